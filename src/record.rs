@@ -1,0 +1,9 @@
+//! The nouns of rigup and what may happen to them. Values only: nothing here touches a disk or a process.
+
+pub mod attempt;
+pub mod binary;
+pub mod interface;
+pub mod machine;
+pub mod name;
+pub mod process;
+pub mod version;

@@ -1,0 +1,117 @@
+//! The computer rigup runs on.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::clock;
+
+/// Where a machine's guid came from. Cloned images share a machine id; a reader may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guid {
+    /// Hex HMAC-SHA256 with the OS machine id as key and `archivebox` as message: 64 characters.
+    pub value: String,
+    /// The file the machine id was read from, or `random` for one kept in the data dir.
+    pub source: String,
+}
+
+/// What can be seen of the hardware and the operating system. Unknown facts are empty.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// The host's name.
+    pub hostname: String,
+    /// In a container (Docker, Podman, containerd, LXC).
+    pub hw_in_docker: bool,
+    /// In a virtual machine.
+    pub hw_in_vm: bool,
+    /// The board's or hypervisor's maker, as DMI tells it.
+    pub hw_manufacturer: String,
+    /// The product's name, as DMI tells it.
+    pub hw_product: String,
+    /// The product's UUID, where this user may read it.
+    pub hw_uuid: String,
+    /// `x86_64`, `aarch64`, ...
+    pub os_arch: String,
+    /// `linux`, `macos`, ...
+    pub os_family: String,
+    /// The kernel's own description: name, release and architecture.
+    pub os_platform: String,
+    /// The distribution and its version, such as `Debian GNU/Linux 12 (bookworm)`.
+    pub os_release: String,
+    /// The kernel's version.
+    pub os_kernel: String,
+    /// Load, memory (GB) and disk (GB) when the facts were gathered.
+    pub stats: Map<String, Value>,
+}
+
+/// A stored machine: one row per guid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Machine {
+    /// The row's id.
+    pub id: Uuid,
+    /// Who it is.
+    pub guid: Guid,
+    /// What it is.
+    pub facts: Facts,
+    /// Derived settings: only keys that end in `_BINARY`, whose value names an existing file.
+    pub config: Map<String, Value>,
+    /// When the row was made.
+    pub created_at: Timestamp,
+    /// When the facts were last gathered.
+    pub modified_at: Timestamp,
+    /// Requests on this machine that nobody could satisfy.
+    pub num_uses_failed: u32,
+    /// Requests on this machine that were satisfied.
+    pub num_uses_succeeded: u32,
+}
+
+/// Facts older than this many hours are gathered again (7 days, as ArchiveBox does).
+pub const RECHECK_HOURS: i64 = 7 * 24;
+
+impl Machine {
+    /// A machine seen for the first time.
+    pub fn new(id: Uuid, guid: Guid, facts: Facts, now: Timestamp) -> Self {
+        Self {
+            id,
+            guid,
+            facts,
+            config: Map::new(),
+            created_at: now,
+            modified_at: now,
+            num_uses_failed: 0,
+            num_uses_succeeded: 0,
+        }
+    }
+
+    /// Whether the facts have to be gathered again.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        now.duration_since(self.modified_at).as_hours() >= RECHECK_HOURS
+    }
+
+    /// The record as JSONL shows it.
+    pub fn to_record(&self) -> Value {
+        json!({
+            "type": "Machine",
+            "id": self.id,
+            "guid": self.guid.value,
+            "guid_source": self.guid.source,
+            "hostname": self.facts.hostname,
+            "hw_in_docker": self.facts.hw_in_docker,
+            "hw_in_vm": self.facts.hw_in_vm,
+            "hw_manufacturer": self.facts.hw_manufacturer,
+            "hw_product": self.facts.hw_product,
+            "hw_uuid": self.facts.hw_uuid,
+            "os_arch": self.facts.os_arch,
+            "os_family": self.facts.os_family,
+            "os_platform": self.facts.os_platform,
+            "os_release": self.facts.os_release,
+            "os_kernel": self.facts.os_kernel,
+            "stats": self.facts.stats,
+            "config": self.config,
+            "created_at": clock::spell(self.created_at),
+            "modified_at": clock::spell(self.modified_at),
+            "num_uses_failed": self.num_uses_failed,
+            "num_uses_succeeded": self.num_uses_succeeded,
+        })
+    }
+}

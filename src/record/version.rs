@@ -1,0 +1,284 @@
+//! Versions as programs spell them, in one order.
+//!
+//! `1.2`, `2024.01.02`, `v3`, `1:2.3-4+deb12u1` and `1.0.0-rc.1` all compare. The order is that of semver where
+//! a version is semver, and that of Debian for epochs, revisions and `~`.
+
+use std::cmp::Ordering;
+
+use semver::Prerelease;
+
+/// Suffixes that mean "before the release"; any other suffix means "the release, packaged".
+const PRERELEASE_WORDS: [&str; 12] = [
+    "alpha", "beta", "rc", "pre", "preview", "dev", "nightly", "snapshot", "canary", "next", "a", "b",
+];
+
+/// A version: total order, equality by meaning (`1.2` is `1.2.0`).
+#[derive(Debug, Clone)]
+pub struct Version {
+    epoch: u64,
+    release: Vec<u64>,
+    pre: Prerelease,
+    revision: Vec<u64>,
+}
+
+impl Version {
+    /// Reads any text; what is not understood counts as nothing, so this never fails.
+    pub fn parse(text: &str) -> Self {
+        let text = text.trim();
+        let (epoch, rest) = match text.split_once(':') {
+            Some((epoch, rest)) if all_digits(epoch) => (number(epoch), rest),
+            _ => (0, text),
+        };
+        let rest = rest.strip_prefix(['v', 'V']).unwrap_or(rest);
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
+        let (release, suffix) = rest.split_at(end);
+        let mut release: Vec<u64> = release
+            .split('.')
+            .filter(|part| !part.is_empty())
+            .map(number)
+            .collect();
+        while release.last() == Some(&0) {
+            release.pop();
+        }
+        let suffix = suffix.split('+').next().unwrap_or_default();
+        let pre = prerelease(suffix);
+        let revision = if pre.is_empty() {
+            numbers(suffix)
+        } else {
+            Vec::new()
+        };
+        Self {
+            epoch,
+            release,
+            pre,
+            revision,
+        }
+    }
+
+    /// The first thing in a program's output that looks like a version: a dotted number with what is attached to
+    /// it, else a whole number that stands alone behind the program's name, `version` or `v`.
+    pub fn find_in(output: &str) -> Option<&str> {
+        let dotted = output.split_whitespace().find_map(dotted_number);
+        dotted.or_else(|| {
+            let mut words = output.lines().next()?.split_whitespace();
+            words.find_map(|word| {
+                let digits = word.strip_prefix(['v', 'V']).unwrap_or(word);
+                all_digits(digits).then_some(digits)
+            })
+        })
+    }
+}
+
+/// `5.1.6-0+deb12u1` in `(5.1.6-0+deb12u1),`; nothing in `foo.bar` or `12.`.
+fn dotted_number(word: &str) -> Option<&str> {
+    let bytes = word.as_bytes();
+    let mut start = 0;
+    while start < bytes.len() {
+        if bytes[start].is_ascii_digit() {
+            let digits = bytes[start..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
+            let after = start + digits;
+            if bytes.get(after) == Some(&b'.') && bytes.get(after + 1).is_some_and(u8::is_ascii_digit) {
+                let tail = &word[start..];
+                let end = tail
+                    .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '+' | '~' | '_'))
+                    .unwrap_or(tail.len());
+                return Some(tail[..end].trim_end_matches(['.', '-', '+', '~', '_']));
+            }
+            start = after;
+        } else {
+            start += 1;
+        }
+    }
+    None
+}
+
+fn all_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A number of any length: one too large for 64 bits counts as the largest.
+fn number(digits: &str) -> u64 {
+    digits.parse().unwrap_or(u64::MAX)
+}
+
+/// `-rc.1`, `rc1`, `~beta2`, `.dev3` as semver writes it; empty for a suffix that is no pre-release.
+fn prerelease(suffix: &str) -> Prerelease {
+    let is_tilde = suffix.starts_with('~');
+    let text = suffix
+        .trim_start_matches(['-', '.', '~', '_'])
+        .to_ascii_lowercase();
+    let word: String = text.chars().take_while(char::is_ascii_alphabetic).collect();
+    if !is_tilde && !PRERELEASE_WORDS.contains(&word.as_str()) {
+        return Prerelease::EMPTY;
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for c in text.chars() {
+        if !c.is_ascii_alphanumeric() {
+            parts.push(String::new());
+            continue;
+        }
+        match parts.last_mut() {
+            Some(part)
+                if part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() == c.is_ascii_digit()) =>
+            {
+                part.push(c)
+            }
+            _ => parts.push(c.to_string()),
+        }
+    }
+    let spelled: Vec<&str> = parts
+        .iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            if all_digits(part) {
+                without_leading_zeros(part)
+            } else {
+                part.as_str()
+            }
+        })
+        .collect();
+    Prerelease::new(&spelled.join(".")).unwrap_or(Prerelease::EMPTY)
+}
+
+fn without_leading_zeros(digits: &str) -> &str {
+    let trimmed = digits.trim_start_matches('0');
+    if trimmed.is_empty() { "0" } else { trimmed }
+}
+
+fn numbers(suffix: &str) -> Vec<u64> {
+    suffix
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|part| !part.is_empty())
+        .map(number)
+        .collect()
+}
+
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.epoch
+            .cmp(&other.epoch)
+            .then_with(|| self.release.cmp(&other.release))
+            .then_with(|| self.pre.cmp(&other.pre))
+            .then_with(|| self.revision.cmp(&other.revision))
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Version {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_every_spelling_compare() {
+        let ascending = [
+            "",
+            "0.9",
+            "v1",
+            "1.0.1-alpha",
+            "1.0.1-alpha.1",
+            "1.0.1-beta.2",
+            "1.0.1-rc.1",
+            "1.0.1rc2",
+            "1.0.1",
+            "1.0.1-4",
+            "1.0.1-4.1",
+            "1.2",
+            "1.10",
+            "2.3~beta1",
+            "2.3",
+            "2024.01.02",
+            "2024.4.9",
+            "2024.12.1",
+            "99999999999999999999999999",
+            "1:0.1",
+            "1:2.3-4+deb12u1",
+        ];
+        for (index, low) in ascending.iter().enumerate() {
+            for high in &ascending[index + 1..] {
+                assert!(Version::parse(low) < Version::parse(high), "{low} < {high}");
+            }
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_version_are_equal() {
+        for (one, other) in [
+            ("1.2", "1.2.0"),
+            ("v3", "3"),
+            ("2024.04.09", "2024.4.9"),
+            ("1.2+a", "1.2+b"),
+        ] {
+            assert_eq!(Version::parse(one), Version::parse(other), "{one} = {other}");
+        }
+    }
+
+    #[test]
+    fn a_packaged_release_is_not_older_than_the_release() {
+        assert!(Version::parse("1.2.3-x86_64") >= Version::parse("1.2.3"));
+        assert!(Version::parse("5.1.6-0+deb12u1") >= Version::parse("5.1.6"));
+    }
+
+    #[test]
+    fn the_version_is_found_in_what_real_programs_print() {
+        for (output, version) in [
+            ("GNU Wget 1.21.3 built on linux-gnu.", "1.21.3"),
+            ("git version 2.47.3", "2.47.3"),
+            ("v20.20.2\n", "20.20.2"),
+            ("ripgrep 13.0.0\n-SIMD -AVX (compiled)", "13.0.0"),
+            (
+                "ffmpeg version 5.1.6-0+deb12u1 Copyright (c) 2000-2024",
+                "5.1.6-0+deb12u1",
+            ),
+            ("Chromium 156.0.8078.73 built on Debian", "156.0.8078.73"),
+            ("2024.04.09", "2024.04.09"),
+            ("jq-1.6", "1.6"),
+            (
+                "GNU bash, version 5.2.15(1)-release (x86_64-pc-linux-gnu)",
+                "5.2.15",
+            ),
+            ("less 590 (GNU regular expressions)", "590"),
+        ] {
+            assert_eq!(Version::find_in(output), Some(version), "{output}");
+        }
+        assert_eq!(Version::find_in("no number here, see foo.bar"), None);
+        assert_eq!(Version::find_in(""), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_and_the_order_is_total(a in ".{0,20}", b in ".{0,20}", c in ".{0,20}") {
+            let (a, b, c) = (Version::parse(&a), Version::parse(&b), Version::parse(&c));
+            proptest::prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+            if a <= b && b <= c {
+                proptest::prop_assert!(a <= c);
+            }
+        }
+
+        #[test]
+        fn the_order_of_plain_semver_is_kept(a in "[0-9]{1,3}\\.[0-9]{1,3}\\.[1-9]", b in "[0-9]{1,3}\\.[0-9]{1,3}\\.[1-9]") {
+            let strip = |text: &str| text.split('.').map(|part| number(part).to_string()).collect::<Vec<_>>().join(".");
+            let semver = |text: &str| semver::Version::parse(&strip(text)).unwrap();
+            proptest::prop_assert_eq!(Version::parse(&a).cmp(&Version::parse(&b)), semver(&a).cmp(&semver(&b)));
+        }
+    }
+}
