@@ -6,5 +6,17 @@
 //! plugins on disk -> Requirement -> Plan -> hook run -> Attempt -> Binary record -> link -> report
 //! ```
 
+pub mod cli;
 pub mod clock;
+pub mod hook;
+pub mod host;
+pub mod jsonl;
+pub mod plugin;
+pub mod process;
+pub mod protocol;
+pub mod provision;
 pub mod record;
+pub mod report;
+pub mod settings;
+pub mod store;
+pub mod toolkit;

@@ -164,12 +164,31 @@ impl Binary {
         }
     }
 
-    /// A request for it was satisfied.
-    pub fn satisfy(&mut self, found: Installed, now: Timestamp) {
-        let queued = match std::mem::replace(&mut self.state, State::Queued(Queued::default())) {
+    /// It is asked for anew: what was known of its file counts no more.
+    pub fn request(
+        &mut self,
+        binproviders: &str,
+        min_version: &str,
+        overrides: &Map<String, Value>,
+        now: Timestamp,
+    ) {
+        binproviders.clone_into(&mut self.binproviders);
+        min_version.clone_into(&mut self.min_version);
+        self.overrides.clone_from(overrides);
+        self.state = State::Queued(self.take_queued());
+        self.modified_at = now;
+    }
+
+    fn take_queued(&mut self) -> Queued {
+        match std::mem::replace(&mut self.state, State::Queued(Queued::default())) {
             State::Queued(queued) => queued,
             State::Installed(installed) => installed.requeue(),
-        };
+        }
+    }
+
+    /// A request for it was satisfied.
+    pub fn satisfy(&mut self, found: Installed, now: Timestamp) {
+        let queued = self.take_queued();
         self.state = State::Installed(queued.install(found));
         self.num_uses_succeeded = self.num_uses_succeeded.saturating_add(1);
         self.modified_at = now;
@@ -177,10 +196,7 @@ impl Binary {
 
     /// A request for it could not be satisfied.
     pub fn disappoint(&mut self, reason: String, now: Timestamp) {
-        let queued = match std::mem::replace(&mut self.state, State::Queued(Queued::default())) {
-            State::Queued(queued) => queued,
-            State::Installed(installed) => installed.requeue(),
-        };
+        let queued = self.take_queued();
         self.state = State::Queued(queued.fail(reason, now));
         self.num_uses_failed = self.num_uses_failed.saturating_add(1);
         self.modified_at = now;

@@ -11,7 +11,7 @@ use crate::clock;
 pub struct Guid {
     /// Hex HMAC-SHA256 with the OS machine id as key and `archivebox` as message: 64 characters.
     pub value: String,
-    /// The file the machine id was read from, or `random` for one kept in the data dir.
+    /// The file the machine id was read from, `IOPlatformUUID`, or `random` for one kept in the data dir.
     pub source: String,
 }
 

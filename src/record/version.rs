@@ -128,7 +128,7 @@ fn prerelease(suffix: &str) -> Prerelease {
                     .bytes()
                     .all(|byte| byte.is_ascii_digit() == c.is_ascii_digit()) =>
             {
-                part.push(c)
+                part.push(c);
             }
             _ => parts.push(c.to_string()),
         }

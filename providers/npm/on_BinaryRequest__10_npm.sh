@@ -1,0 +1,41 @@
+#!/bin/sh
+# npm: installs Node packages from the npm registry.
+# Where: a prefix for each requirement, LIB_DIR/npm/<name>, or the one that overrides.npm.install_root names.
+set -euf
+IFS='
+'
+decline() { echo "$1" >&2; exit 0; }
+
+"$RIGUP" hook accepts --provider npm -- "$@"
+prefix=$("$RIGUP" hook prefix --provider npm -- "$@")
+[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
+    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "npm/${prefix##*/}" -- "$0" "$@"
+packages=$("$RIGUP" hook packages --provider npm -- "$@")
+for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin/$name ;; esac; done
+
+for tool in node npm; do
+    command -v $tool >/dev/null || decline "$tool is not on PATH: apt-get install nodejs npm"
+done
+export PUPPETEER_SKIP_DOWNLOAD="${PUPPETEER_SKIP_DOWNLOAD:-true}"
+export PUPPETEER_SKIP_CHROMIUM_DOWNLOAD="${PUPPETEER_SKIP_CHROMIUM_DOWNLOAD:-true}"
+
+# Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.
+part=$prefix.part
+rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
+[ "$prefix" = "$LIB_DIR/npm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
+# overrides.npm.overrides is npm's own field of that name: what stands in for a dependency of a dependency.
+overrides=$(node -p '
+    const asked = process.argv.find((arg) => arg.startsWith("--overrides="))?.slice(12)
+    JSON.stringify(JSON.parse(asked ?? "{}").npm?.overrides) ?? ""' -- "$@")
+[ -z "$overrides" ] || npm pkg set --prefix "$part" --loglevel=error --json "overrides=$overrides" >&2
+# shellcheck disable=SC2086 # one package a line
+npm install --prefix "$part" --no-audit --no-fund --no-progress --no-update-notifier --loglevel=error \
+    $packages >npm.log 2>&1 || {
+    cat npm.log >&2 && rm -rf "$part"
+    grep -E '^npm (error|ERR!) ' npm.log | grep -vE '^npm [^ ]+ (code|errno|syscall|path|dest) ' | head -n 1 >&2
+    exit 1
+}
+[ -x "$part/$program" ] || { echo "no program $name among what npm installed" >&2; exit 1; }
+rm -rf "$prefix" && mv "$part" "$prefix"
+
+"$RIGUP" hook binary --provider npm --abspath "$prefix/$program" -- "$@"

@@ -1,0 +1,165 @@
+//! The command line: one file per command. Commands call the library and hand values to `report`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::{ColorChoice, Output};
+use crate::settings::{Environment, Flags, Settings};
+
+mod binary;
+mod error;
+mod hook;
+mod install;
+mod machine;
+mod output;
+mod plugin;
+mod process;
+mod progress;
+mod search;
+mod session;
+
+const EXAMPLES: &str = "\
+Examples:
+  rigup install                         everything that the plugins here require
+  rigup install --plugins git,ytdlp     just what these two require
+  rigup install jq --min-version 1.6    a binary that no plugin requires
+  rigup load                            what is there already; installs nothing
+  rigup process tree                    what was run, and how it ended
+
+Exit codes:
+  0  all well
+  1  something asked for was not got; each is named with its reason
+  2  wrong use
+  3  rigup cannot work: the data dir, a setting, or a plugin asked for by name is unusable
+  130, 143  interrupted; every child was ended first";
+
+/// Gets the binaries that plugins need, runs their hooks, and keeps a true record of every process it starts.
+#[derive(Debug, Parser)]
+#[command(name = "rigup", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Records, logs and what providers install (env: `RIGUP_DATA_DIR`, `DATA_DIR`; default: ~/.local/share/rigup)
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where providers install (env: `RIGUP_LIB_DIR`, `LIB_DIR`; default: `DATA_DIR/lib/<arch>-<os>`)
+    #[arg(long, global = true, value_name = "DIR")]
+    lib_dir: Option<PathBuf>,
+    /// Where binaries are linked (env: `RIGUP_LIB_BIN_DIR`, `LIB_BIN_DIR`; default: `LIB_DIR/bin`)
+    #[arg(long, global = true, value_name = "DIR")]
+    lib_bin_dir: Option<PathBuf>,
+    /// A folder of plugins or providers, before RIGUP_PLUGINS_DIR, ./plugins and ./providers; repeatable
+    #[arg(long, global = true, value_name = "DIR")]
+    plugins_dir: Vec<PathBuf>,
+    /// Print JSONL, also on a terminal
+    #[arg(long, global = true)]
+    json: bool,
+    /// When to use color
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+    /// Say nothing but errors on stderr
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Say more on stderr: every attempt with its reason and the command to see its log
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Get the binaries that plugins require, or just the named ones
+    Install(install::InstallArgs),
+    /// Tell what is there already; installs nothing, exit 1 where something is missing
+    Load(install::LoadArgs),
+    /// What lies in the plugin folders
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// The hooks that are found, and what hook scripts get from rigup
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
+    /// The binaries that were asked for, and what became of them
+    #[command(subcommand)]
+    Binary(binary::BinaryCommand),
+    /// Every process that was started, with its ending and its logs
+    #[command(subcommand)]
+    Process(process::ProcessCommand),
+    /// The machine that rigup runs on
+    #[command(subcommand)]
+    Machine(machine::MachineCommand),
+    /// Short for `process list`
+    #[command(hide = true)]
+    Ps(process::ListArgs),
+    /// Short for `process logs`
+    #[command(hide = true)]
+    Logs(process::LogsArgs),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Well
+            }
+            .into();
+        }
+    };
+    let environment = Environment::of_this_process();
+    let mut output = Output::new(cli.global.json, cli.global.color, &environment);
+    let talk = output::Talk {
+        quiet: cli.global.quiet,
+        verbose: cli.global.verbose,
+    };
+    let flags = Flags {
+        data_dir: cli.global.data_dir,
+        lib_dir: cli.global.lib_dir,
+        lib_bin_dir: cli.global.lib_bin_dir,
+        plugins_dirs: cli.global.plugins_dir,
+    };
+    let done = Settings::merge(flags, environment)
+        .map_err(CliError::unusable)
+        .and_then(|settings| run(cli.command, &settings, &mut output, talk));
+    match done.and_then(|exit| output.flush().map(|()| exit)) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            if let Some(message) = error.message() {
+                eprintln!("error: {message}");
+            }
+            error.exit().into()
+        }
+    }
+}
+
+fn run(
+    command: Command,
+    settings: &Settings,
+    output: &mut Output,
+    talk: output::Talk,
+) -> Result<Exit, CliError> {
+    match command {
+        Command::Install(args) => install::install(args, settings, output, talk),
+        Command::Load(args) => install::load(args, settings, output, talk),
+        Command::Plugin(command) => plugin::run(command, settings, output),
+        Command::Hook(command) => hook::run(command, settings, output),
+        Command::Binary(command) => binary::run(command, settings, output),
+        Command::Process(command) => process::run(command, settings, output),
+        Command::Machine(command) => machine::run(command, settings, output),
+        Command::Ps(args) => process::list(args, settings, output),
+        Command::Logs(args) => process::logs(&args, settings, output),
+    }
+}

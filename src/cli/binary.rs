@@ -1,0 +1,143 @@
+//! `rigup binary`: the binaries that were asked for.
+
+use clap::Subcommand;
+
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::Output;
+use crate::cli::session::Session;
+use crate::clock;
+use crate::record::binary::{Binary, State};
+use crate::report::human::{Tone, Toned};
+use crate::settings::Settings;
+use crate::store::{BinaryFilter, Found, Store};
+
+/// What to do with binaries.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BinaryCommand {
+    /// All binaries that were ever asked for on this machine
+    List(ListArgs),
+    /// One binary, with the attempts to get it
+    Show {
+        /// Its name, or the beginning of its id
+        binary: String,
+    },
+}
+
+/// Which binaries to list.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Only the binary of this name
+    #[arg(long)]
+    name: Option<String>,
+    /// Only these
+    #[arg(long, value_parser = ["queued", "installed"])]
+    status: Option<String>,
+    /// At most so many
+    #[arg(long, short = 'n', value_name = "N")]
+    limit: Option<u32>,
+}
+
+/// Runs it.
+pub(crate) fn run(
+    command: BinaryCommand,
+    settings: &Settings,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let store = Session::read(settings)?;
+    match command {
+        BinaryCommand::List(args) => list(args, store.as_ref(), output)?,
+        BinaryCommand::Show { binary } => show(&binary, store.as_ref(), output)?,
+    }
+    Ok(Exit::Well)
+}
+
+fn list(args: ListArgs, store: Option<&Store>, output: &mut Output) -> Result<(), CliError> {
+    let filter = BinaryFilter {
+        name: args.name,
+        status: args.status,
+        limit: args.limit,
+    };
+    let binaries = store
+        .map(|it| it.binaries(&filter))
+        .transpose()?
+        .unwrap_or_default();
+    if output.is_json() {
+        let attempts = |binary: &Binary| -> Result<_, CliError> {
+            Ok(match (store, &binary.state) {
+                (Some(store), State::Queued(_)) => attempts_of(store, binary)?,
+                _ => Vec::new(),
+            })
+        };
+        for binary in &binaries {
+            let attempts = attempts(binary)?;
+            output.record(&binary.to_record(&attempts))?;
+        }
+        return Ok(());
+    }
+    output.table(&HEADER, binaries.iter().map(row).collect())
+}
+
+fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), CliError> {
+    let not_found =
+        |what: String| CliError::NotFound(format!("{what}; `rigup binary list` shows those there are"));
+    let Some(store) = store else {
+        return Err(not_found(format!("there is no binary {typed}")));
+    };
+    match store.binary_by_prefix(typed)? {
+        Found::Nothing => Err(not_found(format!("there is no binary {typed}"))),
+        Found::Many(count) => Err(not_found(format!("{typed} is the beginning of {count} ids"))),
+        Found::One(binary) => {
+            if output.is_json() {
+                return output.record(&binary.to_record(&attempts_of(store, &binary)?));
+            }
+            output.record(&binary.to_record(&[]))?;
+            let rows = store.attempts(binary.id)?.into_iter().map(|(attempt, time)| {
+                let process = attempt.process_id.map(|id| id.to_string()).unwrap_or_default();
+                let cells = [
+                    attempt.provider,
+                    attempt.outcome.to_string(),
+                    attempt.reason,
+                    clock::spell(time),
+                    process,
+                ];
+                cells.map(|text| (text, Tone::Plain)).into()
+            });
+            output.table(
+                &["ATTEMPT", "OUTCOME", "REASON", "TIME", "PROCESS"],
+                rows.collect(),
+            )
+        }
+    }
+}
+
+fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<crate::record::attempt::Attempt>, CliError> {
+    Ok(store
+        .attempts(binary.id)?
+        .into_iter()
+        .map(|(attempt, _)| attempt)
+        .collect())
+}
+
+/// The columns of a table of binaries.
+pub(crate) const HEADER: [&str; 5] = ["BINARY", "STATUS", "VERSION", "PROVIDER", "PATH"];
+
+/// A binary's line in it.
+pub(crate) fn row(binary: &Binary) -> Vec<Toned> {
+    let cells = match &binary.state {
+        State::Installed(it) => [
+            ("installed".to_owned(), Tone::Good),
+            (it.version.clone(), Tone::Plain),
+            (it.binprovider.clone(), Tone::Plain),
+            (it.abspath.display().to_string(), Tone::Plain),
+        ],
+        State::Queued(_) => [
+            ("queued".to_owned(), Tone::Bad),
+            (String::new(), Tone::Plain),
+            (binary.binproviders.clone(), Tone::Plain),
+            (String::new(), Tone::Plain),
+        ],
+    };
+    std::iter::once((binary.name.clone(), Tone::Plain))
+        .chain(cells)
+        .collect()
+}

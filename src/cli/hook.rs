@@ -1,0 +1,241 @@
+//! `rigup hook`: the hooks that are found, and the toolkit for hook scripts.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::Output;
+use crate::cli::search;
+use crate::cli::session::Session;
+use crate::plugin::folder::Hook;
+use crate::plugin::hook_name::canonical_event;
+use crate::process::signals::Interrupt;
+use crate::record::binary::Installed;
+use crate::record::name::BinaryName;
+use crate::report::human::Tone;
+use crate::settings::Settings;
+use crate::store::BinaryFilter;
+use crate::toolkit::binary::BinaryError;
+use crate::toolkit::request::{HookRequest, RequestError};
+use crate::toolkit::{binary, lock, prefix};
+
+/// What to do with hooks. All but `list` is for hook scripts, which pass their own arguments on with `-- "$@"`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HookCommand {
+    /// All hooks, or those of one event, in the order in which they run
+    List {
+        /// The event, such as `BinaryRequest`
+        event: Option<String>,
+    },
+    /// For hook scripts: exit 0 if this provider may be asked, else 10
+    Accepts(ProviderArgs),
+    /// For hook scripts: the packages to install, one per line
+    Packages(ProviderArgs),
+    /// For hook scripts: the folder to install into
+    Prefix(ProviderArgs),
+    /// For hook scripts: find the binary, ask its version, and print its Binary record
+    Binary(BinaryArgs),
+    /// For hook scripts: run a command while no other hook holds the same lock
+    Lock {
+        /// The lock's name, such as `pip/yt-dlp`
+        name: String,
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "CMD")]
+        command: Vec<OsString>,
+    },
+}
+
+/// A provider and what it was asked for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProviderArgs {
+    /// The provider whose hook this is
+    #[arg(long, value_name = "NAME")]
+    provider: String,
+    /// The hook's own arguments
+    #[arg(last = true, value_name = "HOOK ARGUMENTS")]
+    arguments: Vec<String>,
+}
+
+/// A binary to be told about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BinaryArgs {
+    /// The provider whose hook this is
+    #[arg(long, value_name = "NAME")]
+    provider: String,
+    /// The binary's name; else the one among the hook's own arguments
+    #[arg(long)]
+    name: Option<String>,
+    /// Exactly this file; else the first of its name on PATH, LIB_BIN_DIR left out
+    #[arg(long, value_name = "PATH")]
+    abspath: Option<PathBuf>,
+    /// Exit 0 without a record where it is not there: the request is declined, not failed
+    #[arg(long)]
+    or_decline: bool,
+    /// The hook's own arguments
+    #[arg(last = true, value_name = "HOOK ARGUMENTS")]
+    arguments: Vec<String>,
+}
+
+/// What a hook exits with that has nothing to do with a request.
+const SKIPPED: Exit = Exit::Code(10);
+
+/// Runs it.
+pub(crate) fn run(command: HookCommand, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+    match command {
+        HookCommand::List { event } => list(event.as_deref(), settings, output),
+        HookCommand::Accepts(args) => {
+            let request = parse(&args.arguments, settings)?;
+            let is_accepted = request.providers.allows(&args.provider);
+            if !is_accepted {
+                eprintln!(
+                    "{} is not among the providers allowed: {}",
+                    args.provider, request.providers
+                );
+            }
+            Ok(if is_accepted { Exit::Well } else { SKIPPED })
+        }
+        HookCommand::Packages(args) => {
+            let packages = parse(&args.arguments, settings)?.packages(&args.provider)?;
+            output.raw((packages.join("\n") + "\n").as_bytes())?;
+            Ok(Exit::Well)
+        }
+        HookCommand::Prefix(args) => {
+            let request = parse(&args.arguments, settings)?;
+            let prefix = prefix::prefix(&request, &args.provider, &settings.lib_dir)
+                .map_err(|error| CliError::Usage(error.to_string()))?;
+            output.raw(prefix.as_os_str().as_encoded_bytes())?;
+            output.raw(b"\n")?;
+            Ok(Exit::Well)
+        }
+        HookCommand::Binary(args) => print_binary(&args, settings, output),
+        HookCommand::Lock { name, command } => {
+            let Some((program, rest)) = command.split_first() else {
+                return Err(CliError::Usage("no command to run under the lock".to_owned()));
+            };
+            let interrupt = interrupt()?;
+            let code =
+                lock::run(&settings.lib_dir, &name, program, rest, &interrupt).map_err(CliError::unusable)?;
+            Ok(Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)))
+        }
+    }
+}
+
+fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+    let found = search::search(settings, &[])?;
+    let mut hooks: Vec<&Hook> = match event {
+        Some(event) => found.discovery.hooks_of(canonical_event(event)),
+        None => found
+            .discovery
+            .plugins
+            .iter()
+            .flat_map(|plugin| &plugin.hooks)
+            .collect(),
+    };
+    if event.is_none() {
+        hooks.sort_by(|a, b| {
+            a.name
+                .event
+                .cmp(&b.name.event)
+                .then(a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin))
+        });
+    }
+    if output.is_json() {
+        output.records(hooks.into_iter().map(|hook| {
+            json!({
+                "type": "Hook",
+                "event": hook.name.event,
+                "order": hook.name.order,
+                "name": hook.name.name,
+                "plugin": hook.plugin,
+                "path": hook.path.to_string_lossy(),
+                "background": hook.name.background.is_some(),
+            })
+        }))?;
+    } else {
+        let rows = hooks.into_iter().map(|hook| {
+            let order = hook.name.order.map(|it| it.to_string()).unwrap_or_default();
+            let background = if hook.name.background.is_some() {
+                "background"
+            } else {
+                ""
+            };
+            let cells = [
+                hook.name.event.clone(),
+                order,
+                hook.plugin.clone(),
+                background.to_owned(),
+                hook.path.display().to_string(),
+            ];
+            cells.map(|text| (text, Tone::Plain)).into()
+        });
+        output.table(&["EVENT", "ORDER", "PLUGIN", "", "PATH"], rows.collect())?;
+    }
+    for complaint in &found.complaints {
+        eprintln!("error: {complaint}");
+    }
+    Ok(if found.complaints.is_empty() {
+        Exit::Well
+    } else {
+        Exit::Missing
+    })
+}
+
+fn print_binary(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+    let name = match &args.name {
+        Some(name) => BinaryName::parse(name, settings.home.as_deref())
+            .map_err(|error| CliError::Usage(error.to_string()))?,
+        None => parse(&args.arguments, settings)?.name,
+    };
+    let known = known(&name, settings);
+    let record = binary::record(
+        &name,
+        &args.provider,
+        args.abspath.as_deref(),
+        settings,
+        known.as_ref(),
+        &interrupt()?,
+    );
+    match record {
+        Ok(record) => {
+            output.records([record])?;
+            Ok(Exit::Well)
+        }
+        Err(error @ (BinaryError::NotOnPath(_) | BinaryError::NotExecutable(_))) if args.or_decline => {
+            eprintln!("{error}");
+            Ok(Exit::Well)
+        }
+        Err(error) => Err(CliError::NotFound(error.to_string())),
+    }
+}
+
+/// What the store has of a binary. A store that cannot be read is no reason to fail: the file is probed then.
+fn known(name: &BinaryName, settings: &Settings) -> Option<Installed> {
+    let store = Session::read(settings).ok()??;
+    let filter = BinaryFilter {
+        name: Some(name.as_str().to_owned()),
+        ..BinaryFilter::default()
+    };
+    store
+        .binaries(&filter)
+        .ok()?
+        .into_iter()
+        .find_map(|binary| binary.installed().cloned())
+}
+
+fn parse(arguments: &[String], settings: &Settings) -> Result<HookRequest, CliError> {
+    Ok(HookRequest::parse(arguments, settings.home.as_deref())?)
+}
+
+/// Arguments that a hook should not have been given, or should not have passed on.
+impl From<RequestError> for CliError {
+    fn from(error: RequestError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+fn interrupt() -> Result<Interrupt, CliError> {
+    Interrupt::install().map_err(|error| CliError::unusable(format!("signals cannot be handled: {error}")))
+}

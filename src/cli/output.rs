@@ -1,0 +1,98 @@
+//! Where data and talk go: data to standard output, talk to standard error.
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::cli::error::CliError;
+use crate::report::human::{self, Toned};
+use crate::settings::Environment;
+
+/// When to use color.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Even into a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// What may be said on standard error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Talk {
+    /// Errors only.
+    pub(crate) quiet: bool,
+    /// Every attempt.
+    pub(crate) verbose: bool,
+}
+
+/// Standard output: a table on a terminal, JSONL elsewhere.
+#[derive(Debug)]
+pub(crate) struct Output {
+    out: BufWriter<Stdout>,
+    is_json: bool,
+    color: bool,
+}
+
+impl Output {
+    /// Decides how to write.
+    pub(crate) fn new(json: bool, color: ColorChoice, environment: &Environment) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let color = match color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => is_terminal && environment.get("NO_COLOR").is_none(),
+        };
+        Self {
+            out: BufWriter::new(io::stdout()),
+            is_json: json || !is_terminal,
+            color,
+        }
+    }
+
+    /// Whether JSONL is wanted.
+    pub(crate) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    /// Writes records as JSONL, one per line.
+    pub(crate) fn records(&mut self, records: impl IntoIterator<Item = Value>) -> Result<(), CliError> {
+        for record in records {
+            writeln!(self.out, "{record}")?;
+        }
+        Ok(())
+    }
+
+    /// Writes a table for people, or nothing where it has no rows.
+    pub(crate) fn table(&mut self, header: &[&str], rows: Vec<Vec<Toned>>) -> Result<(), CliError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        Ok(self
+            .out
+            .write_all(human::table(header, rows, self.color).as_bytes())?)
+    }
+
+    /// Writes one record: a sheet for people, else a line of JSONL.
+    pub(crate) fn record(&mut self, record: &Value) -> Result<(), CliError> {
+        if self.is_json {
+            writeln!(self.out, "{record}")?;
+        } else {
+            self.out.write_all(human::sheet(record).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        Ok(self.out.write_all(bytes)?)
+    }
+
+    /// Brings all of it out.
+    pub(crate) fn flush(&mut self) -> Result<(), CliError> {
+        Ok(self.out.flush()?)
+    }
+}

@@ -1,0 +1,129 @@
+//! What a person sees while requests are worked on: a line per binary on a terminal, plain lines elsewhere.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::cli::output::Talk;
+use crate::provision::plan::Request;
+use crate::provision::resolve::Progress;
+use crate::record::attempt::Outcome;
+use crate::record::name::BinaryName;
+use crate::report::human::printable;
+use crate::settings::Environment;
+
+/// Shows progress on standard error. Safe to be told from several threads.
+#[derive(Debug)]
+pub(crate) struct Display {
+    talk: Talk,
+    bars: Option<MultiProgress>,
+    lines: Mutex<HashMap<BinaryName, ProgressBar>>,
+}
+
+impl Display {
+    /// Bars on a terminal, unless `CI` is set or quiet was asked for.
+    pub(crate) fn new(talk: Talk, environment: &Environment) -> Self {
+        let has_bars = io::stderr().is_terminal() && environment.get("CI").is_none() && !talk.quiet;
+        Self {
+            talk,
+            bars: has_bars.then(MultiProgress::new),
+            lines: Mutex::default(),
+        }
+    }
+
+    /// Shows what happens to a request.
+    pub(crate) fn show(&self, request: &Request, progress: &Progress<'_>) {
+        let name = &request.name;
+        match progress {
+            Progress::Waiting(holder) => {
+                self.step(name, format!("waiting for another rigup (pid {holder})"));
+            }
+            Progress::Trying(provider) => self.step(name, format!("trying {provider}")),
+            Progress::Running(line) => {
+                if let Some(bar) = self.bar(name) {
+                    let line: String = printable(line).chars().take(100).collect();
+                    bar.set_message(line);
+                }
+            }
+            Progress::Tried(attempt) if attempt.outcome == Outcome::Installed => {
+                if let Some(bar) = self.bar(name) {
+                    bar.finish_and_clear();
+                }
+                self.say(&format!("{name}: {} has it", attempt.provider));
+            }
+            Progress::Tried(attempt) => {
+                if self.talk.verbose
+                    || matches!(
+                        attempt.outcome,
+                        Outcome::Failed | Outcome::Timeout | Outcome::Rejected
+                    )
+                {
+                    let reason = printable(&attempt.reason);
+                    self.say(&format!(
+                        "{name}: {} {}: {reason}",
+                        attempt.provider, attempt.outcome
+                    ));
+                    if let (true, Some(id)) = (self.talk.verbose, attempt.process_id) {
+                        self.say(&format!("{name}: rigup process logs {id}"));
+                    }
+                }
+            }
+            Progress::Warning(text) => {
+                if !self.talk.quiet {
+                    self.print(&format!("warning: {name}: {}", printable(text)));
+                }
+            }
+        }
+    }
+
+    /// Takes what is left of the bars away.
+    pub(crate) fn clear(&self) {
+        if let Some(bars) = &self.bars {
+            let _ = bars.clear();
+        }
+    }
+
+    fn step(&self, name: &BinaryName, what: String) {
+        match self.bar(name) {
+            Some(bar) => bar.set_message(what),
+            None => self.say(&format!("{name}: {what}")),
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if !self.talk.quiet {
+            self.print(line);
+        }
+    }
+
+    fn print(&self, line: &str) {
+        match &self.bars {
+            Some(bars) => {
+                let _ = bars.println(line);
+            }
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// The bar of a binary; none where there are no bars.
+    fn bar(&self, name: &BinaryName) -> Option<ProgressBar> {
+        let bars = self.bars.as_ref()?;
+        let mut lines = self
+            .lines
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let bar = lines.entry(name.clone()).or_insert_with(|| {
+            let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed} {wide_msg}");
+            let bar = bars.add(ProgressBar::new_spinner().with_prefix(name.to_string()));
+            if let Ok(style) = style {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Some(bar.clone())
+    }
+}

@@ -1,0 +1,131 @@
+//! The data dir of this run: the store, the machine, and what a crashed run left unfinished.
+
+use serde_json::Map;
+use uuid::Uuid;
+
+use crate::cli::error::{CliError, Exit};
+use crate::clock;
+use crate::host;
+use crate::process::{identity, reap, run_dir};
+use crate::record::interface::NetworkInterface;
+use crate::record::machine::Machine;
+use crate::record::process::{Ending, ExitReason, Order, Process, ProcessType};
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// What a command that may write works with.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The records.
+    pub(crate) store: Store,
+    /// This machine.
+    pub(crate) machine: Machine,
+}
+
+impl Session {
+    /// Opens the data dir, and makes it where it is not there.
+    pub(crate) fn open(settings: &Settings) -> Result<Self, CliError> {
+        run_dir::make_private_dir(&settings.data_dir)
+            .map_err(|error| unusable(settings, &error.to_string()))?;
+        let store = Store::open(&settings.data_dir)?;
+        let guid =
+            host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
+        let now = clock::now();
+        let known = store.machine_by_guid(&guid.value)?;
+        let machine = match known {
+            Some(machine) if !machine.is_stale(now) => machine,
+            known => {
+                let in_docker = settings.environment.text("IN_DOCKER").is_some_and(is_true);
+                let facts = host::machine::facts(in_docker, &settings.data_dir);
+                match known {
+                    Some(known) => {
+                        let machine = Machine {
+                            facts,
+                            modified_at: now,
+                            ..known
+                        };
+                        store.save_machine(&machine)?;
+                        machine
+                    }
+                    None => store.find_or_add_machine(&Machine::new(clock::new_id(), guid, facts, now))?,
+                }
+            }
+        };
+        Ok(Self { store, machine })
+    }
+
+    /// Opens what is there to read; none where nothing was ever recorded.
+    pub(crate) fn read(settings: &Settings) -> Result<Option<Store>, CliError> {
+        if settings.data_dir.exists() && !settings.data_dir.is_dir() {
+            return Err(unusable(settings, "it is not a folder"));
+        }
+        Ok(Store::open_existing(&settings.data_dir)?)
+    }
+
+    /// Records this rigup as a process, after finishing what crashed ones left, and gives back its id and that of the
+    /// network interface.
+    pub(crate) fn begin(&self, settings: &Settings) -> Result<(Process, Uuid), CliError> {
+        reap::finish_lost(&self.store, self.machine.id)?;
+        let now = clock::now();
+        let iface = self.interface()?;
+        let order = Order {
+            process_type: ProcessType::Cli,
+            plugin: String::new(),
+            hook_name: String::new(),
+            cmd: std::env::args_os()
+                .map(|it| it.to_string_lossy().into_owned())
+                .collect(),
+            pwd: std::env::current_dir().unwrap_or_default(),
+            env: Map::new(),
+            timeout: None,
+            run_dir: None,
+        };
+        let me = identity::of(std::process::id())
+            .ok_or_else(|| CliError::unusable("/proc does not show rigup's own process; is it mounted?"))?;
+        let mut process = Process::queued(clock::new_id(), self.machine.id, order, now).started(me, now);
+        process.parent_id = self.known_parent(settings)?;
+        process.iface_id = Some(iface.id);
+        self.store.save_process(&process)?;
+        Ok((process, iface.id))
+    }
+
+    /// The network interface that this machine talks through.
+    pub(crate) fn interface(&self) -> Result<NetworkInterface, CliError> {
+        let now = clock::now();
+        Ok(match self.store.newest_interface(self.machine.id)? {
+            Some(interface) if !interface.is_stale(now) => interface,
+            _ => {
+                let facts = host::interface::facts(&self.machine.facts.hostname);
+                self.store.save_interface(self.machine.id, &facts, now)?
+            }
+        })
+    }
+
+    /// The process that called this rigup, where this store knows it.
+    fn known_parent(&self, settings: &Settings) -> Result<Option<Uuid>, CliError> {
+        match settings.parent_process {
+            Some(id) => Ok(self.store.process(id)?.map(|it| it.id)),
+            None => Ok(None),
+        }
+    }
+
+    /// Records the end of this rigup.
+    pub(crate) fn end(&self, process: Process, exit: Exit) -> Result<(), CliError> {
+        let mut ending = Ending::exited(i32::from(exit.code()), clock::now());
+        if let Exit::Interrupted(_) = exit {
+            ending.reason = ExitReason::Stopped;
+        }
+        Ok(self.store.save_process(&process.ended(ending))?)
+    }
+}
+
+fn unusable(settings: &Settings, reason: &str) -> CliError {
+    CliError::unusable(format!(
+        "the data dir {} cannot be used: {reason}; choose another with --data-dir or RIGUP_DATA_DIR",
+        settings.data_dir.display()
+    ))
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes")
+}

@@ -1,0 +1,4 @@
+//! The hook contract: what a hook is given, and what its execution leaves behind.
+
+pub mod command;
+pub mod run;

@@ -1,0 +1,193 @@
+//! A hook's argv and environment.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::process::table::PROCESS_ID_VARIABLE;
+use crate::settings::{Environment, Settings};
+
+/// A request's fields as a hook's arguments, one argv item each: `min_version` becomes `--min-version=...`, true a
+/// bare flag; false, null and blank are left out; lists and objects are JSON.
+pub fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
+    let spelled = fields.iter().filter_map(|(key, value)| {
+        let key = key.replace('_', "-");
+        match value {
+            Value::Null | Value::Bool(false) => None,
+            Value::Bool(true) => Some(format!("--{key}")),
+            Value::String(text) if text.trim().is_empty() => None,
+            Value::String(text) => Some(format!("--{key}={}", text.trim())),
+            other => Some(format!("--{key}={other}")),
+        }
+    });
+    spelled.map(OsString::from).collect()
+}
+
+/// A hook's environment.
+#[derive(Debug)]
+pub struct HookEnvironment {
+    /// All of it.
+    pub whole: Vec<(OsString, OsString)>,
+    /// What rigup added, for the record, with secrets masked.
+    pub added: Map<String, Value>,
+}
+
+/// The variables that say where this rigup keeps things. A hook gets `DATA_DIR` and the like instead, so that a
+/// rigup that the hook calls uses the same folders, whatever flags this one was given.
+const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
+
+/// The caller's environment and what the contract adds.
+pub fn environment(settings: &Settings, machine_id: Uuid, process_id: Uuid) -> HookEnvironment {
+    let caller = &settings.environment;
+    let node_modules = caller
+        .get("NODE_MODULES_DIR")
+        .map_or_else(|| settings.lib_dir.join("npm/node_modules"), PathBuf::from);
+    let node_path = unique_list(
+        caller
+            .get("NODE_PATH")
+            .map(|it| std::env::split_paths(it).collect())
+            .unwrap_or_default(),
+        [node_modules.clone()],
+    );
+    let added: [(&str, OsString); 9] = [
+        ("DATA_DIR", settings.data_dir.clone().into()),
+        ("LIB_DIR", settings.lib_dir.clone().into()),
+        ("LIB_BIN_DIR", settings.lib_bin_dir.clone().into()),
+        ("MACHINE_ID", machine_id.to_string().into()),
+        ("RIGUP", settings.rigup.clone().into()),
+        (PROCESS_ID_VARIABLE, process_id.to_string().into()),
+        ("NODE_PATH", node_path),
+        ("NODE_MODULES_DIR", node_modules.into()),
+        (
+            "PATH",
+            path(caller, settings.home.as_deref(), &settings.lib_bin_dir),
+        ),
+    ];
+    let is_kept = |name: &OsStr| {
+        !OVERRIDDEN.iter().any(|it| name == *it) && !added.iter().any(|(added, _)| name == *added)
+    };
+    let mut whole: Vec<(OsString, OsString)> = caller
+        .iter()
+        .filter(|(name, _)| is_kept(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let record = added
+        .iter()
+        .map(|(name, value)| {
+            let shown = if is_secret(name) {
+                "***".to_owned()
+            } else {
+                value.to_string_lossy().into_owned()
+            };
+            ((*name).to_owned(), Value::from(shown))
+        })
+        .collect();
+    whole.extend(added.into_iter().map(|(name, value)| (name.into(), value)));
+    HookEnvironment { whole, added: record }
+}
+
+/// The folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH; every folder once, at its
+/// first place; no empty item, which would mean the current folder.
+fn path(caller: &Environment, home: Option<&Path>, lib_bin_dir: &Path) -> OsString {
+    let of_binaries = caller
+        .iter()
+        .filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY"))
+        .filter_map(|(_, value)| {
+            let file = match (Path::new(value).strip_prefix("~"), home) {
+                (Ok(rest), Some(home)) => home.join(rest),
+                _ => PathBuf::from(value),
+            };
+            let is_path = value.as_bytes().contains(&b'/');
+            is_path
+                .then(|| std::path::absolute(file).ok()?.parent().map(Path::to_owned))
+                .flatten()
+        });
+    let of_caller: Vec<PathBuf> = caller
+        .get("PATH")
+        .map(|it| std::env::split_paths(it).collect())
+        .unwrap_or_default();
+    unique_list(of_binaries.chain([lib_bin_dir.to_owned()]).collect(), of_caller)
+}
+
+fn unique_list(first: Vec<PathBuf>, then: impl IntoIterator<Item = PathBuf>) -> OsString {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in first.into_iter().chain(then) {
+        let is_listable = !folder.as_os_str().is_empty() && !folder.as_os_str().as_bytes().contains(&b':');
+        if is_listable && !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    std::env::join_paths(folders).expect("no folder has a colon, each was checked")
+}
+
+/// Whether a variable of this name holds something that no record may show.
+pub fn is_secret(name: &str) -> bool {
+    const WORDS: [&str; 7] = ["KEY", "TOKEN", "SECRET", "PASS", "AUTH", "COOKIE", "CREDENTIAL"];
+    let name = name.to_ascii_uppercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_become_one_argument_each() {
+        let fields = [
+            ("name", json!(" yt-dlp ")),
+            ("min_version", json!("")),
+            ("blank", json!("  \n")),
+            ("force", json!(true)),
+            ("quiet", json!(false)),
+            ("nothing", json!(null)),
+            ("count", json!(0)),
+            ("overrides", json!({"pip": ["a b"]})),
+            ("text", json!("$(x) 'q' \"w\"\nend")),
+        ];
+        let expected = [
+            "--name=yt-dlp",
+            "--force",
+            "--count=0",
+            "--overrides={\"pip\":[\"a b\"]}",
+            "--text=$(x) 'q' \"w\"\nend",
+        ];
+        assert_eq!(arguments(&fields), expected.map(OsString::from));
+    }
+
+    #[test]
+    fn the_path_has_every_folder_once_at_its_first_place_and_no_empty_one() {
+        let caller = Environment::from([
+            ("PATH", "/usr/bin::/opt/w/bin:/lib/bin:/usr/bin"),
+            ("WGET_BINARY", "/opt/w/bin/wget"),
+            ("CURL_BINARY", "curl"),
+            ("NODE_BINARY", "~/node/bin/node"),
+        ]);
+        let built = path(&caller, Some(Path::new("/home/me")), Path::new("/lib/bin"));
+        assert_eq!(built, "/home/me/node/bin:/opt/w/bin:/lib/bin:/usr/bin");
+        assert_eq!(
+            path(&Environment::default(), None, Path::new("/lib/bin")),
+            "/lib/bin"
+        );
+    }
+
+    #[test]
+    fn names_of_secrets_are_known() {
+        for name in [
+            "GITHUB_TOKEN",
+            "api_key",
+            "DB_PASSWORD",
+            "MY_SECRET",
+            "AUTH",
+            "COOKIES_FILE",
+            "CREDENTIALS",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        assert!(!is_secret("PATH"));
+    }
+}

@@ -1,0 +1,145 @@
+//! Bytes -> lines, of which none takes more memory than it may.
+
+use std::io::{self, BufRead};
+
+/// The longest line that is kept, in bytes: 1 MiB.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// A line of JSONL, as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// The bytes without the newline, blanks, NULs and a byte order mark around them cut off.
+    Text(&'a [u8]),
+    /// A line over [`MAX_LINE`]: only its beginning is known.
+    TooLong(&'a [u8]),
+}
+
+/// Hands every line that is not blank to `take`, with its number from 1. Lines end at `\n` alone; the last one
+/// counts without it.
+pub fn for_each_line<R: BufRead>(mut reader: R, mut take: impl FnMut(u64, Line<'_>)) -> io::Result<()> {
+    let mut kept = Vec::new();
+    let mut is_too_long = false;
+    let mut number = 1;
+    loop {
+        let chunk = match reader.fill_buf() {
+            Ok(chunk) => chunk,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let newline = chunk.iter().position(|&byte| byte == b'\n');
+        let part = &chunk[..newline.unwrap_or(chunk.len())];
+        let room = MAX_LINE - kept.len();
+        is_too_long |= part.len() > room;
+        kept.extend_from_slice(&part[..part.len().min(room)]);
+        let consumed = newline.map_or(chunk.len(), |at| at + 1);
+        let is_end = chunk.is_empty();
+        reader.consume(consumed);
+        if newline.is_none() && !is_end {
+            continue;
+        }
+        let text = trim(&kept);
+        if is_too_long {
+            take(number, Line::TooLong(text));
+        } else if !text.is_empty() {
+            take(number, Line::Text(text));
+        }
+        if is_end {
+            return Ok(());
+        }
+        kept.clear();
+        is_too_long = false;
+        number += 1;
+    }
+}
+
+/// The beginning of a line, short enough for a message.
+pub fn head(line: &[u8]) -> String {
+    const CHARS: usize = 60;
+    let text = String::from_utf8_lossy(&line[..line.len().min(4 * CHARS)]);
+    let shown: String = text
+        .chars()
+        .take(CHARS)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if shown.len() < line.len() {
+        format!("{shown}...")
+    } else {
+        shown
+    }
+}
+
+fn trim(mut line: &[u8]) -> &[u8] {
+    const BOM: &[u8] = b"\xef\xbb\xbf";
+    while let Some(rest) = line.strip_prefix(BOM) {
+        line = rest;
+    }
+    while let [first, rest @ ..] = line
+        && (first.is_ascii_whitespace() || *first == 0)
+    {
+        line = rest;
+    }
+    while let [rest @ .., last] = line
+        && (last.is_ascii_whitespace() || *last == 0)
+    {
+        line = rest;
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Cursor};
+
+    use super::*;
+
+    fn lines(bytes: &[u8], buffer: usize) -> Vec<(u64, String)> {
+        let mut seen = Vec::new();
+        for_each_line(
+            BufReader::with_capacity(buffer, Cursor::new(bytes)),
+            |number, line| {
+                seen.push(match line {
+                    Line::Text(text) => (number, String::from_utf8_lossy(text).into_owned()),
+                    Line::TooLong(text) => (number, format!("too long: {}", text.len())),
+                });
+            },
+        )
+        .unwrap();
+        seen
+    }
+
+    #[test]
+    fn lines_are_the_same_whatever_the_size_of_the_reads() {
+        let bytes = b"\xef\xbb\xbfone\r\n\n  \ntwo\0\nthree";
+        let expected = vec![
+            (1, "one".to_owned()),
+            (4, "two".to_owned()),
+            (5, "three".to_owned()),
+        ];
+        for buffer in [1, 2, 3, 7, 4096] {
+            assert_eq!(lines(bytes, buffer), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_named_and_the_next_one_is_read() {
+        let mut bytes = vec![b'x'; MAX_LINE];
+        bytes.extend_from_slice(b"\n");
+        bytes.extend_from_slice(&vec![b'y'; 3 * MAX_LINE]);
+        bytes.extend_from_slice(b"\nlast");
+        let seen = lines(&bytes, 64 << 10);
+        assert_eq!(seen[0].1.len(), MAX_LINE);
+        assert_eq!(seen[1], (2, format!("too long: {MAX_LINE}")));
+        assert_eq!(seen[2], (3, "last".to_owned()));
+    }
+
+    #[test]
+    fn line_separators_inside_a_string_do_not_end_a_line() {
+        assert_eq!(lines("a\u{2028}b\u{85}c".as_bytes(), 4096).len(), 1);
+    }
+
+    #[test]
+    fn the_head_of_a_line_is_short_and_printable() {
+        assert_eq!(head(b"{\"a\":\x1b[31m"), "{\"a\":\u{fffd}[31m");
+        assert_eq!(head(&[b'x'; 500]), format!("{}...", "x".repeat(60)));
+    }
+}

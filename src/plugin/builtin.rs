@@ -1,0 +1,113 @@
+//! The providers inside the binary, so that a copied `rigup` file works alone.
+
+use std::fmt::Write as _;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+use sha2::{Digest, Sha256};
+
+use crate::plugin::folder::{Hook, Plugin, Start};
+use crate::plugin::hook_name::HookName;
+
+static PROVIDERS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/providers");
+
+/// The built-in providers, at the place below the data dir where [`unpack`] puts them.
+pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
+    let folder = folder(data_dir);
+    PROVIDERS
+        .dirs()
+        .map(|dir| {
+            let name = dir.path().to_string_lossy().into_owned();
+            let hooks = dir.files().filter_map(|file| {
+                Some(Hook {
+                    name: HookName::parse(file.path().file_name()?.to_str()?)?,
+                    plugin: name.clone(),
+                    path: folder.join(file.path()),
+                    start: Start::Itself,
+                })
+            });
+            Plugin {
+                path: folder.join(dir.path()),
+                hooks: hooks.collect(),
+                name: name.clone(),
+            }
+        })
+        .collect()
+}
+
+/// Writes the built-in providers below the data dir, unless they are there: aside first, then renamed, so that
+/// nobody ever sees half of them. Every version of rigup has a folder of its own.
+pub fn unpack(data_dir: &Path) -> io::Result<()> {
+    let folder = folder(data_dir);
+    if folder.exists() {
+        return Ok(());
+    }
+    let parent = data_dir.join("builtin");
+    fs_err::create_dir_all(&parent)?;
+    let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent)?;
+    for dir in PROVIDERS.dirs() {
+        fs_err::create_dir(aside.path().join(dir.path()))?;
+        for file in dir.files() {
+            let path = aside.path().join(file.path());
+            fs_err::write(&path, file.contents())?;
+            fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
+        }
+    }
+    match fs_err::rename(aside.path(), &folder) {
+        // Another rigup was faster; what it wrote is the same.
+        Err(_) if folder.exists() => Ok(()),
+        done => done,
+    }
+}
+
+/// A folder named after the digest of what is in it.
+fn folder(data_dir: &Path) -> PathBuf {
+    let mut digest = Sha256::new();
+    for dir in PROVIDERS.dirs() {
+        for file in dir.files() {
+            digest.update(file.path().to_string_lossy().as_bytes());
+            digest.update([0]);
+            digest.update(file.contents());
+        }
+    }
+    let name = digest
+        .finalize()
+        .iter()
+        .take(8)
+        .fold(String::new(), |mut name, byte| {
+            let _ = write!(name, "{byte:02x}");
+            name
+        });
+    data_dir.join("builtin").join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::folder;
+
+    #[test]
+    fn what_is_unpacked_is_what_the_list_says() {
+        let data_dir = tempfile::tempdir().unwrap();
+        unpack(data_dir.path()).unwrap();
+        unpack(data_dir.path()).unwrap();
+        let listed = plugins(data_dir.path());
+        let found = folder::discover(&[super::folder(data_dir.path())], Vec::new());
+        assert!(!listed.is_empty());
+        assert_eq!(found.plugins, listed);
+    }
+
+    #[test]
+    fn many_at_once_unpack_one_whole_copy() {
+        let data_dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| unpack(data_dir.path()).unwrap());
+            }
+        });
+        let left = fs_err::read_dir(data_dir.path().join("builtin")).unwrap().count();
+        assert_eq!(left, 1, "nothing half-made is left behind");
+    }
+}

@@ -1,0 +1,316 @@
+//! Discovery: the plugins that lie in the folders of the search path.
+
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use crate::plugin::hook_name::HookName;
+use crate::plugin::requirement::Complaint;
+
+/// A plugin's folder and the hooks in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// The folder's name.
+    pub name: String,
+    /// The folder.
+    pub path: PathBuf,
+    /// Its hooks, in the order in which they run.
+    pub hooks: Vec<Hook>,
+}
+
+/// A hook's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// What its name says.
+    pub name: HookName,
+    /// The plugin it belongs to.
+    pub plugin: String,
+    /// The file.
+    pub path: PathBuf,
+    /// How it is started.
+    pub start: Start,
+}
+
+/// How a hook's file is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// By itself: it has the exec bit, and a shebang or a binary format.
+    Itself,
+    /// By this interpreter.
+    By(&'static str),
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    /// The plugins, by name.
+    pub plugins: Vec<Plugin>,
+    /// What could not be read.
+    pub complaints: Vec<Complaint>,
+}
+
+impl Discovery {
+    /// The hooks of an event, in the order in which they run.
+    pub fn hooks_of(&self, event: &str) -> Vec<&Hook> {
+        let mut hooks: Vec<&Hook> = self
+            .plugins
+            .iter()
+            .flat_map(|plugin| &plugin.hooks)
+            .filter(|hook| hook.name.event == event)
+            .collect();
+        hooks.sort_by(|a, b| a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin));
+        hooks
+    }
+}
+
+/// Finds the plugins in `roots`, the most important folder first: a plugin found earlier replaces one of the same
+/// name found later, whole. `built_in` stands last. A root that is not there has no plugins.
+pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>) -> Discovery {
+    let mut plugins: BTreeMap<String, Plugin> = BTreeMap::new();
+    let mut complaints = Vec::new();
+    for root in roots.iter().filter(|root| root.exists()) {
+        let mut here: BTreeMap<String, Plugin> = BTreeMap::new();
+        let mut entries = WalkDir::new(root)
+            .follow_links(true)
+            .min_depth(1)
+            .max_depth(2)
+            .into_iter();
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    complaints.extend(complaint_of(root, &error));
+                    continue;
+                }
+            };
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.depth() == 1 {
+                let is_hidden = name.starts_with(['.', '_']);
+                if entry.file_type().is_dir() && !is_hidden {
+                    here.insert(
+                        name.clone(),
+                        Plugin {
+                            name,
+                            path: entry.into_path(),
+                            hooks: Vec::new(),
+                        },
+                    );
+                } else if entry.file_type().is_dir() {
+                    entries.skip_current_dir();
+                }
+                continue;
+            }
+            let Some(hook_name) = HookName::parse(&name) else {
+                continue;
+            };
+            let Some(plugin) = entry.path().parent().and_then(Path::file_name) else {
+                continue;
+            };
+            let Some(plugin) = here.get_mut(plugin.to_string_lossy().as_ref()) else {
+                continue;
+            };
+            match start_of(entry.path(), &hook_name) {
+                Ok(Some(start)) => plugin.hooks.push(Hook {
+                    name: hook_name,
+                    plugin: plugin.name.clone(),
+                    path: entry.path().to_owned(),
+                    start,
+                }),
+                Ok(None) => {}
+                Err(error) => complaints.push(Complaint {
+                    plugin: plugin.name.clone(),
+                    path: entry.path().to_owned(),
+                    line: None,
+                    message: format!("cannot be read: {error}"),
+                }),
+            }
+        }
+        for (name, plugin) in here {
+            plugins.entry(name).or_insert(plugin);
+        }
+    }
+    for plugin in built_in {
+        plugins.entry(plugin.name.clone()).or_insert(plugin);
+    }
+    let mut plugins: Vec<Plugin> = plugins.into_values().collect();
+    for plugin in &mut plugins {
+        plugin
+            .hooks
+            .sort_by(|a, b| a.name.cmp_with_plugins("", &b.name, ""));
+    }
+    Discovery { plugins, complaints }
+}
+
+/// The interpreter of a script that has no exec bit or no shebang.
+pub fn interpreter(extension: &str) -> Option<&'static str> {
+    match extension {
+        "sh" => Some("bash"),
+        "py" => Some("python3"),
+        "js" => Some("node"),
+        _ => None,
+    }
+}
+
+/// How a file with a hook's name is started; none where it is no hook after all: a folder, or a file that is
+/// neither executable nor a script of a known language.
+fn start_of(path: &Path, name: &HookName) -> std::io::Result<Option<Start>> {
+    let metadata = path.metadata()?;
+    let interpreter = interpreter(&name.extension).map(Start::By);
+    Ok(
+        match (metadata.is_file(), is_executable(&metadata), interpreter) {
+            (false, _, _) => None,
+            (true, false, by) => by,
+            (true, true, None) => Some(Start::Itself),
+            (true, true, Some(by)) => Some(if has_own_format(path)? { Start::Itself } else { by }),
+        },
+    )
+}
+
+fn is_executable(metadata: &Metadata) -> bool {
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+/// Whether the kernel knows how to start it: a shebang, or an ELF or Mach-O file.
+fn has_own_format(path: &Path) -> std::io::Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut start)?;
+    Ok(start.starts_with(b"#!") || matches!(start.first(), Some(0x7f | 0xca | 0xcf | 0xfe)))
+}
+
+/// What went wrong on the way. A dangling link or a vanished file is not worth a word unless it is a plugin or hook.
+fn complaint_of(root: &Path, error: &walkdir::Error) -> Option<Complaint> {
+    let path = error.path().unwrap_or(root);
+    let inside: Vec<String> = path
+        .strip_prefix(root)
+        .unwrap_or(Path::new(""))
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    let is_hidden = inside.first().is_some_and(|name| name.starts_with(['.', '_']));
+    let is_other_file = inside.get(1).is_some_and(|name| HookName::parse(name).is_none());
+    if is_hidden || is_other_file {
+        return None;
+    }
+    let message = match error.io_error() {
+        Some(io) => format!("cannot be read: {io}"),
+        None => format!("cannot be read: {error}"),
+    };
+    let plugin = inside.first().cloned().unwrap_or_default();
+    Some(Complaint {
+        plugin,
+        path: path.to_owned(),
+        line: None,
+        message,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new(files: &[(&str, u32)]) -> Self {
+            let tree = Self(tempfile::tempdir().unwrap());
+            for (file, mode) in files {
+                let path = tree.path(file);
+                fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+                fs_err::write(&path, "#!/bin/sh\n").unwrap();
+                fs_err::set_permissions(&path, PermissionsExt::from_mode(*mode)).unwrap();
+            }
+            tree
+        }
+
+        fn path(&self, file: &str) -> PathBuf {
+            self.0.path().join(file)
+        }
+    }
+
+    fn names(found: &Discovery) -> Vec<&str> {
+        found.plugins.iter().map(|plugin| plugin.name.as_str()).collect()
+    }
+
+    #[test]
+    fn an_earlier_folder_replaces_a_plugin_of_a_later_one_whole() {
+        let tree = Tree::new(&[
+            ("mine/wget/on_Snapshot__50_wget.sh", 0o755),
+            ("theirs/wget/on_Snapshot__10_old.sh", 0o755),
+            ("theirs/git/on_Snapshot__10_git.sh", 0o755),
+        ]);
+        let found = discover(
+            &[tree.path("mine"), tree.path("theirs"), tree.path("missing")],
+            Vec::new(),
+        );
+        assert_eq!(names(&found), ["git", "wget"]);
+        let hooks: Vec<&str> = found
+            .hooks_of("Snapshot")
+            .iter()
+            .map(|it| it.name.name.as_str())
+            .collect();
+        assert_eq!(hooks, ["git", "wget"]);
+    }
+
+    #[test]
+    fn hidden_folders_are_skipped_and_links_to_folders_are_followed() {
+        let tree = Tree::new(&[
+            ("p/_old/on_E__1_a.sh", 0o755),
+            ("p/.git/on_E__1_a.sh", 0o755),
+            ("elsewhere/on_E__1_a.sh", 0o755),
+        ]);
+        symlink(tree.path("elsewhere"), tree.path("p/linked")).unwrap();
+        let found = discover(&[tree.path("p")], Vec::new());
+        assert_eq!(names(&found), ["linked"]);
+        assert_eq!(found.plugins[0].hooks.len(), 1);
+        assert!(found.complaints.is_empty());
+    }
+
+    #[test]
+    fn a_script_of_a_known_language_needs_no_exec_bit_and_any_other_file_does() {
+        let tree = Tree::new(&[
+            ("p/a/on_E__1_a.sh", 0o644),
+            ("p/a/on_E__2_b.py", 0o644),
+            ("p/a/on_E__3_c.rb", 0o644),
+            ("p/a/on_E__4_d.rb", 0o755),
+            ("p/a/on_E__5_e", 0o755),
+            ("p/a/on_E__6_f.sh", 0o755),
+            ("p/a/on_E__7_g.js", 0o755),
+        ]);
+        fs_err::write(tree.path("p/a/on_E__7_g.js"), "console.log(1)\n").unwrap();
+        let found = discover(&[tree.path("p")], Vec::new());
+        let starts: Vec<(&str, Start)> = found.plugins[0]
+            .hooks
+            .iter()
+            .map(|hook| (hook.name.name.as_str(), hook.start))
+            .collect();
+        assert_eq!(
+            starts,
+            [
+                ("a", Start::By("bash")),
+                ("b", Start::By("python3")),
+                ("d", Start::Itself),
+                ("e", Start::Itself),
+                ("f", Start::Itself),
+                ("g", Start::By("node")),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_only_looks_like_a_hook_harms_nothing() {
+        let tree = Tree::new(&[("p/a/on_E__1_a.sh", 0o755), ("p/a/on_E__2_folder.sh/x", 0o644)]);
+        symlink(tree.path("nowhere"), tree.path("p/a/on_E__3_dangling.sh")).unwrap();
+        symlink(tree.path("nowhere"), tree.path("p/a/notes")).unwrap();
+        let found = discover(&[tree.path("p")], Vec::new());
+        assert_eq!(found.plugins[0].hooks.len(), 1);
+        assert_eq!(found.complaints.len(), 1, "{:?}", found.complaints);
+        assert!(found.complaints[0].path.ends_with("on_E__3_dangling.sh"));
+        assert_eq!(found.complaints[0].plugin, "a");
+    }
+}

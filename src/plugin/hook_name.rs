@@ -1,0 +1,194 @@
+//! The grammar of hook file names: `on_<Event>__<NN>_<name>[.finite|.daemon][.bg].<ext>`.
+
+use std::cmp::Ordering;
+
+/// What a hook's file name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookName {
+    /// The whole file name.
+    pub file_name: String,
+    /// The event, without a trailing `Event`.
+    pub event: String,
+    /// Its place among the hooks of the event; none sorts first.
+    pub order: Option<u64>,
+    /// What is left between the number and the first dot.
+    pub name: String,
+    /// Whether it runs beside the others.
+    pub background: Option<Background>,
+    /// The part behind the last dot; empty where there is none.
+    pub extension: String,
+}
+
+/// How a background hook ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Background {
+    /// By itself; it is awaited (`.finite.bg.`).
+    Finite,
+    /// When the event is over (`.daemon.bg.`, and a plain `.bg.`).
+    Daemon,
+}
+
+impl HookName {
+    /// Reads a file name; none where it is not that of a hook.
+    pub fn parse(file_name: &str) -> Option<Self> {
+        let (event, rest) = file_name.strip_prefix("on_")?.split_once("__")?;
+        let (stem, extension) = rest.rsplit_once('.').unwrap_or((rest, ""));
+        let (order, named) = split_number(stem);
+        let (name, marks) = named.split_once('.').unwrap_or((named, ""));
+        let event = canonical_event(event);
+        let is_older_spelling = event == "Binary" && name.contains("install");
+        if event.is_empty() || (name.is_empty() && order.is_none()) {
+            return None;
+        }
+        Some(Self {
+            file_name: file_name.to_owned(),
+            event: if is_older_spelling { "BinaryRequest" } else { event }.to_owned(),
+            order,
+            name: name.to_owned(),
+            background: background(name, marks),
+            extension: extension.to_owned(),
+        })
+    }
+
+    /// The order in which hooks of one event run: number, then name, then plugin.
+    pub fn cmp_with_plugins(&self, plugin: &str, other: &Self, other_plugin: &str) -> Ordering {
+        (self.order, &self.name, plugin, &self.file_name).cmp(&(
+            other.order,
+            &other.name,
+            other_plugin,
+            &other.file_name,
+        ))
+    }
+}
+
+/// An event's name without a trailing `Event`: `SnapshotEvent` is `Snapshot`.
+pub fn canonical_event(event: &str) -> &str {
+    event.strip_suffix("Event").unwrap_or(event)
+}
+
+/// `10_npm` is 10 and `npm`; `npm` and `10npm` have no number.
+fn split_number(stem: &str) -> (Option<u64>, &str) {
+    let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = stem.split_at(digits);
+    match (number.parse(), rest.strip_prefix('_')) {
+        (Ok(number), Some(name)) => (Some(number), name),
+        (Ok(number), None) if rest.is_empty() || rest.starts_with('.') => (Some(number), rest),
+        _ => (None, stem),
+    }
+}
+
+fn background(name: &str, marks: &str) -> Option<Background> {
+    let has = |mark| marks.split('.').any(|it| it == mark);
+    if !has("bg") && !name.ends_with("__background") {
+        None
+    } else if has("finite") {
+        Some(Background::Finite)
+    } else {
+        Some(Background::Daemon)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(file_name: &str) -> HookName {
+        HookName::parse(file_name).unwrap()
+    }
+
+    #[test]
+    fn a_name_splits_at_its_first_double_underscore() {
+        let hook = parse("on_Snapshot__10_foo__bar.py");
+        assert_eq!(
+            (hook.event.as_str(), hook.order, hook.name.as_str()),
+            ("Snapshot", Some(10), "foo__bar")
+        );
+        assert_eq!(hook.extension, "py");
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers_and_no_number_comes_first() {
+        let mut names = [
+            "on_E__10_a.sh",
+            "on_E__9_a.sh",
+            "on_E__b.sh",
+            "on_E__10_A.sh",
+            "on_E__2_z.sh",
+        ]
+        .map(parse);
+        names.sort_by(|a, b| a.cmp_with_plugins("p", b, "p"));
+        let sorted = names.map(|name| name.file_name);
+        assert_eq!(
+            sorted,
+            [
+                "on_E__b.sh",
+                "on_E__2_z.sh",
+                "on_E__9_a.sh",
+                "on_E__10_A.sh",
+                "on_E__10_a.sh"
+            ]
+        );
+    }
+
+    #[test]
+    fn equal_names_of_two_plugins_run_in_the_plugins_order() {
+        let name = parse("on_E__10_a.sh");
+        assert_eq!(name.cmp_with_plugins("x", &name, "y"), Ordering::Less);
+    }
+
+    #[test]
+    fn only_a_bg_mark_between_dots_makes_a_hook_background() {
+        assert_eq!(
+            parse("on_E__1_x.daemon.bg.js").background,
+            Some(Background::Daemon)
+        );
+        assert_eq!(
+            parse("on_E__1_x.finite.bg.py").background,
+            Some(Background::Finite)
+        );
+        assert_eq!(parse("on_E__1_x.bg.sh").background, Some(Background::Daemon));
+        assert_eq!(
+            parse("on_E__1_x__background.js").background,
+            Some(Background::Daemon)
+        );
+        for foreground in [
+            "on_E__1_bgcolor.py",
+            "on_E__1_foo.bg",
+            "on_E__1_x_bg.py",
+            "on_E__1_x.finite.sh",
+        ] {
+            assert_eq!(parse(foreground).background, None, "{foreground}");
+        }
+    }
+
+    #[test]
+    fn a_trailing_event_is_dropped_and_the_older_spelling_of_install_hooks_is_known() {
+        assert_eq!(parse("on_SnapshotEvent__1_x.sh").event, "Snapshot");
+        assert_eq!(parse("on_Binary__10_npm_install.py").event, "BinaryRequest");
+        assert_eq!(parse("on_Binary__10_check.py").event, "Binary");
+    }
+
+    #[test]
+    fn what_is_no_hook_is_not_taken_for_one() {
+        for other in [
+            "",
+            "on_",
+            "on_x.sh",
+            "on___x.sh",
+            "on_Event__x.sh",
+            "config.json",
+            "On_E__1_x.sh",
+        ] {
+            assert_eq!(HookName::parse(other), None, "{other}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_file_name_is_read_and_keeps_its_spelling(name in "(on_)?.{0,40}") {
+            if let Some(hook) = HookName::parse(&name) {
+                proptest::prop_assert_eq!(hook.file_name, name);
+            }
+        }
+    }
+}

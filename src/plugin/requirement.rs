@@ -1,0 +1,353 @@
+//! A plugin's `binaries.jsonl`: the binaries it needs.
+
+use std::fmt;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::jsonl::{self, Line};
+use crate::plugin::overrides;
+use crate::record::name::{BinaryName, NameError};
+
+/// The file in a plugin's folder.
+pub const FILE_NAME: &str = "binaries.jsonl";
+
+/// One line of a plugin's `binaries.jsonl`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Requirement {
+    /// What is needed.
+    pub name: BinaryName,
+    /// Who may provide it.
+    pub providers: Providers,
+    /// The lowest version that will do; empty for any.
+    pub min_version: String,
+    /// Per provider: packages and the like, as they were spelled.
+    pub overrides: Map<String, Value>,
+    /// The plugin that needs it.
+    pub plugin: String,
+}
+
+/// Who may provide a binary, in order of preference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Providers {
+    /// Every provider, in hook order (`*`, or nothing said).
+    Any,
+    /// These, in this order.
+    Only(Vec<String>),
+}
+
+impl Providers {
+    /// Reads `pip, env`; `*` and blank mean any.
+    pub fn parse(list: &str) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if name == "*" {
+                return Self::Any;
+            }
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        if names.is_empty() {
+            Self::Any
+        } else {
+            Self::Only(names)
+        }
+    }
+
+    /// Whether this provider may be asked.
+    pub fn allows(&self, provider: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(names) => names.iter().any(|name| name == provider),
+        }
+    }
+
+    /// The providers that both allow, in the order of `self`; none where there is no such provider.
+    pub fn both(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Any, _) => Some(other.clone()),
+            (Self::Only(_), Self::Any) => Some(self.clone()),
+            (Self::Only(names), Self::Only(_)) => {
+                let common: Vec<String> = names.iter().filter(|name| other.allows(name)).cloned().collect();
+                (!common.is_empty()).then_some(Self::Only(common))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Providers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Only(names) => f.write_str(&names.join(",")),
+        }
+    }
+}
+
+/// Something in a plugin folder that cannot be read, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// The plugin that is affected; empty where a whole search folder is.
+    pub plugin: String,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The line in the file, from 1.
+    pub line: Option<u64>,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Why a line is no requirement.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// Not one JSON object.
+    #[error("not a JSON object ({reason}): {head}")]
+    NotAnObject {
+        /// What the JSON parser says.
+        reason: String,
+        /// The beginning of the line.
+        head: String,
+    },
+    /// Another type of record.
+    #[error("the type is {0}; a requirement is a \"Binary\" or a \"BinaryRequest\"")]
+    WrongType(Value),
+    /// No name.
+    #[error("no \"name\"")]
+    NoName,
+    /// A name that cannot be a folder and a link.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A key whose value has the wrong type.
+    #[error("\"{key}\" has to be {expected}")]
+    WrongValue {
+        /// The key.
+        key: &'static str,
+        /// What its value has to be.
+        expected: &'static str,
+    },
+    /// An override that no provider could use.
+    #[error(transparent)]
+    Override(#[from] overrides::OverrideError),
+    /// Over [`jsonl::MAX_LINE`].
+    #[error("the line is longer than {} bytes", jsonl::MAX_LINE)]
+    TooLong,
+}
+
+/// Reads a plugin's requirements. A line that cannot be read is a complaint, and the other lines go on; no file
+/// means no requirements.
+pub fn read(plugin: &str, folder: &Path, home: Option<&Path>) -> (Vec<Requirement>, Vec<Complaint>) {
+    let path = folder.join(FILE_NAME);
+    let mut requirements = Vec::new();
+    let mut complaints = Vec::new();
+    let mut complain = |line: Option<u64>, message: String| {
+        complaints.push(Complaint {
+            plugin: plugin.to_owned(),
+            path: path.clone(),
+            line,
+            message,
+        });
+    };
+    let read = match std::fs::File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(file) => jsonl::for_each_line(BufReader::new(file), |number, line| {
+            let parsed = match line {
+                Line::Text(text) => parse_line(plugin, text, home),
+                Line::TooLong(_) => Err(LineError::TooLong),
+            };
+            match parsed {
+                Ok(requirement) => requirements.push(requirement),
+                Err(error) => complain(Some(number), error.to_string()),
+            }
+        }),
+    };
+    if let Err(error) = read {
+        complain(None, format!("cannot be read: {error}"));
+    }
+    (requirements, complaints)
+}
+
+/// Reads one line, in every spelling that is accepted.
+pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requirement, LineError> {
+    let not_an_object = |reason: String| LineError::NotAnObject {
+        reason,
+        head: jsonl::head(line),
+    };
+    let value: Value = serde_json::from_slice(line).map_err(|error| not_an_object(error.to_string()))?;
+    let Value::Object(keys) = value else {
+        return Err(not_an_object("another kind of JSON value".to_owned()));
+    };
+    match keys.get("type") {
+        Some(Value::String(kind)) if kind == "Binary" || kind == "BinaryRequest" => {}
+        other => return Err(LineError::WrongType(other.cloned().unwrap_or(Value::Null))),
+    }
+    let name = match keys.get("name").or_else(|| keys.get("bin_name")) {
+        Some(Value::String(name)) => BinaryName::parse(name, home)?,
+        Some(_) => {
+            return Err(LineError::WrongValue {
+                key: "name",
+                expected: "a text",
+            });
+        }
+        None => return Err(LineError::NoName),
+    };
+    let providers = match keys.get("binproviders").or_else(|| keys.get("bin_providers")) {
+        None | Some(Value::Null) => Providers::Any,
+        Some(Value::String(list)) => Providers::parse(list),
+        Some(Value::Array(list)) => {
+            let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+            match names {
+                Some(names) => Providers::parse(&names.join(",")),
+                None => return Err(wrong_providers()),
+            }
+        }
+        Some(_) => return Err(wrong_providers()),
+    };
+    let min_version = match keys.get("min_version") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(version)) => version.trim().to_owned(),
+        Some(_) => {
+            return Err(LineError::WrongValue {
+                key: "min_version",
+                expected: "a text",
+            });
+        }
+    };
+    let overrides = match keys.get("overrides") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(overrides)) => overrides.clone(),
+        Some(_) => {
+            return Err(LineError::WrongValue {
+                key: "overrides",
+                expected: "an object, a key per provider",
+            });
+        }
+    };
+    for provider in overrides.keys() {
+        overrides::packages(&overrides, provider)?;
+    }
+    Ok(Requirement {
+        name,
+        providers,
+        min_version,
+        overrides,
+        plugin: plugin.to_owned(),
+    })
+}
+
+fn wrong_providers() -> LineError {
+    LineError::WrongValue {
+        key: "binproviders",
+        expected: "a text such as \"pip,env\"",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Requirement, LineError> {
+        parse_line("p", line.as_bytes(), None)
+    }
+
+    #[test]
+    fn every_accepted_spelling_of_a_requirement_is_read() {
+        let newest = parse(
+            r#"{"type":"BinaryRequest","name":"yt-dlp","binproviders":" pip, env,,pip","min_version":"2024.1"}"#,
+        );
+        let oldest = parse(
+            r#"{"type":"Binary","bin_name":"yt-dlp","bin_providers":["pip","env"],"min_version":"2024.1"}"#,
+        );
+        assert_eq!(newest, oldest);
+        assert_eq!(
+            newest.unwrap().providers,
+            Providers::Only(vec!["pip".to_owned(), "env".to_owned()])
+        );
+        for any in [
+            r#"{"type":"Binary","name":"x"}"#,
+            r#"{"type":"Binary","name":"x","binproviders":"*"}"#,
+        ] {
+            assert_eq!(parse(any).unwrap().providers, Providers::Any);
+        }
+    }
+
+    #[test]
+    fn what_is_no_requirement_says_what_is_wrong() {
+        for (line, expected) in [
+            ("{\"type\":\"Binary\",\"na", "not a JSON object (EOF"),
+            ("[]", "not a JSON object (another kind of JSON value): []"),
+            ("{}", "the type is null; a requirement is"),
+            (
+                r#"{"type":"Machine"}"#,
+                "the type is \"Machine\"; a requirement is",
+            ),
+            (r#"{"type":"Binary"}"#, "no \"name\""),
+            (r#"{"type":"Binary","name":7}"#, "\"name\" has to be a text"),
+            (r#"{"type":"Binary","name":"a/b"}"#, "the name `a/b` has a `/`"),
+            (
+                r#"{"type":"Binary","name":"x","binproviders":7}"#,
+                "\"binproviders\" has to be a text such as",
+            ),
+            (
+                r#"{"type":"Binary","name":"x","overrides":[]}"#,
+                "\"overrides\" has to be an object",
+            ),
+            (
+                r#"{"type":"Binary","name":"x","overrides":{"apt":["-o"]}}"#,
+                "overrides.apt: the package `-o` begins",
+            ),
+        ] {
+            let message = parse(line).unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_bad_line_is_named_and_the_others_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let text =
+            b"{\"type\":\"Binary\",\"name\":\"a\"}\n\n\xff\xfe\x00\n{\"type\":\"Binary\",\"name\":\"b\"}";
+        fs_err::write(folder.path().join(FILE_NAME), text).unwrap();
+        let (requirements, complaints) = read("p", folder.path(), None);
+        assert_eq!(
+            requirements.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        assert_eq!(complaints.len(), 1);
+        assert_eq!(complaints[0].line, Some(3));
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_the_file_is_a_complaint() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::create_dir(folder.path().join(FILE_NAME)).unwrap();
+        let (requirements, complaints) = read("p", folder.path(), None);
+        assert!(requirements.is_empty());
+        assert!(
+            complaints[0].message.starts_with("cannot be read"),
+            "{}",
+            complaints[0]
+        );
+    }
+
+    #[test]
+    fn the_providers_of_two_requirements_are_those_that_both_allow_in_the_first_ones_order() {
+        let only = |list| Providers::parse(list);
+        assert_eq!(only("pip,apt,env").both(&only("env,pip")), Some(only("pip,env")));
+        assert_eq!(Providers::Any.both(&only("apt")), Some(only("apt")));
+        assert_eq!(only("apt").both(&Providers::Any), Some(only("apt")));
+        assert_eq!(only("pip").both(&only("npm")), None);
+    }
+}

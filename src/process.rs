@@ -1,0 +1,11 @@
+//! Starting, watching and ending processes: the only place that does so, and the only one with `unsafe`.
+
+pub mod identity;
+pub mod reap;
+pub mod run_dir;
+pub mod signals;
+pub mod spawn;
+pub mod stop;
+pub mod table;
+pub mod tail;
+pub mod wait;

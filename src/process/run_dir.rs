@@ -1,0 +1,189 @@
+//! The folder that holds one process's `cmd.sh`, `stdout.log`, `stderr.log`, `process.pid` and `exit.json`.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::process::tail;
+use crate::record::process::{Ending, ExitReason, Identity, Usage};
+
+/// A run dir: one per execution, never shared by two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir(PathBuf);
+
+impl RunDir {
+    /// Makes the folder and writes `cmd.sh`, which runs the very same command again.
+    pub fn create(path: PathBuf, cwd: &Path, program: &OsString, args: &[OsString]) -> io::Result<Self> {
+        make_private_dir(&path)?;
+        let run_dir = Self(path);
+        let mut script = b"#!/bin/sh\ncd ".to_vec();
+        script.extend(quoted(cwd.as_os_str().as_bytes())?);
+        script.extend_from_slice(b" && exec");
+        for word in std::iter::once(program).chain(args) {
+            script.push(b' ');
+            script.extend(quoted(word.as_bytes())?);
+        }
+        script.push(b'\n');
+        run_dir.create_file("cmd.sh", 0o700)?.write_all(&script)?;
+        Ok(run_dir)
+    }
+
+    /// The run dir at a path that a record names.
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The log of standard output.
+    pub fn stdout(&self) -> PathBuf {
+        self.0.join("stdout.log")
+    }
+
+    /// The log of standard error.
+    pub fn stderr(&self) -> PathBuf {
+        self.0.join("stderr.log")
+    }
+
+    /// Opens both logs for the process to write to.
+    pub fn open_logs(&self) -> io::Result<(File, File)> {
+        Ok((
+            self.create_file("stdout.log", 0o600)?,
+            self.create_file("stderr.log", 0o600)?,
+        ))
+    }
+
+    /// Notes who the process is, for whoever finds the run dir without its rigup.
+    pub fn write_pid(&self, identity: &Identity) -> io::Result<()> {
+        let Identity {
+            pid,
+            start_ticks,
+            boot_id,
+        } = identity;
+        writeln!(
+            self.create_file("process.pid", 0o600)?,
+            "{pid} {start_ticks} {boot_id}"
+        )
+    }
+
+    /// Notes the end and takes `process.pid` away.
+    pub fn write_exit(&self, ending: &Ending) -> io::Result<()> {
+        let exit = json!({
+            "exit_code": ending.exit_code,
+            "signal": ending.signal,
+            "exit_reason": ending.reason.as_str(),
+            "ended_at": clock::spell(ending.ended_at),
+            "max_rss": ending.usage.map(|it| it.max_rss),
+            "user_ms": ending.usage.map(|it| it.user_ms),
+            "sys_ms": ending.usage.map(|it| it.sys_ms),
+        });
+        writeln!(self.create_file("exit.json.new", 0o600)?, "{exit}")?;
+        fs_err::rename(self.0.join("exit.json.new"), self.0.join("exit.json"))?;
+        match fs_err::remove_file(self.0.join("process.pid")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The end that is noted, if one is.
+    pub fn read_exit(&self) -> Option<Ending> {
+        let exit: Value = serde_json::from_slice(&fs_err::read(self.0.join("exit.json")).ok()?).ok()?;
+        let number = |key: &str| {
+            exit.get(key)
+                .and_then(Value::as_i64)
+                .and_then(|it| i32::try_from(it).ok())
+        };
+        let count = |key: &str| exit.get(key).and_then(Value::as_u64);
+        let text = |key: &str| exit.get(key).and_then(Value::as_str);
+        let usage = || {
+            Some(Usage {
+                max_rss: count("max_rss")?,
+                user_ms: count("user_ms")?,
+                sys_ms: count("sys_ms")?,
+            })
+        };
+        let ending = Ending {
+            exit_code: number("exit_code"),
+            signal: number("signal"),
+            reason: ExitReason::parse(text("exit_reason")?).ok()?,
+            usage: usage(),
+            ..Ending::lost(text("ended_at")?.parse().ok()?)
+        };
+        Some(self.with_logs(ending))
+    }
+
+    /// The ending with the size and the end of both logs.
+    pub fn with_logs(&self, mut ending: Ending) -> Ending {
+        let log = |path: PathBuf| {
+            let bytes = path.metadata().map_or(0, |it| it.len());
+            (
+                tail::read(&path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(),
+                bytes,
+            )
+        };
+        (ending.stdout_tail, ending.stdout_bytes) = log(self.stdout());
+        (ending.stderr_tail, ending.stderr_bytes) = log(self.stderr());
+        ending
+    }
+
+    fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {
+        let path = self.0.join(name);
+        let open = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&path);
+        open.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    }
+}
+
+/// Makes a folder and its parents that only this user may enter.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("{} cannot be made: {error}", path.display()),
+            )
+        })
+}
+
+fn quoted(word: &[u8]) -> io::Result<Vec<u8>> {
+    shlex::bytes::try_quote(word)
+        .map(std::borrow::Cow::into_owned)
+        .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cmd_sh_runs_the_very_same_words_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let words: Vec<OsString> = ["%s\\n", "a b", "$HOME", "'\"`;*", "", "new\nline", "ü", "-x"]
+            .map(Into::into)
+            .into();
+        let run_dir =
+            RunDir::create(folder.path().join("run"), folder.path(), &"printf".into(), &words).unwrap();
+        let out = assert_cmd::Command::new("sh")
+            .arg(run_dir.path().join("cmd.sh"))
+            .output()
+            .unwrap();
+        let expected: Vec<_> = words[1..].iter().map(|word| word.to_string_lossy()).collect();
+        assert_eq!(String::from_utf8_lossy(&out.stdout), expected.join("\n") + "\n");
+    }
+}

@@ -1,0 +1,56 @@
+//! INT, TERM and HUP to rigup itself, as something that can be polled.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, low_level::pipe};
+
+/// Whether somebody asked rigup to stop, and how often.
+///
+/// Each signal leaves a byte in a pipe that nobody empties, so every thread that polls it wakes up.
+#[derive(Debug)]
+pub struct Interrupt {
+    asked: OwnedFd,
+    signal: Arc<AtomicUsize>,
+}
+
+impl Interrupt {
+    /// Takes the three signals over for the rest of this process's life.
+    pub fn install() -> io::Result<Self> {
+        let (asked, ask) = io::pipe()?;
+        let signal = Arc::new(AtomicUsize::new(0));
+        for number in [SIGINT, SIGTERM, SIGHUP] {
+            flag::register_usize(
+                number,
+                Arc::clone(&signal),
+                usize::try_from(number).unwrap_or_default(),
+            )?;
+            pipe::register(number, ask.try_clone()?)?;
+        }
+        Ok(Self {
+            asked: asked.into(),
+            signal,
+        })
+    }
+
+    /// The signal that asked, if one did.
+    pub fn signal(&self) -> Option<i32> {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => None,
+            number => i32::try_from(number).ok(),
+        }
+    }
+
+    /// Whether somebody asked twice: no more patience.
+    pub fn is_urgent(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.asked).is_ok_and(|bytes| bytes > 1)
+    }
+
+    /// Readable once somebody asked.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.asked.as_fd()
+    }
+}

@@ -1,0 +1,139 @@
+//! The process table of the running system, read from `/proc`.
+
+use fs_err as fs;
+
+use uuid::Uuid;
+
+/// The variable by which a process and all that it starts are known.
+pub const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
+
+/// One process that is there now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The process id.
+    pub pid: u32,
+    /// Its parent.
+    pub ppid: u32,
+    /// Its process group.
+    pub pgid: u32,
+    /// When it started, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// Over, but not yet waited for by its parent.
+    pub is_zombie: bool,
+}
+
+/// Every process this user may see.
+pub fn entries() -> Vec<Entry> {
+    let Ok(proc) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    proc.filter_map(|dir| entry(dir.ok()?.file_name().to_str()?.parse().ok()?))
+        .collect()
+}
+
+/// The process with this id, if there is one.
+pub fn entry(pid: u32) -> Option<Entry> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(pid, &String::from_utf8_lossy(&stat))
+}
+
+/// Reads `/proc/<pid>/stat`. The name in parentheses may hold anything, parentheses and blanks included.
+fn parse_stat(pid: u32, stat: &str) -> Option<Entry> {
+    const STATE: usize = 0;
+    const PPID: usize = 1;
+    const PGRP: usize = 2;
+    const STARTTIME: usize = 19;
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some(Entry {
+        pid,
+        ppid: fields.get(PPID)?.parse().ok()?,
+        pgid: fields.get(PGRP)?.parse().ok()?,
+        start_ticks: fields.get(STARTTIME)?.parse().ok()?,
+        is_zombie: matches!(*fields.get(STATE)?, "Z" | "X"),
+    })
+}
+
+/// Where the members of a tree are, seen from its root.
+#[derive(Debug, Default)]
+pub struct Tree {
+    /// In the root's process group, the root left out.
+    pub in_group: Vec<Entry>,
+    /// Outside of it: known by their environment, or by a parent that belongs to the tree.
+    pub strays: Vec<Entry>,
+}
+
+/// All that a process started and that still lives, zombies left out: its group, what carries its id in the
+/// environment, and the descendants of these.
+pub fn tree(process_id: Uuid, root: Entry) -> Tree {
+    let mark = format!("{PROCESS_ID_VARIABLE}={process_id}");
+    let me = std::process::id();
+    let all: Vec<Entry> = entries()
+        .into_iter()
+        .filter(|it| it.start_ticks >= root.start_ticks && it.pid != me)
+        .collect();
+    let (in_group, others): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(|it| it.pgid == root.pid);
+    let (mut strays, mut others): (Vec<Entry>, Vec<Entry>) =
+        others.into_iter().partition(|it| carries(it.pid, &mark));
+    let mut family: Vec<u32> = in_group.iter().chain(&strays).map(|it| it.pid).collect();
+    while let Some(at) = others.iter().position(|it| family.contains(&it.ppid)) {
+        let found = others.swap_remove(at);
+        family.push(found.pid);
+        strays.push(found);
+    }
+    let lives = |it: &Entry| !it.is_zombie && it.pid != root.pid;
+    Tree {
+        in_group: in_group.into_iter().filter(lives).collect(),
+        strays: strays.into_iter().filter(lives).collect(),
+    }
+}
+
+fn carries(pid: u32, mark: &str) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+        environ
+            .split(|&byte| byte == 0)
+            .any(|variable| variable == mark.as_bytes())
+    })
+}
+
+/// The command line of a process, for messages: its arguments, cut to one short line.
+pub fn command_line(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
+    let text: String = text
+        .trim()
+        .chars()
+        .take(80)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    format!("{text} (pid {pid})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_name_with_parentheses_and_blanks_is_read_past() {
+        let stat = "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 9876 1 1";
+        let expected = Entry {
+            pid: 42,
+            ppid: 7,
+            pgid: 42,
+            start_ticks: 9876,
+            is_zombie: false,
+        };
+        assert_eq!(parse_stat(42, stat), Some(expected));
+        assert_eq!(parse_stat(42, "42 (cut"), None);
+    }
+
+    #[test]
+    fn this_process_is_in_the_table() {
+        let me = entry(std::process::id()).unwrap();
+        assert!(
+            entries()
+                .iter()
+                .any(|it| it.pid == me.pid && it.start_ticks == me.start_ticks)
+        );
+    }
+}

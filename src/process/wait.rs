@@ -1,0 +1,152 @@
+//! Waiting for a child, with everything that may come before its end.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::process::signals::Interrupt;
+use crate::process::spawn::Child;
+use crate::record::process::Usage;
+
+/// How often the size of the output is looked at and progress is shown.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The most a hook may write to one of its streams: 64 MiB.
+pub const OUTPUT_CAP: u64 = 64 << 20;
+
+/// What ended the wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The process is over by itself; it waits to be reaped.
+    Ended,
+    /// The time is up.
+    Timeout,
+    /// Somebody asked rigup to stop.
+    Interrupted,
+    /// It wrote more than [`OUTPUT_CAP`] to a stream.
+    TooMuchOutput,
+}
+
+/// Waits until the child is over or something else ends the wait; the child is not ended here. `tick` is called ten
+/// times a second.
+pub fn wait(
+    child: &Child,
+    deadline: Option<Instant>,
+    output: &[&File],
+    interrupt: &Interrupt,
+    mut tick: impl FnMut(),
+) -> Cause {
+    loop {
+        let now = Instant::now();
+        let next = deadline.map_or(now + TICK, |deadline| deadline.min(now + TICK));
+        match readable([child.fd(), interrupt.fd()], next) {
+            [true, _] => return Cause::Ended,
+            [false, true] => return Cause::Interrupted,
+            [false, false] => {}
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Cause::Timeout;
+        }
+        if output
+            .iter()
+            .any(|file| file.metadata().is_ok_and(|it| it.len() > OUTPUT_CAP))
+        {
+            return Cause::TooMuchOutput;
+        }
+        tick();
+    }
+}
+
+/// Waits until the child is over or `deadline` has come; true where it is over.
+pub fn is_over_by(child: &Child, deadline: Instant) -> bool {
+    let [is_over] = readable([child.fd()], deadline);
+    is_over
+}
+
+/// Waits until `deadline`.
+pub fn pause(deadline: Instant) {
+    let [] = readable([], deadline);
+}
+
+/// Waits until the interrupt comes or `deadline` has come; true where it came.
+pub fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
+    let [is_asked] = readable([interrupt.fd()], deadline);
+    is_asked
+}
+
+fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> [bool; N] {
+    let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Rounded up, so that a deadline less than a millisecond away is not polled in a busy loop.
+        let millis = left.as_micros().div_ceil(1000).min(i32::MAX as u128);
+        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        match poll(&mut polled, timeout) {
+            Err(nix::errno::Errno::EINTR) => {}
+            Ok(0) if Instant::now() < deadline => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    polled.map(|fd| {
+        fd.revents()
+            .is_some_and(|it| it.intersects(PollFlags::POLLIN | PollFlags::POLLHUP))
+    })
+}
+
+/// How a child ended, as the system tells its parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reaped {
+    /// 0 to 255, 128+N for signal N.
+    pub exit_code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What it and the children it waited for used.
+    pub usage: Usage,
+}
+
+/// Takes the end of a child that is over, or waits for it. From here on its pid may be somebody else's.
+pub fn reap(child: Child) -> io::Result<Reaped> {
+    let pid = libc::pid_t::try_from(child.entry.pid).map_err(io::Error::other)?;
+    let mut status = 0;
+    // SAFETY: rusage is a plain C struct for which all zeroes is a value.
+    #[expect(unsafe_code, reason = "nix has no wait4")]
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both pointers are to live values of the right type, and the pid is that of an unreaped child.
+        #[expect(unsafe_code, reason = "nix has no wait4")]
+        let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+        if waited == pid {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    drop(child);
+    let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
+    Ok(Reaped {
+        exit_code: signal.map_or_else(|| libc::WEXITSTATUS(status), |number| 128 + number),
+        signal,
+        usage: Usage {
+            max_rss: max_rss_bytes(usage.ru_maxrss),
+            user_ms: millis(usage.ru_utime),
+            sys_ms: millis(usage.ru_stime),
+        },
+    })
+}
+
+/// Linux counts KiB, macOS bytes.
+fn max_rss_bytes(ru_maxrss: libc::c_long) -> u64 {
+    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+    u64::try_from(ru_maxrss).unwrap_or_default() * unit
+}
+
+fn millis(time: libc::timeval) -> u64 {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let micros = u64::try_from(time.tv_usec).unwrap_or_default();
+    seconds * 1000 + micros / 1000
+}

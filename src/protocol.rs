@@ -1,0 +1,172 @@
+//! What a hook prints -> records, with complaints that name the line.
+
+use std::io::{self, BufRead};
+
+use serde_json::{Map, Value};
+
+use crate::jsonl::{self, Line};
+
+/// One JSON object with a string `type`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The line it stands on, from 1.
+    pub line: u64,
+    /// Its `type`.
+    pub kind: String,
+    /// All its fields, `type` included.
+    pub fields: Map<String, Value>,
+}
+
+/// What was not a record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leftover {
+    /// Lines that are no record: logs, numbers, lists, objects without a type.
+    pub ignored: u64,
+    /// Lines that were meant as records and could not be read, the first [`MAX_COMPLAINTS`] of them.
+    pub complaints: Vec<String>,
+}
+
+/// So many complaints are kept; a hook that prints garbage without end does not fill the memory.
+pub const MAX_COMPLAINTS: usize = 20;
+
+/// So many records of one hook are looked at where one is enough.
+pub const MAX_RECORDS: usize = 1000;
+
+/// Reads a hook's standard output. Several objects on one line are several records; a bad byte is replaced; of
+/// equal keys the last one counts; numbers beyond 64 bits become floating point.
+pub fn read(output: impl BufRead, mut take: impl FnMut(Record)) -> io::Result<Leftover> {
+    let mut left = Leftover::default();
+    jsonl::for_each_line(output, |number, line| match line {
+        Line::TooLong(text) => left.complain(format!(
+            "line {number} is longer than {} bytes and was dropped: {}",
+            jsonl::MAX_LINE,
+            jsonl::head(text)
+        )),
+        Line::Text(text) if text[0] == b'{' => {
+            let readable = String::from_utf8_lossy(text);
+            for value in serde_json::Deserializer::from_str(&readable).into_iter::<Value>() {
+                match value {
+                    Ok(Value::Object(fields)) => match fields.get("type") {
+                        Some(Value::String(kind)) if !kind.is_empty() => {
+                            take(Record {
+                                line: number,
+                                kind: kind.clone(),
+                                fields,
+                            });
+                        }
+                        _ => left.ignored += 1,
+                    },
+                    Ok(_) => left.ignored += 1,
+                    Err(error) => {
+                        left.complain(format!(
+                            "line {number} is not JSON ({error}): {}",
+                            jsonl::head(text)
+                        ));
+                    }
+                }
+            }
+        }
+        Line::Text(_) => left.ignored += 1,
+    })?;
+    Ok(left)
+}
+
+impl Leftover {
+    fn complain(&mut self, complaint: String) {
+        self.ignored += 1;
+        if self.complaints.len() < MAX_COMPLAINTS {
+            self.complaints.push(complaint);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(output: &[u8]) -> (Vec<(u64, String)>, Leftover) {
+        let mut records = Vec::new();
+        let left = read(output, |record| records.push((record.line, record.kind))).unwrap();
+        (records, left)
+    }
+
+    #[test]
+    fn records_are_found_between_log_lines_in_their_order() {
+        let output = b"starting\n{\"type\":\"A\"}\n# note\n{\"type\":\"B\",\"x\":1}\r\n{\"type\":\"C\"}";
+        let (records, left) = kinds(output);
+        assert_eq!(
+            records,
+            [(2, "A".to_owned()), (4, "B".to_owned()), (5, "C".to_owned())]
+        );
+        assert_eq!(
+            left,
+            Leftover {
+                ignored: 2,
+                complaints: Vec::new()
+            }
+        );
+    }
+
+    #[test]
+    fn only_an_object_with_a_type_that_is_text_is_a_record() {
+        let output = b"{\"type\":[\"Binary\"]}\n{\"type\":\"\"}\n{\"type\":5}\n{\"type\":null}\n{}\n[{\"type\":\"A\"}]\n\"A\"\nnull\n7\nhttps://example.org\n";
+        let (records, left) = kinds(output);
+        assert!(records.is_empty());
+        assert_eq!(
+            left,
+            Leftover {
+                ignored: 10,
+                complaints: Vec::new()
+            }
+        );
+    }
+
+    #[test]
+    fn glued_objects_are_several_records() {
+        let (records, left) = kinds(b"{\"type\":\"A\"}{\"type\":\"B\"} {\"type\":\"C\"}\n");
+        assert_eq!(records.len(), 3);
+        assert_eq!(left.ignored, 0);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_is_named_with_its_beginning() {
+        let (records, left) = kinds(b"{\"type\":\"A\"}\n{\"type\":\"Bin");
+        assert_eq!(records.len(), 1);
+        assert_eq!(left.complaints.len(), 1);
+        assert!(
+            left.complaints[0].starts_with("line 2 is not JSON"),
+            "{}",
+            left.complaints[0]
+        );
+        assert!(
+            left.complaints[0].ends_with(": {\"type\":\"Bin"),
+            "{}",
+            left.complaints[0]
+        );
+    }
+
+    #[test]
+    fn bad_bytes_are_replaced_and_harm_nothing_else() {
+        let mut names = Vec::new();
+        read(
+            &b"\xef\xbb\xbf{\"type\":\"A\",\"name\":\"x\xff\"}\0\n"[..],
+            |it| names.push(it.fields["name"].clone()),
+        )
+        .unwrap();
+        assert_eq!(names, [Value::from("x\u{fffd}")]);
+    }
+
+    #[test]
+    fn garbage_without_end_leaves_a_bounded_list_of_complaints() {
+        let (_, left) = kinds("{oops\n".repeat(1000).as_bytes());
+        assert_eq!(left.ignored, 1000);
+        assert_eq!(left.complaints.len(), MAX_COMPLAINTS);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..2000)) {
+            kinds(&bytes);
+        }
+    }
+}

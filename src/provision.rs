@@ -1,0 +1,8 @@
+//! From requirements to linked binaries.
+
+pub mod link;
+pub mod lock;
+pub mod plan;
+pub mod probe;
+pub mod resolve;
+pub mod verify;

@@ -1,0 +1,107 @@
+//! Advisory locks between rigups. The system frees them when their holder ends, however it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::process::run_dir;
+use crate::process::signals::Interrupt;
+use crate::process::wait;
+
+/// The pause between two tries.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// rigup was asked to stop while it waited.
+    #[error("interrupted while waiting for a lock")]
+    Interrupted,
+    /// The file cannot be made or locked.
+    #[error("the lock {path} cannot be taken: {error}", path = .0.display(), error = .1)]
+    Io(std::path::PathBuf, io::Error),
+}
+
+impl Lock {
+    /// Takes the lock, waiting as long as it takes. `waiting` is told once, with the pid of the holder, if there is
+    /// one to wait for.
+    pub fn take(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce(&str)) -> Result<Self, LockError> {
+        let failed = |error| LockError::Io(path.to_owned(), error);
+        if let Some(folder) = path.parent() {
+            run_dir::make_private_dir(folder).map_err(failed)?;
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed)?;
+        let mut waiting = Some(waiting);
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            if let Some(waiting) = waiting.take() {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                waiting(holder.trim());
+            }
+            if wait::is_interrupted_by(interrupt, Instant::now() + TRY_AGAIN) {
+                return Err(LockError::Interrupted);
+            }
+        }
+        let note = file
+            .rewind()
+            .and_then(|()| file.set_len(0))
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        note.map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn only_one_holds_it_at_a_time_and_the_waiting_are_told_who_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("locks/x");
+        let interrupt = Interrupt::install().unwrap();
+        let (inside, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let first = Lock::take(&path, &interrupt, |_| panic!("nobody holds it")).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let _lock = Lock::take(&path, &interrupt, |holder| {
+                        assert_eq!(holder, std::process::id().to_string());
+                        told.fetch_add(1, Ordering::SeqCst);
+                    })
+                    .unwrap();
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while told.load(Ordering::SeqCst) < 4 && Instant::now() < deadline {
+                wait::pause(Instant::now() + Duration::from_millis(1));
+            }
+            drop(first);
+        });
+        assert_eq!(told.load(Ordering::SeqCst), 4);
+    }
+}

@@ -1,0 +1,300 @@
+//! Requirements -> requests: one per name, with the providers to ask in their order. Pure.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::plugin::overrides;
+use crate::plugin::requirement::{Providers, Requirement};
+use crate::record::name::BinaryName;
+use crate::record::version::Version;
+
+/// The providers that a bare name, which no plugin requires, is looked for at: what is there, and curated
+/// collections. At an open registry a mistyped name may be a stranger's package.
+pub const CURATED: [&str; 3] = ["env", "brew", "apt"];
+
+/// The provider that finds what is there and installs nothing.
+pub const ENV: &str = "env";
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Just these; all requirements where there are none.
+    pub names: Vec<BinaryName>,
+    /// Only these providers, in this order.
+    pub providers: Option<Providers>,
+    /// At least this version; empty for what the requirements say.
+    pub min_version: String,
+}
+
+/// One binary to be provided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// What is needed.
+    pub name: BinaryName,
+    /// Who may provide it, as it is recorded.
+    pub providers: Providers,
+    /// The providers to ask, in this order; also those that are not installed.
+    pub candidates: Vec<String>,
+    /// The lowest version that will do; empty for any.
+    pub min_version: String,
+    /// Per provider: packages and the like.
+    pub overrides: Map<String, Value>,
+    /// The plugins that need it; none for a bare name.
+    pub required_by: Vec<String>,
+}
+
+/// A binary that nobody may provide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is needed.
+    pub name: BinaryName,
+    /// Why nobody is asked, and what to change.
+    pub reason: String,
+}
+
+/// One line of the plan.
+pub type Step = Result<Request, Refusal>;
+
+/// Makes the plan. `known` are the providers that are there, in hook order.
+pub fn plan(requirements: &[Requirement], wish: &Wish, known: &[String]) -> Vec<Step> {
+    let mut merged: Vec<Step> = Vec::new();
+    let mut places: HashMap<&BinaryName, usize> = HashMap::new();
+    for requirement in requirements {
+        match places.get(&requirement.name) {
+            None => {
+                places.insert(&requirement.name, merged.len());
+                merged.push(Ok(request_of(requirement)));
+            }
+            Some(&place) => {
+                if let Ok(first) = &merged[place] {
+                    merged[place] = merge(first, requirement);
+                }
+            }
+        }
+    }
+    let chosen = if wish.names.is_empty() {
+        merged
+    } else {
+        let mut chosen: Vec<Step> = Vec::new();
+        for (index, name) in wish.names.iter().enumerate() {
+            if wish.names[..index].contains(name) {
+                continue;
+            }
+            chosen.push(match places.get(name) {
+                Some(&place) => merged[place].clone(),
+                None => Ok(bare(name, wish)),
+            });
+        }
+        chosen
+    };
+    chosen
+        .into_iter()
+        .map(|step| step.and_then(|request| narrow(request, wish, known)))
+        .collect()
+}
+
+fn request_of(requirement: &Requirement) -> Request {
+    Request {
+        name: requirement.name.clone(),
+        providers: requirement.providers.clone(),
+        candidates: Vec::new(),
+        min_version: requirement.min_version.clone(),
+        overrides: requirement.overrides.clone(),
+        required_by: vec![requirement.plugin.clone()],
+    }
+}
+
+fn bare(name: &BinaryName, wish: &Wish) -> Request {
+    let curated = Providers::Only(CURATED.map(str::to_owned).into());
+    Request {
+        name: name.clone(),
+        providers: wish.providers.clone().unwrap_or(curated),
+        candidates: Vec::new(),
+        min_version: String::new(),
+        overrides: Map::new(),
+        required_by: Vec::new(),
+    }
+}
+
+/// Two plugins require one name.
+fn merge(first: &Request, second: &Requirement) -> Step {
+    let Some(providers) = first.providers.both(&second.providers) else {
+        return Err(Refusal {
+            name: first.name.clone(),
+            reason: format!(
+                "the plugin {} allows only {} and the plugin {} allows only {}: give them a provider in common",
+                first.required_by.join(", "),
+                first.providers,
+                second.plugin,
+                second.providers
+            ),
+        });
+    };
+    let mut required_by = first.required_by.clone();
+    if !required_by.contains(&second.plugin) {
+        required_by.push(second.plugin.clone());
+    }
+    Ok(Request {
+        name: first.name.clone(),
+        providers,
+        candidates: Vec::new(),
+        min_version: stricter(&first.min_version, &second.min_version),
+        overrides: overrides::merge(&first.overrides, &second.overrides),
+        required_by,
+    })
+}
+
+fn stricter(one: &str, other: &str) -> String {
+    if Version::parse(other) > Version::parse(one) {
+        other
+    } else {
+        one
+    }
+    .to_owned()
+}
+
+/// What the command line leaves of a request, with the providers to ask.
+fn narrow(mut request: Request, wish: &Wish, known: &[String]) -> Step {
+    if let Some(wanted) = &wish.providers {
+        let Some(both) = wanted.both(&request.providers) else {
+            return Err(Refusal {
+                reason: format!(
+                    "the plugin {} allows only {}, and --binproviders only {wanted}",
+                    request.required_by.join(", "),
+                    request.providers
+                ),
+                name: request.name,
+            });
+        };
+        request.providers = both;
+    }
+    request.min_version = stricter(&request.min_version, &wish.min_version);
+    request.candidates = match &request.providers {
+        // Exactly one file is meant: nobody has to be asked where it could come from.
+        _ if request.name.file().is_some() => vec![ENV.to_owned()],
+        Providers::Any => known.to_vec(),
+        Providers::Only(names) => names.clone(),
+    };
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn name(text: &str) -> BinaryName {
+        BinaryName::parse(text, None).unwrap()
+    }
+
+    fn requirement(plugin: &str, text: &str, providers: &str, min_version: &str) -> Requirement {
+        Requirement {
+            name: name(text),
+            providers: Providers::parse(providers),
+            min_version: min_version.to_owned(),
+            overrides: Map::new(),
+            plugin: plugin.to_owned(),
+        }
+    }
+
+    fn known() -> Vec<String> {
+        ["env", "npm", "pip", "brew", "apt"].map(str::to_owned).into()
+    }
+
+    fn wish(names: &[&str], providers: Option<&str>) -> Wish {
+        Wish {
+            names: names.iter().map(|it| name(it)).collect(),
+            providers: providers.map(Providers::parse),
+            min_version: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_name_that_two_plugins_require_is_one_request_that_suits_both() {
+        let mut second = requirement("b", "x", "env,pip", "1.10");
+        second.overrides = json!({"pip": ["y"]}).as_object().unwrap().clone();
+        let requirements = [requirement("a", "x", "pip,apt,env", "1.9"), second];
+        let steps = plan(&requirements, &Wish::default(), &known());
+        assert_eq!(steps.len(), 1);
+        let request = steps[0].as_ref().unwrap();
+        assert_eq!(request.candidates, ["pip", "env"]);
+        assert_eq!(request.min_version, "1.10");
+        assert_eq!(request.required_by, ["a", "b"]);
+        assert_eq!(request.overrides["pip"], json!(["y"]));
+    }
+
+    #[test]
+    fn plugins_without_a_provider_in_common_are_both_named() {
+        let requirements = [requirement("a", "x", "pip", ""), requirement("b", "x", "npm", "")];
+        let reason = plan(&requirements, &Wish::default(), &known())[0]
+            .clone()
+            .unwrap_err()
+            .reason;
+        assert!(reason.contains("plugin a allows only pip"), "{reason}");
+        assert!(reason.contains("plugin b allows only npm"), "{reason}");
+    }
+
+    #[test]
+    fn any_provider_means_all_of_them_in_hook_order() {
+        let steps = plan(&[requirement("a", "x", "*", "")], &Wish::default(), &known());
+        assert_eq!(steps[0].as_ref().unwrap().candidates, known());
+    }
+
+    #[test]
+    fn a_bare_name_is_never_looked_for_at_an_open_registry_unless_that_is_asked_for() {
+        let bare = plan(&[], &wish(&["jq"], None), &known());
+        assert_eq!(bare[0].as_ref().unwrap().candidates, CURATED);
+        let asked = plan(&[], &wish(&["jq"], Some("npm")), &known());
+        assert_eq!(asked[0].as_ref().unwrap().candidates, ["npm"]);
+    }
+
+    #[test]
+    fn the_command_line_chooses_names_and_orders_providers_but_allows_no_new_ones() {
+        let requirements = [
+            requirement("a", "x", "pip,env", ""),
+            requirement("a", "y", "apt", ""),
+        ];
+        let steps = plan(&requirements, &wish(&["y", "x", "y"], Some("env,pip")), &known());
+        assert_eq!(steps.len(), 2);
+        let refusal = steps[0].clone().unwrap_err();
+        assert_eq!(
+            refusal.reason,
+            "the plugin a allows only apt, and --binproviders only env,pip"
+        );
+        assert_eq!(steps[1].as_ref().unwrap().candidates, ["env", "pip"]);
+    }
+
+    #[test]
+    fn a_path_means_that_file_and_asks_only_env() {
+        let steps = plan(
+            &[requirement("a", "/opt/x", "pip", "")],
+            &Wish::default(),
+            &known(),
+        );
+        assert_eq!(steps[0].as_ref().unwrap().candidates, ["env"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_order_of_the_plugins_changes_neither_the_version_nor_the_set_of_providers(
+            sets in proptest::collection::vec(proptest::sample::subsequence(vec!["env", "npm", "pip", "apt"], 1..=4), 1..4),
+        ) {
+            let requirements: Vec<Requirement> = sets
+                .iter()
+                .enumerate()
+                .map(|(index, set)| requirement(&format!("p{index}"), "x", &set.join(","), &index.to_string()))
+                .collect();
+            let outcome = |requirements: &[Requirement]| {
+                plan(requirements, &Wish::default(), &known())[0].clone().ok().map(|request| {
+                    let mut candidates = request.candidates;
+                    candidates.sort();
+                    (candidates, request.min_version)
+                })
+            };
+            let reversed: Vec<Requirement> = requirements.iter().rev().cloned().collect();
+            proptest::prop_assert_eq!(outcome(&requirements), outcome(&reversed));
+        }
+    }
+}

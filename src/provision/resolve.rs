@@ -1,0 +1,451 @@
+//! One request through its providers, to the first honest winner.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::clock;
+use crate::hook::run::{Finished, Job, RunError, Runner};
+use crate::plugin::folder::Hook;
+use crate::process::run_dir::{self, RunDir};
+use crate::process::tail;
+use crate::protocol;
+use crate::provision::link::{self, LinkError};
+use crate::provision::lock::{Lock, LockError};
+use crate::provision::plan::Request;
+use crate::provision::probe;
+use crate::provision::verify::{self, Claim};
+use crate::record::attempt::{Attempt, Outcome};
+use crate::record::binary::{Binary, Installed};
+use crate::record::process::{Ending, ExitReason};
+use crate::settings::Settings;
+use crate::store::StoreError;
+
+/// The exit code by which a hook says that it has nothing to do with a request.
+const EXIT_SKIPPED: i32 = 10;
+
+/// What resolves requests.
+pub struct Resolver<'a> {
+    /// Runs the hooks.
+    pub runner: Runner<'a>,
+    /// The hooks of all providers, in hook order.
+    pub hooks: &'a [&'a Hook],
+    /// Resolve anew what is there, and replace a file that stands where the link goes.
+    pub force: bool,
+    /// How long one hook may take.
+    pub timeout: Duration,
+    /// Is told what happens, as it happens.
+    pub watch: &'a (dyn Fn(&Request, Progress<'_>) + Sync),
+}
+
+/// What happens to a request.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// Another rigup, with this pid, works on the same name.
+    Waiting(&'a str),
+    /// A provider's hook was started.
+    Trying(&'a str),
+    /// The hook runs; its last line on standard error.
+    Running(&'a str),
+    /// A hook is over.
+    Tried(&'a Attempt),
+    /// Something that a person should know and that changes nothing.
+    Warning(&'a str),
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The binary's record.
+    pub binary: Binary,
+    /// What this rigup tried.
+    pub attempts: Vec<Attempt>,
+}
+
+/// Why a request could not be worked on at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// rigup was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A lock cannot be taken.
+    #[error(transparent)]
+    Lock(LockError),
+    /// A folder cannot be made.
+    #[error("{0}")]
+    Folder(io::Error),
+    /// A hook cannot be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Something cannot be recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How things stand with a binary, without a hook, a process or a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is there, and so is its link.
+    Ready,
+    /// It is there, and its link is not.
+    Unlinked,
+    /// It is not there, or not what was verified, or too old.
+    Missing,
+}
+
+/// Looks how things stand with a binary that was asked for before.
+pub fn standing(binary: &Binary, request: &Request, lib_bin_dir: &Path) -> Standing {
+    let Some(installed) = binary.installed() else {
+        return Standing::Missing;
+    };
+    let fingerprint = probe::fingerprint(&installed.abspath);
+    if !installed.is_current(fingerprint.as_deref(), &request.min_version) {
+        return Standing::Missing;
+    }
+    let is_linked = || {
+        fs_err::read_link(lib_bin_dir.join(request.name.link_name())).is_ok_and(|it| it == installed.abspath)
+    };
+    if installed.is_in_app_bundle() || is_linked() {
+        Standing::Ready
+    } else {
+        Standing::Unlinked
+    }
+}
+
+impl Resolver<'_> {
+    /// Takes a request through its providers. Only one rigup at a time works on a name; whoever waited finds the
+    /// work done.
+    pub fn resolve(&self, request: &Request) -> Result<Resolved, ResolveError> {
+        let lock = self
+            .runner
+            .settings
+            .data_dir
+            .join("locks")
+            .join(format!("binary-{}", request.name.link_name()));
+        let waiting = |holder: &str| (self.watch)(request, Progress::Waiting(holder));
+        let _lock = Lock::take(&lock, self.runner.interrupt, waiting).map_err(|error| match error {
+            LockError::Interrupted => ResolveError::Interrupted,
+            other @ LockError::Io(..) => ResolveError::Lock(other),
+        })?;
+        let store = self.runner.store;
+        let mut binary =
+            store.find_or_add_binary(self.runner.machine_id, request.name.as_str(), clock::now())?;
+        let previous = binary.installed().map(|it| it.abspath.clone());
+        if !self.force {
+            match (
+                standing(&binary, request, &self.runner.settings.lib_bin_dir),
+                binary.installed().cloned(),
+            ) {
+                (Standing::Ready, _) => {
+                    return Ok(Resolved {
+                        binary,
+                        attempts: Vec::new(),
+                    });
+                }
+                (Standing::Unlinked, Some(installed)) => {
+                    if let Err(reason) = self.link(request, &installed, previous.as_deref()) {
+                        binary.disappoint(reason, clock::now());
+                        store.save_binary(&binary)?;
+                    }
+                    return Ok(Resolved {
+                        binary,
+                        attempts: Vec::new(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        binary.request(
+            &request.providers.to_string(),
+            &request.min_version,
+            &request.overrides,
+            clock::now(),
+        );
+        store.save_binary(&binary)?;
+
+        let mut attempts = Vec::new();
+        let winner = self.ask_all(request, &binary, &mut attempts)?;
+        let now = clock::now();
+        match winner {
+            Some(installed) => match self.link(request, &installed, previous.as_deref()) {
+                Ok(()) => binary.satisfy(installed, now),
+                Err(reason) => binary.disappoint(reason, now),
+            },
+            None => binary.disappoint(summary(&attempts), now),
+        }
+        store.save_binary(&binary)?;
+        Ok(Resolved { binary, attempts })
+    }
+
+    /// Asks the candidates one after the other until one tells the truth.
+    fn ask_all(
+        &self,
+        request: &Request,
+        binary: &Binary,
+        attempts: &mut Vec<Attempt>,
+    ) -> Result<Option<Installed>, ResolveError> {
+        for provider in &request.candidates {
+            let mut hooks = self
+                .hooks
+                .iter()
+                .filter(|hook| hook.plugin == *provider)
+                .peekable();
+            if hooks.peek().is_none() {
+                let attempt = Attempt {
+                    provider: provider.clone(),
+                    outcome: Outcome::Skipped,
+                    reason:
+                        "there is no such provider; `rigup hook list BinaryRequest` shows those there are"
+                            .to_owned(),
+                    process_id: None,
+                };
+                self.runner.store.add_attempt(binary.id, &attempt, clock::now())?;
+                (self.watch)(request, Progress::Tried(&attempt));
+                attempts.push(attempt);
+            }
+            for hook in hooks {
+                if self.runner.interrupt.signal().is_some() {
+                    return Err(ResolveError::Interrupted);
+                }
+                let (attempt, winner) = self.ask(request, binary, hook)?;
+                (self.watch)(request, Progress::Tried(&attempt));
+                attempts.push(attempt);
+                if winner.is_some() {
+                    return Ok(winner);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs one provider's hook and judges its answer.
+    fn ask(
+        &self,
+        request: &Request,
+        binary: &Binary,
+        hook: &Hook,
+    ) -> Result<(Attempt, Option<Installed>), ResolveError> {
+        let settings = self.runner.settings;
+        (self.watch)(request, Progress::Trying(&hook.plugin));
+        let cwd = settings
+            .data_dir
+            .join("machines")
+            .join(self.runner.machine_id.to_string())
+            .join("binaries")
+            .join(request.name.link_name())
+            .join(binary.id.to_string())
+            .join(&hook.plugin);
+        let overrides = Value::Object(request.overrides.clone());
+        let fields = [
+            ("name", Value::from(request.name.as_str())),
+            ("binproviders", Value::from(request.providers.to_string())),
+            ("min_version", Value::from(request.min_version.as_str())),
+            (
+                "overrides",
+                if request.overrides.is_empty() {
+                    Value::Null
+                } else {
+                    overrides
+                },
+            ),
+            ("binary_id", Value::from(binary.id.to_string())),
+            ("machine_id", Value::from(self.runner.machine_id.to_string())),
+        ];
+        run_dir::make_private_dir(&cwd).map_err(ResolveError::Folder)?;
+        let job = Job {
+            hook,
+            fields: &fields,
+            cwd,
+            binary_id: Some(binary.id),
+            timeout: self.timeout,
+        };
+        let finished = self
+            .runner
+            .run(&job, |run_dir| self.show_last_line(request, run_dir))?;
+        for warning in &finished.warnings {
+            (self.watch)(request, Progress::Warning(&format!("{}: {warning}", hook.plugin)));
+        }
+        let (outcome, reason, winner) = self.judge(request, hook, &finished);
+        let attempt = Attempt {
+            provider: hook.plugin.clone(),
+            outcome,
+            reason,
+            process_id: Some(finished.process.id),
+        };
+        self.runner
+            .store
+            .finish_attempt(&finished.process, binary.id, &attempt, clock::now())?;
+        Ok((attempt, winner))
+    }
+
+    fn show_last_line(&self, request: &Request, run_dir: &RunDir) {
+        let tail = tail::read(&run_dir.stderr(), 1, 512).unwrap_or_default();
+        if !tail.trim().is_empty() {
+            (self.watch)(request, Progress::Running(tail.trim()));
+        }
+    }
+
+    /// What a hook's end and its records amount to.
+    fn judge(
+        &self,
+        request: &Request,
+        hook: &Hook,
+        finished: &Finished,
+    ) -> (Outcome, String, Option<Installed>) {
+        let Some(ending) = finished.process.ending() else {
+            return (Outcome::Failed, "nobody saw its end".to_owned(), None);
+        };
+        match without_a_say(ending, self.timeout) {
+            Some((outcome, reason)) => (outcome, reason, None),
+            None => self.judge_records(request, hook, finished, ending),
+        }
+    }
+
+    fn judge_records(
+        &self,
+        request: &Request,
+        hook: &Hook,
+        finished: &Finished,
+        ending: &Ending,
+    ) -> (Outcome, String, Option<Installed>) {
+        let mut records: Vec<Map<String, Value>> = Vec::new();
+        let read = File::open(finished.run_dir.stdout()).and_then(|output| {
+            protocol::read(BufReader::new(output), |record| {
+                // A hook that prints records without end does not fill the memory.
+                if record.kind == "Binary" && records.len() < protocol::MAX_RECORDS {
+                    records.push(record.fields);
+                }
+            })
+        });
+        match read {
+            Ok(leftover) => {
+                for complaint in &leftover.complaints {
+                    (self.watch)(
+                        request,
+                        Progress::Warning(&format!("{}: stdout {complaint}", hook.plugin)),
+                    );
+                }
+            }
+            Err(error) => {
+                return (
+                    Outcome::Failed,
+                    format!("its output cannot be read: {error}"),
+                    None,
+                );
+            }
+        }
+        let link = self.link_path(request);
+        let claim = Claim {
+            name: request.name.as_str(),
+            min_version: &request.min_version,
+            provider: &hook.plugin,
+            link: &link,
+        };
+        let mut lies = Vec::new();
+        for fields in &records {
+            match verify::verify(claim, fields) {
+                Ok(installed) => return (Outcome::Installed, String::new(), Some(installed)),
+                Err(lie) => lies.push(lie),
+            }
+        }
+        // The lie about the right binary tells more than another binary's record.
+        let telling = lies
+            .iter()
+            .find(|lie| !matches!(lie, verify::Lie::WrongName { .. }))
+            .or(lies.first());
+        match telling {
+            Some(lie) => (Outcome::Rejected, lie.to_string(), None),
+            None => (
+                Outcome::Declined,
+                said(ending).unwrap_or("it printed no Binary record").to_owned(),
+                None,
+            ),
+        }
+    }
+
+    fn link_path(&self, request: &Request) -> PathBuf {
+        self.runner.settings.lib_bin_dir.join(request.name.link_name())
+    }
+
+    /// Links the winner. A LIB_BIN_DIR that cannot be written is a warning: the binary is installed all the same.
+    fn link(&self, request: &Request, installed: &Installed, previous: Option<&Path>) -> Result<(), String> {
+        let path = self.link_path(request);
+        let linked = if installed.is_in_app_bundle() {
+            link::unlink(&path)
+        } else {
+            let is_ours = |old: &Path| is_ours(self.runner.settings, previous, old);
+            link::link(&path, &installed.abspath, is_ours, self.force)
+        };
+        match linked {
+            Ok(()) => Ok(()),
+            Err(error @ LinkError::Unwritable { .. }) => {
+                (self.watch)(request, Progress::Warning(&error.to_string()));
+                Ok(())
+            }
+            Err(refused) => Err(format!("not linked: {refused}")),
+        }
+    }
+}
+
+/// Whether rigup made the link that points to `old`: all links of its own LIB_BIN_DIR are, and elsewhere those into
+/// LIB_DIR and to the file that was recorded.
+fn is_ours(settings: &Settings, previous: Option<&Path>, old: &Path) -> bool {
+    settings.lib_bin_dir.starts_with(&settings.lib_dir)
+        || old.starts_with(&settings.lib_dir)
+        || previous == Some(old)
+}
+
+/// The outcome of an end after which nothing that was printed counts.
+fn without_a_say(ending: &Ending, timeout: Duration) -> Option<(Outcome, String)> {
+    let said = said(ending);
+    let with_said = |what: String| match said {
+        Some(line) => format!("{what}: {line}"),
+        None => what,
+    };
+    match (ending.reason, ending.exit_code) {
+        (ExitReason::SpawnFailed, _) => Some((Outcome::Failed, ending.stderr_tail.clone())),
+        (ExitReason::Timeout, _) => Some((
+            Outcome::Timeout,
+            with_said(format!("ended after {} s", timeout.as_secs())),
+        )),
+        (ExitReason::Stopped, _) => Some((Outcome::Failed, with_said("stopped".to_owned()))),
+        (ExitReason::Lost, _) => Some((Outcome::Failed, "nobody saw its end".to_owned())),
+        (ExitReason::Signalled, _) => {
+            let number = ending.signal.unwrap_or_default();
+            Some((Outcome::Failed, with_said(format!("killed by signal {number}"))))
+        }
+        (ExitReason::Exited, Some(0)) => None,
+        (ExitReason::Exited, Some(EXIT_SKIPPED)) => Some((
+            Outcome::Skipped,
+            said.unwrap_or("it skipped the request").to_owned(),
+        )),
+        (ExitReason::Exited, code) => Some((
+            Outcome::Failed,
+            with_said(format!("exit {}", code.unwrap_or_default())),
+        )),
+    }
+}
+
+/// The last thing a hook said on standard error.
+fn said(ending: &Ending) -> Option<&str> {
+    ending
+        .stderr_tail
+        .lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty())
+}
+
+/// Why nobody won, in one line.
+fn summary(attempts: &[Attempt]) -> String {
+    if attempts.is_empty() {
+        return "there is no provider to ask".to_owned();
+    }
+    let each: Vec<String> = attempts
+        .iter()
+        .map(|it| format!("{} {}: {}", it.provider, it.outcome, it.reason))
+        .collect();
+    each.join("; ")
+}

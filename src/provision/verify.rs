@@ -1,0 +1,210 @@
+//! Whether what a hook says of a binary is true.
+
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+use serde_json::{Map, Value};
+
+use crate::provision::probe;
+use crate::record::binary::Installed;
+use crate::record::version::Version;
+
+/// What a record claims that is not so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Lie {
+    /// Another binary's record.
+    #[error("its record is of `{found}`, not of `{wanted}`")]
+    WrongName {
+        /// The name in the record.
+        found: String,
+        /// The name that was asked for.
+        wanted: String,
+    },
+    /// No abspath, or one that is no text.
+    #[error("its record has no abspath")]
+    NoPath,
+    /// Not an absolute path.
+    #[error("its abspath is relative: {0}")]
+    Relative(PathBuf),
+    /// Nothing there, or it may not be looked at.
+    #[error("its abspath {path} is not there: {reason}", path = .0.display(), reason = .1)]
+    Missing(PathBuf, String),
+    /// A folder, a socket, a device.
+    #[error("its abspath is not a file: {0}")]
+    NotAFile(PathBuf),
+    /// No exec permission for this user.
+    #[error("its abspath is not executable: {0}")]
+    NotExecutable(PathBuf),
+    /// It would be linked to itself.
+    #[error("its abspath is the link that rigup makes: {0}")]
+    ItsOwnLink(PathBuf),
+    /// Below the lowest version that will do.
+    #[error("its version {found} is older than {wanted}")]
+    TooOld {
+        /// The version in the record.
+        found: String,
+        /// The lowest version that will do.
+        wanted: String,
+    },
+    /// Nobody knows whether it is new enough.
+    #[error("it tells no version, and {0} or newer is asked for")]
+    NoVersion(String),
+    /// The file cannot be read.
+    #[error("its abspath {path} cannot be read: {reason}", path = .0.display(), reason = .1)]
+    Unreadable(PathBuf, String),
+}
+
+/// What a Binary record has to be true to.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// The name that was asked for.
+    pub name: &'a str,
+    /// The lowest version that will do; empty for any.
+    pub min_version: &'a str,
+    /// The provider that was asked.
+    pub provider: &'a str,
+    /// Where the link will be.
+    pub link: &'a Path,
+}
+
+/// Checks the fields of a Binary record. The digest is computed where the record has none.
+pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed, Lie> {
+    let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
+    let name = text("name");
+    if name != claim.name {
+        return Err(Lie::WrongName {
+            found: name.to_owned(),
+            wanted: claim.name.to_owned(),
+        });
+    }
+    if text("abspath").is_empty() {
+        return Err(Lie::NoPath);
+    }
+    let abspath = PathBuf::from(text("abspath"));
+    check_file(&abspath, claim.link)?;
+    let version = text("version");
+    if !claim.min_version.is_empty() {
+        if version.is_empty() {
+            return Err(Lie::NoVersion(claim.min_version.to_owned()));
+        }
+        if Version::parse(version) < Version::parse(claim.min_version) {
+            return Err(Lie::TooOld {
+                found: version.to_owned(),
+                wanted: claim.min_version.to_owned(),
+            });
+        }
+    }
+    // The fingerprint is taken first: a file that changes while it is read is found out the next time.
+    let fingerprint = probe::fingerprint(&abspath)
+        .ok_or_else(|| Lie::Missing(abspath.clone(), "it vanished while it was checked".to_owned()))?;
+    let sha256 = match text("sha256") {
+        given if is_sha256(given) => given.to_owned(),
+        _ => probe::sha256(&abspath).map_err(|error| Lie::Unreadable(abspath.clone(), error.to_string()))?,
+    };
+    Ok(Installed {
+        binprovider: claim.provider.to_owned(),
+        abspath,
+        version: version.to_owned(),
+        sha256,
+        fingerprint,
+    })
+}
+
+fn check_file(path: &Path, link: &Path) -> Result<(), Lie> {
+    if !path.is_absolute() {
+        return Err(Lie::Relative(path.to_owned()));
+    }
+    if path == link {
+        return Err(Lie::ItsOwnLink(path.to_owned()));
+    }
+    let metadata = path
+        .metadata()
+        .map_err(|error| Lie::Missing(path.to_owned(), error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(Lie::NotAFile(path.to_owned()));
+    }
+    // The superuser passes access(2) only where somebody has the exec bit, which is what exec asks for too.
+    access(path, AccessFlags::X_OK).map_err(|_| Lie::NotExecutable(path.to_owned()))
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(min_version: &str, record: &Value) -> Result<Installed, String> {
+        let claim = Claim {
+            name: "sh",
+            min_version,
+            provider: "env",
+            link: Path::new("/lib/bin/sh"),
+        };
+        verify(claim, record.as_object().unwrap()).map_err(|lie| lie.to_string())
+    }
+
+    #[test]
+    fn a_true_record_is_taken_with_its_fingerprint_and_digest() {
+        let found = check(
+            "1",
+            &json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"}),
+        )
+        .unwrap();
+        assert_eq!(found.abspath, Path::new("/bin/sh"));
+        assert_eq!(found.sha256, probe::sha256(Path::new("/bin/sh")).unwrap());
+        assert_eq!(Some(found.fingerprint), probe::fingerprint(Path::new("/bin/sh")));
+    }
+
+    #[test]
+    fn every_lie_is_named() {
+        for (record, expected) in [
+            (
+                json!({"name": "bash", "abspath": "/bin/sh"}),
+                "its record is of `bash`, not of `sh`",
+            ),
+            (json!({"name": "sh"}), "its record has no abspath"),
+            (
+                json!({"name": "sh", "abspath": ["/bin/sh"]}),
+                "its record has no abspath",
+            ),
+            (
+                json!({"name": "sh", "abspath": "bin/sh"}),
+                "its abspath is relative: bin/sh",
+            ),
+            (
+                json!({"name": "sh", "abspath": "/no/such/file"}),
+                "its abspath /no/such/file is not there: No such file",
+            ),
+            (
+                json!({"name": "sh", "abspath": "/usr"}),
+                "its abspath is not a file: /usr",
+            ),
+            (
+                json!({"name": "sh", "abspath": "/etc/passwd"}),
+                "its abspath is not executable: /etc/passwd",
+            ),
+            (
+                json!({"name": "sh", "abspath": "/lib/bin/sh"}),
+                "its abspath is the link that rigup makes",
+            ),
+            (
+                json!({"name": "sh", "abspath": "/bin/sh", "version": "1.9"}),
+                "its version 1.9 is older than 1.10",
+            ),
+            (
+                json!({"name": "sh", "abspath": "/bin/sh"}),
+                "it tells no version, and 1.10 or newer is asked for",
+            ),
+        ] {
+            let lie = check("1.10", &record).unwrap_err();
+            assert!(lie.starts_with(expected), "{record}: {lie}");
+        }
+    }
+}

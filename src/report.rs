@@ -1,0 +1,4 @@
+//! What people and programs read. Pure: values in, text out.
+
+pub mod human;
+pub mod tree;

@@ -1,0 +1,112 @@
+//! Processes as a tree: who asked for whom.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::record::process::Process;
+
+/// A process in its place.
+#[derive(Debug, Clone)]
+pub struct Node<'a> {
+    /// The process.
+    pub process: &'a Process,
+    /// How deep it stands below its root.
+    pub depth: usize,
+    /// The lines that lead to it.
+    pub branch: String,
+}
+
+/// Every process once, each root followed by its descendants, oldest first. A process whose parent is not among them is
+/// a root; a circle of parents, which only a damaged store has, is cut.
+pub fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
+    let mut children: HashMap<Option<Uuid>, Vec<&Process>> = HashMap::new();
+    let known: HashMap<Uuid, &Process> = processes.iter().map(|it| (it.id, it)).collect();
+    for process in processes {
+        let parent = process.parent_id.filter(|id| known.contains_key(id));
+        children.entry(parent).or_default().push(process);
+    }
+    for siblings in children.values_mut() {
+        siblings.sort_by_key(|it| it.id);
+    }
+    let mut nodes = Vec::new();
+    for root in children.remove(&None).unwrap_or_default() {
+        nodes.push(Node {
+            process: root,
+            depth: 0,
+            branch: String::new(),
+        });
+        descend(root.id, 1, "", &mut children, &mut nodes);
+    }
+    nodes
+}
+
+fn descend<'a>(
+    parent: Uuid,
+    depth: usize,
+    indent: &str,
+    children: &mut HashMap<Option<Uuid>, Vec<&'a Process>>,
+    nodes: &mut Vec<Node<'a>>,
+) {
+    let siblings = children.remove(&Some(parent)).unwrap_or_default();
+    let count = siblings.len();
+    for (index, child) in siblings.into_iter().enumerate() {
+        let (tee, below) = if index + 1 == count {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
+        nodes.push(Node {
+            process: child,
+            depth,
+            branch: format!("{indent}{tee}"),
+        });
+        descend(child.id, depth + 1, &format!("{indent}{below}"), children, nodes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::Map;
+
+    use super::*;
+    use crate::record::process::{Order, ProcessType};
+
+    fn process(id: u128, parent: Option<u128>) -> Process {
+        let order = Order {
+            process_type: ProcessType::Hook,
+            plugin: String::new(),
+            hook_name: String::new(),
+            cmd: Vec::new(),
+            pwd: "/".into(),
+            env: Map::new(),
+            timeout: None,
+            run_dir: None,
+        };
+        let mut process = Process::queued(Uuid::from_u128(id), Uuid::nil(), order, Timestamp::UNIX_EPOCH);
+        process.parent_id = parent.map(Uuid::from_u128);
+        process
+    }
+
+    #[test]
+    fn children_stand_below_their_parent_and_orphans_are_roots() {
+        let processes = [
+            process(4, Some(2)),
+            process(1, None),
+            process(2, Some(1)),
+            process(3, Some(1)),
+            process(9, Some(8)),
+        ];
+        let drawn: Vec<String> = arrange(&processes)
+            .iter()
+            .map(|it| format!("{}{}", it.branch, it.process.id.as_u128()))
+            .collect();
+        assert_eq!(drawn, ["1", "├─ 2", "│  └─ 4", "└─ 3", "9"]);
+    }
+
+    #[test]
+    fn a_circle_of_parents_ends() {
+        assert!(arrange(&[process(1, Some(2)), process(2, Some(1))]).is_empty());
+    }
+}

@@ -1,0 +1,242 @@
+//! Flags > environment > default, read once, into one value.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+/// The environment rigup was started with. Bytes that are not UTF-8 are kept.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// Reads it; called once, at the start.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn of_this_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// The value of a variable; a blank one counts as not set.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0
+            .get(OsStr::new(name))
+            .map(OsString::as_os_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The value of the first of these variables that is set, as a path.
+    fn path(&self, names: &[&str]) -> Option<PathBuf> {
+        names.iter().find_map(|name| self.get(name)).map(PathBuf::from)
+    }
+
+    /// The value of a variable, where it is UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(OsStr::to_str)
+    }
+
+    /// Every variable.
+    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+/// What the command line said about folders.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--lib-dir`
+    pub lib_dir: Option<PathBuf>,
+    /// `--lib-bin-dir`
+    pub lib_bin_dir: Option<PathBuf>,
+    /// `--plugins-dir`, as often as it was given
+    pub plugins_dirs: Vec<PathBuf>,
+}
+
+/// Everything that is settled before a command begins.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The caller's environment.
+    pub environment: Environment,
+    /// The home folder, for `~/`.
+    pub home: Option<PathBuf>,
+    /// Records, run dirs, LIB_DIR unless it is set elsewhere.
+    pub data_dir: PathBuf,
+    /// Where providers install.
+    pub lib_dir: PathBuf,
+    /// Where the winners are linked.
+    pub lib_bin_dir: PathBuf,
+    /// Where plugins are looked for, the most important folder first, without the built-in providers.
+    pub plugin_path: Vec<PathBuf>,
+    /// The rigup that is running, for hooks to call.
+    pub rigup: PathBuf,
+    /// The process that started this rigup, if rigup started it in turn.
+    pub parent_process: Option<Uuid>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Neither a flag nor a variable says where the data dir is, and there is no home folder.
+    #[error("no place for the data dir: HOME is not set; give --data-dir or RIGUP_DATA_DIR")]
+    NoDataDir,
+    /// The current folder is gone, and a relative path needs it.
+    #[error("the current folder cannot be found: {0}; change to one that exists")]
+    NoCurrentDir(std::io::Error),
+    /// The path of the running program.
+    #[error("the path of the running rigup cannot be found: {0}")]
+    NoProgram(std::io::Error),
+}
+
+impl Settings {
+    /// Merges flags and environment.
+    pub fn merge(flags: Flags, environment: Environment) -> Result<Self, SettingsError> {
+        let here = std::env::current_dir().map_err(SettingsError::NoCurrentDir)?;
+        let rigup = std::env::current_exe().map_err(SettingsError::NoProgram)?;
+        Self::merge_in(&here, std::env::home_dir(), rigup, flags, environment)
+    }
+
+    fn merge_in(
+        here: &Path,
+        home: Option<PathBuf>,
+        rigup: PathBuf,
+        flags: Flags,
+        environment: Environment,
+    ) -> Result<Self, SettingsError> {
+        let data_dir = flags
+            .data_dir
+            .or_else(|| environment.path(&["RIGUP_DATA_DIR", "DATA_DIR"]))
+            .or_else(|| {
+                let xdg = environment.path(&["XDG_DATA_HOME"]).filter(|it| it.is_absolute());
+                Some(
+                    xdg.or_else(|| Some(home.as_ref()?.join(".local/share")))?
+                        .join("rigup"),
+                )
+            })
+            .map(|dir| here.join(dir))
+            .ok_or(SettingsError::NoDataDir)?;
+        let lib_dir = flags
+            .lib_dir
+            .or_else(|| environment.path(&["RIGUP_LIB_DIR", "LIB_DIR"]))
+            .map_or_else(|| data_dir.join("lib").join(platform()), |dir| here.join(dir));
+        let lib_bin_dir = flags
+            .lib_bin_dir
+            .or_else(|| environment.path(&["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"]))
+            .map_or_else(|| lib_dir.join("bin"), |dir| here.join(dir));
+        let listed: Vec<PathBuf> = environment
+            .get("RIGUP_PLUGINS_DIR")
+            .map(|list| std::env::split_paths(list).collect())
+            .unwrap_or_default();
+        let plugin_path = flags
+            .plugins_dirs
+            .into_iter()
+            .chain(listed)
+            .chain(["plugins", "providers"].map(PathBuf::from))
+            .filter(|dir| !dir.as_os_str().is_empty())
+            .map(|dir| here.join(dir))
+            .collect();
+        let parent_process = environment
+            .text("RIGUP_PROCESS_ID")
+            .and_then(|id| id.parse().ok());
+        Ok(Self {
+            environment,
+            home,
+            data_dir,
+            lib_dir,
+            lib_bin_dir,
+            plugin_path,
+            rigup,
+            parent_process,
+        })
+    }
+}
+
+/// The part of LIB_DIR that keeps builds for different machines apart: `x86_64-linux`.
+pub fn platform() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(flags: Flags, environment: Environment) -> Settings {
+        let home = Some(PathBuf::from("/home/me"));
+        Settings::merge_in(
+            Path::new("/here"),
+            home,
+            PathBuf::from("/bin/rigup"),
+            flags,
+            environment,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_and_the_environment_beats_the_default() {
+        let environment = Environment::from([("RIGUP_DATA_DIR", "/env"), ("DATA_DIR", "/older")]);
+        assert_eq!(
+            merge(Flags::default(), environment.clone()).data_dir,
+            Path::new("/env")
+        );
+        let flags = Flags {
+            data_dir: Some("flag".into()),
+            ..Flags::default()
+        };
+        assert_eq!(merge(flags, environment).data_dir, Path::new("/here/flag"));
+        let environment = Environment::from([("XDG_DATA_HOME", "/xdg"), ("DATA_DIR", "")]);
+        assert_eq!(
+            merge(Flags::default(), environment).data_dir,
+            Path::new("/xdg/rigup")
+        );
+        let environment = Environment::default();
+        assert_eq!(
+            merge(Flags::default(), environment).data_dir,
+            Path::new("/home/me/.local/share/rigup")
+        );
+    }
+
+    #[test]
+    fn lib_dir_lies_in_the_data_dir_and_lib_bin_dir_in_lib_dir_unless_they_are_set() {
+        let settings = merge(Flags::default(), Environment::from([("DATA_DIR", "/d")]));
+        assert_eq!(settings.lib_dir, Path::new("/d/lib").join(platform()));
+        assert_eq!(settings.lib_bin_dir, settings.lib_dir.join("bin"));
+        let settings = merge(
+            Flags::default(),
+            Environment::from([("DATA_DIR", "/d"), ("LIB_DIR", "/l")]),
+        );
+        assert_eq!(settings.lib_bin_dir, Path::new("/l/bin"));
+    }
+
+    #[test]
+    fn plugins_are_looked_for_in_flags_then_the_variable_then_here() {
+        let flags = Flags {
+            plugins_dirs: vec!["a".into(), "/b".into()],
+            ..Flags::default()
+        };
+        let environment = Environment::from([("DATA_DIR", "/d"), ("RIGUP_PLUGINS_DIR", "/c::d")]);
+        let expected = [
+            "/here/a",
+            "/b",
+            "/c",
+            "/here/d",
+            "/here/plugins",
+            "/here/providers",
+        ];
+        assert_eq!(merge(flags, environment).plugin_path, expected.map(PathBuf::from));
+    }
+}

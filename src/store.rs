@@ -1,0 +1,104 @@
+//! The records on disk: one SQLite file in the data dir, one file of this folder per table.
+//!
+//! A [`Store`] is one connection. Threads share it by reference; processes each open their own, and SQLite lets
+//! one of them write at a time while the others read on.
+
+mod attempt;
+mod binary;
+mod error;
+mod interface;
+mod machine;
+mod process;
+mod row;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use binary::BinaryFilter;
+pub use error::StoreError;
+pub use process::ProcessFilter;
+pub use row::Found;
+
+use error::Fault;
+
+/// The file in the data dir. SQLite keeps `-wal` and `-shm` beside it.
+pub const FILE_NAME: &str = "rigup.sqlite3";
+
+/// Prepared statements that a connection keeps: more than all methods of [`Store`] have together.
+const STATEMENTS: usize = 48;
+
+/// The records of a data dir.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens the store in `data_dir`, a folder that exists, for reading and writing. Makes it where there is none,
+    /// for this user's eyes only, and brings an older schema up to date. Any number of processes may do so at once.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        let connection = schema::open(data_dir, &path)?;
+        Ok(Self::new(path, connection))
+    }
+
+    /// Opens the store in `data_dir` for a command that only reads: none where there is no store yet. What may be
+    /// read but not written is good enough.
+    pub fn open_existing(data_dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let connection = match schema::open(data_dir, &path) {
+            Err(StoreError::Denied { .. }) => schema::open_read_only(&path)?,
+            other => other?,
+        };
+        Ok(Some(Self::new(path, connection)))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn new(path: PathBuf, connection: Connection) -> Self {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Self {
+            path,
+            connection: Mutex::new(connection),
+        }
+    }
+
+    /// Reads, or writes with a single statement.
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+        work(&self.lock()).map_err(|fault| fault.at(&self.path))
+    }
+
+    /// Writes with several statements: all of them count, or none. The right to write is taken first, since a
+    /// transaction that has read already cannot wait for it.
+    fn transaction<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.lock();
+        let all = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        all().map_err(|fault: Fault| fault.at(&self.path))
+    }
+
+    /// A thread that panicked leaves no half of a transaction behind: dropping one rolls it back.
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The `attempt` table.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::row::{self, BadValue, Columns, Stored};
+use super::{Fault, Store, StoreError, process};
+use crate::clock;
+use crate::record::attempt::Attempt;
+use crate::record::process::Process;
+
+impl Stored for (Attempt, Timestamp) {
+    const TABLE: &'static str = "attempt";
+    const COLUMNS: &'static str = "id, process_id, provider, outcome, reason, created_at";
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
+        columns.skip(1);
+        let attempt = Attempt {
+            process_id: columns.optional_id()?,
+            provider: columns.get()?,
+            outcome: columns.parse(str::parse)?,
+            reason: columns.get()?,
+        };
+        Ok((attempt, columns.time()?))
+    }
+}
+
+impl Store {
+    /// A provider was tried for a binary.
+    pub fn add_attempt(&self, binary_id: Uuid, attempt: &Attempt, now: Timestamp) -> Result<(), StoreError> {
+        self.with(|connection| insert(connection, binary_id, attempt, now))
+    }
+
+    /// The attempts of a binary and when each was made, the oldest first.
+    pub fn attempts(&self, binary_id: Uuid) -> Result<Vec<(Attempt, Timestamp)>, StoreError> {
+        self.with(|connection| {
+            row::all(
+                connection,
+                "WHERE binary_id = ?1 ORDER BY created_at, id",
+                [row::id(binary_id)],
+            )
+        })
+    }
+
+    /// The hook of a provider is over: its process and what came of it are stored together, or neither is.
+    pub fn finish_attempt(
+        &self,
+        process: &Process,
+        binary_id: Uuid,
+        attempt: &Attempt,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            process::save(transaction, process)?;
+            insert(transaction, binary_id, attempt, now)
+        })
+    }
+}
+
+fn insert(connection: &Connection, binary_id: Uuid, attempt: &Attempt, now: Timestamp) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "INSERT INTO attempt (id, binary_id, process_id, provider, outcome, reason, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            row::id(clock::new_id()),
+            row::id(binary_id),
+            attempt.process_id.map(row::id),
+            attempt.provider,
+            attempt.outcome.as_str(),
+            attempt.reason,
+            row::time(now),
+        ])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{hook, store_with_machine, time};
+    use super::*;
+    use crate::record::attempt::Outcome;
+    use crate::record::process::Ending;
+
+    fn attempt(outcome: Outcome) -> Attempt {
+        Attempt {
+            provider: "apt".to_owned(),
+            outcome,
+            reason: "because".to_owned(),
+            process_id: None,
+        }
+    }
+
+    #[test]
+    fn attempts_of_every_outcome_come_back_in_the_order_they_were_made() {
+        let (_dir, store, machine) = store_with_machine();
+        let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
+        for outcome in Outcome::ALL {
+            store.add_attempt(binary, &attempt(outcome), time(1)).unwrap();
+        }
+        let wanted = Outcome::ALL.map(|outcome| (attempt(outcome), time(1)));
+        assert_eq!(store.attempts(binary).unwrap(), wanted);
+        assert_eq!(store.attempts(machine).unwrap(), []);
+    }
+
+    #[test]
+    fn a_finished_attempt_is_stored_with_its_process_or_not_at_all() {
+        let (_dir, store, machine) = store_with_machine();
+        let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
+        let process = hook(machine, time(1)).ended(Ending::exited(0, time(2)));
+        let finished = Attempt {
+            process_id: Some(process.id),
+            ..attempt(Outcome::Declined)
+        };
+        let no_such_binary = clock::new_id();
+        let refused = store
+            .finish_attempt(&process, no_such_binary, &finished, time(2))
+            .unwrap_err();
+        assert!(matches!(refused, StoreError::Unrelated { .. }), "{refused}");
+        assert_eq!(store.process(process.id).unwrap(), None);
+        store
+            .finish_attempt(&process, binary, &finished, time(2))
+            .unwrap();
+        assert_eq!(store.process(process.id).unwrap(), Some(process));
+        assert_eq!(store.attempts(binary).unwrap(), [(finished, time(2))]);
+    }
+
+    #[test]
+    fn the_attempts_go_with_their_binary_and_the_processes_stay() {
+        let (_dir, store, machine) = store_with_machine();
+        let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
+        let mut process = hook(machine, time(1));
+        process.binary_id = Some(binary);
+        store
+            .finish_attempt(&process, binary, &attempt(Outcome::Failed), time(2))
+            .unwrap();
+        assert!(store.delete_binary(binary).unwrap());
+        assert!(!store.delete_binary(binary).unwrap());
+        assert_eq!(store.attempts(binary).unwrap(), []);
+        process.binary_id = None;
+        assert_eq!(store.process(process.id).unwrap(), Some(process));
+    }
+
+    #[test]
+    fn an_outcome_of_a_later_version_is_an_error_that_names_the_row() {
+        let (_dir, store, machine) = store_with_machine();
+        let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
+        store
+            .add_attempt(binary, &attempt(Outcome::Failed), time(1))
+            .unwrap();
+        store
+            .lock()
+            .execute_batch("PRAGMA ignore_check_constraints = ON; UPDATE attempt SET outcome = 'undecided'")
+            .unwrap();
+        let text = store.attempts(binary).unwrap_err().to_string();
+        for part in ["table attempt", "column outcome", "`undecided`"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

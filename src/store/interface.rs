@@ -1,0 +1,149 @@
+//! The `network_interface` table.
+
+use jiff::Timestamp;
+use rusqlite::params;
+use uuid::Uuid;
+
+use super::row::{self, BadValue, Columns, Stored};
+use super::{Store, StoreError};
+use crate::clock;
+use crate::record::interface::{Facts, NetworkInterface};
+
+impl Stored for NetworkInterface {
+    const TABLE: &'static str = "network_interface";
+    const COLUMNS: &'static str = "id, machine_id, mac_address, ip_public, ip_local, dns_server, hostname, iface, isp, \
+        city, region, country, created_at, modified_at";
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
+        Ok(Self {
+            id: columns.id()?,
+            machine_id: columns.id()?,
+            facts: Facts {
+                mac_address: columns.get()?,
+                ip_public: columns.get()?,
+                ip_local: columns.get()?,
+                dns_server: columns.get()?,
+                hostname: columns.get()?,
+                iface: columns.get()?,
+                isp: columns.get()?,
+                city: columns.get()?,
+                region: columns.get()?,
+                country: columns.get()?,
+            },
+            created_at: columns.time()?,
+            modified_at: columns.time()?,
+        })
+    }
+}
+
+const SAVE: &str = "INSERT INTO network_interface (id, machine_id, mac_address, ip_public, ip_local, dns_server, \
+    hostname, iface, isp, city, region, country, created_at, modified_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13) \
+    ON CONFLICT (machine_id, ip_public, ip_local, mac_address, dns_server) DO UPDATE SET \
+    hostname = excluded.hostname, iface = excluded.iface, isp = excluded.isp, city = excluded.city, \
+    region = excluded.region, country = excluded.country, modified_at = excluded.modified_at";
+
+impl Store {
+    /// The interface that the machine was last seen with.
+    pub fn newest_interface(&self, machine_id: Uuid) -> Result<Option<NetworkInterface>, StoreError> {
+        self.with(|connection| {
+            row::first(
+                connection,
+                "WHERE machine_id = ?1 ORDER BY modified_at DESC, id DESC LIMIT 1",
+                [row::id(machine_id)],
+            )
+        })
+    }
+
+    /// The machine was seen with these facts: the same addresses, MAC and name server are the same row.
+    pub fn save_interface(
+        &self,
+        machine_id: Uuid,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> Result<NetworkInterface, StoreError> {
+        let machine_id = row::id(machine_id);
+        self.transaction(|transaction| {
+            transaction.prepare_cached(SAVE)?.execute(params![
+                row::id(clock::new_id()),
+                machine_id,
+                facts.mac_address,
+                facts.ip_public,
+                facts.ip_local,
+                facts.dns_server,
+                facts.hostname,
+                facts.iface,
+                facts.isp,
+                facts.city,
+                facts.region,
+                facts.country,
+                row::time(now),
+            ])?;
+            row::only(
+                transaction,
+                "WHERE machine_id = ?1 AND ip_public = ?2 AND ip_local = ?3 AND mac_address = ?4 AND dns_server = ?5",
+                params![
+                    machine_id,
+                    facts.ip_public,
+                    facts.ip_local,
+                    facts.mac_address,
+                    facts.dns_server
+                ],
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{store_with_machine, time};
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            mac_address: "aa:bb:cc:dd:ee:ff".to_owned(),
+            ip_local: "10.0.0.2".to_owned(),
+            dns_server: "10.0.0.1".to_owned(),
+            iface: "eth0".to_owned(),
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn an_interface_seen_again_is_the_same_row_with_the_newer_facts() {
+        let (_dir, store, machine) = store_with_machine();
+        let first = store.save_interface(machine, &facts(), time(1)).unwrap();
+        assert_eq!(
+            (first.created_at, first.modified_at, &first.facts),
+            (time(1), time(1), &facts())
+        );
+        let renamed = Facts {
+            hostname: "new".to_owned(),
+            ..facts()
+        };
+        let second = store.save_interface(machine, &renamed, time(2)).unwrap();
+        let wanted = NetworkInterface {
+            facts: renamed,
+            modified_at: time(2),
+            ..first
+        };
+        assert_eq!(second, wanted);
+    }
+
+    #[test]
+    fn another_address_is_another_row_and_the_last_seen_is_the_newest() {
+        let (_dir, store, machine) = store_with_machine();
+        assert_eq!(store.newest_interface(machine).unwrap(), None);
+        let home = store.save_interface(machine, &facts(), time(1)).unwrap();
+        let moved = Facts {
+            ip_local: "192.168.0.2".to_owned(),
+            ..facts()
+        };
+        let away = store.save_interface(machine, &moved, time(2)).unwrap();
+        assert_ne!(home.id, away.id);
+        assert_eq!(store.newest_interface(machine).unwrap(), Some(away));
+        let back = store.save_interface(machine, &facts(), time(3)).unwrap();
+        assert_eq!(back.id, home.id);
+        assert_eq!(store.newest_interface(machine).unwrap(), Some(back));
+    }
+}

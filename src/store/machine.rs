@@ -1,0 +1,162 @@
+//! The `machine` table.
+
+use rusqlite::{Connection, params};
+
+use super::row::{self, BadValue, Columns, Json, Stored};
+use super::{Fault, Store, StoreError};
+use crate::record::machine::{Facts, Guid, Machine};
+
+impl Stored for Machine {
+    const TABLE: &'static str = "machine";
+    const COLUMNS: &'static str = "id, guid, guid_source, hostname, hw_in_docker, hw_in_vm, hw_manufacturer, \
+        hw_product, hw_uuid, os_arch, os_family, os_platform, os_release, os_kernel, stats, config, created_at, \
+        modified_at, num_uses_failed, num_uses_succeeded";
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
+        Ok(Self {
+            id: columns.id()?,
+            guid: Guid {
+                value: columns.get()?,
+                source: columns.get()?,
+            },
+            facts: Facts {
+                hostname: columns.get()?,
+                hw_in_docker: columns.get()?,
+                hw_in_vm: columns.get()?,
+                hw_manufacturer: columns.get()?,
+                hw_product: columns.get()?,
+                hw_uuid: columns.get()?,
+                os_arch: columns.get()?,
+                os_family: columns.get()?,
+                os_platform: columns.get()?,
+                os_release: columns.get()?,
+                os_kernel: columns.get()?,
+                stats: columns.json()?,
+            },
+            config: columns.json()?,
+            created_at: columns.time()?,
+            modified_at: columns.time()?,
+            num_uses_failed: columns.get()?,
+            num_uses_succeeded: columns.get()?,
+        })
+    }
+}
+
+const UPDATE_BY_ID: &str = "ON CONFLICT (id) DO UPDATE SET guid = excluded.guid, \
+    guid_source = excluded.guid_source, hostname = excluded.hostname, hw_in_docker = excluded.hw_in_docker, \
+    hw_in_vm = excluded.hw_in_vm, hw_manufacturer = excluded.hw_manufacturer, hw_product = excluded.hw_product, \
+    hw_uuid = excluded.hw_uuid, os_arch = excluded.os_arch, os_family = excluded.os_family, \
+    os_platform = excluded.os_platform, os_release = excluded.os_release, os_kernel = excluded.os_kernel, \
+    stats = excluded.stats, config = excluded.config, created_at = excluded.created_at, \
+    modified_at = excluded.modified_at, num_uses_failed = excluded.num_uses_failed, \
+    num_uses_succeeded = excluded.num_uses_succeeded";
+
+const KEEP_THE_FIRST: &str = "ON CONFLICT (guid) DO NOTHING";
+
+const BY_GUID: &str = "WHERE guid = ?1";
+
+impl Store {
+    /// The machine with this guid.
+    pub fn machine_by_guid(&self, guid: &str) -> Result<Option<Machine>, StoreError> {
+        self.with(|connection| row::first(connection, BY_GUID, [guid]))
+    }
+
+    /// All machines, the oldest first.
+    pub fn machines(&self) -> Result<Vec<Machine>, StoreError> {
+        self.with(|connection| row::all(connection, "ORDER BY created_at, id", []))
+    }
+
+    /// Stores a machine in place of the one with its id. Another one with its guid is
+    /// [`StoreError::Refused`]: see [`Store::find_or_add_machine`].
+    pub fn save_machine(&self, machine: &Machine) -> Result<(), StoreError> {
+        self.with(|connection| insert(connection, machine, UPDATE_BY_ID))
+    }
+
+    /// The stored machine with the guid of `machine`, which is stored itself where there is none. When several
+    /// processes do so at once, all of them get the same one.
+    pub fn find_or_add_machine(&self, machine: &Machine) -> Result<Machine, StoreError> {
+        if let Some(stored) = self.machine_by_guid(&machine.guid.value)? {
+            return Ok(stored);
+        }
+        self.transaction(|transaction| {
+            insert(transaction, machine, KEEP_THE_FIRST)?;
+            row::only(transaction, BY_GUID, [&machine.guid.value])
+        })
+    }
+}
+
+fn insert(connection: &Connection, machine: &Machine, on_conflict: &str) -> Result<(), Fault> {
+    let facts = &machine.facts;
+    let sql = format!(
+        "INSERT INTO machine ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+         ?17, ?18, ?19, ?20) {on_conflict}",
+        Machine::COLUMNS
+    );
+    connection.prepare_cached(&sql)?.execute(params![
+        row::id(machine.id),
+        machine.guid.value,
+        machine.guid.source,
+        facts.hostname,
+        facts.hw_in_docker,
+        facts.hw_in_vm,
+        facts.hw_manufacturer,
+        facts.hw_product,
+        facts.hw_uuid,
+        facts.os_arch,
+        facts.os_family,
+        facts.os_platform,
+        facts.os_release,
+        facts.os_kernel,
+        Json(&facts.stats),
+        Json(&machine.config),
+        row::time(machine.created_at),
+        row::time(machine.modified_at),
+        machine.num_uses_failed,
+        machine.num_uses_succeeded,
+    ])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::super::tests::{machine, time};
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn a_machine_comes_back_as_it_was_saved() {
+        let (_dir, store) = super::super::tests::store();
+        let mut it = machine("a");
+        it.facts.hw_in_vm = true;
+        it.facts.os_release = "Debian GNU/Linux 12 (bookworm)".to_owned();
+        it.facts.stats.insert("z".to_owned(), json!(1.5));
+        it.facts.stats.insert("a".to_owned(), json!(null));
+        it.config.insert("RG_BINARY".to_owned(), json!("/usr/bin/rg"));
+        store.save_machine(&it).unwrap();
+        assert_eq!(store.machine_by_guid("a").unwrap(), Some(it.clone()));
+        it.num_uses_failed = u32::MAX;
+        it.modified_at = time(9);
+        store.save_machine(&it).unwrap();
+        assert_eq!(store.machines().unwrap(), [it]);
+        assert_eq!(store.machine_by_guid("A").unwrap(), None);
+    }
+
+    #[test]
+    fn of_two_machines_with_one_guid_the_first_stays() {
+        let (_dir, store) = super::super::tests::store();
+        let first = machine("a");
+        let second = Machine {
+            id: clock::new_id(),
+            created_at: Timestamp::UNIX_EPOCH,
+            ..first.clone()
+        };
+        assert_eq!(store.find_or_add_machine(&first).unwrap(), first);
+        assert_eq!(store.find_or_add_machine(&second).unwrap(), first);
+        let refused = store.save_machine(&second).unwrap_err();
+        assert!(matches!(refused, StoreError::Refused { .. }), "{refused}");
+        assert!(refused.to_string().contains("machine.guid"), "{refused}");
+    }
+}

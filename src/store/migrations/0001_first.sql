@@ -1,0 +1,139 @@
+-- Ids are hyphenated lower-case UUIDv7 text, not blobs: what `rigup process list` prints can be pasted into the
+-- sqlite3 shell, and the start of an id that a person types is a range of the primary key. The 20 bytes more a
+-- reference costs are little beside a row's command, environment and tails.
+-- Times are RFC 3339 text in UTC with milliseconds: all of one length, so they sort as text.
+-- Paths are of type ANY: text, or a blob where the path is not UTF-8.
+
+CREATE TABLE machine (
+    id                   TEXT PRIMARY KEY NOT NULL,
+    guid                 TEXT NOT NULL UNIQUE,
+    guid_source          TEXT NOT NULL,
+    hostname             TEXT NOT NULL,
+    hw_in_docker         INTEGER NOT NULL CHECK (hw_in_docker IN (0, 1)),
+    hw_in_vm             INTEGER NOT NULL CHECK (hw_in_vm IN (0, 1)),
+    hw_manufacturer      TEXT NOT NULL,
+    hw_product           TEXT NOT NULL,
+    hw_uuid              TEXT NOT NULL,
+    os_arch              TEXT NOT NULL,
+    os_family            TEXT NOT NULL,
+    os_platform          TEXT NOT NULL,
+    os_release           TEXT NOT NULL,
+    os_kernel            TEXT NOT NULL,
+    stats                TEXT NOT NULL, -- JSON object
+    config               TEXT NOT NULL, -- JSON object
+    created_at           TEXT NOT NULL,
+    modified_at          TEXT NOT NULL,
+    num_uses_failed      INTEGER NOT NULL,
+    num_uses_succeeded   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE network_interface (
+    id                   TEXT PRIMARY KEY NOT NULL,
+    machine_id           TEXT NOT NULL REFERENCES machine (id) ON DELETE CASCADE,
+    mac_address          TEXT NOT NULL,
+    ip_public            TEXT NOT NULL,
+    ip_local             TEXT NOT NULL,
+    dns_server           TEXT NOT NULL,
+    hostname             TEXT NOT NULL,
+    iface                TEXT NOT NULL,
+    isp                  TEXT NOT NULL,
+    city                 TEXT NOT NULL,
+    region               TEXT NOT NULL,
+    country              TEXT NOT NULL,
+    created_at           TEXT NOT NULL,
+    modified_at          TEXT NOT NULL,
+    UNIQUE (machine_id, ip_public, ip_local, mac_address, dns_server)
+) STRICT;
+
+CREATE TABLE binary (
+    id                   TEXT PRIMARY KEY NOT NULL,
+    machine_id           TEXT NOT NULL REFERENCES machine (id) ON DELETE CASCADE,
+    name                 TEXT NOT NULL,
+    binproviders         TEXT NOT NULL,
+    min_version          TEXT NOT NULL,
+    overrides            TEXT NOT NULL, -- JSON object
+    status               TEXT NOT NULL CHECK (status IN ('queued', 'installed')),
+    -- While queued.
+    retry_at             TEXT,
+    attempt_count        INTEGER,
+    last_error           TEXT,
+    -- While installed.
+    binprovider          TEXT,
+    abspath              ANY,
+    version              TEXT,
+    sha256               TEXT,
+    fingerprint          TEXT,
+    created_at           TEXT NOT NULL,
+    modified_at          TEXT NOT NULL,
+    num_uses_failed      INTEGER NOT NULL,
+    num_uses_succeeded   INTEGER NOT NULL,
+    UNIQUE (machine_id, name),
+    CHECK ((status = 'queued') = (attempt_count IS NOT NULL AND last_error IS NOT NULL)),
+    CHECK ((status = 'installed') = (binprovider IS NOT NULL AND abspath IS NOT NULL AND version IS NOT NULL
+                                     AND sha256 IS NOT NULL AND fingerprint IS NOT NULL))
+) STRICT;
+
+CREATE TABLE process (
+    id                   TEXT PRIMARY KEY NOT NULL,
+    machine_id           TEXT NOT NULL REFERENCES machine (id) ON DELETE CASCADE,
+    parent_id            TEXT REFERENCES process (id) ON DELETE SET NULL,
+    binary_id            TEXT REFERENCES binary (id) ON DELETE SET NULL,
+    iface_id             TEXT REFERENCES network_interface (id) ON DELETE SET NULL,
+    process_type         TEXT NOT NULL
+                         CHECK (process_type IN ('cli', 'hook', 'binary', 'worker', 'orchestrator', 'supervisord')),
+    plugin               TEXT NOT NULL,
+    hook_name            TEXT NOT NULL,
+    cmd                  TEXT NOT NULL, -- JSON list of strings
+    pwd                  ANY NOT NULL,
+    env                  TEXT NOT NULL, -- JSON object
+    timeout              REAL,          -- seconds
+    run_dir              ANY,
+    status               TEXT NOT NULL CHECK (status IN ('queued', 'running', 'exited')),
+    -- Once started. The three of the identity together never name two processes.
+    pid                  INTEGER,
+    start_ticks          INTEGER,
+    boot_id              TEXT,
+    started_at           TEXT,
+    -- Once ended.
+    ended_at             TEXT,
+    exit_code            INTEGER,
+    signal               INTEGER,
+    exit_reason          TEXT
+                         CHECK (exit_reason IN ('exited', 'signalled', 'timeout', 'stopped', 'lost', 'spawn_failed')),
+    stdout_tail          TEXT,
+    stderr_tail          TEXT,
+    stdout_bytes         INTEGER,
+    stderr_bytes         INTEGER,
+    max_rss              INTEGER, -- bytes
+    user_ms              INTEGER,
+    sys_ms               INTEGER,
+    created_at           TEXT NOT NULL,
+    CHECK ((pid IS NULL) = (start_ticks IS NULL) AND (pid IS NULL) = (boot_id IS NULL)
+           AND (pid IS NULL) = (started_at IS NULL)),
+    CHECK (status <> 'queued' OR pid IS NULL),
+    CHECK (status <> 'running' OR pid IS NOT NULL),
+    CHECK ((status = 'exited') = (ended_at IS NOT NULL)),
+    CHECK ((status = 'exited') = (exit_reason IS NOT NULL)),
+    CHECK (status = 'exited' OR exit_code IS NULL)
+) STRICT;
+
+CREATE TABLE attempt (
+    id                   TEXT PRIMARY KEY NOT NULL,
+    binary_id            TEXT NOT NULL REFERENCES binary (id) ON DELETE CASCADE,
+    process_id           TEXT REFERENCES process (id) ON DELETE SET NULL,
+    provider             TEXT NOT NULL,
+    outcome              TEXT NOT NULL
+                         CHECK (outcome IN ('installed', 'declined', 'skipped', 'failed', 'rejected', 'timeout')),
+    reason               TEXT NOT NULL,
+    created_at           TEXT NOT NULL
+) STRICT;
+
+-- Each index holds the order as well, so that the newest few of a million rows are read without sorting.
+CREATE INDEX process_newest ON process (created_at, id);
+CREATE INDEX process_of_parent ON process (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX process_of_binary ON process (binary_id, created_at, id) WHERE binary_id IS NOT NULL;
+CREATE INDEX process_of_plugin ON process (plugin, created_at, id) WHERE plugin <> '';
+CREATE INDEX process_not_over ON process (created_at, id) WHERE status <> 'exited';
+CREATE INDEX attempt_of_binary ON attempt (binary_id, created_at, id);
+-- For ON DELETE SET NULL. There is none on process.iface_id: interfaces go only with their machine, and are few.
+CREATE INDEX attempt_of_process ON attempt (process_id) WHERE process_id IS NOT NULL;

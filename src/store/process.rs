@@ -1,0 +1,283 @@
+//! The `process` table.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, ToSql, params, params_from_iter};
+use uuid::Uuid;
+
+use super::row::{self, BadValue, Columns, FilePath, Found, Json, Stored};
+use super::{Fault, Store, StoreError};
+use crate::record::process::{
+    Ending, ExitReason, Identity, Order, Process, ProcessType, Running, State, Usage,
+};
+
+/// Which processes to list.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessFilter {
+    /// Only `queued`, `running` or `exited` ones.
+    pub status: Option<String>,
+    /// Only those of this type.
+    pub process_type: Option<ProcessType>,
+    /// Only those about this binary.
+    pub binary_id: Option<Uuid>,
+    /// Only those about a binary of this name, on any machine.
+    pub binary_name: Option<String>,
+    /// Only those that this process asked for.
+    pub parent_id: Option<Uuid>,
+    /// Only hooks of this plugin.
+    pub plugin: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+impl ProcessFilter {
+    /// `WHERE ... ORDER BY ... LIMIT`, and its parameters. Only what is asked for stands in it, or SQLite could not
+    /// choose an index; the conditions that nobody asked for repeat those of a partial index.
+    fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
+        let mut conditions = Vec::new();
+        let mut params: Vec<Box<dyn ToSql>> = Vec::new();
+        let mut ask = |condition, param| {
+            conditions.push(condition);
+            params.push(param);
+        };
+        match &self.status {
+            Some(status) if status == "exited" => ask("status = ?", Box::new(status.clone()) as _),
+            Some(status) => ask("status <> 'exited' AND status = ?", Box::new(status.clone())),
+            None => {}
+        }
+        if let Some(process_type) = self.process_type {
+            ask("process_type = ?", Box::new(process_type.as_str()));
+        }
+        if let Some(id) = self.binary_id {
+            ask("binary_id = ?", Box::new(row::id(id)));
+        }
+        if let Some(name) = &self.binary_name {
+            ask(
+                "binary_id IN (SELECT id FROM binary WHERE name = ?)",
+                Box::new(name.clone()),
+            );
+        }
+        if let Some(id) = self.parent_id {
+            ask("parent_id = ?", Box::new(row::id(id)));
+        }
+        if let Some(plugin) = &self.plugin {
+            // A plugin has many processes. Without the condition of its index, SQLite takes the narrower one.
+            let condition = if plugin.is_empty() || self.is_narrow() {
+                "plugin = ?"
+            } else {
+                "plugin <> '' AND plugin = ?"
+            };
+            ask(condition, Box::new(plugin.clone()));
+        }
+        let mut sql = String::new();
+        if !conditions.is_empty() {
+            sql = format!("WHERE {} ", conditions.join(" AND "));
+        }
+        sql.push_str("ORDER BY created_at DESC, id DESC LIMIT ?");
+        params.push(Box::new(row::limit(self.limit)));
+        (sql, params)
+    }
+
+    /// Whether it asks for something that few processes have, whatever their plugin.
+    fn is_narrow(&self) -> bool {
+        self.parent_id.is_some()
+            || self.binary_id.is_some()
+            || self.binary_name.is_some()
+            || self.status.as_deref().is_some_and(|status| status != "exited")
+    }
+}
+
+impl Stored for Process {
+    const TABLE: &'static str = "process";
+    const COLUMNS: &'static str = "id, machine_id, parent_id, binary_id, iface_id, process_type, plugin, hook_name, \
+        cmd, pwd, env, timeout, run_dir, status, pid, start_ticks, boot_id, started_at, ended_at, exit_code, signal, \
+        exit_reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, max_rss, user_ms, sys_ms, created_at";
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
+        Ok(Self {
+            id: columns.id()?,
+            machine_id: columns.id()?,
+            parent_id: columns.optional_id()?,
+            binary_id: columns.optional_id()?,
+            iface_id: columns.optional_id()?,
+            order: read_order(columns)?,
+            state: read_state(columns)?,
+            created_at: columns.time()?,
+        })
+    }
+}
+
+fn read_order(columns: &mut Columns<'_>) -> Result<Order, BadValue> {
+    Ok(Order {
+        process_type: columns.parse(ProcessType::parse)?,
+        plugin: columns.get()?,
+        hook_name: columns.get()?,
+        cmd: columns.json()?,
+        pwd: columns.path()?,
+        env: columns.json()?,
+        timeout: columns
+            .get::<Option<f64>>()?
+            .map(Duration::try_from_secs_f64)
+            .transpose()
+            .map_err(|reason| BadValue::new("timeout", reason))?,
+        run_dir: columns.optional_path()?,
+    })
+}
+
+/// The columns from `status` to `sys_ms`.
+fn read_state(columns: &mut Columns<'_>) -> Result<State, BadValue> {
+    let status: String = columns.get()?;
+    match status.as_str() {
+        "queued" => {
+            columns.skip(15);
+            Ok(State::Queued)
+        }
+        "running" => {
+            let running =
+                read_running(columns)?.ok_or_else(|| BadValue::new("pid", "running without a pid"))?;
+            columns.skip(11);
+            Ok(State::Running(running))
+        }
+        "exited" => Ok(State::Exited(read_running(columns)?, read_ending(columns)?)),
+        _ => Err(BadValue::unknown_word("status", status)),
+    }
+}
+
+/// Who it was and when it started; none where it never started.
+fn read_running(columns: &mut Columns<'_>) -> Result<Option<Running>, BadValue> {
+    let Some(pid) = columns.get()? else {
+        columns.skip(3);
+        return Ok(None);
+    };
+    Ok(Some(Running {
+        identity: Identity {
+            pid,
+            start_ticks: columns.count()?,
+            boot_id: columns.get()?,
+        },
+        started_at: columns.time()?,
+    }))
+}
+
+fn read_ending(columns: &mut Columns<'_>) -> Result<Ending, BadValue> {
+    Ok(Ending {
+        ended_at: columns.time()?,
+        exit_code: columns.get()?,
+        signal: columns.get()?,
+        reason: columns.parse(ExitReason::parse)?,
+        stdout_tail: columns.get()?,
+        stderr_tail: columns.get()?,
+        stdout_bytes: columns.count()?,
+        stderr_bytes: columns.count()?,
+        usage: read_usage(columns)?,
+    })
+}
+
+fn read_usage(columns: &mut Columns<'_>) -> Result<Option<Usage>, BadValue> {
+    let Some(max_rss) = columns.optional_count()? else {
+        columns.skip(2);
+        return Ok(None);
+    };
+    Ok(Some(Usage {
+        max_rss,
+        user_ms: columns.count()?,
+        sys_ms: columns.count()?,
+    }))
+}
+
+/// An ending is final: the last line leaves a row that has one as it is.
+const UPDATE_BY_ID: &str = "ON CONFLICT (id) DO UPDATE SET machine_id = excluded.machine_id, \
+    parent_id = excluded.parent_id, binary_id = excluded.binary_id, iface_id = excluded.iface_id, \
+    process_type = excluded.process_type, plugin = excluded.plugin, hook_name = excluded.hook_name, \
+    cmd = excluded.cmd, pwd = excluded.pwd, env = excluded.env, timeout = excluded.timeout, \
+    run_dir = excluded.run_dir, status = excluded.status, pid = excluded.pid, start_ticks = excluded.start_ticks, \
+    boot_id = excluded.boot_id, started_at = excluded.started_at, ended_at = excluded.ended_at, \
+    exit_code = excluded.exit_code, signal = excluded.signal, exit_reason = excluded.exit_reason, \
+    stdout_tail = excluded.stdout_tail, stderr_tail = excluded.stderr_tail, stdout_bytes = excluded.stdout_bytes, \
+    stderr_bytes = excluded.stderr_bytes, max_rss = excluded.max_rss, user_ms = excluded.user_ms, \
+    sys_ms = excluded.sys_ms, created_at = excluded.created_at \
+    WHERE process.status <> 'exited'";
+
+impl Store {
+    /// Stores a process in place of the one with its id, unless that one is over: an ending is final.
+    pub fn save_process(&self, process: &Process) -> Result<(), StoreError> {
+        self.with(|connection| save(connection, process))
+    }
+
+    /// The process with this id.
+    pub fn process(&self, id: Uuid) -> Result<Option<Process>, StoreError> {
+        self.with(|connection| row::first(connection, "WHERE id = ?1", [row::id(id)]))
+    }
+
+    /// The process that a person means by the beginning of its id.
+    pub fn process_by_prefix(&self, typed: &str) -> Result<Found<Process>, StoreError> {
+        self.with(|connection| row::by_id_prefix(connection, typed))
+    }
+
+    /// The processes that pass the filter, the newest first.
+    pub fn processes(&self, filter: &ProcessFilter) -> Result<Vec<Process>, StoreError> {
+        let (rest, params) = filter.sql();
+        self.with(|connection| row::all(connection, &rest, params_from_iter(params)))
+    }
+
+    /// The processes of a machine that are not over as far as the store knows, the oldest first.
+    pub fn running_processes(&self, machine_id: Uuid) -> Result<Vec<Process>, StoreError> {
+        self.with(|connection| row::all(connection, NOT_OVER, [row::id(machine_id)]))
+    }
+
+    /// The processes that a process asked for, the oldest first.
+    pub fn process_children(&self, parent_id: Uuid) -> Result<Vec<Process>, StoreError> {
+        self.with(|connection| row::all(connection, CHILDREN, [row::id(parent_id)]))
+    }
+}
+
+const NOT_OVER: &str = "WHERE status <> 'exited' AND machine_id = ?1 ORDER BY created_at, id";
+const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
+
+pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fault> {
+    let order = &process.order;
+    let running = process.running();
+    let ending = process.ending();
+    let usage = ending.and_then(|it| it.usage);
+    let sql = format!(
+        "INSERT INTO process ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+         ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30) {UPDATE_BY_ID}",
+        Process::COLUMNS
+    );
+    connection.prepare_cached(&sql)?.execute(params![
+        row::id(process.id),
+        row::id(process.machine_id),
+        process.parent_id.map(row::id),
+        process.binary_id.map(row::id),
+        process.iface_id.map(row::id),
+        order.process_type.as_str(),
+        order.plugin,
+        order.hook_name,
+        Json(&order.cmd),
+        FilePath(&order.pwd),
+        Json(&order.env),
+        order.timeout.map(|it| it.as_secs_f64()),
+        order.run_dir.as_deref().map(FilePath),
+        process.status(),
+        running.map(|it| it.identity.pid),
+        running.map(|it| row::count(it.identity.start_ticks)),
+        running.map(|it| &it.identity.boot_id),
+        running.map(|it| row::time(it.started_at)),
+        ending.map(|it| row::time(it.ended_at)),
+        ending.and_then(|it| it.exit_code),
+        ending.and_then(|it| it.signal),
+        ending.map(|it| it.reason.as_str()),
+        ending.map(|it| &it.stdout_tail),
+        ending.map(|it| &it.stderr_tail),
+        ending.map(|it| row::count(it.stdout_bytes)),
+        ending.map(|it| row::count(it.stderr_bytes)),
+        usage.map(|it| row::count(it.max_rss)),
+        usage.map(|it| row::count(it.user_ms)),
+        usage.map(|it| row::count(it.sys_ms)),
+        row::time(process.created_at),
+    ])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

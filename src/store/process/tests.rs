@@ -1,0 +1,346 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::super::tests::{hook, store_with_machine, time};
+use super::*;
+use crate::clock;
+use crate::record::interface;
+
+fn identity() -> Identity {
+    Identity {
+        pid: 4_000_000_000,
+        start_ticks: u64::MAX,
+        boot_id: "8a".to_owned(),
+    }
+}
+
+fn ending(reason: ExitReason) -> Ending {
+    Ending {
+        ended_at: time(3),
+        exit_code: Some(143),
+        signal: Some(15),
+        reason,
+        stdout_tail: "out\n".to_owned(),
+        stderr_tail: "é \u{0} err".to_owned(),
+        stdout_bytes: 4,
+        stderr_bytes: u64::MAX,
+        usage: Some(Usage {
+            max_rss: 1 << 40,
+            user_ms: 7,
+            sys_ms: 0,
+        }),
+    }
+}
+
+/// A process per state and per reason to end.
+fn one_of_each(machine_id: Uuid) -> Vec<Process> {
+    let queued = || hook(machine_id, time(1));
+    let running = || queued().started(identity(), time(2));
+    let mut all = vec![queued(), running(), queued().ended(Ending::lost(time(3)))];
+    for reason in [
+        "exited",
+        "signalled",
+        "timeout",
+        "stopped",
+        "lost",
+        "spawn_failed",
+    ] {
+        all.push(running().ended(ending(ExitReason::parse(reason).unwrap())));
+    }
+    all
+}
+
+#[test]
+fn a_process_comes_back_as_it_was_saved_in_every_state() {
+    let (_dir, store, machine_id) = store_with_machine();
+    for process in one_of_each(machine_id) {
+        store.save_process(&process).unwrap();
+        assert_eq!(store.process(process.id).unwrap(), Some(process));
+    }
+}
+
+#[test]
+fn every_field_of_an_order_and_every_relation_is_kept() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let parent = hook(machine_id, time(1));
+    store.save_process(&parent).unwrap();
+    let facts = interface::Facts::default();
+    let mut process = hook(machine_id, time(2));
+    process.parent_id = Some(parent.id);
+    process.binary_id = Some(store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id);
+    process.iface_id = Some(store.save_interface(machine_id, &facts, time(1)).unwrap().id);
+    for process_type in ["cli", "hook", "binary", "worker", "orchestrator", "supervisord"] {
+        process.id = clock::new_id();
+        process.order = Order {
+            process_type: ProcessType::parse(process_type).unwrap(),
+            plugin: "a".to_owned(),
+            hook_name: "on_x".to_owned(),
+            cmd: vec!["sh".to_owned(), "-c".to_owned(), "echo 'a\n\"b\"'".to_owned()],
+            pwd: OsStr::from_bytes(b"/caf\xe9").into(),
+            env: json!({"Z": "1", "A": "***"}).as_object().unwrap().clone(),
+            timeout: Some(Duration::from_millis(1_100)),
+            run_dir: Some("/run/é".into()),
+        };
+        store.save_process(&process).unwrap();
+        assert_eq!(store.process(process.id).unwrap().as_ref(), Some(&process));
+    }
+}
+
+#[test]
+fn an_ended_process_is_never_overwritten() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let queued = hook(machine_id, time(1));
+    store.save_process(&queued).unwrap();
+    let running = queued.clone().started(identity(), time(2));
+    store.save_process(&running).unwrap();
+    let ended = running.clone().ended(ending(ExitReason::Timeout));
+    store.save_process(&ended).unwrap();
+    for late in [queued, running.clone(), running.ended(Ending::lost(time(9)))] {
+        store.save_process(&late).unwrap();
+        assert_eq!(store.process(ended.id).unwrap().as_ref(), Some(&ended));
+    }
+}
+
+#[test]
+fn a_process_of_an_unknown_machine_is_refused_and_what_to_do_is_said() {
+    let (_dir, store, _) = store_with_machine();
+    let refused = store.save_process(&hook(clock::new_id(), time(1))).unwrap_err();
+    assert!(matches!(refused, StoreError::Unrelated { .. }), "{refused}");
+    assert!(refused.to_string().contains("store that one first"), "{refused}");
+}
+
+#[test]
+fn a_child_outlives_its_parent_and_nothing_outlives_its_machine() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let parent = hook(machine_id, time(1));
+    let mut child = hook(machine_id, time(2));
+    child.parent_id = Some(parent.id);
+    store.save_process(&parent).unwrap();
+    store.save_process(&child).unwrap();
+    let delete = |table: &str, id: Uuid| {
+        let sql = format!("DELETE FROM {table} WHERE id = ?1");
+        store.lock().execute(&sql, [row::id(id)]).unwrap();
+    };
+    delete("process", parent.id);
+    child.parent_id = None;
+    assert_eq!(store.process(child.id).unwrap().as_ref(), Some(&child));
+    delete("machine", machine_id);
+    assert_eq!(store.processes(&ProcessFilter::default()).unwrap(), []);
+}
+
+#[test]
+fn a_typed_prefix_finds_one_process_or_says_how_many() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let ids = [
+        "0198abcd-0000-7000-8000-000000000001",
+        "0198abcd-0000-7000-8000-000000000002",
+        "0198abce-ffff-7fff-bfff-ffffffffffff",
+    ];
+    for id in ids {
+        let process = Process {
+            id: id.parse().unwrap(),
+            ..hook(machine_id, time(1))
+        };
+        store.save_process(&process).unwrap();
+    }
+    let find = |typed: &str| match store.process_by_prefix(typed).unwrap() {
+        Found::One(process) => process.id.to_string(),
+        Found::Many(count) => count.to_string(),
+        Found::Nothing => "nothing".to_owned(),
+    };
+    assert_eq!(find("0198ABCE"), ids[2]);
+    assert_eq!(find("0198abceff"), ids[2]);
+    assert_eq!(find(ids[0]), ids[0]);
+    assert_eq!(find("0198abcd"), "2");
+    assert_eq!(find("01"), "3");
+    assert_eq!(find("02"), "nothing");
+    assert_eq!(find(""), "nothing");
+    assert_eq!(find("%"), "nothing");
+}
+
+#[test]
+fn processes_are_listed_newest_first_within_the_filter() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
+    let at = |at| hook(machine_id, time(at));
+    let parent = at(1);
+    let mut child = at(2);
+    child.parent_id = Some(parent.id);
+    child.order.plugin = "pip".to_owned();
+    let mut about_rg = at(3).started(identity(), time(3));
+    about_rg.binary_id = Some(rg);
+    let mut over = at(4).ended(Ending::exited(0, time(4)));
+    over.order.process_type = ProcessType::Cli;
+    for process in [&parent, &child, &about_rg, &over] {
+        store.save_process(process).unwrap();
+    }
+    let list = |filter: ProcessFilter| -> Vec<Timestamp> {
+        let listed = store.processes(&filter).unwrap();
+        listed.into_iter().map(|it| it.created_at).collect()
+    };
+    let all = ProcessFilter::default;
+    let word = |text: &str| Some(text.to_owned());
+    assert_eq!(list(all()), [time(4), time(3), time(2), time(1)]);
+    let filter = ProcessFilter {
+        limit: Some(2),
+        ..all()
+    };
+    assert_eq!(list(filter), [time(4), time(3)]);
+    for (status, wanted) in [
+        ("exited", vec![time(4)]),
+        ("running", vec![time(3)]),
+        ("queued", vec![time(2), time(1)]),
+        ("molten", vec![]),
+    ] {
+        let filter = ProcessFilter {
+            status: word(status),
+            ..all()
+        };
+        assert_eq!(list(filter), wanted, "{status}");
+    }
+    let filter = ProcessFilter {
+        process_type: Some(ProcessType::Cli),
+        ..all()
+    };
+    assert_eq!(list(filter), [time(4)]);
+    let filter = ProcessFilter {
+        binary_id: Some(rg),
+        ..all()
+    };
+    assert_eq!(list(filter), [time(3)]);
+    let filter = ProcessFilter {
+        binary_name: word("rg"),
+        status: word("running"),
+        ..all()
+    };
+    assert_eq!(list(filter), [time(3)]);
+    let filter = ProcessFilter {
+        parent_id: Some(parent.id),
+        ..all()
+    };
+    assert_eq!(list(filter), [time(2)]);
+    let filter = ProcessFilter {
+        plugin: word("pip"),
+        ..all()
+    };
+    assert_eq!(list(filter), [time(2)]);
+    assert_eq!(store.process_children(parent.id).unwrap(), [child.clone()]);
+    assert_eq!(
+        store.running_processes(machine_id).unwrap(),
+        [parent, child, about_rg]
+    );
+    assert_eq!(store.running_processes(rg).unwrap(), []);
+}
+
+#[test]
+fn no_list_reads_or_sorts_the_whole_table() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let plan = |rest: &str| -> String {
+        let connection = store.lock();
+        let sql = format!("EXPLAIN QUERY PLAN SELECT * FROM process {rest}");
+        let mut statement = connection.prepare(&sql).unwrap();
+        let nulls = vec![None::<String>; statement.parameter_count()];
+        let steps = statement.query_map(params_from_iter(nulls), |row| row.get::<_, String>("detail"));
+        steps.unwrap().collect::<Result<Vec<_>, _>>().unwrap().join("; ")
+    };
+    let all = ProcessFilter::default;
+    let word = |text: &str| Some(text.to_owned());
+    for (rest, index) in [
+        (
+            ProcessFilter {
+                plugin: word("pip"),
+                status: word("running"),
+                ..all()
+            }
+            .sql()
+            .0,
+            "process_not_over",
+        ),
+        (
+            ProcessFilter {
+                plugin: word("pip"),
+                parent_id: Some(machine_id),
+                ..all()
+            }
+            .sql()
+            .0,
+            "process_of_parent",
+        ),
+        (all().sql().0, "process_newest"),
+        (
+            ProcessFilter {
+                status: word("running"),
+                ..all()
+            }
+            .sql()
+            .0,
+            "process_not_over",
+        ),
+        (
+            ProcessFilter {
+                parent_id: Some(machine_id),
+                ..all()
+            }
+            .sql()
+            .0,
+            "process_of_parent",
+        ),
+        (
+            ProcessFilter {
+                binary_id: Some(machine_id),
+                ..all()
+            }
+            .sql()
+            .0,
+            "process_of_binary",
+        ),
+        (
+            ProcessFilter {
+                plugin: word("pip"),
+                ..all()
+            }
+            .sql()
+            .0,
+            "process_of_plugin",
+        ),
+        (NOT_OVER.to_owned(), "process_not_over"),
+        (CHILDREN.to_owned(), "process_of_parent"),
+        (row::ID_RANGE.to_owned(), "sqlite_autoindex_process_1"),
+    ] {
+        let plan = plan(&rest);
+        assert!(plan.contains(index), "{rest}: {plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{rest}: {plan}");
+    }
+}
+
+#[test]
+fn a_word_of_a_later_version_is_an_error_that_names_the_row() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let process = hook(machine_id, time(1)).ended(Ending::exited(0, time(2)));
+    store.save_process(&process).unwrap();
+    store
+        .lock()
+        .execute_batch("PRAGMA ignore_check_constraints = ON")
+        .unwrap();
+    for (column, word) in [
+        ("exit_reason", "'vanished'"),
+        ("status", "'molten'"),
+        ("process_type", "'thread'"),
+        ("cmd", "'['"),
+        ("created_at", "'yesterday'"),
+        ("timeout", "-1"),
+    ] {
+        let sql = format!("UPDATE process SET {column} = {word}");
+        store.lock().execute_batch("SAVEPOINT it").unwrap();
+        store.lock().execute_batch(&sql).unwrap();
+        let text = store.process(process.id).unwrap_err().to_string();
+        let id = process.id.to_string();
+        for part in ["table process", &id, &format!("column {column}")] {
+            assert!(text.contains(part), "{text}");
+        }
+        store.lock().execute_batch("ROLLBACK TO it").unwrap();
+    }
+}

@@ -1,0 +1,257 @@
+//! Opening the file: found, made, or brought up to date.
+
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fs_err::os::unix::fs::OpenOptionsExt;
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior, ffi};
+use rusqlite_migration::{M, Migrations};
+
+use super::error::StoreError;
+
+/// How long a statement waits for another process's write.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Oldest first; the n-th makes schema version n.
+const MIGRATION_FILES: &[M<'_>] = &[M::up(include_str!("migrations/0001_first.sql"))];
+const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_FILES);
+
+/// The schema version that this program writes.
+#[expect(clippy::cast_possible_wrap, reason = "a handful of files")]
+pub(super) const KNOWN: i64 = MIGRATION_FILES.len() as i64;
+
+/// Opens the store at `path` in `data_dir`, ready to be read and written.
+pub(super) fn open(data_dir: &Path, path: &Path) -> Result<Connection, StoreError> {
+    let connection = open_current(data_dir, path)?;
+    // With a WAL, a crash of the machine may lose the last transactions, and never the store.
+    connection
+        .execute_batch("PRAGMA synchronous = NORMAL")
+        .map_err(|cause| StoreError::new(path, cause))?;
+    Ok(connection)
+}
+
+fn open_current(data_dir: &Path, path: &Path) -> Result<Connection, StoreError> {
+    if let Some(connection) = connect(path)?
+        && is_current(&connection, path)?
+    {
+        return Ok(connection);
+    }
+    // Whoever makes or migrates the store does it alone. The folder is locked, not the file: closing the file a
+    // second time would drop the locks that SQLite holds on it in this process.
+    let folder = File::open(data_dir).map_err(|cause| making(path, cause))?;
+    folder.lock().map_err(|cause| making(path, cause))?;
+    if !path.exists() {
+        make(data_dir, path)?;
+    }
+    let mut connection = connect(path)?.ok_or_else(|| StoreError::new(path, cannot_open()))?;
+    if !is_current(&connection, path)? {
+        migrate(&mut connection, path)?;
+    }
+    Ok(connection)
+}
+
+/// Opens a store that may not be written.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
+    let at = |cause| StoreError::new(path, cause);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(at)?;
+    configure(&connection).map_err(at)?;
+    let (connection, found) = match version(&connection) {
+        // Readers of a WAL need a `-shm` file, and it can be neither found nor made here. So nobody is writing
+        // right now; the file is read as it stands.
+        Err(cause)
+            if matches!(
+                cause.sqlite_error_code(),
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+            ) =>
+        {
+            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+            let connection = Connection::open_with_flags(immutable(path), flags).map_err(at)?;
+            let found = version(&connection).map_err(at)?;
+            (connection, found)
+        }
+        found => (connection, found.map_err(at)?),
+    };
+    match check(path, found)? {
+        Standing::Current => Ok(connection),
+        Standing::Older => Err(StoreError::Older {
+            path: path.to_owned(),
+            found,
+            known: KNOWN,
+        }),
+    }
+}
+
+/// A connection for reading and writing; none where there is no file.
+fn connect(path: &Path) -> Result<Option<Connection>, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match Connection::open_with_flags(path, flags) {
+        Ok(connection) => connection,
+        Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
+            return Ok(None);
+        }
+        Err(cause) => return Err(StoreError::new(path, cause)),
+    };
+    configure(&connection).map_err(|cause| StoreError::new(path, cause))?;
+    // SQLite turns to reading only, without a word, where it may not write.
+    if connection.is_readonly(MAIN_DB).unwrap_or(false) {
+        let cause = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None);
+        return Err(StoreError::new(path, cause));
+    }
+    Ok(Some(connection))
+}
+
+/// What holds for a connection, not for the file. Reads nothing: a newer schema may be one that cannot be parsed.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch("PRAGMA foreign_keys = ON")
+}
+
+enum Standing {
+    Current,
+    Older,
+}
+
+fn is_current(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+    let at = |cause| StoreError::new(path, cause);
+    let found = version(connection).map_err(at)?;
+    match check(path, found)? {
+        Standing::Older => Ok(false),
+        Standing::Current => connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .map(|mode: String| mode == "wal")
+            .map_err(at),
+    }
+}
+
+fn check(path: &Path, found: i64) -> Result<Standing, StoreError> {
+    if found > KNOWN {
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+            known: KNOWN,
+        });
+    }
+    Ok(if found == KNOWN {
+        Standing::Current
+    } else {
+        Standing::Older
+    })
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Makes a store aside and moves it into place, so that nobody ever sees half a one.
+fn make(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
+    let aside = tempfile::Builder::new()
+        .prefix(".store-")
+        .tempdir_in(data_dir)
+        .map_err(|cause| making(path, cause))?;
+    let fresh = aside.path().join(super::FILE_NAME);
+    // SQLite gives `-wal` and `-shm` the mode of the file itself.
+    fs_err::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)
+        .map_err(|cause| making(path, cause))?;
+    let mut connection = connect(&fresh)?.ok_or_else(|| StoreError::new(path, cannot_open()))?;
+    migrate(&mut connection, path)?;
+    connection
+        .close()
+        .map_err(|(_, cause)| StoreError::new(path, cause))?;
+    // A log without its store is what somebody left who deleted only the store. SQLite would play it into this one.
+    for suffix in ["-wal", "-shm", "-journal"] {
+        match fs_err::remove_file(beside(path, suffix)) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(making(path, cause)),
+            _ => {}
+        }
+    }
+    fs_err::rename(&fresh, path).map_err(|cause| making(path, cause))
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    switch_to_wal(connection).map_err(|cause| StoreError::new(path, cause))?;
+    connection.set_transaction_behavior(TransactionBehavior::Immediate);
+    MIGRATIONS.to_latest(connection).map_err(|cause| match cause {
+        rusqlite_migration::Error::RusqliteError { err, .. }
+            if err.sqlite_error_code() != Some(ErrorCode::Unknown) =>
+        {
+            StoreError::new(path, err)
+        }
+        cause => StoreError::Migration {
+            path: path.to_owned(),
+            cause: Box::new(cause),
+        },
+    })
+}
+
+/// The switch needs the file for itself, and does not always wait for it as other statements do. A transaction
+/// waits, so an empty one stands between two tries.
+fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
+    const TRIES: usize = 10;
+    let switch = || connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
+    for _ in 1..TRIES {
+        match switch() {
+            Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")?;
+            }
+            done => return done,
+        }
+    }
+    switch()
+}
+
+/// The URI of a file that does not change while it is read.
+fn immutable(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let bytes = path.as_os_str().as_bytes().iter();
+    let spelled: String = bytes
+        .map(|&byte| match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    format!("file://{spelled}?immutable=1")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn making(path: &Path, cause: std::io::Error) -> StoreError {
+    StoreError::Make {
+        path: path.to_owned(),
+        cause,
+    }
+}
+
+fn cannot_open() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_migrations_are_valid() {
+        assert_eq!(MIGRATIONS.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_path_with_signs_that_mean_something_in_a_uri_is_the_same_path_in_one() {
+        assert_eq!(
+            immutable(Path::new("/a b/é?#%/x.sqlite3")),
+            "file:///a%20b/%C3%A9%3F%23%25/x.sqlite3?immutable=1"
+        );
+    }
+}

@@ -1,0 +1,317 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Barrier;
+
+use jiff::Timestamp;
+use serde_json::Map;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::clock;
+use crate::record::machine::{Facts, Guid, Machine};
+use crate::record::process::{Order, Process, ProcessType};
+
+/// The n-th millisecond.
+pub(super) fn time(n: i64) -> Timestamp {
+    Timestamp::from_millisecond(n).unwrap()
+}
+
+pub(super) fn machine(guid: &str) -> Machine {
+    let guid = Guid {
+        value: guid.to_owned(),
+        source: "random".to_owned(),
+    };
+    Machine::new(clock::new_id(), guid, Facts::default(), time(1))
+}
+
+pub(super) fn hook(machine_id: Uuid, now: Timestamp) -> Process {
+    let order = Order {
+        process_type: ProcessType::Hook,
+        plugin: "env".to_owned(),
+        hook_name: "on_BinaryRequest__00_env.sh".to_owned(),
+        cmd: vec!["sh".to_owned()],
+        pwd: PathBuf::from("/"),
+        env: Map::new(),
+        timeout: None,
+        run_dir: None,
+    };
+    Process::queued(clock::new_id(), machine_id, order, now)
+}
+
+pub(super) fn store() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    (dir, store)
+}
+
+pub(super) fn store_with_machine() -> (TempDir, Store, Uuid) {
+    let (dir, store) = store();
+    let machine = machine("here");
+    store.save_machine(&machine).unwrap();
+    (dir, store, machine.id)
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = dir.read_dir().unwrap();
+    let mut names: Vec<String> = entries
+        .map(|it| it.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_new_store_is_for_its_owner_only_and_leaves_nothing_else_behind() {
+    let (dir, store, _) = store_with_machine();
+    let files = ["rigup.sqlite3", "rigup.sqlite3-shm", "rigup.sqlite3-wal"];
+    assert_eq!(names(dir.path()), files);
+    for file in files {
+        assert_eq!(mode(&dir.path().join(file)), 0o600, "{file}");
+    }
+    drop(store);
+    assert_eq!(names(dir.path()), files[..1]);
+}
+
+#[test]
+fn a_connection_has_a_wal_and_checks_foreign_keys_and_waits() {
+    let (_dir, store) = store();
+    let pragma = |name: &str| -> String {
+        let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
+        store.lock().query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(pragma("journal_mode"), "wal");
+    assert_eq!(pragma("foreign_keys"), "1");
+    assert_eq!(pragma("synchronous"), "1");
+    let timeout: i64 = store
+        .lock()
+        .query_row("PRAGMA busy_timeout", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(timeout, 10_000);
+}
+
+#[test]
+fn what_was_written_is_there_when_the_store_is_opened_again() {
+    let (dir, store, machine_id) = store_with_machine();
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.machine_by_guid("here").unwrap().unwrap().id, machine_id);
+}
+
+#[test]
+fn many_may_open_and_write_a_store_that_nobody_made_yet() {
+    const EACH: i64 = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let start = Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                start.wait();
+                let store = Store::open(dir.path()).unwrap();
+                let machine = store.find_or_add_machine(&machine("here")).unwrap();
+                for n in 0..EACH {
+                    store.find_or_add_binary(machine.id, "rg", time(n)).unwrap();
+                    store.save_process(&hook(machine.id, time(n))).unwrap();
+                }
+            });
+        }
+    });
+    let store = Store::open(dir.path()).unwrap();
+    let machines = store.machines().unwrap();
+    assert_eq!(machines.len(), 1);
+    assert_eq!(store.binaries(&BinaryFilter::default()).unwrap().len(), 1);
+    let processes = store.running_processes(machines[0].id).unwrap();
+    assert_eq!(processes.len(), 160);
+    drop(store);
+    assert_eq!(names(dir.path()), ["rigup.sqlite3"]);
+}
+
+#[test]
+fn many_may_bring_an_empty_file_up_to_date_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    fs_err::write(dir.path().join(FILE_NAME), "").unwrap();
+    let start = Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                start.wait();
+                let store = Store::open(dir.path()).unwrap();
+                store.find_or_add_machine(&machine("here")).unwrap();
+            });
+        }
+    });
+}
+
+#[test]
+fn threads_share_one_store() {
+    let (_dir, store, machine_id) = store_with_machine();
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let store = &store;
+            scope.spawn(move || store.save_process(&hook(machine_id, time(n))).unwrap());
+        }
+    });
+    assert_eq!(store.running_processes(machine_id).unwrap().len(), 8);
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let (dir, store) = store();
+    let newer = schema::KNOWN + 1;
+    store.lock().pragma_update(None, "user_version", newer).unwrap();
+    let unheard_of = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE ROPE ' || name";
+    store.lock().execute_batch(unheard_of).unwrap();
+    drop(store);
+    let file = dir.path().join(FILE_NAME);
+    let before = fs_err::read(&file).unwrap();
+    for refused in [
+        Store::open(dir.path()).map(Some),
+        Store::open_existing(dir.path()),
+    ] {
+        let error = refused.unwrap_err();
+        let text = error.to_string();
+        let StoreError::Newer { path, found, known } = error else {
+            panic!("{text}")
+        };
+        assert_eq!((path, found, known), (file.clone(), newer, schema::KNOWN));
+        assert!(text.contains("update rigup"), "{text}");
+    }
+    assert_eq!(fs_err::read(&file).unwrap(), before);
+    assert_eq!(names(dir.path()), ["rigup.sqlite3"]);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_called_corrupt_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(FILE_NAME);
+    let garbage = "not a database, though long enough to be one ".repeat(100);
+    fs_err::write(&file, &garbage).unwrap();
+    for refused in [
+        Store::open(dir.path()).map(Some),
+        Store::open_existing(dir.path()),
+    ] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("rigup.sqlite3") && text.contains("move it aside"),
+            "{text}"
+        );
+    }
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), garbage);
+}
+
+#[test]
+fn a_damaged_page_is_called_corrupt() {
+    let (dir, store, machine_id) = store_with_machine();
+    drop(store);
+    let file = dir.path().join(FILE_NAME);
+    let mut bytes = fs_err::read(&file).unwrap();
+    bytes[4096..].fill(0xff);
+    fs_err::write(&file, bytes).unwrap();
+    let error = Store::open(dir.path())
+        .and_then(|store| store.binaries_of(machine_id))
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs_err::create_dir(dir.path().join(FILE_NAME)).unwrap();
+    for refused in [
+        Store::open(dir.path()).map(Some),
+        Store::open_existing(dir.path()),
+    ] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, StoreError::NotAFile { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_data_dir_that_is_not_there_is_an_error_and_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("nowhere");
+    let error = Store::open(&nowhere).unwrap_err();
+    assert!(matches!(error, StoreError::Make { .. }), "{error}");
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn a_command_that_only_reads_makes_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Store::open_existing(dir.path()).unwrap().is_none());
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+    drop(Store::open(dir.path()).unwrap());
+    assert!(Store::open_existing(dir.path()).unwrap().is_some());
+}
+
+#[test]
+fn a_store_that_may_only_be_read_is_read() {
+    let (dir, store, machine_id) = store_with_machine();
+    drop(store);
+    // Root may write everywhere, so the way to a store that may not be written is taken directly as well.
+    let file = dir.path().join(FILE_NAME);
+    fs_err::set_permissions(&file, Permissions::from_mode(0o400)).unwrap();
+    fs_err::set_permissions(dir.path(), Permissions::from_mode(0o500)).unwrap();
+    let only_read = Store::new(file.clone(), schema::open_read_only(&file).unwrap());
+    for store in [only_read, Store::open_existing(dir.path()).unwrap().unwrap()] {
+        assert_eq!(store.machine_by_guid("here").unwrap().unwrap().id, machine_id);
+    }
+    let only_read = Store::new(file.clone(), schema::open_read_only(&file).unwrap());
+    let error = only_read.save_machine(&machine("there")).unwrap_err();
+    assert!(matches!(error, StoreError::Denied { .. }), "{error}");
+    drop(only_read);
+    fs_err::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_store_whose_folder_takes_no_new_files_is_read_as_it_stands() {
+    let (dir, store, machine_id) = store_with_machine();
+    drop(store);
+    // SQLite follows no link to its `-shm` file: this keeps even root from making one.
+    std::os::unix::fs::symlink("nowhere", dir.path().join("rigup.sqlite3-shm")).unwrap();
+    let refused = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(refused, StoreError::Denied { .. }), "{refused}");
+    let store = Store::open_existing(dir.path()).unwrap().unwrap();
+    assert_eq!(store.machine_by_guid("here").unwrap().unwrap().id, machine_id);
+}
+
+#[test]
+fn a_log_left_by_a_deleted_store_is_not_played_into_a_new_one() {
+    let (dir, store, _) = store_with_machine();
+    let log = dir.path().join("rigup.sqlite3-wal");
+    let left = fs_err::read(&log).unwrap();
+    drop(store);
+    fs_err::remove_file(dir.path().join(FILE_NAME)).unwrap();
+    fs_err::write(&log, left).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.machines().unwrap(), []);
+}
+
+#[test]
+fn a_store_that_somebody_else_keeps_locked_is_called_busy() {
+    let (dir, store) = store();
+    let other = Store::open(dir.path()).unwrap();
+    other.lock().busy_timeout(std::time::Duration::ZERO).unwrap();
+    store.lock().execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = other.save_machine(&machine("here")).unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    assert!(error.to_string().contains("rigup.sqlite3"), "{error}");
+}
+
+#[test]
+fn a_transaction_that_fails_leaves_no_trace() {
+    let (_dir, store) = store();
+    let failed = store.transaction(|transaction| {
+        transaction.execute_batch("UPDATE machine SET guid = 'x'")?;
+        Err::<(), _>(Fault::Sqlite(rusqlite::Error::InvalidQuery))
+    });
+    assert!(failed.is_err());
+    store.save_machine(&machine("here")).unwrap();
+}

@@ -1,0 +1,84 @@
+//! The Binary record of a file: found, asked for its version, digested.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::process::signals::Interrupt;
+use crate::provision::probe;
+use crate::record::binary::Installed;
+use crate::record::name::BinaryName;
+use crate::settings::Settings;
+
+/// Why there is no record.
+#[derive(Debug, thiserror::Error)]
+pub enum BinaryError {
+    /// Nothing of this name on PATH.
+    #[error("{0} is not on PATH")]
+    NotOnPath(String),
+    /// The file that is meant is not there, or cannot be run.
+    #[error("{path} is not an executable file", path = .0.display())]
+    NotExecutable(PathBuf),
+    /// The file cannot be read, or no temporary file can be made.
+    #[error("{path} cannot be probed: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, io::Error),
+}
+
+/// Finds a binary and tells all about it. It is `abspath` where that is given, the file that `name` means where it is
+/// a path, else the first of this name on PATH, LIB_BIN_DIR left out. `known` is what the store has; a file that is
+/// still the same is not probed again.
+pub fn record(
+    name: &BinaryName,
+    provider: &str,
+    abspath: Option<&Path>,
+    settings: &Settings,
+    known: Option<&Installed>,
+    interrupt: &Interrupt,
+) -> Result<Value, BinaryError> {
+    let file = if let Some(file) = abspath.map(Path::to_owned).or_else(|| name.file()) {
+        executable(file)?
+    } else {
+        let path = settings.environment.get("PATH").unwrap_or(OsStr::new(""));
+        probe::find(name.as_str(), path, &settings.lib_bin_dir)
+            .ok_or_else(|| BinaryError::NotOnPath(name.as_str().to_owned()))?
+    };
+    let fingerprint = probe::fingerprint(&file);
+    let known = known.filter(|it| it.abspath == file && Some(&it.fingerprint) == fingerprint.as_ref());
+    let (version, sha256) = match known {
+        Some(known) => (known.version.clone(), known.sha256.clone()),
+        None => {
+            probe_file(&file, settings, interrupt).map_err(|error| BinaryError::Io(file.clone(), error))?
+        }
+    };
+    Ok(json!({
+        "type": "Binary",
+        "name": name.as_str(),
+        "abspath": file.to_string_lossy(),
+        "version": version,
+        "sha256": sha256,
+        "binprovider": provider,
+    }))
+}
+
+fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {
+    let file = std::path::absolute(&file).map_err(|error| BinaryError::Io(file, error))?;
+    let is_file = file.is_file();
+    if is_file && nix::unistd::access(&file, nix::unistd::AccessFlags::X_OK).is_ok() {
+        Ok(file)
+    } else {
+        Err(BinaryError::NotExecutable(file))
+    }
+}
+
+/// Version and digest, each on a core of its own.
+fn probe_file(file: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Result<(String, String)> {
+    let env: Vec<(OsString, OsString)> = settings
+        .environment
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let (version, sha256) = rayon::join(|| probe::version(file, &env, interrupt), || probe::sha256(file));
+    Ok((version?.unwrap_or_default(), sha256?))
+}

@@ -1,0 +1,72 @@
+//! A command that runs alone: no two hooks ever fill one prefix at once.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::process::signals::Interrupt;
+use crate::process::spawn::{self, SpawnError};
+use crate::provision::lock::{Lock, LockError};
+
+/// Why a command did not run under a lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockedError {
+    /// The lock was not taken.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The command could not be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+}
+
+/// Runs a command under the lock of this name in LIB_DIR and gives back its exit code, 128+N for signal N. The lock
+/// is held until the command is over, also when this rigup is asked to stop: the command gets the same signal.
+pub fn run(
+    lib_dir: &Path,
+    name: &str,
+    program: &OsString,
+    args: &[OsString],
+    interrupt: &Interrupt,
+) -> Result<i32, LockedError> {
+    let _lock = Lock::take(&path(lib_dir, name), interrupt, |holder| {
+        eprintln!("waiting for the lock {name} (held by pid {holder})");
+    })?;
+    Ok(spawn::run_attached(program, args)?)
+}
+
+/// A file name for any lock name: readable, and different for different names.
+fn path(lib_dir: &Path, name: &str) -> PathBuf {
+    const SHOWN: usize = 60;
+    let digest = Sha256::digest(name.as_bytes());
+    let shown: String = name
+        .chars()
+        .rev()
+        .take(SHOWN)
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let shown: String = shown.chars().rev().collect();
+    lib_dir.join(".locks").join(format!(
+        "{shown}-{:02x}{:02x}{:02x}{:02x}",
+        digest[0], digest[1], digest[2], digest[3]
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_lock_names_are_different_files_in_one_folder() {
+        let file = |name| path(Path::new("/lib"), name);
+        assert_ne!(file("pip/a"), file("pip_a"));
+        assert_eq!(file("../../etc").parent(), Some(Path::new("/lib/.locks")));
+        assert!(file(&"x/".repeat(500)).file_name().unwrap().len() < 100);
+    }
+}

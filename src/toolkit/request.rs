@@ -1,0 +1,110 @@
+//! A hook's own arguments, read back.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::plugin::overrides::{self, OverrideError};
+use crate::plugin::requirement::Providers;
+use crate::record::name::{BinaryName, NameError};
+
+/// What a hook was asked for. Arguments that the toolkit does not know are nobody's business here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HookRequest {
+    /// `--name`
+    pub name: BinaryName,
+    /// `--binproviders`
+    pub providers: Providers,
+    /// `--min-version`; empty for any.
+    pub min_version: String,
+    /// `--overrides`
+    pub overrides: Map<String, Value>,
+}
+
+/// Arguments that are no request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// No `--name=...`.
+    #[error("no --name=... among the hook's arguments: pass them on with -- \"$@\"")]
+    NoName,
+    /// A name that cannot be a folder and a link.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// `--overrides` is no JSON object.
+    #[error("--overrides is not a JSON object: {0}")]
+    Overrides(String),
+    /// An override that cannot be used.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+}
+
+impl HookRequest {
+    /// Reads the arguments of a `BinaryRequest` hook. Of a repeated argument the last one counts.
+    pub fn parse(arguments: &[String], home: Option<&Path>) -> Result<Self, RequestError> {
+        let value = |key: &str| {
+            arguments
+                .iter()
+                .rev()
+                .find_map(|it| it.strip_prefix("--")?.strip_prefix(key)?.strip_prefix('='))
+        };
+        let name = BinaryName::parse(value("name").ok_or(RequestError::NoName)?, home)?;
+        let overrides = match value("overrides").map(serde_json::from_str) {
+            None => Map::new(),
+            Some(Ok(Value::Object(overrides))) => overrides,
+            Some(Ok(other)) => return Err(RequestError::Overrides(other.to_string())),
+            Some(Err(error)) => return Err(RequestError::Overrides(error.to_string())),
+        };
+        Ok(Self {
+            name,
+            providers: Providers::parse(value("binproviders").unwrap_or_default()),
+            min_version: value("min-version").unwrap_or_default().to_owned(),
+            overrides,
+        })
+    }
+
+    /// The packages to ask a provider for: those of the overrides, else the name itself.
+    pub fn packages(&self, provider: &str) -> Result<Vec<String>, RequestError> {
+        let listed = overrides::packages(&self.overrides, provider)?;
+        Ok(listed.unwrap_or_else(|| vec![self.name.link_name().to_owned()]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<HookRequest, RequestError> {
+        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        HookRequest::parse(&arguments, None)
+    }
+
+    #[test]
+    fn a_hooks_arguments_are_read_back() {
+        let request = parse(&[
+            "--name=rg",
+            "--binproviders=apt,env",
+            "--overrides={\"apt\":[\"ripgrep\"]}",
+            "--min-version=13=x",
+            "--other",
+        ])
+        .unwrap();
+        assert_eq!(request.packages("apt").unwrap(), ["ripgrep"]);
+        assert_eq!(request.packages("brew").unwrap(), ["rg"]);
+        assert_eq!(request.min_version, "13=x");
+        assert!(request.providers.allows("env") && !request.providers.allows("pip"));
+    }
+
+    #[test]
+    fn arguments_that_are_no_request_are_refused() {
+        assert_eq!(parse(&["--names=x"]), Err(RequestError::NoName));
+        assert!(matches!(parse(&["--name=../x"]), Err(RequestError::Name(_))));
+        assert!(matches!(
+            parse(&["--name=x", "--overrides=[]"]),
+            Err(RequestError::Overrides(_))
+        ));
+        assert!(matches!(
+            parse(&["--name=x", "--overrides={"]),
+            Err(RequestError::Overrides(_))
+        ));
+    }
+}
