@@ -13,9 +13,8 @@ prefix=$("$RIGUP" hook prefix --provider npm -- "$@")
 packages=$("$RIGUP" hook packages --provider npm -- "$@")
 for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin/$name ;; esac; done
 
-for tool in node npm; do
-    command -v $tool >/dev/null || decline "$tool is not on PATH: apt-get install nodejs npm"
-done
+command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs npm"
+command -v npm >/dev/null || decline "npm is not on PATH: apt-get install npm"
 export PUPPETEER_SKIP_DOWNLOAD="${PUPPETEER_SKIP_DOWNLOAD:-true}"
 export PUPPETEER_SKIP_CHROMIUM_DOWNLOAD="${PUPPETEER_SKIP_CHROMIUM_DOWNLOAD:-true}"
 

@@ -146,13 +146,11 @@ fn names(typed: &[String], settings: &Settings) -> Result<Vec<BinaryName>, CliEr
 
 fn plan(wish: &Wish, plugins: &[String], settings: &Settings) -> Result<(Found, Vec<plan::Step>), CliError> {
     let found = search::search(settings, plugins)?;
-    let mut known: Vec<String> = Vec::new();
-    for hook in found.provider_hooks() {
-        if !known.contains(&hook.plugin) {
-            known.push(hook.plugin.clone());
-        }
+    let mut requirements = found.requirements.clone();
+    if !wish.names.is_empty() {
+        requirements.extend_from_slice(&found.needs);
     }
-    let steps = plan::plan(&found.requirements, wish, &known);
+    let steps = plan::plan(&requirements, wish, &found.providers());
     Ok((found, steps))
 }
 
@@ -225,7 +223,7 @@ fn resolve_all(
         .map_err(CliError::unusable)?;
     let (me, iface_id) = session.begin(settings)?;
     let display = Display::new(talk, &settings.environment);
-    let hooks = found.provider_hooks();
+    let (hooks, needs) = (found.provider_hooks(), found.provider_needs());
     let resolver = Resolver {
         runner: Runner {
             settings,
@@ -236,6 +234,7 @@ fn resolve_all(
             interrupt: &interrupt,
         },
         hooks: &hooks,
+        needs: &needs,
         force: options.force,
         timeout: options.timeout,
         watch: &|request, progress| display.show(request, &progress),

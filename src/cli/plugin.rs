@@ -113,5 +113,9 @@ fn record(plugin: &Plugin, found: &Found) -> Value {
 }
 
 fn requirements<'a>(plugin: &'a Plugin, found: &'a Found) -> impl Iterator<Item = &'a Requirement> {
-    found.requirements.iter().filter(|it| it.plugin == plugin.name)
+    found
+        .requirements
+        .iter()
+        .chain(&found.needs)
+        .filter(|it| it.plugin == plugin.name)
 }

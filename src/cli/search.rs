@@ -1,9 +1,12 @@
 //! The plugins that this command line sees.
 
+use std::collections::HashMap;
+
 use crate::cli::error::CliError;
 use crate::plugin::builtin;
 use crate::plugin::folder::{self, Discovery, Hook, Plugin};
 use crate::plugin::requirement::{self, Complaint, Requirement};
+use crate::provision::plan::{self, Request, Wish};
 use crate::settings::Settings;
 
 /// The event that providers' hooks answer to.
@@ -16,6 +19,8 @@ pub(crate) struct Found {
     pub(crate) discovery: Discovery,
     /// The requirements of the chosen plugins.
     pub(crate) requirements: Vec<Requirement>,
+    /// What the providers that were not chosen need themselves.
+    pub(crate) needs: Vec<Requirement>,
     /// What could not be read, of folders and of requirement files.
     pub(crate) complaints: Vec<Complaint>,
 }
@@ -39,16 +44,25 @@ pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, Cl
         }
     }
     let mut requirements = Vec::new();
+    let mut needs = Vec::new();
     for plugin in &discovery.plugins {
-        if chosen.is_empty() || chosen.iter().any(|name| is_named(&plugin.name, name)) {
-            let (read, wrong) = requirement::read(&plugin.name, &plugin.path, settings.home.as_deref());
-            requirements.extend(read);
+        let is_chosen = chosen.iter().any(|name| is_named(&plugin.name, name));
+        let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
+        if is_chosen || is_provider || chosen.is_empty() {
+            let (read, wrong) = requirements_of(plugin, settings);
+            if is_provider && !is_chosen {
+                &mut needs
+            } else {
+                &mut requirements
+            }
+            .extend(read);
             complaints.extend(wrong);
         }
     }
     Ok(Found {
         discovery,
         requirements,
+        needs,
         complaints,
     })
 }
@@ -61,12 +75,47 @@ impl Found {
         hooks
     }
 
+    /// The names of all providers, in hook order.
+    pub(crate) fn providers(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for hook in self.provider_hooks() {
+            if !names.contains(&hook.plugin) {
+                names.push(hook.plugin.clone());
+            }
+        }
+        names
+    }
+
+    /// What each provider needs itself, as requests to providers that need nothing.
+    pub(crate) fn provider_needs(&self) -> HashMap<String, Vec<Request>> {
+        let has_needs = |provider: &String| self.needs.iter().any(|it| it.plugin == *provider);
+        let independent: Vec<String> = self.providers().into_iter().filter(|it| !has_needs(it)).collect();
+        let mut needs: HashMap<String, Vec<Request>> = HashMap::new();
+        for need in &self.needs {
+            let steps = plan::plan(std::slice::from_ref(need), &Wish::default(), &independent);
+            for mut request in steps.into_iter().flatten() {
+                request.candidates.retain(|it| independent.contains(it));
+                needs.entry(need.plugin.clone()).or_default().push(request);
+            }
+        }
+        needs
+    }
+
     /// The plugin of this name.
     pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
         self.discovery
             .plugins
             .iter()
             .find(|plugin| is_named(&plugin.name, name))
+    }
+}
+
+/// The requirements of one plugin; those of a built-in one are in the binary.
+fn requirements_of(plugin: &Plugin, settings: &Settings) -> (Vec<Requirement>, Vec<Complaint>) {
+    let home = settings.home.as_deref();
+    match builtin::file(plugin, &settings.data_dir, requirement::FILE_NAME) {
+        Some(text) => requirement::read_from(&plugin.name, &plugin.path, text, home),
+        None => requirement::read(&plugin.name, &plugin.path, home),
     }
 }
 

@@ -37,6 +37,12 @@ pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
         .collect()
 }
 
+/// A file of a built-in provider, which can be read before anything is unpacked.
+pub fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<&'static [u8]> {
+    let inside = plugin.path.strip_prefix(folder(data_dir)).ok()?;
+    Some(PROVIDERS.get_file(inside.join(name))?.contents())
+}
+
 /// Writes the built-in providers below the data dir, unless they are there: aside first, then renamed, so that
 /// nobody ever sees half of them. Every version of rigup has a folder of its own.
 pub fn unpack(data_dir: &Path) -> io::Result<()> {
@@ -52,7 +58,14 @@ pub fn unpack(data_dir: &Path) -> io::Result<()> {
         for file in dir.files() {
             let path = aside.path().join(file.path());
             fs_err::write(&path, file.contents())?;
-            fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
+            let mode = if HookName::parse(&file.path().file_name().unwrap_or_default().to_string_lossy())
+                .is_some()
+            {
+                0o755
+            } else {
+                0o644
+            };
+            fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))?;
         }
     }
     match fs_err::rename(aside.path(), &folder) {

@@ -1,7 +1,8 @@
 //! A plugin's `binaries.jsonl`: the binaries it needs.
 
 use std::fmt;
-use std::io::{self, BufReader};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -148,35 +149,50 @@ pub enum LineError {
 /// Reads a plugin's requirements. A line that cannot be read is a complaint, and the other lines go on; no file
 /// means no requirements.
 pub fn read(plugin: &str, folder: &Path, home: Option<&Path>) -> (Vec<Requirement>, Vec<Complaint>) {
-    let path = folder.join(FILE_NAME);
+    match File::open(folder.join(FILE_NAME)) {
+        Ok(file) => read_from(plugin, folder, BufReader::new(file), home),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), Vec::new()),
+        Err(error) => (Vec::new(), vec![unreadable(plugin, folder, &error)]),
+    }
+}
+
+/// Reads the requirements of a plugin whose `binaries.jsonl` is open already.
+pub fn read_from(
+    plugin: &str,
+    folder: &Path,
+    text: impl BufRead,
+    home: Option<&Path>,
+) -> (Vec<Requirement>, Vec<Complaint>) {
     let mut requirements = Vec::new();
     let mut complaints = Vec::new();
-    let mut complain = |line: Option<u64>, message: String| {
-        complaints.push(Complaint {
-            plugin: plugin.to_owned(),
-            path: path.clone(),
-            line,
-            message,
-        });
-    };
-    let read = match std::fs::File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(file) => jsonl::for_each_line(BufReader::new(file), |number, line| {
-            let parsed = match line {
-                Line::Text(text) => parse_line(plugin, text, home),
-                Line::TooLong(_) => Err(LineError::TooLong),
-            };
-            match parsed {
-                Ok(requirement) => requirements.push(requirement),
-                Err(error) => complain(Some(number), error.to_string()),
-            }
-        }),
-    };
+    let read = jsonl::for_each_line(text, |number, line| {
+        let parsed = match line {
+            Line::Text(text) => parse_line(plugin, text, home),
+            Line::TooLong(_) => Err(LineError::TooLong),
+        };
+        match parsed {
+            Ok(requirement) => requirements.push(requirement),
+            Err(error) => complaints.push(Complaint {
+                plugin: plugin.to_owned(),
+                path: folder.join(FILE_NAME),
+                line: Some(number),
+                message: error.to_string(),
+            }),
+        }
+    });
     if let Err(error) = read {
-        complain(None, format!("cannot be read: {error}"));
+        complaints.push(unreadable(plugin, folder, &error));
     }
     (requirements, complaints)
+}
+
+fn unreadable(plugin: &str, folder: &Path, error: &io::Error) -> Complaint {
+    Complaint {
+        plugin: plugin.to_owned(),
+        path: folder.join(FILE_NAME),
+        line: None,
+        message: format!("cannot be read: {error}"),
+    }
 }
 
 /// Reads one line, in every spelling that is accepted.

@@ -1,5 +1,6 @@
 //! One request through its providers, to the first honest winner.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub struct Resolver<'a> {
     pub runner: Runner<'a>,
     /// The hooks of all providers, in hook order.
     pub hooks: &'a [&'a Hook],
+    /// What providers need themselves, such as npm; looked for where a provider declines without it.
+    pub needs: &'a HashMap<String, Vec<Request>>,
     /// Resolve anew what is there, and replace a file that stands where the link goes.
     pub force: bool,
     /// How long one hook may take.
@@ -119,6 +122,14 @@ impl Resolver<'_> {
     /// Takes a request through its providers. Only one rigup at a time works on a name; whoever waited finds the
     /// work done.
     pub fn resolve(&self, request: &Request) -> Result<Resolved, ResolveError> {
+        self.resolve_with(request, self.needs)
+    }
+
+    fn resolve_with(
+        &self,
+        request: &Request,
+        needs: &HashMap<String, Vec<Request>>,
+    ) -> Result<Resolved, ResolveError> {
         let lock = self
             .runner
             .settings
@@ -167,7 +178,7 @@ impl Resolver<'_> {
         store.save_binary(&binary)?;
 
         let mut attempts = Vec::new();
-        let winner = self.ask_all(request, &binary, &mut attempts)?;
+        let winner = self.ask_all(request, &binary, needs, &mut attempts)?;
         let now = clock::now();
         match winner {
             Some(installed) => match self.link(request, &installed, previous.as_deref()) {
@@ -185,6 +196,7 @@ impl Resolver<'_> {
         &self,
         request: &Request,
         binary: &Binary,
+        needs: &HashMap<String, Vec<Request>>,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Option<Installed>, ResolveError> {
         for provider in &request.candidates {
@@ -207,18 +219,48 @@ impl Resolver<'_> {
                 attempts.push(attempt);
             }
             for hook in hooks {
-                if self.runner.interrupt.signal().is_some() {
-                    return Err(ResolveError::Interrupted);
+                let (mut outcome, mut winner) = self.ask_once(request, binary, hook, attempts)?;
+                if outcome == Outcome::Declined && self.meet(needs.get(provider), request)? {
+                    (outcome, winner) = self.ask_once(request, binary, hook, attempts)?;
                 }
-                let (attempt, winner) = self.ask(request, binary, hook)?;
-                (self.watch)(request, Progress::Tried(&attempt));
-                attempts.push(attempt);
-                if winner.is_some() {
+                if outcome == Outcome::Installed {
                     return Ok(winner);
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Looks for what a provider needs itself; true where something was got that was not there before.
+    fn meet(&self, needs: Option<&Vec<Request>>, request: &Request) -> Result<bool, ResolveError> {
+        let mut is_better = false;
+        for need in needs
+            .into_iter()
+            .flatten()
+            .filter(|need| need.name != request.name)
+        {
+            // A provider's needs are met by providers that need nothing, so that none waits for another in a circle.
+            let met = self.resolve_with(need, &HashMap::new())?;
+            is_better |= met.attempts.iter().any(|it| it.outcome == Outcome::Installed);
+        }
+        Ok(is_better)
+    }
+
+    fn ask_once(
+        &self,
+        request: &Request,
+        binary: &Binary,
+        hook: &Hook,
+        attempts: &mut Vec<Attempt>,
+    ) -> Result<(Outcome, Option<Installed>), ResolveError> {
+        let (attempt, winner) = self.ask(request, binary, hook)?;
+        (self.watch)(request, Progress::Tried(&attempt));
+        let outcome = attempt.outcome;
+        attempts.push(attempt);
+        if winner.is_none() && self.runner.interrupt.signal().is_some() {
+            return Err(ResolveError::Interrupted);
+        }
+        Ok((outcome, winner))
     }
 
     /// Runs one provider's hook and judges its answer.

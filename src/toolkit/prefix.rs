@@ -5,42 +5,48 @@ use std::path::{Component, Path, PathBuf};
 use crate::plugin::overrides;
 use crate::toolkit::request::HookRequest;
 
-/// An `install_root` that leads out of LIB_DIR.
+/// An `install_root` that is no folder of its own below the provider's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("overrides.{provider}.install_root is {root}, which is not below LIB_DIR ({lib_dir})", lib_dir = lib_dir.display())]
-pub struct OutsideLibDir {
+#[error(
+    "overrides.{provider}.install_root is {root}, and has to be one folder directly below {}",
+    below.display()
+)]
+pub struct BadInstallRoot {
     /// The provider.
     pub provider: String,
     /// What was asked for.
     pub root: String,
     /// Where it would have to be.
-    pub lib_dir: PathBuf,
+    pub below: PathBuf,
 }
 
 /// `LIB_DIR/<provider>/<name>`, so that no tool can break another's dependencies, unless the overrides put several
-/// into one `install_root`, which is relative to `LIB_DIR/<provider>` or absolute below LIB_DIR.
-pub fn prefix(request: &HookRequest, provider: &str, lib_dir: &Path) -> Result<PathBuf, OutsideLibDir> {
-    let own = lib_dir.join(provider);
-    let Some(root) = overrides::text(&request.overrides, provider, "install_root") else {
-        return Ok(own.join(request.name.link_name()));
-    };
-    let path = own.join(root);
-    let climbs = path.components().any(|part| part == Component::ParentDir);
-    if climbs || !path.starts_with(lib_dir) || path == lib_dir {
-        return Err(OutsideLibDir {
+/// into one `install_root`: a name, or an absolute path, directly below `LIB_DIR/<provider>`. No prefix contains
+/// another one, because providers clear the prefix of what they make anew.
+pub fn prefix(request: &HookRequest, provider: &str, lib_dir: &Path) -> Result<PathBuf, BadInstallRoot> {
+    let below = lib_dir.join(provider);
+    let root = overrides::text(&request.overrides, provider, "install_root");
+    let path = below.join(root.unwrap_or(request.name.link_name()));
+    let inside: Vec<Component<'_>> = path
+        .strip_prefix(&below)
+        .map(|it| it.components().collect())
+        .unwrap_or_default();
+    match inside[..] {
+        // What ends in `.part` is somebody's half-made prefix, or the mark of one.
+        [Component::Normal(name)] if !name.as_encoded_bytes().ends_with(b".part") => Ok(below.join(name)),
+        _ => Err(BadInstallRoot {
             provider: provider.to_owned(),
-            root: root.to_owned(),
-            lib_dir: lib_dir.to_owned(),
-        });
+            root: root.unwrap_or(request.name.link_name()).to_owned(),
+            below,
+        }),
     }
-    Ok(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn prefix_of(overrides: &str) -> Result<PathBuf, OutsideLibDir> {
+    fn prefix_of(overrides: &str) -> Result<PathBuf, BadInstallRoot> {
         let arguments = ["--name=x".to_owned(), format!("--overrides={overrides}")];
         prefix(
             &HookRequest::parse(&arguments, None).unwrap(),
@@ -56,15 +62,31 @@ mod tests {
             prefix_of(r#"{"pip":{"install_root":"shared"}}"#).unwrap(),
             Path::new("/lib/pip/shared")
         );
-        assert_eq!(
-            prefix_of(r#"{"pip":{"install_root":"/lib/venv"}}"#).unwrap(),
-            Path::new("/lib/venv")
-        );
+        for same in ["/lib/pip/shared", "shared/", "./shared", "/lib/pip/./shared/"] {
+            let overrides = format!(r#"{{"pip":{{"install_root":"{same}"}}}}"#);
+            assert_eq!(
+                prefix_of(&overrides).unwrap(),
+                Path::new("/lib/pip/shared"),
+                "{same}"
+            );
+        }
     }
 
     #[test]
-    fn no_install_root_leads_out_of_lib_dir() {
-        for root in ["/etc", "../../x", "/lib/../etc", "/lib", "/library"] {
+    fn no_install_root_leads_out_of_the_providers_folder_or_into_another_prefix() {
+        let others = [
+            "/etc",
+            "../../x",
+            "/lib/../etc",
+            "/lib",
+            "/lib/bin",
+            "/lib/pip",
+            ".",
+            "x/lib",
+            "y.part",
+            "..",
+        ];
+        for root in others {
             assert!(
                 prefix_of(&format!(r#"{{"pip":{{"install_root":"{root}"}}}}"#)).is_err(),
                 "{root}"

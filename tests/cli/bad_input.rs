@@ -1,0 +1,150 @@
+//! Bad input: a clear error with path and line, and nothing half-made.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+
+use serde_json::json;
+
+use crate::playground::{Playground, Ran};
+
+#[test]
+fn a_line_that_cannot_be_read_is_named_and_the_other_plugins_go_on() {
+    let place = Playground::new();
+    place.fixture("good");
+    place.plugin(
+        "a",
+        &[json!({"type": "Binary", "name": "one", "binproviders": "good"})],
+    );
+    let bad = place.write(
+        "here/plugins/b/binaries.jsonl",
+        "\n{\"type\":\"Binary\",\"name\":\"../x\"}\n",
+    );
+    let ran = place.run(&["install"]).exits(1);
+    assert_eq!(ran.record()["status"], "installed");
+    ran.says(&format!("error: {}:2: the name `../x` has a `/`", bad.display()));
+    place.run(&["install", "--dry-run"]).exits(1).says(":2: ");
+    place.run(&["install"]).exits(1).says(":2: ");
+}
+
+#[test]
+fn random_bytes_are_no_requirements_and_no_panic() {
+    let place = Playground::new();
+    let noise: Vec<u8> = (0..100_000_u32)
+        .map(|it| it.wrapping_mul(2_654_435_761).to_le_bytes()[2])
+        .collect();
+    let bad = place.write("here/plugins/a/binaries.jsonl", noise);
+    place
+        .run(&["install"])
+        .exits(1)
+        .says(&format!("error: {}:1: not a JSON object", bad.display()));
+}
+
+#[test]
+fn names_that_cannot_be_a_folder_or_a_link_are_refused_before_anything_is_made() {
+    for name in ["", " ", "..", "a/b", "../x", "-rf", "x\ny", &"x".repeat(300)] {
+        let place = Playground::new();
+        place.plugin("p", &[json!({"type": "Binary", "name": name})]);
+        place
+            .run(&["install"])
+            .exits(1)
+            .says("binaries.jsonl:1: the name");
+        assert!(!place.path("data/machines").exists(), "{name:?}");
+        let place = Playground::new();
+        place.run(&["install", "--", name]).exits(2).says("the name");
+        assert!(!place.path("data").exists(), "{name:?}");
+    }
+}
+
+#[test]
+fn a_data_dir_that_is_a_file_is_unusable() {
+    let place = Playground::new();
+    place.write("data", "");
+    for args in [
+        &["install"][..],
+        &["process", "list"],
+        &["binary", "list"],
+        &["machine", "show"],
+    ] {
+        let ran = place.run(args).exits(3);
+        ran.says(&format!("the data dir {}", place.path("data").display()))
+            .says("--data-dir");
+    }
+}
+
+#[test]
+fn wrong_use_exits_2() {
+    let place = Playground::new();
+    for args in [
+        &["instal"][..],
+        &["install", "--timeout", "0"],
+        &["install", "--timeout", "43201"],
+        &["install", "-j", "0"],
+        &[],
+    ] {
+        place.run(args).exits(2);
+    }
+}
+
+#[test]
+fn a_store_that_is_damaged_or_newer_is_named_and_left_alone() {
+    let place = Playground::new();
+    fs::create_dir(place.path("data")).unwrap();
+    let store = place.write(
+        "data/rigup.sqlite3",
+        "this is not a database, whatever it is called, and long enough to be read as one. ".repeat(20),
+    );
+    let before = fs::read(&store).unwrap();
+    place
+        .run(&["install", "sh"])
+        .exits(3)
+        .says(store.to_str().unwrap())
+        .says("damaged");
+    assert_eq!(fs::read(&store).unwrap(), before);
+}
+
+/// Runs a copy of rigup as a user who may read less than root.
+fn run_as_nobody(place: &Playground, args: &[&str]) -> Ran {
+    const NOBODY: u32 = 65534;
+    let rigup = place.path("rigup");
+    fs::copy(env!("CARGO_BIN_EXE_rigup"), &rigup).unwrap();
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut command = place.command_of(&rigup, args);
+    if nix::unistd::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    Ran::from(args, &command.output().unwrap())
+}
+
+#[test]
+fn a_plugin_folder_that_may_not_be_read_is_an_error_and_the_others_go_on() {
+    let place = Playground::new();
+    place.plugin(
+        "a",
+        &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})],
+    );
+    place.plugin(
+        "b",
+        &[json!({"type": "Binary", "name": "ls", "binproviders": "env"})],
+    );
+    let closed = place.path("here/plugins/a");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let ran = run_as_nobody(&place, &["install"]).exits(1);
+    assert_eq!(ran.record()["name"], "ls");
+    ran.says(&format!("error: {}: cannot be read", closed.display()));
+    run_as_nobody(&place, &["install", "--plugins", "a"])
+        .exits(3)
+        .says("the plugin a cannot be used");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_data_dir_that_may_not_be_written_is_unusable() {
+    let place = Playground::new();
+    fs::create_dir(place.path("locked")).unwrap();
+    fs::set_permissions(place.path("locked"), fs::Permissions::from_mode(0o555)).unwrap();
+    let data = place.path("locked/data");
+    run_as_nobody(&place, &["--data-dir", data.to_str().unwrap(), "install", "sh"])
+        .exits(3)
+        .says("cannot be made");
+}

@@ -1,0 +1,358 @@
+//! The hook contract, item by item.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::playground::Playground;
+
+/// A provider that notes all that it is given, in files named after the thing.
+const NOSY: &str = r#"#!/bin/sh
+set -eu
+out=$DATA_DIR/seen && mkdir -p "$out"
+for arg; do printf '%s\0' "$arg"; done >"$out/argv"
+env -0 >"$out/env"
+pwd >"$out/cwd"
+readlink /proc/self/fd/0 >"$out/stdin"
+ps -o sid= -p $$ | tr -d ' ' >"$out/session" && echo $$ >"$out/pid"
+printf '{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}\n'
+"#;
+
+fn seen(place: &Playground, what: &str) -> String {
+    String::from_utf8_lossy(&fs::read(place.path("data/seen").join(what)).unwrap()).into_owned()
+}
+
+#[test]
+fn a_hook_is_given_what_the_contract_says() {
+    let mut place = Playground::new();
+    place
+        .set("MY_SECRET_TOKEN", "canary")
+        .set("TOOL_BINARY", "/opt/tool/bin/tool")
+        .set("RIGUP_LIB_DIR", "");
+    place.provider("nosy", NOSY);
+    let overrides = json!({"nosy": {"packages": ["a b", "$(c)"]}});
+    place.plugin("p", &[json!({
+        "type": "Binary", "name": "x", "binproviders": "nosy", "min_version": "0.9", "overrides": overrides,
+    })]);
+    let record = place.run(&["install"]).ok().record();
+
+    let argv = seen(&place, "argv");
+    let argv: Vec<&str> = argv.split_terminator('\0').collect();
+    let (id, machine) = (
+        record["id"].as_str().unwrap(),
+        record["machine_id"].as_str().unwrap(),
+    );
+    let expected = [
+        "--name=x".to_owned(),
+        "--binproviders=nosy".to_owned(),
+        "--min-version=0.9".to_owned(),
+        format!("--overrides={overrides}"),
+        format!("--binary-id={id}"),
+        format!("--machine-id={machine}"),
+    ];
+    assert_eq!(argv, expected);
+
+    let data = place.path("data");
+    let cwd = data
+        .join("machines")
+        .join(machine)
+        .join("binaries/x")
+        .join(id)
+        .join("nosy");
+    assert_eq!(seen(&place, "cwd").trim(), cwd.to_str().unwrap());
+    assert_eq!(seen(&place, "stdin").trim(), "/dev/null");
+    assert_eq!(
+        seen(&place, "session"),
+        seen(&place, "pid"),
+        "a session of its own"
+    );
+
+    let env = seen(&place, "env");
+    let variable = |name: &str| {
+        env.split('\0')
+            .find_map(|it| it.strip_prefix(&format!("{name}=")))
+    };
+    let lib = data.join("lib").join(rigup::settings::platform());
+    assert_eq!(variable("DATA_DIR"), data.to_str());
+    assert_eq!(variable("LIB_DIR"), lib.to_str());
+    assert_eq!(variable("LIB_BIN_DIR"), lib.join("bin").to_str());
+    assert_eq!(variable("MACHINE_ID"), Some(machine));
+    assert_eq!(
+        variable("NODE_MODULES_DIR"),
+        lib.join("npm/node_modules").to_str()
+    );
+    assert_eq!(variable("MY_SECRET_TOKEN"), Some("canary"));
+    assert_eq!(
+        variable("RIGUP_DATA_DIR"),
+        None,
+        "a rigup called by a hook uses DATA_DIR"
+    );
+    assert!(fs::metadata(variable("RIGUP").unwrap()).unwrap().is_file());
+    let path: Vec<&str> = variable("PATH").unwrap().split(':').collect();
+    assert_eq!(path[..2], ["/opt/tool/bin", lib.join("bin").to_str().unwrap()]);
+    let hook = &place.hook_processes()[0];
+    assert_eq!(variable("RIGUP_PROCESS_ID"), hook["id"].as_str());
+
+    let run_dir = hook["run_dir"].as_str().unwrap();
+    assert!(run_dir.starts_with(cwd.join(".hooks/on_BinaryRequest__50_nosy.sh").to_str().unwrap()));
+    for file in ["cmd.sh", "stdout.log", "stderr.log", "exit.json"] {
+        assert!(
+            fs::metadata(format!("{run_dir}/{file}")).unwrap().is_file(),
+            "{file}"
+        );
+    }
+    assert!(
+        fs::metadata(format!("{run_dir}/process.pid")).is_err(),
+        "it is over"
+    );
+}
+
+#[test]
+fn no_record_and_no_log_shows_a_secret_of_the_environment() {
+    let mut place = Playground::new();
+    place.set("MY_SECRET_TOKEN", "canary-in-the-mine").fixture("good");
+    place.plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "x", "binproviders": "good"})],
+    );
+    place.run(&["install", "-v"]).ok();
+    let found = std::process::Command::new("grep")
+        .args(["-rl", "canary-in-the-mine"])
+        .arg(place.path("data"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+}
+
+#[test]
+fn exit_codes_mean_installed_declined_skipped_and_failed() {
+    for (body, outcome, reason) in [
+        ("exit 0", "declined", "it printed no Binary record"),
+        ("echo why not >&2; exit 0", "declined", "why not"),
+        ("exit 10", "skipped", "it skipped the request"),
+        ("exit 3", "failed", "exit 3"),
+        ("echo first >&2; echo last >&2; exit 1", "failed", "exit 1: last"),
+        ("kill -9 $$", "failed", "killed by signal 9"),
+        ("kill -15 $$", "failed", "killed by signal 15"),
+    ] {
+        let place = Playground::new();
+        place.provider("p", &format!("#!/bin/sh\n{body}\n"));
+        let attempt = place
+            .run(&["install", "x", "--binproviders", "p"])
+            .exits(1)
+            .record()["attempts"][0]
+            .clone();
+        assert_eq!(
+            (attempt["outcome"].as_str(), attempt["reason"].as_str()),
+            (Some(outcome), Some(reason)),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn the_exit_code_of_a_process_is_the_true_one() {
+    for (body, code, signal) in [
+        ("exit 0", 0, None),
+        ("exit 127", 127, None),
+        ("kill -9 $$", 137, Some(9)),
+        ("kill $$", 143, Some(15)),
+    ] {
+        let place = Playground::new();
+        place.provider("p", &format!("#!/bin/sh\n{body}\n"));
+        place.run(&["install", "x", "--binproviders", "p"]).exits(1);
+        let hook = &place.hook_processes()[0];
+        assert_eq!(hook["exit_code"], code, "{body}");
+        assert_eq!(hook["signal"].as_i64(), signal, "{body}");
+    }
+}
+
+#[test]
+fn every_lie_is_rejected_with_its_reason_and_the_next_provider_is_tried() {
+    for (lie, outcome, reason) in [
+        ("name", "rejected", "its record is of `other`, not of `x`"),
+        ("missing", "rejected", "its abspath /no/such/program is not there"),
+        ("folder", "rejected", "its abspath is not a file: /usr/bin"),
+        ("mode", "rejected", "its abspath is not executable: /etc/passwd"),
+        ("relative", "rejected", "its abspath is relative: bin/sh"),
+        ("version", "rejected", "its version 0.1 is older than 1.0"),
+        (
+            "silent",
+            "rejected",
+            "it tells no version, and 1.0 or newer is asked for",
+        ),
+        ("link", "rejected", "its abspath is the link that rigup makes"),
+        ("exit", "failed", "exit 3"),
+    ] {
+        let place = Playground::new();
+        place.fixture("lying").fixture("good");
+        let request = json!({
+            "type": "Binary", "name": "x", "binproviders": "lying,good", "min_version": "1.0",
+            "overrides": {"lying": {"lie": lie}},
+        });
+        place.plugin("p", &[request]);
+        let record = place.run(&["install"]).ok().record();
+        assert_eq!(record["binprovider"], "good", "{lie}");
+        let id = record["id"].as_str().unwrap();
+        let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+        let first: (String, String) = store
+            .query_row(
+                "SELECT outcome, reason FROM attempt ORDER BY created_at, id LIMIT 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!(first.0, outcome, "{lie} {id}");
+        assert!(first.1.starts_with(reason), "{lie}: {}", first.1);
+    }
+}
+
+#[test]
+fn a_record_of_an_earlier_run_counts_for_nothing_in_a_later_one() {
+    let place = Playground::new();
+    let hook = "#!/bin/sh\n[ -e \"$DATA_DIR/again\" ] && exit 0\n: >\"$DATA_DIR/again\"\n\
+        printf '{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n'\nexit 1\n";
+    place.provider("p", hook);
+    place.run(&["install", "x", "--binproviders", "p"]).exits(1);
+    let record = place
+        .run(&["install", "x", "--binproviders", "p"])
+        .exits(1)
+        .record();
+    assert_eq!(record["attempts"][0]["outcome"], "declined");
+    assert_eq!(record["attempt_count"], 2);
+}
+
+#[test]
+fn a_record_is_found_among_logs_bad_bytes_and_other_records() {
+    let place = Playground::new();
+    place.fixture("noisy");
+    let ran = place.run(&["install", "x", "--binproviders", "noisy"]).ok();
+    assert_eq!(ran.record()["abspath"], "/bin/sh");
+    ran.says("line 8 is not JSON")
+        .says("{\"type\":\"Binary\",\"name\":\"cut");
+}
+
+#[test]
+fn a_hook_that_hangs_is_ended_with_all_that_it_started() {
+    let place = Playground::new();
+    place.fixture("hanging");
+    let record = place
+        .run(&["install", "x", "--binproviders", "hanging", "--timeout", "1"])
+        .exits(1)
+        .record();
+    assert_eq!(record["attempts"][0]["outcome"], "timeout");
+    assert_eq!(record["attempts"][0]["reason"], "ended after 1 s: hanging");
+    let hook = &place.hook_processes()[0];
+    assert_eq!(hook["exit_reason"], "timeout");
+    assert_eq!(hook["exit_code"], 143, "the hook itself obeyed TERM");
+    assert_eq!(
+        place.living(),
+        [],
+        "a child that ignores TERM and a grandchild in another session included"
+    );
+}
+
+#[test]
+fn what_a_hook_leaves_in_its_group_is_ended_and_named_and_delays_nobody() {
+    let place = Playground::new();
+    place.fixture("forking");
+    let ran = place.run(&["install", "x", "--binproviders", "forking"]).ok();
+    ran.says("it left a process behind, which was ended: sleep 600");
+    assert_eq!(place.living(), []);
+}
+
+#[test]
+fn what_left_the_group_is_named_and_left_alone() {
+    let place = Playground::new();
+    let hook = "#!/bin/sh\nsetsid sh -c 'exec >/dev/null 2>&1; read -r _ <\"$DATA_DIR/gate\"' &\n\
+        until [ \"$(ps -o sid= -p $! | tr -d ' ')\" = $! ]; do :; done\n\
+        printf '{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n'\n";
+    place.provider("p", hook);
+    fs::create_dir(place.path("data")).unwrap();
+    let gate = place.path("data/gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    place
+        .run(&["install", "x", "--binproviders", "p"])
+        .ok()
+        .says("it started a process that goes on: sh -c");
+    assert_eq!(place.living().len(), 1);
+    fs::write(&gate, "\n").unwrap();
+    crate::playground::wait_until("the service ends once its gate opens", || {
+        place.living().is_empty()
+    });
+}
+
+#[test]
+fn output_without_end_is_stopped() {
+    let place = Playground::new();
+    place.provider("p", "#!/bin/sh\nexec yes\n");
+    let record = place
+        .run(&["install", "x", "--binproviders", "p"])
+        .exits(1)
+        .record();
+    assert_eq!(
+        record["attempts"][0]["reason"],
+        "stopped: it wrote more than 64 MiB and was ended"
+    );
+    assert_eq!(place.hook_processes()[0]["exit_reason"], "stopped");
+}
+
+#[test]
+fn a_hook_without_an_exec_bit_or_a_shebang_is_run_by_its_extension() {
+    let place = Playground::new();
+    let record = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
+    place.write(
+        "here/providers/a/on_BinaryRequest__50_a.sh",
+        format!("[[ 1 ]] && echo '{record}'"),
+    );
+    place.write(
+        "here/providers/b/on_BinaryRequest__50_b.py",
+        format!("print('{record}')"),
+    );
+    place.script(
+        "here/providers/c/on_BinaryRequest__50_c.js",
+        &format!("console.log('{record}')"),
+    );
+    place.script(
+        "here/providers/d/on_BinaryRequest__50_d.rb",
+        &format!("#!/bin/sh\necho '{record}'"),
+    );
+    for provider in ["a", "b", "c", "d"] {
+        let ran = place
+            .run(&["install", "x", "--force", "--binproviders", provider])
+            .ok();
+        assert_eq!(ran.record()["binprovider"], provider);
+    }
+}
+
+#[test]
+fn a_hook_that_cannot_be_started_is_a_failed_attempt_that_says_why() {
+    let place = Playground::new();
+    place.provider("p", "#!/no/such/interpreter\n");
+    let record = place
+        .run(&["install", "x", "--binproviders", "p"])
+        .exits(1)
+        .record();
+    let reason = record["attempts"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("its interpreter is not there: #!/no/such/interpreter"),
+        "{reason}"
+    );
+    let hook = &place.hook_processes()[0];
+    assert_eq!(
+        (hook["exit_reason"].as_str(), hook["pid"].as_u64()),
+        (Some("spawn_failed"), None)
+    );
+}
+
+#[test]
+fn an_environment_that_is_not_utf8_reaches_the_hook_byte_for_byte() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut place = Playground::new();
+    place
+        .set("RAW", std::ffi::OsStr::from_bytes(b"a\xffb").to_owned())
+        .provider("nosy", NOSY);
+    place.run(&["install", "x", "--binproviders", "nosy"]).ok();
+    let env = fs::read(place.path("data/seen/env")).unwrap();
+    assert!(env.split(|&byte| byte == 0).any(|it| it == b"RAW=a\xffb"));
+}

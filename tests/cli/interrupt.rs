@@ -1,0 +1,110 @@
+//! INT and TERM to rigup.
+
+use std::fs;
+use std::process::Child;
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::playground::{Playground, wait_until};
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+fn start_hanging(place: &Playground) -> Child {
+    let child = place.start(&["install", "x", "y", "--binproviders", "hanging"]);
+    wait_until("both hooks and their children run", || {
+        place
+            .living()
+            .iter()
+            .filter(|(_, it)| it.starts_with("sleep"))
+            .count()
+            >= 4
+    });
+    child
+}
+
+#[test]
+fn an_interrupt_ends_every_child_first_and_is_recorded() {
+    for (number, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let place = Playground::new();
+        place.fixture("hanging");
+        let child = start_hanging(&place);
+        signal(&child, number);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(place.living(), []);
+        let processes = place.processes();
+        assert_eq!(processes.len(), 3);
+        for process in &processes {
+            assert_eq!(
+                (process["status"].as_str(), process["exit_reason"].as_str()),
+                (Some("exited"), Some("stopped"))
+            );
+        }
+        assert_eq!(processes[0]["exit_code"], code);
+        let queued = place.run(&["binary", "show", "x"]).ok().record();
+        assert_eq!(
+            (queued["status"].as_str(), queued["attempt_count"].as_u64()),
+            (Some("queued"), Some(0))
+        );
+    }
+}
+
+#[test]
+fn a_second_interrupt_waits_for_nobody() {
+    let place = Playground::new();
+    place.fixture("hanging");
+    let child = start_hanging(&place);
+    let began = Instant::now();
+    signal(&child, Signal::SIGINT);
+    wait_until("the hooks are asked to end", || {
+        place
+            .living()
+            .iter()
+            .filter(|(_, it)| it.contains("on_BinaryRequest"))
+            .count()
+            == 0
+    });
+    signal(&child, Signal::SIGINT);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    assert!(
+        began.elapsed() < rigup::process::stop::GRACE,
+        "the grace period was cut short"
+    );
+    assert_eq!(place.living(), []);
+}
+
+#[test]
+fn who_waits_for_a_lock_can_be_interrupted() {
+    let place = Playground::new();
+    fs::create_dir(place.path("data")).unwrap();
+    nix::unistd::mkfifo(&place.path("data/gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    place.fixture("counting");
+    let holder = place.start(&["install", "x", "--binproviders", "counting"]);
+    wait_until("the hook runs", || place.path("data/started").exists());
+    let waiting = place.start(&["install", "x", "--binproviders", "counting"]);
+    wait_until("the second one is recorded", || place.processes().len() == 3);
+    signal(&waiting, Signal::SIGINT);
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(130));
+    fs::write(place.path("data/gate"), "\n").unwrap();
+    assert_eq!(holder.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_a_quiet_end() {
+    let place = Playground::new();
+    let output = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "\"$0\" hook list --json | head -n 1",
+            env!("CARGO_BIN_EXE_rigup"),
+        ])
+        .env("RIGUP_DATA_DIR", place.path("data"))
+        .current_dir(place.path("here"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

@@ -1,0 +1,94 @@
+//! The link in LIB_BIN_DIR.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+
+use crate::playground::Playground;
+
+fn place_with_one() -> Playground {
+    let place = Playground::new();
+    place.fixture("good").plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "one", "binproviders": "good"})],
+    );
+    place
+}
+
+#[test]
+fn a_foreign_file_is_never_replaced_without_force() {
+    let place = place_with_one();
+    fs::create_dir_all(place.bin("one").parent().unwrap()).unwrap();
+    fs::write(place.bin("one"), "mine").unwrap();
+    let ran = place.run(&["install"]).exits(1);
+    assert_eq!(ran.record()["status"], "queued");
+    ran.says("not linked")
+        .says(place.bin("one").to_str().unwrap())
+        .says("--force replaces it");
+    assert_eq!(fs::read_to_string(place.bin("one")).unwrap(), "mine");
+    place.run(&["install", "--force"]).ok();
+    assert!(place.bin("one").is_symlink());
+}
+
+#[test]
+fn a_folder_is_never_replaced() {
+    let place = place_with_one();
+    fs::create_dir_all(place.bin("one")).unwrap();
+    place.run(&["install", "--force"]).exits(1).says("is a folder");
+    assert!(place.bin("one").is_dir());
+}
+
+#[test]
+fn a_foreign_link_outside_of_lib_dir_is_never_replaced_without_force() {
+    let mut place = place_with_one();
+    place.set("LIB_BIN_DIR", place.path("usr-local-bin"));
+    fs::create_dir(place.path("usr-local-bin")).unwrap();
+    let link = place.path("usr-local-bin/one");
+    symlink("/bin/ls", &link).unwrap();
+    place.run(&["install"]).exits(1).says("not rigup's");
+    assert_eq!(fs::read_link(&link).unwrap().to_str(), Some("/bin/ls"));
+}
+
+#[test]
+fn a_missing_link_is_made_again_without_asking_anybody() {
+    let place = place_with_one();
+    place.run(&["install"]).ok();
+    fs::remove_file(place.bin("one")).unwrap();
+    place.run(&["install"]).ok();
+    assert!(place.bin("one").exists());
+    assert_eq!(place.hook_processes().len(), 1);
+}
+
+#[test]
+fn a_program_of_an_app_bundle_is_installed_and_not_linked() {
+    let place = Playground::new();
+    place.script("X.app/Contents/MacOS/one", "#!/bin/sh\necho 1.0\n");
+    place.provider(
+        "mac",
+        "#!/bin/sh\n\"$RIGUP\" hook binary --provider mac --abspath \"$APP\" -- \"$@\"\n",
+    );
+    let mut place = place;
+    place.set("APP", place.path("X.app/Contents/MacOS/one"));
+    fs::create_dir_all(place.bin("one").parent().unwrap()).unwrap();
+    symlink("/bin/ls", place.bin("one")).unwrap();
+    let record = place
+        .run(&["install", "one", "--binproviders", "mac"])
+        .ok()
+        .record();
+    assert_eq!(record["status"], "installed");
+    assert!(!place.bin("one").is_symlink(), "a link of before is taken away");
+}
+
+#[test]
+fn a_lib_bin_dir_that_cannot_be_written_is_a_warning() {
+    let mut place = place_with_one();
+    let file = place.write("in-the-way", "");
+    place.set("LIB_BIN_DIR", file.join("bin"));
+    let ran = place
+        .run(&["install"])
+        .ok()
+        .says("warning: one: the link")
+        .says("cannot be made");
+    assert_eq!(ran.record()["status"], "installed");
+}

@@ -1,0 +1,18 @@
+//! The whole command line, against real hooks, files and processes.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
+)]
+
+mod bad_input;
+mod commands;
+mod contract;
+mod crash;
+mod install;
+mod interrupt;
+mod links;
+mod playground;
+mod providers;
+mod together;

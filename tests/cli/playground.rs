@@ -1,0 +1,246 @@
+//! Given this tree and this command, expect this: a data dir, plugins and providers of a test's own.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The variable by which a test finds all that it started, whatever became of its parents.
+const MARK: &str = "RIGUP_TEST_PLAYGROUND";
+
+/// A place of a test's own. Dropping it proves that no process of the test survives.
+pub(crate) struct Playground {
+    root: TempDir,
+    env: Vec<(OsString, OsString)>,
+}
+
+impl Playground {
+    /// An empty place: no plugins, only the built-in providers, and Debian's own folders on PATH.
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("here")).unwrap();
+        let mut playground = Self {
+            root,
+            env: Vec::new(),
+        };
+        playground.set(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        );
+        playground.set("HOME", playground.path("home"));
+        playground.set("RIGUP_DATA_DIR", playground.path("data"));
+        playground.set(MARK, playground.root.path().to_owned());
+        playground
+    }
+
+    /// Sets a variable for everything that is run here.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// A path below the playground; commands run in `here`.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// A path below LIB_BIN_DIR.
+    pub(crate) fn bin(&self, name: &str) -> PathBuf {
+        self.path("data/lib")
+            .join(rigup::settings::platform())
+            .join("bin")
+            .join(name)
+    }
+
+    /// Writes a file, with its folders.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes an executable file.
+    pub(crate) fn script(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.write(name, content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// A plugin with these requirement lines.
+    pub(crate) fn plugin(&self, name: &str, requirements: &[Value]) -> &Self {
+        let lines: Vec<String> = requirements.iter().map(Value::to_string).collect();
+        self.write(&format!("here/plugins/{name}/binaries.jsonl"), lines.join("\n"));
+        self
+    }
+
+    /// A provider of a test's own.
+    pub(crate) fn provider(&self, name: &str, hook: &str) -> &Self {
+        self.script(
+            &format!("here/providers/{name}/on_BinaryRequest__50_{name}.sh"),
+            hook,
+        );
+        self
+    }
+
+    /// One of the providers in `fixtures/providers`.
+    pub(crate) fn fixture(&self, name: &str) -> &Self {
+        let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!(
+            "fixtures/providers/{name}/on_BinaryRequest__50_{name}.sh"
+        ));
+        self.provider(name, &fs::read_to_string(hook).unwrap())
+    }
+
+    /// A command that runs rigup here, in nothing but the playground's environment.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_rigup")), args)
+    }
+
+    /// A command that runs this copy of rigup.
+    pub(crate) fn command_of(&self, rigup: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(rigup);
+        command
+            .args(args)
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.path("here"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs rigup to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran::from(args, &self.command(args).output().unwrap())
+    }
+
+    /// Starts rigup and goes on.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Every process record, oldest first.
+    pub(crate) fn processes(&self) -> Vec<Value> {
+        let mut processes = self.run(&["process", "list", "-n", "10000"]).ok().records();
+        processes.reverse();
+        processes
+    }
+
+    /// The process records of hooks, oldest first.
+    pub(crate) fn hook_processes(&self) -> Vec<Value> {
+        self.processes()
+            .into_iter()
+            .filter(|it| it["process_type"] == "hook")
+            .collect()
+    }
+
+    /// What is alive of all that was started here: pid and command line.
+    pub(crate) fn living(&self) -> Vec<(u32, String)> {
+        let mark = format!("{MARK}={}", self.root.path().display());
+        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+            let is_ours = environ.split(|&byte| byte == 0).any(|it| it == mark.as_bytes());
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            is_ours.then(|| (pid, String::from_utf8_lossy(&command).replace('\0', " ")))
+        });
+        processes.collect()
+    }
+}
+
+impl Drop for Playground {
+    fn drop(&mut self) {
+        let living = self.living();
+        for (pid, _) in &living {
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(*pid).unwrap());
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+        assert!(
+            living.is_empty() || std::thread::panicking(),
+            "these survived: {living:?}"
+        );
+    }
+}
+
+/// A command that was run to its end.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    args: Vec<String>,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn from(args: &[&str], output: &Output) -> Self {
+        Self {
+            args: args.iter().map(|it| (*it).to_owned()).collect(),
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// It exited 0.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        self.exits(0)
+    }
+
+    /// It exited with this code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "rigup {:?}\n{}\n{}",
+            self.args,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// It said this on standard error.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "`{text}` is not in\n{}", self.stderr);
+        self
+    }
+
+    /// What it printed: one JSON object per line.
+    #[track_caller]
+    pub(crate) fn records(&self) -> Vec<Value> {
+        self.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSONL"))
+            .collect()
+    }
+
+    /// The only record it printed.
+    #[track_caller]
+    pub(crate) fn record(&self) -> Value {
+        let records = self.records();
+        assert_eq!(records.len(), 1, "{records:?}");
+        records.into_iter().next().unwrap()
+    }
+}
+
+/// Waits until something is so, at most half a minute.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        nix::poll::poll(&mut [], 10_u8).unwrap();
+    }
+}

@@ -1,0 +1,125 @@
+//! Several rigups at once.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::sync::mpsc;
+
+use nix::sys::stat::Mode;
+use serde_json::json;
+
+use crate::playground::{Playground, wait_until};
+
+#[test]
+fn ten_installs_of_one_name_start_its_hook_once_and_all_succeed() {
+    let place = Playground::new();
+    place.fixture("counting");
+    fs::create_dir(place.path("data")).unwrap();
+    let gate = place.path("data/gate");
+    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+
+    let (tell, told) = mpsc::channel();
+    let children: Vec<_> = (0..10)
+        .map(|_| {
+            let mut child = place.start(&["install", "x", "--binproviders", "counting"]);
+            let (tell, stderr) = (tell.clone(), child.stderr.take().unwrap());
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    if line.contains("waiting for another rigup") || line.contains("trying counting") {
+                        let _ = tell.send(());
+                    }
+                }
+            });
+            child
+        })
+        .collect();
+    for _ in 0..10 {
+        told.recv().expect("every rigup tries or waits");
+    }
+    fs::write(&gate, "\n").unwrap();
+    for child in children {
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    }
+    assert_eq!(fs::read_dir(place.path("data/started")).unwrap().count(), 1);
+    assert_eq!(place.hook_processes().len(), 1);
+}
+
+#[test]
+fn requirements_are_worked_on_side_by_side() {
+    let place = Playground::new();
+    // Each hook ends only once the other one has started.
+    place.provider("pair", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
+        case $name in a) other=b ;; b) other=a ;; esac\nmkdir -p \"$DATA_DIR/met\"\n: >\"$DATA_DIR/met/$name\"\n\
+        until [ -e \"$DATA_DIR/met/$other\" ]; do :; done\n\
+        printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n");
+    place
+        .run(&[
+            "install",
+            "a",
+            "b",
+            "--binproviders",
+            "pair",
+            "-j",
+            "2",
+            "--timeout",
+            "30",
+        ])
+        .ok();
+}
+
+#[test]
+fn one_job_at_a_time_is_kept() {
+    let place = Playground::new();
+    place.provider("alone", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
+        mkdir \"$DATA_DIR/inside\" || exit 1\nrmdir \"$DATA_DIR/inside\"\n\
+        printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n");
+    place
+        .run(&[
+            "install",
+            "a",
+            "b",
+            "c",
+            "d",
+            "e",
+            "--binproviders",
+            "alone",
+            "-j",
+            "1",
+        ])
+        .ok();
+}
+
+#[test]
+fn many_fresh_starts_at_once_share_one_store() {
+    let place = Playground::new();
+    place.plugin(
+        "shell",
+        &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})],
+    );
+    let children: Vec<_> = (0..12).map(|_| place.start(&["install"])).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    wait_until("all are over", || place.living().is_empty());
+    assert_eq!(place.hook_processes().len(), 1);
+    let machines = place.run(&["machine", "show"]).ok().records();
+    assert_eq!(machines[0]["type"], "Machine");
+}
+
+#[test]
+fn commands_under_one_lock_run_one_after_the_other_and_pass_their_exit_code_on() {
+    let place = Playground::new();
+    let body = "mkdir \"$HOME/inside\" || exit 9; rmdir \"$HOME/inside\"; exit 7";
+    fs::create_dir(place.path("home")).unwrap();
+    let children: Vec<_> = (0..8)
+        .map(|_| place.start(&["hook", "lock", "pip/x", "--", "sh", "-c", body]))
+        .collect();
+    for child in children {
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(7));
+    }
+}
