@@ -84,16 +84,15 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-/// A connection for reading and writing; none where there is no file.
+/// A connection for reading and writing; none where there is no file. The file is looked for first: between a failed
+/// opening and a look, another process may have made it.
 fn connect(path: &Path) -> Result<Option<Connection>, StoreError> {
+    if !path.exists() {
+        return Ok(None);
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = match Connection::open_with_flags(path, flags) {
-        Ok(connection) => connection,
-        Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !path.exists() => {
-            return Ok(None);
-        }
-        Err(cause) => return Err(StoreError::new(path, cause)),
-    };
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|cause| StoreError::new(path, cause))?;
     configure(&connection).map_err(|cause| StoreError::new(path, cause))?;
     // SQLite turns to reading only, without a word, where it may not write.
     if connection.is_readonly(MAIN_DB).unwrap_or(false) {
