@@ -22,6 +22,9 @@ const APPLICATION: &str = "archivebox";
 /// The file in the data dir that keeps the random id.
 const KEPT: &str = "machine-id";
 
+/// The source of a guid that was made of it.
+const RANDOM: &str = "random";
+
 /// A file that may tell the machine's id, and how to find the id in its text.
 struct Candidate {
     path: PathBuf,
@@ -30,10 +33,15 @@ struct Candidate {
 
 /// This machine's guid: the first of `/var/lib/dbus/machine-id`, `/etc/machine-id`, the Docker container's id in
 /// `/proc/self/cgroup` or `/proc/self/mountinfo` that is an id; on macOS the `IOPlatformUUID`, which is then the
-/// source; else a random one, made once and kept in `data_dir/machine-id`.
+/// source; else a random one, made once and kept in `data_dir/machine-id`. One that is kept there stays the machine's
+/// id for good: installing a package may give the system a machine id, and a machine that is renamed by that would
+/// forget all its records.
 ///
-/// Fails only where that random id is needed and can be neither read nor written.
+/// Fails only where a random id is kept and cannot be read, or is needed and cannot be written.
 pub fn guid(data_dir: &Path) -> io::Result<Guid> {
+    if let Some(id) = read_kept(&data_dir.join(KEPT))? {
+        return Ok(hashed(&id, RANDOM));
+    }
     if cfg!(target_os = "macos")
         && let Some(id) = Product::uuid().ok().and_then(|text| machine_id(&text))
     {
@@ -66,7 +74,7 @@ fn guid_from(candidates: &[Candidate], data_dir: &Path) -> io::Result<Guid> {
             return Ok(hashed(&id, &path.to_string_lossy()));
         }
     }
-    Ok(hashed(&kept_id(data_dir)?, "random"))
+    Ok(hashed(&kept_id(data_dir)?, RANDOM))
 }
 
 fn hashed(id: &str, source: &str) -> Guid {
@@ -353,5 +361,12 @@ mod tests {
         let absent = dir.path().join("absent");
         assert_eq!(guid_from(&files, &absent).unwrap().value, GUID);
         assert_eq!(guid_from(&[], &absent).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_random_id_stays_the_machines_id_also_where_the_system_gets_one_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = guid_from(&[], folder.path()).unwrap();
+        assert_eq!(guid(folder.path()).unwrap(), first);
     }
 }
