@@ -27,6 +27,8 @@ overrides=$(node -p '
     const asked = process.argv.find((arg) => arg.startsWith("--overrides="))?.slice(12)
     JSON.stringify(JSON.parse(asked ?? "{}").npm?.overrides) ?? ""' -- "$@")
 [ -z "$overrides" ] || npm pkg set --prefix "$part" --loglevel=error --json "overrides=$overrides" >&2
+# Before npm 10, an override of a dependency from git ends in "Invalid comparator".
+case $overrides/$(npm --version) in ?*/[1-9].*) npm() { npx --yes npm@10 "$@"; } ;; esac
 # shellcheck disable=SC2086 # one package a line
 npm install --prefix "$part" --no-audit --no-fund --no-progress --no-update-notifier --loglevel=error \
     $packages >npm.log 2>&1 || {
