@@ -242,10 +242,14 @@ fn resolve_all(
     let resolve = |step: Result<Binary, &plan::Step>| match step {
         Ok(binary) => Done::Ready(binary),
         Err(Err(refusal)) => Done::Refused(refusal.clone()),
-        Err(Ok(request)) => match resolver.resolve(request) {
-            Ok(outcome) => Done::Resolved(outcome),
-            Err(error) => Done::Broken(request.clone(), error),
-        },
+        Err(Ok(request)) => {
+            let outcome = resolver.resolve(request);
+            display.done(request);
+            match outcome {
+                Ok(outcome) => Done::Resolved(outcome),
+                Err(error) => Done::Broken(request.clone(), error),
+            }
+        }
     };
     let done: Vec<Done> = pool.install(|| steps.into_par_iter().with_max_len(1).map(resolve).collect());
     display.clear();

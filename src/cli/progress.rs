@@ -49,9 +49,6 @@ impl Display {
                 }
             }
             Progress::Tried(attempt) if attempt.outcome == Outcome::Installed => {
-                if let Some(bar) = self.bar(name) {
-                    bar.finish_and_clear();
-                }
                 self.say(&format!("{name}: {} has it", attempt.provider));
             }
             Progress::Tried(attempt) => {
@@ -76,6 +73,13 @@ impl Display {
                     self.print(&format!("warning: {name}: {}", printable(text)));
                 }
             }
+        }
+    }
+
+    /// Takes the bar of a request away that is over.
+    pub(crate) fn done(&self, request: &Request) {
+        if let Some(bar) = self.bar(&request.name) {
+            bar.finish_and_clear();
         }
     }
 

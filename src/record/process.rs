@@ -311,13 +311,20 @@ impl Process {
         }
     }
 
-    /// What a person calls it: the plugin of a hook, or the command's own name with its first argument.
+    /// What a person calls it: a hook by its plugin, its file and the name it was asked for, all else by its command.
     pub fn title(&self) -> String {
         if self.order.hook_name.is_empty() {
-            self.order.cmd.join(" ")
-        } else {
-            format!("{}/{}", self.order.plugin, self.order.hook_name)
+            return self.order.cmd.join(" ");
         }
+        let subject = self
+            .order
+            .cmd
+            .iter()
+            .find_map(|it| it.strip_prefix("--name="))
+            .unwrap_or_default();
+        format!("{}/{} {subject}", self.order.plugin, self.order.hook_name)
+            .trim_end()
+            .to_owned()
     }
 
     /// The record as JSONL shows it.

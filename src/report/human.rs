@@ -48,7 +48,10 @@ pub fn table(header: &[&str], rows: Vec<Vec<Toned>>, color: bool) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table.trim_fmt() + "\n"
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
 }
 
 /// A record as a sheet of `key  value` lines; what is empty is left out.

@@ -107,7 +107,11 @@ fn a_store_that_is_damaged_or_newer_is_named_and_left_alone() {
 fn run_as_nobody(place: &Playground, args: &[&str]) -> Ran {
     const NOBODY: u32 = 65534;
     let rigup = place.path("rigup");
-    fs::copy(env!("CARGO_BIN_EXE_rigup"), &rigup).unwrap();
+    // By another process: what is forked while this one has the copy open for writing would keep it busy.
+    assert_cmd::Command::new("cp")
+        .args([env!("CARGO_BIN_EXE_rigup").as_ref(), rigup.as_os_str()])
+        .assert()
+        .success();
     fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o777)).unwrap();
     let mut command = place.command_of(&rigup, args);
     if nix::unistd::geteuid().is_root() {
