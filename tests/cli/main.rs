@@ -15,4 +15,5 @@ mod interrupt;
 mod links;
 mod playground;
 mod providers;
+mod readme;
 mod together;
