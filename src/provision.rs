@@ -5,4 +5,5 @@ pub mod lock;
 pub mod plan;
 pub mod probe;
 pub mod resolve;
+pub mod verdict;
 pub mod verify;

@@ -17,7 +17,8 @@ use crate::plugin::requirement::Providers;
 use crate::process::signals::Interrupt;
 use crate::provision::plan::{self, Refusal, Request, Wish};
 use crate::provision::resolve::{self, ResolveError, Resolved, Resolver, Standing};
-use crate::record::binary::Binary;
+use crate::record::attempt::Outcome;
+use crate::record::binary::{Binary, State};
 use crate::record::name::BinaryName;
 use crate::report::human::{Tone, Toned, printable};
 use crate::settings::Settings;
@@ -99,6 +100,7 @@ pub(crate) fn install(
     }
     let options = Options {
         force: args.force,
+        only_looks: false,
         jobs: args.jobs.map(usize::from),
         timeout: Duration::from_secs(args.timeout),
     };
@@ -123,6 +125,7 @@ pub(crate) fn load(
     }
     let options = Options {
         force: false,
+        only_looks: true,
         jobs: None,
         timeout: Duration::from_secs(TIMEOUT),
     };
@@ -131,6 +134,7 @@ pub(crate) fn load(
 
 struct Options {
     force: bool,
+    only_looks: bool,
     jobs: Option<usize>,
     timeout: Duration,
 }
@@ -236,6 +240,7 @@ fn resolve_all(
         hooks: &hooks,
         needs: &needs,
         force: options.force,
+        only_looks: options.only_looks,
         timeout: options.timeout,
         watch: &|request, progress| display.show(request, &progress),
     };
@@ -328,8 +333,12 @@ fn report(
 /// Why a binary was not got, each attempt with its reason, and where to look next.
 fn explain(resolved: &Resolved) {
     let binary = &resolved.binary;
-    eprintln!("error: {} was not installed", binary.name);
-    for attempt in &resolved.attempts {
+    eprintln!("error: {} is not there", binary.name);
+    for attempt in resolved
+        .attempts
+        .iter()
+        .filter(|it| it.outcome != Outcome::Installed)
+    {
         let log = attempt
             .process_id
             .map(|id| format!("  (rigup process logs {id})"))
@@ -341,8 +350,12 @@ fn explain(resolved: &Resolved) {
             printable(&attempt.reason)
         );
     }
-    if let crate::record::binary::State::Queued(queued) = &binary.state
-        && (resolved.attempts.is_empty() || queued.last_error.starts_with("not linked"))
+    // What no attempt tells: nobody could be asked, or somebody won and could not be linked.
+    if let State::Queued(queued) = &binary.state
+        && resolved
+            .attempts
+            .last()
+            .is_none_or(|it| it.outcome == Outcome::Installed)
     {
         eprintln!("  {}", printable(&queued.last_error));
     }

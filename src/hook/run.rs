@@ -100,7 +100,7 @@ impl Runner<'_> {
             hook_name: hook_name.clone(),
             cmd: spawn::spelled(&program, &args),
             pwd: job.cwd.clone(),
-            env: environment.added,
+            env: environment.added.clone(),
             timeout: Some(job.timeout),
             run_dir: Some(run_dir.clone()),
         };
@@ -113,7 +113,8 @@ impl Runner<'_> {
             hook: hook_name.clone(),
             error,
         };
-        let run_dir = RunDir::create(run_dir, &job.cwd, &program, &args).map_err(unwritable)?;
+        let run_dir =
+            RunDir::create(run_dir, &job.cwd, &program, &args, &environment.added).map_err(unwritable)?;
         let (stdout, stderr) = run_dir.open_logs().map_err(unwritable)?;
         self.store.save_process(&process)?;
 

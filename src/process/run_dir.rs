@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::clock;
 use crate::process::tail;
@@ -18,11 +18,23 @@ use crate::record::process::{Ending, ExitReason, Identity, Usage};
 pub struct RunDir(PathBuf);
 
 impl RunDir {
-    /// Makes the folder and writes `cmd.sh`, which runs the very same command again.
-    pub fn create(path: PathBuf, cwd: &Path, program: &OsString, args: &[OsString]) -> io::Result<Self> {
+    /// Makes the folder and writes `cmd.sh`, which runs the very same command again with what rigup added to the
+    /// environment.
+    pub fn create(
+        path: PathBuf,
+        cwd: &Path,
+        program: &OsString,
+        args: &[OsString],
+        added: &Map<String, Value>,
+    ) -> io::Result<Self> {
         make_private_dir(&path)?;
         let run_dir = Self(path);
-        let mut script = b"#!/bin/sh\ncd ".to_vec();
+        let mut script = b"#!/bin/sh\n".to_vec();
+        for (name, value) in added {
+            let value = quoted(value.as_str().unwrap_or_default().as_bytes())?;
+            script.extend([b"export ", name.as_bytes(), b"=", &value, b"\n"].concat());
+        }
+        script.extend_from_slice(b"cd ");
         script.extend(quoted(cwd.as_os_str().as_bytes())?);
         script.extend_from_slice(b" && exec");
         for word in std::iter::once(program).chain(args) {
@@ -177,8 +189,14 @@ mod tests {
         let words: Vec<OsString> = ["%s\\n", "a b", "$HOME", "'\"`;*", "", "new\nline", "ü", "-x"]
             .map(Into::into)
             .into();
-        let run_dir =
-            RunDir::create(folder.path().join("run"), folder.path(), &"printf".into(), &words).unwrap();
+        let run_dir = RunDir::create(
+            folder.path().join("run"),
+            folder.path(),
+            &"printf".into(),
+            &words,
+            &Map::new(),
+        )
+        .unwrap();
         let out = assert_cmd::Command::new("sh")
             .arg(run_dir.path().join("cmd.sh"))
             .output()

@@ -1,32 +1,27 @@
 //! One request through its providers, to the first honest winner.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::clock;
-use crate::hook::run::{Finished, Job, RunError, Runner};
+use crate::hook::run::{Job, RunError, Runner};
 use crate::plugin::folder::Hook;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::tail;
-use crate::protocol;
 use crate::provision::link::{self, LinkError};
 use crate::provision::lock::{Lock, LockError};
 use crate::provision::plan::Request;
 use crate::provision::probe;
-use crate::provision::verify::{self, Claim};
+use crate::provision::verdict::{self, Verdict};
+use crate::provision::verify::Claim;
 use crate::record::attempt::{Attempt, Outcome};
-use crate::record::binary::{Binary, Installed};
-use crate::record::process::{Ending, ExitReason};
+use crate::record::binary::{Binary, Installed, State};
 use crate::settings::Settings;
 use crate::store::StoreError;
-
-/// The exit code by which a hook says that it has nothing to do with a request.
-const EXIT_SKIPPED: i32 = 10;
 
 /// What resolves requests.
 pub struct Resolver<'a> {
@@ -38,6 +33,8 @@ pub struct Resolver<'a> {
     pub needs: &'a HashMap<String, Vec<Request>>,
     /// Resolve anew what is there, and replace a file that stands where the link goes.
     pub force: bool,
+    /// What is not got leaves the records as they were: the wish was to look, not to have.
+    pub only_looks: bool,
     /// How long one hook may take.
     pub timeout: Duration,
     /// Is told what happens, as it happens.
@@ -157,9 +154,9 @@ impl Resolver<'_> {
                     });
                 }
                 (Standing::Unlinked, Some(installed)) => {
-                    if let Err(reason) = self.link(request, &installed, previous.as_deref()) {
+                    if let Err(reason) = self.link(request, &installed, previous.as_deref())? {
                         binary.disappoint(reason, clock::now());
-                        store.save_binary(&binary)?;
+                        self.save(&binary)?;
                     }
                     return Ok(Resolved {
                         binary,
@@ -175,20 +172,29 @@ impl Resolver<'_> {
             &request.overrides,
             clock::now(),
         );
-        store.save_binary(&binary)?;
+        self.save(&binary)?;
 
         let mut attempts = Vec::new();
         let winner = self.ask_all(request, &binary, needs, &mut attempts)?;
         let now = clock::now();
         match winner {
-            Some(installed) => match self.link(request, &installed, previous.as_deref()) {
+            Some(installed) => match self.link(request, &installed, previous.as_deref())? {
                 Ok(()) => binary.satisfy(installed, now),
                 Err(reason) => binary.disappoint(reason, now),
             },
             None => binary.disappoint(summary(&attempts), now),
         }
-        store.save_binary(&binary)?;
+        self.save(&binary)?;
         Ok(Resolved { binary, attempts })
+    }
+
+    /// Stores what became of a binary, unless nothing did and the wish was only to look.
+    fn save(&self, binary: &Binary) -> Result<(), StoreError> {
+        if self.only_looks && binary.installed().is_none() {
+            Ok(())
+        } else {
+            self.runner.store.save_binary(binary)
+        }
     }
 
     /// Asks the candidates one after the other until one tells the truth.
@@ -220,7 +226,7 @@ impl Resolver<'_> {
             }
             for hook in hooks {
                 let (mut outcome, mut winner) = self.ask_once(request, binary, hook, attempts)?;
-                if outcome == Outcome::Declined && self.meet(needs.get(provider), request)? {
+                if outcome == Outcome::Declined && self.meet(provider, needs, request)? {
                     (outcome, winner) = self.ask_once(request, binary, hook, attempts)?;
                 }
                 if outcome == Outcome::Installed {
@@ -232,9 +238,15 @@ impl Resolver<'_> {
     }
 
     /// Looks for what a provider needs itself; true where something was got that was not there before.
-    fn meet(&self, needs: Option<&Vec<Request>>, request: &Request) -> Result<bool, ResolveError> {
+    fn meet(
+        &self,
+        provider: &str,
+        needs: &HashMap<String, Vec<Request>>,
+        request: &Request,
+    ) -> Result<bool, ResolveError> {
         let mut is_better = false;
         for need in needs
+            .get(provider)
             .into_iter()
             .flatten()
             .filter(|need| need.name != request.name)
@@ -242,6 +254,10 @@ impl Resolver<'_> {
             // A provider's needs are met by providers that need nothing, so that none waits for another in a circle.
             let met = self.resolve_with(need, &HashMap::new())?;
             is_better |= met.attempts.iter().any(|it| it.outcome == Outcome::Installed);
+            if let State::Queued(queued) = &met.binary.state {
+                let warning = format!("{provider} needs {}, and {}", need.name, queued.last_error);
+                (self.watch)(request, Progress::Warning(&warning));
+            }
         }
         Ok(is_better)
     }
@@ -310,7 +326,22 @@ impl Resolver<'_> {
         for warning in &finished.warnings {
             (self.watch)(request, Progress::Warning(&format!("{}: {warning}", hook.plugin)));
         }
-        let (outcome, reason, winner) = self.judge(request, hook, &finished);
+        let claim = Claim {
+            name: request.name.as_str(),
+            min_version: &request.min_version,
+            provider: &hook.plugin,
+            link: &self.link_path(request),
+        };
+        let verdict = verdict::verdict(&finished, claim, self.timeout, |complaint| {
+            (self.watch)(
+                request,
+                Progress::Warning(&format!("{}: stdout {complaint}", hook.plugin)),
+            );
+        });
+        let (outcome, reason, winner) = match verdict {
+            Verdict::Won(installed) => (Outcome::Installed, String::new(), Some(installed)),
+            Verdict::Lost(outcome, reason) => (outcome, reason, None),
+        };
         let attempt = Attempt {
             provider: hook.plugin.clone(),
             outcome,
@@ -330,105 +361,59 @@ impl Resolver<'_> {
         }
     }
 
-    /// What a hook's end and its records amount to.
-    fn judge(
-        &self,
-        request: &Request,
-        hook: &Hook,
-        finished: &Finished,
-    ) -> (Outcome, String, Option<Installed>) {
-        let Some(ending) = finished.process.ending() else {
-            return (Outcome::Failed, "nobody saw its end".to_owned(), None);
-        };
-        match without_a_say(ending, self.timeout) {
-            Some((outcome, reason)) => (outcome, reason, None),
-            None => self.judge_records(request, hook, finished, ending),
-        }
-    }
-
-    fn judge_records(
-        &self,
-        request: &Request,
-        hook: &Hook,
-        finished: &Finished,
-        ending: &Ending,
-    ) -> (Outcome, String, Option<Installed>) {
-        let mut records: Vec<Map<String, Value>> = Vec::new();
-        let read = File::open(finished.run_dir.stdout()).and_then(|output| {
-            protocol::read(BufReader::new(output), |record| {
-                // A hook that prints records without end does not fill the memory.
-                if record.kind == "Binary" && records.len() < protocol::MAX_RECORDS {
-                    records.push(record.fields);
-                }
-            })
-        });
-        match read {
-            Ok(leftover) => {
-                for complaint in &leftover.complaints {
-                    (self.watch)(
-                        request,
-                        Progress::Warning(&format!("{}: stdout {complaint}", hook.plugin)),
-                    );
-                }
-            }
-            Err(error) => {
-                return (
-                    Outcome::Failed,
-                    format!("its output cannot be read: {error}"),
-                    None,
-                );
-            }
-        }
-        let link = self.link_path(request);
-        let claim = Claim {
-            name: request.name.as_str(),
-            min_version: &request.min_version,
-            provider: &hook.plugin,
-            link: &link,
-        };
-        let mut lies = Vec::new();
-        for fields in &records {
-            match verify::verify(claim, fields) {
-                Ok(installed) => return (Outcome::Installed, String::new(), Some(installed)),
-                Err(lie) => lies.push(lie),
-            }
-        }
-        // The lie about the right binary tells more than another binary's record.
-        let telling = lies
-            .iter()
-            .find(|lie| !matches!(lie, verify::Lie::WrongName { .. }))
-            .or(lies.first());
-        match telling {
-            Some(lie) => (Outcome::Rejected, lie.to_string(), None),
-            None => (
-                Outcome::Declined,
-                said(ending).unwrap_or("it printed no Binary record").to_owned(),
-                None,
-            ),
-        }
-    }
-
     fn link_path(&self, request: &Request) -> PathBuf {
         self.runner.settings.lib_bin_dir.join(request.name.link_name())
     }
 
+    /// The other binary whose link stands where this one's goes: `/opt/x/tool` and `tool` are both linked as `tool`.
+    fn owner_of_link(&self, request: &Request, installed: &Installed) -> Result<Option<String>, StoreError> {
+        let Ok(there) = fs_err::read_link(self.link_path(request)) else {
+            return Ok(None);
+        };
+        if there == installed.abspath {
+            return Ok(None);
+        }
+        let others = self
+            .runner
+            .store
+            .binaries_of(self.runner.machine_id)?
+            .into_values();
+        let mut owners = others.filter(|it| {
+            it.name != request.name.as_str() && it.installed().is_some_and(|it| it.abspath == there)
+        });
+        Ok(owners.next().map(|it| it.name))
+    }
+
     /// Links the winner. A LIB_BIN_DIR that cannot be written is a warning: the binary is installed all the same.
-    fn link(&self, request: &Request, installed: &Installed, previous: Option<&Path>) -> Result<(), String> {
+    fn link(
+        &self,
+        request: &Request,
+        installed: &Installed,
+        previous: Option<&Path>,
+    ) -> Result<Result<(), String>, StoreError> {
         let path = self.link_path(request);
+        if !self.force
+            && let Some(owner) = self.owner_of_link(request, installed)?
+        {
+            let path = path.display();
+            return Ok(Err(format!(
+                "not linked: {path} is the link of {owner}; --force takes it over"
+            )));
+        }
         let linked = if installed.is_in_app_bundle() {
             link::unlink(&path)
         } else {
             let is_ours = |old: &Path| is_ours(self.runner.settings, previous, old);
             link::link(&path, &installed.abspath, is_ours, self.force)
         };
-        match linked {
+        Ok(match linked {
             Ok(()) => Ok(()),
             Err(error @ LinkError::Unwritable { .. }) => {
                 (self.watch)(request, Progress::Warning(&error.to_string()));
                 Ok(())
             }
             Err(refused) => Err(format!("not linked: {refused}")),
-        }
+        })
     }
 }
 
@@ -438,46 +423,6 @@ fn is_ours(settings: &Settings, previous: Option<&Path>, old: &Path) -> bool {
     settings.lib_bin_dir.starts_with(&settings.lib_dir)
         || old.starts_with(&settings.lib_dir)
         || previous == Some(old)
-}
-
-/// The outcome of an end after which nothing that was printed counts.
-fn without_a_say(ending: &Ending, timeout: Duration) -> Option<(Outcome, String)> {
-    let said = said(ending);
-    let with_said = |what: String| match said {
-        Some(line) => format!("{what}: {line}"),
-        None => what,
-    };
-    match (ending.reason, ending.exit_code) {
-        (ExitReason::SpawnFailed, _) => Some((Outcome::Failed, ending.stderr_tail.clone())),
-        (ExitReason::Timeout, _) => Some((
-            Outcome::Timeout,
-            with_said(format!("ended after {} s", timeout.as_secs())),
-        )),
-        (ExitReason::Stopped, _) => Some((Outcome::Failed, with_said("stopped".to_owned()))),
-        (ExitReason::Lost, _) => Some((Outcome::Failed, "nobody saw its end".to_owned())),
-        (ExitReason::Signalled, _) => {
-            let number = ending.signal.unwrap_or_default();
-            Some((Outcome::Failed, with_said(format!("killed by signal {number}"))))
-        }
-        (ExitReason::Exited, Some(0)) => None,
-        (ExitReason::Exited, Some(EXIT_SKIPPED)) => Some((
-            Outcome::Skipped,
-            said.unwrap_or("it skipped the request").to_owned(),
-        )),
-        (ExitReason::Exited, code) => Some((
-            Outcome::Failed,
-            with_said(format!("exit {}", code.unwrap_or_default())),
-        )),
-    }
-}
-
-/// The last thing a hook said on standard error.
-fn said(ending: &Ending) -> Option<&str> {
-    ending
-        .stderr_tail
-        .lines()
-        .map(str::trim)
-        .rfind(|line| !line.is_empty())
 }
 
 /// Why nobody won, in one line.

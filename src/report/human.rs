@@ -39,6 +39,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<Toned>>, color: bool) -> String {
         table.add_row(row.into_iter().map(|(text, tone)| {
             let cell = Cell::new(printable(&text));
             match tone {
+                _ if text.is_empty() => cell,
                 Tone::Good => cell.fg(Color::Green),
                 Tone::Bad => cell.fg(Color::Red),
                 Tone::Plain => cell,

@@ -356,3 +356,24 @@ fn an_environment_that_is_not_utf8_reaches_the_hook_byte_for_byte() {
     let env = fs::read(place.path("data/seen/env")).unwrap();
     assert!(env.split(|&byte| byte == 0).any(|it| it == b"RAW=a\xffb"));
 }
+
+#[test]
+fn cmd_sh_runs_the_hook_once_more_as_it_was_run() {
+    let place = Playground::new();
+    place.fixture("good");
+    let record = place
+        .run(&["install", "x", "--binproviders", "good"])
+        .ok()
+        .record();
+    let script = place.hook_processes()[0]["run_dir"].as_str().unwrap().to_owned() + "/cmd.sh";
+    let output = std::process::Command::new("sh")
+        .arg(script)
+        .env("HOME", place.path("home"))
+        .output()
+        .unwrap();
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&printed["name"], &printed["abspath"]),
+        (&record["name"], &record["abspath"])
+    );
+}

@@ -189,7 +189,7 @@ fn one_that_nobody_has_is_reported_with_every_reason_and_keeps_no_other_from_bei
     assert_eq!(records[1]["status"], "installed");
     let log = records[0]["attempts"][1]["process_id"].as_str().unwrap();
     let ran = ran
-        .says("error: no-such-tool was not installed")
+        .says("error: no-such-tool is not there")
         .says("env declined: no-such-tool is not on PATH")
         .says("failing failed: exit 3: the disk is on fire")
         .says("absent skipped: there is no such provider");
@@ -331,4 +331,20 @@ fn a_plugin_found_earlier_replaces_one_of_the_same_name_whole() {
         .ok()
         .record();
     assert_eq!(record["name"], "sh");
+}
+
+#[test]
+fn load_in_vain_leaves_the_records_as_they_were() {
+    let place = Playground::new();
+    place.fixture("good").plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "one", "binproviders": "good"})],
+    );
+    let installed = place.run(&["install"]).ok().record();
+    let ran = place
+        .run(&["load", "one", "--min-version", "9"])
+        .exits(1)
+        .says("error: one is not there");
+    assert_eq!(ran.record()["status"], "queued");
+    assert_eq!(place.run(&["load", "one"]).ok().record(), installed);
 }

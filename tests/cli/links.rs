@@ -92,3 +92,23 @@ fn a_lib_bin_dir_that_cannot_be_written_is_a_warning() {
         .says("cannot be made");
     assert_eq!(ran.record()["status"], "installed");
 }
+
+#[test]
+fn two_names_never_take_one_link_from_each_other() {
+    let place = place_with_one();
+    place.run(&["install"]).ok();
+    let ours = fs::read_link(place.bin("one")).unwrap();
+    let other = place.script("opt/one", "#!/bin/sh\necho 7.0\n");
+    let other = other.to_str().unwrap();
+    place
+        .run(&["install", other])
+        .exits(1)
+        .says("is the link of one; --force takes it over");
+    assert_eq!(fs::read_link(place.bin("one")).unwrap(), ours);
+    place.run(&["install"]).ok().says("It is there already.");
+    place.run(&["install", other, "--force"]).ok();
+    place
+        .run(&["install", "one"])
+        .exits(1)
+        .says(&format!("is the link of {other}"));
+}

@@ -127,6 +127,17 @@ fn what_a_provider_needs_is_got_once_it_declines_without_it() {
     );
 }
 
+#[test]
+fn a_need_that_cannot_be_met_is_told() {
+    let place = Playground::new();
+    place.provider("picky", "#!/bin/sh\necho no pickle >&2\n");
+    let need = json!({"type": "Binary", "name": "pickle", "binproviders": "env"});
+    place.write("here/providers/picky/binaries.jsonl", need.to_string());
+    let ran = place.run(&["install", "x", "--binproviders", "picky"]).exits(1);
+    ran.says("warning: x: picky needs pickle, and env declined: pickle is not on PATH")
+        .says("picky declined: no pickle");
+}
+
 /// A place where the stand-in for Homebrew is on PATH, and the user whom Homebrew does not refuse.
 fn place_with_brew() -> Playground {
     let mut place = Playground::new();
