@@ -1,0 +1,206 @@
+//! Real installs by real package managers from real registries. Slow, so run by name:
+//! `cargo test --locked --test real -- --ignored`.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
+)]
+
+#[expect(dead_code, reason = "these tests use a part of it")]
+#[path = "../cli/playground.rs"]
+mod playground;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use playground::{Playground, wait_until};
+use serde_json::Value;
+
+/// A playground whose package managers find their registries as this machine is set up to.
+fn place_with_registries() -> Playground {
+    let mut place = Playground::new();
+    let prefixes = [
+        "PIP_",
+        "UV_",
+        "NPM_",
+        "npm_",
+        "SSL_",
+        "REQUESTS_",
+        "CURL_",
+        "NODE_EXTRA",
+        "http",
+        "HTTP",
+        "no_proxy",
+    ];
+    for (name, value) in std::env::vars_os() {
+        let text = name.to_string_lossy().into_owned();
+        if text == "HOME" || prefixes.iter().any(|it| text.starts_with(it)) {
+            place.set(&text, value);
+        }
+    }
+    place
+}
+
+/// What holds of every provider: installed, linked, true, found again, repaired, and never started twice at once.
+fn install_and_repair(place: &Playground, provider: &str, name: &str) {
+    let args = ["install", name, "--binproviders", provider];
+    let children: Vec<_> = (0..10).map(|_| place.start(&args)).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    assert_eq!(place.hook_processes().len(), 1, "ten at once, one hook");
+
+    let record = place.run(&args).ok().says("It is there already.").record();
+    check(place, name, &record);
+    fs::remove_file(record["abspath"].as_str().unwrap()).unwrap();
+    let repaired = place.run(&args).ok().record();
+    check(place, name, &repaired);
+    assert_eq!(place.hook_processes().len(), 2);
+}
+
+/// The record is true, and the program runs by its link.
+fn check(place: &Playground, name: &str, record: &Value) {
+    let abspath = record["abspath"].as_str().unwrap();
+    assert_eq!(fs::read_link(place.bin(name)).unwrap(), Path::new(abspath));
+    let digest = rigup::provision::probe::sha256(Path::new(abspath)).unwrap();
+    assert_eq!(record["sha256"], digest.as_str());
+    let output = Command::new(place.bin(name)).arg("--version").output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let version = record["version"].as_str().unwrap();
+    assert!(
+        !version.is_empty() && printed.contains(version),
+        "{version} in {printed}"
+    );
+}
+
+/// A run that is killed as soon as `is_halfway` leaves nothing that the next one does not make whole.
+fn kill_halfway(place: &Playground, provider: &str, name: &str, is_halfway: impl Fn(&Path) -> bool) {
+    let args = ["install", name, "--binproviders", provider];
+    let prefix = place
+        .path("data/lib")
+        .join(rigup::settings::platform())
+        .join(provider)
+        .join(name);
+    let mut child = place.start(&args);
+    wait_until("the install is halfway", || is_halfway(&prefix));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for (pid, _) in place.living() {
+        let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL);
+    }
+    wait_until("all is dead", || place.living().is_empty());
+    check(place, name, &place.run(&args).ok().record());
+    let left: Vec<PathBuf> = fs::read_dir(prefix.parent().unwrap())
+        .unwrap()
+        .map(|it| it.unwrap().path())
+        .collect();
+    assert_eq!(left, [prefix], "no mark and no half-made prefix is left");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn pip_installs_repairs_and_is_started_once() {
+    install_and_repair(&place_with_registries(), "pip", "pycodestyle");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn pip_with_uv_installs_repairs_and_is_started_once() {
+    let mut place = place_with_registries();
+    let venv = place.path("uv");
+    let python = |args: &[&str]| assert!(Command::new("python3").args(args).status().unwrap().success());
+    python(&["-m", "venv", "--without-pip", venv.to_str().unwrap()]);
+    let interpreter = venv.join("bin/python");
+    python(&[
+        "-m",
+        "pip",
+        "--python",
+        interpreter.to_str().unwrap(),
+        "install",
+        "--quiet",
+        "uv",
+    ]);
+    place.set("PATH", format!("{}:/usr/bin:/bin", venv.join("bin").display()));
+    install_and_repair(&place, "pip", "pycodestyle");
+    assert!(
+        place
+            .hook_processes()
+            .iter()
+            .all(|it| it["stderr_tail"].as_str().unwrap().contains("pycodestyle=="))
+    );
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn npm_installs_repairs_and_is_started_once() {
+    install_and_repair(&place_with_registries(), "npm", "json");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn pip_that_was_killed_halfway_is_made_whole_by_the_next_run() {
+    kill_halfway(&place_with_registries(), "pip", "pycodestyle", |prefix| {
+        prefix.join("bin/python").exists()
+    });
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn npm_that_was_killed_halfway_is_made_whole_by_the_next_run() {
+    kill_halfway(&place_with_registries(), "npm", "json", |prefix| {
+        prefix.with_extension("part").join("package.json").exists()
+    });
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn a_package_that_does_not_exist_is_reported_with_the_telling_line() {
+    let place = place_with_registries();
+    let name = "rigup-no-such-package-anywhere";
+    for (provider, outcome, reason) in [
+        ("pip", "failed", "No matching distribution found for"),
+        ("npm", "failed", "404 Not Found"),
+        ("apt", "declined", "apt knows no package"),
+    ] {
+        let record = place
+            .run(&["install", name, "--binproviders", provider])
+            .exits(1)
+            .record();
+        let attempt = &record["attempts"][0];
+        assert_eq!(attempt["outcome"], outcome, "{attempt}");
+        assert!(attempt["reason"].as_str().unwrap().contains(reason), "{attempt}");
+    }
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn apt_installs_repairs_and_is_started_once() {
+    let apt = |verb: &str| {
+        let args = ["-o", "DPkg::Lock::Timeout=300", verb, "-qy", "tree"];
+        assert!(
+            Command::new("apt-get")
+                .args(args)
+                .output()
+                .unwrap()
+                .status
+                .success(),
+            "needs apt-get and root"
+        );
+    };
+    let was_there = Path::new("/usr/bin/tree").exists();
+    apt("remove");
+    install_and_repair(&place_with_registries(), "apt", "tree");
+    if !was_there {
+        apt("remove");
+    }
+}
