@@ -88,6 +88,18 @@ pub fn tree(process_id: Uuid, root: Entry) -> Tree {
     }
 }
 
+/// Whether this process descends from the one with that pid.
+pub fn is_ancestor(pid: u32) -> bool {
+    let mut above = entry(std::process::id());
+    while let Some(it) = above {
+        if it.ppid == pid {
+            return true;
+        }
+        above = entry(it.ppid);
+    }
+    false
+}
+
 fn carries(pid: u32, mark: &str) -> bool {
     fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
         environ

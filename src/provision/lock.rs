@@ -3,15 +3,18 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::process::run_dir;
 use crate::process::signals::Interrupt;
-use crate::process::wait;
+use crate::process::{table, wait};
 
 /// The pause between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
+
+/// A holder that was seen to be an ancestor so often in a row is one.
+const SURE: u32 = 10;
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -25,9 +28,17 @@ pub enum LockError {
     /// rigup was asked to stop while it waited.
     #[error("interrupted while waiting for a lock")]
     Interrupted,
+    /// Whoever holds it waits for this very process: a hook that asks rigup for what it is itself asked for.
+    #[error("the lock {path} is held by the process {holder}, which waits for this one", path = path.display())]
+    Circular {
+        /// The lock.
+        path: PathBuf,
+        /// The pid of the holder.
+        holder: u32,
+    },
     /// The file cannot be made or locked.
     #[error("the lock {path} cannot be taken: {error}", path = .0.display(), error = .1)]
-    Io(std::path::PathBuf, io::Error),
+    Io(PathBuf, io::Error),
 }
 
 impl Lock {
@@ -47,16 +58,31 @@ impl Lock {
             .open(path)
             .map_err(failed)?;
         let mut waiting = Some(waiting);
+        let mut circles = 0;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
+            let mut holder = String::new();
+            let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
             if let Some(waiting) = waiting.take() {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
                 waiting(holder.trim());
+            }
+            // For a moment after a change of hands the file names the holder of before.
+            circles = if holder.trim().parse().is_ok_and(table::is_ancestor) {
+                circles + 1
+            } else {
+                0
+            };
+            if circles == SURE
+                && let Ok(holder) = holder.trim().parse()
+            {
+                return Err(LockError::Circular {
+                    path: path.to_owned(),
+                    holder,
+                });
             }
             if wait::is_interrupted_by(interrupt, Instant::now() + TRY_AGAIN) {
                 return Err(LockError::Interrupted);

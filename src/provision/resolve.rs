@@ -136,7 +136,7 @@ impl Resolver<'_> {
         let waiting = |holder: &str| (self.watch)(request, Progress::Waiting(holder));
         let _lock = Lock::take(&lock, self.runner.interrupt, waiting).map_err(|error| match error {
             LockError::Interrupted => ResolveError::Interrupted,
-            other @ LockError::Io(..) => ResolveError::Lock(other),
+            other => ResolveError::Lock(other),
         })?;
         let store = self.runner.store;
         let mut binary =

@@ -123,3 +123,32 @@ fn commands_under_one_lock_run_one_after_the_other_and_pass_their_exit_code_on()
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(7));
     }
 }
+
+#[test]
+fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiting_for_ever() {
+    let place = Playground::new();
+    place.provider("p", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
+    let record = place
+        .run(&["install", "x", "--binproviders", "p", "--timeout", "60"])
+        .exits(1)
+        .record();
+    let reason = record["attempts"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("exit 3: error: x: the lock") && reason.contains("waits for this one"),
+        "{reason}"
+    );
+
+    let circle = [
+        "hook",
+        "lock",
+        "a",
+        "--",
+        env!("CARGO_BIN_EXE_rigup"),
+        "hook",
+        "lock",
+        "a",
+        "--",
+        "true",
+    ];
+    place.run(&circle).exits(3).says("waits for this one");
+}
