@@ -5,6 +5,21 @@
 //! ```text
 //! plugins on disk -> Requirement -> Plan -> hook run -> Attempt -> Binary record -> link -> report
 //! ```
+//!
+//! What plans does not run; what runs does not print; what prints does not decide. A module imports only from lower
+//! floors:
+//!
+//! | floor | modules |
+//! | --- | --- |
+//! | 8 | `main.rs`: arguments in, exit code out |
+//! | 7 | [`cli`]: one file per command; calls the library, hands values to `report` |
+//! | 6 | [`toolkit`]: what `rigup hook ...` offers to hook scripts |
+//! | 5 | [`provision`]: plan, resolve, judge, verify, probe, link, lock |
+//! | 4 | [`hook`]: argv and environment of a hook; one run of it |
+//! | 3 | [`process`]: spawn, wait, stop, the process table, run dirs, signals |
+//! | 2 | [`protocol`]: a hook's output -> records; [`plugin`]: folders, hook names, requirements; [`store`]: SQLite; [`host`]: facts of the machine; [`report`]: tables and trees |
+//! | 1 | [`record`]: the nouns and their transitions; [`settings`] |
+//! | 0 | [`clock`]: time and ids; [`jsonl`]: bytes -> lines |
 
 pub mod cli;
 pub mod clock;

@@ -1,6 +1,7 @@
 //! Starting, watching and ending processes: the only place that does so, and the only one with `unsafe`.
 
 pub mod identity;
+pub mod poll;
 pub mod reap;
 pub mod run_dir;
 pub mod signals;

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::clock;
+use crate::process::poll;
 use crate::process::table::{self, Entry};
-use crate::process::wait;
 
 /// What to start, with nothing left to chance: the environment is the whole of it, stdin is `/dev/null`, and
 /// output goes to files, so that a grandchild that keeps them open delays nobody.
@@ -90,7 +90,7 @@ impl Spawn {
             match command.spawn() {
                 Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) && tries < BUSY_TRIES => {
                     tries += 1;
-                    wait::pause(Instant::now() + BUSY_PAUSE);
+                    poll::pause(Instant::now() + BUSY_PAUSE);
                 }
                 done => break done?,
             }

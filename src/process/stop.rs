@@ -6,9 +6,9 @@ use rustix::process::Signal;
 use uuid::Uuid;
 
 use crate::process::identity;
+use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::table::{self, Entry};
-use crate::process::wait;
 
 /// How long a tree that is ended has to obey TERM.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ fn end(grace: Duration, interrupt: Option<&Interrupt>, targets: impl Fn() -> Vec
                 asked.push(target);
             }
         }
-        wait::pause(deadline.min(Instant::now() + LOOK_AGAIN));
+        poll::pause(deadline.min(Instant::now() + LOOK_AGAIN));
     }
     let deadline = Instant::now() + KILL_PATIENCE;
     loop {
@@ -69,6 +69,6 @@ fn end(grace: Duration, interrupt: Option<&Interrupt>, targets: impl Fn() -> Vec
         for target in &left {
             identity::signal(target, Signal::KILL);
         }
-        wait::pause(deadline.min(Instant::now() + LOOK_AGAIN));
+        poll::pause(deadline.min(Instant::now() + LOOK_AGAIN));
     }
 }

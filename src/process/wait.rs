@@ -2,11 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
+use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
 use crate::record::process::Usage;
@@ -42,7 +40,7 @@ pub fn wait(
     loop {
         let now = Instant::now();
         let next = deadline.map_or(now + TICK, |deadline| deadline.min(now + TICK));
-        match readable([child.fd(), interrupt.fd()], next) {
+        match poll::readable([child.fd(), interrupt.fd()], next) {
             [true, _] => return Cause::Ended,
             [false, true] => return Cause::Interrupted,
             [false, false] => {}
@@ -62,38 +60,14 @@ pub fn wait(
 
 /// Waits until the child is over or `deadline` has come; true where it is over.
 pub fn is_over_by(child: &Child, deadline: Instant) -> bool {
-    let [is_over] = readable([child.fd()], deadline);
+    let [is_over] = poll::readable([child.fd()], deadline);
     is_over
-}
-
-/// Waits until `deadline`.
-pub fn pause(deadline: Instant) {
-    let [] = readable([], deadline);
 }
 
 /// Waits until the interrupt comes or `deadline` has come; true where it came.
 pub fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
-    let [is_asked] = readable([interrupt.fd()], deadline);
+    let [is_asked] = poll::readable([interrupt.fd()], deadline);
     is_asked
-}
-
-fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> [bool; N] {
-    let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up, so that a deadline less than a millisecond away is not polled in a busy loop.
-        let millis = left.as_micros().div_ceil(1000).min(i32::MAX as u128);
-        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
-        match poll(&mut polled, timeout) {
-            Err(nix::errno::Errno::EINTR) => {}
-            Ok(0) if Instant::now() < deadline => {}
-            Ok(_) | Err(_) => break,
-        }
-    }
-    polled.map(|fd| {
-        fd.revents()
-            .is_some_and(|it| it.intersects(PollFlags::POLLIN | PollFlags::POLLHUP))
-    })
 }
 
 /// How a child ended, as the system tells its parent.

@@ -102,6 +102,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::process::poll;
 
     #[test]
     fn only_one_holds_it_at_a_time_and_the_waiting_are_told_who_does() {
@@ -124,7 +125,7 @@ mod tests {
             }
             let deadline = Instant::now() + Duration::from_secs(10);
             while told.load(Ordering::SeqCst) < 4 && Instant::now() < deadline {
-                wait::pause(Instant::now() + Duration::from_millis(1));
+                poll::pause(Instant::now() + Duration::from_millis(1));
             }
             drop(first);
         });

@@ -1,0 +1,32 @@
+//! Waiting for file descriptors and for time to pass.
+
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Waits until `deadline`.
+pub fn pause(deadline: Instant) {
+    let [] = readable([], deadline);
+}
+
+/// Waits until at least one of these can be read, or `deadline` has come; tells which can.
+pub fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> [bool; N] {
+    let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Rounded up, so that a deadline less than a millisecond away is not polled in a busy loop.
+        let millis = left.as_micros().div_ceil(1000).min(i32::MAX as u128);
+        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        match poll(&mut polled, timeout) {
+            Err(Errno::EINTR) => {}
+            Ok(0) if Instant::now() < deadline => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    polled.map(|fd| {
+        fd.revents()
+            .is_some_and(|it| it.intersects(PollFlags::POLLIN | PollFlags::POLLHUP))
+    })
+}
