@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{ColorChoice, Output};
+use crate::cli::output::{ColorChoice, Output, say};
 use crate::settings::{Environment, Flags, Settings};
 
 mod binary;
@@ -20,6 +20,7 @@ mod process;
 mod progress;
 mod search;
 mod session;
+mod work;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -138,7 +139,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             if let Some(message) = error.message() {
-                eprintln!("error: {message}");
+                say(&format!("error: {message}"));
             }
             error.exit().into()
         }

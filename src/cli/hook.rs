@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, say};
 use crate::cli::search;
 use crate::cli::session::Session;
 use crate::plugin::folder::Hook;
@@ -90,10 +90,10 @@ pub(crate) fn run(command: HookCommand, settings: &Settings, output: &mut Output
             let request = parse(&args.arguments, settings)?;
             let is_accepted = request.providers.allows(&args.provider);
             if !is_accepted {
-                eprintln!(
+                say(&format!(
                     "{} is not among the providers allowed: {}",
                     args.provider, request.providers
-                );
+                ));
             }
             Ok(if is_accepted { Exit::Well } else { SKIPPED })
         }
@@ -116,8 +116,9 @@ pub(crate) fn run(command: HookCommand, settings: &Settings, output: &mut Output
                 return Err(CliError::Usage("no command to run under the lock".to_owned()));
             };
             let interrupt = interrupt()?;
-            let code =
-                lock::run(&settings.lib_dir, &name, program, rest, &interrupt).map_err(CliError::unusable)?;
+            let waiting = |holder: &str| say(&format!("waiting for the lock {name}, held by pid {holder}"));
+            let code = lock::run(&settings.lib_dir, &name, program, rest, &interrupt, waiting)
+                .map_err(CliError::unusable)?;
             Ok(Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)))
         }
     }
@@ -173,14 +174,7 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
         });
         output.table(&["EVENT", "ORDER", "PLUGIN", "", "PATH"], rows.collect())?;
     }
-    for complaint in &found.complaints {
-        eprintln!("error: {complaint}");
-    }
-    Ok(if found.complaints.is_empty() {
-        Exit::Well
-    } else {
-        Exit::Missing
-    })
+    Ok(found.complain())
 }
 
 fn print_binary(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
@@ -204,7 +198,7 @@ fn print_binary(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> 
             Ok(Exit::Well)
         }
         Err(error @ (BinaryError::NotOnPath(_) | BinaryError::NotExecutable(_))) if args.or_decline => {
-            eprintln!("{error}");
+            say(&format!("{error}"));
             Ok(Exit::Well)
         }
         Err(error) => Err(CliError::NotFound(error.to_string())),

@@ -96,3 +96,8 @@ impl Output {
         Ok(self.out.flush()?)
     }
 }
+
+/// Says something on standard error. One that nobody reads is no reason to fail.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

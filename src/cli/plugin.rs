@@ -43,14 +43,7 @@ pub(crate) fn run(
             }
         },
     }
-    for complaint in &found.complaints {
-        eprintln!("error: {complaint}");
-    }
-    Ok(if found.complaints.is_empty() {
-        Exit::Well
-    } else {
-        Exit::Missing
-    })
+    Ok(found.complain())
 }
 
 fn list(found: &Found, output: &mut Output) -> Result<(), CliError> {

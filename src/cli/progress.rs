@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::cli::output::Talk;
+use crate::cli::output::{Talk, say};
 use crate::provision::plan::Request;
 use crate::provision::resolve::Progress;
 use crate::record::attempt::Outcome;
@@ -108,7 +108,7 @@ impl Display {
             Some(bars) => {
                 let _ = bars.println(line);
             }
-            None => eprintln!("{line}"),
+            None => say(line),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::say;
 use crate::plugin::builtin;
 use crate::plugin::folder::{self, Discovery, Hook, Plugin};
 use crate::plugin::requirement::{self, Complaint, Requirement};
@@ -99,6 +100,18 @@ impl Found {
             }
         }
         needs
+    }
+
+    /// Says what could not be read, and gives the exit code that this comes to.
+    pub(crate) fn complain(&self) -> Exit {
+        for complaint in &self.complaints {
+            say(&format!("error: {complaint}"));
+        }
+        if self.complaints.is_empty() {
+            Exit::Well
+        } else {
+            Exit::Missing
+        }
     }
 
     /// The plugin of this name.

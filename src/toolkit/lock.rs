@@ -22,16 +22,16 @@ pub enum LockedError {
 
 /// Runs a command under the lock of this name in LIB_DIR and gives back its exit code, 128+N for signal N. The lock
 /// is held until the command is over, also when this rigup is asked to stop: the command gets the same signal.
+/// `waiting` is told the pid of the holder, if there is one to wait for.
 pub fn run(
     lib_dir: &Path,
     name: &str,
     program: &OsString,
     args: &[OsString],
     interrupt: &Interrupt,
+    waiting: impl FnOnce(&str),
 ) -> Result<i32, LockedError> {
-    let _lock = Lock::take(&path(lib_dir, name), interrupt, |holder| {
-        eprintln!("waiting for the lock {name} (held by pid {holder})");
-    })?;
+    let _lock = Lock::take(&path(lib_dir, name), interrupt, waiting)?;
     Ok(spawn::run_attached(program, args)?)
 }
 

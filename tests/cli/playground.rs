@@ -128,6 +128,14 @@ impl Playground {
             .unwrap()
     }
 
+    /// Starts it so often at once; all exit 0.
+    pub(crate) fn run_at_once(&self, times: usize, args: &[&str]) {
+        let children: Vec<Child> = (0..times).map(|_| self.start(args)).collect();
+        for child in children {
+            Ran::from(args, &child.wait_with_output().unwrap()).ok();
+        }
+    }
+
     /// Every process record, oldest first.
     pub(crate) fn processes(&self) -> Vec<Value> {
         let mut processes = self.run(&["process", "list", "-n", "10000"]).ok().records();

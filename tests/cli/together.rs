@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use nix::sys::stat::Mode;
 use serde_json::json;
 
-use crate::playground::{Playground, wait_until};
+use crate::playground::Playground;
 
 #[test]
 fn ten_installs_of_one_name_start_its_hook_once_and_all_succeed() {
@@ -95,17 +95,7 @@ fn many_fresh_starts_at_once_share_one_store() {
         "shell",
         &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})],
     );
-    let children: Vec<_> = (0..12).map(|_| place.start(&["install"])).collect();
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(
-            output.status.code(),
-            Some(0),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    wait_until("all are over", || place.living().is_empty());
+    place.run_at_once(12, &["install"]);
     assert_eq!(place.hook_processes().len(), 1);
     let machines = place.run(&["machine", "show"]).ok().records();
     assert_eq!(machines[0]["type"], "Machine");
