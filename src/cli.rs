@@ -112,20 +112,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Well
-            }
-            .into();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Well }.into();
         }
     };
     let environment = Environment::of_this_process();
     let mut output = Output::new(cli.global.json, cli.global.color, &environment);
-    let talk = output::Talk {
-        quiet: cli.global.quiet,
-        verbose: cli.global.verbose,
-    };
+    let talk = output::Talk { quiet: cli.global.quiet, verbose: cli.global.verbose };
     let flags = Flags {
         data_dir: cli.global.data_dir,
         lib_dir: cli.global.lib_dir,

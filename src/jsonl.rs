@@ -56,16 +56,9 @@ pub fn for_each_line<R: BufRead>(mut reader: R, mut take: impl FnMut(u64, Line<'
 pub fn head(line: &[u8]) -> String {
     const CHARS: usize = 60;
     let text = String::from_utf8_lossy(&line[..line.len().min(4 * CHARS)]);
-    let shown: String = text
-        .chars()
-        .take(CHARS)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if shown.len() < line.len() {
-        format!("{shown}...")
-    } else {
-        shown
-    }
+    let shown: String =
+        text.chars().take(CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if shown.len() < line.len() { format!("{shown}...") } else { shown }
 }
 
 fn trim(mut line: &[u8]) -> &[u8] {
@@ -94,15 +87,12 @@ mod tests {
 
     fn lines(bytes: &[u8], buffer: usize) -> Vec<(u64, String)> {
         let mut seen = Vec::new();
-        for_each_line(
-            BufReader::with_capacity(buffer, Cursor::new(bytes)),
-            |number, line| {
-                seen.push(match line {
-                    Line::Text(text) => (number, String::from_utf8_lossy(text).into_owned()),
-                    Line::TooLong(text) => (number, format!("too long: {}", text.len())),
-                });
-            },
-        )
+        for_each_line(BufReader::with_capacity(buffer, Cursor::new(bytes)), |number, line| {
+            seen.push(match line {
+                Line::Text(text) => (number, String::from_utf8_lossy(text).into_owned()),
+                Line::TooLong(text) => (number, format!("too long: {}", text.len())),
+            });
+        })
         .unwrap();
         seen
     }
@@ -110,11 +100,7 @@ mod tests {
     #[test]
     fn lines_are_the_same_whatever_the_size_of_the_reads() {
         let bytes = b"\xef\xbb\xbfone\r\n\n  \ntwo\0\nthree";
-        let expected = vec![
-            (1, "one".to_owned()),
-            (4, "two".to_owned()),
-            (5, "three".to_owned()),
-        ];
+        let expected = vec![(1, "one".to_owned()), (4, "two".to_owned()), (5, "three".to_owned())];
         for buffer in [1, 2, 3, 7, 4096] {
             assert_eq!(lines(bytes, buffer), expected);
         }

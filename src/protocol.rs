@@ -48,20 +48,13 @@ pub fn read(output: impl BufRead, mut take: impl FnMut(Record)) -> io::Result<Le
                 match value {
                     Ok(Value::Object(fields)) => match fields.get("type") {
                         Some(Value::String(kind)) if !kind.is_empty() => {
-                            take(Record {
-                                line: number,
-                                kind: kind.clone(),
-                                fields,
-                            });
+                            take(Record { line: number, kind: kind.clone(), fields });
                         }
                         _ => left.ignored += 1,
                     },
                     Ok(_) => left.ignored += 1,
                     Err(error) => {
-                        left.complain(format!(
-                            "line {number} is not JSON ({error}): {}",
-                            jsonl::head(text)
-                        ));
+                        left.complain(format!("line {number} is not JSON ({error}): {}", jsonl::head(text)));
                     }
                 }
             }
@@ -94,17 +87,8 @@ mod tests {
     fn records_are_found_between_log_lines_in_their_order() {
         let output = b"starting\n{\"type\":\"A\"}\n# note\n{\"type\":\"B\",\"x\":1}\r\n{\"type\":\"C\"}";
         let (records, left) = kinds(output);
-        assert_eq!(
-            records,
-            [(2, "A".to_owned()), (4, "B".to_owned()), (5, "C".to_owned())]
-        );
-        assert_eq!(
-            left,
-            Leftover {
-                ignored: 2,
-                complaints: Vec::new()
-            }
-        );
+        assert_eq!(records, [(2, "A".to_owned()), (4, "B".to_owned()), (5, "C".to_owned())]);
+        assert_eq!(left, Leftover { ignored: 2, complaints: Vec::new() });
     }
 
     #[test]
@@ -112,13 +96,7 @@ mod tests {
         let output = b"{\"type\":[\"Binary\"]}\n{\"type\":\"\"}\n{\"type\":5}\n{\"type\":null}\n{}\n[{\"type\":\"A\"}]\n\"A\"\nnull\n7\nhttps://example.org\n";
         let (records, left) = kinds(output);
         assert!(records.is_empty());
-        assert_eq!(
-            left,
-            Leftover {
-                ignored: 10,
-                complaints: Vec::new()
-            }
-        );
+        assert_eq!(left, Leftover { ignored: 10, complaints: Vec::new() });
     }
 
     #[test]
@@ -133,25 +111,16 @@ mod tests {
         let (records, left) = kinds(b"{\"type\":\"A\"}\n{\"type\":\"Bin");
         assert_eq!(records.len(), 1);
         assert_eq!(left.complaints.len(), 1);
-        assert!(
-            left.complaints[0].starts_with("line 2 is not JSON"),
-            "{}",
-            left.complaints[0]
-        );
-        assert!(
-            left.complaints[0].ends_with(": {\"type\":\"Bin"),
-            "{}",
-            left.complaints[0]
-        );
+        assert!(left.complaints[0].starts_with("line 2 is not JSON"), "{}", left.complaints[0]);
+        assert!(left.complaints[0].ends_with(": {\"type\":\"Bin"), "{}", left.complaints[0]);
     }
 
     #[test]
     fn bad_bytes_are_replaced_and_harm_nothing_else() {
         let mut names = Vec::new();
-        read(
-            &b"\xef\xbb\xbf{\"type\":\"A\",\"name\":\"x\xff\"}\0\n"[..],
-            |it| names.push(it.fields["name"].clone()),
-        )
+        read(&b"\xef\xbb\xbf{\"type\":\"A\",\"name\":\"x\xff\"}\0\n"[..], |it| {
+            names.push(it.fields["name"].clone());
+        })
         .unwrap();
         assert_eq!(names, [Value::from("x\u{fffd}")]);
     }

@@ -19,10 +19,7 @@ impl Environment {
 
     /// The value of a variable; a blank one counts as not set.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0
-            .get(OsStr::new(name))
-            .map(OsString::as_os_str)
-            .filter(|value| !value.is_empty())
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
     /// The value of the first of these variables that is set, as a path.
@@ -37,20 +34,13 @@ impl Environment {
 
     /// Every variable.
     pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 }
 
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(pairs: [(&str, &str); N]) -> Self {
-        Self(
-            pairs
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
@@ -122,10 +112,7 @@ impl Settings {
             .or_else(|| environment.path(&["RIGUP_DATA_DIR", "DATA_DIR"]))
             .or_else(|| {
                 let xdg = environment.path(&["XDG_DATA_HOME"]).filter(|it| it.is_absolute());
-                Some(
-                    xdg.or_else(|| Some(home.as_ref()?.join(".local/share")))?
-                        .join("rigup"),
-                )
+                Some(xdg.or_else(|| Some(home.as_ref()?.join(".local/share")))?.join("rigup"))
             })
             .map(|dir| here.join(dir))
             .ok_or(SettingsError::NoDataDir)?;
@@ -149,19 +136,8 @@ impl Settings {
             .filter(|dir| !dir.as_os_str().is_empty())
             .map(|dir| here.join(dir))
             .collect();
-        let parent_process = environment
-            .text("RIGUP_PROCESS_ID")
-            .and_then(|id| id.parse().ok());
-        Ok(Self {
-            environment,
-            home,
-            data_dir,
-            lib_dir,
-            lib_bin_dir,
-            plugin_path,
-            rigup,
-            parent_process,
-        })
+        let parent_process = environment.text("RIGUP_PROCESS_ID").and_then(|id| id.parse().ok());
+        Ok(Self { environment, home, data_dir, lib_dir, lib_bin_dir, plugin_path, rigup, parent_process })
     }
 }
 
@@ -176,38 +152,19 @@ mod tests {
 
     fn merge(flags: Flags, environment: Environment) -> Settings {
         let home = Some(PathBuf::from("/home/me"));
-        Settings::merge_in(
-            Path::new("/here"),
-            home,
-            PathBuf::from("/bin/rigup"),
-            flags,
-            environment,
-        )
-        .unwrap()
+        Settings::merge_in(Path::new("/here"), home, PathBuf::from("/bin/rigup"), flags, environment).unwrap()
     }
 
     #[test]
     fn a_flag_beats_the_environment_and_the_environment_beats_the_default() {
         let environment = Environment::from([("RIGUP_DATA_DIR", "/env"), ("DATA_DIR", "/older")]);
-        assert_eq!(
-            merge(Flags::default(), environment.clone()).data_dir,
-            Path::new("/env")
-        );
-        let flags = Flags {
-            data_dir: Some("flag".into()),
-            ..Flags::default()
-        };
+        assert_eq!(merge(Flags::default(), environment.clone()).data_dir, Path::new("/env"));
+        let flags = Flags { data_dir: Some("flag".into()), ..Flags::default() };
         assert_eq!(merge(flags, environment).data_dir, Path::new("/here/flag"));
         let environment = Environment::from([("XDG_DATA_HOME", "/xdg"), ("DATA_DIR", "")]);
-        assert_eq!(
-            merge(Flags::default(), environment).data_dir,
-            Path::new("/xdg/rigup")
-        );
+        assert_eq!(merge(Flags::default(), environment).data_dir, Path::new("/xdg/rigup"));
         let environment = Environment::default();
-        assert_eq!(
-            merge(Flags::default(), environment).data_dir,
-            Path::new("/home/me/.local/share/rigup")
-        );
+        assert_eq!(merge(Flags::default(), environment).data_dir, Path::new("/home/me/.local/share/rigup"));
     }
 
     #[test]
@@ -215,28 +172,15 @@ mod tests {
         let settings = merge(Flags::default(), Environment::from([("DATA_DIR", "/d")]));
         assert_eq!(settings.lib_dir, Path::new("/d/lib").join(platform()));
         assert_eq!(settings.lib_bin_dir, settings.lib_dir.join("bin"));
-        let settings = merge(
-            Flags::default(),
-            Environment::from([("DATA_DIR", "/d"), ("LIB_DIR", "/l")]),
-        );
+        let settings = merge(Flags::default(), Environment::from([("DATA_DIR", "/d"), ("LIB_DIR", "/l")]));
         assert_eq!(settings.lib_bin_dir, Path::new("/l/bin"));
     }
 
     #[test]
     fn plugins_are_looked_for_in_flags_then_the_variable_then_here() {
-        let flags = Flags {
-            plugins_dirs: vec!["a".into(), "/b".into()],
-            ..Flags::default()
-        };
+        let flags = Flags { plugins_dirs: vec!["a".into(), "/b".into()], ..Flags::default() };
         let environment = Environment::from([("DATA_DIR", "/d"), ("RIGUP_PLUGINS_DIR", "/c::d")]);
-        let expected = [
-            "/here/a",
-            "/b",
-            "/c",
-            "/here/d",
-            "/here/plugins",
-            "/here/providers",
-        ];
+        let expected = ["/here/a", "/b", "/c", "/here/d", "/here/plugins", "/here/providers"];
         assert_eq!(merge(flags, environment).plugin_path, expected.map(PathBuf::from));
     }
 }

@@ -67,10 +67,7 @@ impl Store {
 
     fn new(path: PathBuf, connection: Connection) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Self {
-            path,
-            connection: Mutex::new(connection),
-        }
+        Self { path, connection: Mutex::new(connection) }
     }
 
     /// Reads, or writes with a single statement.

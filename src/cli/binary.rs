@@ -52,15 +52,8 @@ pub(crate) fn run(
 }
 
 fn list(args: ListArgs, store: Option<&Store>, output: &mut Output) -> Result<(), CliError> {
-    let filter = BinaryFilter {
-        name: args.name,
-        status: args.status,
-        limit: args.limit,
-    };
-    let binaries = store
-        .map(|it| it.binaries(&filter))
-        .transpose()?
-        .unwrap_or_default();
+    let filter = BinaryFilter { name: args.name, status: args.status, limit: args.limit };
+    let binaries = store.map(|it| it.binaries(&filter)).transpose()?.unwrap_or_default();
     if output.is_json() {
         let attempts = |binary: &Binary| -> Result<_, CliError> {
             Ok(match (store, &binary.state) {
@@ -102,20 +95,13 @@ fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), C
                 ];
                 cells.map(|text| (text, Tone::Plain)).into()
             });
-            output.table(
-                &["ATTEMPT", "OUTCOME", "REASON", "TIME", "PROCESS"],
-                rows.collect(),
-            )
+            output.table(&["ATTEMPT", "OUTCOME", "REASON", "TIME", "PROCESS"], rows.collect())
         }
     }
 }
 
 fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<crate::record::attempt::Attempt>, CliError> {
-    Ok(store
-        .attempts(binary.id)?
-        .into_iter()
-        .map(|(attempt, _)| attempt)
-        .collect())
+    Ok(store.attempts(binary.id)?.into_iter().map(|(attempt, _)| attempt).collect())
 }
 
 /// The columns of a table of binaries.
@@ -137,7 +123,5 @@ pub(crate) fn row(binary: &Binary) -> Vec<Toned> {
             (String::new(), Tone::Plain),
         ],
     };
-    std::iter::once((binary.name.clone(), Tone::Plain))
-        .chain(cells)
-        .collect()
+    std::iter::once((binary.name.clone(), Tone::Plain)).chain(cells).collect()
 }

@@ -90,10 +90,7 @@ pub(crate) fn run(command: HookCommand, settings: &Settings, output: &mut Output
             let request = parse(&args.arguments, settings)?;
             let is_accepted = request.providers.allows(&args.provider);
             if !is_accepted {
-                say(&format!(
-                    "{} is not among the providers allowed: {}",
-                    args.provider, request.providers
-                ));
+                say(&format!("{} is not among the providers allowed: {}", args.provider, request.providers));
             }
             Ok(if is_accepted { Exit::Well } else { SKIPPED })
         }
@@ -128,19 +125,11 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
     let found = search::search(settings, &[])?;
     let mut hooks: Vec<&Hook> = match event {
         Some(event) => found.discovery.hooks_of(canonical_event(event)),
-        None => found
-            .discovery
-            .plugins
-            .iter()
-            .flat_map(|plugin| &plugin.hooks)
-            .collect(),
+        None => found.discovery.plugins.iter().flat_map(|plugin| &plugin.hooks).collect(),
     };
     if event.is_none() {
         hooks.sort_by(|a, b| {
-            a.name
-                .event
-                .cmp(&b.name.event)
-                .then(a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin))
+            a.name.event.cmp(&b.name.event).then(a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin))
         });
     }
     if output.is_json() {
@@ -158,11 +147,7 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
     } else {
         let rows = hooks.into_iter().map(|hook| {
             let order = hook.name.order.map(|it| it.to_string()).unwrap_or_default();
-            let background = if hook.name.background.is_some() {
-                "background"
-            } else {
-                ""
-            };
+            let background = if hook.name.background.is_some() { "background" } else { "" };
             let cells = [
                 hook.name.event.clone(),
                 order,
@@ -208,15 +193,8 @@ fn print_binary(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> 
 /// What the store has of a binary. A store that cannot be read is no reason to fail: the file is probed then.
 fn known(name: &BinaryName, settings: &Settings) -> Option<Installed> {
     let store = Session::read(settings).ok()??;
-    let filter = BinaryFilter {
-        name: Some(name.as_str().to_owned()),
-        ..BinaryFilter::default()
-    };
-    store
-        .binaries(&filter)
-        .ok()?
-        .into_iter()
-        .find_map(|binary| binary.installed().cloned())
+    let filter = BinaryFilter { name: Some(name.as_str().to_owned()), ..BinaryFilter::default() };
+    store.binaries(&filter).ok()?.into_iter().find_map(|binary| binary.installed().cloned())
 }
 
 fn parse(arguments: &[String], settings: &Settings) -> Result<HookRequest, CliError> {

@@ -107,12 +107,8 @@ pub(crate) fn load(
     for request in steps.iter_mut().flatten() {
         request.candidates.retain(|provider| provider == plan::ENV);
     }
-    let options = Options {
-        force: false,
-        only_looks: true,
-        jobs: None,
-        timeout: Duration::from_secs(TIMEOUT),
-    };
+    let options =
+        Options { force: false, only_looks: true, jobs: None, timeout: Duration::from_secs(TIMEOUT) };
     work(&found, &steps, &options, settings, output, talk)
 }
 
@@ -124,16 +120,8 @@ fn plan(
     let parse = |text: &String| BinaryName::parse(text, settings.home.as_deref());
     let names = choice.names.iter().map(parse).collect::<Result<_, _>>();
     let names = names.map_err(|error| CliError::Usage(error.to_string()))?;
-    let wish = Wish {
-        names,
-        providers,
-        min_version: choice.min_version,
-    };
-    let plugins: Vec<String> = choice
-        .plugins
-        .into_iter()
-        .filter(|it| !it.trim().is_empty())
-        .collect();
+    let wish = Wish { names, providers, min_version: choice.min_version };
+    let plugins: Vec<String> = choice.plugins.into_iter().filter(|it| !it.trim().is_empty()).collect();
     let found = search::search(settings, &plugins)?;
     let mut requirements = found.requirements.clone();
     if !wish.names.is_empty() {
@@ -168,11 +156,7 @@ fn dry_run(
             }
             Err(refusal) => (&refusal.name, Vec::new(), "queued", refusal.reason.clone()),
         };
-        let tone = if status == "installed" {
-            Tone::Good
-        } else {
-            Tone::Plain
-        };
+        let tone = if status == "installed" { Tone::Good } else { Tone::Plain };
         rows.push(vec![
             (name.to_string(), Tone::Plain),
             (status.to_owned(), tone),
@@ -195,17 +179,10 @@ fn dry_run(
         output.table(&["BINARY", "STATUS", "WOULD ASK", ""], rows)?;
     }
     let complaints = found.complain();
-    Ok(if steps.iter().all(Result::is_ok) {
-        complaints
-    } else {
-        Exit::Missing
-    })
+    Ok(if steps.iter().all(Result::is_ok) { complaints } else { Exit::Missing })
 }
 
 fn known_binary(store: &Store, request: &Request) -> Result<Option<Binary>, CliError> {
-    let filter = BinaryFilter {
-        name: Some(request.name.as_str().to_owned()),
-        ..BinaryFilter::default()
-    };
+    let filter = BinaryFilter { name: Some(request.name.as_str().to_owned()), ..BinaryFilter::default() };
     Ok(store.binaries(&filter)?.into_iter().next())
 }

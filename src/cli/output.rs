@@ -46,11 +46,7 @@ impl Output {
             ColorChoice::Never => false,
             ColorChoice::Auto => is_terminal && environment.get("NO_COLOR").is_none(),
         };
-        Self {
-            out: BufWriter::new(io::stdout()),
-            is_json: json || !is_terminal,
-            color,
-        }
+        Self { out: BufWriter::new(io::stdout()), is_json: json || !is_terminal, color }
     }
 
     /// Whether JSONL is wanted.
@@ -71,9 +67,7 @@ impl Output {
         if rows.is_empty() {
             return Ok(());
         }
-        Ok(self
-            .out
-            .write_all(human::table(header, rows, self.color).as_bytes())?)
+        Ok(self.out.write_all(human::table(header, rows, self.color).as_bytes())?)
     }
 
     /// Writes one record: a sheet for people, else a line of JSONL.

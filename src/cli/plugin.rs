@@ -35,11 +35,7 @@ pub(crate) fn run(
         PluginCommand::Show { name } => match found.plugin(&name) {
             Some(plugin) => show(plugin, &found, output)?,
             None => {
-                return Err(CliError::NotFound(search::no_such_plugin(
-                    &name,
-                    &found.discovery,
-                    settings,
-                )));
+                return Err(CliError::NotFound(search::no_such_plugin(&name, &found.discovery, settings)));
             }
         },
     }
@@ -72,18 +68,10 @@ fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliEr
         output.record(&json!({ "hook": hook.name.file_name }))?;
     }
     let rows = requirements(plugin, found).map(|it| {
-        let cells = [
-            it.name.to_string(),
-            it.providers.to_string(),
-            it.min_version.clone(),
-            overrides(it),
-        ];
+        let cells = [it.name.to_string(), it.providers.to_string(), it.min_version.clone(), overrides(it)];
         cells.map(|text| (text, Tone::Plain)).into()
     });
-    output.table(
-        &["REQUIRES", "PROVIDERS", "MIN VERSION", "OVERRIDES"],
-        rows.collect(),
-    )
+    output.table(&["REQUIRES", "PROVIDERS", "MIN VERSION", "OVERRIDES"], rows.collect())
 }
 
 fn overrides(requirement: &Requirement) -> String {
@@ -106,9 +94,5 @@ fn record(plugin: &Plugin, found: &Found) -> Value {
 }
 
 fn requirements<'a>(plugin: &'a Plugin, found: &'a Found) -> impl Iterator<Item = &'a Requirement> {
-    found
-        .requirements
-        .iter()
-        .chain(&found.needs)
-        .filter(|it| it.plugin == plugin.name)
+    found.requirements.iter().chain(&found.needs).filter(|it| it.plugin == plugin.name)
 }

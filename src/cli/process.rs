@@ -115,10 +115,7 @@ pub(crate) fn list(args: ListArgs, settings: &Settings, output: &mut Output) -> 
         ..ProcessFilter::default()
     };
     let store = Session::read(settings)?;
-    let processes = store
-        .map(|it| it.processes(&filter))
-        .transpose()?
-        .unwrap_or_default();
+    let processes = store.map(|it| it.processes(&filter)).transpose()?.unwrap_or_default();
     if output.is_json() {
         output.records(processes.iter().map(Process::to_record))?;
     } else {
@@ -160,10 +157,7 @@ fn draw_tree(args: &TreeArgs, settings: &Settings, output: &mut Output) -> Resul
             record
         }))?;
     } else {
-        output.table(
-            &HEADER,
-            nodes.iter().map(|node| row(node.process, &node.branch)).collect(),
-        )?;
+        output.table(&HEADER, nodes.iter().map(|node| row(node.process, &node.branch)).collect())?;
     }
     Ok(Exit::Well)
 }
@@ -178,10 +172,7 @@ pub(crate) fn logs(args: &LogsArgs, settings: &Settings, output: &mut Output) ->
         )));
     };
     let run_dir = RunDir::at(path);
-    let logs = [
-        (Stream::Stdout, run_dir.stdout()),
-        (Stream::Stderr, run_dir.stderr()),
-    ];
+    let logs = [(Stream::Stdout, run_dir.stdout()), (Stream::Stderr, run_dir.stderr())];
     for (stream, log) in logs {
         if args.stream.is_some_and(|wanted| wanted != stream) {
             continue;
@@ -236,12 +227,7 @@ fn row(process: &Process, branch: &str) -> Vec<Toned> {
         plain(human::took(process, clock::now())),
         plain(cpu.unwrap_or_default()),
         plain(usage.map(|it| human::bytes(it.max_rss)).unwrap_or_default()),
-        plain(
-            process
-                .running()
-                .map(|it| clock::spell(it.started_at))
-                .unwrap_or_default(),
-        ),
+        plain(process.running().map(|it| clock::spell(it.started_at)).unwrap_or_default()),
     ]
 }
 

@@ -27,11 +27,7 @@ impl Display {
     /// Bars on a terminal, unless `CI` is set or quiet was asked for.
     pub(crate) fn new(talk: Talk, environment: &Environment) -> Self {
         let has_bars = io::stderr().is_terminal() && environment.get("CI").is_none() && !talk.quiet;
-        Self {
-            talk,
-            bars: has_bars.then(MultiProgress::new),
-            lines: Mutex::default(),
-        }
+        Self { talk, bars: has_bars.then(MultiProgress::new), lines: Mutex::default() }
     }
 
     /// Shows what happens to a request.
@@ -53,16 +49,10 @@ impl Display {
             }
             Progress::Tried(attempt) => {
                 if self.talk.verbose
-                    || matches!(
-                        attempt.outcome,
-                        Outcome::Failed | Outcome::Timeout | Outcome::Rejected
-                    )
+                    || matches!(attempt.outcome, Outcome::Failed | Outcome::Timeout | Outcome::Rejected)
                 {
                     let reason = printable(&attempt.reason);
-                    self.say(&format!(
-                        "{name}: {} {}: {reason}",
-                        attempt.provider, attempt.outcome
-                    ));
+                    self.say(&format!("{name}: {} {}: {reason}", attempt.provider, attempt.outcome));
                     if let (true, Some(id)) = (self.talk.verbose, attempt.process_id) {
                         self.say(&format!("{name}: rigup process logs {id}"));
                     }
@@ -115,10 +105,7 @@ impl Display {
     /// The bar of a binary; none where there are no bars.
     fn bar(&self, name: &BinaryName) -> Option<ProgressBar> {
         let bars = self.bars.as_ref()?;
-        let mut lines = self
-            .lines
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let bar = lines.entry(name.clone()).or_insert_with(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed} {wide_msg}");
             let bar = bars.add(ProgressBar::new_spinner().with_prefix(name.to_string()));

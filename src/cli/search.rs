@@ -32,15 +32,9 @@ pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, Cl
     let mut complaints = std::mem::take(&mut discovery.complaints);
     for name in chosen {
         if let Some(complaint) = complaints.iter().find(|it| is_named(&it.plugin, name)) {
-            return Err(CliError::unusable(format!(
-                "the plugin {name} cannot be used: {complaint}"
-            )));
+            return Err(CliError::unusable(format!("the plugin {name} cannot be used: {complaint}")));
         }
-        if !discovery
-            .plugins
-            .iter()
-            .any(|plugin| is_named(&plugin.name, name))
-        {
+        if !discovery.plugins.iter().any(|plugin| is_named(&plugin.name, name)) {
             return Err(CliError::unusable(no_such_plugin(name, &discovery, settings)));
         }
     }
@@ -51,21 +45,11 @@ pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, Cl
         let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
         if is_chosen || is_provider || chosen.is_empty() {
             let (read, wrong) = requirements_of(plugin, settings);
-            if is_provider && !is_chosen {
-                &mut needs
-            } else {
-                &mut requirements
-            }
-            .extend(read);
+            if is_provider && !is_chosen { &mut needs } else { &mut requirements }.extend(read);
             complaints.extend(wrong);
         }
     }
-    Ok(Found {
-        discovery,
-        requirements,
-        needs,
-        complaints,
-    })
+    Ok(Found { discovery, requirements, needs, complaints })
 }
 
 impl Found {
@@ -107,19 +91,12 @@ impl Found {
         for complaint in &self.complaints {
             say(&format!("error: {complaint}"));
         }
-        if self.complaints.is_empty() {
-            Exit::Well
-        } else {
-            Exit::Missing
-        }
+        if self.complaints.is_empty() { Exit::Well } else { Exit::Missing }
     }
 
     /// The plugin of this name.
     pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
-        self.discovery
-            .plugins
-            .iter()
-            .find(|plugin| is_named(&plugin.name, name))
+        self.discovery.plugins.iter().find(|plugin| is_named(&plugin.name, name))
     }
 }
 
@@ -138,19 +115,7 @@ fn is_named(plugin: &str, name: &str) -> bool {
 
 /// Says where was looked and what is there.
 pub(crate) fn no_such_plugin(name: &str, discovery: &Discovery, settings: &Settings) -> String {
-    let folders: Vec<String> = settings
-        .plugin_path
-        .iter()
-        .map(|it| it.display().to_string())
-        .collect();
-    let names: Vec<&str> = discovery
-        .plugins
-        .iter()
-        .map(|plugin| plugin.name.as_str())
-        .collect();
-    format!(
-        "there is no plugin {name} in {}; there are {}",
-        folders.join(", "),
-        names.join(", ")
-    )
+    let folders: Vec<String> = settings.plugin_path.iter().map(|it| it.display().to_string()).collect();
+    let names: Vec<&str> = discovery.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    format!("there is no plugin {name} in {}; there are {}", folders.join(", "), names.join(", "))
 }

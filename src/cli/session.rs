@@ -39,11 +39,7 @@ impl Session {
                 let facts = host::machine::facts(in_docker, &settings.data_dir);
                 match known {
                     Some(known) => {
-                        let machine = Machine {
-                            facts,
-                            modified_at: now,
-                            ..known
-                        };
+                        let machine = Machine { facts, modified_at: now, ..known };
                         store.save_machine(&machine)?;
                         machine
                     }
@@ -72,9 +68,7 @@ impl Session {
             process_type: ProcessType::Cli,
             plugin: String::new(),
             hook_name: String::new(),
-            cmd: std::env::args_os()
-                .map(|it| it.to_string_lossy().into_owned())
-                .collect(),
+            cmd: std::env::args_os().map(|it| it.to_string_lossy().into_owned()).collect(),
             pwd: std::env::current_dir().unwrap_or_default(),
             env: Map::new(),
             timeout: None,

@@ -101,10 +101,7 @@ fn resolve_all(
     let jobs = options.jobs.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(FEWEST_AT_ONCE, |cores| cores.get().max(FEWEST_AT_ONCE))
     });
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(jobs)
-        .build()
-        .map_err(CliError::unusable)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build().map_err(CliError::unusable)?;
     let (me, iface_id) = session.begin(settings)?;
     let display = Display::new(talk, &settings.environment);
     let (hooks, needs) = (found.provider_hooks(), found.provider_needs());
@@ -155,11 +152,7 @@ fn exit_of(found: &Found, done: &[Done], interrupted: Option<i32>) -> Exit {
         Done::Resolved(resolved) => resolved.binary.installed().is_some(),
         Done::Refused(_) | Done::Broken(..) => false,
     };
-    if done.iter().all(is_there) && found.complaints.is_empty() {
-        Exit::Well
-    } else {
-        Exit::Missing
-    }
+    if done.iter().all(is_there) && found.complaints.is_empty() { Exit::Well } else { Exit::Missing }
 }
 
 fn report(
@@ -212,28 +205,13 @@ fn report(
 fn explain(resolved: &Resolved) {
     let binary = &resolved.binary;
     say(&format!("error: {} is not there", binary.name));
-    for attempt in resolved
-        .attempts
-        .iter()
-        .filter(|it| it.outcome != Outcome::Installed)
-    {
-        let log = attempt
-            .process_id
-            .map(|id| format!("  (rigup process logs {id})"))
-            .unwrap_or_default();
-        say(&format!(
-            "  {} {}: {}{log}",
-            attempt.provider,
-            attempt.outcome,
-            printable(&attempt.reason)
-        ));
+    for attempt in resolved.attempts.iter().filter(|it| it.outcome != Outcome::Installed) {
+        let log = attempt.process_id.map(|id| format!("  (rigup process logs {id})")).unwrap_or_default();
+        say(&format!("  {} {}: {}{log}", attempt.provider, attempt.outcome, printable(&attempt.reason)));
     }
     // What no attempt tells: nobody could be asked, or somebody won and could not be linked.
     if let State::Queued(queued) = &binary.state
-        && resolved
-            .attempts
-            .last()
-            .is_none_or(|it| it.outcome == Outcome::Installed)
+        && resolved.attempts.last().is_none_or(|it| it.outcome == Outcome::Installed)
     {
         say(&format!("  {}", printable(&queued.last_error)));
     }

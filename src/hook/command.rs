@@ -46,10 +46,7 @@ pub fn environment(settings: &Settings, machine_id: Uuid, process_id: Uuid) -> H
         .get("NODE_MODULES_DIR")
         .map_or_else(|| settings.lib_dir.join("npm/node_modules"), PathBuf::from);
     let node_path = unique_list(
-        caller
-            .get("NODE_PATH")
-            .map(|it| std::env::split_paths(it).collect())
-            .unwrap_or_default(),
+        caller.get("NODE_PATH").map(|it| std::env::split_paths(it).collect()).unwrap_or_default(),
         [node_modules.clone()],
     );
     let added: [(&str, OsString); 9] = [
@@ -61,10 +58,7 @@ pub fn environment(settings: &Settings, machine_id: Uuid, process_id: Uuid) -> H
         (PROCESS_ID_VARIABLE, process_id.to_string().into()),
         ("NODE_PATH", node_path),
         ("NODE_MODULES_DIR", node_modules.into()),
-        (
-            "PATH",
-            path(caller, settings.home.as_deref(), &settings.lib_bin_dir),
-        ),
+        ("PATH", path(caller, settings.home.as_deref(), &settings.lib_bin_dir)),
     ];
     let is_kept = |name: &OsStr| {
         !OVERRIDDEN.iter().any(|it| name == *it) && !added.iter().any(|(added, _)| name == *added)
@@ -77,11 +71,7 @@ pub fn environment(settings: &Settings, machine_id: Uuid, process_id: Uuid) -> H
     let record = added
         .iter()
         .map(|(name, value)| {
-            let shown = if is_secret(name) {
-                "***".to_owned()
-            } else {
-                value.to_string_lossy().into_owned()
-            };
+            let shown = if is_secret(name) { "***".to_owned() } else { value.to_string_lossy().into_owned() };
             ((*name).to_owned(), Value::from(shown))
         })
         .collect();
@@ -92,23 +82,17 @@ pub fn environment(settings: &Settings, machine_id: Uuid, process_id: Uuid) -> H
 /// The folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH; every folder once, at its
 /// first place; no empty item, which would mean the current folder.
 fn path(caller: &Environment, home: Option<&Path>, lib_bin_dir: &Path) -> OsString {
-    let of_binaries = caller
-        .iter()
-        .filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY"))
-        .filter_map(|(_, value)| {
+    let of_binaries =
+        caller.iter().filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY")).filter_map(|(_, value)| {
             let file = match (Path::new(value).strip_prefix("~"), home) {
                 (Ok(rest), Some(home)) => home.join(rest),
                 _ => PathBuf::from(value),
             };
             let is_path = value.as_bytes().contains(&b'/');
-            is_path
-                .then(|| std::path::absolute(file).ok()?.parent().map(Path::to_owned))
-                .flatten()
+            is_path.then(|| std::path::absolute(file).ok()?.parent().map(Path::to_owned)).flatten()
         });
-    let of_caller: Vec<PathBuf> = caller
-        .get("PATH")
-        .map(|it| std::env::split_paths(it).collect())
-        .unwrap_or_default();
+    let of_caller: Vec<PathBuf> =
+        caller.get("PATH").map(|it| std::env::split_paths(it).collect()).unwrap_or_default();
     unique_list(of_binaries.chain([lib_bin_dir.to_owned()]).collect(), of_caller)
 }
 
@@ -169,23 +153,14 @@ mod tests {
         ]);
         let built = path(&caller, Some(Path::new("/home/me")), Path::new("/lib/bin"));
         assert_eq!(built, "/home/me/node/bin:/opt/w/bin:/lib/bin:/usr/bin");
-        assert_eq!(
-            path(&Environment::default(), None, Path::new("/lib/bin")),
-            "/lib/bin"
-        );
+        assert_eq!(path(&Environment::default(), None, Path::new("/lib/bin")), "/lib/bin");
     }
 
     #[test]
     fn names_of_secrets_are_known() {
-        for name in [
-            "GITHUB_TOKEN",
-            "api_key",
-            "DB_PASSWORD",
-            "MY_SECRET",
-            "AUTH",
-            "COOKIES_FILE",
-            "CREDENTIALS",
-        ] {
+        for name in
+            ["GITHUB_TOKEN", "api_key", "DB_PASSWORD", "MY_SECRET", "AUTH", "COOKIES_FILE", "CREDENTIALS"]
+        {
             assert!(is_secret(name), "{name}");
         }
         assert!(!is_secret("PATH"));

@@ -89,11 +89,7 @@ impl Runner<'_> {
         let process_id = clock::new_id();
         let environment = command::environment(self.settings, self.machine_id, process_id);
         let (program, args) = command_of(job);
-        let run_dir = job
-            .cwd
-            .join(".hooks")
-            .join(hook_name)
-            .join(process_id.to_string());
+        let run_dir = job.cwd.join(".hooks").join(hook_name).join(process_id.to_string());
         let order = Order {
             process_type: ProcessType::Hook,
             plugin: job.hook.plugin.clone(),
@@ -109,36 +105,20 @@ impl Runner<'_> {
         process.binary_id = job.binary_id;
         process.iface_id = self.iface_id;
 
-        let unwritable = |error| RunError::RunDir {
-            hook: hook_name.clone(),
-            error,
-        };
+        let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
         let run_dir =
             RunDir::create(run_dir, &job.cwd, &program, &args, &environment.added).map_err(unwritable)?;
         let (stdout, stderr) = run_dir.open_logs().map_err(unwritable)?;
         self.store.save_process(&process)?;
 
-        let watched = stdout
-            .try_clone()
-            .and_then(|stdout| Ok([stdout, stderr.try_clone()?]))
-            .map_err(unwritable)?;
-        let spawn = Spawn {
-            program,
-            args,
-            env: environment.whole,
-            cwd: job.cwd.clone(),
-            stdout,
-            stderr,
-        };
+        let watched =
+            stdout.try_clone().and_then(|stdout| Ok([stdout, stderr.try_clone()?])).map_err(unwritable)?;
+        let spawn = Spawn { program, args, env: environment.whole, cwd: job.cwd.clone(), stdout, stderr };
         let child = match spawn.start() {
             Ok(child) => child,
             Err(error) => {
                 let process = process.ended(Ending::spawn_failed(error.to_string(), clock::now()));
-                return Ok(Finished {
-                    process,
-                    run_dir,
-                    warnings: Vec::new(),
-                });
+                return Ok(Finished { process, run_dir, warnings: Vec::new() });
             }
         };
         let process = process.started(identity::from_entry(&child.entry), child.started_at);
@@ -152,20 +132,13 @@ impl Runner<'_> {
             }
         };
         run_dir.write_exit(&ending).map_err(unwritable)?;
-        Ok(Finished {
-            process: process.ended(ending),
-            run_dir,
-            warnings,
-        })
+        Ok(Finished { process: process.ended(ending), run_dir, warnings })
     }
 
     fn note_start(&self, process: &Process, run_dir: &RunDir, child: &Child) -> Result<(), RunError> {
         run_dir
             .write_pid(&identity::from_entry(&child.entry))
-            .map_err(|error| RunError::RunDir {
-                hook: process.order.hook_name.clone(),
-                error,
-            })?;
+            .map_err(|error| RunError::RunDir { hook: process.order.hook_name.clone(), error })?;
         Ok(self.store.save_process(process)?)
     }
 
@@ -194,10 +167,8 @@ impl Runner<'_> {
                 ));
             }
             for stray in &left.strays {
-                warnings.push(format!(
-                    "it started a process that goes on: {}",
-                    table::command_line(stray.pid)
-                ));
+                warnings
+                    .push(format!("it started a process that goes on: {}", table::command_line(stray.pid)));
             }
             if !left.in_group.is_empty() {
                 warnings.extend(survivors(&stop::end_group(process_id, child.entry)));
@@ -215,9 +186,7 @@ impl Runner<'_> {
 }
 
 fn survivors(left: &[table::Entry]) -> Vec<String> {
-    left.iter()
-        .map(|it| format!("a process could not be ended: {}", table::command_line(it.pid)))
-        .collect()
+    left.iter().map(|it| format!("a process could not be ended: {}", table::command_line(it.pid))).collect()
 }
 
 fn ending(cause: Cause, child: Child, run_dir: &RunDir) -> Ending {
@@ -241,10 +210,7 @@ fn ending(cause: Cause, child: Child, run_dir: &RunDir) -> Ending {
         ..Ending::lost(ended_at)
     });
     if cause == Cause::TooMuchOutput {
-        ending.stderr_tail = format!(
-            "it wrote more than {} MiB and was ended\n",
-            wait::OUTPUT_CAP >> 20
-        );
+        ending.stderr_tail = format!("it wrote more than {} MiB and was ended\n", wait::OUTPUT_CAP >> 20);
     }
     ending
 }
@@ -254,9 +220,6 @@ fn command_of(job: &Job<'_>) -> (OsString, Vec<OsString>) {
     let script = job.hook.path.clone().into_os_string();
     match job.hook.start {
         Start::Itself => (script, arguments),
-        Start::By(interpreter) => (
-            interpreter.into(),
-            std::iter::once(script).chain(arguments).collect(),
-        ),
+        Start::By(interpreter) => (interpreter.into(), std::iter::once(script).chain(arguments).collect()),
     }
 }

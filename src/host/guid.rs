@@ -48,22 +48,10 @@ pub fn guid(data_dir: &Path) -> io::Result<Guid> {
         return Ok(hashed(&id, "IOPlatformUUID"));
     }
     let candidates = [
-        Candidate {
-            path: "/var/lib/dbus/machine-id".into(),
-            id_in: machine_id,
-        },
-        Candidate {
-            path: "/etc/machine-id".into(),
-            id_in: machine_id,
-        },
-        Candidate {
-            path: "/proc/self/cgroup".into(),
-            id_in: id_in_cgroup,
-        },
-        Candidate {
-            path: "/proc/self/mountinfo".into(),
-            id_in: id_in_mountinfo,
-        },
+        Candidate { path: "/var/lib/dbus/machine-id".into(), id_in: machine_id },
+        Candidate { path: "/etc/machine-id".into(), id_in: machine_id },
+        Candidate { path: "/proc/self/cgroup".into(), id_in: id_in_cgroup },
+        Candidate { path: "/proc/self/mountinfo".into(), id_in: id_in_mountinfo },
     ];
     guid_from(&candidates, data_dir)
 }
@@ -80,27 +68,17 @@ fn guid_from(candidates: &[Candidate], data_dir: &Path) -> io::Result<Guid> {
 fn hashed(id: &str, source: &str) -> Guid {
     let mut mac = Hmac::<Sha256>::new_from_slice(id.as_bytes()).expect("an HMAC key may have any length");
     mac.update(APPLICATION.as_bytes());
-    let value = mac
-        .finalize()
-        .into_bytes()
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-    Guid {
-        value,
-        source: source.to_owned(),
-    }
+    let value = mac.finalize().into_bytes().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    Guid { value, source: source.to_owned() }
 }
 
 /// The id that a machine-id file holds: 32 hex digits, perhaps with the dashes of a UUID, not all zero
 /// (machine-id(5)). Blanks and control characters anywhere are dropped, case is kept, as py-machineid does.
 fn machine_id(text: &str) -> Option<String> {
-    let id: String = text
-        .chars()
-        .filter(|c| !c.is_control() && !c.is_whitespace())
-        .collect();
+    let id: String = text.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
     let digits = || id.chars().filter(|c| *c != '-');
     let is_id =
         digits().count() == 32 && digits().all(|c| c.is_ascii_hexdigit()) && digits().any(|c| c != '0');
@@ -114,10 +92,7 @@ fn id_in_cgroup(text: &str) -> Option<String> {
         return None;
     }
     let folder = text.lines().next()?.split('/').nth(2)?.trim();
-    folder
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .any(is_container_id)
-        .then(|| folder.to_owned())
+    folder.split(|c: char| !c.is_ascii_alphanumeric()).any(is_container_id).then(|| folder.to_owned())
 }
 
 /// The container whose `/var/lib/docker/containers/<id>/hostname` is mounted here.
@@ -152,10 +127,7 @@ fn kept_id(data_dir: &Path) -> io::Result<String> {
         Ok(_) | Err(_) => {}
     }
     read_kept(&path)?.ok_or_else(|| {
-        let text = format!(
-            "{} was removed while it was made; run the command again",
-            path.display()
-        );
+        let text = format!("{} was removed while it was made; run the command again", path.display());
         io::Error::new(ErrorKind::NotFound, text)
     })
 }
@@ -196,10 +168,7 @@ mod tests {
         let candidate = |(name, text): &(&str, &str)| {
             let path = dir.path().join(name);
             fs_err::write(&path, text).unwrap();
-            Candidate {
-                path,
-                id_in: machine_id,
-            }
+            Candidate { path, id_in: machine_id }
         };
         let candidates = files.iter().map(candidate).collect();
         (dir, candidates)
@@ -217,27 +186,14 @@ mod tests {
     fn the_first_file_that_holds_an_id_wins() {
         let other = "f".repeat(32);
         let (dir, mut files) = machine(&[("dbus", ID), ("etc", &other)]);
-        files.insert(
-            0,
-            Candidate {
-                path: dir.path().join("absent"),
-                id_in: machine_id,
-            },
-        );
+        files.insert(0, Candidate { path: dir.path().join("absent"), id_in: machine_id });
         assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
     }
 
     #[test]
     fn a_file_without_an_id_is_passed_over() {
         let zeros = "0".repeat(32);
-        for garbage in [
-            "",
-            " \n",
-            "uninitialized\n",
-            &zeros,
-            &ID[1..],
-            "g123456789abcdef0123456789abcdef",
-        ] {
+        for garbage in ["", " \n", "uninitialized\n", &zeros, &ID[1..], "g123456789abcdef0123456789abcdef"] {
             let (dir, files) = machine(&[("dbus", garbage), ("etc", ID)]);
             let guid = guid_from(&files, dir.path()).unwrap();
             assert_eq!(
@@ -266,10 +222,7 @@ mod tests {
         let plain = format!("12:memory:/docker/{CONTAINER}\n11:cpu:/docker/other\n");
         assert_eq!(id_in_cgroup(&plain).as_deref(), Some(CONTAINER));
         let scope = format!("docker-{CONTAINER}.scope");
-        assert_eq!(
-            id_in_cgroup(&format!("1:name=systemd:/system.slice/{scope}\n")),
-            Some(scope)
-        );
+        assert_eq!(id_in_cgroup(&format!("1:name=systemd:/system.slice/{scope}\n")), Some(scope));
     }
 
     #[test]
@@ -295,10 +248,7 @@ mod tests {
         assert_eq!(id_in_mountinfo(&text).as_deref(), Some(CONTAINER));
         let rootless =
             "614 594 0:1 /home/me/.local/share/docker/containers/ID/hostname /etc/hostname rw - ext4 a rw";
-        assert_eq!(
-            id_in_mountinfo(&rootless.replace("ID", CONTAINER)).as_deref(),
-            Some(CONTAINER)
-        );
+        assert_eq!(id_in_mountinfo(&rootless.replace("ID", CONTAINER)).as_deref(), Some(CONTAINER));
     }
 
     #[test]
@@ -308,10 +258,7 @@ mod tests {
              90 27 0:45 / /var/lib/docker/containers/{CONTAINER}/mounts/shm rw - tmpfs shm rw\n"
         );
         assert_eq!(id_in_mountinfo(&host), None);
-        assert_eq!(
-            id_in_mountinfo("1 2 0:3 /docker/containers/../hostname /x rw - ext4 a rw"),
-            None
-        );
+        assert_eq!(id_in_mountinfo("1 2 0:3 /docker/containers/../hostname /x rw - ext4 a rw"), None);
     }
 
     #[test]

@@ -10,10 +10,7 @@ use crate::record::interface::Facts;
 /// Where `ArchiveBox` points its socket too; any public address would do. Nothing is sent there.
 const SOMEWHERE: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), 80),
-    SocketAddr::new(
-        IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111)),
-        80,
-    ),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111)), 80),
 ];
 
 /// What the resolver uses without any name server in resolv.conf(5), and the source address of a machine that has
@@ -38,10 +35,7 @@ enum Kind {
 /// `127.0.0.1` where it names none, as for the resolver itself. An interface without a MAC (a tunnel, the
 /// loopback) has an empty one.
 pub fn facts(hostname: &str) -> Facts {
-    let ip = SOMEWHERE
-        .into_iter()
-        .find_map(|somewhere| source_address(somewhere).ok())
-        .unwrap_or(LOCALHOST);
+    let ip = SOMEWHERE.into_iter().find_map(|somewhere| source_address(somewhere).ok()).unwrap_or(LOCALHOST);
     let (iface, mac_address) = owner(&addresses(), ip);
     let resolv_conf = fs_err::read_to_string("/etc/resolv.conf").unwrap_or_default();
     Facts {
@@ -56,11 +50,8 @@ pub fn facts(hostname: &str) -> Facts {
 
 /// The address this machine would send from. To connect a UDP socket only asks the routing table.
 fn source_address(target: SocketAddr) -> io::Result<IpAddr> {
-    let any: IpAddr = if target.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
+    let any: IpAddr =
+        if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect(target)?;
     match socket.local_addr()?.ip() {
@@ -70,9 +61,7 @@ fn source_address(target: SocketAddr) -> io::Result<IpAddr> {
 }
 
 fn addresses() -> Vec<Address> {
-    getifaddrs()
-        .map(|all| all.filter_map(|one| address(&one)).collect())
-        .unwrap_or_default()
+    getifaddrs().map(|all| all.filter_map(|one| address(&one)).collect()).unwrap_or_default()
 }
 
 fn address(one: &InterfaceAddress) -> Option<Address> {
@@ -84,10 +73,7 @@ fn address(one: &InterfaceAddress) -> Option<Address> {
     } else {
         Kind::Mac(raw.as_link_addr()?.addr()?)
     };
-    Some(Address {
-        iface: one.interface_name.clone(),
-        kind,
-    })
+    Some(Address { iface: one.interface_name.clone(), kind })
 }
 
 /// The name and the MAC of the interface that has this IP; each is empty where it is unknown.
@@ -129,17 +115,11 @@ mod tests {
     use super::*;
 
     fn ip(iface: &str, ip: &str) -> Address {
-        Address {
-            iface: iface.to_owned(),
-            kind: Kind::Ip(ip.parse().unwrap()),
-        }
+        Address { iface: iface.to_owned(), kind: Kind::Ip(ip.parse().unwrap()) }
     }
 
     fn mac(iface: &str, mac: [u8; 6]) -> Address {
-        Address {
-            iface: iface.to_owned(),
-            kind: Kind::Mac(mac),
-        }
+        Address { iface: iface.to_owned(), kind: Kind::Mac(mac) }
     }
 
     fn machine() -> Vec<Address> {
@@ -210,10 +190,7 @@ mod tests {
         ] {
             assert_eq!(name_server(text), None, "{text:?}");
         }
-        assert_eq!(
-            name_server("nameserver none\nnameserver 9.9.9.9\n"),
-            Some("9.9.9.9")
-        );
+        assert_eq!(name_server("nameserver none\nnameserver 9.9.9.9\n"), Some("9.9.9.9"));
     }
 
     #[test]
@@ -233,13 +210,7 @@ mod tests {
         assert_eq!(facts.hostname, "box");
         assert!(facts.ip_local.parse::<IpAddr>().is_ok());
         assert!(is_address(&facts.dns_server));
-        for asked in [
-            &facts.ip_public,
-            &facts.isp,
-            &facts.city,
-            &facts.region,
-            &facts.country,
-        ] {
+        for asked in [&facts.ip_public, &facts.isp, &facts.city, &facts.region, &facts.country] {
             assert_eq!(asked, "");
         }
     }

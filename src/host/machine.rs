@@ -58,10 +58,7 @@ const DMI_BLANKS: [&str; 9] = [
 pub fn facts(in_docker_hint: bool, data_dir: &Path) -> Facts {
     let kernel = uname().ok();
     let told = |part: fn(&UtsName) -> &OsStr| {
-        kernel
-            .as_ref()
-            .map(|kernel| part(kernel).to_string_lossy().into_owned())
-            .unwrap_or_default()
+        kernel.as_ref().map(|kernel| part(kernel).to_string_lossy().into_owned()).unwrap_or_default()
     };
     let (release, arch) = (told(UtsName::release), told(UtsName::machine));
 
@@ -146,12 +143,9 @@ fn is_vm(manufacturer: &str, product: &str) -> bool {
 
 /// Whether the x86 CPU says that a hypervisor stands between it and this system.
 fn has_hypervisor_flag(cpuinfo: &str) -> bool {
-    cpuinfo
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .any(|(key, flags)| {
-            key.trim() == "flags" && flags.split_whitespace().any(|flag| flag == "hypervisor")
-        })
+    cpuinfo.lines().filter_map(|line| line.split_once(':')).any(|(key, flags)| {
+        key.trim() == "flags" && flags.split_whitespace().any(|flag| flag == "hypervisor")
+    })
 }
 
 /// A DMI field without blanks around it; empty where it says only that nobody filled it in.
@@ -163,18 +157,13 @@ fn dmi_text(text: &str) -> String {
 
 /// `PRETTY_NAME` of os-release(5), whose values are quoted as a shell would have them.
 fn pretty_name(os_release: &str) -> Option<String> {
-    let value = os_release
-        .lines()
-        .find_map(|line| line.trim_start().strip_prefix("PRETTY_NAME="))?;
+    let value = os_release.lines().find_map(|line| line.trim_start().strip_prefix("PRETTY_NAME="))?;
     Some(shlex::split(value)?.join(" ")).filter(|name| !name.is_empty())
 }
 
 /// As Python's `platform.platform()`, without the C library that Python was built for: `Linux-6.1.0-13-amd64-x86_64`.
 fn platform(system: &str, release: &str, arch: &str) -> String {
-    let known: Vec<_> = [system, release, arch]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect();
+    let known: Vec<_> = [system, release, arch].into_iter().filter(|part| !part.is_empty()).collect();
     known.join("-").replace(' ', "_")
 }
 
@@ -259,71 +248,39 @@ mod tests {
 
     #[test]
     fn only_the_cpu_flag_itself_tells_of_a_hypervisor() {
-        assert!(has_hypervisor_flag(
-            "processor\t: 0\nflags\t\t: fpu vme hypervisor lahf_lm\n"
-        ));
-        assert!(!has_hypervisor_flag(
-            "processor\t: 0\nflags\t\t: fpu vme lahf_lm\n"
-        ));
-        assert!(!has_hypervisor_flag(
-            "model name\t: hypervisor\nvmx flags\t: hypervisor\n"
-        ));
+        assert!(has_hypervisor_flag("processor\t: 0\nflags\t\t: fpu vme hypervisor lahf_lm\n"));
+        assert!(!has_hypervisor_flag("processor\t: 0\nflags\t\t: fpu vme lahf_lm\n"));
+        assert!(!has_hypervisor_flag("model name\t: hypervisor\nvmx flags\t: hypervisor\n"));
         assert!(!has_hypervisor_flag("Features\t: fp asimd\n"));
     }
 
     #[test]
     fn a_dmi_field_that_nobody_filled_in_is_empty() {
-        for text in [
-            "",
-            " \n",
-            "To Be Filled By O.E.M.\n",
-            "Default string",
-            "Not Specified",
-            "System Product Name",
-        ] {
+        for text in
+            ["", " \n", "To Be Filled By O.E.M.\n", "Default string", "Not Specified", "System Product Name"]
+        {
             assert_eq!(dmi_text(text), "", "{text:?}");
         }
         assert_eq!(dmi_text("PowerEdge R740 \n"), "PowerEdge R740");
-        assert_eq!(
-            dmi_text("Raspberry Pi 4 Model B Rev 1.4\0"),
-            "Raspberry Pi 4 Model B Rev 1.4"
-        );
+        assert_eq!(dmi_text("Raspberry Pi 4 Model B Rev 1.4\0"), "Raspberry Pi 4 Model B Rev 1.4");
     }
 
     #[test]
     fn the_distribution_is_the_pretty_name_however_it_is_quoted() {
         let debian = "NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\n";
-        assert_eq!(
-            pretty_name(debian).as_deref(),
-            Some("Debian GNU/Linux 12 (bookworm)")
-        );
-        assert_eq!(
-            pretty_name("PRETTY_NAME='Arch Linux'").as_deref(),
-            Some("Arch Linux")
-        );
+        assert_eq!(pretty_name(debian).as_deref(), Some("Debian GNU/Linux 12 (bookworm)"));
+        assert_eq!(pretty_name("PRETTY_NAME='Arch Linux'").as_deref(), Some("Arch Linux"));
         assert_eq!(pretty_name("PRETTY_NAME=Alpine").as_deref(), Some("Alpine"));
-        assert_eq!(
-            pretty_name(r#"PRETTY_NAME="A \"B\"""#).as_deref(),
-            Some(r#"A "B""#)
-        );
-        for none in [
-            "",
-            "NAME=x",
-            "PRETTY_NAME=",
-            "PRETTY_NAME=\"\"",
-            "PRETTY_NAME=\"open",
-            "#PRETTY_NAME=x",
-        ] {
+        assert_eq!(pretty_name(r#"PRETTY_NAME="A \"B\"""#).as_deref(), Some(r#"A "B""#));
+        for none in ["", "NAME=x", "PRETTY_NAME=", "PRETTY_NAME=\"\"", "PRETTY_NAME=\"open", "#PRETTY_NAME=x"]
+        {
             assert_eq!(pretty_name(none), None, "{none:?}");
         }
     }
 
     #[test]
     fn the_platform_leaves_out_what_is_unknown() {
-        assert_eq!(
-            platform("Linux", "6.1.0-13-amd64", "x86_64"),
-            "Linux-6.1.0-13-amd64-x86_64"
-        );
+        assert_eq!(platform("Linux", "6.1.0-13-amd64", "x86_64"), "Linux-6.1.0-13-amd64-x86_64");
         assert_eq!(platform("Linux", "", "x86_64"), "Linux-x86_64");
         assert_eq!(platform("", "", ""), "");
     }
@@ -333,13 +290,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let facts = facts(false, dir.path());
         assert_eq!(facts.os_family, consts::OS);
-        for known in [
-            &facts.hostname,
-            &facts.os_arch,
-            &facts.os_platform,
-            &facts.os_release,
-            &facts.os_kernel,
-        ] {
+        for known in
+            [&facts.hostname, &facts.os_arch, &facts.os_platform, &facts.os_release, &facts.os_kernel]
+        {
             assert!(!known.is_empty(), "{facts:?}");
         }
         assert!(facts.os_platform.ends_with(&facts.os_arch));

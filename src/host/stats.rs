@@ -31,9 +31,7 @@ pub(super) fn gather(data_dir: &Path) -> Map<String, Value> {
 }
 
 fn cpu(stats: &mut Map<String, Value>) {
-    let boot = System::boot_time()
-        .ok()
-        .and_then(|seconds| i64::try_from(seconds).ok());
+    let boot = System::boot_time().ok().and_then(|seconds| i64::try_from(seconds).ok());
     if let Some(boot) = boot.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
         stats.insert("cpu_boot_time".to_owned(), json!(clock::spell(boot)));
     }
@@ -62,13 +60,7 @@ fn memory(stats: &mut Map<String, Value>) {
 /// have, so the percentage is that of `df`.
 fn disk(stats: &mut Map<String, Value>, name: &str, path: &Path) {
     let here = Path::new(".");
-    let folders = path.ancestors().map(|folder| {
-        if folder.as_os_str().is_empty() {
-            here
-        } else {
-            folder
-        }
-    });
+    let folders = path.ancestors().map(|folder| if folder.as_os_str().is_empty() { here } else { folder });
     if let Some(fs) = folders.map(rustix::fs::statvfs).find_map(Result::ok) {
         let used = fs.f_blocks.saturating_sub(fs.f_bfree).saturating_mul(fs.f_frsize);
         space(stats, name, used, fs.f_bavail.saturating_mul(fs.f_frsize));
@@ -107,43 +99,25 @@ mod tests {
 
     #[test]
     fn space_is_told_in_gigabytes_and_percent_with_two_decimals() {
-        assert_eq!(
-            of_space(GB, 2 * GB),
-            json!({"x_used_pct": 33.33, "x_used_gb": 1.0, "x_free_gb": 2.0})
-        );
-        assert_eq!(
-            of_space(GB / 3, 0),
-            json!({"x_used_pct": 100.0, "x_used_gb": 0.33, "x_free_gb": 0.0})
-        );
+        assert_eq!(of_space(GB, 2 * GB), json!({"x_used_pct": 33.33, "x_used_gb": 1.0, "x_free_gb": 2.0}));
+        assert_eq!(of_space(GB / 3, 0), json!({"x_used_pct": 100.0, "x_used_gb": 0.33, "x_free_gb": 0.0}));
     }
 
     #[test]
     fn no_space_at_all_is_zeros() {
-        assert_eq!(
-            of_space(0, 0),
-            json!({"x_used_pct": 0.0, "x_used_gb": 0.0, "x_free_gb": 0.0})
-        );
+        assert_eq!(of_space(0, 0), json!({"x_used_pct": 0.0, "x_used_gb": 0.0, "x_free_gb": 0.0}));
     }
 
     #[test]
     fn every_figure_of_this_machine_is_there() {
         let dir = tempfile::tempdir().unwrap();
         let stats = gather(dir.path());
-        assert!(
-            stats["cpu_boot_time"]
-                .as_str()
-                .unwrap()
-                .parse::<Timestamp>()
-                .is_ok()
-        );
+        assert!(stats["cpu_boot_time"].as_str().unwrap().parse::<Timestamp>().is_ok());
         assert!(stats["cpu_count"].as_u64().unwrap() > 0);
         assert_eq!(stats["cpu_load"].as_array().unwrap().len(), 3);
         for name in ["mem_virt", "mem_swap", "disk_tmp", "disk_app", "disk_data"] {
             for figure in ["used_pct", "used_gb", "free_gb"] {
-                assert!(
-                    stats[&format!("{name}_{figure}")].as_f64().unwrap() >= 0.0,
-                    "{name}_{figure}"
-                );
+                assert!(stats[&format!("{name}_{figure}")].as_f64().unwrap() >= 0.0, "{name}_{figure}");
             }
         }
     }

@@ -28,11 +28,7 @@ pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
                     start: Start::Itself,
                 })
             });
-            Plugin {
-                path: folder.join(dir.path()),
-                hooks: hooks.collect(),
-                name: name.clone(),
-            }
+            Plugin { path: folder.join(dir.path()), hooks: hooks.collect(), name: name.clone() }
         })
         .collect()
 }
@@ -85,14 +81,10 @@ fn folder(data_dir: &Path) -> PathBuf {
             digest.update(file.contents());
         }
     }
-    let name = digest
-        .finalize()
-        .iter()
-        .take(8)
-        .fold(String::new(), |mut name, byte| {
-            let _ = write!(name, "{byte:02x}");
-            name
-        });
+    let name = digest.finalize().iter().take(8).fold(String::new(), |mut name, byte| {
+        let _ = write!(name, "{byte:02x}");
+        name
+    });
     data_dir.join("builtin").join(name)
 }
 

@@ -74,11 +74,7 @@ pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>) -> Discovery {
     let mut complaints = Vec::new();
     for root in roots.iter().filter(|root| root.exists()) {
         let mut here: BTreeMap<String, Plugin> = BTreeMap::new();
-        let mut entries = WalkDir::new(root)
-            .follow_links(true)
-            .min_depth(1)
-            .max_depth(2)
-            .into_iter();
+        let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -91,14 +87,7 @@ pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>) -> Discovery {
             if entry.depth() == 1 {
                 let is_hidden = name.starts_with(['.', '_']);
                 if entry.file_type().is_dir() && !is_hidden {
-                    here.insert(
-                        name.clone(),
-                        Plugin {
-                            name,
-                            path: entry.into_path(),
-                            hooks: Vec::new(),
-                        },
-                    );
+                    here.insert(name.clone(), Plugin { name, path: entry.into_path(), hooks: Vec::new() });
                 } else if entry.file_type().is_dir() {
                     entries.skip_current_dir();
                 }
@@ -138,9 +127,7 @@ pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>) -> Discovery {
     }
     let mut plugins: Vec<Plugin> = plugins.into_values().collect();
     for plugin in &mut plugins {
-        plugin
-            .hooks
-            .sort_by(|a, b| a.name.cmp_with_plugins("", &b.name, ""));
+        plugin.hooks.sort_by(|a, b| a.name.cmp_with_plugins("", &b.name, ""));
     }
     Discovery { plugins, complaints }
 }
@@ -160,14 +147,12 @@ pub fn interpreter(extension: &str) -> Option<&'static str> {
 fn start_of(path: &Path, name: &HookName) -> std::io::Result<Option<Start>> {
     let metadata = path.metadata()?;
     let interpreter = interpreter(&name.extension).map(Start::By);
-    Ok(
-        match (metadata.is_file(), is_executable(&metadata), interpreter) {
-            (false, _, _) => None,
-            (true, false, by) => by,
-            (true, true, None) => Some(Start::Itself),
-            (true, true, Some(by)) => Some(if has_own_format(path)? { Start::Itself } else { by }),
-        },
-    )
+    Ok(match (metadata.is_file(), is_executable(&metadata), interpreter) {
+        (false, _, _) => None,
+        (true, false, by) => by,
+        (true, true, None) => Some(Start::Itself),
+        (true, true, Some(by)) => Some(if has_own_format(path)? { Start::Itself } else { by }),
+    })
 }
 
 fn is_executable(metadata: &Metadata) -> bool {
@@ -200,12 +185,7 @@ fn complaint_of(root: &Path, error: &walkdir::Error) -> Option<Complaint> {
         None => format!("cannot be read: {error}"),
     };
     let plugin = inside.first().cloned().unwrap_or_default();
-    Some(Complaint {
-        plugin,
-        path: path.to_owned(),
-        line: None,
-        message,
-    })
+    Some(Complaint { plugin, path: path.to_owned(), line: None, message })
 }
 
 #[cfg(test)]
@@ -244,16 +224,9 @@ mod tests {
             ("theirs/wget/on_Snapshot__10_old.sh", 0o755),
             ("theirs/git/on_Snapshot__10_git.sh", 0o755),
         ]);
-        let found = discover(
-            &[tree.path("mine"), tree.path("theirs"), tree.path("missing")],
-            Vec::new(),
-        );
+        let found = discover(&[tree.path("mine"), tree.path("theirs"), tree.path("missing")], Vec::new());
         assert_eq!(names(&found), ["git", "wget"]);
-        let hooks: Vec<&str> = found
-            .hooks_of("Snapshot")
-            .iter()
-            .map(|it| it.name.name.as_str())
-            .collect();
+        let hooks: Vec<&str> = found.hooks_of("Snapshot").iter().map(|it| it.name.name.as_str()).collect();
         assert_eq!(hooks, ["git", "wget"]);
     }
 
@@ -284,11 +257,8 @@ mod tests {
         ]);
         fs_err::write(tree.path("p/a/on_E__7_g.js"), "console.log(1)\n").unwrap();
         let found = discover(&[tree.path("p")], Vec::new());
-        let starts: Vec<(&str, Start)> = found.plugins[0]
-            .hooks
-            .iter()
-            .map(|hook| (hook.name.name.as_str(), hook.start))
-            .collect();
+        let starts: Vec<(&str, Start)> =
+            found.plugins[0].hooks.iter().map(|hook| (hook.name.name.as_str(), hook.start)).collect();
         assert_eq!(
             starts,
             [

@@ -99,35 +99,17 @@ mod tests {
     #[test]
     fn a_name_splits_at_its_first_double_underscore() {
         let hook = parse("on_Snapshot__10_foo__bar.py");
-        assert_eq!(
-            (hook.event.as_str(), hook.order, hook.name.as_str()),
-            ("Snapshot", Some(10), "foo__bar")
-        );
+        assert_eq!((hook.event.as_str(), hook.order, hook.name.as_str()), ("Snapshot", Some(10), "foo__bar"));
         assert_eq!(hook.extension, "py");
     }
 
     #[test]
     fn numbers_are_compared_as_numbers_and_no_number_comes_first() {
-        let mut names = [
-            "on_E__10_a.sh",
-            "on_E__9_a.sh",
-            "on_E__b.sh",
-            "on_E__10_A.sh",
-            "on_E__2_z.sh",
-        ]
-        .map(parse);
+        let mut names =
+            ["on_E__10_a.sh", "on_E__9_a.sh", "on_E__b.sh", "on_E__10_A.sh", "on_E__2_z.sh"].map(parse);
         names.sort_by(|a, b| a.cmp_with_plugins("p", b, "p"));
         let sorted = names.map(|name| name.file_name);
-        assert_eq!(
-            sorted,
-            [
-                "on_E__b.sh",
-                "on_E__2_z.sh",
-                "on_E__9_a.sh",
-                "on_E__10_A.sh",
-                "on_E__10_a.sh"
-            ]
-        );
+        assert_eq!(sorted, ["on_E__b.sh", "on_E__2_z.sh", "on_E__9_a.sh", "on_E__10_A.sh", "on_E__10_a.sh"]);
     }
 
     #[test]
@@ -138,25 +120,11 @@ mod tests {
 
     #[test]
     fn only_a_bg_mark_between_dots_makes_a_hook_background() {
-        assert_eq!(
-            parse("on_E__1_x.daemon.bg.js").background,
-            Some(Background::Daemon)
-        );
-        assert_eq!(
-            parse("on_E__1_x.finite.bg.py").background,
-            Some(Background::Finite)
-        );
+        assert_eq!(parse("on_E__1_x.daemon.bg.js").background, Some(Background::Daemon));
+        assert_eq!(parse("on_E__1_x.finite.bg.py").background, Some(Background::Finite));
         assert_eq!(parse("on_E__1_x.bg.sh").background, Some(Background::Daemon));
-        assert_eq!(
-            parse("on_E__1_x__background.js").background,
-            Some(Background::Daemon)
-        );
-        for foreground in [
-            "on_E__1_bgcolor.py",
-            "on_E__1_foo.bg",
-            "on_E__1_x_bg.py",
-            "on_E__1_x.finite.sh",
-        ] {
+        assert_eq!(parse("on_E__1_x__background.js").background, Some(Background::Daemon));
+        for foreground in ["on_E__1_bgcolor.py", "on_E__1_foo.bg", "on_E__1_x_bg.py", "on_E__1_x.finite.sh"] {
             assert_eq!(parse(foreground).background, None, "{foreground}");
         }
     }
@@ -170,15 +138,7 @@ mod tests {
 
     #[test]
     fn what_is_no_hook_is_not_taken_for_one() {
-        for other in [
-            "",
-            "on_",
-            "on_x.sh",
-            "on___x.sh",
-            "on_Event__x.sh",
-            "config.json",
-            "On_E__1_x.sh",
-        ] {
+        for other in ["", "on_", "on_x.sh", "on___x.sh", "on_Event__x.sh", "config.json", "On_E__1_x.sh"] {
             assert_eq!(HookName::parse(other), None, "{other}");
         }
     }

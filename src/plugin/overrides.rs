@@ -52,11 +52,7 @@ pub fn packages(
 
 /// The text under `overrides.<provider>.<key>`.
 pub fn text<'a>(overrides: &'a Map<String, Value>, provider: &str, key: &str) -> Option<&'a str> {
-    overrides
-        .get(provider)?
-        .get(key)?
-        .as_str()
-        .filter(|it| !it.is_empty())
+    overrides.get(provider)?.get(key)?.as_str().filter(|it| !it.is_empty())
 }
 
 /// Two plugins require one binary: the packages of both, and of everything else what the first one says.
@@ -108,16 +104,9 @@ mod tests {
             json!("x"),
         ] {
             let overrides = map(&json!({"pip": spelled}));
-            assert_eq!(
-                packages(&overrides, "pip"),
-                Ok(Some(vec!["x".to_owned()])),
-                "{overrides:?}"
-            );
+            assert_eq!(packages(&overrides, "pip"), Ok(Some(vec!["x".to_owned()])), "{overrides:?}");
         }
-        assert_eq!(
-            packages(&map(&json!({"pip": {"install_root": "x"}})), "pip"),
-            Ok(None)
-        );
+        assert_eq!(packages(&map(&json!({"pip": {"install_root": "x"}})), "pip"), Ok(None));
         assert_eq!(packages(&map(&json!({"pip": []})), "pip"), Ok(None));
         assert_eq!(packages(&map(&json!({})), "pip"), Ok(None));
     }

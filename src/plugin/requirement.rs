@@ -50,11 +50,7 @@ impl Providers {
                 names.push(name.to_owned());
             }
         }
-        if names.is_empty() {
-            Self::Any
-        } else {
-            Self::Only(names)
-        }
+        if names.is_empty() { Self::Any } else { Self::Only(names) }
     }
 
     /// Whether this provider may be asked.
@@ -197,10 +193,7 @@ fn unreadable(plugin: &str, folder: &Path, error: &io::Error) -> Complaint {
 
 /// Reads one line, in every spelling that is accepted.
 pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requirement, LineError> {
-    let not_an_object = |reason: String| LineError::NotAnObject {
-        reason,
-        head: jsonl::head(line),
-    };
+    let not_an_object = |reason: String| LineError::NotAnObject { reason, head: jsonl::head(line) };
     let value: Value = serde_json::from_slice(line).map_err(|error| not_an_object(error.to_string()))?;
     let Value::Object(keys) = value else {
         return Err(not_an_object("another kind of JSON value".to_owned()));
@@ -212,10 +205,7 @@ pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requ
     let name = match keys.get("name").or_else(|| keys.get("bin_name")) {
         Some(Value::String(name)) => BinaryName::parse(name, home)?,
         Some(_) => {
-            return Err(LineError::WrongValue {
-                key: "name",
-                expected: "a text",
-            });
+            return Err(LineError::WrongValue { key: "name", expected: "a text" });
         }
         None => return Err(LineError::NoName),
     };
@@ -235,10 +225,7 @@ pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requ
         None | Some(Value::Null) => String::new(),
         Some(Value::String(version)) => version.trim().to_owned(),
         Some(_) => {
-            return Err(LineError::WrongValue {
-                key: "min_version",
-                expected: "a text",
-            });
+            return Err(LineError::WrongValue { key: "min_version", expected: "a text" });
         }
     };
     let overrides = match keys.get("overrides") {
@@ -254,20 +241,11 @@ pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requ
     for provider in overrides.keys() {
         overrides::packages(&overrides, provider)?;
     }
-    Ok(Requirement {
-        name,
-        providers,
-        min_version,
-        overrides,
-        plugin: plugin.to_owned(),
-    })
+    Ok(Requirement { name, providers, min_version, overrides, plugin: plugin.to_owned() })
 }
 
 fn wrong_providers() -> LineError {
-    LineError::WrongValue {
-        key: "binproviders",
-        expected: "a text such as \"pip,env\"",
-    }
+    LineError::WrongValue { key: "binproviders", expected: "a text such as \"pip,env\"" }
 }
 
 #[cfg(test)]
@@ -287,14 +265,8 @@ mod tests {
             r#"{"type":"Binary","bin_name":"yt-dlp","bin_providers":["pip","env"],"min_version":"2024.1"}"#,
         );
         assert_eq!(newest, oldest);
-        assert_eq!(
-            newest.unwrap().providers,
-            Providers::Only(vec!["pip".to_owned(), "env".to_owned()])
-        );
-        for any in [
-            r#"{"type":"Binary","name":"x"}"#,
-            r#"{"type":"Binary","name":"x","binproviders":"*"}"#,
-        ] {
+        assert_eq!(newest.unwrap().providers, Providers::Only(vec!["pip".to_owned(), "env".to_owned()]));
+        for any in [r#"{"type":"Binary","name":"x"}"#, r#"{"type":"Binary","name":"x","binproviders":"*"}"#] {
             assert_eq!(parse(any).unwrap().providers, Providers::Any);
         }
     }
@@ -305,21 +277,12 @@ mod tests {
             ("{\"type\":\"Binary\",\"na", "not a JSON object (EOF"),
             ("[]", "not a JSON object (another kind of JSON value): []"),
             ("{}", "the type is null; a requirement is"),
-            (
-                r#"{"type":"Machine"}"#,
-                "the type is \"Machine\"; a requirement is",
-            ),
+            (r#"{"type":"Machine"}"#, "the type is \"Machine\"; a requirement is"),
             (r#"{"type":"Binary"}"#, "no \"name\""),
             (r#"{"type":"Binary","name":7}"#, "\"name\" has to be a text"),
             (r#"{"type":"Binary","name":"a/b"}"#, "the name `a/b` has a `/`"),
-            (
-                r#"{"type":"Binary","name":"x","binproviders":7}"#,
-                "\"binproviders\" has to be a text such as",
-            ),
-            (
-                r#"{"type":"Binary","name":"x","overrides":[]}"#,
-                "\"overrides\" has to be an object",
-            ),
+            (r#"{"type":"Binary","name":"x","binproviders":7}"#, "\"binproviders\" has to be a text such as"),
+            (r#"{"type":"Binary","name":"x","overrides":[]}"#, "\"overrides\" has to be an object"),
             (
                 r#"{"type":"Binary","name":"x","overrides":{"apt":["-o"]}}"#,
                 "overrides.apt: the package `-o` begins",
@@ -337,10 +300,7 @@ mod tests {
             b"{\"type\":\"Binary\",\"name\":\"a\"}\n\n\xff\xfe\x00\n{\"type\":\"Binary\",\"name\":\"b\"}";
         fs_err::write(folder.path().join(FILE_NAME), text).unwrap();
         let (requirements, complaints) = read("p", folder.path(), None);
-        assert_eq!(
-            requirements.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(),
-            ["a", "b"]
-        );
+        assert_eq!(requirements.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(complaints.len(), 1);
         assert_eq!(complaints[0].line, Some(3));
     }
@@ -351,11 +311,7 @@ mod tests {
         fs_err::create_dir(folder.path().join(FILE_NAME)).unwrap();
         let (requirements, complaints) = read("p", folder.path(), None);
         assert!(requirements.is_empty());
-        assert!(
-            complaints[0].message.starts_with("cannot be read"),
-            "{}",
-            complaints[0]
-        );
+        assert!(complaints[0].message.starts_with("cannot be read"), "{}", complaints[0]);
     }
 
     #[test]

@@ -13,10 +13,7 @@ use crate::record::process::Identity;
 pub fn boot_id() -> &'static str {
     static BOOT_ID: OnceLock<String> = OnceLock::new();
     BOOT_ID.get_or_init(|| {
-        fs::read_to_string("/proc/sys/kernel/random/boot_id")
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
+        fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
     })
 }
 
@@ -27,11 +24,7 @@ pub fn of(pid: u32) -> Option<Identity> {
 
 /// The identity of a process in the table.
 pub fn from_entry(entry: &Entry) -> Identity {
-    Identity {
-        pid: entry.pid,
-        start_ticks: entry.start_ticks,
-        boot_id: boot_id().to_owned(),
-    }
+    Identity { pid: entry.pid, start_ticks: entry.start_ticks, boot_id: boot_id().to_owned() }
 }
 
 /// The process, if it is still the same one and not a zombie.
@@ -65,20 +58,8 @@ mod tests {
     fn a_process_is_found_only_by_its_whole_identity() {
         let me = of(std::process::id()).unwrap();
         assert!(find(&me).is_some());
-        assert!(
-            find(&Identity {
-                start_ticks: me.start_ticks + 1,
-                ..me.clone()
-            })
-            .is_none()
-        );
-        assert!(
-            find(&Identity {
-                boot_id: "another".to_owned(),
-                ..me
-            })
-            .is_none()
-        );
+        assert!(find(&Identity { start_ticks: me.start_ticks + 1, ..me.clone() }).is_none());
+        assert!(find(&Identity { boot_id: "another".to_owned(), ..me }).is_none());
     }
 
     #[test]

@@ -25,8 +25,5 @@ pub fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> 
             Ok(_) | Err(_) => break,
         }
     }
-    polled.map(|fd| {
-        fd.revents()
-            .is_some_and(|it| it.intersects(PollFlags::POLLIN | PollFlags::POLLHUP))
-    })
+    polled.map(|fd| fd.revents().is_some_and(|it| it.intersects(PollFlags::POLLIN | PollFlags::POLLHUP)))
 }

@@ -24,14 +24,8 @@ pub fn finish_lost(store: &Store, machine_id: Uuid) -> Result<Vec<Process>, Stor
         {
             stop::end_tree(process.id, root, Duration::from_secs(1), None);
         }
-        let seen = process
-            .order
-            .run_dir
-            .as_deref()
-            .and_then(|path| RunDir::at(path).read_exit());
-        let process = process
-            .clone()
-            .ended(seen.unwrap_or_else(|| Ending::lost(clock::now())));
+        let seen = process.order.run_dir.as_deref().and_then(|path| RunDir::at(path).read_exit());
+        let process = process.clone().ended(seen.unwrap_or_else(|| Ending::lost(clock::now())));
         store.save_process(&process)?;
         finished.push(process);
     }
@@ -44,7 +38,5 @@ fn has_living_rigup(process: &Process, open: &[Process]) -> bool {
         ProcessType::Hook => open.iter().find(|it| Some(it.id) == process.parent_id),
         _ => Some(process),
     };
-    rigup
-        .and_then(Process::running)
-        .is_some_and(|it| identity::find(&it.identity).is_some())
+    rigup.and_then(Process::running).is_some_and(|it| identity::find(&it.identity).is_some())
 }

@@ -68,23 +68,13 @@ impl RunDir {
 
     /// Opens both logs for the process to write to.
     pub fn open_logs(&self) -> io::Result<(File, File)> {
-        Ok((
-            self.create_file("stdout.log", 0o600)?,
-            self.create_file("stderr.log", 0o600)?,
-        ))
+        Ok((self.create_file("stdout.log", 0o600)?, self.create_file("stderr.log", 0o600)?))
     }
 
     /// Notes who the process is, for whoever finds the run dir without its rigup.
     pub fn write_pid(&self, identity: &Identity) -> io::Result<()> {
-        let Identity {
-            pid,
-            start_ticks,
-            boot_id,
-        } = identity;
-        writeln!(
-            self.create_file("process.pid", 0o600)?,
-            "{pid} {start_ticks} {boot_id}"
-        )
+        let Identity { pid, start_ticks, boot_id } = identity;
+        writeln!(self.create_file("process.pid", 0o600)?, "{pid} {start_ticks} {boot_id}")
     }
 
     /// Notes the end and takes `process.pid` away.
@@ -109,19 +99,11 @@ impl RunDir {
     /// The end that is noted, if one is.
     pub fn read_exit(&self) -> Option<Ending> {
         let exit: Value = serde_json::from_slice(&fs_err::read(self.0.join("exit.json")).ok()?).ok()?;
-        let number = |key: &str| {
-            exit.get(key)
-                .and_then(Value::as_i64)
-                .and_then(|it| i32::try_from(it).ok())
-        };
+        let number = |key: &str| exit.get(key).and_then(Value::as_i64).and_then(|it| i32::try_from(it).ok());
         let count = |key: &str| exit.get(key).and_then(Value::as_u64);
         let text = |key: &str| exit.get(key).and_then(Value::as_str);
         let usage = || {
-            Some(Usage {
-                max_rss: count("max_rss")?,
-                user_ms: count("user_ms")?,
-                sys_ms: count("sys_ms")?,
-            })
+            Some(Usage { max_rss: count("max_rss")?, user_ms: count("user_ms")?, sys_ms: count("sys_ms")? })
         };
         let ending = Ending {
             exit_code: number("exit_code"),
@@ -137,10 +119,7 @@ impl RunDir {
     pub fn with_logs(&self, mut ending: Ending) -> Ending {
         let log = |path: PathBuf| {
             let bytes = path.metadata().map_or(0, |it| it.len());
-            (
-                tail::read(&path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(),
-                bytes,
-            )
+            (tail::read(&path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(), bytes)
         };
         (ending.stdout_tail, ending.stdout_bytes) = log(self.stdout());
         (ending.stderr_tail, ending.stderr_bytes) = log(self.stderr());
@@ -149,12 +128,7 @@ impl RunDir {
 
     fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {
         let path = self.0.join(name);
-        let open = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&path);
+        let open = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path);
         open.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
 }
@@ -165,18 +139,11 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("{} cannot be made: {error}", path.display()),
-            )
-        })
+        .map_err(|error| io::Error::new(error.kind(), format!("{} cannot be made: {error}", path.display())))
 }
 
 fn quoted(word: &[u8]) -> io::Result<Vec<u8>> {
-    shlex::bytes::try_quote(word)
-        .map(std::borrow::Cow::into_owned)
-        .map_err(io::Error::other)
+    shlex::bytes::try_quote(word).map(std::borrow::Cow::into_owned).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -186,21 +153,12 @@ mod tests {
     #[test]
     fn cmd_sh_runs_the_very_same_words_again() {
         let folder = tempfile::tempdir().unwrap();
-        let words: Vec<OsString> = ["%s\\n", "a b", "$HOME", "'\"`;*", "", "new\nline", "ü", "-x"]
-            .map(Into::into)
-            .into();
-        let run_dir = RunDir::create(
-            folder.path().join("run"),
-            folder.path(),
-            &"printf".into(),
-            &words,
-            &Map::new(),
-        )
-        .unwrap();
-        let out = assert_cmd::Command::new("sh")
-            .arg(run_dir.path().join("cmd.sh"))
-            .output()
-            .unwrap();
+        let words: Vec<OsString> =
+            ["%s\\n", "a b", "$HOME", "'\"`;*", "", "new\nline", "ü", "-x"].map(Into::into).into();
+        let run_dir =
+            RunDir::create(folder.path().join("run"), folder.path(), &"printf".into(), &words, &Map::new())
+                .unwrap();
+        let out = assert_cmd::Command::new("sh").arg(run_dir.path().join("cmd.sh")).output().unwrap();
         let expected: Vec<_> = words[1..].iter().map(|word| word.to_string_lossy()).collect();
         assert_eq!(String::from_utf8_lossy(&out.stdout), expected.join("\n") + "\n");
     }

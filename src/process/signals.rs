@@ -23,17 +23,10 @@ impl Interrupt {
         let (asked, ask) = io::pipe()?;
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM, SIGHUP] {
-            flag::register_usize(
-                number,
-                Arc::clone(&signal),
-                usize::try_from(number).unwrap_or_default(),
-            )?;
+            flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or_default())?;
             pipe::register(number, ask.try_clone()?)?;
         }
-        Ok(Self {
-            asked: asked.into(),
-            signal,
-        })
+        Ok(Self { asked: asked.into(), signal })
     }
 
     /// The signal that asked, if one did.

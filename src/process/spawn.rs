@@ -63,10 +63,7 @@ impl Spawn {
     pub fn start(self) -> Result<Child, SpawnError> {
         let program = PathBuf::from(&self.program);
         let cwd = self.cwd.clone();
-        self.try_start().map_err(|error| SpawnError {
-            reason: reason(&program, &cwd, &error),
-            program,
-        })
+        self.try_start().map_err(|error| SpawnError { reason: reason(&program, &cwd, &error), program })
     }
 
     fn try_start(self) -> io::Result<Child> {
@@ -103,18 +100,12 @@ impl Spawn {
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
             .and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?));
         match (pidfd, table::entry(pid)) {
-            (Ok(pidfd), Some(entry)) => Ok(Child {
-                entry,
-                started_at,
-                pidfd,
-            }),
+            (Ok(pidfd), Some(entry)) => Ok(Child { entry, started_at, pidfd }),
             (pidfd, _) => {
                 let mut child = child;
                 child.kill()?;
                 child.wait()?;
-                Err(pidfd
-                    .err()
-                    .unwrap_or_else(|| io::Error::other("/proc does not show the new process")))
+                Err(pidfd.err().unwrap_or_else(|| io::Error::other("/proc does not show the new process")))
             }
         }
     }
@@ -131,16 +122,11 @@ impl Child {
 /// exit code, 128+N for signal N.
 pub fn run_attached(program: &OsStr, args: &[OsString]) -> Result<i32, SpawnError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let status = Command::new(program)
-        .args(args)
-        .status()
-        .map_err(|error| SpawnError {
-            program: program.into(),
-            reason: reason(Path::new(program), Path::new("."), &error),
-        })?;
-    Ok(status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+    let status = Command::new(program).args(args).status().map_err(|error| SpawnError {
+        program: program.into(),
+        reason: reason(Path::new(program), Path::new("."), &error),
+    })?;
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
 }
 
 /// What the error of a spawn means. The system tells one number for a missing program, a missing interpreter and a
@@ -168,8 +154,7 @@ fn reason(program: &Path, cwd: &Path, error: &io::Error) -> String {
 fn shebang(script: &Path) -> Option<String> {
     let start = fs_err::read(script).ok()?;
     let line = start.split(|&byte| byte == b'\n').next()?;
-    line.starts_with(b"#!")
-        .then(|| String::from_utf8_lossy(line).trim().to_owned())
+    line.starts_with(b"#!").then(|| String::from_utf8_lossy(line).trim().to_owned())
 }
 
 /// The program and arguments as one list of texts, for records.

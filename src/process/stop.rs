@@ -48,10 +48,7 @@ fn end(grace: Duration, interrupt: Option<&Interrupt>, targets: impl Fn() -> Vec
             break;
         }
         for target in left {
-            if !asked
-                .iter()
-                .any(|it| (it.pid, it.start_ticks) == (target.pid, target.start_ticks))
-            {
+            if !asked.iter().any(|it| (it.pid, it.start_ticks) == (target.pid, target.start_ticks)) {
                 identity::signal(&target, Signal::TERM);
                 // A stopped process handles TERM only once it goes on.
                 identity::signal(&target, Signal::CONT);

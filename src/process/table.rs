@@ -27,8 +27,7 @@ pub fn entries() -> Vec<Entry> {
     let Ok(proc) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    proc.filter_map(|dir| entry(dir.ok()?.file_name().to_str()?.parse().ok()?))
-        .collect()
+    proc.filter_map(|dir| entry(dir.ok()?.file_name().to_str()?.parse().ok()?)).collect()
 }
 
 /// The process with this id, if there is one.
@@ -68,10 +67,8 @@ pub struct Tree {
 pub fn tree(process_id: Uuid, root: Entry) -> Tree {
     let mark = format!("{PROCESS_ID_VARIABLE}={process_id}");
     let me = std::process::id();
-    let all: Vec<Entry> = entries()
-        .into_iter()
-        .filter(|it| it.start_ticks >= root.start_ticks && it.pid != me)
-        .collect();
+    let all: Vec<Entry> =
+        entries().into_iter().filter(|it| it.start_ticks >= root.start_ticks && it.pid != me).collect();
     let (in_group, others): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(|it| it.pgid == root.pid);
     let (mut strays, mut others): (Vec<Entry>, Vec<Entry>) =
         others.into_iter().partition(|it| carries(it.pid, &mark));
@@ -101,23 +98,15 @@ pub fn is_ancestor(pid: u32) -> bool {
 }
 
 fn carries(pid: u32, mark: &str) -> bool {
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-        environ
-            .split(|&byte| byte == 0)
-            .any(|variable| variable == mark.as_bytes())
-    })
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()))
 }
 
 /// The command line of a process, for messages: its arguments, cut to one short line.
 pub fn command_line(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
-    let text: String = text
-        .trim()
-        .chars()
-        .take(80)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let text: String = text.trim().chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("{text} (pid {pid})")
 }
 
@@ -128,13 +117,7 @@ mod tests {
     #[test]
     fn a_process_name_with_parentheses_and_blanks_is_read_past() {
         let stat = "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 9876 1 1";
-        let expected = Entry {
-            pid: 42,
-            ppid: 7,
-            pgid: 42,
-            start_ticks: 9876,
-            is_zombie: false,
-        };
+        let expected = Entry { pid: 42, ppid: 7, pgid: 42, start_ticks: 9876, is_zombie: false };
         assert_eq!(parse_stat(42, stat), Some(expected));
         assert_eq!(parse_stat(42, "42 (cut"), None);
     }
@@ -142,10 +125,6 @@ mod tests {
     #[test]
     fn this_process_is_in_the_table() {
         let me = entry(std::process::id()).unwrap();
-        assert!(
-            entries()
-                .iter()
-                .any(|it| it.pid == me.pid && it.start_ticks == me.start_ticks)
-        );
+        assert!(entries().iter().any(|it| it.pid == me.pid && it.start_ticks == me.start_ticks));
     }
 }

@@ -48,10 +48,7 @@ pub fn wait(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Cause::Timeout;
         }
-        if output
-            .iter()
-            .any(|file| file.metadata().is_ok_and(|it| it.len() > OUTPUT_CAP))
-        {
+        if output.iter().any(|file| file.metadata().is_ok_and(|it| it.len() > OUTPUT_CAP)) {
             return Cause::TooMuchOutput;
         }
         tick();

@@ -71,10 +71,7 @@ fn replace(link: &Path, target: &Path) -> io::Result<()> {
 }
 
 fn unwritable(link: &Path, error: io::Error) -> LinkError {
-    LinkError::Unwritable {
-        path: link.to_owned(),
-        error,
-    }
+    LinkError::Unwritable { path: link.to_owned(), error }
 }
 
 #[cfg(test)]
@@ -95,12 +92,7 @@ mod tests {
         }
 
         fn make(&self, target: &str, force: bool) -> Result<(), LinkError> {
-            link(
-                &self.path("x"),
-                Path::new(target),
-                |old| old.starts_with("/ours"),
-                force,
-            )
+            link(&self.path("x"), Path::new(target), |old| old.starts_with("/ours"), force)
         }
     }
 
@@ -148,8 +140,7 @@ mod tests {
                 let bin = &bin;
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        bin.make(if thread % 2 == 0 { "/ours/a" } else { "/ours/b" }, false)
-                            .unwrap();
+                        bin.make(if thread % 2 == 0 { "/ours/a" } else { "/ours/b" }, false).unwrap();
                         assert!(bin.path("x").is_symlink());
                     }
                 });

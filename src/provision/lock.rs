@@ -71,18 +71,11 @@ impl Lock {
                 waiting(holder.trim());
             }
             // For a moment after a change of hands the file names the holder of before.
-            circles = if holder.trim().parse().is_ok_and(table::is_ancestor) {
-                circles + 1
-            } else {
-                0
-            };
+            circles = if holder.trim().parse().is_ok_and(table::is_ancestor) { circles + 1 } else { 0 };
             if circles == SURE
                 && let Ok(holder) = holder.trim().parse()
             {
-                return Err(LockError::Circular {
-                    path: path.to_owned(),
-                    holder,
-                });
+                return Err(LockError::Circular { path: path.to_owned(), holder });
             }
             if wait::is_interrupted_by(interrupt, Instant::now() + TRY_AGAIN) {
                 return Err(LockError::Interrupted);

@@ -88,10 +88,7 @@ pub fn plan(requirements: &[Requirement], wish: &Wish, known: &[String]) -> Vec<
         }
         chosen
     };
-    chosen
-        .into_iter()
-        .map(|step| step.and_then(|request| narrow(request, wish, known)))
-        .collect()
+    chosen.into_iter().map(|step| step.and_then(|request| narrow(request, wish, known))).collect()
 }
 
 fn request_of(requirement: &Requirement) -> Request {
@@ -146,12 +143,7 @@ fn merge(first: &Request, second: &Requirement) -> Step {
 }
 
 fn stricter(one: &str, other: &str) -> String {
-    if Version::parse(other) > Version::parse(one) {
-        other
-    } else {
-        one
-    }
-    .to_owned()
+    if Version::parse(other) > Version::parse(one) { other } else { one }.to_owned()
 }
 
 /// What the command line leaves of a request, with the providers to ask.
@@ -228,10 +220,7 @@ mod tests {
     #[test]
     fn plugins_without_a_provider_in_common_are_both_named() {
         let requirements = [requirement("a", "x", "pip", ""), requirement("b", "x", "npm", "")];
-        let reason = plan(&requirements, &Wish::default(), &known())[0]
-            .clone()
-            .unwrap_err()
-            .reason;
+        let reason = plan(&requirements, &Wish::default(), &known())[0].clone().unwrap_err().reason;
         assert!(reason.contains("plugin a allows only pip"), "{reason}");
         assert!(reason.contains("plugin b allows only npm"), "{reason}");
     }
@@ -252,27 +241,17 @@ mod tests {
 
     #[test]
     fn the_command_line_chooses_names_and_orders_providers_but_allows_no_new_ones() {
-        let requirements = [
-            requirement("a", "x", "pip,env", ""),
-            requirement("a", "y", "apt", ""),
-        ];
+        let requirements = [requirement("a", "x", "pip,env", ""), requirement("a", "y", "apt", "")];
         let steps = plan(&requirements, &wish(&["y", "x", "y"], Some("env,pip")), &known());
         assert_eq!(steps.len(), 2);
         let refusal = steps[0].clone().unwrap_err();
-        assert_eq!(
-            refusal.reason,
-            "the plugin a allows only apt, and --binproviders only env,pip"
-        );
+        assert_eq!(refusal.reason, "the plugin a allows only apt, and --binproviders only env,pip");
         assert_eq!(steps[1].as_ref().unwrap().candidates, ["env", "pip"]);
     }
 
     #[test]
     fn a_path_means_that_file_and_asks_only_env() {
-        let steps = plan(
-            &[requirement("a", "/opt/x", "pip", "")],
-            &Wish::default(),
-            &known(),
-        );
+        let steps = plan(&[requirement("a", "/opt/x", "pip", "")], &Wish::default(), &known());
         assert_eq!(steps[0].as_ref().unwrap().candidates, ["env"]);
     }
 

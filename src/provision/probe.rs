@@ -55,12 +55,10 @@ pub fn sha256(path: &Path) -> io::Result<String> {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The first executable file of this name on `path`; `left_out` is a folder that does not count.
@@ -171,10 +169,7 @@ mod tests {
         let ask = |body: &str| version(&script(folder.path(), "tool", body), &[], &interrupt).unwrap();
         assert_eq!(ask("echo tool 1.2.3"), Some("1.2.3".to_owned()));
         assert_eq!(ask("echo tool 1.2.3 >&2"), Some("1.2.3".to_owned()));
-        assert_eq!(
-            ask("[ \"$1\" = -version ] && echo 4.5 || { echo 9.9; exit 1; }"),
-            Some("4.5".to_owned())
-        );
+        assert_eq!(ask("[ \"$1\" = -version ] && echo 4.5 || { echo 9.9; exit 1; }"), Some("4.5".to_owned()));
         assert_eq!(ask("[ \"$1\" = version ] && echo v7"), Some("7".to_owned()));
         assert_eq!(ask("echo 1.0; exit 1"), None);
         assert_eq!(ask("exit 0"), None);

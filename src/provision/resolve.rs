@@ -108,11 +108,7 @@ pub fn standing(binary: &Binary, request: &Request, lib_bin_dir: &Path) -> Stand
     let is_linked = || {
         fs_err::read_link(lib_bin_dir.join(request.name.link_name())).is_ok_and(|it| it == installed.abspath)
     };
-    if installed.is_in_app_bundle() || is_linked() {
-        Standing::Ready
-    } else {
-        Standing::Unlinked
-    }
+    if installed.is_in_app_bundle() || is_linked() { Standing::Ready } else { Standing::Unlinked }
 }
 
 impl Resolver<'_> {
@@ -127,12 +123,8 @@ impl Resolver<'_> {
         request: &Request,
         needs: &HashMap<String, Vec<Request>>,
     ) -> Result<Resolved, ResolveError> {
-        let lock = self
-            .runner
-            .settings
-            .data_dir
-            .join("locks")
-            .join(format!("binary-{}", request.name.link_name()));
+        let lock =
+            self.runner.settings.data_dir.join("locks").join(format!("binary-{}", request.name.link_name()));
         let waiting = |holder: &str| (self.watch)(request, Progress::Waiting(holder));
         let _lock = Lock::take(&lock, self.runner.interrupt, waiting).map_err(|error| match error {
             LockError::Interrupted => ResolveError::Interrupted,
@@ -143,25 +135,17 @@ impl Resolver<'_> {
             store.find_or_add_binary(self.runner.machine_id, request.name.as_str(), clock::now())?;
         let previous = binary.installed().map(|it| it.abspath.clone());
         if !self.force {
-            match (
-                standing(&binary, request, &self.runner.settings.lib_bin_dir),
-                binary.installed().cloned(),
-            ) {
+            match (standing(&binary, request, &self.runner.settings.lib_bin_dir), binary.installed().cloned())
+            {
                 (Standing::Ready, _) => {
-                    return Ok(Resolved {
-                        binary,
-                        attempts: Vec::new(),
-                    });
+                    return Ok(Resolved { binary, attempts: Vec::new() });
                 }
                 (Standing::Unlinked, Some(installed)) => {
                     if let Err(reason) = self.link(request, &installed, previous.as_deref())? {
                         binary.disappoint(reason, clock::now());
                         self.save(&binary)?;
                     }
-                    return Ok(Resolved {
-                        binary,
-                        attempts: Vec::new(),
-                    });
+                    return Ok(Resolved { binary, attempts: Vec::new() });
                 }
                 _ => {}
             }
@@ -206,11 +190,7 @@ impl Resolver<'_> {
         attempts: &mut Vec<Attempt>,
     ) -> Result<Option<Installed>, ResolveError> {
         for provider in &request.candidates {
-            let mut hooks = self
-                .hooks
-                .iter()
-                .filter(|hook| hook.plugin == *provider)
-                .peekable();
+            let mut hooks = self.hooks.iter().filter(|hook| hook.plugin == *provider).peekable();
             if hooks.peek().is_none() {
                 let attempt = Attempt {
                     provider: provider.clone(),
@@ -245,12 +225,7 @@ impl Resolver<'_> {
         request: &Request,
     ) -> Result<bool, ResolveError> {
         let mut is_better = false;
-        for need in needs
-            .get(provider)
-            .into_iter()
-            .flatten()
-            .filter(|need| need.name != request.name)
-        {
+        for need in needs.get(provider).into_iter().flatten().filter(|need| need.name != request.name) {
             // A provider's needs are met by providers that need nothing, so that none waits for another in a circle.
             let met = self.resolve_with(need, &HashMap::new())?;
             is_better |= met.attempts.iter().any(|it| it.outcome == Outcome::Installed);
@@ -301,28 +276,13 @@ impl Resolver<'_> {
             ("name", Value::from(request.name.as_str())),
             ("binproviders", Value::from(request.providers.to_string())),
             ("min_version", Value::from(request.min_version.as_str())),
-            (
-                "overrides",
-                if request.overrides.is_empty() {
-                    Value::Null
-                } else {
-                    overrides
-                },
-            ),
+            ("overrides", if request.overrides.is_empty() { Value::Null } else { overrides }),
             ("binary_id", Value::from(binary.id.to_string())),
             ("machine_id", Value::from(self.runner.machine_id.to_string())),
         ];
         run_dir::make_private_dir(&cwd).map_err(ResolveError::Folder)?;
-        let job = Job {
-            hook,
-            fields: &fields,
-            cwd,
-            binary_id: Some(binary.id),
-            timeout: self.timeout,
-        };
-        let finished = self
-            .runner
-            .run(&job, |run_dir| self.show_last_line(request, run_dir))?;
+        let job = Job { hook, fields: &fields, cwd, binary_id: Some(binary.id), timeout: self.timeout };
+        let finished = self.runner.run(&job, |run_dir| self.show_last_line(request, run_dir))?;
         for warning in &finished.warnings {
             (self.watch)(request, Progress::Warning(&format!("{}: {warning}", hook.plugin)));
         }
@@ -333,24 +293,15 @@ impl Resolver<'_> {
             link: &self.link_path(request),
         };
         let verdict = verdict::verdict(&finished, claim, self.timeout, |complaint| {
-            (self.watch)(
-                request,
-                Progress::Warning(&format!("{}: stdout {complaint}", hook.plugin)),
-            );
+            (self.watch)(request, Progress::Warning(&format!("{}: stdout {complaint}", hook.plugin)));
         });
         let (outcome, reason, winner) = match verdict {
             Verdict::Won(installed) => (Outcome::Installed, String::new(), Some(installed)),
             Verdict::Lost(outcome, reason) => (outcome, reason, None),
         };
-        let attempt = Attempt {
-            provider: hook.plugin.clone(),
-            outcome,
-            reason,
-            process_id: Some(finished.process.id),
-        };
-        self.runner
-            .store
-            .finish_attempt(&finished.process, binary.id, &attempt, clock::now())?;
+        let attempt =
+            Attempt { provider: hook.plugin.clone(), outcome, reason, process_id: Some(finished.process.id) };
+        self.runner.store.finish_attempt(&finished.process, binary.id, &attempt, clock::now())?;
         Ok((attempt, winner))
     }
 
@@ -373,11 +324,7 @@ impl Resolver<'_> {
         if there == installed.abspath {
             return Ok(None);
         }
-        let others = self
-            .runner
-            .store
-            .binaries_of(self.runner.machine_id)?
-            .into_values();
+        let others = self.runner.store.binaries_of(self.runner.machine_id)?.into_values();
         let mut owners = others.filter(|it| {
             it.name != request.name.as_str() && it.installed().is_some_and(|it| it.abspath == there)
         });
@@ -396,9 +343,7 @@ impl Resolver<'_> {
             && let Some(owner) = self.owner_of_link(request, installed)?
         {
             let path = path.display();
-            return Ok(Err(format!(
-                "not linked: {path} is the link of {owner}; --force takes it over"
-            )));
+            return Ok(Err(format!("not linked: {path} is the link of {owner}; --force takes it over")));
         }
         let linked = if installed.is_in_app_bundle() {
             link::unlink(&path)
@@ -430,9 +375,7 @@ fn summary(attempts: &[Attempt]) -> String {
     if attempts.is_empty() {
         return "there is no provider to ask".to_owned();
     }
-    let each: Vec<String> = attempts
-        .iter()
-        .map(|it| format!("{} {}: {}", it.provider, it.outcome, it.reason))
-        .collect();
+    let each: Vec<String> =
+        attempts.iter().map(|it| format!("{} {}: {}", it.provider, it.outcome, it.reason)).collect();
     each.join("; ")
 }

@@ -61,16 +61,12 @@ pub fn verdict(
         }
     }
     // The lie about the right binary tells more than another binary's record.
-    let telling = lies
-        .iter()
-        .find(|lie| !matches!(lie, Lie::WrongName { .. }))
-        .or(lies.first());
+    let telling = lies.iter().find(|lie| !matches!(lie, Lie::WrongName { .. })).or(lies.first());
     match telling {
         Some(lie) => Verdict::Lost(Outcome::Rejected, lie.to_string()),
-        None => Verdict::Lost(
-            Outcome::Declined,
-            said(ending).unwrap_or("it printed no Binary record").to_owned(),
-        ),
+        None => {
+            Verdict::Lost(Outcome::Declined, said(ending).unwrap_or("it printed no Binary record").to_owned())
+        }
     }
 }
 
@@ -83,10 +79,9 @@ fn without_a_say(ending: &Ending, timeout: Duration) -> Option<(Outcome, String)
     };
     match (ending.reason, ending.exit_code) {
         (ExitReason::SpawnFailed, _) => Some((Outcome::Failed, ending.stderr_tail.clone())),
-        (ExitReason::Timeout, _) => Some((
-            Outcome::Timeout,
-            with_said(format!("ended after {} s", timeout.as_secs())),
-        )),
+        (ExitReason::Timeout, _) => {
+            Some((Outcome::Timeout, with_said(format!("ended after {} s", timeout.as_secs()))))
+        }
         (ExitReason::Stopped, _) => Some((Outcome::Failed, with_said("stopped".to_owned()))),
         (ExitReason::Lost, _) => Some((Outcome::Failed, "nobody saw its end".to_owned())),
         (ExitReason::Signalled, _) => {
@@ -94,22 +89,16 @@ fn without_a_say(ending: &Ending, timeout: Duration) -> Option<(Outcome, String)
             Some((Outcome::Failed, with_said(format!("killed by signal {number}"))))
         }
         (ExitReason::Exited, Some(0)) => None,
-        (ExitReason::Exited, Some(EXIT_SKIPPED)) => Some((
-            Outcome::Skipped,
-            said.unwrap_or("it skipped the request").to_owned(),
-        )),
-        (ExitReason::Exited, code) => Some((
-            Outcome::Failed,
-            with_said(format!("exit {}", code.unwrap_or_default())),
-        )),
+        (ExitReason::Exited, Some(EXIT_SKIPPED)) => {
+            Some((Outcome::Skipped, said.unwrap_or("it skipped the request").to_owned()))
+        }
+        (ExitReason::Exited, code) => {
+            Some((Outcome::Failed, with_said(format!("exit {}", code.unwrap_or_default()))))
+        }
     }
 }
 
 /// The last thing a hook said on standard error.
 fn said(ending: &Ending) -> Option<&str> {
-    ending
-        .stderr_tail
-        .lines()
-        .map(str::trim)
-        .rfind(|line| !line.is_empty())
+    ending.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty())
 }

@@ -72,10 +72,7 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let name = text("name");
     if name != claim.name {
-        return Err(Lie::WrongName {
-            found: name.to_owned(),
-            wanted: claim.name.to_owned(),
-        });
+        return Err(Lie::WrongName { found: name.to_owned(), wanted: claim.name.to_owned() });
     }
     if text("abspath").is_empty() {
         return Err(Lie::NoPath);
@@ -88,10 +85,7 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
             return Err(Lie::NoVersion(claim.min_version.to_owned()));
         }
         if Version::parse(version) < Version::parse(claim.min_version) {
-            return Err(Lie::TooOld {
-                found: version.to_owned(),
-                wanted: claim.min_version.to_owned(),
-            });
+            return Err(Lie::TooOld { found: version.to_owned(), wanted: claim.min_version.to_owned() });
         }
     }
     // The fingerprint is taken first: a file that changes while it is read is found out the next time.
@@ -117,9 +111,7 @@ fn check_file(path: &Path, link: &Path) -> Result<(), Lie> {
     if path == link {
         return Err(Lie::ItsOwnLink(path.to_owned()));
     }
-    let metadata = path
-        .metadata()
-        .map_err(|error| Lie::Missing(path.to_owned(), error.to_string()))?;
+    let metadata = path.metadata().map_err(|error| Lie::Missing(path.to_owned(), error.to_string()))?;
     if !metadata.is_file() {
         return Err(Lie::NotAFile(path.to_owned()));
     }
@@ -128,10 +120,7 @@ fn check_file(path: &Path, link: &Path) -> Result<(), Lie> {
 }
 
 fn is_sha256(text: &str) -> bool {
-    text.len() == 64
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]
@@ -141,22 +130,13 @@ mod tests {
     use super::*;
 
     fn check(min_version: &str, record: &Value) -> Result<Installed, String> {
-        let claim = Claim {
-            name: "sh",
-            min_version,
-            provider: "env",
-            link: Path::new("/lib/bin/sh"),
-        };
+        let claim = Claim { name: "sh", min_version, provider: "env", link: Path::new("/lib/bin/sh") };
         verify(claim, record.as_object().unwrap()).map_err(|lie| lie.to_string())
     }
 
     #[test]
     fn a_true_record_is_taken_with_its_fingerprint_and_digest() {
-        let found = check(
-            "1",
-            &json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"}),
-        )
-        .unwrap();
+        let found = check("1", &json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"})).unwrap();
         assert_eq!(found.abspath, Path::new("/bin/sh"));
         assert_eq!(found.sha256, probe::sha256(Path::new("/bin/sh")).unwrap());
         assert_eq!(Some(found.fingerprint), probe::fingerprint(Path::new("/bin/sh")));
@@ -165,35 +145,17 @@ mod tests {
     #[test]
     fn every_lie_is_named() {
         for (record, expected) in [
-            (
-                json!({"name": "bash", "abspath": "/bin/sh"}),
-                "its record is of `bash`, not of `sh`",
-            ),
+            (json!({"name": "bash", "abspath": "/bin/sh"}), "its record is of `bash`, not of `sh`"),
             (json!({"name": "sh"}), "its record has no abspath"),
-            (
-                json!({"name": "sh", "abspath": ["/bin/sh"]}),
-                "its record has no abspath",
-            ),
-            (
-                json!({"name": "sh", "abspath": "bin/sh"}),
-                "its abspath is relative: bin/sh",
-            ),
+            (json!({"name": "sh", "abspath": ["/bin/sh"]}), "its record has no abspath"),
+            (json!({"name": "sh", "abspath": "bin/sh"}), "its abspath is relative: bin/sh"),
             (
                 json!({"name": "sh", "abspath": "/no/such/file"}),
                 "its abspath /no/such/file is not there: No such file",
             ),
-            (
-                json!({"name": "sh", "abspath": "/usr"}),
-                "its abspath is not a file: /usr",
-            ),
-            (
-                json!({"name": "sh", "abspath": "/etc/passwd"}),
-                "its abspath is not executable: /etc/passwd",
-            ),
-            (
-                json!({"name": "sh", "abspath": "/lib/bin/sh"}),
-                "its abspath is the link that rigup makes",
-            ),
+            (json!({"name": "sh", "abspath": "/usr"}), "its abspath is not a file: /usr"),
+            (json!({"name": "sh", "abspath": "/etc/passwd"}), "its abspath is not executable: /etc/passwd"),
+            (json!({"name": "sh", "abspath": "/lib/bin/sh"}), "its abspath is the link that rigup makes"),
             (
                 json!({"name": "sh", "abspath": "/bin/sh", "version": "1.9"}),
                 "its version 1.9 is older than 1.10",

@@ -26,14 +26,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, for parsing and for help texts.
-    pub const ALL: [Self; 6] = [
-        Self::Installed,
-        Self::Declined,
-        Self::Skipped,
-        Self::Failed,
-        Self::Rejected,
-        Self::Timeout,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Installed, Self::Declined, Self::Skipped, Self::Failed, Self::Rejected, Self::Timeout];
 
     /// The word in records and in the store.
     pub const fn as_str(self) -> &'static str {

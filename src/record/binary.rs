@@ -97,11 +97,7 @@ impl Queued {
     #[must_use]
     pub fn fail(self, reason: String, now: Timestamp) -> Self {
         let attempt_count = self.attempt_count.saturating_add(1);
-        Self {
-            retry_at: Some(now + backoff(attempt_count)),
-            attempt_count,
-            last_error: reason,
-        }
+        Self { retry_at: Some(now + backoff(attempt_count)), attempt_count, last_error: reason }
     }
 }
 
@@ -127,9 +123,7 @@ impl Installed {
 /// Whether `path` is a program inside `X.app/Contents/MacOS/`.
 pub fn is_in_app_bundle(path: &Path) -> bool {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
-    parts
-        .windows(3)
-        .any(|part| part[0].ends_with(".app") && part[1] == "Contents" && part[2] == "MacOS")
+    parts.windows(3).any(|part| part[0].ends_with(".app") && part[1] == "Contents" && part[2] == "MacOS")
 }
 
 /// 5 min x 2^(n-1) after the n-th failure, at most 24 h.
@@ -257,9 +251,7 @@ mod tests {
         binary.satisfy(installed("14.0"), now);
         binary.disappoint("gone".to_owned(), now);
         assert_eq!((binary.num_uses_failed, binary.num_uses_succeeded), (2, 1));
-        let State::Queued(queued) = binary.state else {
-            panic!("installed after a failure")
-        };
+        let State::Queued(queued) = binary.state else { panic!("installed after a failure") };
         assert_eq!(queued.attempt_count, 1);
     }
 
@@ -276,12 +268,8 @@ mod tests {
 
     #[test]
     fn only_programs_of_an_app_bundle_are_left_unlinked() {
-        assert!(is_in_app_bundle(Path::new(
-            "/Applications/Chrome.app/Contents/MacOS/Chrome"
-        )));
-        assert!(!is_in_app_bundle(Path::new(
-            "/Applications/Chrome.app/Contents/Resources/x"
-        )));
+        assert!(is_in_app_bundle(Path::new("/Applications/Chrome.app/Contents/MacOS/Chrome")));
+        assert!(!is_in_app_bundle(Path::new("/Applications/Chrome.app/Contents/Resources/x")));
     }
 
     fn installed(version: &str) -> Installed {

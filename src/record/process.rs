@@ -28,14 +28,8 @@ pub enum ProcessType {
 }
 
 impl ProcessType {
-    const ALL: [Self; 6] = [
-        Self::Cli,
-        Self::Hook,
-        Self::Binary,
-        Self::Worker,
-        Self::Orchestrator,
-        Self::Supervisord,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Cli, Self::Hook, Self::Binary, Self::Worker, Self::Orchestrator, Self::Supervisord];
 
     /// The word in records and in the store.
     pub const fn as_str(self) -> &'static str {
@@ -51,10 +45,7 @@ impl ProcessType {
 
     /// The type that a word in the store means.
     pub fn parse(word: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|it| it.as_str() == word)
-            .ok_or_else(|| UnknownWord(word.to_owned()))
+        Self::ALL.into_iter().find(|it| it.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
     }
 }
 
@@ -76,14 +67,8 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    const ALL: [Self; 6] = [
-        Self::Exited,
-        Self::Signalled,
-        Self::Timeout,
-        Self::Stopped,
-        Self::Lost,
-        Self::SpawnFailed,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Exited, Self::Signalled, Self::Timeout, Self::Stopped, Self::Lost, Self::SpawnFailed];
 
     /// The word in records and in the store.
     pub const fn as_str(self) -> &'static str {
@@ -99,10 +84,7 @@ impl ExitReason {
 
     /// The reason that a word in the store means.
     pub fn parse(word: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|it| it.as_str() == word)
-            .ok_or_else(|| UnknownWord(word.to_owned()))
+        Self::ALL.into_iter().find(|it| it.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
     }
 }
 
@@ -180,18 +162,12 @@ impl Ending {
 
     /// The end of a process that never was: the message stands in its stderr.
     pub fn spawn_failed(message: String, now: Timestamp) -> Self {
-        Self {
-            stderr_tail: message,
-            ..Self::without_code(ExitReason::SpawnFailed, now)
-        }
+        Self { stderr_tail: message, ..Self::without_code(ExitReason::SpawnFailed, now) }
     }
 
     /// The end of a process with an exit code of its own.
     pub fn exited(exit_code: i32, now: Timestamp) -> Self {
-        Self {
-            exit_code: Some(exit_code),
-            ..Self::without_code(ExitReason::Exited, now)
-        }
+        Self { exit_code: Some(exit_code), ..Self::without_code(ExitReason::Exited, now) }
     }
 
     fn without_code(reason: ExitReason, ended_at: Timestamp) -> Self {
@@ -268,10 +244,7 @@ impl Process {
     /// It was started.
     #[must_use]
     pub fn started(self, identity: Identity, started_at: Timestamp) -> Self {
-        Self {
-            state: State::Running(Running { identity, started_at }),
-            ..self
-        }
+        Self { state: State::Running(Running { identity, started_at }), ..self }
     }
 
     /// It is over. An ending is final: one that is over already stays as it is.
@@ -316,15 +289,8 @@ impl Process {
         if self.order.hook_name.is_empty() {
             return self.order.cmd.join(" ");
         }
-        let subject = self
-            .order
-            .cmd
-            .iter()
-            .find_map(|it| it.strip_prefix("--name="))
-            .unwrap_or_default();
-        format!("{}/{} {subject}", self.order.plugin, self.order.hook_name)
-            .trim_end()
-            .to_owned()
+        let subject = self.order.cmd.iter().find_map(|it| it.strip_prefix("--name=")).unwrap_or_default();
+        format!("{}/{} {subject}", self.order.plugin, self.order.hook_name).trim_end().to_owned()
     }
 
     /// The record as JSONL shows it.
@@ -383,9 +349,8 @@ mod tests {
     #[test]
     fn an_end_that_nobody_saw_has_no_exit_code() {
         let now = Timestamp::UNIX_EPOCH;
-        let record = Process::queued(Uuid::nil(), Uuid::nil(), order(), now)
-            .ended(Ending::lost(now))
-            .to_record();
+        let record =
+            Process::queued(Uuid::nil(), Uuid::nil(), order(), now).ended(Ending::lost(now)).to_record();
         assert_eq!(record["exit_reason"], "lost");
         assert_eq!(record["exit_code"], Value::Null);
     }

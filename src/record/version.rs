@@ -8,9 +8,8 @@ use std::cmp::Ordering;
 use semver::Prerelease;
 
 /// Suffixes that mean "before the release"; any other suffix means "the release, packaged".
-const PRERELEASE_WORDS: [&str; 12] = [
-    "alpha", "beta", "rc", "pre", "preview", "dev", "nightly", "snapshot", "canary", "next", "a", "b",
-];
+const PRERELEASE_WORDS: [&str; 12] =
+    ["alpha", "beta", "rc", "pre", "preview", "dev", "nightly", "snapshot", "canary", "next", "a", "b"];
 
 /// A version: total order, equality by meaning (`1.2` is `1.2.0`).
 #[derive(Debug, Clone)]
@@ -30,31 +29,16 @@ impl Version {
             _ => (0, text),
         };
         let rest = rest.strip_prefix(['v', 'V']).unwrap_or(rest);
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (release, suffix) = rest.split_at(end);
-        let mut release: Vec<u64> = release
-            .split('.')
-            .filter(|part| !part.is_empty())
-            .map(number)
-            .collect();
+        let mut release: Vec<u64> = release.split('.').filter(|part| !part.is_empty()).map(number).collect();
         while release.last() == Some(&0) {
             release.pop();
         }
         let suffix = suffix.split('+').next().unwrap_or_default();
         let pre = prerelease(suffix);
-        let revision = if pre.is_empty() {
-            numbers(suffix)
-        } else {
-            Vec::new()
-        };
-        Self {
-            epoch,
-            release,
-            pre,
-            revision,
-        }
+        let revision = if pre.is_empty() { numbers(suffix) } else { Vec::new() };
+        Self { epoch, release, pre, revision }
     }
 
     /// The first thing in a program's output that looks like a version: a dotted number with what is attached to
@@ -77,10 +61,7 @@ fn dotted_number(word: &str) -> Option<&str> {
     let mut start = 0;
     while start < bytes.len() {
         if bytes[start].is_ascii_digit() {
-            let digits = bytes[start..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_digit())
-                .count();
+            let digits = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             let after = start + digits;
             if bytes.get(after) == Some(&b'.') && bytes.get(after + 1).is_some_and(u8::is_ascii_digit) {
                 let tail = &word[start..];
@@ -109,9 +90,7 @@ fn number(digits: &str) -> u64 {
 /// `-rc.1`, `rc1`, `~beta2`, `.dev3` as semver writes it; empty for a suffix that is no pre-release.
 fn prerelease(suffix: &str) -> Prerelease {
     let is_tilde = suffix.starts_with('~');
-    let text = suffix
-        .trim_start_matches(['-', '.', '~', '_'])
-        .to_ascii_lowercase();
+    let text = suffix.trim_start_matches(['-', '.', '~', '_']).to_ascii_lowercase();
     let word: String = text.chars().take_while(char::is_ascii_alphabetic).collect();
     if !is_tilde && !PRERELEASE_WORDS.contains(&word.as_str()) {
         return Prerelease::EMPTY;
@@ -123,11 +102,7 @@ fn prerelease(suffix: &str) -> Prerelease {
             continue;
         }
         match parts.last_mut() {
-            Some(part)
-                if part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() == c.is_ascii_digit()) =>
-            {
+            Some(part) if part.bytes().all(|byte| byte.is_ascii_digit() == c.is_ascii_digit()) => {
                 part.push(c);
             }
             _ => parts.push(c.to_string()),
@@ -136,13 +111,7 @@ fn prerelease(suffix: &str) -> Prerelease {
     let spelled: Vec<&str> = parts
         .iter()
         .filter(|part| !part.is_empty())
-        .map(|part| {
-            if all_digits(part) {
-                without_leading_zeros(part)
-            } else {
-                part.as_str()
-            }
-        })
+        .map(|part| if all_digits(part) { without_leading_zeros(part) } else { part.as_str() })
         .collect();
     Prerelease::new(&spelled.join(".")).unwrap_or(Prerelease::EMPTY)
 }
@@ -153,11 +122,7 @@ fn without_leading_zeros(digits: &str) -> &str {
 }
 
 fn numbers(suffix: &str) -> Vec<u64> {
-    suffix
-        .split(|c: char| !c.is_ascii_digit())
-        .filter(|part| !part.is_empty())
-        .map(number)
-        .collect()
+    suffix.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).map(number).collect()
 }
 
 impl Ord for Version {
@@ -222,12 +187,7 @@ mod tests {
 
     #[test]
     fn spellings_of_one_version_are_equal() {
-        for (one, other) in [
-            ("1.2", "1.2.0"),
-            ("v3", "3"),
-            ("2024.04.09", "2024.4.9"),
-            ("1.2+a", "1.2+b"),
-        ] {
+        for (one, other) in [("1.2", "1.2.0"), ("v3", "3"), ("2024.04.09", "2024.4.9"), ("1.2+a", "1.2+b")] {
             assert_eq!(Version::parse(one), Version::parse(other), "{one} = {other}");
         }
     }
@@ -245,17 +205,11 @@ mod tests {
             ("git version 2.47.3", "2.47.3"),
             ("v20.20.2\n", "20.20.2"),
             ("ripgrep 13.0.0\n-SIMD -AVX (compiled)", "13.0.0"),
-            (
-                "ffmpeg version 5.1.6-0+deb12u1 Copyright (c) 2000-2024",
-                "5.1.6-0+deb12u1",
-            ),
+            ("ffmpeg version 5.1.6-0+deb12u1 Copyright (c) 2000-2024", "5.1.6-0+deb12u1"),
             ("Chromium 156.0.8078.73 built on Debian", "156.0.8078.73"),
             ("2024.04.09", "2024.04.09"),
             ("jq-1.6", "1.6"),
-            (
-                "GNU bash, version 5.2.15(1)-release (x86_64-pc-linux-gnu)",
-                "5.2.15",
-            ),
+            ("GNU bash, version 5.2.15(1)-release (x86_64-pc-linux-gnu)", "5.2.15"),
             ("less 590 (GNU regular expressions)", "590"),
         ] {
             assert_eq!(Version::find_in(output), Some(version), "{output}");

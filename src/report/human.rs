@@ -26,9 +26,7 @@ pub type Toned = (String, Tone);
 /// A table with a header; columns are as wide as what is in them.
 pub fn table(header: &[&str], rows: Vec<Vec<Toned>>, color: bool) -> String {
     let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if color {
         table.enforce_styling();
     } else {
@@ -49,10 +47,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<Toned>>, color: bool) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table
-        .lines()
-        .map(|line| line.trim_end().to_owned() + "\n")
-        .collect()
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 /// A record as a sheet of `key  value` lines; what is empty is left out.
@@ -63,12 +58,7 @@ pub fn sheet(record: &Value) -> String {
     let shown: Vec<(&String, String)> = fields
         .iter()
         .filter(|(_, value)| !is_empty(value))
-        .map(|(key, value)| {
-            (
-                key,
-                value.as_str().map_or_else(|| value.to_string(), str::to_owned),
-            )
-        })
+        .map(|(key, value)| (key, value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect();
     let width = shown.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
     let mut sheet = String::new();
@@ -93,9 +83,7 @@ fn is_empty(value: &Value) -> bool {
 
 /// A text that changes nothing but its own cell: control characters, escape among them, are replaced.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// How a process stands, in a word or two.
@@ -104,9 +92,7 @@ pub fn standing(process: &Process) -> Toned {
         State::Queued => ("queued".to_owned(), Tone::Plain),
         State::Running(_) => ("running".to_owned(), Tone::Good),
         State::Exited(_, ending) => {
-            let code = ending
-                .exit_code
-                .map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+            let code = ending.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
             match ending.reason {
                 ExitReason::Exited if ending.exit_code == Some(0) => ("exit 0".to_owned(), Tone::Good),
                 ExitReason::Exited => (format!("exit {code}"), Tone::Bad),
@@ -164,16 +150,10 @@ mod tests {
         let cell = |text: &str, tone| (text.to_owned(), tone);
         let rows = vec![
             vec![cell("rg", Tone::Plain), cell("installed", Tone::Good)],
-            vec![
-                cell("a-long-name", Tone::Plain),
-                cell("queued\x1b[31m", Tone::Bad),
-            ],
+            vec![cell("a-long-name", Tone::Plain), cell("queued\x1b[31m", Tone::Bad)],
         ];
         let text = table(&["NAME", "STATUS"], rows, false);
-        assert_eq!(
-            text,
-            "NAME         STATUS\nrg           installed\na-long-name  queued\u{fffd}[31m\n"
-        );
+        assert_eq!(text, "NAME         STATUS\nrg           installed\na-long-name  queued\u{fffd}[31m\n");
     }
 
     #[test]
@@ -190,9 +170,6 @@ mod tests {
             [12, 3_456, 125_000, 10_920_000].map(spelled),
             ["12 ms", "3.4 s", "2 min 5 s", "3 h 2 min"]
         );
-        assert_eq!(
-            [812, 41_000_000, 3_000_000_000].map(bytes),
-            ["812 B", "41 MB", "3000 MB"]
-        );
+        assert_eq!([812, 41_000_000, 3_000_000_000].map(bytes), ["812 B", "41 MB", "3000 MB"]);
     }
 }

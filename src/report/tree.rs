@@ -31,11 +31,7 @@ pub fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
     }
     let mut nodes = Vec::new();
     for root in children.remove(&None).unwrap_or_default() {
-        nodes.push(Node {
-            process: root,
-            depth: 0,
-            branch: String::new(),
-        });
+        nodes.push(Node { process: root, depth: 0, branch: String::new() });
         descend(root.id, 1, "", &mut children, &mut nodes);
     }
     nodes
@@ -51,16 +47,8 @@ fn descend<'a>(
     let siblings = children.remove(&Some(parent)).unwrap_or_default();
     let count = siblings.len();
     for (index, child) in siblings.into_iter().enumerate() {
-        let (tee, below) = if index + 1 == count {
-            ("└─ ", "   ")
-        } else {
-            ("├─ ", "│  ")
-        };
-        nodes.push(Node {
-            process: child,
-            depth,
-            branch: format!("{indent}{tee}"),
-        });
+        let (tee, below) = if index + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        nodes.push(Node { process: child, depth, branch: format!("{indent}{tee}") });
         descend(child.id, depth + 1, &format!("{indent}{below}"), children, nodes);
     }
 }

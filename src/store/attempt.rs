@@ -35,11 +35,7 @@ impl Store {
     /// The attempts of a binary and when each was made, the oldest first.
     pub fn attempts(&self, binary_id: Uuid) -> Result<Vec<(Attempt, Timestamp)>, StoreError> {
         self.with(|connection| {
-            row::all(
-                connection,
-                "WHERE binary_id = ?1 ORDER BY created_at, id",
-                [row::id(binary_id)],
-            )
+            row::all(connection, "WHERE binary_id = ?1 ORDER BY created_at, id", [row::id(binary_id)])
         })
     }
 
@@ -84,12 +80,7 @@ mod tests {
     use crate::record::process::Ending;
 
     fn attempt(outcome: Outcome) -> Attempt {
-        Attempt {
-            provider: "apt".to_owned(),
-            outcome,
-            reason: "because".to_owned(),
-            process_id: None,
-        }
+        Attempt { provider: "apt".to_owned(), outcome, reason: "because".to_owned(), process_id: None }
     }
 
     #[test]
@@ -109,19 +100,12 @@ mod tests {
         let (_dir, store, machine) = store_with_machine();
         let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
         let process = hook(machine, time(1)).ended(Ending::exited(0, time(2)));
-        let finished = Attempt {
-            process_id: Some(process.id),
-            ..attempt(Outcome::Declined)
-        };
+        let finished = Attempt { process_id: Some(process.id), ..attempt(Outcome::Declined) };
         let no_such_binary = clock::new_id();
-        let refused = store
-            .finish_attempt(&process, no_such_binary, &finished, time(2))
-            .unwrap_err();
+        let refused = store.finish_attempt(&process, no_such_binary, &finished, time(2)).unwrap_err();
         assert!(matches!(refused, StoreError::Unrelated { .. }), "{refused}");
         assert_eq!(store.process(process.id).unwrap(), None);
-        store
-            .finish_attempt(&process, binary, &finished, time(2))
-            .unwrap();
+        store.finish_attempt(&process, binary, &finished, time(2)).unwrap();
         assert_eq!(store.process(process.id).unwrap(), Some(process));
         assert_eq!(store.attempts(binary).unwrap(), [(finished, time(2))]);
     }
@@ -132,9 +116,7 @@ mod tests {
         let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
         let mut process = hook(machine, time(1));
         process.binary_id = Some(binary);
-        store
-            .finish_attempt(&process, binary, &attempt(Outcome::Failed), time(2))
-            .unwrap();
+        store.finish_attempt(&process, binary, &attempt(Outcome::Failed), time(2)).unwrap();
         assert!(store.delete_binary(binary).unwrap());
         assert!(!store.delete_binary(binary).unwrap());
         assert_eq!(store.attempts(binary).unwrap(), []);
@@ -146,9 +128,7 @@ mod tests {
     fn an_outcome_of_a_later_version_is_an_error_that_names_the_row() {
         let (_dir, store, machine) = store_with_machine();
         let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
-        store
-            .add_attempt(binary, &attempt(Outcome::Failed), time(1))
-            .unwrap();
+        store.add_attempt(binary, &attempt(Outcome::Failed), time(1)).unwrap();
         store
             .lock()
             .execute_batch("PRAGMA ignore_check_constraints = ON; UPDATE attempt SET outcome = 'undecided'")

@@ -212,8 +212,7 @@ mod tests {
         let (_dir, store, machine_id) = store_with_machine();
         let mut it = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         assert_eq!(it, Binary::new(it.id, machine_id, "rg", time(1)));
-        it.overrides
-            .insert("pip".to_owned(), json!({"packages": ["a[b]"]}));
+        it.overrides.insert("pip".to_owned(), json!({"packages": ["a[b]"]}));
         it.disappoint("no network".to_owned(), time(2));
         for state in [it.state.clone(), State::Installed(installed())] {
             it.state = state;
@@ -230,14 +229,8 @@ mod tests {
     fn there_is_one_binary_per_name_and_machine_and_case_counts() {
         let (_dir, store, machine_id) = store_with_machine();
         let first = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
-        assert_eq!(
-            store.find_or_add_binary(machine_id, "rg", time(2)).unwrap(),
-            first
-        );
-        assert_ne!(
-            store.find_or_add_binary(machine_id, "RG", time(2)).unwrap().id,
-            first.id
-        );
+        assert_eq!(store.find_or_add_binary(machine_id, "rg", time(2)).unwrap(), first);
+        assert_ne!(store.find_or_add_binary(machine_id, "RG", time(2)).unwrap().id, first.id);
         let twin = Binary::new(clock::new_id(), machine_id, "rg", time(3));
         let refused = store.save_binary(&twin).unwrap_err();
         assert!(matches!(refused, StoreError::Refused { .. }), "{refused}");
@@ -255,36 +248,14 @@ mod tests {
             let listed = store.binaries(&filter).unwrap();
             listed.into_iter().map(|it| (it.name, it.created_at)).collect()
         };
-        let all = [
-            ("git".to_owned(), time(3)),
-            ("git".to_owned(), time(2)),
-            ("wget".to_owned(), time(1)),
-        ];
+        let all = [("git".to_owned(), time(3)), ("git".to_owned(), time(2)), ("wget".to_owned(), time(1))];
         assert_eq!(list(BinaryFilter::default()), all);
         let limit = Some(1);
-        assert_eq!(
-            list(BinaryFilter {
-                limit,
-                ..BinaryFilter::default()
-            }),
-            all[..1]
-        );
+        assert_eq!(list(BinaryFilter { limit, ..BinaryFilter::default() }), all[..1]);
         let name = Some("git".to_owned());
-        assert_eq!(
-            list(BinaryFilter {
-                name,
-                ..BinaryFilter::default()
-            }),
-            all[..2]
-        );
+        assert_eq!(list(BinaryFilter { name, ..BinaryFilter::default() }), all[..2]);
         let status = Some("installed".to_owned());
-        assert_eq!(
-            list(BinaryFilter {
-                status,
-                ..BinaryFilter::default()
-            }),
-            []
-        );
+        assert_eq!(list(BinaryFilter { status, ..BinaryFilter::default() }), []);
     }
 
     #[test]
@@ -293,19 +264,11 @@ mod tests {
         let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         let whole = rg.id.to_string();
         assert_eq!(store.binary_by_prefix("rg").unwrap(), Found::One(rg.clone()));
-        assert_eq!(
-            store.binary_by_prefix(&whole[..4]).unwrap(),
-            Found::One(rg.clone())
-        );
+        assert_eq!(store.binary_by_prefix(&whole[..4]).unwrap(), Found::One(rg.clone()));
         assert_eq!(store.binary_by_prefix("r").unwrap(), Found::Nothing);
         assert_eq!(store.binary_by_prefix("").unwrap(), Found::Nothing);
-        let named_like_the_id = store
-            .find_or_add_binary(machine_id, &whole[..4], time(1))
-            .unwrap();
-        assert_eq!(
-            store.binary_by_prefix(&whole[..4]).unwrap(),
-            Found::One(named_like_the_id)
-        );
+        let named_like_the_id = store.find_or_add_binary(machine_id, &whole[..4], time(1)).unwrap();
+        assert_eq!(store.binary_by_prefix(&whole[..4]).unwrap(), Found::One(named_like_the_id));
         let there = machine("there");
         store.save_machine(&there).unwrap();
         store.find_or_add_binary(there.id, "rg", time(1)).unwrap();

@@ -167,9 +167,7 @@ impl StoreError {
 }
 
 fn is_foreign_key(cause: &rusqlite::Error) -> bool {
-    cause
-        .sqlite_error()
-        .is_some_and(|it| it.extended_code == SQLITE_CONSTRAINT_FOREIGNKEY)
+    cause.sqlite_error().is_some_and(|it| it.extended_code == SQLITE_CONSTRAINT_FOREIGNKEY)
 }
 
 /// A [`StoreError`] that does not know yet which store it is about.
@@ -178,30 +176,16 @@ pub(super) enum Fault {
     /// SQLite refused.
     Sqlite(rusqlite::Error),
     /// A row cannot be read.
-    Row {
-        table: &'static str,
-        id: String,
-        column: String,
-        reason: String,
-    },
+    Row { table: &'static str, id: String, column: String, reason: String },
 }
 
 impl Fault {
     pub(super) fn at(self, path: &Path) -> StoreError {
         match self {
             Self::Sqlite(cause) => StoreError::new(path, cause),
-            Self::Row {
-                table,
-                id,
-                column,
-                reason,
-            } => StoreError::Row {
-                path: path.to_owned(),
-                table,
-                id,
-                column,
-                reason,
-            },
+            Self::Row { table, id, column, reason } => {
+                StoreError::Row { path: path.to_owned(), table, id, column, reason }
+            }
         }
     }
 }

@@ -113,20 +113,10 @@ mod tests {
     fn an_interface_seen_again_is_the_same_row_with_the_newer_facts() {
         let (_dir, store, machine) = store_with_machine();
         let first = store.save_interface(machine, &facts(), time(1)).unwrap();
-        assert_eq!(
-            (first.created_at, first.modified_at, &first.facts),
-            (time(1), time(1), &facts())
-        );
-        let renamed = Facts {
-            hostname: "new".to_owned(),
-            ..facts()
-        };
+        assert_eq!((first.created_at, first.modified_at, &first.facts), (time(1), time(1), &facts()));
+        let renamed = Facts { hostname: "new".to_owned(), ..facts() };
         let second = store.save_interface(machine, &renamed, time(2)).unwrap();
-        let wanted = NetworkInterface {
-            facts: renamed,
-            modified_at: time(2),
-            ..first
-        };
+        let wanted = NetworkInterface { facts: renamed, modified_at: time(2), ..first };
         assert_eq!(second, wanted);
     }
 
@@ -135,10 +125,7 @@ mod tests {
         let (_dir, store, machine) = store_with_machine();
         assert_eq!(store.newest_interface(machine).unwrap(), None);
         let home = store.save_interface(machine, &facts(), time(1)).unwrap();
-        let moved = Facts {
-            ip_local: "192.168.0.2".to_owned(),
-            ..facts()
-        };
+        let moved = Facts { ip_local: "192.168.0.2".to_owned(), ..facts() };
         let away = store.save_interface(machine, &moved, time(2)).unwrap();
         assert_ne!(home.id, away.id);
         assert_eq!(store.newest_interface(machine).unwrap(), Some(away));

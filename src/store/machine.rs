@@ -15,10 +15,7 @@ impl Stored for Machine {
     fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
         Ok(Self {
             id: columns.id()?,
-            guid: Guid {
-                value: columns.get()?,
-                source: columns.get()?,
-            },
+            guid: Guid { value: columns.get()?, source: columns.get()? },
             facts: Facts {
                 hostname: columns.get()?,
                 hw_in_docker: columns.get()?,
@@ -148,11 +145,7 @@ mod tests {
     fn of_two_machines_with_one_guid_the_first_stays() {
         let (_dir, store) = super::super::tests::store();
         let first = machine("a");
-        let second = Machine {
-            id: clock::new_id(),
-            created_at: Timestamp::UNIX_EPOCH,
-            ..first.clone()
-        };
+        let second = Machine { id: clock::new_id(), created_at: Timestamp::UNIX_EPOCH, ..first.clone() };
         assert_eq!(store.find_or_add_machine(&first).unwrap(), first);
         assert_eq!(store.find_or_add_machine(&second).unwrap(), first);
         let refused = store.save_machine(&second).unwrap_err();

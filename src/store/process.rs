@@ -52,10 +52,7 @@ impl ProcessFilter {
             ask("binary_id = ?", Box::new(row::id(id)));
         }
         if let Some(name) = &self.binary_name {
-            ask(
-                "binary_id IN (SELECT id FROM binary WHERE name = ?)",
-                Box::new(name.clone()),
-            );
+            ask("binary_id IN (SELECT id FROM binary WHERE name = ?)", Box::new(name.clone()));
         }
         if let Some(id) = self.parent_id {
             ask("parent_id = ?", Box::new(row::id(id)));
@@ -150,11 +147,7 @@ fn read_running(columns: &mut Columns<'_>) -> Result<Option<Running>, BadValue> 
         return Ok(None);
     };
     Ok(Some(Running {
-        identity: Identity {
-            pid,
-            start_ticks: columns.count()?,
-            boot_id: columns.get()?,
-        },
+        identity: Identity { pid, start_ticks: columns.count()?, boot_id: columns.get()? },
         started_at: columns.time()?,
     }))
 }
@@ -178,11 +171,7 @@ fn read_usage(columns: &mut Columns<'_>) -> Result<Option<Usage>, BadValue> {
         columns.skip(2);
         return Ok(None);
     };
-    Ok(Some(Usage {
-        max_rss,
-        user_ms: columns.count()?,
-        sys_ms: columns.count()?,
-    }))
+    Ok(Some(Usage { max_rss, user_ms: columns.count()?, sys_ms: columns.count()? }))
 }
 
 /// An ending is final: the last line leaves a row that has one as it is.

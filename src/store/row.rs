@@ -126,10 +126,7 @@ pub(super) struct BadValue {
 
 impl BadValue {
     pub(super) fn new(column: &str, reason: impl Display) -> Self {
-        Self {
-            column: column.to_owned(),
-            reason: reason.to_string(),
-        }
+        Self { column: column.to_owned(), reason: reason.to_string() }
     }
 
     pub(super) fn unknown_word(column: &str, word: String) -> Self {
@@ -188,8 +185,7 @@ impl Columns<'_> {
 
     pub(super) fn path(&mut self) -> Result<PathBuf, BadValue> {
         let index = self.next;
-        self.optional_path()?
-            .ok_or_else(|| BadValue::new(self.name(index), "no path"))
+        self.optional_path()?.ok_or_else(|| BadValue::new(self.name(index), "no path"))
     }
 
     pub(super) fn optional_path(&mut self) -> Result<Option<PathBuf>, BadValue> {
@@ -211,8 +207,7 @@ impl Columns<'_> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<T, BadValue> {
         let index = self.next;
-        self.parse_optional(parse)?
-            .ok_or_else(|| BadValue::new(self.name(index), "no value"))
+        self.parse_optional(parse)?.ok_or_else(|| BadValue::new(self.name(index), "no value"))
     }
 
     /// A text with a meaning of its own, or NULL.

@@ -26,9 +26,7 @@ pub(super) const KNOWN: i64 = MIGRATION_FILES.len() as i64;
 pub(super) fn open(data_dir: &Path, path: &Path) -> Result<Connection, StoreError> {
     let connection = open_current(data_dir, path)?;
     // With a WAL, a crash of the machine may lose the last transactions, and never the store.
-    connection
-        .execute_batch("PRAGMA synchronous = NORMAL")
-        .map_err(|cause| StoreError::new(path, cause))?;
+    connection.execute_batch("PRAGMA synchronous = NORMAL").map_err(|cause| StoreError::new(path, cause))?;
     Ok(connection)
 }
 
@@ -62,10 +60,7 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
         // Readers of a WAL need a `-shm` file, and it can be neither found nor made here. So nobody is writing
         // right now; the file is read as it stands.
         Err(cause)
-            if matches!(
-                cause.sqlite_error_code(),
-                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
-            ) =>
+            if matches!(cause.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) =>
         {
             let flags = flags | OpenFlags::SQLITE_OPEN_URI;
             let connection = Connection::open_with_flags(immutable(path), flags).map_err(at)?;
@@ -76,11 +71,7 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
     };
     match check(path, found)? {
         Standing::Current => Ok(connection),
-        Standing::Older => Err(StoreError::Older {
-            path: path.to_owned(),
-            found,
-            known: KNOWN,
-        }),
+        Standing::Older => Err(StoreError::Older { path: path.to_owned(), found, known: KNOWN }),
     }
 }
 
@@ -127,17 +118,9 @@ fn is_current(connection: &Connection, path: &Path) -> Result<bool, StoreError> 
 
 fn check(path: &Path, found: i64) -> Result<Standing, StoreError> {
     if found > KNOWN {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known: KNOWN,
-        });
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: KNOWN });
     }
-    Ok(if found == KNOWN {
-        Standing::Current
-    } else {
-        Standing::Older
-    })
+    Ok(if found == KNOWN { Standing::Current } else { Standing::Older })
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
@@ -160,9 +143,7 @@ fn make(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
         .map_err(|cause| making(path, cause))?;
     let mut connection = connect(&fresh)?.ok_or_else(|| StoreError::new(path, cannot_open()))?;
     migrate(&mut connection, path)?;
-    connection
-        .close()
-        .map_err(|(_, cause)| StoreError::new(path, cause))?;
+    connection.close().map_err(|(_, cause)| StoreError::new(path, cause))?;
     // A log without its store is what somebody left who deleted only the store. SQLite would play it into this one.
     for suffix in ["-wal", "-shm", "-journal"] {
         match fs_err::remove_file(beside(path, suffix)) {
@@ -182,10 +163,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
         {
             StoreError::new(path, err)
         }
-        cause => StoreError::Migration {
-            path: path.to_owned(),
-            cause: Box::new(cause),
-        },
+        cause => StoreError::Migration { path: path.to_owned(), cause: Box::new(cause) },
     })
 }
 
@@ -227,10 +205,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn making(path: &Path, cause: std::io::Error) -> StoreError {
-    StoreError::Make {
-        path: path.to_owned(),
-        cause,
-    }
+    StoreError::Make { path: path.to_owned(), cause }
 }
 
 fn cannot_open() -> rusqlite::Error {

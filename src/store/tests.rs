@@ -19,10 +19,7 @@ pub(super) fn time(n: i64) -> Timestamp {
 }
 
 pub(super) fn machine(guid: &str) -> Machine {
-    let guid = Guid {
-        value: guid.to_owned(),
-        source: "random".to_owned(),
-    };
+    let guid = Guid { value: guid.to_owned(), source: "random".to_owned() };
     Machine::new(clock::new_id(), guid, Facts::default(), time(1))
 }
 
@@ -59,9 +56,8 @@ fn mode(path: &Path) -> u32 {
 
 fn names(dir: &Path) -> Vec<String> {
     let entries = dir.read_dir().unwrap();
-    let mut names: Vec<String> = entries
-        .map(|it| it.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|it| it.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -88,10 +84,7 @@ fn a_connection_has_a_wal_and_checks_foreign_keys_and_waits() {
     assert_eq!(pragma("journal_mode"), "wal");
     assert_eq!(pragma("foreign_keys"), "1");
     assert_eq!(pragma("synchronous"), "1");
-    let timeout: i64 = store
-        .lock()
-        .query_row("PRAGMA busy_timeout", [], |row| row.get(0))
-        .unwrap();
+    let timeout: i64 = store.lock().query_row("PRAGMA busy_timeout", [], |row| row.get(0)).unwrap();
     assert_eq!(timeout, 10_000);
 }
 
@@ -169,15 +162,10 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     drop(store);
     let file = dir.path().join(FILE_NAME);
     let before = fs_err::read(&file).unwrap();
-    for refused in [
-        Store::open(dir.path()).map(Some),
-        Store::open_existing(dir.path()),
-    ] {
+    for refused in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
         let error = refused.unwrap_err();
         let text = error.to_string();
-        let StoreError::Newer { path, found, known } = error else {
-            panic!("{text}")
-        };
+        let StoreError::Newer { path, found, known } = error else { panic!("{text}") };
         assert_eq!((path, found, known), (file.clone(), newer, schema::KNOWN));
         assert!(text.contains("update rigup"), "{text}");
     }
@@ -191,17 +179,11 @@ fn a_file_that_is_no_database_is_called_corrupt_and_left_as_it_is() {
     let file = dir.path().join(FILE_NAME);
     let garbage = "not a database, though long enough to be one ".repeat(100);
     fs_err::write(&file, &garbage).unwrap();
-    for refused in [
-        Store::open(dir.path()).map(Some),
-        Store::open_existing(dir.path()),
-    ] {
+    for refused in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
         let error = refused.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         let text = error.to_string();
-        assert!(
-            text.contains("rigup.sqlite3") && text.contains("move it aside"),
-            "{text}"
-        );
+        assert!(text.contains("rigup.sqlite3") && text.contains("move it aside"), "{text}");
     }
     assert_eq!(fs_err::read_to_string(&file).unwrap(), garbage);
 }
@@ -214,9 +196,7 @@ fn a_damaged_page_is_called_corrupt() {
     let mut bytes = fs_err::read(&file).unwrap();
     bytes[4096..].fill(0xff);
     fs_err::write(&file, bytes).unwrap();
-    let error = Store::open(dir.path())
-        .and_then(|store| store.binaries_of(machine_id))
-        .unwrap_err();
+    let error = Store::open(dir.path()).and_then(|store| store.binaries_of(machine_id)).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }
 
@@ -224,10 +204,7 @@ fn a_damaged_page_is_called_corrupt() {
 fn a_folder_in_the_place_of_the_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     fs_err::create_dir(dir.path().join(FILE_NAME)).unwrap();
-    for refused in [
-        Store::open(dir.path()).map(Some),
-        Store::open_existing(dir.path()),
-    ] {
+    for refused in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
         let error = refused.unwrap_err();
         assert!(matches!(error, StoreError::NotAFile { .. }), "{error}");
     }

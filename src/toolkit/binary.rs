@@ -74,11 +74,8 @@ fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {
 
 /// Version and digest, each on a core of its own.
 fn probe_file(file: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Result<(String, String)> {
-    let env: Vec<(OsString, OsString)> = settings
-        .environment
-        .iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+    let env: Vec<(OsString, OsString)> =
+        settings.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let (version, sha256) = rayon::join(|| probe::version(file, &env, interrupt), || probe::sha256(file));
     Ok((version?.unwrap_or_default(), sha256?))
 }

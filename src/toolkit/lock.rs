@@ -43,19 +43,12 @@ fn path(lib_dir: &Path, name: &str) -> PathBuf {
         .chars()
         .rev()
         .take(SHOWN)
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '.' || c == '-' {
-                c
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' })
         .collect();
     let shown: String = shown.chars().rev().collect();
-    lib_dir.join(".locks").join(format!(
-        "{shown}-{:02x}{:02x}{:02x}{:02x}",
-        digest[0], digest[1], digest[2], digest[3]
-    ))
+    lib_dir
+        .join(".locks")
+        .join(format!("{shown}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]))
 }
 
 #[cfg(test)]

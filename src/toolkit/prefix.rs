@@ -27,10 +27,8 @@ pub fn prefix(request: &HookRequest, provider: &str, lib_dir: &Path) -> Result<P
     let below = lib_dir.join(provider);
     let root = overrides::text(&request.overrides, provider, "install_root");
     let path = below.join(root.unwrap_or(request.name.link_name()));
-    let inside: Vec<Component<'_>> = path
-        .strip_prefix(&below)
-        .map(|it| it.components().collect())
-        .unwrap_or_default();
+    let inside: Vec<Component<'_>> =
+        path.strip_prefix(&below).map(|it| it.components().collect()).unwrap_or_default();
     match inside[..] {
         // What ends in `.part` is somebody's half-made prefix, or the mark of one.
         [Component::Normal(name)] if !name.as_encoded_bytes().ends_with(b".part") => Ok(below.join(name)),
@@ -48,49 +46,25 @@ mod tests {
 
     fn prefix_of(overrides: &str) -> Result<PathBuf, BadInstallRoot> {
         let arguments = ["--name=x".to_owned(), format!("--overrides={overrides}")];
-        prefix(
-            &HookRequest::parse(&arguments, None).unwrap(),
-            "pip",
-            Path::new("/lib"),
-        )
+        prefix(&HookRequest::parse(&arguments, None).unwrap(), "pip", Path::new("/lib"))
     }
 
     #[test]
     fn every_requirement_has_a_folder_of_its_own_unless_it_shares_one() {
         assert_eq!(prefix_of("{}").unwrap(), Path::new("/lib/pip/x"));
-        assert_eq!(
-            prefix_of(r#"{"pip":{"install_root":"shared"}}"#).unwrap(),
-            Path::new("/lib/pip/shared")
-        );
+        assert_eq!(prefix_of(r#"{"pip":{"install_root":"shared"}}"#).unwrap(), Path::new("/lib/pip/shared"));
         for same in ["/lib/pip/shared", "shared/", "./shared", "/lib/pip/./shared/"] {
             let overrides = format!(r#"{{"pip":{{"install_root":"{same}"}}}}"#);
-            assert_eq!(
-                prefix_of(&overrides).unwrap(),
-                Path::new("/lib/pip/shared"),
-                "{same}"
-            );
+            assert_eq!(prefix_of(&overrides).unwrap(), Path::new("/lib/pip/shared"), "{same}");
         }
     }
 
     #[test]
     fn no_install_root_leads_out_of_the_providers_folder_or_into_another_prefix() {
-        let others = [
-            "/etc",
-            "../../x",
-            "/lib/../etc",
-            "/lib",
-            "/lib/bin",
-            "/lib/pip",
-            ".",
-            "x/lib",
-            "y.part",
-            "..",
-        ];
+        let others =
+            ["/etc", "../../x", "/lib/../etc", "/lib", "/lib/bin", "/lib/pip", ".", "x/lib", "y.part", ".."];
         for root in others {
-            assert!(
-                prefix_of(&format!(r#"{{"pip":{{"install_root":"{root}"}}}}"#)).is_err(),
-                "{root}"
-            );
+            assert!(prefix_of(&format!(r#"{{"pip":{{"install_root":"{root}"}}}}"#)).is_err(), "{root}");
         }
     }
 }

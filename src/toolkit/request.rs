@@ -42,10 +42,7 @@ impl HookRequest {
     /// Reads the arguments of a `BinaryRequest` hook. Of a repeated argument the last one counts.
     pub fn parse(arguments: &[String], home: Option<&Path>) -> Result<Self, RequestError> {
         let value = |key: &str| {
-            arguments
-                .iter()
-                .rev()
-                .find_map(|it| it.strip_prefix("--")?.strip_prefix(key)?.strip_prefix('='))
+            arguments.iter().rev().find_map(|it| it.strip_prefix("--")?.strip_prefix(key)?.strip_prefix('='))
         };
         let name = BinaryName::parse(value("name").ok_or(RequestError::NoName)?, home)?;
         let overrides = match value("overrides").map(serde_json::from_str) {
@@ -98,13 +95,7 @@ mod tests {
     fn arguments_that_are_no_request_are_refused() {
         assert_eq!(parse(&["--names=x"]), Err(RequestError::NoName));
         assert!(matches!(parse(&["--name=../x"]), Err(RequestError::Name(_))));
-        assert!(matches!(
-            parse(&["--name=x", "--overrides=[]"]),
-            Err(RequestError::Overrides(_))
-        ));
-        assert!(matches!(
-            parse(&["--name=x", "--overrides={"]),
-            Err(RequestError::Overrides(_))
-        ));
+        assert!(matches!(parse(&["--name=x", "--overrides=[]"]), Err(RequestError::Overrides(_))));
+        assert!(matches!(parse(&["--name=x", "--overrides={"]), Err(RequestError::Overrides(_))));
     }
 }

@@ -12,14 +12,8 @@ use crate::playground::{Playground, Ran};
 fn a_line_that_cannot_be_read_is_named_and_the_other_plugins_go_on() {
     let place = Playground::new();
     place.fixture("good");
-    place.plugin(
-        "a",
-        &[json!({"type": "Binary", "name": "one", "binproviders": "good"})],
-    );
-    let bad = place.write(
-        "here/plugins/b/binaries.jsonl",
-        "\n{\"type\":\"Binary\",\"name\":\"../x\"}\n",
-    );
+    place.plugin("a", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
+    let bad = place.write("here/plugins/b/binaries.jsonl", "\n{\"type\":\"Binary\",\"name\":\"../x\"}\n");
     let ran = place.run(&["install"]).exits(1);
     assert_eq!(ran.record()["status"], "installed");
     ran.says(&format!("error: {}:2: the name `../x` has a `/`", bad.display()));
@@ -30,14 +24,9 @@ fn a_line_that_cannot_be_read_is_named_and_the_other_plugins_go_on() {
 #[test]
 fn random_bytes_are_no_requirements_and_no_panic() {
     let place = Playground::new();
-    let noise: Vec<u8> = (0..100_000_u32)
-        .map(|it| it.wrapping_mul(2_654_435_761).to_le_bytes()[2])
-        .collect();
+    let noise: Vec<u8> = (0..100_000_u32).map(|it| it.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
     let bad = place.write("here/plugins/a/binaries.jsonl", noise);
-    place
-        .run(&["install"])
-        .exits(1)
-        .says(&format!("error: {}:1: not a JSON object", bad.display()));
+    place.run(&["install"]).exits(1).says(&format!("error: {}:1: not a JSON object", bad.display()));
 }
 
 #[test]
@@ -45,10 +34,7 @@ fn names_that_cannot_be_a_folder_or_a_link_are_refused_before_anything_is_made()
     for name in ["", " ", "..", "a/b", "../x", "-rf", "x\ny", &"x".repeat(300)] {
         let place = Playground::new();
         place.plugin("p", &[json!({"type": "Binary", "name": name})]);
-        place
-            .run(&["install"])
-            .exits(1)
-            .says("binaries.jsonl:1: the name");
+        place.run(&["install"]).exits(1).says("binaries.jsonl:1: the name");
         assert!(!place.path("data/machines").exists(), "{name:?}");
         let place = Playground::new();
         place.run(&["install", "--", name]).exits(2).says("the name");
@@ -60,15 +46,9 @@ fn names_that_cannot_be_a_folder_or_a_link_are_refused_before_anything_is_made()
 fn a_data_dir_that_is_a_file_is_unusable() {
     let place = Playground::new();
     place.write("data", "");
-    for args in [
-        &["install"][..],
-        &["process", "list"],
-        &["binary", "list"],
-        &["machine", "show"],
-    ] {
+    for args in [&["install"][..], &["process", "list"], &["binary", "list"], &["machine", "show"]] {
         let ran = place.run(args).exits(3);
-        ran.says(&format!("the data dir {}", place.path("data").display()))
-            .says("--data-dir");
+        ran.says(&format!("the data dir {}", place.path("data").display())).says("--data-dir");
     }
 }
 
@@ -95,11 +75,7 @@ fn a_store_that_is_damaged_or_newer_is_named_and_left_alone() {
         "this is not a database, whatever it is called, and long enough to be read as one. ".repeat(20),
     );
     let before = fs::read(&store).unwrap();
-    place
-        .run(&["install", "sh"])
-        .exits(3)
-        .says(store.to_str().unwrap())
-        .says("damaged");
+    place.run(&["install", "sh"]).exits(3).says(store.to_str().unwrap()).says("damaged");
     assert_eq!(fs::read(&store).unwrap(), before);
 }
 
@@ -123,22 +99,14 @@ fn run_as_nobody(place: &Playground, args: &[&str]) -> Ran {
 #[test]
 fn a_plugin_folder_that_may_not_be_read_is_an_error_and_the_others_go_on() {
     let place = Playground::new();
-    place.plugin(
-        "a",
-        &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})],
-    );
-    place.plugin(
-        "b",
-        &[json!({"type": "Binary", "name": "ls", "binproviders": "env"})],
-    );
+    place.plugin("a", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
+    place.plugin("b", &[json!({"type": "Binary", "name": "ls", "binproviders": "env"})]);
     let closed = place.path("here/plugins/a");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let ran = run_as_nobody(&place, &["install"]).exits(1);
     assert_eq!(ran.record()["name"], "ls");
     ran.says(&format!("error: {}: cannot be read", closed.display()));
-    run_as_nobody(&place, &["install", "--plugins", "a"])
-        .exits(3)
-        .says("the plugin a cannot be used");
+    run_as_nobody(&place, &["install", "--plugins", "a"]).exits(3).says("the plugin a cannot be used");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
 }
 

@@ -29,10 +29,7 @@ fn plugins_and_hooks_are_listed_with_what_they_ask_for() {
     let good = plugins.iter().find(|it| it["name"] == "good").unwrap();
     assert_eq!(good["hooks"], json!(["on_BinaryRequest__50_good.sh"]));
     assert_eq!(place.run(&["plugin", "show", "P"]).ok().record(), *plugin);
-    place
-        .run(&["plugin", "show", "absent"])
-        .exits(1)
-        .says("there is no plugin absent");
+    place.run(&["plugin", "show", "absent"]).exits(1).says("there is no plugin absent");
     let hooks = place.run(&["hook", "list"]).ok().records();
     assert_eq!(hooks[0]["plugin"], "env");
     assert_eq!(hooks.last().unwrap()["order"], 50);
@@ -43,34 +40,14 @@ fn plugins_and_hooks_are_listed_with_what_they_ask_for() {
 fn binaries_are_listed_and_shown_with_their_attempts() {
     let place = place_with_history();
     let all = place.run(&["binary", "list"]).ok().records();
-    assert_eq!(
-        all.iter()
-            .map(|it| it["name"].as_str().unwrap())
-            .collect::<Vec<_>>(),
-        ["one", "two"]
-    );
+    assert_eq!(all.iter().map(|it| it["name"].as_str().unwrap()).collect::<Vec<_>>(), ["one", "two"]);
     let queued = place.run(&["binary", "list", "--status", "queued"]).ok().record();
-    assert_eq!(
-        (queued["type"].as_str(), queued["name"].as_str()),
-        (Some("BinaryRequest"), Some("two"))
-    );
-    assert_eq!(
-        place.run(&["binary", "list", "--name", "one"]).ok().record(),
-        all[0]
-    );
+    assert_eq!((queued["type"].as_str(), queued["name"].as_str()), (Some("BinaryRequest"), Some("two")));
+    assert_eq!(place.run(&["binary", "list", "--name", "one"]).ok().record(), all[0]);
     let shown = place.run(&["binary", "show", "two"]).ok().record();
     assert_eq!(shown["attempts"][0]["provider"], "failing");
-    assert_eq!(
-        place
-            .run(&["binary", "show", all[0]["id"].as_str().unwrap()])
-            .ok()
-            .record(),
-        all[0]
-    );
-    place
-        .run(&["binary", "show", "three"])
-        .exits(1)
-        .says("there is no binary three");
+    assert_eq!(place.run(&["binary", "show", all[0]["id"].as_str().unwrap()]).ok().record(), all[0]);
+    place.run(&["binary", "show", "three"]).exits(1).says("there is no binary three");
 }
 
 #[test]
@@ -78,10 +55,7 @@ fn processes_are_listed_shown_and_drawn() {
     let place = place_with_history();
     let listed = place.run(&["process", "list", "-n", "2"]).ok().records();
     assert_eq!(listed.len(), 2);
-    assert!(
-        listed[0]["created_at"].as_str() >= listed[1]["created_at"].as_str(),
-        "newest first"
-    );
+    assert!(listed[0]["created_at"].as_str() >= listed[1]["created_at"].as_str(), "newest first");
     let id = listed[0]["id"].as_str().unwrap();
     assert_eq!(place.run(&["process", "show", id]).ok().record(), listed[0]);
     assert_eq!(place.run(&["ps", "-n", "2"]).ok().records(), listed);
@@ -91,14 +65,8 @@ fn processes_are_listed_shown_and_drawn() {
     assert!(tree[1..].iter().all(|it| it["parent_id"] == tree[0]["id"]));
     let root = tree[0]["id"].as_str().unwrap();
     assert_eq!(place.run(&["process", "tree", root]).ok().records(), tree);
-    place
-        .run(&["process", "show", "01"])
-        .exits(1)
-        .says("is the beginning of 4 ids");
-    place
-        .run(&["process", "show", "ffff"])
-        .exits(1)
-        .says("there is no process ffff");
+    place.run(&["process", "show", "01"]).exits(1).says("is the beginning of 4 ids");
+    place.run(&["process", "show", "ffff"]).exits(1).says("there is no process ffff");
 }
 
 #[test]
@@ -116,10 +84,7 @@ fn logs_are_printed_whole_or_their_last_lines_exactly() {
     assert_eq!(print(&["--stream", "stdout", "-n", "0"]), "");
     assert_eq!(print(&["--stream", "stdout"]).lines().count(), 100);
     let both = print(&[]);
-    assert!(
-        both.contains("stdout.log <==\n1\n") && both.contains("stderr.log <==\n101\n"),
-        "{both}"
-    );
+    assert!(both.contains("stdout.log <==\n1\n") && both.contains("stderr.log <==\n101\n"), "{both}");
     let cli = place.processes()[0]["id"].as_str().unwrap().to_owned();
     place.run(&["logs", &cli]).exits(1).says("a run of rigup itself");
 }

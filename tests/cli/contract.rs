@@ -25,10 +25,7 @@ fn seen(place: &Playground, what: &str) -> String {
 #[test]
 fn a_hook_is_given_what_the_contract_says() {
     let mut place = Playground::new();
-    place
-        .set("MY_SECRET_TOKEN", "canary")
-        .set("TOOL_BINARY", "/opt/tool/bin/tool")
-        .set("RIGUP_LIB_DIR", "");
+    place.set("MY_SECRET_TOKEN", "canary").set("TOOL_BINARY", "/opt/tool/bin/tool").set("RIGUP_LIB_DIR", "");
     place.provider("nosy", NOSY);
     let overrides = json!({"nosy": {"packages": ["a b", "$(c)"]}});
     place.plugin("p", &[json!({
@@ -38,10 +35,7 @@ fn a_hook_is_given_what_the_contract_says() {
 
     let argv = seen(&place, "argv");
     let argv: Vec<&str> = argv.split_terminator('\0').collect();
-    let (id, machine) = (
-        record["id"].as_str().unwrap(),
-        record["machine_id"].as_str().unwrap(),
-    );
+    let (id, machine) = (record["id"].as_str().unwrap(), record["machine_id"].as_str().unwrap());
     let expected = [
         "--name=x".to_owned(),
         "--binproviders=nosy".to_owned(),
@@ -53,40 +47,21 @@ fn a_hook_is_given_what_the_contract_says() {
     assert_eq!(argv, expected);
 
     let data = place.path("data");
-    let cwd = data
-        .join("machines")
-        .join(machine)
-        .join("binaries/x")
-        .join(id)
-        .join("nosy");
+    let cwd = data.join("machines").join(machine).join("binaries/x").join(id).join("nosy");
     assert_eq!(seen(&place, "cwd").trim(), cwd.to_str().unwrap());
     assert_eq!(seen(&place, "stdin").trim(), "/dev/null");
-    assert_eq!(
-        seen(&place, "session"),
-        seen(&place, "pid"),
-        "a session of its own"
-    );
+    assert_eq!(seen(&place, "session"), seen(&place, "pid"), "a session of its own");
 
     let env = seen(&place, "env");
-    let variable = |name: &str| {
-        env.split('\0')
-            .find_map(|it| it.strip_prefix(&format!("{name}=")))
-    };
+    let variable = |name: &str| env.split('\0').find_map(|it| it.strip_prefix(&format!("{name}=")));
     let lib = data.join("lib").join(rigup::settings::platform());
     assert_eq!(variable("DATA_DIR"), data.to_str());
     assert_eq!(variable("LIB_DIR"), lib.to_str());
     assert_eq!(variable("LIB_BIN_DIR"), lib.join("bin").to_str());
     assert_eq!(variable("MACHINE_ID"), Some(machine));
-    assert_eq!(
-        variable("NODE_MODULES_DIR"),
-        lib.join("npm/node_modules").to_str()
-    );
+    assert_eq!(variable("NODE_MODULES_DIR"), lib.join("npm/node_modules").to_str());
     assert_eq!(variable("MY_SECRET_TOKEN"), Some("canary"));
-    assert_eq!(
-        variable("RIGUP_DATA_DIR"),
-        None,
-        "a rigup called by a hook uses DATA_DIR"
-    );
+    assert_eq!(variable("RIGUP_DATA_DIR"), None, "a rigup called by a hook uses DATA_DIR");
     assert!(fs::metadata(variable("RIGUP").unwrap()).unwrap().is_file());
     let path: Vec<&str> = variable("PATH").unwrap().split(':').collect();
     assert_eq!(path[..2], ["/opt/tool/bin", lib.join("bin").to_str().unwrap()]);
@@ -96,25 +71,16 @@ fn a_hook_is_given_what_the_contract_says() {
     let run_dir = hook["run_dir"].as_str().unwrap();
     assert!(run_dir.starts_with(cwd.join(".hooks/on_BinaryRequest__50_nosy.sh").to_str().unwrap()));
     for file in ["cmd.sh", "stdout.log", "stderr.log", "exit.json"] {
-        assert!(
-            fs::metadata(format!("{run_dir}/{file}")).unwrap().is_file(),
-            "{file}"
-        );
+        assert!(fs::metadata(format!("{run_dir}/{file}")).unwrap().is_file(), "{file}");
     }
-    assert!(
-        fs::metadata(format!("{run_dir}/process.pid")).is_err(),
-        "it is over"
-    );
+    assert!(fs::metadata(format!("{run_dir}/process.pid")).is_err(), "it is over");
 }
 
 #[test]
 fn no_record_and_no_log_shows_a_secret_of_the_environment() {
     let mut place = Playground::new();
     place.set("MY_SECRET_TOKEN", "canary-in-the-mine").fixture("good");
-    place.plugin(
-        "p",
-        &[json!({"type": "Binary", "name": "x", "binproviders": "good"})],
-    );
+    place.plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
     place.run(&["install", "-v"]).ok();
     let found = std::process::Command::new("grep")
         .args(["-rl", "canary-in-the-mine"])
@@ -137,11 +103,8 @@ fn exit_codes_mean_installed_declined_skipped_and_failed() {
     ] {
         let place = Playground::new();
         place.provider("p", &format!("#!/bin/sh\n{body}\n"));
-        let attempt = place
-            .run(&["install", "x", "--binproviders", "p"])
-            .exits(1)
-            .record()["attempts"][0]
-            .clone();
+        let attempt =
+            place.run(&["install", "x", "--binproviders", "p"]).exits(1).record()["attempts"][0].clone();
         assert_eq!(
             (attempt["outcome"].as_str(), attempt["reason"].as_str()),
             (Some(outcome), Some(reason)),
@@ -176,11 +139,7 @@ fn every_lie_is_rejected_with_its_reason_and_the_next_provider_is_tried() {
         ("mode", "rejected", "its abspath is not executable: /etc/passwd"),
         ("relative", "rejected", "its abspath is relative: bin/sh"),
         ("version", "rejected", "its version 0.1 is older than 1.0"),
-        (
-            "silent",
-            "rejected",
-            "it tells no version, and 1.0 or newer is asked for",
-        ),
+        ("silent", "rejected", "it tells no version, and 1.0 or newer is asked for"),
         ("link", "rejected", "its abspath is the link that rigup makes"),
         ("exit", "failed", "exit 3"),
     ] {
@@ -196,11 +155,9 @@ fn every_lie_is_rejected_with_its_reason_and_the_next_provider_is_tried() {
         let id = record["id"].as_str().unwrap();
         let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
         let first: (String, String) = store
-            .query_row(
-                "SELECT outcome, reason FROM attempt ORDER BY created_at, id LIMIT 1",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
+            .query_row("SELECT outcome, reason FROM attempt ORDER BY created_at, id LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .unwrap();
         assert_eq!(first.0, outcome, "{lie} {id}");
         assert!(first.1.starts_with(reason), "{lie}: {}", first.1);
@@ -214,10 +171,7 @@ fn a_record_of_an_earlier_run_counts_for_nothing_in_a_later_one() {
         printf '{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n'\nexit 1\n";
     place.provider("p", hook);
     place.run(&["install", "x", "--binproviders", "p"]).exits(1);
-    let record = place
-        .run(&["install", "x", "--binproviders", "p"])
-        .exits(1)
-        .record();
+    let record = place.run(&["install", "x", "--binproviders", "p"]).exits(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "declined");
     assert_eq!(record["attempt_count"], 2);
 }
@@ -228,28 +182,21 @@ fn a_record_is_found_among_logs_bad_bytes_and_other_records() {
     place.fixture("noisy");
     let ran = place.run(&["install", "x", "--binproviders", "noisy"]).ok();
     assert_eq!(ran.record()["abspath"], "/bin/sh");
-    ran.says("line 8 is not JSON")
-        .says("{\"type\":\"Binary\",\"name\":\"cut");
+    ran.says("line 8 is not JSON").says("{\"type\":\"Binary\",\"name\":\"cut");
 }
 
 #[test]
 fn a_hook_that_hangs_is_ended_with_all_that_it_started() {
     let place = Playground::new();
     place.fixture("hanging");
-    let record = place
-        .run(&["install", "x", "--binproviders", "hanging", "--timeout", "1"])
-        .exits(1)
-        .record();
+    let record =
+        place.run(&["install", "x", "--binproviders", "hanging", "--timeout", "1"]).exits(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "timeout");
     assert_eq!(record["attempts"][0]["reason"], "ended after 1 s: hanging");
     let hook = &place.hook_processes()[0];
     assert_eq!(hook["exit_reason"], "timeout");
     assert_eq!(hook["exit_code"], 143, "the hook itself obeyed TERM");
-    assert_eq!(
-        place.living(),
-        [],
-        "a child that ignores TERM and a grandchild in another session included"
-    );
+    assert_eq!(place.living(), [], "a child that ignores TERM and a grandchild in another session included");
 }
 
 #[test]
@@ -271,29 +218,18 @@ fn what_left_the_group_is_named_and_left_alone() {
     fs::create_dir(place.path("data")).unwrap();
     let gate = place.path("data/gate");
     nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    place
-        .run(&["install", "x", "--binproviders", "p"])
-        .ok()
-        .says("it started a process that goes on: sh -c");
+    place.run(&["install", "x", "--binproviders", "p"]).ok().says("it started a process that goes on: sh -c");
     assert_eq!(place.living().len(), 1);
     fs::write(&gate, "\n").unwrap();
-    crate::playground::wait_until("the service ends once its gate opens", || {
-        place.living().is_empty()
-    });
+    crate::playground::wait_until("the service ends once its gate opens", || place.living().is_empty());
 }
 
 #[test]
 fn output_without_end_is_stopped() {
     let place = Playground::new();
     place.provider("p", "#!/bin/sh\nexec yes\n");
-    let record = place
-        .run(&["install", "x", "--binproviders", "p"])
-        .exits(1)
-        .record();
-    assert_eq!(
-        record["attempts"][0]["reason"],
-        "stopped: it wrote more than 64 MiB and was ended"
-    );
+    let record = place.run(&["install", "x", "--binproviders", "p"]).exits(1).record();
+    assert_eq!(record["attempts"][0]["reason"], "stopped: it wrote more than 64 MiB and was ended");
     assert_eq!(place.hook_processes()[0]["exit_reason"], "stopped");
 }
 
@@ -301,26 +237,12 @@ fn output_without_end_is_stopped() {
 fn a_hook_without_an_exec_bit_or_a_shebang_is_run_by_its_extension() {
     let place = Playground::new();
     let record = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
-    place.write(
-        "here/providers/a/on_BinaryRequest__50_a.sh",
-        format!("[[ 1 ]] && echo '{record}'"),
-    );
-    place.write(
-        "here/providers/b/on_BinaryRequest__50_b.py",
-        format!("print('{record}')"),
-    );
-    place.script(
-        "here/providers/c/on_BinaryRequest__50_c.js",
-        &format!("console.log('{record}')"),
-    );
-    place.script(
-        "here/providers/d/on_BinaryRequest__50_d.rb",
-        &format!("#!/bin/sh\necho '{record}'"),
-    );
+    place.write("here/providers/a/on_BinaryRequest__50_a.sh", format!("[[ 1 ]] && echo '{record}'"));
+    place.write("here/providers/b/on_BinaryRequest__50_b.py", format!("print('{record}')"));
+    place.script("here/providers/c/on_BinaryRequest__50_c.js", &format!("console.log('{record}')"));
+    place.script("here/providers/d/on_BinaryRequest__50_d.rb", &format!("#!/bin/sh\necho '{record}'"));
     for provider in ["a", "b", "c", "d"] {
-        let ran = place
-            .run(&["install", "x", "--force", "--binproviders", provider])
-            .ok();
+        let ran = place.run(&["install", "x", "--force", "--binproviders", provider]).ok();
         assert_eq!(ran.record()["binprovider"], provider);
     }
 }
@@ -329,29 +251,18 @@ fn a_hook_without_an_exec_bit_or_a_shebang_is_run_by_its_extension() {
 fn a_hook_that_cannot_be_started_is_a_failed_attempt_that_says_why() {
     let place = Playground::new();
     place.provider("p", "#!/no/such/interpreter\n");
-    let record = place
-        .run(&["install", "x", "--binproviders", "p"])
-        .exits(1)
-        .record();
+    let record = place.run(&["install", "x", "--binproviders", "p"]).exits(1).record();
     let reason = record["attempts"][0]["reason"].as_str().unwrap();
-    assert!(
-        reason.contains("its interpreter is not there: #!/no/such/interpreter"),
-        "{reason}"
-    );
+    assert!(reason.contains("its interpreter is not there: #!/no/such/interpreter"), "{reason}");
     let hook = &place.hook_processes()[0];
-    assert_eq!(
-        (hook["exit_reason"].as_str(), hook["pid"].as_u64()),
-        (Some("spawn_failed"), None)
-    );
+    assert_eq!((hook["exit_reason"].as_str(), hook["pid"].as_u64()), (Some("spawn_failed"), None));
 }
 
 #[test]
 fn an_environment_that_is_not_utf8_reaches_the_hook_byte_for_byte() {
     use std::os::unix::ffi::OsStrExt;
     let mut place = Playground::new();
-    place
-        .set("RAW", std::ffi::OsStr::from_bytes(b"a\xffb").to_owned())
-        .provider("nosy", NOSY);
+    place.set("RAW", std::ffi::OsStr::from_bytes(b"a\xffb").to_owned()).provider("nosy", NOSY);
     place.run(&["install", "x", "--binproviders", "nosy"]).ok();
     let env = fs::read(place.path("data/seen/env")).unwrap();
     assert!(env.split(|&byte| byte == 0).any(|it| it == b"RAW=a\xffb"));
@@ -361,19 +272,10 @@ fn an_environment_that_is_not_utf8_reaches_the_hook_byte_for_byte() {
 fn cmd_sh_runs_the_hook_once_more_as_it_was_run() {
     let place = Playground::new();
     place.fixture("good");
-    let record = place
-        .run(&["install", "x", "--binproviders", "good"])
-        .ok()
-        .record();
+    let record = place.run(&["install", "x", "--binproviders", "good"]).ok().record();
     let script = place.hook_processes()[0]["run_dir"].as_str().unwrap().to_owned() + "/cmd.sh";
-    let output = std::process::Command::new("sh")
-        .arg(script)
-        .env("HOME", place.path("home"))
-        .output()
-        .unwrap();
+    let output =
+        std::process::Command::new("sh").arg(script).env("HOME", place.path("home")).output().unwrap();
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (&printed["name"], &printed["abspath"]),
-        (&record["name"], &record["abspath"])
-    );
+    assert_eq!((&printed["name"], &printed["abspath"]), (&record["name"], &record["abspath"]));
 }

@@ -12,28 +12,15 @@ fn a_hook_whose_rigup_was_killed_is_ended_and_recorded_as_lost_by_the_next_one()
     place.fixture("hanging").fixture("good");
     let mut child = place.start(&["install", "x", "--binproviders", "hanging"]);
     wait_until("the hook and its children run", || {
-        place
-            .living()
-            .iter()
-            .filter(|(_, it)| it.starts_with("sleep"))
-            .count()
-            >= 2
+        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() >= 2
     });
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!place.living().is_empty());
     let statuses = |place: &Playground| -> Vec<String> {
-        place
-            .processes()
-            .iter()
-            .map(|it| format!("{} {}", it["status"], it["exit_reason"]))
-            .collect()
+        place.processes().iter().map(|it| format!("{} {}", it["status"], it["exit_reason"])).collect()
     };
-    assert_eq!(
-        statuses(&place),
-        [r#""running" null"#; 2],
-        "reading finishes nothing"
-    );
+    assert_eq!(statuses(&place), [r#""running" null"#; 2], "reading finishes nothing");
 
     place.run(&["install", "y", "--binproviders", "good"]).ok();
     assert_eq!(place.living(), []);
@@ -87,9 +74,6 @@ fn an_end_that_was_noted_but_not_stored_is_taken_from_the_run_dir() {
     drop(store);
     place.run(&["install", "y", "--binproviders", "good"]).ok();
     let hook = &place.hook_processes()[0];
-    assert_eq!(
-        (hook["exit_reason"].as_str(), hook["exit_code"].as_i64()),
-        (Some("exited"), Some(3))
-    );
+    assert_eq!((hook["exit_reason"].as_str(), hook["exit_code"].as_i64()), (Some("exited"), Some(3)));
     assert_eq!(hook["stderr_tail"], "the disk is on fire\n");
 }

@@ -16,12 +16,7 @@ fn signal(child: &Child, signal: Signal) {
 fn start_hanging(place: &Playground) -> Child {
     let child = place.start(&["install", "x", "y", "--binproviders", "hanging"]);
     wait_until("both hooks and their children run", || {
-        place
-            .living()
-            .iter()
-            .filter(|(_, it)| it.starts_with("sleep"))
-            .count()
-            >= 4
+        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() >= 4
     });
     child
 }
@@ -46,10 +41,7 @@ fn an_interrupt_ends_every_child_first_and_is_recorded() {
         }
         assert_eq!(processes[0]["exit_code"], code);
         let queued = place.run(&["binary", "show", "x"]).ok().record();
-        assert_eq!(
-            (queued["status"].as_str(), queued["attempt_count"].as_u64()),
-            (Some("queued"), Some(0))
-        );
+        assert_eq!((queued["status"].as_str(), queued["attempt_count"].as_u64()), (Some("queued"), Some(0)));
     }
 }
 
@@ -61,19 +53,11 @@ fn a_second_interrupt_waits_for_nobody() {
     let began = Instant::now();
     signal(&child, Signal::SIGINT);
     wait_until("the hooks are asked to end", || {
-        place
-            .living()
-            .iter()
-            .filter(|(_, it)| it.contains("on_BinaryRequest"))
-            .count()
-            == 0
+        place.living().iter().filter(|(_, it)| it.contains("on_BinaryRequest")).count() == 0
     });
     signal(&child, Signal::SIGINT);
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
-    assert!(
-        began.elapsed() < rigup::process::stop::GRACE,
-        "the grace period was cut short"
-    );
+    assert!(began.elapsed() < rigup::process::stop::GRACE, "the grace period was cut short");
     assert_eq!(place.living(), []);
 }
 
@@ -98,17 +82,9 @@ fn a_reader_that_goes_away_is_a_quiet_end() {
     let place = Playground::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    for args in [
-        &["hook", "list"][..],
-        &["install", "no-such-tool", "--binproviders", "env"],
-    ] {
+    for args in [&["hook", "list"][..], &["install", "no-such-tool", "--binproviders", "env"]] {
         let mut command = place.command(args);
-        command
-            .stdout(writer.try_clone().unwrap())
-            .stderr(writer.try_clone().unwrap());
-        assert!(
-            matches!(command.status().unwrap().code(), Some(0 | 1)),
-            "no panic, which would be 101"
-        );
+        command.stdout(writer.try_clone().unwrap()).stderr(writer.try_clone().unwrap());
+        assert!(matches!(command.status().unwrap().code(), Some(0 | 1)), "no panic, which would be 101");
     }
 }

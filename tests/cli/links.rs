@@ -9,10 +9,7 @@ use crate::playground::Playground;
 
 fn place_with_one() -> Playground {
     let place = Playground::new();
-    place.fixture("good").plugin(
-        "p",
-        &[json!({"type": "Binary", "name": "one", "binproviders": "good"})],
-    );
+    place.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
     place
 }
 
@@ -23,9 +20,7 @@ fn a_foreign_file_is_never_replaced_without_force() {
     fs::write(place.bin("one"), "mine").unwrap();
     let ran = place.run(&["install"]).exits(1);
     assert_eq!(ran.record()["status"], "queued");
-    ran.says("not linked")
-        .says(place.bin("one").to_str().unwrap())
-        .says("--force replaces it");
+    ran.says("not linked").says(place.bin("one").to_str().unwrap()).says("--force replaces it");
     assert_eq!(fs::read_to_string(place.bin("one")).unwrap(), "mine");
     place.run(&["install", "--force"]).ok();
     assert!(place.bin("one").is_symlink());
@@ -64,18 +59,12 @@ fn a_missing_link_is_made_again_without_asking_anybody() {
 fn a_program_of_an_app_bundle_is_installed_and_not_linked() {
     let place = Playground::new();
     place.script("X.app/Contents/MacOS/one", "#!/bin/sh\necho 1.0\n");
-    place.provider(
-        "mac",
-        "#!/bin/sh\n\"$RIGUP\" hook binary --provider mac --abspath \"$APP\" -- \"$@\"\n",
-    );
+    place.provider("mac", "#!/bin/sh\n\"$RIGUP\" hook binary --provider mac --abspath \"$APP\" -- \"$@\"\n");
     let mut place = place;
     place.set("APP", place.path("X.app/Contents/MacOS/one"));
     fs::create_dir_all(place.bin("one").parent().unwrap()).unwrap();
     symlink("/bin/ls", place.bin("one")).unwrap();
-    let record = place
-        .run(&["install", "one", "--binproviders", "mac"])
-        .ok()
-        .record();
+    let record = place.run(&["install", "one", "--binproviders", "mac"]).ok().record();
     assert_eq!(record["status"], "installed");
     assert!(!place.bin("one").is_symlink(), "a link of before is taken away");
 }
@@ -85,11 +74,7 @@ fn a_lib_bin_dir_that_cannot_be_written_is_a_warning() {
     let mut place = place_with_one();
     let file = place.write("in-the-way", "");
     place.set("LIB_BIN_DIR", file.join("bin"));
-    let ran = place
-        .run(&["install"])
-        .ok()
-        .says("warning: one: the link")
-        .says("cannot be made");
+    let ran = place.run(&["install"]).ok().says("warning: one: the link").says("cannot be made");
     assert_eq!(ran.record()["status"], "installed");
 }
 
@@ -100,15 +85,9 @@ fn two_names_never_take_one_link_from_each_other() {
     let ours = fs::read_link(place.bin("one")).unwrap();
     let other = place.script("opt/one", "#!/bin/sh\necho 7.0\n");
     let other = other.to_str().unwrap();
-    place
-        .run(&["install", other])
-        .exits(1)
-        .says("is the link of one; --force takes it over");
+    place.run(&["install", other]).exits(1).says("is the link of one; --force takes it over");
     assert_eq!(fs::read_link(place.bin("one")).unwrap(), ours);
     place.run(&["install"]).ok().says("It is there already.");
     place.run(&["install", other, "--force"]).ok();
-    place
-        .run(&["install", "one"])
-        .exits(1)
-        .says(&format!("is the link of {other}"));
+    place.run(&["install", "one"]).exits(1).says(&format!("is the link of {other}"));
 }

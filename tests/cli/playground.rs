@@ -24,14 +24,8 @@ impl Playground {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("here")).unwrap();
-        let mut playground = Self {
-            root,
-            env: Vec::new(),
-        };
-        playground.set(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        );
+        let mut playground = Self { root, env: Vec::new() };
+        playground.set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         playground.set("HOME", playground.path("home"));
         playground.set("RIGUP_DATA_DIR", playground.path("data"));
         playground.set(MARK, playground.root.path().to_owned());
@@ -52,10 +46,7 @@ impl Playground {
 
     /// A path below LIB_BIN_DIR.
     pub(crate) fn bin(&self, name: &str) -> PathBuf {
-        self.path("data/lib")
-            .join(rigup::settings::platform())
-            .join("bin")
-            .join(name)
+        self.path("data/lib").join(rigup::settings::platform()).join("bin").join(name)
     }
 
     /// Writes a file, with its folders.
@@ -82,18 +73,14 @@ impl Playground {
 
     /// A provider of a test's own.
     pub(crate) fn provider(&self, name: &str, hook: &str) -> &Self {
-        self.script(
-            &format!("here/providers/{name}/on_BinaryRequest__50_{name}.sh"),
-            hook,
-        );
+        self.script(&format!("here/providers/{name}/on_BinaryRequest__50_{name}.sh"), hook);
         self
     }
 
     /// One of the providers in `fixtures/providers`.
     pub(crate) fn fixture(&self, name: &str) -> &Self {
-        let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!(
-            "fixtures/providers/{name}/on_BinaryRequest__50_{name}.sh"
-        ));
+        let hook = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("fixtures/providers/{name}/on_BinaryRequest__50_{name}.sh"));
         self.provider(name, &fs::read_to_string(hook).unwrap())
     }
 
@@ -121,11 +108,7 @@ impl Playground {
 
     /// Starts rigup and goes on.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
-        self.command(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Starts it so often at once; all exit 0.
@@ -145,10 +128,7 @@ impl Playground {
 
     /// The process records of hooks, oldest first.
     pub(crate) fn hook_processes(&self) -> Vec<Value> {
-        self.processes()
-            .into_iter()
-            .filter(|it| it["process_type"] == "hook")
-            .collect()
+        self.processes().into_iter().filter(|it| it["process_type"] == "hook").collect()
     }
 
     /// What is alive of all that was started here: pid and command line.
@@ -172,10 +152,7 @@ impl Drop for Playground {
             let pid = nix::unistd::Pid::from_raw(i32::try_from(*pid).unwrap());
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }
-        assert!(
-            living.is_empty() || std::thread::panicking(),
-            "these survived: {living:?}"
-        );
+        assert!(living.is_empty() || std::thread::panicking(), "these survived: {living:?}");
     }
 }
 
@@ -207,14 +184,7 @@ impl Ran {
     /// It exited with this code.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
-        assert_eq!(
-            self.code,
-            Some(code),
-            "rigup {:?}\n{}\n{}",
-            self.args,
-            self.stdout,
-            self.stderr
-        );
+        assert_eq!(self.code, Some(code), "rigup {:?}\n{}\n{}", self.args, self.stdout, self.stderr);
         self
     }
 
@@ -228,10 +198,7 @@ impl Ran {
     /// What it printed: one JSON object per line.
     #[track_caller]
     pub(crate) fn records(&self) -> Vec<Value> {
-        self.stdout
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("a line of JSONL"))
-            .collect()
+        self.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSONL")).collect()
     }
 
     /// The only record it printed.

@@ -12,38 +12,23 @@ use crate::playground::Playground;
 fn the_built_in_providers_are_there_without_any_folder() {
     let place = Playground::new();
     let hooks = place.run(&["hook", "list", "BinaryRequestEvent"]).ok().records();
-    let order: Vec<(u64, &str)> = hooks
-        .iter()
-        .map(|it| (it["order"].as_u64().unwrap(), it["plugin"].as_str().unwrap()))
-        .collect();
-    assert_eq!(
-        order,
-        [(0, "env"), (10, "npm"), (11, "pip"), (12, "brew"), (13, "apt")]
-    );
+    let order: Vec<(u64, &str)> =
+        hooks.iter().map(|it| (it["order"].as_u64().unwrap(), it["plugin"].as_str().unwrap())).collect();
+    assert_eq!(order, [(0, "env"), (10, "npm"), (11, "pip"), (12, "brew"), (13, "apt")]);
 }
 
 #[test]
 fn a_provider_of_ones_own_replaces_the_built_in_one_of_its_name() {
     let place = Playground::new();
     place.provider("env", "#!/bin/sh\necho mine >&2\n");
-    place
-        .run(&["install", "sh", "--binproviders", "env"])
-        .exits(1)
-        .says("env declined: mine");
+    place.run(&["install", "sh", "--binproviders", "env"]).exits(1).says("env declined: mine");
 }
 
 #[test]
 fn env_never_finds_the_link_that_rigup_made() {
     let mut place = Playground::new();
     place.script("tools/one", "#!/bin/sh\necho 1.0\n");
-    place.set(
-        "PATH",
-        format!(
-            "{}:{}:/usr/bin:/bin",
-            place.bin("").display(),
-            place.path("tools").display()
-        ),
-    );
+    place.set("PATH", format!("{}:{}:/usr/bin:/bin", place.bin("").display(), place.path("tools").display()));
     for _ in 0..2 {
         let record = place.run(&["install", "one", "--force"]).ok().record();
         assert_eq!(record["abspath"], place.path("tools/one").to_str().unwrap());
@@ -55,16 +40,12 @@ fn a_provider_without_its_package_manager_declines_and_says_what_to_install() {
     let mut place = Playground::new();
     let tools = place.path("tools");
     fs::create_dir(&tools).unwrap();
-    for tool in [
-        "sh", "env", "id", "find", "grep", "cat", "mkdir", "rm", "mv", "ls", "sed", "tr", "head",
-    ] {
+    for tool in ["sh", "env", "id", "find", "grep", "cat", "mkdir", "rm", "mv", "ls", "sed", "tr", "head"] {
         std::os::unix::fs::symlink(Path::new("/usr/bin").join(tool), tools.join(tool)).unwrap();
     }
     place.set("PATH", tools);
-    let record = place
-        .run(&["install", "no-such-tool", "--binproviders", "npm,pip,brew,apt"])
-        .exits(1)
-        .record();
+    let record =
+        place.run(&["install", "no-such-tool", "--binproviders", "npm,pip,brew,apt"]).exits(1).record();
     let attempts = record["attempts"].as_array().unwrap();
     for (attempt, reason) in attempts.iter().zip([
         "node is not on PATH",
@@ -73,10 +54,7 @@ fn a_provider_without_its_package_manager_declines_and_says_what_to_install() {
         "apt-get is not on PATH",
     ]) {
         assert_eq!(attempt["outcome"], "declined", "{attempt}");
-        assert!(
-            attempt["reason"].as_str().unwrap().starts_with(reason),
-            "{attempt}"
-        );
+        assert!(attempt["reason"].as_str().unwrap().starts_with(reason), "{attempt}");
     }
 }
 
@@ -91,10 +69,7 @@ fn what_a_provider_needs_is_got_once_it_declines_without_it() {
     );
     let need = json!({"type": "Binary", "name": "pickle", "binproviders": "env,good"});
     place.write("here/providers/picky/binaries.jsonl", need.to_string());
-    place.plugin(
-        "p",
-        &[json!({"type": "Binary", "name": "x", "binproviders": "picky"})],
-    );
+    place.plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "picky"})]);
 
     assert_eq!(
         place.run(&["install", "--dry-run"]).ok().records().len(),
@@ -102,29 +77,12 @@ fn what_a_provider_needs_is_got_once_it_declines_without_it() {
         "a need is no requirement by itself"
     );
     assert_eq!(place.run(&["install"]).ok().record()["binprovider"], "picky");
-    let asked: Vec<String> = place
-        .hook_processes()
-        .iter()
-        .map(|it| format!("{} {}", it["plugin"], it["cmd"][1]))
-        .collect();
-    let expected = [
-        "picky --name=x",
-        "env --name=pickle",
-        "good --name=pickle",
-        "picky --name=x",
-    ];
-    assert_eq!(
-        asked,
-        expected
-            .map(|it| it.replacen(' ', "\" \"", 1))
-            .map(|it| format!("\"{it}\""))
-    );
+    let asked: Vec<String> =
+        place.hook_processes().iter().map(|it| format!("{} {}", it["plugin"], it["cmd"][1])).collect();
+    let expected = ["picky --name=x", "env --name=pickle", "good --name=pickle", "picky --name=x"];
+    assert_eq!(asked, expected.map(|it| it.replacen(' ', "\" \"", 1)).map(|it| format!("\"{it}\"")));
     place.run(&["install", "--force"]).ok();
-    assert_eq!(
-        place.hook_processes().len(),
-        5,
-        "a provider that does not decline needs nothing more"
-    );
+    assert_eq!(place.hook_processes().len(), 5, "a provider that does not decline needs nothing more");
 }
 
 #[test]
@@ -144,15 +102,9 @@ fn place_with_brew() -> Playground {
     let brew = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bin/brew")).unwrap();
     place.script("brew/bin/brew", &brew);
     // Homebrew asks `id` who it is; rigup's own tests may run as root.
-    place.script(
-        "brew/bin/id",
-        "#!/bin/sh\n[ \"$1\" = -u ] && echo 1000 || exec /usr/bin/id \"$@\"\n",
-    );
+    place.script("brew/bin/id", "#!/bin/sh\n[ \"$1\" = -u ] && echo 1000 || exec /usr/bin/id \"$@\"\n");
     fs::set_permissions(place.path("brew"), fs::Permissions::from_mode(0o755)).unwrap();
-    place.set(
-        "PATH",
-        format!("{}:/usr/bin:/bin", place.path("brew/bin").display()),
-    );
+    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("brew/bin").display()));
     place.set("HOMEBREW_PREFIX", place.path("brew"));
     place
 }
@@ -165,28 +117,16 @@ fn brew_installs_a_formula_and_links_what_is_in_its_keg() {
     })]);
     let record = place.run(&["install"]).ok().record();
     assert_eq!(record["binprovider"], "brew");
-    assert!(
-        record["abspath"]
-            .as_str()
-            .unwrap()
-            .ends_with("/opt/ripgrep/bin/rg"),
-        "{record}"
-    );
+    assert!(record["abspath"].as_str().unwrap().ends_with("/opt/ripgrep/bin/rg"), "{record}");
     assert!(place.bin("rg").exists());
 }
 
 #[test]
 fn brew_declines_a_formula_that_it_does_not_know() {
     let place = place_with_brew();
-    let record = place
-        .run(&["install", "no-such-formula", "--binproviders", "brew"])
-        .exits(1)
-        .record();
+    let record = place.run(&["install", "no-such-formula", "--binproviders", "brew"]).exits(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "declined");
-    assert_eq!(
-        record["attempts"][0]["reason"],
-        "Homebrew has no formula no-such-formula"
-    );
+    assert_eq!(record["attempts"][0]["reason"], "Homebrew has no formula no-such-formula");
 }
 
 #[test]
@@ -195,75 +135,37 @@ fn brew_declines_for_root_as_homebrew_does() {
     fs::remove_file(place.path("brew/bin/id")).unwrap();
     place.script("brew/bin/id", "#!/bin/sh\necho 0\n");
     place.set("HOME", place.path("home"));
-    let record = place
-        .run(&["install", "rg", "--binproviders", "brew"])
-        .exits(1)
-        .record();
+    let record = place.run(&["install", "rg", "--binproviders", "brew"]).exits(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "declined");
-    assert!(
-        record["attempts"][0]["reason"]
-            .as_str()
-            .unwrap()
-            .contains("refuses to run as root")
-    );
+    assert!(record["attempts"][0]["reason"].as_str().unwrap().contains("refuses to run as root"));
 }
 
 #[test]
 fn the_toolkit_answers_what_a_hook_asks() {
     let place = Playground::new();
-    let request = [
-        "--name=rg",
-        "--binproviders=apt,env",
-        "--overrides={\"apt\":[\"ripgrep\",\"x\"],\"pip\":[\"-e\"]}",
-    ];
+    let request =
+        ["--name=rg", "--binproviders=apt,env", "--overrides={\"apt\":[\"ripgrep\",\"x\"],\"pip\":[\"-e\"]}"];
     let ask = |args: &[&str]| {
         let mut all = args.to_vec();
         all.push("--");
         all.extend(request);
         place.run(&all)
     };
-    assert_eq!(
-        ask(&["hook", "packages", "--provider", "apt"]).ok().stdout,
-        "ripgrep\nx\n"
-    );
-    assert_eq!(
-        ask(&["hook", "packages", "--provider", "npm"]).ok().stdout,
-        "rg\n"
-    );
-    ask(&["hook", "packages", "--provider", "pip"])
-        .exits(2)
-        .says("begins with `-`");
+    assert_eq!(ask(&["hook", "packages", "--provider", "apt"]).ok().stdout, "ripgrep\nx\n");
+    assert_eq!(ask(&["hook", "packages", "--provider", "npm"]).ok().stdout, "rg\n");
+    ask(&["hook", "packages", "--provider", "pip"]).exits(2).says("begins with `-`");
     ask(&["hook", "accepts", "--provider", "apt"]).ok();
-    ask(&["hook", "accepts", "--provider", "pip"])
-        .exits(10)
-        .says("apt,env");
+    ask(&["hook", "accepts", "--provider", "pip"]).exits(10).says("apt,env");
     let prefix = ask(&["hook", "prefix", "--provider", "pip"]).ok().stdout;
     assert!(prefix.ends_with("/pip/rg\n"), "{prefix}");
-    let record = place
-        .run(&["hook", "binary", "--name", "sh", "--provider", "env"])
-        .ok()
-        .record();
-    assert_eq!(
-        (record["type"].as_str(), record["name"].as_str()),
-        (Some("Binary"), Some("sh"))
-    );
+    let record = place.run(&["hook", "binary", "--name", "sh", "--provider", "env"]).ok().record();
+    assert_eq!((record["type"].as_str(), record["name"].as_str()), (Some("Binary"), Some("sh")));
     place
         .run(&["hook", "binary", "--name", "no-such", "--provider", "env"])
         .exits(1)
         .says("no-such is not on PATH");
     assert_eq!(
-        place
-            .run(&[
-                "hook",
-                "binary",
-                "--name",
-                "no-such",
-                "--provider",
-                "env",
-                "--or-decline"
-            ])
-            .ok()
-            .stdout,
+        place.run(&["hook", "binary", "--name", "no-such", "--provider", "env", "--or-decline"]).ok().stdout,
         ""
     );
     assert!(!place.path("data").exists(), "the toolkit makes nothing");

@@ -8,9 +8,7 @@ const README: &str = include_str!("../../README.md");
 
 /// The fenced blocks of a section: what stands behind the backticks, and the lines inside.
 fn blocks(section: &str) -> Vec<(&str, String)> {
-    let (_, rest) = README
-        .split_once(&format!("\n## {section}\n"))
-        .expect("the section is there");
+    let (_, rest) = README.split_once(&format!("\n## {section}\n")).expect("the section is there");
     let section = rest.split("\n## ").next().unwrap_or_default();
     let mut blocks = Vec::new();
     let mut parts = section.split("\n```");
@@ -39,17 +37,11 @@ fn the_worked_example_of_the_readme_does_what_it_says() {
         }
     }
     assert_eq!(files, 3, "a plugin and two providers");
-    let output = place
-        .command_of(Path::new("/bin/sh"), &["-c", &typed])
-        .output()
-        .unwrap();
+    let output = place.command_of(Path::new("/bin/sh"), &["-c", &typed]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{typed}\n{stderr}");
     let stdout = String::from_utf8_lossy(&output.stdout);
     let order = ["hello, world (version 1.0.0)", "HELLO! (version 2.0.0)"].map(|it| stdout.find(it));
     assert!(order[0].is_some() && order[0] < order[1], "{stdout}");
-    assert!(
-        stderr.contains("greet rejected: its version 1.0.0 is older than 2"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("greet rejected: its version 1.0.0 is older than 2"), "{stderr}");
 }

@@ -51,19 +51,7 @@ fn requirements_are_worked_on_side_by_side() {
         case $name in a) other=b ;; b) other=a ;; esac\nmkdir -p \"$DATA_DIR/met\"\n: >\"$DATA_DIR/met/$name\"\n\
         until [ -e \"$DATA_DIR/met/$other\" ]; do :; done\n\
         printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n");
-    place
-        .run(&[
-            "install",
-            "a",
-            "b",
-            "--binproviders",
-            "pair",
-            "-j",
-            "2",
-            "--timeout",
-            "30",
-        ])
-        .ok();
+    place.run(&["install", "a", "b", "--binproviders", "pair", "-j", "2", "--timeout", "30"]).ok();
 }
 
 #[test]
@@ -72,29 +60,13 @@ fn one_job_at_a_time_is_kept() {
     place.provider("alone", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
         mkdir \"$DATA_DIR/inside\" || exit 1\nrmdir \"$DATA_DIR/inside\"\n\
         printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n");
-    place
-        .run(&[
-            "install",
-            "a",
-            "b",
-            "c",
-            "d",
-            "e",
-            "--binproviders",
-            "alone",
-            "-j",
-            "1",
-        ])
-        .ok();
+    place.run(&["install", "a", "b", "c", "d", "e", "--binproviders", "alone", "-j", "1"]).ok();
 }
 
 #[test]
 fn many_fresh_starts_at_once_share_one_store() {
     let place = Playground::new();
-    place.plugin(
-        "shell",
-        &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})],
-    );
+    place.plugin("shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
     place.run_at_once(12, &["install"]);
     assert_eq!(place.hook_processes().len(), 1);
     let machines = place.run(&["machine", "show"]).ok().records();
@@ -106,9 +78,8 @@ fn commands_under_one_lock_run_one_after_the_other_and_pass_their_exit_code_on()
     let place = Playground::new();
     let body = "mkdir \"$HOME/inside\" || exit 9; rmdir \"$HOME/inside\"; exit 7";
     fs::create_dir(place.path("home")).unwrap();
-    let children: Vec<_> = (0..8)
-        .map(|_| place.start(&["hook", "lock", "pip/x", "--", "sh", "-c", body]))
-        .collect();
+    let children: Vec<_> =
+        (0..8).map(|_| place.start(&["hook", "lock", "pip/x", "--", "sh", "-c", body])).collect();
     for child in children {
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(7));
     }
@@ -118,27 +89,13 @@ fn commands_under_one_lock_run_one_after_the_other_and_pass_their_exit_code_on()
 fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiting_for_ever() {
     let place = Playground::new();
     place.provider("p", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
-    let record = place
-        .run(&["install", "x", "--binproviders", "p", "--timeout", "60"])
-        .exits(1)
-        .record();
+    let record = place.run(&["install", "x", "--binproviders", "p", "--timeout", "60"]).exits(1).record();
     let reason = record["attempts"][0]["reason"].as_str().unwrap();
     assert!(
         reason.starts_with("exit 3: error: x: the lock") && reason.contains("waits for this one"),
         "{reason}"
     );
 
-    let circle = [
-        "hook",
-        "lock",
-        "a",
-        "--",
-        env!("CARGO_BIN_EXE_rigup"),
-        "hook",
-        "lock",
-        "a",
-        "--",
-        "true",
-    ];
+    let circle = ["hook", "lock", "a", "--", env!("CARGO_BIN_EXE_rigup"), "hook", "lock", "a", "--", "true"];
     place.run(&circle).exits(3).says("waits for this one");
 }

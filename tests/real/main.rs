@@ -68,20 +68,13 @@ fn check(place: &Playground, name: &str, record: &Value) {
     let output = Command::new(place.bin(name)).arg("--version").output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     let version = record["version"].as_str().unwrap();
-    assert!(
-        !version.is_empty() && printed.contains(version),
-        "{version} in {printed}"
-    );
+    assert!(!version.is_empty() && printed.contains(version), "{version} in {printed}");
 }
 
 /// A run that is killed as soon as `is_halfway` leaves nothing that the next one does not make whole.
 fn kill_halfway(place: &Playground, provider: &str, name: &str, is_halfway: impl Fn(&Path) -> bool) {
     let args = ["install", name, "--binproviders", provider];
-    let prefix = place
-        .path("data/lib")
-        .join(rigup::settings::platform())
-        .join(provider)
-        .join(name);
+    let prefix = place.path("data/lib").join(rigup::settings::platform()).join(provider).join(name);
     let mut child = place.start(&args);
     wait_until("the install is halfway", || is_halfway(&prefix));
     child.kill().unwrap();
@@ -91,10 +84,8 @@ fn kill_halfway(place: &Playground, provider: &str, name: &str, is_halfway: impl
     }
     wait_until("all is dead", || place.living().is_empty());
     check(place, name, &place.run(&args).ok().record());
-    let left: Vec<PathBuf> = fs::read_dir(prefix.parent().unwrap())
-        .unwrap()
-        .map(|it| it.unwrap().path())
-        .collect();
+    let left: Vec<PathBuf> =
+        fs::read_dir(prefix.parent().unwrap()).unwrap().map(|it| it.unwrap().path()).collect();
     assert_eq!(left, [prefix], "no mark and no half-made prefix is left");
 }
 
@@ -112,22 +103,11 @@ fn pip_with_uv_installs_repairs_and_is_started_once() {
     let python = |args: &[&str]| assert!(Command::new("python3").args(args).status().unwrap().success());
     python(&["-m", "venv", "--without-pip", venv.to_str().unwrap()]);
     let interpreter = venv.join("bin/python");
-    python(&[
-        "-m",
-        "pip",
-        "--python",
-        interpreter.to_str().unwrap(),
-        "install",
-        "--quiet",
-        "uv",
-    ]);
+    python(&["-m", "pip", "--python", interpreter.to_str().unwrap(), "install", "--quiet", "uv"]);
     place.set("PATH", format!("{}:/usr/bin:/bin", venv.join("bin").display()));
     install_and_repair(&place, "pip", "pycodestyle");
     assert!(
-        place
-            .hook_processes()
-            .iter()
-            .all(|it| it["stderr_tail"].as_str().unwrap().contains("pycodestyle=="))
+        place.hook_processes().iter().all(|it| it["stderr_tail"].as_str().unwrap().contains("pycodestyle=="))
     );
 }
 
@@ -140,9 +120,7 @@ fn npm_installs_repairs_and_is_started_once() {
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn pip_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&place_with_registries(), "pip", "pycodestyle", |prefix| {
-        prefix.join("bin/python").exists()
-    });
+    kill_halfway(&place_with_registries(), "pip", "pycodestyle", |prefix| prefix.join("bin/python").exists());
 }
 
 #[test]
@@ -163,10 +141,7 @@ fn a_package_that_does_not_exist_is_reported_with_the_telling_line() {
         ("npm", "failed", "404 Not Found"),
         ("apt", "declined", "apt knows no package"),
     ] {
-        let record = place
-            .run(&["install", name, "--binproviders", provider])
-            .exits(1)
-            .record();
+        let record = place.run(&["install", name, "--binproviders", provider]).exits(1).record();
         let attempt = &record["attempts"][0];
         assert_eq!(attempt["outcome"], outcome, "{attempt}");
         assert!(attempt["reason"].as_str().unwrap().contains(reason), "{attempt}");
@@ -179,12 +154,7 @@ fn apt_installs_repairs_and_is_started_once() {
     let apt = |verb: &str| {
         let args = ["-o", "DPkg::Lock::Timeout=300", verb, "-qy", "tree"];
         assert!(
-            Command::new("apt-get")
-                .args(args)
-                .output()
-                .unwrap()
-                .status
-                .success(),
+            Command::new("apt-get").args(args).output().unwrap().status.success(),
             "needs apt-get and root"
         );
     };

@@ -10,11 +10,7 @@ use crate::clock;
 use crate::record::interface;
 
 fn identity() -> Identity {
-    Identity {
-        pid: 4_000_000_000,
-        start_ticks: u64::MAX,
-        boot_id: "8a".to_owned(),
-    }
+    Identity { pid: 4_000_000_000, start_ticks: u64::MAX, boot_id: "8a".to_owned() }
 }
 
 fn ending(reason: ExitReason) -> Ending {
@@ -27,11 +23,7 @@ fn ending(reason: ExitReason) -> Ending {
         stderr_tail: "é \u{0} err".to_owned(),
         stdout_bytes: 4,
         stderr_bytes: u64::MAX,
-        usage: Some(Usage {
-            max_rss: 1 << 40,
-            user_ms: 7,
-            sys_ms: 0,
-        }),
+        usage: Some(Usage { max_rss: 1 << 40, user_ms: 7, sys_ms: 0 }),
     }
 }
 
@@ -40,14 +32,7 @@ fn one_of_each(machine_id: Uuid) -> Vec<Process> {
     let queued = || hook(machine_id, time(1));
     let running = || queued().started(identity(), time(2));
     let mut all = vec![queued(), running(), queued().ended(Ending::lost(time(3)))];
-    for reason in [
-        "exited",
-        "signalled",
-        "timeout",
-        "stopped",
-        "lost",
-        "spawn_failed",
-    ] {
+    for reason in ["exited", "signalled", "timeout", "stopped", "lost", "spawn_failed"] {
         all.push(running().ended(ending(ExitReason::parse(reason).unwrap())));
     }
     all
@@ -140,10 +125,7 @@ fn a_typed_prefix_finds_one_process_or_says_how_many() {
         "0198abce-ffff-7fff-bfff-ffffffffffff",
     ];
     for id in ids {
-        let process = Process {
-            id: id.parse().unwrap(),
-            ..hook(machine_id, time(1))
-        };
+        let process = Process { id: id.parse().unwrap(), ..hook(machine_id, time(1)) };
         store.save_process(&process).unwrap();
     }
     let find = |typed: &str| match store.process_by_prefix(typed).unwrap() {
@@ -184,10 +166,7 @@ fn processes_are_listed_newest_first_within_the_filter() {
     let all = ProcessFilter::default;
     let word = |text: &str| Some(text.to_owned());
     assert_eq!(list(all()), [time(4), time(3), time(2), time(1)]);
-    let filter = ProcessFilter {
-        limit: Some(2),
-        ..all()
-    };
+    let filter = ProcessFilter { limit: Some(2), ..all() };
     assert_eq!(list(filter), [time(4), time(3)]);
     for (status, wanted) in [
         ("exited", vec![time(4)]),
@@ -195,43 +174,21 @@ fn processes_are_listed_newest_first_within_the_filter() {
         ("queued", vec![time(2), time(1)]),
         ("molten", vec![]),
     ] {
-        let filter = ProcessFilter {
-            status: word(status),
-            ..all()
-        };
+        let filter = ProcessFilter { status: word(status), ..all() };
         assert_eq!(list(filter), wanted, "{status}");
     }
-    let filter = ProcessFilter {
-        process_type: Some(ProcessType::Cli),
-        ..all()
-    };
+    let filter = ProcessFilter { process_type: Some(ProcessType::Cli), ..all() };
     assert_eq!(list(filter), [time(4)]);
-    let filter = ProcessFilter {
-        binary_id: Some(rg),
-        ..all()
-    };
+    let filter = ProcessFilter { binary_id: Some(rg), ..all() };
     assert_eq!(list(filter), [time(3)]);
-    let filter = ProcessFilter {
-        binary_name: word("rg"),
-        status: word("running"),
-        ..all()
-    };
+    let filter = ProcessFilter { binary_name: word("rg"), status: word("running"), ..all() };
     assert_eq!(list(filter), [time(3)]);
-    let filter = ProcessFilter {
-        parent_id: Some(parent.id),
-        ..all()
-    };
+    let filter = ProcessFilter { parent_id: Some(parent.id), ..all() };
     assert_eq!(list(filter), [time(2)]);
-    let filter = ProcessFilter {
-        plugin: word("pip"),
-        ..all()
-    };
+    let filter = ProcessFilter { plugin: word("pip"), ..all() };
     assert_eq!(list(filter), [time(2)]);
     assert_eq!(store.process_children(parent.id).unwrap(), [child.clone()]);
-    assert_eq!(
-        store.running_processes(machine_id).unwrap(),
-        [parent, child, about_rg]
-    );
+    assert_eq!(store.running_processes(machine_id).unwrap(), [parent, child, about_rg]);
     assert_eq!(store.running_processes(rg).unwrap(), []);
 }
 
@@ -249,63 +206,16 @@ fn no_list_reads_or_sorts_the_whole_table() {
     let all = ProcessFilter::default;
     let word = |text: &str| Some(text.to_owned());
     for (rest, index) in [
+        (ProcessFilter { plugin: word("pip"), status: word("running"), ..all() }.sql().0, "process_not_over"),
         (
-            ProcessFilter {
-                plugin: word("pip"),
-                status: word("running"),
-                ..all()
-            }
-            .sql()
-            .0,
-            "process_not_over",
-        ),
-        (
-            ProcessFilter {
-                plugin: word("pip"),
-                parent_id: Some(machine_id),
-                ..all()
-            }
-            .sql()
-            .0,
+            ProcessFilter { plugin: word("pip"), parent_id: Some(machine_id), ..all() }.sql().0,
             "process_of_parent",
         ),
         (all().sql().0, "process_newest"),
-        (
-            ProcessFilter {
-                status: word("running"),
-                ..all()
-            }
-            .sql()
-            .0,
-            "process_not_over",
-        ),
-        (
-            ProcessFilter {
-                parent_id: Some(machine_id),
-                ..all()
-            }
-            .sql()
-            .0,
-            "process_of_parent",
-        ),
-        (
-            ProcessFilter {
-                binary_id: Some(machine_id),
-                ..all()
-            }
-            .sql()
-            .0,
-            "process_of_binary",
-        ),
-        (
-            ProcessFilter {
-                plugin: word("pip"),
-                ..all()
-            }
-            .sql()
-            .0,
-            "process_of_plugin",
-        ),
+        (ProcessFilter { status: word("running"), ..all() }.sql().0, "process_not_over"),
+        (ProcessFilter { parent_id: Some(machine_id), ..all() }.sql().0, "process_of_parent"),
+        (ProcessFilter { binary_id: Some(machine_id), ..all() }.sql().0, "process_of_binary"),
+        (ProcessFilter { plugin: word("pip"), ..all() }.sql().0, "process_of_plugin"),
         (NOT_OVER.to_owned(), "process_not_over"),
         (CHILDREN.to_owned(), "process_of_parent"),
         (row::ID_RANGE.to_owned(), "sqlite_autoindex_process_1"),
@@ -321,10 +231,7 @@ fn a_word_of_a_later_version_is_an_error_that_names_the_row() {
     let (_dir, store, machine_id) = store_with_machine();
     let process = hook(machine_id, time(1)).ended(Ending::exited(0, time(2)));
     store.save_process(&process).unwrap();
-    store
-        .lock()
-        .execute_batch("PRAGMA ignore_check_constraints = ON")
-        .unwrap();
+    store.lock().execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
     for (column, word) in [
         ("exit_reason", "'vanished'"),
         ("status", "'molten'"),
