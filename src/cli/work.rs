@@ -136,8 +136,22 @@ fn resolve_all(
     let done: Vec<Done> = pool.install(|| steps.into_par_iter().with_max_len(1).map(resolve).collect());
     display.clear();
     let interrupted = interrupt.signal();
+    if !options.only_looks {
+        let worked_on = done.iter().filter(|it| matches!(it, Done::Resolved(_)));
+        let (there, missing): (Vec<&Done>, Vec<&Done>) = worked_on.partition(|it| is_there(it));
+        let count = |list: Vec<&Done>| u32::try_from(list.len()).unwrap_or(u32::MAX);
+        session.store.count_uses(session.machine.id, count(there), count(missing))?;
+    }
     session.end(me, exit_of(found, &done, interrupted))?;
     Ok((done, interrupted))
+}
+
+fn is_there(done: &Done) -> bool {
+    match done {
+        Done::Ready(_) => true,
+        Done::Resolved(resolved) => resolved.binary.installed().is_some(),
+        Done::Refused(_) | Done::Broken(..) => false,
+    }
 }
 
 fn exit_of(found: &Found, done: &[Done], interrupted: Option<i32>) -> Exit {
@@ -147,11 +161,6 @@ fn exit_of(found: &Found, done: &[Done], interrupted: Option<i32>) -> Exit {
     if done.iter().any(|it| matches!(it, Done::Broken(..))) {
         return Exit::Unusable;
     }
-    let is_there = |it: &Done| match it {
-        Done::Ready(_) => true,
-        Done::Resolved(resolved) => resolved.binary.installed().is_some(),
-        Done::Refused(_) | Done::Broken(..) => false,
-    };
     if done.iter().all(is_there) && found.complaints.is_empty() { Exit::Well } else { Exit::Missing }
 }
 

@@ -87,17 +87,17 @@ pub enum ResolveError {
 
 /// How things stand with a binary, without a hook, a process or a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Standing<'a> {
     /// It is there, and so is its link.
     Ready,
     /// It is there, and its link is not.
-    Unlinked,
+    Unlinked(&'a Installed),
     /// It is not there, or not what was verified, or too old.
     Missing,
 }
 
 /// Looks how things stand with a binary that was asked for before.
-pub fn standing(binary: &Binary, request: &Request, lib_bin_dir: &Path) -> Standing {
+pub fn standing<'a>(binary: &'a Binary, request: &Request, lib_bin_dir: &Path) -> Standing<'a> {
     let Some(installed) = binary.installed() else {
         return Standing::Missing;
     };
@@ -108,7 +108,7 @@ pub fn standing(binary: &Binary, request: &Request, lib_bin_dir: &Path) -> Stand
     let is_linked = || {
         fs_err::read_link(lib_bin_dir.join(request.name.link_name())).is_ok_and(|it| it == installed.abspath)
     };
-    if installed.is_in_app_bundle() || is_linked() { Standing::Ready } else { Standing::Unlinked }
+    if installed.is_in_app_bundle() || is_linked() { Standing::Ready } else { Standing::Unlinked(installed) }
 }
 
 impl Resolver<'_> {
@@ -130,24 +130,23 @@ impl Resolver<'_> {
             LockError::Interrupted => ResolveError::Interrupted,
             other => ResolveError::Lock(other),
         })?;
+        self.stop_if_asked()?;
         let store = self.runner.store;
         let mut binary =
             store.find_or_add_binary(self.runner.machine_id, request.name.as_str(), clock::now())?;
         let previous = binary.installed().map(|it| it.abspath.clone());
         if !self.force {
-            match (standing(&binary, request, &self.runner.settings.lib_bin_dir), binary.installed().cloned())
-            {
-                (Standing::Ready, _) => {
-                    return Ok(Resolved { binary, attempts: Vec::new() });
-                }
-                (Standing::Unlinked, Some(installed)) => {
-                    if let Err(reason) = self.link(request, &installed, previous.as_deref())? {
-                        binary.disappoint(reason, clock::now());
-                        self.save(&binary)?;
-                    }
-                    return Ok(Resolved { binary, attempts: Vec::new() });
-                }
-                _ => {}
+            let linked = match standing(&binary, request, &self.runner.settings.lib_bin_dir) {
+                Standing::Ready => Some(Ok(())),
+                Standing::Unlinked(installed) => Some(self.link(request, installed, previous.as_deref())?),
+                Standing::Missing => None,
+            };
+            if let Some(Err(reason)) = &linked {
+                binary.disappoint(reason.clone(), clock::now());
+                self.save(&binary)?;
+            }
+            if linked.is_some() {
+                return Ok(Resolved { binary, attempts: Vec::new() });
             }
         }
         binary.request(
@@ -205,11 +204,12 @@ impl Resolver<'_> {
                 attempts.push(attempt);
             }
             for hook in hooks {
-                let (mut outcome, mut winner) = self.ask_once(request, binary, hook, attempts)?;
-                if outcome == Outcome::Declined && self.meet(provider, needs, request)? {
-                    (outcome, winner) = self.ask_once(request, binary, hook, attempts)?;
+                let mut winner = self.ask_once(request, binary, hook, attempts)?;
+                let has_declined = attempts.last().is_some_and(|it| it.outcome == Outcome::Declined);
+                if has_declined && self.meet(provider, needs, request)? {
+                    winner = self.ask_once(request, binary, hook, attempts)?;
                 }
-                if outcome == Outcome::Installed {
+                if winner.is_some() {
                     return Ok(winner);
                 }
             }
@@ -243,15 +243,15 @@ impl Resolver<'_> {
         binary: &Binary,
         hook: &Hook,
         attempts: &mut Vec<Attempt>,
-    ) -> Result<(Outcome, Option<Installed>), ResolveError> {
+    ) -> Result<Option<Installed>, ResolveError> {
         let (attempt, winner) = self.ask(request, binary, hook)?;
         (self.watch)(request, Progress::Tried(&attempt));
-        let outcome = attempt.outcome;
         attempts.push(attempt);
-        if winner.is_none() && self.runner.interrupt.signal().is_some() {
-            return Err(ResolveError::Interrupted);
-        }
-        Ok((outcome, winner))
+        if winner.is_none() { self.stop_if_asked().map(|()| None) } else { Ok(winner) }
+    }
+
+    fn stop_if_asked(&self) -> Result<(), ResolveError> {
+        if self.runner.interrupt.signal().is_some() { Err(ResolveError::Interrupted) } else { Ok(()) }
     }
 
     /// Runs one provider's hook and judges its answer.

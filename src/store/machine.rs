@@ -1,6 +1,7 @@
 //! The `machine` table.
 
 use rusqlite::{Connection, params};
+use uuid::Uuid;
 
 use super::row::{self, BadValue, Columns, Json, Stored};
 use super::{Fault, Store, StoreError};
@@ -67,6 +68,18 @@ impl Store {
     /// [`StoreError::Refused`]: see [`Store::find_or_add_machine`].
     pub fn save_machine(&self, machine: &Machine) -> Result<(), StoreError> {
         self.with(|connection| insert(connection, machine, UPDATE_BY_ID))
+    }
+
+    /// Counts requests on a machine that were satisfied and that were not.
+    pub fn count_uses(&self, id: Uuid, succeeded: u32, failed: u32) -> Result<(), StoreError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "UPDATE machine SET num_uses_succeeded = num_uses_succeeded + ?2, \
+                 num_uses_failed = num_uses_failed + ?3 WHERE id = ?1",
+            )?;
+            statement.execute((row::id(id), succeeded, failed))?;
+            Ok(())
+        })
     }
 
     /// The stored machine with the guid of `machine`, which is stored itself where there is none. When several

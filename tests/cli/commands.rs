@@ -105,6 +105,9 @@ fn the_machine_is_the_same_each_time() {
     assert_eq!(first[0]["guid"].as_str().unwrap().len(), 64);
     assert_eq!(first[1]["machine_id"], first[0]["id"]);
     assert_eq!(place.run(&["machine", "show"]).ok().records(), first);
+    place.run(&["install", "sh", "no-such-tool", "--binproviders", "env"]).exits(1);
+    let machine = &place.run(&["machine", "show"]).ok().records()[0];
+    assert_eq!((&machine["num_uses_succeeded"], &machine["num_uses_failed"]), (&json!(1), &json!(1)));
 }
 
 #[test]
