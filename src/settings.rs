@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -114,16 +114,16 @@ impl Settings {
                 let xdg = environment.path(&["XDG_DATA_HOME"]).filter(|it| it.is_absolute());
                 Some(xdg.or_else(|| Some(home.as_ref()?.join(".local/share")))?.join("rigup"))
             })
-            .map(|dir| here.join(dir))
+            .map(|dir| absolute(here, &dir))
             .ok_or(SettingsError::NoDataDir)?;
         let lib_dir = flags
             .lib_dir
             .or_else(|| environment.path(&["RIGUP_LIB_DIR", "LIB_DIR"]))
-            .map_or_else(|| data_dir.join("lib").join(platform()), |dir| here.join(dir));
+            .map_or_else(|| data_dir.join("lib").join(platform()), |dir| absolute(here, &dir));
         let lib_bin_dir = flags
             .lib_bin_dir
             .or_else(|| environment.path(&["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"]))
-            .map_or_else(|| lib_dir.join("bin"), |dir| here.join(dir));
+            .map_or_else(|| lib_dir.join("bin"), |dir| absolute(here, &dir));
         let listed: Vec<PathBuf> = environment
             .get("RIGUP_PLUGINS_DIR")
             .map(|list| std::env::split_paths(list).collect())
@@ -134,11 +134,24 @@ impl Settings {
             .chain(listed)
             .chain(["plugins", "providers"].map(PathBuf::from))
             .filter(|dir| !dir.as_os_str().is_empty())
-            .map(|dir| here.join(dir))
+            .map(|dir| absolute(here, &dir))
             .collect();
         let parent_process = environment.text("RIGUP_PROCESS_ID").and_then(|id| id.parse().ok());
         Ok(Self { environment, home, data_dir, lib_dir, lib_bin_dir, plugin_path, rigup, parent_process })
     }
+}
+
+/// A folder seen from `here`. What climbs by `..` is resolved as far as it exists, because it ends up in links.
+fn absolute(here: &Path, dir: &Path) -> PathBuf {
+    let path = here.join(dir);
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    let resolved = path.ancestors().find_map(|existing| {
+        let rest = path.strip_prefix(existing).ok()?;
+        Some(existing.canonicalize().ok()?.join(rest))
+    });
+    resolved.unwrap_or(path)
 }
 
 /// The part of LIB_DIR that keeps builds for different machines apart: `x86_64-linux`.
@@ -174,6 +187,15 @@ mod tests {
         assert_eq!(settings.lib_bin_dir, settings.lib_dir.join("bin"));
         let settings = merge(Flags::default(), Environment::from([("DATA_DIR", "/d"), ("LIB_DIR", "/l")]));
         assert_eq!(settings.lib_bin_dir, Path::new("/l/bin"));
+    }
+
+    #[test]
+    fn a_folder_that_climbs_is_resolved_as_far_as_it_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        fs_err::create_dir(real.join("here")).unwrap();
+        assert_eq!(absolute(&real.join("here"), Path::new("../new/data")), real.join("new/data"));
+        assert_eq!(absolute(&real.join("here"), Path::new("data")), real.join("here/data"));
     }
 
     #[test]
