@@ -49,6 +49,23 @@ enum Done {
     Broken(Request, ResolveError),
 }
 
+/// A step of the plan, after a look at what is there.
+enum Task<'a> {
+    /// There is nothing to do about it.
+    Done(Box<Done>),
+    /// It has to be worked on.
+    Open(&'a Request),
+}
+
+impl Task<'_> {
+    fn done(self) -> Option<Done> {
+        match self {
+            Self::Done(done) => Some(*done),
+            Self::Open(_) => None,
+        }
+    }
+}
+
 /// Brings about what is planned, and reports it.
 pub(crate) fn work(
     found: &Found,
@@ -60,28 +77,23 @@ pub(crate) fn work(
 ) -> Result<Exit, CliError> {
     let session = Session::open(settings)?;
     let mut binaries = session.store.binaries_of(session.machine.id)?;
-    let done: Vec<Result<Binary, &plan::Step>> = steps
+    let is_ready = |binary: &Binary, request: &Request| {
+        !options.force && resolve::standing(binary, request, &settings.lib_bin_dir) == Standing::Ready
+    };
+    let tasks: Vec<Task<'_>> = steps
         .iter()
         .map(|step| match step {
-            Ok(request) if !options.force => match binaries.remove(request.name.as_str()) {
-                Some(it) if resolve::standing(&it, request, &settings.lib_bin_dir) == Standing::Ready => {
-                    Ok(it)
-                }
-                _ => Err(step),
+            Err(refusal) => Task::Done(Box::new(Done::Refused(refusal.clone()))),
+            Ok(request) => match binaries.remove(request.name.as_str()) {
+                Some(binary) if is_ready(&binary, request) => Task::Done(Box::new(Done::Ready(binary))),
+                _ => Task::Open(request),
             },
-            _ => Err(step),
         })
         .collect();
-    let is_cold = done.iter().any(|it| matches!(it, Err(Ok(_))));
-    let (done, interrupted) = if is_cold {
-        resolve_all(found, done, options, &session, settings, talk)?
+    let (done, interrupted) = if tasks.iter().any(|task| matches!(task, Task::Open(_))) {
+        resolve_all(found, tasks, options, &session, settings, talk)?
     } else {
-        let settle = |it: Result<Binary, &plan::Step>| match it {
-            Ok(binary) => Some(Done::Ready(binary)),
-            Err(Err(refusal)) => Some(Done::Refused(refusal.clone())),
-            Err(Ok(_)) => None,
-        };
-        (done.into_iter().filter_map(settle).collect(), None)
+        (tasks.into_iter().filter_map(Task::done).collect(), None)
     };
     report(found, &done, interrupted, output, talk)
 }
@@ -89,7 +101,7 @@ pub(crate) fn work(
 /// Works on what is not there, several at once, and records this run.
 fn resolve_all(
     found: &Found,
-    steps: Vec<Result<Binary, &plan::Step>>,
+    tasks: Vec<Task<'_>>,
     options: &Options,
     session: &Session,
     settings: &Settings,
@@ -121,19 +133,15 @@ fn resolve_all(
         timeout: options.timeout,
         watch: &|request, progress| display.show(request, &progress),
     };
-    let resolve = |step: Result<Binary, &plan::Step>| match step {
-        Ok(binary) => Done::Ready(binary),
-        Err(Err(refusal)) => Done::Refused(refusal.clone()),
-        Err(Ok(request)) => {
+    let resolve = |task: Task<'_>| match task {
+        Task::Done(done) => *done,
+        Task::Open(request) => {
             let outcome = resolver.resolve(request);
             display.done(request);
-            match outcome {
-                Ok(outcome) => Done::Resolved(outcome),
-                Err(error) => Done::Broken(request.clone(), error),
-            }
+            outcome.map_or_else(|error| Done::Broken(request.clone(), error), Done::Resolved)
         }
     };
-    let done: Vec<Done> = pool.install(|| steps.into_par_iter().with_max_len(1).map(resolve).collect());
+    let done: Vec<Done> = pool.install(|| tasks.into_par_iter().with_max_len(1).map(resolve).collect());
     display.clear();
     let interrupted = interrupt.signal();
     if !options.only_looks {

@@ -14,7 +14,7 @@ use crate::plugin::folder::{Hook, Start};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, Spawn};
-use crate::process::wait::Cause;
+use crate::process::wait::{Cause, Reaped};
 use crate::process::{identity, stop, table, wait};
 use crate::record::process::{Ending, ExitReason, Order, Process, ProcessType};
 use crate::settings::Settings;
@@ -128,6 +128,7 @@ impl Runner<'_> {
             Err(error) => {
                 // What cannot be recorded may not run.
                 stop::end_tree(process_id, child.entry, Duration::ZERO, None);
+                reap_if_over(child);
                 return Err(error);
             }
         };
@@ -189,11 +190,14 @@ fn survivors(left: &[table::Entry]) -> Vec<String> {
     left.iter().map(|it| format!("a process could not be ended: {}", table::command_line(it.pid))).collect()
 }
 
+/// A child that survived KILL hangs in the kernel; waiting for it would hang rigup too.
+fn reap_if_over(child: Child) -> Option<Reaped> {
+    wait::is_over_by(&child, Instant::now()).then(|| wait::reap(child).ok()).flatten()
+}
+
 fn ending(cause: Cause, child: Child, run_dir: &RunDir) -> Ending {
     let ended_at = clock::now();
-    // A root that survived KILL hangs in the kernel; waiting for it would hang rigup too.
-    let is_over = wait::is_over_by(&child, Instant::now());
-    let reaped = if is_over { wait::reap(child).ok() } else { None };
+    let reaped = reap_if_over(child);
     let signal = reaped.and_then(|it| it.signal);
     let reason = match cause {
         Cause::Timeout => ExitReason::Timeout,
