@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::killpg;
+use nix::unistd::Pid;
 use rustix::process::Signal;
 use uuid::Uuid;
 
@@ -22,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Ends all that a process started, the process itself included, wherever it is. The root is not reaped here, so its
 /// group cannot become somebody else's meanwhile. Gives back what survived.
 pub fn end_tree(process_id: Uuid, root: Entry, grace: Duration, interrupt: Option<&Interrupt>) -> Vec<Entry> {
-    end(grace, interrupt, || {
+    end(root, grace, interrupt, || {
         let tree = table::tree(process_id, root);
         let root = table::entry(root.pid).filter(|it| it.start_ticks == root.start_ticks && !it.is_zombie);
         root.into_iter().chain(tree.in_group).chain(tree.strays).collect()
@@ -31,22 +33,21 @@ pub fn end_tree(process_id: Uuid, root: Entry, grace: Duration, interrupt: Optio
 
 /// Ends what lives in the group of a root that is over and not yet reaped. Gives back what survived.
 pub fn end_group(process_id: Uuid, root: Entry) -> Vec<Entry> {
-    end(LEFTOVER_GRACE, None, || table::tree(process_id, root).in_group)
+    end(root, LEFTOVER_GRACE, None, || table::tree(process_id, root).in_group)
 }
 
 /// Asks every target once with TERM; what is still there after the grace, or after a second interrupt, is killed,
 /// and so is what it forks meanwhile.
-fn end(grace: Duration, interrupt: Option<&Interrupt>, targets: impl Fn() -> Vec<Entry>) -> Vec<Entry> {
+fn end(
+    root: Entry,
+    grace: Duration,
+    interrupt: Option<&Interrupt>,
+    targets: impl Fn() -> Vec<Entry>,
+) -> Vec<Entry> {
     let deadline = Instant::now() + grace;
     let mut asked: Vec<Entry> = Vec::new();
-    loop {
-        let left = targets();
-        if left.is_empty() {
-            return left;
-        }
-        if Instant::now() >= deadline || interrupt.is_some_and(Interrupt::is_urgent) {
-            break;
-        }
+    let mut left = targets();
+    while !left.is_empty() && Instant::now() < deadline && !interrupt.is_some_and(Interrupt::is_urgent) {
         for target in left {
             if !asked.iter().any(|it| (it.pid, it.start_ticks) == (target.pid, target.start_ticks)) {
                 identity::signal(&target, Signal::TERM);
@@ -56,9 +57,13 @@ fn end(grace: Duration, interrupt: Option<&Interrupt>, targets: impl Fn() -> Vec
             }
         }
         poll::pause(deadline.min(Instant::now() + LOOK_AGAIN));
+        left = targets();
     }
     let deadline = Instant::now() + KILL_PATIENCE;
     loop {
+        // Also where nobody was seen: processes that do nothing but fork and exit slip through any look at a table,
+        // and through signals to single pids, but not through one signal to all of their group.
+        kill_group(root);
         let left = targets();
         if left.is_empty() || Instant::now() >= deadline {
             return left;
@@ -67,5 +72,13 @@ fn end(grace: Duration, interrupt: Option<&Interrupt>, targets: impl Fn() -> Vec
             identity::signal(target, Signal::KILL);
         }
         poll::pause(deadline.min(Instant::now() + LOOK_AGAIN));
+    }
+}
+
+/// Kills the group that a root leads. As long as the root is there, if only as a zombie, no stranger has its id.
+fn kill_group(root: Entry) {
+    let is_there = table::entry(root.pid).is_some_and(|it| it.start_ticks == root.start_ticks);
+    if let (true, Ok(pid)) = (is_there && root.pgid == root.pid, i32::try_from(root.pid)) {
+        let _ = killpg(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
     }
 }
