@@ -14,7 +14,7 @@ for arg; do printf '%s\0' "$arg"; done >"$out/argv"
 env -0 >"$out/env"
 pwd >"$out/cwd"
 readlink /proc/self/fd/0 >"$out/stdin"
-ps -o sid= -p $$ | tr -d ' ' >"$out/session" && echo $$ >"$out/pid"
+cut -d ' ' -f 6 /proc/$$/stat >"$out/session" && echo $$ >"$out/pid"
 printf '{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}\n'
 "#;
 
@@ -227,7 +227,7 @@ fn processes_that_do_nothing_but_fork_are_ended_too() {
 fn what_left_the_group_is_named_and_left_alone() {
     let place = Playground::new();
     let hook = "#!/bin/sh\nsetsid sh -c 'exec >/dev/null 2>&1; read -r _ <\"$DATA_DIR/gate\"' &\n\
-        until [ \"$(ps -o sid= -p $! | tr -d ' ')\" = $! ]; do :; done\n\
+        until [ \"$(cut -d ' ' -f 6 /proc/$!/stat)\" = $! ]; do :; done\n\
         printf '{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n'\n";
     place.provider("p", hook);
     fs::create_dir(place.path("data")).unwrap();
@@ -250,15 +250,25 @@ fn output_without_end_is_stopped() {
 
 #[test]
 fn a_hook_without_an_exec_bit_or_a_shebang_is_run_by_its_extension() {
-    let place = Playground::new();
-    let record = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
-    place.write("here/providers/a/on_BinaryRequest__50_a.sh", format!("[[ 1 ]] && echo '{record}'"));
-    place.write("here/providers/b/on_BinaryRequest__50_b.py", format!("print('{record}')"));
-    place.script("here/providers/c/on_BinaryRequest__50_c.js", &format!("console.log('{record}')"));
-    place.script("here/providers/d/on_BinaryRequest__50_d.rb", &format!("#!/bin/sh\necho '{record}'"));
-    for provider in ["a", "b", "c", "d"] {
-        let ran = place.run(&["install", "x", "--force", "--binproviders", provider]).ok();
-        assert_eq!(ran.record()["binprovider"], provider);
+    let mut place = Playground::new();
+    // Interpreters that say who they are, so that the test needs neither Python nor Node.
+    for interpreter in ["python3", "node"] {
+        let speak = format!("#!/bin/sh\nINTERPRETER={interpreter} exec /bin/sh \"$@\"\n");
+        place.script(&format!("tools/{interpreter}"), &speak);
+    }
+    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
+    let hook = "echo \"${INTERPRETER-${BASH_VERSION+bash}}\" >\"$DATA_DIR/interpreter\"\n";
+    place.write("here/providers/a/on_BinaryRequest__50_a.sh", hook);
+    place.write("here/providers/b/on_BinaryRequest__50_b.py", hook);
+    place.script("here/providers/c/on_BinaryRequest__50_c.js", hook);
+    place.script(
+        "here/providers/d/on_BinaryRequest__50_d.rb",
+        &format!("#!/bin/sh\nINTERPRETER=itself\n{hook}"),
+    );
+    for (provider, interpreter) in [("a", "bash"), ("b", "python3"), ("c", "node"), ("d", "itself")] {
+        place.run(&["install", "x", "--binproviders", provider]).exits(1);
+        let seen = fs::read_to_string(place.path("data/interpreter")).unwrap();
+        assert_eq!(seen.trim(), interpreter, "{provider}");
     }
 }
 
