@@ -20,6 +20,7 @@ use crate::provision::verdict::{self, Verdict};
 use crate::provision::verify::Claim;
 use crate::record::attempt::{Attempt, Outcome};
 use crate::record::binary::{Binary, Installed, State};
+use crate::record::name;
 use crate::settings::Settings;
 use crate::store::StoreError;
 
@@ -326,7 +327,9 @@ impl Resolver<'_> {
         }
         let others = self.runner.store.binaries_of(self.runner.machine_id)?.into_values();
         let mut owners = others.filter(|it| {
-            it.name != request.name.as_str() && it.installed().is_some_and(|it| it.abspath == there)
+            it.name != request.name.as_str()
+                && name::link_name(&it.name) == request.name.link_name()
+                && it.installed().is_some_and(|it| it.abspath == there)
         });
         Ok(owners.next().map(|it| it.name))
     }

@@ -80,8 +80,13 @@ impl BinaryName {
 
     /// The name of the link in LIB_BIN_DIR and of folders: the name itself, or the last part of the path.
     pub fn link_name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or(&self.0)
+        link_name(&self.0)
     }
+}
+
+/// The name of the link of a binary with this name: the name itself, or the last part of the path.
+pub fn link_name(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 fn check_plain(name: &str) -> Result<(), NameError> {

@@ -91,3 +91,23 @@ fn two_names_never_take_one_link_from_each_other() {
     place.run(&["install", other, "--force"]).ok();
     place.run(&["install", "one"]).exits(1).says(&format!("is the link of {other}"));
 }
+
+#[test]
+fn a_link_moves_on_though_a_binary_of_another_name_is_the_file_it_pointed_to() {
+    let place = Playground::new();
+    let (old, new) = (place.script("old", "#!/bin/sh\n"), place.script("new", "#!/bin/sh\n"));
+    place.provider(
+        "p",
+        "#!/bin/sh\nname=${1#--name=}\nprintf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"%s\",\
+        \"version\":\"1\"}' \"$name\" \"$(cat \"$DATA_DIR/../file\")\"\n",
+    );
+    place.write("file", old.to_str().unwrap());
+    place.run(&["install", "one", "other", "--binproviders", "p"]).ok();
+    fs::remove_file(&old).unwrap();
+    fs::rename(&new, &old).unwrap();
+    place.run(&["install", "other", "--binproviders", "p"]).ok();
+    let newer = place.script("newer", "#!/bin/sh\n");
+    place.write("file", newer.to_str().unwrap());
+    place.run(&["install", "one", "--binproviders", "p"]).ok();
+    assert_eq!(fs::read_link(place.bin("one")).unwrap(), newer);
+}
