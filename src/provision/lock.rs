@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::process::run_dir;
 use crate::process::signals::Interrupt;
-use crate::process::{table, wait};
+use crate::process::wait;
 
 /// The pause between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
-/// A holder that was seen to be an ancestor so often in a row is one.
+/// A holder that was seen to wait for us so often in a row does.
 const SURE: u32 = 10;
 
 /// A lock that is held until it is dropped.
@@ -28,7 +28,7 @@ pub enum LockError {
     /// rigup was asked to stop while it waited.
     #[error("interrupted while waiting for a lock")]
     Interrupted,
-    /// Whoever holds it waits for this very process: a hook that asks rigup for what it is itself asked for.
+    /// Whoever holds it waits for this very process.
     #[error("the lock {path} is held by the process {holder}, which waits for this one", path = path.display())]
     Circular {
         /// The lock.
@@ -42,9 +42,14 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the lock, waiting as long as it takes. `waiting` is told once, with the pid of the holder, if there is
-    /// one to wait for.
-    pub fn take(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce(&str)) -> Result<Self, LockError> {
+    /// Takes the lock, waiting as long as it takes. `waits_for_us` tells of the pid of a holder whether to wait for it
+    /// would be in vain; `waiting` is told once, with the pid of the holder, if there is one to wait for.
+    pub fn take(
+        path: &Path,
+        interrupt: &Interrupt,
+        waits_for_us: impl Fn(u32) -> bool,
+        waiting: impl FnOnce(&str),
+    ) -> Result<Self, LockError> {
         let failed = |error| LockError::Io(path.to_owned(), error);
         if let Some(folder) = path.parent() {
             run_dir::make_private_dir(folder).map_err(failed)?;
@@ -71,7 +76,7 @@ impl Lock {
                 waiting(holder.trim());
             }
             // For a moment after a change of hands the file names the holder of before.
-            circles = if holder.trim().parse().is_ok_and(table::is_ancestor) { circles + 1 } else { 0 };
+            circles = if holder.trim().parse().is_ok_and(&waits_for_us) { circles + 1 } else { 0 };
             if circles == SURE
                 && let Ok(holder) = holder.trim().parse()
             {
@@ -103,14 +108,19 @@ mod tests {
         let path = folder.path().join("locks/x");
         let interrupt = Interrupt::install().unwrap();
         let (inside, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let first = Lock::take(&path, &interrupt, |_| panic!("nobody holds it")).unwrap();
+        let first = Lock::take(&path, &interrupt, |_| false, |_| panic!("nobody holds it")).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let _lock = Lock::take(&path, &interrupt, |holder| {
-                        assert_eq!(holder, std::process::id().to_string());
-                        told.fetch_add(1, Ordering::SeqCst);
-                    })
+                    let _lock = Lock::take(
+                        &path,
+                        &interrupt,
+                        |_| false,
+                        |holder| {
+                            assert_eq!(holder, std::process::id().to_string());
+                            told.fetch_add(1, Ordering::SeqCst);
+                        },
+                    )
                     .unwrap();
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     inside.fetch_sub(1, Ordering::SeqCst);

@@ -20,7 +20,7 @@ use crate::provision::verdict::{self, Verdict};
 use crate::provision::verify::Claim;
 use crate::record::attempt::{Attempt, Outcome};
 use crate::record::binary::{Binary, Installed, State};
-use crate::record::name;
+use crate::record::name::{self, BinaryName};
 use crate::settings::Settings;
 use crate::store::StoreError;
 
@@ -72,6 +72,9 @@ pub enum ResolveError {
     /// rigup was asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// The hook of this very request is what called rigup.
+    #[error("it is {0} that the hook which calls rigup is asked for itself: to wait for it would never end")]
+    Circular(BinaryName),
     /// A lock cannot be taken.
     #[error(transparent)]
     Lock(LockError),
@@ -124,13 +127,17 @@ impl Resolver<'_> {
         request: &Request,
         needs: &HashMap<String, Vec<Request>>,
     ) -> Result<Resolved, ResolveError> {
+        if self.is_asked_from_above(request)? {
+            return Err(ResolveError::Circular(request.name.clone()));
+        }
         let lock =
             self.runner.settings.data_dir.join("locks").join(format!("binary-{}", request.name.link_name()));
         let waiting = |holder: &str| (self.watch)(request, Progress::Waiting(holder));
-        let _lock = Lock::take(&lock, self.runner.interrupt, waiting).map_err(|error| match error {
-            LockError::Interrupted => ResolveError::Interrupted,
-            other => ResolveError::Lock(other),
-        })?;
+        let _lock =
+            Lock::take(&lock, self.runner.interrupt, |_| false, waiting).map_err(|error| match error {
+                LockError::Interrupted => ResolveError::Interrupted,
+                other => ResolveError::Lock(other),
+            })?;
         self.stop_if_asked()?;
         let store = self.runner.store;
         let mut binary =
@@ -170,6 +177,28 @@ impl Resolver<'_> {
         }
         self.save(&binary)?;
         Ok(Resolved { binary, attempts })
+    }
+
+    /// Whether a hook that runs above this rigup, and so waits for it, works on the same link. Other hooks of the rigup
+    /// above run beside it; those are worth waiting for.
+    fn is_asked_from_above(&self, request: &Request) -> Result<bool, StoreError> {
+        let store = self.runner.store;
+        let mut seen = Vec::new();
+        let mut above = store.process(self.runner.parent_id)?;
+        while let Some(process) = above.filter(|it| !seen.contains(&it.id)) {
+            if let (Some(id), None) = (process.binary_id, process.ending()) {
+                let mut binaries = store.binaries_of(self.runner.machine_id)?.into_values();
+                if binaries.any(|it| it.id == id && name::link_name(&it.name) == request.name.link_name()) {
+                    return Ok(true);
+                }
+            }
+            seen.push(process.id);
+            above = match process.parent_id {
+                Some(id) => store.process(id)?,
+                None => None,
+            };
+        }
+        Ok(false)
     }
 
     /// Stores what became of a binary, unless nothing did and the wish was only to look.

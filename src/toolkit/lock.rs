@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, SpawnError};
+use crate::process::table;
 use crate::provision::lock::{Lock, LockError};
 
 /// Why a command did not run under a lock.
@@ -31,7 +32,8 @@ pub fn run(
     interrupt: &Interrupt,
     waiting: impl FnOnce(&str),
 ) -> Result<i32, LockedError> {
-    let _lock = Lock::take(&path(lib_dir, name), interrupt, waiting)?;
+    // A holder runs one command: what descends from it is what it waits for.
+    let _lock = Lock::take(&path(lib_dir, name), interrupt, table::is_ancestor, waiting)?;
     Ok(spawn::run_attached(program, args)?)
 }
 
