@@ -1,7 +1,5 @@
 //! Finishing the stories of processes that a crashed rigup left behind.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
 use crate::clock;
@@ -11,7 +9,7 @@ use crate::record::process::{Ending, Process, ProcessType, State};
 use crate::store::{Store, StoreError};
 
 /// Ends and finishes what is recorded as queued or running while its rigup is gone: a hook whose rigup was killed is
-/// ended with its tree and recorded with the code it left in its run dir, else as lost. Gives back what was finished.
+/// ended with its tree and recorded with the code that stands in its run dir, else as lost. Gives back what was finished.
 pub fn finish_lost(store: &Store, machine_id: Uuid) -> Result<Vec<Process>, StoreError> {
     let open = store.running_processes(machine_id)?;
     let mut finished = Vec::new();
@@ -19,17 +17,36 @@ pub fn finish_lost(store: &Store, machine_id: Uuid) -> Result<Vec<Process>, Stor
         if has_living_rigup(process, &open) {
             continue;
         }
-        if let State::Running(running) = &process.state
-            && let Some(root) = identity::find(&running.identity)
-        {
-            stop::end_tree(process.id, root, Duration::from_secs(1), None);
+        let run_dir = process.order.run_dir.as_deref().map(RunDir::at);
+        let seen = run_dir.as_ref().and_then(RunDir::read_exit);
+        if seen.is_none() {
+            end(process);
         }
-        let seen = process.order.run_dir.as_deref().and_then(|path| RunDir::at(path).read_exit());
-        let process = process.clone().ended(seen.unwrap_or_else(|| Ending::lost(clock::now())));
+        let lost = || {
+            let lost = Ending::lost(clock::now());
+            match &run_dir {
+                Some(run_dir) => run_dir.with_logs(lost),
+                None => lost,
+            }
+        };
+        let process = process.clone().ended(seen.unwrap_or_else(lost));
         store.save_process(&process)?;
         finished.push(process);
     }
     Ok(finished)
+}
+
+/// Ends what is left of a process. Where its root ended by itself, what left its group may go on, as ever.
+fn end(process: &Process) {
+    match &process.state {
+        State::Running(running) => match identity::find(&running.identity) {
+            Some(root) => stop::end_tree(process.id, root, stop::LEFTOVER_GRACE, None),
+            None => stop::end_marked(process.id, Some(running.identity.pid)),
+        },
+        // Its rigup may have been killed between the start and the note of it.
+        State::Queued => stop::end_marked(process.id, None),
+        State::Exited(..) => Vec::new(),
+    };
 }
 
 /// Whether somebody lives who sees this process out: a command line its own process, a hook its parent's.

@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Ends all that a process started, the process itself included, wherever it is. The root is not reaped here, so its
 /// group cannot become somebody else's meanwhile. Gives back what survived.
 pub fn end_tree(process_id: Uuid, root: Entry, grace: Duration, interrupt: Option<&Interrupt>) -> Vec<Entry> {
-    end(root, grace, interrupt, || {
+    end(Some(root), grace, interrupt, || {
         let tree = table::tree(process_id, root);
         let root = table::entry(root.pid).filter(|it| it.start_ticks == root.start_ticks && !it.is_zombie);
         root.into_iter().chain(tree.in_group).chain(tree.strays).collect()
@@ -33,13 +33,23 @@ pub fn end_tree(process_id: Uuid, root: Entry, grace: Duration, interrupt: Optio
 
 /// Ends what lives in the group of a root that is over and not yet reaped. Gives back what survived.
 pub fn end_group(process_id: Uuid, root: Entry) -> Vec<Entry> {
-    end(root, LEFTOVER_GRACE, None, || table::tree(process_id, root).in_group)
+    end(Some(root), LEFTOVER_GRACE, None, || table::tree(process_id, root).in_group)
+}
+
+/// Ends what carries the id of a process whose root cannot be found: all of it, or what is in this group. Gives back
+/// what survived.
+pub fn end_marked(process_id: Uuid, group: Option<u32>) -> Vec<Entry> {
+    end(None, LEFTOVER_GRACE, None, || {
+        let mut marked = table::marked(process_id);
+        marked.retain(|it| group.is_none_or(|group| it.pgid == group));
+        marked
+    })
 }
 
 /// Asks every target once with TERM; what is still there after the grace, or after a second interrupt, is killed,
 /// and so is what it forks meanwhile.
 fn end(
-    root: Entry,
+    root: Option<Entry>,
     grace: Duration,
     interrupt: Option<&Interrupt>,
     targets: impl Fn() -> Vec<Entry>,
@@ -63,7 +73,9 @@ fn end(
     loop {
         // Also where nobody was seen: processes that do nothing but fork and exit slip through any look at a table,
         // and through signals to single pids, but not through one signal to all of their group.
-        kill_group(root);
+        if let Some(root) = root {
+            kill_group(root);
+        }
         let left = targets();
         if left.is_empty() || Instant::now() >= deadline {
             return left;

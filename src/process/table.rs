@@ -65,7 +65,7 @@ pub struct Tree {
 /// All that a process started and that still lives, zombies left out: its group, what carries its id in the
 /// environment, and the descendants of these.
 pub fn tree(process_id: Uuid, root: Entry) -> Tree {
-    let mark = format!("{PROCESS_ID_VARIABLE}={process_id}");
+    let mark = mark(process_id);
     let me = std::process::id();
     let all: Vec<Entry> =
         entries().into_iter().filter(|it| it.start_ticks >= root.start_ticks && it.pid != me).collect();
@@ -83,6 +83,18 @@ pub fn tree(process_id: Uuid, root: Entry) -> Tree {
         in_group: in_group.into_iter().filter(lives).collect(),
         strays: strays.into_iter().filter(lives).collect(),
     }
+}
+
+/// What lives and carries a process's id, for a root that is gone or was never noted: whatever its group is called, it
+/// may be a stranger's by now.
+pub fn marked(process_id: Uuid) -> Vec<Entry> {
+    let mark = mark(process_id);
+    let me = std::process::id();
+    entries().into_iter().filter(|it| !it.is_zombie && it.pid != me && carries(it.pid, &mark)).collect()
+}
+
+fn mark(process_id: Uuid) -> String {
+    format!("{PROCESS_ID_VARIABLE}={process_id}")
 }
 
 /// Whether this process descends from the one with that pid.

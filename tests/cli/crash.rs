@@ -77,3 +77,46 @@ fn an_end_that_was_noted_but_not_stored_is_taken_from_the_run_dir() {
     assert_eq!((hook["exit_reason"].as_str(), hook["exit_code"].as_i64()), (Some("exited"), Some(3)));
     assert_eq!(hook["stderr_tail"], "the disk is on fire\n");
 }
+
+#[test]
+fn what_a_hook_leaves_in_its_group_is_ended_though_its_rigup_and_the_hook_are_gone() {
+    let place = Playground::new();
+    place.fixture("good").provider(
+        "p",
+        "#!/bin/sh\nsleep 600 &\necho waiting >&2\nuntil [ -e \"$DATA_DIR/go\" ]; do :; done\n",
+    );
+    let sleeps = |place: &Playground| place.living().iter().any(|(_, it)| it.starts_with("sleep"));
+    let mut child = place.start(&["install", "x", "--binproviders", "p"]);
+    wait_until("the hook's child runs", || sleeps(&place));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::write(place.path("data/go"), "").unwrap();
+    wait_until("the hook is over", || place.living().len() == 1);
+
+    place.run(&["install", "y", "--binproviders", "good"]).ok();
+    assert_eq!(place.living(), []);
+    let hook = &place.hook_processes()[0];
+    assert_eq!((&hook["exit_reason"], &hook["stderr_tail"]), (&"lost".into(), &"waiting\n".into()));
+}
+
+#[test]
+fn a_hook_that_was_started_and_not_noted_is_ended_by_the_next_rigup() {
+    let place = Playground::new();
+    place.fixture("hanging").fixture("good");
+    let mut child = place.start(&["install", "x", "--binproviders", "hanging"]);
+    wait_until("the hook and its children run", || {
+        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() >= 2
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    rusqlite::Connection::open(place.path("data/rigup.sqlite3"))
+        .unwrap()
+        .execute(
+            "UPDATE process SET status = 'queued', pid = NULL, start_ticks = NULL, boot_id = NULL, \
+             started_at = NULL WHERE process_type = 'hook'",
+            [],
+        )
+        .unwrap();
+    place.run(&["install", "y", "--binproviders", "good"]).ok();
+    assert_eq!(place.living(), []);
+}
