@@ -11,6 +11,9 @@ pub enum OverrideError {
     /// Neither a text nor a list of texts.
     #[error("overrides.{0}: packages are one text or a list of texts")]
     NotPackages(String),
+    /// It would be read as several packages, or as an option.
+    #[error("overrides.{0}: the package {1:?} has a control character")]
+    Control(String, String),
     /// It would reach the package manager as an option.
     #[error(
         "overrides.{0}: the package `{1}` begins with `-`, which its package manager would take for an option"
@@ -44,6 +47,9 @@ pub fn packages(
         _ => return Err(OverrideError::NotPackages(provider.to_owned())),
     };
     let packages: Vec<String> = packages.into_iter().filter(|it| !it.trim().is_empty()).collect();
+    if let Some(package) = packages.iter().find(|it| it.chars().any(char::is_control)) {
+        return Err(OverrideError::Control(provider.to_owned(), package.clone()));
+    }
     match packages.iter().find(|it| it.starts_with('-')) {
         Some(option) => Err(OverrideError::Option(provider.to_owned(), option.clone())),
         None => Ok(Some(packages).filter(|it| !it.is_empty())),
@@ -117,6 +123,8 @@ mod tests {
         assert!(packages(&map(&json!({"pip": ["x", 5]})), "pip").is_err());
         let option = packages(&map(&json!({"apt": ["-oDPkg::Pre-Invoke=sh"]})), "apt");
         assert!(matches!(option, Err(OverrideError::Option(..))));
+        let hidden = packages(&map(&json!({"apt": ["jq\n--allow-downgrades"]})), "apt");
+        assert!(matches!(hidden, Err(OverrideError::Control(..))), "packages are handed on one per line");
     }
 
     #[test]

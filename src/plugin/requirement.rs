@@ -211,21 +211,24 @@ pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requ
     };
     let providers = match keys.get("binproviders").or_else(|| keys.get("bin_providers")) {
         None | Some(Value::Null) => Providers::Any,
-        Some(Value::String(list)) => Providers::parse(list),
+        Some(Value::String(list)) if !has_control(list) => Providers::parse(list),
         Some(Value::Array(list)) => {
             let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
             match names {
-                Some(names) => Providers::parse(&names.join(",")),
-                None => return Err(wrong_providers()),
+                Some(names) if !names.iter().any(|it| has_control(it)) => Providers::parse(&names.join(",")),
+                _ => return Err(wrong_providers()),
             }
         }
         Some(_) => return Err(wrong_providers()),
     };
     let min_version = match keys.get("min_version") {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(version)) => version.trim().to_owned(),
+        Some(Value::String(version)) if !has_control(version) => version.trim().to_owned(),
         Some(_) => {
-            return Err(LineError::WrongValue { key: "min_version", expected: "a text" });
+            return Err(LineError::WrongValue {
+                key: "min_version",
+                expected: "a text without control characters",
+            });
         }
     };
     let overrides = match keys.get("overrides") {
@@ -242,6 +245,11 @@ pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requ
         overrides::packages(&overrides, provider)?;
     }
     Ok(Requirement { name, providers, min_version, overrides, plugin: plugin.to_owned() })
+}
+
+/// Whether a text could not be an argument of a hook, or would be read as several lines.
+fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control)
 }
 
 fn wrong_providers() -> LineError {

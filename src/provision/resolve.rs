@@ -130,8 +130,7 @@ impl Resolver<'_> {
         if self.is_asked_from_above(request)? {
             return Err(ResolveError::Circular(request.name.clone()));
         }
-        let lock =
-            self.runner.settings.data_dir.join("locks").join(format!("binary-{}", request.name.link_name()));
+        let lock = self.runner.settings.data_dir.join("locks").join("binary").join(request.name.link_name());
         let waiting = |holder: &str| (self.watch)(request, Progress::Waiting(holder));
         let _lock =
             Lock::take(&lock, self.runner.interrupt, |_| false, waiting).map_err(|error| match error {

@@ -40,8 +40,9 @@ pub enum NameError {
 }
 
 impl BinaryName {
-    /// Checks a name. `home` is what a leading `~/` stands for.
+    /// Checks a name, blanks around it cut off. `home` is what a leading `~/` stands for.
     pub fn parse(text: &str, home: Option<&Path>) -> Result<Self, NameError> {
+        let text = text.trim_matches(|c: char| c.is_whitespace() && !c.is_control());
         if text.trim().is_empty() {
             return Err(NameError::Blank);
         }
@@ -125,6 +126,7 @@ mod tests {
         let name = parse("yt-dlp").unwrap();
         assert_eq!(name.link_name(), "yt-dlp");
         assert_eq!(name.file(), None);
+        assert_eq!(parse("\u{a0} yt-dlp ").unwrap(), name);
     }
 
     #[test]

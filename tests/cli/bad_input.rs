@@ -120,3 +120,21 @@ fn a_data_dir_that_may_not_be_written_is_unusable() {
         .exits(3)
         .says("cannot be made");
 }
+
+#[test]
+fn a_nul_in_a_requirement_is_named_with_its_line() {
+    for (key, value) in [("min_version", "1\0"), ("binproviders", "good,\0")] {
+        let place = Playground::new();
+        place.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", key: value})]);
+        place.run(&["install"]).exits(1).says(&format!("binaries.jsonl:1: \"{key}\" has to be"));
+    }
+}
+
+#[test]
+fn the_longest_name_of_the_widest_characters_is_as_good_as_any() {
+    let place = Playground::new();
+    let name = "\u{1f600}".repeat(63);
+    let program = place.script(&name, "#!/bin/sh\n");
+    place.run(&["install", program.to_str().unwrap()]).ok();
+    assert!(place.bin(&name).exists());
+}
