@@ -89,8 +89,10 @@ pub fn version(
         };
         let Ok(child) = spawn.start() else { return Ok(None) };
         let cause = wait::wait(&child, Some(deadline), &[&stdout, &stderr], interrupt, || ());
-        if cause != Cause::Ended {
-            // The id that the environment carries is that of the calling hook: only the group is this probe's own.
+        // The id that the environment carries is that of the calling hook: only the group is this probe's own.
+        if cause == Cause::Ended {
+            stop::end_group(clock::new_id(), child.entry);
+        } else {
             stop::end_tree(clock::new_id(), child.entry, Duration::ZERO, None);
         }
         let reaped = wait::reap(child)?;

@@ -108,7 +108,7 @@ fn check_file(path: &Path, link: &Path) -> Result<(), Lie> {
     if !path.is_absolute() {
         return Err(Lie::Relative(path.to_owned()));
     }
-    if path == link {
+    if path == link || leads_through(path, link) {
         return Err(Lie::ItsOwnLink(path.to_owned()));
     }
     let metadata = path.metadata().map_err(|error| Lie::Missing(path.to_owned(), error.to_string()))?;
@@ -117,6 +117,25 @@ fn check_file(path: &Path, link: &Path) -> Result<(), Lie> {
     }
     // The superuser passes access(2) only where somebody has the exec bit, which is what exec asks for too.
     access(path, AccessFlags::X_OK).map_err(|_| Lie::NotExecutable(path.to_owned()))
+}
+
+/// Whether a path is this link, under whatever name, or gets to its file by it.
+fn leads_through(path: &Path, link: &Path) -> bool {
+    // As many links as the system follows.
+    const MAX_LINKS: usize = 40;
+    let place = |path: &Path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?.to_owned()));
+    let Some(link) = place(link) else { return false };
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        if place(&path).is_some_and(|it| it == link) {
+            return true;
+        }
+        let (Ok(target), Some(folder)) = (fs_err::read_link(&path), path.parent()) else {
+            return false;
+        };
+        path = folder.join(target);
+    }
+    false
 }
 
 fn is_sha256(text: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The hook contract, item by item.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
@@ -303,4 +304,36 @@ fn cmd_sh_runs_the_hook_once_more_as_it_was_run() {
         std::process::Command::new("sh").arg(script).env("HOME", place.path("home")).output().unwrap();
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&printed["name"], &printed["abspath"]), (&record["name"], &record["abspath"]));
+}
+
+#[test]
+fn a_record_that_leads_back_to_the_link_is_rejected_under_whatever_name_it_goes() {
+    let mut place = Playground::new();
+    let program = place.script("program", "#!/bin/sh\n");
+    fs::create_dir(place.path("real-bin")).unwrap();
+    symlink("real-bin", place.path("bin")).unwrap();
+    symlink("bin/x", place.path("alias")).unwrap();
+    place.set("LIB_BIN_DIR", place.path("bin"));
+    place.provider(
+        "p",
+        "#!/bin/sh\nprintf '{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"%s\",\"version\":\"1\"}' \
+        \"$(cat \"$DATA_DIR/../file\")\"\n",
+    );
+    place.write("file", program.to_str().unwrap());
+    place.run(&["install", "x", "--binproviders", "p"]).ok();
+    for loops in ["real-bin/x", "alias"] {
+        place.write("file", place.path(loops).to_str().unwrap());
+        let ran = place.run(&["install", "x", "--force", "--binproviders", "p"]).exits(1);
+        assert_eq!(ran.record()["attempts"][0]["outcome"], "rejected", "{loops}");
+    }
+    assert_eq!(fs::read_link(place.path("real-bin/x")).unwrap(), program);
+}
+
+#[test]
+fn what_a_program_leaves_behind_when_it_is_asked_for_its_version_is_ended() {
+    let place = Playground::new();
+    let program = place.script("tool", "#!/bin/sh\nsleep 600 &\necho 1.0\n");
+    let record = place.run(&["install", program.to_str().unwrap()]).ok().record();
+    assert_eq!(record["version"], "1.0");
+    assert_eq!(place.living(), []);
 }
