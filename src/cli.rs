@@ -127,7 +127,10 @@ pub fn main() -> ExitCode {
     let done = Settings::merge(flags, environment)
         .map_err(CliError::unusable)
         .and_then(|settings| run(cli.command, &settings, &mut output, talk));
-    match done.and_then(|exit| output.flush().map(|()| exit)) {
+    match done.and_then(|exit| match output.flush() {
+        Ok(()) | Err(CliError::OutputClosed) => Ok(exit),
+        Err(error) => Err(error),
+    }) {
         Ok(exit) => exit.into(),
         Err(error) => {
             if let Some(message) = error.message() {

@@ -113,6 +113,8 @@ fn resolve_all(
     let jobs = options.jobs.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(FEWEST_AT_ONCE, |cores| cores.get().max(FEWEST_AT_ONCE))
     });
+    // More threads than tasks would only take time and memory.
+    let jobs = jobs.min(tasks.len());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build().map_err(CliError::unusable)?;
     let (me, iface_id) = session.begin(settings)?;
     let display = Display::new(talk, &settings.environment);
@@ -172,13 +174,7 @@ fn exit_of(found: &Found, done: &[Done], interrupted: Option<i32>) -> Exit {
     if done.iter().all(is_there) && found.complaints.is_empty() { Exit::Well } else { Exit::Missing }
 }
 
-fn report(
-    found: &Found,
-    done: &[Done],
-    interrupted: Option<i32>,
-    output: &mut Output,
-    talk: Talk,
-) -> Result<Exit, CliError> {
+fn write(done: &[Done], output: &mut Output) -> Result<(), CliError> {
     if output.is_json() {
         output.records(done.iter().map(|it| match it {
             Done::Ready(binary) => binary.to_record(&[]),
@@ -195,7 +191,18 @@ fn report(
         });
         output.table(&binary::HEADER, rows.collect())?;
     }
-    output.flush()?;
+    output.flush()
+}
+
+/// Tells what became of it all. Who reads the records may leave before the end; the errors and the exit code stay true.
+fn report(
+    found: &Found,
+    done: &[Done],
+    interrupted: Option<i32>,
+    output: &mut Output,
+    talk: Talk,
+) -> Result<Exit, CliError> {
+    let written = write(done, output);
     found.complain();
     for it in done {
         match it {
@@ -215,7 +222,10 @@ fn report(
     } else if done.is_empty() && !talk.quiet {
         say("Nothing is required here; `rigup plugin list` shows the plugins that are found.");
     }
-    Ok(exit)
+    match written {
+        Ok(()) | Err(CliError::OutputClosed) => Ok(exit),
+        Err(error) => Err(error),
+    }
 }
 
 /// Why a binary was not got, each attempt with its reason, and where to look next.

@@ -88,3 +88,14 @@ fn a_reader_that_goes_away_is_a_quiet_end() {
         assert!(matches!(command.status().unwrap().code(), Some(0 | 1)), "no panic, which would be 101");
     }
 }
+
+#[test]
+fn a_reader_that_goes_away_takes_neither_the_errors_nor_the_exit_code_of_an_install_along() {
+    let place = Playground::new();
+    place.fixture("failing");
+    let mut child = place.start(&["install", "x", "--binproviders", "failing"]);
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("error: x is not there"));
+}

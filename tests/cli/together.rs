@@ -122,3 +122,10 @@ fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiti
     let circle = ["hook", "lock", "a", "--", env!("CARGO_BIN_EXE_rigup"), "hook", "lock", "a", "--", "true"];
     place.run(&circle).exits(3).says("waits for this one");
 }
+
+#[test]
+fn no_number_of_jobs_is_too_many() {
+    let place = Playground::new();
+    place.fixture("good");
+    place.run(&["install", "x", "--binproviders", "good", "-j", "65535"]).ok();
+}
