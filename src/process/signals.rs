@@ -18,11 +18,15 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes the three signals over for the rest of this process's life.
+    /// Takes the three signals over for the rest of this process's life. INT and HUP stay ignored where they are: by
+    /// `nohup`, or by a shell without job control that starts rigup in the background.
     pub fn install() -> io::Result<Self> {
         let (asked, ask) = io::pipe()?;
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM, SIGHUP] {
+            if number != SIGTERM && is_ignored(number)? {
+                continue;
+            }
             flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or_default())?;
             pipe::register(number, ask.try_clone()?)?;
         }
@@ -46,4 +50,14 @@ impl Interrupt {
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.asked.as_fd()
     }
+}
+
+fn is_ignored(number: i32) -> io::Result<bool> {
+    // SAFETY: sigaction is a plain C struct for which all zeroes is a value.
+    #[expect(unsafe_code, reason = "nix cannot look at an action without changing it")]
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null new action changes nothing, and the old one is written to a live value.
+    #[expect(unsafe_code, reason = "nix cannot look at an action without changing it")]
+    let done = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) };
+    if done == 0 { Ok(action.sa_sigaction == libc::SIG_IGN) } else { Err(io::Error::last_os_error()) }
 }

@@ -77,10 +77,16 @@ impl Spawn {
             .stdin(Stdio::null())
             .stdout(self.stdout)
             .stderr(self.stderr);
-        // SAFETY: setsid is async-signal-safe and touches no memory of the parent.
-        #[expect(unsafe_code, reason = "the standard library cannot start a session")]
+        // SAFETY: signal and setsid are async-signal-safe and touch no memory of the parent.
+        #[expect(unsafe_code, reason = "the standard library starts no session and resets PIPE alone")]
         unsafe {
-            command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(io::Error::from));
+            command.pre_exec(|| {
+                for number in 1..=libc::SIGRTMAX() {
+                    // Those that cannot be set are at their defaults.
+                    libc::signal(number, libc::SIG_DFL);
+                }
+                nix::unistd::setsid().map(drop).map_err(io::Error::from)
+            });
         }
         let mut tries = 0;
         let child = loop {

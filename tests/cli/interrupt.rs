@@ -1,7 +1,8 @@
 //! INT and TERM to rigup.
 
 use std::fs;
-use std::process::Child;
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
@@ -98,4 +99,31 @@ fn a_reader_that_goes_away_takes_neither_the_errors_nor_the_exit_code_of_an_inst
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: x is not there"));
+}
+
+#[test]
+fn a_signal_that_rigup_was_told_to_ignore_is_ignored_by_rigup_and_by_no_hook() {
+    let mut place = Playground::new();
+    place.set("RIGUP_FILE", env!("CARGO_BIN_EXE_rigup"));
+    place.provider("p", "#!/bin/sh\ngrep SigIgn /proc/self/status >\"$DATA_DIR/ignored\"\nuntil [ -e \"$DATA_DIR/go\" ]; do :; done\n\
+        printf '{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}'\n");
+    let child = place
+        .command_of(
+            Path::new("/bin/sh"),
+            &["-c", "trap '' HUP INT USR1 XFSZ; exec \"$RIGUP_FILE\" install x --binproviders p"],
+        )
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the hook runs", || fs::read(place.path("data/ignored")).is_ok_and(|it| it.ends_with(b"\n")));
+    signal(&child, Signal::SIGHUP);
+    signal(&child, Signal::SIGINT);
+    fs::write(place.path("data/go"), "").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    let ignored = fs::read_to_string(place.path("data/ignored")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGXFSZ] {
+        assert_eq!(ignored >> (number as u32 - 1) & 1, 0, "{number} is ignored");
+    }
 }
