@@ -18,8 +18,10 @@ mod output;
 mod plugin;
 mod process;
 mod progress;
+mod run;
 mod search;
 mod session;
+mod waiter;
 mod work;
 
 const EXAMPLES: &str = "\
@@ -83,6 +85,8 @@ enum Command {
     Install(install::InstallArgs),
     /// Tell what is there already; installs nothing, exit 1 where something is missing
     Load(install::LoadArgs),
+    /// Run every hook of an event: foreground ones in order, background ones beside them
+    Run(run::RunArgs),
     /// What lies in the plugin folders
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -98,6 +102,9 @@ enum Command {
     /// The machine that rigup runs on
     #[command(subcommand)]
     Machine(machine::MachineCommand),
+    /// What rigup starts itself as, to see a background process out
+    #[command(hide = true, name = crate::process::waiter::COMMAND)]
+    Waiter(waiter::WaiterArgs),
     /// Short for `process list`
     #[command(hide = true)]
     Ps(process::ListArgs),
@@ -150,6 +157,8 @@ fn run(
     match command {
         Command::Install(args) => install::install(args, settings, output, talk),
         Command::Load(args) => install::load(args, settings, output, talk),
+        Command::Run(args) => run::run(args, settings, output, talk),
+        Command::Waiter(args) => waiter::run(args, settings, output),
         Command::Plugin(command) => plugin::run(command, settings, output),
         Command::Hook(command) => hook::run(command, settings, output),
         Command::Binary(command) => binary::run(command, settings, output),

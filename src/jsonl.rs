@@ -14,41 +14,61 @@ pub enum Line<'a> {
     TooLong(&'a [u8]),
 }
 
-/// Hands every line that is not blank to `take`, with its number from 1. Lines end at `\n` alone; the last one
-/// counts without it.
+/// Cuts a stream into lines, however it comes in. Lines end at `\n` alone; the last one counts without it.
+#[derive(Debug, Default)]
+pub struct Lines {
+    kept: Vec<u8>,
+    is_too_long: bool,
+    before: u64,
+}
+
+impl Lines {
+    /// Takes the next bytes, and hands every line that is over and not blank to `take`, with its number from 1.
+    pub fn push(&mut self, mut bytes: &[u8], mut take: impl FnMut(u64, Line<'_>)) {
+        while let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
+            self.keep(&bytes[..newline]);
+            self.finish(&mut take);
+            bytes = &bytes[newline + 1..];
+        }
+        self.keep(bytes);
+    }
+
+    /// The stream is over: what is left is a line, too.
+    pub fn finish(&mut self, mut take: impl FnMut(u64, Line<'_>)) {
+        self.before += 1;
+        let text = trim(&self.kept);
+        if self.is_too_long {
+            take(self.before, Line::TooLong(text));
+        } else if !text.is_empty() {
+            take(self.before, Line::Text(text));
+        }
+        self.kept.clear();
+        self.is_too_long = false;
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        let room = MAX_LINE - self.kept.len();
+        self.is_too_long |= part.len() > room;
+        self.kept.extend_from_slice(&part[..part.len().min(room)]);
+    }
+}
+
+/// Hands every line of a reader that is not blank to `take`, with its number from 1.
 pub fn for_each_line<R: BufRead>(mut reader: R, mut take: impl FnMut(u64, Line<'_>)) -> io::Result<()> {
-    let mut kept = Vec::new();
-    let mut is_too_long = false;
-    let mut number = 1;
+    let mut lines = Lines::default();
     loop {
         let chunk = match reader.fill_buf() {
             Ok(chunk) => chunk,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        let newline = chunk.iter().position(|&byte| byte == b'\n');
-        let part = &chunk[..newline.unwrap_or(chunk.len())];
-        let room = MAX_LINE - kept.len();
-        is_too_long |= part.len() > room;
-        kept.extend_from_slice(&part[..part.len().min(room)]);
-        let consumed = newline.map_or(chunk.len(), |at| at + 1);
-        let is_end = chunk.is_empty();
-        reader.consume(consumed);
-        if newline.is_none() && !is_end {
-            continue;
-        }
-        let text = trim(&kept);
-        if is_too_long {
-            take(number, Line::TooLong(text));
-        } else if !text.is_empty() {
-            take(number, Line::Text(text));
-        }
-        if is_end {
+        if chunk.is_empty() {
+            lines.finish(take);
             return Ok(());
         }
-        kept.clear();
-        is_too_long = false;
-        number += 1;
+        lines.push(chunk, &mut take);
+        let consumed = chunk.len();
+        reader.consume(consumed);
     }
 }
 

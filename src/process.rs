@@ -1,7 +1,9 @@
 //! Starting, watching and ending processes: the only place that does so, and the only one with `unsafe`.
 
 pub mod identity;
+pub mod orphans;
 pub mod poll;
+mod posix_spawn;
 pub mod reap;
 pub mod run_dir;
 pub mod signals;
@@ -10,3 +12,5 @@ pub mod stop;
 pub mod table;
 pub mod tail;
 pub mod wait;
+pub mod waiter;
+pub mod watch;

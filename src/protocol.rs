@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use serde_json::{Map, Value};
 
-use crate::jsonl::{self, Line};
+use crate::jsonl::{self, Line, Lines};
 
 /// One JSON object with a string `type`.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,39 +32,71 @@ pub const MAX_COMPLAINTS: usize = 20;
 /// So many records of one hook are looked at where one is enough.
 pub const MAX_RECORDS: usize = 1000;
 
-/// Reads a hook's standard output. Several objects on one line are several records; a bad byte is replaced; of
-/// equal keys the last one counts; numbers beyond 64 bits become floating point.
+/// Reads a hook's standard output from its beginning to its end.
 pub fn read(output: impl BufRead, mut take: impl FnMut(Record)) -> io::Result<Leftover> {
     let mut left = Leftover::default();
-    jsonl::for_each_line(output, |number, line| match line {
-        Line::TooLong(text) => left.complain(format!(
-            "line {number} is longer than {} bytes and was dropped: {}",
-            jsonl::MAX_LINE,
-            jsonl::head(text)
-        )),
-        Line::Text(text) if text[0] == b'{' => {
-            let readable = String::from_utf8_lossy(text);
-            for value in serde_json::Deserializer::from_str(&readable).into_iter::<Value>() {
-                match value {
-                    Ok(Value::Object(fields)) => match fields.get("type") {
-                        Some(Value::String(kind)) if !kind.is_empty() => {
-                            take(Record { line: number, kind: kind.clone(), fields });
-                        }
-                        _ => left.ignored += 1,
-                    },
-                    Ok(_) => left.ignored += 1,
-                    Err(error) => {
-                        left.complain(format!("line {number} is not JSON ({error}): {}", jsonl::head(text)));
-                    }
-                }
-            }
-        }
-        Line::Text(_) => left.ignored += 1,
-    })?;
+    jsonl::for_each_line(output, |number, line| left.read(number, line, &mut take))?;
     Ok(left)
 }
 
+/// A hook's standard output, read while it is written.
+#[derive(Debug, Default)]
+pub struct Records {
+    lines: Lines,
+    left: Leftover,
+}
+
+impl Records {
+    /// Takes the next bytes, and hands out the records on the lines that are over.
+    pub fn push(&mut self, bytes: &[u8], mut take: impl FnMut(Record)) {
+        let left = &mut self.left;
+        self.lines.push(bytes, |number, line| left.read(number, line, &mut take));
+    }
+
+    /// The output is over: hands out the records on a last line without its newline, and tells what was none.
+    pub fn finish(mut self, mut take: impl FnMut(Record)) -> Leftover {
+        let left = &mut self.left;
+        self.lines.finish(|number, line| left.read(number, line, &mut take));
+        self.left
+    }
+}
+
 impl Leftover {
+    /// Reads a line. Several objects on one line are several records; a bad byte is replaced; of equal keys the last
+    /// one counts; numbers beyond 64 bits become floating point.
+    fn read(&mut self, number: u64, line: Line<'_>, take: &mut impl FnMut(Record)) {
+        let text = match line {
+            Line::Text(text) if text[0] == b'{' => text,
+            Line::Text(_) => {
+                self.ignored += 1;
+                return;
+            }
+            Line::TooLong(text) => {
+                self.complain(format!(
+                    "line {number} is longer than {} bytes and was dropped: {}",
+                    jsonl::MAX_LINE,
+                    jsonl::head(text)
+                ));
+                return;
+            }
+        };
+        let readable = String::from_utf8_lossy(text);
+        for value in serde_json::Deserializer::from_str(&readable).into_iter::<Value>() {
+            match value {
+                Ok(Value::Object(fields)) => match fields.get("type") {
+                    Some(Value::String(kind)) if !kind.is_empty() => {
+                        take(Record { line: number, kind: kind.clone(), fields });
+                    }
+                    _ => self.ignored += 1,
+                },
+                Ok(_) => self.ignored += 1,
+                Err(error) => {
+                    self.complain(format!("line {number} is not JSON ({error}): {}", jsonl::head(text)));
+                }
+            }
+        }
+    }
+
     fn complain(&mut self, complaint: String) {
         self.ignored += 1;
         if self.complaints.len() < MAX_COMPLAINTS {

@@ -9,7 +9,7 @@ use crate::cli::output::{Output, Talk};
 use crate::cli::search::{self, Found};
 use crate::cli::session::Session;
 use crate::cli::work::{Options, work};
-use crate::hook::run::MAX_TIMEOUT;
+use crate::hook::command::MAX_TIMEOUT;
 use crate::plugin::requirement::Providers;
 use crate::provision::plan::{self, Request, Wish};
 use crate::provision::resolve::{self, Standing};

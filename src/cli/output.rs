@@ -1,5 +1,6 @@
 //! Where data and talk go: data to standard output, talk to standard error.
 
+use std::borrow::Borrow;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use clap::ValueEnum;
@@ -55,9 +56,12 @@ impl Output {
     }
 
     /// Writes records as JSONL, one per line.
-    pub(crate) fn records(&mut self, records: impl IntoIterator<Item = Value>) -> Result<(), CliError> {
+    pub(crate) fn records<R: Borrow<Value>>(
+        &mut self,
+        records: impl IntoIterator<Item = R>,
+    ) -> Result<(), CliError> {
         for record in records {
-            writeln!(self.out, "{record}")?;
+            writeln!(self.out, "{}", record.borrow())?;
         }
         Ok(())
     }

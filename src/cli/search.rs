@@ -26,10 +26,10 @@ pub(crate) struct Found {
     pub(crate) complaints: Vec<Complaint>,
 }
 
-/// Finds all plugins and reads the requirements of the chosen ones; of all where none are named.
-pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
+/// Finds all plugins, and makes sure that the chosen ones are there; reads no requirements.
+pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
     let mut discovery = folder::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir));
-    let mut complaints = std::mem::take(&mut discovery.complaints);
+    let complaints = std::mem::take(&mut discovery.complaints);
     for name in chosen {
         if let Some(complaint) = complaints.iter().find(|it| is_named(&it.plugin, name)) {
             return Err(CliError::unusable(format!("the plugin {name} cannot be used: {complaint}")));
@@ -38,18 +38,22 @@ pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, Cl
             return Err(CliError::unusable(no_such_plugin(name, &discovery, settings)));
         }
     }
-    let mut requirements = Vec::new();
-    let mut needs = Vec::new();
-    for plugin in &discovery.plugins {
+    Ok(Found { discovery, requirements: Vec::new(), needs: Vec::new(), complaints })
+}
+
+/// Finds all plugins and reads the requirements of the chosen ones; of all where none are named.
+pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
+    let mut found = find(settings, chosen)?;
+    for plugin in &found.discovery.plugins {
         let is_chosen = chosen.iter().any(|name| is_named(&plugin.name, name));
         let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
         if is_chosen || is_provider || chosen.is_empty() {
             let (read, wrong) = requirements_of(plugin, settings);
-            if is_provider && !is_chosen { &mut needs } else { &mut requirements }.extend(read);
-            complaints.extend(wrong);
+            if is_provider && !is_chosen { &mut found.needs } else { &mut found.requirements }.extend(read);
+            found.complaints.extend(wrong);
         }
     }
-    Ok(Found { discovery, requirements, needs, complaints })
+    Ok(found)
 }
 
 impl Found {

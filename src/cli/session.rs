@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::cli::error::{CliError, Exit};
 use crate::clock;
 use crate::host;
-use crate::process::{identity, reap, run_dir};
+use crate::process::{identity, orphans, reap, run_dir};
 use crate::record::interface::NetworkInterface;
 use crate::record::machine::Machine;
 use crate::record::process::{Ending, ExitReason, Order, Process, ProcessType};
@@ -61,6 +61,7 @@ impl Session {
     /// Records this rigup as a process, after finishing what crashed ones left, and gives back its id and that of the
     /// network interface.
     pub(crate) fn begin(&self, settings: &Settings) -> Result<(Process, Uuid), CliError> {
+        orphans::adopt();
         reap::finish_lost(&self.store, self.machine.id)?;
         let now = clock::now();
         let iface = self.interface()?;
@@ -73,6 +74,7 @@ impl Session {
             env: Map::new(),
             timeout: None,
             run_dir: None,
+            detached: None,
         };
         let me = identity::of(std::process::id())
             .ok_or_else(|| CliError::unusable("/proc does not show rigup's own process; is it mounted?"))?;

@@ -3,10 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::process::run_dir::MASKED;
 use crate::process::table::PROCESS_ID_VARIABLE;
 use crate::settings::{Environment, Settings};
 
@@ -71,7 +73,8 @@ pub fn environment(settings: &Settings, machine_id: Uuid, process_id: Uuid) -> H
     let record = added
         .iter()
         .map(|(name, value)| {
-            let shown = if is_secret(name) { "***".to_owned() } else { value.to_string_lossy().into_owned() };
+            let shown =
+                if is_secret(name) { MASKED.to_owned() } else { value.to_string_lossy().into_owned() };
             ((*name).to_owned(), Value::from(shown))
         })
         .collect();
@@ -105,6 +108,35 @@ fn unique_list(first: Vec<PathBuf>, then: impl IntoIterator<Item = PathBuf>) -> 
         }
     }
     std::env::join_paths(folders).expect("no folder has a colon, each was checked")
+}
+
+/// How long a hook of this plugin may take: `<PLUGIN>_TIMEOUT`, else `TIMEOUT`, else [`TIMEOUT`], in seconds.
+pub fn timeout(plugin: &str, caller: &Environment) -> Result<Duration, BadTimeout> {
+    let own = format!("{}_TIMEOUT", plugin.to_ascii_uppercase().replace('-', "_"));
+    for name in [own.as_str(), "TIMEOUT"] {
+        if let Some(value) = caller.get(name) {
+            let seconds = value.to_str().and_then(|it| it.trim().parse().ok());
+            return match seconds.map(Duration::from_secs) {
+                Some(timeout) if !timeout.is_zero() => Ok(timeout.min(MAX_TIMEOUT)),
+                _ => Err(BadTimeout { name: name.to_owned(), value: value.to_string_lossy().into_owned() }),
+            };
+        }
+    }
+    Ok(TIMEOUT)
+}
+
+/// How long a hook may take where nobody says otherwise.
+pub const TIMEOUT: Duration = Duration::from_mins(5);
+
+/// The longest timeout: 12 hours.
+pub const MAX_TIMEOUT: Duration = Duration::from_hours(12);
+
+/// A variable that should hold a timeout.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}={value} is no timeout: give whole seconds, at least 1")]
+pub struct BadTimeout {
+    name: String,
+    value: String,
 }
 
 /// Whether a variable of this name holds something that no record may show.

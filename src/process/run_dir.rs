@@ -1,17 +1,21 @@
 //! The folder that holds one process's `cmd.sh`, `stdout.log`, `stderr.log`, `process.pid` and `exit.json`.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
 use crate::process::tail;
 use crate::record::process::{Ending, ExitReason, Identity, Usage};
+
+/// What stands for a secret in records.
+pub const MASKED: &str = "***";
 
 /// A run dir: one per execution, never shared by two.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +35,13 @@ impl RunDir {
         let run_dir = Self(path);
         let mut script = b"#!/bin/sh\n".to_vec();
         for (name, value) in added {
-            let value = quoted(value.as_str().unwrap_or_default().as_bytes())?;
-            script.extend([b"export ", name.as_bytes(), b"=", &value, b"\n"].concat());
+            let value = value.as_str().unwrap_or_default();
+            if value == MASKED {
+                script.extend([b"# ", name.as_bytes(), b" is a secret: set it yourself\n"].concat());
+            } else {
+                let value = quoted(value.as_bytes())?;
+                script.extend([b"export ", name.as_bytes(), b"=", &value, b"\n"].concat());
+            }
         }
         script.extend_from_slice(b"cd ");
         script.extend(quoted(cwd.as_os_str().as_bytes())?);
@@ -71,15 +80,40 @@ impl RunDir {
         Ok((self.create_file("stdout.log", 0o600)?, self.create_file("stderr.log", 0o600)?))
     }
 
+    /// Takes the lock that says: somebody sees this process out. It is held as long as one copy of the file is open,
+    /// in whatever process, so that it can be handed on and never outlives its holder.
+    pub fn hold(&self) -> io::Result<File> {
+        let lock = self.create_file("lock", 0o600)?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    /// Whether somebody sees the process out who is not its rigup; none where nobody was meant to.
+    pub fn is_held(&self) -> Option<bool> {
+        let lock = File::open(self.0.join("lock")).ok()?;
+        Some(matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Notes that somebody asked for the end, for whoever sees it.
+    pub fn write_stop(&self) -> io::Result<()> {
+        self.create_file("stop", 0o600).map(drop)
+    }
+
+    /// Whether somebody asked for the end.
+    pub fn is_stop_asked(&self) -> bool {
+        self.0.join("stop").exists()
+    }
+
     /// Notes who the process is, for whoever finds the run dir without its rigup.
     pub fn write_pid(&self, identity: &Identity) -> io::Result<()> {
         let Identity { pid, start_ticks, boot_id } = identity;
         writeln!(self.create_file("process.pid", 0o600)?, "{pid} {start_ticks} {boot_id}")
     }
 
-    /// Notes the end and takes `process.pid` away.
-    pub fn write_exit(&self, ending: &Ending) -> io::Result<()> {
+    /// Notes the end, with what a person should know of it, and takes `process.pid` away.
+    pub fn write_exit(&self, started_at: Timestamp, ending: &Ending, warnings: &[String]) -> io::Result<()> {
         let exit = json!({
+            "started_at": clock::spell(started_at),
             "exit_code": ending.exit_code,
             "signal": ending.signal,
             "exit_reason": ending.reason.as_str(),
@@ -87,18 +121,28 @@ impl RunDir {
             "max_rss": ending.usage.map(|it| it.max_rss),
             "user_ms": ending.usage.map(|it| it.user_ms),
             "sys_ms": ending.usage.map(|it| it.sys_ms),
+            "warnings": warnings,
         });
-        writeln!(self.create_file("exit.json.new", 0o600)?, "{exit}")?;
-        fs_err::rename(self.0.join("exit.json.new"), self.0.join("exit.json"))?;
+        write_aside(&self.0.join("exit.json"), exit.to_string().as_bytes())?;
         match fs_err::remove_file(self.0.join("process.pid")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
+    /// What a person should know of the end that is noted.
+    pub fn read_warnings(&self) -> Vec<String> {
+        let warnings = self.exit().and_then(|mut exit| serde_json::from_value(exit["warnings"].take()).ok());
+        warnings.unwrap_or_default()
+    }
+
+    fn exit(&self) -> Option<Value> {
+        serde_json::from_slice(&fs_err::read(self.0.join("exit.json")).ok()?).ok()
+    }
+
     /// The end that is noted, if one is.
     pub fn read_exit(&self) -> Option<Ending> {
-        let exit: Value = serde_json::from_slice(&fs_err::read(self.0.join("exit.json")).ok()?).ok()?;
+        let exit = self.exit()?;
         let number = |key: &str| exit.get(key).and_then(Value::as_i64).and_then(|it| i32::try_from(it).ok());
         let count = |key: &str| exit.get(key).and_then(Value::as_u64);
         let text = |key: &str| exit.get(key).and_then(Value::as_str);
@@ -128,9 +172,18 @@ impl RunDir {
 
     fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {
         let path = self.0.join(name);
-        let open = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path);
+        let open = OpenOptions::new().append(true).create(true).mode(mode).open(&path);
         open.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
+}
+
+/// Writes a file whole or not at all: beside its place, then renamed.
+pub fn write_aside(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut aside = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    aside.write_all(&[content, b"\n"].concat())?;
+    aside.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Makes a folder and its parents that only this user may enter.

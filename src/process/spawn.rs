@@ -3,18 +3,20 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::clock;
-use crate::process::poll;
-use crate::process::table::{self, Entry};
+use crate::process::identity::{self, Handle};
+use crate::process::posix_spawn::Image;
+use crate::process::table::Entry;
+use crate::process::{orphans, poll};
+use crate::record::process::Identity;
 
 /// What to start, with nothing left to chance: the environment is the whole of it, stdin is `/dev/null`, and
 /// output goes to files, so that a grandchild that keeps them open delays nobody.
@@ -28,20 +30,21 @@ pub struct Spawn {
     pub env: Vec<(OsString, OsString)>,
     /// Its working directory.
     pub cwd: PathBuf,
+    /// Its standard input; none for `/dev/null`.
+    pub stdin: Option<File>,
     /// Where its standard output goes.
     pub stdout: File,
     /// Where its standard error goes.
     pub stderr: File,
 }
 
-/// A process that was started and not yet waited for: until then its pid and its group are nobody else's.
+/// A process that rigup started.
 #[derive(Debug)]
 pub struct Child {
     /// The process.
-    pub entry: Entry,
+    pub handle: Handle,
     /// When it started.
     pub started_at: Timestamp,
-    pidfd: OwnedFd,
 }
 
 /// A process that could not be started.
@@ -61,36 +64,31 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 impl Spawn {
     /// Starts it in a session of its own, without a terminal, with all signals at their defaults.
     pub fn start(self) -> Result<Child, SpawnError> {
-        let program = PathBuf::from(&self.program);
-        let cwd = self.cwd.clone();
-        self.try_start().map_err(|error| SpawnError { reason: reason(&program, &cwd, &error), program })
+        let program = Path::new(&self.program);
+        let failed =
+            |error| SpawnError { reason: reason(program, &self.cwd, &error), program: program.into() };
+        self.try_start().map_err(failed)
     }
 
-    fn try_start(self) -> io::Result<Child> {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-        let mut command = Command::new(&self.program);
-        command
-            .args(&self.args)
-            .env_clear()
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.cwd)
-            .stdin(Stdio::null())
-            .stdout(self.stdout)
-            .stderr(self.stderr);
-        // SAFETY: signal and setsid are async-signal-safe and touch no memory of the parent.
-        #[expect(unsafe_code, reason = "the standard library starts no session and resets PIPE alone")]
-        unsafe {
-            command.pre_exec(|| {
-                for number in 1..=libc::SIGRTMAX() {
-                    // Those that cannot be set are at their defaults.
-                    libc::signal(number, libc::SIG_DFL);
-                }
-                nix::unistd::setsid().map(drop).map_err(io::Error::from)
-            });
-        }
+    fn try_start(&self) -> io::Result<Child> {
+        let null;
+        let stdin = if let Some(stdin) = &self.stdin {
+            stdin
+        } else {
+            null = File::open("/dev/null")?;
+            &null
+        };
+        let file = self.find_program()?;
+        let image = Image {
+            file: &file,
+            argv: std::iter::once(&self.program).chain(&self.args).map(OsString::as_os_str).collect(),
+            env: self.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect(),
+            cwd: &self.cwd,
+            streams: [stdin.as_fd(), self.stdout.as_fd(), self.stderr.as_fd()],
+        };
         let mut tries = 0;
-        let child = loop {
-            match command.spawn() {
+        let pid = loop {
+            match orphans::started(|| image.spawn()) {
                 Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) && tries < BUSY_TRIES => {
                     tries += 1;
                     poll::pause(Instant::now() + BUSY_PAUSE);
@@ -99,28 +97,43 @@ impl Spawn {
             }
         };
         let started_at = clock::now();
-        let pid = child.id();
-        let pidfd = i32::try_from(pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
-            .and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?));
-        match (pidfd, table::entry(pid)) {
-            (Ok(pidfd), Some(entry)) => Ok(Child { entry, started_at, pidfd }),
-            (pidfd, _) => {
-                let mut child = child;
-                child.kill()?;
-                child.wait()?;
-                Err(pidfd.err().unwrap_or_else(|| io::Error::other("/proc does not show the new process")))
+        match Handle::of_child(pid) {
+            Ok(handle) => Ok(Child { handle, started_at }),
+            Err(error) => {
+                let child = nix::unistd::Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
+                nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL)?;
+                orphans::reaped(pid, || nix::sys::wait::waitpid(child, None))?;
+                Err(error)
             }
         }
     }
 }
 
+impl Spawn {
+    /// The program's file: itself where it is a path, else the first of its name on the `PATH` in `env`.
+    fn find_program(&self) -> io::Result<PathBuf> {
+        if self.program.as_encoded_bytes().contains(&b'/') {
+            return Ok(PathBuf::from(&self.program));
+        }
+        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+        which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
+    }
+}
+
 impl Child {
+    /// The process.
+    pub fn entry(&self) -> &Entry {
+        &self.handle.entry
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        identity::from_entry(&self.handle.entry)
+    }
+
     /// Readable once the process is over.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.handle.fd()
     }
 }
 
@@ -133,6 +146,16 @@ pub fn run_attached(program: &OsStr, args: &[OsString]) -> Result<i32, SpawnErro
         reason: reason(Path::new(program), Path::new("."), &error),
     })?;
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+}
+
+/// Closes what this process inherited besides its standard streams, so that a process that outlives its caller keeps
+/// none of the caller's pipes open.
+pub fn close_inherited() {
+    // SAFETY: this is called before anything else is opened; nobody in this process uses a descriptor above 2.
+    #[expect(unsafe_code, reason = "neither nix nor rustix closes a range")]
+    unsafe {
+        libc::close_range(3, libc::c_uint::MAX, 0);
+    }
 }
 
 /// What the error of a spawn means. The system tells one number for a missing program, a missing interpreter and a
@@ -150,6 +173,9 @@ fn reason(program: &Path, cwd: &Path, error: &io::Error) -> String {
         io::ErrorKind::NotFound if is_path => "the file is not there".to_owned(),
         io::ErrorKind::NotFound => "it is not on PATH; install it".to_owned(),
         io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
+        _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
+            "its format is unknown; a script begins with a line such as #!/bin/sh".to_owned()
+        }
         io::ErrorKind::PermissionDenied => {
             format!("{error}; check its mode, and that it lies on no noexec mount")
         }

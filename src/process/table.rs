@@ -4,8 +4,12 @@ use fs_err as fs;
 
 use uuid::Uuid;
 
+use crate::process::orphans;
+
 /// The variable by which a process and all that it starts are known.
 pub const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
+/// The variable by which a waiter is known: it belongs to no tree, not even to that of the process it waits for.
+pub const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 
 /// One process that is there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,20 +67,33 @@ pub struct Tree {
 }
 
 /// All that a process started and that still lives, zombies left out: its group, what carries its id in the
-/// environment, and the descendants of these.
+/// environment, the descendants of these, and an orphan that wiped its environment where it can be nobody else's.
 pub fn tree(process_id: Uuid, root: Entry) -> Tree {
     let mark = mark(process_id);
     let me = std::process::id();
+    let is_sole_child = root.ppid == me && orphans::can_only_be_of(root.pid);
     let all: Vec<Entry> =
         entries().into_iter().filter(|it| it.start_ticks >= root.start_ticks && it.pid != me).collect();
-    let (in_group, others): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(|it| it.pgid == root.pid);
-    let (mut strays, mut others): (Vec<Entry>, Vec<Entry>) =
-        others.into_iter().partition(|it| carries(it.pid, &mark));
-    let mut family: Vec<u32> = in_group.iter().chain(&strays).map(|it| it.pid).collect();
+    // Once the root is gone, its group may be over, and a stranger's may have the same id.
+    let has_root = all.iter().any(|it| it.pid == root.pid && it.start_ticks == root.start_ticks);
+    let is_member = |it: &Entry| it.pgid == root.pid && (has_root || it.ppid == me || carries(it.pid, &mark));
+    let (in_group, others): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(is_member);
+    let is_stray = |it: &Entry| {
+        let environ = environ(it.pid);
+        has(&environ, &mark)
+            || (is_sole_child && it.ppid == me && !environ.is_empty() && !is_marked(&environ))
+    };
+    let (mut strays, mut others): (Vec<Entry>, Vec<Entry>) = others.into_iter().partition(is_stray);
+    others.retain(|it| it.pid != root.pid);
+    let mut family: Vec<u32> =
+        in_group.iter().chain(&strays).map(|it| it.pid).chain(has_root.then_some(root.pid)).collect();
     while let Some(at) = others.iter().position(|it| family.contains(&it.ppid)) {
         let found = others.swap_remove(at);
-        family.push(found.pid);
-        strays.push(found);
+        // A detached run goes its own way, and so does who waits for it.
+        if !is_waiter(found.pid) {
+            family.push(found.pid);
+            strays.push(found);
+        }
     }
     let lives = |it: &Entry| !it.is_zombie && it.pid != root.pid;
     Tree {
@@ -110,8 +127,25 @@ pub fn is_ancestor(pid: u32) -> bool {
 }
 
 fn carries(pid: u32, mark: &str) -> bool {
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()))
+    has(&environ(pid), mark)
+}
+
+fn is_waiter(pid: u32) -> bool {
+    environ(pid).split(|&byte| byte == 0).any(|it| it.starts_with(WAITER_VARIABLE.as_bytes()))
+}
+
+/// The environment a process was started with; empty where it may not be read, or is not there.
+fn environ(pid: u32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+}
+
+fn has(environ: &[u8], variable: &str) -> bool {
+    environ.split(|&byte| byte == 0).any(|it| it == variable.as_bytes())
+}
+
+fn is_marked(environ: &[u8]) -> bool {
+    let names = [PROCESS_ID_VARIABLE, WAITER_VARIABLE].map(|name| format!("{name}="));
+    environ.split(|&byte| byte == 0).any(|it| names.iter().any(|name| it.starts_with(name.as_bytes())))
 }
 
 /// The command line of a process, for messages: its arguments, cut to one short line.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::process::orphans;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
@@ -11,9 +12,6 @@ use crate::record::process::Usage;
 
 /// How often the size of the output is looked at and progress is shown.
 const TICK: Duration = Duration::from_millis(100);
-
-/// The most a hook may write to one of its streams: 64 MiB.
-pub const OUTPUT_CAP: u64 = 64 << 20;
 
 /// What ended the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub enum Cause {
     Timeout,
     /// Somebody asked rigup to stop.
     Interrupted,
-    /// It wrote more than [`OUTPUT_CAP`] to a stream.
+    /// It wrote more to a stream than it may.
     TooMuchOutput,
 }
 
@@ -33,7 +31,8 @@ pub enum Cause {
 pub fn wait(
     child: &Child,
     deadline: Option<Instant>,
-    output: &[&File],
+    output: &[File],
+    output_cap: Option<u64>,
     interrupt: &Interrupt,
     mut tick: impl FnMut(),
 ) -> Cause {
@@ -48,7 +47,9 @@ pub fn wait(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Cause::Timeout;
         }
-        if output.iter().any(|file| file.metadata().is_ok_and(|it| it.len() > OUTPUT_CAP)) {
+        let is_over_cap =
+            |file: &File| file.metadata().is_ok_and(|it| output_cap.is_some_and(|cap| it.len() > cap));
+        if output.iter().any(is_over_cap) {
             return Cause::TooMuchOutput;
         }
         tick();
@@ -79,25 +80,25 @@ pub struct Reaped {
 }
 
 /// Takes the end of a child that is over, or waits for it. From here on its pid may be somebody else's.
-pub fn reap(child: Child) -> io::Result<Reaped> {
-    let pid = libc::pid_t::try_from(child.entry.pid).map_err(io::Error::other)?;
+pub fn reap(child: &Child) -> io::Result<Reaped> {
+    let pid = libc::pid_t::try_from(child.entry().pid).map_err(io::Error::other)?;
     let mut status = 0;
     // SAFETY: rusage is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "nix has no wait4")]
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    loop {
-        // SAFETY: both pointers are to live values of the right type, and the pid is that of an unreaped child.
-        #[expect(unsafe_code, reason = "nix has no wait4")]
-        let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
-        if waited == pid {
-            break;
+    orphans::reaped(child.entry().pid, || {
+        loop {
+            // SAFETY: both pointers are to live values of the right type, and the pid is that of an unreaped child.
+            #[expect(unsafe_code, reason = "nix has no wait4")]
+            let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+            let error = io::Error::last_os_error();
+            match waited {
+                waited if waited == pid => return Ok(()),
+                _ if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
         }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-    drop(child);
+    })?;
     let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
     Ok(Reaped {
         exit_code: signal.map_or_else(|| libc::WEXITSTATUS(status), |number| 128 + number),

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Spawn;
 use crate::process::wait::Cause;
+use crate::process::watch::OUTPUT_CAP;
 use crate::process::{stop, wait};
 use crate::record::version::Version;
 
@@ -84,18 +85,20 @@ pub fn version(
             args: vec![flag.into()],
             env: env.to_vec(),
             cwd: PathBuf::from("/"),
+            stdin: None,
             stdout: stdout.try_clone()?,
             stderr: stderr.try_clone()?,
         };
         let Ok(child) = spawn.start() else { return Ok(None) };
-        let cause = wait::wait(&child, Some(deadline), &[&stdout, &stderr], interrupt, || ());
+        let answers = [stdout.try_clone()?, stderr.try_clone()?];
+        let cause = wait::wait(&child, Some(deadline), &answers, Some(OUTPUT_CAP), interrupt, || ());
         // The id that the environment carries is that of the calling hook: only the group is this probe's own.
         if cause == Cause::Ended {
-            stop::end_group(clock::new_id(), child.entry);
+            stop::end_group(clock::new_id(), &child.handle);
         } else {
-            stop::end_tree(clock::new_id(), child.entry, Duration::ZERO, None);
+            stop::end_tree(clock::new_id(), &child.handle, Duration::ZERO, None);
         }
-        let reaped = wait::reap(child)?;
+        let reaped = wait::reap(&child)?;
         if cause != Cause::Ended {
             return Ok(None);
         }

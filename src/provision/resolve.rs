@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock;
+use crate::hook::command;
 use crate::hook::run::{Job, RunError, Runner};
 use crate::plugin::folder::Hook;
 use crate::process::run_dir::{self, RunDir};
@@ -310,8 +311,11 @@ impl Resolver<'_> {
             ("machine_id", Value::from(self.runner.machine_id.to_string())),
         ];
         run_dir::make_private_dir(&cwd).map_err(ResolveError::Folder)?;
-        let job = Job { hook, fields: &fields, cwd, binary_id: Some(binary.id), timeout: self.timeout };
-        let finished = self.runner.run(&job, |run_dir| self.show_last_line(request, run_dir))?;
+        let arguments = command::arguments(&fields);
+        let job = Job { hook, arguments, cwd, binary_id: Some(binary.id), timeout: self.timeout };
+        let ready = self.runner.prepare(job)?;
+        self.runner.store.save_process(&ready.process)?;
+        let finished = self.runner.run(ready, |run_dir| self.show_last_line(request, run_dir))?;
         for warning in &finished.warnings {
             (self.watch)(request, Progress::Warning(&format!("{}: {warning}", hook.plugin)));
         }

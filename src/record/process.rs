@@ -116,8 +116,21 @@ pub struct Order {
     pub env: Map<String, Value>,
     /// How long it may take; none for as long as it likes.
     pub timeout: Option<Duration>,
-    /// The folder with its `cmd.sh`, `stdout.log`, `stderr.log`; none for rigup itself.
+    /// The folder with its `cmd.sh`, `stdout.log`, `stderr.log`; none for rigup itself, and for what uses the terminal.
     pub run_dir: Option<PathBuf>,
+    /// What makes it a detached run; none for all else.
+    pub detached: Option<Detached>,
+}
+
+/// What is asked of a detached run, besides its command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detached {
+    /// The name that runs of one kind share.
+    pub slug: String,
+    /// What it is for, in the caller's words.
+    pub description: String,
+    /// How long its run dir is kept after its end; none for ever.
+    pub ttl: Option<Duration>,
 }
 
 /// How a process ended, and what it left in its logs.
@@ -284,6 +297,21 @@ impl Process {
         }
     }
 
+    /// Where it stands, in one word: how a run is judged, derived from nothing but its record.
+    pub fn outcome(&self) -> &'static str {
+        match &self.state {
+            State::Queued => "queued",
+            State::Running(_) => "running",
+            State::Exited(_, ending) => match ending.reason {
+                ExitReason::Stopped | ExitReason::Timeout => "killed",
+                ExitReason::Exited if ending.exit_code == Some(0) => "finished",
+                ExitReason::Exited | ExitReason::Signalled | ExitReason::Lost | ExitReason::SpawnFailed => {
+                    "died"
+                }
+            },
+        }
+    }
+
     /// What a person calls it: a hook by its plugin, its file and the name it was asked for, all else by its command.
     pub fn title(&self) -> String {
         if self.order.hook_name.is_empty() {
@@ -298,6 +326,7 @@ impl Process {
         let running = self.running();
         let ending = self.ending();
         let usage = ending.and_then(|it| it.usage);
+        let detached = self.order.detached.as_ref();
         json!({
             "type": "Process",
             "id": self.id,
@@ -308,6 +337,10 @@ impl Process {
             "process_type": self.order.process_type.as_str(),
             "plugin": self.order.plugin,
             "hook_name": self.order.hook_name,
+            "slug": detached.map_or("", |it| &it.slug),
+            "description": detached.map_or("", |it| &it.description),
+            "ttl_seconds": detached.and_then(|it| it.ttl).map(|it| it.as_secs()),
+            "max_runtime_seconds": detached.and(self.order.timeout).map(|it| it.as_secs()),
             "cmd": self.order.cmd,
             "pwd": self.order.pwd.to_string_lossy(),
             "env": self.order.env,
@@ -330,6 +363,7 @@ impl Process {
             "user_ms": usage.map(|it| it.user_ms),
             "sys_ms": usage.map(|it| it.sys_ms),
             "status": self.status(),
+            "state": self.outcome(),
         })
     }
 }
@@ -365,6 +399,7 @@ mod tests {
             env: Map::new(),
             timeout: None,
             run_dir: None,
+            detached: None,
         }
     }
 }

@@ -71,6 +71,23 @@ pub fn sheet(record: &Value) -> String {
     sheet
 }
 
+/// A record as one line: who printed it, its type, and what it says, cut to a length that a terminal can show.
+pub fn line(who: &str, record: &Value) -> String {
+    const CHARS: usize = 160;
+    let fields = record.as_object().into_iter().flatten();
+    let said = fields
+        .filter(|(key, value)| !matches!(key.as_str(), "type" | "plugin" | "hook_name") && !is_empty(value));
+    let mut line = format!("{who}  {}", record["type"].as_str().unwrap_or_default());
+    for (key, value) in said {
+        let _ = match value {
+            Value::String(text) => write!(line, "  {key}={text}"),
+            other => write!(line, "  {key}={other}"),
+        };
+    }
+    let cut: String = line.chars().take(CHARS).collect();
+    format!("{}\n", printable(&cut))
+}
+
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

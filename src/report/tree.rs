@@ -71,6 +71,7 @@ mod tests {
             env: Map::new(),
             timeout: None,
             run_dir: None,
+            detached: None,
         };
         let mut process = Process::queued(Uuid::from_u128(id), Uuid::nil(), order, Timestamp::UNIX_EPOCH);
         process.parent_id = parent.map(Uuid::from_u128);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::row::{self, BadValue, Columns, FilePath, Found, Json, Stored};
 use super::{Fault, Store, StoreError};
 use crate::record::process::{
-    Ending, ExitReason, Identity, Order, Process, ProcessType, Running, State, Usage,
+    Detached, Ending, ExitReason, Identity, Order, Process, ProcessType, Running, State, Usage,
 };
 
 /// Which processes to list.
@@ -26,6 +26,10 @@ pub struct ProcessFilter {
     pub parent_id: Option<Uuid>,
     /// Only hooks of this plugin.
     pub plugin: Option<String>,
+    /// Only detached runs of this slug.
+    pub slug: Option<String>,
+    /// Only those that no other process asked for.
+    pub is_root: bool,
     /// At most so many.
     pub limit: Option<u32>,
 }
@@ -66,6 +70,13 @@ impl ProcessFilter {
             };
             ask(condition, Box::new(plugin.clone()));
         }
+        if let Some(slug) = &self.slug {
+            let condition = if self.is_narrow() { "slug = ?" } else { "slug <> '' AND slug = ?" };
+            ask(condition, Box::new(slug.clone()));
+        }
+        if self.is_root {
+            conditions.push("parent_id IS NULL");
+        }
         let mut sql = String::new();
         if !conditions.is_empty() {
             sql = format!("WHERE {} ", conditions.join(" AND "));
@@ -87,7 +98,7 @@ impl ProcessFilter {
 impl Stored for Process {
     const TABLE: &'static str = "process";
     const COLUMNS: &'static str = "id, machine_id, parent_id, binary_id, iface_id, process_type, plugin, hook_name, \
-        cmd, pwd, env, timeout, run_dir, status, pid, start_ticks, boot_id, started_at, ended_at, exit_code, signal, \
+        cmd, pwd, env, timeout, run_dir, slug, description, ttl_seconds, status, pid, start_ticks, boot_id, started_at, ended_at, exit_code, signal, \
         exit_reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, max_rss, user_ms, sys_ms, created_at";
 
     fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
@@ -112,13 +123,24 @@ fn read_order(columns: &mut Columns<'_>) -> Result<Order, BadValue> {
         cmd: columns.json()?,
         pwd: columns.path()?,
         env: columns.json()?,
-        timeout: columns
-            .get::<Option<f64>>()?
-            .map(Duration::try_from_secs_f64)
-            .transpose()
-            .map_err(|reason| BadValue::new("timeout", reason))?,
+        timeout: read_seconds(columns, "timeout")?,
         run_dir: columns.optional_path()?,
+        detached: read_detached(columns)?,
     })
+}
+
+fn read_detached(columns: &mut Columns<'_>) -> Result<Option<Detached>, BadValue> {
+    let detached = Detached {
+        slug: columns.get()?,
+        description: columns.get()?,
+        ttl: read_seconds(columns, "ttl_seconds")?,
+    };
+    Ok((!detached.slug.is_empty()).then_some(detached))
+}
+
+fn read_seconds(columns: &mut Columns<'_>, name: &str) -> Result<Option<Duration>, BadValue> {
+    let seconds: Option<f64> = columns.get()?;
+    seconds.map(Duration::try_from_secs_f64).transpose().map_err(|reason| BadValue::new(name, reason))
 }
 
 /// The columns from `status` to `sys_ms`.
@@ -179,7 +201,8 @@ const UPDATE_BY_ID: &str = "ON CONFLICT (id) DO UPDATE SET machine_id = excluded
     parent_id = excluded.parent_id, binary_id = excluded.binary_id, iface_id = excluded.iface_id, \
     process_type = excluded.process_type, plugin = excluded.plugin, hook_name = excluded.hook_name, \
     cmd = excluded.cmd, pwd = excluded.pwd, env = excluded.env, timeout = excluded.timeout, \
-    run_dir = excluded.run_dir, status = excluded.status, pid = excluded.pid, start_ticks = excluded.start_ticks, \
+    run_dir = excluded.run_dir, slug = excluded.slug, description = excluded.description, \
+    ttl_seconds = excluded.ttl_seconds, status = excluded.status, pid = excluded.pid, start_ticks = excluded.start_ticks, \
     boot_id = excluded.boot_id, started_at = excluded.started_at, ended_at = excluded.ended_at, \
     exit_code = excluded.exit_code, signal = excluded.signal, exit_reason = excluded.exit_reason, \
     stdout_tail = excluded.stdout_tail, stderr_tail = excluded.stderr_tail, stdout_bytes = excluded.stdout_bytes, \
@@ -191,6 +214,33 @@ impl Store {
     /// Stores a process in place of the one with its id, unless that one is over: an ending is final.
     pub fn save_process(&self, process: &Process) -> Result<(), StoreError> {
         self.with(|connection| save(connection, process))
+    }
+
+    /// Stores several processes, all of them or none.
+    pub fn save_processes(&self, processes: &[&Process]) -> Result<(), StoreError> {
+        self.transaction(|transaction| processes.iter().try_for_each(|it| save(transaction, it)))
+    }
+
+    /// Stores the intent to make a detached run, unless as many of its slug are alive as may be; tells whether it was
+    /// stored. However many ask at once, never more than `max_live` get through.
+    pub fn reserve_run(&self, process: &Process, max_live: u32) -> Result<bool, StoreError> {
+        let slug = process.order.detached.as_ref().map_or("", |it| &it.slug);
+        self.transaction(|transaction| {
+            let live: u32 = transaction.prepare_cached(LIVE_RUNS)?.query_row([slug], |row| row.get(0))?;
+            if live >= max_live {
+                return Ok(false);
+            }
+            save(transaction, process)?;
+            Ok(true)
+        })
+    }
+
+    /// The run dir of a process was removed; its record stays. Nothing else about a process that is over ever changes.
+    pub fn forget_run_dir(&self, id: Uuid) -> Result<(), StoreError> {
+        self.with(|connection| {
+            connection.execute("UPDATE process SET run_dir = NULL WHERE id = ?1", [row::id(id)])?;
+            Ok(())
+        })
     }
 
     /// The process with this id.
@@ -221,16 +271,18 @@ impl Store {
 }
 
 const NOT_OVER: &str = "WHERE status <> 'exited' AND machine_id = ?1 ORDER BY created_at, id";
+const LIVE_RUNS: &str = "SELECT count(*) FROM process WHERE slug <> '' AND slug = ?1 AND status <> 'exited'";
 const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
 
 pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fault> {
     let order = &process.order;
+    let detached = order.detached.as_ref();
     let running = process.running();
     let ending = process.ending();
     let usage = ending.and_then(|it| it.usage);
     let sql = format!(
         "INSERT INTO process ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30) {UPDATE_BY_ID}",
+         ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33) {UPDATE_BY_ID}",
         Process::COLUMNS
     );
     connection.prepare_cached(&sql)?.execute(params![
@@ -247,6 +299,9 @@ pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fau
         Json(&order.env),
         order.timeout.map(|it| it.as_secs_f64()),
         order.run_dir.as_deref().map(FilePath),
+        detached.map_or("", |it| &it.slug),
+        detached.map_or("", |it| &it.description),
+        detached.and_then(|it| it.ttl).map(|it| it.as_secs_f64()),
         process.status(),
         running.map(|it| it.identity.pid),
         running.map(|it| row::count(it.identity.start_ticks)),

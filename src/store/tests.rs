@@ -33,6 +33,7 @@ pub(super) fn hook(machine_id: Uuid, now: Timestamp) -> Process {
         env: Map::new(),
         timeout: None,
         run_dir: None,
+        detached: None,
     };
     Process::queued(clock::new_id(), machine_id, order, now)
 }

@@ -68,6 +68,11 @@ fn every_field_of_an_order_and_every_relation_is_kept() {
             env: json!({"Z": "1", "A": "***"}).as_object().unwrap().clone(),
             timeout: Some(Duration::from_millis(1_100)),
             run_dir: Some("/run/é".into()),
+            detached: Some(Detached {
+                slug: "nightly".to_owned(),
+                description: "the é backup".to_owned(),
+                ttl: Some(Duration::from_hours(24)),
+            }),
         };
         store.save_process(&process).unwrap();
         assert_eq!(store.process(process.id).unwrap().as_ref(), Some(&process));

@@ -1,0 +1,314 @@
+//! All hooks of an event: foreground ones one after the other, background ones beside them.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::clock;
+use crate::hook::run::{Finished, Job, Ready, RunError, Runner};
+use crate::plugin::folder::Hook;
+use crate::plugin::hook_name::Background;
+use crate::process::identity::Handle;
+use crate::process::run_dir::{self, RunDir};
+use crate::process::spawn::Child;
+use crate::process::{poll, stop, wait};
+use crate::protocol::{Record, Records};
+use crate::record::process::{Ending, ExitReason, Process};
+use crate::store::StoreError;
+
+/// How often the background hooks are looked at while somebody waits for them.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long a waiter that was asked to end its hook may take: the hook's grace, and a little.
+const WAITER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The exit code of a hook that had nothing to do.
+const SKIPPED: i32 = 10;
+/// Exit codes of a hook that obeyed TERM: by a handler of its own, or without one.
+const POLITE: [i32; 2] = [0, 143];
+
+/// An event and what its hooks are told.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The hooks and how long each may take, in the order in which they run.
+    pub hooks: &'a [(&'a Hook, Duration)],
+    /// What each of them is told, one argv item each.
+    pub arguments: &'a [OsString],
+    /// Each plugin's hooks work in a folder of its name below this one.
+    pub output_dir: PathBuf,
+    /// How long a background hook may take to print its first line.
+    pub ready_timeout: Duration,
+}
+
+/// What happens to a hook.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// It printed a record.
+    Record(Record),
+    /// Something that a person should know and that changes nothing.
+    Warning(String),
+    /// It is over, and did what it should: its work, nothing where there was none, or end when the event was over.
+    Well(&'a Process),
+    /// It is over, and did not.
+    Failed(&'a Process),
+}
+
+/// Runs all hooks of an event and tells what happens, as it happens. A hook that fails stops no other. When this
+/// returns, also with an error, none of them runs any more.
+pub fn run(
+    runner: &Runner<'_>,
+    event: &Event<'_>,
+    tell: impl FnMut(&Hook, News<'_>),
+) -> Result<(), RunError> {
+    let mut run = EventRun { runner, event, tell, beside: Vec::new(), ended: None };
+    let worked = run.start_all().and_then(|()| run.await_finite());
+    let stopped = run.stop_all();
+    let stored = run.ended.take().map_or(Ok(()), |it| runner.store.save_process(&it));
+    worked?;
+    stopped?;
+    Ok(stored?)
+}
+
+struct EventRun<'a, Tell> {
+    runner: &'a Runner<'a>,
+    event: &'a Event<'a>,
+    tell: Tell,
+    /// The background hooks that nobody saw the end of yet.
+    beside: Vec<Beside<'a>>,
+    /// A foreground hook that is over and told, to be stored together with the next intent. A rigup that is killed
+    /// before finds the ending in the run dir.
+    ended: Option<Process>,
+}
+
+/// A background hook.
+struct Beside<'a> {
+    hook: &'a Hook,
+    process: Process,
+    run_dir: RunDir,
+    output: Output,
+    waiter: Child,
+    was_stopped: bool,
+}
+
+impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
+    fn start_all(&mut self) -> Result<(), RunError> {
+        for &(hook, timeout) in self.event.hooks {
+            if self.runner.interrupt.signal().is_some() {
+                break;
+            }
+            let cwd = self.event.output_dir.join(&hook.plugin);
+            run_dir::make_private_dir(&cwd)
+                .map_err(|error| RunError::RunDir { hook: hook.name.file_name.clone(), error })?;
+            let arguments = self.event.arguments.to_vec();
+            let ready = self.runner.prepare(Job { hook, arguments, cwd, binary_id: None, timeout })?;
+            match hook.name.background {
+                None => self.run_foreground(hook, ready)?,
+                Some(_) => self.start_background(hook, ready)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the intent to start a process, and the ending of the one before it.
+    fn store(&mut self, intent: &Process) -> Result<(), StoreError> {
+        let both: Vec<&Process> = self.ended.iter().chain([intent]).collect();
+        self.runner.store.save_processes(&both)?;
+        self.ended = None;
+        Ok(())
+    }
+
+    fn run_foreground(&mut self, hook: &'a Hook, ready: Ready) -> Result<(), RunError> {
+        self.store(&ready.process)?;
+        let mut output = Output::default();
+        let Self { runner, tell, beside, .. } = self;
+        let finished = runner.run(ready, |run_dir| {
+            output.read(run_dir, |record| tell(hook, News::Record(record)));
+            for it in beside.iter_mut() {
+                it.output.read(&it.run_dir, |record| tell(it.hook, News::Record(record)));
+            }
+        })?;
+        let Finished { process, run_dir, warnings } = finished;
+        self.tell_end(hook, &process, output, &run_dir, warnings, false);
+        self.ended = Some(process);
+        Ok(())
+    }
+
+    /// Starts a hook beside the others, and waits until it says its first line or is over.
+    fn start_background(&mut self, hook: &'a Hook, ready: Ready) -> Result<(), RunError> {
+        let process = ready.process.clone();
+        let run_dir = ready.run_dir.clone();
+        // Whoever finds the record must find the lock held.
+        let lock =
+            run_dir.hold().map_err(|error| RunError::RunDir { hook: hook.name.file_name.clone(), error })?;
+        self.store(&process)?;
+        let waiter = match self.runner.launch(ready, lock) {
+            Ok(waiter) => waiter,
+            Err(error) => {
+                let process = process.ended(Ending::spawn_failed(error.to_string(), clock::now()));
+                self.runner.store.save_process(&process)?;
+                (self.tell)(hook, News::Failed(&process));
+                return Ok(());
+            }
+        };
+        let output = Output::default();
+        self.beside.push(Beside { hook, process, run_dir, output, waiter, was_stopped: false });
+        let deadline = Instant::now() + self.event.ready_timeout;
+        loop {
+            self.read_all();
+            let Some(it) = self.beside.last() else { return Ok(()) };
+            if it.output.has_line {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let seconds = self.event.ready_timeout.as_secs_f64();
+                let warning =
+                    format!("it printed no line in {seconds} seconds; the next hook starts without it");
+                (self.tell)(hook, News::Warning(warning));
+                return Ok(());
+            }
+            let next = deadline.min(Instant::now() + LOOK);
+            match poll::readable([it.waiter.fd(), self.runner.interrupt.fd()], next) {
+                [true, _] => return self.collect(),
+                [_, true] => return Ok(()),
+                [false, false] => {}
+            }
+        }
+    }
+
+    /// Waits for the background hooks that end by themselves, each of which has a timeout of its own.
+    fn await_finite(&mut self) -> Result<(), RunError> {
+        loop {
+            self.collect()?;
+            let is_finite = |it: &&Beside<'_>| it.hook.name.background == Some(Background::Finite);
+            let Some(next) = self.beside.iter().find(is_finite) else {
+                return Ok(());
+            };
+            let [_, is_interrupted] =
+                poll::readable([next.waiter.fd(), self.runner.interrupt.fd()], Instant::now() + 10 * LOOK);
+            if is_interrupted {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks all that is left to end, and waits for it. Asked twice itself, it asks twice: no more patience.
+    fn stop_all(&mut self) -> Result<(), RunError> {
+        for it in &mut self.beside {
+            it.was_stopped = true;
+            it.waiter.handle.signal(Signal::TERM);
+        }
+        let deadline = Instant::now() + WAITER_PATIENCE;
+        let mut was_urgent = false;
+        loop {
+            self.collect()?;
+            let Some(next) = self.beside.first() else {
+                return Ok(());
+            };
+            let is_urgent = self.runner.interrupt.is_urgent();
+            let is_overdue = Instant::now() >= deadline;
+            for it in self.beside.iter().filter(|_| is_overdue || (is_urgent && !was_urgent)) {
+                it.waiter.handle.signal(if is_overdue { Signal::KILL } else { Signal::TERM });
+            }
+            was_urgent = is_urgent;
+            poll::readable([next.waiter.fd()], Instant::now() + LOOK);
+        }
+    }
+
+    fn read_all(&mut self) {
+        for it in &mut self.beside {
+            it.output.read(&it.run_dir, |record| (self.tell)(it.hook, News::Record(record)));
+        }
+    }
+
+    /// Reads what the background hooks printed, and takes out those that are over.
+    fn collect(&mut self) -> Result<(), RunError> {
+        self.read_all();
+        while let Some(at) = self.beside.iter().position(|it| wait::is_over_by(&it.waiter, Instant::now())) {
+            let Beside { hook, process, run_dir, output, waiter, was_stopped } = self.beside.remove(at);
+            let _ = wait::reap(&waiter);
+            let process = self.ending_of(process, &run_dir)?;
+            let warnings = run_dir.read_warnings();
+            self.tell_end(hook, &process, output, &run_dir, warnings, was_stopped);
+        }
+        Ok(())
+    }
+
+    /// What the waiter wrote down; where it was killed before it could, its hook is ended here.
+    fn ending_of(&self, process: Process, run_dir: &RunDir) -> Result<Process, RunError> {
+        let store = self.runner.store;
+        let process = store.process(process.id)?.unwrap_or(process);
+        if process.ending().is_some() {
+            return Ok(process);
+        }
+        let ending = run_dir.read_exit().unwrap_or_else(|| {
+            match process.running().and_then(|it| Handle::open(&it.identity)) {
+                Some(root) => stop::end_tree(process.id, &root, stop::GRACE, Some(self.runner.interrupt)),
+                None => stop::end_marked(process.id, None),
+            };
+            run_dir.with_logs(Ending::lost(clock::now()))
+        });
+        let process = process.ended(ending);
+        store.save_process(&process)?;
+        Ok(process)
+    }
+
+    fn tell_end(
+        &mut self,
+        hook: &Hook,
+        process: &Process,
+        mut output: Output,
+        run_dir: &RunDir,
+        warnings: Vec<String>,
+        was_stopped: bool,
+    ) {
+        output.read(run_dir, |record| (self.tell)(hook, News::Record(record)));
+        let left = output.records.finish(|record| (self.tell)(hook, News::Record(record)));
+        let complaints = left.complaints.into_iter().map(|it| format!("stdout {it}"));
+        for warning in warnings.into_iter().chain(complaints) {
+            (self.tell)(hook, News::Warning(warning));
+        }
+        let news = if is_well(process, was_stopped) { News::Well(process) } else { News::Failed(process) };
+        (self.tell)(hook, news);
+    }
+}
+
+fn is_well(process: &Process, was_stopped: bool) -> bool {
+    process.ending().is_some_and(|it| match (it.reason, it.exit_code) {
+        (ExitReason::Exited, Some(code)) => code == 0 || code == SKIPPED,
+        (ExitReason::Stopped, Some(code)) => was_stopped && POLITE.contains(&code),
+        _ => false,
+    })
+}
+
+/// The standard output of a hook, read while it is written.
+#[derive(Default)]
+struct Output {
+    file: Option<File>,
+    records: Records,
+    has_line: bool,
+}
+
+impl Output {
+    /// Reads what is new. A log that cannot be read has nothing new.
+    fn read(&mut self, run_dir: &RunDir, mut take: impl FnMut(Record)) {
+        if self.file.is_none() {
+            self.file = File::open(run_dir.stdout()).ok();
+        }
+        let Some(file) = &mut self.file else { return };
+        let mut buffer = [0; 16 << 10];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(count @ 1..) => {
+                    self.has_line |= buffer[..count].contains(&b'\n');
+                    self.records.push(&buffer[..count], &mut take);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+}
