@@ -1,5 +1,6 @@
 //! All hooks of an event: foreground ones one after the other, background ones beside them.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,7 +19,6 @@ use crate::process::spawn::Child;
 use crate::process::{poll, stop, wait};
 use crate::protocol::{Record, Records};
 use crate::record::process::{Ending, ExitReason, Process};
-use crate::store::StoreError;
 
 /// How often the background hooks are looked at while somebody waits for them.
 const LOOK: Duration = Duration::from_millis(10);
@@ -94,57 +94,81 @@ struct Beside<'a> {
     was_stopped: bool,
 }
 
+/// A hook that is recorded and not started yet.
+struct Intent<'a> {
+    hook: &'a Hook,
+    ready: Ready,
+    /// For a background hook: whoever finds its record must find its lock held.
+    lock: Option<File>,
+}
+
 impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
     fn start_all(&mut self) -> Result<(), RunError> {
-        for &(hook, timeout) in self.event.hooks {
+        let mut hooks = self.event.hooks.iter();
+        let mut next = self.intend(hooks.next())?;
+        while let Some(Intent { hook, ready, lock }) = next {
             if self.runner.interrupt.signal().is_some() {
+                let process = ready.process.ended(Ending::not_started(clock::now()));
+                self.runner.store.save_process(&process)?;
                 break;
             }
-            let cwd = self.event.output_dir.join(&hook.plugin);
-            run_dir::make_private_dir(&cwd)
-                .map_err(|error| RunError::RunDir { hook: hook.name.file_name.clone(), error })?;
-            let arguments = self.event.arguments.to_vec();
-            let ready = self.runner.prepare(Job { hook, arguments, cwd, binary_id: None, timeout })?;
-            match hook.name.background {
-                None => self.run_foreground(hook, ready)?,
-                Some(_) => self.start_background(hook, ready)?,
-            }
+            next = match lock {
+                None => self.run_foreground(hook, ready, hooks.next())?,
+                Some(lock) => {
+                    self.start_background(hook, ready, lock)?;
+                    self.intend(hooks.next())?
+                }
+            };
         }
         Ok(())
     }
 
-    /// Stores the intent to start a process, and the ending of the one before it.
-    fn store(&mut self, intent: &Process) -> Result<(), StoreError> {
-        let both: Vec<&Process> = self.ended.iter().chain([intent]).collect();
+    /// Makes the run dir of a hook and stores the intent to start it, together with the ending of the one before it.
+    fn intend(&mut self, next: Option<&(&'a Hook, Duration)>) -> Result<Option<Intent<'a>>, RunError> {
+        let Some(&(hook, timeout)) = next else { return Ok(None) };
+        let unwritable = |error| RunError::RunDir { hook: hook.name.file_name.clone(), error };
+        let cwd = self.event.output_dir.join(&hook.plugin);
+        run_dir::make_private_dir(&cwd).map_err(unwritable)?;
+        let arguments = self.event.arguments.to_vec();
+        let ready = self.runner.prepare(Job { hook, arguments, cwd, binary_id: None, timeout })?;
+        let is_background = hook.name.background.is_some();
+        let lock = is_background.then(|| ready.run_dir.hold()).transpose().map_err(unwritable)?;
+        let both: Vec<&Process> = self.ended.iter().chain([&ready.process]).collect();
         self.runner.store.save_processes(&both)?;
         self.ended = None;
-        Ok(())
+        Ok(Some(Intent { hook, ready, lock }))
     }
 
-    fn run_foreground(&mut self, hook: &'a Hook, ready: Ready) -> Result<(), RunError> {
-        self.store(&ready.process)?;
+    /// Runs a hook to its end, and gets the next one ready while it runs.
+    fn run_foreground(
+        &mut self,
+        hook: &'a Hook,
+        ready: Ready,
+        next: Option<&(&'a Hook, Duration)>,
+    ) -> Result<Option<Intent<'a>>, RunError> {
         let mut output = Output::default();
-        let Self { runner, tell, beside, .. } = self;
-        let finished = runner.run(ready, |run_dir| {
-            output.read(run_dir, |record| tell(hook, News::Record(record)));
-            for it in beside.iter_mut() {
-                it.output.read(&it.run_dir, |record| tell(it.hook, News::Record(record)));
-            }
-        })?;
+        let mut intent = Ok(None);
+        let this = RefCell::new(&mut *self);
+        let runner = this.borrow().runner;
+        let finished = runner.run(
+            ready,
+            || intent = this.borrow_mut().intend(next),
+            |run_dir| {
+                let mut this = this.borrow_mut();
+                output.read(run_dir, |record| (this.tell)(hook, News::Record(record)));
+                this.read_all();
+            },
+        )?;
         let Finished { process, run_dir, warnings } = finished;
         self.tell_end(hook, &process, output, &run_dir, warnings, false);
         self.ended = Some(process);
-        Ok(())
+        intent
     }
 
     /// Starts a hook beside the others, and waits until it says its first line or is over.
-    fn start_background(&mut self, hook: &'a Hook, ready: Ready) -> Result<(), RunError> {
+    fn start_background(&mut self, hook: &'a Hook, ready: Ready, lock: File) -> Result<(), RunError> {
         let process = ready.process.clone();
         let run_dir = ready.run_dir.clone();
-        // Whoever finds the record must find the lock held.
-        let lock =
-            run_dir.hold().map_err(|error| RunError::RunDir { hook: hook.name.file_name.clone(), error })?;
-        self.store(&process)?;
         let waiter = match self.runner.launch(ready, lock) {
             Ok(waiter) => waiter,
             Err(error) => {
@@ -265,7 +289,9 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         warnings: Vec<String>,
         was_stopped: bool,
     ) {
-        output.read(run_dir, |record| (self.tell)(hook, News::Record(record)));
+        if process.ending().is_some_and(|it| it.stdout_bytes > 0) {
+            output.read(run_dir, |record| (self.tell)(hook, News::Record(record)));
+        }
         let left = output.records.finish(|record| (self.tell)(hook, News::Record(record)));
         let complaints = left.complaints.into_iter().map(|it| format!("stdout {it}"));
         for warning in warnings.into_iter().chain(complaints) {

@@ -62,6 +62,7 @@ pub struct Ready {
     pub process: Process,
     /// The run dir with its `cmd.sh`.
     pub run_dir: RunDir,
+    logs: [File; 2],
     program: OsString,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -108,8 +109,10 @@ impl Runner<'_> {
             }
         };
         let path = job.cwd.join(".hooks").join(hook_name).join(process_id.to_string());
+        let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
         let run_dir = RunDir::create(path.clone(), &job.cwd, &program, &args, &environment.added)
-            .map_err(|error| RunError::RunDir { hook: hook_name.clone(), error })?;
+            .map_err(unwritable)?;
+        let logs = run_dir.open_logs().map_err(unwritable)?;
         let order = Order {
             process_type: ProcessType::Hook,
             plugin: job.hook.plugin.clone(),
@@ -125,19 +128,24 @@ impl Runner<'_> {
         process.parent_id = Some(self.parent_id);
         process.binary_id = job.binary_id;
         process.iface_id = self.iface_id;
-        Ok(Ready { process, run_dir, program, args, env: environment.whole })
+        Ok(Ready { process, run_dir, logs, program, args, env: environment.whole })
     }
 
-    /// Runs a hook, whose record is stored, to its end. `tick` is called ten times a second meanwhile.
-    pub fn run(&self, ready: Ready, tick: impl FnMut(&RunDir)) -> Result<Finished, RunError> {
-        let Ready { process, run_dir, program, args, env } = ready;
-        let unwritable = |error| RunError::RunDir { hook: process.order.hook_name.clone(), error };
-        let (stdout, stderr) = run_dir.open_logs().map_err(unwritable)?;
-        let logs =
-            stdout.try_clone().and_then(|stdout| Ok([stdout, stderr.try_clone()?])).map_err(unwritable)?;
+    /// Runs a hook, whose record is stored, to its end. Meanwhile `meanwhile` is called once, and `tick` ten times a
+    /// second.
+    pub fn run(
+        &self,
+        ready: Ready,
+        meanwhile: impl FnOnce(),
+        mut tick: impl FnMut(&RunDir),
+    ) -> Result<Finished, RunError> {
+        let Ready { process, run_dir, logs, program, args, env } = ready;
+        let [stdout, stderr] = &logs;
         let cwd = process.order.pwd.clone();
         let spawn = Spawn { program, args, env, cwd, stdin: None, stdout, stderr };
-        let child = match spawn.start() {
+        let started = spawn.start();
+        meanwhile();
+        let child = match started {
             Ok(child) => child,
             Err(error) => {
                 let process = process.ended(Ending::spawn_failed(error.to_string(), clock::now()));
@@ -159,7 +167,6 @@ impl Runner<'_> {
             run_dir.write_pid(&child.identity()).map_err(unwritable)?;
             Ok(self.store.save_process(&process)?)
         };
-        let mut tick = tick;
         let seen = watch.see_out(&child, note, || tick(&run_dir))?;
         run_dir.write_exit(child.started_at, &seen.ending, &seen.warnings).map_err(unwritable)?;
         Ok(Finished { process: process.ended(seen.ending), run_dir, warnings: seen.warnings })

@@ -36,6 +36,9 @@ pub fn find(identity: &Identity) -> Option<Entry> {
     table::entry(identity.pid).filter(|it| it.start_ticks == identity.start_ticks && !it.is_zombie)
 }
 
+/// The flag by which a signal through a pidfd goes to the group that its process leads: Linux 6.9.
+const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
+
 /// A process that is held on to: a signal through it reaches that process or nobody, whoever has its pid by now.
 #[derive(Debug)]
 pub struct Handle {
@@ -74,7 +77,6 @@ impl Handle {
         if self.entry.pgid != self.entry.pid {
             return;
         }
-        const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
         // SAFETY: the descriptor is open, and a null siginfo stands for that of kill.
         #[expect(unsafe_code, reason = "rustix sends no signals to groups through a pidfd")]
         let sent = unsafe {
@@ -87,10 +89,12 @@ impl Handle {
             )
         };
         // Linux before 6.9 has no such flag. As long as the leader is there, if only as a zombie, its id is the group's.
-        if sent != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) && self.is_there() {
-            if let Some(pid) = pid(self.entry.pid) {
-                let _ = rustix::process::kill_process_group(pid, signal);
-            }
+        if sent != 0
+            && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
+            && self.is_there()
+            && let Some(pid) = pid(self.entry.pid)
+        {
+            let _ = rustix::process::kill_process_group(pid, signal);
         }
     }
 

@@ -76,8 +76,8 @@ impl RunDir {
     }
 
     /// Opens both logs for the process to write to.
-    pub fn open_logs(&self) -> io::Result<(File, File)> {
-        Ok((self.create_file("stdout.log", 0o600)?, self.create_file("stderr.log", 0o600)?))
+    pub fn open_logs(&self) -> io::Result<[File; 2]> {
+        Ok([self.create_file("stdout.log", 0o600)?, self.create_file("stderr.log", 0o600)?])
     }
 
     /// Takes the lock that says: somebody sees this process out. It is held as long as one copy of the file is open,
@@ -124,7 +124,8 @@ impl RunDir {
             "warnings": warnings,
         });
         write_aside(&self.0.join("exit.json"), exit.to_string().as_bytes())?;
-        match fs_err::remove_file(self.0.join("process.pid")) {
+        // A process that was over soon never had one.
+        match std::fs::remove_file(self.0.join("process.pid")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -161,9 +162,9 @@ impl RunDir {
 
     /// The ending with the size and the end of both logs.
     pub fn with_logs(&self, mut ending: Ending) -> Ending {
-        let log = |path: PathBuf| {
-            let bytes = path.metadata().map_or(0, |it| it.len());
-            (tail::read(&path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(), bytes)
+        let log = |path: PathBuf| match path.metadata().map_or(0, |it| it.len()) {
+            0 => (String::new(), 0),
+            bytes => (tail::read(&path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(), bytes),
         };
         (ending.stdout_tail, ending.stdout_bytes) = log(self.stdout());
         (ending.stderr_tail, ending.stderr_bytes) = log(self.stderr());

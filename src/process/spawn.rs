@@ -21,7 +21,7 @@ use crate::record::process::Identity;
 /// What to start, with nothing left to chance: the environment is the whole of it, stdin is `/dev/null`, and
 /// output goes to files, so that a grandchild that keeps them open delays nobody.
 #[derive(Debug)]
-pub struct Spawn {
+pub struct Spawn<'a> {
     /// The program, looked up on the `PATH` in `env` where it has no slash.
     pub program: OsString,
     /// Its arguments.
@@ -31,11 +31,11 @@ pub struct Spawn {
     /// Its working directory.
     pub cwd: PathBuf,
     /// Its standard input; none for `/dev/null`.
-    pub stdin: Option<File>,
+    pub stdin: Option<&'a File>,
     /// Where its standard output goes.
-    pub stdout: File,
+    pub stdout: &'a File,
     /// Where its standard error goes.
-    pub stderr: File,
+    pub stderr: &'a File,
 }
 
 /// A process that rigup started.
@@ -61,7 +61,7 @@ pub struct SpawnError {
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-impl Spawn {
+impl Spawn<'_> {
     /// Starts it in a session of its own, without a terminal, with all signals at their defaults.
     pub fn start(self) -> Result<Child, SpawnError> {
         let program = Path::new(&self.program);
@@ -72,7 +72,7 @@ impl Spawn {
 
     fn try_start(&self) -> io::Result<Child> {
         let null;
-        let stdin = if let Some(stdin) = &self.stdin {
+        let stdin = if let Some(stdin) = self.stdin {
             stdin
         } else {
             null = File::open("/dev/null")?;
@@ -109,7 +109,7 @@ impl Spawn {
     }
 }
 
-impl Spawn {
+impl Spawn<'_> {
     /// The program's file: itself where it is a path, else the first of its name on the `PATH` in `env`.
     fn find_program(&self) -> io::Result<PathBuf> {
         if self.program.as_encoded_bytes().contains(&b'/') {

@@ -1,7 +1,9 @@
 //! The process table of the running system, read from `/proc`.
 
-use fs_err as fs;
+use std::fs::File;
+use std::io::Read;
 
+use fs_err as fs;
 use uuid::Uuid;
 
 use crate::process::orphans;
@@ -36,8 +38,10 @@ pub fn entries() -> Vec<Entry> {
 
 /// The process with this id, if there is one.
 pub fn entry(pid: u32) -> Option<Entry> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse_stat(pid, &String::from_utf8_lossy(&stat))
+    let mut stat = [0; 1024];
+    // The kernel writes it whole into one read that has room for it.
+    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
+    parse_stat(pid, &String::from_utf8_lossy(&stat[..length]))
 }
 
 /// Reads `/proc/<pid>/stat`. The name in parentheses may hold anything, parentheses and blanks included.

@@ -72,16 +72,19 @@ impl Launch<'_> {
         let mut env = self.env;
         env.retain(|(name, _)| name != PROCESS_ID_VARIABLE && name != WAITER_VARIABLE);
         env.push((WAITER_VARIABLE.into(), id.into()));
+        let (say_ready, null) = (File::from(OwnedFd::from(say_ready)), null()?);
         let spawn = Spawn {
             program: self.rigup.into(),
             args,
             env,
             cwd: self.cwd,
-            stdin: Some(self.lock),
-            stdout: File::from(OwnedFd::from(say_ready)),
-            stderr: null()?,
+            stdin: Some(&self.lock),
+            stdout: &say_ready,
+            stderr: &null,
         };
         let child = spawn.start()?;
+        // From here on the waiter holds the lock, and nobody but it can say anything.
+        drop((self.lock, say_ready));
         let mut ready = File::from(OwnedFd::from(ready));
         let deadline = Instant::now() + START_PATIENCE;
         let mut said = String::new();
@@ -130,8 +133,8 @@ pub fn wait_for(
     let interrupt = Interrupt::install()?;
     orphans::adopt();
     let run_dir = RunDir::at(process.order.run_dir.as_deref().ok_or(WaiterError::NoRecord)?);
-    let (stdout, stderr) = run_dir.open_logs()?;
-    let logs = [stdout.try_clone()?, stderr.try_clone()?];
+    let logs = run_dir.open_logs()?;
+    let [stdout, stderr] = &logs;
     env.retain(|(name, _)| name != WAITER_VARIABLE);
     env.push((PROCESS_ID_VARIABLE.into(), process.id.to_string().into()));
     let child = match (Spawn { program, args, env, cwd, stdin: None, stdout, stderr }).start() {

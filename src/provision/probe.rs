@@ -79,18 +79,17 @@ pub fn version(
 ) -> io::Result<Option<String>> {
     let deadline = Instant::now() + PATIENCE;
     for flag in FLAGS {
-        let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+        let mut answers = [tempfile::tempfile()?, tempfile::tempfile()?];
         let spawn = Spawn {
             program: program.into(),
             args: vec![flag.into()],
             env: env.to_vec(),
             cwd: PathBuf::from("/"),
             stdin: None,
-            stdout: stdout.try_clone()?,
-            stderr: stderr.try_clone()?,
+            stdout: &answers[0],
+            stderr: &answers[1],
         };
         let Ok(child) = spawn.start() else { return Ok(None) };
-        let answers = [stdout.try_clone()?, stderr.try_clone()?];
         let cause = wait::wait(&child, Some(deadline), &answers, Some(OUTPUT_CAP), interrupt, || ());
         // The id that the environment carries is that of the calling hook: only the group is this probe's own.
         if cause == Cause::Ended {
@@ -103,9 +102,10 @@ pub fn version(
             return Ok(None);
         }
         if reaped.exit_code == 0 {
-            let answers = [read_start(&mut stdout)?, read_start(&mut stderr)?];
-            if let Some(version) = answers.iter().find_map(|answer| Version::find_in(answer)) {
-                return Ok(Some(version.to_owned()));
+            for answer in &mut answers {
+                if let Some(version) = Version::find_in(&read_start(answer)?) {
+                    return Ok(Some(version.to_owned()));
+                }
             }
         }
     }

@@ -315,7 +315,7 @@ impl Resolver<'_> {
         let job = Job { hook, arguments, cwd, binary_id: Some(binary.id), timeout: self.timeout };
         let ready = self.runner.prepare(job)?;
         self.runner.store.save_process(&ready.process)?;
-        let finished = self.runner.run(ready, |run_dir| self.show_last_line(request, run_dir))?;
+        let finished = self.runner.run(ready, || (), |run_dir| self.show_last_line(request, run_dir))?;
         for warning in &finished.warnings {
             (self.watch)(request, Progress::Warning(&format!("{}: {warning}", hook.plugin)));
         }

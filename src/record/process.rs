@@ -178,6 +178,11 @@ impl Ending {
         Self { stderr_tail: message, ..Self::without_code(ExitReason::SpawnFailed, now) }
     }
 
+    /// The end of a process that was never started, because somebody asked to stop before.
+    pub fn not_started(now: Timestamp) -> Self {
+        Self::without_code(ExitReason::Stopped, now)
+    }
+
     /// The end of a process with an exit code of its own.
     pub fn exited(exit_code: i32, now: Timestamp) -> Self {
         Self { exit_code: Some(exit_code), ..Self::without_code(ExitReason::Exited, now) }
