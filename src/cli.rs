@@ -11,6 +11,7 @@ use crate::settings::{Environment, Flags, Settings};
 
 mod binary;
 mod error;
+mod exec;
 mod hook;
 mod install;
 mod machine;
@@ -21,6 +22,7 @@ mod progress;
 mod run;
 mod search;
 mod session;
+mod start;
 mod waiter;
 mod work;
 
@@ -87,6 +89,14 @@ enum Command {
     Load(install::LoadArgs),
     /// Run every hook of an event: foreground ones in order, background ones beside them
     Run(run::RunArgs),
+    /// Run a command with what was installed first on PATH, and record it
+    Exec(exec::ExecArgs),
+    /// Start a run that outlives its caller, and print its record
+    Start(start::StartArgs),
+    /// Inside a run: say how it goes
+    Post(start::PostArgs),
+    /// Inside a run: say what came of it
+    Result(start::ResultArgs),
     /// What lies in the plugin folders
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -110,7 +120,7 @@ enum Command {
     Ps(process::ListArgs),
     /// Short for `process logs`
     #[command(hide = true)]
-    Logs(process::LogsArgs),
+    Logs(process::logs::LogsArgs),
 }
 
 /// Runs the command line of this process.
@@ -158,6 +168,10 @@ fn run(
         Command::Install(args) => install::install(args, settings, output, talk),
         Command::Load(args) => install::load(args, settings, output, talk),
         Command::Run(args) => run::run(args, settings, output, talk),
+        Command::Exec(args) => exec::exec(&args, settings),
+        Command::Start(args) => start::start(args, settings, output),
+        Command::Post(args) => start::post(&args, settings, output),
+        Command::Result(args) => start::result(&args, settings, output),
         Command::Waiter(args) => waiter::run(args, settings, output),
         Command::Plugin(command) => plugin::run(command, settings, output),
         Command::Hook(command) => hook::run(command, settings, output),
@@ -165,6 +179,6 @@ fn run(
         Command::Process(command) => process::run(command, settings, output),
         Command::Machine(command) => machine::run(command, settings, output),
         Command::Ps(args) => process::list(args, settings, output),
-        Command::Logs(args) => process::logs(&args, settings, output),
+        Command::Logs(args) => process::logs::logs(&args, settings, output),
     }
 }

@@ -14,7 +14,7 @@
 //! | 8 | `main.rs`: arguments in, exit code out |
 //! | 7 | [`cli`]: one file per command; calls the library, hands values to `report` |
 //! | 6 | [`toolkit`]: what `rigup hook ...` offers to hook scripts |
-//! | 5 | [`provision`]: plan, resolve, judge, verify, probe, link, lock |
+//! | 5 | [`provision`]: plan, resolve, judge, verify, probe, link, lock; [`detached`]: runs that outlive their caller |
 //! | 4 | [`hook`]: argv and environment of a hook; one run of it |
 //! | 3 | [`process`]: spawn, wait, stop, the process table, run dirs, signals |
 //! | 2 | [`protocol`]: a hook's output -> records; [`plugin`]: folders, hook names, requirements; [`store`]: SQLite; [`host`]: facts of the machine; [`report`]: tables and trees |
@@ -23,6 +23,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod detached;
 pub mod hook;
 pub mod host;
 pub mod jsonl;

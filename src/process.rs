@@ -1,6 +1,9 @@
 //! Starting, watching and ending processes: the only place that does so, and the only one with `unsafe`.
 
+pub mod attached;
 pub mod identity;
+pub mod kill;
+pub mod live;
 pub mod orphans;
 pub mod poll;
 mod posix_spawn;

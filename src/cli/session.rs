@@ -58,11 +58,17 @@ impl Session {
         Ok(Store::open_existing(&settings.data_dir)?)
     }
 
+    /// Finishes what crashed rigups left.
+    pub(crate) fn finish_lost(&self) -> Result<(), CliError> {
+        reap::finish_lost(&self.store, self.machine.id)?;
+        Ok(())
+    }
+
     /// Records this rigup as a process, after finishing what crashed ones left, and gives back its id and that of the
     /// network interface.
     pub(crate) fn begin(&self, settings: &Settings) -> Result<(Process, Uuid), CliError> {
         orphans::adopt();
-        reap::finish_lost(&self.store, self.machine.id)?;
+        self.finish_lost()?;
         let now = clock::now();
         let iface = self.interface()?;
         let order = Order {
@@ -98,7 +104,7 @@ impl Session {
     }
 
     /// The process that called this rigup, where this store knows it.
-    fn known_parent(&self, settings: &Settings) -> Result<Option<Uuid>, CliError> {
+    pub(crate) fn known_parent(&self, settings: &Settings) -> Result<Option<Uuid>, CliError> {
         match settings.parent_process {
             Some(id) => Ok(self.store.process(id)?.map(|it| it.id)),
             None => Ok(None),

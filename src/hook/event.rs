@@ -18,18 +18,14 @@ use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::Child;
 use crate::process::{poll, stop, wait};
 use crate::protocol::{Record, Records};
-use crate::record::process::{Ending, ExitReason, Process};
+use crate::record::process::{Ending, Process};
+use crate::store::StoreError;
 
 /// How often the background hooks are looked at while somebody waits for them.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a waiter that was asked to end its hook may take: the hook's grace, and a little.
 const WAITER_PATIENCE: Duration = Duration::from_secs(10);
-
-/// The exit code of a hook that had nothing to do.
-const SKIPPED: i32 = 10;
-/// Exit codes of a hook that obeyed TERM: by a handler of its own, or without one.
-const POLITE: [i32; 2] = [0, 143];
 
 /// An event and what its hooks are told.
 #[derive(Debug)]
@@ -67,7 +63,7 @@ pub fn run(
     let mut run = EventRun { runner, event, tell, beside: Vec::new(), ended: None };
     let worked = run.start_all().and_then(|()| run.await_finite());
     let stopped = run.stop_all();
-    let stored = run.ended.take().map_or(Ok(()), |it| runner.store.save_process(&it));
+    let stored = run.store_ended();
     worked?;
     stopped?;
     Ok(stored?)
@@ -125,7 +121,9 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
 
     /// Makes the run dir of a hook and stores the intent to start it, together with the ending of the one before it.
     fn intend(&mut self, next: Option<&(&'a Hook, Duration)>) -> Result<Option<Intent<'a>>, RunError> {
-        let Some(&(hook, timeout)) = next else { return Ok(None) };
+        let Some(&(hook, timeout)) = next else {
+            return Ok(self.store_ended().map(|()| None)?);
+        };
         let unwritable = |error| RunError::RunDir { hook: hook.name.file_name.clone(), error };
         let cwd = self.event.output_dir.join(&hook.plugin);
         run_dir::make_private_dir(&cwd).map_err(unwritable)?;
@@ -137,6 +135,10 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         self.runner.store.save_processes(&both)?;
         self.ended = None;
         Ok(Some(Intent { hook, ready, lock }))
+    }
+
+    fn store_ended(&mut self) -> Result<(), StoreError> {
+        self.ended.take().map_or(Ok(()), |it| self.runner.store.save_process(&it))
     }
 
     /// Runs a hook to its end, and gets the next one ready while it runs.
@@ -303,11 +305,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
 }
 
 fn is_well(process: &Process, was_stopped: bool) -> bool {
-    process.ending().is_some_and(|it| match (it.reason, it.exit_code) {
-        (ExitReason::Exited, Some(code)) => code == 0 || code == SKIPPED,
-        (ExitReason::Stopped, Some(code)) => was_stopped && POLITE.contains(&code),
-        _ => false,
-    })
+    process.outcome() == "finished" || (was_stopped && process.ending().is_some_and(Ending::is_polite))
 }
 
 /// The standard output of a hook, read while it is written.

@@ -16,19 +16,20 @@ pub fn finish_lost(store: &Store, machine_id: Uuid) -> Result<Vec<Process>, Stor
     let open = store.running_processes(machine_id)?;
     let mut finished = Vec::new();
     for process in &open {
-        if let Some(process) = finish_if_lost(store, process, &open)? {
+        if let Some(process) = finish_if_lost(store, process)? {
             finished.push(process);
         }
     }
     Ok(finished)
 }
 
-fn finish_if_lost(store: &Store, process: &Process, open: &[Process]) -> Result<Option<Process>, StoreError> {
+/// Finishes one process, if nobody is left who sees it out.
+pub fn finish_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
     let run_dir = process.order.run_dir.as_deref().map(RunDir::at);
     let lives = || process.running().is_some_and(|it| identity::find(&it.identity).is_some());
     let goes_on = match run_dir.as_ref().and_then(RunDir::is_held) {
         Some(is_held) => is_held || lives(),
-        None if process.order.process_type == ProcessType::Hook => has_living_rigup(process, open),
+        None if process.order.process_type == ProcessType::Hook => has_living_rigup(store, process)?,
         None => lives(),
     };
     if goes_on {
@@ -64,7 +65,9 @@ fn end(process: &Process) {
 }
 
 /// Whether the rigup lives that sees this hook out.
-fn has_living_rigup(hook: &Process, open: &[Process]) -> bool {
-    let rigup = open.iter().find(|it| Some(it.id) == hook.parent_id);
-    rigup.and_then(Process::running).is_some_and(|it| identity::find(&it.identity).is_some())
+fn has_living_rigup(store: &Store, hook: &Process) -> Result<bool, StoreError> {
+    let rigup = hook.parent_id.map(|id| store.process(id)).transpose()?.flatten();
+    let is_open = |it: &Process| it.ending().is_none();
+    let lives = |it: &Process| it.running().is_some_and(|it| identity::find(&it.identity).is_some());
+    Ok(rigup.is_some_and(|it| is_open(&it) && lives(&it)))
 }

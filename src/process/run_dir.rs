@@ -125,7 +125,7 @@ impl RunDir {
         });
         write_aside(&self.0.join("exit.json"), exit.to_string().as_bytes())?;
         // A process that was over soon never had one.
-        match std::fs::remove_file(self.0.join("process.pid")) {
+        match fs_err::remove_file(self.0.join("process.pid")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }

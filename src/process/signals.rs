@@ -41,9 +41,14 @@ impl Interrupt {
         }
     }
 
+    /// How often somebody asked.
+    pub fn count(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.asked).unwrap_or_default()
+    }
+
     /// Whether somebody asked twice: no more patience.
     pub fn is_urgent(&self) -> bool {
-        rustix::io::ioctl_fionread(&self.asked).is_ok_and(|bytes| bytes > 1)
+        self.count() > 1
     }
 
     /// Readable once somebody asked.

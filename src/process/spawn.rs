@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -55,6 +54,15 @@ pub struct SpawnError {
     pub program: PathBuf,
     /// Why not, and what to do.
     pub reason: String,
+    /// Whether there is no such program; else it is there, and cannot be started.
+    pub is_missing: bool,
+}
+
+impl SpawnError {
+    fn new(program: PathBuf, cwd: &Path, error: &io::Error) -> Self {
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        Self { reason: reason(&program, cwd, error), program, is_missing }
+    }
 }
 
 /// A script that another process holds open for writing is tried again so often, with this pause.
@@ -63,11 +71,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 impl Spawn<'_> {
     /// Starts it in a session of its own, without a terminal, with all signals at their defaults.
-    pub fn start(self) -> Result<Child, SpawnError> {
-        let program = Path::new(&self.program);
-        let failed =
-            |error| SpawnError { reason: reason(program, &self.cwd, &error), program: program.into() };
-        self.try_start().map_err(failed)
+    pub fn start(&self) -> Result<Child, SpawnError> {
+        self.try_start().map_err(|error| SpawnError::new(PathBuf::from(&self.program), &self.cwd, &error))
     }
 
     fn try_start(&self) -> io::Result<Child> {
@@ -96,16 +101,7 @@ impl Spawn<'_> {
                 done => break done?,
             }
         };
-        let started_at = clock::now();
-        match Handle::of_child(pid) {
-            Ok(handle) => Ok(Child { handle, started_at }),
-            Err(error) => {
-                let child = nix::unistd::Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
-                nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL)?;
-                orphans::reaped(pid, || nix::sys::wait::waitpid(child, None))?;
-                Err(error)
-            }
-        }
+        child(pid)
     }
 }
 
@@ -137,15 +133,36 @@ impl Child {
     }
 }
 
-/// Runs a command in this process's own session and with its own standard streams, waits for it, and gives back its
-/// exit code, 128+N for signal N.
-pub fn run_attached(program: &OsStr, args: &[OsString]) -> Result<i32, SpawnError> {
+/// Starts a command in this process's own session and group, with its own standard streams; with this environment, or
+/// with its own.
+pub fn start_attached(
+    program: &OsStr,
+    args: &[OsString],
+    env: Option<Vec<(OsString, OsString)>>,
+) -> Result<Child, SpawnError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let status = Command::new(program).args(args).status().map_err(|error| SpawnError {
-        program: program.into(),
-        reason: reason(Path::new(program), Path::new("."), &error),
-    })?;
-    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+    let mut command = Command::new(program);
+    command.args(args);
+    if let Some(env) = env {
+        command.env_clear().envs(env);
+    }
+    let started = orphans::started(|| command.spawn().map(|child| child.id())).and_then(child);
+    let here = Path::new(".");
+    started.map_err(|error| SpawnError::new(program.into(), here, &error))
+}
+
+/// A child that was just started and not reaped.
+fn child(pid: u32) -> io::Result<Child> {
+    let started_at = clock::now();
+    match Handle::of_child(pid) {
+        Ok(handle) => Ok(Child { handle, started_at }),
+        Err(error) => {
+            let child = nix::unistd::Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
+            nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL)?;
+            orphans::reaped(pid, || nix::sys::wait::waitpid(child, None))?;
+            Err(error)
+        }
+    }
 }
 
 /// Closes what this process inherited besides its standard streams, so that a process that outlives its caller keeps

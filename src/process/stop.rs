@@ -26,32 +26,43 @@ pub fn end_tree(
     grace: Duration,
     interrupt: Option<&Interrupt>,
 ) -> Vec<Entry> {
+    end(Signal::TERM, Some(root), grace, interrupt, all_of(process_id, root))
+}
+
+/// Ends all that a process started, asking with this signal first. Gives back what survived.
+pub fn end_tree_by(signal: Signal, process_id: Uuid, root: &Handle, grace: Duration) -> Vec<Entry> {
+    end(signal, Some(root), grace, None, all_of(process_id, root))
+}
+
+/// A look at a root and all below it, wherever it is.
+fn all_of(process_id: Uuid, root: &Handle) -> impl Fn() -> Vec<Entry> {
     let entry = root.entry;
-    end(Some(root), grace, interrupt, || {
+    move || {
         let tree = table::tree(process_id, entry);
         let root = table::entry(entry.pid).filter(|it| it.start_ticks == entry.start_ticks && !it.is_zombie);
         root.into_iter().chain(tree.in_group).chain(tree.strays).collect()
-    })
+    }
 }
 
 /// Ends what lives in the group of a root that is over. Gives back what survived.
 pub fn end_group(process_id: Uuid, root: &Handle) -> Vec<Entry> {
-    end(Some(root), LEFTOVER_GRACE, None, || table::tree(process_id, root.entry).in_group)
+    end(Signal::TERM, Some(root), LEFTOVER_GRACE, None, || table::tree(process_id, root.entry).in_group)
 }
 
 /// Ends what carries the id of a process whose root cannot be found: all of it, or what is in this group. Gives back
 /// what survived.
 pub fn end_marked(process_id: Uuid, group: Option<u32>) -> Vec<Entry> {
-    end(None, LEFTOVER_GRACE, None, || {
+    end(Signal::TERM, None, LEFTOVER_GRACE, None, || {
         let mut marked = table::marked(process_id);
         marked.retain(|it| group.is_none_or(|group| it.pgid == group));
         marked
     })
 }
 
-/// Asks every target once with TERM; what is still there after the grace, or after a second interrupt, is killed,
+/// Asks every target once with a signal, as a rule TERM; what is still there after the grace, or after a second interrupt, is killed,
 /// and so is what it forks meanwhile.
 fn end(
+    signal: Signal,
     root: Option<&Handle>,
     grace: Duration,
     interrupt: Option<&Interrupt>,
@@ -64,8 +75,8 @@ fn end(
         for target in left {
             if !asked.iter().any(|it| (it.pid, it.start_ticks) == (target.pid, target.start_ticks)) {
                 if let Some(target) = Handle::of(&target) {
-                    target.signal(Signal::TERM);
-                    // A stopped process handles TERM only once it goes on.
+                    target.signal(signal);
+                    // A stopped process handles a signal only once it goes on.
                     target.signal(Signal::CONT);
                 }
                 asked.push(target);

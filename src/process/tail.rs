@@ -26,6 +26,79 @@ pub fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> {
     Ok(last_lines(whole, lines).to_owned())
 }
 
+/// Where the last `count` lines of a file begin, however long they are.
+pub fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u64> {
+    const BLOCK: u64 = 64 << 10;
+    let mut end = file.seek(SeekFrom::End(0))?;
+    if count == 0 || end == 0 {
+        return Ok(end);
+    }
+    let mut left = count;
+    let mut block = Vec::new();
+    // The newline that ends the last line begins none.
+    let mut is_last_byte = true;
+    while end > 0 {
+        let start = end.saturating_sub(BLOCK);
+        file.seek(SeekFrom::Start(start))?;
+        block.clear();
+        (&mut *file).take(end - start).read_to_end(&mut block)?;
+        for (at, &byte) in block.iter().enumerate().rev() {
+            if byte == b'\n' && !std::mem::take(&mut is_last_byte) {
+                left -= 1;
+                if left == 0 {
+                    return Ok(start + at as u64 + 1);
+                }
+            }
+            is_last_byte = false;
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// A log that is read while it grows.
+#[derive(Debug)]
+pub struct Follow {
+    file: File,
+    offset: u64,
+}
+
+impl Follow {
+    /// Begins with the last `lines` lines that are there now; with all of them where none is given.
+    pub fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
+        let mut file = fs_err::File::open(path)?.into_parts().0;
+        let offset = match lines {
+            Some(lines) => start_of_last_lines(&mut file, lines)?,
+            None => 0,
+        };
+        Ok(Self { file, offset })
+    }
+
+    /// Hands the next bytes to `take`, until there are no more for now. A log that was cut is read anew from its
+    /// beginning.
+    pub fn read<E: From<io::Error>>(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.file.metadata()?.len() < self.offset {
+            self.offset = 0;
+        }
+        self.file.seek(SeekFrom::Start(self.offset))?;
+        let mut buffer = [0; 16 << 10];
+        loop {
+            match self.file.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => {
+                    self.offset += count as u64;
+                    take(&buffer[..count])?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 /// The last `count` lines of a text.
 pub fn last_lines(text: &str, count: usize) -> &str {
     if count == 0 {
@@ -51,6 +124,47 @@ mod tests {
         assert_eq!(last_lines(text, 9), text);
         assert_eq!(last_lines("one\ntwo", 1), "two");
         assert_eq!(last_lines("", 3), "");
+    }
+
+    #[test]
+    fn the_start_of_the_last_lines_is_found_beyond_any_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let long = "y".repeat(200_000);
+        let text = format!("one\n{long}\n{long}\nlast");
+        fs_err::write(&path, &text).unwrap();
+        let from = |count| start_of_last_lines(&mut File::open(&path).unwrap(), count).unwrap();
+        let bytes = text.len() as u64;
+        assert_eq!([0, 1, 2, 3, 4, 9].map(from), [bytes, bytes - 4, bytes - 200_005, 4, 0, 0]);
+        fs_err::write(&path, text + "\n").unwrap();
+        assert_eq!(from(1), bytes - 4);
+        fs_err::write(&path, "\n\n").unwrap();
+        assert_eq!([1, 2, 3].map(from), [1, 0, 0]);
+        fs_err::write(&path, "").unwrap();
+        assert_eq!(from(1), 0);
+    }
+
+    #[test]
+    fn a_log_that_grows_is_followed_and_one_that_was_cut_is_read_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs_err::write(&path, "one\ntwo\n").unwrap();
+        let mut follow = Follow::open(&path, Some(1)).unwrap();
+        let mut read = || {
+            let mut text = String::new();
+            follow
+                .read(|bytes| -> io::Result<()> {
+                    text.push_str(std::str::from_utf8(bytes).unwrap());
+                    Ok(())
+                })
+                .unwrap();
+            text
+        };
+        assert_eq!((read(), read()), ("two\n".to_owned(), String::new()));
+        fs_err::write(&path, "one\ntwo\nthree").unwrap();
+        assert_eq!(read(), "three");
+        fs_err::write(&path, "new\n").unwrap();
+        assert_eq!(read(), "new\n");
     }
 
     #[test]

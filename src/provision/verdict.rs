@@ -11,10 +11,7 @@ use crate::protocol;
 use crate::provision::verify::{self, Claim, Lie};
 use crate::record::attempt::Outcome;
 use crate::record::binary::Installed;
-use crate::record::process::{Ending, ExitReason};
-
-/// The exit code by which a hook says that it has nothing to do with a request.
-const EXIT_SKIPPED: i32 = 10;
+use crate::record::process::{Ending, ExitReason, SKIPPED};
 
 /// The judgement.
 #[derive(Debug)]
@@ -89,7 +86,7 @@ fn without_a_say(ending: &Ending, timeout: Duration) -> Option<(Outcome, String)
             Some((Outcome::Failed, with_said(format!("killed by signal {number}"))))
         }
         (ExitReason::Exited, Some(0)) => None,
-        (ExitReason::Exited, Some(EXIT_SKIPPED)) => {
+        (ExitReason::Exited, Some(SKIPPED)) => {
             Some((Outcome::Skipped, said.unwrap_or("it skipped the request").to_owned()))
         }
         (ExitReason::Exited, code) => {

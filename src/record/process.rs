@@ -88,6 +88,9 @@ impl ExitReason {
     }
 }
 
+/// The exit code of a hook that had nothing to do.
+pub const SKIPPED: i32 = 10;
+
 /// Who a process is: the three together never name two processes. Compared exactly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -159,7 +162,8 @@ pub struct Ending {
 /// What a process and the children it waited for used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Peak resident memory in bytes.
+    /// Peak resident memory in bytes. The kernel counts from before the program was loaded, so that it is never less
+    /// than what rigup itself had by then.
     pub max_rss: u64,
     /// CPU time in user mode, milliseconds.
     pub user_ms: u64,
@@ -181,6 +185,12 @@ impl Ending {
     /// The end of a process that was never started, because somebody asked to stop before.
     pub fn not_started(now: Timestamp) -> Self {
         Self::without_code(ExitReason::Stopped, now)
+    }
+
+    /// Whether a process that was asked to end did so: by a handler of its own, or without one.
+    pub fn is_polite(&self) -> bool {
+        const POLITE: [i32; 2] = [0, 143];
+        self.reason == ExitReason::Stopped && self.exit_code.is_some_and(|code| POLITE.contains(&code))
     }
 
     /// The end of a process with an exit code of its own.
@@ -309,7 +319,7 @@ impl Process {
             State::Running(_) => "running",
             State::Exited(_, ending) => match ending.reason {
                 ExitReason::Stopped | ExitReason::Timeout => "killed",
-                ExitReason::Exited if ending.exit_code == Some(0) => "finished",
+                ExitReason::Exited if ending.exit_code == Some(0) || self.is_skipped(ending) => "finished",
                 ExitReason::Exited | ExitReason::Signalled | ExitReason::Lost | ExitReason::SpawnFailed => {
                     "died"
                 }
@@ -317,10 +327,20 @@ impl Process {
         }
     }
 
+    /// Whether a hook said that it had nothing to do.
+    fn is_skipped(&self, ending: &Ending) -> bool {
+        self.order.process_type == ProcessType::Hook && ending.exit_code == Some(SKIPPED)
+    }
+
     /// What a person calls it: a hook by its plugin, its file and the name it was asked for, all else by its command.
     pub fn title(&self) -> String {
         if self.order.hook_name.is_empty() {
-            return self.order.cmd.join(" ");
+            let command = self.order.cmd.join(" ");
+            return self
+                .order
+                .detached
+                .as_ref()
+                .map_or(command.clone(), |it| format!("{}: {command}", it.slug));
         }
         let subject = self.order.cmd.iter().find_map(|it| it.strip_prefix("--name=")).unwrap_or_default();
         format!("{}/{} {subject}", self.order.plugin, self.order.hook_name).trim_end().to_owned()

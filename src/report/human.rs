@@ -115,6 +115,7 @@ pub fn standing(process: &Process) -> Toned {
                 ExitReason::Exited => (format!("exit {code}"), Tone::Bad),
                 ExitReason::Signalled => (format!("signal {}", ending.signal.unwrap_or_default()), Tone::Bad),
                 ExitReason::Timeout => (format!("timeout ({code})"), Tone::Bad),
+                ExitReason::Stopped if ending.is_polite() => (format!("stopped ({code})"), Tone::Plain),
                 ExitReason::Stopped => (format!("stopped ({code})"), Tone::Bad),
                 ExitReason::Lost => ("lost".to_owned(), Tone::Bad),
                 ExitReason::SpawnFailed => ("not started".to_owned(), Tone::Bad),

@@ -264,6 +264,11 @@ impl Store {
         self.with(|connection| row::all(connection, NOT_OVER, [row::id(machine_id)]))
     }
 
+    /// The detached runs of a machine that are over and whose run dirs were not removed, the oldest first.
+    pub fn ended_runs(&self, machine_id: Uuid) -> Result<Vec<Process>, StoreError> {
+        self.with(|connection| row::all(connection, ENDED_RUNS, [row::id(machine_id)]))
+    }
+
     /// The processes that a process asked for, the oldest first.
     pub fn process_children(&self, parent_id: Uuid) -> Result<Vec<Process>, StoreError> {
         self.with(|connection| row::all(connection, CHILDREN, [row::id(parent_id)]))
@@ -271,6 +276,8 @@ impl Store {
 }
 
 const NOT_OVER: &str = "WHERE status <> 'exited' AND machine_id = ?1 ORDER BY created_at, id";
+const ENDED_RUNS: &str = "WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL AND machine_id = ?1 \
+    ORDER BY created_at, id";
 const LIVE_RUNS: &str = "SELECT count(*) FROM process WHERE slug <> '' AND slug = ?1 AND status <> 'exited'";
 const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
 

@@ -1,13 +1,14 @@
 //! A command that runs alone: no two hooks ever fill one prefix at once.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, SpawnError};
-use crate::process::table;
+use crate::process::{attached, table};
 use crate::provision::lock::{Lock, LockError};
 
 /// Why a command did not run under a lock.
@@ -19,6 +20,9 @@ pub enum LockedError {
     /// The command could not be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+    /// Its end cannot be seen.
+    #[error("the end of the command cannot be seen: {0}")]
+    Wait(#[from] io::Error),
 }
 
 /// Runs a command under the lock of this name in LIB_DIR and gives back its exit code, 128+N for signal N. The lock
@@ -34,7 +38,8 @@ pub fn run(
 ) -> Result<i32, LockedError> {
     // A holder runs one command: what descends from it is what it waits for.
     let _lock = Lock::take(&path(lib_dir, name), interrupt, table::is_ancestor, waiting)?;
-    Ok(spawn::run_attached(program, args)?)
+    let child = spawn::start_attached(program, args, None)?;
+    Ok(attached::see_out(&child, interrupt)?.exit_code)
 }
 
 /// A file name for any lock name: readable, and different for different names.

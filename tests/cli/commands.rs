@@ -57,7 +57,11 @@ fn processes_are_listed_shown_and_drawn() {
     assert_eq!(listed.len(), 2);
     assert!(listed[0]["created_at"].as_str() >= listed[1]["created_at"].as_str(), "newest first");
     let id = listed[0]["id"].as_str().unwrap();
-    assert_eq!(place.run(&["process", "show", id]).ok().record(), listed[0]);
+    let shown = place.run(&["process", "show", id]).ok().record();
+    assert_eq!(shown["elapsed_seconds"], 0);
+    for (key, value) in listed[0].as_object().unwrap() {
+        assert_eq!(shown[key], *value, "{key}");
+    }
     assert_eq!(place.run(&["ps", "-n", "2"]).ok().records(), listed);
     let tree = place.run(&["process", "tree"]).ok().records();
     let depths: Vec<u64> = tree.iter().map(|it| it["depth"].as_u64().unwrap()).collect();

@@ -11,15 +11,16 @@ fn a_hook_whose_rigup_was_killed_is_ended_and_recorded_as_lost_by_the_next_one()
     let place = Playground::new();
     place.fixture("hanging").fixture("good");
     let mut child = place.start(&["install", "x", "--binproviders", "hanging"]);
-    wait_until("the hook and its children run", || {
+    let statuses = |place: &Playground| -> Vec<String> {
+        place.processes().iter().map(|it| format!("{} {}", it["status"], it["exit_reason"])).collect()
+    };
+    wait_until("the hook and its children run, and are recorded", || {
         place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() >= 2
+            && statuses(&place) == [r#""running" null"#; 2]
     });
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!place.living().is_empty());
-    let statuses = |place: &Playground| -> Vec<String> {
-        place.processes().iter().map(|it| format!("{} {}", it["status"], it["exit_reason"])).collect()
-    };
     assert_eq!(statuses(&place), [r#""running" null"#; 2], "reading finishes nothing");
 
     place.run(&["install", "y", "--binproviders", "good"]).ok();

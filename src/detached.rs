@@ -1,0 +1,5 @@
+//! Detached runs: commands that outlive whoever started them, with a true ending, messages and a result.
+
+pub mod gc;
+pub mod notes;
+pub mod start;
