@@ -17,8 +17,8 @@ use crate::record::process::Process;
 use crate::report::human;
 use crate::store::{Store, StoreError};
 
-/// What its own waiter ends is left to it so much longer.
-const WAITER_PATIENCE: Duration = Duration::from_secs(15);
+/// Whoever sees a process out ends it when its time is up; only where nobody did so for so long, it is done here.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// A run dir that no record names is removed after this time: its launcher may just be making it.
 const UNKNOWN_TTL: Duration = Duration::from_hours(24);
 /// A run dir that is being removed has this in front of its name, and is no run's any more.
@@ -123,9 +123,7 @@ impl Gc<'_> {
         let (Some(timeout), Some(running)) = (process.order.timeout, process.running()) else {
             return Ok(None);
         };
-        let is_held = process.order.run_dir.as_deref().map(RunDir::at).and_then(|it| it.is_held());
-        let patience = if is_held == Some(true) { WAITER_PATIENCE } else { Duration::ZERO };
-        if self.age(running.started_at) <= timeout + patience {
+        if self.age(running.started_at) <= timeout + PATIENCE {
             return Ok(None);
         }
         let limit = human::duration(SignedDuration::try_from(timeout).unwrap_or_default());

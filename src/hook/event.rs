@@ -237,7 +237,8 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
             let is_urgent = self.runner.interrupt.is_urgent();
             let is_overdue = Instant::now() >= deadline;
             for it in self.beside.iter().filter(|_| is_overdue || (is_urgent && !was_urgent)) {
-                it.waiter.handle.signal(if is_overdue { Signal::KILL } else { Signal::TERM });
+                // Not TERM once more: of two equal signals the system may deliver one.
+                it.waiter.handle.signal(if is_overdue { Signal::KILL } else { Signal::INT });
             }
             was_urgent = is_urgent;
             poll::readable([next.waiter.fd()], Instant::now() + LOOK);

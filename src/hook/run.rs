@@ -15,7 +15,7 @@ use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, Spawn};
 use crate::process::waiter::{Launch, LaunchError};
-use crate::process::watch::{OUTPUT_CAP, Watch};
+use crate::process::watch::{OUTPUT_CAP, Seen, Watch};
 use crate::record::process::{Ending, Order, Process, ProcessType};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -167,9 +167,11 @@ impl Runner<'_> {
             run_dir.write_pid(&child.identity()).map_err(unwritable)?;
             Ok(self.store.save_process(&process)?)
         };
-        let seen = watch.see_out(&child, note, || tick(&run_dir))?;
-        run_dir.write_exit(child.started_at, &seen.ending, &seen.warnings).map_err(unwritable)?;
-        Ok(Finished { process: process.ended(seen.ending), run_dir, warnings: seen.warnings })
+        let Seen { ending, mut warnings } = watch.see_out(&child, note, || tick(&run_dir))?;
+        if let Err(error) = run_dir.write_exit(child.started_at, &ending, &warnings) {
+            warnings.push(format!("its ending cannot be written to its run dir: {error}"));
+        }
+        Ok(Finished { process: process.ended(ending), run_dir, warnings })
     }
 
     /// Starts a hook, whose record is stored, beside all that follows: a process of its own

@@ -83,9 +83,9 @@ pub fn tree(process_id: Uuid, root: Entry) -> Tree {
     let is_member = |it: &Entry| it.pgid == root.pid && (has_root || it.ppid == me || carries(it.pid, &mark));
     let (in_group, others): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(is_member);
     let is_stray = |it: &Entry| {
-        let environ = environ(it.pid);
-        has(&environ, &mark)
-            || (is_sole_child && it.ppid == me && !environ.is_empty() && !is_marked(&environ))
+        environ(it.pid).is_some_and(|environ| {
+            has(&environ, &mark) || (is_sole_child && it.ppid == me && !is_marked(&environ))
+        })
     };
     let (mut strays, mut others): (Vec<Entry>, Vec<Entry>) = others.into_iter().partition(is_stray);
     others.retain(|it| it.pid != root.pid);
@@ -131,25 +131,29 @@ pub fn is_ancestor(pid: u32) -> bool {
 }
 
 fn carries(pid: u32, mark: &str) -> bool {
-    has(&environ(pid), mark)
+    environ(pid).is_some_and(|environ| has(&environ, mark))
 }
 
 fn is_waiter(pid: u32) -> bool {
-    environ(pid).split(|&byte| byte == 0).any(|it| it.starts_with(WAITER_VARIABLE.as_bytes()))
+    environ(pid).is_some_and(|environ| has_name(&environ, WAITER_VARIABLE))
 }
 
-/// The environment a process was started with; empty where it may not be read, or is not there.
-fn environ(pid: u32) -> Vec<u8> {
-    fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+/// The environment a process was started with; none where it may not be read, or is not there.
+fn environ(pid: u32) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/environ")).ok()
 }
 
 fn has(environ: &[u8], variable: &str) -> bool {
     environ.split(|&byte| byte == 0).any(|it| it == variable.as_bytes())
 }
 
+fn has_name(environ: &[u8], name: &str) -> bool {
+    let mut variables = environ.split(|&byte| byte == 0);
+    variables.any(|it| it.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
+}
+
 fn is_marked(environ: &[u8]) -> bool {
-    let names = [PROCESS_ID_VARIABLE, WAITER_VARIABLE].map(|name| format!("{name}="));
-    environ.split(|&byte| byte == 0).any(|it| names.iter().any(|name| it.starts_with(name.as_bytes())))
+    has_name(environ, PROCESS_ID_VARIABLE) || has_name(environ, WAITER_VARIABLE)
 }
 
 /// The command line of a process, for messages: its arguments, cut to one short line.

@@ -13,6 +13,9 @@ use crate::record::process::Usage;
 /// How often the size of the output is looked at and progress is shown.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a wait is in which nothing is looked at; it goes on after that.
+const LONG: Duration = Duration::from_hours(1);
+
 /// What ended the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -26,8 +29,8 @@ pub enum Cause {
     TooMuchOutput,
 }
 
-/// Waits until the child is over or something else ends the wait; the child is not ended here. `tick` is called ten
-/// times a second.
+/// Waits until the child is over or something else ends the wait; the child is not ended here. Where the
+/// output is limited, `tick` is called ten times a second.
 pub fn wait(
     child: &Child,
     deadline: Option<Instant>,
@@ -37,8 +40,9 @@ pub fn wait(
     mut tick: impl FnMut(),
 ) -> Cause {
     loop {
-        let now = Instant::now();
-        let next = deadline.map_or(now + TICK, |deadline| deadline.min(now + TICK));
+        // Without a limit to the output there is nothing to look at.
+        let tick_at = Instant::now() + if output_cap.is_some() { TICK } else { LONG };
+        let next = deadline.map_or(tick_at, |deadline| deadline.min(tick_at));
         match poll::readable([child.fd(), interrupt.fd()], next) {
             [true, _] => return Cause::Ended,
             [false, true] => return Cause::Interrupted,

@@ -164,8 +164,10 @@ pub fn wait_for(
         Ok(say_ready()?)
     };
     let seen = watch.see_out(&child, noted, || ())?;
-    run_dir.write_exit(child.started_at, &seen.ending, &seen.warnings)?;
+    // Each of the two is enough for whoever asks later.
+    let noted = run_dir.write_exit(child.started_at, &seen.ending, &seen.warnings);
     store.save_process(&process.clone().ended(seen.ending))?;
+    noted?;
     // What was over at once was never noted.
     Ok(say_ready()?)
 }

@@ -1,0 +1,258 @@
+//! True endings: of hooks, of runs, of commands; in the foreground, beside it, and after their launcher was killed.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::playground::{Playground, Ran, wait_until};
+
+/// How a process ends by itself, and the code that this comes to.
+const ENDS: [(&str, i32); 6] = [
+    ("exit 0", 0),
+    ("exit 1", 1),
+    ("exit 10", 10),
+    ("exit 127", 127),
+    ("kill -TERM $$; sleep 600", 143),
+    ("kill -KILL $$; sleep 600", 137),
+];
+
+fn place_with_ends(kind: &str, before: &str) -> Playground {
+    let place = Playground::new();
+    for (n, (end, _)) in ENDS.iter().enumerate() {
+        let body = format!("#!/bin/sh\n{before}\n{end}\n");
+        place.script(&format!("here/plugins/p/on_E__{n}_x{kind}.sh"), &body);
+    }
+    place
+}
+
+fn codes(place: &Playground) -> Vec<Value> {
+    place.hook_processes().iter().map(|it| it["exit_code"].clone()).collect()
+}
+
+fn expected() -> Vec<Value> {
+    ENDS.iter().map(|(_, code)| json!(code)).collect()
+}
+
+#[test]
+fn foreground_and_background_hooks_have_their_true_codes() {
+    for kind in ["", ".finite.bg", ".daemon.bg"] {
+        let place = place_with_ends(kind, "");
+        place.run(&["run", "E"]).exits(1);
+        assert_eq!(codes(&place), expected(), "{kind}");
+        let reasons: Vec<Value> = place.hook_processes().iter().map(|it| it["exit_reason"].clone()).collect();
+        assert_eq!(reasons, ["exited", "exited", "exited", "exited", "signalled", "signalled"]);
+    }
+}
+
+#[test]
+fn background_hooks_have_their_true_codes_though_their_launcher_was_killed() {
+    let place = place_with_ends(".finite.bg", "echo up; until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done");
+    let mut child = place.start(&["run", "E"]);
+    wait_until("all hooks run", || {
+        place.hook_processes().iter().filter(|it| it["status"] == "running").count() == ENDS.len()
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // A command that writes leaves alone what has a waiter of its own.
+    place.run(&["exec", "--", "true"]).ok();
+    assert!(
+        place.hook_processes().iter().all(|it| it["status"] == "running"),
+        "{:?}",
+        place.hook_processes()
+    );
+    fs::write(place.path("data/go"), "").unwrap();
+    let ids: Vec<String> =
+        place.hook_processes().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+    for (id, (_, code)) in ids.iter().zip(ENDS) {
+        place.run(&["process", "wait", id]).exits(code);
+    }
+    assert_eq!(codes(&place), expected());
+    wait_until("the waiters are gone", || place.living().is_empty());
+}
+
+#[test]
+fn exec_passes_the_code_on_and_records_it_below_its_caller() {
+    let place = Playground::new();
+    for (end, code) in ENDS {
+        place.run(&["exec", "--", "sh", "-c", end]).exits(code);
+    }
+    let recorded: Vec<Value> = place.processes().iter().map(|it| it["exit_code"].clone()).collect();
+    assert_eq!(recorded, expected());
+    place.run(&["exec", "--", "no-such-program"]).exits(127).says("it is not on PATH");
+    let text = place.write("here/text", "no program");
+    place.run(&["exec", "--", text.to_str().unwrap()]).exits(126);
+
+    let place = Playground::new();
+    place.script(
+        "here/plugins/p/on_E__1_a.sh",
+        "#!/bin/sh\n\"$RIGUP\" exec -- sh -c '\"$RIGUP\" exec -- true'\n",
+    );
+    place.run(&["run", "E"]).ok();
+    let tree = place.run(&["process", "tree"]).ok().records();
+    let depths: Vec<u64> = tree.iter().map(|it| it["depth"].as_u64().unwrap()).collect();
+    assert_eq!(depths, [0, 1, 2, 3]);
+    let leaf = tree[3]["id"].as_str().unwrap();
+    let from_below = place.run(&["process", "tree", leaf]).ok().records();
+    assert_eq!(from_below.len(), 4, "all above it is drawn");
+}
+
+#[test]
+fn exec_leaves_the_decision_to_its_command() {
+    let place = Playground::new();
+    let command = "trap 'exit 5' TERM; touch \"$DATA_DIR/ready\"; while :; do sleep 0.05; done";
+    let child = place.start(&["exec", "--", "sh", "-c", command]);
+    wait_until("the command runs", || place.path("data/ready").exists());
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(5));
+    assert_eq!(place.processes()[0]["exit_code"], 5);
+}
+
+/// A child that ignores TERM, a grandchild in a session of its own, and one without any mark.
+const TREE: &str = "sh -c 'trap \"\" TERM; while :; do sleep 7103; done' &\n\
+    sh -c 'setsid sleep 7101 & wait' &\n\
+    (env -i setsid sleep 7102 &)\n\
+    touch \"$DATA_DIR/up\"\n";
+
+#[test]
+fn nothing_of_a_tree_outlives_a_timeout() {
+    for kind in ["", ".finite.bg"] {
+        let place = Playground::new();
+        place.script(
+            &format!("here/plugins/p/on_E__1_a{kind}.sh"),
+            &format!("#!/bin/sh\n{TREE}echo up\nsleep 7104\n"),
+        );
+        let sleeps = || {
+            let mut command = Command::new("pgrep");
+            command.args(["-x", "-f", "(setsid )?sleep 710[1-4]"]).output().unwrap().stdout
+        };
+        let before = sleeps();
+        let began = Instant::now();
+        place.run(&["run", "--timeout", "1", "E"]).exits(1).says("timeout");
+        assert!(
+            began.elapsed() < Duration::from_secs(1) + rigup::process::stop::GRACE + Duration::from_secs(2)
+        );
+        assert_eq!(place.living(), []);
+        assert_eq!(sleeps(), before, "also what wiped its environment is gone");
+    }
+}
+
+#[test]
+fn a_kill_ends_all_that_a_hook_started_and_the_record_says_who_asked() {
+    let place = Playground::new();
+    place.script(
+        "here/plugins/p/on_E__1_a.sh",
+        "#!/bin/sh\nsetsid sleep 600 &\nsh -c 'trap \"\" TERM; sleep 600' &\nexec sleep 600\n",
+    );
+    let child = place.start(&["run", "E"]);
+    wait_until("all of it runs", || {
+        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() == 3
+            && place.hook_processes()[0]["status"] == "running"
+    });
+    let id = place.hook_processes()[0]["id"].as_str().unwrap().to_owned();
+    let killed = place.run(&["process", "kill", "--grace", "1", &id]).ok().record();
+    assert_eq!((&killed["exit_code"], &killed["signal"]), (&json!(143), &json!(15)));
+    assert_eq!((&killed["exit_reason"], &killed["state"]), (&json!("stopped"), &json!("killed")));
+    Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1);
+    assert_eq!(place.living(), []);
+    place.run(&["process", "kill", &id]).ok().says("was over already");
+    place.run(&["process", "kill", "0123"]).exits(1).says("there is no process");
+}
+
+#[test]
+fn a_kill_of_a_whole_tree_ends_the_rigup_at_its_root_and_it_ends_its_hooks() {
+    let place = Playground::new();
+    place.script("here/plugins/p/on_E__1_d.bg.sh", "#!/bin/sh\necho up\nexec sleep 600\n");
+    place.script("here/plugins/p/on_E__2_a.sh", "#!/bin/sh\n\"$RIGUP\" exec -- sleep 600\n");
+    let child = place.start(&["run", "E"]);
+    wait_until("all of it runs", || {
+        place.processes().iter().filter(|it| it["status"] == "running").count() == 4
+    });
+    let root = place.processes()[0]["id"].as_str().unwrap().to_owned();
+    place.run(&["process", "kill", "--tree", &root]).ok();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
+    assert_eq!(place.living(), []);
+    assert!(place.processes().iter().all(|it| it["status"] == "exited"));
+}
+
+#[test]
+fn a_signal_that_ends_nothing_is_sent_and_the_process_is_not_called_over() {
+    let place = Playground::new();
+    place.script(
+        "here/plugins/p/on_E__1_a.sh",
+        "#!/bin/sh\ntrap 'touch \"$DATA_DIR/hup\"' HUP\ntouch \"$DATA_DIR/up\"\nuntil [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done\n",
+    );
+    let child = place.start(&["run", "E"]);
+    wait_until("it runs", || {
+        place.path("data/up").exists() && place.hook_processes()[0]["status"] == "running"
+    });
+    let id = place.hook_processes()[0]["id"].as_str().unwrap().to_owned();
+    place.run(&["process", "kill", "-s", "HUP", &id]).ok();
+    wait_until("the signal is handled", || place.path("data/hup").exists());
+    assert_eq!(place.hook_processes()[0]["status"], "running");
+    fs::write(place.path("data/go"), "").unwrap();
+    Ran::from(&["run"], &child.wait_with_output().unwrap()).ok();
+    assert_eq!(place.hook_processes()[0]["exit_reason"], "exited");
+    place.run(&["process", "kill", "-s", "HUP", &id]).exits(1).says("is not running");
+}
+
+#[test]
+fn no_command_signals_a_stranger_who_took_over_a_pid() {
+    let place = Playground::new();
+    place.run(&["start", "--slug", "s", "--max-runtime", "1", "--", "true"]).ok();
+    let id = place.processes()[0]["id"].as_str().unwrap().to_owned();
+    place.run(&["process", "wait", &id]).ok();
+    let gate = place.path("data/gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut stranger = Command::new("cat").arg(&gate).spawn().unwrap();
+    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+    let forge = "UPDATE process SET status = 'running', pid = ?1, started_at = '2020-01-01T00:00:00.000Z', \
+        ended_at = NULL, exit_code = NULL, exit_reason = NULL, stdout_tail = NULL, stderr_tail = NULL, \
+        stdout_bytes = NULL, stderr_bytes = NULL, max_rss = NULL, user_ms = NULL, sys_ms = NULL";
+    let run_dir = place.processes()[0]["run_dir"].as_str().unwrap().to_owned();
+    fs::remove_file(format!("{run_dir}/exit.json")).unwrap();
+    for args in [
+        &["process", "kill", &id][..],
+        &["process", "kill", "--tree", "-s", "KILL", &id],
+        &["process", "kill", "-s", "USR1", &id],
+        &["process", "wait", &id],
+        &["process", "gc"],
+        &["exec", "--", "true"],
+        &["start", "--slug", "s", "--max-live", "1", "--", "true"],
+    ] {
+        store.execute(&format!("{forge} WHERE id = '{id}'"), [stranger.id()]).unwrap();
+        place.run(args);
+        assert_eq!(stranger.try_wait().unwrap(), None, "the stranger lives after {args:?}");
+    }
+    let lost = place.run(&["process", "show", &id]).ok().record();
+    assert_eq!((&lost["exit_reason"], &lost["exit_code"]), (&json!("lost"), &Value::Null));
+    fs::write(&gate, "").unwrap();
+    assert!(stranger.wait().unwrap().success());
+    wait_until("the last run is over", || place.living().is_empty());
+}
+
+#[test]
+fn what_a_hook_starts_detached_outlives_even_its_timeout() {
+    let place = Playground::new();
+    place.script(
+        "here/plugins/p/on_E__1_a.sh",
+        "#!/bin/sh\n\"$RIGUP\" start --slug s -- sleep 600 >&2\nexec sleep 600\n",
+    );
+    place.run(&["run", "--timeout", "1", "E"]).exits(1);
+    let run = place.processes().into_iter().find(|it| it["slug"] == "s").unwrap();
+    assert_eq!(run["status"], "running");
+    assert_eq!(run["parent_id"], place.hook_processes()[0]["id"]);
+    place.run(&["process", "kill", run["id"].as_str().unwrap()]).ok();
+    wait_until("its waiter is gone", || place.living().is_empty());
+}
+
+#[test]
+fn output_without_end_is_stopped_in_the_background_too() {
+    let place = Playground::new();
+    place.script("here/plugins/p/on_E__1_a.finite.bg.sh", "#!/bin/sh\nexec yes\n");
+    place.run(&["run", "E"]).exits(1).says("it wrote more than 64 MiB");
+    assert_eq!(place.hook_processes()[0]["exit_reason"], "stopped");
+}

@@ -1,0 +1,241 @@
+//! `rigup run`: hooks of any event, in the foreground and beside it.
+
+use std::fs;
+use std::process::Child;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::playground::{Playground, Ran, wait_until};
+
+/// Writes hooks of the plugin `p`, each a name without `on_E__` and a body of sh.
+fn place_with(hooks: &[(&str, &str)]) -> Playground {
+    let place = Playground::new();
+    for (name, body) in hooks {
+        place.script(&format!("here/plugins/p/on_E__{name}"), &format!("#!/bin/sh\n{body}\n"));
+    }
+    place
+}
+
+/// A daemon that says so, and says goodbye when it is asked to end.
+const DAEMON: &str = "trap 'echo \"{\\\"type\\\":\\\"Bye\\\"}\"; exit 0' TERM\n\
+    echo '{\"type\":\"Hello\"}'\nwhile :; do sleep 600 & wait $!; done";
+
+fn record(kind: &str, n: usize) -> String {
+    format!("echo '{{\"type\":\"{kind}\",\"n\":{n}}}'")
+}
+
+/// What was printed, in order: types of hooks' records, and for each process its hook and its exit code.
+fn story(ran: &Ran) -> Vec<String> {
+    let tell = |it: &Value| match it["type"].as_str().unwrap() {
+        "Process" => format!("{}={}", it["hook_name"].as_str().unwrap(), it["exit_code"]),
+        other => other.to_owned(),
+    };
+    ran.records().iter().map(tell).collect()
+}
+
+#[test]
+fn foreground_hooks_run_in_their_order_and_a_failing_one_stops_no_other() {
+    let place =
+        place_with(&[("10_b.sh", &record("B", 1)), ("2_a.sh", "exit 3"), ("30_c.sh", &record("C", 1))]);
+    let ran = place.run(&["run", "E"]).exits(1).says("error: p/on_E__2_a.sh: exit 3");
+    assert_eq!(story(&ran), ["on_E__2_a.sh=3", "B", "on_E__10_b.sh=0", "C", "on_E__30_c.sh=0"]);
+    assert!(place.processes().iter().all(|it| it["status"] == "exited"), "every ending is stored");
+}
+
+#[test]
+fn records_carry_their_plugin_and_hook_unless_they_say_so_themselves() {
+    let place = place_with(&[(
+        "1_a.sh",
+        "echo '{\"type\":\"A\"}'; echo '{\"type\":\"A\",\"plugin\":\"mine\"}'; echo noise; printf '{\"type\":\"Last\"}'",
+    )]);
+    let records = place.run(&["run", "E"]).ok().records();
+    assert_eq!(records[0]["plugin"], "p");
+    assert_eq!(records[0]["hook_name"], "on_E__1_a.sh");
+    assert_eq!(records[1]["plugin"], "mine");
+    assert_eq!(records[2]["type"], "Last");
+    assert_eq!(records[3]["type"], "Process");
+}
+
+#[test]
+fn hooks_get_the_arguments_as_they_were_typed_in_a_folder_of_their_own() {
+    let place = place_with(&[("1_a.sh", "printf '%s\\n' \"$@\" >args; pwd >&2")]);
+    let out = place.path("here/out");
+    let ran = place.run(&["run", "--output-dir", "out", "EEvent", "--a_b= x\n'y\" $(z)_", "--json", "--n=0"]);
+    ran.ok();
+    assert_eq!(fs::read_to_string(out.join("p/args")).unwrap(), "--a-b= x\n'y\" $(z)_\n--json\n--n=0\n");
+    place.run(&["run", "E", "url=x"]).exits(2).says("write --key=value");
+}
+
+#[test]
+fn a_daemon_runs_beside_the_others_and_what_it_prints_at_its_end_still_counts() {
+    let place = place_with(&[("1_d.daemon.bg.sh", DAEMON), ("2_a.sh", &record("A", 1))]);
+    let ran = place.run(&["run", "E"]).ok();
+    assert_eq!(story(&ran), ["Hello", "A", "on_E__2_a.sh=0", "Bye", "on_E__1_d.daemon.bg.sh=0"]);
+    let daemon = &place.hook_processes()[0];
+    assert_eq!((&daemon["exit_reason"], &daemon["status"]), (&"stopped".into(), &"exited".into()));
+    assert_eq!(place.living(), []);
+}
+
+#[test]
+fn a_daemon_that_is_ended_by_term_is_well_and_one_that_has_to_be_killed_is_not() {
+    let place = place_with(&[("1_d.bg.sh", "echo up; exec sleep 600")]);
+    place.run(&["run", "E"]).ok();
+    assert_eq!(place.hook_processes()[0]["exit_code"], 143);
+    let place = place_with(&[("1_d.bg.sh", "trap '' TERM; echo up; while :; do sleep 600; done")]);
+    place.run(&["run", "E"]).exits(1).says("stopped (137)");
+    assert_eq!(place.living(), []);
+}
+
+#[test]
+fn a_finite_hook_is_awaited_at_the_end_with_its_true_code() {
+    let place = place_with(&[
+        (
+            "1_f.finite.bg.sh",
+            "echo started; until [ -e \"$DATA_DIR/go\" ]; do :; done; echo '{\"type\":\"F\"}'; exit 7",
+        ),
+        ("2_a.sh", "touch \"$DATA_DIR/go\""),
+    ]);
+    let ran = place.run(&["run", "E"]).exits(1);
+    assert_eq!(story(&ran), ["on_E__2_a.sh=0", "F", "on_E__1_f.finite.bg.sh=7"]);
+}
+
+#[test]
+fn the_first_line_of_a_background_hook_is_awaited_before_the_next_hook_starts() {
+    let place = place_with(&[
+        (
+            "1_d.bg.sh",
+            "until [ -e \"$DATA_DIR/go\" ]; do :; done; touch \"$DATA_DIR/up\"; echo up; exec sleep 600",
+        ),
+        ("2_a.sh", "[ -e \"$DATA_DIR/up\" ]"),
+    ]);
+    let child = place.start(&["run", "E"]);
+    wait_until("the daemon runs", || place.path("data/events").exists() && place.living().len() >= 3);
+    assert_eq!(place.hook_processes().len(), 1, "the next hook is not even intended");
+    fs::write(place.path("data/go"), "").unwrap();
+    Ran::from(&["run", "E"], &child.wait_with_output().unwrap()).ok();
+}
+
+#[test]
+fn a_background_hook_that_says_nothing_delays_the_others_no_longer_than_asked() {
+    let place = place_with(&[("1_d.bg.sh", "exec sleep 600"), ("2_a.sh", &record("A", 1))]);
+    let ran = place.run(&["run", "--ready-timeout", "0", "E"]).ok().says("it printed no line in 0 seconds");
+    assert_eq!(story(&ran)[0], "A");
+    let place = place_with(&[("1_f.finite.bg.sh", "exit 0"), ("2_a.sh", &record("A", 1))]);
+    let began = std::time::Instant::now();
+    place.run(&["run", "E"]).ok();
+    assert!(began.elapsed().as_secs() < 25, "one that is over is not waited for");
+}
+
+#[test]
+fn a_hook_that_has_nothing_to_do_is_well() {
+    let place = place_with(&[("1_a.sh", "exit 10"), ("2_b.finite.bg.sh", "exit 10")]);
+    place.run(&["run", "E"]).ok();
+    assert!(place.hook_processes().iter().all(|it| it["state"] == "finished" && it["exit_code"] == 10));
+}
+
+#[test]
+fn a_hook_that_cannot_be_started_is_a_failure_and_the_others_run() {
+    let place = Playground::new();
+    for name in ["1_a.sh", "2_b.finite.bg.sh"] {
+        place.script(&format!("here/plugins/p/on_E__{name}"), "#!/no/such/interpreter\n");
+    }
+    place.script("here/plugins/p/on_E__3_c.sh", "#!/bin/sh\necho '{\"type\":\"C\"}'\n");
+    let ran = place.run(&["run", "E"]).exits(1).says("its interpreter is not there");
+    assert_eq!(story(&ran), ["on_E__1_a.sh=null", "on_E__2_b.finite.bg.sh=null", "C", "on_E__3_c.sh=0"]);
+}
+
+#[test]
+fn the_timeout_is_that_of_the_command_line_then_of_the_plugin_then_of_all() {
+    let hang = [("1_a.sh", "exec sleep 600"), ("2_b.finite.bg.sh", "echo up; exec sleep 600")];
+    let mut place = place_with(&hang);
+    let timeouts = |place: &Playground| -> Vec<Value> {
+        place.hook_processes().iter().map(|it| it["timeout"].clone()).collect()
+    };
+    place.run(&["run", "--timeout", "1", "E"]).exits(1).says("timeout (143)");
+    assert_eq!(timeouts(&place), [1, 1]);
+    assert!(place.hook_processes().iter().all(|it| it["exit_reason"] == "timeout"));
+    place.set("P_TIMEOUT", "2").set("TIMEOUT", "600");
+    place.run(&["run", "E"]).exits(1);
+    assert_eq!(timeouts(&place), [1, 1, 2, 2]);
+    place.set("P_TIMEOUT", "0");
+    place.run(&["run", "E"]).exits(3).says("P_TIMEOUT=0 is no timeout");
+    assert_eq!(place.living(), []);
+}
+
+#[test]
+fn only_the_hooks_of_chosen_plugins_run_and_an_event_without_hooks_is_well() {
+    let place = place_with(&[("1_a.sh", &record("A", 1))]);
+    place.script("here/plugins/other/on_E__1_o.sh", "#!/bin/sh\necho '{\"type\":\"O\"}'\n");
+    let ran = place.run(&["run", "--plugins", "other", "E"]).ok();
+    assert_eq!(story(&ran), ["O", "on_E__1_o.sh=0"]);
+    place.run(&["run", "--plugins", "nosuch", "E"]).exits(3).says("there is no plugin nosuch");
+    let nothing = place.run(&["run", "Nothing"]).ok().says("No hook answers to Nothing");
+    assert_eq!(nothing.stdout, "");
+    place.run(&["run", "../x"]).exits(2);
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+#[test]
+fn an_interrupt_ends_the_foreground_and_the_background_and_starts_nothing_more() {
+    let place = place_with(&[
+        ("1_d.bg.sh", DAEMON),
+        ("2_f.finite.bg.sh", "echo up; exec sleep 600"),
+        ("3_a.sh", "exec sleep 600"),
+        ("4_b.sh", "touch \"$DATA_DIR/started\""),
+    ]);
+    let child = place.start(&["run", "E"]);
+    wait_until("the last hook runs", || {
+        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() == 3
+    });
+    signal(&child, Signal::SIGINT);
+    let ran = Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(130);
+    assert!(story(&ran).contains(&"Bye".to_owned()));
+    assert_eq!(place.living(), []);
+    assert!(!place.path("data/started").exists());
+    assert!(place.processes().iter().all(|it| it["exit_reason"] == "stopped"), "{:?}", place.processes());
+}
+
+#[test]
+fn a_second_interrupt_kills_background_hooks_at_once() {
+    let place = place_with(&[("1_f.finite.bg.sh", "trap '' TERM; echo up; while :; do sleep 600; done")]);
+    let mut child = place.start(&["run", "E"]);
+    wait_until("the hook runs", || place.living().iter().any(|(_, it)| it.starts_with("sleep")));
+    let began = std::time::Instant::now();
+    // Two that come at once may be delivered as one.
+    wait_until("it is over", || {
+        signal(&child, Signal::SIGINT);
+        child.try_wait().unwrap().is_some()
+    });
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < rigup::process::stop::GRACE, "the grace period was cut short");
+    assert_eq!(place.living(), []);
+}
+
+#[test]
+fn a_waiter_that_is_killed_takes_its_hook_along_at_the_end_of_the_event() {
+    let place = place_with(&[
+        ("1_d.bg.sh", "echo up; exec sleep 600"),
+        ("2_a.sh", "until [ -e \"$DATA_DIR/go\" ]; do :; done"),
+    ]);
+    let child = place.start(&["run", "E"]);
+    wait_until("both hooks run", || place.hook_processes().len() == 2);
+    let waiter = place.living().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
+    kill(Pid::from_raw(i32::try_from(waiter).unwrap()), Signal::SIGKILL).unwrap();
+    fs::write(place.path("data/go"), "").unwrap();
+    Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1).says("lost");
+    assert_eq!(place.living(), []);
+}
+
+#[test]
+fn a_reader_that_goes_away_keeps_no_hook_from_running() {
+    let place = place_with(&[("1_a.sh", &record("A", 1)), ("2_b.sh", "touch \"$DATA_DIR/ran\"; exit 1")]);
+    let mut child = place.start(&["run", "E"]);
+    drop(child.stdout.take());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
+    assert!(place.path("data/ran").exists());
+}
