@@ -72,11 +72,16 @@ pub struct Settings {
     pub lib_bin_dir: PathBuf,
     /// Where plugins are looked for, the most important folder first, without the built-in providers.
     pub plugin_path: Vec<PathBuf>,
+    /// The most that a hook may write to one of its streams, in bytes.
+    pub output_limit: u64,
     /// The rigup that is running, for hooks to call.
     pub rigup: PathBuf,
     /// The process that started this rigup, if rigup started it in turn.
     pub parent_process: Option<Uuid>,
 }
+
+/// What a hook may write to one of its streams unless `RIGUP_OUTPUT_LIMIT` says otherwise: 64 MiB.
+const OUTPUT_LIMIT: u64 = 64 << 20;
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +92,9 @@ pub enum SettingsError {
     /// The current folder is gone, and a relative path needs it.
     #[error("the current folder cannot be found: {0}; change to one that exists")]
     NoCurrentDir(std::io::Error),
+    /// The limit to what a hook may write.
+    #[error("RIGUP_OUTPUT_LIMIT={0} is no limit: give whole MiB, at least 1")]
+    OutputLimit(String),
     /// The path of the running program.
     #[error("the path of the running rigup cannot be found: {0}")]
     NoProgram(std::io::Error),
@@ -136,8 +144,27 @@ impl Settings {
             .filter(|dir| !dir.as_os_str().is_empty())
             .map(|dir| absolute(here, &dir))
             .collect();
+        let output_limit = match environment.get("RIGUP_OUTPUT_LIMIT") {
+            None => OUTPUT_LIMIT,
+            Some(text) => {
+                let mebibytes = text.to_str().and_then(|it| it.parse::<u64>().ok()).filter(|it| *it > 0);
+                mebibytes
+                    .and_then(|it| it.checked_mul(1 << 20))
+                    .ok_or_else(|| SettingsError::OutputLimit(text.to_string_lossy().into_owned()))?
+            }
+        };
         let parent_process = environment.text("RIGUP_PROCESS_ID").and_then(|id| id.parse().ok());
-        Ok(Self { environment, home, data_dir, lib_dir, lib_bin_dir, plugin_path, rigup, parent_process })
+        Ok(Self {
+            environment,
+            home,
+            data_dir,
+            lib_dir,
+            lib_bin_dir,
+            plugin_path,
+            output_limit,
+            rigup,
+            parent_process,
+        })
     }
 }
 

@@ -39,6 +39,7 @@ fn wait_for(args: WaiterArgs, settings: &Settings) -> Result<Exit, CliError> {
     let environment = settings.environment.iter();
     let env = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let here = std::env::current_dir().map_err(CliError::unusable)?;
-    waiter::wait_for(&store, process, program, command.collect(), env, here).map_err(CliError::unusable)?;
+    waiter::wait_for(&store, process, settings.output_limit, program, command.collect(), env, here)
+        .map_err(CliError::unusable)?;
     Ok(Exit::Well)
 }

@@ -60,10 +60,10 @@ pub fn run(
     event: &Event<'_>,
     tell: impl FnMut(&Hook, News<'_>),
 ) -> Result<(), RunError> {
-    let mut run = EventRun { runner, event, tell, beside: Vec::new(), ended: None };
+    let mut run = EventRun { runner, event, tell, beside: Vec::new(), over: None };
     let worked = run.start_all().and_then(|()| run.await_finite());
     let stopped = run.stop_all();
-    let stored = run.store_ended();
+    let stored = run.conclude(None);
     worked?;
     stopped?;
     Ok(stored?)
@@ -75,9 +75,19 @@ struct EventRun<'a, Tell> {
     tell: Tell,
     /// The background hooks that nobody saw the end of yet.
     beside: Vec<Beside<'a>>,
-    /// A foreground hook that is over and told, to be stored together with the next intent. A rigup that is killed
-    /// before finds the ending in the run dir.
-    ended: Option<Process>,
+    /// The foreground hook that is over, to be told of once the next one runs, and to be stored together with the
+    /// intent after that. Whoever finishes the story of a rigup that was killed before finds the ending in the run dir.
+    over: Option<Over<'a>>,
+}
+
+/// A hook that is over.
+struct Over<'a> {
+    hook: &'a Hook,
+    process: Process,
+    run_dir: RunDir,
+    output: Output,
+    warnings: Vec<String>,
+    was_stopped: bool,
 }
 
 /// A background hook.
@@ -116,13 +126,13 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
                 }
             };
         }
-        Ok(())
+        Ok(self.conclude(None)?)
     }
 
     /// Makes the run dir of a hook and stores the intent to start it, together with the ending of the one before it.
     fn intend(&mut self, next: Option<&(&'a Hook, Duration)>) -> Result<Option<Intent<'a>>, RunError> {
         let Some(&(hook, timeout)) = next else {
-            return Ok(self.store_ended().map(|()| None)?);
+            return Ok(self.conclude(None).map(|()| None)?);
         };
         let unwritable = |error| RunError::RunDir { hook: hook.name.file_name.clone(), error };
         let cwd = self.event.output_dir.join(&hook.plugin);
@@ -131,14 +141,15 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         let ready = self.runner.prepare(Job { hook, arguments, cwd, binary_id: None, timeout })?;
         let is_background = hook.name.background.is_some();
         let lock = is_background.then(|| ready.run_dir.hold()).transpose().map_err(unwritable)?;
-        let both: Vec<&Process> = self.ended.iter().chain([&ready.process]).collect();
-        self.runner.store.save_processes(&both)?;
-        self.ended = None;
+        self.conclude(Some(&ready.process))?;
         Ok(Some(Intent { hook, ready, lock }))
     }
 
-    fn store_ended(&mut self) -> Result<(), StoreError> {
-        self.ended.take().map_or(Ok(()), |it| self.runner.store.save_process(&it))
+    /// Tells of the hook that is over, and stores its ending and the intent to start another.
+    fn conclude(&mut self, intent: Option<&Process>) -> Result<(), StoreError> {
+        let ended = self.over.take().map(|over| self.tell_end(over));
+        let both: Vec<&Process> = ended.iter().chain(intent).collect();
+        if both.is_empty() { Ok(()) } else { self.runner.store.save_processes(&both) }
     }
 
     /// Runs a hook to its end, and gets the next one ready while it runs.
@@ -162,8 +173,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
             },
         )?;
         let Finished { process, run_dir, warnings } = finished;
-        self.tell_end(hook, &process, output, &run_dir, warnings, false);
-        self.ended = Some(process);
+        self.over = Some(Over { hook, process, run_dir, output, warnings, was_stopped: false });
         intent
     }
 
@@ -171,6 +181,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
     fn start_background(&mut self, hook: &'a Hook, ready: Ready, lock: File) -> Result<(), RunError> {
         let process = ready.process.clone();
         let run_dir = ready.run_dir.clone();
+        self.conclude(None)?;
         let waiter = match self.runner.launch(ready, lock) {
             Ok(waiter) => waiter,
             Err(error) => {
@@ -259,7 +270,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
             let _ = wait::reap(&waiter);
             let process = self.ending_of(process, &run_dir)?;
             let warnings = run_dir.read_warnings();
-            self.tell_end(hook, &process, output, &run_dir, warnings, was_stopped);
+            self.tell_end(Over { hook, process, run_dir, output, warnings, was_stopped });
         }
         Ok(())
     }
@@ -283,25 +294,20 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         Ok(process)
     }
 
-    fn tell_end(
-        &mut self,
-        hook: &Hook,
-        process: &Process,
-        mut output: Output,
-        run_dir: &RunDir,
-        warnings: Vec<String>,
-        was_stopped: bool,
-    ) {
+    /// Tells all that is left to tell of a hook, and gives back its record.
+    fn tell_end(&mut self, over: Over<'_>) -> Process {
+        let Over { hook, process, run_dir, mut output, warnings, was_stopped } = over;
         if process.ending().is_some_and(|it| it.stdout_bytes > 0) {
-            output.read(run_dir, |record| (self.tell)(hook, News::Record(record)));
+            output.read(&run_dir, |record| (self.tell)(hook, News::Record(record)));
         }
         let left = output.records.finish(|record| (self.tell)(hook, News::Record(record)));
         let complaints = left.complaints.into_iter().map(|it| format!("stdout {it}"));
         for warning in warnings.into_iter().chain(complaints) {
             (self.tell)(hook, News::Warning(warning));
         }
-        let news = if is_well(process, was_stopped) { News::Well(process) } else { News::Failed(process) };
-        (self.tell)(hook, news);
+        let is_well = is_well(&process, was_stopped);
+        (self.tell)(hook, if is_well { News::Well(&process) } else { News::Failed(&process) });
+        process
     }
 }
 

@@ -15,7 +15,7 @@ use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, Spawn};
 use crate::process::waiter::{Launch, LaunchError};
-use crate::process::watch::{OUTPUT_CAP, Seen, Watch};
+use crate::process::watch::{Seen, Watch};
 use crate::record::process::{Ending, Order, Process, ProcessType};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -160,7 +160,7 @@ impl Runner<'_> {
             logs: &logs,
             note_after: NOTE_AFTER,
             timeout: process.order.timeout,
-            output_cap: Some(OUTPUT_CAP),
+            output_cap: Some(self.settings.output_limit),
             interrupt: self.interrupt,
         };
         let note = || -> Result<(), RunError> {

@@ -14,7 +14,7 @@ use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, Spawn, SpawnError};
 use crate::process::table::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
-use crate::process::watch::{OUTPUT_CAP, Watch};
+use crate::process::watch::Watch;
 use crate::process::{orphans, poll, stop, wait};
 use crate::record::process::{Ending, Process};
 use crate::store::{Store, StoreError};
@@ -120,11 +120,13 @@ pub enum WaiterError {
     NoRecord,
 }
 
-/// Starts the process, says so on standard output, and sees it out: the work of a waiter. Its standard input is the
+/// Starts the process, says so on standard output, and sees it out: the work of a waiter. A hook may write
+/// `output_limit` bytes to a stream, a detached run as many as it likes. Its standard input is the
 /// lock on the run dir, and is held by being open.
 pub fn wait_for(
     store: &Store,
     process: Process,
+    output_limit: u64,
     program: OsString,
     args: Vec<OsString>,
     mut env: Vec<(OsString, OsString)>,
@@ -147,7 +149,7 @@ pub fn wait_for(
             return Ok(say_ready()?);
         }
     };
-    let output_cap = process.order.detached.is_none().then_some(OUTPUT_CAP);
+    let output_cap = process.order.detached.is_none().then_some(output_limit);
     let process = process.started(child.identity(), child.started_at);
     let watch = Watch {
         process_id: process.id,

@@ -13,9 +13,6 @@ use crate::process::wait::{self, Cause};
 use crate::process::{orphans, stop, table};
 use crate::record::process::{Ending, ExitReason};
 
-/// The most a hook may write to one of its streams: 64 MiB.
-pub const OUTPUT_CAP: u64 = 64 << 20;
-
 /// How to see a process out.
 #[derive(Debug)]
 pub struct Watch<'a> {

@@ -13,7 +13,6 @@ use crate::clock;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Spawn;
 use crate::process::wait::Cause;
-use crate::process::watch::OUTPUT_CAP;
 use crate::process::{stop, wait};
 use crate::record::version::Version;
 
@@ -21,6 +20,8 @@ use crate::record::version::Version;
 const FLAGS: [&str; 4] = ["--version", "-version", "-v", "version"];
 /// How long a program may take to tell its version, all flags together.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A program that writes more to a stream is ended.
+const ANSWER_LIMIT: u64 = 64 << 20;
 /// So much of a program's answer is read.
 const ANSWER: u64 = 64 << 10;
 
@@ -90,7 +91,7 @@ pub fn version(
             stderr: &answers[1],
         };
         let Ok(child) = spawn.start() else { return Ok(None) };
-        let cause = wait::wait(&child, Some(deadline), &answers, Some(OUTPUT_CAP), interrupt, || ());
+        let cause = wait::wait(&child, Some(deadline), &answers, Some(ANSWER_LIMIT), interrupt, || ());
         // The id that the environment carries is that of the calling hook: only the group is this probe's own.
         if cause == Cause::Ended {
             stop::end_group(clock::new_id(), &child.handle);

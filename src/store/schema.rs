@@ -26,8 +26,11 @@ pub(super) const KNOWN: i64 = MIGRATION_FILES.len() as i64;
 /// Opens the store at `path` in `data_dir`, ready to be read and written.
 pub(super) fn open(data_dir: &Path, path: &Path) -> Result<Connection, StoreError> {
     let connection = open_current(data_dir, path)?;
-    // With a WAL, a crash of the machine may lose the last transactions, and never the store.
-    connection.execute_batch("PRAGMA synchronous = NORMAL").map_err(|cause| StoreError::new(path, cause))?;
+    // With a WAL, a crash of the machine may lose the last transactions, and never the store. The WAL may grow to 16 MiB
+    // before it is brought into the store, for which SQLite waits until the disk has everything, new logs included.
+    connection
+        .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096")
+        .map_err(|cause| StoreError::new(path, cause))?;
     Ok(connection)
 }
 
