@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # What rigup costs beside what it stands in for: every figure next to a yardstick that was measured in the same run.
-# Needs hyperfine and python3.   benches/compare.sh [RUNS]
+# Needs hyperfine and python3.   [BENCH_DIR=folder] benches/compare.sh [RUNS]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 runs=${1:-20}
 cargo build --release --locked --quiet
 rigup=$PWD/${CARGO_TARGET_DIR:-target}/release/rigup
-scratch=$(mktemp -d)
+# Off the disk where that can be: how long a file takes to make there depends on what was deleted a minute ago.
+scratch=$(mktemp -d -p "${BENCH_DIR:-$(if [ -w /dev/shm ]; then echo /dev/shm; else echo "${TMPDIR:-/tmp}"; fi)}")
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 unset "${!RIGUP_@}" DATA_DIR LIB_DIR LIB_BIN_DIR TIMEOUT

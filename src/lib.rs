@@ -15,8 +15,8 @@
 //! | 7 | [`cli`]: one file per command; calls the library, hands values to `report` |
 //! | 6 | [`toolkit`]: what `rigup hook ...` offers to hook scripts |
 //! | 5 | [`provision`]: plan, resolve, judge, verify, probe, link, lock; [`detached`]: runs that outlive their caller |
-//! | 4 | [`hook`]: argv and environment of a hook; one run of it |
-//! | 3 | [`process`]: spawn, wait, stop, the process table, run dirs, signals |
+//! | 4 | [`hook`]: argv and environment of a hook; one run of it; all hooks of an event |
+//! | 3 | [`process`]: identity, spawn, waiter, watch, stop, kill, the process table, run dirs, signals |
 //! | 2 | [`protocol`]: a hook's output -> records; [`plugin`]: folders, hook names, requirements; [`store`]: SQLite; [`host`]: facts of the machine; [`report`]: tables and trees |
 //! | 1 | [`record`]: the nouns and their transitions; [`settings`] |
 //! | 0 | [`clock`]: time and ids; [`jsonl`]: bytes -> lines |
