@@ -12,6 +12,7 @@ pub mod run_dir;
 pub mod signals;
 pub mod spawn;
 pub mod stop;
+pub mod system;
 pub mod table;
 pub mod tail;
 pub mod wait;

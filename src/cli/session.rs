@@ -82,8 +82,9 @@ impl Session {
             run_dir: None,
             detached: None,
         };
-        let me = identity::of(std::process::id())
-            .ok_or_else(|| CliError::unusable("/proc does not show rigup's own process; is it mounted?"))?;
+        let me = identity::of(std::process::id()).ok_or_else(|| {
+            CliError::unusable("the system does not show rigup's own process; on Linux, is /proc mounted?")
+        })?;
         let mut process = Process::queued(clock::new_id(), self.machine.id, order, now).started(me, now);
         process.parent_id = self.known_parent(settings)?;
         process.iface_id = Some(iface.id);

@@ -1,26 +1,23 @@
 //! Who a process is, and whether it still is there.
 
-use fs_err as fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal};
 
-use crate::process::table::{self, Entry};
+use crate::process::system::{self, Entry, Hold};
 use crate::record::process::Identity;
 
 /// The id of the running boot; empty where the system has none.
 pub fn boot_id() -> &'static str {
     static BOOT_ID: OnceLock<String> = OnceLock::new();
-    BOOT_ID.get_or_init(|| {
-        fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
-    })
+    BOOT_ID.get_or_init(system::boot_id)
 }
 
 /// The identity of the process that has this pid now.
 pub fn of(pid: u32) -> Option<Identity> {
-    table::entry(pid).map(|entry| from_entry(&entry))
+    system::entry(pid).map(|entry| from_entry(&entry))
 }
 
 /// The identity of a process in the table.
@@ -33,18 +30,15 @@ pub fn find(identity: &Identity) -> Option<Entry> {
     if identity.boot_id != boot_id() {
         return None;
     }
-    table::entry(identity.pid).filter(|it| it.start_ticks == identity.start_ticks && !it.is_zombie)
+    system::entry(identity.pid).filter(|it| it.start_ticks == identity.start_ticks && !it.is_zombie)
 }
-
-/// The flag by which a signal through a pidfd goes to the group that its process leads: Linux 6.9.
-const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
 /// A process that is held on to: a signal through it reaches that process or nobody, whoever has its pid by now.
 #[derive(Debug)]
 pub struct Handle {
     /// The process.
     pub entry: Entry,
-    pidfd: OwnedFd,
+    hold: Hold,
 }
 
 impl Handle {
@@ -55,44 +49,33 @@ impl Handle {
 
     /// Holds on to a process of the table. It is looked at again once its pid cannot change hands any more.
     pub fn of(entry: &Entry) -> Option<Self> {
-        let handle = Self { entry: *entry, pidfd: pidfd_open(pid(entry.pid)?, PidfdFlags::empty()).ok()? };
+        let handle = Self { entry: *entry, hold: Hold::open(entry.pid).ok()? };
         handle.is_there().then_some(handle)
     }
 
     /// Holds on to a child that was not reaped yet, so that its pid is its own.
     pub(super) fn of_child(pid: u32) -> io::Result<Self> {
-        let missing = || io::Error::other("/proc does not show the new process");
-        let raw = self::pid(pid).ok_or_else(missing)?;
-        let pidfd = pidfd_open(raw, PidfdFlags::empty())?;
-        Ok(Self { entry: table::entry(pid).ok_or_else(missing)?, pidfd })
+        let hold = Hold::open(pid)?;
+        let entry = system::entry(pid);
+        Ok(Self {
+            entry: entry.ok_or_else(|| io::Error::other("the system does not show the new process"))?,
+            hold,
+        })
     }
 
     /// Sends it a signal. False where it is gone.
     pub fn signal(&self, signal: Signal) -> bool {
-        pidfd_send_signal(&self.pidfd, signal).is_ok()
+        self.hold.signal(&self.entry, signal)
     }
 
     /// Sends a signal to all of the group that it leads, though it may be over itself.
     pub fn signal_group(&self, signal: Signal) {
-        if self.entry.pgid != self.entry.pid {
+        if self.entry.pgid != self.entry.pid || self.hold.signal_group(signal) {
             return;
         }
-        // SAFETY: the descriptor is open, and a null siginfo stands for that of kill.
-        #[expect(unsafe_code, reason = "rustix sends no signals to groups through a pidfd")]
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.pidfd.as_raw_fd(),
-                signal.as_raw(),
-                std::ptr::null::<libc::siginfo_t>(),
-                PIDFD_SIGNAL_PROCESS_GROUP,
-            )
-        };
-        // Linux before 6.9 has no such flag. As long as the leader is there, if only as a zombie, its id is the group's.
-        if sent != 0
-            && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
-            && self.is_there()
-            && let Some(pid) = pid(self.entry.pid)
+        // As long as the leader is there, if only as a zombie, its id is the group's.
+        if let (true, Some(pid)) =
+            (self.is_there(), i32::try_from(self.entry.pid).ok().and_then(Pid::from_raw))
         {
             let _ = rustix::process::kill_process_group(pid, signal);
         }
@@ -100,16 +83,12 @@ impl Handle {
 
     /// Readable once it is over.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.hold.fd()
     }
 
     fn is_there(&self) -> bool {
-        table::entry(self.entry.pid).is_some_and(|now| now.start_ticks == self.entry.start_ticks)
+        system::entry(self.entry.pid).is_some_and(|now| now.start_ticks == self.entry.start_ticks)
     }
-}
-
-fn pid(pid: u32) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
 #[cfg(test)]
@@ -126,7 +105,7 @@ mod tests {
 
     #[test]
     fn nobody_gets_hold_of_a_pid_that_was_taken_over() {
-        let mut me = table::entry(std::process::id()).unwrap();
+        let mut me = system::entry(std::process::id()).unwrap();
         me.start_ticks -= 1;
         assert!(Handle::of(&me).is_none());
     }

@@ -6,7 +6,8 @@ use rustix::process::Signal;
 
 use crate::process::identity::{self, Handle};
 use crate::process::run_dir::RunDir;
-use crate::process::table::{self, Entry};
+use crate::process::system::Entry;
+use crate::process::table;
 use crate::process::{poll, reap, stop};
 use crate::record::process::{Process, ProcessType, State};
 use crate::store::{Store, StoreError};

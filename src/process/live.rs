@@ -1,7 +1,7 @@
 //! What a living process uses right now.
 
-use fs_err as fs;
 use serde::Serialize;
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Memory and CPU of one process, without what it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -16,18 +16,16 @@ pub struct Usage {
 
 /// What the process with this pid uses; none where it is gone.
 pub fn usage(pid: u32) -> Option<Usage> {
-    const UTIME: usize = 11;
-    const STIME: usize = 12;
-    let sizes = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let mut pages = sizes.split_ascii_whitespace().map(|it| it.parse::<u64>().ok());
-    let page = u64::try_from(rustix::param::page_size()).ok()?;
-    let (vms, rss) = (pages.next()?? * page, pages.next()?? * page);
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    let ticks = ticks(UTIME)? + ticks(STIME)?;
-    Some(Usage { rss, vms, cpu_ms: ticks * 1000 / rustix::param::clock_ticks_per_second() })
+    let pid = Pid::from_u32(pid);
+    let mut system = System::new().ok()?;
+    let kind = ProcessRefreshKind::nothing().with_memory().with_cpu();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
+    let process = system.process(pid)?;
+    Some(Usage {
+        rss: process.memory(),
+        vms: process.virtual_memory(),
+        cpu_ms: process.accumulated_cpu_time(),
+    })
 }
 
 #[cfg(test)]

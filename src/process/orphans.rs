@@ -2,16 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nix::errno::Errno;
-use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+use crate::process::system;
 
 /// The children that rigup started itself and has not reaped yet.
 static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// Makes this process the parent of every orphan below it. Where the system cannot, they are found by their marks alone.
 pub fn adopt() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    system::adopt_orphans();
 }
 
 /// Starts a child, and knows it from its first moment on as one that is no orphan.
@@ -29,24 +27,10 @@ pub(super) fn reaped<T>(pid: u32, reap: impl FnOnce() -> T) -> T {
     reap()
 }
 
-/// Whether nobody is there besides the children that rigup started and does not wait for right now: the answer of two
-/// system calls, where a look at the process table takes hundreds. Orphans that are over are reaped on the way.
+/// Whether nobody is there, neither an orphan nor a child that rigup started and did not reap: nothing was left behind.
+/// Orphans that are over are reaped on the way.
 pub fn are_none() -> bool {
-    let children = lock();
-    let options = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    loop {
-        let over = match waitid(Id::All, options) {
-            Err(Errno::ECHILD) => return true,
-            Ok(status) => status.pid(),
-            Err(_) => return false,
-        };
-        match over {
-            Some(orphan) if !children.iter().any(|it| i32::try_from(*it) == Ok(orphan.as_raw())) => {
-                let _ = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
-            }
-            _ => return false,
-        }
-    }
+    system::is_childless(&lock())
 }
 
 /// Whether an orphan without a mark can only be that of this root: no other child runs.

@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::process::system;
+
 /// What to start: a file, not a name to be looked up.
 pub(super) struct Image<'a> {
     pub(super) file: &'a Path,
@@ -92,7 +94,7 @@ struct Attributes(MaybeUninit<libc::posix_spawnattr_t>);
 
 impl Attributes {
     fn new() -> io::Result<Self> {
-        let flags = libc::POSIX_SPAWN_SETSID
+        let flags = system::SETSID
             | libc::c_short::try_from(libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK)
                 .map_err(io::Error::other)?;
         let mut all = MaybeUninit::uninit();

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::clock;
 use crate::process::identity::{self, Handle};
 use crate::process::posix_spawn::Image;
-use crate::process::table::Entry;
+use crate::process::system::{self, Entry};
 use crate::process::{orphans, poll};
 use crate::record::process::Identity;
 
@@ -166,13 +166,9 @@ fn child(pid: u32) -> io::Result<Child> {
 }
 
 /// Closes what this process inherited besides its standard streams, so that a process that outlives its caller keeps
-/// none of the caller's pipes open.
+/// none of the caller's pipes open. To be called before anything else is opened.
 pub fn close_inherited() {
-    // SAFETY: this is called before anything else is opened; nobody in this process uses a descriptor above 2.
-    #[expect(unsafe_code, reason = "neither nix nor rustix closes a range")]
-    unsafe {
-        libc::close_range(3, libc::c_uint::MAX, 0);
-    }
+    system::close_inherited();
 }
 
 /// What the error of a spawn means. The system tells one number for a missing program, a missing interpreter and a

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::process::identity::Handle;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
-use crate::process::table::{self, Entry};
+use crate::process::system::Entry;
+use crate::process::table;
 
 /// How long a tree that is ended has to obey TERM.
 pub const GRACE: Duration = Duration::from_secs(5);

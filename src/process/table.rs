@@ -1,64 +1,23 @@
-//! The process table of the running system, read from `/proc`.
+//! The process table of the running system, and trees in it.
 
-use std::fs::File;
-use std::io::Read;
-
-use fs_err as fs;
 use uuid::Uuid;
 
 use crate::process::orphans;
+use crate::process::system::{self, Entry};
 
 /// The variable by which a process and all that it starts are known.
 pub const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
 /// The variable by which a waiter is known: it belongs to no tree, not even to that of the process it waits for.
 pub const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 
-/// One process that is there now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// The process id.
-    pub pid: u32,
-    /// Its parent.
-    pub ppid: u32,
-    /// Its process group.
-    pub pgid: u32,
-    /// When it started, in clock ticks since boot.
-    pub start_ticks: u64,
-    /// Over, but not yet waited for by its parent.
-    pub is_zombie: bool,
-}
-
 /// Every process this user may see.
 pub fn entries() -> Vec<Entry> {
-    let Ok(proc) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    proc.filter_map(|dir| entry(dir.ok()?.file_name().to_str()?.parse().ok()?)).collect()
+    system::pids().into_iter().filter_map(system::entry).collect()
 }
 
 /// The process with this id, if there is one.
 pub fn entry(pid: u32) -> Option<Entry> {
-    let mut stat = [0; 1024];
-    // The kernel writes it whole into one read that has room for it.
-    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
-    parse_stat(pid, &String::from_utf8_lossy(&stat[..length]))
-}
-
-/// Reads `/proc/<pid>/stat`. The name in parentheses may hold anything, parentheses and blanks included.
-fn parse_stat(pid: u32, stat: &str) -> Option<Entry> {
-    const STATE: usize = 0;
-    const PPID: usize = 1;
-    const PGRP: usize = 2;
-    const STARTTIME: usize = 19;
-    let (_, rest) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    Some(Entry {
-        pid,
-        ppid: fields.get(PPID)?.parse().ok()?,
-        pgid: fields.get(PGRP)?.parse().ok()?,
-        start_ticks: fields.get(STARTTIME)?.parse().ok()?,
-        is_zombie: matches!(*fields.get(STATE)?, "Z" | "X"),
-    })
+    system::entry(pid)
 }
 
 /// Where the members of a tree are, seen from its root.
@@ -83,7 +42,7 @@ pub fn tree(process_id: Uuid, root: Entry) -> Tree {
     let is_member = |it: &Entry| it.pgid == root.pid && (has_root || it.ppid == me || carries(it.pid, &mark));
     let (in_group, others): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(is_member);
     let is_stray = |it: &Entry| {
-        environ(it.pid).is_some_and(|environ| {
+        system::environ(it.pid).is_some_and(|environ| {
             has(&environ, &mark) || (is_sole_child && it.ppid == me && !is_marked(&environ))
         })
     };
@@ -131,16 +90,11 @@ pub fn is_ancestor(pid: u32) -> bool {
 }
 
 fn carries(pid: u32, mark: &str) -> bool {
-    environ(pid).is_some_and(|environ| has(&environ, mark))
+    system::environ(pid).is_some_and(|environ| has(&environ, mark))
 }
 
 fn is_waiter(pid: u32) -> bool {
-    environ(pid).is_some_and(|environ| has_name(&environ, WAITER_VARIABLE))
-}
-
-/// The environment a process was started with; none where it may not be read, or is not there.
-fn environ(pid: u32) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/environ")).ok()
+    system::environ(pid).is_some_and(|environ| has_name(&environ, WAITER_VARIABLE))
 }
 
 fn has(environ: &[u8], variable: &str) -> bool {
@@ -158,8 +112,7 @@ fn is_marked(environ: &[u8]) -> bool {
 
 /// The command line of a process, for messages: its arguments, cut to one short line.
 pub fn command_line(pid: u32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
+    let text = String::from_utf8_lossy(&system::arguments(pid)).replace('\0', " ");
     let text: String = text.trim().chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("{text} (pid {pid})")
 }
@@ -167,14 +120,6 @@ pub fn command_line(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_name_with_parentheses_and_blanks_is_read_past() {
-        let stat = "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 9876 1 1";
-        let expected = Entry { pid: 42, ppid: 7, pgid: 42, start_ticks: 9876, is_zombie: false };
-        assert_eq!(parse_stat(42, stat), Some(expected));
-        assert_eq!(parse_stat(42, "42 (cut"), None);
-    }
 
     #[test]
     fn this_process_is_in_the_table() {

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
+use crate::process::system::Entry;
 use crate::process::wait::{self, Cause};
 use crate::process::{orphans, stop, table};
 use crate::record::process::{Ending, ExitReason};
@@ -75,7 +76,7 @@ impl Watch<'_> {
     /// What a process that ended by itself left behind: what is in its group is ended, all else goes on.
     fn clear_up(&self, child: &Child) -> Vec<String> {
         let left = table::tree(self.process_id, *child.entry());
-        let named = |what: &str, it: &table::Entry| format!("{what}: {}", table::command_line(it.pid));
+        let named = |what: &str, it: &Entry| format!("{what}: {}", table::command_line(it.pid));
         let mut warnings: Vec<String> = Vec::new();
         warnings
             .extend(left.in_group.iter().map(|it| named("it left a process behind, which was ended", it)));
@@ -114,6 +115,6 @@ impl Watch<'_> {
     }
 }
 
-fn survivors(left: &[table::Entry]) -> Vec<String> {
+fn survivors(left: &[Entry]) -> Vec<String> {
     left.iter().map(|it| format!("a process could not be ended: {}", table::command_line(it.pid))).collect()
 }
