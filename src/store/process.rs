@@ -16,14 +16,8 @@ use crate::record::process::{
 pub struct ProcessFilter {
     /// Only `queued`, `running` or `exited` ones.
     pub status: Option<String>,
-    /// Only those of this type.
-    pub process_type: Option<ProcessType>,
-    /// Only those about this binary.
-    pub binary_id: Option<Uuid>,
     /// Only those about a binary of this name, on any machine.
     pub binary_name: Option<String>,
-    /// Only those that this process asked for.
-    pub parent_id: Option<Uuid>,
     /// Only hooks of this plugin.
     pub plugin: Option<String>,
     /// Only detached runs of this slug.
@@ -49,17 +43,8 @@ impl ProcessFilter {
             Some(status) => ask("status <> 'exited' AND status = ?", Box::new(status.clone())),
             None => {}
         }
-        if let Some(process_type) = self.process_type {
-            ask("process_type = ?", Box::new(process_type.as_str()));
-        }
-        if let Some(id) = self.binary_id {
-            ask("binary_id = ?", Box::new(row::id(id)));
-        }
         if let Some(name) = &self.binary_name {
             ask("binary_id IN (SELECT id FROM binary WHERE name = ?)", Box::new(name.clone()));
-        }
-        if let Some(id) = self.parent_id {
-            ask("parent_id = ?", Box::new(row::id(id)));
         }
         if let Some(plugin) = &self.plugin {
             // A plugin has many processes. Without the condition of its index, SQLite takes the narrower one.
@@ -88,10 +73,7 @@ impl ProcessFilter {
 
     /// Whether it asks for something that few processes have, whatever their plugin.
     fn is_narrow(&self) -> bool {
-        self.parent_id.is_some()
-            || self.binary_id.is_some()
-            || self.binary_name.is_some()
-            || self.status.as_deref().is_some_and(|status| status != "exited")
+        self.binary_name.is_some() || self.status.as_deref().is_some_and(|status| status != "exited")
     }
 }
 

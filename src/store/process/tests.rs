@@ -27,6 +27,14 @@ fn ending(reason: ExitReason) -> Ending {
     }
 }
 
+fn detached(slug: &str) -> Option<Detached> {
+    Some(Detached {
+        slug: slug.to_owned(),
+        description: "the é backup".to_owned(),
+        ttl: Some(Duration::from_hours(24)),
+    })
+}
+
 /// A process per state and per reason to end.
 fn one_of_each(machine_id: Uuid) -> Vec<Process> {
     let queued = || hook(machine_id, time(1));
@@ -68,11 +76,7 @@ fn every_field_of_an_order_and_every_relation_is_kept() {
             env: json!({"Z": "1", "A": "***"}).as_object().unwrap().clone(),
             timeout: Some(Duration::from_millis(1_100)),
             run_dir: Some("/run/é".into()),
-            detached: Some(Detached {
-                slug: "nightly".to_owned(),
-                description: "the é backup".to_owned(),
-                ttl: Some(Duration::from_hours(24)),
-            }),
+            detached: detached("nightly"),
         };
         store.save_process(&process).unwrap();
         assert_eq!(store.process(process.id).unwrap().as_ref(), Some(&process));
@@ -161,7 +165,9 @@ fn processes_are_listed_newest_first_within_the_filter() {
     about_rg.binary_id = Some(rg);
     let mut over = at(4).ended(Ending::exited(0, time(4)));
     over.order.process_type = ProcessType::Cli;
-    for process in [&parent, &child, &about_rg, &over] {
+    let mut run = at(5).ended(Ending::lost(time(6)));
+    run.order.detached = detached("nightly");
+    for process in [&parent, &child, &about_rg, &over, &run] {
         store.save_process(process).unwrap();
     }
     let list = |filter: ProcessFilter| -> Vec<Timestamp> {
@@ -170,11 +176,11 @@ fn processes_are_listed_newest_first_within_the_filter() {
     };
     let all = ProcessFilter::default;
     let word = |text: &str| Some(text.to_owned());
-    assert_eq!(list(all()), [time(4), time(3), time(2), time(1)]);
+    assert_eq!(list(all()), [time(5), time(4), time(3), time(2), time(1)]);
     let filter = ProcessFilter { limit: Some(2), ..all() };
-    assert_eq!(list(filter), [time(4), time(3)]);
+    assert_eq!(list(filter), [time(5), time(4)]);
     for (status, wanted) in [
-        ("exited", vec![time(4)]),
+        ("exited", vec![time(5), time(4)]),
         ("running", vec![time(3)]),
         ("queued", vec![time(2), time(1)]),
         ("molten", vec![]),
@@ -182,19 +188,47 @@ fn processes_are_listed_newest_first_within_the_filter() {
         let filter = ProcessFilter { status: word(status), ..all() };
         assert_eq!(list(filter), wanted, "{status}");
     }
-    let filter = ProcessFilter { process_type: Some(ProcessType::Cli), ..all() };
-    assert_eq!(list(filter), [time(4)]);
-    let filter = ProcessFilter { binary_id: Some(rg), ..all() };
-    assert_eq!(list(filter), [time(3)]);
     let filter = ProcessFilter { binary_name: word("rg"), status: word("running"), ..all() };
     assert_eq!(list(filter), [time(3)]);
-    let filter = ProcessFilter { parent_id: Some(parent.id), ..all() };
-    assert_eq!(list(filter), [time(2)]);
     let filter = ProcessFilter { plugin: word("pip"), ..all() };
     assert_eq!(list(filter), [time(2)]);
+    let filter = ProcessFilter { slug: word("nightly"), ..all() };
+    assert_eq!(list(filter), [time(5)]);
+    let filter = ProcessFilter { is_root: true, ..all() };
+    assert_eq!(list(filter), [time(5), time(4), time(3), time(1)]);
     assert_eq!(store.process_children(parent.id).unwrap(), [child.clone()]);
     assert_eq!(store.running_processes(machine_id).unwrap(), [parent, child, about_rg]);
     assert_eq!(store.running_processes(rg).unwrap(), []);
+}
+
+#[test]
+fn no_more_runs_are_reserved_than_may_be_alive() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let run = |slug| {
+        let mut run = hook(machine_id, time(1));
+        run.order.detached = detached(slug);
+        run
+    };
+    let first = run("a");
+    assert!(!store.reserve_run(&run("a"), 0).unwrap());
+    assert!(store.reserve_run(&first, 1).unwrap());
+    assert!(!store.reserve_run(&run("a"), 1).unwrap());
+    assert!(store.reserve_run(&run("b"), 1).unwrap(), "other kinds do not count");
+    store.save_process(&first.ended(Ending::exited(0, time(2)))).unwrap();
+    assert!(store.reserve_run(&run("a"), 1).unwrap(), "nor do those that are over");
+}
+
+#[test]
+fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let mut run = hook(machine_id, time(1)).ended(Ending::exited(0, time(2)));
+    run.order.detached = detached("a");
+    run.order.run_dir = Some("/run".into());
+    store.save_process(&run).unwrap();
+    assert_eq!(store.ended_runs(machine_id).unwrap(), [run.clone()]);
+    store.forget_run_dir(run.id).unwrap();
+    assert_eq!(store.ended_runs(machine_id).unwrap(), []);
+    assert_eq!(store.process(run.id).unwrap().unwrap().state, run.state);
 }
 
 #[test]
@@ -212,15 +246,16 @@ fn no_list_reads_or_sorts_the_whole_table() {
     let word = |text: &str| Some(text.to_owned());
     for (rest, index) in [
         (ProcessFilter { plugin: word("pip"), status: word("running"), ..all() }.sql().0, "process_not_over"),
-        (
-            ProcessFilter { plugin: word("pip"), parent_id: Some(machine_id), ..all() }.sql().0,
-            "process_of_parent",
-        ),
         (all().sql().0, "process_newest"),
         (ProcessFilter { status: word("running"), ..all() }.sql().0, "process_not_over"),
-        (ProcessFilter { parent_id: Some(machine_id), ..all() }.sql().0, "process_of_parent"),
-        (ProcessFilter { binary_id: Some(machine_id), ..all() }.sql().0, "process_of_binary"),
         (ProcessFilter { plugin: word("pip"), ..all() }.sql().0, "process_of_plugin"),
+        (ProcessFilter { slug: word("nightly"), ..all() }.sql().0, "process_of_slug"),
+        (
+            ProcessFilter { slug: word("nightly"), status: word("running"), ..all() }.sql().0,
+            "process_not_over",
+        ),
+        (ProcessFilter { is_root: true, ..all() }.sql().0, "process_root"),
+        (ENDED_RUNS.to_owned(), "process_not_removed"),
         (NOT_OVER.to_owned(), "process_not_over"),
         (CHILDREN.to_owned(), "process_of_parent"),
         (row::ID_RANGE.to_owned(), "sqlite_autoindex_process_1"),
