@@ -19,4 +19,5 @@ mod playground;
 mod providers;
 mod readme;
 mod runs;
+mod snapshot;
 mod together;

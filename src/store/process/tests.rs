@@ -27,12 +27,12 @@ fn ending(reason: ExitReason) -> Ending {
     }
 }
 
-fn detached(slug: &str) -> Option<Detached> {
-    Some(Detached {
+fn detached(slug: &str) -> Detached {
+    Detached {
         slug: slug.to_owned(),
         description: "the é backup".to_owned(),
         ttl: Some(Duration::from_hours(24)),
-    })
+    }
 }
 
 /// A process per state and per reason to end.
@@ -76,7 +76,7 @@ fn every_field_of_an_order_and_every_relation_is_kept() {
             env: json!({"Z": "1", "A": "***"}).as_object().unwrap().clone(),
             timeout: Some(Duration::from_millis(1_100)),
             run_dir: Some("/run/é".into()),
-            detached: detached("nightly"),
+            detached: Some(detached("nightly")),
         };
         store.save_process(&process).unwrap();
         assert_eq!(store.process(process.id).unwrap().as_ref(), Some(&process));
@@ -166,7 +166,7 @@ fn processes_are_listed_newest_first_within_the_filter() {
     let mut over = at(4).ended(Ending::exited(0, time(4)));
     over.order.process_type = ProcessType::Cli;
     let mut run = at(5).ended(Ending::lost(time(6)));
-    run.order.detached = detached("nightly");
+    run.order.detached = Some(detached("nightly"));
     for process in [&parent, &child, &about_rg, &over, &run] {
         store.save_process(process).unwrap();
     }
@@ -206,7 +206,7 @@ fn no_more_runs_are_reserved_than_may_be_alive() {
     let (_dir, store, machine_id) = store_with_machine();
     let run = |slug| {
         let mut run = hook(machine_id, time(1));
-        run.order.detached = detached(slug);
+        run.order.detached = Some(detached(slug));
         run
     };
     let first = run("a");
@@ -222,7 +222,7 @@ fn no_more_runs_are_reserved_than_may_be_alive() {
 fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
     let (_dir, store, machine_id) = store_with_machine();
     let mut run = hook(machine_id, time(1)).ended(Ending::exited(0, time(2)));
-    run.order.detached = detached("a");
+    run.order.detached = Some(detached("a"));
     run.order.run_dir = Some("/run".into());
     store.save_process(&run).unwrap();
     assert_eq!(store.ended_runs(machine_id).unwrap(), [run.clone()]);
@@ -233,7 +233,7 @@ fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
 
 #[test]
 fn no_list_reads_or_sorts_the_whole_table() {
-    let (_dir, store, machine_id) = store_with_machine();
+    let (_dir, store, _) = store_with_machine();
     let plan = |rest: &str| -> String {
         let connection = store.lock();
         let sql = format!("EXPLAIN QUERY PLAN SELECT * FROM process {rest}");

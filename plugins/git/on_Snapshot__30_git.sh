@@ -1,0 +1,27 @@
+#!/bin/sh
+# git: a clone of the repository at --url; nothing to do where that is none.
+set -eu
+
+url=
+for argument; do case $argument in --url=*) url=${argument#--url=} ;; esac; done
+[ -n "$url" ] || { echo "no --url was given" >&2; exit 1; }
+case $url in
+-*) echo "$url is no repository" >&2; exit 10 ;;
+git://* | ssh://* | git@*:* | http://*.git | https://*.git | file://*.git) ;;
+https://github.com/*/* | https://gitlab.com/*/* | https://codeberg.org/*/*) ;;
+*) echo "$url is no repository" >&2; exit 10 ;;
+esac
+
+# Nobody is there to be asked for a password, and nothing may go on in the background.
+export GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND="ssh -oBatchMode=yes"
+git() { command git -c core.hooksPath=/dev/null -c maintenance.auto=false -c gc.auto=0 "$@"; }
+if [ ! -d repository/.git ]; then
+    git clone --quiet -- "$url" repository >&2
+elif [ "$(git -C repository remote get-url origin)" = "$url" ]; then
+    git -C repository pull --quiet --ff-only >&2
+else
+    echo "$PWD/repository is a clone of something else" >&2
+    exit 1
+fi
+commit=$(git -C repository rev-parse --quiet --verify HEAD) || commit= # an empty repository has none
+printf '{"type":"ArchiveResult","status":"succeeded","output":"repository","commit":"%s"}\n' "$commit"

@@ -1,0 +1,217 @@
+//! The Snapshot hooks of `plugins/`, with real programs against a server on loopback.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::JoinHandle;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::playground::{Playground, Ran};
+
+const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
+
+/// A web server with one page, ended when it is dropped.
+struct Server {
+    address: String,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if answer(stream.unwrap()) == "/stop" {
+                    return;
+                }
+            }
+        });
+        Self { address, thread: Some(thread) }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(b"GET /stop HTTP/1.0\r\n\r\n").unwrap();
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+const PAGE: &str =
+    "<html><head><link rel=\"stylesheet\" href=\"/style.css\"></head><img src=\"/a b.png\"></html>";
+
+/// Answers one request, and gives back its path.
+fn answer(stream: TcpStream) -> String {
+    let mut reader = BufReader::new(&stream);
+    let mut request = String::new();
+    // A client may go away without a word.
+    let _ = reader.read_line(&mut request);
+    let mut header = String::new();
+    while reader.read_line(&mut header).is_ok_and(|length| length > 2) {
+        header.clear();
+    }
+    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+    let (status, extra, body) = match path.as_str() {
+        "/" => ("200 OK", "Content-Type: text/html\r\nX-Quote: a \"b\" \\c\r\n", PAGE),
+        "/style.css" => ("200 OK", "Content-Type: text/css\r\n", "body { color: red }"),
+        "/a%20b.png" => ("200 OK", "Content-Type: image/png\r\n", "not really"),
+        "/old" => ("302 Found", "Location: /\r\n", ""),
+        _ => ("404 Not Found", "Content-Type: text/html\r\n", "nothing here"),
+    };
+    let length = body.len();
+    let text =
+        format!("HTTP/1.1 {status}\r\n{extra}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    let _ = (&stream).write_all(text.as_bytes());
+    path
+}
+
+fn snapshot(place: &Playground, plugins: &str, url: &str) -> Ran {
+    let url = format!("--url={url}");
+    place.run(&[
+        "--plugins-dir",
+        PLUGINS,
+        "run",
+        "--plugins",
+        plugins,
+        "--output-dir",
+        "out",
+        "Snapshot",
+        &url,
+    ])
+}
+
+/// The record that the hook of a plugin printed.
+fn result(ran: &Ran, plugin: &str) -> Value {
+    let is_it = |it: &Value| it["type"] == "ArchiveResult" && it["plugin"] == plugin;
+    ran.records().into_iter().find(is_it).unwrap_or_else(|| panic!("{plugin} printed none: {}", ran.stdout))
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
+    let place = Playground::new();
+    let server = Server::start();
+    let out = place.path("here/out");
+    let ran = snapshot(&place, "headers,wget,git,hashes", &server.url("/")).ok();
+
+    let wget = result(&ran, "wget");
+    assert_eq!((&wget["status"], &wget["files"]), (&json!("succeeded"), &json!(3)));
+    let page = fs::read_to_string(out.join("wget").join(wget["output"].as_str().unwrap())).unwrap();
+    assert!(page.contains("href=\"style.css\""), "its links are relative: {page}");
+
+    assert_eq!(result(&ran, "headers")["http_status"], 200);
+    let headers = read_json(&out.join("headers/headers.json"));
+    assert!(headers["headers"].as_array().unwrap().contains(&json!(["X-Quote", "a \"b\" \\c"])));
+
+    let hashes = read_json(&out.join("hashes/hashes.json"));
+    let hashes: BTreeMap<String, String> = serde_json::from_value(hashes).unwrap();
+    assert_eq!(result(&ran, "hashes")["files"], hashes.len());
+    let files = walkdir::WalkDir::new(&out).into_iter().map(|it| it.unwrap().into_path());
+    let is_written = |it: &PathBuf| it.is_file() && !it.to_string_lossy().contains("/.hooks/");
+    let expected: BTreeMap<String, String> = files
+        .filter(|it| is_written(it) && !it.ends_with("hashes/hashes.json"))
+        .map(|it| {
+            let digest: String =
+                Sha256::digest(fs::read(&it).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+            (it.strip_prefix(&out).unwrap().to_string_lossy().into_owned(), digest)
+        })
+        .collect();
+    assert!(expected.len() >= 5, "{expected:?}");
+    assert_eq!(hashes, expected, "also what wget wrote in the background is in it");
+
+    let git = place.hook_processes().into_iter().find(|it| it["plugin"] == "git").unwrap();
+    assert_eq!(
+        (&git["exit_code"], &git["state"]),
+        (&json!(10), &json!("finished")),
+        "a page is no repository"
+    );
+}
+
+#[test]
+fn headers_tell_redirects_and_errors_as_they_were() {
+    let place = Playground::new();
+    let server = Server::start();
+    let ran = snapshot(&place, "headers", &server.url("/old")).ok();
+    assert_eq!(result(&ran, "headers")["http_status"], 200);
+    let headers = read_json(&place.path("here/out/headers/headers.json"));
+    assert_eq!(headers["url"], server.url("/"));
+    assert_eq!(
+        (&headers["redirects"][0]["status"], &headers["redirects"][0]["url"]),
+        (&json!(302), &json!(server.url("/old")))
+    );
+    let ran = snapshot(&place, "headers", &server.url("/nothing")).ok();
+    assert_eq!(result(&ran, "headers")["http_status"], 404);
+}
+
+#[test]
+fn a_page_that_is_not_there_is_a_failure_of_wget_that_says_why() {
+    let place = Playground::new();
+    let server = Server::start();
+    snapshot(&place, "wget", &server.url("/nothing")).exits(1).says("404");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    snapshot(&place, "wget,headers", &format!("http://{closed}/")).exits(1).says("refused");
+}
+
+#[test]
+fn a_repository_is_cloned_and_brought_up_to_date() {
+    let mut place = Playground::new();
+    place.set("GIT_CONFIG_GLOBAL", "/dev/null").set("GIT_CONFIG_NOSYSTEM", "1");
+    let origin = place.path("origin.git");
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command
+            .args(["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "safe.directory=*"])
+            .args(args);
+        let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let work = place.path("work");
+    let (work, origin) = (work.to_str().unwrap(), origin.to_str().unwrap());
+    git(&["init", "--quiet", "--bare", "-b", "main", origin]);
+    git(&["init", "--quiet", "-b", "main", work]);
+    let url = format!("file://{origin}");
+    for n in ["1", "2"] {
+        fs::write(format!("{work}/file"), n).unwrap();
+        git(&["-C", work, "add", "file"]);
+        git(&["-C", work, "commit", "--quiet", "-m", n]);
+        git(&["-C", work, "push", "--quiet", origin, "main"]);
+        let ran = snapshot(&place, "git", &url).ok();
+        assert_eq!(result(&ran, "git")["commit"], git(&["-C", work, "rev-parse", "HEAD"]).as_str());
+        assert_eq!(fs::read_to_string(place.path("here/out/git/repository/file")).unwrap(), n);
+    }
+    snapshot(&place, "git", "file:///no/such.git").exits(1).says("is a clone of something else");
+    fs::remove_dir_all(place.path("here/out")).unwrap();
+    snapshot(&place, "git", "file:///no/such.git").exits(1).says("git/on_Snapshot__30_git.sh: exit 128");
+}
+
+#[test]
+fn an_url_is_never_run_and_never_taken_for_an_option() {
+    let place = Playground::new();
+    let server = Server::start();
+    let evil = server.url("/$(touch x)'\"`touch x`;touch x");
+    snapshot(&place, "headers,wget,git,hashes", &evil).exits(1);
+    for url in ["--output-document=/tmp/x", "ftp://127.0.0.1/", "javascript:alert(1)", "ext::sh -c touch% x"]
+    {
+        let ran = snapshot(&place, "headers,wget,git", url).ok();
+        assert!(ran.records().iter().all(|it| it["exit_code"] == 10), "{url}: {}", ran.stdout);
+    }
+    let names = walkdir::WalkDir::new(place.path("here")).into_iter().map(|it| it.unwrap().into_path());
+    assert!(!names.into_iter().any(|it| it.ends_with("x")));
+    let args = ["--plugins-dir", PLUGINS, "run", "--plugins", "headers,wget,git", "Snapshot"];
+    assert_eq!(place.run(&args).exits(1).stderr.matches("no --url was given").count(), 3);
+}
