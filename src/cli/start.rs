@@ -127,8 +127,8 @@ pub(crate) fn start(args: StartArgs, settings: &Settings, output: &mut Output) -
     }
 }
 
-/// `rigup post`
-pub(crate) fn post(args: &PostArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+/// `rigup post`. Says nothing: its standard output is the log of the run.
+pub(crate) fn post(args: &PostArgs, settings: &Settings) -> Result<Exit, CliError> {
     let mut extra = Map::new();
     for pair in &args.extra {
         match pair.split_once('=') {
@@ -143,15 +143,12 @@ pub(crate) fn post(args: &PostArgs, settings: &Settings, output: &mut Output) ->
         }
     }
     let run_dir = notes::current(&settings.environment)?;
-    let message = notes::post(&run_dir, &args.text, extra)?;
-    if output.is_json() {
-        output.record(&message)?;
-    }
+    notes::post(&run_dir, &args.text, extra)?;
     Ok(Exit::Well)
 }
 
-/// `rigup result`
-pub(crate) fn result(args: &ResultArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+/// `rigup result`. Says nothing, as `post`.
+pub(crate) fn result(args: &ResultArgs, settings: &Settings) -> Result<Exit, CliError> {
     let mut text = args.value.clone();
     if text == "-" {
         text.clear();
@@ -162,10 +159,7 @@ pub(crate) fn result(args: &ResultArgs, settings: &Settings, output: &mut Output
         CliError::Usage(format!("the result is not JSON ({error}); a text needs its quotes: '\"done\"'"))
     })?;
     let run_dir = notes::current(&settings.environment)?;
-    let result = notes::set_result(&run_dir, &value)?;
-    if output.is_json() {
-        output.record(&result)?;
-    }
+    notes::set_result(&run_dir, &value)?;
     Ok(Exit::Well)
 }
 

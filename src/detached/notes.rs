@@ -48,7 +48,7 @@ pub fn current(environment: &Environment) -> Result<PathBuf, NoteError> {
 }
 
 /// Adds a message: one line in one write, so that those of several processes never mix.
-pub fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<Value, NoteError> {
+pub fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<(), NoteError> {
     let mut message = Map::new();
     message.insert("time".to_owned(), clock::spell(clock::now()).into());
     message.insert("text".to_owned(), text.into());
@@ -67,14 +67,14 @@ pub fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<Val
             "the message was cut: no space left",
         )));
     }
-    Ok(message)
+    Ok(())
 }
 
 /// Sets the result, whole or not at all; a later one takes the place of an earlier one.
-pub fn set_result(run_dir: &Path, result: &Value) -> Result<Value, NoteError> {
+pub fn set_result(run_dir: &Path, result: &Value) -> Result<(), NoteError> {
     let result = json!({"time": clock::spell(clock::now()), "result": result});
     run_dir::write_aside(&run_dir.join("result.json"), result.to_string().as_bytes())?;
-    Ok(result)
+    Ok(())
 }
 
 /// The newest messages, oldest first; lines that are none are left out.

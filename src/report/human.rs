@@ -112,6 +112,7 @@ pub fn standing(process: &Process) -> Toned {
             let code = ending.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
             match ending.reason {
                 ExitReason::Exited if ending.exit_code == Some(0) => ("exit 0".to_owned(), Tone::Good),
+                ExitReason::Exited if process.outcome() == "finished" => ("skipped".to_owned(), Tone::Plain),
                 ExitReason::Exited => (format!("exit {code}"), Tone::Bad),
                 ExitReason::Signalled => (format!("signal {}", ending.signal.unwrap_or_default()), Tone::Bad),
                 ExitReason::Timeout => (format!("timeout ({code})"), Tone::Bad),

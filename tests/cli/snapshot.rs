@@ -9,7 +9,6 @@ use std::process::Command;
 use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::playground::{Playground, Ran};
 
@@ -27,7 +26,7 @@ impl Server {
         let address = listener.local_addr().unwrap().to_string();
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
-                if answer(stream.unwrap()) == "/stop" {
+                if answer(&stream.unwrap()) == "/stop" {
                     return;
                 }
             }
@@ -52,8 +51,8 @@ const PAGE: &str =
     "<html><head><link rel=\"stylesheet\" href=\"/style.css\"></head><img src=\"/a b.png\"></html>";
 
 /// Answers one request, and gives back its path.
-fn answer(stream: TcpStream) -> String {
-    let mut reader = BufReader::new(&stream);
+fn answer(mut stream: &TcpStream) -> String {
+    let mut reader = BufReader::new(stream);
     let mut request = String::new();
     // A client may go away without a word.
     let _ = reader.read_line(&mut request);
@@ -72,7 +71,7 @@ fn answer(stream: TcpStream) -> String {
     let length = body.len();
     let text =
         format!("HTTP/1.1 {status}\r\n{extra}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-    let _ = (&stream).write_all(text.as_bytes());
+    let _ = stream.write_all(text.as_bytes());
     path
 }
 
@@ -125,8 +124,7 @@ fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
     let expected: BTreeMap<String, String> = files
         .filter(|it| is_written(it) && !it.ends_with("hashes/hashes.json"))
         .map(|it| {
-            let digest: String =
-                Sha256::digest(fs::read(&it).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = rigup::provision::probe::sha256(&it).unwrap();
             (it.strip_prefix(&out).unwrap().to_string_lossy().into_owned(), digest)
         })
         .collect();
