@@ -217,6 +217,21 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_to_output_is_a_number_of_mebibytes() {
+        let limit = |text: &str| {
+            let environment = Environment::from([("DATA_DIR", "/d"), ("RIGUP_OUTPUT_LIMIT", text)]);
+            let flags = Flags::default();
+            Settings::merge_in(Path::new("/"), None, PathBuf::new(), flags, environment)
+                .map(|it| it.output_limit)
+        };
+        assert_eq!(limit("").unwrap(), 64 << 20);
+        assert_eq!(limit("2000").unwrap(), 2000 << 20);
+        for bad in ["0", "-1", "1.5", "64M", "99999999999999999"] {
+            assert!(limit(bad).unwrap_err().to_string().contains("give whole MiB"), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_folder_that_climbs_is_resolved_as_far_as_it_exists() {
         let folder = tempfile::tempdir().unwrap();
         let real = folder.path().canonicalize().unwrap();

@@ -111,6 +111,22 @@ fn exec_leaves_the_decision_to_its_command() {
     assert_eq!(place.processes()[0]["exit_code"], 5);
 }
 
+#[test]
+fn a_command_under_a_lock_is_told_to_end_and_the_lock_is_held_until_it_did() {
+    let place = Playground::new();
+    let command = "trap 'until [ -e \"$0/go\" ]; do sleep 0.05; done; exit 5' TERM; touch \"$0/ready\"; \
+        while :; do sleep 0.05; done";
+    let here = place.path("here");
+    let child = place.start(&["hook", "lock", "x", "--", "sh", "-c", command, here.to_str().unwrap()]);
+    wait_until("the command runs", || here.join("ready").exists());
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    let second = place.start(&["hook", "lock", "x", "--", "test", "-e", here.join("go").to_str().unwrap()]);
+    wait_until("the second one waits", || place.living().len() >= 3);
+    fs::write(here.join("go"), "").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(5));
+    assert_eq!(second.wait_with_output().unwrap().status.code(), Some(0));
+}
+
 /// A child that ignores TERM, a grandchild in a session of its own, and one without any mark.
 const TREE: &str = "sh -c 'trap \"\" TERM; while :; do sleep 7103; done' &\n\
     sh -c 'setsid sleep 7101 & wait' &\n\
