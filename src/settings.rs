@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// The environment rigup was started with. Bytes that are not UTF-8 are kept.
@@ -40,8 +41,26 @@ impl Environment {
 
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(pairs: [(&str, &str); N]) -> Self {
+        pairs.into_iter().collect()
+    }
+}
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
         Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
+}
+
+/// The file with values for settings: in the current folder, and in the user's own configuration folder.
+pub const FILE_NAME: &str = "rigup.toml";
+
+/// A file with values for settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingsFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its values by their names.
+    pub values: Map<String, Value>,
 }
 
 /// What the command line said about folders.
@@ -72,6 +91,8 @@ pub struct Settings {
     pub lib_bin_dir: PathBuf,
     /// Where plugins are looked for, the most important folder first, without the built-in providers.
     pub plugin_path: Vec<PathBuf>,
+    /// The project's `rigup.toml` and the user's, as far as they are there.
+    pub files: Vec<SettingsFile>,
     /// The most that a hook may write to one of its streams, in bytes.
     pub output_limit: u64,
     /// The rigup that is running, for hooks to call.
@@ -92,6 +113,14 @@ pub enum SettingsError {
     /// The current folder is gone, and a relative path needs it.
     #[error("the current folder cannot be found: {0}; change to one that exists")]
     NoCurrentDir(std::io::Error),
+    /// A `rigup.toml` that cannot be read, or says nothing that can be understood.
+    #[error("{} cannot be used: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The limit to what a hook may write.
     #[error("RIGUP_OUTPUT_LIMIT={0} is no limit: give whole MiB, at least 1")]
     OutputLimit(String),
@@ -144,6 +173,13 @@ impl Settings {
             .filter(|dir| !dir.as_os_str().is_empty())
             .map(|dir| absolute(here, &dir))
             .collect();
+        let user = environment
+            .path(&["XDG_CONFIG_HOME"])
+            .filter(|it| it.is_absolute())
+            .or_else(|| Some(home.as_ref()?.join(".config")));
+        let files = [Some(here.join(FILE_NAME)), user.map(|it| it.join("rigup").join(FILE_NAME))];
+        let files = files.into_iter().flatten().filter_map(|path| read_file(path).transpose());
+        let files = files.collect::<Result<_, _>>()?;
         let output_limit = match environment.get("RIGUP_OUTPUT_LIMIT") {
             None => OUTPUT_LIMIT,
             Some(text) => {
@@ -161,10 +197,24 @@ impl Settings {
             lib_dir,
             lib_bin_dir,
             plugin_path,
+            files,
             output_limit,
             rigup,
             parent_process,
         })
+    }
+}
+
+/// Reads a `rigup.toml`; none where there is no such file.
+fn read_file(path: PathBuf) -> Result<Option<SettingsFile>, SettingsError> {
+    let text = match std::fs::File::open(&path).and_then(std::io::read_to_string) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(SettingsError::File { path, reason: error.to_string() }),
+        Ok(text) => text,
+    };
+    match toml::from_str(&text) {
+        Ok(values) => Ok(Some(SettingsFile { path, values })),
+        Err(error) => Err(SettingsError::File { path, reason: error.to_string().trim_end().to_owned() }),
     }
 }
 
@@ -229,6 +279,25 @@ mod tests {
         for bad in ["0", "-1", "1.5", "64M", "99999999999999999"] {
             assert!(limit(bad).unwrap_err().to_string().contains("give whole MiB"), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_projects_file_comes_before_the_users_and_one_that_is_no_toml_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, config) = (folder.path().join("here"), folder.path().join("config/rigup"));
+        for (dir, text) in [(&here, "T = 1\nLIST = [\"a\", \"b\"]"), (&config, "T = 2")] {
+            fs_err::create_dir_all(dir).unwrap();
+            fs_err::write(dir.join(FILE_NAME), text).unwrap();
+        }
+        let xdg = folder.path().join("config");
+        let environment =
+            || Environment::from([("DATA_DIR", "/d"), ("XDG_CONFIG_HOME", xdg.to_str().unwrap())]);
+        let read = || Settings::merge_in(&here, None, PathBuf::new(), Flags::default(), environment());
+        let values: Vec<Value> = read().unwrap().files.into_iter().map(|it| it.values.into()).collect();
+        assert_eq!(values, [serde_json::json!({"T": 1, "LIST": ["a", "b"]}), serde_json::json!({"T": 2})]);
+        fs_err::write(here.join(FILE_NAME), "T = ").unwrap();
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains("here/rigup.toml cannot be used: ") && error.contains("line 1"), "{error}");
     }
 
     #[test]

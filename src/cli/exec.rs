@@ -41,7 +41,7 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
     session.finish_lost()?;
     let interrupt = Interrupt::install().map_err(CliError::unusable)?;
     let id = clock::new_id();
-    let environment = command::environment(settings, session.machine.id, id);
+    let environment = command::environment(settings, session.machine.id, id, &[]);
     let order = Order {
         process_type: ProcessType::Binary,
         plugin: String::new(),

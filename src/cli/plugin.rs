@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::search::{self, Found};
+use crate::hook::command::is_secret;
+use crate::plugin::configuration::Standing;
 use crate::plugin::folder::Plugin;
 use crate::plugin::requirement::Requirement;
+use crate::plugin::setting::Setting;
+use crate::process::run_dir::MASKED;
 use crate::report::human::Tone;
 use crate::settings::Settings;
 
@@ -48,22 +52,27 @@ fn list(found: &Found, output: &mut Output) -> Result<(), CliError> {
     }
     let rows = found.discovery.plugins.iter().map(|plugin| {
         let requires: Vec<&str> = requirements(plugin, found).map(|it| it.name.as_str()).collect();
+        let enabled = if is_disabled(plugin, found).is_some() { "disabled" } else { "" };
         let cells = [
             plugin.name.clone(),
+            enabled.to_owned(),
             plugin.hooks.len().to_string(),
             requires.join(", "),
             plugin.path.display().to_string(),
         ];
         cells.map(|text| (text, Tone::Plain)).into()
     });
-    output.table(&["PLUGIN", "HOOKS", "REQUIRES", "PATH"], rows.collect())
+    output.table(&["PLUGIN", "", "HOOKS", "REQUIRES", "PATH"], rows.collect())
 }
 
 fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliError> {
     if output.is_json() {
         return output.record(&record(plugin, found));
     }
-    output.record(&json!({ "name": plugin.name, "path": plugin.path.to_string_lossy() }))?;
+    let disabled = is_disabled(plugin, found);
+    output.record(
+        &json!({ "name": plugin.name, "path": plugin.path.to_string_lossy(), "disabled": disabled }),
+    )?;
     for hook in &plugin.hooks {
         output.record(&json!({ "hook": hook.name.file_name }))?;
     }
@@ -71,7 +80,30 @@ fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliEr
         let cells = [it.name.to_string(), it.providers.to_string(), it.min_version.clone(), overrides(it)];
         cells.map(|text| (text, Tone::Plain)).into()
     });
-    output.table(&["REQUIRES", "PROVIDERS", "MIN VERSION", "OVERRIDES"], rows.collect())
+    output.table(&["REQUIRES", "PROVIDERS", "MIN VERSION", "OVERRIDES"], rows.collect())?;
+    let rows = found.settings[&plugin.name].iter().map(|it| {
+        let cells = [it.name.clone(), shown(it).to_string(), it.origin.to_string()];
+        cells.map(|text| (text, Tone::Plain)).into()
+    });
+    output.table(&["SETTING", "VALUE", "FROM"], rows.collect())
+}
+
+/// Why a plugin does not count, where it was not merely left out by a choice.
+fn is_disabled<'a>(plugin: &Plugin, found: &'a Found) -> Option<&'a str> {
+    match &found.standings[&plugin.name] {
+        Standing::Disabled(reason) => Some(reason),
+        Standing::Enabled | Standing::NotChosen => None,
+    }
+}
+
+/// A setting's value, unless it is nobody's to see.
+fn shown(setting: &Setting) -> Value {
+    let is_secret = setting.is_secret || is_secret(&setting.name);
+    if is_secret && !setting.value.is_null() && setting.value != "" {
+        MASKED.into()
+    } else {
+        setting.value.clone()
+    }
 }
 
 fn overrides(requirement: &Requirement) -> String {
@@ -87,9 +119,14 @@ fn record(plugin: &Plugin, found: &Found) -> Value {
         "type": "Plugin",
         "name": plugin.name,
         "path": plugin.path.to_string_lossy(),
-        "enabled": true,
+        "enabled": found.is_enabled(&plugin.name),
+        "disabled_because": is_disabled(plugin, found),
         "hooks": plugin.hooks.iter().map(|hook| hook.name.file_name.as_str()).collect::<Vec<_>>(),
         "requirements": requirements(plugin, found).map(|it| it.name.as_str()).collect::<Vec<_>>(),
+        "settings": found.settings[&plugin.name]
+            .iter()
+            .map(|it| json!({"name": it.name, "value": shown(it), "origin": it.origin.to_string()}))
+            .collect::<Vec<_>>(),
     })
 }
 

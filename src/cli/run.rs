@@ -1,5 +1,6 @@
 //! `rigup run`: the hooks of any event.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::hook::run::Runner;
 use crate::plugin::builtin;
 use crate::plugin::folder::Hook;
 use crate::plugin::hook_name::{Background, canonical_event};
+use crate::plugin::setting::Variable;
 use crate::process::signals::Interrupt;
 use crate::record::process::Process;
 use crate::report::human::{self, Tone, Toned, printable};
@@ -73,7 +75,8 @@ pub(crate) fn run(
     let arguments = args.arguments.into_iter().map(argument).collect::<Result<Vec<_>, _>>()?;
     let plugins: Vec<String> = args.plugins.into_iter().filter(|it| !it.trim().is_empty()).collect();
     let found = search::find(settings, &plugins)?;
-    let hooks = timed_hooks(&found, name, &plugins, args.timeout, settings)?;
+    let variables = found.variables();
+    let hooks = timed_hooks(&found, name, &variables, args.timeout, settings)?;
     let complaints = found.complain();
     if hooks.is_empty() {
         if !talk.quiet {
@@ -97,6 +100,7 @@ pub(crate) fn run(
         machine_id: session.machine.id,
         iface_id: Some(iface_id),
         parent_id: me.id,
+        variables: &variables,
         interrupt: &interrupt,
     };
     let ready_timeout = Duration::from_secs(args.ready_timeout);
@@ -121,17 +125,22 @@ pub(crate) fn run(
 fn timed_hooks<'a>(
     found: &'a Found,
     event: &str,
-    plugins: &[String],
+    variables: &HashMap<String, Vec<Variable>>,
     timeout: Option<u64>,
     settings: &Settings,
 ) -> Result<Vec<(&'a Hook, Duration)>, CliError> {
     let mut hooks = found.discovery.hooks_of(event);
-    hooks.retain(|hook| plugins.is_empty() || plugins.iter().any(|it| it.eq_ignore_ascii_case(&hook.plugin)));
+    hooks.retain(|hook| found.is_enabled(&hook.plugin));
     let with_timeout = |hook: &'a Hook| {
         let timeout = match timeout {
             _ if hook.name.background == Some(Background::Daemon) => MAX_TIMEOUT,
             Some(seconds) => Duration::from_secs(seconds),
-            None => command::timeout(&hook.plugin, &settings.environment).map_err(CliError::unusable)?,
+            None => command::timeout(
+                &hook.plugin,
+                variables.get(&hook.plugin).map(Vec::as_slice).unwrap_or_default(),
+                &settings.environment,
+            )
+            .map_err(CliError::unusable)?,
         };
         Ok((hook, timeout))
     };

@@ -2,13 +2,18 @@
 
 use std::collections::HashMap;
 
+use serde_json::{Map, Value};
+
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::say;
 use crate::plugin::builtin;
+use crate::plugin::configuration::{Configuration, Standing};
 use crate::plugin::folder::{self, Discovery, Hook, Plugin};
 use crate::plugin::requirement::{self, Complaint, Requirement};
+use crate::plugin::schema;
+use crate::plugin::setting::{self, Setting, Sources, Variable};
 use crate::provision::plan::{self, Request, Wish};
-use crate::settings::Settings;
+use crate::settings::{FILE_NAME, Settings};
 
 /// The event that providers' hooks answer to.
 pub(crate) const BINARY_REQUEST: &str = "BinaryRequest";
@@ -24,13 +29,23 @@ pub(crate) struct Found {
     pub(crate) needs: Vec<Requirement>,
     /// What could not be read, of folders and of requirement files.
     pub(crate) complaints: Vec<Complaint>,
+    /// What the plugins' `config.json` files say.
+    pub(crate) configuration: Configuration,
+    /// What the settings of each plugin come to.
+    pub(crate) settings: HashMap<String, Vec<Setting>>,
+    /// How each plugin stands.
+    pub(crate) standings: HashMap<String, Standing>,
+    /// What could not be understood and has a default.
+    warnings: Vec<String>,
 }
 
-/// Finds all plugins, and makes sure that the chosen ones are there; reads no requirements.
+/// Finds all plugins, and makes sure that the chosen ones are there: those named here, else those that the setting
+/// PLUGINS names. Reads no requirements.
 pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
     let mut discovery = folder::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir));
     let complaints = std::mem::take(&mut discovery.complaints);
-    for name in chosen {
+    let by_setting = if chosen.is_empty() { plugins_setting(settings)? } else { Vec::new() };
+    for name in chosen.iter().chain(&by_setting) {
         if let Some(complaint) = complaints.iter().find(|it| is_named(&it.plugin, name)) {
             return Err(CliError::unusable(format!("the plugin {name} cannot be used: {complaint}")));
         }
@@ -38,22 +53,101 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
             return Err(CliError::unusable(no_such_plugin(name, &discovery, settings)));
         }
     }
-    Ok(Found { discovery, requirements: Vec::new(), needs: Vec::new(), complaints })
+    let (configuration, unreadable) = Configuration::read(&discovery.plugins);
+    let mut warnings: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
+    let chosen = if chosen.is_empty() { &by_setting } else { chosen };
+    let machine = Map::new();
+    let resolver = configuration.resolver(sources(settings, &machine));
+    // Several plugins may have one setting; what is wrong with it is said once.
+    let mut complain = |it: String| {
+        if !warnings.contains(&it) {
+            warnings.push(it);
+        }
+    };
+    let standings = configuration.standings(&discovery.plugins, chosen, &resolver, &mut complain);
+    let names = discovery.plugins.iter().map(|it| it.name.as_str());
+    let settings: HashMap<String, Vec<Setting>> =
+        names.map(|name| (name.to_owned(), configuration.settings(name, &resolver, &mut complain))).collect();
+    let (requirements, needs) = (Vec::new(), Vec::new());
+    Ok(Found { discovery, requirements, needs, complaints, configuration, settings, standings, warnings })
 }
 
-/// Finds all plugins and reads the requirements of the chosen ones; of all where none are named.
+/// The plugins that the setting PLUGINS chooses; none where it chooses all.
+fn plugins_setting(settings: &Settings) -> Result<Vec<String>, CliError> {
+    let in_file = settings.files.iter().find_map(|file| file.values.get("PLUGINS"));
+    let list = match (settings.environment.text("PLUGINS"), in_file) {
+        (Some(list), _) => list.split(',').map(str::to_owned).collect(),
+        (None, Some(Value::String(list))) => list.split(',').map(str::to_owned).collect(),
+        (None, Some(Value::Array(list))) => {
+            list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        (None, Some(other)) => {
+            return Err(CliError::unusable(format!(
+                "PLUGINS = {other} in {FILE_NAME} is no list of plugins"
+            )));
+        }
+        (None, None) => Vec::new(),
+    };
+    let names = list.into_iter().map(|it: String| it.trim().to_owned());
+    Ok(names.filter(|it| !it.is_empty()).collect())
+}
+
+fn sources<'a>(settings: &'a Settings, machine: &'a Map<String, Value>) -> Sources<'a> {
+    Sources { environment: &settings.environment, files: &settings.files, machine }
+}
+
+/// Finds all plugins and reads the requirements of those that count, and what the providers need.
 pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
     let mut found = find(settings, chosen)?;
+    let machine = Map::new();
+    let resolver = found.configuration.resolver(sources(settings, &machine));
+    let (mut requirements, mut needs, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
+    let has_choice = found.standings.values().any(|it| *it == Standing::NotChosen);
     for plugin in &found.discovery.plugins {
-        let is_chosen = chosen.iter().any(|name| is_named(&plugin.name, name));
+        let is_enabled = found.standings[&plugin.name] == Standing::Enabled;
         let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
-        if is_chosen || is_provider || chosen.is_empty() {
+        if is_enabled || is_provider {
+            let is_need = is_provider && !(is_enabled && has_choice);
+            let target = if is_need { &mut needs } else { &mut requirements };
             let (read, wrong) = requirements_of(plugin, settings);
-            if is_provider && !is_chosen { &mut found.needs } else { &mut found.requirements }.extend(read);
-            found.complaints.extend(wrong);
+            target.extend(read);
+            complaints.extend(wrong);
+            let (read, wrong) = required_binaries(plugin, &found.configuration, &resolver, settings);
+            target.extend(read);
+            complaints.extend(wrong);
         }
     }
+    drop(resolver);
+    found.requirements = requirements;
+    found.needs = needs;
+    found.complaints.extend(complaints);
     Ok(found)
+}
+
+/// The `required_binaries` in a plugin's `config.json`.
+fn required_binaries(
+    plugin: &Plugin,
+    configuration: &Configuration,
+    resolver: &setting::Resolver<'_>,
+    settings: &Settings,
+) -> (Vec<Requirement>, Vec<Complaint>) {
+    let entries =
+        configuration.schema(&plugin.name).map(|it| it.required_binaries.as_slice()).unwrap_or_default();
+    let fill =
+        |name: &str| Some(resolver.value(name)?.as_str()?.trim().to_owned()).filter(|it| !it.is_empty());
+    let (mut requirements, mut complaints) = (Vec::new(), Vec::new());
+    for (at, entry) in (1..).zip(entries) {
+        match requirement::parse_entry(&plugin.name, entry, settings.home.as_deref(), fill) {
+            Ok(requirement) => requirements.push(requirement),
+            Err(error) => complaints.push(Complaint {
+                plugin: plugin.name.clone(),
+                path: plugin.path.join(schema::FILE_NAME),
+                line: None,
+                message: format!("required_binaries, entry {at}: {error}"),
+            }),
+        }
+    }
+    (requirements, complaints)
 }
 
 impl Found {
@@ -90,8 +184,22 @@ impl Found {
         needs
     }
 
+    /// The settings of the plugins, for their hooks.
+    pub(crate) fn variables(&self) -> HashMap<String, Vec<Variable>> {
+        let variables = |of: &Vec<Setting>| of.iter().filter_map(Setting::variable).collect();
+        self.settings.iter().map(|(plugin, of)| (plugin.clone(), variables(of))).collect()
+    }
+
+    /// Whether the hooks and requirements of a plugin count.
+    pub(crate) fn is_enabled(&self, plugin: &str) -> bool {
+        self.standings.get(plugin) == Some(&Standing::Enabled)
+    }
+
     /// Says what could not be read, and gives the exit code that this comes to.
     pub(crate) fn complain(&self) -> Exit {
+        for warning in &self.warnings {
+            say(&format!("warning: {warning}"));
+        }
         for complaint in &self.complaints {
             say(&format!("error: {complaint}"));
         }

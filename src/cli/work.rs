@@ -119,6 +119,7 @@ fn resolve_all(
     let (me, iface_id) = session.begin(settings)?;
     let display = Display::new(talk, &settings.environment);
     let (hooks, needs) = (found.provider_hooks(), found.provider_needs());
+    let variables = found.variables();
     let resolver = Resolver {
         runner: Runner {
             settings,
@@ -126,6 +127,7 @@ fn resolve_all(
             machine_id: session.machine.id,
             iface_id: Some(iface_id),
             parent_id: me.id,
+            variables: &variables,
             interrupt: &interrupt,
         },
         hooks: &hooks,

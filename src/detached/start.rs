@@ -114,7 +114,7 @@ impl Starter<'_> {
         let id = clock::new_id();
         let path = self.settings.data_dir.join("runs").join(&wish.slug.0).join(id.to_string());
         let HookEnvironment { mut whole, mut added } =
-            command::environment(self.settings, self.machine_id, id);
+            command::environment(self.settings, self.machine_id, id, &[]);
         whole.retain(|(name, _)| name != RUN_DIR_VARIABLE);
         whole.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
         added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::plugin::configuration;
+use crate::plugin::setting::Variable;
 use crate::process::run_dir::MASKED;
 use crate::process::table::PROCESS_ID_VARIABLE;
 use crate::settings::{Environment, Settings};
@@ -41,8 +43,25 @@ pub struct HookEnvironment {
 /// rigup that the hook calls uses the same folders, whatever flags this one was given.
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
-/// The caller's environment and what the contract adds.
-pub fn environment(settings: &Settings, machine_id: Uuid, process_id: Uuid) -> HookEnvironment {
+/// What the contract says is no setting's to say.
+const COMPUTED: [&str; 8] = [
+    "ARCHIVE_DIR",
+    "CRAWL_DIR",
+    "NODE_MODULE_DIR",
+    "RIGUP_DATA_DIR",
+    "RIGUP_LIB_BIN_DIR",
+    "RIGUP_LIB_DIR",
+    "RIGUP_PLUGINS_DIR",
+    "SNAP_DIR",
+];
+
+/// The caller's environment, the settings of the plugin, and what the contract adds.
+pub fn environment(
+    settings: &Settings,
+    machine_id: Uuid,
+    process_id: Uuid,
+    variables: &[Variable],
+) -> HookEnvironment {
     let caller = &settings.environment;
     let node_modules = caller
         .get("NODE_MODULES_DIR")
@@ -60,40 +79,49 @@ pub fn environment(settings: &Settings, machine_id: Uuid, process_id: Uuid) -> H
         (PROCESS_ID_VARIABLE, process_id.to_string().into()),
         ("NODE_PATH", node_path),
         ("NODE_MODULES_DIR", node_modules.into()),
-        ("PATH", path(caller, settings.home.as_deref(), &settings.lib_bin_dir)),
+        ("PATH", path(caller, variables, settings.home.as_deref(), &settings.lib_bin_dir)),
     ];
+    let is_computed =
+        |name: &str| COMPUTED.contains(&name) || added.iter().any(|(computed, _)| name == *computed);
+    let variables: Vec<&Variable> = variables.iter().filter(|it| !is_computed(&it.name)).collect();
     let is_kept = |name: &OsStr| {
-        !OVERRIDDEN.iter().any(|it| name == *it) && !added.iter().any(|(added, _)| name == *added)
+        !OVERRIDDEN.iter().any(|it| name == *it)
+            && !added.iter().any(|(added, _)| name == *added)
+            && !variables.iter().any(|it| name == it.name.as_str())
     };
     let mut whole: Vec<(OsString, OsString)> = caller
         .iter()
         .filter(|(name, _)| is_kept(name))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+    let shown = |name: &str, value: String, is_masked: bool| {
+        (name.to_owned(), Value::from(if is_masked || is_secret(name) { MASKED.to_owned() } else { value }))
+    };
     let record = added
         .iter()
-        .map(|(name, value)| {
-            let shown =
-                if is_secret(name) { MASKED.to_owned() } else { value.to_string_lossy().into_owned() };
-            ((*name).to_owned(), Value::from(shown))
-        })
+        .map(|(name, value)| shown(name, value.to_string_lossy().into_owned(), false))
+        .chain(variables.iter().map(|it| shown(&it.name, it.value.clone(), it.is_secret)))
         .collect();
+    whole.extend(variables.iter().map(|it| (it.name.clone().into(), it.value.clone().into())));
     whole.extend(added.into_iter().map(|(name, value)| (name.into(), value)));
     HookEnvironment { whole, added: record }
 }
 
 /// The folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH; every folder once, at its
 /// first place; no empty item, which would mean the current folder.
-fn path(caller: &Environment, home: Option<&Path>, lib_bin_dir: &Path) -> OsString {
+fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_bin_dir: &Path) -> OsString {
+    let settings = variables.iter().map(|it| (OsStr::new(&it.name), OsStr::new(&it.value)));
     let of_binaries =
-        caller.iter().filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY")).filter_map(|(_, value)| {
-            let file = match (Path::new(value).strip_prefix("~"), home) {
-                (Ok(rest), Some(home)) => home.join(rest),
-                _ => PathBuf::from(value),
-            };
-            let is_path = value.as_bytes().contains(&b'/');
-            is_path.then(|| std::path::absolute(file).ok()?.parent().map(Path::to_owned)).flatten()
-        });
+        caller.iter().chain(settings).filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY")).filter_map(
+            |(_, value)| {
+                let file = match (Path::new(value).strip_prefix("~"), home) {
+                    (Ok(rest), Some(home)) => home.join(rest),
+                    _ => PathBuf::from(value),
+                };
+                let is_path = value.as_bytes().contains(&b'/');
+                is_path.then(|| std::path::absolute(file).ok()?.parent().map(Path::to_owned)).flatten()
+            },
+        );
     let of_caller: Vec<PathBuf> =
         caller.get("PATH").map(|it| std::env::split_paths(it).collect()).unwrap_or_default();
     unique_list(of_binaries.chain([lib_bin_dir.to_owned()]).collect(), of_caller)
@@ -110,19 +138,20 @@ fn unique_list(first: Vec<PathBuf>, then: impl IntoIterator<Item = PathBuf>) -> 
     std::env::join_paths(folders).expect("no folder has a colon, each was checked")
 }
 
-/// How long a hook of this plugin may take: `<PLUGIN>_TIMEOUT`, else `TIMEOUT`, else [`TIMEOUT`], in seconds.
-pub fn timeout(plugin: &str, caller: &Environment) -> Result<Duration, BadTimeout> {
-    let own = format!("{}_TIMEOUT", plugin.to_ascii_uppercase().replace('-', "_"));
-    for name in [own.as_str(), "TIMEOUT"] {
-        if let Some(value) = caller.get(name) {
-            let seconds = value.to_str().and_then(|it| it.trim().parse().ok());
-            return match seconds.map(Duration::from_secs) {
-                Some(timeout) if !timeout.is_zero() => Ok(timeout.min(MAX_TIMEOUT)),
-                _ => Err(BadTimeout { name: name.to_owned(), value: value.to_string_lossy().into_owned() }),
-            };
-        }
+/// How long a hook of this plugin may take, in seconds: its setting `<PLUGIN>_TIMEOUT`, else the variable of that name,
+/// else `TIMEOUT`, else [`TIMEOUT`].
+pub fn timeout(plugin: &str, variables: &[Variable], caller: &Environment) -> Result<Duration, BadTimeout> {
+    let own = format!("{}_TIMEOUT", configuration::prefix(plugin));
+    let setting = variables.iter().find(|it| it.name == own).map(|it| (own.as_str(), OsStr::new(&it.value)));
+    let in_caller = [own.as_str(), "TIMEOUT"].into_iter().filter_map(|name| Some((name, caller.get(name)?)));
+    let Some((name, value)) = setting.into_iter().chain(in_caller).next() else {
+        return Ok(TIMEOUT);
+    };
+    let seconds = value.to_str().and_then(|it| it.trim().parse().ok());
+    match seconds.map(Duration::try_from_secs_f64) {
+        Some(Ok(timeout)) if !timeout.is_zero() => Ok(timeout.min(MAX_TIMEOUT)),
+        _ => Err(BadTimeout { name: name.to_owned(), value: value.to_string_lossy().into_owned() }),
     }
-    Ok(TIMEOUT)
 }
 
 /// How long a hook may take where nobody says otherwise.
@@ -133,7 +162,7 @@ pub const MAX_TIMEOUT: Duration = Duration::from_hours(12);
 
 /// A variable that should hold a timeout.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}={value} is no timeout: give whole seconds, at least 1")]
+#[error("{name}={value} is no timeout: give seconds, more than 0")]
 pub struct BadTimeout {
     name: String,
     value: String,
@@ -183,9 +212,9 @@ mod tests {
             ("CURL_BINARY", "curl"),
             ("NODE_BINARY", "~/node/bin/node"),
         ]);
-        let built = path(&caller, Some(Path::new("/home/me")), Path::new("/lib/bin"));
+        let built = path(&caller, &[], Some(Path::new("/home/me")), Path::new("/lib/bin"));
         assert_eq!(built, "/home/me/node/bin:/opt/w/bin:/lib/bin:/usr/bin");
-        assert_eq!(path(&Environment::default(), None, Path::new("/lib/bin")), "/lib/bin");
+        assert_eq!(path(&Environment::default(), &[], None, Path::new("/lib/bin")), "/lib/bin");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One execution of one hook, from the intent to the ending.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::hook::command;
 use crate::plugin::folder::{Hook, Start};
+use crate::plugin::setting::Variable;
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, Spawn};
@@ -36,6 +38,8 @@ pub struct Runner<'a> {
     pub iface_id: Option<Uuid>,
     /// The process of this rigup.
     pub parent_id: Uuid,
+    /// The settings of the plugins, by plugin.
+    pub variables: &'a HashMap<String, Vec<Variable>>,
     /// Whether rigup was asked to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -100,7 +104,8 @@ impl Runner<'_> {
     pub fn prepare(&self, job: Job<'_>) -> Result<Ready, RunError> {
         let hook_name = &job.hook.name.file_name;
         let process_id = clock::new_id();
-        let environment = command::environment(self.settings, self.machine_id, process_id);
+        let variables = self.variables.get(&job.hook.plugin).map(Vec::as_slice).unwrap_or_default();
+        let environment = command::environment(self.settings, self.machine_id, process_id, variables);
         let script = job.hook.path.clone().into_os_string();
         let (program, args) = match job.hook.start {
             Start::Itself => (script, job.arguments),

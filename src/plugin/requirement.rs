@@ -123,6 +123,9 @@ pub enum LineError {
     /// No name.
     #[error("no \"name\"")]
     NoName,
+    /// A setting in a name that no plugin has, or that has no value.
+    #[error("the setting {0} has no value; set the variable {0}, or put it into rigup.toml")]
+    NoSetting(String),
     /// A name that cannot be a folder and a link.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -202,6 +205,48 @@ pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requ
         Some(Value::String(kind)) if kind == "Binary" || kind == "BinaryRequest" => {}
         other => return Err(LineError::WrongType(other.cloned().unwrap_or(Value::Null))),
     }
+    parse_keys(plugin, &keys, home)
+}
+
+/// Reads an entry of `required_binaries` in a plugin's `config.json`: like a line, without a type, and with settings in
+/// braces in its name, which `fill` knows the values of.
+pub fn parse_entry(
+    plugin: &str,
+    entry: &Value,
+    home: Option<&Path>,
+    fill: impl Fn(&str) -> Option<String>,
+) -> Result<Requirement, LineError> {
+    let Value::Object(keys) = entry else {
+        let head = jsonl::head(entry.to_string().as_bytes());
+        return Err(LineError::NotAnObject { reason: "another kind of JSON value".to_owned(), head });
+    };
+    let mut keys = keys.clone();
+    if let Some(Value::String(name)) = keys.get_mut("name") {
+        *name = filled(name, fill)?;
+    }
+    parse_keys(plugin, &keys, home)
+}
+
+/// A text with every `{SETTING}` in it replaced by the setting's value.
+fn filled(text: &str, fill: impl Fn(&str) -> Option<String>) -> Result<String, LineError> {
+    let mut done = String::new();
+    let mut rest = text;
+    while let Some((before, (setting, after))) =
+        rest.split_once('{').and_then(|(before, behind)| Some((before, behind.split_once('}')?)))
+    {
+        done.push_str(before);
+        done.push_str(&fill(setting).ok_or_else(|| LineError::NoSetting(setting.to_owned()))?);
+        rest = after;
+    }
+    done.push_str(rest);
+    Ok(done)
+}
+
+fn parse_keys(
+    plugin: &str,
+    keys: &Map<String, Value>,
+    home: Option<&Path>,
+) -> Result<Requirement, LineError> {
     let name = match keys.get("name").or_else(|| keys.get("bin_name")) {
         Some(Value::String(name)) => BinaryName::parse(name, home)?,
         Some(_) => {
@@ -299,6 +344,21 @@ mod tests {
             let message = parse(line).unwrap_err().to_string();
             assert!(message.starts_with(expected), "{line}: {message}");
         }
+    }
+
+    #[test]
+    fn a_setting_in_the_name_of_an_entry_is_filled_in() {
+        let entry = |name: &str| {
+            let entry = serde_json::json!({"name": name, "binproviders": "env", "min_version": null});
+            let fill = |setting: &str| (setting == "W_BINARY").then(|| "wget".to_owned());
+            parse_entry("p", &entry, None, fill).map(|it| it.name.to_string()).map_err(|it| it.to_string())
+        };
+        assert_eq!(entry("{W_BINARY}").unwrap(), "wget");
+        assert_eq!(entry("my-{W_BINARY}2").unwrap(), "my-wget2");
+        assert_eq!(entry("plain").unwrap(), "plain");
+        assert!(entry("{X_BINARY}").unwrap_err().starts_with("the setting X_BINARY has no value"));
+        let no_object = parse_entry("p", &Value::Null, None, |_| None).unwrap_err().to_string();
+        assert!(no_object.starts_with("not a JSON object"), "{no_object}");
     }
 
     #[test]

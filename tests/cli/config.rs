@@ -1,0 +1,149 @@
+//! `config.json` and `rigup.toml`: which plugins count, what their settings are, and what they require.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::playground::Playground;
+
+/// A plugin `my-w` with settings, and a hook for the event E that prints one of each kind.
+fn place() -> Playground {
+    let place = Playground::new();
+    let config = json!({
+        "type": "object",
+        "required_binaries": [{"name": "{W_BINARY}", "binproviders": "env", "min_version": null}],
+        "properties": {
+            "MY_W_ENABLED": {"type": "boolean", "default": true, "x-aliases": ["SAVE_W"]},
+            "W_BINARY": {"type": "string", "default": "sh"},
+            "W_FAST": {"type": "boolean", "default": true},
+            "W_ARGS": {"type": "array", "items": {"type": "string"}, "default": ["-a", "b c"]},
+            "MY_W_TIMEOUT": {"type": "integer", "minimum": 1, "default": 7, "x-fallback": "TIMEOUT"},
+            "W_PIN": {"type": "string", "default": "", "x-sensitive": true},
+            "W_NOTHING": {"type": ["string", "null"], "default": null},
+            "PATH": {"type": "string", "default": "/nowhere"}
+        }
+    });
+    place.write("here/plugins/my-w/config.json", config.to_string());
+    place.script(
+        "here/plugins/my-w/on_E__1_a.sh",
+        "#!/bin/sh\nenv | grep -E '^(W_|MY_W|PATH)' | sort >\"$DATA_DIR/env\"\n",
+    );
+    place
+}
+
+fn setting(place: &Playground, name: &str) -> (Value, String) {
+    let shown = place.run(&["plugin", "show", "my-w"]).ok().record();
+    let of_name = |it: &&Value| it["name"] == name;
+    let setting = shown["settings"].as_array().unwrap().iter().find(of_name).unwrap().clone();
+    (setting["value"].clone(), setting["origin"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn hooks_get_the_settings_of_their_plugin_and_no_record_shows_a_secret() {
+    let mut place = place();
+    place.set("W_FAST", "no").set("W_PIN", "canary-91c2");
+    place.run(&["run", "E"]).ok();
+    let env = fs::read_to_string(place.path("data/env")).unwrap();
+    let path = env.lines().find(|it| it.starts_with("PATH=")).unwrap().to_owned();
+    assert!(path.contains("/usr/bin") && !path.contains("/nowhere"), "what the contract computes stays");
+    let lines: Vec<&str> = env.lines().filter(|it| !it.starts_with("PATH=")).collect();
+    assert_eq!(
+        lines,
+        [
+            "MY_W_ENABLED=true",
+            "MY_W_TIMEOUT=7",
+            "W_ARGS=[\"-a\",\"b c\"]",
+            "W_BINARY=sh",
+            "W_FAST=false",
+            "W_PIN=canary-91c2"
+        ]
+    );
+    let hook = &place.hook_processes()[0];
+    assert_eq!((&hook["env"]["W_PIN"], &hook["env"]["W_FAST"]), (&json!("***"), &json!("false")));
+    assert_eq!(hook["timeout"], 7);
+    assert_eq!(setting(&place, "W_PIN").0, "***");
+}
+
+#[test]
+fn every_setting_tells_where_its_value_comes_from() {
+    let mut place = place();
+    assert_eq!(setting(&place, "W_FAST"), (json!(true), "default".to_owned()));
+    place.write("here/rigup.toml", "W_FAST = false\nTIMEOUT = 90\n");
+    let (value, origin) = setting(&place, "W_FAST");
+    assert!(
+        value == false && origin.starts_with("W_FAST in ") && origin.ends_with("here/rigup.toml"),
+        "{origin}"
+    );
+    assert_eq!(setting(&place, "MY_W_TIMEOUT"), (json!(90), "the setting TIMEOUT".to_owned()));
+    place.set("W_FAST", "1");
+    assert_eq!(setting(&place, "W_FAST"), (json!(true), "the variable W_FAST".to_owned()));
+    place.set("MY_W_TIMEOUT", "0");
+    let ran = place.run(&["plugin", "show", "my-w"]).ok();
+    assert!(
+        ran.stderr.contains("warning: MY_W_TIMEOUT from the variable MY_W_TIMEOUT is no value"),
+        "{}",
+        ran.stderr
+    );
+    place.write("here/rigup.toml", "W_FAST = ");
+    place.run(&["plugin", "list"]).exits(3).says("here/rigup.toml cannot be used");
+}
+
+#[test]
+fn a_plugin_that_is_switched_off_has_neither_hooks_nor_requirements() {
+    let mut place = place();
+    place.script("here/plugins/other/on_E__2_b.sh", "#!/bin/sh\n");
+    place.write(
+        "here/plugins/other/config.json",
+        json!({"type": "object", "properties": {}, "required_plugins": ["my-w"]}).to_string(),
+    );
+    place.set("SAVE_W", "false");
+    place.run(&["run", "E"]).ok().says("No hook answers to E");
+    assert_eq!(place.run(&["install", "--dry-run"]).ok().stdout, "");
+    let listed = place.run(&["plugin", "list"]).ok().records();
+    let of = |name: &str| listed.iter().find(|it| it["name"] == name).unwrap().clone();
+    assert_eq!(of("my-w")["disabled_because"], "MY_W_ENABLED is false: the variable SAVE_W");
+    assert_eq!(
+        of("other")["disabled_because"],
+        "it requires my-w, and MY_W_ENABLED is false: the variable SAVE_W"
+    );
+    assert_eq!(of("env")["enabled"], true);
+}
+
+#[test]
+fn the_setting_plugins_chooses_and_what_is_required_counts_with_it() {
+    let mut place = place();
+    place.script("here/plugins/first/on_E__2_b.sh", "#!/bin/sh\n");
+    place.script("here/plugins/third/on_E__3_c.sh", "#!/bin/sh\n");
+    let config = json!({"type": "object", "properties": {}, "required_plugins": ["MY-W"]});
+    place.write("here/plugins/first/config.json", config.to_string());
+    place.set("PLUGINS", " First ,");
+    place.run(&["run", "E"]).ok();
+    let ran: Vec<Value> = place.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
+    assert_eq!(ran, ["my-w", "first"]);
+    place.set("PLUGINS", "nosuch");
+    place.run(&["run", "E"]).exits(3).says("there is no plugin nosuch");
+}
+
+#[test]
+fn required_binaries_are_planned_with_their_settings_filled_in() {
+    let mut place = place();
+    let planned = |place: &Playground| place.run(&["install", "--dry-run"]).ok().record()["name"].clone();
+    assert_eq!(planned(&place), "sh");
+    place.set("W_BINARY", "/bin/sh");
+    assert_eq!(planned(&place), "/bin/sh");
+    place.write(
+        "here/plugins/my-w/config.json",
+        json!({"type": "object", "properties": {}, "required_binaries": [{"name": "{GONE_BINARY}"}]})
+            .to_string(),
+    );
+    place.run(&["install", "--dry-run"]).exits(1).says("entry 1: the setting GONE_BINARY has no value");
+}
+
+#[test]
+fn a_config_that_cannot_be_read_is_a_warning_and_its_plugin_goes_on() {
+    let place = place();
+    place.write("here/plugins/my-w/config.json", "{oops");
+    let ran = place.run(&["run", "E"]).ok();
+    assert!(ran.stderr.contains("plugins/my-w/config.json: is not JSON"), "{}", ran.stderr);
+    assert_eq!(place.hook_processes()[0]["state"], "finished");
+}
