@@ -163,6 +163,9 @@ fn argument(typed: OsString) -> Result<OsString, CliError> {
     Ok(OsString::from_vec(bytes))
 }
 
+/// The longest reason of a failure that is shown, in characters.
+const REASON_CHARS: usize = 200;
+
 /// Shows what happens: records as they come, and why a hook failed.
 struct Display<'a> {
     output: &'a mut Output,
@@ -189,8 +192,9 @@ impl Display<'_> {
                 self.failed += 1;
                 let (how, _) = human::standing(process);
                 let stderr = process.ending().map_or("", |it| it.stderr_tail.trim_end());
-                let why =
-                    stderr.lines().next_back().map(|it| format!(": {}", printable(it))).unwrap_or_default();
+                let last = stderr.lines().next_back().unwrap_or_default();
+                let last: String = printable(last).chars().take(REASON_CHARS).collect();
+                let why = if last.is_empty() { String::new() } else { format!(": {last}") };
                 say(&format!(
                     "error: {}/{}: {how}{why}  (rigup process logs {})",
                     hook.plugin, hook.name.file_name, process.id
