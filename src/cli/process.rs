@@ -159,11 +159,14 @@ fn find_in(store: &Store, typed: &str) -> Result<Process, CliError> {
     }
 }
 
-/// Every process that is meant, each once.
-fn find_all(store: &Store, typed: &[String]) -> Result<Vec<Process>, CliError> {
+/// Every process that is meant, each once. Of what runs on another machine nobody here can know anything.
+fn find_all(session: &Session, typed: &[String]) -> Result<Vec<Process>, CliError> {
     let mut all: Vec<Process> = Vec::new();
     for typed in typed {
-        let process = find_in(store, typed)?;
+        let process = find_in(&session.store, typed)?;
+        if process.machine_id != session.machine.id && process.ending().is_none() {
+            return Err(CliError::NotFound(format!("process {} runs on another machine", process.id)));
+        }
         if !all.iter().any(|it| it.id == process.id) {
             all.push(process);
         }

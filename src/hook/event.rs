@@ -113,6 +113,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         let mut hooks = self.event.hooks.iter();
         let mut next = self.intend(hooks.next())?;
         while let Some(Intent { hook, ready, lock }) = next {
+            self.collect()?;
             if self.runner.interrupt.signal().is_some() {
                 let process = ready.process.ended(Ending::not_started(clock::now()));
                 self.runner.store.save_process(&process)?;
@@ -232,8 +233,10 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         }
     }
 
-    /// Asks all that is left to end, and waits for it. Asked twice itself, it asks twice: no more patience.
+    /// Asks all that is left to end, and waits for it, whatever goes wrong meanwhile. Asked twice itself, it asks twice:
+    /// no more patience.
     fn stop_all(&mut self) -> Result<(), RunError> {
+        let mut failure = Ok(());
         for it in &mut self.beside {
             it.was_stopped = true;
             it.waiter.handle.signal(Signal::TERM);
@@ -241,9 +244,9 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         let deadline = Instant::now() + WAITER_PATIENCE;
         let mut was_urgent = false;
         loop {
-            self.collect()?;
+            failure = failure.and(self.collect());
             let Some(next) = self.beside.first() else {
-                return Ok(());
+                return failure;
             };
             let is_urgent = self.runner.interrupt.is_urgent();
             let is_overdue = Instant::now() >= deadline;

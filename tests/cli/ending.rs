@@ -251,6 +251,30 @@ fn no_command_signals_a_stranger_who_took_over_a_pid() {
 }
 
 #[test]
+fn a_process_of_another_machine_is_neither_signalled_nor_called_lost() {
+    let place = Playground::new();
+    place.run(&["start", "--slug", "s", "--", "true"]).ok();
+    let id = place.processes()[0]["id"].as_str().unwrap().to_owned();
+    place.run(&["process", "wait", &id]).ok();
+    let other = "00000000-0000-7000-8000-000000000000";
+    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+    store
+        .execute_batch(&format!(
+            "INSERT INTO machine SELECT '{other}', 'elsewhere', guid_source, hostname, hw_in_docker, hw_in_vm, \
+             hw_manufacturer, hw_product, hw_uuid, os_arch, os_family, os_platform, os_release, os_kernel, stats, \
+             config, created_at, modified_at, 0, 0 FROM machine; \
+             UPDATE process SET machine_id = '{other}', status = 'running', ended_at = NULL, exit_code = NULL, \
+             exit_reason = NULL"
+        ))
+        .unwrap();
+    for args in [&["process", "kill", &id][..], &["process", "wait", &id]] {
+        place.run(args).exits(1).says("runs on another machine");
+    }
+    place.run(&["process", "gc"]).ok();
+    assert_eq!(place.processes()[0]["status"], "running");
+}
+
+#[test]
 fn what_a_hook_starts_detached_outlives_even_its_timeout() {
     let place = Playground::new();
     place.script(

@@ -62,7 +62,7 @@ impl FromStr for SignalName {
 /// Runs it.
 pub(super) fn kill(args: &KillArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
     let session = Session::open(settings)?;
-    let mut processes = find_all(&session.store, &args.processes)?;
+    let mut processes = find_all(&session, &args.processes)?;
     if args.tree {
         processes = descendants(&session.store, processes)?;
         // Whoever asked comes first: it may end the others itself.

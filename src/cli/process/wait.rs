@@ -44,7 +44,7 @@ pub(super) fn wait(args: &WaitArgs, settings: &Settings, output: &mut Output) ->
     let session = Session::open(settings)?;
     let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut over = Vec::new();
-    for process in find_all(&session.store, &args.processes)? {
+    for process in find_all(&session, &args.processes)? {
         match wait_for(&session.store, process, deadline)? {
             Ok(process) => over.push(process),
             Err(process) => {
