@@ -15,14 +15,16 @@ for arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done
 export HOMEBREW_NO_AUTO_UPDATE=1 HOMEBREW_NO_ENV_HINTS=1 HOMEBREW_NO_INSTALL_CLEANUP=1 HOMEBREW_NO_ANALYTICS=1
 export HOMEBREW_NO_COLOR=1 HOMEBREW_NO_EMOJI=1 NONINTERACTIVE=1
 
+options=$(echo "$packages" | grep '^-') || :
 program=
-for formula in $packages; do
+for formula in $(echo "$packages" | grep -v '^-'); do
     verb=install
     if brew list --versions "$formula" >/dev/null 2>&1; then
         # What is installed counts as such even where its program was deleted; `install` brings an old one up to date.
         [ -x "$(brew --prefix "$formula")/bin/$name" ] || verb=reinstall
     fi
-    if ! brew $verb --formula "$formula" >&2 2>brew.err; then
+    # shellcheck disable=SC2086 # one option a line
+    if ! brew $verb --formula $options "$formula" >&2 2>brew.err; then
         cat brew.err >&2
         ! grep -q 'No available formula' brew.err || decline "Homebrew has no formula $formula"
         exit 1

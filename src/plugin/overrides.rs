@@ -1,7 +1,7 @@
 //! What a requirement says to single providers, in every spelling that is accepted.
 //!
-//! `{"pip": {"packages": ["yt-dlp[default]"]}}`, where `install_args` means the same as `packages`, one text is
-//! a list of one, and a bare list or text under the provider is its packages.
+//! `{"pip": {"packages": ["yt-dlp[default]"]}}`, where one text is a list of one, and a bare list or text under the
+//! provider is its packages. `install_args` means the same, and may have options of the package manager among them.
 
 use serde_json::{Map, Value};
 
@@ -16,12 +16,14 @@ pub enum OverrideError {
     Control(String, String),
     /// It would reach the package manager as an option.
     #[error(
-        "overrides.{0}: the package `{1}` begins with `-`, which its package manager would take for an option"
+        "overrides.{0}: the package `{1}` begins with `-`, which its package manager would take for an option; \
+         options stand in \"install_args\""
     )]
     Option(String, String),
 }
 
-/// The packages that stand for a binary at a provider; none where the overrides say nothing of it.
+/// The packages that stand for a binary at a provider, with options among them where they are `install_args`; none where
+/// the overrides say nothing of it.
 pub fn packages(
     overrides: &Map<String, Value>,
     provider: &str,
@@ -29,12 +31,13 @@ pub fn packages(
     let Some(value) = overrides.get(provider) else {
         return Ok(None);
     };
-    let listed = match value {
-        Value::Object(keys) => match keys.get("packages").or_else(|| keys.get("install_args")) {
-            Some(listed) => listed,
-            None => return Ok(None),
+    let (listed, may_be_options) = match value {
+        Value::Object(keys) => match (keys.get("packages"), keys.get("install_args")) {
+            (Some(packages), _) => (packages, false),
+            (None, Some(arguments)) => (arguments, true),
+            (None, None) => return Ok(None),
         },
-        other => other,
+        other => (other, false),
     };
     let packages = match listed {
         Value::Null => return Ok(None),
@@ -50,7 +53,7 @@ pub fn packages(
     if let Some(package) = packages.iter().find(|it| it.chars().any(char::is_control)) {
         return Err(OverrideError::Control(provider.to_owned(), package.clone()));
     }
-    match packages.iter().find(|it| it.starts_with('-')) {
+    match packages.iter().find(|it| it.starts_with('-') && !may_be_options) {
         Some(option) => Err(OverrideError::Option(provider.to_owned(), option.clone())),
         None => Ok(Some(packages).filter(|it| !it.is_empty())),
     }
@@ -84,7 +87,9 @@ pub fn merge(first: &Map<String, Value>, second: &Map<String, Value>) -> Map<Str
         }
         let mut keys = ours.as_object().cloned().unwrap_or_default();
         keys.remove("install_args");
-        keys.insert("packages".to_owned(), Value::from(all));
+        keys.remove("packages");
+        let has_options = all.iter().any(|it| it.starts_with('-'));
+        keys.insert(if has_options { "install_args" } else { "packages" }.to_owned(), Value::from(all));
         merged.insert(provider.clone(), Value::Object(keys));
     }
     merged
@@ -95,6 +100,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn options_may_stand_among_arguments_and_not_among_packages() {
+        let listed = |value: Value| packages(&map(&json!({ "pip": value })), "pip");
+        let arguments = vec!["--no-deps".to_owned(), "x".to_owned()];
+        assert_eq!(listed(json!({"install_args": ["--no-deps", "x"]})), Ok(Some(arguments)));
+        for strict in [json!({"packages": ["--no-deps"]}), json!(["--no-deps"]), json!("--no-deps")] {
+            assert!(matches!(listed(strict), Err(OverrideError::Option(..))));
+        }
+        let first = map(&json!({"pip": {"install_args": ["--no-deps", "x"]}}));
+        let merged = merge(&first, &map(&json!({"pip": ["y"]})));
+        assert_eq!(merged, map(&json!({"pip": {"install_args": ["--no-deps", "x", "y"]}})));
+    }
 
     fn map(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
