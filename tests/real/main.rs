@@ -7,6 +7,7 @@
     reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
 )]
 
+mod ecosystem;
 #[expect(dead_code, reason = "these tests use a part of it")]
 #[path = "../cli/playground.rs"]
 mod playground;
