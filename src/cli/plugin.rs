@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::search::{self, Found};
+use crate::cli::session::Session;
 use crate::hook::command::is_secret;
 use crate::plugin::configuration::Standing;
 use crate::plugin::folder::Plugin;
@@ -33,7 +34,10 @@ pub(crate) fn run(
     settings: &Settings,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let found = search::search(settings, &[])?;
+    let mut found = search::search(settings, &[])?;
+    if let Some(machine) = Session::known_machine(settings)? {
+        found.learn(&machine.config);
+    }
     match command {
         PluginCommand::List => list(&found, output)?,
         PluginCommand::Show { name } => match found.plugin(&name) {

@@ -74,11 +74,9 @@ pub(crate) fn run(
     }
     let arguments = args.arguments.into_iter().map(argument).collect::<Result<Vec<_>, _>>()?;
     let plugins: Vec<String> = args.plugins.into_iter().filter(|it| !it.trim().is_empty()).collect();
-    let found = search::find(settings, &plugins)?;
-    let variables = found.variables();
-    let hooks = timed_hooks(&found, name, &variables, args.timeout, settings)?;
+    let mut found = search::find(settings, &plugins)?;
     let complaints = found.complain();
-    if hooks.is_empty() {
+    if !found.discovery.hooks_of(name).iter().any(|hook| found.is_enabled(&hook.plugin)) {
         if !talk.quiet {
             say(&format!("No hook answers to {name}; `rigup hook list` shows those there are."));
         }
@@ -87,6 +85,9 @@ pub(crate) fn run(
 
     let broken = |error: std::io::Error| CliError::unusable(error.to_string());
     let session = Session::open(settings)?;
+    found.learn(&session.machine.config);
+    let variables = found.variables();
+    let hooks = timed_hooks(&found, name, &variables, args.timeout, settings)?;
     builtin::unpack(&settings.data_dir).map_err(broken)?;
     let interrupt = Interrupt::install().map_err(broken)?;
     let (me, iface_id) = session.begin(settings)?;

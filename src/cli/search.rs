@@ -1,6 +1,7 @@
 //! The plugins that this command line sees.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -11,7 +12,7 @@ use crate::plugin::configuration::{Configuration, Standing};
 use crate::plugin::folder::{self, Discovery, Hook, Plugin};
 use crate::plugin::requirement::{self, Complaint, Requirement};
 use crate::plugin::schema;
-use crate::plugin::setting::{self, Setting, Sources, Variable};
+use crate::plugin::setting::{self, Origin, Setting, Sources, Variable};
 use crate::provision::plan::{self, Request, Wish};
 use crate::settings::{FILE_NAME, Settings};
 
@@ -56,8 +57,7 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
     let (configuration, unreadable) = Configuration::read(&discovery.plugins);
     let mut warnings: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
     let chosen = if chosen.is_empty() { &by_setting } else { chosen };
-    let machine = Map::new();
-    let resolver = configuration.resolver(sources(settings, &machine));
+    let resolver = configuration.resolver(sources(settings));
     // Several plugins may have one setting; what is wrong with it is said once.
     let mut complain = |it: String| {
         if !warnings.contains(&it) {
@@ -92,15 +92,14 @@ fn plugins_setting(settings: &Settings) -> Result<Vec<String>, CliError> {
     Ok(names.filter(|it| !it.is_empty()).collect())
 }
 
-fn sources<'a>(settings: &'a Settings, machine: &'a Map<String, Value>) -> Sources<'a> {
-    Sources { environment: &settings.environment, files: &settings.files, machine }
+fn sources(settings: &Settings) -> Sources<'_> {
+    Sources { environment: &settings.environment, files: &settings.files }
 }
 
 /// Finds all plugins and reads the requirements of those that count, and what the providers need.
 pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
     let mut found = find(settings, chosen)?;
-    let machine = Map::new();
-    let resolver = found.configuration.resolver(sources(settings, &machine));
+    let resolver = found.configuration.resolver(sources(settings));
     let (mut requirements, mut needs, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
     let has_choice = found.standings.values().any(|it| *it == Standing::NotChosen);
     for plugin in &found.discovery.plugins {
@@ -188,6 +187,18 @@ impl Found {
     pub(crate) fn variables(&self) -> HashMap<String, Vec<Variable>> {
         let variables = |of: &Vec<Setting>| of.iter().filter_map(Setting::variable).collect();
         self.settings.iter().map(|(plugin, of)| (plugin.clone(), variables(of))).collect()
+    }
+
+    /// Takes over what earlier runs found: where a binary is that a setting names, unless somebody said so himself.
+    pub(crate) fn learn(&mut self, machine: &Map<String, Value>) {
+        for setting in self.settings.values_mut().flatten() {
+            let is_open = matches!(setting.origin, Origin::Default | Origin::Fallback(_));
+            let path = machine.get(&setting.name).filter(|_| is_open && setting.name.ends_with("_BINARY"));
+            if let Some(path) = path.filter(|it| it.as_str().is_some_and(|it| Path::new(it).is_file())) {
+                setting.value = path.clone();
+                setting.origin = Origin::Machine;
+            }
+        }
     }
 
     /// Whether the hooks and requirements of a plugin count.

@@ -58,6 +58,14 @@ impl Session {
         Ok(Store::open_existing(&settings.data_dir)?)
     }
 
+    /// What is known of this machine, for a command that only reads; none where nothing was ever recorded.
+    pub(crate) fn known_machine(settings: &Settings) -> Result<Option<Machine>, CliError> {
+        let Some(store) = Self::read(settings)? else { return Ok(None) };
+        let guid =
+            host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
+        Ok(store.machine_by_guid(&guid.value)?)
+    }
+
     /// Finishes what crashed rigups left.
     pub(crate) fn finish_lost(&self) -> Result<(), CliError> {
         reap::finish_lost(&self.store, self.machine.id)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rayon::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::binary;
 use crate::cli::error::{CliError, Exit};
@@ -21,6 +21,7 @@ use crate::record::binary::{Binary, State};
 use crate::record::name::BinaryName;
 use crate::report::human::{Tone, Toned, printable};
 use crate::settings::Settings;
+use crate::store::StoreError;
 
 /// The fewest requirements that are worked on at once: hooks mostly wait.
 const FEWEST_AT_ONCE: usize = 4;
@@ -95,7 +96,31 @@ pub(crate) fn work(
     } else {
         (tasks.into_iter().filter_map(Task::done).collect(), None)
     };
+    if let Err(error) = learn(steps, &done, &session) {
+        say(&format!("warning: where the binaries are is not remembered for hooks: {error}"));
+    }
     report(found, &done, interrupted, output, talk)
+}
+
+/// Remembers where the binaries are that settings name: hooks get these paths as the settings' values.
+fn learn(steps: &[plan::Step], done: &[Done], session: &Session) -> Result<(), StoreError> {
+    let mut learned = Map::new();
+    for (step, done) in steps.iter().zip(done) {
+        let installed = match done {
+            Done::Ready(binary) => binary.installed(),
+            Done::Resolved(resolved) => resolved.binary.installed(),
+            Done::Refused(_) | Done::Broken(..) => None,
+        };
+        if let (Ok(request), Some(installed)) = (step, installed) {
+            let path = Value::from(installed.abspath.to_string_lossy());
+            learned.extend(request.settings.iter().map(|it| (it.clone(), path.clone())));
+        }
+    }
+    learned.retain(|name, path| session.machine.config.get(name) != Some(path));
+    if learned.is_empty() {
+        return Ok(());
+    }
+    session.store.learn_of_machine(session.machine.id, &learned)
 }
 
 /// Works on what is not there, several at once, and records this run.

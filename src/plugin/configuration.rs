@@ -166,8 +166,6 @@ pub fn prefix(plugin: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Map;
-
     use super::*;
     use crate::settings::Environment;
 
@@ -185,8 +183,7 @@ mod tests {
         let configuration = Configuration { schemas };
         let plugins: Vec<Plugin> = plugins.into_iter().map(|(plugin, _)| plugin).collect();
         let environment: Environment = environment.iter().copied().collect();
-        let machine = Map::new();
-        let sources = Sources { environment: &environment, files: &[], machine: &machine };
+        let sources = Sources { environment: &environment, files: &[] };
         let resolver = configuration.resolver(sources);
         let chosen: Vec<String> = chosen.iter().map(|it| (*it).to_owned()).collect();
         let found = configuration.standings(&plugins, &chosen, &resolver, |it| panic!("{it}"));

@@ -27,6 +27,8 @@ pub struct Requirement {
     pub overrides: Map<String, Value>,
     /// The plugin that needs it.
     pub plugin: String,
+    /// The setting that names it, which is told where it was found: `WGET_BINARY`.
+    pub setting: Option<String>,
 }
 
 /// Who may provide a binary, in order of preference.
@@ -221,10 +223,13 @@ pub fn parse_entry(
         return Err(LineError::NotAnObject { reason: "another kind of JSON value".to_owned(), head });
     };
     let mut keys = keys.clone();
+    let mut setting = None;
     if let Some(Value::String(name)) = keys.get_mut("name") {
+        let only = name.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+        setting = only.filter(|it| it.ends_with("_BINARY")).map(str::to_owned);
         *name = filled(name, fill)?;
     }
-    parse_keys(plugin, &keys, home)
+    Ok(Requirement { setting, ..parse_keys(plugin, &keys, home)? })
 }
 
 /// A text with every `{SETTING}` in it replaced by the setting's value.
@@ -289,7 +294,7 @@ fn parse_keys(
     for provider in overrides.keys() {
         overrides::packages(&overrides, provider)?;
     }
-    Ok(Requirement { name, providers, min_version, overrides, plugin: plugin.to_owned() })
+    Ok(Requirement { name, providers, min_version, overrides, plugin: plugin.to_owned(), setting: None })
 }
 
 /// Whether a text could not be an argument of a hook, or would be read as several lines.

@@ -4,20 +4,18 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::plugin::schema::Property;
 use crate::settings::{Environment, SettingsFile};
 
-/// Where values are looked for: the environment, then the files, then what is known of the machine.
+/// Where values are looked for: the environment, then the files.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
     /// The caller's environment.
     pub environment: &'a Environment,
     /// The most important file first.
     pub files: &'a [SettingsFile],
-    /// What earlier runs learned of this machine.
-    pub machine: &'a Map<String, Value>,
 }
 
 /// Where a value comes from.
@@ -27,7 +25,7 @@ pub enum Origin {
     Environment(String),
     /// This key of this file.
     File(PathBuf, String),
-    /// What is known of the machine.
+    /// An earlier run found it on this machine.
     Machine,
     /// This other setting.
     Fallback(String),
@@ -129,16 +127,13 @@ impl<'a> Resolver<'a> {
         let in_files = self.sources.files.iter().filter_map(|file| {
             Some((file.values.get(name)?.clone(), Origin::File(file.path.clone(), name.to_owned())))
         });
-        let in_machine = self.sources.machine.get(name).map(|it| (it.clone(), Origin::Machine));
-        in_environment.into_iter().chain(in_files).chain(in_machine).find_map(
-            |(raw, origin)| match understood(property, raw) {
-                Ok(value) => Some((value, origin)),
-                Err(reason) => {
-                    complain(format!("{name} from {origin} is no value for {}: {reason}", property.name));
-                    None
-                }
-            },
-        )
+        in_environment.into_iter().chain(in_files).find_map(|(raw, origin)| match understood(property, raw) {
+            Ok(value) => Some((value, origin)),
+            Err(reason) => {
+                complain(format!("{name} from {origin} is no value for {}: {reason}", property.name));
+                None
+            }
+        })
     }
 }
 
@@ -224,8 +219,7 @@ mod tests {
         let environment: Environment = environment.iter().copied().collect();
         let files =
             [SettingsFile { path: "/p/rigup.toml".into(), values: file.as_object().unwrap().clone() }];
-        let machine = json!({"M": 7}).as_object().unwrap().clone();
-        let sources = Sources { environment: &environment, files: &files, machine: &machine };
+        let sources = Sources { environment: &environment, files: &files };
         let resolver = Resolver::new(sources, all);
         let mut complaints = Vec::new();
         let property = all.iter().find(|it| it.name == name).unwrap();
@@ -234,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_comes_before_the_files_the_machine_and_the_default() {
+    fn the_environment_comes_before_the_files_and_the_default() {
         let all = [property("M", json!({"type": "integer", "default": 1}))];
         let value = |environment: &[(&str, &str)], file| resolve(environment, &file, &all, "M");
         assert_eq!(
@@ -243,9 +237,7 @@ mod tests {
         );
         let (found, origin, _) = value(&[("M", "")], json!({"M": 2}));
         assert_eq!((found, origin.to_string().as_str()), (json!(2), "M in /p/rigup.toml"));
-        assert_eq!(value(&[], json!({})).1, Origin::Machine);
-        let all = [property("N", json!({"type": "integer", "default": 1}))];
-        assert_eq!(resolve(&[], &json!({}), &all, "N"), (json!(1), Origin::Default, vec![]));
+        assert_eq!(value(&[], json!({})), (json!(1), Origin::Default, vec![]));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Request {
     pub overrides: Map<String, Value>,
     /// The plugins that need it; none for a bare name.
     pub required_by: Vec<String>,
+    /// The settings that are told where it was found.
+    pub settings: Vec<String>,
 }
 
 /// A binary that nobody may provide.
@@ -99,6 +101,7 @@ fn request_of(requirement: &Requirement) -> Request {
         min_version: requirement.min_version.clone(),
         overrides: requirement.overrides.clone(),
         required_by: vec![requirement.plugin.clone()],
+        settings: requirement.setting.iter().cloned().collect(),
     }
 }
 
@@ -111,6 +114,7 @@ fn bare(name: &BinaryName, wish: &Wish) -> Request {
         min_version: String::new(),
         overrides: Map::new(),
         required_by: Vec::new(),
+        settings: Vec::new(),
     }
 }
 
@@ -132,6 +136,8 @@ fn merge(first: &Request, second: &Requirement) -> Step {
     if !required_by.contains(&second.plugin) {
         required_by.push(second.plugin.clone());
     }
+    let theirs = second.setting.iter().filter(|it| !first.settings.contains(it));
+    let settings = first.settings.iter().chain(theirs).cloned().collect();
     Ok(Request {
         name: first.name.clone(),
         providers,
@@ -139,6 +145,7 @@ fn merge(first: &Request, second: &Requirement) -> Step {
         min_version: stricter(&first.min_version, &second.min_version),
         overrides: overrides::merge(&first.overrides, &second.overrides),
         required_by,
+        settings,
     })
 }
 
@@ -188,6 +195,7 @@ mod tests {
             min_version: min_version.to_owned(),
             overrides: Map::new(),
             plugin: plugin.to_owned(),
+            setting: None,
         }
     }
 

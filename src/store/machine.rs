@@ -1,6 +1,7 @@
 //! The `machine` table.
 
 use rusqlite::{Connection, params};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::row::{self, BadValue, Columns, Json, Stored};
@@ -54,6 +55,17 @@ const KEEP_THE_FIRST: &str = "ON CONFLICT (guid) DO NOTHING";
 const BY_GUID: &str = "WHERE guid = ?1";
 
 impl Store {
+    /// Adds to what is known of a machine: the newest value of a key counts, and the others stay as they are. The facts
+    /// are as old as they were.
+    pub fn learn_of_machine(&self, machine_id: Uuid, learned: &Map<String, Value>) -> Result<(), StoreError> {
+        self.with(|connection| {
+            connection
+                .prepare_cached("UPDATE machine SET config = json_patch(config, ?2) WHERE id = ?1")?
+                .execute(params![row::id(machine_id), Json(learned)])?;
+            Ok(())
+        })
+    }
+
     /// The machine with this guid.
     pub fn machine_by_guid(&self, guid: &str) -> Result<Option<Machine>, StoreError> {
         self.with(|connection| row::first(connection, BY_GUID, [guid]))

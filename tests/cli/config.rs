@@ -147,3 +147,28 @@ fn a_config_that_cannot_be_read_is_a_warning_and_its_plugin_goes_on() {
     assert!(ran.stderr.contains("plugins/my-w/config.json: is not JSON"), "{}", ran.stderr);
     assert_eq!(place.hook_processes()[0]["state"], "finished");
 }
+
+#[test]
+fn where_a_binary_was_found_becomes_the_setting_that_names_it_unless_somebody_says_otherwise() {
+    let mut place = place();
+    let found = place.run(&["install"]).ok().record()["abspath"].clone();
+    assert_eq!(setting(&place, "W_BINARY"), (found.clone(), "the machine's record".to_owned()));
+    place.run(&["run", "E"]).ok();
+    assert_eq!(place.hook_processes().last().unwrap()["env"]["W_BINARY"], found);
+    // What is required stays the name: a path that is gone one day must not be all that is looked for.
+    assert_eq!(place.run(&["install", "--dry-run"]).ok().record()["name"], "sh");
+    place.set("W_BINARY", "dash");
+    assert_eq!(setting(&place, "W_BINARY").0, "dash");
+
+    let mut place = self::place();
+    place.set("W_BINARY", place.script("here/tool", "#!/bin/sh\necho 1.0\n"));
+    place.run(&["install"]).ok();
+    place.set("W_BINARY", "");
+    assert_eq!(setting(&place, "W_BINARY").1, "the machine's record");
+    fs::remove_file(place.path("here/tool")).unwrap();
+    assert_eq!(
+        setting(&place, "W_BINARY"),
+        (json!("sh"), "default".to_owned()),
+        "a path that is gone is forgotten"
+    );
+}
