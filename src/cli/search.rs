@@ -65,6 +65,12 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
         }
     };
     let standings = configuration.standings(&discovery.plugins, chosen, &resolver, &mut complain);
+    for name in chosen {
+        let plugin = discovery.plugins.iter().find(|it| is_named(&it.name, name));
+        if let Some(Standing::Disabled(reason)) = plugin.and_then(|it| standings.get(&it.name)) {
+            complain(format!("the plugin {name} does not count: {reason}"));
+        }
+    }
     let names = discovery.plugins.iter().map(|it| it.name.as_str());
     let settings: HashMap<String, Vec<Setting>> =
         names.map(|name| (name.to_owned(), configuration.settings(name, &resolver, &mut complain))).collect();
