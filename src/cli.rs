@@ -10,6 +10,7 @@ use crate::cli::output::{ColorChoice, Output, say};
 use crate::settings::{Environment, Flags, Settings};
 
 mod binary;
+mod config;
 mod error;
 mod exec;
 mod hook;
@@ -100,6 +101,8 @@ enum Command {
     /// What lies in the plugin folders
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Every setting of every plugin, its value, and where that comes from
+    Config(config::ConfigArgs),
     /// The hooks that are found, and what hook scripts get from rigup
     #[command(subcommand)]
     Hook(hook::HookCommand),
@@ -174,6 +177,7 @@ fn run(
         Command::Result(args) => start::result(&args, settings),
         Command::Waiter(args) => waiter::run(args, settings, output),
         Command::Plugin(command) => plugin::run(command, settings, output),
+        Command::Config(args) => config::config(&args, settings, output),
         Command::Hook(command) => hook::run(command, settings, output),
         Command::Binary(command) => binary::run(command, settings, output),
         Command::Process(command) => process::run(command, settings, output),

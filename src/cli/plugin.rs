@@ -101,7 +101,7 @@ fn is_disabled<'a>(plugin: &Plugin, found: &'a Found) -> Option<&'a str> {
 }
 
 /// A setting's value, unless it is nobody's to see.
-fn shown(setting: &Setting) -> Value {
+pub(crate) fn shown(setting: &Setting) -> Value {
     let is_secret = setting.is_secret || is_secret(&setting.name);
     if is_secret && !setting.value.is_null() && setting.value != "" {
         MASKED.into()

@@ -1,0 +1,69 @@
+//! `rigup config`: every setting, its value, and where that comes from.
+
+use serde_json::json;
+
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::Output;
+use crate::cli::plugin::shown;
+use crate::cli::search;
+use crate::cli::session::Session;
+use crate::plugin::setting::Setting;
+use crate::report::human::Tone;
+use crate::settings::Settings;
+
+const EXAMPLES: &str = "\
+Examples:
+  rigup config                  every setting of every plugin
+  rigup config WGET_TIMEOUT     where does this one come from?
+  WGET_TIMEOUT=5 rigup config WGET_TIMEOUT
+
+A value comes from the environment, else from ./rigup.toml, else from rigup/rigup.toml in the user's
+configuration folder, else from another setting, else it is the plugin's default.";
+
+/// Which settings to show.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ConfigArgs {
+    /// Only these, by their names; all where none is given
+    #[arg(value_name = "SETTING")]
+    names: Vec<String>,
+}
+
+/// Runs it.
+pub(crate) fn config(args: &ConfigArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+    let mut found = search::find(settings, &[])?;
+    if let Some(machine) = Session::known_machine(settings)? {
+        found.learn(&machine.config);
+    }
+    let is_wanted = |it: &Setting| args.names.is_empty() || args.names.contains(&it.name);
+    let all: Vec<(&str, &Setting)> = found
+        .discovery
+        .plugins
+        .iter()
+        .flat_map(|plugin| found.settings[&plugin.name].iter().map(|it| (plugin.name.as_str(), it)))
+        .filter(|(_, it)| is_wanted(it))
+        .collect();
+    if let Some(name) = args.names.iter().find(|name| !all.iter().any(|(_, it)| it.name == **name)) {
+        return Err(CliError::NotFound(format!(
+            "no plugin has a setting {name}; `rigup config` shows all there are"
+        )));
+    }
+    if output.is_json() {
+        output.records(all.iter().map(|(plugin, it)| {
+            json!({
+                "type": "Setting",
+                "plugin": plugin,
+                "name": it.name,
+                "value": shown(it),
+                "origin": it.origin.to_string(),
+            })
+        }))?;
+    } else {
+        let rows = all.iter().map(|(plugin, it)| {
+            let cells = [(*plugin).to_owned(), it.name.clone(), shown(it).to_string(), it.origin.to_string()];
+            cells.map(|text| (text, Tone::Plain)).into()
+        });
+        output.table(&["PLUGIN", "SETTING", "VALUE", "FROM"], rows.collect())?;
+    }
+    Ok(found.complain())
+}
