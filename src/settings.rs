@@ -124,6 +124,9 @@ pub enum SettingsError {
     /// The limit to what a hook may write.
     #[error("RIGUP_OUTPUT_LIMIT={0} is no limit: give whole MiB, at least 1")]
     OutputLimit(String),
+    /// A folder of plugins that was named and is none.
+    #[error("--plugins-dir {}: there is no such folder", .0.display())]
+    NoPluginsDir(PathBuf),
     /// The path of the running program.
     #[error("the path of the running rigup cannot be found: {0}")]
     NoProgram(std::io::Error),
@@ -134,6 +137,9 @@ impl Settings {
     pub fn merge(flags: Flags, environment: Environment) -> Result<Self, SettingsError> {
         let here = std::env::current_dir().map_err(SettingsError::NoCurrentDir)?;
         let rigup = std::env::current_exe().map_err(SettingsError::NoProgram)?;
+        if let Some(missing) = flags.plugins_dirs.iter().find(|it| !here.join(it).is_dir()) {
+            return Err(SettingsError::NoPluginsDir(missing.clone()));
+        }
         Self::merge_in(&here, std::env::home_dir(), rigup, flags, environment)
     }
 

@@ -44,14 +44,13 @@ pub struct HookEnvironment {
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
 /// What the contract says is no setting's to say.
-const COMPUTED: [&str; 8] = [
+const COMPUTED: [&str; 7] = [
     "ARCHIVE_DIR",
     "CRAWL_DIR",
     "NODE_MODULE_DIR",
     "RIGUP_DATA_DIR",
     "RIGUP_LIB_BIN_DIR",
     "RIGUP_LIB_DIR",
-    "RIGUP_PLUGINS_DIR",
     "SNAP_DIR",
 ];
 
@@ -70,10 +69,11 @@ pub fn environment(
         caller.get("NODE_PATH").map(|it| std::env::split_paths(it).collect()).unwrap_or_default(),
         [node_modules.clone()],
     );
-    let added: [(&str, OsString); 9] = [
+    let added: [(&str, OsString); 10] = [
         ("DATA_DIR", settings.data_dir.clone().into()),
         ("LIB_DIR", settings.lib_dir.clone().into()),
         ("LIB_BIN_DIR", settings.lib_bin_dir.clone().into()),
+        ("RIGUP_PLUGINS_DIR", unique_list(settings.plugin_path.clone(), [])),
         ("MACHINE_ID", machine_id.to_string().into()),
         ("RIGUP", settings.rigup.clone().into()),
         (PROCESS_ID_VARIABLE, process_id.to_string().into()),

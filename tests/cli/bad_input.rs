@@ -138,3 +138,12 @@ fn the_longest_name_of_the_widest_characters_is_as_good_as_any() {
     place.run(&["install", program.to_str().unwrap()]).ok();
     assert!(place.bin(&name).exists());
 }
+
+#[test]
+fn a_folder_of_plugins_that_is_named_and_is_none_is_unusable() {
+    let place = Playground::new();
+    place.write("here/file", "");
+    for dir in ["nosuch", "file"] {
+        place.run(&["--plugins-dir", dir, "plugin", "list"]).exits(3).says("there is no such folder");
+    }
+}

@@ -239,3 +239,13 @@ fn a_reader_that_goes_away_keeps_no_hook_from_running() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
     assert!(place.path("data/ran").exists());
 }
+
+#[test]
+fn a_rigup_that_a_hook_calls_finds_the_same_plugins_wherever_it_is_called() {
+    let place = Playground::new();
+    place.script("elsewhere/q/on_E__1_a.sh", "#!/bin/sh\n\"$RIGUP\" run F\n");
+    place.script("elsewhere/q/on_F__1_b.sh", "#!/bin/sh\necho '{\"type\":\"F\"}'\n");
+    let dir = place.path("elsewhere");
+    let ran = place.run(&["--plugins-dir", dir.to_str().unwrap(), "run", "E"]).ok();
+    assert_eq!(story(&ran)[0], "F");
+}
