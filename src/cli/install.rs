@@ -15,6 +15,7 @@ use crate::provision::plan::{self, Request, Wish};
 use crate::provision::resolve::{self, Standing};
 use crate::record::binary::Binary;
 use crate::record::name::BinaryName;
+use crate::record::version::Version;
 use crate::report::human::Tone;
 use crate::settings::Settings;
 use crate::store::{BinaryFilter, Store};
@@ -120,6 +121,11 @@ fn plan(
     let parse = |text: &String| BinaryName::parse(text, settings.home.as_deref());
     let names = choice.names.iter().map(parse).collect::<Result<_, _>>();
     let names = names.map_err(|error| CliError::Usage(error.to_string()))?;
+    if !choice.min_version.trim().is_empty() && !Version::is_one(&choice.min_version) {
+        let text =
+            format!("--min-version {:?} is no version: write it like 1.2 or 2024.01.02", choice.min_version);
+        return Err(CliError::Usage(text));
+    }
     let wish = Wish { names, providers, min_version: choice.min_version };
     let plugins: Vec<String> = choice.plugins.into_iter().filter(|it| !it.trim().is_empty()).collect();
     let found = search::search(settings, &plugins)?;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::jsonl::{self, Line};
 use crate::plugin::overrides;
 use crate::record::name::{BinaryName, NameError};
+use crate::record::version::Version;
 
 /// The file in a plugin's folder.
 pub const FILE_NAME: &str = "binaries.jsonl";
@@ -273,12 +274,12 @@ fn parse_keys(
     };
     let min_version = match keys.get("min_version") {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(version)) if !has_control(version) => version.trim().to_owned(),
+        Some(Value::String(version)) if version.trim().is_empty() => String::new(),
+        Some(Value::String(version)) if !has_control(version) && Version::is_one(version) => {
+            version.trim().to_owned()
+        }
         Some(_) => {
-            return Err(LineError::WrongValue {
-                key: "min_version",
-                expected: "a text without control characters",
-            });
+            return Err(LineError::WrongValue { key: "min_version", expected: "a version such as \"1.2\"" });
         }
     };
     let overrides = match keys.get("overrides") {
@@ -340,6 +341,10 @@ mod tests {
             (r#"{"type":"Binary","name":7}"#, "\"name\" has to be a text"),
             (r#"{"type":"Binary","name":"a/b"}"#, "the name `a/b` has a `/`"),
             (r#"{"type":"Binary","name":"x","binproviders":7}"#, "\"binproviders\" has to be a text such as"),
+            (
+                r#"{"type":"Binary","name":"x","min_version":"latest"}"#,
+                "\"min_version\" has to be a version such",
+            ),
             (r#"{"type":"Binary","name":"x","overrides":[]}"#, "\"overrides\" has to be an object"),
             (
                 r#"{"type":"Binary","name":"x","overrides":{"apt":["-o"]}}"#,

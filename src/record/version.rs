@@ -21,6 +21,11 @@ pub struct Version {
 }
 
 impl Version {
+    /// Whether a text begins like a version: what does not would be met by any.
+    pub fn is_one(text: &str) -> bool {
+        text.trim().trim_start_matches(['v', 'V']).starts_with(|c: char| c.is_ascii_digit())
+    }
+
     /// Reads any text; what is not understood counts as nothing, so this never fails.
     pub fn parse(text: &str) -> Self {
         let text = text.trim();
@@ -151,6 +156,16 @@ impl Eq for Version {}
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn only_what_begins_with_a_number_is_a_version() {
+        for version in ["1", " v1.2", "2024.01.02", "1:2.3-4+deb12u1"] {
+            assert!(super::Version::is_one(version), "{version}");
+        }
+        for other in ["", "latest", "abc", "v", "-1", ">=2"] {
+            assert!(!super::Version::is_one(other), "{other}");
+        }
+    }
+
     use super::*;
 
     #[test]

@@ -147,3 +147,11 @@ fn a_folder_of_plugins_that_is_named_and_is_none_is_unusable() {
         place.run(&["--plugins-dir", dir, "plugin", "list"]).exits(3).says("there is no such folder");
     }
 }
+
+#[test]
+fn a_lowest_version_that_is_none_is_wrong_use() {
+    let place = Playground::new();
+    place.run(&["install", "sh", "--min-version", "abc"]).exits(2).says("is no version: write it like");
+    place.run(&["load", "sh", "--min-version", "latest"]).exits(2);
+    assert!(!place.path("data").exists());
+}
