@@ -12,6 +12,7 @@ use crate::cli::search;
 use crate::cli::session::Session;
 use crate::plugin::folder::Hook;
 use crate::plugin::hook_name::canonical_event;
+use crate::process::orphans;
 use crate::process::signals::Interrupt;
 use crate::record::binary::Installed;
 use crate::record::name::BinaryName;
@@ -163,6 +164,8 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
 }
 
 fn print_binary(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+    // What a version probe leaves behind is noticed only by its parent.
+    orphans::adopt();
     let name = match &args.name {
         Some(name) => BinaryName::parse(name, settings.home.as_deref())
             .map_err(|error| CliError::Usage(error.to_string()))?,

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Spawn;
 use crate::process::wait::Cause;
-use crate::process::{stop, wait};
+use crate::process::{orphans, stop, wait};
 use crate::record::version::Version;
 
 /// What programs are asked for their version with, in this order.
@@ -92,15 +92,15 @@ pub fn version(
         };
         let Ok(child) = spawn.start() else { return Ok(None) };
         let cause = wait::wait(&child, Some(deadline), &answers, Some(ANSWER_LIMIT), interrupt, || ());
-        // The id that the environment carries is that of the calling hook: only the group is this probe's own.
-        if cause == Cause::Ended {
-            stop::end_group(clock::new_id(), &child.handle);
-        } else {
+        if cause != Cause::Ended {
             stop::end_tree(clock::new_id(), &child.handle, Duration::ZERO, None);
+            wait::reap(&child)?;
+            return Ok(None);
         }
         let reaped = wait::reap(&child)?;
-        if cause != Cause::Ended {
-            return Ok(None);
+        // The id that the environment carries is that of the calling hook: only the group is this probe's own.
+        if !orphans::are_none() {
+            stop::end_group(clock::new_id(), &child.handle);
         }
         if reaped.exit_code == 0 {
             for answer in &mut answers {
