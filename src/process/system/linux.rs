@@ -95,7 +95,12 @@ pub(in crate::process) fn close_inherited() {
     // SAFETY: the caller has opened nothing yet, so nobody in this process uses a descriptor above 2.
     #[expect(unsafe_code, reason = "neither nix nor rustix closes a range")]
     unsafe {
-        libc::close_range(3, libc::c_uint::MAX, 0);
+        // Linux before 5.9 has no such call.
+        if libc::close_range(3, libc::c_uint::MAX, 0) != 0 {
+            for descriptor in 3..libc::getdtablesize() {
+                libc::close(descriptor);
+            }
+        }
     }
 }
 
