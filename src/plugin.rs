@@ -5,6 +5,7 @@ pub mod configuration;
 pub mod folder;
 pub mod hook_name;
 pub mod overrides;
+pub mod own;
 pub mod requirement;
 pub mod schema;
 pub mod setting;

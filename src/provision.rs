@@ -4,6 +4,7 @@ pub mod link;
 pub mod lock;
 pub mod plan;
 pub mod probe;
+pub mod question;
 pub mod resolve;
 pub mod verdict;
 pub mod verify;

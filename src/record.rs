@@ -6,4 +6,5 @@ pub mod interface;
 pub mod machine;
 pub mod name;
 pub mod process;
+pub mod safety;
 pub mod version;

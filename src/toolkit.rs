@@ -2,5 +2,6 @@
 
 pub mod binary;
 pub mod lock;
+pub mod policy;
 pub mod prefix;
 pub mod request;

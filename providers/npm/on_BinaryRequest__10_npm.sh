@@ -5,6 +5,7 @@ set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
+warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
 "$RIGUP" hook accepts --provider npm -- "$@"
 prefix=$("$RIGUP" hook prefix --provider npm -- "$@")
@@ -15,6 +16,26 @@ for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin
 
 command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs npm"
 command -v npm >/dev/null || decline "npm is not on PATH: apt-get install npm"
+# What was asked for weighs more than the options of a requirement; those weigh more than a default.
+eval "$("$RIGUP" hook policy --provider npm -- "$@")"
+own_age=$(echo "$packages" | grep -E '^--(before|min-release-age)') || :
+if [ "$must_keep_age" ]; then packages=$(echo "$packages" | grep -vE '^--(before|min-release-age)'); fi
+if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi
+# npm takes a registry without dates for one where everything is old enough. Found to have them, it has them for a day.
+dates=$LIB_DIR/npm/dates.part
+if [ "$released_before" ] && { [ "$must_keep_age" ] || [ -z "$(find "$dates" -mtime -1 2>/dev/null)" ]; }; then
+    if [ "$(npm view "$(echo "$packages" | grep -v '^-' | head -n 1)" time 2>/dev/null)" ]; then
+        mkdir -p "$LIB_DIR/npm" && : >"$dates"
+    elif [ "$must_keep_age" ]; then
+        echo "the registry does not say when $packages was released: min_release_age cannot be kept" >&2
+        exit 1
+    else
+        warn "the registry does not say when packages were released: the newest ones are taken"
+    fi
+fi
+scripts=--ignore-scripts
+[ -z "$run_scripts" ] || scripts=--ignore-scripts=false
+
 export PUPPETEER_SKIP_DOWNLOAD="${PUPPETEER_SKIP_DOWNLOAD:-true}"
 export PUPPETEER_SKIP_CHROMIUM_DOWNLOAD="${PUPPETEER_SKIP_CHROMIUM_DOWNLOAD:-true}"
 
@@ -31,9 +52,10 @@ overrides=$(node -p '
 case $overrides/$(npm --version) in ?*/[1-9].*) npm() { npx --yes npm@10 "$@"; } ;; esac
 # shellcheck disable=SC2086 # one package a line
 npm install --prefix "$part" --no-audit --no-fund --no-progress --no-update-notifier --loglevel=error \
-    $packages >npm.log 2>&1 || {
+    $packages $scripts ${released_before:+--before=$released_before} >npm.log 2>&1 || {
     cat npm.log >&2 && rm -rf "$part"
-    grep -E '^npm (error|ERR!) ' npm.log | grep -vE '^npm [^ ]+ (code|errno|syscall|path|dest) ' | head -n 1 >&2
+    grep -E '^npm (error|ERR!) ' npm.log | grep -vE '^npm [^ ]+ (code|errno|syscall|path|dest) ' |
+        head -n 1 | sed "/No versions available/s/\$/ that was released before $released_before/" >&2
     exit 1
 }
 [ -x "$part/$program" ] || { echo "no program $name among what npm installed" >&2; exit 1; }

@@ -5,6 +5,7 @@ set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
+warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
 "$RIGUP" hook accepts --provider pip -- "$@"
 prefix=$("$RIGUP" hook prefix --provider pip -- "$@")
@@ -13,13 +14,22 @@ prefix=$("$RIGUP" hook prefix --provider pip -- "$@")
 packages=$("$RIGUP" hook packages --provider pip -- "$@")
 for arg; do case $arg in --name=*) binary=$prefix/bin/${arg#--name=} ;; esac; done
 
+eval "$("$RIGUP" hook policy --provider pip -- "$@")"
 if command -v uv >/dev/null; then
+    no_build=--no-build age=${released_before:+--exclude-newer=$released_before}
     make_venv() { uv venv --quiet "$prefix"; }
     install() { uv pip install --python "$prefix/bin/python" ${again:+--reinstall} "$@"; }
 else
     command -v python3 >/dev/null || decline "python3 is not on PATH: apt-get install python3 python3-pip"
-    python3 -c 'import venv, pip; assert tuple(map(int, pip.__version__.split(".")[:2])) >= (22, 3)' 2>/dev/null ||
-        decline "python3 has no venv or no pip >= 22.3: apt-get install python3-venv python3-pip, or put uv on PATH"
+    pip=$(python3 -c 'import venv, pip; print(pip.__version__.split(".")[0])' 2>/dev/null) || pip=0
+    [ "$pip" -gt 22 ] ||
+        decline "python3 has no venv or no pip >= 23: apt-get install python3-venv python3-pip, or put uv on PATH"
+    no_build=--only-binary=:all: age=
+    if [ "$pip" -gt 25 ]; then age=${released_before:+--uploaded-prior-to=$released_before}; fi
+    if [ "$released_before" ] && [ -z "$age" ]; then
+        [ -z "$must_keep_age" ] || { echo "pip $pip cannot keep min_release_age: put uv on PATH" >&2; exit 1; }
+        warn "pip $pip knows no min_release_age, and takes the newest releases: put uv on PATH, or a newer pip"
+    fi
     export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off PIP_USER=0
     make_venv() { python3 -m venv --without-pip "$prefix"; }
     install() { python3 -m pip --python "$prefix/bin/python" install --no-compile ${again:+--force-reinstall} "$@"; }
@@ -31,8 +41,18 @@ again=yes
 if [ -e "$prefix.part" ] || [ ! -x "$prefix/bin/python" ]; then again= && rm -rf "$prefix"; fi
 mkdir -p "$prefix" && : >"$prefix.part"
 [ "$again" ] || make_venv >&2
-# shellcheck disable=SC2086 # one package a line
-install $packages >&2 || { [ $? -gt 127 ] || [ ! -x "$binary" ] || rm -f "$prefix.part"; exit 1; }
+if [ "$run_scripts" ]; then no_build=; fi
+# shellcheck disable=SC2086 # one package a line; of options that contradict each other the last one counts
+try() { code=0; install $packages $no_build $age >&2 2>pip.err || code=$?; cat pip.err >&2; [ "$code" = 0 ]; }
+no_dates() { grep -qE 'missing an upload date|does not provide upload-time' pip.err; }
+try || { [ -z "$must_keep_age" ] && no_dates && age= &&
+    warn "the index does not say when packages were released: the newest ones are taken" && try; } || {
+    [ "$code" -gt 127 ] || [ ! -x "$binary" ] || rm -f "$prefix.part"
+    ! no_dates || echo "the index does not say when packages were released: min_release_age cannot be kept" >&2
+    ! grep -qE 'building.* is disabled|No matching distribution' pip.err ||
+        echo "$(tail -n 1 pip.err); what has to be built needs --postinstall-scripts" >&2
+    exit 1
+}
 rm -f "$prefix.part"
 
 "$RIGUP" hook binary --provider pip --abspath "$binary" -- "$@"

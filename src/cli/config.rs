@@ -13,12 +13,15 @@ use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
 Examples:
-  rigup config                  every setting of every plugin
+  rigup config                  every setting of rigup and of every plugin
   rigup config WGET_TIMEOUT     where does this one come from?
   WGET_TIMEOUT=5 rigup config WGET_TIMEOUT
 
 A value comes from the environment, else from ./rigup.toml, else from rigup/rigup.toml in the user's
 configuration folder, else from another setting, else it is the plugin's default.";
+
+/// What stands in the place of the plugin's name.
+const OWN: &str = "rigup";
 
 /// Which settings to show.
 #[derive(Debug, clap::Args)]
@@ -36,16 +39,22 @@ pub(crate) fn config(args: &ConfigArgs, settings: &Settings, output: &mut Output
         found.learn(&machine.config);
     }
     let is_wanted = |it: &Setting| args.names.is_empty() || args.names.contains(&it.name);
-    let all: Vec<(&str, &Setting)> = found
+    let of_plugins = found
         .discovery
         .plugins
         .iter()
-        .flat_map(|plugin| found.settings[&plugin.name].iter().map(|it| (plugin.name.as_str(), it)))
+        .flat_map(|plugin| found.settings[&plugin.name].iter().map(|it| (plugin.name.as_str(), it)));
+    let all: Vec<(&str, &Setting)> = found
+        .own
+        .settings
+        .iter()
+        .map(|it| (OWN, it))
+        .chain(of_plugins)
         .filter(|(_, it)| is_wanted(it))
         .collect();
     if let Some(name) = args.names.iter().find(|name| !all.iter().any(|(_, it)| it.name == **name)) {
         return Err(CliError::NotFound(format!(
-            "no plugin has a setting {name}; `rigup config` shows all there are"
+            "there is no setting {name}; `rigup config` shows all there are"
         )));
     }
     if output.is_json() {

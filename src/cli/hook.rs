@@ -4,14 +4,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, say};
 use crate::cli::search;
 use crate::cli::session::Session;
+use crate::clock;
 use crate::plugin::folder::Hook;
 use crate::plugin::hook_name::canonical_event;
+use crate::plugin::overrides;
 use crate::process::orphans;
 use crate::process::signals::Interrupt;
 use crate::record::binary::Installed;
@@ -21,7 +23,7 @@ use crate::settings::Settings;
 use crate::store::BinaryFilter;
 use crate::toolkit::binary::BinaryError;
 use crate::toolkit::request::{HookRequest, RequestError};
-use crate::toolkit::{binary, lock, prefix};
+use crate::toolkit::{binary, lock, policy, prefix};
 
 /// What to do with hooks. All but `list` is for hook scripts, which pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]
@@ -35,6 +37,8 @@ pub(crate) enum HookCommand {
     Accepts(ProviderArgs),
     /// For hook scripts: the packages to install, one per line
     Packages(ProviderArgs),
+    /// For hook scripts: which releases may be installed and whether their scripts may run, to be `eval`ed
+    Policy(ProviderArgs),
     /// For hook scripts: the folder to install into
     Prefix(ProviderArgs),
     /// For hook scripts: find the binary, ask its version, and print its Binary record
@@ -98,6 +102,11 @@ pub(crate) fn run(command: HookCommand, settings: &Settings, output: &mut Output
         HookCommand::Packages(args) => {
             let packages = parse(&args.arguments, settings)?.packages(&args.provider)?;
             output.raw((packages.join("\n") + "\n").as_bytes())?;
+            Ok(Exit::Well)
+        }
+        HookCommand::Policy(args) => {
+            let request = parse(&args.arguments, settings)?;
+            output.raw(policy::assignments(&request, clock::now()).as_bytes())?;
             Ok(Exit::Well)
         }
         HookCommand::Prefix(args) => {
@@ -166,16 +175,25 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
 fn print_binary(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
     // What a version probe leaves behind is noticed only by its parent.
     orphans::adopt();
-    let name = match &args.name {
-        Some(name) => BinaryName::parse(name, settings.home.as_deref())
-            .map_err(|error| CliError::Usage(error.to_string()))?,
-        None => parse(&args.arguments, settings)?.name,
+    let request = match (&args.name, args.arguments.is_empty()) {
+        (Some(_), true) => None,
+        _ => Some(parse(&args.arguments, settings)?),
     };
+    let name = match (&args.name, &request) {
+        (Some(name), _) => BinaryName::parse(name, settings.home.as_deref())
+            .map_err(|error| CliError::Usage(error.to_string()))?,
+        (None, Some(request)) => request.name.clone(),
+        (None, None) => return Err(RequestError::NoName.into()),
+    };
+    let no_overrides = Map::new();
+    let overrides = request.as_ref().map_or(&no_overrides, |it| &it.overrides);
+    let meant = overrides::abspath(overrides, &args.provider, settings.home.as_deref());
     let known = known(&name, settings);
     let record = binary::record(
         &name,
         &args.provider,
-        args.abspath.as_deref(),
+        meant.as_deref().or(args.abspath.as_deref()),
+        overrides::text(overrides, &args.provider, "version"),
         settings,
         known.as_ref(),
         &interrupt()?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk};
@@ -15,6 +15,7 @@ use crate::provision::plan::{self, Request, Wish};
 use crate::provision::resolve::{self, Standing};
 use crate::record::binary::Binary;
 use crate::record::name::BinaryName;
+use crate::record::safety::{MIN_RELEASE_AGE_KEY, Safety, SafetyError};
 use crate::record::version::Version;
 use crate::report::human::Tone;
 use crate::settings::Settings;
@@ -30,6 +31,8 @@ Examples:
   rigup install rg yt-dlp                just these; a name that no plugin requires is looked for
                                          at env, brew and apt only
   rigup install httpie --binproviders pip
+  rigup install single-file --postinstall-scripts --min-release-age 0
+                                         trust what npm has, whatever it runs and however new it is
   rigup install --dry-run                what would be asked of whom";
 
 /// Which binaries, in which version.
@@ -46,6 +49,29 @@ struct Choice {
     min_version: String,
 }
 
+/// What may be brought in from open registries.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct SafetyArgs {
+    /// Only releases that are at least so many days old, 0 for any [default: 7, where the provider can tell]
+    #[arg(long, value_name = "DAYS", value_parser = parse_age)]
+    min_release_age: Option<f64>,
+    /// Whether packages may run scripts of their own while they are installed [default: false, where the provider can
+    /// do without]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    postinstall_scripts: Option<bool>,
+}
+
+impl From<SafetyArgs> for Safety {
+    fn from(args: SafetyArgs) -> Self {
+        Self { min_release_age: args.min_release_age, postinstall_scripts: args.postinstall_scripts }
+    }
+}
+
+fn parse_age(text: &str) -> Result<f64, SafetyError> {
+    let keys = Map::from_iter([(MIN_RELEASE_AGE_KEY.to_owned(), Value::from(text))]);
+    Safety::of(&keys)?.min_release_age.ok_or(SafetyError::Age)
+}
+
 /// What to install.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -58,6 +84,8 @@ pub(crate) struct InstallArgs {
     /// Install anew what is there already, and replace a file that stands where a link goes
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    safety: SafetyArgs,
     /// Show what would be asked of whom, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -84,7 +112,7 @@ pub(crate) fn install(
     talk: Talk,
 ) -> Result<Exit, CliError> {
     let providers = args.binproviders.as_deref().map(Providers::parse);
-    let (found, steps) = plan(args.choice, providers, settings)?;
+    let (found, steps) = plan(args.choice, providers, args.safety.into(), settings)?;
     if args.dry_run {
         return dry_run(&found, &steps, settings, output);
     }
@@ -104,7 +132,7 @@ pub(crate) fn load(
     output: &mut Output,
     talk: Talk,
 ) -> Result<Exit, CliError> {
-    let (found, mut steps) = plan(args.choice, None, settings)?;
+    let (found, mut steps) = plan(args.choice, None, Safety::default(), settings)?;
     for request in steps.iter_mut().flatten() {
         request.candidates.retain(|provider| provider == plan::ENV);
     }
@@ -116,6 +144,7 @@ pub(crate) fn load(
 fn plan(
     choice: Choice,
     providers: Option<Providers>,
+    asked: Safety,
     settings: &Settings,
 ) -> Result<(Found, Vec<plan::Step>), CliError> {
     let parse = |text: &String| BinaryName::parse(text, settings.home.as_deref());
@@ -126,9 +155,10 @@ fn plan(
             format!("--min-version {:?} is no version: write it like 1.2 or 2024.01.02", choice.min_version);
         return Err(CliError::Usage(text));
     }
-    let wish = Wish { names, providers, min_version: choice.min_version };
     let plugins: Vec<String> = choice.plugins.into_iter().filter(|it| !it.trim().is_empty()).collect();
     let found = search::search(settings, &plugins)?;
+    let habit = found.own.safety();
+    let wish = Wish { names, providers, min_version: choice.min_version, asked, habit };
     let mut requirements = found.requirements.clone();
     if !wish.names.is_empty() {
         requirements.extend_from_slice(&found.needs);
@@ -169,7 +199,7 @@ fn dry_run(
             (asks.join(", "), Tone::Plain),
             (reason.clone(), Tone::Bad),
         ]);
-        records.push(json!({
+        let mut record = json!({
             "type": "BinaryRequest",
             "name": name.as_str(),
             "status": status,
@@ -177,7 +207,9 @@ fn dry_run(
             "min_version": step.as_ref().map(|it| it.min_version.as_str()).unwrap_or_default(),
             "overrides": step.as_ref().map(|it| it.overrides.clone()).unwrap_or_default(),
             "last_error": reason,
-        }));
+        });
+        step.as_ref().map(|it| it.safety).unwrap_or_default().write_to(&mut record);
+        records.push(record);
     }
     if output.is_json() {
         output.records(records)?;

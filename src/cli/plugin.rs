@@ -13,6 +13,7 @@ use crate::plugin::folder::Plugin;
 use crate::plugin::requirement::Requirement;
 use crate::plugin::setting::Setting;
 use crate::process::run_dir::MASKED;
+use crate::record::safety::{Keeps, MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::report::human::Tone;
 use crate::settings::Settings;
 
@@ -85,11 +86,39 @@ fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliEr
         cells.map(|text| (text, Tone::Plain)).into()
     });
     output.table(&["REQUIRES", "PROVIDERS", "MIN VERSION", "OVERRIDES"], rows.collect())?;
+    if is_provider(plugin) {
+        let keeps = keeps(plugin, found);
+        let rows = [
+            (MIN_RELEASE_AGE_KEY, keeps.min_release_age),
+            (POSTINSTALL_SCRIPTS_KEY, keeps.postinstall_scripts),
+        ]
+        .map(|(rule, is_kept)| {
+            vec![(rule.to_owned(), Tone::Plain), (spelled(is_kept).to_owned(), Tone::Plain)]
+        });
+        output.table(&["RULE", "KEPT"], rows.into())?;
+    }
     let rows = found.settings[&plugin.name].iter().map(|it| {
         let cells = [it.name.clone(), shown(it).to_string(), it.origin.to_string()];
         cells.map(|text| (text, Tone::Plain)).into()
     });
     output.table(&["SETTING", "VALUE", "FROM"], rows.collect())
+}
+
+fn is_provider(plugin: &Plugin) -> bool {
+    plugin.hooks.iter().any(|hook| hook.name.event == search::BINARY_REQUEST)
+}
+
+fn keeps(plugin: &Plugin, found: &Found) -> Keeps {
+    found.configuration.schema(&plugin.name).map(|it| it.keeps).unwrap_or_default()
+}
+
+/// Whether a provider can keep a rule.
+fn spelled(is_kept: Option<bool>) -> &'static str {
+    match is_kept {
+        Some(true) => "yes",
+        Some(false) => "no: a warning, and refused where it is asked for",
+        None => "not by default: refused where it is asked for",
+    }
 }
 
 /// Why a plugin does not count, where it was not merely left out by a choice.
@@ -119,6 +148,9 @@ fn overrides(requirement: &Requirement) -> String {
 }
 
 fn record(plugin: &Plugin, found: &Found) -> Value {
+    let keeps = is_provider(plugin).then(|| keeps(plugin, found)).map(|it| {
+        json!({MIN_RELEASE_AGE_KEY: it.min_release_age, POSTINSTALL_SCRIPTS_KEY: it.postinstall_scripts})
+    });
     json!({
         "type": "Plugin",
         "name": plugin.name,
@@ -127,6 +159,7 @@ fn record(plugin: &Plugin, found: &Found) -> Value {
         "disabled_because": is_disabled(plugin, found),
         "hooks": plugin.hooks.iter().map(|hook| hook.name.file_name.as_str()).collect::<Vec<_>>(),
         "requirements": requirements(plugin, found).map(|it| it.name.as_str()).collect::<Vec<_>>(),
+        "keeps": keeps,
         "settings": found.settings[&plugin.name]
             .iter()
             .map(|it| json!({"name": it.name, "value": shown(it), "origin": it.origin.to_string()}))

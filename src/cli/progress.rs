@@ -1,8 +1,8 @@
 //! What a person sees while requests are worked on: a line per binary on a terminal, plain lines elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, IsTerminal};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -21,13 +21,19 @@ pub(crate) struct Display {
     talk: Talk,
     bars: Option<MultiProgress>,
     lines: Mutex<HashMap<BinaryName, ProgressBar>>,
+    remarks: Mutex<HashSet<String>>,
 }
 
 impl Display {
     /// Bars on a terminal, unless `CI` is set or quiet was asked for.
     pub(crate) fn new(talk: Talk, environment: &Environment) -> Self {
         let has_bars = io::stderr().is_terminal() && environment.get("CI").is_none() && !talk.quiet;
-        Self { talk, bars: has_bars.then(MultiProgress::new), lines: Mutex::default() }
+        Self {
+            talk,
+            bars: has_bars.then(MultiProgress::new),
+            lines: Mutex::default(),
+            remarks: Mutex::default(),
+        }
     }
 
     /// Shows what happens to a request.
@@ -58,11 +64,20 @@ impl Display {
                     }
                 }
             }
+            Progress::Remark(text) => self.remark(text),
             Progress::Warning(text) => {
                 if !self.talk.quiet {
                     self.print(&format!("warning: {name}: {}", printable(text)));
                 }
             }
+        }
+    }
+
+    /// Says what is true of a provider once, however many requests it is true of.
+    fn remark(&self, text: &str) {
+        let mut said = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.talk.quiet && said.insert(text.to_owned()) {
+            self.print(&format!("warning: {}", printable(text)));
         }
     }
 
@@ -105,7 +120,7 @@ impl Display {
     /// The bar of a binary; none where there are no bars.
     fn bar(&self, name: &BinaryName) -> Option<ProgressBar> {
         let bars = self.bars.as_ref()?;
-        let mut lines = self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = lines.entry(name.clone()).or_insert_with(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed} {wide_msg}");
             let bar = bars.add(ProgressBar::new_spinner().with_prefix(name.to_string()));

@@ -10,11 +10,13 @@ use crate::cli::output::say;
 use crate::plugin::builtin;
 use crate::plugin::configuration::{Configuration, Standing};
 use crate::plugin::folder::{self, Discovery, Hook, Plugin};
+use crate::plugin::own::Own;
 use crate::plugin::requirement::{self, Complaint, Requirement};
 use crate::plugin::schema;
 use crate::plugin::setting::{self, Origin, Setting, Sources, Variable};
 use crate::provision::plan::{self, Request, Wish};
-use crate::settings::{FILE_NAME, Settings};
+use crate::record::safety::Keeps;
+use crate::settings::Settings;
 
 /// The event that providers' hooks answer to.
 pub(crate) const BINARY_REQUEST: &str = "BinaryRequest";
@@ -32,6 +34,8 @@ pub(crate) struct Found {
     pub(crate) complaints: Vec<Complaint>,
     /// What the plugins' `config.json` files say.
     pub(crate) configuration: Configuration,
+    /// rigup's own settings.
+    pub(crate) own: Own,
     /// What the settings of each plugin come to.
     pub(crate) settings: HashMap<String, Vec<Setting>>,
     /// How each plugin stands.
@@ -45,7 +49,8 @@ pub(crate) struct Found {
 pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
     let mut discovery = folder::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir));
     let complaints = std::mem::take(&mut discovery.complaints);
-    let by_setting = if chosen.is_empty() { plugins_setting(settings)? } else { Vec::new() };
+    let own = Own::read(sources(settings)).map_err(CliError::unusable)?;
+    let by_setting = if chosen.is_empty() { own.plugins() } else { Vec::new() };
     for name in chosen.iter().chain(&by_setting) {
         if let Some(complaint) = complaints.iter().find(|it| is_named(&it.plugin, name)) {
             return Err(CliError::unusable(format!("the plugin {name} cannot be used: {complaint}")));
@@ -54,7 +59,7 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
             return Err(CliError::unusable(no_such_plugin(name, &discovery, settings)));
         }
     }
-    let (configuration, unreadable) = Configuration::read(&discovery.plugins);
+    let (configuration, unreadable) = Configuration::read(&discovery.plugins, &settings.data_dir);
     let mut warnings: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
     let chosen = if chosen.is_empty() { &by_setting } else { chosen };
     let resolver = configuration.resolver(sources(settings));
@@ -75,27 +80,17 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
     let settings: HashMap<String, Vec<Setting>> =
         names.map(|name| (name.to_owned(), configuration.settings(name, &resolver, &mut complain))).collect();
     let (requirements, needs) = (Vec::new(), Vec::new());
-    Ok(Found { discovery, requirements, needs, complaints, configuration, settings, standings, warnings })
-}
-
-/// The plugins that the setting PLUGINS chooses; none where it chooses all.
-fn plugins_setting(settings: &Settings) -> Result<Vec<String>, CliError> {
-    let in_file = settings.files.iter().find_map(|file| file.values.get("PLUGINS"));
-    let list = match (settings.environment.text("PLUGINS"), in_file) {
-        (Some(list), _) => list.split(',').map(str::to_owned).collect(),
-        (None, Some(Value::String(list))) => list.split(',').map(str::to_owned).collect(),
-        (None, Some(Value::Array(list))) => {
-            list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-        }
-        (None, Some(other)) => {
-            return Err(CliError::unusable(format!(
-                "PLUGINS = {other} in {FILE_NAME} is no list of plugins"
-            )));
-        }
-        (None, None) => Vec::new(),
-    };
-    let names = list.into_iter().map(|it: String| it.trim().to_owned());
-    Ok(names.filter(|it| !it.is_empty()).collect())
+    Ok(Found {
+        discovery,
+        requirements,
+        needs,
+        complaints,
+        configuration,
+        own,
+        settings,
+        standings,
+        warnings,
+    })
 }
 
 fn sources(settings: &Settings) -> Sources<'_> {
@@ -138,8 +133,17 @@ fn required_binaries(
 ) -> (Vec<Requirement>, Vec<Complaint>) {
     let entries =
         configuration.schema(&plugin.name).map(|it| it.required_binaries.as_slice()).unwrap_or_default();
-    let fill =
-        |name: &str| Some(resolver.value(name)?.as_str()?.trim().to_owned()).filter(|it| !it.is_empty());
+    let fill = |name: &str| {
+        let folders = [
+            ("LIB_DIR", &settings.lib_dir),
+            ("LIB_BIN_DIR", &settings.lib_bin_dir),
+            ("DATA_DIR", &settings.data_dir),
+        ];
+        let folder = folders.iter().find(|(known, _)| *known == name);
+        let value =
+            folder.map(|(_, path)| Value::from(path.to_string_lossy())).or_else(|| resolver.value(name))?;
+        Some(value.as_str()?.trim().to_owned()).filter(|it| !it.is_empty())
+    };
     let (mut requirements, mut complaints) = (Vec::new(), Vec::new());
     for (at, entry) in (1..).zip(entries) {
         match requirement::parse_entry(&plugin.name, entry, settings.home.as_deref(), fill) {
@@ -187,6 +191,12 @@ impl Found {
             }
         }
         needs
+    }
+
+    /// What each provider says that it is able to keep.
+    pub(crate) fn provider_keeps(&self) -> HashMap<String, Keeps> {
+        let keeps = |name: &String| self.configuration.schema(name).map(|it| it.keeps).unwrap_or_default();
+        self.providers().into_iter().map(|name| (name.clone(), keeps(&name))).collect()
     }
 
     /// The settings of the plugins, for their hooks.

@@ -143,7 +143,7 @@ fn resolve_all(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build().map_err(CliError::unusable)?;
     let (me, iface_id) = session.begin(settings)?;
     let display = Display::new(talk, &settings.environment);
-    let (hooks, needs) = (found.provider_hooks(), found.provider_needs());
+    let (hooks, needs, keeps) = (found.provider_hooks(), found.provider_needs(), found.provider_keeps());
     let variables = found.variables();
     let resolver = Resolver {
         runner: Runner {
@@ -157,6 +157,7 @@ fn resolve_all(
         },
         hooks: &hooks,
         needs: &needs,
+        keeps: &keeps,
         force: options.force,
         only_looks: options.only_looks,
         timeout: options.timeout,

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
@@ -73,6 +74,11 @@ pub fn unpack(data_dir: &Path) -> io::Result<()> {
 
 /// A folder named after the digest of what is in it.
 fn folder(data_dir: &Path) -> PathBuf {
+    static NAME: LazyLock<String> = LazyLock::new(digest);
+    data_dir.join("builtin").join(NAME.as_str())
+}
+
+fn digest() -> String {
     let mut digest = Sha256::new();
     for dir in PROVIDERS.dirs() {
         for file in dir.files() {
@@ -81,11 +87,10 @@ fn folder(data_dir: &Path) -> PathBuf {
             digest.update(file.contents());
         }
     }
-    let name = digest.finalize().iter().take(8).fold(String::new(), |mut name, byte| {
+    digest.finalize().iter().take(8).fold(String::new(), |mut name, byte| {
         let _ = write!(name, "{byte:02x}");
         name
-    });
-    data_dir.join("builtin").join(name)
+    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! What the plugins' `config.json` files come to: which plugins count, and what their settings are.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::plugin::builtin;
 use crate::plugin::folder::Plugin;
 use crate::plugin::requirement::Complaint;
 use crate::plugin::schema::{self, Property, Schema};
@@ -28,11 +30,17 @@ pub enum Standing {
 
 impl Configuration {
     /// Reads them. One that cannot be read is complained of, and its plugin has no settings.
-    pub fn read(plugins: &[Plugin]) -> (Self, Vec<Complaint>) {
+    pub fn read(plugins: &[Plugin], data_dir: &Path) -> (Self, Vec<Complaint>) {
         let mut schemas = HashMap::new();
         let mut complaints = Vec::new();
         for plugin in plugins {
-            match schema::read(&plugin.path) {
+            let read = match builtin::file(plugin, data_dir, schema::FILE_NAME) {
+                Some(text) => schema::parse(&String::from_utf8_lossy(text))
+                    .map(Some)
+                    .map_err(|error| (plugin.path.join(schema::FILE_NAME), error)),
+                None => schema::read(&plugin.path),
+            };
+            match read {
                 Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),
                 Ok(None) => {}
                 Err((path, error)) => complaints.push(Complaint {

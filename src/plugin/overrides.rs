@@ -3,7 +3,13 @@
 //! `{"pip": {"packages": ["yt-dlp[default]"]}}`, where one text is a list of one, and a bare list or text under the
 //! provider is its packages. `install_args` means the same, and may have options of the package manager among them.
 
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
 use serde_json::{Map, Value};
+
+use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
+use crate::record::version::{self, Version};
 
 /// An override that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +26,57 @@ pub enum OverrideError {
          options stand in \"install_args\""
     )]
     Option(String, String),
+    /// A key that has to be a text.
+    #[error("overrides.{0}.{1} has to be a text")]
+    NotText(String, &'static str),
+    /// A lowest version that is none.
+    #[error("overrides.{0}.min_version has to be a version such as \"1.2\"")]
+    NoVersion(String),
+    /// A rule that is none.
+    #[error("overrides.{0}: {1}")]
+    Safety(String, SafetyError),
+}
+
+/// Makes sure that every provider can use what is said to it.
+pub fn check(overrides: &Map<String, Value>) -> Result<(), OverrideError> {
+    for (provider, value) in overrides {
+        packages(overrides, provider)?;
+        let Some(keys) = value.as_object() else { continue };
+        for key in ["abspath", "install_root", "min_version", "version"] {
+            if !matches!(keys.get(key), None | Some(Value::Null | Value::String(_))) {
+                return Err(OverrideError::NotText(provider.clone(), key));
+            }
+        }
+        if text(overrides, provider, "min_version").is_some_and(|it| !Version::is_one(it)) {
+            return Err(OverrideError::NoVersion(provider.clone()));
+        }
+        Safety::of(keys).map_err(|error| OverrideError::Safety(provider.clone(), error))?;
+    }
+    Ok(())
+}
+
+/// What may be brought in by this provider, where the overrides say something of it.
+pub fn safety(overrides: &Map<String, Value>, provider: &str) -> Safety {
+    let keys = overrides.get(provider).and_then(Value::as_object);
+    keys.and_then(|keys| Safety::of(keys).ok()).unwrap_or_default()
+}
+
+/// Makes what is said to single providers at least as strict as what is asked of all of them: `asked` replaces it,
+/// `habit` and `min_version` tighten it.
+pub fn tighten(overrides: &mut Map<String, Value>, min_version: &str, habit: Safety, asked: Safety) {
+    for keys in overrides.values_mut().filter_map(Value::as_object_mut) {
+        if let Some(Value::String(own)) = keys.get_mut("min_version").filter(|_| !min_version.is_empty()) {
+            *own = version::stricter(own, min_version).to_owned();
+        }
+        let Ok(own) = Safety::of(keys) else { continue };
+        let safety = asked.or(own.and(habit));
+        if own.min_release_age.is_some() {
+            keys.insert(MIN_RELEASE_AGE_KEY.to_owned(), safety.min_release_age.into());
+        }
+        if own.postinstall_scripts.is_some() {
+            keys.insert(POSTINSTALL_SCRIPTS_KEY.to_owned(), safety.postinstall_scripts.into());
+        }
+    }
 }
 
 /// The packages that stand for a binary at a provider, with options among them where they are `install_args`; none where
@@ -64,35 +121,60 @@ pub fn text<'a>(overrides: &'a Map<String, Value>, provider: &str, key: &str) ->
     overrides.get(provider)?.get(key)?.as_str().filter(|it| !it.is_empty())
 }
 
-/// Two plugins require one binary: the packages of both, and of everything else what the first one says.
+/// The file that is exactly meant at a provider: `overrides.<provider>.abspath`.
+pub fn abspath(overrides: &Map<String, Value>, provider: &str, home: Option<&Path>) -> Option<PathBuf> {
+    let path = Path::new(text(overrides, provider, "abspath")?);
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => Some(home.join(rest)),
+        _ => Some(path.to_owned()),
+    }
+}
+
+/// Two plugins require one binary: the packages of both, the stricter one of each rule, and of everything else what the
+/// first one says.
 pub fn merge(first: &Map<String, Value>, second: &Map<String, Value>) -> Map<String, Value> {
     let mut merged = first.clone();
     for (provider, theirs) in second {
-        let Some(ours) = first.get(provider) else {
-            merged.insert(provider.clone(), theirs.clone());
-            continue;
-        };
-        let (Ok(our_packages), Ok(their_packages)) = (packages(first, provider), packages(second, provider))
-        else {
-            continue;
-        };
-        if ours == theirs || their_packages.is_none() || our_packages == their_packages {
-            continue;
+        match first.get(provider) {
+            None => drop(merged.insert(provider.clone(), theirs.clone())),
+            Some(ours) if ours == theirs => {}
+            Some(_) => drop(merged.insert(provider.clone(), merge_for(provider, first, second).into())),
         }
-        let mut all = our_packages.unwrap_or_default();
-        for package in their_packages.unwrap_or_default() {
-            if !all.contains(&package) {
-                all.push(package);
-            }
-        }
-        let mut keys = ours.as_object().cloned().unwrap_or_default();
+    }
+    merged
+}
+
+fn merge_for(provider: &str, first: &Map<String, Value>, second: &Map<String, Value>) -> Map<String, Value> {
+    let mut keys = match first.get(provider) {
+        Some(Value::Object(keys)) => keys.clone(),
+        Some(packages) => Map::from_iter([("packages".to_owned(), packages.clone())]),
+        None => Map::new(),
+    };
+    let (ours, theirs) = (packages(first, provider), packages(second, provider));
+    if let (Ok(ours), Ok(Some(theirs))) = (ours, theirs)
+        && ours.as_ref() != Some(&theirs)
+    {
+        let mut all = ours.unwrap_or_default();
+        all.extend(theirs);
+        let mut seen = HashSet::new();
+        all.retain(|it| seen.insert(it.clone()));
         keys.remove("install_args");
         keys.remove("packages");
         let has_options = all.iter().any(|it| it.starts_with('-'));
-        keys.insert(if has_options { "install_args" } else { "packages" }.to_owned(), Value::from(all));
-        merged.insert(provider.clone(), Value::Object(keys));
+        keys.insert(if has_options { "install_args" } else { "packages" }.to_owned(), all.into());
     }
-    merged
+    let rules = safety(first, provider).and(safety(second, provider));
+    if let Some(days) = rules.min_release_age {
+        keys.insert(MIN_RELEASE_AGE_KEY.to_owned(), days.into());
+    }
+    if let Some(may_run) = rules.postinstall_scripts {
+        keys.insert(POSTINSTALL_SCRIPTS_KEY.to_owned(), may_run.into());
+    }
+    if let Some(theirs) = text(second, provider, "min_version") {
+        let ours = text(first, provider, "min_version").unwrap_or_default();
+        keys.insert("min_version".to_owned(), version::stricter(ours, theirs).into());
+    }
+    keys
 }
 
 #[cfg(test)]
@@ -150,8 +232,46 @@ mod tests {
         let first = map(&json!({"pip": {"install_args": ["a"], "install_root": "shared"}, "apt": ["z"]}));
         let second = map(&json!({"pip": ["b", "a"], "brew": ["c"], "apt": "z"}));
         let expected = json!({
-            "pip": {"install_root": "shared", "packages": ["a", "b"]}, "apt": ["z"], "brew": ["c"],
+            "pip": {"install_root": "shared", "packages": ["a", "b"]}, "apt": {"packages": ["z"]}, "brew": ["c"],
         });
         assert_eq!(Value::Object(merge(&first, &second)), expected);
+    }
+
+    #[test]
+    fn two_requirements_of_one_binary_get_the_stricter_one_of_each_rule() {
+        let first = map(&json!({"pip": {"min_version": "1.9", "min_release_age": 3}}));
+        let second =
+            map(&json!({"pip": {"min_version": "1.10", "postinstall_scripts": false, "packages": "x"}}));
+        let expected = json!({"pip": {
+            "min_version": "1.10", "min_release_age": 3.0, "postinstall_scripts": false, "packages": ["x"],
+        }});
+        assert_eq!(Value::Object(merge(&first, &second)), expected);
+    }
+
+    #[test]
+    fn what_the_command_line_asks_for_replaces_rules_for_single_providers_and_habit_tightens_them() {
+        let mut overrides = map(&json!({
+            "pip": {"min_version": "1.9", "min_release_age": 3}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
+        }));
+        let habit = Safety { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
+        let asked = Safety { min_release_age: None, postinstall_scripts: Some(true) };
+        tighten(&mut overrides, "2", habit, asked);
+        let expected = json!({
+            "pip": {"min_version": "2", "min_release_age": 14.0}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
+        });
+        assert_eq!(Value::Object(overrides), expected);
+    }
+
+    #[test]
+    fn keys_that_a_provider_could_not_use_are_refused() {
+        for (bad, expected) in [
+            (json!({"abspath": 7}), "overrides.pip.abspath has to be a text"),
+            (json!({"min_version": "new"}), "overrides.pip.min_version has to be a version"),
+            (json!({"min_release_age": "new"}), "overrides.pip: \"min_release_age\" has to be a number"),
+        ] {
+            let error = check(&map(&json!({ "pip": bad }))).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        assert_eq!(check(&map(&json!({"pip": {"abspath": null, "version": "1", "custom": 7}}))), Ok(()));
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::jsonl::{self, Line};
 use crate::plugin::overrides;
 use crate::record::name::{BinaryName, NameError};
+use crate::record::safety::{Safety, SafetyError};
 use crate::record::version::Version;
 
 /// The file in a plugin's folder.
@@ -24,6 +25,8 @@ pub struct Requirement {
     pub providers: Providers,
     /// The lowest version that will do; empty for any.
     pub min_version: String,
+    /// What may be brought in for it.
+    pub safety: Safety,
     /// Per provider: packages and the like, as they were spelled.
     pub overrides: Map<String, Value>,
     /// The plugin that needs it.
@@ -140,6 +143,9 @@ pub enum LineError {
         /// What its value has to be.
         expected: &'static str,
     },
+    /// What may be brought in cannot be understood.
+    #[error(transparent)]
+    Safety(#[from] SafetyError),
     /// An override that no provider could use.
     #[error(transparent)]
     Override(#[from] overrides::OverrideError),
@@ -212,7 +218,8 @@ pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requ
 }
 
 /// Reads an entry of `required_binaries` in a plugin's `config.json`: like a line, without a type, and with settings in
-/// braces in its name, which `fill` knows the values of.
+/// braces, which `fill` knows the values of. In a name each needs a value; in overrides, where braces may be a
+/// command's own, one without stays as it is.
 pub fn parse_entry(
     plugin: &str,
     entry: &Value,
@@ -228,21 +235,45 @@ pub fn parse_entry(
     if let Some(Value::String(name)) = keys.get_mut("name") {
         let only = name.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
         setting = only.filter(|it| it.ends_with("_BINARY")).map(str::to_owned);
-        *name = filled(name, fill)?;
+        *name = filled(name, |setting| {
+            fill(setting).map(Some).ok_or_else(|| LineError::NoSetting(setting.to_owned()))
+        })?;
+    }
+    if let Some(overrides) = keys.get_mut("overrides") {
+        fill_all(overrides, &|setting| Ok(fill(setting)))?;
     }
     Ok(Requirement { setting, ..parse_keys(plugin, &keys, home)? })
 }
 
-/// A text with every `{SETTING}` in it replaced by the setting's value.
-fn filled(text: &str, fill: impl Fn(&str) -> Option<String>) -> Result<String, LineError> {
+/// Fills every text in a value.
+fn fill_all(
+    value: &mut Value,
+    fill: &impl Fn(&str) -> Result<Option<String>, LineError>,
+) -> Result<(), LineError> {
+    match value {
+        Value::String(text) => *text = filled(text, fill)?,
+        Value::Array(values) => values.iter_mut().try_for_each(|it| fill_all(it, fill))?,
+        Value::Object(keys) => keys.values_mut().try_for_each(|it| fill_all(it, fill))?,
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    Ok(())
+}
+
+/// A text with every `{SETTING}` in it replaced by what `fill` has for it, or left as it is where that is nothing.
+fn filled(text: &str, fill: impl Fn(&str) -> Result<Option<String>, LineError>) -> Result<String, LineError> {
     let mut done = String::new();
     let mut rest = text;
     while let Some((before, (setting, after))) =
         rest.split_once('{').and_then(|(before, behind)| Some((before, behind.split_once('}')?)))
     {
         done.push_str(before);
-        done.push_str(&fill(setting).ok_or_else(|| LineError::NoSetting(setting.to_owned()))?);
-        rest = after;
+        if let Some(value) = fill(setting)? {
+            done.push_str(&value);
+            rest = after;
+        } else {
+            done.push('{');
+            rest = &rest[before.len() + 1..];
+        }
     }
     done.push_str(rest);
     Ok(done)
@@ -292,10 +323,10 @@ fn parse_keys(
             });
         }
     };
-    for provider in overrides.keys() {
-        overrides::packages(&overrides, provider)?;
-    }
-    Ok(Requirement { name, providers, min_version, overrides, plugin: plugin.to_owned(), setting: None })
+    overrides::check(&overrides)?;
+    let safety = Safety::of(keys)?;
+    let plugin = plugin.to_owned();
+    Ok(Requirement { name, providers, min_version, safety, overrides, plugin, setting: None })
 }
 
 /// Whether a text could not be an argument of a hook, or would be read as several lines.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::record::safety::{Keeps, MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+
 /// The file in a plugin's folder.
 pub const FILE_NAME: &str = "config.json";
 
@@ -16,6 +18,8 @@ pub struct Schema {
     pub required_plugins: Vec<String>,
     /// The binaries it requires, as they were spelled: objects like the lines of a `binaries.jsonl`.
     pub required_binaries: Vec<Value>,
+    /// What a provider is able to keep.
+    pub keeps: Keeps,
 }
 
 /// One setting.
@@ -77,7 +81,8 @@ pub fn read(folder: &Path) -> Result<Option<Schema>, (PathBuf, SchemaError)> {
     }
 }
 
-fn parse(text: &str) -> Result<Schema, SchemaError> {
+/// Reads the text of a `config.json`.
+pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     let text = text.trim_start_matches('\u{feff}');
     let mut whole: Map<String, Value> = match serde_json::from_str(text).map_err(SchemaError::NotJson)? {
         Value::Object(whole) => whole,
@@ -90,10 +95,15 @@ fn parse(text: &str) -> Result<Schema, SchemaError> {
         return Err(SchemaError::NotASchema("its \"properties\" are no object"));
     };
     let list = |key: &str| whole.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let keeps = |key: &str| whole.get("keeps")?.get(key)?.as_bool();
     Ok(Schema {
         properties: properties.into_iter().map(property).collect(),
         required_plugins: texts(&list("required_plugins")),
         required_binaries: list("required_binaries"),
+        keeps: Keeps {
+            min_release_age: keeps(MIN_RELEASE_AGE_KEY),
+            postinstall_scripts: keeps(POSTINSTALL_SCRIPTS_KEY),
+        },
     })
 }
 
@@ -125,6 +135,7 @@ mod tests {
     const WGET: &str = r#"{
         "type": "object",
         "required_plugins": ["base ", ""],
+        "keeps": {"min_release_age": true, "postinstall_scripts": false},
         "required_binaries": [{"name": "{WGET_BINARY}", "binproviders": "env,apt", "min_version": null}],
         "properties": {
             "WGET_ENABLED": {"type": "boolean", "default": true, "x-aliases": ["SAVE_WGET"], "description": "Save it"},
@@ -143,6 +154,10 @@ mod tests {
         assert!(timeout.may_be("null") && timeout.may_be("integer") && !timeout.may_be("string"));
         assert!(key.is_secret && key.default.is_null());
         assert_eq!(schema.required_plugins, ["base"]);
+        assert_eq!(
+            (schema.keeps.min_release_age, schema.keeps.postinstall_scripts),
+            (Some(true), Some(false))
+        );
         assert_eq!(schema.required_binaries[0]["name"], "{WGET_BINARY}");
     }
 

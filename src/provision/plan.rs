@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use crate::plugin::overrides;
 use crate::plugin::requirement::{Providers, Requirement};
 use crate::record::name::BinaryName;
-use crate::record::version::Version;
+use crate::record::safety::Safety;
+use crate::record::version;
 
 /// The providers that a bare name, which no plugin requires, is looked for at: what is there, and curated
 /// collections. At an open registry a mistyped name may be a stranger's package.
@@ -25,6 +26,10 @@ pub struct Wish {
     pub providers: Option<Providers>,
     /// At least this version; empty for what the requirements say.
     pub min_version: String,
+    /// What may be brought in, whatever requirements and habits say.
+    pub asked: Safety,
+    /// What may be brought in at the most, from the user's settings.
+    pub habit: Safety,
 }
 
 /// One binary to be provided.
@@ -38,12 +43,26 @@ pub struct Request {
     pub candidates: Vec<String>,
     /// The lowest version that will do; empty for any.
     pub min_version: String,
+    /// What was asked for of what may be brought in.
+    pub safety: Safety,
     /// Per provider: packages and the like.
     pub overrides: Map<String, Value>,
     /// The plugins that need it; none for a bare name.
     pub required_by: Vec<String>,
     /// The settings that are told where it was found.
     pub settings: Vec<String>,
+}
+
+impl Request {
+    /// The lowest version that will do from this provider.
+    pub fn min_version_of(&self, provider: &str) -> &str {
+        overrides::text(&self.overrides, provider, "min_version").unwrap_or(&self.min_version)
+    }
+
+    /// What was asked for of what this provider may bring in.
+    pub fn safety_of(&self, provider: &str) -> Safety {
+        overrides::safety(&self.overrides, provider).or(self.safety)
+    }
 }
 
 /// A binary that nobody may provide.
@@ -99,6 +118,7 @@ fn request_of(requirement: &Requirement) -> Request {
         providers: requirement.providers.clone(),
         candidates: Vec::new(),
         min_version: requirement.min_version.clone(),
+        safety: requirement.safety,
         overrides: requirement.overrides.clone(),
         required_by: vec![requirement.plugin.clone()],
         settings: requirement.setting.iter().cloned().collect(),
@@ -112,6 +132,7 @@ fn bare(name: &BinaryName, wish: &Wish) -> Request {
         providers: wish.providers.clone().unwrap_or(curated),
         candidates: Vec::new(),
         min_version: String::new(),
+        safety: Safety::default(),
         overrides: Map::new(),
         required_by: Vec::new(),
         settings: Vec::new(),
@@ -142,15 +163,12 @@ fn merge(first: &Request, second: &Requirement) -> Step {
         name: first.name.clone(),
         providers,
         candidates: Vec::new(),
-        min_version: stricter(&first.min_version, &second.min_version),
+        min_version: version::stricter(&first.min_version, &second.min_version).to_owned(),
+        safety: first.safety.and(second.safety),
         overrides: overrides::merge(&first.overrides, &second.overrides),
         required_by,
         settings,
     })
-}
-
-fn stricter(one: &str, other: &str) -> String {
-    if Version::parse(other) > Version::parse(one) { other } else { one }.to_owned()
 }
 
 /// What the command line leaves of a request, with the providers to ask.
@@ -168,7 +186,9 @@ fn narrow(mut request: Request, wish: &Wish, known: &[String]) -> Step {
         };
         request.providers = both;
     }
-    request.min_version = stricter(&request.min_version, &wish.min_version);
+    request.min_version = version::stricter(&request.min_version, &wish.min_version).to_owned();
+    request.safety = wish.asked.or(request.safety.and(wish.habit));
+    overrides::tighten(&mut request.overrides, &wish.min_version, wish.habit, wish.asked);
     request.candidates = match &request.providers {
         // Exactly one file is meant: nobody has to be asked where it could come from.
         _ if request.name.file().is_some() => vec![ENV.to_owned()],
@@ -193,6 +213,7 @@ mod tests {
             name: name(text),
             providers: Providers::parse(providers),
             min_version: min_version.to_owned(),
+            safety: Safety::default(),
             overrides: Map::new(),
             plugin: plugin.to_owned(),
             setting: None,
@@ -207,7 +228,7 @@ mod tests {
         Wish {
             names: names.iter().map(|it| name(it)).collect(),
             providers: providers.map(Providers::parse),
-            min_version: String::new(),
+            ..Wish::default()
         }
     }
 

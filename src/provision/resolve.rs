@@ -5,23 +5,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::clock;
-use crate::hook::command;
 use crate::hook::run::{Job, RunError, Runner};
 use crate::plugin::folder::Hook;
+use crate::plugin::overrides;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::tail;
 use crate::provision::link::{self, LinkError};
 use crate::provision::lock::{Lock, LockError};
 use crate::provision::plan::Request;
 use crate::provision::probe;
-use crate::provision::verdict::{self, Verdict};
+use crate::provision::question;
+use crate::provision::verdict::{self, Said, Verdict};
 use crate::provision::verify::Claim;
 use crate::record::attempt::{Attempt, Outcome};
 use crate::record::binary::{Binary, Installed, State};
 use crate::record::name::{self, BinaryName};
+use crate::record::safety::Keeps;
 use crate::settings::Settings;
 use crate::store::StoreError;
 
@@ -33,6 +33,8 @@ pub struct Resolver<'a> {
     pub hooks: &'a [&'a Hook],
     /// What providers need themselves, such as npm; looked for where a provider declines without it.
     pub needs: &'a HashMap<String, Vec<Request>>,
+    /// What each provider says that it is able to keep.
+    pub keeps: &'a HashMap<String, Keeps>,
     /// Resolve anew what is there, and replace a file that stands where the link goes.
     pub force: bool,
     /// What is not got leaves the records as they were: the wish was to look, not to have.
@@ -56,6 +58,8 @@ pub enum Progress<'a> {
     Tried(&'a Attempt),
     /// Something that a person should know and that changes nothing.
     Warning(&'a str),
+    /// The same about a provider, whatever it was asked for: once is enough.
+    Remark(&'a str),
 }
 
 /// What became of a request.
@@ -107,7 +111,8 @@ pub fn standing<'a>(binary: &'a Binary, request: &Request, lib_bin_dir: &Path) -
         return Standing::Missing;
     };
     let fingerprint = probe::fingerprint(&installed.abspath);
-    if !installed.is_current(fingerprint.as_deref(), &request.min_version) {
+    let min_version = request.min_version_of(&installed.binprovider);
+    if !installed.is_current(fingerprint.as_deref(), min_version) {
         return Standing::Missing;
     }
     let is_linked = || {
@@ -160,6 +165,7 @@ impl Resolver<'_> {
         binary.request(
             &request.providers.to_string(),
             &request.min_version,
+            request.safety,
             &request.overrides,
             clock::now(),
         );
@@ -221,17 +227,16 @@ impl Resolver<'_> {
         for provider in &request.candidates {
             let mut hooks = self.hooks.iter().filter(|hook| hook.plugin == *provider).peekable();
             if hooks.peek().is_none() {
-                let attempt = Attempt {
-                    provider: provider.clone(),
-                    outcome: Outcome::Skipped,
-                    reason:
-                        "there is no such provider; `rigup hook list BinaryRequest` shows those there are"
-                            .to_owned(),
-                    process_id: None,
-                };
-                self.runner.store.add_attempt(binary.id, &attempt, clock::now())?;
-                (self.watch)(request, Progress::Tried(&attempt));
-                attempts.push(attempt);
+                let reason =
+                    "there is no such provider; `rigup hook list BinaryRequest` shows those there are";
+                attempts.push(self.unasked(request, binary, provider, Outcome::Skipped, reason)?);
+                continue;
+            }
+            let keeps = self.keeps.get(provider).copied().unwrap_or_default();
+            if let Some(refused) = keeps.refuses(request.safety_of(provider)) {
+                let reason = refused.to_string();
+                attempts.push(self.unasked(request, binary, provider, Outcome::Rejected, &reason)?);
+                continue;
             }
             for hook in hooks {
                 let mut winner = self.ask_once(request, binary, hook, attempts)?;
@@ -240,11 +245,33 @@ impl Resolver<'_> {
                     winner = self.ask_once(request, binary, hook, attempts)?;
                 }
                 if winner.is_some() {
+                    let lacking = keeps.lacks(request.safety_of(provider));
+                    if !lacking.is_empty() {
+                        let lacking = lacking.join(" and ");
+                        let remark = format!("{provider} cannot keep {lacking}: see docs/hooks.md");
+                        (self.watch)(request, Progress::Remark(&remark));
+                    }
                     return Ok(winner);
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Records that a provider was not asked, and why.
+    fn unasked(
+        &self,
+        request: &Request,
+        binary: &Binary,
+        provider: &str,
+        outcome: Outcome,
+        reason: &str,
+    ) -> Result<Attempt, StoreError> {
+        let (provider, reason) = (provider.to_owned(), reason.to_owned());
+        let attempt = Attempt { provider, outcome, reason, process_id: None };
+        self.runner.store.add_attempt(binary.id, &attempt, clock::now())?;
+        (self.watch)(request, Progress::Tried(&attempt));
+        Ok(attempt)
     }
 
     /// Looks for what a provider needs itself; true where something was got that was not there before.
@@ -301,17 +328,8 @@ impl Resolver<'_> {
             .join(request.name.link_name())
             .join(binary.id.to_string())
             .join(&hook.plugin);
-        let overrides = Value::Object(request.overrides.clone());
-        let fields = [
-            ("name", Value::from(request.name.as_str())),
-            ("binproviders", Value::from(request.providers.to_string())),
-            ("min_version", Value::from(request.min_version.as_str())),
-            ("overrides", if request.overrides.is_empty() { Value::Null } else { overrides }),
-            ("binary_id", Value::from(binary.id.to_string())),
-            ("machine_id", Value::from(self.runner.machine_id.to_string())),
-        ];
         run_dir::make_private_dir(&cwd).map_err(ResolveError::Folder)?;
-        let arguments = command::arguments(&fields);
+        let arguments = question::arguments(request, &hook.plugin, binary.id, self.runner.machine_id);
         let job = Job { hook, arguments, cwd, binary_id: Some(binary.id), timeout: self.timeout };
         let ready = self.runner.prepare(job)?;
         self.runner.store.save_process(&ready.process)?;
@@ -319,14 +337,22 @@ impl Resolver<'_> {
         for warning in &finished.warnings {
             (self.watch)(request, Progress::Warning(&format!("{}: {warning}", hook.plugin)));
         }
+        let abspath = overrides::abspath(&request.overrides, &hook.plugin, settings.home.as_deref());
         let claim = Claim {
             name: request.name.as_str(),
-            min_version: &request.min_version,
+            min_version: request.min_version_of(&hook.plugin),
             provider: &hook.plugin,
             link: &self.link_path(request),
+            abspath: abspath.as_deref(),
+            version: overrides::text(&request.overrides, &hook.plugin, "version"),
         };
-        let verdict = verdict::verdict(&finished, claim, self.timeout, |complaint| {
-            (self.watch)(request, Progress::Warning(&format!("{}: stdout {complaint}", hook.plugin)));
+        let verdict = verdict::verdict(&finished, claim, self.timeout, |said| match said {
+            Said::Unreadable(complaint) => {
+                (self.watch)(request, Progress::Warning(&format!("{}: stdout {complaint}", hook.plugin)));
+            }
+            Said::Warning(text) => {
+                (self.watch)(request, Progress::Remark(&format!("{}: {text}", hook.plugin)));
+            }
         });
         let (outcome, reason, winner) = match verdict {
             Verdict::Won(installed) => (Outcome::Installed, String::new(), Some(installed)),

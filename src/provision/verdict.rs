@@ -22,12 +22,21 @@ pub enum Verdict {
     Lost(Outcome, String),
 }
 
-/// Judges a hook; `complain` is told of lines that were meant as records and cannot be read.
+/// What a hook's output says besides.
+#[derive(Debug, Clone, Copy)]
+pub enum Said<'a> {
+    /// A line that was meant as a record and cannot be read; which, and why.
+    Unreadable(&'a str),
+    /// `{"type":"Warning","message":...}`: something for the user to know.
+    Warning(&'a str),
+}
+
+/// Judges a hook; `tell` is told what it says besides.
 pub fn verdict(
     finished: &Finished,
     claim: Claim<'_>,
     timeout: Duration,
-    mut complain: impl FnMut(&str),
+    mut tell: impl FnMut(Said<'_>),
 ) -> Verdict {
     let Some(ending) = finished.process.ending() else {
         return Verdict::Lost(Outcome::Failed, "nobody saw its end".to_owned());
@@ -39,13 +48,21 @@ pub fn verdict(
     let read = File::open(finished.run_dir.stdout()).and_then(|output| {
         protocol::read(BufReader::new(output), |record| {
             // A hook that prints records without end does not fill the memory.
-            if record.kind == "Binary" && records.len() < protocol::MAX_RECORDS {
-                records.push(record.fields);
+            if records.len() >= protocol::MAX_RECORDS {
+                return;
+            }
+            match record.kind.as_str() {
+                "Binary" => records.push(record.fields),
+                "Warning" => {
+                    let message = record.fields.get("message").and_then(Value::as_str).unwrap_or_default();
+                    tell(Said::Warning(message));
+                }
+                _ => {}
             }
         })
     });
     match read {
-        Ok(leftover) => leftover.complaints.iter().for_each(|it| complain(it)),
+        Ok(leftover) => leftover.complaints.iter().for_each(|it| tell(Said::Unreadable(it))),
         Err(error) => {
             return Verdict::Lost(Outcome::Failed, format!("its output cannot be read: {error}"));
         }

@@ -23,6 +23,16 @@ pub enum Lie {
     /// No abspath, or one that is no text.
     #[error("its record has no abspath")]
     NoPath,
+    /// Another file than the one that was asked for.
+    #[error("its abspath is {found}, and overrides.{provider}.abspath is {wanted}", found = .found.display(), wanted = .wanted.display())]
+    WrongFile {
+        /// The file in the record.
+        found: PathBuf,
+        /// The file that was asked for.
+        wanted: PathBuf,
+        /// The provider for which it was asked for.
+        provider: String,
+    },
     /// Not an absolute path.
     #[error("its abspath is relative: {0}")]
     Relative(PathBuf),
@@ -65,6 +75,10 @@ pub struct Claim<'a> {
     pub provider: &'a str,
     /// Where the link will be.
     pub link: &'a Path,
+    /// The file that it has to be, where one was asked for.
+    pub abspath: Option<&'a Path>,
+    /// Its version, where that was said beforehand: it cannot tell.
+    pub version: Option<&'a str>,
 }
 
 /// Checks the fields of a Binary record. The digest is computed where the record has none.
@@ -78,8 +92,12 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
         return Err(Lie::NoPath);
     }
     let abspath = PathBuf::from(text("abspath"));
+    if let Some(wanted) = claim.abspath.filter(|it| *it != abspath) {
+        let (wanted, provider) = (wanted.to_owned(), claim.provider.to_owned());
+        return Err(Lie::WrongFile { found: abspath, wanted, provider });
+    }
     check_file(&abspath, claim.link)?;
-    let version = text("version");
+    let version = claim.version.unwrap_or(text("version"));
     if !claim.min_version.is_empty() {
         if version.is_empty() {
             return Err(Lie::NoVersion(claim.min_version.to_owned()));
@@ -149,7 +167,8 @@ mod tests {
     use super::*;
 
     fn check(min_version: &str, record: &Value) -> Result<Installed, String> {
-        let claim = Claim { name: "sh", min_version, provider: "env", link: Path::new("/lib/bin/sh") };
+        let link = Path::new("/lib/bin/sh");
+        let claim = Claim { name: "sh", min_version, provider: "env", link, abspath: None, version: None };
         verify(claim, record.as_object().unwrap()).map_err(|lie| lie.to_string())
     }
 
@@ -159,6 +178,18 @@ mod tests {
         assert_eq!(found.abspath, Path::new("/bin/sh"));
         assert_eq!(found.sha256, probe::sha256(Path::new("/bin/sh")).unwrap());
         assert_eq!(Some(found.fingerprint), probe::fingerprint(Path::new("/bin/sh")));
+    }
+
+    #[test]
+    fn the_file_and_the_version_that_were_said_beforehand_count() {
+        let link = Path::new("/lib/bin/sh");
+        let (abspath, version) = (Some(Path::new("/bin/sh")), Some("2.0"));
+        let claim = Claim { name: "sh", min_version: "1.5", provider: "env", link, abspath, version };
+        let record = json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"});
+        assert_eq!(verify(claim, record.as_object().unwrap()).unwrap().version, "2.0");
+        let other = json!({"name": "sh", "abspath": "/bin/ls"});
+        let lie = verify(claim, other.as_object().unwrap()).unwrap_err().to_string();
+        assert_eq!(lie, "its abspath is /bin/ls, and overrides.env.abspath is /bin/sh");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::record::attempt::Attempt;
+use crate::record::safety::Safety;
 use crate::record::version::Version;
 
 /// The first wait after a failure; each further failure doubles it.
@@ -28,6 +29,8 @@ pub struct Binary {
     pub binproviders: String,
     /// The lowest version that will do; empty for any.
     pub min_version: String,
+    /// What may be brought in for it.
+    pub safety: Safety,
     /// Per provider: packages and the like, as the requirement spelled them.
     pub overrides: Map<String, Value>,
     /// Queued or installed, with what belongs to each.
@@ -141,6 +144,7 @@ impl Binary {
             name: name.to_owned(),
             binproviders: String::new(),
             min_version: String::new(),
+            safety: Safety::default(),
             overrides: Map::new(),
             state: State::Queued(Queued::default()),
             created_at: now,
@@ -163,11 +167,13 @@ impl Binary {
         &mut self,
         binproviders: &str,
         min_version: &str,
+        safety: Safety,
         overrides: &Map<String, Value>,
         now: Timestamp,
     ) {
         binproviders.clone_into(&mut self.binproviders);
         min_version.clone_into(&mut self.min_version);
+        self.safety = safety;
         self.overrides.clone_from(overrides);
         self.state = State::Queued(self.take_queued());
         self.modified_at = now;
@@ -225,6 +231,7 @@ impl Binary {
             "num_uses_failed": self.num_uses_failed,
             "num_uses_succeeded": self.num_uses_succeeded,
         });
+        self.safety.write_to(&mut record);
         if installed.is_none() {
             record["attempts"] = json!(attempts);
         }

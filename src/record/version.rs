@@ -83,6 +83,11 @@ fn dotted_number(word: &str) -> Option<&str> {
     None
 }
 
+/// The higher one of two lowest versions that will do.
+pub fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
+    if Version::parse(other) > Version::parse(one) { other } else { one }
+}
+
 fn all_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

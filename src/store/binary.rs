@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::row::{self, BadValue, Columns, FilePath, Found, Json, Stored};
 use super::{Fault, Store, StoreError};
 use crate::record::binary::{Binary, Installed, Queued, State};
+use crate::record::safety::Safety;
 
 /// Which binaries to list.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +24,8 @@ pub struct BinaryFilter {
 
 impl Stored for Binary {
     const TABLE: &'static str = "binary";
-    const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, overrides, status, retry_at, \
+    const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, min_release_age, \
+        postinstall_scripts, overrides, status, retry_at, \
         attempt_count, last_error, binprovider, abspath, version, sha256, fingerprint, created_at, modified_at, \
         num_uses_failed, num_uses_succeeded";
 
@@ -34,6 +36,7 @@ impl Stored for Binary {
             name: columns.get()?,
             binproviders: columns.get()?,
             min_version: columns.get()?,
+            safety: Safety { min_release_age: columns.get()?, postinstall_scripts: columns.get()? },
             overrides: columns.json()?,
             state: read_state(columns)?,
             created_at: columns.time()?,
@@ -71,7 +74,8 @@ fn read_state(columns: &mut Columns<'_>) -> Result<State, BadValue> {
 }
 
 const UPDATE_BY_ID: &str = "ON CONFLICT (id) DO UPDATE SET machine_id = excluded.machine_id, name = excluded.name, \
-    binproviders = excluded.binproviders, min_version = excluded.min_version, overrides = excluded.overrides, \
+    binproviders = excluded.binproviders, min_version = excluded.min_version, \
+    min_release_age = excluded.min_release_age, postinstall_scripts = excluded.postinstall_scripts, overrides = excluded.overrides, \
     status = excluded.status, retry_at = excluded.retry_at, attempt_count = excluded.attempt_count, \
     last_error = excluded.last_error, binprovider = excluded.binprovider, abspath = excluded.abspath, \
     version = excluded.version, sha256 = excluded.sha256, fingerprint = excluded.fingerprint, \
@@ -159,7 +163,7 @@ fn insert(connection: &Connection, binary: &Binary, on_conflict: &str) -> Result
     };
     let sql = format!(
         "INSERT INTO binary ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, ?18, ?19) {on_conflict}",
+         ?17, ?18, ?19, ?20, ?21) {on_conflict}",
         Binary::COLUMNS
     );
     connection.prepare_cached(&sql)?.execute(params![
@@ -168,6 +172,8 @@ fn insert(connection: &Connection, binary: &Binary, on_conflict: &str) -> Result
         binary.name,
         binary.binproviders,
         binary.min_version,
+        binary.safety.min_release_age,
+        binary.safety.postinstall_scripts,
         Json(&binary.overrides),
         binary.state.word(),
         queued.and_then(|it| it.retry_at).map(row::time),

@@ -15,8 +15,11 @@ use super::error::StoreError;
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Oldest first; the n-th makes schema version n.
-const MIGRATION_FILES: &[M<'_>] =
-    &[M::up(include_str!("migrations/0001_first.sql")), M::up(include_str!("migrations/0002_runs.sql"))];
+const MIGRATION_FILES: &[M<'_>] = &[
+    M::up(include_str!("migrations/0001_first.sql")),
+    M::up(include_str!("migrations/0002_runs.sql")),
+    M::up(include_str!("migrations/0003_safety.sql")),
+];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_FILES);
 
 /// The schema version that this program writes.

@@ -27,12 +27,13 @@ pub enum BinaryError {
 }
 
 /// Finds a binary and tells all about it. It is `abspath` where that is given, the file that `name` means where it is
-/// a path, else the first of this name on PATH, LIB_BIN_DIR left out. `known` is what the store has; a file that is
-/// still the same is not probed again.
+/// a path, else the first of this name on PATH, LIB_BIN_DIR left out. `version` is its version where it cannot tell.
+/// `known` is what the store has; a file that is still the same is not probed again.
 pub fn record(
     name: &BinaryName,
     provider: &str,
     abspath: Option<&Path>,
+    version: Option<&str>,
     settings: &Settings,
     known: Option<&Installed>,
     interrupt: &Interrupt,
@@ -46,11 +47,12 @@ pub fn record(
     };
     let fingerprint = probe::fingerprint(&file);
     let known = known.filter(|it| it.abspath == file && Some(&it.fingerprint) == fingerprint.as_ref());
-    let (version, sha256) = match known {
-        Some(known) => (known.version.clone(), known.sha256.clone()),
-        None => {
-            probe_file(&file, settings, interrupt).map_err(|error| BinaryError::Io(file.clone(), error))?
-        }
+    let unreadable = |error| BinaryError::Io(file.clone(), error);
+    let (version, sha256) = match (version, known) {
+        (None, Some(known)) => (known.version.clone(), known.sha256.clone()),
+        (Some(version), Some(known)) => (version.to_owned(), known.sha256.clone()),
+        (Some(version), None) => (version.to_owned(), probe::sha256(&file).map_err(unreadable)?),
+        (None, None) => probe_file(&file, settings, interrupt).map_err(unreadable)?,
     };
     Ok(json!({
         "type": "Binary",

@@ -1,5 +1,6 @@
 //! The folder that a provider installs a requirement into.
 
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 use crate::plugin::overrides;
@@ -8,7 +9,7 @@ use crate::toolkit::request::HookRequest;
 /// An `install_root` that is no folder of its own below the provider's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "overrides.{provider}.install_root is {root}, and has to be one folder directly below {}",
+    "overrides.{provider}.install_root is {root}, and has to be one folder directly below {} or below its {SHARED}",
     below.display()
 )]
 pub struct BadInstallRoot {
@@ -20,18 +21,25 @@ pub struct BadInstallRoot {
     pub below: PathBuf,
 }
 
+/// The folder below `LIB_DIR/<provider>` that holds prefixes itself, as abx-plugins has it.
+const SHARED: &str = "packages";
+
 /// `LIB_DIR/<provider>/<name>`, so that no tool can break another's dependencies, unless the overrides put several
-/// into one `install_root`: a name, or an absolute path, directly below `LIB_DIR/<provider>`. No prefix contains
-/// another one, because providers clear the prefix of what they make anew.
+/// into one `install_root`: a name, or an absolute path, directly below `LIB_DIR/<provider>` or its folder `packages`.
+/// No prefix contains another one, because providers clear the prefix of what they make anew.
 pub fn prefix(request: &HookRequest, provider: &str, lib_dir: &Path) -> Result<PathBuf, BadInstallRoot> {
     let below = lib_dir.join(provider);
     let root = overrides::text(&request.overrides, provider, "install_root");
     let path = below.join(root.unwrap_or(request.name.link_name()));
     let inside: Vec<Component<'_>> =
         path.strip_prefix(&below).map(|it| it.components().collect()).unwrap_or_default();
+    // What ends in `.part` is somebody's half-made prefix, or the mark of one.
+    let is_free = |name: &OsStr| !name.as_encoded_bytes().ends_with(b".part");
     match inside[..] {
-        // What ends in `.part` is somebody's half-made prefix, or the mark of one.
-        [Component::Normal(name)] if !name.as_encoded_bytes().ends_with(b".part") => Ok(below.join(name)),
+        [Component::Normal(name)] if is_free(name) && name != SHARED => Ok(below.join(name)),
+        [Component::Normal(shared), Component::Normal(name)] if shared == SHARED && is_free(name) => {
+            Ok(below.join(shared).join(name))
+        }
         _ => Err(BadInstallRoot {
             provider: provider.to_owned(),
             root: root.unwrap_or(request.name.link_name()).to_owned(),
@@ -53,6 +61,8 @@ mod tests {
     fn every_requirement_has_a_folder_of_its_own_unless_it_shares_one() {
         assert_eq!(prefix_of("{}").unwrap(), Path::new("/lib/pip/x"));
         assert_eq!(prefix_of(r#"{"pip":{"install_root":"shared"}}"#).unwrap(), Path::new("/lib/pip/shared"));
+        let below_packages = r#"{"pip":{"install_root":"/lib/pip/packages/x"}}"#;
+        assert_eq!(prefix_of(below_packages).unwrap(), Path::new("/lib/pip/packages/x"));
         for same in ["/lib/pip/shared", "shared/", "./shared", "/lib/pip/./shared/"] {
             let overrides = format!(r#"{{"pip":{{"install_root":"{same}"}}}}"#);
             assert_eq!(prefix_of(&overrides).unwrap(), Path::new("/lib/pip/shared"), "{same}");
@@ -61,8 +71,19 @@ mod tests {
 
     #[test]
     fn no_install_root_leads_out_of_the_providers_folder_or_into_another_prefix() {
-        let others =
-            ["/etc", "../../x", "/lib/../etc", "/lib", "/lib/bin", "/lib/pip", ".", "x/lib", "y.part", ".."];
+        let others = [
+            "/etc",
+            "../../x",
+            "/lib/../etc",
+            "/lib",
+            "/lib/bin",
+            "/lib/pip",
+            ".",
+            "x/lib",
+            "y.part",
+            "..",
+            "packages",
+        ];
         for root in others {
             assert!(prefix_of(&format!(r#"{{"pip":{{"install_root":"{root}"}}}}"#)).is_err(), "{root}");
         }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::plugin::overrides::{self, OverrideError};
 use crate::plugin::requirement::Providers;
 use crate::record::name::{BinaryName, NameError};
+use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
 
 /// What a hook was asked for. Arguments that the toolkit does not know are nobody's business here.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,10 @@ pub struct HookRequest {
     pub providers: Providers,
     /// `--min-version`; empty for any.
     pub min_version: String,
+    /// `--min-release-age`, `--postinstall-scripts`
+    pub safety: Safety,
+    /// `--best-effort`: the rules that nobody asked for.
+    pub best_effort: Vec<String>,
     /// `--overrides`
     pub overrides: Map<String, Value>,
 }
@@ -33,6 +38,9 @@ pub enum RequestError {
     /// `--overrides` is no JSON object.
     #[error("--overrides is not a JSON object: {0}")]
     Overrides(String),
+    /// A rule that is none.
+    #[error(transparent)]
+    Safety(#[from] SafetyError),
     /// An override that cannot be used.
     #[error(transparent)]
     Override(#[from] OverrideError),
@@ -51,10 +59,15 @@ impl HookRequest {
             Some(Ok(other)) => return Err(RequestError::Overrides(other.to_string())),
             Some(Err(error)) => return Err(RequestError::Overrides(error.to_string())),
         };
+        let rules = [MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY]
+            .into_iter()
+            .filter_map(|key| Some((key.to_owned(), Value::from(value(&key.replace('_', "-"))?))));
         Ok(Self {
             name,
             providers: Providers::parse(value("binproviders").unwrap_or_default()),
             min_version: value("min-version").unwrap_or_default().to_owned(),
+            safety: Safety::of(&rules.collect())?,
+            best_effort: value("best-effort").unwrap_or_default().split(',').map(str::to_owned).collect(),
             overrides,
         })
     }

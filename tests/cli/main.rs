@@ -20,5 +20,6 @@ mod playground;
 mod providers;
 mod readme;
 mod runs;
+mod safety;
 mod snapshot;
 mod together;

@@ -1,0 +1,61 @@
+//! What a hook may bring in, in words that a shell understands.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::toolkit::request::HookRequest;
+
+/// Assignments for a shell to `eval`, one a line; no value needs quotes:
+///
+/// - `min_release_age`: days, empty for any age; `released_before`: the same as a time, RFC 3339 in UTC;
+/// - `run_scripts`: `yes`, or empty where packages may not run scripts of their own;
+/// - `must_keep_age`, `must_keep_scripts`: `yes` where the rule was asked for, so that the hook has to fail where it
+///   cannot keep it; empty where it is a default, which the hook keeps where it can.
+pub fn assignments(request: &HookRequest, now: Timestamp) -> String {
+    let yes = |is_so: bool| if is_so { "yes" } else { "" };
+    let age = request.safety.age();
+    let (days, before) = if age > 0.0 {
+        // No register keeps times below the second.
+        let before = now - SignedDuration::from_secs_f64(age * 86_400.0);
+        (age.to_string(), before.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    } else {
+        (String::new(), String::new())
+    };
+    let must_keep =
+        |key: &str, is_asked: bool| yes(is_asked && !request.best_effort.iter().any(|it| it == key));
+    let must_keep_age =
+        must_keep(MIN_RELEASE_AGE_KEY, request.safety.min_release_age.is_some_and(|it| it > 0.0));
+    let must_keep_scripts =
+        must_keep(POSTINSTALL_SCRIPTS_KEY, request.safety.postinstall_scripts == Some(false));
+    let run_scripts = yes(request.safety.may_run_scripts());
+    format!(
+        "min_release_age={days}\nreleased_before={before}\nrun_scripts={run_scripts}\n\
+         must_keep_age={must_keep_age}\nmust_keep_scripts={must_keep_scripts}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assigned(arguments: &[&str]) -> String {
+        let arguments: Vec<String> =
+            ["--name=x"].iter().chain(arguments).map(|it| (*it).to_owned()).collect();
+        let request = HookRequest::parse(&arguments, None).unwrap();
+        let text = assignments(&request, "2026-03-08T12:00:00.5Z".parse().unwrap());
+        text.lines().filter(|it| !it.ends_with('=')).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_was_asked_for_must_be_kept_and_a_default_need_not() {
+        let asked = ["--min-release-age=3", "--postinstall-scripts=false"];
+        assert_eq!(
+            assigned(&asked),
+            "min_release_age=3 released_before=2026-03-05T12:00:00Z must_keep_age=yes must_keep_scripts=yes"
+        );
+        let defaults = [asked[0], asked[1], "--best-effort=min_release_age,postinstall_scripts"];
+        assert_eq!(assigned(&defaults), "min_release_age=3 released_before=2026-03-05T12:00:00Z");
+        assert_eq!(assigned(&["--min-release-age=0", "--postinstall-scripts=true"]), "run_scripts=yes");
+        assert_eq!(assigned(&[]), "min_release_age=7 released_before=2026-03-01T12:00:00Z");
+    }
+}
