@@ -9,11 +9,13 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{ColorChoice, Output, say};
 use crate::settings::{Environment, Flags, Settings};
 
+mod apply;
 mod binary;
 mod config;
 mod error;
 mod exec;
 mod hook;
+mod input;
 mod install;
 mod machine;
 mod output;
@@ -26,6 +28,7 @@ mod session;
 mod start;
 mod waiter;
 mod work;
+mod workshop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,6 +91,8 @@ enum Command {
     Install(install::InstallArgs),
     /// Tell what is there already; installs nothing, exit 1 where something is missing
     Load(install::LoadArgs),
+    /// JSONL in, JSONL out: requests are resolved, records are stored, anything else passes through
+    Apply(apply::ApplyArgs),
     /// Run every hook of an event: foreground ones in order, background ones beside them
     Run(run::RunArgs),
     /// Run a command with what was installed first on PATH, and record it
@@ -112,7 +117,7 @@ enum Command {
     /// Every process that was started, with its ending and its logs
     #[command(subcommand)]
     Process(process::ProcessCommand),
-    /// The machine that rigup runs on
+    /// The machine that rigup runs on, and others whose records are here
     #[command(subcommand)]
     Machine(machine::MachineCommand),
     /// What rigup starts itself as, to see a background process out
@@ -170,6 +175,7 @@ fn run(
     match command {
         Command::Install(args) => install::install(args, settings, output, talk),
         Command::Load(args) => install::load(args, settings, output, talk),
+        Command::Apply(args) => apply::apply(&args, settings, output, talk),
         Command::Run(args) => run::run(args, settings, output, talk),
         Command::Exec(args) => exec::exec(&args, settings),
         Command::Start(args) => start::start(args, settings, output),

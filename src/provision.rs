@@ -1,6 +1,8 @@
 //! From requirements to linked binaries.
 
+pub mod adopt;
 pub mod link;
+pub mod linker;
 pub mod lock;
 pub mod plan;
 pub mod probe;

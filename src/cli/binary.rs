@@ -11,6 +11,8 @@ use crate::report::human::{Tone, Toned};
 use crate::settings::Settings;
 use crate::store::{BinaryFilter, Found, Store};
 
+mod change;
+
 /// What to do with binaries.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BinaryCommand {
@@ -21,6 +23,12 @@ pub(crate) enum BinaryCommand {
         /// Its name, or the beginning of its id
         binary: String,
     },
+    /// Store a binary that is there, and link it
+    Create(change::CreateArgs),
+    /// Change what is stored of binaries
+    Update(change::UpdateArgs),
+    /// Forget binaries, and take their links away
+    Delete(change::DeleteArgs),
 }
 
 /// Which binaries to list.
@@ -32,6 +40,12 @@ pub(crate) struct ListArgs {
     /// Only these
     #[arg(long, value_parser = ["queued", "installed"])]
     status: Option<String>,
+    /// Only those with this in their path
+    #[arg(long, value_name = "TEXT")]
+    abspath: Option<String>,
+    /// Only those with this in their version
+    #[arg(long, value_name = "TEXT")]
+    version: Option<String>,
     /// At most so many
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<u32>,
@@ -43,16 +57,19 @@ pub(crate) fn run(
     settings: &Settings,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let store = Session::read(settings)?;
     match command {
-        BinaryCommand::List(args) => list(args, store.as_ref(), output)?,
-        BinaryCommand::Show { binary } => show(&binary, store.as_ref(), output)?,
+        BinaryCommand::List(args) => list(args, Session::read(settings)?.as_ref(), output)?,
+        BinaryCommand::Show { binary } => show(&binary, Session::read(settings)?.as_ref(), output)?,
+        BinaryCommand::Create(args) => return change::create(&args, settings, output),
+        BinaryCommand::Update(args) => return change::update(&args, settings, output),
+        BinaryCommand::Delete(args) => return change::delete(&args, settings, output),
     }
     Ok(Exit::Well)
 }
 
 fn list(args: ListArgs, store: Option<&Store>, output: &mut Output) -> Result<(), CliError> {
-    let filter = BinaryFilter { name: args.name, status: args.status, limit: args.limit };
+    let ListArgs { name, status, abspath, version, limit } = args;
+    let filter = BinaryFilter { name, status, abspath, version, limit };
     let binaries = store.map(|it| it.binaries(&filter)).transpose()?.unwrap_or_default();
     if output.is_json() {
         let attempts = |binary: &Binary| -> Result<_, CliError> {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk};
 use crate::cli::search::{self, Found};
 use crate::cli::session::Session;
-use crate::cli::work::{Options, work};
+use crate::cli::work::work;
+use crate::cli::workshop::{self, Options};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::plugin::requirement::Providers;
 use crate::provision::plan::{self, Request, Wish};
@@ -89,12 +90,31 @@ pub(crate) struct InstallArgs {
     /// Show what would be asked of whom, and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    jobs: JobArgs,
+}
+
+/// How much at once, and how long.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct JobArgs {
     /// Work on so many binaries at once [default: the number of cores, at least 4]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// End a hook after so many seconds
     #[arg(long, value_name = "S", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
     timeout: u64,
+}
+
+impl JobArgs {
+    /// How to work, on what is not there.
+    pub(crate) fn options(self) -> Options {
+        Options {
+            force: false,
+            only_looks: false,
+            jobs: self.jobs.map(usize::from),
+            timeout: Duration::from_secs(self.timeout),
+        }
+    }
 }
 
 /// What to look for.
@@ -116,12 +136,7 @@ pub(crate) fn install(
     if args.dry_run {
         return dry_run(&found, &steps, settings, output);
     }
-    let options = Options {
-        force: args.force,
-        only_looks: false,
-        jobs: args.jobs.map(usize::from),
-        timeout: Duration::from_secs(args.timeout),
-    };
+    let options = Options { force: args.force, ..args.jobs.options() };
     work(&found, &steps, &options, settings, output, talk)
 }
 
@@ -178,7 +193,7 @@ fn dry_run(
     let mut rows = Vec::new();
     let mut records = Vec::new();
     for step in steps {
-        let (name, asks, status, reason) = match step {
+        let (status, asks, record) = match step {
             Ok(request) => {
                 let known = match &store {
                     Some(store) => known_binary(store, request)?,
@@ -188,27 +203,18 @@ fn dry_run(
                     resolve::standing(&it, request, &settings.lib_bin_dir) != Standing::Missing
                 });
                 let status = if is_there { "installed" } else { "queued" };
-                (&request.name, request.candidates.clone(), status, String::new())
+                (status, request.candidates.join(", "), request.to_record(status))
             }
-            Err(refusal) => (&refusal.name, Vec::new(), "queued", refusal.reason.clone()),
+            Err(refusal) => ("queued", String::new(), workshop::unresolved(&refusal.name, &refusal.reason)),
         };
+        let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
         let tone = if status == "installed" { Tone::Good } else { Tone::Plain };
         rows.push(vec![
-            (name.to_string(), Tone::Plain),
+            (text("name"), Tone::Plain),
             (status.to_owned(), tone),
-            (asks.join(", "), Tone::Plain),
-            (reason.clone(), Tone::Bad),
+            (asks, Tone::Plain),
+            (text("last_error"), Tone::Bad),
         ]);
-        let mut record = json!({
-            "type": "BinaryRequest",
-            "name": name.as_str(),
-            "status": status,
-            "binproviders": asks.join(","),
-            "min_version": step.as_ref().map(|it| it.min_version.as_str()).unwrap_or_default(),
-            "overrides": step.as_ref().map(|it| it.overrides.clone()).unwrap_or_default(),
-            "last_error": reason,
-        });
-        step.as_ref().map(|it| it.safety).unwrap_or_default().write_to(&mut record);
         records.push(record);
     }
     if output.is_json() {

@@ -211,10 +211,15 @@ pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requ
         return Err(not_an_object("another kind of JSON value".to_owned()));
     };
     match keys.get("type") {
-        Some(Value::String(kind)) if kind == "Binary" || kind == "BinaryRequest" => {}
+        Some(Value::String(kind)) if is_requirement(kind) => {}
         other => return Err(LineError::WrongType(other.cloned().unwrap_or(Value::Null))),
     }
-    parse_keys(plugin, &keys, home)
+    parse_fields(plugin, &keys, home)
+}
+
+/// Whether a record of this type is a requirement: `Dependency` is the oldest spelling.
+pub fn is_requirement(kind: &str) -> bool {
+    matches!(kind, "Binary" | "BinaryRequest" | "Dependency")
 }
 
 /// Reads an entry of `required_binaries` in a plugin's `config.json`: like a line, without a type, and with settings in
@@ -242,7 +247,7 @@ pub fn parse_entry(
     if let Some(overrides) = keys.get_mut("overrides") {
         fill_all(overrides, &|setting| Ok(fill(setting)))?;
     }
-    Ok(Requirement { setting, ..parse_keys(plugin, &keys, home)? })
+    Ok(Requirement { setting, ..parse_fields(plugin, &keys, home)? })
 }
 
 /// Fills every text in a value.
@@ -279,7 +284,8 @@ fn filled(text: &str, fill: impl Fn(&str) -> Result<Option<String>, LineError>) 
     Ok(done)
 }
 
-fn parse_keys(
+/// Reads the keys of a record that is a requirement by its type.
+pub fn parse_fields(
     plugin: &str,
     keys: &Map<String, Value>,
     home: Option<&Path>,

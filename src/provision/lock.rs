@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::process::run_dir;
 use crate::process::signals::Interrupt;
 use crate::process::wait;
+use crate::record::name::BinaryName;
 
 /// The pause between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
@@ -42,6 +43,17 @@ pub enum LockError {
 }
 
 impl Lock {
+    /// Takes the lock on the name of a binary: only one rigup at a time works on it.
+    pub fn take_for_binary(
+        data_dir: &Path,
+        name: &BinaryName,
+        interrupt: &Interrupt,
+        waiting: impl FnOnce(&str),
+    ) -> Result<Self, LockError> {
+        let path = data_dir.join("locks").join("binary").join(name.link_name());
+        Self::take(&path, interrupt, |_| false, waiting)
+    }
+
     /// Takes the lock, waiting as long as it takes. `waits_for_us` tells of the pid of a holder whether to wait for it
     /// would be in vain; `waiting` is told once, with the pid of the holder, if there is one to wait for.
     pub fn take(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::plugin::overrides;
 use crate::plugin::requirement::{Providers, Requirement};
@@ -57,6 +57,21 @@ impl Request {
     /// The lowest version that will do from this provider.
     pub fn min_version_of(&self, provider: &str) -> &str {
         overrides::text(&self.overrides, provider, "min_version").unwrap_or(&self.min_version)
+    }
+
+    /// The request as JSONL shows it before anything is done about it.
+    pub fn to_record(&self, status: &str) -> Value {
+        let mut record = json!({
+            "type": "BinaryRequest",
+            "name": self.name.as_str(),
+            "status": status,
+            "binproviders": self.candidates.join(","),
+            "min_version": self.min_version,
+            "overrides": self.overrides,
+            "last_error": "",
+        });
+        self.safety.write_to(&mut record);
+        record
     }
 
     /// What was asked for of what this provider may bring in.
@@ -120,7 +135,7 @@ fn request_of(requirement: &Requirement) -> Request {
         min_version: requirement.min_version.clone(),
         safety: requirement.safety,
         overrides: requirement.overrides.clone(),
-        required_by: vec![requirement.plugin.clone()],
+        required_by: Some(&requirement.plugin).filter(|it| !it.is_empty()).cloned().into_iter().collect(),
         settings: requirement.setting.iter().cloned().collect(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::clock;
@@ -11,7 +11,7 @@ use crate::plugin::folder::Hook;
 use crate::plugin::overrides;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::tail;
-use crate::provision::link::{self, LinkError};
+use crate::provision::linker::Linker;
 use crate::provision::lock::{Lock, LockError};
 use crate::provision::plan::Request;
 use crate::provision::probe;
@@ -22,7 +22,6 @@ use crate::record::attempt::{Attempt, Outcome};
 use crate::record::binary::{Binary, Installed, State};
 use crate::record::name::{self, BinaryName};
 use crate::record::safety::Keeps;
-use crate::settings::Settings;
 use crate::store::StoreError;
 
 /// What resolves requests.
@@ -136,29 +135,34 @@ impl Resolver<'_> {
         if self.is_asked_from_above(request)? {
             return Err(ResolveError::Circular(request.name.clone()));
         }
-        let lock = self.runner.settings.data_dir.join("locks").join("binary").join(request.name.link_name());
+        let data_dir = &self.runner.settings.data_dir;
         let waiting = |holder: &str| (self.watch)(request, Progress::Waiting(holder));
-        let _lock =
-            Lock::take(&lock, self.runner.interrupt, |_| false, waiting).map_err(|error| match error {
+        let _lock = Lock::take_for_binary(data_dir, &request.name, self.runner.interrupt, waiting).map_err(
+            |error| match error {
                 LockError::Interrupted => ResolveError::Interrupted,
                 other => ResolveError::Lock(other),
-            })?;
+            },
+        )?;
         self.stop_if_asked()?;
         let store = self.runner.store;
         let mut binary =
             store.find_or_add_binary(self.runner.machine_id, request.name.as_str(), clock::now())?;
         let previous = binary.installed().map(|it| it.abspath.clone());
+        let linker = self.linker();
+        let warn = |warning: &str| (self.watch)(request, Progress::Warning(warning));
         if !self.force {
-            let linked = match standing(&binary, request, &self.runner.settings.lib_bin_dir) {
+            let settled = match standing(&binary, request, &self.runner.settings.lib_bin_dir) {
                 Standing::Ready => Some(Ok(())),
-                Standing::Unlinked(installed) => Some(self.link(request, installed, previous.as_deref())?),
+                Standing::Unlinked(installed) => {
+                    Some(linker.link(&request.name, installed, previous.as_deref(), warn)?)
+                }
                 Standing::Missing => None,
             };
-            if let Some(Err(reason)) = &linked {
+            if let Some(Err(reason)) = &settled {
                 binary.disappoint(reason.clone(), clock::now());
                 self.save(&binary)?;
             }
-            if linked.is_some() {
+            if settled.is_some() {
                 return Ok(Resolved { binary, attempts: Vec::new() });
             }
         }
@@ -175,7 +179,7 @@ impl Resolver<'_> {
         let winner = self.ask_all(request, &binary, needs, &mut attempts)?;
         let now = clock::now();
         match winner {
-            Some(installed) => match self.link(request, &installed, previous.as_deref())? {
+            Some(installed) => match linker.link(&request.name, &installed, previous.as_deref(), warn)? {
                 Ok(()) => binary.satisfy(installed, now),
                 Err(reason) => binary.disappoint(reason, now),
             },
@@ -183,6 +187,15 @@ impl Resolver<'_> {
         }
         self.save(&binary)?;
         Ok(Resolved { binary, attempts })
+    }
+
+    fn linker(&self) -> Linker<'_> {
+        Linker {
+            settings: self.runner.settings,
+            store: self.runner.store,
+            machine_id: self.runner.machine_id,
+            force: self.force,
+        }
     }
 
     /// Whether a hook that runs above this rigup, and so waits for it, works on the same link. Other hooks of the rigup
@@ -342,7 +355,7 @@ impl Resolver<'_> {
             name: request.name.as_str(),
             min_version: request.min_version_of(&hook.plugin),
             provider: &hook.plugin,
-            link: &self.link_path(request),
+            link: &self.linker().path(&request.name),
             abspath: abspath.as_deref(),
             version: overrides::text(&request.overrides, &hook.plugin, "version"),
         };
@@ -370,65 +383,6 @@ impl Resolver<'_> {
             (self.watch)(request, Progress::Running(tail.trim()));
         }
     }
-
-    fn link_path(&self, request: &Request) -> PathBuf {
-        self.runner.settings.lib_bin_dir.join(request.name.link_name())
-    }
-
-    /// The other binary whose link stands where this one's goes: `/opt/x/tool` and `tool` are both linked as `tool`.
-    fn owner_of_link(&self, request: &Request, installed: &Installed) -> Result<Option<String>, StoreError> {
-        let Ok(there) = fs_err::read_link(self.link_path(request)) else {
-            return Ok(None);
-        };
-        if there == installed.abspath {
-            return Ok(None);
-        }
-        let others = self.runner.store.binaries_of(self.runner.machine_id)?.into_values();
-        let mut owners = others.filter(|it| {
-            it.name != request.name.as_str()
-                && name::link_name(&it.name) == request.name.link_name()
-                && it.installed().is_some_and(|it| it.abspath == there)
-        });
-        Ok(owners.next().map(|it| it.name))
-    }
-
-    /// Links the winner. A LIB_BIN_DIR that cannot be written is a warning: the binary is installed all the same.
-    fn link(
-        &self,
-        request: &Request,
-        installed: &Installed,
-        previous: Option<&Path>,
-    ) -> Result<Result<(), String>, StoreError> {
-        let path = self.link_path(request);
-        if !self.force
-            && let Some(owner) = self.owner_of_link(request, installed)?
-        {
-            let path = path.display();
-            return Ok(Err(format!("not linked: {path} is the link of {owner}; --force takes it over")));
-        }
-        let linked = if installed.is_in_app_bundle() {
-            link::unlink(&path)
-        } else {
-            let is_ours = |old: &Path| is_ours(self.runner.settings, previous, old);
-            link::link(&path, &installed.abspath, is_ours, self.force)
-        };
-        Ok(match linked {
-            Ok(()) => Ok(()),
-            Err(error @ LinkError::Unwritable { .. }) => {
-                (self.watch)(request, Progress::Warning(&error.to_string()));
-                Ok(())
-            }
-            Err(refused) => Err(format!("not linked: {refused}")),
-        })
-    }
-}
-
-/// Whether rigup made the link that points to `old`: all links of its own LIB_BIN_DIR are, and elsewhere those into
-/// LIB_DIR and to the file that was recorded.
-fn is_ours(settings: &Settings, previous: Option<&Path>, old: &Path) -> bool {
-    settings.lib_bin_dir.starts_with(&settings.lib_dir)
-        || old.starts_with(&settings.lib_dir)
-        || previous == Some(old)
 }
 
 /// Why nobody won, in one line.

@@ -179,6 +179,12 @@ impl Binary {
         self.modified_at = now;
     }
 
+    /// It is to be asked for anew, and at once.
+    pub fn requeue(&mut self, now: Timestamp) {
+        self.state = State::Queued(Queued { retry_at: None, ..self.take_queued() });
+        self.modified_at = now;
+    }
+
     fn take_queued(&mut self) -> Queued {
         match std::mem::replace(&mut self.state, State::Queued(Queued::default())) {
             State::Queued(queued) => queued,

@@ -18,6 +18,10 @@ pub struct BinaryFilter {
     pub name: Option<String>,
     /// Only `queued` or `installed` ones.
     pub status: Option<String>,
+    /// Only those with this in their path, in any case.
+    pub abspath: Option<String>,
+    /// Only those with this in their version, in any case.
+    pub version: Option<String>,
     /// At most so many.
     pub limit: Option<u32>,
 }
@@ -105,8 +109,10 @@ impl Store {
             row::all(
                 connection,
                 "WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR status = ?2) \
+                 AND (?4 IS NULL OR instr(lower(abspath), lower(?4)) > 0) \
+                 AND (?5 IS NULL OR instr(lower(version), lower(?5)) > 0) \
                  ORDER BY name, created_at DESC, id DESC LIMIT ?3",
-                params![filter.name, filter.status, row::limit(filter.limit)],
+                params![filter.name, filter.status, row::limit(filter.limit), filter.abspath, filter.version],
             )
         })
     }

@@ -217,6 +217,33 @@ impl Store {
         })
     }
 
+    /// Stores a process that another rigup saw end, unless there is one with its id, and gives back what is stored. What
+    /// it points to and nobody knows here is left out.
+    pub fn adopt_process(&self, process: &Process) -> Result<Process, StoreError> {
+        self.transaction(|transaction| {
+            if let Some(known) = row::first(transaction, "WHERE id = ?1", [row::id(process.id)])? {
+                return Ok(known);
+            }
+            let is_known = |table: &str, id: Option<Uuid>| -> Result<bool, Fault> {
+                let Some(id) = id else { return Ok(false) };
+                let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE id = ?1)");
+                Ok(transaction.prepare_cached(&sql)?.query_row([row::id(id)], |row| row.get(0))?)
+            };
+            let mut process = process.clone();
+            if !is_known("process", process.parent_id)? {
+                process.parent_id = None;
+            }
+            if !is_known("binary", process.binary_id)? {
+                process.binary_id = None;
+            }
+            if !is_known("network_interface", process.iface_id)? {
+                process.iface_id = None;
+            }
+            save(transaction, &process)?;
+            Ok(process)
+        })
+    }
+
     /// The run dir of a process was removed; its record stays. Nothing else about a process that is over ever changes.
     pub fn forget_run_dir(&self, id: Uuid) -> Result<(), StoreError> {
         self.with(|connection| {

@@ -1,0 +1,80 @@
+//! The settings that a machine's record keeps: where its binaries are.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+/// What is no derived setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Another kind of setting.
+    #[error(
+        "{0} is nothing that a machine's record keeps: only keys that end in _BINARY; settings stand in rigup.toml"
+    )]
+    Key(String),
+    /// Not the absolute path of a file.
+    #[error("{0} has to be the absolute path of a file, and there is none at {1}")]
+    NoFile(String, String),
+}
+
+/// What a Machine record changes of a machine's configuration, null for what it takes away: its whole `config`, or one
+/// `key`, which older tools spell `config/KEY`, with a `value` or the method `unset`. Keys of a whole `config` that are
+/// no derived settings, or whose file is gone, are left out: a record may be older than the machine's state.
+pub fn patch(fields: &Map<String, Value>) -> Result<Map<String, Value>, ConfigError> {
+    let text = |key: &str| fields.get(key).and_then(Value::as_str);
+    if let Some(key) = text("key") {
+        let key = key.strip_prefix("config/").unwrap_or(key);
+        let is_unset = text("_method").or(text("method")) == Some("unset");
+        let value = text("value").filter(|_| !is_unset).unwrap_or_default();
+        return Ok(Map::from_iter([setting(key, value)?]));
+    }
+    let config = fields.get("config").and_then(Value::as_object).into_iter().flatten();
+    Ok(config.filter_map(|(key, value)| setting(key, value.as_str()?).ok()).collect())
+}
+
+/// A derived setting, null where the value is blank.
+pub fn setting(key: &str, value: &str) -> Result<(String, Value), ConfigError> {
+    if !key.ends_with("_BINARY") || key == "_BINARY" {
+        return Err(ConfigError::Key(key.to_owned()));
+    }
+    let path = Path::new(value);
+    if value.is_empty() {
+        return Ok((key.to_owned(), Value::Null));
+    }
+    if !path.is_absolute() || !path.is_file() {
+        return Err(ConfigError::NoFile(key.to_owned(), value.to_owned()));
+    }
+    Ok((key.to_owned(), value.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn patched(record: &Value) -> Result<Value, ConfigError> {
+        patch(record.as_object().unwrap()).map(Value::Object)
+    }
+
+    #[test]
+    fn every_spelling_of_a_patch_is_read() {
+        let set = json!({"SH_BINARY": "/bin/sh"});
+        assert_eq!(patched(&json!({"config": {"SH_BINARY": "/bin/sh"}})), Ok(set.clone()));
+        let older = json!({"_method": "update", "key": "config/SH_BINARY", "value": "/bin/sh"});
+        assert_eq!(patched(&older), Ok(set));
+        let unset = json!({"method": "unset", "key": "SH_BINARY"});
+        assert_eq!(patched(&unset), Ok(json!({"SH_BINARY": null})));
+        assert_eq!(patched(&json!({})), Ok(json!({})));
+    }
+
+    #[test]
+    fn only_paths_of_binaries_that_are_there_are_kept() {
+        let config = json!({"SH_BINARY": "/bin/sh", "PATH": "/bin", "X_BINARY": "/no/such", "Y_BINARY": 7});
+        assert_eq!(patched(&json!({ "config": config })), Ok(json!({"SH_BINARY": "/bin/sh"})));
+        let error = |key: &str, value: &str| setting(key, value).unwrap_err().to_string();
+        assert!(error("PATH", "/bin/sh").starts_with("PATH is nothing that a machine's record keeps"));
+        assert!(error("X_BINARY", "bin/sh").contains("there is none at bin/sh"));
+        assert!(error("X_BINARY", "/usr").contains("there is none at /usr"));
+    }
+}
