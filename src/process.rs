@@ -8,6 +8,7 @@ pub mod orphans;
 pub mod poll;
 mod posix_spawn;
 pub mod reap;
+pub mod redact;
 pub mod run_dir;
 pub mod signals;
 pub mod spawn;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::process::tail;
+use crate::process::{redact, tail};
 use crate::record::process::{Ending, ExitReason, Identity, Usage};
 
 /// What stands for a secret in records.
@@ -160,8 +160,10 @@ impl RunDir {
         Some(self.with_logs(ending))
     }
 
-    /// The ending with the size and the end of both logs.
+    /// The ending with the size and the end of both logs, out of which goes what they must not keep.
     pub fn with_logs(&self, mut ending: Ending) -> Ending {
+        // A log that cannot be written any more is kept as it is.
+        let _ = redact::forget_environments(&self.stdout());
         let log = |path: PathBuf| match path.metadata().map_or(0, |it| it.len()) {
             0 => (String::new(), 0),
             bytes => (tail::read(&path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(), bytes),

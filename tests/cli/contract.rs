@@ -340,3 +340,21 @@ fn what_a_program_leaves_behind_when_it_is_asked_for_its_version_is_ended() {
     assert_eq!(record["version"], "1.0");
     assert_eq!(place.living(), []);
 }
+
+#[test]
+fn an_environment_in_a_binary_record_is_used_by_nothing_and_kept_nowhere() {
+    let mut place = Playground::new();
+    place.set("MY_SECRET_TOKEN", "canary-7f3a");
+    let hook = r#"#!/bin/sh
+printf '#!/bin/sh\necho 1.0\n' >x && chmod +x x
+echo '{"type":"Other","env":{"kept":true}}'
+echo "{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"$PWD/x\",\"version\":\"1.0\",\"env\":{\"T\":\"$MY_SECRET_TOKEN\"}}"
+"#;
+    place.provider("leaky", hook);
+    place.run(&["install", "x", "--binproviders", "leaky"]).ok();
+    let process = place.hook_processes().remove(0);
+    assert!(process["stdout_tail"].as_str().unwrap().contains("kept"));
+    let found =
+        std::process::Command::new("grep").args(["-rl", "canary-7f3a"]).arg(place.path("data")).output();
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "", "no file has it");
+}

@@ -1,0 +1,112 @@
+//! What a log must not keep: the environment that some hooks print into their Binary records, secrets and all.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use memchr::memmem;
+use serde_json::Value;
+
+use crate::jsonl::MAX_LINE;
+
+/// The key whose value goes.
+const KEY: &str = "env";
+
+/// Takes the `env` of every Binary record out of a log. All other bytes stay as they are, and a log without any is not
+/// touched.
+pub fn forget_environments(log: &Path) -> io::Result<()> {
+    if !mentions_one(&mut File::open(log)?)? {
+        return Ok(());
+    }
+    let folder = log.parent().unwrap_or(Path::new("."));
+    let mut aside = BufWriter::new(tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?);
+    let mut reader = BufReader::new(File::open(log)?);
+    let mut line = Vec::new();
+    let mut is_new_line = true;
+    loop {
+        line.clear();
+        // A line over the limit comes in parts, and is no record.
+        (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            break;
+        }
+        let is_whole = is_new_line && (line.ends_with(b"\n") || line.len() < MAX_LINE);
+        match Some(&line).filter(|_| is_whole).and_then(|line| without_environment(line)) {
+            Some(record) => writeln!(aside, "{record}")?,
+            None => aside.write_all(&line)?,
+        }
+        is_new_line = line.ends_with(b"\n");
+    }
+    let aside = aside.into_inner().map_err(io::IntoInnerError::into_error)?;
+    aside.persist(log).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// The record without its environment, if it is a Binary record that has one.
+fn without_environment(line: &[u8]) -> Option<Value> {
+    memmem::find(line, KEY.as_bytes())?;
+    let mut record: Value = serde_json::from_slice(line.trim_ascii()).ok()?;
+    let fields = record.as_object_mut()?;
+    if fields.get("type")? != "Binary" {
+        return None;
+    }
+    fields.shift_remove(KEY)?;
+    Some(record)
+}
+
+/// Whether the key stands anywhere in a file. Reads it in pieces that overlap by the length of what is looked for.
+fn mentions_one(file: &mut File) -> io::Result<bool> {
+    let wanted = format!("\"{KEY}\"").into_bytes();
+    let finder = memmem::Finder::new(&wanted);
+    let mut piece = vec![0; 64 << 10];
+    let mut kept = 0;
+    loop {
+        match file.read(&mut piece[kept..]) {
+            Ok(0) => return Ok(false),
+            Ok(count) => {
+                let filled = kept + count;
+                if finder.find(&piece[..filled]).is_some() {
+                    return Ok(true);
+                }
+                kept = filled.min(wanted.len() - 1);
+                piece.copy_within(filled - kept..filled, 0);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redacted(log: &[u8]) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stdout.log");
+        fs_err::write(&path, log).unwrap();
+        forget_environments(&path).unwrap();
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        fs_err::read(&path).unwrap()
+    }
+
+    #[test]
+    fn the_environment_in_a_binary_record_goes_and_all_else_stays_byte_for_byte() {
+        let before = b"log \xff\r\n\n{\"type\":\"Binary\", \"name\":\"x\",\"env\":{\"TOKEN\":\"canary\"},\"abspath\":\"/x\"}\n{\"type\": \"Other\",\"env\":{}}\nend";
+        let after = b"log \xff\r\n\n{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/x\"}\n{\"type\": \"Other\",\"env\":{}}\nend";
+        assert_eq!(redacted(before), after);
+        let last = b"{\"type\":\"Binary\",\"env\":{\"TOKEN\":\"canary\"}}";
+        assert_eq!(redacted(last), b"{\"type\":\"Binary\"}\n");
+    }
+
+    #[test]
+    fn a_record_behind_any_amount_of_output_is_found() {
+        for size in [0, (64 << 10) - 3, 64 << 10, MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, 3 * MAX_LINE] {
+            let mut log = vec![b'.'; size];
+            log.push(b'\n');
+            let clean = [&log[..], b"{\"type\":\"Binary\"}\n"].concat();
+            log.extend(b"{\"type\":\"Binary\",\"env\":{\"TOKEN\":\"canary\"}}\n");
+            assert_eq!(redacted(&log), clean, "{size}");
+        }
+    }
+}
