@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk};
@@ -190,6 +190,7 @@ fn dry_run(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let store = Session::read(settings)?;
+    let providers = found.providers();
     let mut rows = Vec::new();
     let mut records = Vec::new();
     for step in steps {
@@ -203,7 +204,14 @@ fn dry_run(
                     resolve::standing(&it, request, &settings.lib_bin_dir) != Standing::Missing
                 });
                 let status = if is_there { "installed" } else { "queued" };
-                (status, request.candidates.join(", "), request.to_record(status))
+                let (known, unknown): (Vec<&String>, Vec<&String>) =
+                    request.candidates.iter().partition(|it| providers.contains(it));
+                let asks =
+                    known.into_iter().cloned().chain(unknown.iter().map(|it| format!("{it} (unknown)")));
+                let asks = asks.collect::<Vec<_>>().join(", ");
+                let mut record = request.to_record(status);
+                record["unknown_providers"] = json!(unknown);
+                (status, asks, record)
             }
             Err(refusal) => ("queued", String::new(), workshop::unresolved(&refusal.name, &refusal.reason)),
         };
