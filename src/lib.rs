@@ -13,7 +13,7 @@
 //! | --- | --- |
 //! | 8 | `main.rs`: arguments in, exit code out |
 //! | 7 | [`cli`]: one file per command; calls the library, hands values to `report` |
-//! | 6 | [`toolkit`]: what `rigup hook ...` offers to hook scripts |
+//! | 6 | [`toolkit`]: what `rigup hook ...` offers to hook scripts; [`conformance`]: whether a hook keeps the contract |
 //! | 5 | [`provision`]: plan, resolve, judge, verify, probe, link, lock; [`detached`]: runs that outlive their caller |
 //! | 4 | [`hook`]: argv and environment of a hook; one run of it; all hooks of an event |
 //! | 3 | [`process`]: identity, spawn, waiter, watch, stop, kill, the process table, run dirs, signals |
@@ -23,6 +23,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod conformance;
 pub mod detached;
 pub mod hook;
 pub mod host;

@@ -33,6 +33,13 @@ impl Environment {
         self.get(name).and_then(OsStr::to_str)
     }
 
+    /// The same without this variable.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(OsStr::new(name));
+        self
+    }
+
     /// Every variable.
     pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))

@@ -25,7 +25,9 @@ use crate::toolkit::binary::BinaryError;
 use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::{binary, lock, policy, prefix};
 
-/// What to do with hooks. All but `list` is for hook scripts, which pass their own arguments on with `-- "$@"`.
+mod test;
+
+/// What to do with hooks. All but `list` and `test` is for hook scripts, which pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HookCommand {
     /// All hooks, or those of one event, in the order in which they run
@@ -33,6 +35,8 @@ pub(crate) enum HookCommand {
         /// The event, such as `BinaryRequest`
         event: Option<String>,
     },
+    /// Try whether a hook keeps the contract, item by item
+    Test(test::TestArgs),
     /// For hook scripts: exit 0 if this provider may be asked, else 10
     Accepts(ProviderArgs),
     /// For hook scripts: the packages to install, one per line
@@ -91,6 +95,7 @@ const SKIPPED: Exit = Exit::Code(10);
 pub(crate) fn run(command: HookCommand, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
     match command {
         HookCommand::List { event } => list(event.as_deref(), settings, output),
+        HookCommand::Test(args) => test::test(args, settings, output),
         HookCommand::Accepts(args) => {
             let request = parse(&args.arguments, settings)?;
             let is_accepted = request.providers.allows(&args.provider);

@@ -149,7 +149,7 @@ fn timed_hooks<'a>(
 }
 
 /// An argument as hooks know it: `--snapshot_id=1` is `--snapshot-id=1`; the value stays as it is.
-fn argument(typed: OsString) -> Result<OsString, CliError> {
+pub(crate) fn argument(typed: OsString) -> Result<OsString, CliError> {
     let mut bytes = typed.into_vec();
     let key = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
     if !bytes.starts_with(b"--") || key <= 2 {

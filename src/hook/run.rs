@@ -23,7 +23,7 @@ use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
 /// A hook that is over sooner is recorded as running only in its ending.
-const NOTE_AFTER: Duration = Duration::from_millis(20);
+pub const NOTE_AFTER: Duration = Duration::from_millis(20);
 
 /// What all hooks of one rigup share.
 #[derive(Debug)]
@@ -70,6 +70,20 @@ pub struct Ready {
     program: OsString,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+}
+
+impl Ready {
+    /// Has the hook started by a program that changes its surroundings: the hook's own program and arguments follow
+    /// these words.
+    #[must_use]
+    pub fn started_by(mut self, launcher: Vec<OsString>) -> Self {
+        let hook = std::iter::once(self.program).chain(self.args);
+        let mut words = launcher.into_iter().chain(hook);
+        self.program = words.next().unwrap_or_default();
+        self.args = words.collect();
+        self.process.order.cmd = spawn::spelled(&self.program, &self.args);
+        self
+    }
 }
 
 /// A hook that is over.

@@ -144,7 +144,7 @@ pub fn interpreter(extension: &str) -> Option<&'static str> {
 
 /// How a file with a hook's name is started; none where it is no hook after all: a folder, or a file that is
 /// neither executable nor a script of a known language.
-fn start_of(path: &Path, name: &HookName) -> std::io::Result<Option<Start>> {
+pub fn start_of(path: &Path, name: &HookName) -> std::io::Result<Option<Start>> {
     let metadata = path.metadata()?;
     let interpreter = interpreter(&name.extension).map(Start::By);
     Ok(match (metadata.is_file(), is_executable(&metadata), interpreter) {

@@ -50,6 +50,14 @@ pub fn end_group(process_id: Uuid, root: &Handle) -> Vec<Entry> {
     end(Signal::TERM, Some(root), LEFTOVER_GRACE, None, || table::tree(process_id, root.entry).in_group)
 }
 
+/// Ends all that a root left behind that is over, wherever it is. Gives back what survived.
+pub fn end_left(process_id: Uuid, root: Entry) -> Vec<Entry> {
+    end(Signal::TERM, None, LEFTOVER_GRACE, None, || {
+        let left = table::tree(process_id, root);
+        left.in_group.into_iter().chain(left.strays).collect()
+    })
+}
+
 /// Ends what carries the id of a process whose root cannot be found: all of it, or what is in this group. Gives back
 /// what survived.
 pub fn end_marked(process_id: Uuid, group: Option<u32>) -> Vec<Entry> {
