@@ -184,7 +184,7 @@ fn run(
         Command::Waiter(args) => waiter::run(args, settings, output),
         Command::Plugin(command) => plugin::run(command, settings, output),
         Command::Config(args) => config::config(&args, settings, output),
-        Command::Hook(command) => hook::run(command, settings, output),
+        Command::Hook(command) => hook::run(command, settings, output, talk),
         Command::Binary(command) => binary::run(command, settings, output),
         Command::Process(command) => process::run(command, settings, output),
         Command::Machine(command) => machine::run(command, settings, output),

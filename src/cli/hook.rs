@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Map, json};
 
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Output, say};
+use crate::cli::output::{Output, Talk, say};
 use crate::cli::search;
 use crate::cli::session::Session;
 use crate::clock;
@@ -92,10 +92,15 @@ pub(crate) struct BinaryArgs {
 const SKIPPED: Exit = Exit::Code(10);
 
 /// Runs it.
-pub(crate) fn run(command: HookCommand, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+pub(crate) fn run(
+    command: HookCommand,
+    settings: &Settings,
+    output: &mut Output,
+    talk: Talk,
+) -> Result<Exit, CliError> {
     match command {
         HookCommand::List { event } => list(event.as_deref(), settings, output),
-        HookCommand::Test(args) => test::test(args, settings, output),
+        HookCommand::Test(args) => test::test(args, settings, output, talk),
         HookCommand::Accepts(args) => {
             let request = parse(&args.arguments, settings)?;
             let is_accepted = request.providers.allows(&args.provider);
@@ -194,6 +199,7 @@ fn print_binary(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> 
     let overrides = request.as_ref().map_or(&no_overrides, |it| &it.overrides);
     let meant = overrides::abspath(overrides, &args.provider, settings.home.as_deref());
     let known = known(&name, settings);
+    let interrupt = interrupt()?;
     let record = binary::record(
         &name,
         &args.provider,
@@ -201,8 +207,12 @@ fn print_binary(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> 
         overrides::text(overrides, &args.provider, "version"),
         settings,
         known.as_ref(),
-        &interrupt()?,
+        &interrupt,
     );
+    // The version was not waited for: a record without it would be that of a program that tells none.
+    if let Some(signal) = interrupt.signal() {
+        return Ok(Exit::Interrupted(signal));
+    }
     match record {
         Ok(record) => {
             output.records([record])?;

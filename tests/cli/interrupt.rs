@@ -127,3 +127,19 @@ fn a_signal_that_rigup_was_told_to_ignore_is_ignored_by_rigup_and_by_no_hook() {
         assert_eq!(ignored >> (number as u32 - 1) & 1, 0, "{number} is ignored");
     }
 }
+
+#[test]
+fn a_record_whose_version_was_not_waited_for_is_not_printed() {
+    let place = Playground::new();
+    let tool = place.script("tool", "#!/bin/sh\necho tool\nexec sleep 600\n");
+    let child =
+        place.start(&["hook", "binary", "--name=tool", "--provider=p", "--abspath", tool.to_str().unwrap()]);
+    wait_until("it is asked for its version", || {
+        place.living().iter().any(|it| it.1.starts_with("sleep 600"))
+    });
+    signal(&child, Signal::SIGTERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(143));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(place.living(), []);
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Output, say};
+use crate::cli::output::{Output, Talk, say};
 use crate::cli::run::argument;
 use crate::cli::session::Session;
 use crate::clock;
@@ -55,7 +55,12 @@ pub(crate) struct TestArgs {
 }
 
 /// Tests it.
-pub(crate) fn test(args: TestArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+pub(crate) fn test(
+    args: TestArgs,
+    settings: &Settings,
+    output: &mut Output,
+    talk: Talk,
+) -> Result<Exit, CliError> {
     let file = std::path::absolute(&args.file).map_err(CliError::unusable)?;
     if !file.is_file() {
         return Err(CliError::Usage(format!("{} is not a file; give a hook's file", file.display())));
@@ -63,6 +68,7 @@ pub(crate) fn test(args: TestArgs, settings: &Settings, output: &mut Output) -> 
     let arguments = args.arguments.into_iter().map(argument).collect::<Result<Vec<_>, _>>()?;
     let mut report = Report {
         output,
+        talk,
         hook: file.display().to_string(),
         rows: Vec::new(),
         said: Vec::new(),
@@ -193,6 +199,7 @@ fn variables(hook: &Hook, settings: &Settings) -> HashMap<String, Vec<Variable>>
 /// What is told: a record as soon as it is known, or a table in the end.
 struct Report<'a> {
     output: &'a mut Output,
+    talk: Talk,
     hook: String,
     rows: Vec<Vec<(String, Tone)>>,
     said: Vec<String>,
@@ -215,8 +222,8 @@ impl Report<'_> {
             Outcome::Broken => {
                 self.said.push(format!("error: {}: {}{place}", finding.item, printable(reason)));
             }
+            Outcome::Held | Outcome::Skipped if reason.is_empty() || self.talk.quiet => {}
             Outcome::Skipped => self.said.push(format!("skipped: {}: {}", finding.item, printable(reason))),
-            Outcome::Held if reason.is_empty() => {}
             Outcome::Held => self.said.push(format!("note: {}: {}", finding.item, printable(reason))),
         }
         if self.output.is_json() && self.written.is_ok() {
