@@ -11,7 +11,7 @@ cd -P ..
 mount -t tmpfs -o size=256k rigup-"$kind" "$disk"
 mkdir "$disk/out" "$disk/lib"
 case $kind in
-    read-only) mount -o remount,ro "$disk" ;;
+    read-only) mount -o remount,bind,ro "$disk" ;;
     full) cat /dev/zero >"$disk/filling" 2>/dev/null || : ;;
 esac
 if (echo x >"$disk/out/probe") 2>/dev/null; then

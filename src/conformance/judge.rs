@@ -13,6 +13,9 @@ use crate::record::process::{ExitReason, SKIPPED};
 /// The event that providers answer to.
 pub const BINARY_REQUEST: &str = "BinaryRequest";
 
+/// Who ends so soon after TERM with all his work done had done it before.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// What somebody can do about a request that was not answered.
 const NAME_ONE: &str = "name something that it can provide: -- --name=NAME";
 
@@ -108,7 +111,7 @@ pub fn unchanged(good: &Observation, run: &Observation, what: &str) -> Judgement
         let problem = format!("{} {what}, {} without that{}", ended(run), ended(good), with_said(run));
         return Judgement::broken(problem, Some(run.said_at.clone()));
     }
-    if let Some(lie) = lie(run) {
+    if let Some(lie) = new_lie(good, run) {
         return lie;
     }
     if run.claims.is_empty() != good.claims.is_empty() {
@@ -119,7 +122,13 @@ pub fn unchanged(good: &Observation, run: &Observation, what: &str) -> Judgement
 }
 
 /// A request with shell text.
-pub fn hostile(run: &Observation, what: &str, is_absent: bool, suspect: LookAt) -> Judgement {
+pub fn hostile(
+    good: &Observation,
+    run: &Observation,
+    what: &str,
+    is_absent: bool,
+    suspect: LookAt,
+) -> Judgement {
     if let Some(canary) = run.canaries.first() {
         let problem = format!("{what} was run: it made {}", canary.display());
         return Judgement::broken(problem, Some(suspect));
@@ -133,7 +142,7 @@ pub fn hostile(run: &Observation, what: &str, is_absent: bool, suspect: LookAt) 
             garbage.look_at,
         );
     }
-    let claimed = if is_absent { claim_of_nothing(run, "nobody provides") } else { lie(run) };
+    let claimed = if is_absent { claim_of_nothing(run, "nobody provides") } else { new_lie(good, run) };
     claimed.unwrap_or_else(Judgement::held)
 }
 
@@ -167,7 +176,7 @@ pub fn stdout<'a>(runs: impl IntoIterator<Item = &'a Observation>) -> Judgement 
 /// The good request once more.
 pub fn repeat(good: &Observation, again: &Observation) -> Judgement {
     let Some(first) = path_of(good) else {
-        return Judgement::skipped(format!("it did not answer; {NAME_ONE}"));
+        return Judgement::skipped("it did not answer the first time");
     };
     if let Some(failure) = failure(again).or_else(|| lie(again)) {
         return failure;
@@ -210,6 +219,9 @@ pub fn term(run: &Observation, suspect: LookAt) -> Judgement {
         );
     }
     match run.claims.first() {
+        Some(_) if run.exit_code == Some(0) && run.took < run.timeout + AT_ONCE => Judgement::skipped(
+            format!("it was over by itself when it was told to end, after {} ms", millis(run.took)),
+        ),
         Some(claim) if run.exit_code == Some(0) => Judgement::broken(
             "it ended with exit 0 and a Binary record, as if nothing had happened",
             Some(run.out(claim.line)),
@@ -227,7 +239,10 @@ pub fn leftovers(run: &Observation, suspect: LookAt) -> Judgement {
 }
 
 /// A run in folders that cannot be written. An empty file is what is left of one for which there was no room.
-pub fn cramped(run: &Observation) -> Judgement {
+pub fn cramped(good: &Observation, run: &Observation) -> Judgement {
+    if lie(good).is_some() {
+        return Judgement::skipped("what it claims is not true where there is room, either");
+    }
     if let Some(failure) = failure(run) {
         return failure;
     }
@@ -279,6 +294,11 @@ fn lie(run: &Observation) -> Option<Judgement> {
         Err(Lie::WrongName { .. }) if has_truth => None,
         Err(lie) => Some(Judgement::broken(lie.to_string(), Some(run.out(claim.line)))),
     })
+}
+
+/// A lie that the answer to a good request does not hold already: one fault is one item's.
+fn new_lie(good: &Observation, run: &Observation) -> Option<Judgement> {
+    if lie(good).is_some() { None } else { lie(run) }
 }
 
 /// A success for what cannot be there.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::conformance::cramped::Cramped;
-use crate::conformance::finding::{Finding, Judgement, LookAt};
+use crate::conformance::finding::{Finding, Judgement, LookAt, Outcome};
 use crate::conformance::item::Item;
 use crate::conformance::judge;
 use crate::conformance::observation::Observation;
@@ -64,7 +64,7 @@ impl Kit<'_> {
             tell(Item::UnknownArguments, self.unknown_arguments(&room, &good)?);
         }
         if wants(Item::Hostile) {
-            tell(Item::Hostile, self.hostile()?);
+            tell(Item::Hostile, self.hostile(&good)?);
         }
         if wants(Item::Huge) {
             let run = self.stage.ask(&room, &self.good.huge(self.stage.is_provider()))?;
@@ -84,7 +84,7 @@ impl Kit<'_> {
         tell(Item::Leftovers, judge::leftovers(&good, suspect).of_run(good.process_id));
         for (item, how) in [(Item::ReadOnly, Cramped::ReadOnly), (Item::Full, Cramped::Full)] {
             if wants(item) {
-                tell(item, self.cramped(item.id(), how)?);
+                tell(item, self.cramped(&good, item.id(), how)?);
             }
         }
         Ok(())
@@ -120,7 +120,7 @@ impl Kit<'_> {
         Ok(judge::unchanged(good, &run, "with another --name before its own").of_run(run.process_id))
     }
 
-    fn hostile(&self) -> Result<Judgement, TrialError> {
+    fn hostile(&self, good: &Observation) -> Result<Judgement, TrialError> {
         let provider = self.stage.is_provider().then_some(self.stage.hook.plugin.as_str());
         let room = self.stage.room("hostile")?;
         // Short, for names are; and of this test alone, for it may appear in the hook's own folder.
@@ -133,7 +133,7 @@ impl Kit<'_> {
                 fs_err::remove_file(canary)?;
             }
             let suspect = self.suspect(&["eval", "sh -c", "shell=True", "os.system", "execSync(", "exec("]);
-            let judged = judge::hostile(&run, &hostile.what, hostile.is_absent, suspect);
+            let judged = judge::hostile(good, &run, &hostile.what, hostile.is_absent, suspect);
             if judged.is_broken() {
                 return Ok(judged.of_run(run.process_id));
             }
@@ -150,20 +150,25 @@ impl Kit<'_> {
             attempt += 1;
             let room = self.stage.room(&format!("term-{attempt}"))?;
             let run = self.stage.run(&room, &self.good, timeout, None)?;
-            if run.end == ExitReason::Timeout || timeout == NOTE_AFTER {
-                return Ok(judge::term(&run, suspect).of_run(run.process_id));
+            let judged = judge::term(&run, suspect.clone()).of_run(run.process_id);
+            if judged.outcome != Outcome::Skipped || timeout == NOTE_AFTER {
+                return Ok(judged);
             }
             timeout = (timeout / 2).max(NOTE_AFTER);
         }
     }
 
-    fn cramped(&self, room: &str, how: Cramped) -> Result<Judgement, TrialError> {
+    fn cramped(&self, good: &Observation, room: &str, how: Cramped) -> Result<Judgement, TrialError> {
         let room = self.stage.room(room)?;
         let run = self.stage.run(&room, &self.good, self.stage.timeout(), Some(how))?;
         if !Cramped::was_possible(&room.disk) {
-            return Ok(Judgement::skipped(format!("this system lets nobody set that up: {}", run.said)));
+            // What went wrong first is what matters; `mount` says more after that.
+            let log = fs_err::read(run.said_at.path)?;
+            let log = String::from_utf8_lossy(&log);
+            let why = log.lines().find(|it| !it.trim().is_empty()).unwrap_or(&run.said);
+            return Ok(Judgement::skipped(format!("this system lets nobody set that up: {why}")));
         }
-        Ok(judge::cramped(&run).of_run(run.process_id))
+        Ok(judge::cramped(good, &run).of_run(run.process_id))
     }
 
     fn suspect(&self, words: &[&str]) -> LookAt {

@@ -105,7 +105,6 @@ fn what_a_hook_declines_or_was_only_guessed_says_to_name_something_else() {
         assert_eq!(skipped.outcome, Outcome::Skipped);
         assert!(skipped.reason.ends_with("-- --name=NAME"), "{}", skipped.reason);
     }
-    assert_eq!(repeat(&run(), &run()).outcome, Outcome::Skipped);
 }
 
 #[test]
@@ -139,11 +138,12 @@ fn what_should_change_nothing_changes_nothing() {
     );
     assert!(unchanged(&answered(), &run(), "so").is_broken());
     assert!(unchanged(&answered(), &lied(), "so").is_broken());
+    is_held(&unchanged(&lied(), &lied(), "so"));
 }
 
 #[test]
 fn shell_text_is_found_out_by_the_file_that_it_makes() {
-    let judge = |run: &Observation, is_absent| hostile(run, "shell text", is_absent, place());
+    let judge = |run: &Observation, is_absent| hostile(&answered(), run, "shell text", is_absent, place());
     let sings = Observation { canaries: vec!["/room/canary".into()], ..exited(1) };
     is_broken(&judge(&sings, true), "shell text was run: it made /room/canary", "hook.sh:2");
     is_held(&judge(&exited(1), true));
@@ -169,6 +169,7 @@ fn lines_that_are_no_records_are_a_note_and_broken_ones_are_not() {
 #[test]
 fn the_same_request_has_the_same_answer() {
     is_held(&repeat(&answered(), &answered()));
+    assert_eq!(repeat(&run(), &run()).outcome, Outcome::Skipped, "there is no answer");
     let elsewhere = Observation { claims: vec![truth("/tmp/jq", 9)], ..run() };
     is_broken(&repeat(&answered(), &elsewhere), "/lib/jq the first time, /tmp/jq the second", "stdout.log:3");
     assert!(repeat(&answered(), &run()).is_broken());
@@ -186,23 +187,26 @@ fn a_hook_that_is_ended_obeys_and_claims_nothing() {
     assert!(term(&survived, place()).is_broken());
     let proud = Observation { exit_code: Some(0), claims: answered().claims, ..ended() };
     assert!(term(&proud, place()).is_broken());
+    let done_before = Observation { took: proud.timeout + Duration::from_millis(5), ..proud };
+    assert_eq!(term(&done_before, place()).outcome, Outcome::Skipped);
 }
 
 #[test]
 fn a_daemon_ends_when_it_is_told_to() {
     let daemon = Observation { is_daemon: true, timeout: Duration::from_mins(1), ..endless() };
     is_held(&unchanged(&daemon, &daemon, "so"));
-    assert!(cramped(&Observation { took: Duration::from_secs(66), ..daemon }).is_broken());
+    assert!(cramped(&answered(), &Observation { took: Duration::from_secs(66), ..daemon }).is_broken());
 }
 
 #[test]
 fn without_room_nothing_is_claimed_that_is_not_there() {
-    is_held(&cramped(&exited(1)));
-    is_held(&cramped(&answered()));
-    is_held(&cramped(&Observation { exit_code: Some(1), ..lied() }));
-    is_broken(&cramped(&lied()), "its record has no abspath", "stdout.log:7");
+    is_held(&cramped(&answered(), &exited(1)));
+    is_held(&cramped(&answered(), &answered()));
+    is_held(&cramped(&answered(), &Observation { exit_code: Some(1), ..lied() }));
+    is_broken(&cramped(&answered(), &lied()), "its record has no abspath", "stdout.log:7");
+    assert_eq!(cramped(&lied(), &lied()).outcome, Outcome::Skipped, "that is the answer's fault");
     let empty = Observation { claims: vec![truth("/lib/jq", 0)], ..run() };
-    is_broken(&cramped(&empty), "it claims a file that is empty", "stdout.log:3");
+    is_broken(&cramped(&answered(), &empty), "it claims a file that is empty", "stdout.log:3");
 }
 
 #[test]
