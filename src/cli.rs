@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod exec;
 mod hook;
+mod init;
 mod input;
 mod install;
 mod machine;
@@ -111,6 +112,9 @@ enum Command {
     /// The hooks that are found, and what hook scripts get from rigup
     #[command(subcommand)]
     Hook(hook::HookCommand),
+    /// Write a plugin or a provider to begin with
+    #[command(subcommand)]
+    Init(init::InitCommand),
     /// The binaries that were asked for, and what became of them
     #[command(subcommand)]
     Binary(binary::BinaryCommand),
@@ -185,6 +189,7 @@ fn run(
         Command::Plugin(command) => plugin::run(command, settings, output),
         Command::Config(args) => config::config(&args, settings, output),
         Command::Hook(command) => hook::run(command, settings, output, talk),
+        Command::Init(command) => init::run(command, output),
         Command::Binary(command) => binary::run(command, settings, output),
         Command::Process(command) => process::run(command, settings, output),
         Command::Machine(command) => machine::run(command, settings, output),

@@ -9,3 +9,4 @@ pub mod own;
 pub mod requirement;
 pub mod schema;
 pub mod setting;
+pub mod template;

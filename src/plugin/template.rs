@@ -1,0 +1,179 @@
+//! Plugins and providers to begin with: those in `examples/`, under another name.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::plugin::configuration;
+use crate::plugin::hook_name::HookName;
+
+/// The name that the examples go by, and that is replaced wherever it stands.
+const EXAMPLE: &str = "example";
+
+/// What to begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Template {
+    /// A plugin with a hook for `Snapshot`.
+    Plugin,
+    /// A provider in this language.
+    Provider(Language),
+}
+
+/// A language that an example is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// POSIX shell.
+    Sh,
+    /// Python 3.
+    Python,
+    /// Node.js.
+    Node,
+}
+
+/// A file of an example: its name and what is in it.
+type File = (&'static str, &'static str);
+
+macro_rules! example {
+    ($folder:literal, $($file:literal),+) => {
+        &[$(($file, include_str!(concat!("../../examples/", $folder, "/example/", $file)))),+]
+    };
+}
+
+const PLUGIN: &[File] = example!("plugin", "binaries.jsonl", "config.json", "on_Snapshot__50_example.sh");
+const SH: &[File] = example!("provider/sh", "config.json", "on_BinaryRequest__50_example.sh");
+const PYTHON: &[File] = example!("provider/python", "config.json", "on_BinaryRequest__50_example.py");
+const NODE: &[File] = example!("provider/node", "config.json", "on_BinaryRequest__50_example.js");
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// Not the name of a plugin's folder that can stand in file names, variables and scripts alike.
+    #[error("{0:?} cannot be its name: give a letter, then letters, digits, - and _, at most 63 in all")]
+    Name(String),
+    /// Something is there already.
+    #[error("{} is there already, and nothing was written; choose another name or --dir", .0.display())]
+    Exists(PathBuf),
+    /// It cannot be written.
+    #[error("{} cannot be written: {error}", folder.display())]
+    Io {
+        /// The folder.
+        folder: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+}
+
+impl Template {
+    const fn files(self) -> &'static [File] {
+        match self {
+            Self::Plugin => PLUGIN,
+            Self::Provider(Language::Sh) => SH,
+            Self::Provider(Language::Python) => PYTHON,
+            Self::Provider(Language::Node) => NODE,
+        }
+    }
+
+    /// Writes the folder `name` into `parent`: all of it or nothing. Gives back the files.
+    pub fn write(self, name: &str, parent: &Path) -> Result<Vec<PathBuf>, TemplateError> {
+        if !is_name(name) {
+            return Err(TemplateError::Name(name.to_owned()));
+        }
+        let folder = parent.join(name);
+        if folder.symlink_metadata().is_ok() {
+            return Err(TemplateError::Exists(folder));
+        }
+        match self.write_into(name, parent, &folder) {
+            Ok(files) => Ok(files),
+            // Somebody else was faster.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                Err(TemplateError::Exists(folder))
+            }
+            Err(error) => Err(TemplateError::Io { folder, error }),
+        }
+    }
+
+    fn write_into(self, name: &str, parent: &Path, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        fs_err::create_dir_all(parent)?;
+        let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
+        let mut files = Vec::new();
+        for (file_name, text) in self.files() {
+            let file_name = renamed(file_name, name);
+            let path = aside.path().join(&file_name);
+            fs_err::write(&path, renamed(text, name))?;
+            let mode = if HookName::parse(&file_name).is_some() { 0o755 } else { 0o644 };
+            fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))?;
+            files.push(folder.join(file_name));
+        }
+        fs_err::set_permissions(aside.path(), PermissionsExt::from_mode(0o755))?;
+        fs_err::rename(aside.path(), folder)?;
+        Ok(files)
+    }
+}
+
+/// An example's text under another name; its settings begin with that name, too.
+fn renamed(text: &str, name: &str) -> String {
+    text.replace(EXAMPLE, name).replace(&configuration::prefix(EXAMPLE), &configuration::prefix(name))
+}
+
+/// Whether a folder may have this name, and its settings begin with it in any language.
+fn is_name(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_part) && name.len() <= 63
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::schema;
+
+    const ALL: [Template; 4] = [
+        Template::Plugin,
+        Template::Provider(Language::Sh),
+        Template::Provider(Language::Python),
+        Template::Provider(Language::Node),
+    ];
+
+    #[test]
+    fn what_is_written_goes_by_its_own_name() {
+        for template in ALL {
+            let parent = tempfile::tempdir().unwrap();
+            let files = template.write("my-tool", parent.path()).unwrap();
+            for file in &files {
+                let text = fs_err::read_to_string(file).unwrap();
+                assert!(!text.to_lowercase().contains(EXAMPLE), "{}", file.display());
+                assert!(!file.display().to_string().contains(EXAMPLE), "{}", file.display());
+            }
+            let schema = schema::read(&parent.path().join("my-tool")).unwrap().unwrap();
+            assert!(schema.properties.iter().all(|it| it.name.starts_with("MY_TOOL_")));
+            assert!(
+                files.iter().any(|it| HookName::parse(it.file_name().unwrap().to_str().unwrap()).is_some())
+            );
+        }
+    }
+
+    #[test]
+    fn a_hook_to_begin_with_has_less_than_40_lines() {
+        for (name, text) in ALL.into_iter().flat_map(Template::files) {
+            assert!(text.lines().count() < 40, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_stays_as_it_is() {
+        let parent = tempfile::tempdir().unwrap();
+        fs_err::create_dir(parent.path().join("mine")).unwrap();
+        assert!(matches!(Template::Plugin.write("mine", parent.path()), Err(TemplateError::Exists(_))));
+        assert_eq!(fs_err::read_dir(parent.path().join("mine")).unwrap().count(), 0);
+        assert_eq!(fs_err::read_dir(parent.path()).unwrap().count(), 1, "nothing half-made is left");
+    }
+
+    #[test]
+    fn a_name_has_to_do_for_folders_variables_and_scripts() {
+        for good in ["jq", "my-tool", "My_Tool2"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", ".x", "_x", "-x", "7zip", "a b", "a/b", "..", "a$(b)", "\u{fc}", &"x".repeat(64)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+}
