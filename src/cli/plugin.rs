@@ -10,6 +10,7 @@ use crate::cli::session::Session;
 use crate::hook::command::is_secret;
 use crate::plugin::configuration::Standing;
 use crate::plugin::folder::Plugin;
+use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::requirement::Requirement;
 use crate::plugin::setting::Setting;
 use crate::process::run_dir::MASKED;
@@ -105,7 +106,7 @@ fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliEr
 }
 
 fn is_provider(plugin: &Plugin) -> bool {
-    plugin.hooks.iter().any(|hook| hook.name.event == search::BINARY_REQUEST)
+    plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST)
 }
 
 fn keeps(plugin: &Plugin, found: &Found) -> Keeps {

@@ -10,6 +10,7 @@ use crate::cli::output::say;
 use crate::plugin::builtin;
 use crate::plugin::configuration::{Configuration, Standing};
 use crate::plugin::folder::{self, Discovery, Hook, Plugin};
+use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::own::Own;
 use crate::plugin::requirement::{self, Complaint, Requirement};
 use crate::plugin::schema;
@@ -17,9 +18,6 @@ use crate::plugin::setting::{self, Origin, Setting, Sources, Variable};
 use crate::provision::plan::{self, Request, Wish};
 use crate::record::safety::Keeps;
 use crate::settings::Settings;
-
-/// The event that providers' hooks answer to.
-pub(crate) const BINARY_REQUEST: &str = "BinaryRequest";
 
 /// What was found, and what could not be read.
 #[derive(Debug)]

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use crate::conformance::finding::{Judgement, LookAt};
 use crate::conformance::observation::{Claimed, Observation};
-use crate::plugin::hook_name::HookName;
+use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::process::stop::GRACE;
 use crate::provision::verify::Lie;
 use crate::record::process::{ExitReason, SKIPPED};
 
-/// The event that providers answer to.
-pub const BINARY_REQUEST: &str = "BinaryRequest";
-
-/// Who ends so soon after TERM with all his work done had done it before.
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// Who ends so soon, with a true record, may have done all his work before TERM came: between the time being up and the
+/// signal lies a look at the process table, and a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What somebody can do about a request that was not answered.
 const NAME_ONE: &str = "name something that it can provide: -- --name=NAME";
@@ -71,8 +69,15 @@ pub fn answer(run: &Observation, is_guess: bool) -> Judgement {
     match (lie(run), run.claims.is_empty()) {
         (Some(lie), _) => lie,
         (None, true) => Judgement::skipped(format!("it declined{}; {NAME_ONE}", with_said(run))),
+        (None, false) if !is_guess && tells_no_version(run) => Judgement::noted(
+            "its record has no version; where a lowest version is asked for, it will not do".to_owned(),
+        ),
         (None, false) => Judgement::held(),
     }
+}
+
+fn tells_no_version(run: &Observation) -> bool {
+    run.claims.iter().filter_map(|it| it.truth.as_ref().ok()).all(|it| it.version.is_empty())
 }
 
 /// A name that nobody provides.
@@ -218,16 +223,16 @@ pub fn term(run: &Observation, suspect: LookAt) -> Judgement {
             Some(suspect),
         );
     }
-    match run.claims.first() {
-        Some(_) if run.exit_code == Some(0) && run.took < run.timeout + AT_ONCE => Judgement::skipped(
-            format!("it was over by itself when it was told to end, after {} ms", millis(run.took)),
-        ),
-        Some(claim) if run.exit_code == Some(0) => Judgement::broken(
-            "it ended with exit 0 and a Binary record, as if nothing had happened",
-            Some(run.out(claim.line)),
-        ),
-        _ => Judgement::held(),
+    let Some(claim) = run.claims.first().filter(|_| run.exit_code == Some(0)) else {
+        return Judgement::held();
+    };
+    let has_truth = run.claims.iter().any(|it| it.truth.is_ok());
+    if has_truth && run.took < run.timeout + AT_ONCE {
+        let took = millis(run.took);
+        return Judgement::skipped(format!("its work was done when it was told to end, after {took} ms"));
     }
+    let problem = "it ended with exit 0 and a Binary record, as if nothing had happened";
+    Judgement::broken(problem, Some(run.out(claim.line)))
 }
 
 /// What was left when a run was over.

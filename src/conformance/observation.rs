@@ -68,6 +68,8 @@ pub struct Claimed {
 pub struct Truth {
     /// The file.
     pub abspath: PathBuf,
+    /// Its version, as it was told; empty where none was.
+    pub version: String,
     /// Its size in bytes.
     pub size: u64,
 }
@@ -125,6 +127,7 @@ impl Said {
                 let truth = verified.map(|it| Truth {
                     size: it.abspath.metadata().map_or(0, |it| it.len()),
                     abspath: it.abspath,
+                    version: it.version,
                 });
                 self.claims.push(Claimed { line: number, truth });
             }

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use walkdir::WalkDir;
 
 use crate::conformance::cramped::{self, Cramped};
-use crate::conformance::judge;
 use crate::conformance::observation::Observation;
 use crate::conformance::request::Request;
 use crate::hook::run::{Finished, Job, RunError, Runner};
 use crate::plugin::folder::Hook;
-use crate::plugin::hook_name::Background;
+use crate::plugin::hook_name::{BINARY_REQUEST, Background};
 use crate::plugin::overrides;
 use crate::process::run_dir;
 use crate::process::stop::{self, GRACE};
@@ -75,7 +74,7 @@ impl Room {
 impl Stage<'_> {
     /// Whether the hook is a provider's.
     pub fn is_provider(&self) -> bool {
-        self.hook.name.event == judge::BINARY_REQUEST
+        self.hook.name.event == BINARY_REQUEST
     }
 
     /// Empty folders.

@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+/// The event that providers' hooks answer to.
+pub const BINARY_REQUEST: &str = "BinaryRequest";
+
 /// What a hook's file name says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookName {
@@ -42,7 +45,7 @@ impl HookName {
         }
         Some(Self {
             file_name: file_name.to_owned(),
-            event: if is_older_spelling { "BinaryRequest" } else { event }.to_owned(),
+            event: if is_older_spelling { BINARY_REQUEST } else { event }.to_owned(),
             order,
             name: name.to_owned(),
             background: background(name, marks),

@@ -233,6 +233,17 @@ fn what_is_no_hook_or_cannot_be_started_is_named_with_its_item() {
 }
 
 #[test]
+fn what_this_system_cannot_set_up_is_skipped_and_says_why() {
+    let mut place = place();
+    let hook = place.script("p/on_Snapshot__10_p.sh", "#!/bin/sh\n:\n");
+    place.set("PATH", place.path("tmp"));
+    let ran = place.run(&["hook", "test", hook.to_str().unwrap(), "--only", "read-only,full"]).ok();
+    assert_eq!(items(&ran, "skipped"), ["read-only", "full"]);
+    let reason = item(&ran, "full")["reason"].to_string();
+    assert!(reason.contains("unshare could not be started: it is not on PATH"), "{reason}");
+}
+
+#[test]
 fn wrong_use_is_told_apart_from_a_broken_hook() {
     let place = place();
     let env = repository("providers/env/on_BinaryRequest__00_env.sh");

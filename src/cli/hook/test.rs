@@ -20,7 +20,7 @@ use crate::hook::command::MAX_TIMEOUT;
 use crate::hook::run::Runner;
 use crate::plugin::configuration::Configuration;
 use crate::plugin::folder::{self, Hook, Plugin};
-use crate::plugin::hook_name::HookName;
+use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::plugin::setting::{Setting, Sources, Variable};
 use crate::process::signals::Interrupt;
 use crate::report::human::{Tone, printable};
@@ -86,7 +86,7 @@ pub(crate) fn test(
             return report.finish(None);
         }
     };
-    let is_provider = hook.name.event == judge::BINARY_REQUEST;
+    let is_provider = hook.name.event == BINARY_REQUEST;
     let items: Vec<Item> = Item::ALL
         .into_iter()
         .filter(|it| args.only.is_empty() || args.only.contains(it))
@@ -158,7 +158,7 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<Finding>> {
             .collect());
     };
     let unstartable = |reason: String| {
-        let is_provider = name.event == judge::BINARY_REQUEST;
+        let is_provider = name.event == BINARY_REQUEST;
         let rest = Item::ALL.into_iter().skip(2).filter(|it| is_provider || it.is_of_any_event());
         let skipped = |item| Finding { item, judgement: Judgement::skipped("it cannot be started") };
         let look_at = judge::suspect(file, "", &[]);

@@ -29,7 +29,7 @@ fn run() -> Observation {
 }
 
 fn truth(abspath: &str, size: u64) -> Claimed {
-    Claimed { line: 3, truth: Ok(Truth { abspath: abspath.into(), size }) }
+    Claimed { line: 3, truth: Ok(Truth { abspath: abspath.into(), version: "1".into(), size }) }
 }
 
 fn answered() -> Observation {
@@ -97,6 +97,14 @@ fn a_good_request_is_answered_by_a_true_record() {
     let other = Claimed { line: 1, truth: Err(Lie::WrongName { found: "a".into(), wanted: "b".into() }) };
     assert!(answer(&Observation { claims: vec![other.clone()], ..run() }, false).is_broken());
     is_held(&answer(&Observation { claims: vec![other, truth("/lib/jq", 9)], ..run() }, false));
+}
+
+#[test]
+fn a_record_without_a_version_will_do_and_is_noted() {
+    let truth = Truth { abspath: "/lib/jq".into(), version: String::new(), size: 9 };
+    let run = Observation { claims: vec![Claimed { line: 1, truth: Ok(truth) }], ..run() };
+    assert!(answer(&run, false).reason.starts_with("its record has no version"));
+    is_held(&answer(&run, true));
 }
 
 #[test]
@@ -186,9 +194,10 @@ fn a_hook_that_is_ended_obeys_and_claims_nothing() {
     let survived = Observation { left: vec!["sleep (pid 7)".into()], ..ended() };
     assert!(term(&survived, place()).is_broken());
     let proud = Observation { exit_code: Some(0), claims: answered().claims, ..ended() };
-    assert!(term(&proud, place()).is_broken());
-    let done_before = Observation { took: proud.timeout + Duration::from_millis(5), ..proud };
-    assert_eq!(term(&done_before, place()).outcome, Outcome::Skipped);
+    assert!(term(&proud, place()).is_broken(), "it went on for a second");
+    let done = Observation { took: proud.timeout + Duration::from_millis(50), ..proud };
+    assert_eq!(term(&done, place()).outcome, Outcome::Skipped, "its work was done before");
+    assert!(term(&Observation { claims: lied().claims, ..done }, place()).is_broken());
 }
 
 #[test]
