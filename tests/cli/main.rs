@@ -13,6 +13,7 @@ mod config;
 mod conformance;
 mod contract;
 mod crash;
+mod docs;
 mod ending;
 mod event;
 mod init;

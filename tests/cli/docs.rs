@@ -1,0 +1,72 @@
+//! The examples in `docs/`, as a reader would type them.
+
+use std::path::Path;
+
+use crate::playground::Playground;
+
+/// A fenced block: the language and the file behind the backticks, and the lines inside.
+struct Block<'a> {
+    info: &'a str,
+    body: String,
+}
+
+fn blocks(page: &str) -> Vec<Block<'_>> {
+    let mut parts = page.split("\n```");
+    parts.next();
+    let mut blocks = Vec::new();
+    while let (Some(block), Some(_)) = (parts.next(), parts.next()) {
+        let (info, body) = block.split_once('\n').unwrap_or((block, ""));
+        blocks.push(Block { info, body: body.to_owned() + "\n" });
+    }
+    blocks
+}
+
+/// Writes the files of a page and types its commands, in the order of the page. What a command is shown to print, it
+/// prints: each line, somewhere, in that order.
+fn follow(place: &Playground, page: &str) {
+    let mut commands = 0;
+    for Block { info, body } in blocks(page) {
+        if let Some((_, path)) = info.split_once(' ') {
+            place.write(&format!("here/{path}"), body);
+        } else if info == "console" {
+            let typed = format!("\n{body}");
+            for command in typed.split("\n$ ").skip(1) {
+                let (command, expected) = command.split_once('\n').unwrap_or((command, ""));
+                check(place, command, expected);
+                commands += 1;
+            }
+        }
+    }
+    assert!(commands > 0, "the page has commands");
+}
+
+fn check(place: &Playground, command: &str, expected: &str) {
+    let args = ["-c", &format!("{{ {command}\n}} 2>&1")];
+    let output = place.command_of(Path::new("/bin/sh"), &args).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{command}\n{printed}");
+    let mut rest = &*printed;
+    for line in expected.lines().filter(|line| !line.trim().is_empty()) {
+        let at = rest
+            .find(line)
+            .unwrap_or_else(|| panic!("`{line}` is not in what `{command}` prints:\n{printed}"));
+        rest = &rest[at + line.len()..];
+    }
+}
+
+fn place() -> Playground {
+    let mut place = Playground::new();
+    let rigup = Path::new(env!("CARGO_BIN_EXE_rigup")).parent().unwrap();
+    place.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", rigup.display()));
+    place
+}
+
+#[test]
+fn the_examples_of_docs_hooks_do_what_they_say() {
+    follow(&place(), include_str!("../../docs/hooks.md"));
+}
+
+#[test]
+fn the_examples_of_docs_plugins_do_what_they_say() {
+    follow(&place(), include_str!("../../docs/plugins.md"));
+}
