@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod link;
 pub mod linker;
 pub mod lock;
+pub mod needs;
 pub mod plan;
 pub mod probe;
 pub mod question;

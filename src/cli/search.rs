@@ -15,7 +15,8 @@ use crate::plugin::own::Own;
 use crate::plugin::requirement::{self, Complaint, Requirement};
 use crate::plugin::schema;
 use crate::plugin::setting::{self, Origin, Setting, Sources, Variable};
-use crate::provision::plan::{self, Request, Wish};
+use crate::provision::needs;
+use crate::provision::plan::Request;
 use crate::record::safety::Keeps;
 use crate::settings::Settings;
 
@@ -176,19 +177,9 @@ impl Found {
         names
     }
 
-    /// What each provider needs itself, as requests to providers that need nothing.
+    /// What each provider needs itself.
     pub(crate) fn provider_needs(&self) -> HashMap<String, Vec<Request>> {
-        let has_needs = |provider: &String| self.needs.iter().any(|it| it.plugin == *provider);
-        let independent: Vec<String> = self.providers().into_iter().filter(|it| !has_needs(it)).collect();
-        let mut needs: HashMap<String, Vec<Request>> = HashMap::new();
-        for need in &self.needs {
-            let steps = plan::plan(std::slice::from_ref(need), &Wish::default(), &independent);
-            for mut request in steps.into_iter().flatten() {
-                request.candidates.retain(|it| independent.contains(it));
-                needs.entry(need.plugin.clone()).or_default().push(request);
-            }
-        }
-        needs
+        needs::needs_of(&self.needs, &self.providers())
     }
 
     /// What each provider says that it is able to keep.

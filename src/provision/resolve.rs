@@ -296,8 +296,12 @@ impl Resolver<'_> {
     ) -> Result<bool, ResolveError> {
         let mut is_better = false;
         for need in needs.get(provider).into_iter().flatten().filter(|need| need.name != request.name) {
-            // A provider's needs are met by providers that need nothing, so that none waits for another in a circle.
-            let met = self.resolve_with(need, &HashMap::new())?;
+            // Whoever is asked may need something as well, but never what is being worked on already.
+            let mut below = needs.clone();
+            for of in below.values_mut() {
+                of.retain(|it| it.name != request.name);
+            }
+            let met = self.resolve_with(need, &below)?;
             is_better |= met.attempts.iter().any(|it| it.outcome == Outcome::Installed);
             if let State::Queued(queued) = &met.binary.state {
                 let warning = format!("{provider} needs {}, and {}", need.name, queued.last_error);
