@@ -186,7 +186,7 @@ fn a_dry_run_changes_nothing_at_all() {
     place.plugin("shell", &[json!({"type": "Binary", "name": "sh"})]);
     let plan = place.run(&["install", "--dry-run"]).ok().record();
     assert_eq!(plan["status"], "queued");
-    assert_eq!(plan["binproviders"], "env,npm,pip,brew,apt");
+    assert!(plan["binproviders"].as_str().unwrap().starts_with("env,npm,pip,brew,apt,"), "{plan}");
     assert!(!place.path("data").exists());
 }
 

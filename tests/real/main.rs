@@ -8,6 +8,7 @@
 )]
 
 mod ecosystem;
+mod more_providers;
 #[expect(dead_code, reason = "these tests use a part of it")]
 #[path = "../cli/playground.rs"]
 mod playground;
@@ -33,6 +34,12 @@ fn place_with_registries() -> Playground {
         "REQUESTS_",
         "CURL_",
         "NODE_EXTRA",
+        "PNPM_",
+        "CARGO_HOME",
+        "CARGO_HTTP",
+        "CARGO_NET",
+        "CARGO_REGISTR",
+        "CARGO_SOURCE",
         "http",
         "HTTP",
         "no_proxy",
@@ -96,9 +103,8 @@ fn pip_installs_repairs_and_is_started_once() {
     install_and_repair(&place_with_registries(), "pip", "pycodestyle");
 }
 
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
-fn pip_with_uv_installs_repairs_and_is_started_once() {
+/// A playground with uv on PATH, which the machine itself need not have.
+fn place_with_uv() -> Playground {
     let mut place = place_with_registries();
     let venv = place.path("uv");
     let python = |args: &[&str]| assert!(Command::new("python3").args(args).status().unwrap().success());
@@ -106,6 +112,13 @@ fn pip_with_uv_installs_repairs_and_is_started_once() {
     let interpreter = venv.join("bin/python");
     python(&["-m", "pip", "--python", interpreter.to_str().unwrap(), "install", "--quiet", "uv"]);
     place.set("PATH", format!("{}:/usr/bin:/bin", venv.join("bin").display()));
+    place
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn pip_with_uv_installs_repairs_and_is_started_once() {
+    let place = place_with_uv();
     install_and_repair(&place, "pip", "pycodestyle");
     assert!(
         place.hook_processes().iter().all(|it| it["stderr_tail"].as_str().unwrap().contains("pycodestyle=="))

@@ -1,0 +1,37 @@
+#!/bin/sh
+# cargo: builds Rust programs from crates.io with `cargo install`. `ripgrep@14.1.0` is that version, `ripgrep@14` any 14.
+# Where: a root for each requirement, LIB_DIR/cargo/<name>, or the one that overrides.cargo.install_root names.
+set -euf
+IFS='
+'
+decline() { echo "$1" >&2; exit 0; }
+
+"$RIGUP" hook accepts --provider cargo -- "$@"
+prefix=$("$RIGUP" hook prefix --provider cargo -- "$@")
+[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
+    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "cargo/${prefix##*/}" -- "$0" "$@"
+for arg; do case $arg in --name=*) name=${arg#--name=} program=bin/$name ;; esac; done
+command -v cargo >/dev/null || decline "cargo is not on PATH: install Rust from https://rustup.rs, or apt-get install cargo"
+# cargo takes a version of less than three numbers for a mistake, unless it is marked as a range.
+packages=$("$RIGUP" hook packages --provider cargo -- "$@" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
+
+# Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.
+part=$prefix.part
+rm -rf "$part" && mkdir -p "${part%/*}"
+if [ "$prefix" != "$LIB_DIR/cargo/$name" ] && [ -e "$prefix" ]; then cp -Rp "$prefix" "$part"; fi
+# shellcheck disable=SC2086 # one package a line
+try() {
+    cargo install --root "$part" --force --color never "$@" $packages >&2 2>cargo.err && return
+    cat cargo.err >&2
+    false
+}
+# With the versions that the author tested; with newer ones where those do not build any more.
+try --locked || { grep -qE 'failed to compile|lock file|yanked' cargo.err && try; } || {
+    rm -rf "$part"
+    grep -E '^error' cargo.err | head -n 1 >&2
+    exit 1
+}
+[ -x "$part/$program" ] || { echo "no program $name among what cargo installed" >&2; exit 1; }
+rm -rf "$prefix" && mv "$part" "$prefix"
+
+"$RIGUP" hook binary --provider cargo --abspath "$prefix/$program" -- "$@"

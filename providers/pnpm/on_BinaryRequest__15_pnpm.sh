@@ -1,0 +1,58 @@
+#!/bin/sh
+# pnpm: installs Node packages from the npm registry with pnpm, which keeps what it fetched in a store of its own.
+# Where: a prefix for each requirement, LIB_DIR/pnpm/<name>, or the one that overrides.pnpm.install_root names.
+set -euf
+IFS='
+'
+decline() { echo "$1" >&2; exit 0; }
+warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
+
+"$RIGUP" hook accepts --provider pnpm -- "$@"
+prefix=$("$RIGUP" hook prefix --provider pnpm -- "$@")
+[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
+    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "pnpm/${prefix##*/}" -- "$0" "$@"
+packages=$("$RIGUP" hook packages --provider pnpm -- "$@")
+for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin/$name ;; esac; done
+command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs"
+command -v pnpm >/dev/null || decline "pnpm is not on PATH: npm install --global pnpm, or https://pnpm.io/installation"
+eval "$("$RIGUP" hook policy --provider pnpm -- "$@")"
+
+# pnpm counts in minutes, from 10.16 on. Not strict, it takes what is too new rather than nothing.
+minutes=$(echo "${min_release_age:-0}" | awk '{ minutes = $1 * 1440; print int(minutes) + (minutes > int(minutes)) }')
+if [ "$minutes" != 0 ] && pnpm --version | awk -F. '{ exit $1 > 10 || $1 == 10 && $2 >= 16 }'; then
+    [ -z "$must_keep_age" ] || { echo "pnpm $(pnpm --version) cannot keep min_release_age: 10.16 can" >&2; exit 1; }
+    warn "pnpm $(pnpm --version) knows no min_release_age, and takes the newest releases: 10.16 does"
+fi
+scripts=--ignore-scripts
+[ -z "$run_scripts" ] || scripts=--config.dangerously-allow-all-builds=true
+
+# Built beside the prefix, then put in its place: a failure or a kill harms nothing that works. Commands are links, since
+# pnpm's scripts in their place do not find their packages when called by another link.
+part=$prefix.part
+rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
+[ "$prefix" = "$LIB_DIR/pnpm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
+age="--config.minimum-release-age=$minutes
+--config.minimum-release-age-strict=true
+--config.minimum-release-age-ignore-missing-time=false"
+# shellcheck disable=SC2086 # one package a line
+try() {
+    pnpm add --dir "$part" --ignore-workspace $packages $scripts $age --config.prefer-symlinked-executables=true \
+        --config.package-import-method=clone-or-copy --config.update-notifier=false --reporter=append-only >pnpm.log 2>&1
+}
+no_dates() { tr -s ' \n' ' ' <pnpm.log | grep -q 'is missing the "time" field'; }
+# Where there are no dates, pnpm fails even if any age will do, unless it is told nothing of ages.
+try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 0 ] ||
+    warn "the registry does not say when packages were released: the newest ones are taken"; }; } || {
+    cat pnpm.log >&2 && rm -rf "$part"
+    # One sentence of what pnpm breaks into lines.
+    reason=$(tr -s ' \n' ' ' <pnpm.log | sed "s/.*ERR_PNPM_/ERR_PNPM_/; s/ × .* ╰─▶//
+        s/ while fetching it from .*/${released_before:+ that was released before $released_before}/
+        s/ This error happened.*//; s/ help: .*//")
+    ! no_dates || reason="the registry does not say when packages were released: min_release_age cannot be kept"
+    echo "$reason" >&2
+    exit 1
+}
+[ -x "$part/$program" ] || { echo "no program $name among what pnpm installed" >&2; exit 1; }
+rm -rf "$prefix" && mv "$part" "$prefix"
+
+"$RIGUP" hook binary --provider pnpm --abspath "$prefix/$program" -- "$@"
