@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk, say};
@@ -43,6 +43,13 @@ pub(crate) enum HookCommand {
     Packages(ProviderArgs),
     /// For hook scripts: which releases may be installed and whether their scripts may run, to be `eval`ed
     Policy(ProviderArgs),
+    /// For hook scripts: what the overrides say to this provider under a key; a text as it is, all else as JSON
+    Override {
+        /// The key, such as `install_root`
+        key: String,
+        #[command(flatten)]
+        of: ProviderArgs,
+    },
     /// For hook scripts: the folder to install into
     Prefix(ProviderArgs),
     /// For hook scripts: find the binary, ask its version, and print its Binary record
@@ -117,6 +124,16 @@ pub(crate) fn run(
         HookCommand::Policy(args) => {
             let request = parse(&args.arguments, settings)?;
             output.raw(policy::assignments(&request, clock::now()).as_bytes())?;
+            Ok(Exit::Well)
+        }
+        HookCommand::Override { key, of } => {
+            let request = parse(&of.arguments, settings)?;
+            let said = request.overrides.get(&of.provider).and_then(|it| it.get(&key));
+            match said {
+                None | Some(Value::Null) => {}
+                Some(Value::String(text)) => output.raw(format!("{text}\n").as_bytes())?,
+                Some(other) => output.raw(format!("{other}\n").as_bytes())?,
+            }
             Ok(Exit::Well)
         }
         HookCommand::Prefix(args) => {

@@ -158,6 +158,12 @@ fn the_toolkit_answers_what_a_hook_asks() {
     ask(&["hook", "packages", "--provider", "pip"]).exits(2).says("begins with `-`");
     ask(&["hook", "accepts", "--provider", "apt"]).ok();
     ask(&["hook", "accepts", "--provider", "pip"]).exits(10).says("apt,env");
+    assert_eq!(ask(&["hook", "override", "key", "--provider", "apt"]).ok().stdout, "", "a list has no keys");
+    let said = |key: &str| {
+        let overrides = "--overrides={\"x\":{\"text\":\"a\\nb\",\"list\":[1],\"none\":null}}";
+        place.run(&["hook", "override", key, "--provider", "x", "--", "--name=x", overrides]).ok().stdout
+    };
+    assert_eq!([said("text"), said("list"), said("none"), said("other")], ["a\nb\n", "[1]\n", "", ""]);
     let prefix = ask(&["hook", "prefix", "--provider", "pip"]).ok().stdout;
     assert!(prefix.ends_with("/pip/rg\n"), "{prefix}");
     let record = place.run(&["hook", "binary", "--name", "sh", "--provider", "env"]).ok().record();
