@@ -17,8 +17,8 @@ packages=$("$RIGUP" hook packages --provider cargo -- "$@" | sed '/^-/!s/@\([0-9
 
 # Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.
 part=$prefix.part
-rm -rf "$part" && mkdir -p "${part%/*}"
-if [ "$prefix" != "$LIB_DIR/cargo/$name" ] && [ -e "$prefix" ]; then cp -Rp "$prefix" "$part"; fi
+rm -rf "$part" && mkdir -p "$part"
+[ "$prefix" = "$LIB_DIR/cargo/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
 # shellcheck disable=SC2086 # one package a line
 try() {
     cargo install --root "$part" --force --color never "$@" $packages >&2 2>cargo.err && return
@@ -31,7 +31,7 @@ try --locked || { grep -qE 'failed to compile|lock file|yanked' cargo.err && try
     grep -E '^error' cargo.err | head -n 1 >&2
     exit 1
 }
-[ -x "$part/$program" ] || { echo "no program $name among what cargo installed" >&2; exit 1; }
+[ -x "$part/$program" ] || { rm -rf "$part"; echo "no program $name among what cargo installed" >&2; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider cargo --abspath "$prefix/$program" -- "$@"

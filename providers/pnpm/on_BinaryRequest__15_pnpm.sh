@@ -52,7 +52,7 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 
     echo "$reason" >&2
     exit 1
 }
-[ -x "$part/$program" ] || { echo "no program $name among what pnpm installed" >&2; exit 1; }
+[ -x "$part/$program" ] || { rm -rf "$part"; echo "no program $name among what pnpm installed" >&2; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider pnpm --abspath "$prefix/$program" -- "$@"

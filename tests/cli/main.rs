@@ -20,6 +20,7 @@ mod init;
 mod install;
 mod interrupt;
 mod links;
+mod more_providers;
 mod playground;
 mod providers;
 mod readme;

@@ -15,7 +15,7 @@ fn the_built_in_providers_are_there_without_any_folder() {
     let order: Vec<(u64, &str)> =
         hooks.iter().map(|it| (it["order"].as_u64().unwrap(), it["plugin"].as_str().unwrap())).collect();
     let first = [(0, "env"), (10, "npm"), (11, "pip"), (12, "brew"), (13, "apt")];
-    let more = [(14, "uv"), (15, "pnpm"), (16, "cargo")];
+    let more = [(14, "uv"), (15, "pnpm"), (16, "cargo"), (17, "go"), (18, "gem"), (19, "node"), (20, "bash")];
     assert_eq!(order, [&first[..], &more].concat());
 }
 

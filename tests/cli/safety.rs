@@ -108,8 +108,21 @@ fn a_setting_that_is_no_rule_stops_rigup_instead_of_counting_for_nothing() {
 fn plugin_show_tells_what_each_provider_can_keep() {
     let place = Playground::new();
     let keeps = |provider: &str| place.run(&["plugin", "show", provider]).ok().record()["keeps"].clone();
-    let both = json!({"min_release_age": true, "postinstall_scripts": true});
-    assert_eq!([keeps("env"), keeps("npm"), keeps("pip")], [both.clone(), both.clone(), both]);
+    for (provider, age, scripts) in [
+        ("env", true, true),
+        ("npm", true, true),
+        ("pip", true, true),
+        ("uv", true, true),
+        ("pnpm", true, true),
+        ("cargo", false, false),
+        ("go", false, true),
+        ("gem", false, false),
+        ("node", true, true),
+        ("bash", false, false),
+    ] {
+        let expected = json!({"min_release_age": age, "postinstall_scripts": scripts});
+        assert_eq!(keeps(provider), expected, "{provider}");
+    }
     assert_eq!(keeps("apt"), json!({"min_release_age": null, "postinstall_scripts": null}));
     place.plugin("p", &[]);
     assert_eq!(keeps("p"), json!(null), "no provider");

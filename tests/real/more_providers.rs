@@ -1,10 +1,10 @@
-//! uv, pnpm and cargo, from `PyPI`, the npm registry and crates.io.
+//! uv, pnpm and cargo, from `PyPI`, the npm registry and crates.io; go and gem, from folders.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::playground::Playground;
 use crate::{check, install_and_repair, kill_halfway, place_with_registries, place_with_uv};
@@ -132,8 +132,8 @@ fn cargo_that_was_killed_halfway_is_made_whole_by_the_next_run() {
 #[ignore = "installs from a registry: run with --ignored"]
 fn cargo_takes_a_version_of_two_numbers_for_the_newest_of_that_line() {
     let place = place_with_cargo();
-    let overrides = serde_json::json!({"cargo": {"packages": ["shellharden@4.2"]}});
-    let line = serde_json::json!({
+    let overrides = json!({"cargo": {"packages": ["shellharden@4.2"]}});
+    let line = json!({
         "type": "Binary", "name": "shellharden", "binproviders": "cargo", "overrides": overrides,
     });
     place.plugin("p", &[line]);
@@ -164,4 +164,144 @@ fn what_does_not_exist_is_reported_by_each_with_the_telling_line() {
         assert_eq!(attempt["outcome"], "failed", "{attempt}");
         assert!(attempt["reason"].as_str().unwrap().contains(reason), "{attempt}");
     }
+}
+
+/// Puts the folder first on PATH where this machine has a tool.
+fn put_on_path(place: &mut Playground, tool: &str) {
+    let path = std::env::var_os("PATH").unwrap();
+    let folder = std::env::split_paths(&path).find(|it| it.join(tool).is_file()).unwrap();
+    place.set("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+}
+
+/// A playground whose go finds one module, `example.test/hello`, in a folder.
+fn place_with_module() -> Playground {
+    let mut place = place_with_registries();
+    let versions = "proxy/example.test/hello/@v";
+    let module = "module example.test/hello\n\ngo 1.16\n";
+    place.write(&format!("{versions}/list"), "v1.2.0\n");
+    place.write(&format!("{versions}/v1.2.0.info"), r#"{"Version":"v1.2.0","Time":"2024-01-01T00:00:00Z"}"#);
+    place.write(&format!("{versions}/v1.2.0.mod"), module);
+    let inside = "zip/example.test/hello@v1.2.0";
+    place.write(&format!("{inside}/go.mod"), module);
+    let program =
+        "package main\n\nimport \"os\"\n\nfunc main() { os.Stdout.WriteString(\"hello 1.2.0\\n\") }\n";
+    place.write(&format!("{inside}/main.go"), program);
+    // go takes no entry for a folder.
+    let zip = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as it:\n for name in sys.argv[2:]: it.write(name)";
+    let archive = place.path(versions).join("v1.2.0.zip");
+    let files = ["go.mod", "main.go"].map(|it| format!("example.test/hello@v1.2.0/{it}"));
+    let mut python = Command::new("python3");
+    python.args(["-c", zip]).arg(archive).args(files).current_dir(place.path("zip"));
+    assert!(python.status().unwrap().success());
+    put_on_path(&mut place, "go");
+    place.set("GOPROXY", format!("file://{}", place.path("proxy").display()));
+    place.set("GOSUMDB", "off");
+    place.set("GOMODCACHE", place.path("modules"));
+    // What go keeps cannot be removed otherwise.
+    place.set("GOFLAGS", "-modcacherw");
+    let overrides = json!({"go": ["example.test/hello"]});
+    place.plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "hello", "binproviders": "go", "overrides": overrides})],
+    );
+    place
+}
+
+#[test]
+#[ignore = "needs go: run with --ignored"]
+fn go_installs_repairs_and_is_started_once() {
+    install_and_repair(&place_with_module(), "go", "hello");
+}
+
+#[test]
+#[ignore = "needs go: run with --ignored"]
+fn go_that_was_killed_halfway_is_made_whole_by_the_next_run() {
+    kill_halfway(&place_with_module(), "go", "hello", |prefix| prefix.with_extension("part").exists());
+}
+
+#[test]
+#[ignore = "needs go: run with --ignored"]
+fn go_says_what_is_not_there_or_has_another_name() {
+    let place = place_with_module();
+    let fails = |name: &str, package: &str, reason: &str| {
+        let overrides = json!({"go": [package]});
+        let line = json!({"type": "Binary", "name": name, "binproviders": "go", "overrides": overrides});
+        place.plugin("q", &[line]);
+        let record = place.run(&["install", "--plugins", "q"]).exits(1).record();
+        assert!(record["last_error"].as_str().unwrap().contains(reason), "{record}");
+    };
+    fails("none", "example.test/none@v1.0.0", "go: example.test/none@v1.0.0");
+    fails("hallo", "example.test/hello@v1.2.0", "no program hallo among what go built: ./hello");
+}
+
+/// Makes a gem that needs another one, and an index of both.
+const GEMS: &str = r##"
+require "rubygems/package"
+Dir.mkdir "bin"
+Dir.mkdir "lib"
+File.write "lib/rigup_words.rb", "WORDS = 'hello 1.2.0'\n"
+File.write "bin/hello", "#!/usr/bin/env ruby\nrequire 'rigup_words'\nputs WORDS\n"
+common = ->(s, name) { s.name, s.version, s.summary, s.authors = name, "1.2.0", "a test", ["rigup"] }
+words = Gem::Specification.new { |s| common.(s, "rigup-words"); s.files = ["lib/rigup_words.rb"] }
+hello = Gem::Specification.new do |s|
+  common.(s, "rigup-hello")
+  s.files, s.bindir, s.executables = ["bin/hello"], "bin", ["hello"]
+  s.add_dependency "rigup-words", "~> 1.0"
+end
+require "fileutils"
+FileUtils.mkdir_p ["gems", "quick/Marshal.4.8"]
+[words, hello].each do |spec|
+  File.rename Gem::Package.build(spec), "gems/#{spec.full_name}.gem"
+  File.binwrite "quick/Marshal.4.8/#{spec.full_name}.gemspec.rz", Zlib::Deflate.deflate(Marshal.dump(spec))
+end
+index = [words, hello].map { |spec| [spec.name, spec.version, "ruby"] }
+{ "specs" => index, "latest_specs" => index, "prerelease_specs" => [] }.each do |name, list|
+  File.binwrite "#{name}.4.8.gz", Gem::Util.gzip(Marshal.dump(list))
+end
+"##;
+
+/// A playground whose gem finds two gems in a folder.
+fn place_with_gems() -> Playground {
+    let mut place = place_with_registries();
+    let script = place.write("gems/make.rb", GEMS);
+    let made = Command::new("ruby").arg(script).current_dir(place.path("gems")).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let sources = format!(":sources:\n- file://{}/\n", place.path("gems").display());
+    put_on_path(&mut place, "gem");
+    place.set("GEMRC", place.write("gemrc", sources));
+    let overrides = json!({"gem": ["rigup-hello"]});
+    let line = json!({"type": "Binary", "name": "hello", "binproviders": "gem", "overrides": overrides});
+    place.plugin("p", &[line]);
+    place
+}
+
+#[test]
+#[ignore = "needs gem: run with --ignored"]
+fn gem_installs_repairs_and_is_started_once() {
+    let place = place_with_gems();
+    install_and_repair(&place, "gem", "hello");
+    // Wherever the user's own gems are, or none of them.
+    for home in ["", "/nonexistent"] {
+        let mut hello = Command::new(place.bin("hello"));
+        hello.env_remove("GEM_HOME").env_remove("GEM_PATH");
+        if !home.is_empty() {
+            hello.env("GEM_HOME", home).env("GEM_PATH", home);
+        }
+        assert_eq!(String::from_utf8_lossy(&hello.output().unwrap().stdout), "hello 1.2.0\n");
+    }
+}
+
+#[test]
+#[ignore = "needs gem: run with --ignored"]
+fn gem_that_was_killed_halfway_is_made_whole_by_the_next_run() {
+    kill_halfway(&place_with_gems(), "gem", "hello", |prefix| prefix.with_extension("part").exists());
+}
+
+#[test]
+#[ignore = "needs gem: run with --ignored"]
+fn a_gem_that_does_not_exist_is_reported_with_the_telling_line() {
+    let place = place_with_gems();
+    let record = place.run(&["install", "rigup-none", "--binproviders", "gem"]).exits(1).record();
+    let reason = record["last_error"].as_str().unwrap();
+    assert!(reason.contains("Could not find a valid gem 'rigup-none'"), "{reason}");
 }

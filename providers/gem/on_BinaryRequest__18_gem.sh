@@ -1,0 +1,40 @@
+#!/bin/sh
+# gem: installs Ruby programs from RubyGems. `rake:13.0` is that version.
+# Where: a gem home for each requirement, LIB_DIR/gem/<name>, or the one that overrides.gem.install_root names.
+set -euf
+IFS='
+'
+decline() { echo "$1" >&2; exit 0; }
+
+"$RIGUP" hook accepts --provider gem -- "$@"
+prefix=$("$RIGUP" hook prefix --provider gem -- "$@")
+[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
+    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "gem/${prefix##*/}" -- "$0" "$@"
+packages=$("$RIGUP" hook packages --provider gem -- "$@")
+for arg; do case $arg in --name=*) name=${arg#--name=} program=bin/$name ;; esac; done
+command -v gem >/dev/null || decline "gem is not on PATH: apt-get install ruby"
+
+# Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.
+part=$prefix.part
+rm -rf "$part" && mkdir -p "$part"
+[ "$prefix" = "$LIB_DIR/gem/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
+# shellcheck disable=SC2086 # one package a line
+gem install --install-dir "$part" --bindir "$part/stubs" --no-user-install --no-document $packages >&2 2>gem.err || {
+    cat gem.err >&2 && rm -rf "$part"
+    sed -n '/^ERROR: /{/:$/N;s/\n[[:space:]]*/ /;p;q;}' gem.err >&2
+    ! grep -q "can't find header files for ruby" gem.err || echo "it has to be compiled: apt-get install ruby-dev gcc make" >&2
+    exit 1
+}
+# RubyGems' own stubs find their gems only where GEM_HOME says so. Here nothing but them is found: no other gem interferes.
+mkdir -p "$part/bin"
+home=$(printf %s "$prefix" | sed "s/'/'\\\\''/g")
+set +f
+for stub in "$part"/stubs/*; do
+    stub=${stub##*/}
+    printf '#!/bin/sh\nGEM_HOME=%s GEM_PATH=%s exec %s "$@"\n' "'$home'" "'$home'" "'$home/stubs/$stub'" >"$part/bin/$stub"
+    chmod +x "$part/bin/$stub"
+done
+[ -x "$part/$program" ] || { rm -rf "$part"; echo "no program $name among what gem installed" >&2; exit 1; }
+rm -rf "$prefix" && mv "$part" "$prefix"
+
+"$RIGUP" hook binary --provider gem --abspath "$prefix/$program" -- "$@"

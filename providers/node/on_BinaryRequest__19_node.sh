@@ -1,0 +1,61 @@
+#!/bin/sh
+# node: installs Node.js with npm, npx and corepack, from nodejs.org/dist or the mirror that NODEJS_ORG_MIRROR names: the
+# newest LTS that is old and new enough, else the newest release; `node@22` in overrides.node.packages is one of that line.
+# Where: a folder for each version, LIB_DIR/node/<version>, which all four share: none ever changes what another one uses.
+set -euf
+decline() { echo "$1" >&2; exit 0; }
+fail() { echo "$1" >&2; exit 1; }
+
+"$RIGUP" hook accepts --provider node -- "$@"
+min_version=
+for arg; do case $arg in --name=*) name=${arg#--name=} ;; --min-version=*) min_version=${arg#--min-version=} ;; esac; done
+case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx and corepack come with Node.js" ;; esac
+[ "${RIGUP_LOCKED-}" = node ] || RIGUP_LOCKED=node exec "$RIGUP" hook lock node -- "$0" "$@"
+eval "$("$RIGUP" hook policy --provider node -- "$@")"
+line=$("$RIGUP" hook packages --provider node -- "$@" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
+if command -v curl >/dev/null; then fetch() { curl -fsSL -o "$2" "$mirror/$1" || fail "$mirror/$1 cannot be fetched"; }
+elif command -v wget >/dev/null; then fetch() { wget -q -O "$2" "$mirror/$1" || fail "$mirror/$1 cannot be fetched"; }
+else decline "neither curl nor wget is on PATH: apt-get install curl"; fi
+case $(uname -m) in x86_64 | amd64) arch=x64 ;; aarch64 | arm64) arch=arm64 ;; armv7*) arch=armv7l ;; *) arch=$(uname -m) ;; esac
+case $(uname -s) in Darwin) os=darwin listed=osx-$arch-tar ;; *) os=linux listed=linux-$arch ;; esac
+
+mirror=${NODEJS_ORG_MIRROR:-https://nodejs.org/dist} mirror=${mirror%/}
+fetch index.tab index.tab
+version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min="$min_version" -v before="${released_before-}" '
+    function number(text, part) { sub(/^v/, "", text); split(text, part, "."); return (part[1] * 1e3 + part[2]) * 1e4 + part[3] }
+    NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+    index("," $column["files"] ",", "," listed ",") == 0 || line != "" && index($1 ".", "v" line ".") != 1 { next }
+    # No more than the day is told, and it counts from its end.
+    before != "" && ($column["date"] !~ /^[0-9]+-[0-9]+-[0-9]+$/ || $column["date"] >= substr(before, 1, 10)) { next }
+    # A lowest version is one of what was asked for. What version corepack has is not listed; from 25 on it is left out.
+    name == "corepack" ? number($1) >= number("25") : number(name == "node" ? $1 : $column["npm"]) < number(min) { next }
+    { rank = number($1) + ($column["lts"] == "-" ? 0 : 1e12); if (rank > best) { best = rank; version = $1 } }
+    END { print version }' index.tab)
+[ "$version" ] || fail "$mirror has no $name${min_version:+ $min_version or later}${line:+ of node $line}\
+${released_before:+ that was released before $released_before} for $os-$arch"
+
+root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=$LIB_DIR/node/$version/run/$name
+[ "$name" != node ] || program=$root/bin/node
+# What runs was checked when it was unpacked.
+file=node-$version-$os-$arch.tar.xz
+command -v xz >/dev/null || file=${file%xz}gz
+if ! "$program" --version >/dev/null 2>&1; then
+    rm -rf "$part" && mkdir -p "$part/run"
+    fetch "$version/SHASUMS256.txt" SHASUMS256.txt
+    fetch "$version/$file" "$part/$file"
+    expected=$(awk -v file="$file" '$2 == file { print $1 }' SHASUMS256.txt)
+    digest=$({ sha256sum "$part/$file" 2>/dev/null || shasum -a 256 "$part/$file"; } | cut -d ' ' -f 1)
+    [ "$digest" = "$expected" ] || { rm -rf "$part" &&
+        fail "$file is not what SHASUMS256.txt says: its digest is $digest, and not ${expected:-listed}"; }
+    tar -xof "$part/$file" -C "$part" --strip-components 1 && rm "$part/$file"
+    # The others look for a node on PATH, and have to find the one that they came with.
+    bin=$(printf %s "$root/bin" | sed "s/'/'\\\\''/g")
+    for other in npm npx corepack; do
+        printf "#!/bin/sh\nPATH='%s':\$PATH exec '%s/node' '%s/$other' \"\$@\"\n" "$bin" "$bin" "$bin" >"$part/run/$other"
+        if [ -e "$part/bin/$other" ]; then chmod +x "$part/run/$other"; fi
+    done
+    rm -rf "$root" && mv "$part" "$root"
+fi
+[ -x "$program" ] || fail "there is no $name in $file"
+
+"$RIGUP" hook binary --provider node --abspath "$program" -- "$@"
