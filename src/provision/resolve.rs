@@ -252,9 +252,10 @@ impl Resolver<'_> {
                 continue;
             }
             for hook in hooks {
+                let lacking = self.lacking(provider, needs, request)?;
                 let mut winner = self.ask_once(request, binary, hook, attempts)?;
                 let has_declined = attempts.last().is_some_and(|it| it.outcome == Outcome::Declined);
-                if has_declined && self.meet(provider, needs, request)? {
+                if has_declined && self.meet(&lacking, provider, needs, request)? {
                     winner = self.ask_once(request, binary, hook, attempts)?;
                 }
                 if winner.is_some() {
@@ -287,25 +288,45 @@ impl Resolver<'_> {
         Ok(attempt)
     }
 
-    /// Looks for what a provider needs itself; true where something was got that was not there before.
+    /// What a provider needs itself and is not there.
+    fn lacking<'n>(
+        &self,
+        provider: &str,
+        needs: &'n HashMap<String, Vec<Request>>,
+        request: &Request,
+    ) -> Result<Vec<&'n Request>, StoreError> {
+        let mut lacking = Vec::new();
+        for need in needs.get(provider).into_iter().flatten().filter(|need| need.name != request.name) {
+            let known = self.runner.store.binary(self.runner.machine_id, need.name.as_str())?;
+            let bin_dir = &self.runner.settings.lib_bin_dir;
+            if !known.is_some_and(|it| standing(&it, need, bin_dir) == Standing::Ready) {
+                lacking.push(need);
+            }
+        }
+        Ok(lacking)
+    }
+
+    /// Looks for what a provider lacked when it was asked; true where something of it is there now, whoever got it.
     fn meet(
         &self,
+        lacking: &[&Request],
         provider: &str,
         needs: &HashMap<String, Vec<Request>>,
         request: &Request,
     ) -> Result<bool, ResolveError> {
         let mut is_better = false;
-        for need in needs.get(provider).into_iter().flatten().filter(|need| need.name != request.name) {
+        for need in lacking {
             // Whoever is asked may need something as well, but never what is being worked on already.
             let mut below = needs.clone();
             for of in below.values_mut() {
                 of.retain(|it| it.name != request.name);
             }
-            let met = self.resolve_with(need, &below)?;
-            is_better |= met.attempts.iter().any(|it| it.outcome == Outcome::Installed);
-            if let State::Queued(queued) = &met.binary.state {
-                let warning = format!("{provider} needs {}, and {}", need.name, queued.last_error);
-                (self.watch)(request, Progress::Warning(&warning));
+            match self.resolve_with(need, &below)?.binary.state {
+                State::Installed(_) => is_better = true,
+                State::Queued(queued) => {
+                    let warning = format!("{provider} needs {}, and {}", need.name, queued.last_error);
+                    (self.watch)(request, Progress::Warning(&warning));
+                }
             }
         }
         Ok(is_better)

@@ -88,6 +88,29 @@ fn what_a_provider_needs_is_got_once_it_declines_without_it() {
 }
 
 #[test]
+fn a_need_that_another_request_got_meanwhile_counts_as_well() {
+    let place = Playground::new();
+    place.provider(
+        "picky",
+        "#!/bin/sh\nfor arg; do case $arg in --name=*) asked=$DATA_DIR/asked-${arg#--name=} ;; esac; done\n\
+        command -v pickle >/dev/null || { : >\"$asked\"; echo no pickle >&2; exit 0; }\n\
+        \"$RIGUP\" hook binary --provider picky --abspath /bin/sh -- \"$@\"\n",
+    );
+    // The pickle comes only once both have been asked, and have found none.
+    place.provider(
+        "jar",
+        "#!/bin/sh\nuntil [ -e \"$DATA_DIR/asked-x\" ] && [ -e \"$DATA_DIR/asked-y\" ]; do :; done\n\
+        \"$RIGUP\" hook binary --provider jar --abspath /bin/sh -- \"$@\"\n",
+    );
+    let need = json!({"type": "Binary", "name": "pickle", "binproviders": "jar"});
+    place.write("here/providers/picky/binaries.jsonl", need.to_string());
+    let line = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "picky"});
+    place.plugin("p", &[line("x"), line("y")]);
+    let records = place.run(&["install"]).ok().records();
+    assert!(records.iter().all(|it| it["binprovider"] == "picky"), "{records:?}");
+}
+
+#[test]
 fn a_need_that_cannot_be_met_is_told() {
     let place = Playground::new();
     place.provider("picky", "#!/bin/sh\necho no pickle >&2\n");
