@@ -388,6 +388,19 @@ fn node_comes_by_wget_and_without_xz_as_well_and_is_repaired() {
 }
 
 #[test]
+fn npm_gets_node_and_npm_from_nodejs_where_nobody_else_has_them() {
+    let (mut place, _mirror) = place_with_mirror(false);
+    let tools = ["sh", "env", "uname", "awk", "sed", "tar", "gzip", "sha256sum", "cut", "mkdir", "mv", "rm"];
+    only_tools(&mut place, &[&tools[..], &["wget", "cat", "chmod", "grep", "head", "find", "cp"]].concat());
+    let record = place.run(&["install", "x", "--binproviders", "npm"]).exits(1).record();
+    let attempts = record["attempts"].as_array().unwrap();
+    assert!(attempts[0]["reason"].as_str().unwrap().starts_with("node is not on PATH"), "{record}");
+    // Only a real npm would get further.
+    assert_eq!(attempts[1]["outcome"], "failed", "{record}");
+    assert!(["node", "npm"].iter().all(|it| place.bin(it).exists()));
+}
+
+#[test]
 fn node_that_was_killed_halfway_is_made_whole_by_the_next_run() {
     let (place, _mirror) = place_with_mirror(true);
     let rigup = place.start(&install("node", &[]));
