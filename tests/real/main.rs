@@ -92,8 +92,9 @@ fn kill_halfway(place: &Playground, provider: &str, name: &str, is_halfway: impl
     }
     wait_until("all is dead", || place.living().is_empty());
     check(place, name, &place.run(&args).ok().record());
-    let left: Vec<PathBuf> =
-        fs::read_dir(prefix.parent().unwrap()).unwrap().map(|it| it.unwrap().path()).collect();
+    let left = fs::read_dir(prefix.parent().unwrap()).unwrap().map(|it| it.unwrap().path());
+    // npm's hook remembers here that the registry has dates.
+    let left: Vec<PathBuf> = left.filter(|it| !it.ends_with("dates.part")).collect();
     assert_eq!(left, [prefix], "no mark and no half-made prefix is left");
 }
 
