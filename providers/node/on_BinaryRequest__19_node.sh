@@ -37,9 +37,9 @@ ${released_before:+ that was released before $released_before} for $os-$arch"
 root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=$LIB_DIR/node/$version/run/$name
 [ "$name" != node ] || program=$root/bin/node
 # What runs was checked when it was unpacked.
-file=node-$version-$os-$arch.tar.xz
-command -v xz >/dev/null || file=${file%xz}gz
 if ! "$program" --version >/dev/null 2>&1; then
+    file=node-$version-$os-$arch.tar.xz
+    command -v xz >/dev/null || file=${file%xz}gz
     rm -rf "$part" && mkdir -p "$part/run"
     fetch "$version/SHASUMS256.txt" SHASUMS256.txt
     fetch "$version/$file" "$part/$file"
@@ -55,7 +55,7 @@ if ! "$program" --version >/dev/null 2>&1; then
         if [ -e "$part/bin/$other" ]; then chmod +x "$part/run/$other"; fi
     done
     rm -rf "$root" && mv "$part" "$root"
+    "$program" --version >/dev/null || fail "$file has no $name that runs here"
 fi
-[ -x "$program" ] || fail "there is no $name in $file"
 
 "$RIGUP" hook binary --provider node --abspath "$program" -- "$@"

@@ -1,5 +1,6 @@
 #!/bin/sh
 # pnpm: installs Node packages from the npm registry with pnpm, which keeps what it fetched in a store of its own.
+# What it needs itself is pnpm 10 in binaries.jsonl, which runs on Node 18 and later; 11 wants Node 22.
 # Where: a prefix for each requirement, LIB_DIR/pnpm/<name>, or the one that overrides.pnpm.install_root names.
 set -euf
 IFS='

@@ -361,6 +361,13 @@ fn node_answers_only_for_what_comes_with_it() {
 }
 
 #[test]
+fn what_an_archive_lacks_or_does_not_run_here_is_not_claimed() {
+    let (place, _mirror) = place_with_mirror(false);
+    place.run(&install("corepack", &[])).exits(1).says("has no corepack that runs here");
+    assert!(!place.bin("corepack").exists());
+}
+
+#[test]
 fn an_archive_that_is_not_what_the_mirror_says_is_refused() {
     let (place, _mirror) = place_with_mirror(false);
     let sums = place.path("mirror/v22.11.0/SHASUMS256.txt");
