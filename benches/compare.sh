@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 runs=${1:-20}
 cargo build --release --locked --quiet
-rigup=$PWD/${CARGO_TARGET_DIR:-target}/release/rigup
+rigup=$(realpath "${CARGO_TARGET_DIR:-target}")/release/rigup
 # Off the disk where that can be: how long a file takes to make there depends on what was deleted a minute ago.
 scratch=$(mktemp -d -p "${BENCH_DIR:-$(if [ -w /dev/shm ]; then echo /dev/shm; else echo "${TMPDIR:-/tmp}"; fi)}")
 trap 'rm -rf "$scratch"' EXIT
