@@ -1,6 +1,7 @@
 //! From requirements to linked binaries.
 
 pub mod adopt;
+pub mod ask;
 pub mod link;
 pub mod linker;
 pub mod lock;
@@ -9,5 +10,7 @@ pub mod plan;
 pub mod probe;
 pub mod question;
 pub mod resolve;
+pub mod schedule;
 pub mod verdict;
 pub mod verify;
+mod work;

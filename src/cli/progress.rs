@@ -65,6 +65,7 @@ impl Display {
                 }
             }
             Progress::Remark(text) => self.remark(text),
+            Progress::Over => self.done(request),
             Progress::Warning(text) => {
                 if !self.talk.quiet {
                     self.print(&format!("warning: {name}: {}", printable(text)));
@@ -82,7 +83,7 @@ impl Display {
     }
 
     /// Takes the bar of a request away that is over.
-    pub(crate) fn done(&self, request: &Request) {
+    fn done(&self, request: &Request) {
         if let Some(bar) = self.bar(&request.name) {
             bar.finish_and_clear();
         }

@@ -1,11 +1,11 @@
 //! What it takes to resolve requests: hooks, threads, a display, and a record of this run.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rayon::ThreadPool;
-use rayon::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -188,16 +188,21 @@ impl<'a> Workshop<'a> {
             timeout: self.options.timeout,
             watch: &|request, progress| self.display.show(request, &progress),
         };
-        let resolve = |task: Task| match task {
-            Task::Done(done) => *done,
-            Task::Open(request) => {
-                let outcome = resolver.resolve(&request);
-                self.display.done(&request);
-                outcome.map_or_else(|error| Done::Broken(*request, error), Done::Resolved)
+        let mut done: Vec<Option<Done>> = Vec::new();
+        let mut open = Vec::new();
+        for task in tasks {
+            match task {
+                Task::Done(it) => done.push(Some(*it)),
+                Task::Open(request) => {
+                    done.push(None);
+                    open.push(*request);
+                }
             }
-        };
-        let done: Vec<Done> =
-            self.pool.install(|| tasks.into_par_iter().with_max_len(1).map(resolve).collect());
+        }
+        let mut settled = resolver.resolve(open, &self.pool)?.into_iter().map(|(request, outcome)| {
+            outcome.map_or_else(|error| Done::Broken(Arc::unwrap_or_clone(request), error), Done::Resolved)
+        });
+        let done: Vec<Done> = done.into_iter().filter_map(|it| it.or_else(|| settled.next())).collect();
         self.display.clear();
         if !self.options.only_looks {
             let worked_on = done.iter().filter(|it| matches!(it, Done::Resolved(_)));

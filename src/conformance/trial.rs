@@ -120,6 +120,7 @@ impl Stage<'_> {
             arguments: request.arguments(),
             cwd: room.out(),
             binary_id: None,
+            input: None,
             timeout,
         };
         let mut ready = runner.prepare(job)?;

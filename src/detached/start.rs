@@ -118,7 +118,7 @@ impl Starter<'_> {
         whole.retain(|(name, _)| name != RUN_DIR_VARIABLE);
         whole.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
         added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));
-        let run_dir = RunDir::create(path.clone(), &wish.cwd, &wish.program, &wish.args, &added)?;
+        let run_dir = RunDir::create(path.clone(), &wish.cwd, &wish.program, &wish.args, &added, None)?;
         // Whoever finds the record must find the lock held.
         let lock = run_dir.hold()?;
         let order = Order {

@@ -139,7 +139,8 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         let cwd = self.event.output_dir.join(&hook.plugin);
         run_dir::make_private_dir(&cwd).map_err(unwritable)?;
         let arguments = self.event.arguments.to_vec();
-        let ready = self.runner.prepare(Job { hook, arguments, cwd, binary_id: None, timeout })?;
+        let ready =
+            self.runner.prepare(Job { hook, arguments, cwd, binary_id: None, input: None, timeout })?;
         let is_background = hook.name.background.is_some();
         let lock = is_background.then(|| ready.run_dir.hold()).transpose().map_err(unwritable)?;
         self.conclude(Some(&ready.process))?;

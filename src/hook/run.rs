@@ -55,6 +55,8 @@ pub struct Job<'a> {
     pub cwd: PathBuf,
     /// The binary it is about.
     pub binary_id: Option<Uuid>,
+    /// What it reads from standard input; none for nothing.
+    pub input: Option<Vec<u8>>,
     /// How long it may take.
     pub timeout: Duration,
 }
@@ -67,6 +69,7 @@ pub struct Ready {
     /// The run dir with its `cmd.sh`.
     pub run_dir: RunDir,
     logs: [File; 2],
+    input: Option<File>,
     program: OsString,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -117,6 +120,7 @@ impl Runner<'_> {
     /// Makes the run dir and the record of a hook. Nothing is stored and nothing is started yet.
     pub fn prepare(&self, job: Job<'_>) -> Result<Ready, RunError> {
         let hook_name = &job.hook.name.file_name;
+        let input = job.input;
         let process_id = clock::new_id();
         let variables = self.variables.get(&job.hook.plugin).map(Vec::as_slice).unwrap_or_default();
         let environment = command::environment(self.settings, self.machine_id, process_id, variables);
@@ -129,8 +133,10 @@ impl Runner<'_> {
         };
         let path = job.cwd.join(".hooks").join(hook_name).join(process_id.to_string());
         let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
-        let run_dir = RunDir::create(path.clone(), &job.cwd, &program, &args, &environment.added)
-            .map_err(unwritable)?;
+        let run_dir =
+            RunDir::create(path.clone(), &job.cwd, &program, &args, &environment.added, input.as_deref())
+                .map_err(unwritable)?;
+        let input = input.map(|_| File::open(run_dir.input())).transpose().map_err(unwritable)?;
         let logs = run_dir.open_logs().map_err(unwritable)?;
         let order = Order {
             process_type: ProcessType::Hook,
@@ -147,7 +153,7 @@ impl Runner<'_> {
         process.parent_id = Some(self.parent_id);
         process.binary_id = job.binary_id;
         process.iface_id = self.iface_id;
-        Ok(Ready { process, run_dir, logs, program, args, env: environment.whole })
+        Ok(Ready { process, run_dir, logs, input, program, args, env: environment.whole })
     }
 
     /// Runs a hook, whose record is stored, to its end. Meanwhile `meanwhile` is called once, and `tick` ten times a
@@ -158,10 +164,10 @@ impl Runner<'_> {
         meanwhile: impl FnOnce(),
         mut tick: impl FnMut(&RunDir),
     ) -> Result<Finished, RunError> {
-        let Ready { process, run_dir, logs, program, args, env } = ready;
+        let Ready { process, run_dir, logs, input, program, args, env } = ready;
         let [stdout, stderr] = &logs;
         let cwd = process.order.pwd.clone();
-        let spawn = Spawn { program, args, env, cwd, stdin: None, stdout, stderr };
+        let spawn = Spawn { program, args, env, cwd, stdin: input.as_ref(), stdout, stderr };
         let started = spawn.start();
         meanwhile();
         let child = match started {

@@ -1,4 +1,5 @@
-//! The grammar of hook file names: `on_<Event>__<NN>_<name>[.finite|.daemon][.bg].<ext>`.
+//! The grammar of hook file names: `on_<Event>__<NN>_<name>[.finite|.daemon][.bg].<ext>`, and for providers
+//! `on_BinaryRequest__<NN>_<name>[.batch].<ext>`.
 
 use std::cmp::Ordering;
 
@@ -18,6 +19,8 @@ pub struct HookName {
     pub name: String,
     /// Whether it runs beside the others.
     pub background: Option<Background>,
+    /// Whether it is a provider's that takes all requests that reach it together (`.batch.`).
+    pub is_batch: bool,
     /// The part behind the last dot; empty where there is none.
     pub extension: String,
 }
@@ -40,15 +43,17 @@ impl HookName {
         let (name, marks) = named.split_once('.').unwrap_or((named, ""));
         let event = canonical_event(event);
         let is_older_spelling = event == "Binary" && name.contains("install");
+        let event = if is_older_spelling { BINARY_REQUEST } else { event };
         if event.is_empty() || (name.is_empty() && order.is_none()) {
             return None;
         }
         Some(Self {
             file_name: file_name.to_owned(),
-            event: if is_older_spelling { BINARY_REQUEST } else { event }.to_owned(),
+            event: event.to_owned(),
             order,
             name: name.to_owned(),
             background: background(name, marks),
+            is_batch: event == BINARY_REQUEST && has_mark(marks, "batch"),
             extension: extension.to_owned(),
         })
     }
@@ -80,11 +85,14 @@ fn split_number(stem: &str) -> (Option<u64>, &str) {
     }
 }
 
+fn has_mark(marks: &str, mark: &str) -> bool {
+    marks.split('.').any(|it| it == mark)
+}
+
 fn background(name: &str, marks: &str) -> Option<Background> {
-    let has = |mark| marks.split('.').any(|it| it == mark);
-    if !has("bg") && !name.ends_with("__background") {
+    if !has_mark(marks, "bg") && !name.ends_with("__background") {
         None
-    } else if has("finite") {
+    } else if has_mark(marks, "finite") {
         Some(Background::Finite)
     } else {
         Some(Background::Daemon)
@@ -130,6 +138,13 @@ mod tests {
         for foreground in ["on_E__1_bgcolor.py", "on_E__1_foo.bg", "on_E__1_x_bg.py", "on_E__1_x.finite.sh"] {
             assert_eq!(parse(foreground).background, None, "{foreground}");
         }
+    }
+
+    #[test]
+    fn a_batch_mark_counts_for_providers_only() {
+        assert!(parse("on_BinaryRequest__13_apt.batch.sh").is_batch);
+        assert!(!parse("on_BinaryRequest__13_batch.sh").is_batch);
+        assert!(!parse("on_Snapshot__13_apt.batch.sh").is_batch);
     }
 
     #[test]

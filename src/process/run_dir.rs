@@ -17,19 +17,23 @@ use crate::record::process::{Ending, ExitReason, Identity, Usage};
 /// What stands for a secret in records.
 pub const MASKED: &str = "***";
 
+/// The file that is a command's standard input.
+const INPUT: &str = "stdin.jsonl";
+
 /// A run dir: one per execution, never shared by two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir(PathBuf);
 
 impl RunDir {
     /// Makes the folder and writes `cmd.sh`, which runs the very same command again with what rigup added to the
-    /// environment.
+    /// environment, and what the command is to read from standard input, where it is to read anything.
     pub fn create(
         path: PathBuf,
         cwd: &Path,
         program: &OsString,
         args: &[OsString],
         added: &Map<String, Value>,
+        input: Option<&[u8]>,
     ) -> io::Result<Self> {
         make_private_dir(&path)?;
         let run_dir = Self(path);
@@ -50,6 +54,11 @@ impl RunDir {
             script.push(b' ');
             script.extend(quoted(word.as_bytes())?);
         }
+        if let Some(input) = input {
+            run_dir.create_file(INPUT, 0o600)?.write_all(input)?;
+            script.extend_from_slice(b" <");
+            script.extend(quoted(run_dir.input().as_os_str().as_bytes())?);
+        }
         script.push(b'\n');
         run_dir.create_file("cmd.sh", 0o700)?.write_all(&script)?;
         Ok(run_dir)
@@ -63,6 +72,11 @@ impl RunDir {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// What the command reads from standard input; no file where that is nothing.
+    pub fn input(&self) -> PathBuf {
+        self.0.join(INPUT)
     }
 
     /// The log of standard output.
@@ -211,9 +225,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let words: Vec<OsString> =
             ["%s\\n", "a b", "$HOME", "'\"`;*", "", "new\nline", "ü", "-x"].map(Into::into).into();
-        let run_dir =
-            RunDir::create(folder.path().join("run"), folder.path(), &"printf".into(), &words, &Map::new())
-                .unwrap();
+        let run_dir = RunDir::create(
+            folder.path().join("run"),
+            folder.path(),
+            &"printf".into(),
+            &words,
+            &Map::new(),
+            None,
+        )
+        .unwrap();
         let out = assert_cmd::Command::new("sh").arg(run_dir.path().join("cmd.sh")).output().unwrap();
         let expected: Vec<_> = words[1..].iter().map(|word| word.to_string_lossy()).collect();
         assert_eq!(String::from_utf8_lossy(&out.stdout), expected.join("\n") + "\n");

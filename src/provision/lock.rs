@@ -43,6 +43,18 @@ pub enum LockError {
 }
 
 impl Lock {
+    /// Takes the lock on the name of a binary if it is free; else tells the pid of its holder, as far as it is known.
+    pub fn try_for_binary(data_dir: &Path, name: &BinaryName) -> Result<Result<Self, String>, LockError> {
+        let path = data_dir.join("locks").join("binary").join(name.link_name());
+        let failed = |error| LockError::Io(path.clone(), error);
+        let mut file = open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Self::held(file).map(Ok).map_err(failed),
+            Err(TryLockError::WouldBlock) => Ok(Err(holder(&mut file))),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
     /// Takes the lock on the name of a binary: only one rigup at a time works on it.
     pub fn take_for_binary(
         data_dir: &Path,
@@ -63,34 +75,23 @@ impl Lock {
         waiting: impl FnOnce(&str),
     ) -> Result<Self, LockError> {
         let failed = |error| LockError::Io(path.to_owned(), error);
-        if let Some(folder) = path.parent() {
-            run_dir::make_private_dir(folder).map_err(failed)?;
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
+        let mut file = open(path).map_err(failed)?;
         let mut waiting = Some(waiting);
         let mut circles = 0;
         loop {
             match file.try_lock() {
-                Ok(()) => break,
+                Ok(()) => return Self::held(file).map_err(failed),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            let mut holder = String::new();
-            let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
+            let holder = holder(&mut file);
             if let Some(waiting) = waiting.take() {
-                waiting(holder.trim());
+                waiting(&holder);
             }
             // For a moment after a change of hands the file names the holder of before.
-            circles = if holder.trim().parse().is_ok_and(&waits_for_us) { circles + 1 } else { 0 };
+            circles = if holder.parse().is_ok_and(&waits_for_us) { circles + 1 } else { 0 };
             if circles == SURE
-                && let Ok(holder) = holder.trim().parse()
+                && let Ok(holder) = holder.parse()
             {
                 return Err(LockError::Circular { path: path.to_owned(), holder });
             }
@@ -98,13 +99,30 @@ impl Lock {
                 return Err(LockError::Interrupted);
             }
         }
-        let note = file
-            .rewind()
-            .and_then(|()| file.set_len(0))
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
-        note.map_err(failed)?;
+    }
+
+    /// Notes who holds it.
+    fn held(mut file: File) -> io::Result<Self> {
+        file.rewind()?;
+        file.set_len(0)?;
+        writeln!(file, "{}", std::process::id())?;
         Ok(Self { _file: file })
     }
+}
+
+/// Opens a lock's file, and makes it and its folder where they are not there.
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        run_dir::make_private_dir(folder)?;
+    }
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// The pid in a lock's file; empty where there is none yet.
+fn holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
+    holder.trim().to_owned()
 }
 
 #[cfg(test)]

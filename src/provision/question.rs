@@ -2,16 +2,42 @@
 
 use std::ffi::OsString;
 
-use serde_json::Value;
+use serde_json::{Map, Number, Value};
 use uuid::Uuid;
 
 use crate::hook::command;
 use crate::provision::plan::Request;
 use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 
-/// The hook's arguments. `--best-effort` names the rules that nobody asked for: the hook keeps those where it can, and
-/// all others or none of the request.
+/// The hook's arguments.
 pub fn arguments(request: &Request, provider: &str, binary_id: Uuid, machine_id: Uuid) -> Vec<OsString> {
+    let mut fields = fields(request, provider, binary_id, machine_id);
+    for (_, value) in &mut fields {
+        // Spelled out: what is false is left out elsewhere.
+        if let Value::Bool(is_so) = value {
+            *value = is_so.to_string().into();
+        }
+    }
+    command::arguments(&fields)
+}
+
+/// The same as one line on the standard input of a batch hook.
+pub fn line(request: &Request, provider: &str, binary_id: Uuid, machine_id: Uuid) -> String {
+    let kind = [("type", Value::from("BinaryRequest"))];
+    let fields = kind.into_iter().chain(fields(request, provider, binary_id, machine_id));
+    let fields = fields.filter(|(_, value)| !value.is_null() && value != "");
+    let record: Map<String, Value> = fields.map(|(key, value)| (key.to_owned(), value)).collect();
+    Value::Object(record).to_string()
+}
+
+/// What the hook is told. `best_effort` names the rules that nobody asked for: the hook keeps those where it can, and all
+/// others or none of the request.
+fn fields(
+    request: &Request,
+    provider: &str,
+    binary_id: Uuid,
+    machine_id: Uuid,
+) -> [(&'static str, Value); 9] {
     let overrides = Value::Object(request.overrides.clone());
     let safety = request.safety_of(provider);
     let defaults = [
@@ -20,18 +46,18 @@ pub fn arguments(request: &Request, provider: &str, binary_id: Uuid, machine_id:
     ];
     let best_effort: Vec<&str> =
         defaults.into_iter().filter_map(|(is_default, key)| is_default.then_some(key)).collect();
-    command::arguments(&[
+    [
         ("name", request.name.as_str().into()),
         ("binproviders", request.providers.to_string().into()),
         ("min_version", request.min_version_of(provider).into()),
-        (MIN_RELEASE_AGE_KEY, safety.age().to_string().into()),
-        // Spelled out: what is false is left out elsewhere.
-        (POSTINSTALL_SCRIPTS_KEY, safety.may_run_scripts().to_string().into()),
+        // 7 and not 7.0
+        (MIN_RELEASE_AGE_KEY, safety.age().to_string().parse::<Number>().map_or(Value::Null, Value::Number)),
+        (POSTINSTALL_SCRIPTS_KEY, safety.may_run_scripts().into()),
         ("best_effort", best_effort.join(",").into()),
         ("overrides", if request.overrides.is_empty() { Value::Null } else { overrides }),
         ("binary_id", binary_id.to_string().into()),
         ("machine_id", machine_id.to_string().into()),
-    ])
+    ]
 }
 
 #[cfg(test)]
@@ -65,6 +91,14 @@ mod tests {
             asked("npm"),
             "--name=x --binproviders=* --min-version=2 --min-release-age=7 --postinstall-scripts=false \
              --best-effort=min_release_age,postinstall_scripts"
+        );
+        let line = super::line(steps[0].as_ref().unwrap(), "npm", Uuid::nil(), Uuid::nil());
+        let start =
+            r#"{"type":"BinaryRequest","name":"x","binproviders":"*","min_version":"2","min_release_age":7,"#;
+        assert!(line.starts_with(start), "{line}");
+        assert!(
+            line.contains(r#""postinstall_scripts":false,"best_effort":"min_release_age,postinstall"#),
+            "{line}"
         );
     }
 }

@@ -1,28 +1,34 @@
-//! One request through its providers, to the first honest winner.
+//! Requests through their providers, each to its first honest winner.
+//!
+//! One thread keeps the schedule and the records; hooks are started and judged on others.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::clock;
-use crate::hook::run::{Job, RunError, Runner};
+use rayon::ThreadPool;
+
+use crate::hook::run::Runner;
 use crate::plugin::folder::Hook;
-use crate::plugin::overrides;
-use crate::process::run_dir::{self, RunDir};
-use crate::process::tail;
+use crate::provision::ask::{self, Answer, AskError, Heard, Question};
 use crate::provision::linker::Linker;
-use crate::provision::lock::{Lock, LockError};
+use crate::provision::lock::LockError;
 use crate::provision::plan::Request;
 use crate::provision::probe;
-use crate::provision::question;
-use crate::provision::verdict::{self, Said, Verdict};
-use crate::provision::verify::Claim;
+use crate::provision::schedule::HookIndex;
+use crate::provision::work::{Asked, Work};
 use crate::record::attempt::{Attempt, Outcome};
-use crate::record::binary::{Binary, Installed, State};
-use crate::record::name::{self, BinaryName};
+use crate::record::binary::{Binary, Installed};
+use crate::record::name::BinaryName;
 use crate::record::safety::Keeps;
 use crate::store::StoreError;
+
+/// How often is looked whether another rigup is done with a name.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Longer than any hook may take.
+const A_LONG_TIME: Duration = Duration::from_hours(24);
 
 /// What resolves requests.
 pub struct Resolver<'a> {
@@ -59,6 +65,8 @@ pub enum Progress<'a> {
     Warning(&'a str),
     /// The same about a provider, whatever it was asked for: once is enough.
     Remark(&'a str),
+    /// Nothing more happens to it.
+    Over,
 }
 
 /// What became of a request.
@@ -69,6 +77,9 @@ pub struct Resolved {
     /// What this rigup tried.
     pub attempts: Vec<Attempt>,
 }
+
+/// A request, with what became of it.
+pub type Settled = (Arc<Request>, Result<Resolved, ResolveError>);
 
 /// Why a request could not be worked on at all.
 #[derive(Debug, thiserror::Error)]
@@ -81,13 +92,10 @@ pub enum ResolveError {
     Circular(BinaryName),
     /// A lock cannot be taken.
     #[error(transparent)]
-    Lock(LockError),
-    /// A folder cannot be made.
+    Lock(#[from] LockError),
+    /// A hook cannot be asked. Several requests may have met with one such error.
     #[error("{0}")]
-    Folder(io::Error),
-    /// A hook cannot be run.
-    #[error(transparent)]
-    Run(#[from] RunError),
+    Ask(Arc<AskError>),
     /// Something cannot be recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -121,72 +129,129 @@ pub fn standing<'a>(binary: &'a Binary, request: &Request, lib_bin_dir: &Path) -
 }
 
 impl Resolver<'_> {
-    /// Takes a request through its providers. Only one rigup at a time works on a name; whoever waited finds the
-    /// work done.
-    pub fn resolve(&self, request: &Request) -> Result<Resolved, ResolveError> {
-        self.resolve_with(request, self.needs)
+    /// Takes requests through their providers, with as many hooks at once as the pool has threads. Only one rigup at a
+    /// time works on a name; whoever waited finds the work done. The results are in the order of the requests.
+    pub fn resolve(&self, requests: Vec<Request>, pool: &ThreadPool) -> Result<Vec<Settled>, StoreError> {
+        let wanted = requests.len();
+        let mut work = Work::new(self, requests)?;
+        let (answers, answered) = mpsc::channel();
+        pool.in_place_scope(|scope| {
+            let mut running = 0;
+            loop {
+                work.begin();
+                while running < pool.current_num_threads()
+                    && let Some(turn) = work.turn()
+                {
+                    let asked = work.asked(&turn);
+                    let answers = answers.clone();
+                    running += 1;
+                    scope.spawn(move |_| {
+                        let answer = self.ask(turn.hook, &asked);
+                        // The receiver lives until nothing runs any more.
+                        let _ = answers.send((turn, answer));
+                    });
+                }
+                if running == 0 && !work.is_locked_out() {
+                    break;
+                }
+                // The name that another rigup works on is looked at again and again.
+                let patience = if work.is_locked_out() { LOOK_AGAIN } else { A_LONG_TIME };
+                if let Ok((turn, answer)) = answered.recv_timeout(patience) {
+                    running -= 1;
+                    work.take(&turn, answer);
+                }
+                work.look_at_locks();
+            }
+        });
+        Ok(work.results(wanted))
     }
 
-    fn resolve_with(
+    /// Starts a hook for all that it is asked, and judges it.
+    fn ask(&self, hook: HookIndex, asked: &[Asked]) -> Result<Answer, AskError> {
+        let hook = self.hooks[hook];
+        let tell_all = |progress: fn(&str) -> Progress<'_>, text: &str| {
+            for it in asked {
+                (self.watch)(&it.request, progress(text));
+            }
+        };
+        // What a hook for many says besides is nobody's in particular.
+        let tell_one = |progress: fn(&str) -> Progress<'_>, text: &str| {
+            let text = format!("{}: {text}", hook.plugin);
+            if let Some(it) = asked.first() {
+                (self.watch)(&it.request, progress(&text));
+            }
+        };
+        tell_all(|provider| Progress::Trying(provider), &hook.plugin);
+        let question = |it: &'_ Asked| Question {
+            request: Arc::clone(&it.request),
+            binary: it.binary.clone(),
+            is_unsaved: it.is_unsaved,
+            link: self.linker().path(&it.request.name),
+        };
+        let questions: Vec<Question> = asked.iter().map(question).collect();
+        ask::ask(&self.runner, hook, &questions, self.timeout, |heard| match heard {
+            Heard::Line(line) => tell_all(|line| Progress::Running(line), line),
+            Heard::Trouble(text) => tell_one(|text| Progress::Warning(text), text),
+            Heard::Warning(text) => tell_one(|text| Progress::Remark(text), text),
+        })
+    }
+
+    /// The hooks that a request goes through, and the providers on the way that are not asked, each with the number of
+    /// hooks before it.
+    pub(super) fn chain(&self, request: &Request) -> (Vec<HookIndex>, Vec<(usize, Attempt)>) {
+        let mut chain = Vec::new();
+        let mut unasked = Vec::new();
+        for provider in &request.candidates {
+            let before = chain.len();
+            let mut leave_out = |outcome, reason: String| {
+                let attempt = Attempt { provider: provider.clone(), outcome, reason, process_id: None };
+                unasked.push((before, attempt));
+            };
+            if !self.hooks.iter().any(|hook| hook.plugin == *provider) {
+                let reason =
+                    "there is no such provider; `rigup hook list BinaryRequest` shows those there are";
+                leave_out(Outcome::Skipped, reason.to_owned());
+            } else if let Some(refused) = self.keeps_of(provider).refuses(request.safety_of(provider)) {
+                leave_out(Outcome::Rejected, refused.to_string());
+            } else {
+                chain.extend((0..self.hooks.len()).filter(|&it| self.hooks[it].plugin == *provider));
+            }
+        }
+        (chain, unasked)
+    }
+
+    fn keeps_of(&self, provider: &str) -> Keeps {
+        self.keeps.get(provider).copied().unwrap_or_default()
+    }
+
+    /// Says which rules a provider could not keep that nobody asked for.
+    pub(super) fn remark_on_rules(&self, request: &Request, provider: &str) {
+        let lacking = self.keeps_of(provider).lacks(request.safety_of(provider));
+        if !lacking.is_empty() {
+            let remark = format!("{provider} cannot keep {}: see docs/hooks.md", lacking.join(" and "));
+            (self.watch)(request, Progress::Remark(&remark));
+        }
+    }
+
+    /// What a provider needs itself and is not there. What cannot be looked up is looked for.
+    pub(super) fn lacking(&self, provider: &str) -> Vec<&Request> {
+        let is_there = |need: &&Request| {
+            let known = self.runner.store.binary(self.runner.machine_id, need.name.as_str()).ok().flatten();
+            let bin_dir = &self.runner.settings.lib_bin_dir;
+            known.is_some_and(|it| standing(&it, need, bin_dir) == Standing::Ready)
+        };
+        self.needs.get(provider).into_iter().flatten().filter(|need| !is_there(need)).collect()
+    }
+
+    /// Links a binary; the inner error says why not.
+    pub(super) fn link(
         &self,
         request: &Request,
-        needs: &HashMap<String, Vec<Request>>,
-    ) -> Result<Resolved, ResolveError> {
-        if self.is_asked_from_above(request)? {
-            return Err(ResolveError::Circular(request.name.clone()));
-        }
-        let data_dir = &self.runner.settings.data_dir;
-        let waiting = |holder: &str| (self.watch)(request, Progress::Waiting(holder));
-        let _lock = Lock::take_for_binary(data_dir, &request.name, self.runner.interrupt, waiting).map_err(
-            |error| match error {
-                LockError::Interrupted => ResolveError::Interrupted,
-                other => ResolveError::Lock(other),
-            },
-        )?;
-        self.stop_if_asked()?;
-        let store = self.runner.store;
-        let mut binary =
-            store.find_or_add_binary(self.runner.machine_id, request.name.as_str(), clock::now())?;
-        let previous = binary.installed().map(|it| it.abspath.clone());
-        let linker = self.linker();
+        installed: &Installed,
+        previous: Option<&Path>,
+    ) -> Result<Result<(), String>, StoreError> {
         let warn = |warning: &str| (self.watch)(request, Progress::Warning(warning));
-        if !self.force {
-            let settled = match standing(&binary, request, &self.runner.settings.lib_bin_dir) {
-                Standing::Ready => Some(Ok(())),
-                Standing::Unlinked(installed) => {
-                    Some(linker.link(&request.name, installed, previous.as_deref(), warn)?)
-                }
-                Standing::Missing => None,
-            };
-            if let Some(Err(reason)) = &settled {
-                binary.disappoint(reason.clone(), clock::now());
-                self.save(&binary)?;
-            }
-            if settled.is_some() {
-                return Ok(Resolved { binary, attempts: Vec::new() });
-            }
-        }
-        binary.request(
-            &request.providers.to_string(),
-            &request.min_version,
-            request.safety,
-            &request.overrides,
-            clock::now(),
-        );
-        self.save(&binary)?;
-
-        let mut attempts = Vec::new();
-        let winner = self.ask_all(request, &binary, needs, &mut attempts)?;
-        let now = clock::now();
-        match winner {
-            Some(installed) => match linker.link(&request.name, &installed, previous.as_deref(), warn)? {
-                Ok(()) => binary.satisfy(installed, now),
-                Err(reason) => binary.disappoint(reason, now),
-            },
-            None => binary.disappoint(summary(&attempts), now),
-        }
-        self.save(&binary)?;
-        Ok(Resolved { binary, attempts })
+        self.linker().link(&request.name, installed, previous, warn)
     }
 
     fn linker(&self) -> Linker<'_> {
@@ -198,224 +263,13 @@ impl Resolver<'_> {
         }
     }
 
-    /// Whether a hook that runs above this rigup, and so waits for it, works on the same link. Other hooks of the rigup
-    /// above run beside it; those are worth waiting for.
-    fn is_asked_from_above(&self, request: &Request) -> Result<bool, StoreError> {
-        let store = self.runner.store;
-        let mut seen = Vec::new();
-        let mut above = store.process(self.runner.parent_id)?;
-        while let Some(process) = above.filter(|it| !seen.contains(&it.id)) {
-            if let (Some(id), None) = (process.binary_id, process.ending()) {
-                let mut binaries = store.binaries_of(self.runner.machine_id)?.into_values();
-                if binaries.any(|it| it.id == id && name::link_name(&it.name) == request.name.link_name()) {
-                    return Ok(true);
-                }
-            }
-            seen.push(process.id);
-            above = match process.parent_id {
-                Some(id) => store.process(id)?,
-                None => None,
-            };
-        }
-        Ok(false)
-    }
-
     /// Stores what became of a binary, unless nothing did and the wish was only to look.
-    fn save(&self, binary: &Binary) -> Result<(), StoreError> {
-        if self.only_looks && binary.installed().is_none() {
-            Ok(())
-        } else {
-            self.runner.store.save_binary(binary)
-        }
+    pub(super) fn save(&self, binary: &Binary) -> Result<(), StoreError> {
+        if self.is_to_be_saved(binary) { self.runner.store.save_binary(binary) } else { Ok(()) }
     }
 
-    /// Asks the candidates one after the other until one tells the truth.
-    fn ask_all(
-        &self,
-        request: &Request,
-        binary: &Binary,
-        needs: &HashMap<String, Vec<Request>>,
-        attempts: &mut Vec<Attempt>,
-    ) -> Result<Option<Installed>, ResolveError> {
-        for provider in &request.candidates {
-            let mut hooks = self.hooks.iter().filter(|hook| hook.plugin == *provider).peekable();
-            if hooks.peek().is_none() {
-                let reason =
-                    "there is no such provider; `rigup hook list BinaryRequest` shows those there are";
-                attempts.push(self.unasked(request, binary, provider, Outcome::Skipped, reason)?);
-                continue;
-            }
-            let keeps = self.keeps.get(provider).copied().unwrap_or_default();
-            if let Some(refused) = keeps.refuses(request.safety_of(provider)) {
-                let reason = refused.to_string();
-                attempts.push(self.unasked(request, binary, provider, Outcome::Rejected, &reason)?);
-                continue;
-            }
-            for hook in hooks {
-                let lacking = self.lacking(provider, needs, request)?;
-                let mut winner = self.ask_once(request, binary, hook, attempts)?;
-                let has_declined = attempts.last().is_some_and(|it| it.outcome == Outcome::Declined);
-                if has_declined && self.meet(&lacking, provider, needs, request)? {
-                    winner = self.ask_once(request, binary, hook, attempts)?;
-                }
-                if winner.is_some() {
-                    let lacking = keeps.lacks(request.safety_of(provider));
-                    if !lacking.is_empty() {
-                        let lacking = lacking.join(" and ");
-                        let remark = format!("{provider} cannot keep {lacking}: see docs/hooks.md");
-                        (self.watch)(request, Progress::Remark(&remark));
-                    }
-                    return Ok(winner);
-                }
-            }
-        }
-        Ok(None)
+    /// Whether what became of a binary is to be stored.
+    pub(super) fn is_to_be_saved(&self, binary: &Binary) -> bool {
+        !self.only_looks || binary.installed().is_some()
     }
-
-    /// Records that a provider was not asked, and why.
-    fn unasked(
-        &self,
-        request: &Request,
-        binary: &Binary,
-        provider: &str,
-        outcome: Outcome,
-        reason: &str,
-    ) -> Result<Attempt, StoreError> {
-        let (provider, reason) = (provider.to_owned(), reason.to_owned());
-        let attempt = Attempt { provider, outcome, reason, process_id: None };
-        self.runner.store.add_attempt(binary.id, &attempt, clock::now())?;
-        (self.watch)(request, Progress::Tried(&attempt));
-        Ok(attempt)
-    }
-
-    /// What a provider needs itself and is not there.
-    fn lacking<'n>(
-        &self,
-        provider: &str,
-        needs: &'n HashMap<String, Vec<Request>>,
-        request: &Request,
-    ) -> Result<Vec<&'n Request>, StoreError> {
-        let mut lacking = Vec::new();
-        for need in needs.get(provider).into_iter().flatten().filter(|need| need.name != request.name) {
-            let known = self.runner.store.binary(self.runner.machine_id, need.name.as_str())?;
-            let bin_dir = &self.runner.settings.lib_bin_dir;
-            if !known.is_some_and(|it| standing(&it, need, bin_dir) == Standing::Ready) {
-                lacking.push(need);
-            }
-        }
-        Ok(lacking)
-    }
-
-    /// Looks for what a provider lacked when it was asked; true where something of it is there now, whoever got it.
-    fn meet(
-        &self,
-        lacking: &[&Request],
-        provider: &str,
-        needs: &HashMap<String, Vec<Request>>,
-        request: &Request,
-    ) -> Result<bool, ResolveError> {
-        let mut is_better = false;
-        for need in lacking {
-            // Whoever is asked may need something as well, but never what is being worked on already.
-            let mut below = needs.clone();
-            for of in below.values_mut() {
-                of.retain(|it| it.name != request.name);
-            }
-            match self.resolve_with(need, &below)?.binary.state {
-                State::Installed(_) => is_better = true,
-                State::Queued(queued) => {
-                    let warning = format!("{provider} needs {}, and {}", need.name, queued.last_error);
-                    (self.watch)(request, Progress::Warning(&warning));
-                }
-            }
-        }
-        Ok(is_better)
-    }
-
-    fn ask_once(
-        &self,
-        request: &Request,
-        binary: &Binary,
-        hook: &Hook,
-        attempts: &mut Vec<Attempt>,
-    ) -> Result<Option<Installed>, ResolveError> {
-        let (attempt, winner) = self.ask(request, binary, hook)?;
-        (self.watch)(request, Progress::Tried(&attempt));
-        attempts.push(attempt);
-        if winner.is_none() { self.stop_if_asked().map(|()| None) } else { Ok(winner) }
-    }
-
-    fn stop_if_asked(&self) -> Result<(), ResolveError> {
-        if self.runner.interrupt.signal().is_some() { Err(ResolveError::Interrupted) } else { Ok(()) }
-    }
-
-    /// Runs one provider's hook and judges its answer.
-    fn ask(
-        &self,
-        request: &Request,
-        binary: &Binary,
-        hook: &Hook,
-    ) -> Result<(Attempt, Option<Installed>), ResolveError> {
-        let settings = self.runner.settings;
-        (self.watch)(request, Progress::Trying(&hook.plugin));
-        let cwd = settings
-            .data_dir
-            .join("machines")
-            .join(self.runner.machine_id.to_string())
-            .join("binaries")
-            .join(request.name.link_name())
-            .join(binary.id.to_string())
-            .join(&hook.plugin);
-        run_dir::make_private_dir(&cwd).map_err(ResolveError::Folder)?;
-        let arguments = question::arguments(request, &hook.plugin, binary.id, self.runner.machine_id);
-        let job = Job { hook, arguments, cwd, binary_id: Some(binary.id), timeout: self.timeout };
-        let ready = self.runner.prepare(job)?;
-        self.runner.store.save_process(&ready.process)?;
-        let finished = self.runner.run(ready, || (), |run_dir| self.show_last_line(request, run_dir))?;
-        for warning in &finished.warnings {
-            (self.watch)(request, Progress::Warning(&format!("{}: {warning}", hook.plugin)));
-        }
-        let abspath = overrides::abspath(&request.overrides, &hook.plugin, settings.home.as_deref());
-        let claim = Claim {
-            name: request.name.as_str(),
-            min_version: request.min_version_of(&hook.plugin),
-            provider: &hook.plugin,
-            link: &self.linker().path(&request.name),
-            abspath: abspath.as_deref(),
-            version: overrides::text(&request.overrides, &hook.plugin, "version"),
-        };
-        let verdict = verdict::verdict(&finished, claim, self.timeout, |said| match said {
-            Said::Unreadable(complaint) => {
-                (self.watch)(request, Progress::Warning(&format!("{}: stdout {complaint}", hook.plugin)));
-            }
-            Said::Warning(text) => {
-                (self.watch)(request, Progress::Remark(&format!("{}: {text}", hook.plugin)));
-            }
-        });
-        let (outcome, reason, winner) = match verdict {
-            Verdict::Won(installed) => (Outcome::Installed, String::new(), Some(installed)),
-            Verdict::Lost(outcome, reason) => (outcome, reason, None),
-        };
-        let attempt =
-            Attempt { provider: hook.plugin.clone(), outcome, reason, process_id: Some(finished.process.id) };
-        self.runner.store.finish_attempt(&finished.process, binary.id, &attempt, clock::now())?;
-        Ok((attempt, winner))
-    }
-
-    fn show_last_line(&self, request: &Request, run_dir: &RunDir) {
-        let tail = tail::read(&run_dir.stderr(), 1, 512).unwrap_or_default();
-        if !tail.trim().is_empty() {
-            (self.watch)(request, Progress::Running(tail.trim()));
-        }
-    }
-}
-
-/// Why nobody won, in one line.
-fn summary(attempts: &[Attempt]) -> String {
-    if attempts.is_empty() {
-        return "there is no provider to ask".to_owned();
-    }
-    let each: Vec<String> =
-        attempts.iter().map(|it| format!("{} {}: {}", it.provider, it.outcome, it.reason)).collect();
-    each.join("; ")
 }

@@ -1,5 +1,6 @@
 //! What a hook that is over amounts to: its ending and its records, judged.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::hook::run::Finished;
-use crate::protocol;
+use crate::protocol::{self, Record};
 use crate::provision::verify::{self, Claim, Lie};
 use crate::record::attempt::Outcome;
 use crate::record::binary::Installed;
@@ -31,55 +32,81 @@ pub enum Said<'a> {
     Warning(&'a str),
 }
 
-/// Judges a hook; `tell` is told what it says besides.
-pub fn verdict(
+/// Judges a hook, for each of the requests that it was started for; `tell` is told what it says besides.
+pub fn verdicts(
     finished: &Finished,
-    claim: Claim<'_>,
+    claims: &[Claim<'_>],
     timeout: Duration,
     mut tell: impl FnMut(Said<'_>),
-) -> Verdict {
+) -> Vec<Verdict> {
+    let all = |outcome: Outcome, reason: &str| {
+        claims.iter().map(|_| Verdict::Lost(outcome, reason.to_owned())).collect()
+    };
     let Some(ending) = finished.process.ending() else {
-        return Verdict::Lost(Outcome::Failed, "nobody saw its end".to_owned());
+        return all(Outcome::Failed, "nobody saw its end");
     };
     if let Some((outcome, reason)) = without_a_say(ending, timeout) {
-        return Verdict::Lost(outcome, reason);
+        return all(outcome, &reason);
     }
-    let mut records: Vec<Map<String, Value>> = Vec::new();
+    let mut answers = Answers::default();
     let read = File::open(finished.run_dir.stdout()).and_then(|output| {
-        protocol::read(BufReader::new(output), |record| {
-            // A hook that prints records without end does not fill the memory.
-            if records.len() >= protocol::MAX_RECORDS {
-                return;
-            }
-            match record.kind.as_str() {
-                "Binary" => records.push(record.fields),
-                "Warning" => {
-                    let message = record.fields.get("message").and_then(Value::as_str).unwrap_or_default();
-                    tell(Said::Warning(message));
-                }
-                _ => {}
-            }
-        })
+        protocol::read(BufReader::new(output), |record| answers.take(record, claims.len(), &mut tell))
     });
     match read {
         Ok(leftover) => leftover.complaints.iter().for_each(|it| tell(Said::Unreadable(it))),
-        Err(error) => {
-            return Verdict::Lost(Outcome::Failed, format!("its output cannot be read: {error}"));
+        Err(error) => return all(Outcome::Failed, &format!("its output cannot be read: {error}")),
+    }
+    let of_one = |claim: &Claim<'_>| answers.verdict(*claim, claims.len() == 1, ending);
+    claims.iter().map(of_one).collect()
+}
+
+/// What a hook answered.
+#[derive(Debug, Default)]
+struct Answers {
+    records: Vec<Map<String, Value>>,
+    failures: HashMap<String, (Outcome, String)>,
+}
+
+impl Answers {
+    fn take(&mut self, record: Record, claims: usize, tell: &mut impl FnMut(Said<'_>)) {
+        // A hook that prints records without end does not fill the memory.
+        if self.records.len() + self.failures.len() >= protocol::MAX_RECORDS.max(2 * claims) {
+            return;
+        }
+        let text = |key: &str| record.fields.get(key).and_then(Value::as_str).unwrap_or_default();
+        match record.kind.as_str() {
+            "Warning" => tell(Said::Warning(text("message"))),
+            "BinaryFailure" => {
+                let is_declined = text("outcome") == Outcome::Declined.to_string();
+                let outcome = if is_declined { Outcome::Declined } else { Outcome::Failed };
+                self.failures.insert(text("name").to_owned(), (outcome, text("reason").to_owned()));
+            }
+            "Binary" => self.records.push(record.fields),
+            _ => {}
         }
     }
-    let mut lies = Vec::new();
-    for fields in &records {
-        match verify::verify(claim, fields) {
-            Ok(installed) => return Verdict::Won(installed),
-            Err(lie) => lies.push(lie),
+
+    /// The first true record wins.
+    fn verdict(&self, claim: Claim<'_>, is_alone: bool, ending: &Ending) -> Verdict {
+        let is_of = |fields: &&Map<String, Value>| {
+            is_alone || fields.get("name").and_then(Value::as_str).map(str::trim) == Some(claim.name)
+        };
+        let mut lies = Vec::new();
+        for fields in self.records.iter().filter(is_of) {
+            match verify::verify(claim, fields) {
+                Ok(installed) => return Verdict::Won(installed),
+                Err(lie) => lies.push(lie),
+            }
         }
-    }
-    // The lie about the right binary tells more than another binary's record.
-    let telling = lies.iter().find(|lie| !matches!(lie, Lie::WrongName { .. })).or(lies.first());
-    match telling {
-        Some(lie) => Verdict::Lost(Outcome::Rejected, lie.to_string()),
-        None => {
-            Verdict::Lost(Outcome::Declined, said(ending).unwrap_or("it printed no Binary record").to_owned())
+        // The lie about the right binary tells more than another binary's record.
+        let telling = lies.iter().find(|lie| !matches!(lie, Lie::WrongName { .. })).or(lies.first());
+        match (telling, self.failures.get(claim.name)) {
+            (Some(lie), _) => Verdict::Lost(Outcome::Rejected, lie.to_string()),
+            (None, Some((outcome, reason))) => Verdict::Lost(*outcome, reason.clone()),
+            (None, None) => Verdict::Lost(
+                Outcome::Declined,
+                said(ending).unwrap_or("it printed no Binary record").to_owned(),
+            ),
         }
     }
 }

@@ -5,9 +5,10 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::row::{self, BadValue, Columns, Stored};
-use super::{Fault, Store, StoreError, process};
+use super::{Fault, Store, StoreError, binary, process};
 use crate::clock;
 use crate::record::attempt::Attempt;
+use crate::record::binary::Binary;
 use crate::record::process::Process;
 
 impl Stored for (Attempt, Timestamp) {
@@ -39,17 +40,28 @@ impl Store {
         })
     }
 
-    /// The hook of a provider is over: its process and what came of it are stored together, or neither is.
-    pub fn finish_attempt(
+    /// A provider's hook is about to be started: its process is stored with the binaries that it is asked for, as far as
+    /// they are new or changed, or nothing is.
+    pub fn begin_attempts(&self, process: &Process, binaries: &[&Binary]) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            binaries.iter().try_for_each(|it| binary::save(transaction, it))?;
+            process::save(transaction, process)
+        })
+    }
+
+    /// A provider's hook is over: its process, what came of it for each binary, and the binaries as they are now are
+    /// stored together, or nothing is.
+    pub fn finish_attempts(
         &self,
         process: &Process,
-        binary_id: Uuid,
-        attempt: &Attempt,
+        attempts: &[(Uuid, &Attempt)],
+        binaries: &[&Binary],
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.transaction(|transaction| {
             process::save(transaction, process)?;
-            insert(transaction, binary_id, attempt, now)
+            binaries.iter().try_for_each(|it| binary::save(transaction, it))?;
+            attempts.iter().try_for_each(|(binary_id, attempt)| insert(transaction, *binary_id, attempt, now))
         })
     }
 }
@@ -102,10 +114,11 @@ mod tests {
         let process = hook(machine, time(1)).ended(Ending::exited(0, time(2)));
         let finished = Attempt { process_id: Some(process.id), ..attempt(Outcome::Declined) };
         let no_such_binary = clock::new_id();
-        let refused = store.finish_attempt(&process, no_such_binary, &finished, time(2)).unwrap_err();
+        let refused =
+            store.finish_attempts(&process, &[(no_such_binary, &finished)], &[], time(2)).unwrap_err();
         assert!(matches!(refused, StoreError::Unrelated { .. }), "{refused}");
         assert_eq!(store.process(process.id).unwrap(), None);
-        store.finish_attempt(&process, binary, &finished, time(2)).unwrap();
+        store.finish_attempts(&process, &[(binary, &finished)], &[], time(2)).unwrap();
         assert_eq!(store.process(process.id).unwrap(), Some(process));
         assert_eq!(store.attempts(binary).unwrap(), [(finished, time(2))]);
     }
@@ -116,7 +129,7 @@ mod tests {
         let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
         let mut process = hook(machine, time(1));
         process.binary_id = Some(binary);
-        store.finish_attempt(&process, binary, &attempt(Outcome::Failed), time(2)).unwrap();
+        store.finish_attempts(&process, &[(binary, &attempt(Outcome::Failed))], &[], time(2)).unwrap();
         assert!(store.delete_binary(binary).unwrap());
         assert!(!store.delete_binary(binary).unwrap());
         assert_eq!(store.attempts(binary).unwrap(), []);

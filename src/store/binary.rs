@@ -150,7 +150,7 @@ impl Store {
     /// Stores a binary in place of the one with its id. Another one of its name on its machine is
     /// [`StoreError::Refused`].
     pub fn save_binary(&self, binary: &Binary) -> Result<(), StoreError> {
-        self.with(|connection| insert(connection, binary, UPDATE_BY_ID))
+        self.with(|connection| save(connection, binary))
     }
 
     /// Forgets a binary and its attempts; its processes stay. Whether there was one.
@@ -160,6 +160,11 @@ impl Store {
             Ok(statement.execute([row::id(id)])? > 0)
         })
     }
+}
+
+/// Stores a binary in place of the one with its id.
+pub(super) fn save(connection: &Connection, binary: &Binary) -> Result<(), Fault> {
+    insert(connection, binary, UPDATE_BY_ID)
 }
 
 fn insert(connection: &Connection, binary: &Binary, on_conflict: &str) -> Result<(), Fault> {
