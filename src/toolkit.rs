@@ -1,5 +1,6 @@
 //! What `rigup hook ...` offers to hook scripts: the parts of the contract that are hard in shell.
 
+pub mod batch;
 pub mod binary;
 pub mod lock;
 pub mod policy;

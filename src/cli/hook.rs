@@ -1,30 +1,25 @@
 //! `rigup hook`: the hooks that are found, and the toolkit for hook scripts.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io;
 
 use clap::Subcommand;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk, say};
 use crate::cli::search;
-use crate::cli::session::Session;
 use crate::clock;
 use crate::plugin::folder::Hook;
 use crate::plugin::hook_name::canonical_event;
-use crate::plugin::overrides;
-use crate::process::orphans;
 use crate::process::signals::Interrupt;
-use crate::record::binary::Installed;
-use crate::record::name::BinaryName;
+use crate::record::attempt::Outcome;
 use crate::report::human::Tone;
 use crate::settings::Settings;
-use crate::store::BinaryFilter;
-use crate::toolkit::binary::BinaryError;
 use crate::toolkit::request::{HookRequest, RequestError};
-use crate::toolkit::{binary, lock, policy, prefix};
+use crate::toolkit::{batch, lock, policy, prefix};
 
+mod binary;
 mod test;
 
 /// What to do with hooks. All but `list` and `test` is for hook scripts, which pass their own arguments on with `-- "$@"`.
@@ -40,7 +35,24 @@ pub(crate) enum HookCommand {
     /// For hook scripts: exit 0 if this provider may be asked, else 10
     Accepts(ProviderArgs),
     /// For hook scripts: the packages to install, one per line
-    Packages(ProviderArgs),
+    Packages {
+        /// The requests stand on standard input: one line for each, its name and its packages with tabs between them
+        #[arg(long)]
+        batch: bool,
+        #[command(flatten)]
+        of: ProviderArgs,
+    },
+    /// For batch hooks: print the record that says why a request was not met
+    Failure {
+        /// The binary's name
+        #[arg(long)]
+        name: String,
+        /// It is declined, not failed: not for this provider, or not to be had here
+        #[arg(long)]
+        declined: bool,
+        /// Why
+        reason: String,
+    },
     /// For hook scripts: which releases may be installed and whether their scripts may run, to be `eval`ed
     Policy(ProviderArgs),
     /// For hook scripts: what the overrides say to this provider under a key; a text as it is, all else as JSON
@@ -53,7 +65,7 @@ pub(crate) enum HookCommand {
     /// For hook scripts: the folder to install into
     Prefix(ProviderArgs),
     /// For hook scripts: find the binary, ask its version, and print its Binary record
-    Binary(BinaryArgs),
+    Binary(binary::BinaryArgs),
     /// For hook scripts: run a command while no other hook holds the same lock
     Lock {
         /// The lock's name, such as `pip/yt-dlp`
@@ -70,26 +82,6 @@ pub(crate) struct ProviderArgs {
     /// The provider whose hook this is
     #[arg(long, value_name = "NAME")]
     provider: String,
-    /// The hook's own arguments
-    #[arg(last = true, value_name = "HOOK ARGUMENTS")]
-    arguments: Vec<String>,
-}
-
-/// A binary to be told about.
-#[derive(Debug, clap::Args)]
-pub(crate) struct BinaryArgs {
-    /// The provider whose hook this is
-    #[arg(long, value_name = "NAME")]
-    provider: String,
-    /// The binary's name; else the one among the hook's own arguments
-    #[arg(long)]
-    name: Option<String>,
-    /// Exactly this file; else the first of its name on PATH, LIB_BIN_DIR left out
-    #[arg(long, value_name = "PATH")]
-    abspath: Option<PathBuf>,
-    /// Exit 0 without a record where it is not there: the request is declined, not failed
-    #[arg(long)]
-    or_decline: bool,
     /// The hook's own arguments
     #[arg(last = true, value_name = "HOOK ARGUMENTS")]
     arguments: Vec<String>,
@@ -116,9 +108,22 @@ pub(crate) fn run(
             }
             Ok(if is_accepted { Exit::Well } else { SKIPPED })
         }
-        HookCommand::Packages(args) => {
-            let packages = parse(&args.arguments, settings)?.packages(&args.provider)?;
+        HookCommand::Packages { batch: true, of } => {
+            for request in requests(&of.provider, settings)? {
+                let packages = request.packages(&of.provider)?;
+                let line = format!("{}\t{}\n", request.name, packages.join("\t"));
+                output.raw(line.as_bytes())?;
+            }
+            Ok(Exit::Well)
+        }
+        HookCommand::Packages { batch: false, of } => {
+            let packages = parse(&of.arguments, settings)?.packages(&of.provider)?;
             output.raw((packages.join("\n") + "\n").as_bytes())?;
+            Ok(Exit::Well)
+        }
+        HookCommand::Failure { name, declined, reason } => {
+            let outcome = if declined { Outcome::Declined } else { Outcome::Failed };
+            output.records([batch::failure(&name, outcome, &reason)])?;
             Ok(Exit::Well)
         }
         HookCommand::Policy(args) => {
@@ -144,7 +149,7 @@ pub(crate) fn run(
             output.raw(b"\n")?;
             Ok(Exit::Well)
         }
-        HookCommand::Binary(args) => print_binary(&args, settings, output),
+        HookCommand::Binary(args) => binary::print(&args, settings, output),
         HookCommand::Lock { name, command } => {
             let Some((program, rest)) = command.split_first() else {
                 return Err(CliError::Usage("no command to run under the lock".to_owned()));
@@ -199,55 +204,11 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
     Ok(found.complain())
 }
 
-fn print_binary(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
-    // What a version probe leaves behind is noticed only by its parent.
-    orphans::adopt();
-    let request = match (&args.name, args.arguments.is_empty()) {
-        (Some(_), true) => None,
-        _ => Some(parse(&args.arguments, settings)?),
-    };
-    let name = match (&args.name, &request) {
-        (Some(name), _) => BinaryName::parse(name, settings.home.as_deref())
-            .map_err(|error| CliError::Usage(error.to_string()))?,
-        (None, Some(request)) => request.name.clone(),
-        (None, None) => return Err(RequestError::NoName.into()),
-    };
-    let no_overrides = Map::new();
-    let overrides = request.as_ref().map_or(&no_overrides, |it| &it.overrides);
-    let meant = overrides::abspath(overrides, &args.provider, settings.home.as_deref());
-    let known = known(&name, settings);
-    let interrupt = interrupt()?;
-    let record = binary::record(
-        &name,
-        &args.provider,
-        meant.as_deref().or(args.abspath.as_deref()),
-        overrides::text(overrides, &args.provider, "version"),
-        settings,
-        known.as_ref(),
-        &interrupt,
-    );
-    // The version was not waited for: a record without it would be that of a program that tells none.
-    if let Some(signal) = interrupt.signal() {
-        return Ok(Exit::Interrupted(signal));
-    }
-    match record {
-        Ok(record) => {
-            output.records([record])?;
-            Ok(Exit::Well)
-        }
-        Err(error @ (BinaryError::NotOnPath(_) | BinaryError::NotExecutable(_))) if args.or_decline => {
-            say(&format!("{error}"));
-            Ok(Exit::Well)
-        }
-        Err(error) => Err(CliError::NotFound(error.to_string())),
-    }
-}
-
-/// What the store has of a binary. A store that cannot be read is no reason to fail: the file is probed then.
-fn known(name: &BinaryName, settings: &Settings) -> Option<Installed> {
-    let store = Session::read(settings).ok()??;
-    let filter = BinaryFilter { name: Some(name.as_str().to_owned()), ..BinaryFilter::default() };
-    store.binaries(&filter).ok()?.into_iter().find_map(|binary| binary.installed().cloned())
+/// The requests on standard input.
+fn requests(provider: &str, settings: &Settings) -> Result<Vec<HookRequest>, CliError> {
+    let complain = |complaint: String| say(&format!("warning: standard input: {complaint}"));
+    batch::requests(io::stdin().lock(), provider, settings.home.as_deref(), complain)
+        .map_err(|error| CliError::unusable(format!("standard input cannot be read: {error}")))
 }
 
 fn parse(arguments: &[String], settings: &Settings) -> Result<HookRequest, CliError> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
+
 /// One item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Item {
@@ -16,6 +18,8 @@ pub enum Item {
     Absent,
     /// A request to other providers.
     NotAsked,
+    /// Several requests at once.
+    Batch,
     /// Unknown and repeated arguments.
     UnknownArguments,
     /// Shell text in arguments.
@@ -38,12 +42,13 @@ pub enum Item {
 
 impl Item {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Name,
         Self::Starts,
         Self::Answer,
         Self::Absent,
         Self::NotAsked,
+        Self::Batch,
         Self::UnknownArguments,
         Self::Hostile,
         Self::Huge,
@@ -63,6 +68,7 @@ impl Item {
             Self::Answer => "answer",
             Self::Absent => "absent",
             Self::NotAsked => "not-asked",
+            Self::Batch => "batch",
             Self::UnknownArguments => "unknown-arguments",
             Self::Hostile => "hostile",
             Self::Huge => "huge",
@@ -85,6 +91,7 @@ impl Item {
             Self::Answer => "what it can provide is answered by a true Binary record and exit 0",
             Self::Absent => "what nobody provides is not claimed, and it ends by itself",
             Self::NotAsked => "where only others are asked, it declines or exits 10, and installs nothing",
+            Self::Batch => "of two requests at once, each gets the answer that it would get alone",
             Self::UnknownArguments => {
                 "arguments it does not know change nothing; of a repeated one the last counts"
             }
@@ -107,7 +114,15 @@ impl Item {
 
     /// Whether it applies to hooks that are no providers, too.
     pub const fn is_of_any_event(self) -> bool {
-        !matches!(self, Self::Answer | Self::Absent | Self::NotAsked | Self::Repeat)
+        !matches!(self, Self::Answer | Self::Absent | Self::NotAsked | Self::Batch | Self::Repeat)
+    }
+
+    /// Whether it applies to this hook.
+    pub fn is_of(self, hook: &HookName) -> bool {
+        match self {
+            Self::Batch => hook.is_batch,
+            _ => self.is_of_any_event() || hook.event == BINARY_REQUEST,
+        }
     }
 }
 

@@ -106,6 +106,27 @@ pub fn not_asked(run: &Observation) -> Judgement {
     }
 }
 
+/// The good request together with one for what nobody provides.
+pub fn batch(good: &Observation, run: &Observation) -> Judgement {
+    let Some(alone) = path_of(good) else {
+        return Judgement::skipped("it did not answer when it was asked alone");
+    };
+    if let Some(failure) = failure(run) {
+        return failure;
+    }
+    let stranger = run.claims.iter().find(|it| matches!(it.truth, Err(Lie::WrongName { .. })));
+    if let Some(claim) = stranger.filter(|_| run.succeeded()) {
+        return Judgement::broken("it claims to have what nobody provides", Some(run.out(claim.line)));
+    }
+    match path_of(run) {
+        Some(together) if together == alone => Judgement::held(),
+        _ => Judgement::broken(
+            format!("beside one for what nobody provides, it does not answer the request{}", with_said(run)),
+            Some(run.said_at.clone()),
+        ),
+    }
+}
+
 /// The good request with something beside it that should change nothing.
 pub fn unchanged(good: &Observation, run: &Observation, what: &str) -> Judgement {
     if let Some(failure) = failure(run) {

@@ -38,7 +38,7 @@ impl Kit<'_> {
         let is_started = !started.is_broken();
         tell(Item::Starts, started.of_run(good.process_id));
         if !is_started {
-            for item in Item::ALL.into_iter().filter(|it| !matches!(it, Item::Name | Item::Starts)) {
+            for item in items.iter().copied().filter(|it| !matches!(it, Item::Name | Item::Starts)) {
                 tell(item, Judgement::skipped("it cannot be started"));
             }
             return Ok(());
@@ -58,6 +58,11 @@ impl Kit<'_> {
                 let run = self.stage.ask(&self.stage.room("not-asked")?, &self.good.to_others())?;
                 tell(Item::NotAsked, judge::not_asked(&run).of_run(run.process_id));
                 runs.push(run);
+            }
+            if wants(Item::Batch) {
+                let absent = self.good.named(&unheard_of());
+                let run = self.stage.ask_together(&self.stage.room("batch")?, &self.good, &[&absent])?;
+                tell(Item::Batch, judge::batch(&good, &run).of_run(run.process_id));
             }
         }
         if wants(Item::UnknownArguments) {
@@ -113,7 +118,8 @@ impl Kit<'_> {
     fn unknown_arguments(&self, room: &Room, good: &Observation) -> Result<Judgement, TrialError> {
         let run = self.stage.ask(room, &self.good.with_unknown())?;
         let judged = judge::unchanged(good, &run, "with --rigup-unknown=... and --rigup-unknown-flag");
-        if judged.is_broken() || !self.stage.is_provider() {
+        // A record has no key twice.
+        if judged.is_broken() || !self.stage.is_provider() || self.stage.hook.name.is_batch {
             return Ok(judged.of_run(run.process_id));
         }
         let run = self.stage.ask(room, &self.good.with_repeated_name(&unheard_of()))?;
@@ -150,7 +156,7 @@ impl Kit<'_> {
         loop {
             attempt += 1;
             let room = self.stage.room(&format!("term-{attempt}"))?;
-            let run = self.stage.run(&room, &self.good, timeout, None)?;
+            let run = self.stage.run(&room, &self.good, &[], timeout, None)?;
             let judged = judge::term(&run, suspect.clone()).of_run(run.process_id);
             let is_success = judged.is_broken() && run.exit_code == Some(0);
             successes += u32::from(is_success);
@@ -164,7 +170,7 @@ impl Kit<'_> {
 
     fn cramped(&self, good: &Observation, room: &str, how: Cramped) -> Result<Judgement, TrialError> {
         let room = self.stage.room(room)?;
-        let run = self.stage.run(&room, &self.good, self.stage.timeout(), Some(how))?;
+        let run = self.stage.run(&room, &self.good, &[], self.stage.timeout(), Some(how))?;
         if !Cramped::was_possible(&room.disk) {
             // What went wrong first is what matters; `mount` says more after that.
             let log = fs_err::read(run.said_at.path)?;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::hook::command;
+use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety};
 
 /// What providers are asked for where nobody says what they can provide: every Unix has it.
@@ -128,6 +129,27 @@ impl Request {
         let mut overrides = self.overrides();
         overrides.insert(NOBODY.to_owned(), json!({"packages": [huge]}));
         self.with("overrides", &Value::Object(overrides).to_string())
+    }
+
+    /// The same as lines on the standard input of a batch hook, before those of other requests.
+    pub fn lines(&self, others: &[&Self]) -> Vec<u8> {
+        let all = std::iter::once(self).chain(others.iter().copied());
+        all.map(|it| Value::Object(it.record()).to_string() + "\n").collect::<String>().into_bytes()
+    }
+
+    fn record(&self) -> Map<String, Value> {
+        let mut record = Map::from_iter([("type".to_owned(), Value::from(BINARY_REQUEST))]);
+        for argument in &self.arguments {
+            let text = argument.to_string_lossy();
+            let Some(text) = text.strip_prefix("--") else { continue };
+            let (key, value) = text.split_once('=').unwrap_or((text, "true"));
+            let value = match key {
+                "overrides" => serde_json::from_str(value).unwrap_or(Value::Null),
+                _ => value.into(),
+            };
+            record.insert(key.replace('-', "_"), value);
+        }
+        record
     }
 
     /// What is asked of single providers.
@@ -255,6 +277,15 @@ mod tests {
         let request = good(&["--name=jq"]).with_repeated_name("decoy");
         assert_eq!(request.arguments()[0], "--name=decoy");
         assert_eq!(request.value("name"), Some("jq"));
+    }
+
+    #[test]
+    fn a_batch_hook_gets_its_requests_as_records() {
+        let request = Request::given(vec!["--name=jq".into(), "--overrides={\"mine\":[\"x\"]}".into()]);
+        let lines = String::from_utf8(request.lines(&[&request.named("other")])).unwrap();
+        let expected = "{\"type\":\"BinaryRequest\",\"name\":\"jq\",\"overrides\":{\"mine\":[\"x\"]}}\n\
+                        {\"type\":\"BinaryRequest\",\"name\":\"other\"}\n";
+        assert_eq!(lines, expected);
     }
 
     #[test]

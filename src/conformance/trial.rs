@@ -102,7 +102,17 @@ impl Stage<'_> {
 
     /// One run, with all the time that it may take.
     pub fn ask(&self, room: &Room, request: &Request) -> Result<Observation, TrialError> {
-        self.run(room, request, self.timeout(), None)
+        self.run(room, request, &[], self.timeout(), None)
+    }
+
+    /// One run for several requests; what is seen of it is about the first.
+    pub fn ask_together(
+        &self,
+        room: &Room,
+        request: &Request,
+        others: &[&Request],
+    ) -> Result<Observation, TrialError> {
+        self.run(room, request, others, self.timeout(), None)
     }
 
     /// One run, as the engine does it, and all that can be seen of it.
@@ -110,17 +120,19 @@ impl Stage<'_> {
         &self,
         room: &Room,
         request: &Request,
+        others: &[&Request],
         timeout: Duration,
         cramped: Option<Cramped>,
     ) -> Result<Observation, TrialError> {
         let before = installed(room);
+        let is_batch = self.hook.name.is_batch;
         let runner = Runner { settings: &room.settings, ..self.runner };
         let job = Job {
             hook: self.hook,
-            arguments: request.arguments(),
+            arguments: if is_batch { Vec::new() } else { request.arguments() },
             cwd: room.out(),
             binary_id: None,
-            input: None,
+            input: is_batch.then(|| request.lines(others)),
             timeout,
         };
         let mut ready = runner.prepare(job)?;

@@ -100,7 +100,7 @@ pub fn ask(
                 hook,
                 arguments: Vec::new(),
                 cwd: machine.join("batches").join(&hook.plugin),
-                binary_id: None,
+                binary_id: if let [only] = many { Some(only.binary.id) } else { None },
                 input: Some(lines.collect::<String>().into_bytes()),
                 timeout,
             }

@@ -79,15 +79,19 @@ impl Answers {
             "BinaryFailure" => {
                 let is_declined = text("outcome") == Outcome::Declined.to_string();
                 let outcome = if is_declined { Outcome::Declined } else { Outcome::Failed };
-                self.failures.insert(text("name").to_owned(), (outcome, text("reason").to_owned()));
+                let reason = text("reason").to_owned();
+                self.failures.entry(text("name").to_owned()).or_insert((outcome, reason));
             }
             "Binary" => self.records.push(record.fields),
             _ => {}
         }
     }
 
-    /// The first true record wins.
+    /// The first true record wins, unless the hook says itself that it failed.
     fn verdict(&self, claim: Claim<'_>, is_alone: bool, ending: &Ending) -> Verdict {
+        if let Some((outcome, reason)) = self.failures.get(claim.name) {
+            return Verdict::Lost(*outcome, reason.clone());
+        }
         let is_of = |fields: &&Map<String, Value>| {
             is_alone || fields.get("name").and_then(Value::as_str).map(str::trim) == Some(claim.name)
         };
@@ -100,10 +104,9 @@ impl Answers {
         }
         // The lie about the right binary tells more than another binary's record.
         let telling = lies.iter().find(|lie| !matches!(lie, Lie::WrongName { .. })).or(lies.first());
-        match (telling, self.failures.get(claim.name)) {
-            (Some(lie), _) => Verdict::Lost(Outcome::Rejected, lie.to_string()),
-            (None, Some((outcome, reason))) => Verdict::Lost(*outcome, reason.clone()),
-            (None, None) => Verdict::Lost(
+        match telling {
+            Some(lie) => Verdict::Lost(Outcome::Rejected, lie.to_string()),
+            None => Verdict::Lost(
                 Outcome::Declined,
                 said(ending).unwrap_or("it printed no Binary record").to_owned(),
             ),

@@ -26,42 +26,62 @@ pub enum BinaryError {
     Io(PathBuf, io::Error),
 }
 
-/// Finds a binary and tells all about it. It is `abspath` where that is given, the file that `name` means where it is
-/// a path, else the first of this name on PATH, LIB_BIN_DIR left out. `version` is its version where it cannot tell.
-/// `known` is what the store has; a file that is still the same is not probed again.
-pub fn record(
+/// The file of a binary: `abspath` where that is given, the file that `name` means where it is a path, else the first
+/// of this name on PATH, LIB_BIN_DIR left out.
+pub fn locate(
     name: &BinaryName,
-    provider: &str,
     abspath: Option<&Path>,
-    version: Option<&str>,
     settings: &Settings,
-    known: Option<&Installed>,
+) -> Result<PathBuf, BinaryError> {
+    if let Some(file) = abspath.map(Path::to_owned).or_else(|| name.file()) {
+        return executable(file);
+    }
+    let path = settings.environment.get("PATH").unwrap_or(OsStr::new(""));
+    probe::find(name.as_str(), path, &settings.lib_bin_dir)
+        .ok_or_else(|| BinaryError::NotOnPath(name.as_str().to_owned()))
+}
+
+/// What a file tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Its version; empty where it tells none.
+    pub version: String,
+    /// Its digest in hex.
+    pub sha256: String,
+}
+
+/// Asks a file. `version` is its version where it cannot tell. `known` are binaries that the store has: a file that is
+/// still the same as one of them is not asked again.
+pub fn facts(
+    file: &Path,
+    version: Option<&str>,
+    known: &[Installed],
+    settings: &Settings,
     interrupt: &Interrupt,
-) -> Result<Value, BinaryError> {
-    let file = if let Some(file) = abspath.map(Path::to_owned).or_else(|| name.file()) {
-        executable(file)?
-    } else {
-        let path = settings.environment.get("PATH").unwrap_or(OsStr::new(""));
-        probe::find(name.as_str(), path, &settings.lib_bin_dir)
-            .ok_or_else(|| BinaryError::NotOnPath(name.as_str().to_owned()))?
-    };
-    let fingerprint = probe::fingerprint(&file);
-    let known = known.filter(|it| it.abspath == file && Some(&it.fingerprint) == fingerprint.as_ref());
-    let unreadable = |error| BinaryError::Io(file.clone(), error);
+) -> Result<Facts, BinaryError> {
+    let fingerprint = probe::fingerprint(file);
+    let is_same = |it: &&Installed| it.abspath == file && Some(&it.fingerprint) == fingerprint.as_ref();
+    let known = known.iter().find(is_same);
+    let unreadable = |error| BinaryError::Io(file.to_owned(), error);
     let (version, sha256) = match (version, known) {
         (None, Some(known)) => (known.version.clone(), known.sha256.clone()),
         (Some(version), Some(known)) => (version.to_owned(), known.sha256.clone()),
-        (Some(version), None) => (version.to_owned(), probe::sha256(&file).map_err(unreadable)?),
-        (None, None) => probe_file(&file, settings, interrupt).map_err(unreadable)?,
+        (Some(version), None) => (version.to_owned(), probe::sha256(file).map_err(unreadable)?),
+        (None, None) => probe_file(file, settings, interrupt).map_err(unreadable)?,
     };
-    Ok(json!({
+    Ok(Facts { version, sha256 })
+}
+
+/// The Binary record.
+pub fn record(name: &BinaryName, provider: &str, file: &Path, facts: &Facts) -> Value {
+    json!({
         "type": "Binary",
         "name": name.as_str(),
         "abspath": file.to_string_lossy(),
-        "version": version,
-        "sha256": sha256,
+        "version": facts.version,
+        "sha256": facts.sha256,
         "binprovider": provider,
-    }))
+    })
 }
 
 fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::plugin::overrides::{self, OverrideError};
-use crate::plugin::requirement::Providers;
+use crate::plugin::requirement::{self, LineError, Providers};
 use crate::record::name::{BinaryName, NameError};
 use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
 
@@ -69,6 +69,20 @@ impl HookRequest {
             safety: Safety::of(&rules.collect())?,
             best_effort: value("best-effort").unwrap_or_default().split(',').map(str::to_owned).collect(),
             overrides,
+        })
+    }
+
+    /// Reads a request from the standard input of a batch hook.
+    pub fn from_record(fields: &Map<String, Value>, home: Option<&Path>) -> Result<Self, LineError> {
+        let requirement = requirement::parse_fields("", fields, home)?;
+        let best_effort = fields.get("best_effort").and_then(Value::as_str).unwrap_or_default();
+        Ok(Self {
+            name: requirement.name,
+            providers: requirement.providers,
+            min_version: requirement.min_version,
+            safety: requirement.safety,
+            best_effort: best_effort.split(',').map(str::to_owned).collect(),
+            overrides: requirement.overrides,
         })
     }
 

@@ -114,8 +114,8 @@ fn a_hook_that_dies_of_unknown_arguments_breaks_unknown_arguments_alone() {
 #[test]
 fn the_provider_env_keeps_the_contract_and_nothing_of_the_test_is_left() {
     let place = place();
-    let ran = place.run(&["hook", "test", &repository("providers/env/on_BinaryRequest__00_env.sh")]);
-    assert_eq!(ran.records().len(), 14);
+    let ran = place.run(&["hook", "test", &repository("providers/env/on_BinaryRequest__00_env.batch.sh")]);
+    assert_eq!(ran.records().len(), 15);
     assert_eq!(item(&ran, "answer")["type"], "HookCheck");
     assert_passes(ran, &MAY_BE_SKIPPED);
     assert_eq!(kept(&place), Vec::<PathBuf>::new());
@@ -246,7 +246,7 @@ fn what_this_system_cannot_set_up_is_skipped_and_says_why() {
 #[test]
 fn wrong_use_is_told_apart_from_a_broken_hook() {
     let place = place();
-    let env = repository("providers/env/on_BinaryRequest__00_env.sh");
+    let env = repository("providers/env/on_BinaryRequest__00_env.batch.sh");
     place.run(&["hook", "test", "no-such-file.sh"]).exits(2).says("no-such-file.sh is not a file");
     place.run(&["hook", "test", &env, "--only", "nothing"]).exits(2).says("there is no item nothing");
     place.run(&["hook", "test", &env, "--", "jq"]).exits(2).says("is no argument for hooks");

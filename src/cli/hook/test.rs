@@ -90,7 +90,7 @@ pub(crate) fn test(
     let items: Vec<Item> = Item::ALL
         .into_iter()
         .filter(|it| args.only.is_empty() || args.only.contains(it))
-        .filter(|it| is_provider || it.is_of_any_event())
+        .filter(|it| it.is_of(&hook.name))
         .collect();
     if items.is_empty() {
         return Err(CliError::Usage(format!("none of these items is of {} hooks", hook.name.event)));
@@ -158,8 +158,7 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<Finding>> {
             .collect());
     };
     let unstartable = |reason: String| {
-        let is_provider = name.event == BINARY_REQUEST;
-        let rest = Item::ALL.into_iter().skip(2).filter(|it| is_provider || it.is_of_any_event());
+        let rest = Item::ALL.into_iter().skip(2).filter(|it| it.is_of(&name));
         let skipped = |item| Finding { item, judgement: Judgement::skipped("it cannot be started") };
         let look_at = judge::suspect(file, "", &[]);
         let starts = Finding { item: Item::Starts, judgement: Judgement::broken(reason, Some(look_at)) };

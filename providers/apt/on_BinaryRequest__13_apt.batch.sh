@@ -1,0 +1,68 @@
+#!/bin/sh
+# apt: installs packages of Debian, Ubuntu and their kin with apt-get, as root or by `sudo -n`: all in one transaction, and
+# each alone where that fails, so that none spoils another's.
+# Where: the system's own folders. One hook at a time, and the lists are fetched where missing or older than a day.
+set -euf
+IFS='
+'
+decline() { echo "$1" >&2; exit 0; }
+as_root() {
+    set -- env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+command -v apt-get >/dev/null || decline "apt-get is not on PATH: apt serves Debian, Ubuntu and their kin only"
+as_root true 2>/dev/null || decline "apt-get needs root: run rigup as root, or allow sudo without a password"
+[ "${RIGUP_LOCKED-}" = apt ] || RIGUP_LOCKED=apt exec "$RIGUP" hook lock apt -- "$0" "$@"
+requests=$(cat)
+# One line for each request: its name, then its packages, with tabs between them.
+plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch)
+tab=$(printf '\t')
+packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
+
+# The lists keep the server's time, but every fetch touches lists/partial, even one that finds nothing new.
+if [ -z "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null)" ] ||
+    [ -z "$(find /var/lib/apt/lists/partial -prune -mtime -1 2>/dev/null)" ]; then
+    as_root apt-get update >&2 || echo "apt-get update failed: going on with the lists as they are" >&2
+fi
+
+# A dpkg that was killed leaves a journal, and apt-get does nothing until dpkg has worked through it.
+[ -z "$(ls /var/lib/dpkg/updates)" ] || as_root dpkg --force-confdef --force-confold --configure -a >&2 || :
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() {
+    as_root apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout=300 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
+        -o APT::Cmd::Pattern-Only=true "$@" >&2 2>"$log" && return
+    cat "$log" >&2
+    false
+}
+unknown() { sed -n "s/^E: Unable to locate package //p; s/^E: Package '\(.*\)' has no .*/\1/p" "$log"; }
+failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" "${3-}"; }
+
+# A package whose program was deleted or spoilt counts as installed all the same.
+alone='' together=''
+for line in $plan; do
+    # shellcheck disable=SC2046 # one package a line
+    if dpkg --verify $(packages "$line") 2>/dev/null | grep -q "bin/${line%%"$tab"*}\$"; then alone="$alone$line$IFS"
+    else together="$together$line$IFS"; fi
+done
+# shellcheck disable=SC2046 # one package a line
+[ -z "$together" ] || install $(packages "$together") || {
+    # What apt knows nothing of is told apart at once, and the rest tried again.
+    unknown=$(unknown) known=
+    for line in $together; do
+        strangers=$(packages "$line" | grep -Fx "$unknown" | paste -sd ' ' -) || :
+        if [ "$unknown" ] && [ "$strangers" ]; then failure "$line" --declined "apt knows no package $strangers"
+        else known="$known$line$IFS"; fi
+    done
+    if [ -z "$unknown" ] || { [ "$known" ] && ! install $(packages "$known"); }; then alone=$alone$known; fi
+}
+# shellcheck disable=SC2046 # one package a line
+for line in $alone; do
+    install --reinstall $(packages "$line") || failure "$line" "$(grep '^E: ' "$log" | tail -n 1)"
+done
+
+printf '%s\n' "$requests" |
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/games "$RIGUP" hook binary --provider apt --batch

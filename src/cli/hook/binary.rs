@@ -1,0 +1,115 @@
+//! `rigup hook binary`: the records of what is there, for hook scripts.
+
+use std::path::PathBuf;
+
+use serde_json::Map;
+
+use super::{interrupt, parse, requests};
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::{Output, say};
+use crate::cli::session::Session;
+use crate::plugin::overrides;
+use crate::process::orphans;
+use crate::record::binary::Installed;
+use crate::record::name::BinaryName;
+use crate::settings::Settings;
+use crate::store::BinaryFilter;
+use crate::toolkit::batch::Search;
+use crate::toolkit::binary::{self, BinaryError};
+use crate::toolkit::request::RequestError;
+
+/// A binary to be told about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BinaryArgs {
+    /// The provider whose hook this is
+    #[arg(long, value_name = "NAME")]
+    provider: String,
+    /// The binary's name; else the one among the hook's own arguments
+    #[arg(long)]
+    name: Option<String>,
+    /// Exactly this file; else the first of its name on PATH, LIB_BIN_DIR left out
+    #[arg(long, value_name = "PATH")]
+    abspath: Option<PathBuf>,
+    /// Exit 0 without a record where it is not there: the request is declined, not failed
+    #[arg(long)]
+    or_decline: bool,
+    /// The requests stand on standard input: print a record for each
+    #[arg(long, conflicts_with_all = ["name", "abspath"])]
+    batch: bool,
+    /// The hook's own arguments
+    #[arg(last = true, value_name = "HOOK ARGUMENTS")]
+    arguments: Vec<String>,
+}
+
+/// Prints them.
+pub(crate) fn print(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+    // What a version probe leaves behind is noticed only by its parent.
+    orphans::adopt();
+    if args.batch { print_all(args, settings, output) } else { print_one(args, settings, output) }
+}
+
+fn print_one(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+    let request = match (&args.name, args.arguments.is_empty()) {
+        (Some(_), true) => None,
+        _ => Some(parse(&args.arguments, settings)?),
+    };
+    let name = match (&args.name, &request) {
+        (Some(name), _) => BinaryName::parse(name, settings.home.as_deref())
+            .map_err(|error| CliError::Usage(error.to_string()))?,
+        (None, Some(request)) => request.name.clone(),
+        (None, None) => return Err(RequestError::NoName.into()),
+    };
+    let no_overrides = Map::new();
+    let overrides = request.as_ref().map_or(&no_overrides, |it| &it.overrides);
+    let meant = overrides::abspath(overrides, &args.provider, settings.home.as_deref());
+    let interrupt = interrupt()?;
+    let record =
+        binary::locate(&name, meant.as_deref().or(args.abspath.as_deref()), settings).and_then(|file| {
+            let version = overrides::text(overrides, &args.provider, "version");
+            let facts = binary::facts(&file, version, &known(Some(&name), settings), settings, &interrupt)?;
+            Ok(binary::record(&name, &args.provider, &file, &facts))
+        });
+    // The version was not waited for: a record without it would be that of a program that tells none.
+    if let Some(signal) = interrupt.signal() {
+        return Ok(Exit::Interrupted(signal));
+    }
+    match record {
+        Ok(record) => {
+            output.records([record])?;
+            Ok(Exit::Well)
+        }
+        Err(error @ (BinaryError::NotOnPath(_) | BinaryError::NotExecutable(_))) if args.or_decline => {
+            say(&format!("{error}"));
+            Ok(Exit::Well)
+        }
+        Err(error) => Err(CliError::NotFound(error.to_string())),
+    }
+}
+
+/// The same for all requests of a batch.
+fn print_all(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+    let requests = requests(&args.provider, settings)?;
+    let known = known(None, settings);
+    let interrupt = interrupt()?;
+    let search = Search {
+        provider: &args.provider,
+        or_decline: args.or_decline,
+        known: &known,
+        settings,
+        interrupt: &interrupt,
+    };
+    let records = search.records(&requests);
+    if let Some(signal) = interrupt.signal() {
+        return Ok(Exit::Interrupted(signal));
+    }
+    output.records(records)?;
+    Ok(Exit::Well)
+}
+
+/// What the store has of a binary, or of all. A store that cannot be read is no reason to fail: files are asked then.
+fn known(name: Option<&BinaryName>, settings: &Settings) -> Vec<Installed> {
+    let Ok(Some(store)) = Session::read(settings) else { return Vec::new() };
+    let filter = BinaryFilter { name: name.map(|it| it.as_str().to_owned()), ..BinaryFilter::default() };
+    let binaries = store.binaries(&filter).unwrap_or_default();
+    binaries.iter().filter_map(|it| it.installed().cloned()).collect()
+}
