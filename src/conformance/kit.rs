@@ -61,7 +61,7 @@ impl Kit<'_> {
             }
             if wants(Item::Batch) {
                 let absent = self.good.named(&unheard_of());
-                let run = self.stage.ask_together(&self.stage.room("batch")?, &self.good, &[&absent])?;
+                let run = self.stage.ask_together(&room, &self.good, &[&absent])?;
                 tell(Item::Batch, judge::batch(&good, &run).of_run(run.process_id));
             }
         }

@@ -143,11 +143,14 @@ impl Request {
             let text = argument.to_string_lossy();
             let Some(text) = text.strip_prefix("--") else { continue };
             let (key, value) = text.split_once('=').unwrap_or((text, "true"));
-            let value = match key {
-                "overrides" => serde_json::from_str(value).unwrap_or(Value::Null),
+            let key = key.replace('-', "_");
+            let value = match key.as_str() {
+                "overrides" | MIN_RELEASE_AGE_KEY | POSTINSTALL_SCRIPTS_KEY => {
+                    serde_json::from_str(value).unwrap_or(Value::Null)
+                }
                 _ => value.into(),
             };
-            record.insert(key.replace('-', "_"), value);
+            record.insert(key, value);
         }
         record
     }

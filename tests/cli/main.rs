@@ -8,6 +8,7 @@
 
 mod apply;
 mod bad_input;
+mod batch;
 mod commands;
 mod config;
 mod conformance;

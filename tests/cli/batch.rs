@@ -1,0 +1,131 @@
+//! Batch hooks: one process for all requests that reach a provider together.
+
+use serde_json::{Value, json};
+
+use crate::playground::Playground;
+
+/// A batch hook that has what begins with `a`, declines what begins with `b`, fails at what begins with `c`, lies about
+/// what begins with `d`, and says nothing of the rest.
+const SHELF: &str = r#"#!/bin/sh
+mkdir -p "$LIB_DIR"
+tee -a "$DATA_DIR/seen" | while read -r line; do
+    name=${line#*\"name\":\"} name=${name%%\"*}
+    case $name in
+    a*)
+        printf '#!/bin/sh\necho 1.0\n' >"$LIB_DIR/$name" && chmod +x "$LIB_DIR/$name"
+        echo "{\"type\":\"Binary\",\"name\":\"$name\",\"abspath\":\"$LIB_DIR/$name\",\"version\":\"1.0\"}"
+        ;;
+    b*) "$RIGUP" hook failure --name "$name" --declined "no $name here" ;;
+    c*) "$RIGUP" hook failure --name "$name" "the shelf broke under $name" ;;
+    d*) echo "{\"type\":\"Binary\",\"name\":\"$name\",\"abspath\":\"/no/such/file\"}" ;;
+    esac
+done
+"#;
+
+fn place(hook: &str, names: &[&str], providers: &str) -> Playground {
+    let place = Playground::new();
+    place.script("here/providers/shelf/on_BinaryRequest__50_shelf.batch.sh", hook);
+    let line = |name: &&str| json!({"type": "Binary", "name": name, "binproviders": providers});
+    place.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
+    place
+}
+
+fn attempts(record: &Value) -> Vec<String> {
+    let each = record["attempts"].as_array().unwrap().iter();
+    let texts = each.map(|it| {
+        let text = |key: &str| it[key].as_str().unwrap().to_owned();
+        format!("{} {}: {}", text("provider"), text("outcome"), text("reason"))
+    });
+    texts.collect()
+}
+
+#[test]
+fn all_that_reach_a_batch_hook_together_are_one_process_and_each_has_an_outcome_of_its_own() {
+    let place = place(SHELF, &["a1", "a2", "b", "c", "d", "e"], "shelf");
+    let records = place.run(&["install"]).exits(1).records();
+    assert_eq!(place.hook_processes().len(), 1);
+    for installed in &records[..2] {
+        assert_eq!((&installed["status"], &installed["version"]), (&json!("installed"), &json!("1.0")));
+    }
+    assert_eq!(attempts(&records[2]), ["shelf declined: no b here"]);
+    assert_eq!(attempts(&records[3]), ["shelf failed: the shelf broke under c"]);
+    assert_eq!(attempts(&records[4]).len(), 1);
+    assert!(attempts(&records[4])[0].starts_with("shelf rejected: its abspath /no/such/file is not there"));
+    assert_eq!(attempts(&records[5]), ["shelf declined: it printed no Binary record"]);
+    let processes: Vec<&Value> = records[2..].iter().map(|it| &it["attempts"][0]["process_id"]).collect();
+    assert!(processes.iter().all(|it| *it == processes[0] && it.is_string()), "one process: {processes:?}");
+}
+
+#[test]
+fn a_batch_hook_is_told_on_its_standard_input_what_others_are_told_as_arguments() {
+    let place = place(SHELF, &[], "shelf");
+    let overrides = json!({"shelf": {"packages": ["x y"]}});
+    let line = json!({"type": "Binary", "name": "a", "binproviders": "shelf", "min_version": "0.5", "overrides": overrides});
+    place.plugin("p", &[line]);
+    let record = place.run(&["install"]).ok().record();
+    let seen: Value = serde_json::from_slice(&std::fs::read(place.path("data/seen")).unwrap()).unwrap();
+    let expected = json!({
+        "type": "BinaryRequest", "name": "a", "binproviders": "shelf", "min_version": "0.5", "min_release_age": 7,
+        "postinstall_scripts": false, "best_effort": "min_release_age,postinstall_scripts", "overrides": overrides,
+        "binary_id": record["id"], "machine_id": record["machine_id"],
+    });
+    assert_eq!(seen, expected);
+    let process = &place.hook_processes()[0];
+    let script = std::path::Path::new(process["run_dir"].as_str().unwrap()).join("cmd.sh");
+    assert!(
+        std::fs::read_to_string(script).unwrap().contains("stdin.jsonl"),
+        "it can be run again as it was"
+    );
+}
+
+#[test]
+fn an_exit_code_is_that_of_all() {
+    for (exit, outcome) in [(1, "failed"), (10, "skipped")] {
+        let hook = format!("{SHELF}\nexit {exit}\n");
+        let place = place(&hook, &["a1", "a2"], "shelf");
+        let records = place.run(&["install"]).exits(1).records();
+        assert!(records.iter().all(|it| it["attempts"][0]["outcome"] == outcome), "{records:?}");
+    }
+}
+
+#[test]
+fn what_one_batch_hook_does_not_have_reaches_the_next_one_together() {
+    let place = place(SHELF, &["a-1", "a-2", "a-3", "sh"], "env,shelf");
+    place.run(&["install"]).ok();
+    let hooks: Vec<Value> = place.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
+    assert_eq!(hooks, ["env", "shelf"], "two processes for four binaries and seven attempts");
+    let record = place.run(&["binary", "show", "a-2"]).ok().record();
+    assert_eq!(record["binprovider"], "shelf");
+}
+
+#[test]
+fn two_names_for_one_file_are_probed_once() {
+    let mut place = Playground::new();
+    let tool = place.script("bin/tool", "#!/bin/sh\necho x >>\"$COUNT\"\necho 1.0\n");
+    place.set("COUNT", place.path("count"));
+    let requires = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "env", "overrides": {"env": {"abspath": tool}}});
+    place.plugin("p", &[requires("one"), requires("two")]);
+    let records = place.run(&["install"]).ok().records();
+    assert!(records.iter().all(|it| it["version"] == "1.0"));
+    assert_eq!(std::fs::read_to_string(place.path("count")).unwrap(), "x\n");
+}
+
+#[test]
+fn a_hook_of_a_batch_that_asks_rigup_for_one_of_the_batch_does_not_wait_for_itself() {
+    let hook = "#!/bin/sh\n\"$RIGUP\" install a1\n";
+    let place = place(hook, &["a1", "a2"], "shelf");
+    place.run(&["install"]).exits(1);
+    let logs: Vec<Value> = place.hook_processes();
+    let hook = logs.iter().find(|it| it["plugin"] == "shelf").unwrap();
+    assert!(hook["stderr_tail"].as_str().unwrap().contains("to wait for it would never end"), "{hook}");
+}
+
+#[test]
+fn hundreds_of_requests_take_few_processes_and_few_open_files() {
+    let names: Vec<String> = (0..450).map(|n| format!("a{n}")).collect();
+    let place = place(SHELF, &names.iter().map(String::as_str).collect::<Vec<_>>(), "shelf");
+    let args = ["-c", "ulimit -n 256 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_rigup"), "install"];
+    let output = place.command_of(std::path::Path::new("/bin/sh"), &args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!((3..=10).contains(&place.hook_processes().len()), "{}", place.hook_processes().len());
+}
