@@ -44,7 +44,13 @@ impl ProcessFilter {
             None => {}
         }
         if let Some(name) = &self.binary_name {
-            ask("binary_id IN (SELECT id FROM binary WHERE name = ?)", Box::new(name.clone()));
+            // A hook for many is about none of them by its own record, and by the attempts about each.
+            ask(
+                "id IN (WITH named AS (SELECT id FROM binary WHERE name = ?) \
+                 SELECT process.id FROM named JOIN process ON process.binary_id = named.id \
+                 UNION SELECT process_id FROM named JOIN attempt ON attempt.binary_id = named.id)",
+                Box::new(name.clone()),
+            );
         }
         if let Some(plugin) = &self.plugin {
             // A plugin has many processes. Without the condition of its index, SQLite takes the narrower one.

@@ -54,6 +54,8 @@ fn all_that_reach_a_batch_hook_together_are_one_process_and_each_has_an_outcome_
     assert_eq!(attempts(&records[5]), ["shelf declined: it printed no Binary record"]);
     let processes: Vec<&Value> = records[2..].iter().map(|it| &it["attempts"][0]["process_id"]).collect();
     assert!(processes.iter().all(|it| *it == processes[0] && it.is_string()), "one process: {processes:?}");
+    let of_one = place.run(&["process", "list", "--binary", "c"]).ok().record();
+    assert_eq!(of_one["id"], *processes[0], "it is found by each of its binaries");
 }
 
 #[test]
