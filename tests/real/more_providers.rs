@@ -11,12 +11,10 @@ use crate::{check, install_and_repair, kill_halfway, place_with_registries, plac
 
 /// Who was asked for what, in this order.
 fn asked(place: &Playground) -> Vec<String> {
-    let name = |it: &Value| it["cmd"][1].as_str().unwrap().trim_start_matches("--name=").to_owned();
-    place
-        .hook_processes()
-        .iter()
-        .map(|it| format!("{} {}", it["plugin"].as_str().unwrap(), name(it)))
-        .collect()
+    let binaries = place.run(&["binary", "list"]).ok().records();
+    let name_of = |id: &Value| binaries.iter().find(|it| it["id"] == *id).unwrap()["name"].as_str().unwrap();
+    let text = |it: &Value| format!("{} {}", it["plugin"].as_str().unwrap(), name_of(&it["binary_id"]));
+    place.hook_processes().iter().map(text).collect()
 }
 
 #[test]
