@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use attempt::Judgement;
 pub use binary::BinaryFilter;
 pub use error::StoreError;
 pub use process::ProcessFilter;

@@ -342,8 +342,13 @@ impl Process {
                 .as_ref()
                 .map_or(command.clone(), |it| format!("{}: {command}", it.slug));
         }
-        let subject = self.order.cmd.iter().find_map(|it| it.strip_prefix("--name=")).unwrap_or_default();
+        let subject = self.subject();
         format!("{}/{} {subject}", self.order.plugin, self.order.hook_name).trim_end().to_owned()
+    }
+
+    /// The name that a hook was asked for; else empty.
+    pub fn subject(&self) -> &str {
+        self.order.cmd.iter().find_map(|it| it.strip_prefix("--name=")).unwrap_or_default()
     }
 
     /// The record as JSONL shows it.

@@ -27,6 +27,27 @@ impl Stored for (Attempt, Timestamp) {
     }
 }
 
+/// An attempt, and what it was an attempt at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The binary's name.
+    pub binary: String,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// When it was recorded, which is when all about it was known.
+    pub at: Timestamp,
+}
+
+impl Stored for Judgement {
+    const TABLE: &'static str = "attempt AS a JOIN binary AS b ON b.id = a.binary_id";
+    const COLUMNS: &'static str = "a.id, a.process_id, a.provider, a.outcome, a.reason, a.created_at, b.name";
+
+    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
+        let (attempt, at) = Stored::read(columns)?;
+        Ok(Self { binary: columns.get()?, attempt, at })
+    }
+}
+
 impl Store {
     /// A provider was tried for a binary.
     pub fn add_attempt(&self, binary_id: Uuid, attempt: &Attempt, now: Timestamp) -> Result<(), StoreError> {
@@ -38,6 +59,13 @@ impl Store {
         self.with(|connection| {
             row::all(connection, "WHERE binary_id = ?1 ORDER BY created_at, id", [row::id(binary_id)])
         })
+    }
+
+    /// What came of the processes that a process asked for, the oldest first.
+    pub fn attempts_below(&self, parent_id: Uuid) -> Result<Vec<Judgement>, StoreError> {
+        const BELOW: &str = "WHERE a.process_id IN (SELECT id FROM process WHERE parent_id = ?1) \
+            ORDER BY a.created_at, a.id";
+        self.with(|connection| row::all(connection, BELOW, [row::id(parent_id)]))
     }
 
     /// A provider's hook is about to be started: its process is stored with the binaries that it is asked for, as far as
@@ -121,6 +149,32 @@ mod tests {
         store.finish_attempts(&process, &[(binary, &finished)], &[], time(2)).unwrap();
         assert_eq!(store.process(process.id).unwrap(), Some(process));
         assert_eq!(store.attempts(binary).unwrap(), [(finished, time(2))]);
+    }
+
+    #[test]
+    fn attempts_are_found_by_the_process_that_asked_for_their_hooks() {
+        let (_dir, store, machine) = store_with_machine();
+        let me = hook(machine, time(1));
+        store.save_process(&me).unwrap();
+        let try_for = |name, parent: &Process, at| {
+            let mut below = hook(machine, time(at));
+            below.parent_id = Some(parent.id);
+            let attempt = Attempt { process_id: Some(below.id), ..attempt(Outcome::Declined) };
+            let binary = store.find_or_add_binary(machine, name, time(1)).unwrap().id;
+            store.finish_attempts(&below, &[(binary, &attempt)], &[], time(at)).unwrap();
+            (below, Judgement { binary: name.to_owned(), attempt, at: time(at) })
+        };
+        let (child, first) = try_for("rg", &me, 2);
+        let (_, second) = try_for("jq", &me, 3);
+        try_for("node", &child, 4);
+        store
+            .add_attempt(
+                store.find_or_add_binary(machine, "rg", time(1)).unwrap().id,
+                &attempt(Outcome::Skipped),
+                time(5),
+            )
+            .unwrap();
+        assert_eq!(store.attempts_below(me.id).unwrap(), [first, second]);
     }
 
     #[test]
