@@ -1,0 +1,268 @@
+use std::collections::HashSet;
+
+use super::*;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(millis).unwrap()
+}
+
+/// A hook that was asked for some binaries: started, ended, and all judged at these milliseconds.
+fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Outcome) -> Bar {
+    let [started, ended, judged] = times.map(at);
+    let reason = if outcome == Outcome::Installed { "" } else { "because" };
+    let verdict =
+        |name: &&str| Verdict { binary: (*name).to_owned(), outcome, reason: reason.to_owned(), at: judged };
+    Bar {
+        process_id: Uuid::from_u128(id),
+        provider: provider.to_owned(),
+        hook_name: format!("on_BinaryRequest__50_{provider}.sh"),
+        started,
+        ended,
+        ending: "exit 0".to_owned(),
+        subject: binaries.first().copied().unwrap_or_default().to_owned(),
+        verdicts: binaries.iter().map(verdict).collect(),
+        cpu_ms: Some(5),
+        max_rss: Some(1_000_000),
+        stdout_tail: String::new(),
+        stderr_tail: String::new(),
+    }
+}
+
+fn declined(id: u128, provider: &str, binary: &str, times: [i64; 3]) -> Bar {
+    bar(id, provider, &[binary], times, Outcome::Declined)
+}
+
+fn installed(id: u128, provider: &str, binary: &str, times: [i64; 3]) -> Bar {
+    bar(id, provider, &[binary], times, Outcome::Installed)
+}
+
+fn timings(bars: Vec<Bar>) -> Timings {
+    Timings::new(Run { command: "rigup install".to_owned(), began: at(0), ended: at(0) }, bars)
+}
+
+fn path(timings: &Timings) -> Vec<u128> {
+    timings.on_path().map(|it| it.bar.process_id.as_u128()).collect()
+}
+
+fn waits(timings: &Timings) -> Vec<i64> {
+    timings.bars.iter().map(|it| millis(it.wait())).collect()
+}
+
+#[test]
+fn a_first_attempt_waits_from_the_beginning_and_a_later_one_from_the_judgement_before() {
+    let timings = timings(vec![
+        installed(2, "apt", "rg", [130, 900, 950]),
+        declined(1, "env", "rg", [10, 90, 100]),
+        declined(3, "env", "jq", [40, 60, 60]),
+    ]);
+    assert_eq!(waits(&timings), [10, 40, 30]);
+    assert_eq!(timings.span(), SignedDuration::from_millis(950), "the run lasts until all is judged");
+    assert_eq!([timings.bars[2].bar.run(), timings.bars[2].bar.probe()].map(millis), [770, 50]);
+}
+
+#[test]
+fn a_hook_for_many_binaries_waits_for_the_one_that_was_ready_last() {
+    let timings = timings(vec![
+        declined(1, "env", "rg", [0, 10, 10]),
+        declined(2, "env", "jq", [0, 30, 40]),
+        bar(3, "apt", &["rg", "jq", "wget"], [50, 80, 90], Outcome::Installed),
+    ]);
+    assert_eq!(waits(&timings), [0, 0, 10]);
+    assert_eq!(path(&timings), [2, 3]);
+    let total = timings.total();
+    assert_eq!((total.hooks, total.attempts, total.installed), (3, 5, 3));
+}
+
+#[test]
+fn the_critical_path_goes_back_through_the_attempts_at_the_binary_that_was_done_last() {
+    let timings = timings(vec![
+        declined(1, "env", "rg", [10, 20, 20]),
+        declined(2, "brew", "rg", [30, 40, 40]),
+        installed(3, "apt", "rg", [50, 5000, 5100]),
+        installed(4, "env", "jq", [10, 4000, 4000]),
+    ]);
+    assert_eq!(path(&timings), [1, 2, 3]);
+    assert_eq!(timings.path_time(), SignedDuration::from_millis(10 + 10 + 5050));
+}
+
+#[test]
+fn a_bar_that_waited_for_its_providers_lock_stands_behind_the_one_that_had_it() {
+    let timings = timings(vec![
+        declined(1, "env", "rg", [0, 10, 10]),
+        installed(2, "apt", "jq", [5, 3000, 3010]),
+        installed(3, "pip", "httpie", [5, 3020, 3030]),
+        installed(4, "apt", "rg", [3040, 4000, 4000]),
+    ]);
+    assert_eq!(path(&timings), [2, 4], "not the attempt that was over long before, nor the other provider");
+}
+
+#[test]
+fn a_bar_whose_provider_lacked_a_program_stands_behind_the_one_that_got_it() {
+    let timings = timings(vec![
+        declined(1, "npm", "json", [10, 20, 20]),
+        installed(2, "apt", "npm", [30, 8000, 8020]),
+        installed(3, "npm", "json", [8030, 9000, 9000]),
+    ]);
+    assert_eq!(path(&timings), [1, 2, 3]);
+}
+
+#[test]
+fn a_bar_that_nothing_ended_before_begins_the_path() {
+    let lone = timings(vec![installed(1, "env", "rg", [500, 600, 600])]);
+    assert_eq!(path(&lone), [1]);
+    let apart =
+        timings(vec![installed(1, "env", "rg", [0, 10, 10]), installed(2, "env", "jq", [500, 600, 600])]);
+    assert_eq!(path(&apart), [2], "what was over long before was not waited for");
+    assert_eq!(path(&timings(Vec::new())), [0_u128; 0]);
+}
+
+#[test]
+fn bars_without_any_length_make_a_path_that_ends() {
+    let bars = (1..=20).map(|id| declined(id, "env", "rg", [5, 5, 5])).collect();
+    let timings = timings(bars);
+    assert_eq!(path(&timings), (1..=20).collect::<Vec<u128>>());
+}
+
+#[test]
+fn no_two_bars_of_a_row_overlap_and_no_lane_is_higher_than_it_must_be() {
+    let bars: Vec<Bar> = (0..500_i64)
+        .map(|n| {
+            let start = n * 37 % 9000;
+            let provider = if n % 3 == 0 { "env" } else { "pip" };
+            let times = [start, start + 5 + n % 90, start + 10 + n % 90];
+            installed(u128::try_from(n).unwrap(), provider, &format!("tool-{n}"), times)
+        })
+        .collect();
+    let timings = timings(bars);
+    let lanes = lanes::lanes(&timings);
+    assert_eq!(lanes.iter().map(|it| it.places.len()).sum::<usize>(), 500);
+    for lane in &lanes {
+        assert!(lane.rows <= 12, "{}: {} rows", lane.provider, lane.rows);
+        let mut until = vec![timings.run.began; lane.rows];
+        for place in &lane.places {
+            let bar = &timings.bars[place.index].bar;
+            assert!(until[place.row] <= bar.started && place.free_from <= bar.started, "{place:?}");
+            assert!(bar.judged() <= place.free_until, "{place:?}");
+            until[place.row] = bar.judged();
+        }
+    }
+}
+
+#[test]
+fn totals_are_by_provider_in_the_order_of_their_first_hook_and_shares_make_up_one() {
+    let timings = timings(vec![
+        declined(1, "env", "rg", [0, 100, 100]),
+        installed(2, "apt", "rg", [110, 400, 410]),
+        installed(3, "env", "jq", [100, 200, 200]),
+    ]);
+    let totals = timings.totals();
+    let shown: Vec<(&str, usize, usize, i64)> = totals
+        .iter()
+        .map(|it| (it.provider.as_str(), it.attempts, it.installed, millis(it.busy())))
+        .collect();
+    assert_eq!(shown, [("env", 2, 1, 200), ("apt", 1, 1, 300)]);
+    let shares: Vec<f64> = totals.iter().map(|it| it.share(&timings.total())).collect();
+    assert!((shares[0] - 0.4).abs() < 1e-9 && (shares[1] - 0.6).abs() < 1e-9, "{shares:?}");
+}
+
+#[test]
+fn the_record_says_all_that_the_page_shows() {
+    let mut failed = bar(2, "apt", &["rg"], [110, 400, 410], Outcome::Failed);
+    failed.stderr_tail = "E: no such package\n".to_owned();
+    let timings = timings(vec![declined(1, "env", "rg", [0, 100, 100]), failed]);
+    let record = timings.to_record();
+    assert_eq!(record["type"], "Timings");
+    assert_eq!(record["duration_ms"], 410);
+    assert_eq!(record["critical_path"]["duration_ms"], 400);
+    let last = &record["bars"][1];
+    assert_eq!(record["critical_path"]["process_ids"][1], last["process_id"]);
+    assert_eq!([&last["wait_ms"], &last["run_ms"], &last["probe_ms"]], [10, 290, 10]);
+    assert_eq!(last["is_critical"], true);
+    assert_eq!(last["attempts"], json!([{"binary": "rg", "outcome": "failed", "reason": "because"}]));
+    assert_eq!(last["stderr_tail"], "E: no such package\n");
+    assert_eq!(record["providers"][1]["share"], 0.75);
+}
+
+/// The tags of a page without their attributes, and its text.
+fn tags_and_text(page: &str) -> (HashSet<&str>, String) {
+    let (_, body) = page.split_once("</style>").unwrap();
+    let mut tags = HashSet::new();
+    let mut text = String::new();
+    for part in body.split('<').skip(1) {
+        let (tag, rest) = part.split_once('>').unwrap();
+        tags.insert(tag.split(' ').next().unwrap());
+        text.push_str(rest);
+    }
+    (tags, text)
+}
+
+#[test]
+fn hostile_names_reasons_and_logs_stay_text() {
+    let hostile = "\"><script>alert('x')</script><img src=x onerror=alert(1)>\u{1b}]0;\u{7}</style>";
+    let mut bar = bar(1, hostile, &[hostile], [0, 100, 120], Outcome::Failed);
+    bar.verdicts[0].reason = hostile.to_owned();
+    bar.hook_name = hostile.to_owned();
+    bar.ending = hostile.to_owned();
+    bar.stdout_tail = hostile.to_owned();
+    bar.stderr_tail = format!("\n\nfirst\r\n{hostile}\n");
+    let run = Run { command: format!("rigup install {hostile}"), began: at(0), ended: at(130) };
+    let hostile_page = Timings::new(run, vec![bar]).to_html();
+    let tame_page =
+        timings(vec![super::tests::bar(1, "apt", &["rg"], [0, 100, 120], Outcome::Failed)]).to_html();
+    let (tags, text) = tags_and_text(&hostile_page);
+    let mut wanted = tags_and_text(&tame_page).0;
+    wanted.extend(["pre", "/pre"]);
+    assert_eq!(tags, wanted, "no tag that a tame page with a log does not have");
+    assert!(text.contains("&lt;script&gt;alert(&#39;x&#39;)") && !hostile_page.contains('\u{1b}'));
+    assert!(text.contains("\n\n\nfirst\n&quot;&gt;"), "empty lines and line breaks are kept");
+}
+
+#[test]
+fn the_page_asks_for_nothing_and_may_run_nothing() {
+    let page = timings(vec![installed(1, "apt", "rg", [0, 100, 120])]).to_html();
+    assert!(page.contains("content=\"default-src 'none'; style-src 'unsafe-inline'\""));
+    for asks in ["http:", "https:", "src=", "url(", "@import", "<script", "<link", "onload="] {
+        assert!(!page.contains(asks), "{asks}");
+    }
+}
+
+#[test]
+fn a_page_has_a_bar_for_each_hook_with_its_times_and_marks_the_critical_path() {
+    let page = timings(vec![
+        declined(1, "env", "rg", [0, 100, 100]),
+        installed(2, "apt", "rg", [110, 2400, 2460]),
+        declined(3, "env", "jq", [20, 50, 50]),
+    ])
+    .to_html();
+    assert_eq!(page.matches("class=\"lane\"").count(), 2);
+    assert_eq!(page.matches("class=\"bar ").count(), 3);
+    assert_eq!(page.matches("class=\"bar declined critical\"").count(), 1);
+    assert_eq!(page.matches("class=\"bar installed critical\"").count(), 1);
+    assert_eq!(page.matches("tabindex=\"0\"").count(), 3, "each can be reached by keyboard");
+    assert!(page.contains("aria-label=\"rg by apt: installed, 2.3 s\""), "{page}");
+    for time in
+        ["<dt>waited</dt><dd>10 ms</dd>", "<dt>ran</dt><dd>2.2 s</dd>", "<dt>checked</dt><dd>60 ms</dd>"]
+    {
+        assert!(page.contains(time), "{time}");
+    }
+}
+
+#[test]
+fn a_hook_for_many_binaries_is_one_bar_with_all_their_outcomes() {
+    let mut many = bar(1, "apt", &["rg", "jq", "wget"], [0, 100, 120], Outcome::Installed);
+    many.verdicts[1].outcome = Outcome::Declined;
+    many.verdicts[1].reason = "no such package".to_owned();
+    let page = timings(vec![many]).to_html();
+    assert_eq!(page.matches("class=\"bar ").count(), 1);
+    assert!(page.contains("class=\"bar mixed critical\"") && page.contains("rg and 2 more"));
+    assert!(page.contains("<span class=\"word declined\">declined</span> <b>jq</b> no such package"));
+}
+
+#[test]
+fn a_run_of_no_hooks_and_one_that_nobody_judged_are_pages_too() {
+    assert!(timings(Vec::new()).to_html().contains("No hook was run."));
+    let mut unjudged = bar(1, "apt", &[], [0, 100, 100], Outcome::Failed);
+    unjudged.subject = "rg".to_owned();
+    let page = timings(vec![unjudged]).to_html();
+    assert!(page.contains("class=\"bar unjudged critical\"") && page.contains("rg by apt: unjudged"));
+}

@@ -1,0 +1,47 @@
+//! Text that somebody else wrote, in a page.
+
+use std::fmt::{self, Display, Write as _};
+
+/// A text as HTML shows it: whatever is in it, it is text, between tags as well as in a quoted attribute. Of control
+/// characters only the line break and the tab are kept.
+pub(super) struct Text<T>(pub(super) T);
+
+impl<T: Display> Display for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaped(f), "{}", self.0)
+    }
+}
+
+struct Escaped<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match c {
+                '&' => self.0.write_str("&amp;")?,
+                '<' => self.0.write_str("&lt;")?,
+                '>' => self.0.write_str("&gt;")?,
+                '"' => self.0.write_str("&quot;")?,
+                '\'' => self.0.write_str("&#39;")?,
+                '\n' | '\t' => self.0.write_char(c)?,
+                c if c.is_control() => self.0.write_char('\u{fffd}')?,
+                c => self.0.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_can_open_a_tag_or_leave_an_attribute() {
+        let hostile = "</pre><script>alert('1')</script> \" & \u{1b}[31m\0\r\nnext";
+        assert_eq!(
+            Text(hostile).to_string(),
+            "&lt;/pre&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &quot; &amp; \u{fffd}[31m\u{fffd}\u{fffd}\nnext"
+        );
+    }
+}
