@@ -27,6 +27,7 @@ mod run;
 mod search;
 mod session;
 mod start;
+mod timings;
 mod waiter;
 mod work;
 mod workshop;

@@ -1,5 +1,6 @@
 //! `rigup install` and `rigup load`: from requirements to linked binaries.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -8,6 +9,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk};
 use crate::cli::search::{self, Found};
 use crate::cli::session::Session;
+use crate::cli::timings::{self, TimingsFile};
 use crate::cli::work::work;
 use crate::cli::workshop::{self, Options};
 use crate::hook::command::MAX_TIMEOUT;
@@ -34,7 +36,8 @@ Examples:
   rigup install httpie --binproviders pip
   rigup install single-file --postinstall-scripts --min-release-age 0
                                          trust what npm has, whatever it runs and however new it is
-  rigup install --dry-run                what would be asked of whom";
+  rigup install --dry-run                what would be asked of whom
+  rigup install --timings                where the time went, as a page: rigup-timings.html";
 
 /// Which binaries, in which version.
 #[derive(Debug, clap::Args)]
@@ -92,6 +95,9 @@ pub(crate) struct InstallArgs {
     dry_run: bool,
     #[command(flatten)]
     jobs: JobArgs,
+    /// Write a page that shows where the time went [default: rigup-timings.html]; a FILE.json gets the same as JSON
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = timings::DEFAULT, conflicts_with = "dry_run")]
+    timings: Option<PathBuf>,
 }
 
 /// How much at once, and how long.
@@ -131,13 +137,14 @@ pub(crate) fn install(
     output: &mut Output,
     talk: Talk,
 ) -> Result<Exit, CliError> {
+    let timings = args.timings.map(TimingsFile::begin).transpose()?;
     let providers = args.binproviders.as_deref().map(Providers::parse);
     let (found, steps) = plan(args.choice, providers, args.safety.into(), settings)?;
     if args.dry_run {
         return dry_run(&found, &steps, settings, output);
     }
     let options = Options { force: args.force, ..args.jobs.options() };
-    work(&found, &steps, &options, settings, output, talk)
+    work(&found, &steps, &options, settings, output, talk, timings.as_ref())
 }
 
 /// `rigup load`: the same line, but nobody is asked who could install something.
@@ -153,7 +160,7 @@ pub(crate) fn load(
     }
     let options =
         Options { force: false, only_looks: true, jobs: None, timeout: Duration::from_secs(TIMEOUT) };
-    work(&found, &steps, &options, settings, output, talk)
+    work(&found, &steps, &options, settings, output, talk, None)
 }
 
 fn plan(

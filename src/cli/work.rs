@@ -7,6 +7,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk, say};
 use crate::cli::search::Found;
 use crate::cli::session::Session;
+use crate::cli::timings::TimingsFile;
 use crate::cli::workshop::{Done, Options, Task, Workshop};
 use crate::process::signals::Interrupt;
 use crate::provision::plan::{self, Refusal};
@@ -18,7 +19,7 @@ use crate::report::human::{Tone, Toned, printable};
 use crate::settings::Settings;
 use crate::store::StoreError;
 
-/// Brings about what is planned, and reports it.
+/// Brings about what is planned, reports it, and writes down where the time went, if that was asked.
 pub(crate) fn work(
     found: &Found,
     steps: &[plan::Step],
@@ -26,6 +27,7 @@ pub(crate) fn work(
     settings: &Settings,
     output: &mut Output,
     talk: Talk,
+    timings: Option<&TimingsFile>,
 ) -> Result<Exit, CliError> {
     let session = Session::open(settings)?;
     let mut binaries = session.store.binaries_of(session.machine.id)?;
@@ -42,19 +44,27 @@ pub(crate) fn work(
         })
         .collect();
     let is_open = tasks.iter().any(|task| matches!(task, Task::Open(_)));
-    let (done, interrupted) = if is_open {
+    let (done, interrupted, me) = if is_open {
         let interrupt = Interrupt::install().map_err(CliError::unusable)?;
         let workshop = Workshop::open(found, &session, settings, options, tasks.len(), &interrupt, talk)?;
+        let me = timings.map(|_| session.own_id()).transpose()?.flatten();
         let done = workshop.resolve(tasks)?;
         workshop.close(exit_of(found, &done, interrupt.signal()))?;
-        (done, interrupt.signal())
+        (done, interrupt.signal(), me)
     } else {
-        (tasks.into_iter().filter_map(Task::done).collect(), None)
+        (tasks.into_iter().filter_map(Task::done).collect(), None, None)
     };
     if let Err(error) = learn(steps, &done, &session) {
         say(&format!("warning: where the binaries are is not remembered for hooks: {error}"));
     }
-    report(found, &done, interrupted, output, talk)
+    let exit = report(found, &done, interrupted, output, talk);
+    match timings.map(|file| file.write(&session.store, me, talk)) {
+        Some(Err(error)) => {
+            say(&format!("error: {error}"));
+            exit.map(|it| if it == Exit::Well { Exit::Missing } else { it })
+        }
+        Some(Ok(())) | None => exit,
+    }
 }
 
 /// Whether there is nothing to do about a request.

@@ -28,4 +28,5 @@ mod readme;
 mod runs;
 mod safety;
 mod snapshot;
+mod timings;
 mod together;

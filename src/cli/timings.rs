@@ -1,0 +1,134 @@
+//! `rigup install --timings`: a file that shows where the time went.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::cli::error::CliError;
+use crate::cli::output::{Talk, say};
+use crate::clock;
+use crate::record::process::ProcessType;
+use crate::report::timings::{Bar, Run, Timings, Verdict};
+use crate::store::{Store, StoreError};
+
+/// The file, unless one is named.
+pub(crate) const DEFAULT: &str = "rigup-timings.html";
+
+/// What stands in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Html,
+    Json,
+}
+
+/// The file that was asked for, and since when there is something to tell.
+#[derive(Debug)]
+pub(crate) struct TimingsFile {
+    path: PathBuf,
+    format: Format,
+    began: Timestamp,
+}
+
+/// Why there is no file. Whatever it is, the work itself was done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TimingsError {
+    /// It cannot be written.
+    #[error("the timings cannot be written to {}: {error}", path.display())]
+    File { path: PathBuf, error: io::Error },
+    /// The records cannot be read.
+    #[error("there are no timings: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl TimingsFile {
+    /// Begins to take the time. A file that cannot be written is told of now, not after all the work.
+    pub(crate) fn begin(path: PathBuf) -> Result<Self, CliError> {
+        let began = clock::now();
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        let format = match extension.to_str() {
+            Some("html" | "htm") => Format::Html,
+            Some("json") => Format::Json,
+            _ => {
+                let text = format!("--timings={}: name a file that ends in .html or .json", path.display());
+                return Err(CliError::Usage(text));
+            }
+        };
+        let is_writable = fs_err::create_dir_all(folder(&path)).and_then(|()| {
+            if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { aside(&path).map(drop) }
+        });
+        is_writable.map_err(|error| CliError::unusable(TimingsError::File { path: path.clone(), error }))?;
+        Ok(Self { path, format, began })
+    }
+
+    /// Writes what is known of the hooks of this run; `me` is its record, none where no hook had to be run.
+    pub(crate) fn write(&self, store: &Store, me: Option<Uuid>, talk: Talk) -> Result<(), TimingsError> {
+        let run = Run { command: command(), began: self.began, ended: clock::now() };
+        let bars = me.map(|me| bars(store, me, run.ended)).transpose()?.unwrap_or_default();
+        let timings = Timings::new(run, bars);
+        let text = match self.format {
+            Format::Html => timings.to_html(),
+            Format::Json => format!("{}\n", timings.to_record()),
+        };
+        let written = aside(&self.path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.persist(&self.path).map_err(|error| error.error)
+        });
+        written.map_err(|error| TimingsError::File { path: self.path.clone(), error })?;
+        if !talk.quiet {
+            say(&format!("Where the time went: {}", self.path.display()));
+        }
+        Ok(())
+    }
+}
+
+/// The hooks that this run started, and what came of each. What hooks start in turn is a part of their time.
+fn bars(store: &Store, me: Uuid, now: Timestamp) -> Result<Vec<Bar>, StoreError> {
+    let mut verdicts: HashMap<Uuid, Vec<Verdict>> = HashMap::new();
+    for judgement in store.attempts_below(me)? {
+        let attempt = judgement.attempt;
+        if let Some(process_id) = attempt.process_id {
+            let (outcome, reason) = (attempt.outcome, attempt.reason);
+            let verdict = Verdict { binary: judgement.binary, outcome, reason, at: judgement.at };
+            verdicts.entry(process_id).or_default().push(verdict);
+        }
+    }
+    let hooks = store.process_children(me)?.into_iter();
+    let hooks = hooks.filter(|it| it.order.process_type == ProcessType::Hook);
+    Ok(hooks.map(|it| Bar::of(&it, verdicts.remove(&it.id).unwrap_or_default(), now)).collect())
+}
+
+/// What was typed, without the folders of rigup itself.
+fn command() -> String {
+    let mut words: Vec<String> = std::env::args_os().map(|it| it.to_string_lossy().into_owned()).collect();
+    if let Some(program) = words.first_mut() {
+        *program = Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    }
+    let words: Vec<String> = words.into_iter().map(quoted).collect();
+    words.join(" ")
+}
+
+/// A word as a shell takes it; quoted only where it has to be.
+fn quoted(word: String) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@%+=:,./_-".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word;
+    }
+    shlex::try_quote(&word).map(std::borrow::Cow::into_owned).unwrap_or(word)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file beside the one that is meant, which takes its place when it is whole.
+fn aside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    // As any other file that a program writes: the umask says who may read it.
+    let permissions = Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(".new-").permissions(permissions).tempfile_in(folder(path))
+}
