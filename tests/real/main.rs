@@ -9,9 +9,9 @@
 
 mod ecosystem;
 mod more_providers;
-#[expect(dead_code, reason = "these tests use a part of it")]
 #[path = "../cli/playground.rs"]
 mod playground;
+mod timings;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,118 @@
+//! The page of `rigup install --timings` in a real browser: Debian's package `chromium`, without a window.
+
+use std::fs;
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+use rigup::record::attempt::Outcome;
+use rigup::report::timings::{Bar, Run, Timings, Verdict};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::playground::{Playground, Ran, wait_until};
+
+/// Opens a page, and ends with the browser.
+fn open(place: &Playground, page: &Path, options: &[&str]) -> Ran {
+    let profile = format!("--user-data-dir={}", place.path("profile").display());
+    let url = format!("file://{}", page.display());
+    let mut args = vec!["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", &profile];
+    args.extend(["--disable-dev-shm-usage", "--enable-logging=stderr", "--v=0", "--window-size=1400,900"]);
+    args.extend(options);
+    args.push(&url);
+    let output = place.command_of(Path::new("timeout"), &args).output().unwrap();
+    wait_until("the browser's processes are over", || place.living().is_empty());
+    Ran::from(&args, &output).ok()
+}
+
+/// The page as the browser understood it, and what it complained of.
+fn look(place: &Playground, page: &Path) -> (String, Vec<String>) {
+    let ran = open(place, page, &["--dump-dom"]);
+    let console = ran.stderr.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    (ran.stdout, console)
+}
+
+/// The size of a picture of the page, which is small where there is nothing to see.
+fn picture_size(place: &Playground, page: &Path) -> u64 {
+    let picture = place.path("page.png");
+    open(place, page, &[&format!("--screenshot={}", picture.display())]);
+    let size = picture.metadata().unwrap().len();
+    fs::remove_file(picture).unwrap();
+    size
+}
+
+fn is_shown(place: &Playground, page: &Path, lanes: usize, bars: usize) {
+    let (dom, console) = look(place, page);
+    assert_eq!(console, [""; 0]);
+    assert_eq!(dom.matches("<section class=\"lane\"").count(), lanes);
+    assert_eq!(dom.matches("<div class=\"bar ").count(), bars);
+    assert_eq!(dom.matches("<rect class=\"probe\" x=").count(), bars);
+    assert!(dom.contains(" critical\"") && dom.contains("<table class=\"totals\">"));
+    for tag in ["<script", "<img", "<iframe", "<b onclick"] {
+        assert!(!dom.contains(tag), "{tag}");
+    }
+    let blank = place.write("blank.html", "<!DOCTYPE html><title>blank</title>");
+    let (blank, shown) = (picture_size(place, &blank), picture_size(place, page));
+    assert!(shown > 4 * blank, "a picture of {shown} bytes; a blank one has {blank}");
+}
+
+const HOSTILE: &str = "<img src=x onerror=alert(1)>";
+
+#[test]
+#[ignore = "needs chromium: run with --ignored"]
+fn a_browser_shows_the_lanes_and_bars_of_a_run_and_has_nothing_to_complain_of() {
+    let place = Playground::new();
+    place.fixture("good").fixture("failing");
+    place.provider("hostile", "#!/bin/sh\necho '</pre></style><script>alert(2)</script>' >&2\nexit 1\n");
+    let mut names: Vec<String> = (1..=9).map(|n| format!("tool-{n}")).collect();
+    names.push(HOSTILE.to_owned());
+    let line =
+        |name: &String| json!({"type": "Binary", "name": name, "binproviders": "hostile,failing,good"});
+    place.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
+    place.run(&["install", "--timings"]).ok();
+    let page = place.path("here/rigup-timings.html");
+    is_shown(&place, &page, 3, 30);
+
+    // What a page that did run a script would look like.
+    let page = place.write("broken.html", fs::read_to_string(page).unwrap() + "<script>alert(3)</script>");
+    let (_, console) = look(&place, &page);
+    assert!(console.iter().any(|it| it.contains("Content Security Policy")), "{console:?}");
+}
+
+#[test]
+#[ignore = "needs chromium: run with --ignored"]
+fn a_browser_shows_one_bar_and_five_hundred() {
+    let place = Playground::new();
+    let began = Timestamp::UNIX_EPOCH;
+    let at = |millis| began + SignedDuration::from_millis(millis);
+    let bar = |n: u16| {
+        let start = i64::from(n) * 37 % 9000;
+        let ended = at(start + 5 + i64::from(n) % 700);
+        let reason = format!("<b onclick=alert(1)>{HOSTILE}");
+        let outcome = Outcome::ALL[usize::from(n) % Outcome::ALL.len()];
+        Bar {
+            process_id: Uuid::from_u128(u128::from(n)),
+            provider: format!("provider-{}", n % 5),
+            hook_name: "on_BinaryRequest__50_provider.sh".to_owned(),
+            started: at(start),
+            ended,
+            ending: "exit 0".to_owned(),
+            subject: format!("tool-{n}"),
+            verdicts: vec![Verdict {
+                binary: format!("tool-{n}"),
+                outcome,
+                reason,
+                at: ended + SignedDuration::from_millis(3),
+            }],
+            cpu_ms: Some(3),
+            max_rss: Some(1 << 20),
+            stdout_tail: String::new(),
+            stderr_tail: "</pre><script>alert(1)</script>\n".repeat(10),
+        }
+    };
+    for (lanes, bars) in [(1, 1), (5, 500)] {
+        let run = Run { command: format!("rigup install {HOSTILE}"), began, ended: began };
+        let timings = Timings::new(run, (0..bars).map(bar).collect());
+        let page = place.write(&format!("{bars}.html"), timings.to_html());
+        is_shown(&place, &page, lanes, usize::from(bars));
+    }
+}
