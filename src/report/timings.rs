@@ -61,7 +61,7 @@ pub struct Bar {
     pub ended: Timestamp,
     /// How it was over: `exit 0`.
     pub ending: String,
-    /// The binary that its arguments name.
+    /// The binary that its arguments name; those of a batch hook name none.
     pub subject: String,
     /// What it came to, binary by binary; none where nobody judged it.
     pub verdicts: Vec<Verdict>,
@@ -114,10 +114,13 @@ impl Bar {
 
     /// What it was asked for, short enough for a label.
     fn label(&self) -> String {
-        match self.verdicts.as_slice() {
-            [] => self.subject.clone(),
-            [one] => one.binary.clone(),
-            [first, rest @ ..] => format!("{} and {} more", first.binary, rest.len()),
+        const NAMES: usize = 3;
+        let names: Vec<&str> = self.verdicts.iter().take(NAMES).map(|it| it.binary.as_str()).collect();
+        match self.verdicts.len() {
+            0 if self.subject.is_empty() => self.hook_name.clone(),
+            0 => self.subject.clone(),
+            count if count <= NAMES => names.join(", "),
+            count => format!("{} and {} more", names[..NAMES - 1].join(", "), count - (NAMES - 1)),
         }
     }
 

@@ -118,6 +118,23 @@ fn what_hooks_start_in_turn_has_no_bar_of_its_own() {
 }
 
 #[test]
+fn a_batch_hook_is_one_bar_for_all_that_it_was_asked_for() {
+    let place = Playground::new();
+    let names = ["sh", "no-such-tool", "env"];
+    place.plugin("p", &names.map(|name| json!({"type": "Binary", "name": name, "binproviders": "env"})));
+    place.run(&["install", "--timings=t.json"]).exits(1);
+    let timings: Value = serde_json::from_str(&read(&place.path("here/t.json"))).unwrap();
+    assert_eq!(timings["bars"].as_array().unwrap().len(), 1);
+    for (name, outcome) in names.into_iter().zip(["installed", "declined", "installed"]) {
+        let attempts = timings["bars"][0]["attempts"].as_array().unwrap();
+        let attempt = attempts.iter().find(|it| it["binary"] == name).unwrap();
+        assert_eq!(attempt["outcome"], outcome, "{attempt}");
+    }
+    assert_eq!(timings["providers"][0]["hooks"], 1);
+    assert_eq!(timings["providers"][0]["attempts"], 3);
+}
+
+#[test]
 fn names_and_logs_that_look_like_html_stay_text() {
     let place = Playground::new();
     let name = "<img src=x onerror=alert(1)>";

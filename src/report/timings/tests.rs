@@ -249,12 +249,14 @@ fn a_page_has_a_bar_for_each_hook_with_its_times_and_marks_the_critical_path() {
 
 #[test]
 fn a_hook_for_many_binaries_is_one_bar_with_all_their_outcomes() {
-    let mut many = bar(1, "apt", &["rg", "jq", "wget"], [0, 100, 120], Outcome::Installed);
+    let mut many = bar(1, "apt", &["rg", "jq", "wget", "git"], [0, 100, 120], Outcome::Installed);
     many.verdicts[1].outcome = Outcome::Declined;
     many.verdicts[1].reason = "no such package".to_owned();
     let page = timings(vec![many]).to_html();
     assert_eq!(page.matches("class=\"bar ").count(), 1);
-    assert!(page.contains("class=\"bar mixed critical\"") && page.contains("rg and 2 more"));
+    assert!(
+        page.contains("class=\"bar mixed critical\"") && page.contains("rg, jq and 2 more by apt: mixed")
+    );
     assert!(page.contains("<span class=\"word declined\">declined</span> <b>jq</b> no such package"));
 }
 
@@ -265,4 +267,9 @@ fn a_run_of_no_hooks_and_one_that_nobody_judged_are_pages_too() {
     unjudged.subject = "rg".to_owned();
     let page = timings(vec![unjudged]).to_html();
     assert!(page.contains("class=\"bar unjudged critical\"") && page.contains("rg by apt: unjudged"));
+    let batch = timings(vec![bar(1, "apt", &[], [0, 100, 100], Outcome::Failed)]).to_html();
+    assert!(
+        batch.contains("on_BinaryRequest__50_apt.sh by apt: unjudged"),
+        "what it was asked for is not known"
+    );
 }
