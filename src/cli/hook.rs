@@ -1,7 +1,6 @@
 //! `rigup hook`: the hooks that are found, and the toolkit for hook scripts.
 
 use std::ffi::OsString;
-use std::io;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -12,15 +11,16 @@ use crate::cli::search;
 use crate::clock;
 use crate::plugin::folder::Hook;
 use crate::plugin::hook_name::canonical_event;
-use crate::process::signals::Interrupt;
 use crate::record::attempt::Outcome;
 use crate::report::human::Tone;
 use crate::settings::Settings;
-use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::{batch, lock, policy, prefix};
 
 mod binary;
+mod input;
 mod test;
+
+use input::{interrupt, parse, requests};
 
 /// What to do with hooks. All but `list` and `test` is for hook scripts, which pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]
@@ -202,26 +202,4 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
         output.table(&["EVENT", "ORDER", "PLUGIN", "", "PATH"], rows.collect())?;
     }
     Ok(found.complain())
-}
-
-/// The requests on standard input.
-fn requests(provider: &str, settings: &Settings) -> Result<Vec<HookRequest>, CliError> {
-    let complain = |complaint: String| say(&format!("warning: standard input: {complaint}"));
-    batch::requests(io::stdin().lock(), provider, settings.home.as_deref(), complain)
-        .map_err(|error| CliError::unusable(format!("standard input cannot be read: {error}")))
-}
-
-fn parse(arguments: &[String], settings: &Settings) -> Result<HookRequest, CliError> {
-    Ok(HookRequest::parse(arguments, settings.home.as_deref())?)
-}
-
-/// Arguments that a hook should not have been given, or should not have passed on.
-impl From<RequestError> for CliError {
-    fn from(error: RequestError) -> Self {
-        Self::Usage(error.to_string())
-    }
-}
-
-fn interrupt() -> Result<Interrupt, CliError> {
-    Interrupt::install().map_err(|error| CliError::unusable(format!("signals cannot be handled: {error}")))
 }

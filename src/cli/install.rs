@@ -15,7 +15,7 @@ use crate::cli::workshop::{self, Options};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::plugin::requirement::Providers;
 use crate::provision::plan::{self, Request, Wish};
-use crate::provision::resolve::{self, Standing};
+use crate::provision::standing::{Standing, standing};
 use crate::record::binary::Binary;
 use crate::record::name::BinaryName;
 use crate::record::safety::{MIN_RELEASE_AGE_KEY, Safety, SafetyError};
@@ -207,9 +207,8 @@ fn dry_run(
                     Some(store) => known_binary(store, request)?,
                     None => None,
                 };
-                let is_there = known.is_some_and(|it| {
-                    resolve::standing(&it, request, &settings.lib_bin_dir) != Standing::Missing
-                });
+                let is_there = known
+                    .is_some_and(|it| standing(&it, request, &settings.lib_bin_dir) != Standing::Missing);
                 let status = if is_there { "installed" } else { "queued" };
                 let (known, unknown): (Vec<&String>, Vec<&String>) =
                     request.candidates.iter().partition(|it| providers.contains(it));

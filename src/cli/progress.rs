@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::output::{Talk, say};
 use crate::provision::plan::Request;
-use crate::provision::resolve::Progress;
+use crate::provision::resolver::Progress;
 use crate::record::attempt::Outcome;
 use crate::record::name::BinaryName;
 use crate::report::human::printable;

@@ -11,7 +11,8 @@ use crate::cli::timings::TimingsFile;
 use crate::cli::workshop::{Done, Options, Task, Workshop};
 use crate::process::signals::Interrupt;
 use crate::provision::plan::{self, Refusal};
-use crate::provision::resolve::{self, Resolved, Standing};
+use crate::provision::resolver::Resolved;
+use crate::provision::standing::{Standing, standing};
 use crate::record::attempt::Outcome;
 use crate::record::binary::{Binary, State};
 use crate::record::name::BinaryName;
@@ -69,7 +70,7 @@ pub(crate) fn work(
 
 /// Whether there is nothing to do about a request.
 pub(crate) fn is_ready(binary: &Binary, request: &plan::Request, settings: &Settings) -> bool {
-    resolve::standing(binary, request, &settings.lib_bin_dir) == Standing::Ready
+    standing(binary, request, &settings.lib_bin_dir) == Standing::Ready
 }
 
 /// Remembers where the binaries are that settings name: hooks get these paths as the settings' values.

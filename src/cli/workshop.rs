@@ -20,7 +20,7 @@ use crate::plugin::folder::Hook;
 use crate::plugin::setting::Variable;
 use crate::process::signals::Interrupt;
 use crate::provision::plan::{Refusal, Request};
-use crate::provision::resolve::{ResolveError, Resolved, Resolver};
+use crate::provision::resolver::{ResolveError, Resolved, Resolver};
 use crate::record::binary::Binary;
 use crate::record::name::BinaryName;
 use crate::record::process::Process;

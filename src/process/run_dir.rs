@@ -176,14 +176,18 @@ impl RunDir {
 
     /// The ending with the size and the end of both logs, out of which goes what they must not keep.
     pub fn with_logs(&self, mut ending: Ending) -> Ending {
-        // A log that cannot be written any more is kept as it is.
-        let _ = redact::forget_environments(&self.stdout());
-        let log = |path: PathBuf| match path.metadata().map_or(0, |it| it.len()) {
+        let size = |path: &Path| path.metadata().map_or(0, |it| it.len());
+        let log = |path: &Path| match size(path) {
             0 => (String::new(), 0),
-            bytes => (tail::read(&path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(), bytes),
+            bytes => (tail::read(path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(), bytes),
         };
-        (ending.stdout_tail, ending.stdout_bytes) = log(self.stdout());
-        (ending.stderr_tail, ending.stderr_bytes) = log(self.stderr());
+        let (stdout, stderr) = (self.stdout(), self.stderr());
+        if size(&stdout) > 0 {
+            // A log that cannot be written any more is kept as it is.
+            let _ = redact::forget_environments(&stdout);
+        }
+        (ending.stdout_tail, ending.stdout_bytes) = log(&stdout);
+        (ending.stderr_tail, ending.stderr_bytes) = log(&stderr);
         ending
     }
 

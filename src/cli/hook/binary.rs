@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Map;
 
-use super::{interrupt, parse, requests};
+use super::input::{interrupt, parse, requests};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, say};
 use crate::cli::session::Session;

@@ -1,0 +1,34 @@
+//! What a hook hands to its toolkit: its own arguments, or the requests of a batch.
+
+use std::io;
+
+use crate::cli::error::CliError;
+use crate::cli::output::say;
+use crate::process::signals::Interrupt;
+use crate::settings::Settings;
+use crate::toolkit::batch;
+use crate::toolkit::request::{HookRequest, RequestError};
+
+/// The requests on standard input that a provider may be asked for.
+pub(super) fn requests(provider: &str, settings: &Settings) -> Result<Vec<HookRequest>, CliError> {
+    let complain = |complaint: String| say(&format!("warning: standard input: {complaint}"));
+    batch::requests(io::stdin().lock(), provider, settings.home.as_deref(), complain)
+        .map_err(|error| CliError::unusable(format!("standard input cannot be read: {error}")))
+}
+
+/// The request in a hook's own arguments.
+pub(super) fn parse(arguments: &[String], settings: &Settings) -> Result<HookRequest, CliError> {
+    Ok(HookRequest::parse(arguments, settings.home.as_deref())?)
+}
+
+/// Arguments that a hook should not have been given, or should not have passed on.
+impl From<RequestError> for CliError {
+    fn from(error: RequestError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Whether the toolkit is asked to stop.
+pub(super) fn interrupt() -> Result<Interrupt, CliError> {
+    Interrupt::install().map_err(|error| CliError::unusable(format!("signals cannot be handled: {error}")))
+}
