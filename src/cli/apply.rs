@@ -291,7 +291,8 @@ impl Run<'_> {
         }
         if self.workshop.is_none() {
             let Self { found, session, settings, options, interrupt, talk, .. } = self;
-            let at_most = rayon::current_num_threads().max(tasks.len());
+            // Nobody knows how many more will come.
+            let at_most = usize::MAX;
             self.workshop =
                 Some(Workshop::open(found, session, settings, options, at_most, interrupt, *talk)?);
         }

@@ -55,6 +55,9 @@ pub enum AskError {
     /// Something cannot be recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// rigup has a fault, of which the panic tells.
+    #[error("rigup has a fault, and panicked; please report what stands above")]
+    Panicked,
 }
 
 /// What a hook says, while it runs and after.

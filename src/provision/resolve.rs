@@ -2,6 +2,7 @@
 //!
 //! One thread keeps the schedule and the records; hooks are started and judged on others.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -38,7 +39,9 @@ impl Resolver<'_> {
                     let answers = answers.clone();
                     running += 1;
                     scope.spawn(move |_| {
-                        let answer = self.ask(turn.hook, &asked);
+                        let asking = AssertUnwindSafe(|| self.ask(turn.hook, &asked));
+                        // Without an answer, all would wait for it for ever.
+                        let answer = panic::catch_unwind(asking).unwrap_or(Err(AskError::Panicked));
                         // The receiver lives until nothing runs any more.
                         let _ = answers.send((turn, answer));
                     });
