@@ -33,6 +33,8 @@ pub struct Requirement {
     pub plugin: String,
     /// The setting that names it, which is told where it was found: `WGET_BINARY`.
     pub setting: Option<String>,
+    /// For what a provider could do without: from how many requests at once it is worth the time to get it.
+    pub pays_from: Option<u32>,
 }
 
 /// Who may provide a binary, in order of preference.
@@ -332,7 +334,16 @@ pub fn parse_fields(
     overrides::check(&overrides)?;
     let safety = Safety::of(keys)?;
     let plugin = plugin.to_owned();
-    Ok(Requirement { name, providers, min_version, safety, overrides, plugin, setting: None })
+    let pays_from = match keys.get("pays_from") {
+        None | Some(Value::Null) => None,
+        Some(count) => match count.as_u64().and_then(|it| u32::try_from(it).ok()) {
+            Some(count) if count > 0 => Some(count),
+            _ => {
+                return Err(LineError::WrongValue { key: "pays_from", expected: "a number of requests" });
+            }
+        },
+    };
+    Ok(Requirement { name, providers, min_version, safety, overrides, plugin, setting: None, pays_from })
 }
 
 /// Whether a text could not be an argument of a hook, or would be read as several lines.

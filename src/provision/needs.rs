@@ -7,15 +7,18 @@ use crate::provision::plan::{Request, Wish, plan};
 
 /// The requests that meet each provider's needs. A need is asked of providers that need nothing, and of those whose own
 /// needs can be met in this way: uv comes from pip, which comes from apt. No provider is asked for what it needs itself,
-/// however far around, so that none waits for another in a circle. `providers` are all there are, in hook order.
+/// however far around, so that none waits for another in a circle. What it could do without is another matter: that may
+/// come from itself. `providers` are all there are, in hook order.
 pub fn needs_of(needs: &[Requirement], providers: &[String]) -> HashMap<String, Vec<Request>> {
+    let (extras, needs): (Vec<&Requirement>, Vec<&Requirement>) =
+        needs.iter().partition(|it| it.pays_from.is_some());
     let has_needs = |provider: &String| needs.iter().any(|it| it.plugin == *provider);
     let (mut waiting, mut settled): (Vec<String>, Vec<String>) =
         providers.iter().cloned().partition(has_needs);
     let independent = settled.clone();
     let mut requests: HashMap<String, Vec<Request>> = HashMap::new();
-    for need in needs {
-        let steps = plan(std::slice::from_ref(need), &Wish::default(), &independent);
+    for need in &needs {
+        let steps = plan(std::slice::from_ref(*need), &Wish::default(), &independent);
         requests.entry(need.plugin.clone()).or_default().extend(steps.into_iter().flatten());
     }
     loop {
@@ -29,11 +32,16 @@ pub fn needs_of(needs: &[Requirement], providers: &[String]) -> HashMap<String, 
             }
         }
         if is_done {
-            return requests;
+            break;
         }
         settled.extend(ready);
         waiting = circular;
     }
+    for extra in extras {
+        let steps = plan(std::slice::from_ref(extra), &Wish::default(), providers);
+        requests.entry(extra.plugin.clone()).or_default().extend(steps.into_iter().flatten());
+    }
+    requests
 }
 
 #[cfg(test)]
@@ -62,6 +70,17 @@ mod tests {
         assert_eq!(asked(&[("uv", "env,pip"), ("pip", "env,apt")]), ["pip: env,apt", "uv: env,pip"]);
         assert_eq!(asked(&[("pip", "*")]), ["pip: env,npm,apt,uv,ring"], "never of itself");
         assert_eq!(asked(&[("pip", "env,no-such,pip")]), ["pip: env"]);
+    }
+
+    #[test]
+    fn what_a_provider_could_do_without_may_come_from_itself() {
+        let line = br#"{"type":"Binary","name":"uv","binproviders":"env,pip","pays_from":3}"#;
+        let extra = requirement::parse_line("pip", line, None).unwrap();
+        let found = needs_of(&[extra], &["env", "pip"].map(str::to_owned));
+        assert_eq!(
+            (found["pip"][0].candidates.join(","), found["pip"][0].pays_from),
+            ("env,pip".to_owned(), Some(3))
+        );
     }
 
     #[test]

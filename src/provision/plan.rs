@@ -51,6 +51,8 @@ pub struct Request {
     pub required_by: Vec<String>,
     /// The settings that are told where it was found.
     pub settings: Vec<String>,
+    /// For what a provider could do without: from how many requests at once it is worth the time to get it.
+    pub pays_from: Option<u32>,
 }
 
 impl Request {
@@ -137,6 +139,7 @@ fn request_of(requirement: &Requirement) -> Request {
         overrides: requirement.overrides.clone(),
         required_by: Some(&requirement.plugin).filter(|it| !it.is_empty()).cloned().into_iter().collect(),
         settings: requirement.setting.iter().cloned().collect(),
+        pays_from: requirement.pays_from,
     }
 }
 
@@ -151,6 +154,7 @@ fn bare(name: &BinaryName, wish: &Wish) -> Request {
         overrides: Map::new(),
         required_by: Vec::new(),
         settings: Vec::new(),
+        pays_from: None,
     }
 }
 
@@ -183,6 +187,7 @@ fn merge(first: &Request, second: &Requirement) -> Step {
         overrides: overrides::merge(&first.overrides, &second.overrides),
         required_by,
         settings,
+        pays_from: first.pays_from.and(second.pays_from),
     })
 }
 
@@ -232,6 +237,7 @@ mod tests {
             overrides: Map::new(),
             plugin: plugin.to_owned(),
             setting: None,
+            pays_from: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock;
 use crate::hook::run::Runner;
 use crate::plugin::folder::Hook;
 use crate::provision::ask::AskError;
@@ -14,7 +15,7 @@ use crate::provision::plan::Request;
 use crate::provision::schedule::HookIndex;
 use crate::provision::standing::{Standing, standing};
 use crate::record::attempt::{Attempt, Outcome};
-use crate::record::binary::{Binary, Installed};
+use crate::record::binary::{Binary, Installed, State};
 use crate::record::name::BinaryName;
 use crate::record::safety::Keeps;
 use crate::store::StoreError;
@@ -130,12 +131,38 @@ impl Resolver<'_> {
 
     /// What a provider needs itself and is not there. What cannot be looked up is looked for.
     pub(super) fn lacking(&self, provider: &str) -> Vec<&Request> {
-        let is_there = |need: &&Request| {
-            let known = self.runner.store.binary(self.runner.machine_id, need.name.as_str()).ok().flatten();
-            let bin_dir = &self.runner.settings.lib_bin_dir;
-            known.is_some_and(|it| standing(&it, need, bin_dir) == Standing::Ready)
+        let is_lacking =
+            |need: &&Request| need.pays_from.is_none() && !self.is_there(need, self.known(need).as_ref());
+        self.needs_of(provider).filter(is_lacking).collect()
+    }
+
+    /// What a provider could do without, is not there, and is worth the time to get for so many requests. What was not got
+    /// lately is not tried again before its time.
+    pub(super) fn worth_getting(&self, provider: &str, requests: usize) -> Vec<&Request> {
+        let is_worth_it = |need: &&Request| {
+            let known = self.known(need);
+            let is_hopeless = match known.as_ref().map(|it| &it.state) {
+                Some(State::Queued(queued)) => queued.retry_at.is_some_and(|at| at > clock::now()),
+                _ => false,
+            };
+            need.pays_from.is_some_and(|from| requests >= from as usize)
+                && !is_hopeless
+                && !self.is_there(need, known.as_ref())
         };
-        self.needs.get(provider).into_iter().flatten().filter(|need| !is_there(need)).collect()
+        self.needs_of(provider).filter(is_worth_it).collect()
+    }
+
+    fn needs_of(&self, provider: &str) -> impl Iterator<Item = &Request> {
+        self.needs.get(provider).into_iter().flatten()
+    }
+
+    fn known(&self, need: &Request) -> Option<Binary> {
+        self.runner.store.binary(self.runner.machine_id, need.name.as_str()).ok().flatten()
+    }
+
+    fn is_there(&self, need: &Request, known: Option<&Binary>) -> bool {
+        let bin_dir = &self.runner.settings.lib_bin_dir;
+        known.is_some_and(|it| standing(it, need, bin_dir) == Standing::Ready)
     }
 
     /// Links a binary; the inner error says why not.

@@ -94,6 +94,16 @@ impl Schedule {
         Some(Turn { hook: index, chains })
     }
 
+    /// How many chains wait for a hook.
+    pub fn waiting_for(&self, hook: HookIndex) -> usize {
+        self.hooks[hook].waiting.len()
+    }
+
+    /// Takes back every chain that waits for this hook.
+    pub fn take_back(&mut self, hook: HookIndex) -> Vec<ChainIndex> {
+        self.hooks[hook].waiting.drain(..).collect()
+    }
+
     /// A hook is over.
     pub fn free(&mut self, hook: HookIndex) {
         self.hooks[hook].is_busy = false;
@@ -101,7 +111,7 @@ impl Schedule {
 
     /// Takes back every chain that waits for a hook.
     pub fn stop(&mut self) -> Vec<ChainIndex> {
-        self.hooks.iter_mut().flat_map(|hook| hook.waiting.drain(..)).collect()
+        (0..self.hooks.len()).flat_map(|hook| self.take_back(hook)).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The requests of one run: where each stands, and what comes next for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,8 +13,10 @@ use crate::provision::schedule::{ChainIndex, Schedule, Turn};
 use crate::provision::standing::{Standing, standing};
 use crate::provision::verdict::Verdict;
 use crate::record::attempt::{Attempt, Outcome};
-use crate::record::binary::{Binary, Installed, State};
+use crate::record::binary::{Binary, Installed};
 use crate::store::StoreError;
+
+mod needs;
 
 /// So many requests are in hand at once: each holds a lock, which is an open file.
 const IN_HAND: usize = 200;
@@ -40,6 +42,8 @@ pub(super) struct Work<'r, 'a> {
     in_hand: usize,
     /// Those on whose names another rigup works.
     locked_out: Vec<ChainIndex>,
+    /// The providers of which was asked what is worth getting for them.
+    equipped: HashSet<String>,
 }
 
 /// One request.
@@ -67,6 +71,8 @@ struct Needs {
     waits_for: Vec<ChainIndex>,
     /// Whether something of it is there now.
     is_better_off: bool,
+    /// Whether it could do without.
+    is_extra: bool,
     has_asked_again: bool,
 }
 
@@ -94,6 +100,7 @@ impl<'r, 'a> Work<'r, 'a> {
             next_one: 0,
             in_hand: 0,
             locked_out: Vec::new(),
+            equipped: HashSet::new(),
         };
         for request in requests {
             work.add(request);
@@ -295,23 +302,6 @@ impl<'r, 'a> Work<'r, 'a> {
         }
     }
 
-    fn warn_of_need(&self, waiting: ChainIndex, need: ChainIndex) {
-        let entry = &self.entries[waiting];
-        let provider = self.schedule.hook_of(waiting).map(|it| &self.resolver.hooks[it].plugin);
-        let error = match &self.entries[need].result {
-            Some(Ok(Resolved { binary, .. })) => match &binary.state {
-                State::Queued(queued) => queued.last_error.clone(),
-                State::Installed(_) => return,
-            },
-            Some(Err(error)) => error.to_string(),
-            None => return,
-        };
-        if let Some(provider) = provider {
-            let warning = format!("{provider} needs {}, and {error}", self.entries[need].request.name);
-            (self.resolver.watch)(&entry.request, Progress::Warning(&warning));
-        }
-    }
-
     /// The next hook to start; none where nothing can be started now.
     pub(super) fn turn(&mut self) -> Option<Turn> {
         if self.is_stopped() {
@@ -320,7 +310,12 @@ impl<'r, 'a> Work<'r, 'a> {
             }
             return None;
         }
-        self.schedule.turn()
+        loop {
+            let turn = self.schedule.turn()?;
+            if !self.equip(&turn) {
+                return Some(turn);
+            }
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -439,47 +434,6 @@ impl<'r, 'a> Work<'r, 'a> {
             binary.disappoint(summary(&entry.attempts), clock::now());
         }
         Ok(false)
-    }
-
-    /// Looks for what the provider that a request is at lacked.
-    fn meet(&mut self, index: ChainIndex) {
-        for need in std::mem::take(&mut self.entries[index].needs.lacking) {
-            let known = self.places.get(need.name.as_str()).copied();
-            let need = known.unwrap_or_else(|| self.add(need));
-            if self.is_waiting_for(need, index) {
-                continue;
-            }
-            self.begin_one(need);
-            if let Some(result) = &self.entries[need].result {
-                let is_there = result.as_ref().is_ok_and(|it| it.binary.installed().is_some());
-                self.entries[index].needs.is_better_off |= is_there;
-                self.warn_of_need(index, need);
-            } else {
-                self.entries[need].waited_for_by.push(index);
-                self.entries[index].needs.waits_for.push(need);
-            }
-        }
-        if self.entries[index].needs.waits_for.is_empty() {
-            self.needs_are_met(index);
-        }
-    }
-
-    /// Whether one request waits for another one, however far around.
-    fn is_waiting_for(&self, one: ChainIndex, other: ChainIndex) -> bool {
-        one == other || self.entries[one].needs.waits_for.iter().any(|&it| self.is_waiting_for(it, other))
-    }
-
-    /// Asks the provider again that a request is at, if it is better off now; else the next one.
-    fn needs_are_met(&mut self, index: ChainIndex) {
-        let needs = &mut self.entries[index].needs;
-        if std::mem::take(&mut needs.is_better_off) {
-            needs.has_asked_again = true;
-            self.schedule.wait(index);
-            return;
-        }
-        self.schedule.pass(index);
-        self.entries[index].needs.has_asked_again = false;
-        self.go_on(index);
     }
 }
 

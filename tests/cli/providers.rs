@@ -200,3 +200,36 @@ fn the_toolkit_answers_what_a_hook_asks() {
     );
     assert!(!place.path("data").exists(), "the toolkit makes nothing");
 }
+
+#[test]
+fn what_a_provider_could_do_without_is_got_first_where_enough_requests_wait_for_it() {
+    let hook = "#!/bin/sh\n\
+        command -v faster >/dev/null && echo with >>\"$DATA_DIR/ways\" || echo without >>\"$DATA_DIR/ways\"\n\
+        \"$RIGUP\" hook binary --provider slow --abspath /bin/sh -- \"$@\"\n";
+    let need = json!({"type": "Binary", "name": "faster", "binproviders": "env,good", "pays_from": 3});
+    let ways = |names: &[&str]| {
+        let place = Playground::new();
+        place.fixture("good").provider("slow", hook);
+        place.write("here/providers/slow/binaries.jsonl", need.to_string());
+        let line = |name: &&str| json!({"type": "Binary", "name": name, "binproviders": "slow"});
+        place.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
+        let ran = place.run(&["install"]).ok();
+        assert_eq!(ran.stderr.contains("slow: faster first, which pays for 3 requests"), names.len() == 3);
+        fs::read_to_string(place.path("data/ways")).unwrap()
+    };
+    assert_eq!(ways(&["a", "b"]), "without\nwithout\n");
+    assert_eq!(ways(&["a", "b", "c"]), "with\nwith\nwith\n");
+}
+
+#[test]
+fn what_a_provider_could_do_without_and_cannot_be_got_stops_nobody() {
+    let place = Playground::new();
+    place.provider("slow", "#!/bin/sh\n\"$RIGUP\" hook binary --provider slow --abspath /bin/sh -- \"$@\"\n");
+    let need = json!({"type": "Binary", "name": "no-such", "binproviders": "env", "pays_from": 1});
+    place.write("here/providers/slow/binaries.jsonl", need.to_string());
+    place.plugin("p", &[json!({"type": "Binary", "name": "a", "binproviders": "slow"})]);
+    place.run(&["install"]).ok().says("slow needs no-such, and env declined");
+    place.run(&["install", "--force"]).ok();
+    let asked = place.hook_processes().iter().filter(|it| it["plugin"] == "env").count();
+    assert_eq!(asked, 1, "what was not got lately is not tried again at once");
+}
