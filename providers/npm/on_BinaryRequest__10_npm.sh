@@ -22,16 +22,16 @@ own_age=$(echo "$packages" | grep -E '^--(before|min-release-age)') || :
 if [ "$must_keep_age" ]; then packages=$(echo "$packages" | grep -vE '^--(before|min-release-age)'); fi
 if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi
 # npm takes a registry without dates for one where everything is old enough. Found to have them, it has them for a day.
-dates=$LIB_DIR/npm/dates.part
-if [ "$released_before" ] && { [ "$must_keep_age" ] || [ -z "$(find "$dates" -mtime -1 2>/dev/null)" ]; }; then
-    if [ "$(npm view "$(echo "$packages" | grep -v '^-' | head -n 1)" time 2>/dev/null)" ]; then
-        mkdir -p "$LIB_DIR/npm" && : >"$dates"
-    elif [ "$must_keep_age" ]; then
+dates=$LIB_DIR/npm/dates.part asking=
+ask_dates() { npm view "$(echo "$packages" | grep -v '^-' | head -n 1)" time >npm.dates 2>/dev/null || :; }
+if [ "$must_keep_age" ]; then
+    ask_dates
+    [ -s npm.dates ] || {
         echo "the registry does not say when $packages was released: min_release_age cannot be kept" >&2
         exit 1
-    else
-        warn "the registry does not say when packages were released: the newest ones are taken"
-    fi
+    }
+elif [ "$released_before" ] && [ -z "$(find "$dates" -mtime -1 2>/dev/null)" ]; then
+    ask_dates & asking=$!
 fi
 scripts=--ignore-scripts
 [ -z "$run_scripts" ] || scripts=--ignore-scripts=false
@@ -44,20 +44,26 @@ part=$prefix.part
 rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
 [ "$prefix" = "$LIB_DIR/npm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
 # overrides.npm.overrides is npm's own field of that name: what stands in for a dependency of a dependency.
-overrides=$(node -p '
-    const asked = process.argv.find((arg) => arg.startsWith("--overrides="))?.slice(12)
-    JSON.stringify(JSON.parse(asked ?? "{}").npm?.overrides) ?? ""' -- "$@")
-[ -z "$overrides" ] || npm pkg set --prefix "$part" --loglevel=error --json "overrides=$overrides" >&2
-# Before npm 10, an override of a dependency from git ends in "Invalid comparator".
-case $overrides/$(npm --version) in ?*/[1-9].*) npm() { npx --yes npm@10 "$@"; } ;; esac
+overrides=$("$RIGUP" hook override overrides --provider npm -- "$@")
+if [ "$overrides" ]; then
+    npm pkg set --prefix "$part" --loglevel=error --json "overrides=$overrides" >&2
+    # Before npm 10, an override of a dependency from git ends in "Invalid comparator".
+    case $(npm --version) in [1-9].*) npm() { npx --yes npm@10 "$@"; } ;; esac
+fi
 # shellcheck disable=SC2086 # one package a line
 npm install --prefix "$part" --no-audit --no-fund --no-progress --no-update-notifier --loglevel=error \
     $packages $scripts ${released_before:+--before=$released_before} >npm.log 2>&1 || {
+    [ -z "$asking" ] || wait "$asking"
     cat npm.log >&2 && rm -rf "$part"
     grep -E '^npm (error|ERR!) ' npm.log | grep -vE '^npm [^ ]+ (code|errno|syscall|path|dest) ' |
         head -n 1 | sed "/No versions available/s/\$/ that was released before $released_before/" >&2
     exit 1
 }
+if [ "$asking" ]; then
+    wait "$asking"
+    if [ -s npm.dates ]; then mkdir -p "$LIB_DIR/npm" && : >"$dates"
+    else warn "the registry does not say when packages were released: the newest ones are taken"; fi
+fi
 [ -x "$part/$program" ] || { echo "no program $name among what npm installed" >&2; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
