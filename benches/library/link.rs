@@ -1,0 +1,57 @@
+//! 10,000 links in LIB_BIN_DIR: made, found right, and turned to another file.
+
+use std::path::{Path, PathBuf};
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use rigup::provision::link;
+use tempfile::TempDir;
+
+const LINKS: u32 = 10_000;
+
+struct Bin {
+    dir: TempDir,
+    links: Vec<PathBuf>,
+}
+
+impl Bin {
+    fn empty() -> Self {
+        let dir = crate::folder();
+        let links = (0..LINKS).map(|n| dir.path().join(format!("tool{n}"))).collect();
+        Self { dir, links }
+    }
+
+    fn full(target: &str) -> Self {
+        let bin = Self::empty();
+        bin.link_all(target);
+        bin
+    }
+
+    fn link_all(&self, target: &str) {
+        for link in &self.links {
+            link::link(link, Path::new(target), |_| true, false).expect("a folder of our own can be written");
+        }
+    }
+}
+
+fn bench(bencher: Bencher<'_, '_>, before: impl Fn() -> Bin, target: &str) {
+    bencher.counter(ItemsCount::new(LINKS)).with_inputs(before).bench_local_values(|bin| {
+        bin.link_all(target);
+        bin.dir // removed by divan, out of the time
+    });
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn make_10_000_links(bencher: Bencher<'_, '_>) {
+    bench(bencher, Bin::empty, "/bin/sh");
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn find_10_000_links_right(bencher: Bencher<'_, '_>) {
+    bench(bencher, || Bin::full("/bin/sh"), "/bin/sh");
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn turn_10_000_links(bencher: Bencher<'_, '_>) {
+    bench(bencher, || Bin::full("/bin/ls"), "/bin/sh");
+}

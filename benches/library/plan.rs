@@ -1,0 +1,61 @@
+//! 20,000 requirements: read, and made into a plan.
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use rigup::plugin::requirement::{self, Requirement};
+use rigup::provision::plan::{self, Wish};
+use rigup::record::name::BinaryName;
+
+const REQUIREMENTS: u32 = 20_000;
+
+/// One requirement in two shares its name with another one, as plugins do that need the same program.
+fn lines() -> String {
+    use std::fmt::Write;
+    let mut lines = String::new();
+    for n in 0..REQUIREMENTS {
+        let name = if n % 2 == 0 { format!("tool{n}") } else { format!("shared{}", n / 4) };
+        writeln!(
+            lines,
+            r#"{{"type":"Binary","name":"{name}","binproviders":"env,apt","min_version":"1.{n}","overrides":{{"apt":["package{n}"]}}}}"#
+        )
+        .expect("a string takes everything");
+    }
+    lines
+}
+
+fn read(lines: &str) -> Vec<Requirement> {
+    let (requirements, complaints) =
+        requirement::read_from("plugin", "plugin".as_ref(), lines.as_bytes(), None);
+    assert!(complaints.is_empty(), "{complaints:?}");
+    requirements
+}
+
+fn known() -> Vec<String> {
+    ["env", "npm", "pip", "brew", "apt"].map(str::to_owned).into()
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn read_20_000_lines(bencher: Bencher<'_, '_>) {
+    let lines = lines();
+    bencher
+        .counter(ItemsCount::new(REQUIREMENTS))
+        .counter(BytesCount::of_str(&lines))
+        .bench_local(|| read(&lines));
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn plan_20_000_requirements(bencher: Bencher<'_, '_>) {
+    let (requirements, known) = (read(&lines()), known());
+    bencher
+        .counter(ItemsCount::new(REQUIREMENTS))
+        .bench_local(|| plan::plan(&requirements, &Wish::default(), &known));
+}
+
+/// As `rigup install NAME...` asks for them: by their names, of which no plugin knows any.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn plan_20_000_bare_names(bencher: Bencher<'_, '_>) {
+    let name = |n: u32| BinaryName::parse(&format!("tool{n}"), None).expect("a good name");
+    let wish = Wish { names: (0..REQUIREMENTS).map(name).collect(), ..Wish::default() };
+    let known = known();
+    bencher.counter(ItemsCount::new(REQUIREMENTS)).bench_local(|| plan::plan(&[], &wish, &known));
+}

@@ -1,0 +1,125 @@
+//! 100,000 processes in the store: put there, and looked up.
+
+use std::path::PathBuf;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use jiff::Timestamp;
+use rigup::clock;
+use rigup::record::machine::{Facts, Guid, Machine};
+use rigup::record::process::{Ending, Identity, Order, Process, ProcessType};
+use rigup::store::{ProcessFilter, Store};
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+const PROCESSES: u32 = 100_000;
+
+/// A store with a machine, and the hooks that ran there.
+struct Filled {
+    store: Store,
+    hooks: Vec<Process>,
+    _dir: TempDir,
+}
+
+impl Filled {
+    fn with(count: u32) -> Self {
+        let filled = Self::empty(count);
+        filled.store.save_processes(&filled.hooks.iter().collect::<Vec<_>>()).expect("a good store");
+        filled
+    }
+
+    /// The hooks are there, and not stored.
+    fn empty(count: u32) -> Self {
+        let dir = crate::folder();
+        let store = Store::open(dir.path()).expect("a new store");
+        let guid = Guid { value: "here".to_owned(), source: "random".to_owned() };
+        let machine = Machine::new(clock::new_id(), guid, Facts::default(), time(0));
+        store.save_machine(&machine).expect("a good store");
+        let hooks = (0..count).map(|n| hook(machine.id, n)).collect();
+        Self { store, hooks, _dir: dir }
+    }
+}
+
+fn time(n: u32) -> Timestamp {
+    Timestamp::from_millisecond(1_700_000_000_000 + i64::from(n)).expect("a time of this century")
+}
+
+/// One that is over, with an environment and a talk of the usual size.
+fn hook(machine_id: Uuid, n: u32) -> Process {
+    let env = [
+        "DATA_DIR",
+        "LIB_DIR",
+        "LIB_BIN_DIR",
+        "MACHINE_ID",
+        "RIGUP",
+        "RIGUP_PROCESS_ID",
+        "NODE_PATH",
+        "PATH",
+    ];
+    let order = Order {
+        process_type: ProcessType::Hook,
+        plugin: format!("plugin{}", n % 100),
+        hook_name: "on_BinaryRequest__00_env.sh".to_owned(),
+        cmd: vec!["/data/builtin/env/on_BinaryRequest__00_env.sh".to_owned(), format!("--name=tool{n}")],
+        pwd: PathBuf::from("/data/machines/id/binaries/tool/id/env"),
+        env: env
+            .map(|name| (name.to_owned(), Value::from("/data/lib/x86_64-linux")))
+            .into_iter()
+            .collect::<Map<_, _>>(),
+        timeout: None,
+        run_dir: Some(PathBuf::from(
+            "/data/machines/id/binaries/tool/id/env/.hooks/on_BinaryRequest__00_env.sh/id",
+        )),
+        detached: None,
+    };
+    let identity = Identity { pid: n, start_ticks: u64::from(n), boot_id: "boot".to_owned() };
+    let ending = Ending {
+        stderr_tail: format!("tool{n} is not on PATH\n"),
+        stderr_bytes: 24,
+        ..Ending::exited(0, time(n + 3))
+    };
+    Process::queued(clock::new_id(), machine_id, order, time(n)).started(identity, time(n + 1)).ended(ending)
+}
+
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn store_100_000_processes_at_once(bencher: Bencher<'_, '_>) {
+    bencher.counter(ItemsCount::new(PROCESSES)).with_inputs(|| Filled::empty(PROCESSES)).bench_local_refs(
+        |it| {
+            it.store.save_processes(&it.hooks.iter().collect::<Vec<_>>()).expect("a good store");
+        },
+    );
+}
+
+/// As hooks are recorded: each by itself, before it starts and when it is over.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn store_10_000_processes_one_by_one(bencher: Bencher<'_, '_>) {
+    const SOME: u32 = PROCESSES / 10;
+    bencher.counter(ItemsCount::new(SOME)).with_inputs(|| Filled::empty(SOME)).bench_local_refs(|it| {
+        for hook in &it.hooks {
+            it.store.save_process(hook).expect("a good store");
+        }
+    });
+}
+
+#[divan::bench(sample_count = 50, sample_size = 1)]
+fn list_50_of_100_000_processes(bencher: Bencher<'_, '_>) {
+    let filled = Filled::with(PROCESSES);
+    let filter = ProcessFilter { limit: Some(50), ..ProcessFilter::default() };
+    bencher.bench_local(|| filled.store.processes(&filter).expect("a good store"));
+}
+
+#[divan::bench(sample_count = 50, sample_size = 1)]
+fn list_50_of_a_plugin_of_100_000_processes(bencher: Bencher<'_, '_>) {
+    let filled = Filled::with(PROCESSES);
+    let plugin = Some("plugin7".to_owned());
+    let filter = ProcessFilter { plugin, limit: Some(50), ..ProcessFilter::default() };
+    bencher.bench_local(|| filled.store.processes(&filter).expect("a good store"));
+}
+
+#[divan::bench(sample_count = 50, sample_size = 1)]
+fn find_one_of_100_000_processes_by_its_prefix(bencher: Bencher<'_, '_>) {
+    let filled = Filled::with(PROCESSES);
+    let typed = filled.hooks[PROCESSES as usize / 2].id.to_string();
+    bencher.bench_local(|| filled.store.process_by_prefix(&typed[..30]).expect("a good store"));
+}
