@@ -1,0 +1,157 @@
+"""The figures of compare.sh: out of hyperfine's files, into rows, into docs/performance.md."""
+
+import datetime
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+BEGIN, END = "<!-- figures: compare.sh writes what is between these two lines -->", "<!-- figures: end -->"
+WIDTHS = "{:<70} {:>20} {:>20} {:>14}  {}"
+
+
+def times(index, *files):
+    """Of all turns the median and the fastest, in milliseconds."""
+    times = [1000 * time for file in files for time in json.load(open(file))["results"][int(index)]["times"]]
+    print(statistics.median(times), min(times))
+
+
+def digits(value):
+    """Three digits, no more than a figure of this kind can be trusted."""
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def shown(values, unit):
+    """The median, with the fastest in brackets where it was measured more than once."""
+    if unit == "ms" and values[0] >= 10_000:
+        values, unit = [it / 1000 for it in values], "s"
+    return " ".join([f"{digits(values[0])} {unit}", *(f"({digits(it)})" for it in values[1:])])
+
+
+def ratios(row):
+    """That of the medians, and that of the fastest."""
+    return [ours / theirs for ours, theirs in zip(row["ours"], row["theirs"])]
+
+
+def wanted(target):
+    kind, number = target.split()
+    return f"≤ {number} ×" if kind == "ratio" else f"< {number}"
+
+
+def is_met(row):
+    ours, ratio = row["ours"][0], ratios(row)[0]
+    kinds = {"ratio": lambda limit: ratio <= limit, "below": lambda limit: ours < limit}
+    return all(kinds[kind](float(number)) for kind, number in map(str.split, row["targets"]))
+
+
+def cells(row):
+    verdict = ", ".join(wanted(it) for it in row["targets"])
+    if verdict:
+        verdict += ": " + ("met" if is_met(row) else "NOT met")
+    first, *rest = (f"{it:.2f}" if it >= 0.1 else f"1/{1 / it:.0f}" for it in ratios(row))
+    ratio = " ".join([f"{first} ×", *(f"({it})" for it in rest)])
+    return shown(row["ours"], row["unit"]), shown(row["theirs"], row["unit"]), ratio, verdict
+
+
+def append(rows, **fields):
+    with open(rows, "a") as file:
+        print(json.dumps(fields), file=file)
+
+
+def heading():
+    print(WIDTHS.format("", "rigup", "yardstick", "ratio", "target"))
+
+
+def row(rows, part, what, yardstick, ours, theirs, unit, *targets):
+    ours, theirs = (list(map(float, it.split())) for it in (ours, theirs))
+    fields = {"what": what, "yardstick": yardstick, "ours": ours, "theirs": theirs, "unit": unit, "targets": targets}
+    append(rows, part=part, load=os.getloadavg()[0], **fields)
+    print(WIDTHS.format(f"{what} ({yardstick})", *cells(fields)), flush=True)
+
+
+def skip(rows, part, what, why):
+    append(rows, part=part, what=what, skipped=why)
+    print(f"{what}: left out: {why}", flush=True)
+
+
+def version(rows, name, text):
+    found = re.search(r"\d+(\.\w+)+", text)
+    append(rows, tool=name, version=found.group() if found else text)
+
+
+def peak(*command):
+    """Asked again and again: what the system tells at the end counts from before the program was loaded."""
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    highest = 0
+    while os.waitpid(child.pid, os.WNOHANG)[0] == 0:
+        try:
+            with open(f"/proc/{child.pid}/status") as status:
+                highest = max(highest, *(int(it.split()[1]) for it in status if it.startswith("VmHWM")))
+        except (OSError, TypeError, ValueError):
+            pass
+        time.sleep(0.001)
+    print(highest / 1000)
+
+
+def said(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def fact(path, pattern, default):
+    try:
+        with open(path) as file:
+            found = re.search(pattern, file.read(), re.M)
+    except OSError:
+        found = None
+    return found.group(1) if found else default
+
+
+def machine():
+    cpu = fact("/proc/cpuinfo", r"^model name\s*: (.*)", os.uname().machine)
+    memory = int(fact("/proc/meminfo", r"^MemTotal:\s*(\d+)", "0")) / 2**20
+    kernel = re.match(r"[\d.]*\d", os.uname().release).group()
+    system = fact("/etc/os-release", r'^PRETTY_NAME="(.*)"', os.uname().sysname)
+    return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB; {system}, kernel {kernel}"
+
+
+def write(rows, page, rigup, runs):
+    with open(rows) as file:
+        lines = [json.loads(line) for line in file]
+    folder = os.path.dirname(page)
+    # What was measured, and not what measured it.
+    code = ("--", ":/src", ":/providers")
+    commit = said("git", "-C", folder, "log", "-1", "--format=%h", *code)
+    changed = " and changes" if said("git", "-C", folder, "status", "--porcelain", *code) else ""
+    versions = {it["tool"]: it["version"] for it in lines if "tool" in it}
+    measured = [it for it in lines if "ours" in it]
+    loads = [it["load"] for it in measured]
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    text = [
+        f"Taken {datetime.date.today():%Y-%m-%d} at commit `{commit}`{changed}, {runs} runs of each, by `{said(rigup, '--version')}`.",
+        "",
+        f"- machine: {machine()}",
+        f"- beside: {versions}",
+        f"- load of the machine meanwhile, the measured commands included: {min(loads):.1f} to {max(loads):.1f}",
+        "",
+        "| part | what | rigup | yardstick | | ratio | target |",
+        "| --- | --- | ---: | --- | ---: | ---: | --- |",
+    ]
+    for it in measured:
+        ours, theirs, ratio, verdict = cells(it)
+        text.append(f"| {it['part']} | {it['what']} | {ours} | {it['yardstick']} | {theirs} | {ratio} | {verdict} |")
+    skipped = [it for it in lines if "skipped" in it]
+    text += [""] * bool(skipped) + [f"- {it['part']}: {it['what']} was left out: {it['skipped']}" for it in skipped]
+    with open(page) as file:
+        before, rest = file.read().split(BEGIN)
+    after = rest.split(END)[1]
+    with open(page, "w") as file:
+        file.write(before + BEGIN + "\n" + "\n".join(text) + "\n" + END + after)
+    print(f"written: {page}")
+
+
+if __name__ == "__main__":
+    commands = [heading, peak, row, skip, times, version, write]
+    {it.__name__: it for it in commands}[sys.argv[1]](*sys.argv[2:])

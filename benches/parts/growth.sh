@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # what compare.sh has set
+# More and more requirements, ten a plugin, all of them in place; a `find` that looks at the same links and files.
+
+python3 - <<'PLUGINS'
+import json, os
+for count in (10, 100, 1_000, 10_000):
+    os.makedirs(f"{count}/bin")
+    with open(f"{count}/records.jsonl", "w") as records:
+        for n in range(count):
+            os.makedirs(f"{count}/plugins/plugin{n // 10}", exist_ok=True)
+            path = os.path.abspath(f"{count}/bin/tool{n}")
+            with open(path, "w") as program:
+                program.write(f"#!/bin/sh\necho 1.{n}\n")
+            os.chmod(path, 0o755)
+            binary = {"type": "Binary", "name": f"tool{n}", "binproviders": "env"}
+            with open(f"{count}/plugins/plugin{n // 10}/binaries.jsonl", "a") as file:
+                file.write(json.dumps(binary) + "\n")
+            records.write(json.dumps(binary | {"abspath": path, "version": f"1.{n}"}) + "\n")
+PLUGINS
+for count in 10 100 1000 10000; do
+    export RIGUP_DATA_DIR=$PWD/$count/data LIB_BIN_DIR=$PWD/$count/links
+    (cd $count && "$rigup" apply records.jsonl >/dev/null)
+    [ "$(find "$LIB_BIN_DIR" -xtype f | wc -l)" = $count ] || { echo "not all of $count are linked" >&2 && exit 1; }
+    measure $count "env -C $count $rigup install" "find $LIB_BIN_DIR -xtype f"
+    limit=()
+    [ $count != 10000 ] || limit=("below 150")
+    tell "warm install of $count" "find -xtype f" $count 1 "${limit[@]}"
+done
+ten_times=$(python3 -c 'import sys; print(*(10 * float(it) for it in sys.argv[1].split()))' "$(times 1000 0)")
+row "warm install of 10000" "10 times that of 1000" "$(times 10000 0)" "$ten_times" ms "ratio 1.0"

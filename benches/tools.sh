@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# The yardsticks that compare.sh fetches. Each of these prints the path of a program, or fails having said why.
+# shellcheck disable=SC2154 # tools: compare.sh has it
+
+# python AT_LEAST: one of the versions that a venv can be made with. A shim of pyenv may stand on PATH and have none.
+python() {
+    local candidate
+    for candidate in python3.12 python3.13 python3.14 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3; do
+        if "$candidate" -c "import sys, venv, ensurepip; sys.exit(sys.version_info < (${1/./, }))" 2>/dev/null; then
+            "$candidate" -c 'import sys; print(sys.executable)'
+            return
+        fi
+    done
+    echo "there is no Python $1 or later with venv"
+    return 1
+}
+
+# from_pypi PACKAGE PROGRAM AT_LEAST: in a venv of its own, byte-compiled.
+from_pypi() {
+    local python venv=$tools/$1
+    if [ ! -x "$venv/bin/$2" ]; then
+        python=$(python "$3") || { echo "$python" && return 1; }
+        rm -rf "$venv" && mkdir -p "$tools"
+        if ! "$python" -m venv "$venv" >"$tools/log" 2>&1 ||
+            ! "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --compile "$1" >>"$tools/log" 2>&1; then
+            echo "$1 cannot be had from PyPI: $(tail -n 1 "$tools/log")"
+            rm -rf "$venv"
+            return 1
+        fi
+    fi
+    echo "$venv/bin/$2"
+}
+
+# from_npm PACKAGE PROGRAM
+from_npm() {
+    local prefix=$tools/$2
+    if [ ! -x "$prefix/node_modules/.bin/$2" ]; then
+        command -v npm >/dev/null || { echo "npm is not on PATH" && return 1; }
+        mkdir -p "$prefix"
+        if ! npm install --prefix "$prefix" --no-audit --no-fund --loglevel=error "$1" >"$tools/log" 2>&1 ||
+            ! "$prefix/node_modules/.bin/$2" --version >/dev/null 2>&1; then
+            echo "$1 cannot be had from npm: $(grep -v '^npm warn' "$tools/log" | tail -n 1)"
+            rm -rf "$prefix"
+            return 1
+        fi
+    fi
+    echo "$prefix/node_modules/.bin/$2"
+}
+
+# version NAME PROGRAM [ARG...]: remembers the version of what is compared, for the table.
+version() { figures version "$rows" "$1" "$("${@:2}" 2>/dev/null | head -n 1)"; }
+
+# without NAME: PATH without the folders that have this program.
+without() {
+    local folder kept=()
+    while IFS= read -r -d : folder; do [ -x "$folder/$1" ] || kept+=("$folder"); done <<<"$PATH:"
+    (IFS=: && echo "${kept[*]}")
+}
