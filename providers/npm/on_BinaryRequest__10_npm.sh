@@ -21,8 +21,9 @@ eval "$("$RIGUP" hook policy --provider npm -- "$@")"
 own_age=$(echo "$packages" | grep -E '^--(before|min-release-age)') || :
 if [ "$must_keep_age" ]; then packages=$(echo "$packages" | grep -vE '^--(before|min-release-age)'); fi
 if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi
-# npm takes a registry without dates for one where everything is old enough. Found to have them, it has them for a day.
-dates=$LIB_DIR/npm/dates.part asking=
+# npm takes a registry without dates for one where everything is old enough. Found to have them, it has them for a day; of
+# hooks that run at the same time one asks.
+dates=$LIB_DIR/npm/registry.part/has-dates asked=$LIB_DIR/npm/registry.part/asked asking=
 ask_dates() { npm view "$(echo "$packages" | grep -v '^-' | head -n 1)" time >npm.dates 2>/dev/null || :; }
 if [ "$must_keep_age" ]; then
     ask_dates
@@ -31,7 +32,9 @@ if [ "$must_keep_age" ]; then
         exit 1
     }
 elif [ "$released_before" ] && [ -z "$(find "$dates" -mtime -1 2>/dev/null)" ]; then
-    ask_dates & asking=$!
+    [ "$(find "$asked" -mmin -1 2>/dev/null)" ] || rm -f "$asked"
+    mkdir -p "${dates%/*}"
+    if (set -C && : >"$asked") 2>/dev/null; then { ask_dates; rm -f "$asked"; } & asking=$!; fi
 fi
 scripts=--ignore-scripts
 [ -z "$run_scripts" ] || scripts=--ignore-scripts=false
@@ -61,7 +64,7 @@ npm install --prefix "$part" --no-audit --no-fund --no-progress --no-update-noti
 }
 if [ "$asking" ]; then
     wait "$asking"
-    if [ -s npm.dates ]; then mkdir -p "$LIB_DIR/npm" && : >"$dates"
+    if [ -s npm.dates ]; then : >"$dates"
     else warn "the registry does not say when packages were released: the newest ones are taken"; fi
 fi
 [ -x "$part/$program" ] || { echo "no program $name among what npm installed" >&2; exit 1; }
