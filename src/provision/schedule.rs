@@ -2,9 +2,12 @@
 //!
 //! Every request has a chain of hooks, in its order of preference, and is at one of them. Chains do not depend on each
 //! other. A batch hook takes all that have come to it by the time it is free; any other hook takes one at a time, but any
-//! number of its kind may run.
+//! number of its kind may run. Of the hooks that can be started, the one that usually takes longest goes first: started
+//! last, it would be what all wait for.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// A hook, by its place among all hooks.
 pub type HookIndex = usize;
@@ -31,6 +34,8 @@ pub struct Schedule {
 struct Hook {
     is_batch: bool,
     is_busy: bool,
+    /// How long it usually takes; nothing where that is not known.
+    usually_takes: Duration,
     waiting: VecDeque<ChainIndex>,
 }
 
@@ -43,8 +48,18 @@ struct Chain {
 impl Schedule {
     /// Knows these hooks: whether each is a batch hook.
     pub fn new(hooks: impl IntoIterator<Item = bool>) -> Self {
-        let hook = |is_batch| Hook { is_batch, is_busy: false, waiting: VecDeque::new() };
+        let hook = |is_batch| Hook {
+            is_batch,
+            is_busy: false,
+            usually_takes: Duration::ZERO,
+            waiting: VecDeque::new(),
+        };
         Self { hooks: hooks.into_iter().map(hook).collect(), chains: Vec::new() }
+    }
+
+    /// Learns how long a hook usually takes.
+    pub fn weigh(&mut self, hook: HookIndex, usually_takes: Duration) {
+        self.hooks[hook].usually_takes = usually_takes;
     }
 
     /// Adds a chain, which does not wait for a hook yet.
@@ -77,13 +92,12 @@ impl Schedule {
     }
 
     /// What to start next, if anything can be. Batch hooks go first: one of them serves many, and what it does not have
-    /// comes to the next hook together.
+    /// comes to the next hook together. Among their kind the longest goes first, and else the first in hook order.
     pub fn turn(&mut self) -> Option<Turn> {
         let is_free = |hook: &Hook| !(hook.waiting.is_empty() || hook.is_batch && hook.is_busy);
-        let by_kind = [true, false].into_iter().find_map(|is_batch| {
-            self.hooks.iter().position(|hook| hook.is_batch == is_batch && is_free(hook))
-        });
-        let index = by_kind?;
+        let free = self.hooks.iter().enumerate().filter(|(_, hook)| is_free(hook));
+        let (index, _) =
+            free.max_by_key(|(index, hook)| (hook.is_batch, hook.usually_takes, Reverse(*index)))?;
         let hook = &mut self.hooks[index];
         let chains = if hook.is_batch {
             hook.is_busy = true;
@@ -186,6 +200,15 @@ mod tests {
         }
         assert_eq!((schedule.turn(), schedule.hook_of(0), schedule.position_of(0)), (None, None, 3));
         assert!(!schedule.wait(0));
+    }
+
+    #[test]
+    fn what_usually_takes_longest_is_started_first_but_batches_before_all() {
+        let mut schedule = schedule(&[&[NPM], &[PIP], &[ENV], &[APT], &[PIP]]);
+        schedule.weigh(PIP, Duration::from_secs(9));
+        schedule.weigh(APT, Duration::from_secs(1));
+        let order: Vec<HookIndex> = std::iter::from_fn(|| schedule.turn()).map(|turn| turn.hook).collect();
+        assert_eq!(order, [APT, ENV, PIP, PIP, NPM]);
     }
 
     #[test]

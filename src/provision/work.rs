@@ -9,7 +9,7 @@ use crate::provision::ask::{self, Answer, AskError};
 use crate::provision::lock::Lock;
 use crate::provision::plan::Request;
 use crate::provision::resolver::{Progress, ResolveError, Resolved, Resolver, Settled};
-use crate::provision::schedule::{ChainIndex, Schedule, Turn};
+use crate::provision::schedule::{ChainIndex, HookIndex, Schedule, Turn};
 use crate::provision::standing::{Standing, standing};
 use crate::provision::verdict::Verdict;
 use crate::record::attempt::{Attempt, Outcome};
@@ -44,6 +44,8 @@ pub(super) struct Work<'r, 'a> {
     locked_out: Vec<ChainIndex>,
     /// The providers of which was asked what is worth getting for them.
     equipped: HashSet<String>,
+    /// The hooks of which was asked how long they usually take.
+    weighed: HashSet<HookIndex>,
 }
 
 /// One request.
@@ -101,6 +103,7 @@ impl<'r, 'a> Work<'r, 'a> {
             in_hand: 0,
             locked_out: Vec::new(),
             equipped: HashSet::new(),
+            weighed: HashSet::new(),
         };
         for request in requests {
             work.add(request);
@@ -234,11 +237,23 @@ impl<'r, 'a> Work<'r, 'a> {
 
     /// Has a request wait for the hook that it is at, or ends it where there is none.
     fn go_on(&mut self, index: ChainIndex) {
-        if let Err(error) = self.note_unasked(index) {
+        if let Err(error) = self.note_unasked(index).and_then(|()| self.weigh(index)) {
             self.finish(index, Err(error.into()));
         } else if !self.schedule.wait(index) {
             self.give_up(index);
         }
+    }
+
+    /// Finds out how long the hook that a request is at took lately.
+    fn weigh(&mut self, index: ChainIndex) -> Result<(), StoreError> {
+        if let Some(at) = self.schedule.hook_of(index)
+            && self.weighed.insert(at)
+        {
+            let hook = self.resolver.hooks[at];
+            let store = self.resolver.runner.store;
+            self.schedule.weigh(at, store.usual_duration(&hook.plugin, &hook.name.file_name)?);
+        }
+        Ok(())
     }
 
     /// Records the providers before the next hook that are not asked.

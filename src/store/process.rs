@@ -284,6 +284,15 @@ impl Store {
         self.with(|connection| row::all(connection, ENDED_RUNS, [row::id(machine_id)]))
     }
 
+    /// How long a hook took on the average of its last runs; nothing where it never ran.
+    pub fn usual_duration(&self, plugin: &str, hook_name: &str) -> Result<Duration, StoreError> {
+        let seconds: Option<f64> = self.with(|connection| {
+            Ok(connection.prepare_cached(USUAL)?.query_row([plugin, hook_name], |row| row.get(0))?)
+        })?;
+        // A clock that was set back between start and end makes no duration.
+        Ok(seconds.and_then(|it| Duration::try_from_secs_f64(it).ok()).unwrap_or_default())
+    }
+
     /// The processes that a process asked for, the oldest first.
     pub fn process_children(&self, parent_id: Uuid) -> Result<Vec<Process>, StoreError> {
         self.with(|connection| row::all(connection, CHILDREN, [row::id(parent_id)]))
@@ -294,6 +303,9 @@ const NOT_OVER: &str = "WHERE status <> 'exited' AND machine_id = ?1 ORDER BY cr
 const ENDED_RUNS: &str = "WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL AND machine_id = ?1 \
     ORDER BY created_at, id";
 const LIVE_RUNS: &str = "SELECT count(*) FROM process WHERE slug <> '' AND slug = ?1 AND status <> 'exited'";
+const USUAL: &str = "SELECT avg(julianday(ended_at) - julianday(started_at)) * 86400.0 FROM \
+    (SELECT hook_name, started_at, ended_at FROM process WHERE plugin <> '' AND plugin = ?1 \
+    ORDER BY created_at DESC, id DESC LIMIT 20) WHERE hook_name = ?2";
 const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
 
 pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fault> {

@@ -56,6 +56,21 @@ fn a_process_comes_back_as_it_was_saved_in_every_state() {
 }
 
 #[test]
+fn how_long_a_hook_usually_takes_is_the_average_of_its_own_runs() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let usual = |plugin, hook_name| store.usual_duration(plugin, hook_name).unwrap();
+    let Order { plugin, hook_name, .. } = hook(machine_id, time(1)).order;
+    assert_eq!(usual(&plugin, &hook_name), Duration::ZERO, "it never ran");
+    for process in one_of_each(machine_id) {
+        store.save_process(&process).unwrap();
+    }
+    let off = usual(&plugin, &hook_name).abs_diff(Duration::from_millis(1));
+    assert!(off < Duration::from_micros(100), "from 2 to 3; what did not start or end does not count");
+    assert_eq!(usual(&plugin, "on_Other.sh"), Duration::ZERO);
+    assert_eq!(usual("other", &hook_name), Duration::ZERO);
+}
+
+#[test]
 fn every_field_of_an_order_and_every_relation_is_kept() {
     let (_dir, store, machine_id) = store_with_machine();
     let parent = hook(machine_id, time(1));
