@@ -1,6 +1,7 @@
 //! Starting, watching and ending processes: the only place that does so, and the only one with `unsafe`.
 
 pub mod attached;
+pub mod capture;
 pub mod identity;
 pub mod kill;
 pub mod live;

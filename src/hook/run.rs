@@ -10,7 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::clock;
-use crate::hook::command;
+use crate::hook::{command, interpreter};
 use crate::plugin::folder::{Hook, Start};
 use crate::plugin::setting::Variable;
 use crate::process::run_dir::RunDir;
@@ -127,8 +127,9 @@ impl Runner<'_> {
         let script = job.hook.path.clone().into_os_string();
         let (program, args) = match job.hook.start {
             Start::Itself => (script, job.arguments),
-            Start::By(interpreter) => {
-                (interpreter.into(), std::iter::once(script).chain(job.arguments).collect())
+            Start::By(name) => {
+                let program = interpreter::program(name, &environment.whole, &job.cwd, self.interrupt);
+                (program, std::iter::once(script).chain(job.arguments).collect())
             }
         };
         let path = job.cwd.join(".hooks").join(hook_name).join(process_id.to_string());

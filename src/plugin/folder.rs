@@ -150,8 +150,11 @@ pub fn start_of(path: &Path, name: &HookName) -> std::io::Result<Option<Start>> 
     Ok(match (metadata.is_file(), is_executable(&metadata), interpreter) {
         (false, _, _) => None,
         (true, false, by) => by,
-        (true, true, None) => Some(Start::Itself),
-        (true, true, Some(by)) => Some(if has_own_format(path)? { Start::Itself } else { by }),
+        (true, true, by) => match (format_of(path)?, by) {
+            (Format::Of(interpreter), _) => Some(Start::By(interpreter)),
+            (Format::Unknown, Some(by)) => Some(by),
+            (Format::Unknown, None) | (Format::Own, _) => Some(Start::Itself),
+        },
     })
 }
 
@@ -159,11 +162,26 @@ fn is_executable(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o111 != 0
 }
 
-/// Whether the kernel knows how to start it: a shebang, or an ELF or Mach-O file.
-fn has_own_format(path: &Path) -> std::io::Result<bool> {
+/// What an executable file begins with.
+enum Format {
+    /// What the kernel starts: a shebang, or an ELF or Mach-O file.
+    Own,
+    /// A shebang that has `env` look for an interpreter of ours, which rigup does faster.
+    Of(&'static str),
+    /// Anything else.
+    Unknown,
+}
+
+fn format_of(path: &Path) -> std::io::Result<Format> {
     let mut start = Vec::new();
-    File::open(path)?.take(4).read_to_end(&mut start)?;
-    Ok(start.starts_with(b"#!") || matches!(start.first(), Some(0x7f | 0xca | 0xcf | 0xfe)))
+    File::open(path)?.take(64).read_to_end(&mut start)?;
+    let first = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    Ok(match first {
+        b"#!/usr/bin/env python3" => Format::Of("python3"),
+        b"#!/usr/bin/env node" => Format::Of("node"),
+        [b'#', b'!', ..] | [0x7f | 0xca | 0xcf | 0xfe, ..] => Format::Own,
+        _ => Format::Unknown,
+    })
 }
 
 /// What went wrong on the way. A dangling link or a vanished file is not worth a word unless it is a plugin or hook.
@@ -254,8 +272,12 @@ mod tests {
             ("p/a/on_E__5_e", 0o755),
             ("p/a/on_E__6_f.sh", 0o755),
             ("p/a/on_E__7_g.js", 0o755),
+            ("p/a/on_E__8_h.py", 0o755),
+            ("p/a/on_E__9_i.py", 0o755),
         ]);
         fs_err::write(tree.path("p/a/on_E__7_g.js"), "console.log(1)\n").unwrap();
+        fs_err::write(tree.path("p/a/on_E__8_h.py"), "#!/usr/bin/env python3\nprint(1)\n").unwrap();
+        fs_err::write(tree.path("p/a/on_E__9_i.py"), "#!/usr/bin/env python3.12\nprint(1)\n").unwrap();
         let found = discover(&[tree.path("p")], Vec::new());
         let starts: Vec<(&str, Start)> =
             found.plugins[0].hooks.iter().map(|hook| (hook.name.name.as_str(), hook.start)).collect();
@@ -268,6 +290,8 @@ mod tests {
                 ("e", Start::Itself),
                 ("f", Start::Itself),
                 ("g", Start::By("node")),
+                ("h", Start::By("python3")),
+                ("i", Start::Itself),
             ]
         );
     }

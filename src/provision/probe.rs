@@ -1,29 +1,21 @@
 //! What can be learned of a file: where it is, its version, its digest, its fingerprint.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::clock;
+use crate::process::capture::Capture;
 use crate::process::signals::Interrupt;
-use crate::process::spawn::Spawn;
-use crate::process::wait::Cause;
-use crate::process::{orphans, stop, wait};
 use crate::record::version::Version;
 
 /// What programs are asked for their version with, in this order.
 const FLAGS: [&str; 4] = ["--version", "-version", "-v", "version"];
 /// How long a program may take to tell its version, all flags together.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A program that writes more to a stream is ended.
-const ANSWER_LIMIT: u64 = 64 << 20;
-/// So much of a program's answer is read.
-const ANSWER: u64 = 64 << 10;
 
 /// Device, inode, size, mtime and ctime of a file, through links; none where it is gone. As long as it stays the
 /// same, the file is the one that was verified.
@@ -80,44 +72,17 @@ pub fn version(
 ) -> io::Result<Option<String>> {
     let deadline = Instant::now() + PATIENCE;
     for flag in FLAGS {
-        let mut answers = [tempfile::tempfile()?, tempfile::tempfile()?];
-        let spawn = Spawn {
-            program: program.into(),
-            args: vec![flag.into()],
-            env: env.to_vec(),
-            cwd: PathBuf::from("/"),
-            stdin: None,
-            stdout: &answers[0],
-            stderr: &answers[1],
-        };
-        let Ok(child) = spawn.start() else { return Ok(None) };
-        let cause = wait::wait(&child, Some(deadline), &answers, Some(ANSWER_LIMIT), interrupt, || ());
-        if cause != Cause::Ended {
-            stop::end_tree(clock::new_id(), &child.handle, Duration::ZERO, None);
-            wait::reap(&child)?;
-            return Ok(None);
-        }
-        let reaped = wait::reap(&child)?;
-        // The id that the environment carries is that of the calling hook: only the group is this probe's own.
-        if !orphans::are_none() {
-            stop::end_group(clock::new_id(), &child.handle);
-        }
-        if reaped.exit_code == 0 {
-            for answer in &mut answers {
-                if let Some(version) = Version::find_in(&read_start(answer)?) {
+        let asking = Capture { program, args: &[flag], env, cwd: Path::new("/") };
+        let Some(answer) = asking.run(deadline, interrupt)? else { return Ok(None) };
+        if answer.exit_code == 0 {
+            for text in [answer.stdout, answer.stderr] {
+                if let Some(version) = Version::find_in(&text) {
                     return Ok(Some(version.to_owned()));
                 }
             }
         }
     }
     Ok(None)
-}
-
-fn read_start(file: &mut File) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.take(ANSWER).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

@@ -45,6 +45,32 @@ fn foreground_hooks_run_in_their_order_and_a_failing_one_stops_no_other() {
 }
 
 #[test]
+fn the_slow_shim_of_a_version_manager_is_asked_once_for_all_hooks() {
+    let mut place = Playground::new();
+    let real = fs::canonicalize("/usr/bin/python3").unwrap();
+    let shim = format!(
+        "#!/bin/sh\necho started >>{}\nexec {} \"$@\"\n",
+        place.path("log").display(),
+        real.display()
+    );
+    place.script("shims/python3", &shim);
+    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("shims").display()));
+    for (n, shebang) in ["", "#!/usr/bin/env python3\n", ""].iter().enumerate() {
+        place.script(
+            &format!("here/plugins/p/on_E__{n}_a.py"),
+            &format!("{shebang}print('{{\"type\":\"A\"}}')\n"),
+        );
+    }
+    let ran = place.run(&["run", "E"]).ok();
+    assert_eq!(ran.records().iter().filter(|it| it["type"] == "A").count(), 3);
+    assert_eq!(fs::read_to_string(place.path("log")).unwrap(), "started\n");
+    for hook in place.hook_processes() {
+        let program = fs::canonicalize(hook["cmd"][0].as_str().unwrap()).unwrap();
+        assert_eq!(program, real, "the record says what was started: {hook}");
+    }
+}
+
+#[test]
 fn records_carry_their_plugin_and_hook_unless_they_say_so_themselves() {
     let place = place_with(&[(
         "1_a.sh",

@@ -1,0 +1,62 @@
+//! The interpreters of hooks, without the shims of version managers.
+//!
+//! pyenv, mise and their like put a `python3` or `node` on PATH that looks for the real one at every start, which takes
+//! some 100 ms. One look is enough for all hooks of a run.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::process::capture::Capture;
+use crate::process::signals::Interrupt;
+
+/// How long a shim may take to tell where the real interpreter is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What shims said, by their paths.
+static REAL: Mutex<Option<HashMap<PathBuf, Option<PathBuf>>>> = Mutex::new(None);
+
+/// What to start for this interpreter: itself, or what its shim on the `PATH` in `env` starts in the end.
+pub fn program(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interrupt) -> OsString {
+    real(name, env, cwd, interrupt).map_or_else(|| name.into(), PathBuf::into_os_string)
+}
+
+fn real(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interrupt) -> Option<PathBuf> {
+    let args = match name {
+        "python3" => ["-c", "import sys; print(sys.executable)"],
+        "node" => ["-p", "process.execPath"],
+        _ => return None,
+    };
+    let path = env.iter().find(|(variable, _)| variable == "PATH").map(|(_, value)| value);
+    let found = which::which_in(name, path, cwd).ok()?;
+    let mut known = REAL.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_default();
+    if let Some(real) = known.get(&found) {
+        return real.clone();
+    }
+    let ask = || {
+        let asking = Capture { program: &found, args: &args, env, cwd };
+        let answer = asking.run(Instant::now() + PATIENCE, interrupt).ok()??;
+        let real = PathBuf::from(answer.stdout.trim_end_matches('\n'));
+        (answer.exit_code == 0 && real.is_absolute() && real.is_file()).then_some(real)
+    };
+    let real = if is_shim(&found, name) { ask() } else { None };
+    known.insert(found, real.clone());
+    real
+}
+
+/// Whether a file is a script, or a link to a program of another name.
+fn is_shim(found: &Path, name: &str) -> bool {
+    let file = found.canonicalize().unwrap_or_else(|_| found.to_owned());
+    let is_namesake = file.file_name().is_some_and(|it| it.as_encoded_bytes().starts_with(name.as_bytes()));
+    !is_namesake || is_script(&file).unwrap_or(false)
+}
+
+fn is_script(file: &Path) -> io::Result<bool> {
+    let mut start = [0; 2];
+    fs_err::File::open(file)?.read_exact(&mut start)?;
+    Ok(start == *b"#!")
+}
