@@ -17,7 +17,7 @@
 //! | 5 | [`provision`]: plan, resolve, judge, verify, probe, link, lock; [`detached`]: runs that outlive their caller |
 //! | 4 | [`hook`]: argv and environment of a hook; one run of it; all hooks of an event |
 //! | 3 | [`process`]: identity, spawn, waiter, watch, stop, kill, the process table, run dirs, signals |
-//! | 2 | [`protocol`]: a hook's output -> records; [`plugin`]: folders, hook names, requirements, settings; [`store`]: SQLite; [`host`]: facts of the machine; [`report`]: tables, trees, and the page of timings |
+//! | 2 | [`protocol`]: a hook's output -> records; [`lockfile`]: what `rigup.lock` says; [`plugin`]: folders, hook names, requirements, settings; [`store`]: SQLite; [`host`]: facts of the machine; [`report`]: tables, trees, and the page of timings |
 //! | 1 | [`record`]: the nouns and their transitions; [`settings`] |
 //! | 0 | [`clock`]: time and ids; [`jsonl`]: bytes -> lines |
 
@@ -28,6 +28,7 @@ pub mod detached;
 pub mod hook;
 pub mod host;
 pub mod jsonl;
+pub mod lockfile;
 pub mod plugin;
 pub mod process;
 pub mod protocol;
