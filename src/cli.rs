@@ -18,6 +18,8 @@ mod hook;
 mod init;
 mod input;
 mod install;
+mod lock;
+mod lockfile;
 mod machine;
 mod output;
 mod plugin;
@@ -29,6 +31,7 @@ mod session;
 mod start;
 mod timings;
 mod waiter;
+mod whole_file;
 mod work;
 mod workshop;
 
@@ -91,6 +94,8 @@ struct Global {
 enum Command {
     /// Get the binaries that plugins require, or just the named ones
     Install(install::InstallArgs),
+    /// Write down what was got, so that `install --locked` gets exactly that elsewhere
+    Lock(lock::LockArgs),
     /// Tell what is there already; installs nothing, exit 1 where something is missing
     Load(install::LoadArgs),
     /// JSONL in, JSONL out: requests are resolved, records are stored, anything else passes through
@@ -179,6 +184,7 @@ fn run(
 ) -> Result<Exit, CliError> {
     match command {
         Command::Install(args) => install::install(args, settings, output, talk),
+        Command::Lock(args) => lock::lock(args, settings, output, talk),
         Command::Load(args) => install::load(args, settings, output, talk),
         Command::Apply(args) => apply::apply(&args, settings, output, talk),
         Command::Run(args) => run::run(args, settings, output, talk),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::cli::error::{CliError, Exit};
+use crate::cli::lockfile::LockedArgs;
 use crate::cli::output::{Output, Talk};
 use crate::cli::search::{self, Found};
 use crate::cli::session::Session;
@@ -36,12 +37,13 @@ Examples:
   rigup install httpie --binproviders pip
   rigup install single-file --postinstall-scripts --min-release-age 0
                                          trust what npm has, whatever it runs and however new it is
+  rigup install --locked                 exactly what ./rigup.lock says; see `rigup lock`
   rigup install --dry-run                what would be asked of whom
   rigup install --timings                where the time went, as a page: rigup-timings.html";
 
 /// Which binaries, in which version.
 #[derive(Debug, clap::Args)]
-struct Choice {
+pub(crate) struct Choice {
     /// Just these binaries; else all that the plugins require
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -94,6 +96,8 @@ pub(crate) struct InstallArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    locked: LockedArgs,
+    #[command(flatten)]
     jobs: JobArgs,
     /// Write a page that shows where the time went [default: rigup-timings.html]; a FILE.json gets the same as JSON
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = timings::DEFAULT, conflicts_with = "dry_run")]
@@ -140,6 +144,7 @@ pub(crate) fn install(
     let timings = args.timings.map(TimingsFile::begin).transpose()?;
     let providers = args.binproviders.as_deref().map(Providers::parse);
     let (found, steps) = plan(args.choice, providers, args.safety.into(), settings)?;
+    let steps = args.locked.pin(steps, &found, settings)?;
     if args.dry_run {
         return dry_run(&found, &steps, settings, output);
     }
@@ -163,7 +168,8 @@ pub(crate) fn load(
     work(&found, &steps, &options, settings, output, talk, None)
 }
 
-fn plan(
+/// Which providers are to be asked for what.
+pub(crate) fn plan(
     choice: Choice,
     providers: Option<Providers>,
     asked: Safety,
@@ -207,8 +213,7 @@ fn dry_run(
                     Some(store) => known_binary(store, request)?,
                     None => None,
                 };
-                let is_there = known
-                    .is_some_and(|it| standing(&it, request, &settings.lib_bin_dir) != Standing::Missing);
+                let is_there = known.is_some_and(|it| standing(&it, request, settings) != Standing::Missing);
                 let status = if is_there { "installed" } else { "queued" };
                 let (known, unknown): (Vec<&String>, Vec<&String>) =
                     request.candidates.iter().partition(|it| providers.contains(it));

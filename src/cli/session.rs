@@ -100,15 +100,6 @@ impl Session {
         Ok((process, iface.id))
     }
 
-    /// The id of this rigup's own record, between [`Session::begin`] and [`Session::end`].
-    pub(crate) fn own_id(&self) -> Result<Option<Uuid>, CliError> {
-        let me = identity::of(std::process::id());
-        let running = self.store.running_processes(self.machine.id)?;
-        let mine =
-            running.into_iter().find(|it| it.running().is_some_and(|it| Some(&it.identity) == me.as_ref()));
-        Ok(mine.map(|it| it.id))
-    }
-
     /// The network interface that this machine talks through.
     pub(crate) fn interface(&self) -> Result<NetworkInterface, CliError> {
         let now = clock::now();

@@ -1,7 +1,7 @@
 //! `rigup install --timings`: a file that shows where the time went.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::cli::error::CliError;
 use crate::cli::output::{Talk, say};
+use crate::cli::whole_file;
 use crate::clock;
 use crate::record::process::ProcessType;
 use crate::report::timings::{Bar, Run, Timings, Verdict};
@@ -56,10 +57,8 @@ impl TimingsFile {
                 return Err(CliError::Usage(text));
             }
         };
-        let is_writable = fs_err::create_dir_all(folder(&path)).and_then(|()| {
-            if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { aside(&path).map(drop) }
-        });
-        is_writable.map_err(|error| CliError::unusable(TimingsError::File { path: path.clone(), error }))?;
+        whole_file::check(&path)
+            .map_err(|error| CliError::unusable(TimingsError::File { path: path.clone(), error }))?;
         Ok(Self { path, format, began })
     }
 
@@ -72,11 +71,8 @@ impl TimingsFile {
             Format::Html => timings.to_html(),
             Format::Json => format!("{}\n", timings.to_record()),
         };
-        let written = aside(&self.path).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.persist(&self.path).map_err(|error| error.error)
-        });
-        written.map_err(|error| TimingsError::File { path: self.path.clone(), error })?;
+        whole_file::write(&self.path, text.as_bytes())
+            .map_err(|error| TimingsError::File { path: self.path.clone(), error })?;
         if !talk.quiet {
             say(&format!("Where the time went: {}", self.path.display()));
         }
@@ -117,18 +113,4 @@ fn quoted(word: String) -> String {
         return word;
     }
     shlex::try_quote(&word).map(std::borrow::Cow::into_owned).unwrap_or(word)
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A file beside the one that is meant, which takes its place when it is whole.
-fn aside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
-
-    // As any other file that a program writes: the umask says who may read it.
-    let permissions = Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(".new-").permissions(permissions).tempfile_in(folder(path))
 }

@@ -1,6 +1,7 @@
 //! From a plan to linked binaries and a report of them.
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::cli::binary;
 use crate::cli::error::{CliError, Exit};
@@ -20,6 +21,17 @@ use crate::report::human::{Tone, Toned, printable};
 use crate::settings::Settings;
 use crate::store::StoreError;
 
+/// What was worked on.
+pub(crate) struct Worked {
+    session: Session,
+    /// What each step of the plan came to.
+    pub(crate) done: Vec<Done>,
+    /// The signal by which it was interrupted.
+    interrupted: Option<i32>,
+    /// The record of this run; none where no hook had to be run.
+    me: Option<Uuid>,
+}
+
 /// Brings about what is planned, reports it, and writes down where the time went, if that was asked.
 pub(crate) fn work(
     found: &Found,
@@ -30,6 +42,25 @@ pub(crate) fn work(
     talk: Talk,
     timings: Option<&TimingsFile>,
 ) -> Result<Exit, CliError> {
+    let worked = bring_about(found, steps, options, settings, talk)?;
+    let exit = report(found, &worked.done, worked.interrupted, output, talk);
+    match timings.map(|file| file.write(&worked.session.store, worked.me, talk)) {
+        Some(Err(error)) => {
+            say(&format!("error: {error}"));
+            exit.map(|it| if it == Exit::Well { Exit::Missing } else { it })
+        }
+        Some(Ok(())) | None => exit,
+    }
+}
+
+/// Brings about what is planned.
+pub(crate) fn bring_about(
+    found: &Found,
+    steps: &[plan::Step],
+    options: &Options,
+    settings: &Settings,
+    talk: Talk,
+) -> Result<Worked, CliError> {
     let session = Session::open(settings)?;
     let mut binaries = session.store.binaries_of(session.machine.id)?;
     let tasks: Vec<Task> = steps
@@ -48,7 +79,7 @@ pub(crate) fn work(
     let (done, interrupted, me) = if is_open {
         let interrupt = Interrupt::install().map_err(CliError::unusable)?;
         let workshop = Workshop::open(found, &session, settings, options, tasks.len(), &interrupt, talk)?;
-        let me = timings.map(|_| session.own_id()).transpose()?.flatten();
+        let me = Some(workshop.own_id());
         let done = workshop.resolve(tasks)?;
         workshop.close(exit_of(found, &done, interrupt.signal()))?;
         (done, interrupt.signal(), me)
@@ -58,31 +89,26 @@ pub(crate) fn work(
     if let Err(error) = learn(steps, &done, &session) {
         say(&format!("warning: where the binaries are is not remembered for hooks: {error}"));
     }
-    let exit = report(found, &done, interrupted, output, talk);
-    match timings.map(|file| file.write(&session.store, me, talk)) {
-        Some(Err(error)) => {
-            say(&format!("error: {error}"));
-            exit.map(|it| if it == Exit::Well { Exit::Missing } else { it })
-        }
-        Some(Ok(())) | None => exit,
+    Ok(Worked { session, done, interrupted, me })
+}
+
+impl Worked {
+    /// The exit code that this comes to.
+    pub(crate) fn exit(&self, found: &Found) -> Exit {
+        exit_of(found, &self.done, self.interrupted)
     }
 }
 
 /// Whether there is nothing to do about a request.
 pub(crate) fn is_ready(binary: &Binary, request: &plan::Request, settings: &Settings) -> bool {
-    standing(binary, request, &settings.lib_bin_dir) == Standing::Ready
+    standing(binary, request, settings) == Standing::Ready
 }
 
 /// Remembers where the binaries are that settings name: hooks get these paths as the settings' values.
 fn learn(steps: &[plan::Step], done: &[Done], session: &Session) -> Result<(), StoreError> {
     let mut learned = Map::new();
     for (step, done) in steps.iter().zip(done) {
-        let installed = match done {
-            Done::Ready(binary) => binary.installed(),
-            Done::Resolved(resolved) => resolved.binary.installed(),
-            Done::TooSoon(..) | Done::Planned(_) | Done::Refused(_) | Done::Broken(..) => None,
-        };
-        if let (Ok(request), Some(installed)) = (step, installed) {
+        if let (Ok(request), Some(installed)) = (step, done.installed()) {
             let path = Value::from(installed.abspath.to_string_lossy());
             learned.extend(request.settings.iter().map(|it| (it.clone(), path.clone())));
         }

@@ -21,7 +21,7 @@ use crate::plugin::setting::Variable;
 use crate::process::signals::Interrupt;
 use crate::provision::plan::{Refusal, Request};
 use crate::provision::resolver::{ResolveError, Resolved, Resolver};
-use crate::record::binary::Binary;
+use crate::record::binary::{Binary, Installed};
 use crate::record::name::BinaryName;
 use crate::record::process::Process;
 use crate::record::safety::Keeps;
@@ -60,13 +60,18 @@ pub(crate) enum Done {
 }
 
 impl Done {
+    /// What is there.
+    pub(crate) fn installed(&self) -> Option<&Installed> {
+        match self {
+            Self::Ready(binary) => binary.installed(),
+            Self::Resolved(resolved) => resolved.binary.installed(),
+            Self::TooSoon(..) | Self::Planned(_) | Self::Refused(_) | Self::Broken(..) => None,
+        }
+    }
+
     /// Whether the binary is there.
     pub(crate) fn is_there(&self) -> bool {
-        match self {
-            Self::Ready(_) => true,
-            Self::Resolved(resolved) => resolved.binary.installed().is_some(),
-            Self::TooSoon(..) | Self::Planned(_) | Self::Refused(_) | Self::Broken(..) => false,
-        }
+        self.installed().is_some()
     }
 
     /// What JSONL shows of it.
@@ -166,6 +171,11 @@ impl<'a> Workshop<'a> {
             me,
             iface_id,
         })
+    }
+
+    /// The id of this run's record.
+    pub(crate) fn own_id(&self) -> Uuid {
+        self.me.id
     }
 
     /// Works on what is not there.

@@ -201,8 +201,15 @@ mod tests {
 
     fn read(output: &[u8]) -> Said {
         let link = "/no/such/link".as_ref();
-        let claim =
-            Claim { name: "sh", min_version: "", provider: "mine", link, abspath: None, version: None };
+        let claim = Claim {
+            name: "sh",
+            min_version: "",
+            provider: "mine",
+            link,
+            abspath: None,
+            version: None,
+            locked: None,
+        };
         Said::read(output, Some(claim)).unwrap()
     }
 

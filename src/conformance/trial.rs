@@ -170,6 +170,7 @@ impl Stage<'_> {
             link: &link,
             abspath: abspath.as_deref(),
             version: overrides::text(&overrides, &self.hook.plugin, "version"),
+            locked: None,
         });
         let seen = Observation::of(process_id, ending, &finished.run_dir, claim, (took, timeout))?;
         let mut installed = installed(room);

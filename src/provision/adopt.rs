@@ -72,6 +72,7 @@ pub fn check(linker: &Linker<'_>, fields: &Map<String, Value>) -> Result<Checked
         link: &linker.path(&requirement.name),
         abspath: None,
         version: None,
+        locked: None,
     };
     let mut claimed = fields.clone();
     claimed.insert("name".to_owned(), requirement.name.as_str().into());

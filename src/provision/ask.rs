@@ -131,6 +131,7 @@ pub fn ask(
             link: &question.link,
             abspath: file.as_deref(),
             version: overrides::text(&question.request.overrides, &hook.plugin, "version"),
+            locked: question.request.locked.as_ref().map(|it| (it, settings.lib_dir.as_path())),
         })
         .collect();
     let verdicts = verdict::verdicts(&finished, &claims, timeout, |said| match said {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::lockfile::Locked;
 use crate::plugin::overrides;
 use crate::plugin::requirement::{Providers, Requirement};
 use crate::record::name::BinaryName;
@@ -53,6 +54,8 @@ pub struct Request {
     pub settings: Vec<String>,
     /// For what a provider could do without: from how many requests at once it is worth the time to get it.
     pub pays_from: Option<u32>,
+    /// What it has to be exactly, where `rigup.lock` counts.
+    pub locked: Option<Locked>,
 }
 
 impl Request {
@@ -140,6 +143,7 @@ fn request_of(requirement: &Requirement) -> Request {
         required_by: Some(&requirement.plugin).filter(|it| !it.is_empty()).cloned().into_iter().collect(),
         settings: requirement.setting.iter().cloned().collect(),
         pays_from: requirement.pays_from,
+        locked: None,
     }
 }
 
@@ -155,6 +159,7 @@ fn bare(name: &BinaryName, wish: &Wish) -> Request {
         required_by: Vec::new(),
         settings: Vec::new(),
         pays_from: None,
+        locked: None,
     }
 }
 
@@ -188,6 +193,7 @@ fn merge(first: &Request, second: &Requirement) -> Step {
         required_by,
         settings,
         pays_from: first.pays_from.and(second.pays_from),
+        locked: None,
     })
 }
 

@@ -37,7 +37,7 @@ fn fields(
     provider: &str,
     binary_id: Uuid,
     machine_id: Uuid,
-) -> [(&'static str, Value); 9] {
+) -> [(&'static str, Value); 10] {
     let overrides = Value::Object(request.overrides.clone());
     let safety = request.safety_of(provider);
     let defaults = [
@@ -50,6 +50,7 @@ fn fields(
         ("name", request.name.as_str().into()),
         ("binproviders", request.providers.to_string().into()),
         ("min_version", request.min_version_of(provider).into()),
+        ("exact_version", request.locked.as_ref().map_or("", |it| &it.version).into()),
         // 7 and not 7.0
         (MIN_RELEASE_AGE_KEY, safety.age().to_string().parse::<Number>().map_or(Value::Null, Value::Number)),
         (POSTINSTALL_SCRIPTS_KEY, safety.may_run_scripts().into()),

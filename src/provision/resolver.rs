@@ -161,8 +161,7 @@ impl Resolver<'_> {
     }
 
     fn is_there(&self, need: &Request, known: Option<&Binary>) -> bool {
-        let bin_dir = &self.runner.settings.lib_bin_dir;
-        known.is_some_and(|it| standing(it, need, bin_dir) == Standing::Ready)
+        known.is_some_and(|it| standing(it, need, self.runner.settings) == Standing::Ready)
     }
 
     /// Links a binary; the inner error says why not.

@@ -1,10 +1,9 @@
 //! How things stand with a binary before anybody is asked for it.
 
-use std::path::Path;
-
 use crate::provision::plan::Request;
-use crate::provision::probe;
+use crate::provision::{locked, probe};
 use crate::record::binary::{Binary, Installed};
+use crate::settings::Settings;
 
 /// How things stand with a binary, without a hook, a process or a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,12 +12,12 @@ pub enum Standing<'a> {
     Ready,
     /// It is there, and its link is not.
     Unlinked(&'a Installed),
-    /// It is not there, or not what was verified, or too old.
+    /// It is not there, or not what was verified, or too old, or not what `rigup.lock` says.
     Missing,
 }
 
 /// Looks how things stand with a binary that was asked for before.
-pub fn standing<'a>(binary: &'a Binary, request: &Request, lib_bin_dir: &Path) -> Standing<'a> {
+pub fn standing<'a>(binary: &'a Binary, request: &Request, settings: &Settings) -> Standing<'a> {
     let Some(installed) = binary.installed() else {
         return Standing::Missing;
     };
@@ -27,8 +26,12 @@ pub fn standing<'a>(binary: &'a Binary, request: &Request, lib_bin_dir: &Path) -
     if !installed.is_current(fingerprint.as_deref(), min_version) {
         return Standing::Missing;
     }
+    if request.locked.as_ref().is_some_and(|it| !locked::is_same(it, installed, &settings.lib_dir)) {
+        return Standing::Missing;
+    }
     let is_linked = || {
-        fs_err::read_link(lib_bin_dir.join(request.name.link_name())).is_ok_and(|it| it == installed.abspath)
+        fs_err::read_link(settings.lib_bin_dir.join(request.name.link_name()))
+            .is_ok_and(|it| it == installed.abspath)
     };
     if installed.is_in_app_bundle() || is_linked() { Standing::Ready } else { Standing::Unlinked(installed) }
 }

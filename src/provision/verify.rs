@@ -1,11 +1,13 @@
 //! Whether what a hook says of a binary is true.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 use serde_json::{Map, Value};
 
-use crate::provision::probe;
+use crate::lockfile::Locked;
+use crate::provision::{portable, probe};
 use crate::record::binary::Installed;
 use crate::record::version::Version;
 
@@ -59,6 +61,22 @@ pub enum Lie {
     /// Nobody knows whether it is new enough.
     #[error("it tells no version, and {0} or newer is asked for")]
     NoVersion(String),
+    /// Another version than the locked one.
+    #[error("its version is {found:?}, and the locked one is {locked:?}")]
+    OtherVersion {
+        /// The version in the record.
+        found: String,
+        /// The version in the lock file.
+        locked: String,
+    },
+    /// Another file than the locked one.
+    #[error("its sha256 is {found}, and the locked one is {locked}")]
+    OtherFile {
+        /// The file's.
+        found: String,
+        /// That in the lock file.
+        locked: String,
+    },
     /// The file cannot be read.
     #[error("its abspath {path} cannot be read: {reason}", path = .0.display(), reason = .1)]
     Unreadable(PathBuf, String),
@@ -79,6 +97,8 @@ pub struct Claim<'a> {
     pub abspath: Option<&'a Path>,
     /// Its version, where that was said beforehand: it cannot tell.
     pub version: Option<&'a str>,
+    /// What it has to be exactly, and the LIB_DIR that its digest does not depend on.
+    pub locked: Option<(&'a Locked, &'a Path)>,
 }
 
 /// Checks the fields of a Binary record. The digest is computed where the record has none.
@@ -106,13 +126,25 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
             return Err(Lie::TooOld { found: version.to_owned(), wanted: claim.min_version.to_owned() });
         }
     }
+    let is_other_version = |(locked, _): &(&Locked, &Path)| locked.version != version;
+    if let Some((locked, _)) = claim.locked.filter(is_other_version) {
+        return Err(Lie::OtherVersion { found: version.to_owned(), locked: locked.version.clone() });
+    }
     // The fingerprint is taken first: a file that changes while it is read is found out the next time.
     let fingerprint = probe::fingerprint(&abspath)
         .ok_or_else(|| Lie::Missing(abspath.clone(), "it vanished while it was checked".to_owned()))?;
+    let unreadable = |error: io::Error| Lie::Unreadable(abspath.clone(), error.to_string());
     let sha256 = match text("sha256") {
         given if is_sha256(given) => given.to_owned(),
-        _ => probe::sha256(&abspath).map_err(|error| Lie::Unreadable(abspath.clone(), error.to_string()))?,
+        _ => probe::sha256(&abspath).map_err(unreadable)?,
     };
+    if let Some((locked, lib_dir)) = claim.locked {
+        // The hook's word is not enough here.
+        let found = portable::sha256(&abspath, lib_dir).map_err(unreadable)?;
+        if found != locked.sha256 {
+            return Err(Lie::OtherFile { found, locked: locked.sha256.clone() });
+        }
+    }
     Ok(Installed {
         binprovider: claim.provider.to_owned(),
         abspath,
@@ -168,7 +200,15 @@ mod tests {
 
     fn check(min_version: &str, record: &Value) -> Result<Installed, String> {
         let link = Path::new("/lib/bin/sh");
-        let claim = Claim { name: "sh", min_version, provider: "env", link, abspath: None, version: None };
+        let claim = Claim {
+            name: "sh",
+            min_version,
+            provider: "env",
+            link,
+            abspath: None,
+            version: None,
+            locked: None,
+        };
         verify(claim, record.as_object().unwrap()).map_err(|lie| lie.to_string())
     }
 
@@ -184,7 +224,8 @@ mod tests {
     fn the_file_and_the_version_that_were_said_beforehand_count() {
         let link = Path::new("/lib/bin/sh");
         let (abspath, version) = (Some(Path::new("/bin/sh")), Some("2.0"));
-        let claim = Claim { name: "sh", min_version: "1.5", provider: "env", link, abspath, version };
+        let claim =
+            Claim { name: "sh", min_version: "1.5", provider: "env", link, abspath, version, locked: None };
         let record = json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"});
         assert_eq!(verify(claim, record.as_object().unwrap()).unwrap().version, "2.0");
         let other = json!({"name": "sh", "abspath": "/bin/ls"});

@@ -204,7 +204,7 @@ impl<'r, 'a> Work<'r, 'a> {
             .unwrap_or_else(|| Binary::new(clock::new_id(), machine_id, request.name.as_str(), clock::now()));
         let previous = binary.installed().map(|it| it.abspath.clone());
         if !resolver.force {
-            let settled = match standing(&binary, &request, &resolver.runner.settings.lib_bin_dir) {
+            let settled = match standing(&binary, &request, resolver.runner.settings) {
                 Standing::Ready => Some(Ok(())),
                 Standing::Unlinked(installed) => {
                     Some(resolver.link(&request, installed, previous.as_deref())?)

@@ -21,6 +21,7 @@ mod init;
 mod install;
 mod interrupt;
 mod links;
+mod lock;
 mod more_providers;
 mod playground;
 mod providers;

@@ -1,0 +1,348 @@
+//! `rigup lock`: writes down what was got, for others and for later.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::cli::error::{CliError, Exit};
+use crate::cli::install::{self, Choice, JobArgs, SafetyArgs};
+use crate::cli::lockfile::{LockfileOnDisk, hook_digests};
+use crate::cli::output::{Output, Talk, say};
+use crate::cli::search::Found;
+use crate::cli::session::Session;
+use crate::cli::whole_file;
+use crate::cli::work::{self, Worked};
+use crate::cli::workshop;
+use crate::lockfile::{Locked, Lockfile};
+use crate::plugin::requirement::Providers;
+use crate::provision::plan::{Request, Step};
+use crate::provision::standing::{Standing, standing};
+use crate::provision::{locked, portable};
+use crate::record::binary::{Binary, Installed};
+use crate::report::human::{Tone, Toned};
+use crate::settings::{self, Settings};
+
+const EXAMPLES: &str = "\
+Examples:
+  rigup lock                     get what the plugins require, and write ./rigup.lock
+  rigup install --locked         elsewhere: get exactly that
+  rigup lock --check             in CI: is the lock file what `rigup lock` would write? Installs nothing
+  rigup lock yt-dlp              the line of this name only; all others stay
+  rigup install --force yt-dlp && rigup lock yt-dlp
+                                 bring one up to date
+  rigup lock --prune             take out the lines of what is not required any more
+
+What is here is locked as it is; what is not is got as its line says, if it has one that will do.
+Lines of other platforms stay as they are: run `rigup lock` once on each.";
+
+/// What to lock.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct LockArgs {
+    #[command(flatten)]
+    choice: Choice,
+    /// Only these providers, in this order
+    #[arg(long, value_name = "X,Y")]
+    binproviders: Option<String>,
+    #[command(flatten)]
+    safety: SafetyArgs,
+    #[command(flatten)]
+    jobs: JobArgs,
+    /// The lock file [default: ./rigup.lock]
+    #[arg(long, value_name = "FILE")]
+    lockfile: Option<PathBuf>,
+    /// Install and write nothing: exit 1 where the file is not what would be written, and say which lines differ
+    #[arg(long)]
+    check: bool,
+    /// Take out the lines of this platform whose names are not required
+    #[arg(long, conflicts_with_all = ["names", "plugins"])]
+    prune: bool,
+}
+
+/// What becomes of a name's line.
+struct Row {
+    name: String,
+    status: Status,
+    /// The line; none where it is not known.
+    locked: Option<Locked>,
+    record: Value,
+}
+
+enum Status {
+    Unchanged,
+    Added,
+    /// Every value, before and after.
+    Changed(String),
+    Removed,
+    /// There is no line to write, and why.
+    Missing(String),
+}
+
+impl Status {
+    const fn word(&self) -> (&'static str, Tone) {
+        match self {
+            Self::Unchanged => ("unchanged", Tone::Plain),
+            Self::Added => ("added", Tone::Good),
+            Self::Changed(_) => ("changed", Tone::Good),
+            Self::Removed => ("removed", Tone::Plain),
+            Self::Missing(_) => ("missing", Tone::Bad),
+        }
+    }
+}
+
+impl Row {
+    fn of(locked: Locked, status: Status) -> Self {
+        let mut record = locked.to_record();
+        record["status"] = status.word().0.into();
+        Self { name: locked.name.clone(), status, locked: Some(locked), record }
+    }
+
+    fn missing(name: &str, reason: String, record: Value) -> Self {
+        Self { name: name.to_owned(), status: Status::Missing(reason), locked: None, record }
+    }
+}
+
+/// Runs it.
+pub(crate) fn lock(
+    args: LockArgs,
+    settings: &Settings,
+    output: &mut Output,
+    talk: Talk,
+) -> Result<Exit, CliError> {
+    let file = LockfileOnDisk::read(args.lockfile)?;
+    if !args.check {
+        whole_file::check(&file.path).map_err(|error| unwritable(&file, &error.to_string()))?;
+    }
+    let providers = args.binproviders.as_deref().map(Providers::parse);
+    let (found, steps) = install::plan(args.choice, providers, args.safety.into(), settings)?;
+    if steps.is_empty() && !args.prune && !talk.quiet {
+        say("Nothing is required here; `rigup plugin list` shows the plugins that are found.");
+    }
+    let mut clerk = Clerk {
+        hooks: hook_digests(&found, settings),
+        known: known(settings)?,
+        after: file.lockfile.clone(),
+        found: &found,
+        file: &file,
+        settings,
+    };
+    let (worked, mut rows) = if args.check {
+        (None, clerk.compare(&steps))
+    } else {
+        let worked = clerk.bring_about(&steps, args.jobs, talk)?;
+        let rows = clerk.write_down_all(&steps, &worked);
+        (Some(worked), rows)
+    };
+    let complaints = if found.complaints.is_empty() { Exit::Well } else { Exit::Missing };
+    let exit = worked.as_ref().map_or(complaints, |it| it.exit(&found));
+    if let Exit::Interrupted(_) = exit {
+        say(&format!("interrupted: {} stays as it was", file.path.display()));
+        return Ok(exit);
+    }
+    // What could not be read may require a name, too.
+    if args.prune && found.complaints.is_empty() {
+        rows.extend(clerk.prune(&steps));
+    }
+    let text = clerk.after.to_string();
+    // Nothing to write is no file.
+    let is_same = file.bytes.as_ref().map_or(clerk.after == Lockfile::default(), |it| *it == text.as_bytes());
+    if !args.check && !is_same {
+        whole_file::write(&file.path, text.as_bytes())
+            .map_err(|error| unwritable(&file, &error.to_string()))?;
+    }
+    let written = write(&rows, output);
+    found.complain();
+    worked.iter().flat_map(|it| &it.done).for_each(work::complain);
+    tell(&rows, &file, args.check, is_same, talk);
+    let is_well = rows.iter().all(|row| match row.status {
+        Status::Unchanged => true,
+        Status::Added | Status::Changed(_) | Status::Removed => !args.check,
+        Status::Missing(_) => false,
+    }) && (is_same || !args.check);
+    match written {
+        Ok(()) | Err(CliError::OutputClosed) if is_well => Ok(exit),
+        Ok(()) | Err(CliError::OutputClosed) => Ok(if exit == Exit::Well { Exit::Missing } else { exit }),
+        Err(error) => Err(error),
+    }
+}
+
+fn unwritable(file: &LockfileOnDisk, reason: &str) -> CliError {
+    let path = file.path.display();
+    CliError::unusable(format!(
+        "the lock file {path} cannot be written: {reason}; choose another with --lockfile"
+    ))
+}
+
+/// The binaries of this machine, by their names.
+fn known(settings: &Settings) -> Result<HashMap<String, Binary>, CliError> {
+    match (Session::read(settings)?, Session::known_machine(settings)?) {
+        (Some(store), Some(machine)) => Ok(store.binaries_of(machine.id)?),
+        _ => Ok(HashMap::new()),
+    }
+}
+
+/// Who writes down what is there.
+struct Clerk<'a> {
+    found: &'a Found,
+    settings: &'a Settings,
+    file: &'a LockfileOnDisk,
+    hooks: HashMap<String, String>,
+    known: HashMap<String, Binary>,
+    after: Lockfile,
+}
+
+impl Clerk<'_> {
+    /// Gets what is missing, as it was locked where that will do.
+    fn bring_about(&self, steps: &[Step], jobs: JobArgs, talk: Talk) -> Result<Worked, CliError> {
+        let lock = self.file.lock(&self.hooks);
+        let chosen = steps.iter().map(|step| match step {
+            Ok(request) if self.installed(request).is_none() => {
+                lock.pin(Ok(request.clone())).or_else(|_| step.clone())
+            }
+            _ => step.clone(),
+        });
+        let chosen: Vec<Step> = chosen.collect();
+        work::bring_about(self.found, &chosen, &jobs.options(), self.settings, talk)
+    }
+
+    /// Writes down what came of it.
+    fn write_down_all(&mut self, steps: &[Step], worked: &Worked) -> Vec<Row> {
+        let each = steps.iter().zip(&worked.done).map(|(step, done)| {
+            if let (Ok(request), Some(installed)) = (step, done.installed()) {
+                return self.write_down(request, installed);
+            }
+            let name = step.as_ref().map_or_else(|refusal| &refusal.name, |request| &request.name);
+            Row::missing(name.as_str(), String::new(), done.to_record())
+        });
+        each.collect()
+    }
+
+    /// Compares what is there with its lines. What is not there is got as its line says; so that has to be one that will do.
+    fn compare(&mut self, steps: &[Step]) -> Vec<Row> {
+        let each = steps.iter().map(|step| {
+            let (name, reason) = match step {
+                Err(refusal) => (&refusal.name, refusal.reason.clone()),
+                Ok(request) => match self.installed(request).cloned() {
+                    Some(installed) => return self.write_down(request, &installed),
+                    None => match self.file.lock(&self.hooks).line_for(request) {
+                        Ok(locked) => return Row::of(locked.clone(), Status::Unchanged),
+                        Err(reason) => (&request.name, reason),
+                    },
+                },
+            };
+            let record = workshop::unresolved(name, &reason);
+            Row::missing(name.as_str(), reason, record)
+        });
+        each.collect()
+    }
+
+    /// What is here under a request, whatever the lock file says.
+    fn installed(&self, request: &Request) -> Option<&Installed> {
+        let binary = self.known.get(request.name.as_str())?;
+        let is_there = standing(binary, request, self.settings) != Standing::Missing;
+        binary.installed().filter(|_| is_there)
+    }
+
+    fn write_down(&mut self, request: &Request, installed: &Installed) -> Row {
+        let name = request.name.as_str();
+        let line = self.line(request, installed).and_then(|it| {
+            self.after.put(it.clone()).map_err(|error| error.to_string())?;
+            Ok(it)
+        });
+        match (line, self.file.lockfile.get(&settings::platform(), name)) {
+            (Ok(after), None) => Row::of(after, Status::Added),
+            (Ok(after), Some(before)) if after == *before => Row::of(after, Status::Unchanged),
+            (Ok(after), Some(before)) => {
+                let difference = locked::difference(before, &after);
+                Row::of(after, Status::Changed(difference))
+            }
+            (Err(reason), _) => {
+                let reason = format!("cannot be locked: {reason}");
+                let record = workshop::unresolved(&request.name, &reason);
+                Row::missing(name, reason, record)
+            }
+        }
+    }
+
+    fn line(&self, request: &Request, installed: &Installed) -> Result<Locked, String> {
+        let Installed { binprovider, abspath, version, .. } = installed;
+        if !request.candidates.contains(binprovider) {
+            let (name, allowed) = (&request.name, request.candidates.join(", "));
+            return Err(format!(
+                "it is here from {binprovider}, and {allowed} may provide it; `rigup install --force {name}` asks them"
+            ));
+        }
+        let hook_sha256 =
+            self.hooks.get(binprovider).ok_or_else(|| format!("no hook of {binprovider} is found here"))?;
+        let sha256 = portable::sha256(abspath, &self.settings.lib_dir).map_err(|error| error.to_string())?;
+        Ok(Locked {
+            platform: settings::platform(),
+            name: request.name.as_str().to_owned(),
+            binprovider: binprovider.clone(),
+            version: version.clone(),
+            sha256,
+            hook_sha256: hook_sha256.clone(),
+        })
+    }
+
+    /// Takes out what is not required.
+    fn prune(&mut self, steps: &[Step]) -> Vec<Row> {
+        let names: HashSet<&str> = steps
+            .iter()
+            .map(|step| step.as_ref().map_or_else(|it| it.name.as_str(), |it| it.name.as_str()))
+            .collect();
+        let removed = self.after.prune(&settings::platform(), |name| names.contains(name));
+        removed.into_iter().map(|it| Row::of(it, Status::Removed)).collect()
+    }
+}
+
+fn write(rows: &[Row], output: &mut Output) -> Result<(), CliError> {
+    if output.is_json() {
+        output.records(rows.iter().map(|it| &it.record))?;
+    } else {
+        let rows = rows.iter().map(|row| {
+            let (word, tone) = row.status.word();
+            let text = |value: fn(&Locked) -> &String| {
+                (row.locked.as_ref().map(value).cloned().unwrap_or_default(), Tone::Plain)
+            };
+            let cells: Vec<Toned> = vec![
+                (row.name.clone(), Tone::Plain),
+                (word.to_owned(), tone),
+                text(|it| &it.version),
+                text(|it| &it.binprovider),
+            ];
+            cells
+        });
+        output.table(&["BINARY", "STATUS", "VERSION", "PROVIDER"], rows.collect())?;
+    }
+    output.flush()
+}
+
+/// Says what differs, and what was made of it.
+fn tell(rows: &[Row], file: &LockfileOnDisk, is_check: bool, is_same: bool, talk: Talk) {
+    let path = file.path.display();
+    for Row { name, status, .. } in rows {
+        match status {
+            Status::Missing(reason) if !reason.is_empty() => say(&format!("error: {name}: {reason}")),
+            Status::Changed(values) if is_check => say(&format!("error: {path}: {name}: {values}")),
+            Status::Added if is_check => say(&format!("error: {path}: {name} has no line")),
+            Status::Removed if is_check => {
+                say(&format!("error: {path}: {name} has a line, and is not required"));
+            }
+            Status::Changed(values) if !talk.quiet => say(&format!("{name}: {values}")),
+            _ => {}
+        }
+    }
+    let count = |word: &str| rows.iter().filter(|it| it.status.word().0 == word).count();
+    if is_check && !is_same && count("unchanged") == rows.len() {
+        say(&format!("error: {path}: it is not sorted and spelled as `rigup lock` writes it"));
+    } else if is_same && count("missing") < rows.len() && !talk.quiet {
+        say(&format!("{path} is up to date."));
+    } else if !is_check && !is_same && !talk.quiet {
+        let counts = ["added", "changed", "removed", "unchanged"].map(|word| (count(word), word));
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+        say(&format!("{path}: {}.", counts.join(", ")));
+    }
+}

@@ -1,0 +1,107 @@
+//! The lock file that a command line means.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use crate::cli::error::CliError;
+use crate::cli::search::Found;
+use crate::lockfile::{FILE_NAME, Lockfile, MAX_SIZE};
+use crate::plugin::builtin;
+use crate::plugin::folder::{Hook, Plugin};
+use crate::provision::locked::{self, Lock};
+use crate::provision::plan::Step;
+use crate::settings::{self, Settings};
+
+/// Whether what is installed is to be what was locked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LockedArgs {
+    /// Get exactly what the lock file says, and refuse anything else
+    #[arg(long)]
+    locked: bool,
+    /// The lock file [default: ./rigup.lock]
+    #[arg(long, value_name = "FILE", requires = "locked")]
+    lockfile: Option<PathBuf>,
+}
+
+impl LockedArgs {
+    /// What the lock file leaves of a plan, where it counts.
+    pub(crate) fn pin(
+        self,
+        steps: Vec<Step>,
+        found: &Found,
+        settings: &Settings,
+    ) -> Result<Vec<Step>, CliError> {
+        if !self.locked {
+            return Ok(steps);
+        }
+        let file = LockfileOnDisk::read(self.lockfile)?;
+        if file.bytes.is_none() {
+            let path = file.path.display();
+            return Err(CliError::unusable(format!("there is no lock file {path}; `rigup lock` writes one")));
+        }
+        let hooks = hook_digests(found, settings);
+        let lock = file.lock(&hooks);
+        Ok(steps.into_iter().map(|step| lock.pin(step)).collect())
+    }
+}
+
+/// A lock file as it was read.
+#[derive(Debug)]
+pub(crate) struct LockfileOnDisk {
+    /// Where it is, or will be.
+    pub(crate) path: PathBuf,
+    /// Its bytes; none where there is no such file.
+    pub(crate) bytes: Option<Vec<u8>>,
+    /// What it says.
+    pub(crate) lockfile: Lockfile,
+}
+
+impl LockfileOnDisk {
+    /// Reads it; one that is not there says nothing.
+    pub(crate) fn read(path: Option<PathBuf>) -> Result<Self, CliError> {
+        let path = path.unwrap_or_else(|| FILE_NAME.into());
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(&path)
+            .and_then(|file| file.take(MAX_SIZE as u64 + 1).read_to_end(&mut bytes));
+        let unusable = |reason: String| {
+            CliError::unusable(format!("the lock file {} cannot be used: {reason}", path.display()))
+        };
+        match read {
+            Ok(_) => {
+                let lockfile = Lockfile::parse(&bytes).map_err(|error| unusable(error.to_string()))?;
+                Ok(Self { path, bytes: Some(bytes), lockfile })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self { path, bytes: None, lockfile: Lockfile::default() })
+            }
+            Err(error) => Err(unusable(error.to_string())),
+        }
+    }
+
+    /// What it says, held against this machine.
+    pub(crate) fn lock<'a>(&'a self, hooks: &'a HashMap<String, String>) -> Lock<'a> {
+        Lock { path: &self.path, lockfile: &self.lockfile, platform: settings::platform(), hooks }
+    }
+}
+
+/// The digests of the providers' hooks. A hook that cannot be read has none.
+pub(crate) fn hook_digests(found: &Found, settings: &Settings) -> HashMap<String, String> {
+    let hooks = found.provider_hooks();
+    let digest = |name: String| {
+        let of_it = hooks.iter().filter(|hook| hook.plugin == name);
+        let plugin = found.plugin(&name);
+        let contents: Option<Vec<Vec<u8>>> = of_it.map(|hook| content(plugin?, hook, settings)).collect();
+        Some((name, locked::hook_digest(&contents?)))
+    };
+    found.providers().into_iter().filter_map(digest).collect()
+}
+
+fn content(plugin: &Plugin, hook: &Hook, settings: &Settings) -> Option<Vec<u8>> {
+    let name = hook.path.file_name()?.to_str()?;
+    match builtin::file(plugin, &settings.data_dir, name) {
+        // It may not be unpacked yet.
+        Some(text) => Some(text.to_vec()),
+        None => fs_err::read(&hook.path).ok(),
+    }
+}
