@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod binary;
 pub mod lock;
+pub mod pin;
 pub mod policy;
 pub mod prefix;
 pub mod request;

@@ -16,7 +16,7 @@ as_root true 2>/dev/null || decline "apt-get needs root: run rigup as root, or a
 [ "${RIGUP_LOCKED-}" = apt ] || RIGUP_LOCKED=apt exec "$RIGUP" hook lock apt -- "$0" "$@"
 requests=$(cat)
 # One line for each request: its name, then its packages, with tabs between them.
-plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch)
+plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch --pin '={}')
 tab=$(printf '\t')
 packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
 
@@ -28,6 +28,24 @@ fi
 
 # A dpkg that was killed leaves a journal, and apt-get does nothing until dpkg has worked through it.
 [ -z "$(ls /var/lib/dpkg/updates)" ] || as_root dpkg --force-confdef --force-confold --configure -a >&2 || :
+
+# One version is asked for as the program tells it; apt wants it whole, with its epoch and revision.
+whole() {
+    found=$(apt-cache madison "${1%%=*}" 2>/dev/null | awk -F ' *[|] *' -v wanted="${1#*=}" '
+        { upstream = $2; sub(/^[0-9]+:/, "", upstream); rest = substr(upstream, length(wanted) + 1) }
+        index(upstream, wanted) == 1 && rest !~ /^[0-9]/ { print $2; exit }')
+    echo "${1%%=*}=${found:-${1#*=}}"
+}
+case $plan in *=*)
+    plan=$(for line in $plan; do
+        printf %s "${line%%"$tab"*}"
+        for package in $(packages "$line"); do
+            case $package in -*) ;; *=*) package=$(whole "$package") ;; esac
+            printf '\t%s' "$package"
+        done
+        echo
+    done) ;;
+esac
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -45,7 +63,7 @@ failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" "${3-}"; }
 alone='' together=''
 for line in $plan; do
     # shellcheck disable=SC2046 # one package a line
-    if dpkg --verify $(packages "$line") 2>/dev/null | grep -q "bin/${line%%"$tab"*}\$"; then alone="$alone$line$IFS"
+    if dpkg --verify $(packages "$line" | sed 's/=.*//') 2>/dev/null | grep -q "bin/${line%%"$tab"*}\$"; then alone="$alone$line$IFS"
     else together="$together$line$IFS"; fi
 done
 # shellcheck disable=SC2046 # one package a line

@@ -7,8 +7,9 @@ decline() { echo "$1" >&2; exit 0; }
 fail() { echo "$1" >&2; exit 1; }
 
 "$RIGUP" hook accepts --provider node -- "$@"
-min_version=
-for arg; do case $arg in --name=*) name=${arg#--name=} ;; --min-version=*) min_version=${arg#--min-version=} ;; esac; done
+min_version='' exact=''
+for arg; do case $arg in --name=*) name=${arg#--name=} ;; --min-version=*) min_version=${arg#--min-version=} ;;
+    --exact-version=*) exact=${arg#--exact-version=} ;; esac; done
 case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx and corepack come with Node.js" ;; esac
 [ "${RIGUP_LOCKED-}" = node ] || RIGUP_LOCKED=node exec "$RIGUP" hook lock node -- "$0" "$@"
 eval "$("$RIGUP" hook policy --provider node -- "$@")"
@@ -21,17 +22,18 @@ case $(uname -s) in Darwin) os=darwin listed=osx-$arch-tar ;; *) os=linux listed
 
 mirror=${NODEJS_ORG_MIRROR:-https://nodejs.org/dist} mirror=${mirror%/}
 fetch index.tab index.tab
-version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min="$min_version" -v before="${released_before-}" '
+version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min="$min_version" -v exact="$exact" -v before="${released_before-}" '
     function number(text, part) { sub(/^v/, "", text); split(text, part, "."); return (part[1] * 1e3 + part[2]) * 1e4 + part[3] }
     NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
     index("," $column["files"] ",", "," listed ",") == 0 || line != "" && index($1 ".", "v" line ".") != 1 { next }
     # No more than the day is told, and it counts from its end.
     before != "" && ($column["date"] !~ /^[0-9]+-[0-9]+-[0-9]+$/ || $column["date"] >= substr(before, 1, 10)) { next }
+    exact != "" && name != "corepack" && (name == "node" ? substr($1, 2) : $column["npm"]) != exact { next }
     # A lowest version is one of what was asked for. What version corepack has is not listed; from 25 on it is left out.
     name == "corepack" ? number($1) >= number("25") : number(name == "node" ? $1 : $column["npm"]) < number(min) { next }
     { rank = number($1) + ($column["lts"] == "-" ? 0 : 1e12); if (rank > best) { best = rank; version = $1 } }
     END { print version }' index.tab)
-[ "$version" ] || fail "$mirror has no $name${min_version:+ $min_version or later}${line:+ of node $line}\
+[ "$version" ] || fail "$mirror has no $name${exact:+ $exact}${min_version:+ $min_version or later}${line:+ of node $line}\
 ${released_before:+ that was released before $released_before} for $os-$arch"
 
 root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=$LIB_DIR/node/$version/run/$name

@@ -39,6 +39,9 @@ pub(crate) enum HookCommand {
         /// The requests stand on standard input: one line for each, its name and its packages with tabs between them
         #[arg(long)]
         batch: bool,
+        /// How an exact version is put behind a package where one is asked for: `=={}`, `@{}`
+        #[arg(long, value_name = "FORMAT")]
+        pin: Option<String>,
         #[command(flatten)]
         of: ProviderArgs,
     },
@@ -108,16 +111,16 @@ pub(crate) fn run(
             }
             Ok(if is_accepted { Exit::Well } else { SKIPPED })
         }
-        HookCommand::Packages { batch: true, of } => {
+        HookCommand::Packages { batch: true, pin, of } => {
             for request in requests(&of.provider, settings)? {
-                let packages = request.packages(&of.provider)?;
+                let packages = request.packages(&of.provider, pin.as_deref())?;
                 let line = format!("{}\t{}\n", request.name, packages.join("\t"));
                 output.raw(line.as_bytes())?;
             }
             Ok(Exit::Well)
         }
-        HookCommand::Packages { batch: false, of } => {
-            let packages = parse(&of.arguments, settings)?.packages(&of.provider)?;
+        HookCommand::Packages { batch: false, pin, of } => {
+            let packages = parse(&of.arguments, settings)?.packages(&of.provider, pin.as_deref())?;
             output.raw((packages.join("\n") + "\n").as_bytes())?;
             Ok(Exit::Well)
         }

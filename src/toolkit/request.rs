@@ -8,6 +8,7 @@ use crate::plugin::overrides::{self, OverrideError};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::record::name::{BinaryName, NameError};
 use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
+use crate::toolkit::pin;
 
 /// What a hook was asked for. Arguments that the toolkit does not know are nobody's business here.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,8 @@ pub struct HookRequest {
     pub providers: Providers,
     /// `--min-version`; empty for any.
     pub min_version: String,
+    /// `--exact-version`; empty for any.
+    pub exact_version: String,
     /// `--min-release-age`, `--postinstall-scripts`
     pub safety: Safety,
     /// `--best-effort`: the rules that nobody asked for.
@@ -66,6 +69,7 @@ impl HookRequest {
             name,
             providers: Providers::parse(value("binproviders").unwrap_or_default()),
             min_version: value("min-version").unwrap_or_default().to_owned(),
+            exact_version: value("exact-version").unwrap_or_default().to_owned(),
             safety: Safety::of(&rules.collect())?,
             best_effort: value("best-effort").unwrap_or_default().split(',').map(str::to_owned).collect(),
             overrides,
@@ -75,21 +79,27 @@ impl HookRequest {
     /// Reads a request from the standard input of a batch hook.
     pub fn from_record(fields: &Map<String, Value>, home: Option<&Path>) -> Result<Self, LineError> {
         let requirement = requirement::parse_fields("", fields, home)?;
-        let best_effort = fields.get("best_effort").and_then(Value::as_str).unwrap_or_default();
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
         Ok(Self {
             name: requirement.name,
             providers: requirement.providers,
             min_version: requirement.min_version,
+            exact_version: text("exact_version").to_owned(),
             safety: requirement.safety,
-            best_effort: best_effort.split(',').map(str::to_owned).collect(),
+            best_effort: text("best_effort").split(',').map(str::to_owned).collect(),
             overrides: requirement.overrides,
         })
     }
 
-    /// The packages to ask a provider for: those of the overrides, else the name itself.
-    pub fn packages(&self, provider: &str) -> Result<Vec<String>, RequestError> {
+    /// The packages to ask a provider for: those of the overrides, else the name itself; the first one in the exact version
+    /// that is asked for, where `format` says how that is spelled.
+    pub fn packages(&self, provider: &str, format: Option<&str>) -> Result<Vec<String>, RequestError> {
         let listed = overrides::packages(&self.overrides, provider)?;
-        Ok(listed.unwrap_or_else(|| vec![self.name.link_name().to_owned()]))
+        let mut packages = listed.unwrap_or_else(|| vec![self.name.link_name().to_owned()]);
+        if let Some(format) = format {
+            pin::pin(&mut packages, format, &self.exact_version);
+        }
+        Ok(packages)
     }
 }
 
@@ -112,8 +122,8 @@ mod tests {
             "--other",
         ])
         .unwrap();
-        assert_eq!(request.packages("apt").unwrap(), ["ripgrep"]);
-        assert_eq!(request.packages("brew").unwrap(), ["rg"]);
+        assert_eq!(request.packages("apt", Some("={}")).unwrap(), ["ripgrep"]);
+        assert_eq!(request.packages("brew", None).unwrap(), ["rg"]);
         assert_eq!(request.min_version, "13=x");
         assert!(request.providers.allows("env") && !request.providers.allows("pip"));
     }

@@ -332,3 +332,16 @@ fn a_built_in_provider_is_locked_and_found_the_same_before_anything_is_unpacked(
     assert_eq!(elsewhere(&place, &["install", "--locked"]).ok().record()["binprovider"], "env");
     elsewhere(&place, &["install", "--locked", "--dry-run"]).ok();
 }
+
+#[test]
+fn a_hook_gets_its_packages_in_the_exact_version_that_is_asked_for() {
+    let place = Playground::new();
+    let of = |arguments: &[&str]| {
+        let args = ["hook", "packages", "--provider", "pip", "--pin", "=={}", "--"];
+        place.run(&[&args, arguments].concat()).ok().stdout
+    };
+    assert_eq!(of(&["--name=x", "--exact-version=1.2"]), "x==1.2\n");
+    assert_eq!(of(&["--name=x"]), "x\n");
+    let overrides = r#"--overrides={"pip":{"install_args":["--no-deps","y[z]","w"]}}"#;
+    assert_eq!(of(&["--name=x", "--exact-version=1.2", overrides]), "--no-deps\ny[z]==1.2\nw\n");
+}

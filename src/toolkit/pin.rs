@@ -1,0 +1,111 @@
+//! A package, and the one version of it that is asked for.
+
+/// The place of the version in a format such as `=={}`, `@v{}` or `:{}`.
+const PLACE: &str = "{}";
+
+/// The packages with the version that is asked for: the first of them stands for the binary, and takes it, spelled in the
+/// package manager's way. It stays as it is where it says a whole version itself, or is no name: a URL, a folder, an alias.
+/// So does all, where what is asked for is no plain version.
+pub fn pin(packages: &mut [String], format: &str, version: &str) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
+    if !version.starts_with(|it: char| it.is_ascii_digit()) || !version.bytes().all(is_plain) {
+        return;
+    }
+    if let Some(first) = packages.iter_mut().find(|it| !it.starts_with('-')) {
+        *first = pinned(first, format, version).unwrap_or_else(|| first.clone());
+    }
+}
+
+fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
+    if !is_name(package) {
+        return None;
+    }
+    let spelled = format.replace(PLACE, version);
+    let separator = format.split(PLACE).next()?.chars().next()?;
+    if format.starts_with("==") {
+        // Python's: x, x[extra], x>=1,<3
+        return match package.find(['<', '>', '=', '!', '~']) {
+            None => Some(format!("{package}{spelled}")),
+            Some(_) if package.contains("==") && !package.contains('*') => None,
+            Some(_) => Some(format!("{package},{spelled}")),
+        };
+    }
+    // What npm calls a scope begins with the separator: @postlight/parser
+    let said = package.char_indices().skip(1).find(|&(_, it)| it == separator);
+    match said {
+        None => Some(format!("{package}{spelled}")),
+        Some((at, _)) if is_whole(&package[at + separator.len_utf8()..]) => None,
+        Some((at, _)) => Some(format!("{}{spelled}", &package[..at])),
+    }
+}
+
+/// Whether it is something with versions, and not a place.
+fn is_name(package: &str) -> bool {
+    let is_place =
+        package.contains("://") || package.starts_with(['.', '/', '~']) || package.contains([' ', ';']);
+    // user/repository; a module path begins with a host, and a scope with @.
+    let (owner, is_path) = package.split_once('/').map_or((package, false), |(owner, _)| (owner, true));
+    !is_place && (!is_path || owner.starts_with('@') || owner.contains('.'))
+}
+
+/// Whether it means one version: three numbers, or an epoch or alias before something.
+fn is_whole(version: &str) -> bool {
+    let numbers = version.trim_start_matches('v').split(['.', '-', '+']);
+    version.contains(':') || numbers.take_while(|it| it.starts_with(|c: char| c.is_ascii_digit())).count() > 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pin_one(package: &str, format: &str) -> String {
+        let mut packages = ["--quiet", package, "other"].map(str::to_owned);
+        pin(&mut packages, format, "1.2.3");
+        assert_eq!((packages[0].as_str(), packages[2].as_str()), ("--quiet", "other"));
+        packages[1].clone()
+    }
+
+    #[test]
+    fn the_first_package_takes_the_version_in_its_package_managers_way() {
+        for (package, format, expected) in [
+            ("black", "=={}", "black==1.2.3"),
+            ("yt-dlp[default]", "=={}", "yt-dlp[default]==1.2.3"),
+            ("x>=1,<3", "=={}", "x>=1,<3,==1.2.3"),
+            ("x==1.*", "=={}", "x==1.*,==1.2.3"),
+            ("@postlight/parser", "@{}", "@postlight/parser@1.2.3"),
+            ("@postlight/parser@latest", "@{}", "@postlight/parser@1.2.3"),
+            ("ripgrep@14", "@{}", "ripgrep@1.2.3"),
+            ("golang.org/x/tools/cmd/stringer@latest", "@v{}", "golang.org/x/tools/cmd/stringer@v1.2.3"),
+            ("rake", ":{}", "rake:1.2.3"),
+            ("git", "={}", "git=1.2.3"),
+        ] {
+            assert_eq!(pin_one(package, format), expected);
+        }
+    }
+
+    #[test]
+    fn what_says_a_whole_version_or_is_no_name_stays() {
+        for (package, format) in [
+            ("x==2.0", "=={}"),
+            ("x @ https://example.org/x.whl", "=={}"),
+            ("git+https://example.org/x", "=={}"),
+            ("./x", "=={}"),
+            ("ripgrep@14.1.0", "@{}"),
+            ("golang.org/x/tools/cmd/stringer@v0.24.0", "@v{}"),
+            ("x@npm:y", "@{}"),
+            ("user/repository", "@{}"),
+            ("git=1:2.39.5-0", "={}"),
+        ] {
+            assert_eq!(pin_one(package, format), package);
+        }
+    }
+
+    #[test]
+    fn only_a_plain_version_is_ever_added() {
+        for version in ["", "latest", "1.0 --index-url=x", "1.0;x", "https://example.org/x.tgz", "1:2"] {
+            let mut packages = ["x".to_owned()];
+            pin(&mut packages, "@{}", version);
+            assert_eq!(packages, ["x"], "{version}");
+        }
+    }
+}
