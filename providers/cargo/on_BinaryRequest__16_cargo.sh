@@ -19,9 +19,13 @@ packages=$("$RIGUP" hook packages --provider cargo --pin '@{}' -- "$@" | sed '/^
 part=$prefix.part
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/cargo/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
+# The folder of the sources is written into programs; without it, the same program is the same file on every machine. Flags
+# of the user's own weigh more.
+home=${CARGO_HOME:-$HOME/.cargo} sources=
+case $home in *[\'\"\\]*) ;; *) sources="build.rustflags=['--remap-path-prefix=$home=/cargo']" ;; esac
 # shellcheck disable=SC2086 # one package a line
 try() {
-    cargo install --root "$part" --force --color never "$@" $packages >&2 2>cargo.err && return
+    cargo install ${sources:+"--config=$sources"} --root "$part" --force --color never "$@" $packages >&2 2>cargo.err && return
     cat cargo.err >&2
     false
 }

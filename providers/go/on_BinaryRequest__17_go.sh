@@ -26,10 +26,11 @@ command -v go >/dev/null || decline "go is not on PATH: install Go from https://
 part=$prefix.part
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/go/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
+# Without the folders that it was built in, the same program is the same file on every machine.
 for package in $packages; do
     case $package in *@*) ;; *) package=$package@latest ;; esac
     # shellcheck disable=SC2086 # one option a line
-    GO111MODULE=on GOBIN=$part/bin go install $options "$package" >&2 2>go.err || {
+    GO111MODULE=on GOBIN=$part/bin go install -trimpath $options "$package" >&2 2>go.err || {
         cat go.err >&2 && rm -rf "$part"
         grep -vE '^(go: (downloading|finding|extracting)|#) ' go.err | head -n 1 >&2
         exit 1

@@ -41,6 +41,11 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= &&
         echo "$(tail -n 1 uv.err); what has to be built needs --postinstall-scripts" >&2
     exit 1
 }
+# pip, uv and each of their versions write another launcher for one program; for rigup.lock it has to be one.
+if [ -f "$binary" ] && [ "$(wc -l <"$binary")" -lt 15 ] && grep -q 'sys\.argv\[0\].*exe' "$binary"; then
+    sed "/^import re\$/d; /^# -\*- coding/d; /sys\.argv\[0\]/d; s/'__main__'/\"__main__\"/" "$binary" >"$binary.part"
+    chmod +x "$binary.part" && mv "$binary.part" "$binary"
+fi
 rm -f "$prefix.part"
 
 "$RIGUP" hook binary --provider uv --abspath "$binary" -- "$@"
