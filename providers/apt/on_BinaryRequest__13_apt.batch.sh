@@ -57,7 +57,7 @@ install() {
     false
 }
 unknown() { sed -n "s/^E: Unable to locate package //p; s/^E: Package '\(.*\)' has no .*/\1/p" "$log"; }
-failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" "${3-}"; }
+failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" ${3+"$3"}; }
 
 # A package whose program was deleted or spoilt counts as installed all the same.
 alone='' together=''
