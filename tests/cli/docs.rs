@@ -67,6 +67,11 @@ fn the_examples_of_docs_hooks_do_what_they_say() {
 }
 
 #[test]
+fn the_examples_of_docs_lock_do_what_they_say() {
+    follow(&place(), include_str!("../../docs/lock.md"));
+}
+
+#[test]
 fn the_examples_of_docs_plugins_do_what_they_say() {
     follow(&place(), include_str!("../../docs/plugins.md"));
 }
