@@ -8,6 +8,7 @@
 )]
 
 mod ecosystem;
+mod lock;
 mod more_providers;
 #[path = "../cli/playground.rs"]
 mod playground;

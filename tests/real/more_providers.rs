@@ -69,7 +69,7 @@ fn uv_builds_nothing_unless_scripts_may_run() {
 }
 
 /// Puts a pnpm on PATH that runs on any Node that is not ancient.
-fn put_pnpm_on_path(place: &mut Playground) {
+pub(crate) fn put_pnpm_on_path(place: &mut Playground) {
     let folder = place.path("pnpm");
     let install = ["install", "--silent", "--no-audit", "--no-fund", "pnpm@10", "--prefix"];
     assert!(Command::new("npm").args(install).arg(&folder).status().unwrap().success());
@@ -105,7 +105,7 @@ fn pnpm_comes_from_npm_where_it_is_not_there() {
 }
 
 /// A playground with the cargo on PATH that runs these tests.
-fn place_with_cargo() -> Playground {
+pub(crate) fn place_with_cargo() -> Playground {
     let mut place = place_with_registries();
     let toolchain = Path::new(env!("CARGO")).parent().unwrap();
     place.set("PATH", format!("{}:/usr/bin:/bin", toolchain.display()));
@@ -172,7 +172,7 @@ fn put_on_path(place: &mut Playground, tool: &str) {
 }
 
 /// A playground whose go finds one module, `example.test/hello`, in a folder.
-fn place_with_module() -> Playground {
+pub(crate) fn place_with_module() -> Playground {
     let mut place = place_with_registries();
     let versions = "proxy/example.test/hello/@v";
     let module = "module example.test/hello\n\ngo 1.16\n";
@@ -259,7 +259,7 @@ end
 "##;
 
 /// A playground whose gem finds two gems in a folder.
-fn place_with_gems() -> Playground {
+pub(crate) fn place_with_gems() -> Playground {
     let mut place = place_with_registries();
     let script = place.write("gems/make.rb", GEMS);
     let made = Command::new("ruby").arg(script).current_dir(place.path("gems")).output().unwrap();
