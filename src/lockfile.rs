@@ -400,7 +400,7 @@ mod tests {
 
     prop_compose! {
         fn any_locked()(
-            platform in "[a-z0-9_]{1,8}-[a-z]{1,8}", name in "[a-z0-9][^/{}\\pC\\s]{0,10}", binprovider in "[a-z]{1,5}",
+            platform in "[a-z0-9_]{1,8}-[a-z]{1,8}", name in "[a-z0-9][^/{}\\\\\\pC\\s]{0,10}", binprovider in "[a-z]{1,5}",
             version in "[^\\pC\\s]{0,12}", sha256 in "[0-9a-f]{64}", hook_sha256 in "[0-9a-f]{64}",
         ) -> Locked {
             Locked { platform, name, binprovider, version, sha256, hook_sha256 }
