@@ -8,7 +8,7 @@ decline() { echo "$1" >&2; exit 0; }
 "$RIGUP" hook accepts --provider bash -- "$@"
 providers=
 for arg; do case $arg in --name=*) name=${arg#--name=} ;; --binproviders=*) providers=${arg#--binproviders=} ;; esac; done
-case ,$(echo "$providers" | tr -d ' '), in
+case ,$(printf %s "$providers" | tr -d ' '), in
     *,bash,*) ;;
     *) decline "bash is off unless it is named: put bash into the requirement's binproviders" ;;
 esac
@@ -18,6 +18,8 @@ prefix=$("$RIGUP" hook prefix --provider bash -- "$@")
 install=$("$RIGUP" hook override install --provider bash -- "$@")
 [ "$install" ] || decline "no command is given: overrides.bash.install has to be one that leaves $name in \$BIN_DIR"
 command -v bash >/dev/null || decline "bash is not on PATH: apt-get install bash"
+
+printf 'bash runs the command of the requirement, in %s: %s\n' "$prefix" "$install" >&2
 
 # A command may write down where it installs, so it works in the prefix itself. What was there is aside as long as that
 # lasts, and comes back after a failure, or by the next run after a kill.

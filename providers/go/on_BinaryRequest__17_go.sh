@@ -13,11 +13,11 @@ prefix=$("$RIGUP" hook prefix --provider go -- "$@")
     RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "go/${prefix##*/}" -- "$0" "$@"
 packages=$("$RIGUP" hook packages --provider go --pin '@v{}' -- "$@")
 for arg; do case $arg in --name=*) name=${arg#--name=} program=bin/$name ;; esac; done
-options=$(echo "$packages" | grep '^-') || :
-packages=$(echo "$packages" | grep -v '^-') || decline "overrides.go has options, and no module path"
+options=$(printf '%s\n' "$packages" | grep '^-') || :
+packages=$(printf '%s\n' "$packages" | grep -v '^-') || decline "overrides.go has options, and no module path"
 for package in $packages; do
     # A module path begins with a host, which has a dot; ./x would be a folder.
-    echo "${package%%@*}" | grep -q '^[A-Za-z0-9][^/]*\.[^/]*/' ||
+    printf '%s\n' "${package%%@*}" | grep -q '^[A-Za-z0-9][^/]*\.[^/]*/' ||
         decline "$package is no module path: overrides.go.packages has to name one, such as example.com/tools/cmd/$name"
 done
 command -v go >/dev/null || decline "go is not on PATH: install Go from https://go.dev/dl, or apt-get install golang-go"

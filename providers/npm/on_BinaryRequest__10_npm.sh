@@ -16,15 +16,11 @@ for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin
 
 command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs npm"
 command -v npm >/dev/null || decline "npm is not on PATH: apt-get install npm"
-# What was asked for weighs more than the options of a requirement; those weigh more than a default.
 eval "$("$RIGUP" hook policy --provider npm -- "$@")"
-own_age=$(echo "$packages" | grep -E '^--(before|min-release-age)') || :
-if [ "$must_keep_age" ]; then packages=$(echo "$packages" | grep -vE '^--(before|min-release-age)'); fi
-if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi
 # npm takes a registry without dates for one where everything is old enough. Found to have them, it has them for a day; of
 # hooks that run at the same time one asks.
 dates=$LIB_DIR/npm/registry.part/has-dates asked=$LIB_DIR/npm/registry.part/asked asking=
-ask_dates() { npm view "$(echo "$packages" | grep -v '^-' | head -n 1)" time >npm.dates 2>/dev/null || :; }
+ask_dates() { npm view "$(printf '%s\n' "$packages" | grep -v '^-' | head -n 1)" time >npm.dates 2>/dev/null || :; }
 if [ "$must_keep_age" ]; then
     ask_dates
     [ -s npm.dates ] || {

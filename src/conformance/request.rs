@@ -162,7 +162,7 @@ impl Request {
     }
 
     /// Requests with shell text that makes a file called `canary`, in the current folder or right here. Names have no
-    /// slash, no control character and no hyphen in front: the engine passes on no others.
+    /// slash, no backslash, no control character and no hyphen in front: the engine passes on no others.
     pub fn hostile(&self, provider: Option<&str>, canary: &Path) -> Vec<Hostile> {
         let word = canary.file_name().unwrap_or_default().to_string_lossy();
         let shell = format!("a$(touch {word})`touch {word}`;touch {word};");

@@ -1,7 +1,7 @@
 //! What a requirement says to single providers, in every spelling that is accepted.
 //!
 //! `{"pip": {"packages": ["yt-dlp[default]"]}}`, where one text is a list of one, and a bare list or text under the
-//! provider is its packages. `install_args` means the same, and may have options of the package manager among them.
+//! provider is its packages. `install_args` means the same, and may have a few options of the package manager among them.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -17,18 +17,31 @@ pub enum OverrideError {
     /// Neither a text nor a list of texts.
     #[error("overrides.{0}: packages are one text or a list of texts")]
     NotPackages(String),
-    /// It would be read as several packages, or as an option.
-    #[error("overrides.{0}: the package {1:?} has a control character")]
+    /// It would be read as several packages, or as an option: many a shell's `echo` makes a line break of `\n`.
+    #[error("overrides.{0}: the package {1:?} has a control character or a backslash")]
     Control(String, String),
     /// It would reach the package manager as an option.
     #[error(
-        "overrides.{0}: the package `{1}` begins with `-`, which its package manager would take for an option; \
-         options stand in \"install_args\""
+        "overrides.{0}: the package `{1}` begins with `-`, which its package manager would take for an option"
     )]
     Option(String, String),
-    /// A key that has to be a text.
-    #[error("overrides.{0}.{1} has to be a text")]
+    /// It would do more than to choose among what the package manager has.
+    #[error(
+        "overrides.{provider}: `{option}` is no option that a requirement may have; {}",
+        known_options(provider)
+    )]
+    Refused {
+        /// The provider.
+        provider: String,
+        /// What it begins with.
+        option: String,
+    },
+    /// A key that has to be a text on one line.
+    #[error("overrides.{0}.{1} has to be a text without control characters")]
     NotText(String, &'static str),
+    /// A NUL, which no argument and no variable can have.
+    #[error("overrides.{0} has a NUL in it")]
+    Nul(String),
     /// A lowest version that is none.
     #[error("overrides.{0}.min_version has to be a version such as \"1.2\"")]
     NoVersion(String),
@@ -37,14 +50,49 @@ pub enum OverrideError {
     Safety(String, SafetyError),
 }
 
+/// The options that a requirement may have in its `install_args`, by provider; one that ends in `=` with any value. They
+/// choose what is installed of a package. Options of package managers can do much else: run commands, fetch from somewhere
+/// else, write to another place.
+const OPTIONS: [(&str, &[&str]); 8] = [
+    ("brew", &["--HEAD", "--build-from-source", "--force-bottle"]),
+    ("cargo", &["--all-features", "--bin=", "--bins", "--features=", "--no-default-features"]),
+    ("gem", &["--prerelease"]),
+    ("go", &["-tags=", "-trimpath"]),
+    ("npm", &["--legacy-peer-deps", "--omit="]),
+    ("pip", &["--no-deps", "--pre"]),
+    ("pnpm", &["--no-optional"]),
+    ("uv", &["--no-deps", "--prerelease="]),
+];
+
+/// Those of a provider.
+fn options(provider: &str) -> &'static [&'static str] {
+    OPTIONS.iter().find(|(known, _)| *known == provider).map_or(&[], |(_, options)| options)
+}
+
+fn known_options(provider: &str) -> String {
+    match options(provider) {
+        [] => "it may have none".to_owned(),
+        some => format!("it may have {}", some.join(", ")),
+    }
+}
+
+fn is_allowed(provider: &str, option: &str) -> bool {
+    options(provider).iter().any(|it| *it == option || it.ends_with('=') && option.starts_with(it))
+}
+
 /// Makes sure that every provider can use what is said to it.
 pub fn check(overrides: &Map<String, Value>) -> Result<(), OverrideError> {
     for (provider, value) in overrides {
         packages(overrides, provider)?;
+        if has_nul(value) {
+            return Err(OverrideError::Nul(provider.clone()));
+        }
         let Some(keys) = value.as_object() else { continue };
         for key in ["abspath", "install_root", "min_version", "version"] {
-            if !matches!(keys.get(key), None | Some(Value::Null | Value::String(_))) {
-                return Err(OverrideError::NotText(provider.clone(), key));
+            match keys.get(key) {
+                None | Some(Value::Null) => {}
+                Some(Value::String(text)) if !text.chars().any(char::is_control) => {}
+                Some(_) => return Err(OverrideError::NotText(provider.clone(), key)),
             }
         }
         if text(overrides, provider, "min_version").is_some_and(|it| !Version::is_one(it)) {
@@ -53,6 +101,15 @@ pub fn check(overrides: &Map<String, Value>) -> Result<(), OverrideError> {
         Safety::of(keys).map_err(|error| OverrideError::Safety(provider.clone(), error))?;
     }
     Ok(())
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(keys) => keys.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// What may be brought in by this provider, where the overrides say something of it.
@@ -107,13 +164,17 @@ pub fn packages(
         _ => return Err(OverrideError::NotPackages(provider.to_owned())),
     };
     let packages: Vec<String> = packages.into_iter().filter(|it| !it.trim().is_empty()).collect();
-    if let Some(package) = packages.iter().find(|it| it.chars().any(char::is_control)) {
-        return Err(OverrideError::Control(provider.to_owned(), package.clone()));
+    for package in &packages {
+        let (provider, text) = (provider.to_owned(), package.clone());
+        if package.contains(|c: char| c.is_control() || c == '\\') {
+            return Err(OverrideError::Control(provider, text));
+        } else if package.trim_start().starts_with('-') && !may_be_options {
+            return Err(OverrideError::Option(provider, text));
+        } else if package.trim_start().starts_with('-') && !is_allowed(&provider, package) {
+            return Err(OverrideError::Refused { provider, option: text });
+        }
     }
-    match packages.iter().find(|it| it.starts_with('-') && !may_be_options) {
-        Some(option) => Err(OverrideError::Option(provider.to_owned(), option.clone())),
-        None => Ok(Some(packages).filter(|it| !it.is_empty())),
-    }
+    Ok(Some(packages).filter(|it| !it.is_empty()))
 }
 
 /// The text under `overrides.<provider>.<key>`.
@@ -184,13 +245,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_may_stand_among_arguments_and_not_among_packages() {
+    fn a_few_options_may_stand_among_arguments_and_none_among_packages() {
         let listed = |value: Value| packages(&map(&json!({ "pip": value })), "pip");
         let arguments = vec!["--no-deps".to_owned(), "x".to_owned()];
         assert_eq!(listed(json!({"install_args": ["--no-deps", "x"]})), Ok(Some(arguments)));
         for strict in [json!({"packages": ["--no-deps"]}), json!(["--no-deps"]), json!("--no-deps")] {
             assert!(matches!(listed(strict), Err(OverrideError::Option(..))));
         }
+        for (provider, option) in
+            [("pip", "--index-url=x"), ("pip", " --no-deps"), ("apt", "-t=x"), ("mine", "-x")]
+        {
+            let refused =
+                packages(&map(&json!({ provider: {"install_args": [option]} })), provider).unwrap_err();
+            assert!(
+                refused.to_string().contains("is no option that a requirement may have; it may have "),
+                "{refused}"
+            );
+        }
+        assert!(packages(&map(&json!({"go": {"install_args": ["-tags=a,b", "x.y/z"]}})), "go").is_ok());
         let first = map(&json!({"pip": {"install_args": ["--no-deps", "x"]}}));
         let merged = merge(&first, &map(&json!({"pip": ["y"]})));
         assert_eq!(merged, map(&json!({"pip": {"install_args": ["--no-deps", "x", "y"]}})));
@@ -223,8 +295,10 @@ mod tests {
         assert!(packages(&map(&json!({"pip": ["x", 5]})), "pip").is_err());
         let option = packages(&map(&json!({"apt": ["-oDPkg::Pre-Invoke=sh"]})), "apt");
         assert!(matches!(option, Err(OverrideError::Option(..))));
-        let hidden = packages(&map(&json!({"apt": ["jq\n--allow-downgrades"]})), "apt");
-        assert!(matches!(hidden, Err(OverrideError::Control(..))), "packages are handed on one per line");
+        for hidden in ["jq\n--allow-downgrades", "jq\\n--allow-downgrades"] {
+            let hidden = packages(&map(&json!({"apt": [hidden]})), "apt");
+            assert!(matches!(hidden, Err(OverrideError::Control(..))), "packages are handed on one per line");
+        }
     }
 
     #[test]
@@ -266,6 +340,8 @@ mod tests {
     fn keys_that_a_provider_could_not_use_are_refused() {
         for (bad, expected) in [
             (json!({"abspath": 7}), "overrides.pip.abspath has to be a text"),
+            (json!({"install_root": "a\nb"}), "overrides.pip.install_root has to be a text without control"),
+            (json!({"of": ["mine", {"x": "\0"}]}), "overrides.pip has a NUL in it"),
             (json!({"min_version": "new"}), "overrides.pip.min_version has to be a version"),
             (json!({"min_release_age": "new"}), "overrides.pip: \"min_release_age\" has to be a number"),
         ] {

@@ -28,8 +28,8 @@ pub enum NameError {
     /// It would be read as an option.
     #[error("the name `{0}` begins with `-`")]
     LeadingDash(String),
-    /// NUL, newline, escape and the like.
-    #[error("the name {0:?} has a control character")]
+    /// NUL, newline, escape and the like; and a backslash, of which many a shell's `echo` makes one of these.
+    #[error("the name {0:?} has a control character or a backslash")]
     Control(String),
     /// `{X_BINARY}`: only config.json may have templates.
     #[error("the name `{0}` is a template, which binaries.jsonl does not take")]
@@ -46,7 +46,7 @@ impl BinaryName {
         if text.trim().is_empty() {
             return Err(NameError::Blank);
         }
-        if text.chars().any(char::is_control) {
+        if text.contains(|c: char| c.is_control() || c == '\\') {
             return Err(NameError::Control(text.to_owned()));
         }
         let whole = match (text.strip_prefix("~/"), home) {
@@ -148,6 +148,7 @@ mod tests {
         assert!(matches!(parse("/opt/"), Err(NameError::Dots(_))));
         assert!(matches!(parse("-rf"), Err(NameError::LeadingDash(_))));
         assert!(matches!(parse("a\0b"), Err(NameError::Control(_))));
+        assert!(matches!(parse("a\\n-b"), Err(NameError::Control(_))));
         assert!(matches!(parse("{WGET_BINARY}"), Err(NameError::Template(_))));
         assert_eq!(parse(&"ü".repeat(63)).unwrap().link_name().chars().count(), 63);
     }

@@ -18,6 +18,7 @@ mod docs;
 mod ending;
 mod event;
 mod init;
+mod injection;
 mod install;
 mod interrupt;
 mod links;

@@ -1,0 +1,158 @@
+//! What stands in requirement files reaches no shell, and no package manager as an option: every built-in provider, with
+//! package managers that write down what they are told.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::playground::Playground;
+
+/// Each argument of each call on a line of its own, behind the name of the program.
+const RECORD: &str = "for arg; do printf '%s|%s\\n' \"${0##*/}\" \"$arg\" >>\"$ARGV\"; done\n";
+
+/// The package managers, with what their hooks have to hear before they install.
+const STAND_INS: [(&str, &str); 13] = [
+    ("apt-get", "[ \"$1\" = update ]"),
+    ("dpkg", "true"),
+    ("brew", "[ \"$1\" = --prefix ] && echo /nowhere"),
+    ("cargo", "false"),
+    ("go", "false"),
+    ("gem", "false"),
+    ("node", "echo v22.0.0"),
+    ("npm", "case $1 in view) echo '{}' ;; --version) echo 11.0.0 ;; pkg) ;; *) false ;; esac"),
+    ("pnpm", "[ \"$1\" = --version ] && echo 10.20.0"),
+    ("uv", "[ \"$1\" = venv ]"),
+    (
+        "python3",
+        "case $1$2 in -c*) echo 26 ;; -mvenv) for last; do :; done; mkdir -p \"$last/bin\" && : >\"$last/bin/python\" ;; *) false ;; esac",
+    ),
+    ("curl", "false"),
+    ("bash", "false"),
+];
+
+const PROVIDERS: [&str; 12] =
+    ["env", "npm", "pip", "brew", "apt", "uv", "pnpm", "cargo", "go", "gem", "node", "bash"];
+
+fn place() -> Playground {
+    let mut place = Playground::new();
+    for (name, answer) in STAND_INS {
+        place.script(&format!("tools/{name}"), &format!("#!/bin/sh\n{RECORD}{answer}\n"));
+    }
+    // Homebrew refuses root, and apt-get asks for it.
+    place.script("tools/id", "#!/bin/sh\necho 1000\n");
+    place.script("tools/sudo", "#!/bin/sh\nshift\nexec \"$@\"\n");
+    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
+    place.set("ARGV", place.path("argv"));
+    place
+}
+
+/// What the package managers were told, each argument with the program before it, and all of it forgotten.
+fn told(place: &Playground) -> Vec<(String, String)> {
+    let text = fs::read_to_string(place.path("argv")).unwrap_or_default();
+    let _ = fs::remove_file(place.path("argv"));
+    let lines = text.lines().filter_map(|it| it.split_once('|'));
+    lines.map(|(program, argument)| (program.to_owned(), argument.to_owned())).collect()
+}
+
+/// Texts that would become an option `evil`, or a command that makes the canary.
+fn hostile(canary: &Path) -> Vec<String> {
+    let canary = canary.display();
+    let mut all: Vec<String> = [
+        "-evil",
+        "--evil=1",
+        " --evil",
+        "\u{2028}--evil",
+        "x\n--evil",
+        "x\r--evil",
+        "x\t--evil",
+        "x\0--evil",
+        "x --evil",
+        "x\\n--evil",
+        "x\\012--evil",
+        "x\\0012--evil",
+        "x\\c\\n--evil",
+        "x'--evil",
+        "x\"--evil",
+        "x%s--evil",
+    ]
+    .map(str::to_owned)
+    .into();
+    all.extend(
+        ["$(touch @)", "`touch @`", ";touch @;", "'; touch @; '", "|touch @", "\\$(touch @)", "\n touch @\n"]
+            .map(|it| format!("x{}", it.replace('@', &canary.to_string()))),
+    );
+    all
+}
+
+/// Requires all of this of a provider, and makes sure that no option and no command comes of it.
+fn is_harmless(place: &Playground, provider: &str, lines: &[Value]) {
+    let lines: Vec<Value> = lines
+        .iter()
+        .enumerate()
+        .map(|(at, keys)| {
+            let mut line = json!({"type": "Binary", "name": format!("x{at}"), "binproviders": provider});
+            line.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            line
+        })
+        .collect();
+    place.plugin("p", &lines);
+    // Whoever can keep an age looks at more where he has to.
+    let keeps_ages = ["npm", "pip", "uv", "pnpm", "node"].contains(&provider);
+    let rules = if keeps_ages { &["--min-release-age", "3"][..] } else { &[] };
+    place.run(&[&["install", "--plugins", "p", "--force"], rules].concat()).exits(1);
+    for (program, argument) in told(place) {
+        let is_option = argument.trim_start().starts_with('-') && argument.contains("evil");
+        assert!(!is_option, "{program} was told {argument:?} by {provider}");
+    }
+    assert!(!place.path("canary").exists(), "{provider} let something reach a shell");
+}
+
+#[test]
+fn the_stand_ins_are_told_the_packages_of_a_harmless_requirement() {
+    let place = place();
+    for provider in PROVIDERS.into_iter().filter(|it| !["env", "node", "bash"].contains(it)) {
+        let overrides = json!({provider: ["example.com/x/good"]});
+        let line =
+            json!({"type": "Binary", "name": "good", "binproviders": provider, "overrides": overrides});
+        place.plugin("p", &[line]);
+        place.run(&["install", "--plugins", "p"]).exits(1);
+        let told = told(&place);
+        assert!(told.iter().any(|(_, it)| it.starts_with("example.com/x/good")), "{provider}: {told:?}");
+    }
+}
+
+#[test]
+fn no_package_of_a_requirement_becomes_an_option_or_a_command() {
+    let place = place();
+    for provider in PROVIDERS {
+        let texts = hostile(&place.path("canary"));
+        let packages = texts.iter().flat_map(|it| [it.clone(), format!("example.com/{it}")]);
+        let of_packages = packages.map(|it| json!({"overrides": {provider: [it]}}));
+        let of_arguments = texts
+            .iter()
+            .filter(|it| it.starts_with('-'))
+            .map(|it| json!({"overrides": {provider: {"install_args": [it]}}}));
+        is_harmless(&place, provider, &of_packages.chain(of_arguments).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
+    let place = place();
+    for provider in PROVIDERS {
+        let texts = hostile(&place.path("canary"));
+        let names = texts.iter().map(|it| json!({"name": it}));
+        // One of each kind: the same few functions read all of these.
+        let some =
+            ["x --evil", "x\\n--evil", "$(touch"].map(|kind| texts.iter().find(|it| it.contains(kind)));
+        let others = some.into_iter().flatten().flat_map(|text| {
+            let of_keys =
+                [json!({"min_version": text}), json!({"binproviders": format!("{provider},{text}")})];
+            let overrides = ["install_root", "abspath", "version", "overrides"]
+                .map(|key| json!({"overrides": {provider: {key: text}}}));
+            of_keys.into_iter().chain(overrides)
+        });
+        is_harmless(&place, provider, &names.chain(others).collect::<Vec<_>>());
+    }
+}
