@@ -76,6 +76,10 @@ struct Global {
     /// A folder of plugins or providers, before RIGUP_PLUGINS_DIR, ./plugins and ./providers; repeatable
     #[arg(long, global = true, value_name = "DIR")]
     plugins_dir: Vec<PathBuf>,
+    /// Trust this folder with all that is in it, whoever may write there; repeatable (env: `RIGUP_TRUST_DIR`, or
+    /// `trust_dirs` in rigup.toml)
+    #[arg(long, global = true, value_name = "DIR")]
+    trust_dir: Vec<PathBuf>,
     /// Print JSONL, also on a terminal
     #[arg(long, global = true)]
     json: bool,
@@ -158,10 +162,12 @@ pub fn main() -> ExitCode {
         lib_dir: cli.global.lib_dir,
         lib_bin_dir: cli.global.lib_bin_dir,
         plugins_dirs: cli.global.plugins_dir,
+        trust_dirs: cli.global.trust_dir,
     };
-    let done = Settings::merge(flags, environment)
-        .map_err(CliError::unusable)
-        .and_then(|settings| run(cli.command, &settings, &mut output, talk));
+    let done = Settings::merge(flags, environment).map_err(CliError::unusable).and_then(|settings| {
+        settings.warnings.iter().for_each(|it| say(&format!("warning: {it}")));
+        run(cli.command, &settings, &mut output, talk)
+    });
     match done.and_then(|exit| match output.flush() {
         Ok(()) | Err(CliError::OutputClosed) => Ok(exit),
         Err(error) => Err(error),

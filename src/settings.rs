@@ -7,6 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::trust::{Distrust, Trust};
+
 /// The environment rigup was started with. Bytes that are not UTF-8 are kept.
 #[derive(Debug, Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
@@ -58,8 +60,15 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
     }
 }
 
+/// The variable that names folders to trust, as `--trust-dir` does, with `:` between them.
+pub const TRUST_VARIABLE: &str = "RIGUP_TRUST_DIR";
+
 /// The file with values for settings: in the current folder, and in the user's own configuration folder.
 pub const FILE_NAME: &str = "rigup.toml";
+
+/// The key in it that names folders which are trusted whoever may write there. It counts only in a file that others
+/// cannot write: no folder can say of itself that it is to be trusted.
+const TRUST_DIRS: &str = "trust_dirs";
 
 /// A file with values for settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +90,8 @@ pub struct Flags {
     pub lib_bin_dir: Option<PathBuf>,
     /// `--plugins-dir`, as often as it was given
     pub plugins_dirs: Vec<PathBuf>,
+    /// `--trust-dir`, as often as it was given
+    pub trust_dirs: Vec<PathBuf>,
 }
 
 /// Everything that is settled before a command begins.
@@ -100,6 +111,10 @@ pub struct Settings {
     pub plugin_path: Vec<PathBuf>,
     /// The project's `rigup.toml` and the user's, as far as they are there.
     pub files: Vec<SettingsFile>,
+    /// Whose files are run, read and written.
+    pub trust: Trust,
+    /// What the user should know of how these came about.
+    pub warnings: Vec<String>,
     /// The most that a hook may write to one of its streams, in bytes.
     pub output_limit: u64,
     /// The rigup that is running, for hooks to call.
@@ -128,6 +143,9 @@ pub enum SettingsError {
         /// Why not.
         reason: String,
     },
+    /// A `rigup.toml` that others may have written.
+    #[error("{0}")]
+    Distrusted(#[from] Distrust),
     /// The limit to what a hook may write.
     #[error("RIGUP_OUTPUT_LIMIT={0} is no limit: give whole MiB, at least 1")]
     OutputLimit(String),
@@ -190,9 +208,15 @@ impl Settings {
             .path(&["XDG_CONFIG_HOME"])
             .filter(|it| it.is_absolute())
             .or_else(|| Some(home.as_ref()?.join(".config")));
-        let files = [Some(here.join(FILE_NAME)), user.map(|it| it.join("rigup").join(FILE_NAME))];
-        let files = files.into_iter().flatten().filter_map(|path| read_file(path).transpose());
-        let files = files.collect::<Result<_, _>>()?;
+        let mut trust = trust(here, flags.trust_dirs, &environment);
+        let mut warnings = Vec::new();
+        // The user's own file may say that the other one is to be trusted, not the other way round.
+        let paths = [user.map(|it| it.join("rigup").join(FILE_NAME)), Some(here.join(FILE_NAME))];
+        let mut files = Vec::new();
+        for path in paths.into_iter().flatten() {
+            files.extend(read_file(path, home.as_deref(), &mut trust, &mut warnings)?);
+        }
+        files.reverse();
         let output_limit = match environment.get("RIGUP_OUTPUT_LIMIT") {
             None => OUTPUT_LIMIT,
             Some(text) => {
@@ -211,6 +235,8 @@ impl Settings {
             lib_bin_dir,
             plugin_path,
             files,
+            trust,
+            warnings,
             output_limit,
             rigup,
             parent_process,
@@ -218,17 +244,58 @@ impl Settings {
     }
 }
 
-/// Reads a `rigup.toml`; none where there is no such file.
-fn read_file(path: PathBuf) -> Result<Option<SettingsFile>, SettingsError> {
+/// Whom the command line and the environment trust.
+fn trust(here: &Path, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
+    let mut trust = Trust::new(environment.text("SUDO_UID").and_then(|it| it.parse().ok()));
+    let listed = environment.get(TRUST_VARIABLE).map(|list| std::env::split_paths(list).collect());
+    let listed: Vec<PathBuf> = listed.unwrap_or_default();
+    for (folders, by) in [(flags, "--trust-dir"), (listed, TRUST_VARIABLE)] {
+        for folder in folders.iter().filter(|it| !it.as_os_str().is_empty()) {
+            trust.vouch(absolute(here, folder), by);
+        }
+    }
+    trust
+}
+
+/// Reads a `rigup.toml`, with the folders that it says are to be trusted; none where there is no such file.
+fn read_file(
+    path: PathBuf,
+    home: Option<&Path>,
+    trust: &mut Trust,
+    warnings: &mut Vec<String>,
+) -> Result<Option<SettingsFile>, SettingsError> {
     let text = match std::fs::File::open(&path).and_then(std::io::read_to_string) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(SettingsError::File { path, reason: error.to_string() }),
         Ok(text) => text,
     };
-    match toml::from_str(&text) {
-        Ok(values) => Ok(Some(SettingsFile { path, values })),
-        Err(error) => Err(SettingsError::File { path, reason: error.to_string().trim_end().to_owned() }),
+    let note = trust.check(&path)?;
+    let mut values: Map<String, Value> = match toml::from_str(&text) {
+        Ok(values) => values,
+        Err(error) => {
+            return Err(SettingsError::File { path, reason: error.to_string().trim_end().to_owned() });
+        }
+    };
+    if let Some(folders) = values.remove(TRUST_DIRS) {
+        let Ok(folders) = serde_json::from_value::<Vec<PathBuf>>(folders) else {
+            let reason = format!("{TRUST_DIRS} has to be a list of folders, such as [\"/srv/plugins\"]");
+            return Err(SettingsError::File { path, reason });
+        };
+        if note.is_some() {
+            warnings.push(format!("{TRUST_DIRS} in {} does not count: others may write it", path.display()));
+        } else {
+            let here = path.parent().unwrap_or(Path::new("/"));
+            for folder in folders {
+                let folder = match (folder.strip_prefix("~"), home) {
+                    (Ok(below), Some(home)) => home.join(below),
+                    _ => absolute(here, &folder),
+                };
+                trust.vouch(folder, format!("{TRUST_DIRS} in {}", path.display()));
+            }
+        }
     }
+    warnings.extend(note);
+    Ok(Some(SettingsFile { path, values }))
 }
 
 /// A folder seen from `here`. What climbs by `..` is resolved as far as it exists, because it ends up in links.

@@ -46,7 +46,8 @@ pub(crate) struct Found {
 /// Finds all plugins, and makes sure that the chosen ones are there: those named here, else those that the setting
 /// PLUGINS names. Reads no requirements.
 pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
-    let mut discovery = folder::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir));
+    let mut discovery =
+        folder::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir), &settings.trust);
     let complaints = std::mem::take(&mut discovery.complaints);
     let own = Own::read(sources(settings)).map_err(CliError::unusable)?;
     let by_setting = if chosen.is_empty() { own.plugins() } else { Vec::new() };
@@ -55,11 +56,14 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
             return Err(CliError::unusable(format!("the plugin {name} cannot be used: {complaint}")));
         }
         if !discovery.plugins.iter().any(|plugin| is_named(&plugin.name, name)) {
+            // It may be in a folder that was refused as a whole.
+            complaints.iter().filter(|it| it.plugin.is_empty()).for_each(|it| say(&format!("error: {it}")));
             return Err(CliError::unusable(no_such_plugin(name, &discovery, settings)));
         }
     }
     let (configuration, unreadable) = Configuration::read(&discovery.plugins, &settings.data_dir);
-    let mut warnings: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
+    let mut warnings = std::mem::take(&mut discovery.warnings);
+    warnings.extend(unreadable.iter().map(ToString::to_string));
     let chosen = if chosen.is_empty() { &by_setting } else { chosen };
     let resolver = configuration.resolver(sources(settings));
     // Several plugins may have one setting; what is wrong with it is said once.

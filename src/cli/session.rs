@@ -4,14 +4,16 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use crate::cli::error::{CliError, Exit};
+use crate::cli::output::say;
 use crate::clock;
 use crate::host;
-use crate::process::{identity, orphans, reap, run_dir};
+use crate::process::{identity, orphans, reap};
 use crate::record::interface::NetworkInterface;
 use crate::record::machine::Machine;
 use crate::record::process::{Ending, ExitReason, Order, Process, ProcessType};
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::trust::make_private_dir;
 
 /// What a command that may write works with.
 #[derive(Debug)]
@@ -25,8 +27,15 @@ pub(crate) struct Session {
 impl Session {
     /// Opens the data dir, and makes it where it is not there.
     pub(crate) fn open(settings: &Settings) -> Result<Self, CliError> {
-        run_dir::make_private_dir(&settings.data_dir)
-            .map_err(|error| unusable(settings, &error.to_string()))?;
+        let is_new = !settings.data_dir.is_dir();
+        if let (Some(note), false) = (distrust(settings)?, is_new) {
+            say(&format!("warning: {note}"));
+        }
+        if is_new {
+            make_private_dir(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
+            // In a folder such as /tmp, somebody else may have been faster.
+            distrust(settings)?;
+        }
         let store = Store::open(&settings.data_dir)?;
         let guid =
             host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
@@ -55,6 +64,7 @@ impl Session {
         if settings.data_dir.exists() && !settings.data_dir.is_dir() {
             return Err(unusable(settings, "it is not a folder"));
         }
+        distrust(settings)?;
         Ok(Store::open_existing(&settings.data_dir)?)
     }
 
@@ -128,6 +138,12 @@ impl Session {
         }
         Ok(self.store.save_process(&process.ended(ending))?)
     }
+}
+
+/// Refuses a data dir that others may write: what runs from there, and what is believed of it, is this user's own. The
+/// text says where the user has to vouch for it.
+fn distrust(settings: &Settings) -> Result<Option<String>, CliError> {
+    settings.trust.check(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))
 }
 
 fn unusable(settings: &Settings, reason: &str) -> CliError {

@@ -15,13 +15,13 @@ use crate::hook::run::{Finished, Job, RunError, Runner};
 use crate::plugin::folder::Hook;
 use crate::plugin::hook_name::{BINARY_REQUEST, Background};
 use crate::plugin::overrides;
-use crate::process::run_dir;
 use crate::process::stop::{self, GRACE};
 use crate::process::system::Entry;
 use crate::process::{orphans, table};
 use crate::provision::verify::Claim;
 use crate::settings::Settings;
 use crate::store::StoreError;
+use crate::trust::make_private_dir;
 
 /// How long a daemon is left alone.
 const DAEMON_TIME: Duration = Duration::from_secs(2);
@@ -85,8 +85,8 @@ impl Stage<'_> {
             settings: Settings { lib_bin_dir: lib_dir.join("bin"), lib_dir, ..self.runner.settings.clone() },
             disk,
         };
-        run_dir::make_private_dir(&room.out())?;
-        run_dir::make_private_dir(&room.settings.lib_dir)?;
+        make_private_dir(&room.out())?;
+        make_private_dir(&room.settings.lib_dir)?;
         Ok(room)
     }
 

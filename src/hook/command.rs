@@ -12,7 +12,7 @@ use crate::plugin::configuration;
 use crate::plugin::setting::Variable;
 use crate::process::run_dir::MASKED;
 use crate::process::table::PROCESS_ID_VARIABLE;
-use crate::settings::{Environment, Settings};
+use crate::settings::{Environment, Settings, TRUST_VARIABLE};
 
 /// A request's fields as a hook's arguments, one argv item each: `min_version` becomes `--min-version=...`, true a
 /// bare flag; false, null and blank are left out; lists and objects are JSON.
@@ -44,13 +44,14 @@ pub struct HookEnvironment {
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
 /// What the contract says is no setting's to say.
-const COMPUTED: [&str; 7] = [
+const COMPUTED: [&str; 8] = [
     "ARCHIVE_DIR",
     "CRAWL_DIR",
     "NODE_MODULE_DIR",
     "RIGUP_DATA_DIR",
     "RIGUP_LIB_BIN_DIR",
     "RIGUP_LIB_DIR",
+    TRUST_VARIABLE,
     "SNAP_DIR",
 ];
 
@@ -69,7 +70,7 @@ pub fn environment(
         caller.get("NODE_PATH").map(|it| std::env::split_paths(it).collect()).unwrap_or_default(),
         [node_modules.clone()],
     );
-    let added: [(&str, OsString); 10] = [
+    let mut added: Vec<(&str, OsString)> = vec![
         ("DATA_DIR", settings.data_dir.clone().into()),
         ("LIB_DIR", settings.lib_dir.clone().into()),
         ("LIB_BIN_DIR", settings.lib_bin_dir.clone().into()),
@@ -81,6 +82,10 @@ pub fn environment(
         ("NODE_MODULES_DIR", node_modules.into()),
         ("PATH", path(caller, variables, settings.home.as_deref(), &settings.lib_bin_dir)),
     ];
+    let trusted: Vec<PathBuf> = settings.trust.exceptions().map(Path::to_owned).collect();
+    if !trusted.is_empty() {
+        added.push((TRUST_VARIABLE, unique_list(trusted, [])));
+    }
     let is_computed =
         |name: &str| COMPUTED.contains(&name) || added.iter().any(|(computed, _)| name == *computed);
     let variables: Vec<&Variable> = variables.iter().filter(|it| !is_computed(&it.name)).collect();

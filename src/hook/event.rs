@@ -14,12 +14,13 @@ use crate::hook::run::{Finished, Job, Ready, RunError, Runner};
 use crate::plugin::folder::Hook;
 use crate::plugin::hook_name::Background;
 use crate::process::identity::Handle;
-use crate::process::run_dir::{self, RunDir};
+use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
 use crate::process::{poll, stop, wait};
 use crate::protocol::{Record, Records};
 use crate::record::process::{Ending, Process};
 use crate::store::StoreError;
+use crate::trust::make_private_dir;
 
 /// How often the background hooks are looked at while somebody waits for them.
 const LOOK: Duration = Duration::from_millis(10);
@@ -137,7 +138,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         };
         let unwritable = |error| RunError::RunDir { hook: hook.name.file_name.clone(), error };
         let cwd = self.event.output_dir.join(&hook.plugin);
-        run_dir::make_private_dir(&cwd).map_err(unwritable)?;
+        make_private_dir(&cwd).map_err(unwritable)?;
         let arguments = self.event.arguments.to_vec();
         let ready =
             self.runner.prepare(Job { hook, arguments, cwd, binary_id: None, input: None, timeout })?;

@@ -97,6 +97,7 @@ fn digest() -> String {
 mod tests {
     use super::*;
     use crate::plugin::folder;
+    use crate::trust::Trust;
 
     #[test]
     fn what_is_unpacked_is_what_the_list_says() {
@@ -104,7 +105,7 @@ mod tests {
         unpack(data_dir.path()).unwrap();
         unpack(data_dir.path()).unwrap();
         let listed = plugins(data_dir.path());
-        let found = folder::discover(&[super::folder(data_dir.path())], Vec::new());
+        let found = folder::discover(&[super::folder(data_dir.path())], Vec::new(), &Trust::new(None));
         assert!(!listed.is_empty());
         assert_eq!(found.plugins, listed);
     }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::plugin::hook_name::HookName;
-use crate::plugin::requirement::Complaint;
+use crate::plugin::requirement::{self, Complaint};
+use crate::plugin::schema;
+use crate::trust::{Distrust, Inspection, Trust};
 
 /// A plugin's folder and the hooks in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +51,10 @@ pub enum Start {
 pub struct Discovery {
     /// The plugins, by name.
     pub plugins: Vec<Plugin>,
-    /// What could not be read.
+    /// What could not be read, and what others may have written.
     pub complaints: Vec<Complaint>,
+    /// What is trusted only because the user says so.
+    pub warnings: Vec<String>,
 }
 
 impl Discovery {
@@ -68,57 +72,14 @@ impl Discovery {
 }
 
 /// Finds the plugins in `roots`, the most important folder first: a plugin found earlier replaces one of the same
-/// name found later, whole. `built_in` stands last. A root that is not there has no plugins.
-pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>) -> Discovery {
+/// name found later, whole. `built_in` stands last. A root that is not there has no plugins. One that others may have
+/// written, or have put there, counts as not there and is complained of, unless `trust` excuses it.
+pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
     let mut plugins: BTreeMap<String, Plugin> = BTreeMap::new();
     let mut complaints = Vec::new();
+    let mut inspection = Inspection::new(trust);
     for root in roots.iter().filter(|root| root.exists()) {
-        let mut here: BTreeMap<String, Plugin> = BTreeMap::new();
-        let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
-        while let Some(entry) = entries.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    complaints.extend(complaint_of(root, &error));
-                    continue;
-                }
-            };
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.depth() == 1 {
-                let is_hidden = name.starts_with(['.', '_']);
-                if entry.file_type().is_dir() && !is_hidden {
-                    here.insert(name.clone(), Plugin { name, path: entry.into_path(), hooks: Vec::new() });
-                } else if entry.file_type().is_dir() {
-                    entries.skip_current_dir();
-                }
-                continue;
-            }
-            let Some(hook_name) = HookName::parse(&name) else {
-                continue;
-            };
-            let Some(plugin) = entry.path().parent().and_then(Path::file_name) else {
-                continue;
-            };
-            let Some(plugin) = here.get_mut(plugin.to_string_lossy().as_ref()) else {
-                continue;
-            };
-            match start_of(entry.path(), &hook_name) {
-                Ok(Some(start)) => plugin.hooks.push(Hook {
-                    name: hook_name,
-                    plugin: plugin.name.clone(),
-                    path: entry.path().to_owned(),
-                    start,
-                }),
-                Ok(None) => {}
-                Err(error) => complaints.push(Complaint {
-                    plugin: plugin.name.clone(),
-                    path: entry.path().to_owned(),
-                    line: None,
-                    message: format!("cannot be read: {error}"),
-                }),
-            }
-        }
-        for (name, plugin) in here {
+        for (name, plugin) in discover_in(root, &mut inspection, &mut complaints) {
             plugins.entry(name).or_insert(plugin);
         }
     }
@@ -129,7 +90,102 @@ pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>) -> Discovery {
     for plugin in &mut plugins {
         plugin.hooks.sort_by(|a, b| a.name.cmp_with_plugins("", &b.name, ""));
     }
-    Discovery { plugins, complaints }
+    Discovery { plugins, complaints, warnings: inspection.notes() }
+}
+
+/// The plugins in one root.
+fn discover_in(
+    root: &Path,
+    inspection: &mut Inspection<'_>,
+    complaints: &mut Vec<Complaint>,
+) -> BTreeMap<String, Plugin> {
+    let mut here: BTreeMap<String, Plugin> = BTreeMap::new();
+    let distrusted = inspection.way(root).err().filter(|it| !inspection.excuses(root, it));
+    let mut is_any_refused = false;
+    let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                complaints.extend(complaint_of(root, &error));
+                continue;
+            }
+        };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.depth() == 1 {
+            if !entry.file_type().is_dir() {
+                continue;
+            }
+            if name.starts_with(['.', '_']) {
+                entries.skip_current_dir();
+                continue;
+            }
+            let looked = match &distrusted {
+                Some(distrust) => Err(distrust.clone()),
+                None => look(&entry, inspection).map(drop),
+            };
+            let path = entry.path().to_owned();
+            match looked.err().filter(|it| !inspection.excuses(&path, it)) {
+                None => drop(here.insert(name.clone(), Plugin { name, path, hooks: Vec::new() })),
+                Some(distrust) => {
+                    entries.skip_current_dir();
+                    is_any_refused = true;
+                    if distrusted.is_none() {
+                        complaints.push(refusal(name, &distrust, &path));
+                    }
+                }
+            }
+            continue;
+        }
+        let hook_name = HookName::parse(&name);
+        let counts =
+            hook_name.is_some() || [schema::FILE_NAME, requirement::FILE_NAME].contains(&name.as_str());
+        let Some(folder) = entry.path().parent().filter(|_| counts) else { continue };
+        let plugin = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(known) = here.get_mut(&plugin) else { continue };
+        let metadata = match look(&entry, inspection) {
+            Err(distrust) if !inspection.excuses(folder, &distrust) => {
+                complaints.push(refusal(plugin.clone(), &distrust, folder));
+                here.remove(&plugin);
+                continue;
+            }
+            Err(_) => entry.path().metadata(),
+            Ok(metadata) => metadata,
+        };
+        let Some(hook_name) = hook_name else { continue };
+        match metadata.and_then(|it| start(entry.path(), &hook_name, &it)) {
+            Ok(Some(start)) => {
+                known.hooks.push(Hook { name: hook_name, plugin, path: entry.path().to_owned(), start });
+            }
+            Ok(None) => {}
+            Err(error) => complaints.push(Complaint {
+                plugin,
+                path: entry.path().to_owned(),
+                line: None,
+                message: format!("cannot be read: {error}"),
+            }),
+        }
+    }
+    if let Some(distrust) = distrusted.filter(|_| is_any_refused) {
+        complaints.push(refusal(String::new(), &distrust, root));
+    }
+    here
+}
+
+/// Whether a folder or file in a root that is trusted is to be trusted itself, and what it is.
+fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<Metadata>, Distrust> {
+    if entry.path_is_symlink() {
+        inspection.way(entry.path())?;
+    }
+    let metadata = entry.path().metadata();
+    if let Ok(metadata) = &metadata {
+        inspection.itself(entry.path(), metadata)?;
+    }
+    Ok(metadata)
+}
+
+fn refusal(plugin: String, distrust: &Distrust, folder: &Path) -> Complaint {
+    Complaint { plugin, path: distrust.path.clone(), line: None, message: distrust.advice(folder) }
 }
 
 /// The interpreter of a script that has no exec bit or no shebang.
@@ -144,10 +200,13 @@ pub fn interpreter(extension: &str) -> Option<&'static str> {
 
 /// How a file with a hook's name is started; none where it is no hook after all: a folder, or a file that is
 /// neither executable nor a script of a known language.
-pub fn start_of(path: &Path, name: &HookName) -> std::io::Result<Option<Start>> {
-    let metadata = path.metadata()?;
+pub fn start_of(path: &Path, name: &HookName) -> io::Result<Option<Start>> {
+    start(path, name, &path.metadata()?)
+}
+
+fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Result<Option<Start>> {
     let interpreter = interpreter(&name.extension).map(Start::By);
-    Ok(match (metadata.is_file(), is_executable(&metadata), interpreter) {
+    Ok(match (metadata.is_file(), is_executable(metadata), interpreter) {
         (false, _, _) => None,
         (true, false, by) => by,
         (true, true, by) => match (format_of(path)?, by) {
@@ -172,7 +231,7 @@ enum Format {
     Unknown,
 }
 
-fn format_of(path: &Path) -> std::io::Result<Format> {
+fn format_of(path: &Path) -> io::Result<Format> {
     let mut start = Vec::new();
     File::open(path)?.take(64).read_to_end(&mut start)?;
     let first = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -242,7 +301,11 @@ mod tests {
             ("theirs/wget/on_Snapshot__10_old.sh", 0o755),
             ("theirs/git/on_Snapshot__10_git.sh", 0o755),
         ]);
-        let found = discover(&[tree.path("mine"), tree.path("theirs"), tree.path("missing")], Vec::new());
+        let found = discover(
+            &[tree.path("mine"), tree.path("theirs"), tree.path("missing")],
+            Vec::new(),
+            &Trust::new(None),
+        );
         assert_eq!(names(&found), ["git", "wget"]);
         let hooks: Vec<&str> = found.hooks_of("Snapshot").iter().map(|it| it.name.name.as_str()).collect();
         assert_eq!(hooks, ["git", "wget"]);
@@ -256,7 +319,7 @@ mod tests {
             ("elsewhere/on_E__1_a.sh", 0o755),
         ]);
         symlink(tree.path("elsewhere"), tree.path("p/linked")).unwrap();
-        let found = discover(&[tree.path("p")], Vec::new());
+        let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
         assert_eq!(names(&found), ["linked"]);
         assert_eq!(found.plugins[0].hooks.len(), 1);
         assert!(found.complaints.is_empty());
@@ -278,7 +341,7 @@ mod tests {
         fs_err::write(tree.path("p/a/on_E__7_g.js"), "console.log(1)\n").unwrap();
         fs_err::write(tree.path("p/a/on_E__8_h.py"), "#!/usr/bin/env python3\nprint(1)\n").unwrap();
         fs_err::write(tree.path("p/a/on_E__9_i.py"), "#!/usr/bin/env python3.12\nprint(1)\n").unwrap();
-        let found = discover(&[tree.path("p")], Vec::new());
+        let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
         let starts: Vec<(&str, Start)> =
             found.plugins[0].hooks.iter().map(|hook| (hook.name.name.as_str(), hook.start)).collect();
         assert_eq!(
@@ -301,7 +364,7 @@ mod tests {
         let tree = Tree::new(&[("p/a/on_E__1_a.sh", 0o755), ("p/a/on_E__2_folder.sh/x", 0o644)]);
         symlink(tree.path("nowhere"), tree.path("p/a/on_E__3_dangling.sh")).unwrap();
         symlink(tree.path("nowhere"), tree.path("p/a/notes")).unwrap();
-        let found = discover(&[tree.path("p")], Vec::new());
+        let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
         assert_eq!(found.plugins[0].hooks.len(), 1);
         assert_eq!(found.complaints.len(), 1, "{:?}", found.complaints);
         assert!(found.complaints[0].path.ends_with("on_E__3_dangling.sh"));

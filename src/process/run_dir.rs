@@ -1,10 +1,10 @@
 //! The folder that holds one process's `cmd.sh`, `stdout.log`, `stderr.log`, `process.pid` and `exit.json`.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::clock;
 use crate::process::{redact, tail};
 use crate::record::process::{Ending, ExitReason, Identity, Usage};
+use crate::trust::make_private_dir;
 
 /// What stands for a secret in records.
 pub const MASKED: &str = "***";
@@ -205,15 +206,6 @@ pub fn write_aside(path: &Path, content: &[u8]) -> io::Result<()> {
     aside.write_all(&[content, b"\n"].concat())?;
     aside.persist(path).map_err(|error| error.error)?;
     Ok(())
-}
-
-/// Makes a folder and its parents that only this user may enter.
-pub fn make_private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{} cannot be made: {error}", path.display())))
 }
 
 fn quoted(word: &[u8]) -> io::Result<Vec<u8>> {

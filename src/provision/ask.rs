@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::hook::run::{Job, RunError, Runner};
 use crate::plugin::folder::Hook;
 use crate::plugin::overrides;
-use crate::process::run_dir::{self, RunDir};
+use crate::process::run_dir::RunDir;
 use crate::process::tail;
 use crate::provision::plan::Request;
 use crate::provision::question;
@@ -20,6 +20,7 @@ use crate::record::binary::Binary;
 use crate::record::name;
 use crate::record::process::Process;
 use crate::store::StoreError;
+use crate::trust::make_private_dir;
 
 /// A request, and the binary that it is about.
 #[derive(Debug, Clone)]
@@ -109,7 +110,7 @@ pub fn ask(
             }
         }
     };
-    run_dir::make_private_dir(&job.cwd).map_err(AskError::Folder)?;
+    make_private_dir(&job.cwd).map_err(AskError::Folder)?;
     let ready = runner.prepare(job)?;
     let unsaved: Vec<&Binary> = questions.iter().filter(|it| it.is_unsaved).map(|it| &it.binary).collect();
     runner.store.begin_attempts(&ready.process, &unsaved)?;

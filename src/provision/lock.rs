@@ -6,10 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::process::run_dir;
 use crate::process::signals::Interrupt;
 use crate::process::wait;
 use crate::record::name::BinaryName;
+use crate::trust::make_private_dir;
 
 /// The pause between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
@@ -113,7 +113,7 @@ impl Lock {
 /// Opens a lock's file, and makes it and its folder where they are not there.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
-        run_dir::make_private_dir(folder)?;
+        make_private_dir(folder)?;
     }
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -138,6 +139,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 fn make(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
     let aside = tempfile::Builder::new()
         .prefix(".store-")
+        .permissions(PermissionsExt::from_mode(0o700))
         .tempdir_in(data_dir)
         .map_err(|cause| making(path, cause))?;
     let fresh = aside.path().join(super::FILE_NAME);

@@ -88,7 +88,7 @@ fn run_as_nobody(place: &Playground, args: &[&str]) -> Ran {
         .args([env!("CARGO_BIN_EXE_rigup").as_ref(), rigup.as_os_str()])
         .assert()
         .success();
-    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o1777)).unwrap();
     let mut command = place.command_of(&rigup, args);
     if nix::unistd::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);

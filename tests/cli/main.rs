@@ -32,3 +32,4 @@ mod safety;
 mod snapshot;
 mod timings;
 mod together;
+mod trust;

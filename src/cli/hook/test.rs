@@ -65,6 +65,9 @@ pub(crate) fn test(
     if !file.is_file() {
         return Err(CliError::Usage(format!("{} is not a file; give a hook's file", file.display())));
     }
+    if let Some(note) = settings.trust.check(&file).map_err(CliError::unusable)? {
+        say(&format!("warning: {note}"));
+    }
     let arguments = args.arguments.into_iter().map(argument).collect::<Result<Vec<_>, _>>()?;
     let mut report = Report {
         output,

@@ -1,0 +1,190 @@
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+
+/// A folder that only this user may enter, by a path without links.
+struct Tree(tempfile::TempDir);
+
+impl Tree {
+    fn new() -> Self {
+        Self(tempfile::tempdir_in(std::env::temp_dir().canonicalize().unwrap()).unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn folder(&self, name: &str, mode: u32) -> PathBuf {
+        fs_err::create_dir_all(self.path(name)).unwrap();
+        self.mode(name, mode);
+        self.path(name)
+    }
+
+    fn file(&self, name: &str, mode: u32) -> PathBuf {
+        fs_err::write(self.path(name), "").unwrap();
+        self.mode(name, mode);
+        self.path(name)
+    }
+
+    fn mode(&self, name: &str, mode: u32) {
+        fs_err::set_permissions(self.path(name), PermissionsExt::from_mode(mode)).unwrap();
+    }
+}
+
+/// What is said about a path; nothing where it is trusted.
+fn said(path: &Path) -> String {
+    Trust::new(None).check(path).map_or_else(|it| it.to_string(), Option::unwrap_or_default)
+}
+
+#[test]
+fn what_others_may_write_is_refused_with_its_mode_and_the_fix() {
+    let tree = Tree::new();
+    for mode in [0o700, 0o755, 0o555, 0o2755] {
+        assert_eq!(said(&tree.folder("x", mode)), "", "{mode:o}");
+    }
+    for mode in [0o777, 0o757, 0o703, 0o1777] {
+        let folder = tree.folder("x", mode);
+        let path = folder.display();
+        let expected = format!(
+            "{path}: others may write it (mode {mode:04o}): chmod o-w {path}; or trust it all the same"
+        );
+        assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
+    }
+    assert!(said(&tree.file("f", 0o666)).contains("(mode 0666): chmod o-w "));
+    assert_eq!(said(&tree.file("g", 0o644)), "");
+    assert_eq!(said(&tree.path("nowhere/at/all")), "");
+}
+
+#[test]
+fn what_stands_in_a_folder_that_others_may_write_is_refused_unless_that_is_sticky() {
+    let tree = Tree::new();
+    tree.folder("open", 0o777);
+    let inside = tree.folder("open/a/b", 0o755);
+    let open = tree.path("open");
+    let expected = format!(
+        "{}: others may write it (mode 0777), and with it what is found at {}",
+        open.display(),
+        inside.display()
+    );
+    assert!(said(&inside).starts_with(&expected), "{}", said(&inside));
+    assert!(said(&inside).contains(&format!("--trust-dir {}", inside.display())));
+    tree.mode("open", 0o1777);
+    assert_eq!(said(&inside), "");
+}
+
+#[test]
+fn of_a_link_both_its_own_place_and_that_of_its_target_count() {
+    let tree = Tree::new();
+    tree.folder("safe", 0o755);
+    tree.folder("open", 0o777);
+    tree.folder("safe/target", 0o755);
+    tree.folder("open/target", 0o755);
+    for (link, target, is_trusted) in [
+        ("safe/a", "target", true),
+        ("safe/b", "../open/target", false),
+        ("safe/c", "../safe/./../safe/a", true),
+        ("open/d", "../safe/target", false),
+        ("safe/e", "nowhere", true),
+        ("safe/f", "f", false),
+    ] {
+        symlink(target, tree.path(link)).unwrap();
+        assert_eq!(said(&tree.path(link)).is_empty(), is_trusted, "{link}: {}", said(&tree.path(link)));
+        let below = tree.path(link).join("x");
+        assert_eq!(said(&below).is_empty(), is_trusted, "{link}/x: {}", said(&below));
+    }
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_refused_unless_he_called_sudo() {
+    const STRANGER: u32 = 12345;
+    if !geteuid().is_root() {
+        return; // only root can give files away
+    }
+    let tree = Tree::new();
+    let folder = tree.folder("x", 0o755);
+    std::os::unix::fs::chown(&folder, Some(STRANGER), None).unwrap();
+    let expected = format!("{}: it belongs to uid 12345, not to root: chown -h 0 ", folder.display());
+    assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
+    assert_eq!(Trust::new(Some(STRANGER)).check(&folder), Ok(None));
+}
+
+#[test]
+fn a_private_group_may_write_and_any_other_may_not() {
+    let tree = Tree::new();
+    let folder = tree.folder("x", 0o2775);
+    let gid = folder.metadata().unwrap().gid();
+    let is_private = gid == 0 || is_own_group(geteuid().as_raw(), gid, &[geteuid().as_raw()]);
+    assert_eq!(said(&folder).is_empty(), is_private);
+    if geteuid().is_root() {
+        std::os::unix::fs::chown(&folder, None, Some(12345)).unwrap();
+        tree.mode("x", 0o2775);
+        let expected = format!("{}: the group 12345 may write it (mode 2775): chmod g-w ", folder.display());
+        assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
+    }
+}
+
+#[test]
+fn a_group_that_is_the_primary_one_of_two_users_is_not_private() {
+    let users = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:1000::/:\nyou:x:1001:1001::/:\nmine:x:1002:1000::/:\n+::::::\n";
+    assert!(is_shared(users, 1000, &[1000]));
+    assert!(!is_shared(users, 1000, &[1000, 1002]));
+    assert!(!is_shared(users, 1001, &[1001]));
+    assert!(!is_shared("", 1000, &[1000]));
+}
+
+#[test]
+fn an_access_control_list_tells_who_else_may_write() {
+    let entry = |tag: u16, may: u16, id: u32| {
+        [tag.to_le_bytes().as_slice(), may.to_le_bytes().as_slice(), id.to_le_bytes().as_slice()].concat()
+    };
+    let nobody = u32::MAX;
+    let list = [
+        vec![2, 0, 0, 0],
+        entry(0x01, 7, nobody),
+        entry(0x02, 7, 1001),
+        entry(0x02, 5, 1002),
+        entry(0x04, 7, nobody),
+        entry(0x08, 6, 2001),
+        entry(0x10, 7, nobody),
+        entry(0x20, 5, nobody),
+    ]
+    .concat();
+    assert_eq!(acl_writers(&list).collect::<Vec<_>>(), [Writer::User(1001), Writer::Group(2001)]);
+    assert_eq!(acl_writers(&[]).count(), 0);
+}
+
+#[test]
+fn an_exception_covers_what_is_in_it_and_is_told_once() {
+    let tree = Tree::new();
+    tree.folder("open", 0o777);
+    let (one, two) = (tree.folder("open/p/one", 0o777), tree.folder("open/p/two", 0o755));
+    let mut trust = Trust::new(None);
+    trust.vouch(tree.path("open/p"), "--trust-dir");
+    let mut inspection = Inspection::new(&trust);
+    for path in [&one, &two] {
+        let distrust = inspection.way(path).unwrap_err();
+        assert!(inspection.excuses(path, &distrust));
+    }
+    let distrust = inspection.way(&tree.folder("open/q", 0o755)).unwrap_err();
+    assert!(!inspection.excuses(&tree.path("open/q"), &distrust), "its parent is not covered");
+    let notes = inspection.notes();
+    let expected = format!(
+        "{} is trusted because of --trust-dir, though {}",
+        tree.path("open/p").display(),
+        tree.path("open").display()
+    );
+    assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{notes:?}");
+}
+
+#[test]
+fn an_exception_covers_what_is_in_it_by_whatever_path_it_is_reached() {
+    let tree = Tree::new();
+    tree.folder("open", 0o777);
+    tree.folder("open/p", 0o755);
+    symlink("open/p", tree.path("link")).unwrap();
+    for (vouched, asked) in [("link", "open/p"), ("open/p", "link"), ("link", "link")] {
+        let mut trust = Trust::new(None);
+        trust.vouch(tree.path(vouched), "--trust-dir");
+        assert!(matches!(trust.check(&tree.path(asked)), Ok(Some(_))), "{vouched} {asked}");
+    }
+}

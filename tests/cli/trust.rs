@@ -1,0 +1,211 @@
+//! What others may have written is not run, not read, and not written to.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::playground::{Playground, Ran};
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A provider that has everything, and a plugin that wants `x` of it.
+fn place() -> Playground {
+    let place = Playground::new();
+    place.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
+    place
+}
+
+/// Whoever may write a file of a plugin is told by what is said, and nothing of the plugin counts.
+fn is_refused(place: &Playground, plugin: &str, said: &str) {
+    let ran = place.run(&["install"]).exits(1).says(&format!("error: {said}")).says("--trust-dir ");
+    assert!(ran.records().iter().all(|it| it["status"] != "installed"), "{}", ran.stdout);
+    assert!(place.hook_processes().is_empty());
+    place.run(&["install", "--plugins", plugin]).exits(3).says(said);
+}
+
+#[test]
+fn a_hook_that_others_may_write_is_not_run() {
+    let place = place();
+    let hook = place.path("here/providers/good/on_BinaryRequest__50_good.sh");
+    mode(&hook, 0o777);
+    is_refused(&place, "good", &format!("{}: others may write it (mode 0777): chmod o-w ", hook.display()));
+    mode(&hook, 0o755);
+    place.run(&["install"]).ok();
+}
+
+#[test]
+fn requirements_and_settings_that_others_may_write_are_not_read() {
+    for file in ["binaries.jsonl", "config.json"] {
+        let place = place();
+        let path = place.write(&format!("here/plugins/p/{file}"), "{}");
+        mode(&path, 0o666);
+        is_refused(&place, "p", &format!("{}: others may write it (mode 0666)", path.display()));
+    }
+}
+
+#[test]
+fn a_folder_of_plugins_that_others_may_write_is_refused_whole_and_the_others_go_on() {
+    let place = place();
+    let plugins = place.path("here/plugins");
+    place.plugin("q", &[]);
+    mode(&plugins, 0o777);
+    let ran = place.run(&["install"]).exits(1);
+    assert_eq!(ran.stderr.matches("error:").count(), 1, "{}", ran.stderr);
+    ran.says(&format!("error: {}: others may write it (mode 0777): chmod o-w ", plugins.display()));
+    place
+        .run(&["install", "--plugins", "q"])
+        .exits(3)
+        .says("others may write it")
+        .says("there is no plugin q");
+    place.run(&["install", "y", "--binproviders", "good"]).exits(1).says("good has it");
+    mode(&plugins, 0o755);
+    place.run(&["install"]).ok();
+}
+
+#[test]
+fn a_link_to_a_plugin_counts_by_its_own_place_and_by_that_of_its_target() {
+    let place = place();
+    let elsewhere = place.write("open/shared/p/binaries.jsonl", "");
+    fs::remove_dir_all(place.path("here/plugins/p")).unwrap();
+    symlink(elsewhere.parent().unwrap(), place.path("here/plugins/p")).unwrap();
+    place.run(&["install"]).ok();
+    mode(&place.path("open"), 0o777);
+    let link = place.path("here/plugins/p");
+    let said = format!(
+        "{}: others may write it (mode 0777), and with it what is found at {}",
+        place.path("open").display(),
+        link.display()
+    );
+    is_refused(&place, "p", &said);
+    mode(&place.path("open"), 0o1777);
+    place.run(&["install"]).ok();
+}
+
+#[test]
+fn a_trusted_folder_counts_and_is_said_aloud_once() {
+    let place = place();
+    let open = place.path("here/plugins");
+    mode(&open, 0o777);
+    mode(&open.join("p/binaries.jsonl"), 0o666);
+    let said = |by: &str| format!("{} is trusted because of {by}, though ", open.display());
+    let ran = place.run(&["install", "--trust-dir", "plugins"]).ok().says(&said("--trust-dir"));
+    assert_eq!(ran.stderr.matches("is trusted").count(), 1, "{}", ran.stderr);
+    let mut place = place;
+    place.set("RIGUP_TRUST_DIR", "/nowhere:plugins");
+    place.run(&["install"]).ok().says(&said("RIGUP_TRUST_DIR"));
+    place.set("RIGUP_TRUST_DIR", "");
+    let file = place.write("home/.config/rigup/rigup.toml", format!("trust_dirs = [{open:?}]"));
+    place.run(&["install"]).ok().says(&said(&format!("trust_dirs in {}", file.display())));
+    place.write("home/.config/rigup/rigup.toml", "trust_dirs = [\"~/../here\"]");
+    place.run(&["install"]).ok().says("here is trusted because of");
+    place.write("home/.config/rigup/rigup.toml", "trust_dirs = \"/\"");
+    place.run(&["install"]).exits(3).says("trust_dirs has to be a list of folders");
+}
+
+#[test]
+fn one_plugin_can_be_trusted_in_a_folder_that_is_not() {
+    let place = place();
+    place.plugin("q", &[json!({"type": "Binary", "name": "y", "binproviders": "good"})]);
+    mode(&place.path("here/plugins"), 0o777);
+    let ran = place.run(&["install", "--trust-dir", "plugins/q"]).exits(1).says("here/plugins: others may");
+    assert_eq!(ran.record()["name"], "y");
+}
+
+#[test]
+fn the_rigup_that_a_hook_calls_trusts_the_same_folders() {
+    let place = Playground::new();
+    let hook = "#!/bin/sh\necho \"$RIGUP_TRUST_DIR\" >&2\n";
+    place.provider("asks", hook);
+    mode(&place.path("here/providers"), 0o777);
+    let flags = ["--trust-dir", "providers", "install", "x", "--binproviders", "asks"];
+    let record = place.run(&flags).exits(1).record();
+    assert_eq!(record["attempts"][0]["reason"], place.path("here/providers").to_str().unwrap());
+    mode(&place.path("here/providers"), 0o755);
+    let record = place.run(&["install", "x", "--binproviders", "asks", "--force"]).exits(1).record();
+    assert_eq!(record["attempts"][0]["reason"], "it printed no Binary record", "it is not set");
+}
+
+#[test]
+fn a_settings_file_that_others_may_write_stops_rigup_and_cannot_trust_itself() {
+    let place = place();
+    let file = place.write("here/rigup.toml", format!("trust_dirs = [{:?}]", place.path("here")));
+    mode(&file, 0o666);
+    let said = format!("error: {}: others may write it (mode 0666): chmod o-w ", file.display());
+    place.run(&["install"]).exits(3).says(&said);
+    mode(&file, 0o644);
+    mode(&place.path("here"), 0o777);
+    place
+        .run(&["install"])
+        .exits(3)
+        .says("here: others may write it (mode 0777), and with it what is found at");
+    let ran = place.run(&["install", "--trust-dir", file.to_str().unwrap()]).exits(1);
+    let ran = ran.says(&format!("trust_dirs in {} does not count: others may write it", file.display()));
+    ran.says("here: others may write it (mode 0777), and with it what is found at ");
+    mode(&place.path("here"), 0o755);
+    mode(&place.path("here/plugins"), 0o777);
+    place.run(&["install"]).ok().says("here is trusted because of trust_dirs in ");
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_refused_unless_he_called_sudo() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // only root can give files away
+    }
+    let mut place = place();
+    for path in ["here", "here/plugins", "here/plugins/p", "here/plugins/p/binaries.jsonl"] {
+        std::os::unix::fs::chown(place.path(path), Some(12345), Some(12345)).unwrap();
+    }
+    let here = place.path("here");
+    place.run(&["install"]).exits(1).says(&format!(
+        "error: {}: it belongs to uid 12345, not to root, and with it what is found at {}/plugins: chown -h 0 ",
+        here.display(),
+        here.display(),
+    ));
+    place.set("SUDO_UID", "12345");
+    place.run(&["install"]).ok();
+}
+
+#[test]
+fn a_data_dir_that_others_may_write_is_refused_and_one_that_they_may_read_is_left_as_it_is() {
+    let place = place();
+    let data = place.path("data");
+    fs::create_dir(&data).unwrap();
+    mode(&data, 0o755);
+    place.run(&["install"]).ok();
+    assert_eq!(data.metadata().unwrap().mode() & 0o7777, 0o755);
+    mode(&data, 0o777);
+    let said = format!(
+        "the data dir {0} cannot be used: {0}: others may write it (mode 0777): chmod o-w ",
+        data.display()
+    );
+    for args in [&["install"][..], &["process", "list"], &["binary", "list"]] {
+        place.run(args).exits(3).says(&said);
+    }
+    let flags = ["--trust-dir", data.to_str().unwrap(), "install", "--force"];
+    place.run(&flags).ok().says("is trusted because of --trust-dir");
+    mode(&data, 0o700);
+}
+
+#[test]
+fn a_plugin_may_lie_in_a_folder_that_its_users_cannot_list_and_its_owner_is_root() {
+    const NOBODY: u32 = 65534;
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let place = place();
+    let rigup = place.path("rigup");
+    assert_cmd::Command::new("cp")
+        .args([env!("CARGO_BIN_EXE_rigup").as_ref(), rigup.as_os_str()])
+        .assert()
+        .success();
+    mode(&place.path(""), 0o1777);
+    let mut command = place.command_of(&rigup, &["install"]);
+    let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
+    let record: Value = Ran::from(&["install"], &output).ok().record();
+    assert_eq!(record["status"], "installed");
+}
