@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::hook::{command, interpreter};
+use crate::plugin::builtin;
 use crate::plugin::folder::{Hook, Start};
 use crate::plugin::setting::Variable;
 use crate::process::run_dir::RunDir;
@@ -68,6 +69,8 @@ pub struct Ready {
     pub process: Process,
     /// The run dir with its `cmd.sh`.
     pub run_dir: RunDir,
+    /// What is wrong and changes nothing.
+    warnings: Vec<String>,
     logs: [File; 2],
     input: Option<File>,
     program: OsString,
@@ -117,9 +120,11 @@ pub enum RunError {
 }
 
 impl Runner<'_> {
-    /// Makes the run dir and the record of a hook. Nothing is stored and nothing is started yet.
+    /// Makes the run dir and the record of a hook, after a look at its file where that is a built-in one's. Nothing is stored and nothing is started yet.
     pub fn prepare(&self, job: Job<'_>) -> Result<Ready, RunError> {
         let hook_name = &job.hook.name.file_name;
+        let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
+        let restored = builtin::verify(&job.hook.path, &self.settings.data_dir).map_err(unwritable)?;
         let input = job.input;
         let process_id = clock::new_id();
         let variables = self.variables.get(&job.hook.plugin).map(Vec::as_slice).unwrap_or_default();
@@ -133,7 +138,6 @@ impl Runner<'_> {
             }
         };
         let path = job.cwd.join(".hooks").join(hook_name).join(process_id.to_string());
-        let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
         let run_dir =
             RunDir::create(path.clone(), &job.cwd, &program, &args, &environment.added, input.as_deref())
                 .map_err(unwritable)?;
@@ -154,7 +158,8 @@ impl Runner<'_> {
         process.parent_id = Some(self.parent_id);
         process.binary_id = job.binary_id;
         process.iface_id = self.iface_id;
-        Ok(Ready { process, run_dir, logs, input, program, args, env: environment.whole })
+        let warnings = restored.into_iter().collect();
+        Ok(Ready { process, run_dir, warnings, logs, input, program, args, env: environment.whole })
     }
 
     /// Runs a hook, whose record is stored, to its end. Meanwhile `meanwhile` is called once, and `tick` ten times a
@@ -165,7 +170,7 @@ impl Runner<'_> {
         meanwhile: impl FnOnce(),
         mut tick: impl FnMut(&RunDir),
     ) -> Result<Finished, RunError> {
-        let Ready { process, run_dir, logs, input, program, args, env } = ready;
+        let Ready { process, run_dir, mut warnings, logs, input, program, args, env } = ready;
         let [stdout, stderr] = &logs;
         let cwd = process.order.pwd.clone();
         let spawn = Spawn { program, args, env, cwd, stdin: input.as_ref(), stdout, stderr };
@@ -175,7 +180,7 @@ impl Runner<'_> {
             Ok(child) => child,
             Err(error) => {
                 let process = process.ended(Ending::spawn_failed(error.to_string(), clock::now()));
-                return Ok(Finished { process, run_dir, warnings: Vec::new() });
+                return Ok(Finished { process, run_dir, warnings });
             }
         };
         let process = process.started(child.identity(), child.started_at);
@@ -193,7 +198,8 @@ impl Runner<'_> {
             run_dir.write_pid(&child.identity()).map_err(unwritable)?;
             Ok(self.store.save_process(&process)?)
         };
-        let Seen { ending, mut warnings } = watch.see_out(&child, note, || tick(&run_dir))?;
+        let Seen { ending, warnings: seen } = watch.see_out(&child, note, || tick(&run_dir))?;
+        warnings.extend(seen);
         if let Err(error) = run_dir.write_exit(child.started_at, &ending, &warnings) {
             warnings.push(format!("its ending cannot be written to its run dir: {error}"));
         }

@@ -1,8 +1,9 @@
 //! The providers inside the binary, so that a copied `rigup` file works alone.
 
 use std::fmt::Write as _;
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::plugin::folder::{Hook, Plugin, Start};
 use crate::plugin::hook_name::HookName;
+use crate::trust::make_private_dir;
 
 static PROVIDERS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/providers");
 
@@ -48,21 +50,12 @@ pub fn unpack(data_dir: &Path) -> io::Result<()> {
         return Ok(());
     }
     let parent = data_dir.join("builtin");
-    fs_err::create_dir_all(&parent)?;
-    let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent)?;
+    make_private_dir(&parent)?;
+    let aside = private_folder(&parent)?;
     for dir in PROVIDERS.dirs() {
-        fs_err::create_dir(aside.path().join(dir.path()))?;
+        make_private_dir(&aside.path().join(dir.path()))?;
         for file in dir.files() {
-            let path = aside.path().join(file.path());
-            fs_err::write(&path, file.contents())?;
-            let mode = if HookName::parse(&file.path().file_name().unwrap_or_default().to_string_lossy())
-                .is_some()
-            {
-                0o755
-            } else {
-                0o644
-            };
-            fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))?;
+            write(&aside.path().join(file.path()), file)?;
         }
     }
     match fs_err::rename(aside.path(), &folder) {
@@ -70,6 +63,43 @@ pub fn unpack(data_dir: &Path) -> io::Result<()> {
         Err(_) if folder.exists() => Ok(()),
         done => done,
     }
+}
+
+/// Makes sure that the file of a built-in hook is the one in the binary, byte for byte, and that only this user may write
+/// it. One that is not is written anew; then the text says so. Nothing is said of any other hook.
+pub fn verify(hook: &Path, data_dir: &Path) -> io::Result<Option<String>> {
+    let Some(file) = hook.strip_prefix(folder(data_dir)).ok().and_then(|it| PROVIDERS.get_file(it)) else {
+        return Ok(None);
+    };
+    let is_same = |found: &Metadata| {
+        found.mode() & 0o122 == 0o100 && fs_err::read(hook).is_ok_and(|it| it == file.contents())
+    };
+    if hook.metadata().is_ok_and(|it| is_same(&it)) {
+        return Ok(None);
+    }
+    let parent = hook.parent().unwrap_or(data_dir);
+    make_private_dir(parent)?;
+    let aside = private_folder(parent)?;
+    let whole = aside.path().join("whole");
+    write(&whole, file)?;
+    fs_err::rename(&whole, hook)?;
+    Ok(Some(format!(
+        "{} was not what rigup unpacked, and is that again; a provider of your own belongs into a folder of plugins",
+        hook.display()
+    )))
+}
+
+/// A temporary folder for this user alone.
+fn private_folder(parent: &Path) -> io::Result<tempfile::TempDir> {
+    let permissions = PermissionsExt::from_mode(0o700);
+    tempfile::Builder::new().prefix(".new-").permissions(permissions).tempdir_in(parent)
+}
+
+/// Writes a file for this user alone; a hook can be run.
+fn write(path: &Path, file: &include_dir::File<'_>) -> io::Result<()> {
+    let is_hook = file.path().file_name().is_some_and(|it| HookName::parse(&it.to_string_lossy()).is_some());
+    fs_err::write(path, file.contents())?;
+    fs_err::set_permissions(path, PermissionsExt::from_mode(if is_hook { 0o700 } else { 0o600 }))
 }
 
 /// A folder named after the digest of what is in it.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -189,6 +189,94 @@ fn a_data_dir_that_others_may_write_is_refused_and_one_that_they_may_read_is_lef
     let flags = ["--trust-dir", data.to_str().unwrap(), "install", "--force"];
     place.run(&flags).ok().says("is trusted because of --trust-dir");
     mode(&data, 0o700);
+}
+
+/// Everything below a folder but what hooks made: LIB_DIR, and the files in the folders where they work.
+fn modes(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = path.symlink_metadata().unwrap();
+        if metadata.is_dir() && !path.ends_with("data/lib") {
+            modes(&path, found);
+        }
+        if !metadata.is_symlink() {
+            found.push((path, metadata.mode() & 0o7777));
+        }
+    }
+}
+
+#[test]
+fn what_rigup_keeps_is_for_its_user_alone_whatever_the_umask() {
+    for umask in ["000", "022", "077"] {
+        let mut place = place();
+        place.script("here/plugins/p/on_Snapshot__1_x.bg.sh", "#!/bin/sh\necho '{\"type\":\"X\"}'\n");
+        place.set("XDG_DATA_HOME", place.path("share"));
+        place.script("with-umask", "#!/bin/sh\numask \"$1\"; shift; exec \"$@\"\n");
+        let rigup = env!("CARGO_BIN_EXE_rigup");
+        for args in [
+            &["install"][..],
+            &["install", "sh", "--binproviders", "env"],
+            &["run", "Snapshot"],
+            &["start", "--slug", "s", "--", "sh", "-c", "\"$RIGUP\" post hello; \"$RIGUP\" result 1"],
+            &["process", "wait", "--timeout", "20"],
+        ] {
+            let mut args: Vec<&str> = [&[umask, rigup][..], args].concat();
+            let started;
+            if args.contains(&"wait") {
+                started = place.run(&["process", "list", "--slug", "s"]).ok().record();
+                args.push(started["id"].as_str().unwrap());
+            }
+            Ran::from(&args, &place.command_of(&place.path("with-umask"), &args).output().unwrap()).ok();
+        }
+        let mut found = vec![(place.path("data"), place.path("data").metadata().unwrap().mode() & 0o7777)];
+        modes(&place.path("data"), &mut found);
+        assert!(found.len() > 50, "{found:?}");
+        for (path, mode) in found {
+            let is_lib = path.ends_with("data/lib");
+            let is_program = path.ends_with("cmd.sh")
+                || path.to_string_lossy().contains("/builtin/")
+                    && path.extension().is_some_and(|it| it == "sh");
+            let expected = if path.is_dir() || is_program { 0o700 } else { 0o600 };
+            assert!(mode == expected || is_lib, "umask {umask}: {} has mode {mode:o}", path.display());
+        }
+    }
+}
+
+/// The built-in provider's hook, as it was unpacked.
+fn unpacked(place: &Playground, provider: &str) -> PathBuf {
+    let folder =
+        fs::read_dir(place.path("data/builtin")).unwrap().next().unwrap().unwrap().path().join(provider);
+    let mut files = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+    files.find(|it| it.extension().is_some_and(|it| it == "sh")).unwrap()
+}
+
+#[test]
+fn a_built_in_hook_that_was_changed_is_restored_and_told_of_before_it_runs() {
+    let place = Playground::new();
+    place.run(&["install", "sh", "--binproviders", "env"]).ok();
+    let hook = unpacked(&place, "env");
+    let right = fs::read(&hook).unwrap();
+    let canary = place.path("canary");
+    let spoil: [(&str, &dyn Fn()); 4] = [
+        ("other text", &|| fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", canary.display())).unwrap()),
+        ("gone", &|| fs::remove_file(&hook).unwrap()),
+        ("writable", &|| mode(&hook, 0o777)),
+        ("a link", &|| {
+            fs::rename(&hook, place.path("moved")).unwrap();
+            fs::write(place.path("moved"), format!("#!/bin/sh\ntouch {}\n", canary.display())).unwrap();
+            symlink(place.path("moved"), &hook).unwrap();
+        }),
+    ];
+    for (what, spoil) in spoil {
+        spoil();
+        let ran = place.run(&["install", "sh", "--binproviders", "env", "--force"]).ok();
+        ran.says(&format!("warning: sh: env: {} was not what rigup unpacked", hook.display()));
+        assert!(!canary.exists(), "{what}");
+        assert_eq!(fs::read(&hook).unwrap(), right, "{what}");
+        let ran = place.run(&["install", "sh", "--binproviders", "env", "--force"]).ok();
+        assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+    }
+    assert_eq!(fs::read_dir(hook.parent().unwrap()).unwrap().count(), 2, "nothing half-made is left");
 }
 
 #[test]
