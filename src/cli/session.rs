@@ -27,15 +27,13 @@ pub(crate) struct Session {
 impl Session {
     /// Opens the data dir, and makes it where it is not there.
     pub(crate) fn open(settings: &Settings) -> Result<Self, CliError> {
-        let is_new = !settings.data_dir.is_dir();
-        if let (Some(note), false) = (distrust(settings)?, is_new) {
-            say(&format!("warning: {note}"));
-        }
-        if is_new {
+        let note = distrust(settings)?;
+        if !settings.data_dir.is_dir() {
             make_private_dir(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
             // In a folder such as /tmp, somebody else may have been faster.
             distrust(settings)?;
         }
+        tell(note);
         let store = Store::open(&settings.data_dir)?;
         let guid =
             host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
@@ -64,7 +62,7 @@ impl Session {
         if settings.data_dir.exists() && !settings.data_dir.is_dir() {
             return Err(unusable(settings, "it is not a folder"));
         }
-        distrust(settings)?;
+        tell(distrust(settings)?);
         Ok(Store::open_existing(&settings.data_dir)?)
     }
 
@@ -144,6 +142,12 @@ impl Session {
 /// text says where the user has to vouch for it.
 fn distrust(settings: &Settings) -> Result<Option<String>, CliError> {
     settings.trust.check(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))
+}
+
+fn tell(note: Option<String>) {
+    if let Some(note) = note {
+        say(&format!("warning: {note}"));
+    }
 }
 
 fn unusable(settings: &Settings, reason: &str) -> CliError {

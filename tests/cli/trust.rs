@@ -187,7 +187,9 @@ fn a_data_dir_that_others_may_write_is_refused_and_one_that_they_may_read_is_lef
         place.run(args).exits(3).says(&said);
     }
     let flags = ["--trust-dir", data.to_str().unwrap(), "install", "--force"];
-    place.run(&flags).ok().says("is trusted because of --trust-dir");
+    let ran = place.run(&flags).ok().says("is trusted because of --trust-dir");
+    assert_eq!(ran.stderr.matches("is trusted").count(), 1, "{}", ran.stderr);
+    place.run(&["--trust-dir", "/", "binary", "list"]).ok().says("/ is trusted because of --trust-dir");
     mode(&data, 0o700);
 }
 
