@@ -268,6 +268,17 @@ mod tests {
         assert_eq!(merged, map(&json!({"pip": {"install_args": ["--no-deps", "x", "y"]}})));
     }
 
+    #[test]
+    fn the_readme_lists_the_options_that_a_requirement_may_have() {
+        let readme = include_str!("../../README.md");
+        for (provider, options) in OPTIONS {
+            let options: Vec<String> =
+                options.iter().map(|it| format!("`{}`", it.replace('=', "=..."))).collect();
+            let row = format!("| {provider} | {} |", options.join(" "));
+            assert!(readme.contains(&row), "{row}");
+        }
+    }
+
     fn map(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }

@@ -188,3 +188,31 @@ fn an_exception_covers_what_is_in_it_by_whatever_path_it_is_reached() {
         assert!(matches!(trust.check(&tree.path(asked)), Ok(Some(_))), "{vouched} {asked}");
     }
 }
+
+#[test]
+fn somebody_whom_an_access_control_list_lets_write_is_noticed() {
+    let tree = Tree::new();
+    let folder = tree.folder("x", 0o770);
+    let list = |may: u8| {
+        let entry = |tag: u8, may: u8, id: u32| [&[tag, 0, may, 0], id.to_le_bytes().as_slice()].concat();
+        let entries = [
+            (0x01, 7, u32::MAX),
+            (0x02, may, 1001),
+            (0x04, 7, u32::MAX),
+            (0x10, 7, u32::MAX),
+            (0x20, 0, u32::MAX),
+        ];
+        [vec![2, 0, 0, 0], entries.map(|(tag, may, id)| entry(tag, may, id)).concat()].concat()
+    };
+    let set = |may| rustix::fs::setxattr(&folder, ACL, &list(may), rustix::fs::XattrFlags::empty());
+    if !said(&folder).is_empty() || set(5).is_err() {
+        return; // the group is not private, or the file system keeps no lists
+    }
+    assert_eq!(said(&folder), "");
+    set(7).unwrap();
+    let expected = format!(
+        "{0}: its access control list lets somebody else write it: setfacl -b {0}; or",
+        folder.display()
+    );
+    assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
+}

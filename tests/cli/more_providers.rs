@@ -111,6 +111,12 @@ fn bash_runs_the_command_of_a_requirement_in_its_prefix() {
     assert_eq!(record["version"], "1.5");
     assert_eq!(names_in(&lib(&place, "bash/x")), ["bin", "made-here"]);
     assert_eq!(names_in(&lib(&place, "bash")), ["x"]);
+    let log = place.hook_processes()[0]["stderr_tail"].as_str().unwrap().to_owned();
+    let said = format!(
+        "bash runs the command of the requirement, in {}: {INSTALL}",
+        lib(&place, "bash/x").display()
+    );
+    assert!(log.starts_with(&said), "{log}");
     let asked = place.run(&["install", "--force", "--postinstall-scripts=false"]).exits(1).record();
     assert_eq!(asked["attempts"][0]["outcome"], "rejected", "what cannot be kept is not promised");
 }
