@@ -27,7 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   rigup lock                     get what the plugins require, and write ./rigup.lock
   rigup install --locked         elsewhere: get exactly that
-  rigup lock --check             in CI: is the lock file what `rigup lock` would write? Installs nothing
+  rigup lock --check             in CI: is the file what `rigup lock` would write? Installs nothing
   rigup lock yt-dlp              the line of this name only; all others stay
   rigup install --force yt-dlp && rigup lock yt-dlp
                                  bring one up to date
@@ -52,7 +52,7 @@ pub(crate) struct LockArgs {
     /// The lock file [default: ./rigup.lock]
     #[arg(long, value_name = "FILE")]
     lockfile: Option<PathBuf>,
-    /// Install and write nothing: exit 1 where the file is not what would be written, and say which lines differ
+    /// Only compare: exit 1 where the file is not what would be written, and say which lines differ; installs nothing
     #[arg(long)]
     check: bool,
     /// Take out the lines of this platform whose names are not required
