@@ -80,13 +80,22 @@ enum Status {
 }
 
 impl Status {
-    const fn word(&self) -> (&'static str, Tone) {
+    const fn word(&self) -> &'static str {
         match self {
-            Self::Unchanged => ("unchanged", Tone::Plain),
-            Self::Added => ("added", Tone::Good),
-            Self::Changed(_) => ("changed", Tone::Good),
-            Self::Removed => ("removed", Tone::Plain),
-            Self::Missing(_) => ("missing", Tone::Bad),
+            Self::Unchanged => "unchanged",
+            Self::Added => "added",
+            Self::Changed(_) => "changed",
+            Self::Removed => "removed",
+            Self::Missing(_) => "missing",
+        }
+    }
+
+    /// Whether it is well, for one who writes and for one who only compares.
+    const fn is_well(&self, is_check: bool) -> bool {
+        match self {
+            Self::Unchanged => true,
+            Self::Added | Self::Changed(_) | Self::Removed => !is_check,
+            Self::Missing(_) => false,
         }
     }
 }
@@ -94,7 +103,7 @@ impl Status {
 impl Row {
     fn of(locked: Locked, status: Status) -> Self {
         let mut record = locked.to_record();
-        record["status"] = status.word().0.into();
+        record["status"] = status.word().into();
         Self { name: locked.name.clone(), status, locked: Some(locked), record }
     }
 
@@ -124,20 +133,21 @@ pub(crate) fn lock(
         known: known(settings)?,
         after: file.lockfile.clone(),
         found: &found,
-        file: &file,
+        file,
         settings,
     };
-    let (worked, mut rows) = if args.check {
-        (None, clerk.compare(&steps))
+    let (worked, held, mut rows) = if args.check {
+        (None, None, clerk.compare(&steps))
     } else {
         let worked = clerk.bring_about(&steps, args.jobs, talk)?;
+        let held = clerk.read_again()?;
         let rows = clerk.write_down_all(&steps, &worked);
-        (Some(worked), rows)
+        (Some(worked), Some(held), rows)
     };
     let complaints = if found.complaints.is_empty() { Exit::Well } else { Exit::Missing };
     let exit = worked.as_ref().map_or(complaints, |it| it.exit(&found));
     if let Exit::Interrupted(_) = exit {
-        say(&format!("interrupted: {} stays as it was", file.path.display()));
+        say(&format!("interrupted: {} stays as it was", clerk.file.path.display()));
         return Ok(exit);
     }
     // What could not be read may require a name, too.
@@ -145,21 +155,19 @@ pub(crate) fn lock(
         rows.extend(clerk.prune(&steps));
     }
     let text = clerk.after.to_string();
+    let file = clerk.file;
     // Nothing to write is no file.
     let is_same = file.bytes.as_ref().map_or(clerk.after == Lockfile::default(), |it| *it == text.as_bytes());
     if !args.check && !is_same {
         whole_file::write(&file.path, text.as_bytes())
             .map_err(|error| unwritable(&file, &error.to_string()))?;
     }
-    let written = write(&rows, output);
+    drop(held);
+    let written = write(&rows, args.check, output);
     found.complain();
     worked.iter().flat_map(|it| &it.done).for_each(work::complain);
     tell(&rows, &file, args.check, is_same, talk);
-    let is_well = rows.iter().all(|row| match row.status {
-        Status::Unchanged => true,
-        Status::Added | Status::Changed(_) | Status::Removed => !args.check,
-        Status::Missing(_) => false,
-    }) && (is_same || !args.check);
+    let is_well = rows.iter().all(|it| it.status.is_well(args.check)) && (is_same || !args.check);
     match written {
         Ok(()) | Err(CliError::OutputClosed) if is_well => Ok(exit),
         Ok(()) | Err(CliError::OutputClosed) => Ok(if exit == Exit::Well { Exit::Missing } else { exit }),
@@ -186,7 +194,7 @@ fn known(settings: &Settings) -> Result<HashMap<String, Binary>, CliError> {
 struct Clerk<'a> {
     found: &'a Found,
     settings: &'a Settings,
-    file: &'a LockfileOnDisk,
+    file: LockfileOnDisk,
     hooks: HashMap<String, String>,
     known: HashMap<String, Binary>,
     after: Lockfile,
@@ -204,6 +212,15 @@ impl Clerk<'_> {
         });
         let chosen: Vec<Step> = chosen.collect();
         work::bring_about(self.found, &chosen, &jobs.options(), self.settings, talk)
+    }
+
+    /// What others locked meanwhile counts, too. They wait until the value is gone.
+    fn read_again(&mut self) -> Result<fs_err::File, CliError> {
+        let held =
+            whole_file::hold(&self.file.path).map_err(|error| unwritable(&self.file, &error.to_string()))?;
+        self.file = self.file.again()?;
+        self.after = self.file.lockfile.clone();
+        Ok(held)
     }
 
     /// Writes down what came of it.
@@ -297,18 +314,22 @@ impl Clerk<'_> {
     }
 }
 
-fn write(rows: &[Row], output: &mut Output) -> Result<(), CliError> {
+fn write(rows: &[Row], is_check: bool, output: &mut Output) -> Result<(), CliError> {
     if output.is_json() {
         output.records(rows.iter().map(|it| &it.record))?;
     } else {
         let rows = rows.iter().map(|row| {
-            let (word, tone) = row.status.word();
+            let tone = match row.status {
+                Status::Unchanged => Tone::Plain,
+                _ if row.status.is_well(is_check) => Tone::Good,
+                _ => Tone::Bad,
+            };
             let text = |value: fn(&Locked) -> &String| {
                 (row.locked.as_ref().map(value).cloned().unwrap_or_default(), Tone::Plain)
             };
             let cells: Vec<Toned> = vec![
                 (row.name.clone(), Tone::Plain),
-                (word.to_owned(), tone),
+                (row.status.word().to_owned(), tone),
                 text(|it| &it.version),
                 text(|it| &it.binprovider),
             ];
@@ -334,7 +355,7 @@ fn tell(rows: &[Row], file: &LockfileOnDisk, is_check: bool, is_same: bool, talk
             _ => {}
         }
     }
-    let count = |word: &str| rows.iter().filter(|it| it.status.word().0 == word).count();
+    let count = |word: &str| rows.iter().filter(|it| it.status.word() == word).count();
     if is_check && !is_same && count("unchanged") == rows.len() {
         say(&format!("error: {path}: it is not sorted and spelled as `rigup lock` writes it"));
     } else if is_same && count("missing") < rows.len() && !talk.quiet {

@@ -79,6 +79,11 @@ impl LockfileOnDisk {
         }
     }
 
+    /// The same file, as it is now.
+    pub(crate) fn again(&self) -> Result<Self, CliError> {
+        Self::read(Some(self.path.clone()))
+    }
+
     /// What it says, held against this machine.
     pub(crate) fn lock<'a>(&'a self, hooks: &'a HashMap<String, String>) -> Lock<'a> {
         Lock { path: &self.path, lockfile: &self.lockfile, platform: settings::platform(), hooks }

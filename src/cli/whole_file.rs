@@ -11,12 +11,23 @@ pub(crate) fn check(path: &Path) -> io::Result<()> {
     if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { aside(path).map(drop) }
 }
 
+/// Keeps others who do the same from writing there, as long as the value lives: for who reads a file to write it anew.
+pub(crate) fn hold(path: &Path) -> io::Result<fs_err::File> {
+    let folder = fs_err::File::open(folder(&real(path)))?;
+    folder.file().lock()?;
+    Ok(folder)
+}
+
 /// Writes it aside, then puts it in its place. A link stays one.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = real(path);
     let mut file = aside(&path)?;
     file.write_all(bytes)?;
     file.persist(&path).map(drop).map_err(|error| error.error)
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 fn folder(path: &Path) -> &Path {

@@ -312,6 +312,18 @@ fn the_lock_file_may_lie_elsewhere_and_one_that_cannot_be_written_is_told_of_bef
 }
 
 #[test]
+fn many_that_lock_other_names_at_once_lose_none_of_their_lines() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let place = place_with_shelf(&names);
+    let all: Vec<_> = names.iter().map(|name| (name, place.start(&["lock", name]))).collect();
+    for (name, rigup) in all {
+        Ran::from(&["lock", name], &rigup.wait_with_output().unwrap()).ok();
+    }
+    assert_eq!(lockfile(&place).lines().count(), 1 + names.len(), "{}", lockfile(&place));
+    place.run(&["lock", "--check"]).ok();
+}
+
+#[test]
 fn an_interrupted_lock_leaves_the_file_as_it_was() {
     let place = place_with_shelf(&["a"]);
     place.fixture("hanging");

@@ -360,6 +360,26 @@ fn node_keeps_the_age_and_the_lowest_version_that_were_asked_for() {
 }
 
 #[test]
+fn node_is_the_release_that_is_locked_though_there_is_a_newer_one() {
+    let (place, _mirror) = place_with_mirror(false);
+    let lock = |name: &str, more: &[&str]| {
+        let data_dir = place.path(&format!("before-{name}"));
+        let args = ["lock", name, "--binproviders", "node", "--data-dir", data_dir.to_str().unwrap()];
+        place.run(&[&args, more].concat()).ok();
+    };
+    let overrides = json!({"node": ["node@20"]});
+    let line = json!({"type": "Binary", "name": "node", "binproviders": "node", "overrides": overrides});
+    place.plugin("p", &[line]);
+    lock("node", &[]);
+    lock("npm", &["--min-version", "11"]);
+    place.plugin("p", &[]);
+    for (name, version) in [("node", "20.18.0"), ("npm", "11.6.0")] {
+        let record = place.run(&install(name, &["--locked"])).ok().record();
+        assert_eq!(record["version"], version, "{record}");
+    }
+}
+
+#[test]
 fn node_answers_only_for_what_comes_with_it() {
     let place = Playground::new();
     let said = answer(&place, "node", &json!({}));
