@@ -53,7 +53,8 @@ pub(crate) enum HookCommand {
         /// It is declined, not failed: not for this provider, or not to be had here
         #[arg(long)]
         declined: bool,
-        /// Why
+        /// Why; what a package manager wrote may begin with `-`
+        #[arg(allow_hyphen_values = true)]
         reason: String,
     },
     /// For hook scripts: which releases may be installed and whether their scripts may run, to be `eval`ed

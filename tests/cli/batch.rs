@@ -131,3 +131,33 @@ fn hundreds_of_requests_take_few_processes_and_few_open_files() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!((3..=10).contains(&place.hook_processes().len()), "{}", place.hook_processes().len());
 }
+
+#[test]
+fn a_reason_that_begins_like_an_option_is_a_reason() {
+    let place = Playground::new();
+    for (args, outcome) in [(&["--declined"][..], "declined"), (&[], "failed")] {
+        let args = [&["hook", "failure", "--name", "x"], args, &["--no such option"]].concat();
+        let record = place.run(&args).ok().record();
+        assert_eq!((&record["outcome"], &record["reason"]), (&json!(outcome), &json!("--no such option")));
+    }
+}
+
+#[test]
+fn apt_says_of_each_package_why_it_alone_failed() {
+    let mut place = Playground::new();
+    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
+    place.script("tools/id", "#!/bin/sh\necho 0\n");
+    place.script("tools/dpkg", "#!/bin/sh\n");
+    // The line of dpkg that comes last begins like an option.
+    let apt = "#!/bin/sh\n[ \"$1\" = update ] || { for last; do :; done; echo \"E: $last is broken\" >&2; echo '-- dpkg' >&2; exit 100; }\n";
+    place.script("tools/apt-get", apt);
+    let lines = ["a", "b"].map(|name| json!({"type": "Binary", "name": name, "binproviders": "apt"}));
+    place.plugin("p", &lines);
+    for (record, name) in place.run(&["install"]).exits(1).records().iter().zip(["a", "b"]) {
+        let attempt = &record["attempts"][0];
+        assert_eq!(
+            (attempt["outcome"].as_str(), attempt["reason"].as_str()),
+            (Some("failed"), Some(&*format!("E: {name} is broken")))
+        );
+    }
+}
