@@ -119,7 +119,7 @@ pub(crate) fn lock(
     output: &mut Output,
     talk: Talk,
 ) -> Result<Exit, CliError> {
-    let file = LockfileOnDisk::read(args.lockfile)?;
+    let file = LockfileOnDisk::read(args.lockfile, settings)?;
     if !args.check {
         whole_file::check(&file.path).map_err(|error| unwritable(&file, &error.to_string()))?;
     }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::error::CliError;
+use crate::cli::output::say;
 use crate::cli::search::Found;
 use crate::lockfile::{FILE_NAME, Lockfile, MAX_SIZE};
 use crate::plugin::builtin;
@@ -35,7 +36,7 @@ impl LockedArgs {
         if !self.locked {
             return Ok(steps);
         }
-        let file = LockfileOnDisk::read(self.lockfile)?;
+        let file = LockfileOnDisk::read(self.lockfile, settings)?;
         if file.bytes.is_none() {
             let path = file.path.display();
             return Err(CliError::unusable(format!("there is no lock file {path}; `rigup lock` writes one")));
@@ -58,36 +59,48 @@ pub(crate) struct LockfileOnDisk {
 }
 
 impl LockfileOnDisk {
-    /// Reads it; one that is not there says nothing.
-    pub(crate) fn read(path: Option<PathBuf>) -> Result<Self, CliError> {
+    /// Reads it; one that is not there says nothing. One that others may write is refused: what it says is taken for what
+    /// was reviewed.
+    pub(crate) fn read(path: Option<PathBuf>, settings: &Settings) -> Result<Self, CliError> {
         let path = path.unwrap_or_else(|| FILE_NAME.into());
+        let whole = std::path::absolute(&path).map_err(|error| unusable(&path, &error.to_string()))?;
+        let checked = settings.trust.check(&whole).map_err(|error| unusable(&path, &error.to_string()));
+        if let Some(note) = checked? {
+            say(&format!("warning: {note}"));
+        }
+        Self::at(path)
+    }
+
+    /// The same file, as it is now.
+    pub(crate) fn again(&self) -> Result<Self, CliError> {
+        Self::at(self.path.clone())
+    }
+
+    fn at(path: PathBuf) -> Result<Self, CliError> {
         let mut bytes = Vec::new();
         let read = std::fs::File::open(&path)
             .and_then(|file| file.take(MAX_SIZE as u64 + 1).read_to_end(&mut bytes));
-        let unusable = |reason: String| {
-            CliError::unusable(format!("the lock file {} cannot be used: {reason}", path.display()))
-        };
         match read {
             Ok(_) => {
-                let lockfile = Lockfile::parse(&bytes).map_err(|error| unusable(error.to_string()))?;
+                let lockfile =
+                    Lockfile::parse(&bytes).map_err(|error| unusable(&path, &error.to_string()))?;
                 Ok(Self { path, bytes: Some(bytes), lockfile })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(Self { path, bytes: None, lockfile: Lockfile::default() })
             }
-            Err(error) => Err(unusable(error.to_string())),
+            Err(error) => Err(unusable(&path, &error.to_string())),
         }
-    }
-
-    /// The same file, as it is now.
-    pub(crate) fn again(&self) -> Result<Self, CliError> {
-        Self::read(Some(self.path.clone()))
     }
 
     /// What it says, held against this machine.
     pub(crate) fn lock<'a>(&'a self, hooks: &'a HashMap<String, String>) -> Lock<'a> {
         Lock { path: &self.path, lockfile: &self.lockfile, platform: settings::platform(), hooks }
     }
+}
+
+fn unusable(path: &Path, reason: &str) -> CliError {
+    CliError::unusable(format!("the lock file {} cannot be used: {reason}", path.display()))
 }
 
 /// The digests of the providers' hooks. A hook that cannot be read has none.

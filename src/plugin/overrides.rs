@@ -57,7 +57,7 @@ const OPTIONS: [(&str, &[&str]); 8] = [
     ("brew", &["--HEAD", "--build-from-source", "--force-bottle"]),
     ("cargo", &["--all-features", "--bin=", "--bins", "--features=", "--no-default-features"]),
     ("gem", &["--prerelease"]),
-    ("go", &["-tags=", "-trimpath"]),
+    ("go", &["-tags="]),
     ("npm", &["--legacy-peer-deps", "--omit="]),
     ("pip", &["--no-deps", "--pre"]),
     ("pnpm", &["--no-optional"]),

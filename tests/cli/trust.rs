@@ -152,6 +152,21 @@ fn a_settings_file_that_others_may_write_stops_rigup_and_cannot_trust_itself() {
 }
 
 #[test]
+fn a_lock_file_that_others_may_write_stops_rigup() {
+    let place = place();
+    place.run(&["lock"]).ok();
+    let file = place.path("here/rigup.lock");
+    mode(&file, 0o666);
+    let said = format!("{}: others may write it (mode 0666): chmod o-w ", file.display());
+    for args in [&["install", "--locked"][..], &["lock", "--check"], &["lock"]] {
+        place.run(args).exits(3).says("the lock file rigup.lock cannot be used: ").says(&said);
+    }
+    place.run(&["install", "--locked", "--trust-dir", "."]).ok().says("is trusted because of --trust-dir");
+    mode(&file, 0o644);
+    place.run(&["install", "--locked"]).ok();
+}
+
+#[test]
 fn what_belongs_to_somebody_else_is_refused_unless_he_called_sudo() {
     if !nix::unistd::geteuid().is_root() {
         return; // only root can give files away
