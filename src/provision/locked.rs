@@ -109,3 +109,51 @@ pub fn difference(before: &Locked, after: &Locked) -> String {
         pairs.map(|((key, before), (_, after))| format!("{key} {} -> {}", shown(before), shown(after)));
     each.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locked(version: &str, sha256: &str) -> Locked {
+        Locked {
+            platform: "x86_64-linux".to_owned(),
+            name: "x".to_owned(),
+            binprovider: "pip".to_owned(),
+            version: version.to_owned(),
+            sha256: sha256.to_owned(),
+            hook_sha256: "0".repeat(64),
+        }
+    }
+
+    #[test]
+    fn a_digest_that_is_known_and_right_is_not_computed_again() {
+        let installed = Installed {
+            binprovider: "pip".to_owned(),
+            abspath: "/no/such/file".into(),
+            version: "1.0".to_owned(),
+            sha256: "a".repeat(64),
+            fingerprint: "1:2".to_owned(),
+        };
+        let lib_dir = Path::new("/lib");
+        assert!(is_same(&locked("1.0", &"a".repeat(64)), &installed, lib_dir));
+        assert!(!is_same(&locked("1.0", &"b".repeat(64)), &installed, lib_dir));
+        assert!(!is_same(&locked("1.1", &"a".repeat(64)), &installed, lib_dir));
+        let from_npm = Installed { binprovider: "npm".to_owned(), ..installed };
+        assert!(!is_same(&locked("1.0", &"a".repeat(64)), &from_npm, lib_dir));
+    }
+
+    #[test]
+    fn the_digest_of_a_hook_is_that_of_its_file_and_of_several_all_count_in_their_order() {
+        let one = probe::hex(&Sha256::digest(b"one"));
+        assert_eq!(hook_digest(&[b"one"]), one);
+        let both = hook_digest(&[b"one", b"two"]);
+        assert!(both != one && both != hook_digest(&[b"two", b"one"]) && both.len() == 64);
+    }
+
+    #[test]
+    fn a_difference_shows_every_value_before_and_after() {
+        let (before, after) = (locked("1.0", "a"), locked("", "b"));
+        assert_eq!(difference(&before, &after), "version 1.0 -> none, sha256 a -> b");
+        assert_eq!(difference(&before, &before), "");
+    }
+}

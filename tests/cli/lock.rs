@@ -163,6 +163,16 @@ fn only_the_locked_provider_is_asked_and_another_ones_binary_is_not_taken_for_it
 }
 
 #[test]
+fn what_is_newer_here_is_brought_back_to_what_was_locked() {
+    let place = place_with_shelf(&["a"]);
+    place.run(&["lock"]).ok();
+    place.write("home/newest", "2.0.0");
+    assert_eq!(place.run(&["install", "--force"]).ok().record()["version"], "2.0.0");
+    assert_eq!(place.run(&["install", "--locked"]).ok().record()["version"], "1.0.0");
+    place.run(&["install", "--locked"]).ok().says("It is there already.");
+}
+
+#[test]
 fn what_has_no_line_is_refused_by_name_and_the_others_are_got() {
     let place = place_with_shelf(&["a"]);
     place.run(&["lock"]).ok();
