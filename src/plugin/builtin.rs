@@ -1,7 +1,6 @@
 //! The providers inside the binary, so that a copied `rigup` file works alone.
 
 use std::fmt::Write as _;
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -51,7 +50,8 @@ pub fn unpack(data_dir: &Path) -> io::Result<()> {
     }
     let parent = data_dir.join("builtin");
     make_private_dir(&parent)?;
-    let aside = private_folder(&parent)?;
+    let permissions = PermissionsExt::from_mode(0o700);
+    let aside = tempfile::Builder::new().prefix(".new-").permissions(permissions).tempdir_in(&parent)?;
     for dir in PROVIDERS.dirs() {
         make_private_dir(&aside.path().join(dir.path()))?;
         for file in dir.files() {
@@ -71,28 +71,22 @@ pub fn verify(hook: &Path, data_dir: &Path) -> io::Result<Option<String>> {
     let Some(file) = hook.strip_prefix(folder(data_dir)).ok().and_then(|it| PROVIDERS.get_file(it)) else {
         return Ok(None);
     };
-    let is_same = |found: &Metadata| {
-        found.mode() & 0o122 == 0o100 && fs_err::read(hook).is_ok_and(|it| it == file.contents())
+    let is_same = match hook.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        found => found?.mode() & 0o122 == 0o100 && fs_err::read(hook)? == file.contents(),
     };
-    if hook.metadata().is_ok_and(|it| is_same(&it)) {
+    if is_same {
         return Ok(None);
     }
     let parent = hook.parent().unwrap_or(data_dir);
     make_private_dir(parent)?;
-    let aside = private_folder(parent)?;
-    let whole = aside.path().join("whole");
-    write(&whole, file)?;
-    fs_err::rename(&whole, hook)?;
+    let aside = tempfile::Builder::new().prefix(".new-").tempfile_in(parent)?.into_temp_path();
+    write(&aside, file)?;
+    aside.persist(hook)?;
     Ok(Some(format!(
         "{} was not what rigup unpacked, and is that again; a provider of your own belongs into a folder of plugins",
         hook.display()
     )))
-}
-
-/// A temporary folder for this user alone.
-fn private_folder(parent: &Path) -> io::Result<tempfile::TempDir> {
-    let permissions = PermissionsExt::from_mode(0o700);
-    tempfile::Builder::new().prefix(".new-").permissions(permissions).tempdir_in(parent)
 }
 
 /// Writes a file for this user alone; a hook can be run.
