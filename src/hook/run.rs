@@ -120,7 +120,8 @@ pub enum RunError {
 }
 
 impl Runner<'_> {
-    /// Makes the run dir and the record of a hook, after a look at its file where that is a built-in one's. Nothing is stored and nothing is started yet.
+    /// Makes the run dir and the record of a hook, after a look at its file where that is a built-in one's. Nothing is
+    /// stored and nothing is started yet.
     pub fn prepare(&self, job: Job<'_>) -> Result<Ready, RunError> {
         let hook_name = &job.hook.name.file_name;
         let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
