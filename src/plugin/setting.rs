@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::plugin::schema::Property;
 use crate::settings::{Environment, SettingsFile};
@@ -86,7 +86,7 @@ impl<'a> Resolver<'a> {
     /// What a property comes to. `complain` is told of values that are none; the next source counts then.
     pub fn resolve(&self, property: &Property, mut complain: impl FnMut(String)) -> Setting {
         let name = property.name.clone();
-        let found = property.names().find_map(|name| self.look(property, name, &mut complain));
+        let found = self.look(property, &property.names().collect::<Vec<_>>(), &mut complain);
         let (value, origin) = found
             .or_else(|| self.fall_back(property, &mut complain))
             .unwrap_or_else(|| (property.default.clone(), Origin::Default));
@@ -99,10 +99,8 @@ impl<'a> Resolver<'a> {
         let mut next = property.fallback.as_deref();
         while let Some(name) = next.filter(|name| !seen.contains(name)) {
             let behind = self.properties.get(name).copied();
-            let found = match behind {
-                Some(behind) => behind.names().find_map(|name| self.look(property, name, complain)),
-                None => self.look(property, name, complain),
-            };
+            let names = behind.map_or_else(|| vec![name], |it| it.names().collect());
+            let found = self.look(property, &names, complain);
             let is_last = behind.is_none_or(|it| it.fallback.is_none());
             let default =
                 || behind.filter(|_| is_last).map(|it| it.default.clone()).filter(|it| !it.is_null());
@@ -115,19 +113,27 @@ impl<'a> Resolver<'a> {
         None
     }
 
-    /// The value that a name has in the first source that has a good one.
+    /// The value that one of these names has in the first source that has a good one.
     fn look(
         &self,
         property: &Property,
-        name: &str,
+        names: &[&str],
         complain: &mut impl FnMut(String),
     ) -> Option<(Value, Origin)> {
-        let text = self.sources.environment.text(name).map(|it| Value::from(it.to_owned()));
-        let in_environment = text.map(|it| (it, Origin::Environment(name.to_owned())));
-        let in_files = self.sources.files.iter().filter_map(|file| {
-            Some((file.values.get(name)?.clone(), Origin::File(file.path.clone(), name.to_owned())))
+        let in_environment = names.iter().filter_map(|name| {
+            let value = Value::from(self.sources.environment.text(name)?);
+            Some((*name, value, Origin::Environment((*name).to_owned())))
         });
-        in_environment.into_iter().chain(in_files).find_map(|(raw, origin)| match understood(property, raw) {
+        let in_file = |file: &'a SettingsFile, name: &str| {
+            let value = in_tables(&file.values, name)?.clone();
+            Some((value, Origin::File(file.path.clone(), name.to_owned())))
+        };
+        let in_files = self.sources.files.iter().flat_map(|file| {
+            names
+                .iter()
+                .filter_map(move |name| in_file(file, name).map(|(value, origin)| (*name, value, origin)))
+        });
+        in_environment.chain(in_files).find_map(|(name, raw, origin)| match understood(property, raw) {
             Ok(value) => Some((value, origin)),
             Err(reason) => {
                 complain(format!("{name} from {origin} is no value for {}: {reason}", property.name));
@@ -135,6 +141,15 @@ impl<'a> Resolver<'a> {
             }
         })
     }
+}
+
+/// The value of a name in a file; `keep.days` is the key `days` of the table `keep`.
+fn in_tables<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let within = || {
+        let (table, rest) = name.split_once('.')?;
+        in_tables(values.get(table)?.as_object()?, rest)
+    };
+    values.get(name).or_else(within)
 }
 
 /// A value as the property wants it: a text is read as what the property may be.
@@ -225,6 +240,22 @@ mod tests {
         let property = all.iter().find(|it| it.name == name).unwrap();
         let setting = resolver.resolve(property, |it| complaints.push(it));
         (setting.value, setting.origin, complaints)
+    }
+
+    #[test]
+    fn an_alias_in_the_environment_comes_before_the_name_in_a_file() {
+        let all = [property("M", json!({"type": "integer", "default": 1, "x-aliases": ["N"]}))];
+        let (value, origin, _) = resolve(&[("N", "3")], &json!({"M": 2}), &all, "M");
+        assert_eq!((value, origin), (json!(3), Origin::Environment("N".to_owned())));
+    }
+
+    #[test]
+    fn a_name_with_a_dot_is_a_key_of_a_table() {
+        let all = [property("keep.days", json!({"type": "integer", "default": 1}))];
+        for file in [json!({"keep": {"days": 2}}), json!({"keep.days": 2})] {
+            assert_eq!(resolve(&[], &file, &all, "keep.days").0, 2);
+        }
+        assert_eq!(resolve(&[], &json!({"keep": 5, "days": 2}), &all, "keep.days").0, 1);
     }
 
     #[test]
