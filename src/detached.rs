@@ -2,4 +2,6 @@
 
 pub mod gc;
 pub mod notes;
+mod remove;
 pub mod start;
+mod sweep;

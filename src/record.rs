@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod binary;
 pub mod import;
 pub mod interface;
+pub mod keep;
 pub mod machine;
 pub mod name;
 pub mod process;

@@ -20,7 +20,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use attempt::Judgement;
 pub use binary::BinaryFilter;
 pub use error::StoreError;
-pub use process::ProcessFilter;
+pub use process::{Old, ProcessFilter};
 pub use row::Found;
 
 use error::Fault;

@@ -140,12 +140,16 @@ impl fmt::Display for Distrust {
 
 impl std::error::Error for Distrust {}
 
-/// Makes a folder and its parents that only this user may enter.
+/// Makes a folder and its parents that only this user may enter. A parent may be removed right after it was made, by
+/// whoever cleans up and finds it empty; it is made anew.
 pub fn make_private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    const TRIES: usize = 10;
+    let make = || DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let is_gone = |made: &io::Result<()>| matches!(made, Err(it) if it.kind() == io::ErrorKind::NotFound);
+    (1..TRIES)
+        .map(|_| make())
+        .find(|made| !is_gone(made))
+        .unwrap_or_else(make)
         .map_err(|error| io::Error::new(error.kind(), format!("{} cannot be made: {error}", path.display())))
 }
 

@@ -97,7 +97,11 @@ pub(crate) fn apply(
     let done = run.all(&args.files, output);
     let exit = interrupt.signal().map_or(run.exit, Exit::Interrupted);
     if let Some(workshop) = run.workshop {
+        let me = workshop.own_id();
         workshop.close(exit)?;
+        if interrupt.signal().is_none() {
+            session.clean_by_the_way(me, found.own.keep(), settings);
+        }
     }
     done.map(|()| exit)
 }

@@ -39,7 +39,7 @@ pub(crate) enum ProcessCommand {
     Wait(wait::WaitArgs),
     /// End processes, with all that they started
     Kill(kill::KillArgs),
-    /// End what runs too long, finish what died unseen, remove what is past its time
+    /// End what runs too long, finish what died unseen, remove what is past its time or too much
     Gc(gc::GcArgs),
 }
 

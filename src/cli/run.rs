@@ -114,9 +114,14 @@ pub(crate) fn run(
         None if display.failed > 0 => Exit::Missing,
         None => complaints,
     };
+    let own_id = me.id;
     session.end(me, exit)?;
     ran.map_err(CliError::unusable)?;
-    match display.finish(&event.output_dir) {
+    let written = display.finish(&event.output_dir);
+    if interrupt.signal().is_none() {
+        session.clean_by_the_way(own_id, found.own.keep(), settings);
+    }
+    match written {
         Ok(()) | Err(CliError::OutputClosed) => Ok(exit),
         Err(error) => Err(error),
     }

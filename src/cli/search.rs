@@ -49,7 +49,7 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
     let mut discovery =
         folder::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir), &settings.trust);
     let complaints = std::mem::take(&mut discovery.complaints);
-    let own = Own::read(sources(settings)).map_err(CliError::unusable)?;
+    let own = own(settings)?;
     let by_setting = if chosen.is_empty() { own.plugins() } else { Vec::new() };
     for name in chosen.iter().chain(&by_setting) {
         if let Some(complaint) = complaints.iter().find(|it| is_named(&it.plugin, name)) {
@@ -94,6 +94,11 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
         standings,
         warnings,
     })
+}
+
+/// rigup's own settings.
+pub(crate) fn own(settings: &Settings) -> Result<Own, CliError> {
+    Own::read(sources(settings)).map_err(CliError::unusable)
 }
 
 fn sources(settings: &Settings) -> Sources<'_> {

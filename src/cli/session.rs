@@ -6,9 +6,11 @@ use uuid::Uuid;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::say;
 use crate::clock;
+use crate::detached::gc::Gc;
 use crate::host;
 use crate::process::{identity, orphans, reap};
 use crate::record::interface::NetworkInterface;
+use crate::record::keep::Keep;
 use crate::record::machine::Machine;
 use crate::record::process::{Ending, ExitReason, Order, Process, ProcessType};
 use crate::settings::Settings;
@@ -135,6 +137,32 @@ impl Session {
             ending.reason = ExitReason::Stopped;
         }
         Ok(self.store.save_process(&process.ended(ending))?)
+    }
+
+    /// Cleans up by the way, after the work of this rigup, whose process that is. One that a hook called leaves that to
+    /// the rigup above. The work is done whatever comes of it.
+    pub(crate) fn clean_by_the_way(&self, me: Uuid, keep: Keep, settings: &Settings) {
+        if settings.parent_process.is_some() {
+            return;
+        }
+        let gc = Gc {
+            store: &self.store,
+            machine_id: self.machine.id,
+            data_dir: &settings.data_dir,
+            ttl: None,
+            keep,
+            now: clock::now(),
+            dry_run: false,
+        };
+        let problem = match gc.run_by_the_way(me) {
+            Ok(cleaned) => cleaned.done.into_iter().next().map(|it| it.reason),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(problem) = problem {
+            say(&format!(
+                "warning: what is too old or too much was not all removed: {problem}; see `rigup process gc`"
+            ));
+        }
     }
 }
 

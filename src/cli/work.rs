@@ -43,14 +43,15 @@ pub(crate) fn work(
     timings: Option<&TimingsFile>,
 ) -> Result<Exit, CliError> {
     let worked = bring_about(found, steps, options, settings, talk)?;
-    let exit = report(found, &worked.done, worked.interrupted, output, talk);
-    match timings.map(|file| file.write(&worked.session.store, worked.me, talk)) {
-        Some(Err(error)) => {
-            say(&format!("error: {error}"));
-            exit.map(|it| if it == Exit::Well { Exit::Missing } else { it })
-        }
-        Some(Ok(())) | None => exit,
+    let mut exit = report(found, &worked.done, worked.interrupted, output, talk);
+    if let Some(Err(error)) = timings.map(|file| file.write(&worked.session.store, worked.me, talk)) {
+        say(&format!("error: {error}"));
+        exit = exit.map(|it| if it == Exit::Well { Exit::Missing } else { it });
     }
+    if let (Some(me), None) = (worked.me, worked.interrupted) {
+        worked.session.clean_by_the_way(me, found.own.keep(), settings);
+    }
+    exit
 }
 
 /// Brings about what is planned.

@@ -1,7 +1,9 @@
-//! Cleaning up: what ran too long is ended, what died unseen is finished, what is past its time is removed.
+//! Cleaning up: what ran too long is ended, what died unseen is finished, what is past its time or too much is removed.
 
 use std::collections::HashSet;
+use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,19 +12,26 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::detached::remove::{GONE, Remover};
+pub use crate::detached::sweep::Swept;
+use crate::detached::sweep::{Sweep, Tally};
 use crate::process::kill::{self, Killed};
 use crate::process::run_dir::RunDir;
 use crate::process::{reap, stop};
+use crate::record::keep::Keep;
 use crate::record::process::Process;
 use crate::report::human;
 use crate::store::{Store, StoreError};
+use crate::trust::make_private_dir;
 
 /// Whoever sees a process out ends it when its time is up; only where nobody did so for so long, it is done here.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A run dir that no record names is removed after this time: its launcher may just be making it.
 const UNKNOWN_TTL: Duration = Duration::from_hours(24);
-/// A run dir that is being removed has this in front of its name, and is no run's any more.
-const GONE: &str = ".gone-";
+/// How often is cleaned up by the way.
+const EVERY: Duration = Duration::from_hours(24);
+/// So many processes at least go by the way, at once: a second's work at most.
+const BY_THE_WAY: u64 = 1_000;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,15 +97,41 @@ pub struct Gc<'a> {
     pub data_dir: &'a Path,
     /// Counts in place of every run's own time to be kept.
     pub ttl: Option<Duration>,
+    /// How much is kept of all that is over.
+    pub keep: Keep,
     /// Now.
     pub now: Timestamp,
     /// Only tell what would be done.
     pub dry_run: bool,
 }
 
+/// What was done, or would be.
+#[derive(Debug, Default)]
+pub struct Cleaned {
+    /// To one process or folder after the other.
+    pub done: Vec<Done>,
+    /// To many of them.
+    pub swept: Vec<Swept>,
+}
+
+/// Why cleaning up came to an early end.
+#[derive(Debug, thiserror::Error)]
+pub enum GcError {
+    /// The data dir cannot be read, or the lock in it not be made or taken.
+    #[error("nothing can be cleaned up: the lock {path} cannot be taken: {error}", path = .0.display(), error = .1)]
+    Lock(PathBuf, io::Error),
+    /// Something cannot be read or recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Gc<'_> {
     /// Cleans up. What was ended or finished is kept for now: each process is in the list once.
-    pub fn run(&self) -> Result<Vec<Done>, StoreError> {
+    pub fn run(&self) -> Result<Cleaned, GcError> {
+        let lock = self.open_lock()?;
+        if !self.dry_run {
+            lock.lock().map_err(|error| self.unlockable(error))?;
+        }
         let mut done = Vec::new();
         if !self.dry_run {
             for process in reap::finish_lost(self.store, self.machine_id)? {
@@ -109,13 +144,82 @@ impl Gc<'_> {
             done.extend(self.end_if_overdue(process)?);
         }
         let touched: HashSet<Uuid> = done.iter().filter_map(|it| Some(it.process.as_ref()?.id)).collect();
+        let remover = Remover::new(self.data_dir).map_err(|error| self.unlockable(error))?;
         for run in self.store.ended_runs(self.machine_id)? {
             if !touched.contains(&run.id) {
-                done.extend(self.remove_if_expired(run)?);
+                done.extend(self.remove_if_expired(&remover, run)?);
             }
         }
-        self.remove_unknown(&mut done)?;
-        Ok(done)
+        self.remove_unknown(&remover, &mut done)?;
+        let swept = self.sweep(&remover, u64::MAX, &mut done)?;
+        if !self.dry_run {
+            // Without the time of this one, the next one by the way comes sooner.
+            let _ = lock.set_modified(SystemTime::now());
+        }
+        Ok(Cleaned { done, swept })
+    }
+
+    /// Cleans up by the way, at the end of the work of this process: once a day, unless another rigup is at it. At once
+    /// goes no more than takes a moment; what is left is the next one's. The first one in a data dir only notes the time.
+    pub fn run_by_the_way(&self, me: Uuid) -> Result<Cleaned, GcError> {
+        if self.keep.is_unbounded() {
+            return Ok(Cleaned::default());
+        }
+        match age_of(&self.lock_path()) {
+            Some(age) if age < EVERY => return Ok(Cleaned::default()),
+            Some(_) => {}
+            None => return self.open_lock().map(|_| Cleaned::default()),
+        }
+        let lock = self.open_lock()?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Cleaned::default()),
+            Err(TryLockError::Error(error)) => return Err(self.unlockable(error)),
+        }
+        let remover = Remover::new(self.data_dir).map_err(|error| self.unlockable(error))?;
+        let mut done = Vec::new();
+        // More than were added, or they would become more and more.
+        let limit = BY_THE_WAY.max(2 * self.store.count_children(me)?);
+        let swept = self.sweep(&remover, limit, &mut done)?;
+        if swept.iter().map(|it| it.processes).sum::<u64>() < limit {
+            let _ = lock.set_modified(SystemTime::now());
+        }
+        Ok(Cleaned { done, swept })
+    }
+
+    /// The file that whoever cleans up holds, and which has the time when somebody last did.
+    fn lock_path(&self) -> PathBuf {
+        self.data_dir.join("locks").join("gc")
+    }
+
+    fn open_lock(&self) -> Result<File, GcError> {
+        let open = || {
+            make_private_dir(&self.data_dir.join("locks"))?;
+            File::options().write(true).create(true).truncate(false).mode(0o600).open(self.lock_path())
+        };
+        open().map_err(|error| self.unlockable(error))
+    }
+
+    fn unlockable(&self, error: io::Error) -> GcError {
+        GcError::Lock(self.lock_path(), error)
+    }
+
+    fn sweep(&self, remover: &Remover, limit: u64, done: &mut Vec<Done>) -> Result<Vec<Swept>, StoreError> {
+        let sweep = Sweep {
+            store: self.store,
+            machine_id: self.machine_id,
+            remover,
+            keep: self.keep,
+            now: self.now,
+            dry_run: self.dry_run,
+            limit,
+        };
+        let Tally { swept, failed } = sweep.run()?;
+        for (old, error) in failed {
+            let process = self.store.process(old.id)?;
+            done.push(Done { action: Action::Failed, process, path: old.run_dir, reason: error.to_string() });
+        }
+        Ok(swept)
     }
 
     /// Ends what runs longer than it may though nobody is left who would end it.
@@ -148,16 +252,16 @@ impl Gc<'_> {
     }
 
     /// Removes the run dir of a run that ended long ago; its record stays.
-    fn remove_if_expired(&self, run: Process) -> Result<Option<Done>, StoreError> {
+    fn remove_if_expired(&self, remover: &Remover, run: Process) -> Result<Option<Done>, StoreError> {
         let ttl = self.ttl.or(run.order.detached.as_ref().and_then(|it| it.ttl));
         let (Some(ttl), Some(ending), Some(path)) = (ttl, run.ending(), run.order.run_dir.clone()) else {
             return Ok(None);
         };
-        if self.age(ending.ended_at) <= ttl {
+        if self.age(ending.ended_at) <= ttl || !remover.is_ours(&path) {
             return Ok(None);
         }
         let kept = human::duration(SignedDuration::try_from(ttl).unwrap_or_default());
-        let mut done = self.remove(path, format!("it is kept for {kept} after its end"));
+        let mut done = self.remove(remover, path, format!("it is kept for {kept} after its end"));
         if done.action == Action::Removed && !self.dry_run {
             self.store.forget_run_dir(run.id)?;
         }
@@ -166,9 +270,8 @@ impl Gc<'_> {
     }
 
     /// Removes what no record names: what a launcher left that was killed, and what a removal left that was.
-    fn remove_unknown(&self, done: &mut Vec<Done>) -> Result<(), StoreError> {
-        let slugs = folders(&self.data_dir.join("runs"));
-        for path in slugs.iter().flat_map(|slug| folders(slug)) {
+    fn remove_unknown(&self, remover: &Remover, done: &mut Vec<Done>) -> Result<(), StoreError> {
+        for path in remover.run_dirs() {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let is_half_gone = name.starts_with(GONE);
             let is_known = match name.parse::<Uuid>() {
@@ -178,16 +281,17 @@ impl Gc<'_> {
             let is_old = || age_of(&path).is_some_and(|age| age > self.ttl.unwrap_or(UNKNOWN_TTL));
             let is_held = || RunDir::at(&path).is_held() == Some(true);
             if is_half_gone || (!is_known && is_old() && !is_held()) {
-                done.push(self.remove(path, "no record names it".to_owned()));
+                done.push(self.remove(remover, path, "no record names it".to_owned()));
             }
+        }
+        if !self.dry_run {
+            remover.remove_empty_slugs();
         }
         Ok(())
     }
 
-    /// Renames a folder and then removes it, so that it is a run's whole folder or nobody's.
-    fn remove(&self, path: PathBuf, reason: String) -> Done {
-        let removed = if self.dry_run { Ok(()) } else { remove_whole(&path) };
-        match removed {
+    fn remove(&self, remover: &Remover, path: PathBuf, reason: String) -> Done {
+        match if self.dry_run { Ok(()) } else { remover.remove(&path) } {
             Ok(()) => Done { action: Action::Removed, process: None, path: Some(path), reason },
             Err(error) => {
                 Done { action: Action::Failed, process: None, path: Some(path), reason: error.to_string() }
@@ -198,26 +302,6 @@ impl Gc<'_> {
     fn age(&self, since: Timestamp) -> Duration {
         Duration::try_from(self.now.duration_since(since)).unwrap_or_default()
     }
-}
-
-fn remove_whole(path: &Path) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if name.starts_with(GONE) {
-        return fs_err::remove_dir_all(path);
-    }
-    let gone = path.with_file_name(format!("{GONE}{name}"));
-    match fs_err::rename(path, &gone) {
-        // Somebody else removed it: what was wanted is so.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        renamed => renamed?,
-    }
-    fs_err::remove_dir_all(&gone)
-}
-
-/// The folders in a folder; links are none. What cannot be read has none.
-fn folders(path: &Path) -> Vec<PathBuf> {
-    let entries = fs_err::read_dir(path).into_iter().flatten().flatten();
-    entries.filter(|it| it.file_type().is_ok_and(|it| it.is_dir())).map(|it| it.path()).collect()
 }
 
 fn age_of(path: &Path) -> Option<Duration> {

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::plugin::schema;
+use crate::plugin::schema::{self, Property};
 use crate::plugin::setting::{Origin, Resolver, Setting, Sources};
+use crate::record::keep::Keep;
 use crate::record::safety::Safety;
 
 /// What they come to.
@@ -21,6 +22,10 @@ impl Own {
         let mut complaints = Vec::new();
         let settings =
             schema.properties.iter().map(|it| resolver.resolve(it, |wrong| complaints.push(wrong))).collect();
+        complaints.extend(sources.files.iter().find_map(|file| {
+            let reason = misspelled(file.values.get("keep")?, &schema.properties)?;
+            Some(format!("{}: {reason}", file.path.display()))
+        }));
         match complaints.into_iter().next() {
             None => Ok(Self { settings }),
             Some(complaint) => Err(complaint),
@@ -45,11 +50,35 @@ impl Own {
         }
     }
 
+    /// How much is kept of what is over.
+    pub fn keep(&self) -> Keep {
+        let bound = |name: &str| {
+            let setting = self.settings.iter().find(|it| it.name == name)?;
+            // A text is `none` or a number: its schema lets nothing else through.
+            setting.value.as_u64().or_else(|| setting.value.as_str()?.parse().ok())
+        };
+        Keep {
+            processes: bound("keep.processes"),
+            days: bound("keep.days"),
+            log_bytes: bound("keep.log_bytes"),
+        }
+    }
+
     /// The value of a setting that somebody gave one.
     fn value(&self, name: &str) -> Option<&Value> {
         let setting = self.settings.iter().find(|it| it.name == name && it.origin != Origin::Default);
         setting.map(|it| &it.value)
     }
+}
+
+/// What is wrong with the table `keep`: whoever misspells a bound would lose what he wants to keep.
+fn misspelled(keep: &Value, known: &[Property]) -> Option<String> {
+    let Value::Object(keep) = keep else { return Some("`keep` is a table: [keep]".to_owned()) };
+    let mut bounds = known.iter().filter_map(|it| it.name.strip_prefix("keep."));
+    let unknown = keep.keys().find(|key| !bounds.clone().any(|it| it == *key))?;
+    let first = bounds.next()?;
+    let all = bounds.fold(first.to_owned(), |all, it| format!("{all}, {it}"));
+    Some(format!("there is no keep.{unknown}; there are {all}"))
 }
 
 #[cfg(test)]
@@ -80,6 +109,30 @@ mod tests {
         assert_eq!(safety(&[], json!({})), Safety::default());
         let asked = Safety { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
         assert_eq!(safety(&[("POSTINSTALL_SCRIPTS", "off")], json!({"MIN_RELEASE_AGE": 14})), asked);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_unless_somebody_says_none() {
+        let keep = |environment: &[(&str, &str)], file| read(environment, &file).unwrap().keep();
+        let default = Keep { processes: Some(10_000), days: Some(30), log_bytes: Some(1 << 30) };
+        assert_eq!(keep(&[], json!({})), default);
+        assert_eq!(keep(&[], json!({"keep": {"days": 7}})), Keep { days: Some(7), ..default });
+        let environment = [("RIGUP_KEEP_DAYS", "none"), ("RIGUP_KEEP_PROCESSES", "5")];
+        let asked = Keep { processes: Some(5), days: None, log_bytes: Some(0) };
+        assert_eq!(keep(&environment, json!({"keep": {"days": 7, "log_bytes": 0}})), asked);
+        assert!(
+            keep(&[], json!({"keep": {"processes": "none", "days": "none", "log_bytes": "none"}}))
+                .is_unbounded()
+        );
+        for (file, wanted) in [
+            (json!({"keep": {"days": -1}}), "keep.days from keep.days in /p/rigup.toml is no value"),
+            (json!({"keep": {"days": "a week"}}), "is no value for keep.days"),
+            (json!({"keep": {"day": 7}}), "/p/rigup.toml: there is no keep.day; there are processes, days"),
+            (json!({"keep": 7}), "/p/rigup.toml: `keep` is a table"),
+        ] {
+            let error = read(&[], &file).unwrap_err();
+            assert!(error.contains(wanted), "{error}");
+        }
     }
 
     #[test]

@@ -11,6 +11,10 @@ use crate::record::process::{
     Detached, Ending, ExitReason, Identity, Order, Process, ProcessType, Running, State, Usage,
 };
 
+mod old;
+
+pub use old::Old;
+
 /// Which processes to list.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessFilter {
@@ -250,14 +254,6 @@ impl Store {
         })
     }
 
-    /// The run dir of a process was removed; its record stays. Nothing else about a process that is over ever changes.
-    pub fn forget_run_dir(&self, id: Uuid) -> Result<(), StoreError> {
-        self.with(|connection| {
-            connection.execute("UPDATE process SET run_dir = NULL WHERE id = ?1", [row::id(id)])?;
-            Ok(())
-        })
-    }
-
     /// The process with this id.
     pub fn process(&self, id: Uuid) -> Result<Option<Process>, StoreError> {
         self.with(|connection| row::first(connection, "WHERE id = ?1", [row::id(id)]))
@@ -308,6 +304,7 @@ const USUAL: &str = "SELECT avg(julianday(ended_at) - julianday(started_at)) * 8
     ORDER BY created_at DESC, id DESC LIMIT 20) WHERE hook_name = ?2";
 const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
 
+/// A parent that was forgotten meanwhile is none.
 pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fault> {
     let order = &process.order;
     let detached = order.detached.as_ref();
@@ -315,7 +312,7 @@ pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fau
     let ending = process.ending();
     let usage = ending.and_then(|it| it.usage);
     let sql = format!(
-        "INSERT INTO process ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+        "INSERT INTO process ({}) VALUES (?1, ?2, (SELECT id FROM process WHERE id = ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
          ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33) {UPDATE_BY_ID}",
         Process::COLUMNS
     );

@@ -181,7 +181,7 @@ fn config_shows_every_setting_of_rigup_and_of_every_plugin_or_those_asked_for() 
     let all = place.run(&["config"]).ok().records();
     assert!(all.iter().all(|it| it["type"] == "Setting"));
     let of = |plugin: &str| all.iter().filter(|it| it["plugin"] == plugin).count();
-    assert_eq!((all.len(), of("rigup"), of("my-w")), (11, 3, 8));
+    assert_eq!((all.len(), of("rigup"), of("my-w")), (14, 6, 8));
     place.set("W_FAST", "off").set("W_PIN", "canary");
     let two = place.run(&["config", "W_FAST", "W_PIN"]).ok().records();
     assert_eq!((&two[0]["value"], &two[0]["origin"]), (&json!(false), &json!("the variable W_FAST")));

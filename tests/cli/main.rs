@@ -17,6 +17,7 @@ mod crash;
 mod docs;
 mod ending;
 mod event;
+mod gc;
 mod init;
 mod injection;
 mod install;

@@ -122,7 +122,7 @@ fn run_dir(process: &Process) -> Result<RunDir, CliError> {
     }
     let id = process.id;
     Err(CliError::NotFound(match (&process.order.detached, process.order.process_type) {
-        (Some(_), _) => format!(
+        (Some(_), _) | (_, ProcessType::Hook) => format!(
             "the logs of {id} were removed when their time had come; `rigup process show {id}` has their ends"
         ),
         (None, ProcessType::Cli) => format!(

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::super::tests::{hook, store_with_machine, time};
 use super::*;
 use crate::clock;
+use crate::record::attempt::{Attempt, Outcome};
 use crate::record::interface;
 
 fn identity() -> Identity {
@@ -246,6 +247,125 @@ fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
     assert_eq!(store.process(run.id).unwrap().unwrap().state, run.state);
 }
 
+/// A process that ended at this time, below another one.
+fn over(machine_id: Uuid, at: i64, parent: Option<&Process>) -> Process {
+    let mut process = hook(machine_id, time(at)).ended(Ending::exited(0, time(at + 1)));
+    process.parent_id = parent.map(|it| it.id);
+    process.order.run_dir = Some(format!("/run/{at}").into());
+    process
+}
+
+#[test]
+fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_needed() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let above = over(machine_id, 1, None);
+    let mut living = hook(machine_id, time(2));
+    living.parent_id = Some(above.id);
+    let mut rigup = hook(machine_id, time(2));
+    rigup.order.process_type = ProcessType::Cli;
+    let at_work = over(machine_id, 3, Some(&rigup));
+    let mut run = over(machine_id, 3, None);
+    run.order.detached = Some(detached("a"));
+    let [first, success, failure] = [4, 5, 6].map(|at| over(machine_id, at, None));
+    for process in [&above, &living, &rigup, &at_work, &run] {
+        store.save_process(process).unwrap();
+    }
+    let binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
+    for (process, outcome) in
+        [(&first, Outcome::Installed), (&success, Outcome::Installed), (&failure, Outcome::Failed)]
+    {
+        let attempt = Attempt {
+            provider: "env".to_owned(),
+            outcome,
+            reason: String::new(),
+            process_id: Some(process.id),
+        };
+        store
+            .finish_attempts(process, &[(binary, &attempt)], &[], process.ending().unwrap().ended_at)
+            .unwrap();
+    }
+    assert_eq!(store.needed_processes().unwrap(), [above.id, at_work.id, run.id, success.id].into());
+    store.forget_run_dir(run.id).unwrap();
+    assert_eq!(store.needed_processes().unwrap(), [above.id, at_work.id, success.id].into());
+}
+
+#[test]
+fn what_is_over_is_read_in_pages_the_newest_first() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let all: Vec<Process> = (0..5).map(|at| over(machine_id, at / 2, None)).collect();
+    store.save_processes(&all.iter().collect::<Vec<_>>()).unwrap();
+    store.save_process(&hook(machine_id, time(9))).unwrap();
+    let mut read: Vec<Old> = Vec::new();
+    loop {
+        let page = store.old_processes(machine_id, read.last(), 2).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        read.extend(page);
+    }
+    let mut wanted: Vec<(Timestamp, Uuid)> = all.iter().map(|it| (it.created_at, it.id)).collect();
+    wanted.sort_by(|one, other| other.cmp(one));
+    assert_eq!(read.iter().map(|it| (it.created_at, it.id)).collect::<Vec<_>>(), wanted);
+    assert_eq!(store.old_processes(clock::new_id(), None, 9).unwrap(), []);
+}
+
+#[test]
+fn what_is_forgotten_goes_with_its_attempts_and_what_got_a_child_meanwhile_stays_without_its_run_dir() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let [gone, parent] = [1, 2].map(|at| over(machine_id, at, None));
+    let child = over(machine_id, 3, Some(&parent));
+    let binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
+    for process in [&gone, &parent, &child] {
+        let outcome = Outcome::Declined;
+        let attempt = Attempt {
+            provider: "env".to_owned(),
+            outcome,
+            reason: String::new(),
+            process_id: Some(process.id),
+        };
+        store.finish_attempts(process, &[(binary, &attempt)], &[], time(4)).unwrap();
+    }
+    let living = hook(machine_id, time(5));
+    store.save_process(&living).unwrap();
+    store.forget_processes(&[gone.id, parent.id, living.id], &[child.id]).unwrap();
+    assert_eq!(store.process(gone.id).unwrap(), None);
+    assert_eq!(store.process(living.id).unwrap(), Some(living));
+    for kept in [parent, child] {
+        let mut kept = kept;
+        kept.order.run_dir = None;
+        assert_eq!(store.process(kept.id).unwrap(), Some(kept));
+    }
+    let left: Vec<Timestamp> = store.attempts(binary).unwrap().into_iter().map(|(_, at)| at).collect();
+    assert_eq!(left, [time(4), time(4)]);
+}
+
+#[test]
+fn a_parent_that_was_forgotten_meanwhile_is_none() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let parent = over(machine_id, 1, None);
+    let mut child = over(machine_id, 2, Some(&parent));
+    store.save_process(&child).unwrap();
+    child.parent_id = None;
+    assert_eq!(store.process(child.id).unwrap(), Some(child));
+}
+
+#[test]
+fn attempts_without_a_process_go_by_their_age_a_few_at_a_time() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
+    let attempt = Attempt {
+        provider: "none".to_owned(),
+        outcome: Outcome::Skipped,
+        reason: String::new(),
+        process_id: None,
+    };
+    for at in 1..=4 {
+        store.add_attempt(binary, &attempt, time(at)).unwrap();
+    }
+    assert_eq!([2, 2, 2].map(|limit| store.forget_attempts(time(4), limit).unwrap()), [2, 1, 0]);
+    assert_eq!(store.attempts(binary).unwrap(), [(attempt, time(4))]);
+}
+
 #[test]
 fn no_list_reads_or_sorts_the_whole_table() {
     let (_dir, store, _) = store_with_machine();
@@ -273,6 +393,7 @@ fn no_list_reads_or_sorts_the_whole_table() {
         (ENDED_RUNS.to_owned(), "process_not_removed"),
         (NOT_OVER.to_owned(), "process_not_over"),
         (CHILDREN.to_owned(), "process_of_parent"),
+        (old::BEFORE.to_owned(), "process_newest"),
         (row::ID_RANGE.to_owned(), "sqlite_autoindex_process_1"),
     ] {
         let plan = plan(&rest);
