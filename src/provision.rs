@@ -17,4 +17,5 @@ pub mod schedule;
 pub mod standing;
 pub mod verdict;
 pub mod verify;
+pub mod waits;
 mod work;

@@ -80,6 +80,9 @@ pub enum ResolveError {
     /// The hook of this very request is what called rigup.
     #[error("it is {0} that the hook which calls rigup is asked for itself: to wait for it would never end")]
     Circular(BinaryName),
+    /// Another rigup works on it, and cannot end before what waits here does.
+    #[error("{0}: to wait would never end; one of the hooks has to do without the other's binary")]
+    Mutual(String),
     /// A lock cannot be taken.
     #[error(transparent)]
     Lock(#[from] LockError),

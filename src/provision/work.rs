@@ -12,10 +12,12 @@ use crate::provision::resolver::{Progress, ResolveError, Resolved, Resolver, Set
 use crate::provision::schedule::{ChainIndex, HookIndex, Schedule, Turn};
 use crate::provision::standing::{Standing, standing};
 use crate::provision::verdict::Verdict;
+use crate::provision::waits::Waits;
 use crate::record::attempt::{Attempt, Outcome};
 use crate::record::binary::{Binary, Installed};
 use crate::store::StoreError;
 
+mod locked;
 mod needs;
 
 /// So many requests are in hand at once: each holds a lock, which is an open file.
@@ -42,6 +44,9 @@ pub(super) struct Work<'r, 'a> {
     in_hand: usize,
     /// Those on whose names another rigup works.
     locked_out: Vec<ChainIndex>,
+    /// Those that waited for what their providers need, when that was looked at last.
+    waiting: Vec<ChainIndex>,
+    waits: Waits,
     /// The providers of which was asked what is worth getting for them.
     equipped: HashSet<String>,
     /// The hooks of which was asked how long they usually take.
@@ -102,6 +107,8 @@ impl<'r, 'a> Work<'r, 'a> {
             next_one: 0,
             in_hand: 0,
             locked_out: Vec::new(),
+            waiting: Vec::new(),
+            waits: Waits::new(&resolver.runner.settings.data_dir, resolver.runner.parent_id),
             equipped: HashSet::new(),
             weighed: HashSet::new(),
         };
@@ -159,38 +166,6 @@ impl<'r, 'a> Work<'r, 'a> {
             (self.resolver.watch)(&request, Progress::Waiting(&holder));
             self.locked_out.push(index);
         }
-    }
-
-    /// Takes the lock of a request's name, if it is free, and goes on; else tells who holds it.
-    fn enter(&mut self, index: ChainIndex) -> Option<String> {
-        let name = &self.entries[index].request.name;
-        match Lock::try_for_binary(&self.resolver.runner.settings.data_dir, name) {
-            Ok(Err(holder)) => return Some(holder),
-            Err(error) => self.finish(index, Err(error.into())),
-            Ok(Ok(lock)) => {
-                self.entries[index].lock = Some(lock);
-                if let Err(error) = self.settle(index) {
-                    self.finish(index, Err(error.into()));
-                }
-            }
-        }
-        None
-    }
-
-    /// Looks again at the names that other rigups work on.
-    pub(super) fn look_at_locks(&mut self) {
-        for index in std::mem::take(&mut self.locked_out) {
-            if self.is_stopped() {
-                self.finish(index, Err(ResolveError::Interrupted));
-            } else if self.enter(index).is_some() {
-                self.locked_out.push(index);
-            }
-        }
-    }
-
-    /// Whether there are such names.
-    pub(super) fn is_locked_out(&self) -> bool {
-        !self.locked_out.is_empty()
     }
 
     /// Finds out what is there already. Whoever waited for the lock finds the work done.

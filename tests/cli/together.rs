@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::sync::mpsc;
 
 use nix::sys::stat::Mode;
@@ -121,6 +122,60 @@ fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiti
 
     let circle = ["hook", "lock", "a", "--", env!("CARGO_BIN_EXE_rigup"), "hook", "lock", "a", "--", "true"];
     place.run(&circle).exits(3).says("waits for this one");
+}
+
+/// A hook that asks for the other one's binary, once the other one asks for its own.
+const EACH_OTHERS: &str = r#"#!/bin/sh
+name=${1#--name=}
+case $name in a) other=b ;; b) other=a ;; esac
+: >"$DATA_DIR/$name.at" && until [ -e "$DATA_DIR/$other.at" ]; do :; done
+"$RIGUP" install "$other" --binproviders p >&2 || exit
+printf '{"type":"Binary","name":"%s","abspath":"/bin/sh","version":"1"}' "$name"
+"#;
+
+/// Two rigups, or one, in which the hooks for a and b wait for each other; what was said about it.
+fn in_a_circle(place: &Playground, installs: &[&[&str]]) -> String {
+    let options = ["--binproviders", "p", "--timeout", "600"];
+    let start = |names: &&[&str]| place.start(&[&["install"], *names, &options].concat());
+    let children: Vec<_> = installs.iter().map(start).collect();
+    let outputs = children.into_iter().map(|it| it.wait_with_output().unwrap());
+    outputs.map(|it| String::from_utf8_lossy(&it.stderr).into_owned()).collect()
+}
+
+#[test]
+fn hooks_that_install_each_others_binary_are_told_so_instead_of_waiting_for_ever() {
+    let place = Playground::new();
+    place.provider("p", EACH_OTHERS);
+    let said = in_a_circle(&place, &[&["a", "b", "-j", "2"]]);
+    assert!(said.contains("a needs b, which needs a") || said.contains("b needs a, which needs b"), "{said}");
+    assert!(is_empty(&place.path("data/locks/waiting")));
+}
+
+#[test]
+fn hooks_of_two_rigups_that_install_each_others_binary_are_told_so_as_well() {
+    let place = Playground::new();
+    place.provider("p", EACH_OTHERS);
+    let said = in_a_circle(&place, &[&["a"], &["b"]]);
+    assert!(said.contains("a needs b, which needs a") || said.contains("b needs a, which needs b"), "{said}");
+    assert!(is_empty(&place.path("data/locks/waiting")));
+}
+
+#[test]
+fn a_hook_that_installs_what_waits_for_its_own_binary_is_told_so() {
+    let place = Playground::new();
+    place.provider("p", "#!/bin/sh\necho 'p needs y' >&2\n");
+    let need = json!({"type": "Binary", "name": "y", "binproviders": "q"});
+    place.write("here/providers/p/binaries.jsonl", need.to_string());
+    place.provider("q", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
+    let ran = place.run(&["install", "x", "--binproviders", "p", "--timeout", "600"]).exits(1);
+    let ran = ran
+        .says("p needs y, and q failed: exit 3: error: x: y needs x, which needs y: to wait would never end");
+    assert_eq!(ran.record()["attempts"][0]["reason"], "p needs y");
+    assert!(is_empty(&place.path("data/locks/waiting")));
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).unwrap().count() == 0
 }
 
 #[test]

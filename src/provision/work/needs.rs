@@ -50,6 +50,8 @@ impl Work<'_, '_> {
         }
         if self.entries[index].needs.waits_for.is_empty() {
             self.needs_are_met(index);
+        } else {
+            self.waiting.push(index);
         }
     }
 
