@@ -1,0 +1,66 @@
+//! Much at once, and much in a row: nothing is lost, nothing is left behind, nothing becomes more and more.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
+)]
+
+#[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
+#[path = "../cli/playground.rs"]
+mod playground;
+mod soak;
+mod together;
+
+use std::fs;
+use std::path::PathBuf;
+
+use playground::Playground;
+
+/// An empty place with a folder of its own for temporary files.
+fn place() -> Playground {
+    let mut place = Playground::new();
+    place.set("TMPDIR", place.path("tmp"));
+    fs::create_dir(place.path("tmp")).unwrap();
+    place
+}
+
+/// The number that a query has for its answer.
+fn count(place: &Playground, sql: &str) -> i64 {
+    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+    store.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// So many hooks are recorded, each with its ending, and so many rigups; and nothing else.
+#[track_caller]
+fn assert_recorded(place: &Playground, hooks: usize, rigups: usize) {
+    let ended = |kind: &str| {
+        let sql = format!(
+            "SELECT count(*) FROM process WHERE process_type = '{kind}' AND status = 'exited' \
+             AND exit_reason = 'exited' AND exit_code = 0"
+        );
+        usize::try_from(count(place, &sql)).unwrap()
+    };
+    assert_eq!((ended("hook"), ended("cli")), (hooks, rigups));
+    assert_eq!(usize::try_from(count(place, "SELECT count(*) FROM process")).unwrap(), hooks + rigups);
+}
+
+/// The store is whole, and nothing is left of what is made beside its place and then moved there, of what a rigup
+/// waited for, nor in the folder for temporary files.
+#[track_caller]
+fn assert_nothing_is_left(place: &Playground) {
+    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+    let integrity: String = store.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(integrity, "ok");
+    assert_eq!(count(place, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    let is_left = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_of_a_living =
+            name == "process.pid" || name == "waiting" && path.read_dir().unwrap().count() > 0;
+        is_of_a_living
+            || [".new-", ".rigup-", ".store-", ".gone-", ".tmp"].iter().any(|it| name.starts_with(it))
+    };
+    let all = walkdir::WalkDir::new(place.path("data")).into_iter().map(|it| it.unwrap().into_path());
+    assert_eq!(all.filter(is_left).collect::<Vec<_>>(), [] as [PathBuf; 0]);
+    assert_eq!(fs::read_dir(place.path("tmp")).unwrap().count(), 0);
+}

@@ -1,0 +1,102 @@
+//! Thousands of hooks in a row: 2,000 in all, or as many as RIGUP_SOAK says.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::playground::Playground;
+use crate::{assert_nothing_is_left, assert_recorded, count, place};
+
+/// A hook whose number is in its name, or in the name that it is asked for. Now and then it counts what its rigup holds:
+/// descriptors, threads, and children that are over and that nobody took note of.
+const SAMPLE: &str = r#"#!/bin/sh
+at=${0##*__} at=${at%%_*}
+case $1 in --name=*) at=${1#--name=n} ;; esac
+if [ $((at % 20)) = 0 ]; then
+    echo "$(ls /proc/$PPID/fd | wc -l) $(ls /proc/$PPID/task | wc -l)" \
+        "$(cat /proc/[0-9]*/stat 2>/dev/null | grep -c ") Z $PPID ")" >>"$DATA_DIR/samples"
+fi
+"#;
+
+fn all_hooks() -> usize {
+    std::env::var("RIGUP_SOAK").map_or(2_000, |it| it.parse().expect("RIGUP_SOAK is a number of hooks"))
+}
+
+/// A plugin with so many hooks for an event, which are one file under many names.
+fn event(place: &Playground, event: &str, hooks: usize) {
+    let script = place.script("sample.sh", SAMPLE);
+    let folder = place.path("here/plugins/many");
+    fs::create_dir_all(&folder).unwrap();
+    for at in 0..hooks {
+        fs::hard_link(&script, folder.join(format!("on_{event}__{at}_x.sh"))).unwrap();
+    }
+}
+
+/// Of what was counted, the least of the last quarter is no more than the most of the first: a hook counts while its
+/// rigup gets ready for the next one, or has done so.
+fn assert_nothing_grows(place: &Playground) {
+    let text = fs::read_to_string(place.path("data/samples")).unwrap();
+    let samples: Vec<Vec<u32>> =
+        text.lines().map(|line| line.split(' ').map(|it| it.parse().unwrap()).collect()).collect();
+    let quarter = samples.len() / 4;
+    assert!(quarter > 2, "{samples:?}");
+    for (at, what) in ["descriptors", "threads", "zombies"].into_iter().enumerate() {
+        let range = |samples: &[Vec<u32>]| {
+            let all = || samples.iter().map(|it| it[at]);
+            (all().min().unwrap(), all().max().unwrap())
+        };
+        let (first, last) = (range(&samples[..quarter]), range(&samples[samples.len() - quarter..]));
+        println!(
+            "{what}: {} to {} in the first quarter, {} to {} in the last",
+            first.0, first.1, last.0, last.1
+        );
+        assert!(last.0 <= first.1, "{what}: {first:?} became {last:?}");
+    }
+}
+
+#[test]
+fn one_rigup_that_runs_thousands_of_hooks_holds_no_more_at_the_end_than_at_the_start() {
+    let place = place();
+    let hooks = all_hooks() / 2;
+    event(&place, "Many", hooks);
+    place.run(&["run", "Many"]).ok();
+    assert_nothing_grows(&place);
+    assert_recorded(&place, hooks, 1);
+    assert_nothing_is_left(&place);
+}
+
+#[test]
+fn one_rigup_that_installs_thousands_of_binaries_holds_no_more_at_the_end_than_at_the_start() {
+    let place = place();
+    let binaries = all_hooks() / 4;
+    let record = "printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"n$at\"\n";
+    place.provider("p", &format!("{SAMPLE}{record}"));
+    let request = |at| json!({"type": "Binary", "name": format!("n{at}"), "binproviders": "p"});
+    place.plugin("many", &(0..binaries).map(request).collect::<Vec<Value>>());
+    place.run(&["install"]).ok();
+    assert_nothing_grows(&place);
+    assert_recorded(&place, binaries, 1);
+    let installed = count(&place, "SELECT count(*) FROM attempt WHERE outcome = 'installed'");
+    assert_eq!(usize::try_from(installed).unwrap(), binaries);
+    let links = place.bin("n0").parent().unwrap().to_owned();
+    assert_eq!(fs::read_dir(links).unwrap().count(), binaries);
+    assert_nothing_is_left(&place);
+}
+
+#[test]
+fn many_rigups_in_a_row_with_hooks_beside_them_leave_nothing_behind() {
+    const FOREGROUND: usize = 20;
+    const BESIDE: usize = 5;
+    let place = place();
+    event(&place, "Some", FOREGROUND);
+    for at in 0..BESIDE {
+        place.script(&format!("here/plugins/many/on_Some__{at}_b.finite.bg.sh"), "#!/bin/sh\necho ready\n");
+    }
+    let rigups = all_hooks() / 4 / (FOREGROUND + BESIDE);
+    for _ in 0..rigups {
+        place.run(&["run", "Some"]).ok();
+    }
+    assert_eq!(place.living(), []);
+    assert_recorded(&place, rigups * (FOREGROUND + BESIDE), rigups);
+    assert_nothing_is_left(&place);
+}
