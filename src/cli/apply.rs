@@ -1,6 +1,6 @@
 //! `rigup apply`: records in, records out.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
@@ -211,35 +211,37 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Answers records that came together, each in its place.
+    /// Answers records that came together, each in its place. Equal requests among them are one.
     fn answer(&mut self, name: &str, batch: Vec<Record>, output: &mut Output) -> Result<(), CliError> {
-        let mut answers = VecDeque::new();
+        let mut answers = Vec::new();
         let mut tasks = Vec::new();
+        let mut seen: HashMap<String, Vec<(Request, usize)>> = HashMap::new();
         for record in batch {
             let line = record.line;
             match self.step(record) {
-                Ok(Step::Answer(answer)) => answers.push_back(Some(answer)),
+                Ok(Step::Answer(answer)) => answers.push(Ok(answer)),
                 Ok(Step::Resolve(request)) => {
-                    answers.push_back(None);
-                    tasks.push(self.task(request)?);
+                    let alike = seen.entry(request.name.as_str().to_owned()).or_default();
+                    let known = alike.iter().find(|(it, _)| *it == *request).map(|(_, task)| *task);
+                    answers.push(Err(known.unwrap_or(tasks.len())));
+                    if known.is_none() {
+                        alike.push(((*request).clone(), tasks.len()));
+                        tasks.push(self.task(request)?);
+                    }
                 }
                 Err(Failure::Store(error)) => return Err(error.into()),
                 Err(failure) => self.complain(&format!("{name}:{line}: {failure}")),
             }
         }
-        let mut done = self.resolve(tasks)?.into_iter();
+        let done = self.resolve(tasks)?;
+        for missing in done.iter().filter(|it| !it.is_there() && !self.is_dry) {
+            self.exit = Exit::Missing;
+            work::complain(missing);
+        }
         for answer in answers {
             match answer {
-                Some(answer) => output.records([answer])?,
-                None => {
-                    if let Some(done) = done.next() {
-                        if !done.is_there() && !self.is_dry {
-                            self.exit = Exit::Missing;
-                            work::complain(&done);
-                        }
-                        output.records([done.to_record()])?;
-                    }
-                }
+                Ok(answer) => output.records([answer])?,
+                Err(task) => output.records(done.get(task).map(Done::to_record))?,
             }
         }
         output.flush()

@@ -163,7 +163,10 @@ impl<'r, 'a> Work<'r, 'a> {
             return;
         }
         if let Some(holder) = self.enter(index) {
-            (self.resolver.watch)(&request, Progress::Waiting(&holder));
+            // It may be another request for the same name, too.
+            if holder != std::process::id().to_string() {
+                (self.resolver.watch)(&request, Progress::Waiting(&holder));
+            }
             self.locked_out.push(index);
         }
     }

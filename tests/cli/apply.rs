@@ -273,3 +273,23 @@ fn a_machine_remembers_where_a_binary_is_and_nothing_else() {
     assert!(place.run(&["machine", "list", "--hostname", "no such host"]).ok().records().is_empty());
     assert_eq!(place.run(&["machine", "set", "SH_BINARY="]).ok().record()["config"], json!({}));
 }
+
+#[test]
+fn equal_requests_that_come_together_are_worked_on_once_and_each_is_answered() {
+    let place = Playground::new();
+    place.provider("p", "#!/bin/sh\necho no >&2\nexit 3\n");
+    let line = json!({"type": "BinaryRequest", "name": "x", "binproviders": "p"}).to_string();
+    let other =
+        json!({"type": "BinaryRequest", "name": "x", "binproviders": "p", "min_version": "2"}).to_string();
+    let machine = json!({"type": "Snapshot", "url": "u"}).to_string();
+    let file = place.write("in.jsonl", [line.as_str(), &machine, &line, &other, &line, ""].join("\n"));
+    let ran = place.run(&["apply", file.to_str().unwrap()]).exits(1);
+    let answers: Vec<String> =
+        ran.records().iter().map(|it| format!("{} {}", it["type"], it["min_version"])).collect();
+    let request = "\"BinaryRequest\" \"\"".to_owned();
+    let wanted = [&request, "\"Snapshot\" null", &request, "\"BinaryRequest\" \"2\"", &request];
+    assert_eq!(answers, wanted);
+    assert_eq!(place.hook_processes().len(), 2);
+    assert_eq!(ran.stderr.matches("error: x is not there").count(), 2, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("another rigup"), "{}", ran.stderr);
+}
