@@ -2,8 +2,9 @@
 
 #![expect(
     clippy::disallowed_methods,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
+    reason = "tests start rigup, read files and tell figures by themselves, and what goes wrong in them is a failure"
 )]
 
 #[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]

@@ -1,4 +1,4 @@
-//! Thousands of hooks in a row: 2,000 in all, or as many as RIGUP_SOAK says.
+//! Thousands of hooks in a row: 2,000 in all, or as many as `RIGUP_SOAK` says.
 
 use std::fs;
 
