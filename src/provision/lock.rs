@@ -23,6 +23,30 @@ pub struct Lock {
     _file: File,
 }
 
+/// A lock that somebody else holds.
+#[derive(Debug)]
+pub struct Busy {
+    file: File,
+    path: PathBuf,
+}
+
+impl Busy {
+    /// The pid of whoever holds it, as far as it is known.
+    pub fn holder(&mut self) -> String {
+        holder(&mut self.file)
+    }
+
+    /// Takes it if it is free by now. This costs one system call, however often it is done.
+    pub fn try_again(self) -> Result<Result<Lock, Self>, LockError> {
+        let Self { file, path } = self;
+        match file.try_lock() {
+            Ok(()) => Lock::held(file).map(Ok).map_err(|error| LockError::Io(path, error)),
+            Err(TryLockError::WouldBlock) => Ok(Err(Self { file, path })),
+            Err(TryLockError::Error(error)) => Err(LockError::Io(path, error)),
+        }
+    }
+}
+
 /// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -43,15 +67,12 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the lock on the name of a binary if it is free; else tells the pid of its holder, as far as it is known.
-    pub fn try_for_binary(data_dir: &Path, name: &BinaryName) -> Result<Result<Self, String>, LockError> {
+    /// Takes the lock on the name of a binary if it is free.
+    pub fn try_for_binary(data_dir: &Path, name: &BinaryName) -> Result<Result<Self, Busy>, LockError> {
         let path = data_dir.join("locks").join("binary").join(name.link_name());
-        let failed = |error| LockError::Io(path.clone(), error);
-        let mut file = open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Self::held(file).map(Ok).map_err(failed),
-            Err(TryLockError::WouldBlock) => Ok(Err(holder(&mut file))),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+        match open(&path) {
+            Ok(file) => Busy { file, path }.try_again(),
+            Err(error) => Err(LockError::Io(path, error)),
         }
     }
 

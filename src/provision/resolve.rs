@@ -16,7 +16,7 @@ use crate::provision::work::{Asked, Work};
 use crate::store::StoreError;
 
 /// How often is looked whether another rigup is done with a name.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Longer than any hook may take.
 const A_LONG_TIME: Duration = Duration::from_hours(24);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::provision::ask::{self, Answer, AskError};
-use crate::provision::lock::Lock;
+use crate::provision::lock::{Busy, Lock};
 use crate::provision::plan::Request;
 use crate::provision::resolver::{Progress, ResolveError, Resolved, Resolver, Settled};
 use crate::provision::schedule::{ChainIndex, HookIndex, Schedule, Turn};
@@ -43,7 +43,7 @@ pub(super) struct Work<'r, 'a> {
     next_one: usize,
     in_hand: usize,
     /// Those on whose names another rigup works.
-    locked_out: Vec<ChainIndex>,
+    locked_out: Vec<(ChainIndex, Busy)>,
     /// Those that waited for what their providers need, when that was looked at last.
     waiting: Vec<ChainIndex>,
     waits: Waits,
@@ -162,13 +162,7 @@ impl<'r, 'a> Work<'r, 'a> {
             self.finish(index, Err(ResolveError::Circular(request.name.clone())));
             return;
         }
-        if let Some(holder) = self.enter(index) {
-            // It may be another request for the same name, too.
-            if holder != std::process::id().to_string() {
-                (self.resolver.watch)(&request, Progress::Waiting(&holder));
-            }
-            self.locked_out.push(index);
-        }
+        self.enter(index);
     }
 
     /// Finds out what is there already. Whoever waited for the lock finds the work done.

@@ -1,40 +1,54 @@
 //! Requests on whose names other rigups work.
 
+use std::sync::Arc;
+
 use super::Work;
 use crate::provision::lock::Lock;
-use crate::provision::resolver::ResolveError;
+use crate::provision::resolver::{Progress, ResolveError};
 use crate::provision::schedule::ChainIndex;
 use crate::provision::waits::{self, Wait};
 
 impl Work<'_, '_> {
-    /// Takes the lock of a request's name, if it is free, and goes on; else tells who holds it.
-    pub(super) fn enter(&mut self, index: ChainIndex) -> Option<String> {
-        let name = &self.entries[index].request.name;
-        match Lock::try_for_binary(&self.resolver.runner.settings.data_dir, name) {
-            Ok(Err(holder)) => return Some(holder),
-            Err(error) => self.finish(index, Err(error.into())),
-            Ok(Ok(lock)) => {
-                self.entries[index].lock = Some(lock);
-                if let Err(error) = self.settle(index) {
-                    self.finish(index, Err(error.into()));
+    /// Goes on with a request if the lock of its name is free; else waits for it.
+    pub(super) fn enter(&mut self, index: ChainIndex) {
+        let request = Arc::clone(&self.entries[index].request);
+        match Lock::try_for_binary(&self.resolver.runner.settings.data_dir, &request.name) {
+            Ok(Err(mut busy)) => {
+                let holder = busy.holder();
+                // It may be another request for the same name, too.
+                if holder != std::process::id().to_string() {
+                    (self.resolver.watch)(&request, Progress::Waiting(&holder));
                 }
+                self.locked_out.push((index, busy));
             }
+            Ok(Ok(lock)) => self.go_in(index, lock),
+            Err(error) => self.finish(index, Err(error.into())),
         }
-        None
+    }
+
+    fn go_in(&mut self, index: ChainIndex, lock: Lock) {
+        self.entries[index].lock = Some(lock);
+        if let Err(error) = self.settle(index) {
+            self.finish(index, Err(error.into()));
+        }
     }
 
     /// Looks again at the names that other rigups work on.
     pub(crate) fn look_at_locks(&mut self) {
-        for index in std::mem::take(&mut self.locked_out) {
+        for (index, busy) in std::mem::take(&mut self.locked_out) {
             if self.is_stopped() {
                 self.finish(index, Err(ResolveError::Interrupted));
-            } else if self.enter(index).is_some() {
-                self.locked_out.push(index);
+                continue;
+            }
+            match busy.try_again() {
+                Ok(Ok(lock)) => self.go_in(index, lock),
+                Ok(Err(busy)) => self.locked_out.push((index, busy)),
+                Err(error) => self.finish(index, Err(error.into())),
             }
         }
         self.write_waits();
         for (index, circle) in self.circles() {
-            self.locked_out.retain(|it| *it != index);
+            self.locked_out.retain(|(it, _)| *it != index);
             self.finish(index, Err(ResolveError::Mutual(circle)));
             self.write_waits();
         }
@@ -56,7 +70,7 @@ impl Work<'_, '_> {
             .iter()
             .flat_map(|it| entries[*it].needs.waits_for.iter().map(move |need| (it, need)));
         let mut waits: Vec<Wait> = needs.map(|(waiting, need)| (name(waiting), name(need))).collect();
-        for index in &self.locked_out {
+        for (index, _) in &self.locked_out {
             waits.extend(self.above.iter().map(|above| (above.clone(), name(index))));
         }
         // Where it cannot be written, a circle lasts until a hook's time is up.
@@ -70,7 +84,7 @@ impl Work<'_, '_> {
             return circles;
         }
         let all = self.waits.read_all();
-        for &index in &self.locked_out {
+        for &(index, _) in &self.locked_out {
             let name = self.entries[index].request.name.link_name();
             let wait_for_it = self.waits.written().iter().filter(|(_, other)| other == name);
             let wait_for_it: Vec<&str> = wait_for_it.map(|(one, _)| one.as_str()).collect();
