@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use nix::sys::stat::Mode;
-
 use crate::playground::{Playground, wait_until};
 
 #[test]
@@ -27,35 +25,6 @@ fn a_hook_whose_rigup_was_killed_is_ended_and_recorded_as_lost_by_the_next_one()
     assert_eq!(place.living(), []);
     assert_eq!(statuses(&place)[..2], [r#""exited" "lost""#; 2]);
     assert_eq!(place.processes()[1]["exit_code"], serde_json::Value::Null);
-}
-
-#[test]
-fn a_process_that_took_over_the_pid_of_a_lost_one_is_never_signalled() {
-    let place = Playground::new();
-    place.fixture("good");
-    fs::create_dir(place.path("data")).unwrap();
-    let gate = place.path("data/gate");
-    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
-    place.run(&["install", "x", "--binproviders", "good"]).ok();
-    let mut stranger = std::process::Command::new("cat").arg(&gate).spawn().unwrap();
-    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
-    store
-        .execute(
-            "UPDATE process SET status = 'running', pid = ?1, ended_at = NULL, exit_code = NULL, exit_reason = NULL, \
-             stdout_tail = NULL, stderr_tail = NULL, stdout_bytes = NULL, stderr_bytes = NULL, max_rss = NULL, \
-             user_ms = NULL, sys_ms = NULL WHERE process_type = 'hook'",
-            [stranger.id()],
-        )
-        .unwrap();
-    drop(store);
-    fs::remove_file(place.hook_processes()[0]["run_dir"].as_str().unwrap().to_owned() + "/exit.json")
-        .unwrap();
-
-    place.run(&["install", "y", "--binproviders", "good"]).ok();
-    assert_eq!(stranger.try_wait().unwrap(), None, "the stranger lives");
-    assert_eq!(place.hook_processes()[0]["exit_reason"], "lost");
-    fs::write(&gate, "").unwrap();
-    assert!(stranger.wait().unwrap().success());
 }
 
 #[test]

@@ -216,41 +216,6 @@ fn a_signal_that_ends_nothing_is_sent_and_the_process_is_not_called_over() {
 }
 
 #[test]
-fn no_command_signals_a_stranger_who_took_over_a_pid() {
-    let place = Playground::new();
-    place.run(&["start", "--slug", "s", "--max-runtime", "1", "--", "true"]).ok();
-    let id = place.processes()[0]["id"].as_str().unwrap().to_owned();
-    place.run(&["process", "wait", &id]).ok();
-    let gate = place.path("data/gate");
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut stranger = Command::new("cat").arg(&gate).spawn().unwrap();
-    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
-    let forge = "UPDATE process SET status = 'running', pid = ?1, started_at = '2020-01-01T00:00:00.000Z', \
-        ended_at = NULL, exit_code = NULL, exit_reason = NULL, stdout_tail = NULL, stderr_tail = NULL, \
-        stdout_bytes = NULL, stderr_bytes = NULL, max_rss = NULL, user_ms = NULL, sys_ms = NULL";
-    let run_dir = place.processes()[0]["run_dir"].as_str().unwrap().to_owned();
-    fs::remove_file(format!("{run_dir}/exit.json")).unwrap();
-    for args in [
-        &["process", "kill", &id][..],
-        &["process", "kill", "--tree", "-s", "KILL", &id],
-        &["process", "kill", "-s", "USR1", &id],
-        &["process", "wait", &id],
-        &["process", "gc"],
-        &["exec", "--", "true"],
-        &["start", "--slug", "s", "--max-live", "1", "--", "true"],
-    ] {
-        store.execute(&format!("{forge} WHERE id = '{id}'"), [stranger.id()]).unwrap();
-        place.run(args);
-        assert_eq!(stranger.try_wait().unwrap(), None, "the stranger lives after {args:?}");
-    }
-    let lost = place.run(&["process", "show", &id]).ok().record();
-    assert_eq!((&lost["exit_reason"], &lost["exit_code"]), (&json!("lost"), &Value::Null));
-    fs::write(&gate, "").unwrap();
-    assert!(stranger.wait().unwrap().success());
-    wait_until("the last run is over", || place.living().is_empty());
-}
-
-#[test]
 fn a_process_of_another_machine_is_neither_signalled_nor_called_lost() {
     let place = Playground::new();
     place.run(&["start", "--slug", "s", "--", "true"]).ok();

@@ -1,0 +1,110 @@
+//! A recorded pid that is somebody else's by now.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::stat::Mode;
+use serde_json::{Value, json};
+
+use crate::kernel;
+use crate::playground::{Playground, Ran, wait_until};
+
+/// What a process that is over looks like in its record while it runs.
+const RUNNING: &str = "status = 'running', started_at = '2020-01-01T00:00:00.000Z', ended_at = NULL, exit_code = NULL, \
+    signal = NULL, exit_reason = NULL, stdout_tail = NULL, stderr_tail = NULL, stdout_bytes = NULL, \
+    stderr_bytes = NULL, max_rss = NULL, user_ms = NULL, sys_ms = NULL";
+
+/// A hook and a run that are over. Their records say that they run, and have a stranger's pid: with `more(pid)`.
+fn is_lost_and_the_stranger_lives(more: impl FnOnce(u32) -> String) {
+    let place = Playground::new();
+    place.fixture("good");
+    place.run(&["install", "x", "--binproviders", "good"]).ok();
+    place.run(&["start", "--slug", "s", "--max-runtime", "1", "--", "true"]).ok();
+    let ids: Vec<String> =
+        place.processes()[1..].iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+    let [hook, run] = &ids[..] else { panic!("{ids:?}") };
+    place.run(&["process", "wait", run]).ok();
+    wait_until("its waiter is gone", || place.living().is_empty());
+    for process in &place.processes()[1..] {
+        fs::remove_file(Path::new(process["run_dir"].as_str().unwrap()).join("exit.json")).unwrap();
+    }
+
+    let gate = place.path("gate");
+    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+    let mut stranger = Command::new("cat").arg(&gate).spawn().unwrap();
+    let pid = stranger.id();
+    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+    let forge =
+        format!("UPDATE process SET {RUNNING}, pid = {pid}{} WHERE id IN ('{hook}', '{run}')", more(pid));
+    for args in [
+        &["process", "kill", hook, run][..],
+        &["process", "kill", "--tree", "-s", "KILL", hook, run],
+        &["process", "kill", "-s", "USR1", hook, run],
+        &["process", "wait", hook, run],
+        &["process", "gc"],
+        &["exec", "--", "true"],
+        &["start", "--slug", "s", "--max-live", "1", "--", "true"],
+        &["install", "x", "--force", "--binproviders", "good"],
+    ] {
+        assert_eq!(store.execute(&forge, []).unwrap(), 2);
+        place.run(args);
+        assert_eq!(stranger.try_wait().unwrap(), None, "the stranger lives after {args:?}");
+    }
+    for id in [hook, run] {
+        let lost = place.run(&["process", "show", id]).ok().record();
+        assert_eq!((&lost["exit_reason"], &lost["exit_code"]), (&json!("lost"), &Value::Null));
+    }
+    fs::write(&gate, "").unwrap();
+    assert!(stranger.wait().unwrap().success());
+    wait_until("the last run is over", || place.living().is_empty());
+}
+
+/// The start of a process in clock ticks, as `/proc` tells it.
+fn start_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_ascii_whitespace().nth(19).unwrap().parse().unwrap()
+}
+
+#[test]
+fn row_01_a_stranger_that_has_a_recorded_pid_is_never_signalled() {
+    is_lost_and_the_stranger_lives(|_| String::new());
+}
+
+#[test]
+fn row_01_a_stranger_that_truly_took_over_a_pid_is_never_signalled() {
+    let namespace = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    if !kernel::unshares(&namespace) {
+        return;
+    }
+    let mut place = Playground::new();
+    place.set("RIGUP_FILE", env!("CARGO_BIN_EXE_rigup"));
+    // The kernel gives the next process the number after the last one.
+    let script = r#"set -eu
+        field() { sed "s/.*\"$1\":\"\{0,1\}\([^\",]*\).*/\1/"; }
+        record=$("$RIGUP_FILE" start --slug s -- sleep 600)
+        id=$(printf '%s' "$record" | field id)
+        pid=$(printf '%s' "$record" | field pid)
+        kill -KILL $(grep -zlx "RIGUP_WAITER=$id" /proc/[0-9]*/environ | cut -d/ -f3) "$pid"
+        while [ -e "/proc/$pid" ]; do :; done
+        echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
+        env -u RIGUP_PROCESS_ID sleep 601 &
+        [ $! = "$pid" ]
+        "$RIGUP_FILE" process kill "$id" >&2
+        "$RIGUP_FILE" process gc >&2
+        kill -0 $!
+        "$RIGUP_FILE" process show "$id" --json"#;
+    let args = [&namespace[..], &["sh", "-c", script]].concat();
+    let ran = Ran::from(&args, &place.command_of(Path::new("unshare"), &args).output().unwrap()).ok();
+    let lost = ran.record();
+    assert_eq!((&lost["exit_reason"], &lost["exit_code"]), (&json!("lost"), &Value::Null), "{}", ran.stderr);
+    assert_eq!(place.living(), []);
+}
+
+#[test]
+fn row_02_a_process_of_another_boot_is_lost_though_its_pid_and_its_start_are_those_of_a_stranger() {
+    is_lost_and_the_stranger_lives(|pid| {
+        format!(", start_ticks = {}, boot_id = '00000000-0000-4000-8000-000000000000'", start_ticks(pid))
+    });
+}

@@ -1,0 +1,13 @@
+//! Every fault of `docs/reliability.md`, injected for real: what the user sees, and that nothing is left behind.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
+)]
+
+mod identity;
+mod kernel;
+#[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
+#[path = "../cli/playground.rs"]
+mod playground;
