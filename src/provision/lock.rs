@@ -6,6 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::io::FdFlags;
+
 use crate::process::signals::Interrupt;
 use crate::process::wait;
 use crate::record::name::BinaryName;
@@ -17,10 +19,10 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 /// A holder that was seen to wait for us so often in a row does.
 const SURE: u32 = 10;
 
-/// A lock that is held until it is dropped.
+/// A lock that is held until it is dropped, and until all are over to whom it was handed on.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// A lock that somebody else holds.
@@ -122,12 +124,27 @@ impl Lock {
         }
     }
 
-    /// Notes who holds it.
-    fn held(mut file: File) -> io::Result<Self> {
-        file.rewind()?;
-        file.set_len(0)?;
-        writeln!(file, "{}", std::process::id())?;
-        Ok(Self { _file: file })
+    /// Has all that this process starts from here on hold the lock as well, whatever becomes of this process.
+    pub fn hand_on(&self) -> io::Result<()> {
+        Ok(rustix::io::fcntl_setfd(&self.file, FdFlags::empty())?)
+    }
+
+    /// Notes that it is held for this process.
+    pub fn note_holder(&mut self, pid: u32) -> io::Result<()> {
+        self.file.rewind()?;
+        self.file.set_len(0)?;
+        writeln!(self.file, "{pid}")
+    }
+
+    /// Frees it, though others may hold it as well.
+    pub fn free(self) -> io::Result<()> {
+        self.file.unlock()
+    }
+
+    fn held(file: File) -> io::Result<Self> {
+        let mut lock = Self { file };
+        lock.note_holder(std::process::id())?;
+        Ok(lock)
     }
 }
 

@@ -20,14 +20,18 @@ pub enum LockedError {
     /// The command could not be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+    /// The command cannot be made to hold the lock.
+    #[error("the lock cannot be handed on to the command: {0}")]
+    HandOn(io::Error),
     /// Its end cannot be seen.
     #[error("the end of the command cannot be seen: {0}")]
     Wait(#[from] io::Error),
 }
 
 /// Runs a command under the lock of this name in LIB_DIR and gives back its exit code, 128+N for signal N. The lock
-/// is held until the command is over, also when this rigup is asked to stop: the command gets the same signal.
-/// `waiting` is told the pid of the holder, if there is one to wait for.
+/// is held until the command is over, also when this rigup is asked to stop: the command gets the same signal. Where
+/// this rigup or the command is killed, the lock is held for as long as what the command started goes on. `waiting` is
+/// told the pid of the holder, if there is one to wait for.
 pub fn run(
     lib_dir: &Path,
     name: &str,
@@ -37,9 +41,17 @@ pub fn run(
     waiting: impl FnOnce(&str),
 ) -> Result<i32, LockedError> {
     // A holder runs one command: what descends from it is what it waits for.
-    let _lock = Lock::take(&path(lib_dir, name), interrupt, table::is_ancestor, waiting)?;
+    let mut lock = Lock::take(&path(lib_dir, name), interrupt, table::is_ancestor, waiting)?;
+    lock.hand_on().map_err(LockedError::HandOn)?;
     let child = spawn::start_attached(program, args, None)?;
-    Ok(attached::see_out(&child, interrupt)?.exit_code)
+    // Only a help for people who wait.
+    let _ = lock.note_holder(child.entry().pid);
+    let reaped = attached::see_out(&child, interrupt)?;
+    if reaped.signal.is_none() {
+        // It is done: a service that it left behind, and that has the lock, too, keeps nobody waiting.
+        lock.free()?;
+    }
+    Ok(reaped.exit_code)
 }
 
 /// A file name for any lock name: readable, and different for different names.

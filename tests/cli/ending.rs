@@ -1,8 +1,8 @@
 //! True endings: of hooks, of runs, of commands; in the foreground, beside it, and after their launcher was killed.
 
 use std::fs;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::io::{BufRead, BufReader};
+use std::process::Child;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -127,33 +127,53 @@ fn a_command_under_a_lock_is_told_to_end_and_the_lock_is_held_until_it_did() {
     assert_eq!(second.wait_with_output().unwrap().status.code(), Some(0));
 }
 
-/// A child that ignores TERM, a grandchild in a session of its own, and one without any mark.
-const TREE: &str = "sh -c 'trap \"\" TERM; while :; do sleep 7103; done' &\n\
-    sh -c 'setsid sleep 7101 & wait' &\n\
-    (env -i setsid sleep 7102 &)\n\
-    touch \"$DATA_DIR/up\"\n";
+/// Starts a command under the lock that `holder` took, and waits until it says that it waits.
+fn wait_for_lock(place: &Playground, args: &[&str]) -> Child {
+    let mut waiting = place.start(&[&["hook", "lock", "x", "--"], args].concat());
+    let mut said = String::new();
+    BufReader::new(waiting.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.starts_with("waiting for the lock x, held by pid"), "{said}");
+    waiting
+}
+
+/// Works until it may end, and leaves a file then.
+const WORK: &str = "touch ready; until [ -e go ]; do sleep 0.05; done; touch done";
 
 #[test]
-fn nothing_of_a_tree_outlives_a_timeout() {
-    for kind in ["", ".finite.bg"] {
-        let place = Playground::new();
-        place.script(
-            &format!("here/plugins/p/on_E__1_a{kind}.sh"),
-            &format!("#!/bin/sh\n{TREE}echo up\nsleep 7104\n"),
-        );
-        let sleeps = || {
-            let mut command = Command::new("pgrep");
-            command.args(["-x", "-f", "(setsid )?sleep 710[1-4]"]).output().unwrap().stdout
-        };
-        let before = sleeps();
-        let began = Instant::now();
-        place.run(&["run", "--timeout", "1", "E"]).exits(1).says("timeout");
-        assert!(
-            began.elapsed() < Duration::from_secs(1) + rigup::process::stop::GRACE + Duration::from_secs(2)
-        );
-        assert_eq!(place.living(), []);
-        assert_eq!(sleeps(), before, "also what wiped its environment is gone");
-    }
+fn a_lock_is_held_as_long_as_its_command_runs_though_the_rigup_that_took_it_was_killed() {
+    let place = Playground::new();
+    let mut holder = place.start(&["hook", "lock", "x", "--", "sh", "-c", WORK]);
+    wait_until("the command runs", || place.path("here/ready").exists());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let waiting = wait_for_lock(&place, &["test", "-e", "done"]);
+    fs::write(place.path("here/go"), "").unwrap();
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_lock_is_held_by_the_workers_of_a_command_that_was_told_to_end_and_left_them_behind() {
+    let place = Playground::new();
+    let command = format!("sh -c '{WORK}' & wait");
+    let holder = place.start(&["hook", "lock", "x", "--", "sh", "-c", &command]);
+    wait_until("the worker runs", || place.path("here/ready").exists());
+    kill(Pid::from_raw(i32::try_from(holder.id()).unwrap()), Signal::SIGTERM).unwrap();
+    wait_until("the command is over", || place.living().iter().all(|(_, it)| !it.contains("& wait")));
+    let waiting = wait_for_lock(&place, &["test", "-e", "done"]);
+    fs::write(place.path("here/go"), "").unwrap();
+    assert_eq!(holder.wait_with_output().unwrap().status.code(), Some(143));
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_service_that_a_command_left_behind_does_not_hold_its_lock() {
+    let place = Playground::new();
+    let service = "exec >/dev/null 2>&1; setsid sleep 600 &";
+    place.run(&["hook", "lock", "x", "--", "sh", "-c", service]).ok();
+    place.run(&["hook", "lock", "x", "--", "true"]).ok();
+    let [(service, _)] = place.living()[..] else { panic!("{:?}", place.living()) };
+    kill(Pid::from_raw(i32::try_from(service).unwrap()), Signal::SIGKILL).unwrap();
+    wait_until("the service is gone", || place.living().is_empty());
 }
 
 #[test]
