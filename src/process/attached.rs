@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use signal_hook::consts::SIGINT;
 
-use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
 use crate::process::wait::{self, Reaped};
+use crate::process::{orphans, poll};
 
 /// How soon a further signal is passed on.
 const TICK: Duration = Duration::from_millis(50);
@@ -28,6 +28,8 @@ pub fn see_out(child: &Child, interrupt: &Interrupt) -> io::Result<Reaped> {
         if is_over {
             return wait::reap(child);
         }
+        // The first process of a container is given the orphans of all others.
+        orphans::reap();
         let asked = interrupt.count();
         if asked > passed_on
             && let Some(number) = interrupt.signal()

@@ -33,6 +33,11 @@ pub fn are_none() -> bool {
     system::is_childless(&lock())
 }
 
+/// Reaps the orphans that are over, for whoever waits long for something else.
+pub fn reap() {
+    are_none();
+}
+
 /// Whether an orphan without a mark can only be that of this root: no other child runs.
 pub(super) fn can_only_be_of(root: u32) -> bool {
     lock().iter().all(|it| *it == root)

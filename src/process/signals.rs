@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
@@ -18,8 +19,9 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes the three signals over for the rest of this process's life. INT and HUP stay ignored where they are: by
-    /// `nohup`, or by a shell without job control that starts rigup in the background.
+    /// Takes the three signals over for the rest of this process's life, also where the launcher has them blocked, which
+    /// is inherited. INT and HUP stay ignored where they are: by `nohup`, or by a shell without job control that starts
+    /// rigup in the background.
     pub fn install() -> io::Result<Self> {
         let (asked, ask) = io::pipe()?;
         let signal = Arc::new(AtomicUsize::new(0));
@@ -30,6 +32,7 @@ impl Interrupt {
             flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or_default())?;
             pipe::register(number, ask.try_clone()?)?;
         }
+        SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]).thread_unblock()?;
         Ok(Self { asked: asked.into(), signal })
     }
 

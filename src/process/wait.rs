@@ -13,8 +13,8 @@ use crate::record::process::Usage;
 /// How often the size of the output is looked at and progress is shown.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a wait is in which nothing is looked at; it goes on after that.
-const LONG: Duration = Duration::from_hours(1);
+/// How often orphans are reaped where there is nothing else to look at.
+const REAP: Duration = Duration::from_secs(5);
 
 /// What ended the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Cause {
 }
 
 /// Waits until the child is over or something else ends the wait; the child is not ended here. Where the
-/// output is limited, `tick` is called ten times a second.
+/// output is limited, `tick` is called ten times a second. Orphans that are over are reaped meanwhile.
 pub fn wait(
     child: &Child,
     deadline: Option<Instant>,
@@ -40,8 +40,7 @@ pub fn wait(
     mut tick: impl FnMut(),
 ) -> Cause {
     loop {
-        // Without a limit to the output there is nothing to look at.
-        let tick_at = Instant::now() + if output_cap.is_some() { TICK } else { LONG };
+        let tick_at = Instant::now() + if output_cap.is_some() { TICK } else { REAP };
         let next = deadline.map_or(tick_at, |deadline| deadline.min(tick_at));
         match poll::readable([child.fd(), interrupt.fd()], next) {
             [true, _] => return Cause::Ended,
@@ -56,6 +55,7 @@ pub fn wait(
         if output.iter().any(is_over_cap) {
             return Cause::TooMuchOutput;
         }
+        orphans::reap();
         tick();
     }
 }

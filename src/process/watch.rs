@@ -83,7 +83,7 @@ impl Watch<'_> {
         warnings.extend(left.strays.iter().map(|it| named("it started a process that goes on", it)));
         if !left.in_group.is_empty() {
             warnings.extend(survivors(&stop::end_group(self.process_id, &child.handle)));
-            orphans::are_none();
+            orphans::reap();
         }
         warnings
     }

@@ -190,60 +190,6 @@ fn a_record_is_found_among_logs_bad_bytes_and_other_records() {
 }
 
 #[test]
-fn a_hook_that_hangs_is_ended_with_all_that_it_started() {
-    let place = Playground::new();
-    place.fixture("hanging");
-    let record =
-        place.run(&["install", "x", "--binproviders", "hanging", "--timeout", "1"]).exits(1).record();
-    assert_eq!(record["attempts"][0]["outcome"], "timeout");
-    assert_eq!(record["attempts"][0]["reason"], "ended after 1 s: hanging");
-    let hook = &place.hook_processes()[0];
-    assert_eq!(hook["exit_reason"], "timeout");
-    assert_eq!(hook["exit_code"], 143, "the hook itself obeyed TERM");
-    assert_eq!(place.living(), [], "a child that ignores TERM and a grandchild in another session included");
-}
-
-#[test]
-fn what_a_hook_leaves_in_its_group_is_ended_and_named_and_delays_nobody() {
-    let place = Playground::new();
-    place.fixture("forking");
-    let ran = place.run(&["install", "x", "--binproviders", "forking"]).ok();
-    ran.says("it left a process behind, which was ended: sleep 600");
-    assert_eq!(place.living(), []);
-}
-
-#[test]
-fn processes_that_do_nothing_but_fork_are_ended_too() {
-    let place = Playground::new();
-    // Each lives just long enough to start the next one; they ignore TERM, and end by themselves after all.
-    place.provider("p", "#!/bin/sh\ntrap '' TERM\nleft=${LEFT-30000}\n[ \"$left\" = 0 ] || LEFT=$((left - 1)) \"$0\" \"$@\" &\n\
-        [ \"$LEFT\" ] || read -r _ <\"$DATA_DIR/gate\"\n");
-    fs::create_dir(place.path("data")).unwrap();
-    nix::unistd::mkfifo(&place.path("data/gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    place.run(&["install", "x", "--binproviders", "p", "--timeout", "1"]).exits(1);
-    // One look may miss a process that lives for a moment.
-    for _ in 0..50 {
-        assert_eq!(place.living(), []);
-    }
-}
-
-#[test]
-fn what_left_the_group_is_named_and_left_alone() {
-    let place = Playground::new();
-    let hook = "#!/bin/sh\nsetsid sh -c 'exec >/dev/null 2>&1; read -r _ <\"$DATA_DIR/gate\"' &\n\
-        until [ \"$(cut -d ' ' -f 6 /proc/$!/stat)\" = $! ]; do :; done\n\
-        printf '{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n'\n";
-    place.provider("p", hook);
-    fs::create_dir(place.path("data")).unwrap();
-    let gate = place.path("data/gate");
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    place.run(&["install", "x", "--binproviders", "p"]).ok().says("it started a process that goes on: sh -c");
-    assert_eq!(place.living().len(), 1);
-    fs::write(&gate, "\n").unwrap();
-    crate::playground::wait_until("the service ends once its gate opens", || place.living().is_empty());
-}
-
-#[test]
 fn output_without_end_is_stopped() {
     let place = Playground::new();
     place.provider("p", "#!/bin/sh\nexec yes\n");

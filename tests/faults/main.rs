@@ -6,8 +6,20 @@
     reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
 )]
 
+mod aftermath;
 mod identity;
 mod kernel;
 #[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 #[path = "../cli/playground.rs"]
 mod playground;
+mod tree;
+
+use std::process::Child;
+
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+
+/// Sends a signal to a process that was started here.
+fn signal(child: &Child, signal: Signal) {
+    signal::kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}

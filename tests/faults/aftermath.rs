@@ -1,0 +1,48 @@
+//! What has to be true after every fault, once all commands are over.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::playground::Playground;
+
+/// No process lives, no lock is held, no link is half-made, no file was left aside, and every run that has a folder has
+/// a record with an end.
+#[track_caller]
+pub(crate) fn nothing_is_left(place: &Playground) {
+    assert_eq!(place.living(), []);
+    let processes = place.processes();
+    let open: Vec<_> = processes.iter().filter(|it| it["status"] != "exited").collect();
+    assert!(open.is_empty(), "these have no end: {open:?}");
+    let known: BTreeSet<&str> = processes.iter().filter_map(|it| it["run_dir"].as_str()).collect();
+    let links = place.bin("");
+    for path in below(&place.path("data")) {
+        let name = path.file_name().unwrap().to_string_lossy();
+        assert!(!name.starts_with(".new-"), "{} was left aside", path.display());
+        if name == "cmd.sh" {
+            let run_dir = path.parent().unwrap().to_str().unwrap();
+            assert!(known.contains(run_dir), "{run_dir} has no record");
+        }
+        if is_lock(&path) {
+            let is_free = File::open(&path).unwrap().try_lock().is_ok();
+            assert!(is_free, "{} is held", path.display());
+        }
+        if path.parent() == Some(&links) {
+            assert!(path.is_symlink() && path.exists(), "{} leads nowhere", path.display());
+        }
+    }
+}
+
+fn is_lock(path: &Path) -> bool {
+    let is_folder_of_locks = |it: &std::ffi::OsStr| it == "locks" || it == ".locks";
+    path.is_file()
+        && (path.file_name().is_some_and(|it| it == "lock")
+            || path.parent().is_some_and(|it| it.iter().any(is_folder_of_locks)))
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    if !fs::exists(folder).unwrap() {
+        return Vec::new();
+    }
+    walkdir::WalkDir::new(folder).into_iter().map(|it| it.unwrap().into_path()).collect()
+}

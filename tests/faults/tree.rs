@@ -1,0 +1,212 @@
+//! What a hook starts, and how all of it ends.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+
+use crate::aftermath::nothing_is_left;
+use crate::kernel;
+use crate::playground::{Playground, Ran, wait_until};
+use crate::signal;
+
+/// Tells the truth about a program that is there anyway.
+const RECORD: &str = r#"printf '{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}\n'"#;
+
+/// A place with one provider, `p`, whose script this is.
+fn place_with(script: &str) -> Playground {
+    let place = Playground::new();
+    place.provider("p", &format!("#!/bin/sh\n{script}\n"));
+    fs::create_dir(place.path("data")).unwrap();
+    place
+}
+
+/// Asks it for `x`.
+fn install(place: &Playground) -> Ran {
+    place.run(&["install", "x", "--binproviders", "p"])
+}
+
+/// How many of those that live are called so.
+fn count(place: &Playground, program: &str) -> usize {
+    place.living().iter().filter(|(_, it)| it.starts_with(program)).count()
+}
+
+/// Whether the process whose pid a file holds still runs this command, whatever became of its environment.
+fn is_alive(pid: &Path, command: &str) -> bool {
+    let pid = fs::read_to_string(pid).unwrap();
+    let found = fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+    String::from_utf8_lossy(&found).replace('\0', " ").starts_with(command)
+}
+
+#[test]
+fn row_03_what_keeps_the_output_open_delays_nobody_and_is_ended_and_named() {
+    let place = Playground::new();
+    place.fixture("forking");
+    let ran = place.run(&["install", "x", "--binproviders", "forking"]).ok();
+    ran.says("it left a process behind, which was ended: sleep 600");
+    nothing_is_left(&place);
+
+    for kind in ["", ".finite.bg", ".daemon.bg"] {
+        let place = Playground::new();
+        place.script(
+            &format!("here/plugins/p/on_E__1_a{kind}.sh"),
+            "#!/bin/sh\nsleep 600 &\necho '{\"type\":\"Said\"}'\nexit 0\n",
+        );
+        let ran = place.run(&["run", "E"]);
+        assert!(ran.stdout.starts_with("{\"type\":\"Said\""), "{kind}: {}", ran.stdout);
+        nothing_is_left(&place);
+    }
+}
+
+#[test]
+fn row_04_what_left_the_group_is_named_and_goes_on_where_its_hook_ended_well() {
+    let service = "setsid sh -c 'exec >/dev/null 2>&1; read -r _ <\"$DATA_DIR/gate\"' &\n\
+        until [ \"$(cut -d ' ' -f 6 /proc/$!/stat)\" = $! ]; do :; done";
+    let place = place_with(&format!("{service}\n{RECORD}"));
+    let gate = place.path("data/gate");
+    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+    install(&place).ok().says("it started a process that goes on: ");
+    assert_eq!(place.living().len(), 1);
+    fs::write(&gate, "\n").unwrap();
+    wait_until("the service ends once its gate opens", || place.living().is_empty());
+    nothing_is_left(&place);
+}
+
+/// A child that ignores TERM, a grandchild in a session of its own, one that wiped its environment, and one that did
+/// both and whose parent is gone.
+const TREE: &str = "sh -c 'trap \"\" TERM; while :; do sleep 600; done' &\n\
+    sh -c 'setsid sleep 600 & wait' &\n\
+    env -i sh -c 'echo $$ >wiped; exec sleep 600' &\n\
+    (env -i setsid sh -c 'echo $$ >orphan; exec sleep 600' &)\n\
+    until is_up wiped && is_up orphan; do :; done\n";
+const IS_UP: &str =
+    "is_up() { [ -s $1 ] && [ \"$(tr '\\0' ' ' 2>/dev/null </proc/$(cat $1)/cmdline)\" = 'sleep 600 ' ]; }\n";
+
+#[test]
+fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_a_timeout() {
+    for kind in ["", ".finite.bg"] {
+        let place = Playground::new();
+        let out = place.path("out");
+        place.script(
+            &format!("here/plugins/p/on_E__1_a{kind}.sh"),
+            &format!("#!/bin/sh\n{IS_UP}{TREE}echo up\nsleep 600\n"),
+        );
+        let child = place.start(&["run", "--timeout", "5", "--output-dir", out.to_str().unwrap(), "E"]);
+        let log = || {
+            let hooks = place.hook_processes();
+            let run_dir = hooks.first()?["run_dir"].as_str()?.to_owned();
+            fs::read_to_string(run_dir + "/stdout.log").ok()
+        };
+        wait_until("all of it is up", || log().is_some_and(|it| it == "up\n"));
+        let [wiped, orphan] = ["wiped", "orphan"].map(|it| out.join("p").join(it));
+        assert!(is_alive(&wiped, "sleep 600") && is_alive(&orphan, "sleep 600"));
+        let ran = Ran::from(&["run", "E"], &child.wait_with_output().unwrap());
+        ran.exits(1).says("timeout");
+        assert!(!is_alive(&wiped, "sleep 600") && !is_alive(&orphan, "sleep 600"), "{kind}");
+        nothing_is_left(&place);
+    }
+}
+
+#[test]
+fn row_05_a_tree_that_forks_while_it_is_ended_leaves_no_survivor() {
+    // Each lives just long enough to start the next one; they ignore TERM, and end by themselves after all.
+    let place = place_with(
+        "trap '' TERM\nleft=${LEFT-30000}\n[ \"$left\" = 0 ] || LEFT=$((left - 1)) \"$0\" \"$@\" &\n\
+         [ \"$LEFT\" ] || read -r _ <\"$DATA_DIR/gate\"",
+    );
+    nix::unistd::mkfifo(&place.path("data/gate"), Mode::S_IRWXU).unwrap();
+    place.run(&["install", "x", "--binproviders", "p", "--timeout", "1"]).exits(1);
+    // One look may miss a process that lives for a moment.
+    for _ in 0..50 {
+        assert_eq!(place.living(), []);
+    }
+    nothing_is_left(&place);
+}
+
+#[test]
+fn row_06_a_child_that_ignores_term_is_killed_after_the_grace_though_its_leader_is_gone() {
+    let place = Playground::new();
+    place.fixture("hanging");
+    let record =
+        place.run(&["install", "x", "--binproviders", "hanging", "--timeout", "1"]).exits(1).record();
+    assert_eq!(record["attempts"][0]["outcome"], "timeout");
+    assert_eq!(record["attempts"][0]["reason"], "ended after 1 s: hanging");
+    let hook = &place.hook_processes()[0];
+    assert_eq!(hook["exit_reason"], "timeout");
+    assert_eq!(hook["exit_code"], 143, "the hook itself obeyed TERM");
+    nothing_is_left(&place);
+}
+
+/// `env`, which starts what follows with these signals blocked.
+const BLOCKED: &[&str] =
+    &["--block-signal=TERM", "--block-signal=INT", "--block-signal=HUP", env!("CARGO_BIN_EXE_rigup")];
+
+#[test]
+fn row_07_a_hook_gets_term_though_the_launcher_of_rigup_has_it_blocked() {
+    for kind in ["", ".finite.bg", ".daemon.bg"] {
+        let place = Playground::new();
+        place.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), "#!/bin/sh\necho up\nexec sleep 600\n");
+        let args = [BLOCKED, &["run", "--timeout", "1", "E"]].concat();
+        Ran::from(&args, &place.command_of(Path::new("env"), &args).output().unwrap());
+        let hook = &place.hook_processes()[0];
+        assert_eq!((&hook["exit_code"], &hook["signal"]), (&143.into(), &15.into()), "{kind}");
+        nothing_is_left(&place);
+    }
+}
+
+#[test]
+fn row_07_rigup_and_the_command_of_exec_get_term_though_their_launcher_has_it_blocked() {
+    for args in [&["install", "x", "--binproviders", "p"][..], &["exec", "--", "sleep", "600"]] {
+        let place = place_with("exec sleep 600");
+        let all = [BLOCKED, args].concat();
+        let child = place
+            .command_of(Path::new("env"), &all)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until("it runs", || count(&place, "sleep") == 1);
+        signal(&child, Signal::SIGTERM);
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143), "{args:?}");
+        nothing_is_left(&place);
+    }
+}
+
+/// The pids of zombies below this process.
+fn zombies(parent: u32) -> Vec<u32> {
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
+        let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+        fields[0] == "Z" && fields[1] == parent.to_string()
+    })
+    .collect()
+}
+
+#[test]
+fn row_08_rigup_as_the_first_process_of_a_container_leaves_no_child_unreaped() {
+    let namespace = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    if !kernel::unshares(&namespace) {
+        return;
+    }
+    // Twenty orphans that are over at once, and then something that takes its time.
+    let orphans = "n=20; while [ $n -gt 0 ]; do (setsid sh -c 'exec true' &); n=$((n - 1)); done; \
+        echo up >\"$DATA_DIR/up\"; read -r _ <\"$DATA_DIR/gate\"";
+    for args in [&["install", "x", "--binproviders", "p"][..], &["exec", "--", "sh", "-c", orphans]] {
+        let place = place_with(&format!("{orphans}\n{RECORD}"));
+        let gate = place.path("data/gate");
+        nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+        let all = [&namespace[..], &[env!("CARGO_BIN_EXE_rigup")], args].concat();
+        let child = place.command_of(Path::new("unshare"), &all).stdout(Stdio::null()).spawn().unwrap();
+        wait_until("the orphans are made", || place.path("data/up").exists());
+        let rigup = place.living().into_iter().find(|(_, it)| it.starts_with(env!("CARGO_BIN_EXE_rigup")));
+        let rigup = rigup.unwrap().0;
+        wait_until("they are reaped while the hook runs", || zombies(rigup).is_empty());
+        fs::write(&gate, "\n").unwrap();
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0), "{args:?}");
+        nothing_is_left(&place);
+    }
+}
