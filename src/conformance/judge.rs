@@ -226,8 +226,9 @@ pub fn repeat(good: &Observation, again: &Observation) -> Judgement {
     }
 }
 
-/// A run that was ended in the middle, or could not be: the last one that was tried.
-pub fn term(run: &Observation, suspect: LookAt) -> Judgement {
+/// A run that was ended in the middle, or could not be: the last one that was tried. What is no more true than in the
+/// good run tells nothing of TERM.
+pub fn term(good: &Observation, run: &Observation, suspect: LookAt) -> Judgement {
     if run.end != ExitReason::Timeout {
         return Judgement::skipped(format!(
             "it ends within {} ms, before it can be told to",
@@ -247,6 +248,9 @@ pub fn term(run: &Observation, suspect: LookAt) -> Judgement {
     let Some(claim) = run.claims.first().filter(|_| run.exit_code == Some(0)) else {
         return Judgement::held();
     };
+    if lie(good).is_some() {
+        return Judgement::skipped("its answer is not true where it is not told to end either");
+    }
     let has_truth = run.claims.iter().any(|it| it.truth.is_ok());
     if has_truth && run.took < run.timeout + AT_ONCE {
         let took = millis(run.took);

@@ -157,7 +157,7 @@ impl Kit<'_> {
             attempt += 1;
             let room = self.stage.room(&format!("term-{attempt}"))?;
             let run = self.stage.run(&room, &self.good, &[], timeout, None)?;
-            let judged = judge::term(&run, suspect.clone()).of_run(run.process_id);
+            let judged = judge::term(good, &run, suspect.clone()).of_run(run.process_id);
             let is_success = judged.is_broken() && run.exit_code == Some(0);
             successes += u32::from(is_success);
             let is_known = judged.outcome != Outcome::Skipped && (!is_success || successes > 1);

@@ -186,18 +186,24 @@ fn the_same_request_has_the_same_answer() {
 #[test]
 fn a_hook_that_is_ended_obeys_and_claims_nothing() {
     let ended = || Observation { timeout: Duration::from_secs(1), took: Duration::from_secs(2), ..endless() };
-    is_held(&term(&ended(), place()));
-    assert_eq!(term(&run(), place()).outcome, Outcome::Skipped, "it was over before");
+    is_held(&term(&answered(), &ended(), place()));
+    assert_eq!(term(&answered(), &run(), place()).outcome, Outcome::Skipped, "it was over before");
     let killed =
         Observation { took: Duration::from_secs(6), stubborn: vec!["sleep (pid 7)".into()], ..ended() };
-    is_broken(&term(&killed, place()), "it took KILL, 5 s after TERM: sleep (pid 7)", "hook.sh:2");
+    is_broken(
+        &term(&answered(), &killed, place()),
+        "it took KILL, 5 s after TERM: sleep (pid 7)",
+        "hook.sh:2",
+    );
     let survived = Observation { left: vec!["sleep (pid 7)".into()], ..ended() };
-    assert!(term(&survived, place()).is_broken());
+    assert!(term(&answered(), &survived, place()).is_broken());
     let proud = Observation { exit_code: Some(0), claims: answered().claims, ..ended() };
-    assert!(term(&proud, place()).is_broken(), "it went on for a second");
+    assert!(term(&answered(), &proud, place()).is_broken(), "it went on for a second");
     let done = Observation { took: proud.timeout + Duration::from_millis(50), ..proud };
-    assert_eq!(term(&done, place()).outcome, Outcome::Skipped, "its work was done before");
-    assert!(term(&Observation { claims: lied().claims, ..done }, place()).is_broken());
+    assert_eq!(term(&answered(), &done, place()).outcome, Outcome::Skipped, "its work was done before");
+    assert!(term(&answered(), &Observation { claims: lied().claims, ..done }, place()).is_broken());
+    let idle = Observation { claims: lied().claims, exit_code: Some(0), ..ended() };
+    assert_eq!(term(&lied(), &idle, place()).outcome, Outcome::Skipped, "it lies without TERM, too");
 }
 
 #[test]
