@@ -17,6 +17,7 @@ pub mod stop;
 pub mod system;
 pub mod table;
 pub mod tail;
+pub mod vigil;
 pub mod wait;
 pub mod waiter;
 pub mod watch;

@@ -61,6 +61,11 @@ impl Store {
         Ok(Some(Self::new(path, connection)))
     }
 
+    /// The folder it is in.
+    pub fn data_dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -11,6 +11,7 @@ use crate::hook::command;
 use crate::process::attached;
 use crate::process::signals::Interrupt;
 use crate::process::spawn;
+use crate::process::vigil::Vigil;
 use crate::record::process::{Ending, ExitReason, Order, Process, ProcessType};
 use crate::settings::Settings;
 use crate::store::BinaryFilter;
@@ -57,6 +58,7 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
     process.parent_id = session.known_parent(settings)?;
     process.iface_id = Some(session.interface()?.id);
     process.binary_id = binary_of(program, &session)?;
+    let _vigil = Vigil::begin(&settings.data_dir, id).map_err(CliError::unusable)?;
     session.store.save_process(&process)?;
     let child = match spawn::start_attached(program, rest, Some(environment.whole)) {
         Ok(child) => child,

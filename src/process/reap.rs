@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::process::identity::{self, Handle};
 use crate::process::run_dir::RunDir;
-use crate::process::stop;
+use crate::process::{stop, vigil};
 use crate::record::process::{Ending, Process, ProcessType, State};
 use crate::store::{Store, StoreError};
 
@@ -25,6 +25,14 @@ pub fn finish_lost(store: &Store, machine_id: Uuid) -> Result<Vec<Process>, Stor
 
 /// Finishes one process, if nobody is left who sees it out.
 pub fn finish_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
+    if process.order.run_dir.is_none() && vigil::is_kept(store.data_dir(), process.id) {
+        return Ok(None);
+    }
+    // Whoever saw it out may have stored its ending since it was read.
+    let process = &store.process(process.id)?.unwrap_or_else(|| process.clone());
+    if process.ending().is_some() {
+        return Ok(None);
+    }
     let run_dir = process.order.run_dir.as_deref().map(RunDir::at);
     let lives = || process.running().is_some_and(|it| identity::find(&it.identity).is_some());
     let goes_on = match run_dir.as_ref().and_then(RunDir::is_held) {

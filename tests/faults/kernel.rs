@@ -23,3 +23,15 @@ pub(crate) fn unshares(flags: &[&str]) -> bool {
 fn skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
+
+/// Whether `strace` may tamper with system calls here. Where it may not, says that the calling test is skipped.
+pub(crate) fn traces() -> bool {
+    let mut command = Command::new("strace");
+    command.args(["-o", "/dev/null", "-e", "inject=getppid:retval=7", "true"]).stderr(Stdio::null());
+    let tried = command.status();
+    let is_allowed = tried.as_ref().is_ok_and(std::process::ExitStatus::success);
+    if !is_allowed {
+        skipped(&format!("strace does not work here: {tried:?}"));
+    }
+    is_allowed
+}

@@ -210,3 +210,19 @@ fn row_08_rigup_as_the_first_process_of_a_container_leaves_no_child_unreaped() {
         nothing_is_left(&place);
     }
 }
+
+#[test]
+fn a_command_of_exec_is_not_taken_for_lost_before_its_start_is_noted() {
+    if !kernel::traces() {
+        return;
+    }
+    let place = Playground::new();
+    // rigup is held up right behind the start of its command, and the command calls another rigup meanwhile.
+    let strace = ["-o", "/dev/null", "-e", "inject=clone,clone3,vfork:delay_exit=2000000"];
+    let exec = [env!("CARGO_BIN_EXE_rigup"), "exec", "--", "sh", "-c", "\"$RIGUP\" exec -- true; exit 7"];
+    let args = [&strace[..], &exec].concat();
+    Ran::from(&args, &place.command_of(Path::new("strace"), &args).output().unwrap()).exits(7);
+    let ends: Vec<_> = place.processes().iter().map(|it| it["exit_code"].clone()).collect();
+    assert_eq!(ends, [7, 0]);
+    nothing_is_left(&place);
+}
