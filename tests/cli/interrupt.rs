@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -44,22 +43,6 @@ fn an_interrupt_ends_every_child_first_and_is_recorded() {
         let queued = place.run(&["binary", "show", "x"]).ok().record();
         assert_eq!((queued["status"].as_str(), queued["attempt_count"].as_u64()), (Some("queued"), Some(0)));
     }
-}
-
-#[test]
-fn a_second_interrupt_waits_for_nobody() {
-    let place = Playground::new();
-    place.fixture("hanging");
-    let child = start_hanging(&place);
-    let began = Instant::now();
-    signal(&child, Signal::SIGINT);
-    wait_until("the hooks are asked to end", || {
-        place.living().iter().filter(|(_, it)| it.contains("on_BinaryRequest")).count() == 0
-    });
-    signal(&child, Signal::SIGINT);
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
-    assert!(began.elapsed() < rigup::process::stop::GRACE, "the grace period was cut short");
-    assert_eq!(place.living(), []);
 }
 
 #[test]

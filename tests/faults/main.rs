@@ -12,6 +12,7 @@ mod kernel;
 #[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 #[path = "../cli/playground.rs"]
 mod playground;
+mod terminal;
 mod tree;
 
 use std::process::Child;

@@ -1,0 +1,173 @@
+//! rigup at a terminal: Ctrl-C, once and twice, and hooks that would have the terminal for themselves.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Instant;
+
+use nix::pty::openpty;
+use nix::unistd::{tcgetpgrp, ttyname};
+use rigup::process::stop::GRACE;
+
+use crate::aftermath::nothing_is_left;
+use crate::playground::{Playground, wait_until};
+
+/// A terminal with rigup at it, as the leader of its session.
+struct Terminal {
+    keyboard: File,
+    screen: std::thread::JoinHandle<String>,
+    rigup: Child,
+}
+
+impl Terminal {
+    /// Starts rigup at a new terminal, whose path is in the variable `TERMINAL`.
+    fn start(place: &mut Playground, args: &[&str]) -> Self {
+        let pty = openpty(None, None).unwrap();
+        place.set("TERMINAL", ttyname(&pty.slave).unwrap()).set("TERM", "xterm");
+        let slave = || Stdio::from(pty.slave.try_clone().unwrap());
+        let all = [&["--ctty", env!("CARGO_BIN_EXE_rigup")][..], args].concat();
+        let mut command = place.command_of(Path::new("setsid"), &all);
+        let rigup = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
+        let keyboard = File::from(pty.master);
+        let mut screen = keyboard.try_clone().unwrap();
+        let screen = std::thread::spawn(move || {
+            let mut shown = Vec::new();
+            // The end of a terminal that nobody has open any more is an error.
+            let _ = screen.read_to_end(&mut shown);
+            String::from_utf8_lossy(&shown).into_owned()
+        });
+        Self { keyboard, screen, rigup }
+    }
+
+    fn press_ctrl_c(&mut self) {
+        self.keyboard.write_all(b"\x03").unwrap();
+    }
+
+    /// Waits for the end: the exit code, and all that was shown.
+    fn see_out(mut self) -> (Option<i32>, String) {
+        wait_until("rigup is over, and was not suspended", || self.rigup.try_wait().unwrap().is_some());
+        (self.rigup.wait().unwrap().code(), self.screen.join().unwrap())
+    }
+}
+
+/// Asks for two binaries of a provider whose hooks ignore TERM only in a child, and waits until all of them run.
+fn start_hanging(place: &mut Playground) -> Terminal {
+    place.fixture("hanging");
+    let terminal = Terminal::start(place, &["install", "x", "y", "--binproviders", "hanging"]);
+    wait_until("both hooks and their children run", || {
+        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() >= 4
+    });
+    terminal
+}
+
+fn assert_all_are_stopped(place: &Playground) {
+    let processes = place.processes();
+    assert_eq!(processes.len(), 3);
+    for process in &processes {
+        assert_eq!((&process["status"], &process["exit_reason"]), (&"exited".into(), &"stopped".into()));
+    }
+    assert_eq!(processes[0]["exit_code"], 130);
+    let queued = place.run(&["binary", "show", "x"]).ok().record();
+    assert_eq!((&queued["status"], &queued["attempt_count"]), (&"queued".into(), &0.into()));
+    nothing_is_left(place);
+}
+
+#[test]
+fn row_09_ctrl_c_ends_every_child_first_and_is_recorded() {
+    let mut place = Playground::new();
+    let mut terminal = start_hanging(&mut place);
+    terminal.press_ctrl_c();
+    let (code, _) = terminal.see_out();
+    // Whatever rigup ended lives no more once rigup is over.
+    assert_eq!(place.living(), []);
+    assert_eq!(code, Some(130));
+    assert_all_are_stopped(&place);
+}
+
+#[test]
+fn row_10_a_second_ctrl_c_kills_at_once() {
+    let mut place = Playground::new();
+    // They ignore TERM, and would do so for the whole grace.
+    place.provider(
+        "p",
+        "#!/bin/sh\ntrap 'echo \"asked $RIGUP_PROCESS_ID\" >>\"$DATA_DIR/asked\"' TERM\n\
+         : >\"$DATA_DIR/up-$RIGUP_PROCESS_ID\"\nwhile :; do sleep 600; done\n",
+    );
+    let mut terminal = Terminal::start(&mut place, &["install", "x", "y", "--binproviders", "p"]);
+    wait_until("both hooks run", || {
+        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() == 2
+    });
+    let began = Instant::now();
+    terminal.press_ctrl_c();
+    let asked = || fs::read_to_string(place.path("data/asked")).unwrap_or_default();
+    wait_until("both are asked to end", || asked().lines().count() == 2);
+    let pressed_after = began.elapsed();
+    terminal.press_ctrl_c();
+    assert_eq!(terminal.see_out().0, Some(130));
+    for hook in place.hook_processes() {
+        assert_eq!(hook["signal"], 9, "it did not end by itself");
+    }
+    // On a machine that was too busy to press twice within the grace, there was nothing to cut short.
+    assert!(began.elapsed() < GRACE || pressed_after > GRACE / 2, "the grace was cut short");
+    assert_all_are_stopped(&place);
+}
+
+/// Takes the terminal in every way there is: its own group in front, the terminal for its own session, and, which only
+/// root may, for its own session although it is another one's.
+const GRAB: &str = "import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+terminal = os.open(os.environ['TERMINAL'], os.O_RDWR)
+for grab in (lambda: os.tcsetpgrp(terminal, os.getpgrp()), lambda: os.open('/dev/tty', os.O_RDWR),
+             lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, int(sys.argv[1]))):
+    try:
+        grab()
+        print('grabbed')
+    except OSError as error:
+        print('refused:', error)
+";
+
+#[test]
+fn row_11_a_hook_that_grabs_the_terminal_suspends_nobody() {
+    for by_force in [false, true] {
+        let mut place = Playground::new();
+        let grab = place.write("grab.py", GRAB);
+        let hook = format!(
+            "#!/bin/sh\n[ -t 0 ] || [ -t 1 ] || [ -t 2 ] || echo 'no terminal'\npython3 {} {}\n\
+             stty tostop <\"$TERMINAL\"\n: >\"$DATA_DIR/up\"\nread -r _ <\"$DATA_DIR/gate\"\n\
+             printf '{{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}}'\n",
+            grab.display(),
+            u8::from(by_force)
+        );
+        place.provider("p", &hook);
+        fs::create_dir(place.path("data")).unwrap();
+        nix::unistd::mkfifo(&place.path("data/gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let terminal = Terminal::start(&mut place, &["install", "x", "--binproviders", "p"]);
+        wait_until("the hook has tried", || place.path("data/up").exists());
+        if !by_force {
+            let in_front = tcgetpgrp(terminal.keyboard.as_fd()).unwrap().as_raw();
+            assert_eq!(u32::try_from(in_front).unwrap(), terminal.rigup.id(), "rigup is in front still");
+        }
+        fs::write(place.path("data/gate"), "\n").unwrap();
+        let (code, shown) = terminal.see_out();
+        assert_eq!(code, Some(0), "{shown}");
+        assert!(shown.contains("/bin/sh"), "the table is shown: {shown}");
+        let hook = &place.hook_processes()[0];
+        let said = hook["stdout_tail"].as_str().unwrap();
+        assert!(said.starts_with("no terminal\n"), "{said}");
+        assert!(by_force || !said.contains("grabbed"), "{said}");
+        nothing_is_left(&place);
+    }
+}
+
+#[test]
+fn row_11_a_command_of_exec_that_took_the_terminal_and_kept_it_suspends_nobody() {
+    let mut place = Playground::new();
+    // An interactive shell gives itself a group and puts that in front; killed, it puts nothing back.
+    let command = "stty tostop; bash --norc -ic 'kill -KILL $$'; exit 3";
+    let terminal = Terminal::start(&mut place, &["exec", "--", "sh", "-c", command]);
+    let (code, shown) = terminal.see_out();
+    assert_eq!(code, Some(3), "{shown}");
+    nothing_is_left(&place);
+}
