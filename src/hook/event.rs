@@ -25,6 +25,10 @@ use crate::trust::make_private_dir;
 /// How often the background hooks are looked at while somebody waits for them.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// So much of an output is read at once while its hook runs: nobody may write faster than it is read, and so keep rigup
+/// from looking at the clock and at the size of the log.
+const AT_ONCE: u64 = 4 << 20;
+
 /// How long a waiter that was asked to end its hook may take: the hook's grace, and a little.
 const WAITER_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -171,7 +175,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
             || intent = this.borrow_mut().intend(next),
             |run_dir| {
                 let mut this = this.borrow_mut();
-                output.read(run_dir, |record| (this.tell)(hook, News::Record(record)));
+                output.read(run_dir, AT_ONCE, |record| (this.tell)(hook, News::Record(record)));
                 this.read_all();
             },
         )?;
@@ -263,7 +267,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
 
     fn read_all(&mut self) {
         for it in &mut self.beside {
-            it.output.read(&it.run_dir, |record| (self.tell)(it.hook, News::Record(record)));
+            it.output.read(&it.run_dir, AT_ONCE, |record| (self.tell)(it.hook, News::Record(record)));
         }
     }
 
@@ -302,9 +306,10 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
     /// Tells all that is left to tell of a hook, and gives back its record.
     fn tell_end(&mut self, over: Over<'_>) -> Process {
         let Over { hook, process, run_dir, mut output, warnings, was_stopped } = over;
-        if process.ending().is_some_and(|it| it.stdout_bytes > 0) {
-            output.read(&run_dir, |record| (self.tell)(hook, News::Record(record)));
-        }
+        // What it left behind may write on, and what is over the limit is nothing to wait for.
+        let limit = self.runner.settings.output_limit;
+        let bytes = process.ending().map_or(0, |it| it.stdout_bytes.min(limit));
+        output.read(&run_dir, bytes, |record| (self.tell)(hook, News::Record(record)));
         let left = output.records.finish(|record| (self.tell)(hook, News::Record(record)));
         let complaints = left.complaints.into_iter().map(|it| format!("stdout {it}"));
         for warning in warnings.into_iter().chain(complaints) {
@@ -329,12 +334,16 @@ struct Output {
 }
 
 impl Output {
-    /// Reads what is new. A log that cannot be read has nothing new.
-    fn read(&mut self, run_dir: &RunDir, mut take: impl FnMut(Record)) {
+    /// Reads what is new, at most so many bytes. A log that cannot be read has nothing new.
+    fn read(&mut self, run_dir: &RunDir, most: u64, mut take: impl FnMut(Record)) {
+        if most == 0 {
+            return;
+        }
         if self.file.is_none() {
             self.file = File::open(run_dir.stdout()).ok();
         }
         let Some(file) = &mut self.file else { return };
+        let mut file = file.take(most);
         let mut buffer = [0; 16 << 10];
         loop {
             match file.read(&mut buffer) {
