@@ -19,7 +19,7 @@
 //! | 3 | [`process`]: identity, spawn, waiter, watch, stop, kill, the process table, run dirs, signals |
 //! | 2 | [`protocol`]: a hook's output -> records; [`lockfile`]: what `rigup.lock` says; [`plugin`]: folders, hook names, requirements, settings; [`store`]: SQLite; [`host`]: facts of the machine; [`report`]: tables, trees, and the page of timings |
 //! | 1 | [`record`]: the nouns and their transitions; [`settings`] |
-//! | 0 | [`clock`]: time and ids; [`jsonl`]: bytes -> lines; [`trust`]: who may have written a file |
+//! | 0 | [`clock`]: time and ids; [`scarcity`]: what to do where the system is out of something; [`jsonl`]: bytes -> lines; [`trust`]: who may have written a file |
 
 pub mod cli;
 pub mod clock;
@@ -35,6 +35,7 @@ pub mod protocol;
 pub mod provision;
 pub mod record;
 pub mod report;
+pub mod scarcity;
 pub mod settings;
 pub mod store;
 pub mod toolkit;

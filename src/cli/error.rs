@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use crate::scarcity;
+
 /// The exit codes that users may rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -87,6 +89,15 @@ impl From<io::Error> for CliError {
             io::ErrorKind::BrokenPipe => Self::OutputClosed,
             _ => Self::unusable(format!("standard output cannot be written: {error}")),
         }
+    }
+}
+
+/// No thread to work on.
+impl From<rayon::ThreadPoolBuildError> for CliError {
+    fn from(error: rayon::ThreadPoolBuildError) -> Self {
+        let of_system = error.source().and_then(|it| it.downcast_ref::<io::Error>());
+        let reason = of_system.map_or_else(|| error.to_string(), scarcity::explained);
+        Self::unusable(format!("no thread can be started: {reason}"))
     }
 }
 

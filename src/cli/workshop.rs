@@ -155,7 +155,7 @@ impl<'a> Workshop<'a> {
         let cores = std::thread::available_parallelism().map_or(FEWEST_AT_ONCE, std::num::NonZero::get);
         // More threads than tasks would only take time and memory.
         let jobs = options.jobs.unwrap_or(cores.max(FEWEST_AT_ONCE)).min(at_most);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build().map_err(CliError::unusable)?;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
         let (me, iface_id) = session.begin(settings)?;
         Ok(Self {
             session,

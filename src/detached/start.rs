@@ -120,7 +120,7 @@ impl Starter<'_> {
         added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));
         let run_dir = RunDir::create(path.clone(), &wish.cwd, &wish.program, &wish.args, &added, None)?;
         // Whoever finds the record must find the lock held.
-        let lock = run_dir.hold()?;
+        let lock = run_dir.hold().inspect_err(|_| run_dir.forget())?;
         let order = Order {
             process_type: ProcessType::Binary,
             plugin: String::new(),

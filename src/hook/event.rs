@@ -147,7 +147,16 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         let ready =
             self.runner.prepare(Job { hook, arguments, cwd, binary_id: None, input: None, timeout })?;
         let is_background = hook.name.background.is_some();
-        let lock = is_background.then(|| ready.run_dir.hold()).transpose().map_err(unwritable)?;
+        let lock = match is_background.then(|| ready.run_dir.hold()).transpose() {
+            Ok(lock) => lock,
+            Err(error) => {
+                let run_dir = ready.run_dir.clone();
+                // Where there are no open files left, its logs are among those that took them.
+                drop(ready);
+                run_dir.forget();
+                return Err(unwritable(error));
+            }
+        };
         self.conclude(Some(&ready.process))?;
         Ok(Some(Intent { hook, ready, lock }))
     }

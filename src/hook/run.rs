@@ -139,11 +139,23 @@ impl Runner<'_> {
             }
         };
         let path = job.cwd.join(".hooks").join(hook_name).join(process_id.to_string());
-        let run_dir =
-            RunDir::create(path.clone(), &job.cwd, &program, &args, &environment.added, input.as_deref())
-                .map_err(unwritable)?;
-        let input = input.map(|_| File::open(run_dir.input())).transpose().map_err(unwritable)?;
-        let logs = run_dir.open_logs().map_err(unwritable)?;
+        let make = || -> io::Result<_> {
+            let run_dir = RunDir::create(
+                path.clone(),
+                &job.cwd,
+                &program,
+                &args,
+                &environment.added,
+                input.as_deref(),
+            )?;
+            let input = input.as_ref().map(|_| File::open(run_dir.input())).transpose()?;
+            let logs = run_dir.open_logs()?;
+            Ok((run_dir, input, logs))
+        };
+        let (run_dir, input, logs) = make().map_err(|error| {
+            RunDir::at(&path).forget();
+            unwritable(error)
+        })?;
         let order = Order {
             process_type: ProcessType::Hook,
             plugin: job.hook.plugin.clone(),

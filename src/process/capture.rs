@@ -54,7 +54,11 @@ impl Capture<'_> {
             stdout: &streams[0],
             stderr: &streams[1],
         };
-        let Ok(child) = spawn.start() else { return Ok(None) };
+        let child = match spawn.start() {
+            Ok(child) => child,
+            Err(error) if error.is_scarcity => return Err(io::Error::other(error)),
+            Err(_) => return Ok(None),
+        };
         let cause = wait::wait(&child, Some(deadline), &streams, Some(LIMIT), interrupt, || ());
         if cause != Cause::Ended {
             stop::end_tree(clock::new_id(), &child.handle, Duration::ZERO, None);

@@ -70,6 +70,11 @@ impl RunDir {
         Self(path.to_owned())
     }
 
+    /// Takes the folder away, as far as that works: that of a process that will have no record.
+    pub fn forget(&self) {
+        let _ = fs_err::remove_dir_all(&self.0);
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.0

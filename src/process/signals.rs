@@ -9,6 +9,8 @@ use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
+use crate::scarcity;
+
 /// Whether somebody asked rigup to stop, and how often.
 ///
 /// Each signal leaves a byte in a pipe that nobody empties, so every thread that polls it wakes up.
@@ -23,6 +25,14 @@ impl Interrupt {
     /// is inherited. INT and HUP stay ignored where they are: by `nohup`, or by a shell without job control that starts
     /// rigup in the background.
     pub fn install() -> io::Result<Self> {
+        let unable = |error: io::Error| {
+            let reason = scarcity::explained(&error);
+            io::Error::new(error.kind(), format!("signals cannot be handled: {reason}"))
+        };
+        Self::take_over().map_err(unable)
+    }
+
+    fn take_over() -> io::Result<Self> {
         let (asked, ask) = io::pipe()?;
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM, SIGHUP] {

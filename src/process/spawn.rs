@@ -16,6 +16,7 @@ use crate::process::posix_spawn::Image;
 use crate::process::system::{self, Entry};
 use crate::process::{orphans, poll};
 use crate::record::process::Identity;
+use crate::scarcity;
 
 /// What to start, with nothing left to chance: the environment is the whole of it, stdin is `/dev/null`, and
 /// output goes to files, so that a grandchild that keeps them open delays nobody.
@@ -56,17 +57,20 @@ pub struct SpawnError {
     pub reason: String,
     /// Whether there is no such program; else it is there, and cannot be started.
     pub is_missing: bool,
+    /// Whether the system is out of what it takes, and the program may be as good as any.
+    pub is_scarcity: bool,
 }
 
 impl SpawnError {
     fn new(program: PathBuf, cwd: &Path, error: &io::Error) -> Self {
         let is_missing = error.kind() == io::ErrorKind::NotFound;
-        Self { reason: reason(&program, cwd, error), program, is_missing }
+        let is_scarcity = scarcity::is_one(error);
+        Self { reason: reason(&program, cwd, error), program, is_missing, is_scarcity }
     }
 }
 
-/// A script that another process holds open for writing is tried again so often, with this pause.
-const BUSY_TRIES: u32 = 20;
+/// A program that another process holds open for writing is tried again for so long, with this pause.
+const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 impl Spawn<'_> {
@@ -91,17 +95,7 @@ impl Spawn<'_> {
             cwd: &self.cwd,
             streams: [stdin.as_fd(), self.stdout.as_fd(), self.stderr.as_fd()],
         };
-        let mut tries = 0;
-        let pid = loop {
-            match orphans::started(|| image.spawn()) {
-                Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) && tries < BUSY_TRIES => {
-                    tries += 1;
-                    poll::pause(Instant::now() + BUSY_PAUSE);
-                }
-                done => break done?,
-            }
-        };
-        child(pid)
+        child(|| image.spawn())
     }
 }
 
@@ -146,13 +140,25 @@ pub fn start_attached(
     if let Some(env) = env {
         command.env_clear().envs(env);
     }
-    let started = orphans::started(|| command.spawn().map(|child| child.id())).and_then(child);
+    let started = child(|| command.spawn().map(|child| child.id()));
     let here = Path::new(".");
     started.map_err(|error| SpawnError::new(program.into(), here, &error))
 }
 
-/// A child that was just started and not reaped.
-fn child(pid: u32) -> io::Result<Child> {
+/// Starts a child, patiently where its program is still being written.
+fn child(mut start: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
+    // What it takes to get hold of the child: nothing is started that could only be killed again.
+    let reserve = [File::open("/dev/null")?, File::open("/dev/null")?];
+    let deadline = Instant::now() + BUSY_PATIENCE;
+    let pid = loop {
+        match orphans::started(&mut start) {
+            Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) && Instant::now() < deadline => {
+                poll::pause(Instant::now() + BUSY_PAUSE);
+            }
+            done => break done?,
+        }
+    };
+    drop(reserve);
     let started_at = clock::now();
     match Handle::of_child(pid) {
         Ok(handle) => Ok(Child { handle, started_at }),
@@ -192,7 +198,10 @@ fn reason(program: &Path, cwd: &Path, error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             format!("{error}; check its mode, and that it lies on no noexec mount")
         }
-        _ => error.to_string(),
+        _ if error.raw_os_error() == Some(libc::ETXTBSY) => {
+            format!("{error}: another process has it open for writing; try again once it is done")
+        }
+        _ => scarcity::explained(error),
     }
 }
 

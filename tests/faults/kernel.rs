@@ -35,3 +35,25 @@ pub(crate) fn traces() -> bool {
     }
     is_allowed
 }
+
+/// Whether this test may become another user. Where it may not, says that the calling test is skipped.
+pub(crate) fn changes_users() -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        skipped("only root may become a user of its own");
+    }
+    is_root
+}
+
+/// Whether a program that is open for writing cannot be started. Where it can, says that the calling test is skipped.
+pub(crate) fn keeps_programs_from_writers() -> bool {
+    let mut program = tempfile::NamedTempFile::new().unwrap();
+    program.write_all(b"#!/bin/sh\n").unwrap();
+    program.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let tried = Command::new(program.path()).status();
+    let is_kept = tried.as_ref().is_err_and(|it| it.kind() == std::io::ErrorKind::ExecutableFileBusy);
+    if !is_kept {
+        skipped(&format!("programs can be started while they are written: {tried:?}"));
+    }
+    is_kept
+}

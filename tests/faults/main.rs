@@ -9,6 +9,7 @@
 mod aftermath;
 mod identity;
 mod kernel;
+mod limits;
 mod output;
 #[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 #[path = "../cli/playground.rs"]

@@ -45,6 +45,8 @@ pub(crate) struct BinaryArgs {
 pub(crate) fn print(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
     // What a version probe leaves behind is noticed only by its parent.
     orphans::adopt();
+    // Files are asked on threads, and without any the pool that makes itself would panic.
+    rayon::ThreadPoolBuilder::new().build_global()?;
     if args.batch { print_all(args, settings, output) } else { print_one(args, settings, output) }
 }
 

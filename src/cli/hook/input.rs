@@ -30,5 +30,5 @@ impl From<RequestError> for CliError {
 
 /// Whether the toolkit is asked to stop.
 pub(super) fn interrupt() -> Result<Interrupt, CliError> {
-    Interrupt::install().map_err(|error| CliError::unusable(format!("signals cannot be handled: {error}")))
+    Interrupt::install().map_err(CliError::unusable)
 }
