@@ -135,6 +135,16 @@ pub enum SettingsError {
     /// The current folder is gone, and a relative path needs it.
     #[error("the current folder cannot be found: {0}; change to one that exists")]
     NoCurrentDir(std::io::Error),
+    /// The data dir, LIB_DIR or LIB_BIN_DIR has a path that no record can hold: records are JSON.
+    #[error("the {name} {path} is not UTF-8, and no record can hold it; choose another with {flag}", path = path.display())]
+    NotUtf8 {
+        /// Which folder.
+        name: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// The option that says another one.
+        flag: &'static str,
+    },
     /// A `rigup.toml` that cannot be read, or says nothing that can be understood.
     #[error("{} cannot be used: {reason}", path.display())]
     File {
@@ -192,6 +202,15 @@ impl Settings {
             .lib_bin_dir
             .or_else(|| environment.path(&["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"]))
             .map_or_else(|| lib_dir.join("bin"), |dir| absolute(here, &dir));
+        for (name, path, flag) in [
+            ("data dir", &data_dir, "--data-dir"),
+            ("LIB_DIR", &lib_dir, "--lib-dir"),
+            ("LIB_BIN_DIR", &lib_bin_dir, "--lib-bin-dir"),
+        ] {
+            if path.to_str().is_none() {
+                return Err(SettingsError::NotUtf8 { name, path: path.clone(), flag });
+            }
+        }
         let listed: Vec<PathBuf> = environment
             .get("RIGUP_PLUGINS_DIR")
             .map(|list| std::env::split_paths(list).collect())

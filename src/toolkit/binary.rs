@@ -21,6 +21,9 @@ pub enum BinaryError {
     /// The file that is meant is not there, or cannot be run.
     #[error("{path} is not an executable file", path = .0.display())]
     NotExecutable(PathBuf),
+    /// Records are JSON, and could name only another file.
+    #[error("the path {path} is not UTF-8, and no record can hold it; rename it", path = .0.display())]
+    NotUtf8(PathBuf),
     /// The file cannot be read, or no temporary file can be made.
     #[error("{path} cannot be probed: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, io::Error),
@@ -33,12 +36,14 @@ pub fn locate(
     abspath: Option<&Path>,
     settings: &Settings,
 ) -> Result<PathBuf, BinaryError> {
-    if let Some(file) = abspath.map(Path::to_owned).or_else(|| name.file()) {
-        return executable(file);
-    }
-    let path = settings.environment.get("PATH").unwrap_or(OsStr::new(""));
-    probe::find(name.as_str(), path, &settings.lib_bin_dir)
-        .ok_or_else(|| BinaryError::NotOnPath(name.as_str().to_owned()))
+    let file = if let Some(file) = abspath.map(Path::to_owned).or_else(|| name.file()) {
+        executable(file)?
+    } else {
+        let path = settings.environment.get("PATH").unwrap_or(OsStr::new(""));
+        probe::find(name.as_str(), path, &settings.lib_bin_dir)
+            .ok_or_else(|| BinaryError::NotOnPath(name.as_str().to_owned()))?
+    };
+    if file.to_str().is_some() { Ok(file) } else { Err(BinaryError::NotUtf8(file)) }
 }
 
 /// What a file tells of itself.

@@ -81,20 +81,6 @@ fn a_hook_is_given_what_the_contract_says() {
 }
 
 #[test]
-fn no_record_and_no_log_shows_a_secret_of_the_environment() {
-    let mut place = Playground::new();
-    place.set("MY_SECRET_TOKEN", "canary-in-the-mine").fixture("good");
-    place.plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
-    place.run(&["install", "-v"]).ok();
-    let found = std::process::Command::new("grep")
-        .args(["-rl", "canary-in-the-mine"])
-        .arg(place.path("data"))
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
-}
-
-#[test]
 fn exit_codes_mean_installed_declined_skipped_and_failed() {
     for (body, outcome, reason) in [
         ("exit 0", "declined", "it printed no Binary record"),

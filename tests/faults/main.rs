@@ -7,6 +7,7 @@
 )]
 
 mod aftermath;
+mod environment;
 mod identity;
 mod kernel;
 mod limits;
