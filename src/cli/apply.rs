@@ -278,7 +278,7 @@ impl Run<'_> {
             }
             Some(binary) => {
                 let retry_at = match &binary.state {
-                    State::Queued(queued) => queued.retry_at.filter(|at| *at > clock::now()),
+                    State::Queued(queued) => queued.waits_until(clock::now()),
                     State::Installed(_) => None,
                 };
                 match retry_at {

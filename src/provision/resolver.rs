@@ -145,7 +145,7 @@ impl Resolver<'_> {
         let is_worth_it = |need: &&Request| {
             let known = self.known(need);
             let is_hopeless = match known.as_ref().map(|it| &it.state) {
-                Some(State::Queued(queued)) => queued.retry_at.is_some_and(|at| at > clock::now()),
+                Some(State::Queued(queued)) => queued.waits_until(clock::now()).is_some(),
                 _ => false,
             };
             need.pays_from.is_some_and(|from| requests >= from as usize)

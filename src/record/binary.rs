@@ -96,6 +96,12 @@ impl Queued {
         found
     }
 
+    /// When to try again, where that is still to come. No wait is longer than the one that its failures led to: a time
+    /// further away than that was written by a clock that was ahead.
+    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.retry_at.filter(|at| *at > now && now.duration_until(*at) <= backoff(self.attempt_count))
+    }
+
     /// Every provider was tried in vain: wait, twice as long after every failure.
     #[must_use]
     pub fn fail(self, reason: String, now: Timestamp) -> Self {
@@ -254,6 +260,16 @@ mod tests {
         let waits: Vec<_> = (1..=10).map(|failures| backoff(failures).as_mins()).collect();
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440]);
         assert_eq!(backoff(u32::MAX), BACKOFF_MAX);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_time_that_only_another_clock_could_set() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let queued = Queued::default().fail("no network".to_owned(), now);
+        let at = now + SignedDuration::from_mins(5);
+        assert_eq!(queued.waits_until(now), Some(at));
+        assert_eq!(queued.waits_until(at), None);
+        assert_eq!(queued.waits_until(now - SignedDuration::from_mins(1)), None, "it was set back since");
     }
 
     #[test]

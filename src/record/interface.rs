@@ -50,9 +50,9 @@ pub struct NetworkInterface {
 pub const RECHECK_MINUTES: i64 = 60;
 
 impl NetworkInterface {
-    /// Whether the facts have to be gathered again.
+    /// Whether the facts have to be gathered again, also where they were gathered by a clock that was ahead.
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        now.duration_since(self.modified_at).as_mins() >= RECHECK_MINUTES
+        now.duration_since(self.modified_at).abs().as_mins() >= RECHECK_MINUTES
     }
 
     /// The record as JSONL shows it.

@@ -83,9 +83,9 @@ impl Machine {
         }
     }
 
-    /// Whether the facts have to be gathered again.
+    /// Whether the facts have to be gathered again, also where they were gathered by a clock that was ahead.
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        now.duration_since(self.modified_at).as_hours() >= RECHECK_HOURS
+        now.duration_since(self.modified_at).abs().as_hours() >= RECHECK_HOURS
     }
 
     /// The record as JSONL shows it.

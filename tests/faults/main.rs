@@ -7,6 +7,7 @@
 )]
 
 mod aftermath;
+mod clock;
 mod environment;
 mod identity;
 mod kernel;

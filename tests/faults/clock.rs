@@ -1,0 +1,96 @@
+//! A clock that jumps. Nobody may set the clock of the machine for a test: what another clock wrote is put into the store.
+
+use std::fs;
+
+use nix::sys::stat::Mode;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::aftermath::nothing_is_left;
+use crate::playground::{Playground, Ran, wait_until};
+
+/// Long before and long after now: the clock was set forward or back since.
+const TIMES: [&str; 2] = ["2020-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z"];
+
+/// The store, written to behind rigup's back.
+fn store(place: &Playground) -> Connection {
+    Connection::open(place.path("data/rigup.sqlite3")).unwrap()
+}
+
+/// A place where what reads the gate waits, and its hooks: in front of rigup and beside it.
+fn gated(kind: &str) -> Playground {
+    let place = Playground::new();
+    fs::create_dir(place.path("data")).unwrap();
+    nix::unistd::mkfifo(&place.path("data/gate"), Mode::S_IRWXU).unwrap();
+    let hook = "#!/bin/sh\necho up\nread -r _ <\"$DATA_DIR/gate\"\n";
+    place.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), hook);
+    place
+}
+
+fn is_recorded_as_running(place: &Playground) -> bool {
+    place.processes().iter().any(|it| it["process_type"] != "cli" && it["status"] == "running")
+}
+
+#[test]
+fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
+    for time in TIMES {
+        for kind in ["", ".finite.bg"] {
+            // It is well within its time, whatever the clock says.
+            let place = gated(kind);
+            let child = place.start(&["run", "--timeout", "600", "E"]);
+            wait_until("the hook runs", || is_recorded_as_running(&place));
+            store(&place).execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
+            for args in [&["process", "gc"][..], &["exec", "--", "true"], &["process", "tree"]] {
+                place.run(args).ok();
+            }
+            assert!(is_recorded_as_running(&place), "{kind} {time}");
+            fs::write(place.path("data/gate"), "\n").unwrap();
+            Ran::from(&["run"], &child.wait_with_output().unwrap()).ok();
+            nothing_is_left(&place);
+
+            // Its time is up, whatever the clock says.
+            let place = gated(kind);
+            let child = place.start(&["run", "--timeout", "2", "E"]);
+            // On a machine that is too busy it may be over already.
+            wait_until("the hook runs", || !place.hook_processes().iter().all(|it| it["status"] == "queued"));
+            store(&place).execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
+            Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1);
+            assert_eq!(place.hook_processes()[0]["exit_reason"], "timeout");
+            nothing_is_left(&place);
+        }
+
+        let place = gated("");
+        let gate = "read -r _ <\"$DATA_DIR/gate\"; exit 7";
+        let id = place.run(&["start", "--slug", "s", "--", "sh", "-c", gate]).ok().record()["id"].clone();
+        let id = id.as_str().unwrap();
+        store(&place).execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
+        place.run(&["process", "gc"]).ok();
+        assert_eq!(place.run(&["process", "show", id]).ok().record()["state"], "running", "{time}");
+        fs::write(place.path("data/gate"), "\n").unwrap();
+        place.run(&["process", "wait", id]).exits(7);
+        wait_until("its waiter is gone", || place.living().is_empty());
+        nothing_is_left(&place);
+    }
+}
+
+#[test]
+fn row_26_a_clock_that_jumped_back_keeps_no_binary_waiting_beyond_the_longest_backoff() {
+    let place = Playground::new();
+    place.fixture("failing");
+    let request = json!({"type": "BinaryRequest", "name": "x", "binproviders": "failing"}).to_string();
+    place.write("requests", request);
+    let attempts = || -> Value {
+        let mut command = place.command(&["apply"]);
+        let ran = command.stdin(fs::File::open(place.path("requests")).unwrap()).output().unwrap();
+        Ran::from(&["apply"], &ran).exits(1);
+        place.run(&["binary", "show", "x"]).ok().record()["attempt_count"].clone()
+    };
+    assert_eq!(attempts(), 1);
+    assert_eq!(attempts(), 1, "it waits for its time");
+    for (time, expected) in TIMES.into_iter().zip([2, 3]) {
+        assert_eq!(store(&place).execute("UPDATE binary SET retry_at = ?", [time]).unwrap(), 1);
+        assert_eq!(attempts(), expected, "{time}");
+        assert_eq!(attempts(), expected, "it waits for its new time");
+    }
+    nothing_is_left(&place);
+}
