@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use crate::plugin::folder::{Hook, Plugin, Start};
 use crate::plugin::hook_name::HookName;
-use crate::scarcity;
 use crate::trust::make_private_dir;
 
 static PROVIDERS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/providers");
@@ -72,12 +71,9 @@ pub fn verify(hook: &Path, data_dir: &Path) -> io::Result<Option<String>> {
     let Some(file) = hook.strip_prefix(folder(data_dir)).ok().and_then(|it| PROVIDERS.get_file(it)) else {
         return Ok(None);
     };
-    let unreadable = |error: io::Error| io::Error::new(error.kind(), scarcity::explained(&error));
     let is_same = match hook.metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        found => {
-            found?.mode() & 0o122 == 0o100 && fs_err::read(hook).map_err(unreadable)? == file.contents()
-        }
+        found => found?.mode() & 0o122 == 0o100 && fs_err::read(hook)? == file.contents(),
     };
     if is_same {
         return Ok(None);
