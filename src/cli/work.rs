@@ -85,6 +85,7 @@ pub(crate) fn bring_about(
         workshop.close(exit_of(found, &done, interrupt.signal()))?;
         (done, interrupt.signal(), me)
     } else {
+        session.finish_lost()?;
         (tasks.into_iter().filter_map(Task::done).collect(), None, None)
     };
     if let Err(error) = learn(steps, &done, &session) {

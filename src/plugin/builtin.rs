@@ -42,27 +42,25 @@ pub fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<&'static [u8
 }
 
 /// Writes the built-in providers below the data dir, unless they are there: aside first, then renamed, so that
-/// nobody ever sees half of them. Every version of rigup has a folder of its own.
+/// nobody ever sees half of them. Only one rigup at a time does so: what is there aside was left by one that was killed.
+/// Every version of rigup has a folder of its own.
 pub fn unpack(data_dir: &Path) -> io::Result<()> {
     let folder = folder(data_dir);
     if folder.exists() {
         return Ok(());
     }
     let parent = data_dir.join("builtin");
-    make_private_dir(&parent)?;
-    let permissions = PermissionsExt::from_mode(0o700);
-    let aside = tempfile::Builder::new().prefix(".new-").permissions(permissions).tempdir_in(&parent)?;
+    let (_lock, aside) = aside(&parent)?;
+    if folder.exists() {
+        return fs_err::remove_dir(aside);
+    }
     for dir in PROVIDERS.dirs() {
-        make_private_dir(&aside.path().join(dir.path()))?;
+        make_private_dir(&aside.join(dir.path()))?;
         for file in dir.files() {
-            write(&aside.path().join(file.path()), file)?;
+            write(&aside.join(file.path()), file)?;
         }
     }
-    match fs_err::rename(aside.path(), &folder) {
-        // Another rigup was faster; what it wrote is the same.
-        Err(_) if folder.exists() => Ok(()),
-        done => done,
-    }
+    fs_err::rename(&aside, &folder)
 }
 
 /// Makes sure that the file of a built-in hook is the one in the binary, byte for byte, and that only this user may write
@@ -79,14 +77,30 @@ pub fn verify(hook: &Path, data_dir: &Path) -> io::Result<Option<String>> {
         return Ok(None);
     }
     let parent = hook.parent().unwrap_or(data_dir);
-    make_private_dir(parent)?;
-    let aside = tempfile::Builder::new().prefix(".new-").tempfile_in(parent)?.into_temp_path();
-    write(&aside, file)?;
-    aside.persist(hook)?;
+    let (_lock, aside) = aside(parent)?;
+    let whole = aside.join("whole");
+    write(&whole, file)?;
+    fs_err::rename(&whole, hook)?;
+    fs_err::remove_dir(aside)?;
     Ok(Some(format!(
         "{} was not what rigup unpacked, and is that again; a provider of your own belongs into a folder of plugins",
         hook.display()
     )))
+}
+
+/// An empty folder for this user alone, beside what is whole, and the lock that only one rigup at a time has: what was
+/// there was left by one that was killed.
+fn aside(parent: &Path) -> io::Result<(fs_err::File, PathBuf)> {
+    make_private_dir(parent)?;
+    let lock = fs_err::File::open(parent)?;
+    lock.lock()?;
+    let aside = parent.join(".new");
+    match fs_err::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    make_private_dir(&aside)?;
+    Ok((lock, aside))
 }
 
 /// Writes a file for this user alone; a hook can be run.

@@ -55,6 +55,9 @@ pub fn finish_if_lost(store: &Store, process: &Process) -> Result<Option<Process
         }
     };
     let process = process.clone().ended(seen.unwrap_or_else(lost));
+    if let Some(run_dir) = &run_dir {
+        run_dir.tidy();
+    }
     store.save_process(&process)?;
     Ok(Some(process))
 }

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::jsonl::MAX_LINE;
 
+/// How the names of files in a run dir begin that are not whole yet.
+pub(super) const ASIDE: &str = ".new-";
+
 /// The key whose value goes.
 const KEY: &str = "env";
 
@@ -19,7 +22,7 @@ pub fn forget_environments(log: &Path) -> io::Result<()> {
         return Ok(());
     }
     let folder = log.parent().unwrap_or(Path::new("."));
-    let mut aside = BufWriter::new(tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?);
+    let mut aside = BufWriter::new(tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?);
     let mut reader = BufReader::new(File::open(log)?);
     let mut line = Vec::new();
     let mut is_new_line = true;

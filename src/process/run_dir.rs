@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::process::{redact, tail};
+use crate::process::redact::{self, ASIDE};
+use crate::process::tail;
 use crate::record::process::{Ending, ExitReason, Identity, Usage};
 use crate::trust::make_private_dir;
 
@@ -197,6 +198,16 @@ impl RunDir {
         ending
     }
 
+    /// Removes what was left half-written by somebody who is gone.
+    pub fn tidy(&self) {
+        for entry in fs_err::read_dir(&self.0).into_iter().flatten().flatten() {
+            if entry.file_name().as_bytes().starts_with(ASIDE.as_bytes()) {
+                // What cannot be removed is in nobody's way.
+                let _ = fs_err::remove_file(entry.path());
+            }
+        }
+    }
+
     fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {
         let path = self.0.join(name);
         let open = OpenOptions::new().append(true).create(true).mode(mode).open(&path);
@@ -207,7 +218,7 @@ impl RunDir {
 /// Writes a file whole or not at all: beside its place, then renamed.
 pub fn write_aside(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut aside = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    let mut aside = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
     aside.write_all(&[content, b"\n"].concat())?;
     aside.persist(path).map_err(|error| error.error)?;
     Ok(())

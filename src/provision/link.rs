@@ -1,5 +1,6 @@
 //! The link in LIB_BIN_DIR: never half-made, never over what is somebody else's.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -59,11 +60,21 @@ pub fn unlink(link: &Path) -> Result<(), LinkError> {
     Ok(())
 }
 
-/// A temporary link, renamed over: whoever looks sees the old link or the new one.
+/// A temporary link, renamed over: whoever looks sees the old link or the new one. Only one rigup at a time makes a link
+/// in a folder, so that a temporary one that is there was left by one that was killed.
 fn replace(link: &Path, target: &Path) -> io::Result<()> {
     let folder = link.parent().unwrap_or(Path::new("/"));
     fs_err::create_dir_all(folder)?;
-    let aside = folder.join(format!(".rigup-{}", clock::new_id()));
+    let lock = File::open(folder)?;
+    // Some network file systems lock no folders. There, a name of one's own has to do.
+    let aside = match lock.lock() {
+        Ok(()) => folder.join(".rigup-new"),
+        Err(_) => folder.join(format!(".rigup-{}", clock::new_id())),
+    };
+    match fs_err::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     symlink(target, &aside)?;
     fs_err::rename(&aside, link).inspect_err(|_| {
         let _ = fs_err::remove_file(&aside);

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,7 +48,7 @@ fn open_current(data_dir: &Path, path: &Path) -> Result<Connection, StoreError> 
     let folder = File::open(data_dir).map_err(|cause| making(path, cause))?;
     folder.lock().map_err(|cause| making(path, cause))?;
     if !path.exists() {
-        make(data_dir, path)?;
+        make(path)?;
     }
     let mut connection = connect(path)?.ok_or_else(|| StoreError::new(path, cannot_open()))?;
     if !is_current(&connection, path)? {
@@ -135,14 +134,11 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// Makes a store aside and moves it into place, so that nobody ever sees half a one.
-fn make(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
-    let aside = tempfile::Builder::new()
-        .prefix(".store-")
-        .permissions(PermissionsExt::from_mode(0o700))
-        .tempdir_in(data_dir)
-        .map_err(|cause| making(path, cause))?;
-    let fresh = aside.path().join(super::FILE_NAME);
+/// Makes a store aside and moves it into place, so that nobody ever sees half a one. Nobody else does so: what is there
+/// aside was left by one who was killed.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let fresh = beside(path, ".new");
+    remove_files(&fresh, &["", "-wal", "-shm", "-journal"]).map_err(|cause| making(path, cause))?;
     // SQLite gives `-wal` and `-shm` the mode of the file itself.
     fs_err::OpenOptions::new()
         .write(true)
@@ -154,13 +150,19 @@ fn make(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
     migrate(&mut connection, path)?;
     connection.close().map_err(|(_, cause)| StoreError::new(path, cause))?;
     // A log without its store is what somebody left who deleted only the store. SQLite would play it into this one.
-    for suffix in ["-wal", "-shm", "-journal"] {
+    remove_files(path, &["-wal", "-shm", "-journal"]).map_err(|cause| making(path, cause))?;
+    fs_err::rename(&fresh, path).map_err(|cause| making(path, cause))
+}
+
+/// Removes a file and those beside it, as far as they are there.
+fn remove_files(path: &Path, suffixes: &[&str]) -> std::io::Result<()> {
+    for suffix in suffixes {
         match fs_err::remove_file(beside(path, suffix)) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(making(path, cause)),
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
             _ => {}
         }
     }
-    fs_err::rename(&fresh, path).map_err(|cause| making(path, cause))
+    Ok(())
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

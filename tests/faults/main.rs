@@ -8,9 +8,13 @@
 
 mod aftermath;
 mod clock;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod crash;
 mod environment;
 mod identity;
 mod kernel;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod killer;
 mod limits;
 mod output;
 #[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]

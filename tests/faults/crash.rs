@@ -1,0 +1,193 @@
+//! rigup killed anywhere: before each of its changes, one run after the other, until a run has no such change any more.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rigup::record::binary::Binary;
+use rigup::record::process::{ExitReason, Process};
+use rigup::store::{ProcessFilter, Store};
+use walkdir::WalkDir;
+
+use crate::killer::{Change, Fate, kill_before};
+use crate::playground::{Playground, wait_until};
+
+/// All changes but those of which there are too many for every one.
+const FEW: &[Change] = &[Change::Rename, Change::Link, Change::Sync, Change::Remove, Change::Start];
+const FILES: &[Change] = &[Change::Folder, Change::File];
+
+/// Kills a run in a place of its own before every `step`-th of these changes, and lets `after` look at what is left and go
+/// on from there.
+#[expect(clippy::print_stdout, reason = "shown with --nocapture: the counts in docs/reliability.md")]
+fn kill_anywhere(
+    prepare: impl Fn() -> Playground,
+    args: &[&str],
+    changes: &[Change],
+    step: usize,
+    after: impl Fn(&Playground),
+) {
+    for tried in 0.. {
+        let place = prepare();
+        let nth = 1 + tried * step;
+        match kill_before(&place, args, nth, |it| changes.contains(&it)) {
+            Fate::Killed(call) => {
+                let _told = OnPanic(format!("it was killed before change {nth}: {call}"));
+                after(&place);
+            }
+            Fate::Unharmed(code) => {
+                wait_until("nothing goes on", || place.living().is_empty());
+                assert_eq!(code, 0, "{}", fs::read_to_string(place.path("said")).unwrap());
+                assert_ne!(tried, 0, "it changed something");
+                println!("killed {tried} times: {args:?}, {changes:?}");
+                return;
+            }
+        }
+    }
+}
+
+/// Tells where a run was killed, if what came after it is not as it should be.
+struct OnPanic(String);
+
+impl Drop for OnPanic {
+    #[expect(clippy::print_stdout, reason = "shown where the test fails")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.0);
+        }
+    }
+}
+
+/// The records, as far as there are any.
+fn records(place: &Playground) -> (Vec<Binary>, Vec<Process>) {
+    let Some(store) = Store::open_existing(&place.path("data")).unwrap() else { return Default::default() };
+    let machines = store.machines().unwrap();
+    let binaries = machines.iter().flat_map(|it| store.binaries_of(it.id).unwrap().into_values());
+    (binaries.collect(), store.processes(&ProcessFilter::default()).unwrap())
+}
+
+/// What is called installed is there, is what its record says, and is linked: so many.
+fn installed(place: &Playground) -> usize {
+    let (binaries, _) = records(place);
+    let installed = binaries.iter().filter_map(|it| Some((&it.name, it.installed()?)));
+    let check = |(name, it): (&String, &rigup::record::binary::Installed)| {
+        assert_eq!(rigup::provision::probe::sha256(&it.abspath).unwrap(), it.sha256);
+        assert_eq!(fs::read_link(place.bin(name)).unwrap(), it.abspath);
+    };
+    installed.map(check).count()
+}
+
+/// Nothing lives, every process is recorded as over, and no file is half-made.
+fn nothing_is_left(place: &Playground) {
+    assert_eq!(place.living(), []);
+    let (_, processes) = records(place);
+    let open: Vec<Process> = processes.into_iter().filter(|it| it.ending().is_none()).collect();
+    assert_eq!(open, []);
+    let is_half_made = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_hidden = name.starts_with('.') && ![".hooks", ".locks"].contains(&&*name);
+        is_hidden || name.contains(".new")
+    };
+    let all = WalkDir::new(place.path("data")).into_iter().map(|it| it.unwrap().into_path());
+    assert_eq!(all.filter(is_half_made).collect::<Vec<_>>(), [] as [&Path; 0]);
+}
+
+fn killed_install_is_finished(changes: &[Change], step: usize) {
+    const INSTALL: &[&str] = &["install", "a", "b", "c", "--binproviders", "good"];
+    let prepare = || {
+        let place = Playground::new();
+        place.fixture("good");
+        place
+    };
+    kill_anywhere(prepare, INSTALL, changes, step, |place| {
+        installed(place);
+        place.run(INSTALL).ok();
+        assert_eq!(installed(place), 3);
+        nothing_is_left(place);
+    });
+}
+
+#[test]
+fn row_12_an_install_that_was_killed_at_any_rename_link_sync_removal_or_start_is_finished_by_the_next_one() {
+    killed_install_is_finished(FEW, 1);
+}
+
+#[test]
+fn row_12_an_install_that_was_killed_while_it_wrote_to_the_store_is_finished_by_the_next_one() {
+    killed_install_is_finished(&[Change::Store], 12);
+}
+
+#[test]
+fn row_12_an_install_that_was_killed_while_it_made_files_and_folders_is_finished_by_the_next_one() {
+    killed_install_is_finished(FILES, 5);
+}
+
+/// A place with a store.
+fn begun() -> Playground {
+    let place = Playground::new();
+    place.fixture("good");
+    place.run(&["process", "gc"]).ok();
+    place
+}
+
+/// Runs end by themselves, and are recorded with their true end, or as lost.
+fn runs_are_over(place: &Playground) {
+    wait_until("the runs are over", || place.living().is_empty());
+    place.run(&["process", "gc", "--ttl", "0"]).ok();
+    place.run(&["process", "gc", "--ttl", "0"]).ok();
+    nothing_is_left(place);
+    for process in records(place).1 {
+        let ending = process.ending().unwrap();
+        let is_true = ending.exit_code == Some(0) && ending.reason == ExitReason::Exited;
+        let is_lost = ending.exit_code.is_none() && ending.reason == ExitReason::Lost;
+        assert!(is_true || is_lost, "{process:?}");
+    }
+    let folders = WalkDir::new(place.path("data/runs")).min_depth(2).into_iter().filter_map(Result::ok);
+    assert_eq!(folders.count(), 0, "every run dir is known, and goes with its run");
+}
+
+#[test]
+fn row_12_a_start_that_was_killed_anywhere_leaves_a_true_run_or_none() {
+    const START: &[&str] = &["start", "--slug", "s", "--", "true"];
+    for (changes, step) in [(FEW, 1), (FILES, 1), (&[Change::Store], 5)] {
+        kill_anywhere(begun, START, changes, step, |place| {
+            place.run(START).ok();
+            runs_are_over(place);
+        });
+    }
+}
+
+#[test]
+fn row_12_a_gc_that_was_killed_anywhere_is_finished_by_the_next_one() {
+    let prepare = || {
+        let place = begun();
+        place.run(&["start", "--slug", "s", "--", "true"]).ok();
+        wait_until("the run is over", || place.living().is_empty());
+        place
+    };
+    let all = [FEW, FILES, &[Change::Store]].concat();
+    kill_anywhere(prepare, &["process", "gc", "--ttl", "0"], &all, 1, runs_are_over);
+}
+
+#[test]
+fn row_12_an_event_that_was_killed_anywhere_leaves_no_hook_that_is_not_found() {
+    const RUN: &[&str] = &["run", "Snapshot"];
+    const BESIDE: &str = "on_Snapshot__20_beside.daemon.bg.sh";
+    let prepare = || {
+        let place = begun();
+        place.script("here/plugins/p/on_Snapshot__10_first.sh", "#!/bin/sh\n");
+        place.script(&format!("here/plugins/p/{BESIDE}"), "#!/bin/sh\necho ready\nexec sleep 600\n");
+        place.script("here/plugins/p/on_Snapshot__30_last.sh", "#!/bin/sh\n");
+        place
+    };
+    for (changes, step) in [(FEW, 1), (FILES, 3), (&[Change::Store], 9)] {
+        kill_anywhere(prepare, RUN, changes, step, |place| {
+            place.run(RUN).ok();
+            // A hook beside has somebody who sees it out, and goes on; it is found and ended by its record.
+            for process in records(place).1.iter().filter(|it| it.ending().is_none()) {
+                assert_eq!(process.order.hook_name, BESIDE);
+                place.run(&["process", "kill", &process.id.to_string()]).ok();
+            }
+            wait_until("their waiters are gone", || place.living().is_empty());
+            nothing_is_left(place);
+        });
+    }
+}
