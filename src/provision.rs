@@ -11,6 +11,7 @@ pub mod plan;
 pub mod portable;
 pub mod probe;
 pub mod question;
+pub mod rebuild;
 pub mod resolve;
 pub mod resolver;
 pub mod schedule;

@@ -6,6 +6,7 @@
 mod attempt;
 mod binary;
 mod error;
+mod holder;
 mod interface;
 mod machine;
 mod process;
@@ -43,8 +44,32 @@ impl Store {
     /// for this user's eyes only, and brings an older schema up to date. Any number of processes may do so at once.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
         let path = data_dir.join(FILE_NAME);
-        let connection = schema::open(data_dir, &path)?;
+        let connection = schema::open(data_dir, &path, None)?;
         Ok(Self::new(path, connection))
+    }
+
+    /// The same, with what `refill` finds elsewhere in a store that has to be made; nobody sees it before. One that is
+    /// damaged, which opening alone does not always show, is moved aside and made anew. Gives back where it was moved.
+    pub fn open_or_rebuild(
+        data_dir: &Path,
+        is_suspect: bool,
+        refill: &dyn Fn(&Self) -> Result<(), StoreError>,
+    ) -> Result<(Self, Option<PathBuf>), StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        let refill = |path: &Path, connection: Connection| {
+            let fresh = Self::new(path.to_owned(), connection);
+            refill(&fresh)?;
+            Ok(fresh.connection.into_inner().unwrap_or_else(PoisonError::into_inner))
+        };
+        let aside = if is_suspect { schema::move_aside(data_dir, &path)? } else { None };
+        match schema::open(data_dir, &path, Some(&refill)) {
+            Err(StoreError::Corrupt { .. }) if !is_suspect => {
+                let aside = schema::move_aside(data_dir, &path)?;
+                let connection = schema::open(data_dir, &path, Some(&refill))?;
+                Ok((Self::new(path, connection), aside))
+            }
+            opened => Ok((Self::new(path, opened?), aside)),
+        }
     }
 
     /// Opens the store in `data_dir` for a command that only reads: none where there is no store yet. What may be
@@ -54,7 +79,7 @@ impl Store {
         if !path.exists() {
             return Ok(None);
         }
-        let connection = match schema::open(data_dir, &path) {
+        let connection = match schema::open(data_dir, &path, None) {
             Err(StoreError::Denied { .. }) => schema::open_read_only(&path)?,
             other => other?,
         };

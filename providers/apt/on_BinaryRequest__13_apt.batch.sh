@@ -49,13 +49,27 @@ esac
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-install() {
+locked=
+apt_get_install() {
     as_root apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout=300 \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
-        -o APT::Cmd::Pattern-Only=true "$@" >&2 2>"$log" && return
+        -o APT::Cmd::Pattern-Only=true "$@" 2>"$log"
+}
+install() {
+    # What could not have dpkg's lock once does not wait for it again.
+    [ -z "$locked" ] || return 1
+    code=$({ { apt_get_install "$@" 3>&- && echo 0 >&3; } |
+        sed -u 's/^Waiting for cache lock.* held by process \([0-9]*\) .*/waiting for the dpkg lock (pid \1)/' >&2; } 3>&1)
+    [ "$code" != 0 ] || return 0
+    if grep -q '^E: Unable to acquire the dpkg' "$log"; then
+        locked=yes
+        # Only without any wait does apt-get say whose it is.
+        apt_get_install "$@" -o DPkg::Lock::Timeout=0 >&2 && return
+    fi
     cat "$log" >&2
     false
 }
+reason() { grep '^E: Could not get lock' "$log" || grep '^E: ' "$log" | tail -n 1; }
 unknown() { sed -n "s/^E: Unable to locate package //p; s/^E: Package '\(.*\)' has no .*/\1/p" "$log"; }
 failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" ${3+"$3"}; }
 
@@ -79,7 +93,7 @@ done
 }
 # shellcheck disable=SC2046 # one package a line
 for line in $alone; do
-    install --reinstall $(packages "$line") || failure "$line" "$(grep '^E: ' "$log" | tail -n 1)"
+    install --reinstall $(packages "$line") || failure "$line" "$(reason)"
 done
 
 printf '%s\n' "$requests" |

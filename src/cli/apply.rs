@@ -234,6 +234,8 @@ impl Run<'_> {
             }
         }
         let done = self.resolve(tasks)?;
+        // What was done is told also where it cannot be recorded.
+        let counted = self.workshop.as_ref().map_or(Ok(()), |it| it.count(&done));
         for missing in done.iter().filter(|it| !it.is_there() && !self.is_dry) {
             self.exit = Exit::Missing;
             work::complain(missing);
@@ -244,7 +246,8 @@ impl Run<'_> {
                 Err(task) => output.records(done.get(task).map(Done::to_record))?,
             }
         }
-        output.flush()
+        output.flush()?;
+        Ok(counted?)
     }
 
     fn step(&mut self, record: Record) -> Result<Step, Failure> {

@@ -45,9 +45,14 @@ impl Display {
             }
             Progress::Trying(provider) => self.step(name, format!("trying {provider}")),
             Progress::Running(line) => {
+                let line: String = printable(line).chars().take(100).collect();
                 if let Some(bar) = self.bar(name) {
-                    let line: String = printable(line).chars().take(100).collect();
                     bar.set_message(line);
+                } else if line.starts_with("waiting for ") {
+                    let line = format!("{name}: {line}");
+                    if self.is_new(&line) {
+                        self.say(&line);
+                    }
                 }
             }
             Progress::Tried(attempt) if attempt.outcome == Outcome::Installed => {
@@ -76,10 +81,14 @@ impl Display {
 
     /// Says what is true of a provider once, however many requests it is true of.
     fn remark(&self, text: &str) {
-        let mut said = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.talk.quiet && said.insert(text.to_owned()) {
+        if !self.talk.quiet && self.is_new(text) {
             self.print(&format!("warning: {}", printable(text)));
         }
+    }
+
+    /// Whether this is said for the first time.
+    fn is_new(&self, text: &str) -> bool {
+        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
     }
 
     /// Takes the bar of a request away that is over.

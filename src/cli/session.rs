@@ -1,5 +1,7 @@
 //! The data dir of this run: the store, the machine, and what a crashed run left unfinished.
 
+use std::cell::Cell;
+
 use serde_json::Map;
 use uuid::Uuid;
 
@@ -9,12 +11,13 @@ use crate::clock;
 use crate::detached::gc::Gc;
 use crate::host;
 use crate::process::{identity, orphans, reap};
+use crate::provision::rebuild;
 use crate::record::interface::NetworkInterface;
 use crate::record::keep::Keep;
-use crate::record::machine::Machine;
+use crate::record::machine::{Facts, Guid, Machine};
 use crate::record::process::{Ending, ExitReason, Order, Process, ProcessType};
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::trust::make_private_dir;
 
 /// What a command that may write works with.
@@ -29,6 +32,20 @@ pub(crate) struct Session {
 impl Session {
     /// Opens the data dir, and makes it where it is not there.
     pub(crate) fn open(settings: &Settings) -> Result<Self, CliError> {
+        match Self::open_once(settings, false) {
+            // Opening reads little of the store.
+            Err(OpenError::Store(StoreError::Corrupt { .. })) => Self::open_once(settings, true),
+            opened => opened,
+        }
+        .map_err(CliError::unusable)
+    }
+
+    /// Opens the data dir, after a look whether all of the store is sound.
+    pub(crate) fn open_checked(settings: &Settings) -> Result<Self, CliError> {
+        Self::open_once(settings, true).map_err(CliError::unusable)
+    }
+
+    fn open_once(settings: &Settings, is_suspect: bool) -> Result<Self, OpenError> {
         let note = distrust(settings)?;
         if !settings.data_dir.is_dir() {
             make_private_dir(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
@@ -36,16 +53,15 @@ impl Session {
             distrust(settings)?;
         }
         tell(note);
-        let store = Store::open(&settings.data_dir)?;
         let guid =
             host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
+        let store = open_store(settings, &guid, is_suspect)?;
         let now = clock::now();
         let known = store.machine_by_guid(&guid.value)?;
         let machine = match known {
             Some(machine) if !machine.is_stale(now) => machine,
             known => {
-                let in_docker = settings.environment.text("IN_DOCKER").is_some_and(is_true);
-                let facts = host::machine::facts(in_docker, &settings.data_dir);
+                let facts = facts(settings);
                 match known {
                     Some(known) => {
                         let machine = Machine { facts, modified_at: now, ..known };
@@ -62,17 +78,17 @@ impl Session {
     /// Opens what is there to read; none where nothing was ever recorded.
     pub(crate) fn read(settings: &Settings) -> Result<Option<Store>, CliError> {
         if settings.data_dir.exists() && !settings.data_dir.is_dir() {
-            return Err(unusable(settings, "it is not a folder"));
+            return Err(CliError::unusable(unusable(settings, "it is not a folder")));
         }
-        tell(distrust(settings)?);
+        tell(distrust(settings).map_err(CliError::unusable)?);
         Ok(Store::open_existing(&settings.data_dir)?)
     }
 
     /// What is known of this machine, for a command that only reads; none where nothing was ever recorded.
     pub(crate) fn known_machine(settings: &Settings) -> Result<Option<Machine>, CliError> {
         let Some(store) = Self::read(settings)? else { return Ok(None) };
-        let guid =
-            host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
+        let guid = host::guid::guid(&settings.data_dir)
+            .map_err(|error| CliError::unusable(unusable(settings, &error.to_string())))?;
         Ok(store.machine_by_guid(&guid.value)?)
     }
 
@@ -168,7 +184,7 @@ impl Session {
 
 /// Refuses a data dir that others may write: what runs from there, and what is believed of it, is this user's own. The
 /// text says where the user has to vouch for it.
-fn distrust(settings: &Settings) -> Result<Option<String>, CliError> {
+fn distrust(settings: &Settings) -> Result<Option<String>, OpenError> {
     settings.trust.check(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))
 }
 
@@ -178,8 +194,47 @@ fn tell(note: Option<String>) {
     }
 }
 
-fn unusable(settings: &Settings, reason: &str) -> CliError {
-    CliError::unusable(format!(
+/// Why a data dir cannot be opened.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error("{0}")]
+    Unusable(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens the store. One that has to be made, because it is not there or was damaged, gets what the run dirs tell.
+fn open_store(settings: &Settings, guid: &Guid, is_suspect: bool) -> Result<Store, StoreError> {
+    let found = Cell::new(0);
+    let refill = |store: &Store| -> Result<(), StoreError> {
+        let Some(rebuilt) = rebuild::find(&settings.data_dir, &settings.lib_bin_dir) else { return Ok(()) };
+        found.set(rebuilt.count());
+        let machine = Machine::new(rebuilt.machine_id, guid.clone(), facts(settings), clock::now());
+        store.find_or_add_machine(&machine)?;
+        rebuilt.store(store)
+    };
+    let (store, aside) = Store::open_or_rebuild(&settings.data_dir, is_suspect, &refill)?;
+    let path = store.path().display();
+    let what = match &aside {
+        Some(aside) => format!("{path} was damaged, and is {} now", aside.display()),
+        None => format!("{path} was not there"),
+    };
+    if aside.is_some() || found.get() > 0 {
+        let records = found.get();
+        say(&format!(
+            "warning: the store {what}; a new one has the {records} records that the run dirs tell"
+        ));
+    }
+    Ok(store)
+}
+
+fn facts(settings: &Settings) -> Facts {
+    let in_docker = settings.environment.text("IN_DOCKER").is_some_and(is_true);
+    host::machine::facts(in_docker, &settings.data_dir)
+}
+
+fn unusable(settings: &Settings, reason: &str) -> OpenError {
+    OpenError::Unusable(format!(
         "the data dir {} cannot be used: {reason}; choose another with --data-dir or RIGUP_DATA_DIR",
         settings.data_dir.display()
     ))

@@ -30,6 +30,8 @@ pub(crate) struct Worked {
     interrupted: Option<i32>,
     /// The record of this run; none where no hook had to be run.
     me: Option<Uuid>,
+    /// Whether the end of this run could not be recorded.
+    is_unrecorded: bool,
 }
 
 /// Brings about what is planned, reports it, and writes down where the time went, if that was asked.
@@ -43,7 +45,8 @@ pub(crate) fn work(
     timings: Option<&TimingsFile>,
 ) -> Result<Exit, CliError> {
     let worked = bring_about(found, steps, options, settings, talk)?;
-    let mut exit = report(found, &worked.done, worked.interrupted, output, talk);
+    let exit = report(found, &worked.done, worked.interrupted, output, talk);
+    let mut exit = exit.map(|_| worked.exit(found));
     if let Some(Err(error)) = timings.map(|file| file.write(&worked.session.store, worked.me, talk)) {
         say(&format!("error: {error}"));
         exit = exit.map(|it| if it == Exit::Well { Exit::Missing } else { it });
@@ -77,12 +80,19 @@ pub(crate) fn bring_about(
         })
         .collect();
     let is_open = tasks.iter().any(|task| matches!(task, Task::Open(_)));
+    let mut is_unrecorded = false;
     let (done, interrupted, me) = if is_open {
         let interrupt = Interrupt::install().map_err(CliError::unusable)?;
         let workshop = Workshop::open(found, &session, settings, options, tasks.len(), &interrupt, talk)?;
         let me = Some(workshop.own_id());
         let done = workshop.resolve(tasks)?;
-        workshop.close(exit_of(found, &done, interrupt.signal()))?;
+        // What was done is told also where it cannot be recorded.
+        let counted = workshop.count(&done).map_err(CliError::from);
+        let closed = workshop.close(exit_of(found, &done, interrupt.signal()));
+        if let Some(error) = counted.and(closed).err().and_then(|it| it.message()) {
+            say(&format!("error: {error}"));
+            is_unrecorded = true;
+        }
         (done, interrupt.signal(), me)
     } else {
         session.finish_lost()?;
@@ -91,13 +101,17 @@ pub(crate) fn bring_about(
     if let Err(error) = learn(steps, &done, &session) {
         say(&format!("warning: where the binaries are is not remembered for hooks: {error}"));
     }
-    Ok(Worked { session, done, interrupted, me })
+    Ok(Worked { session, done, interrupted, me, is_unrecorded })
 }
 
 impl Worked {
     /// The exit code that this comes to.
     pub(crate) fn exit(&self, found: &Found) -> Exit {
-        exit_of(found, &self.done, self.interrupted)
+        match exit_of(found, &self.done, self.interrupted) {
+            interrupted @ Exit::Interrupted(_) => interrupted,
+            _ if self.is_unrecorded => Exit::Unusable,
+            exit => exit,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::record::name::BinaryName;
 use crate::record::process::Process;
 use crate::record::safety::Keeps;
 use crate::settings::Settings;
+use crate::store::StoreError;
 
 /// The fewest requirements that are worked on at once: hooks mostly wait.
 const FEWEST_AT_ONCE: usize = 4;
@@ -214,13 +215,18 @@ impl<'a> Workshop<'a> {
         });
         let done: Vec<Done> = done.into_iter().filter_map(|it| it.or_else(|| settled.next())).collect();
         self.display.clear();
-        if !self.options.only_looks {
-            let worked_on = done.iter().filter(|it| matches!(it, Done::Resolved(_)));
-            let (there, missing): (Vec<&Done>, Vec<&Done>) = worked_on.partition(|it| it.is_there());
-            let count = |list: Vec<&Done>| u32::try_from(list.len()).unwrap_or(u32::MAX);
-            self.session.store.count_uses(self.session.machine.id, count(there), count(missing))?;
-        }
         Ok(done)
+    }
+
+    /// Counts what was worked on.
+    pub(crate) fn count(&self, done: &[Done]) -> Result<(), StoreError> {
+        let worked_on = done.iter().filter(|it| matches!(it, Done::Resolved(_)));
+        if self.options.only_looks || worked_on.clone().next().is_none() {
+            return Ok(());
+        }
+        let (there, missing): (Vec<&Done>, Vec<&Done>) = worked_on.partition(|it| it.is_there());
+        let count = |list: Vec<&Done>| u32::try_from(list.len()).unwrap_or(u32::MAX);
+        self.session.store.count_uses(self.session.machine.id, count(there), count(missing))
     }
 
     /// Records the end of this run.

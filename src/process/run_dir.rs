@@ -57,12 +57,12 @@ impl RunDir {
             script.extend(quoted(word.as_bytes())?);
         }
         if let Some(input) = input {
-            run_dir.create_file(INPUT, 0o600)?.write_all(input)?;
+            run_dir.write_file(INPUT, 0o600, input)?;
             script.extend_from_slice(b" <");
             script.extend(quoted(run_dir.input().as_os_str().as_bytes())?);
         }
         script.push(b'\n');
-        run_dir.create_file("cmd.sh", 0o700)?.write_all(&script)?;
+        run_dir.write_file("cmd.sh", 0o700, &script)?;
         Ok(run_dir)
     }
 
@@ -129,6 +129,17 @@ impl RunDir {
     pub fn write_pid(&self, identity: &Identity) -> io::Result<()> {
         let Identity { pid, start_ticks, boot_id } = identity;
         writeln!(self.create_file("process.pid", 0o600)?, "{pid} {start_ticks} {boot_id}")
+    }
+
+    /// Who the process is, where that is noted and it is not over.
+    pub fn read_pid(&self) -> Option<Identity> {
+        let text = fs_err::read_to_string(self.0.join("process.pid")).ok()?;
+        let mut words = text.split_whitespace();
+        Some(Identity {
+            pid: words.next()?.parse().ok()?,
+            start_ticks: words.next()?.parse().ok()?,
+            boot_id: words.next()?.to_owned(),
+        })
     }
 
     /// Notes the end, with what a person should know of it, and takes `process.pid` away.
@@ -209,9 +220,16 @@ impl RunDir {
     }
 
     fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {
-        let path = self.0.join(name);
-        let open = OpenOptions::new().append(true).create(true).mode(mode).open(&path);
-        open.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        let open = OpenOptions::new().append(true).create(true).mode(mode).open(self.0.join(name));
+        open.map_err(|error| self.named(name, &error))
+    }
+
+    fn write_file(&self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+        self.create_file(name, mode)?.write_all(content).map_err(|error| self.named(name, &error))
+    }
+
+    fn named(&self, name: &str, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.0.join(name).display()))
     }
 }
 

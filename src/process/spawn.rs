@@ -195,14 +195,27 @@ fn reason(program: &Path, cwd: &Path, error: &io::Error) -> String {
         _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
             "its format is unknown; a script begins with a line such as #!/bin/sh".to_owned()
         }
-        io::ErrorKind::PermissionDenied => {
-            format!("{error}; check its mode, and that it lies on no noexec mount")
+        io::ErrorKind::PermissionDenied if is_mounted_noexec(program) => {
+            "it lies on a file system that is mounted noexec; move it to another, or mount that with exec"
+                .to_owned()
         }
+        io::ErrorKind::PermissionDenied => format!("{error}; check its mode"),
         _ if error.raw_os_error() == Some(libc::ETXTBSY) => {
             format!("{error}: another process has it open for writing; try again once it is done")
         }
         _ => scarcity::explained(error),
     }
+}
+
+/// Whether nothing may be executed where this file lies, whatever its mode says.
+pub fn is_mounted_noexec(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    let is_noexec =
+        rustix::fs::statvfs(path).is_ok_and(|it| it.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
+    // Elsewhere, a file's permission is all that is looked at.
+    #[cfg(not(target_os = "linux"))]
+    let is_noexec = false;
+    is_noexec
 }
 
 fn shebang(script: &Path) -> Option<String> {

@@ -77,6 +77,7 @@ pub fn check(linker: &Linker<'_>, fields: &Map<String, Value>) -> Result<Checked
     let mut claimed = fields.clone();
     claimed.insert("name".to_owned(), requirement.name.as_str().into());
     claimed.remove("sha256");
+    claimed.remove("fingerprint");
     let installed = verify::verify(claim, &claimed)?;
     let found = text("sha256").to_owned();
     if !found.is_empty() && found != installed.sha256 {

@@ -7,6 +7,7 @@ use nix::unistd::{AccessFlags, access};
 use serde_json::{Map, Value};
 
 use crate::lockfile::Locked;
+use crate::process::spawn;
 use crate::provision::{portable, probe};
 use crate::record::binary::Installed;
 use crate::record::version::Version;
@@ -47,6 +48,11 @@ pub enum Lie {
     /// No exec permission for this user.
     #[error("its abspath is not executable: {0}")]
     NotExecutable(PathBuf),
+    /// Nothing there may be executed.
+    #[error(
+        "its abspath {0} lies on a file system that is mounted noexec; choose another LIB_DIR, or mount that with exec"
+    )]
+    Noexec(PathBuf),
     /// It would be linked to itself.
     #[error("its abspath is the link that rigup makes: {0}")]
     ItsOwnLink(PathBuf),
@@ -77,6 +83,9 @@ pub enum Lie {
         /// That in the lock file.
         locked: String,
     },
+    /// Another file, or another content, than a moment ago.
+    #[error("its abspath {0} changed while it was checked; let nothing else write there, and try again")]
+    Changed(PathBuf),
     /// The file cannot be read.
     #[error("its abspath {path} cannot be read: {reason}", path = .0.display(), reason = .1)]
     Unreadable(PathBuf, String),
@@ -130,9 +139,13 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
     if let Some((locked, _)) = claim.locked.filter(is_other_version) {
         return Err(Lie::OtherVersion { found: version.to_owned(), locked: locked.version.clone() });
     }
-    // The fingerprint is taken first: a file that changes while it is read is found out the next time.
+    // The fingerprint is taken first, and again at the end: it is that of the very bytes that were digested.
     let fingerprint = probe::fingerprint(&abspath)
         .ok_or_else(|| Lie::Missing(abspath.clone(), "it vanished while it was checked".to_owned()))?;
+    let is_other = |seen: &str| !seen.is_empty() && seen != fingerprint;
+    if is_other(text("fingerprint")) {
+        return Err(Lie::Changed(abspath));
+    }
     let unreadable = |error: io::Error| Lie::Unreadable(abspath.clone(), error.to_string());
     let sha256 = match text("sha256") {
         given if is_sha256(given) => given.to_owned(),
@@ -145,6 +158,9 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
             return Err(Lie::OtherFile { found, locked: locked.sha256.clone() });
         }
     }
+    if probe::fingerprint(&abspath).is_none_or(|it| is_other(&it)) {
+        return Err(Lie::Changed(abspath));
+    }
     Ok(Installed {
         binprovider: claim.provider.to_owned(),
         abspath,
@@ -152,6 +168,12 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
         sha256,
         fingerprint,
     })
+}
+
+/// Whether the file is still the one that was verified.
+pub fn check_again(installed: &Installed) -> Result<(), Lie> {
+    let is_same = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
+    if is_same { Ok(()) } else { Err(Lie::Changed(installed.abspath.clone())) }
 }
 
 fn check_file(path: &Path, link: &Path) -> Result<(), Lie> {
@@ -166,7 +188,13 @@ fn check_file(path: &Path, link: &Path) -> Result<(), Lie> {
         return Err(Lie::NotAFile(path.to_owned()));
     }
     // The superuser passes access(2) only where somebody has the exec bit, which is what exec asks for too.
-    access(path, AccessFlags::X_OK).map_err(|_| Lie::NotExecutable(path.to_owned()))
+    access(path, AccessFlags::X_OK).map_err(|_| {
+        if spawn::is_mounted_noexec(path) {
+            Lie::Noexec(path.to_owned())
+        } else {
+            Lie::NotExecutable(path.to_owned())
+        }
+    })
 }
 
 /// Whether a path is this link, under whatever name, or gets to its file by it.

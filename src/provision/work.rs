@@ -12,6 +12,7 @@ use crate::provision::resolver::{Progress, ResolveError, Resolved, Resolver, Set
 use crate::provision::schedule::{ChainIndex, HookIndex, Schedule, Turn};
 use crate::provision::standing::{Standing, standing};
 use crate::provision::verdict::Verdict;
+use crate::provision::verify;
 use crate::provision::waits::Waits;
 use crate::record::attempt::{Attempt, Outcome};
 use crate::record::binary::{Binary, Installed};
@@ -355,7 +356,10 @@ impl<'r, 'a> Work<'r, 'a> {
         let mut all_next = Vec::new();
         for (&index, verdict) in turn.chains.iter().zip(verdicts) {
             let (outcome, reason, winner) = match verdict {
-                Verdict::Won(installed) => (Outcome::Installed, String::new(), Some(installed)),
+                Verdict::Won(installed) => match verify::check_again(&installed) {
+                    Ok(()) => (Outcome::Installed, String::new(), Some(installed)),
+                    Err(lie) => (Outcome::Rejected, lie.to_string(), None),
+                },
                 Verdict::Lost(outcome, reason) => (outcome, reason, None),
             };
             let provider = self.resolver.hooks[turn.hook].plugin.clone();

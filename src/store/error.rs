@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
 
+use super::holder;
+
 /// Why the store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -37,8 +39,8 @@ pub enum StoreError {
     },
     /// The file is damaged, or not a database.
     #[error(
-        "the store {path} is damaged or not a SQLite file ({cause}): move it aside and rigup begins a new one; \
-         `sqlite3 <file> .recover` may save its records"
+        "the store {path} is damaged or not a SQLite file ({cause}): `rigup process gc` moves it aside, and begins a \
+         new one with what the run dirs tell; `sqlite3 <file> .recover` may save more"
     )]
     Corrupt {
         /// The store.
@@ -65,12 +67,13 @@ pub enum StoreError {
     },
     /// Somebody else has been writing for longer than a statement waits, which is 10 seconds.
     #[error(
-        "the store {path} is busy: another program has kept it locked for 10 seconds; \
-         see which with `fuser {path}`, let it finish, and try again"
+        "the store {path} is busy: {holder} has kept it locked for 10 seconds; let it finish, or end it, and try again"
     )]
     Busy {
         /// The store.
         path: PathBuf,
+        /// Who it is, or how to find out.
+        holder: String,
     },
     /// No space is left.
     #[error("the store {path} cannot grow: the disk is full; free some space, then try again")]
@@ -157,13 +160,23 @@ impl StoreError {
             }
             Some(
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
-            ) => Self::Busy { path },
+            ) => {
+                let unknown = || format!("another program (`fuser {}` tells which)", path.display());
+                Self::Busy { holder: holder::of(&path).unwrap_or_else(unknown), path }
+            }
             Some(ErrorCode::DiskFull) => Self::Full { path },
+            // So SQLite says where it cannot make the files beside the store.
+            Some(ErrorCode::SystemIoFailure) if is_without_room(&path) => Self::Full { path },
             Some(ErrorCode::ConstraintViolation) if is_foreign_key(&cause) => Self::Unrelated { path },
             Some(ErrorCode::ConstraintViolation) => Self::Refused { path, cause },
             _ => Self::Sqlite { path, cause },
         }
     }
+}
+
+fn is_without_room(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(path);
+    rustix::fs::statvfs(folder).is_ok_and(|it| it.f_bavail == 0)
 }
 
 fn is_foreign_key(cause: &rusqlite::Error) -> bool {

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior, f
 use rusqlite_migration::{M, Migrations};
 
 use super::error::StoreError;
+use crate::clock;
 
 /// How long a statement waits for another process's write.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,9 +27,16 @@ const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_FILES);
 #[expect(clippy::cast_possible_wrap, reason = "a handful of files")]
 pub(super) const KNOWN: i64 = MIGRATION_FILES.len() as i64;
 
-/// Opens the store at `path` in `data_dir`, ready to be read and written.
-pub(super) fn open(data_dir: &Path, path: &Path) -> Result<Connection, StoreError> {
-    let connection = open_current(data_dir, path)?;
+/// Fills a new store, at a path where it is not yet in its place.
+pub(super) type Refill<'a> = &'a dyn Fn(&Path, Connection) -> Result<Connection, StoreError>;
+
+/// Opens the store at `path` in `data_dir`, ready to be read and written. Where it has to be made, it is filled first.
+pub(super) fn open(
+    data_dir: &Path,
+    path: &Path,
+    refill: Option<Refill<'_>>,
+) -> Result<Connection, StoreError> {
+    let connection = open_current(data_dir, path, refill)?;
     // With a WAL, a crash of the machine may lose the last transactions, and never the store. The WAL may grow to 16 MiB
     // before it is brought into the store, for which SQLite waits until the disk has everything, new logs included.
     connection
@@ -37,24 +45,56 @@ pub(super) fn open(data_dir: &Path, path: &Path) -> Result<Connection, StoreErro
     Ok(connection)
 }
 
-fn open_current(data_dir: &Path, path: &Path) -> Result<Connection, StoreError> {
+fn open_current(data_dir: &Path, path: &Path, refill: Option<Refill<'_>>) -> Result<Connection, StoreError> {
     if let Some(connection) = connect(path)?
         && is_current(&connection, path)?
     {
         return Ok(connection);
     }
-    // Whoever makes or migrates the store does it alone. The folder is locked, not the file: closing the file a
-    // second time would drop the locks that SQLite holds on it in this process.
-    let folder = File::open(data_dir).map_err(|cause| making(path, cause))?;
-    folder.lock().map_err(|cause| making(path, cause))?;
+    let _lock = lock(data_dir, path)?;
     if !path.exists() {
-        make(path)?;
+        make(path, refill)?;
     }
     let mut connection = connect(path)?.ok_or_else(|| StoreError::new(path, cannot_open()))?;
     if !is_current(&connection, path)? {
         migrate(&mut connection, path)?;
     }
     Ok(connection)
+}
+
+/// Whoever makes, migrates or moves the store does it alone. The folder is locked, not the file: closing the file a second
+/// time would drop the locks that SQLite holds on it in this process.
+fn lock(data_dir: &Path, path: &Path) -> Result<File, StoreError> {
+    let folder = File::open(data_dir).map_err(|cause| making(path, cause))?;
+    folder.lock().map_err(|cause| making(path, cause))?;
+    Ok(folder)
+}
+
+/// Moves a store aside that is damaged, and tells where it is now; none where it is not, or not any more.
+pub(super) fn move_aside(data_dir: &Path, path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let _lock = lock(data_dir, path)?;
+    let is_sound = || {
+        let Some(connection) = connect(path)? else { return Ok(true) };
+        is_current(&connection, path)?;
+        let found: String = connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(|cause| StoreError::new(path, cause))?;
+        Ok(found == "ok")
+    };
+    match is_sound() {
+        Ok(false) | Err(StoreError::Corrupt { .. }) => {}
+        Ok(true) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let aside = beside(path, &format!(".damaged-{}", clock::now().strftime("%Y%m%dT%H%M%S%.3fZ")));
+    // The file goes last: whoever is killed before leaves a damaged store, with which all this is done again.
+    for suffix in ["-wal", "-shm", "-journal", ""] {
+        match fs_err::rename(beside(path, suffix), beside(&aside, suffix)) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(making(path, cause)),
+            _ => {}
+        }
+    }
+    Ok(Some(aside))
 }
 
 /// Opens a store that may not be written.
@@ -136,7 +176,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Makes a store aside and moves it into place, so that nobody ever sees half a one. Nobody else does so: what is there
 /// aside was left by one who was killed.
-fn make(path: &Path) -> Result<(), StoreError> {
+fn make(path: &Path, refill: Option<Refill<'_>>) -> Result<(), StoreError> {
     let fresh = beside(path, ".new");
     remove_files(&fresh, &["", "-wal", "-shm", "-journal"]).map_err(|cause| making(path, cause))?;
     // SQLite gives `-wal` and `-shm` the mode of the file itself.
@@ -148,6 +188,9 @@ fn make(path: &Path) -> Result<(), StoreError> {
         .map_err(|cause| making(path, cause))?;
     let mut connection = connect(&fresh)?.ok_or_else(|| StoreError::new(path, cannot_open()))?;
     migrate(&mut connection, path)?;
+    if let Some(refill) = refill {
+        connection = refill(&fresh, connection)?;
+    }
     connection.close().map_err(|(_, cause)| StoreError::new(path, cause))?;
     // A log without its store is what somebody left who deleted only the store. SQLite would play it into this one.
     remove_files(path, &["-wal", "-shm", "-journal"]).map_err(|cause| making(path, cause))?;
@@ -209,7 +252,8 @@ fn immutable(path: &Path) -> String {
     format!("file://{spelled}?immutable=1")
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The path of a file that SQLite, or rigup, keeps beside another.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -184,7 +184,7 @@ fn a_file_that_is_no_database_is_called_corrupt_and_left_as_it_is() {
         let error = refused.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         let text = error.to_string();
-        assert!(text.contains("rigup.sqlite3") && text.contains("move it aside"), "{text}");
+        assert!(text.contains("rigup.sqlite3") && text.contains("moves it aside"), "{text}");
     }
     assert_eq!(fs_err::read_to_string(&file).unwrap(), garbage);
 }

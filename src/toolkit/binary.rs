@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::process::signals::Interrupt;
+use crate::process::spawn;
 use crate::provision::probe;
 use crate::record::binary::Installed;
 use crate::record::name::BinaryName;
@@ -24,6 +25,9 @@ pub enum BinaryError {
     /// Records are JSON, and could name only another file.
     #[error("the path {path} is not UTF-8, and no record can hold it; rename it", path = .0.display())]
     NotUtf8(PathBuf),
+    /// Nothing there may be executed.
+    #[error("{path} lies on a file system that is mounted noexec; choose another LIB_DIR, or mount that with exec", path = .0.display())]
+    Noexec(PathBuf),
     /// The file cannot be read, or no temporary file can be made.
     #[error("{path} cannot be probed: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, io::Error),
@@ -53,6 +57,8 @@ pub struct Facts {
     pub version: String,
     /// Its digest in hex.
     pub sha256: String,
+    /// What it was when it was asked.
+    pub fingerprint: String,
 }
 
 /// Asks a file. `version` is its version where it cannot tell. `known` are binaries that the store has: a file that is
@@ -74,7 +80,7 @@ pub fn facts(
         (Some(version), None) => (version.to_owned(), probe::sha256(file).map_err(unreadable)?),
         (None, None) => probe_file(file, settings, interrupt).map_err(unreadable)?,
     };
-    Ok(Facts { version, sha256 })
+    Ok(Facts { version, sha256, fingerprint: fingerprint.unwrap_or_default() })
 }
 
 /// The Binary record.
@@ -85,6 +91,7 @@ pub fn record(name: &BinaryName, provider: &str, file: &Path, facts: &Facts) -> 
         "abspath": file.to_string_lossy(),
         "version": facts.version,
         "sha256": facts.sha256,
+        "fingerprint": facts.fingerprint,
         "binprovider": provider,
     })
 }
@@ -94,6 +101,8 @@ fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {
     let is_file = file.is_file();
     if is_file && nix::unistd::access(&file, nix::unistd::AccessFlags::X_OK).is_ok() {
         Ok(file)
+    } else if is_file && spawn::is_mounted_noexec(&file) {
+        Err(BinaryError::Noexec(file))
     } else {
         Err(BinaryError::NotExecutable(file))
     }

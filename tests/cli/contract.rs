@@ -121,40 +121,6 @@ fn the_exit_code_of_a_process_is_the_true_one() {
 }
 
 #[test]
-fn every_lie_is_rejected_with_its_reason_and_the_next_provider_is_tried() {
-    for (lie, outcome, reason) in [
-        ("name", "rejected", "its record is of `other`, not of `x`"),
-        ("missing", "rejected", "its abspath /no/such/program is not there"),
-        ("folder", "rejected", "its abspath is not a file: /usr/bin"),
-        ("mode", "rejected", "its abspath is not executable: /etc/passwd"),
-        ("relative", "rejected", "its abspath is relative: bin/sh"),
-        ("version", "rejected", "its version 0.1 is older than 1.0"),
-        ("silent", "rejected", "it tells no version, and 1.0 or newer is asked for"),
-        ("link", "rejected", "its abspath is the link that rigup makes"),
-        ("exit", "failed", "exit 3"),
-    ] {
-        let place = Playground::new();
-        place.fixture("lying").fixture("good");
-        let request = json!({
-            "type": "Binary", "name": "x", "binproviders": "lying,good", "min_version": "1.0",
-            "overrides": {"lying": {"lie": lie}},
-        });
-        place.plugin("p", &[request]);
-        let record = place.run(&["install"]).ok().record();
-        assert_eq!(record["binprovider"], "good", "{lie}");
-        let id = record["id"].as_str().unwrap();
-        let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
-        let first: (String, String) = store
-            .query_row("SELECT outcome, reason FROM attempt ORDER BY created_at, id LIMIT 1", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .unwrap();
-        assert_eq!(first.0, outcome, "{lie} {id}");
-        assert!(first.1.starts_with(reason), "{lie}: {}", first.1);
-    }
-}
-
-#[test]
 fn a_record_of_an_earlier_run_counts_for_nothing_in_a_later_one() {
     let place = Playground::new();
     let hook = "#!/bin/sh\n[ -e \"$DATA_DIR/again\" ] && exit 0\n: >\"$DATA_DIR/again\"\n\

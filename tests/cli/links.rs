@@ -14,38 +14,6 @@ fn place_with_one() -> Playground {
 }
 
 #[test]
-fn a_foreign_file_is_never_replaced_without_force() {
-    let place = place_with_one();
-    fs::create_dir_all(place.bin("one").parent().unwrap()).unwrap();
-    fs::write(place.bin("one"), "mine").unwrap();
-    let ran = place.run(&["install"]).exits(1);
-    assert_eq!(ran.record()["status"], "queued");
-    ran.says("not linked").says(place.bin("one").to_str().unwrap()).says("--force replaces it");
-    assert_eq!(fs::read_to_string(place.bin("one")).unwrap(), "mine");
-    place.run(&["install", "--force"]).ok();
-    assert!(place.bin("one").is_symlink());
-}
-
-#[test]
-fn a_folder_is_never_replaced() {
-    let place = place_with_one();
-    fs::create_dir_all(place.bin("one")).unwrap();
-    place.run(&["install", "--force"]).exits(1).says("is a folder");
-    assert!(place.bin("one").is_dir());
-}
-
-#[test]
-fn a_foreign_link_outside_of_lib_dir_is_never_replaced_without_force() {
-    let mut place = place_with_one();
-    place.set("LIB_BIN_DIR", place.path("usr-local-bin"));
-    fs::create_dir(place.path("usr-local-bin")).unwrap();
-    let link = place.path("usr-local-bin/one");
-    symlink("/bin/ls", &link).unwrap();
-    place.run(&["install"]).exits(1).says("not rigup's");
-    assert_eq!(fs::read_link(&link).unwrap().to_str(), Some("/bin/ls"));
-}
-
-#[test]
 fn a_missing_link_is_made_again_without_asking_anybody() {
     let place = place_with_one();
     place.run(&["install"]).ok();

@@ -1,48 +1,11 @@
 //! Several rigups at once.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::sync::mpsc;
 
-use nix::sys::stat::Mode;
 use serde_json::json;
 
 use crate::playground::Playground;
-
-#[test]
-fn ten_installs_of_one_name_start_its_hook_once_and_all_succeed() {
-    let place = Playground::new();
-    place.fixture("counting");
-    fs::create_dir(place.path("data")).unwrap();
-    let gate = place.path("data/gate");
-    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
-
-    let (tell, told) = mpsc::channel();
-    let children: Vec<_> = (0..10)
-        .map(|_| {
-            let mut child = place.start(&["install", "x", "--binproviders", "counting"]);
-            let (tell, stderr) = (tell.clone(), child.stderr.take().unwrap());
-            std::thread::spawn(move || {
-                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                    if line.contains("waiting for another rigup") || line.contains("trying counting") {
-                        let _ = tell.send(());
-                    }
-                }
-            });
-            child
-        })
-        .collect();
-    for _ in 0..10 {
-        told.recv().expect("every rigup tries or waits");
-    }
-    fs::write(&gate, "\n").unwrap();
-    for child in children {
-        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
-    }
-    assert_eq!(fs::read_dir(place.path("data/started")).unwrap().count(), 1);
-    assert_eq!(place.hook_processes().len(), 1);
-}
 
 #[test]
 fn requirements_are_worked_on_side_by_side() {

@@ -15,6 +15,9 @@ use crate::playground::{Playground, wait_until};
 const FEW: &[Change] = &[Change::Rename, Change::Link, Change::Sync, Change::Remove, Change::Start];
 const FILES: &[Change] = &[Change::Folder, Change::File];
 
+/// Where this variable is set, no change is left out, which takes some minutes.
+const ALL: &str = "RIGUP_TEST_ALL_KILLS";
+
 /// Kills a run in a place of its own before every `step`-th of these changes, and lets `after` look at what is left and go
 /// on from there.
 #[expect(clippy::print_stdout, reason = "shown with --nocapture: the counts in docs/reliability.md")]
@@ -25,6 +28,7 @@ fn kill_anywhere(
     step: usize,
     after: impl Fn(&Playground),
 ) {
+    let step = if std::env::var_os(ALL).is_some() { 1 } else { step };
     for tried in 0.. {
         let place = prepare();
         let nth = 1 + tried * step;
@@ -33,7 +37,7 @@ fn kill_anywhere(
                 let _told = OnPanic(format!("it was killed before change {nth}: {call}"));
                 after(&place);
             }
-            Fate::Unharmed(code) => {
+            Fate::Unharmed { code, .. } => {
                 wait_until("nothing goes on", || place.living().is_empty());
                 assert_eq!(code, 0, "{}", fs::read_to_string(place.path("said")).unwrap());
                 assert_ne!(tried, 0, "it changed something");

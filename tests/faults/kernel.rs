@@ -1,7 +1,10 @@
 //! What the kernel lets a test do, decided in one place: a test that cannot inject its fault says so and is skipped.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::playground::{Playground, Ran};
 
 /// Whether `unshare` makes these namespaces here. Where it does not, says that the calling test is skipped.
 pub(crate) fn unshares(flags: &[&str]) -> bool {
@@ -17,6 +20,80 @@ pub(crate) fn unshares(flags: &[&str]) -> bool {
         skipped(&format!("unshare {} does not work here: {tried:?}", flags.join(" ")));
     }
     is_allowed
+}
+
+/// Whether this program is here. Where it is not, says that the calling test is skipped.
+pub(crate) fn has(program: &str) -> bool {
+    let is_here = which::which(program).is_ok();
+    if !is_here {
+        skipped(&format!("{program} is not on PATH"));
+    }
+    is_here
+}
+
+/// Whether the test may do all. Where it may not, says that it is skipped.
+pub(crate) fn is_root() -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        skipped("only root may do this");
+    }
+    is_root
+}
+
+/// Namespaces of a test's own: what is mounted there is nowhere else, and goes with them.
+pub(crate) struct Namespaces {
+    flags: Vec<&'static str>,
+    /// Lives until its standard input is closed.
+    holder: Child,
+}
+
+impl Namespaces {
+    /// Makes them, if that is allowed here.
+    pub(crate) fn new(flags: &[&'static str]) -> Option<Self> {
+        if !unshares(flags) {
+            return None;
+        }
+        let mut holder = Command::new("unshare")
+            .args(flags)
+            .args(["sh", "-c", "echo && exec cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        holder.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        Some(Self { flags: flags.to_vec(), holder })
+    }
+
+    /// Runs a shell script there, which has to succeed.
+    #[track_caller]
+    pub(crate) fn sh(&self, place: &Playground, script: &str) -> Ran {
+        self.command(place, &["sh", "-eu", "-c", script]).ok()
+    }
+
+    /// Runs rigup there.
+    pub(crate) fn run(&self, place: &Playground, args: &[&str]) -> Ran {
+        self.command(place, &[&[env!("CARGO_BIN_EXE_rigup")], args].concat())
+    }
+
+    /// What is at this path there.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        Path::new(&format!("/proc/{}/root", self.holder.id())).join(path.strip_prefix("/").unwrap())
+    }
+
+    fn command(&self, place: &Playground, words: &[&str]) -> Ran {
+        let here = place.path("here");
+        let pid = self.holder.id().to_string();
+        let inside = ["--", "sh", "-c", "cd \"$0\" && exec \"$@\"", here.to_str().unwrap()];
+        let args = [&["--target", &pid], &self.flags[..], &inside, words].concat();
+        Ran::from(&args, &place.command_of(Path::new("nsenter"), &args).output().unwrap())
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+    }
 }
 
 /// Past the harness, which shows what a test prints only where that fails.

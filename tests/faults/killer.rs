@@ -41,8 +41,13 @@ pub(crate) enum Change {
 pub(crate) enum Fate {
     /// Before this call.
     Killed(String),
-    /// It had no such call any more; its exit code.
-    Unharmed(i32),
+    /// It had so many of these calls, and ended with this exit code.
+    Unharmed {
+        /// The calls.
+        calls: usize,
+        /// The code.
+        code: i32,
+    },
 }
 
 /// Runs rigup with these arguments, and kills it before the `nth` of the calls, counted from 1, that `counts` says.
@@ -66,7 +71,7 @@ pub(crate) fn kill_before(
     ptrace::seize(rigup, options).unwrap();
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
 
-    let mut left = nth;
+    let mut calls = 0;
     let mut killed = None;
     loop {
         // Other tests wait for children of their own, in other threads.
@@ -76,8 +81,8 @@ pub(crate) fn kill_before(
                     && let Some((change, call)) = begun(rigup, thread)
                     && counts(change)
                 {
-                    left -= 1;
-                    if left == 0 {
+                    calls += 1;
+                    if calls == nth {
                         kill(rigup, Signal::SIGKILL).unwrap();
                         killed = Some(call);
                     }
@@ -86,7 +91,7 @@ pub(crate) fn kill_before(
             }
             WaitStatus::PtraceEvent(thread, ..) => go_on(thread, None),
             WaitStatus::Stopped(thread, signal) => go_on(thread, Some(signal)),
-            WaitStatus::Exited(pid, code) if pid == rigup => return Fate::Unharmed(code),
+            WaitStatus::Exited(pid, code) if pid == rigup => return Fate::Unharmed { calls, code },
             WaitStatus::Signaled(pid, ..) if pid == rigup => {
                 return Fate::Killed(killed.expect("nobody else kills it"));
             }

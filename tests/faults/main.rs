@@ -10,16 +10,21 @@ mod aftermath;
 mod clock;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod crash;
+mod disk;
 mod environment;
 mod identity;
 mod kernel;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killer;
 mod limits;
+mod links;
+mod machine;
 mod output;
+mod packages;
 #[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 #[path = "../cli/playground.rs"]
 mod playground;
+mod store;
 mod terminal;
 mod tree;
 

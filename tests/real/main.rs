@@ -8,6 +8,11 @@
 )]
 
 mod ecosystem;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod killed;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../faults/killer.rs"]
+mod killer;
 mod lock;
 mod more_providers;
 #[path = "../cli/playground.rs"]

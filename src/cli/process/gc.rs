@@ -20,7 +20,7 @@ Examples:
 
 What runs longer than it may is ended, what died unseen is recorded as lost, and the run dirs of runs that are
 past their --ttl are removed; their records stay. Each process is told once: what was ended now is removed
-by a later gc.
+by a later gc. A store that is damaged is moved aside; a new one gets what the run dirs tell.
 Of all that is over, the settings keep.processes (10000), keep.days (30) and keep.log_bytes (1 GiB) say how much is
 kept; the oldest goes first. What lives stays, what asked for something that stays, what a rigup at work started,
 what each binary came from, and runs until their --ttl is over. How many went is told, not which.";
@@ -40,7 +40,7 @@ pub(crate) struct GcArgs {
 /// Runs it.
 pub(super) fn gc(args: &GcArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
     let keep = search::own(settings)?.keep();
-    let session = Session::open(settings)?;
+    let session = Session::open_checked(settings)?;
     let gc = Gc {
         store: &session.store,
         machine_id: session.machine.id,

@@ -1,0 +1,169 @@
+//! The records of a store that was lost, as far as the run dirs in the data dir tell them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use walkdir::WalkDir;
+
+use crate::clock;
+use crate::process::run_dir::RunDir;
+use crate::process::table;
+use crate::protocol;
+use crate::provision::verify::{self, Claim};
+use crate::record::binary::Binary;
+use crate::record::name::BinaryName;
+use crate::record::process::{Detached, Ending, ExitReason, Order, Process, ProcessType};
+use crate::store::{Store, StoreError};
+
+/// What the run dirs tell.
+#[derive(Debug)]
+pub struct Found {
+    /// The machine that all of it is of: the one that worked here last.
+    pub machine_id: Uuid,
+    processes: Vec<Process>,
+    binaries: Vec<Binary>,
+}
+
+/// Reads all run dirs; none where there are none. A process that lives, and that nobody sees out who notes its end in its
+/// run dir, is left out: it is its rigup's, which knows another store. A binary counts where its file is still the one
+/// that was recorded.
+pub fn find(data_dir: &Path, lib_bin_dir: &Path) -> Option<Found> {
+    let folders = ["machines", "events", "runs"].map(|it| data_dir.join(it));
+    let entries = folders.iter().flat_map(WalkDir::new).filter_map(Result::ok);
+    let scripts = entries.filter(|it| it.file_name() == "cmd.sh");
+    let mut processes: Vec<Process> = scripts.filter_map(|it| process_of(it.path().parent()?)).collect();
+    processes.sort_by_key(|it| it.id);
+    let machine_id = processes.last()?.machine_id;
+    processes.retain(|it| it.machine_id == machine_id);
+    let binaries = binaries_of(&processes, lib_bin_dir);
+    Some(Found { machine_id, processes, binaries })
+}
+
+impl Found {
+    /// How many records there are.
+    pub fn count(&self) -> usize {
+        self.processes.len() + self.binaries.len()
+    }
+
+    /// Stores it; the machine is stored already.
+    pub fn store(&self, store: &Store) -> Result<(), StoreError> {
+        self.binaries.iter().try_for_each(|it| store.save_binary(it))?;
+        self.processes.iter().try_for_each(|it| store.adopt_process(it).map(drop))
+    }
+}
+
+/// The process of a run dir.
+fn process_of(path: &Path) -> Option<Process> {
+    let name = |folder: Option<&Path>| Some(folder?.file_name()?.to_str()?.to_owned());
+    let id: Uuid = name(Some(path))?.parse().ok()?;
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    let created_at = Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()?;
+    let script = Script::read(&fs_err::read(path.join("cmd.sh")).ok()?, path)?;
+    let machine_id = script.env.get("MACHINE_ID")?.as_str()?.parse().ok()?;
+
+    let hooks = path.ancestors().nth(2).filter(|it| it.file_name() == Some(OsStr::new(".hooks")));
+    let (process_type, plugin, hook_name, detached) = if let Some(hooks) = hooks {
+        (ProcessType::Hook, name(hooks.parent())?, name(path.parent())?, None)
+    } else {
+        let run = Detached { slug: name(path.parent())?, description: String::new(), ttl: None };
+        (ProcessType::Binary, String::new(), String::new(), Some(run))
+    };
+    let order = Order {
+        process_type,
+        plugin,
+        hook_name,
+        cmd: script.cmd,
+        pwd: script.pwd,
+        env: script.env,
+        timeout: None,
+        run_dir: Some(path.to_owned()),
+        detached,
+    };
+    let mut process = Process::queued(id, machine_id, order, created_at);
+    process.binary_id = hooks.and_then(|it| name(it.ancestors().nth(2))?.parse().ok());
+    let run_dir = RunDir::at(path);
+    if let Some(ending) = run_dir.read_exit() {
+        return Some(process.ended(ending));
+    }
+    if run_dir.is_held() == Some(true) {
+        return Some(process.started(run_dir.read_pid()?, created_at));
+    }
+    table::marked(id).is_empty().then(|| process.ended(run_dir.with_logs(Ending::lost(clock::now()))))
+}
+
+/// What `cmd.sh` runs.
+struct Script {
+    env: Map<String, Value>,
+    pwd: PathBuf,
+    cmd: Vec<String>,
+}
+
+impl Script {
+    fn read(text: &[u8], run_dir: &Path) -> Option<Self> {
+        let mut words = shlex::split(&String::from_utf8_lossy(text))?.into_iter();
+        let mut env = Map::new();
+        while words.next()? == "export" {
+            let (name, value) = words.next().and_then(|it| {
+                let (name, value) = it.split_once('=')?;
+                Some((name.to_owned(), Value::from(value)))
+            })?;
+            env.insert(name, value);
+        }
+        // The word before was `cd`, and what follows is `&& exec`.
+        let pwd = PathBuf::from(words.next()?);
+        let mut cmd: Vec<String> = words.skip(2).collect();
+        let input = format!("<{}", RunDir::at(run_dir).input().display());
+        cmd.pop_if(|it| *it == input);
+        Some(Self { env, pwd, cmd })
+    }
+}
+
+/// What the hooks found last of every name, as far as it is still so.
+fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<Binary> {
+    let mut found: BTreeMap<String, (&Process, Map<String, Value>)> = BTreeMap::new();
+    let is_good = |it: &Ending| it.reason == ExitReason::Exited && it.exit_code == Some(0);
+    for process in processes.iter().filter(|it| it.ending().is_some_and(is_good)) {
+        let Some(run_dir) = process.order.run_dir.as_deref().map(RunDir::at) else { continue };
+        let is_of_provider = process.order.hook_name.starts_with("on_Binary");
+        let Some(output) = File::open(run_dir.stdout()).ok().filter(|_| is_of_provider) else { continue };
+        let _ = protocol::read(BufReader::new(output), |record| {
+            if record.kind == "Binary"
+                && let Some(name) = record.fields.get("name").and_then(Value::as_str)
+            {
+                found.insert(name.to_owned(), (process, record.fields));
+            }
+        });
+    }
+    found.into_values().filter_map(|(process, fields)| binary_of(process, fields, lib_bin_dir)).collect()
+}
+
+fn binary_of(process: &Process, mut fields: Map<String, Value>, lib_bin_dir: &Path) -> Option<Binary> {
+    let name = BinaryName::parse(fields.get("name")?.as_str()?, None).ok()?;
+    let asked = |key: &str| process.order.cmd.iter().find_map(|it| it.strip_prefix(key)).unwrap_or_default();
+    let recorded = fields.remove("sha256");
+    let claim = Claim {
+        name: name.as_str(),
+        min_version: asked("--min-version="),
+        provider: &process.order.plugin,
+        link: &lib_bin_dir.join(name.link_name()),
+        abspath: None,
+        version: None,
+        locked: None,
+    };
+    let installed = verify::verify(claim, &fields).ok()?;
+    if recorded.is_some_and(|it| it != installed.sha256.as_str()) {
+        return None;
+    }
+    let id = process.binary_id.unwrap_or_else(clock::new_id);
+    let mut binary = Binary::new(id, process.machine_id, name.as_str(), process.created_at);
+    asked("--binproviders=").clone_into(&mut binary.binproviders);
+    asked("--min-version=").clone_into(&mut binary.min_version);
+    binary.satisfy(installed, process.created_at);
+    Some(binary)
+}

@@ -1,0 +1,160 @@
+//! Names, and the links that are called so.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use crate::playground::{Playground, Ran, wait_until};
+
+#[test]
+fn row_17_a_name_that_cannot_be_a_folder_or_a_link_is_refused_before_anything_is_made() {
+    for name in ["", " ", ".", "..", "a/b", "../x", "-rf", "x\ny", "x\0y", &"x".repeat(64), &"x".repeat(300)]
+    {
+        let place = Playground::new();
+        place.plugin("p", &[json!({"type": "Binary", "name": name})]);
+        place.run(&["install"]).exits(1).says("binaries.jsonl:1: the name");
+        assert!(!place.path("data/machines").exists(), "{name:?}");
+        assert!(!place.bin("").exists(), "{name:?}");
+        // No argument can have a NUL in it.
+        if !name.contains('\0') {
+            let place = Playground::new();
+            place.run(&["install", "--", name]).exits(2).says("the name");
+            assert!(!place.path("data").exists(), "{name:?}");
+        }
+    }
+}
+
+fn place_with_one() -> Playground {
+    let place = Playground::new();
+    place.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
+    fs::create_dir_all(place.bin("")).unwrap();
+    place
+}
+
+/// What stands in LIB_BIN_DIR.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name());
+    entries.map(|it| it.into_string().unwrap()).collect()
+}
+
+#[test]
+fn row_18_a_foreign_file_where_the_link_goes_is_refused_by_its_path_and_replaced_by_force_alone() {
+    let place = place_with_one();
+    fs::write(place.bin("one"), "mine").unwrap();
+    let ran = place.run(&["install"]).exits(1);
+    assert_eq!(ran.record()["status"], "queued");
+    ran.says("not linked").says(place.bin("one").to_str().unwrap()).says("--force replaces it");
+    assert_eq!(fs::read_to_string(place.bin("one")).unwrap(), "mine");
+    assert_eq!(names_in(&place.bin("")), ["one"]);
+    place.run(&["install", "--force"]).ok();
+    assert!(place.bin("one").is_symlink());
+    assert_eq!(names_in(&place.bin("")), ["one"]);
+}
+
+#[test]
+fn row_18_a_folder_where_the_link_goes_is_refused_by_its_path_and_never_replaced() {
+    let place = place_with_one();
+    fs::create_dir(place.bin("one")).unwrap();
+    fs::write(place.bin("one/kept"), "mine").unwrap();
+    for args in [&["install"][..], &["install", "--force"]] {
+        place.run(args).exits(1).says("is a folder").says(place.bin("one").to_str().unwrap());
+        assert_eq!(fs::read_to_string(place.bin("one/kept")).unwrap(), "mine");
+    }
+    assert_eq!(names_in(&place.bin("")), ["one"]);
+}
+
+#[test]
+fn row_18_a_foreign_link_outside_of_lib_dir_is_refused_by_its_path() {
+    let mut place = place_with_one();
+    place.set("LIB_BIN_DIR", place.path("usr-local-bin"));
+    fs::create_dir(place.path("usr-local-bin")).unwrap();
+    let link = place.path("usr-local-bin/one");
+    symlink("/bin/ls", &link).unwrap();
+    place.run(&["install"]).exits(1).says("not rigup's").says(link.to_str().unwrap());
+    assert_eq!(fs::read_link(&link).unwrap().to_str(), Some("/bin/ls"));
+}
+
+#[test]
+fn row_19_eight_runs_that_make_one_link_at_once_all_succeed_and_nobody_ever_misses_it() {
+    let mut place = place_with_one();
+    let shared = place.path("shared");
+    place.set("LIB_BIN_DIR", shared.clone());
+    // Two data dirs, so that not even the lock on the name keeps them apart, and the link changes each time.
+    let data = ["one", "two"].map(|it| place.path(it).to_str().unwrap().to_owned());
+    let args = |data: &'_ str| ["--data-dir", data, "install", "--force"].map(str::to_owned);
+    for data in &data {
+        place.run(&args(data).each_ref().map(String::as_str)).ok();
+    }
+    let is_over = AtomicBool::new(false);
+    let is_whole = || fs::read_link(shared.join("one")).is_ok_and(|it| it.is_file());
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut looks = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                assert!(is_whole());
+                looks += 1;
+            }
+            looks
+        });
+        let runs: Vec<_> = (0..8).map(|nth| args(&data[nth % 2])).collect();
+        let runs = runs.iter().map(|it| it.each_ref().map(String::as_str));
+        let started: Vec<_> = runs.map(|it| (it, place.start(&it))).collect();
+        for (args, child) in started {
+            Ran::from(&args, &child.wait_with_output().unwrap()).ok();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 0);
+    });
+    assert_eq!(names_in(&shared), ["one"], "no temporary link is left");
+}
+
+/// A provider whose program is another one all the time: a process that left its group swaps it for one of another size.
+const SWAPPING: &str = r#"#!/bin/sh
+set -eu
+mkdir -p "$LIB_DIR" && cd "$LIB_DIR"
+printf '#!/bin/sh\necho 1.0\n' >a
+printf '#!/bin/sh\necho 2.0 and longer\n' >b
+chmod +x a b
+cp -p a x
+: >swapping
+setsid sh -c 'while [ -e swapping ]; do for it in a b; do cp -p $it x.new && mv x.new x; done; done' &
+"$RIGUP" hook binary --provider swapping --abspath "$PWD/x" -- "$@"
+"#;
+
+#[test]
+fn row_20_a_target_that_changes_between_check_and_link_is_rejected() {
+    let place = Playground::new();
+    place.provider("swapping", SWAPPING);
+    let lib = place.bin("").parent().unwrap().to_owned();
+    let size_of = |digest: &str| {
+        let made = ["a", "b"].map(|it| lib.join(it));
+        let it = made.iter().find(|it| rigup::provision::probe::sha256(it).unwrap() == digest);
+        it.expect("it is one of the two").metadata().unwrap().len().to_string()
+    };
+    let (mut tried, mut rejected) = (0, 0);
+    while tried < 20 || rejected == 0 {
+        tried += 1;
+        assert!(tried < 200, "it is swapped all the time");
+        let record = place.run(&["install", "x", "--force", "--binproviders", "swapping"]).record();
+        if record["status"] == "installed" {
+            let fingerprint = record["fingerprint"].as_str().unwrap();
+            let size = fingerprint.split(':').nth(2).unwrap();
+            assert_eq!(
+                size_of(record["sha256"].as_str().unwrap()),
+                size,
+                "the digest is that of the very file"
+            );
+        } else {
+            let attempt = &record["attempts"][0];
+            assert_eq!(attempt["outcome"], "rejected");
+            let reason = attempt["reason"].as_str().unwrap();
+            assert!(reason.contains("changed while it was checked"), "{reason}");
+            rejected += 1;
+        }
+        fs::remove_file(lib.join("swapping")).unwrap();
+        wait_until("nobody swaps it any more", || place.living().is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! Package managers, and hooks that do not do as they say.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::sync::mpsc;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use nix::sys::stat::Mode;
+use serde_json::json;
+
+use crate::kernel::{self, Namespaces};
+use crate::playground::Playground;
+
+#[test]
+fn row_23_an_install_that_waits_for_the_dpkg_lock_says_whose_it_is_and_gives_up_clearly() {
+    let place = Playground::new();
+    if !(kernel::has("apt-get") && kernel::is_root()) {
+        return;
+    }
+    let Some(inside) = Namespaces::new(&["--mount"]) else { return };
+    let lock = fs::File::create(place.write("lock", "")).unwrap();
+    // A lock and lists of the test's own: what other tests install is none of its business.
+    inside.sh(
+        &place,
+        "mount --bind ../lock /var/lib/dpkg/lock-frontend\n\
+        mount -t tmpfs none /var/lib/apt/lists\nmkdir /var/lib/apt/lists/partial\n: >/var/lib/apt/lists/x_Packages",
+    );
+    let whole = libc::flock {
+        l_type: i16::try_from(libc::F_WRLCK).unwrap(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap(),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(&lock, FcntlArg::F_SETLK(&whole)).unwrap();
+    let waiting = format!("hello: waiting for the dpkg lock (pid {})", std::process::id());
+    let reason = |args: &[&str]| {
+        let ran = inside.run(&place, args).exits(1);
+        let attempt = ran.record()["attempts"][0].clone();
+        ran.says(&waiting);
+        assert_eq!(place.living(), []);
+        format!("{} {}", attempt["outcome"].as_str().unwrap(), attempt["reason"].as_str().unwrap())
+    };
+
+    let options = json!({"apt": {"install_args": ["hello", "-o", "DPkg::Lock::Timeout=1"]}});
+    place.plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "hello", "binproviders": "apt", "overrides": options})],
+    );
+    let gave_up = reason(&["install"]);
+    assert!(gave_up.starts_with("failed E: Could not get lock /var/lib/dpkg/lock-frontend"), "{gave_up}");
+    assert!(gave_up.contains(&format!("It is held by process {}", std::process::id())), "{gave_up}");
+
+    place.plugin("p", &[json!({"type": "Binary", "name": "hello", "binproviders": "apt"})]);
+    let ended = reason(&["install", "--timeout", "3"]);
+    assert!(ended.starts_with("timeout ended after 3 s: waiting for the dpkg lock (pid "), "{ended}");
+}
+
+#[test]
+fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
+    let place = Playground::new();
+    place.fixture("counting");
+    fs::create_dir(place.path("data")).unwrap();
+    let gate = place.path("data/gate");
+    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+
+    let (tell, told) = mpsc::channel();
+    let children: Vec<_> = (0..10)
+        .map(|_| {
+            let mut child = place.start(&["install", "x", "--binproviders", "counting"]);
+            let (tell, stderr) = (tell.clone(), child.stderr.take().unwrap());
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    if line.contains("waiting for another rigup") || line.contains("trying counting") {
+                        let _ = tell.send(());
+                    }
+                }
+            });
+            child
+        })
+        .collect();
+    for _ in 0..10 {
+        told.recv().expect("every rigup tries or waits");
+    }
+    fs::write(&gate, "\n").unwrap();
+    for child in children {
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    }
+    assert_eq!(fs::read_dir(place.path("data/started")).unwrap().count(), 1);
+    assert_eq!(place.hook_processes().len(), 1);
+}
+
+#[test]
+fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_tried() {
+    for (lie, outcome, reason) in [
+        ("name", "rejected", "its record is of `other`, not of `x`"),
+        ("missing", "rejected", "its abspath /no/such/program is not there"),
+        ("folder", "rejected", "its abspath is not a file: /usr/bin"),
+        ("mode", "rejected", "its abspath is not executable: /etc/passwd"),
+        ("relative", "rejected", "its abspath is relative: bin/sh"),
+        ("version", "rejected", "its version 0.1 is older than 1.0"),
+        ("silent", "rejected", "it tells no version, and 1.0 or newer is asked for"),
+        ("link", "rejected", "its abspath is the link that rigup makes"),
+        ("exit", "failed", "exit 3"),
+    ] {
+        let place = Playground::new();
+        place.fixture("lying").fixture("good");
+        let request = json!({
+            "type": "Binary", "name": "x", "binproviders": "lying,good", "min_version": "1.0",
+            "overrides": {"lying": {"lie": lie}},
+        });
+        place.plugin("p", &[request]);
+        let record = place.run(&["install"]).ok().record();
+        assert_eq!(record["binprovider"], "good", "{lie}");
+        let id = record["id"].as_str().unwrap();
+        let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+        let first: (String, String) = store
+            .query_row("SELECT outcome, reason FROM attempt ORDER BY created_at, id LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(first.0, outcome, "{lie} {id}");
+        assert!(first.1.starts_with(reason), "{lie}: {}", first.1);
+    }
+}
