@@ -51,25 +51,27 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 locked=
 apt_get_install() {
-    as_root apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout=300 \
+    patience=$1 && shift
+    as_root apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$patience" \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
-        -o APT::Cmd::Pattern-Only=true "$@" 2>"$log"
+        -o APT::Cmd::Pattern-Only=true "$@" >&2 2>"$log"
 }
+is_locked() { grep -q '^E: Unable to acquire the dpkg' "$log"; }
 install() {
-    # What could not have dpkg's lock once does not wait for it again.
+    # What waited for dpkg's lock in vain does not wait again.
     [ -z "$locked" ] || return 1
-    code=$({ { apt_get_install "$@" 3>&- && echo 0 >&3; } |
-        sed -u 's/^Waiting for cache lock.* held by process \([0-9]*\) .*/waiting for the dpkg lock (pid \1)/' >&2; } 3>&1)
-    [ "$code" != 0 ] || return 0
-    if grep -q '^E: Unable to acquire the dpkg' "$log"; then
-        locked=yes
-        # Only without any wait does apt-get say whose it is.
-        apt_get_install "$@" -o DPkg::Lock::Timeout=0 >&2 && return
+    apt_get_install 0 "$@" && return
+    if is_locked; then
+        # Only without patience does apt-get say whose the lock is, and only at its end that it waits.
+        holder="pid $(sed -n 's/^E: Could not get lock .* held by process \([0-9]*\).*/\1/p' "$log")"
+        echo "waiting for the dpkg lock ($holder)" >&2
+        apt_get_install "${APT_LOCK_PATIENCE:-300}" "$@" && return
+        ! is_locked || locked="dpkg's lock is still held ($holder); let that end, and try again"
     fi
     cat "$log" >&2
     false
 }
-reason() { grep '^E: Could not get lock' "$log" || grep '^E: ' "$log" | tail -n 1; }
+reason() { if [ "$locked" ]; then echo "$locked"; else grep '^E: ' "$log" | tail -n 1; fi; }
 unknown() { sed -n "s/^E: Unable to locate package //p; s/^E: Package '\(.*\)' has no .*/\1/p" "$log"; }
 failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" ${3+"$3"}; }
 

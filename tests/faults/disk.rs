@@ -14,7 +14,10 @@ fn place_with(path: &str, options: &str) -> Option<(Playground, Namespaces)> {
     place.fixture("good");
     let inside = Namespaces::new(&["--mount"])?;
     let path = place.path(path);
-    inside.sh(&place, &format!("mkdir -p {0} && mount -t tmpfs -o {options} none {0}", path.display()));
+    inside.sh(
+        &place,
+        &format!("mkdir -p {0} && mount -t tmpfs -o mode=755,{options} none {0}", path.display()),
+    );
     Some((place, inside))
 }
 
