@@ -50,6 +50,9 @@ pub enum OverrideError {
     Safety(String, SafetyError),
 }
 
+/// What names packages alone, and what may have options among them.
+const PACKAGES_KEYS: [&str; 2] = ["packages", "install_args"];
+
 /// The options that a requirement may have in its `install_args`, by provider; one that ends in `=` with any value. They
 /// choose what is installed of a package. Options of package managers can do much else: run commands, fetch from somewhere
 /// else, write to another place.
@@ -121,17 +124,25 @@ pub fn safety(overrides: &Map<String, Value>, provider: &str) -> Safety {
 /// Makes what is said to single providers at least as strict as what is asked of all of them: `asked` replaces it,
 /// `habit` and `min_version` tighten it.
 pub fn tighten(overrides: &mut Map<String, Value>, min_version: &str, habit: Safety, asked: Safety) {
-    for keys in overrides.values_mut().filter_map(Value::as_object_mut) {
-        if let Some(Value::String(own)) = keys.get_mut("min_version").filter(|_| !min_version.is_empty()) {
-            *own = version::stricter(own, min_version).to_owned();
-        }
-        let Ok(own) = Safety::of(keys) else { continue };
-        let safety = asked.or(own.and(habit));
-        if own.min_release_age.is_some() {
-            keys.insert(MIN_RELEASE_AGE_KEY.to_owned(), safety.min_release_age.into());
-        }
-        if own.postinstall_scripts.is_some() {
-            keys.insert(POSTINSTALL_SCRIPTS_KEY.to_owned(), safety.postinstall_scripts.into());
+    for keys in overrides.values_mut() {
+        let own = keys.get("min_version").and_then(Value::as_str).unwrap_or_default();
+        let min_version = version::stricter(own, min_version).to_owned();
+        let own = keys.as_object().and_then(|it| Safety::of(it).ok()).unwrap_or_default();
+        set_rules(keys, &min_version, asked.or(own.and(habit)));
+    }
+}
+
+/// Replaces the rules that a provider has of its own; what nothing was said of stays so.
+pub fn set_rules(keys: &mut Value, min_version: &str, safety: Safety) {
+    let Some(keys) = keys.as_object_mut() else { return };
+    let rules = [
+        ("min_version", min_version.into()),
+        (MIN_RELEASE_AGE_KEY, safety.min_release_age.into()),
+        (POSTINSTALL_SCRIPTS_KEY, safety.postinstall_scripts.into()),
+    ];
+    for (key, rule) in rules {
+        if let Some(own) = keys.get_mut(key).filter(|it| !it.is_null() && *it != "") {
+            *own = rule;
         }
     }
 }
@@ -191,8 +202,8 @@ pub fn abspath(overrides: &Map<String, Value>, provider: &str, home: Option<&Pat
     }
 }
 
-/// Two plugins require one binary: the packages of both, the stricter one of each rule, and of everything else what the
-/// first one says.
+/// Two plugins require one binary: the packages of both, and of everything else what the first one says that says
+/// something of it.
 pub fn merge(first: &Map<String, Value>, second: &Map<String, Value>) -> Map<String, Value> {
     let mut merged = first.clone();
     for (provider, theirs) in second {
@@ -211,6 +222,12 @@ fn merge_for(provider: &str, first: &Map<String, Value>, second: &Map<String, Va
         Some(packages) => Map::from_iter([("packages".to_owned(), packages.clone())]),
         None => Map::new(),
     };
+    for (key, theirs) in second.get(provider).and_then(Value::as_object).into_iter().flatten() {
+        let is_open = keys.get(key).is_none_or(Value::is_null);
+        if is_open && !PACKAGES_KEYS.contains(&key.as_str()) {
+            keys.insert(key.clone(), theirs.clone());
+        }
+    }
     let (ours, theirs) = (packages(first, provider), packages(second, provider));
     if let (Ok(ours), Ok(Some(theirs))) = (ours, theirs)
         && ours.as_ref() != Some(&theirs)
@@ -219,21 +236,11 @@ fn merge_for(provider: &str, first: &Map<String, Value>, second: &Map<String, Va
         all.extend(theirs);
         let mut seen = HashSet::new();
         all.retain(|it| seen.insert(it.clone()));
-        keys.remove("install_args");
-        keys.remove("packages");
+        for key in PACKAGES_KEYS {
+            keys.remove(key);
+        }
         let has_options = all.iter().any(|it| it.starts_with('-'));
-        keys.insert(if has_options { "install_args" } else { "packages" }.to_owned(), all.into());
-    }
-    let rules = safety(first, provider).and(safety(second, provider));
-    if let Some(days) = rules.min_release_age {
-        keys.insert(MIN_RELEASE_AGE_KEY.to_owned(), days.into());
-    }
-    if let Some(may_run) = rules.postinstall_scripts {
-        keys.insert(POSTINSTALL_SCRIPTS_KEY.to_owned(), may_run.into());
-    }
-    if let Some(theirs) = text(second, provider, "min_version") {
-        let ours = text(first, provider, "min_version").unwrap_or_default();
-        keys.insert("min_version".to_owned(), version::stricter(ours, theirs).into());
+        keys.insert(PACKAGES_KEYS[usize::from(has_options)].to_owned(), all.into());
     }
     keys
 }
@@ -319,17 +326,6 @@ mod tests {
         let expected = json!({
             "pip": {"install_root": "shared", "packages": ["a", "b"]}, "apt": {"packages": ["z"]}, "brew": ["c"],
         });
-        assert_eq!(Value::Object(merge(&first, &second)), expected);
-    }
-
-    #[test]
-    fn two_requirements_of_one_binary_get_the_stricter_one_of_each_rule() {
-        let first = map(&json!({"pip": {"min_version": "1.9", "min_release_age": 3}}));
-        let second =
-            map(&json!({"pip": {"min_version": "1.10", "postinstall_scripts": false, "packages": "x"}}));
-        let expected = json!({"pip": {
-            "min_version": "1.10", "min_release_age": 3.0, "postinstall_scripts": false, "packages": ["x"],
-        }});
         assert_eq!(Value::Object(merge(&first, &second)), expected);
     }
 
