@@ -11,7 +11,7 @@ pub const BINARY_REQUEST: &str = "BinaryRequest";
 pub struct HookName {
     /// The whole file name.
     pub file_name: String,
-    /// The event, without a trailing `Event`.
+    /// The event, without any trailing `Event`.
     pub event: String,
     /// Its place among the hooks of the event; none sorts first.
     pub order: Option<u64>,
@@ -69,18 +69,19 @@ impl HookName {
     }
 }
 
-/// An event's name without a trailing `Event`: `SnapshotEvent` is `Snapshot`.
+/// An event's name without a trailing `Event`: `SnapshotEvent` is `Snapshot`. What comes of it is its own canonical name.
 pub fn canonical_event(event: &str) -> &str {
-    event.strip_suffix("Event").unwrap_or(event)
+    event.trim_end_matches("Event")
 }
 
-/// `10_npm` is 10 and `npm`; `npm` and `10npm` have no number.
+/// `10_npm` is 10 and `npm`; `npm` and `10npm` have no number. One too large for 64 bits counts as the largest.
 fn split_number(stem: &str) -> (Option<u64>, &str) {
     let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = stem.split_at(digits);
-    match (number.parse(), rest.strip_prefix('_')) {
-        (Ok(number), Some(name)) => (Some(number), name),
-        (Ok(number), None) if rest.is_empty() || rest.starts_with('.') => (Some(number), rest),
+    let number = (!number.is_empty()).then(|| number.parse().unwrap_or(u64::MAX));
+    match (number, rest.strip_prefix('_')) {
+        (Some(_), Some(name)) => (number, name),
+        (Some(_), None) if rest.is_empty() || rest.starts_with('.') => (number, rest),
         _ => (None, stem),
     }
 }
@@ -159,6 +160,21 @@ mod tests {
         for other in ["", "on_", "on_x.sh", "on___x.sh", "on_Event__x.sh", "config.json", "On_E__1_x.sh"] {
             assert_eq!(HookName::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn an_event_goes_by_one_name_however_often_it_says_that_it_is_one() {
+        let listed = parse("on_SnapshotEventEvent__1_x.sh").event;
+        assert_eq!((listed.as_str(), canonical_event(&listed)), ("Snapshot", "Snapshot"));
+        assert_eq!(HookName::parse("on_EventEvent__1_x.sh"), None);
+    }
+
+    #[test]
+    fn a_number_of_any_length_is_a_number_and_comes_last() {
+        let (long, last) =
+            (parse("on_E__99999999999999999999_x.sh"), parse("on_E__18446744073709551615_w.sh"));
+        assert_eq!((long.order, long.name.as_str()), (Some(u64::MAX), "x"));
+        assert_eq!(long.cmp_with_plugins("p", &last, "p"), Ordering::Greater);
     }
 
     proptest::proptest! {

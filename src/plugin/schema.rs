@@ -69,6 +69,14 @@ pub enum SchemaError {
     /// It is JSON, and no schema of settings.
     #[error("is no schema of settings: {0}; the plugin keeps its defaults")]
     NotASchema(&'static str),
+    /// A setting that no hook could be given.
+    #[error(
+        "the setting {0:?} cannot be a variable: its name is empty, or has a `=` or a NUL; the plugin keeps its defaults"
+    )]
+    NoVariable(String),
+    /// A default that no hook could be given.
+    #[error("the default of {0:?} has a NUL, which no variable can hold; the plugin keeps its defaults")]
+    NoValue(String),
 }
 
 /// Reads the `config.json` in a plugin's folder; none where there is no such file.
@@ -97,7 +105,7 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     let list = |key: &str| whole.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let keeps = |key: &str| whole.get("keeps")?.get(key)?.as_bool();
     Ok(Schema {
-        properties: properties.into_iter().map(property).collect(),
+        properties: properties.into_iter().map(property).collect::<Result<_, _>>()?,
         required_plugins: texts(&list("required_plugins")),
         required_binaries: list("required_binaries"),
         keeps: Keeps {
@@ -107,9 +115,15 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     })
 }
 
-fn property((name, schema): (String, Value)) -> Property {
+fn property((name, schema): (String, Value)) -> Result<Property, SchemaError> {
     let text = |key: &str| schema[key].as_str().unwrap_or_default().to_owned();
-    Property {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Err(SchemaError::NoVariable(name));
+    }
+    if text("default").contains('\0') {
+        return Err(SchemaError::NoValue(name));
+    }
+    Ok(Property {
         name,
         aliases: schema["x-aliases"].as_array().map(|it| texts(it)).unwrap_or_default(),
         fallback: schema["x-fallback"].as_str().map(str::to_owned),
@@ -117,7 +131,7 @@ fn property((name, schema): (String, Value)) -> Property {
         description: text("description"),
         is_secret: schema["x-sensitive"] == true,
         schema,
-    }
+    })
 }
 
 /// The texts among these values, blanks around them cut off.
@@ -167,6 +181,15 @@ mod tests {
         assert!(error("{oops").starts_with("is not JSON (key must be a string"));
         assert!(error("[]").contains("it is no object"));
         assert!(error(r#"{"properties": {}}"#).contains("its \"type\" is not \"object\""));
+        for (property, expected) in [
+            (r#""": {}"#, "the setting \"\" cannot be a variable"),
+            (r#""A=B": {}"#, "the setting \"A=B\" cannot be a variable"),
+            (r#""A\u0000": {}"#, "the setting \"A\\0\" cannot be a variable"),
+            (r#""A": {"default": "a\u0000b"}"#, "the default of \"A\" has a NUL"),
+        ] {
+            let error = error(&format!(r#"{{"type": "object", "properties": {{{property}}}}}"#));
+            assert!(error.contains(expected), "{error}");
+        }
         assert!(error(r#"{"type": "object"}"#).contains("its \"properties\" are no object"));
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(read(folder.path()), Ok(None)));

@@ -158,6 +158,9 @@ fn understood(property: &Property, raw: Value) -> Result<Value, String> {
         Value::String(text) if !property.may_be("string") => read(property, text.trim()).unwrap_or(raw),
         _ => raw,
     };
+    if value.as_str().is_some_and(|it| it.contains('\0')) {
+        return Err("it has a NUL, which no variable can hold".to_owned());
+    }
     let validator = jsonschema::validator_for(&property.schema)
         .map_err(|error| format!("its schema in config.json is none: {error}"))?;
     match validator.validate(&value) {
@@ -336,6 +339,8 @@ mod tests {
         assert!(matches!(origin, Origin::File(..)));
         assert!(complaints[0].starts_with("T from the variable T is no value for T: "), "{}", complaints[0]);
         assert_eq!(resolve(&[("T", "1")], &json!({}), &all, "T").0, json!(60));
+        let (value, _, complaints) = resolve(&[], &json!({"KEY": "a\u{0}b"}), &all, "KEY");
+        assert_eq!((value, complaints.len()), (json!(""), 1), "no environment could hold it");
         let (_, _, complaints) = resolve(&[("KEY", "canary")], &json!({}), &all, "KEY");
         assert!(!complaints[0].contains("canary"), "{}", complaints[0]);
     }
