@@ -95,7 +95,10 @@ impl Output {
     }
 }
 
-/// Says something on standard error. One that nobody reads is no reason to fail.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+/// Says something on standard error, whatever is named in it: paths and files that others wrote do not steer the terminal.
+/// A standard error that nobody reads is no reason to fail.
+pub(crate) fn say(text: &str) {
+    for line in text.split('\n') {
+        let _ = writeln!(io::stderr(), "{}", human::printable(line));
+    }
 }

@@ -22,6 +22,14 @@ fn a_line_that_cannot_be_read_is_named_and_the_other_plugins_go_on() {
 }
 
 #[test]
+fn what_a_plugin_is_called_or_says_cannot_steer_the_terminal() {
+    let place = Playground::new();
+    place.plugin("bell\x07\u{9b}31m", &[json!({"type": "\u{9b}2J\u{7f}", "name": "x"})]);
+    let ran = place.run(&["install"]).exits(1).says("the type is");
+    assert!(!ran.stderr.replace('\n', "").contains(char::is_control), "{:?}", ran.stderr);
+}
+
+#[test]
 fn random_bytes_are_no_requirements_and_no_panic() {
     let place = Playground::new();
     let noise: Vec<u8> = (0..100_000_u32).map(|it| it.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
