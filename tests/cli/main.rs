@@ -13,6 +13,7 @@ mod commands;
 mod config;
 mod conformance;
 mod contract;
+mod corpus;
 mod crash;
 mod docs;
 mod ending;

@@ -1,0 +1,57 @@
+//! A `config.json`, whatever is in it: it says what its settings are or why it counts for nothing, every setting comes to
+//! a value that its own schema allows, and no setting can be what an environment cannot hold.
+
+use std::path::Path;
+
+use rigup::plugin::requirement;
+use rigup::plugin::schema::{self, Property};
+use rigup::plugin::setting::{Origin, Resolver, Sources};
+use rigup::settings::{Environment, SettingsFile};
+use serde_json::{Map, Value, json};
+
+/// What somebody may have set a variable to.
+const TEXTS: [&str; 7] = ["", "1", "-0.5", "Yes", "[\"a\"]", "{}", "x y"];
+
+pub(crate) fn check(input: &[u8]) {
+    let Ok(schema) = schema::parse(&String::from_utf8_lossy(input)) else { return };
+    let names = || schema.properties.iter().flat_map(Property::names);
+    assert!(schema.required_plugins.iter().all(|it| !it.is_empty() && it.trim() == it));
+    for (at, text) in TEXTS.iter().enumerate() {
+        let environment: Environment = names().skip(at % 2).step_by(2).map(|name| (name, *text)).collect();
+        let values: Map<String, Value> = names().map(|name| (name.to_owned(), json!([text]))).collect();
+        let files = [SettingsFile { path: "/rigup.toml".into(), values }];
+        let resolver =
+            Resolver::new(Sources { environment: &environment, files: &files }, &schema.properties);
+        for property in &schema.properties {
+            check_property(&resolver, property, text);
+        }
+        for entry in &schema.required_binaries {
+            let fill = |name: &str| resolver.value(name)?.as_str().map(str::to_owned);
+            if let Ok(requirement) = requirement::parse_entry("p", entry, Some(Path::new("/home/me")), fill) {
+                assert_eq!(requirement.plugin, "p");
+            }
+        }
+    }
+}
+
+fn check_property(resolver: &Resolver<'_>, property: &Property, text: &str) {
+    let mut complaints = Vec::new();
+    let setting = resolver.resolve(property, |it| complaints.push(it));
+    assert_eq!((&setting.name, setting.is_secret), (&property.name, property.is_secret));
+    match &setting.origin {
+        Origin::Default => assert_eq!(setting.value, property.default),
+        Origin::Environment(name) => {
+            assert!(property.names().any(|it| it == name) && !text.is_empty(), "{setting:?}");
+        }
+        Origin::File(_, name) => assert!(property.names().any(|it| it == name), "{setting:?}"),
+        Origin::Fallback(name) => assert_ne!(name, &property.name),
+        Origin::Machine => panic!("nobody asked the machine: {setting:?}"),
+    }
+    if property.is_secret && text.len() > 2 {
+        assert!(complaints.iter().all(|it| !it.contains(&format!("{text:?}"))), "{complaints:?}");
+    }
+    if let Some(variable) = setting.variable() {
+        let is_variable = !variable.name.is_empty() && !variable.name.contains(['=', '\0']);
+        assert!(is_variable && !variable.value.contains('\0'), "{variable:?}");
+    }
+}

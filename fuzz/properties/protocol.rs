@@ -1,0 +1,74 @@
+//! What a hook prints, whatever it is: the records do not depend on the pieces in which it arrives, each stands on its
+//! line, none is invented and none lost, and what is kept of all the rest is bounded.
+
+use rigup::jsonl::MAX_LINE;
+use rigup::protocol::{self, Leftover, MAX_COMPLAINTS, Record, Records};
+use serde_json::Value;
+
+/// An input that begins so has a line that is too long in the place of the next such byte, which no text has: no input of
+/// a fuzzer's size would ever be too long, and if many were, there would be few inputs.
+const LONG: u8 = 0xff;
+
+pub(crate) fn check(input: &[u8]) {
+    let output = expanded(input);
+    let mut records = Vec::new();
+    let left = protocol::read(&output[..], |it| records.push(it)).expect("memory can be read");
+    let sizes: &[usize] = if output.len() > MAX_LINE { &[65_521] } else { &[1, 2, 3, 7, 64] };
+    for &size in sizes {
+        assert_eq!(in_pieces(&output, size), (records.clone(), left.clone()), "in pieces of {size}");
+    }
+
+    assert!(left.complaints.len() <= MAX_COMPLAINTS && left.complaints.len() as u64 <= left.ignored);
+    for complaint in &left.complaints {
+        assert!(complaint.len() < 1024, "{complaint}");
+        assert!(!complaint.contains(char::is_control), "{complaint:?}");
+    }
+
+    let mut rest = &records[..];
+    for (number, line) in (1..).zip(output.split(|&byte| byte == b'\n')) {
+        let (here, below) = rest.split_at(rest.iter().take_while(|it| it.line == number).count());
+        check_line(line, here);
+        rest = below;
+    }
+    assert!(rest.is_empty(), "no line has {rest:?}");
+}
+
+/// What was read on a line against the line.
+fn check_line(line: &[u8], records: &[Record]) {
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim_start_matches('\u{feff}');
+    let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0');
+    for record in records {
+        assert!(line.len() <= MAX_LINE || text.len() < line.len(), "a line that is too long has records");
+        assert!(!record.kind.is_empty() && record.fields["type"] == record.kind.as_str(), "{record:?}");
+    }
+    assert!(records.len() <= text.matches('{').count(), "{text} has {records:?}");
+    if line.len() <= MAX_LINE
+        && let Ok(Value::Object(fields)) = serde_json::from_str(text)
+    {
+        let kind = fields.get("type").and_then(Value::as_str).filter(|it| !it.is_empty());
+        let expected = kind.map(|_| &fields);
+        assert_eq!(records.iter().map(|it| &it.fields).collect::<Vec<_>>(), Vec::from_iter(expected));
+    }
+}
+
+fn in_pieces(output: &[u8], size: usize) -> (Vec<Record>, Leftover) {
+    let mut reader = Records::default();
+    let mut records = Vec::new();
+    for piece in output.chunks(size) {
+        reader.push(piece, |it| records.push(it));
+    }
+    let left = reader.finish(|it| records.push(it));
+    (records, left)
+}
+
+fn expanded(input: &[u8]) -> Vec<u8> {
+    let parts = input.strip_prefix(&[LONG]).and_then(|rest| {
+        let at = rest.iter().position(|&byte| byte == LONG)?;
+        Some((&rest[..at], &rest[at + 1..]))
+    });
+    match parts {
+        Some((before, behind)) => [before, &vec![b'x'; MAX_LINE], behind].concat(),
+        None => input.to_owned(),
+    }
+}

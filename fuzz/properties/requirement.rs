@@ -1,0 +1,99 @@
+//! A `binaries.jsonl`, whatever is in it: a requirement that is accepted has a name that can be a folder and a link, comes
+//! back the same from a record and from a hook's arguments, and leads nowhere out of LIB_DIR.
+
+use std::path::{Component, Path};
+
+use rigup::plugin::overrides;
+use rigup::plugin::requirement::{self, Providers, Requirement};
+use rigup::provision::plan::{self, Request, Wish};
+use rigup::provision::question;
+use rigup::record::name::{BinaryName, MAX_CHARS};
+use rigup::record::version::Version;
+use rigup::toolkit::prefix;
+use rigup::toolkit::request::HookRequest;
+use uuid::Uuid;
+
+const HOME: &str = "/home/me";
+const LIB_DIR: &str = "/lib/dir";
+
+pub(crate) fn check(input: &[u8]) {
+    let folder = Path::new("/plugins/p");
+    let (requirements, complaints) = requirement::read_from("p", folder, input, Some(Path::new(HOME)));
+    let lines = input.split(|&byte| byte == b'\n').count();
+    assert!(requirements.len() + complaints.len() <= lines);
+    for complaint in &complaints {
+        assert!(complaint.line.is_some_and(|it| it <= lines as u64), "{complaint}");
+    }
+    requirements.iter().for_each(check_requirement);
+}
+
+pub(crate) fn check_requirement(requirement: &Requirement) {
+    check_name(&requirement.name);
+    assert!(requirement.min_version.is_empty() || Version::is_one(&requirement.min_version));
+
+    let known = ["env", "pip"].map(str::to_owned);
+    let steps = plan::plan(std::slice::from_ref(requirement), &Wish::default(), &known);
+    let [Ok(request)] = &steps[..] else { panic!("one requirement comes to {steps:?}") };
+    check_record(requirement, request);
+    let providers = request.candidates.iter().chain(&known).chain(requirement.overrides.keys());
+    for provider in providers {
+        let on_argv = from_arguments(request, provider);
+        check_request(requirement, provider, &on_argv);
+        let line = question::line(request, provider, Uuid::nil(), Uuid::nil());
+        let fields = serde_json::from_str(&line).expect("the line of a batch hook is an object");
+        let in_batch = HookRequest::from_record(&fields, None).expect("what was accepted once is again");
+        assert_eq!(in_batch, on_argv, "a batch hook is asked for something else");
+    }
+}
+
+/// A name becomes a folder and a link, and means the same when it is read again.
+fn check_name(name: &BinaryName) {
+    assert_eq!(BinaryName::parse(name.as_str(), None).as_ref(), Ok(name));
+    let link = name.link_name();
+    let parts: Vec<_> = Path::new(link).components().collect();
+    assert!(matches!(parts[..], [Component::Normal(only)] if only == link), "{link:?}");
+    assert!(link.chars().count() <= MAX_CHARS && !link.contains(char::is_control) && !link.starts_with('-'));
+    assert_eq!(name.file().is_some(), name.as_str() != link);
+    assert!(name.file().is_none_or(|it| it.is_absolute()));
+}
+
+/// The record of a request is a requirement again: `rigup apply` reads what `rigup install --dry-run` shows.
+fn check_record(requirement: &Requirement, request: &Request) {
+    let record = request.to_record("queued").to_string();
+    let again = requirement::parse_line("p", record.as_bytes(), None).expect("a record can be read");
+    let providers = Providers::Only(request.candidates.clone());
+    assert_eq!(again, Requirement { providers, setting: None, pays_from: None, ..requirement.clone() });
+}
+
+fn from_arguments(request: &Request, provider: &str) -> HookRequest {
+    let arguments = question::arguments(request, provider, Uuid::nil(), Uuid::nil());
+    let arguments: Vec<String> = arguments.into_iter().map(|it| it.into_string().expect("text")).collect();
+    assert!(arguments.iter().all(|it| it.starts_with("--") && !it.contains('\0')), "{arguments:?}");
+    HookRequest::parse(&arguments, None).expect("a hook can read its arguments")
+}
+
+/// What a provider's hook is asked for.
+fn check_request(requirement: &Requirement, provider: &str, request: &HookRequest) {
+    assert_eq!((&request.name, &request.providers), (&requirement.name, &requirement.providers));
+    assert_eq!(request.overrides, requirement.overrides);
+    let own = overrides::text(&requirement.overrides, provider, "min_version");
+    assert_eq!(request.min_version.trim(), own.unwrap_or(&requirement.min_version).trim());
+    let safety = overrides::safety(&requirement.overrides, provider).or(requirement.safety);
+    assert_eq!(
+        (request.safety.age(), request.safety.may_run_scripts()),
+        (safety.age(), safety.may_run_scripts())
+    );
+
+    let may_be_options =
+        requirement.overrides.get(provider).is_some_and(|it| it.get("install_args").is_some());
+    for package in request.packages(provider).expect("packages were checked") {
+        assert!(!package.contains(char::is_control) && !package.trim().is_empty(), "{package:?}");
+        assert!(may_be_options || !package.starts_with('-'), "{package}");
+    }
+    if let Ok(folder) = prefix::prefix(request, "pip", Path::new(LIB_DIR)) {
+        let inside = folder.strip_prefix(LIB_DIR).expect("a prefix stands in LIB_DIR");
+        let parts: Vec<_> = inside.components().collect();
+        assert!(parts.iter().all(|it| matches!(it, Component::Normal(_))), "{}", folder.display());
+        assert!((2..=3).contains(&parts.len()), "{}", folder.display());
+    }
+}

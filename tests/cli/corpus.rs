@@ -1,0 +1,45 @@
+//! The fuzz targets' properties, on the inputs that fuzzing kept: see docs/reliability.md.
+
+use std::path::Path;
+
+#[path = "../../fuzz/properties/config.rs"]
+mod config;
+#[path = "../../fuzz/properties/hook_name.rs"]
+mod hook_name;
+#[path = "../../fuzz/properties/protocol.rs"]
+mod protocol;
+#[path = "../../fuzz/properties/requirement.rs"]
+mod requirement;
+
+/// Checks every input that is kept for a target.
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut inputs = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let input = std::fs::read(&path).unwrap();
+        assert!(std::panic::catch_unwind(|| check(&input)).is_ok(), "{}", path.display());
+        inputs += 1;
+    }
+    assert!(inputs > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn what_hooks_print_is_read_the_same_in_any_pieces() {
+    replay("protocol", protocol::check);
+}
+
+#[test]
+fn requirements_come_back_the_same_from_records_and_arguments() {
+    replay("requirement", requirement::check);
+}
+
+#[test]
+fn settings_come_to_values_that_their_schema_allows() {
+    replay("config", config::check);
+}
+
+#[test]
+fn names_of_hooks_say_the_same_once_they_are_spelled_out() {
+    replay("hook_name", hook_name::check);
+}
