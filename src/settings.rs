@@ -132,19 +132,19 @@ pub enum SettingsError {
     /// Neither a flag nor a variable says where the data dir is, and there is no home folder.
     #[error("no place for the data dir: HOME is not set; give --data-dir or RIGUP_DATA_DIR")]
     NoDataDir,
+    /// A folder whose path cannot stand where it has to.
+    #[error("the folder {} cannot be used: its path {reason}; choose another with {flag}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is in its path.
+        reason: String,
+        /// What chooses another one.
+        flag: &'static str,
+    },
     /// The current folder is gone, and a relative path needs it.
     #[error("the current folder cannot be found: {0}; change to one that exists")]
     NoCurrentDir(std::io::Error),
-    /// The data dir, LIB_DIR or LIB_BIN_DIR has a path that no record can hold: records are JSON.
-    #[error("the {name} {path} is not UTF-8, and no record can hold it; choose another with {flag}", path = path.display())]
-    NotUtf8 {
-        /// Which folder.
-        name: &'static str,
-        /// Its path.
-        path: PathBuf,
-        /// The option that says another one.
-        flag: &'static str,
-    },
     /// A `rigup.toml` that cannot be read, or says nothing that can be understood.
     #[error("{} cannot be used: {reason}", path.display())]
     File {
@@ -202,15 +202,8 @@ impl Settings {
             .lib_bin_dir
             .or_else(|| environment.path(&["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"]))
             .map_or_else(|| lib_dir.join("bin"), |dir| absolute(here, &dir));
-        for (name, path, flag) in [
-            ("data dir", &data_dir, "--data-dir"),
-            ("LIB_DIR", &lib_dir, "--lib-dir"),
-            ("LIB_BIN_DIR", &lib_bin_dir, "--lib-bin-dir"),
-        ] {
-            if path.to_str().is_none() {
-                return Err(SettingsError::NotUtf8 { name, path: path.clone(), flag });
-            }
-        }
+        let folders = [(&data_dir, "--data-dir"), (&lib_dir, "--lib-dir"), (&lib_bin_dir, "--lib-bin-dir")];
+        folders.into_iter().try_for_each(|(path, flag)| check_folder(path, flag))?;
         let listed: Vec<PathBuf> = environment
             .get("RIGUP_PLUGINS_DIR")
             .map(|list| std::env::split_paths(list).collect())
@@ -261,6 +254,20 @@ impl Settings {
             parent_process,
         })
     }
+}
+
+/// Makes sure that a folder can be written down: in records, which are JSON; in PATH; and in the scripts that pip and others
+/// make to start a program, some of which have it in double quotes.
+fn check_folder(path: &Path, flag: &'static str) -> Result<(), SettingsError> {
+    let is_bad = |c: &char| c.is_control() || [':', '"', '$', '`', '\\'].contains(c);
+    let reason = match path.to_str() {
+        None => "is not UTF-8, which no record can hold".to_owned(),
+        Some(text) => match text.chars().find(is_bad) {
+            Some(c) => format!("has a {c:?}, which PATH or the launchers of programs cannot hold"),
+            None => return Ok(()),
+        },
+    };
+    Err(SettingsError::Folder { path: path.to_owned(), reason, flag })
 }
 
 /// Whom the command line and the environment trust.
@@ -397,6 +404,34 @@ mod tests {
         fs_err::write(here.join(FILE_NAME), "T = ").unwrap();
         let error = read().unwrap_err().to_string();
         assert!(error.contains("here/rigup.toml cannot be used: ") && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_records_path_or_launchers_cannot_hold_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let error = |flags: Flags| {
+            let environment = Environment::from([("DATA_DIR", "/d")]);
+            Settings::merge_in(Path::new("/here"), None, PathBuf::new(), flags, environment)
+                .unwrap_err()
+                .to_string()
+        };
+        let not_text = PathBuf::from(OsStr::from_bytes(b"/d\xff"));
+        let said = error(Flags { data_dir: Some(not_text), ..Flags::default() });
+        assert_eq!(
+            said,
+            "the folder /d\u{fffd} cannot be used: its path is not UTF-8, which no record can hold; \
+             choose another with --data-dir"
+        );
+        for bad in ["/a:b", "/a\nb", "/a$b", "/a`b", "/a\"b", "/a\\b"] {
+            let said = error(Flags { lib_dir: Some(bad.into()), ..Flags::default() });
+            assert!(said.ends_with("choose another with --lib-dir"), "{said}");
+            let said = error(Flags { lib_bin_dir: Some(bad.into()), ..Flags::default() });
+            assert!(said.contains("its path has a ") && said.ends_with("with --lib-bin-dir"), "{said}");
+        }
+        merge(
+            Flags { data_dir: Some("/a b/\u{fc}'(x)#&".into()), ..Flags::default() },
+            Environment::default(),
+        );
     }
 
     #[test]

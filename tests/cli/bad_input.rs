@@ -1,6 +1,7 @@
 //! Bad input: a clear error with path and line, and nothing half-made.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
@@ -44,6 +45,17 @@ fn a_data_dir_that_is_a_file_is_unusable() {
     for args in [&["install"][..], &["process", "list"], &["binary", "list"], &["machine", "show"]] {
         let ran = place.run(args).exits(3);
         ran.says(&format!("the data dir {}", place.path("data").display())).says("--data-dir");
+    }
+}
+
+#[test]
+fn a_data_dir_that_no_record_can_hold_is_refused_before_anything_is_made() {
+    let mut place = Playground::new();
+    for name in [&b"d\xff"[..], b"d:x", b"a $x b"] {
+        let folder = place.path("").join(std::ffi::OsStr::from_bytes(name));
+        place.set("RIGUP_DATA_DIR", &folder);
+        place.run(&["install", "sh"]).exits(3).says("cannot be used").says("choose another with --data-dir");
+        assert!(!folder.exists());
     }
 }
 

@@ -141,13 +141,15 @@ fn row_32_a_path_that_no_record_can_hold_is_refused_by_name() {
     ran.says("/tool is not UTF-8, and no record can hold it; rename it");
     nothing_is_left(&place);
 
-    for (name, variable) in
-        [("data dir", "RIGUP_DATA_DIR"), ("LIB_DIR", "RIGUP_LIB_DIR"), ("LIB_BIN_DIR", "RIGUP_LIB_BIN_DIR")]
-    {
+    for (variable, flag) in [
+        ("RIGUP_DATA_DIR", "--data-dir"),
+        ("RIGUP_LIB_DIR", "--lib-dir"),
+        ("RIGUP_LIB_BIN_DIR", "--lib-bin-dir"),
+    ] {
         let mut place = Playground::new();
         place.set(variable, folder.join("new"));
         let ran = place.run(&["install", "sh", "--binproviders", "env"]).exits(3);
-        ran.says(&format!("the {name} ")).says("is not UTF-8, and no record can hold it; choose another");
+        ran.says("is not UTF-8, which no record can hold").says(&format!("choose another with {flag}"));
         assert!(!folder.join("new").exists() && !place.path("data").exists(), "nothing was made");
     }
 }
