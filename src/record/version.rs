@@ -98,9 +98,11 @@ fn dotted_number(word: &str) -> Option<&str> {
     None
 }
 
-/// The higher one of two lowest versions that will do.
+/// The higher one of two lowest versions that will do. A blank one asks for nothing, and `0~rc1`, which comes before it, for
+/// something.
 pub fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
-    if Version::parse(other) > Version::parse(one) { other } else { one }
+    let asks = |text: &str| !text.trim().is_empty();
+    if asks(other) && (!asks(one) || Version::parse(other) > Version::parse(one)) { other } else { one }
 }
 
 fn all_digits(text: &str) -> bool {
