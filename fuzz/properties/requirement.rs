@@ -16,6 +16,9 @@ use uuid::Uuid;
 const HOME: &str = "/home/me";
 const LIB_DIR: &str = "/lib/dir";
 
+/// How package managers spell one version of a package: Python's, npm's, gem's, apt's.
+const FORMATS: [&str; 4] = ["=={}", "@{}", ":{}", "={}"];
+
 pub(crate) fn check(input: &[u8]) {
     let folder = Path::new("/plugins/p");
     let (requirements, complaints) = requirement::read_from("p", folder, input, Some(Path::new(HOME)));
@@ -84,11 +87,18 @@ fn check_request(requirement: &Requirement, provider: &str, request: &HookReques
         (safety.age(), safety.may_run_scripts())
     );
 
+    let exact = HookRequest { exact_version: "1.2.3".to_owned(), ..request.clone() };
     let may_be_options =
         requirement.overrides.get(provider).is_some_and(|it| it.get("install_args").is_some());
-    for package in request.packages(provider).expect("packages were checked") {
-        assert!(!package.contains(char::is_control) && !package.trim().is_empty(), "{package:?}");
-        assert!(may_be_options || !package.starts_with('-'), "{package}");
+    let packages = |format| exact.packages(provider, format).expect("packages were checked");
+    let unpinned = packages(None);
+    for pinned in FORMATS.map(|it| packages(Some(it))) {
+        assert_eq!(pinned.len(), unpinned.len());
+        assert!(pinned.iter().zip(&unpinned).filter(|(one, other)| one != other).count() <= 1, "{pinned:?}");
+        for package in unpinned.iter().chain(&pinned) {
+            assert!(!package.contains(char::is_control) && !package.trim().is_empty(), "{package:?}");
+            assert!(may_be_options || !package.starts_with('-'), "{package}");
+        }
     }
     if let Ok(folder) = prefix::prefix(request, "pip", Path::new(LIB_DIR)) {
         let inside = folder.strip_prefix(LIB_DIR).expect("a prefix stands in LIB_DIR");

@@ -6,6 +6,8 @@ use std::path::Path;
 mod config;
 #[path = "../../fuzz/properties/hook_name.rs"]
 mod hook_name;
+#[path = "../../fuzz/properties/lockfile.rs"]
+mod lockfile;
 #[path = "../../fuzz/properties/protocol.rs"]
 mod protocol;
 #[path = "../../fuzz/properties/requirement.rs"]
@@ -42,4 +44,9 @@ fn settings_come_to_values_that_their_schema_allows() {
 #[test]
 fn names_of_hooks_say_the_same_once_they_are_spelled_out() {
     replay("hook_name", hook_name::check);
+}
+
+#[test]
+fn lock_files_are_written_as_they_were_read() {
+    replay("lockfile", lockfile::check);
 }

@@ -1,0 +1,56 @@
+//! A `rigup.lock`, whatever is in it: it is refused with a line that it has, or what is written of it is read as the same,
+//! and it says what its lines say and nothing else.
+
+use std::path::{Component, Path};
+
+use rigup::lockfile::{FieldError, Lockfile};
+use rigup::record::name::{MAX_CHARS, link_name};
+use serde_json::{Map, Value};
+
+pub(crate) fn check(input: &[u8]) {
+    let lines: Vec<&[u8]> = input.split(|&byte| byte == b'\n').collect();
+    match Lockfile::parse(input) {
+        Err(error) => {
+            let said = error.to_string();
+            let number =
+                said.strip_prefix("line ").and_then(|it| it.split(':').next()?.parse::<usize>().ok());
+            assert!(number.is_some_and(|it| (1..=lines.len()).contains(&it)), "{said}");
+        }
+        Ok(lockfile) => check_read(&lockfile, &lines),
+    }
+}
+
+fn check_read(lockfile: &Lockfile, lines: &[&[u8]]) {
+    let written = lockfile.to_string();
+    assert_eq!(Lockfile::parse(written.as_bytes()).as_ref(), Ok(lockfile));
+
+    // The order of the lines changes nothing, nor do blank ones between them.
+    let (header, mut reversed) = (lines[0], lines[1..].to_vec());
+    reversed.push(header);
+    reversed.reverse();
+    assert_eq!(Lockfile::parse(&reversed.join(&b"\n\n"[..])).as_ref(), Ok(lockfile));
+
+    let locks: Vec<&&[u8]> = lines[1..].iter().filter(|it| !it.is_empty()).collect();
+    assert_eq!(written.lines().count(), 1 + locks.len());
+    for line in locks {
+        let fields: Map<String, Value> = serde_json::from_slice(line).expect("a line is an object");
+        let text = |key: &str| fields[key].as_str().expect("a field is a text");
+        let locked = lockfile.get(text("platform"), text("name")).expect("a line that was read is there");
+        assert_eq!(locked.to_record(), Value::Object(fields.clone()));
+        check_name(&locked.name);
+        let put: Result<_, FieldError> = lockfile.clone().put(locked.clone());
+        assert_eq!(put, Ok(Some(locked.clone())), "what was read may be written");
+    }
+    // What is said twice is refused.
+    if let Some(line) = lines[1..].iter().find(|it| !it.is_empty()) {
+        let twice = [lines, &[*line]].concat().join(&b"\n"[..]);
+        assert!(Lockfile::parse(&twice).is_err_and(|it| it.to_string().contains("has a line already")));
+    }
+}
+
+fn check_name(name: &str) {
+    let link = link_name(name);
+    let parts: Vec<_> = Path::new(link).components().collect();
+    assert!(matches!(parts[..], [Component::Normal(only)] if only == link), "{name:?}");
+    assert!(link.chars().count() <= MAX_CHARS && !link.starts_with('-') && !name.contains(char::is_control));
+}
