@@ -115,6 +115,9 @@ impl fmt::Display for BinaryName {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn parse(text: &str) -> Result<BinaryName, NameError> {
@@ -151,5 +154,31 @@ mod tests {
         assert!(matches!(parse("a\\n-b"), Err(NameError::Control(_))));
         assert!(matches!(parse("{WGET_BINARY}"), Err(NameError::Template(_))));
         assert_eq!(parse(&"ü".repeat(63)).unwrap().link_name().chars().count(), 63);
+    }
+
+    /// Mostly parts that matter in paths and arguments.
+    fn any_text() -> impl Strategy<Value = String> {
+        let part = prop_oneof![
+            select(vec!["/", ".", "..", "~/", "-", " ", "\u{a0}", "{", "\\", "\n", "\0"])
+                .prop_map(str::to_owned),
+            "[a-zü]{1,30}",
+            any::<char>().prop_map(String::from),
+        ];
+        proptest::collection::vec(part, 0..6).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_is_accepted_links_one_file_in_its_folder_and_is_read_again_as_the_same(text in any_text()) {
+            let Ok(name) = parse(&text) else { return Ok(()) };
+            prop_assert_eq!(BinaryName::parse(name.as_str(), None), Ok(name.clone()));
+            let link = Path::new("/lib/bin").join(name.link_name());
+            prop_assert_eq!(link.parent(), Some(Path::new("/lib/bin")));
+            prop_assert_eq!(link.file_name().and_then(|it| it.to_str()), Some(name.link_name()));
+            prop_assert!((1..=MAX_CHARS).contains(&name.link_name().chars().count()));
+            prop_assert!(!name.link_name().starts_with('-') && !name.as_str().contains(char::is_control));
+            prop_assert!(name.file().is_none_or(|it| it.is_absolute() && it.ends_with(name.link_name())));
+            prop_assert_eq!(name.file().is_none(), name.as_str() == name.link_name());
+        }
     }
 }
