@@ -40,7 +40,7 @@ pub(crate) struct GcArgs {
 /// Runs it.
 pub(super) fn gc(args: &GcArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
     let keep = search::own(settings)?.keep();
-    let session = Session::open_checked(settings)?;
+    let session = if args.dry_run { Session::open(settings)? } else { Session::open_checked(settings)? };
     let gc = Gc {
         store: &session.store,
         machine_id: session.machine.id,
