@@ -27,6 +27,7 @@ mod playground;
 mod store;
 mod terminal;
 mod tree;
+mod trust;
 
 use std::process::Child;
 
