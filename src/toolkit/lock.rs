@@ -40,8 +40,9 @@ pub fn run(
     interrupt: &Interrupt,
     waiting: impl FnOnce(&str),
 ) -> Result<i32, LockedError> {
-    // A holder runs one command: what descends from it is what it waits for.
-    let mut lock = Lock::take(&path(lib_dir, name), interrupt, table::is_ancestor, waiting)?;
+    // A holder is the command of a rigup, or the rigup: what it waits for is itself, or descends from it.
+    let waits_for_us = |pid| pid == std::process::id() || table::is_ancestor(pid);
+    let mut lock = Lock::take(&path(lib_dir, name), interrupt, waits_for_us, waiting)?;
     lock.hand_on().map_err(LockedError::HandOn)?;
     let child = spawn::start_attached(program, args, None)?;
     // Only a help for people who wait.
