@@ -16,7 +16,11 @@ for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin
 
 command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs npm"
 command -v npm >/dev/null || decline "npm is not on PATH: apt-get install npm"
+# What was asked for weighs more than the options of a requirement; those weigh more than a default.
 eval "$("$RIGUP" hook policy --provider npm -- "$@")"
+own_age=$(printf '%s\n' "$packages" | grep -E '^--min-release-age=') || :
+if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -vE '^--min-release-age='); fi
+if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi
 # npm takes a registry without dates for one where everything is old enough. Found to have them, it has them for a day; of
 # hooks that run at the same time one asks.
 dates=$LIB_DIR/npm/registry.part/has-dates asked=$LIB_DIR/npm/registry.part/asked asking=

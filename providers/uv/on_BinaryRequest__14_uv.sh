@@ -16,6 +16,8 @@ packages=$("$RIGUP" hook packages --provider uv --pin '=={}' -- "$@")
 for arg; do case $arg in --name=*) binary=$prefix/bin/${arg#--name=} ;; esac; done
 command -v uv >/dev/null || decline "uv is not on PATH: pip install uv, or https://docs.astral.sh/uv"
 eval "$("$RIGUP" hook policy --provider uv -- "$@")"
+# What was asked for weighs more than the options of a requirement.
+if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -v '^--exclude-newer-package='); fi
 
 # The mark stands while the venv is being filled: who finds it finds what a killed run left, and makes it anew.
 # A failure alone spares what works: uv fetches everything before it touches the old files.
