@@ -34,7 +34,7 @@ fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
     let said = package.char_indices().skip(1).find(|&(_, it)| it == separator);
     match said {
         None => Some(format!("{package}{spelled}")),
-        Some((at, _)) if is_whole(&package[at + separator.len_utf8()..]) => None,
+        Some((at, _)) if is_one(&package[at + separator.len_utf8()..], separator) => None,
         Some((at, _)) => Some(format!("{}{spelled}", &package[..at])),
     }
 }
@@ -48,10 +48,14 @@ fn is_name(package: &str) -> bool {
     !is_place && (!is_path || owner.starts_with('@') || owner.contains('.'))
 }
 
-/// Whether it means one version: three numbers, or an epoch or alias before something.
-fn is_whole(version: &str) -> bool {
+/// Whether it means one version: three numbers, or an epoch or alias before something; for apt's `=` and gem's `:` all but a
+/// pattern.
+fn is_one(version: &str, separator: char) -> bool {
+    let starts_with_digit = |it: &str| it.starts_with(|c: char| c.is_ascii_digit());
     let numbers = version.trim_start_matches('v').split(['.', '-', '+']);
-    version.contains(':') || numbers.take_while(|it| it.starts_with(|c: char| c.is_ascii_digit())).count() > 2
+    version.contains(':')
+        || numbers.take_while(|it| starts_with_digit(it)).count() > 2
+        || ['=', ':'].contains(&separator) && starts_with_digit(version) && !version.contains('*')
 }
 
 #[cfg(test)]
@@ -78,6 +82,7 @@ mod tests {
             ("golang.org/x/tools/cmd/stringer@latest", "@v{}", "golang.org/x/tools/cmd/stringer@v1.2.3"),
             ("rake", ":{}", "rake:1.2.3"),
             ("git", "={}", "git=1.2.3"),
+            ("git=1.*", "={}", "git=1.2.3"),
         ] {
             assert_eq!(pin_one(package, format), expected);
         }
@@ -95,6 +100,9 @@ mod tests {
             ("x@npm:y", "@{}"),
             ("user/repository", "@{}"),
             ("git=1:2.39.5-0", "={}"),
+            ("x=2.1", "={}"),
+            ("x=20240101", "={}"),
+            ("x:13.0", ":{}"),
         ] {
             assert_eq!(pin_one(package, format), package);
         }
