@@ -39,19 +39,27 @@ fn digest(mut file: impl Read, folders: &[Vec<u8>], at_once: usize) -> io::Resul
     loop {
         let count = file.read(&mut chunk)?;
         unread.extend_from_slice(&chunk[..count]);
-        let mut rest = unread.as_slice();
-        let found = |text: &[u8]| {
-            let places = finders.iter().filter_map(|it| Some((it.find(text)?, it.needle().len())));
-            places.min_by_key(|&(at, length)| (at, usize::MAX - length))
-        };
-        while let Some((at, length)) = found(rest)
-            // A longer folder may begin here, and be cut.
-            && (count == 0 || rest.len() - at >= longest)
-        {
-            digest.update(&rest[..at]);
+        let mut done = 0;
+        // Where each folder comes next: looked for anew only once that is passed.
+        let mut ahead: Vec<Option<usize>> = finders.iter().map(|it| it.find(&unread)).collect();
+        loop {
+            let places = ahead.iter().zip(&finders).filter_map(|(at, it)| Some(((*at)?, it.needle().len())));
+            let first = places.min_by_key(|&(at, length)| (at, usize::MAX - length));
+            // A longer folder may begin there, and be cut.
+            let Some((at, length)) = first.filter(|(at, _)| count == 0 || unread.len() - at >= longest)
+            else {
+                break;
+            };
+            digest.update(&unread[done..at]);
             digest.update(PLACEHOLDER);
-            rest = &rest[at + length..];
+            done = at + length;
+            for (next, finder) in
+                ahead.iter_mut().zip(&finders).filter(|(it, _)| it.is_some_and(|it| it < done))
+            {
+                *next = finder.find(&unread[done..]).map(|it| it + done);
+            }
         }
+        let rest = &unread[done..];
         let kept = if count == 0 { 0 } else { longest.min(rest.len()) };
         let (settled, open) = rest.split_at(rest.len() - kept);
         digest.update(settled);
