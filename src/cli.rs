@@ -48,7 +48,7 @@ Exit codes:
   1  something asked for was not got; each is named with its reason
   2  wrong use
   3  rigup cannot work: the data dir, a setting, a lock file, or a plugin asked for by name is unusable
-  130, 143  interrupted; every child was ended first";
+  129, 130, 143  interrupted; every child was ended first";
 
 /// Gets the binaries that plugins need, runs their hooks, and keeps a true record of every process it starts.
 #[derive(Debug, Parser)]
