@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::trust::{Distrust, Trust};
+use crate::trust::{Distrust, ReadError, Trust, Trusted};
 
 /// The environment rigup was started with. Bytes that are not UTF-8 are kept.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +65,9 @@ pub const TRUST_VARIABLE: &str = "RIGUP_TRUST_DIR";
 
 /// The file with values for settings: in the current folder, and in the user's own configuration folder.
 pub const FILE_NAME: &str = "rigup.toml";
+
+/// A `rigup.toml` of more bytes is none.
+const MAX_SIZE: u64 = 1 << 20;
 
 /// The key in it that names folders which are trusted whoever may write there. It counts only in a file that others
 /// cannot write: no folder can say of itself that it is to be trusted.
@@ -290,12 +293,20 @@ fn read_file(
     trust: &mut Trust,
     warnings: &mut Vec<String>,
 ) -> Result<Option<SettingsFile>, SettingsError> {
-    let text = match std::fs::File::open(&path).and_then(std::io::read_to_string) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+    // One that is not there is not missed, whoever may put one there: then it is read as it has to be.
+    if path.try_exists().is_ok_and(|it| !it) {
+        return Ok(None);
+    }
+    let Trusted { bytes, note } = match trust.read(&path, MAX_SIZE) {
+        Ok(Some(trusted)) => trusted,
+        Ok(None) => return Ok(None),
+        Err(ReadError::Distrusted(distrust)) => return Err(distrust.into()),
         Err(error) => return Err(SettingsError::File { path, reason: error.to_string() }),
-        Ok(text) => text,
     };
-    let note = trust.check(&path)?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Err(SettingsError::File { path, reason: error.to_string() }),
+    };
     let mut values: Map<String, Value> = match toml::from_str(&text) {
         Ok(values) => values,
         Err(error) => {

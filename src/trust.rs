@@ -8,11 +8,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::{self, DirBuilder, Metadata};
-use std::io::{self, ErrorKind::NotADirectory, ErrorKind::NotFound};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind::NotADirectory, ErrorKind::NotFound, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 
 /// Whom this run trusts, and which folders the user vouches for.
@@ -62,6 +63,83 @@ impl Trust {
             _ => Ok(inspection.notes().into_iter().next()),
         }
     }
+
+    /// Reads a file that has to be trusted; none where there is no such file. What is judged is the open file that the bytes
+    /// come from, behind a way that was looked at before, so that nobody can show one file and have another one read. What
+    /// is no regular file, or has more than `limit` bytes, is not read: it could keep rigup waiting for ever.
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Option<Trusted>, ReadError> {
+        let mut inspection = Inspection::new(self);
+        let opened = match inspection.resolve(path) {
+            Ok(None) => return Ok(None),
+            // The way is judged; a link that came since is not followed.
+            Ok(Some(real)) => open(&real, OFlag::O_NOFOLLOW),
+            Err(distrust) if inspection.excuses(path, &distrust) => match open(path, OFlag::empty()) {
+                Err(error) if error.kind() == NotFound => return Ok(None),
+                opened => opened,
+            },
+            Err(distrust) => return Err(distrust.into()),
+        };
+        let (mut file, metadata) = opened?;
+        if !metadata.is_file() {
+            return Err(ReadError::NotAFile);
+        }
+        if let Err(distrust) = inspection.judge(path, &metadata, Seen::Open(&file))
+            && !inspection.excuses(path, &distrust)
+        {
+            return Err(distrust.into());
+        }
+        let mut bytes = Vec::new();
+        file.by_ref().take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            return Err(ReadError::TooLarge(limit));
+        }
+        Ok(Some(Trusted { bytes, note: inspection.notes().into_iter().next() }))
+    }
+}
+
+/// Opens a file, whatever it is, without waiting.
+fn open(path: &Path, more: OFlag) -> io::Result<(File, Metadata)> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | more;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
+/// What is in a file that is trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trusted {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// Where the user has to vouch for it, what a person should know.
+    pub note: Option<String>,
+}
+
+/// Why a file that has to be trusted is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Somebody else may have written it.
+    #[error(transparent)]
+    Distrusted(#[from] Distrust),
+    /// It cannot be opened or read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A folder, a pipe, a device.
+    #[error("it is no regular file; put one in its place, or take it away")]
+    NotAFile,
+    /// More than so many bytes.
+    #[error("it has more than {0} bytes, which no such file needs")]
+    TooLarge(u64),
+}
+
+/// How a file or folder is looked at.
+#[derive(Debug, Clone, Copy)]
+enum Seen<'a> {
+    /// By its name, on the way to something.
+    OnTheWay,
+    /// By its name, as what was asked about.
+    Itself,
+    /// Open: whatever has its name by now.
+    Open(&'a File),
 }
 
 /// A file or folder that somebody else may have written, or may have put there.
@@ -176,39 +254,44 @@ impl<'a> Inspection<'a> {
     /// Looks at every folder and link on the way to a file or folder, itself included, as far as it is there. A link's
     /// target is reached on a way of its own, which counts as well.
     pub fn way(&mut self, path: &Path) -> Result<(), Distrust> {
-        self.walk(path, MAX_LINKS).map(drop).map_err(|distrust| {
+        self.resolve(path).map(drop)
+    }
+
+    /// The same path without links, once all that lies on it was looked at; none where it is not there.
+    fn resolve(&mut self, path: &Path) -> Result<Option<PathBuf>, Distrust> {
+        self.walk(path, MAX_LINKS).map_err(|distrust| {
             let leads_to = (distrust.path != path).then(|| path.to_owned());
             Distrust { leads_to, ..distrust }
         })
     }
 
-    /// The same path without links.
-    fn walk(&mut self, path: &Path, links: u32) -> Result<PathBuf, Distrust> {
+    fn walk(&mut self, path: &Path, links: u32) -> Result<Option<PathBuf>, Distrust> {
         let mut reached = PathBuf::from("/");
         let mut parts = path.components();
         loop {
             if !self.passed.contains(&reached) {
                 match fs::symlink_metadata(&reached) {
                     Ok(metadata) if metadata.is_symlink() => {
-                        self.judge(&reached, &metadata, true)?;
-                        reached = self.target(&reached, links)?;
+                        self.judge(&reached, &metadata, Seen::OnTheWay)?;
+                        match self.target(&reached, links)? {
+                            Some(target) => reached = target,
+                            None => return Ok(None),
+                        }
                         continue;
                     }
                     Ok(metadata) => {
-                        self.judge(&reached, &metadata, true)?;
+                        self.judge(&reached, &metadata, Seen::OnTheWay)?;
                         if metadata.is_dir() {
                             self.passed.insert(reached.clone());
                         }
                     }
                     // What is not there is no danger; whoever opens it says so.
-                    Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
-                        return Ok(path.to_owned());
-                    }
+                    Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
                     Err(error) => return Err(unreadable(&reached, &error)),
                 }
             }
             match parts.next() {
-                None => return Ok(reached),
+                None => return Ok(Some(reached)),
                 Some(Component::ParentDir) => drop(reached.pop()),
                 Some(Component::Normal(name)) => reached.push(name),
                 Some(Component::RootDir | Component::CurDir | Component::Prefix(_)) => {}
@@ -216,8 +299,8 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Where a link leads, without further links.
-    fn target(&mut self, link: &Path, links: u32) -> Result<PathBuf, Distrust> {
+    /// Where a link leads, without further links; none where that is not there.
+    fn target(&mut self, link: &Path, links: u32) -> Result<Option<PathBuf>, Distrust> {
         let target = fs::read_link(link).map_err(|error| unreadable(link, &error))?;
         let Some(links) = links.checked_sub(1) else {
             return Err(unreadable(link, &io::Error::other("too many links")));
@@ -228,21 +311,23 @@ impl<'a> Inspection<'a> {
     /// Looks at a file or folder itself; `metadata` is that of what a link leads to. The sticky bit excuses nothing here:
     /// what others add to a plugin's folder is a part of the plugin.
     pub fn itself(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Distrust> {
-        self.judge(path, metadata, false)
+        self.judge(path, metadata, Seen::Itself)
     }
 
-    fn judge(&mut self, path: &Path, metadata: &Metadata, is_on_the_way: bool) -> Result<(), Distrust> {
+    fn judge(&mut self, path: &Path, metadata: &Metadata, seen: Seen<'_>) -> Result<(), Distrust> {
         const STICKY: u32 = 0o1000;
         let mode = metadata.mode() & 0o7777;
         let why = if metadata.uid() != 0 && !self.trust.people.contains(&metadata.uid()) {
             Why::Owner(metadata.uid())
-        } else if metadata.is_symlink() || is_on_the_way && metadata.is_dir() && mode & STICKY != 0 {
+        } else if metadata.is_symlink()
+            || matches!(seen, Seen::OnTheWay) && metadata.is_dir() && mode & STICKY != 0
+        {
             return Ok(());
         } else if mode & 0o002 != 0 {
             Why::Others(mode)
         } else if mode & 0o020 != 0 && !self.is_private(metadata.gid()) {
             Why::Group(mode, metadata.gid())
-        } else if mode & 0o020 != 0 && self.is_listed(path) {
+        } else if mode & 0o020 != 0 && self.is_listed(path, seen) {
             Why::Listed
         } else {
             return Ok(());
@@ -261,10 +346,14 @@ impl<'a> Inspection<'a> {
 
     /// Whether an access control list lets somebody else write. Where there is one, the bits of the group are the most that
     /// anybody in it may do, so that it need not be read where they do not say write.
-    fn is_listed(&mut self, path: &Path) -> bool {
+    fn is_listed(&mut self, path: &Path, seen: Seen<'_>) -> bool {
         const SIZE: usize = 4096;
         let mut list = [0; SIZE];
-        match rustix::fs::getxattr(path, ACL, &mut list[..]) {
+        let read = match seen {
+            Seen::Open(file) => rustix::fs::fgetxattr(file, ACL, &mut list[..]),
+            Seen::OnTheWay | Seen::Itself => rustix::fs::getxattr(path, ACL, &mut list[..]),
+        };
+        match read {
             Ok(size) => acl_writers(&list[..size]).any(|writer| match writer {
                 Writer::User(uid) => uid != 0 && !self.trust.people.contains(&uid),
                 Writer::Group(gid) => !self.is_private(gid),

@@ -94,6 +94,51 @@ fn of_a_link_both_its_own_place_and_that_of_its_target_count() {
     }
 }
 
+/// What becomes of a file that is read.
+fn read(trust: &Trust, path: &Path) -> Result<Option<Trusted>, String> {
+    trust.read(path, 4).map_err(|error| error.to_string())
+}
+
+#[test]
+fn only_a_regular_file_of_a_certain_size_is_read_behind_links_as_well() {
+    let trust = Trust::new(None);
+    let tree = Tree::new();
+    let file = tree.file("x", 0o644);
+    symlink("x", tree.path("link")).unwrap();
+    symlink("nowhere", tree.path("dangling")).unwrap();
+    fs_err::write(&file, "four").unwrap();
+    let whole = Ok(Some(Trusted { bytes: b"four".to_vec(), note: None }));
+    assert_eq!((read(&trust, &file), read(&trust, &tree.path("link"))), (whole.clone(), whole));
+    assert_eq!(
+        (read(&trust, &tree.path("dangling")), read(&trust, &tree.path("no/such"))),
+        (Ok(None), Ok(None))
+    );
+    fs_err::write(&file, "fives").unwrap();
+    assert!(read(&trust, &file).unwrap_err().starts_with("it has more than 4 bytes"));
+    let pipe = tree.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
+    for other in [&pipe, &tree.folder("folder", 0o755)] {
+        assert!(read(&trust, other).unwrap_err().starts_with("it is no regular file"), "{}", other.display());
+    }
+}
+
+#[test]
+fn what_others_may_write_is_read_only_where_the_user_vouches_for_it() {
+    let mut trust = Trust::new(None);
+    let tree = Tree::new();
+    let file = tree.file("x", 0o666);
+    assert!(read(&trust, &file).unwrap_err().contains("(mode 0666)"));
+    tree.folder("open", 0o777);
+    let inside = tree.file("open/y", 0o644);
+    assert!(read(&trust, &inside).unwrap_err().contains("(mode 0777), and with it what is found at"));
+    trust.vouch(tree.path(""), "--trust-dir");
+    for path in [&file, &inside] {
+        let note = read(&trust, path).unwrap().unwrap().note.unwrap();
+        assert!(note.contains("is trusted because of --trust-dir, though "), "{note}");
+    }
+    assert_eq!(read(&trust, &tree.path("open/z")), Ok(None));
+}
+
 #[test]
 fn what_belongs_to_somebody_else_is_refused_unless_he_called_sudo() {
     const STRANGER: u32 = 12345;

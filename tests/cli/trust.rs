@@ -1,13 +1,15 @@
 //! What others may have written is not run, not read, and not written to.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, Ran};
+use crate::playground::{Playground, Ran, wait_until};
 
 fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -164,6 +166,34 @@ fn a_lock_file_that_others_may_write_stops_rigup() {
     place.run(&["install", "--locked", "--trust-dir", "."]).ok().says("is trusted because of --trust-dir");
     mode(&file, 0o644);
     place.run(&["install", "--locked"]).ok();
+}
+
+/// A pipe has nothing to be judged by once it is gone, and gives whoever opens it what its other end likes.
+#[test]
+fn a_pipe_in_place_of_settings_is_not_read_and_nobody_waits_for_it() {
+    let place = place();
+    let file = place.path("here/rigup.toml");
+    let mut owners = vec![(None, "it is no regular file")];
+    if nix::unistd::geteuid().is_root() {
+        owners.push((Some(12345), "it belongs to uid 12345, not to root"));
+    }
+    for (owner, said) in owners {
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
+        std::os::unix::fs::chown(&file, owner, None).unwrap();
+        let mut rigup = place.start(&["install"]);
+        wait_until("it was read, or rigup is over", || {
+            let opened =
+                fs::OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&file);
+            if let Ok(mut pipe) = opened {
+                let _ = pipe.write_all(b"trust_dirs = [\"/\"]");
+                let _ = fs::remove_file(&file);
+            }
+            rigup.try_wait().unwrap().is_some()
+        });
+        let output = rigup.wait_with_output().unwrap();
+        Ran::from(&["install"], &output).exits(3).says(said);
+        let _ = fs::remove_file(&file);
+    }
 }
 
 #[test]
