@@ -218,7 +218,7 @@ impl Clerk<'_> {
     fn read_again(&mut self) -> Result<fs_err::File, CliError> {
         let held =
             whole_file::hold(&self.file.path).map_err(|error| unwritable(&self.file, &error.to_string()))?;
-        self.file = self.file.again()?;
+        self.file = self.file.again(self.settings)?;
         self.after = self.file.lockfile.clone();
         Ok(held)
     }

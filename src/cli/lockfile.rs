@@ -1,7 +1,6 @@
 //! The lock file that a command line means.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::cli::error::CliError;
@@ -13,6 +12,7 @@ use crate::plugin::folder::{Hook, Plugin};
 use crate::provision::locked::{self, Lock};
 use crate::provision::plan::Step;
 use crate::settings::{self, Settings};
+use crate::trust::Trusted;
 
 /// Whether what is installed is to be what was locked.
 #[derive(Debug, clap::Args)]
@@ -62,35 +62,27 @@ impl LockfileOnDisk {
     /// Reads it; one that is not there says nothing. One that others may write is refused: what it says is taken for what
     /// was reviewed.
     pub(crate) fn read(path: Option<PathBuf>, settings: &Settings) -> Result<Self, CliError> {
-        let path = path.unwrap_or_else(|| FILE_NAME.into());
-        let whole = std::path::absolute(&path).map_err(|error| unusable(&path, &error.to_string()))?;
-        let checked = settings.trust.check(&whole).map_err(|error| unusable(&path, &error.to_string()));
-        if let Some(note) = checked? {
+        let (file, note) = Self::at(path.unwrap_or_else(|| FILE_NAME.into()), settings)?;
+        if let Some(note) = note {
             say(&format!("warning: {note}"));
         }
-        Self::at(path)
+        Ok(file)
     }
 
     /// The same file, as it is now.
-    pub(crate) fn again(&self) -> Result<Self, CliError> {
-        Self::at(self.path.clone())
+    pub(crate) fn again(&self, settings: &Settings) -> Result<Self, CliError> {
+        Self::at(self.path.clone(), settings).map(|(file, _)| file)
     }
 
-    fn at(path: PathBuf) -> Result<Self, CliError> {
-        let mut bytes = Vec::new();
-        let read = std::fs::File::open(&path)
-            .and_then(|file| file.take(MAX_SIZE as u64 + 1).read_to_end(&mut bytes));
-        match read {
-            Ok(_) => {
-                let lockfile =
-                    Lockfile::parse(&bytes).map_err(|error| unusable(&path, &error.to_string()))?;
-                Ok(Self { path, bytes: Some(bytes), lockfile })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self { path, bytes: None, lockfile: Lockfile::default() })
-            }
-            Err(error) => Err(unusable(&path, &error.to_string())),
-        }
+    /// The file, and what a person should know of it.
+    fn at(path: PathBuf, settings: &Settings) -> Result<(Self, Option<String>), CliError> {
+        let whole = std::path::absolute(&path).map_err(|error| unusable(&path, &error.to_string()))?;
+        let read = settings.trust.read(&whole, MAX_SIZE as u64);
+        let Some(Trusted { bytes, note }) = read.map_err(|error| unusable(&path, &error.to_string()))? else {
+            return Ok((Self { path, bytes: None, lockfile: Lockfile::default() }, None));
+        };
+        let lockfile = Lockfile::parse(&bytes).map_err(|error| unusable(&path, &error.to_string()))?;
+        Ok((Self { path, bytes: Some(bytes), lockfile }, note))
     }
 
     /// What it says, held against this machine.

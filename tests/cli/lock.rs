@@ -334,6 +334,17 @@ fn many_that_lock_other_names_at_once_lose_none_of_their_lines() {
 }
 
 #[test]
+fn a_lock_file_that_others_may_write_when_it_is_read_again_is_refused_as_it_was_at_first() {
+    let place = place_with_shelf(&["a"]);
+    place.run(&["lock"]).ok();
+    let before = lockfile(&place);
+    place.provider("shelf", &format!("{SHELF}chmod 666 \"$HOME/../here/rigup.lock\"\n"));
+    require(&place, &["a", "b"], "shelf");
+    place.run(&["lock"]).exits(3).says("the lock file rigup.lock cannot be used: ").says("(mode 0666)");
+    assert_eq!(lockfile(&place), before);
+}
+
+#[test]
 fn an_interrupted_lock_leaves_the_file_as_it_was() {
     let place = place_with_shelf(&["a"]);
     place.fixture("hanging");
