@@ -85,7 +85,7 @@ pub fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
 }
 
 /// Whether what was verified earlier is what was locked. Only a file that names LIB_DIR has to be read for that: of any other
-/// one the digest is known.
+/// one the digest is known, which was measured when it was verified.
 pub fn is_same(locked: &Locked, installed: &Installed, lib_dir: &Path) -> bool {
     installed.binprovider == locked.binprovider
         && installed.version == locked.version

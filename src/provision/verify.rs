@@ -83,6 +83,14 @@ pub enum Lie {
         /// That in the lock file.
         locked: String,
     },
+    /// Another digest than the file has.
+    #[error("its sha256 is {found}, and the file's is {actual}")]
+    WrongDigest {
+        /// The digest in the record.
+        found: String,
+        /// The file's.
+        actual: String,
+    },
     /// Another file, or another content, than a moment ago.
     #[error("its abspath {0} changed while it was checked; let nothing else write there, and try again")]
     Changed(PathBuf),
@@ -110,7 +118,8 @@ pub struct Claim<'a> {
     pub locked: Option<(&'a Locked, &'a Path)>,
 }
 
-/// Checks the fields of a Binary record. The digest is computed where the record has none.
+/// Checks the fields of a Binary record. The digest is computed unless the record says which file it was measured of, by the
+/// fingerprint that `rigup hook binary` prints with it.
 pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed, Lie> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let name = text("name");
@@ -147,10 +156,14 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
         return Err(Lie::Changed(abspath));
     }
     let unreadable = |error: io::Error| Lie::Unreadable(abspath.clone(), error.to_string());
-    let sha256 = match text("sha256") {
-        given if is_sha256(given) => given.to_owned(),
-        _ => probe::sha256(&abspath).map_err(unreadable)?,
+    let given = Some(text("sha256")).filter(|it| is_sha256(it));
+    let sha256 = match given.filter(|_| !text("fingerprint").is_empty()) {
+        Some(measured) => measured.to_owned(),
+        None => probe::sha256(&abspath).map_err(unreadable)?,
     };
+    if let Some(found) = given.filter(|it| *it != sha256) {
+        return Err(Lie::WrongDigest { found: found.to_owned(), actual: sha256 });
+    }
     if let Some((locked, lib_dir)) = claim.locked {
         // The hook's word is not enough here.
         let found = portable::sha256(&abspath, lib_dir).map_err(unreadable)?;
@@ -259,6 +272,20 @@ mod tests {
         let other = json!({"name": "sh", "abspath": "/bin/ls"});
         let lie = verify(claim, other.as_object().unwrap()).unwrap_err().to_string();
         assert_eq!(lie, "its abspath is /bin/ls, and overrides.env.abspath is /bin/sh");
+    }
+
+    #[test]
+    fn a_digest_that_was_stated_and_not_measured_has_to_be_the_files() {
+        let (digest, fingerprint) =
+            (probe::sha256(Path::new("/bin/sh")).unwrap(), probe::fingerprint(Path::new("/bin/sh")));
+        let stated = |sha256: &str| json!({"name": "sh", "abspath": "/bin/sh", "sha256": sha256});
+        assert_eq!(check("", &stated(&digest)).unwrap().sha256, digest);
+        let zeros = "0".repeat(64);
+        let lie = format!("its sha256 is {zeros}, and the file's is {digest}");
+        assert_eq!(check("", &stated(&zeros)), Err(lie));
+        let mut measured = stated(&zeros);
+        measured["fingerprint"] = json!(fingerprint);
+        assert_eq!(check("", &measured).unwrap().sha256, zeros, "nothing is measured twice");
     }
 
     #[test]
