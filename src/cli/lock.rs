@@ -16,6 +16,7 @@ use crate::cli::work::{self, Worked};
 use crate::cli::workshop;
 use crate::lockfile::{Locked, Lockfile};
 use crate::plugin::requirement::Providers;
+use crate::process::signals::Interrupt;
 use crate::provision::plan::{Request, Step};
 use crate::provision::standing::{Standing, standing};
 use crate::provision::{locked, portable};
@@ -136,20 +137,24 @@ pub(crate) fn lock(
         file,
         settings,
     };
-    let (worked, held, mut rows) = if args.check {
-        (None, None, clerk.compare(&steps))
-    } else {
-        let worked = clerk.bring_about(&steps, args.jobs, talk)?;
-        let held = clerk.read_again()?;
-        let rows = clerk.write_down_all(&steps, &worked);
-        (Some(worked), Some(held), rows)
-    };
+    let worked = if args.check { None } else { Some(clerk.bring_about(&steps, args.jobs, talk)?) };
     let complaints = if found.complaints.is_empty() { Exit::Well } else { Exit::Missing };
-    let exit = worked.as_ref().map_or(complaints, |it| it.exit(&found));
+    let mut exit = worked.as_ref().map_or(complaints, |it| it.exit(&found));
+    let mut held = None;
+    if !args.check && !matches!(exit, Exit::Interrupted(_)) {
+        match clerk.read_again(talk)? {
+            Ok(lock) => held = Some(lock),
+            Err(interrupted) => exit = interrupted,
+        }
+    }
     if let Exit::Interrupted(_) = exit {
         say(&format!("interrupted: {} stays as it was", clerk.file.path.display()));
         return Ok(exit);
     }
+    let mut rows = match &worked {
+        Some(worked) => clerk.write_down_all(&steps, worked),
+        None => clerk.compare(&steps),
+    };
     // What could not be read may require a name, too.
     if args.prune && found.complaints.is_empty() {
         rows.extend(clerk.prune(&steps));
@@ -214,13 +219,22 @@ impl Clerk<'_> {
         work::bring_about(self.found, &chosen, &jobs.options(), self.settings, talk)
     }
 
-    /// What others locked meanwhile counts, too. They wait until the value is gone.
-    fn read_again(&mut self) -> Result<fs_err::File, CliError> {
-        let held =
-            whole_file::hold(&self.file.path).map_err(|error| unwritable(&self.file, &error.to_string()))?;
+    /// What others locked meanwhile counts, too. They wait until the value is gone; to wait for them can be interrupted.
+    fn read_again(&mut self, talk: Talk) -> Result<Result<fs_err::File, Exit>, CliError> {
+        let interrupt = Interrupt::install().map_err(CliError::unusable)?;
+        let waiting = || {
+            if !talk.quiet {
+                say(&format!("waiting for another rigup that writes {}", self.file.path.display()));
+            }
+        };
+        let held = whole_file::hold(&self.file.path, &interrupt, whole_file::PATIENCE, waiting);
+        if let Some(signal) = interrupt.signal() {
+            return Ok(Err(Exit::Interrupted(signal)));
+        }
+        let held = held.map_err(|error| unwritable(&self.file, &error.to_string()))?;
         self.file = self.file.again(self.settings)?;
         self.after = self.file.lockfile.clone();
-        Ok(held)
+        Ok(Ok(held))
     }
 
     /// Writes down what came of it.

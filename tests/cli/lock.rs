@@ -1,6 +1,7 @@
 //! `rigup lock` and `install --locked`: the same binaries elsewhere, or none.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
@@ -342,6 +343,24 @@ fn a_lock_file_that_others_may_write_when_it_is_read_again_is_refused_as_it_was_
     require(&place, &["a", "b"], "shelf");
     place.run(&["lock"]).exits(3).says("the lock file rigup.lock cannot be used: ").says("(mode 0666)");
     assert_eq!(lockfile(&place), before);
+}
+
+#[test]
+fn who_waits_to_write_the_lock_file_says_so_and_can_be_interrupted() {
+    let place = place_with_shelf(&["a"]);
+    let held = fs::File::open(place.path("here")).unwrap();
+    held.lock().unwrap();
+    let mut rigup = place.start(&["lock"]);
+    let mut said = String::new();
+    let mut lines = BufReader::new(rigup.stderr.take().unwrap());
+    while !said.contains("waiting for another rigup that writes rigup.lock")
+        && lines.read_line(&mut said).unwrap() > 0
+    {}
+    kill(Pid::from_raw(i32::try_from(rigup.id()).unwrap()), Signal::SIGINT).unwrap();
+    lines.read_to_string(&mut said).unwrap();
+    assert_eq!(rigup.wait().unwrap().code(), Some(130), "{said}");
+    assert!(said.contains("interrupted: rigup.lock stays as it was"), "{said}");
+    assert!(!place.path("here/rigup.lock").exists());
 }
 
 #[test]
