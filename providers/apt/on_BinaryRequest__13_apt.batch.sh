@@ -29,11 +29,15 @@ fi
 # A dpkg that was killed leaves a journal, and apt-get does nothing until dpkg has worked through it.
 [ -z "$(ls /var/lib/dpkg/updates)" ] || as_root dpkg --force-confdef --force-confold --configure -a >&2 || :
 
-# One version is asked for as the program tells it; apt wants it whole, with its epoch and revision.
+# One version is asked for as the program tells it; apt wants it whole, with its epoch and revision. 1.2 is 1.2-1 or 1.2+b1
+# rather than 1.2.3-1, though some programs leave the end of their version out.
 whole() {
     found=$(apt-cache madison "${1%%=*}" 2>/dev/null | awk -F ' *[|] *' -v wanted="${1#*=}" '
         { upstream = $2; sub(/^[0-9]+:/, "", upstream); rest = substr(upstream, length(wanted) + 1) }
-        index(upstream, wanted) == 1 && rest !~ /^[0-9]/ { print $2; exit }')
+        index(upstream, wanted) != 1 || rest ~ /^[0-9]/ { next }
+        rest == "" || rest ~ /^[-+~]/ { best = $2; exit }
+        longer == "" { longer = $2 }
+        END { print (best == "" ? longer : best) }')
     echo "${1%%=*}=${found:-${1#*=}}"
 }
 case $plan in *=*)

@@ -143,6 +143,38 @@ fn a_reason_that_begins_like_an_option_is_a_reason() {
 }
 
 #[test]
+fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like_it() {
+    let mut place = Playground::new();
+    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
+    place.script("tools/id", "#!/bin/sh\necho 0\n");
+    place.script("tools/dpkg", "#!/bin/sh\n");
+    place.script("tools/apt-get", "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$HOME/asked\"\n");
+    let row = |version: &str| {
+        format!("       a | {version} | http://deb.example.org/debian stable/main Packages\n")
+    };
+    place.write("home/asked", "");
+    for (rows, asked) in [
+        (&["1:1.2.3-1", "1:1.20-1", "1:1.2-4", "1:1.2-3"][..], "a=1:1.2-4"),
+        (&["1.2.3-1", "1.2+b1"], "a=1.2+b1"),
+        (&["1.2.4-1", "1.2~rc1-1"], "a=1.2~rc1-1"),
+        (&["1.2.3-1", "1.2"], "a=1.2"),
+        (&["1.20-1", "1.2.4-1", "1.2.3-1"], "a=1.2.4-1"),
+        (&["1.20-1"], "a=1.2"),
+    ] {
+        let rows: String = rows.iter().map(|it| row(it)).collect();
+        place.script("tools/apt-cache", &format!("#!/bin/sh\ncat <<.\n{rows}.\n"));
+        place.plugin(
+            "p",
+            &[json!({"type": "Binary", "name": "a", "binproviders": "apt", "overrides": {"apt": ["a=1.2"]}})],
+        );
+        place.write("home/asked", "");
+        place.run(&["install", "--force"]).exits(1);
+        let said = std::fs::read_to_string(place.path("home/asked")).unwrap();
+        assert!(said.lines().any(|it| it == asked), "{rows}{said}");
+    }
+}
+
+#[test]
 fn apt_says_of_each_package_why_it_alone_failed() {
     let mut place = Playground::new();
     place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
