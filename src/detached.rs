@@ -2,6 +2,6 @@
 
 pub mod gc;
 pub mod notes;
-mod remove;
+pub(crate) mod remove;
 pub mod start;
 mod sweep;

@@ -62,7 +62,7 @@ impl Remover {
 
     /// Every run dir there is, also half removed ones, and the folders of slugs that no run is in.
     pub(super) fn run_dirs(&self) -> impl Iterator<Item = PathBuf> {
-        PLACES.into_iter().flat_map(|place| below(vec![self.data_dir.clone()], place))
+        run_dirs(&self.data_dir)
     }
 
     /// Removes the folders of kinds of which there is no run.
@@ -71,6 +71,11 @@ impl Remover {
             self.remove_empty(Some(&slug));
         }
     }
+}
+
+/// Every folder in a data dir that stands where run dirs do; what hooks unpacked lies deeper, and is none.
+pub(crate) fn run_dirs(data_dir: &Path) -> impl Iterator<Item = PathBuf> {
+    PLACES.into_iter().flat_map(|place| below(vec![data_dir.to_owned()], place))
 }
 
 /// The folders that lie so deep below these.

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
-use walkdir::WalkDir;
 
 use crate::clock;
+use crate::detached::remove;
 use crate::process::run_dir::RunDir;
 use crate::process::table;
 use crate::protocol;
@@ -32,16 +32,20 @@ pub struct Found {
 
 /// Reads all run dirs; none where there are none. A process that lives, and that nobody sees out who notes its end in its
 /// run dir, is left out: it is its rigup's, which knows another store. A binary counts where its file is still the one
-/// that was recorded.
+/// that was recorded. What hooks write and download lies below `events`: nothing there tells of binaries, or which machine
+/// this is as long as `machines` does.
 pub fn find(data_dir: &Path, lib_bin_dir: &Path) -> Option<Found> {
-    let folders = ["machines", "events", "runs"].map(|it| data_dir.join(it));
-    let entries = folders.iter().flat_map(WalkDir::new).filter_map(Result::ok);
-    let scripts = entries.filter(|it| it.file_name() == "cmd.sh");
-    let mut processes: Vec<Process> = scripts.filter_map(|it| process_of(it.path().parent()?)).collect();
+    let now = clock::now();
+    let mut processes: Vec<Process> =
+        remove::run_dirs(data_dir).filter_map(|it| process_of(data_dir, &it)).collect();
+    processes.retain(|it| it.created_at <= now);
     processes.sort_by_key(|it| it.id);
-    let machine_id = processes.last()?.machine_id;
+    let is_of_machine =
+        |it: &Process| it.order.run_dir.as_deref().is_some_and(|it| machine_of(data_dir, it).is_some());
+    let last = processes.iter().rfind(|it| is_of_machine(it)).or(processes.last())?;
+    let machine_id = last.machine_id;
     processes.retain(|it| it.machine_id == machine_id);
-    let binaries = binaries_of(&processes, lib_bin_dir);
+    let binaries = binaries_of(processes.iter().filter(|it| is_of_machine(it)), lib_bin_dir);
     Some(Found { machine_id, processes, binaries })
 }
 
@@ -58,14 +62,24 @@ impl Found {
     }
 }
 
+/// The machine whose folder in `machines` a run dir lies in.
+fn machine_of(data_dir: &Path, run_dir: &Path) -> Option<Uuid> {
+    let mut names = run_dir.strip_prefix(data_dir.join("machines")).ok()?.iter();
+    names.next()?.to_str()?.parse().ok()
+}
+
 /// The process of a run dir.
-fn process_of(path: &Path) -> Option<Process> {
+fn process_of(data_dir: &Path, path: &Path) -> Option<Process> {
     let name = |folder: Option<&Path>| Some(folder?.file_name()?.to_str()?.to_owned());
     let id: Uuid = name(Some(path))?.parse().ok()?;
     let (seconds, nanos) = id.get_timestamp()?.to_unix();
     let created_at = Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()?;
     let script = Script::read(&fs_err::read(path.join("cmd.sh")).ok()?, path)?;
-    let machine_id = script.env.get("MACHINE_ID")?.as_str()?.parse().ok()?;
+    let machine_id = if path.starts_with(data_dir.join("machines")) {
+        machine_of(data_dir, path)?
+    } else {
+        script.env.get("MACHINE_ID")?.as_str()?.parse().ok()?
+    };
 
     let hooks = path.ancestors().nth(2).filter(|it| it.file_name() == Some(OsStr::new(".hooks")));
     let (process_type, plugin, hook_name, detached) = if let Some(hooks) = hooks {
@@ -125,10 +139,10 @@ impl Script {
 }
 
 /// What the hooks found last of every name, as far as it is still so.
-fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<Binary> {
-    let mut found: BTreeMap<String, (&Process, Map<String, Value>)> = BTreeMap::new();
+fn binaries_of<'a>(processes: impl Iterator<Item = &'a Process>, lib_bin_dir: &Path) -> Vec<Binary> {
+    let mut found: BTreeMap<String, (&'a Process, Map<String, Value>)> = BTreeMap::new();
     let is_good = |it: &Ending| it.reason == ExitReason::Exited && it.exit_code == Some(0);
-    for process in processes.iter().filter(|it| it.ending().is_some_and(is_good)) {
+    for process in processes.filter(|it| it.ending().is_some_and(is_good)) {
         let Some(run_dir) = process.order.run_dir.as_deref().map(RunDir::at) else { continue };
         let is_of_provider = process.order.hook_name.starts_with("on_Binary");
         let Some(output) = File::open(run_dir.stdout()).ok().filter(|_| is_of_provider) else { continue };
@@ -166,4 +180,43 @@ fn binary_of(process: &Process, mut fields: Map<String, Value>, lib_bin_dir: &Pa
     asked("--min-version=").clone_into(&mut binary.min_version);
     binary.satisfy(installed, process.created_at);
     Some(binary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run dir of a hook that found `x`, as a hook of a machine leaves it.
+    fn forge(run_dir: &Path, machine: Uuid, target: &Path) {
+        fs_err::create_dir_all(run_dir).unwrap();
+        let script = format!("export MACHINE_ID={machine}\ncd / && exec hook\n");
+        fs_err::write(run_dir.join("cmd.sh"), script).unwrap();
+        let record = serde_json::json!({
+            "type": "Binary", "name": "x", "abspath": target, "version": "1.0.0", "binprovider": "env",
+        });
+        fs_err::write(run_dir.join("stdout.log"), format!("{record}\n")).unwrap();
+        let exit = r#"{"exit_code":0,"exit_reason":"exited","ended_at":"2026-01-01T00:00:00.000Z"}"#;
+        fs_err::write(run_dir.join("exit.json"), exit).unwrap();
+    }
+
+    #[test]
+    fn what_a_hook_downloaded_and_ids_from_the_future_tell_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let (ours, foreign) = (clock::new_id(), clock::new_id());
+        let good = format!("machines/{ours}/batches/env/.hooks/on_BinaryRequest__00_env.batch.sh");
+        let good = root.path().join(good).join(clock::new_id().to_string());
+        let future = "ffffffff-ffff-7fff-bfff-ffffffffffff";
+        forge(&good, ours, Path::new("/bin/sh"));
+        for place in ["events/E/id/plugin/site", "events/E/id/plugin", "events/E/id", "runs/slug", "events"] {
+            for id in [clock::new_id().to_string(), future.to_owned()] {
+                let place = root.path().join(place).join(".hooks/on_BinaryRequest__00_env.sh");
+                forge(&place.join(id), foreign, Path::new("/bin/sh"));
+            }
+        }
+        forge(&good.with_file_name(future), ours, Path::new("/bin/sh"));
+        let found = find(root.path(), root.path()).unwrap();
+        assert_eq!(found.machine_id, ours);
+        let run_dirs: Vec<_> = found.processes.iter().filter_map(|it| it.order.run_dir.clone()).collect();
+        assert_eq!(run_dirs, [good]);
+    }
 }
