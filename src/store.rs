@@ -76,7 +76,7 @@ impl Store {
     /// read but not written is good enough.
     pub fn open_existing(data_dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = data_dir.join(FILE_NAME);
-        if !path.exists() {
+        if !schema::is_there(&path) {
             return Ok(None);
         }
         let connection = match schema::open(data_dir, &path, None) {

@@ -46,13 +46,14 @@ pub(super) fn open(
 }
 
 fn open_current(data_dir: &Path, path: &Path, refill: Option<Refill<'_>>) -> Result<Connection, StoreError> {
-    if let Some(connection) = connect(path)?
+    if is_there(path)
+        && let Some(connection) = connect(path)?
         && is_current(&connection, path)?
     {
         return Ok(connection);
     }
     let _lock = lock(data_dir, path)?;
-    if !path.exists() {
+    if !is_there(path) {
         make(path, refill)?;
     }
     let mut connection = connect(path)?.ok_or_else(|| StoreError::new(path, cannot_open()))?;
@@ -60,6 +61,12 @@ fn open_current(data_dir: &Path, path: &Path, refill: Option<Refill<'_>>) -> Res
         migrate(&mut connection, path)?;
     }
     Ok(connection)
+}
+
+/// Whether there is a store. A file without a byte, which is what a full disk or a careless copy leaves, is none: to SQLite
+/// it is a database without a table, and what it had would be missed by nobody.
+pub(super) fn is_there(path: &Path) -> bool {
+    path.metadata().is_ok_and(|it| !it.is_file() || it.len() > 0)
 }
 
 /// Whoever makes, migrates or moves the store does it alone. The folder is locked, not the file: closing the file a second

@@ -293,3 +293,16 @@ fn a_transaction_that_fails_leaves_no_trace() {
     assert!(failed.is_err());
     store.save_machine(&machine("here")).unwrap();
 }
+
+#[test]
+fn a_store_without_a_byte_is_none_and_is_made_anew_with_what_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    fs_err::write(&path, "").unwrap();
+    assert!(Store::open_existing(folder.path()).unwrap().is_none());
+    assert_eq!(path.metadata().unwrap().len(), 0, "nobody who only reads makes a store of it");
+    let known = machine("g");
+    let refill = |store: &Store| store.find_or_add_machine(&known).map(drop);
+    let (store, aside) = Store::open_or_rebuild(folder.path(), false, &refill).unwrap();
+    assert_eq!((store.find_or_add_machine(&machine("g")).unwrap().id, aside), (known.id, None));
+}
