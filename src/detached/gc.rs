@@ -281,7 +281,8 @@ impl Gc<'_> {
                 Ok(id) => self.store.process(id)?.is_some(),
                 Err(_) => false,
             };
-            let is_old = || age_of(&path).is_some_and(|age| age > self.ttl.unwrap_or(UNKNOWN_TTL));
+            let is_old =
+                || age_of(&path).is_some_and(|age| age > self.ttl.unwrap_or_default().max(UNKNOWN_TTL));
             let is_held = || RunDir::at(&path).is_held() == Some(true);
             if is_half_gone || (!is_known && is_old() && !is_held()) {
                 done.push(self.remove(remover, path, "no record names it".to_owned()));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -272,7 +273,12 @@ fn gc_tells_what_it_did_to_which() {
     assert!(place.path("data/runs/old/just-being-made").exists());
     place.run(&["process", "logs", &old]).exits(1).says("were removed");
     assert_eq!(actions(&["process", "gc"]), Vec::<String>::new());
-    assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed kept", "removed late", "removed "]);
+    assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed kept", "removed late"]);
+    let made = place.path("data/runs/old/just-being-made");
+    assert!(made.exists(), "its launcher may be about to store its record");
+    let long_ago = SystemTime::now() - Duration::from_hours(25);
+    fs::File::open(&made).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed "]);
     assert!(!place.path("data/runs/old").exists(), "nor does the folder of a kind stay that is empty");
 }
 
