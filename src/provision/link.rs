@@ -1,11 +1,16 @@
 //! The link in LIB_BIN_DIR: never half-made, never over what is somebody else's.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::process::poll;
+
+/// Others hold the lock only while they make one link.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a link was not made.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +71,9 @@ fn replace(link: &Path, target: &Path) -> io::Result<()> {
     let folder = link.parent().unwrap_or(Path::new("/"));
     fs_err::create_dir_all(folder)?;
     let lock = File::open(folder)?;
-    // Some network file systems lock no folders. There, a name of one's own has to do.
-    let aside = match lock.lock() {
+    // Some network file systems lock no folders.
+    // There, and where somebody holds on to it, which nobody may have to wait for, a name of one's own has to do.
+    let aside = match try_for_a_while(&lock) {
         Ok(()) => folder.join(".rigup-new"),
         Err(_) => folder.join(format!(".rigup-{}", clock::new_id())),
     };
@@ -79,6 +85,19 @@ fn replace(link: &Path, target: &Path) -> io::Result<()> {
     fs_err::rename(&aside, link).inspect_err(|_| {
         let _ = fs_err::remove_file(&aside);
     })
+}
+
+/// Locks it as soon as it is free, but does not wait longer than making links takes.
+fn try_for_a_while(lock: &File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                poll::pause(Instant::now() + Duration::from_millis(5));
+            }
+            done => return done,
+        }
+    }
 }
 
 fn unwritable(link: &Path, error: io::Error) -> LinkError {
@@ -141,6 +160,16 @@ mod tests {
         fs_err::remove_file(bin.path("x")).unwrap();
         fs_err::create_dir(bin.path("x")).unwrap();
         assert!(matches!(bin.make("/bin/sh", true), Err(LinkError::Folder(_))));
+    }
+
+    #[test]
+    fn a_link_is_made_also_where_somebody_never_frees_the_lock_of_the_folder() {
+        let bin = Bin::new();
+        let held = File::open(bin.0.path()).unwrap();
+        held.lock().unwrap();
+        bin.make("/bin/sh", false).unwrap();
+        assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new("/bin/sh"));
+        assert_eq!(fs_err::read_dir(bin.0.path()).unwrap().count(), 1);
     }
 
     #[test]
