@@ -28,6 +28,8 @@ use crate::trust::make_private_dir;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A run dir that no record names is removed after this time: its launcher may just be making it.
 const UNKNOWN_TTL: Duration = Duration::from_hours(24);
+/// The clock of a file server may be ahead by so much.
+const SKEW: Duration = Duration::from_mins(1);
 /// How often is cleaned up by the way.
 const EVERY: Duration = Duration::from_hours(24);
 /// So many processes at least go by the way, at once: a second's work at most.
@@ -309,5 +311,27 @@ impl Gc<'_> {
 }
 
 fn age_of(path: &Path) -> Option<Duration> {
-    SystemTime::now().duration_since(path.metadata().ok()?.modified().ok()?).ok()
+    match path.metadata().and_then(|it| it.modified()) {
+        Ok(time) => Some(match SystemTime::now().duration_since(time) {
+            Err(ahead) if ahead.duration() <= SKEW => Duration::ZERO,
+            age => age.unwrap_or(Duration::MAX),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => Some(Duration::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_from_the_future_is_due_and_only_what_is_not_there_has_no_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gc");
+        assert_eq!(age_of(&path), None);
+        File::create(&path).unwrap().set_modified(SystemTime::now() + 2 * EVERY).unwrap();
+        assert_eq!(age_of(&path), Some(Duration::MAX));
+        assert_eq!(age_of(&path.join("below-a-file")), Some(Duration::MAX));
+    }
 }
