@@ -153,7 +153,7 @@ impl Gc<'_> {
             }
         }
         self.remove_unknown(&remover, &mut done)?;
-        let swept = self.sweep(&remover, u64::MAX, &mut done)?;
+        let (swept, _) = self.sweep(&remover, u64::MAX, &mut done)?;
         if !self.dry_run {
             // Without the time of this one, the next one by the way comes sooner.
             let _ = lock.set_modified(SystemTime::now());
@@ -182,8 +182,8 @@ impl Gc<'_> {
         let mut done = Vec::new();
         // More than were added, or they would become more and more.
         let limit = BY_THE_WAY.max(2 * self.store.count_children(me)?);
-        let swept = self.sweep(&remover, limit, &mut done)?;
-        if swept.iter().map(|it| it.processes).sum::<u64>() < limit {
+        let (swept, left) = self.sweep(&remover, limit, &mut done)?;
+        if left > 0 {
             let _ = lock.set_modified(SystemTime::now());
         }
         Ok(Cleaned { done, swept })
@@ -206,7 +206,13 @@ impl Gc<'_> {
         GcError::Lock(self.lock_path(), error)
     }
 
-    fn sweep(&self, remover: &Remover, limit: u64, done: &mut Vec<Done>) -> Result<Vec<Swept>, StoreError> {
+    /// Tells what went, and how much of the limit is left.
+    fn sweep(
+        &self,
+        remover: &Remover,
+        limit: u64,
+        done: &mut Vec<Done>,
+    ) -> Result<(Vec<Swept>, u64), StoreError> {
         let sweep = Sweep {
             store: self.store,
             machine_id: self.machine_id,
@@ -216,12 +222,12 @@ impl Gc<'_> {
             dry_run: self.dry_run,
             limit,
         };
-        let Tally { swept, failed } = sweep.run()?;
+        let Tally { swept, failed, left } = sweep.run()?;
         for (old, error) in failed {
             let process = self.store.process(old.id)?;
             done.push(Done { action: Action::Failed, process, path: old.run_dir, reason: error.to_string() });
         }
-        Ok(swept)
+        Ok((swept, left))
     }
 
     /// Ends what runs longer than it may though nobody is left who would end it.
@@ -310,6 +316,8 @@ impl Gc<'_> {
     }
 }
 
+/// How long ago a file was changed; none where there is none. One whose time cannot be told, or lies in the future because
+/// the clock was set, is as old as can be: it would never become due otherwise.
 fn age_of(path: &Path) -> Option<Duration> {
     match path.metadata().and_then(|it| it.modified()) {
         Ok(time) => Some(match SystemTime::now().duration_since(time) {

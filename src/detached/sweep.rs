@@ -70,6 +70,8 @@ pub(super) struct Tally {
     pub(super) swept: Vec<Swept>,
     /// What could not be removed, and why.
     pub(super) failed: Vec<(Old, io::Error)>,
+    /// How much of the limit is left.
+    pub(super) left: u64,
 }
 
 /// What becomes of a process that is over.
@@ -135,9 +137,9 @@ impl Judge {
 impl Sweep<'_> {
     pub(super) fn run(&self) -> Result<Tally, StoreError> {
         if self.keep.is_unbounded() {
-            return Ok(Tally::default());
+            return Ok(Tally { left: self.limit, ..Tally::default() });
         }
-        let mut tally = Tally { swept: self.nothing(), failed: Vec::new() };
+        let mut tally = Tally { swept: self.nothing(), failed: Vec::new(), left: self.limit };
         let mut judge = Judge::new(self.keep, self.store.needed_processes()?, self.now);
         let mut last = None;
         let mut left = self.limit;
@@ -176,8 +178,16 @@ impl Sweep<'_> {
             }
         }
         if let (Some(oldest), false) = (judge.oldest, self.dry_run) {
-            while self.store.forget_attempts(oldest, PAGE)? == PAGE as usize {}
+            while left > 0 {
+                let limit = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
+                let forgotten = self.store.forget_attempts(oldest, limit)?;
+                left = left.saturating_sub(forgotten as u64);
+                if forgotten < limit as usize {
+                    break;
+                }
+            }
         }
+        tally.left = left;
         tally.swept.retain(|it| it.processes > 0);
         Ok(tally)
     }
