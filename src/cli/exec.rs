@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::say;
+use crate::cli::search;
 use crate::cli::session::Session;
 use crate::clock;
 use crate::hook::command;
@@ -38,6 +39,7 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
     let Some((program, rest)) = args.command.split_first() else {
         return Err(CliError::Usage("no command to run".to_owned()));
     };
+    let keep = search::own(settings)?.keep();
     let session = Session::open(settings)?;
     session.finish_lost()?;
     let interrupt = Interrupt::install().map_err(CliError::unusable)?;
@@ -82,6 +84,9 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
     };
     if let Err(error) = noted.and_then(|()| session.store.save_process(&process.ended(ending))) {
         say(&format!("warning: the end of the command is not recorded: {error}"));
+    }
+    if interrupt.signal().is_none() {
+        session.clean_by_the_way(id, keep, settings);
     }
     Ok(Exit::Code(u8::try_from(reaped.exit_code).unwrap_or(u8::MAX)))
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::say;
 use crate::clock;
-use crate::detached::gc::Gc;
+use crate::detached::gc::{Action, Gc};
 use crate::host;
 use crate::process::{identity, orphans, reap};
 use crate::provision::rebuild;
@@ -171,7 +171,9 @@ impl Session {
             dry_run: false,
         };
         let problem = match gc.run_by_the_way(me) {
-            Ok(cleaned) => cleaned.done.into_iter().next().map(|it| it.reason),
+            Ok(cleaned) => {
+                cleaned.done.into_iter().find(|it| it.action == Action::Failed).map(|it| it.reason)
+            }
             Err(error) => Some(error.to_string()),
         };
         if let Some(problem) = problem {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::process;
+use crate::cli::search;
 use crate::cli::session::Session;
 use crate::detached::notes::{self, NoteError};
 use crate::detached::start::{Slug, StartError, Starter, Wish};
@@ -51,7 +52,7 @@ pub(crate) struct StartArgs {
     /// End it after so many seconds, or `none`
     #[arg(long, value_name = "S", default_value = "28800", value_parser = limit)]
     max_runtime: Limit,
-    /// Let `rigup process gc` remove its logs so many seconds after its end, or `none`
+    /// Let its logs be removed by the way, or by `rigup process gc`, so many seconds after its end, or `none`
     #[arg(long, value_name = "S", default_value = "86400", value_parser = limit)]
     ttl: Limit,
     /// The command and its arguments
@@ -96,6 +97,7 @@ pub(crate) fn start(args: StartArgs, settings: &Settings, output: &mut Output) -
     let mut command = args.command.into_iter();
     let program = command.next().ok_or_else(|| CliError::Usage("no command to run".to_owned()))?;
     let cwd = std::env::current_dir().map_err(CliError::unusable)?;
+    let keep = search::own(settings)?.keep();
     let session = Session::open(settings)?;
     session.finish_lost()?;
     let starter = Starter {
@@ -121,6 +123,7 @@ pub(crate) fn start(args: StartArgs, settings: &Settings, output: &mut Output) -
         Err(error) => return Err(CliError::unusable(error)),
     };
     process::write(std::slice::from_ref(&process), output)?;
+    session.clean_by_the_way(process.id, keep, settings);
     match process.ending().filter(|_| process.running().is_none()) {
         Some(ending) => Err(CliError::NotFound(ending.stderr_tail.clone())),
         None => Ok(Exit::Well),

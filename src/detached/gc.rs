@@ -147,13 +147,9 @@ impl Gc<'_> {
         }
         let touched: HashSet<Uuid> = done.iter().filter_map(|it| Some(it.process.as_ref()?.id)).collect();
         let remover = Remover::new(self.data_dir).map_err(|error| self.unlockable(error))?;
-        for run in self.store.ended_runs(self.machine_id)? {
-            if !touched.contains(&run.id) {
-                done.extend(self.remove_if_expired(&remover, run)?);
-            }
-        }
+        let gone = self.remove_expired(&remover, &touched, usize::MAX, &mut done)?;
         self.remove_unknown(&remover, &mut done)?;
-        let (swept, _) = self.sweep(&remover, u64::MAX, &mut done)?;
+        let (swept, _) = self.sweep(&remover, &gone, u64::MAX, &mut done)?;
         if !self.dry_run {
             // Without the time of this one, the next one by the way comes sooner.
             let _ = lock.set_modified(SystemTime::now());
@@ -167,12 +163,14 @@ impl Gc<'_> {
         if self.keep.is_unbounded() {
             return Ok(Cleaned::default());
         }
-        match age_of(&self.lock_path()) {
-            Some(age) if age < EVERY => return Ok(Cleaned::default()),
-            Some(_) => {}
-            None => return self.open_lock().map(|_| Cleaned::default()),
-        }
-        let lock = self.open_lock()?;
+        let last = self.lock_path().metadata().and_then(|it| it.modified());
+        let lock = match last {
+            Ok(time) if !is_long_ago(time) => return Ok(Cleaned::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.open_lock().map(|_| Cleaned::default());
+            }
+            _ => self.open_lock()?,
+        };
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Cleaned::default()),
@@ -182,7 +180,9 @@ impl Gc<'_> {
         let mut done = Vec::new();
         // More than were added, or they would become more and more.
         let limit = BY_THE_WAY.max(2 * self.store.count_children(me)?);
-        let (swept, left) = self.sweep(&remover, limit, &mut done)?;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let gone = self.remove_expired(&remover, &HashSet::new(), most, &mut done)?;
+        let (swept, left) = self.sweep(&remover, &gone, limit - gone.len() as u64, &mut done)?;
         if left > 0 {
             let _ = lock.set_modified(SystemTime::now());
         }
@@ -210,6 +210,7 @@ impl Gc<'_> {
     fn sweep(
         &self,
         remover: &Remover,
+        gone: &HashSet<Uuid>,
         limit: u64,
         done: &mut Vec<Done>,
     ) -> Result<(Vec<Swept>, u64), StoreError> {
@@ -217,6 +218,7 @@ impl Gc<'_> {
             store: self.store,
             machine_id: self.machine_id,
             remover,
+            gone,
             keep: self.keep,
             now: self.now,
             dry_run: self.dry_run,
@@ -260,6 +262,32 @@ impl Gc<'_> {
             }
             None => Some(Done { action: Action::Killed, process: Some(process), path, reason }),
         })
+    }
+
+    /// Removes the run dirs of runs that ended long ago, of all but these runs, and of so many at most; tells of which.
+    fn remove_expired(
+        &self,
+        remover: &Remover,
+        but: &HashSet<Uuid>,
+        limit: usize,
+        done: &mut Vec<Done>,
+    ) -> Result<HashSet<Uuid>, StoreError> {
+        let mut gone = HashSet::new();
+        for run in self.store.ended_runs(self.machine_id)? {
+            if gone.len() == limit {
+                break;
+            }
+            let id = run.id;
+            if !but.contains(&id)
+                && let Some(it) = self.remove_if_expired(remover, run)?
+            {
+                if it.action == Action::Removed {
+                    gone.insert(id);
+                }
+                done.push(it);
+            }
+        }
+        Ok(gone)
     }
 
     /// Removes the run dir of a run that ended long ago; its record stays.
@@ -316,16 +344,17 @@ impl Gc<'_> {
     }
 }
 
-/// How long ago a file was changed; none where there is none. One whose time cannot be told, or lies in the future because
-/// the clock was set, is as old as can be: it would never become due otherwise.
+/// How long ago a file was changed; none where that cannot be told, or where it lies in the future.
 fn age_of(path: &Path) -> Option<Duration> {
-    match path.metadata().and_then(|it| it.modified()) {
-        Ok(time) => Some(match SystemTime::now().duration_since(time) {
-            Err(ahead) if ahead.duration() <= SKEW => Duration::ZERO,
-            age => age.unwrap_or(Duration::MAX),
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(_) => Some(Duration::MAX),
+    SystemTime::now().duration_since(path.metadata().ok()?.modified().ok()?).ok()
+}
+
+/// Whether the last clean-up was long ago. One from the future counts as long ago: the clock was set, and it would never
+/// become due otherwise. The clock of a file server may be a little ahead.
+fn is_long_ago(time: SystemTime) -> bool {
+    match SystemTime::now().duration_since(time) {
+        Ok(age) => age >= EVERY,
+        Err(ahead) => ahead.duration() > SKEW,
     }
 }
 
@@ -334,12 +363,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_from_the_future_is_due_and_only_what_is_not_there_has_no_age() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("gc");
-        assert_eq!(age_of(&path), None);
-        File::create(&path).unwrap().set_modified(SystemTime::now() + 2 * EVERY).unwrap();
-        assert_eq!(age_of(&path), Some(Duration::MAX));
-        assert_eq!(age_of(&path.join("below-a-file")), Some(Duration::MAX));
+    fn a_clean_up_is_due_after_a_day_and_where_the_clock_was_set_back() {
+        let now = SystemTime::now();
+        let due = [now - EVERY, now + 2 * SKEW, now + 400 * EVERY];
+        let not_due = [now, now - EVERY / 2, now + SKEW / 2];
+        assert_eq!((due.map(is_long_ago), not_due.map(is_long_ago)), ([true; 3], [false; 3]));
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Sweep<'a> {
     pub(super) store: &'a Store,
     pub(super) machine_id: Uuid,
     pub(super) remover: &'a Remover,
+    /// Runs whose run dirs went now, or would.
+    pub(super) gone: &'a HashSet<Uuid>,
     pub(super) keep: Keep,
     pub(super) now: Timestamp,
     pub(super) dry_run: bool,
@@ -140,7 +142,7 @@ impl Sweep<'_> {
             return Ok(Tally { left: self.limit, ..Tally::default() });
         }
         let mut tally = Tally { swept: self.nothing(), failed: Vec::new(), left: self.limit };
-        let mut judge = Judge::new(self.keep, self.store.needed_processes()?, self.now);
+        let mut judge = Judge::new(self.keep, self.store.needed_processes(self.gone)?, self.now);
         let mut last = None;
         let mut left = self.limit;
         while left > 0 {
@@ -148,7 +150,10 @@ impl Sweep<'_> {
             let Some(oldest) = page.last() else { break };
             last = Some(oldest.clone());
             let (mut forgotten, mut muted) = (Vec::new(), Vec::new());
-            for old in page {
+            for mut old in page {
+                if self.gone.contains(&old.id) {
+                    old.run_dir = None;
+                }
                 let fate = judge.fate(&old);
                 if fate == Fate::Stays || left == 0 {
                     continue;

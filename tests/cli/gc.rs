@@ -28,6 +28,26 @@ impl Playground {
         self.store().execute(sql, []).unwrap();
     }
 
+    /// As if it was long ago that somebody cleaned up; gives back when.
+    fn clean_again(&self) -> SystemTime {
+        let yesterday = SystemTime::now() - Duration::from_hours(25);
+        self.stamp().set_modified(yesterday).unwrap();
+        yesterday
+    }
+
+    /// The file whose time tells when somebody last cleaned up.
+    fn stamp(&self) -> File {
+        File::options().write(true).open(self.path("data/locks/gc")).unwrap()
+    }
+
+    /// The id of a run that is over.
+    fn begun(&self, slug: &str) -> String {
+        let run = self.run(&["start", "--slug", slug, "--", "true"]).ok().record();
+        let id = run["id"].as_str().unwrap().to_owned();
+        self.run(&["process", "wait", &id]).ok();
+        id
+    }
+
     /// What a gc says, each with how many it did that to.
     fn gc(&self, args: &[&str]) -> Vec<(String, u64)> {
         let records = self.run(&[&["process", "gc"], args].concat()).ok().records();
@@ -104,11 +124,9 @@ fn what_ended_long_ago_goes_but_not_what_lives_nor_what_asked_for_it() {
     place.run(&["process", "kill", id]).ok();
     assert_eq!(place.gc(&[]), [], "what it came from stays with it");
     place.age();
-    assert_eq!(
-        place.gc(&[]),
-        [counted("removed", 1), counted("forgotten", 2)],
-        "its own --ttl, then its record"
-    );
+    let wanted = [counted("removed", 1), counted("forgotten", 2)];
+    assert_eq!(place.gc(&["--dry-run"]), wanted);
+    assert_eq!(place.gc(&[]), wanted, "its own --ttl, then its record");
     assert_eq!(place.processes().len(), 0);
     wait_until("the waiter is gone", || place.living().is_empty());
 }
@@ -232,12 +250,43 @@ fn once_a_day_a_run_that_started_hooks_cleans_up_by_the_way() {
         place.run(&["run", "E"]).ok();
     }
     assert_eq!(place.processes().len(), 6, "the day is not over");
-    let yesterday = SystemTime::now() - Duration::from_hours(25);
-    let stamp = || File::options().write(true).open(place.path("data/locks/gc")).unwrap();
-    stamp().set_modified(yesterday).unwrap();
+    let yesterday = place.clean_again();
     place.run(&["run", "E"]).ok();
     assert_eq!(place.processes().len(), 2);
-    assert!(stamp().metadata().unwrap().modified().unwrap() > yesterday);
+    assert!(place.stamp().metadata().unwrap().modified().unwrap() > yesterday);
+}
+
+#[test]
+fn once_a_day_commands_and_runs_clean_up_by_the_way_also_where_no_hook_ever_runs() {
+    let mut place = Playground::new();
+    place.set("RIGUP_KEEP_PROCESSES", "2");
+    for _ in 0..3 {
+        place.run(&["exec", "--", "true"]).ok();
+        place.begun("x");
+    }
+    assert_eq!(place.processes().len(), 6, "the day is not over");
+    place.age();
+    place.clean_again();
+    place.begun("x");
+    assert_eq!((place.processes().len(), place.folders()), (1, 1), "runs whose --ttl is over went as well");
+    place.clean_again();
+    place.run(&["exec", "--", "true"]).ok();
+    assert_eq!((place.processes().len(), place.folders()), (2, 1));
+    wait_until("the waiters are gone", || place.living().is_empty());
+}
+
+#[test]
+fn what_cannot_be_removed_by_the_way_is_told_and_the_work_is_done() {
+    let mut place = Playground::new();
+    place.set("RIGUP_KEEP_PROCESSES", "0");
+    let id = place.begun("x");
+    place.age();
+    place.clean_again();
+    let gone = place.path("data/runs/x").join(format!(".gone-{id}"));
+    fs::write(gone, "").unwrap();
+    let ran = place.run(&["exec", "--", "echo", "done"]).ok();
+    assert!(ran.stdout == "done\n" && ran.stderr.contains("not all removed"), "{ran:?}");
+    wait_until("the waiter is gone", || place.living().is_empty());
 }
 
 #[test]

@@ -19,8 +19,8 @@ Examples:
   RIGUP_KEEP_PROCESSES=100 rigup process gc     keeps the records of the newest 100 processes
 
 What runs longer than it may is ended, what died unseen is recorded as lost, and the run dirs of runs that are
-past their --ttl are removed; their records stay. Each process is told once: what was ended now is removed
-by a later gc. A store that is damaged is moved aside; a new one gets what the run dirs tell.
+past their --ttl are removed. Each process is told once: what was ended now is removed by a later gc. A store
+that is damaged is moved aside; a new one gets what the run dirs tell.
 Of all that is over, the settings keep.processes (10000), keep.days (30) and keep.log_bytes (1 GiB) say how much is
 kept; the oldest goes first. What lives stays, what asked for something that stays, what a rigup at work started,
 what each binary came from, and runs until their --ttl is over. How many went is told, not which.";

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::store::row::{self, BadValue, Columns, Stored};
@@ -44,12 +45,13 @@ impl Stored for Old {
 }
 
 /// What must stay, whatever its age: what asked for something that lives; what a rigup started that is still at work, and
-/// may want to read its ending; a detached run as long as its own time lasts, which `process gc` ends by removing its run
-/// dir; and what a binary's last success was. One whose attempts are not known came from its last hook that exited 0.
+/// may want to read its ending; a detached run as long as its own time lasts, which ends with the removal of its run dir;
+/// and what a binary's last success was. One whose attempts are not known came from its last hook that exited 0.
 const NEEDED: &str = "SELECT parent_id FROM process WHERE status <> 'exited' AND parent_id IS NOT NULL \
     UNION SELECT child.id FROM process AS rigup JOIN process AS child ON child.parent_id = rigup.id \
           WHERE rigup.status <> 'exited' AND rigup.process_type = 'cli' \
     UNION SELECT id FROM process WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL \
+          AND id NOT IN (SELECT value FROM json_each(?1)) \
     UNION SELECT coalesce( \
           (SELECT process_id FROM attempt WHERE binary_id = binary.id AND outcome = 'installed' \
            AND process_id IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 1), \
@@ -84,11 +86,13 @@ impl Store {
         Ok(count.cast_unsigned())
     }
 
-    /// The processes that must stay though they are over. Those above them must stay as well.
-    pub fn needed_processes(&self) -> Result<HashSet<Uuid>, StoreError> {
+    /// The processes that must stay though they are over, if the run dirs of `gone` are no more. Those above them must stay
+    /// as well.
+    pub fn needed_processes(&self, gone: &HashSet<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
+        let gone: Value = gone.iter().map(|it| row::id(*it)).collect();
         self.with(|connection| {
             let mut statement = connection.prepare(NEEDED)?;
-            let ids = statement.query_map([], |row| row.get::<_, Option<String>>(0))?;
+            let ids = statement.query_map([gone.to_string()], |row| row.get::<_, Option<String>>(0))?;
             let ids = ids.collect::<Result<Vec<_>, _>>()?;
             Ok(ids.into_iter().flatten().filter_map(|id| id.parse().ok()).collect())
         })

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -285,9 +286,14 @@ fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_need
             .finish_attempts(process, &[(binary, &attempt)], &[], process.ending().unwrap().ended_at)
             .unwrap();
     }
-    assert_eq!(store.needed_processes().unwrap(), [above.id, at_work.id, run.id, success.id].into());
+    assert_eq!(
+        store.needed_processes(&HashSet::new()).unwrap(),
+        [above.id, at_work.id, run.id, success.id].into()
+    );
+    let without_run = HashSet::from([above.id, at_work.id, success.id]);
+    assert_eq!(store.needed_processes(&HashSet::from([run.id])).unwrap(), without_run);
     store.forget_run_dir(run.id).unwrap();
-    assert_eq!(store.needed_processes().unwrap(), [above.id, at_work.id, success.id].into());
+    assert_eq!(store.needed_processes(&HashSet::new()).unwrap(), without_run);
 }
 
 #[test]
@@ -314,7 +320,7 @@ fn an_installed_binary_whose_attempts_are_not_known_needs_its_last_hook_that_exi
     };
     installed.satisfy(found, time(5));
     store.save_binary(&installed).unwrap();
-    assert_eq!(store.needed_processes().unwrap(), [success.id].into());
+    assert_eq!(store.needed_processes(&HashSet::new()).unwrap(), [success.id].into());
 }
 
 #[test]
