@@ -16,6 +16,7 @@ use crate::process::run_dir::RunDir;
 use crate::process::table;
 use crate::protocol;
 use crate::provision::verify::{self, Claim};
+use crate::record::attempt::{Attempt, Outcome};
 use crate::record::binary::Binary;
 use crate::record::name::BinaryName;
 use crate::record::process::{Detached, Ending, ExitReason, Order, Process, ProcessType};
@@ -27,7 +28,8 @@ pub struct Found {
     /// The machine that all of it is of: the one that worked here last.
     pub machine_id: Uuid,
     processes: Vec<Process>,
-    binaries: Vec<Binary>,
+    /// Each with how it was found.
+    binaries: Vec<(Binary, Attempt)>,
 }
 
 /// Reads all run dirs; none where there are none. A process that lives, and that nobody sees out who notes its end in its
@@ -57,8 +59,10 @@ impl Found {
 
     /// Stores it; the machine is stored already.
     pub fn store(&self, store: &Store) -> Result<(), StoreError> {
-        self.binaries.iter().try_for_each(|it| store.save_binary(it))?;
-        self.processes.iter().try_for_each(|it| store.adopt_process(it).map(drop))
+        self.binaries.iter().try_for_each(|(binary, _)| store.save_binary(binary))?;
+        self.processes.iter().try_for_each(|it| store.adopt_process(it).map(drop))?;
+        let mut found = self.binaries.iter();
+        found.try_for_each(|(binary, attempt)| store.add_attempt(binary.id, attempt, binary.modified_at))
     }
 }
 
@@ -139,7 +143,10 @@ impl Script {
 }
 
 /// What the hooks found last of every name, as far as it is still so.
-fn binaries_of<'a>(processes: impl Iterator<Item = &'a Process>, lib_bin_dir: &Path) -> Vec<Binary> {
+fn binaries_of<'a>(
+    processes: impl Iterator<Item = &'a Process>,
+    lib_bin_dir: &Path,
+) -> Vec<(Binary, Attempt)> {
     let mut found: BTreeMap<String, (&'a Process, Map<String, Value>)> = BTreeMap::new();
     let is_good = |it: &Ending| it.reason == ExitReason::Exited && it.exit_code == Some(0);
     for process in processes.filter(|it| it.ending().is_some_and(is_good)) {
@@ -154,7 +161,19 @@ fn binaries_of<'a>(processes: impl Iterator<Item = &'a Process>, lib_bin_dir: &P
             }
         });
     }
-    found.into_values().filter_map(|(process, fields)| binary_of(process, fields, lib_bin_dir)).collect()
+    let found = found.into_values();
+    found
+        .filter_map(|(process, fields)| Some((binary_of(process, fields, lib_bin_dir)?, success(process))))
+        .collect()
+}
+
+fn success(process: &Process) -> Attempt {
+    Attempt {
+        provider: process.order.plugin.clone(),
+        outcome: Outcome::Installed,
+        reason: String::new(),
+        process_id: Some(process.id),
+    }
 }
 
 fn binary_of(process: &Process, mut fields: Map<String, Value>, lib_bin_dir: &Path) -> Option<Binary> {

@@ -143,6 +143,20 @@ fn row_30_a_binary_whose_file_is_not_what_the_run_dir_tells_is_asked_for_again()
 }
 
 #[test]
+fn row_30_the_hook_that_found_many_binaries_is_still_what_they_came_from() {
+    let mut place = Playground::new();
+    place.run(&["install", "sh", "ls", "--binproviders", "env"]).ok();
+    let hooks: Vec<_> = place.hook_processes().into_iter().map(|it| it["id"].clone()).collect();
+    assert_eq!(hooks.len(), 1, "both were one request");
+    spoil(&store(&place), 0, 4096);
+    place.set("RIGUP_KEEP_PROCESSES", "0");
+    place.run(&["process", "gc"]).ok().says("was damaged, and is");
+    let kept: Vec<_> = place.processes().into_iter().map(|it| it["id"].clone()).collect();
+    assert_eq!(kept, hooks);
+    place.run(&["install", "sh", "ls", "--binproviders", "env"]).ok().says("All 2 are there already.");
+}
+
+#[test]
 fn row_31_a_store_of_a_newer_rigup_is_refused_and_nothing_is_written() {
     let place = place();
     let newer = rusqlite::Connection::open(store(&place)).unwrap();

@@ -46,18 +46,14 @@ impl Stored for Old {
 
 /// What must stay, whatever its age: what asked for something that lives; what a rigup started that is still at work, and
 /// may want to read its ending; a detached run as long as its own time lasts, which ends with the removal of its run dir;
-/// and what a binary's last success was. One whose attempts are not known came from its last hook that exited 0.
+/// and what a binary's last success was.
 const NEEDED: &str = "SELECT parent_id FROM process WHERE status <> 'exited' AND parent_id IS NOT NULL \
     UNION SELECT child.id FROM process AS rigup JOIN process AS child ON child.parent_id = rigup.id \
           WHERE rigup.status <> 'exited' AND rigup.process_type = 'cli' \
     UNION SELECT id FROM process WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL \
           AND id NOT IN (SELECT value FROM json_each(?1)) \
-    UNION SELECT coalesce( \
-          (SELECT process_id FROM attempt WHERE binary_id = binary.id AND outcome = 'installed' \
-           AND process_id IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 1), \
-          CASE status WHEN 'installed' THEN \
-          (SELECT id FROM process WHERE binary_id = binary.id AND process_type = 'hook' AND exit_code = 0 \
-           ORDER BY created_at DESC, id DESC LIMIT 1) END) FROM binary";
+    UNION SELECT (SELECT process_id FROM attempt WHERE binary_id = binary.id AND outcome = 'installed' \
+          AND process_id IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 1) FROM binary";
 
 pub(super) const BEFORE: &str = "WHERE machine_id = ?1 AND status = 'exited' AND (created_at, id) < (?2, ?3) \
     ORDER BY created_at DESC, id DESC LIMIT ?4";

@@ -9,7 +9,6 @@ use super::super::tests::{hook, store_with_machine, time};
 use super::*;
 use crate::clock;
 use crate::record::attempt::{Attempt, Outcome};
-use crate::record::binary::Installed;
 use crate::record::interface;
 
 fn identity() -> Identity {
@@ -294,33 +293,6 @@ fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_need
     assert_eq!(store.needed_processes(&HashSet::from([run.id])).unwrap(), without_run);
     store.forget_run_dir(run.id).unwrap();
     assert_eq!(store.needed_processes(&HashSet::new()).unwrap(), without_run);
-}
-
-#[test]
-fn an_installed_binary_whose_attempts_are_not_known_needs_its_last_hook_that_exited_0() {
-    let (_dir, store, machine_id) = store_with_machine();
-    let [there, not_there] =
-        ["rg", "jq"].map(|it| store.find_or_add_binary(machine_id, it, time(1)).unwrap());
-    let [first, success, failure, declined] = [1, 2, 3, 4].map(|at| over(machine_id, at, None));
-    let failure =
-        Process { state: hook(machine_id, time(3)).ended(Ending::exited(1, time(4))).state, ..failure };
-    for (mut process, binary) in
-        [(first, &there), (success.clone(), &there), (failure, &there), (declined, &not_there)]
-    {
-        process.binary_id = Some(binary.id);
-        store.save_process(&process).unwrap();
-    }
-    let mut installed = there;
-    let found = Installed {
-        binprovider: "env".to_owned(),
-        abspath: "/bin/rg".into(),
-        version: "1".to_owned(),
-        sha256: String::new(),
-        fingerprint: String::new(),
-    };
-    installed.satisfy(found, time(5));
-    store.save_binary(&installed).unwrap();
-    assert_eq!(store.needed_processes(&HashSet::new()).unwrap(), [success.id].into());
 }
 
 #[test]
