@@ -205,13 +205,13 @@ fn binary_of(process: &Process, mut fields: Map<String, Value>, lib_bin_dir: &Pa
 mod tests {
     use super::*;
 
-    /// A run dir of a hook that found `x`, as a hook of a machine leaves it.
-    fn forge(run_dir: &Path, machine: Uuid, target: &Path) {
+    /// A run dir of a hook that found this name, as a hook of a machine leaves it.
+    fn forge(run_dir: &Path, machine: Uuid, name: &str) {
         fs_err::create_dir_all(run_dir).unwrap();
         let script = format!("export MACHINE_ID={machine}\ncd / && exec hook\n");
         fs_err::write(run_dir.join("cmd.sh"), script).unwrap();
         let record = serde_json::json!({
-            "type": "Binary", "name": "x", "abspath": target, "version": "1.0.0", "binprovider": "env",
+            "type": "Binary", "name": name, "abspath": "/bin/sh", "version": "1.0.0", "binprovider": "env",
         });
         fs_err::write(run_dir.join("stdout.log"), format!("{record}\n")).unwrap();
         let exit = r#"{"exit_code":0,"exit_reason":"exited","ended_at":"2026-01-01T00:00:00.000Z"}"#;
@@ -225,17 +225,22 @@ mod tests {
         let good = format!("machines/{ours}/batches/env/.hooks/on_BinaryRequest__00_env.batch.sh");
         let good = root.path().join(good).join(clock::new_id().to_string());
         let future = "ffffffff-ffff-7fff-bfff-ffffffffffff";
-        forge(&good, ours, Path::new("/bin/sh"));
+        forge(&good, ours, "x");
         for place in ["events/E/id/plugin/site", "events/E/id/plugin", "events/E/id", "runs/slug", "events"] {
             for id in [clock::new_id().to_string(), future.to_owned()] {
                 let place = root.path().join(place).join(".hooks/on_BinaryRequest__00_env.sh");
-                forge(&place.join(id), foreign, Path::new("/bin/sh"));
+                forge(&place.join(id), foreign, "x");
             }
         }
-        forge(&good.with_file_name(future), ours, Path::new("/bin/sh"));
+        forge(&good.with_file_name(future), ours, "x");
+        let event = root.path().join("events/E/id/plugin/.hooks/on_BinaryRequest__00_env.sh");
+        let event = event.join(clock::new_id().to_string());
+        forge(&event, ours, "y");
         let found = find(root.path(), root.path()).unwrap();
         assert_eq!(found.machine_id, ours);
         let run_dirs: Vec<_> = found.processes.iter().filter_map(|it| it.order.run_dir.clone()).collect();
-        assert_eq!(run_dirs, [good]);
+        assert_eq!(run_dirs, [good, event]);
+        let names: Vec<_> = found.binaries.iter().map(|(binary, _)| binary.name.as_str()).collect();
+        assert_eq!(names, ["x"], "only providers find binaries");
     }
 }
