@@ -144,16 +144,16 @@ impl Stage<'_> {
         let (over, is_over) = mpsc::channel::<()>();
         let begin = Instant::now();
         let (finished, took, stubborn) = std::thread::scope(|scope| {
-            let witness = scope.spawn(move || match is_over.recv_timeout(timeout + STUBBORN_AFTER) {
+            let look = move || match is_over.recv_timeout(timeout + STUBBORN_AFTER) {
                 Err(RecvTimeoutError::Timeout) => named(&table::marked(process_id)),
                 Err(RecvTimeoutError::Disconnected) | Ok(()) => Vec::new(),
-            });
-            let finished = runner.run(ready, || (), |_| ());
+            };
+            let witness = std::thread::Builder::new().spawn_scoped(scope, look)?;
+            let finished = runner.run(ready, || (), |_| ())?;
             let took = begin.elapsed();
             drop(over);
-            (finished, took, witness.join().unwrap_or_default())
-        });
-        let finished = finished?;
+            Ok::<_, TrialError>((finished, took, witness.join().unwrap_or_default()))
+        })?;
         runner.store.save_process(&finished.process)?;
         let left = clear_up(&finished);
         if runner.interrupt.signal().is_some() {
