@@ -11,6 +11,7 @@ use crate::cli::search;
 use crate::clock;
 use crate::plugin::folder::Hook;
 use crate::plugin::hook_name::canonical_event;
+use crate::provision::lock::Holder;
 use crate::record::attempt::Outcome;
 use crate::report::human::Tone;
 use crate::settings::Settings;
@@ -159,7 +160,8 @@ pub(crate) fn run(
                 return Err(CliError::Usage("no command to run under the lock".to_owned()));
             };
             let interrupt = interrupt()?;
-            let waiting = |holder: &str| say(&format!("waiting for the lock {name}, held by pid {holder}"));
+            let waiting =
+                |holder: &Holder| say(&format!("waiting for the lock {name}, held by pid {holder}"));
             let code = lock::run(&settings.lib_dir, &name, program, rest, &interrupt, waiting)
                 .map_err(CliError::unusable)?;
             Ok(Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)))

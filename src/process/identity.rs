@@ -15,6 +15,13 @@ pub fn boot_id() -> &'static str {
     BOOT_ID.get_or_init(system::boot_id)
 }
 
+/// The pid namespace of this process: pids and start times of two processes can be compared only where theirs is the same
+/// one, in the same boot. None where it cannot be told.
+pub fn pid_namespace() -> Option<u64> {
+    static NAMESPACE: OnceLock<Option<u64>> = OnceLock::new();
+    *NAMESPACE.get_or_init(system::pid_namespace)
+}
+
 /// The identity of the process that has this pid now.
 pub fn of(pid: u32) -> Option<Identity> {
     system::entry(pid).map(|entry| from_entry(&entry))

@@ -7,11 +7,13 @@ mod macos;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    Hold, SETSID, adopt_orphans, arguments, boot_id, close_inherited, entry, environ, is_childless, pids,
+    Hold, SETSID, adopt_orphans, arguments, boot_id, close_inherited, entry, environ, is_childless,
+    pid_namespace, pids,
 };
 #[cfg(target_os = "macos")]
 pub(super) use macos::{
-    Hold, SETSID, adopt_orphans, arguments, boot_id, close_inherited, entry, environ, is_childless, pids,
+    Hold, SETSID, adopt_orphans, arguments, boot_id, close_inherited, entry, environ, is_childless,
+    pid_namespace, pids,
 };
 
 /// One process that is there now.

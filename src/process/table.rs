@@ -2,8 +2,9 @@
 
 use uuid::Uuid;
 
-use crate::process::orphans;
 use crate::process::system::{self, Entry};
+use crate::process::{identity, orphans};
+use crate::record::process::Identity;
 
 /// The variable by which a process and all that it starts are known.
 pub const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
@@ -77,14 +78,14 @@ fn mark(process_id: Uuid) -> String {
     format!("{PROCESS_ID_VARIABLE}={process_id}")
 }
 
-/// Whether this process descends from the one with that pid.
-pub fn is_ancestor(pid: u32) -> bool {
-    let mut above = entry(std::process::id());
-    while let Some(it) = above {
-        if it.ppid == pid {
+/// Whether this process is the one with that identity, or descends from it.
+pub fn descends_from(identity: &Identity) -> bool {
+    let mut at = entry(std::process::id());
+    while let Some(it) = at {
+        if identity::from_entry(&it) == *identity {
             return true;
         }
-        above = entry(it.ppid);
+        at = entry(it.ppid);
     }
     false
 }

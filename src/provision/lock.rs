@@ -1,5 +1,6 @@
 //! Advisory locks between rigups. The system frees them when their holder ends, however it ends.
 
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,8 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::io::FdFlags;
 
 use crate::process::signals::Interrupt;
-use crate::process::wait;
+use crate::process::{identity, wait};
 use crate::record::name::BinaryName;
+use crate::record::process::Identity;
 use crate::trust::make_private_dir;
 
 /// The pause between two tries.
@@ -32,9 +34,57 @@ pub struct Busy {
     path: PathBuf,
 }
 
+/// Who holds a lock, as its file says: a pid, and what tells whether it can be compared with one from here. A file that is
+/// being written, or that another version of rigup wrote, may say less.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder(String);
+
+impl Holder {
+    /// The process with this pid.
+    fn of(pid: u32) -> Self {
+        let known = identity::of(pid).zip(identity::pid_namespace());
+        Self(known.map_or_else(
+            || format!("{pid}\n"),
+            |(it, namespace)| format!("{pid} {} {} {namespace}\n", it.start_ticks, it.boot_id),
+        ))
+    }
+
+    /// Whether this process holds it.
+    pub fn is_this_process(&self) -> bool {
+        *self == Self::of(std::process::id())
+    }
+
+    /// Who that is among the processes that are seen from here; none where that cannot be told. Who holds the lock in another
+    /// container, or on another machine, may have the pid of any process of this one.
+    fn identity(&self) -> Option<Identity> {
+        let [pid, start_ticks, boot_id, namespace] = self.fields()?;
+        let is_ours = boot_id == identity::boot_id() && namespace.parse().ok() == identity::pid_namespace();
+        is_ours.then_some(())?;
+        Some(Identity {
+            pid: pid.parse().ok()?,
+            start_ticks: start_ticks.parse().ok()?,
+            boot_id: boot_id.to_owned(),
+        })
+    }
+
+    /// All that the file says, once it is whole.
+    fn fields(&self) -> Option<[&str; 4]> {
+        let fields: Vec<&str> = self.0.strip_suffix('\n')?.split(' ').collect();
+        fields.try_into().ok()
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.split_whitespace().next().unwrap_or_default())?;
+        let is_elsewhere = self.fields().is_some() && self.identity().is_none();
+        f.write_str(if is_elsewhere { " of another pid namespace" } else { "" })
+    }
+}
+
 impl Busy {
-    /// The pid of whoever holds it, as far as it is known.
-    pub fn holder(&mut self) -> String {
+    /// Who holds it.
+    pub fn holder(&mut self) -> Holder {
         holder(&mut self.file)
     }
 
@@ -83,19 +133,19 @@ impl Lock {
         data_dir: &Path,
         name: &BinaryName,
         interrupt: &Interrupt,
-        waiting: impl FnOnce(&str),
+        waiting: impl FnOnce(&Holder),
     ) -> Result<Self, LockError> {
         let path = data_dir.join("locks").join("binary").join(name.link_name());
         Self::take(&path, interrupt, |_| false, waiting)
     }
 
-    /// Takes the lock, waiting as long as it takes. `waits_for_us` tells of the pid of a holder whether to wait for it
-    /// would be in vain; `waiting` is told once, with the pid of the holder, if there is one to wait for.
+    /// Takes the lock, waiting as long as it takes. `waits_for_us` tells of a holder that is seen from here whether to wait
+    /// for it would be in vain; `waiting` is told once who holds it, if there is somebody to wait for.
     pub fn take(
         path: &Path,
         interrupt: &Interrupt,
-        waits_for_us: impl Fn(u32) -> bool,
-        waiting: impl FnOnce(&str),
+        waits_for_us: impl Fn(&Identity) -> bool,
+        waiting: impl FnOnce(&Holder),
     ) -> Result<Self, LockError> {
         let failed = |error| LockError::Io(path.to_owned(), error);
         let mut file = open(path).map_err(failed)?;
@@ -112,10 +162,9 @@ impl Lock {
                 waiting(&holder);
             }
             // For a moment after a change of hands the file names the holder of before.
-            circles = if holder.parse().is_ok_and(&waits_for_us) { circles + 1 } else { 0 };
-            if circles == SURE
-                && let Ok(holder) = holder.parse()
-            {
+            let in_vain = holder.identity().filter(&waits_for_us);
+            circles = if in_vain.is_some() { circles + 1 } else { 0 };
+            if let Some(Identity { pid: holder, .. }) = in_vain.filter(|_| circles == SURE) {
                 return Err(LockError::Circular { path: path.to_owned(), holder });
             }
             if wait::is_interrupted_by(interrupt, Instant::now() + TRY_AGAIN) {
@@ -133,7 +182,8 @@ impl Lock {
     pub fn note_holder(&mut self, pid: u32) -> io::Result<()> {
         self.file.rewind()?;
         self.file.set_len(0)?;
-        writeln!(self.file, "{pid}")
+        // In one piece, so that nobody reads half of it.
+        self.file.write_all(Holder::of(pid).0.as_bytes())
     }
 
     /// Frees it, though others may hold it as well.
@@ -156,11 +206,11 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-/// The pid in a lock's file; empty where there is none yet.
-fn holder(file: &mut File) -> String {
-    let mut holder = String::new();
-    let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
-    holder.trim().to_owned()
+/// What a lock's file says; nothing where nobody wrote there yet.
+fn holder(file: &mut File) -> Holder {
+    let mut text = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    Holder(text)
 }
 
 #[cfg(test)]
@@ -169,6 +219,23 @@ mod tests {
 
     use super::*;
     use crate::process::poll;
+
+    #[test]
+    fn a_holder_is_compared_only_with_processes_that_are_seen_from_where_it_is() {
+        let me = Holder::of(std::process::id());
+        assert_eq!(me.identity(), identity::of(std::process::id()));
+        let [pid, start, boot, namespace] = me.fields().unwrap();
+        for (text, told) in [
+            (format!("{pid}\n"), pid.to_owned()),
+            (format!("{pid} {start} {boot} {namespace}"), pid.to_owned()),
+            (format!("{pid} {start} {boot} 1\n"), format!("{pid} of another pid namespace")),
+            (format!("{pid} {start} other {namespace}\n"), format!("{pid} of another pid namespace")),
+            (String::new(), String::new()),
+        ] {
+            let holder = Holder(text);
+            assert_eq!((holder.identity(), holder.to_string()), (None, told));
+        }
+    }
 
     #[test]
     fn only_one_holds_it_at_a_time_and_the_waiting_are_told_who_does() {
@@ -185,7 +252,8 @@ mod tests {
                         &interrupt,
                         |_| false,
                         |holder| {
-                            assert_eq!(holder, std::process::id().to_string());
+                            assert!(holder.is_this_process());
+                            assert_eq!(holder.to_string(), std::process::id().to_string());
                             told.fetch_add(1, Ordering::SeqCst);
                         },
                     )

@@ -10,7 +10,7 @@ use crate::hook::run::Runner;
 use crate::plugin::folder::Hook;
 use crate::provision::ask::AskError;
 use crate::provision::linker::Linker;
-use crate::provision::lock::LockError;
+use crate::provision::lock::{Holder, LockError};
 use crate::provision::plan::Request;
 use crate::provision::schedule::HookIndex;
 use crate::provision::standing::{Standing, standing};
@@ -43,8 +43,8 @@ pub struct Resolver<'a> {
 /// What happens to a request.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// Another rigup, with this pid, works on the same name.
-    Waiting(&'a str),
+    /// Another rigup works on the same name; who that is.
+    Waiting(&'a Holder),
     /// A provider's hook was started.
     Trying(&'a str),
     /// The hook runs; its last line on standard error.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, SpawnError};
 use crate::process::{attached, table};
-use crate::provision::lock::{Lock, LockError};
+use crate::provision::lock::{Holder, Lock, LockError};
 
 /// Why a command did not run under a lock.
 #[derive(Debug, thiserror::Error)]
@@ -31,18 +31,17 @@ pub enum LockedError {
 /// Runs a command under the lock of this name in LIB_DIR and gives back its exit code, 128+N for signal N. The lock
 /// is held until the command is over, also when this rigup is asked to stop: the command gets the same signal. Where
 /// this rigup or the command is killed, the lock is held for as long as what the command started goes on. `waiting` is
-/// told the pid of the holder, if there is one to wait for.
+/// told who holds it, if there is somebody to wait for.
 pub fn run(
     lib_dir: &Path,
     name: &str,
     program: &OsString,
     args: &[OsString],
     interrupt: &Interrupt,
-    waiting: impl FnOnce(&str),
+    waiting: impl FnOnce(&Holder),
 ) -> Result<i32, LockedError> {
     // A holder is the command of a rigup, or the rigup: what it waits for is itself, or descends from it.
-    let waits_for_us = |pid| pid == std::process::id() || table::is_ancestor(pid);
-    let mut lock = Lock::take(&path(lib_dir, name), interrupt, waits_for_us, waiting)?;
+    let mut lock = Lock::take(&path(lib_dir, name), interrupt, table::descends_from, waiting)?;
     lock.hand_on().map_err(LockedError::HandOn)?;
     let child = spawn::start_attached(program, args, None)?;
     // Only a help for people who wait.

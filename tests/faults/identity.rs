@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::sys::stat::Mode;
 use serde_json::{Value, json};
@@ -107,4 +107,54 @@ fn row_02_a_process_of_another_boot_is_lost_though_its_pid_and_its_start_are_tho
     is_lost_and_the_stranger_lives(|pid| {
         format!(", start_ticks = {}, boot_id = '00000000-0000-4000-8000-000000000000'", start_ticks(pid))
     });
+}
+
+/// How often a process has given up the processor by itself.
+fn switches(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let status = threads.map(|it| fs::read_to_string(it.unwrap().path().join("status")).unwrap_or_default());
+    let counts = status.filter_map(|it| {
+        it.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
+    });
+    counts.sum()
+}
+
+#[test]
+fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited_for() {
+    let namespace = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    if !kernel::unshares(&namespace) {
+        return;
+    }
+    let place = Playground::new();
+    let rigup = env!("CARGO_BIN_EXE_rigup");
+    let (gate, lock) = (place.path("gate"), ["hook", "lock", "x", "--"]);
+    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+    let open = ["cat", gate.to_str().unwrap()];
+    let args = [&namespace[..], &[rigup], &lock, &open].concat();
+    let mut first = place.command_of(Path::new("unshare"), &args).spawn().unwrap();
+    wait_until("one holds it", || place.living().iter().any(|(_, it)| it.starts_with("cat ")));
+
+    // The pids from 1 to 20 are its ancestors', and that of the holder is one of the first.
+    let below = place.script(
+        "below",
+        "[ $1 = 0 ] || { sh \"$0\" $(($1 - 1)) \"$2\"; exit; }\n\"$2\" hook lock x -- true\n",
+    );
+    let args = [&namespace[..], &["sh", below.to_str().unwrap(), "20", rigup]].concat();
+    let second = place.command_of(Path::new("unshare"), &args).stderr(Stdio::piped()).spawn().unwrap();
+    let waiter = || place.living().into_iter().find(|(_, it)| *it == format!("{rigup} hook lock x -- true "));
+    wait_until("the other one waits", || waiter().is_some());
+    let waiter = waiter().unwrap().0;
+    // It has looked often whether the lock is free, or has given up.
+    wait_until("it goes on waiting", || {
+        !Path::new(&format!("/proc/{waiter}")).exists() || switches(waiter) > 60
+    });
+    fs::write(&gate, "").unwrap();
+    assert!(first.wait().unwrap().success());
+    let ran = Ran::from(&args, &second.wait_with_output().unwrap()).ok();
+    ran.says("waiting for the lock x, held by pid ").says(" of another pid namespace");
+
+    let circle = [&namespace[..], &[rigup], &lock, &[rigup], &lock, &["true"]].concat();
+    let ran = Ran::from(&circle, &place.command_of(Path::new("unshare"), &circle).output().unwrap());
+    ran.exits(3).says("waits for this one");
+    assert_eq!(place.living(), []);
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use fs_err as fs;
 use nix::errno::Errno;
@@ -20,6 +21,13 @@ const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 /// The id of the running boot; empty where the system tells none.
 pub(in crate::process) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// The pid namespace that this process is in; none where the system tells none, or shows the pids of another one.
+pub(in crate::process) fn pid_namespace() -> Option<u64> {
+    let shown = fs::read_link("/proc/self").ok()?;
+    let is_own = shown.to_str() == Some(std::process::id().to_string().as_str());
+    is_own.then(|| fs::metadata("/proc/self/ns/pid").ok().map(|it| it.ino())).flatten()
 }
 
 /// The ids of all processes this user may see.

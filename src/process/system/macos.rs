@@ -36,6 +36,12 @@ pub(in crate::process) fn boot_id() -> String {
     String::from_utf8_lossy(text).trim_end_matches('\0').to_owned()
 }
 
+/// All processes are in one here.
+#[expect(clippy::unnecessary_wraps, reason = "Linux may tell none")]
+pub(in crate::process) fn pid_namespace() -> Option<u64> {
+    Some(0)
+}
+
 /// The ids of all processes this user may see.
 pub(in crate::process) fn pids() -> Vec<u32> {
     let mut pids: Vec<libc::pid_t> = vec![0; 4096];

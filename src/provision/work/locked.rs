@@ -16,7 +16,7 @@ impl Work<'_, '_> {
             Ok(Err(mut busy)) => {
                 let holder = busy.holder();
                 // It may be another request for the same name, too.
-                if holder != std::process::id().to_string() {
+                if !holder.is_this_process() {
                     (self.resolver.watch)(&request, Progress::Waiting(&holder));
                 }
                 self.locked_out.push((index, busy));
