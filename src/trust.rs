@@ -190,9 +190,14 @@ impl Distrust {
         }
     }
 
+    /// What was asked about.
+    fn asked(&self) -> &Path {
+        self.leads_to.as_deref().unwrap_or(&self.path)
+    }
+
     /// What is wrong, and how to set it right or to trust `folder` all the same.
     pub fn advice(&self, folder: &Path) -> String {
-        let path = quoted(&self.path);
+        let (path, folder_quoted) = (quoted(&self.path), quoted(folder));
         let fix = match &self.why {
             Why::Owner(_) => format!("chown -h {} {path}", geteuid()),
             Why::Others(_) => format!("chmod o-w {path}"),
@@ -200,18 +205,24 @@ impl Distrust {
             Why::Listed => format!("setfacl -b {path}"),
             Why::Unreadable(_) => format!("look at {path}"),
         };
+        // No settings file can vouch for one.
+        let other_way = if self.asked().ends_with("rigup.toml") {
+            format!("RIGUP_TRUST_DIR={folder_quoted}")
+        } else {
+            format!("trust_dirs = [{:?}] in your own rigup.toml", folder.display().to_string())
+        };
         format!(
-            "{}: {fix}; or trust it all the same, with --trust-dir {} or trust_dirs = [{:?}] in your own rigup.toml",
-            self.reason(),
-            quoted(folder),
-            folder.display().to_string(),
+            "{}: {fix}; or trust it all the same, with --trust-dir {folder_quoted} or {other_way}",
+            self.reason()
         )
     }
 }
 
 impl fmt::Display for Distrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let folder = self.leads_to.as_deref().unwrap_or(&self.path);
+        let asked = self.asked();
+        let is_file = asked.metadata().is_ok_and(|it| !it.is_dir());
+        let folder = asked.parent().filter(|_| is_file).unwrap_or(asked);
         write!(f, "{}: {}", self.path.display(), self.advice(folder))
     }
 }

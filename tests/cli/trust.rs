@@ -153,6 +153,21 @@ fn a_settings_file_that_others_may_write_stops_rigup_and_cannot_trust_itself() {
     place.run(&["install"]).ok().says("here is trusted because of trust_dirs in ");
 }
 
+/// It could not say that it is to be trusted itself.
+#[test]
+fn who_may_not_trust_a_settings_file_is_told_what_helps_without_one() {
+    let place = place();
+    for name in ["here", "home/.config/rigup"] {
+        let file = place.write(&format!("{name}/rigup.toml"), "");
+        mode(&file, 0o666);
+        let folder = place.path(name);
+        let advice = format!("with --trust-dir {0} or RIGUP_TRUST_DIR={0}\n", folder.display());
+        place.run(&["install"]).exits(3).says(&advice);
+        place.run(&["install", "--trust-dir", folder.to_str().unwrap()]).ok();
+        fs::remove_file(&file).unwrap();
+    }
+}
+
 #[test]
 fn a_lock_file_that_others_may_write_stops_rigup() {
     let place = place();
@@ -163,7 +178,13 @@ fn a_lock_file_that_others_may_write_stops_rigup() {
     for args in [&["install", "--locked"][..], &["lock", "--check"], &["lock"]] {
         place.run(args).exits(3).says("the lock file rigup.lock cannot be used: ").says(&said);
     }
+    let here = place.path("here");
+    let advice = format!("--trust-dir {} or trust_dirs = [{here:?}] in your own rigup.toml", here.display());
+    place.run(&["install", "--locked"]).exits(3).says(&advice);
     place.run(&["install", "--locked", "--trust-dir", "."]).ok().says("is trusted because of --trust-dir");
+    place.write("home/.config/rigup/rigup.toml", format!("trust_dirs = [{here:?}]"));
+    place.run(&["install", "--locked"]).ok().says("is trusted because of trust_dirs in ");
+    fs::remove_dir_all(place.path("home")).unwrap();
     mode(&file, 0o644);
     place.run(&["install", "--locked"]).ok();
 }
