@@ -14,7 +14,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
+use nix::unistd::{Gid, Group, geteuid};
+
+use people::{is_own_group, is_unknown, user};
+
+mod people;
 
 /// Whom this run trusts, and which folders the user vouches for.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +41,8 @@ impl Trust {
     pub fn new(behind_sudo: Option<u32>) -> Self {
         let me = geteuid();
         let behind_sudo = behind_sudo.filter(|_| me.is_root());
-        Self { people: std::iter::once(me.as_raw()).chain(behind_sudo).collect(), exceptions: Vec::new() }
+        let people = std::iter::once(me.as_raw()).chain(behind_sudo).filter(|it| !is_unknown(*it));
+        Self { people: people.collect(), exceptions: Vec::new() }
     }
 
     /// Takes the user's word, given `by` this flag or file, for a folder.
@@ -155,6 +160,8 @@ pub struct Distrust {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Why {
     Owner(u32),
+    /// The uid that stands for everybody whom the user namespace does not know.
+    Unknown(u32),
     /// The bits of its mode.
     Others(u32),
     /// The bits of its mode, and the group.
@@ -174,6 +181,9 @@ impl Distrust {
             Why::Owner(owner) => {
                 let me = user(geteuid().as_raw());
                 format!("it belongs to {}, neither to {me} nor to root", user(*owner))
+            }
+            Why::Unknown(uid) => {
+                format!("it belongs to a user that this user namespace does not know (uid {uid})")
             }
             Why::Others(mode) => format!("others may write it (mode {mode:04o})"),
             Why::Group(mode, gid) => {
@@ -200,6 +210,14 @@ impl Distrust {
         let (path, folder_quoted) = (quoted(&self.path), quoted(folder));
         let fix = match &self.why {
             Why::Owner(_) => format!("chown -h {} {path}", geteuid()),
+            // Nothing can be set right from in here, and a rigup.toml is most often behind the same `/`.
+            Why::Unknown(_) => {
+                return format!(
+                    "{}: who that is cannot be told; if you know that nobody else may write it, trust it, \
+                     with --trust-dir {folder_quoted} or RIGUP_TRUST_DIR={folder_quoted}",
+                    self.reason()
+                );
+            }
             Why::Others(_) => format!("chmod o-w {path}"),
             Why::Group(..) => format!("chmod g-w {path}"),
             Why::Listed => format!("setfacl -b {path}"),
@@ -328,8 +346,9 @@ impl<'a> Inspection<'a> {
     fn judge(&mut self, path: &Path, metadata: &Metadata, seen: Seen<'_>) -> Result<(), Distrust> {
         const STICKY: u32 = 0o1000;
         let mode = metadata.mode() & 0o7777;
-        let why = if metadata.uid() != 0 && !self.trust.people.contains(&metadata.uid()) {
-            Why::Owner(metadata.uid())
+        let owner = metadata.uid();
+        let why = if owner != 0 && !self.trust.people.contains(&owner) {
+            if is_unknown(owner) { Why::Unknown(owner) } else { Why::Owner(owner) }
         } else if metadata.is_symlink()
             || matches!(seen, Seen::OnTheWay) && metadata.is_dir() && mode & STICKY != 0
         {
@@ -425,41 +444,8 @@ fn acl_writers(list: &[u8]) -> impl Iterator<Item = Writer> {
     })
 }
 
-/// Whether this group is the primary one of this user, is called like him, and has nobody in it but `people`. The name tells
-/// it from a group that a directory service gives to everybody, whose users stand in no file.
-fn is_own_group(uid: u32, gid: u32, people: &[u32]) -> bool {
-    let me = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    let primary = me.as_ref().map_or_else(getegid, |it| it.gid);
-    let group = Group::from_gid(primary).ok().flatten();
-    let is_person = |name: &String| {
-        User::from_name(name).ok().flatten().is_some_and(|it| people.contains(&it.uid.as_raw()))
-    };
-    // In a container neither may have a name.
-    let is_named_alike = group.as_ref().is_none_or(|group| me.is_some_and(|me| me.name == group.name));
-    let has_no_others = group.is_none_or(|group| group.mem.iter().all(is_person));
-    let users = fs_err::read_to_string("/etc/passwd").unwrap_or_default();
-    primary.as_raw() == gid && is_named_alike && has_no_others && !is_shared(&users, gid, people)
-}
-
-/// Whether a line of a `passwd` file gives this primary group to somebody who is not one of these.
-fn is_shared(users: &str, gid: u32, people: &[u32]) -> bool {
-    users.lines().any(|line| {
-        let mut fields = line.split(':').skip(2).map(|it| it.parse::<u32>().ok());
-        let (uid, primary) = (fields.next().flatten(), fields.next().flatten());
-        primary == Some(gid) && !uid.is_some_and(|it| people.contains(&it))
-    })
-}
-
 fn unreadable(path: &Path, error: &io::Error) -> Distrust {
     Distrust { path: path.to_owned(), why: Why::Unreadable(error.to_string()), leads_to: None }
-}
-
-/// The name and the number of a user.
-fn user(uid: u32) -> String {
-    match User::from_uid(Uid::from_raw(uid)).ok().flatten() {
-        Some(user) => format!("{} (uid {uid})", user.name),
-        None => format!("uid {uid}"),
-    }
 }
 
 /// A path as a shell takes it.

@@ -169,15 +169,6 @@ fn a_private_group_may_write_and_any_other_may_not() {
 }
 
 #[test]
-fn a_group_that_is_the_primary_one_of_two_users_is_not_private() {
-    let users = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:1000::/:\nyou:x:1001:1001::/:\nmine:x:1002:1000::/:\n+::::::\n";
-    assert!(is_shared(users, 1000, &[1000]));
-    assert!(!is_shared(users, 1000, &[1000, 1002]));
-    assert!(!is_shared(users, 1001, &[1001]));
-    assert!(!is_shared("", 1000, &[1000]));
-}
-
-#[test]
 fn an_access_control_list_tells_who_else_may_write() {
     let entry = |tag: u16, may: u16, id: u32| {
         [tag.to_le_bytes().as_slice(), may.to_le_bytes().as_slice(), id.to_le_bytes().as_slice()].concat()

@@ -8,8 +8,13 @@ use crate::playground::{Playground, Ran};
 
 /// Whether `unshare` makes these namespaces here. Where it does not, says that the calling test is skipped.
 pub(crate) fn unshares(flags: &[&str]) -> bool {
-    let tried = Command::new("unshare")
-        .args(flags)
+    starts_others(&[&["unshare"], flags].concat())
+}
+
+/// Whether a command that starts another one is able to do so here. Where it is not, says that the calling test is skipped.
+pub(crate) fn starts_others(words: &[&str]) -> bool {
+    let tried = Command::new(words[0])
+        .args(&words[1..])
         .args(["sh", "-c", "true"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -17,7 +22,7 @@ pub(crate) fn unshares(flags: &[&str]) -> bool {
         .status();
     let is_allowed = tried.as_ref().is_ok_and(std::process::ExitStatus::success);
     if !is_allowed {
-        skipped(&format!("unshare {} does not work here: {tried:?}", flags.join(" ")));
+        skipped(&format!("{} does not work here: {tried:?}", words.join(" ")));
     }
     is_allowed
 }

@@ -2,11 +2,14 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 
 use crate::aftermath::nothing_is_left;
-use crate::playground::Playground;
+use crate::kernel;
+use crate::playground::{Playground, Ran};
 
 #[test]
 fn row_22_a_plugin_folder_that_others_may_write_is_refused_with_path_mode_and_fix() {
@@ -37,4 +40,47 @@ fn row_22_a_plugin_folder_that_others_may_write_is_refused_with_path_mode_and_fi
     set(0o755);
     place.run(&["install"]).ok();
     nothing_is_left(&place);
+}
+
+#[test]
+fn what_belongs_to_somebody_whom_a_user_namespace_does_not_know_is_refused_unless_the_user_vouches_for_it() {
+    let as_user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare"];
+    let as_root = ["--user", "--map-root-user"];
+    if !kernel::changes_users() || !kernel::starts_others(&[&as_user[..], &as_root].concat()) {
+        return;
+    }
+    let place = Playground::new();
+    place.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
+    place.write("here/rigup.toml", "");
+    let rigup = place.path("rigup");
+    fs::copy(env!("CARGO_BIN_EXE_rigup"), &rigup).unwrap();
+    assert!(Command::new("chown").args(["-R", "12345"]).arg(place.path("")).status().unwrap().success());
+    let run = |namespace: &[&str], args: &[&str]| {
+        let all = [&as_user[1..], namespace, &[rigup.to_str().unwrap()], args].concat();
+        Ran::from(&all, &place.command_of(Path::new(as_user[0]), &all).output().unwrap())
+    };
+    let unknown = "/: it belongs to a user that this user namespace does not know (uid 65534), and with it what is found at";
+    let here = place.path("here");
+    let advice = format!(
+        "who that is cannot be told; if you know that nobody else may write it, trust it, with --trust-dir {0} or RIGUP_TRUST_DIR={0}",
+        here.display()
+    );
+    run(&as_root, &["install"]).exits(3).says(unknown).says(&advice);
+    run(&["--user"], &["install"]).exits(3).says("(uid 65534)");
+    fs::remove_file(place.path("here/rigup.toml")).unwrap();
+    run(&as_root, &["install"]).exits(3).says(&format!("{unknown} {}", place.path("data").display()));
+    run(&["--user"], &["install"]).exits(3).says("(uid 65534)");
+
+    let (data, here) = (place.path("data"), here.to_str().unwrap());
+    let vouched = ["--trust-dir", here, "--trust-dir", data.to_str().unwrap()];
+    let ran = run(&as_root, &[&vouched[..], &["install"]].concat()).ok();
+    let ran = ran.says("here is trusted because of --trust-dir, though /: it belongs to a user that");
+    assert_eq!(ran.record()["status"], "installed");
+    run(&as_root, &["--trust-dir", "/", "install"])
+        .ok()
+        .says("/ is trusted because of --trust-dir, though /: ");
+    run(&as_root, &[&vouched[..], &["lock"]].concat()).ok();
+    run(&as_root, &[&vouched[..], &["install", "--locked", "--force"]].concat()).ok();
+    run(&as_root, &[&vouched[..], &["install", "sh", "--binproviders", "env"]].concat()).ok();
+    assert_eq!(place.living(), []);
 }
