@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::UnknownArgumentValueParser;
 use serde_json::{Map, Value, json};
 
 use crate::cli::error::{CliError, Exit};
@@ -132,7 +133,13 @@ impl JobArgs {
 pub(crate) struct LoadArgs {
     #[command(flatten)]
     choice: Choice,
+    /// Who gives it is told what to give instead.
+    #[arg(long, alias = "lockfile", hide = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = UnknownArgumentValueParser::suggest(LOCKED_TIP))]
+    locked: Option<String>,
 }
+
+/// What a person means who would load what is locked.
+const LOCKED_TIP: &str = "`rigup install --locked` compares with the lock file, and installs nothing where all is there as it says";
 
 /// `rigup install`
 pub(crate) fn install(

@@ -103,6 +103,16 @@ fn all_that_is_there_is_found_without_a_network_and_without_a_process() {
 }
 
 #[test]
+fn who_wants_to_load_what_is_locked_is_told_the_command_that_compares() {
+    let place = Playground::new();
+    for args in [&["load", "--locked"][..], &["load", "x", "--locked"], &["load", "--lockfile=x"]] {
+        let ran = place.run(args).exits(2).says("tip: `rigup install --locked` compares with the lock file");
+        assert!(!ran.stderr.contains("-- --lock"), "no name begins with `-`: {}", ran.stderr);
+    }
+    assert!(!place.run(&["load", "--help"]).ok().stdout.contains("--lock"));
+}
+
+#[test]
 fn another_version_is_refused_with_both_and_the_link_stays_what_it_was() {
     let place = place_with_shelf(&["a"]);
     place.run(&["lock"]).ok();
