@@ -15,7 +15,8 @@ use crate::provision::probe;
 /// What stands in LIB_DIR's place.
 const PLACEHOLDER: &[u8] = b"{LIB_DIR}/";
 
-/// Hex SHA-256 of a file, every `LIB_DIR/` in it read as `{LIB_DIR}/` where the file lies below LIB_DIR.
+/// Hex SHA-256 of a file, every `LIB_DIR/` that a path in it begins with read as `{LIB_DIR}/` where the file lies below
+/// LIB_DIR.
 pub fn sha256(file: &Path, lib_dir: &Path) -> io::Result<String> {
     // Installers may write down the folder as they were given it, or what it is behind links.
     let real = lib_dir.canonicalize().unwrap_or_else(|_| lib_dir.to_owned());
@@ -34,6 +35,8 @@ fn digest(mut file: impl Read, folders: &[Vec<u8>], at_once: usize) -> io::Resul
     // The beginning of a folder may be the end of what was read.
     let longest = folders.iter().map(Vec::len).max().unwrap_or_default();
     let mut digest = Sha256::new();
+    // The last byte of all that was digested, slashes left out.
+    let mut before = None;
     let mut unread = Vec::new();
     let mut chunk = vec![0; at_once];
     loop {
@@ -50,24 +53,43 @@ fn digest(mut file: impl Read, folders: &[Vec<u8>], at_once: usize) -> io::Resul
             else {
                 break;
             };
-            digest.update(&unread[done..at]);
-            digest.update(PLACEHOLDER);
-            done = at + length;
+            let passed = if last_name(&unread[..at]).or(before).is_some_and(ends_name) {
+                at + 1
+            } else {
+                digest.update(&unread[done..at]);
+                digest.update(PLACEHOLDER);
+                done = at + length;
+                done
+            };
             for (next, finder) in
-                ahead.iter_mut().zip(&finders).filter(|(it, _)| it.is_some_and(|it| it < done))
+                ahead.iter_mut().zip(&finders).filter(|(it, _)| it.is_some_and(|it| it < passed))
             {
-                *next = finder.find(&unread[done..]).map(|it| it + done);
+                *next = finder.find(&unread[passed..]).map(|it| it + passed);
             }
         }
         let rest = &unread[done..];
         let kept = if count == 0 { 0 } else { longest.min(rest.len()) };
         let (settled, open) = rest.split_at(rest.len() - kept);
         digest.update(settled);
+        before = last_name(&unread[..unread.len() - kept]).or(before);
         unread = open.to_vec();
         if count == 0 {
             return Ok(probe::hex(&digest.finalize()));
         }
     }
+}
+
+/// The last byte that is no slash.
+fn last_name(bytes: &[u8]) -> Option<u8> {
+    bytes.iter().copied().rfind(|byte| *byte != b'/')
+}
+
+/// Whether a path goes on behind this byte: it ends a name, or what stands for one, as in `${X}/lib`. Others may stand in a
+/// name, too, but are what a path begins behind: `${X:-/lib}`, `A=/lib`, `"/lib"`.
+const fn ends_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || !byte.is_ascii()
+        || matches!(byte, b'_' | b'.' | b'~' | b'+' | b')' | b']' | b'}')
 }
 
 #[cfg(test)]
@@ -113,21 +135,35 @@ mod tests {
 
     #[test]
     fn only_a_whole_folder_is_replaced() {
-        let all = digest(&b"/lib /lib2/x /lib/x"[..], &[b"/lib/".to_vec()], 4).unwrap();
-        assert_eq!(all, plain(b"/lib /lib2/x {LIB_DIR}/x"));
+        for (text, read_as) in [
+            ("/lib /lib2/x /lib/x", "/lib /lib2/x {LIB_DIR}/x"),
+            ("/usr/lib/x ../lib/x ~/lib/x \u{fc}/lib/x", "/usr/lib/x ../lib/x ~/lib/x \u{fc}/lib/x"),
+            ("${X}/lib/x $(x)/lib/x", "${X}/lib/x $(x)/lib/x"),
+            ("/usr//lib/x ///lib/x", "/usr//lib/x //{LIB_DIR}/x"),
+            ("#!/lib/x A=/lib/x:/lib/y", "#!{LIB_DIR}/x A={LIB_DIR}/x:{LIB_DIR}/y"),
+            ("\"/lib/x\" file:///lib/x", "\"{LIB_DIR}/x\" file://{LIB_DIR}/x"),
+            ("${X:-/lib/x} /lib/lib/x", "${X:-{LIB_DIR}/x} {LIB_DIR}/lib/x"),
+        ] {
+            for at_once in 1..=text.len() {
+                let found = digest(text.as_bytes(), &[b"/lib/".to_vec()], at_once).unwrap();
+                assert_eq!(found, plain(read_as.as_bytes()), "{text}, {at_once} at once");
+            }
+        }
     }
 
     proptest::proptest! {
         #[test]
         fn the_digest_is_the_same_whatever_the_size_of_the_reads(
-            text in "(/ab/|/ab/a/|[ab/]){0,40}", at_once in 1_usize..20,
+            text in "(/ab/|/ab/a/|[ab/ ]){0,40}", at_once in 1_usize..20,
         ) {
             let folders = [b"/ab/".to_vec(), b"/ab/a/".to_vec()];
             // The longer one first, as the leftmost match takes the longest.
             let mut replaced = String::new();
             let mut rest = text.as_str();
             while let Some(next) = rest.chars().next() {
-                let length = ["/ab/a/", "/ab/"].into_iter().find(|it| rest.starts_with(it)).map(str::len);
+                let before = text[..text.len() - rest.len()].trim_end_matches('/').chars().last();
+                let begins = |it: &&str| rest.starts_with(it) && before.is_none_or(|it| it == ' ');
+                let length = ["/ab/a/", "/ab/"].into_iter().find(begins).map(str::len);
                 replaced.push_str(&length.map_or_else(|| next.to_string(), |_| "{LIB_DIR}/".to_owned()));
                 rest = &rest[length.unwrap_or(next.len_utf8())..];
             }
