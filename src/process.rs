@@ -2,6 +2,7 @@
 
 pub mod attached;
 pub mod capture;
+pub mod folder_lock;
 pub mod identity;
 pub mod kill;
 pub mod live;

@@ -52,6 +52,8 @@ pub(crate) enum CliError {
     NotFound(String),
     /// The data dir, a setting, or a plugin asked for by name.
     Unusable(Box<dyn Error>),
+    /// A signal came while something else was waited for.
+    Interrupted(i32),
     /// Whoever read standard output is gone, which is not an error.
     OutputClosed,
 }
@@ -67,6 +69,7 @@ impl CliError {
         match self {
             Self::Usage(message) | Self::NotFound(message) => Some(message.clone()),
             Self::Unusable(error) => Some(error.to_string()),
+            Self::Interrupted(_) => Some("interrupted".to_owned()),
             Self::OutputClosed => None,
         }
     }
@@ -77,6 +80,7 @@ impl CliError {
             Self::Usage(_) => Exit::Usage,
             Self::NotFound(_) => Exit::Missing,
             Self::Unusable(_) => Exit::Unusable,
+            Self::Interrupted(signal) => Exit::Interrupted(*signal),
             Self::OutputClosed => Exit::Well,
         }
     }

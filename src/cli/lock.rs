@@ -227,7 +227,7 @@ impl Clerk<'_> {
                 say(&format!("waiting for another rigup that writes {}", self.file.path.display()));
             }
         };
-        let held = whole_file::hold(&self.file.path, &interrupt, whole_file::PATIENCE, waiting);
+        let held = whole_file::hold(&self.file.path, &interrupt, waiting);
         if let Some(signal) = interrupt.signal() {
             return Ok(Err(Exit::Interrupted(signal)));
         }

@@ -11,12 +11,11 @@ use serde_json::Value;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk, say};
 use crate::cli::search::{self, Found};
-use crate::cli::session::Session;
+use crate::cli::session::{self, Session};
 use crate::clock;
 use crate::hook::command::{self, MAX_TIMEOUT};
 use crate::hook::event::{self, Event, News};
 use crate::hook::run::Runner;
-use crate::plugin::builtin;
 use crate::plugin::folder::Hook;
 use crate::plugin::hook_name::{Background, canonical_event};
 use crate::plugin::setting::Variable;
@@ -88,8 +87,8 @@ pub(crate) fn run(
     found.learn(&session.machine.config);
     let variables = found.variables();
     let hooks = timed_hooks(&found, name, &variables, args.timeout, settings)?;
-    builtin::unpack(&settings.data_dir).map_err(broken)?;
     let interrupt = Interrupt::install().map_err(broken)?;
+    session::unpack(settings, &interrupt, talk)?;
     let (me, iface_id) = session.begin(settings)?;
     let output_dir = match args.output_dir {
         Some(dir) => std::path::absolute(dir).map_err(broken)?,

@@ -1,15 +1,19 @@
 //! The data dir of this run: the store, the machine, and what a crashed run left unfinished.
 
 use std::cell::Cell;
+use std::path::Path;
 
 use serde_json::Map;
 use uuid::Uuid;
 
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::say;
+use crate::cli::output::{Talk, say};
 use crate::clock;
 use crate::detached::gc::{Action, Gc};
 use crate::host;
+use crate::plugin::builtin;
+use crate::process::folder_lock::{self, PATIENCE};
+use crate::process::signals::Interrupt;
 use crate::process::{identity, orphans, reap};
 use crate::provision::rebuild;
 use crate::record::interface::NetworkInterface;
@@ -182,6 +186,20 @@ impl Session {
             ));
         }
     }
+}
+
+/// Puts the built-in providers into the data dir, unless they are there.
+pub(crate) fn unpack(settings: &Settings, interrupt: &Interrupt, talk: Talk) -> Result<(), CliError> {
+    let waiting = || {
+        if !talk.quiet {
+            say("waiting for another rigup that unpacks its providers");
+        }
+    };
+    let lock = |folder: &Path| folder_lock::take(folder, interrupt, PATIENCE, waiting);
+    builtin::unpack(&settings.data_dir, lock).map_err(|error| match interrupt.signal() {
+        Some(signal) => CliError::Interrupted(signal),
+        None => CliError::unusable(format!("the built-in providers cannot be unpacked: {error}")),
+    })
 }
 
 /// Refuses a data dir that others may write: what runs from there, and what is believed of it, is this user's own. The

@@ -1,18 +1,12 @@
 //! Files that stand in the user's own folders: whole, or as they were.
 
-use std::fs::{Permissions, TryLockError};
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
+use crate::process::folder_lock::{self, PATIENCE};
 use crate::process::signals::Interrupt;
-use crate::process::wait;
-
-/// So long is waited for somebody else who holds a file.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// The pause between two tries.
-const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// Finds out, before any work is done, whether the file can be written at its end.
 pub(crate) fn check(path: &Path) -> io::Result<()> {
@@ -23,36 +17,8 @@ pub(crate) fn check(path: &Path) -> io::Result<()> {
 
 /// Keeps others who do the same from writing there, as long as the value lives: for who reads a file to write it anew.
 /// `waiting` is told once, if somebody else holds it.
-pub(crate) fn hold(
-    path: &Path,
-    interrupt: &Interrupt,
-    patience: Duration,
-    waiting: impl FnOnce(),
-) -> io::Result<fs_err::File> {
-    let path = real(path)?;
-    let held = fs_err::File::open(folder(&path))?;
-    let deadline = Instant::now() + patience;
-    let mut waiting = Some(waiting);
-    loop {
-        match held.file().try_lock() {
-            Ok(()) => return Ok(held),
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        if let Some(waiting) = waiting.take() {
-            waiting();
-        }
-        if wait::is_interrupted_by(interrupt, deadline.min(Instant::now() + TRY_AGAIN)) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        if Instant::now() >= deadline {
-            let reason = format!(
-                "another process still has a lock on the folder {}; see with `lslocks` which, let it end, and try again",
-                folder(&path).display()
-            );
-            return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
-        }
-    }
+pub(crate) fn hold(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce()) -> io::Result<fs_err::File> {
+    folder_lock::take(folder(&real(path)?), interrupt, PATIENCE, waiting)
 }
 
 /// Writes it aside, then puts it in its place, where it lasts. A link stays one, also one that leads nowhere yet, and so does
@@ -132,19 +98,5 @@ mod tests {
             write(&path, b"after").unwrap();
             assert_eq!((mode(&path), fs_err::read(&path).unwrap()), (expected, b"after".to_vec()));
         }
-    }
-
-    #[test]
-    fn who_waits_for_a_file_says_so_and_gives_up_in_the_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
-        let interrupt = Interrupt::install().unwrap();
-        let first = hold(&path, &interrupt, PATIENCE, || panic!("nobody holds it")).unwrap();
-        let mut told = 0;
-        let error = hold(&path, &interrupt, Duration::ZERO, || told += 1).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(error.to_string().contains("let it end, and try again"), "{error}");
-        assert_eq!(told, 1);
-        hold(&path, &interrupt, PATIENCE, || drop(first)).unwrap();
     }
 }

@@ -13,9 +13,8 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Talk;
 use crate::cli::progress::Display;
 use crate::cli::search::Found;
-use crate::cli::session::Session;
+use crate::cli::session::{self, Session};
 use crate::hook::run::Runner;
-use crate::plugin::builtin;
 use crate::plugin::folder::Hook;
 use crate::plugin::setting::Variable;
 use crate::process::signals::Interrupt;
@@ -152,7 +151,7 @@ impl<'a> Workshop<'a> {
         interrupt: &'a Interrupt,
         talk: Talk,
     ) -> Result<Self, CliError> {
-        builtin::unpack(&settings.data_dir).map_err(|error| CliError::unusable(error.to_string()))?;
+        session::unpack(settings, interrupt, talk)?;
         let cores = std::thread::available_parallelism().map_or(FEWEST_AT_ONCE, std::num::NonZero::get);
         // More threads than tasks would only take time and memory.
         let jobs = options.jobs.unwrap_or(cores.max(FEWEST_AT_ONCE)).min(at_most);

@@ -135,7 +135,7 @@ impl Stage<'_> {
             input: is_batch.then(|| request.lines(others)),
             timeout,
         };
-        let mut ready = runner.prepare(job)?;
+        let mut ready = runner.prepare(job, || ())?;
         if let Some(cramped) = cramped {
             ready = ready.started_by(cramped.launcher(&room.disk));
         }

@@ -144,8 +144,8 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         let cwd = self.event.output_dir.join(&hook.plugin);
         make_private_dir(&cwd).map_err(unwritable)?;
         let arguments = self.event.arguments.to_vec();
-        let ready =
-            self.runner.prepare(Job { hook, arguments, cwd, binary_id: None, input: None, timeout })?;
+        let job = Job { hook, arguments, cwd, binary_id: None, input: None, timeout };
+        let ready = self.runner.prepare(job, || ())?;
         let is_background = hook.name.background.is_some();
         let lock = match is_background.then(|| ready.run_dir.hold()).transpose() {
             Ok(lock) => lock,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use crate::hook::{command, interpreter};
 use crate::plugin::builtin;
 use crate::plugin::folder::{Hook, Start};
 use crate::plugin::setting::Variable;
+use crate::process::folder_lock::{self, PATIENCE};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, Spawn};
@@ -114,6 +115,14 @@ pub enum RunError {
         /// What went wrong, with the path.
         error: io::Error,
     },
+    /// The file of a built-in hook is not what rigup unpacked, and cannot be written anew.
+    #[error("the built-in hook {hook} cannot be unpacked anew: {error}")]
+    BuiltIn {
+        /// The hook's file name.
+        hook: String,
+        /// What went wrong, with the path.
+        error: io::Error,
+    },
     /// The record cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -121,11 +130,13 @@ pub enum RunError {
 
 impl Runner<'_> {
     /// Makes the run dir and the record of a hook, after a look at its file where that is a built-in one's. Nothing is
-    /// stored and nothing is started yet.
-    pub fn prepare(&self, job: Job<'_>) -> Result<Ready, RunError> {
+    /// stored and nothing is started yet. `waiting` is told if another rigup is putting that file right.
+    pub fn prepare(&self, job: Job<'_>, waiting: impl FnOnce()) -> Result<Ready, RunError> {
         let hook_name = &job.hook.name.file_name;
         let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
-        let restored = builtin::verify(&job.hook.path, &self.settings.data_dir).map_err(unwritable)?;
+        let lock = |folder: &Path| folder_lock::take(folder, self.interrupt, PATIENCE, waiting);
+        let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
+            .map_err(|error| RunError::BuiltIn { hook: hook_name.clone(), error })?;
         let input = job.input;
         let process_id = clock::new_id();
         let variables = self.variables.get(&job.hook.plugin).map(Vec::as_slice).unwrap_or_default();

@@ -42,15 +42,15 @@ pub fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<&'static [u8
 }
 
 /// Writes the built-in providers below the data dir, unless they are there: aside first, then renamed, so that
-/// nobody ever sees half of them. Only one rigup at a time does so: what is there aside was left by one that was killed.
-/// Every version of rigup has a folder of its own.
-pub fn unpack(data_dir: &Path) -> io::Result<()> {
+/// nobody ever sees half of them. Only one rigup at a time does so, under the `lock` on a folder that it takes: what is
+/// there aside was left by one that was killed. Every version of rigup has a folder of its own.
+pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<fs_err::File>) -> io::Result<()> {
     let folder = folder(data_dir);
     if folder.exists() {
         return Ok(());
     }
     let parent = data_dir.join("builtin");
-    let (_lock, aside) = aside(&parent)?;
+    let (_lock, aside) = aside(&parent, lock)?;
     if folder.exists() {
         return fs_err::remove_dir(aside);
     }
@@ -64,8 +64,13 @@ pub fn unpack(data_dir: &Path) -> io::Result<()> {
 }
 
 /// Makes sure that the file of a built-in hook is the one in the binary, byte for byte, and that only this user may write
-/// it. One that is not is written anew; then the text says so. Nothing is said of any other hook.
-pub fn verify(hook: &Path, data_dir: &Path) -> io::Result<Option<String>> {
+/// it. One that is not is written anew, under the `lock` on its folder; then the text says so. Nothing is said of any other
+/// hook.
+pub fn verify(
+    hook: &Path,
+    data_dir: &Path,
+    lock: impl FnOnce(&Path) -> io::Result<fs_err::File>,
+) -> io::Result<Option<String>> {
     let Some(file) = hook.strip_prefix(folder(data_dir)).ok().and_then(|it| PROVIDERS.get_file(it)) else {
         return Ok(None);
     };
@@ -77,7 +82,7 @@ pub fn verify(hook: &Path, data_dir: &Path) -> io::Result<Option<String>> {
         return Ok(None);
     }
     let parent = hook.parent().unwrap_or(data_dir);
-    let (_lock, aside) = aside(parent)?;
+    let (_lock, aside) = aside(parent, lock)?;
     let whole = aside.join("whole");
     write(&whole, file)?;
     fs_err::rename(&whole, hook)?;
@@ -90,10 +95,12 @@ pub fn verify(hook: &Path, data_dir: &Path) -> io::Result<Option<String>> {
 
 /// An empty folder for this user alone, beside what is whole, and the lock that only one rigup at a time has: what was
 /// there was left by one that was killed.
-fn aside(parent: &Path) -> io::Result<(fs_err::File, PathBuf)> {
+fn aside(
+    parent: &Path,
+    lock: impl FnOnce(&Path) -> io::Result<fs_err::File>,
+) -> io::Result<(fs_err::File, PathBuf)> {
     make_private_dir(parent)?;
-    let lock = fs_err::File::open(parent)?;
-    lock.lock()?;
+    let lock = lock(parent)?;
     let aside = parent.join(".new");
     match fs_err::remove_dir_all(&aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -137,11 +144,20 @@ mod tests {
     use crate::plugin::folder;
     use crate::trust::Trust;
 
+    fn unpack(data_dir: &Path) {
+        let lock = |folder: &Path| {
+            let file = fs_err::File::open(folder)?;
+            file.lock()?;
+            Ok(file)
+        };
+        super::unpack(data_dir, lock).unwrap();
+    }
+
     #[test]
     fn what_is_unpacked_is_what_the_list_says() {
         let data_dir = tempfile::tempdir().unwrap();
-        unpack(data_dir.path()).unwrap();
-        unpack(data_dir.path()).unwrap();
+        unpack(data_dir.path());
+        unpack(data_dir.path());
         let listed = plugins(data_dir.path());
         let found = folder::discover(&[super::folder(data_dir.path())], Vec::new(), &Trust::new(None));
         assert!(!listed.is_empty());
@@ -153,7 +169,7 @@ mod tests {
         let data_dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| unpack(data_dir.path()).unwrap());
+                scope.spawn(|| unpack(data_dir.path()));
             }
         });
         let left = fs_err::read_dir(data_dir.path().join("builtin")).unwrap().count();

@@ -111,7 +111,11 @@ pub fn ask(
         }
     };
     make_private_dir(&job.cwd).map_err(AskError::Folder)?;
-    let ready = runner.prepare(job)?;
+    let waiting = || {
+        let file = &hook.name.file_name;
+        hear(Heard::Line(&format!("waiting for another rigup that unpacks {file}")));
+    };
+    let ready = runner.prepare(job, waiting)?;
     let unsaved: Vec<&Binary> = questions.iter().filter(|it| it.is_unsaved).map(|it| &it.binary).collect();
     runner.store.begin_attempts(&ready.process, &unsaved)?;
     let finished = runner.run(ready, || (), |run_dir| last_line(run_dir, |line| hear(Heard::Line(line))))?;

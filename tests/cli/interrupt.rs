@@ -61,6 +61,47 @@ fn who_waits_for_a_lock_can_be_interrupted() {
     assert_eq!(holder.wait_with_output().unwrap().status.code(), Some(0));
 }
 
+/// Starts an install, waits until it says that it waits, and interrupts it.
+fn waits_aloud_and_can_be_interrupted(place: &Playground, said: &str) {
+    let log = place.path("log");
+    let args = ["install", "sh", "--binproviders", "env", "--force"];
+    let mut rigup =
+        place.command(&args).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    wait_until(said, || fs::read_to_string(&log).unwrap().contains(said));
+    signal(&rigup, Signal::SIGINT);
+    wait_until("it is over", || rigup.try_wait().unwrap().is_some());
+    assert_eq!(rigup.wait().unwrap().code(), Some(130), "{}", fs::read_to_string(&log).unwrap());
+    assert_eq!(place.living(), []);
+}
+
+#[test]
+fn who_waits_for_the_folder_of_the_built_in_providers_says_so_and_can_be_interrupted() {
+    let place = Playground::new();
+    let builtin = place.path("data/builtin");
+    fs::create_dir_all(&builtin).unwrap();
+    let held = fs::File::open(&builtin).unwrap();
+    held.lock().unwrap();
+    waits_aloud_and_can_be_interrupted(&place, "waiting for another rigup that unpacks its providers\n");
+    drop(held);
+    place.run(&["install", "sh", "--binproviders", "env"]).ok();
+
+    let of_this_version = fs::read_dir(&builtin).unwrap().next().unwrap().unwrap().path();
+    let hook = fs::read_dir(of_this_version.join("env")).unwrap().map(|it| it.unwrap().path());
+    let hook = hook.into_iter().find(|it| it.extension().is_some_and(|it| it == "sh")).unwrap();
+    fs::write(&hook, "").unwrap();
+    let held = fs::File::open(hook.parent().unwrap()).unwrap();
+    held.lock().unwrap();
+    waits_aloud_and_can_be_interrupted(
+        &place,
+        "waiting for another rigup that unpacks on_BinaryRequest__00_env",
+    );
+    drop(held);
+    place
+        .run(&["install", "sh", "--binproviders", "env", "--force"])
+        .ok()
+        .says("was not what rigup unpacked");
+}
+
 #[test]
 fn a_reader_that_goes_away_is_a_quiet_end() {
     let place = Playground::new();
