@@ -96,9 +96,9 @@ impl Output {
 }
 
 /// Says something on standard error, whatever is named in it: paths and files that others wrote do not steer the terminal.
-/// A standard error that nobody reads is no reason to fail.
+/// All of it is written at once, for other rigups may say something there as well. A standard error that nobody reads is no
+/// reason to fail.
 pub(crate) fn say(text: &str) {
-    for line in text.split('\n') {
-        let _ = writeln!(io::stderr(), "{}", human::printable(line));
-    }
+    let lines: String = text.split('\n').map(|line| human::printable(line) + "\n").collect();
+    let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -1,9 +1,12 @@
 //! Bad input: a clear error with path and line, and nothing half-made.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 
 use serde_json::json;
 
@@ -28,6 +31,25 @@ fn what_a_plugin_is_called_or_says_cannot_steer_the_terminal() {
     place.plugin("bell\x07\u{9b}31m", &[json!({"type": "\u{9b}2J\u{7f}", "name": "x"})]);
     let ran = place.run(&["install"]).exits(1).says("the type is");
     assert!(!ran.stderr.replace('\n', "").contains(char::is_control), "{:?}", ran.stderr);
+}
+
+#[test]
+fn what_is_said_comes_whole_so_that_others_who_say_something_there_do_not_get_into_it() {
+    let place = Playground::new();
+    place.write("here/plugins/p/binaries.jsonl", "x\n\n{}\n");
+    // What is written at once comes as one piece.
+    let (pieces, stderr) = UnixDatagram::pair().unwrap();
+    let mut command = place.command(&["install"]);
+    command.stdout(Stdio::null()).stderr(OwnedFd::from(stderr));
+    assert_eq!(command.status().unwrap().code(), Some(1));
+    drop(command);
+    pieces.set_nonblocking(true).unwrap();
+    let mut piece = [0; 4096];
+    for line in [1, 3] {
+        let size = pieces.recv(&mut piece).unwrap();
+        let said = std::str::from_utf8(&piece[..size]).unwrap();
+        assert!(said.contains(&format!("binaries.jsonl:{line}: ")) && said.ends_with('\n'), "{said:?}");
+    }
 }
 
 #[test]
