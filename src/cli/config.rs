@@ -35,8 +35,8 @@ pub(crate) struct ConfigArgs {
 /// Runs it.
 pub(crate) fn config(args: &ConfigArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
     let mut found = search::find(settings, &[])?;
-    if let Some(machine) = Session::known_machine(settings)? {
-        found.learn(&machine.config);
+    if let Some(session) = Session::read_known(settings)? {
+        found.learn(&session.machine.config);
     }
     let is_wanted = |it: &Setting| args.names.is_empty() || args.names.contains(&it.name);
     let of_plugins = found

@@ -189,9 +189,9 @@ fn unwritable(file: &LockfileOnDisk, reason: &str) -> CliError {
 
 /// The binaries of this machine, by their names.
 fn known(settings: &Settings) -> Result<HashMap<String, Binary>, CliError> {
-    match (Session::read(settings)?, Session::known_machine(settings)?) {
-        (Some(store), Some(machine)) => Ok(store.binaries_of(machine.id)?),
-        _ => Ok(HashMap::new()),
+    match Session::read_known(settings)? {
+        Some(session) => Ok(session.store.binaries_of(session.machine.id)?),
+        None => Ok(HashMap::new()),
     }
 }
 

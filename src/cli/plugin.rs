@@ -37,8 +37,8 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let mut found = search::search(settings, &[])?;
-    if let Some(machine) = Session::known_machine(settings)? {
-        found.learn(&machine.config);
+    if let Some(session) = Session::read_known(settings)? {
+        found.learn(&session.machine.config);
     }
     match command {
         PluginCommand::List => list(&found, output)?,

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::Once;
 
 use serde_json::Map;
 use uuid::Uuid;
@@ -41,12 +42,12 @@ impl Session {
             Err(OpenError::Store(StoreError::Corrupt { .. })) => Self::open_once(settings, true),
             opened => opened,
         }
-        .map_err(CliError::unusable)
+        .map_err(CliError::from)
     }
 
     /// Opens the data dir, after a look whether all of the store is sound.
     pub(crate) fn open_checked(settings: &Settings) -> Result<Self, CliError> {
-        Self::open_once(settings, true).map_err(CliError::unusable)
+        Ok(Self::open_once(settings, true)?)
     }
 
     fn open_once(settings: &Settings, is_suspect: bool) -> Result<Self, OpenError> {
@@ -82,18 +83,19 @@ impl Session {
     /// Opens what is there to read; none where nothing was ever recorded.
     pub(crate) fn read(settings: &Settings) -> Result<Option<Store>, CliError> {
         if settings.data_dir.exists() && !settings.data_dir.is_dir() {
-            return Err(CliError::unusable(unusable(settings, "it is not a folder")));
+            return Err(unusable(settings, "it is not a folder").into());
         }
-        tell(distrust(settings).map_err(CliError::unusable)?);
+        tell(distrust(settings)?);
         Ok(Store::open_existing(&settings.data_dir)?)
     }
 
-    /// What is known of this machine, for a command that only reads; none where nothing was ever recorded.
-    pub(crate) fn known_machine(settings: &Settings) -> Result<Option<Machine>, CliError> {
+    /// The same with what is known of this machine; none where nothing of it was ever recorded.
+    pub(crate) fn read_known(settings: &Settings) -> Result<Option<Self>, CliError> {
         let Some(store) = Self::read(settings)? else { return Ok(None) };
-        let guid = host::guid::guid(&settings.data_dir)
-            .map_err(|error| CliError::unusable(unusable(settings, &error.to_string())))?;
-        Ok(store.machine_by_guid(&guid.value)?)
+        let guid =
+            host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
+        let machine = store.machine_by_guid(&guid.value)?;
+        Ok(machine.map(|machine| Self { store, machine }))
     }
 
     /// Finishes what crashed rigups left.
@@ -208,9 +210,11 @@ fn distrust(settings: &Settings) -> Result<Option<String>, OpenError> {
     settings.trust.check(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))
 }
 
+/// Some commands open the data dir first to read and then to write: it is said once.
 fn tell(note: Option<String>) {
+    static TOLD: Once = Once::new();
     if let Some(note) = note {
-        say(&format!("warning: {note}"));
+        TOLD.call_once(|| say(&format!("warning: {note}")));
     }
 }
 
@@ -221,6 +225,12 @@ enum OpenError {
     Unusable(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
+        Self::unusable(error)
+    }
 }
 
 /// Opens the store. One that has to be made, because it is not there or was damaged, gets what the run dirs tell.

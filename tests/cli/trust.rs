@@ -259,6 +259,17 @@ fn a_data_dir_that_others_may_write_is_refused_and_one_that_they_may_read_is_lef
     mode(&data, 0o700);
 }
 
+#[test]
+fn a_data_dir_that_is_trusted_by_exception_is_said_once_by_who_reads_it_before_it_is_written() {
+    let place = place();
+    fs::create_dir(place.path("data")).unwrap();
+    mode(&place.path("data"), 0o777);
+    for args in [&["lock"][..], &["lock", "--check"]] {
+        let ran = place.run(&[&["--trust-dir", "../data"], args].concat()).ok();
+        assert_eq!(ran.stderr.matches("is trusted").count(), 1, "{args:?}: {}", ran.stderr);
+    }
+}
+
 /// Everything below a folder but what hooks made: LIB_DIR, and the files in the folders where they work.
 fn modes(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
     for entry in fs::read_dir(folder).unwrap() {
