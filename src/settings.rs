@@ -297,27 +297,20 @@ fn read_file(
     if path.try_exists().is_ok_and(|it| !it) {
         return Ok(None);
     }
-    let Trusted { bytes, note } = match trust.read(&path, MAX_SIZE) {
-        Ok(Some(trusted)) => trusted,
-        Ok(None) => return Ok(None),
-        Err(ReadError::Distrusted(distrust)) => return Err(distrust.into()),
-        Err(error) => return Err(SettingsError::File { path, reason: error.to_string() }),
-    };
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => return Err(SettingsError::File { path, reason: error.to_string() }),
-    };
-    let mut values: Map<String, Value> = match toml::from_str(&text) {
-        Ok(values) => values,
-        Err(error) => {
-            return Err(SettingsError::File { path, reason: error.to_string().trim_end().to_owned() });
-        }
-    };
+    let unusable =
+        |reason: String| SettingsError::File { path: path.clone(), reason: reason.trim_end().to_owned() };
+    let read = trust.read(&path, MAX_SIZE).map_err(|error| match error {
+        ReadError::Distrusted(distrust) => distrust.into(),
+        error => unusable(error.to_string()),
+    })?;
+    let Some(Trusted { bytes, note }) = read else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|error| unusable(error.to_string()))?;
+    let mut values: Map<String, Value> =
+        toml::from_str(&text).map_err(|error| unusable(error.to_string()))?;
     if let Some(folders) = values.remove(TRUST_DIRS) {
-        let Ok(folders) = serde_json::from_value::<Vec<PathBuf>>(folders) else {
-            let reason = format!("{TRUST_DIRS} has to be a list of folders, such as [\"/srv/plugins\"]");
-            return Err(SettingsError::File { path, reason });
-        };
+        let folders: Vec<PathBuf> = serde_json::from_value(folders).map_err(|_| {
+            unusable(format!("{TRUST_DIRS} has to be a list of folders, such as [\"/srv/plugins\"]"))
+        })?;
         if note.is_some() {
             warnings.push(format!("{TRUST_DIRS} in {} does not count: others may write it", path.display()));
         } else {
