@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::process::capture::Capture;
@@ -17,7 +17,7 @@ use crate::process::signals::Interrupt;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What shims said, by their paths.
-static REAL: Mutex<Option<HashMap<PathBuf, Option<PathBuf>>>> = Mutex::new(None);
+static REAL: LazyLock<Mutex<HashMap<PathBuf, Option<PathBuf>>>> = LazyLock::new(Mutex::default);
 
 /// What to start for this interpreter: itself, or what its shim on the `PATH` in `env` starts in the end.
 pub fn program(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interrupt) -> OsString {
@@ -33,7 +33,6 @@ fn real(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interr
     let path = env.iter().find(|(variable, _)| variable == "PATH").map(|(_, value)| value);
     let found = which::which_in(name, path, cwd).ok()?;
     let mut known = REAL.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = known.get_or_insert_default();
     if let Some(real) = known.get(&found) {
         return real.clone();
     }
