@@ -18,7 +18,7 @@ use crate::record::attempt::{Attempt, Outcome};
 use crate::record::binary::{Binary, Installed};
 use crate::store::StoreError;
 
-mod locked;
+mod locked_out;
 mod needs;
 
 /// So many requests are in hand at once: each holds a lock, which is an open file.
