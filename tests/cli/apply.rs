@@ -4,9 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, Ran};
+use crate::playground::{Playground, Ran, signal};
 
 /// Runs rigup with these lines on standard input.
 fn pipe(place: &Playground, args: &[&str], input: &str) -> Ran {
@@ -79,8 +80,7 @@ fn an_interrupt_while_it_waits_for_its_producer_ends_it() {
     let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     writeln!(input, "{}", request("sh")).unwrap();
     BufReader::new(output).lines().next().unwrap().unwrap();
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    signal(child.id(), Signal::SIGINT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     drop(input);
 }

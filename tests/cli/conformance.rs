@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::playground::{Playground, Ran, wait_until};
+use crate::playground::{Playground, Ran, signal, wait_until};
 
 /// A file of this repository.
 fn repository(path: &str) -> String {
@@ -258,9 +259,8 @@ fn an_interrupted_test_ends_its_hook_and_leaves_nothing() {
     let place = place();
     let hook = repository("fixtures/providers/hanging/on_BinaryRequest__50_hanging.sh");
     let child = place.start(&["hook", "test", &hook]);
-    wait_until("the hook runs", || place.living().iter().any(|it| it.1.starts_with("sleep 600")));
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    wait_until("the hook runs", || place.count("sleep 600") > 0);
+    signal(child.id(), Signal::SIGINT);
     Ran::from(&[], &child.wait_with_output().unwrap()).exits(130);
     assert_eq!(place.living(), []);
     assert_eq!(kept(&place), Vec::<PathBuf>::new());

@@ -13,8 +13,7 @@ fn a_hook_whose_rigup_was_killed_is_ended_and_recorded_as_lost_by_the_next_one()
         place.processes().iter().map(|it| format!("{} {}", it["status"], it["exit_reason"])).collect()
     };
     wait_until("the hook and its children run, and are recorded", || {
-        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() >= 2
-            && statuses(&place) == [r#""running" null"#; 2]
+        place.count("sleep") >= 2 && statuses(&place) == [r#""running" null"#; 2]
     });
     child.kill().unwrap();
     child.wait().unwrap();
@@ -32,8 +31,8 @@ fn an_end_that_was_noted_but_not_stored_is_taken_from_the_run_dir() {
     let place = Playground::new();
     place.fixture("failing").fixture("good");
     place.run(&["install", "x", "--binproviders", "failing"]).exits(1);
-    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
-    store
+    place
+        .store()
         .execute(
             "UPDATE process SET status = 'running', ended_at = NULL, exit_code = NULL, exit_reason = NULL, \
              stdout_tail = NULL, stderr_tail = NULL, stdout_bytes = NULL, stderr_bytes = NULL, max_rss = NULL, \
@@ -41,7 +40,6 @@ fn an_end_that_was_noted_but_not_stored_is_taken_from_the_run_dir() {
             [],
         )
         .unwrap();
-    drop(store);
     place.run(&["install", "y", "--binproviders", "good"]).ok();
     let hook = &place.hook_processes()[0];
     assert_eq!((hook["exit_reason"].as_str(), hook["exit_code"].as_i64()), (Some("exited"), Some(3)));
@@ -55,9 +53,8 @@ fn what_a_hook_leaves_in_its_group_is_ended_though_its_rigup_and_the_hook_are_go
         "p",
         "#!/bin/sh\nsleep 600 &\necho waiting >&2\nuntil [ -e \"$DATA_DIR/go\" ]; do :; done\n",
     );
-    let sleeps = |place: &Playground| place.living().iter().any(|(_, it)| it.starts_with("sleep"));
     let mut child = place.start(&["install", "x", "--binproviders", "p"]);
-    wait_until("the hook's child runs", || sleeps(&place));
+    wait_until("the hook's child runs", || place.count("sleep") > 0);
     child.kill().unwrap();
     child.wait().unwrap();
     fs::write(place.path("data/go"), "").unwrap();
@@ -74,13 +71,11 @@ fn a_hook_that_was_started_and_not_noted_is_ended_by_the_next_rigup() {
     let place = Playground::new();
     place.fixture("hanging").fixture("good");
     let mut child = place.start(&["install", "x", "--binproviders", "hanging"]);
-    wait_until("the hook and its children run", || {
-        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() >= 2
-    });
+    wait_until("the hook and its children run", || place.count("sleep") >= 2);
     child.kill().unwrap();
     child.wait().unwrap();
-    rusqlite::Connection::open(place.path("data/rigup.sqlite3"))
-        .unwrap()
+    place
+        .store()
         .execute(
             "UPDATE process SET status = 'queued', pid = NULL, start_ticks = NULL, boot_id = NULL, \
              started_at = NULL WHERE process_type = 'hook'",

@@ -4,11 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Child;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, Ran, wait_until};
+use crate::playground::{Playground, Ran, signal, wait_until};
 
 /// How a process ends by itself, and the code that this comes to.
 const ENDS: [(&str, i32); 6] = [
@@ -106,7 +105,7 @@ fn exec_leaves_the_decision_to_its_command() {
     let command = "trap 'exit 5' TERM; touch \"$DATA_DIR/ready\"; while :; do sleep 0.05; done";
     let child = place.start(&["exec", "--", "sh", "-c", command]);
     wait_until("the command runs", || place.path("data/ready").exists());
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    signal(child.id(), Signal::SIGTERM);
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(5));
     assert_eq!(place.processes()[0]["exit_code"], 5);
 }
@@ -119,7 +118,7 @@ fn a_command_under_a_lock_is_told_to_end_and_the_lock_is_held_until_it_did() {
     let here = place.path("here");
     let child = place.start(&["hook", "lock", "x", "--", "sh", "-c", command, here.to_str().unwrap()]);
     wait_until("the command runs", || here.join("ready").exists());
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    signal(child.id(), Signal::SIGTERM);
     let second = place.start(&["hook", "lock", "x", "--", "test", "-e", here.join("go").to_str().unwrap()]);
     wait_until("the second one waits", || place.living().len() >= 3);
     fs::write(here.join("go"), "").unwrap();
@@ -157,7 +156,7 @@ fn a_lock_is_held_by_the_workers_of_a_command_that_was_told_to_end_and_left_them
     let command = format!("sh -c '{WORK}' & wait");
     let holder = place.start(&["hook", "lock", "x", "--", "sh", "-c", &command]);
     wait_until("the worker runs", || place.path("here/ready").exists());
-    kill(Pid::from_raw(i32::try_from(holder.id()).unwrap()), Signal::SIGTERM).unwrap();
+    signal(holder.id(), Signal::SIGTERM);
     wait_until("the command is over", || place.living().iter().all(|(_, it)| !it.contains("& wait")));
     let waiting = wait_for_lock(&place, &["test", "-e", "done"]);
     fs::write(place.path("here/go"), "").unwrap();
@@ -172,7 +171,7 @@ fn a_service_that_a_command_left_behind_does_not_hold_its_lock() {
     place.run(&["hook", "lock", "x", "--", "sh", "-c", service]).ok();
     place.run(&["hook", "lock", "x", "--", "true"]).ok();
     let [(service, _)] = place.living()[..] else { panic!("{:?}", place.living()) };
-    kill(Pid::from_raw(i32::try_from(service).unwrap()), Signal::SIGKILL).unwrap();
+    signal(service, Signal::SIGKILL);
     wait_until("the service is gone", || place.living().is_empty());
 }
 
@@ -185,8 +184,7 @@ fn a_kill_ends_all_that_a_hook_started_and_the_record_says_who_asked() {
     );
     let child = place.start(&["run", "E"]);
     wait_until("all of it runs", || {
-        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() == 3
-            && place.hook_processes()[0]["status"] == "running"
+        place.count("sleep") == 3 && place.hook_processes()[0]["status"] == "running"
     });
     let id = place.hook_processes()[0]["id"].as_str().unwrap().to_owned();
     let killed = place.run(&["process", "kill", "--grace", "1", &id]).ok().record();
@@ -242,7 +240,7 @@ fn a_process_of_another_machine_is_neither_signalled_nor_called_lost() {
     let id = place.processes()[0]["id"].as_str().unwrap().to_owned();
     place.run(&["process", "wait", &id]).ok();
     let other = "00000000-0000-7000-8000-000000000000";
-    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+    let store = place.store();
     store
         .execute_batch(&format!(
             "INSERT INTO machine SELECT '{other}', 'elsewhere', guid_source, hostname, hw_in_docker, hw_in_vm, \

@@ -1,13 +1,11 @@
 //! `rigup run`: hooks of any event, in the foreground and beside it.
 
 use std::fs;
-use std::process::Child;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::playground::{Playground, Ran, wait_until};
+use crate::playground::{Playground, Ran, signal, wait_until};
 
 /// Writes hooks of the plugin `p`, each a name without `on_E__` and a body of sh.
 fn place_with(hooks: &[(&str, &str)]) -> Playground {
@@ -202,10 +200,6 @@ fn only_the_hooks_of_chosen_plugins_run_and_an_event_without_hooks_is_well() {
     place.run(&["run", "../x"]).exits(2);
 }
 
-fn signal(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-}
-
 #[test]
 fn an_interrupt_ends_the_foreground_and_the_background_and_starts_nothing_more() {
     let place = place_with(&[
@@ -215,10 +209,8 @@ fn an_interrupt_ends_the_foreground_and_the_background_and_starts_nothing_more()
         ("4_b.sh", "touch \"$DATA_DIR/started\""),
     ]);
     let child = place.start(&["run", "E"]);
-    wait_until("the last hook runs", || {
-        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() == 3
-    });
-    signal(&child, Signal::SIGINT);
+    wait_until("the last hook runs", || place.count("sleep") == 3);
+    signal(child.id(), Signal::SIGINT);
     let ran = Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(130);
     assert!(story(&ran).contains(&"Bye".to_owned()));
     assert_eq!(place.living(), []);
@@ -230,11 +222,11 @@ fn an_interrupt_ends_the_foreground_and_the_background_and_starts_nothing_more()
 fn a_second_interrupt_kills_background_hooks_at_once() {
     let place = place_with(&[("1_f.finite.bg.sh", "trap '' TERM; echo up; while :; do sleep 600; done")]);
     let mut child = place.start(&["run", "E"]);
-    wait_until("the hook runs", || place.living().iter().any(|(_, it)| it.starts_with("sleep")));
+    wait_until("the hook runs", || place.count("sleep") > 0);
     let began = std::time::Instant::now();
     // Two that come at once may be delivered as one.
     wait_until("it is over", || {
-        signal(&child, Signal::SIGINT);
+        signal(child.id(), Signal::SIGINT);
         child.try_wait().unwrap().is_some()
     });
     assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -251,7 +243,7 @@ fn a_waiter_that_is_killed_takes_its_hook_along_at_the_end_of_the_event() {
     let child = place.start(&["run", "E"]);
     wait_until("both hooks run", || place.hook_processes().len() == 2);
     let waiter = place.living().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
-    kill(Pid::from_raw(i32::try_from(waiter).unwrap()), Signal::SIGKILL).unwrap();
+    signal(waiter, Signal::SIGKILL);
     fs::write(place.path("data/go"), "").unwrap();
     Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1).says("lost");
     assert_eq!(place.living(), []);

@@ -18,10 +18,6 @@ impl Playground {
         self
     }
 
-    fn store(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.path("data/rigup.sqlite3")).unwrap()
-    }
-
     /// As if all that is over had ended long ago.
     fn age(&self) {
         let sql = "UPDATE process SET ended_at = '2020-01-01T00:00:00.000Z' WHERE ended_at IS NOT NULL";

@@ -4,20 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use crate::playground::{Playground, wait_until};
-
-fn signal(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-}
+use crate::playground::{Playground, signal, wait_until};
 
 fn start_hanging(place: &Playground) -> Child {
     let child = place.start(&["install", "x", "y", "--binproviders", "hanging"]);
-    wait_until("both hooks and their children run", || {
-        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() >= 4
-    });
+    wait_until("both hooks and their children run", || place.count("sleep") >= 4);
     child
 }
 
@@ -27,7 +20,7 @@ fn an_interrupt_ends_every_child_first_and_is_recorded() {
         let place = Playground::new();
         place.fixture("hanging");
         let child = start_hanging(&place);
-        signal(&child, number);
+        signal(child.id(), number);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code));
         assert_eq!(place.living(), []);
@@ -48,16 +41,15 @@ fn an_interrupt_ends_every_child_first_and_is_recorded() {
 #[test]
 fn who_waits_for_a_lock_can_be_interrupted() {
     let place = Playground::new();
-    fs::create_dir(place.path("data")).unwrap();
-    nix::unistd::mkfifo(&place.path("data/gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let gate = place.gate();
     place.fixture("counting");
     let holder = place.start(&["install", "x", "--binproviders", "counting"]);
     wait_until("the hook runs", || place.path("data/started").exists());
     let waiting = place.start(&["install", "x", "--binproviders", "counting"]);
     wait_until("the second one is recorded", || place.processes().len() == 3);
-    signal(&waiting, Signal::SIGINT);
+    signal(waiting.id(), Signal::SIGINT);
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(130));
-    fs::write(place.path("data/gate"), "\n").unwrap();
+    fs::write(gate, "\n").unwrap();
     assert_eq!(holder.wait_with_output().unwrap().status.code(), Some(0));
 }
 
@@ -68,7 +60,7 @@ fn waits_aloud_and_can_be_interrupted(place: &Playground, said: &str) {
     let mut rigup =
         place.command(&args).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
     wait_until(said, || fs::read_to_string(&log).unwrap().contains(said));
-    signal(&rigup, Signal::SIGINT);
+    signal(rigup.id(), Signal::SIGINT);
     wait_until("it is over", || rigup.try_wait().unwrap().is_some());
     assert_eq!(rigup.wait().unwrap().code(), Some(130), "{}", fs::read_to_string(&log).unwrap());
     assert_eq!(place.living(), []);
@@ -141,8 +133,8 @@ fn a_signal_that_rigup_was_told_to_ignore_is_ignored_by_rigup_and_by_no_hook() {
         .spawn()
         .unwrap();
     wait_until("the hook runs", || fs::read(place.path("data/ignored")).is_ok_and(|it| it.ends_with(b"\n")));
-    signal(&child, Signal::SIGHUP);
-    signal(&child, Signal::SIGINT);
+    signal(child.id(), Signal::SIGHUP);
+    signal(child.id(), Signal::SIGINT);
     fs::write(place.path("data/go"), "").unwrap();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
     let ignored = fs::read_to_string(place.path("data/ignored")).unwrap();
@@ -158,10 +150,8 @@ fn a_record_whose_version_was_not_waited_for_is_not_printed() {
     let tool = place.script("tool", "#!/bin/sh\necho tool\nexec sleep 600\n");
     let child =
         place.start(&["hook", "binary", "--name=tool", "--provider=p", "--abspath", tool.to_str().unwrap()]);
-    wait_until("it is asked for its version", || {
-        place.living().iter().any(|it| it.1.starts_with("sleep 600"))
-    });
-    signal(&child, Signal::SIGTERM);
+    wait_until("it is asked for its version", || place.count("sleep 600") > 0);
+    signal(child.id(), Signal::SIGTERM);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(143));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::JoinHandle;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::playground::{Playground, wait_until};
@@ -32,16 +30,6 @@ fn answer(place: &Playground, provider: &str, overrides: &Value) -> String {
     let record = place.run(&["install", "--plugins", "p"]).exits(1).record();
     let attempt = record["attempts"].as_array().unwrap().last().unwrap().clone();
     format!("{} {}", attempt["outcome"].as_str().unwrap(), attempt["reason"].as_str().unwrap())
-}
-
-/// Kills rigup and all that it started.
-fn kill_all(place: &Playground, mut rigup: std::process::Child) {
-    rigup.kill().unwrap();
-    rigup.wait().unwrap();
-    for (pid, _) in place.living() {
-        let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL);
-    }
-    wait_until("all is dead", || place.living().is_empty());
 }
 
 fn lib(place: &Playground, below: &str) -> PathBuf {
@@ -188,7 +176,7 @@ fn a_command_that_was_killed_leaves_nothing_that_passes_for_whole() {
     with_command(&place, &format!("{INSTALL}; touch half; exec tail -f /dev/null"));
     let rigup = place.start(&["install", "--force"]);
     wait_until("the command is halfway", || lib(&place, "bash/x/half").exists());
-    kill_all(&place, rigup);
+    place.kill_all(rigup);
     with_command(&place, "false");
     place.run(&["install", "--force"]).exits(1);
     assert_eq!(names_in(&lib(&place, "bash/x")), ["bin", "made-here"], "what worked is back");
@@ -439,7 +427,7 @@ fn node_that_was_killed_halfway_is_made_whole_by_the_next_run() {
     let rigup = place.start(&install("node", &[]));
     let begun = || names_in(&lib(&place, "node/new.part")).iter().any(|it| it.contains(".tar."));
     wait_until("the archive is halfway", begun);
-    kill_all(&place, rigup);
+    place.kill_all(rigup);
     place.run(&install("node", &[])).ok();
     assert_eq!(names_in(&lib(&place, "node")), ["v22.11.0"]);
 }

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -119,6 +122,19 @@ impl Playground {
         }
     }
 
+    /// A pipe in the data dir, called `gate`: a hook that reads it waits until the test writes a line.
+    pub(crate) fn gate(&self) -> PathBuf {
+        fs::create_dir_all(self.path("data")).unwrap();
+        let gate = self.path("data/gate");
+        nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+        gate
+    }
+
+    /// The store, to be looked into and written to behind rigup's back.
+    pub(crate) fn store(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path("data/rigup.sqlite3")).unwrap()
+    }
+
     /// Every process record, oldest first.
     pub(crate) fn processes(&self) -> Vec<Value> {
         let mut processes = self.run(&["process", "list", "-n", "10000"]).ok().records();
@@ -143,14 +159,28 @@ impl Playground {
         });
         processes.collect()
     }
+
+    /// How many of them have a command line that begins so.
+    pub(crate) fn count(&self, command: &str) -> usize {
+        self.living().iter().filter(|(_, it)| it.starts_with(command)).count()
+    }
+
+    /// Kills a rigup that was started here, and then all that it started.
+    pub(crate) fn kill_all(&self, mut rigup: Child) {
+        rigup.kill().unwrap();
+        rigup.wait().unwrap();
+        for (pid, _) in self.living() {
+            let _ = kill(pid_of(pid), Signal::SIGKILL);
+        }
+        wait_until("all is dead", || self.living().is_empty());
+    }
 }
 
 impl Drop for Playground {
     fn drop(&mut self) {
         let living = self.living();
         for (pid, _) in &living {
-            let pid = nix::unistd::Pid::from_raw(i32::try_from(*pid).unwrap());
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            let _ = kill(pid_of(*pid), Signal::SIGKILL);
         }
         assert!(living.is_empty() || std::thread::panicking(), "these survived: {living:?}");
     }
@@ -208,6 +238,16 @@ impl Ran {
         assert_eq!(records.len(), 1, "{records:?}");
         records.into_iter().next().unwrap()
     }
+}
+
+/// Sends a signal to a process that was started here.
+#[track_caller]
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    kill(pid_of(pid), signal).unwrap();
+}
+
+fn pid_of(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap())
 }
 
 /// Waits until something is so, at most half a minute.

@@ -5,11 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, Ran, wait_until};
+use crate::playground::{Playground, Ran, signal, wait_until};
 
 impl Playground {
     /// Starts a run of sh, and gives back its id.
@@ -197,8 +196,8 @@ fn a_launcher_that_died_on_its_way_leaves_a_record_that_is_finished_later() {
     // As if it had been killed between the record and the waiter: nobody holds the lock.
     let run_dir = place.show(&id)["run_dir"].as_str().unwrap().to_owned();
     fs::remove_file(format!("{run_dir}/exit.json")).unwrap();
-    rusqlite::Connection::open(place.path("data/rigup.sqlite3"))
-        .unwrap()
+    place
+        .store()
         .execute(
             "UPDATE process SET status = 'queued', pid = NULL, start_ticks = NULL, boot_id = NULL, \
              started_at = NULL, ended_at = NULL, exit_code = NULL, exit_reason = NULL, stdout_tail = NULL, \
@@ -218,7 +217,7 @@ fn a_run_whose_waiter_was_killed_goes_on_and_its_code_is_never_guessed() {
     let place = Playground::new();
     let id = place.start_run(&["--slug", "s"], WAIT_FOR_GO);
     let waiter = place.living().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
-    kill(Pid::from_raw(i32::try_from(waiter).unwrap()), Signal::SIGKILL).unwrap();
+    signal(waiter, Signal::SIGKILL);
     wait_until("the waiter is gone", || !place.living().iter().any(|(pid, _)| *pid == waiter));
     place.run(&["exec", "--", "true"]).ok();
     assert_eq!(place.show(&id)["state"], "running", "it is adopted, not killed");
@@ -253,8 +252,8 @@ fn gc_tells_what_it_did_to_which() {
     };
     // Long ago, as the store tells it; and nobody is left who would end the late one.
     let waiter = place.living().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
-    kill(Pid::from_raw(i32::try_from(waiter).unwrap()), Signal::SIGKILL).unwrap();
-    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+    signal(waiter, Signal::SIGKILL);
+    let store = place.store();
     store
         .execute("UPDATE process SET ended_at = '2020-01-01T00:00:00.000Z' WHERE ended_at IS NOT NULL", [])
         .unwrap();

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, wait_until};
+use crate::playground::{Playground, signal, wait_until};
 
 /// Two providers and three binaries: one is had at once, one at the second provider, one nowhere.
 fn place() -> Playground {
@@ -183,8 +184,7 @@ fn an_interrupted_run_has_its_page_and_leaves_nothing_behind() {
         .plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "hanging"})]);
     let mut child = place.start(&["install", "--timings=t.json"]);
     wait_until("the hook runs", || place.living().iter().any(|(_, command)| command.contains("sleep 600")));
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    signal(child.id(), Signal::SIGINT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let timings: Value = serde_json::from_str(&read(&place.path("here/t.json"))).unwrap();
     let bar = &timings["bars"][0];

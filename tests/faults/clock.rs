@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use nix::sys::stat::Mode;
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::aftermath::nothing_is_left;
@@ -12,16 +10,10 @@ use crate::playground::{Playground, Ran, wait_until};
 /// Long before and long after now: the clock was set forward or back since.
 const TIMES: [&str; 2] = ["2020-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z"];
 
-/// The store, written to behind rigup's back.
-fn store(place: &Playground) -> Connection {
-    Connection::open(place.path("data/rigup.sqlite3")).unwrap()
-}
-
 /// A place where what reads the gate waits, and its hooks: in front of rigup and beside it.
 fn gated(kind: &str) -> Playground {
     let place = Playground::new();
-    fs::create_dir(place.path("data")).unwrap();
-    nix::unistd::mkfifo(&place.path("data/gate"), Mode::S_IRWXU).unwrap();
+    place.gate();
     let hook = "#!/bin/sh\necho up\nread -r _ <\"$DATA_DIR/gate\"\n";
     place.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), hook);
     place
@@ -39,7 +31,7 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
             let place = gated(kind);
             let child = place.start(&["run", "--timeout", "600", "E"]);
             wait_until("the hook runs", || is_recorded_as_running(&place));
-            store(&place).execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
+            place.store().execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
             for args in [&["process", "gc"][..], &["exec", "--", "true"], &["process", "tree"]] {
                 place.run(args).ok();
             }
@@ -53,7 +45,7 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
             let child = place.start(&["run", "--timeout", "2", "E"]);
             // On a machine that is too busy it may be over already.
             wait_until("the hook runs", || !place.hook_processes().iter().all(|it| it["status"] == "queued"));
-            store(&place).execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
+            place.store().execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
             Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1);
             assert_eq!(place.hook_processes()[0]["exit_reason"], "timeout");
             nothing_is_left(&place);
@@ -63,7 +55,7 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
         let gate = "read -r _ <\"$DATA_DIR/gate\"; exit 7";
         let id = place.run(&["start", "--slug", "s", "--", "sh", "-c", gate]).ok().record()["id"].clone();
         let id = id.as_str().unwrap();
-        store(&place).execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
+        place.store().execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
         place.run(&["process", "gc"]).ok();
         assert_eq!(place.run(&["process", "show", id]).ok().record()["state"], "running", "{time}");
         fs::write(place.path("data/gate"), "\n").unwrap();
@@ -88,7 +80,7 @@ fn row_26_a_clock_that_jumped_back_keeps_no_binary_waiting_beyond_the_longest_ba
     assert_eq!(attempts(), 1);
     assert_eq!(attempts(), 1, "it waits for its time");
     for (time, expected) in TIMES.into_iter().zip([2, 3]) {
-        assert_eq!(store(&place).execute("UPDATE binary SET retry_at = ?", [time]).unwrap(), 1);
+        assert_eq!(place.store().execute("UPDATE binary SET retry_at = ?", [time]).unwrap(), 1);
         assert_eq!(attempts(), expected, "{time}");
         assert_eq!(attempts(), expected, "it waits for its new time");
     }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use serde_json::json;
 
+use crate::RECORD;
 use crate::aftermath::nothing_is_left;
 use crate::playground::{Playground, Ran, wait_until};
 
@@ -27,8 +28,7 @@ fn row_21_no_file_and_no_output_of_rigup_shows_a_secret_that_hooks_were_given() 
         place.write(&format!("here/{folder}/config.json"), config.to_string());
     }
     place.write("here/rigup.toml", format!("W_PIN = \"{CANARY}-pin\"\n"));
-    let record = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
-    place.provider("good", &format!("#!/bin/sh\n{SEES}\necho '{record}'\n"));
+    place.provider("good", &format!("#!/bin/sh\n{SEES}\necho '{RECORD}'\n"));
     place.provider("bad", &format!("#!/bin/sh\n{SEES}\necho 'no luck' >&2\nexit 1\n"));
     for (kind, then) in [("", ""), (".finite.bg", ""), (".daemon.bg", "; exec sleep 600")] {
         let hook = format!("#!/bin/sh\n{SEES}\necho '{{\"type\":\"Seen\"}}'{then}\n");
@@ -95,8 +95,7 @@ fn row_32_an_environment_that_is_not_utf8_works_and_keeps_its_bytes() {
     let path = [folder.as_os_str().as_bytes(), b":/usr/bin:/bin"].concat();
     place.set("PATH", bytes(&path)).set("HOME", home.clone()).set("X", bytes(b"\xff\xfe=\x80"));
     place.set("LC_ALL", bytes(b"\xff")).set("RIGUP_PROCESS_ID", bytes(b"\xff"));
-    let record = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
-    place.provider("p", &format!("#!/bin/sh\n{}\necho '{record}'\n", write("install")));
+    place.provider("p", &format!("#!/bin/sh\n{}\necho '{RECORD}'\n", write("install")));
     for (kind, name) in [("", "foreground"), (".finite.bg", "background")] {
         place.script(&format!("here/plugins/q/on_E__1_a{kind}.sh"), &format!("#!/bin/sh\n{}\n", write(name)));
     }

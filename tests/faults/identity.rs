@@ -34,7 +34,7 @@ fn is_lost_and_the_stranger_lives(more: impl FnOnce(u32) -> String) {
     nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
     let mut stranger = Command::new("cat").arg(&gate).spawn().unwrap();
     let pid = stranger.id();
-    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
+    let store = place.store();
     let forge =
         format!("UPDATE process SET {RUNNING}, pid = {pid}{} WHERE id IN ('{hook}', '{run}')", more(pid));
     for args in [

@@ -7,15 +7,14 @@ use std::process::Command;
 use nix::unistd::{Uid, chown};
 
 use crate::aftermath::nothing_is_left;
-use crate::kernel;
 use crate::playground::{Playground, Ran, wait_until};
+use crate::{RECORD, kernel};
 
 /// A place with a provider `p`, and with hooks of the event `E`, before the others and beside them, which say that they ran.
 fn place() -> Playground {
     let place = Playground::new();
     let said = ": >\"$DATA_DIR/ran-$RIGUP_PROCESS_ID\"";
-    let record = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
-    place.provider("p", &format!("#!/bin/sh\n{said}\necho '{record}'\n"));
+    place.provider("p", &format!("#!/bin/sh\n{said}\necho '{RECORD}'\n"));
     for kind in ["", ".finite.bg"] {
         place.script(&format!("here/plugins/q/on_E__1_a{kind}.sh"), &format!("#!/bin/sh\n{said}\n"));
     }
@@ -86,7 +85,7 @@ fn row_33_with_too_few_descriptors_nothing_is_half_started() {
 
 #[test]
 fn row_33_with_too_few_processes_nothing_is_half_started() {
-    if !kernel::changes_users() {
+    if !kernel::is_root() {
         return;
     }
     let scarce = ["too many processes and threads"];

@@ -29,12 +29,5 @@ mod terminal;
 mod tree;
 mod trust;
 
-use std::process::Child;
-
-use nix::sys::signal::{self, Signal};
-use nix::unistd::Pid;
-
-/// Sends a signal to a process that was started here.
-fn signal(child: &Child, signal: Signal) {
-    signal::kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-}
+/// The truth about a program that is there anyway.
+const RECORD: &str = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;

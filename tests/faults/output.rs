@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::RECORD;
 use crate::aftermath::nothing_is_left;
 use crate::playground::{Playground, Ran};
 
@@ -37,8 +38,7 @@ fn row_13_a_last_line_that_was_cut_is_named_and_the_records_before_it_count() {
     }
 
     let place = Playground::new();
-    let record = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
-    place.provider("p", &format!("#!/bin/sh\necho '{record}'\nprintf '{{\"type\":\"Bin'\n"));
+    place.provider("p", &format!("#!/bin/sh\necho '{RECORD}'\nprintf '{{\"type\":\"Bin'\n"));
     let ran = place.run(&["install", "x", "--binproviders", "p"]).ok();
     assert_eq!(ran.record()["abspath"], "/bin/sh");
     ran.says("line 2 is not JSON").says("{\"type\":\"Bin");
@@ -137,8 +137,7 @@ fn row_16_a_line_of_50_megabytes_is_dropped_with_a_warning_and_memory_stays_flat
     }
 
     let place = Playground::new();
-    let record = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
-    place.provider("p", &format!("#!/bin/sh\n{line}\necho '{record}'\n"));
+    place.provider("p", &format!("#!/bin/sh\n{line}\necho '{RECORD}'\n"));
     let ran = measured(&place, &["install", "x", "--binproviders", "p"]).ok();
     assert_eq!(ran.record()["abspath"], "/bin/sh");
     ran.says("line 1 is longer than 1048576 bytes");

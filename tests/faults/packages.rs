@@ -6,7 +6,6 @@ use std::sync::mpsc;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::sys::stat::Mode;
 use serde_json::json;
 
 use crate::kernel::{self, Namespaces};
@@ -59,9 +58,7 @@ fn row_23_an_install_that_waits_for_the_dpkg_lock_says_whose_it_is_and_gives_up_
 fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
     let place = Playground::new();
     place.fixture("counting");
-    fs::create_dir(place.path("data")).unwrap();
-    let gate = place.path("data/gate");
-    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+    let gate = place.gate();
 
     let (tell, told) = mpsc::channel();
     let children: Vec<_> = (0..10)
@@ -112,8 +109,8 @@ fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_
         let record = place.run(&["install"]).ok().record();
         assert_eq!(record["binprovider"], "good", "{lie}");
         let id = record["id"].as_str().unwrap();
-        let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
-        let first: (String, String) = store
+        let first: (String, String) = place
+            .store()
             .query_row("SELECT outcome, reason FROM attempt ORDER BY created_at, id LIMIT 1", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })

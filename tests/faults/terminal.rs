@@ -56,9 +56,7 @@ impl Terminal {
 fn start_hanging(place: &mut Playground) -> Terminal {
     place.fixture("hanging");
     let terminal = Terminal::start(place, &["install", "x", "y", "--binproviders", "hanging"]);
-    wait_until("both hooks and their children run", || {
-        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() >= 4
-    });
+    wait_until("both hooks and their children run", || place.count("sleep") >= 4);
     terminal
 }
 
@@ -96,9 +94,7 @@ fn row_10_a_second_ctrl_c_kills_at_once() {
          : >\"$DATA_DIR/up-$RIGUP_PROCESS_ID\"\nwhile :; do sleep 600; done\n",
     );
     let mut terminal = Terminal::start(&mut place, &["install", "x", "y", "--binproviders", "p"]);
-    wait_until("both hooks run", || {
-        place.living().iter().filter(|(_, it)| it.starts_with("sleep")).count() == 2
-    });
+    wait_until("both hooks run", || place.count("sleep") == 2);
     let began = Instant::now();
     terminal.press_ctrl_c();
     let asked = || fs::read_to_string(place.path("data/asked")).unwrap_or_default();
@@ -141,15 +137,14 @@ fn row_11_a_hook_that_grabs_the_terminal_suspends_nobody() {
             u8::from(by_force)
         );
         place.provider("p", &hook);
-        fs::create_dir(place.path("data")).unwrap();
-        nix::unistd::mkfifo(&place.path("data/gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let gate = place.gate();
         let terminal = Terminal::start(&mut place, &["install", "x", "--binproviders", "p"]);
         wait_until("the hook has tried", || place.path("data/up").exists());
         if !by_force {
             let in_front = tcgetpgrp(terminal.keyboard.as_fd()).unwrap().as_raw();
             assert_eq!(u32::try_from(in_front).unwrap(), terminal.rigup.id(), "rigup is in front still");
         }
-        fs::write(place.path("data/gate"), "\n").unwrap();
+        fs::write(gate, "\n").unwrap();
         let (code, shown) = terminal.see_out();
         assert_eq!(code, Some(0), "{shown}");
         assert!(shown.contains("/bin/sh"), "the table is shown: {shown}");

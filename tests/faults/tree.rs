@@ -5,15 +5,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
 
 use crate::aftermath::nothing_is_left;
-use crate::kernel;
-use crate::playground::{Playground, Ran, wait_until};
-use crate::signal;
-
-/// Tells the truth about a program that is there anyway.
-const RECORD: &str = r#"printf '{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}\n'"#;
+use crate::playground::{Playground, Ran, signal, wait_until};
+use crate::{RECORD, kernel};
 
 /// A place with one provider, `p`, whose script this is.
 fn place_with(script: &str) -> Playground {
@@ -26,11 +21,6 @@ fn place_with(script: &str) -> Playground {
 /// Asks it for `x`.
 fn install(place: &Playground) -> Ran {
     place.run(&["install", "x", "--binproviders", "p"])
-}
-
-/// How many of those that live are called so.
-fn count(place: &Playground, program: &str) -> usize {
-    place.living().iter().filter(|(_, it)| it.starts_with(program)).count()
 }
 
 /// Whether the process whose pid a file holds still runs this command, whatever became of its environment.
@@ -64,9 +54,8 @@ fn row_03_what_keeps_the_output_open_delays_nobody_and_is_ended_and_named() {
 fn row_04_what_left_the_group_is_named_and_goes_on_where_its_hook_ended_well() {
     let service = "setsid sh -c 'exec >/dev/null 2>&1; read -r _ <\"$DATA_DIR/gate\"' &\n\
         until [ \"$(cut -d ' ' -f 6 /proc/$!/stat)\" = $! ]; do :; done";
-    let place = place_with(&format!("{service}\n{RECORD}"));
-    let gate = place.path("data/gate");
-    nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+    let place = place_with(&format!("{service}\necho '{RECORD}'"));
+    let gate = place.gate();
     install(&place).ok().says("it started a process that goes on: ");
     assert_eq!(place.living().len(), 1);
     fs::write(&gate, "\n").unwrap();
@@ -116,7 +105,7 @@ fn row_05_a_tree_that_forks_while_it_is_ended_leaves_no_survivor() {
         "trap '' TERM\nleft=${LEFT-30000}\n[ \"$left\" = 0 ] || LEFT=$((left - 1)) \"$0\" \"$@\" &\n\
          [ \"$LEFT\" ] || read -r _ <\"$DATA_DIR/gate\"",
     );
-    nix::unistd::mkfifo(&place.path("data/gate"), Mode::S_IRWXU).unwrap();
+    place.gate();
     place.run(&["install", "x", "--binproviders", "p", "--timeout", "1"]).exits(1);
     // One look may miss a process that lives for a moment.
     for _ in 0..50 {
@@ -167,8 +156,8 @@ fn row_07_rigup_and_the_command_of_exec_get_term_though_their_launcher_has_it_bl
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        wait_until("it runs", || count(&place, "sleep") == 1);
-        signal(&child, Signal::SIGTERM);
+        wait_until("it runs", || place.count("sleep") == 1);
+        signal(child.id(), Signal::SIGTERM);
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143), "{args:?}");
         nothing_is_left(&place);
     }
@@ -196,9 +185,8 @@ fn row_08_rigup_as_the_first_process_of_a_container_leaves_no_child_unreaped() {
     let orphans = "n=20; while [ $n -gt 0 ]; do (setsid sh -c 'exec true' &); n=$((n - 1)); done; \
         echo up >\"$DATA_DIR/up\"; read -r _ <\"$DATA_DIR/gate\"";
     for args in [&["install", "x", "--binproviders", "p"][..], &["exec", "--", "sh", "-c", orphans]] {
-        let place = place_with(&format!("{orphans}\n{RECORD}"));
-        let gate = place.path("data/gate");
-        nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
+        let place = place_with(&format!("{orphans}\necho '{RECORD}'"));
+        let gate = place.gate();
         let all = [&namespace[..], &[env!("CARGO_BIN_EXE_rigup")], args].concat();
         let child = place.command_of(Path::new("unshare"), &all).stdout(Stdio::null()).spawn().unwrap();
         wait_until("the orphans are made", || place.path("data/up").exists());

@@ -7,7 +7,6 @@ use std::process::Child;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
-use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
 use crate::playground::Playground;
@@ -93,10 +92,9 @@ fn eight_rigups_with_200_requests_each_start_every_hook_once_and_lose_no_record(
     }
     let lines: Vec<String> = requests.iter().map(|it| format!("{it}\n")).collect();
     let file = place.write("requests.jsonl", lines.concat().repeat(TIMES));
-    fs::create_dir(place.path("data")).unwrap();
-    nix::unistd::mkfifo(&place.path("data/gate"), Mode::S_IRWXU).unwrap();
+    let gate = place.gate();
     // Open in both directions, so that hooks wait for a line, and not for somebody to open it.
-    let mut gate = File::options().read(true).write(true).open(place.path("data/gate")).unwrap();
+    let mut gate = File::options().read(true).write(true).open(gate).unwrap();
 
     let (tell, told) = mpsc::channel();
     let apply = ["apply", file.to_str().unwrap()];

@@ -15,6 +15,7 @@ mod killed;
 mod killer;
 mod lock;
 mod more_providers;
+#[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 #[path = "../cli/playground.rs"]
 mod playground;
 mod timings;
@@ -23,8 +24,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use playground::{Playground, wait_until};
 use serde_json::Value;
 
@@ -89,14 +88,9 @@ fn check(place: &Playground, name: &str, record: &Value) {
 fn kill_halfway(place: &Playground, provider: &str, name: &str, is_halfway: impl Fn(&Path) -> bool) {
     let args = ["install", name, "--binproviders", provider];
     let prefix = place.path("data/lib").join(rigup::settings::platform()).join(provider).join(name);
-    let mut child = place.start(&args);
+    let rigup = place.start(&args);
     wait_until("the install is halfway", || is_halfway(&prefix));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    for (pid, _) in place.living() {
-        let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL);
-    }
-    wait_until("all is dead", || place.living().is_empty());
+    place.kill_all(rigup);
     check(place, name, &place.run(&args).ok().record());
     let left = fs::read_dir(prefix.parent().unwrap()).unwrap().map(|it| it.unwrap().path());
     // npm's hook remembers here that the registry has dates.
