@@ -33,6 +33,16 @@ pub(crate) fn nothing_is_left(place: &Playground) {
     }
 }
 
+/// What stands in the data dir beside the place that it was made for.
+pub(crate) fn half_made(place: &Playground) -> Vec<PathBuf> {
+    let is_half_made = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_hidden = name.starts_with('.') && ![".hooks", ".locks"].contains(&&*name);
+        is_hidden || name.contains(".new")
+    };
+    below(&place.path("data")).into_iter().filter(is_half_made).collect()
+}
+
 fn is_lock(path: &Path) -> bool {
     let is_folder_of_locks = |it: &std::ffi::OsStr| it == "locks" || it == ".locks";
     path.is_file()

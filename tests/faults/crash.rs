@@ -1,13 +1,15 @@
 //! rigup killed anywhere: before each of its changes, one run after the other, until a run has no such change any more.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use rigup::record::binary::Binary;
 use rigup::record::process::{ExitReason, Process};
 use rigup::store::{ProcessFilter, Store};
 use walkdir::WalkDir;
 
+use crate::aftermath::half_made;
 use crate::killer::{Change, Fate, kill_before};
 use crate::playground::{Playground, wait_until};
 
@@ -85,13 +87,7 @@ fn nothing_is_left(place: &Playground) {
     let (_, processes) = records(place);
     let open: Vec<Process> = processes.into_iter().filter(|it| it.ending().is_none()).collect();
     assert_eq!(open, []);
-    let is_half_made = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_hidden = name.starts_with('.') && ![".hooks", ".locks"].contains(&&*name);
-        is_hidden || name.contains(".new")
-    };
-    let all = WalkDir::new(place.path("data")).into_iter().map(|it| it.unwrap().into_path());
-    assert_eq!(all.filter(is_half_made).collect::<Vec<_>>(), [] as [&Path; 0]);
+    assert_eq!(half_made(place), [] as [PathBuf; 0]);
 }
 
 fn killed_install_is_finished(changes: &[Change], step: usize) {
@@ -134,8 +130,16 @@ fn begun() -> Playground {
 
 /// Runs end by themselves, and are recorded with their true end, or as lost.
 fn runs_are_over(place: &Playground) {
+    let run_dirs = || -> Vec<PathBuf> {
+        let folders = WalkDir::new(place.path("data/runs")).min_depth(2).max_depth(2).into_iter();
+        folders.filter_map(Result::ok).map(walkdir::DirEntry::into_path).collect()
+    };
     wait_until("the runs are over", || place.living().is_empty());
     place.run(&["process", "gc", "--ttl", "0"]).ok();
+    // What no record names stays for a day.
+    for run_dir in run_dirs() {
+        fs::File::open(run_dir).unwrap().set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
+    }
     place.run(&["process", "gc", "--ttl", "0"]).ok();
     nothing_is_left(place);
     for process in records(place).1 {
@@ -144,8 +148,7 @@ fn runs_are_over(place: &Playground) {
         let is_lost = ending.exit_code.is_none() && ending.reason == ExitReason::Lost;
         assert!(is_true || is_lost, "{process:?}");
     }
-    let folders = WalkDir::new(place.path("data/runs")).min_depth(2).into_iter().filter_map(Result::ok);
-    assert_eq!(folders.count(), 0, "every run dir is known, and goes with its run");
+    assert_eq!(run_dirs(), [] as [PathBuf; 0], "every run dir goes");
 }
 
 #[test]

@@ -7,6 +7,8 @@
     reason = "tests start rigup, read files and tell figures by themselves, and what goes wrong in them is a failure"
 )]
 
+#[path = "../faults/aftermath.rs"]
+mod aftermath;
 #[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 #[path = "../cli/playground.rs"]
 mod playground;
@@ -16,6 +18,7 @@ mod together;
 use std::fs;
 use std::path::PathBuf;
 
+use aftermath::{half_made, nothing_is_left};
 use playground::Playground;
 
 /// An empty place with a folder of its own for temporary files.
@@ -28,8 +31,7 @@ fn place() -> Playground {
 
 /// The number that a query has for its answer.
 fn count(place: &Playground, sql: &str) -> i64 {
-    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
-    store.query_row(sql, [], |row| row.get(0)).unwrap()
+    place.store().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 /// So many hooks are recorded, each with its ending, and so many rigups; and nothing else.
@@ -46,22 +48,19 @@ fn assert_recorded(place: &Playground, hooks: usize, rigups: usize) {
     assert_eq!(usize::try_from(count(place, "SELECT count(*) FROM process")).unwrap(), hooks + rigups);
 }
 
-/// The store is whole, and nothing is left of what is made beside its place and then moved there, of what a rigup
-/// waited for, nor in the folder for temporary files.
+/// The store is whole, and nothing is left: of what is made beside its place and then moved there, of what a rigup waited
+/// for, in the folder for temporary files.
 #[track_caller]
 fn assert_nothing_is_left(place: &Playground) {
-    let store = rusqlite::Connection::open(place.path("data/rigup.sqlite3")).unwrap();
-    let integrity: String = store.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    let integrity: String = place.store().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(integrity, "ok");
     assert_eq!(count(place, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
-    let is_left = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let is_of_a_living =
-            name == "process.pid" || name == "waiting" && path.read_dir().unwrap().count() > 0;
-        is_of_a_living
-            || [".new-", ".rigup-", ".store-", ".gone-", ".tmp"].iter().any(|it| name.starts_with(it))
+    nothing_is_left(place);
+    assert_eq!(half_made(place), [] as [PathBuf; 0]);
+    let is_of_a_living = |path: &PathBuf| {
+        path.ends_with("process.pid") || path.ends_with("waiting") && path.read_dir().unwrap().count() > 0
     };
     let all = walkdir::WalkDir::new(place.path("data")).into_iter().map(|it| it.unwrap().into_path());
-    assert_eq!(all.filter(is_left).collect::<Vec<_>>(), [] as [PathBuf; 0]);
+    assert_eq!(all.filter(is_of_a_living).collect::<Vec<_>>(), [] as [PathBuf; 0]);
     assert_eq!(fs::read_dir(place.path("tmp")).unwrap().count(), 0);
 }
