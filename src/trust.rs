@@ -69,32 +69,13 @@ impl Trust {
         }
     }
 
-    /// Reads a file that has to be trusted; none where there is no such file. What is judged is the open file that the bytes
-    /// come from, behind a way that was looked at before, so that nobody can show one file and have another one read. What
-    /// is no regular file, or has more than `limit` bytes, is not read: it could keep rigup waiting for ever.
+    /// Reads a file that has to be trusted; none where there is no such file. One that has more than `limit` bytes is not
+    /// read: it could keep rigup waiting for ever.
     pub fn read(&self, path: &Path, limit: u64) -> Result<Option<Trusted>, ReadError> {
         let mut inspection = Inspection::new(self);
-        let opened = match inspection.resolve(path) {
-            Ok(None) => return Ok(None),
-            // The way is judged; a link that came since is not followed.
-            Ok(Some(real)) => open(&real, OFlag::O_NOFOLLOW),
-            Err(distrust) if inspection.excuses(path, &distrust) => match open(path, OFlag::empty()) {
-                Err(error) if error.kind() == NotFound => return Ok(None),
-                opened => opened,
-            },
-            Err(distrust) => return Err(distrust.into()),
-        };
-        let (mut file, metadata) = opened?;
-        if !metadata.is_file() {
-            return Err(ReadError::NotAFile);
-        }
-        if let Err(distrust) = inspection.judge(path, &metadata, Seen::Open(&file))
-            && !inspection.excuses(path, &distrust)
-        {
-            return Err(distrust.into());
-        }
+        let Some(file) = inspection.open(path)? else { return Ok(None) };
         let mut bytes = Vec::new();
-        file.by_ref().take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
             return Err(ReadError::TooLarge(limit));
         }
@@ -278,6 +259,30 @@ impl<'a> Inspection<'a> {
     /// Nothing was looked at so far.
     pub fn new(trust: &'a Trust) -> Self {
         Self { trust, passed: HashSet::new(), groups: HashMap::new(), used: Vec::new() }
+    }
+
+    /// Opens a file that has to be trusted; none where there is no such file. What is judged is the open file that bytes are
+    /// read from, behind a way that was looked at before, so that nobody can show one file and have another one read. What
+    /// is no regular file is not opened for good: it could keep rigup waiting for ever.
+    pub fn open(&mut self, path: &Path) -> Result<Option<File>, ReadError> {
+        let opened = match self.resolve(path) {
+            Ok(None) => return Ok(None),
+            // The way is judged; a link that came since is not followed.
+            Ok(Some(real)) => open(&real, OFlag::O_NOFOLLOW),
+            Err(distrust) if self.excuses(path, &distrust) => open(path, OFlag::empty()),
+            Err(distrust) => return Err(distrust.into()),
+        };
+        let (file, metadata) = match opened {
+            Err(error) if error.kind() == NotFound => return Ok(None),
+            opened => opened?,
+        };
+        if !metadata.is_file() {
+            return Err(ReadError::NotAFile);
+        }
+        match self.judge(path, &metadata, Seen::Open(&file)) {
+            Err(distrust) if !self.excuses(path, &distrust) => Err(distrust.into()),
+            _ => Ok(Some(file)),
+        }
     }
 
     /// Looks at every folder and link on the way to a file or folder, itself included, as far as it is there. A link's

@@ -19,6 +19,7 @@ use crate::provision::needs;
 use crate::provision::plan::Request;
 use crate::record::safety::Keeps;
 use crate::settings::Settings;
+use crate::trust::Inspection;
 
 /// What was found, and what could not be read.
 #[derive(Debug)]
@@ -61,7 +62,8 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
             return Err(CliError::unusable(no_such_plugin(name, &discovery, settings)));
         }
     }
-    let (configuration, unreadable) = Configuration::read(&discovery.plugins, &settings.data_dir);
+    let (configuration, unreadable) =
+        Configuration::read(&discovery.plugins, &settings.data_dir, &settings.trust);
     let mut warnings = std::mem::take(&mut discovery.warnings);
     warnings.extend(unreadable.iter().map(ToString::to_string));
     let chosen = if chosen.is_empty() { &by_setting } else { chosen };
@@ -110,6 +112,7 @@ pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, Cl
     let mut found = find(settings, chosen)?;
     let resolver = found.configuration.resolver(sources(settings));
     let (mut requirements, mut needs, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
+    let mut inspection = Inspection::new(&settings.trust);
     let has_choice = found.standings.values().any(|it| *it == Standing::NotChosen);
     for plugin in &found.discovery.plugins {
         let is_enabled = found.standings[&plugin.name] == Standing::Enabled;
@@ -117,7 +120,7 @@ pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, Cl
         if is_enabled || is_provider {
             let is_need = is_provider && !(is_enabled && has_choice);
             let target = if is_need { &mut needs } else { &mut requirements };
-            let (read, wrong) = requirements_of(plugin, settings);
+            let (read, wrong) = requirements_of(plugin, settings, &mut inspection);
             target.extend(read);
             complaints.extend(wrong);
             let (read, wrong) = required_binaries(plugin, &found.configuration, &resolver, settings);
@@ -238,11 +241,15 @@ impl Found {
 }
 
 /// The requirements of one plugin; those of a built-in one are in the binary.
-fn requirements_of(plugin: &Plugin, settings: &Settings) -> (Vec<Requirement>, Vec<Complaint>) {
+fn requirements_of(
+    plugin: &Plugin,
+    settings: &Settings,
+    inspection: &mut Inspection<'_>,
+) -> (Vec<Requirement>, Vec<Complaint>) {
     let home = settings.home.as_deref();
     match builtin::file(plugin, &settings.data_dir, requirement::FILE_NAME) {
         Some(text) => requirement::read_from(&plugin.name, &plugin.path, text, home),
-        None => requirement::read(&plugin.name, &plugin.path, home),
+        None => requirement::read(&plugin.name, &plugin.path, home, inspection),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::plugin::folder::Plugin;
 use crate::plugin::requirement::Complaint;
 use crate::plugin::schema::{self, Property, Schema};
 use crate::plugin::setting::{Resolver, Setting, Sources};
+use crate::trust::{Inspection, Trust};
 
 /// The `config.json` files of all plugins.
 #[derive(Debug, Default)]
@@ -29,8 +30,9 @@ pub enum Standing {
 }
 
 impl Configuration {
-    /// Reads them. One that cannot be read is complained of, and its plugin has no settings.
-    pub fn read(plugins: &[Plugin], data_dir: &Path) -> (Self, Vec<Complaint>) {
+    /// Reads them. One that cannot be read, or is not to be trusted, is complained of, and its plugin has no settings.
+    pub fn read(plugins: &[Plugin], data_dir: &Path, trust: &Trust) -> (Self, Vec<Complaint>) {
+        let mut inspection = Inspection::new(trust);
         let mut schemas = HashMap::new();
         let mut complaints = Vec::new();
         for plugin in plugins {
@@ -38,7 +40,7 @@ impl Configuration {
                 Some(text) => schema::parse(&String::from_utf8_lossy(text))
                     .map(Some)
                     .map_err(|error| (plugin.path.join(schema::FILE_NAME), error)),
-                None => schema::read(&plugin.path),
+                None => schema::read(&plugin.path, &mut inspection),
             };
             match read {
                 Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),

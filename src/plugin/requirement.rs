@@ -1,8 +1,7 @@
 //! A plugin's `binaries.jsonl`: the binaries it needs.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -12,6 +11,7 @@ use crate::plugin::overrides;
 use crate::record::name::{BinaryName, NameError};
 use crate::record::safety::{Safety, SafetyError};
 use crate::record::version::Version;
+use crate::trust::{Inspection, ReadError};
 
 /// The file in a plugin's folder.
 pub const FILE_NAME: &str = "binaries.jsonl";
@@ -156,12 +156,17 @@ pub enum LineError {
     TooLong,
 }
 
-/// Reads a plugin's requirements. A line that cannot be read is a complaint, and the other lines go on; no file
-/// means no requirements.
-pub fn read(plugin: &str, folder: &Path, home: Option<&Path>) -> (Vec<Requirement>, Vec<Complaint>) {
-    match File::open(folder.join(FILE_NAME)) {
-        Ok(file) => read_from(plugin, folder, BufReader::new(file), home),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), Vec::new()),
+/// Reads a plugin's requirements, if they are to be trusted. A line that cannot be read is a complaint, and the other lines
+/// go on; no file means no requirements.
+pub fn read(
+    plugin: &str,
+    folder: &Path,
+    home: Option<&Path>,
+    inspection: &mut Inspection<'_>,
+) -> (Vec<Requirement>, Vec<Complaint>) {
+    match inspection.open(&folder.join(FILE_NAME)) {
+        Ok(Some(file)) => read_from(plugin, folder, BufReader::new(file), home),
+        Ok(None) => (Vec::new(), Vec::new()),
         Err(error) => (Vec::new(), vec![unreadable(plugin, folder, &error)]),
     }
 }
@@ -191,12 +196,12 @@ pub fn read_from(
         }
     });
     if let Err(error) = read {
-        complaints.push(unreadable(plugin, folder, &error));
+        complaints.push(unreadable(plugin, folder, &error.into()));
     }
     (requirements, complaints)
 }
 
-fn unreadable(plugin: &str, folder: &Path, error: &io::Error) -> Complaint {
+fn unreadable(plugin: &str, folder: &Path, error: &ReadError) -> Complaint {
     Complaint {
         plugin: plugin.to_owned(),
         path: folder.join(FILE_NAME),
@@ -358,6 +363,21 @@ fn wrong_providers() -> LineError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::Trust;
+
+    #[test]
+    fn what_others_may_write_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE_NAME);
+        let trust = Trust::new(None);
+        let read = || read("p", folder.path(), None, &mut Inspection::new(&trust));
+        assert_eq!(read(), (Vec::new(), Vec::new()));
+        fs_err::write(&file, r#"{"type":"Binary","name":"x"}"#).unwrap();
+        assert_eq!(read().0.len(), 1);
+        fs_err::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        let (requirements, complaints) = read();
+        assert!(requirements.is_empty() && complaints[0].message.contains("others may write it (mode 0666)"));
+    }
 
     fn parse(line: &str) -> Result<Requirement, LineError> {
         parse_line("p", line.as_bytes(), None)
@@ -425,7 +445,8 @@ mod tests {
         let text =
             b"{\"type\":\"Binary\",\"name\":\"a\"}\n\n\xff\xfe\x00\n{\"type\":\"Binary\",\"name\":\"b\"}";
         fs_err::write(folder.path().join(FILE_NAME), text).unwrap();
-        let (requirements, complaints) = read("p", folder.path(), None);
+        let (requirements, complaints) =
+            read("p", folder.path(), None, &mut Inspection::new(&Trust::new(None)));
         assert_eq!(requirements.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(complaints.len(), 1);
         assert_eq!(complaints[0].line, Some(3));
@@ -435,7 +456,8 @@ mod tests {
     fn a_folder_in_the_place_of_the_file_is_a_complaint() {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join(FILE_NAME)).unwrap();
-        let (requirements, complaints) = read("p", folder.path(), None);
+        let (requirements, complaints) =
+            read("p", folder.path(), None, &mut Inspection::new(&Trust::new(None)));
         assert!(requirements.is_empty());
         assert!(complaints[0].message.starts_with("cannot be read"), "{}", complaints[0]);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::record::safety::{Keeps, MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::trust::{Inspection, ReadError};
 
 /// The file in a plugin's folder.
 pub const FILE_NAME: &str = "config.json";
@@ -62,7 +63,7 @@ impl Property {
 pub enum SchemaError {
     /// It cannot be read.
     #[error("cannot be read: {0}; the plugin keeps its defaults")]
-    Read(std::io::Error),
+    Read(ReadError),
     /// It is not JSON.
     #[error("is not JSON ({0}); the plugin keeps its defaults")]
     NotJson(serde_json::Error),
@@ -79,13 +80,17 @@ pub enum SchemaError {
     NoValue(String),
 }
 
-/// Reads the `config.json` in a plugin's folder; none where there is no such file.
-pub fn read(folder: &Path) -> Result<Option<Schema>, (PathBuf, SchemaError)> {
+/// Reads the `config.json` in a plugin's folder, if it is to be trusted; none where there is no such file.
+pub fn read(
+    folder: &Path,
+    inspection: &mut Inspection<'_>,
+) -> Result<Option<Schema>, (PathBuf, SchemaError)> {
     let path = folder.join(FILE_NAME);
-    match std::fs::File::open(&path).and_then(std::io::read_to_string) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+    let read = inspection.open(&path).and_then(|it| Ok(it.map(std::io::read_to_string).transpose()?));
+    match read {
+        Ok(None) => Ok(None),
         Err(error) => Err((path, SchemaError::Read(error))),
-        Ok(text) => parse(&text).map(Some).map_err(|error| (path, error)),
+        Ok(Some(text)) => parse(&text).map(Some).map_err(|error| (path, error)),
     }
 }
 
@@ -145,6 +150,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::trust::Trust;
+
+    /// As a link that led nowhere yet when the plugin's folder was looked at.
+    #[test]
+    fn what_others_may_write_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs_err::write(&elsewhere, r#"{"type": "object", "properties": {}}"#).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join(FILE_NAME)).unwrap();
+        let read = || {
+            let trust = Trust::new(None);
+            read(folder.path(), &mut Inspection::new(&trust)).map_err(|(_, error)| error.to_string())
+        };
+        assert_eq!(read(), Ok(Some(Schema::default())));
+        fs_err::set_permissions(&elsewhere, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        let error = read().unwrap_err();
+        assert!(error.contains("others may write it (mode 0666)"), "{error}");
+        fs_err::remove_file(&elsewhere).unwrap();
+        assert_eq!(read(), Ok(None));
+    }
 
     const WGET: &str = r#"{
         "type": "object",
@@ -191,9 +216,9 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         }
         assert!(error(r#"{"type": "object"}"#).contains("its \"properties\" are no object"));
-        let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(read(folder.path()), Ok(None)));
+        let (folder, trust) = (tempfile::tempdir().unwrap(), Trust::new(None));
+        assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Ok(None)));
         fs_err::write(folder.path().join(FILE_NAME), b"\xff").unwrap();
-        assert!(matches!(read(folder.path()), Err((_, SchemaError::Read(_)))));
+        assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Err((_, SchemaError::Read(_)))));
     }
 }

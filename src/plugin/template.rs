@@ -125,6 +125,7 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::plugin::schema;
+    use crate::trust::{Inspection, Trust};
 
     const ALL: [Template; 4] = [
         Template::Plugin,
@@ -143,7 +144,10 @@ mod tests {
                 assert!(!text.to_lowercase().contains(EXAMPLE), "{}", file.display());
                 assert!(!file.display().to_string().contains(EXAMPLE), "{}", file.display());
             }
-            let schema = schema::read(&parent.path().join("my-tool")).unwrap().unwrap();
+            let schema =
+                schema::read(&parent.path().join("my-tool"), &mut Inspection::new(&Trust::new(None)))
+                    .unwrap()
+                    .unwrap();
             assert!(schema.properties.iter().all(|it| it.name.starts_with("MY_TOOL_")));
             assert!(
                 files.iter().any(|it| HookName::parse(it.file_name().unwrap().to_str().unwrap()).is_some())
