@@ -211,7 +211,7 @@ impl Settings {
             .get("RIGUP_PLUGINS_DIR")
             .map(|list| std::env::split_paths(list).collect())
             .unwrap_or_default();
-        let plugin_path = flags
+        let plugin_path: Vec<PathBuf> = flags
             .plugins_dirs
             .into_iter()
             .chain(listed)
@@ -232,6 +232,8 @@ impl Settings {
             files.extend(read_file(path, home.as_deref(), &mut trust, &mut warnings)?);
         }
         files.reverse();
+        warnings.extend(unlisted(plugin_path.iter().map(PathBuf::as_path), "finds no plugins there"));
+        warnings.extend(unlisted(trust.exceptions(), "does not trust it"));
         let output_limit = match environment.get("RIGUP_OUTPUT_LIMIT") {
             None => OUTPUT_LIMIT,
             Some(text) => {
@@ -271,6 +273,18 @@ fn check_folder(path: &Path, flag: &'static str) -> Result<(), SettingsError> {
         },
     };
     Err(SettingsError::Folder { path: path.to_owned(), reason, flag })
+}
+
+/// Whether a folder can stand in a list of folders, such as PATH.
+pub fn is_listable(folder: &Path) -> bool {
+    !folder.as_os_str().is_empty() && !folder.as_os_str().as_encoded_bytes().contains(&b':')
+}
+
+/// What becomes of folders that are there, and that hooks cannot be given in a list.
+fn unlisted<'a>(folders: impl Iterator<Item = &'a Path>, what: &str) -> impl Iterator<Item = String> {
+    folders.filter(|it| !is_listable(it) && it.is_dir()).map(move |it| {
+        format!("{} has a ':', so that a rigup that a hook calls {what}; rename it", it.display())
+    })
 }
 
 /// Whom the command line and the environment trust.

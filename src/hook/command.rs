@@ -12,7 +12,7 @@ use crate::plugin::configuration;
 use crate::plugin::setting::Variable;
 use crate::process::run_dir::MASKED;
 use crate::process::table::PROCESS_ID_VARIABLE;
-use crate::settings::{Environment, Settings, TRUST_VARIABLE};
+use crate::settings::{Environment, Settings, TRUST_VARIABLE, is_listable};
 
 /// A request's fields as a hook's arguments, one argv item each: `min_version` becomes `--min-version=...`, true a
 /// bare flag; false, null and blank are left out; lists and objects are JSON.
@@ -132,11 +132,12 @@ fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_b
     unique_list(of_binaries.chain([lib_bin_dir.to_owned()]).collect(), of_caller)
 }
 
+/// A list of folders, each at its first place. One that cannot stand in a list is left out, of which [`Settings`] warn where
+/// it matters.
 fn unique_list(first: Vec<PathBuf>, then: impl IntoIterator<Item = PathBuf>) -> OsString {
     let mut folders: Vec<PathBuf> = Vec::new();
     for folder in first.into_iter().chain(then) {
-        let is_listable = !folder.as_os_str().is_empty() && !folder.as_os_str().as_bytes().contains(&b':');
-        if is_listable && !folders.contains(&folder) {
+        if is_listable(&folder) && !folders.contains(&folder) {
             folders.push(folder);
         }
     }

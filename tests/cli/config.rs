@@ -188,3 +188,21 @@ fn config_shows_every_setting_of_rigup_and_of_every_plugin_or_those_asked_for() 
     assert_eq!(two[1]["value"], "***");
     place.run(&["config", "W_FAST", "NOSUCH"]).exits(1).says("there is no setting NOSUCH");
 }
+
+#[test]
+fn a_folder_that_no_list_of_folders_can_hold_is_told_of() {
+    let place = Playground::new();
+    place.script("here/a:b/p/on_E__1_p.sh", "#!/bin/sh\n");
+    let ran = place.run(&["--plugins-dir", "a:b", "--trust-dir", "a:b", "hook", "list", "E"]).ok();
+    assert_eq!(ran.record()["plugin"], "p");
+    let folder = place.path("here/a:b");
+    let said = |what: &str| {
+        format!(
+            "warning: {} has a ':', so that a rigup that a hook calls {what}; rename it",
+            folder.display()
+        )
+    };
+    ran.says(&said("finds no plugins there")).says(&said("does not trust it"));
+    let ran = place.run(&["hook", "list", "E", "--trust-dir", "a"]).ok();
+    assert_eq!(ran.stderr, "");
+}
