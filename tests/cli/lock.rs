@@ -143,6 +143,26 @@ fn another_file_of_the_same_version_is_refused_with_both_digests() {
 }
 
 #[test]
+fn a_hook_that_states_the_locked_digest_of_another_file_is_believed_neither_now_nor_later() {
+    let place = place_with_shelf(&["a"]);
+    let forger = SHELF.replace("-- \"$@\"", "-- \"$@\" | sed -f \"$HOME/forge\"");
+    place.provider("shelf", &forger);
+    place.write("home/forge", "");
+    let locked = place.run(&["lock"]).ok().record();
+    // The fingerprint is the file's own.
+    let digest = locked["sha256"].as_str().unwrap();
+    place.write("home/forge", format!("s/\"sha256\":\"[0-9a-f]*/\"sha256\":\"{digest}/"));
+    place.write("home/extra", "# something more\n");
+    let record = elsewhere(&place, &["install"]).exits(1).record();
+    assert!(
+        reason(&record).starts_with(&format!("shelf rejected: its sha256 is {digest}, and the file's is ")),
+        "{record}"
+    );
+    elsewhere(&place, &["install", "--locked"]).exits(1);
+    assert!(link_elsewhere(&place, "a").symlink_metadata().is_err());
+}
+
+#[test]
 fn another_hook_is_refused_with_both_digests_and_not_started() {
     let place = place_with_shelf(&["a"]);
     let locked = place.run(&["lock"]).ok().record();
