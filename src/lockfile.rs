@@ -16,6 +16,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::digest::is_sha256;
 use crate::jsonl;
 use crate::record::name::{BinaryName, NameError};
 
@@ -269,8 +270,7 @@ fn check(locked: &Locked) -> Result<(), FieldError> {
         return Err(FieldError::Version(version.clone()));
     }
     for (key, digest) in [("sha256", sha256), ("hook_sha256", hook_sha256)] {
-        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if digest.len() != 64 || !digest.bytes().all(is_hex) {
+        if !is_sha256(digest) {
             return Err(FieldError::Digest(key));
         }
     }

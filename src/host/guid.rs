@@ -4,7 +4,6 @@
 //! `ArchiveBox` and rigup give a machine the same guid. Unlike it, text that cannot be an id (systemd writes
 //! `uninitialized` into fresh images) is passed over, and a machine without any id gets a random one.
 
-use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use sysinfo::Product;
 use tempfile::NamedTempFile;
 
 use crate::clock;
+use crate::digest;
 use crate::record::machine::Guid;
 
 /// The message under the HMAC: `ArchiveBox`'s application id.
@@ -68,10 +68,7 @@ fn guid_from(candidates: &[Candidate], data_dir: &Path) -> io::Result<Guid> {
 fn hashed(id: &str, source: &str) -> Guid {
     let mut mac = Hmac::<Sha256>::new_from_slice(id.as_bytes()).expect("an HMAC key may have any length");
     mac.update(APPLICATION.as_bytes());
-    let value = mac.finalize().into_bytes().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let value = digest::hex(&mac.finalize().into_bytes());
     Guid { value, source: source.to_owned() }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+pub use crate::digest::hex;
 use crate::process::capture::Capture;
 use crate::process::signals::Interrupt;
 use crate::record::version::Version;
@@ -45,15 +46,6 @@ pub fn sha256(path: &Path) -> io::Result<String> {
         }
     }
     Ok(hex(&digest.finalize()))
-}
-
-/// Bytes in hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The first executable file of this name on `path`; `left_out` is a folder that does not count.

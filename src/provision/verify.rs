@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use serde_json::{Map, Value};
 
+use crate::digest::is_sha256;
 use crate::lockfile::Locked;
 use crate::process::spawn;
 use crate::provision::{portable, probe};
@@ -222,10 +223,6 @@ fn leads_through(path: &Path, link: &Path) -> bool {
         path = folder.join(target);
     }
     false
-}
-
-fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]
