@@ -150,21 +150,15 @@ impl Runner<'_> {
             }
         };
         let path = job.cwd.join(".hooks").join(hook_name).join(process_id.to_string());
-        let make = || -> io::Result<_> {
-            let run_dir = RunDir::create(
-                path.clone(),
-                &job.cwd,
-                &program,
-                &args,
-                &environment.added,
-                input.as_deref(),
-            )?;
-            let input = input.as_ref().map(|_| File::open(run_dir.input())).transpose()?;
-            let logs = run_dir.open_logs()?;
-            Ok((run_dir, input, logs))
+        let run_dir =
+            RunDir::create(path.clone(), &job.cwd, &program, &args, &environment.added, input.as_deref())
+                .map_err(unwritable)?;
+        let open = || -> io::Result<_> {
+            let input = input.map(|_| File::open(run_dir.input())).transpose()?;
+            Ok((input, run_dir.open_logs()?))
         };
-        let (run_dir, input, logs) = make().map_err(|error| {
-            RunDir::at(&path).forget();
+        let (input, logs) = open().map_err(|error| {
+            run_dir.forget();
             unwritable(error)
         })?;
         let order = Order {

@@ -28,7 +28,7 @@ pub struct RunDir(PathBuf);
 
 impl RunDir {
     /// Makes the folder and writes `cmd.sh`, which runs the very same command again with what rigup added to the
-    /// environment, and what the command is to read from standard input, where it is to read anything.
+    /// environment, and what the command is to read from standard input, where it is to read anything. All of it or nothing.
     pub fn create(
         path: PathBuf,
         cwd: &Path,
@@ -37,7 +37,6 @@ impl RunDir {
         added: &Map<String, Value>,
         input: Option<&[u8]>,
     ) -> io::Result<Self> {
-        make_private_dir(&path)?;
         let run_dir = Self(path);
         let mut script = b"#!/bin/sh\n".to_vec();
         for (name, value) in added {
@@ -56,13 +55,17 @@ impl RunDir {
             script.push(b' ');
             script.extend(quoted(word.as_bytes())?);
         }
-        if let Some(input) = input {
-            run_dir.write_file(INPUT, 0o600, input)?;
+        if input.is_some() {
             script.extend_from_slice(b" <");
             script.extend(quoted(run_dir.input().as_os_str().as_bytes())?);
         }
         script.push(b'\n');
-        run_dir.write_file("cmd.sh", 0o700, &script)?;
+        make_private_dir(&run_dir.0)?;
+        let write = || {
+            input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
+            run_dir.write_file("cmd.sh", 0o700, &script)
+        };
+        write().inspect_err(|_| run_dir.forget())?;
         Ok(run_dir)
     }
 
@@ -249,6 +252,22 @@ fn quoted(word: &[u8]) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_dir_whose_command_cannot_be_written_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let create = |program: &str| {
+            RunDir::create(path.clone(), Path::new("/"), &program.into(), &[], &Map::new(), Some(b"input"))
+        };
+        create("no\0program").unwrap_err();
+        assert!(!path.exists());
+        fs_err::create_dir_all(path.join("cmd.sh")).unwrap();
+        create("program").unwrap_err();
+        assert!(!path.exists());
+        create("program").unwrap();
+        assert!(path.join("cmd.sh").exists());
+    }
 
     #[test]
     fn cmd_sh_runs_the_very_same_words_again() {
