@@ -10,6 +10,9 @@ use crate::cli::error::CliError;
 use crate::report::human::{self, Toned};
 use crate::settings::Environment;
 
+/// So much is written at once, in bytes: what a pipe takes.
+const AT_ONCE: usize = 64 << 10;
+
 /// When to use color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorChoice {
@@ -47,7 +50,7 @@ impl Output {
             ColorChoice::Never => false,
             ColorChoice::Auto => is_terminal && environment.get("NO_COLOR").is_none(),
         };
-        Self { out: BufWriter::new(io::stdout()), is_json: json || !is_terminal, color }
+        Self { out: BufWriter::with_capacity(AT_ONCE, io::stdout()), is_json: json || !is_terminal, color }
     }
 
     /// Whether JSONL is wanted.
