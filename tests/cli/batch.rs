@@ -142,12 +142,18 @@ fn a_reason_that_begins_like_an_option_is_a_reason() {
     }
 }
 
-#[test]
-fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like_it() {
+/// A playground whose root has a dpkg that is content with everything; an `apt-get` may stand beside it in `tools`.
+fn place_with_dpkg() -> Playground {
     let mut place = Playground::new();
     place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
     place.script("tools/id", "#!/bin/sh\necho 0\n");
     place.script("tools/dpkg", "#!/bin/sh\n");
+    place
+}
+
+#[test]
+fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like_it() {
+    let place = place_with_dpkg();
     place.script("tools/apt-get", "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$HOME/asked\"\n");
     let row = |version: &str| {
         format!("       a | {version} | http://deb.example.org/debian stable/main Packages\n")
@@ -176,10 +182,7 @@ fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like
 
 #[test]
 fn apt_says_of_each_package_why_it_alone_failed() {
-    let mut place = Playground::new();
-    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
-    place.script("tools/id", "#!/bin/sh\necho 0\n");
-    place.script("tools/dpkg", "#!/bin/sh\n");
+    let place = place_with_dpkg();
     // The line of dpkg that comes last begins like an option.
     let apt = "#!/bin/sh\n[ \"$1\" = update ] || { for last; do :; done; echo \"E: $last is broken\" >&2; echo '-- dpkg' >&2; exit 100; }\n";
     place.script("tools/apt-get", apt);
