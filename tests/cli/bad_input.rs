@@ -96,7 +96,7 @@ fn wrong_use_exits_2() {
 }
 
 /// Runs a copy of rigup as a user who may read less than root.
-fn run_as_nobody(place: &Playground, args: &[&str]) -> Ran {
+pub(crate) fn run_as_nobody(place: &Playground, args: &[&str]) -> Ran {
     const NOBODY: u32 = 65534;
     let rigup = place.path("rigup");
     // By another process: what is forked while this one has the copy open for writing would keep it busy.

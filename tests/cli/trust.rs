@@ -3,12 +3,12 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::bad_input::run_as_nobody;
 use crate::playground::{Playground, Ran, wait_until};
 
 fn mode(path: &Path, mode: u32) {
@@ -360,19 +360,10 @@ fn a_built_in_hook_that_was_changed_is_restored_and_told_of_before_it_runs() {
 
 #[test]
 fn a_plugin_may_lie_in_a_folder_that_its_users_cannot_list_and_its_owner_is_root() {
-    const NOBODY: u32 = 65534;
     if !nix::unistd::geteuid().is_root() {
         return;
     }
     let place = place();
-    let rigup = place.path("rigup");
-    assert_cmd::Command::new("cp")
-        .args([env!("CARGO_BIN_EXE_rigup").as_ref(), rigup.as_os_str()])
-        .assert()
-        .success();
-    mode(&place.path(""), 0o1777);
-    let mut command = place.command_of(&rigup, &["install"]);
-    let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
-    let record: Value = Ran::from(&["install"], &output).ok().record();
+    let record = run_as_nobody(&place, &["install"]).ok().record();
     assert_eq!(record["status"], "installed");
 }

@@ -74,8 +74,7 @@ fn row_01_a_stranger_that_has_a_recorded_pid_is_never_signalled() {
 
 #[test]
 fn row_01_a_stranger_that_truly_took_over_a_pid_is_never_signalled() {
-    let namespace = ["--pid", "--fork", "--mount-proc", "--kill-child"];
-    if !kernel::unshares(&namespace) {
+    if !kernel::unshares(kernel::PIDS) {
         return;
     }
     let mut place = Playground::new();
@@ -95,7 +94,7 @@ fn row_01_a_stranger_that_truly_took_over_a_pid_is_never_signalled() {
         "$RIGUP_FILE" process gc >&2
         kill -0 $!
         "$RIGUP_FILE" process show "$id" --json"#;
-    let args = [&namespace[..], &["sh", "-c", script]].concat();
+    let args = [kernel::PIDS, &["sh", "-c", script]].concat();
     let ran = Ran::from(&args, &place.command_of(Path::new("unshare"), &args).output().unwrap()).ok();
     let lost = ran.record();
     assert_eq!((&lost["exit_reason"], &lost["exit_code"]), (&json!("lost"), &Value::Null), "{}", ran.stderr);
@@ -121,8 +120,7 @@ fn switches(pid: u32) -> u64 {
 
 #[test]
 fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited_for() {
-    let namespace = ["--pid", "--fork", "--mount-proc", "--kill-child"];
-    if !kernel::unshares(&namespace) {
+    if !kernel::unshares(kernel::PIDS) {
         return;
     }
     let place = Playground::new();
@@ -130,16 +128,16 @@ fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited
     let (gate, lock) = (place.path("gate"), ["hook", "lock", "x", "--"]);
     nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
     let open = ["cat", gate.to_str().unwrap()];
-    let args = [&namespace[..], &[rigup], &lock, &open].concat();
+    let args = [kernel::PIDS, &[rigup], &lock, &open].concat();
     let mut first = place.command_of(Path::new("unshare"), &args).spawn().unwrap();
-    wait_until("one holds it", || place.living().iter().any(|(_, it)| it.starts_with("cat ")));
+    wait_until("one holds it", || place.count("cat ") > 0);
 
     // The pids from 1 to 20 are its ancestors', and that of the holder is one of the first.
     let below = place.script(
         "below",
         "[ $1 = 0 ] || { sh \"$0\" $(($1 - 1)) \"$2\"; exit; }\n\"$2\" hook lock x -- true\n",
     );
-    let args = [&namespace[..], &["sh", below.to_str().unwrap(), "20", rigup]].concat();
+    let args = [kernel::PIDS, &["sh", below.to_str().unwrap(), "20", rigup]].concat();
     let second = place.command_of(Path::new("unshare"), &args).stderr(Stdio::piped()).spawn().unwrap();
     let waiter = || place.living().into_iter().find(|(_, it)| *it == format!("{rigup} hook lock x -- true "));
     wait_until("the other one waits", || waiter().is_some());
@@ -153,7 +151,7 @@ fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited
     let ran = Ran::from(&args, &second.wait_with_output().unwrap()).ok();
     ran.says("waiting for the lock x, held by pid ").says(" of another pid namespace");
 
-    let circle = [&namespace[..], &[rigup], &lock, &[rigup], &lock, &["true"]].concat();
+    let circle = [kernel::PIDS, &[rigup], &lock, &[rigup], &lock, &["true"]].concat();
     let ran = Ran::from(&circle, &place.command_of(Path::new("unshare"), &circle).output().unwrap());
     ran.exits(3).says("waits for this one");
     assert_eq!(place.living(), []);

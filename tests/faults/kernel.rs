@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use crate::playground::{Playground, Ran};
 
+/// What makes rigup, started by `unshare`, the first process of pids of its own, as in a container.
+pub(crate) const PIDS: &[&str] = &["--pid", "--fork", "--mount-proc", "--kill-child"];
+
 /// Whether `unshare` makes these namespaces here. Where it does not, says that the calling test is skipped.
 pub(crate) fn unshares(flags: &[&str]) -> bool {
     starts_others(&[&["unshare"], flags].concat())

@@ -177,8 +177,7 @@ fn zombies(parent: u32) -> Vec<u32> {
 
 #[test]
 fn row_08_rigup_as_the_first_process_of_a_container_leaves_no_child_unreaped() {
-    let namespace = ["--pid", "--fork", "--mount-proc", "--kill-child"];
-    if !kernel::unshares(&namespace) {
+    if !kernel::unshares(kernel::PIDS) {
         return;
     }
     // Twenty orphans that are over at once, and then something that takes its time.
@@ -187,7 +186,7 @@ fn row_08_rigup_as_the_first_process_of_a_container_leaves_no_child_unreaped() {
     for args in [&["install", "x", "--binproviders", "p"][..], &["exec", "--", "sh", "-c", orphans]] {
         let place = place_with(&format!("{orphans}\necho '{RECORD}'"));
         let gate = place.gate();
-        let all = [&namespace[..], &[env!("CARGO_BIN_EXE_rigup")], args].concat();
+        let all = [kernel::PIDS, &[env!("CARGO_BIN_EXE_rigup")], args].concat();
         let child = place.command_of(Path::new("unshare"), &all).stdout(Stdio::null()).spawn().unwrap();
         wait_until("the orphans are made", || place.path("data/up").exists());
         let rigup = place.living().into_iter().find(|(_, it)| it.starts_with(env!("CARGO_BIN_EXE_rigup")));
