@@ -35,6 +35,11 @@ impl Exit {
             Self::Code(code) => code,
         }
     }
+
+    /// The same, where something was not got after all.
+    pub(crate) fn or_missing(self) -> Self {
+        if self == Self::Well { Self::Missing } else { self }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -1,6 +1,7 @@
 //! `rigup lock`: writes down what was got, for others and for later.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -17,7 +18,7 @@ use crate::cli::workshop;
 use crate::lockfile::{Locked, Lockfile};
 use crate::plugin::requirement::Providers;
 use crate::process::signals::Interrupt;
-use crate::provision::plan::{Request, Step};
+use crate::provision::plan::{self, Request, Step};
 use crate::provision::standing::{Standing, standing};
 use crate::provision::{locked, portable};
 use crate::record::binary::{Binary, Installed};
@@ -122,7 +123,7 @@ pub(crate) fn lock(
 ) -> Result<Exit, CliError> {
     let file = LockfileOnDisk::read(args.lockfile, settings)?;
     if !args.check {
-        whole_file::check(&file.path).map_err(|error| unwritable(&file, &error.to_string()))?;
+        whole_file::check(&file.path).map_err(|error| unwritable(&file, error))?;
     }
     let providers = args.binproviders.as_deref().map(Providers::parse);
     let (found, steps) = install::plan(args.choice, providers, args.safety.into(), settings)?;
@@ -142,9 +143,10 @@ pub(crate) fn lock(
     let mut exit = worked.as_ref().map_or(complaints, |it| it.exit(&found));
     let mut held = None;
     if !args.check && !matches!(exit, Exit::Interrupted(_)) {
-        match clerk.read_again(talk)? {
+        match clerk.read_again(talk) {
             Ok(lock) => held = Some(lock),
-            Err(interrupted) => exit = interrupted,
+            Err(CliError::Interrupted(signal)) => exit = Exit::Interrupted(signal),
+            Err(error) => return Err(error),
         }
     }
     if let Exit::Interrupted(_) = exit {
@@ -164,8 +166,7 @@ pub(crate) fn lock(
     // Nothing to write is no file.
     let is_same = file.bytes.as_ref().map_or(clerk.after == Lockfile::default(), |it| *it == text.as_bytes());
     if !args.check && !is_same {
-        whole_file::write(&file.path, text.as_bytes())
-            .map_err(|error| unwritable(&file, &error.to_string()))?;
+        whole_file::write(&file.path, text.as_bytes()).map_err(|error| unwritable(&file, error))?;
     }
     drop(held);
     let written = write(&rows, args.check, output);
@@ -175,12 +176,12 @@ pub(crate) fn lock(
     let is_well = rows.iter().all(|it| it.status.is_well(args.check)) && (is_same || !args.check);
     match written {
         Ok(()) | Err(CliError::OutputClosed) if is_well => Ok(exit),
-        Ok(()) | Err(CliError::OutputClosed) => Ok(if exit == Exit::Well { Exit::Missing } else { exit }),
+        Ok(()) | Err(CliError::OutputClosed) => Ok(exit.or_missing()),
         Err(error) => Err(error),
     }
 }
 
-fn unwritable(file: &LockfileOnDisk, reason: &str) -> CliError {
+fn unwritable(file: &LockfileOnDisk, reason: impl Display) -> CliError {
     let path = file.path.display();
     CliError::unusable(format!(
         "the lock file {path} cannot be written: {reason}; choose another with --lockfile"
@@ -220,7 +221,7 @@ impl Clerk<'_> {
     }
 
     /// What others locked meanwhile counts, too. They wait until the value is gone; to wait for them can be interrupted.
-    fn read_again(&mut self, talk: Talk) -> Result<Result<fs_err::File, Exit>, CliError> {
+    fn read_again(&mut self, talk: Talk) -> Result<fs_err::File, CliError> {
         let interrupt = Interrupt::install().map_err(CliError::unusable)?;
         let waiting = || {
             if !talk.quiet {
@@ -229,12 +230,12 @@ impl Clerk<'_> {
         };
         let held = whole_file::hold(&self.file.path, &interrupt, waiting);
         if let Some(signal) = interrupt.signal() {
-            return Ok(Err(Exit::Interrupted(signal)));
+            return Err(CliError::Interrupted(signal));
         }
-        let held = held.map_err(|error| unwritable(&self.file, &error.to_string()))?;
+        let held = held.map_err(|error| unwritable(&self.file, error))?;
         self.file = self.file.again(self.settings)?;
         self.after = self.file.lockfile.clone();
-        Ok(Ok(held))
+        Ok(held)
     }
 
     /// Writes down what came of it.
@@ -243,8 +244,7 @@ impl Clerk<'_> {
             if let (Ok(request), Some(installed)) = (step, done.installed()) {
                 return self.write_down(request, installed);
             }
-            let name = step.as_ref().map_or_else(|refusal| &refusal.name, |request| &request.name);
-            Row::missing(name.as_str(), String::new(), done.to_record())
+            Row::missing(plan::name_of(step).as_str(), String::new(), done.to_record())
         });
         each.collect()
     }
@@ -319,10 +319,7 @@ impl Clerk<'_> {
 
     /// Takes out what is not required.
     fn prune(&mut self, steps: &[Step]) -> Vec<Row> {
-        let names: HashSet<&str> = steps
-            .iter()
-            .map(|step| step.as_ref().map_or_else(|it| it.name.as_str(), |it| it.name.as_str()))
-            .collect();
+        let names: HashSet<&str> = steps.iter().map(|it| plan::name_of(it).as_str()).collect();
         let removed = self.after.prune(&settings::platform(), |name| names.contains(name));
         removed.into_iter().map(|it| Row::of(it, Status::Removed)).collect()
     }

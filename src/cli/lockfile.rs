@@ -1,6 +1,7 @@
 //! The lock file that a command line means.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use crate::cli::error::CliError;
@@ -76,12 +77,12 @@ impl LockfileOnDisk {
 
     /// The file, and what a person should know of it.
     fn at(path: PathBuf, settings: &Settings) -> Result<(Self, Option<String>), CliError> {
-        let whole = std::path::absolute(&path).map_err(|error| unusable(&path, &error.to_string()))?;
+        let whole = std::path::absolute(&path).map_err(|error| unusable(&path, error))?;
         let read = settings.trust.read(&whole, MAX_SIZE as u64);
-        let Some(Trusted { bytes, note }) = read.map_err(|error| unusable(&path, &error.to_string()))? else {
+        let Some(Trusted { bytes, note }) = read.map_err(|error| unusable(&path, error))? else {
             return Ok((Self { path, bytes: None, lockfile: Lockfile::default() }, None));
         };
-        let lockfile = Lockfile::parse(&bytes).map_err(|error| unusable(&path, &error.to_string()))?;
+        let lockfile = Lockfile::parse(&bytes).map_err(|error| unusable(&path, error))?;
         Ok((Self { path, bytes: Some(bytes), lockfile }, note))
     }
 
@@ -91,7 +92,7 @@ impl LockfileOnDisk {
     }
 }
 
-fn unusable(path: &Path, reason: &str) -> CliError {
+fn unusable(path: &Path, reason: impl Display) -> CliError {
     CliError::unusable(format!("the lock file {} cannot be used: {reason}", path.display()))
 }
 

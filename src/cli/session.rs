@@ -1,6 +1,7 @@
 //! The data dir of this run: the store, the machine, and what a crashed run left unfinished.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Once;
 
@@ -53,13 +54,12 @@ impl Session {
     fn open_once(settings: &Settings, is_suspect: bool) -> Result<Self, OpenError> {
         let note = distrust(settings)?;
         if !settings.data_dir.is_dir() {
-            make_private_dir(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
+            make_private_dir(&settings.data_dir).map_err(|error| unusable(settings, error))?;
             // In a folder such as /tmp, somebody else may have been faster.
             distrust(settings)?;
         }
         tell(note);
-        let guid =
-            host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
+        let guid = host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
         let store = open_store(settings, &guid, is_suspect)?;
         let now = clock::now();
         let known = store.machine_by_guid(&guid.value)?;
@@ -92,8 +92,7 @@ impl Session {
     /// The same with what is known of this machine; none where nothing of it was ever recorded.
     pub(crate) fn read_known(settings: &Settings) -> Result<Option<Self>, CliError> {
         let Some(store) = Self::read(settings)? else { return Ok(None) };
-        let guid =
-            host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))?;
+        let guid = host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
         let machine = store.machine_by_guid(&guid.value)?;
         Ok(machine.map(|machine| Self { store, machine }))
     }
@@ -207,7 +206,7 @@ pub(crate) fn unpack(settings: &Settings, interrupt: &Interrupt, talk: Talk) -> 
 /// Refuses a data dir that others may write: what runs from there, and what is believed of it, is this user's own. The
 /// text says where the user has to vouch for it.
 fn distrust(settings: &Settings) -> Result<Option<String>, OpenError> {
-    settings.trust.check(&settings.data_dir).map_err(|error| unusable(settings, &error.to_string()))
+    settings.trust.check(&settings.data_dir).map_err(|error| unusable(settings, error))
 }
 
 /// Some commands open the data dir first to read and then to write: it is said once.
@@ -263,7 +262,7 @@ fn facts(settings: &Settings) -> Facts {
     host::machine::facts(in_docker, &settings.data_dir)
 }
 
-fn unusable(settings: &Settings, reason: &str) -> OpenError {
+fn unusable(settings: &Settings, reason: impl Display) -> OpenError {
     OpenError::Unusable(format!(
         "the data dir {} cannot be used: {reason}; choose another with --data-dir or RIGUP_DATA_DIR",
         settings.data_dir.display()

@@ -49,7 +49,7 @@ pub(crate) fn work(
     let mut exit = exit.map(|_| worked.exit(found));
     if let Some(Err(error)) = timings.map(|file| file.write(&worked.session.store, worked.me, talk)) {
         say(&format!("error: {error}"));
-        exit = exit.map(|it| if it == Exit::Well { Exit::Missing } else { it });
+        exit = exit.map(Exit::or_missing);
     }
     if let (Some(me), None) = (worked.me, worked.interrupted) {
         worked.session.clean_by_the_way(me, found.own.keep(), settings);

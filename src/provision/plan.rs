@@ -97,6 +97,14 @@ pub struct Refusal {
 /// One line of the plan.
 pub type Step = Result<Request, Refusal>;
 
+/// What a step is about.
+pub fn name_of(step: &Step) -> &BinaryName {
+    match step {
+        Ok(request) => &request.name,
+        Err(refusal) => &refusal.name,
+    }
+}
+
 /// Makes the plan. `known` are the providers that are there, in hook order.
 pub fn plan(requirements: &[Requirement], wish: &Wish, known: &[String]) -> Vec<Step> {
     let mut merged: Vec<Step> = Vec::new();

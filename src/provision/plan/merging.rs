@@ -215,11 +215,7 @@ proptest! {
         let wish = Wish { min_version, habit, ..Wish::default() };
         let steps = plan(&requirements, &wish, &known());
         for requirement in &requirements {
-            let name = |step: &&Step| match step {
-                Ok(request) => request.name == requirement.name,
-                Err(refusal) => refusal.name == requirement.name,
-            };
-            let mine: Vec<&Step> = steps.iter().filter(name).collect();
+            let mine: Vec<&Step> = steps.iter().filter(|it| *name_of(it) == requirement.name).collect();
             prop_assert_eq!(mine.len(), 1);
             let Ok(request) = mine[0] else { continue };
             prop_assert!(request.required_by.contains(&requirement.plugin));
