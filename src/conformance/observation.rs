@@ -209,6 +209,7 @@ mod tests {
             abspath: None,
             version: None,
             locked: None,
+            is_measured: false,
         };
         Said::read(output, Some(claim)).unwrap()
     }

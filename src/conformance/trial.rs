@@ -171,6 +171,7 @@ impl Stage<'_> {
             abspath: abspath.as_deref(),
             version: overrides::text(&overrides, &self.hook.plugin, "version"),
             locked: None,
+            is_measured: false,
         });
         let seen = Observation::of(process_id, ending, &finished.run_dir, claim, (took, timeout))?;
         let mut installed = installed(room);

@@ -71,9 +71,7 @@ pub fn verify(
     data_dir: &Path,
     lock: impl FnOnce(&Path) -> io::Result<fs_err::File>,
 ) -> io::Result<Option<String>> {
-    let Some(file) = hook.strip_prefix(folder(data_dir)).ok().and_then(|it| PROVIDERS.get_file(it)) else {
-        return Ok(None);
-    };
+    let Some(file) = original(hook, data_dir) else { return Ok(None) };
     let is_same = match hook.metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         found => found?.mode() & 0o122 == 0o100 && fs_err::read(hook)? == file.contents(),
@@ -91,6 +89,15 @@ pub fn verify(
         "{} was not what rigup unpacked, and is that again; a provider of your own belongs into a folder of plugins",
         hook.display()
     )))
+}
+
+/// Whether this is the place of a built-in hook, where [`verify`] has the file of the binary be.
+pub fn is_one(hook: &Path, data_dir: &Path) -> bool {
+    original(hook, data_dir).is_some()
+}
+
+fn original(hook: &Path, data_dir: &Path) -> Option<&'static include_dir::File<'static>> {
+    PROVIDERS.get_file(hook.strip_prefix(folder(data_dir)).ok()?)
 }
 
 /// An empty folder for this user alone, beside what is whole, and the lock that only one rigup at a time has: what was

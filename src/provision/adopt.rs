@@ -73,6 +73,7 @@ pub fn check(linker: &Linker<'_>, fields: &Map<String, Value>) -> Result<Checked
         abspath: None,
         version: None,
         locked: None,
+        is_measured: false,
     };
     let mut claimed = fields.clone();
     claimed.insert("name".to_owned(), requirement.name.as_str().into());

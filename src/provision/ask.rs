@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::hook::run::{Job, RunError, Runner};
+use crate::plugin::builtin;
 use crate::plugin::folder::Hook;
 use crate::plugin::overrides;
 use crate::process::run_dir::RunDir;
@@ -137,6 +138,7 @@ pub fn ask(
             abspath: file.as_deref(),
             version: overrides::text(&question.request.overrides, &hook.plugin, "version"),
             locked: question.request.locked.as_ref().map(|it| (it, settings.lib_dir.as_path())),
+            is_measured: builtin::is_one(&hook.path, &settings.data_dir),
         })
         .collect();
     let verdicts = verdict::verdicts(&finished, &claims, timeout, |said| match said {

@@ -188,6 +188,7 @@ fn binary_of(process: &Process, mut fields: Map<String, Value>, lib_bin_dir: &Pa
         abspath: None,
         version: None,
         locked: None,
+        is_measured: false,
     };
     let installed = verify::verify(claim, &fields).ok()?;
     if recorded.is_some_and(|it| it != installed.sha256.as_str()) {
