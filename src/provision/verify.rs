@@ -159,8 +159,10 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
     }
     let unreadable = |error: io::Error| Lie::Unreadable(abspath.clone(), error.to_string());
     let stated = Some(text("sha256")).filter(|it| is_sha256(it));
-    // What is stored was measured by rigup, whatever other hooks say: later runs hold it against `rigup.lock`.
-    let sha256 = match stated.filter(|_| claim.is_measured && !text("fingerprint").is_empty()) {
+    // What is stored was measured by rigup, whatever other hooks say: later runs hold it against `rigup.lock`. What is held
+    // against it now is measured here.
+    let is_measured = claim.is_measured && claim.locked.is_none() && !text("fingerprint").is_empty();
+    let sha256 = match stated.filter(|_| is_measured) {
         Some(measured) => measured.to_owned(),
         None => probe::sha256(&abspath).map_err(unreadable)?,
     };
@@ -288,6 +290,16 @@ mod tests {
         let by_built_in = Claim { is_measured: true, ..claim("") };
         let found = verify(by_built_in, forged.as_object().unwrap()).unwrap();
         assert_eq!(found.sha256, zeros, "nothing is measured twice");
+        let zeroed = Locked {
+            platform: String::new(),
+            name: "sh".to_owned(),
+            binprovider: "env".to_owned(),
+            version: String::new(),
+            sha256: zeros,
+            hook_sha256: String::new(),
+        };
+        let locked = Claim { locked: Some((&zeroed, Path::new("/lib"))), ..by_built_in };
+        assert!(matches!(verify(locked, forged.as_object().unwrap()), Err(Lie::WrongDigest { .. })));
     }
 
     #[test]
