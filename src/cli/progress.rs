@@ -49,6 +49,7 @@ impl Display {
                 if let Some(bar) = self.bar(name) {
                     bar.set_message(line);
                 } else if line.starts_with("waiting for ") {
+                    // As docs/hooks.md promises: without a bar, nobody would know why nothing happens.
                     let line = format!("{name}: {line}");
                     if self.is_new(&line) {
                         self.say(&line);

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use uuid::Uuid;
 
 use crate::trust::make_private_dir;
@@ -32,7 +31,7 @@ impl Vigil {
 
 impl Drop for Vigil {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let _ = fs_err::remove_file(&self.path);
     }
 }
 
@@ -42,7 +41,7 @@ pub fn is_kept(data_dir: &Path, process_id: Uuid) -> bool {
     let Ok(file) = File::open(&path) else { return false };
     let is_kept = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
     if !is_kept {
-        let _ = fs::remove_file(&path);
+        let _ = fs_err::remove_file(&path);
     }
     is_kept
 }

@@ -5,11 +5,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, Ran, wait_until};
+use crate::playground::{Playground, Ran, signal, wait_until};
 
 /// Writes a launcher that names its folder, in the version that is asked for, else in the newest one; what else it writes is
 /// in `extra`.
@@ -386,7 +385,7 @@ fn who_waits_to_write_the_lock_file_says_so_and_can_be_interrupted() {
     while !said.contains("waiting for another rigup that writes rigup.lock")
         && lines.read_line(&mut said).unwrap() > 0
     {}
-    kill(Pid::from_raw(i32::try_from(rigup.id()).unwrap()), Signal::SIGINT).unwrap();
+    signal(rigup.id(), Signal::SIGINT);
     lines.read_to_string(&mut said).unwrap();
     assert_eq!(rigup.wait().unwrap().code(), Some(130), "{said}");
     assert!(said.contains("interrupted: rigup.lock stays as it was"), "{said}");
@@ -403,7 +402,7 @@ fn an_interrupted_lock_leaves_the_file_as_it_was() {
         let hooks = place.hook_processes();
         hooks.len() == 2 && hooks.iter().any(|it| it["plugin"] == "hanging" && it["status"] == "running")
     });
-    kill(Pid::from_raw(i32::try_from(rigup.id()).unwrap()), Signal::SIGINT).unwrap();
+    signal(rigup.id(), Signal::SIGINT);
     let output = rigup.wait_with_output().unwrap();
     Ran::from(&["lock"], &output).exits(130).says("interrupted: rigup.lock stays as it was");
     assert!(!place.path("here/rigup.lock").exists());
