@@ -99,77 +99,87 @@ fn discover_in(
     inspection: &mut Inspection<'_>,
     complaints: &mut Vec<Complaint>,
 ) -> BTreeMap<String, Plugin> {
-    let mut here: BTreeMap<String, Plugin> = BTreeMap::new();
     let distrusted = inspection.way(root).err().filter(|it| !inspection.excuses(root, it));
-    let mut is_any_refused = false;
+    let mut search =
+        Search { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, complaints };
     let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
     while let Some(entry) = entries.next() {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                complaints.extend(complaint_of(root, &error));
-                continue;
-            }
-        };
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.depth() == 1 {
-            if !entry.file_type().is_dir() {
-                continue;
-            }
-            if name.starts_with(['.', '_']) {
-                entries.skip_current_dir();
-                continue;
-            }
-            let looked = match &distrusted {
-                Some(distrust) => Err(distrust.clone()),
-                None => look(&entry, inspection).map(drop),
-            };
-            let path = entry.path().to_owned();
-            match looked.err().filter(|it| !inspection.excuses(&path, it)) {
-                None => drop(here.insert(name.clone(), Plugin { name, path, hooks: Vec::new() })),
-                Some(distrust) => {
-                    entries.skip_current_dir();
-                    is_any_refused = true;
-                    if distrusted.is_none() {
-                        complaints.push(refusal(name, &distrust, &path));
-                    }
-                }
-            }
-            continue;
-        }
-        let hook_name = HookName::parse(&name);
-        let counts =
-            hook_name.is_some() || [schema::FILE_NAME, requirement::FILE_NAME].contains(&name.as_str());
-        let Some(folder) = entry.path().parent().filter(|_| counts) else { continue };
-        let plugin = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(known) = here.get_mut(&plugin) else { continue };
-        let metadata = match look(&entry, inspection) {
-            Err(distrust) if !inspection.excuses(folder, &distrust) => {
-                complaints.push(refusal(plugin.clone(), &distrust, folder));
-                here.remove(&plugin);
-                continue;
-            }
-            Err(_) => entry.path().metadata(),
-            Ok(metadata) => metadata,
-        };
-        let Some(hook_name) = hook_name else { continue };
-        match metadata.and_then(|it| start(entry.path(), &hook_name, &it)) {
-            Ok(Some(start)) => {
-                known.hooks.push(Hook { name: hook_name, plugin, path: entry.path().to_owned(), start });
-            }
-            Ok(None) => {}
-            Err(error) => complaints.push(Complaint {
-                plugin,
-                path: entry.path().to_owned(),
-                line: None,
-                message: format!("cannot be read: {error}"),
-            }),
+        match entry {
+            Err(error) => search.complaints.extend(complaint_of(root, &error)),
+            Ok(entry) if entry.depth() == 2 => search.file(&entry),
+            Ok(entry) if entry.file_type().is_dir() && !search.folder(&entry) => entries.skip_current_dir(),
+            Ok(_) => {}
         }
     }
+    let Search { distrusted, is_any_refused, here, .. } = search;
     if let Some(distrust) = distrusted.filter(|_| is_any_refused) {
         complaints.push(refusal(String::new(), &distrust, root));
     }
     here
+}
+
+/// One look through a root.
+struct Search<'s, 't> {
+    /// Why nothing in the root is to be trusted that is not excused by itself.
+    distrusted: Option<Distrust>,
+    /// Whether anything was refused because of that.
+    is_any_refused: bool,
+    here: BTreeMap<String, Plugin>,
+    inspection: &'s mut Inspection<'t>,
+    complaints: &'s mut Vec<Complaint>,
+}
+
+impl Search<'_, '_> {
+    /// Takes a folder for a plugin; tells whether it is one.
+    fn folder(&mut self, entry: &DirEntry) -> bool {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(['.', '_']) {
+            return false;
+        }
+        let looked = match &self.distrusted {
+            Some(distrust) => Err(distrust.clone()),
+            None => look(entry, self.inspection).map(drop),
+        };
+        let path = entry.path().to_owned();
+        let Some(distrust) = looked.err().filter(|it| !self.inspection.excuses(&path, it)) else {
+            self.here.insert(name.clone(), Plugin { name, path, hooks: Vec::new() });
+            return true;
+        };
+        self.is_any_refused = true;
+        if self.distrusted.is_none() {
+            self.complaints.push(refusal(name, &distrust, &path));
+        }
+        false
+    }
+
+    /// Adds a hook to its plugin. Of a plugin with a file that is not to be trusted nothing counts.
+    fn file(&mut self, entry: &DirEntry) {
+        let name = entry.file_name().to_string_lossy();
+        let hook_name = HookName::parse(&name);
+        let counts = hook_name.is_some() || [schema::FILE_NAME, requirement::FILE_NAME].contains(&&*name);
+        let Some(folder) = entry.path().parent().filter(|_| counts) else { return };
+        let plugin = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(known) = self.here.get_mut(&plugin) else { return };
+        let path = entry.path().to_owned();
+        let metadata = match look(entry, self.inspection) {
+            Err(distrust) if !self.inspection.excuses(folder, &distrust) => {
+                self.here.remove(&plugin);
+                self.complaints.push(refusal(plugin, &distrust, folder));
+                return;
+            }
+            Err(_) => path.metadata(),
+            Ok(metadata) => metadata,
+        };
+        let Some(name) = hook_name else { return };
+        match metadata.and_then(|it| start(&path, &name, &it)) {
+            Ok(Some(start)) => known.hooks.push(Hook { name, plugin, path, start }),
+            Ok(None) => {}
+            Err(error) => {
+                let message = format!("cannot be read: {error}");
+                self.complaints.push(Complaint { plugin, path, line: None, message });
+            }
+        }
+    }
 }
 
 /// Whether a folder or file in a root that is trusted is to be trusted itself, and what it is.
