@@ -47,6 +47,14 @@ pub(crate) struct Found {
 /// Finds all plugins, and makes sure that the chosen ones are there: those named here, else those that the setting
 /// PLUGINS names. Reads no requirements.
 pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
+    find_by(settings, chosen, &mut Inspection::new(&settings.trust))
+}
+
+fn find_by(
+    settings: &Settings,
+    chosen: &[String],
+    inspection: &mut Inspection<'_>,
+) -> Result<Found, CliError> {
     let mut discovery =
         folder::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir), &settings.trust);
     let complaints = std::mem::take(&mut discovery.complaints);
@@ -62,8 +70,7 @@ pub(crate) fn find(settings: &Settings, chosen: &[String]) -> Result<Found, CliE
             return Err(CliError::unusable(no_such_plugin(name, &discovery, settings)));
         }
     }
-    let (configuration, unreadable) =
-        Configuration::read(&discovery.plugins, &settings.data_dir, &settings.trust);
+    let (configuration, unreadable) = Configuration::read(&discovery.plugins, &settings.data_dir, inspection);
     let mut warnings = std::mem::take(&mut discovery.warnings);
     warnings.extend(unreadable.iter().map(ToString::to_string));
     let chosen = if chosen.is_empty() { &by_setting } else { chosen };
@@ -109,10 +116,11 @@ fn sources(settings: &Settings) -> Sources<'_> {
 
 /// Finds all plugins and reads the requirements of those that count, and what the providers need.
 pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, CliError> {
-    let mut found = find(settings, chosen)?;
+    // A plugin's folder, and the way to it, is looked at once for both of its files.
+    let mut inspection = Inspection::new(&settings.trust);
+    let mut found = find_by(settings, chosen, &mut inspection)?;
     let resolver = found.configuration.resolver(sources(settings));
     let (mut requirements, mut needs, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
-    let mut inspection = Inspection::new(&settings.trust);
     let has_choice = found.standings.values().any(|it| *it == Standing::NotChosen);
     for plugin in &found.discovery.plugins {
         let is_enabled = found.standings[&plugin.name] == Standing::Enabled;

@@ -10,7 +10,7 @@ use crate::plugin::folder::Plugin;
 use crate::plugin::requirement::Complaint;
 use crate::plugin::schema::{self, Property, Schema};
 use crate::plugin::setting::{Resolver, Setting, Sources};
-use crate::trust::{Inspection, Trust};
+use crate::trust::Inspection;
 
 /// The `config.json` files of all plugins.
 #[derive(Debug, Default)]
@@ -31,8 +31,11 @@ pub enum Standing {
 
 impl Configuration {
     /// Reads them. One that cannot be read, or is not to be trusted, is complained of, and its plugin has no settings.
-    pub fn read(plugins: &[Plugin], data_dir: &Path, trust: &Trust) -> (Self, Vec<Complaint>) {
-        let mut inspection = Inspection::new(trust);
+    pub fn read(
+        plugins: &[Plugin],
+        data_dir: &Path,
+        inspection: &mut Inspection<'_>,
+    ) -> (Self, Vec<Complaint>) {
         let mut schemas = HashMap::new();
         let mut complaints = Vec::new();
         for plugin in plugins {
@@ -40,7 +43,7 @@ impl Configuration {
                 Some(text) => schema::parse(&String::from_utf8_lossy(text))
                     .map(Some)
                     .map_err(|error| (plugin.path.join(schema::FILE_NAME), error)),
-                None => schema::read(&plugin.path, &mut inspection),
+                None => schema::read(&plugin.path, inspection),
             };
             match read {
                 Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),

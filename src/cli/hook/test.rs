@@ -25,6 +25,7 @@ use crate::plugin::setting::{Setting, Sources, Variable};
 use crate::process::signals::Interrupt;
 use crate::report::human::{Tone, printable};
 use crate::settings::Settings;
+use crate::trust::Inspection;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -187,8 +188,11 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<Finding>> {
 fn variables(hook: &Hook, settings: &Settings) -> HashMap<String, Vec<Variable>> {
     let path = hook.path.parent().map(Path::to_owned).unwrap_or_default();
     let plugin = Plugin { name: hook.plugin.clone(), path, hooks: Vec::new() };
-    let (configuration, unreadable) =
-        Configuration::read(std::slice::from_ref(&plugin), &settings.data_dir, &settings.trust);
+    let (configuration, unreadable) = Configuration::read(
+        std::slice::from_ref(&plugin),
+        &settings.data_dir,
+        &mut Inspection::new(&settings.trust),
+    );
     let warn = |text: String| say(&format!("warning: {text}"));
     for complaint in &unreadable {
         warn(complaint.to_string());
