@@ -1,5 +1,5 @@
-//! Kills rigup right before the Nth of the calls that change something. Its threads are followed, and none of its
-//! children: hooks go on as they do when the system kills rigup.
+//! Kills rigup right before the Nth of the calls that change something, or does something else to it there. Its threads
+//! are followed, and none of its children: hooks go on as they do when the system kills rigup.
 
 use std::fs;
 use std::io::Write as _;
@@ -34,6 +34,8 @@ pub(crate) enum Change {
     Folder,
     /// A file is made, or opened to be made where it is not there.
     File,
+    /// Some bytes of another file in the data dir are written.
+    Content,
 }
 
 /// How a run ended that was to be killed.
@@ -51,12 +53,23 @@ pub(crate) enum Fate {
 }
 
 /// Runs rigup with these arguments, and kills it before the `nth` of the calls, counted from 1, that `counts` says.
-#[expect(clippy::zombie_processes, reason = "its tracer reaps it")]
 pub(crate) fn kill_before(
     place: &Playground,
     args: &[&str],
     nth: usize,
     counts: impl Fn(Change) -> bool,
+) -> Fate {
+    do_before(place, args, nth, counts, |rigup| kill(rigup, Signal::SIGKILL).unwrap())
+}
+
+/// Runs rigup with these arguments, and does something while it is about to do the `nth` of the calls that `counts` says.
+#[expect(clippy::zombie_processes, reason = "its tracer reaps it")]
+pub(crate) fn do_before(
+    place: &Playground,
+    args: &[&str],
+    nth: usize,
+    counts: impl Fn(Change) -> bool,
+    act: impl FnOnce(Pid),
 ) -> Fate {
     let words =
         [&["-c", "read -r _; exec \"$0\" \"$@\" </dev/null", env!("CARGO_BIN_EXE_rigup")], args].concat();
@@ -71,20 +84,23 @@ pub(crate) fn kill_before(
     ptrace::seize(rigup, options).unwrap();
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
 
+    let data = place.path("data");
     let mut calls = 0;
-    let mut killed = None;
+    let mut act = Some(act);
+    let mut reached = None;
     loop {
         // Other tests wait for children of their own, in other threads.
         match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)).unwrap() {
             WaitStatus::PtraceSyscall(thread) => {
-                if killed.is_none()
-                    && let Some((change, call)) = begun(rigup, thread)
+                if let Some((change, call)) = begun(rigup, thread, &data)
                     && counts(change)
                 {
                     calls += 1;
-                    if calls == nth {
-                        kill(rigup, Signal::SIGKILL).unwrap();
-                        killed = Some(call);
+                    if calls == nth
+                        && let Some(act) = act.take()
+                    {
+                        act(rigup);
+                        reached = Some(call);
                     }
                 }
                 go_on(thread, None);
@@ -93,7 +109,7 @@ pub(crate) fn kill_before(
             WaitStatus::Stopped(thread, signal) => go_on(thread, Some(signal)),
             WaitStatus::Exited(pid, code) if pid == rigup => return Fate::Unharmed { calls, code },
             WaitStatus::Signaled(pid, ..) if pid == rigup => {
-                return Fate::Killed(killed.expect("nobody else kills it"));
+                return Fate::Killed(reached.expect("nobody else kills it"));
             }
             _ => {}
         }
@@ -109,7 +125,7 @@ fn go_on(thread: Pid, signal: Option<Signal>) {
 }
 
 /// What the call changes that a thread has just begun, if anything, and the call in words.
-fn begun(rigup: Pid, thread: Pid) -> Option<(Change, String)> {
+fn begun(rigup: Pid, thread: Pid, data: &Path) -> Option<(Change, String)> {
     const ENTRY: u8 = 1; // PTRACE_SYSCALL_INFO_ENTRY
     if ptrace::syscall_info(thread).ok()?.op != ENTRY {
         return None;
@@ -133,6 +149,9 @@ fn begun(rigup: Pid, thread: Pid) -> Option<(Change, String)> {
             if file().to_string_lossy().contains(rigup::store::FILE_NAME) =>
         {
             Change::Store
+        }
+        libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_ftruncate if file().starts_with(data) => {
+            Change::Content
         }
         _ => return None,
     };
