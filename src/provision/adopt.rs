@@ -99,6 +99,8 @@ pub fn adopt(
         installed,
     } = checked;
     let _lock = Lock::take_for_binary(&linker.settings.data_dir, &name, interrupt, |_| ())?;
+    // To wait for the lock may have taken any time.
+    verify::check_again(&installed)?;
     let now = clock::now();
     let mut binary = linker.store.find_or_add_binary(linker.machine_id, name.as_str(), now)?;
     let previous = binary.installed().cloned();

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
+use crate::aftermath::nothing_is_left;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use crate::killer::{Change, Fate, do_before};
 use crate::playground::{Playground, Ran, wait_until};
 
 #[test]
@@ -125,7 +128,7 @@ setsid sh -c 'while [ -e swapping ]; do for it in a b; do cp -p $it x.new && mv 
 "#;
 
 #[test]
-fn row_20_a_target_that_changes_between_check_and_link_is_rejected() {
+fn row_20_a_target_that_is_swapped_all_the_time_is_rejected_or_recorded_as_it_was() {
     let place = Playground::new();
     place.provider("swapping", SWAPPING);
     let lib = place.bin("").parent().unwrap().to_owned();
@@ -157,4 +160,52 @@ fn row_20_a_target_that_changes_between_check_and_link_is_rejected() {
         fs::remove_file(lib.join("swapping")).unwrap();
         wait_until("nobody swaps it any more", || place.living().is_empty());
     }
+}
+
+#[test]
+fn row_20_a_file_that_changes_while_its_record_waits_to_be_stored_is_rejected() {
+    let place = Playground::new();
+    place.run(&["process", "gc"]).ok();
+    let tool = place.script("tool", "#!/bin/sh\necho 1.0\n");
+    let lock = place.write("data/locks/binary/x", "");
+    let held = fs::File::options().write(true).open(&lock).unwrap();
+    held.lock().unwrap();
+    let args = ["binary", "create", "--name", "x", "--abspath", tool.to_str().unwrap()];
+    let waiting = place.start(&args);
+    let files = format!("/proc/{}/fd", waiting.id());
+    let has_open = |file: fs::DirEntry| fs::read_link(file.path()).is_ok_and(|it| it == lock);
+    wait_until("it is at the lock", || fs::read_dir(&files).unwrap().any(|it| has_open(it.unwrap())));
+    place.script("other", "#!/bin/sh\necho 2.0 and longer\n");
+    fs::rename(place.path("other"), &tool).unwrap();
+    drop(held);
+    let ran = Ran::from(&args, &waiting.wait_with_output().unwrap()).exits(1);
+    ran.says("changed while it was checked");
+    assert!(!place.bin("x").is_symlink());
+    assert_eq!(place.run(&["binary", "list", "--status", "installed"]).ok().stdout, "");
+    nothing_is_left(&place);
+}
+
+/// One hook finds two programs, and both are checked before either is linked.
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn row_20_a_target_that_changes_between_check_and_link_is_rejected() {
+    let mut place = Playground::new();
+    for tool in ["one", "two"] {
+        place.script(&format!("tools/{tool}"), "#!/bin/sh\necho 1.0\n");
+    }
+    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
+    let args = ["install", "one", "two", "--binproviders", "env"];
+    let swap = |_| {
+        place.script("other", "#!/bin/sh\necho 2.0 and longer\n");
+        fs::rename(place.path("other"), place.path("tools/two")).unwrap();
+    };
+    let fate = do_before(&place, &args, 1, |it| it == Change::Link, swap);
+    assert_eq!(fate, Fate::Unharmed { calls: 1, code: 1 }, "only the other one is linked");
+    assert!(place.bin("one").is_symlink() && !place.bin("two").is_symlink());
+    let queued = place.run(&["binary", "show", "two"]).ok().record();
+    let reason = queued["last_error"].as_str().unwrap();
+    assert!(reason.contains("env rejected: ") && reason.contains("changed while it was checked"), "{reason}");
+    place.run(&args).ok();
+    assert!(place.bin("two").is_symlink());
+    nothing_is_left(&place);
 }
