@@ -19,7 +19,7 @@
 //! | 3 | [`process`]: identity, spawn, waiter, watch, stop, kill, the process table, run dirs, signals |
 //! | 2 | [`protocol`]: a hook's output -> records; [`lockfile`]: what `rigup.lock` says; [`plugin`]: folders, hook names, requirements, settings; [`store`]: SQLite; [`host`]: facts of the machine; [`report`]: tables, trees, and the page of timings |
 //! | 1 | [`record`]: the nouns and their transitions; [`settings`] |
-//! | 0 | [`clock`]: time and ids; [`digest`]: how digests are spelled; [`scarcity`]: what to do where the system is out of something; [`jsonl`]: bytes -> lines; [`trust`]: who may have written a file |
+//! | 0 | [`clock`]: time and ids; [`digest`]: how digests are spelled; [`scarcity`]: what the system may be out of, and what to do then; [`jsonl`]: bytes -> lines; [`trust`]: who may have written a file |
 
 pub mod cli;
 pub mod clock;

@@ -17,9 +17,11 @@ use crate::provision::plan::Request;
 use crate::provision::question;
 use crate::provision::verdict::{self, Said, Verdict};
 use crate::provision::verify::Claim;
+use crate::record::attempt::Outcome;
 use crate::record::binary::Binary;
 use crate::record::name;
 use crate::record::process::Process;
+use crate::scarcity;
 use crate::store::StoreError;
 use crate::trust::make_private_dir;
 
@@ -141,10 +143,19 @@ pub fn ask(
             is_measured: builtin::is_one(&hook.path, &settings.data_dir),
         })
         .collect();
-    let verdicts = verdict::verdicts(&finished, &claims, timeout, |said| match said {
+    let mut verdicts = verdict::verdicts(&finished, &claims, timeout, |said| match said {
         Said::Unreadable(complaint) => hear(Heard::Trouble(&format!("stdout {complaint}"))),
         Said::Warning(text) => hear(Heard::Warning(text)),
     });
+    for verdict in &mut verdicts {
+        // Hooks have words of their own for it, such as "I/O error".
+        if let Verdict::Lost(Outcome::Failed, reason) = verdict
+            && scarcity::is_full(&settings.lib_dir)
+        {
+            reason.push_str("; no space is left in ");
+            reason.push_str(&settings.lib_dir.to_string_lossy());
+        }
+    }
     Ok(Answer { process: finished.process, verdicts })
 }
 

@@ -7,6 +7,7 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
 
 use super::holder;
+use crate::scarcity;
 
 /// Why the store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -166,17 +167,14 @@ impl StoreError {
             }
             Some(ErrorCode::DiskFull) => Self::Full { path },
             // So SQLite says where it cannot make the files beside the store.
-            Some(ErrorCode::SystemIoFailure) if is_without_room(&path) => Self::Full { path },
+            Some(ErrorCode::SystemIoFailure) if scarcity::is_full(path.parent().unwrap_or(&path)) => {
+                Self::Full { path }
+            }
             Some(ErrorCode::ConstraintViolation) if is_foreign_key(&cause) => Self::Unrelated { path },
             Some(ErrorCode::ConstraintViolation) => Self::Refused { path, cause },
             _ => Self::Sqlite { path, cause },
         }
     }
-}
-
-fn is_without_room(path: &Path) -> bool {
-    let folder = path.parent().unwrap_or(path);
-    rustix::fs::statvfs(folder).is_ok_and(|it| it.f_bavail == 0)
 }
 
 fn is_foreign_key(cause: &rusqlite::Error) -> bool {

@@ -111,6 +111,9 @@ fn row_25_a_hook_that_finds_no_room_in_lib_dir_fails_and_what_was_linked_before_
     let again = [INSTALL, &["--force"]].concat();
     let record = inside.run(&place, &again).exits(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "failed", "{record}");
+    let reason = record["attempts"][0]["reason"].as_str().unwrap();
+    let said = format!("; no space is left in {}", place.path("lib").display());
+    assert!(reason.ends_with(&said), "{reason}");
     assert_eq!(
         inside.sh(&place, "\"$LIB_DIR/bin/one\"").stdout,
         "one 2.0.1\n",
