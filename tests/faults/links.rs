@@ -25,7 +25,20 @@ fn row_17_a_name_that_cannot_be_a_folder_or_a_link_is_refused_before_anything_is
         if !name.contains('\0') {
             let place = Playground::new();
             place.run(&["install", "--", name]).exits(2).says("the name");
+            place.run(&["load", "--", name]).exits(2).says("the name");
             assert!(!place.path("data").exists(), "{name:?}");
+            let create = [&format!("--name={name}"), "--abspath=/bin/sh"];
+            place.run(&["binary", "create", create[0], create[1]]).exits(2).says("the name");
+        }
+        let request = json!({"type": "BinaryRequest", "name": name, "abspath": "/bin/sh"});
+        let binary = json!({"type": "Binary", "name": name, "abspath": "/bin/sh"});
+        for record in [request, binary] {
+            let place = Playground::new();
+            let input = fs::File::open(place.write("records", record.to_string())).unwrap();
+            let ran = place.command(&["apply"]).stdin(input).output().unwrap();
+            Ran::from(&["apply"], &ran).exits(1).says("the name");
+            assert!(!place.path("data/machines").exists() && !place.bin("").exists(), "{record}");
+            nothing_is_left(&place);
         }
     }
 }
@@ -55,6 +68,7 @@ fn row_18_a_foreign_file_where_the_link_goes_is_refused_by_its_path_and_replaced
     place.run(&["install", "--force"]).ok();
     assert!(place.bin("one").is_symlink());
     assert_eq!(names_in(&place.bin("")), ["one"]);
+    nothing_is_left(&place);
 }
 
 #[test]
@@ -78,6 +92,9 @@ fn row_18_a_foreign_link_outside_of_lib_dir_is_refused_by_its_path() {
     symlink("/bin/ls", &link).unwrap();
     place.run(&["install"]).exits(1).says("not rigup's").says(link.to_str().unwrap());
     assert_eq!(fs::read_link(&link).unwrap().to_str(), Some("/bin/ls"));
+    place.run(&["install", "--force"]).ok();
+    assert!(fs::read_link(&link).unwrap().starts_with(place.path("data/lib")));
+    nothing_is_left(&place);
 }
 
 #[test]
@@ -112,6 +129,7 @@ fn row_19_eight_runs_that_make_one_link_at_once_all_succeed_and_nobody_ever_miss
         assert!(reader.join().unwrap() > 0);
     });
     assert_eq!(names_in(&shared), ["one"], "no temporary link is left");
+    assert_eq!(place.living(), []);
 }
 
 /// A provider whose program is another one all the time: a process that left its group swaps it for one of another size.

@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use serde_json::json;
 
+use crate::aftermath::nothing_is_left;
 use crate::kernel::{self, Namespaces};
 use crate::playground::Playground;
 
@@ -76,7 +78,7 @@ fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
         })
         .collect();
     for _ in 0..10 {
-        told.recv().expect("every rigup tries or waits");
+        told.recv_timeout(Duration::from_secs(30)).expect("every rigup tries or waits");
     }
     fs::write(&gate, "\n").unwrap();
     for child in children {
@@ -84,6 +86,7 @@ fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
     }
     assert_eq!(fs::read_dir(place.path("data/started")).unwrap().count(), 1);
     assert_eq!(place.hook_processes().len(), 1);
+    nothing_is_left(&place);
 }
 
 #[test]
@@ -117,5 +120,7 @@ fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_
             .unwrap();
         assert_eq!(first.0, outcome, "{lie} {id}");
         assert!(first.1.starts_with(reason), "{lie}: {}", first.1);
+        assert_eq!(fs::read_link(place.bin("x")).unwrap().to_str(), record["abspath"].as_str(), "{lie}");
+        nothing_is_left(&place);
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -39,13 +40,19 @@ fn row_29_a_store_that_is_kept_locked_is_waited_for_and_its_holder_is_named() {
         .unwrap();
     BufReader::new(holder.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
     let force = ["install", "one", "--force", "--binproviders", "good"];
+    let began = Instant::now();
     let ran = place.run(&force).exits(3).says(store(&place).to_str().unwrap());
     ran.says(&format!("is busy: python3 (pid {}) has kept it locked for 10 seconds", holder.id()));
+    assert!(began.elapsed() >= Duration::from_secs(10), "it gave up at once");
     assert_eq!(place.living(), []);
     place.run(&["binary", "list"]).ok();
 
     // Whoever waits goes on once the holder is done.
-    let waiting = place.start(&force);
+    let mut waiting = place.start(&force);
+    let files = format!("/proc/{}/fd", waiting.id());
+    let has_open = |file: fs::DirEntry| fs::read_link(file.path()).is_ok_and(|it| it == store(&place));
+    wait_until("it has the store open", || fs::read_dir(&files).unwrap().any(|it| has_open(it.unwrap())));
+    assert_eq!(waiting.try_wait().unwrap(), None, "it waits");
     drop(holder.stdin.take());
     assert!(holder.wait().unwrap().success());
     assert!(waiting.wait_with_output().unwrap().status.success());

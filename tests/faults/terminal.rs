@@ -86,6 +86,12 @@ fn row_09_ctrl_c_ends_every_child_first_and_is_recorded() {
 
 #[test]
 fn row_10_a_second_ctrl_c_kills_at_once() {
+    // On a machine that is too busy the grace may be over before the second one has an effect; cut short at all, it is
+    // known to be no grace.
+    assert!((0..5).any(|_| a_second_ctrl_c_cuts_the_grace_short()), "they were killed after the grace");
+}
+
+fn a_second_ctrl_c_cuts_the_grace_short() -> bool {
     let mut place = Playground::new();
     // They ignore TERM, and would do so for the whole grace.
     place.provider(
@@ -99,15 +105,14 @@ fn row_10_a_second_ctrl_c_kills_at_once() {
     terminal.press_ctrl_c();
     let asked = || fs::read_to_string(place.path("data/asked")).unwrap_or_default();
     wait_until("both are asked to end", || asked().lines().count() == 2);
-    let pressed_after = began.elapsed();
     terminal.press_ctrl_c();
     assert_eq!(terminal.see_out().0, Some(130));
+    let is_cut_short = began.elapsed() < GRACE;
     for hook in place.hook_processes() {
         assert_eq!(hook["signal"], 9, "it did not end by itself");
     }
-    // On a machine that was too busy to press twice within the grace, there was nothing to cut short.
-    assert!(began.elapsed() < GRACE || pressed_after > GRACE / 2, "the grace was cut short");
     assert_all_are_stopped(&place);
+    is_cut_short
 }
 
 /// Takes the terminal in every way there is: its own group in front, the terminal for its own session, and, which only

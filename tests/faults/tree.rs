@@ -44,7 +44,7 @@ fn row_03_what_keeps_the_output_open_delays_nobody_and_is_ended_and_named() {
             &format!("here/plugins/p/on_E__1_a{kind}.sh"),
             "#!/bin/sh\nsleep 600 &\necho '{\"type\":\"Said\"}'\nexit 0\n",
         );
-        let ran = place.run(&["run", "E"]);
+        let ran = place.run(&["run", "E"]).ok().says("it left a process behind, which was ended: ");
         assert!(ran.stdout.starts_with("{\"type\":\"Said\""), "{kind}: {}", ran.stdout);
         nothing_is_left(&place);
     }
@@ -136,11 +136,19 @@ const BLOCKED: &[&str] =
 fn row_07_a_hook_gets_term_though_the_launcher_of_rigup_has_it_blocked() {
     for kind in ["", ".finite.bg", ".daemon.bg"] {
         let place = Playground::new();
-        place.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), "#!/bin/sh\necho up\nexec sleep 600\n");
-        let args = [BLOCKED, &["run", "--timeout", "1", "E"]].concat();
+        place.script(
+            &format!("here/plugins/p/on_E__1_a{kind}.sh"),
+            "#!/bin/sh\ngrep SigBlk /proc/self/status\nexec sleep 600\n",
+        );
+        let all = ["--block-signal", env!("CARGO_BIN_EXE_rigup")];
+        let args = [&all[..], &["run", "--timeout", "1", "E"]].concat();
         Ran::from(&args, &place.command_of(Path::new("env"), &args).output().unwrap());
         let hook = &place.hook_processes()[0];
         assert_eq!((&hook["exit_code"], &hook["signal"]), (&143.into(), &15.into()), "{kind}");
+        assert_eq!(
+            hook["stdout_tail"], "SigBlk:\t0000000000000000\n",
+            "{kind}: nor is any other signal blocked"
+        );
         nothing_is_left(&place);
     }
 }
