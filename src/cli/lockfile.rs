@@ -112,7 +112,7 @@ fn content(plugin: &Plugin, hook: &Hook, settings: &Settings) -> Option<Vec<u8>>
     let name = hook.path.file_name()?.to_str()?;
     match builtin::file(plugin, &settings.data_dir, name) {
         // It may not be unpacked yet.
-        Some(text) => Some(text.to_vec()),
+        Some(text) => text.map(<[u8]>::to_vec),
         None => fs_err::read(&hook.path).ok(),
     }
 }

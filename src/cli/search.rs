@@ -256,7 +256,7 @@ fn requirements_of(
 ) -> (Vec<Requirement>, Vec<Complaint>) {
     let home = settings.home.as_deref();
     match builtin::file(plugin, &settings.data_dir, requirement::FILE_NAME) {
-        Some(text) => requirement::read_from(&plugin.name, &plugin.path, text, home),
+        Some(text) => requirement::read_from(&plugin.name, &plugin.path, text.unwrap_or_default(), home),
         None => requirement::read(&plugin.name, &plugin.path, home, inspection),
     }
 }

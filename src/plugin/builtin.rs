@@ -35,10 +35,12 @@ pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
         .collect()
 }
 
-/// A file of a built-in provider, which can be read before anything is unpacked.
-pub fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<&'static [u8]> {
-    let inside = plugin.path.strip_prefix(folder(data_dir)).ok()?;
-    Some(PROVIDERS.get_file(inside.join(name))?.contents())
+/// A file of a built-in provider, which can be read before anything is unpacked, if it has one of this name; none where the
+/// plugin is not built in.
+pub fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<Option<&'static [u8]>> {
+    let folder = PROVIDERS.get_dir(plugin.path.strip_prefix(folder(data_dir)).ok()?)?;
+    let file = folder.files().find(|it| it.path().file_name().is_some_and(|it| it == name));
+    Some(file.map(include_dir::File::contents))
 }
 
 /// Writes the built-in providers below the data dir, unless they are there: aside first, then renamed, so that

@@ -40,8 +40,9 @@ impl Configuration {
         let mut complaints = Vec::new();
         for plugin in plugins {
             let read = match builtin::file(plugin, data_dir, schema::FILE_NAME) {
-                Some(text) => schema::parse(&String::from_utf8_lossy(text))
-                    .map(Some)
+                Some(text) => text
+                    .map(|text| schema::parse(&String::from_utf8_lossy(text)))
+                    .transpose()
                     .map_err(|error| (plugin.path.join(schema::FILE_NAME), error)),
                 None => schema::read(&plugin.path, inspection),
             };
