@@ -89,17 +89,17 @@ pub(crate) fn run(
     let hooks = timed_hooks(&found, name, &variables, args.timeout, settings)?;
     let interrupt = Interrupt::install().map_err(broken)?;
     session::unpack(settings, &interrupt, talk)?;
-    let (me, iface_id) = session.begin(settings)?;
+    let me = session.begin(settings)?;
     let output_dir = match args.output_dir {
         Some(dir) => std::path::absolute(dir).map_err(broken)?,
-        None => settings.data_dir.join("events").join(name).join(me.id.to_string()),
+        None => settings.data_dir.join("events").join(name).join(me.process.id.to_string()),
     };
     let runner = Runner {
         settings,
         store: &session.store,
         machine_id: session.machine.id,
-        iface_id: Some(iface_id),
-        parent_id: me.id,
+        iface_id: me.process.iface_id,
+        parent_id: me.process.id,
         variables: &variables,
         interrupt: &interrupt,
     };
@@ -113,7 +113,7 @@ pub(crate) fn run(
         None if display.failed > 0 => Exit::Missing,
         None => complaints,
     };
-    let own_id = me.id;
+    let own_id = me.process.id;
     session.end(me, exit)?;
     ran.map_err(CliError::unusable)?;
     let written = display.finish(&event.output_dir);

@@ -16,6 +16,7 @@ use crate::host;
 use crate::plugin::builtin;
 use crate::process::folder_lock::{self, PATIENCE};
 use crate::process::signals::Interrupt;
+use crate::process::vigil::Vigil;
 use crate::process::{identity, orphans, reap};
 use crate::provision::rebuild;
 use crate::record::interface::NetworkInterface;
@@ -33,6 +34,15 @@ pub(crate) struct Session {
     pub(crate) store: Store,
     /// This machine.
     pub(crate) machine: Machine,
+}
+
+/// This rigup, as long as it is at work.
+#[derive(Debug)]
+pub(crate) struct Me {
+    /// Its record.
+    pub(crate) process: Process,
+    /// Tells those who do not see its pid that it lives.
+    _vigil: Vigil,
 }
 
 impl Session {
@@ -103,9 +113,8 @@ impl Session {
         Ok(())
     }
 
-    /// Records this rigup as a process, after finishing what crashed ones left, and gives back its id and that of the
-    /// network interface.
-    pub(crate) fn begin(&self, settings: &Settings) -> Result<(Process, Uuid), CliError> {
+    /// Records this rigup as a process, after finishing what crashed ones left.
+    pub(crate) fn begin(&self, settings: &Settings) -> Result<Me, CliError> {
         orphans::adopt();
         self.finish_lost()?;
         let now = clock::now();
@@ -127,8 +136,9 @@ impl Session {
         let mut process = Process::queued(clock::new_id(), self.machine.id, order, now).started(me, now);
         process.parent_id = self.known_parent(settings)?;
         process.iface_id = Some(iface.id);
+        let vigil = Vigil::begin(&settings.data_dir, process.id).map_err(CliError::unusable)?;
         self.store.save_process(&process)?;
-        Ok((process, iface.id))
+        Ok(Me { process, _vigil: vigil })
     }
 
     /// The network interface that this machine talks through.
@@ -152,12 +162,12 @@ impl Session {
     }
 
     /// Records the end of this rigup.
-    pub(crate) fn end(&self, process: Process, exit: Exit) -> Result<(), CliError> {
+    pub(crate) fn end(&self, me: Me, exit: Exit) -> Result<(), CliError> {
         let mut ending = Ending::exited(i32::from(exit.code()), clock::now());
         if let Exit::Interrupted(_) = exit {
             ending.reason = ExitReason::Stopped;
         }
-        Ok(self.store.save_process(&process.ended(ending))?)
+        Ok(self.store.save_process(&me.process.ended(ending))?)
     }
 
     /// Cleans up by the way, after the work of this rigup, whose process that is. One that a hook called leaves that to

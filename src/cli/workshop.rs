@@ -13,7 +13,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Talk;
 use crate::cli::progress::Display;
 use crate::cli::search::Found;
-use crate::cli::session::{self, Session};
+use crate::cli::session::{self, Me, Session};
 use crate::hook::run::Runner;
 use crate::plugin::folder::Hook;
 use crate::plugin::setting::Variable;
@@ -22,7 +22,6 @@ use crate::provision::plan::{Refusal, Request};
 use crate::provision::resolver::{ResolveError, Resolved, Resolver};
 use crate::record::binary::{Binary, Installed};
 use crate::record::name::BinaryName;
-use crate::record::process::Process;
 use crate::record::safety::Keeps;
 use crate::settings::Settings;
 use crate::store::StoreError;
@@ -136,8 +135,7 @@ pub(crate) struct Workshop<'a> {
     variables: HashMap<String, Vec<Variable>>,
     pool: ThreadPool,
     display: Display,
-    me: Process,
-    iface_id: Uuid,
+    me: Me,
 }
 
 impl<'a> Workshop<'a> {
@@ -156,7 +154,7 @@ impl<'a> Workshop<'a> {
         // More threads than tasks would only take time and memory.
         let jobs = options.jobs.unwrap_or(cores.max(FEWEST_AT_ONCE)).min(at_most);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
-        let (me, iface_id) = session.begin(settings)?;
+        let me = session.begin(settings)?;
         Ok(Self {
             session,
             settings,
@@ -169,13 +167,12 @@ impl<'a> Workshop<'a> {
             pool,
             display: Display::new(talk, &settings.environment),
             me,
-            iface_id,
         })
     }
 
     /// The id of this run's record.
     pub(crate) fn own_id(&self) -> Uuid {
-        self.me.id
+        self.me.process.id
     }
 
     /// Works on what is not there.
@@ -185,8 +182,8 @@ impl<'a> Workshop<'a> {
                 settings: self.settings,
                 store: &self.session.store,
                 machine_id: self.session.machine.id,
-                iface_id: Some(self.iface_id),
-                parent_id: self.me.id,
+                iface_id: self.me.process.iface_id,
+                parent_id: self.me.process.id,
                 variables: &self.variables,
                 interrupt: self.interrupt,
             },

@@ -17,7 +17,7 @@ pub use crate::detached::sweep::Swept;
 use crate::detached::sweep::{Sweep, Tally};
 use crate::process::kill::{self, Killed};
 use crate::process::run_dir::RunDir;
-use crate::process::{reap, stop};
+use crate::process::{reap, stop, vigil};
 use crate::record::keep::Keep;
 use crate::record::process::Process;
 use crate::report::human;
@@ -326,6 +326,7 @@ impl Gc<'_> {
         }
         if !self.dry_run {
             remover.remove_empty_slugs();
+            vigil::remove_left(self.data_dir, UNKNOWN_TTL);
         }
         Ok(())
     }

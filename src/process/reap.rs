@@ -78,7 +78,5 @@ fn end(process: &Process) {
 /// Whether the rigup lives that sees this hook out.
 fn has_living_rigup(store: &Store, hook: &Process) -> Result<bool, StoreError> {
     let rigup = hook.parent_id.map(|id| store.process(id)).transpose()?.flatten();
-    let is_open = |it: &Process| it.ending().is_none();
-    let lives = |it: &Process| it.running().is_some_and(|it| identity::find(&it.identity).is_some());
-    Ok(rigup.is_some_and(|it| is_open(&it) && lives(&it)))
+    Ok(rigup.is_some_and(|it| it.ending().is_none() && vigil::is_kept(store.data_dir(), it.id)))
 }

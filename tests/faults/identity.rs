@@ -173,3 +173,30 @@ fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited
     ran.exits(3).says("waits for this one");
     assert_eq!(place.living(), []);
 }
+
+#[test]
+fn what_runs_in_another_container_over_the_same_data_dir_is_not_lost() {
+    if !kernel::unshares(kernel::PIDS) {
+        return;
+    }
+    let place = Playground::new();
+    let gate = place.gate();
+    place.fixture("counting");
+    let install = ["install", "x", "--binproviders", "counting"];
+    let args = [kernel::PIDS, &[env!("CARGO_BIN_EXE_rigup")], &install].concat();
+    let mut first = place.command_of(Path::new("unshare"), &args).spawn().unwrap();
+    wait_until("the hook runs", || place.path("data/started").exists());
+    let endings = || place.processes().into_iter().map(|it| it["exit_reason"].clone()).collect::<Vec<_>>();
+    assert_eq!(endings(), [Value::Null, Value::Null]);
+    let other = ["install", "sh", "--binproviders", "env"];
+    let args = [kernel::PIDS, &[env!("CARGO_BIN_EXE_rigup")], &other].concat();
+    Ran::from(&args, &place.command_of(Path::new("unshare"), &args).output().unwrap()).ok();
+    place.run(&["process", "gc"]).ok();
+    let id = place.processes()[0]["id"].as_str().unwrap().to_owned();
+    place.run(&["process", "kill", &id]).exits(1).says("end it in the container that it runs in");
+    assert_eq!(endings()[..2], [Value::Null, Value::Null]);
+    fs::write(gate, "\n").unwrap();
+    assert!(first.wait().unwrap().success());
+    assert_eq!(endings(), ["exited"; 4]);
+    assert_eq!(place.living(), []);
+}

@@ -112,7 +112,7 @@ pub(crate) fn test(
     };
     let session = Session::open(&here)?;
     let interrupt = Interrupt::install().map_err(CliError::unusable)?;
-    let (me, iface_id) = session.begin(&here)?;
+    let me = session.begin(&here)?;
     let mut good = Request::given(arguments);
     if is_provider {
         good = good.to_provider(&hook.plugin, clock::new_id(), session.machine.id);
@@ -123,8 +123,8 @@ pub(crate) fn test(
             settings: &here,
             store: &session.store,
             machine_id: session.machine.id,
-            iface_id: Some(iface_id),
-            parent_id: me.id,
+            iface_id: me.process.iface_id,
+            parent_id: me.process.id,
             variables: &variables,
             interrupt: &interrupt,
         },

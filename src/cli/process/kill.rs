@@ -93,6 +93,11 @@ pub(super) fn kill(args: &KillArgs, settings: &Settings, output: &mut Output) ->
                 exit = Exit::Missing;
             }
             Killed::Survived(left) => {
+                if left.is_empty() {
+                    say(&format!(
+                        "error: process {id} goes on, and is not seen from here: end it in the container that it runs in"
+                    ));
+                }
                 for it in left {
                     say(&format!("error: process {id} could not be ended: {}", table::command_line(it.pid)));
                 }
