@@ -209,10 +209,10 @@ struct Clerk<'a> {
 impl Clerk<'_> {
     /// Gets what is missing, as it was locked where that will do.
     fn bring_about(&self, steps: &[Step], jobs: JobArgs, talk: Talk) -> Result<Worked, CliError> {
-        let lock = self.file.lock(&self.hooks);
+        let pins = self.file.pins(&self.hooks);
         let chosen = steps.iter().map(|step| match step {
             Ok(request) if self.installed(request).is_none() => {
-                lock.pin(Ok(request.clone())).or_else(|_| step.clone())
+                pins.pin(Ok(request.clone())).or_else(|_| step.clone())
             }
             _ => step.clone(),
         });
@@ -256,7 +256,7 @@ impl Clerk<'_> {
                 Err(refusal) => (&refusal.name, refusal.reason.clone()),
                 Ok(request) => match self.installed(request).cloned() {
                     Some(installed) => return self.write_down(request, &installed),
-                    None => match self.file.lock(&self.hooks).line_for(request) {
+                    None => match self.file.pins(&self.hooks).line_for(request) {
                         Ok(locked) => return Row::of(locked.clone(), Status::Unchanged),
                         Err(reason) => (&request.name, reason),
                     },

@@ -10,7 +10,7 @@ use crate::cli::search::Found;
 use crate::lockfile::{FILE_NAME, Lockfile, MAX_SIZE};
 use crate::plugin::builtin;
 use crate::plugin::folder::{Hook, Plugin};
-use crate::provision::locked::{self, Lock};
+use crate::provision::locked::{self, Pins};
 use crate::provision::plan::Step;
 use crate::settings::{self, Settings};
 use crate::trust::Trusted;
@@ -43,8 +43,8 @@ impl LockedArgs {
             return Err(CliError::unusable(format!("there is no lock file {path}; `rigup lock` writes one")));
         }
         let hooks = hook_digests(found, settings);
-        let lock = file.lock(&hooks);
-        Ok(steps.into_iter().map(|step| lock.pin(step)).collect())
+        let pins = file.pins(&hooks);
+        Ok(steps.into_iter().map(|step| pins.pin(step)).collect())
     }
 }
 
@@ -87,8 +87,8 @@ impl LockfileOnDisk {
     }
 
     /// What it says, held against this machine.
-    pub(crate) fn lock<'a>(&'a self, hooks: &'a HashMap<String, String>) -> Lock<'a> {
-        Lock { path: &self.path, lockfile: &self.lockfile, platform: settings::platform(), hooks }
+    pub(crate) fn pins<'a>(&'a self, hooks: &'a HashMap<String, String>) -> Pins<'a> {
+        Pins { path: &self.path, lockfile: &self.lockfile, platform: settings::platform(), hooks }
     }
 }
 

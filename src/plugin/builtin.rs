@@ -1,6 +1,5 @@
 //! The providers inside the binary, so that a copied `rigup` file works alone.
 
-use std::fmt::Write as _;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::sync::LazyLock;
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::plugin::folder::{Hook, Plugin, Start};
 use crate::plugin::hook_name::HookName;
 use crate::trust::make_private_dir;
@@ -56,13 +56,16 @@ pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<fs_err::Fi
     if folder.exists() {
         return fs_err::remove_dir(aside);
     }
-    for dir in PROVIDERS.dirs() {
-        make_private_dir(&aside.join(dir.path()))?;
-        for file in dir.files() {
-            write(&aside.join(file.path()), file)?;
+    let fill = || {
+        for dir in PROVIDERS.dirs() {
+            make_private_dir(&aside.join(dir.path()))?;
+            for file in dir.files() {
+                write(&aside.join(file.path()), file)?;
+            }
         }
-    }
-    fs_err::rename(&aside, &folder)
+        fs_err::rename(&aside, &folder)
+    };
+    fill().inspect_err(|_| drop(fs_err::remove_dir_all(&aside)))
 }
 
 /// Makes sure that the file of a built-in hook is the one in the binary, byte for byte, and that only this user may write
@@ -141,10 +144,7 @@ fn digest() -> String {
             digest.update(file.contents());
         }
     }
-    digest.finalize().iter().take(8).fold(String::new(), |mut name, byte| {
-        let _ = write!(name, "{byte:02x}");
-        name
-    })
+    hex(&digest.finalize()[..8])
 }
 
 #[cfg(test)]

@@ -5,15 +5,16 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::lockfile::{Locked, Lockfile};
 use crate::provision::plan::{Refusal, Request, Step};
-use crate::provision::{portable, probe};
+use crate::provision::portable;
 use crate::record::binary::Installed;
 use crate::record::version::Version;
 
 /// A lock file, and what it is held against.
 #[derive(Debug)]
-pub struct Lock<'a> {
+pub struct Pins<'a> {
     /// Where it was read, for people.
     pub path: &'a Path,
     /// What it says.
@@ -24,7 +25,7 @@ pub struct Lock<'a> {
     pub hooks: &'a HashMap<String, String>,
 }
 
-impl Lock<'_> {
+impl Pins<'_> {
     /// What is left of a step: the request goes to the locked provider only, for exactly what was locked. Nothing is asked
     /// where that could not come true.
     pub fn pin(&self, step: Step) -> Step {
@@ -77,7 +78,7 @@ impl Lock<'_> {
 
 /// What `rigup.lock` says of a provider's hook: its digest. Of several hooks, that of their digests, one a line.
 pub fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
-    let digest = |bytes: &[u8]| probe::hex(&Sha256::digest(bytes));
+    let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));
     match hooks {
         [only] => digest(only.as_ref()),
         many => digest(many.iter().map(|it| digest(it.as_ref()) + "\n").collect::<String>().as_bytes()),
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_digest_of_a_hook_is_that_of_its_file_and_of_several_all_count_in_their_order() {
-        let one = probe::hex(&Sha256::digest(b"one"));
+        let one = hex(&Sha256::digest(b"one"));
         assert_eq!(hook_digest(&[b"one"]), one);
         let both = hook_digest(&[b"one", b"two"]);
         assert!(both != one && both != hook_digest(&[b"two", b"one"]) && both.len() == 64);

@@ -10,6 +10,7 @@ use std::path::Path;
 use memchr::memmem::Finder;
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::provision::probe;
 
 /// What stands in LIB_DIR's place.
@@ -74,7 +75,7 @@ fn digest(mut file: impl Read, folders: &[Vec<u8>], at_once: usize) -> io::Resul
         before = last_name(&unread[..unread.len() - kept]).or(before);
         unread = open.to_vec();
         if count == 0 {
-            return Ok(probe::hex(&digest.finalize()));
+            return Ok(hex(&digest.finalize()));
         }
     }
 }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     fn plain(bytes: &[u8]) -> String {
-        probe::hex(&Sha256::digest(bytes))
+        hex(&Sha256::digest(bytes))
     }
 
     #[test]

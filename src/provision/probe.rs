@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-pub use crate::digest::hex;
+use crate::digest::hex;
 use crate::process::capture::Capture;
 use crate::process::signals::Interrupt;
 use crate::record::version::Version;

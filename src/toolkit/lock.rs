@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, SpawnError};
 use crate::process::{attached, table};
@@ -65,9 +66,7 @@ fn path(lib_dir: &Path, name: &str) -> PathBuf {
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' })
         .collect();
     let shown: String = shown.chars().rev().collect();
-    lib_dir
-        .join(".locks")
-        .join(format!("{shown}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]))
+    lib_dir.join(".locks").join(format!("{shown}-{}", hex(&digest[..4])))
 }
 
 #[cfg(test)]
