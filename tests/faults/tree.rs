@@ -136,9 +136,10 @@ const BLOCKED: &[&str] =
 fn row_07_a_hook_gets_term_though_the_launcher_of_rigup_has_it_blocked() {
     for kind in ["", ".finite.bg", ".daemon.bg"] {
         let place = Playground::new();
+        // bash hands on what it was given, while dash begins by letting all signals in.
         place.script(
             &format!("here/plugins/p/on_E__1_a{kind}.sh"),
-            "#!/bin/sh\ngrep SigBlk /proc/self/status\nexec sleep 600\n",
+            "#!/bin/bash\ngrep SigBlk /proc/self/status\nexec sleep 600\n",
         );
         let all = ["--block-signal", env!("CARGO_BIN_EXE_rigup")];
         let args = [&all[..], &["run", "--timeout", "1", "E"]].concat();
