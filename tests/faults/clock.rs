@@ -1,10 +1,14 @@
-//! A clock that jumps. Nobody may set the clock of the machine for a test: what another clock wrote is put into the store.
+//! A clock that jumps. Nobody may set the clock of the machine for a test: what another clock wrote is put into the store,
+//! and rigup is told another time than the system has.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::aftermath::nothing_is_left;
+use crate::kernel;
 use crate::playground::{Playground, Ran, wait_until};
 
 /// Long before and long after now: the clock was set forward or back since.
@@ -62,6 +66,79 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
         place.run(&["process", "wait", id]).exits(7);
         wait_until("its waiter is gone", || place.living().is_empty());
         nothing_is_left(&place);
+    }
+}
+
+/// A library that adds the seconds in the file `CLOCK` to the time of day, and to no other clock.
+const SHIFT: &str = r#"
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int failed = syscall(SYS_clock_gettime, clock, time);
+    FILE *file = clock == CLOCK_REALTIME ? fopen(getenv("CLOCK"), "r") : NULL;
+    long seconds = 0;
+    if (file && fscanf(file, "%ld", &seconds) == 1) time->tv_sec += seconds;
+    if (file) fclose(file);
+    return failed;
+}
+"#;
+
+/// A place with a clock that can be set, and with a hook that says something at a first line from the gate, and ends at a
+/// second one.
+fn place_with_clock(kind: &str) -> Playground {
+    let mut place = Playground::new();
+    let (source, library) = (place.write("shift.c", SHIFT), place.path("shift.so"));
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(built.unwrap().success());
+    place.set("CLOCK", place.write("clock", "0")).set("LD_PRELOAD", library);
+    place.gate();
+    let hook = "#!/bin/sh\n: >\"$DATA_DIR/up\"\nexec <\"$DATA_DIR/gate\"\nread -r _\necho '{\"type\":\"Late\"}'\nread -r _\n";
+    place.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), hook);
+    place
+}
+
+#[test]
+fn row_26_a_clock_that_is_set_while_a_hook_runs_neither_ends_it_nor_keeps_it() {
+    if !kernel::has("cc") {
+        return;
+    }
+    for kind in ["", ".finite.bg"] {
+        for (seconds, is_later) in [("-200000000", false), ("200000000", true)] {
+            // It is well within its time, and what it says after the jump is heard.
+            let place = place_with_clock(kind);
+            let mut child = place.start(&["run", "--timeout", "600", "E"]);
+            wait_until("the hook runs", || place.path("data/up").exists());
+            place.write("clock", seconds);
+            place.run(&["exec", "--", "true"]).ok();
+            let processes = place.processes();
+            let time = |of: &str| {
+                processes.iter().find(|it| it["process_type"] == of).unwrap()["created_at"].as_str()
+            };
+            assert_eq!(time("binary") > time("hook"), is_later, "the clock was set");
+            let mut gate = File::options().write(true).open(place.path("data/gate")).unwrap();
+            gate.write_all(b"\n").unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+            assert!(line.contains("Late"), "{kind} {seconds}: {line}");
+            gate.write_all(b"\n").unwrap();
+            Ran::from(&["run"], &child.wait_with_output().unwrap()).ok();
+            nothing_is_left(&place);
+
+            // Its time is up soon.
+            let place = place_with_clock(kind);
+            let mut child = place.start(&["run", "--timeout", "2", "E"]);
+            wait_until("the hook runs", || place.path("data/up").exists());
+            place.write("clock", seconds);
+            wait_until("it is ended", || child.try_wait().unwrap().is_some());
+            Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1);
+            assert_eq!(place.hook_processes()[0]["exit_reason"], "timeout");
+            nothing_is_left(&place);
+        }
     }
 }
 
