@@ -1,5 +1,7 @@
 //! The examples in `docs/`, as a reader would type them.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use crate::playground::Playground;
@@ -74,4 +76,20 @@ fn the_examples_of_docs_lock_do_what_they_say() {
 #[test]
 fn the_examples_of_docs_plugins_do_what_they_say() {
     follow(&place(), include_str!("../../docs/plugins.md"));
+}
+
+#[test]
+fn docs_reliability_names_every_test_of_its_rows_and_no_other() {
+    let rows_in = |text: &str, before: &str| -> BTreeSet<String> {
+        let rest = text.split(before).skip(1);
+        let name =
+            |it: &str| it.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect::<String>();
+        rest.map(|it| format!("row_{}", name(it))).collect()
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
+    let files = fs::read_dir(folder).unwrap().map(|it| fs::read_to_string(it.unwrap().path()).unwrap());
+    let tests: String = files.collect();
+    let mut named = rows_in(include_str!("../../docs/reliability.md"), "`row_");
+    named.remove("row_NN_");
+    assert_eq!(named, rows_in(&tests, "fn row_"));
 }
