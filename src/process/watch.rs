@@ -73,16 +73,26 @@ impl Watch<'_> {
         Ok(Seen { ending, warnings })
     }
 
-    /// What a process that ended by itself left behind: what is in its group is ended, all else goes on.
+    /// What a process that ended by itself left behind: what is in its group is ended, all else goes on. Where it ended
+    /// because somebody asked for it, all of it is ended; whoever asked does not see all that can only be its own.
     fn clear_up(&self, child: &Child) -> Vec<String> {
-        let left = table::tree(self.process_id, *child.entry());
+        let mut left = table::tree(self.process_id, *child.entry());
+        let is_stop_asked = self.run_dir.is_stop_asked();
+        if is_stop_asked {
+            left.in_group.append(&mut left.strays);
+        }
         let named = |what: &str, it: &Entry| format!("{what}: {}", table::command_line(it.pid));
         let mut warnings: Vec<String> = Vec::new();
         warnings
             .extend(left.in_group.iter().map(|it| named("it left a process behind, which was ended", it)));
         warnings.extend(left.strays.iter().map(|it| named("it started a process that goes on", it)));
         if !left.in_group.is_empty() {
-            warnings.extend(survivors(&stop::end_group(self.process_id, &child.handle)));
+            let survived = if is_stop_asked {
+                stop::end_tree(self.process_id, &child.handle, stop::GRACE, Some(self.interrupt))
+            } else {
+                stop::end_group(self.process_id, &child.handle)
+            };
+            warnings.extend(survivors(&survived));
             orphans::reap();
         }
         warnings

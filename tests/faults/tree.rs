@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -75,6 +75,24 @@ const IS_UP: &str =
 
 #[test]
 fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_a_timeout() {
+    is_ended_with_all_its_tree("5", |_, _| ());
+}
+
+#[test]
+fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_an_interrupt() {
+    is_ended_with_all_its_tree("600", |_, rigup| signal(rigup.id(), Signal::SIGINT));
+}
+
+#[test]
+fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_a_kill() {
+    is_ended_with_all_its_tree("600", |place, _| {
+        let hook = place.hook_processes()[0]["id"].clone();
+        place.run(&["process", "kill", hook.as_str().unwrap()]).ok();
+    });
+}
+
+/// A hook with such a tree, before the others and beside them, that has so many seconds and is ended so.
+fn is_ended_with_all_its_tree(timeout: &str, end: impl Fn(&Playground, &Child)) {
     for kind in ["", ".finite.bg"] {
         let place = Playground::new();
         let out = place.path("out");
@@ -82,7 +100,7 @@ fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_a_timeout() {
             &format!("here/plugins/p/on_E__1_a{kind}.sh"),
             &format!("#!/bin/sh\n{IS_UP}{TREE}echo up\nsleep 600\n"),
         );
-        let child = place.start(&["run", "--timeout", "5", "--output-dir", out.to_str().unwrap(), "E"]);
+        let child = place.start(&["run", "--timeout", timeout, "--output-dir", out.to_str().unwrap(), "E"]);
         let log = || {
             let hooks = place.hook_processes();
             let run_dir = hooks.first()?["run_dir"].as_str()?.to_owned();
@@ -91,9 +109,11 @@ fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_a_timeout() {
         wait_until("all of it is up", || log().is_some_and(|it| it == "up\n"));
         let [wiped, orphan] = ["wiped", "orphan"].map(|it| out.join("p").join(it));
         assert!(is_alive(&wiped, "sleep 600") && is_alive(&orphan, "sleep 600"));
+        end(&place, &child);
         let ran = Ran::from(&["run", "E"], &child.wait_with_output().unwrap());
-        ran.exits(1).says("timeout");
-        assert!(!is_alive(&wiped, "sleep 600") && !is_alive(&orphan, "sleep 600"), "{kind}");
+        assert_ne!(ran.code, Some(0));
+        let alive = [&wiped, &orphan].map(|it| is_alive(it, "sleep 600"));
+        assert_eq!(alive, [false; 2], "{kind}: {}", ran.stderr);
         nothing_is_left(&place);
     }
 }
