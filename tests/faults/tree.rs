@@ -86,6 +86,7 @@ fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_an_interrupt() {
 #[test]
 fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_a_kill() {
     is_ended_with_all_its_tree("600", |place, _| {
+        wait_until("it is recorded as running", || place.hook_processes()[0]["status"] == "running");
         let hook = place.hook_processes()[0]["id"].clone();
         place.run(&["process", "kill", hook.as_str().unwrap()]).ok();
     });
