@@ -93,3 +93,37 @@ fn docs_reliability_names_every_test_of_its_rows_and_no_other() {
     named.remove("row_NN_");
     assert_eq!(named, rows_in(&tests, "fn row_"));
 }
+
+/// How a page's headings are called in links to them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|it| it.starts_with('#')).map(|it| it.trim_start_matches('#').trim());
+    let anchor = |heading: &str| -> String {
+        let kept = heading.chars().filter(|it| it.is_alphanumeric() || matches!(it, ' ' | '-' | '_'));
+        kept.map(|it| if it == ' ' { '-' } else { it.to_ascii_lowercase() }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_between_the_pages_leads_to_a_heading_or_a_file_that_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = [root.to_owned(), root.join("docs")].into_iter().flat_map(|it| fs::read_dir(it).unwrap());
+    let pages = pages.map(|it| it.unwrap().path()).filter(|it| it.extension().is_some_and(|it| it == "md"));
+    let mut links = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|it| it.split_once(')').map(|(link, _)| link)) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            let is_there =
+                anchor.is_empty() || anchors(&fs::read_to_string(target).unwrap()).contains(anchor);
+            assert!(is_there, "{}: {link}", page.display());
+            links += 1;
+        }
+    }
+    assert!(links > 30, "{links}");
+}
