@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::aftermath::nothing_is_left;
 use crate::kernel;
 use crate::playground::{Playground, Ran, wait_until};
+use crate::side_by_side;
 
 /// Long before and long after now: the clock was set forward or back since.
 const TIMES: [&str; 2] = ["2020-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z"];
@@ -29,7 +30,7 @@ fn is_recorded_as_running(place: &Playground) -> bool {
 
 #[test]
 fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
-    for time in TIMES {
+    side_by_side(TIMES, |time| {
         for kind in ["", ".finite.bg"] {
             // It is well within its time, whatever the clock says.
             let place = gated(kind);
@@ -66,7 +67,7 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
         place.run(&["process", "wait", id]).exits(7);
         wait_until("its waiter is gone", || place.living().is_empty());
         nothing_is_left(&place);
-    }
+    });
 }
 
 /// A library that adds the seconds in the file `CLOCK` to the time of day, and to no other clock.
@@ -107,7 +108,7 @@ fn row_26_a_clock_that_is_set_while_a_hook_runs_neither_ends_it_nor_keeps_it() {
     if !kernel::has("cc") {
         return;
     }
-    for kind in ["", ".finite.bg"] {
+    side_by_side(["", ".finite.bg"], |kind| {
         for (seconds, is_later) in [("-200000000", false), ("200000000", true)] {
             // It is well within its time, and what it says after the jump is heard.
             let place = place_with_clock(kind);
@@ -139,7 +140,7 @@ fn row_26_a_clock_that_is_set_while_a_hook_runs_neither_ends_it_nor_keeps_it() {
             assert_eq!(place.hook_processes()[0]["exit_reason"], "timeout");
             nothing_is_left(&place);
         }
-    }
+    });
 }
 
 #[test]

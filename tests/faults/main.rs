@@ -31,3 +31,12 @@ mod trust;
 
 /// The truth about a program that is there anyway.
 const RECORD: &str = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
+
+/// Looks at several cases at once, all of which take their time.
+fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(|| check(case));
+        }
+    });
+}

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::aftermath::nothing_is_left;
 use crate::playground::{Playground, Ran, signal, wait_until};
+use crate::side_by_side;
 use crate::{RECORD, kernel};
 
 /// A place with one provider, `p`, whose script this is.
@@ -93,8 +94,8 @@ fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_a_kill() {
 }
 
 /// A hook with such a tree, before the others and beside them, that has so many seconds and is ended so.
-fn is_ended_with_all_its_tree(timeout: &str, end: impl Fn(&Playground, &Child)) {
-    for kind in ["", ".finite.bg"] {
+fn is_ended_with_all_its_tree(timeout: &str, end: impl Fn(&Playground, &Child) + Sync) {
+    side_by_side(["", ".finite.bg"], |kind| {
         let place = Playground::new();
         let out = place.path("out");
         place.script(
@@ -116,7 +117,7 @@ fn is_ended_with_all_its_tree(timeout: &str, end: impl Fn(&Playground, &Child)) 
         let alive = [&wiped, &orphan].map(|it| is_alive(it, "sleep 600"));
         assert_eq!(alive, [false; 2], "{kind}: {}", ran.stderr);
         nothing_is_left(&place);
-    }
+    });
 }
 
 #[test]
