@@ -147,7 +147,7 @@ impl Gc<'_> {
         }
         let touched: HashSet<Uuid> = done.iter().filter_map(|it| Some(it.process.as_ref()?.id)).collect();
         let remover = Remover::new(self.data_dir).map_err(|error| self.unlockable(error))?;
-        let gone = self.remove_expired(&remover, &touched, usize::MAX, &mut done)?;
+        let gone = self.remove_expired(&remover, &touched, u64::MAX, &mut done)?;
         self.remove_unknown(&remover, &mut done)?;
         let (swept, _) = self.sweep(&remover, &gone, u64::MAX, &mut done)?;
         if !self.dry_run {
@@ -180,8 +180,7 @@ impl Gc<'_> {
         let mut done = Vec::new();
         // More than were added, or they would become more and more.
         let limit = BY_THE_WAY.max(2 * self.store.count_children(me)?);
-        let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let gone = self.remove_expired(&remover, &HashSet::new(), most, &mut done)?;
+        let gone = self.remove_expired(&remover, &HashSet::new(), limit, &mut done)?;
         let (swept, left) = self.sweep(&remover, &gone, limit - gone.len() as u64, &mut done)?;
         if left > 0 {
             let _ = lock.set_modified(SystemTime::now());
@@ -269,12 +268,12 @@ impl Gc<'_> {
         &self,
         remover: &Remover,
         but: &HashSet<Uuid>,
-        limit: usize,
+        limit: u64,
         done: &mut Vec<Done>,
     ) -> Result<HashSet<Uuid>, StoreError> {
         let mut gone = HashSet::new();
         for run in self.store.ended_runs(self.machine_id)? {
-            if gone.len() == limit {
+            if gone.len() as u64 == limit {
                 break;
             }
             let id = run.id;

@@ -144,8 +144,7 @@ impl Sweep<'_> {
         let mut tally = Tally { swept: self.nothing(), failed: Vec::new(), left: self.limit };
         let mut judge = Judge::new(self.keep, self.store.needed_processes(self.gone)?, self.now);
         let mut last = None;
-        let mut left = self.limit;
-        while left > 0 {
+        while tally.left > 0 {
             let page = self.store.old_processes(self.machine_id, last.as_ref(), PAGE)?;
             let Some(oldest) = page.last() else { break };
             last = Some(oldest.clone());
@@ -155,7 +154,7 @@ impl Sweep<'_> {
                     old.run_dir = None;
                 }
                 let fate = judge.fate(&old);
-                if fate == Fate::Stays || left == 0 {
+                if fate == Fate::Stays || tally.left == 0 {
                     continue;
                 }
                 let run_dir = old.run_dir.as_deref().filter(|it| self.remover.is_ours(it));
@@ -169,7 +168,7 @@ impl Sweep<'_> {
                     tally.failed.push((old, error));
                     continue;
                 }
-                left -= 1;
+                tally.left -= 1;
                 let swept = &mut tally.swept[fate as usize - 1];
                 swept.processes += 1;
                 swept.log_bytes += run_dir.map_or(0, |_| old.log_bytes);
@@ -183,16 +182,15 @@ impl Sweep<'_> {
             }
         }
         if let (Some(oldest), false) = (judge.oldest, self.dry_run) {
-            while left > 0 {
-                let limit = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
+            while tally.left > 0 {
+                let limit = u32::try_from(tally.left).unwrap_or(PAGE).min(PAGE);
                 let forgotten = self.store.forget_attempts(oldest, limit)?;
-                left = left.saturating_sub(forgotten as u64);
+                tally.left = tally.left.saturating_sub(forgotten as u64);
                 if forgotten < limit as usize {
                     break;
                 }
             }
         }
-        tally.left = left;
         tally.swept.retain(|it| it.processes > 0);
         Ok(tally)
     }
