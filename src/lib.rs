@@ -11,32 +11,33 @@
 //!
 //! | floor | modules |
 //! | --- | --- |
-//! | 8 | `main.rs`: arguments in, exit code out |
-//! | 7 | [`cli`]: one file per command; calls the library, hands values to `report` |
-//! | 6 | [`toolkit`]: what `rigup hook ...` offers to hook scripts; [`conformance`]: whether a hook keeps the contract |
-//! | 5 | [`provision`]: plan, resolve, judge, verify, probe, link, lock; [`detached`]: runs that outlive their caller |
-//! | 4 | [`hook`]: argv and environment of a hook; one run of it; all hooks of an event |
-//! | 3 | [`process`]: identity, spawn, waiter, watch, stop, kill, the process table, run dirs, signals |
-//! | 2 | [`protocol`]: a hook's output -> records; [`lockfile`]: what `rigup.lock` says; [`plugin`]: folders, hook names, requirements, settings; [`store`]: SQLite; [`host`]: facts of the machine; [`report`]: tables, trees, and the page of timings |
-//! | 1 | [`record`]: the nouns and their transitions; [`settings`] |
-//! | 0 | [`clock`]: time and ids; [`digest`]: how digests are spelled; [`scarcity`]: what the system may be out of, and what to do then; [`jsonl`]: bytes -> lines; [`trust`]: who may have written a file |
+//! | 9 | `main.rs`: arguments in, exit code out |
+//! | 8 | [`cli`]: one file per command; calls the library and prints |
+//! | 7 | [`hook_test`]: whether a hook keeps the contract; [`toolkit`]: the `rigup hook ...` commands for hook scripts |
+//! | 6 | [`install`]: plan, schedule, resolve, verify, probe, link, pin; [`runs`]: detached runs |
+//! | 5 | [`hook`]: argv and environment of a hook; one run of it; all hooks of an event |
+//! | 4 | [`process`]: handle, spawn, supervise, waiter, terminate, recover, tree, run dir, lock |
+//! | 3 | [`plugin`]: discovery, requirements, settings; [`store`]: SQLite; [`machine`]: facts of the host; [`report`]: tables, trees, the timings page; [`lockfile`]: the contents of `rigup.lock` |
+//! | 2 | [`protocol`]: a hook's output -> records; [`settings`] |
+//! | 1 | [`model`]: the nouns and their transitions |
+//! | 0 | [`fs`], [`trust`], [`exhaustion`], [`clock`], [`jsonl`] |
 
 pub mod cli;
 pub mod clock;
-pub mod conformance;
-pub mod detached;
-pub mod digest;
+pub mod exhaustion;
+pub mod fs;
 pub mod hook;
-pub mod host;
+pub mod hook_test;
+pub mod install;
 pub mod jsonl;
 pub mod lockfile;
+pub mod machine;
+pub mod model;
 pub mod plugin;
 pub mod process;
 pub mod protocol;
-pub mod provision;
-pub mod record;
 pub mod report;
-pub mod scarcity;
+pub mod runs;
 pub mod settings;
 pub mod store;
 pub mod toolkit;

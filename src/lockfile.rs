@@ -16,9 +16,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::digest::is_sha256;
+use crate::fs::digest::is_sha256;
 use crate::jsonl;
-use crate::record::name::{BinaryName, NameError};
+use crate::model::name::{BinaryName, NameError};
 
 /// The file in the current folder.
 pub const FILE_NAME: &str = "rigup.lock";

@@ -1,12 +1,9 @@
-//! What lies in plugin folders: hooks and requirements.
+//! What plugin folders contain: hooks, requirements and settings.
 
 pub mod builtin;
-pub mod configuration;
-pub mod folder;
+pub mod config;
+pub mod discovery;
 pub mod hook_name;
 pub mod overrides;
-pub mod own;
 pub mod requirement;
-pub mod schema;
-pub mod setting;
 pub mod template;

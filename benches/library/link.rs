@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use rigup::provision::link;
+use rigup::install::link;
 use tempfile::TempDir;
 
 const LINKS: u32 = 10_000;

@@ -2,9 +2,9 @@
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use rigup::install::plan::{self, Wish};
+use rigup::model::name::BinaryName;
 use rigup::plugin::requirement::{self, Requirement};
-use rigup::provision::plan::{self, Wish};
-use rigup::record::name::BinaryName;
 
 const REQUIREMENTS: u32 = 20_000;
 

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
+use rigup::plugin::config::schema::{self, Property};
+use rigup::plugin::config::value::{Origin, Resolver, Sources};
 use rigup::plugin::requirement;
-use rigup::plugin::schema::{self, Property};
-use rigup::plugin::setting::{Origin, Resolver, Sources};
 use rigup::settings::{Environment, SettingsFile};
 use serde_json::{Map, Value, json};
 

@@ -4,7 +4,7 @@
 use std::path::{Component, Path};
 
 use rigup::lockfile::{FieldError, Lockfile};
-use rigup::record::name::{MAX_CHARS, link_name};
+use rigup::model::name::{MAX_CHARS, link_name};
 use serde_json::{Map, Value};
 
 pub(crate) fn check(input: &[u8]) {

@@ -3,12 +3,12 @@
 
 use std::path::{Component, Path};
 
+use rigup::install::attempt::question;
+use rigup::install::plan::{self, Request, Wish};
+use rigup::model::name::{BinaryName, MAX_CHARS};
+use rigup::model::version::Version;
 use rigup::plugin::overrides;
 use rigup::plugin::requirement::{self, Providers, Requirement};
-use rigup::provision::plan::{self, Request, Wish};
-use rigup::provision::question;
-use rigup::record::name::{BinaryName, MAX_CHARS};
-use rigup::record::version::Version;
 use rigup::toolkit::prefix;
 use rigup::toolkit::request::HookRequest;
 use uuid::Uuid;

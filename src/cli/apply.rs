@@ -18,16 +18,16 @@ use crate::cli::session::Session;
 use crate::cli::work;
 use crate::cli::workshop::{Done, Options, Task, Workshop};
 use crate::clock;
-use crate::host::derived;
+use crate::install::linker::Linker;
+use crate::install::plan::{self, Request, Wish};
+use crate::install::register::{self, AdoptError};
+use crate::machine::derived;
+use crate::model::binary::State;
+use crate::model::import;
 use crate::plugin::requirement;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::protocol::{Record, Records};
-use crate::provision::adopt::{self, AdoptError};
-use crate::provision::linker::Linker;
-use crate::provision::plan::{self, Request, Wish};
-use crate::record::binary::State;
-use crate::record::import;
 use crate::settings::Settings;
 use crate::store::StoreError;
 
@@ -319,7 +319,7 @@ impl Run<'_> {
         if text("abspath").is_empty() || matches!(text("status"), "queued" | "failed" | "started") {
             return Ok(None);
         }
-        let checked = match adopt::check(&self.linker, fields) {
+        let checked = match register::check(&self.linker, fields) {
             Err(AdoptError::Lie(_) | AdoptError::Digest { .. }) if !text("binproviders").is_empty() => {
                 return Ok(None);
             }
@@ -329,7 +329,7 @@ impl Run<'_> {
             return Ok(Some(Value::Object(fields.clone())));
         }
         let warn = |warning: &str| say(&format!("warning: {warning}"));
-        let adopted = adopt::adopt(&self.linker, checked, self.interrupt, warn)?;
+        let adopted = register::adopt(&self.linker, checked, self.interrupt, warn)?;
         Ok(Some(adopted.binary.to_record(&[])))
     }
 

@@ -6,7 +6,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::clock;
-use crate::record::binary::{Binary, State};
+use crate::model::binary::{Binary, State};
 use crate::report::human::{Tone, Toned};
 use crate::settings::Settings;
 use crate::store::{BinaryFilter, Found, Store};
@@ -117,7 +117,7 @@ fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), C
     }
 }
 
-fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<crate::record::attempt::Attempt>, CliError> {
+fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<crate::model::attempt::Attempt>, CliError> {
     Ok(store.attempts(binary.id)?.into_iter().map(|(attempt, _)| attempt).collect())
 }
 

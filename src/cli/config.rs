@@ -7,7 +7,7 @@ use crate::cli::output::Output;
 use crate::cli::plugin::shown;
 use crate::cli::search;
 use crate::cli::session::Session;
-use crate::plugin::setting::Setting;
+use crate::plugin::config::value::Setting;
 use crate::report::human::Tone;
 use crate::settings::Settings;
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
-use crate::scarcity;
+use crate::exhaustion;
 
 /// The exit codes that users may rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl From<io::Error> for CliError {
 impl From<rayon::ThreadPoolBuildError> for CliError {
     fn from(error: rayon::ThreadPoolBuildError) -> Self {
         let of_system = error.source().and_then(|it| it.downcast_ref::<io::Error>());
-        let reason = of_system.map_or_else(|| error.to_string(), scarcity::explained);
+        let reason = of_system.map_or_else(|| error.to_string(), exhaustion::explained);
         Self::unusable(format!("no thread can be started: {reason}"))
     }
 }

@@ -9,11 +9,11 @@ use crate::cli::search;
 use crate::cli::session::Session;
 use crate::clock;
 use crate::hook::command;
-use crate::process::attached;
+use crate::model::process::{Ending, ExitReason, Order, Process, ProcessType};
+use crate::process::foreground;
+use crate::process::lock::owner::Vigil;
 use crate::process::signals::Interrupt;
 use crate::process::spawn;
-use crate::process::vigil::Vigil;
-use crate::record::process::{Ending, ExitReason, Order, Process, ProcessType};
 use crate::settings::Settings;
 use crate::store::BinaryFilter;
 
@@ -74,7 +74,7 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
     let process = process.started(child.identity(), child.started_at);
     // The command runs already: what cannot be recorded any more is no reason to give up on it.
     let noted = session.store.save_process(&process);
-    let reaped = attached::see_out(&child, &interrupt).map_err(CliError::unusable)?;
+    let reaped = foreground::see_out(&child, &interrupt).map_err(CliError::unusable)?;
     let ending = Ending {
         exit_code: Some(reaped.exit_code),
         signal: reaped.signal,

@@ -15,13 +15,13 @@ use crate::cli::session::Session;
 use crate::cli::whole_file;
 use crate::cli::work::{self, Worked};
 use crate::cli::workshop;
+use crate::install::plan::{self, Request, Step};
+use crate::install::status::{Standing, standing};
+use crate::install::{pin, relocatable};
 use crate::lockfile::{Locked, Lockfile};
+use crate::model::binary::{Binary, Installed};
 use crate::plugin::requirement::Providers;
 use crate::process::signals::Interrupt;
-use crate::provision::plan::{self, Request, Step};
-use crate::provision::standing::{Standing, standing};
-use crate::provision::{locked, portable};
-use crate::record::binary::{Binary, Installed};
 use crate::report::human::{Tone, Toned};
 use crate::settings::{self, Settings};
 
@@ -285,7 +285,7 @@ impl Clerk<'_> {
             (Ok(after), None) => Row::of(after, Status::Added),
             (Ok(after), Some(before)) if after == *before => Row::of(after, Status::Unchanged),
             (Ok(after), Some(before)) => {
-                let difference = locked::difference(before, &after);
+                let difference = pin::difference(before, &after);
                 Row::of(after, Status::Changed(difference))
             }
             (Err(reason), _) => {
@@ -306,7 +306,8 @@ impl Clerk<'_> {
         }
         let hook_sha256 =
             self.hooks.get(binprovider).ok_or_else(|| format!("no hook of {binprovider} is found here"))?;
-        let sha256 = portable::sha256(abspath, &self.settings.lib_dir).map_err(|error| error.to_string())?;
+        let sha256 =
+            relocatable::sha256(abspath, &self.settings.lib_dir).map_err(|error| error.to_string())?;
         Ok(Locked {
             platform: settings::platform(),
             name: request.name.as_str().to_owned(),

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::cli::error::CliError;
 use crate::cli::output::say;
 use crate::cli::search::Found;
+use crate::install::pin::{self, Pins};
+use crate::install::plan::Step;
 use crate::lockfile::{FILE_NAME, Lockfile, MAX_SIZE};
 use crate::plugin::builtin;
-use crate::plugin::folder::{Hook, Plugin};
-use crate::provision::locked::{self, Pins};
-use crate::provision::plan::Step;
+use crate::plugin::discovery::{Hook, Plugin};
 use crate::settings::{self, Settings};
 use crate::trust::Trusted;
 
@@ -103,7 +103,7 @@ pub(crate) fn hook_digests(found: &Found, settings: &Settings) -> HashMap<String
         let of_it = hooks.iter().filter(|hook| hook.plugin == name);
         let plugin = found.plugin(&name);
         let contents: Option<Vec<Vec<u8>>> = of_it.map(|hook| content(plugin?, hook, settings)).collect();
-        Some((name, locked::hook_digest(&contents?)))
+        Some((name, pin::hook_digest(&contents?)))
     };
     found.providers().into_iter().filter_map(digest).collect()
 }

@@ -6,8 +6,8 @@ use serde_json::Map;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
-use crate::host::derived;
-use crate::record::machine::Machine;
+use crate::machine::derived;
+use crate::model::machine::Machine;
 use crate::report::human::Tone;
 use crate::settings::Settings;
 

@@ -8,13 +8,13 @@ use crate::cli::output::Output;
 use crate::cli::search::{self, Found};
 use crate::cli::session::Session;
 use crate::hook::command::is_secret;
-use crate::plugin::configuration::Standing;
-use crate::plugin::folder::Plugin;
+use crate::model::policy::{Keeps, MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::plugin::config::enabled::Standing;
+use crate::plugin::config::value::Setting;
+use crate::plugin::discovery::Plugin;
 use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::requirement::Requirement;
-use crate::plugin::setting::Setting;
 use crate::process::run_dir::MASKED;
-use crate::record::safety::{Keeps, MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::report::human::Tone;
 use crate::settings::Settings;
 

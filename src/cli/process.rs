@@ -7,11 +7,11 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::clock;
-use crate::detached::notes;
+use crate::model::process::{Process, State};
 use crate::process::run_dir::RunDir;
-use crate::process::{identity, live, table, tail};
-use crate::record::process::{Process, State};
+use crate::process::{handle, tail, usage};
 use crate::report::human::{self, Tone, Toned, printable};
+use crate::runs::messages;
 use crate::settings::Settings;
 use crate::store::{Found, ProcessFilter, Store};
 
@@ -111,10 +111,10 @@ fn show(typed: &str, settings: &Settings, output: &mut Output) -> Result<Exit, C
     let elapsed = process.running().map(|it| end.duration_since(it.started_at).as_secs());
     record["elapsed_seconds"] = json!(elapsed);
     if let State::Running(running) = &process.state
-        && let Some(root) = identity::find(&running.identity)
+        && let Some(root) = handle::find(&running.identity)
     {
-        record["live"] = json!(live::usage(root.pid));
-        let below = table::tree(process.id, root);
+        record["live"] = json!(usage::usage(root.pid));
+        let below = crate::process::tree::tree(process.id, root);
         let pids: Vec<u32> = below.in_group.iter().chain(&below.strays).map(|it| it.pid).collect();
         record["live"]["pids"] = json!(pids);
     }
@@ -126,8 +126,8 @@ fn show(typed: &str, settings: &Settings, output: &mut Output) -> Result<Exit, C
     }
     let mut messages = Vec::new();
     if let (Some(run_dir), Some(_)) = (&run_dir, &process.order.detached) {
-        messages = notes::messages(run_dir.path());
-        record["result"] = notes::result(run_dir.path()).map(|mut it| it["result"].take()).into();
+        messages = messages::messages(run_dir.path());
+        record["result"] = messages::result(run_dir.path()).map(|mut it| it["result"].take()).into();
     }
     if output.is_json() && process.order.detached.is_some() {
         record["messages"] = messages.clone().into();
@@ -185,7 +185,7 @@ const TITLE_CHARS: usize = 80;
 
 fn row(process: &Process, branch: &str) -> Vec<Toned> {
     let live = match &process.state {
-        State::Running(running) => identity::find(&running.identity).and_then(|it| live::usage(it.pid)),
+        State::Running(running) => handle::find(&running.identity).and_then(|it| usage::usage(it.pid)),
         State::Queued | State::Exited(..) => None,
     };
     let usage = process.ending().and_then(|it| it.usage);

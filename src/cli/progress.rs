@@ -8,10 +8,10 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::output::{Talk, say};
-use crate::provision::plan::Request;
-use crate::provision::resolver::Progress;
-use crate::record::attempt::Outcome;
-use crate::record::name::BinaryName;
+use crate::install::plan::Request;
+use crate::install::resolver::Progress;
+use crate::model::attempt::Outcome;
+use crate::model::name::BinaryName;
 use crate::report::human::printable;
 use crate::settings::Environment;
 

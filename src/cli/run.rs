@@ -16,11 +16,11 @@ use crate::clock;
 use crate::hook::command::{self, MAX_TIMEOUT};
 use crate::hook::event::{self, Event, News};
 use crate::hook::run::Runner;
-use crate::plugin::folder::Hook;
+use crate::model::process::Process;
+use crate::plugin::config::value::Variable;
+use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::{Background, canonical_event};
-use crate::plugin::setting::Variable;
 use crate::process::signals::Interrupt;
-use crate::record::process::Process;
 use crate::report::human::{self, Tone, Toned, printable};
 use crate::settings::Settings;
 

@@ -7,17 +7,17 @@ use serde_json::{Map, Value};
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::say;
+use crate::install::plan::Request;
+use crate::install::provider_deps;
+use crate::model::policy::Keeps;
 use crate::plugin::builtin;
-use crate::plugin::configuration::{Configuration, Standing};
-use crate::plugin::folder::{self, Discovery, Hook, Plugin};
+use crate::plugin::config::core::Own;
+use crate::plugin::config::enabled::{Configuration, Standing};
+use crate::plugin::config::schema;
+use crate::plugin::config::value::{self, Origin, Setting, Sources, Variable};
+use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
 use crate::plugin::hook_name::BINARY_REQUEST;
-use crate::plugin::own::Own;
 use crate::plugin::requirement::{self, Complaint, Requirement};
-use crate::plugin::schema;
-use crate::plugin::setting::{self, Origin, Setting, Sources, Variable};
-use crate::provision::needs;
-use crate::provision::plan::Request;
-use crate::record::safety::Keeps;
 use crate::settings::Settings;
 use crate::trust::Inspection;
 
@@ -56,7 +56,7 @@ fn find_by(
     inspection: &mut Inspection<'_>,
 ) -> Result<Found, CliError> {
     let mut discovery =
-        folder::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir), &settings.trust);
+        discovery::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir), &settings.trust);
     let complaints = std::mem::take(&mut discovery.complaints);
     let own = own(settings)?;
     let by_setting = if chosen.is_empty() { own.plugins() } else { Vec::new() };
@@ -147,7 +147,7 @@ pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, Cl
 fn required_binaries(
     plugin: &Plugin,
     configuration: &Configuration,
-    resolver: &setting::Resolver<'_>,
+    resolver: &value::Resolver<'_>,
     settings: &Settings,
 ) -> (Vec<Requirement>, Vec<Complaint>) {
     let entries =
@@ -199,7 +199,7 @@ impl Found {
 
     /// What each provider needs itself.
     pub(crate) fn provider_needs(&self) -> HashMap<String, Vec<Request>> {
-        needs::needs_of(&self.needs, &self.providers())
+        provider_deps::needs_of(&self.needs, &self.providers())
     }
 
     /// What each provider says that it is able to keep.

@@ -11,18 +11,18 @@ use uuid::Uuid;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Talk, say};
 use crate::clock;
-use crate::detached::gc::{Action, Gc};
-use crate::host;
+use crate::install::rebuild;
+use crate::machine;
+use crate::model::interface::NetworkInterface;
+use crate::model::machine::{Facts, Guid, Machine};
+use crate::model::process::{Ending, ExitReason, Order, Process, ProcessType};
+use crate::model::retention::Keep;
 use crate::plugin::builtin;
-use crate::process::folder_lock::{self, PATIENCE};
+use crate::process::lock::folder::{self, PATIENCE};
+use crate::process::lock::owner::Vigil;
 use crate::process::signals::Interrupt;
-use crate::process::vigil::Vigil;
-use crate::process::{identity, orphans, reap};
-use crate::provision::rebuild;
-use crate::record::interface::NetworkInterface;
-use crate::record::keep::Keep;
-use crate::record::machine::{Facts, Guid, Machine};
-use crate::record::process::{Ending, ExitReason, Order, Process, ProcessType};
+use crate::process::{handle, recover, subreaper};
+use crate::runs::gc::{Action, Gc};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::trust::make_private_dir;
@@ -69,7 +69,7 @@ impl Session {
             distrust(settings)?;
         }
         tell(note);
-        let guid = host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
+        let guid = machine::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
         let store = open_store(settings, &guid, is_suspect)?;
         let now = clock::now();
         let known = store.machine_by_guid(&guid.value)?;
@@ -102,20 +102,20 @@ impl Session {
     /// The same with what is known of this machine; none where nothing of it was ever recorded.
     pub(crate) fn read_known(settings: &Settings) -> Result<Option<Self>, CliError> {
         let Some(store) = Self::read(settings)? else { return Ok(None) };
-        let guid = host::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
+        let guid = machine::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
         let machine = store.machine_by_guid(&guid.value)?;
         Ok(machine.map(|machine| Self { store, machine }))
     }
 
     /// Finishes what crashed rigups left.
     pub(crate) fn finish_lost(&self) -> Result<(), CliError> {
-        reap::finish_lost(&self.store, self.machine.id)?;
+        recover::finish_lost(&self.store, self.machine.id)?;
         Ok(())
     }
 
     /// Records this rigup as a process, after finishing what crashed ones left.
     pub(crate) fn begin(&self, settings: &Settings) -> Result<Me, CliError> {
-        orphans::adopt();
+        subreaper::adopt();
         self.finish_lost()?;
         let now = clock::now();
         let iface = self.interface()?;
@@ -130,7 +130,7 @@ impl Session {
             run_dir: None,
             detached: None,
         };
-        let me = identity::of(std::process::id()).ok_or_else(|| {
+        let me = handle::of(std::process::id()).ok_or_else(|| {
             CliError::unusable("the system does not show rigup's own process; on Linux, is /proc mounted?")
         })?;
         let mut process = Process::queued(clock::new_id(), self.machine.id, order, now).started(me, now);
@@ -147,7 +147,7 @@ impl Session {
         Ok(match self.store.newest_interface(self.machine.id)? {
             Some(interface) if !interface.is_stale(now) => interface,
             _ => {
-                let facts = host::interface::facts(&self.machine.facts.hostname);
+                let facts = machine::interface::facts(&self.machine.facts.hostname);
                 self.store.save_interface(self.machine.id, &facts, now)?
             }
         })
@@ -206,7 +206,7 @@ pub(crate) fn unpack(settings: &Settings, interrupt: &Interrupt, talk: Talk) -> 
             say("waiting for another rigup that unpacks its providers");
         }
     };
-    let lock = |folder: &Path| folder_lock::take(folder, interrupt, PATIENCE, waiting);
+    let lock = |folder: &Path| folder::take(folder, interrupt, PATIENCE, waiting);
     builtin::unpack(&settings.data_dir, lock).map_err(|error| match interrupt.signal() {
         Some(signal) => CliError::Interrupted(signal),
         None => CliError::unusable(format!("the built-in providers cannot be unpacked: {error}")),
@@ -269,7 +269,7 @@ fn open_store(settings: &Settings, guid: &Guid, is_suspect: bool) -> Result<Stor
 
 fn facts(settings: &Settings) -> Facts {
     let in_docker = settings.environment.text("IN_DOCKER").is_some_and(is_true);
-    host::machine::facts(in_docker, &settings.data_dir)
+    machine::facts::facts(in_docker, &settings.data_dir)
 }
 
 fn unusable(settings: &Settings, reason: impl Display) -> OpenError {

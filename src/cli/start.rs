@@ -11,8 +11,8 @@ use crate::cli::output::Output;
 use crate::cli::process;
 use crate::cli::search;
 use crate::cli::session::Session;
-use crate::detached::notes::{self, NoteError};
-use crate::detached::start::{Slug, StartError, Starter, Wish};
+use crate::runs::messages::{self, NoteError};
+use crate::runs::start::{Slug, StartError, Starter, Wish};
 use crate::settings::Settings;
 
 const START_EXAMPLES: &str = "\
@@ -145,8 +145,8 @@ pub(crate) fn post(args: &PostArgs, settings: &Settings) -> Result<Exit, CliErro
             }
         }
     }
-    let run_dir = notes::current(&settings.environment)?;
-    notes::post(&run_dir, &args.text, extra)?;
+    let run_dir = messages::current(&settings.environment)?;
+    messages::post(&run_dir, &args.text, extra)?;
     Ok(Exit::Well)
 }
 
@@ -161,8 +161,8 @@ pub(crate) fn result(args: &ResultArgs, settings: &Settings) -> Result<Exit, Cli
     let value: Value = serde_json::from_str(&text).map_err(|error| {
         CliError::Usage(format!("the result is not JSON ({error}); a text needs its quotes: '\"done\"'"))
     })?;
-    let run_dir = notes::current(&settings.environment)?;
-    notes::set_result(&run_dir, &value)?;
+    let run_dir = messages::current(&settings.environment)?;
+    messages::set_result(&run_dir, &value)?;
     Ok(Exit::Well)
 }
 

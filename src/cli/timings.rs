@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::{Talk, say};
 use crate::cli::whole_file;
 use crate::clock;
-use crate::record::process::ProcessType;
+use crate::model::process::ProcessType;
 use crate::report::timings::{Bar, Run, Timings, Verdict};
 use crate::store::{Store, StoreError};
 

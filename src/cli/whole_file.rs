@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::process::folder_lock::{self, PATIENCE};
+use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::signals::Interrupt;
 
 /// Finds out, before any work is done, whether the file can be written at its end.
@@ -18,7 +18,7 @@ pub(crate) fn check(path: &Path) -> io::Result<()> {
 /// Keeps others who do the same from writing there, as long as the value lives: for who reads a file to write it anew.
 /// `waiting` is told once, if somebody else holds it.
 pub(crate) fn hold(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce()) -> io::Result<fs_err::File> {
-    folder_lock::take(folder(&real(path)?), interrupt, PATIENCE, waiting)
+    folder::take(folder(&real(path)?), interrupt, PATIENCE, waiting)
 }
 
 /// Writes it aside, then puts it in its place, where it lasts. A link stays one, also one that leads nowhere yet, and so does

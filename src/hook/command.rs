@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::plugin::configuration;
-use crate::plugin::setting::Variable;
+use crate::plugin::config::enabled;
+use crate::plugin::config::value::Variable;
 use crate::process::run_dir::MASKED;
-use crate::process::table::PROCESS_ID_VARIABLE;
+use crate::process::tree::PROCESS_ID_VARIABLE;
 use crate::settings::{Environment, Settings, TRUST_VARIABLE, is_listable};
 
 /// A request's fields as a hook's arguments, one argv item each: `min_version` becomes `--min-version=...`, true a
@@ -147,7 +147,7 @@ fn unique_list(first: Vec<PathBuf>, then: impl IntoIterator<Item = PathBuf>) -> 
 /// How long a hook of this plugin may take, in seconds: its setting `<PLUGIN>_TIMEOUT`, else the variable of that name,
 /// else `TIMEOUT`, else [`TIMEOUT`].
 pub fn timeout(plugin: &str, variables: &[Variable], caller: &Environment) -> Result<Duration, BadTimeout> {
-    let own = format!("{}_TIMEOUT", configuration::prefix(plugin));
+    let own = format!("{}_TIMEOUT", enabled::prefix(plugin));
     let setting = variables.iter().find(|it| it.name == own).map(|it| (own.as_str(), OsStr::new(&it.value)));
     let in_caller = [own.as_str(), "TIMEOUT"].into_iter().filter_map(|name| Some((name, caller.get(name)?)));
     let Some((name, value)) = setting.into_iter().chain(in_caller).next() else {

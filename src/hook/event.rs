@@ -11,14 +11,14 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::hook::run::{Finished, Job, Ready, RunError, Runner};
-use crate::plugin::folder::Hook;
+use crate::model::process::{Ending, Process};
+use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::Background;
-use crate::process::identity::Handle;
+use crate::process::handle::Handle;
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
-use crate::process::{poll, stop, wait};
+use crate::process::{poll, terminate, wait};
 use crate::protocol::{Record, Records};
-use crate::record::process::{Ending, Process};
 use crate::store::StoreError;
 use crate::trust::make_private_dir;
 
@@ -302,8 +302,10 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         }
         let ending = run_dir.read_exit().unwrap_or_else(|| {
             match process.running().and_then(|it| Handle::open(&it.identity)) {
-                Some(root) => stop::end_tree(process.id, &root, stop::GRACE, Some(self.runner.interrupt)),
-                None => stop::end_marked(process.id, None),
+                Some(root) => {
+                    terminate::end_tree(process.id, &root, terminate::GRACE, Some(self.runner.interrupt))
+                }
+                None => terminate::end_marked(process.id, None),
             };
             run_dir.with_logs(Ending::lost(clock::now()))
         });

@@ -11,16 +11,16 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::hook::{command, interpreter};
+use crate::model::process::{Ending, Order, Process, ProcessType};
 use crate::plugin::builtin;
-use crate::plugin::folder::{Hook, Start};
-use crate::plugin::setting::Variable;
-use crate::process::folder_lock::{self, PATIENCE};
+use crate::plugin::config::value::Variable;
+use crate::plugin::discovery::{Hook, Start};
+use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, Spawn};
+use crate::process::supervise::{Seen, Watch};
 use crate::process::waiter::{Launch, LaunchError};
-use crate::process::watch::{Seen, Watch};
-use crate::record::process::{Ending, Order, Process, ProcessType};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
@@ -134,7 +134,7 @@ impl Runner<'_> {
     pub fn prepare(&self, job: Job<'_>, waiting: impl FnOnce()) -> Result<Ready, RunError> {
         let hook_name = &job.hook.name.file_name;
         let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
-        let lock = |folder: &Path| folder_lock::take(folder, self.interrupt, PATIENCE, waiting);
+        let lock = |folder: &Path| folder::take(folder, self.interrupt, PATIENCE, waiting);
         let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
             .map_err(|error| RunError::BuiltIn { hook: hook_name.clone(), error })?;
         let input = job.input;

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
-use crate::digest::hex;
-use crate::plugin::folder::{Hook, Plugin, Start};
+use crate::fs::digest::hex;
+use crate::plugin::discovery::{Hook, Plugin, Start};
 use crate::plugin::hook_name::HookName;
 use crate::trust::make_private_dir;
 
@@ -150,7 +150,7 @@ fn digest() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::folder;
+    use crate::plugin::discovery;
     use crate::trust::Trust;
 
     fn unpack(data_dir: &Path) {
@@ -168,7 +168,7 @@ mod tests {
         unpack(data_dir.path());
         unpack(data_dir.path());
         let listed = plugins(data_dir.path());
-        let found = folder::discover(&[super::folder(data_dir.path())], Vec::new(), &Trust::new(None));
+        let found = discovery::discover(&[super::folder(data_dir.path())], Vec::new(), &Trust::new(None));
         assert!(!listed.is_empty());
         assert_eq!(found.plugins, listed);
     }

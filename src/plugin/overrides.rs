@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
-use crate::record::version::{self, Version};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
+use crate::model::version::{self, Version};
 
 /// An override that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::jsonl::{self, Line};
+use crate::model::name::{BinaryName, NameError};
+use crate::model::policy::{Safety, SafetyError};
+use crate::model::version::Version;
 use crate::plugin::overrides;
-use crate::record::name::{BinaryName, NameError};
-use crate::record::safety::{Safety, SafetyError};
-use crate::record::version::Version;
 use crate::trust::{Inspection, ReadError};
 
 /// The file in a plugin's folder.

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::plugin::configuration;
+use crate::plugin::config::enabled;
 use crate::plugin::hook_name::HookName;
 
 /// The name that the examples go by, and that is replaced wherever it stands.
@@ -112,7 +112,7 @@ impl Template {
 
 /// An example's text under another name; its settings begin with that name, too.
 fn renamed(text: &str, name: &str) -> String {
-    text.replace(EXAMPLE, name).replace(&configuration::prefix(EXAMPLE), &configuration::prefix(name))
+    text.replace(EXAMPLE, name).replace(&enabled::prefix(EXAMPLE), &enabled::prefix(name))
 }
 
 /// Whether a folder may have this name, and its settings begin with it in any language.
@@ -124,7 +124,7 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::schema;
+    use crate::plugin::config::schema;
     use crate::trust::{Inspection, Trust};
 
     const ALL: [Template; 4] = [

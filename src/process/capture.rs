@@ -10,7 +10,7 @@ use crate::clock;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Spawn;
 use crate::process::wait::Cause;
-use crate::process::{orphans, stop, wait};
+use crate::process::{subreaper, terminate, wait};
 
 /// A program that writes more to a stream is ended.
 const LIMIT: u64 = 64 << 20;
@@ -61,14 +61,14 @@ impl Capture<'_> {
         };
         let cause = wait::wait(&child, Some(deadline), &streams, Some(LIMIT), interrupt, || ());
         if cause != Cause::Ended {
-            stop::end_tree(clock::new_id(), &child.handle, Duration::ZERO, None);
+            terminate::end_tree(clock::new_id(), &child.handle, Duration::ZERO, None);
             wait::reap(&child)?;
             return Ok(None);
         }
         let reaped = wait::reap(&child)?;
         // The id that the environment carries is the caller's: only the group is this program's own.
-        if !orphans::are_none() {
-            stop::end_group(clock::new_id(), &child.handle);
+        if !subreaper::are_none() {
+            terminate::end_group(clock::new_id(), &child.handle);
         }
         let [stdout, stderr] = streams.each_mut().map(read_start);
         Ok(Some(Captured { exit_code: reaped.exit_code, stdout: stdout?, stderr: stderr? }))

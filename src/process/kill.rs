@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::process::identity::{self, Handle};
+use crate::model::process::{Process, ProcessType, State};
+use crate::process::handle::{self, Handle};
 use crate::process::run_dir::RunDir;
 use crate::process::system::Entry;
-use crate::process::table;
-use crate::process::{poll, reap, stop};
-use crate::record::process::{Process, ProcessType, State};
+use crate::process::tree;
+use crate::process::{poll, recover, terminate};
 use crate::store::{Store, StoreError};
 
 /// How long whoever sees a process out may take to write down its ending.
@@ -37,7 +37,7 @@ pub enum Killed {
 pub fn kill(store: &Store, process: &Process, signal: Signal, grace: Duration) -> Result<Killed, StoreError> {
     let running = match &process.state {
         State::Exited(..) => return Ok(Killed::WasOver),
-        State::Queued if reap::finish_if_lost(store, process)?.is_none() => return Ok(Killed::NotStarted),
+        State::Queued if recover::finish_if_lost(store, process)?.is_none() => return Ok(Killed::NotStarted),
         State::Queued => return settle(store, process),
         State::Running(running) => running,
     };
@@ -49,7 +49,7 @@ pub fn kill(store: &Store, process: &Process, signal: Signal, grace: Duration) -
         let left = if process.order.process_type == ProcessType::Cli {
             end_rigup(&root, signal, grace)
         } else {
-            stop::end_tree_by(signal, process.id, &root, grace)
+            terminate::end_tree_by(signal, process.id, &root, grace)
         };
         if !left.is_empty() {
             return Ok(Killed::Survived(left));
@@ -63,7 +63,7 @@ pub fn signal(process: &Process, signal: Signal) -> bool {
     let State::Running(running) = &process.state else { return false };
     let Some(root) = Handle::open(&running.identity) else { return false };
     if process.order.process_type != ProcessType::Cli {
-        let members = table::tree(process.id, root.entry).in_group;
+        let members = tree::tree(process.id, root.entry).in_group;
         for member in members.iter().filter_map(Handle::of) {
             member.signal(signal);
         }
@@ -74,7 +74,7 @@ pub fn signal(process: &Process, signal: Signal) -> bool {
 /// Asks a rigup to end, then once more, which makes it kill its children at once, and then kills it.
 fn end_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<Entry> {
     for (signal, patience) in
-        [(signal, grace + stop::GRACE), (Signal::TERM, URGENT_PATIENCE), (Signal::KILL, URGENT_PATIENCE)]
+        [(signal, grace + terminate::GRACE), (Signal::TERM, URGENT_PATIENCE), (Signal::KILL, URGENT_PATIENCE)]
     {
         root.signal(signal);
         if let [true] = poll::readable([root.fd()], Instant::now() + patience) {
@@ -92,11 +92,11 @@ fn settle(store: &Store, process: &Process) -> Result<Killed, StoreError> {
         if now.ending().is_some() {
             return Ok(Killed::Over(Box::new(now)));
         }
-        if let Some(finished) = reap::finish_if_lost(store, &now)? {
+        if let Some(finished) = recover::finish_if_lost(store, &now)? {
             return Ok(Killed::Over(Box::new(finished)));
         }
         if Instant::now() >= deadline {
-            let root = now.running().and_then(|it| identity::find(&it.identity));
+            let root = now.running().and_then(|it| handle::find(&it.identity));
             return Ok(Killed::Survived(root.into_iter().collect()));
         }
         poll::pause(Instant::now() + LOOK);

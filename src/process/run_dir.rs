@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
+use crate::model::process::{Ending, ExitReason, Identity, Usage};
 use crate::process::redact::{self, ASIDE};
 use crate::process::tail;
-use crate::record::process::{Ending, ExitReason, Identity, Usage};
 use crate::trust::make_private_dir;
 
 /// What stands for a secret in records.

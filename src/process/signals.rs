@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
-use crate::scarcity;
+use crate::exhaustion;
 
 /// Whether somebody asked rigup to stop, and how often.
 ///
@@ -26,7 +26,7 @@ impl Interrupt {
     /// rigup in the background.
     pub fn install() -> io::Result<Self> {
         let unable = |error: io::Error| {
-            let reason = scarcity::explained(&error);
+            let reason = exhaustion::explained(&error);
             io::Error::new(error.kind(), format!("signals cannot be handled: {reason}"))
         };
         Self::take_over().map_err(unable)

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::process::identity::{self, Handle};
+use crate::exhaustion;
+use crate::model::process::Identity;
+use crate::process::handle::{self, Handle};
 use crate::process::posix_spawn::Image;
 use crate::process::system::{self, Entry};
-use crate::process::{orphans, poll};
-use crate::record::process::Identity;
-use crate::scarcity;
+use crate::process::{poll, subreaper};
 
 /// What to start, with nothing left to chance: the environment is the whole of it, stdin is `/dev/null`, and
 /// output goes to files, so that a grandchild that keeps them open delays nobody.
@@ -64,7 +64,7 @@ pub struct SpawnError {
 impl SpawnError {
     fn new(program: PathBuf, cwd: &Path, error: &io::Error) -> Self {
         let is_missing = error.kind() == io::ErrorKind::NotFound;
-        let is_scarcity = scarcity::is_one(error);
+        let is_scarcity = exhaustion::is_one(error);
         Self { reason: reason(&program, cwd, error), program, is_missing, is_scarcity }
     }
 }
@@ -118,7 +118,7 @@ impl Child {
 
     /// Who it is.
     pub fn identity(&self) -> Identity {
-        identity::from_entry(&self.handle.entry)
+        handle::from_entry(&self.handle.entry)
     }
 
     /// Readable once the process is over.
@@ -151,7 +151,7 @@ fn child(mut start: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
     let reserve = [File::open("/dev/null")?, File::open("/dev/null")?];
     let deadline = Instant::now() + BUSY_PATIENCE;
     let pid = loop {
-        match orphans::started(&mut start) {
+        match subreaper::started(&mut start) {
             Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) && Instant::now() < deadline => {
                 poll::pause(Instant::now() + BUSY_PAUSE);
             }
@@ -165,7 +165,7 @@ fn child(mut start: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
         Err(error) => {
             let child = nix::unistd::Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
             nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL)?;
-            orphans::reaped(pid, || nix::sys::wait::waitpid(child, None))?;
+            subreaper::reaped(pid, || nix::sys::wait::waitpid(child, None))?;
             Err(error)
         }
     }
@@ -203,7 +203,7 @@ fn reason(program: &Path, cwd: &Path, error: &io::Error) -> String {
         _ if error.raw_os_error() == Some(libc::ETXTBSY) => {
             format!("{error}: another process has it open for writing; try again once it is done")
         }
-        _ => scarcity::explained(error),
+        _ => exhaustion::explained(error),
     }
 }
 

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::process::orphans;
+use crate::model::process::Usage;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
-use crate::record::process::Usage;
+use crate::process::subreaper;
 
 /// How often the size of the output is looked at and progress is shown.
 const TICK: Duration = Duration::from_millis(100);
@@ -55,7 +55,7 @@ pub fn wait(
         if output.iter().any(is_over_cap) {
             return Cause::TooMuchOutput;
         }
-        orphans::reap();
+        subreaper::reap();
         tick();
     }
 }
@@ -90,7 +90,7 @@ pub fn reap(child: &Child) -> io::Result<Reaped> {
     // SAFETY: rusage is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "nix has no wait4")]
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    orphans::reaped(child.entry().pid, || {
+    subreaper::reaped(child.entry().pid, || {
         loop {
             // SAFETY: both pointers are to live values of the right type, and the pid is that of an unreaped child.
             #[expect(unsafe_code, reason = "nix has no wait4")]

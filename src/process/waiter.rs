@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::clock;
+use crate::model::process::{Ending, Process};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, Spawn, SpawnError};
-use crate::process::table::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
-use crate::process::watch::Watch;
-use crate::process::{orphans, poll, stop, wait};
-use crate::record::process::{Ending, Process};
+use crate::process::supervise::Watch;
+use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
+use crate::process::{poll, subreaper, terminate, wait};
 use crate::store::{Store, StoreError};
 
 /// The hidden command by which rigup starts itself as a waiter.
@@ -99,7 +99,7 @@ impl Launch<'_> {
         // Nothing may run that nobody sees out.
         child.handle.signal(Signal::KILL);
         let _ = wait::reap(&child);
-        stop::end_marked(self.process.id, None);
+        terminate::end_marked(self.process.id, None);
         Err(LaunchError::Unready(problem))
     }
 }
@@ -133,7 +133,7 @@ pub fn wait_for(
     cwd: PathBuf,
 ) -> Result<(), WaiterError> {
     let interrupt = Interrupt::install()?;
-    orphans::adopt();
+    subreaper::adopt();
     let run_dir = RunDir::at(process.order.run_dir.as_deref().ok_or(WaiterError::NoRecord)?);
     let logs = run_dir.open_logs()?;
     let [stdout, stderr] = &logs;

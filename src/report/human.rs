@@ -7,7 +7,7 @@ use comfy_table::{Cell, Color, ContentArrangement, Table};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::record::process::{ExitReason, Process, State};
+use crate::model::process::{ExitReason, Process, State};
 
 /// How a word in a table feels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

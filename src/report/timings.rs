@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::clock;
-use crate::record::attempt::Outcome;
-use crate::record::process::Process;
+use crate::model::attempt::Outcome;
+use crate::model::process::Process;
 use crate::report::human;
 
 pub use total::Total;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::record::process::Process;
+use crate::model::process::Process;
 
 /// A process in its place.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::record::process::{Order, ProcessType};
+    use crate::model::process::{Order, ProcessType};
 
     fn process(id: u128, parent: Option<u128>) -> Process {
         let order = Order {

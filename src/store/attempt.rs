@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::row::{self, BadValue, Columns, Stored};
 use super::{Fault, Store, StoreError, binary, process};
 use crate::clock;
-use crate::record::attempt::Attempt;
-use crate::record::binary::Binary;
-use crate::record::process::Process;
+use crate::model::attempt::Attempt;
+use crate::model::binary::Binary;
+use crate::model::process::Process;
 
 impl Stored for (Attempt, Timestamp) {
     const TABLE: &'static str = "attempt";
@@ -116,8 +116,8 @@ fn insert(connection: &Connection, binary_id: Uuid, attempt: &Attempt, now: Time
 mod tests {
     use super::super::tests::{hook, store_with_machine, time};
     use super::*;
-    use crate::record::attempt::Outcome;
-    use crate::record::process::Ending;
+    use crate::model::attempt::Outcome;
+    use crate::model::process::Ending;
 
     fn attempt(outcome: Outcome) -> Attempt {
         Attempt { provider: "apt".to_owned(), outcome, reason: "because".to_owned(), process_id: None }

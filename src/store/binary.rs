@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::row::{self, BadValue, Columns, FilePath, Found, Json, Stored};
 use super::{Fault, Store, StoreError};
-use crate::record::binary::{Binary, Installed, Queued, State};
-use crate::record::safety::Safety;
+use crate::model::binary::{Binary, Installed, Queued, State};
+use crate::model::policy::Safety;
 
 /// Which binaries to list.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
 
 use super::holder;
-use crate::scarcity;
+use crate::exhaustion;
 
 /// Why the store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +167,7 @@ impl StoreError {
             }
             Some(ErrorCode::DiskFull) => Self::Full { path },
             // So SQLite says where it cannot make the files beside the store.
-            Some(ErrorCode::SystemIoFailure) if scarcity::is_full(path.parent().unwrap_or(&path)) => {
+            Some(ErrorCode::SystemIoFailure) if exhaustion::is_full(path.parent().unwrap_or(&path)) => {
                 Self::Full { path }
             }
             Some(ErrorCode::ConstraintViolation) if is_foreign_key(&cause) => Self::Unrelated { path },

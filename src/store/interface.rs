@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::row::{self, BadValue, Columns, Stored};
 use super::{Store, StoreError};
 use crate::clock;
-use crate::record::interface::{Facts, NetworkInterface};
+use crate::model::interface::{Facts, NetworkInterface};
 
 impl Stored for NetworkInterface {
     const TABLE: &'static str = "network_interface";

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::row::{self, BadValue, Columns, Json, Stored};
 use super::{Fault, Store, StoreError};
-use crate::record::machine::{Facts, Guid, Machine};
+use crate::model::machine::{Facts, Guid, Machine};
 
 impl Stored for Machine {
     const TABLE: &'static str = "machine";

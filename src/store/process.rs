@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::row::{self, BadValue, Columns, FilePath, Found, Json, Stored};
 use super::{Fault, Store, StoreError};
-use crate::record::process::{
+use crate::model::process::{
     Detached, Ending, ExitReason, Identity, Order, Process, ProcessType, Running, State, Usage,
 };
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::error::Fault;
 use crate::clock;
-use crate::record::attempt::UnknownWord;
+use crate::model::attempt::UnknownWord;
 
 /// What the beginning of an id, as a person types it, stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock;
-use crate::record::machine::{Facts, Guid, Machine};
-use crate::record::process::{Order, Process, ProcessType};
+use crate::model::machine::{Facts, Guid, Machine};
+use crate::model::process::{Order, Process, ProcessType};
 
 /// The n-th millisecond.
 pub(super) fn time(n: i64) -> Timestamp {

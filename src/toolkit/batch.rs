@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use crate::model::attempt::Outcome;
+use crate::model::binary::Installed;
+use crate::model::name::BinaryName;
 use crate::plugin::overrides;
 use crate::plugin::requirement;
 use crate::process::signals::Interrupt;
 use crate::protocol;
-use crate::record::attempt::Outcome;
-use crate::record::binary::Installed;
-use crate::record::name::BinaryName;
 use crate::settings::Settings;
 use crate::toolkit::binary::{self, BinaryError, Facts};
 use crate::toolkit::request::HookRequest;

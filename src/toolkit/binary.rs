@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::install::probe;
+use crate::model::binary::Installed;
+use crate::model::name::BinaryName;
 use crate::process::signals::Interrupt;
 use crate::process::spawn;
-use crate::provision::probe;
-use crate::record::binary::Installed;
-use crate::record::name::BinaryName;
 use crate::settings::Settings;
 
 /// Why there is no record.

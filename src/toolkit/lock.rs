@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::digest::hex;
+use crate::fs::digest::hex;
+use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, SpawnError};
-use crate::process::{attached, table};
-use crate::provision::lock::{Holder, Lock, LockError};
+use crate::process::{foreground, tree};
 
 /// Why a command did not run under a lock.
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +42,12 @@ pub fn run(
     waiting: impl FnOnce(&Holder),
 ) -> Result<i32, LockedError> {
     // A holder is the command of a rigup, or the rigup: what it waits for is itself, or descends from it.
-    let mut lock = Lock::take(&path(lib_dir, name), interrupt, table::descends_from, waiting)?;
+    let mut lock = Lock::take(&path(lib_dir, name), interrupt, tree::descends_from, waiting)?;
     lock.hand_on().map_err(LockedError::HandOn)?;
     let child = spawn::start_attached(program, args, None)?;
     // Only a help for people who wait.
     let _ = lock.note_holder(child.entry().pid);
-    let reaped = attached::see_out(&child, interrupt)?;
+    let reaped = foreground::see_out(&child, interrupt)?;
     if reaped.signal.is_none() {
         // It is done: a service that it left behind, and that has the lock, too, keeps nobody waiting.
         lock.free()?;

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::toolkit::request::HookRequest;
 
 /// Assignments for a shell to `eval`, one a line; no value needs quotes:

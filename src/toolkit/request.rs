@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::model::name::{BinaryName, NameError};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
 use crate::plugin::overrides::{self, OverrideError};
 use crate::plugin::requirement::{self, LineError, Providers};
-use crate::record::name::{BinaryName, NameError};
-use crate::record::safety::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
 use crate::toolkit::pin;
 
 /// What a hook was asked for. Arguments that the toolkit does not know are nobody's business here.

@@ -230,7 +230,7 @@ fn a_second_interrupt_kills_background_hooks_at_once() {
         child.try_wait().unwrap().is_some()
     });
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(began.elapsed() < rigup::process::stop::GRACE, "the grace period was cut short");
+    assert!(began.elapsed() < rigup::process::terminate::GRACE, "the grace period was cut short");
     assert_eq!(place.living(), []);
 }
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use rigup::record::binary::Binary;
-use rigup::record::process::{ExitReason, Process};
+use rigup::model::binary::Binary;
+use rigup::model::process::{ExitReason, Process};
 use rigup::store::{ProcessFilter, Store};
 use walkdir::WalkDir;
 
@@ -74,8 +74,8 @@ fn records(place: &Playground) -> (Vec<Binary>, Vec<Process>) {
 fn installed(place: &Playground) -> usize {
     let (binaries, _) = records(place);
     let installed = binaries.iter().filter_map(|it| Some((&it.name, it.installed()?)));
-    let check = |(name, it): (&String, &rigup::record::binary::Installed)| {
-        assert_eq!(rigup::provision::probe::sha256(&it.abspath).unwrap(), it.sha256);
+    let check = |(name, it): (&String, &rigup::model::binary::Installed)| {
+        assert_eq!(rigup::install::probe::sha256(&it.abspath).unwrap(), it.sha256);
         assert_eq!(fs::read_link(place.bin(name)).unwrap(), it.abspath);
     };
     installed.map(check).count()

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use nix::pty::openpty;
 use nix::unistd::{tcgetpgrp, ttyname};
-use rigup::process::stop::GRACE;
+use rigup::process::terminate::GRACE;
 
 use crate::aftermath::nothing_is_left;
 use crate::playground::{Playground, wait_until};

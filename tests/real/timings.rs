@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use rigup::record::attempt::Outcome;
+use rigup::model::attempt::Outcome;
 use rigup::report::timings::{Bar, Run, Timings, Verdict};
 use serde_json::json;
 use uuid::Uuid;

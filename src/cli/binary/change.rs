@@ -10,13 +10,13 @@ use crate::cli::input;
 use crate::cli::output::{Output, say};
 use crate::cli::session::Session;
 use crate::clock;
+use crate::install::linker::Linker;
+use crate::install::register::{self, AdoptError};
+use crate::model::binary::Binary;
+use crate::model::name::BinaryName;
+use crate::model::version::Version;
 use crate::plugin::requirement::Providers;
 use crate::process::signals::Interrupt;
-use crate::provision::adopt::{self, AdoptError};
-use crate::provision::linker::Linker;
-use crate::record::binary::Binary;
-use crate::record::name::BinaryName;
-use crate::record::version::Version;
 use crate::settings::Settings;
 use crate::store::{Found, Store};
 
@@ -132,20 +132,20 @@ fn take(
     settings: &Settings,
     fields: &Map<String, Value>,
     is_dry: bool,
-) -> Result<Option<adopt::Adopted>, CliError> {
+) -> Result<Option<register::Adopted>, CliError> {
     let linker = Linker { settings, store: &session.store, machine_id: session.machine.id, force: false };
     let refused = |error: AdoptError| match error {
         AdoptError::Store(error) => error.into(),
         AdoptError::Record(error) => CliError::Usage(error.to_string()),
         other => CliError::NotFound(other.to_string()),
     };
-    let checked = adopt::check(&linker, fields).map_err(refused)?;
+    let checked = register::check(&linker, fields).map_err(refused)?;
     if is_dry {
         return Ok(None);
     }
     let interrupt = Interrupt::install().map_err(CliError::unusable)?;
     let warn = |warning: &str| say(&format!("warning: {warning}"));
-    adopt::adopt(&linker, checked, &interrupt, warn).map(Some).map_err(refused)
+    register::adopt(&linker, checked, &interrupt, warn).map(Some).map_err(refused)
 }
 
 /// `rigup binary update`

@@ -8,10 +8,10 @@ use super::input::{interrupt, parse, requests};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, say};
 use crate::cli::session::Session;
+use crate::model::binary::Installed;
+use crate::model::name::BinaryName;
 use crate::plugin::overrides;
-use crate::process::orphans;
-use crate::record::binary::Installed;
-use crate::record::name::BinaryName;
+use crate::process::subreaper;
 use crate::settings::Settings;
 use crate::store::BinaryFilter;
 use crate::toolkit::batch::Search;
@@ -44,7 +44,7 @@ pub(crate) struct BinaryArgs {
 /// Prints them.
 pub(crate) fn print(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
     // What a version probe leaves behind is noticed only by its parent.
-    orphans::adopt();
+    subreaper::adopt();
     // Files are asked on threads, and without any the pool that makes itself would panic.
     rayon::ThreadPoolBuilder::new().build_global()?;
     if args.batch { print_all(args, settings, output) } else { print_one(args, settings, output) }

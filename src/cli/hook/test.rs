@@ -10,18 +10,18 @@ use crate::cli::output::{Output, Talk, say};
 use crate::cli::run::argument;
 use crate::cli::session::Session;
 use crate::clock;
-use crate::conformance::finding::{Finding, Judgement, Outcome};
-use crate::conformance::item::Item;
-use crate::conformance::judge;
-use crate::conformance::kit::Kit;
-use crate::conformance::request::Request;
-use crate::conformance::trial::{Stage, TrialError};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::hook::run::Runner;
-use crate::plugin::configuration::Configuration;
-use crate::plugin::folder::{self, Hook, Plugin};
+use crate::hook_test::finding::{Finding, Judgement, Outcome};
+use crate::hook_test::item::Item;
+use crate::hook_test::judge;
+use crate::hook_test::kit::Kit;
+use crate::hook_test::request::Request;
+use crate::hook_test::trial::{Stage, TrialError};
+use crate::plugin::config::enabled::Configuration;
+use crate::plugin::config::value::{Setting, Sources, Variable};
+use crate::plugin::discovery::{self, Hook, Plugin};
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
-use crate::plugin::setting::{Setting, Sources, Variable};
 use crate::process::signals::Interrupt;
 use crate::report::human::{Tone, printable};
 use crate::settings::Settings;
@@ -171,7 +171,7 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<Finding>> {
             .chain(rest.map(skipped))
             .collect()
     };
-    let start = match folder::start_of(file, &name) {
+    let start = match discovery::start_of(file, &name) {
         Ok(Some(start)) => start,
         Ok(None) => {
             return Err(unstartable(

@@ -7,8 +7,8 @@ use crate::cli::output::{Output, say};
 use crate::cli::search;
 use crate::cli::session::Session;
 use crate::clock;
-use crate::detached::gc::{Action, Cleaned, Done, Gc, Swept};
 use crate::report::human::{self, Tone, Toned};
+use crate::runs::gc::{Action, Cleaned, Done, Gc, Swept};
 use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
@@ -78,7 +78,7 @@ fn row(done: &Done) -> Vec<Toned> {
     vec![
         (done.action.as_str().to_owned(), tone),
         (process.map(|it| it.id.to_string()).unwrap_or_default(), Tone::Plain),
-        (process.map(crate::record::process::Process::title).unwrap_or_default(), Tone::Plain),
+        (process.map(crate::model::process::Process::title).unwrap_or_default(), Tone::Plain),
         (done.reason.clone(), Tone::Plain),
         (done.path.as_ref().map(|it| it.display().to_string()).unwrap_or_default(), Tone::Plain),
     ]

@@ -10,9 +10,9 @@ use crate::cli::output::{Output, say};
 use crate::cli::process::tree::descendants;
 use crate::cli::process::{find_all, write};
 use crate::cli::session::Session;
+use crate::model::process::Process;
 use crate::process::kill::{self, Killed};
-use crate::process::{stop, table};
-use crate::record::process::Process;
+use crate::process::{terminate, tree};
 use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
@@ -75,7 +75,7 @@ pub(super) fn kill(args: &KillArgs, settings: &Settings, output: &mut Output) ->
     }
     let grace = match args.grace {
         Some(seconds) => Duration::from_secs(seconds),
-        None => stop::GRACE,
+        None => terminate::GRACE,
     };
     let mut over = Vec::new();
     let mut exit = Exit::Well;
@@ -99,7 +99,7 @@ pub(super) fn kill(args: &KillArgs, settings: &Settings, output: &mut Output) ->
                     ));
                 }
                 for it in left {
-                    say(&format!("error: process {id} could not be ended: {}", table::command_line(it.pid)));
+                    say(&format!("error: process {id} could not be ended: {}", tree::command_line(it.pid)));
                 }
                 exit = Exit::Missing;
             }

@@ -9,11 +9,11 @@ use clap::ValueEnum;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::process::find;
-use crate::process::identity;
+use crate::model::process::{Process, ProcessType};
+use crate::process::handle;
 use crate::process::poll;
 use crate::process::run_dir::RunDir;
 use crate::process::tail::Follow;
-use crate::record::process::{Process, ProcessType};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -112,7 +112,7 @@ impl Printer<'_> {
 /// Whether a process writes no more: it is recorded as over, or gone and not recorded yet.
 fn is_over(store: &Store, process: &Process) -> Result<bool, CliError> {
     let Some(now) = store.process(process.id)? else { return Ok(true) };
-    let is_gone = || now.running().is_some_and(|it| identity::find(&it.identity).is_none());
+    let is_gone = || now.running().is_some_and(|it| handle::find(&it.identity).is_none());
     Ok(now.ending().is_some() || is_gone())
 }
 

@@ -9,8 +9,8 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::process::{HEADER, find, row};
 use crate::cli::session::Session;
-use crate::process::{identity, live};
-use crate::record::process::{Process, State};
+use crate::model::process::{Process, State};
+use crate::process::{handle, usage};
 use crate::report::tree;
 use crate::settings::Settings;
 use crate::store::{ProcessFilter, Store};
@@ -54,9 +54,9 @@ pub(super) fn tree(args: &TreeArgs, settings: &Settings, output: &mut Output) ->
     Ok(Exit::Well)
 }
 
-fn live_usage(process: &Process) -> Option<live::Usage> {
+fn live_usage(process: &Process) -> Option<usage::Usage> {
     match &process.state {
-        State::Running(running) => live::usage(identity::find(&running.identity)?.pid),
+        State::Running(running) => usage::usage(handle::find(&running.identity)?.pid),
         State::Queued | State::Exited(..) => None,
     }
 }

@@ -6,9 +6,9 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, say};
 use crate::cli::process::{find_all, write};
 use crate::cli::session::Session;
-use crate::process::identity::Handle;
-use crate::process::{poll, reap};
-use crate::record::process::Process;
+use crate::model::process::Process;
+use crate::process::handle::Handle;
+use crate::process::{poll, recover};
 use crate::report::human;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -69,7 +69,7 @@ fn wait_for(
         if process.ending().is_some() {
             return Ok(Ok(process));
         }
-        if let Some(finished) = reap::finish_if_lost(store, &process)? {
+        if let Some(finished) = recover::finish_if_lost(store, &process)? {
             return Ok(Ok(finished));
         }
         if deadline.is_some_and(|it| Instant::now() >= it) {

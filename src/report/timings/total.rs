@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{Timed, millis};
-use crate::record::attempt::Outcome;
+use crate::model::attempt::Outcome;
 
 /// The sum over some bars.
 #[derive(Debug, Clone, PartialEq, Eq)]

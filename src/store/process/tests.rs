@@ -8,8 +8,8 @@ use serde_json::json;
 use super::super::tests::{hook, store_with_machine, time};
 use super::*;
 use crate::clock;
-use crate::record::attempt::{Attempt, Outcome};
-use crate::record::interface;
+use crate::model::attempt::{Attempt, Outcome};
+use crate::model::interface;
 
 fn identity() -> Identity {
     Identity { pid: 4_000_000_000, start_ticks: u64::MAX, boot_id: "8a".to_owned() }

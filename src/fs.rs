@@ -1,0 +1,3 @@
+//! Files: each operation is written once, here.
+
+pub mod digest;

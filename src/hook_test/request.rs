@@ -1,0 +1,320 @@
+//! What a hook is asked: the good request, and what is made of it. Pure.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::hook::command;
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety};
+use crate::plugin::hook_name::BINARY_REQUEST;
+
+/// What providers are asked for where nobody says what they can provide: every Unix has it.
+pub const GUESS: &str = "sh";
+/// A provider that is none.
+const NOBODY: &str = "nobody-at-all";
+/// The size of a huge argument: Linux takes no single one over 128 KiB.
+const HUGE: usize = 100 << 10;
+
+/// The arguments of a hook, one argv item each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    arguments: Vec<OsString>,
+    /// Whether nobody said what the hook can do.
+    pub is_guess: bool,
+}
+
+/// A request that should do harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hostile {
+    /// The request.
+    pub request: Request,
+    /// What is hostile in it, for people.
+    pub what: String,
+    /// Whether its name is one that nobody provides; else an answer is allowed, as long as it is true.
+    pub is_absent: bool,
+}
+
+impl Request {
+    /// What somebody said to ask the hook.
+    pub fn given(arguments: Vec<OsString>) -> Self {
+        Self { is_guess: arguments.is_empty(), arguments }
+    }
+
+    /// The same as a request to a provider, with all that the engine tells it.
+    #[must_use]
+    pub fn to_provider(mut self, provider: &str, binary_id: Uuid, machine_id: Uuid) -> Self {
+        self.is_guess = self.value("name").is_none();
+        let is_given = |key: &str| self.value(&key.replace('_', "-")).is_some();
+        let rules = [MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY];
+        let best_effort: Vec<&str> = rules.into_iter().filter(|it| !is_given(it)).collect();
+        let safety = Safety::default();
+        let fields = [
+            ("name", Value::from(GUESS)),
+            ("binproviders", provider.into()),
+            (MIN_RELEASE_AGE_KEY, safety.age().to_string().into()),
+            (POSTINSTALL_SCRIPTS_KEY, safety.may_run_scripts().to_string().into()),
+            ("best_effort", best_effort.join(",").into()),
+            ("binary_id", binary_id.to_string().into()),
+            ("machine_id", machine_id.to_string().into()),
+        ];
+        let missing: Vec<(&str, Value)> = fields.into_iter().filter(|(key, _)| !is_given(key)).collect();
+        self.arguments.extend(command::arguments(&missing));
+        self
+    }
+
+    /// The value of an argument; of a repeated one the last.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.arguments.iter().rev().find_map(|it| value_of(it, key)?.to_str())
+    }
+
+    /// The argv items.
+    pub fn arguments(&self) -> Vec<OsString> {
+        self.arguments.clone()
+    }
+
+    /// The same with this value instead of every other of its key.
+    #[must_use]
+    fn with(&self, key: &str, value: &str) -> Self {
+        let mut request = self.without(key);
+        request.arguments.push(spelled(key, value));
+        request
+    }
+
+    #[must_use]
+    fn without(&self, key: &str) -> Self {
+        let is_other = |it: &&OsString| value_of(it, key).is_none();
+        Self { arguments: self.arguments.iter().filter(is_other).cloned().collect(), ..*self }
+    }
+
+    /// A request for this name. The overrides go: they might name a package that is there.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        self.without("overrides").with("name", name)
+    }
+
+    /// A request to somebody else.
+    #[must_use]
+    pub fn to_others(&self) -> Self {
+        self.with("binproviders", NOBODY)
+    }
+
+    /// The same with arguments that nobody knows.
+    #[must_use]
+    pub fn with_unknown(&self) -> Self {
+        let mut request = self.clone();
+        request.arguments.insert(0, spelled("rigup-unknown", "a=b c"));
+        request.arguments.push("--rigup-unknown-flag".into());
+        request
+    }
+
+    /// The same with another name in front, which does not count.
+    #[must_use]
+    pub fn with_repeated_name(&self, other: &str) -> Self {
+        let mut request = self.clone();
+        request.arguments.insert(0, spelled("name", other));
+        request
+    }
+
+    /// The same with 100 KiB of something that is not for this hook: in a provider's overrides, or in an argument of
+    /// its own.
+    #[must_use]
+    pub fn huge(&self, is_provider: bool) -> Self {
+        let huge = "x".repeat(HUGE);
+        if !is_provider {
+            return self.with("rigup-huge", &huge);
+        }
+        let mut overrides = self.overrides();
+        overrides.insert(NOBODY.to_owned(), json!({"packages": [huge]}));
+        self.with("overrides", &Value::Object(overrides).to_string())
+    }
+
+    /// The same as lines on the standard input of a batch hook, before those of other requests.
+    pub fn lines(&self, others: &[&Self]) -> Vec<u8> {
+        let all = std::iter::once(self).chain(others.iter().copied());
+        all.map(|it| Value::Object(it.record()).to_string() + "\n").collect::<String>().into_bytes()
+    }
+
+    fn record(&self) -> Map<String, Value> {
+        let mut record = Map::from_iter([("type".to_owned(), Value::from(BINARY_REQUEST))]);
+        for argument in &self.arguments {
+            let text = argument.to_string_lossy();
+            let Some(text) = text.strip_prefix("--") else { continue };
+            let (key, value) = text.split_once('=').unwrap_or((text, "true"));
+            let key = key.replace('-', "_");
+            let value = match key.as_str() {
+                "overrides" | MIN_RELEASE_AGE_KEY | POSTINSTALL_SCRIPTS_KEY => {
+                    serde_json::from_str(value).unwrap_or(Value::Null)
+                }
+                _ => value.into(),
+            };
+            record.insert(key, value);
+        }
+        record
+    }
+
+    /// What is asked of single providers.
+    pub fn overrides(&self) -> Map<String, Value> {
+        let given = self.value("overrides").and_then(|it| serde_json::from_str(it).ok());
+        given.unwrap_or_default()
+    }
+
+    /// Requests with shell text that makes a file called `canary`, in the current folder or right here. Names have no
+    /// slash, no backslash, no control character and no hyphen in front: the engine passes on no others.
+    pub fn hostile(&self, provider: Option<&str>, canary: &Path) -> Vec<Hostile> {
+        let word = canary.file_name().unwrap_or_default().to_string_lossy();
+        let shell = format!("a$(touch {word})`touch {word}`;touch {word};");
+        let quotes = format!("a';touch {word};'\";touch {word};\"");
+        let words = "b\u{f6}se \u{540d}\u{524d} \u{1f980} *".to_owned();
+        let what = ["shell text", "quotes", "blanks and characters beyond ASCII"];
+        let texts = [shell, quotes, words].into_iter().zip(what);
+        let Some(provider) = provider else {
+            return texts
+                .map(|(text, what)| Hostile {
+                    request: self.with_all_values(&text),
+                    what: format!("{what} in every value"),
+                    is_absent: false,
+                })
+                .collect();
+        };
+        let path = canary.to_string_lossy();
+        let shell: Vec<String> = [
+            "$(touch @)",
+            "`touch @`",
+            ";touch @;",
+            "';touch @;'",
+            "\";touch @;\"",
+            "a\ntouch @\n",
+            "|touch @",
+        ]
+        .map(|it| it.replace('@', &path))
+        .into();
+        let options =
+            ["--to-command=touch @", "-oDPkg::Pre-Invoke::=touch @"].map(|it| it.replace('@', &path));
+        let packages = [(shell, "shell text"), (options.into(), "options")];
+        let names = texts.map(|(text, what)| Hostile {
+            request: self.named(&text),
+            what: format!("{what} in the name"),
+            is_absent: true,
+        });
+        let overrides = packages.into_iter().map(|(packages, what)| {
+            let mut overrides = self.overrides();
+            overrides.insert(provider.to_owned(), json!({"packages": packages}));
+            Hostile {
+                request: self.with("overrides", &Value::Object(overrides).to_string()),
+                what: format!("{what} among the packages"),
+                is_absent: false,
+            }
+        });
+        names.chain(overrides).collect()
+    }
+
+    /// The same with this text for every value; with one such argument where there is none.
+    fn with_all_values(&self, text: &str) -> Self {
+        let mut arguments: Vec<OsString> = self
+            .arguments
+            .iter()
+            .map(|it| match it.as_bytes().iter().position(|&byte| byte == b'=') {
+                Some(end) => {
+                    let mut argument = OsStr::from_bytes(&it.as_bytes()[..=end]).to_owned();
+                    argument.push(text);
+                    argument
+                }
+                None => it.clone(),
+            })
+            .collect();
+        if arguments.is_empty() {
+            arguments.push(spelled("url", text));
+        }
+        Self { arguments, is_guess: self.is_guess }
+    }
+}
+
+fn spelled(key: &str, value: &str) -> OsString {
+    format!("--{key}={value}").into()
+}
+
+fn value_of<'a>(argument: &'a OsStr, key: &str) -> Option<&'a OsStr> {
+    let rest = argument.as_bytes().strip_prefix(b"--")?.strip_prefix(key.as_bytes())?;
+    rest.strip_prefix(b"=").map(OsStr::from_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::BinaryName;
+
+    fn good(arguments: &[&str]) -> Request {
+        Request::given(arguments.iter().map(Into::into).collect()).to_provider(
+            "mine",
+            Uuid::nil(),
+            Uuid::nil(),
+        )
+    }
+
+    #[test]
+    fn a_provider_is_told_all_that_the_engine_tells_it() {
+        let guess = good(&[]);
+        assert!(guess.is_guess);
+        let nil = Uuid::nil();
+        let expected = [
+            "--name=sh".to_owned(),
+            "--binproviders=mine".to_owned(),
+            "--min-release-age=7".to_owned(),
+            "--postinstall-scripts=false".to_owned(),
+            "--best-effort=min_release_age,postinstall_scripts".to_owned(),
+            format!("--binary-id={nil}"),
+            format!("--machine-id={nil}"),
+        ];
+        assert_eq!(guess.arguments(), expected.map(OsString::from));
+        let given = good(&["--name=jq", "--binproviders=other,mine", "--min-release-age=1"]);
+        assert_eq!(given.value("best-effort"), Some("postinstall_scripts"), "the other rule is asked for");
+        assert!(!given.is_guess);
+        assert_eq!((given.value("name"), given.value("binproviders")), (Some("jq"), Some("other,mine")));
+    }
+
+    #[test]
+    fn of_a_repeated_argument_the_last_one_is_the_good_one() {
+        let request = good(&["--name=jq"]).with_repeated_name("decoy");
+        assert_eq!(request.arguments()[0], "--name=decoy");
+        assert_eq!(request.value("name"), Some("jq"));
+    }
+
+    #[test]
+    fn a_batch_hook_gets_its_requests_as_records() {
+        let request = Request::given(vec!["--name=jq".into(), "--overrides={\"mine\":[\"x\"]}".into()]);
+        let lines = String::from_utf8(request.lines(&[&request.named("other")])).unwrap();
+        let expected = "{\"type\":\"BinaryRequest\",\"name\":\"jq\",\"overrides\":{\"mine\":[\"x\"]}}\n\
+                        {\"type\":\"BinaryRequest\",\"name\":\"other\"}\n";
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_huge_argument_keeps_the_overrides_that_were_given() {
+        let request = good(&["--overrides={\"mine\":[\"ripgrep\"]}"]).huge(true);
+        let overrides: Value = serde_json::from_str(request.value("overrides").unwrap()).unwrap();
+        assert_eq!(overrides["mine"], json!(["ripgrep"]));
+        let size = request.value("overrides").unwrap().len();
+        assert!((HUGE..128 << 10).contains(&size), "{size}");
+    }
+
+    #[test]
+    fn hostile_names_are_such_as_the_engine_passes_on() {
+        let all = good(&[]).hostile(Some("mine"), Path::new("/room/k01234567"));
+        for hostile in all.iter().filter(|it| it.is_absent) {
+            let name = hostile.request.value("name").unwrap();
+            assert!(BinaryName::parse(name, None).is_ok(), "{name}");
+        }
+        assert!(all.iter().any(|it| !it.is_absent && it.request.value("overrides").unwrap().contains("\\n")));
+    }
+
+    #[test]
+    fn every_value_of_another_events_hook_becomes_hostile() {
+        let request = Request::given(vec!["--url=https://example.org".into(), "--deep".into()]);
+        let all = request.hostile(None, Path::new("/room/k"));
+        assert_eq!(all[0].request.arguments(), ["--url=a$(touch k)`touch k`;touch k;", "--deep"]);
+        assert_eq!(Request::given(Vec::new()).hostile(None, Path::new("/k"))[0].request.arguments().len(), 1);
+    }
+}

@@ -1,0 +1,17 @@
+//! From requirements to linked binaries.
+
+pub mod attempt;
+pub mod link;
+pub mod linker;
+pub mod pin;
+pub mod plan;
+pub mod probe;
+pub mod provider_deps;
+pub mod rebuild;
+pub mod register;
+pub mod relocatable;
+pub mod resolver;
+pub mod scheduler;
+pub mod status;
+pub mod verdict;
+pub mod verify;

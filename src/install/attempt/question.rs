@@ -1,0 +1,105 @@
+//! A request as one provider's hook gets it.
+
+use std::ffi::OsString;
+
+use serde_json::{Map, Number, Value};
+use uuid::Uuid;
+
+use crate::hook::command;
+use crate::install::plan::Request;
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+
+/// The hook's arguments.
+pub fn arguments(request: &Request, provider: &str, binary_id: Uuid, machine_id: Uuid) -> Vec<OsString> {
+    let mut fields = fields(request, provider, binary_id, machine_id);
+    for (_, value) in &mut fields {
+        // Spelled out: what is false is left out elsewhere.
+        if let Value::Bool(is_so) = value {
+            *value = is_so.to_string().into();
+        }
+    }
+    command::arguments(&fields)
+}
+
+/// The same as one line on the standard input of a batch hook.
+pub fn line(request: &Request, provider: &str, binary_id: Uuid, machine_id: Uuid) -> String {
+    let kind = [("type", Value::from("BinaryRequest"))];
+    let fields = kind.into_iter().chain(fields(request, provider, binary_id, machine_id));
+    let fields = fields.filter(|(_, value)| !value.is_null() && value != "");
+    let record: Map<String, Value> = fields.map(|(key, value)| (key.to_owned(), value)).collect();
+    Value::Object(record).to_string()
+}
+
+/// What the hook is told. `best_effort` names the rules that nobody asked for: the hook keeps those where it can, and all
+/// others or none of the request.
+fn fields(
+    request: &Request,
+    provider: &str,
+    binary_id: Uuid,
+    machine_id: Uuid,
+) -> [(&'static str, Value); 10] {
+    let overrides = Value::Object(request.overrides.clone());
+    let safety = request.safety_of(provider);
+    let defaults = [
+        (safety.min_release_age.is_none(), MIN_RELEASE_AGE_KEY),
+        (safety.postinstall_scripts.is_none(), POSTINSTALL_SCRIPTS_KEY),
+    ];
+    let best_effort: Vec<&str> =
+        defaults.into_iter().filter_map(|(is_default, key)| is_default.then_some(key)).collect();
+    [
+        ("name", request.name.as_str().into()),
+        ("binproviders", request.providers.to_string().into()),
+        ("min_version", request.min_version_of(provider).into()),
+        ("exact_version", request.locked.as_ref().map_or("", |it| &it.version).into()),
+        // 7 and not 7.0
+        (MIN_RELEASE_AGE_KEY, safety.age().to_string().parse::<Number>().map_or(Value::Null, Value::Number)),
+        (POSTINSTALL_SCRIPTS_KEY, safety.may_run_scripts().into()),
+        ("best_effort", best_effort.join(",").into()),
+        ("overrides", if request.overrides.is_empty() { Value::Null } else { overrides }),
+        ("binary_id", binary_id.to_string().into()),
+        ("machine_id", machine_id.to_string().into()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::install::plan::{Wish, plan};
+    use crate::plugin::requirement::{self, Requirement};
+
+    #[test]
+    fn rules_that_nobody_asked_for_are_best_effort_and_those_for_a_provider_are_its_own() {
+        let line = json!({
+            "type": "Binary", "name": "x", "min_version": "2",
+            "overrides": {"pip": {"min_version": "1", "min_release_age": 0.5, "postinstall_scripts": true}},
+        });
+        let line = line.to_string();
+        let requirement: Requirement = requirement::parse_line("p", line.as_bytes(), None).unwrap();
+        let steps = plan(&[requirement], &Wish::default(), &["pip".to_owned()]);
+        let asked = |provider: &str| {
+            let request = steps[0].as_ref().unwrap();
+            let all = arguments(request, provider, Uuid::nil(), Uuid::nil());
+            let all = all.into_iter().map(|it| it.into_string().unwrap());
+            all.filter(|it| !it.contains("id=") && !it.contains("overrides=")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            asked("pip"),
+            "--name=x --binproviders=* --min-version=1 --min-release-age=0.5 --postinstall-scripts=true"
+        );
+        assert_eq!(
+            asked("npm"),
+            "--name=x --binproviders=* --min-version=2 --min-release-age=7 --postinstall-scripts=false \
+             --best-effort=min_release_age,postinstall_scripts"
+        );
+        let line = super::line(steps[0].as_ref().unwrap(), "npm", Uuid::nil(), Uuid::nil());
+        let start =
+            r#"{"type":"BinaryRequest","name":"x","binproviders":"*","min_version":"2","min_release_age":7,"#;
+        assert!(line.starts_with(start), "{line}");
+        assert!(
+            line.contains(r#""postinstall_scripts":false,"best_effort":"min_release_age,postinstall"#),
+            "{line}"
+        );
+    }
+}

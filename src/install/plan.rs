@@ -1,0 +1,242 @@
+//! Requirements -> requests: one per name, with the providers to ask in their order. Pure.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::lockfile::Locked;
+use crate::model::name::BinaryName;
+use crate::model::policy::Safety;
+use crate::model::version;
+use crate::plugin::overrides;
+use crate::plugin::requirement::{Providers, Requirement};
+
+/// The providers that a bare name, which no plugin requires, is looked for at: what is there, and curated
+/// collections. At an open registry a mistyped name may be a stranger's package.
+pub const CURATED: [&str; 3] = ["env", "brew", "apt"];
+
+/// The provider that finds what is there and installs nothing.
+pub const ENV: &str = "env";
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Just these; all requirements where there are none.
+    pub names: Vec<BinaryName>,
+    /// Only these providers, in this order.
+    pub providers: Option<Providers>,
+    /// At least this version; empty for what the requirements say.
+    pub min_version: String,
+    /// What may be brought in, whatever requirements and habits say.
+    pub asked: Safety,
+    /// What may be brought in at the most, from the user's settings.
+    pub habit: Safety,
+}
+
+/// One binary to be provided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// What is needed.
+    pub name: BinaryName,
+    /// Who may provide it, as it is recorded.
+    pub providers: Providers,
+    /// The providers to ask, in this order; also those that are not installed.
+    pub candidates: Vec<String>,
+    /// The lowest version that will do; empty for any.
+    pub min_version: String,
+    /// What was asked for of what may be brought in.
+    pub safety: Safety,
+    /// Per provider: packages and the like.
+    pub overrides: Map<String, Value>,
+    /// The plugins that need it; none for a bare name.
+    pub required_by: Vec<String>,
+    /// The settings that are told where it was found.
+    pub settings: Vec<String>,
+    /// For what a provider could do without: from how many requests at once it is worth the time to get it.
+    pub pays_from: Option<u32>,
+    /// What it has to be exactly, where `rigup.lock` counts.
+    pub locked: Option<Locked>,
+}
+
+impl Request {
+    /// The lowest version that will do from this provider.
+    pub fn min_version_of(&self, provider: &str) -> &str {
+        overrides::text(&self.overrides, provider, "min_version").unwrap_or(&self.min_version)
+    }
+
+    /// The request as JSONL shows it before anything is done about it.
+    pub fn to_record(&self, status: &str) -> Value {
+        let mut record = json!({
+            "type": "BinaryRequest",
+            "name": self.name.as_str(),
+            "status": status,
+            "binproviders": self.candidates.join(","),
+            "min_version": self.min_version,
+            "overrides": self.overrides,
+            "last_error": "",
+        });
+        self.safety.write_to(&mut record);
+        record
+    }
+
+    /// What was asked for of what this provider may bring in.
+    pub fn safety_of(&self, provider: &str) -> Safety {
+        overrides::safety(&self.overrides, provider).or(self.safety)
+    }
+}
+
+/// A binary that nobody may provide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is needed.
+    pub name: BinaryName,
+    /// Why nobody is asked, and what to change.
+    pub reason: String,
+}
+
+/// One line of the plan.
+pub type Step = Result<Request, Refusal>;
+
+/// What a step is about.
+pub fn name_of(step: &Step) -> &BinaryName {
+    match step {
+        Ok(request) => &request.name,
+        Err(refusal) => &refusal.name,
+    }
+}
+
+/// Makes the plan. `known` are the providers that are there, in hook order.
+pub fn plan(requirements: &[Requirement], wish: &Wish, known: &[String]) -> Vec<Step> {
+    let mut merged: Vec<Step> = Vec::new();
+    let mut places: HashMap<&BinaryName, usize> = HashMap::new();
+    for requirement in requirements {
+        match places.get(&requirement.name) {
+            None => {
+                places.insert(&requirement.name, merged.len());
+                merged.push(Ok(request_of(requirement)));
+            }
+            Some(&place) => {
+                if let Ok(first) = &merged[place] {
+                    merged[place] = merge(first, request_of(requirement));
+                }
+            }
+        }
+    }
+    let chosen = if wish.names.is_empty() {
+        merged
+    } else {
+        let mut chosen: Vec<Step> = Vec::new();
+        for (index, name) in wish.names.iter().enumerate() {
+            if wish.names[..index].contains(name) {
+                continue;
+            }
+            chosen.push(match places.get(name) {
+                Some(&place) => merged[place].clone(),
+                None => Ok(bare(name, wish)),
+            });
+        }
+        chosen
+    };
+    chosen.into_iter().map(|step| step.and_then(|request| narrow(request, wish, known))).collect()
+}
+
+fn request_of(requirement: &Requirement) -> Request {
+    Request {
+        name: requirement.name.clone(),
+        providers: requirement.providers.clone(),
+        candidates: Vec::new(),
+        min_version: requirement.min_version.clone(),
+        safety: requirement.safety,
+        overrides: requirement.overrides.clone(),
+        required_by: Some(&requirement.plugin).filter(|it| !it.is_empty()).cloned().into_iter().collect(),
+        settings: requirement.setting.iter().cloned().collect(),
+        pays_from: requirement.pays_from,
+        locked: None,
+    }
+}
+
+fn bare(name: &BinaryName, wish: &Wish) -> Request {
+    let curated = Providers::Only(CURATED.map(str::to_owned).into());
+    Request {
+        name: name.clone(),
+        providers: wish.providers.clone().unwrap_or(curated),
+        candidates: Vec::new(),
+        min_version: String::new(),
+        safety: Safety::default(),
+        overrides: Map::new(),
+        required_by: Vec::new(),
+        settings: Vec::new(),
+        pays_from: None,
+        locked: None,
+    }
+}
+
+/// Two plugins require one name.
+fn merge(first: &Request, second: Request) -> Step {
+    let Some(providers) = first.providers.both(&second.providers) else {
+        return Err(Refusal {
+            name: second.name,
+            reason: format!(
+                "the plugin {} allows only {} and the plugin {} allows only {}: give them a provider in common",
+                first.required_by.join(", "),
+                first.providers,
+                second.required_by.join(", "),
+                second.providers
+            ),
+        });
+    };
+    let mut overrides = overrides::merge(&first.overrides, &second.overrides);
+    for (provider, keys) in &mut overrides {
+        // What is said to one provider stands in the place of what is said to all: it must not undo what the other asks.
+        let min_version = version::stricter(first.min_version_of(provider), second.min_version_of(provider));
+        let safety = first.safety_of(provider).and(second.safety_of(provider));
+        overrides::set_rules(keys, min_version, safety);
+    }
+    Ok(Request {
+        providers,
+        candidates: Vec::new(),
+        min_version: version::stricter(&first.min_version, &second.min_version).to_owned(),
+        safety: first.safety.and(second.safety),
+        overrides,
+        required_by: all_of(&first.required_by, second.required_by),
+        settings: all_of(&first.settings, second.settings),
+        pays_from: first.pays_from.zip(second.pays_from).map(|(one, other)| one.min(other)),
+        name: second.name,
+        locked: None,
+    })
+}
+
+fn all_of(first: &[String], second: Vec<String>) -> Vec<String> {
+    let new = second.into_iter().filter(|it| !first.contains(it));
+    first.iter().cloned().chain(new).collect()
+}
+
+/// What the command line leaves of a request, with the providers to ask.
+fn narrow(mut request: Request, wish: &Wish, known: &[String]) -> Step {
+    if let Some(wanted) = &wish.providers {
+        let Some(both) = wanted.both(&request.providers) else {
+            return Err(Refusal {
+                reason: format!(
+                    "the plugin {} allows only {}, and --binproviders only {wanted}",
+                    request.required_by.join(", "),
+                    request.providers
+                ),
+                name: request.name,
+            });
+        };
+        request.providers = both;
+    }
+    request.min_version = version::stricter(&request.min_version, &wish.min_version).to_owned();
+    request.safety = wish.asked.or(request.safety.and(wish.habit));
+    overrides::tighten(&mut request.overrides, &wish.min_version, wish.habit, wish.asked);
+    request.candidates = match &request.providers {
+        // Exactly one file is meant: nobody has to be asked where it could come from.
+        _ if request.name.file().is_some() => vec![ENV.to_owned()],
+        Providers::Any => known.to_vec(),
+        Providers::Only(names) => names.clone(),
+    };
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests;

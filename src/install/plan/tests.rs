@@ -1,0 +1,324 @@
+//! Requirements of one name, in any number, from any plugins, in any order.
+
+use std::collections::BTreeSet;
+
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use serde_json::json;
+
+use super::*;
+use crate::model::version::Version;
+
+const PROVIDERS: [&str; 4] = ["env", "npm", "pip", "apt"];
+
+fn known() -> Vec<String> {
+    PROVIDERS.map(str::to_owned).into()
+}
+
+fn requirement(plugin: &str, overrides: &Value) -> Requirement {
+    Requirement {
+        name: BinaryName::parse("x", None).unwrap(),
+        providers: Providers::Any,
+        min_version: String::new(),
+        safety: Safety::default(),
+        overrides: overrides.as_object().unwrap().clone(),
+        plugin: plugin.to_owned(),
+        setting: None,
+        pays_from: None,
+    }
+}
+
+fn planned(requirements: &[Requirement]) -> Request {
+    plan(requirements, &Wish::default(), &known()).remove(0).unwrap()
+}
+
+fn min_version_of<'a>(requirement: &'a Requirement, provider: &str) -> &'a str {
+    overrides::text(&requirement.overrides, provider, "min_version").unwrap_or(&requirement.min_version)
+}
+
+fn safety_of(requirement: &Requirement, provider: &str) -> Safety {
+    overrides::safety(&requirement.overrides, provider).or(requirement.safety)
+}
+
+fn version() -> impl Strategy<Value = String> {
+    select(vec!["", "1", "1.9", "1.10", "2.0~rc1", "2.0", "1:0.1"]).prop_map(str::to_owned)
+}
+
+fn safety() -> impl Strategy<Value = Safety> {
+    let age = option::of(select(vec![0.0, 0.5, 7.0, 30.0]));
+    (age, option::of(any::<bool>()))
+        .prop_map(|(min_release_age, postinstall_scripts)| Safety { min_release_age, postinstall_scripts })
+}
+
+/// What is said to one provider: bare packages, or some of the keys.
+fn said() -> impl Strategy<Value = Value> {
+    let packages = subsequence(vec!["a", "b", "c"], 0..=2);
+    let keys = (option::of(packages.clone()), version(), safety(), option::of("[a-c]"), option::of("/[a-c]"));
+    let keys = keys.prop_map(|(packages, min_version, safety, install_root, abspath)| {
+        let mut said = json!({"min_version": min_version, "install_root": install_root, "abspath": abspath});
+        safety.write_to(&mut said);
+        said["packages"] = json!(packages);
+        said.as_object_mut().unwrap().retain(|_, value| !value.is_null() && value != "");
+        said
+    });
+    prop_oneof![packages.prop_map(|it| json!(it)), keys]
+}
+
+fn any_requirement() -> impl Strategy<Value = Requirement> {
+    let providers = prop_oneof![
+        Just(Providers::Any),
+        subsequence(PROVIDERS.map(str::to_owned).to_vec(), 1..=4).prop_shuffle().prop_map(Providers::Only),
+    ];
+    let overrides = proptest::collection::btree_map(select(vec!["npm", "pip"]), said(), 0..=2);
+    let whose = (select(vec!["x", "y"]), select(vec!["p", "q", "r"]));
+    let rest = (option::of(select(vec!["X_BINARY", "Y_BINARY"])), option::of(1_u32..9));
+    (whose, providers, version(), safety(), overrides, rest).prop_map(
+        |((name, plugin), providers, min_version, safety, overrides, (setting, pays_from))| Requirement {
+            name: BinaryName::parse(name, None).unwrap(),
+            providers,
+            min_version,
+            safety,
+            setting: setting.map(str::to_owned),
+            pays_from,
+            ..requirement(plugin, &json!(overrides))
+        },
+    )
+}
+
+/// Whether one who asked for `wanted` gets at least that.
+fn is_as_strict(safety: Safety, wanted: Safety) -> bool {
+    wanted.min_release_age.is_none_or(|days| safety.min_release_age >= Some(days))
+        && (wanted.postinstall_scripts != Some(false) || safety.postinstall_scripts == Some(false))
+}
+
+/// All that does not depend on who comes first.
+fn meaning(step: &Step) -> Value {
+    let Ok(request) = step else { return Value::Null };
+    let sorted = |them: &[String]| json!(BTreeSet::from_iter(them));
+    let of_provider = |provider: &&str| {
+        let packages = overrides::packages(&request.overrides, provider).unwrap();
+        let keys = request.overrides.get(*provider).and_then(Value::as_object);
+        let keys: BTreeSet<&String> =
+            keys.into_iter().flat_map(Map::keys).filter(|it| *it != "packages").collect();
+        let mut meaning = json!({"packages": packages.map(BTreeSet::from_iter), "keys": keys});
+        request.safety_of(provider).write_to(&mut meaning);
+        meaning
+    };
+    json!({
+        "candidates": sorted(&request.candidates),
+        "required_by": sorted(&request.required_by),
+        "settings": sorted(&request.settings),
+        "pays_from": request.pays_from,
+        "of_provider": PROVIDERS.iter().map(of_provider).collect::<Vec<_>>(),
+    })
+}
+
+fn lowest_versions(step: &Step) -> Vec<Version> {
+    let of_provider =
+        |request: &Request| PROVIDERS.iter().map(|it| Version::parse(request.min_version_of(it))).collect();
+    step.as_ref().map(of_provider).unwrap_or_default()
+}
+
+#[test]
+fn what_one_plugin_says_to_a_provider_undoes_nothing_that_another_asks_of_all() {
+    let loose = json!({"pip": {"min_version": "2", "min_release_age": 0, "postinstall_scripts": true}});
+    let strict = Requirement {
+        min_version: "5".to_owned(),
+        safety: Safety { min_release_age: Some(14.0), postinstall_scripts: Some(false) },
+        ..requirement("strict", &json!({}))
+    };
+    let loose = requirement("loose", &loose);
+    for requirements in [[strict.clone(), loose.clone()], [loose.clone(), strict.clone()]] {
+        let request = planned(&requirements);
+        assert_eq!(request.min_version_of("pip"), "5");
+        assert_eq!(request.safety_of("pip"), strict.safety);
+    }
+    let both = planned(&[loose.clone(), Requirement { min_version: "5".to_owned(), ..loose.clone() }]);
+    assert_eq!(both.min_version_of("pip"), "2", "both say so to this provider");
+}
+
+#[test]
+fn two_requirements_of_one_binary_get_the_stricter_one_of_each_rule() {
+    let first = requirement("a", &json!({"pip": {"min_version": "1.9", "min_release_age": 3}}));
+    let second = json!({"pip": {"min_version": "1.10", "postinstall_scripts": false, "packages": "x"}});
+    let request = planned(&[first, requirement("b", &second)]);
+    assert_eq!(
+        (request.min_version_of("pip"), request.overrides["pip"]["packages"].clone()),
+        ("1.10", json!(["x"]))
+    );
+    let rules = Safety { min_release_age: Some(3.0), postinstall_scripts: Some(false) };
+    assert_eq!(request.safety_of("pip"), rules);
+}
+
+#[test]
+fn an_override_that_only_the_second_one_has_counts() {
+    let first = requirement("a", &json!({"pip": {"packages": ["x"], "install_root": "mine"}}));
+    let second = requirement("b", &json!({"pip": {"abspath": "/opt/x", "install_root": "theirs"}}));
+    let expected = json!({"packages": ["x"], "install_root": "mine", "abspath": "/opt/x"});
+    assert_eq!(planned(&[first, second]).overrides["pip"], expected);
+}
+
+#[test]
+fn what_could_be_done_without_is_worth_it_as_early_as_the_first_one_says() {
+    let from = |pays_from| Requirement { pays_from, ..requirement("a", &json!({})) };
+    assert_eq!(planned(&[from(Some(3)), from(Some(8))]).pays_from, Some(3));
+    assert_eq!(planned(&[from(Some(3)), from(None)]).pays_from, None, "one cannot do without");
+}
+
+#[test]
+fn a_requirement_of_nobody_names_nobody() {
+    let nobody = requirement("", &json!({}));
+    assert_eq!(planned(&[nobody.clone(), requirement("a", &json!({})), nobody]).required_by, ["a"]);
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_the_plugins_changes_nothing_but_preferences(
+        requirements in proptest::collection::vec(any_requirement(), 1..6),
+        shuffled in any::<proptest::sample::Index>(),
+    ) {
+        let mut other = requirements.clone();
+        other.rotate_left(shuffled.index(requirements.len()));
+        other.reverse();
+        for name in ["x", "y"].map(|it| BinaryName::parse(it, None).unwrap()) {
+            if !requirements.iter().any(|it| it.name == name) {
+                continue;
+            }
+            let wish = Wish { names: vec![name], ..Wish::default() };
+            let steps = [&requirements, &other].map(|it| plan(it, &wish, &known()).remove(0));
+            prop_assert_eq!(meaning(&steps[0]), meaning(&steps[1]));
+            prop_assert_eq!(lowest_versions(&steps[0]), lowest_versions(&steps[1]));
+        }
+    }
+
+    #[test]
+    fn whoever_asks_twice_asks_for_the_same(requirements in proptest::collection::vec(any_requirement(), 1..6)) {
+        let once = plan(&requirements, &Wish::default(), &known());
+        let twice = plan(&[requirements.clone(), requirements].concat(), &Wish::default(), &known());
+        prop_assert_eq!(
+            once.iter().map(meaning).collect::<Vec<_>>(),
+            twice.iter().map(meaning).collect::<Vec<_>>()
+        );
+        prop_assert_eq!(
+            once.iter().map(lowest_versions).collect::<Vec<_>>(),
+            twice.iter().map(lowest_versions).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn no_requirement_is_lost_and_none_gets_less_than_it_asked_for(
+        requirements in proptest::collection::vec(any_requirement(), 1..6),
+        min_version in version(),
+        habit in safety(),
+    ) {
+        let wish = Wish { min_version, habit, ..Wish::default() };
+        let steps = plan(&requirements, &wish, &known());
+        for requirement in &requirements {
+            let mine: Vec<&Step> = steps.iter().filter(|it| *name_of(it) == requirement.name).collect();
+            prop_assert_eq!(mine.len(), 1);
+            let Ok(request) = mine[0] else { continue };
+            prop_assert!(request.required_by.contains(&requirement.plugin));
+            prop_assert!(requirement.setting.iter().all(|it| request.settings.contains(it)));
+            prop_assert!(!request.candidates.is_empty());
+            for provider in &request.candidates {
+                prop_assert!(requirement.providers.allows(provider));
+                let lowest = Version::parse(request.min_version_of(provider));
+                prop_assert!(lowest >= Version::parse(min_version_of(requirement, provider)));
+                prop_assert!(lowest >= Version::parse(&wish.min_version));
+                let safety = request.safety_of(provider);
+                prop_assert!(is_as_strict(safety, safety_of(requirement, provider)));
+                prop_assert!(is_as_strict(safety, habit));
+                let packages = |of: &Map<String, Value>| overrides::packages(of, provider).unwrap().unwrap_or_default();
+                let wanted = packages(&requirement.overrides);
+                let all = packages(&request.overrides);
+                prop_assert!(wanted.iter().all(|it| all.contains(it)), "{all:?} lacks some of {wanted:?}");
+                for key in ["install_root", "abspath"] {
+                    let said = |of| overrides::text(of, provider, key).is_some();
+                    prop_assert!(said(&request.overrides) || !said(&requirement.overrides));
+                }
+            }
+        }
+    }
+}
+
+fn name(text: &str) -> BinaryName {
+    BinaryName::parse(text, None).unwrap()
+}
+
+fn required(plugin: &str, text: &str, providers: &str, min_version: &str) -> Requirement {
+    Requirement {
+        name: name(text),
+        providers: Providers::parse(providers),
+        min_version: min_version.to_owned(),
+        safety: Safety::default(),
+        overrides: Map::new(),
+        plugin: plugin.to_owned(),
+        setting: None,
+        pays_from: None,
+    }
+}
+
+fn common_providers() -> Vec<String> {
+    ["env", "npm", "pip", "brew", "apt"].map(str::to_owned).into()
+}
+
+fn wish(names: &[&str], providers: Option<&str>) -> Wish {
+    Wish {
+        names: names.iter().map(|it| name(it)).collect(),
+        providers: providers.map(Providers::parse),
+        ..Wish::default()
+    }
+}
+
+#[test]
+fn a_name_that_two_plugins_require_is_one_request_that_suits_both() {
+    let mut second = required("b", "x", "env,pip", "1.10");
+    second.overrides = json!({"pip": ["y"]}).as_object().unwrap().clone();
+    let requirements = [required("a", "x", "pip,apt,env", "1.9"), second];
+    let steps = plan(&requirements, &Wish::default(), &common_providers());
+    assert_eq!(steps.len(), 1);
+    let request = steps[0].as_ref().unwrap();
+    assert_eq!(request.candidates, ["pip", "env"]);
+    assert_eq!(request.min_version, "1.10");
+    assert_eq!(request.required_by, ["a", "b"]);
+    assert_eq!(request.overrides["pip"], json!(["y"]));
+}
+
+#[test]
+fn plugins_without_a_provider_in_common_are_both_named() {
+    let requirements = [required("a", "x", "pip", ""), required("b", "x", "npm", "")];
+    let reason = plan(&requirements, &Wish::default(), &common_providers())[0].clone().unwrap_err().reason;
+    assert!(reason.contains("plugin a allows only pip"), "{reason}");
+    assert!(reason.contains("plugin b allows only npm"), "{reason}");
+}
+
+#[test]
+fn any_provider_means_all_of_them_in_hook_order() {
+    let steps = plan(&[required("a", "x", "*", "")], &Wish::default(), &common_providers());
+    assert_eq!(steps[0].as_ref().unwrap().candidates, common_providers());
+}
+
+#[test]
+fn a_bare_name_is_never_looked_for_at_an_open_registry_unless_that_is_asked_for() {
+    let bare = plan(&[], &wish(&["jq"], None), &common_providers());
+    assert_eq!(bare[0].as_ref().unwrap().candidates, CURATED);
+    let asked = plan(&[], &wish(&["jq"], Some("npm")), &common_providers());
+    assert_eq!(asked[0].as_ref().unwrap().candidates, ["npm"]);
+}
+
+#[test]
+fn the_command_line_chooses_names_and_orders_providers_but_allows_no_new_ones() {
+    let requirements = [required("a", "x", "pip,env", ""), required("a", "y", "apt", "")];
+    let steps = plan(&requirements, &wish(&["y", "x", "y"], Some("env,pip")), &common_providers());
+    assert_eq!(steps.len(), 2);
+    let refusal = steps[0].clone().unwrap_err();
+    assert_eq!(refusal.reason, "the plugin a allows only apt, and --binproviders only env,pip");
+    assert_eq!(steps[1].as_ref().unwrap().candidates, ["env", "pip"]);
+}
+
+#[test]
+fn a_path_means_that_file_and_asks_only_env() {
+    let steps = plan(&[required("a", "/opt/x", "pip", "")], &Wish::default(), &common_providers());
+    assert_eq!(steps[0].as_ref().unwrap().candidates, ["env"]);
+}

@@ -1,0 +1,148 @@
+//! What a hook that is over amounts to: its ending and its records, judged.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::hook::run::Finished;
+use crate::install::verify::{self, Claim, Lie};
+use crate::model::attempt::Outcome;
+use crate::model::binary::Installed;
+use crate::model::process::{Ending, ExitReason, SKIPPED};
+use crate::protocol::{self, Record};
+
+/// The judgement.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It told the truth about a file that does.
+    Won(Installed),
+    /// It did not, and why.
+    Lost(Outcome, String),
+}
+
+/// What a hook's output says besides.
+#[derive(Debug, Clone, Copy)]
+pub enum Said<'a> {
+    /// A line that was meant as a record and cannot be read; which, and why.
+    Unreadable(&'a str),
+    /// `{"type":"Warning","message":...}`: something for the user to know.
+    Warning(&'a str),
+}
+
+/// Judges a hook, for each of the requests that it was started for; `tell` is told what it says besides.
+pub fn verdicts(
+    finished: &Finished,
+    claims: &[Claim<'_>],
+    timeout: Duration,
+    mut tell: impl FnMut(Said<'_>),
+) -> Vec<Verdict> {
+    let all = |outcome: Outcome, reason: &str| {
+        claims.iter().map(|_| Verdict::Lost(outcome, reason.to_owned())).collect()
+    };
+    let Some(ending) = finished.process.ending() else {
+        return all(Outcome::Failed, "nobody saw its end");
+    };
+    if let Some((outcome, reason)) = without_a_say(ending, timeout) {
+        return all(outcome, &reason);
+    }
+    let mut answers = Answers::default();
+    let read = File::open(finished.run_dir.stdout()).and_then(|output| {
+        protocol::read(BufReader::new(output), |record| answers.take(record, claims.len(), &mut tell))
+    });
+    match read {
+        Ok(leftover) => leftover.complaints.iter().for_each(|it| tell(Said::Unreadable(it))),
+        Err(error) => return all(Outcome::Failed, &format!("its output cannot be read: {error}")),
+    }
+    let of_one = |claim: &Claim<'_>| answers.verdict(*claim, claims.len() == 1, ending);
+    claims.iter().map(of_one).collect()
+}
+
+/// What a hook answered.
+#[derive(Debug, Default)]
+struct Answers {
+    records: Vec<Map<String, Value>>,
+    failures: HashMap<String, (Outcome, String)>,
+}
+
+impl Answers {
+    fn take(&mut self, record: Record, claims: usize, tell: &mut impl FnMut(Said<'_>)) {
+        // A hook that prints records without end does not fill the memory.
+        if self.records.len() + self.failures.len() >= protocol::MAX_RECORDS.max(2 * claims) {
+            return;
+        }
+        let text = |key: &str| record.fields.get(key).and_then(Value::as_str).unwrap_or_default();
+        match record.kind.as_str() {
+            "Warning" => tell(Said::Warning(text("message"))),
+            "BinaryFailure" => {
+                let is_declined = text("outcome") == Outcome::Declined.to_string();
+                let outcome = if is_declined { Outcome::Declined } else { Outcome::Failed };
+                let reason = text("reason").to_owned();
+                self.failures.entry(text("name").to_owned()).or_insert((outcome, reason));
+            }
+            "Binary" => self.records.push(record.fields),
+            _ => {}
+        }
+    }
+
+    /// The first true record wins, unless the hook says itself that it failed.
+    fn verdict(&self, claim: Claim<'_>, is_alone: bool, ending: &Ending) -> Verdict {
+        if let Some((outcome, reason)) = self.failures.get(claim.name) {
+            return Verdict::Lost(*outcome, reason.clone());
+        }
+        let is_of = |fields: &&Map<String, Value>| {
+            is_alone || fields.get("name").and_then(Value::as_str).map(str::trim) == Some(claim.name)
+        };
+        let mut lies = Vec::new();
+        for fields in self.records.iter().filter(is_of) {
+            match verify::verify(claim, fields) {
+                Ok(installed) => return Verdict::Won(installed),
+                Err(lie) => lies.push(lie),
+            }
+        }
+        // The lie about the right binary tells more than another binary's record.
+        let telling = lies.iter().find(|lie| !matches!(lie, Lie::WrongName { .. })).or(lies.first());
+        match telling {
+            Some(lie) => Verdict::Lost(Outcome::Rejected, lie.to_string()),
+            None => Verdict::Lost(
+                Outcome::Declined,
+                said(ending).unwrap_or("it printed no Binary record").to_owned(),
+            ),
+        }
+    }
+}
+
+/// The outcome of an end after which nothing that was printed counts.
+fn without_a_say(ending: &Ending, timeout: Duration) -> Option<(Outcome, String)> {
+    let said = said(ending);
+    let with_said = |what: String| match said {
+        Some(line) => format!("{what}: {line}"),
+        None => what,
+    };
+    match (ending.reason, ending.exit_code) {
+        (ExitReason::SpawnFailed, _) => Some((Outcome::Failed, ending.stderr_tail.clone())),
+        (ExitReason::Timeout, _) => {
+            Some((Outcome::Timeout, with_said(format!("ended after {} s", timeout.as_secs()))))
+        }
+        (ExitReason::Stopped, _) => Some((Outcome::Failed, with_said("stopped".to_owned()))),
+        (ExitReason::Lost, _) => Some((Outcome::Failed, "nobody saw its end".to_owned())),
+        (ExitReason::Signalled, _) => {
+            let number = ending.signal.unwrap_or_default();
+            Some((Outcome::Failed, with_said(format!("killed by signal {number}"))))
+        }
+        (ExitReason::Exited, Some(0)) => None,
+        (ExitReason::Exited, Some(SKIPPED)) => {
+            Some((Outcome::Skipped, said.unwrap_or("it skipped the request").to_owned()))
+        }
+        (ExitReason::Exited, code) => {
+            Some((Outcome::Failed, with_said(format!("exit {}", code.unwrap_or_default()))))
+        }
+    }
+}
+
+/// The last thing a hook said on standard error.
+fn said(ending: &Ending) -> Option<&str> {
+    ending.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty())
+}

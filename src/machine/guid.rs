@@ -1,0 +1,316 @@
+//! The name of this computer that stays the same across runs, and that does not give its machine id away.
+//!
+//! The places and their order are those of [py-machineid](https://github.com/keygen-sh/py-machineid) 1.0, so that
+//! `ArchiveBox` and rigup give a machine the same guid. Unlike it, text that cannot be an id (systemd writes
+//! `uninitialized` into fresh images) is passed over, and a machine without any id gets a random one.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use sysinfo::Product;
+use tempfile::NamedTempFile;
+
+use crate::clock;
+use crate::fs::digest;
+use crate::model::machine::Guid;
+
+/// The message under the HMAC: `ArchiveBox`'s application id.
+const APPLICATION: &str = "archivebox";
+
+/// The file in the data dir that keeps the random id.
+const KEPT: &str = "machine-id";
+
+/// The source of a guid that was made of it.
+const RANDOM: &str = "random";
+
+/// A file that may tell the machine's id, and how to find the id in its text.
+struct Candidate {
+    path: PathBuf,
+    id_in: fn(&str) -> Option<String>,
+}
+
+/// This machine's guid: the first of `/var/lib/dbus/machine-id`, `/etc/machine-id`, the Docker container's id in
+/// `/proc/self/cgroup` or `/proc/self/mountinfo` that is an id; on macOS the `IOPlatformUUID`, which is then the
+/// source; else a random one, made once and kept in `data_dir/machine-id`. One that is kept there stays the machine's
+/// id for good: installing a package may give the system a machine id, and a machine that is renamed by that would
+/// forget all its records.
+///
+/// Fails only where a random id is kept and cannot be read, or is needed and cannot be written.
+pub fn guid(data_dir: &Path) -> io::Result<Guid> {
+    if let Some(id) = read_kept(&data_dir.join(KEPT))? {
+        return Ok(hashed(&id, RANDOM));
+    }
+    if cfg!(target_os = "macos")
+        && let Some(id) = Product::uuid().ok().and_then(|text| machine_id(&text))
+    {
+        return Ok(hashed(&id, "IOPlatformUUID"));
+    }
+    let candidates = [
+        Candidate { path: "/var/lib/dbus/machine-id".into(), id_in: machine_id },
+        Candidate { path: "/etc/machine-id".into(), id_in: machine_id },
+        Candidate { path: "/proc/self/cgroup".into(), id_in: id_in_cgroup },
+        Candidate { path: "/proc/self/mountinfo".into(), id_in: id_in_mountinfo },
+    ];
+    guid_from(&candidates, data_dir)
+}
+
+fn guid_from(candidates: &[Candidate], data_dir: &Path) -> io::Result<Guid> {
+    for Candidate { path, id_in } in candidates {
+        if let Some(id) = fs_err::read_to_string(path).ok().and_then(|text| id_in(&text)) {
+            return Ok(hashed(&id, &path.to_string_lossy()));
+        }
+    }
+    Ok(hashed(&kept_id(data_dir)?, RANDOM))
+}
+
+fn hashed(id: &str, source: &str) -> Guid {
+    let mut mac = Hmac::<Sha256>::new_from_slice(id.as_bytes()).expect("an HMAC key may have any length");
+    mac.update(APPLICATION.as_bytes());
+    let value = digest::hex(&mac.finalize().into_bytes());
+    Guid { value, source: source.to_owned() }
+}
+
+/// The id that a machine-id file holds: 32 hex digits, perhaps with the dashes of a UUID, not all zero
+/// (machine-id(5)). Blanks and control characters anywhere are dropped, case is kept, as py-machineid does.
+fn machine_id(text: &str) -> Option<String> {
+    let id: String = text.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
+    let digits = || id.chars().filter(|c| *c != '-');
+    let is_id =
+        digits().count() == 32 && digits().all(|c| c.is_ascii_hexdigit()) && digits().any(|c| c != '0');
+    is_id.then_some(id)
+}
+
+/// The container in the first line's second folder, as in `12:cpu:/docker/<id>` or
+/// `1:name=systemd:/system.slice/docker-<id>.scope`. Under cgroup v2 a container sees only `0::/`.
+fn id_in_cgroup(text: &str) -> Option<String> {
+    if !text.contains("docker") {
+        return None;
+    }
+    let folder = text.lines().next()?.split('/').nth(2)?.trim();
+    folder.split(|c: char| !c.is_ascii_alphanumeric()).any(is_container_id).then(|| folder.to_owned())
+}
+
+/// The container whose `/var/lib/docker/containers/<id>/hostname` is mounted here.
+fn id_in_mountinfo(text: &str) -> Option<String> {
+    text.split("docker/containers/")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("/hostname"))
+        .map(|(id, _)| id)
+        .find(|id| is_container_id(id))
+        .map(str::to_owned)
+}
+
+fn is_container_id(word: &str) -> bool {
+    word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// The random id in the data dir, made if there is none. Processes that race to make it all get the same.
+fn kept_id(data_dir: &Path) -> io::Result<String> {
+    let path = data_dir.join(KEPT);
+    if let Some(id) = read_kept(&path)? {
+        return Ok(id);
+    }
+    // Only its owner may read a tempfile. It is on disk before it has its name, so that no crash leaves an empty id.
+    let mut aside = NamedTempFile::with_prefix_in(".machine-id.", data_dir)?;
+    writeln!(aside, "{}", clock::new_id().simple())?;
+    aside.as_file().sync_all()?;
+    match aside.persist_noclobber(&path) {
+        Err(failed) if failed.error.kind() != ErrorKind::AlreadyExists => {
+            let text = format!("cannot keep a machine id in {}: {}", path.display(), failed.error);
+            return Err(io::Error::new(failed.error.kind(), text));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    read_kept(&path)?.ok_or_else(|| {
+        let text = format!("{} was removed while it was made; run the command again", path.display());
+        io::Error::new(ErrorKind::NotFound, text)
+    })
+}
+
+/// `None` where there is no such file. One that is there and holds no id is an error: to replace it would let two
+/// racing processes end up with two ids.
+fn read_kept(path: &Path) -> io::Result<Option<String>> {
+    match fs_err::read_to_string(path) {
+        Ok(text) => machine_id(&text).map(Some).ok_or_else(|| {
+            let text = format!(
+                "{} holds no machine id (32 hex digits); remove it, and rigup makes a new one",
+                path.display()
+            );
+            io::Error::new(ErrorKind::InvalidData, text)
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+    /// python3: `hmac.new(b'0123456789abcdef0123456789abcdef', b'archivebox', 'sha256').hexdigest()`
+    const GUID: &str = "33c2a00a6d59cd26eca49c7c784ec179b98d6952fc06f8c150d6dbe49004ee7c";
+    const CONTAINER: &str = "3f4e5d6c7b8a99887766554433221100ffeeddccbbaa00112233445566778899";
+
+    /// The data dir, and files in it that stand for the machine's own.
+    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Vec<Candidate>) {
+        let dir = tempfile::tempdir().unwrap();
+        let candidate = |(name, text): &(&str, &str)| {
+            let path = dir.path().join(name);
+            fs_err::write(&path, text).unwrap();
+            Candidate { path, id_in: machine_id }
+        };
+        let candidates = files.iter().map(candidate).collect();
+        (dir, candidates)
+    }
+
+    #[test]
+    fn the_guid_is_the_hmac_that_py_machineid_computes() {
+        let (dir, files) = machine(&[("etc", &format!(" {ID}\u{1}\r\n"))]);
+        let guid = guid_from(&files, dir.path()).unwrap();
+        assert_eq!(guid.value, GUID);
+        assert_eq!(guid.source, files[0].path.to_str().unwrap());
+    }
+
+    #[test]
+    fn the_first_file_that_holds_an_id_wins() {
+        let other = "f".repeat(32);
+        let (dir, mut files) = machine(&[("dbus", ID), ("etc", &other)]);
+        files.insert(0, Candidate { path: dir.path().join("absent"), id_in: machine_id });
+        assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
+    }
+
+    #[test]
+    fn a_file_without_an_id_is_passed_over() {
+        let zeros = "0".repeat(32);
+        for garbage in ["", " \n", "uninitialized\n", &zeros, &ID[1..], "g123456789abcdef0123456789abcdef"] {
+            let (dir, files) = machine(&[("dbus", garbage), ("etc", ID)]);
+            let guid = guid_from(&files, dir.path()).unwrap();
+            assert_eq!(
+                (guid.value.as_str(), guid.source),
+                (GUID, files[1].path.display().to_string()),
+                "{garbage:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_utf_8_is_passed_over() {
+        let (dir, files) = machine(&[("dbus", ""), ("etc", ID)]);
+        fs_err::write(&files[0].path, [0xff, 0xfe]).unwrap();
+        assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
+    }
+
+    #[test]
+    fn a_uuid_keeps_its_dashes_and_its_case() {
+        let uuid = "17A28A73-BEA9-4D4B-AF5B-03A5AAE9B92C";
+        assert_eq!(machine_id(uuid).as_deref(), Some(uuid));
+    }
+
+    #[test]
+    fn a_container_is_named_by_the_first_line_of_its_cgroup() {
+        let plain = format!("12:memory:/docker/{CONTAINER}\n11:cpu:/docker/other\n");
+        assert_eq!(id_in_cgroup(&plain).as_deref(), Some(CONTAINER));
+        let scope = format!("docker-{CONTAINER}.scope");
+        assert_eq!(id_in_cgroup(&format!("1:name=systemd:/system.slice/{scope}\n")), Some(scope));
+    }
+
+    #[test]
+    fn a_cgroup_that_names_no_container_is_no_id() {
+        for text in [
+            "",
+            "0::/\n",
+            "0::/system.slice/docker.service\n",
+            "0::/user.slice/user-1000.slice/session-2.scope\n",
+            &format!("0::/kubepods/burstable/pod12/{CONTAINER}\n1:docker:/\n"),
+            &format!("0::/podman/{CONTAINER}\n"),
+        ] {
+            assert_eq!(id_in_cgroup(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_container_is_named_by_the_hostname_file_that_docker_mounts() {
+        let text = format!(
+            "613 594 254:1 /docker/containers/{CONTAINER}/resolv.conf /etc/resolv.conf rw - ext4 /dev/vda1 rw\n\
+             614 594 254:1 /docker/containers/{CONTAINER}/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw\n"
+        );
+        assert_eq!(id_in_mountinfo(&text).as_deref(), Some(CONTAINER));
+        let rootless =
+            "614 594 0:1 /home/me/.local/share/docker/containers/ID/hostname /etc/hostname rw - ext4 a rw";
+        assert_eq!(id_in_mountinfo(&rootless.replace("ID", CONTAINER)).as_deref(), Some(CONTAINER));
+    }
+
+    #[test]
+    fn a_host_that_runs_containers_is_not_one_of_them() {
+        let host = format!(
+            "22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+             90 27 0:45 / /var/lib/docker/containers/{CONTAINER}/mounts/shm rw - tmpfs shm rw\n"
+        );
+        assert_eq!(id_in_mountinfo(&host), None);
+        assert_eq!(id_in_mountinfo("1 2 0:3 /docker/containers/../hostname /x rw - ext4 a rw"), None);
+    }
+
+    #[test]
+    fn a_machine_without_an_id_keeps_a_random_one_that_only_its_owner_reads() {
+        let (dir, none) = machine(&[]);
+        let first = guid_from(&none, dir.path()).unwrap();
+        assert_eq!(first.source, "random");
+        assert_eq!(first.value.len(), 64);
+        assert_eq!(guid_from(&none, dir.path()).unwrap(), first);
+
+        let kept = fs_err::metadata(dir.path().join(KEPT)).unwrap();
+        assert_eq!(kept.permissions().mode() & 0o777, 0o600);
+        let (elsewhere, none) = machine(&[]);
+        assert_ne!(guid_from(&none, elsewhere.path()).unwrap(), first);
+    }
+
+    #[test]
+    fn sixteen_threads_that_race_for_the_random_id_agree_and_leave_one_file() {
+        let (dir, none) = machine(&[]);
+        let start = Barrier::new(16);
+        let guids: BTreeSet<String> = thread::scope(|scope| {
+            let racer = || {
+                start.wait();
+                guid_from(&none, dir.path()).unwrap().value
+            };
+            let racers: Vec<_> = (0..16).map(|_| scope.spawn(racer)).collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+        });
+        assert_eq!(guids.len(), 1);
+        assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_kept_id_that_was_damaged_is_reported_with_its_path_and_left_alone() {
+        let (dir, none) = machine(&[]);
+        let path = dir.path().join(KEPT);
+        fs_err::write(&path, "oops").unwrap();
+        let error = guid_from(&none, dir.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), "oops");
+    }
+
+    #[test]
+    fn a_data_dir_that_is_not_there_is_an_error_only_where_it_is_needed() {
+        let (dir, files) = machine(&[("etc", ID)]);
+        let absent = dir.path().join("absent");
+        assert_eq!(guid_from(&files, &absent).unwrap().value, GUID);
+        assert_eq!(guid_from(&[], &absent).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_random_id_stays_the_machines_id_also_where_the_system_gets_one_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = guid_from(&[], folder.path()).unwrap();
+        assert_eq!(guid(folder.path()).unwrap(), first);
+    }
+}

@@ -1,0 +1,217 @@
+//! The interface that outgoing traffic would take, found without sending any.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+
+use crate::model::interface::Facts;
+
+/// Where `ArchiveBox` points its socket too; any public address would do. Nothing is sent there.
+const SOMEWHERE: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), 80),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111)), 80),
+];
+
+/// What the resolver uses without any name server in resolv.conf(5), and the source address of a machine that has
+/// no way out.
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// One address of an interface, of the IP or of the link layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address {
+    iface: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Ip(IpAddr),
+    Mac([u8; 6]),
+}
+
+/// The local facts, now: all that has to be asked outside (`ip_public`, `isp`, `city`, `region`, `country`) is
+/// empty. Offline, `ip_local` is `127.0.0.1`. `dns_server` is the first name server of `/etc/resolv.conf`, and
+/// `127.0.0.1` where it names none, as for the resolver itself. An interface without a MAC (a tunnel, the
+/// loopback) has an empty one.
+pub fn facts(hostname: &str) -> Facts {
+    let ip = SOMEWHERE.into_iter().find_map(|somewhere| source_address(somewhere).ok()).unwrap_or(LOCALHOST);
+    let (iface, mac_address) = owner(&addresses(), ip);
+    let resolv_conf = fs_err::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    Facts {
+        mac_address,
+        ip_local: ip.to_string(),
+        dns_server: name_server(&resolv_conf).map_or_else(|| LOCALHOST.to_string(), str::to_owned),
+        hostname: hostname.to_owned(),
+        iface,
+        ..Facts::default()
+    }
+}
+
+/// The address this machine would send from. To connect a UDP socket only asks the routing table.
+fn source_address(target: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr =
+        if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(target)?;
+    match socket.local_addr()?.ip() {
+        ip if ip.is_unspecified() => Err(io::ErrorKind::AddrNotAvailable.into()),
+        ip => Ok(ip),
+    }
+}
+
+fn addresses() -> Vec<Address> {
+    getifaddrs().map(|all| all.filter_map(|one| address(&one)).collect()).unwrap_or_default()
+}
+
+fn address(one: &InterfaceAddress) -> Option<Address> {
+    let raw = one.address.as_ref()?;
+    let kind = if let Some(v4) = raw.as_sockaddr_in() {
+        Kind::Ip(v4.ip().into())
+    } else if let Some(v6) = raw.as_sockaddr_in6() {
+        Kind::Ip(v6.ip().into())
+    } else {
+        Kind::Mac(raw.as_link_addr()?.addr()?)
+    };
+    Some(Address { iface: one.interface_name.clone(), kind })
+}
+
+/// The name and the MAC of the interface that has this IP; each is empty where it is unknown.
+fn owner(addresses: &[Address], ip: IpAddr) -> (String, String) {
+    let Some(Address { iface, .. }) = addresses.iter().find(|address| address.kind == Kind::Ip(ip)) else {
+        return Default::default();
+    };
+    // `eth0:1` is a second address of `eth0`.
+    let iface = iface.split(':').next().unwrap_or_default();
+    let mac = addresses.iter().find_map(|address| match address.kind {
+        Kind::Mac(mac) if address.iface == iface && mac != [0; 6] => {
+            Some(mac.map(|byte| format!("{byte:02x}")).join(":"))
+        }
+        _ => None,
+    });
+    (iface.to_owned(), mac.unwrap_or_default())
+}
+
+/// The first name server of a resolv.conf(5): the keyword begins its line, and the address follows after blanks.
+fn name_server(resolv_conf: &str) -> Option<&str> {
+    resolv_conf
+        .lines()
+        .filter_map(|line| line.strip_prefix("nameserver"))
+        .filter(|rest| rest.starts_with([' ', '\t']))
+        .filter_map(|rest| rest.split_whitespace().next())
+        .find(|server| is_address(server))
+}
+
+/// An IP address, perhaps with the interface that a link-local one needs: `fe80::1%eth0`.
+fn is_address(text: &str) -> bool {
+    match text.split_once('%') {
+        Some((address, zone)) => address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty(),
+        None => text.parse::<IpAddr>().is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(iface: &str, ip: &str) -> Address {
+        Address { iface: iface.to_owned(), kind: Kind::Ip(ip.parse().unwrap()) }
+    }
+
+    fn mac(iface: &str, mac: [u8; 6]) -> Address {
+        Address { iface: iface.to_owned(), kind: Kind::Mac(mac) }
+    }
+
+    fn machine() -> Vec<Address> {
+        vec![
+            mac("lo", [0; 6]),
+            mac("eth0", [2, 0xfc, 0, 0, 0, 1]),
+            mac("wlan0", [2, 0xfc, 0, 0, 0, 2]),
+            ip("lo", "127.0.0.1"),
+            ip("eth0", "192.0.2.2"),
+            ip("wlan0", "198.51.100.7"),
+            ip("eth0:1", "192.0.2.3"),
+            ip("tun0", "10.8.0.2"),
+            ip("eth0", "2001:db8::2"),
+        ]
+    }
+
+    fn owner_of(address: &str) -> (String, String) {
+        owner(&machine(), address.parse().unwrap())
+    }
+
+    fn pair(iface: &str, mac: &str) -> (String, String) {
+        (iface.to_owned(), mac.to_owned())
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_interface_that_has_it() {
+        assert_eq!(owner_of("198.51.100.7"), pair("wlan0", "02:fc:00:00:00:02"));
+        assert_eq!(owner_of("2001:db8::2"), pair("eth0", "02:fc:00:00:00:01"));
+    }
+
+    #[test]
+    fn a_second_address_belongs_to_the_interface_itself() {
+        assert_eq!(owner_of("192.0.2.3"), pair("eth0", "02:fc:00:00:00:01"));
+    }
+
+    #[test]
+    fn an_interface_without_a_mac_is_named_all_the_same() {
+        assert_eq!(owner_of("10.8.0.2"), pair("tun0", ""));
+        assert_eq!(owner_of("127.0.0.1"), pair("lo", ""));
+    }
+
+    #[test]
+    fn an_address_that_nobody_has_leaves_both_empty() {
+        assert_eq!(owner_of("203.0.113.9"), pair("", ""));
+        assert_eq!(owner(&[], LOCALHOST), pair("", ""));
+    }
+
+    #[test]
+    fn the_first_name_server_wins() {
+        let text = "# written by dhcp\nsearch example.org\noptions ndots:5\n\
+                    nameserver\t10.0.0.53 # office\nnameserver 1.1.1.1\n";
+        assert_eq!(name_server(text), Some("10.0.0.53"));
+        assert_eq!(name_server("nameserver 2001:db8::53\r\n"), Some("2001:db8::53"));
+        assert_eq!(name_server("nameserver fe80::1%eth0"), Some("fe80::1%eth0"));
+    }
+
+    #[test]
+    fn what_only_resembles_a_name_server_is_passed_over() {
+        for text in [
+            "",
+            "search example.org\noptions edns0\n",
+            "# nameserver 1.1.1.1\n;nameserver 1.1.1.1\n",
+            "nameserver\n",
+            "nameserver1.1.1.1\n",
+            "nameservers 1.1.1.1\n",
+            "nameserver dns.example.org\n",
+            "nameserver 1.1.1.1%eth0\n",
+        ] {
+            assert_eq!(name_server(text), None, "{text:?}");
+        }
+        assert_eq!(name_server("nameserver none\nnameserver 9.9.9.9\n"), Some("9.9.9.9"));
+    }
+
+    #[test]
+    fn the_way_to_the_loopback_is_the_loopback_where_there_is_one() {
+        // A fresh network namespace has no address at all.
+        if let Ok(source) = source_address(SocketAddr::new(LOCALHOST, 80)) {
+            assert_eq!(source, LOCALHOST);
+            let (iface, mac) = owner(&addresses(), source);
+            assert!(iface.starts_with("lo"), "{iface}");
+            assert_eq!(mac, "");
+        }
+    }
+
+    #[test]
+    fn the_facts_need_nobody_outside() {
+        let facts = facts("box");
+        assert_eq!(facts.hostname, "box");
+        assert!(facts.ip_local.parse::<IpAddr>().is_ok());
+        assert!(is_address(&facts.dns_server));
+        for asked in [&facts.ip_public, &facts.isp, &facts.city, &facts.region, &facts.country] {
+            assert_eq!(asked, "");
+        }
+    }
+}

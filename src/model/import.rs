@@ -1,0 +1,247 @@
+//! Records that were printed once, read back: what another data dir knew, or an older tool.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::model::machine::{Facts, Guid, Machine};
+use crate::model::process::{
+    Detached, Ending, ExitReason, Identity, Order, Process, ProcessType, Running, State, Usage,
+};
+
+/// Why a record cannot be taken in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// A key that has to be there.
+    #[error("it has no \"{0}\"")]
+    Missing(&'static str),
+    /// A key whose value is none.
+    #[error("its \"{0}\" is none: {1}")]
+    Bad(&'static str, String),
+    /// Only a process that is over can be taken in: nobody here could see its end.
+    #[error("the process is {0}, and only one that is over can be stored by a rigup that did not start it")]
+    NotOver(String),
+}
+
+/// The keys of a record. What is absent, null or of another type counts as empty, but for what names a thing.
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl Fields<'_> {
+    fn text(&self, key: &str) -> String {
+        self.0.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.0.get(key).and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    fn number<N: TryFrom<u64>>(&self, key: &str) -> Option<N> {
+        self.0.get(key)?.as_u64()?.try_into().ok()
+    }
+
+    fn signed(&self, key: &str) -> Option<i32> {
+        self.0.get(key)?.as_i64()?.try_into().ok()
+    }
+
+    fn object(&self, key: &str) -> Map<String, Value> {
+        self.0.get(key).and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    fn duration(&self, key: &str) -> Option<Duration> {
+        self.number(key).map(Duration::from_secs)
+    }
+
+    fn id(&self, key: &'static str) -> Result<Option<Uuid>, ImportError> {
+        self.parsed(key, str::parse)
+    }
+
+    fn time(&self, key: &'static str) -> Result<Option<Timestamp>, ImportError> {
+        self.parsed(key, str::parse)
+    }
+
+    fn parsed<T, E: ToString>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, ImportError> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => {
+                parse(text).map(Some).map_err(|error| ImportError::Bad(key, error.to_string()))
+            }
+            Some(other) => Err(ImportError::Bad(key, other.to_string())),
+        }
+    }
+}
+
+/// A machine. `now` stands for times that the record does not have.
+pub fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, ImportError> {
+    let it = Fields(fields);
+    let guid = Guid { value: it.text("guid"), source: it.text("guid_source") };
+    if guid.value.is_empty() {
+        return Err(ImportError::Missing("guid"));
+    }
+    Ok(Machine {
+        id: it.id("id")?.ok_or(ImportError::Missing("id"))?,
+        guid,
+        facts: Facts {
+            hostname: it.text("hostname"),
+            hw_in_docker: it.flag("hw_in_docker"),
+            hw_in_vm: it.flag("hw_in_vm"),
+            hw_manufacturer: it.text("hw_manufacturer"),
+            hw_product: it.text("hw_product"),
+            hw_uuid: it.text("hw_uuid"),
+            os_arch: it.text("os_arch"),
+            os_family: it.text("os_family"),
+            os_platform: it.text("os_platform"),
+            os_release: it.text("os_release"),
+            os_kernel: it.text("os_kernel"),
+            stats: it.object("stats"),
+        },
+        config: it.object("config"),
+        created_at: it.time("created_at")?.unwrap_or(now),
+        modified_at: it.time("modified_at")?.unwrap_or(now),
+        num_uses_failed: it.number("num_uses_failed").unwrap_or_default(),
+        num_uses_succeeded: it.number("num_uses_succeeded").unwrap_or_default(),
+    })
+}
+
+/// A process that is over. Its run dir stays with the rigup that made it: what one record claims is no reason to remove
+/// a folder one day.
+pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
+    let it = Fields(fields);
+    if it.text("status") != "exited" {
+        return Err(ImportError::NotOver(it.text("status")));
+    }
+    let word = |key: &'static str| {
+        let word = it.text(key);
+        if word.is_empty() { Err(ImportError::Missing(key)) } else { Ok(word) }
+    };
+    let process_type = ProcessType::parse(&word("process_type")?)
+        .map_err(|error| ImportError::Bad("process_type", error.to_string()))?;
+    let reason = ExitReason::parse(&word("exit_reason")?)
+        .map_err(|error| ImportError::Bad("exit_reason", error.to_string()))?;
+    let slug = it.text("slug");
+    let detached = (!slug.is_empty()).then(|| Detached {
+        slug,
+        description: it.text("description"),
+        ttl: it.duration("ttl_seconds"),
+    });
+    let words = it.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
+    let order = Order {
+        process_type,
+        plugin: it.text("plugin"),
+        hook_name: it.text("hook_name"),
+        cmd: words.filter_map(Value::as_str).map(str::to_owned).collect(),
+        pwd: PathBuf::from(it.text("pwd")),
+        env: it.object("env"),
+        timeout: it.duration("timeout"),
+        run_dir: None,
+        detached,
+    };
+    let usage = match (it.number("max_rss"), it.number("user_ms"), it.number("sys_ms")) {
+        (Some(max_rss), Some(user_ms), Some(sys_ms)) => Some(Usage { max_rss, user_ms, sys_ms }),
+        _ => None,
+    };
+    let ending = Ending {
+        ended_at: it.time("ended_at")?.ok_or(ImportError::Missing("ended_at"))?,
+        exit_code: it.signed("exit_code"),
+        signal: it.signed("signal"),
+        reason,
+        stdout_tail: it.text("stdout_tail"),
+        stderr_tail: it.text("stderr_tail"),
+        stdout_bytes: it.number("stdout_bytes").unwrap_or_default(),
+        stderr_bytes: it.number("stderr_bytes").unwrap_or_default(),
+        usage,
+    };
+    let running = match (it.number("pid"), it.number("start_ticks"), it.time("started_at")?) {
+        (Some(pid), Some(start_ticks), Some(started_at)) => {
+            Some(Running { identity: Identity { pid, start_ticks, boot_id: it.text("boot_id") }, started_at })
+        }
+        _ => None,
+    };
+    Ok(Process {
+        id: it.id("id")?.ok_or(ImportError::Missing("id"))?,
+        machine_id: it.id("machine_id")?.ok_or(ImportError::Missing("machine_id"))?,
+        parent_id: it.id("parent_id")?,
+        binary_id: it.id("binary_id")?,
+        iface_id: it.id("iface_id")?,
+        order,
+        created_at: it.time("created_at")?.unwrap_or(ending.ended_at),
+        state: State::Exited(running, ending),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(value: &Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    fn over() -> Process {
+        let order = Order {
+            process_type: ProcessType::Binary,
+            plugin: "p".to_owned(),
+            hook_name: "on_X__1_y.sh".to_owned(),
+            cmd: vec!["sh".to_owned(), "-c".to_owned()],
+            pwd: PathBuf::from("/tmp"),
+            env: fields(&json!({"A": "b"})),
+            timeout: Some(Duration::from_secs(9)),
+            run_dir: None,
+            detached: Some(Detached { slug: "s".to_owned(), description: "d".to_owned(), ttl: None }),
+        };
+        let identity = Identity { pid: 7, start_ticks: 8, boot_id: "boot".to_owned() };
+        let usage = Some(Usage { max_rss: 1, user_ms: 2, sys_ms: 3 });
+        let ending = Ending { usage, signal: Some(15), ..Ending::exited(143, Timestamp::UNIX_EPOCH) };
+        Process::queued(Uuid::max(), Uuid::nil(), order, Timestamp::UNIX_EPOCH)
+            .started(identity, Timestamp::UNIX_EPOCH)
+            .ended(ending)
+    }
+
+    #[test]
+    fn a_process_that_is_over_comes_back_as_it_was_printed() {
+        assert_eq!(process(&fields(&over().to_record())).unwrap(), over());
+    }
+
+    #[test]
+    fn a_run_dir_that_a_record_claims_is_not_taken_over() {
+        let mut record = over().to_record();
+        record["run_dir"] = json!("/home/me");
+        assert_eq!(process(&fields(&record)).unwrap().order.run_dir, None);
+    }
+
+    #[test]
+    fn a_process_that_is_not_over_or_makes_no_sense_is_refused() {
+        for (key, value, expected) in [
+            ("status", json!("running"), "the process is running, and only one that is over"),
+            ("ended_at", json!(null), "it has no \"ended_at\""),
+            ("ended_at", json!("soon"), "its \"ended_at\" is none: "),
+            ("id", json!(7), "its \"id\" is none: 7"),
+            ("exit_reason", json!("tired"), "its \"exit_reason\" is none: "),
+            ("process_type", json!(null), "it has no \"process_type\""),
+        ] {
+            let mut record = over().to_record();
+            record[key] = value;
+            let error = process(&fields(&record)).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_machine_comes_back_as_it_was_printed() {
+        let guid = Guid { value: "ab".to_owned(), source: "random".to_owned() };
+        let facts = Facts { hostname: "h".to_owned(), hw_in_vm: true, ..Facts::default() };
+        let mut it = Machine::new(Uuid::max(), guid, facts, Timestamp::UNIX_EPOCH);
+        it.config = fields(&json!({"X_BINARY": "/bin/sh"}));
+        assert_eq!(machine(&fields(&it.to_record()), Timestamp::UNIX_EPOCH).unwrap(), it);
+        let nameless = json!({"id": Uuid::max()});
+        assert_eq!(machine(&fields(&nameless), Timestamp::UNIX_EPOCH), Err(ImportError::Missing("guid")));
+    }
+}

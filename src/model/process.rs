@@ -1,0 +1,435 @@
+//! One execution of something rigup started, or of rigup itself, from the intent to its true ending.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::clock;
+use crate::model::attempt::UnknownWord;
+
+/// What kind of process it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessType {
+    /// A run of rigup itself.
+    Cli,
+    /// A hook.
+    Hook,
+    /// A program that somebody ran through rigup.
+    Binary,
+    /// A worker of an application that keeps its records here.
+    Worker,
+    /// The orchestrator of such an application.
+    Orchestrator,
+    /// A supervisor of daemons.
+    Supervisord,
+}
+
+impl ProcessType {
+    const ALL: [Self; 6] =
+        [Self::Cli, Self::Hook, Self::Binary, Self::Worker, Self::Orchestrator, Self::Supervisord];
+
+    /// The word in records and in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cli => "cli",
+            Self::Hook => "hook",
+            Self::Binary => "binary",
+            Self::Worker => "worker",
+            Self::Orchestrator => "orchestrator",
+            Self::Supervisord => "supervisord",
+        }
+    }
+
+    /// The type that a word in the store means.
+    pub fn parse(word: &str) -> Result<Self, UnknownWord> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
+    }
+}
+
+/// Why a process is no longer there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitReason {
+    /// It ended by itself.
+    Exited,
+    /// A signal ended it that rigup did not send.
+    Signalled,
+    /// It ran out of time and rigup ended it.
+    Timeout,
+    /// Somebody asked rigup to end it: a signal to rigup, `process kill`, an output beyond its limit.
+    Stopped,
+    /// It is gone and nobody saw how. Its exit code is not known, and never taken as 0.
+    Lost,
+    /// It never started.
+    SpawnFailed,
+}
+
+impl ExitReason {
+    const ALL: [Self; 6] =
+        [Self::Exited, Self::Signalled, Self::Timeout, Self::Stopped, Self::Lost, Self::SpawnFailed];
+
+    /// The word in records and in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Signalled => "signalled",
+            Self::Timeout => "timeout",
+            Self::Stopped => "stopped",
+            Self::Lost => "lost",
+            Self::SpawnFailed => "spawn_failed",
+        }
+    }
+
+    /// The reason that a word in the store means.
+    pub fn parse(word: &str) -> Result<Self, UnknownWord> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
+    }
+}
+
+/// The exit code of a hook that had nothing to do.
+pub const SKIPPED: i32 = 10;
+
+/// Who a process is: the three together never name two processes. Compared exactly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The process id.
+    pub pid: u32,
+    /// When the process started, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// The boot it runs in.
+    pub boot_id: String,
+}
+
+/// What was asked to be run. Fixed before the process exists.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// What kind of process it is.
+    pub process_type: ProcessType,
+    /// The plugin a hook belongs to; else empty.
+    pub plugin: String,
+    /// The hook's file name; else empty.
+    pub hook_name: String,
+    /// The program and its arguments.
+    pub cmd: Vec<String>,
+    /// The working directory.
+    pub pwd: PathBuf,
+    /// What rigup added to the environment, secrets masked.
+    pub env: Map<String, Value>,
+    /// How long it may take; none for as long as it likes.
+    pub timeout: Option<Duration>,
+    /// The folder with its `cmd.sh`, `stdout.log`, `stderr.log`; none for rigup itself, and for what uses the terminal.
+    pub run_dir: Option<PathBuf>,
+    /// What makes it a detached run; none for all else.
+    pub detached: Option<Detached>,
+}
+
+/// What is asked of a detached run, besides its command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detached {
+    /// The name that runs of one kind share.
+    pub slug: String,
+    /// What it is for, in the caller's words.
+    pub description: String,
+    /// How long its run dir is kept after its end; none for ever.
+    pub ttl: Option<Duration>,
+}
+
+/// How a process ended, and what it left in its logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// When.
+    pub ended_at: Timestamp,
+    /// 0 to 255, 128+N for signal N; none where nobody knows.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Why.
+    pub reason: ExitReason,
+    /// The last lines of standard output.
+    pub stdout_tail: String,
+    /// The last lines of standard error.
+    pub stderr_tail: String,
+    /// The size of standard output in bytes.
+    pub stdout_bytes: u64,
+    /// The size of standard error in bytes.
+    pub stderr_bytes: u64,
+    /// CPU and memory; none where nobody measured.
+    pub usage: Option<Usage>,
+}
+
+/// What a process and the children it waited for used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Peak resident memory in bytes. The kernel counts from before the program was loaded, so that it is never less
+    /// than what rigup itself had by then.
+    pub max_rss: u64,
+    /// CPU time in user mode, milliseconds.
+    pub user_ms: u64,
+    /// CPU time in the kernel, milliseconds.
+    pub sys_ms: u64,
+}
+
+impl Ending {
+    /// The end of a process that nobody saw.
+    pub fn lost(now: Timestamp) -> Self {
+        Self::without_code(ExitReason::Lost, now)
+    }
+
+    /// The end of a process that never was: the message stands in its stderr.
+    pub fn spawn_failed(message: String, now: Timestamp) -> Self {
+        Self { stderr_tail: message, ..Self::without_code(ExitReason::SpawnFailed, now) }
+    }
+
+    /// The end of a process that was never started, because somebody asked to stop before.
+    pub fn not_started(now: Timestamp) -> Self {
+        Self::without_code(ExitReason::Stopped, now)
+    }
+
+    /// Whether a process that was asked to end did so: by a handler of its own, or without one.
+    pub fn is_polite(&self) -> bool {
+        const POLITE: [i32; 2] = [0, 143];
+        self.reason == ExitReason::Stopped && self.exit_code.is_some_and(|code| POLITE.contains(&code))
+    }
+
+    /// The end of a process with an exit code of its own.
+    pub fn exited(exit_code: i32, now: Timestamp) -> Self {
+        Self { exit_code: Some(exit_code), ..Self::without_code(ExitReason::Exited, now) }
+    }
+
+    fn without_code(reason: ExitReason, ended_at: Timestamp) -> Self {
+        Self {
+            ended_at,
+            exit_code: None,
+            signal: None,
+            reason,
+            stdout_tail: String::new(),
+            stderr_tail: String::new(),
+            stdout_bytes: 0,
+            stderr_bytes: 0,
+            usage: None,
+        }
+    }
+}
+
+/// Where a process stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Intended; not started yet.
+    Queued,
+    /// Started.
+    Running(Running),
+    /// Over. A process that never started has no [`Running`].
+    Exited(Option<Running>, Ending),
+}
+
+/// A process that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Who it is.
+    pub identity: Identity,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+/// A stored process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Process {
+    /// The row's id; the process finds it in `RIGUP_PROCESS_ID`.
+    pub id: Uuid,
+    /// The machine it runs on.
+    pub machine_id: Uuid,
+    /// The process that asked for it.
+    pub parent_id: Option<Uuid>,
+    /// The binary it is about.
+    pub binary_id: Option<Uuid>,
+    /// The network interface it ran with.
+    pub iface_id: Option<Uuid>,
+    /// What was asked to be run.
+    pub order: Order,
+    /// Where it stands.
+    pub state: State,
+    /// When the row was made.
+    pub created_at: Timestamp,
+}
+
+impl Process {
+    /// The intent to run something, to be stored before anything is started.
+    pub fn queued(id: Uuid, machine_id: Uuid, order: Order, now: Timestamp) -> Self {
+        Self {
+            id,
+            machine_id,
+            parent_id: None,
+            binary_id: None,
+            iface_id: None,
+            order,
+            state: State::Queued,
+            created_at: now,
+        }
+    }
+
+    /// It was started.
+    #[must_use]
+    pub fn started(self, identity: Identity, started_at: Timestamp) -> Self {
+        Self { state: State::Running(Running { identity, started_at }), ..self }
+    }
+
+    /// It is over. An ending is final: one that is over already stays as it is.
+    #[must_use]
+    pub fn ended(self, ending: Ending) -> Self {
+        let state = match self.state {
+            State::Queued => State::Exited(None, ending),
+            State::Running(running) => State::Exited(Some(running), ending),
+            over @ State::Exited(..) => over,
+        };
+        Self { state, ..self }
+    }
+
+    /// The process, while and after it ran.
+    pub fn running(&self) -> Option<&Running> {
+        match &self.state {
+            State::Queued => None,
+            State::Running(running) => Some(running),
+            State::Exited(running, _) => running.as_ref(),
+        }
+    }
+
+    /// How it ended, if it did.
+    pub fn ending(&self) -> Option<&Ending> {
+        match &self.state {
+            State::Exited(_, ending) => Some(ending),
+            State::Queued | State::Running(_) => None,
+        }
+    }
+
+    /// The word in records and in the store.
+    pub const fn status(&self) -> &'static str {
+        match self.state {
+            State::Queued => "queued",
+            State::Running(_) => "running",
+            State::Exited(..) => "exited",
+        }
+    }
+
+    /// Where it stands, in one word: how a run is judged, derived from nothing but its record.
+    pub fn outcome(&self) -> &'static str {
+        match &self.state {
+            State::Queued => "queued",
+            State::Running(_) => "running",
+            State::Exited(_, ending) => match ending.reason {
+                ExitReason::Stopped | ExitReason::Timeout => "killed",
+                ExitReason::Exited if ending.exit_code == Some(0) || self.is_skipped(ending) => "finished",
+                ExitReason::Exited | ExitReason::Signalled | ExitReason::Lost | ExitReason::SpawnFailed => {
+                    "died"
+                }
+            },
+        }
+    }
+
+    /// Whether a hook said that it had nothing to do.
+    fn is_skipped(&self, ending: &Ending) -> bool {
+        self.order.process_type == ProcessType::Hook && ending.exit_code == Some(SKIPPED)
+    }
+
+    /// What a person calls it: a hook by its plugin, its file and the name it was asked for, all else by its command.
+    pub fn title(&self) -> String {
+        if self.order.hook_name.is_empty() {
+            let command = self.order.cmd.join(" ");
+            return self
+                .order
+                .detached
+                .as_ref()
+                .map_or(command.clone(), |it| format!("{}: {command}", it.slug));
+        }
+        let subject = self.subject();
+        format!("{}/{} {subject}", self.order.plugin, self.order.hook_name).trim_end().to_owned()
+    }
+
+    /// The name that a hook was asked for; else empty.
+    pub fn subject(&self) -> &str {
+        self.order.cmd.iter().find_map(|it| it.strip_prefix("--name=")).unwrap_or_default()
+    }
+
+    /// The record as JSONL shows it.
+    pub fn to_record(&self) -> Value {
+        let running = self.running();
+        let ending = self.ending();
+        let usage = ending.and_then(|it| it.usage);
+        let detached = self.order.detached.as_ref();
+        json!({
+            "type": "Process",
+            "id": self.id,
+            "machine_id": self.machine_id,
+            "parent_id": self.parent_id,
+            "binary_id": self.binary_id,
+            "iface_id": self.iface_id,
+            "process_type": self.order.process_type.as_str(),
+            "plugin": self.order.plugin,
+            "hook_name": self.order.hook_name,
+            "slug": detached.map_or("", |it| &it.slug),
+            "description": detached.map_or("", |it| &it.description),
+            "ttl_seconds": detached.and_then(|it| it.ttl).map(|it| it.as_secs()),
+            "max_runtime_seconds": detached.and(self.order.timeout).map(|it| it.as_secs()),
+            "cmd": self.order.cmd,
+            "pwd": self.order.pwd.to_string_lossy(),
+            "env": self.order.env,
+            "timeout": self.order.timeout.map(|it| it.as_secs()),
+            "run_dir": self.order.run_dir.as_ref().map(|it| it.to_string_lossy()),
+            "pid": running.map(|it| it.identity.pid),
+            "start_ticks": running.map(|it| it.identity.start_ticks),
+            "boot_id": running.map(|it| it.identity.boot_id.as_str()),
+            "created_at": clock::spell(self.created_at),
+            "started_at": running.map(|it| clock::spell(it.started_at)),
+            "ended_at": ending.map(|it| clock::spell(it.ended_at)),
+            "exit_code": ending.and_then(|it| it.exit_code),
+            "signal": ending.and_then(|it| it.signal),
+            "exit_reason": ending.map(|it| it.reason.as_str()),
+            "stdout_tail": ending.map_or("", |it| &it.stdout_tail),
+            "stderr_tail": ending.map_or("", |it| &it.stderr_tail),
+            "stdout_bytes": ending.map(|it| it.stdout_bytes),
+            "stderr_bytes": ending.map(|it| it.stderr_bytes),
+            "max_rss": usage.map(|it| it.max_rss),
+            "user_ms": usage.map(|it| it.user_ms),
+            "sys_ms": usage.map(|it| it.sys_ms),
+            "status": self.status(),
+            "state": self.outcome(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ending_is_final() {
+        let now = Timestamp::UNIX_EPOCH;
+        let process = Process::queued(Uuid::nil(), Uuid::nil(), order(), now).ended(Ending::exited(3, now));
+        let again = process.clone().ended(Ending::lost(now));
+        assert_eq!(again, process);
+    }
+
+    #[test]
+    fn an_end_that_nobody_saw_has_no_exit_code() {
+        let now = Timestamp::UNIX_EPOCH;
+        let record =
+            Process::queued(Uuid::nil(), Uuid::nil(), order(), now).ended(Ending::lost(now)).to_record();
+        assert_eq!(record["exit_reason"], "lost");
+        assert_eq!(record["exit_code"], Value::Null);
+    }
+
+    fn order() -> Order {
+        Order {
+            process_type: ProcessType::Hook,
+            plugin: "env".to_owned(),
+            hook_name: "on_BinaryRequest__00_env.sh".to_owned(),
+            cmd: vec!["sh".to_owned()],
+            pwd: PathBuf::from("/"),
+            env: Map::new(),
+            timeout: None,
+            run_dir: None,
+            detached: None,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The order of versions against those of semver and of Debian, where they meet.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn order(one: &str, other: &str) -> Ordering {
+    Version::parse(one).cmp(&Version::parse(other))
+}
+
+/// Anything that may stand where a version does, mostly something like one.
+fn any_text() -> impl Strategy<Value = String> {
+    let like_one = "v?([0-9]:)?[0-9.]{0,6}[-~_+.]?(rc|a|dev|deb|x)?[0-9.~+-]{0,6}";
+    prop_oneof![3 => like_one.boxed(), 1 => ".{0,20}".boxed()]
+}
+
+/// Two versions, mostly of one release: what differs is seldom in all parts.
+fn two(
+    releases: &'static str,
+    tails: impl Strategy<Value = String> + Clone,
+) -> impl Strategy<Value = (String, String)> {
+    let other = prop_oneof![3 => Just(None), 1 => releases.prop_map(Some)];
+    (releases, tails.clone(), other, tails).prop_map(|(release, tail, other, its_tail)| {
+        let its = format!("{}{its_tail}", other.as_ref().unwrap_or(&release));
+        (format!("{release}{tail}"), its)
+    })
+}
+
+/// Three numbers, and a pre-release that begins with a word for one. Semver's other pre-releases (`1.0.0-1`, `1.0.0-x64`)
+/// are revisions and builds here, and words with numbers in them are split: `rc9` comes before `rc10`.
+fn two_of_semver() -> impl Strategy<Value = (String, String)> {
+    let word = proptest::sample::select(PRERELEASE_WORDS.to_vec());
+    let identifier = prop_oneof!["[a-c]{1,2}", "[1-9][0-9]{0,2}", "0"];
+    let pre = (word, proptest::collection::vec(identifier, 0..3))
+        .prop_map(|(word, rest)| [&[word.to_owned()], &rest[..]].concat().join("."));
+    let tail =
+        (proptest::option::of(pre), proptest::option::of("\\+[0-9a-z]{1,3}")).prop_map(|(pre, build)| {
+            format!("{}{}", pre.map(|it| format!("-{it}")).unwrap_or_default(), build.unwrap_or_default())
+        });
+    two("(0|[1-9][0-9]?|18446744073709551615)\\.(0|[1-9][0-9]?)\\.(0|[1-9][0-9]?)", tail)
+}
+
+/// An epoch; numbers, the last one not 0 (`1.2` is `1.2.0` here and older than it there); a pre-release behind `~`, which
+/// has no 0 in it either (`~rc` is `~rc0` there); a revision as Debian's own packages have them.
+fn two_of_debian() -> impl Strategy<Value = (String, String)> {
+    let tail = "(~((alpha|beta|rc)[1-9]?|[1-9])?)?\
+                (-[0-9]{1,2}(\\.[0-9])?(~bpo1[0-2]\\+[1-9]|\\+(deb1[0-2]u[1-9]|b[1-9]))?)?";
+    two("([0-2]:)?(0?[0-9]{1,2}\\.){0,3}[1-9]", tail)
+}
+
+/// Debian's order, as deb-version(7) describes it.
+fn debian_order(one: &str, other: &str) -> Ordering {
+    let split = |text: &str| {
+        let (epoch, rest) = text.split_once(':').unwrap_or(("0", text));
+        let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
+        (epoch.parse::<u64>().unwrap(), upstream.to_owned(), revision.to_owned())
+    };
+    let (one, other) = (split(one), split(other));
+    one.0.cmp(&other.0).then_with(|| by_parts(&one.1, &other.1)).then_with(|| by_parts(&one.2, &other.2))
+}
+
+/// Text and numbers in turns.
+fn by_parts(one: &str, other: &str) -> Ordering {
+    let (mut one, mut other) = (one, other);
+    while !(one.is_empty() && other.is_empty()) {
+        let weigh = |text: &str| {
+            let text = text.chars().take_while(|it| !it.is_ascii_digit());
+            let weight = |c| match c {
+                '~' => -1,
+                c if c.is_ascii_alphabetic() => c as i32,
+                c => c as i32 + 256,
+            };
+            text.map(weight).chain([0]).collect::<Vec<_>>()
+        };
+        let number = |text: &str| {
+            let text = text.trim_start_matches(|c: char| !c.is_ascii_digit());
+            let digits = text.chars().take_while(char::is_ascii_digit).collect::<String>();
+            digits.parse::<u64>().unwrap_or(0)
+        };
+        let compared = weigh(one).cmp(&weigh(other)).then_with(|| number(one).cmp(&number(other)));
+        if compared.is_ne() {
+            return compared;
+        }
+        let rest = |text| {
+            str::trim_start_matches(text, |c: char| !c.is_ascii_digit())
+                .trim_start_matches(|c: char| c.is_ascii_digit())
+        };
+        (one, other) = (rest(one), rest(other));
+    }
+    Ordering::Equal
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "dpkg itself is asked")]
+fn dpkg_orders_versions_as_it_is_thought_to_here() {
+    let versions = [
+        "1.2~",
+        "1.2~1",
+        "1.2~beta",
+        "1.2~rc1",
+        "1.2~rc1-2",
+        "1.2~rc10",
+        "1.2",
+        "1.2-0.1",
+        "1.2-1~bpo12+1",
+        "1.2-1",
+        "1.2-1+b1",
+        "1.2-1+deb12u1",
+        "1.2-1+deb12u2",
+        "1.2-1.1",
+        "1.2-10",
+        "1.02.1",
+        "1.10",
+        "1:0.1",
+    ];
+    for pair in versions.windows(2) {
+        assert_eq!(debian_order(pair[0], pair[1]), Ordering::Less, "{pair:?}");
+        let arguments = ["--compare-versions", pair[0], "lt", pair[1]];
+        match std::process::Command::new("dpkg").args(arguments).status() {
+            Ok(status) => assert!(status.success(), "{pair:?}"),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+        }
+    }
+}
+
+#[test]
+fn an_update_or_a_backport_of_a_package_is_no_equal_of_the_package() {
+    assert_eq!(order("5.1.6-0+deb12u1", "5.1.6-0+deb12u2"), Ordering::Less);
+    assert_eq!(order("1.0-1~bpo12+1", "1.0-1"), Ordering::Less);
+    assert_eq!(order("2.3~rc-2", "2.3~rc1-1"), Ordering::Less);
+    assert_eq!(order("2.3~", "2.3"), Ordering::Less);
+    assert_eq!(order("9.2p1", "9.2p2"), Ordering::Less);
+    assert_eq!(order("1.2-0", "1.2"), Ordering::Equal);
+    assert_eq!(order("1.2-0~bpo10+1", "1.2"), Ordering::Less);
+}
+
+#[test]
+fn a_pre_release_of_0_is_stricter_than_nothing() {
+    for lowest in ["0~rc1", "v0.0-beta", "1"] {
+        assert_eq!(stricter(lowest, ""), lowest);
+        assert_eq!(stricter(" ", lowest), lowest);
+    }
+    assert_eq!(stricter("", ""), "");
+}
+
+proptest! {
+    #[test]
+    fn the_order_is_total(a in any_text(), b in any_text(), c in any_text()) {
+        let parsed = [&a, &b, &c].map(|it| Version::parse(it));
+        for one in &parsed {
+            for other in &parsed {
+                prop_assert_eq!(one.cmp(other), other.cmp(one).reverse());
+                prop_assert_eq!(one == other, one.cmp(other).is_eq());
+                for third in &parsed {
+                    let is_chain = one <= other && other <= third;
+                    prop_assert!(!is_chain || one <= third, "{a:?} {b:?} {c:?}");
+                    let is_equal = one == other && other == third;
+                    prop_assert!(!is_equal || one == third, "{a:?} {b:?} {c:?}");
+                }
+            }
+        }
+        if [&a, &b].iter().all(|it| !it.trim().is_empty()) {
+            let stricter = stricter(&a, &b);
+            prop_assert!(order(stricter, &a).is_ge() && order(stricter, &b).is_ge(), "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn where_both_are_semver_the_order_is_that_of_semver((a, b) in two_of_semver()) {
+        let semver = |text: &str| semver::Version::parse(text).unwrap();
+        prop_assert_eq!(order(&a, &b), semver(&a).cmp_precedence(&semver(&b)), "{} {}", a, b);
+    }
+
+    #[test]
+    fn where_both_are_versions_of_packages_the_order_is_that_of_debian((a, b) in two_of_debian()) {
+        prop_assert_eq!(order(&a, &b), debian_order(&a, &b), "{} {}", a, b);
+    }
+}
+
+#[test]
+fn only_what_begins_with_a_number_is_a_version() {
+    for version in ["1", " v1.2", "2024.01.02", "1:2.3-4+deb12u1"] {
+        assert!(Version::is_one(version), "{version}");
+    }
+    for other in ["", "latest", "abc", "v", "vv1", "-1", ">=2"] {
+        assert!(!Version::is_one(other), "{other}");
+    }
+}
+
+#[test]
+fn versions_of_every_spelling_compare() {
+    let ascending = [
+        "",
+        "0.9",
+        "v1",
+        "1.0.1-alpha",
+        "1.0.1-alpha.1",
+        "1.0.1-beta.2",
+        "1.0.1-rc.1",
+        "1.0.1rc2",
+        "1.0.1",
+        "1.0.1-4",
+        "1.0.1-4.1",
+        "1.2",
+        "1.10",
+        "2.3~beta1",
+        "2.3",
+        "2024.01.02",
+        "2024.4.9",
+        "2024.12.1",
+        "99999999999999999999999999",
+        "1:0.1",
+        "1:2.3-4+deb12u1",
+    ];
+    for (index, low) in ascending.iter().enumerate() {
+        for high in &ascending[index + 1..] {
+            assert!(Version::parse(low) < Version::parse(high), "{low} < {high}");
+        }
+    }
+}
+
+#[test]
+fn spellings_of_one_version_are_equal() {
+    for (one, other) in [("1.2", "1.2.0"), ("v3", "3"), ("2024.04.09", "2024.4.9"), ("1.2+a", "1.2+b")] {
+        assert_eq!(Version::parse(one), Version::parse(other), "{one} = {other}");
+    }
+}
+
+#[test]
+fn a_packaged_release_is_not_older_than_the_release() {
+    assert!(Version::parse("1.2.3-x86_64") >= Version::parse("1.2.3"));
+    assert!(Version::parse("5.1.6-0+deb12u1") >= Version::parse("5.1.6"));
+}
+
+#[test]
+fn the_version_is_found_in_what_real_programs_print() {
+    for (output, version) in [
+        ("GNU Wget 1.21.3 built on linux-gnu.", "1.21.3"),
+        ("git version 2.47.3", "2.47.3"),
+        ("v20.20.2\n", "20.20.2"),
+        ("ripgrep 13.0.0\n-SIMD -AVX (compiled)", "13.0.0"),
+        ("ffmpeg version 5.1.6-0+deb12u1 Copyright (c) 2000-2024", "5.1.6-0+deb12u1"),
+        ("Chromium 156.0.8078.73 built on Debian", "156.0.8078.73"),
+        ("2024.04.09", "2024.04.09"),
+        ("jq-1.6", "1.6"),
+        ("GNU bash, version 5.2.15(1)-release (x86_64-pc-linux-gnu)", "5.2.15"),
+        ("less 590 (GNU regular expressions)", "590"),
+    ] {
+        assert_eq!(Version::find_in(output), Some(version), "{output}");
+    }
+    assert_eq!(Version::find_in("no number here, see foo.bar"), None);
+    assert_eq!(Version::find_in(""), None);
+}

@@ -1,0 +1,241 @@
+//! What the plugins' `config.json` files come to: which plugins count, and what their settings are.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::plugin::builtin;
+use crate::plugin::config::schema::{self, Property, Schema};
+use crate::plugin::config::value::{Resolver, Setting, Sources};
+use crate::plugin::discovery::Plugin;
+use crate::plugin::requirement::Complaint;
+use crate::trust::Inspection;
+
+/// The `config.json` files of all plugins.
+#[derive(Debug, Default)]
+pub struct Configuration {
+    schemas: HashMap<String, Schema>,
+}
+
+/// Whether a plugin counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Enabled,
+    /// Others were chosen.
+    NotChosen,
+    /// It was switched off, or needs one that was or is not there; which, and by whom.
+    Disabled(String),
+}
+
+impl Configuration {
+    /// Reads them. One that cannot be read, or is not to be trusted, is complained of, and its plugin has no settings.
+    pub fn read(
+        plugins: &[Plugin],
+        data_dir: &Path,
+        inspection: &mut Inspection<'_>,
+    ) -> (Self, Vec<Complaint>) {
+        let mut schemas = HashMap::new();
+        let mut complaints = Vec::new();
+        for plugin in plugins {
+            let read = match builtin::file(plugin, data_dir, schema::FILE_NAME) {
+                Some(text) => text
+                    .map(|text| schema::parse(&String::from_utf8_lossy(text)))
+                    .transpose()
+                    .map_err(|error| (plugin.path.join(schema::FILE_NAME), error)),
+                None => schema::read(&plugin.path, inspection),
+            };
+            match read {
+                Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),
+                Ok(None) => {}
+                Err((path, error)) => complaints.push(Complaint {
+                    plugin: plugin.name.clone(),
+                    path,
+                    line: None,
+                    message: error.to_string(),
+                }),
+            }
+        }
+        (Self { schemas }, complaints)
+    }
+
+    /// The `config.json` of a plugin.
+    pub fn schema(&self, plugin: &str) -> Option<&Schema> {
+        self.schemas.get(plugin)
+    }
+
+    /// What resolves the settings of any plugin.
+    pub fn resolver<'a>(&'a self, sources: Sources<'a>) -> Resolver<'a> {
+        let mut plugins: Vec<&String> = self.schemas.keys().collect();
+        // Of two plugins with one setting, the same one counts every time.
+        plugins.sort();
+        let properties = plugins.into_iter().flat_map(|plugin| &self.schemas[plugin].properties);
+        Resolver::new(sources, properties)
+    }
+
+    /// The settings of a plugin, in the order of its `config.json`.
+    pub fn settings(
+        &self,
+        plugin: &str,
+        resolver: &Resolver<'_>,
+        mut complain: impl FnMut(String),
+    ) -> Vec<Setting> {
+        let properties = self.schema(plugin).map(|it| it.properties.as_slice()).unwrap_or_default();
+        properties.iter().map(|property| resolver.resolve(property, &mut complain)).collect()
+    }
+
+    /// How every plugin stands. `chosen` are the names that count, with all that these require; none for all. To be
+    /// switched off weighs more than to be chosen, and whoever requires what does not count does not count either.
+    pub fn standings(
+        &self,
+        plugins: &[Plugin],
+        chosen: &[String],
+        resolver: &Resolver<'_>,
+        mut complain: impl FnMut(String),
+    ) -> HashMap<String, Standing> {
+        let names: HashMap<String, &str> =
+            plugins.iter().map(|it| (it.name.to_ascii_lowercase(), it.name.as_str())).collect();
+        let switched_off: HashMap<&str, String> = plugins
+            .iter()
+            .filter_map(|plugin| {
+                let switch = self.switch(&plugin.name);
+                let setting = resolver.resolve(&switch, &mut complain);
+                let reason = || format!("{} is false: {}", setting.name, setting.origin);
+                (setting.value == json!(false)).then(|| (plugin.name.as_str(), reason()))
+            })
+            .collect();
+        let mut wanted: HashSet<&str> = HashSet::new();
+        let mut open: Vec<&str> = if chosen.is_empty() {
+            plugins.iter().map(|it| it.name.as_str()).collect()
+        } else {
+            chosen.iter().filter_map(|it| names.get(&it.trim().to_ascii_lowercase()).copied()).collect()
+        };
+        while let Some(plugin) = open.pop() {
+            if wanted.insert(plugin) {
+                open.extend(self.required(plugin).filter_map(|it| names.get(&it).copied()));
+            }
+        }
+        let standing = |plugin: &Plugin| {
+            if let Some(reason) = self.obstacle(&plugin.name, &names, &switched_off) {
+                Standing::Disabled(reason)
+            } else if wanted.contains(plugin.name.as_str()) {
+                Standing::Enabled
+            } else {
+                Standing::NotChosen
+            }
+        };
+        plugins.iter().map(|plugin| (plugin.name.clone(), standing(plugin))).collect()
+    }
+
+    /// The first thing that keeps a plugin, or one that it requires, from counting.
+    fn obstacle(
+        &self,
+        plugin: &str,
+        names: &HashMap<String, &str>,
+        switched_off: &HashMap<&str, String>,
+    ) -> Option<String> {
+        let mut seen = HashSet::new();
+        let mut open = vec![plugin.to_owned()];
+        while let Some(name) = open.pop() {
+            let Some(known) = names.get(&name.to_ascii_lowercase()).copied() else {
+                return Some(format!("it requires the plugin {name}, which is not there"));
+            };
+            if let Some(reason) = switched_off.get(known) {
+                let by = if known == plugin { String::new() } else { format!("it requires {known}, and ") };
+                return Some(format!("{by}{reason}"));
+            }
+            if seen.insert(known) {
+                open.extend(self.required(known));
+            }
+        }
+        None
+    }
+
+    fn required(&self, plugin: &str) -> impl Iterator<Item = String> {
+        let required = self.schema(plugin).map(|it| it.required_plugins.as_slice()).unwrap_or_default();
+        required.iter().map(|it| it.to_ascii_lowercase())
+    }
+
+    /// `<PLUGIN>_ENABLED`, as its `config.json` has it; a plugin without one can be switched off all the same.
+    fn switch(&self, plugin: &str) -> Property {
+        let name = format!("{}_ENABLED", prefix(plugin));
+        let own = self.schema(plugin).and_then(|it| it.properties.iter().find(|it| it.name == name));
+        own.cloned().unwrap_or_else(|| Property {
+            name,
+            aliases: Vec::new(),
+            fallback: None,
+            default: Value::Bool(true),
+            description: String::new(),
+            is_secret: false,
+            schema: json!({"type": "boolean"}),
+        })
+    }
+}
+
+/// What the names of a plugin's settings begin with: `MY_PLUGIN` for `my-plugin`.
+pub fn prefix(plugin: &str) -> String {
+    plugin.to_ascii_uppercase().replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Environment;
+
+    /// Plugins with what they require, and how each stands.
+    fn standings(plugins: &[(&str, &[&str])], chosen: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+        let plugins: Vec<(Plugin, Schema)> = plugins
+            .iter()
+            .map(|(name, required)| {
+                let plugin = Plugin { name: (*name).to_owned(), path: "/nowhere".into(), hooks: Vec::new() };
+                let required_plugins = required.iter().map(|it| (*it).to_owned()).collect();
+                (plugin, Schema { required_plugins, ..Schema::default() })
+            })
+            .collect();
+        let schemas = plugins.iter().map(|(plugin, schema)| (plugin.name.clone(), schema.clone())).collect();
+        let configuration = Configuration { schemas };
+        let plugins: Vec<Plugin> = plugins.into_iter().map(|(plugin, _)| plugin).collect();
+        let environment: Environment = environment.iter().copied().collect();
+        let sources = Sources { environment: &environment, files: &[] };
+        let resolver = configuration.resolver(sources);
+        let chosen: Vec<String> = chosen.iter().map(|it| (*it).to_owned()).collect();
+        let found = configuration.standings(&plugins, &chosen, &resolver, |it| panic!("{it}"));
+        let spelled = |plugin: &Plugin| match &found[&plugin.name] {
+            Standing::Enabled => plugin.name.clone(),
+            Standing::NotChosen => format!("({})", plugin.name),
+            Standing::Disabled(reason) => reason.clone(),
+        };
+        plugins.iter().map(spelled).collect()
+    }
+
+    #[test]
+    fn the_chosen_count_with_all_that_they_require() {
+        let plugins: [(&str, &[&str]); 4] = [("a", &["B"]), ("b", &["c"]), ("c", &[]), ("d", &[])];
+        assert_eq!(standings(&plugins, &[" A "], &[]), ["a", "b", "c", "(d)"]);
+        assert_eq!(standings(&plugins, &[], &[]), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn to_be_switched_off_weighs_more_than_to_be_chosen_and_takes_along_who_requires_it() {
+        let plugins: [(&str, &[&str]); 3] = [("a", &["my-b"]), ("my-b", &[]), ("c", &[])];
+        assert_eq!(
+            standings(&plugins, &["a", "my-b"], &[("MY_B_ENABLED", "No")]),
+            [
+                "it requires my-b, and MY_B_ENABLED is false: the variable MY_B_ENABLED",
+                "MY_B_ENABLED is false: the variable MY_B_ENABLED",
+                "(c)"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_circle_ends_and_a_plugin_that_is_not_there_is_named() {
+        let circle: [(&str, &[&str]); 2] = [("a", &["b"]), ("b", &["a"])];
+        assert_eq!(standings(&circle, &["a"], &[]), ["a", "b"]);
+        assert_eq!(
+            standings(&[("a", &["gone"])], &[], &[]),
+            ["it requires the plugin gone, which is not there"]
+        );
+    }
+}

@@ -1,0 +1,224 @@
+//! A plugin's `config.json`: a JSON Schema of its settings, and what it requires.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::model::policy::{Keeps, MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::trust::{Inspection, ReadError};
+
+/// The file in a plugin's folder.
+pub const FILE_NAME: &str = "config.json";
+
+/// What a `config.json` says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Schema {
+    /// The settings, in the order of the file.
+    pub properties: Vec<Property>,
+    /// The plugins without which this one is disabled.
+    pub required_plugins: Vec<String>,
+    /// The binaries it requires, as they were spelled: objects like the lines of a `binaries.jsonl`.
+    pub required_binaries: Vec<Value>,
+    /// What a provider is able to keep.
+    pub keeps: Keeps,
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Property {
+    /// What it is called, in the environment as well.
+    pub name: String,
+    /// What else it is called: `x-aliases`.
+    pub aliases: Vec<String>,
+    /// The setting whose value counts where this one has none of its own: `x-fallback`.
+    pub fallback: Option<String>,
+    /// Its value where nobody says anything.
+    pub default: Value,
+    /// What it is for.
+    pub description: String,
+    /// Its value is shown to nobody: `x-sensitive`.
+    pub is_secret: bool,
+    /// The JSON Schema of its value.
+    pub schema: Value,
+}
+
+impl Property {
+    /// Whether its value may be of this type of JSON Schema: `string`, `boolean`, `integer`, ...
+    pub fn may_be(&self, kind: &str) -> bool {
+        match &self.schema["type"] {
+            Value::String(only) => only == kind,
+            Value::Array(kinds) => kinds.iter().any(|it| it == kind),
+            _ => false,
+        }
+    }
+
+    /// Its own name, then its others.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.name.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+}
+
+/// Why a `config.json` counts for nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// It cannot be read.
+    #[error("cannot be read: {0}; the plugin keeps its defaults")]
+    Read(ReadError),
+    /// It is not JSON.
+    #[error("is not JSON ({0}); the plugin keeps its defaults")]
+    NotJson(serde_json::Error),
+    /// It is JSON, and no schema of settings.
+    #[error("is no schema of settings: {0}; the plugin keeps its defaults")]
+    NotASchema(&'static str),
+    /// A setting that no hook could be given.
+    #[error(
+        "the setting {0:?} cannot be a variable: its name is empty, or has a `=` or a NUL; the plugin keeps its defaults"
+    )]
+    NoVariable(String),
+    /// A default that no hook could be given.
+    #[error("the default of {0:?} has a NUL, which no variable can hold; the plugin keeps its defaults")]
+    NoValue(String),
+}
+
+/// Reads the `config.json` in a plugin's folder, if it is to be trusted; none where there is no such file.
+pub fn read(
+    folder: &Path,
+    inspection: &mut Inspection<'_>,
+) -> Result<Option<Schema>, (PathBuf, SchemaError)> {
+    let path = folder.join(FILE_NAME);
+    let read = inspection.open(&path).and_then(|it| Ok(it.map(std::io::read_to_string).transpose()?));
+    match read {
+        Ok(None) => Ok(None),
+        Err(error) => Err((path, SchemaError::Read(error))),
+        Ok(Some(text)) => parse(&text).map(Some).map_err(|error| (path, error)),
+    }
+}
+
+/// Reads the text of a `config.json`.
+pub fn parse(text: &str) -> Result<Schema, SchemaError> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut whole: Map<String, Value> = match serde_json::from_str(text).map_err(SchemaError::NotJson)? {
+        Value::Object(whole) => whole,
+        _ => return Err(SchemaError::NotASchema("it is no object")),
+    };
+    if whole.get("type").and_then(Value::as_str) != Some("object") {
+        return Err(SchemaError::NotASchema("its \"type\" is not \"object\""));
+    }
+    let Some(Value::Object(properties)) = whole.remove("properties") else {
+        return Err(SchemaError::NotASchema("its \"properties\" are no object"));
+    };
+    let list = |key: &str| whole.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let keeps = |key: &str| whole.get("keeps")?.get(key)?.as_bool();
+    Ok(Schema {
+        properties: properties.into_iter().map(property).collect::<Result<_, _>>()?,
+        required_plugins: texts(&list("required_plugins")),
+        required_binaries: list("required_binaries"),
+        keeps: Keeps {
+            min_release_age: keeps(MIN_RELEASE_AGE_KEY),
+            postinstall_scripts: keeps(POSTINSTALL_SCRIPTS_KEY),
+        },
+    })
+}
+
+fn property((name, schema): (String, Value)) -> Result<Property, SchemaError> {
+    let text = |key: &str| schema[key].as_str().unwrap_or_default().to_owned();
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Err(SchemaError::NoVariable(name));
+    }
+    if text("default").contains('\0') {
+        return Err(SchemaError::NoValue(name));
+    }
+    Ok(Property {
+        name,
+        aliases: schema["x-aliases"].as_array().map(|it| texts(it)).unwrap_or_default(),
+        fallback: schema["x-fallback"].as_str().map(str::to_owned),
+        default: schema["default"].clone(),
+        description: text("description"),
+        is_secret: schema["x-sensitive"] == true,
+        schema,
+    })
+}
+
+/// The texts among these values, blanks around them cut off.
+fn texts(values: &[Value]) -> Vec<String> {
+    let texts = values.iter().filter_map(Value::as_str).map(|it| it.trim().to_owned());
+    texts.filter(|it| !it.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::trust::Trust;
+
+    /// As a link that led nowhere yet when the plugin's folder was looked at.
+    #[test]
+    fn what_others_may_write_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs_err::write(&elsewhere, r#"{"type": "object", "properties": {}}"#).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join(FILE_NAME)).unwrap();
+        let read = || {
+            let trust = Trust::new(None);
+            read(folder.path(), &mut Inspection::new(&trust)).map_err(|(_, error)| error.to_string())
+        };
+        assert_eq!(read(), Ok(Some(Schema::default())));
+        fs_err::set_permissions(&elsewhere, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        let error = read().unwrap_err();
+        assert!(error.contains("others may write it (mode 0666)"), "{error}");
+        fs_err::remove_file(&elsewhere).unwrap();
+        assert_eq!(read(), Ok(None));
+    }
+
+    const WGET: &str = r#"{
+        "type": "object",
+        "required_plugins": ["base ", ""],
+        "keeps": {"min_release_age": true, "postinstall_scripts": false},
+        "required_binaries": [{"name": "{WGET_BINARY}", "binproviders": "env,apt", "min_version": null}],
+        "properties": {
+            "WGET_ENABLED": {"type": "boolean", "default": true, "x-aliases": ["SAVE_WGET"], "description": "Save it"},
+            "WGET_TIMEOUT": {"type": ["integer", "null"], "default": 60, "x-fallback": "TIMEOUT"},
+            "WGET_KEY": {"type": "string", "x-sensitive": true}
+        }
+    }"#;
+
+    #[test]
+    fn settings_come_in_their_order_with_aliases_fallbacks_and_defaults() {
+        let schema = parse(WGET).unwrap();
+        let [enabled, timeout, key] = &schema.properties[..] else { panic!("{schema:?}") };
+        assert_eq!(enabled.names().collect::<Vec<_>>(), ["WGET_ENABLED", "SAVE_WGET"]);
+        assert_eq!((&enabled.default, enabled.description.as_str()), (&json!(true), "Save it"));
+        assert_eq!((timeout.fallback.as_deref(), &timeout.default), (Some("TIMEOUT"), &json!(60)));
+        assert!(timeout.may_be("null") && timeout.may_be("integer") && !timeout.may_be("string"));
+        assert!(key.is_secret && key.default.is_null());
+        assert_eq!(schema.required_plugins, ["base"]);
+        assert_eq!(
+            (schema.keeps.min_release_age, schema.keeps.postinstall_scripts),
+            (Some(true), Some(false))
+        );
+        assert_eq!(schema.required_binaries[0]["name"], "{WGET_BINARY}");
+    }
+
+    #[test]
+    fn what_is_no_schema_of_settings_says_what_it_is() {
+        let error = |text: &str| parse(text).unwrap_err().to_string();
+        assert!(error("{oops").starts_with("is not JSON (key must be a string"));
+        assert!(error("[]").contains("it is no object"));
+        assert!(error(r#"{"properties": {}}"#).contains("its \"type\" is not \"object\""));
+        for (property, expected) in [
+            (r#""": {}"#, "the setting \"\" cannot be a variable"),
+            (r#""A=B": {}"#, "the setting \"A=B\" cannot be a variable"),
+            (r#""A\u0000": {}"#, "the setting \"A\\0\" cannot be a variable"),
+            (r#""A": {"default": "a\u0000b"}"#, "the default of \"A\" has a NUL"),
+        ] {
+            let error = error(&format!(r#"{{"type": "object", "properties": {{{property}}}}}"#));
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(error(r#"{"type": "object"}"#).contains("its \"properties\" are no object"));
+        let (folder, trust) = (tempfile::tempdir().unwrap(), Trust::new(None));
+        assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Ok(None)));
+        fs_err::write(folder.path().join(FILE_NAME), b"\xff").unwrap();
+        assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Err((_, SchemaError::Read(_)))));
+    }
+}

@@ -1,0 +1,347 @@
+//! What a plugin's settings come to, and where each value comes from.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use crate::plugin::config::schema::Property;
+use crate::settings::{Environment, SettingsFile};
+
+/// Where values are looked for: the environment, then the files.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// The caller's environment.
+    pub environment: &'a Environment,
+    /// The most important file first.
+    pub files: &'a [SettingsFile],
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// This variable.
+    Environment(String),
+    /// This key of this file.
+    File(PathBuf, String),
+    /// An earlier run found it on this machine.
+    Machine,
+    /// This other setting.
+    Fallback(String),
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "the variable {name}"),
+            Self::File(path, key) => write!(f, "{key} in {}", path.display()),
+            Self::Machine => f.write_str("the machine's record"),
+            Self::Fallback(name) => write!(f, "the setting {name}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A setting with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// What it is called.
+    pub name: String,
+    /// What it comes to; null where it has no value.
+    pub value: Value,
+    /// Where that comes from.
+    pub origin: Origin,
+    /// Whether no record may show it.
+    pub is_secret: bool,
+}
+
+/// Resolves settings. Every plugin's properties may be another one's fallback.
+#[derive(Debug)]
+pub struct Resolver<'a> {
+    sources: Sources<'a>,
+    properties: HashMap<&'a str, &'a Property>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Knows all properties of all plugins. Of several with one name the first counts.
+    pub fn new(sources: Sources<'a>, all: impl IntoIterator<Item = &'a Property>) -> Self {
+        let mut properties = HashMap::new();
+        for property in all {
+            properties.entry(property.name.as_str()).or_insert(property);
+        }
+        Self { sources, properties }
+    }
+
+    /// What the setting of this name comes to; none where no plugin has it and nobody says anything.
+    pub fn value(&self, name: &str) -> Option<Value> {
+        match self.properties.get(name) {
+            Some(property) => Some(self.resolve(property, drop).value),
+            None => self.sources.environment.text(name).map(Value::from),
+        }
+    }
+
+    /// What a property comes to. `complain` is told of values that are none; the next source counts then.
+    pub fn resolve(&self, property: &Property, mut complain: impl FnMut(String)) -> Setting {
+        let name = property.name.clone();
+        let found = self.look(property, &property.names().collect::<Vec<_>>(), &mut complain);
+        let (value, origin) = found
+            .or_else(|| self.fall_back(property, &mut complain))
+            .unwrap_or_else(|| (property.default.clone(), Origin::Default));
+        Setting { name, value, origin, is_secret: property.is_secret }
+    }
+
+    /// The value of the settings that stand behind a property, as long as each names another.
+    fn fall_back(&self, property: &Property, complain: &mut impl FnMut(String)) -> Option<(Value, Origin)> {
+        let mut seen = vec![property.name.as_str()];
+        let mut next = property.fallback.as_deref();
+        while let Some(name) = next.filter(|name| !seen.contains(name)) {
+            let behind = self.properties.get(name).copied();
+            let names = behind.map_or_else(|| vec![name], |it| it.names().collect());
+            let found = self.look(property, &names, complain);
+            let is_last = behind.is_none_or(|it| it.fallback.is_none());
+            let default =
+                || behind.filter(|_| is_last).map(|it| it.default.clone()).filter(|it| !it.is_null());
+            if let Some(value) = found.map(|(value, _)| value).or_else(default) {
+                return Some((value, Origin::Fallback(name.to_owned())));
+            }
+            seen.push(name);
+            next = behind.and_then(|it| it.fallback.as_deref());
+        }
+        None
+    }
+
+    /// The value that one of these names has in the first source that has a good one.
+    fn look(
+        &self,
+        property: &Property,
+        names: &[&str],
+        complain: &mut impl FnMut(String),
+    ) -> Option<(Value, Origin)> {
+        let in_environment = names.iter().filter_map(|name| {
+            let value = Value::from(self.sources.environment.text(name)?);
+            Some((*name, value, Origin::Environment((*name).to_owned())))
+        });
+        let in_file = |file: &'a SettingsFile, name: &str| {
+            let value = in_tables(&file.values, name)?.clone();
+            Some((value, Origin::File(file.path.clone(), name.to_owned())))
+        };
+        let in_files = self.sources.files.iter().flat_map(|file| {
+            names
+                .iter()
+                .filter_map(move |name| in_file(file, name).map(|(value, origin)| (*name, value, origin)))
+        });
+        in_environment.chain(in_files).find_map(|(name, raw, origin)| match understood(property, raw) {
+            Ok(value) => Some((value, origin)),
+            Err(reason) => {
+                complain(format!("{name} from {origin} is no value for {}: {reason}", property.name));
+                None
+            }
+        })
+    }
+}
+
+/// The value of a name in a file; `keep.days` is the key `days` of the table `keep`.
+fn in_tables<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let within = || {
+        let (table, rest) = name.split_once('.')?;
+        in_tables(values.get(table)?.as_object()?, rest)
+    };
+    values.get(name).or_else(within)
+}
+
+/// A value as the property wants it: a text is read as what the property may be.
+fn understood(property: &Property, raw: Value) -> Result<Value, String> {
+    let value = match &raw {
+        Value::String(text) if !property.may_be("string") => read(property, text.trim()).unwrap_or(raw),
+        _ => raw,
+    };
+    if value.as_str().is_some_and(|it| it.contains('\0')) {
+        return Err("it has a NUL, which no variable can hold".to_owned());
+    }
+    let validator = jsonschema::validator_for(&property.schema)
+        .map_err(|error| format!("its schema in config.json is none: {error}"))?;
+    match validator.validate(&value) {
+        Ok(()) => Ok(value),
+        Err(_) if property.is_secret => Err("it is not what its schema asks for".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn read(property: &Property, text: &str) -> Option<Value> {
+    if property.may_be("boolean") {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" | "y" | "t" => return Some(true.into()),
+            "false" | "0" | "no" | "off" | "n" | "f" => return Some(false.into()),
+            _ => {}
+        }
+    }
+    serde_json::from_str(text).ok()
+}
+
+/// A setting as hooks get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// What it is called.
+    pub name: String,
+    /// Its value: true and false as such, lists and objects as JSON.
+    pub value: String,
+    /// Whether no record may show it.
+    pub is_secret: bool,
+}
+
+impl Setting {
+    /// The setting as a variable; none where it has no value.
+    pub fn variable(&self) -> Option<Variable> {
+        let value = match &self.value {
+            Value::Null => return None,
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        Some(Variable { name: self.name.clone(), value, is_secret: self.is_secret })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn property(name: &str, schema: Value) -> Property {
+        Property {
+            name: name.to_owned(),
+            aliases: schema["x-aliases"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|it| it.as_str().unwrap().to_owned())
+                .collect(),
+            fallback: schema["x-fallback"].as_str().map(str::to_owned),
+            default: schema["default"].clone(),
+            description: String::new(),
+            is_secret: schema["x-sensitive"] == true,
+            schema,
+        }
+    }
+
+    /// What a property comes to, and what was complained of.
+    fn resolve(
+        environment: &[(&str, &str)],
+        file: &Value,
+        all: &[Property],
+        name: &str,
+    ) -> (Value, Origin, Vec<String>) {
+        let environment: Environment = environment.iter().copied().collect();
+        let files =
+            [SettingsFile { path: "/p/rigup.toml".into(), values: file.as_object().unwrap().clone() }];
+        let sources = Sources { environment: &environment, files: &files };
+        let resolver = Resolver::new(sources, all);
+        let mut complaints = Vec::new();
+        let property = all.iter().find(|it| it.name == name).unwrap();
+        let setting = resolver.resolve(property, |it| complaints.push(it));
+        (setting.value, setting.origin, complaints)
+    }
+
+    #[test]
+    fn an_alias_in_the_environment_comes_before_the_name_in_a_file() {
+        let all = [property("M", json!({"type": "integer", "default": 1, "x-aliases": ["N"]}))];
+        let (value, origin, _) = resolve(&[("N", "3")], &json!({"M": 2}), &all, "M");
+        assert_eq!((value, origin), (json!(3), Origin::Environment("N".to_owned())));
+    }
+
+    #[test]
+    fn a_name_with_a_dot_is_a_key_of_a_table() {
+        let all = [property("keep.days", json!({"type": "integer", "default": 1}))];
+        for file in [json!({"keep": {"days": 2}}), json!({"keep.days": 2})] {
+            assert_eq!(resolve(&[], &file, &all, "keep.days").0, 2);
+        }
+        assert_eq!(resolve(&[], &json!({"keep": 5, "days": 2}), &all, "keep.days").0, 1);
+    }
+
+    #[test]
+    fn the_environment_comes_before_the_files_and_the_default() {
+        let all = [property("M", json!({"type": "integer", "default": 1}))];
+        let value = |environment: &[(&str, &str)], file| resolve(environment, &file, &all, "M");
+        assert_eq!(
+            value(&[("M", "3")], json!({"M": 2})),
+            (json!(3), Origin::Environment("M".into()), vec![])
+        );
+        let (found, origin, _) = value(&[("M", "")], json!({"M": 2}));
+        assert_eq!((found, origin.to_string().as_str()), (json!(2), "M in /p/rigup.toml"));
+        assert_eq!(value(&[], json!({})), (json!(1), Origin::Default, vec![]));
+    }
+
+    #[test]
+    fn an_alias_counts_where_the_name_itself_is_not_set() {
+        let all = [property(
+            "W_ENABLED",
+            json!({"type": "boolean", "default": true, "x-aliases": ["SAVE_W", "USE_W"]}),
+        )];
+        assert_eq!(resolve(&[("USE_W", "No")], &json!({}), &all, "W_ENABLED").0, json!(false));
+        let both = [("USE_W", "0"), ("W_ENABLED", "1")];
+        assert_eq!(resolve(&both, &json!({}), &all, "W_ENABLED").0, json!(true));
+    }
+
+    #[test]
+    fn a_fallback_is_followed_to_its_end_and_never_in_a_circle() {
+        let all = [
+            property("A", json!({"type": "integer", "default": 1, "x-fallback": "B"})),
+            property(
+                "B",
+                json!({"type": "integer", "default": 2, "x-fallback": "C", "x-aliases": ["OLD_B"]}),
+            ),
+            property("C", json!({"type": "integer", "default": 3})),
+            property("X", json!({"type": "integer", "default": 4, "x-fallback": "Y"})),
+            property("Y", json!({"type": "integer", "default": 5, "x-fallback": "X"})),
+            property("Z", json!({"type": "integer", "default": 6, "x-fallback": "NOWHERE"})),
+        ];
+        let value = |environment: &[(&str, &str)], name| resolve(environment, &json!({}), &all, name);
+        assert_eq!(
+            value(&[("OLD_B", "9"), ("C", "8")], "A"),
+            (json!(9), Origin::Fallback("B".into()), vec![])
+        );
+        assert_eq!(value(&[("C", "8")], "A"), (json!(8), Origin::Fallback("C".into()), vec![]));
+        assert_eq!(value(&[], "A"), (json!(3), Origin::Fallback("C".into()), vec![]));
+        assert_eq!(value(&[], "X"), (json!(4), Origin::Default, vec![]));
+        assert_eq!(value(&[], "Z").1, Origin::Default);
+        assert_eq!(value(&[("NOWHERE", "7")], "Z").0, json!(7));
+    }
+
+    #[test]
+    fn texts_are_read_as_what_the_property_may_be() {
+        let all = [
+            property("LIST", json!({"type": "array", "items": {"type": "string"}})),
+            property("TEXT", json!({"type": "string"})),
+            property("NUMBER", json!({"type": "number"})),
+            property("EITHER", json!({"type": ["string", "null"]})),
+        ];
+        for (name, text, expected) in [
+            ("LIST", "[\"a b\", \"c\"]", json!(["a b", "c"])),
+            ("TEXT", "true", json!("true")),
+            ("NUMBER", " 1.5 ", json!(1.5)),
+            ("EITHER", "null", json!("null")),
+        ] {
+            assert_eq!(resolve(&[(name, text)], &json!({}), &all, name).0, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_none_is_complained_of_and_the_next_source_counts() {
+        let all = [
+            property("T", json!({"type": "integer", "minimum": 5, "default": 60})),
+            property("KEY", json!({"type": "string", "maxLength": 3, "x-sensitive": true, "default": ""})),
+        ];
+        let (value, origin, complaints) = resolve(&[("T", "soon")], &json!({"T": 30}), &all, "T");
+        assert_eq!((value, complaints.len()), (json!(30), 1));
+        assert!(matches!(origin, Origin::File(..)));
+        assert!(complaints[0].starts_with("T from the variable T is no value for T: "), "{}", complaints[0]);
+        assert_eq!(resolve(&[("T", "1")], &json!({}), &all, "T").0, json!(60));
+        let (value, _, complaints) = resolve(&[], &json!({"KEY": "a\u{0}b"}), &all, "KEY");
+        assert_eq!((value, complaints.len()), (json!(""), 1), "no environment could hold it");
+        let (_, _, complaints) = resolve(&[("KEY", "canary")], &json!({}), &all, "KEY");
+        assert!(!complaints[0].contains("canary"), "{}", complaints[0]);
+    }
+}
