@@ -144,7 +144,7 @@ pub enum FieldError {
 /// A line as it is spelled.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type")]
-enum Line {
+enum LockLine {
     Lockfile(Header),
     Lock(Locked),
 }
@@ -166,8 +166,8 @@ impl Lockfile {
         let mut lockfile = Self::default();
         for (number, text) in lines.filter(|(_, text)| !text.is_empty()) {
             match read_line(number, text)? {
-                Line::Lockfile(_) => return Err(LockfileError::SecondHeader(number)),
-                Line::Lock(locked) => {
+                LockLine::Lockfile(_) => return Err(LockfileError::SecondHeader(number)),
+                LockLine::Lock(locked) => {
                     check(&locked).map_err(|error| LockfileError::Field { line: number, error })?;
                     match lockfile.lines.entry((locked.platform.clone(), locked.name.clone())) {
                         Entry::Vacant(place) => drop(place.insert(locked)),
@@ -203,16 +203,16 @@ impl Lockfile {
 /// The file, byte for byte.
 impl fmt::Display for Lockfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let spell = |line: &Line| serde_json::to_string(line).map_err(|_| fmt::Error);
-        writeln!(f, "{}", spell(&Line::Lockfile(Header { version: FORMAT }))?)?;
-        self.lines.values().try_for_each(|it| writeln!(f, "{}", spell(&Line::Lock(it.clone()))?))
+        let spell = |line: &LockLine| serde_json::to_string(line).map_err(|_| fmt::Error);
+        writeln!(f, "{}", spell(&LockLine::Lockfile(Header { version: FORMAT }))?)?;
+        self.lines.values().try_for_each(|it| writeln!(f, "{}", spell(&LockLine::Lock(it.clone()))?))
     }
 }
 
 impl Locked {
     /// Its line as a record.
     pub fn to_record(&self) -> Value {
-        serde_json::to_value(Line::Lock(self.clone())).unwrap_or_default()
+        serde_json::to_value(LockLine::Lock(self.clone())).unwrap_or_default()
     }
 }
 
@@ -231,7 +231,7 @@ fn read_header(text: &[u8]) -> Result<(), LockfileError> {
     read_line(1, text).map(drop)
 }
 
-fn read_line(number: usize, text: &[u8]) -> Result<Line, LockfileError> {
+fn read_line(number: usize, text: &[u8]) -> Result<LockLine, LockfileError> {
     if text.len() > jsonl::MAX_LINE {
         return Err(LockfileError::TooLong(number));
     }

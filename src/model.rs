@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod binary;
+pub mod id;
 pub mod import;
 pub mod interface;
 pub mod machine;

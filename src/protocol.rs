@@ -1,4 +1,4 @@
-//! What a hook prints -> records, with complaints that name the line.
+//! What a hook prints -> records, with diagnostics that name the line.
 
 use std::io::{self, BufRead};
 
@@ -23,10 +23,10 @@ pub struct Leftover {
     /// Lines that are no record: logs, numbers, lists, objects without a type.
     pub ignored: u64,
     /// Lines that were meant as records and could not be read, the first [`MAX_COMPLAINTS`] of them.
-    pub complaints: Vec<String>,
+    pub diagnostics: Vec<String>,
 }
 
-/// So many complaints are kept; a hook that prints garbage without end does not fill the memory.
+/// So many diagnostics are kept; a hook that prints garbage without end does not fill the memory.
 pub const MAX_COMPLAINTS: usize = 20;
 
 /// So many records of one hook are looked at where one is enough.
@@ -97,10 +97,10 @@ impl Leftover {
         }
     }
 
-    fn complain(&mut self, complaint: String) {
+    fn complain(&mut self, diagnostic: String) {
         self.ignored += 1;
-        if self.complaints.len() < MAX_COMPLAINTS {
-            self.complaints.push(complaint);
+        if self.diagnostics.len() < MAX_COMPLAINTS {
+            self.diagnostics.push(diagnostic);
         }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
         let output = b"starting\n{\"type\":\"A\"}\n# note\n{\"type\":\"B\",\"x\":1}\r\n{\"type\":\"C\"}";
         let (records, left) = kinds(output);
         assert_eq!(records, [(2, "A".to_owned()), (4, "B".to_owned()), (5, "C".to_owned())]);
-        assert_eq!(left, Leftover { ignored: 2, complaints: Vec::new() });
+        assert_eq!(left, Leftover { ignored: 2, diagnostics: Vec::new() });
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
         let output = b"{\"type\":[\"Binary\"]}\n{\"type\":\"\"}\n{\"type\":5}\n{\"type\":null}\n{}\n[{\"type\":\"A\"}]\n\"A\"\nnull\n7\nhttps://example.org\n";
         let (records, left) = kinds(output);
         assert!(records.is_empty());
-        assert_eq!(left, Leftover { ignored: 10, complaints: Vec::new() });
+        assert_eq!(left, Leftover { ignored: 10, diagnostics: Vec::new() });
     }
 
     #[test]
@@ -142,9 +142,9 @@ mod tests {
     fn a_line_that_was_cut_is_named_with_its_beginning() {
         let (records, left) = kinds(b"{\"type\":\"A\"}\n{\"type\":\"Bin");
         assert_eq!(records.len(), 1);
-        assert_eq!(left.complaints.len(), 1);
-        assert!(left.complaints[0].starts_with("line 2 is not JSON"), "{}", left.complaints[0]);
-        assert!(left.complaints[0].ends_with(": {\"type\":\"Bin"), "{}", left.complaints[0]);
+        assert_eq!(left.diagnostics.len(), 1);
+        assert!(left.diagnostics[0].starts_with("line 2 is not JSON"), "{}", left.diagnostics[0]);
+        assert!(left.diagnostics[0].ends_with(": {\"type\":\"Bin"), "{}", left.diagnostics[0]);
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
     fn garbage_without_end_leaves_a_bounded_list_of_complaints() {
         let (_, left) = kinds("{oops\n".repeat(1000).as_bytes());
         assert_eq!(left.ignored, 1000);
-        assert_eq!(left.complaints.len(), MAX_COMPLAINTS);
+        assert_eq!(left.diagnostics.len(), MAX_COMPLAINTS);
     }
 
     proptest::proptest! {

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
+use crate::model::id::ProcessId;
 use crate::trust::{Distrust, ReadError, Trust, Trusted};
 
 /// The environment rigup was started with. Bytes that are not UTF-8 are kept.
@@ -123,7 +123,7 @@ pub struct Settings {
     /// The rigup that is running, for hooks to call.
     pub rigup: PathBuf,
     /// The process that started this rigup, if rigup started it in turn.
-    pub parent_process: Option<Uuid>,
+    pub parent_process: Option<ProcessId>,
 }
 
 /// What a hook may write to one of its streams unless `RIGUP_OUTPUT_LIMIT` says otherwise: 64 MiB.

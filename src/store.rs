@@ -18,11 +18,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use attempt::Judgement;
+pub use attempt::JudgedAttempt;
 pub use binary::BinaryFilter;
 pub use error::StoreError;
 pub use process::{Old, ProcessFilter};
-pub use row::Found;
+pub use row::Lookup;
 
 use error::Fault;
 

@@ -2,7 +2,7 @@
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use rigup::install::plan::{self, Wish};
+use rigup::install::plan::{self, Selection};
 use rigup::model::name::BinaryName;
 use rigup::plugin::requirement::{self, Requirement};
 
@@ -24,9 +24,9 @@ fn lines() -> String {
 }
 
 fn read(lines: &str) -> Vec<Requirement> {
-    let (requirements, complaints) =
+    let (requirements, diagnostics) =
         requirement::read_from("plugin", "plugin".as_ref(), lines.as_bytes(), None);
-    assert!(complaints.is_empty(), "{complaints:?}");
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
     requirements
 }
 
@@ -48,14 +48,14 @@ fn plan_20_000_requirements(bencher: Bencher<'_, '_>) {
     let (requirements, known) = (read(&lines()), known());
     bencher
         .counter(ItemsCount::new(REQUIREMENTS))
-        .bench_local(|| plan::plan(&requirements, &Wish::default(), &known));
+        .bench_local(|| plan::plan(&requirements, &Selection::default(), &known));
 }
 
 /// As `rigup install NAME...` asks for them: by their names, of which no plugin knows any.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn plan_20_000_bare_names(bencher: Bencher<'_, '_>) {
     let name = |n: u32| BinaryName::parse(&format!("tool{n}"), None).expect("a good name");
-    let wish = Wish { names: (0..REQUIREMENTS).map(name).collect(), ..Wish::default() };
+    let wish = Selection { names: (0..REQUIREMENTS).map(name).collect(), ..Selection::default() };
     let known = known();
     bencher.counter(ItemsCount::new(REQUIREMENTS)).bench_local(|| plan::plan(&[], &wish, &known));
 }

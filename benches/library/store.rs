@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use jiff::Timestamp;
-use rigup::clock;
-use rigup::model::machine::{Facts, Guid, Machine};
-use rigup::model::process::{Ending, Identity, Order, Process, ProcessType};
+use rigup::model::id::{MachineId, ProcessId};
+use rigup::model::machine::{Guid, Machine, MachineFacts};
+use rigup::model::process::{Identity, Process, ProcessExit, ProcessSpec, ProcessType};
 use rigup::store::{ProcessFilter, Store};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
-use uuid::Uuid;
 
 const PROCESSES: u32 = 100_000;
 
@@ -34,7 +33,7 @@ impl Filled {
         let dir = crate::folder();
         let store = Store::open(dir.path()).expect("a new store");
         let guid = Guid { value: "here".to_owned(), source: "random".to_owned() };
-        let machine = Machine::new(clock::new_id(), guid, Facts::default(), time(0));
+        let machine = Machine::new(MachineId::generate(), guid, MachineFacts::default(), time(0));
         store.save_machine(&machine).expect("a good store");
         let hooks = (0..count).map(|n| hook(machine.id, n)).collect();
         Self { store, hooks, _dir: dir }
@@ -46,7 +45,7 @@ fn time(n: u32) -> Timestamp {
 }
 
 /// One that is over, with an environment and a talk of the usual size.
-fn hook(machine_id: Uuid, n: u32) -> Process {
+fn hook(machine_id: MachineId, n: u32) -> Process {
     let env = [
         "DATA_DIR",
         "LIB_DIR",
@@ -57,7 +56,7 @@ fn hook(machine_id: Uuid, n: u32) -> Process {
         "NODE_PATH",
         "PATH",
     ];
-    let order = Order {
+    let spec = ProcessSpec {
         process_type: ProcessType::Hook,
         plugin: format!("plugin{}", n % 100),
         hook_name: "on_BinaryRequest__00_env.sh".to_owned(),
@@ -74,12 +73,14 @@ fn hook(machine_id: Uuid, n: u32) -> Process {
         detached: None,
     };
     let identity = Identity { pid: n, start_ticks: u64::from(n), boot_id: "boot".to_owned() };
-    let ending = Ending {
+    let exit = ProcessExit {
         stderr_tail: format!("tool{n} is not on PATH\n"),
         stderr_bytes: 24,
-        ..Ending::exited(0, time(n + 3))
+        ..ProcessExit::exited(0, time(n + 3))
     };
-    Process::queued(clock::new_id(), machine_id, order, time(n)).started(identity, time(n + 1)).ended(ending)
+    Process::queued(ProcessId::generate(), machine_id, spec, time(n))
+        .started(identity, time(n + 1))
+        .ended(exit)
 }
 
 #[divan::bench(sample_count = 3, sample_size = 1)]

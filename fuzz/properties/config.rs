@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use rigup::plugin::config::schema::{self, Property};
-use rigup::plugin::config::value::{Origin, Resolver, Sources};
+use rigup::plugin::config::value::{Origin, SettingResolver, Sources};
 use rigup::plugin::requirement;
 use rigup::settings::{Environment, SettingsFile};
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ pub(crate) fn check(input: &[u8]) {
         let values: Map<String, Value> = names().map(|name| (name.to_owned(), json!([text]))).collect();
         let files = [SettingsFile { path: "/rigup.toml".into(), values }];
         let resolver =
-            Resolver::new(Sources { environment: &environment, files: &files }, &schema.properties);
+            SettingResolver::new(Sources { environment: &environment, files: &files }, &schema.properties);
         for property in &schema.properties {
             check_property(&resolver, property, text);
         }
@@ -34,9 +34,9 @@ pub(crate) fn check(input: &[u8]) {
     }
 }
 
-fn check_property(resolver: &Resolver<'_>, property: &Property, text: &str) {
-    let mut complaints = Vec::new();
-    let setting = resolver.resolve(property, |it| complaints.push(it));
+fn check_property(resolver: &SettingResolver<'_>, property: &Property, text: &str) {
+    let mut diagnostics = Vec::new();
+    let setting = resolver.resolve(property, |it| diagnostics.push(it));
     assert_eq!((&setting.name, setting.is_secret), (&property.name, property.is_secret));
     match &setting.origin {
         Origin::Default => assert_eq!(setting.value, property.default),
@@ -48,7 +48,7 @@ fn check_property(resolver: &Resolver<'_>, property: &Property, text: &str) {
         Origin::Machine => panic!("nobody asked the machine: {setting:?}"),
     }
     if property.is_secret && text.len() > 2 {
-        assert!(complaints.iter().all(|it| !it.contains(&format!("{text:?}"))), "{complaints:?}");
+        assert!(diagnostics.iter().all(|it| !it.contains(&format!("{text:?}"))), "{diagnostics:?}");
     }
     if let Some(variable) = setting.variable() {
         let is_variable = !variable.name.is_empty() && !variable.name.contains(['=', '\0']);

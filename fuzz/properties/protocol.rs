@@ -18,10 +18,10 @@ pub(crate) fn check(input: &[u8]) {
         assert_eq!(in_pieces(&output, size), (records.clone(), left.clone()), "in pieces of {size}");
     }
 
-    assert!(left.complaints.len() <= MAX_COMPLAINTS && left.complaints.len() as u64 <= left.ignored);
-    for complaint in &left.complaints {
-        assert!(complaint.len() < 1024, "{complaint}");
-        assert!(!complaint.contains(char::is_control), "{complaint:?}");
+    assert!(left.diagnostics.len() <= MAX_COMPLAINTS && left.diagnostics.len() as u64 <= left.ignored);
+    for diagnostic in &left.diagnostics {
+        assert!(diagnostic.len() < 1024, "{diagnostic}");
+        assert!(!diagnostic.contains(char::is_control), "{diagnostic:?}");
     }
 
     let mut rest = &records[..];

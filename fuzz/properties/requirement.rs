@@ -4,14 +4,14 @@
 use std::path::{Component, Path};
 
 use rigup::install::attempt::question;
-use rigup::install::plan::{self, Request, Wish};
+use rigup::install::plan::{self, Request, Selection};
+use rigup::model::id::{BinaryId, MachineId};
 use rigup::model::name::{BinaryName, MAX_CHARS};
 use rigup::model::version::Version;
 use rigup::plugin::overrides;
 use rigup::plugin::requirement::{self, Providers, Requirement};
 use rigup::toolkit::prefix;
 use rigup::toolkit::request::HookRequest;
-use uuid::Uuid;
 
 const HOME: &str = "/home/me";
 const LIB_DIR: &str = "/lib/dir";
@@ -21,11 +21,11 @@ const FORMATS: [&str; 4] = ["=={}", "@{}", ":{}", "={}"];
 
 pub(crate) fn check(input: &[u8]) {
     let folder = Path::new("/plugins/p");
-    let (requirements, complaints) = requirement::read_from("p", folder, input, Some(Path::new(HOME)));
+    let (requirements, diagnostics) = requirement::read_from("p", folder, input, Some(Path::new(HOME)));
     let lines = input.split(|&byte| byte == b'\n').count();
-    assert!(requirements.len() + complaints.len() <= lines);
-    for complaint in &complaints {
-        assert!(complaint.line.is_some_and(|it| it <= lines as u64), "{complaint}");
+    assert!(requirements.len() + diagnostics.len() <= lines);
+    for diagnostic in &diagnostics {
+        assert!(diagnostic.line.is_some_and(|it| it <= lines as u64), "{diagnostic}");
     }
     requirements.iter().for_each(check_requirement);
 }
@@ -35,14 +35,14 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
     assert!(requirement.min_version.is_empty() || Version::is_one(&requirement.min_version));
 
     let known = ["env", "pip"].map(str::to_owned);
-    let steps = plan::plan(std::slice::from_ref(requirement), &Wish::default(), &known);
+    let steps = plan::plan(std::slice::from_ref(requirement), &Selection::default(), &known);
     let [Ok(request)] = &steps[..] else { panic!("one requirement comes to {steps:?}") };
     check_record(requirement, request);
     let providers = request.candidates.iter().chain(&known).chain(requirement.overrides.keys());
     for provider in providers {
         let on_argv = from_arguments(request, provider);
         check_request(requirement, provider, &on_argv);
-        let line = question::line(request, provider, Uuid::nil(), Uuid::nil());
+        let line = question::line(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
         let fields = serde_json::from_str(&line).expect("the line of a batch hook is an object");
         let in_batch = HookRequest::from_record(&fields, None).expect("what was accepted once is again");
         assert_eq!(in_batch, on_argv, "a batch hook is asked for something else");
@@ -69,7 +69,7 @@ fn check_record(requirement: &Requirement, request: &Request) {
 }
 
 fn from_arguments(request: &Request, provider: &str) -> HookRequest {
-    let arguments = question::arguments(request, provider, Uuid::nil(), Uuid::nil());
+    let arguments = question::arguments(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
     let arguments: Vec<String> = arguments.into_iter().map(|it| it.into_string().expect("text")).collect();
     assert!(arguments.iter().all(|it| it.starts_with("--") && !it.contains('\0')), "{arguments:?}");
     HookRequest::parse(&arguments, None).expect("a hook can read its arguments")
@@ -81,10 +81,10 @@ fn check_request(requirement: &Requirement, provider: &str, request: &HookReques
     assert_eq!(request.overrides, requirement.overrides);
     let own = overrides::text(&requirement.overrides, provider, "min_version");
     assert_eq!(request.min_version.trim(), own.unwrap_or(&requirement.min_version).trim());
-    let safety = overrides::safety(&requirement.overrides, provider).or(requirement.safety);
+    let policy = overrides::policy(&requirement.overrides, provider).or(requirement.policy);
     assert_eq!(
-        (request.safety.age(), request.safety.may_run_scripts()),
-        (safety.age(), safety.may_run_scripts())
+        (request.policy.age(), request.policy.may_run_scripts()),
+        (policy.age(), policy.may_run_scripts())
     );
 
     let exact = HookRequest { exact_version: "1.2.3".to_owned(), ..request.clone() };

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::cli::error::{CliError, Exit};
-use crate::cli::install::{JobArgs, SafetyArgs};
+use crate::cli::install::{JobArgs, PolicyArgs};
 use crate::cli::output::{Output, Talk, say};
 use crate::cli::search::{self, Found};
 use crate::cli::session::Session;
@@ -19,10 +19,11 @@ use crate::cli::work;
 use crate::cli::workshop::{Done, Options, Task, Workshop};
 use crate::clock;
 use crate::install::linker::Linker;
-use crate::install::plan::{self, Request, Wish};
+use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, AdoptError};
 use crate::machine::derived;
-use crate::model::binary::State;
+use crate::model::binary::BinaryState;
+use crate::model::id::MachineId;
 use crate::model::import;
 use crate::plugin::requirement;
 use crate::process::poll;
@@ -52,7 +53,7 @@ pub(crate) struct ApplyArgs {
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    safety: SafetyArgs,
+    policy: PolicyArgs,
     #[command(flatten)]
     jobs: JobArgs,
     /// Show what would be done with each record, and change nothing
@@ -78,7 +79,7 @@ pub(crate) fn apply(
     let interrupt = Interrupt::install().map_err(CliError::unusable)?;
     let linker = Linker { settings, store: &session.store, machine_id: session.machine.id, force: false };
     let options = args.jobs.options();
-    let wish = Wish { asked: args.safety.into(), habit: found.own.safety(), ..Wish::default() };
+    let wish = Selection { asked: args.policy.into(), habit: found.own.policy(), ..Selection::default() };
     let mut run = Run {
         found: &found,
         session: &session,
@@ -125,14 +126,14 @@ struct Run<'a> {
     interrupt: &'a Interrupt,
     linker: Linker<'a>,
     options: Options,
-    wish: Wish,
+    wish: Selection,
     known: Vec<String>,
     is_dry: bool,
     talk: Talk,
     /// Made for the first request that takes work.
     workshop: Option<Workshop<'a>>,
     /// The ids that this machine has in other data dirs, as far as their records came by.
-    aliases: Vec<Uuid>,
+    aliases: Vec<MachineId>,
     exit: Exit,
 }
 
@@ -148,7 +149,7 @@ enum Failure {
     #[error(transparent)]
     Config(#[from] derived::ConfigError),
     #[error("its machine {0} is not known here: apply its Machine record first")]
-    UnknownMachine(Uuid),
+    UnknownMachine(MachineId),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -199,9 +200,9 @@ impl Run<'_> {
             }
             let leftover = records.finish(|record| batch.push(record));
             self.answer(name, batch, output)?;
-            let ignored = leftover.ignored.saturating_sub(leftover.complaints.len() as u64);
-            for complaint in leftover.complaints {
-                self.complain(&format!("{name}: {complaint}"));
+            let ignored = leftover.ignored.saturating_sub(leftover.diagnostics.len() as u64);
+            for diagnostic in leftover.diagnostics {
+                self.complain(&format!("{name}: {diagnostic}"));
             }
             if ignored > 0 {
                 say(&format!("warning: {name}: lines that are no record: {ignored}"));
@@ -281,8 +282,8 @@ impl Run<'_> {
             }
             Some(binary) => {
                 let retry_at = match &binary.state {
-                    State::Queued(queued) => queued.waits_until(clock::now()),
-                    State::Installed(_) => None,
+                    BinaryState::Queued(queued) => queued.waits_until(clock::now()),
+                    BinaryState::Installed(_) => None,
                 };
                 match retry_at {
                     Some(retry_at) => Task::Done(Box::new(Done::TooSoon(binary, retry_at))),
@@ -320,7 +321,9 @@ impl Run<'_> {
             return Ok(None);
         }
         let checked = match register::check(&self.linker, fields) {
-            Err(AdoptError::Lie(_) | AdoptError::Digest { .. }) if !text("binproviders").is_empty() => {
+            Err(AdoptError::RecordError(_) | AdoptError::Digest { .. })
+                if !text("binproviders").is_empty() =>
+            {
                 return Ok(None);
             }
             checked => checked?,
@@ -345,7 +348,7 @@ impl Run<'_> {
             }
             return Ok(machine.to_record());
         }
-        self.aliases.extend(id(fields, "id"));
+        self.aliases.extend(id::<MachineId>(fields, "id"));
         let patch = derived::patch(fields)?;
         if !self.is_dry && !patch.is_empty() {
             store.learn_of_machine(own.id, &patch)?;
@@ -376,6 +379,6 @@ impl Run<'_> {
     }
 }
 
-fn id(fields: &Map<String, Value>, key: &str) -> Option<Uuid> {
+fn id<I: FromStr>(fields: &Map<String, Value>, key: &str) -> Option<I> {
     fields.get(key)?.as_str()?.parse().ok()
 }

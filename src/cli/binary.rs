@@ -6,10 +6,10 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::clock;
-use crate::model::binary::{Binary, State};
+use crate::model::binary::{Binary, BinaryState};
 use crate::report::human::{Tone, Toned};
 use crate::settings::Settings;
-use crate::store::{BinaryFilter, Found, Store};
+use crate::store::{BinaryFilter, Lookup, Store};
 
 mod change;
 
@@ -74,7 +74,7 @@ fn list(args: ListArgs, store: Option<&Store>, output: &mut Output) -> Result<()
     if output.is_json() {
         let attempts = |binary: &Binary| -> Result<_, CliError> {
             Ok(match (store, &binary.state) {
-                (Some(store), State::Queued(_)) => attempts_of(store, binary)?,
+                (Some(store), BinaryState::Queued(_)) => attempts_of(store, binary)?,
                 _ => Vec::new(),
             })
         };
@@ -94,9 +94,9 @@ fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), C
         return Err(not_found(format!("there is no binary {typed}")));
     };
     match store.binary_by_prefix(typed)? {
-        Found::Nothing => Err(not_found(format!("there is no binary {typed}"))),
-        Found::Many(count) => Err(not_found(format!("{typed} is the beginning of {count} ids"))),
-        Found::One(binary) => {
+        Lookup::Nothing => Err(not_found(format!("there is no binary {typed}"))),
+        Lookup::Many(count) => Err(not_found(format!("{typed} is the beginning of {count} ids"))),
+        Lookup::One(binary) => {
             if output.is_json() {
                 return output.record(&binary.to_record(&attempts_of(store, &binary)?));
             }
@@ -127,13 +127,13 @@ pub(crate) const HEADER: [&str; 5] = ["BINARY", "STATUS", "VERSION", "PROVIDER",
 /// A binary's line in it.
 pub(crate) fn row(binary: &Binary) -> Vec<Toned> {
     let cells = match &binary.state {
-        State::Installed(it) => [
+        BinaryState::Installed(it) => [
             ("installed".to_owned(), Tone::Good),
             (it.version.clone(), Tone::Plain),
             (it.binprovider.clone(), Tone::Plain),
             (it.abspath.display().to_string(), Tone::Plain),
         ],
-        State::Queued(_) => [
+        BinaryState::Queued(_) => [
             ("queued".to_owned(), Tone::Bad),
             (String::new(), Tone::Plain),
             (binary.binproviders.clone(), Tone::Plain),

@@ -9,9 +9,10 @@ use crate::cli::search;
 use crate::cli::session::Session;
 use crate::clock;
 use crate::hook::command;
-use crate::model::process::{Ending, ExitReason, Order, Process, ProcessType};
+use crate::model::id::{BinaryId, ProcessId};
+use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::foreground;
-use crate::process::lock::owner::Vigil;
+use crate::process::lock::owner::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::spawn;
 use crate::settings::Settings;
@@ -43,9 +44,9 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
     let session = Session::open(settings)?;
     session.finish_lost()?;
     let interrupt = Interrupt::install().map_err(CliError::unusable)?;
-    let id = clock::new_id();
+    let id = ProcessId::generate();
     let environment = command::environment(settings, session.machine.id, id, &[]);
-    let order = Order {
+    let spec = ProcessSpec {
         process_type: ProcessType::Binary,
         plugin: String::new(),
         hook_name: String::new(),
@@ -56,16 +57,16 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
         run_dir: None,
         detached: None,
     };
-    let mut process = Process::queued(id, session.machine.id, order, clock::now());
+    let mut process = Process::queued(id, session.machine.id, spec, clock::now());
     process.parent_id = session.known_parent(settings)?;
     process.iface_id = Some(session.interface()?.id);
     process.binary_id = binary_of(program, &session)?;
-    let _vigil = Vigil::begin(&settings.data_dir, id).map_err(CliError::unusable)?;
+    let _vigil = ProcessLock::begin(&settings.data_dir, id).map_err(CliError::unusable)?;
     session.store.save_process(&process)?;
     let child = match spawn::start_attached(program, rest, Some(environment.whole)) {
         Ok(child) => child,
         Err(error) => {
-            let failed = Ending::spawn_failed(error.to_string(), clock::now());
+            let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
             session.store.save_process(&process.ended(failed))?;
             say(&format!("error: {error}"));
             return Ok(Exit::Code(if error.is_missing { 127 } else { 126 }));
@@ -75,14 +76,14 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
     // The command runs already: what cannot be recorded any more is no reason to give up on it.
     let noted = session.store.save_process(&process);
     let reaped = foreground::see_out(&child, &interrupt).map_err(CliError::unusable)?;
-    let ending = Ending {
+    let exit = ProcessExit {
         exit_code: Some(reaped.exit_code),
         signal: reaped.signal,
         reason: if reaped.signal.is_some() { ExitReason::Signalled } else { ExitReason::Exited },
         usage: Some(reaped.usage),
-        ..Ending::lost(clock::now())
+        ..ProcessExit::lost(clock::now())
     };
-    if let Err(error) = noted.and_then(|()| session.store.save_process(&process.ended(ending))) {
+    if let Err(error) = noted.and_then(|()| session.store.save_process(&process.ended(exit))) {
         say(&format!("warning: the end of the command is not recorded: {error}"));
     }
     if interrupt.signal().is_none() {
@@ -92,7 +93,7 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
 }
 
 /// The binary that was installed under the command's name.
-fn binary_of(program: &OsString, session: &Session) -> Result<Option<uuid::Uuid>, CliError> {
+fn binary_of(program: &OsString, session: &Session) -> Result<Option<BinaryId>, CliError> {
     let Some(name) = Path::new(program).file_name() else { return Ok(None) };
     let filter = BinaryFilter { name: Some(name.to_string_lossy().into_owned()), ..BinaryFilter::default() };
     let mut binaries = session.store.binaries(&filter)?.into_iter();

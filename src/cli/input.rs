@@ -22,8 +22,8 @@ pub(crate) fn ids(input: impl Read + IsTerminal, kinds: &[&str]) -> Result<Vec<S
         }
     })
     .map_err(|error: io::Error| CliError::unusable(format!("standard input cannot be read: {error}")))?;
-    for complaint in leftover.complaints {
-        say(&format!("warning: standard input: {complaint}"));
+    for diagnostic in leftover.diagnostics {
+        say(&format!("warning: standard input: {diagnostic}"));
     }
     Ok(ids)
 }

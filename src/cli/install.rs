@@ -15,11 +15,11 @@ use crate::cli::timings::{self, TimingsFile};
 use crate::cli::work::work;
 use crate::cli::workshop::{self, Options};
 use crate::hook::command::MAX_TIMEOUT;
-use crate::install::plan::{self, Request, Wish};
-use crate::install::status::{Standing, standing};
+use crate::install::plan::{self, Request, Selection};
+use crate::install::status::{InstallStatus, install_status};
 use crate::model::binary::Binary;
 use crate::model::name::BinaryName;
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, Safety, SafetyError};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, Policy, PolicyError};
 use crate::model::version::Version;
 use crate::plugin::requirement::Providers;
 use crate::report::human::Tone;
@@ -58,7 +58,7 @@ pub(crate) struct Choice {
 
 /// What may be brought in from open registries.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
-pub(crate) struct SafetyArgs {
+pub(crate) struct PolicyArgs {
     /// Only releases that are at least so many days old, 0 for any [default: 7, where the provider can tell]
     #[arg(long, value_name = "DAYS", value_parser = parse_age)]
     min_release_age: Option<f64>,
@@ -68,15 +68,15 @@ pub(crate) struct SafetyArgs {
     postinstall_scripts: Option<bool>,
 }
 
-impl From<SafetyArgs> for Safety {
-    fn from(args: SafetyArgs) -> Self {
+impl From<PolicyArgs> for Policy {
+    fn from(args: PolicyArgs) -> Self {
         Self { min_release_age: args.min_release_age, postinstall_scripts: args.postinstall_scripts }
     }
 }
 
-fn parse_age(text: &str) -> Result<f64, SafetyError> {
+fn parse_age(text: &str) -> Result<f64, PolicyError> {
     let keys = Map::from_iter([(MIN_RELEASE_AGE_KEY.to_owned(), Value::from(text))]);
-    Safety::of(&keys)?.min_release_age.ok_or(SafetyError::Age)
+    Policy::of(&keys)?.min_release_age.ok_or(PolicyError::Age)
 }
 
 /// What to install.
@@ -92,7 +92,7 @@ pub(crate) struct InstallArgs {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    safety: SafetyArgs,
+    policy: PolicyArgs,
     /// Show what would be asked of whom, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -150,7 +150,7 @@ pub(crate) fn install(
 ) -> Result<Exit, CliError> {
     let timings = args.timings.map(TimingsFile::begin).transpose()?;
     let providers = args.binproviders.as_deref().map(Providers::parse);
-    let (found, steps) = plan(args.choice, providers, args.safety.into(), settings)?;
+    let (found, steps) = plan(args.choice, providers, args.policy.into(), settings)?;
     let steps = args.locked.pin(steps, &found, settings)?;
     if args.dry_run {
         return dry_run(&found, &steps, settings, output);
@@ -166,7 +166,7 @@ pub(crate) fn load(
     output: &mut Output,
     talk: Talk,
 ) -> Result<Exit, CliError> {
-    let (found, mut steps) = plan(args.choice, None, Safety::default(), settings)?;
+    let (found, mut steps) = plan(args.choice, None, Policy::default(), settings)?;
     for request in steps.iter_mut().flatten() {
         request.candidates.retain(|provider| provider == plan::ENV);
     }
@@ -179,7 +179,7 @@ pub(crate) fn load(
 pub(crate) fn plan(
     choice: Choice,
     providers: Option<Providers>,
-    asked: Safety,
+    asked: Policy,
     settings: &Settings,
 ) -> Result<(Found, Vec<plan::Step>), CliError> {
     let parse = |text: &String| BinaryName::parse(text, settings.home.as_deref());
@@ -192,8 +192,8 @@ pub(crate) fn plan(
     }
     let plugins: Vec<String> = choice.plugins.into_iter().filter(|it| !it.trim().is_empty()).collect();
     let found = search::search(settings, &plugins)?;
-    let habit = found.own.safety();
-    let wish = Wish { names, providers, min_version: choice.min_version, asked, habit };
+    let habit = found.own.policy();
+    let wish = Selection { names, providers, min_version: choice.min_version, asked, habit };
     let mut requirements = found.requirements.clone();
     if !wish.names.is_empty() {
         requirements.extend_from_slice(&found.needs);
@@ -220,7 +220,8 @@ fn dry_run(
                     Some(store) => known_binary(store, request)?,
                     None => None,
                 };
-                let is_there = known.is_some_and(|it| standing(&it, request, settings) != Standing::Missing);
+                let is_there =
+                    known.is_some_and(|it| install_status(&it, request, settings) != InstallStatus::Missing);
                 let status = if is_there { "installed" } else { "queued" };
                 let (known, unknown): (Vec<&String>, Vec<&String>) =
                     request.candidates.iter().partition(|it| providers.contains(it));
@@ -248,8 +249,8 @@ fn dry_run(
     } else {
         output.table(&["BINARY", "STATUS", "WOULD ASK", ""], rows)?;
     }
-    let complaints = found.complain();
-    Ok(if steps.iter().all(Result::is_ok) { complaints } else { Exit::Missing })
+    let diagnostics = found.complain();
+    Ok(if steps.iter().all(Result::is_ok) { diagnostics } else { Exit::Missing })
 }
 
 fn known_binary(store: &Store, request: &Request) -> Result<Option<Binary>, CliError> {

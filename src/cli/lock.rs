@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::cli::error::{CliError, Exit};
-use crate::cli::install::{self, Choice, JobArgs, SafetyArgs};
+use crate::cli::install::{self, Choice, JobArgs, PolicyArgs};
 use crate::cli::lockfile::{LockfileOnDisk, hook_digests};
 use crate::cli::output::{Output, Talk, say};
 use crate::cli::search::Found;
@@ -16,7 +16,7 @@ use crate::cli::whole_file;
 use crate::cli::work::{self, Worked};
 use crate::cli::workshop;
 use crate::install::plan::{self, Request, Step};
-use crate::install::status::{Standing, standing};
+use crate::install::status::{InstallStatus, install_status};
 use crate::install::{pin, relocatable};
 use crate::lockfile::{Locked, Lockfile};
 use crate::model::binary::{Binary, Installed};
@@ -48,7 +48,7 @@ pub(crate) struct LockArgs {
     #[arg(long, value_name = "X,Y")]
     binproviders: Option<String>,
     #[command(flatten)]
-    safety: SafetyArgs,
+    policy: PolicyArgs,
     #[command(flatten)]
     jobs: JobArgs,
     /// The lock file [default: ./rigup.lock]
@@ -126,7 +126,7 @@ pub(crate) fn lock(
         whole_file::check(&file.path).map_err(|error| unwritable(&file, error))?;
     }
     let providers = args.binproviders.as_deref().map(Providers::parse);
-    let (found, steps) = install::plan(args.choice, providers, args.safety.into(), settings)?;
+    let (found, steps) = install::plan(args.choice, providers, args.policy.into(), settings)?;
     if steps.is_empty() && !args.prune && !talk.quiet {
         say("Nothing is required here; `rigup plugin list` shows the plugins that are found.");
     }
@@ -139,8 +139,8 @@ pub(crate) fn lock(
         settings,
     };
     let worked = if args.check { None } else { Some(clerk.bring_about(&steps, args.jobs, talk)?) };
-    let complaints = if found.complaints.is_empty() { Exit::Well } else { Exit::Missing };
-    let mut exit = worked.as_ref().map_or(complaints, |it| it.exit(&found));
+    let diagnostics = if found.diagnostics.is_empty() { Exit::Well } else { Exit::Missing };
+    let mut exit = worked.as_ref().map_or(diagnostics, |it| it.exit(&found));
     let mut held = None;
     if !args.check && !matches!(exit, Exit::Interrupted(_)) {
         match clerk.read_again(talk) {
@@ -158,7 +158,7 @@ pub(crate) fn lock(
         None => clerk.compare(&steps),
     };
     // What could not be read may require a name, too.
-    if args.prune && found.complaints.is_empty() {
+    if args.prune && found.diagnostics.is_empty() {
         rows.extend(clerk.prune(&steps));
     }
     let text = clerk.after.to_string();
@@ -271,7 +271,7 @@ impl Clerk<'_> {
     /// What is here under a request, whatever the lock file says.
     fn installed(&self, request: &Request) -> Option<&Installed> {
         let binary = self.known.get(request.name.as_str())?;
-        let is_there = standing(binary, request, self.settings) != Standing::Missing;
+        let is_there = install_status(binary, request, self.settings) != InstallStatus::Missing;
         binary.installed().filter(|_| is_there)
     }
 

@@ -8,8 +8,8 @@ use crate::cli::output::Output;
 use crate::cli::search::{self, Found};
 use crate::cli::session::Session;
 use crate::hook::command::is_secret;
-use crate::model::policy::{Keeps, MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
-use crate::plugin::config::enabled::Standing;
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, PolicySupport};
+use crate::plugin::config::enabled::PluginStatus;
 use crate::plugin::config::value::Setting;
 use crate::plugin::discovery::Plugin;
 use crate::plugin::hook_name::BINARY_REQUEST;
@@ -109,7 +109,7 @@ fn is_provider(plugin: &Plugin) -> bool {
     plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST)
 }
 
-fn keeps(plugin: &Plugin, found: &Found) -> Keeps {
+fn keeps(plugin: &Plugin, found: &Found) -> PolicySupport {
     found.configuration.schema(&plugin.name).map(|it| it.keeps).unwrap_or_default()
 }
 
@@ -124,9 +124,9 @@ fn spelled(is_kept: Option<bool>) -> &'static str {
 
 /// Why a plugin does not count, where it was not merely left out by a choice.
 fn is_disabled<'a>(plugin: &Plugin, found: &'a Found) -> Option<&'a str> {
-    match &found.standings[&plugin.name] {
-        Standing::Disabled(reason) => Some(reason),
-        Standing::Enabled | Standing::NotChosen => None,
+    match &found.plugin_statuses[&plugin.name] {
+        PluginStatus::Disabled(reason) => Some(reason),
+        PluginStatus::Enabled | PluginStatus::NotChosen => None,
     }
 }
 

@@ -7,13 +7,13 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::clock;
-use crate::model::process::{Process, State};
+use crate::model::process::{Process, ProcessState};
 use crate::process::run_dir::RunDir;
 use crate::process::{handle, tail, usage};
 use crate::report::human::{self, Tone, Toned, printable};
 use crate::runs::messages;
 use crate::settings::Settings;
-use crate::store::{Found, ProcessFilter, Store};
+use crate::store::{Lookup, ProcessFilter, Store};
 
 mod gc;
 mod kill;
@@ -107,10 +107,10 @@ pub(crate) fn write(processes: &[Process], output: &mut Output) -> Result<(), Cl
 fn show(typed: &str, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
     let (_, process) = find(typed, settings)?;
     let mut record = process.to_record();
-    let end = process.ending().map_or_else(clock::now, |it| it.ended_at);
+    let end = process.exit().map_or_else(clock::now, |it| it.ended_at);
     let elapsed = process.running().map(|it| end.duration_since(it.started_at).as_secs());
     record["elapsed_seconds"] = json!(elapsed);
-    if let State::Running(running) = &process.state
+    if let ProcessState::Running(running) = &process.state
         && let Some(root) = handle::find(&running.identity)
     {
         record["live"] = json!(usage::usage(root.pid));
@@ -118,18 +118,18 @@ fn show(typed: &str, settings: &Settings, output: &mut Output) -> Result<Exit, C
         let pids: Vec<u32> = below.in_group.iter().chain(&below.strays).map(|it| it.pid).collect();
         record["live"]["pids"] = json!(pids);
     }
-    let run_dir = process.order.run_dir.as_deref().map(RunDir::at);
-    if let (Some(run_dir), None) = (&run_dir, process.ending()) {
+    let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
+    if let (Some(run_dir), None) = (&run_dir, process.exit()) {
         for (key, log) in [("stdout_tail", run_dir.stdout()), ("stderr_tail", run_dir.stderr())] {
             record[key] = tail::read(&log, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default().into();
         }
     }
     let mut messages = Vec::new();
-    if let (Some(run_dir), Some(_)) = (&run_dir, &process.order.detached) {
+    if let (Some(run_dir), Some(_)) = (&run_dir, &process.spec.detached) {
         messages = messages::messages(run_dir.path());
         record["result"] = messages::result(run_dir.path()).map(|mut it| it["result"].take()).into();
     }
-    if output.is_json() && process.order.detached.is_some() {
+    if output.is_json() && process.spec.detached.is_some() {
         record["messages"] = messages.clone().into();
     }
     output.record(&record)?;
@@ -153,9 +153,9 @@ fn find(typed: &str, settings: &Settings) -> Result<(Store, Process), CliError> 
 
 fn find_in(store: &Store, typed: &str) -> Result<Process, CliError> {
     match store.process_by_prefix(typed)? {
-        Found::One(process) => Ok(process),
-        Found::Nothing => Err(not_found(&format!("there is no process {typed}"))),
-        Found::Many(count) => Err(not_found(&format!("{typed} is the beginning of {count} ids"))),
+        Lookup::One(process) => Ok(process),
+        Lookup::Nothing => Err(not_found(&format!("there is no process {typed}"))),
+        Lookup::Many(count) => Err(not_found(&format!("{typed} is the beginning of {count} ids"))),
     }
 }
 
@@ -164,7 +164,7 @@ fn find_all(session: &Session, typed: &[String]) -> Result<Vec<Process>, CliErro
     let mut all: Vec<Process> = Vec::new();
     for typed in typed {
         let process = find_in(&session.store, typed)?;
-        if process.machine_id != session.machine.id && process.ending().is_none() {
+        if process.machine_id != session.machine.id && process.exit().is_none() {
             return Err(CliError::NotFound(format!("process {} runs on another machine", process.id)));
         }
         if !all.iter().any(|it| it.id == process.id) {
@@ -185,10 +185,10 @@ const TITLE_CHARS: usize = 80;
 
 fn row(process: &Process, branch: &str) -> Vec<Toned> {
     let live = match &process.state {
-        State::Running(running) => handle::find(&running.identity).and_then(|it| usage::usage(it.pid)),
-        State::Queued | State::Exited(..) => None,
+        ProcessState::Running(running) => handle::find(&running.identity).and_then(|it| usage::usage(it.pid)),
+        ProcessState::Queued | ProcessState::Exited(..) => None,
     };
-    let usage = process.ending().and_then(|it| it.usage);
+    let usage = process.exit().and_then(|it| it.usage);
     let cpu_ms = usage.map(|it| it.user_ms + it.sys_ms).or(live.map(|it| it.cpu_ms));
     let memory = usage.map(|it| it.max_rss).or(live.map(|it| it.rss));
     let cpu = cpu_ms.map(|it| human::duration(jiff::SignedDuration::from_millis(millis(it))));

@@ -14,7 +14,7 @@ use crate::cli::search::{self, Found};
 use crate::cli::session::{self, Session};
 use crate::clock;
 use crate::hook::command::{self, MAX_TIMEOUT};
-use crate::hook::event::{self, Event, News};
+use crate::hook::event::{self, Event, HookEvent};
 use crate::hook::run::Runner;
 use crate::model::process::Process;
 use crate::plugin::config::value::Variable;
@@ -74,12 +74,12 @@ pub(crate) fn run(
     let arguments = args.arguments.into_iter().map(argument).collect::<Result<Vec<_>, _>>()?;
     let plugins: Vec<String> = args.plugins.into_iter().filter(|it| !it.trim().is_empty()).collect();
     let mut found = search::find(settings, &plugins)?;
-    let complaints = found.complain();
+    let diagnostics = found.complain();
     if !found.discovery.hooks_of(name).iter().any(|hook| found.is_enabled(&hook.plugin)) {
         if !talk.quiet {
             say(&format!("No hook answers to {name}; `rigup hook list` shows those there are."));
         }
-        return Ok(complaints);
+        return Ok(diagnostics);
     }
 
     let broken = |error: std::io::Error| CliError::unusable(error.to_string());
@@ -111,7 +111,7 @@ pub(crate) fn run(
         Some(signal) => Exit::Interrupted(signal),
         None if ran.is_err() => Exit::Unusable,
         None if display.failed > 0 => Exit::Missing,
-        None => complaints,
+        None => diagnostics,
     };
     let own_id = me.process.id;
     session.end(me, exit)?;
@@ -182,21 +182,21 @@ struct Display<'a> {
 }
 
 impl Display<'_> {
-    fn show(&mut self, hook: &Hook, news: News<'_>) {
+    fn show(&mut self, hook: &Hook, news: HookEvent<'_>) {
         match news {
-            News::Record(record) => {
+            HookEvent::Record(record) => {
                 let mut fields = record.fields;
                 fields.entry("plugin").or_insert_with(|| hook.plugin.clone().into());
                 fields.entry("hook_name").or_insert_with(|| hook.name.file_name.clone().into());
                 self.write(&Value::Object(fields), |it| human::line(&hook.plugin, it));
             }
-            News::Warning(text) if self.talk.quiet => drop(text),
-            News::Warning(text) => say(&format!("warning: {}: {}", hook.plugin, printable(&text))),
-            News::Well(process) => self.end(hook, process),
-            News::Failed(process) => {
+            HookEvent::Warning(text) if self.talk.quiet => drop(text),
+            HookEvent::Warning(text) => say(&format!("warning: {}: {}", hook.plugin, printable(&text))),
+            HookEvent::Well(process) => self.end(hook, process),
+            HookEvent::Failed(process) => {
                 self.failed += 1;
                 let (how, _) = human::standing(process);
-                let stderr = process.ending().map_or("", |it| it.stderr_tail.trim_end());
+                let stderr = process.exit().map_or("", |it| it.stderr_tail.trim_end());
                 let last = stderr.lines().next_back().unwrap_or_default();
                 let last: String = printable(last).chars().take(REASON_CHARS).collect();
                 let why = if last.is_empty() { String::new() } else { format!(": {last}") };

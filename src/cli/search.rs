@@ -9,15 +9,15 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::say;
 use crate::install::plan::Request;
 use crate::install::provider_deps;
-use crate::model::policy::Keeps;
+use crate::model::policy::PolicySupport;
 use crate::plugin::builtin;
-use crate::plugin::config::core::Own;
-use crate::plugin::config::enabled::{Configuration, Standing};
+use crate::plugin::config::core::CoreSettings;
+use crate::plugin::config::enabled::{PluginConfigs, PluginStatus};
 use crate::plugin::config::schema;
 use crate::plugin::config::value::{self, Origin, Setting, Sources, Variable};
 use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
 use crate::plugin::hook_name::BINARY_REQUEST;
-use crate::plugin::requirement::{self, Complaint, Requirement};
+use crate::plugin::requirement::{self, Diagnostic, Requirement};
 use crate::settings::Settings;
 use crate::trust::Inspection;
 
@@ -31,15 +31,15 @@ pub(crate) struct Found {
     /// What the providers that were not chosen need themselves.
     pub(crate) needs: Vec<Requirement>,
     /// What could not be read, of folders and of requirement files.
-    pub(crate) complaints: Vec<Complaint>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
     /// What the plugins' `config.json` files say.
-    pub(crate) configuration: Configuration,
+    pub(crate) configuration: PluginConfigs,
     /// rigup's own settings.
-    pub(crate) own: Own,
+    pub(crate) own: CoreSettings,
     /// What the settings of each plugin come to.
     pub(crate) settings: HashMap<String, Vec<Setting>>,
     /// How each plugin stands.
-    pub(crate) standings: HashMap<String, Standing>,
+    pub(crate) plugin_statuses: HashMap<String, PluginStatus>,
     /// What could not be understood and has a default.
     warnings: Vec<String>,
 }
@@ -57,20 +57,20 @@ fn find_by(
 ) -> Result<Found, CliError> {
     let mut discovery =
         discovery::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir), &settings.trust);
-    let complaints = std::mem::take(&mut discovery.complaints);
+    let diagnostics = std::mem::take(&mut discovery.diagnostics);
     let own = own(settings)?;
     let by_setting = if chosen.is_empty() { own.plugins() } else { Vec::new() };
     for name in chosen.iter().chain(&by_setting) {
-        if let Some(complaint) = complaints.iter().find(|it| is_named(&it.plugin, name)) {
-            return Err(CliError::unusable(format!("the plugin {name} cannot be used: {complaint}")));
+        if let Some(diagnostic) = diagnostics.iter().find(|it| is_named(&it.plugin, name)) {
+            return Err(CliError::unusable(format!("the plugin {name} cannot be used: {diagnostic}")));
         }
         if !discovery.plugins.iter().any(|plugin| is_named(&plugin.name, name)) {
             // It may be in a folder that was refused as a whole.
-            complaints.iter().filter(|it| it.plugin.is_empty()).for_each(|it| say(&format!("error: {it}")));
+            diagnostics.iter().filter(|it| it.plugin.is_empty()).for_each(|it| say(&format!("error: {it}")));
             return Err(CliError::unusable(no_such_plugin(name, &discovery, settings)));
         }
     }
-    let (configuration, unreadable) = Configuration::read(&discovery.plugins, &settings.data_dir, inspection);
+    let (configuration, unreadable) = PluginConfigs::read(&discovery.plugins, &settings.data_dir, inspection);
     let mut warnings = std::mem::take(&mut discovery.warnings);
     warnings.extend(unreadable.iter().map(ToString::to_string));
     let chosen = if chosen.is_empty() { &by_setting } else { chosen };
@@ -81,10 +81,10 @@ fn find_by(
             warnings.push(it);
         }
     };
-    let standings = configuration.standings(&discovery.plugins, chosen, &resolver, &mut complain);
+    let plugin_statuses = configuration.plugin_statuses(&discovery.plugins, chosen, &resolver, &mut complain);
     for name in chosen {
         let plugin = discovery.plugins.iter().find(|it| is_named(&it.name, name));
-        if let Some(Standing::Disabled(reason)) = plugin.and_then(|it| standings.get(&it.name)) {
+        if let Some(PluginStatus::Disabled(reason)) = plugin.and_then(|it| plugin_statuses.get(&it.name)) {
             complain(format!("the plugin {name} does not count: {reason}"));
         }
     }
@@ -96,18 +96,18 @@ fn find_by(
         discovery,
         requirements,
         needs,
-        complaints,
+        diagnostics,
         configuration,
         own,
         settings,
-        standings,
+        plugin_statuses,
         warnings,
     })
 }
 
 /// rigup's own settings.
-pub(crate) fn own(settings: &Settings) -> Result<Own, CliError> {
-    Own::read(sources(settings)).map_err(CliError::unusable)
+pub(crate) fn own(settings: &Settings) -> Result<CoreSettings, CliError> {
+    CoreSettings::read(sources(settings)).map_err(CliError::unusable)
 }
 
 fn sources(settings: &Settings) -> Sources<'_> {
@@ -120,36 +120,36 @@ pub(crate) fn search(settings: &Settings, chosen: &[String]) -> Result<Found, Cl
     let mut inspection = Inspection::new(&settings.trust);
     let mut found = find_by(settings, chosen, &mut inspection)?;
     let resolver = found.configuration.resolver(sources(settings));
-    let (mut requirements, mut needs, mut complaints) = (Vec::new(), Vec::new(), Vec::new());
-    let has_choice = found.standings.values().any(|it| *it == Standing::NotChosen);
+    let (mut requirements, mut needs, mut diagnostics) = (Vec::new(), Vec::new(), Vec::new());
+    let has_choice = found.plugin_statuses.values().any(|it| *it == PluginStatus::NotChosen);
     for plugin in &found.discovery.plugins {
-        let is_enabled = found.standings[&plugin.name] == Standing::Enabled;
+        let is_enabled = found.plugin_statuses[&plugin.name] == PluginStatus::Enabled;
         let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
         if is_enabled || is_provider {
             let is_need = is_provider && !(is_enabled && has_choice);
             let target = if is_need { &mut needs } else { &mut requirements };
             let (read, wrong) = requirements_of(plugin, settings, &mut inspection);
             target.extend(read);
-            complaints.extend(wrong);
+            diagnostics.extend(wrong);
             let (read, wrong) = required_binaries(plugin, &found.configuration, &resolver, settings);
             target.extend(read);
-            complaints.extend(wrong);
+            diagnostics.extend(wrong);
         }
     }
     drop(resolver);
     found.requirements = requirements;
     found.needs = needs;
-    found.complaints.extend(complaints);
+    found.diagnostics.extend(diagnostics);
     Ok(found)
 }
 
 /// The `required_binaries` in a plugin's `config.json`.
 fn required_binaries(
     plugin: &Plugin,
-    configuration: &Configuration,
-    resolver: &value::Resolver<'_>,
+    configuration: &PluginConfigs,
+    resolver: &value::SettingResolver<'_>,
     settings: &Settings,
-) -> (Vec<Requirement>, Vec<Complaint>) {
+) -> (Vec<Requirement>, Vec<Diagnostic>) {
     let entries =
         configuration.schema(&plugin.name).map(|it| it.required_binaries.as_slice()).unwrap_or_default();
     let fill = |name: &str| {
@@ -163,11 +163,11 @@ fn required_binaries(
             folder.map(|(_, path)| Value::from(path.to_string_lossy())).or_else(|| resolver.value(name))?;
         Some(value.as_str()?.trim().to_owned()).filter(|it| !it.is_empty())
     };
-    let (mut requirements, mut complaints) = (Vec::new(), Vec::new());
+    let (mut requirements, mut diagnostics) = (Vec::new(), Vec::new());
     for (at, entry) in (1..).zip(entries) {
         match requirement::parse_entry(&plugin.name, entry, settings.home.as_deref(), fill) {
             Ok(requirement) => requirements.push(requirement),
-            Err(error) => complaints.push(Complaint {
+            Err(error) => diagnostics.push(Diagnostic {
                 plugin: plugin.name.clone(),
                 path: plugin.path.join(schema::FILE_NAME),
                 line: None,
@@ -175,7 +175,7 @@ fn required_binaries(
             }),
         }
     }
-    (requirements, complaints)
+    (requirements, diagnostics)
 }
 
 impl Found {
@@ -203,7 +203,7 @@ impl Found {
     }
 
     /// What each provider says that it is able to keep.
-    pub(crate) fn provider_keeps(&self) -> HashMap<String, Keeps> {
+    pub(crate) fn provider_keeps(&self) -> HashMap<String, PolicySupport> {
         let keeps = |name: &String| self.configuration.schema(name).map(|it| it.keeps).unwrap_or_default();
         self.providers().into_iter().map(|name| (name.clone(), keeps(&name))).collect()
     }
@@ -228,7 +228,7 @@ impl Found {
 
     /// Whether the hooks and requirements of a plugin count.
     pub(crate) fn is_enabled(&self, plugin: &str) -> bool {
-        self.standings.get(plugin) == Some(&Standing::Enabled)
+        self.plugin_statuses.get(plugin) == Some(&PluginStatus::Enabled)
     }
 
     /// Says what could not be read, and gives the exit code that this comes to.
@@ -236,10 +236,10 @@ impl Found {
         for warning in &self.warnings {
             say(&format!("warning: {warning}"));
         }
-        for complaint in &self.complaints {
-            say(&format!("error: {complaint}"));
+        for diagnostic in &self.diagnostics {
+            say(&format!("error: {diagnostic}"));
         }
-        if self.complaints.is_empty() { Exit::Well } else { Exit::Missing }
+        if self.diagnostics.is_empty() { Exit::Well } else { Exit::Missing }
     }
 
     /// The plugin of this name.
@@ -253,7 +253,7 @@ fn requirements_of(
     plugin: &Plugin,
     settings: &Settings,
     inspection: &mut Inspection<'_>,
-) -> (Vec<Requirement>, Vec<Complaint>) {
+) -> (Vec<Requirement>, Vec<Diagnostic>) {
     let home = settings.home.as_deref();
     match builtin::file(plugin, &settings.data_dir, requirement::FILE_NAME) {
         Some(text) => requirement::read_from(&plugin.name, &plugin.path, text.unwrap_or_default(), home),

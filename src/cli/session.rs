@@ -6,20 +6,20 @@ use std::path::Path;
 use std::sync::Once;
 
 use serde_json::Map;
-use uuid::Uuid;
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Talk, say};
 use crate::clock;
 use crate::install::rebuild;
 use crate::machine;
+use crate::model::id::{MachineId, ProcessId};
 use crate::model::interface::NetworkInterface;
-use crate::model::machine::{Facts, Guid, Machine};
-use crate::model::process::{Ending, ExitReason, Order, Process, ProcessType};
-use crate::model::retention::Keep;
+use crate::model::machine::{Guid, Machine, MachineFacts};
+use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::retention::RetentionLimits;
 use crate::plugin::builtin;
 use crate::process::lock::folder::{self, PATIENCE};
-use crate::process::lock::owner::Vigil;
+use crate::process::lock::owner::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::{handle, recover, subreaper};
 use crate::runs::gc::{Action, Gc};
@@ -42,7 +42,7 @@ pub(crate) struct Me {
     /// Its record.
     pub(crate) process: Process,
     /// Tells those who do not see its pid that it lives.
-    _vigil: Vigil,
+    _vigil: ProcessLock,
 }
 
 impl Session {
@@ -83,7 +83,9 @@ impl Session {
                         store.save_machine(&machine)?;
                         machine
                     }
-                    None => store.find_or_add_machine(&Machine::new(clock::new_id(), guid, facts, now))?,
+                    None => {
+                        store.find_or_add_machine(&Machine::new(MachineId::generate(), guid, facts, now))?
+                    }
                 }
             }
         };
@@ -119,7 +121,7 @@ impl Session {
         self.finish_lost()?;
         let now = clock::now();
         let iface = self.interface()?;
-        let order = Order {
+        let spec = ProcessSpec {
             process_type: ProcessType::Cli,
             plugin: String::new(),
             hook_name: String::new(),
@@ -133,10 +135,10 @@ impl Session {
         let me = handle::of(std::process::id()).ok_or_else(|| {
             CliError::unusable("the system does not show rigup's own process; on Linux, is /proc mounted?")
         })?;
-        let mut process = Process::queued(clock::new_id(), self.machine.id, order, now).started(me, now);
+        let mut process = Process::queued(ProcessId::generate(), self.machine.id, spec, now).started(me, now);
         process.parent_id = self.known_parent(settings)?;
         process.iface_id = Some(iface.id);
-        let vigil = Vigil::begin(&settings.data_dir, process.id).map_err(CliError::unusable)?;
+        let vigil = ProcessLock::begin(&settings.data_dir, process.id).map_err(CliError::unusable)?;
         self.store.save_process(&process)?;
         Ok(Me { process, _vigil: vigil })
     }
@@ -154,7 +156,7 @@ impl Session {
     }
 
     /// The process that called this rigup, where this store knows it.
-    pub(crate) fn known_parent(&self, settings: &Settings) -> Result<Option<Uuid>, CliError> {
+    pub(crate) fn known_parent(&self, settings: &Settings) -> Result<Option<ProcessId>, CliError> {
         match settings.parent_process {
             Some(id) => Ok(self.store.process(id)?.map(|it| it.id)),
             None => Ok(None),
@@ -163,7 +165,7 @@ impl Session {
 
     /// Records the end of this rigup.
     pub(crate) fn end(&self, me: Me, exit: Exit) -> Result<(), CliError> {
-        let mut ending = Ending::exited(i32::from(exit.code()), clock::now());
+        let mut ending = ProcessExit::exited(i32::from(exit.code()), clock::now());
         if let Exit::Interrupted(_) = exit {
             ending.reason = ExitReason::Stopped;
         }
@@ -172,7 +174,7 @@ impl Session {
 
     /// Cleans up by the way, after the work of this rigup, whose process that is. One that a hook called leaves that to
     /// the rigup above. The work is done whatever comes of it.
-    pub(crate) fn clean_by_the_way(&self, me: Uuid, keep: Keep, settings: &Settings) {
+    pub(crate) fn clean_by_the_way(&self, me: ProcessId, keep: RetentionLimits, settings: &Settings) {
         if settings.parent_process.is_some() {
             return;
         }
@@ -267,7 +269,7 @@ fn open_store(settings: &Settings, guid: &Guid, is_suspect: bool) -> Result<Stor
     Ok(store)
 }
 
-fn facts(settings: &Settings) -> Facts {
+fn facts(settings: &Settings) -> MachineFacts {
     let in_docker = settings.environment.text("IN_DOCKER").is_some_and(is_true);
     machine::facts::facts(in_docker, &settings.data_dir)
 }

@@ -12,7 +12,7 @@ use crate::cli::process;
 use crate::cli::search;
 use crate::cli::session::Session;
 use crate::runs::messages::{self, NoteError};
-use crate::runs::start::{Slug, StartError, Starter, Wish};
+use crate::runs::start::{RunRequest, Slug, StartError, Starter};
 use crate::settings::Settings;
 
 const START_EXAMPLES: &str = "\
@@ -107,7 +107,7 @@ pub(crate) fn start(args: StartArgs, settings: &Settings, output: &mut Output) -
         iface_id: Some(session.interface()?.id),
         parent_id: session.known_parent(settings)?,
     };
-    let wish = Wish {
+    let wish = RunRequest {
         slug: args.slug,
         description: args.description,
         program,
@@ -124,8 +124,8 @@ pub(crate) fn start(args: StartArgs, settings: &Settings, output: &mut Output) -
     };
     process::write(std::slice::from_ref(&process), output)?;
     session.clean_by_the_way(process.id, keep, settings);
-    match process.ending().filter(|_| process.running().is_none()) {
-        Some(ending) => Err(CliError::NotFound(ending.stderr_tail.clone())),
+    match process.exit().filter(|_| process.running().is_none()) {
+        Some(exit) => Err(CliError::NotFound(exit.stderr_tail.clone())),
         None => Ok(Exit::Well),
     }
 }

@@ -5,14 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::cli::error::CliError;
 use crate::cli::output::{Talk, say};
 use crate::cli::whole_file;
 use crate::clock;
+use crate::model::id::ProcessId;
 use crate::model::process::ProcessType;
-use crate::report::timings::{Bar, Run, Timings, Verdict};
+use crate::report::timings::{Bar, BarOutcome, Run, Timings};
 use crate::store::{Store, StoreError};
 
 /// The file, unless one is named.
@@ -63,7 +63,7 @@ impl TimingsFile {
     }
 
     /// Writes what is known of the hooks of this run; `me` is its record, none where no hook had to be run.
-    pub(crate) fn write(&self, store: &Store, me: Option<Uuid>, talk: Talk) -> Result<(), TimingsError> {
+    pub(crate) fn write(&self, store: &Store, me: Option<ProcessId>, talk: Talk) -> Result<(), TimingsError> {
         let run = Run { command: command(), began: self.began, ended: clock::now() };
         let bars = me.map(|me| bars(store, me, run.ended)).transpose()?.unwrap_or_default();
         let timings = Timings::new(run, bars);
@@ -81,18 +81,18 @@ impl TimingsFile {
 }
 
 /// The hooks that this run started, and what came of each. What hooks start in turn is a part of their time.
-fn bars(store: &Store, me: Uuid, now: Timestamp) -> Result<Vec<Bar>, StoreError> {
-    let mut verdicts: HashMap<Uuid, Vec<Verdict>> = HashMap::new();
+fn bars(store: &Store, me: ProcessId, now: Timestamp) -> Result<Vec<Bar>, StoreError> {
+    let mut verdicts: HashMap<ProcessId, Vec<BarOutcome>> = HashMap::new();
     for judgement in store.attempts_below(me)? {
         let attempt = judgement.attempt;
         if let Some(process_id) = attempt.process_id {
             let (outcome, reason) = (attempt.outcome, attempt.reason);
-            let verdict = Verdict { binary: judgement.binary, outcome, reason, at: judgement.at };
+            let verdict = BarOutcome { binary: judgement.binary, outcome, reason, at: judgement.at };
             verdicts.entry(process_id).or_default().push(verdict);
         }
     }
     let hooks = store.process_children(me)?.into_iter();
-    let hooks = hooks.filter(|it| it.order.process_type == ProcessType::Hook);
+    let hooks = hooks.filter(|it| it.spec.process_type == ProcessType::Hook);
     Ok(hooks.map(|it| Bar::of(&it, verdicts.remove(&it.id).unwrap_or_default(), now)).collect())
 }
 

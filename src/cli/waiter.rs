@@ -2,10 +2,9 @@
 
 use std::ffi::OsString;
 
-use uuid::Uuid;
-
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
+use crate::model::id::ProcessId;
 use crate::process::{spawn, waiter};
 use crate::settings::Settings;
 use crate::store::Store;
@@ -14,7 +13,7 @@ use crate::store::Store;
 #[derive(Debug, clap::Args)]
 pub(crate) struct WaiterArgs {
     /// Its record
-    process: Uuid,
+    process: ProcessId,
     /// The command and its arguments
     #[arg(last = true, required = true)]
     command: Vec<OsString>,

@@ -1,7 +1,6 @@
 //! From a plan to linked binaries and a report of them.
 
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::cli::binary;
 use crate::cli::error::{CliError, Exit};
@@ -12,9 +11,10 @@ use crate::cli::timings::TimingsFile;
 use crate::cli::workshop::{Done, Options, Task, Workshop};
 use crate::install::plan::{self, Refusal};
 use crate::install::resolver::Resolved;
-use crate::install::status::{Standing, standing};
+use crate::install::status::{InstallStatus, install_status};
 use crate::model::attempt::Outcome;
-use crate::model::binary::{Binary, State};
+use crate::model::binary::{Binary, BinaryState};
+use crate::model::id::ProcessId;
 use crate::model::name::BinaryName;
 use crate::process::signals::Interrupt;
 use crate::report::human::{Tone, Toned, printable};
@@ -29,7 +29,7 @@ pub(crate) struct Worked {
     /// The signal by which it was interrupted.
     interrupted: Option<i32>,
     /// The record of this run; none where no hook had to be run.
-    me: Option<Uuid>,
+    me: Option<ProcessId>,
     /// Whether the end of this run could not be recorded.
     is_unrecorded: bool,
 }
@@ -117,7 +117,7 @@ impl Worked {
 
 /// Whether there is nothing to do about a request.
 pub(crate) fn is_ready(binary: &Binary, request: &plan::Request, settings: &Settings) -> bool {
-    standing(binary, request, settings) == Standing::Ready
+    install_status(binary, request, settings) == InstallStatus::Ready
 }
 
 /// Remembers where the binaries are that settings name: hooks get these paths as the settings' values.
@@ -143,7 +143,7 @@ fn exit_of(found: &Found, done: &[Done], interrupted: Option<i32>) -> Exit {
     if done.iter().any(|it| matches!(it, Done::Broken(..))) {
         return Exit::Unusable;
     }
-    if done.iter().all(Done::is_there) && found.complaints.is_empty() { Exit::Well } else { Exit::Missing }
+    if done.iter().all(Done::is_there) && found.diagnostics.is_empty() { Exit::Well } else { Exit::Missing }
 }
 
 fn write(done: &[Done], output: &mut Output) -> Result<(), CliError> {
@@ -199,7 +199,7 @@ pub(crate) fn complain(done: &Done) {
             say(&format!(
                 "error: {name} is not there, and not tried again before {at}; `rigup install {name}` does"
             ));
-            if let State::Queued(queued) = &binary.state {
+            if let BinaryState::Queued(queued) = &binary.state {
                 say(&format!("  {}", printable(&queued.last_error)));
             }
         }
@@ -216,7 +216,7 @@ fn explain(resolved: &Resolved) {
         say(&format!("  {} {}: {}{log}", attempt.provider, attempt.outcome, printable(&attempt.reason)));
     }
     // What no attempt tells: nobody could be asked, or somebody won and could not be linked.
-    if let State::Queued(queued) = &binary.state
+    if let BinaryState::Queued(queued) = &binary.state
         && resolved.attempts.last().is_none_or(|it| it.outcome == Outcome::Installed)
     {
         say(&format!("  {}", printable(&queued.last_error)));

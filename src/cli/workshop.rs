@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rayon::ThreadPool;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Talk;
@@ -18,8 +17,9 @@ use crate::hook::run::Runner;
 use crate::install::plan::{Refusal, Request};
 use crate::install::resolver::{ResolveError, Resolved, Resolver};
 use crate::model::binary::{Binary, Installed};
+use crate::model::id::ProcessId;
 use crate::model::name::BinaryName;
-use crate::model::policy::Keeps;
+use crate::model::policy::PolicySupport;
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::Hook;
 use crate::process::signals::Interrupt;
@@ -131,7 +131,7 @@ pub(crate) struct Workshop<'a> {
     interrupt: &'a Interrupt,
     hooks: Vec<&'a Hook>,
     needs: HashMap<String, Vec<Request>>,
-    keeps: HashMap<String, Keeps>,
+    keeps: HashMap<String, PolicySupport>,
     variables: HashMap<String, Vec<Variable>>,
     pool: ThreadPool,
     display: Display,
@@ -171,7 +171,7 @@ impl<'a> Workshop<'a> {
     }
 
     /// The id of this run's record.
-    pub(crate) fn own_id(&self) -> Uuid {
+    pub(crate) fn own_id(&self) -> ProcessId {
         self.me.process.id
     }
 

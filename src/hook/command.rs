@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
+use crate::model::id::{MachineId, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
 use crate::process::run_dir::MASKED;
@@ -58,8 +58,8 @@ const COMPUTED: [&str; 8] = [
 /// The caller's environment, the settings of the plugin, and what the contract adds.
 pub fn environment(
     settings: &Settings,
-    machine_id: Uuid,
-    process_id: Uuid,
+    machine_id: MachineId,
+    process_id: ProcessId,
     variables: &[Variable],
 ) -> HookEnvironment {
     let caller = &settings.environment;

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::hook::run::{Finished, Job, Ready, RunError, Runner};
-use crate::model::process::{Ending, Process};
+use crate::model::process::{Process, ProcessExit};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::Background;
 use crate::process::handle::Handle;
@@ -47,7 +47,7 @@ pub struct Event<'a> {
 
 /// What happens to a hook.
 #[derive(Debug)]
-pub enum News<'a> {
+pub enum HookEvent<'a> {
     /// It printed a record.
     Record(Record),
     /// Something that a person should know and that changes nothing.
@@ -63,7 +63,7 @@ pub enum News<'a> {
 pub fn run(
     runner: &Runner<'_>,
     event: &Event<'_>,
-    tell: impl FnMut(&Hook, News<'_>),
+    tell: impl FnMut(&Hook, HookEvent<'_>),
 ) -> Result<(), RunError> {
     let mut run = EventRun { runner, event, tell, beside: Vec::new(), over: None };
     let worked = run.start_all().and_then(|()| run.await_finite());
@@ -113,14 +113,14 @@ struct Intent<'a> {
     lock: Option<File>,
 }
 
-impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
+impl<'a, Tell: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, Tell> {
     fn start_all(&mut self) -> Result<(), RunError> {
         let mut hooks = self.event.hooks.iter();
         let mut next = self.intend(hooks.next())?;
         while let Some(Intent { hook, ready, lock }) = next {
             self.collect()?;
             if self.runner.interrupt.signal().is_some() {
-                let process = ready.process.ended(Ending::not_started(clock::now()));
+                let process = ready.process.ended(ProcessExit::not_started(clock::now()));
                 self.runner.store.save_process(&process)?;
                 break;
             }
@@ -184,7 +184,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
             || intent = this.borrow_mut().intend(next),
             |run_dir| {
                 let mut this = this.borrow_mut();
-                output.read(run_dir, AT_ONCE, |record| (this.tell)(hook, News::Record(record)));
+                output.read(run_dir, AT_ONCE, |record| (this.tell)(hook, HookEvent::Record(record)));
                 this.read_all();
             },
         )?;
@@ -201,9 +201,9 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         let waiter = match self.runner.launch(ready, lock) {
             Ok(waiter) => waiter,
             Err(error) => {
-                let process = process.ended(Ending::spawn_failed(error.to_string(), clock::now()));
+                let process = process.ended(ProcessExit::spawn_failed(error.to_string(), clock::now()));
                 self.runner.store.save_process(&process)?;
-                (self.tell)(hook, News::Failed(&process));
+                (self.tell)(hook, HookEvent::Failed(&process));
                 return Ok(());
             }
         };
@@ -220,7 +220,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
                 let seconds = self.event.ready_timeout.as_secs_f64();
                 let warning =
                     format!("it printed no line in {seconds} seconds; the next hook starts without it");
-                (self.tell)(hook, News::Warning(warning));
+                (self.tell)(hook, HookEvent::Warning(warning));
                 return Ok(());
             }
             let next = deadline.min(Instant::now() + LOOK);
@@ -276,7 +276,7 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
 
     fn read_all(&mut self) {
         for it in &mut self.beside {
-            it.output.read(&it.run_dir, AT_ONCE, |record| (self.tell)(it.hook, News::Record(record)));
+            it.output.read(&it.run_dir, AT_ONCE, |record| (self.tell)(it.hook, HookEvent::Record(record)));
         }
     }
 
@@ -297,19 +297,19 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
     fn ending_of(&self, process: Process, run_dir: &RunDir) -> Result<Process, RunError> {
         let store = self.runner.store;
         let process = store.process(process.id)?.unwrap_or(process);
-        if process.ending().is_some() {
+        if process.exit().is_some() {
             return Ok(process);
         }
-        let ending = run_dir.read_exit().unwrap_or_else(|| {
+        let exit = run_dir.read_exit().unwrap_or_else(|| {
             match process.running().and_then(|it| Handle::open(&it.identity)) {
                 Some(root) => {
                     terminate::end_tree(process.id, &root, terminate::GRACE, Some(self.runner.interrupt))
                 }
                 None => terminate::end_marked(process.id, None),
             };
-            run_dir.with_logs(Ending::lost(clock::now()))
+            run_dir.with_logs(ProcessExit::lost(clock::now()))
         });
-        let process = process.ended(ending);
+        let process = process.ended(exit);
         store.save_process(&process)?;
         Ok(process)
     }
@@ -319,21 +319,21 @@ impl<'a, Tell: FnMut(&Hook, News<'_>)> EventRun<'a, Tell> {
         let Over { hook, process, run_dir, mut output, warnings, was_stopped } = over;
         // What it left behind may write on, and what is over the limit is nothing to wait for.
         let limit = self.runner.settings.output_limit;
-        let bytes = process.ending().map_or(0, |it| it.stdout_bytes.min(limit));
-        output.read(&run_dir, bytes, |record| (self.tell)(hook, News::Record(record)));
-        let left = output.records.finish(|record| (self.tell)(hook, News::Record(record)));
-        let complaints = left.complaints.into_iter().map(|it| format!("stdout {it}"));
-        for warning in warnings.into_iter().chain(complaints) {
-            (self.tell)(hook, News::Warning(warning));
+        let bytes = process.exit().map_or(0, |it| it.stdout_bytes.min(limit));
+        output.read(&run_dir, bytes, |record| (self.tell)(hook, HookEvent::Record(record)));
+        let left = output.records.finish(|record| (self.tell)(hook, HookEvent::Record(record)));
+        let diagnostics = left.diagnostics.into_iter().map(|it| format!("stdout {it}"));
+        for warning in warnings.into_iter().chain(diagnostics) {
+            (self.tell)(hook, HookEvent::Warning(warning));
         }
         let is_well = is_well(&process, was_stopped);
-        (self.tell)(hook, if is_well { News::Well(&process) } else { News::Failed(&process) });
+        (self.tell)(hook, if is_well { HookEvent::Well(&process) } else { HookEvent::Failed(&process) });
         process
     }
 }
 
 fn is_well(process: &Process, was_stopped: bool) -> bool {
-    process.outcome() == "finished" || (was_stopped && process.ending().is_some_and(Ending::is_polite))
+    process.outcome() == "finished" || (was_stopped && process.exit().is_some_and(ProcessExit::is_polite))
 }
 
 /// The standard output of a hook, read while it is written.

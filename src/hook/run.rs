@@ -7,11 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use crate::clock;
 use crate::hook::{command, interpreter};
-use crate::model::process::{Ending, Order, Process, ProcessType};
+use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
+use crate::model::process::{Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::{Hook, Start};
@@ -19,7 +18,7 @@ use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, Spawn};
-use crate::process::supervise::{Seen, Watch};
+use crate::process::supervise::{SupervisedExit, Supervision};
 use crate::process::waiter::{Launch, LaunchError};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -35,11 +34,11 @@ pub struct Runner<'a> {
     /// Where the process is recorded before it is started.
     pub store: &'a Store,
     /// The machine it runs on.
-    pub machine_id: Uuid,
+    pub machine_id: MachineId,
     /// The network interface it runs with.
-    pub iface_id: Option<Uuid>,
+    pub iface_id: Option<InterfaceId>,
     /// The process of this rigup.
-    pub parent_id: Uuid,
+    pub parent_id: ProcessId,
     /// The settings of the plugins, by plugin.
     pub variables: &'a HashMap<String, Vec<Variable>>,
     /// Whether rigup was asked to stop.
@@ -56,7 +55,7 @@ pub struct Job<'a> {
     /// The hook's own folder.
     pub cwd: PathBuf,
     /// The binary it is about.
-    pub binary_id: Option<Uuid>,
+    pub binary_id: Option<BinaryId>,
     /// What it reads from standard input; none for nothing.
     pub input: Option<Vec<u8>>,
     /// How long it may take.
@@ -88,7 +87,7 @@ impl Ready {
         let mut words = launcher.into_iter().chain(hook);
         self.program = words.next().unwrap_or_default();
         self.args = words.collect();
-        self.process.order.cmd = spawn::spelled(&self.program, &self.args);
+        self.process.spec.cmd = spawn::spelled(&self.program, &self.args);
         self
     }
 }
@@ -138,7 +137,7 @@ impl Runner<'_> {
         let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
             .map_err(|error| RunError::BuiltIn { hook: hook_name.clone(), error })?;
         let input = job.input;
-        let process_id = clock::new_id();
+        let process_id = ProcessId::generate();
         let variables = self.variables.get(&job.hook.plugin).map(Vec::as_slice).unwrap_or_default();
         let environment = command::environment(self.settings, self.machine_id, process_id, variables);
         let script = job.hook.path.clone().into_os_string();
@@ -161,7 +160,7 @@ impl Runner<'_> {
             run_dir.forget();
             unwritable(error)
         })?;
-        let order = Order {
+        let spec = ProcessSpec {
             process_type: ProcessType::Hook,
             plugin: job.hook.plugin.clone(),
             hook_name: hook_name.clone(),
@@ -172,7 +171,7 @@ impl Runner<'_> {
             run_dir: Some(path),
             detached: None,
         };
-        let mut process = Process::queued(process_id, self.machine_id, order, clock::now());
+        let mut process = Process::queued(process_id, self.machine_id, spec, clock::now());
         process.parent_id = Some(self.parent_id);
         process.binary_id = job.binary_id;
         process.iface_id = self.iface_id;
@@ -190,25 +189,25 @@ impl Runner<'_> {
     ) -> Result<Finished, RunError> {
         let Ready { process, run_dir, mut warnings, logs, input, program, args, env } = ready;
         let [stdout, stderr] = &logs;
-        let cwd = process.order.pwd.clone();
+        let cwd = process.spec.pwd.clone();
         let spawn = Spawn { program, args, env, cwd, stdin: input.as_ref(), stdout, stderr };
         let started = spawn.start();
         meanwhile();
         let child = match started {
             Ok(child) => child,
             Err(error) => {
-                let process = process.ended(Ending::spawn_failed(error.to_string(), clock::now()));
+                let process = process.ended(ProcessExit::spawn_failed(error.to_string(), clock::now()));
                 return Ok(Finished { process, run_dir, warnings });
             }
         };
         let process = process.started(child.identity(), child.started_at);
-        let unwritable = |error| RunError::RunDir { hook: process.order.hook_name.clone(), error };
-        let watch = Watch {
+        let unwritable = |error| RunError::RunDir { hook: process.spec.hook_name.clone(), error };
+        let watch = Supervision {
             process_id: process.id,
             run_dir: &run_dir,
             logs: &logs,
             note_after: NOTE_AFTER,
-            timeout: process.order.timeout,
+            timeout: process.spec.timeout,
             output_cap: Some(self.settings.output_limit),
             interrupt: self.interrupt,
         };
@@ -216,12 +215,12 @@ impl Runner<'_> {
             run_dir.write_pid(&child.identity()).map_err(unwritable)?;
             Ok(self.store.save_process(&process)?)
         };
-        let Seen { ending, warnings: seen } = watch.see_out(&child, note, || tick(&run_dir))?;
+        let SupervisedExit { exit, warnings: seen } = watch.see_out(&child, note, || tick(&run_dir))?;
         warnings.extend(seen);
-        if let Err(error) = run_dir.write_exit(child.started_at, &ending, &warnings) {
-            warnings.push(format!("its ending cannot be written to its run dir: {error}"));
+        if let Err(error) = run_dir.write_exit(child.started_at, &exit, &warnings) {
+            warnings.push(format!("its exit cannot be written to its run dir: {error}"));
         }
-        Ok(Finished { process: process.ended(ending), run_dir, warnings })
+        Ok(Finished { process: process.ended(exit), run_dir, warnings })
     }
 
     /// Starts a hook, whose record is stored, beside all that follows: a process of its own
@@ -235,7 +234,7 @@ impl Runner<'_> {
             program: ready.program,
             args: ready.args,
             env: ready.env,
-            cwd: ready.process.order.pwd.clone(),
+            cwd: ready.process.spec.pwd.clone(),
         }
         .launch()
     }

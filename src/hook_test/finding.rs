@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::hook_test::item::Item;
+use crate::model::id::ProcessId;
 
 /// Whether a hook kept an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct Judgement {
     /// Where to look.
     pub look_at: Option<LookAt>,
     /// The run that shows it.
-    pub process_id: Option<Uuid>,
+    pub process_id: Option<ProcessId>,
 }
 
 impl Judgement {
@@ -81,7 +81,7 @@ impl Judgement {
 
     /// It is about this run.
     #[must_use]
-    pub fn of_run(self, process_id: Uuid) -> Self {
+    pub fn of_run(self, process_id: ProcessId) -> Self {
         Self { process_id: Some(process_id), ..self }
     }
 

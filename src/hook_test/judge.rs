@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::hook_test::finding::{Judgement, LookAt};
 use crate::hook_test::observation::{Claimed, Observation};
-use crate::install::verify::Lie;
+use crate::install::verify::RecordError;
 use crate::model::process::{ExitReason, SKIPPED};
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::process::terminate::GRACE;
@@ -114,7 +114,7 @@ pub fn batch(good: &Observation, run: &Observation) -> Judgement {
     if let Some(failure) = failure(run) {
         return failure;
     }
-    let stranger = run.claims.iter().find(|it| matches!(it.truth, Err(Lie::WrongName { .. })));
+    let stranger = run.claims.iter().find(|it| matches!(it.truth, Err(RecordError::WrongName { .. })));
     if let Some(claim) = stranger.filter(|_| run.succeeded()) {
         return Judgement::broken("it claims to have what nobody provides", Some(run.out(claim.line)));
     }
@@ -321,7 +321,7 @@ fn lie(run: &Observation) -> Option<Judgement> {
     let has_truth = run.claims.iter().any(|it| it.truth.is_ok());
     run.claims.iter().find_map(|claim| match &claim.truth {
         Ok(_) => None,
-        Err(Lie::WrongName { .. }) if has_truth => None,
+        Err(RecordError::WrongName { .. }) if has_truth => None,
         Err(lie) => Some(Judgement::broken(lie.to_string(), Some(run.out(claim.line)))),
     })
 }

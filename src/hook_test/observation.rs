@@ -5,12 +5,11 @@ use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use crate::hook_test::finding::LookAt;
-use crate::install::verify::{self, Claim, Lie};
+use crate::install::verify::{self, Claim, RecordError};
 use crate::jsonl::{self, Line};
-use crate::model::process::{Ending, ExitReason};
+use crate::model::id::ProcessId;
+use crate::model::process::{ExitReason, ProcessExit};
 use crate::process::run_dir::RunDir;
 use crate::protocol;
 
@@ -21,7 +20,7 @@ const SAID: usize = 200;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     /// The run.
-    pub process_id: Uuid,
+    pub process_id: ProcessId,
     /// How it ended.
     pub end: ExitReason,
     /// 128+N for signal N; none where it never started.
@@ -60,7 +59,7 @@ pub struct Claimed {
     /// The line it stands on.
     pub line: u64,
     /// The file it claims, or what is not true of it.
-    pub truth: Result<Truth, Lie>,
+    pub truth: Result<Truth, RecordError>,
 }
 
 /// A file that is as it was claimed.
@@ -111,9 +110,9 @@ impl Said {
             }
         };
         let mut kinds = Vec::new();
-        // A slice is read without errors, and as one line, whose number in the complaint would be 1.
+        // A slice is read without errors, and as one line, whose number in the diagnostic would be 1.
         let Ok(left) = protocol::read(text, |record| kinds.push(record)) else { return };
-        if let Some(problem) = left.complaints.into_iter().next() {
+        if let Some(problem) = left.diagnostics.into_iter().next() {
             let problem = problem.strip_prefix("line 1 ").unwrap_or(&problem).to_owned();
             self.complain(number, problem);
         } else {
@@ -144,8 +143,8 @@ impl Said {
 impl Observation {
     /// What the ending and the logs tell of a run. What is seen beside them is filled in by whoever looked.
     pub fn of(
-        process_id: Uuid,
-        ending: &Ending,
+        process_id: ProcessId,
+        exit: &ProcessExit,
         run_dir: &RunDir,
         claim: Option<Claim<'_>>,
         (took, timeout): (Duration, Duration),
@@ -154,8 +153,8 @@ impl Observation {
         let (last, line) = last_line(BufReader::new(File::open(run_dir.stderr())?))?;
         Ok(Self {
             process_id,
-            end: ending.reason,
-            exit_code: ending.exit_code,
+            end: exit.reason,
+            exit_code: exit.exit_code,
             took,
             timeout,
             is_daemon: false,
@@ -165,7 +164,7 @@ impl Observation {
             left: Vec::new(),
             stubborn: Vec::new(),
             // What was never started said nothing itself.
-            said: if ending.reason == ExitReason::SpawnFailed { ending.stderr_tail.clone() } else { last },
+            said: if exit.reason == ExitReason::SpawnFailed { exit.stderr_tail.clone() } else { last },
             said_at: LookAt { path: run_dir.stderr(), line },
             stdout: run_dir.stdout(),
             installed: Vec::new(),

@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use crate::hook::command;
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety};
+use crate::model::id::{BinaryId, MachineId};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy};
 use crate::plugin::hook_name::BINARY_REQUEST;
 
 /// What providers are asked for where nobody says what they can provide: every Unix has it.
@@ -45,17 +45,17 @@ impl Request {
 
     /// The same as a request to a provider, with all that the engine tells it.
     #[must_use]
-    pub fn to_provider(mut self, provider: &str, binary_id: Uuid, machine_id: Uuid) -> Self {
+    pub fn to_provider(mut self, provider: &str, binary_id: BinaryId, machine_id: MachineId) -> Self {
         self.is_guess = self.value("name").is_none();
         let is_given = |key: &str| self.value(&key.replace('_', "-")).is_some();
         let rules = [MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY];
         let best_effort: Vec<&str> = rules.into_iter().filter(|it| !is_given(it)).collect();
-        let safety = Safety::default();
+        let policy = Policy::default();
         let fields = [
             ("name", Value::from(GUESS)),
             ("binproviders", provider.into()),
-            (MIN_RELEASE_AGE_KEY, safety.age().to_string().into()),
-            (POSTINSTALL_SCRIPTS_KEY, safety.may_run_scripts().to_string().into()),
+            (MIN_RELEASE_AGE_KEY, policy.age().to_string().into()),
+            (POSTINSTALL_SCRIPTS_KEY, policy.may_run_scripts().to_string().into()),
             ("best_effort", best_effort.join(",").into()),
             ("binary_id", binary_id.to_string().into()),
             ("machine_id", machine_id.to_string().into()),
@@ -244,13 +244,14 @@ fn value_of<'a>(argument: &'a OsStr, key: &str) -> Option<&'a OsStr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::ProcessId;
     use crate::model::name::BinaryName;
 
     fn good(arguments: &[&str]) -> Request {
         Request::given(arguments.iter().map(Into::into).collect()).to_provider(
             "mine",
-            Uuid::nil(),
-            Uuid::nil(),
+            BinaryId::from_u128(0),
+            MachineId::from_u128(0),
         )
     }
 
@@ -258,7 +259,7 @@ mod tests {
     fn a_provider_is_told_all_that_the_engine_tells_it() {
         let guess = good(&[]);
         assert!(guess.is_guess);
-        let nil = Uuid::nil();
+        let nil = ProcessId::from_u128(0);
         let expected = [
             "--name=sh".to_owned(),
             "--binproviders=mine".to_owned(),

@@ -16,7 +16,7 @@ use crate::install::verify::Claim;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::{BINARY_REQUEST, Background};
 use crate::plugin::overrides;
-use crate::process::system::Entry;
+use crate::process::system::ProcessEntry;
 use crate::process::terminate::{self, GRACE};
 use crate::process::{subreaper, tree};
 use crate::settings::Settings;
@@ -159,7 +159,7 @@ impl Stage<'_> {
         if runner.interrupt.signal().is_some() {
             return Err(TrialError::Interrupted);
         }
-        let ending = finished.process.ending().ok_or_else(|| io::Error::other("a run has no ending"))?;
+        let exit = finished.process.exit().ok_or_else(|| io::Error::other("a run has no exit"))?;
         let link = room.settings.lib_bin_dir.join(request.value("name").unwrap_or_default());
         let overrides = request.overrides();
         let abspath = overrides::abspath(&overrides, &self.hook.plugin, room.settings.home.as_deref());
@@ -173,7 +173,7 @@ impl Stage<'_> {
             locked: None,
             is_measured: false,
         });
-        let seen = Observation::of(process_id, ending, &finished.run_dir, claim, (took, timeout))?;
+        let seen = Observation::of(process_id, exit, &finished.run_dir, claim, (took, timeout))?;
         let mut installed = installed(room);
         installed.retain(|it| !before.contains(it));
         Ok(Observation { is_daemon: self.is_daemon(), left, stubborn, installed, ..seen })
@@ -196,7 +196,7 @@ fn clear_up(finished: &Finished) -> Vec<String> {
     }
     if let Some(running) = finished.process.running() {
         let pid = running.identity.pid;
-        let root = Entry {
+        let root = ProcessEntry {
             pid,
             ppid: std::process::id(),
             pgid: pid,
@@ -218,7 +218,7 @@ fn clear_up(finished: &Finished) -> Vec<String> {
     left
 }
 
-fn named(entries: &[Entry]) -> Vec<String> {
+fn named(entries: &[ProcessEntry]) -> Vec<String> {
     entries.iter().map(|it| tree::command_line(it.pid)).collect()
 }
 

@@ -145,7 +145,7 @@ pub fn ask(
         })
         .collect();
     let mut verdicts = verdict::verdicts(&finished, &claims, timeout, |said| match said {
-        Said::Unreadable(complaint) => hear(Heard::Trouble(&format!("stdout {complaint}"))),
+        Said::Unreadable(diagnostic) => hear(Heard::Trouble(&format!("stdout {diagnostic}"))),
         Said::Warning(text) => hear(Heard::Warning(text)),
     });
     for verdict in &mut verdicts {
@@ -175,7 +175,7 @@ pub fn links_above(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
     let mut seen = Vec::new();
     let mut above = store.process(runner.parent_id)?;
     while let Some(process) = above.filter(|it| !seen.contains(&it.id)) {
-        if process.ending().is_none() {
+        if process.exit().is_none() {
             let mut names = asked_for(&process);
             if let Some(id) = process.binary_id {
                 let binaries = store.binaries_of(runner.machine_id)?.into_values();
@@ -194,7 +194,7 @@ pub fn links_above(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
 
 /// The names of the requests that a batch hook was started for, as its run dir has them; none for any other hook.
 fn asked_for(process: &Process) -> Vec<String> {
-    let input = process.order.run_dir.as_deref().map(|it: &Path| RunDir::at(it).input());
+    let input = process.spec.run_dir.as_deref().map(|it: &Path| RunDir::at(it).input());
     let text = input.and_then(|it| fs_err::read_to_string(it).ok()).unwrap_or_default();
     let requests = text.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
     requests.filter_map(|it| it["name"].as_str().map(str::to_owned)).collect()

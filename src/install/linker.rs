@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use uuid::Uuid;
-
 use crate::install::link::{self, LinkError};
 use crate::model::binary::Installed;
+use crate::model::id::MachineId;
 use crate::model::name::{self, BinaryName};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -18,7 +17,7 @@ pub struct Linker<'a> {
     /// Whose link is whose.
     pub store: &'a Store,
     /// This machine.
-    pub machine_id: Uuid,
+    pub machine_id: MachineId,
     /// Replace a file that stands where a link goes, and take the link of another binary.
     pub force: bool,
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::lockfile::Locked;
 use crate::model::name::BinaryName;
-use crate::model::policy::Safety;
+use crate::model::policy::Policy;
 use crate::model::version;
 use crate::plugin::overrides;
 use crate::plugin::requirement::{Providers, Requirement};
@@ -20,7 +20,7 @@ pub const ENV: &str = "env";
 
 /// What the command line asks for.
 #[derive(Debug, Clone, Default)]
-pub struct Wish {
+pub struct Selection {
     /// Just these; all requirements where there are none.
     pub names: Vec<BinaryName>,
     /// Only these providers, in this order.
@@ -28,9 +28,9 @@ pub struct Wish {
     /// At least this version; empty for what the requirements say.
     pub min_version: String,
     /// What may be brought in, whatever requirements and habits say.
-    pub asked: Safety,
+    pub asked: Policy,
     /// What may be brought in at the most, from the user's settings.
-    pub habit: Safety,
+    pub habit: Policy,
 }
 
 /// One binary to be provided.
@@ -45,7 +45,7 @@ pub struct Request {
     /// The lowest version that will do; empty for any.
     pub min_version: String,
     /// What was asked for of what may be brought in.
-    pub safety: Safety,
+    pub policy: Policy,
     /// Per provider: packages and the like.
     pub overrides: Map<String, Value>,
     /// The plugins that need it; none for a bare name.
@@ -75,13 +75,13 @@ impl Request {
             "overrides": self.overrides,
             "last_error": "",
         });
-        self.safety.write_to(&mut record);
+        self.policy.write_to(&mut record);
         record
     }
 
     /// What was asked for of what this provider may bring in.
-    pub fn safety_of(&self, provider: &str) -> Safety {
-        overrides::safety(&self.overrides, provider).or(self.safety)
+    pub fn policy_of(&self, provider: &str) -> Policy {
+        overrides::policy(&self.overrides, provider).or(self.policy)
     }
 }
 
@@ -106,7 +106,7 @@ pub fn name_of(step: &Step) -> &BinaryName {
 }
 
 /// Makes the plan. `known` are the providers that are there, in hook order.
-pub fn plan(requirements: &[Requirement], wish: &Wish, known: &[String]) -> Vec<Step> {
+pub fn plan(requirements: &[Requirement], wish: &Selection, known: &[String]) -> Vec<Step> {
     let mut merged: Vec<Step> = Vec::new();
     let mut places: HashMap<&BinaryName, usize> = HashMap::new();
     for requirement in requirements {
@@ -146,7 +146,7 @@ fn request_of(requirement: &Requirement) -> Request {
         providers: requirement.providers.clone(),
         candidates: Vec::new(),
         min_version: requirement.min_version.clone(),
-        safety: requirement.safety,
+        policy: requirement.policy,
         overrides: requirement.overrides.clone(),
         required_by: Some(&requirement.plugin).filter(|it| !it.is_empty()).cloned().into_iter().collect(),
         settings: requirement.setting.iter().cloned().collect(),
@@ -155,14 +155,14 @@ fn request_of(requirement: &Requirement) -> Request {
     }
 }
 
-fn bare(name: &BinaryName, wish: &Wish) -> Request {
+fn bare(name: &BinaryName, wish: &Selection) -> Request {
     let curated = Providers::Only(CURATED.map(str::to_owned).into());
     Request {
         name: name.clone(),
         providers: wish.providers.clone().unwrap_or(curated),
         candidates: Vec::new(),
         min_version: String::new(),
-        safety: Safety::default(),
+        policy: Policy::default(),
         overrides: Map::new(),
         required_by: Vec::new(),
         settings: Vec::new(),
@@ -189,14 +189,14 @@ fn merge(first: &Request, second: Request) -> Step {
     for (provider, keys) in &mut overrides {
         // What is said to one provider stands in the place of what is said to all: it must not undo what the other asks.
         let min_version = version::stricter(first.min_version_of(provider), second.min_version_of(provider));
-        let safety = first.safety_of(provider).and(second.safety_of(provider));
-        overrides::set_rules(keys, min_version, safety);
+        let policy = first.policy_of(provider).and(second.policy_of(provider));
+        overrides::set_rules(keys, min_version, policy);
     }
     Ok(Request {
         providers,
         candidates: Vec::new(),
         min_version: version::stricter(&first.min_version, &second.min_version).to_owned(),
-        safety: first.safety.and(second.safety),
+        policy: first.policy.and(second.policy),
         overrides,
         required_by: all_of(&first.required_by, second.required_by),
         settings: all_of(&first.settings, second.settings),
@@ -212,7 +212,7 @@ fn all_of(first: &[String], second: Vec<String>) -> Vec<String> {
 }
 
 /// What the command line leaves of a request, with the providers to ask.
-fn narrow(mut request: Request, wish: &Wish, known: &[String]) -> Step {
+fn narrow(mut request: Request, wish: &Selection, known: &[String]) -> Step {
     if let Some(wanted) = &wish.providers {
         let Some(both) = wanted.both(&request.providers) else {
             return Err(Refusal {
@@ -227,7 +227,7 @@ fn narrow(mut request: Request, wish: &Wish, known: &[String]) -> Step {
         request.providers = both;
     }
     request.min_version = version::stricter(&request.min_version, &wish.min_version).to_owned();
-    request.safety = wish.asked.or(request.safety.and(wish.habit));
+    request.policy = wish.asked.or(request.policy.and(wish.habit));
     overrides::tighten(&mut request.overrides, &wish.min_version, wish.habit, wish.asked);
     request.candidates = match &request.providers {
         // Exactly one file is meant: nobody has to be asked where it could come from.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::install::plan::{Request, Wish, plan};
+use crate::install::plan::{Request, Selection, plan};
 use crate::plugin::requirement::Requirement;
 
 /// The requests that meet each provider's needs. A need is asked of providers that need nothing, and of those whose own
@@ -18,7 +18,7 @@ pub fn needs_of(needs: &[Requirement], providers: &[String]) -> HashMap<String, 
     let independent = settled.clone();
     let mut requests: HashMap<String, Vec<Request>> = HashMap::new();
     for need in &needs {
-        let steps = plan(std::slice::from_ref(*need), &Wish::default(), &independent);
+        let steps = plan(std::slice::from_ref(*need), &Selection::default(), &independent);
         requests.entry(need.plugin.clone()).or_default().extend(steps.into_iter().flatten());
     }
     loop {
@@ -38,7 +38,7 @@ pub fn needs_of(needs: &[Requirement], providers: &[String]) -> HashMap<String, 
         waiting = circular;
     }
     for extra in extras {
-        let steps = plan(std::slice::from_ref(extra), &Wish::default(), providers);
+        let steps = plan(std::slice::from_ref(extra), &Selection::default(), providers);
         requests.entry(extra.plugin.clone()).or_default().extend(steps.into_iter().flatten());
     }
     requests

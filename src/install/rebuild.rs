@@ -6,16 +6,15 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::clock;
 use crate::install::verify::{self, Claim};
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::binary::Binary;
+use crate::model::id::{BinaryId, MachineId, ProcessId};
 use crate::model::name::BinaryName;
-use crate::model::process::{Detached, Ending, ExitReason, Order, Process, ProcessType};
+use crate::model::process::{Detached, ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::run_dir::RunDir;
 use crate::process::tree;
 use crate::protocol;
@@ -26,7 +25,7 @@ use crate::store::{Store, StoreError};
 #[derive(Debug)]
 pub struct Found {
     /// The machine that all of it is of: the one that worked here last.
-    pub machine_id: Uuid,
+    pub machine_id: MachineId,
     processes: Vec<Process>,
     /// Each with how it was found.
     binaries: Vec<(Binary, Attempt)>,
@@ -43,7 +42,7 @@ pub fn find(data_dir: &Path, lib_bin_dir: &Path) -> Option<Found> {
     processes.retain(|it| it.created_at <= now);
     processes.sort_by_key(|it| it.id);
     let is_of_machine =
-        |it: &Process| it.order.run_dir.as_deref().is_some_and(|it| machine_of(data_dir, it).is_some());
+        |it: &Process| it.spec.run_dir.as_deref().is_some_and(|it| machine_of(data_dir, it).is_some());
     let last = processes.iter().rfind(|it| is_of_machine(it)).or(processes.last())?;
     let machine_id = last.machine_id;
     processes.retain(|it| it.machine_id == machine_id);
@@ -67,7 +66,7 @@ impl Found {
 }
 
 /// The machine whose folder in `machines` a run dir lies in.
-fn machine_of(data_dir: &Path, run_dir: &Path) -> Option<Uuid> {
+fn machine_of(data_dir: &Path, run_dir: &Path) -> Option<MachineId> {
     let mut names = run_dir.strip_prefix(data_dir.join("machines")).ok()?.iter();
     names.next()?.to_str()?.parse().ok()
 }
@@ -75,9 +74,8 @@ fn machine_of(data_dir: &Path, run_dir: &Path) -> Option<Uuid> {
 /// The process of a run dir.
 fn process_of(data_dir: &Path, path: &Path) -> Option<Process> {
     let name = |folder: Option<&Path>| Some(folder?.file_name()?.to_str()?.to_owned());
-    let id: Uuid = name(Some(path))?.parse().ok()?;
-    let (seconds, nanos) = id.get_timestamp()?.to_unix();
-    let created_at = Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()?;
+    let id: ProcessId = name(Some(path))?.parse().ok()?;
+    let created_at = id.created_at()?;
     let script = Script::read(&fs_err::read(path.join("cmd.sh")).ok()?, path)?;
     let machine_id = if path.starts_with(data_dir.join("machines")) {
         machine_of(data_dir, path)?
@@ -92,7 +90,7 @@ fn process_of(data_dir: &Path, path: &Path) -> Option<Process> {
         let run = Detached { slug: name(path.parent())?, description: String::new(), ttl: None };
         (ProcessType::Binary, String::new(), String::new(), Some(run))
     };
-    let order = Order {
+    let spec = ProcessSpec {
         process_type,
         plugin,
         hook_name,
@@ -103,16 +101,16 @@ fn process_of(data_dir: &Path, path: &Path) -> Option<Process> {
         run_dir: Some(path.to_owned()),
         detached,
     };
-    let mut process = Process::queued(id, machine_id, order, created_at);
+    let mut process = Process::queued(id, machine_id, spec, created_at);
     process.binary_id = hooks.and_then(|it| name(it.ancestors().nth(2))?.parse().ok());
     let run_dir = RunDir::at(path);
-    if let Some(ending) = run_dir.read_exit() {
-        return Some(process.ended(ending));
+    if let Some(exit) = run_dir.read_exit() {
+        return Some(process.ended(exit));
     }
     if run_dir.is_held() == Some(true) {
         return Some(process.started(run_dir.read_pid()?, created_at));
     }
-    tree::marked(id).is_empty().then(|| process.ended(run_dir.with_logs(Ending::lost(clock::now()))))
+    tree::marked(id).is_empty().then(|| process.ended(run_dir.with_logs(ProcessExit::lost(clock::now()))))
 }
 
 /// What `cmd.sh` runs.
@@ -148,10 +146,10 @@ fn binaries_of<'a>(
     lib_bin_dir: &Path,
 ) -> Vec<(Binary, Attempt)> {
     let mut found: BTreeMap<String, (&'a Process, Map<String, Value>)> = BTreeMap::new();
-    let is_good = |it: &Ending| it.reason == ExitReason::Exited && it.exit_code == Some(0);
-    for process in processes.filter(|it| it.ending().is_some_and(is_good)) {
-        let Some(run_dir) = process.order.run_dir.as_deref().map(RunDir::at) else { continue };
-        let is_of_provider = process.order.hook_name.starts_with("on_Binary");
+    let is_good = |it: &ProcessExit| it.reason == ExitReason::Exited && it.exit_code == Some(0);
+    for process in processes.filter(|it| it.exit().is_some_and(is_good)) {
+        let Some(run_dir) = process.spec.run_dir.as_deref().map(RunDir::at) else { continue };
+        let is_of_provider = process.spec.hook_name.starts_with("on_Binary");
         let Some(output) = File::open(run_dir.stdout()).ok().filter(|_| is_of_provider) else { continue };
         let _ = protocol::read(BufReader::new(output), |record| {
             if record.kind == "Binary"
@@ -169,7 +167,7 @@ fn binaries_of<'a>(
 
 fn success(process: &Process) -> Attempt {
     Attempt {
-        provider: process.order.plugin.clone(),
+        provider: process.spec.plugin.clone(),
         outcome: Outcome::Installed,
         reason: String::new(),
         process_id: Some(process.id),
@@ -178,12 +176,12 @@ fn success(process: &Process) -> Attempt {
 
 fn binary_of(process: &Process, mut fields: Map<String, Value>, lib_bin_dir: &Path) -> Option<Binary> {
     let name = BinaryName::parse(fields.get("name")?.as_str()?, None).ok()?;
-    let asked = |key: &str| process.order.cmd.iter().find_map(|it| it.strip_prefix(key)).unwrap_or_default();
+    let asked = |key: &str| process.spec.cmd.iter().find_map(|it| it.strip_prefix(key)).unwrap_or_default();
     let recorded = fields.remove("sha256");
     let claim = Claim {
         name: name.as_str(),
         min_version: asked("--min-version="),
-        provider: &process.order.plugin,
+        provider: &process.spec.plugin,
         link: &lib_bin_dir.join(name.link_name()),
         abspath: None,
         version: None,
@@ -194,7 +192,7 @@ fn binary_of(process: &Process, mut fields: Map<String, Value>, lib_bin_dir: &Pa
     if recorded.is_some_and(|it| it != installed.sha256.as_str()) {
         return None;
     }
-    let id = process.binary_id.unwrap_or_else(clock::new_id);
+    let id = process.binary_id.unwrap_or_else(BinaryId::generate);
     let mut binary = Binary::new(id, process.machine_id, name.as_str(), process.created_at);
     asked("--binproviders=").clone_into(&mut binary.binproviders);
     asked("--min-version=").clone_into(&mut binary.min_version);
@@ -207,7 +205,7 @@ mod tests {
     use super::*;
 
     /// A run dir of a hook that found this name, as a hook of a machine leaves it.
-    fn forge(run_dir: &Path, machine: Uuid, name: &str) {
+    fn forge(run_dir: &Path, machine: MachineId, name: &str) {
         fs_err::create_dir_all(run_dir).unwrap();
         let script = format!("export MACHINE_ID={machine}\ncd / && exec hook\n");
         fs_err::write(run_dir.join("cmd.sh"), script).unwrap();
@@ -222,24 +220,24 @@ mod tests {
     #[test]
     fn what_a_hook_downloaded_and_ids_from_the_future_tell_nothing() {
         let root = tempfile::tempdir().unwrap();
-        let (ours, foreign) = (clock::new_id(), clock::new_id());
+        let (ours, foreign) = (MachineId::generate(), MachineId::generate());
         let good = format!("machines/{ours}/batches/env/.hooks/on_BinaryRequest__00_env.batch.sh");
-        let good = root.path().join(good).join(clock::new_id().to_string());
+        let good = root.path().join(good).join(ProcessId::generate().to_string());
         let future = "ffffffff-ffff-7fff-bfff-ffffffffffff";
         forge(&good, ours, "x");
         for place in ["events/E/id/plugin/site", "events/E/id/plugin", "events/E/id", "runs/slug", "events"] {
-            for id in [clock::new_id().to_string(), future.to_owned()] {
+            for id in [ProcessId::generate().to_string(), future.to_owned()] {
                 let place = root.path().join(place).join(".hooks/on_BinaryRequest__00_env.sh");
                 forge(&place.join(id), foreign, "x");
             }
         }
         forge(&good.with_file_name(future), ours, "x");
         let event = root.path().join("events/E/id/plugin/.hooks/on_BinaryRequest__00_env.sh");
-        let event = event.join(clock::new_id().to_string());
+        let event = event.join(ProcessId::generate().to_string());
         forge(&event, ours, "y");
         let found = find(root.path(), root.path()).unwrap();
         assert_eq!(found.machine_id, ours);
-        let run_dirs: Vec<_> = found.processes.iter().filter_map(|it| it.order.run_dir.clone()).collect();
+        let run_dirs: Vec<_> = found.processes.iter().filter_map(|it| it.spec.run_dir.clone()).collect();
         assert_eq!(run_dirs, [good, event]);
         let names: Vec<_> = found.binaries.iter().map(|(binary, _)| binary.name.as_str()).collect();
         assert_eq!(names, ["x"], "only providers find binaries");

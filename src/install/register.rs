@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::install::linker::Linker;
-use crate::install::verify::{self, Claim, Lie};
+use crate::install::verify::{self, Claim, RecordError};
 use crate::model::binary::{Binary, Installed};
 use crate::plugin::requirement::{self, LineError, Requirement};
 use crate::process::lock::{Lock, LockError};
@@ -22,7 +22,7 @@ pub enum AdoptError {
     Record(#[from] LineError),
     /// It is not true.
     #[error("{0}")]
-    Lie(#[from] Lie),
+    RecordError(#[from] RecordError),
     /// The file is another one now.
     #[error("its sha256 is {found}, and the file's is {actual}", found = .found, actual = .actual)]
     Digest {
@@ -95,7 +95,7 @@ pub fn adopt(
     warn: impl Fn(&str),
 ) -> Result<Adopted, AdoptError> {
     let Checked {
-        requirement: Requirement { name, providers, min_version, safety, overrides, .. },
+        requirement: Requirement { name, providers, min_version, policy, overrides, .. },
         installed,
     } = checked;
     let _lock = Lock::take_for_binary(&linker.settings.data_dir, &name, interrupt, |_| ())?;
@@ -114,7 +114,7 @@ pub fn adopt(
     if previous.as_ref().is_some_and(is_same) {
         return Ok(Adopted { binary, was_known: true });
     }
-    binary.request(&providers.to_string(), &min_version, safety, &overrides, now);
+    binary.request(&providers.to_string(), &min_version, policy, &overrides, now);
     binary.satisfy(installed, now);
     linker.store.save_binary(&binary)?;
     Ok(Adopted { binary, was_known: false })

@@ -11,11 +11,11 @@ use crate::install::attempt::AskError;
 use crate::install::linker::Linker;
 use crate::install::plan::Request;
 use crate::install::scheduler::HookIndex;
-use crate::install::status::{Standing, standing};
+use crate::install::status::{InstallStatus, install_status};
 use crate::model::attempt::{Attempt, Outcome};
-use crate::model::binary::{Binary, Installed, State};
+use crate::model::binary::{Binary, BinaryState, Installed};
 use crate::model::name::BinaryName;
-use crate::model::policy::Keeps;
+use crate::model::policy::PolicySupport;
 use crate::plugin::discovery::Hook;
 use crate::process::lock::{Holder, LockError};
 use crate::store::StoreError;
@@ -35,7 +35,7 @@ pub struct Resolver<'a> {
     /// What providers need themselves, such as npm; looked for where a provider declines without it.
     pub needs: &'a HashMap<String, Vec<Request>>,
     /// What each provider says that it is able to keep.
-    pub keeps: &'a HashMap<String, Keeps>,
+    pub keeps: &'a HashMap<String, PolicySupport>,
     /// Resolve anew what is there, and replace a file that stands where the link goes.
     pub force: bool,
     /// What is not got leaves the records as they were: the wish was to look, not to have.
@@ -116,7 +116,7 @@ impl Resolver<'_> {
                 let reason =
                     "there is no such provider; `rigup hook list BinaryRequest` shows those there are";
                 leave_out(Outcome::Skipped, reason.to_owned());
-            } else if let Some(refused) = self.keeps_of(provider).refuses(request.safety_of(provider)) {
+            } else if let Some(refused) = self.keeps_of(provider).refuses(request.policy_of(provider)) {
                 leave_out(Outcome::Rejected, refused.to_string());
             } else {
                 chain.extend((0..self.hooks.len()).filter(|&it| self.hooks[it].plugin == *provider));
@@ -125,13 +125,13 @@ impl Resolver<'_> {
         (chain, unasked)
     }
 
-    fn keeps_of(&self, provider: &str) -> Keeps {
+    fn keeps_of(&self, provider: &str) -> PolicySupport {
         self.keeps.get(provider).copied().unwrap_or_default()
     }
 
     /// Says which rules a provider could not keep that nobody asked for.
     pub(super) fn remark_on_rules(&self, request: &Request, provider: &str) {
-        let lacking = self.keeps_of(provider).lacks(request.safety_of(provider));
+        let lacking = self.keeps_of(provider).lacks(request.policy_of(provider));
         if !lacking.is_empty() {
             let remark = format!("{provider} cannot keep {}: see docs/hooks.md", lacking.join(" and "));
             (self.watch)(request, Progress::Remark(&remark));
@@ -151,7 +151,7 @@ impl Resolver<'_> {
         let is_worth_it = |need: &&Request| {
             let known = self.known(need);
             let is_hopeless = match known.as_ref().map(|it| &it.state) {
-                Some(State::Queued(queued)) => queued.waits_until(clock::now()).is_some(),
+                Some(BinaryState::Queued(queued)) => queued.waits_until(clock::now()).is_some(),
                 _ => false,
             };
             need.pays_from.is_some_and(|from| requests >= from as usize)
@@ -170,7 +170,7 @@ impl Resolver<'_> {
     }
 
     fn is_there(&self, need: &Request, known: Option<&Binary>) -> bool {
-        known.is_some_and(|it| standing(it, need, self.runner.settings) == Standing::Ready)
+        known.is_some_and(|it| install_status(it, need, self.runner.settings) == InstallStatus::Ready)
     }
 
     /// Links a binary; the inner error says why not.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::hook::run::Finished;
-use crate::install::verify::{self, Claim, Lie};
+use crate::install::verify::{self, Claim, RecordError};
 use crate::model::attempt::Outcome;
 use crate::model::binary::Installed;
-use crate::model::process::{Ending, ExitReason, SKIPPED};
+use crate::model::process::{ExitReason, ProcessExit, SKIPPED};
 use crate::protocol::{self, Record};
 
 /// The judgement.
@@ -42,10 +42,10 @@ pub fn verdicts(
     let all = |outcome: Outcome, reason: &str| {
         claims.iter().map(|_| Verdict::Lost(outcome, reason.to_owned())).collect()
     };
-    let Some(ending) = finished.process.ending() else {
+    let Some(exit) = finished.process.exit() else {
         return all(Outcome::Failed, "nobody saw its end");
     };
-    if let Some((outcome, reason)) = without_a_say(ending, timeout) {
+    if let Some((outcome, reason)) = without_a_say(exit, timeout) {
         return all(outcome, &reason);
     }
     let mut answers = Answers::default();
@@ -53,10 +53,10 @@ pub fn verdicts(
         protocol::read(BufReader::new(output), |record| answers.take(record, claims.len(), &mut tell))
     });
     match read {
-        Ok(leftover) => leftover.complaints.iter().for_each(|it| tell(Said::Unreadable(it))),
+        Ok(leftover) => leftover.diagnostics.iter().for_each(|it| tell(Said::Unreadable(it))),
         Err(error) => return all(Outcome::Failed, &format!("its output cannot be read: {error}")),
     }
-    let of_one = |claim: &Claim<'_>| answers.verdict(*claim, claims.len() == 1, ending);
+    let of_one = |claim: &Claim<'_>| answers.verdict(*claim, claims.len() == 1, exit);
     claims.iter().map(of_one).collect()
 }
 
@@ -88,7 +88,7 @@ impl Answers {
     }
 
     /// The first true record wins, unless the hook says itself that it failed.
-    fn verdict(&self, claim: Claim<'_>, is_alone: bool, ending: &Ending) -> Verdict {
+    fn verdict(&self, claim: Claim<'_>, is_alone: bool, exit: &ProcessExit) -> Verdict {
         if let Some((outcome, reason)) = self.failures.get(claim.name) {
             return Verdict::Lost(*outcome, reason.clone());
         }
@@ -103,33 +103,33 @@ impl Answers {
             }
         }
         // The lie about the right binary tells more than another binary's record.
-        let telling = lies.iter().find(|lie| !matches!(lie, Lie::WrongName { .. })).or(lies.first());
+        let telling = lies.iter().find(|lie| !matches!(lie, RecordError::WrongName { .. })).or(lies.first());
         match telling {
             Some(lie) => Verdict::Lost(Outcome::Rejected, lie.to_string()),
             None => Verdict::Lost(
                 Outcome::Declined,
-                said(ending).unwrap_or("it printed no Binary record").to_owned(),
+                said(exit).unwrap_or("it printed no Binary record").to_owned(),
             ),
         }
     }
 }
 
 /// The outcome of an end after which nothing that was printed counts.
-fn without_a_say(ending: &Ending, timeout: Duration) -> Option<(Outcome, String)> {
-    let said = said(ending);
+fn without_a_say(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, String)> {
+    let said = said(exit);
     let with_said = |what: String| match said {
         Some(line) => format!("{what}: {line}"),
         None => what,
     };
-    match (ending.reason, ending.exit_code) {
-        (ExitReason::SpawnFailed, _) => Some((Outcome::Failed, ending.stderr_tail.clone())),
+    match (exit.reason, exit.exit_code) {
+        (ExitReason::SpawnFailed, _) => Some((Outcome::Failed, exit.stderr_tail.clone())),
         (ExitReason::Timeout, _) => {
             Some((Outcome::Timeout, with_said(format!("ended after {} s", timeout.as_secs()))))
         }
         (ExitReason::Stopped, _) => Some((Outcome::Failed, with_said("stopped".to_owned()))),
         (ExitReason::Lost, _) => Some((Outcome::Failed, "nobody saw its end".to_owned())),
         (ExitReason::Signalled, _) => {
-            let number = ending.signal.unwrap_or_default();
+            let number = exit.signal.unwrap_or_default();
             Some((Outcome::Failed, with_said(format!("killed by signal {number}"))))
         }
         (ExitReason::Exited, Some(0)) => None,
@@ -143,6 +143,6 @@ fn without_a_say(ending: &Ending, timeout: Duration) -> Option<(Outcome, String)
 }
 
 /// The last thing a hook said on standard error.
-fn said(ending: &Ending) -> Option<&str> {
-    ending.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty())
+fn said(exit: &ProcessExit) -> Option<&str> {
+    exit.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty())
 }

@@ -15,7 +15,7 @@ use crate::process::spawn;
 
 /// What a record claims that is not so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Lie {
+pub enum RecordError {
     /// Another binary's record.
     #[error("its record is of `{found}`, not of `{wanted}`")]
     WrongName {
@@ -122,42 +122,46 @@ pub struct Claim<'a> {
 }
 
 /// Checks the fields of a Binary record. A fingerprint, as `rigup hook binary` prints it, says of which file the rest is.
-pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed, Lie> {
+pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed, RecordError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let name = text("name");
     if name != claim.name {
-        return Err(Lie::WrongName { found: name.to_owned(), wanted: claim.name.to_owned() });
+        return Err(RecordError::WrongName { found: name.to_owned(), wanted: claim.name.to_owned() });
     }
     if text("abspath").is_empty() {
-        return Err(Lie::NoPath);
+        return Err(RecordError::NoPath);
     }
     let abspath = PathBuf::from(text("abspath"));
     if let Some(wanted) = claim.abspath.filter(|it| *it != abspath) {
         let (wanted, provider) = (wanted.to_owned(), claim.provider.to_owned());
-        return Err(Lie::WrongFile { found: abspath, wanted, provider });
+        return Err(RecordError::WrongFile { found: abspath, wanted, provider });
     }
     check_file(&abspath, claim.link)?;
     let version = claim.version.unwrap_or(text("version"));
     if !claim.min_version.is_empty() {
         if version.is_empty() {
-            return Err(Lie::NoVersion(claim.min_version.to_owned()));
+            return Err(RecordError::NoVersion(claim.min_version.to_owned()));
         }
         if Version::parse(version) < Version::parse(claim.min_version) {
-            return Err(Lie::TooOld { found: version.to_owned(), wanted: claim.min_version.to_owned() });
+            return Err(RecordError::TooOld {
+                found: version.to_owned(),
+                wanted: claim.min_version.to_owned(),
+            });
         }
     }
     let is_other_version = |(locked, _): &(&Locked, &Path)| locked.version != version;
     if let Some((locked, _)) = claim.locked.filter(is_other_version) {
-        return Err(Lie::OtherVersion { found: version.to_owned(), locked: locked.version.clone() });
+        return Err(RecordError::OtherVersion { found: version.to_owned(), locked: locked.version.clone() });
     }
     // The fingerprint is taken first, and again at the end: it is that of the very bytes that were digested.
-    let fingerprint = probe::fingerprint(&abspath)
-        .ok_or_else(|| Lie::Missing(abspath.clone(), "it vanished while it was checked".to_owned()))?;
+    let fingerprint = probe::fingerprint(&abspath).ok_or_else(|| {
+        RecordError::Missing(abspath.clone(), "it vanished while it was checked".to_owned())
+    })?;
     let is_other = |seen: &str| !seen.is_empty() && seen != fingerprint;
     if is_other(text("fingerprint")) {
-        return Err(Lie::Changed(abspath));
+        return Err(RecordError::Changed(abspath));
     }
-    let unreadable = |error: io::Error| Lie::Unreadable(abspath.clone(), error.to_string());
+    let unreadable = |error: io::Error| RecordError::Unreadable(abspath.clone(), error.to_string());
     let stated = Some(text("sha256")).filter(|it| is_sha256(it));
     // What is stored was measured by rigup, whatever other hooks say: later runs hold it against `rigup.lock`. What is held
     // against it now is measured here.
@@ -167,16 +171,16 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
         None => probe::sha256(&abspath).map_err(unreadable)?,
     };
     if let Some(found) = stated.filter(|it| *it != sha256) {
-        return Err(Lie::WrongDigest { found: found.to_owned(), actual: sha256 });
+        return Err(RecordError::WrongDigest { found: found.to_owned(), actual: sha256 });
     }
     if let Some((locked, lib_dir)) = claim.locked.filter(|(locked, _)| locked.sha256 != sha256) {
         let found = relocatable::sha256(&abspath, lib_dir).map_err(unreadable)?;
         if found != locked.sha256 {
-            return Err(Lie::OtherFile { found, locked: locked.sha256.clone() });
+            return Err(RecordError::OtherFile { found, locked: locked.sha256.clone() });
         }
     }
     if probe::fingerprint(&abspath).is_none_or(|it| is_other(&it)) {
-        return Err(Lie::Changed(abspath));
+        return Err(RecordError::Changed(abspath));
     }
     Ok(Installed {
         binprovider: claim.provider.to_owned(),
@@ -188,28 +192,29 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
 }
 
 /// Whether the file is still the one that was verified.
-pub fn check_again(installed: &Installed) -> Result<(), Lie> {
+pub fn check_again(installed: &Installed) -> Result<(), RecordError> {
     let is_same = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
-    if is_same { Ok(()) } else { Err(Lie::Changed(installed.abspath.clone())) }
+    if is_same { Ok(()) } else { Err(RecordError::Changed(installed.abspath.clone())) }
 }
 
-fn check_file(path: &Path, link: &Path) -> Result<(), Lie> {
+fn check_file(path: &Path, link: &Path) -> Result<(), RecordError> {
     if !path.is_absolute() {
-        return Err(Lie::Relative(path.to_owned()));
+        return Err(RecordError::Relative(path.to_owned()));
     }
     if path == link || leads_through(path, link) {
-        return Err(Lie::ItsOwnLink(path.to_owned()));
+        return Err(RecordError::ItsOwnLink(path.to_owned()));
     }
-    let metadata = path.metadata().map_err(|error| Lie::Missing(path.to_owned(), error.to_string()))?;
+    let metadata =
+        path.metadata().map_err(|error| RecordError::Missing(path.to_owned(), error.to_string()))?;
     if !metadata.is_file() {
-        return Err(Lie::NotAFile(path.to_owned()));
+        return Err(RecordError::NotAFile(path.to_owned()));
     }
     // The superuser passes access(2) only where somebody has the exec bit, which is what exec asks for too.
     access(path, AccessFlags::X_OK).map_err(|_| {
         if spawn::is_mounted_noexec(path) {
-            Lie::Noexec(path.to_owned())
+            RecordError::Noexec(path.to_owned())
         } else {
-            Lie::NotExecutable(path.to_owned())
+            RecordError::NotExecutable(path.to_owned())
         }
     })
 }
@@ -299,7 +304,7 @@ mod tests {
             hook_sha256: String::new(),
         };
         let locked = Claim { locked: Some((&zeroed, Path::new("/lib"))), ..by_built_in };
-        assert!(matches!(verify(locked, forged.as_object().unwrap()), Err(Lie::WrongDigest { .. })));
+        assert!(matches!(verify(locked, forged.as_object().unwrap()), Err(RecordError::WrongDigest { .. })));
     }
 
     #[test]

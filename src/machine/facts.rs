@@ -9,7 +9,7 @@ use nix::sys::utsname::{UtsName, uname};
 use sysinfo::{Product, System};
 
 use super::stats;
-use crate::model::machine::Facts;
+use crate::model::machine::MachineFacts;
 
 /// Files that container engines put into every container: Docker, Podman.
 const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
@@ -55,7 +55,7 @@ const DMI_BLANKS: [&str; 9] = [
 /// what is seen. `data_dir` need not exist; its disk space is part of the stats.
 ///
 /// In a container, an unknown maker and product are `Docker` and `Container`.
-pub fn facts(in_docker_hint: bool, data_dir: &Path) -> Facts {
+pub fn facts(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
     let kernel = uname().ok();
     let told = |part: fn(&UtsName) -> &OsStr| {
         kernel.as_ref().map(|kernel| part(kernel).to_string_lossy().into_owned()).unwrap_or_default()
@@ -71,7 +71,7 @@ pub fn facts(in_docker_hint: bool, data_dir: &Path) -> Facts {
         or_else(&mut hw_product, "Container");
     }
 
-    Facts {
+    MachineFacts {
         hostname: told(UtsName::nodename),
         hw_in_docker,
         hw_in_vm,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
-use crate::model::interface::Facts;
+use crate::model::interface::InterfaceFacts;
 
 /// Where `ArchiveBox` points its socket too; any public address would do. Nothing is sent there.
 const SOMEWHERE: [SocketAddr; 2] = [
@@ -34,17 +34,17 @@ enum Kind {
 /// empty. Offline, `ip_local` is `127.0.0.1`. `dns_server` is the first name server of `/etc/resolv.conf`, and
 /// `127.0.0.1` where it names none, as for the resolver itself. An interface without a MAC (a tunnel, the
 /// loopback) has an empty one.
-pub fn facts(hostname: &str) -> Facts {
+pub fn facts(hostname: &str) -> InterfaceFacts {
     let ip = SOMEWHERE.into_iter().find_map(|somewhere| source_address(somewhere).ok()).unwrap_or(LOCALHOST);
     let (iface, mac_address) = owner(&addresses(), ip);
     let resolv_conf = fs_err::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    Facts {
+    InterfaceFacts {
         mac_address,
         ip_local: ip.to_string(),
         dns_server: name_server(&resolv_conf).map_or_else(|| LOCALHOST.to_string(), str::to_owned),
         hostname: hostname.to_owned(),
         iface,
-        ..Facts::default()
+        ..InterfaceFacts::default()
     }
 }
 

@@ -1,10 +1,10 @@
 //! One provider tried for one request.
 
+use crate::model::id::ProcessId;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-use uuid::Uuid;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -74,5 +74,5 @@ pub struct Attempt {
     /// Why, in one line that a person can act on. Empty for [`Outcome::Installed`].
     pub reason: String,
     /// The process of the hook; none where no hook was started.
-    pub process_id: Option<Uuid>,
+    pub process_id: Option<ProcessId>,
 }

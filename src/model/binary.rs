@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use crate::clock;
 use crate::model::attempt::Attempt;
-use crate::model::policy::Safety;
+use crate::model::id::{BinaryId, MachineId};
+use crate::model::policy::Policy;
 use crate::model::version::Version;
 
 /// The first wait after a failure; each further failure doubles it.
@@ -20,9 +20,9 @@ pub const BACKOFF_MAX: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Binary {
     /// The row's id.
-    pub id: Uuid,
+    pub id: BinaryId,
     /// The machine it is for.
-    pub machine_id: Uuid,
+    pub machine_id: MachineId,
     /// The name as it was asked for.
     pub name: String,
     /// The providers allowed, in order of preference: `pip,env`, or `*`.
@@ -30,11 +30,11 @@ pub struct Binary {
     /// The lowest version that will do; empty for any.
     pub min_version: String,
     /// What may be brought in for it.
-    pub safety: Safety,
+    pub policy: Policy,
     /// Per provider: packages and the like, as the requirement spelled them.
     pub overrides: Map<String, Value>,
     /// Queued or installed, with what belongs to each.
-    pub state: State,
+    pub state: BinaryState,
     /// When the row was made.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -47,7 +47,7 @@ pub struct Binary {
 
 /// Where a binary stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum BinaryState {
     /// Asked for, not there (any more).
     Queued(Queued),
     /// There, verified.
@@ -80,7 +80,7 @@ pub struct Installed {
     pub fingerprint: String,
 }
 
-impl State {
+impl BinaryState {
     /// The word in records and in the store.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -143,16 +143,16 @@ fn backoff(failures: u32) -> SignedDuration {
 
 impl Binary {
     /// A binary asked for the first time.
-    pub fn new(id: Uuid, machine_id: Uuid, name: &str, now: Timestamp) -> Self {
+    pub fn new(id: BinaryId, machine_id: MachineId, name: &str, now: Timestamp) -> Self {
         Self {
             id,
             machine_id,
             name: name.to_owned(),
             binproviders: String::new(),
             min_version: String::new(),
-            safety: Safety::default(),
+            policy: Policy::default(),
             overrides: Map::new(),
-            state: State::Queued(Queued::default()),
+            state: BinaryState::Queued(Queued::default()),
             created_at: now,
             modified_at: now,
             num_uses_failed: 0,
@@ -163,8 +163,8 @@ impl Binary {
     /// What is there, if it is there.
     pub fn installed(&self) -> Option<&Installed> {
         match &self.state {
-            State::Installed(installed) => Some(installed),
-            State::Queued(_) => None,
+            BinaryState::Installed(installed) => Some(installed),
+            BinaryState::Queued(_) => None,
         }
     }
 
@@ -173,35 +173,35 @@ impl Binary {
         &mut self,
         binproviders: &str,
         min_version: &str,
-        safety: Safety,
+        policy: Policy,
         overrides: &Map<String, Value>,
         now: Timestamp,
     ) {
         binproviders.clone_into(&mut self.binproviders);
         min_version.clone_into(&mut self.min_version);
-        self.safety = safety;
+        self.policy = policy;
         self.overrides.clone_from(overrides);
-        self.state = State::Queued(self.take_queued());
+        self.state = BinaryState::Queued(self.take_queued());
         self.modified_at = now;
     }
 
     /// It is to be asked for anew, and at once.
     pub fn requeue(&mut self, now: Timestamp) {
-        self.state = State::Queued(Queued { retry_at: None, ..self.take_queued() });
+        self.state = BinaryState::Queued(Queued { retry_at: None, ..self.take_queued() });
         self.modified_at = now;
     }
 
     fn take_queued(&mut self) -> Queued {
-        match std::mem::replace(&mut self.state, State::Queued(Queued::default())) {
-            State::Queued(queued) => queued,
-            State::Installed(installed) => installed.requeue(),
+        match std::mem::replace(&mut self.state, BinaryState::Queued(Queued::default())) {
+            BinaryState::Queued(queued) => queued,
+            BinaryState::Installed(installed) => installed.requeue(),
         }
     }
 
     /// A request for it was satisfied.
     pub fn satisfy(&mut self, found: Installed, now: Timestamp) {
         let queued = self.take_queued();
-        self.state = State::Installed(queued.install(found));
+        self.state = BinaryState::Installed(queued.install(found));
         self.num_uses_succeeded = self.num_uses_succeeded.saturating_add(1);
         self.modified_at = now;
     }
@@ -209,7 +209,7 @@ impl Binary {
     /// A request for it could not be satisfied.
     pub fn disappoint(&mut self, reason: String, now: Timestamp) {
         let queued = self.take_queued();
-        self.state = State::Queued(queued.fail(reason, now));
+        self.state = BinaryState::Queued(queued.fail(reason, now));
         self.num_uses_failed = self.num_uses_failed.saturating_add(1);
         self.modified_at = now;
     }
@@ -218,8 +218,8 @@ impl Binary {
     pub fn to_record(&self, attempts: &[Attempt]) -> Value {
         let nothing = Queued::default();
         let (kind, queued, installed) = match &self.state {
-            State::Installed(installed) => ("Binary", &nothing, Some(installed)),
-            State::Queued(queued) => ("BinaryRequest", queued, None),
+            BinaryState::Installed(installed) => ("Binary", &nothing, Some(installed)),
+            BinaryState::Queued(queued) => ("BinaryRequest", queued, None),
         };
         let mut record = json!({
             "type": kind,
@@ -243,7 +243,7 @@ impl Binary {
             "num_uses_failed": self.num_uses_failed,
             "num_uses_succeeded": self.num_uses_succeeded,
         });
-        self.safety.write_to(&mut record);
+        self.policy.write_to(&mut record);
         if installed.is_none() {
             record["attempts"] = json!(attempts);
         }
@@ -275,12 +275,12 @@ mod tests {
     #[test]
     fn a_success_forgets_the_failures_before_it() {
         let now = Timestamp::UNIX_EPOCH;
-        let mut binary = Binary::new(Uuid::nil(), Uuid::nil(), "rg", now);
+        let mut binary = Binary::new(BinaryId::from_u128(0), MachineId::from_u128(0), "rg", now);
         binary.disappoint("no network".to_owned(), now);
         binary.satisfy(installed("14.0"), now);
         binary.disappoint("gone".to_owned(), now);
         assert_eq!((binary.num_uses_failed, binary.num_uses_succeeded), (2, 1));
-        let State::Queued(queued) = binary.state else { panic!("installed after a failure") };
+        let BinaryState::Queued(queued) = binary.state else { panic!("installed after a failure") };
         assert_eq!(queued.attempt_count, 1);
     }
 

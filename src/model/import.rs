@@ -1,15 +1,16 @@
 //! Records that were printed once, read back: what another data dir knew, or an older tool.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
-use crate::model::machine::{Facts, Guid, Machine};
+use crate::model::machine::{Guid, Machine, MachineFacts};
 use crate::model::process::{
-    Detached, Ending, ExitReason, Identity, Order, Process, ProcessType, Running, State, Usage,
+    Detached, ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, Running,
+    Usage,
 };
 
 /// Why a record cannot be taken in.
@@ -54,7 +55,7 @@ impl Fields<'_> {
         self.number(key).map(Duration::from_secs)
     }
 
-    fn id(&self, key: &'static str) -> Result<Option<Uuid>, ImportError> {
+    fn id<I: FromStr<Err = uuid::Error>>(&self, key: &'static str) -> Result<Option<I>, ImportError> {
         self.parsed(key, str::parse)
     }
 
@@ -87,7 +88,7 @@ pub fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, I
     Ok(Machine {
         id: it.id("id")?.ok_or(ImportError::Missing("id"))?,
         guid,
-        facts: Facts {
+        facts: MachineFacts {
             hostname: it.text("hostname"),
             hw_in_docker: it.flag("hw_in_docker"),
             hw_in_vm: it.flag("hw_in_vm"),
@@ -131,7 +132,7 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
         ttl: it.duration("ttl_seconds"),
     });
     let words = it.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
-    let order = Order {
+    let spec = ProcessSpec {
         process_type,
         plugin: it.text("plugin"),
         hook_name: it.text("hook_name"),
@@ -146,7 +147,7 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
         (Some(max_rss), Some(user_ms), Some(sys_ms)) => Some(Usage { max_rss, user_ms, sys_ms }),
         _ => None,
     };
-    let ending = Ending {
+    let exit = ProcessExit {
         ended_at: it.time("ended_at")?.ok_or(ImportError::Missing("ended_at"))?,
         exit_code: it.signed("exit_code"),
         signal: it.signed("signal"),
@@ -169,9 +170,9 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
         parent_id: it.id("parent_id")?,
         binary_id: it.id("binary_id")?,
         iface_id: it.id("iface_id")?,
-        order,
-        created_at: it.time("created_at")?.unwrap_or(ending.ended_at),
-        state: State::Exited(running, ending),
+        spec,
+        created_at: it.time("created_at")?.unwrap_or(exit.ended_at),
+        state: ProcessState::Exited(running, exit),
     })
 }
 
@@ -180,13 +181,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::id::{MachineId, ProcessId};
 
     fn fields(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
     fn over() -> Process {
-        let order = Order {
+        let spec = ProcessSpec {
             process_type: ProcessType::Binary,
             plugin: "p".to_owned(),
             hook_name: "on_X__1_y.sh".to_owned(),
@@ -199,10 +201,10 @@ mod tests {
         };
         let identity = Identity { pid: 7, start_ticks: 8, boot_id: "boot".to_owned() };
         let usage = Some(Usage { max_rss: 1, user_ms: 2, sys_ms: 3 });
-        let ending = Ending { usage, signal: Some(15), ..Ending::exited(143, Timestamp::UNIX_EPOCH) };
-        Process::queued(Uuid::max(), Uuid::nil(), order, Timestamp::UNIX_EPOCH)
+        let exit = ProcessExit { usage, signal: Some(15), ..ProcessExit::exited(143, Timestamp::UNIX_EPOCH) };
+        Process::queued(ProcessId::from_u128(u128::MAX), MachineId::from_u128(0), spec, Timestamp::UNIX_EPOCH)
             .started(identity, Timestamp::UNIX_EPOCH)
-            .ended(ending)
+            .ended(exit)
     }
 
     #[test]
@@ -214,7 +216,7 @@ mod tests {
     fn a_run_dir_that_a_record_claims_is_not_taken_over() {
         let mut record = over().to_record();
         record["run_dir"] = json!("/home/me");
-        assert_eq!(process(&fields(&record)).unwrap().order.run_dir, None);
+        assert_eq!(process(&fields(&record)).unwrap().spec.run_dir, None);
     }
 
     #[test]
@@ -237,11 +239,11 @@ mod tests {
     #[test]
     fn a_machine_comes_back_as_it_was_printed() {
         let guid = Guid { value: "ab".to_owned(), source: "random".to_owned() };
-        let facts = Facts { hostname: "h".to_owned(), hw_in_vm: true, ..Facts::default() };
-        let mut it = Machine::new(Uuid::max(), guid, facts, Timestamp::UNIX_EPOCH);
+        let facts = MachineFacts { hostname: "h".to_owned(), hw_in_vm: true, ..MachineFacts::default() };
+        let mut it = Machine::new(MachineId::from_u128(u128::MAX), guid, facts, Timestamp::UNIX_EPOCH);
         it.config = fields(&json!({"X_BINARY": "/bin/sh"}));
         assert_eq!(machine(&fields(&it.to_record()), Timestamp::UNIX_EPOCH).unwrap(), it);
-        let nameless = json!({"id": Uuid::max()});
+        let nameless = json!({"id": MachineId::from_u128(u128::MAX)});
         assert_eq!(machine(&fields(&nameless), Timestamp::UNIX_EPOCH), Err(ImportError::Missing("guid")));
     }
 }

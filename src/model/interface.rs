@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::clock;
+use crate::model::id::{InterfaceId, MachineId};
 
 /// What can be seen of the network without asking anybody outside. Unknown facts are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Facts {
+pub struct InterfaceFacts {
     /// The MAC address of the interface, `aa:bb:cc:dd:ee:ff`.
     pub mac_address: String,
     /// The address the world sees; empty unless it was asked for.
@@ -35,11 +35,11 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkInterface {
     /// The row's id.
-    pub id: Uuid,
+    pub id: InterfaceId,
     /// The machine it belongs to.
-    pub machine_id: Uuid,
+    pub machine_id: MachineId,
     /// What it is.
-    pub facts: Facts,
+    pub facts: InterfaceFacts,
     /// When the row was made.
     pub created_at: Timestamp,
     /// When it was last seen.

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use crate::clock;
+use crate::model::id::MachineId;
 
 /// Where a machine's guid came from. Cloned images share a machine id; a reader may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Guid {
 
 /// What can be seen of the hardware and the operating system. Unknown facts are empty.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Facts {
+pub struct MachineFacts {
     /// The host's name.
     pub hostname: String,
     /// In a container (Docker, Podman, containerd, LXC).
@@ -48,11 +48,11 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
     /// The row's id.
-    pub id: Uuid,
+    pub id: MachineId,
     /// Who it is.
     pub guid: Guid,
     /// What it is.
-    pub facts: Facts,
+    pub facts: MachineFacts,
     /// Derived settings: only keys that end in `_BINARY`, whose value names an existing file.
     pub config: Map<String, Value>,
     /// When the row was made.
@@ -70,7 +70,7 @@ pub const RECHECK_HOURS: i64 = 7 * 24;
 
 impl Machine {
     /// A machine seen for the first time.
-    pub fn new(id: Uuid, guid: Guid, facts: Facts, now: Timestamp) -> Self {
+    pub fn new(id: MachineId, guid: Guid, facts: MachineFacts, now: Timestamp) -> Self {
         Self {
             id,
             guid,

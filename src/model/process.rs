@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use crate::clock;
 use crate::model::attempt::UnknownWord;
+use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
 
 /// What kind of process it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub struct Identity {
 
 /// What was asked to be run. Fixed before the process exists.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Order {
+pub struct ProcessSpec {
     /// What kind of process it is.
     pub process_type: ProcessType,
     /// The plugin a hook belongs to; else empty.
@@ -138,7 +138,7 @@ pub struct Detached {
 
 /// How a process ended, and what it left in its logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
+pub struct ProcessExit {
     /// When.
     pub ended_at: Timestamp,
     /// 0 to 255, 128+N for signal N; none where nobody knows.
@@ -171,7 +171,7 @@ pub struct Usage {
     pub sys_ms: u64,
 }
 
-impl Ending {
+impl ProcessExit {
     /// The end of a process that nobody saw.
     pub fn lost(now: Timestamp) -> Self {
         Self::without_code(ExitReason::Lost, now)
@@ -215,13 +215,13 @@ impl Ending {
 
 /// Where a process stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum ProcessState {
     /// Intended; not started yet.
     Queued,
     /// Started.
     Running(Running),
     /// Over. A process that never started has no [`Running`].
-    Exited(Option<Running>, Ending),
+    Exited(Option<Running>, ProcessExit),
 }
 
 /// A process that was started.
@@ -237,34 +237,34 @@ pub struct Running {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
     /// The row's id; the process finds it in `RIGUP_PROCESS_ID`.
-    pub id: Uuid,
+    pub id: ProcessId,
     /// The machine it runs on.
-    pub machine_id: Uuid,
+    pub machine_id: MachineId,
     /// The process that asked for it.
-    pub parent_id: Option<Uuid>,
+    pub parent_id: Option<ProcessId>,
     /// The binary it is about.
-    pub binary_id: Option<Uuid>,
+    pub binary_id: Option<BinaryId>,
     /// The network interface it ran with.
-    pub iface_id: Option<Uuid>,
+    pub iface_id: Option<InterfaceId>,
     /// What was asked to be run.
-    pub order: Order,
+    pub spec: ProcessSpec,
     /// Where it stands.
-    pub state: State,
+    pub state: ProcessState,
     /// When the row was made.
     pub created_at: Timestamp,
 }
 
 impl Process {
     /// The intent to run something, to be stored before anything is started.
-    pub fn queued(id: Uuid, machine_id: Uuid, order: Order, now: Timestamp) -> Self {
+    pub fn queued(id: ProcessId, machine_id: MachineId, spec: ProcessSpec, now: Timestamp) -> Self {
         Self {
             id,
             machine_id,
             parent_id: None,
             binary_id: None,
             iface_id: None,
-            order,
-            state: State::Queued,
+            spec,
+            state: ProcessState::Queued,
             created_at: now,
         }
     }
@@ -272,16 +272,16 @@ impl Process {
     /// It was started.
     #[must_use]
     pub fn started(self, identity: Identity, started_at: Timestamp) -> Self {
-        Self { state: State::Running(Running { identity, started_at }), ..self }
+        Self { state: ProcessState::Running(Running { identity, started_at }), ..self }
     }
 
     /// It is over. An ending is final: one that is over already stays as it is.
     #[must_use]
-    pub fn ended(self, ending: Ending) -> Self {
+    pub fn ended(self, exit: ProcessExit) -> Self {
         let state = match self.state {
-            State::Queued => State::Exited(None, ending),
-            State::Running(running) => State::Exited(Some(running), ending),
-            over @ State::Exited(..) => over,
+            ProcessState::Queued => ProcessState::Exited(None, exit),
+            ProcessState::Running(running) => ProcessState::Exited(Some(running), exit),
+            over @ ProcessState::Exited(..) => over,
         };
         Self { state, ..self }
     }
@@ -289,37 +289,37 @@ impl Process {
     /// The process, while and after it ran.
     pub fn running(&self) -> Option<&Running> {
         match &self.state {
-            State::Queued => None,
-            State::Running(running) => Some(running),
-            State::Exited(running, _) => running.as_ref(),
+            ProcessState::Queued => None,
+            ProcessState::Running(running) => Some(running),
+            ProcessState::Exited(running, _) => running.as_ref(),
         }
     }
 
     /// How it ended, if it did.
-    pub fn ending(&self) -> Option<&Ending> {
+    pub fn exit(&self) -> Option<&ProcessExit> {
         match &self.state {
-            State::Exited(_, ending) => Some(ending),
-            State::Queued | State::Running(_) => None,
+            ProcessState::Exited(_, exit) => Some(exit),
+            ProcessState::Queued | ProcessState::Running(_) => None,
         }
     }
 
     /// The word in records and in the store.
     pub const fn status(&self) -> &'static str {
         match self.state {
-            State::Queued => "queued",
-            State::Running(_) => "running",
-            State::Exited(..) => "exited",
+            ProcessState::Queued => "queued",
+            ProcessState::Running(_) => "running",
+            ProcessState::Exited(..) => "exited",
         }
     }
 
     /// Where it stands, in one word: how a run is judged, derived from nothing but its record.
     pub fn outcome(&self) -> &'static str {
         match &self.state {
-            State::Queued => "queued",
-            State::Running(_) => "running",
-            State::Exited(_, ending) => match ending.reason {
+            ProcessState::Queued => "queued",
+            ProcessState::Running(_) => "running",
+            ProcessState::Exited(_, exit) => match exit.reason {
                 ExitReason::Stopped | ExitReason::Timeout => "killed",
-                ExitReason::Exited if ending.exit_code == Some(0) || self.is_skipped(ending) => "finished",
+                ExitReason::Exited if exit.exit_code == Some(0) || self.is_skipped(exit) => "finished",
                 ExitReason::Exited | ExitReason::Signalled | ExitReason::Lost | ExitReason::SpawnFailed => {
                     "died"
                 }
@@ -328,35 +328,35 @@ impl Process {
     }
 
     /// Whether a hook said that it had nothing to do.
-    fn is_skipped(&self, ending: &Ending) -> bool {
-        self.order.process_type == ProcessType::Hook && ending.exit_code == Some(SKIPPED)
+    fn is_skipped(&self, exit: &ProcessExit) -> bool {
+        self.spec.process_type == ProcessType::Hook && exit.exit_code == Some(SKIPPED)
     }
 
     /// What a person calls it: a hook by its plugin, its file and the name it was asked for, all else by its command.
     pub fn title(&self) -> String {
-        if self.order.hook_name.is_empty() {
-            let command = self.order.cmd.join(" ");
+        if self.spec.hook_name.is_empty() {
+            let command = self.spec.cmd.join(" ");
             return self
-                .order
+                .spec
                 .detached
                 .as_ref()
                 .map_or(command.clone(), |it| format!("{}: {command}", it.slug));
         }
         let subject = self.subject();
-        format!("{}/{} {subject}", self.order.plugin, self.order.hook_name).trim_end().to_owned()
+        format!("{}/{} {subject}", self.spec.plugin, self.spec.hook_name).trim_end().to_owned()
     }
 
     /// The name that a hook was asked for; else empty.
     pub fn subject(&self) -> &str {
-        self.order.cmd.iter().find_map(|it| it.strip_prefix("--name=")).unwrap_or_default()
+        self.spec.cmd.iter().find_map(|it| it.strip_prefix("--name=")).unwrap_or_default()
     }
 
     /// The record as JSONL shows it.
     pub fn to_record(&self) -> Value {
         let running = self.running();
-        let ending = self.ending();
-        let usage = ending.and_then(|it| it.usage);
-        let detached = self.order.detached.as_ref();
+        let exit = self.exit();
+        let usage = exit.and_then(|it| it.usage);
+        let detached = self.spec.detached.as_ref();
         json!({
             "type": "Process",
             "id": self.id,
@@ -364,31 +364,31 @@ impl Process {
             "parent_id": self.parent_id,
             "binary_id": self.binary_id,
             "iface_id": self.iface_id,
-            "process_type": self.order.process_type.as_str(),
-            "plugin": self.order.plugin,
-            "hook_name": self.order.hook_name,
+            "process_type": self.spec.process_type.as_str(),
+            "plugin": self.spec.plugin,
+            "hook_name": self.spec.hook_name,
             "slug": detached.map_or("", |it| &it.slug),
             "description": detached.map_or("", |it| &it.description),
             "ttl_seconds": detached.and_then(|it| it.ttl).map(|it| it.as_secs()),
-            "max_runtime_seconds": detached.and(self.order.timeout).map(|it| it.as_secs()),
-            "cmd": self.order.cmd,
-            "pwd": self.order.pwd.to_string_lossy(),
-            "env": self.order.env,
-            "timeout": self.order.timeout.map(|it| it.as_secs()),
-            "run_dir": self.order.run_dir.as_ref().map(|it| it.to_string_lossy()),
+            "max_runtime_seconds": detached.and(self.spec.timeout).map(|it| it.as_secs()),
+            "cmd": self.spec.cmd,
+            "pwd": self.spec.pwd.to_string_lossy(),
+            "env": self.spec.env,
+            "timeout": self.spec.timeout.map(|it| it.as_secs()),
+            "run_dir": self.spec.run_dir.as_ref().map(|it| it.to_string_lossy()),
             "pid": running.map(|it| it.identity.pid),
             "start_ticks": running.map(|it| it.identity.start_ticks),
             "boot_id": running.map(|it| it.identity.boot_id.as_str()),
             "created_at": clock::spell(self.created_at),
             "started_at": running.map(|it| clock::spell(it.started_at)),
-            "ended_at": ending.map(|it| clock::spell(it.ended_at)),
-            "exit_code": ending.and_then(|it| it.exit_code),
-            "signal": ending.and_then(|it| it.signal),
-            "exit_reason": ending.map(|it| it.reason.as_str()),
-            "stdout_tail": ending.map_or("", |it| &it.stdout_tail),
-            "stderr_tail": ending.map_or("", |it| &it.stderr_tail),
-            "stdout_bytes": ending.map(|it| it.stdout_bytes),
-            "stderr_bytes": ending.map(|it| it.stderr_bytes),
+            "ended_at": exit.map(|it| clock::spell(it.ended_at)),
+            "exit_code": exit.and_then(|it| it.exit_code),
+            "signal": exit.and_then(|it| it.signal),
+            "exit_reason": exit.map(|it| it.reason.as_str()),
+            "stdout_tail": exit.map_or("", |it| &it.stdout_tail),
+            "stderr_tail": exit.map_or("", |it| &it.stderr_tail),
+            "stdout_bytes": exit.map(|it| it.stdout_bytes),
+            "stderr_bytes": exit.map(|it| it.stderr_bytes),
             "max_rss": usage.map(|it| it.max_rss),
             "user_ms": usage.map(|it| it.user_ms),
             "sys_ms": usage.map(|it| it.sys_ms),
@@ -405,22 +405,24 @@ mod tests {
     #[test]
     fn an_ending_is_final() {
         let now = Timestamp::UNIX_EPOCH;
-        let process = Process::queued(Uuid::nil(), Uuid::nil(), order(), now).ended(Ending::exited(3, now));
-        let again = process.clone().ended(Ending::lost(now));
+        let process = Process::queued(ProcessId::from_u128(0), MachineId::from_u128(0), spec(), now)
+            .ended(ProcessExit::exited(3, now));
+        let again = process.clone().ended(ProcessExit::lost(now));
         assert_eq!(again, process);
     }
 
     #[test]
     fn an_end_that_nobody_saw_has_no_exit_code() {
         let now = Timestamp::UNIX_EPOCH;
-        let record =
-            Process::queued(Uuid::nil(), Uuid::nil(), order(), now).ended(Ending::lost(now)).to_record();
+        let record = Process::queued(ProcessId::from_u128(0), MachineId::from_u128(0), spec(), now)
+            .ended(ProcessExit::lost(now))
+            .to_record();
         assert_eq!(record["exit_reason"], "lost");
         assert_eq!(record["exit_code"], Value::Null);
     }
 
-    fn order() -> Order {
-        Order {
+    fn spec() -> ProcessSpec {
+        ProcessSpec {
             process_type: ProcessType::Hook,
             plugin: "env".to_owned(),
             hook_name: "on_BinaryRequest__00_env.sh".to_owned(),

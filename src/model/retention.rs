@@ -2,7 +2,7 @@
 
 /// The bounds. Where one is none, nothing goes because of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Keep {
+pub struct RetentionLimits {
     /// So many processes, the newest.
     pub processes: Option<u64>,
     /// Processes that ended in the last so many days.
@@ -11,7 +11,7 @@ pub struct Keep {
     pub log_bytes: Option<u64>,
 }
 
-impl Keep {
+impl RetentionLimits {
     /// Whether there is no bound at all.
     pub fn is_unbounded(&self) -> bool {
         *self == Self::default()

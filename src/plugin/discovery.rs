@@ -10,7 +10,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::plugin::config::schema;
 use crate::plugin::hook_name::HookName;
-use crate::plugin::requirement::{self, Complaint};
+use crate::plugin::requirement::{self, Diagnostic};
 use crate::trust::{Distrust, Inspection, Trust};
 
 /// A plugin's folder and the hooks in it.
@@ -52,7 +52,7 @@ pub struct Discovery {
     /// The plugins, by name.
     pub plugins: Vec<Plugin>,
     /// What could not be read, and what others may have written.
-    pub complaints: Vec<Complaint>,
+    pub diagnostics: Vec<Diagnostic>,
     /// What is trusted only because the user says so.
     pub warnings: Vec<String>,
 }
@@ -76,10 +76,10 @@ impl Discovery {
 /// written, or have put there, counts as not there and is complained of, unless `trust` excuses it.
 pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
     let mut plugins: BTreeMap<String, Plugin> = BTreeMap::new();
-    let mut complaints = Vec::new();
+    let mut diagnostics = Vec::new();
     let mut inspection = Inspection::new(trust);
     for root in roots.iter().filter(|root| root.exists()) {
-        for (name, plugin) in discover_in(root, &mut inspection, &mut complaints) {
+        for (name, plugin) in discover_in(root, &mut inspection, &mut diagnostics) {
             plugins.entry(name).or_insert(plugin);
         }
     }
@@ -90,22 +90,22 @@ pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Disc
     for plugin in &mut plugins {
         plugin.hooks.sort_by(|a, b| a.name.cmp_with_plugins("", &b.name, ""));
     }
-    Discovery { plugins, complaints, warnings: inspection.notes() }
+    Discovery { plugins, diagnostics, warnings: inspection.notes() }
 }
 
 /// The plugins in one root.
 fn discover_in(
     root: &Path,
     inspection: &mut Inspection<'_>,
-    complaints: &mut Vec<Complaint>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, Plugin> {
     let distrusted = inspection.way(root).err().filter(|it| !inspection.excuses(root, it));
     let mut search =
-        Search { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, complaints };
+        Search { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, diagnostics };
     let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
     while let Some(entry) = entries.next() {
         match entry {
-            Err(error) => search.complaints.extend(complaint_of(root, &error)),
+            Err(error) => search.diagnostics.extend(complaint_of(root, &error)),
             Ok(entry) if entry.depth() == 2 => search.file(&entry),
             Ok(entry) if entry.file_type().is_dir() && !search.folder(&entry) => entries.skip_current_dir(),
             Ok(_) => {}
@@ -113,7 +113,7 @@ fn discover_in(
     }
     let Search { distrusted, is_any_refused, here, .. } = search;
     if let Some(distrust) = distrusted.filter(|_| is_any_refused) {
-        complaints.push(refusal(String::new(), &distrust, root));
+        diagnostics.push(refusal(String::new(), &distrust, root));
     }
     here
 }
@@ -126,7 +126,7 @@ struct Search<'s, 't> {
     is_any_refused: bool,
     here: BTreeMap<String, Plugin>,
     inspection: &'s mut Inspection<'t>,
-    complaints: &'s mut Vec<Complaint>,
+    diagnostics: &'s mut Vec<Diagnostic>,
 }
 
 impl Search<'_, '_> {
@@ -147,7 +147,7 @@ impl Search<'_, '_> {
         };
         self.is_any_refused = true;
         if self.distrusted.is_none() {
-            self.complaints.push(refusal(name, &distrust, &path));
+            self.diagnostics.push(refusal(name, &distrust, &path));
         }
         false
     }
@@ -164,7 +164,7 @@ impl Search<'_, '_> {
         let metadata = match look(entry, self.inspection) {
             Err(distrust) if !self.inspection.excuses(folder, &distrust) => {
                 self.here.remove(&plugin);
-                self.complaints.push(refusal(plugin, &distrust, folder));
+                self.diagnostics.push(refusal(plugin, &distrust, folder));
                 return;
             }
             Err(_) => path.metadata(),
@@ -176,7 +176,7 @@ impl Search<'_, '_> {
             Ok(None) => {}
             Err(error) => {
                 let message = format!("cannot be read: {error}");
-                self.complaints.push(Complaint { plugin, path, line: None, message });
+                self.diagnostics.push(Diagnostic { plugin, path, line: None, message });
             }
         }
     }
@@ -194,8 +194,8 @@ fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<
     Ok(metadata)
 }
 
-fn refusal(plugin: String, distrust: &Distrust, folder: &Path) -> Complaint {
-    Complaint { plugin, path: distrust.path.clone(), line: None, message: distrust.advice(folder) }
+fn refusal(plugin: String, distrust: &Distrust, folder: &Path) -> Diagnostic {
+    Diagnostic { plugin, path: distrust.path.clone(), line: None, message: distrust.advice(folder) }
 }
 
 /// The interpreter of a script that has no exec bit or no shebang.
@@ -222,7 +222,7 @@ fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Result<Option
         (true, true, by) => match (format_of(path)?, by) {
             (Format::Of(interpreter), _) => Some(Start::By(interpreter)),
             (Format::Unknown, Some(by)) => Some(by),
-            (Format::Unknown, None) | (Format::Own, _) => Some(Start::Itself),
+            (Format::Unknown, None) | (Format::CoreSettings, _) => Some(Start::Itself),
         },
     })
 }
@@ -234,7 +234,7 @@ fn is_executable(metadata: &Metadata) -> bool {
 /// What an executable file begins with.
 enum Format {
     /// What the kernel starts: a shebang, or an ELF or Mach-O file.
-    Own,
+    CoreSettings,
     /// A shebang that has `env` look for an interpreter of ours, which rigup does faster.
     Of(&'static str),
     /// Anything else.
@@ -248,13 +248,13 @@ fn format_of(path: &Path) -> io::Result<Format> {
     Ok(match first {
         b"#!/usr/bin/env python3" => Format::Of("python3"),
         b"#!/usr/bin/env node" => Format::Of("node"),
-        [b'#', b'!', ..] | [0x7f | 0xca | 0xcf | 0xfe, ..] => Format::Own,
+        [b'#', b'!', ..] | [0x7f | 0xca | 0xcf | 0xfe, ..] => Format::CoreSettings,
         _ => Format::Unknown,
     })
 }
 
 /// What went wrong on the way. A dangling link or a vanished file is not worth a word unless it is a plugin or hook.
-fn complaint_of(root: &Path, error: &walkdir::Error) -> Option<Complaint> {
+fn complaint_of(root: &Path, error: &walkdir::Error) -> Option<Diagnostic> {
     let path = error.path().unwrap_or(root);
     let inside: Vec<String> = path
         .strip_prefix(root)
@@ -272,7 +272,7 @@ fn complaint_of(root: &Path, error: &walkdir::Error) -> Option<Complaint> {
         None => format!("cannot be read: {error}"),
     };
     let plugin = inside.first().cloned().unwrap_or_default();
-    Some(Complaint { plugin, path: path.to_owned(), line: None, message })
+    Some(Diagnostic { plugin, path: path.to_owned(), line: None, message })
 }
 
 #[cfg(test)]
@@ -332,7 +332,7 @@ mod tests {
         let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
         assert_eq!(names(&found), ["linked"]);
         assert_eq!(found.plugins[0].hooks.len(), 1);
-        assert!(found.complaints.is_empty());
+        assert!(found.diagnostics.is_empty());
     }
 
     #[test]
@@ -376,8 +376,8 @@ mod tests {
         symlink(tree.path("nowhere"), tree.path("p/a/notes")).unwrap();
         let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
         assert_eq!(found.plugins[0].hooks.len(), 1);
-        assert_eq!(found.complaints.len(), 1, "{:?}", found.complaints);
-        assert!(found.complaints[0].path.ends_with("on_E__3_dangling.sh"));
-        assert_eq!(found.complaints[0].plugin, "a");
+        assert_eq!(found.diagnostics.len(), 1, "{:?}", found.diagnostics);
+        assert!(found.diagnostics[0].path.ends_with("on_E__3_dangling.sh"));
+        assert_eq!(found.diagnostics[0].plugin, "a");
     }
 }

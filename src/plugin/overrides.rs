@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy, PolicyError};
 use crate::model::version::{self, Version};
 
 /// An override that cannot be used.
@@ -47,7 +47,7 @@ pub enum OverrideError {
     NoVersion(String),
     /// A rule that is none.
     #[error("overrides.{0}: {1}")]
-    Safety(String, SafetyError),
+    Policy(String, PolicyError),
 }
 
 /// What names packages alone, and what may have options among them.
@@ -119,7 +119,7 @@ pub fn check(overrides: &Map<String, Value>) -> Result<(), OverrideError> {
         if text(overrides, provider, "min_version").is_some_and(|it| !Version::is_one(it)) {
             return Err(OverrideError::NoVersion(provider.clone()));
         }
-        Safety::of(keys).map_err(|error| OverrideError::Safety(provider.clone(), error))?;
+        Policy::of(keys).map_err(|error| OverrideError::Policy(provider.clone(), error))?;
     }
     Ok(())
 }
@@ -134,29 +134,29 @@ fn has_nul(value: &Value) -> bool {
 }
 
 /// What may be brought in by this provider, where the overrides say something of it.
-pub fn safety(overrides: &Map<String, Value>, provider: &str) -> Safety {
+pub fn policy(overrides: &Map<String, Value>, provider: &str) -> Policy {
     let keys = overrides.get(provider).and_then(Value::as_object);
-    keys.and_then(|keys| Safety::of(keys).ok()).unwrap_or_default()
+    keys.and_then(|keys| Policy::of(keys).ok()).unwrap_or_default()
 }
 
 /// Makes what is said to single providers at least as strict as what is asked of all of them: `asked` replaces it,
 /// `habit` and `min_version` tighten it.
-pub fn tighten(overrides: &mut Map<String, Value>, min_version: &str, habit: Safety, asked: Safety) {
+pub fn tighten(overrides: &mut Map<String, Value>, min_version: &str, habit: Policy, asked: Policy) {
     for keys in overrides.values_mut() {
         let own = keys.get("min_version").and_then(Value::as_str).unwrap_or_default();
         let min_version = version::stricter(own, min_version).to_owned();
-        let own = keys.as_object().and_then(|it| Safety::of(it).ok()).unwrap_or_default();
+        let own = keys.as_object().and_then(|it| Policy::of(it).ok()).unwrap_or_default();
         set_rules(keys, &min_version, asked.or(own.and(habit)));
     }
 }
 
 /// Replaces the rules that a provider has of its own; what nothing was said of stays so.
-pub fn set_rules(keys: &mut Value, min_version: &str, safety: Safety) {
+pub fn set_rules(keys: &mut Value, min_version: &str, policy: Policy) {
     let Some(keys) = keys.as_object_mut() else { return };
     let rules = [
         ("min_version", min_version.into()),
-        (MIN_RELEASE_AGE_KEY, safety.min_release_age.into()),
-        (POSTINSTALL_SCRIPTS_KEY, safety.postinstall_scripts.into()),
+        (MIN_RELEASE_AGE_KEY, policy.min_release_age.into()),
+        (POSTINSTALL_SCRIPTS_KEY, policy.postinstall_scripts.into()),
     ];
     for (key, rule) in rules {
         if let Some(own) = keys.get_mut(key).filter(|it| !it.is_null() && *it != "") {
@@ -351,8 +351,8 @@ mod tests {
         let mut overrides = map(&json!({
             "pip": {"min_version": "1.9", "min_release_age": 3}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
         }));
-        let habit = Safety { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
-        let asked = Safety { min_release_age: None, postinstall_scripts: Some(true) };
+        let habit = Policy { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
+        let asked = Policy { min_release_age: None, postinstall_scripts: Some(true) };
         tighten(&mut overrides, "2", habit, asked);
         let expected = json!({
             "pip": {"min_version": "2", "min_release_age": 14.0}, "npm": {"postinstall_scripts": true}, "apt": ["x"],

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::jsonl::{self, Line};
 use crate::model::name::{BinaryName, NameError};
-use crate::model::policy::{Safety, SafetyError};
+use crate::model::policy::{Policy, PolicyError};
 use crate::model::version::Version;
 use crate::plugin::overrides;
 use crate::trust::{Inspection, ReadError};
@@ -26,7 +26,7 @@ pub struct Requirement {
     /// The lowest version that will do; empty for any.
     pub min_version: String,
     /// What may be brought in for it.
-    pub safety: Safety,
+    pub policy: Policy,
     /// Per provider: packages and the like, as they were spelled.
     pub overrides: Map<String, Value>,
     /// The plugin that needs it.
@@ -93,7 +93,7 @@ impl fmt::Display for Providers {
 
 /// Something in a plugin folder that cannot be read, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
+pub struct Diagnostic {
     /// The plugin that is affected; empty where a whole search folder is.
     pub plugin: String,
     /// The file or folder.
@@ -104,7 +104,7 @@ pub struct Complaint {
     pub message: String,
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
         if let Some(line) = self.line {
@@ -147,7 +147,7 @@ pub enum LineError {
     },
     /// What may be brought in cannot be understood.
     #[error(transparent)]
-    Safety(#[from] SafetyError),
+    Policy(#[from] PolicyError),
     /// An override that no provider could use.
     #[error(transparent)]
     Override(#[from] overrides::OverrideError),
@@ -156,14 +156,14 @@ pub enum LineError {
     TooLong,
 }
 
-/// Reads a plugin's requirements, if they are to be trusted. A line that cannot be read is a complaint, and the other lines
+/// Reads a plugin's requirements, if they are to be trusted. A line that cannot be read is a diagnostic, and the other lines
 /// go on; no file means no requirements.
 pub fn read(
     plugin: &str,
     folder: &Path,
     home: Option<&Path>,
     inspection: &mut Inspection<'_>,
-) -> (Vec<Requirement>, Vec<Complaint>) {
+) -> (Vec<Requirement>, Vec<Diagnostic>) {
     match inspection.open(&folder.join(FILE_NAME)) {
         Ok(Some(file)) => read_from(plugin, folder, BufReader::new(file), home),
         Ok(None) => (Vec::new(), Vec::new()),
@@ -177,9 +177,9 @@ pub fn read_from(
     folder: &Path,
     text: impl BufRead,
     home: Option<&Path>,
-) -> (Vec<Requirement>, Vec<Complaint>) {
+) -> (Vec<Requirement>, Vec<Diagnostic>) {
     let mut requirements = Vec::new();
-    let mut complaints = Vec::new();
+    let mut diagnostics = Vec::new();
     let read = jsonl::for_each_line(text, |number, line| {
         let parsed = match line {
             Line::Text(text) => parse_line(plugin, text, home),
@@ -187,7 +187,7 @@ pub fn read_from(
         };
         match parsed {
             Ok(requirement) => requirements.push(requirement),
-            Err(error) => complaints.push(Complaint {
+            Err(error) => diagnostics.push(Diagnostic {
                 plugin: plugin.to_owned(),
                 path: folder.join(FILE_NAME),
                 line: Some(number),
@@ -196,13 +196,13 @@ pub fn read_from(
         }
     });
     if let Err(error) = read {
-        complaints.push(unreadable(plugin, folder, &error.into()));
+        diagnostics.push(unreadable(plugin, folder, &error.into()));
     }
-    (requirements, complaints)
+    (requirements, diagnostics)
 }
 
-fn unreadable(plugin: &str, folder: &Path, error: &ReadError) -> Complaint {
-    Complaint {
+fn unreadable(plugin: &str, folder: &Path, error: &ReadError) -> Diagnostic {
+    Diagnostic {
         plugin: plugin.to_owned(),
         path: folder.join(FILE_NAME),
         line: None,
@@ -337,7 +337,7 @@ pub fn parse_fields(
         }
     };
     overrides::check(&overrides)?;
-    let safety = Safety::of(keys)?;
+    let policy = Policy::of(keys)?;
     let plugin = plugin.to_owned();
     let pays_from = match keys.get("pays_from") {
         None | Some(Value::Null) => None,
@@ -348,7 +348,7 @@ pub fn parse_fields(
             }
         },
     };
-    Ok(Requirement { name, providers, min_version, safety, overrides, plugin, setting: None, pays_from })
+    Ok(Requirement { name, providers, min_version, policy, overrides, plugin, setting: None, pays_from })
 }
 
 /// Whether a text could not be an argument of a hook, or would be read as several lines.
@@ -375,8 +375,10 @@ mod tests {
         fs_err::write(&file, r#"{"type":"Binary","name":"x"}"#).unwrap();
         assert_eq!(read().0.len(), 1);
         fs_err::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-        let (requirements, complaints) = read();
-        assert!(requirements.is_empty() && complaints[0].message.contains("others may write it (mode 0666)"));
+        let (requirements, diagnostics) = read();
+        assert!(
+            requirements.is_empty() && diagnostics[0].message.contains("others may write it (mode 0666)")
+        );
     }
 
     fn parse(line: &str) -> Result<Requirement, LineError> {
@@ -445,21 +447,21 @@ mod tests {
         let text =
             b"{\"type\":\"Binary\",\"name\":\"a\"}\n\n\xff\xfe\x00\n{\"type\":\"Binary\",\"name\":\"b\"}";
         fs_err::write(folder.path().join(FILE_NAME), text).unwrap();
-        let (requirements, complaints) =
+        let (requirements, diagnostics) =
             read("p", folder.path(), None, &mut Inspection::new(&Trust::new(None)));
         assert_eq!(requirements.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(complaints.len(), 1);
-        assert_eq!(complaints[0].line, Some(3));
+        assert_eq!(diagnostics.len(), 1);
+        assert_eq!(diagnostics[0].line, Some(3));
     }
 
     #[test]
     fn a_folder_in_the_place_of_the_file_is_a_complaint() {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join(FILE_NAME)).unwrap();
-        let (requirements, complaints) =
+        let (requirements, diagnostics) =
             read("p", folder.path(), None, &mut Inspection::new(&Trust::new(None)));
         assert!(requirements.is_empty());
-        assert!(complaints[0].message.starts_with("cannot be read"), "{}", complaints[0]);
+        assert!(diagnostics[0].message.starts_with("cannot be read"), "{}", diagnostics[0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::clock;
+use crate::model::id::ProcessId;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Spawn;
 use crate::process::wait::Cause;
@@ -61,14 +61,14 @@ impl Capture<'_> {
         };
         let cause = wait::wait(&child, Some(deadline), &streams, Some(LIMIT), interrupt, || ());
         if cause != Cause::Ended {
-            terminate::end_tree(clock::new_id(), &child.handle, Duration::ZERO, None);
+            terminate::end_tree(ProcessId::generate(), &child.handle, Duration::ZERO, None);
             wait::reap(&child)?;
             return Ok(None);
         }
         let reaped = wait::reap(&child)?;
         // The id that the environment carries is the caller's: only the group is this program's own.
         if !subreaper::are_none() {
-            terminate::end_group(clock::new_id(), &child.handle);
+            terminate::end_group(ProcessId::generate(), &child.handle);
         }
         let [stdout, stderr] = streams.each_mut().map(read_start);
         Ok(Some(Captured { exit_code: reaped.exit_code, stdout: stdout?, stderr: stderr? }))

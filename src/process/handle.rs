@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use rustix::process::{Pid, Signal};
 
 use crate::model::process::Identity;
-use crate::process::system::{self, Entry, Hold};
+use crate::process::system::{self, Hold, ProcessEntry};
 
 /// The id of the running boot; empty where the system has none.
 pub fn boot_id() -> &'static str {
@@ -28,12 +28,12 @@ pub fn of(pid: u32) -> Option<Identity> {
 }
 
 /// The identity of a process in the table.
-pub fn from_entry(entry: &Entry) -> Identity {
+pub fn from_entry(entry: &ProcessEntry) -> Identity {
     Identity { pid: entry.pid, start_ticks: entry.start_ticks, boot_id: boot_id().to_owned() }
 }
 
 /// The process, if it is still the same one and not a zombie.
-pub fn find(identity: &Identity) -> Option<Entry> {
+pub fn find(identity: &Identity) -> Option<ProcessEntry> {
     if identity.boot_id != boot_id() {
         return None;
     }
@@ -44,7 +44,7 @@ pub fn find(identity: &Identity) -> Option<Entry> {
 #[derive(Debug)]
 pub struct Handle {
     /// The process.
-    pub entry: Entry,
+    pub entry: ProcessEntry,
     hold: Hold,
 }
 
@@ -55,7 +55,7 @@ impl Handle {
     }
 
     /// Holds on to a process of the table. It is looked at again once its pid cannot change hands any more.
-    pub fn of(entry: &Entry) -> Option<Self> {
+    pub fn of(entry: &ProcessEntry) -> Option<Self> {
         let handle = Self { entry: *entry, hold: Hold::open(entry.pid).ok()? };
         handle.is_there().then_some(handle)
     }

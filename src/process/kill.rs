@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::model::process::{Process, ProcessType, State};
+use crate::model::process::{Process, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::run_dir::RunDir;
-use crate::process::system::Entry;
+use crate::process::system::ProcessEntry;
 use crate::process::tree;
 use crate::process::{poll, recover, terminate};
 use crate::store::{Store, StoreError};
@@ -29,24 +29,26 @@ pub enum Killed {
     /// It is recorded, and its rigup has not started it yet.
     NotStarted,
     /// These could not be ended.
-    Survived(Vec<Entry>),
+    Survived(Vec<ProcessEntry>),
 }
 
 /// Ends a process: it and all that carries its id get the signal, and KILL after the grace. A run of rigup itself gets
 /// the signal alone, and ends its children. The process counts as over only when it is gone and its ending is stored.
 pub fn kill(store: &Store, process: &Process, signal: Signal, grace: Duration) -> Result<Killed, StoreError> {
     let running = match &process.state {
-        State::Exited(..) => return Ok(Killed::WasOver),
-        State::Queued if recover::finish_if_lost(store, process)?.is_none() => return Ok(Killed::NotStarted),
-        State::Queued => return settle(store, process),
-        State::Running(running) => running,
+        ProcessState::Exited(..) => return Ok(Killed::WasOver),
+        ProcessState::Queued if recover::finish_if_lost(store, process)?.is_none() => {
+            return Ok(Killed::NotStarted);
+        }
+        ProcessState::Queued => return settle(store, process),
+        ProcessState::Running(running) => running,
     };
     if let Some(root) = Handle::open(&running.identity) {
         // Whoever sees it out must know that it was asked to end. A run dir that cannot be written is no reason to let
         // it live.
-        let run_dir = process.order.run_dir.as_deref().map(RunDir::at);
+        let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
         let _ = run_dir.as_ref().map(RunDir::write_stop);
-        let left = if process.order.process_type == ProcessType::Cli {
+        let left = if process.spec.process_type == ProcessType::Cli {
             end_rigup(&root, signal, grace)
         } else {
             terminate::end_tree_by(signal, process.id, &root, grace)
@@ -60,9 +62,9 @@ pub fn kill(store: &Store, process: &Process, signal: Signal, grace: Duration) -
 
 /// Sends a signal to a process and its group, and waits for nothing. False where it is over.
 pub fn signal(process: &Process, signal: Signal) -> bool {
-    let State::Running(running) = &process.state else { return false };
+    let ProcessState::Running(running) = &process.state else { return false };
     let Some(root) = Handle::open(&running.identity) else { return false };
-    if process.order.process_type != ProcessType::Cli {
+    if process.spec.process_type != ProcessType::Cli {
         let members = tree::tree(process.id, root.entry).in_group;
         for member in members.iter().filter_map(Handle::of) {
             member.signal(signal);
@@ -72,7 +74,7 @@ pub fn signal(process: &Process, signal: Signal) -> bool {
 }
 
 /// Asks a rigup to end, then once more, which makes it kill its children at once, and then kills it.
-fn end_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<Entry> {
+fn end_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<ProcessEntry> {
     for (signal, patience) in
         [(signal, grace + terminate::GRACE), (Signal::TERM, URGENT_PATIENCE), (Signal::KILL, URGENT_PATIENCE)]
     {
@@ -89,7 +91,7 @@ fn settle(store: &Store, process: &Process) -> Result<Killed, StoreError> {
     let deadline = Instant::now() + NOTE_PATIENCE;
     loop {
         let now = store.process(process.id)?.unwrap_or_else(|| process.clone());
-        if now.ending().is_some() {
+        if now.exit().is_some() {
             return Ok(Killed::Over(Box::new(now)));
         }
         if let Some(finished) = recover::finish_if_lost(store, &now)? {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::model::process::{Ending, ExitReason, Identity, Usage};
+use crate::model::process::{ExitReason, Identity, ProcessExit, Usage};
 use crate::process::redact::{self, ASIDE};
 use crate::process::tail;
 use crate::trust::make_private_dir;
@@ -146,16 +146,21 @@ impl RunDir {
     }
 
     /// Notes the end, with what a person should know of it, and takes `process.pid` away.
-    pub fn write_exit(&self, started_at: Timestamp, ending: &Ending, warnings: &[String]) -> io::Result<()> {
+    pub fn write_exit(
+        &self,
+        started_at: Timestamp,
+        exit: &ProcessExit,
+        warnings: &[String],
+    ) -> io::Result<()> {
         let exit = json!({
             "started_at": clock::spell(started_at),
-            "exit_code": ending.exit_code,
-            "signal": ending.signal,
-            "exit_reason": ending.reason.as_str(),
-            "ended_at": clock::spell(ending.ended_at),
-            "max_rss": ending.usage.map(|it| it.max_rss),
-            "user_ms": ending.usage.map(|it| it.user_ms),
-            "sys_ms": ending.usage.map(|it| it.sys_ms),
+            "exit_code": exit.exit_code,
+            "signal": exit.signal,
+            "exit_reason": exit.reason.as_str(),
+            "ended_at": clock::spell(exit.ended_at),
+            "max_rss": exit.usage.map(|it| it.max_rss),
+            "user_ms": exit.usage.map(|it| it.user_ms),
+            "sys_ms": exit.usage.map(|it| it.sys_ms),
             "warnings": warnings,
         });
         write_aside(&self.0.join("exit.json"), exit.to_string().as_bytes())?;
@@ -177,7 +182,7 @@ impl RunDir {
     }
 
     /// The end that is noted, if one is.
-    pub fn read_exit(&self) -> Option<Ending> {
+    pub fn read_exit(&self) -> Option<ProcessExit> {
         let exit = self.exit()?;
         let number = |key: &str| exit.get(key).and_then(Value::as_i64).and_then(|it| i32::try_from(it).ok());
         let count = |key: &str| exit.get(key).and_then(Value::as_u64);
@@ -185,18 +190,18 @@ impl RunDir {
         let usage = || {
             Some(Usage { max_rss: count("max_rss")?, user_ms: count("user_ms")?, sys_ms: count("sys_ms")? })
         };
-        let ending = Ending {
+        let exit = ProcessExit {
             exit_code: number("exit_code"),
             signal: number("signal"),
             reason: ExitReason::parse(text("exit_reason")?).ok()?,
             usage: usage(),
-            ..Ending::lost(text("ended_at")?.parse().ok()?)
+            ..ProcessExit::lost(text("ended_at")?.parse().ok()?)
         };
-        Some(self.with_logs(ending))
+        Some(self.with_logs(exit))
     }
 
     /// The ending with the size and the end of both logs, out of which goes what they must not keep.
-    pub fn with_logs(&self, mut ending: Ending) -> Ending {
+    pub fn with_logs(&self, mut exit: ProcessExit) -> ProcessExit {
         let size = |path: &Path| path.metadata().map_or(0, |it| it.len());
         let log = |path: &Path| match size(path) {
             0 => (String::new(), 0),
@@ -207,9 +212,9 @@ impl RunDir {
             // A log that cannot be written any more is kept as it is.
             let _ = redact::forget_environments(&stdout);
         }
-        (ending.stdout_tail, ending.stdout_bytes) = log(&stdout);
-        (ending.stderr_tail, ending.stderr_bytes) = log(&stderr);
-        ending
+        (exit.stdout_tail, exit.stdout_bytes) = log(&stdout);
+        (exit.stderr_tail, exit.stderr_bytes) = log(&stderr);
+        exit
     }
 
     /// Removes what was left half-written by somebody who is gone.

@@ -15,7 +15,7 @@ use crate::exhaustion;
 use crate::model::process::Identity;
 use crate::process::handle::{self, Handle};
 use crate::process::posix_spawn::Image;
-use crate::process::system::{self, Entry};
+use crate::process::system::{self, ProcessEntry};
 use crate::process::{poll, subreaper};
 
 /// What to start, with nothing left to chance: the environment is the whole of it, stdin is `/dev/null`, and
@@ -112,7 +112,7 @@ impl Spawn<'_> {
 
 impl Child {
     /// The process.
-    pub fn entry(&self) -> &Entry {
+    pub fn entry(&self) -> &ProcessEntry {
         &self.handle.entry
     }
 

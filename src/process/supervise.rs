@@ -3,22 +3,21 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use crate::clock;
-use crate::model::process::{Ending, ExitReason};
+use crate::model::id::ProcessId;
+use crate::model::process::{ExitReason, ProcessExit};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
-use crate::process::system::Entry;
+use crate::process::system::ProcessEntry;
 use crate::process::wait::{self, Cause};
 use crate::process::{subreaper, terminate, tree};
 
 /// How to see a process out.
 #[derive(Debug)]
-pub struct Watch<'a> {
+pub struct Supervision<'a> {
     /// The id that it and all it starts carry.
-    pub process_id: Uuid,
+    pub process_id: ProcessId,
     /// Its logs are here, and here it is noted if somebody asks for its end.
     pub run_dir: &'a RunDir,
     /// The two logs.
@@ -35,14 +34,14 @@ pub struct Watch<'a> {
 
 /// A process that is over.
 #[derive(Debug)]
-pub struct Seen {
+pub struct SupervisedExit {
     /// How it ended.
-    pub ending: Ending,
+    pub exit: ProcessExit,
     /// What it left behind, and what could not be ended.
     pub warnings: Vec<String>,
 }
 
-impl Watch<'_> {
+impl Supervision<'_> {
     /// Waits for a child, ends it where it has to be ended, and ends what it left in its group. What lives on after a
     /// moment is told to `note`, where a failure ends it: what cannot be recorded may not run. `tick` is called ten
     /// times a second.
@@ -51,13 +50,13 @@ impl Watch<'_> {
         child: &Child,
         note: impl FnOnce() -> Result<(), E>,
         tick: impl FnMut(),
-    ) -> Result<Seen, E> {
+    ) -> Result<SupervisedExit, E> {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         if !wait::is_over_by(child, Instant::now() + self.note_after)
             && let Err(error) = note()
         {
             terminate::end_tree(self.process_id, &child.handle, Duration::ZERO, None);
-            let _ = self.ending(Cause::Interrupted, child);
+            let _ = self.exit(Cause::Interrupted, child);
             return Err(error);
         }
         let cause = wait::wait(child, deadline, self.logs, self.output_cap, self.interrupt, tick);
@@ -67,11 +66,11 @@ impl Watch<'_> {
                 terminate::end_tree(self.process_id, &child.handle, terminate::GRACE, Some(self.interrupt));
             warnings.extend(survivors(&left));
         }
-        let ending = self.ending(cause, child);
+        let exit = self.exit(cause, child);
         if cause == Cause::Ended && !subreaper::are_none() {
             warnings.extend(self.clear_up(child));
         }
-        Ok(Seen { ending, warnings })
+        Ok(SupervisedExit { exit, warnings })
     }
 
     /// What a process that ended by itself left behind: what is in its group is ended, all else goes on. Where it ended
@@ -82,7 +81,7 @@ impl Watch<'_> {
         if is_stop_asked {
             left.in_group.append(&mut left.strays);
         }
-        let named = |what: &str, it: &Entry| format!("{what}: {}", tree::command_line(it.pid));
+        let named = |what: &str, it: &ProcessEntry| format!("{what}: {}", tree::command_line(it.pid));
         let mut warnings: Vec<String> = Vec::new();
         warnings
             .extend(left.in_group.iter().map(|it| named("it left a process behind, which was ended", it)));
@@ -100,7 +99,7 @@ impl Watch<'_> {
     }
 
     /// Reaps the child. One that survived KILL hangs in the kernel; waiting for it would hang rigup too.
-    fn ending(&self, cause: Cause, child: &Child) -> Ending {
+    fn exit(&self, cause: Cause, child: &Child) -> ProcessExit {
         let reaped = wait::is_over_by(child, Instant::now()).then(|| wait::reap(child).ok()).flatten();
         let signal = reaped.and_then(|it| it.signal);
         let reason = match cause {
@@ -111,21 +110,21 @@ impl Watch<'_> {
             Cause::Ended if signal.is_some() => ExitReason::Signalled,
             Cause::Ended => ExitReason::Exited,
         };
-        let mut ending = self.run_dir.with_logs(Ending {
+        let mut exit = self.run_dir.with_logs(ProcessExit {
             exit_code: reaped.map(|it| it.exit_code),
             signal,
             reason,
             usage: reaped.map(|it| it.usage),
-            ..Ending::lost(clock::now())
+            ..ProcessExit::lost(clock::now())
         });
         if cause == Cause::TooMuchOutput {
             let cap = self.output_cap.unwrap_or_default() >> 20;
-            ending.stderr_tail = format!("it wrote more than {cap} MiB and was ended\n");
+            exit.stderr_tail = format!("it wrote more than {cap} MiB and was ended\n");
         }
-        ending
+        exit
     }
 }
 
-fn survivors(left: &[Entry]) -> Vec<String> {
+fn survivors(left: &[ProcessEntry]) -> Vec<String> {
     left.iter().map(|it| format!("a process could not be ended: {}", tree::command_line(it.pid))).collect()
 }

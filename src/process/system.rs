@@ -18,7 +18,7 @@ pub(super) use macos::{
 
 /// One process that is there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct ProcessEntry {
     /// The process id.
     pub pid: u32,
     /// Its parent.

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use uuid::Uuid;
 
+use crate::model::id::ProcessId;
 use crate::process::handle::Handle;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
-use crate::process::system::Entry;
+use crate::process::system::ProcessEntry;
 use crate::process::tree;
 
 /// How long a tree that is ended has to obey TERM.
@@ -22,21 +22,26 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Ends all that a process started, the process itself included, wherever it is. Gives back what survived.
 pub fn end_tree(
-    process_id: Uuid,
+    process_id: ProcessId,
     root: &Handle,
     grace: Duration,
     interrupt: Option<&Interrupt>,
-) -> Vec<Entry> {
+) -> Vec<ProcessEntry> {
     end(Signal::TERM, Some(root), grace, interrupt, all_of(process_id, root))
 }
 
 /// Ends all that a process started, asking with this signal first. Gives back what survived.
-pub fn end_tree_by(signal: Signal, process_id: Uuid, root: &Handle, grace: Duration) -> Vec<Entry> {
+pub fn end_tree_by(
+    signal: Signal,
+    process_id: ProcessId,
+    root: &Handle,
+    grace: Duration,
+) -> Vec<ProcessEntry> {
     end(signal, Some(root), grace, None, all_of(process_id, root))
 }
 
 /// A look at a root and all below it, wherever it is.
-fn all_of(process_id: Uuid, root: &Handle) -> impl Fn() -> Vec<Entry> {
+fn all_of(process_id: ProcessId, root: &Handle) -> impl Fn() -> Vec<ProcessEntry> {
     let entry = root.entry;
     move || {
         let tree = tree::tree(process_id, entry);
@@ -46,12 +51,12 @@ fn all_of(process_id: Uuid, root: &Handle) -> impl Fn() -> Vec<Entry> {
 }
 
 /// Ends what lives in the group of a root that is over. Gives back what survived.
-pub fn end_group(process_id: Uuid, root: &Handle) -> Vec<Entry> {
+pub fn end_group(process_id: ProcessId, root: &Handle) -> Vec<ProcessEntry> {
     end(Signal::TERM, Some(root), LEFTOVER_GRACE, None, || tree::tree(process_id, root.entry).in_group)
 }
 
 /// Ends all that a root left behind that is over, wherever it is. Gives back what survived.
-pub fn end_left(process_id: Uuid, root: Entry) -> Vec<Entry> {
+pub fn end_left(process_id: ProcessId, root: ProcessEntry) -> Vec<ProcessEntry> {
     end(Signal::TERM, None, LEFTOVER_GRACE, None, || {
         let left = tree::tree(process_id, root);
         left.in_group.into_iter().chain(left.strays).collect()
@@ -60,7 +65,7 @@ pub fn end_left(process_id: Uuid, root: Entry) -> Vec<Entry> {
 
 /// Ends what carries the id of a process whose root cannot be found: all of it, or what is in this group. Gives back
 /// what survived.
-pub fn end_marked(process_id: Uuid, group: Option<u32>) -> Vec<Entry> {
+pub fn end_marked(process_id: ProcessId, group: Option<u32>) -> Vec<ProcessEntry> {
     end(Signal::TERM, None, LEFTOVER_GRACE, None, || {
         let mut marked = tree::marked(process_id);
         marked.retain(|it| group.is_none_or(|group| it.pgid == group));
@@ -75,10 +80,10 @@ fn end(
     root: Option<&Handle>,
     grace: Duration,
     interrupt: Option<&Interrupt>,
-    targets: impl Fn() -> Vec<Entry>,
-) -> Vec<Entry> {
+    targets: impl Fn() -> Vec<ProcessEntry>,
+) -> Vec<ProcessEntry> {
     let deadline = Instant::now() + grace;
-    let mut asked: Vec<Entry> = Vec::new();
+    let mut asked: Vec<ProcessEntry> = Vec::new();
     let mut left = targets();
     while !left.is_empty() && Instant::now() < deadline && !interrupt.is_some_and(Interrupt::is_urgent) {
         for target in left {

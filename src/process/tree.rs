@@ -1,9 +1,8 @@
 //! The process table of the running system, and trees in it.
 
-use uuid::Uuid;
-
+use crate::model::id::ProcessId;
 use crate::model::process::Identity;
-use crate::process::system::{self, Entry};
+use crate::process::system::{self, ProcessEntry};
 use crate::process::{handle, subreaper};
 
 /// The variable by which a process and all that it starts are known.
@@ -12,12 +11,12 @@ pub const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
 pub const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 
 /// Every process this user may see.
-pub fn entries() -> Vec<Entry> {
+pub fn entries() -> Vec<ProcessEntry> {
     system::pids().into_iter().filter_map(system::entry).collect()
 }
 
 /// The process with this id, if there is one.
-pub fn entry(pid: u32) -> Option<Entry> {
+pub fn entry(pid: u32) -> Option<ProcessEntry> {
     system::entry(pid)
 }
 
@@ -25,29 +24,31 @@ pub fn entry(pid: u32) -> Option<Entry> {
 #[derive(Debug, Default)]
 pub struct Tree {
     /// In the root's process group, the root left out.
-    pub in_group: Vec<Entry>,
+    pub in_group: Vec<ProcessEntry>,
     /// Outside of it: known by their environment, or by a parent that belongs to the tree.
-    pub strays: Vec<Entry>,
+    pub strays: Vec<ProcessEntry>,
 }
 
 /// All that a process started and that still lives, zombies left out: its group, what carries its id in the
 /// environment, the descendants of these, and an orphan that wiped its environment where it can be nobody else's.
-pub fn tree(process_id: Uuid, root: Entry) -> Tree {
+pub fn tree(process_id: ProcessId, root: ProcessEntry) -> Tree {
     let mark = mark(process_id);
     let me = std::process::id();
     let is_sole_child = root.ppid == me && subreaper::can_only_be_of(root.pid);
-    let all: Vec<Entry> =
+    let all: Vec<ProcessEntry> =
         entries().into_iter().filter(|it| it.start_ticks >= root.start_ticks && it.pid != me).collect();
     // Once the root is gone, its group may be over, and a stranger's may have the same id.
     let has_root = all.iter().any(|it| it.pid == root.pid && it.start_ticks == root.start_ticks);
-    let is_member = |it: &Entry| it.pgid == root.pid && (has_root || it.ppid == me || carries(it.pid, &mark));
-    let (in_group, others): (Vec<Entry>, Vec<Entry>) = all.into_iter().partition(is_member);
-    let is_stray = |it: &Entry| {
+    let is_member =
+        |it: &ProcessEntry| it.pgid == root.pid && (has_root || it.ppid == me || carries(it.pid, &mark));
+    let (in_group, others): (Vec<ProcessEntry>, Vec<ProcessEntry>) = all.into_iter().partition(is_member);
+    let is_stray = |it: &ProcessEntry| {
         system::environ(it.pid).is_some_and(|environ| {
             has(&environ, &mark) || (is_sole_child && it.ppid == me && !is_marked(&environ))
         })
     };
-    let (mut strays, mut others): (Vec<Entry>, Vec<Entry>) = others.into_iter().partition(is_stray);
+    let (mut strays, mut others): (Vec<ProcessEntry>, Vec<ProcessEntry>) =
+        others.into_iter().partition(is_stray);
     others.retain(|it| it.pid != root.pid);
     let mut family: Vec<u32> =
         in_group.iter().chain(&strays).map(|it| it.pid).chain(has_root.then_some(root.pid)).collect();
@@ -59,7 +60,7 @@ pub fn tree(process_id: Uuid, root: Entry) -> Tree {
             strays.push(found);
         }
     }
-    let lives = |it: &Entry| !it.is_zombie && it.pid != root.pid;
+    let lives = |it: &ProcessEntry| !it.is_zombie && it.pid != root.pid;
     Tree {
         in_group: in_group.into_iter().filter(lives).collect(),
         strays: strays.into_iter().filter(lives).collect(),
@@ -68,13 +69,13 @@ pub fn tree(process_id: Uuid, root: Entry) -> Tree {
 
 /// What lives and carries a process's id, for a root that is gone or was never noted: whatever its group is called, it
 /// may be a stranger's by now.
-pub fn marked(process_id: Uuid) -> Vec<Entry> {
+pub fn marked(process_id: ProcessId) -> Vec<ProcessEntry> {
     let mark = mark(process_id);
     let me = std::process::id();
     entries().into_iter().filter(|it| !it.is_zombie && it.pid != me && carries(it.pid, &mark)).collect()
 }
 
-fn mark(process_id: Uuid) -> String {
+fn mark(process_id: ProcessId) -> String {
     format!("{PROCESS_ID_VARIABLE}={process_id}")
 }
 

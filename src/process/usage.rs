@@ -5,7 +5,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Memory and CPU of one process, without what it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Usage {
+pub struct LiveUsage {
     /// Resident memory in bytes.
     pub rss: u64,
     /// Virtual memory in bytes.
@@ -15,13 +15,13 @@ pub struct Usage {
 }
 
 /// What the process with this pid uses; none where it is gone.
-pub fn usage(pid: u32) -> Option<Usage> {
+pub fn usage(pid: u32) -> Option<LiveUsage> {
     let pid = Pid::from_u32(pid);
     let mut system = System::new().ok()?;
     let kind = ProcessRefreshKind::nothing().with_memory().with_cpu();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
     let process = system.process(pid)?;
-    Some(Usage {
+    Some(LiveUsage {
         rss: process.memory(),
         vms: process.virtual_memory(),
         cpu_ms: process.accumulated_cpu_time(),

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::clock;
-use crate::model::process::{Ending, Process};
+use crate::model::process::{Process, ProcessExit};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, Spawn, SpawnError};
-use crate::process::supervise::Watch;
+use crate::process::supervise::Supervision;
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::{poll, subreaper, terminate, wait};
 use crate::store::{Store, StoreError};
@@ -134,7 +134,7 @@ pub fn wait_for(
 ) -> Result<(), WaiterError> {
     let interrupt = Interrupt::install()?;
     subreaper::adopt();
-    let run_dir = RunDir::at(process.order.run_dir.as_deref().ok_or(WaiterError::NoRecord)?);
+    let run_dir = RunDir::at(process.spec.run_dir.as_deref().ok_or(WaiterError::NoRecord)?);
     let logs = run_dir.open_logs()?;
     let [stdout, stderr] = &logs;
     env.retain(|(name, _)| name != WAITER_VARIABLE);
@@ -143,20 +143,20 @@ pub fn wait_for(
         Ok(child) => child,
         Err(error) => {
             let now = clock::now();
-            let ending = Ending::spawn_failed(error.to_string(), now);
-            run_dir.write_exit(now, &ending, &[])?;
-            store.save_process(&process.ended(ending))?;
+            let exit = ProcessExit::spawn_failed(error.to_string(), now);
+            run_dir.write_exit(now, &exit, &[])?;
+            store.save_process(&process.ended(exit))?;
             return Ok(say_ready()?);
         }
     };
-    let output_cap = process.order.detached.is_none().then_some(output_limit);
+    let output_cap = process.spec.detached.is_none().then_some(output_limit);
     let process = process.started(child.identity(), child.started_at);
-    let watch = Watch {
+    let watch = Supervision {
         process_id: process.id,
         run_dir: &run_dir,
         logs: &logs,
         note_after: Duration::ZERO,
-        timeout: process.order.timeout,
+        timeout: process.spec.timeout,
         output_cap,
         interrupt: &interrupt,
     };
@@ -167,8 +167,8 @@ pub fn wait_for(
     };
     let seen = watch.see_out(&child, noted, || ())?;
     // Each of the two is enough for whoever asks later.
-    let noted = run_dir.write_exit(child.started_at, &seen.ending, &seen.warnings);
-    store.save_process(&process.clone().ended(seen.ending))?;
+    let noted = run_dir.write_exit(child.started_at, &seen.exit, &seen.warnings);
+    store.save_process(&process.clone().ended(seen.exit))?;
     noted?;
     // What was over at once was never noted.
     Ok(say_ready()?)

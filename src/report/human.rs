@@ -7,7 +7,7 @@ use comfy_table::{Cell, Color, ContentArrangement, Table};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::model::process::{ExitReason, Process, State};
+use crate::model::process::{ExitReason, Process, ProcessState};
 
 /// How a word in a table feels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,17 +106,17 @@ pub fn printable(text: &str) -> String {
 /// How a process stands, in a word or two.
 pub fn standing(process: &Process) -> Toned {
     match &process.state {
-        State::Queued => ("queued".to_owned(), Tone::Plain),
-        State::Running(_) => ("running".to_owned(), Tone::Good),
-        State::Exited(_, ending) => {
-            let code = ending.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-            match ending.reason {
-                ExitReason::Exited if ending.exit_code == Some(0) => ("exit 0".to_owned(), Tone::Good),
+        ProcessState::Queued => ("queued".to_owned(), Tone::Plain),
+        ProcessState::Running(_) => ("running".to_owned(), Tone::Good),
+        ProcessState::Exited(_, exit) => {
+            let code = exit.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+            match exit.reason {
+                ExitReason::Exited if exit.exit_code == Some(0) => ("exit 0".to_owned(), Tone::Good),
                 ExitReason::Exited if process.outcome() == "finished" => ("skipped".to_owned(), Tone::Plain),
                 ExitReason::Exited => (format!("exit {code}"), Tone::Bad),
-                ExitReason::Signalled => (format!("signal {}", ending.signal.unwrap_or_default()), Tone::Bad),
+                ExitReason::Signalled => (format!("signal {}", exit.signal.unwrap_or_default()), Tone::Bad),
                 ExitReason::Timeout => (format!("timeout ({code})"), Tone::Bad),
-                ExitReason::Stopped if ending.is_polite() => (format!("stopped ({code})"), Tone::Plain),
+                ExitReason::Stopped if exit.is_polite() => (format!("stopped ({code})"), Tone::Plain),
                 ExitReason::Stopped => (format!("stopped ({code})"), Tone::Bad),
                 ExitReason::Lost => ("lost".to_owned(), Tone::Bad),
                 ExitReason::SpawnFailed => ("not started".to_owned(), Tone::Bad),
@@ -130,7 +130,7 @@ pub fn took(process: &Process, now: Timestamp) -> String {
     let Some(running) = process.running() else {
         return String::new();
     };
-    let end = process.ending().map_or(now, |it| it.ended_at);
+    let end = process.exit().map_or(now, |it| it.ended_at);
     duration(end.duration_since(running.started_at))
 }
 

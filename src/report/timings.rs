@@ -13,10 +13,10 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::clock;
 use crate::model::attempt::Outcome;
+use crate::model::id::ProcessId;
 use crate::model::process::Process;
 use crate::report::human;
 
@@ -35,7 +35,7 @@ pub struct Run {
 
 /// What became of a binary when a hook was asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct BarOutcome {
     /// The binary's name.
     pub binary: String,
     /// How it ended.
@@ -50,7 +50,7 @@ pub struct Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bar {
     /// The process.
-    pub process_id: Uuid,
+    pub process_id: ProcessId,
     /// The provider, which is a lane of the page.
     pub provider: String,
     /// The hook's file name.
@@ -60,11 +60,11 @@ pub struct Bar {
     /// When it was over.
     pub ended: Timestamp,
     /// How it was over: `exit 0`.
-    pub ending: String,
+    pub exit: String,
     /// The binary that its arguments name; those of a batch hook name none.
     pub subject: String,
     /// What it came to, binary by binary; none where nobody judged it.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<BarOutcome>,
     /// CPU time in milliseconds, where it was measured.
     pub cpu_ms: Option<u64>,
     /// Peak memory in bytes, where it was measured.
@@ -77,23 +77,23 @@ pub struct Bar {
 
 impl Bar {
     /// The bar of a process; one that is not over ends `now`.
-    pub fn of(process: &Process, verdicts: Vec<Verdict>, now: Timestamp) -> Self {
-        let ending = process.ending();
-        let ended = ending.map_or(now, |it| it.ended_at);
-        let usage = ending.and_then(|it| it.usage);
+    pub fn of(process: &Process, verdicts: Vec<BarOutcome>, now: Timestamp) -> Self {
+        let exit = process.exit();
+        let ended = exit.map_or(now, |it| it.ended_at);
+        let usage = exit.and_then(|it| it.usage);
         Self {
             process_id: process.id,
-            provider: process.order.plugin.clone(),
-            hook_name: process.order.hook_name.clone(),
+            provider: process.spec.plugin.clone(),
+            hook_name: process.spec.hook_name.clone(),
             started: process.running().map_or(ended, |it| it.started_at).min(ended),
             ended,
-            ending: human::standing(process).0,
+            exit: human::standing(process).0,
             subject: process.subject().to_owned(),
             verdicts,
             cpu_ms: usage.map(|it| it.user_ms + it.sys_ms),
             max_rss: usage.map(|it| it.max_rss),
-            stdout_tail: ending.map(|it| it.stdout_tail.clone()).unwrap_or_default(),
-            stderr_tail: ending.map(|it| it.stderr_tail.clone()).unwrap_or_default(),
+            stdout_tail: exit.map(|it| it.stdout_tail.clone()).unwrap_or_default(),
+            stderr_tail: exit.map(|it| it.stderr_tail.clone()).unwrap_or_default(),
         }
     }
 
@@ -232,7 +232,8 @@ impl Timings {
     fn bar_record(&self, index: usize) -> Value {
         let timed = &self.bars[index];
         let bar = &timed.bar;
-        let attempt = |it: &Verdict| json!({"binary": it.binary, "outcome": it.outcome, "reason": it.reason});
+        let attempt =
+            |it: &BarOutcome| json!({"binary": it.binary, "outcome": it.outcome, "reason": it.reason});
         json!({
             "process_id": bar.process_id,
             "provider": bar.provider,
@@ -245,7 +246,7 @@ impl Timings {
             "run_ms": millis(bar.run()),
             "probe_ms": millis(bar.probe()),
             "is_critical": self.path.contains(&index),
-            "ending": bar.ending,
+            "exit": bar.exit,
             "attempts": bar.verdicts.iter().map(attempt).collect::<Vec<_>>(),
             "cpu_ms": bar.cpu_ms,
             "max_rss": bar.max_rss,

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use uuid::Uuid;
-
+use crate::model::id::ProcessId;
 use crate::model::process::Process;
 
 /// A process in its place.
@@ -20,8 +19,8 @@ pub struct Node<'a> {
 /// Every process once, each root followed by its descendants, oldest first. A process whose parent is not among them is
 /// a root; a circle of parents, which only a damaged store has, is cut.
 pub fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
-    let mut children: HashMap<Option<Uuid>, Vec<&Process>> = HashMap::new();
-    let known: HashMap<Uuid, &Process> = processes.iter().map(|it| (it.id, it)).collect();
+    let mut children: HashMap<Option<ProcessId>, Vec<&Process>> = HashMap::new();
+    let known: HashMap<ProcessId, &Process> = processes.iter().map(|it| (it.id, it)).collect();
     for process in processes {
         let parent = process.parent_id.filter(|id| known.contains_key(id));
         children.entry(parent).or_default().push(process);
@@ -38,10 +37,10 @@ pub fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
 }
 
 fn descend<'a>(
-    parent: Uuid,
+    parent: ProcessId,
     depth: usize,
     indent: &str,
-    children: &mut HashMap<Option<Uuid>, Vec<&'a Process>>,
+    children: &mut HashMap<Option<ProcessId>, Vec<&'a Process>>,
     nodes: &mut Vec<Node<'a>>,
 ) {
     let siblings = children.remove(&Some(parent)).unwrap_or_default();
@@ -59,10 +58,11 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::model::process::{Order, ProcessType};
+    use crate::model::id::MachineId;
+    use crate::model::process::{ProcessSpec, ProcessType};
 
     fn process(id: u128, parent: Option<u128>) -> Process {
-        let order = Order {
+        let spec = ProcessSpec {
             process_type: ProcessType::Hook,
             plugin: String::new(),
             hook_name: String::new(),
@@ -73,8 +73,9 @@ mod tests {
             run_dir: None,
             detached: None,
         };
-        let mut process = Process::queued(Uuid::from_u128(id), Uuid::nil(), order, Timestamp::UNIX_EPOCH);
-        process.parent_id = parent.map(Uuid::from_u128);
+        let mut process =
+            Process::queued(ProcessId::from_u128(id), MachineId::from_u128(0), spec, Timestamp::UNIX_EPOCH);
+        process.parent_id = parent.map(ProcessId::from_u128);
         process
     }
 

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use jiff::{SignedDuration, Timestamp};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
+use crate::model::id::{MachineId, ProcessId};
 use crate::model::process::Process;
-use crate::model::retention::Keep;
+use crate::model::retention::RetentionLimits;
 use crate::process::kill::{self, Killed};
 use crate::process::lock::owner;
 use crate::process::run_dir::RunDir;
@@ -77,7 +77,7 @@ pub struct Done {
 impl Done {
     /// The record as JSONL shows it.
     pub fn to_record(&self) -> Value {
-        let detached = self.process.as_ref().and_then(|it| it.order.detached.as_ref());
+        let detached = self.process.as_ref().and_then(|it| it.spec.detached.as_ref());
         json!({
             "type": "Gc",
             "action": self.action.as_str(),
@@ -95,13 +95,13 @@ pub struct Gc<'a> {
     /// The records.
     pub store: &'a Store,
     /// This machine; the processes of others are none of its business.
-    pub machine_id: Uuid,
+    pub machine_id: MachineId,
     /// Where the runs are.
     pub data_dir: &'a Path,
     /// Counts in place of every run's own time to be kept.
     pub ttl: Option<Duration>,
     /// How much is kept of all that is over.
-    pub keep: Keep,
+    pub keep: RetentionLimits,
     /// Now.
     pub now: Timestamp,
     /// Only tell what would be done.
@@ -139,14 +139,15 @@ impl Gc<'_> {
         if !self.dry_run {
             for process in recover::finish_lost(self.store, self.machine_id)? {
                 let reason = "nobody saw its end".to_owned();
-                let path = process.order.run_dir.clone();
+                let path = process.spec.run_dir.clone();
                 done.push(Done { action: Action::Finished, process: Some(process), path, reason });
             }
         }
         for process in self.store.running_processes(self.machine_id)? {
             done.extend(self.end_if_overdue(process)?);
         }
-        let touched: HashSet<Uuid> = done.iter().filter_map(|it| Some(it.process.as_ref()?.id)).collect();
+        let touched: HashSet<ProcessId> =
+            done.iter().filter_map(|it| Some(it.process.as_ref()?.id)).collect();
         let remover = Remover::new(self.data_dir).map_err(|error| self.unlockable(error))?;
         let gone = self.remove_expired(&remover, &touched, u64::MAX, &mut done)?;
         self.remove_unknown(&remover, &mut done)?;
@@ -160,7 +161,7 @@ impl Gc<'_> {
 
     /// Cleans up by the way, at the end of the work of this process: once a day, unless another rigup is at it. At once
     /// goes no more than takes a moment; what is left is the next one's. The first one in a data dir only notes the time.
-    pub fn run_by_the_way(&self, me: Uuid) -> Result<Cleaned, GcError> {
+    pub fn run_by_the_way(&self, me: ProcessId) -> Result<Cleaned, GcError> {
         if self.keep.is_unbounded() {
             return Ok(Cleaned::default());
         }
@@ -210,7 +211,7 @@ impl Gc<'_> {
     fn sweep(
         &self,
         remover: &Remover,
-        gone: &HashSet<Uuid>,
+        gone: &HashSet<ProcessId>,
         limit: u64,
         done: &mut Vec<Done>,
     ) -> Result<(Vec<Swept>, u64), StoreError> {
@@ -234,18 +235,18 @@ impl Gc<'_> {
 
     /// Ends what runs longer than it may though nobody is left who would end it.
     fn end_if_overdue(&self, process: Process) -> Result<Option<Done>, StoreError> {
-        let (Some(timeout), Some(running)) = (process.order.timeout, process.running()) else {
+        let (Some(timeout), Some(running)) = (process.spec.timeout, process.running()) else {
             return Ok(None);
         };
         // Whoever sees it out has a clock that nobody sets: its waiter, or its rigup, with which it would be over.
         let is_alone =
-            process.order.run_dir.as_deref().is_some_and(|it| RunDir::at(it).is_held() == Some(false));
+            process.spec.run_dir.as_deref().is_some_and(|it| RunDir::at(it).is_held() == Some(false));
         if !is_alone || self.age(running.started_at) <= timeout + PATIENCE {
             return Ok(None);
         }
         let limit = human::duration(SignedDuration::try_from(timeout).unwrap_or_default());
         let reason = format!("it may run for {limit}");
-        let path = process.order.run_dir.clone();
+        let path = process.spec.run_dir.clone();
         let killed = if self.dry_run {
             None
         } else {
@@ -268,10 +269,10 @@ impl Gc<'_> {
     fn remove_expired(
         &self,
         remover: &Remover,
-        but: &HashSet<Uuid>,
+        but: &HashSet<ProcessId>,
         limit: u64,
         done: &mut Vec<Done>,
-    ) -> Result<HashSet<Uuid>, StoreError> {
+    ) -> Result<HashSet<ProcessId>, StoreError> {
         let mut gone = HashSet::new();
         for run in self.store.ended_runs(self.machine_id)? {
             if gone.len() as u64 == limit {
@@ -292,11 +293,11 @@ impl Gc<'_> {
 
     /// Removes the run dir of a run that ended long ago; its record stays.
     fn remove_if_expired(&self, remover: &Remover, run: Process) -> Result<Option<Done>, StoreError> {
-        let ttl = self.ttl.or(run.order.detached.as_ref().and_then(|it| it.ttl));
-        let (Some(ttl), Some(ending), Some(path)) = (ttl, run.ending(), run.order.run_dir.clone()) else {
+        let ttl = self.ttl.or(run.spec.detached.as_ref().and_then(|it| it.ttl));
+        let (Some(ttl), Some(exit), Some(path)) = (ttl, run.exit(), run.spec.run_dir.clone()) else {
             return Ok(None);
         };
-        if self.age(ending.ended_at) <= ttl || !remover.is_ours(&path) {
+        if self.age(exit.ended_at) <= ttl || !remover.is_ours(&path) {
             return Ok(None);
         }
         let kept = human::duration(SignedDuration::try_from(ttl).unwrap_or_default());
@@ -313,7 +314,7 @@ impl Gc<'_> {
         for path in remover.run_dirs() {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let is_half_gone = name.starts_with(GONE);
-            let is_known = match name.parse::<Uuid>() {
+            let is_known = match name.parse::<ProcessId>() {
                 Ok(id) => self.store.process(id)?.is_some(),
                 Err(_) => false,
             };

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use crate::model::retention::Keep;
+use crate::model::id::{MachineId, ProcessId};
+use crate::model::retention::RetentionLimits;
 use crate::process::poll;
 use crate::report::human;
 use crate::runs::remove::Remover;
@@ -21,11 +21,11 @@ const PAGE: u32 = 100;
 #[derive(Debug)]
 pub(super) struct Sweep<'a> {
     pub(super) store: &'a Store,
-    pub(super) machine_id: Uuid,
+    pub(super) machine_id: MachineId,
     pub(super) remover: &'a Remover,
     /// Runs whose run dirs went now, or would.
-    pub(super) gone: &'a HashSet<Uuid>,
-    pub(super) keep: Keep,
+    pub(super) gone: &'a HashSet<ProcessId>,
+    pub(super) keep: RetentionLimits,
     pub(super) now: Timestamp,
     pub(super) dry_run: bool,
     /// At most so many processes, for now.
@@ -91,16 +91,16 @@ enum Fate {
 /// Decides on one process after the other, the newest first.
 #[derive(Debug)]
 struct Judge {
-    keep: Keep,
+    keep: RetentionLimits,
     /// What ended before is too old.
     oldest: Option<Timestamp>,
-    needed: HashSet<Uuid>,
+    needed: HashSet<ProcessId>,
     processes: u64,
     log_bytes: u64,
 }
 
 impl Judge {
-    fn new(keep: Keep, needed: HashSet<Uuid>, now: Timestamp) -> Self {
+    fn new(keep: RetentionLimits, needed: HashSet<ProcessId>, now: Timestamp) -> Self {
         let age = keep.days.and_then(|it| i64::try_from(it).ok()?.checked_mul(24));
         // More days than there ever were: all is younger.
         let oldest = age.and_then(|hours| now.checked_sub(SignedDuration::try_from_hours(hours)?).ok());
@@ -197,7 +197,7 @@ impl Sweep<'_> {
 
     /// A place for each fate but the first, in their order.
     fn nothing(&self) -> Vec<Swept> {
-        let Keep { processes, days, log_bytes } = self.keep;
+        let RetentionLimits { processes, days, log_bytes } = self.keep;
         let swept = |is_forgotten, reason| Swept { processes: 0, log_bytes: 0, is_forgotten, reason };
         vec![
             swept(
@@ -213,7 +213,6 @@ impl Sweep<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
 
     const DAY: i64 = 24 * 3_600_000;
 
@@ -221,7 +220,7 @@ mod tests {
     fn old(days_ago: i64, parent: Option<&Old>, log_bytes: u64) -> Old {
         let time = Timestamp::from_millisecond((100 - days_ago) * DAY).unwrap();
         Old {
-            id: clock::new_id(),
+            id: ProcessId::generate(),
             parent_id: parent.map(|it| it.id),
             created_at: time,
             ended_at: time,
@@ -230,20 +229,20 @@ mod tests {
         }
     }
 
-    fn fates(keep: Keep, needed: &[&Old], all: &[&Old]) -> Vec<Fate> {
+    fn fates(keep: RetentionLimits, needed: &[&Old], all: &[&Old]) -> Vec<Fate> {
         let needed = needed.iter().map(|it| it.id).collect();
         let mut judge = Judge::new(keep, needed, Timestamp::from_millisecond(100 * DAY).unwrap());
         all.iter().map(|it| judge.fate(it)).collect()
     }
 
-    const NO_BOUND: Keep = Keep { processes: None, days: None, log_bytes: None };
+    const NO_BOUND: RetentionLimits = RetentionLimits { processes: None, days: None, log_bytes: None };
 
     #[test]
     fn what_is_too_old_goes_and_what_is_as_old_as_may_be_stays() {
         let all = [&old(0, None, 1), &old(30, None, 1), &old(31, None, 1)];
-        let keep = Keep { days: Some(30), ..NO_BOUND };
+        let keep = RetentionLimits { days: Some(30), ..NO_BOUND };
         assert_eq!(fates(keep, &[], &all), [Fate::Stays, Fate::Stays, Fate::IsPast]);
-        for forever in [NO_BOUND, Keep { days: Some(u64::MAX), ..NO_BOUND }] {
+        for forever in [NO_BOUND, RetentionLimits { days: Some(u64::MAX), ..NO_BOUND }] {
             assert_eq!(fates(forever, &[], &all), [Fate::Stays; 3]);
         }
     }
@@ -254,9 +253,9 @@ mod tests {
         let parent = old(7, Some(&root), 0);
         let child = old(0, Some(&parent), 0);
         let all = [&child, &parent, &other, &root];
-        let keep = Keep { processes: Some(1), ..NO_BOUND };
+        let keep = RetentionLimits { processes: Some(1), ..NO_BOUND };
         assert_eq!(fates(keep, &[], &all), [Fate::Stays, Fate::Stays, Fate::IsTooMuch, Fate::Stays]);
-        let keep = Keep { processes: Some(0), ..NO_BOUND };
+        let keep = RetentionLimits { processes: Some(0), ..NO_BOUND };
         assert_eq!(fates(keep, &[], &all), [Fate::IsTooMuch; 4]);
         assert_eq!(
             fates(keep, &[&parent], &all),
@@ -267,7 +266,7 @@ mod tests {
     #[test]
     fn the_newest_logs_stay_and_those_that_are_needed() {
         let all = [&old(0, None, 6), &old(1, None, 4), &old(2, None, 1), &old(3, None, 5), &old(4, None, 0)];
-        let keep = Keep { log_bytes: Some(10), ..NO_BOUND };
+        let keep = RetentionLimits { log_bytes: Some(10), ..NO_BOUND };
         assert_eq!(
             fates(keep, &[all[2]], &all),
             [Fate::Stays, Fate::Stays, Fate::Stays, Fate::IsMuted, Fate::Stays]

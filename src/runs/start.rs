@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::clock;
 use crate::hook::command::{self, HookEnvironment};
-use crate::model::process::{Detached, Ending, Order, Process, ProcessType};
+use crate::model::id::{InterfaceId, MachineId, ProcessId};
+use crate::model::process::{Detached, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::run_dir::RunDir;
 use crate::process::spawn;
 use crate::process::waiter::{Launch, LaunchError};
@@ -50,7 +50,7 @@ impl fmt::Display for Slug {
 
 /// What to run.
 #[derive(Debug)]
-pub struct Wish {
+pub struct RunRequest {
     /// Its kind.
     pub slug: Slug,
     /// What it is for.
@@ -77,11 +77,11 @@ pub struct Starter<'a> {
     /// Where it is recorded before it is started.
     pub store: &'a Store,
     /// The machine it runs on.
-    pub machine_id: Uuid,
+    pub machine_id: MachineId,
     /// The network interface it runs with.
-    pub iface_id: Option<Uuid>,
+    pub iface_id: Option<InterfaceId>,
     /// The process that asks for it.
-    pub parent_id: Option<Uuid>,
+    pub parent_id: Option<ProcessId>,
 }
 
 /// Why there is no run.
@@ -110,8 +110,8 @@ pub enum StartError {
 
 impl Starter<'_> {
     /// Starts a run, and gives back its record once it runs, or once it is known that it cannot.
-    pub fn start(&self, wish: Wish) -> Result<Process, StartError> {
-        let id = clock::new_id();
+    pub fn start(&self, wish: RunRequest) -> Result<Process, StartError> {
+        let id = ProcessId::generate();
         let path = self.settings.data_dir.join("runs").join(&wish.slug.0).join(id.to_string());
         let HookEnvironment { mut whole, mut added } =
             command::environment(self.settings, self.machine_id, id, &[]);
@@ -121,7 +121,7 @@ impl Starter<'_> {
         let run_dir = RunDir::create(path.clone(), &wish.cwd, &wish.program, &wish.args, &added, None)?;
         // Whoever finds the record must find the lock held.
         let lock = run_dir.hold().inspect_err(|_| run_dir.forget())?;
-        let order = Order {
+        let spec = ProcessSpec {
             process_type: ProcessType::Binary,
             plugin: String::new(),
             hook_name: String::new(),
@@ -136,7 +136,7 @@ impl Starter<'_> {
                 ttl: wish.ttl,
             }),
         };
-        let mut process = Process::queued(id, self.machine_id, order, clock::now());
+        let mut process = Process::queued(id, self.machine_id, spec, clock::now());
         process.parent_id = self.parent_id;
         process.iface_id = self.iface_id;
         let is_reserved = match wish.max_live {
@@ -160,7 +160,7 @@ impl Starter<'_> {
             cwd: wish.cwd,
         };
         if let Err(error) = launch.launch() {
-            let failed = Ending::spawn_failed(error.to_string(), clock::now());
+            let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
             self.store.save_process(&process.ended(failed))?;
             return Err(error.into());
         }

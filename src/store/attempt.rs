@@ -2,13 +2,12 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use uuid::Uuid;
 
 use super::row::{self, BadValue, Columns, Stored};
 use super::{Fault, Store, StoreError, binary, process};
-use crate::clock;
 use crate::model::attempt::Attempt;
 use crate::model::binary::Binary;
+use crate::model::id::{AttemptId, BinaryId, ProcessId};
 use crate::model::process::Process;
 
 impl Stored for (Attempt, Timestamp) {
@@ -29,7 +28,7 @@ impl Stored for (Attempt, Timestamp) {
 
 /// An attempt, and what it was an attempt at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
+pub struct JudgedAttempt {
     /// The binary's name.
     pub binary: String,
     /// The attempt.
@@ -38,7 +37,7 @@ pub struct Judgement {
     pub at: Timestamp,
 }
 
-impl Stored for Judgement {
+impl Stored for JudgedAttempt {
     const TABLE: &'static str = "attempt AS a JOIN binary AS b ON b.id = a.binary_id";
     const COLUMNS: &'static str = "a.id, a.process_id, a.provider, a.outcome, a.reason, a.created_at, b.name";
 
@@ -50,19 +49,24 @@ impl Stored for Judgement {
 
 impl Store {
     /// A provider was tried for a binary.
-    pub fn add_attempt(&self, binary_id: Uuid, attempt: &Attempt, now: Timestamp) -> Result<(), StoreError> {
+    pub fn add_attempt(
+        &self,
+        binary_id: BinaryId,
+        attempt: &Attempt,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.with(|connection| insert(connection, binary_id, attempt, now))
     }
 
     /// The attempts of a binary and when each was made, the oldest first.
-    pub fn attempts(&self, binary_id: Uuid) -> Result<Vec<(Attempt, Timestamp)>, StoreError> {
+    pub fn attempts(&self, binary_id: BinaryId) -> Result<Vec<(Attempt, Timestamp)>, StoreError> {
         self.with(|connection| {
             row::all(connection, "WHERE binary_id = ?1 ORDER BY created_at, id", [row::id(binary_id)])
         })
     }
 
     /// What came of the processes that a process asked for, the oldest first.
-    pub fn attempts_below(&self, parent_id: Uuid) -> Result<Vec<Judgement>, StoreError> {
+    pub fn attempts_below(&self, parent_id: ProcessId) -> Result<Vec<JudgedAttempt>, StoreError> {
         const BELOW: &str = "WHERE a.process_id IN (SELECT id FROM process WHERE parent_id = ?1) \
             ORDER BY a.created_at, a.id";
         self.with(|connection| row::all(connection, BELOW, [row::id(parent_id)]))
@@ -82,7 +86,7 @@ impl Store {
     pub fn finish_attempts(
         &self,
         process: &Process,
-        attempts: &[(Uuid, &Attempt)],
+        attempts: &[(BinaryId, &Attempt)],
         binaries: &[&Binary],
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -94,14 +98,19 @@ impl Store {
     }
 }
 
-fn insert(connection: &Connection, binary_id: Uuid, attempt: &Attempt, now: Timestamp) -> Result<(), Fault> {
+fn insert(
+    connection: &Connection,
+    binary_id: BinaryId,
+    attempt: &Attempt,
+    now: Timestamp,
+) -> Result<(), Fault> {
     connection
         .prepare_cached(
             "INSERT INTO attempt (id, binary_id, process_id, provider, outcome, reason, created_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
-            row::id(clock::new_id()),
+            row::id(AttemptId::generate()),
             row::id(binary_id),
             attempt.process_id.map(row::id),
             attempt.provider,
@@ -117,7 +126,7 @@ mod tests {
     use super::super::tests::{hook, store_with_machine, time};
     use super::*;
     use crate::model::attempt::Outcome;
-    use crate::model::process::Ending;
+    use crate::model::process::ProcessExit;
 
     fn attempt(outcome: Outcome) -> Attempt {
         Attempt { provider: "apt".to_owned(), outcome, reason: "because".to_owned(), process_id: None }
@@ -132,16 +141,16 @@ mod tests {
         }
         let wanted = Outcome::ALL.map(|outcome| (attempt(outcome), time(1)));
         assert_eq!(store.attempts(binary).unwrap(), wanted);
-        assert_eq!(store.attempts(machine).unwrap(), []);
+        assert_eq!(store.attempts(BinaryId::generate()).unwrap(), []);
     }
 
     #[test]
     fn a_finished_attempt_is_stored_with_its_process_or_not_at_all() {
         let (_dir, store, machine) = store_with_machine();
         let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
-        let process = hook(machine, time(1)).ended(Ending::exited(0, time(2)));
+        let process = hook(machine, time(1)).ended(ProcessExit::exited(0, time(2)));
         let finished = Attempt { process_id: Some(process.id), ..attempt(Outcome::Declined) };
-        let no_such_binary = clock::new_id();
+        let no_such_binary = BinaryId::generate();
         let refused =
             store.finish_attempts(&process, &[(no_such_binary, &finished)], &[], time(2)).unwrap_err();
         assert!(matches!(refused, StoreError::Unrelated { .. }), "{refused}");
@@ -162,7 +171,7 @@ mod tests {
             let attempt = Attempt { process_id: Some(below.id), ..attempt(Outcome::Declined) };
             let binary = store.find_or_add_binary(machine, name, time(1)).unwrap().id;
             store.finish_attempts(&below, &[(binary, &attempt)], &[], time(at)).unwrap();
-            (below, Judgement { binary: name.to_owned(), attempt, at: time(at) })
+            (below, JudgedAttempt { binary: name.to_owned(), attempt, at: time(at) })
         };
         let (child, first) = try_for("rg", &me, 2);
         let (_, second) = try_for("jq", &me, 3);

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use uuid::Uuid;
 
-use super::row::{self, BadValue, Columns, FilePath, Found, Json, Stored};
+use super::row::{self, BadValue, Columns, FilePath, Json, Lookup, Stored};
 use super::{Fault, Store, StoreError};
-use crate::model::binary::{Binary, Installed, Queued, State};
-use crate::model::policy::Safety;
+use crate::model::binary::{Binary, BinaryState, Installed, Queued};
+use crate::model::id::{BinaryId, MachineId};
+use crate::model::policy::Policy;
 
 /// Which binaries to list.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +40,7 @@ impl Stored for Binary {
             name: columns.get()?,
             binproviders: columns.get()?,
             min_version: columns.get()?,
-            safety: Safety { min_release_age: columns.get()?, postinstall_scripts: columns.get()? },
+            policy: Policy { min_release_age: columns.get()?, postinstall_scripts: columns.get()? },
             overrides: columns.json()?,
             state: read_state(columns)?,
             created_at: columns.time()?,
@@ -51,7 +51,7 @@ impl Stored for Binary {
     }
 }
 
-fn read_state(columns: &mut Columns<'_>) -> Result<State, BadValue> {
+fn read_state(columns: &mut Columns<'_>) -> Result<BinaryState, BadValue> {
     let status: String = columns.get()?;
     match status.as_str() {
         "queued" => {
@@ -61,11 +61,11 @@ fn read_state(columns: &mut Columns<'_>) -> Result<State, BadValue> {
                 last_error: columns.get()?,
             };
             columns.skip(5);
-            Ok(State::Queued(queued))
+            Ok(BinaryState::Queued(queued))
         }
         "installed" => {
             columns.skip(3);
-            Ok(State::Installed(Installed {
+            Ok(BinaryState::Installed(Installed {
                 binprovider: columns.get()?,
                 abspath: columns.path()?,
                 version: columns.get()?,
@@ -92,12 +92,12 @@ const BY_NAME: &str = "WHERE machine_id = ?1 AND name = ?2";
 
 impl Store {
     /// The binary of this name, in this case, on a machine.
-    pub fn binary(&self, machine_id: Uuid, name: &str) -> Result<Option<Binary>, StoreError> {
+    pub fn binary(&self, machine_id: MachineId, name: &str) -> Result<Option<Binary>, StoreError> {
         self.with(|connection| row::first(connection, BY_NAME, params![row::id(machine_id), name]))
     }
 
     /// All binaries of a machine by name, read at once.
-    pub fn binaries_of(&self, machine_id: Uuid) -> Result<HashMap<String, Binary>, StoreError> {
+    pub fn binaries_of(&self, machine_id: MachineId) -> Result<HashMap<String, Binary>, StoreError> {
         let all: Vec<Binary> =
             self.with(|connection| row::all(connection, "WHERE machine_id = ?1", [row::id(machine_id)]))?;
         Ok(all.into_iter().map(|it| (it.name.clone(), it)).collect())
@@ -118,13 +118,13 @@ impl Store {
     }
 
     /// The binary that a person means: by its exact name, else by the beginning of its id.
-    pub fn binary_by_prefix(&self, typed: &str) -> Result<Found<Binary>, StoreError> {
+    pub fn binary_by_prefix(&self, typed: &str) -> Result<Lookup<Binary>, StoreError> {
         self.with(|connection| {
             let mut named = row::all(connection, "WHERE name = ?1", [typed])?;
             match (named.pop(), named.len()) {
                 (None, _) => row::by_id_prefix(connection, typed),
-                (Some(one), 0) => Ok(Found::One(one)),
-                (Some(_), others) => Ok(Found::Many(others as u64 + 1)),
+                (Some(one), 0) => Ok(Lookup::One(one)),
+                (Some(_), others) => Ok(Lookup::Many(others as u64 + 1)),
             }
         })
     }
@@ -133,14 +133,14 @@ impl Store {
     /// of them get the same one.
     pub fn find_or_add_binary(
         &self,
-        machine_id: Uuid,
+        machine_id: MachineId,
         name: &str,
         now: Timestamp,
     ) -> Result<Binary, StoreError> {
         if let Some(stored) = self.binary(machine_id, name)? {
             return Ok(stored);
         }
-        let binary = Binary::new(crate::clock::new_id(), machine_id, name, now);
+        let binary = Binary::new(BinaryId::generate(), machine_id, name, now);
         self.transaction(|transaction| {
             insert(transaction, &binary, KEEP_THE_FIRST)?;
             row::only(transaction, BY_NAME, params![row::id(machine_id), name])
@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// Forgets a binary and its attempts; its processes stay. Whether there was one.
-    pub fn delete_binary(&self, id: Uuid) -> Result<bool, StoreError> {
+    pub fn delete_binary(&self, id: BinaryId) -> Result<bool, StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached("DELETE FROM binary WHERE id = ?1")?;
             Ok(statement.execute([row::id(id)])? > 0)
@@ -169,8 +169,8 @@ pub(super) fn save(connection: &Connection, binary: &Binary) -> Result<(), Fault
 
 fn insert(connection: &Connection, binary: &Binary, on_conflict: &str) -> Result<(), Fault> {
     let (queued, installed) = match &binary.state {
-        State::Queued(queued) => (Some(queued), None),
-        State::Installed(installed) => (None, Some(installed)),
+        BinaryState::Queued(queued) => (Some(queued), None),
+        BinaryState::Installed(installed) => (None, Some(installed)),
     };
     let sql = format!(
         "INSERT INTO binary ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
@@ -183,8 +183,8 @@ fn insert(connection: &Connection, binary: &Binary, on_conflict: &str) -> Result
         binary.name,
         binary.binproviders,
         binary.min_version,
-        binary.safety.min_release_age,
-        binary.safety.postinstall_scripts,
+        binary.policy.min_release_age,
+        binary.policy.postinstall_scripts,
         Json(&binary.overrides),
         binary.state.word(),
         queued.and_then(|it| it.retry_at).map(row::time),
@@ -212,7 +212,6 @@ mod tests {
 
     use super::super::tests::{machine, store_with_machine, time};
     use super::*;
-    use crate::clock;
 
     fn installed() -> Installed {
         Installed {
@@ -231,12 +230,12 @@ mod tests {
         assert_eq!(it, Binary::new(it.id, machine_id, "rg", time(1)));
         it.overrides.insert("pip".to_owned(), json!({"packages": ["a[b]"]}));
         it.disappoint("no network".to_owned(), time(2));
-        for state in [it.state.clone(), State::Installed(installed())] {
+        for state in [it.state.clone(), BinaryState::Installed(installed())] {
             it.state = state;
             store.save_binary(&it).unwrap();
             assert_eq!(store.binary(machine_id, "rg").unwrap().as_ref(), Some(&it));
         }
-        it.state = State::Queued(Queued::default());
+        it.state = BinaryState::Queued(Queued::default());
         store.save_binary(&it).unwrap();
         let all = store.binaries_of(machine_id).unwrap();
         assert_eq!(all, HashMap::from([("rg".to_owned(), it)]));
@@ -248,7 +247,7 @@ mod tests {
         let first = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         assert_eq!(store.find_or_add_binary(machine_id, "rg", time(2)).unwrap(), first);
         assert_ne!(store.find_or_add_binary(machine_id, "RG", time(2)).unwrap().id, first.id);
-        let twin = Binary::new(clock::new_id(), machine_id, "rg", time(3));
+        let twin = Binary::new(BinaryId::generate(), machine_id, "rg", time(3));
         let refused = store.save_binary(&twin).unwrap_err();
         assert!(matches!(refused, StoreError::Refused { .. }), "{refused}");
     }
@@ -280,16 +279,16 @@ mod tests {
         let (_dir, store, machine_id) = store_with_machine();
         let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         let whole = rg.id.to_string();
-        assert_eq!(store.binary_by_prefix("rg").unwrap(), Found::One(rg.clone()));
-        assert_eq!(store.binary_by_prefix(&whole[..4]).unwrap(), Found::One(rg.clone()));
-        assert_eq!(store.binary_by_prefix("r").unwrap(), Found::Nothing);
-        assert_eq!(store.binary_by_prefix("").unwrap(), Found::Nothing);
+        assert_eq!(store.binary_by_prefix("rg").unwrap(), Lookup::One(rg.clone()));
+        assert_eq!(store.binary_by_prefix(&whole[..4]).unwrap(), Lookup::One(rg.clone()));
+        assert_eq!(store.binary_by_prefix("r").unwrap(), Lookup::Nothing);
+        assert_eq!(store.binary_by_prefix("").unwrap(), Lookup::Nothing);
         let named_like_the_id = store.find_or_add_binary(machine_id, &whole[..4], time(1)).unwrap();
-        assert_eq!(store.binary_by_prefix(&whole[..4]).unwrap(), Found::One(named_like_the_id));
+        assert_eq!(store.binary_by_prefix(&whole[..4]).unwrap(), Lookup::One(named_like_the_id));
         let there = machine("there");
         store.save_machine(&there).unwrap();
         store.find_or_add_binary(there.id, "rg", time(1)).unwrap();
-        assert_eq!(store.binary_by_prefix("rg").unwrap(), Found::Many(2));
+        assert_eq!(store.binary_by_prefix("rg").unwrap(), Lookup::Many(2));
     }
 
     #[test]

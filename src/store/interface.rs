@@ -2,12 +2,11 @@
 
 use jiff::Timestamp;
 use rusqlite::params;
-use uuid::Uuid;
 
 use super::row::{self, BadValue, Columns, Stored};
 use super::{Store, StoreError};
-use crate::clock;
-use crate::model::interface::{Facts, NetworkInterface};
+use crate::model::id::{InterfaceId, MachineId};
+use crate::model::interface::{InterfaceFacts, NetworkInterface};
 
 impl Stored for NetworkInterface {
     const TABLE: &'static str = "network_interface";
@@ -18,7 +17,7 @@ impl Stored for NetworkInterface {
         Ok(Self {
             id: columns.id()?,
             machine_id: columns.id()?,
-            facts: Facts {
+            facts: InterfaceFacts {
                 mac_address: columns.get()?,
                 ip_public: columns.get()?,
                 ip_local: columns.get()?,
@@ -45,7 +44,7 @@ const SAVE: &str = "INSERT INTO network_interface (id, machine_id, mac_address, 
 
 impl Store {
     /// The interface that the machine was last seen with.
-    pub fn newest_interface(&self, machine_id: Uuid) -> Result<Option<NetworkInterface>, StoreError> {
+    pub fn newest_interface(&self, machine_id: MachineId) -> Result<Option<NetworkInterface>, StoreError> {
         self.with(|connection| {
             row::first(
                 connection,
@@ -58,14 +57,14 @@ impl Store {
     /// The machine was seen with these facts: the same addresses, MAC and name server are the same row.
     pub fn save_interface(
         &self,
-        machine_id: Uuid,
-        facts: &Facts,
+        machine_id: MachineId,
+        facts: &InterfaceFacts,
         now: Timestamp,
     ) -> Result<NetworkInterface, StoreError> {
         let machine_id = row::id(machine_id);
         self.transaction(|transaction| {
             transaction.prepare_cached(SAVE)?.execute(params![
-                row::id(clock::new_id()),
+                row::id(InterfaceId::generate()),
                 machine_id,
                 facts.mac_address,
                 facts.ip_public,
@@ -99,13 +98,13 @@ mod tests {
     use super::super::tests::{store_with_machine, time};
     use super::*;
 
-    fn facts() -> Facts {
-        Facts {
+    fn facts() -> InterfaceFacts {
+        InterfaceFacts {
             mac_address: "aa:bb:cc:dd:ee:ff".to_owned(),
             ip_local: "10.0.0.2".to_owned(),
             dns_server: "10.0.0.1".to_owned(),
             iface: "eth0".to_owned(),
-            ..Facts::default()
+            ..InterfaceFacts::default()
         }
     }
 
@@ -114,7 +113,7 @@ mod tests {
         let (_dir, store, machine) = store_with_machine();
         let first = store.save_interface(machine, &facts(), time(1)).unwrap();
         assert_eq!((first.created_at, first.modified_at, &first.facts), (time(1), time(1), &facts()));
-        let renamed = Facts { hostname: "new".to_owned(), ..facts() };
+        let renamed = InterfaceFacts { hostname: "new".to_owned(), ..facts() };
         let second = store.save_interface(machine, &renamed, time(2)).unwrap();
         let wanted = NetworkInterface { facts: renamed, modified_at: time(2), ..first };
         assert_eq!(second, wanted);
@@ -125,7 +124,7 @@ mod tests {
         let (_dir, store, machine) = store_with_machine();
         assert_eq!(store.newest_interface(machine).unwrap(), None);
         let home = store.save_interface(machine, &facts(), time(1)).unwrap();
-        let moved = Facts { ip_local: "192.168.0.2".to_owned(), ..facts() };
+        let moved = InterfaceFacts { ip_local: "192.168.0.2".to_owned(), ..facts() };
         let away = store.save_interface(machine, &moved, time(2)).unwrap();
         assert_ne!(home.id, away.id);
         assert_eq!(store.newest_interface(machine).unwrap(), Some(away));

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::row::{self, BadValue, Columns, Json, Stored};
 use super::{Fault, Store, StoreError};
-use crate::model::machine::{Facts, Guid, Machine};
+use crate::model::id::MachineId;
+use crate::model::machine::{Guid, Machine, MachineFacts};
 
 impl Stored for Machine {
     const TABLE: &'static str = "machine";
@@ -18,7 +18,7 @@ impl Stored for Machine {
         Ok(Self {
             id: columns.id()?,
             guid: Guid { value: columns.get()?, source: columns.get()? },
-            facts: Facts {
+            facts: MachineFacts {
                 hostname: columns.get()?,
                 hw_in_docker: columns.get()?,
                 hw_in_vm: columns.get()?,
@@ -57,7 +57,11 @@ const BY_GUID: &str = "WHERE guid = ?1";
 impl Store {
     /// Adds to what is known of a machine: the newest value of a key counts, and the others stay as they are. The facts
     /// are as old as they were.
-    pub fn learn_of_machine(&self, machine_id: Uuid, learned: &Map<String, Value>) -> Result<(), StoreError> {
+    pub fn learn_of_machine(
+        &self,
+        machine_id: MachineId,
+        learned: &Map<String, Value>,
+    ) -> Result<(), StoreError> {
         self.with(|connection| {
             connection
                 .prepare_cached("UPDATE machine SET config = json_patch(config, ?2) WHERE id = ?1")?
@@ -83,7 +87,7 @@ impl Store {
     }
 
     /// Counts requests on a machine that were satisfied and that were not.
-    pub fn count_uses(&self, id: Uuid, succeeded: u32, failed: u32) -> Result<(), StoreError> {
+    pub fn count_uses(&self, id: MachineId, succeeded: u32, failed: u32) -> Result<(), StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
                 "UPDATE machine SET num_uses_succeeded = num_uses_succeeded + ?2, \
@@ -146,7 +150,6 @@ mod tests {
 
     use super::super::tests::{machine, time};
     use super::*;
-    use crate::clock;
 
     #[test]
     fn a_machine_comes_back_as_it_was_saved() {
@@ -170,7 +173,8 @@ mod tests {
     fn of_two_machines_with_one_guid_the_first_stays() {
         let (_dir, store) = super::super::tests::store();
         let first = machine("a");
-        let second = Machine { id: clock::new_id(), created_at: Timestamp::UNIX_EPOCH, ..first.clone() };
+        let second =
+            Machine { id: MachineId::generate(), created_at: Timestamp::UNIX_EPOCH, ..first.clone() };
         assert_eq!(store.find_or_add_machine(&first).unwrap(), first);
         assert_eq!(store.find_or_add_machine(&second).unwrap(), first);
         let refused = store.save_machine(&second).unwrap_err();

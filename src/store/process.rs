@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, ToSql, params, params_from_iter};
-use uuid::Uuid;
 
-use super::row::{self, BadValue, Columns, FilePath, Found, Json, Stored};
+use super::row::{self, BadValue, Columns, FilePath, Json, Lookup, Stored};
 use super::{Fault, Store, StoreError};
+use crate::model::id::{MachineId, ProcessId};
 use crate::model::process::{
-    Detached, Ending, ExitReason, Identity, Order, Process, ProcessType, Running, State, Usage,
+    Detached, ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, Running,
+    Usage,
 };
 
 mod old;
@@ -100,15 +101,15 @@ impl Stored for Process {
             parent_id: columns.optional_id()?,
             binary_id: columns.optional_id()?,
             iface_id: columns.optional_id()?,
-            order: read_order(columns)?,
+            spec: read_spec(columns)?,
             state: read_state(columns)?,
             created_at: columns.time()?,
         })
     }
 }
 
-fn read_order(columns: &mut Columns<'_>) -> Result<Order, BadValue> {
-    Ok(Order {
+fn read_spec(columns: &mut Columns<'_>) -> Result<ProcessSpec, BadValue> {
+    Ok(ProcessSpec {
         process_type: columns.parse(ProcessType::parse)?,
         plugin: columns.get()?,
         hook_name: columns.get()?,
@@ -136,20 +137,20 @@ fn read_seconds(columns: &mut Columns<'_>, name: &str) -> Result<Option<Duration
 }
 
 /// The columns from `status` to `sys_ms`.
-fn read_state(columns: &mut Columns<'_>) -> Result<State, BadValue> {
+fn read_state(columns: &mut Columns<'_>) -> Result<ProcessState, BadValue> {
     let status: String = columns.get()?;
     match status.as_str() {
         "queued" => {
             columns.skip(15);
-            Ok(State::Queued)
+            Ok(ProcessState::Queued)
         }
         "running" => {
             let running =
                 read_running(columns)?.ok_or_else(|| BadValue::new("pid", "running without a pid"))?;
             columns.skip(11);
-            Ok(State::Running(running))
+            Ok(ProcessState::Running(running))
         }
-        "exited" => Ok(State::Exited(read_running(columns)?, read_ending(columns)?)),
+        "exited" => Ok(ProcessState::Exited(read_running(columns)?, read_ending(columns)?)),
         _ => Err(BadValue::unknown_word("status", status)),
     }
 }
@@ -166,8 +167,8 @@ fn read_running(columns: &mut Columns<'_>) -> Result<Option<Running>, BadValue> 
     }))
 }
 
-fn read_ending(columns: &mut Columns<'_>) -> Result<Ending, BadValue> {
-    Ok(Ending {
+fn read_ending(columns: &mut Columns<'_>) -> Result<ProcessExit, BadValue> {
+    Ok(ProcessExit {
         ended_at: columns.time()?,
         exit_code: columns.get()?,
         signal: columns.get()?,
@@ -216,7 +217,7 @@ impl Store {
     /// Stores the intent to make a detached run, unless as many of its slug are alive as may be; tells whether it was
     /// stored. However many ask at once, never more than `max_live` get through.
     pub fn reserve_run(&self, process: &Process, max_live: u32) -> Result<bool, StoreError> {
-        let slug = process.order.detached.as_ref().map_or("", |it| &it.slug);
+        let slug = process.spec.detached.as_ref().map_or("", |it| &it.slug);
         self.transaction(|transaction| {
             let live: u32 = transaction.prepare_cached(LIVE_RUNS)?.query_row([slug], |row| row.get(0))?;
             if live >= max_live {
@@ -234,19 +235,19 @@ impl Store {
             if let Some(known) = row::first(transaction, "WHERE id = ?1", [row::id(process.id)])? {
                 return Ok(known);
             }
-            let is_known = |table: &str, id: Option<Uuid>| -> Result<bool, Fault> {
+            let is_known = |table: &str, id: Option<String>| -> Result<bool, Fault> {
                 let Some(id) = id else { return Ok(false) };
                 let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE id = ?1)");
-                Ok(transaction.prepare_cached(&sql)?.query_row([row::id(id)], |row| row.get(0))?)
+                Ok(transaction.prepare_cached(&sql)?.query_row([id], |row| row.get(0))?)
             };
             let mut process = process.clone();
-            if !is_known("process", process.parent_id)? {
+            if !is_known("process", process.parent_id.map(row::id))? {
                 process.parent_id = None;
             }
-            if !is_known("binary", process.binary_id)? {
+            if !is_known("binary", process.binary_id.map(row::id))? {
                 process.binary_id = None;
             }
-            if !is_known("network_interface", process.iface_id)? {
+            if !is_known("network_interface", process.iface_id.map(row::id))? {
                 process.iface_id = None;
             }
             save(transaction, &process)?;
@@ -255,12 +256,12 @@ impl Store {
     }
 
     /// The process with this id.
-    pub fn process(&self, id: Uuid) -> Result<Option<Process>, StoreError> {
+    pub fn process(&self, id: ProcessId) -> Result<Option<Process>, StoreError> {
         self.with(|connection| row::first(connection, "WHERE id = ?1", [row::id(id)]))
     }
 
     /// The process that a person means by the beginning of its id.
-    pub fn process_by_prefix(&self, typed: &str) -> Result<Found<Process>, StoreError> {
+    pub fn process_by_prefix(&self, typed: &str) -> Result<Lookup<Process>, StoreError> {
         self.with(|connection| row::by_id_prefix(connection, typed))
     }
 
@@ -271,12 +272,12 @@ impl Store {
     }
 
     /// The processes of a machine that are not over as far as the store knows, the oldest first.
-    pub fn running_processes(&self, machine_id: Uuid) -> Result<Vec<Process>, StoreError> {
+    pub fn running_processes(&self, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
         self.with(|connection| row::all(connection, NOT_OVER, [row::id(machine_id)]))
     }
 
     /// The detached runs of a machine that are over and whose run dirs were not removed, the oldest first.
-    pub fn ended_runs(&self, machine_id: Uuid) -> Result<Vec<Process>, StoreError> {
+    pub fn ended_runs(&self, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
         self.with(|connection| row::all(connection, ENDED_RUNS, [row::id(machine_id)]))
     }
 
@@ -290,7 +291,7 @@ impl Store {
     }
 
     /// The processes that a process asked for, the oldest first.
-    pub fn process_children(&self, parent_id: Uuid) -> Result<Vec<Process>, StoreError> {
+    pub fn process_children(&self, parent_id: ProcessId) -> Result<Vec<Process>, StoreError> {
         self.with(|connection| row::all(connection, CHILDREN, [row::id(parent_id)]))
     }
 }
@@ -306,11 +307,11 @@ const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
 
 /// A parent that was forgotten meanwhile is none.
 pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fault> {
-    let order = &process.order;
-    let detached = order.detached.as_ref();
+    let spec = &process.spec;
+    let detached = spec.detached.as_ref();
     let running = process.running();
-    let ending = process.ending();
-    let usage = ending.and_then(|it| it.usage);
+    let exit = process.exit();
+    let usage = exit.and_then(|it| it.usage);
     let sql = format!(
         "INSERT INTO process ({}) VALUES (?1, ?2, (SELECT id FROM process WHERE id = ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
          ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33) {UPDATE_BY_ID}",
@@ -322,14 +323,14 @@ pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fau
         process.parent_id.map(row::id),
         process.binary_id.map(row::id),
         process.iface_id.map(row::id),
-        order.process_type.as_str(),
-        order.plugin,
-        order.hook_name,
-        Json(&order.cmd),
-        FilePath(&order.pwd),
-        Json(&order.env),
-        order.timeout.map(|it| it.as_secs_f64()),
-        order.run_dir.as_deref().map(FilePath),
+        spec.process_type.as_str(),
+        spec.plugin,
+        spec.hook_name,
+        Json(&spec.cmd),
+        FilePath(&spec.pwd),
+        Json(&spec.env),
+        spec.timeout.map(|it| it.as_secs_f64()),
+        spec.run_dir.as_deref().map(FilePath),
         detached.map_or("", |it| &it.slug),
         detached.map_or("", |it| &it.description),
         detached.and_then(|it| it.ttl).map(|it| it.as_secs_f64()),
@@ -338,14 +339,14 @@ pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fau
         running.map(|it| row::count(it.identity.start_ticks)),
         running.map(|it| &it.identity.boot_id),
         running.map(|it| row::time(it.started_at)),
-        ending.map(|it| row::time(it.ended_at)),
-        ending.and_then(|it| it.exit_code),
-        ending.and_then(|it| it.signal),
-        ending.map(|it| it.reason.as_str()),
-        ending.map(|it| &it.stdout_tail),
-        ending.map(|it| &it.stderr_tail),
-        ending.map(|it| row::count(it.stdout_bytes)),
-        ending.map(|it| row::count(it.stderr_bytes)),
+        exit.map(|it| row::time(it.ended_at)),
+        exit.and_then(|it| it.exit_code),
+        exit.and_then(|it| it.signal),
+        exit.map(|it| it.reason.as_str()),
+        exit.map(|it| &it.stdout_tail),
+        exit.map(|it| &it.stderr_tail),
+        exit.map(|it| row::count(it.stdout_bytes)),
+        exit.map(|it| row::count(it.stderr_bytes)),
         usage.map(|it| row::count(it.max_rss)),
         usage.map(|it| row::count(it.user_ms)),
         usage.map(|it| row::count(it.sys_ms)),

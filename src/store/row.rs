@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Params, Row, ToSql, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use super::error::Fault;
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::model::attempt::UnknownWord;
 
 /// What the beginning of an id, as a person types it, stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found<T> {
+pub enum Lookup<T> {
     /// No record.
     Nothing,
     /// One record, beyond doubt.
@@ -73,18 +73,18 @@ pub(super) fn only<T: Stored>(connection: &Connection, rest: &str, params: impl 
 pub(super) const ID_RANGE: &str = "WHERE id >= ?1 AND id < ?1 || 'g'";
 
 /// The row whose id begins with what a person typed: in either case, with or without its hyphens.
-pub(super) fn by_id_prefix<T: Stored>(connection: &Connection, typed: &str) -> Result<Found<T>, Fault> {
+pub(super) fn by_id_prefix<T: Stored>(connection: &Connection, typed: &str) -> Result<Lookup<T>, Fault> {
     let Some(prefix) = id_prefix(typed) else {
-        return Ok(Found::Nothing);
+        return Ok(Lookup::Nothing);
     };
     let mut two = all::<T>(connection, &format!("{ID_RANGE} LIMIT 2"), [&prefix])?;
     match (two.pop(), two.pop()) {
-        (None, _) => Ok(Found::Nothing),
-        (Some(one), None) => Ok(Found::One(one)),
+        (None, _) => Ok(Lookup::Nothing),
+        (Some(one), None) => Ok(Lookup::One(one)),
         (Some(_), Some(_)) => {
             let count = format!("SELECT count(*) FROM {} {ID_RANGE}", T::TABLE);
             let count: i64 = connection.query_row(&count, params![prefix], |row| row.get(0))?;
-            Ok(Found::Many(count.cast_unsigned()))
+            Ok(Lookup::Many(count.cast_unsigned()))
         }
     }
 }
@@ -163,12 +163,12 @@ impl Columns<'_> {
         Ok(self.get::<Option<i64>>()?.map(i64::cast_unsigned))
     }
 
-    pub(super) fn id(&mut self) -> Result<Uuid, BadValue> {
-        self.parse(Uuid::parse_str)
+    pub(super) fn id<I: FromStr<Err = uuid::Error>>(&mut self) -> Result<I, BadValue> {
+        self.parse(str::parse)
     }
 
-    pub(super) fn optional_id(&mut self) -> Result<Option<Uuid>, BadValue> {
-        self.parse_optional(Uuid::parse_str)
+    pub(super) fn optional_id<I: FromStr<Err = uuid::Error>>(&mut self) -> Result<Option<I>, BadValue> {
+        self.parse_optional(str::parse)
     }
 
     pub(super) fn time(&mut self) -> Result<Timestamp, BadValue> {
@@ -235,8 +235,8 @@ impl Columns<'_> {
 }
 
 /// An id as the store spells it.
-pub(super) fn id(id: Uuid) -> String {
-    id.hyphenated().to_string()
+pub(super) fn id(id: impl Display) -> String {
+    id.to_string()
 }
 
 /// A count as SQLite's signed integer. What is beyond 2^63 comes back as it was, though it is negative in between.

@@ -124,8 +124,8 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
         found => (connection, found.map_err(at)?),
     };
     match check(path, found)? {
-        Standing::Current => Ok(connection),
-        Standing::Older => Err(StoreError::Older { path: path.to_owned(), found, known: KNOWN }),
+        SchemaStatus::Current => Ok(connection),
+        SchemaStatus::Older => Err(StoreError::Older { path: path.to_owned(), found, known: KNOWN }),
     }
 }
 
@@ -153,7 +153,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA foreign_keys = ON")
 }
 
-enum Standing {
+enum SchemaStatus {
     Current,
     Older,
 }
@@ -162,19 +162,19 @@ fn is_current(connection: &Connection, path: &Path) -> Result<bool, StoreError> 
     let at = |cause| StoreError::new(path, cause);
     let found = version(connection).map_err(at)?;
     match check(path, found)? {
-        Standing::Older => Ok(false),
-        Standing::Current => connection
+        SchemaStatus::Older => Ok(false),
+        SchemaStatus::Current => connection
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))
             .map(|mode: String| mode == "wal")
             .map_err(at),
     }
 }
 
-fn check(path: &Path, found: i64) -> Result<Standing, StoreError> {
+fn check(path: &Path, found: i64) -> Result<SchemaStatus, StoreError> {
     if found > KNOWN {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: KNOWN });
     }
-    Ok(if found == KNOWN { Standing::Current } else { Standing::Older })
+    Ok(if found == KNOWN { SchemaStatus::Current } else { SchemaStatus::Older })
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -6,12 +6,11 @@ use std::sync::Barrier;
 use jiff::Timestamp;
 use serde_json::Map;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 use super::*;
-use crate::clock;
-use crate::model::machine::{Facts, Guid, Machine};
-use crate::model::process::{Order, Process, ProcessType};
+use crate::model::id::{MachineId, ProcessId};
+use crate::model::machine::{Guid, Machine, MachineFacts};
+use crate::model::process::{Process, ProcessSpec, ProcessType};
 
 /// The n-th millisecond.
 pub(super) fn time(n: i64) -> Timestamp {
@@ -20,11 +19,11 @@ pub(super) fn time(n: i64) -> Timestamp {
 
 pub(super) fn machine(guid: &str) -> Machine {
     let guid = Guid { value: guid.to_owned(), source: "random".to_owned() };
-    Machine::new(clock::new_id(), guid, Facts::default(), time(1))
+    Machine::new(MachineId::generate(), guid, MachineFacts::default(), time(1))
 }
 
-pub(super) fn hook(machine_id: Uuid, now: Timestamp) -> Process {
-    let order = Order {
+pub(super) fn hook(machine_id: MachineId, now: Timestamp) -> Process {
+    let spec = ProcessSpec {
         process_type: ProcessType::Hook,
         plugin: "env".to_owned(),
         hook_name: "on_BinaryRequest__00_env.sh".to_owned(),
@@ -35,7 +34,7 @@ pub(super) fn hook(machine_id: Uuid, now: Timestamp) -> Process {
         run_dir: None,
         detached: None,
     };
-    Process::queued(clock::new_id(), machine_id, order, now)
+    Process::queued(ProcessId::generate(), machine_id, spec, now)
 }
 
 pub(super) fn store() -> (TempDir, Store) {
@@ -44,7 +43,7 @@ pub(super) fn store() -> (TempDir, Store) {
     (dir, store)
 }
 
-pub(super) fn store_with_machine() -> (TempDir, Store, Uuid) {
+pub(super) fn store_with_machine() -> (TempDir, Store, MachineId) {
     let (dir, store) = store();
     let machine = machine("here");
     store.save_machine(&machine).unwrap();

@@ -15,7 +15,7 @@ use crate::plugin::requirement;
 use crate::process::signals::Interrupt;
 use crate::protocol;
 use crate::settings::Settings;
-use crate::toolkit::binary::{self, BinaryError, Facts};
+use crate::toolkit::binary::{self, BinaryError, ProgramFacts};
 use crate::toolkit::request::HookRequest;
 
 /// The requests that a provider may be asked for, of those on its standard input; `complain` is told of what is none.
@@ -36,7 +36,7 @@ pub fn requests(
             Err(error) => complain(format!("line {}: {error}", record.line)),
         }
     })?;
-    leftover.complaints.into_iter().for_each(complain);
+    leftover.diagnostics.into_iter().for_each(complain);
     Ok(requests)
 }
 
@@ -75,7 +75,7 @@ impl Search<'_> {
                 }
             }
         }
-        let facts: HashMap<(&Path, Option<&str>), Result<Facts, BinaryError>> = wanted
+        let facts: HashMap<(&Path, Option<&str>), Result<ProgramFacts, BinaryError>> = wanted
             .into_par_iter()
             .with_max_len(1)
             .map(|(file, version)| {

@@ -52,7 +52,7 @@ pub fn locate(
 
 /// What a file tells of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct ProgramFacts {
     /// Its version; empty where it tells none.
     pub version: String,
     /// Its digest in hex.
@@ -69,7 +69,7 @@ pub fn facts(
     known: &[Installed],
     settings: &Settings,
     interrupt: &Interrupt,
-) -> Result<Facts, BinaryError> {
+) -> Result<ProgramFacts, BinaryError> {
     let fingerprint = probe::fingerprint(file);
     let is_same = |it: &&Installed| it.abspath == file && Some(&it.fingerprint) == fingerprint.as_ref();
     let known = known.iter().find(is_same);
@@ -80,11 +80,11 @@ pub fn facts(
         (Some(version), None) => (version.to_owned(), probe::sha256(file).map_err(unreadable)?),
         (None, None) => probe_file(file, settings, interrupt).map_err(unreadable)?,
     };
-    Ok(Facts { version, sha256, fingerprint: fingerprint.unwrap_or_default() })
+    Ok(ProgramFacts { version, sha256, fingerprint: fingerprint.unwrap_or_default() })
 }
 
 /// The Binary record.
-pub fn record(name: &BinaryName, provider: &str, file: &Path, facts: &Facts) -> Value {
+pub fn record(name: &BinaryName, provider: &str, file: &Path, facts: &ProgramFacts) -> Value {
     json!({
         "type": "Binary",
         "name": name.as_str(),

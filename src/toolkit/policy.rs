@@ -13,7 +13,7 @@ use crate::toolkit::request::HookRequest;
 ///   cannot keep it; empty where it is a default, which the hook keeps where it can.
 pub fn assignments(request: &HookRequest, now: Timestamp) -> String {
     let yes = |is_so: bool| if is_so { "yes" } else { "" };
-    let age = request.safety.age();
+    let age = request.policy.age();
     let (days, before) = if age > 0.0 {
         // No register keeps times below the second.
         let before = now - SignedDuration::from_secs_f64(age * 86_400.0);
@@ -24,10 +24,10 @@ pub fn assignments(request: &HookRequest, now: Timestamp) -> String {
     let must_keep =
         |key: &str, is_asked: bool| yes(is_asked && !request.best_effort.iter().any(|it| it == key));
     let must_keep_age =
-        must_keep(MIN_RELEASE_AGE_KEY, request.safety.min_release_age.is_some_and(|it| it > 0.0));
+        must_keep(MIN_RELEASE_AGE_KEY, request.policy.min_release_age.is_some_and(|it| it > 0.0));
     let must_keep_scripts =
-        must_keep(POSTINSTALL_SCRIPTS_KEY, request.safety.postinstall_scripts == Some(false));
-    let run_scripts = yes(request.safety.may_run_scripts());
+        must_keep(POSTINSTALL_SCRIPTS_KEY, request.policy.postinstall_scripts == Some(false));
+    let run_scripts = yes(request.policy.may_run_scripts());
     format!(
         "min_release_age={days}\nreleased_before={before}\nrun_scripts={run_scripts}\n\
          must_keep_age={must_keep_age}\nmust_keep_scripts={must_keep_scripts}\n"

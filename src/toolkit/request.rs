@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::model::name::{BinaryName, NameError};
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Safety, SafetyError};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy, PolicyError};
 use crate::plugin::overrides::{self, OverrideError};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::toolkit::pin;
@@ -22,7 +22,7 @@ pub struct HookRequest {
     /// `--exact-version`; empty for any.
     pub exact_version: String,
     /// `--min-release-age`, `--postinstall-scripts`
-    pub safety: Safety,
+    pub policy: Policy,
     /// `--best-effort`: the rules that nobody asked for.
     pub best_effort: Vec<String>,
     /// `--overrides`
@@ -43,7 +43,7 @@ pub enum RequestError {
     Overrides(String),
     /// A rule that is none.
     #[error(transparent)]
-    Safety(#[from] SafetyError),
+    Policy(#[from] PolicyError),
     /// An override that cannot be used.
     #[error(transparent)]
     Override(#[from] OverrideError),
@@ -70,7 +70,7 @@ impl HookRequest {
             providers: Providers::parse(value("binproviders").unwrap_or_default()),
             min_version: value("min-version").unwrap_or_default().to_owned(),
             exact_version: value("exact-version").unwrap_or_default().to_owned(),
-            safety: Safety::of(&rules.collect())?,
+            policy: Policy::of(&rules.collect())?,
             best_effort: value("best-effort").unwrap_or_default().split(',').map(str::to_owned).collect(),
             overrides,
         })
@@ -85,7 +85,7 @@ impl HookRequest {
             providers: requirement.providers,
             min_version: requirement.min_version,
             exact_version: text("exact_version").to_owned(),
-            safety: requirement.safety,
+            policy: requirement.policy,
             best_effort: text("best_effort").split(',').map(str::to_owned).collect(),
             overrides: requirement.overrides,
         })

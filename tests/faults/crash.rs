@@ -158,9 +158,9 @@ fn runs_are_over(place: &Playground) {
     place.run(&["process", "gc", "--ttl", "0"]).ok();
     nothing_is_left(place);
     for process in records(place).1 {
-        let ending = process.ending().unwrap();
-        let is_true = ending.exit_code == Some(0) && ending.reason == ExitReason::Exited;
-        let is_lost = ending.exit_code.is_none() && ending.reason == ExitReason::Lost;
+        let exit = process.exit().unwrap();
+        let is_true = exit.exit_code == Some(0) && exit.reason == ExitReason::Exited;
+        let is_lost = exit.exit_code.is_none() && exit.reason == ExitReason::Lost;
         assert!(is_true || is_lost, "{process:?}");
     }
     let folders = WalkDir::new(place.path("data/runs")).min_depth(2).into_iter().filter_map(Result::ok);
@@ -205,8 +205,8 @@ fn row_12_an_event_that_was_killed_anywhere_leaves_no_hook_that_is_not_found() {
         kill_anywhere(prepare, RUN, changes, step, |place| {
             place.run(RUN).ok();
             // A hook beside has somebody who sees it out, and goes on; it is found and ended by its record.
-            for process in records(place).1.iter().filter(|it| it.ending().is_none()) {
-                assert_eq!(process.order.hook_name, BESIDE);
+            for process in records(place).1.iter().filter(|it| it.exit().is_none()) {
+                assert_eq!(process.spec.hook_name, BESIDE);
                 place.run(&["process", "kill", &process.id.to_string()]).ok();
             }
             wait_until("their waiters are gone", || place.living().is_empty());

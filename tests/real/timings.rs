@@ -5,9 +5,9 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use rigup::model::attempt::Outcome;
-use rigup::report::timings::{Bar, Run, Timings, Verdict};
+use rigup::model::id::ProcessId;
+use rigup::report::timings::{Bar, BarOutcome, Run, Timings};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::playground::{Playground, Ran, wait_until};
 
@@ -75,7 +75,7 @@ fn a_browser_shows_the_lanes_and_bars_of_a_run_and_has_nothing_to_complain_of() 
     // What a page that did run a script would look like.
     let page = place.write("broken.html", fs::read_to_string(page).unwrap() + "<script>alert(3)</script>");
     let (_, console) = look(&place, &page);
-    assert!(console.iter().any(|it| it.contains("Content Security Policy")), "{console:?}");
+    assert!(console.iter().any(|it| it.contains("Content Security Safety")), "{console:?}");
 }
 
 #[test]
@@ -90,14 +90,14 @@ fn a_browser_shows_one_bar_and_five_hundred() {
         let reason = format!("<b onclick=alert(1)>{HOSTILE}");
         let outcome = Outcome::ALL[usize::from(n) % Outcome::ALL.len()];
         Bar {
-            process_id: Uuid::from_u128(u128::from(n)),
+            process_id: ProcessId::from_u128(u128::from(n)),
             provider: format!("provider-{}", n % 5),
             hook_name: "on_BinaryRequest__50_provider.sh".to_owned(),
             started: at(start),
             ended,
-            ending: "exit 0".to_owned(),
+            exit: "exit 0".to_owned(),
             subject: format!("tool-{n}"),
-            verdicts: vec![Verdict {
+            verdicts: vec![BarOutcome {
                 binary: format!("tool-{n}"),
                 outcome,
                 reason,

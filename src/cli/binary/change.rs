@@ -18,7 +18,7 @@ use crate::model::version::Version;
 use crate::plugin::requirement::Providers;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
-use crate::store::{Found, Store};
+use crate::store::{Lookup, Store};
 
 const CREATE: &str = "\
 Examples:
@@ -237,13 +237,13 @@ fn subjects(store: &Store, named: &[String]) -> Result<(Vec<Binary>, Exit), CliE
     let mut binaries: Vec<Binary> = Vec::new();
     for typed in typed {
         match store.binary_by_prefix(&typed)? {
-            Found::One(binary) if binaries.iter().any(|it| it.id == binary.id) => {}
-            Found::One(binary) => binaries.push(binary),
-            Found::Nothing => {
+            Lookup::One(binary) if binaries.iter().any(|it| it.id == binary.id) => {}
+            Lookup::One(binary) => binaries.push(binary),
+            Lookup::Nothing => {
                 exit = Exit::Missing;
                 say(&format!("warning: there is no binary {typed}"));
             }
-            Found::Many(count) => {
+            Lookup::Many(count) => {
                 exit = Exit::Missing;
                 say(&format!("warning: {typed} is the beginning of {count} ids"));
             }

@@ -11,7 +11,7 @@ use crate::toolkit::request::{HookRequest, RequestError};
 
 /// The requests on standard input that a provider may be asked for.
 pub(super) fn requests(provider: &str, settings: &Settings) -> Result<Vec<HookRequest>, CliError> {
-    let complain = |complaint: String| say(&format!("warning: standard input: {complaint}"));
+    let complain = |diagnostic: String| say(&format!("warning: standard input: {diagnostic}"));
     batch::requests(io::stdin().lock(), provider, settings.home.as_deref(), complain)
         .map_err(|error| CliError::unusable(format!("standard input cannot be read: {error}")))
 }

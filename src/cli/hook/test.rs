@@ -9,7 +9,6 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk, say};
 use crate::cli::run::argument;
 use crate::cli::session::Session;
-use crate::clock;
 use crate::hook::command::MAX_TIMEOUT;
 use crate::hook::run::Runner;
 use crate::hook_test::finding::{Finding, Judgement, Outcome};
@@ -18,7 +17,8 @@ use crate::hook_test::judge;
 use crate::hook_test::kit::Kit;
 use crate::hook_test::request::Request;
 use crate::hook_test::trial::{Stage, TrialError};
-use crate::plugin::config::enabled::Configuration;
+use crate::model::id::BinaryId;
+use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::config::value::{Setting, Sources, Variable};
 use crate::plugin::discovery::{self, Hook, Plugin};
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
@@ -115,7 +115,7 @@ pub(crate) fn test(
     let me = session.begin(&here)?;
     let mut good = Request::given(arguments);
     if is_provider {
-        good = good.to_provider(&hook.plugin, clock::new_id(), session.machine.id);
+        good = good.to_provider(&hook.plugin, BinaryId::generate(), session.machine.id);
     }
     let variables = variables(&hook, &here);
     let stage = Stage {
@@ -188,14 +188,14 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<Finding>> {
 fn variables(hook: &Hook, settings: &Settings) -> HashMap<String, Vec<Variable>> {
     let path = hook.path.parent().map(Path::to_owned).unwrap_or_default();
     let plugin = Plugin { name: hook.plugin.clone(), path, hooks: Vec::new() };
-    let (configuration, unreadable) = Configuration::read(
+    let (configuration, unreadable) = PluginConfigs::read(
         std::slice::from_ref(&plugin),
         &settings.data_dir,
         &mut Inspection::new(&settings.trust),
     );
     let warn = |text: String| say(&format!("warning: {text}"));
-    for complaint in &unreadable {
-        warn(complaint.to_string());
+    for diagnostic in &unreadable {
+        warn(diagnostic.to_string());
     }
     let sources = Sources { environment: &settings.environment, files: &settings.files };
     let resolver = configuration.resolver(sources);

@@ -113,15 +113,15 @@ impl Printer<'_> {
 fn is_over(store: &Store, process: &Process) -> Result<bool, CliError> {
     let Some(now) = store.process(process.id)? else { return Ok(true) };
     let is_gone = || now.running().is_some_and(|it| handle::find(&it.identity).is_none());
-    Ok(now.ending().is_some() || is_gone())
+    Ok(now.exit().is_some() || is_gone())
 }
 
 fn run_dir(process: &Process) -> Result<RunDir, CliError> {
-    if let Some(path) = &process.order.run_dir {
+    if let Some(path) = &process.spec.run_dir {
         return Ok(RunDir::at(path));
     }
     let id = process.id;
-    Err(CliError::NotFound(match (&process.order.detached, process.order.process_type) {
+    Err(CliError::NotFound(match (&process.spec.detached, process.spec.process_type) {
         (Some(_), _) | (_, ProcessType::Hook) => format!(
             "the logs of {id} were removed when their time had come; `rigup process show {id}` has their ends"
         ),

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::process::{HEADER, find, row};
 use crate::cli::session::Session;
-use crate::model::process::{Process, State};
+use crate::model::id::ProcessId;
+use crate::model::process::{Process, ProcessState};
 use crate::process::{handle, usage};
 use crate::report::tree;
 use crate::settings::Settings;
@@ -54,10 +54,10 @@ pub(super) fn tree(args: &TreeArgs, settings: &Settings, output: &mut Output) ->
     Ok(Exit::Well)
 }
 
-fn live_usage(process: &Process) -> Option<usage::Usage> {
+fn live_usage(process: &Process) -> Option<usage::LiveUsage> {
     match &process.state {
-        State::Running(running) => usage::usage(handle::find(&running.identity)?.pid),
-        State::Queued | State::Exited(..) => None,
+        ProcessState::Running(running) => usage::usage(handle::find(&running.identity)?.pid),
+        ProcessState::Queued | ProcessState::Exited(..) => None,
     }
 }
 
@@ -77,7 +77,7 @@ fn ancestors(store: &Store, process: &Process) -> Result<Vec<Process>, CliError>
 
 /// Processes and all below them, each once, whoever asked for whom.
 pub(super) fn descendants(store: &Store, mut open: Vec<Process>) -> Result<Vec<Process>, CliError> {
-    let mut seen: HashSet<Uuid> = HashSet::new();
+    let mut seen: HashSet<ProcessId> = HashSet::new();
     let mut all = Vec::new();
     while let Some(process) = open.pop() {
         if seen.insert(process.id) {

@@ -66,7 +66,7 @@ fn wait_for(
     deadline: Option<Instant>,
 ) -> Result<Result<Process, Process>, CliError> {
     loop {
-        if process.ending().is_some() {
+        if process.exit().is_some() {
             return Ok(Ok(process));
         }
         if let Some(finished) = recover::finish_if_lost(store, &process)? {
@@ -91,7 +91,7 @@ fn wait_for(
 }
 
 fn exit_of(process: &Process) -> Exit {
-    match process.ending().and_then(|it| it.exit_code) {
+    match process.exit().and_then(|it| it.exit_code) {
         Some(0) => Exit::Well,
         Some(code) => Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)),
         None => Exit::Missing,

@@ -1,15 +1,14 @@
 use std::path::PathBuf;
 
-use uuid::Uuid;
-
 use super::*;
 use crate::hook_test::finding::Outcome;
 use crate::hook_test::observation::{Garbage, Truth};
+use crate::model::id::ProcessId;
 
 /// A run that ended with exit 0 after a second and said nothing.
 fn run() -> Observation {
     Observation {
-        process_id: Uuid::nil(),
+        process_id: ProcessId::from_u128(0),
         end: ExitReason::Exited,
         exit_code: Some(0),
         took: Duration::from_secs(1),
@@ -37,7 +36,7 @@ fn answered() -> Observation {
 }
 
 fn lied() -> Observation {
-    Observation { claims: vec![Claimed { line: 7, truth: Err(Lie::NoPath) }], ..run() }
+    Observation { claims: vec![Claimed { line: 7, truth: Err(RecordError::NoPath) }], ..run() }
 }
 
 fn exited(code: i32) -> Observation {
@@ -94,7 +93,8 @@ fn a_good_request_is_answered_by_a_true_record() {
     is_broken(&answer(&lied(), true), "its record has no abspath", "stdout.log:7");
     is_broken(&answer(&exited(3), false), "exit 3: no luck", "stderr.log:1");
     is_broken(&answer(&endless(), false), "it had not ended after 60 s", "stderr.log:1");
-    let other = Claimed { line: 1, truth: Err(Lie::WrongName { found: "a".into(), wanted: "b".into() }) };
+    let other =
+        Claimed { line: 1, truth: Err(RecordError::WrongName { found: "a".into(), wanted: "b".into() }) };
     assert!(answer(&Observation { claims: vec![other.clone()], ..run() }, false).is_broken());
     is_held(&answer(&Observation { claims: vec![other, truth("/lib/jq", 9)], ..run() }, false));
 }

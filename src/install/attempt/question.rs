@@ -3,14 +3,19 @@
 use std::ffi::OsString;
 
 use serde_json::{Map, Number, Value};
-use uuid::Uuid;
 
 use crate::hook::command;
 use crate::install::plan::Request;
+use crate::model::id::{BinaryId, MachineId};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 
 /// The hook's arguments.
-pub fn arguments(request: &Request, provider: &str, binary_id: Uuid, machine_id: Uuid) -> Vec<OsString> {
+pub fn arguments(
+    request: &Request,
+    provider: &str,
+    binary_id: BinaryId,
+    machine_id: MachineId,
+) -> Vec<OsString> {
     let mut fields = fields(request, provider, binary_id, machine_id);
     for (_, value) in &mut fields {
         // Spelled out: what is false is left out elsewhere.
@@ -22,7 +27,7 @@ pub fn arguments(request: &Request, provider: &str, binary_id: Uuid, machine_id:
 }
 
 /// The same as one line on the standard input of a batch hook.
-pub fn line(request: &Request, provider: &str, binary_id: Uuid, machine_id: Uuid) -> String {
+pub fn line(request: &Request, provider: &str, binary_id: BinaryId, machine_id: MachineId) -> String {
     let kind = [("type", Value::from("BinaryRequest"))];
     let fields = kind.into_iter().chain(fields(request, provider, binary_id, machine_id));
     let fields = fields.filter(|(_, value)| !value.is_null() && value != "");
@@ -35,14 +40,14 @@ pub fn line(request: &Request, provider: &str, binary_id: Uuid, machine_id: Uuid
 fn fields(
     request: &Request,
     provider: &str,
-    binary_id: Uuid,
-    machine_id: Uuid,
+    binary_id: BinaryId,
+    machine_id: MachineId,
 ) -> [(&'static str, Value); 10] {
     let overrides = Value::Object(request.overrides.clone());
-    let safety = request.safety_of(provider);
+    let policy = request.policy_of(provider);
     let defaults = [
-        (safety.min_release_age.is_none(), MIN_RELEASE_AGE_KEY),
-        (safety.postinstall_scripts.is_none(), POSTINSTALL_SCRIPTS_KEY),
+        (policy.min_release_age.is_none(), MIN_RELEASE_AGE_KEY),
+        (policy.postinstall_scripts.is_none(), POSTINSTALL_SCRIPTS_KEY),
     ];
     let best_effort: Vec<&str> =
         defaults.into_iter().filter_map(|(is_default, key)| is_default.then_some(key)).collect();
@@ -52,8 +57,8 @@ fn fields(
         ("min_version", request.min_version_of(provider).into()),
         ("exact_version", request.locked.as_ref().map_or("", |it| &it.version).into()),
         // 7 and not 7.0
-        (MIN_RELEASE_AGE_KEY, safety.age().to_string().parse::<Number>().map_or(Value::Null, Value::Number)),
-        (POSTINSTALL_SCRIPTS_KEY, safety.may_run_scripts().into()),
+        (MIN_RELEASE_AGE_KEY, policy.age().to_string().parse::<Number>().map_or(Value::Null, Value::Number)),
+        (POSTINSTALL_SCRIPTS_KEY, policy.may_run_scripts().into()),
         ("best_effort", best_effort.join(",").into()),
         ("overrides", if request.overrides.is_empty() { Value::Null } else { overrides }),
         ("binary_id", binary_id.to_string().into()),
@@ -66,7 +71,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::install::plan::{Wish, plan};
+    use crate::install::plan::{Selection, plan};
     use crate::plugin::requirement::{self, Requirement};
 
     #[test]
@@ -77,10 +82,10 @@ mod tests {
         });
         let line = line.to_string();
         let requirement: Requirement = requirement::parse_line("p", line.as_bytes(), None).unwrap();
-        let steps = plan(&[requirement], &Wish::default(), &["pip".to_owned()]);
+        let steps = plan(&[requirement], &Selection::default(), &["pip".to_owned()]);
         let asked = |provider: &str| {
             let request = steps[0].as_ref().unwrap();
-            let all = arguments(request, provider, Uuid::nil(), Uuid::nil());
+            let all = arguments(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
             let all = all.into_iter().map(|it| it.into_string().unwrap());
             all.filter(|it| !it.contains("id=") && !it.contains("overrides=")).collect::<Vec<_>>().join(" ")
         };
@@ -93,7 +98,8 @@ mod tests {
             "--name=x --binproviders=* --min-version=2 --min-release-age=7 --postinstall-scripts=false \
              --best-effort=min_release_age,postinstall_scripts"
         );
-        let line = super::line(steps[0].as_ref().unwrap(), "npm", Uuid::nil(), Uuid::nil());
+        let line =
+            super::line(steps[0].as_ref().unwrap(), "npm", BinaryId::from_u128(0), MachineId::from_u128(0));
         let start =
             r#"{"type":"BinaryRequest","name":"x","binproviders":"*","min_version":"2","min_release_age":7,"#;
         assert!(line.starts_with(start), "{line}");

@@ -21,7 +21,7 @@ fn requirement(plugin: &str, overrides: &Value) -> Requirement {
         name: BinaryName::parse("x", None).unwrap(),
         providers: Providers::Any,
         min_version: String::new(),
-        safety: Safety::default(),
+        policy: Policy::default(),
         overrides: overrides.as_object().unwrap().clone(),
         plugin: plugin.to_owned(),
         setting: None,
@@ -30,34 +30,34 @@ fn requirement(plugin: &str, overrides: &Value) -> Requirement {
 }
 
 fn planned(requirements: &[Requirement]) -> Request {
-    plan(requirements, &Wish::default(), &known()).remove(0).unwrap()
+    plan(requirements, &Selection::default(), &known()).remove(0).unwrap()
 }
 
 fn min_version_of<'a>(requirement: &'a Requirement, provider: &str) -> &'a str {
     overrides::text(&requirement.overrides, provider, "min_version").unwrap_or(&requirement.min_version)
 }
 
-fn safety_of(requirement: &Requirement, provider: &str) -> Safety {
-    overrides::safety(&requirement.overrides, provider).or(requirement.safety)
+fn policy_of(requirement: &Requirement, provider: &str) -> Policy {
+    overrides::policy(&requirement.overrides, provider).or(requirement.policy)
 }
 
 fn version() -> impl Strategy<Value = String> {
     select(vec!["", "1", "1.9", "1.10", "2.0~rc1", "2.0", "1:0.1"]).prop_map(str::to_owned)
 }
 
-fn safety() -> impl Strategy<Value = Safety> {
+fn policy() -> impl Strategy<Value = Policy> {
     let age = option::of(select(vec![0.0, 0.5, 7.0, 30.0]));
     (age, option::of(any::<bool>()))
-        .prop_map(|(min_release_age, postinstall_scripts)| Safety { min_release_age, postinstall_scripts })
+        .prop_map(|(min_release_age, postinstall_scripts)| Policy { min_release_age, postinstall_scripts })
 }
 
 /// What is said to one provider: bare packages, or some of the keys.
 fn said() -> impl Strategy<Value = Value> {
     let packages = subsequence(vec!["a", "b", "c"], 0..=2);
-    let keys = (option::of(packages.clone()), version(), safety(), option::of("[a-c]"), option::of("/[a-c]"));
-    let keys = keys.prop_map(|(packages, min_version, safety, install_root, abspath)| {
+    let keys = (option::of(packages.clone()), version(), policy(), option::of("[a-c]"), option::of("/[a-c]"));
+    let keys = keys.prop_map(|(packages, min_version, policy, install_root, abspath)| {
         let mut said = json!({"min_version": min_version, "install_root": install_root, "abspath": abspath});
-        safety.write_to(&mut said);
+        policy.write_to(&mut said);
         said["packages"] = json!(packages);
         said.as_object_mut().unwrap().retain(|_, value| !value.is_null() && value != "");
         said
@@ -73,12 +73,12 @@ fn any_requirement() -> impl Strategy<Value = Requirement> {
     let overrides = proptest::collection::btree_map(select(vec!["npm", "pip"]), said(), 0..=2);
     let whose = (select(vec!["x", "y"]), select(vec!["p", "q", "r"]));
     let rest = (option::of(select(vec!["X_BINARY", "Y_BINARY"])), option::of(1_u32..9));
-    (whose, providers, version(), safety(), overrides, rest).prop_map(
-        |((name, plugin), providers, min_version, safety, overrides, (setting, pays_from))| Requirement {
+    (whose, providers, version(), policy(), overrides, rest).prop_map(
+        |((name, plugin), providers, min_version, policy, overrides, (setting, pays_from))| Requirement {
             name: BinaryName::parse(name, None).unwrap(),
             providers,
             min_version,
-            safety,
+            policy,
             setting: setting.map(str::to_owned),
             pays_from,
             ..requirement(plugin, &json!(overrides))
@@ -87,9 +87,9 @@ fn any_requirement() -> impl Strategy<Value = Requirement> {
 }
 
 /// Whether one who asked for `wanted` gets at least that.
-fn is_as_strict(safety: Safety, wanted: Safety) -> bool {
-    wanted.min_release_age.is_none_or(|days| safety.min_release_age >= Some(days))
-        && (wanted.postinstall_scripts != Some(false) || safety.postinstall_scripts == Some(false))
+fn is_as_strict(policy: Policy, wanted: Policy) -> bool {
+    wanted.min_release_age.is_none_or(|days| policy.min_release_age >= Some(days))
+        && (wanted.postinstall_scripts != Some(false) || policy.postinstall_scripts == Some(false))
 }
 
 /// All that does not depend on who comes first.
@@ -102,7 +102,7 @@ fn meaning(step: &Step) -> Value {
         let keys: BTreeSet<&String> =
             keys.into_iter().flat_map(Map::keys).filter(|it| *it != "packages").collect();
         let mut meaning = json!({"packages": packages.map(BTreeSet::from_iter), "keys": keys});
-        request.safety_of(provider).write_to(&mut meaning);
+        request.policy_of(provider).write_to(&mut meaning);
         meaning
     };
     json!({
@@ -125,14 +125,14 @@ fn what_one_plugin_says_to_a_provider_undoes_nothing_that_another_asks_of_all() 
     let loose = json!({"pip": {"min_version": "2", "min_release_age": 0, "postinstall_scripts": true}});
     let strict = Requirement {
         min_version: "5".to_owned(),
-        safety: Safety { min_release_age: Some(14.0), postinstall_scripts: Some(false) },
+        policy: Policy { min_release_age: Some(14.0), postinstall_scripts: Some(false) },
         ..requirement("strict", &json!({}))
     };
     let loose = requirement("loose", &loose);
     for requirements in [[strict.clone(), loose.clone()], [loose.clone(), strict.clone()]] {
         let request = planned(&requirements);
         assert_eq!(request.min_version_of("pip"), "5");
-        assert_eq!(request.safety_of("pip"), strict.safety);
+        assert_eq!(request.policy_of("pip"), strict.policy);
     }
     let both = planned(&[loose.clone(), Requirement { min_version: "5".to_owned(), ..loose.clone() }]);
     assert_eq!(both.min_version_of("pip"), "2", "both say so to this provider");
@@ -147,8 +147,8 @@ fn two_requirements_of_one_binary_get_the_stricter_one_of_each_rule() {
         (request.min_version_of("pip"), request.overrides["pip"]["packages"].clone()),
         ("1.10", json!(["x"]))
     );
-    let rules = Safety { min_release_age: Some(3.0), postinstall_scripts: Some(false) };
-    assert_eq!(request.safety_of("pip"), rules);
+    let rules = Policy { min_release_age: Some(3.0), postinstall_scripts: Some(false) };
+    assert_eq!(request.policy_of("pip"), rules);
 }
 
 #[test]
@@ -185,7 +185,7 @@ proptest! {
             if !requirements.iter().any(|it| it.name == name) {
                 continue;
             }
-            let wish = Wish { names: vec![name], ..Wish::default() };
+            let wish = Selection { names: vec![name], ..Selection::default() };
             let steps = [&requirements, &other].map(|it| plan(it, &wish, &known()).remove(0));
             prop_assert_eq!(meaning(&steps[0]), meaning(&steps[1]));
             prop_assert_eq!(lowest_versions(&steps[0]), lowest_versions(&steps[1]));
@@ -194,8 +194,8 @@ proptest! {
 
     #[test]
     fn whoever_asks_twice_asks_for_the_same(requirements in proptest::collection::vec(any_requirement(), 1..6)) {
-        let once = plan(&requirements, &Wish::default(), &known());
-        let twice = plan(&[requirements.clone(), requirements].concat(), &Wish::default(), &known());
+        let once = plan(&requirements, &Selection::default(), &known());
+        let twice = plan(&[requirements.clone(), requirements].concat(), &Selection::default(), &known());
         prop_assert_eq!(
             once.iter().map(meaning).collect::<Vec<_>>(),
             twice.iter().map(meaning).collect::<Vec<_>>()
@@ -210,9 +210,9 @@ proptest! {
     fn no_requirement_is_lost_and_none_gets_less_than_it_asked_for(
         requirements in proptest::collection::vec(any_requirement(), 1..6),
         min_version in version(),
-        habit in safety(),
+        habit in policy(),
     ) {
-        let wish = Wish { min_version, habit, ..Wish::default() };
+        let wish = Selection { min_version, habit, ..Selection::default() };
         let steps = plan(&requirements, &wish, &known());
         for requirement in &requirements {
             let mine: Vec<&Step> = steps.iter().filter(|it| *name_of(it) == requirement.name).collect();
@@ -226,9 +226,9 @@ proptest! {
                 let lowest = Version::parse(request.min_version_of(provider));
                 prop_assert!(lowest >= Version::parse(min_version_of(requirement, provider)));
                 prop_assert!(lowest >= Version::parse(&wish.min_version));
-                let safety = request.safety_of(provider);
-                prop_assert!(is_as_strict(safety, safety_of(requirement, provider)));
-                prop_assert!(is_as_strict(safety, habit));
+                let policy = request.policy_of(provider);
+                prop_assert!(is_as_strict(policy, policy_of(requirement, provider)));
+                prop_assert!(is_as_strict(policy, habit));
                 let packages = |of: &Map<String, Value>| overrides::packages(of, provider).unwrap().unwrap_or_default();
                 let wanted = packages(&requirement.overrides);
                 let all = packages(&request.overrides);
@@ -251,7 +251,7 @@ fn required(plugin: &str, text: &str, providers: &str, min_version: &str) -> Req
         name: name(text),
         providers: Providers::parse(providers),
         min_version: min_version.to_owned(),
-        safety: Safety::default(),
+        policy: Policy::default(),
         overrides: Map::new(),
         plugin: plugin.to_owned(),
         setting: None,
@@ -263,11 +263,11 @@ fn common_providers() -> Vec<String> {
     ["env", "npm", "pip", "brew", "apt"].map(str::to_owned).into()
 }
 
-fn wish(names: &[&str], providers: Option<&str>) -> Wish {
-    Wish {
+fn wish(names: &[&str], providers: Option<&str>) -> Selection {
+    Selection {
         names: names.iter().map(|it| name(it)).collect(),
         providers: providers.map(Providers::parse),
-        ..Wish::default()
+        ..Selection::default()
     }
 }
 
@@ -276,7 +276,7 @@ fn a_name_that_two_plugins_require_is_one_request_that_suits_both() {
     let mut second = required("b", "x", "env,pip", "1.10");
     second.overrides = json!({"pip": ["y"]}).as_object().unwrap().clone();
     let requirements = [required("a", "x", "pip,apt,env", "1.9"), second];
-    let steps = plan(&requirements, &Wish::default(), &common_providers());
+    let steps = plan(&requirements, &Selection::default(), &common_providers());
     assert_eq!(steps.len(), 1);
     let request = steps[0].as_ref().unwrap();
     assert_eq!(request.candidates, ["pip", "env"]);
@@ -288,14 +288,15 @@ fn a_name_that_two_plugins_require_is_one_request_that_suits_both() {
 #[test]
 fn plugins_without_a_provider_in_common_are_both_named() {
     let requirements = [required("a", "x", "pip", ""), required("b", "x", "npm", "")];
-    let reason = plan(&requirements, &Wish::default(), &common_providers())[0].clone().unwrap_err().reason;
+    let reason =
+        plan(&requirements, &Selection::default(), &common_providers())[0].clone().unwrap_err().reason;
     assert!(reason.contains("plugin a allows only pip"), "{reason}");
     assert!(reason.contains("plugin b allows only npm"), "{reason}");
 }
 
 #[test]
 fn any_provider_means_all_of_them_in_hook_order() {
-    let steps = plan(&[required("a", "x", "*", "")], &Wish::default(), &common_providers());
+    let steps = plan(&[required("a", "x", "*", "")], &Selection::default(), &common_providers());
     assert_eq!(steps[0].as_ref().unwrap().candidates, common_providers());
 }
 
@@ -319,6 +320,6 @@ fn the_command_line_chooses_names_and_orders_providers_but_allows_no_new_ones() 
 
 #[test]
 fn a_path_means_that_file_and_asks_only_env() {
-    let steps = plan(&[required("a", "/opt/x", "pip", "")], &Wish::default(), &common_providers());
+    let steps = plan(&[required("a", "/opt/x", "pip", "")], &Selection::default(), &common_providers());
     assert_eq!(steps[0].as_ref().unwrap().candidates, ["env"]);
 }

@@ -4,7 +4,7 @@ use crate::install::plan::Request;
 use crate::install::resolver::state::Work;
 use crate::install::resolver::{Progress, Resolved};
 use crate::install::scheduler::{ChainIndex, Turn};
-use crate::model::binary::State;
+use crate::model::binary::BinaryState;
 
 impl Work<'_, '_> {
     /// Looks first for what a provider could do without, where that is worth the time for all that wait for it now.
@@ -83,8 +83,8 @@ impl Work<'_, '_> {
         let provider = self.schedule.hook_of(waiting).map(|it| &self.resolver.hooks[it].plugin);
         let error = match &self.entries[need].result {
             Some(Ok(Resolved { binary, .. })) => match &binary.state {
-                State::Queued(queued) => queued.last_error.clone(),
-                State::Installed(_) => return,
+                BinaryState::Queued(queued) => queued.last_error.clone(),
+                BinaryState::Installed(_) => return,
             },
             Some(Err(error)) => error.to_string(),
             None => return,

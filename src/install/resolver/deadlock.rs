@@ -9,8 +9,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use uuid::Uuid;
-
+use crate::model::id::ProcessId;
 use crate::trust::make_private_dir;
 
 /// The first name is not done before the second one is.
@@ -26,7 +25,7 @@ pub(super) struct Waits {
 
 impl Waits {
     /// Nothing waits yet in this rigup.
-    pub(super) fn new(data_dir: &Path, rigup: Uuid) -> Self {
+    pub(super) fn new(data_dir: &Path, rigup: ProcessId) -> Self {
         let path = data_dir.join("locks").join("waiting").join(rigup.to_string());
         Self { path, file: None, written: Vec::new() }
     }
@@ -127,7 +126,6 @@ pub(super) fn way<'a>(waits: &'a [Wait], from: &'a str, to: &[&str]) -> Option<V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
 
     fn waits(all: &[(&str, &str)]) -> Vec<Wait> {
         all.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
@@ -146,13 +144,13 @@ mod tests {
     #[test]
     fn every_rigup_reads_what_the_living_ones_wrote_and_removes_what_the_others_left() {
         let folder = tempfile::tempdir().unwrap();
-        let mut one = Waits::new(folder.path(), clock::new_id());
-        let mut other = Waits::new(folder.path(), clock::new_id());
+        let mut one = Waits::new(folder.path(), ProcessId::generate());
+        let mut other = Waits::new(folder.path(), ProcessId::generate());
         assert_eq!(one.read_all(), []);
         one.write(waits(&[("a", "b"), ("é x", "b")])).unwrap();
         other.write(waits(&[("b", "a")])).unwrap();
         other.write(waits(&[("c", "d")])).unwrap();
-        let dead = folder.path().join("locks/waiting").join(clock::new_id().to_string());
+        let dead = folder.path().join("locks/waiting").join(ProcessId::generate().to_string());
         fs_err::write(&dead, "x\ty\n").unwrap();
         let mut all = other.read_all();
         all.sort();

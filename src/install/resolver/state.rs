@@ -10,11 +10,12 @@ use crate::install::plan::Request;
 use crate::install::resolver::deadlock::Waits;
 use crate::install::resolver::{Progress, ResolveError, Resolved, Resolver, Settled};
 use crate::install::scheduler::{ChainIndex, HookIndex, Schedule, Turn};
-use crate::install::status::{Standing, standing};
+use crate::install::status::{InstallStatus, install_status};
 use crate::install::verdict::Verdict;
 use crate::install::verify;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::binary::{Binary, Installed};
+use crate::model::id::BinaryId;
 use crate::process::lock::{Busy, Lock};
 use crate::store::StoreError;
 
@@ -170,16 +171,17 @@ impl<'r, 'a> Work<'r, 'a> {
         let (store, machine_id) = (resolver.runner.store, resolver.runner.machine_id);
         let known = store.binary(machine_id, request.name.as_str())?;
         let is_new = known.is_none();
-        let mut binary = known
-            .unwrap_or_else(|| Binary::new(clock::new_id(), machine_id, request.name.as_str(), clock::now()));
+        let mut binary = known.unwrap_or_else(|| {
+            Binary::new(BinaryId::generate(), machine_id, request.name.as_str(), clock::now())
+        });
         let previous = binary.installed().map(|it| it.abspath.clone());
         if !resolver.force {
-            let settled = match standing(&binary, &request, resolver.runner.settings) {
-                Standing::Ready => Some(Ok(())),
-                Standing::Unlinked(installed) => {
+            let settled = match install_status(&binary, &request, resolver.runner.settings) {
+                InstallStatus::Ready => Some(Ok(())),
+                InstallStatus::Unlinked(installed) => {
                     Some(resolver.link(&request, installed, previous.as_deref())?)
                 }
-                Standing::Missing => None,
+                InstallStatus::Missing => None,
             };
             if let Some(Err(reason)) = &settled {
                 binary.disappoint(reason.clone(), clock::now());
@@ -193,7 +195,7 @@ impl<'r, 'a> Work<'r, 'a> {
         binary.request(
             &request.providers.to_string(),
             &request.min_version,
-            request.safety,
+            request.policy,
             &request.overrides,
             clock::now(),
         );

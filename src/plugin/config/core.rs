@@ -2,33 +2,36 @@
 
 use serde_json::Value;
 
-use crate::model::policy::Safety;
-use crate::model::retention::Keep;
+use crate::model::policy::Policy;
+use crate::model::retention::RetentionLimits;
 use crate::plugin::config::schema::{self, Property};
-use crate::plugin::config::value::{Origin, Resolver, Setting, Sources};
+use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources};
 
 /// What they come to.
 #[derive(Debug, Clone)]
-pub struct Own {
+pub struct CoreSettings {
     /// Every one of them.
     pub settings: Vec<Setting>,
 }
 
-impl Own {
+impl CoreSettings {
     /// Reads them. A value that is none is an error: rigup would do something else than it was told.
     pub fn read(sources: Sources<'_>) -> Result<Self, String> {
         let schema = schema::parse(include_str!("core.json")).map_err(|error| error.to_string())?;
-        let resolver = Resolver::new(sources, &schema.properties);
-        let mut complaints = Vec::new();
-        let settings =
-            schema.properties.iter().map(|it| resolver.resolve(it, |wrong| complaints.push(wrong))).collect();
-        complaints.extend(sources.files.iter().find_map(|file| {
+        let resolver = SettingResolver::new(sources, &schema.properties);
+        let mut diagnostics = Vec::new();
+        let settings = schema
+            .properties
+            .iter()
+            .map(|it| resolver.resolve(it, |wrong| diagnostics.push(wrong)))
+            .collect();
+        diagnostics.extend(sources.files.iter().find_map(|file| {
             let reason = misspelled(file.values.get("keep")?, &schema.properties)?;
             Some(format!("{}: {reason}", file.path.display()))
         }));
-        match complaints.into_iter().next() {
+        match diagnostics.into_iter().next() {
             None => Ok(Self { settings }),
-            Some(complaint) => Err(complaint),
+            Some(diagnostic) => Err(diagnostic),
         }
     }
 
@@ -43,21 +46,21 @@ impl Own {
     }
 
     /// What the user asked for of what may be brought in.
-    pub fn safety(&self) -> Safety {
-        Safety {
+    pub fn policy(&self) -> Policy {
+        Policy {
             min_release_age: self.value("MIN_RELEASE_AGE").and_then(Value::as_f64),
             postinstall_scripts: self.value("POSTINSTALL_SCRIPTS").and_then(Value::as_bool),
         }
     }
 
     /// How much is kept of what is over.
-    pub fn keep(&self) -> Keep {
+    pub fn keep(&self) -> RetentionLimits {
         let bound = |name: &str| {
             let setting = self.settings.iter().find(|it| it.name == name)?;
             // A text is `none` or a number: its schema lets nothing else through.
             setting.value.as_u64().or_else(|| setting.value.as_str()?.parse().ok())
         };
-        Keep {
+        RetentionLimits {
             processes: bound("keep.processes"),
             days: bound("keep.days"),
             log_bytes: bound("keep.log_bytes"),
@@ -88,11 +91,11 @@ mod tests {
     use super::*;
     use crate::settings::{Environment, SettingsFile};
 
-    fn read(environment: &[(&str, &str)], file: &Value) -> Result<Own, String> {
+    fn read(environment: &[(&str, &str)], file: &Value) -> Result<CoreSettings, String> {
         let environment: Environment = environment.iter().copied().collect();
         let files =
             [SettingsFile { path: "/p/rigup.toml".into(), values: file.as_object().unwrap().clone() }];
-        Own::read(Sources { environment: &environment, files: &files })
+        CoreSettings::read(Sources { environment: &environment, files: &files })
     }
 
     #[test]
@@ -105,20 +108,20 @@ mod tests {
 
     #[test]
     fn a_default_is_nothing_that_the_user_asked_for() {
-        let safety = |environment: &[(&str, &str)], file| read(environment, &file).unwrap().safety();
-        assert_eq!(safety(&[], json!({})), Safety::default());
-        let asked = Safety { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
-        assert_eq!(safety(&[("POSTINSTALL_SCRIPTS", "off")], json!({"MIN_RELEASE_AGE": 14})), asked);
+        let policy = |environment: &[(&str, &str)], file| read(environment, &file).unwrap().policy();
+        assert_eq!(policy(&[], json!({})), Policy::default());
+        let asked = Policy { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
+        assert_eq!(policy(&[("POSTINSTALL_SCRIPTS", "off")], json!({"MIN_RELEASE_AGE": 14})), asked);
     }
 
     #[test]
     fn what_is_kept_is_bounded_unless_somebody_says_none() {
         let keep = |environment: &[(&str, &str)], file| read(environment, &file).unwrap().keep();
-        let default = Keep { processes: Some(10_000), days: Some(30), log_bytes: Some(1 << 30) };
+        let default = RetentionLimits { processes: Some(10_000), days: Some(30), log_bytes: Some(1 << 30) };
         assert_eq!(keep(&[], json!({})), default);
-        assert_eq!(keep(&[], json!({"keep": {"days": 7}})), Keep { days: Some(7), ..default });
+        assert_eq!(keep(&[], json!({"keep": {"days": 7}})), RetentionLimits { days: Some(7), ..default });
         let environment = [("RIGUP_KEEP_DAYS", "none"), ("RIGUP_KEEP_PROCESSES", "5")];
-        let asked = Keep { processes: Some(5), days: None, log_bytes: Some(0) };
+        let asked = RetentionLimits { processes: Some(5), days: None, log_bytes: Some(0) };
         assert_eq!(keep(&environment, json!({"keep": {"days": 7, "log_bytes": 0}})), asked);
         assert!(
             keep(&[], json!({"keep": {"processes": "none", "days": "none", "log_bytes": "none"}}))

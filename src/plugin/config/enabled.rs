@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 
 use crate::plugin::builtin;
 use crate::plugin::config::schema::{self, Property, Schema};
-use crate::plugin::config::value::{Resolver, Setting, Sources};
+use crate::plugin::config::value::{Setting, SettingResolver, Sources};
 use crate::plugin::discovery::Plugin;
-use crate::plugin::requirement::Complaint;
+use crate::plugin::requirement::Diagnostic;
 use crate::trust::Inspection;
 
 /// The `config.json` files of all plugins.
 #[derive(Debug, Default)]
-pub struct Configuration {
+pub struct PluginConfigs {
     schemas: HashMap<String, Schema>,
 }
 
 /// Whether a plugin counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum PluginStatus {
     /// It does.
     Enabled,
     /// Others were chosen.
@@ -29,15 +29,15 @@ pub enum Standing {
     Disabled(String),
 }
 
-impl Configuration {
+impl PluginConfigs {
     /// Reads them. One that cannot be read, or is not to be trusted, is complained of, and its plugin has no settings.
     pub fn read(
         plugins: &[Plugin],
         data_dir: &Path,
         inspection: &mut Inspection<'_>,
-    ) -> (Self, Vec<Complaint>) {
+    ) -> (Self, Vec<Diagnostic>) {
         let mut schemas = HashMap::new();
-        let mut complaints = Vec::new();
+        let mut diagnostics = Vec::new();
         for plugin in plugins {
             let read = match builtin::file(plugin, data_dir, schema::FILE_NAME) {
                 Some(text) => text
@@ -49,7 +49,7 @@ impl Configuration {
             match read {
                 Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),
                 Ok(None) => {}
-                Err((path, error)) => complaints.push(Complaint {
+                Err((path, error)) => diagnostics.push(Diagnostic {
                     plugin: plugin.name.clone(),
                     path,
                     line: None,
@@ -57,7 +57,7 @@ impl Configuration {
                 }),
             }
         }
-        (Self { schemas }, complaints)
+        (Self { schemas }, diagnostics)
     }
 
     /// The `config.json` of a plugin.
@@ -66,19 +66,19 @@ impl Configuration {
     }
 
     /// What resolves the settings of any plugin.
-    pub fn resolver<'a>(&'a self, sources: Sources<'a>) -> Resolver<'a> {
+    pub fn resolver<'a>(&'a self, sources: Sources<'a>) -> SettingResolver<'a> {
         let mut plugins: Vec<&String> = self.schemas.keys().collect();
         // Of two plugins with one setting, the same one counts every time.
         plugins.sort();
         let properties = plugins.into_iter().flat_map(|plugin| &self.schemas[plugin].properties);
-        Resolver::new(sources, properties)
+        SettingResolver::new(sources, properties)
     }
 
     /// The settings of a plugin, in the order of its `config.json`.
     pub fn settings(
         &self,
         plugin: &str,
-        resolver: &Resolver<'_>,
+        resolver: &SettingResolver<'_>,
         mut complain: impl FnMut(String),
     ) -> Vec<Setting> {
         let properties = self.schema(plugin).map(|it| it.properties.as_slice()).unwrap_or_default();
@@ -87,13 +87,13 @@ impl Configuration {
 
     /// How every plugin stands. `chosen` are the names that count, with all that these require; none for all. To be
     /// switched off weighs more than to be chosen, and whoever requires what does not count does not count either.
-    pub fn standings(
+    pub fn plugin_statuses(
         &self,
         plugins: &[Plugin],
         chosen: &[String],
-        resolver: &Resolver<'_>,
+        resolver: &SettingResolver<'_>,
         mut complain: impl FnMut(String),
-    ) -> HashMap<String, Standing> {
+    ) -> HashMap<String, PluginStatus> {
         let names: HashMap<String, &str> =
             plugins.iter().map(|it| (it.name.to_ascii_lowercase(), it.name.as_str())).collect();
         let switched_off: HashMap<&str, String> = plugins
@@ -118,11 +118,11 @@ impl Configuration {
         }
         let standing = |plugin: &Plugin| {
             if let Some(reason) = self.obstacle(&plugin.name, &names, &switched_off) {
-                Standing::Disabled(reason)
+                PluginStatus::Disabled(reason)
             } else if wanted.contains(plugin.name.as_str()) {
-                Standing::Enabled
+                PluginStatus::Enabled
             } else {
-                Standing::NotChosen
+                PluginStatus::NotChosen
             }
         };
         plugins.iter().map(|plugin| (plugin.name.clone(), standing(plugin))).collect()
@@ -184,7 +184,11 @@ mod tests {
     use crate::settings::Environment;
 
     /// Plugins with what they require, and how each stands.
-    fn standings(plugins: &[(&str, &[&str])], chosen: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    fn plugin_statuses(
+        plugins: &[(&str, &[&str])],
+        chosen: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Vec<String> {
         let plugins: Vec<(Plugin, Schema)> = plugins
             .iter()
             .map(|(name, required)| {
@@ -194,17 +198,17 @@ mod tests {
             })
             .collect();
         let schemas = plugins.iter().map(|(plugin, schema)| (plugin.name.clone(), schema.clone())).collect();
-        let configuration = Configuration { schemas };
+        let configuration = PluginConfigs { schemas };
         let plugins: Vec<Plugin> = plugins.into_iter().map(|(plugin, _)| plugin).collect();
         let environment: Environment = environment.iter().copied().collect();
         let sources = Sources { environment: &environment, files: &[] };
         let resolver = configuration.resolver(sources);
         let chosen: Vec<String> = chosen.iter().map(|it| (*it).to_owned()).collect();
-        let found = configuration.standings(&plugins, &chosen, &resolver, |it| panic!("{it}"));
+        let found = configuration.plugin_statuses(&plugins, &chosen, &resolver, |it| panic!("{it}"));
         let spelled = |plugin: &Plugin| match &found[&plugin.name] {
-            Standing::Enabled => plugin.name.clone(),
-            Standing::NotChosen => format!("({})", plugin.name),
-            Standing::Disabled(reason) => reason.clone(),
+            PluginStatus::Enabled => plugin.name.clone(),
+            PluginStatus::NotChosen => format!("({})", plugin.name),
+            PluginStatus::Disabled(reason) => reason.clone(),
         };
         plugins.iter().map(spelled).collect()
     }
@@ -212,15 +216,15 @@ mod tests {
     #[test]
     fn the_chosen_count_with_all_that_they_require() {
         let plugins: [(&str, &[&str]); 4] = [("a", &["B"]), ("b", &["c"]), ("c", &[]), ("d", &[])];
-        assert_eq!(standings(&plugins, &[" A "], &[]), ["a", "b", "c", "(d)"]);
-        assert_eq!(standings(&plugins, &[], &[]), ["a", "b", "c", "d"]);
+        assert_eq!(plugin_statuses(&plugins, &[" A "], &[]), ["a", "b", "c", "(d)"]);
+        assert_eq!(plugin_statuses(&plugins, &[], &[]), ["a", "b", "c", "d"]);
     }
 
     #[test]
     fn to_be_switched_off_weighs_more_than_to_be_chosen_and_takes_along_who_requires_it() {
         let plugins: [(&str, &[&str]); 3] = [("a", &["my-b"]), ("my-b", &[]), ("c", &[])];
         assert_eq!(
-            standings(&plugins, &["a", "my-b"], &[("MY_B_ENABLED", "No")]),
+            plugin_statuses(&plugins, &["a", "my-b"], &[("MY_B_ENABLED", "No")]),
             [
                 "it requires my-b, and MY_B_ENABLED is false: the variable MY_B_ENABLED",
                 "MY_B_ENABLED is false: the variable MY_B_ENABLED",
@@ -232,9 +236,9 @@ mod tests {
     #[test]
     fn a_circle_ends_and_a_plugin_that_is_not_there_is_named() {
         let circle: [(&str, &[&str]); 2] = [("a", &["b"]), ("b", &["a"])];
-        assert_eq!(standings(&circle, &["a"], &[]), ["a", "b"]);
+        assert_eq!(plugin_statuses(&circle, &["a"], &[]), ["a", "b"]);
         assert_eq!(
-            standings(&[("a", &["gone"])], &[], &[]),
+            plugin_statuses(&[("a", &["gone"])], &[], &[]),
             ["it requires the plugin gone, which is not there"]
         );
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::model::policy::{Keeps, MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, PolicySupport};
 use crate::trust::{Inspection, ReadError};
 
 /// The file in a plugin's folder.
@@ -20,7 +20,7 @@ pub struct Schema {
     /// The binaries it requires, as they were spelled: objects like the lines of a `binaries.jsonl`.
     pub required_binaries: Vec<Value>,
     /// What a provider is able to keep.
-    pub keeps: Keeps,
+    pub keeps: PolicySupport,
 }
 
 /// One setting.
@@ -113,7 +113,7 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
         properties: properties.into_iter().map(property).collect::<Result<_, _>>()?,
         required_plugins: texts(&list("required_plugins")),
         required_binaries: list("required_binaries"),
-        keeps: Keeps {
+        keeps: PolicySupport {
             min_release_age: keeps(MIN_RELEASE_AGE_KEY),
             postinstall_scripts: keeps(POSTINSTALL_SCRIPTS_KEY),
         },

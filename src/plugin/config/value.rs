@@ -60,12 +60,12 @@ pub struct Setting {
 
 /// Resolves settings. Every plugin's properties may be another one's fallback.
 #[derive(Debug)]
-pub struct Resolver<'a> {
+pub struct SettingResolver<'a> {
     sources: Sources<'a>,
     properties: HashMap<&'a str, &'a Property>,
 }
 
-impl<'a> Resolver<'a> {
+impl<'a> SettingResolver<'a> {
     /// Knows all properties of all plugins. Of several with one name the first counts.
     pub fn new(sources: Sources<'a>, all: impl IntoIterator<Item = &'a Property>) -> Self {
         let mut properties = HashMap::new();
@@ -238,11 +238,11 @@ mod tests {
         let files =
             [SettingsFile { path: "/p/rigup.toml".into(), values: file.as_object().unwrap().clone() }];
         let sources = Sources { environment: &environment, files: &files };
-        let resolver = Resolver::new(sources, all);
-        let mut complaints = Vec::new();
+        let resolver = SettingResolver::new(sources, all);
+        let mut diagnostics = Vec::new();
         let property = all.iter().find(|it| it.name == name).unwrap();
-        let setting = resolver.resolve(property, |it| complaints.push(it));
-        (setting.value, setting.origin, complaints)
+        let setting = resolver.resolve(property, |it| diagnostics.push(it));
+        (setting.value, setting.origin, diagnostics)
     }
 
     #[test]
@@ -334,14 +334,18 @@ mod tests {
             property("T", json!({"type": "integer", "minimum": 5, "default": 60})),
             property("KEY", json!({"type": "string", "maxLength": 3, "x-sensitive": true, "default": ""})),
         ];
-        let (value, origin, complaints) = resolve(&[("T", "soon")], &json!({"T": 30}), &all, "T");
-        assert_eq!((value, complaints.len()), (json!(30), 1));
+        let (value, origin, diagnostics) = resolve(&[("T", "soon")], &json!({"T": 30}), &all, "T");
+        assert_eq!((value, diagnostics.len()), (json!(30), 1));
         assert!(matches!(origin, Origin::File(..)));
-        assert!(complaints[0].starts_with("T from the variable T is no value for T: "), "{}", complaints[0]);
+        assert!(
+            diagnostics[0].starts_with("T from the variable T is no value for T: "),
+            "{}",
+            diagnostics[0]
+        );
         assert_eq!(resolve(&[("T", "1")], &json!({}), &all, "T").0, json!(60));
-        let (value, _, complaints) = resolve(&[], &json!({"KEY": "a\u{0}b"}), &all, "KEY");
-        assert_eq!((value, complaints.len()), (json!(""), 1), "no environment could hold it");
-        let (_, _, complaints) = resolve(&[("KEY", "canary")], &json!({}), &all, "KEY");
-        assert!(!complaints[0].contains("canary"), "{}", complaints[0]);
+        let (value, _, diagnostics) = resolve(&[], &json!({"KEY": "a\u{0}b"}), &all, "KEY");
+        assert_eq!((value, diagnostics.len()), (json!(""), 1), "no environment could hold it");
+        let (_, _, diagnostics) = resolve(&[("KEY", "canary")], &json!({}), &all, "KEY");
+        assert!(!diagnostics[0].contains("canary"), "{}", diagnostics[0]);
     }
 }

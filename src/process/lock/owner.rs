@@ -7,20 +7,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use uuid::Uuid;
-
+use crate::model::id::ProcessId;
 use crate::trust::make_private_dir;
 
 /// Held from before the process is recorded until its ending is.
 #[derive(Debug)]
-pub struct Vigil {
+pub struct ProcessLock {
     path: PathBuf,
     _file: File,
 }
 
-impl Vigil {
+impl ProcessLock {
     /// Begins it, in the folder that the records are in.
-    pub fn begin(data_dir: &Path, process_id: Uuid) -> io::Result<Self> {
+    pub fn begin(data_dir: &Path, process_id: ProcessId) -> io::Result<Self> {
         let path = path(data_dir, process_id);
         if let Some(folder) = path.parent() {
             make_private_dir(folder)?;
@@ -31,14 +30,14 @@ impl Vigil {
     }
 }
 
-impl Drop for Vigil {
+impl Drop for ProcessLock {
     fn drop(&mut self) {
         let _ = fs_err::remove_file(&self.path);
     }
 }
 
 /// Whether a rigup sees this process out. What a killed one left behind is removed.
-pub fn is_kept(data_dir: &Path, process_id: Uuid) -> bool {
+pub fn is_kept(data_dir: &Path, process_id: ProcessId) -> bool {
     let path = path(data_dir, process_id);
     let Ok(file) = File::open(&path) else { return false };
     let is_kept = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
@@ -59,7 +58,7 @@ pub fn remove_left(data_dir: &Path, age: Duration) {
     }
 }
 
-fn path(data_dir: &Path, process_id: Uuid) -> PathBuf {
+fn path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
     folder(data_dir).join(process_id.to_string())
 }
 
@@ -72,13 +71,12 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::clock;
 
     #[test]
     fn what_nobody_holds_is_removed_once_it_is_old() {
         let data_dir = tempfile::tempdir().unwrap();
-        let (kept, left) = (clock::new_id(), clock::new_id());
-        let vigil = Vigil::begin(data_dir.path(), kept).unwrap();
+        let (kept, left) = (ProcessId::generate(), ProcessId::generate());
+        let vigil = ProcessLock::begin(data_dir.path(), kept).unwrap();
         File::create(path(data_dir.path(), left)).unwrap();
         remove_left(data_dir.path(), Duration::from_mins(1));
         assert!(path(data_dir.path(), left).exists());

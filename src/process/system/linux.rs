@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::Entry;
+use super::ProcessEntry;
 
 /// The flag that makes `posix_spawn` start a session.
 pub(in crate::process) const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
@@ -39,7 +39,7 @@ pub(in crate::process) fn pids() -> Vec<u32> {
 }
 
 /// The process with this id, if there is one.
-pub(in crate::process) fn entry(pid: u32) -> Option<Entry> {
+pub(in crate::process) fn entry(pid: u32) -> Option<ProcessEntry> {
     let mut stat = [0; 1024];
     // The kernel writes it whole into one read that has room for it.
     let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
@@ -47,14 +47,14 @@ pub(in crate::process) fn entry(pid: u32) -> Option<Entry> {
 }
 
 /// Reads `/proc/<pid>/stat`. The name in parentheses may hold anything, parentheses and blanks included.
-fn parse_stat(pid: u32, stat: &str) -> Option<Entry> {
+fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
     const STATE: usize = 0;
     const PPID: usize = 1;
     const PGRP: usize = 2;
     const STARTTIME: usize = 19;
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    Some(Entry {
+    Some(ProcessEntry {
         pid,
         ppid: fields.get(PPID)?.parse().ok()?,
         pgid: fields.get(PGRP)?.parse().ok()?,
@@ -129,7 +129,7 @@ impl Hold {
     }
 
     /// Sends it a signal, whoever has its pid by now. False where it is gone.
-    pub(in crate::process) fn signal(&self, _: &Entry, signal: Signal) -> bool {
+    pub(in crate::process) fn signal(&self, _: &ProcessEntry, signal: Signal) -> bool {
         pidfd_send_signal(&self.0, signal).is_ok()
     }
 
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_process_name_with_parentheses_and_blanks_is_read_past() {
         let stat = "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 9876 1 1";
-        let expected = Entry { pid: 42, ppid: 7, pgid: 42, start_ticks: 9876, is_zombie: false };
+        let expected = ProcessEntry { pid: 42, ppid: 7, pgid: 42, start_ticks: 9876, is_zombie: false };
         assert_eq!(parse_stat(42, stat), Some(expected));
         assert_eq!(parse_stat(42, "42 (cut"), None);
     }

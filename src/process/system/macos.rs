@@ -12,7 +12,7 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use rustix::process::{Pid, Signal};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
-use super::Entry;
+use super::ProcessEntry;
 
 /// The flag that makes `posix_spawn` start a session: macOS 10.15.
 pub(in crate::process) const SETSID: libc::c_short = 0x0400;
@@ -60,7 +60,7 @@ pub(in crate::process) fn pids() -> Vec<u32> {
 }
 
 /// The process with this id, if there is one.
-pub(in crate::process) fn entry(pid: u32) -> Option<Entry> {
+pub(in crate::process) fn entry(pid: u32) -> Option<ProcessEntry> {
     let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
     // SAFETY: proc_bsdinfo is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "nix has no libproc")]
@@ -71,7 +71,7 @@ pub(in crate::process) fn entry(pid: u32) -> Option<Entry> {
         let buffer: *mut c_void = (&raw mut info).cast();
         libc::proc_pidinfo(i32::try_from(pid).ok()?, libc::PROC_PIDTBSDINFO, 0, buffer, size)
     };
-    (read == size).then_some(Entry {
+    (read == size).then_some(ProcessEntry {
         pid,
         ppid: info.pbi_ppid,
         pgid: info.pbi_pgid,
@@ -152,7 +152,7 @@ impl Hold {
 
     /// Sends it a signal, if it still is the process that it was. False where it is gone.
     #[expect(clippy::unused_self, reason = "a pidfd has to be asked")]
-    pub(in crate::process) fn signal(&self, known: &Entry, signal: Signal) -> bool {
+    pub(in crate::process) fn signal(&self, known: &ProcessEntry, signal: Signal) -> bool {
         let is_same = entry(known.pid).is_some_and(|it| it.start_ticks == known.start_ticks);
         let pid = i32::try_from(known.pid).ok().and_then(Pid::from_raw);
         is_same && pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())

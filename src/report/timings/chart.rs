@@ -167,7 +167,7 @@ fn write_tip(timings: &Timings, timed: &Timed, page: &mut String) -> fmt::Result
         ("ran", human::duration(bar.run())),
         ("checked", human::duration(bar.probe())),
         ("from", format!("{} to {}", offset(bar.started), offset(bar.judged()))),
-        ("ended", bar.ending.clone()),
+        ("ended", bar.exit.clone()),
         ("CPU", bar.cpu_ms.map(|it| format!("{it} ms")).unwrap_or_default()),
         ("memory", bar.max_rss.map(human::bytes).unwrap_or_default()),
     ] {

@@ -1,3 +1,4 @@
+use crate::model::id::ProcessId;
 use std::collections::HashSet;
 
 use super::*;
@@ -10,15 +11,19 @@ fn at(millis: i64) -> Timestamp {
 fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Outcome) -> Bar {
     let [started, ended, judged] = times.map(at);
     let reason = if outcome == Outcome::Installed { "" } else { "because" };
-    let verdict =
-        |name: &&str| Verdict { binary: (*name).to_owned(), outcome, reason: reason.to_owned(), at: judged };
+    let verdict = |name: &&str| BarOutcome {
+        binary: (*name).to_owned(),
+        outcome,
+        reason: reason.to_owned(),
+        at: judged,
+    };
     Bar {
-        process_id: Uuid::from_u128(id),
+        process_id: ProcessId::from_u128(id),
         provider: provider.to_owned(),
         hook_name: format!("on_BinaryRequest__50_{provider}.sh"),
         started,
         ended,
-        ending: "exit 0".to_owned(),
+        exit: "exit 0".to_owned(),
         subject: binaries.first().copied().unwrap_or_default().to_owned(),
         verdicts: binaries.iter().map(verdict).collect(),
         cpu_ms: Some(5),
@@ -202,7 +207,7 @@ fn hostile_names_reasons_and_logs_stay_text() {
     let mut bar = bar(1, hostile, &[hostile], [0, 100, 120], Outcome::Failed);
     bar.verdicts[0].reason = hostile.to_owned();
     bar.hook_name = hostile.to_owned();
-    bar.ending = hostile.to_owned();
+    bar.exit = hostile.to_owned();
     bar.stdout_tail = hostile.to_owned();
     bar.stderr_tail = format!("\n\nfirst\r\n{hostile}\n");
     let run = Run { command: format!("rigup install {hostile}"), began: at(0), ended: at(130) };

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 use serde_json::Value;
-use uuid::Uuid;
 
+use crate::model::id::{MachineId, ProcessId};
 use crate::store::row::{self, BadValue, Columns, Stored};
 use crate::store::{Fault, Store, StoreError};
 
@@ -15,9 +15,9 @@ use crate::store::{Fault, Store, StoreError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Old {
     /// The process.
-    pub id: Uuid,
+    pub id: ProcessId,
     /// Who asked for it.
-    pub parent_id: Option<Uuid>,
+    pub parent_id: Option<ProcessId>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it ended.
@@ -68,7 +68,7 @@ const FORGET_RUN_DIR: &str = "UPDATE process SET run_dir = NULL WHERE id = ?1";
 
 impl Store {
     /// The run dir of a process was removed; its record stays. Nothing else about a process that is over ever changes.
-    pub fn forget_run_dir(&self, id: Uuid) -> Result<(), StoreError> {
+    pub fn forget_run_dir(&self, id: ProcessId) -> Result<(), StoreError> {
         self.with(|connection| {
             connection.execute(FORGET_RUN_DIR, [row::id(id)])?;
             Ok(())
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// How many processes a process asked for.
-    pub fn count_children(&self, parent_id: Uuid) -> Result<u64, StoreError> {
+    pub fn count_children(&self, parent_id: ProcessId) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT count(*) FROM process WHERE parent_id = ?1";
         let count: i64 = self.with(|it| Ok(it.query_row(SQL, [row::id(parent_id)], |row| row.get(0))?))?;
         Ok(count.cast_unsigned())
@@ -84,7 +84,7 @@ impl Store {
 
     /// The processes that must stay though they are over, if the run dirs of `gone` are no more. Those above them must stay
     /// as well.
-    pub fn needed_processes(&self, gone: &HashSet<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
+    pub fn needed_processes(&self, gone: &HashSet<ProcessId>) -> Result<HashSet<ProcessId>, StoreError> {
         let gone: Value = gone.iter().map(|it| row::id(*it)).collect();
         self.with(|connection| {
             let mut statement = connection.prepare(NEEDED)?;
@@ -97,7 +97,7 @@ impl Store {
     /// At most `limit` processes of a machine that are over, the newest first; only those older than `before`.
     pub fn old_processes(
         &self,
-        machine_id: Uuid,
+        machine_id: MachineId,
         before: Option<&Old>,
         limit: u32,
     ) -> Result<Vec<Old>, StoreError> {
@@ -110,7 +110,11 @@ impl Store {
 
     /// Forgets processes that are over, each with the attempts that it was, and the run dirs of others. What got a child
     /// meanwhile stays, without its run dir. All of it or nothing.
-    pub fn forget_processes(&self, processes: &[Uuid], run_dirs: &[Uuid]) -> Result<(), StoreError> {
+    pub fn forget_processes(
+        &self,
+        processes: &[ProcessId],
+        run_dirs: &[ProcessId],
+    ) -> Result<(), StoreError> {
         let forget = |transaction: &Transaction<'_>| -> Result<(), Fault> {
             let attempts = format!("DELETE FROM attempt WHERE process_id = ?1 AND {UNLESS_PARENT}");
             let process =

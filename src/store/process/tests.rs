@@ -7,16 +7,16 @@ use serde_json::json;
 
 use super::super::tests::{hook, store_with_machine, time};
 use super::*;
-use crate::clock;
 use crate::model::attempt::{Attempt, Outcome};
+use crate::model::id::{MachineId, ProcessId};
 use crate::model::interface;
 
 fn identity() -> Identity {
     Identity { pid: 4_000_000_000, start_ticks: u64::MAX, boot_id: "8a".to_owned() }
 }
 
-fn ending(reason: ExitReason) -> Ending {
-    Ending {
+fn exit(reason: ExitReason) -> ProcessExit {
+    ProcessExit {
         ended_at: time(3),
         exit_code: Some(143),
         signal: Some(15),
@@ -38,12 +38,12 @@ fn detached(slug: &str) -> Detached {
 }
 
 /// A process per state and per reason to end.
-fn one_of_each(machine_id: Uuid) -> Vec<Process> {
+fn one_of_each(machine_id: MachineId) -> Vec<Process> {
     let queued = || hook(machine_id, time(1));
     let running = || queued().started(identity(), time(2));
-    let mut all = vec![queued(), running(), queued().ended(Ending::lost(time(3)))];
+    let mut all = vec![queued(), running(), queued().ended(ProcessExit::lost(time(3)))];
     for reason in ["exited", "signalled", "timeout", "stopped", "lost", "spawn_failed"] {
-        all.push(running().ended(ending(ExitReason::parse(reason).unwrap())));
+        all.push(running().ended(exit(ExitReason::parse(reason).unwrap())));
     }
     all
 }
@@ -61,7 +61,7 @@ fn a_process_comes_back_as_it_was_saved_in_every_state() {
 fn how_long_a_hook_usually_takes_is_the_average_of_its_own_runs() {
     let (_dir, store, machine_id) = store_with_machine();
     let usual = |plugin, hook_name| store.usual_duration(plugin, hook_name).unwrap();
-    let Order { plugin, hook_name, .. } = hook(machine_id, time(1)).order;
+    let ProcessSpec { plugin, hook_name, .. } = hook(machine_id, time(1)).spec;
     assert_eq!(usual(&plugin, &hook_name), Duration::ZERO, "it never ran");
     for process in one_of_each(machine_id) {
         store.save_process(&process).unwrap();
@@ -77,14 +77,14 @@ fn every_field_of_an_order_and_every_relation_is_kept() {
     let (_dir, store, machine_id) = store_with_machine();
     let parent = hook(machine_id, time(1));
     store.save_process(&parent).unwrap();
-    let facts = interface::Facts::default();
+    let facts = interface::InterfaceFacts::default();
     let mut process = hook(machine_id, time(2));
     process.parent_id = Some(parent.id);
     process.binary_id = Some(store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id);
     process.iface_id = Some(store.save_interface(machine_id, &facts, time(1)).unwrap().id);
     for process_type in ["cli", "hook", "binary", "worker", "orchestrator", "supervisord"] {
-        process.id = clock::new_id();
-        process.order = Order {
+        process.id = ProcessId::generate();
+        process.spec = ProcessSpec {
             process_type: ProcessType::parse(process_type).unwrap(),
             plugin: "a".to_owned(),
             hook_name: "on_x".to_owned(),
@@ -107,9 +107,9 @@ fn an_ended_process_is_never_overwritten() {
     store.save_process(&queued).unwrap();
     let running = queued.clone().started(identity(), time(2));
     store.save_process(&running).unwrap();
-    let ended = running.clone().ended(ending(ExitReason::Timeout));
+    let ended = running.clone().ended(exit(ExitReason::Timeout));
     store.save_process(&ended).unwrap();
-    for late in [queued, running.clone(), running.ended(Ending::lost(time(9)))] {
+    for late in [queued, running.clone(), running.ended(ProcessExit::lost(time(9)))] {
         store.save_process(&late).unwrap();
         assert_eq!(store.process(ended.id).unwrap().as_ref(), Some(&ended));
     }
@@ -118,7 +118,7 @@ fn an_ended_process_is_never_overwritten() {
 #[test]
 fn a_process_of_an_unknown_machine_is_refused_and_what_to_do_is_said() {
     let (_dir, store, _) = store_with_machine();
-    let refused = store.save_process(&hook(clock::new_id(), time(1))).unwrap_err();
+    let refused = store.save_process(&hook(MachineId::generate(), time(1))).unwrap_err();
     assert!(matches!(refused, StoreError::Unrelated { .. }), "{refused}");
     assert!(refused.to_string().contains("store that one first"), "{refused}");
 }
@@ -131,14 +131,14 @@ fn a_child_outlives_its_parent_and_nothing_outlives_its_machine() {
     child.parent_id = Some(parent.id);
     store.save_process(&parent).unwrap();
     store.save_process(&child).unwrap();
-    let delete = |table: &str, id: Uuid| {
+    let delete = |table: &str, id: String| {
         let sql = format!("DELETE FROM {table} WHERE id = ?1");
         store.lock().execute(&sql, [row::id(id)]).unwrap();
     };
-    delete("process", parent.id);
+    delete("process", parent.id.to_string());
     child.parent_id = None;
     assert_eq!(store.process(child.id).unwrap().as_ref(), Some(&child));
-    delete("machine", machine_id);
+    delete("machine", machine_id.to_string());
     assert_eq!(store.processes(&ProcessFilter::default()).unwrap(), []);
 }
 
@@ -155,9 +155,9 @@ fn a_typed_prefix_finds_one_process_or_says_how_many() {
         store.save_process(&process).unwrap();
     }
     let find = |typed: &str| match store.process_by_prefix(typed).unwrap() {
-        Found::One(process) => process.id.to_string(),
-        Found::Many(count) => count.to_string(),
-        Found::Nothing => "nothing".to_owned(),
+        Lookup::One(process) => process.id.to_string(),
+        Lookup::Many(count) => count.to_string(),
+        Lookup::Nothing => "nothing".to_owned(),
     };
     assert_eq!(find("0198ABCE"), ids[2]);
     assert_eq!(find("0198abceff"), ids[2]);
@@ -177,13 +177,13 @@ fn processes_are_listed_newest_first_within_the_filter() {
     let parent = at(1);
     let mut child = at(2);
     child.parent_id = Some(parent.id);
-    child.order.plugin = "pip".to_owned();
+    child.spec.plugin = "pip".to_owned();
     let mut about_rg = at(3).started(identity(), time(3));
     about_rg.binary_id = Some(rg);
-    let mut over = at(4).ended(Ending::exited(0, time(4)));
-    over.order.process_type = ProcessType::Cli;
-    let mut run = at(5).ended(Ending::lost(time(6)));
-    run.order.detached = Some(detached("nightly"));
+    let mut over = at(4).ended(ProcessExit::exited(0, time(4)));
+    over.spec.process_type = ProcessType::Cli;
+    let mut run = at(5).ended(ProcessExit::lost(time(6)));
+    run.spec.detached = Some(detached("nightly"));
     for process in [&parent, &child, &about_rg, &over, &run] {
         store.save_process(process).unwrap();
     }
@@ -215,7 +215,7 @@ fn processes_are_listed_newest_first_within_the_filter() {
     assert_eq!(list(filter), [time(5), time(4), time(3), time(1)]);
     assert_eq!(store.process_children(parent.id).unwrap(), [child.clone()]);
     assert_eq!(store.running_processes(machine_id).unwrap(), [parent, child, about_rg]);
-    assert_eq!(store.running_processes(rg).unwrap(), []);
+    assert_eq!(store.running_processes(MachineId::generate()).unwrap(), []);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn no_more_runs_are_reserved_than_may_be_alive() {
     let (_dir, store, machine_id) = store_with_machine();
     let run = |slug| {
         let mut run = hook(machine_id, time(1));
-        run.order.detached = Some(detached(slug));
+        run.spec.detached = Some(detached(slug));
         run
     };
     let first = run("a");
@@ -231,16 +231,16 @@ fn no_more_runs_are_reserved_than_may_be_alive() {
     assert!(store.reserve_run(&first, 1).unwrap());
     assert!(!store.reserve_run(&run("a"), 1).unwrap());
     assert!(store.reserve_run(&run("b"), 1).unwrap(), "other kinds do not count");
-    store.save_process(&first.ended(Ending::exited(0, time(2)))).unwrap();
+    store.save_process(&first.ended(ProcessExit::exited(0, time(2)))).unwrap();
     assert!(store.reserve_run(&run("a"), 1).unwrap(), "nor do those that are over");
 }
 
 #[test]
 fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
     let (_dir, store, machine_id) = store_with_machine();
-    let mut run = hook(machine_id, time(1)).ended(Ending::exited(0, time(2)));
-    run.order.detached = Some(detached("a"));
-    run.order.run_dir = Some("/run".into());
+    let mut run = hook(machine_id, time(1)).ended(ProcessExit::exited(0, time(2)));
+    run.spec.detached = Some(detached("a"));
+    run.spec.run_dir = Some("/run".into());
     store.save_process(&run).unwrap();
     assert_eq!(store.ended_runs(machine_id).unwrap(), [run.clone()]);
     store.forget_run_dir(run.id).unwrap();
@@ -249,10 +249,10 @@ fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
 }
 
 /// A process that ended at this time, below another one.
-fn over(machine_id: Uuid, at: i64, parent: Option<&Process>) -> Process {
-    let mut process = hook(machine_id, time(at)).ended(Ending::exited(0, time(at + 1)));
+fn over(machine_id: MachineId, at: i64, parent: Option<&Process>) -> Process {
+    let mut process = hook(machine_id, time(at)).ended(ProcessExit::exited(0, time(at + 1)));
     process.parent_id = parent.map(|it| it.id);
-    process.order.run_dir = Some(format!("/run/{at}").into());
+    process.spec.run_dir = Some(format!("/run/{at}").into());
     process
 }
 
@@ -263,10 +263,10 @@ fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_need
     let mut living = hook(machine_id, time(2));
     living.parent_id = Some(above.id);
     let mut rigup = hook(machine_id, time(2));
-    rigup.order.process_type = ProcessType::Cli;
+    rigup.spec.process_type = ProcessType::Cli;
     let at_work = over(machine_id, 3, Some(&rigup));
     let mut run = over(machine_id, 3, None);
-    run.order.detached = Some(detached("a"));
+    run.spec.detached = Some(detached("a"));
     let [first, success, failure] = [4, 5, 6].map(|at| over(machine_id, at, None));
     for process in [&above, &living, &rigup, &at_work, &run] {
         store.save_process(process).unwrap();
@@ -281,9 +281,7 @@ fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_need
             reason: String::new(),
             process_id: Some(process.id),
         };
-        store
-            .finish_attempts(process, &[(binary, &attempt)], &[], process.ending().unwrap().ended_at)
-            .unwrap();
+        store.finish_attempts(process, &[(binary, &attempt)], &[], process.exit().unwrap().ended_at).unwrap();
     }
     assert_eq!(
         store.needed_processes(&HashSet::new()).unwrap(),
@@ -309,10 +307,10 @@ fn what_is_over_is_read_in_pages_the_newest_first() {
         }
         read.extend(page);
     }
-    let mut wanted: Vec<(Timestamp, Uuid)> = all.iter().map(|it| (it.created_at, it.id)).collect();
+    let mut wanted: Vec<(Timestamp, ProcessId)> = all.iter().map(|it| (it.created_at, it.id)).collect();
     wanted.sort_by(|one, other| other.cmp(one));
     assert_eq!(read.iter().map(|it| (it.created_at, it.id)).collect::<Vec<_>>(), wanted);
-    assert_eq!(store.old_processes(clock::new_id(), None, 9).unwrap(), []);
+    assert_eq!(store.old_processes(MachineId::generate(), None, 9).unwrap(), []);
 }
 
 #[test]
@@ -338,7 +336,7 @@ fn what_is_forgotten_goes_with_its_attempts_and_what_got_a_child_meanwhile_stays
     assert_eq!(store.process(living.id).unwrap(), Some(living));
     for kept in [parent, child] {
         let mut kept = kept;
-        kept.order.run_dir = None;
+        kept.spec.run_dir = None;
         assert_eq!(store.process(kept.id).unwrap(), Some(kept));
     }
     let left: Vec<Timestamp> = store.attempts(binary).unwrap().into_iter().map(|(_, at)| at).collect();
@@ -411,7 +409,7 @@ fn no_list_reads_or_sorts_the_whole_table() {
 #[test]
 fn a_word_of_a_later_version_is_an_error_that_names_the_row() {
     let (_dir, store, machine_id) = store_with_machine();
-    let process = hook(machine_id, time(1)).ended(Ending::exited(0, time(2)));
+    let process = hook(machine_id, time(1)).ended(ProcessExit::exited(0, time(2)));
     store.save_process(&process).unwrap();
     store.lock().execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
     for (column, word) in [

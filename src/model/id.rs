@@ -1,0 +1,75 @@
+//! The ids of stored records. Each table has a type of its own, so that an id never names a row of another table.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock;
+
+/// Defines an id type: a UUIDv7 that sorts by its time of creation.
+macro_rules! id {
+    ($(#[doc = $doc:literal] $name:ident)*) => {$(
+        #[doc = $doc]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Returns a new id.
+            pub fn generate() -> Self {
+                Self(clock::new_id())
+            }
+
+            /// Returns the id with this number, for values that are never stored.
+            pub const fn from_u128(number: u128) -> Self {
+                Self(Uuid::from_u128(number))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    )*};
+}
+
+id! {
+    /// The id of a machine.
+    MachineId
+    /// The id of a network interface.
+    InterfaceId
+    /// The id of a binary.
+    BinaryId
+    /// The id of an attempt.
+    AttemptId
+    /// The id of a process; the process finds it in `RIGUP_PROCESS_ID`.
+    ProcessId
+}
+
+impl ProcessId {
+    /// Returns the time at which the id was generated, or `None` if it is not a UUIDv7.
+    pub fn created_at(self) -> Option<Timestamp> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
+    }
+}
+
+#[cfg(test)]
+impl ProcessId {
+    /// Returns the number of the id.
+    pub(crate) const fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
+}
