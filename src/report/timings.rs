@@ -246,7 +246,7 @@ impl Timings {
             "run_ms": millis(bar.run()),
             "probe_ms": millis(bar.probe()),
             "is_critical": self.path.contains(&index),
-            "exit": bar.exit,
+            "ending": bar.exit,
             "attempts": bar.verdicts.iter().map(attempt).collect::<Vec<_>>(),
             "cpu_ms": bar.cpu_ms,
             "max_rss": bar.max_rss,
