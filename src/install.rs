@@ -1,6 +1,7 @@
 //! From requirements to linked binaries.
 
 pub mod attempt;
+pub mod event;
 pub mod link;
 pub mod linker;
 pub mod pin;

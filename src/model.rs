@@ -10,4 +10,5 @@ pub mod name;
 pub mod policy;
 pub mod process;
 pub mod retention;
+pub mod text_enum;
 pub mod version;

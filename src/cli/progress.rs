@@ -8,8 +8,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::output::{Talk, say};
+use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
-use crate::install::resolver::Progress;
 use crate::model::attempt::Outcome;
 use crate::model::name::BinaryName;
 use crate::report::human::printable;
@@ -37,14 +37,14 @@ impl Display {
     }
 
     /// Shows what happens to a request.
-    pub(crate) fn show(&self, request: &Request, progress: &Progress<'_>) {
+    pub(crate) fn show(&self, request: &Request, event: &InstallEvent) {
         let name = &request.name;
-        match progress {
-            Progress::Waiting(holder) => {
+        match event {
+            InstallEvent::Waiting { holder } => {
                 self.step(name, format!("waiting for another rigup (pid {holder})"));
             }
-            Progress::Trying(provider) => self.step(name, format!("trying {provider}")),
-            Progress::Running(line) => {
+            InstallEvent::Started { provider } => self.step(name, format!("trying {provider}")),
+            InstallEvent::Output { line } => {
                 let line: String = printable(line).chars().take(100).collect();
                 if let Some(bar) = self.bar(name) {
                     bar.set_message(line);
@@ -56,10 +56,10 @@ impl Display {
                     }
                 }
             }
-            Progress::Tried(attempt) if attempt.outcome == Outcome::Installed => {
+            InstallEvent::Attempted(attempt) if attempt.outcome == Outcome::Installed => {
                 self.say(&format!("{name}: {} has it", attempt.provider));
             }
-            Progress::Tried(attempt) => {
+            InstallEvent::Attempted(attempt) => {
                 if self.talk.verbose
                     || matches!(attempt.outcome, Outcome::Failed | Outcome::Timeout | Outcome::Rejected)
                 {
@@ -70,9 +70,9 @@ impl Display {
                     }
                 }
             }
-            Progress::Remark(text) => self.remark(text),
-            Progress::Over => self.done(request),
-            Progress::Warning(text) => {
+            InstallEvent::Notice(text) => self.remark(text),
+            InstallEvent::Finished => self.done(request),
+            InstallEvent::Warning(text) => {
                 if !self.talk.quiet {
                     self.print(&format!("warning: {name}: {}", printable(text)));
                 }

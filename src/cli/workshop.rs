@@ -188,12 +188,12 @@ impl<'a> Workshop<'a> {
                 interrupt: self.interrupt,
             },
             hooks: &self.hooks,
-            needs: &self.needs,
-            keeps: &self.keeps,
+            provider_deps: &self.needs,
+            policy_support: &self.keeps,
             force: self.options.force,
-            only_looks: self.options.only_looks,
+            is_lookup: self.options.only_looks,
             timeout: self.options.timeout,
-            watch: &|request, progress| self.display.show(request, &progress),
+            on_event: &|request, event| self.display.show(request, &event),
         };
         let mut done: Vec<Option<Done>> = Vec::new();
         let mut open = Vec::new();

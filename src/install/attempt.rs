@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::exhaustion;
 use crate::hook::run::{Job, RunError, Runner};
+use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
-use crate::install::verdict::{self, Said, Verdict};
+use crate::install::verdict::{self, Verdict};
 use crate::install::verify::Claim;
 use crate::model::attempt::Outcome;
 use crate::model::binary::Binary;
@@ -65,17 +66,6 @@ pub enum AskError {
     Panicked,
 }
 
-/// What a hook says, while it runs and after.
-#[derive(Debug, Clone, Copy)]
-pub enum Heard<'a> {
-    /// Its last line on standard error.
-    Line(&'a str),
-    /// What it left behind, or could not be read of its output.
-    Trouble(&'a str),
-    /// What it wants the user to know.
-    Warning(&'a str),
-}
-
 /// Runs a provider's hook and judges its answers. A batch hook gets the questions on its standard input, any other hook
 /// its only one as arguments.
 pub fn ask(
@@ -83,8 +73,9 @@ pub fn ask(
     hook: &Hook,
     questions: &[Question],
     timeout: Duration,
-    hear: impl Fn(Heard<'_>),
+    on_event: impl Fn(InstallEvent),
 ) -> Result<Answer, AskError> {
+    on_event(InstallEvent::Started { provider: hook.plugin.clone() });
     let settings = runner.settings;
     let machine = settings.data_dir.join("machines").join(runner.machine_id.to_string());
     let job = match questions {
@@ -117,14 +108,18 @@ pub fn ask(
     make_private_dir(&job.cwd).map_err(AskError::Folder)?;
     let waiting = || {
         let file = &hook.name.file_name;
-        hear(Heard::Line(&format!("waiting for another rigup that unpacks {file}")));
+        on_event(InstallEvent::Output { line: format!("waiting for another rigup that unpacks {file}") });
     };
     let ready = runner.prepare(job, waiting)?;
     let unsaved: Vec<&Binary> = questions.iter().filter(|it| it.is_unsaved).map(|it| &it.binary).collect();
     runner.store.begin_attempts(&ready.process, &unsaved)?;
-    let finished = runner.run(ready, || (), |run_dir| last_line(run_dir, |line| hear(Heard::Line(line))))?;
+    let finished = runner.run(
+        ready,
+        || (),
+        |run_dir| last_line(run_dir, |line| on_event(InstallEvent::Output { line })),
+    )?;
     for warning in &finished.warnings {
-        hear(Heard::Trouble(warning));
+        on_event(InstallEvent::Warning(format!("{}: {warning}", hook.plugin)));
     }
     let files: Vec<Option<PathBuf>> = questions
         .iter()
@@ -144,10 +139,7 @@ pub fn ask(
             is_measured: builtin::is_one(&hook.path, &settings.data_dir),
         })
         .collect();
-    let mut verdicts = verdict::verdicts(&finished, &claims, timeout, |said| match said {
-        Said::Unreadable(diagnostic) => hear(Heard::Trouble(&format!("stdout {diagnostic}"))),
-        Said::Warning(text) => hear(Heard::Warning(text)),
-    });
+    let mut verdicts = verdict::verdicts(&finished, &hook.plugin, &claims, timeout, &on_event);
     for verdict in &mut verdicts {
         // Hooks have words of their own for it, such as "I/O error".
         if let Verdict::Lost(Outcome::Failed, reason) = verdict
@@ -160,10 +152,10 @@ pub fn ask(
     Ok(Answer { process: finished.process, verdicts })
 }
 
-fn last_line(run_dir: &RunDir, show: impl FnOnce(&str)) {
+fn last_line(run_dir: &RunDir, show: impl FnOnce(String)) {
     let tail = tail::read(&run_dir.stderr(), 1, 512).unwrap_or_default();
     if !tail.trim().is_empty() {
-        show(tail.trim());
+        show(tail.trim().to_owned());
     }
 }
 

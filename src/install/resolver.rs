@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::hook::run::Runner;
 use crate::install::attempt::AskError;
+use crate::install::event::InstallEvent;
 use crate::install::linker::Linker;
 use crate::install::plan::Request;
 use crate::install::scheduler::HookIndex;
@@ -17,7 +18,7 @@ use crate::model::binary::{Binary, BinaryState, Installed};
 use crate::model::name::BinaryName;
 use crate::model::policy::PolicySupport;
 use crate::plugin::discovery::Hook;
-use crate::process::lock::{Holder, LockError};
+use crate::process::lock::LockError;
 use crate::store::StoreError;
 
 mod bootstrap;
@@ -33,36 +34,17 @@ pub struct Resolver<'a> {
     /// The hooks of all providers, in hook order.
     pub hooks: &'a [&'a Hook],
     /// What providers need themselves, such as npm; looked for where a provider declines without it.
-    pub needs: &'a HashMap<String, Vec<Request>>,
+    pub provider_deps: &'a HashMap<String, Vec<Request>>,
     /// What each provider says that it is able to keep.
-    pub keeps: &'a HashMap<String, PolicySupport>,
+    pub policy_support: &'a HashMap<String, PolicySupport>,
     /// Resolve anew what is there, and replace a file that stands where the link goes.
     pub force: bool,
     /// What is not got leaves the records as they were: the wish was to look, not to have.
-    pub only_looks: bool,
+    pub is_lookup: bool,
     /// How long one hook may take.
     pub timeout: Duration,
-    /// Is told what happens, as it happens.
-    pub watch: &'a (dyn Fn(&Request, Progress<'_>) + Sync),
-}
-
-/// What happens to a request.
-#[derive(Debug)]
-pub enum Progress<'a> {
-    /// Another rigup works on the same name; who that is.
-    Waiting(&'a Holder),
-    /// A provider's hook was started.
-    Trying(&'a str),
-    /// The hook runs; its last line on standard error.
-    Running(&'a str),
-    /// A hook is over.
-    Tried(&'a Attempt),
-    /// Something that a person should know and that changes nothing.
-    Warning(&'a str),
-    /// The same about a provider, whatever it was asked for: once is enough.
-    Remark(&'a str),
-    /// Nothing more happens to it.
-    Over,
+    /// Receives each event as it happens, from any thread.
+    pub on_event: &'a (dyn Fn(&Request, InstallEvent) + Sync),
 }
 
 /// What became of a request.
@@ -126,7 +108,7 @@ impl Resolver<'_> {
     }
 
     fn keeps_of(&self, provider: &str) -> PolicySupport {
-        self.keeps.get(provider).copied().unwrap_or_default()
+        self.policy_support.get(provider).copied().unwrap_or_default()
     }
 
     /// Says which rules a provider could not keep that nobody asked for.
@@ -134,7 +116,7 @@ impl Resolver<'_> {
         let lacking = self.keeps_of(provider).lacks(request.policy_of(provider));
         if !lacking.is_empty() {
             let remark = format!("{provider} cannot keep {}: see docs/hooks.md", lacking.join(" and "));
-            (self.watch)(request, Progress::Remark(&remark));
+            (self.on_event)(request, InstallEvent::Notice(remark));
         }
     }
 
@@ -162,7 +144,7 @@ impl Resolver<'_> {
     }
 
     fn needs_of(&self, provider: &str) -> impl Iterator<Item = &Request> {
-        self.needs.get(provider).into_iter().flatten()
+        self.provider_deps.get(provider).into_iter().flatten()
     }
 
     fn known(&self, need: &Request) -> Option<Binary> {
@@ -180,7 +162,7 @@ impl Resolver<'_> {
         installed: &Installed,
         previous: Option<&Path>,
     ) -> Result<Result<(), String>, StoreError> {
-        let warn = |warning: &str| (self.watch)(request, Progress::Warning(warning));
+        let warn = |warning: &str| (self.on_event)(request, InstallEvent::Warning(warning.to_owned()));
         self.linker().link(&request.name, installed, previous, warn)
     }
 
@@ -200,6 +182,6 @@ impl Resolver<'_> {
 
     /// Whether what became of a binary is to be stored.
     pub(super) fn is_to_be_saved(&self, binary: &Binary) -> bool {
-        !self.only_looks || binary.installed().is_some()
+        !self.is_lookup || binary.installed().is_some()
     }
 }

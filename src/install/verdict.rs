@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::hook::run::Finished;
+use crate::install::event::InstallEvent;
 use crate::install::verify::{self, Claim, RecordError};
 use crate::model::attempt::Outcome;
 use crate::model::binary::Installed;
@@ -23,21 +24,13 @@ pub enum Verdict {
     Lost(Outcome, String),
 }
 
-/// What a hook's output says besides.
-#[derive(Debug, Clone, Copy)]
-pub enum Said<'a> {
-    /// A line that was meant as a record and cannot be read; which, and why.
-    Unreadable(&'a str),
-    /// `{"type":"Warning","message":...}`: something for the user to know.
-    Warning(&'a str),
-}
-
 /// Judges a hook, for each of the requests that it was started for; `tell` is told what it says besides.
 pub fn verdicts(
     finished: &Finished,
+    provider: &str,
     claims: &[Claim<'_>],
     timeout: Duration,
-    mut tell: impl FnMut(Said<'_>),
+    on_event: &impl Fn(InstallEvent),
 ) -> Vec<Verdict> {
     let all = |outcome: Outcome, reason: &str| {
         claims.iter().map(|_| Verdict::Lost(outcome, reason.to_owned())).collect()
@@ -50,10 +43,15 @@ pub fn verdicts(
     }
     let mut answers = Answers::default();
     let read = File::open(finished.run_dir.stdout()).and_then(|output| {
-        protocol::read(BufReader::new(output), |record| answers.take(record, claims.len(), &mut tell))
+        protocol::read(BufReader::new(output), |record| {
+            answers.take(record, provider, claims.len(), on_event);
+        })
     });
     match read {
-        Ok(leftover) => leftover.diagnostics.iter().for_each(|it| tell(Said::Unreadable(it))),
+        Ok(leftover) => leftover
+            .diagnostics
+            .iter()
+            .for_each(|line| on_event(InstallEvent::Warning(format!("{provider}: stdout {line}")))),
         Err(error) => return all(Outcome::Failed, &format!("its output cannot be read: {error}")),
     }
     let of_one = |claim: &Claim<'_>| answers.verdict(*claim, claims.len() == 1, exit);
@@ -68,14 +66,14 @@ struct Answers {
 }
 
 impl Answers {
-    fn take(&mut self, record: Record, claims: usize, tell: &mut impl FnMut(Said<'_>)) {
+    fn take(&mut self, record: Record, provider: &str, claims: usize, on_event: &impl Fn(InstallEvent)) {
         // A hook that prints records without end does not fill the memory.
         if self.records.len() + self.failures.len() >= protocol::MAX_RECORDS.max(2 * claims) {
             return;
         }
         let text = |key: &str| record.fields.get(key).and_then(Value::as_str).unwrap_or_default();
         match record.kind.as_str() {
-            "Warning" => tell(Said::Warning(text("message"))),
+            "Warning" => on_event(InstallEvent::Notice(format!("{provider}: {}", text("message")))),
             "BinaryFailure" => {
                 let is_declined = text("outcome") == Outcome::Declined.to_string();
                 let outcome = if is_declined { Outcome::Declined } else { Outcome::Failed };

@@ -121,9 +121,11 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
         let word = it.text(key);
         if word.is_empty() { Err(ImportError::Missing(key)) } else { Ok(word) }
     };
-    let process_type = ProcessType::parse(&word("process_type")?)
+    let process_type = word("process_type")?
+        .parse::<ProcessType>()
         .map_err(|error| ImportError::Bad("process_type", error.to_string()))?;
-    let reason = ExitReason::parse(&word("exit_reason")?)
+    let reason = word("exit_reason")?
+        .parse::<ExitReason>()
         .map_err(|error| ImportError::Bad("exit_reason", error.to_string()))?;
     let slug = it.text("slug");
     let detached = (!slug.is_empty()).then(|| Detached {

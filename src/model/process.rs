@@ -7,84 +7,42 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::model::attempt::UnknownWord;
 use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
+use crate::model::text_enum::text_enum;
 
-/// What kind of process it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProcessType {
-    /// A run of rigup itself.
-    Cli,
-    /// A hook.
-    Hook,
-    /// A program that somebody ran through rigup.
-    Binary,
-    /// A worker of an application that keeps its records here.
-    Worker,
-    /// The orchestrator of such an application.
-    Orchestrator,
-    /// A supervisor of daemons.
-    Supervisord,
-}
-
-impl ProcessType {
-    const ALL: [Self; 6] =
-        [Self::Cli, Self::Hook, Self::Binary, Self::Worker, Self::Orchestrator, Self::Supervisord];
-
-    /// The word in records and in the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cli => "cli",
-            Self::Hook => "hook",
-            Self::Binary => "binary",
-            Self::Worker => "worker",
-            Self::Orchestrator => "orchestrator",
-            Self::Supervisord => "supervisord",
-        }
-    }
-
-    /// The type that a word in the store means.
-    pub fn parse(word: &str) -> Result<Self, UnknownWord> {
-        Self::ALL.into_iter().find(|it| it.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
+text_enum! {
+    /// The kind of a process.
+    pub enum ProcessType {
+        /// A rigup command.
+        Cli = "cli",
+        /// A hook.
+        Hook = "hook",
+        /// A program that a user runs through rigup.
+        Binary = "binary",
+        /// A worker of an application that keeps its records in this store.
+        Worker = "worker",
+        /// The orchestrator of such an application.
+        Orchestrator = "orchestrator",
+        /// A supervisor of daemons.
+        Supervisord = "supervisord",
     }
 }
 
-/// Why a process is no longer there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitReason {
-    /// It ended by itself.
-    Exited,
-    /// A signal ended it that rigup did not send.
-    Signalled,
-    /// It ran out of time and rigup ended it.
-    Timeout,
-    /// Somebody asked rigup to end it: a signal to rigup, `process kill`, an output beyond its limit.
-    Stopped,
-    /// It is gone and nobody saw how. Its exit code is not known, and never taken as 0.
-    Lost,
-    /// It never started.
-    SpawnFailed,
-}
-
-impl ExitReason {
-    const ALL: [Self; 6] =
-        [Self::Exited, Self::Signalled, Self::Timeout, Self::Stopped, Self::Lost, Self::SpawnFailed];
-
-    /// The word in records and in the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exited => "exited",
-            Self::Signalled => "signalled",
-            Self::Timeout => "timeout",
-            Self::Stopped => "stopped",
-            Self::Lost => "lost",
-            Self::SpawnFailed => "spawn_failed",
-        }
-    }
-
-    /// The reason that a word in the store means.
-    pub fn parse(word: &str) -> Result<Self, UnknownWord> {
-        Self::ALL.into_iter().find(|it| it.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
+text_enum! {
+    /// Why a process ended.
+    pub enum ExitReason {
+        /// The process exited by itself.
+        Exited = "exited",
+        /// A signal that rigup did not send killed the process.
+        Signalled = "signalled",
+        /// The process reached its timeout, and rigup terminated it.
+        Timeout = "timeout",
+        /// rigup terminated the process on request: a signal to rigup, `process kill`, or output beyond its limit.
+        Stopped = "stopped",
+        /// No process observed the exit. The exit code is unknown, and never taken as 0.
+        Lost = "lost",
+        /// The process could not be started.
+        SpawnFailed = "spawn_failed",
     }
 }
 

@@ -193,7 +193,7 @@ impl RunDir {
         let exit = ProcessExit {
             exit_code: number("exit_code"),
             signal: number("signal"),
-            reason: ExitReason::parse(text("exit_reason")?).ok()?,
+            reason: text("exit_reason")?.parse::<ExitReason>().ok()?,
             usage: usage(),
             ..ProcessExit::lost(text("ended_at")?.parse().ok()?)
         };

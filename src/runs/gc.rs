@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::process::Process;
 use crate::model::retention::RetentionLimits;
+use crate::model::text_enum::text_enum;
 use crate::process::kill::{self, Killed};
 use crate::process::lock::owner;
 use crate::process::run_dir::RunDir;
@@ -36,28 +37,17 @@ const EVERY: Duration = Duration::from_hours(24);
 /// So many processes at least go by the way, at once: a second's work at most.
 const BY_THE_WAY: u64 = 1_000;
 
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// It ran too long and was ended.
-    Killed,
-    /// It had died unseen; its record says so now.
-    Finished,
-    /// Its run dir was past its time and was removed.
-    Removed,
-    /// Something of this could not be done.
-    Failed,
-}
-
-impl Action {
-    /// The word in records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Killed => "killed",
-            Self::Finished => "finished",
-            Self::Removed => "removed",
-            Self::Failed => "failed",
-        }
+text_enum! {
+    /// What gc does to a run.
+    pub enum Action {
+        /// The run exceeded its maximum runtime and is terminated.
+        Killed = "killed",
+        /// The run ended unobserved, and its record is completed.
+        Finished = "finished",
+        /// The run dir is past its time to live and is removed.
+        Removed = "removed",
+        /// One of these steps failed.
+        Failed = "failed",
     }
 }
 

@@ -8,8 +8,7 @@ use super::row::{self, BadValue, Columns, FilePath, Json, Lookup, Stored};
 use super::{Fault, Store, StoreError};
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::process::{
-    Detached, ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, Running,
-    Usage,
+    Detached, Identity, Process, ProcessExit, ProcessSpec, ProcessState, Running, Usage,
 };
 
 mod old;
@@ -110,7 +109,7 @@ impl Stored for Process {
 
 fn read_spec(columns: &mut Columns<'_>) -> Result<ProcessSpec, BadValue> {
     Ok(ProcessSpec {
-        process_type: columns.parse(ProcessType::parse)?,
+        process_type: columns.parse(str::parse)?,
         plugin: columns.get()?,
         hook_name: columns.get()?,
         cmd: columns.json()?,
@@ -172,7 +171,7 @@ fn read_ending(columns: &mut Columns<'_>) -> Result<ProcessExit, BadValue> {
         ended_at: columns.time()?,
         exit_code: columns.get()?,
         signal: columns.get()?,
-        reason: columns.parse(ExitReason::parse)?,
+        reason: columns.parse(str::parse)?,
         stdout_tail: columns.get()?,
         stderr_tail: columns.get()?,
         stdout_bytes: columns.count()?,

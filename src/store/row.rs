@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::Fault;
 use crate::clock;
-use crate::model::attempt::UnknownWord;
+use crate::model::text_enum::UnknownWord;
 
 /// What the beginning of an id, as a person types it, stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

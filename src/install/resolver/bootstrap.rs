@@ -1,8 +1,9 @@
 //! What providers need themselves: looked for where they decline without it, or beforehand where that pays.
 
+use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
+use crate::install::resolver::Resolved;
 use crate::install::resolver::state::Work;
-use crate::install::resolver::{Progress, Resolved};
 use crate::install::scheduler::{ChainIndex, Turn};
 use crate::model::binary::BinaryState;
 
@@ -17,7 +18,7 @@ impl Work<'_, '_> {
         let worth: Vec<Request> = self.resolver.worth_getting(provider, count).into_iter().cloned().collect();
         let Some(first) = worth.first() else { return false };
         let remark = format!("{provider}: {} first, which pays for {count} requests", first.name);
-        (self.resolver.watch)(&self.entries[turn.chains[0]].request, Progress::Remark(&remark));
+        (self.resolver.on_event)(&self.entries[turn.chains[0]].request, InstallEvent::Notice(remark));
         let mut chains = turn.chains.clone();
         chains.extend(self.schedule.take_back(turn.hook));
         self.schedule.free(turn.hook);
@@ -91,7 +92,7 @@ impl Work<'_, '_> {
         };
         if let Some(provider) = provider {
             let warning = format!("{provider} needs {}, and {error}", self.entries[need].request.name);
-            (self.resolver.watch)(&entry.request, Progress::Warning(&warning));
+            (self.resolver.on_event)(&entry.request, InstallEvent::Warning(warning));
         }
     }
 }

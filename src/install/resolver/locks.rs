@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::install::event::InstallEvent;
+use crate::install::resolver::ResolveError;
 use crate::install::resolver::deadlock::{self, Wait};
 use crate::install::resolver::state::Work;
-use crate::install::resolver::{Progress, ResolveError};
 use crate::install::scheduler::ChainIndex;
 use crate::process::lock::Lock;
 
@@ -17,7 +18,7 @@ impl Work<'_, '_> {
                 let holder = busy.holder();
                 // It may be another request for the same name, too.
                 if !holder.is_this_process() {
-                    (self.resolver.watch)(&request, Progress::Waiting(&holder));
+                    (self.resolver.on_event)(&request, InstallEvent::Waiting { holder });
                 }
                 self.locked_out.push((index, busy));
             }

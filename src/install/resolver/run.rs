@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use rayon::ThreadPool;
 
-use crate::install::attempt::{self, Answer, AskError, Heard, Question};
+use crate::install::attempt::{self, Answer, AskError, Question};
+use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::install::resolver::state::{Asked, Work};
-use crate::install::resolver::{Progress, Resolver, Settled};
+use crate::install::resolver::{Resolver, Settled};
 use crate::install::scheduler::HookIndex;
 use crate::store::StoreError;
 
@@ -39,7 +40,7 @@ impl Resolver<'_> {
                     let answers = answers.clone();
                     running += 1;
                     scope.spawn(move |_| {
-                        let asking = AssertUnwindSafe(|| self.ask(turn.hook, &asked));
+                        let asking = AssertUnwindSafe(|| self.attempt(turn.hook, &asked));
                         // Without an answer, all would wait for it for ever.
                         let answer = panic::catch_unwind(asking).unwrap_or(Err(AskError::Panicked));
                         // The receiver lives until nothing runs any more.
@@ -61,33 +62,26 @@ impl Resolver<'_> {
         Ok(work.results(wanted))
     }
 
-    /// Starts a hook for all that it is asked, and judges it.
-    fn ask(&self, hook: HookIndex, asked: &[Asked]) -> Result<Answer, AskError> {
+    /// Runs a hook for its requests.
+    fn attempt(&self, hook: HookIndex, asked: &[Asked]) -> Result<Answer, AskError> {
         let hook = self.hooks[hook];
-        let tell_all = |progress: fn(&str) -> Progress<'_>, text: &str| {
-            for it in asked {
-                (self.watch)(&it.request, progress(text));
+        let on_event = |event: InstallEvent| {
+            let is_for_all = matches!(event, InstallEvent::Started { .. } | InstallEvent::Output { .. });
+            // A batch hook's other messages do not say which of its requests they are about.
+            let count = if is_for_all { asked.len() } else { 1 };
+            for target in asked.iter().take(count) {
+                (self.on_event)(&target.request, event.clone());
             }
         };
-        // What a hook for many says besides is nobody's in particular.
-        let tell_one = |progress: fn(&str) -> Progress<'_>, text: &str| {
-            let text = format!("{}: {text}", hook.plugin);
-            if let Some(it) = asked.first() {
-                (self.watch)(&it.request, progress(&text));
-            }
-        };
-        tell_all(|provider| Progress::Trying(provider), &hook.plugin);
-        let question = |it: &'_ Asked| Question {
-            request: Arc::clone(&it.request),
-            binary: it.binary.clone(),
-            is_unsaved: it.is_unsaved,
-            link: self.linker().path(&it.request.name),
-        };
-        let questions: Vec<Question> = asked.iter().map(question).collect();
-        attempt::ask(&self.runner, hook, &questions, self.timeout, |heard| match heard {
-            Heard::Line(line) => tell_all(|line| Progress::Running(line), line),
-            Heard::Trouble(text) => tell_one(|text| Progress::Warning(text), text),
-            Heard::Warning(text) => tell_one(|text| Progress::Remark(text), text),
-        })
+        let questions: Vec<Question> = asked
+            .iter()
+            .map(|target| Question {
+                request: Arc::clone(&target.request),
+                binary: target.binary.clone(),
+                is_unsaved: target.is_unsaved,
+                link: self.linker().path(&target.request.name),
+            })
+            .collect();
+        attempt::ask(&self.runner, hook, &questions, self.timeout, on_event)
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::install::attempt::{self, Answer, AskError};
+use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::install::resolver::deadlock::Waits;
-use crate::install::resolver::{Progress, ResolveError, Resolved, Resolver, Settled};
+use crate::install::resolver::{ResolveError, Resolved, Resolver, Settled};
 use crate::install::scheduler::{ChainIndex, HookIndex, Schedule, Turn};
 use crate::install::status::{InstallStatus, install_status};
 use crate::install::verdict::Verdict;
@@ -200,7 +201,7 @@ impl<'r, 'a> Work<'r, 'a> {
             clock::now(),
         );
         let entry = &mut self.entries[index];
-        entry.is_unsaved = is_new || !resolver.only_looks;
+        entry.is_unsaved = is_new || !resolver.is_lookup;
         entry.binary = Some(binary);
         entry.previous = previous;
         self.go_on(index);
@@ -241,7 +242,7 @@ impl<'r, 'a> Work<'r, 'a> {
                 }
                 store.add_attempt(binary.id, &attempt, clock::now())?;
             }
-            (self.resolver.watch)(&entry.request, Progress::Tried(&attempt));
+            (self.resolver.on_event)(&entry.request, InstallEvent::Attempted(attempt.clone()));
             entry.attempts.push(attempt);
         }
         Ok(())
@@ -273,7 +274,7 @@ impl<'r, 'a> Work<'r, 'a> {
         let entry = &mut self.entries[index];
         self.in_hand -= 1;
         entry.lock = None;
-        (self.resolver.watch)(&entry.request, Progress::Over);
+        (self.resolver.on_event)(&entry.request, InstallEvent::Finished);
         let is_there = result.as_ref().is_ok_and(|it| it.binary.installed().is_some());
         entry.result = Some(result);
         for waiting in std::mem::take(&mut entry.waited_for_by) {
@@ -363,7 +364,7 @@ impl<'r, 'a> Work<'r, 'a> {
             };
             let provider = self.resolver.hooks[turn.hook].plugin.clone();
             let attempt = Attempt { provider, outcome, reason, process_id: Some(process.id) };
-            (self.resolver.watch)(&self.entries[index].request, Progress::Tried(&attempt));
+            (self.resolver.on_event)(&self.entries[index].request, InstallEvent::Attempted(attempt.clone()));
             self.entries[index].attempts.push(attempt);
             all_next.push(match winner {
                 Some(installed) => self.won(index, installed)?,

@@ -10,6 +10,7 @@ use super::*;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::interface;
+use crate::model::process::{ExitReason, ProcessType};
 
 fn identity() -> Identity {
     Identity { pid: 4_000_000_000, start_ticks: u64::MAX, boot_id: "8a".to_owned() }
@@ -43,7 +44,7 @@ fn one_of_each(machine_id: MachineId) -> Vec<Process> {
     let running = || queued().started(identity(), time(2));
     let mut all = vec![queued(), running(), queued().ended(ProcessExit::lost(time(3)))];
     for reason in ["exited", "signalled", "timeout", "stopped", "lost", "spawn_failed"] {
-        all.push(running().ended(exit(ExitReason::parse(reason).unwrap())));
+        all.push(running().ended(exit(reason.parse::<ExitReason>().unwrap())));
     }
     all
 }
@@ -85,7 +86,7 @@ fn every_field_of_an_order_and_every_relation_is_kept() {
     for process_type in ["cli", "hook", "binary", "worker", "orchestrator", "supervisord"] {
         process.id = ProcessId::generate();
         process.spec = ProcessSpec {
-            process_type: ProcessType::parse(process_type).unwrap(),
+            process_type: process_type.parse::<ProcessType>().unwrap(),
             plugin: "a".to_owned(),
             hook_name: "on_x".to_owned(),
             cmd: vec!["sh".to_owned(), "-c".to_owned(), "echo 'a\n\"b\"'".to_owned()],

@@ -1,0 +1,32 @@
+//! What happens to a request while it is resolved.
+
+use crate::model::attempt::Attempt;
+use crate::process::lock::Holder;
+
+/// A step of a request on its way to an installed binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstallEvent {
+    /// Another rigup holds the lock of the name.
+    Waiting {
+        /// The process that holds the lock.
+        holder: Holder,
+    },
+    /// A provider's hook is started.
+    Started {
+        /// The provider.
+        provider: String,
+    },
+    /// The last line that the hook has written to standard error.
+    Output {
+        /// The line, trimmed.
+        line: String,
+    },
+    /// A provider was tried.
+    Attempted(Attempt),
+    /// A problem that does not change the outcome.
+    Warning(String),
+    /// A remark on a provider. Several requests may report the same one, and a reader wants to see it once.
+    Notice(String),
+    /// Nothing more happens to the request.
+    Finished,
+}
