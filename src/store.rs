@@ -18,10 +18,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use attempt::JudgedAttempt;
+pub use attempt::BinaryAttempt;
 pub use binary::BinaryFilter;
 pub use error::StoreError;
-pub use process::{Old, ProcessFilter};
+pub use process::{EndedProcess, ProcessFilter};
 pub use row::Lookup;
 
 use error::Fault;

@@ -56,21 +56,18 @@ fn hook(machine_id: MachineId, n: u32) -> Process {
         "NODE_PATH",
         "PATH",
     ];
+    let cmd = vec!["/data/builtin/env/on_BinaryRequest__00_env.sh".to_owned(), format!("--name=tool{n}")];
     let spec = ProcessSpec {
-        process_type: ProcessType::Hook,
         plugin: format!("plugin{}", n % 100),
         hook_name: "on_BinaryRequest__00_env.sh".to_owned(),
-        cmd: vec!["/data/builtin/env/on_BinaryRequest__00_env.sh".to_owned(), format!("--name=tool{n}")],
-        pwd: PathBuf::from("/data/machines/id/binaries/tool/id/env"),
         env: env
             .map(|name| (name.to_owned(), Value::from("/data/lib/x86_64-linux")))
             .into_iter()
             .collect::<Map<_, _>>(),
-        timeout: None,
         run_dir: Some(PathBuf::from(
             "/data/machines/id/binaries/tool/id/env/.hooks/on_BinaryRequest__00_env.sh/id",
         )),
-        detached: None,
+        ..ProcessSpec::new(ProcessType::Hook, cmd, "/data/machines/id/binaries/tool/id/env")
     };
     let identity = Identity { pid: n, start_ticks: u64::from(n), boot_id: "boot".to_owned() };
     let exit = ProcessExit {
@@ -79,8 +76,8 @@ fn hook(machine_id: MachineId, n: u32) -> Process {
         ..ProcessExit::exited(0, time(n + 3))
     };
     Process::queued(ProcessId::generate(), machine_id, spec, time(n))
-        .started(identity, time(n + 1))
-        .ended(exit)
+        .into_running(identity, time(n + 1))
+        .into_exited(exit)
 }
 
 #[divan::bench(sample_count = 3, sample_size = 1)]
@@ -122,5 +119,5 @@ fn list_50_of_a_plugin_of_100_000_processes(bencher: Bencher<'_, '_>) {
 fn find_one_of_100_000_processes_by_its_prefix(bencher: Bencher<'_, '_>) {
     let filled = Filled::with(PROCESSES);
     let typed = filled.hooks[PROCESSES as usize / 2].id.to_string();
-    bencher.bench_local(|| filled.store.process_by_prefix(&typed[..30]).expect("a good store"));
+    bencher.bench_local(|| filled.store.find_process(&typed[..30]).expect("a good store"));
 }

@@ -351,7 +351,7 @@ impl Run<'_> {
         self.aliases.extend(id::<MachineId>(fields, "id"));
         let patch = derived::patch(fields)?;
         if !self.is_dry && !patch.is_empty() {
-            store.learn_of_machine(own.id, &patch)?;
+            store.merge_machine_config(own.id, &patch)?;
         }
         let stored = store.machine_by_guid(&own.guid.value)?;
         Ok(stored.as_ref().unwrap_or(own).to_record())
@@ -369,7 +369,7 @@ impl Run<'_> {
         if !store.machines()?.iter().any(|it| it.id == process.machine_id) {
             return Err(Failure::UnknownMachine(process.machine_id));
         }
-        let process = if self.is_dry { process } else { store.adopt_process(&process)? };
+        let process = if self.is_dry { process } else { store.import_process(&process)? };
         Ok(process.to_record())
     }
 

@@ -93,10 +93,10 @@ fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), C
     let Some(store) = store else {
         return Err(not_found(format!("there is no binary {typed}")));
     };
-    match store.binary_by_prefix(typed)? {
-        Lookup::Nothing => Err(not_found(format!("there is no binary {typed}"))),
-        Lookup::Many(count) => Err(not_found(format!("{typed} is the beginning of {count} ids"))),
-        Lookup::One(binary) => {
+    match store.find_binary(typed)? {
+        Lookup::NotFound => Err(not_found(format!("there is no binary {typed}"))),
+        Lookup::Ambiguous(count) => Err(not_found(format!("{typed} is the beginning of {count} ids"))),
+        Lookup::Found(binary) => {
             if output.is_json() {
                 return output.record(&binary.to_record(&attempts_of(store, &binary)?));
             }

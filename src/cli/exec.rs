@@ -46,17 +46,9 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
     let interrupt = Interrupt::install().map_err(CliError::unusable)?;
     let id = ProcessId::generate();
     let environment = command::environment(settings, session.machine.id, id, &[]);
-    let spec = ProcessSpec {
-        process_type: ProcessType::Binary,
-        plugin: String::new(),
-        hook_name: String::new(),
-        cmd: spawn::spelled(program, rest),
-        pwd: std::env::current_dir().unwrap_or_default(),
-        env: environment.added,
-        timeout: None,
-        run_dir: None,
-        detached: None,
-    };
+    let pwd = std::env::current_dir().unwrap_or_default();
+    let mut spec = ProcessSpec::new(ProcessType::Binary, spawn::spelled(program, rest), pwd);
+    spec.env = environment.added;
     let mut process = Process::queued(id, session.machine.id, spec, clock::now());
     process.parent_id = session.known_parent(settings)?;
     process.iface_id = Some(session.interface()?.id);
@@ -67,12 +59,12 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
         Ok(child) => child,
         Err(error) => {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
-            session.store.save_process(&process.ended(failed))?;
+            session.store.save_process(&process.into_exited(failed))?;
             say(&format!("error: {error}"));
             return Ok(Exit::Code(if error.is_missing { 127 } else { 126 }));
         }
     };
-    let process = process.started(child.identity(), child.started_at);
+    let process = process.into_running(child.identity(), child.started_at);
     // The command runs already: what cannot be recorded any more is no reason to give up on it.
     let noted = session.store.save_process(&process);
     let reaped = foreground::see_out(&child, &interrupt).map_err(CliError::unusable)?;
@@ -83,7 +75,7 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
         usage: Some(reaped.usage),
         ..ProcessExit::lost(clock::now())
     };
-    if let Err(error) = noted.and_then(|()| session.store.save_process(&process.ended(exit))) {
+    if let Err(error) = noted.and_then(|()| session.store.save_process(&process.into_exited(exit))) {
         say(&format!("warning: the end of the command is not recorded: {error}"));
     }
     if interrupt.signal().is_none() {

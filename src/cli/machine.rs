@@ -104,7 +104,7 @@ fn set(args: &SetArgs, settings: &Settings, output: &mut Output) -> Result<(), C
     }
     let mut session = Session::open(settings)?;
     if !args.dry_run {
-        session.store.learn_of_machine(session.machine.id, &patch)?;
+        session.store.merge_machine_config(session.machine.id, &patch)?;
     }
     for (key, value) in patch {
         session.machine.config.remove(&key);

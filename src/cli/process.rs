@@ -125,11 +125,11 @@ fn show(typed: &str, settings: &Settings, output: &mut Output) -> Result<Exit, C
         }
     }
     let mut messages = Vec::new();
-    if let (Some(run_dir), Some(_)) = (&run_dir, &process.spec.detached) {
+    if let (Some(run_dir), Some(_)) = (&run_dir, &process.spec.run) {
         messages = messages::messages(run_dir.path());
         record["result"] = messages::result(run_dir.path()).map(|mut it| it["result"].take()).into();
     }
-    if output.is_json() && process.spec.detached.is_some() {
+    if output.is_json() && process.spec.run.is_some() {
         record["messages"] = messages.clone().into();
     }
     output.record(&record)?;
@@ -152,10 +152,10 @@ fn find(typed: &str, settings: &Settings) -> Result<(Store, Process), CliError> 
 }
 
 fn find_in(store: &Store, typed: &str) -> Result<Process, CliError> {
-    match store.process_by_prefix(typed)? {
-        Lookup::One(process) => Ok(process),
-        Lookup::Nothing => Err(not_found(&format!("there is no process {typed}"))),
-        Lookup::Many(count) => Err(not_found(&format!("{typed} is the beginning of {count} ids"))),
+    match store.find_process(typed)? {
+        Lookup::Found(process) => Ok(process),
+        Lookup::NotFound => Err(not_found(&format!("there is no process {typed}"))),
+        Lookup::Ambiguous(count) => Err(not_found(&format!("{typed} is the beginning of {count} ids"))),
     }
 }
 

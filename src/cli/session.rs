@@ -5,8 +5,6 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Once;
 
-use serde_json::Map;
-
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Talk, say};
 use crate::clock;
@@ -121,21 +119,13 @@ impl Session {
         self.finish_lost()?;
         let now = clock::now();
         let iface = self.interface()?;
-        let spec = ProcessSpec {
-            process_type: ProcessType::Cli,
-            plugin: String::new(),
-            hook_name: String::new(),
-            cmd: std::env::args_os().map(|it| it.to_string_lossy().into_owned()).collect(),
-            pwd: std::env::current_dir().unwrap_or_default(),
-            env: Map::new(),
-            timeout: None,
-            run_dir: None,
-            detached: None,
-        };
+        let cmd = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        let spec = ProcessSpec::new(ProcessType::Cli, cmd, std::env::current_dir().unwrap_or_default());
         let me = handle::of(std::process::id()).ok_or_else(|| {
             CliError::unusable("the system does not show rigup's own process; on Linux, is /proc mounted?")
         })?;
-        let mut process = Process::queued(ProcessId::generate(), self.machine.id, spec, now).started(me, now);
+        let mut process =
+            Process::queued(ProcessId::generate(), self.machine.id, spec, now).into_running(me, now);
         process.parent_id = self.known_parent(settings)?;
         process.iface_id = Some(iface.id);
         let vigil = ProcessLock::begin(&settings.data_dir, process.id).map_err(CliError::unusable)?;
@@ -169,7 +159,7 @@ impl Session {
         if let Exit::Interrupted(_) = exit {
             ending.reason = ExitReason::Stopped;
         }
-        Ok(self.store.save_process(&me.process.ended(ending))?)
+        Ok(self.store.save_process(&me.process.into_exited(ending))?)
     }
 
     /// Cleans up by the way, after the work of this rigup, whose process that is. One that a hook called leaves that to

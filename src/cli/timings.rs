@@ -83,7 +83,7 @@ impl TimingsFile {
 /// The hooks that this run started, and what came of each. What hooks start in turn is a part of their time.
 fn bars(store: &Store, me: ProcessId, now: Timestamp) -> Result<Vec<Bar>, StoreError> {
     let mut verdicts: HashMap<ProcessId, Vec<BarOutcome>> = HashMap::new();
-    for judgement in store.attempts_below(me)? {
+    for judgement in store.attempts_of_children(me)? {
         let attempt = judgement.attempt;
         if let Some(process_id) = attempt.process_id {
             let (outcome, reason) = (attempt.outcome, attempt.reason);

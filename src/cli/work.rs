@@ -133,7 +133,7 @@ fn learn(steps: &[plan::Step], done: &[Done], session: &Session) -> Result<(), S
     if learned.is_empty() {
         return Ok(());
     }
-    session.store.learn_of_machine(session.machine.id, &learned)
+    session.store.merge_machine_config(session.machine.id, &learned)
 }
 
 fn exit_of(found: &Found, done: &[Done], interrupted: Option<i32>) -> Exit {

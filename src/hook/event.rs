@@ -120,7 +120,7 @@ impl<'a, Tell: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, Tell> {
         while let Some(Intent { hook, ready, lock }) = next {
             self.collect()?;
             if self.runner.interrupt.signal().is_some() {
-                let process = ready.process.ended(ProcessExit::not_started(clock::now()));
+                let process = ready.process.into_exited(ProcessExit::not_started(clock::now()));
                 self.runner.store.save_process(&process)?;
                 break;
             }
@@ -201,7 +201,7 @@ impl<'a, Tell: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, Tell> {
         let waiter = match self.runner.launch(ready, lock) {
             Ok(waiter) => waiter,
             Err(error) => {
-                let process = process.ended(ProcessExit::spawn_failed(error.to_string(), clock::now()));
+                let process = process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now()));
                 self.runner.store.save_process(&process)?;
                 (self.tell)(hook, HookEvent::Failed(&process));
                 return Ok(());
@@ -309,7 +309,7 @@ impl<'a, Tell: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, Tell> {
             };
             run_dir.with_logs(ProcessExit::lost(clock::now()))
         });
-        let process = process.ended(exit);
+        let process = process.into_exited(exit);
         store.save_process(&process)?;
         Ok(process)
     }
@@ -333,7 +333,8 @@ impl<'a, Tell: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, Tell> {
 }
 
 fn is_well(process: &Process, was_stopped: bool) -> bool {
-    process.outcome() == "finished" || (was_stopped && process.exit().is_some_and(ProcessExit::is_polite))
+    process.run_state() == "finished"
+        || (was_stopped && process.exit().is_some_and(ProcessExit::is_clean_stop))
 }
 
 /// The standard output of a hook, read while it is written.

@@ -161,15 +161,12 @@ impl Runner<'_> {
             unwritable(error)
         })?;
         let spec = ProcessSpec {
-            process_type: ProcessType::Hook,
             plugin: job.hook.plugin.clone(),
             hook_name: hook_name.clone(),
-            cmd: spawn::spelled(&program, &args),
-            pwd: job.cwd,
             env: environment.added,
             timeout: Some(job.timeout),
             run_dir: Some(path),
-            detached: None,
+            ..ProcessSpec::new(ProcessType::Hook, spawn::spelled(&program, &args), job.cwd)
         };
         let mut process = Process::queued(process_id, self.machine_id, spec, clock::now());
         process.parent_id = Some(self.parent_id);
@@ -196,11 +193,11 @@ impl Runner<'_> {
         let child = match started {
             Ok(child) => child,
             Err(error) => {
-                let process = process.ended(ProcessExit::spawn_failed(error.to_string(), clock::now()));
+                let process = process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now()));
                 return Ok(Finished { process, run_dir, warnings });
             }
         };
-        let process = process.started(child.identity(), child.started_at);
+        let process = process.into_running(child.identity(), child.started_at);
         let unwritable = |error| RunError::RunDir { hook: process.spec.hook_name.clone(), error };
         let watch = Supervision {
             process_id: process.id,
@@ -220,7 +217,7 @@ impl Runner<'_> {
         if let Err(error) = run_dir.write_exit(child.started_at, &exit, &warnings) {
             warnings.push(format!("its exit cannot be written to its run dir: {error}"));
         }
-        Ok(Finished { process: process.ended(exit), run_dir, warnings })
+        Ok(Finished { process: process.into_exited(exit), run_dir, warnings })
     }
 
     /// Starts a hook, whose record is stored, beside all that follows: a process of its own

@@ -14,7 +14,7 @@ use crate::model::attempt::{Attempt, Outcome};
 use crate::model::binary::Binary;
 use crate::model::id::{BinaryId, MachineId, ProcessId};
 use crate::model::name::BinaryName;
-use crate::model::process::{Detached, ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::RunDir;
 use crate::process::tree;
 use crate::protocol;
@@ -59,7 +59,7 @@ impl Found {
     /// Stores it; the machine is stored already.
     pub fn store(&self, store: &Store) -> Result<(), StoreError> {
         self.binaries.iter().try_for_each(|(binary, _)| store.save_binary(binary))?;
-        self.processes.iter().try_for_each(|it| store.adopt_process(it).map(drop))?;
+        self.processes.iter().try_for_each(|it| store.import_process(it).map(drop))?;
         let mut found = self.binaries.iter();
         found.try_for_each(|(binary, attempt)| store.add_attempt(binary.id, attempt, binary.modified_at))
     }
@@ -84,33 +84,32 @@ fn process_of(data_dir: &Path, path: &Path) -> Option<Process> {
     };
 
     let hooks = path.ancestors().nth(2).filter(|it| it.file_name() == Some(OsStr::new(".hooks")));
-    let (process_type, plugin, hook_name, detached) = if let Some(hooks) = hooks {
+    let (process_type, plugin, hook_name, run) = if let Some(hooks) = hooks {
         (ProcessType::Hook, name(hooks.parent())?, name(path.parent())?, None)
     } else {
-        let run = Detached { slug: name(path.parent())?, description: String::new(), ttl: None };
+        let run = RunSpec { slug: name(path.parent())?, description: String::new(), ttl: None };
         (ProcessType::Binary, String::new(), String::new(), Some(run))
     };
     let spec = ProcessSpec {
-        process_type,
         plugin,
         hook_name,
-        cmd: script.cmd,
-        pwd: script.pwd,
         env: script.env,
-        timeout: None,
         run_dir: Some(path.to_owned()),
-        detached,
+        run,
+        ..ProcessSpec::new(process_type, script.cmd, script.pwd)
     };
     let mut process = Process::queued(id, machine_id, spec, created_at);
     process.binary_id = hooks.and_then(|it| name(it.ancestors().nth(2))?.parse().ok());
     let run_dir = RunDir::at(path);
     if let Some(exit) = run_dir.read_exit() {
-        return Some(process.ended(exit));
+        return Some(process.into_exited(exit));
     }
     if run_dir.is_held() == Some(true) {
-        return Some(process.started(run_dir.read_pid()?, created_at));
+        return Some(process.into_running(run_dir.read_pid()?, created_at));
     }
-    tree::marked(id).is_empty().then(|| process.ended(run_dir.with_logs(ProcessExit::lost(clock::now()))))
+    tree::marked(id)
+        .is_empty()
+        .then(|| process.into_exited(run_dir.with_logs(ProcessExit::lost(clock::now()))))
 }
 
 /// What `cmd.sh` runs.

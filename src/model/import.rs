@@ -1,6 +1,5 @@
 //! Records that were printed once, read back: what another data dir knew, or an older tool.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::model::machine::{Guid, Machine, MachineFacts};
 use crate::model::process::{
-    Detached, ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, Running,
+    ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, RunSpec, Running,
     Usage,
 };
 
@@ -117,33 +116,25 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     if it.text("status") != "exited" {
         return Err(ImportError::NotOver(it.text("status")));
     }
-    let word = |key: &'static str| {
-        let word = it.text(key);
-        if word.is_empty() { Err(ImportError::Missing(key)) } else { Ok(word) }
-    };
-    let process_type = word("process_type")?
-        .parse::<ProcessType>()
-        .map_err(|error| ImportError::Bad("process_type", error.to_string()))?;
-    let reason = word("exit_reason")?
-        .parse::<ExitReason>()
-        .map_err(|error| ImportError::Bad("exit_reason", error.to_string()))?;
+    let process_type: ProcessType =
+        it.parsed("process_type", str::parse)?.ok_or(ImportError::Missing("process_type"))?;
+    let reason: ExitReason =
+        it.parsed("exit_reason", str::parse)?.ok_or(ImportError::Missing("exit_reason"))?;
     let slug = it.text("slug");
-    let detached = (!slug.is_empty()).then(|| Detached {
+    let run = (!slug.is_empty()).then(|| RunSpec {
         slug,
         description: it.text("description"),
         ttl: it.duration("ttl_seconds"),
     });
     let words = it.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
+    let cmd = words.filter_map(Value::as_str).map(str::to_owned).collect();
     let spec = ProcessSpec {
-        process_type,
         plugin: it.text("plugin"),
         hook_name: it.text("hook_name"),
-        cmd: words.filter_map(Value::as_str).map(str::to_owned).collect(),
-        pwd: PathBuf::from(it.text("pwd")),
         env: it.object("env"),
         timeout: it.duration("timeout"),
-        run_dir: None,
-        detached,
+        run,
+        ..ProcessSpec::new(process_type, cmd, it.text("pwd"))
     };
     let usage = match (it.number("max_rss"), it.number("user_ms"), it.number("sys_ms")) {
         (Some(max_rss), Some(user_ms), Some(sys_ms)) => Some(Usage { max_rss, user_ms, sys_ms }),
@@ -191,22 +182,19 @@ mod tests {
 
     fn over() -> Process {
         let spec = ProcessSpec {
-            process_type: ProcessType::Binary,
             plugin: "p".to_owned(),
             hook_name: "on_X__1_y.sh".to_owned(),
-            cmd: vec!["sh".to_owned(), "-c".to_owned()],
-            pwd: PathBuf::from("/tmp"),
             env: fields(&json!({"A": "b"})),
             timeout: Some(Duration::from_secs(9)),
-            run_dir: None,
-            detached: Some(Detached { slug: "s".to_owned(), description: "d".to_owned(), ttl: None }),
+            run: Some(RunSpec { slug: "s".to_owned(), description: "d".to_owned(), ttl: None }),
+            ..ProcessSpec::new(ProcessType::Binary, vec!["sh".to_owned(), "-c".to_owned()], "/tmp")
         };
         let identity = Identity { pid: 7, start_ticks: 8, boot_id: "boot".to_owned() };
         let usage = Some(Usage { max_rss: 1, user_ms: 2, sys_ms: 3 });
         let exit = ProcessExit { usage, signal: Some(15), ..ProcessExit::exited(143, Timestamp::UNIX_EPOCH) };
         Process::queued(ProcessId::from_u128(u128::MAX), MachineId::from_u128(0), spec, Timestamp::UNIX_EPOCH)
-            .started(identity, Timestamp::UNIX_EPOCH)
-            .ended(exit)
+            .into_running(identity, Timestamp::UNIX_EPOCH)
+            .into_exited(exit)
     }
 
     #[test]

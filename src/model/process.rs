@@ -80,12 +80,29 @@ pub struct ProcessSpec {
     /// The folder with its `cmd.sh`, `stdout.log`, `stderr.log`; none for rigup itself, and for what uses the terminal.
     pub run_dir: Option<PathBuf>,
     /// What makes it a detached run; none for all else.
-    pub detached: Option<Detached>,
+    pub run: Option<RunSpec>,
+}
+
+impl ProcessSpec {
+    /// Returns the spec of a process that runs `cmd` in `pwd`, without a timeout, a run dir or a plugin.
+    pub fn new(process_type: ProcessType, cmd: Vec<String>, pwd: impl Into<PathBuf>) -> Self {
+        Self {
+            process_type,
+            plugin: String::new(),
+            hook_name: String::new(),
+            cmd,
+            pwd: pwd.into(),
+            env: Map::new(),
+            timeout: None,
+            run_dir: None,
+            run: None,
+        }
+    }
 }
 
 /// What is asked of a detached run, besides its command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detached {
+pub struct RunSpec {
     /// The name that runs of one kind share.
     pub slug: String,
     /// What it is for, in the caller's words.
@@ -146,7 +163,7 @@ impl ProcessExit {
     }
 
     /// Whether a process that was asked to end did so: by a handler of its own, or without one.
-    pub fn is_polite(&self) -> bool {
+    pub fn is_clean_stop(&self) -> bool {
         const POLITE: [i32; 2] = [0, 143];
         self.reason == ExitReason::Stopped && self.exit_code.is_some_and(|code| POLITE.contains(&code))
     }
@@ -229,13 +246,13 @@ impl Process {
 
     /// It was started.
     #[must_use]
-    pub fn started(self, identity: Identity, started_at: Timestamp) -> Self {
+    pub fn into_running(self, identity: Identity, started_at: Timestamp) -> Self {
         Self { state: ProcessState::Running(Running { identity, started_at }), ..self }
     }
 
     /// It is over. An ending is final: one that is over already stays as it is.
     #[must_use]
-    pub fn ended(self, exit: ProcessExit) -> Self {
+    pub fn into_exited(self, exit: ProcessExit) -> Self {
         let state = match self.state {
             ProcessState::Queued => ProcessState::Exited(None, exit),
             ProcessState::Running(running) => ProcessState::Exited(Some(running), exit),
@@ -271,7 +288,7 @@ impl Process {
     }
 
     /// Where it stands, in one word: how a run is judged, derived from nothing but its record.
-    pub fn outcome(&self) -> &'static str {
+    pub fn run_state(&self) -> &'static str {
         match &self.state {
             ProcessState::Queued => "queued",
             ProcessState::Running(_) => "running",
@@ -294,11 +311,10 @@ impl Process {
     pub fn title(&self) -> String {
         if self.spec.hook_name.is_empty() {
             let command = self.spec.cmd.join(" ");
-            return self
-                .spec
-                .detached
-                .as_ref()
-                .map_or(command.clone(), |it| format!("{}: {command}", it.slug));
+            return match &self.spec.run {
+                Some(run) => format!("{}: {command}", run.slug),
+                None => command,
+            };
         }
         let subject = self.subject();
         format!("{}/{} {subject}", self.spec.plugin, self.spec.hook_name).trim_end().to_owned()
@@ -314,7 +330,7 @@ impl Process {
         let running = self.running();
         let exit = self.exit();
         let usage = exit.and_then(|it| it.usage);
-        let detached = self.spec.detached.as_ref();
+        let run = self.spec.run.as_ref();
         json!({
             "type": "Process",
             "id": self.id,
@@ -325,10 +341,10 @@ impl Process {
             "process_type": self.spec.process_type.as_str(),
             "plugin": self.spec.plugin,
             "hook_name": self.spec.hook_name,
-            "slug": detached.map_or("", |it| &it.slug),
-            "description": detached.map_or("", |it| &it.description),
-            "ttl_seconds": detached.and_then(|it| it.ttl).map(|it| it.as_secs()),
-            "max_runtime_seconds": detached.and(self.spec.timeout).map(|it| it.as_secs()),
+            "slug": run.map_or("", |it| &it.slug),
+            "description": run.map_or("", |it| &it.description),
+            "ttl_seconds": run.and_then(|it| it.ttl).map(|it| it.as_secs()),
+            "max_runtime_seconds": run.and(self.spec.timeout).map(|it| it.as_secs()),
             "cmd": self.spec.cmd,
             "pwd": self.spec.pwd.to_string_lossy(),
             "env": self.spec.env,
@@ -351,7 +367,7 @@ impl Process {
             "user_ms": usage.map(|it| it.user_ms),
             "sys_ms": usage.map(|it| it.sys_ms),
             "status": self.status(),
-            "state": self.outcome(),
+            "state": self.run_state(),
         })
     }
 }
@@ -364,8 +380,8 @@ mod tests {
     fn an_ending_is_final() {
         let now = Timestamp::UNIX_EPOCH;
         let process = Process::queued(ProcessId::from_u128(0), MachineId::from_u128(0), spec(), now)
-            .ended(ProcessExit::exited(3, now));
-        let again = process.clone().ended(ProcessExit::lost(now));
+            .into_exited(ProcessExit::exited(3, now));
+        let again = process.clone().into_exited(ProcessExit::lost(now));
         assert_eq!(again, process);
     }
 
@@ -373,23 +389,13 @@ mod tests {
     fn an_end_that_nobody_saw_has_no_exit_code() {
         let now = Timestamp::UNIX_EPOCH;
         let record = Process::queued(ProcessId::from_u128(0), MachineId::from_u128(0), spec(), now)
-            .ended(ProcessExit::lost(now))
+            .into_exited(ProcessExit::lost(now))
             .to_record();
         assert_eq!(record["exit_reason"], "lost");
         assert_eq!(record["exit_code"], Value::Null);
     }
 
     fn spec() -> ProcessSpec {
-        ProcessSpec {
-            process_type: ProcessType::Hook,
-            plugin: "env".to_owned(),
-            hook_name: "on_BinaryRequest__00_env.sh".to_owned(),
-            cmd: vec!["sh".to_owned()],
-            pwd: PathBuf::from("/"),
-            env: Map::new(),
-            timeout: None,
-            run_dir: None,
-            detached: None,
-        }
+        ProcessSpec::new(ProcessType::Hook, vec!["sh".to_owned()], "/")
     }
 }

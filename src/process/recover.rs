@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 /// for is ended with its tree; what had a waiter of its own goes on without it. The code is that in the run dir;
 /// else nobody knows it, and the process is lost. Gives back what was finished.
 pub fn finish_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
-    let open = store.running_processes(machine_id)?;
+    let open = store.unfinished_processes(machine_id)?;
     let mut finished = Vec::new();
     for process in &open {
         if let Some(process) = finish_if_lost(store, process)? {
@@ -54,7 +54,7 @@ pub fn finish_if_lost(store: &Store, process: &Process) -> Result<Option<Process
             None => lost,
         }
     };
-    let process = process.clone().ended(seen.unwrap_or_else(lost));
+    let process = process.clone().into_exited(seen.unwrap_or_else(lost));
     if let Some(run_dir) = &run_dir {
         run_dir.tidy();
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::model::process::{ExitReason, Identity, ProcessExit, Usage};
+use crate::model::process::{Identity, ProcessExit, Usage};
 use crate::process::redact::{self, ASIDE};
 use crate::process::tail;
 use crate::trust::make_private_dir;
@@ -193,7 +193,7 @@ impl RunDir {
         let exit = ProcessExit {
             exit_code: number("exit_code"),
             signal: number("signal"),
-            reason: text("exit_reason")?.parse::<ExitReason>().ok()?,
+            reason: text("exit_reason")?.parse().ok()?,
             usage: usage(),
             ..ProcessExit::lost(text("ended_at")?.parse().ok()?)
         };

@@ -145,12 +145,12 @@ pub fn wait_for(
             let now = clock::now();
             let exit = ProcessExit::spawn_failed(error.to_string(), now);
             run_dir.write_exit(now, &exit, &[])?;
-            store.save_process(&process.ended(exit))?;
+            store.save_process(&process.into_exited(exit))?;
             return Ok(say_ready()?);
         }
     };
-    let output_cap = process.spec.detached.is_none().then_some(output_limit);
-    let process = process.started(child.identity(), child.started_at);
+    let output_cap = process.spec.run.is_none().then_some(output_limit);
+    let process = process.into_running(child.identity(), child.started_at);
     let watch = Supervision {
         process_id: process.id,
         run_dir: &run_dir,
@@ -168,7 +168,7 @@ pub fn wait_for(
     let seen = watch.see_out(&child, noted, || ())?;
     // Each of the two is enough for whoever asks later.
     let noted = run_dir.write_exit(child.started_at, &seen.exit, &seen.warnings);
-    store.save_process(&process.clone().ended(seen.exit))?;
+    store.save_process(&process.clone().into_exited(seen.exit))?;
     noted?;
     // What was over at once was never noted.
     Ok(say_ready()?)

@@ -112,11 +112,13 @@ pub fn standing(process: &Process) -> Toned {
             let code = exit.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
             match exit.reason {
                 ExitReason::Exited if exit.exit_code == Some(0) => ("exit 0".to_owned(), Tone::Good),
-                ExitReason::Exited if process.outcome() == "finished" => ("skipped".to_owned(), Tone::Plain),
+                ExitReason::Exited if process.run_state() == "finished" => {
+                    ("skipped".to_owned(), Tone::Plain)
+                }
                 ExitReason::Exited => (format!("exit {code}"), Tone::Bad),
                 ExitReason::Signalled => (format!("signal {}", exit.signal.unwrap_or_default()), Tone::Bad),
                 ExitReason::Timeout => (format!("timeout ({code})"), Tone::Bad),
-                ExitReason::Stopped if exit.is_polite() => (format!("stopped ({code})"), Tone::Plain),
+                ExitReason::Stopped if exit.is_clean_stop() => (format!("stopped ({code})"), Tone::Plain),
                 ExitReason::Stopped => (format!("stopped ({code})"), Tone::Bad),
                 ExitReason::Lost => ("lost".to_owned(), Tone::Bad),
                 ExitReason::SpawnFailed => ("not started".to_owned(), Tone::Bad),

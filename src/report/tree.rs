@@ -55,24 +55,13 @@ fn descend<'a>(
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use serde_json::Map;
 
     use super::*;
     use crate::model::id::MachineId;
     use crate::model::process::{ProcessSpec, ProcessType};
 
     fn process(id: u128, parent: Option<u128>) -> Process {
-        let spec = ProcessSpec {
-            process_type: ProcessType::Hook,
-            plugin: String::new(),
-            hook_name: String::new(),
-            cmd: Vec::new(),
-            pwd: "/".into(),
-            env: Map::new(),
-            timeout: None,
-            run_dir: None,
-            detached: None,
-        };
+        let spec = ProcessSpec::new(ProcessType::Hook, Vec::new(), "/");
         let mut process =
             Process::queued(ProcessId::from_u128(id), MachineId::from_u128(0), spec, Timestamp::UNIX_EPOCH);
         process.parent_id = parent.map(ProcessId::from_u128);

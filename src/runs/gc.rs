@@ -67,7 +67,7 @@ pub struct Done {
 impl Done {
     /// The record as JSONL shows it.
     pub fn to_record(&self) -> Value {
-        let detached = self.process.as_ref().and_then(|it| it.spec.detached.as_ref());
+        let detached = self.process.as_ref().and_then(|it| it.spec.run.as_ref());
         json!({
             "type": "Gc",
             "action": self.action.as_str(),
@@ -133,7 +133,7 @@ impl Gc<'_> {
                 done.push(Done { action: Action::Finished, process: Some(process), path, reason });
             }
         }
-        for process in self.store.running_processes(self.machine_id)? {
+        for process in self.store.unfinished_processes(self.machine_id)? {
             done.extend(self.end_if_overdue(process)?);
         }
         let touched: HashSet<ProcessId> =
@@ -283,7 +283,7 @@ impl Gc<'_> {
 
     /// Removes the run dir of a run that ended long ago; its record stays.
     fn remove_if_expired(&self, remover: &Remover, run: Process) -> Result<Option<Done>, StoreError> {
-        let ttl = self.ttl.or(run.spec.detached.as_ref().and_then(|it| it.ttl));
+        let ttl = self.ttl.or(run.spec.run.as_ref().and_then(|it| it.ttl));
         let (Some(ttl), Some(exit), Some(path)) = (ttl, run.exit(), run.spec.run_dir.clone()) else {
             return Ok(None);
         };
@@ -293,7 +293,7 @@ impl Gc<'_> {
         let kept = human::duration(SignedDuration::try_from(ttl).unwrap_or_default());
         let mut done = self.remove(remover, path, format!("it is kept for {kept} after its end"));
         if done.action == Action::Removed && !self.dry_run {
-            self.store.forget_run_dir(run.id)?;
+            self.store.clear_run_dir(run.id)?;
         }
         done.process = Some(run);
         Ok(Some(done))

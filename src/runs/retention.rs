@@ -12,7 +12,7 @@ use crate::model::retention::RetentionLimits;
 use crate::process::poll;
 use crate::report::human;
 use crate::runs::remove::Remover;
-use crate::store::{Old, Store, StoreError};
+use crate::store::{EndedProcess, Store, StoreError};
 
 /// So many processes go in one transaction, which keeps all other rigups from writing: some 10 ms.
 const PAGE: u32 = 100;
@@ -71,7 +71,7 @@ impl Swept {
 pub(super) struct Tally {
     pub(super) swept: Vec<Swept>,
     /// What could not be removed, and why.
-    pub(super) failed: Vec<(Old, io::Error)>,
+    pub(super) failed: Vec<(EndedProcess, io::Error)>,
     /// How much of the limit is left.
     pub(super) left: u64,
 }
@@ -107,7 +107,7 @@ impl Judge {
         Self { keep, oldest, needed, processes: 0, log_bytes: 0 }
     }
 
-    fn fate(&mut self, old: &Old) -> Fate {
+    fn fate(&mut self, old: &EndedProcess) -> Fate {
         self.processes += 1;
         if !self.needed.contains(&old.id) {
             if self.oldest.is_some_and(|it| old.ended_at < it) {
@@ -131,7 +131,7 @@ impl Judge {
     }
 
     /// What asked for something that stays, stays: it is older, and comes later.
-    fn stays(&mut self, old: &Old) {
+    fn stays(&mut self, old: &EndedProcess) {
         self.needed.extend(old.parent_id);
     }
 }
@@ -142,10 +142,10 @@ impl Sweep<'_> {
             return Ok(Tally { left: self.limit, ..Tally::default() });
         }
         let mut tally = Tally { swept: self.nothing(), failed: Vec::new(), left: self.limit };
-        let mut judge = Judge::new(self.keep, self.store.needed_processes(self.gone)?, self.now);
+        let mut judge = Judge::new(self.keep, self.store.processes_to_keep(self.gone)?, self.now);
         let mut last = None;
         while tally.left > 0 {
-            let page = self.store.old_processes(self.machine_id, last.as_ref(), PAGE)?;
+            let page = self.store.ended_processes(self.machine_id, last.as_ref(), PAGE)?;
             let Some(oldest) = page.last() else { break };
             last = Some(oldest.clone());
             let (mut forgotten, mut muted) = (Vec::new(), Vec::new());
@@ -176,7 +176,7 @@ impl Sweep<'_> {
             }
             if !(self.dry_run || forgotten.is_empty() && muted.is_empty()) {
                 let begun = Instant::now();
-                self.store.forget_processes(&forgotten, &muted)?;
+                self.store.prune_processes(&forgotten, &muted)?;
                 // Whoever waits for the right to write looks for it now and then, and has to find it free.
                 poll::pause(Instant::now() + begun.elapsed());
             }
@@ -184,7 +184,7 @@ impl Sweep<'_> {
         if let (Some(oldest), false) = (judge.oldest, self.dry_run) {
             while tally.left > 0 {
                 let limit = u32::try_from(tally.left).unwrap_or(PAGE).min(PAGE);
-                let forgotten = self.store.forget_attempts(oldest, limit)?;
+                let forgotten = self.store.prune_attempts(oldest, limit)?;
                 tally.left = tally.left.saturating_sub(forgotten as u64);
                 if forgotten < limit as usize {
                     break;
@@ -217,9 +217,9 @@ mod tests {
     const DAY: i64 = 24 * 3_600_000;
 
     /// One that ended so many days before day 100, below another one, with so many bytes of logs.
-    fn old(days_ago: i64, parent: Option<&Old>, log_bytes: u64) -> Old {
+    fn old(days_ago: i64, parent: Option<&EndedProcess>, log_bytes: u64) -> EndedProcess {
         let time = Timestamp::from_millisecond((100 - days_ago) * DAY).unwrap();
-        Old {
+        EndedProcess {
             id: ProcessId::generate(),
             parent_id: parent.map(|it| it.id),
             created_at: time,
@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    fn fates(keep: RetentionLimits, needed: &[&Old], all: &[&Old]) -> Vec<Fate> {
+    fn fates(keep: RetentionLimits, needed: &[&EndedProcess], all: &[&EndedProcess]) -> Vec<Fate> {
         let needed = needed.iter().map(|it| it.id).collect();
         let mut judge = Judge::new(keep, needed, Timestamp::from_millisecond(100 * DAY).unwrap());
         all.iter().map(|it| judge.fate(it)).collect()

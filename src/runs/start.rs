@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::clock;
 use crate::hook::command::{self, HookEnvironment};
 use crate::model::id::{InterfaceId, MachineId, ProcessId};
-use crate::model::process::{Detached, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::process::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::RunDir;
 use crate::process::spawn;
 use crate::process::waiter::{Launch, LaunchError};
@@ -121,20 +121,13 @@ impl Starter<'_> {
         let run_dir = RunDir::create(path.clone(), &wish.cwd, &wish.program, &wish.args, &added, None)?;
         // Whoever finds the record must find the lock held.
         let lock = run_dir.hold().inspect_err(|_| run_dir.forget())?;
+        let cmd = spawn::spelled(&wish.program, &wish.args);
         let spec = ProcessSpec {
-            process_type: ProcessType::Binary,
-            plugin: String::new(),
-            hook_name: String::new(),
-            cmd: spawn::spelled(&wish.program, &wish.args),
-            pwd: wish.cwd.clone(),
             env: added,
             timeout: wish.max_runtime,
             run_dir: Some(path),
-            detached: Some(Detached {
-                slug: wish.slug.0.clone(),
-                description: wish.description,
-                ttl: wish.ttl,
-            }),
+            run: Some(RunSpec { slug: wish.slug.0.clone(), description: wish.description, ttl: wish.ttl }),
+            ..ProcessSpec::new(ProcessType::Binary, cmd, wish.cwd.clone())
         };
         let mut process = Process::queued(id, self.machine_id, spec, clock::now());
         process.parent_id = self.parent_id;
@@ -161,7 +154,7 @@ impl Starter<'_> {
         };
         if let Err(error) = launch.launch() {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
-            self.store.save_process(&process.ended(failed))?;
+            self.store.save_process(&process.into_exited(failed))?;
             return Err(error.into());
         }
         Ok(self.store.process(id)?.unwrap_or(process))

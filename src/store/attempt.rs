@@ -28,7 +28,7 @@ impl Stored for (Attempt, Timestamp) {
 
 /// An attempt, and what it was an attempt at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JudgedAttempt {
+pub struct BinaryAttempt {
     /// The binary's name.
     pub binary: String,
     /// The attempt.
@@ -37,7 +37,7 @@ pub struct JudgedAttempt {
     pub at: Timestamp,
 }
 
-impl Stored for JudgedAttempt {
+impl Stored for BinaryAttempt {
     const TABLE: &'static str = "attempt AS a JOIN binary AS b ON b.id = a.binary_id";
     const COLUMNS: &'static str = "a.id, a.process_id, a.provider, a.outcome, a.reason, a.created_at, b.name";
 
@@ -66,7 +66,7 @@ impl Store {
     }
 
     /// What came of the processes that a process asked for, the oldest first.
-    pub fn attempts_below(&self, parent_id: ProcessId) -> Result<Vec<JudgedAttempt>, StoreError> {
+    pub fn attempts_of_children(&self, parent_id: ProcessId) -> Result<Vec<BinaryAttempt>, StoreError> {
         const BELOW: &str = "WHERE a.process_id IN (SELECT id FROM process WHERE parent_id = ?1) \
             ORDER BY a.created_at, a.id";
         self.with(|connection| row::all(connection, BELOW, [row::id(parent_id)]))
@@ -148,7 +148,7 @@ mod tests {
     fn a_finished_attempt_is_stored_with_its_process_or_not_at_all() {
         let (_dir, store, machine) = store_with_machine();
         let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
-        let process = hook(machine, time(1)).ended(ProcessExit::exited(0, time(2)));
+        let process = hook(machine, time(1)).into_exited(ProcessExit::exited(0, time(2)));
         let finished = Attempt { process_id: Some(process.id), ..attempt(Outcome::Declined) };
         let no_such_binary = BinaryId::generate();
         let refused =
@@ -171,7 +171,7 @@ mod tests {
             let attempt = Attempt { process_id: Some(below.id), ..attempt(Outcome::Declined) };
             let binary = store.find_or_add_binary(machine, name, time(1)).unwrap().id;
             store.finish_attempts(&below, &[(binary, &attempt)], &[], time(at)).unwrap();
-            (below, JudgedAttempt { binary: name.to_owned(), attempt, at: time(at) })
+            (below, BinaryAttempt { binary: name.to_owned(), attempt, at: time(at) })
         };
         let (child, first) = try_for("rg", &me, 2);
         let (_, second) = try_for("jq", &me, 3);
@@ -183,7 +183,7 @@ mod tests {
                 time(5),
             )
             .unwrap();
-        assert_eq!(store.attempts_below(me.id).unwrap(), [first, second]);
+        assert_eq!(store.attempts_of_children(me.id).unwrap(), [first, second]);
     }
 
     #[test]

@@ -118,13 +118,13 @@ impl Store {
     }
 
     /// The binary that a person means: by its exact name, else by the beginning of its id.
-    pub fn binary_by_prefix(&self, typed: &str) -> Result<Lookup<Binary>, StoreError> {
+    pub fn find_binary(&self, typed: &str) -> Result<Lookup<Binary>, StoreError> {
         self.with(|connection| {
             let mut named = row::all(connection, "WHERE name = ?1", [typed])?;
             match (named.pop(), named.len()) {
                 (None, _) => row::by_id_prefix(connection, typed),
-                (Some(one), 0) => Ok(Lookup::One(one)),
-                (Some(_), others) => Ok(Lookup::Many(others as u64 + 1)),
+                (Some(one), 0) => Ok(Lookup::Found(one)),
+                (Some(_), others) => Ok(Lookup::Ambiguous(others as u64 + 1)),
             }
         })
     }
@@ -279,16 +279,16 @@ mod tests {
         let (_dir, store, machine_id) = store_with_machine();
         let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         let whole = rg.id.to_string();
-        assert_eq!(store.binary_by_prefix("rg").unwrap(), Lookup::One(rg.clone()));
-        assert_eq!(store.binary_by_prefix(&whole[..4]).unwrap(), Lookup::One(rg.clone()));
-        assert_eq!(store.binary_by_prefix("r").unwrap(), Lookup::Nothing);
-        assert_eq!(store.binary_by_prefix("").unwrap(), Lookup::Nothing);
+        assert_eq!(store.find_binary("rg").unwrap(), Lookup::Found(rg.clone()));
+        assert_eq!(store.find_binary(&whole[..4]).unwrap(), Lookup::Found(rg.clone()));
+        assert_eq!(store.find_binary("r").unwrap(), Lookup::NotFound);
+        assert_eq!(store.find_binary("").unwrap(), Lookup::NotFound);
         let named_like_the_id = store.find_or_add_binary(machine_id, &whole[..4], time(1)).unwrap();
-        assert_eq!(store.binary_by_prefix(&whole[..4]).unwrap(), Lookup::One(named_like_the_id));
+        assert_eq!(store.find_binary(&whole[..4]).unwrap(), Lookup::Found(named_like_the_id));
         let there = machine("there");
         store.save_machine(&there).unwrap();
         store.find_or_add_binary(there.id, "rg", time(1)).unwrap();
-        assert_eq!(store.binary_by_prefix("rg").unwrap(), Lookup::Many(2));
+        assert_eq!(store.find_binary("rg").unwrap(), Lookup::Ambiguous(2));
     }
 
     #[test]

@@ -57,7 +57,7 @@ const BY_GUID: &str = "WHERE guid = ?1";
 impl Store {
     /// Adds to what is known of a machine: the newest value of a key counts, and the others stay as they are. The facts
     /// are as old as they were.
-    pub fn learn_of_machine(
+    pub fn merge_machine_config(
         &self,
         machine_id: MachineId,
         learned: &Map<String, Value>,

@@ -8,12 +8,12 @@ use super::row::{self, BadValue, Columns, FilePath, Json, Lookup, Stored};
 use super::{Fault, Store, StoreError};
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::process::{
-    Detached, Identity, Process, ProcessExit, ProcessSpec, ProcessState, Running, Usage,
+    Identity, Process, ProcessExit, ProcessSpec, ProcessState, RunSpec, Running, Usage,
 };
 
 mod old;
 
-pub use old::Old;
+pub use old::EndedProcess;
 
 /// Which processes to list.
 #[derive(Debug, Clone, Default)]
@@ -117,17 +117,17 @@ fn read_spec(columns: &mut Columns<'_>) -> Result<ProcessSpec, BadValue> {
         env: columns.json()?,
         timeout: read_seconds(columns, "timeout")?,
         run_dir: columns.optional_path()?,
-        detached: read_detached(columns)?,
+        run: read_run(columns)?,
     })
 }
 
-fn read_detached(columns: &mut Columns<'_>) -> Result<Option<Detached>, BadValue> {
-    let detached = Detached {
+fn read_run(columns: &mut Columns<'_>) -> Result<Option<RunSpec>, BadValue> {
+    let run = RunSpec {
         slug: columns.get()?,
         description: columns.get()?,
         ttl: read_seconds(columns, "ttl_seconds")?,
     };
-    Ok((!detached.slug.is_empty()).then_some(detached))
+    Ok((!run.slug.is_empty()).then_some(run))
 }
 
 fn read_seconds(columns: &mut Columns<'_>, name: &str) -> Result<Option<Duration>, BadValue> {
@@ -216,7 +216,7 @@ impl Store {
     /// Stores the intent to make a detached run, unless as many of its slug are alive as may be; tells whether it was
     /// stored. However many ask at once, never more than `max_live` get through.
     pub fn reserve_run(&self, process: &Process, max_live: u32) -> Result<bool, StoreError> {
-        let slug = process.spec.detached.as_ref().map_or("", |it| &it.slug);
+        let slug = process.spec.run.as_ref().map_or("", |it| &it.slug);
         self.transaction(|transaction| {
             let live: u32 = transaction.prepare_cached(LIVE_RUNS)?.query_row([slug], |row| row.get(0))?;
             if live >= max_live {
@@ -229,7 +229,7 @@ impl Store {
 
     /// Stores a process that another rigup saw end, unless there is one with its id, and gives back what is stored. What
     /// it points to and nobody knows here is left out.
-    pub fn adopt_process(&self, process: &Process) -> Result<Process, StoreError> {
+    pub fn import_process(&self, process: &Process) -> Result<Process, StoreError> {
         self.transaction(|transaction| {
             if let Some(known) = row::first(transaction, "WHERE id = ?1", [row::id(process.id)])? {
                 return Ok(known);
@@ -260,7 +260,7 @@ impl Store {
     }
 
     /// The process that a person means by the beginning of its id.
-    pub fn process_by_prefix(&self, typed: &str) -> Result<Lookup<Process>, StoreError> {
+    pub fn find_process(&self, typed: &str) -> Result<Lookup<Process>, StoreError> {
         self.with(|connection| row::by_id_prefix(connection, typed))
     }
 
@@ -271,7 +271,7 @@ impl Store {
     }
 
     /// The processes of a machine that are not over as far as the store knows, the oldest first.
-    pub fn running_processes(&self, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
+    pub fn unfinished_processes(&self, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
         self.with(|connection| row::all(connection, NOT_OVER, [row::id(machine_id)]))
     }
 
@@ -281,7 +281,7 @@ impl Store {
     }
 
     /// How long a hook took on the average of its last runs; nothing where it never ran.
-    pub fn usual_duration(&self, plugin: &str, hook_name: &str) -> Result<Duration, StoreError> {
+    pub fn average_duration(&self, plugin: &str, hook_name: &str) -> Result<Duration, StoreError> {
         let seconds: Option<f64> = self.with(|connection| {
             Ok(connection.prepare_cached(USUAL)?.query_row([plugin, hook_name], |row| row.get(0))?)
         })?;
@@ -307,7 +307,7 @@ const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
 /// A parent that was forgotten meanwhile is none.
 pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fault> {
     let spec = &process.spec;
-    let detached = spec.detached.as_ref();
+    let run = spec.run.as_ref();
     let running = process.running();
     let exit = process.exit();
     let usage = exit.and_then(|it| it.usage);
@@ -330,9 +330,9 @@ pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Fau
         Json(&spec.env),
         spec.timeout.map(|it| it.as_secs_f64()),
         spec.run_dir.as_deref().map(FilePath),
-        detached.map_or("", |it| &it.slug),
-        detached.map_or("", |it| &it.description),
-        detached.and_then(|it| it.ttl).map(|it| it.as_secs_f64()),
+        run.map_or("", |it| &it.slug),
+        run.map_or("", |it| &it.description),
+        run.and_then(|it| it.ttl).map(|it| it.as_secs_f64()),
         process.status(),
         running.map(|it| it.identity.pid),
         running.map(|it| row::count(it.identity.start_ticks)),

@@ -20,11 +20,11 @@ use crate::model::text_enum::UnknownWord;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup<T> {
     /// No record.
-    Nothing,
+    NotFound,
     /// One record, beyond doubt.
-    One(T),
+    Found(T),
     /// So many records.
-    Many(u64),
+    Ambiguous(u64),
 }
 
 /// What a table's rows become.
@@ -75,16 +75,16 @@ pub(super) const ID_RANGE: &str = "WHERE id >= ?1 AND id < ?1 || 'g'";
 /// The row whose id begins with what a person typed: in either case, with or without its hyphens.
 pub(super) fn by_id_prefix<T: Stored>(connection: &Connection, typed: &str) -> Result<Lookup<T>, Fault> {
     let Some(prefix) = id_prefix(typed) else {
-        return Ok(Lookup::Nothing);
+        return Ok(Lookup::NotFound);
     };
     let mut two = all::<T>(connection, &format!("{ID_RANGE} LIMIT 2"), [&prefix])?;
     match (two.pop(), two.pop()) {
-        (None, _) => Ok(Lookup::Nothing),
-        (Some(one), None) => Ok(Lookup::One(one)),
+        (None, _) => Ok(Lookup::NotFound),
+        (Some(one), None) => Ok(Lookup::Found(one)),
         (Some(_), Some(_)) => {
             let count = format!("SELECT count(*) FROM {} {ID_RANGE}", T::TABLE);
             let count: i64 = connection.query_row(&count, params![prefix], |row| row.get(0))?;
-            Ok(Lookup::Many(count.cast_unsigned()))
+            Ok(Lookup::Ambiguous(count.cast_unsigned()))
         }
     }
 }

@@ -1,10 +1,8 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::sync::Barrier;
 
 use jiff::Timestamp;
-use serde_json::Map;
 use tempfile::TempDir;
 
 use super::*;
@@ -24,15 +22,9 @@ pub(super) fn machine(guid: &str) -> Machine {
 
 pub(super) fn hook(machine_id: MachineId, now: Timestamp) -> Process {
     let spec = ProcessSpec {
-        process_type: ProcessType::Hook,
         plugin: "env".to_owned(),
         hook_name: "on_BinaryRequest__00_env.sh".to_owned(),
-        cmd: vec!["sh".to_owned()],
-        pwd: PathBuf::from("/"),
-        env: Map::new(),
-        timeout: None,
-        run_dir: None,
-        detached: None,
+        ..ProcessSpec::new(ProcessType::Hook, vec!["sh".to_owned()], "/")
     };
     Process::queued(ProcessId::generate(), machine_id, spec, now)
 }
@@ -118,7 +110,7 @@ fn many_may_open_and_write_a_store_that_nobody_made_yet() {
     let machines = store.machines().unwrap();
     assert_eq!(machines.len(), 1);
     assert_eq!(store.binaries(&BinaryFilter::default()).unwrap().len(), 1);
-    let processes = store.running_processes(machines[0].id).unwrap();
+    let processes = store.unfinished_processes(machines[0].id).unwrap();
     assert_eq!(processes.len(), 160);
     drop(store);
     assert_eq!(names(dir.path()), ["rigup.sqlite3"]);
@@ -149,7 +141,7 @@ fn threads_share_one_store() {
             scope.spawn(move || store.save_process(&hook(machine_id, time(n))).unwrap());
         }
     });
-    assert_eq!(store.running_processes(machine_id).unwrap().len(), 8);
+    assert_eq!(store.unfinished_processes(machine_id).unwrap().len(), 8);
 }
 
 #[test]

@@ -236,14 +236,14 @@ fn subjects(store: &Store, named: &[String]) -> Result<(Vec<Binary>, Exit), CliE
     let mut exit = Exit::Well;
     let mut binaries: Vec<Binary> = Vec::new();
     for typed in typed {
-        match store.binary_by_prefix(&typed)? {
-            Lookup::One(binary) if binaries.iter().any(|it| it.id == binary.id) => {}
-            Lookup::One(binary) => binaries.push(binary),
-            Lookup::Nothing => {
+        match store.find_binary(&typed)? {
+            Lookup::Found(binary) if binaries.iter().any(|it| it.id == binary.id) => {}
+            Lookup::Found(binary) => binaries.push(binary),
+            Lookup::NotFound => {
                 exit = Exit::Missing;
                 say(&format!("warning: there is no binary {typed}"));
             }
-            Lookup::Many(count) => {
+            Lookup::Ambiguous(count) => {
                 exit = Exit::Missing;
                 say(&format!("warning: {typed} is the beginning of {count} ids"));
             }

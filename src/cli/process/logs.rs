@@ -121,7 +121,7 @@ fn run_dir(process: &Process) -> Result<RunDir, CliError> {
         return Ok(RunDir::at(path));
     }
     let id = process.id;
-    Err(CliError::NotFound(match (&process.spec.detached, process.spec.process_type) {
+    Err(CliError::NotFound(match (&process.spec.run, process.spec.process_type) {
         (Some(_), _) | (_, ProcessType::Hook) => format!(
             "the logs of {id} were removed when their time had come; `rigup process show {id}` has their ends"
         ),

@@ -224,7 +224,7 @@ impl<'r, 'a> Work<'r, 'a> {
         {
             let hook = self.resolver.hooks[at];
             let store = self.resolver.runner.store;
-            self.schedule.weigh(at, store.usual_duration(&hook.plugin, &hook.name.file_name)?);
+            self.schedule.weigh(at, store.average_duration(&hook.plugin, &hook.name.file_name)?);
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(super) fn page(timings: &Timings) -> String {
 fn write_page(timings: &Timings, page: &mut String) -> fmt::Result {
     let command = Text(&timings.run.command);
     writeln!(page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
-    writeln!(page, "<meta http-equiv=\"Content-Security-Safety\" content=\"{POLICY}\">")?;
+    writeln!(page, "<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">")?;
     writeln!(page, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     writeln!(page, "<meta name=\"color-scheme\" content=\"light dark\">")?;
     writeln!(page, "<title>Timings: {command}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>")?;

@@ -225,7 +225,9 @@ fn hostile_names_reasons_and_logs_stay_text() {
 #[test]
 fn the_page_asks_for_nothing_and_may_run_nothing() {
     let page = timings(vec![installed(1, "apt", "rg", [0, 100, 120])]).to_html();
-    assert!(page.contains("content=\"default-src 'none'; style-src 'unsafe-inline'\""));
+    let policy =
+        "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"";
+    assert!(page.contains(policy));
     for asks in ["http:", "https:", "src=", "url(", "@import", "<script", "<link", "onload="] {
         assert!(!page.contains(asks), "{asks}");
     }

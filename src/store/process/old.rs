@@ -13,7 +13,7 @@ use crate::store::{Fault, Store, StoreError};
 
 /// What matters of a process that is over for whether it may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Old {
+pub struct EndedProcess {
     /// The process.
     pub id: ProcessId,
     /// Who asked for it.
@@ -28,7 +28,7 @@ pub struct Old {
     pub log_bytes: u64,
 }
 
-impl Stored for Old {
+impl Stored for EndedProcess {
     const TABLE: &'static str = "process";
     const COLUMNS: &'static str = "id, parent_id, created_at, ended_at, run_dir, stdout_bytes, stderr_bytes";
 
@@ -68,7 +68,7 @@ const FORGET_RUN_DIR: &str = "UPDATE process SET run_dir = NULL WHERE id = ?1";
 
 impl Store {
     /// The run dir of a process was removed; its record stays. Nothing else about a process that is over ever changes.
-    pub fn forget_run_dir(&self, id: ProcessId) -> Result<(), StoreError> {
+    pub fn clear_run_dir(&self, id: ProcessId) -> Result<(), StoreError> {
         self.with(|connection| {
             connection.execute(FORGET_RUN_DIR, [row::id(id)])?;
             Ok(())
@@ -84,7 +84,7 @@ impl Store {
 
     /// The processes that must stay though they are over, if the run dirs of `gone` are no more. Those above them must stay
     /// as well.
-    pub fn needed_processes(&self, gone: &HashSet<ProcessId>) -> Result<HashSet<ProcessId>, StoreError> {
+    pub fn processes_to_keep(&self, gone: &HashSet<ProcessId>) -> Result<HashSet<ProcessId>, StoreError> {
         let gone: Value = gone.iter().map(|it| row::id(*it)).collect();
         self.with(|connection| {
             let mut statement = connection.prepare(NEEDED)?;
@@ -95,12 +95,12 @@ impl Store {
     }
 
     /// At most `limit` processes of a machine that are over, the newest first; only those older than `before`.
-    pub fn old_processes(
+    pub fn ended_processes(
         &self,
         machine_id: MachineId,
-        before: Option<&Old>,
+        before: Option<&EndedProcess>,
         limit: u32,
-    ) -> Result<Vec<Old>, StoreError> {
+    ) -> Result<Vec<EndedProcess>, StoreError> {
         let (time, id) = match before {
             Some(old) => (row::time(old.created_at), row::id(old.id)),
             None => (THE_END.to_owned(), String::new()),
@@ -110,11 +110,7 @@ impl Store {
 
     /// Forgets processes that are over, each with the attempts that it was, and the run dirs of others. What got a child
     /// meanwhile stays, without its run dir. All of it or nothing.
-    pub fn forget_processes(
-        &self,
-        processes: &[ProcessId],
-        run_dirs: &[ProcessId],
-    ) -> Result<(), StoreError> {
+    pub fn prune_processes(&self, processes: &[ProcessId], run_dirs: &[ProcessId]) -> Result<(), StoreError> {
         let forget = |transaction: &Transaction<'_>| -> Result<(), Fault> {
             let attempts = format!("DELETE FROM attempt WHERE process_id = ?1 AND {UNLESS_PARENT}");
             let process =
@@ -137,7 +133,7 @@ impl Store {
     }
 
     /// Forgets at most `limit` attempts from before this time for which no process was started; tells how many.
-    pub fn forget_attempts(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
+    pub fn prune_attempts(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
         const SQL: &str = "DELETE FROM attempt WHERE id IN \
             (SELECT id FROM attempt WHERE process_id IS NULL AND created_at < ?1 LIMIT ?2)";
         self.with(|connection| Ok(connection.execute(SQL, params![row::time(before), limit])?))

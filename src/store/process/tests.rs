@@ -30,8 +30,8 @@ fn exit(reason: ExitReason) -> ProcessExit {
     }
 }
 
-fn detached(slug: &str) -> Detached {
-    Detached {
+fn detached(slug: &str) -> RunSpec {
+    RunSpec {
         slug: slug.to_owned(),
         description: "the é backup".to_owned(),
         ttl: Some(Duration::from_hours(24)),
@@ -41,10 +41,10 @@ fn detached(slug: &str) -> Detached {
 /// A process per state and per reason to end.
 fn one_of_each(machine_id: MachineId) -> Vec<Process> {
     let queued = || hook(machine_id, time(1));
-    let running = || queued().started(identity(), time(2));
-    let mut all = vec![queued(), running(), queued().ended(ProcessExit::lost(time(3)))];
+    let running = || queued().into_running(identity(), time(2));
+    let mut all = vec![queued(), running(), queued().into_exited(ProcessExit::lost(time(3)))];
     for reason in ["exited", "signalled", "timeout", "stopped", "lost", "spawn_failed"] {
-        all.push(running().ended(exit(reason.parse::<ExitReason>().unwrap())));
+        all.push(running().into_exited(exit(reason.parse().unwrap())));
     }
     all
 }
@@ -61,7 +61,7 @@ fn a_process_comes_back_as_it_was_saved_in_every_state() {
 #[test]
 fn how_long_a_hook_usually_takes_is_the_average_of_its_own_runs() {
     let (_dir, store, machine_id) = store_with_machine();
-    let usual = |plugin, hook_name| store.usual_duration(plugin, hook_name).unwrap();
+    let usual = |plugin, hook_name| store.average_duration(plugin, hook_name).unwrap();
     let ProcessSpec { plugin, hook_name, .. } = hook(machine_id, time(1)).spec;
     assert_eq!(usual(&plugin, &hook_name), Duration::ZERO, "it never ran");
     for process in one_of_each(machine_id) {
@@ -83,18 +83,17 @@ fn every_field_of_an_order_and_every_relation_is_kept() {
     process.parent_id = Some(parent.id);
     process.binary_id = Some(store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id);
     process.iface_id = Some(store.save_interface(machine_id, &facts, time(1)).unwrap().id);
+    let cmd = vec!["sh".to_owned(), "-c".to_owned(), "echo 'a\n\"b\"'".to_owned()];
     for process_type in ["cli", "hook", "binary", "worker", "orchestrator", "supervisord"] {
         process.id = ProcessId::generate();
         process.spec = ProcessSpec {
-            process_type: process_type.parse::<ProcessType>().unwrap(),
             plugin: "a".to_owned(),
             hook_name: "on_x".to_owned(),
-            cmd: vec!["sh".to_owned(), "-c".to_owned(), "echo 'a\n\"b\"'".to_owned()],
-            pwd: OsStr::from_bytes(b"/caf\xe9").into(),
             env: json!({"Z": "1", "A": "***"}).as_object().unwrap().clone(),
             timeout: Some(Duration::from_millis(1_100)),
             run_dir: Some("/run/é".into()),
-            detached: Some(detached("nightly")),
+            run: Some(detached("nightly")),
+            ..ProcessSpec::new(process_type.parse().unwrap(), cmd.clone(), OsStr::from_bytes(b"/caf\xe9"))
         };
         store.save_process(&process).unwrap();
         assert_eq!(store.process(process.id).unwrap().as_ref(), Some(&process));
@@ -106,11 +105,11 @@ fn an_ended_process_is_never_overwritten() {
     let (_dir, store, machine_id) = store_with_machine();
     let queued = hook(machine_id, time(1));
     store.save_process(&queued).unwrap();
-    let running = queued.clone().started(identity(), time(2));
+    let running = queued.clone().into_running(identity(), time(2));
     store.save_process(&running).unwrap();
-    let ended = running.clone().ended(exit(ExitReason::Timeout));
+    let ended = running.clone().into_exited(exit(ExitReason::Timeout));
     store.save_process(&ended).unwrap();
-    for late in [queued, running.clone(), running.ended(ProcessExit::lost(time(9)))] {
+    for late in [queued, running.clone(), running.into_exited(ProcessExit::lost(time(9)))] {
         store.save_process(&late).unwrap();
         assert_eq!(store.process(ended.id).unwrap().as_ref(), Some(&ended));
     }
@@ -155,10 +154,10 @@ fn a_typed_prefix_finds_one_process_or_says_how_many() {
         let process = Process { id: id.parse().unwrap(), ..hook(machine_id, time(1)) };
         store.save_process(&process).unwrap();
     }
-    let find = |typed: &str| match store.process_by_prefix(typed).unwrap() {
-        Lookup::One(process) => process.id.to_string(),
-        Lookup::Many(count) => count.to_string(),
-        Lookup::Nothing => "nothing".to_owned(),
+    let find = |typed: &str| match store.find_process(typed).unwrap() {
+        Lookup::Found(process) => process.id.to_string(),
+        Lookup::Ambiguous(count) => count.to_string(),
+        Lookup::NotFound => "nothing".to_owned(),
     };
     assert_eq!(find("0198ABCE"), ids[2]);
     assert_eq!(find("0198abceff"), ids[2]);
@@ -179,12 +178,12 @@ fn processes_are_listed_newest_first_within_the_filter() {
     let mut child = at(2);
     child.parent_id = Some(parent.id);
     child.spec.plugin = "pip".to_owned();
-    let mut about_rg = at(3).started(identity(), time(3));
+    let mut about_rg = at(3).into_running(identity(), time(3));
     about_rg.binary_id = Some(rg);
-    let mut over = at(4).ended(ProcessExit::exited(0, time(4)));
+    let mut over = at(4).into_exited(ProcessExit::exited(0, time(4)));
     over.spec.process_type = ProcessType::Cli;
-    let mut run = at(5).ended(ProcessExit::lost(time(6)));
-    run.spec.detached = Some(detached("nightly"));
+    let mut run = at(5).into_exited(ProcessExit::lost(time(6)));
+    run.spec.run = Some(detached("nightly"));
     for process in [&parent, &child, &about_rg, &over, &run] {
         store.save_process(process).unwrap();
     }
@@ -215,8 +214,8 @@ fn processes_are_listed_newest_first_within_the_filter() {
     let filter = ProcessFilter { is_root: true, ..all() };
     assert_eq!(list(filter), [time(5), time(4), time(3), time(1)]);
     assert_eq!(store.process_children(parent.id).unwrap(), [child.clone()]);
-    assert_eq!(store.running_processes(machine_id).unwrap(), [parent, child, about_rg]);
-    assert_eq!(store.running_processes(MachineId::generate()).unwrap(), []);
+    assert_eq!(store.unfinished_processes(machine_id).unwrap(), [parent, child, about_rg]);
+    assert_eq!(store.unfinished_processes(MachineId::generate()).unwrap(), []);
 }
 
 #[test]
@@ -224,7 +223,7 @@ fn no_more_runs_are_reserved_than_may_be_alive() {
     let (_dir, store, machine_id) = store_with_machine();
     let run = |slug| {
         let mut run = hook(machine_id, time(1));
-        run.spec.detached = Some(detached(slug));
+        run.spec.run = Some(detached(slug));
         run
     };
     let first = run("a");
@@ -232,26 +231,26 @@ fn no_more_runs_are_reserved_than_may_be_alive() {
     assert!(store.reserve_run(&first, 1).unwrap());
     assert!(!store.reserve_run(&run("a"), 1).unwrap());
     assert!(store.reserve_run(&run("b"), 1).unwrap(), "other kinds do not count");
-    store.save_process(&first.ended(ProcessExit::exited(0, time(2)))).unwrap();
+    store.save_process(&first.into_exited(ProcessExit::exited(0, time(2)))).unwrap();
     assert!(store.reserve_run(&run("a"), 1).unwrap(), "nor do those that are over");
 }
 
 #[test]
 fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
     let (_dir, store, machine_id) = store_with_machine();
-    let mut run = hook(machine_id, time(1)).ended(ProcessExit::exited(0, time(2)));
-    run.spec.detached = Some(detached("a"));
+    let mut run = hook(machine_id, time(1)).into_exited(ProcessExit::exited(0, time(2)));
+    run.spec.run = Some(detached("a"));
     run.spec.run_dir = Some("/run".into());
     store.save_process(&run).unwrap();
     assert_eq!(store.ended_runs(machine_id).unwrap(), [run.clone()]);
-    store.forget_run_dir(run.id).unwrap();
+    store.clear_run_dir(run.id).unwrap();
     assert_eq!(store.ended_runs(machine_id).unwrap(), []);
     assert_eq!(store.process(run.id).unwrap().unwrap().state, run.state);
 }
 
 /// A process that ended at this time, below another one.
 fn over(machine_id: MachineId, at: i64, parent: Option<&Process>) -> Process {
-    let mut process = hook(machine_id, time(at)).ended(ProcessExit::exited(0, time(at + 1)));
+    let mut process = hook(machine_id, time(at)).into_exited(ProcessExit::exited(0, time(at + 1)));
     process.parent_id = parent.map(|it| it.id);
     process.spec.run_dir = Some(format!("/run/{at}").into());
     process
@@ -267,7 +266,7 @@ fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_need
     rigup.spec.process_type = ProcessType::Cli;
     let at_work = over(machine_id, 3, Some(&rigup));
     let mut run = over(machine_id, 3, None);
-    run.spec.detached = Some(detached("a"));
+    run.spec.run = Some(detached("a"));
     let [first, success, failure] = [4, 5, 6].map(|at| over(machine_id, at, None));
     for process in [&above, &living, &rigup, &at_work, &run] {
         store.save_process(process).unwrap();
@@ -285,13 +284,13 @@ fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_need
         store.finish_attempts(process, &[(binary, &attempt)], &[], process.exit().unwrap().ended_at).unwrap();
     }
     assert_eq!(
-        store.needed_processes(&HashSet::new()).unwrap(),
+        store.processes_to_keep(&HashSet::new()).unwrap(),
         [above.id, at_work.id, run.id, success.id].into()
     );
     let without_run = HashSet::from([above.id, at_work.id, success.id]);
-    assert_eq!(store.needed_processes(&HashSet::from([run.id])).unwrap(), without_run);
-    store.forget_run_dir(run.id).unwrap();
-    assert_eq!(store.needed_processes(&HashSet::new()).unwrap(), without_run);
+    assert_eq!(store.processes_to_keep(&HashSet::from([run.id])).unwrap(), without_run);
+    store.clear_run_dir(run.id).unwrap();
+    assert_eq!(store.processes_to_keep(&HashSet::new()).unwrap(), without_run);
 }
 
 #[test]
@@ -300,9 +299,9 @@ fn what_is_over_is_read_in_pages_the_newest_first() {
     let all: Vec<Process> = (0..5).map(|at| over(machine_id, at / 2, None)).collect();
     store.save_processes(&all.iter().collect::<Vec<_>>()).unwrap();
     store.save_process(&hook(machine_id, time(9))).unwrap();
-    let mut read: Vec<Old> = Vec::new();
+    let mut read: Vec<EndedProcess> = Vec::new();
     loop {
-        let page = store.old_processes(machine_id, read.last(), 2).unwrap();
+        let page = store.ended_processes(machine_id, read.last(), 2).unwrap();
         if page.is_empty() {
             break;
         }
@@ -311,7 +310,7 @@ fn what_is_over_is_read_in_pages_the_newest_first() {
     let mut wanted: Vec<(Timestamp, ProcessId)> = all.iter().map(|it| (it.created_at, it.id)).collect();
     wanted.sort_by(|one, other| other.cmp(one));
     assert_eq!(read.iter().map(|it| (it.created_at, it.id)).collect::<Vec<_>>(), wanted);
-    assert_eq!(store.old_processes(MachineId::generate(), None, 9).unwrap(), []);
+    assert_eq!(store.ended_processes(MachineId::generate(), None, 9).unwrap(), []);
 }
 
 #[test]
@@ -332,7 +331,7 @@ fn what_is_forgotten_goes_with_its_attempts_and_what_got_a_child_meanwhile_stays
     }
     let living = hook(machine_id, time(5));
     store.save_process(&living).unwrap();
-    store.forget_processes(&[gone.id, parent.id, living.id], &[child.id]).unwrap();
+    store.prune_processes(&[gone.id, parent.id, living.id], &[child.id]).unwrap();
     assert_eq!(store.process(gone.id).unwrap(), None);
     assert_eq!(store.process(living.id).unwrap(), Some(living));
     for kept in [parent, child] {
@@ -367,7 +366,7 @@ fn attempts_without_a_process_go_by_their_age_a_few_at_a_time() {
     for at in 1..=4 {
         store.add_attempt(binary, &attempt, time(at)).unwrap();
     }
-    assert_eq!([2, 2, 2].map(|limit| store.forget_attempts(time(4), limit).unwrap()), [2, 1, 0]);
+    assert_eq!([2, 2, 2].map(|limit| store.prune_attempts(time(4), limit).unwrap()), [2, 1, 0]);
     assert_eq!(store.attempts(binary).unwrap(), [(attempt, time(4))]);
 }
 
@@ -410,7 +409,7 @@ fn no_list_reads_or_sorts_the_whole_table() {
 #[test]
 fn a_word_of_a_later_version_is_an_error_that_names_the_row() {
     let (_dir, store, machine_id) = store_with_machine();
-    let process = hook(machine_id, time(1)).ended(ProcessExit::exited(0, time(2)));
+    let process = hook(machine_id, time(1)).into_exited(ProcessExit::exited(0, time(2)));
     store.save_process(&process).unwrap();
     store.lock().execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
     for (column, word) in [
