@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::fs::digest::is_sha256;
 use crate::jsonl;
 use crate::model::name::{BinaryName, NameError};
+use crate::model::plugin_name::ProviderName;
 
 /// The file in the current folder.
 pub const FILE_NAME: &str = "rigup.lock";
@@ -45,7 +46,7 @@ pub struct Locked {
     /// The name as it is asked for.
     pub name: String,
     /// The provider that won.
-    pub binprovider: String,
+    pub binprovider: ProviderName,
     /// The version; empty where the program tells none.
     pub version: String,
     /// Hex SHA-256 of the file, in which LIB_DIR is written as `{LIB_DIR}`.
@@ -130,9 +131,6 @@ pub enum FieldError {
     /// Blanks around a name, or one that is endless.
     #[error("the name has blanks around it, or more than {MAX_NAME} bytes")]
     NameShape,
-    /// Blank, endless, or no folder's name.
-    #[error("the binprovider {0:?} is no provider's name")]
-    Provider(String),
     /// Endless, or with control characters.
     #[error("the version {0:?} has control characters, blanks around it, or more than {MAX_TEXT} bytes")]
     Version(String),
@@ -250,7 +248,7 @@ fn read_line(number: usize, text: &[u8]) -> Result<LockLine, LockfileError> {
 }
 
 fn check(locked: &Locked) -> Result<(), FieldError> {
-    let Locked { platform, name, binprovider, version, sha256, hook_sha256 } = locked;
+    let Locked { platform, name, binprovider: _, version, sha256, hook_sha256 } = locked;
     let is_word = |text: &str| {
         !text.is_empty()
             && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"_.".contains(&it))
@@ -263,9 +261,6 @@ fn check(locked: &Locked) -> Result<(), FieldError> {
         return Err(FieldError::NameShape);
     }
     let is_text = |it: &str| it.len() <= MAX_TEXT && it.trim() == it && !it.chars().any(char::is_control);
-    if binprovider.is_empty() || !is_text(binprovider) || binprovider.contains(['/', ',']) {
-        return Err(FieldError::Provider(binprovider.clone()));
-    }
     if !is_text(version) {
         return Err(FieldError::Version(version.clone()));
     }
@@ -289,7 +284,7 @@ mod tests {
         Locked {
             platform: platform.to_owned(),
             name: name.to_owned(),
-            binprovider: "pip".to_owned(),
+            binprovider: ProviderName::from_static("pip"),
             version: version.to_owned(),
             sha256: "a".repeat(64),
             hook_sha256: "0".repeat(64),
@@ -373,7 +368,7 @@ mod tests {
             (with("x86_64-linux", "linux"), "line 3: the platform \"linux\" is none"),
             (with(r#""rg""#, r#""../rg""#), "line 3: the name `../rg` has a `/`"),
             (with(r#""rg""#, r#"" rg""#), "line 3: the name has blanks around it"),
-            (with(r#""pip""#, r#""pip,npm""#), "line 3: the binprovider \"pip,npm\" is no"),
+            (with(r#""pip""#, r#""pip,npm""#), "line 3: \"pip,npm\" cannot name a plugin"),
             (with("1.0", "1.0\\n2"), "line 3: the version \"1.0\\n2\" has control characters"),
             (good.clone() + "\r", "line 3: it ends in CR LF"),
             (good.clone() + &good, "line 3: trailing characters"),
@@ -403,7 +398,7 @@ mod tests {
             platform in "[a-z0-9_]{1,8}-[a-z]{1,8}", name in "[a-z0-9][^/{}\\\\\\pC\\s]{0,10}", binprovider in "[a-z]{1,5}",
             version in "[^\\pC\\s]{0,12}", sha256 in "[0-9a-f]{64}", hook_sha256 in "[0-9a-f]{64}",
         ) -> Locked {
-            Locked { platform, name, binprovider, version, sha256, hook_sha256 }
+            Locked { platform, name, binprovider: ProviderName::parse(&binprovider).unwrap(), version, sha256, hook_sha256 }
         }
     }
 

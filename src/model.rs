@@ -7,6 +7,7 @@ pub mod import;
 pub mod interface;
 pub mod machine;
 pub mod name;
+pub mod plugin_name;
 pub mod policy;
 pub mod process;
 pub mod retention;

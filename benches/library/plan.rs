@@ -4,6 +4,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use rigup::install::plan::{self, Selection};
 use rigup::model::name::BinaryName;
+use rigup::model::plugin_name::ProviderName;
 use rigup::plugin::requirement::{self, Requirement};
 
 const REQUIREMENTS: u32 = 20_000;
@@ -24,14 +25,13 @@ fn lines() -> String {
 }
 
 fn read(lines: &str) -> Vec<Requirement> {
-    let (requirements, diagnostics) =
-        requirement::read_from("plugin", "plugin".as_ref(), lines.as_bytes(), None);
+    let (requirements, diagnostics) = requirement::read_from(None, "plugin".as_ref(), lines.as_bytes(), None);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     requirements
 }
 
-fn known() -> Vec<String> {
-    ["env", "npm", "pip", "brew", "apt"].map(str::to_owned).into()
+fn known() -> Vec<ProviderName> {
+    ["env", "npm", "pip", "brew", "apt"].map(ProviderName::from_static).into()
 }
 
 #[divan::bench(sample_count = 20, sample_size = 1)]

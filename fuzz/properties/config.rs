@@ -27,9 +27,7 @@ pub(crate) fn check(input: &[u8]) {
         }
         for entry in &schema.required_binaries {
             let fill = |name: &str| resolver.value(name)?.as_str().map(str::to_owned);
-            if let Ok(requirement) = requirement::parse_entry("p", entry, Some(Path::new("/home/me")), fill) {
-                assert_eq!(requirement.plugin, "p");
-            }
+            let _ = requirement::parse_entry(None, entry, Some(Path::new("/home/me")), fill);
         }
     }
 }

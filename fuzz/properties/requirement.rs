@@ -7,6 +7,7 @@ use rigup::install::attempt::question;
 use rigup::install::plan::{self, Request, Selection};
 use rigup::model::id::{BinaryId, MachineId};
 use rigup::model::name::{BinaryName, MAX_CHARS};
+use rigup::model::plugin_name::ProviderName;
 use rigup::model::version::Version;
 use rigup::plugin::overrides;
 use rigup::plugin::requirement::{self, Providers, Requirement};
@@ -21,7 +22,7 @@ const FORMATS: [&str; 4] = ["=={}", "@{}", ":{}", "={}"];
 
 pub(crate) fn check(input: &[u8]) {
     let folder = Path::new("/plugins/p");
-    let (requirements, diagnostics) = requirement::read_from("p", folder, input, Some(Path::new(HOME)));
+    let (requirements, diagnostics) = requirement::read_from(None, folder, input, Some(Path::new(HOME)));
     let lines = input.split(|&byte| byte == b'\n').count();
     assert!(requirements.len() + diagnostics.len() <= lines);
     for diagnostic in &diagnostics {
@@ -34,11 +35,16 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
     check_name(&requirement.name);
     assert!(requirement.min_version.is_empty() || Version::is_one(&requirement.min_version));
 
-    let known = ["env", "pip"].map(str::to_owned);
+    let known = ["env", "pip"].map(ProviderName::from_static);
     let steps = plan::plan(std::slice::from_ref(requirement), &Selection::default(), &known);
     let [Ok(request)] = &steps[..] else { panic!("one requirement comes to {steps:?}") };
     check_record(requirement, request);
-    let providers = request.candidates.iter().chain(&known).chain(requirement.overrides.keys());
+    let providers = request
+        .candidates
+        .iter()
+        .chain(&known)
+        .map(ProviderName::as_str)
+        .chain(requirement.overrides.keys().map(String::as_str));
     for provider in providers {
         let on_argv = from_arguments(request, provider);
         check_request(requirement, provider, &on_argv);
@@ -63,7 +69,8 @@ fn check_name(name: &BinaryName) {
 /// The record of a request is a requirement again: `rigup apply` reads what `rigup install --dry-run` shows.
 fn check_record(requirement: &Requirement, request: &Request) {
     let record = request.to_record("queued").to_string();
-    let again = requirement::parse_line("p", record.as_bytes(), None).expect("a record can be read");
+    let again = requirement::parse_line(requirement.plugin.as_ref(), record.as_bytes(), None)
+        .expect("a record can be read");
     let providers = Providers::Only(request.candidates.clone());
     assert_eq!(again, Requirement { providers, setting: None, pays_from: None, ..requirement.clone() });
 }

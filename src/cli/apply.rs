@@ -25,6 +25,7 @@ use crate::machine::derived;
 use crate::model::binary::BinaryState;
 use crate::model::id::MachineId;
 use crate::model::import;
+use crate::model::plugin_name::ProviderName;
 use crate::plugin::requirement;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
@@ -127,7 +128,7 @@ struct Run<'a> {
     linker: Linker<'a>,
     options: Options,
     wish: Selection,
-    known: Vec<String>,
+    known: Vec<ProviderName>,
     is_dry: bool,
     talk: Talk,
     /// Made for the first request that takes work.
@@ -266,7 +267,7 @@ impl Run<'_> {
     }
 
     fn request(&self, fields: &Map<String, Value>) -> Result<Request, Failure> {
-        let requirement = requirement::parse_fields("", fields, self.settings.home.as_deref())?;
+        let requirement = requirement::parse_fields(None, fields, self.settings.home.as_deref())?;
         let steps = plan::plan(&[requirement], &self.wish, &self.known);
         // Of one requirement, and without a choice of providers, nothing is refused.
         let request = steps.into_iter().flatten().next();

@@ -104,7 +104,7 @@ fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), C
             let rows = store.attempts(binary.id)?.into_iter().map(|(attempt, time)| {
                 let process = attempt.process_id.map(|id| id.to_string()).unwrap_or_default();
                 let cells = [
-                    attempt.provider,
+                    attempt.provider.to_string(),
                     attempt.outcome.to_string(),
                     attempt.reason,
                     clock::spell(time),
@@ -130,7 +130,7 @@ pub(crate) fn row(binary: &Binary) -> Vec<Toned> {
         BinaryState::Installed(it) => [
             ("installed".to_owned(), Tone::Good),
             (it.version.clone(), Tone::Plain),
-            (it.binprovider.clone(), Tone::Plain),
+            (it.binprovider.to_string(), Tone::Plain),
             (it.abspath.display().to_string(), Tone::Plain),
         ],
         BinaryState::Queued(_) => [

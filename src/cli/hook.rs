@@ -199,7 +199,7 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
             let cells = [
                 hook.name.event.clone(),
                 order,
-                hook.plugin.clone(),
+                hook.plugin.to_string(),
                 background.to_owned(),
                 hook.path.display().to_string(),
             ];

@@ -19,6 +19,7 @@ use crate::install::plan::{self, Request, Selection};
 use crate::install::status::{InstallStatus, install_status};
 use crate::model::binary::Binary;
 use crate::model::name::BinaryName;
+use crate::model::plugin_name::ProviderName;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, Policy, PolicyError};
 use crate::model::version::Version;
 use crate::plugin::requirement::Providers;
@@ -149,7 +150,12 @@ pub(crate) fn install(
     talk: Talk,
 ) -> Result<Exit, CliError> {
     let timings = args.timings.map(TimingsFile::begin).transpose()?;
-    let providers = args.binproviders.as_deref().map(Providers::parse);
+    let providers = args
+        .binproviders
+        .as_deref()
+        .map(Providers::parse)
+        .transpose()
+        .map_err(|error| CliError::Usage(error.to_string()))?;
     let (found, steps) = plan(args.choice, providers, args.policy.into(), settings)?;
     let steps = args.locked.pin(steps, &found, settings)?;
     if args.dry_run {
@@ -223,10 +229,12 @@ fn dry_run(
                 let is_there =
                     known.is_some_and(|it| install_status(&it, request, settings) != InstallStatus::Missing);
                 let status = if is_there { "installed" } else { "queued" };
-                let (known, unknown): (Vec<&String>, Vec<&String>) =
+                let (known, unknown): (Vec<&ProviderName>, Vec<&ProviderName>) =
                     request.candidates.iter().partition(|it| providers.contains(it));
-                let asks =
-                    known.into_iter().cloned().chain(unknown.iter().map(|it| format!("{it} (unknown)")));
+                let asks = known
+                    .into_iter()
+                    .map(ToString::to_string)
+                    .chain(unknown.iter().map(|it| format!("{it} (unknown)")));
                 let asks = asks.collect::<Vec<_>>().join(", ");
                 let mut record = request.to_record(status);
                 record["unknown_providers"] = json!(unknown);

@@ -20,6 +20,7 @@ use crate::install::status::{InstallStatus, install_status};
 use crate::install::{pin, relocatable};
 use crate::lockfile::{Locked, Lockfile};
 use crate::model::binary::{Binary, Installed};
+use crate::model::plugin_name::ProviderName;
 use crate::plugin::requirement::Providers;
 use crate::process::signals::Interrupt;
 use crate::report::human::{Tone, Toned};
@@ -125,7 +126,12 @@ pub(crate) fn lock(
     if !args.check {
         whole_file::check(&file.path).map_err(|error| unwritable(&file, error))?;
     }
-    let providers = args.binproviders.as_deref().map(Providers::parse);
+    let providers = args
+        .binproviders
+        .as_deref()
+        .map(Providers::parse)
+        .transpose()
+        .map_err(|error| CliError::Usage(error.to_string()))?;
     let (found, steps) = install::plan(args.choice, providers, args.policy.into(), settings)?;
     if steps.is_empty() && !args.prune && !talk.quiet {
         say("Nothing is required here; `rigup plugin list` shows the plugins that are found.");
@@ -201,7 +207,7 @@ struct Clerk<'a> {
     found: &'a Found,
     settings: &'a Settings,
     file: LockfileOnDisk,
-    hooks: HashMap<String, String>,
+    hooks: HashMap<ProviderName, String>,
     known: HashMap<String, Binary>,
     after: Lockfile,
 }
@@ -336,14 +342,14 @@ fn write(rows: &[Row], is_check: bool, output: &mut Output) -> Result<(), CliErr
                 _ if row.status.is_well(is_check) => Tone::Good,
                 _ => Tone::Bad,
             };
-            let text = |value: fn(&Locked) -> &String| {
-                (row.locked.as_ref().map(value).cloned().unwrap_or_default(), Tone::Plain)
+            let text = |value: fn(&Locked) -> &str| {
+                (row.locked.as_ref().map_or_else(String::new, |locked| value(locked).to_owned()), Tone::Plain)
             };
             let cells: Vec<Toned> = vec![
                 (row.name.clone(), Tone::Plain),
                 (row.status.word().to_owned(), tone),
                 text(|it| &it.version),
-                text(|it| &it.binprovider),
+                text(|it| it.binprovider.as_str()),
             ];
             cells
         });

@@ -10,6 +10,7 @@ use crate::cli::search::Found;
 use crate::install::pin::{self, Pins};
 use crate::install::plan::Step;
 use crate::lockfile::{FILE_NAME, Lockfile, MAX_SIZE};
+use crate::model::plugin_name::ProviderName;
 use crate::plugin::builtin;
 use crate::plugin::discovery::{Hook, Plugin};
 use crate::settings::{self, Settings};
@@ -87,7 +88,7 @@ impl LockfileOnDisk {
     }
 
     /// What it says, held against this machine.
-    pub(crate) fn pins<'a>(&'a self, hooks: &'a HashMap<String, String>) -> Pins<'a> {
+    pub(crate) fn pins<'a>(&'a self, hooks: &'a HashMap<ProviderName, String>) -> Pins<'a> {
         Pins { path: &self.path, lockfile: &self.lockfile, platform: settings::platform(), hooks }
     }
 }
@@ -97,9 +98,9 @@ fn unusable(path: &Path, reason: impl Display) -> CliError {
 }
 
 /// The digests of the providers' hooks. A hook that cannot be read has none.
-pub(crate) fn hook_digests(found: &Found, settings: &Settings) -> HashMap<String, String> {
+pub(crate) fn hook_digests(found: &Found, settings: &Settings) -> HashMap<ProviderName, String> {
     let hooks = found.provider_hooks();
-    let digest = |name: String| {
+    let digest = |name: ProviderName| {
         let of_it = hooks.iter().filter(|hook| hook.plugin == name);
         let plugin = found.plugin(&name);
         let contents: Option<Vec<Vec<u8>>> = of_it.map(|hook| content(plugin?, hook, settings)).collect();

@@ -60,7 +60,7 @@ fn list(found: &Found, output: &mut Output) -> Result<(), CliError> {
         let requires: Vec<&str> = requirements(plugin, found).map(|it| it.name.as_str()).collect();
         let enabled = if is_disabled(plugin, found).is_some() { "disabled" } else { "" };
         let cells = [
-            plugin.name.clone(),
+            plugin.name.to_string(),
             enabled.to_owned(),
             plugin.hooks.len().to_string(),
             requires.join(", "),
@@ -169,5 +169,5 @@ fn record(plugin: &Plugin, found: &Found) -> Value {
 }
 
 fn requirements<'a>(plugin: &'a Plugin, found: &'a Found) -> impl Iterator<Item = &'a Requirement> {
-    found.requirements.iter().chain(&found.needs).filter(|it| it.plugin == plugin.name)
+    found.requirements.iter().chain(&found.needs).filter(|it| it.plugin.as_ref() == Some(&plugin.name))
 }

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::hook::command::{self, MAX_TIMEOUT};
 use crate::hook::event::{self, Event, HookEvent};
 use crate::hook::run::Runner;
+use crate::model::plugin_name::PluginName;
 use crate::model::process::Process;
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::Hook;
@@ -130,7 +131,7 @@ pub(crate) fn run(
 fn timed_hooks<'a>(
     found: &'a Found,
     event: &str,
-    variables: &HashMap<String, Vec<Variable>>,
+    variables: &HashMap<PluginName, Vec<Variable>>,
     timeout: Option<u64>,
     settings: &Settings,
 ) -> Result<Vec<(&'a Hook, Duration)>, CliError> {
@@ -186,7 +187,7 @@ impl Display<'_> {
         match news {
             HookEvent::Record(record) => {
                 let mut fields = record.fields;
-                fields.entry("plugin").or_insert_with(|| hook.plugin.clone().into());
+                fields.entry("plugin").or_insert_with(|| hook.plugin.to_string().into());
                 fields.entry("hook_name").or_insert_with(|| hook.name.file_name.clone().into());
                 self.write(&Value::Object(fields), |it| human::line(&hook.plugin, it));
             }
@@ -211,7 +212,7 @@ impl Display<'_> {
 
     fn end(&mut self, hook: &Hook, process: &Process) {
         self.rows.push(vec![
-            (hook.plugin.clone(), Tone::Plain),
+            (hook.plugin.to_string(), Tone::Plain),
             (hook.name.file_name.clone(), Tone::Plain),
             human::standing(process),
             (human::took(process, clock::now()), Tone::Plain),

@@ -9,6 +9,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::say;
 use crate::install::plan::Request;
 use crate::install::provider_deps;
+use crate::model::plugin_name::{PluginName, ProviderName};
 use crate::model::policy::PolicySupport;
 use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
@@ -37,9 +38,9 @@ pub(crate) struct Found {
     /// rigup's own settings.
     pub(crate) own: CoreSettings,
     /// What the settings of each plugin come to.
-    pub(crate) settings: HashMap<String, Vec<Setting>>,
+    pub(crate) settings: HashMap<PluginName, Vec<Setting>>,
     /// How each plugin stands.
-    pub(crate) plugin_statuses: HashMap<String, PluginStatus>,
+    pub(crate) plugin_statuses: HashMap<PluginName, PluginStatus>,
     /// What could not be understood and has a default.
     warnings: Vec<String>,
 }
@@ -88,9 +89,9 @@ fn find_by(
             complain(format!("the plugin {name} does not count: {reason}"));
         }
     }
-    let names = discovery.plugins.iter().map(|it| it.name.as_str());
-    let settings: HashMap<String, Vec<Setting>> =
-        names.map(|name| (name.to_owned(), configuration.settings(name, &resolver, &mut complain))).collect();
+    let names = discovery.plugins.iter().map(|plugin| &plugin.name);
+    let settings: HashMap<PluginName, Vec<Setting>> =
+        names.map(|name| (name.clone(), configuration.settings(name, &resolver, &mut complain))).collect();
     let (requirements, needs) = (Vec::new(), Vec::new());
     Ok(Found {
         discovery,
@@ -165,10 +166,10 @@ fn required_binaries(
     };
     let (mut requirements, mut diagnostics) = (Vec::new(), Vec::new());
     for (at, entry) in (1..).zip(entries) {
-        match requirement::parse_entry(&plugin.name, entry, settings.home.as_deref(), fill) {
+        match requirement::parse_entry(Some(&plugin.name), entry, settings.home.as_deref(), fill) {
             Ok(requirement) => requirements.push(requirement),
             Err(error) => diagnostics.push(Diagnostic {
-                plugin: plugin.name.clone(),
+                plugin: plugin.name.to_string(),
                 path: plugin.path.join(schema::FILE_NAME),
                 line: None,
                 message: format!("required_binaries, entry {at}: {error}"),
@@ -187,29 +188,31 @@ impl Found {
     }
 
     /// The names of all providers, in hook order.
-    pub(crate) fn providers(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
+    pub(crate) fn providers(&self) -> Vec<ProviderName> {
+        let mut names: Vec<ProviderName> = Vec::new();
         for hook in self.provider_hooks() {
-            if !names.contains(&hook.plugin) {
-                names.push(hook.plugin.clone());
+            let name = hook.provider();
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         names
     }
 
     /// What each provider needs itself.
-    pub(crate) fn provider_needs(&self) -> HashMap<String, Vec<Request>> {
+    pub(crate) fn provider_needs(&self) -> HashMap<ProviderName, Vec<Request>> {
         provider_deps::needs_of(&self.needs, &self.providers())
     }
 
     /// What each provider says that it is able to keep.
-    pub(crate) fn provider_keeps(&self) -> HashMap<String, PolicySupport> {
-        let keeps = |name: &String| self.configuration.schema(name).map(|it| it.keeps).unwrap_or_default();
+    pub(crate) fn provider_keeps(&self) -> HashMap<ProviderName, PolicySupport> {
+        let keeps =
+            |name: &ProviderName| self.configuration.schema(name).map(|it| it.keeps).unwrap_or_default();
         self.providers().into_iter().map(|name| (name.clone(), keeps(&name))).collect()
     }
 
     /// The settings of the plugins, for their hooks.
-    pub(crate) fn variables(&self) -> HashMap<String, Vec<Variable>> {
+    pub(crate) fn variables(&self) -> HashMap<PluginName, Vec<Variable>> {
         let variables = |of: &Vec<Setting>| of.iter().filter_map(Setting::variable).collect();
         self.settings.iter().map(|(plugin, of)| (plugin.clone(), variables(of))).collect()
     }
@@ -256,8 +259,10 @@ fn requirements_of(
 ) -> (Vec<Requirement>, Vec<Diagnostic>) {
     let home = settings.home.as_deref();
     match builtin::file(plugin, &settings.data_dir, requirement::FILE_NAME) {
-        Some(text) => requirement::read_from(&plugin.name, &plugin.path, text.unwrap_or_default(), home),
-        None => requirement::read(&plugin.name, &plugin.path, home, inspection),
+        Some(text) => {
+            requirement::read_from(Some(&plugin.name), &plugin.path, text.unwrap_or_default(), home)
+        }
+        None => requirement::read(Some(&plugin.name), &plugin.path, home, inspection),
     }
 }
 

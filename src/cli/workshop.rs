@@ -19,6 +19,7 @@ use crate::install::resolver::{ResolveError, Resolved, Resolver};
 use crate::model::binary::{Binary, Installed};
 use crate::model::id::ProcessId;
 use crate::model::name::BinaryName;
+use crate::model::plugin_name::{PluginName, ProviderName};
 use crate::model::policy::PolicySupport;
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::Hook;
@@ -130,9 +131,9 @@ pub(crate) struct Workshop<'a> {
     options: Options,
     interrupt: &'a Interrupt,
     hooks: Vec<&'a Hook>,
-    needs: HashMap<String, Vec<Request>>,
-    keeps: HashMap<String, PolicySupport>,
-    variables: HashMap<String, Vec<Variable>>,
+    needs: HashMap<ProviderName, Vec<Request>>,
+    keeps: HashMap<ProviderName, PolicySupport>,
+    variables: HashMap<PluginName, Vec<Variable>>,
     pool: ThreadPool,
     display: Display,
     me: Me,

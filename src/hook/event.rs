@@ -141,7 +141,7 @@ impl<'a, Tell: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, Tell> {
             return Ok(self.conclude(None).map(|()| None)?);
         };
         let unwritable = |error| RunError::RunDir { hook: hook.name.file_name.clone(), error };
-        let cwd = self.event.output_dir.join(&hook.plugin);
+        let cwd = self.event.output_dir.join(hook.plugin.as_str());
         make_private_dir(&cwd).map_err(unwritable)?;
         let arguments = self.event.arguments.to_vec();
         let job = Job { hook, arguments, cwd, binary_id: None, input: None, timeout };

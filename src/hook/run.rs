@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::hook::{command, interpreter};
 use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
+use crate::model::plugin_name::PluginName;
 use crate::model::process::{Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
@@ -40,7 +41,7 @@ pub struct Runner<'a> {
     /// The process of this rigup.
     pub parent_id: ProcessId,
     /// The settings of the plugins, by plugin.
-    pub variables: &'a HashMap<String, Vec<Variable>>,
+    pub variables: &'a HashMap<PluginName, Vec<Variable>>,
     /// Whether rigup was asked to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -161,7 +162,7 @@ impl Runner<'_> {
             unwritable(error)
         })?;
         let spec = ProcessSpec {
-            plugin: job.hook.plugin.clone(),
+            plugin: job.hook.plugin.to_string(),
             hook_name: hook_name.clone(),
             env: environment.added,
             timeout: Some(job.timeout),

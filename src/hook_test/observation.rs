@@ -197,13 +197,14 @@ fn last_line(output: impl BufRead) -> io::Result<(String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::plugin_name::ProviderName;
 
     fn read(output: &[u8]) -> Said {
         let link = "/no/such/link".as_ref();
         let claim = Claim {
             name: "sh",
             min_version: "",
-            provider: "mine",
+            provider: &ProviderName::from_static("mine"),
             link,
             abspath: None,
             version: None,

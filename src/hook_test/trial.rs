@@ -163,10 +163,11 @@ impl Stage<'_> {
         let link = room.settings.lib_bin_dir.join(request.value("name").unwrap_or_default());
         let overrides = request.overrides();
         let abspath = overrides::abspath(&overrides, &self.hook.plugin, room.settings.home.as_deref());
+        let provider = self.hook.provider();
         let claim = self.is_provider().then(|| Claim {
             name: request.value("name").unwrap_or_default(),
             min_version: request.value("min-version").unwrap_or_default(),
-            provider: &self.hook.plugin,
+            provider: &provider,
             link: &link,
             abspath: abspath.as_deref(),
             version: overrides::text(&overrides, &self.hook.plugin, "version"),

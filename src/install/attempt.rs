@@ -75,7 +75,7 @@ pub fn ask(
     timeout: Duration,
     on_event: impl Fn(InstallEvent),
 ) -> Result<Answer, AskError> {
-    on_event(InstallEvent::Started { provider: hook.plugin.clone() });
+    on_event(InstallEvent::Started { provider: hook.plugin.to_string() });
     let settings = runner.settings;
     let machine = settings.data_dir.join("machines").join(runner.machine_id.to_string());
     let job = match questions {
@@ -85,7 +85,7 @@ pub fn ask(
             Job {
                 hook,
                 arguments: question::arguments(request, &hook.plugin, id, runner.machine_id),
-                cwd: folder.join(&hook.plugin),
+                cwd: folder.join(hook.plugin.as_str()),
                 binary_id: Some(id),
                 input: None,
                 timeout,
@@ -98,7 +98,7 @@ pub fn ask(
             Job {
                 hook,
                 arguments: Vec::new(),
-                cwd: machine.join("batches").join(&hook.plugin),
+                cwd: machine.join("batches").join(hook.plugin.as_str()),
                 binary_id: if let [only] = many { Some(only.binary.id) } else { None },
                 input: Some(lines.collect::<String>().into_bytes()),
                 timeout,
@@ -125,13 +125,14 @@ pub fn ask(
         .iter()
         .map(|it| overrides::abspath(&it.request.overrides, &hook.plugin, settings.home.as_deref()))
         .collect();
+    let provider = hook.provider();
     let claims: Vec<Claim<'_>> = questions
         .iter()
         .zip(&files)
         .map(|(question, file)| Claim {
             name: question.request.name.as_str(),
             min_version: question.request.min_version_of(&hook.plugin),
-            provider: &hook.plugin,
+            provider: &provider,
             link: &question.link,
             abspath: file.as_deref(),
             version: overrides::text(&question.request.overrides, &hook.plugin, "version"),

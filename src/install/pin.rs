@@ -10,6 +10,7 @@ use crate::install::plan::{Refusal, Request, Step};
 use crate::install::relocatable;
 use crate::lockfile::{Locked, Lockfile};
 use crate::model::binary::Installed;
+use crate::model::plugin_name::ProviderName;
 use crate::model::version::Version;
 
 /// A lock file, and what it is held against.
@@ -22,7 +23,7 @@ pub struct Pins<'a> {
     /// The platform whose lines count.
     pub platform: String,
     /// The digest of every provider's hook; see [`hook_digest`].
-    pub hooks: &'a HashMap<String, String>,
+    pub hooks: &'a HashMap<ProviderName, String>,
 }
 
 impl Pins<'_> {
@@ -98,7 +99,7 @@ pub fn is_same(locked: &Locked, installed: &Installed, lib_dir: &Path) -> bool {
 pub fn difference(before: &Locked, after: &Locked) -> String {
     let values = |it: &Locked| {
         [
-            ("binprovider", it.binprovider.clone()),
+            ("binprovider", it.binprovider.to_string()),
             ("version", it.version.clone()),
             ("sha256", it.sha256.clone()),
             ("hook_sha256", it.hook_sha256.clone()),
@@ -119,7 +120,7 @@ mod tests {
         Locked {
             platform: "x86_64-linux".to_owned(),
             name: "x".to_owned(),
-            binprovider: "pip".to_owned(),
+            binprovider: ProviderName::from_static("pip"),
             version: version.to_owned(),
             sha256: sha256.to_owned(),
             hook_sha256: "0".repeat(64),
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn a_digest_that_is_known_and_right_is_not_computed_again() {
         let installed = Installed {
-            binprovider: "pip".to_owned(),
+            binprovider: ProviderName::from_static("pip"),
             abspath: "/no/such/file".into(),
             version: "1.0".to_owned(),
             sha256: "a".repeat(64),
@@ -139,7 +140,7 @@ mod tests {
         assert!(is_same(&locked("1.0", &"a".repeat(64)), &installed, lib_dir));
         assert!(!is_same(&locked("1.0", &"b".repeat(64)), &installed, lib_dir));
         assert!(!is_same(&locked("1.1", &"a".repeat(64)), &installed, lib_dir));
-        let from_npm = Installed { binprovider: "npm".to_owned(), ..installed };
+        let from_npm = Installed { binprovider: ProviderName::from_static("npm"), ..installed };
         assert!(!is_same(&locked("1.0", &"a".repeat(64)), &from_npm, lib_dir));
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::lockfile::Locked;
 use crate::model::name::BinaryName;
+use crate::model::plugin_name::{PluginName, ProviderName};
 use crate::model::policy::Policy;
 use crate::model::version;
 use crate::plugin::overrides;
@@ -41,7 +42,7 @@ pub struct Request {
     /// Who may provide it, as it is recorded.
     pub providers: Providers,
     /// The providers to ask, in this order; also those that are not installed.
-    pub candidates: Vec<String>,
+    pub candidates: Vec<ProviderName>,
     /// The lowest version that will do; empty for any.
     pub min_version: String,
     /// What was asked for of what may be brought in.
@@ -49,7 +50,7 @@ pub struct Request {
     /// Per provider: packages and the like.
     pub overrides: Map<String, Value>,
     /// The plugins that need it; none for a bare name.
-    pub required_by: Vec<String>,
+    pub required_by: Vec<PluginName>,
     /// The settings that are told where it was found.
     pub settings: Vec<String>,
     /// For what a provider could do without: from how many requests at once it is worth the time to get it.
@@ -106,7 +107,7 @@ pub fn name_of(step: &Step) -> &BinaryName {
 }
 
 /// Makes the plan. `known` are the providers that are there, in hook order.
-pub fn plan(requirements: &[Requirement], wish: &Selection, known: &[String]) -> Vec<Step> {
+pub fn plan(requirements: &[Requirement], wish: &Selection, known: &[ProviderName]) -> Vec<Step> {
     let mut merged: Vec<Step> = Vec::new();
     let mut places: HashMap<&BinaryName, usize> = HashMap::new();
     for requirement in requirements {
@@ -148,7 +149,7 @@ fn request_of(requirement: &Requirement) -> Request {
         min_version: requirement.min_version.clone(),
         policy: requirement.policy,
         overrides: requirement.overrides.clone(),
-        required_by: Some(&requirement.plugin).filter(|it| !it.is_empty()).cloned().into_iter().collect(),
+        required_by: requirement.plugin.iter().cloned().collect(),
         settings: requirement.setting.iter().cloned().collect(),
         pays_from: requirement.pays_from,
         locked: None,
@@ -156,7 +157,7 @@ fn request_of(requirement: &Requirement) -> Request {
 }
 
 fn bare(name: &BinaryName, wish: &Selection) -> Request {
-    let curated = Providers::Only(CURATED.map(str::to_owned).into());
+    let curated = Providers::Only(CURATED.map(ProviderName::from_static).into());
     Request {
         name: name.clone(),
         providers: wish.providers.clone().unwrap_or(curated),
@@ -206,13 +207,13 @@ fn merge(first: &Request, second: Request) -> Step {
     })
 }
 
-fn all_of(first: &[String], second: Vec<String>) -> Vec<String> {
+fn all_of<T: Clone + PartialEq>(first: &[T], second: Vec<T>) -> Vec<T> {
     let new = second.into_iter().filter(|it| !first.contains(it));
     first.iter().cloned().chain(new).collect()
 }
 
 /// What the command line leaves of a request, with the providers to ask.
-fn narrow(mut request: Request, wish: &Selection, known: &[String]) -> Step {
+fn narrow(mut request: Request, wish: &Selection, known: &[ProviderName]) -> Step {
     if let Some(wanted) = &wish.providers {
         let Some(both) = wanted.both(&request.providers) else {
             return Err(Refusal {
@@ -231,7 +232,7 @@ fn narrow(mut request: Request, wish: &Selection, known: &[String]) -> Step {
     overrides::tighten(&mut request.overrides, &wish.min_version, wish.habit, wish.asked);
     request.candidates = match &request.providers {
         // Exactly one file is meant: nobody has to be asked where it could come from.
-        _ if request.name.file().is_some() => vec![ENV.to_owned()],
+        _ if request.name.file().is_some() => vec![ProviderName::from_static(ENV)],
         Providers::Any => known.to_vec(),
         Providers::Only(names) => names.clone(),
     };

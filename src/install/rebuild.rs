@@ -14,6 +14,7 @@ use crate::model::attempt::{Attempt, Outcome};
 use crate::model::binary::Binary;
 use crate::model::id::{BinaryId, MachineId, ProcessId};
 use crate::model::name::BinaryName;
+use crate::model::plugin_name::ProviderName;
 use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::RunDir;
 use crate::process::tree;
@@ -160,27 +161,30 @@ fn binaries_of<'a>(
     }
     let found = found.into_values();
     found
-        .filter_map(|(process, fields)| Some((binary_of(process, fields, lib_bin_dir)?, success(process))))
+        .filter_map(|(process, fields)| {
+            let provider = ProviderName::parse(&process.spec.plugin).ok()?;
+            Some((binary_of(process, &provider, fields, lib_bin_dir)?, success(process, provider)))
+        })
         .collect()
 }
 
-fn success(process: &Process) -> Attempt {
-    Attempt {
-        provider: process.spec.plugin.clone(),
-        outcome: Outcome::Installed,
-        reason: String::new(),
-        process_id: Some(process.id),
-    }
+fn success(process: &Process, provider: ProviderName) -> Attempt {
+    Attempt { provider, outcome: Outcome::Installed, reason: String::new(), process_id: Some(process.id) }
 }
 
-fn binary_of(process: &Process, mut fields: Map<String, Value>, lib_bin_dir: &Path) -> Option<Binary> {
+fn binary_of(
+    process: &Process,
+    provider: &ProviderName,
+    mut fields: Map<String, Value>,
+    lib_bin_dir: &Path,
+) -> Option<Binary> {
     let name = BinaryName::parse(fields.get("name")?.as_str()?, None).ok()?;
     let asked = |key: &str| process.spec.cmd.iter().find_map(|it| it.strip_prefix(key)).unwrap_or_default();
     let recorded = fields.remove("sha256");
     let claim = Claim {
         name: name.as_str(),
         min_version: asked("--min-version="),
-        provider: &process.spec.plugin,
+        provider,
         link: &lib_bin_dir.join(name.link_name()),
         abspath: None,
         version: None,

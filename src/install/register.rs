@@ -6,6 +6,7 @@ use crate::clock;
 use crate::install::linker::Linker;
 use crate::install::verify::{self, Claim, RecordError};
 use crate::model::binary::{Binary, Installed};
+use crate::model::plugin_name::{PluginNameError, ProviderName};
 use crate::plugin::requirement::{self, LineError, Requirement};
 use crate::process::lock::{Lock, LockError};
 use crate::process::signals::Interrupt;
@@ -23,6 +24,9 @@ pub enum AdoptError {
     /// It is not true.
     #[error("{0}")]
     RecordError(#[from] RecordError),
+    /// Its `binprovider` cannot be one.
+    #[error("binprovider: {0}")]
+    Provider(#[from] PluginNameError),
     /// The file is another one now.
     #[error("its sha256 is {found}, and the file's is {actual}", found = .found, actual = .actual)]
     Digest {
@@ -62,13 +66,14 @@ pub struct Checked {
 
 /// Checks a record with an `abspath`; stores nothing.
 pub fn check(linker: &Linker<'_>, fields: &Map<String, Value>) -> Result<Checked, AdoptError> {
-    let requirement = requirement::parse_fields("", fields, linker.settings.home.as_deref())?;
+    let requirement = requirement::parse_fields(None, fields, linker.settings.home.as_deref())?;
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let provider = Some(text("binprovider")).filter(|it| !it.is_empty()).unwrap_or(PROVIDER);
+    let provider = ProviderName::parse(provider)?;
     let claim = Claim {
         name: requirement.name.as_str(),
         min_version: &requirement.min_version,
-        provider,
+        provider: &provider,
         link: &linker.path(&requirement.name),
         abspath: None,
         version: None,

@@ -16,6 +16,7 @@ use crate::install::status::{InstallStatus, install_status};
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::binary::{Binary, BinaryState, Installed};
 use crate::model::name::BinaryName;
+use crate::model::plugin_name::ProviderName;
 use crate::model::policy::PolicySupport;
 use crate::plugin::discovery::Hook;
 use crate::process::lock::LockError;
@@ -34,9 +35,9 @@ pub struct Resolver<'a> {
     /// The hooks of all providers, in hook order.
     pub hooks: &'a [&'a Hook],
     /// What providers need themselves, such as npm; looked for where a provider declines without it.
-    pub provider_deps: &'a HashMap<String, Vec<Request>>,
+    pub provider_deps: &'a HashMap<ProviderName, Vec<Request>>,
     /// What each provider says that it is able to keep.
-    pub policy_support: &'a HashMap<String, PolicySupport>,
+    pub policy_support: &'a HashMap<ProviderName, PolicySupport>,
     /// Resolve anew what is there, and replace a file that stands where the link goes.
     pub force: bool,
     /// What is not got leaves the records as they were: the wish was to look, not to have.

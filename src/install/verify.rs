@@ -10,6 +10,7 @@ use crate::fs::digest::is_sha256;
 use crate::install::{probe, relocatable};
 use crate::lockfile::Locked;
 use crate::model::binary::Installed;
+use crate::model::plugin_name::ProviderName;
 use crate::model::version::Version;
 use crate::process::spawn;
 
@@ -108,7 +109,7 @@ pub struct Claim<'a> {
     /// The lowest version that will do; empty for any.
     pub min_version: &'a str,
     /// The provider that was asked.
-    pub provider: &'a str,
+    pub provider: &'a ProviderName,
     /// Where the link will be.
     pub link: &'a Path,
     /// The file that it has to be, where one was asked for.
@@ -133,7 +134,7 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
     }
     let abspath = PathBuf::from(text("abspath"));
     if let Some(wanted) = claim.abspath.filter(|it| *it != abspath) {
-        let (wanted, provider) = (wanted.to_owned(), claim.provider.to_owned());
+        let (wanted, provider) = (wanted.to_owned(), claim.provider.to_string());
         return Err(RecordError::WrongFile { found: abspath, wanted, provider });
     }
     check_file(&abspath, claim.link)?;
@@ -183,7 +184,7 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
         return Err(RecordError::Changed(abspath));
     }
     Ok(Installed {
-        binprovider: claim.provider.to_owned(),
+        binprovider: claim.provider.clone(),
         abspath,
         version: version.to_owned(),
         sha256,
@@ -240,15 +241,19 @@ fn leads_through(path: &Path, link: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use serde_json::json;
 
     use super::*;
+
+    static ENV: LazyLock<ProviderName> = LazyLock::new(|| ProviderName::from_static("env"));
 
     fn claim(min_version: &str) -> Claim<'_> {
         Claim {
             name: "sh",
             min_version,
-            provider: "env",
+            provider: &ENV,
             link: Path::new("/lib/bin/sh"),
             abspath: None,
             version: None,
@@ -298,7 +303,7 @@ mod tests {
         let zeroed = Locked {
             platform: String::new(),
             name: "sh".to_owned(),
-            binprovider: "env".to_owned(),
+            binprovider: ENV.clone(),
             version: String::new(),
             sha256: zeros,
             hook_sha256: String::new(),

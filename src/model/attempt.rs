@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::model::id::ProcessId;
+use crate::model::plugin_name::ProviderName;
 use crate::model::text_enum::text_enum;
 
 text_enum! {
@@ -28,7 +29,7 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     /// The provider's name.
-    pub provider: String,
+    pub provider: ProviderName,
     /// How the attempt ended.
     pub outcome: Outcome,
     /// The cause, in one line that a person can act on; empty for [`Outcome::Installed`].

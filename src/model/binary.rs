@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::clock;
 use crate::model::attempt::Attempt;
 use crate::model::id::{BinaryId, MachineId};
+use crate::model::plugin_name::ProviderName;
 use crate::model::policy::Policy;
 use crate::model::version::Version;
 
@@ -69,7 +70,7 @@ pub struct Queued {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
     /// The provider that won.
-    pub binprovider: String,
+    pub binprovider: ProviderName,
     /// The file.
     pub abspath: PathBuf,
     /// What the file says its version is; empty where it says nothing.
@@ -303,7 +304,7 @@ mod tests {
 
     fn installed(version: &str) -> Installed {
         Installed {
-            binprovider: "env".to_owned(),
+            binprovider: ProviderName::from_static("env"),
             abspath: PathBuf::from("/usr/bin/rg"),
             version: version.to_owned(),
             sha256: String::new(),

@@ -9,6 +9,7 @@ use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
+use crate::model::plugin_name::PluginName;
 use crate::plugin::discovery::{Hook, Plugin, Start};
 use crate::plugin::hook_name::HookName;
 use crate::trust::make_private_dir;
@@ -20,8 +21,8 @@ pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
     let folder = folder(data_dir);
     PROVIDERS
         .dirs()
-        .map(|dir| {
-            let name = dir.path().to_string_lossy().into_owned();
+        .filter_map(|dir| {
+            let name = PluginName::parse(dir.path().to_str()?).ok()?;
             let hooks = dir.files().filter_map(|file| {
                 Some(Hook {
                     name: HookName::parse(file.path().file_name()?.to_str()?)?,
@@ -30,7 +31,7 @@ pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
                     start: Start::Itself,
                 })
             });
-            Plugin { path: folder.join(dir.path()), hooks: hooks.collect(), name: name.clone() }
+            Some(Plugin { path: folder.join(dir.path()), hooks: hooks.collect(), name: name.clone() })
         })
         .collect()
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
+use crate::model::plugin_name::{PluginName, ProviderName};
 use crate::plugin::config::schema;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::requirement::{self, Diagnostic};
@@ -17,7 +18,7 @@ use crate::trust::{Distrust, Inspection, Trust};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin {
     /// The folder's name.
-    pub name: String,
+    pub name: PluginName,
     /// The folder.
     pub path: PathBuf,
     /// Its hooks, in the order in which they run.
@@ -30,7 +31,7 @@ pub struct Hook {
     /// What its name says.
     pub name: HookName,
     /// The plugin it belongs to.
-    pub plugin: String,
+    pub plugin: PluginName,
     /// The file.
     pub path: PathBuf,
     /// How it is started.
@@ -57,6 +58,13 @@ pub struct Discovery {
     pub warnings: Vec<String>,
 }
 
+impl Hook {
+    /// Returns the name of the plugin, as requests name it.
+    pub fn provider(&self) -> ProviderName {
+        ProviderName::from(&self.plugin)
+    }
+}
+
 impl Discovery {
     /// The hooks of an event, in the order in which they run.
     pub fn hooks_of(&self, event: &str) -> Vec<&Hook> {
@@ -75,7 +83,7 @@ impl Discovery {
 /// name found later, whole. `built_in` stands last. A root that is not there has no plugins. One that others may have
 /// written, or have put there, counts as not there and is complained of, unless `trust` excuses it.
 pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
-    let mut plugins: BTreeMap<String, Plugin> = BTreeMap::new();
+    let mut plugins: BTreeMap<PluginName, Plugin> = BTreeMap::new();
     let mut diagnostics = Vec::new();
     let mut inspection = Inspection::new(trust);
     for root in roots.iter().filter(|root| root.exists()) {
@@ -98,7 +106,7 @@ fn discover_in(
     root: &Path,
     inspection: &mut Inspection<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> BTreeMap<String, Plugin> {
+) -> BTreeMap<PluginName, Plugin> {
     let distrusted = inspection.way(root).err().filter(|it| !inspection.excuses(root, it));
     let mut search =
         Search { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, diagnostics };
@@ -124,7 +132,7 @@ struct Search<'s, 't> {
     distrusted: Option<Distrust>,
     /// Whether anything was refused because of that.
     is_any_refused: bool,
-    here: BTreeMap<String, Plugin>,
+    here: BTreeMap<PluginName, Plugin>,
     inspection: &'s mut Inspection<'t>,
     diagnostics: &'s mut Vec<Diagnostic>,
 }
@@ -132,10 +140,7 @@ struct Search<'s, 't> {
 impl Search<'_, '_> {
     /// Takes a folder for a plugin; tells whether it is one.
     fn folder(&mut self, entry: &DirEntry) -> bool {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(['.', '_']) {
-            return false;
-        }
+        let Ok(name) = PluginName::parse(&entry.file_name().to_string_lossy()) else { return false };
         let looked = match &self.distrusted {
             Some(distrust) => Err(distrust.clone()),
             None => look(entry, self.inspection).map(drop),
@@ -147,7 +152,7 @@ impl Search<'_, '_> {
         };
         self.is_any_refused = true;
         if self.distrusted.is_none() {
-            self.diagnostics.push(refusal(name, &distrust, &path));
+            self.diagnostics.push(refusal(name.to_string(), &distrust, &path));
         }
         false
     }
@@ -159,11 +164,11 @@ impl Search<'_, '_> {
         let counts = hook_name.is_some() || [schema::FILE_NAME, requirement::FILE_NAME].contains(&&*name);
         let Some(folder) = entry.path().parent().filter(|_| counts) else { return };
         let plugin = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(known) = self.here.get_mut(&plugin) else { return };
+        let Some(known) = self.here.get_mut(plugin.as_str()) else { return };
         let path = entry.path().to_owned();
         let metadata = match look(entry, self.inspection) {
             Err(distrust) if !self.inspection.excuses(folder, &distrust) => {
-                self.here.remove(&plugin);
+                self.here.remove(plugin.as_str());
                 self.diagnostics.push(refusal(plugin, &distrust, folder));
                 return;
             }
@@ -172,7 +177,10 @@ impl Search<'_, '_> {
         };
         let Some(name) = hook_name else { return };
         match metadata.and_then(|it| start(&path, &name, &it)) {
-            Ok(Some(start)) => known.hooks.push(Hook { name, plugin, path, start }),
+            Ok(Some(start)) => {
+                let plugin = known.name.clone();
+                known.hooks.push(Hook { name, plugin, path, start });
+            }
             Ok(None) => {}
             Err(error) => {
                 let message = format!("cannot be read: {error}");

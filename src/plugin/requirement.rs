@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::jsonl::{self, Line};
 use crate::model::name::{BinaryName, NameError};
+use crate::model::plugin_name::{PluginName, PluginNameError, ProviderName};
 use crate::model::policy::{Policy, PolicyError};
 use crate::model::version::Version;
 use crate::plugin::overrides;
@@ -29,12 +30,19 @@ pub struct Requirement {
     pub policy: Policy,
     /// Per provider: packages and the like, as they were spelled.
     pub overrides: Map<String, Value>,
-    /// The plugin that needs it.
-    pub plugin: String,
+    /// The plugin that needs it, or `None` if it comes from the command line or a record.
+    pub plugin: Option<PluginName>,
     /// The setting that names it, which is told where it was found: `WGET_BINARY`.
     pub setting: Option<String>,
     /// For what a provider could do without: from how many requests at once it is worth the time to get it.
     pub pays_from: Option<u32>,
+}
+
+impl Requirement {
+    /// Returns the plugin that has the requirement, as a provider, or `None` if no plugin has it.
+    pub fn provider(&self) -> Option<ProviderName> {
+        self.plugin.as_ref().map(ProviderName::from)
+    }
 }
 
 /// Who may provide a binary, in order of preference.
@@ -43,22 +51,23 @@ pub enum Providers {
     /// Every provider, in hook order (`*`, or nothing said).
     Any,
     /// These, in this order.
-    Only(Vec<String>),
+    Only(Vec<ProviderName>),
 }
 
 impl Providers {
     /// Reads `pip, env`; `*` and blank mean any.
-    pub fn parse(list: &str) -> Self {
-        let mut names: Vec<String> = Vec::new();
+    pub fn parse(list: &str) -> Result<Self, PluginNameError> {
+        let mut names: Vec<ProviderName> = Vec::new();
         for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             if name == "*" {
-                return Self::Any;
+                return Ok(Self::Any);
             }
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
+            let name = ProviderName::parse(name)?;
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
-        if names.is_empty() { Self::Any } else { Self::Only(names) }
+        Ok(if names.is_empty() { Self::Any } else { Self::Only(names) })
     }
 
     /// Whether this provider may be asked.
@@ -75,7 +84,8 @@ impl Providers {
             (Self::Any, _) => Some(other.clone()),
             (Self::Only(_), Self::Any) => Some(self.clone()),
             (Self::Only(names), Self::Only(_)) => {
-                let common: Vec<String> = names.iter().filter(|name| other.allows(name)).cloned().collect();
+                let common: Vec<ProviderName> =
+                    names.iter().filter(|name| other.allows(name)).cloned().collect();
                 (!common.is_empty()).then_some(Self::Only(common))
             }
         }
@@ -137,6 +147,9 @@ pub enum LineError {
     /// A name that cannot be a folder and a link.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A provider whose name no plugin can have.
+    #[error("\"binproviders\": {0}")]
+    Provider(#[from] PluginNameError),
     /// A key whose value has the wrong type.
     #[error("\"{key}\" has to be {expected}")]
     WrongValue {
@@ -159,7 +172,7 @@ pub enum LineError {
 /// Reads a plugin's requirements, if they are to be trusted. A line that cannot be read is a diagnostic, and the other lines
 /// go on; no file means no requirements.
 pub fn read(
-    plugin: &str,
+    plugin: Option<&PluginName>,
     folder: &Path,
     home: Option<&Path>,
     inspection: &mut Inspection<'_>,
@@ -173,7 +186,7 @@ pub fn read(
 
 /// Reads the requirements of a plugin whose `binaries.jsonl` is open already.
 pub fn read_from(
-    plugin: &str,
+    plugin: Option<&PluginName>,
     folder: &Path,
     text: impl BufRead,
     home: Option<&Path>,
@@ -188,7 +201,7 @@ pub fn read_from(
         match parsed {
             Ok(requirement) => requirements.push(requirement),
             Err(error) => diagnostics.push(Diagnostic {
-                plugin: plugin.to_owned(),
+                plugin: plugin.map_or_else(String::new, ToString::to_string),
                 path: folder.join(FILE_NAME),
                 line: Some(number),
                 message: error.to_string(),
@@ -201,9 +214,9 @@ pub fn read_from(
     (requirements, diagnostics)
 }
 
-fn unreadable(plugin: &str, folder: &Path, error: &ReadError) -> Diagnostic {
+fn unreadable(plugin: Option<&PluginName>, folder: &Path, error: &ReadError) -> Diagnostic {
     Diagnostic {
-        plugin: plugin.to_owned(),
+        plugin: plugin.map_or_else(String::new, ToString::to_string),
         path: folder.join(FILE_NAME),
         line: None,
         message: format!("cannot be read: {error}"),
@@ -211,7 +224,11 @@ fn unreadable(plugin: &str, folder: &Path, error: &ReadError) -> Diagnostic {
 }
 
 /// Reads one line, in every spelling that is accepted.
-pub fn parse_line(plugin: &str, line: &[u8], home: Option<&Path>) -> Result<Requirement, LineError> {
+pub fn parse_line(
+    plugin: Option<&PluginName>,
+    line: &[u8],
+    home: Option<&Path>,
+) -> Result<Requirement, LineError> {
     let not_an_object = |reason: String| LineError::NotAnObject { reason, head: jsonl::head(line) };
     let value: Value = serde_json::from_slice(line).map_err(|error| not_an_object(error.to_string()))?;
     let Value::Object(keys) = value else {
@@ -233,7 +250,7 @@ pub fn is_requirement(kind: &str) -> bool {
 /// braces, which `fill` knows the values of. In a name each needs a value; in overrides, where braces may be a
 /// command's own, one without stays as it is.
 pub fn parse_entry(
-    plugin: &str,
+    plugin: Option<&PluginName>,
     entry: &Value,
     home: Option<&Path>,
     fill: impl Fn(&str) -> Option<String>,
@@ -293,7 +310,7 @@ fn filled(text: &str, fill: impl Fn(&str) -> Result<Option<String>, LineError>) 
 
 /// Reads the keys of a record that is a requirement by its type.
 pub fn parse_fields(
-    plugin: &str,
+    plugin: Option<&PluginName>,
     keys: &Map<String, Value>,
     home: Option<&Path>,
 ) -> Result<Requirement, LineError> {
@@ -306,11 +323,11 @@ pub fn parse_fields(
     };
     let providers = match keys.get("binproviders").or_else(|| keys.get("bin_providers")) {
         None | Some(Value::Null) => Providers::Any,
-        Some(Value::String(list)) if !has_control(list) => Providers::parse(list),
+        Some(Value::String(list)) if !has_control(list) => Providers::parse(list)?,
         Some(Value::Array(list)) => {
             let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
             match names {
-                Some(names) if !names.iter().any(|it| has_control(it)) => Providers::parse(&names.join(",")),
+                Some(names) if !names.iter().any(|it| has_control(it)) => Providers::parse(&names.join(","))?,
                 _ => return Err(wrong_providers()),
             }
         }
@@ -338,7 +355,7 @@ pub fn parse_fields(
     };
     overrides::check(&overrides)?;
     let policy = Policy::of(keys)?;
-    let plugin = plugin.to_owned();
+    let plugin = plugin.cloned();
     let pays_from = match keys.get("pays_from") {
         None | Some(Value::Null) => None,
         Some(count) => match count.as_u64().and_then(|it| u32::try_from(it).ok()) {
@@ -370,7 +387,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE_NAME);
         let trust = Trust::new(None);
-        let read = || read("p", folder.path(), None, &mut Inspection::new(&trust));
+        let read = || read(None, folder.path(), None, &mut Inspection::new(&trust));
         assert_eq!(read(), (Vec::new(), Vec::new()));
         fs_err::write(&file, r#"{"type":"Binary","name":"x"}"#).unwrap();
         assert_eq!(read().0.len(), 1);
@@ -382,7 +399,7 @@ mod tests {
     }
 
     fn parse(line: &str) -> Result<Requirement, LineError> {
-        parse_line("p", line.as_bytes(), None)
+        parse_line(None, line.as_bytes(), None)
     }
 
     #[test]
@@ -394,7 +411,10 @@ mod tests {
             r#"{"type":"Binary","bin_name":"yt-dlp","bin_providers":["pip","env"],"min_version":"2024.1"}"#,
         );
         assert_eq!(newest, oldest);
-        assert_eq!(newest.unwrap().providers, Providers::Only(vec!["pip".to_owned(), "env".to_owned()]));
+        assert_eq!(
+            newest.unwrap().providers,
+            Providers::Only(["pip", "env"].map(ProviderName::from_static).into())
+        );
         for any in [r#"{"type":"Binary","name":"x"}"#, r#"{"type":"Binary","name":"x","binproviders":"*"}"#] {
             assert_eq!(parse(any).unwrap().providers, Providers::Any);
         }
@@ -431,13 +451,13 @@ mod tests {
         let entry = |name: &str| {
             let entry = serde_json::json!({"name": name, "binproviders": "env", "min_version": null});
             let fill = |setting: &str| (setting == "W_BINARY").then(|| "wget".to_owned());
-            parse_entry("p", &entry, None, fill).map(|it| it.name.to_string()).map_err(|it| it.to_string())
+            parse_entry(None, &entry, None, fill).map(|it| it.name.to_string()).map_err(|it| it.to_string())
         };
         assert_eq!(entry("{W_BINARY}").unwrap(), "wget");
         assert_eq!(entry("my-{W_BINARY}2").unwrap(), "my-wget2");
         assert_eq!(entry("plain").unwrap(), "plain");
         assert!(entry("{X_BINARY}").unwrap_err().starts_with("the setting X_BINARY has no value"));
-        let no_object = parse_entry("p", &Value::Null, None, |_| None).unwrap_err().to_string();
+        let no_object = parse_entry(None, &Value::Null, None, |_| None).unwrap_err().to_string();
         assert!(no_object.starts_with("not a JSON object"), "{no_object}");
     }
 
@@ -448,7 +468,7 @@ mod tests {
             b"{\"type\":\"Binary\",\"name\":\"a\"}\n\n\xff\xfe\x00\n{\"type\":\"Binary\",\"name\":\"b\"}";
         fs_err::write(folder.path().join(FILE_NAME), text).unwrap();
         let (requirements, diagnostics) =
-            read("p", folder.path(), None, &mut Inspection::new(&Trust::new(None)));
+            read(None, folder.path(), None, &mut Inspection::new(&Trust::new(None)));
         assert_eq!(requirements.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(diagnostics.len(), 1);
         assert_eq!(diagnostics[0].line, Some(3));
@@ -459,14 +479,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join(FILE_NAME)).unwrap();
         let (requirements, diagnostics) =
-            read("p", folder.path(), None, &mut Inspection::new(&Trust::new(None)));
+            read(None, folder.path(), None, &mut Inspection::new(&Trust::new(None)));
         assert!(requirements.is_empty());
         assert!(diagnostics[0].message.starts_with("cannot be read"), "{}", diagnostics[0]);
     }
 
     #[test]
     fn the_providers_of_two_requirements_are_those_that_both_allow_in_the_first_ones_order() {
-        let only = |list| Providers::parse(list);
+        let only = |list| Providers::parse(list).unwrap();
         assert_eq!(only("pip,apt,env").both(&only("env,pip")), Some(only("pip,env")));
         assert_eq!(Providers::Any.both(&only("apt")), Some(only("apt")));
         assert_eq!(only("apt").both(&Providers::Any), Some(only("apt")));

@@ -18,7 +18,7 @@ impl Stored for (Attempt, Timestamp) {
         columns.skip(1);
         let attempt = Attempt {
             process_id: columns.optional_id()?,
-            provider: columns.get()?,
+            provider: columns.parse(str::parse)?,
             outcome: columns.parse(str::parse)?,
             reason: columns.get()?,
         };
@@ -113,7 +113,7 @@ fn insert(
             row::id(AttemptId::generate()),
             row::id(binary_id),
             attempt.process_id.map(row::id),
-            attempt.provider,
+            attempt.provider.as_str(),
             attempt.outcome.as_str(),
             attempt.reason,
             row::time(now),
@@ -126,10 +126,16 @@ mod tests {
     use super::super::tests::{hook, store_with_machine, time};
     use super::*;
     use crate::model::attempt::Outcome;
+    use crate::model::plugin_name::ProviderName;
     use crate::model::process::ProcessExit;
 
     fn attempt(outcome: Outcome) -> Attempt {
-        Attempt { provider: "apt".to_owned(), outcome, reason: "because".to_owned(), process_id: None }
+        Attempt {
+            provider: ProviderName::from_static("apt"),
+            outcome,
+            reason: "because".to_owned(),
+            process_id: None,
+        }
     }
 
     #[test]

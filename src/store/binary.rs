@@ -66,7 +66,7 @@ fn read_state(columns: &mut Columns<'_>) -> Result<BinaryState, BadValue> {
         "installed" => {
             columns.skip(3);
             Ok(BinaryState::Installed(Installed {
-                binprovider: columns.get()?,
+                binprovider: columns.parse(str::parse)?,
                 abspath: columns.path()?,
                 version: columns.get()?,
                 sha256: columns.get()?,
@@ -190,7 +190,7 @@ fn insert(connection: &Connection, binary: &Binary, on_conflict: &str) -> Result
         queued.and_then(|it| it.retry_at).map(row::time),
         queued.map(|it| it.attempt_count),
         queued.map(|it| &it.last_error),
-        installed.map(|it| &it.binprovider),
+        installed.map(|it| it.binprovider.as_str()),
         installed.map(|it| FilePath(&it.abspath)),
         installed.map(|it| &it.version),
         installed.map(|it| &it.sha256),
@@ -212,10 +212,11 @@ mod tests {
 
     use super::super::tests::{machine, store_with_machine, time};
     use super::*;
+    use crate::model::plugin_name::ProviderName;
 
     fn installed() -> Installed {
         Installed {
-            binprovider: "apt".to_owned(),
+            binprovider: ProviderName::from_static("apt"),
             abspath: OsStr::from_bytes(b"/opt/caf\xe9/rg").into(),
             version: String::new(),
             sha256: "00ff".to_owned(),

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::model::name::{BinaryName, NameError};
+use crate::model::plugin_name::PluginNameError;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy, PolicyError};
 use crate::plugin::overrides::{self, OverrideError};
 use crate::plugin::requirement::{self, LineError, Providers};
@@ -38,6 +39,9 @@ pub enum RequestError {
     /// A name that cannot be a folder and a link.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A provider whose name no plugin can have.
+    #[error("--binproviders: {0}")]
+    Provider(#[from] PluginNameError),
     /// `--overrides` is no JSON object.
     #[error("--overrides is not a JSON object: {0}")]
     Overrides(String),
@@ -67,7 +71,7 @@ impl HookRequest {
             .filter_map(|key| Some((key.to_owned(), Value::from(value(&key.replace('_', "-"))?))));
         Ok(Self {
             name,
-            providers: Providers::parse(value("binproviders").unwrap_or_default()),
+            providers: Providers::parse(value("binproviders").unwrap_or_default())?,
             min_version: value("min-version").unwrap_or_default().to_owned(),
             exact_version: value("exact-version").unwrap_or_default().to_owned(),
             policy: Policy::of(&rules.collect())?,
@@ -78,7 +82,7 @@ impl HookRequest {
 
     /// Reads a request from the standard input of a batch hook.
     pub fn from_record(fields: &Map<String, Value>, home: Option<&Path>) -> Result<Self, LineError> {
-        let requirement = requirement::parse_fields("", fields, home)?;
+        let requirement = requirement::parse_fields(None, fields, home)?;
         let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
         Ok(Self {
             name: requirement.name,

@@ -157,7 +157,13 @@ pub(crate) fn update(args: &UpdateArgs, settings: &Settings, output: &mut Output
     let (binaries, exit) = subjects(&session.store, &args.binaries)?;
     for mut binary in binaries {
         let now = clock::now();
-        let providers = args.binproviders.as_deref().map(|it| Providers::parse(it).to_string());
+        let providers = args
+            .binproviders
+            .as_deref()
+            .map(Providers::parse)
+            .transpose()
+            .map_err(|error| CliError::Usage(error.to_string()))?
+            .map(|providers| providers.to_string());
         let providers = providers.unwrap_or_else(|| binary.binproviders.clone());
         let min_version = args.min_version.as_ref().unwrap_or(&binary.min_version).clone();
         if let (Some(_), _) | (_, Some(_)) = (&args.abspath, &args.version) {

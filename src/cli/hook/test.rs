@@ -18,6 +18,7 @@ use crate::hook_test::kit::Kit;
 use crate::hook_test::request::Request;
 use crate::hook_test::trial::{Stage, TrialError};
 use crate::model::id::BinaryId;
+use crate::model::plugin_name::PluginName;
 use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::config::value::{Setting, Sources, Variable};
 use crate::plugin::discovery::{self, Hook, Plugin};
@@ -180,12 +181,14 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<Finding>> {
         }
         Err(error) => return Err(unstartable(format!("it cannot be read: {error}"))),
     };
-    let plugin = file.parent().and_then(Path::file_name).unwrap_or_default();
-    Ok(Hook { name, plugin: plugin.to_string_lossy().into_owned(), path: file.to_owned(), start })
+    let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
+    let plugin =
+        PluginName::parse(&folder.to_string_lossy()).map_err(|error| unstartable(error.to_string()))?;
+    Ok(Hook { name, plugin, path: file.to_owned(), start })
 }
 
 /// The settings in the plugin's `config.json`, for its hook.
-fn variables(hook: &Hook, settings: &Settings) -> HashMap<String, Vec<Variable>> {
+fn variables(hook: &Hook, settings: &Settings) -> HashMap<PluginName, Vec<Variable>> {
     let path = hook.path.parent().map(Path::to_owned).unwrap_or_default();
     let plugin = Plugin { name: hook.plugin.clone(), path, hooks: Vec::new() };
     let (configuration, unreadable) = PluginConfigs::read(

@@ -72,6 +72,7 @@ mod tests {
 
     use super::*;
     use crate::install::plan::{Selection, plan};
+    use crate::model::plugin_name::ProviderName;
     use crate::plugin::requirement::{self, Requirement};
 
     #[test]
@@ -81,8 +82,8 @@ mod tests {
             "overrides": {"pip": {"min_version": "1", "min_release_age": 0.5, "postinstall_scripts": true}},
         });
         let line = line.to_string();
-        let requirement: Requirement = requirement::parse_line("p", line.as_bytes(), None).unwrap();
-        let steps = plan(&[requirement], &Selection::default(), &["pip".to_owned()]);
+        let requirement: Requirement = requirement::parse_line(None, line.as_bytes(), None).unwrap();
+        let steps = plan(&[requirement], &Selection::default(), &[ProviderName::from_static("pip")]);
         let asked = |provider: &str| {
             let request = steps[0].as_ref().unwrap();
             let all = arguments(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));

@@ -12,8 +12,8 @@ use crate::model::version::Version;
 
 const PROVIDERS: [&str; 4] = ["env", "npm", "pip", "apt"];
 
-fn known() -> Vec<String> {
-    PROVIDERS.map(str::to_owned).into()
+fn known() -> Vec<ProviderName> {
+    PROVIDERS.map(ProviderName::from_static).into()
 }
 
 fn requirement(plugin: &str, overrides: &Value) -> Requirement {
@@ -23,7 +23,7 @@ fn requirement(plugin: &str, overrides: &Value) -> Requirement {
         min_version: String::new(),
         policy: Policy::default(),
         overrides: overrides.as_object().unwrap().clone(),
-        plugin: plugin.to_owned(),
+        plugin: PluginName::parse(plugin).ok(),
         setting: None,
         pays_from: None,
     }
@@ -68,7 +68,7 @@ fn said() -> impl Strategy<Value = Value> {
 fn any_requirement() -> impl Strategy<Value = Requirement> {
     let providers = prop_oneof![
         Just(Providers::Any),
-        subsequence(PROVIDERS.map(str::to_owned).to_vec(), 1..=4).prop_shuffle().prop_map(Providers::Only),
+        subsequence(known(), 1..=4).prop_shuffle().prop_map(Providers::Only),
     ];
     let overrides = proptest::collection::btree_map(select(vec!["npm", "pip"]), said(), 0..=2);
     let whose = (select(vec!["x", "y"]), select(vec!["p", "q", "r"]));
@@ -92,10 +92,13 @@ fn is_as_strict(policy: Policy, wanted: Policy) -> bool {
         && (wanted.postinstall_scripts != Some(false) || policy.postinstall_scripts == Some(false))
 }
 
+fn sorted<T: Ord + serde::Serialize>(values: &[T]) -> Value {
+    json!(BTreeSet::from_iter(values))
+}
+
 /// All that does not depend on who comes first.
 fn meaning(step: &Step) -> Value {
     let Ok(request) = step else { return Value::Null };
-    let sorted = |them: &[String]| json!(BTreeSet::from_iter(them));
     let of_provider = |provider: &&str| {
         let packages = overrides::packages(&request.overrides, provider).unwrap();
         let keys = request.overrides.get(*provider).and_then(Value::as_object);
@@ -218,7 +221,7 @@ proptest! {
             let mine: Vec<&Step> = steps.iter().filter(|it| *name_of(it) == requirement.name).collect();
             prop_assert_eq!(mine.len(), 1);
             let Ok(request) = mine[0] else { continue };
-            prop_assert!(request.required_by.contains(&requirement.plugin));
+            prop_assert!(requirement.plugin.iter().all(|plugin| request.required_by.contains(plugin)));
             prop_assert!(requirement.setting.iter().all(|it| request.settings.contains(it)));
             prop_assert!(!request.candidates.is_empty());
             for provider in &request.candidates {
@@ -249,24 +252,24 @@ fn name(text: &str) -> BinaryName {
 fn required(plugin: &str, text: &str, providers: &str, min_version: &str) -> Requirement {
     Requirement {
         name: name(text),
-        providers: Providers::parse(providers),
+        providers: Providers::parse(providers).unwrap(),
         min_version: min_version.to_owned(),
         policy: Policy::default(),
         overrides: Map::new(),
-        plugin: plugin.to_owned(),
+        plugin: PluginName::parse(plugin).ok(),
         setting: None,
         pays_from: None,
     }
 }
 
-fn common_providers() -> Vec<String> {
-    ["env", "npm", "pip", "brew", "apt"].map(str::to_owned).into()
+fn common_providers() -> Vec<ProviderName> {
+    ["env", "npm", "pip", "brew", "apt"].map(ProviderName::from_static).into()
 }
 
 fn wish(names: &[&str], providers: Option<&str>) -> Selection {
     Selection {
         names: names.iter().map(|it| name(it)).collect(),
-        providers: providers.map(Providers::parse),
+        providers: providers.map(|list| Providers::parse(list).unwrap()),
         ..Selection::default()
     }
 }

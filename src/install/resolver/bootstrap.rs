@@ -10,7 +10,7 @@ use crate::model::binary::BinaryState;
 impl Work<'_, '_> {
     /// Looks first for what a provider could do without, where that is worth the time for all that wait for it now.
     pub(super) fn equip(&mut self, turn: &Turn) -> bool {
-        let provider = &self.resolver.hooks[turn.hook].plugin;
+        let provider = &self.resolver.hooks[turn.hook].provider();
         if !self.equipped.insert(provider.clone()) {
             return false;
         }

@@ -17,6 +17,7 @@ use crate::install::verify;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::binary::{Binary, Installed};
 use crate::model::id::BinaryId;
+use crate::model::plugin_name::ProviderName;
 use crate::process::lock::{Busy, Lock};
 use crate::store::StoreError;
 
@@ -48,7 +49,7 @@ pub(super) struct Work<'r, 'a> {
     pub(super) waiting: Vec<ChainIndex>,
     pub(super) waits: Waits,
     /// The providers of which was asked what is worth getting for them.
-    pub(super) equipped: HashSet<String>,
+    pub(super) equipped: HashSet<ProviderName>,
     /// The hooks of which was asked how long they usually take.
     pub(super) weighed: HashSet<HookIndex>,
 }
@@ -362,7 +363,7 @@ impl<'r, 'a> Work<'r, 'a> {
                 },
                 Verdict::Lost(outcome, reason) => (outcome, reason, None),
             };
-            let provider = self.resolver.hooks[turn.hook].plugin.clone();
+            let provider = self.resolver.hooks[turn.hook].provider();
             let attempt = Attempt { provider, outcome, reason, process_id: Some(process.id) };
             (self.resolver.on_event)(&self.entries[index].request, InstallEvent::Attempted(attempt.clone()));
             self.entries[index].attempts.push(attempt);

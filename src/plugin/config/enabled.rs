@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::model::plugin_name::PluginName;
 use crate::plugin::builtin;
 use crate::plugin::config::schema::{self, Property, Schema};
 use crate::plugin::config::value::{Setting, SettingResolver, Sources};
@@ -15,7 +16,7 @@ use crate::trust::Inspection;
 /// The `config.json` files of all plugins.
 #[derive(Debug, Default)]
 pub struct PluginConfigs {
-    schemas: HashMap<String, Schema>,
+    schemas: HashMap<PluginName, Schema>,
 }
 
 /// Whether a plugin counts.
@@ -50,7 +51,7 @@ impl PluginConfigs {
                 Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),
                 Ok(None) => {}
                 Err((path, error)) => diagnostics.push(Diagnostic {
-                    plugin: plugin.name.clone(),
+                    plugin: plugin.name.to_string(),
                     path,
                     line: None,
                     message: error.to_string(),
@@ -67,7 +68,7 @@ impl PluginConfigs {
 
     /// What resolves the settings of any plugin.
     pub fn resolver<'a>(&'a self, sources: Sources<'a>) -> SettingResolver<'a> {
-        let mut plugins: Vec<&String> = self.schemas.keys().collect();
+        let mut plugins: Vec<&PluginName> = self.schemas.keys().collect();
         // Of two plugins with one setting, the same one counts every time.
         plugins.sort();
         let properties = plugins.into_iter().flat_map(|plugin| &self.schemas[plugin].properties);
@@ -93,7 +94,7 @@ impl PluginConfigs {
         chosen: &[String],
         resolver: &SettingResolver<'_>,
         mut complain: impl FnMut(String),
-    ) -> HashMap<String, PluginStatus> {
+    ) -> HashMap<PluginName, PluginStatus> {
         let names: HashMap<String, &str> =
             plugins.iter().map(|it| (it.name.to_ascii_lowercase(), it.name.as_str())).collect();
         let switched_off: HashMap<&str, String> = plugins
@@ -192,7 +193,11 @@ mod tests {
         let plugins: Vec<(Plugin, Schema)> = plugins
             .iter()
             .map(|(name, required)| {
-                let plugin = Plugin { name: (*name).to_owned(), path: "/nowhere".into(), hooks: Vec::new() };
+                let plugin = Plugin {
+                    name: PluginName::parse(name).unwrap(),
+                    path: "/nowhere".into(),
+                    hooks: Vec::new(),
+                };
                 let required_plugins = required.iter().map(|it| (*it).to_owned()).collect();
                 (plugin, Schema { required_plugins, ..Schema::default() })
             })
@@ -206,7 +211,7 @@ mod tests {
         let chosen: Vec<String> = chosen.iter().map(|it| (*it).to_owned()).collect();
         let found = configuration.plugin_statuses(&plugins, &chosen, &resolver, |it| panic!("{it}"));
         let spelled = |plugin: &Plugin| match &found[&plugin.name] {
-            PluginStatus::Enabled => plugin.name.clone(),
+            PluginStatus::Enabled => plugin.name.to_string(),
             PluginStatus::NotChosen => format!("({})", plugin.name),
             PluginStatus::Disabled(reason) => reason.clone(),
         };

@@ -10,6 +10,7 @@ use super::*;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::interface;
+use crate::model::plugin_name::ProviderName;
 use crate::model::process::{ExitReason, ProcessType};
 
 fn identity() -> Identity {
@@ -276,7 +277,7 @@ fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_need
         [(&first, Outcome::Installed), (&success, Outcome::Installed), (&failure, Outcome::Failed)]
     {
         let attempt = Attempt {
-            provider: "env".to_owned(),
+            provider: ProviderName::from_static("env"),
             outcome,
             reason: String::new(),
             process_id: Some(process.id),
@@ -322,7 +323,7 @@ fn what_is_forgotten_goes_with_its_attempts_and_what_got_a_child_meanwhile_stays
     for process in [&gone, &parent, &child] {
         let outcome = Outcome::Declined;
         let attempt = Attempt {
-            provider: "env".to_owned(),
+            provider: ProviderName::from_static("env"),
             outcome,
             reason: String::new(),
             process_id: Some(process.id),
@@ -358,7 +359,7 @@ fn attempts_without_a_process_go_by_their_age_a_few_at_a_time() {
     let (_dir, store, machine_id) = store_with_machine();
     let binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
     let attempt = Attempt {
-        provider: "none".to_owned(),
+        provider: ProviderName::from_static("none"),
         outcome: Outcome::Skipped,
         reason: String::new(),
         process_id: None,

@@ -1,0 +1,169 @@
+//! The names of plugins and of providers. A provider is a plugin, and its hook's requests name it as a provider.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A text that cannot name a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PluginNameError {
+    /// An empty name, or one of blanks alone.
+    #[error("the name of a plugin is blank")]
+    Blank,
+    /// A folder that discovery skips.
+    #[error("{0:?} cannot name a plugin: it starts with `.` or `_`")]
+    Hidden(String),
+    /// A character that cannot stand in a folder's name or in a list of names.
+    #[error("{0:?} cannot name a plugin: it has a `/`, a comma or a control character")]
+    Character(String),
+}
+
+/// Defines a name type that is cheap to clone.
+macro_rules! name {
+    ($(#[doc = $doc:literal] $name:ident)*) => {$(
+        #[doc = $doc]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Parses a name; blanks around it are kept.
+            pub fn parse(text: &str) -> Result<Self, PluginNameError> {
+                check(text)?;
+                Ok(Self(text.into()))
+            }
+
+            /// Returns a name that stands in the source code.
+            pub fn from_static(text: &'static str) -> Self {
+                Self::parse(text).expect("a name in the source code is valid")
+            }
+
+            /// Returns the name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                &*self.0 == other
+            }
+        }
+
+        impl PartialEq<String> for $name {
+            fn eq(&self, other: &String) -> bool {
+                *self.0 == **other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                &*self.0 == *other
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = PluginNameError;
+
+            fn try_from(text: String) -> Result<Self, PluginNameError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = PluginNameError;
+
+            fn from_str(text: &str) -> Result<Self, PluginNameError> {
+                Self::parse(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.as_str().to_owned()
+            }
+        }
+    )*};
+}
+
+name! {
+    /// The name of a plugin: that of its folder.
+    PluginName
+    /// The name of a provider: that of a plugin with a `BinaryRequest` hook, whether or not it exists here.
+    ProviderName
+}
+
+impl From<&PluginName> for ProviderName {
+    fn from(plugin: &PluginName) -> Self {
+        Self(Arc::clone(&plugin.0))
+    }
+}
+
+impl From<&ProviderName> for PluginName {
+    fn from(provider: &ProviderName) -> Self {
+        Self(Arc::clone(&provider.0))
+    }
+}
+
+impl PartialEq<ProviderName> for PluginName {
+    fn eq(&self, provider: &ProviderName) -> bool {
+        self.0 == provider.0
+    }
+}
+
+fn check(text: &str) -> Result<(), PluginNameError> {
+    if text.trim().is_empty() {
+        Err(PluginNameError::Blank)
+    } else if text.starts_with(['.', '_']) {
+        Err(PluginNameError::Hidden(text.to_owned()))
+    } else if text.contains(|c: char| c == '/' || c == ',' || c.is_control()) {
+        Err(PluginNameError::Character(text.to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_what_discovery_would_skip_or_a_list_could_not_hold() {
+        assert!(PluginName::parse("my plugin").is_ok());
+        assert_eq!(ProviderName::parse(" "), Err(PluginNameError::Blank));
+        assert_eq!(PluginName::parse("_old"), Err(PluginNameError::Hidden("_old".to_owned())));
+        for bad in ["a/b", "a,b", "a\nb", "a\0"] {
+            assert_eq!(ProviderName::parse(bad), Err(PluginNameError::Character(bad.to_owned())));
+        }
+        assert!(serde_json::from_str::<ProviderName>("\"..\"").is_err());
+    }
+}
