@@ -10,6 +10,7 @@ mod posix_spawn;
 pub mod recover;
 pub mod redact;
 pub mod run_dir;
+pub mod run_dirs;
 pub mod signals;
 pub mod spawn;
 pub mod subreaper;

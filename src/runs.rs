@@ -2,6 +2,5 @@
 
 pub mod gc;
 pub mod messages;
-pub(crate) mod remove;
 mod retention;
 pub mod start;

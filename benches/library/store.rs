@@ -64,9 +64,7 @@ fn hook(machine_id: MachineId, n: u32) -> Process {
             .map(|name| (name.to_owned(), Value::from("/data/lib/x86_64-linux")))
             .into_iter()
             .collect::<Map<_, _>>(),
-        run_dir: Some(PathBuf::from(
-            "/data/machines/id/binaries/tool/id/env/.hooks/on_BinaryRequest__00_env.sh/id",
-        )),
+        run_dir: Some(PathBuf::from("/data/processes/01890a5d-ac96-774b-bcce-b302099a8057")),
         ..ProcessSpec::new(ProcessType::Hook, cmd, "/data/machines/id/binaries/tool/id/env")
     };
     let identity = Identity { pid: n, start_ticks: u64::from(n), boot_id: "boot".to_owned() };

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,13 +13,11 @@ timeout = int(os.environ.get("HASHES_TIMEOUT") or os.environ.get("TIMEOUT") or 3
 deadline = time.monotonic() + max(timeout - 10, timeout / 2)
 
 
-def is_working(pid_file):
-    """A hook that runs has a process.pid in its run dir; a daemon ends only after this hook."""
-    try:
-        os.kill(int(pid_file.read_text().split()[0]), 0)
-        return ".finite." in pid_file.parent.parent.name
-    except (OSError, ValueError, IndexError):
-        return False
+def is_working():
+    """Tells whether a background hook of this event still runs; a daemon ends only after this hook."""
+    listed = subprocess.run([os.environ["RIGUP"], "process", "list", "--status", "running", "--json"], stdout=subprocess.PIPE, check=True)
+    hooks = map(json.loads, listed.stdout.splitlines())
+    return any(".finite." in hook["hook_name"] and Path(hook["pwd"]).parent == here.parent for hook in hooks)
 
 
 def sha256(path):
@@ -29,14 +28,14 @@ def sha256(path):
     return digest.hexdigest()
 
 
-while any(map(is_working, here.parent.glob("*/.hooks/*/*/process.pid"))):
+while is_working():
     if time.monotonic() > deadline:
         sys.exit("a background hook is still at work")
-    time.sleep(0.05)
+    time.sleep(0.1)
 
 hashes = {}
 for folder, folders, names in os.walk(here.parent):
-    folders[:] = [it for it in folders if it != ".hooks" and Path(folder, it) != here]
+    folders[:] = [name for name in folders if Path(folder, name) != here]
     for path in (Path(folder, name) for name in names):
         try:
             if path.is_symlink() or not path.is_file():

@@ -20,5 +20,5 @@ if [ -z "$page" ] || { [ "$status" != 0 ] && [ "$status" != 8 ]; }; then
     tail -n 1 wget.log >&2
     exit 1
 fi
-files=$(find . -name .hooks -prune -o -type f ! -path ./wget.log -print | wc -l)
+files=$(find . -type f ! -path ./wget.log | wc -l)
 printf '{"type":"ArchiveResult","status":"succeeded","output":"%s","files":%d}\n' "$page" "$files"

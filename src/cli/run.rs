@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -91,9 +91,10 @@ pub(crate) fn run(
     let interrupt = Interrupt::install().map_err(broken)?;
     session::unpack(settings, &interrupt, talk)?;
     let me = session.begin(settings)?;
-    let output_dir = match args.output_dir {
+    let events = settings.data_dir.join("events").join(name);
+    let output_dir = match &args.output_dir {
         Some(dir) => std::path::absolute(dir).map_err(broken)?,
-        None => settings.data_dir.join("events").join(name).join(me.process.id.to_string()),
+        None => events.join(me.process.id.to_string()),
     };
     let runner = Runner {
         settings,
@@ -114,6 +115,10 @@ pub(crate) fn run(
         None if display.failed > 0 => Exit::Missing,
         None => diagnostics,
     };
+    if args.output_dir.is_none() {
+        remove_empty(&event.output_dir);
+        let _ = std::fs::remove_dir(events);
+    }
     let own_id = me.process.id;
     session.end(me, exit)?;
     ran.map_err(CliError::unusable)?;
@@ -124,6 +129,14 @@ pub(crate) fn run(
     match written {
         Ok(()) | Err(CliError::OutputClosed) => Ok(exit),
         Err(error) => Err(error),
+    }
+}
+
+/// Removes the folders that hooks wrote nothing into.
+fn remove_empty(output_dir: &Path) {
+    let folders = std::fs::read_dir(output_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in folders.chain([output_dir.to_owned()]) {
+        let _ = std::fs::remove_dir(folder);
     }
 }
 
@@ -233,12 +246,12 @@ impl Display<'_> {
         }
     }
 
-    fn finish(self, output_dir: &std::path::Path) -> Result<(), CliError> {
+    fn finish(self, output_dir: &Path) -> Result<(), CliError> {
         self.written?;
         if !self.output.is_json() {
             self.output.table(&["PLUGIN", "HOOK", "END", "TOOK"], self.rows)?;
         }
-        if !self.talk.quiet {
+        if !self.talk.quiet && output_dir.exists() {
             say(&format!("What the hooks wrote is in {}", output_dir.display()));
         }
         Ok(())

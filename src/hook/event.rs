@@ -153,7 +153,7 @@ impl<'a, Tell: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, Tell> {
                 let run_dir = ready.run_dir.clone();
                 // Where there are no open files left, its logs are among those that took them.
                 drop(ready);
-                run_dir.forget();
+                run_dir.discard();
                 return Err(unwritable(error));
             }
         };

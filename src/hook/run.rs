@@ -16,7 +16,7 @@ use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::{Hook, Start};
 use crate::process::lock::folder::{self, PATIENCE};
-use crate::process::run_dir::RunDir;
+use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, Spawn};
 use crate::process::supervise::{SupervisedExit, Supervision};
@@ -149,30 +149,29 @@ impl Runner<'_> {
                 (program, std::iter::once(script).chain(job.arguments).collect())
             }
         };
-        let path = job.cwd.join(".hooks").join(hook_name).join(process_id.to_string());
-        let run_dir =
-            RunDir::create(path.clone(), &job.cwd, &program, &args, &environment.added, input.as_deref())
-                .map_err(unwritable)?;
-        let open = || -> io::Result<_> {
-            let input = input.map(|_| File::open(run_dir.input())).transpose()?;
-            Ok((input, run_dir.open_logs()?))
-        };
-        let (input, logs) = open().map_err(|error| {
-            run_dir.forget();
-            unwritable(error)
-        })?;
+        let path = run_dir::path(&self.settings.data_dir, process_id);
         let spec = ProcessSpec {
             plugin: job.hook.plugin.to_string(),
             hook_name: hook_name.clone(),
             env: environment.added,
             timeout: Some(job.timeout),
-            run_dir: Some(path),
+            run_dir: Some(path.clone()),
             ..ProcessSpec::new(ProcessType::Hook, spawn::spelled(&program, &args), job.cwd)
         };
         let mut process = Process::queued(process_id, self.machine_id, spec, clock::now());
         process.parent_id = Some(self.parent_id);
         process.binary_id = job.binary_id;
         process.iface_id = self.iface_id;
+        let run_dir =
+            RunDir::create(path, &process, &program, &args, input.as_deref()).map_err(unwritable)?;
+        let open = || -> io::Result<_> {
+            let input = input.map(|_| File::open(run_dir.input())).transpose()?;
+            Ok((input, run_dir.open_logs()?))
+        };
+        let (input, logs) = open().map_err(|error| {
+            run_dir.discard();
+            unwritable(error)
+        })?;
         let warnings = restored.into_iter().collect();
         Ok(Ready { process, run_dir, warnings, logs, input, program, args, env: environment.whole })
     }
@@ -210,7 +209,7 @@ impl Runner<'_> {
             interrupt: self.interrupt,
         };
         let note = || -> Result<(), RunError> {
-            run_dir.write_pid(&child.identity()).map_err(unwritable)?;
+            run_dir.write_pid(child.entry().pid).map_err(unwritable)?;
             Ok(self.store.save_process(&process)?)
         };
         let SupervisedExit { exit, warnings: seen } = watch.see_out(&child, note, || tick(&run_dir))?;

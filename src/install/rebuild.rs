@@ -1,10 +1,9 @@
 //! The records of a store that was lost, as far as the run dirs in the data dir tell them.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -12,14 +11,14 @@ use crate::clock;
 use crate::install::verify::{self, Claim};
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::binary::Binary;
-use crate::model::id::{BinaryId, MachineId, ProcessId};
+use crate::model::id::{BinaryId, MachineId};
 use crate::model::name::BinaryName;
 use crate::model::plugin_name::ProviderName;
-use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
+use crate::model::process::{ExitReason, Process, ProcessExit};
 use crate::process::run_dir::RunDir;
+use crate::process::run_dirs::{FoundRunDir, RunDirs};
 use crate::process::tree;
 use crate::protocol;
-use crate::runs::remove;
 use crate::store::{Store, StoreError};
 
 /// What the run dirs tell.
@@ -32,22 +31,17 @@ pub struct Found {
     binaries: Vec<(Binary, Attempt)>,
 }
 
-/// Reads all run dirs; none where there are none. A process that lives, and that nobody sees out who notes its end in its
-/// run dir, is left out: it is its rigup's, which knows another store. A binary counts where its file is still the one
-/// that was recorded. What hooks write and download lies below `events`: nothing there tells of binaries, or which machine
-/// this is as long as `machines` does.
+/// Reads all run dirs; `None` if there are none. A living process without a waiter, which notes its end in its run dir, is
+/// left out: it is its rigup's, which knows another store. A binary counts if its file is still the one that was recorded.
 pub fn find(data_dir: &Path, lib_bin_dir: &Path) -> Option<Found> {
     let now = clock::now();
     let mut processes: Vec<Process> =
-        remove::run_dirs(data_dir).filter_map(|it| process_of(data_dir, &it)).collect();
-    processes.retain(|it| it.created_at <= now);
-    processes.sort_by_key(|it| it.id);
-    let is_of_machine =
-        |it: &Process| it.spec.run_dir.as_deref().is_some_and(|it| machine_of(data_dir, it).is_some());
-    let last = processes.iter().rfind(|it| is_of_machine(it)).or(processes.last())?;
-    let machine_id = last.machine_id;
-    processes.retain(|it| it.machine_id == machine_id);
-    let binaries = binaries_of(processes.iter().filter(|it| is_of_machine(it)), lib_bin_dir);
+        RunDirs::of(data_dir).list().filter_map(|found| process_of(&found)).collect();
+    processes.retain(|process| process.created_at <= now);
+    processes.sort_by_key(|process| process.id);
+    let machine_id = processes.last()?.machine_id;
+    processes.retain(|process| process.machine_id == machine_id);
+    let binaries = binaries_of(&processes, lib_bin_dir);
     Some(Found { machine_id, processes, binaries })
 }
 
@@ -66,91 +60,45 @@ impl Found {
     }
 }
 
-/// The machine whose folder in `machines` a run dir lies in.
-fn machine_of(data_dir: &Path, run_dir: &Path) -> Option<MachineId> {
-    let mut names = run_dir.strip_prefix(data_dir.join("machines")).ok()?.iter();
-    names.next()?.to_str()?.parse().ok()
-}
-
-/// The process of a run dir.
-fn process_of(data_dir: &Path, path: &Path) -> Option<Process> {
-    let name = |folder: Option<&Path>| Some(folder?.file_name()?.to_str()?.to_owned());
-    let id: ProcessId = name(Some(path))?.parse().ok()?;
+/// Returns the process of a run dir, or `None` if that has no valid record.
+fn process_of(found: &FoundRunDir) -> Option<Process> {
+    if found.is_half_removed {
+        return None;
+    }
+    let run_dir = RunDir::at(&found.path);
+    let process = run_dir.read_process().filter(|process| process.id == found.process_id)?;
+    let id = process.id;
+    // The time in the record is only a claim; that in the id is what ids are sorted by.
     let created_at = id.created_at()?;
-    let script = Script::read(&fs_err::read(path.join("cmd.sh")).ok()?, path)?;
-    let machine_id = if path.starts_with(data_dir.join("machines")) {
-        machine_of(data_dir, path)?
-    } else {
-        script.env.get("MACHINE_ID")?.as_str()?.parse().ok()?
-    };
-
-    let hooks = path.ancestors().nth(2).filter(|it| it.file_name() == Some(OsStr::new(".hooks")));
-    let (process_type, plugin, hook_name, run) = if let Some(hooks) = hooks {
-        (ProcessType::Hook, name(hooks.parent())?, name(path.parent())?, None)
-    } else {
-        let run = RunSpec { slug: name(path.parent())?, description: String::new(), ttl: None };
-        (ProcessType::Binary, String::new(), String::new(), Some(run))
-    };
-    let spec = ProcessSpec {
-        plugin,
-        hook_name,
-        env: script.env,
-        run_dir: Some(path.to_owned()),
-        run,
-        ..ProcessSpec::new(process_type, script.cmd, script.pwd)
-    };
-    let mut process = Process::queued(id, machine_id, spec, created_at);
-    process.binary_id = hooks.and_then(|it| name(it.ancestors().nth(2))?.parse().ok());
-    let run_dir = RunDir::at(path);
+    let process = Process { created_at, ..process };
     if let Some(exit) = run_dir.read_exit() {
         return Some(process.into_exited(exit));
     }
     if run_dir.is_held() == Some(true) {
-        return Some(process.into_running(run_dir.read_pid()?, created_at));
+        return Some(process.into_running(run_dir.read_identity()?, created_at));
     }
     tree::marked(id)
         .is_empty()
         .then(|| process.into_exited(run_dir.with_logs(ProcessExit::lost(clock::now()))))
 }
 
-/// What `cmd.sh` runs.
-struct Script {
-    env: Map<String, Value>,
-    pwd: PathBuf,
-    cmd: Vec<String>,
-}
-
-impl Script {
-    fn read(text: &[u8], run_dir: &Path) -> Option<Self> {
-        let mut words = shlex::split(&String::from_utf8_lossy(text))?.into_iter();
-        let mut env = Map::new();
-        while words.next()? == "export" {
-            let (name, value) = words.next().and_then(|it| {
-                let (name, value) = it.split_once('=')?;
-                Some((name.to_owned(), Value::from(value)))
-            })?;
-            env.insert(name, value);
-        }
-        // The word before was `cd`, and what follows is `&& exec`.
-        let pwd = PathBuf::from(words.next()?);
-        let mut cmd: Vec<String> = words.skip(2).collect();
-        let input = format!("<{}", RunDir::at(run_dir).input().display());
-        cmd.pop_if(|it| *it == input);
-        Some(Self { env, pwd, cmd })
-    }
+/// Whether an install ran this hook: for one binary, or for the requests in its standard input. The hooks of an event
+/// install nothing.
+fn is_of_install(process: &Process, run_dir: &RunDir) -> bool {
+    process.spec.hook_name.starts_with("on_Binary")
+        && (process.binary_id.is_some() || run_dir.input().exists())
 }
 
 /// What the hooks found last of every name, as far as it is still so.
-fn binaries_of<'a>(
-    processes: impl Iterator<Item = &'a Process>,
-    lib_bin_dir: &Path,
-) -> Vec<(Binary, Attempt)> {
-    let mut found: BTreeMap<String, (&'a Process, Map<String, Value>)> = BTreeMap::new();
+fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<(Binary, Attempt)> {
+    let mut found: BTreeMap<String, (&Process, Map<String, Value>)> = BTreeMap::new();
     let is_good = |it: &ProcessExit| it.reason == ExitReason::Exited && it.exit_code == Some(0);
-    for process in processes.filter(|it| it.exit().is_some_and(is_good)) {
+    for process in processes.iter().filter(|process| process.exit().is_some_and(is_good)) {
         let Some(run_dir) = process.spec.run_dir.as_deref().map(RunDir::at) else { continue };
-        let is_of_provider = process.spec.hook_name.starts_with("on_Binary");
-        let Some(output) = File::open(run_dir.stdout()).ok().filter(|_| is_of_provider) else { continue };
+        if !is_of_install(process, &run_dir) {
+            continue;
+        }
+        let Ok(output) = File::open(run_dir.stdout()) else { continue };
         let _ = protocol::read(BufReader::new(output), |record| {
             if record.kind == "Binary"
                 && let Some(name) = record.fields.get("name").and_then(Value::as_str)
@@ -206,43 +154,47 @@ fn binary_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::ProcessId;
+    use crate::model::process::{ProcessSpec, ProcessType};
+    use crate::process::run_dir;
 
-    /// A run dir of a hook that found this name, as a hook of a machine leaves it.
-    fn forge(run_dir: &Path, machine: MachineId, name: &str) {
-        fs_err::create_dir_all(run_dir).unwrap();
-        let script = format!("export MACHINE_ID={machine}\ncd / && exec hook\n");
-        fs_err::write(run_dir.join("cmd.sh"), script).unwrap();
+    /// Leaves the run dir of a hook that printed a Binary record for this name.
+    fn leave(data_dir: &Path, id: ProcessId, machine: MachineId, hook: &str, binary: Option<BinaryId>) {
+        let path = run_dir::path(data_dir, id);
+        let spec = ProcessSpec {
+            plugin: "env".to_owned(),
+            hook_name: hook.to_owned(),
+            run_dir: Some(path.clone()),
+            ..ProcessSpec::new(ProcessType::Hook, vec!["hook".to_owned()], "/")
+        };
+        let mut process = Process::queued(id, machine, spec, clock::now());
+        process.binary_id = binary;
+        let run_dir = RunDir::create(path, &process, "hook".as_ref(), &[], None).unwrap();
+        let name = if binary.is_some() { "x" } else { "y" };
         let record = serde_json::json!({
             "type": "Binary", "name": name, "abspath": "/bin/sh", "version": "1.0.0", "binprovider": "env",
         });
-        fs_err::write(run_dir.join("stdout.log"), format!("{record}\n")).unwrap();
-        let exit = r#"{"exit_code":0,"exit_reason":"exited","ended_at":"2026-01-01T00:00:00.000Z"}"#;
-        fs_err::write(run_dir.join("exit.json"), exit).unwrap();
+        fs_err::write(run_dir.stdout(), format!("{record}\n")).unwrap();
+        run_dir.write_exit(clock::now(), &ProcessExit::exited(0, clock::now()), &[]).unwrap();
     }
 
     #[test]
-    fn what_a_hook_downloaded_and_ids_from_the_future_tell_nothing() {
+    fn hooks_of_events_and_ids_from_the_future_tell_nothing_of_binaries() {
         let root = tempfile::tempdir().unwrap();
         let (ours, foreign) = (MachineId::generate(), MachineId::generate());
-        let good = format!("machines/{ours}/batches/env/.hooks/on_BinaryRequest__00_env.batch.sh");
-        let good = root.path().join(good).join(ProcessId::generate().to_string());
-        let future = "ffffffff-ffff-7fff-bfff-ffffffffffff";
-        forge(&good, ours, "x");
-        for place in ["events/E/id/plugin/site", "events/E/id/plugin", "events/E/id", "runs/slug", "events"] {
-            for id in [ProcessId::generate().to_string(), future.to_owned()] {
-                let place = root.path().join(place).join(".hooks/on_BinaryRequest__00_env.sh");
-                forge(&place.join(id), foreign, "x");
-            }
-        }
-        forge(&good.with_file_name(future), ours, "x");
-        let event = root.path().join("events/E/id/plugin/.hooks/on_BinaryRequest__00_env.sh");
-        let event = event.join(ProcessId::generate().to_string());
-        forge(&event, ours, "y");
+        let hook = "on_BinaryRequest__00_env.sh";
+        let ids: Vec<ProcessId> = (0..3).map(|_| ProcessId::generate()).collect();
+        leave(root.path(), ids[0], foreign, hook, Some(BinaryId::generate()));
+        leave(root.path(), ids[1], ours, hook, Some(BinaryId::generate()));
+        leave(root.path(), ids[2], ours, hook, None);
+        let future = "ffffffff-ffff-7fff-bfff-ffffffffffff".parse().unwrap();
+        leave(root.path(), future, foreign, hook, Some(BinaryId::generate()));
+        fs_err::create_dir(run_dir::path(root.path(), ProcessId::generate())).unwrap();
         let found = find(root.path(), root.path()).unwrap();
         assert_eq!(found.machine_id, ours);
-        let run_dirs: Vec<_> = found.processes.iter().filter_map(|it| it.spec.run_dir.clone()).collect();
-        assert_eq!(run_dirs, [good, event]);
+        let processes: Vec<ProcessId> = found.processes.iter().map(|process| process.id).collect();
+        assert_eq!(processes, [ids[1], ids[2]]);
         let names: Vec<_> = found.binaries.iter().map(|(binary, _)| binary.name.as_str()).collect();
-        assert_eq!(names, ["x"], "only providers find binaries");
+        assert_eq!(names, ["x"], "only hooks that an install ran find binaries");
     }
 }

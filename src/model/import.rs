@@ -8,8 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::model::machine::{Guid, Machine, MachineFacts};
 use crate::model::process::{
-    ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, RunSpec, Running,
-    Usage,
+    Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, RunSpec, Running, Usage,
 };
 
 /// Why a record cannot be taken in.
@@ -116,26 +115,6 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     if it.text("status") != "exited" {
         return Err(ImportError::NotOver(it.text("status")));
     }
-    let process_type: ProcessType =
-        it.parsed("process_type", str::parse)?.ok_or(ImportError::Missing("process_type"))?;
-    let reason: ExitReason =
-        it.parsed("exit_reason", str::parse)?.ok_or(ImportError::Missing("exit_reason"))?;
-    let slug = it.text("slug");
-    let run = (!slug.is_empty()).then(|| RunSpec {
-        slug,
-        description: it.text("description"),
-        ttl: it.duration("ttl_seconds"),
-    });
-    let words = it.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
-    let cmd = words.filter_map(Value::as_str).map(str::to_owned).collect();
-    let spec = ProcessSpec {
-        plugin: it.text("plugin"),
-        hook_name: it.text("hook_name"),
-        env: it.object("env"),
-        timeout: it.duration("timeout"),
-        run,
-        ..ProcessSpec::new(process_type, cmd, it.text("pwd"))
-    };
     let usage = match (it.number("max_rss"), it.number("user_ms"), it.number("sys_ms")) {
         (Some(max_rss), Some(user_ms), Some(sys_ms)) => Some(Usage { max_rss, user_ms, sys_ms }),
         _ => None,
@@ -144,7 +123,7 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
         ended_at: it.time("ended_at")?.ok_or(ImportError::Missing("ended_at"))?,
         exit_code: it.signed("exit_code"),
         signal: it.signed("signal"),
-        reason,
+        reason: it.parsed("exit_reason", str::parse)?.ok_or(ImportError::Missing("exit_reason"))?,
         stdout_tail: it.text("stdout_tail"),
         stderr_tail: it.text("stderr_tail"),
         stdout_bytes: it.number("stdout_bytes").unwrap_or_default(),
@@ -157,6 +136,37 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
         }
         _ => None,
     };
+    let queued = queued(&it, exit.ended_at)?;
+    Ok(Process { state: ProcessState::Exited(running, exit), ..queued })
+}
+
+/// Returns a process as it was before its start, without its run dir.
+pub fn queued_process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
+    let it = Fields(fields);
+    let created_at = it.time("created_at")?.ok_or(ImportError::Missing("created_at"))?;
+    queued(&it, created_at)
+}
+
+/// Returns a process as it was before its start. `created_at` stands for a time that the record does not have.
+fn queued(it: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportError> {
+    let slug = it.text("slug");
+    let run = (!slug.is_empty()).then(|| RunSpec {
+        slug,
+        description: it.text("description"),
+        ttl: it.duration("ttl_seconds"),
+    });
+    let process_type: ProcessType =
+        it.parsed("process_type", str::parse)?.ok_or(ImportError::Missing("process_type"))?;
+    let words = it.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
+    let cmd = words.filter_map(Value::as_str).map(str::to_owned).collect();
+    let spec = ProcessSpec {
+        plugin: it.text("plugin"),
+        hook_name: it.text("hook_name"),
+        env: it.object("env"),
+        timeout: it.duration("timeout"),
+        run,
+        ..ProcessSpec::new(process_type, cmd, it.text("pwd"))
+    };
     Ok(Process {
         id: it.id("id")?.ok_or(ImportError::Missing("id"))?,
         machine_id: it.id("machine_id")?.ok_or(ImportError::Missing("machine_id"))?,
@@ -164,8 +174,8 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
         binary_id: it.id("binary_id")?,
         iface_id: it.id("iface_id")?,
         spec,
-        created_at: it.time("created_at")?.unwrap_or(exit.ended_at),
-        state: ProcessState::Exited(running, exit),
+        created_at: it.time("created_at")?.unwrap_or(created_at),
+        state: ProcessState::Queued,
     })
 }
 

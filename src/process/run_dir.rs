@@ -1,6 +1,6 @@
-//! The folder that holds one process's `cmd.sh`, `stdout.log`, `stderr.log`, `process.pid` and `exit.json`.
+//! The run dir of one execution, `<data dir>/processes/<process id>/`: its command, its output, its pid and its exit.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -8,10 +8,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::clock;
-use crate::model::process::{Identity, ProcessExit, Usage};
+use crate::model::id::ProcessId;
+use crate::model::import;
+use crate::model::process::{Identity, Process, ProcessExit, Usage};
 use crate::process::redact::{self, ASIDE};
 use crate::process::tail;
 use crate::trust::make_private_dir;
@@ -19,27 +21,59 @@ use crate::trust::make_private_dir;
 /// What stands for a secret in records.
 pub const MASKED: &str = "***";
 
-/// The file that is a command's standard input.
+/// The folder in the data dir that holds every run dir.
+pub(super) const FOLDER: &str = "processes";
+
+/// The file with the command's standard input.
 const INPUT: &str = "stdin.jsonl";
 
-/// A run dir: one per execution, never shared by two.
+/// The file that a waiter holds locked.
+const LOCK: &str = "lock";
+
+/// The file with the record of the process as it was queued.
+const RECORD: &str = "process.json";
+
+/// The folder with the files of one execution; two executions never share one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir(PathBuf);
 
+/// Returns the path of a process's run dir.
+pub fn path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
+    data_dir.join(FOLDER).join(process_id.to_string())
+}
+
 impl RunDir {
-    /// Makes the folder and writes `cmd.sh`, which runs the very same command again with what rigup added to the
-    /// environment, and what the command is to read from standard input, where it is to read anything. All of it or nothing.
+    /// Creates the run dir of a queued process: its record, `cmd.sh`, which runs the same command again with the
+    /// variables that rigup added, and its standard input, if it has any. If a file cannot be written, the folder is
+    /// removed again.
     pub fn create(
         path: PathBuf,
-        cwd: &Path,
-        program: &OsString,
+        process: &Process,
+        program: &OsStr,
         args: &[OsString],
-        added: &Map<String, Value>,
         input: Option<&[u8]>,
     ) -> io::Result<Self> {
         let run_dir = Self(path);
+        let script = run_dir.script(process, program, args, input.is_some())?;
+        make_private_dir(&run_dir.0)?;
+        let write = || {
+            input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
+            run_dir.write_file(RECORD, 0o600, format!("{}\n", process.to_record()).as_bytes())?;
+            run_dir.write_file("cmd.sh", 0o700, &script)
+        };
+        write().inspect_err(|_| run_dir.discard())?;
+        Ok(run_dir)
+    }
+
+    fn script(
+        &self,
+        process: &Process,
+        program: &OsStr,
+        args: &[OsString],
+        has_input: bool,
+    ) -> io::Result<Vec<u8>> {
         let mut script = b"#!/bin/sh\n".to_vec();
-        for (name, value) in added {
+        for (name, value) in &process.spec.env {
             let value = value.as_str().unwrap_or_default();
             if value == MASKED {
                 script.extend([b"# ", name.as_bytes(), b" is a secret: set it yourself\n"].concat());
@@ -49,24 +83,18 @@ impl RunDir {
             }
         }
         script.extend_from_slice(b"cd ");
-        script.extend(quoted(cwd.as_os_str().as_bytes())?);
+        script.extend(quoted(process.spec.pwd.as_os_str().as_bytes())?);
         script.extend_from_slice(b" && exec");
-        for word in std::iter::once(program).chain(args) {
+        for word in std::iter::once(program).chain(args.iter().map(OsString::as_os_str)) {
             script.push(b' ');
             script.extend(quoted(word.as_bytes())?);
         }
-        if input.is_some() {
+        if has_input {
             script.extend_from_slice(b" <");
-            script.extend(quoted(run_dir.input().as_os_str().as_bytes())?);
+            script.extend(quoted(self.input().as_os_str().as_bytes())?);
         }
         script.push(b'\n');
-        make_private_dir(&run_dir.0)?;
-        let write = || {
-            input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
-            run_dir.write_file("cmd.sh", 0o700, &script)
-        };
-        write().inspect_err(|_| run_dir.forget())?;
-        Ok(run_dir)
+        Ok(script)
     }
 
     /// The run dir at a path that a record names.
@@ -74,14 +102,22 @@ impl RunDir {
         Self(path.to_owned())
     }
 
-    /// Takes the folder away, as far as that works: that of a process that will have no record.
-    pub fn forget(&self) {
+    /// Removes the folder of a process that will have no record, as far as possible.
+    pub fn discard(&self) {
         let _ = fs_err::remove_dir_all(&self.0);
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Returns the record of the process as it was queued, or `None` if there is no valid one.
+    pub fn read_process(&self) -> Option<Process> {
+        let record: Value = serde_json::from_slice(&fs_err::read(self.0.join(RECORD)).ok()?).ok()?;
+        let mut process = import::queued_process(record.as_object()?).ok()?;
+        process.spec.run_dir = Some(self.0.clone());
+        Some(process)
     }
 
     /// What the command reads from standard input; no file where that is nothing.
@@ -107,14 +143,14 @@ impl RunDir {
     /// Takes the lock that says: somebody sees this process out. It is held as long as one copy of the file is open,
     /// in whatever process, so that it can be handed on and never outlives its holder.
     pub fn hold(&self) -> io::Result<File> {
-        let lock = self.create_file("lock", 0o600)?;
+        let lock = self.create_file(LOCK, 0o600)?;
         lock.lock()?;
         Ok(lock)
     }
 
     /// Whether somebody sees the process out who is not its rigup; none where nobody was meant to.
     pub fn is_held(&self) -> Option<bool> {
-        let lock = File::open(self.0.join("lock")).ok()?;
+        let lock = File::open(self.0.join(LOCK)).ok()?;
         Some(matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
@@ -128,15 +164,20 @@ impl RunDir {
         self.0.join("stop").exists()
     }
 
-    /// Notes who the process is, for whoever finds the run dir without its rigup.
-    pub fn write_pid(&self, identity: &Identity) -> io::Result<()> {
-        let Identity { pid, start_ticks, boot_id } = identity;
-        writeln!(self.create_file("process.pid", 0o600)?, "{pid} {start_ticks} {boot_id}")
+    /// Writes `process.pid`: the pid alone.
+    pub fn write_pid(&self, pid: u32) -> io::Result<()> {
+        writeln!(self.create_file("process.pid", 0o600)?, "{pid}")
     }
 
-    /// Who the process is, where that is noted and it is not over.
-    pub fn read_pid(&self) -> Option<Identity> {
-        let text = fs_err::read_to_string(self.0.join("process.pid")).ok()?;
+    /// Writes the identity of a process that a waiter waits for into the lock that the waiter holds.
+    pub fn write_identity(&self, identity: &Identity) -> io::Result<()> {
+        let Identity { pid, start_ticks, boot_id } = identity;
+        writeln!(self.create_file(LOCK, 0o600)?, "{pid} {start_ticks} {boot_id}")
+    }
+
+    /// Returns the identity of the process that a waiter waits for, or `None` if it was not started.
+    pub fn read_identity(&self) -> Option<Identity> {
+        let text = fs_err::read_to_string(self.0.join(LOCK)).ok()?;
         let mut words = text.split_whitespace();
         Some(Identity {
             pid: words.next()?.parse().ok()?,
@@ -257,14 +298,25 @@ fn quoted(word: &[u8]) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::MachineId;
+    use crate::model::process::{ProcessSpec, ProcessType};
+
+    fn process(cwd: &Path) -> Process {
+        let spec = ProcessSpec {
+            plugin: "p".to_owned(),
+            hook_name: "on_E__1_x.sh".to_owned(),
+            ..ProcessSpec::new(ProcessType::Hook, vec!["x".to_owned()], cwd)
+        };
+        Process::queued(ProcessId::generate(), MachineId::generate(), spec, clock::now())
+    }
 
     #[test]
     fn a_run_dir_whose_command_cannot_be_written_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
-        let create = |program: &str| {
-            RunDir::create(path.clone(), Path::new("/"), &program.into(), &[], &Map::new(), Some(b"input"))
-        };
+        let process = process(Path::new("/"));
+        let create =
+            |program: &str| RunDir::create(path.clone(), &process, program.as_ref(), &[], Some(b"input"));
         create("no\0program").unwrap_err();
         assert!(!path.exists());
         fs_err::create_dir_all(path.join("cmd.sh")).unwrap();
@@ -275,21 +327,17 @@ mod tests {
     }
 
     #[test]
-    fn cmd_sh_runs_the_very_same_words_again() {
+    fn cmd_sh_runs_the_very_same_words_again_and_the_record_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let words: Vec<OsString> =
             ["%s\\n", "a b", "$HOME", "'\"`;*", "", "new\nline", "ü", "-x"].map(Into::into).into();
-        let run_dir = RunDir::create(
-            folder.path().join("run"),
-            folder.path(),
-            &"printf".into(),
-            &words,
-            &Map::new(),
-            None,
-        )
-        .unwrap();
+        let mut process = process(folder.path());
+        let path = folder.path().join("run");
+        let run_dir = RunDir::create(path.clone(), &process, "printf".as_ref(), &words, None).unwrap();
         let out = assert_cmd::Command::new("sh").arg(run_dir.path().join("cmd.sh")).output().unwrap();
         let expected: Vec<_> = words[1..].iter().map(|word| word.to_string_lossy()).collect();
         assert_eq!(String::from_utf8_lossy(&out.stdout), expected.join("\n") + "\n");
+        process.spec.run_dir = Some(path);
+        assert_eq!(run_dir.read_process(), Some(process));
     }
 }

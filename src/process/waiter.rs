@@ -161,7 +161,8 @@ pub fn wait_for(
         interrupt: &interrupt,
     };
     let noted = || -> Result<(), WaiterError> {
-        run_dir.write_pid(&child.identity())?;
+        run_dir.write_pid(child.entry().pid)?;
+        run_dir.write_identity(&child.identity())?;
         store.save_process(&process)?;
         Ok(say_ready()?)
     };

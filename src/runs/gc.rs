@@ -18,9 +18,9 @@ use crate::model::text_enum::text_enum;
 use crate::process::kill::{self, Killed};
 use crate::process::lock::owner;
 use crate::process::run_dir::RunDir;
+use crate::process::run_dirs::{FoundRunDir, RunDirs};
 use crate::process::{recover, terminate};
 use crate::report::human;
-use crate::runs::remove::{GONE, Remover};
 pub use crate::runs::retention::Swept;
 use crate::runs::retention::{Sweep, Tally};
 use crate::store::{Store, StoreError};
@@ -138,10 +138,10 @@ impl Gc<'_> {
         }
         let touched: HashSet<ProcessId> =
             done.iter().filter_map(|it| Some(it.process.as_ref()?.id)).collect();
-        let remover = Remover::new(self.data_dir).map_err(|error| self.unlockable(error))?;
-        let gone = self.remove_expired(&remover, &touched, u64::MAX, &mut done)?;
-        self.remove_unknown(&remover, &mut done)?;
-        let (swept, _) = self.sweep(&remover, &gone, u64::MAX, &mut done)?;
+        let run_dirs = RunDirs::of(self.data_dir);
+        let gone = self.remove_expired(&run_dirs, &touched, u64::MAX, &mut done)?;
+        self.remove_unknown(&run_dirs, &mut done)?;
+        let (swept, _) = self.sweep(&run_dirs, &gone, u64::MAX, &mut done)?;
         if !self.dry_run {
             // Without the time of this one, the next one by the way comes sooner.
             let _ = lock.set_modified(SystemTime::now());
@@ -168,12 +168,12 @@ impl Gc<'_> {
             Err(TryLockError::WouldBlock) => return Ok(Cleaned::default()),
             Err(TryLockError::Error(error)) => return Err(self.unlockable(error)),
         }
-        let remover = Remover::new(self.data_dir).map_err(|error| self.unlockable(error))?;
+        let run_dirs = RunDirs::of(self.data_dir);
         let mut done = Vec::new();
         // More than were added, or they would become more and more.
         let limit = BY_THE_WAY.max(2 * self.store.count_children(me)?);
-        let gone = self.remove_expired(&remover, &HashSet::new(), limit, &mut done)?;
-        let (swept, left) = self.sweep(&remover, &gone, limit - gone.len() as u64, &mut done)?;
+        let gone = self.remove_expired(&run_dirs, &HashSet::new(), limit, &mut done)?;
+        let (swept, left) = self.sweep(&run_dirs, &gone, limit - gone.len() as u64, &mut done)?;
         if left > 0 {
             let _ = lock.set_modified(SystemTime::now());
         }
@@ -200,7 +200,7 @@ impl Gc<'_> {
     /// Tells what went, and how much of the limit is left.
     fn sweep(
         &self,
-        remover: &Remover,
+        run_dirs: &RunDirs,
         gone: &HashSet<ProcessId>,
         limit: u64,
         done: &mut Vec<Done>,
@@ -208,7 +208,7 @@ impl Gc<'_> {
         let sweep = Sweep {
             store: self.store,
             machine_id: self.machine_id,
-            remover,
+            run_dirs,
             gone,
             keep: self.keep,
             now: self.now,
@@ -258,7 +258,7 @@ impl Gc<'_> {
     /// Removes the run dirs of runs that ended long ago, of all but these runs, and of so many at most; tells of which.
     fn remove_expired(
         &self,
-        remover: &Remover,
+        run_dirs: &RunDirs,
         but: &HashSet<ProcessId>,
         limit: u64,
         done: &mut Vec<Done>,
@@ -270,7 +270,7 @@ impl Gc<'_> {
             }
             let id = run.id;
             if !but.contains(&id)
-                && let Some(it) = self.remove_if_expired(remover, run)?
+                && let Some(it) = self.remove_if_expired(run_dirs, run)?
             {
                 if it.action == Action::Removed {
                     gone.insert(id);
@@ -282,16 +282,16 @@ impl Gc<'_> {
     }
 
     /// Removes the run dir of a run that ended long ago; its record stays.
-    fn remove_if_expired(&self, remover: &Remover, run: Process) -> Result<Option<Done>, StoreError> {
+    fn remove_if_expired(&self, run_dirs: &RunDirs, run: Process) -> Result<Option<Done>, StoreError> {
         let ttl = self.ttl.or(run.spec.run.as_ref().and_then(|it| it.ttl));
         let (Some(ttl), Some(exit), Some(path)) = (ttl, run.exit(), run.spec.run_dir.clone()) else {
             return Ok(None);
         };
-        if self.age(exit.ended_at) <= ttl || !remover.is_ours(&path) {
+        if self.age(exit.ended_at) <= ttl || !run_dirs.is_removable() {
             return Ok(None);
         }
         let kept = human::duration(SignedDuration::try_from(ttl).unwrap_or_default());
-        let mut done = self.remove(remover, path, format!("it is kept for {kept} after its end"));
+        let mut done = self.remove(run_dirs, run.id, path, format!("it is kept for {kept} after its end"));
         if done.action == Action::Removed && !self.dry_run {
             self.store.clear_run_dir(run.id)?;
         }
@@ -300,30 +300,27 @@ impl Gc<'_> {
     }
 
     /// Removes what no record names: what a launcher left that was killed, and what a removal left that was.
-    fn remove_unknown(&self, remover: &Remover, done: &mut Vec<Done>) -> Result<(), StoreError> {
-        for path in remover.run_dirs() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let is_half_gone = name.starts_with(GONE);
-            let is_known = match name.parse::<ProcessId>() {
-                Ok(id) => self.store.process(id)?.is_some(),
-                Err(_) => false,
-            };
+    fn remove_unknown(&self, run_dirs: &RunDirs, done: &mut Vec<Done>) -> Result<(), StoreError> {
+        if !run_dirs.is_removable() {
+            return Ok(());
+        }
+        for FoundRunDir { process_id, path, is_half_removed } in run_dirs.list() {
             let is_old =
                 || age_of(&path).is_some_and(|age| age > self.ttl.unwrap_or_default().max(UNKNOWN_TTL));
             let is_held = || RunDir::at(&path).is_held() == Some(true);
-            if is_half_gone || (!is_known && is_old() && !is_held()) {
-                done.push(self.remove(remover, path, "no record names it".to_owned()));
+            let is_unknown = self.store.process(process_id)?.is_none();
+            if is_half_removed || (is_unknown && is_old() && !is_held()) {
+                done.push(self.remove(run_dirs, process_id, path, "no record names it".to_owned()));
             }
         }
         if !self.dry_run {
-            remover.remove_empty_slugs();
             owner::remove_left(self.data_dir, UNKNOWN_TTL);
         }
         Ok(())
     }
 
-    fn remove(&self, remover: &Remover, path: PathBuf, reason: String) -> Done {
-        match if self.dry_run { Ok(()) } else { remover.remove(&path) } {
+    fn remove(&self, run_dirs: &RunDirs, process_id: ProcessId, path: PathBuf, reason: String) -> Done {
+        match if self.dry_run { Ok(()) } else { run_dirs.remove(process_id) } {
             Ok(()) => Done { action: Action::Removed, process: None, path: Some(path), reason },
             Err(error) => {
                 Done { action: Action::Failed, process: None, path: Some(path), reason: error.to_string() }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::retention::RetentionLimits;
 use crate::process::poll;
+use crate::process::run_dirs::RunDirs;
 use crate::report::human;
-use crate::runs::remove::Remover;
 use crate::store::{EndedProcess, Store, StoreError};
 
 /// So many processes go in one transaction, which keeps all other rigups from writing: some 10 ms.
@@ -22,7 +22,7 @@ const PAGE: u32 = 100;
 pub(super) struct Sweep<'a> {
     pub(super) store: &'a Store,
     pub(super) machine_id: MachineId,
-    pub(super) remover: &'a Remover,
+    pub(super) run_dirs: &'a RunDirs,
     /// Runs whose run dirs went now, or would.
     pub(super) gone: &'a HashSet<ProcessId>,
     pub(super) keep: RetentionLimits,
@@ -157,12 +157,13 @@ impl Sweep<'_> {
                 if fate == Fate::Stays || tally.left == 0 {
                     continue;
                 }
-                let run_dir = old.run_dir.as_deref().filter(|it| self.remover.is_ours(it));
-                if fate == Fate::IsMuted && run_dir.is_none() {
+                let has_run_dir = old.run_dir.is_some() && self.run_dirs.is_removable();
+                if fate == Fate::IsMuted && !has_run_dir {
                     continue;
                 }
-                if let (Some(run_dir), false) = (run_dir, self.dry_run)
-                    && let Err(error) = self.remover.remove(run_dir)
+                if has_run_dir
+                    && !self.dry_run
+                    && let Err(error) = self.run_dirs.remove(old.id)
                 {
                     judge.stays(&old);
                     tally.failed.push((old, error));
@@ -171,7 +172,7 @@ impl Sweep<'_> {
                 tally.left -= 1;
                 let swept = &mut tally.swept[fate as usize - 1];
                 swept.processes += 1;
-                swept.log_bytes += run_dir.map_or(0, |_| old.log_bytes);
+                swept.log_bytes += if has_run_dir { old.log_bytes } else { 0 };
                 if fate == Fate::IsMuted { &mut muted } else { &mut forgotten }.push(old.id);
             }
             if !(self.dry_run || forgotten.is_empty() && muted.is_empty()) {

@@ -12,14 +12,14 @@ use crate::clock;
 use crate::hook::command::{self, HookEnvironment};
 use crate::model::id::{InterfaceId, MachineId, ProcessId};
 use crate::model::process::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
-use crate::process::run_dir::RunDir;
+use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn;
 use crate::process::waiter::{Launch, LaunchError};
 use crate::runs::messages::RUN_DIR_VARIABLE;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
-/// The name that runs of one kind share. It becomes a folder.
+/// The name that runs of one kind share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slug(String);
 
@@ -112,32 +112,32 @@ impl Starter<'_> {
     /// Starts a run, and gives back its record once it runs, or once it is known that it cannot.
     pub fn start(&self, wish: RunRequest) -> Result<Process, StartError> {
         let id = ProcessId::generate();
-        let path = self.settings.data_dir.join("runs").join(&wish.slug.0).join(id.to_string());
+        let path = run_dir::path(&self.settings.data_dir, id);
         let HookEnvironment { mut whole, mut added } =
             command::environment(self.settings, self.machine_id, id, &[]);
         whole.retain(|(name, _)| name != RUN_DIR_VARIABLE);
         whole.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
         added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));
-        let run_dir = RunDir::create(path.clone(), &wish.cwd, &wish.program, &wish.args, &added, None)?;
-        // Whoever finds the record must find the lock held.
-        let lock = run_dir.hold().inspect_err(|_| run_dir.forget())?;
         let cmd = spawn::spelled(&wish.program, &wish.args);
         let spec = ProcessSpec {
             env: added,
             timeout: wish.max_runtime,
-            run_dir: Some(path),
+            run_dir: Some(path.clone()),
             run: Some(RunSpec { slug: wish.slug.0.clone(), description: wish.description, ttl: wish.ttl }),
             ..ProcessSpec::new(ProcessType::Binary, cmd, wish.cwd.clone())
         };
         let mut process = Process::queued(id, self.machine_id, spec, clock::now());
         process.parent_id = self.parent_id;
         process.iface_id = self.iface_id;
+        let run_dir = RunDir::create(path, &process, &wish.program, &wish.args, None)?;
+        // Whoever finds the record must find the lock held.
+        let lock = run_dir.hold().inspect_err(|_| run_dir.discard())?;
         let is_reserved = match wish.max_live {
             None => self.store.save_process(&process).map(|()| true),
             Some(max_live) => self.store.reserve_run(&process, max_live),
         };
         if !matches!(is_reserved, Ok(true)) {
-            fs_err::remove_dir_all(run_dir.path())?;
+            run_dir.discard();
         }
         if let (false, Some(live)) = (is_reserved?, wish.max_live) {
             return Err(StartError::TooMany { slug: wish.slug, live });

@@ -73,8 +73,8 @@ fn a_hook_is_given_what_the_contract_says() {
     assert_eq!(variable("RIGUP_PROCESS_ID"), hook["id"].as_str());
 
     let run_dir = hook["run_dir"].as_str().unwrap();
-    assert!(run_dir.starts_with(cwd.join(".hooks/on_BinaryRequest__50_nosy.sh").to_str().unwrap()));
-    for file in ["cmd.sh", "stdout.log", "stderr.log", "exit.json"] {
+    assert_eq!(std::path::Path::new(run_dir), data.join("processes").join(hook["id"].as_str().unwrap()));
+    for file in ["process.json", "cmd.sh", "stdout.log", "stderr.log", "exit.json"] {
         assert!(fs::metadata(format!("{run_dir}/{file}")).unwrap().is_file(), "{file}");
     }
     assert!(fs::metadata(format!("{run_dir}/process.pid")).is_err(), "it is over");

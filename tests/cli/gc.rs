@@ -95,7 +95,7 @@ fn the_newest_processes_are_kept_and_what_each_binary_came_from() {
     assert_eq!(place.gc(&[]), [counted("forgotten", 4)]);
     assert_eq!(place.processes().len(), 2, "the binary is there, so what it came from stays");
     let events = fs::read_dir(place.path("data/events")).unwrap().count();
-    assert_eq!(events, 0, "folders in which hooks left nothing went with them");
+    assert_eq!(events, 0, "folders in which hooks left nothing are gone");
 }
 
 #[test]
@@ -162,19 +162,20 @@ fn the_newest_logs_are_kept_and_the_records_of_the_others() {
 #[test]
 fn what_lies_outside_of_the_data_dir_or_behind_a_link_is_left_alone() {
     let mut place = Playground::new();
-    place.event(1);
+    place.script("here/plugins/p/on_E__1_x.sh", "#!/bin/sh\ntouch written\n");
     let outside = place.path("outside");
     place.run(&["run", "--output-dir", outside.to_str().unwrap(), "E"]).ok();
     place.run(&["run", "E"]).ok();
-    fs::rename(place.path("data/events"), place.path("moved")).unwrap();
-    std::os::unix::fs::symlink(place.path("moved"), place.path("data/events")).unwrap();
+    fs::rename(place.path("data/processes"), place.path("moved")).unwrap();
+    std::os::unix::fs::symlink(place.path("moved"), place.path("data/processes")).unwrap();
     place.set("RIGUP_KEEP_PROCESSES", "0");
     assert_eq!(place.gc(&[]), [counted("forgotten", 4)]);
-    let is_there = |folder: &Path| {
+    let count = |folder: &Path, name: &str| {
         let all = walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap);
-        all.filter(|it| it.file_name() == "stdout.log").count() == 1
+        all.filter(|entry| entry.file_name() == name).count()
     };
-    assert!(is_there(&outside) && is_there(&place.path("moved")));
+    assert_eq!((count(&outside, "written"), count(&place.path("data/events"), "written")), (1, 1));
+    assert_eq!(count(&place.path("moved"), "stdout.log"), 2);
 }
 
 #[test]
@@ -278,7 +279,7 @@ fn what_cannot_be_removed_by_the_way_is_told_and_the_work_is_done() {
     let id = place.begun("x");
     place.age();
     place.clean_again();
-    let gone = place.path("data/runs/x").join(format!(".gone-{id}"));
+    let gone = place.path("data/processes").join(format!(".gone-{id}"));
     fs::write(gone, "").unwrap();
     let ran = place.run(&["exec", "--", "echo", "done"]).ok();
     assert!(ran.stdout == "done\n" && ran.stderr.contains("not all removed"), "{ran:?}");

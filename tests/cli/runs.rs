@@ -105,7 +105,7 @@ fn no_more_runs_of_a_kind_are_alive_than_may_be_however_many_are_started_at_once
     assert_eq!(codes.iter().filter(|it| **it == Some(0)).count(), 3, "{codes:?}");
     assert_eq!(codes.iter().filter(|it| **it == Some(1)).count(), 17);
     assert_eq!(
-        fs::read_dir(place.path("data/runs/s")).unwrap().count(),
+        fs::read_dir(place.path("data/processes")).unwrap().count(),
         3,
         "nothing was made for the others"
     );
@@ -258,8 +258,9 @@ fn gc_tells_what_it_did_to_which() {
         .execute("UPDATE process SET ended_at = '2020-01-01T00:00:00.000Z' WHERE ended_at IS NOT NULL", [])
         .unwrap();
     store.execute("UPDATE process SET started_at = '2020-01-01T00:00:00.000Z'", []).unwrap();
-    fs::create_dir_all(place.path("data/runs/old/.gone-half")).unwrap();
-    fs::create_dir_all(place.path("data/runs/old/just-being-made")).unwrap();
+    fs::create_dir(place.path("data/processes/.gone-01890a5d-ac96-774b-bcce-b302099a8057")).unwrap();
+    let made = place.path("data/processes/01890a5d-ac96-774b-bcce-b302099a8058");
+    fs::create_dir(&made).unwrap();
 
     let expected = ["killed late", "removed old", "removed "];
     assert_eq!(actions(&["process", "gc", "--dry-run"]), expected);
@@ -269,16 +270,15 @@ fn gc_tells_what_it_did_to_which() {
     assert_eq!(place.show(&late)["status"], "exited");
     assert!(Path::new(place.show(&late)["run_dir"].as_str().unwrap()).exists(), "kept until the next one");
     assert_eq!(place.show(&old)["run_dir"], Value::Null, "the record stays");
-    assert!(place.path("data/runs/old/just-being-made").exists());
+    assert!(made.exists());
     place.run(&["process", "logs", &old]).exits(1).says("were removed");
     assert_eq!(actions(&["process", "gc"]), Vec::<String>::new());
     assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed kept", "removed late"]);
-    let made = place.path("data/runs/old/just-being-made");
     assert!(made.exists(), "its launcher may be about to store its record");
     let long_ago = SystemTime::now() - Duration::from_hours(25);
     fs::File::open(&made).unwrap().set_modified(long_ago).unwrap();
     assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed "]);
-    assert!(!place.path("data/runs/old").exists(), "nor does the folder of a kind stay that is empty");
+    assert!(!made.exists());
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(crate) fn nothing_is_left(place: &Playground) {
 pub(crate) fn half_made(place: &Playground) -> Vec<PathBuf> {
     let is_half_made = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_hidden = name.starts_with('.') && ![".hooks", ".locks"].contains(&&*name);
+        let is_hidden = name.starts_with('.') && name != ".locks";
         is_hidden || name.contains(".new")
     };
     below(&place.path("data")).into_iter().filter(is_half_made).collect()

@@ -163,7 +163,7 @@ fn runs_are_over(place: &Playground) {
         let is_lost = exit.exit_code.is_none() && exit.reason == ExitReason::Lost;
         assert!(is_true || is_lost, "{process:?}");
     }
-    let folders = WalkDir::new(place.path("data/runs")).min_depth(2).into_iter().filter_map(Result::ok);
+    let folders = WalkDir::new(place.path("data/processes")).min_depth(1).into_iter().filter_map(Result::ok);
     assert_eq!(folders.count(), 0, "every run dir goes");
 }
 
