@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::playground::Playground;
 
 /// A fenced block: the language and the file behind the backticks, and the lines inside.
@@ -76,6 +78,33 @@ fn the_examples_of_docs_lock_do_what_they_say() {
 #[test]
 fn the_examples_of_docs_plugins_do_what_they_say() {
     follow(&place(), include_str!("../../docs/plugins.md"));
+}
+
+#[test]
+fn docs_providers_has_a_row_for_each_built_in_provider_with_its_options() {
+    let page = include_str!("../../docs/providers.md");
+    let providers = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers");
+    let mut rows = 0;
+    for folder in fs::read_dir(providers).unwrap().map(|entry| entry.unwrap().path()) {
+        let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let hook = files.map(|file| file.into_string().unwrap()).find(|file| file.starts_with("on_")).unwrap();
+        let number = hook.split("__").nth(1).and_then(|rest| rest.split('_').next()).unwrap();
+        let start = format!("| {} ({number}) |", folder.file_name().unwrap().display());
+        let row = page.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("docs/providers.md has no row `{start}`"));
+        let config = fs::read_to_string(folder.join("config.json")).unwrap_or_default();
+        let config: Value = serde_json::from_str(&config).unwrap_or_default();
+        for option in config["options"].as_array().into_iter().flatten() {
+            let option = option.as_str().unwrap().replace('=', "=...");
+            assert!(row.contains(&format!("`{option}`")), "docs/providers.md: {start} lacks {option}");
+        }
+        rows += 1;
+    }
+    let is_row = |line: &&str| {
+        let cell = line.strip_prefix("| ").and_then(|rest| rest.split(" |").next());
+        cell.and_then(|cell| cell.split_once(" (")?.1.strip_suffix(')')?.parse::<u32>().ok()).is_some()
+    };
+    assert_eq!(page.lines().filter(is_row).count(), rows, "docs/providers.md has rows for other providers");
 }
 
 #[test]
