@@ -87,7 +87,8 @@ fn docs_providers_has_a_row_for_each_built_in_provider_with_its_options() {
     let mut rows = 0;
     for folder in fs::read_dir(providers).unwrap().map(|entry| entry.unwrap().path()) {
         let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
-        let hook = files.map(|file| file.into_string().unwrap()).find(|file| file.starts_with("on_")).unwrap();
+        let hook =
+            files.map(|file| file.into_string().unwrap()).find(|file| file.starts_with("on_")).unwrap();
         let number = hook.split("__").nth(1).and_then(|rest| rest.split('_').next()).unwrap();
         let start = format!("| {} ({number}) |", folder.file_name().unwrap().display());
         let row = page.lines().find(|line| line.starts_with(&start));
