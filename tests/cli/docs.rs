@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -124,6 +124,43 @@ fn docs_reliability_names_every_test_of_its_rows_and_no_other() {
     assert_eq!(named, rows_in(&tests, "fn row_"));
 }
 
+/// Every page in the repository's root and in `docs/`.
+fn pages() -> impl Iterator<Item = PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = [root.to_owned(), root.join("docs")].into_iter().flat_map(|dir| fs::read_dir(dir).unwrap());
+    let files = files.map(|file| file.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+}
+
+#[test]
+fn no_page_has_a_phrase_that_reads_like_a_translation() {
+    const PHRASES: [&str; 11] = [
+        "is not there",
+        "got",
+        "anew",
+        "so many",
+        "whoever",
+        "nobody",
+        "stranger",
+        "lie",
+        "where there is",
+        "that is none",
+        "what is over",
+    ];
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap().to_lowercase();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for phrase in PHRASES {
+            let found = text.match_indices(phrase).find(|(at, _)| {
+                !text[..*at].ends_with(is_word) && !text[at + phrase.len()..].starts_with(is_word)
+            });
+            let context = |at: usize| text[at..].chars().take(60).collect::<String>();
+            assert!(found.is_none(), "{}: {}", page.display(), context(found.unwrap().0));
+        }
+    }
+}
+
 /// How a page's headings are called in links to them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|it| it.starts_with('#')).map(|it| it.trim_start_matches('#').trim());
@@ -136,11 +173,8 @@ fn anchors(page: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_link_between_the_pages_leads_to_a_heading_or_a_file_that_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = [root.to_owned(), root.join("docs")].into_iter().flat_map(|it| fs::read_dir(it).unwrap());
-    let pages = pages.map(|it| it.unwrap().path()).filter(|it| it.extension().is_some_and(|it| it == "md"));
     let mut links = 0;
-    for page in pages {
+    for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|it| it.split_once(')').map(|(link, _)| link)) {
             if link.contains("://") {
