@@ -8,9 +8,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind::NotADirectory, ErrorKind::NotFound, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -227,19 +227,6 @@ impl fmt::Display for Distrust {
 }
 
 impl std::error::Error for Distrust {}
-
-/// Makes a folder and its parents that only this user may enter. A parent may be removed right after it was made, by
-/// whoever cleans up and finds it empty; it is made anew.
-pub fn make_private_dir(path: &Path) -> io::Result<()> {
-    const TRIES: usize = 10;
-    let make = || DirBuilder::new().recursive(true).mode(0o700).create(path);
-    let is_gone = |made: &io::Result<()>| matches!(made, Err(it) if it.kind() == io::ErrorKind::NotFound);
-    (1..TRIES)
-        .map(|_| make())
-        .find(|made| !is_gone(made))
-        .unwrap_or_else(make)
-        .map_err(|error| io::Error::new(error.kind(), format!("{} cannot be made: {error}", path.display())))
-}
 
 /// One look at many files: what lies on the way to several of them is looked at once.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::hook::command;
 use crate::model::id::{BinaryId, ProcessId};
 use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::foreground;
-use crate::process::lock::owner::ProcessLock;
+use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::spawn;
 use crate::settings::Settings;
@@ -53,7 +53,7 @@ pub(crate) fn exec(args: &ExecArgs, settings: &Settings) -> Result<Exit, CliErro
     process.parent_id = session.known_parent(settings)?;
     process.iface_id = Some(session.interface()?.id);
     process.binary_id = binary_of(program, &session)?;
-    let _vigil = ProcessLock::begin(&settings.data_dir, id).map_err(CliError::unusable)?;
+    let _vigil = ProcessLock::take(&settings.data_dir, id).map_err(CliError::unusable)?;
     session.store.save_process(&process)?;
     let child = match spawn::start_attached(program, rest, Some(environment.whole)) {
         Ok(child) => child,

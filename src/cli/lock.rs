@@ -15,6 +15,7 @@ use crate::cli::session::Session;
 use crate::cli::whole_file;
 use crate::cli::work::{self, Worked};
 use crate::cli::workshop;
+use crate::fs::lock::FileLock;
 use crate::install::plan::{self, Request, Step};
 use crate::install::status::{InstallStatus, install_status};
 use crate::install::{pin, relocatable};
@@ -227,7 +228,7 @@ impl Clerk<'_> {
     }
 
     /// What others locked meanwhile counts, too. They wait until the value is gone; to wait for them can be interrupted.
-    fn read_again(&mut self, talk: Talk) -> Result<fs_err::File, CliError> {
+    fn read_again(&mut self, talk: Talk) -> Result<FileLock, CliError> {
         let interrupt = Interrupt::install().map_err(CliError::unusable)?;
         let waiting = || {
             if !talk.quiet {

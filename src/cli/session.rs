@@ -8,6 +8,7 @@ use std::sync::Once;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Talk, say};
 use crate::clock;
+use crate::fs::dir::make_private_dir;
 use crate::install::rebuild;
 use crate::machine;
 use crate::model::id::{MachineId, ProcessId};
@@ -17,13 +18,12 @@ use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, Proce
 use crate::model::retention::RetentionLimits;
 use crate::plugin::builtin;
 use crate::process::lock::folder::{self, PATIENCE};
-use crate::process::lock::owner::ProcessLock;
+use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::{handle, recover, subreaper};
 use crate::runs::gc::{Action, Gc};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
-use crate::trust::make_private_dir;
 
 /// What a command that may write works with.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl Session {
             Process::queued(ProcessId::generate(), self.machine.id, spec, now).into_running(me, now);
         process.parent_id = self.known_parent(settings)?;
         process.iface_id = Some(iface.id);
-        let vigil = ProcessLock::begin(&settings.data_dir, process.id).map_err(CliError::unusable)?;
+        let vigil = ProcessLock::take(&settings.data_dir, process.id).map_err(CliError::unusable)?;
         self.store.save_process(&process)?;
         Ok(Me { process, _vigil: vigil })
     }

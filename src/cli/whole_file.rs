@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::fs::lock::FileLock;
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::signals::Interrupt;
 
@@ -17,7 +18,7 @@ pub(crate) fn check(path: &Path) -> io::Result<()> {
 
 /// Keeps others who do the same from writing there, as long as the value lives: for who reads a file to write it anew.
 /// `waiting` is told once, if somebody else holds it.
-pub(crate) fn hold(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce()) -> io::Result<fs_err::File> {
+pub(crate) fn hold(path: &Path, interrupt: &Interrupt, waiting: impl FnOnce()) -> io::Result<FileLock> {
     folder::take(folder(&real(path)?), interrupt, PATIENCE, waiting)
 }
 

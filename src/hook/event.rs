@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::clock;
+use crate::fs::dir::make_private_dir;
+use crate::fs::lock::FileLock;
 use crate::hook::run::{Finished, Job, Ready, RunError, Runner};
 use crate::model::process::{Process, ProcessExit};
 use crate::plugin::discovery::Hook;
@@ -20,7 +22,6 @@ use crate::process::spawn::Child;
 use crate::process::{poll, terminate, wait};
 use crate::protocol::{Record, Records};
 use crate::store::StoreError;
-use crate::trust::make_private_dir;
 
 /// How often the background hooks are looked at while somebody waits for them.
 const LOOK: Duration = Duration::from_millis(10);
@@ -110,7 +111,7 @@ struct Intent<'a> {
     hook: &'a Hook,
     ready: Ready,
     /// For a background hook: whoever finds its record must find its lock held.
-    lock: Option<File>,
+    lock: Option<FileLock>,
 }
 
 impl<'a, Tell: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, Tell> {
@@ -194,7 +195,7 @@ impl<'a, Tell: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, Tell> {
     }
 
     /// Starts a hook beside the others, and waits until it says its first line or is over.
-    fn start_background(&mut self, hook: &'a Hook, ready: Ready, lock: File) -> Result<(), RunError> {
+    fn start_background(&mut self, hook: &'a Hook, ready: Ready, lock: FileLock) -> Result<(), RunError> {
         let process = ready.process.clone();
         let run_dir = ready.run_dir.clone();
         self.conclude(None)?;

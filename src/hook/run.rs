@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock;
+use crate::fs::lock::FileLock;
 use crate::hook::{command, interpreter};
 use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
 use crate::model::plugin_name::PluginName;
@@ -222,7 +223,7 @@ impl Runner<'_> {
 
     /// Starts a hook, whose record is stored, beside all that follows: a process of its own
     /// sees it out, also where this rigup is killed.
-    pub fn launch(&self, ready: Ready, lock: File) -> Result<Child, LaunchError> {
+    pub fn launch(&self, ready: Ready, lock: FileLock) -> Result<Child, LaunchError> {
         Launch {
             rigup: &self.settings.rigup,
             data_dir: &self.settings.data_dir,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use walkdir::WalkDir;
 
+use crate::fs::dir::make_private_dir;
 use crate::hook::run::{Finished, Job, RunError, Runner};
 use crate::hook_test::cramped::{self, Cramped};
 use crate::hook_test::observation::Observation;
@@ -21,7 +22,6 @@ use crate::process::terminate::{self, GRACE};
 use crate::process::{subreaper, tree};
 use crate::settings::Settings;
 use crate::store::StoreError;
-use crate::trust::make_private_dir;
 
 /// How long a daemon is left alone.
 const DAEMON_TIME: Duration = Duration::from_secs(2);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::exhaustion;
+use crate::fs::dir::make_private_dir;
 use crate::hook::run::{Job, RunError, Runner};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
@@ -23,7 +24,6 @@ use crate::plugin::overrides;
 use crate::process::run_dir::RunDir;
 use crate::process::tail;
 use crate::store::StoreError;
-use crate::trust::make_private_dir;
 
 pub mod question;
 

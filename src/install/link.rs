@@ -1,12 +1,12 @@
 //! The link in LIB_BIN_DIR: never half-made, never over what is somebody else's.
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::fs::lock::FileLock;
 use crate::process::poll;
 
 /// Others hold the lock only while they make one link.
@@ -70,12 +70,13 @@ pub fn unlink(link: &Path) -> Result<(), LinkError> {
 fn replace(link: &Path, target: &Path) -> io::Result<()> {
     let folder = link.parent().unwrap_or(Path::new("/"));
     fs_err::create_dir_all(folder)?;
-    let lock = File::open(folder)?;
+    let mut lock = FileLock::open(folder)?;
     // Some network file systems lock no folders.
     // There, and where somebody holds on to it, which nobody may have to wait for, a name of one's own has to do.
-    let aside = match try_for_a_while(&lock) {
-        Ok(()) => folder.join(".rigup-new"),
-        Err(_) => folder.join(format!(".rigup-{}", clock::new_id())),
+    let aside = if is_locked_within_patience(&mut lock) {
+        folder.join(".rigup-new")
+    } else {
+        folder.join(format!(".rigup-{}", clock::new_id()))
     };
     match fs_err::remove_file(&aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -87,17 +88,17 @@ fn replace(link: &Path, target: &Path) -> io::Result<()> {
     })
 }
 
-/// Locks it as soon as it is free, but does not wait longer than making links takes.
-fn try_for_a_while(lock: &File) -> Result<(), TryLockError> {
+/// Takes the lock on the folder if it is free within the time that making links takes.
+fn is_locked_within_patience(lock: &mut FileLock) -> bool {
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        match lock.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                poll::pause(Instant::now() + Duration::from_millis(5));
-            }
-            done => return done,
+    let wait = |_: &mut FileLock| -> io::Result<()> {
+        if Instant::now() >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
         }
-    }
+        poll::pause(Instant::now() + Duration::from_millis(5));
+        Ok(())
+    };
+    lock.lock_or(wait).is_ok()
 }
 
 fn unwritable(link: &Path, error: io::Error) -> LinkError {
@@ -106,6 +107,7 @@ fn unwritable(link: &Path, error: io::Error) -> LinkError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::MetadataExt;
 
     use super::*;

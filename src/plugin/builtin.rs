@@ -9,10 +9,11 @@ use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
+use crate::fs::dir::make_private_dir;
+use crate::fs::lock::FileLock;
 use crate::model::plugin_name::PluginName;
 use crate::plugin::discovery::{Hook, Plugin, Start};
 use crate::plugin::hook_name::HookName;
-use crate::trust::make_private_dir;
 
 static PROVIDERS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/providers");
 
@@ -47,7 +48,7 @@ pub fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<Option<&'sta
 /// Writes the built-in providers below the data dir, unless they are there: aside first, then renamed, so that
 /// nobody ever sees half of them. Only one rigup at a time does so, under the `lock` on a folder that it takes: what is
 /// there aside was left by one that was killed. Every version of rigup has a folder of its own.
-pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<fs_err::File>) -> io::Result<()> {
+pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<()> {
     let folder = folder(data_dir);
     if folder.exists() {
         return Ok(());
@@ -75,7 +76,7 @@ pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<fs_err::Fi
 pub fn verify(
     hook: &Path,
     data_dir: &Path,
-    lock: impl FnOnce(&Path) -> io::Result<fs_err::File>,
+    lock: impl FnOnce(&Path) -> io::Result<FileLock>,
 ) -> io::Result<Option<String>> {
     let Some(file) = original(hook, data_dir) else { return Ok(None) };
     let is_same = match hook.metadata() {
@@ -108,10 +109,7 @@ fn original(hook: &Path, data_dir: &Path) -> Option<&'static include_dir::File<'
 
 /// An empty folder for this user alone, beside what is whole, and the lock that only one rigup at a time has: what was
 /// there was left by one that was killed.
-fn aside(
-    parent: &Path,
-    lock: impl FnOnce(&Path) -> io::Result<fs_err::File>,
-) -> io::Result<(fs_err::File, PathBuf)> {
+fn aside(parent: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<(FileLock, PathBuf)> {
     make_private_dir(parent)?;
     let lock = lock(parent)?;
     let aside = parent.join(".new");
@@ -156,9 +154,9 @@ mod tests {
 
     fn unpack(data_dir: &Path) {
         let lock = |folder: &Path| {
-            let file = fs_err::File::open(folder)?;
-            file.lock()?;
-            Ok(file)
+            let lock = FileLock::open(folder)?;
+            lock.lock()?;
+            Ok(lock)
         };
         super::unpack(data_dir, lock).unwrap();
     }

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::model::id::MachineId;
 use crate::model::process::{Process, ProcessExit, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
-use crate::process::lock::owner;
+use crate::process::lock::process_lock;
 use crate::process::run_dir::RunDir;
 use crate::process::terminate;
 use crate::store::{Store, StoreError};
@@ -25,7 +25,7 @@ pub fn finish_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>,
 
 /// Finishes one process, if nobody is left who sees it out.
 pub fn finish_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
-    if process.spec.run_dir.is_none() && owner::is_kept(store.data_dir(), process.id) {
+    if process.spec.run_dir.is_none() && process_lock::is_held(store.data_dir(), process.id) {
         return Ok(None);
     }
     // Whoever saw it out may have stored its ending since it was read.
@@ -78,5 +78,5 @@ fn end(process: &Process) {
 /// Whether the rigup lives that sees this hook out.
 fn has_living_rigup(store: &Store, hook: &Process) -> Result<bool, StoreError> {
     let rigup = hook.parent_id.map(|id| store.process(id)).transpose()?.flatten();
-    Ok(rigup.is_some_and(|it| it.exit().is_none() && owner::is_kept(store.data_dir(), it.id)))
+    Ok(rigup.is_some_and(|it| it.exit().is_none() && process_lock::is_held(store.data_dir(), it.id)))
 }

@@ -1,7 +1,7 @@
 //! The run dir of one execution, `<data dir>/processes/<process id>/`: its command, its output, its pid and its exit.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::fs::dir::make_private_dir;
+use crate::fs::lock::{self, FileLock};
 use crate::model::id::ProcessId;
 use crate::model::import;
 use crate::model::process::{Identity, Process, ProcessExit, Usage};
 use crate::process::redact::{self, ASIDE};
 use crate::process::tail;
-use crate::trust::make_private_dir;
 
 /// What stands for a secret in records.
 pub const MASKED: &str = "***";
@@ -142,16 +143,15 @@ impl RunDir {
 
     /// Takes the lock that says: somebody sees this process out. It is held as long as one copy of the file is open,
     /// in whatever process, so that it can be handed on and never outlives its holder.
-    pub fn hold(&self) -> io::Result<File> {
-        let lock = self.create_file(LOCK, 0o600)?;
+    pub fn hold(&self) -> io::Result<FileLock> {
+        let lock = FileLock::create(&self.0.join(LOCK))?;
         lock.lock()?;
         Ok(lock)
     }
 
     /// Whether somebody sees the process out who is not its rigup; none where nobody was meant to.
     pub fn is_held(&self) -> Option<bool> {
-        let lock = File::open(self.0.join(LOCK)).ok()?;
-        Some(matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+        lock::is_locked(&self.0.join(LOCK))
     }
 
     /// Notes that somebody asked for the end, for whoever sees it.

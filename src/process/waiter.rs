@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::clock;
+use crate::fs::lock::FileLock;
 use crate::model::process::{Process, ProcessExit};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
@@ -35,7 +36,7 @@ pub struct Launch<'a> {
     /// The record.
     pub process: &'a Process,
     /// The lock on its run dir, which the waiter holds until the story is over.
-    pub lock: File,
+    pub lock: FileLock,
     /// The program.
     pub program: OsString,
     /// Its arguments.
@@ -78,7 +79,7 @@ impl Launch<'_> {
             args,
             env,
             cwd: self.cwd,
-            stdin: Some(&self.lock),
+            stdin: Some(self.lock.file()),
             stdout: &say_ready,
             stderr: &null,
         };

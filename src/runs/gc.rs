@@ -1,9 +1,7 @@
 //! Cleaning up: what ran too long is ended, what died unseen is finished, what is past its time or too much is removed.
 
 use std::collections::HashSet;
-use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -11,12 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::fs::lock::FileLock;
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::process::Process;
 use crate::model::retention::RetentionLimits;
 use crate::model::text_enum::text_enum;
 use crate::process::kill::{self, Killed};
-use crate::process::lock::owner;
+use crate::process::lock::process_lock;
 use crate::process::run_dir::RunDir;
 use crate::process::run_dirs::{FoundRunDir, RunDirs};
 use crate::process::{recover, terminate};
@@ -24,7 +23,6 @@ use crate::report::human;
 pub use crate::runs::retention::Swept;
 use crate::runs::retention::{Sweep, Tally};
 use crate::store::{Store, StoreError};
-use crate::trust::make_private_dir;
 
 /// Whoever sees a process out ends it when its time is up; only where nobody did so for so long, it is done here.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -111,8 +109,8 @@ pub struct Cleaned {
 #[derive(Debug, thiserror::Error)]
 pub enum GcError {
     /// The data dir cannot be read, or the lock in it not be made or taken.
-    #[error("nothing can be cleaned up: the lock {path} cannot be taken: {error}", path = .0.display(), error = .1)]
-    Lock(PathBuf, io::Error),
+    #[error("cannot remove old processes: cannot take the lock: {0}")]
+    Lock(io::Error),
     /// Something cannot be read or recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -121,9 +119,9 @@ pub enum GcError {
 impl Gc<'_> {
     /// Cleans up. What was ended or finished is kept for now: each process is in the list once.
     pub fn run(&self) -> Result<Cleaned, GcError> {
-        let lock = self.open_lock()?;
+        let lock = FileLock::create(&self.lock_path()).map_err(GcError::Lock)?;
         if !self.dry_run {
-            lock.lock().map_err(|error| self.unlockable(error))?;
+            lock.lock().map_err(GcError::Lock)?;
         }
         let mut done = Vec::new();
         if !self.dry_run {
@@ -144,7 +142,7 @@ impl Gc<'_> {
         let (swept, _) = self.sweep(&run_dirs, &gone, u64::MAX, &mut done)?;
         if !self.dry_run {
             // Without the time of this one, the next one by the way comes sooner.
-            let _ = lock.set_modified(SystemTime::now());
+            let _ = lock.file().set_modified(SystemTime::now());
         }
         Ok(Cleaned { done, swept })
     }
@@ -156,17 +154,13 @@ impl Gc<'_> {
             return Ok(Cleaned::default());
         }
         let last = self.lock_path().metadata().and_then(|it| it.modified());
-        let lock = match last {
-            Ok(time) if !is_long_ago(time) => return Ok(Cleaned::default()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return self.open_lock().map(|_| Cleaned::default());
-            }
-            _ => self.open_lock()?,
-        };
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Cleaned::default()),
-            Err(TryLockError::Error(error)) => return Err(self.unlockable(error)),
+        if matches!(last, Ok(time) if !is_long_ago(time)) {
+            return Ok(Cleaned::default());
+        }
+        let is_first = last.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let lock = FileLock::create(&self.lock_path()).map_err(GcError::Lock)?;
+        if is_first || !lock.try_lock().map_err(GcError::Lock)? {
+            return Ok(Cleaned::default());
         }
         let run_dirs = RunDirs::of(self.data_dir);
         let mut done = Vec::new();
@@ -175,7 +169,7 @@ impl Gc<'_> {
         let gone = self.remove_expired(&run_dirs, &HashSet::new(), limit, &mut done)?;
         let (swept, left) = self.sweep(&run_dirs, &gone, limit - gone.len() as u64, &mut done)?;
         if left > 0 {
-            let _ = lock.set_modified(SystemTime::now());
+            let _ = lock.file().set_modified(SystemTime::now());
         }
         Ok(Cleaned { done, swept })
     }
@@ -183,18 +177,6 @@ impl Gc<'_> {
     /// The file that whoever cleans up holds, and which has the time when somebody last did.
     fn lock_path(&self) -> PathBuf {
         self.data_dir.join("locks").join("gc")
-    }
-
-    fn open_lock(&self) -> Result<File, GcError> {
-        let open = || {
-            make_private_dir(&self.data_dir.join("locks"))?;
-            File::options().write(true).create(true).truncate(false).mode(0o600).open(self.lock_path())
-        };
-        open().map_err(|error| self.unlockable(error))
-    }
-
-    fn unlockable(&self, error: io::Error) -> GcError {
-        GcError::Lock(self.lock_path(), error)
     }
 
     /// Tells what went, and how much of the limit is left.
@@ -314,7 +296,7 @@ impl Gc<'_> {
             }
         }
         if !self.dry_run {
-            owner::remove_left(self.data_dir, UNKNOWN_TTL);
+            process_lock::remove_stale(self.data_dir, UNKNOWN_TTL);
         }
         Ok(())
     }

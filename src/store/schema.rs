@@ -11,6 +11,7 @@ use rusqlite_migration::{M, Migrations};
 
 use super::error::StoreError;
 use crate::clock;
+use crate::fs::lock::FileLock;
 
 /// How long a statement waits for another process's write.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,8 +72,8 @@ pub(super) fn is_there(path: &Path) -> bool {
 
 /// Whoever makes, migrates or moves the store does it alone. The folder is locked, not the file: closing the file a second
 /// time would drop the locks that SQLite holds on it in this process.
-fn lock(data_dir: &Path, path: &Path) -> Result<File, StoreError> {
-    let folder = File::open(data_dir).map_err(|cause| making(path, cause))?;
+fn lock(data_dir: &Path, path: &Path) -> Result<FileLock, StoreError> {
+    let folder = FileLock::open(data_dir).map_err(|cause| making(path, cause))?;
     folder.lock().map_err(|cause| making(path, cause))?;
     Ok(folder)
 }

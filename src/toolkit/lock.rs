@@ -43,14 +43,14 @@ pub fn run(
 ) -> Result<i32, LockedError> {
     // A holder is the command of a rigup, or the rigup: what it waits for is itself, or descends from it.
     let mut lock = Lock::take(&path(lib_dir, name), interrupt, tree::descends_from, waiting)?;
-    lock.hand_on().map_err(LockedError::HandOn)?;
+    lock.share_with_children().map_err(LockedError::HandOn)?;
     let child = spawn::start_attached(program, args, None)?;
     // Only a help for people who wait.
-    let _ = lock.note_holder(child.entry().pid);
+    let _ = lock.set_holder(child.entry().pid);
     let reaped = foreground::see_out(&child, interrupt)?;
     if reaped.signal.is_none() {
         // It is done: a service that it left behind, and that has the lock, too, keeps nobody waiting.
-        lock.free()?;
+        lock.release()?;
     }
     Ok(reaped.exit_code)
 }

@@ -134,7 +134,7 @@ fn a_data_dir_that_may_not_be_written_is_unusable() {
     let data = place.path("locked/data");
     run_as_nobody(&place, &["--data-dir", data.to_str().unwrap(), "install", "sh"])
         .exits(3)
-        .says("cannot be made");
+        .says("cannot create the folder");
 }
 
 #[test]

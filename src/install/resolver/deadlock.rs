@@ -4,13 +4,11 @@
 //! where a provider needs the second. Each rigup writes down what waits in it, in a file that it keeps locked.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::fs::lock::FileLock;
 use crate::model::id::ProcessId;
-use crate::trust::make_private_dir;
 
 /// The first name is not done before the second one is.
 pub(super) type Wait = (String, String);
@@ -19,7 +17,7 @@ pub(super) type Wait = (String, String);
 #[derive(Debug)]
 pub(super) struct Waits {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<FileLock>,
     written: Vec<Wait>,
 }
 
@@ -40,9 +38,7 @@ impl Waits {
             none => none.insert(locked(&self.path)?),
         };
         let lines: Vec<&str> = waits.iter().flat_map(|(one, other)| [one, "\t", other, "\n"]).collect();
-        file.rewind()?;
-        file.set_len(0)?;
-        file.write_all(lines.concat().as_bytes())?;
+        file.write(&lines.concat())?;
         self.written = waits;
         Ok(())
     }
@@ -74,30 +70,25 @@ impl Drop for Waits {
     }
 }
 
-/// Makes a file and locks it. Whoever found it before it was locked has removed it.
-fn locked(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        make_private_dir(folder)?;
-    }
+/// Creates a file and locks it. Another rigup that found it before it was locked has removed it.
+fn locked(path: &Path) -> io::Result<FileLock> {
     loop {
-        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = FileLock::create(path)?;
         file.lock()?;
-        if file.metadata()?.nlink() > 0 {
+        if !file.is_removed()? {
             return Ok(file);
         }
     }
 }
 
-/// What a rigup wrote down, if it lives; what another one left is removed.
+/// Returns what a living rigup wrote; the file of any other one is removed.
 fn read_living(path: &Path) -> Option<String> {
-    let mut file = File::open(path).ok()?;
-    if file.try_lock_shared().is_ok() {
+    let mut file = FileLock::open(path).ok()?;
+    if file.try_lock_shared().ok()? {
         let _ = fs_err::remove_file(path);
         return None;
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    Some(file.read())
 }
 
 /// The way from one name to the nearest of others, along what waits for what, both ends included.

@@ -1,0 +1,141 @@
+//! Advisory locks on files and folders. The system releases a lock when the last copy of the open file is closed, however
+//! its holder ended.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::fs::dir::make_private_dir;
+
+/// A file or folder that is open to be locked. Its lock lasts until the value and all copies of its descriptor are gone.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl FileLock {
+    /// Opens a file to be locked, and creates it and its folder, for this user alone, if they are missing.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            make_private_dir(folder)?;
+        }
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        Ok(Self { file: file.map_err(|error| named(path, &error))?, path: path.to_owned() })
+    }
+
+    /// Opens a file or folder that exists, to be locked.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path).map_err(|error| named(path, &error))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Takes the lock if it is free, and returns whether it was.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        self.is_taken(self.file.try_lock())
+    }
+
+    /// Takes a lock that others may share if no process holds it for itself, and returns whether it was taken.
+    pub fn try_lock_shared(&self) -> io::Result<bool> {
+        self.is_taken(self.file.try_lock_shared())
+    }
+
+    fn is_taken(&self, tried: Result<(), TryLockError>) -> io::Result<bool> {
+        match tried {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(named(&self.path, &error)),
+        }
+    }
+
+    /// Takes the lock, however long that takes.
+    pub fn lock(&self) -> io::Result<()> {
+        self.file.lock().map_err(|error| named(&self.path, &error))
+    }
+
+    /// Takes the lock, and calls `wait` after each try that failed, until that returns an error.
+    pub fn lock_or<E: From<io::Error>>(
+        &mut self,
+        mut wait: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while !self.try_lock()? {
+            wait(self)?;
+        }
+        Ok(())
+    }
+
+    /// Releases the lock, also for those who hold it by a copy of the descriptor.
+    pub fn unlock(self) -> io::Result<()> {
+        self.file.unlock()
+    }
+
+    /// Whether the file was removed since it was opened.
+    pub fn is_removed(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.nlink() == 0)
+    }
+
+    /// Returns what the file holds; as much of it as can be read.
+    pub fn read(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = self.file.rewind().and_then(|()| self.file.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Replaces what the file holds, in one write, so that no reader sees half of it.
+    pub fn write(&mut self, text: &str) -> io::Result<()> {
+        self.file.rewind()?;
+        self.file.set_len(0)?;
+        self.file.write_all(text.as_bytes())
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The path that it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Whether a process holds the lock on a file, or `None` if there is no such file.
+pub fn is_locked(path: &Path) -> Option<bool> {
+    let free = FileLock::open(path).ok()?.try_lock();
+    Some(matches!(free, Ok(false)))
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_until_its_file_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("locks/x");
+        assert_eq!(is_locked(&path), None);
+        let mut lock = FileLock::create(&path).unwrap();
+        assert_eq!(is_locked(&path), Some(false));
+        assert!(lock.try_lock().unwrap());
+        assert_eq!(is_locked(&path), Some(true));
+        lock.write("first").unwrap();
+        lock.write("x").unwrap();
+        assert_eq!(FileLock::create(&path).unwrap().read(), "x");
+        let mut other = FileLock::open(&path).unwrap();
+        let mut lock = Some(lock);
+        let release = |_: &mut FileLock| -> io::Result<()> {
+            drop(lock.take());
+            Ok(())
+        };
+        other.lock_or(release).unwrap();
+        assert_eq!(is_locked(&path), Some(true));
+        fs_err::remove_file(&path).unwrap();
+        assert!(other.is_removed().unwrap());
+    }
+}
