@@ -50,7 +50,7 @@ def is_met(row):
 def cells(row):
     verdict = ", ".join(wanted(it) for it in row["targets"])
     if verdict:
-        verdict += ": " + ("met" if is_met(row) else "NOT met")
+        verdict += ": " + ("met" if is_met(row) else "missed")
     first, *rest = (f"{it:.2f}" if it >= 0.1 else f"1/{1 / it:.0f}" for it in ratios(row))
     ratio = " ".join([f"{first} ×", *(f"({it})" for it in rest)])
     return shown(row["ours"], row["unit"]), shown(row["theirs"], row["unit"]), ratio, verdict
@@ -133,8 +133,8 @@ def write(rows, page, rigup, runs):
         f"Taken {datetime.date.today():%Y-%m-%d} at commit `{commit}`{changed}, {runs} runs of each, by `{said(rigup, '--version')}`.",
         "",
         f"- machine: {machine()}",
-        f"- beside: {versions}",
-        f"- load of the machine meanwhile, the measured commands included: {min(loads):.1f} to {max(loads):.1f}",
+        f"- compared with: {versions}",
+        f"- load average during the run, including the measured commands: {min(loads):.1f} to {max(loads):.1f}",
         "",
         "| part | what | rigup | yardstick | | ratio | target |",
         "| --- | --- | ---: | --- | ---: | ---: | --- |",

@@ -13,4 +13,4 @@ for name; do
 done
 FLOOR
 measure cold --prepare "rm -rf $RIGUP_DATA_DIR" "$rigup install" "sh floor.sh ${names[*]}"
-tell "cold install of 20 that are there, by env" "sh: command -v, --version, sha256sum" cold 1 "ratio 0.8"
+tell "cold install of 20 programs on PATH, by env" "sh: command -v, --version, sha256sum" cold 1 "ratio 0.8"
