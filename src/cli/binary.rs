@@ -20,7 +20,7 @@ pub(crate) enum BinaryCommand {
     List(ListArgs),
     /// One binary, with the attempts to get it
     Show {
-        /// Its name, or the beginning of its id
+        /// The binary, by its name, its id, or the beginning or end of its id
         binary: String,
     },
     /// Store a binary that is there, and link it
@@ -88,14 +88,18 @@ fn list(args: ListArgs, store: Option<&Store>, output: &mut Output) -> Result<()
 }
 
 fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), CliError> {
-    let not_found =
-        |what: String| CliError::NotFound(format!("{what}; `rigup binary list` shows those there are"));
+    let not_found = || {
+        let text = format!("no binary has the name or id {typed}; `rigup binary list` shows the binaries");
+        CliError::NotFound(text)
+    };
     let Some(store) = store else {
-        return Err(not_found(format!("there is no binary {typed}")));
+        return Err(not_found());
     };
     match store.find_binary(typed)? {
-        Lookup::NotFound => Err(not_found(format!("there is no binary {typed}"))),
-        Lookup::Ambiguous(count) => Err(not_found(format!("{typed} is the beginning of {count} ids"))),
+        Lookup::NotFound => Err(not_found()),
+        Lookup::Ambiguous(count) => Err(CliError::NotFound(format!(
+            "{typed} matches {count} binaries; type more characters of an id"
+        ))),
         Lookup::Found(binary) => {
             if output.is_json() {
                 return output.record(&binary.to_record(&attempts_of(store, &binary)?));

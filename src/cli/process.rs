@@ -28,7 +28,7 @@ pub(crate) enum ProcessCommand {
     List(ListArgs),
     /// One process: what was run, how it stands or ended, what it used, and what a run said
     Show {
-        /// Its id, or the beginning of it
+        /// The process, by its id or the beginning or end of it
         process: String,
     },
     /// Who asked for whom: the newest roots, or all above and below one process
@@ -145,7 +145,7 @@ fn show(typed: &str, settings: &Settings, output: &mut Output) -> Result<Exit, C
 /// The process that a person means.
 fn find(typed: &str, settings: &Settings) -> Result<(Store, Process), CliError> {
     let Some(store) = Session::read(settings)? else {
-        return Err(not_found(&format!("there is no process {typed}")));
+        return Err(not_found(typed));
     };
     let process = find_in(&store, typed)?;
     Ok((store, process))
@@ -154,8 +154,10 @@ fn find(typed: &str, settings: &Settings) -> Result<(Store, Process), CliError> 
 fn find_in(store: &Store, typed: &str) -> Result<Process, CliError> {
     match store.find_process(typed)? {
         Lookup::Found(process) => Ok(process),
-        Lookup::NotFound => Err(not_found(&format!("there is no process {typed}"))),
-        Lookup::Ambiguous(count) => Err(not_found(&format!("{typed} is the beginning of {count} ids"))),
+        Lookup::NotFound => Err(not_found(typed)),
+        Lookup::Ambiguous(count) => {
+            Err(CliError::NotFound(format!("{typed} matches {count} ids; type more characters")))
+        }
     }
 }
 
@@ -174,8 +176,8 @@ fn find_all(session: &Session, typed: &[String]) -> Result<Vec<Process>, CliErro
     Ok(all)
 }
 
-fn not_found(what: &str) -> CliError {
-    CliError::NotFound(format!("{what}; `rigup process list` shows those there are"))
+fn not_found(typed: &str) -> CliError {
+    CliError::NotFound(format!("no process has the id {typed}; `rigup process list` shows the ids"))
 }
 
 const HEADER: [&str; 7] = ["PROCESS", "WHAT", "STATE", "TOOK", "CPU", "MEMORY", "STARTED"];

@@ -142,7 +142,7 @@ impl Sweep<'_> {
             return Ok(Tally { left: self.limit, ..Tally::default() });
         }
         let mut tally = Tally { swept: self.nothing(), failed: Vec::new(), left: self.limit };
-        let mut judge = Judge::new(self.keep, self.store.processes_to_keep(self.gone)?, self.now);
+        let mut judge = Judge::new(self.keep, self.store.retained_processes(self.gone)?, self.now);
         let mut last = None;
         while tally.left > 0 {
             let page = self.store.ended_processes(self.machine_id, last.as_ref(), PAGE)?;

@@ -3,19 +3,23 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::row::{self, BadValue, Columns, Stored};
-use super::{Fault, Store, StoreError, binary, process};
 use crate::model::attempt::Attempt;
 use crate::model::binary::Binary;
 use crate::model::id::{AttemptId, BinaryId, ProcessId};
 use crate::model::process::Process;
+use crate::store::connection::Store;
+use crate::store::error::{QueryError, StoreError};
+use crate::store::row::{self, Columns, FromRow, InvalidValue};
+use crate::store::{binary, process};
 
-impl Stored for (Attempt, Timestamp) {
+/// An attempt and the time at which it was stored.
+impl FromRow for (Attempt, Timestamp) {
     const TABLE: &'static str = "attempt";
-    const COLUMNS: &'static str = "id, process_id, provider, outcome, reason, created_at";
+    const COLUMNS: &'static [&'static str] =
+        &["id", "binary_id", "process_id", "provider", "outcome", "reason", "created_at"];
 
-    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
-        columns.skip(1);
+    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+        columns.skip(2);
         let attempt = Attempt {
             process_id: columns.optional_id()?,
             provider: columns.parse(str::parse)?,
@@ -26,29 +30,38 @@ impl Stored for (Attempt, Timestamp) {
     }
 }
 
-/// An attempt, and what it was an attempt at.
+/// An attempt with the name of its binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinaryAttempt {
     /// The binary's name.
     pub binary: String,
     /// The attempt.
     pub attempt: Attempt,
-    /// When it was recorded, which is when all about it was known.
+    /// When the attempt was stored, which is when its result was verified.
     pub at: Timestamp,
 }
 
-impl Stored for BinaryAttempt {
+impl FromRow for BinaryAttempt {
     const TABLE: &'static str = "attempt AS a JOIN binary AS b ON b.id = a.binary_id";
-    const COLUMNS: &'static str = "a.id, a.process_id, a.provider, a.outcome, a.reason, a.created_at, b.name";
+    const COLUMNS: &'static [&'static str] = &[
+        "a.id",
+        "a.binary_id",
+        "a.process_id",
+        "a.provider",
+        "a.outcome",
+        "a.reason",
+        "a.created_at",
+        "b.name",
+    ];
 
-    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
-        let (attempt, at) = Stored::read(columns)?;
+    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+        let (attempt, at) = FromRow::from_row(columns)?;
         Ok(Self { binary: columns.get()?, attempt, at })
     }
 }
 
 impl Store {
-    /// A provider was tried for a binary.
+    /// Stores an attempt at a binary.
     pub fn add_attempt(
         &self,
         binary_id: BinaryId,
@@ -58,31 +71,31 @@ impl Store {
         self.with(|connection| insert(connection, binary_id, attempt, now))
     }
 
-    /// The attempts of a binary and when each was made, the oldest first.
+    /// Returns the attempts at a binary and when each was stored, oldest first.
     pub fn attempts(&self, binary_id: BinaryId) -> Result<Vec<(Attempt, Timestamp)>, StoreError> {
         self.with(|connection| {
             row::all(connection, "WHERE binary_id = ?1 ORDER BY created_at, id", [row::id(binary_id)])
         })
     }
 
-    /// What came of the processes that a process asked for, the oldest first.
+    /// Returns the attempts of the processes that a process started, oldest first.
     pub fn attempts_of_children(&self, parent_id: ProcessId) -> Result<Vec<BinaryAttempt>, StoreError> {
-        const BELOW: &str = "WHERE a.process_id IN (SELECT id FROM process WHERE parent_id = ?1) \
+        const OF_CHILDREN: &str = "WHERE a.process_id IN (SELECT id FROM process WHERE parent_id = ?1) \
             ORDER BY a.created_at, a.id";
-        self.with(|connection| row::all(connection, BELOW, [row::id(parent_id)]))
+        self.with(|connection| row::all(connection, OF_CHILDREN, [row::id(parent_id)]))
     }
 
-    /// A provider's hook is about to be started: its process is stored with the binaries that it is asked for, as far as
-    /// they are new or changed, or nothing is.
+    /// Stores the process of a provider's hook before it starts, with those of the requested binaries that are new or
+    /// changed, in one transaction.
     pub fn begin_attempts(&self, process: &Process, binaries: &[&Binary]) -> Result<(), StoreError> {
         self.transaction(|transaction| {
-            binaries.iter().try_for_each(|it| binary::save(transaction, it))?;
+            binaries.iter().try_for_each(|binary| binary::save(transaction, binary))?;
             process::save(transaction, process)
         })
     }
 
-    /// A provider's hook is over: its process, what came of it for each binary, and the binaries as they are now are
-    /// stored together, or nothing is.
+    /// Stores the process of a provider's hook after it exited, with its attempts and the binaries that these changed, in
+    /// one transaction.
     pub fn finish_attempts(
         &self,
         process: &Process,
@@ -92,7 +105,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.transaction(|transaction| {
             process::save(transaction, process)?;
-            binaries.iter().try_for_each(|it| binary::save(transaction, it))?;
+            binaries.iter().try_for_each(|binary| binary::save(transaction, binary))?;
             attempts.iter().try_for_each(|(binary_id, attempt)| insert(transaction, *binary_id, attempt, now))
         })
     }
@@ -103,31 +116,26 @@ fn insert(
     binary_id: BinaryId,
     attempt: &Attempt,
     now: Timestamp,
-) -> Result<(), Fault> {
-    connection
-        .prepare_cached(
-            "INSERT INTO attempt (id, binary_id, process_id, provider, outcome, reason, created_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute(params![
-            row::id(AttemptId::generate()),
-            row::id(binary_id),
-            attempt.process_id.map(row::id),
-            attempt.provider.as_str(),
-            attempt.outcome.as_str(),
-            attempt.reason,
-            row::time(now),
-        ])?;
+) -> Result<(), QueryError> {
+    connection.prepare_cached(&row::insert_sql::<(Attempt, Timestamp)>(""))?.execute(params![
+        row::id(AttemptId::generate()),
+        row::id(binary_id),
+        attempt.process_id.map(row::id),
+        attempt.provider.as_str(),
+        attempt.outcome.as_str(),
+        attempt.reason,
+        row::time(now),
+    ])?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{hook, store_with_machine, time};
     use super::*;
     use crate::model::attempt::Outcome;
     use crate::model::plugin_name::ProviderName;
     use crate::model::process::ProcessExit;
+    use crate::store::tests::{hook, store_with_machine, time};
 
     fn attempt(outcome: Outcome) -> Attempt {
         Attempt {
@@ -159,7 +167,7 @@ mod tests {
         let no_such_binary = BinaryId::generate();
         let refused =
             store.finish_attempts(&process, &[(no_such_binary, &finished)], &[], time(2)).unwrap_err();
-        assert!(matches!(refused, StoreError::Unrelated { .. }), "{refused}");
+        assert!(matches!(refused, StoreError::UnknownReference { .. }), "{refused}");
         assert_eq!(store.process(process.id).unwrap(), None);
         store.finish_attempts(&process, &[(binary, &finished)], &[], time(2)).unwrap();
         assert_eq!(store.process(process.id).unwrap(), Some(process));

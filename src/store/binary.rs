@@ -5,35 +5,56 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::row::{self, BadValue, Columns, FilePath, Json, Lookup, Stored};
-use super::{Fault, Store, StoreError};
 use crate::model::binary::{Binary, BinaryState, Installed, Queued};
 use crate::model::id::{BinaryId, MachineId};
 use crate::model::policy::Policy;
+use crate::store::connection::Store;
+use crate::store::error::{QueryError, StoreError};
+use crate::store::lookup::{self, Lookup};
+use crate::store::row::{self, Columns, FilePath, FromRow, InvalidValue, Json};
 
 /// Which binaries to list.
 #[derive(Debug, Clone, Default)]
 pub struct BinaryFilter {
-    /// Only those of this name, on any machine.
+    /// Only binaries of this name, on any machine.
     pub name: Option<String>,
-    /// Only `queued` or `installed` ones.
+    /// Only `queued` or `installed` binaries.
     pub status: Option<String>,
-    /// Only those with this in their path, in any case.
+    /// Only binaries whose path contains this text, in any case.
     pub abspath: Option<String>,
-    /// Only those with this in their version, in any case.
+    /// Only binaries whose version contains this text, in any case.
     pub version: Option<String>,
-    /// At most so many.
+    /// At most this many binaries.
     pub limit: Option<u32>,
 }
 
-impl Stored for Binary {
+impl FromRow for Binary {
     const TABLE: &'static str = "binary";
-    const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, min_release_age, \
-        postinstall_scripts, overrides, status, retry_at, \
-        attempt_count, last_error, binprovider, abspath, version, sha256, fingerprint, created_at, modified_at, \
-        num_uses_failed, num_uses_succeeded";
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "machine_id",
+        "name",
+        "binproviders",
+        "min_version",
+        "min_release_age",
+        "postinstall_scripts",
+        "overrides",
+        "status",
+        "retry_at",
+        "attempt_count",
+        "last_error",
+        "binprovider",
+        "abspath",
+        "version",
+        "sha256",
+        "fingerprint",
+        "created_at",
+        "modified_at",
+        "num_uses_failed",
+        "num_uses_succeeded",
+    ];
 
-    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
+    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
         Ok(Self {
             id: columns.id()?,
             machine_id: columns.id()?,
@@ -51,7 +72,7 @@ impl Stored for Binary {
     }
 }
 
-fn read_state(columns: &mut Columns<'_>) -> Result<BinaryState, BadValue> {
+fn read_state(columns: &mut Columns<'_>) -> Result<BinaryState, InvalidValue> {
     let status: String = columns.get()?;
     match status.as_str() {
         "queued" => {
@@ -73,37 +94,26 @@ fn read_state(columns: &mut Columns<'_>) -> Result<BinaryState, BadValue> {
                 fingerprint: columns.get()?,
             }))
         }
-        _ => Err(BadValue::unknown_word("status", status)),
+        _ => Err(InvalidValue::unknown_word("status", status)),
     }
 }
-
-const UPDATE_BY_ID: &str = "ON CONFLICT (id) DO UPDATE SET machine_id = excluded.machine_id, name = excluded.name, \
-    binproviders = excluded.binproviders, min_version = excluded.min_version, \
-    min_release_age = excluded.min_release_age, postinstall_scripts = excluded.postinstall_scripts, overrides = excluded.overrides, \
-    status = excluded.status, retry_at = excluded.retry_at, attempt_count = excluded.attempt_count, \
-    last_error = excluded.last_error, binprovider = excluded.binprovider, abspath = excluded.abspath, \
-    version = excluded.version, sha256 = excluded.sha256, fingerprint = excluded.fingerprint, \
-    created_at = excluded.created_at, modified_at = excluded.modified_at, \
-    num_uses_failed = excluded.num_uses_failed, num_uses_succeeded = excluded.num_uses_succeeded";
-
-const KEEP_THE_FIRST: &str = "ON CONFLICT (machine_id, name) DO NOTHING";
 
 const BY_NAME: &str = "WHERE machine_id = ?1 AND name = ?2";
 
 impl Store {
-    /// The binary of this name, in this case, on a machine.
+    /// Returns the binary of this name, which is case-sensitive, on a machine.
     pub fn binary(&self, machine_id: MachineId, name: &str) -> Result<Option<Binary>, StoreError> {
         self.with(|connection| row::first(connection, BY_NAME, params![row::id(machine_id), name]))
     }
 
-    /// All binaries of a machine by name, read at once.
+    /// Returns all binaries of a machine by name.
     pub fn binaries_of(&self, machine_id: MachineId) -> Result<HashMap<String, Binary>, StoreError> {
         let all: Vec<Binary> =
             self.with(|connection| row::all(connection, "WHERE machine_id = ?1", [row::id(machine_id)]))?;
-        Ok(all.into_iter().map(|it| (it.name.clone(), it)).collect())
+        Ok(all.into_iter().map(|binary| (binary.name.clone(), binary)).collect())
     }
 
-    /// The binaries that pass the filter, by name, and of one name the newest first.
+    /// Returns the binaries that pass the filter, sorted by name; binaries of one name are sorted newest first.
     pub fn binaries(&self, filter: &BinaryFilter) -> Result<Vec<Binary>, StoreError> {
         self.with(|connection| {
             row::all(
@@ -117,20 +127,20 @@ impl Store {
         })
     }
 
-    /// The binary that a person means: by its exact name, else by the beginning of its id.
+    /// Returns the binary with this name, or whose id is `typed`, begins or ends with it if no binary has that name.
     pub fn find_binary(&self, typed: &str) -> Result<Lookup<Binary>, StoreError> {
         self.with(|connection| {
             let mut named = row::all(connection, "WHERE name = ?1", [typed])?;
             match (named.pop(), named.len()) {
-                (None, _) => row::by_id_prefix(connection, typed),
-                (Some(one), 0) => Ok(Lookup::Found(one)),
+                (None, _) => lookup::by_id(connection, typed),
+                (Some(binary), 0) => Ok(Lookup::Found(binary)),
                 (Some(_), others) => Ok(Lookup::Ambiguous(others as u64 + 1)),
             }
         })
     }
 
-    /// The binary of this name on a machine, made where there is none. When several processes do so at once, all
-    /// of them get the same one.
+    /// Returns the binary of this name on a machine, and adds it if there is none. If several processes do so at once,
+    /// all of them get the same binary.
     pub fn find_or_add_binary(
         &self,
         machine_id: MachineId,
@@ -142,18 +152,19 @@ impl Store {
         }
         let binary = Binary::new(BinaryId::generate(), machine_id, name, now);
         self.transaction(|transaction| {
-            insert(transaction, &binary, KEEP_THE_FIRST)?;
+            let sql = row::insert_sql::<Binary>("ON CONFLICT (machine_id, name) DO NOTHING");
+            insert(transaction, &binary, &sql)?;
             row::only(transaction, BY_NAME, params![row::id(machine_id), name])
         })
     }
 
-    /// Stores a binary in place of the one with its id. Another one of its name on its machine is
-    /// [`StoreError::Refused`].
+    /// Stores a binary in place of the one with its id. If another binary has its name on its machine, that is a
+    /// [`StoreError::Conflict`].
     pub fn save_binary(&self, binary: &Binary) -> Result<(), StoreError> {
         self.with(|connection| save(connection, binary))
     }
 
-    /// Forgets a binary and its attempts; its processes stay. Whether there was one.
+    /// Deletes a binary and its attempts; its processes stay. Returns whether the binary existed.
     pub fn delete_binary(&self, id: BinaryId) -> Result<bool, StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached("DELETE FROM binary WHERE id = ?1")?;
@@ -163,21 +174,16 @@ impl Store {
 }
 
 /// Stores a binary in place of the one with its id.
-pub(super) fn save(connection: &Connection, binary: &Binary) -> Result<(), Fault> {
-    insert(connection, binary, UPDATE_BY_ID)
+pub(super) fn save(connection: &Connection, binary: &Binary) -> Result<(), QueryError> {
+    insert(connection, binary, &row::upsert_sql::<Binary>("id", &["id"]))
 }
 
-fn insert(connection: &Connection, binary: &Binary, on_conflict: &str) -> Result<(), Fault> {
+fn insert(connection: &Connection, binary: &Binary, sql: &str) -> Result<(), QueryError> {
     let (queued, installed) = match &binary.state {
         BinaryState::Queued(queued) => (Some(queued), None),
         BinaryState::Installed(installed) => (None, Some(installed)),
     };
-    let sql = format!(
-        "INSERT INTO binary ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, ?18, ?19, ?20, ?21) {on_conflict}",
-        Binary::COLUMNS
-    );
-    connection.prepare_cached(&sql)?.execute(params![
+    connection.prepare_cached(sql)?.execute(params![
         row::id(binary.id),
         row::id(binary.machine_id),
         binary.name,
@@ -187,14 +193,14 @@ fn insert(connection: &Connection, binary: &Binary, on_conflict: &str) -> Result
         binary.policy.postinstall_scripts,
         Json(&binary.overrides),
         binary.state.word(),
-        queued.and_then(|it| it.retry_at).map(row::time),
-        queued.map(|it| it.attempt_count),
-        queued.map(|it| &it.last_error),
-        installed.map(|it| it.binprovider.as_str()),
-        installed.map(|it| FilePath(&it.abspath)),
-        installed.map(|it| &it.version),
-        installed.map(|it| &it.sha256),
-        installed.map(|it| &it.fingerprint),
+        queued.and_then(|queued| queued.retry_at).map(row::time),
+        queued.map(|queued| queued.attempt_count),
+        queued.map(|queued| &queued.last_error),
+        installed.map(|installed| installed.binprovider.as_str()),
+        installed.map(|installed| FilePath(&installed.abspath)),
+        installed.map(|installed| &installed.version),
+        installed.map(|installed| &installed.sha256),
+        installed.map(|installed| &installed.fingerprint),
         row::time(binary.created_at),
         row::time(binary.modified_at),
         binary.num_uses_failed,
@@ -210,9 +216,9 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::tests::{machine, store_with_machine, time};
     use super::*;
     use crate::model::plugin_name::ProviderName;
+    use crate::store::tests::{machine, store_with_machine, time};
 
     fn installed() -> Installed {
         Installed {
@@ -250,7 +256,7 @@ mod tests {
         assert_ne!(store.find_or_add_binary(machine_id, "RG", time(2)).unwrap().id, first.id);
         let twin = Binary::new(BinaryId::generate(), machine_id, "rg", time(3));
         let refused = store.save_binary(&twin).unwrap_err();
-        assert!(matches!(refused, StoreError::Refused { .. }), "{refused}");
+        assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
     }
 
     #[test]

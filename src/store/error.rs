@@ -1,4 +1,4 @@
-//! What can go wrong with the store: what, where, and what to do next.
+//! The errors of the store.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,29 +6,29 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
 
-use super::holder;
 use crate::exhaustion;
+use crate::store::holder;
 
-/// Why the store cannot do what it was asked.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A later version of rigup has been here. Nothing was written.
+    /// A later version of rigup migrated the store. Nothing was written.
     #[error(
-        "the store {path} has schema version {found}, and this rigup knows versions up to {known}: \
-         update rigup, or choose another folder with --data-dir"
+        "cannot open the store {path}: it has schema version {found}, and this rigup supports versions up to {known}; \
+         update rigup, or choose another data dir with --data-dir"
     )]
     Newer {
         /// The store.
         path: PathBuf,
         /// Its schema version.
         found: i64,
-        /// The newest version that this program knows.
+        /// The newest version that this program supports.
         known: i64,
     },
-    /// The store has an older schema, and may not be written.
+    /// The store has an older schema and is read-only, so it cannot be migrated.
     #[error(
-        "the store {path} has schema version {found}, older than {known}, and may not be written: \
-         run a rigup command once as the user who owns it, which brings it up to date"
+        "cannot open the store {path}: it has schema version {found}, older than {known}, and is read-only; \
+         run a rigup command as the user who owns it, which migrates it"
     )]
     Older {
         /// The store.
@@ -38,73 +38,79 @@ pub enum StoreError {
         /// The version that this program needs.
         known: i64,
     },
-    /// The file is damaged, or not a database.
+    /// The file is damaged, or is not a database.
     #[error(
-        "the store {path} is damaged or not a SQLite file ({cause}): `rigup process gc` moves it aside, and begins a \
-         new one with what the run dirs tell; `sqlite3 <file> .recover` may save more"
+        "cannot read the store {path}: the file is damaged or is not a SQLite database ({cause}); \
+         `rigup process gc` moves it aside and creates a new store from the run dirs, and `sqlite3 FILE .recover` may \
+         recover more of it"
     )]
     Corrupt {
         /// The store.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         cause: rusqlite::Error,
     },
-    /// Where the file should be is a folder or the like.
-    #[error("the store {path} is not a file: move it aside, or choose another folder with --data-dir")]
+    /// The path is a folder or another thing that is not a file.
+    #[error(
+        "cannot open the store {path}: it is not a file; move it away, or choose another data dir with --data-dir"
+    )]
     NotAFile {
-        /// What is in the way.
+        /// The store.
         path: PathBuf,
     },
-    /// This user may not read or write it.
+    /// This user may not read or write the store.
     #[error(
-        "the store {path} cannot be opened or written ({cause}): give this user the right to write the file and \
-         its folder, or choose another folder with --data-dir"
+        "cannot open or write the store {path}: {cause}; make the file and its folder writable for this user, or \
+         choose another data dir with --data-dir"
     )]
     Denied {
         /// The store.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         cause: rusqlite::Error,
     },
-    /// Somebody else has been writing for longer than a statement waits, which is 10 seconds.
+    /// Another process has been writing for longer than a statement waits, which is 10 seconds.
     #[error(
-        "the store {path} is busy: {holder} has kept it locked for 10 seconds; let it finish, or end it, and try again"
+        "cannot write to the store {path}: {holder} has locked it for 10 seconds; wait until that process exits or \
+         terminate it, then try again"
     )]
     Busy {
         /// The store.
         path: PathBuf,
-        /// Who it is, or how to find out.
+        /// The process, or how to find it.
         holder: String,
     },
-    /// No space is left.
-    #[error("the store {path} cannot grow: the disk is full; free some space, then try again")]
+    /// The disk is full.
+    #[error("cannot write to the store {path}: the disk is full; free some space, then try again")]
     Full {
         /// The store.
         path: PathBuf,
     },
-    /// A record names another one that is not there.
+    /// A record refers to another record that is not stored.
     #[error(
-        "the store {path} refused a record that names a machine, interface, binary or process it does not have: \
+        "cannot store the record in {path}: it refers to a machine, interface, binary or process that is not stored; \
          store that one first"
     )]
-    Unrelated {
+    UnknownReference {
         /// The store.
         path: PathBuf,
     },
     /// A record breaks a rule of the schema, such as one binary per machine and name.
-    #[error("the store {path} refused a record ({cause}): look at the one that is there already")]
-    Refused {
+    #[error(
+        "cannot store the record in {path}: it conflicts with a stored record ({cause}); change that one instead"
+    )]
+    Conflict {
         /// The store.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         cause: rusqlite::Error,
     },
-    /// A row says something that this version does not understand.
+    /// A row has a value that this version does not support.
     #[error(
-        "the store {path} has a row that cannot be read: table {table}, id {id}, column {column}: {reason}; \
-         update rigup if a newer one wrote it, else correct the row with sqlite3"
+        "cannot read the store {path}: table {table}, id {id}, column {column}: {reason}; update rigup if a newer \
+         version wrote the row, otherwise correct it with sqlite3"
     )]
-    Row {
+    InvalidRow {
         /// The store.
         path: PathBuf,
         /// The table.
@@ -116,38 +122,39 @@ pub enum StoreError {
         /// What is wrong with the value.
         reason: String,
     },
-    /// A new store could not be made, or an older one not be locked for its migration.
-    #[error("no store can be made at {path} ({cause}): check the folder, or choose another with --data-dir")]
-    Make {
-        /// Where it should be.
+    /// A new store could not be created, or an existing one not be locked or moved.
+    #[error(
+        "cannot create the store {path}: {cause}; check the permissions of the folder, or choose another data dir with \
+         --data-dir"
+    )]
+    Create {
+        /// The store.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// A migration failed. Nothing of it was kept.
-    #[error(
-        "the store {path} cannot be brought up to date ({cause}): this is a bug in rigup, please report it"
-    )]
+    /// A migration failed and was rolled back.
+    #[error("cannot migrate the store {path}: {cause}; this is a bug in rigup: report it")]
     Migration {
         /// The store.
         path: PathBuf,
-        /// What failed.
+        /// The error of the migration.
         cause: Box<rusqlite_migration::Error>,
     },
-    /// Anything else that SQLite says.
+    /// Another error of SQLite.
     #[error(
-        "the store {path} failed ({cause}): check the disk, and the file with `sqlite3 <file> 'PRAGMA integrity_check'`"
+        "cannot use the store {path}: {cause}; check the disk, and the file with `sqlite3 FILE 'PRAGMA integrity_check'`"
     )]
     Sqlite {
         /// The store.
         path: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         cause: rusqlite::Error,
     },
 }
 
 impl StoreError {
-    /// What an error of SQLite means for the store at `path`.
+    /// Returns the meaning of an error of SQLite for the store at `path`.
     pub(super) fn new(path: &Path, cause: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match cause.sqlite_error_code() {
@@ -162,46 +169,52 @@ impl StoreError {
             Some(
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
             ) => {
-                let unknown = || format!("another program (`fuser {}` tells which)", path.display());
-                Self::Busy { holder: holder::of(&path).unwrap_or_else(unknown), path }
+                let unknown = || format!("another process (`fuser {}` shows its pid)", path.display());
+                Self::Busy { holder: holder::find(&path).unwrap_or_else(unknown), path }
             }
             Some(ErrorCode::DiskFull) => Self::Full { path },
-            // So SQLite says where it cannot make the files beside the store.
+            // SQLite reports this if it cannot create the files next to the store.
             Some(ErrorCode::SystemIoFailure) if exhaustion::is_full(path.parent().unwrap_or(&path)) => {
                 Self::Full { path }
             }
-            Some(ErrorCode::ConstraintViolation) if is_foreign_key(&cause) => Self::Unrelated { path },
-            Some(ErrorCode::ConstraintViolation) => Self::Refused { path, cause },
+            Some(ErrorCode::ConstraintViolation) if is_foreign_key(&cause) => Self::UnknownReference { path },
+            Some(ErrorCode::ConstraintViolation) => Self::Conflict { path, cause },
             _ => Self::Sqlite { path, cause },
         }
+    }
+
+    /// Returns the error of creating, locking or moving the store at `path`.
+    pub(super) fn create(path: &Path, cause: io::Error) -> Self {
+        Self::Create { path: path.to_owned(), cause }
     }
 }
 
 fn is_foreign_key(cause: &rusqlite::Error) -> bool {
-    cause.sqlite_error().is_some_and(|it| it.extended_code == SQLITE_CONSTRAINT_FOREIGNKEY)
+    cause.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_FOREIGNKEY)
 }
 
-/// A [`StoreError`] that does not know yet which store it is about.
+/// A [`StoreError`] without the path of the store.
 #[derive(Debug)]
-pub(super) enum Fault {
-    /// SQLite refused.
+pub(super) enum QueryError {
+    /// An error of SQLite.
     Sqlite(rusqlite::Error),
-    /// A row cannot be read.
-    Row { table: &'static str, id: String, column: String, reason: String },
+    /// A row that cannot be read.
+    InvalidRow { table: &'static str, id: String, column: String, reason: String },
 }
 
-impl Fault {
+impl QueryError {
+    /// Adds the path of the store.
     pub(super) fn at(self, path: &Path) -> StoreError {
         match self {
             Self::Sqlite(cause) => StoreError::new(path, cause),
-            Self::Row { table, id, column, reason } => {
-                StoreError::Row { path: path.to_owned(), table, id, column, reason }
+            Self::InvalidRow { table, id, column, reason } => {
+                StoreError::InvalidRow { path: path.to_owned(), table, id, column, reason }
             }
         }
     }
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for QueryError {
     fn from(cause: rusqlite::Error) -> Self {
         Self::Sqlite(cause)
     }

@@ -1,18 +1,17 @@
-//! Who keeps a store locked.
+//! Which process has locked a store.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::schema::beside;
+use crate::store::files::with_suffix;
 
-/// The process that may write to the store at `path` now: its name and its pid. None where the system does not tell, or
-/// nobody does any more. The files themselves are not opened: to close one would drop this process's own locks on it.
-pub(super) fn of(path: &Path) -> Option<String> {
-    // With a WAL, the right to write is a lock on the file beside the store.
-    let inode = format!(":{}", beside(path, "-shm").metadata().ok()?.ino());
+/// Returns the name and pid of the process that holds the write lock of the store at `path`, or `None` if no process does
+/// or the system does not report it. The store itself is not opened: closing it would drop this process's own locks on it.
+pub(super) fn find(path: &Path) -> Option<String> {
+    // In WAL mode, the write lock is a lock on the -shm file.
+    let inode = format!(":{}", with_suffix(path, "-shm").metadata().ok()?.ino());
     let locks = fs_err::read_to_string("/proc/locks").ok()?;
-    let mut words = locks.lines().map(|it| it.split_whitespace().collect::<Vec<_>>());
-    let pid = words.find_map(|it| match it[..] {
+    let pid = locks.lines().find_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
         [_, "POSIX", _, "WRITE", pid, file, ..] if file.ends_with(&inode) => Some(pid.to_owned()),
         _ => None,
     })?;

@@ -3,17 +3,32 @@
 use jiff::Timestamp;
 use rusqlite::params;
 
-use super::row::{self, BadValue, Columns, Stored};
-use super::{Store, StoreError};
 use crate::model::id::{InterfaceId, MachineId};
 use crate::model::interface::{InterfaceFacts, NetworkInterface};
+use crate::store::connection::Store;
+use crate::store::error::StoreError;
+use crate::store::row::{self, Columns, FromRow, InvalidValue};
 
-impl Stored for NetworkInterface {
+impl FromRow for NetworkInterface {
     const TABLE: &'static str = "network_interface";
-    const COLUMNS: &'static str = "id, machine_id, mac_address, ip_public, ip_local, dns_server, hostname, iface, isp, \
-        city, region, country, created_at, modified_at";
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "machine_id",
+        "mac_address",
+        "ip_public",
+        "ip_local",
+        "dns_server",
+        "hostname",
+        "iface",
+        "isp",
+        "city",
+        "region",
+        "country",
+        "created_at",
+        "modified_at",
+    ];
 
-    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
+    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
         Ok(Self {
             id: columns.id()?,
             machine_id: columns.id()?,
@@ -35,41 +50,35 @@ impl Stored for NetworkInterface {
     }
 }
 
-const SAVE: &str = "INSERT INTO network_interface (id, machine_id, mac_address, ip_public, ip_local, dns_server, \
-    hostname, iface, isp, city, region, country, created_at, modified_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13) \
-    ON CONFLICT (machine_id, ip_public, ip_local, mac_address, dns_server) DO UPDATE SET \
-    hostname = excluded.hostname, iface = excluded.iface, isp = excluded.isp, city = excluded.city, \
-    region = excluded.region, country = excluded.country, modified_at = excluded.modified_at";
+/// The columns that identify an interface.
+const KEY: &str = "machine_id, ip_public, ip_local, mac_address, dns_server";
 
 impl Store {
-    /// The interface that the machine was last seen with.
+    /// Returns the interface that a machine used last.
     pub fn newest_interface(&self, machine_id: MachineId) -> Result<Option<NetworkInterface>, StoreError> {
-        self.with(|connection| {
-            row::first(
-                connection,
-                "WHERE machine_id = ?1 ORDER BY modified_at DESC, id DESC LIMIT 1",
-                [row::id(machine_id)],
-            )
-        })
+        const NEWEST: &str = "WHERE machine_id = ?1 ORDER BY modified_at DESC, id DESC LIMIT 1";
+        self.with(|connection| row::first(connection, NEWEST, [row::id(machine_id)]))
     }
 
-    /// The machine was seen with these facts: the same addresses, MAC and name server are the same row.
+    /// Stores the interface that a machine uses now, and returns it. Facts with the same addresses, MAC address and name
+    /// server update the stored interface.
     pub fn save_interface(
         &self,
         machine_id: MachineId,
         facts: &InterfaceFacts,
         now: Timestamp,
     ) -> Result<NetworkInterface, StoreError> {
+        let InterfaceFacts { mac_address, ip_public, ip_local, dns_server, .. } = facts;
         let machine_id = row::id(machine_id);
         self.transaction(|transaction| {
-            transaction.prepare_cached(SAVE)?.execute(params![
+            let sql = row::upsert_sql::<NetworkInterface>(KEY, &["id", "created_at"]);
+            transaction.prepare_cached(&sql)?.execute(params![
                 row::id(InterfaceId::generate()),
                 machine_id,
-                facts.mac_address,
-                facts.ip_public,
-                facts.ip_local,
-                facts.dns_server,
+                mac_address,
+                ip_public,
+                ip_local,
+                dns_server,
                 facts.hostname,
                 facts.iface,
                 facts.isp,
@@ -77,17 +86,12 @@ impl Store {
                 facts.region,
                 facts.country,
                 row::time(now),
+                row::time(now),
             ])?;
             row::only(
                 transaction,
-                "WHERE machine_id = ?1 AND ip_public = ?2 AND ip_local = ?3 AND mac_address = ?4 AND dns_server = ?5",
-                params![
-                    machine_id,
-                    facts.ip_public,
-                    facts.ip_local,
-                    facts.mac_address,
-                    facts.dns_server
-                ],
+                &format!("WHERE ({KEY}) = (?1, ?2, ?3, ?4, ?5)"),
+                params![machine_id, ip_public, ip_local, mac_address, dns_server],
             )
         })
     }
@@ -95,8 +99,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{store_with_machine, time};
     use super::*;
+    use crate::store::tests::{store_with_machine, time};
 
     fn facts() -> InterfaceFacts {
         InterfaceFacts {

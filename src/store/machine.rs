@@ -3,18 +3,38 @@
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value};
 
-use super::row::{self, BadValue, Columns, Json, Stored};
-use super::{Fault, Store, StoreError};
 use crate::model::id::MachineId;
 use crate::model::machine::{Guid, Machine, MachineFacts};
+use crate::store::connection::Store;
+use crate::store::error::{QueryError, StoreError};
+use crate::store::row::{self, Columns, FromRow, InvalidValue, Json};
 
-impl Stored for Machine {
+impl FromRow for Machine {
     const TABLE: &'static str = "machine";
-    const COLUMNS: &'static str = "id, guid, guid_source, hostname, hw_in_docker, hw_in_vm, hw_manufacturer, \
-        hw_product, hw_uuid, os_arch, os_family, os_platform, os_release, os_kernel, stats, config, created_at, \
-        modified_at, num_uses_failed, num_uses_succeeded";
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "guid",
+        "guid_source",
+        "hostname",
+        "hw_in_docker",
+        "hw_in_vm",
+        "hw_manufacturer",
+        "hw_product",
+        "hw_uuid",
+        "os_arch",
+        "os_family",
+        "os_platform",
+        "os_release",
+        "os_kernel",
+        "stats",
+        "config",
+        "created_at",
+        "modified_at",
+        "num_uses_failed",
+        "num_uses_succeeded",
+    ];
 
-    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue> {
+    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
         Ok(Self {
             id: columns.id()?,
             guid: Guid { value: columns.get()?, source: columns.get()? },
@@ -41,52 +61,41 @@ impl Stored for Machine {
     }
 }
 
-const UPDATE_BY_ID: &str = "ON CONFLICT (id) DO UPDATE SET guid = excluded.guid, \
-    guid_source = excluded.guid_source, hostname = excluded.hostname, hw_in_docker = excluded.hw_in_docker, \
-    hw_in_vm = excluded.hw_in_vm, hw_manufacturer = excluded.hw_manufacturer, hw_product = excluded.hw_product, \
-    hw_uuid = excluded.hw_uuid, os_arch = excluded.os_arch, os_family = excluded.os_family, \
-    os_platform = excluded.os_platform, os_release = excluded.os_release, os_kernel = excluded.os_kernel, \
-    stats = excluded.stats, config = excluded.config, created_at = excluded.created_at, \
-    modified_at = excluded.modified_at, num_uses_failed = excluded.num_uses_failed, \
-    num_uses_succeeded = excluded.num_uses_succeeded";
-
-const KEEP_THE_FIRST: &str = "ON CONFLICT (guid) DO NOTHING";
-
 const BY_GUID: &str = "WHERE guid = ?1";
 
 impl Store {
-    /// Adds to what is known of a machine: the newest value of a key counts, and the others stay as they are. The facts
-    /// are as old as they were.
+    /// Adds keys to the config of a machine: a key that it already has gets the new value, null removes a key, and the
+    /// other keys stay. `modified_at`, the age of the facts, stays too.
     pub fn merge_machine_config(
         &self,
         machine_id: MachineId,
-        learned: &Map<String, Value>,
+        patch: &Map<String, Value>,
     ) -> Result<(), StoreError> {
         self.with(|connection| {
             connection
                 .prepare_cached("UPDATE machine SET config = json_patch(config, ?2) WHERE id = ?1")?
-                .execute(params![row::id(machine_id), Json(learned)])?;
+                .execute(params![row::id(machine_id), Json(patch)])?;
             Ok(())
         })
     }
 
-    /// The machine with this guid.
+    /// Returns the machine with this guid.
     pub fn machine_by_guid(&self, guid: &str) -> Result<Option<Machine>, StoreError> {
         self.with(|connection| row::first(connection, BY_GUID, [guid]))
     }
 
-    /// All machines, the oldest first.
+    /// Returns all machines, oldest first.
     pub fn machines(&self) -> Result<Vec<Machine>, StoreError> {
         self.with(|connection| row::all(connection, "ORDER BY created_at, id", []))
     }
 
-    /// Stores a machine in place of the one with its id. Another one with its guid is
-    /// [`StoreError::Refused`]: see [`Store::find_or_add_machine`].
+    /// Stores a machine in place of the one with its id. If another machine has its guid, that is a
+    /// [`StoreError::Conflict`]: see [`Store::find_or_add_machine`].
     pub fn save_machine(&self, machine: &Machine) -> Result<(), StoreError> {
-        self.with(|connection| insert(connection, machine, UPDATE_BY_ID))
+        self.with(|connection| insert(connection, machine, &row::upsert_sql::<Machine>("id", &["id"])))
     }
 
-    /// Counts requests on a machine that were satisfied and that were not.
+    /// Adds to the counts of requests on a machine that succeeded and failed.
     pub fn count_uses(&self, id: MachineId, succeeded: u32, failed: u32) -> Result<(), StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
@@ -98,27 +107,22 @@ impl Store {
         })
     }
 
-    /// The stored machine with the guid of `machine`, which is stored itself where there is none. When several
-    /// processes do so at once, all of them get the same one.
+    /// Returns the stored machine with the guid of `machine`, and stores `machine` itself if there is none. If several
+    /// processes do so at once, all of them get the same machine.
     pub fn find_or_add_machine(&self, machine: &Machine) -> Result<Machine, StoreError> {
         if let Some(stored) = self.machine_by_guid(&machine.guid.value)? {
             return Ok(stored);
         }
         self.transaction(|transaction| {
-            insert(transaction, machine, KEEP_THE_FIRST)?;
+            insert(transaction, machine, &row::insert_sql::<Machine>("ON CONFLICT (guid) DO NOTHING"))?;
             row::only(transaction, BY_GUID, [&machine.guid.value])
         })
     }
 }
 
-fn insert(connection: &Connection, machine: &Machine, on_conflict: &str) -> Result<(), Fault> {
+fn insert(connection: &Connection, machine: &Machine, sql: &str) -> Result<(), QueryError> {
     let facts = &machine.facts;
-    let sql = format!(
-        "INSERT INTO machine ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, ?18, ?19, ?20) {on_conflict}",
-        Machine::COLUMNS
-    );
-    connection.prepare_cached(&sql)?.execute(params![
+    connection.prepare_cached(sql)?.execute(params![
         row::id(machine.id),
         machine.guid.value,
         machine.guid.source,
@@ -148,12 +152,12 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::json;
 
-    use super::super::tests::{machine, time};
     use super::*;
+    use crate::store::tests::{machine, time};
 
     #[test]
     fn a_machine_comes_back_as_it_was_saved() {
-        let (_dir, store) = super::super::tests::store();
+        let (_dir, store) = crate::store::tests::store();
         let mut it = machine("a");
         it.facts.hw_in_vm = true;
         it.facts.os_release = "Debian GNU/Linux 12 (bookworm)".to_owned();
@@ -171,14 +175,14 @@ mod tests {
 
     #[test]
     fn of_two_machines_with_one_guid_the_first_stays() {
-        let (_dir, store) = super::super::tests::store();
+        let (_dir, store) = crate::store::tests::store();
         let first = machine("a");
         let second =
             Machine { id: MachineId::generate(), created_at: Timestamp::UNIX_EPOCH, ..first.clone() };
         assert_eq!(store.find_or_add_machine(&first).unwrap(), first);
         assert_eq!(store.find_or_add_machine(&second).unwrap(), first);
         let refused = store.save_machine(&second).unwrap_err();
-        assert!(matches!(refused, StoreError::Refused { .. }), "{refused}");
+        assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
         assert!(refused.to_string().contains("machine.guid"), "{refused}");
     }
 }

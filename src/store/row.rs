@@ -1,4 +1,4 @@
-//! How ids, times, paths and JSON stand in a column, and how rows become values.
+//! Rows as values: how ids, times, paths and JSON are stored, and how rows are read and written.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -8,43 +8,38 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Params, Row, ToSql, params};
+use rusqlite::{Connection, Params, Row, ToSql};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::Fault;
 use crate::clock;
 use crate::model::text_enum::UnknownWord;
+use crate::store::error::QueryError;
 
-/// What the beginning of an id, as a person types it, stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lookup<T> {
-    /// No record.
-    NotFound,
-    /// One record, beyond doubt.
-    Found(T),
-    /// So many records.
-    Ambiguous(u64),
-}
-
-/// What a table's rows become.
-pub(super) trait Stored: Sized {
+/// A value that is read from a row.
+pub(super) trait FromRow: Sized {
     /// The table.
     const TABLE: &'static str;
-    /// Its columns in the order in which [`Stored::read`] takes them; `id` is the first.
-    const COLUMNS: &'static str;
+    /// The columns in the order in which [`FromRow::from_row`] reads them; the id is the first. The tables themselves
+    /// have their columns in this order, and so have the values of [`insert_sql`].
+    const COLUMNS: &'static [&'static str];
 
-    /// Makes a value of a row.
-    fn read(columns: &mut Columns<'_>) -> Result<Self, BadValue>;
+    /// Reads a value.
+    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue>;
+
+    /// Returns the expression that a new row has in `column`, given the parameter with its value.
+    fn expression(_column: &str, parameter: String) -> String {
+        parameter
+    }
 }
 
-/// All rows that `rest` (`WHERE ... ORDER BY ...`) selects.
-pub(super) fn all<T: Stored>(
+/// Returns all rows that `rest` (`WHERE ... ORDER BY ...`) selects.
+pub(super) fn all<T: FromRow>(
     connection: &Connection,
     rest: &str,
     params: impl Params,
-) -> Result<Vec<T>, Fault> {
-    let mut statement = connection.prepare_cached(&select::<T>(rest))?;
+) -> Result<Vec<T>, QueryError> {
+    let mut statement = connection.prepare_cached(&select_sql::<T>(rest))?;
     let mut rows = statement.query(params)?;
     let mut values = Vec::new();
     while let Some(row) = rows.next()? {
@@ -53,78 +48,67 @@ pub(super) fn all<T: Stored>(
     Ok(values)
 }
 
-/// The first row that `rest` selects.
-pub(super) fn first<T: Stored>(
+/// Returns the first row that `rest` selects.
+pub(super) fn first<T: FromRow>(
     connection: &Connection,
     rest: &str,
     params: impl Params,
-) -> Result<Option<T>, Fault> {
-    let mut statement = connection.prepare_cached(&select::<T>(rest))?;
+) -> Result<Option<T>, QueryError> {
+    let mut statement = connection.prepare_cached(&select_sql::<T>(rest))?;
     let mut rows = statement.query(params)?;
     rows.next()?.map(value).transpose()
 }
 
-/// The row that `rest` selects, of which the caller knows that it is there.
-pub(super) fn only<T: Stored>(connection: &Connection, rest: &str, params: impl Params) -> Result<T, Fault> {
-    first(connection, rest, params)?.ok_or(Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows))
+/// Returns the row that `rest` selects; it is an error if there is none.
+pub(super) fn only<T: FromRow>(
+    connection: &Connection,
+    rest: &str,
+    params: impl Params,
+) -> Result<T, QueryError> {
+    first(connection, rest, params)?.ok_or(QueryError::Sqlite(rusqlite::Error::QueryReturnedNoRows))
 }
 
-/// All ids that begin with a text: `g` comes after whatever can follow in an id.
-pub(super) const ID_RANGE: &str = "WHERE id >= ?1 AND id < ?1 || 'g'";
-
-/// The row whose id begins with what a person typed: in either case, with or without its hyphens.
-pub(super) fn by_id_prefix<T: Stored>(connection: &Connection, typed: &str) -> Result<Lookup<T>, Fault> {
-    let Some(prefix) = id_prefix(typed) else {
-        return Ok(Lookup::NotFound);
-    };
-    let mut two = all::<T>(connection, &format!("{ID_RANGE} LIMIT 2"), [&prefix])?;
-    match (two.pop(), two.pop()) {
-        (None, _) => Ok(Lookup::NotFound),
-        (Some(one), None) => Ok(Lookup::Found(one)),
-        (Some(_), Some(_)) => {
-            let count = format!("SELECT count(*) FROM {} {ID_RANGE}", T::TABLE);
-            let count: i64 = connection.query_row(&count, params![prefix], |row| row.get(0))?;
-            Ok(Lookup::Ambiguous(count.cast_unsigned()))
-        }
-    }
+fn select_sql<T: FromRow>(rest: &str) -> String {
+    format!("SELECT {} FROM {} {rest}", T::COLUMNS.join(", "), T::TABLE)
 }
 
-/// The beginning of an id in the store's spelling; none where it can be no id's.
-fn id_prefix(typed: &str) -> Option<String> {
-    let mut prefix = String::new();
-    for (index, digit) in typed.trim().chars().filter(|&c| c != '-').enumerate() {
-        if !digit.is_ascii_hexdigit() {
-            return None;
-        }
-        if matches!(index, 8 | 12 | 16 | 20) {
-            prefix.push('-');
-        }
-        prefix.push(digit.to_ascii_lowercase());
-    }
-    (!prefix.is_empty()).then_some(prefix)
+/// Returns the statement that inserts a row; parameter N is the value of column N.
+pub(super) fn insert_sql<T: FromRow>(on_conflict: &str) -> String {
+    let parameters =
+        T::COLUMNS.iter().zip(1..).map(|(column, number)| T::expression(column, format!("?{number}")));
+    format!(
+        "INSERT INTO {} ({}) VALUES ({}) {on_conflict}",
+        T::TABLE,
+        T::COLUMNS.join(", "),
+        parameters.collect::<Vec<_>>().join(", ")
+    )
 }
 
-fn select<T: Stored>(rest: &str) -> String {
-    format!("SELECT {} FROM {} {rest}", T::COLUMNS, T::TABLE)
+/// Returns the statement that inserts a row, or updates the row with the same values in the columns `key`, of which the
+/// columns `kept` stay as they are.
+pub(super) fn upsert_sql<T: FromRow>(key: &str, kept: &[&str]) -> String {
+    let updated = T::COLUMNS.iter().filter(|column| !kept.contains(column));
+    let updated: Vec<String> = updated.map(|column| format!("{column} = excluded.{column}")).collect();
+    insert_sql::<T>(&format!("ON CONFLICT ({key}) DO UPDATE SET {}", updated.join(", ")))
 }
 
-fn value<T: Stored>(row: &Row<'_>) -> Result<T, Fault> {
-    T::read(&mut Columns { row, next: 0 }).map_err(|bad| Fault::Row {
+fn value<T: FromRow>(row: &Row<'_>) -> Result<T, QueryError> {
+    T::from_row(&mut Columns { row, next: 0 }).map_err(|invalid| QueryError::InvalidRow {
         table: T::TABLE,
         id: row.get(0).unwrap_or_default(),
-        column: bad.column,
-        reason: bad.reason,
+        column: invalid.column,
+        reason: invalid.reason,
     })
 }
 
-/// A value in a row that is not what it should be.
+/// A value in a row that cannot be read.
 #[derive(Debug)]
-pub(super) struct BadValue {
+pub(super) struct InvalidValue {
     column: String,
     reason: String,
 }
 
-impl BadValue {
+impl InvalidValue {
     pub(super) fn new(column: &str, reason: impl Display) -> Self {
         Self { column: column.to_owned(), reason: reason.to_string() }
     }
@@ -134,87 +118,96 @@ impl BadValue {
     }
 }
 
-/// The columns of a row, taken one after the other.
+/// The columns of a row, read one after the other.
 pub(super) struct Columns<'row> {
     row: &'row Row<'row>,
     next: usize,
 }
 
 impl Columns<'_> {
-    /// Leaves out columns that mean nothing in the state of this row.
+    /// Skips columns.
     pub(super) fn skip(&mut self, columns: usize) {
         self.next += columns;
     }
 
-    /// A value that SQLite has a type for.
-    pub(super) fn get<T: FromSql>(&mut self) -> Result<T, BadValue> {
+    /// Reads a value of a type of SQLite.
+    pub(super) fn get<T: FromSql>(&mut self) -> Result<T, InvalidValue> {
         let value = self.row.get(self.next).map_err(|reason| self.bad(reason));
         self.next += 1;
         value
     }
 
-    /// A count of bytes, ticks or milliseconds: see [`count`].
-    pub(super) fn count(&mut self) -> Result<u64, BadValue> {
+    /// Reads a count of bytes, ticks or milliseconds: see [`count`].
+    pub(super) fn count(&mut self) -> Result<u64, InvalidValue> {
         Ok(self.get::<i64>()?.cast_unsigned())
     }
 
-    /// A count, or NULL.
-    pub(super) fn optional_count(&mut self) -> Result<Option<u64>, BadValue> {
+    /// Reads a count or NULL.
+    pub(super) fn optional_count(&mut self) -> Result<Option<u64>, InvalidValue> {
         Ok(self.get::<Option<i64>>()?.map(i64::cast_unsigned))
     }
 
-    pub(super) fn id<I: FromStr<Err = uuid::Error>>(&mut self) -> Result<I, BadValue> {
+    /// Reads an id.
+    pub(super) fn id<I: FromStr<Err = uuid::Error>>(&mut self) -> Result<I, InvalidValue> {
         self.parse(str::parse)
     }
 
-    pub(super) fn optional_id<I: FromStr<Err = uuid::Error>>(&mut self) -> Result<Option<I>, BadValue> {
+    /// Reads an id or NULL.
+    pub(super) fn optional_id<I: FromStr<Err = uuid::Error>>(&mut self) -> Result<Option<I>, InvalidValue> {
         self.parse_optional(str::parse)
     }
 
-    pub(super) fn time(&mut self) -> Result<Timestamp, BadValue> {
+    /// Reads a time.
+    pub(super) fn time(&mut self) -> Result<Timestamp, InvalidValue> {
         self.parse(str::parse)
     }
 
-    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, BadValue> {
+    /// Reads a time or NULL.
+    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, InvalidValue> {
         self.parse_optional(str::parse)
     }
 
-    pub(super) fn json<T: DeserializeOwned>(&mut self) -> Result<T, BadValue> {
+    /// Reads a value that is stored as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&mut self) -> Result<T, InvalidValue> {
         self.parse(|text| serde_json::from_str(text))
     }
 
-    pub(super) fn path(&mut self) -> Result<PathBuf, BadValue> {
+    /// Reads a path.
+    pub(super) fn path(&mut self) -> Result<PathBuf, InvalidValue> {
         let index = self.next;
-        self.optional_path()?.ok_or_else(|| BadValue::new(self.name(index), "no path"))
+        self.optional_path()?.ok_or_else(|| InvalidValue::new(self.name(index), "the value is not a path"))
     }
 
-    pub(super) fn optional_path(&mut self) -> Result<Option<PathBuf>, BadValue> {
+    /// Reads a path or NULL.
+    pub(super) fn optional_path(&mut self) -> Result<Option<PathBuf>, InvalidValue> {
         let path = match self.row.get_ref(self.next) {
             Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
                 Ok(Some(PathBuf::from(OsStr::from_bytes(bytes))))
             }
             Ok(ValueRef::Null) => Ok(None),
-            Ok(other) => Err(self.bad(format_args!("{} is no path", other.data_type()))),
+            Ok(other) => {
+                Err(self.bad(format_args!("the value has the type {}, which no path has", other.data_type())))
+            }
             Err(reason) => Err(self.bad(reason)),
         };
         self.next += 1;
         path
     }
 
-    /// A word or another text with a meaning of its own.
+    /// Reads a text and parses it.
     pub(super) fn parse<T, E: Display>(
         &mut self,
         parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<T, BadValue> {
+    ) -> Result<T, InvalidValue> {
         let index = self.next;
-        self.parse_optional(parse)?.ok_or_else(|| BadValue::new(self.name(index), "no value"))
+        self.parse_optional(parse)?.ok_or_else(|| InvalidValue::new(self.name(index), "the value is missing"))
     }
 
-    /// A text with a meaning of its own, or NULL.
+    /// Reads a text or NULL, and parses the text.
     pub(super) fn parse_optional<T, E: Display>(
         &mut self,
         parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<Option<T>, BadValue> {
+    ) -> Result<Option<T>, InvalidValue> {
         let value = match self.row.get_ref(self.next).map(|value| value.as_str_or_null()) {
             Ok(Ok(Some(text))) => parse(text).map(Some).map_err(|reason| self.bad(reason)),
             Ok(Ok(None)) => Ok(None),
@@ -225,8 +218,8 @@ impl Columns<'_> {
         value
     }
 
-    fn bad(&self, reason: impl Display) -> BadValue {
-        BadValue::new(self.name(self.next), reason)
+    fn bad(&self, reason: impl Display) -> InvalidValue {
+        InvalidValue::new(self.name(self.next), reason)
     }
 
     fn name(&self, index: usize) -> &str {
@@ -234,27 +227,28 @@ impl Columns<'_> {
     }
 }
 
-/// An id as the store spells it.
+/// Returns an id as it is stored.
 pub(super) fn id(id: impl Display) -> String {
     id.to_string()
 }
 
-/// A count as SQLite's signed integer. What is beyond 2^63 comes back as it was, though it is negative in between.
+/// Returns a count as a signed integer, as SQLite stores it. A count above 2^63 is stored as a negative number, and read
+/// as what it was.
 pub(super) fn count(count: u64) -> i64 {
     count.cast_signed()
 }
 
-/// `LIMIT`, in which a negative number is no limit.
+/// Returns the value of `LIMIT`, for which a negative number means no limit.
 pub(super) fn limit(limit: Option<u32>) -> i64 {
     limit.map_or(-1, i64::from)
 }
 
-/// A time as the store spells it.
+/// Returns a time as it is stored.
 pub(super) fn time(time: Timestamp) -> String {
     clock::spell(time)
 }
 
-/// A value as JSON text.
+/// A value that is stored as JSON text.
 pub(super) struct Json<'a, T>(pub(super) &'a T);
 
 impl<T: Serialize> ToSql for Json<'_, T> {
@@ -265,7 +259,7 @@ impl<T: Serialize> ToSql for Json<'_, T> {
     }
 }
 
-/// A path as text, or as a blob where it is not UTF-8.
+/// A path that is stored as text, or as a blob if it is not UTF-8.
 pub(super) struct FilePath<'a>(pub(super) &'a Path);
 
 impl ToSql for FilePath<'_> {
@@ -275,24 +269,5 @@ impl ToSql for FilePath<'_> {
             Some(_) => ValueRef::Text(bytes),
             None => ValueRef::Blob(bytes),
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_typed_prefix_becomes_the_spelling_of_the_store() {
-        assert_eq!(id_prefix("0198A").as_deref(), Some("0198a"));
-        assert_eq!(id_prefix("0198abcd").as_deref(), Some("0198abcd"));
-        assert_eq!(id_prefix("0198abcd-").as_deref(), Some("0198abcd"));
-        assert_eq!(id_prefix("0198abcde").as_deref(), Some("0198abcd-e"));
-        let whole = "0198abcd-0123-7456-89ab-cdef01234567";
-        assert_eq!(id_prefix(whole).as_deref(), Some(whole));
-        assert_eq!(id_prefix(&whole.replace('-', "")).as_deref(), Some(whole));
-        for no_id in ["", " ", "-", "yt-dlp", "0198%", "0198a'"] {
-            assert_eq!(id_prefix(no_id), None, "{no_id}");
-        }
     }
 }

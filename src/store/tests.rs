@@ -5,8 +5,16 @@ use std::sync::Barrier;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
+use std::path::Path;
+
+use super::error::QueryError;
+use super::open::open_read_only;
+use super::row::FromRow;
 use super::*;
+use crate::model::attempt::Attempt;
+use crate::model::binary::Binary;
 use crate::model::id::{MachineId, ProcessId};
+use crate::model::interface::NetworkInterface;
 use crate::model::machine::{Guid, Machine, MachineFacts};
 use crate::model::process::{Process, ProcessSpec, ProcessType};
 
@@ -49,7 +57,7 @@ fn mode(path: &Path) -> u32 {
 fn names(dir: &Path) -> Vec<String> {
     let entries = dir.read_dir().unwrap();
     let mut names: Vec<String> =
-        entries.map(|it| it.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -207,7 +215,7 @@ fn a_data_dir_that_is_not_there_is_an_error_and_not_made() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");
     let error = Store::open(&nowhere).unwrap_err();
-    assert!(matches!(error, StoreError::Make { .. }), "{error}");
+    assert!(matches!(error, StoreError::Create { .. }), "{error}");
     assert!(!nowhere.exists());
 }
 
@@ -228,11 +236,11 @@ fn a_store_that_may_only_be_read_is_read() {
     let file = dir.path().join(FILE_NAME);
     fs_err::set_permissions(&file, Permissions::from_mode(0o400)).unwrap();
     fs_err::set_permissions(dir.path(), Permissions::from_mode(0o500)).unwrap();
-    let only_read = Store::new(file.clone(), schema::open_read_only(&file).unwrap());
+    let only_read = open_read_only(&file).unwrap();
     for store in [only_read, Store::open_existing(dir.path()).unwrap().unwrap()] {
         assert_eq!(store.machine_by_guid("here").unwrap().unwrap().id, machine_id);
     }
-    let only_read = Store::new(file.clone(), schema::open_read_only(&file).unwrap());
+    let only_read = open_read_only(&file).unwrap();
     let error = only_read.save_machine(&machine("there")).unwrap_err();
     assert!(matches!(error, StoreError::Denied { .. }), "{error}");
     drop(only_read);
@@ -279,7 +287,7 @@ fn a_transaction_that_fails_leaves_no_trace() {
     let (_dir, store) = store();
     let failed = store.transaction(|transaction| {
         transaction.execute_batch("UPDATE machine SET guid = 'x'")?;
-        Err::<(), _>(Fault::Sqlite(rusqlite::Error::InvalidQuery))
+        Err::<(), _>(QueryError::Sqlite(rusqlite::Error::InvalidQuery))
     });
     assert!(failed.is_err());
     store.save_machine(&machine("here")).unwrap();
@@ -296,4 +304,25 @@ fn a_store_without_a_byte_is_none_and_is_made_anew_with_what_is_known() {
     let refill = |store: &Store| store.find_or_add_machine(&known).map(drop);
     let (store, aside) = Store::open_or_rebuild(folder.path(), false, &refill).unwrap();
     assert_eq!((store.find_or_add_machine(&machine("g")).unwrap().id, aside), (known.id, None));
+}
+
+fn columns_in_schema(store: &Store, table: &str) -> Vec<String> {
+    let connection = store.lock();
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)").unwrap();
+    let names = statement.query_map([table], |row| row.get(0)).unwrap();
+    names.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn the_migrations_create_the_columns_that_are_read_and_written() {
+    let (_dir, store) = store();
+    for (table, columns) in [
+        (Machine::TABLE, Machine::COLUMNS),
+        (NetworkInterface::TABLE, NetworkInterface::COLUMNS),
+        (Binary::TABLE, Binary::COLUMNS),
+        (Process::TABLE, Process::COLUMNS),
+        ("attempt", <(Attempt, Timestamp)>::COLUMNS),
+    ] {
+        assert_eq!(columns_in_schema(&store, table), columns, "{table}");
+    }
 }

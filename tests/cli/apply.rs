@@ -229,7 +229,7 @@ fn binaries_are_changed_through_a_pipe() {
     let input = format!("{unknown}\n{list}");
     let ran = pipe(&place, &["binary", "update", "--min-version", "0.1"], &input).exits(1);
     assert_eq!(ran.records().len(), 2, "the known ones were changed");
-    ran.says("warning: there is no binary 01a1fd03");
+    ran.says("warning: no binary has the name or id 01a1fd03");
     assert!(place.run(&["binary", "list"]).ok().records().iter().all(|it| it["min_version"] == "0.1"));
     let tool = place.script("opt/tool", "#!/bin/sh\n");
     let tool = tool.to_str().unwrap();
@@ -256,7 +256,7 @@ fn nothing_is_deleted_without_yes() {
     assert!(!place.bin("sh").is_symlink() && place.bin("ls").exists());
     place.run(&["binary", "show", "sh"]).exits(1);
     assert!(!place.hook_processes().is_empty(), "what was run stays on record");
-    place.run(&["binary", "delete", "sh", "--yes"]).exits(1).says("there is no binary sh");
+    place.run(&["binary", "delete", "sh", "--yes"]).exits(1).says("no binary has the name or id sh");
     pipe(&place, &["binary", "delete", "--yes"], "").exits(1).says("no binaries");
 }
 

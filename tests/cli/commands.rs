@@ -47,7 +47,7 @@ fn binaries_are_listed_and_shown_with_their_attempts() {
     let shown = place.run(&["binary", "show", "two"]).ok().record();
     assert_eq!(shown["attempts"][0]["provider"], "failing");
     assert_eq!(place.run(&["binary", "show", all[0]["id"].as_str().unwrap()]).ok().record(), all[0]);
-    place.run(&["binary", "show", "three"]).exits(1).says("there is no binary three");
+    place.run(&["binary", "show", "three"]).exits(1).says("no binary has the name or id three");
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn processes_are_listed_shown_and_drawn() {
     assert!(tree[1..].iter().all(|it| it["parent_id"] == tree[0]["id"]));
     let root = tree[0]["id"].as_str().unwrap();
     assert_eq!(place.run(&["process", "tree", root]).ok().records(), tree);
-    place.run(&["process", "show", "01"]).exits(1).says("is the beginning of 4 ids");
-    place.run(&["process", "show", "ffff"]).exits(1).says("there is no process ffff");
+    place.run(&["process", "show", "01"]).exits(1).says("ids; type more characters");
+    place.run(&["process", "show", "ffffffff"]).exits(1).says("no process has the id ffffffff");
 }
 
 #[test]

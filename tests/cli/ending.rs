@@ -193,7 +193,7 @@ fn a_kill_ends_all_that_a_hook_started_and_the_record_says_who_asked() {
     Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1);
     assert_eq!(place.living(), []);
     place.run(&["process", "kill", &id]).ok().says("was over already");
-    place.run(&["process", "kill", "0123"]).exits(1).says("there is no process");
+    place.run(&["process", "kill", "01230123"]).exits(1).says("no process has the id 01230123");
 }
 
 #[test]

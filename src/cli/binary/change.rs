@@ -68,7 +68,7 @@ pub(crate) struct CreateArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = UPDATE)]
 pub(crate) struct UpdateArgs {
-    /// Names, or beginnings of ids; else the records on standard input
+    /// Names or ids (the beginning or end of an id is enough); otherwise the records on standard input
     #[arg(value_name = "BINARY")]
     binaries: Vec<String>,
     /// Another file
@@ -95,7 +95,7 @@ pub(crate) struct UpdateArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = DELETE)]
 pub(crate) struct DeleteArgs {
-    /// Names, or beginnings of ids; else the records on standard input
+    /// Names or ids (the beginning or end of an id is enough); otherwise the records on standard input
     #[arg(value_name = "BINARY")]
     binaries: Vec<String>,
     /// Do it: without, nothing is deleted
@@ -247,11 +247,11 @@ fn subjects(store: &Store, named: &[String]) -> Result<(Vec<Binary>, Exit), CliE
             Lookup::Found(binary) => binaries.push(binary),
             Lookup::NotFound => {
                 exit = Exit::Missing;
-                say(&format!("warning: there is no binary {typed}"));
+                say(&format!("warning: no binary has the name or id {typed}"));
             }
             Lookup::Ambiguous(count) => {
                 exit = Exit::Missing;
-                say(&format!("warning: {typed} is the beginning of {count} ids"));
+                say(&format!("warning: {typed} matches {count} binaries; type more characters of an id"));
             }
         }
     }

@@ -28,7 +28,7 @@ Exit code: 0 where all are over, also where they were before; 1 where one surviv
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct KillArgs {
-    /// The processes, by their ids or the beginnings of them
+    /// The processes, by their ids or the beginnings or ends of them
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
     /// By name or number. TERM, INT, QUIT and KILL are followed up; any other is sent, and that is all

@@ -27,7 +27,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct LogsArgs {
-    /// The process, by its id or the beginning of it
+    /// The process, by its id or the beginning or end of it
     process: String,
     /// Only the last N lines of each log
     #[arg(long, short = 'n', value_name = "N")]

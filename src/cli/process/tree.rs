@@ -18,7 +18,7 @@ use crate::store::{ProcessFilter, Store};
 /// Which processes to draw.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TreeArgs {
-    /// One process, by its id or the beginning of it, with all above and below it; else the newest roots
+    /// One process, by its id or the beginning or end of it, with all above and below it; else the newest roots
     process: Option<String>,
     /// So many of the newest roots
     #[arg(long, short = 'n', value_name = "N", default_value_t = 5)]

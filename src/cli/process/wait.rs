@@ -25,7 +25,7 @@ because nobody saw the end; 124 where the time is up first. Nothing is ended.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct WaitArgs {
-    /// The processes, by their ids or the beginnings of them
+    /// The processes, by their ids or the beginnings or ends of them
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
     /// Give up after so many seconds

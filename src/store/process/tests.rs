@@ -5,13 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::super::tests::{hook, store_with_machine, time};
 use super::*;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::interface;
 use crate::model::plugin_name::ProviderName;
 use crate::model::process::{ExitReason, ProcessType};
+use crate::store::prune::{self, EndedProcess};
+use crate::store::tests::{hook, store_with_machine, time};
 
 fn identity() -> Identity {
     Identity { pid: 4_000_000_000, start_ticks: u64::MAX, boot_id: "8a".to_owned() }
@@ -120,7 +121,7 @@ fn an_ended_process_is_never_overwritten() {
 fn a_process_of_an_unknown_machine_is_refused_and_what_to_do_is_said() {
     let (_dir, store, _) = store_with_machine();
     let refused = store.save_process(&hook(MachineId::generate(), time(1))).unwrap_err();
-    assert!(matches!(refused, StoreError::Unrelated { .. }), "{refused}");
+    assert!(matches!(refused, StoreError::UnknownReference { .. }), "{refused}");
     assert!(refused.to_string().contains("store that one first"), "{refused}");
 }
 
@@ -144,7 +145,7 @@ fn a_child_outlives_its_parent_and_nothing_outlives_its_machine() {
 }
 
 #[test]
-fn a_typed_prefix_finds_one_process_or_says_how_many() {
+fn an_id_or_its_beginning_or_end_finds_one_process_or_the_number_of_matches() {
     let (_dir, store, machine_id) = store_with_machine();
     let ids = [
         "0198abcd-0000-7000-8000-000000000001",
@@ -164,8 +165,11 @@ fn a_typed_prefix_finds_one_process_or_says_how_many() {
     assert_eq!(find("0198abceff"), ids[2]);
     assert_eq!(find(ids[0]), ids[0]);
     assert_eq!(find("0198abcd"), "2");
-    assert_eq!(find("01"), "3");
-    assert_eq!(find("02"), "nothing");
+    assert_eq!(find("01"), "3", "the ones that begin with it, and one of them also ends with it");
+    assert_eq!(find("02"), ids[1]);
+    assert_eq!(find("8000-0000-0000-0002"), ids[1]);
+    assert_eq!(find("7FFF-BFFF-FFFFFFFFFFFF"), ids[2]);
+    assert_eq!(find("03"), "nothing");
     assert_eq!(find(""), "nothing");
     assert_eq!(find("%"), "nothing");
 }
@@ -285,13 +289,13 @@ fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_need
         store.finish_attempts(process, &[(binary, &attempt)], &[], process.exit().unwrap().ended_at).unwrap();
     }
     assert_eq!(
-        store.processes_to_keep(&HashSet::new()).unwrap(),
+        store.retained_processes(&HashSet::new()).unwrap(),
         [above.id, at_work.id, run.id, success.id].into()
     );
     let without_run = HashSet::from([above.id, at_work.id, success.id]);
-    assert_eq!(store.processes_to_keep(&HashSet::from([run.id])).unwrap(), without_run);
+    assert_eq!(store.retained_processes(&HashSet::from([run.id])).unwrap(), without_run);
     store.clear_run_dir(run.id).unwrap();
-    assert_eq!(store.processes_to_keep(&HashSet::new()).unwrap(), without_run);
+    assert_eq!(store.retained_processes(&HashSet::new()).unwrap(), without_run);
 }
 
 #[test]
@@ -385,21 +389,24 @@ fn no_list_reads_or_sorts_the_whole_table() {
     let all = ProcessFilter::default;
     let word = |text: &str| Some(text.to_owned());
     for (rest, index) in [
-        (ProcessFilter { plugin: word("pip"), status: word("running"), ..all() }.sql().0, "process_not_over"),
+        (
+            ProcessFilter { plugin: word("pip"), status: word("running"), ..all() }.sql().0,
+            "process_unfinished",
+        ),
         (all().sql().0, "process_newest"),
-        (ProcessFilter { status: word("running"), ..all() }.sql().0, "process_not_over"),
+        (ProcessFilter { status: word("running"), ..all() }.sql().0, "process_unfinished"),
         (ProcessFilter { plugin: word("pip"), ..all() }.sql().0, "process_of_plugin"),
         (ProcessFilter { slug: word("nightly"), ..all() }.sql().0, "process_of_slug"),
         (
             ProcessFilter { slug: word("nightly"), status: word("running"), ..all() }.sql().0,
-            "process_not_over",
+            "process_unfinished",
         ),
         (ProcessFilter { is_root: true, ..all() }.sql().0, "process_root"),
-        (ENDED_RUNS.to_owned(), "process_not_removed"),
-        (NOT_OVER.to_owned(), "process_not_over"),
+        (ENDED_RUNS.to_owned(), "process_ended_run"),
+        (UNFINISHED.to_owned(), "process_unfinished"),
         (CHILDREN.to_owned(), "process_of_parent"),
-        (old::BEFORE.to_owned(), "process_newest"),
-        (row::ID_RANGE.to_owned(), "sqlite_autoindex_process_1"),
+        (prune::ENDED_BEFORE.to_owned(), "process_newest"),
+        (lookup::BY_PREFIX.to_owned(), "sqlite_autoindex_process_1"),
     ] {
         let plan = plan(&rest);
         assert!(plan.contains(index), "{rest}: {plan}");

@@ -1,8 +1,8 @@
--- Ids are hyphenated lower-case UUIDv7 text, not blobs: what `rigup process list` prints can be pasted into the
--- sqlite3 shell, and the start of an id that a person types is a range of the primary key. The 20 bytes more a
--- reference costs are little beside a row's command, environment and tails.
--- Times are RFC 3339 text in UTC with milliseconds: all of one length, so they sort as text.
--- Paths are of type ANY: text, or a blob where the path is not UTF-8.
+-- Ids are hyphenated lower-case UUIDv7 text, not blobs: an id that `rigup process list --json` prints can be pasted into
+-- the sqlite3 shell, and the beginning of an id is a range of the primary key. The 20 bytes that each reference costs are
+-- little compared with a row's command, environment and tails.
+-- Times are RFC 3339 text in UTC with milliseconds: all have the same length, so they sort as text.
+-- Paths have the type ANY: text, or a blob if the path is not UTF-8.
 
 CREATE TABLE machine (
     id                   TEXT PRIMARY KEY NOT NULL,
@@ -51,6 +51,9 @@ CREATE TABLE binary (
     name                 TEXT NOT NULL,
     binproviders         TEXT NOT NULL,
     min_version          TEXT NOT NULL,
+    -- The policy of the request; NULL if the request does not set it.
+    min_release_age      REAL,          -- days
+    postinstall_scripts  INTEGER,
     overrides            TEXT NOT NULL, -- JSON object
     status               TEXT NOT NULL CHECK (status IN ('queued', 'installed')),
     -- While queued.
@@ -87,14 +90,18 @@ CREATE TABLE process (
     pwd                  ANY NOT NULL,
     env                  TEXT NOT NULL, -- JSON object
     timeout              REAL,          -- seconds
-    run_dir              ANY,
+    run_dir              ANY,           -- NULL once it is removed
+    -- Of a run; the slug is empty for every other process.
+    slug                 TEXT NOT NULL,
+    description          TEXT NOT NULL,
+    ttl_seconds          REAL,
     status               TEXT NOT NULL CHECK (status IN ('queued', 'running', 'exited')),
-    -- Once started. The three of the identity together never name two processes.
+    -- Once started. No two processes have the same three values of pid, start_ticks and boot_id.
     pid                  INTEGER,
     start_ticks          INTEGER,
     boot_id              TEXT,
     started_at           TEXT,
-    -- Once ended.
+    -- Once exited.
     ended_at             TEXT,
     exit_code            INTEGER,
     signal               INTEGER,
@@ -128,12 +135,16 @@ CREATE TABLE attempt (
     created_at           TEXT NOT NULL
 ) STRICT;
 
--- Each index holds the order as well, so that the newest few of a million rows are read without sorting.
+-- Each index ends with the columns of the order, so that the newest few of a million rows are read without sorting.
 CREATE INDEX process_newest ON process (created_at, id);
+CREATE INDEX process_root ON process (created_at, id) WHERE parent_id IS NULL;
 CREATE INDEX process_of_parent ON process (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX process_of_binary ON process (binary_id, created_at, id) WHERE binary_id IS NOT NULL;
 CREATE INDEX process_of_plugin ON process (plugin, created_at, id) WHERE plugin <> '';
-CREATE INDEX process_not_over ON process (created_at, id) WHERE status <> 'exited';
+CREATE INDEX process_of_slug ON process (slug, created_at, id) WHERE slug <> '';
+CREATE INDEX process_unfinished ON process (created_at, id) WHERE status <> 'exited';
+CREATE INDEX process_ended_run ON process (created_at, id)
+    WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL;
 CREATE INDEX attempt_of_binary ON attempt (binary_id, created_at, id);
--- For ON DELETE SET NULL. There is none on process.iface_id: interfaces go only with their machine, and are few.
+-- For ON DELETE SET NULL. process.iface_id has no index: interfaces are deleted only with their machine, and are few.
 CREATE INDEX attempt_of_process ON attempt (process_id) WHERE process_id IS NOT NULL;

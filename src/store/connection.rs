@@ -1,0 +1,72 @@
+//! The connection to the store.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::store::error::{QueryError, StoreError};
+
+/// How many prepared statements a connection keeps: more than all methods of [`Store`] use.
+const PREPARED_STATEMENTS: usize = 48;
+
+/// The store of a data dir: one connection, which threads share by reference. Each process opens its own; SQLite lets one
+/// process write at a time while the others read.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Store {
+    pub(super) fn new(path: PathBuf, connection: Connection) -> Self {
+        connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+        Self { path, connection: Mutex::new(connection) }
+    }
+
+    /// Returns the folder of the store.
+    pub fn data_dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Returns the path of the store.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn into_connection(self) -> Connection {
+        self.connection.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `query`, which reads, or writes with a single statement.
+    pub(super) fn with<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, QueryError>,
+    ) -> Result<T, StoreError> {
+        query(&self.lock()).map_err(|error| error.at(&self.path))
+    }
+
+    /// Runs `write` in a transaction: either all of its statements take effect or none. The transaction takes the write
+    /// lock first, because one that has read already cannot wait for it.
+    pub(super) fn transaction<T>(
+        &self,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T, QueryError>,
+    ) -> Result<T, StoreError> {
+        run_transaction(&mut self.lock(), write).map_err(|error| error.at(&self.path))
+    }
+
+    /// Locks the connection. A thread that panicked leaves no open transaction: dropping one rolls it back.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn run_transaction<T>(
+    connection: &mut Connection,
+    write: impl FnOnce(&Transaction<'_>) -> Result<T, QueryError>,
+) -> Result<T, QueryError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = write(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}

@@ -1,0 +1,36 @@
+//! The files of the store.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// The name of the store in the data dir. SQLite keeps `-wal` and `-shm` files next to it.
+pub const FILE_NAME: &str = "rigup.sqlite3";
+
+/// What SQLite appends to the name of a database for the files that it keeps next to it.
+pub(super) const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Returns the path of a file next to another one, whose name has `suffix` appended.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Returns whether the store exists. An empty file, which a full disk or an interrupted copy leaves, counts as missing:
+/// to SQLite it is a database without tables.
+pub(super) fn exists(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() || metadata.len() > 0)
+}
+
+/// Removes the side files of a store; those that do not exist are skipped.
+pub(super) fn remove_side_files(path: &Path) -> io::Result<()> {
+    SIDE_FILES.iter().try_for_each(|suffix| ignore_missing(fs_err::remove_file(with_suffix(path, suffix))))
+}
+
+/// Turns the error of a missing file into success.
+pub(super) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

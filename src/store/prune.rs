@@ -1,0 +1,146 @@
+//! Pruning: the processes that exited, and what keeps them in the store.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use rusqlite::params;
+use serde_json::Value;
+
+use crate::model::id::{MachineId, ProcessId};
+use crate::store::connection::Store;
+use crate::store::error::StoreError;
+use crate::store::row::{self, Columns, FromRow, InvalidValue};
+
+/// A process that exited, as far as it matters for pruning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedProcess {
+    /// The process.
+    pub id: ProcessId,
+    /// The process that started it.
+    pub parent_id: Option<ProcessId>,
+    /// When it was queued.
+    pub created_at: Timestamp,
+    /// When it exited.
+    pub ended_at: Timestamp,
+    /// Its run dir, unless that was removed.
+    pub run_dir: Option<PathBuf>,
+    /// The size of its standard output and standard error, in bytes.
+    pub log_bytes: u64,
+}
+
+impl FromRow for EndedProcess {
+    const TABLE: &'static str = "process";
+    const COLUMNS: &'static [&'static str] =
+        &["id", "parent_id", "created_at", "ended_at", "run_dir", "stdout_bytes", "stderr_bytes"];
+
+    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+        Ok(Self {
+            id: columns.id()?,
+            parent_id: columns.optional_id()?,
+            created_at: columns.time()?,
+            ended_at: columns.time()?,
+            run_dir: columns.optional_path()?,
+            log_bytes: columns.count()?.saturating_add(columns.count()?),
+        })
+    }
+}
+
+/// The processes that must stay, whatever their age: parents of processes that have not exited; children of a rigup
+/// command that still runs and may read their records; runs whose run dirs exist, that is until their ttl is over; and the
+/// process of each binary's latest successful attempt.
+const RETAINED: &str = "SELECT parent_id FROM process WHERE status <> 'exited' AND parent_id IS NOT NULL \
+    UNION SELECT child.id FROM process AS rigup JOIN process AS child ON child.parent_id = rigup.id \
+          WHERE rigup.status <> 'exited' AND rigup.process_type = 'cli' \
+    UNION SELECT id FROM process WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL \
+          AND id NOT IN (SELECT value FROM json_each(?1)) \
+    UNION SELECT (SELECT process_id FROM attempt WHERE binary_id = binary.id AND outcome = 'installed' \
+          AND process_id IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 1) FROM binary";
+
+pub(super) const ENDED_BEFORE: &str = "WHERE machine_id = ?1 AND status = 'exited' \
+    AND (created_at, id) < (?2, ?3) ORDER BY created_at DESC, id DESC LIMIT ?4";
+
+/// A text that sorts after every time.
+const AFTER_ALL_TIMES: &str = "~";
+
+/// A process that started another one since it was selected stays.
+const HAS_NO_CHILD: &str = "NOT EXISTS (SELECT 1 FROM process AS child WHERE child.parent_id = ?1)";
+
+const CLEAR_RUN_DIR: &str = "UPDATE process SET run_dir = NULL WHERE id = ?1";
+
+impl Store {
+    /// Records that the run dir of a process was removed. Nothing else ever changes in the record of a process that
+    /// exited.
+    pub fn clear_run_dir(&self, id: ProcessId) -> Result<(), StoreError> {
+        self.with(|connection| {
+            connection.execute(CLEAR_RUN_DIR, [row::id(id)])?;
+            Ok(())
+        })
+    }
+
+    /// Returns how many processes a process started.
+    pub fn count_children(&self, parent_id: ProcessId) -> Result<u64, StoreError> {
+        const SQL: &str = "SELECT count(*) FROM process WHERE parent_id = ?1";
+        let count: i64 =
+            self.with(|connection| Ok(connection.query_row(SQL, [row::id(parent_id)], |row| row.get(0))?))?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Returns the processes that must stay although they exited, if the run dirs of `removed` no longer exist. Their
+    /// ancestors must stay as well.
+    pub fn retained_processes(&self, removed: &HashSet<ProcessId>) -> Result<HashSet<ProcessId>, StoreError> {
+        let removed: Value = removed.iter().map(|id| row::id(*id)).collect();
+        self.with(|connection| {
+            let mut statement = connection.prepare(RETAINED)?;
+            let ids = statement.query_map([removed.to_string()], |row| row.get::<_, Option<String>>(0))?;
+            let ids = ids.collect::<Result<Vec<_>, _>>()?;
+            Ok(ids.into_iter().flatten().filter_map(|id| id.parse().ok()).collect())
+        })
+    }
+
+    /// Returns at most `limit` processes of a machine that exited, newest first, starting after `before`.
+    pub fn ended_processes(
+        &self,
+        machine_id: MachineId,
+        before: Option<&EndedProcess>,
+        limit: u32,
+    ) -> Result<Vec<EndedProcess>, StoreError> {
+        let (time, id) = match before {
+            Some(process) => (row::time(process.created_at), row::id(process.id)),
+            None => (AFTER_ALL_TIMES.to_owned(), String::new()),
+        };
+        self.with(|connection| {
+            row::all(connection, ENDED_BEFORE, params![row::id(machine_id), time, id, limit])
+        })
+    }
+
+    /// Deletes processes that exited, with their attempts, and clears the run dirs of others, in one transaction. A
+    /// process that started another one since it was selected only loses its run dir.
+    pub fn prune_processes(&self, processes: &[ProcessId], run_dirs: &[ProcessId]) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let attempts = format!("DELETE FROM attempt WHERE process_id = ?1 AND {HAS_NO_CHILD}");
+            let process =
+                format!("DELETE FROM process WHERE id = ?1 AND status = 'exited' AND {HAS_NO_CHILD}");
+            let mut attempts = transaction.prepare_cached(&attempts)?;
+            let mut process = transaction.prepare_cached(&process)?;
+            let mut run_dir = transaction.prepare_cached(CLEAR_RUN_DIR)?;
+            for id in processes {
+                attempts.execute([row::id(*id)])?;
+                if process.execute([row::id(*id)])? == 0 {
+                    run_dir.execute([row::id(*id)])?;
+                }
+            }
+            for id in run_dirs {
+                run_dir.execute([row::id(*id)])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Deletes at most `limit` attempts without a process that were stored before this time. Returns how many it deleted.
+    pub fn prune_attempts(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
+        const SQL: &str = "DELETE FROM attempt WHERE id IN \
+            (SELECT id FROM attempt WHERE process_id IS NULL AND created_at < ?1 LIMIT ?2)";
+        self.with(|connection| Ok(connection.execute(SQL, params![row::time(before), limit])?))
+    }
+}
