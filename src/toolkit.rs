@@ -6,4 +6,5 @@ pub mod lock;
 pub mod pin;
 pub mod policy;
 pub mod prefix;
+pub mod provider;
 pub mod request;

@@ -9,7 +9,7 @@ use rigup::model::id::{BinaryId, MachineId};
 use rigup::model::name::{BinaryName, MAX_CHARS};
 use rigup::model::plugin_name::ProviderName;
 use rigup::model::version::Version;
-use rigup::plugin::overrides;
+use rigup::plugin::config::provider::ProviderConfig;
 use rigup::plugin::requirement::{self, Providers, Requirement};
 use rigup::toolkit::prefix;
 use rigup::toolkit::request::HookRequest;
@@ -44,7 +44,7 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
         .iter()
         .chain(&known)
         .map(ProviderName::as_str)
-        .chain(requirement.overrides.keys().map(String::as_str));
+        .chain(requirement.overrides.providers().map(ProviderName::as_str));
     for provider in providers {
         let on_argv = from_arguments(request, provider);
         check_request(requirement, provider, &on_argv);
@@ -86,20 +86,27 @@ fn from_arguments(request: &Request, provider: &str) -> HookRequest {
 fn check_request(requirement: &Requirement, provider: &str, request: &HookRequest) {
     assert_eq!((&request.name, &request.providers), (&requirement.name, &requirement.providers));
     assert_eq!(request.overrides, requirement.overrides);
-    let own = overrides::text(&requirement.overrides, provider, "min_version");
+    let own = requirement.overrides.of(provider).min_version();
     assert_eq!(request.min_version.trim(), own.unwrap_or(&requirement.min_version).trim());
-    let policy = overrides::policy(&requirement.overrides, provider).or(requirement.policy);
+    let policy = requirement.overrides.of(provider).policy().or(requirement.policy);
     assert_eq!(
         (request.policy.age(), request.policy.may_run_scripts()),
         (policy.age(), policy.may_run_scripts())
     );
 
     let exact = HookRequest { exact_version: "1.2.3".to_owned(), ..request.clone() };
-    let may_be_options =
-        requirement.overrides.get(provider).is_some_and(|it| it.get("install_args").is_some());
-    let packages = |format| exact.packages(provider, format).expect("packages were checked");
-    let unpinned = packages(None);
-    for pinned in FORMATS.map(|it| packages(Some(it))) {
+    let may_be_options = requirement.overrides.of(provider).get("install_args").is_some();
+    let packages = |version_format: Option<&str>| {
+        let version_format = version_format.map(str::to_owned);
+        let config = ProviderConfig { version_format, ..ProviderConfig::default() };
+        exact.packages(provider, &config)
+    };
+    let Ok(unpinned) = packages(None) else {
+        assert!(may_be_options, "only options are refused");
+        return;
+    };
+    for format in FORMATS {
+        let pinned = packages(Some(format)).expect("its options were checked");
         assert_eq!(pinned.len(), unpinned.len());
         assert!(pinned.iter().zip(&unpinned).filter(|(one, other)| one != other).count() <= 1, "{pinned:?}");
         for package in unpinned.iter().chain(&pinned) {

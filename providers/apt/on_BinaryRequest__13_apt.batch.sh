@@ -16,7 +16,7 @@ as_root true 2>/dev/null || decline "apt-get needs root: run rigup as root, or a
 [ "${RIGUP_LOCKED-}" = apt ] || RIGUP_LOCKED=apt exec "$RIGUP" hook lock apt -- "$0" "$@"
 requests=$(cat)
 # One line for each request: its name, then its packages, with tabs between them.
-plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch --pin '={}')
+plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch)
 tab=$(printf '\t')
 packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
 

@@ -13,7 +13,7 @@ prefix=$("$RIGUP" hook prefix --provider cargo -- "$@")
 for arg; do case $arg in --name=*) name=${arg#--name=} program=bin/$name ;; esac; done
 command -v cargo >/dev/null || decline "cargo is not on PATH: install Rust from https://rustup.rs, or apt-get install cargo"
 # cargo takes a version of less than three numbers for a mistake, unless it is marked as a range.
-packages=$("$RIGUP" hook packages --provider cargo --pin '@{}' -- "$@" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
+packages=$("$RIGUP" hook packages --provider cargo -- "$@" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
 
 # Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.
 part=$prefix.part

@@ -10,7 +10,7 @@ decline() { echo "$1" >&2; exit 0; }
 prefix=$("$RIGUP" hook prefix --provider gem -- "$@")
 [ "${RIGUP_LOCKED-}" = "$prefix" ] ||
     RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "gem/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider gem --pin ':{}' -- "$@")
+packages=$("$RIGUP" hook packages --provider gem -- "$@")
 for arg; do case $arg in --name=*) name=${arg#--name=} program=bin/$name ;; esac; done
 command -v gem >/dev/null || decline "gem is not on PATH: apt-get install ruby"
 

@@ -11,7 +11,7 @@ decline() { echo "$1" >&2; exit 0; }
 prefix=$("$RIGUP" hook prefix --provider go -- "$@")
 [ "${RIGUP_LOCKED-}" = "$prefix" ] ||
     RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "go/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider go --pin '@v{}' -- "$@")
+packages=$("$RIGUP" hook packages --provider go -- "$@")
 for arg; do case $arg in --name=*) name=${arg#--name=} program=bin/$name ;; esac; done
 options=$(printf '%s\n' "$packages" | grep '^-') || :
 packages=$(printf '%s\n' "$packages" | grep -v '^-') || decline "overrides.go has options, and no module path"

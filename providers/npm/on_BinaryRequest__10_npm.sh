@@ -11,7 +11,7 @@ warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 prefix=$("$RIGUP" hook prefix --provider npm -- "$@")
 [ "${RIGUP_LOCKED-}" = "$prefix" ] ||
     RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "npm/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider npm --pin '@{}' -- "$@")
+packages=$("$RIGUP" hook packages --provider npm -- "$@")
 for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin/$name ;; esac; done
 
 command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs npm"

@@ -11,7 +11,7 @@ warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 prefix=$("$RIGUP" hook prefix --provider pip -- "$@")
 [ "${RIGUP_LOCKED-}" = "$prefix" ] ||
     RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "pip/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider pip --pin '=={}' -- "$@")
+packages=$("$RIGUP" hook packages --provider pip -- "$@")
 for arg; do case $arg in --name=*) binary=$prefix/bin/${arg#--name=} ;; esac; done
 
 eval "$("$RIGUP" hook policy --provider pip -- "$@")"

@@ -12,7 +12,7 @@ warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 prefix=$("$RIGUP" hook prefix --provider pnpm -- "$@")
 [ "${RIGUP_LOCKED-}" = "$prefix" ] ||
     RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "pnpm/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider pnpm --pin '@{}' -- "$@")
+packages=$("$RIGUP" hook packages --provider pnpm -- "$@")
 for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin/$name ;; esac; done
 command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs"
 command -v pnpm >/dev/null || decline "pnpm is not on PATH: npm install --global pnpm, or https://pnpm.io/installation"

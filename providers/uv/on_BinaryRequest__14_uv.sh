@@ -12,7 +12,7 @@ warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 prefix=$("$RIGUP" hook prefix --provider uv -- "$@")
 [ "${RIGUP_LOCKED-}" = "$prefix" ] ||
     RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "uv/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider uv --pin '=={}' -- "$@")
+packages=$("$RIGUP" hook packages --provider uv -- "$@")
 for arg; do case $arg in --name=*) binary=$prefix/bin/${arg#--name=} ;; esac; done
 command -v uv >/dev/null || decline "uv is not on PATH: pip install uv, or https://docs.astral.sh/uv"
 eval "$("$RIGUP" hook policy --provider uv -- "$@")"

@@ -10,18 +10,20 @@ use crate::cli::output::{Output, Talk, say};
 use crate::cli::search;
 use crate::clock;
 use crate::model::attempt::Outcome;
+use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
 use crate::process::lock::Holder;
 use crate::report::human::Tone;
 use crate::settings::Settings;
+use crate::toolkit::request::RequestError;
 use crate::toolkit::{batch, lock, policy, prefix};
 
 mod binary;
 mod input;
 mod test;
 
-use input::{interrupt, parse, requests};
+use input::{config, interrupt, parse, requests};
 
 /// What to do with hooks. All but `list` and `test` is for hook scripts, which pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]
@@ -40,7 +42,7 @@ pub(crate) enum HookCommand {
         /// The requests stand on standard input: one line for each, its name and its packages with tabs between them
         #[arg(long)]
         batch: bool,
-        /// How an exact version is put behind a package where one is asked for: `=={}`, `@{}`
+        /// How one version is written after a package, `=={}` or `@{}`, instead of the `version_format` in config.json
         #[arg(long, value_name = "FORMAT")]
         pin: Option<String>,
         #[command(flatten)]
@@ -114,15 +116,18 @@ pub(crate) fn run(
             Ok(if is_accepted { Exit::Well } else { SKIPPED })
         }
         HookCommand::Packages { batch: true, pin, of } => {
+            let config = pinned(config(&of.provider, settings)?, pin);
             for request in requests(&of.provider, settings)? {
-                let packages = request.packages(&of.provider, pin.as_deref())?;
+                let packages = request.packages(&of.provider, &config).map_err(RequestError::from)?;
                 let line = format!("{}\t{}\n", request.name, packages.join("\t"));
                 output.raw(line.as_bytes())?;
             }
             Ok(Exit::Well)
         }
         HookCommand::Packages { batch: false, pin, of } => {
-            let packages = parse(&of.arguments, settings)?.packages(&of.provider, pin.as_deref())?;
+            let request = parse(&of.arguments, settings)?;
+            let config = pinned(config(&of.provider, settings)?, pin);
+            let packages = request.packages(&of.provider, &config).map_err(RequestError::from)?;
             output.raw((packages.join("\n") + "\n").as_bytes())?;
             Ok(Exit::Well)
         }
@@ -138,7 +143,7 @@ pub(crate) fn run(
         }
         HookCommand::Override { key, of } => {
             let request = parse(&of.arguments, settings)?;
-            let said = request.overrides.get(&of.provider).and_then(|it| it.get(&key));
+            let said = request.overrides.of(&of.provider).get(&key);
             match said {
                 None | Some(Value::Null) => {}
                 Some(Value::String(text)) => output.raw(format!("{text}\n").as_bytes())?,
@@ -167,6 +172,10 @@ pub(crate) fn run(
             Ok(Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)))
         }
     }
+}
+
+fn pinned(config: ProviderConfig, pin: Option<String>) -> ProviderConfig {
+    ProviderConfig { version_format: pin.or(config.version_format), ..config }
 }
 
 fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {

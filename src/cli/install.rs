@@ -199,7 +199,8 @@ pub(crate) fn plan(
     let plugins: Vec<String> = choice.plugins.into_iter().filter(|it| !it.trim().is_empty()).collect();
     let found = search::search(settings, &plugins)?;
     let habit = found.own.policy();
-    let wish = Selection { names, providers, min_version: choice.min_version, asked, habit };
+    let curated = found.curated_providers();
+    let wish = Selection { names, providers, min_version: choice.min_version, curated, asked, habit };
     let mut requirements = found.requirements.clone();
     if !wish.names.is_empty() {
         requirements.extend_from_slice(&found.needs);

@@ -88,10 +88,10 @@ fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliEr
     });
     output.table(&["REQUIRES", "PROVIDERS", "MIN VERSION", "OVERRIDES"], rows.collect())?;
     if is_provider(plugin) {
-        let keeps = keeps(plugin, found);
+        let enforces = enforces(plugin, found);
         let rows = [
-            (MIN_RELEASE_AGE_KEY, keeps.min_release_age),
-            (POSTINSTALL_SCRIPTS_KEY, keeps.postinstall_scripts),
+            (MIN_RELEASE_AGE_KEY, enforces.min_release_age),
+            (POSTINSTALL_SCRIPTS_KEY, enforces.postinstall_scripts),
         ]
         .map(|(rule, is_kept)| {
             vec![(rule.to_owned(), Tone::Plain), (spelled(is_kept).to_owned(), Tone::Plain)]
@@ -109,8 +109,8 @@ fn is_provider(plugin: &Plugin) -> bool {
     plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST)
 }
 
-fn keeps(plugin: &Plugin, found: &Found) -> PolicySupport {
-    found.configuration.schema(&plugin.name).map(|it| it.keeps).unwrap_or_default()
+fn enforces(plugin: &Plugin, found: &Found) -> PolicySupport {
+    found.configuration.schema(&plugin.name).map(|schema| schema.provider.enforces).unwrap_or_default()
 }
 
 /// Whether a provider can keep a rule.
@@ -144,12 +144,12 @@ fn overrides(requirement: &Requirement) -> String {
     if requirement.overrides.is_empty() {
         String::new()
     } else {
-        Value::Object(requirement.overrides.clone()).to_string()
+        Value::Object(requirement.overrides.to_json()).to_string()
     }
 }
 
 fn record(plugin: &Plugin, found: &Found) -> Value {
-    let keeps = is_provider(plugin).then(|| keeps(plugin, found)).map(|it| {
+    let enforces = is_provider(plugin).then(|| enforces(plugin, found)).map(|it| {
         json!({MIN_RELEASE_AGE_KEY: it.min_release_age, POSTINSTALL_SCRIPTS_KEY: it.postinstall_scripts})
     });
     json!({
@@ -160,7 +160,7 @@ fn record(plugin: &Plugin, found: &Found) -> Value {
         "disabled_because": is_disabled(plugin, found),
         "hooks": plugin.hooks.iter().map(|hook| hook.name.file_name.as_str()).collect::<Vec<_>>(),
         "requirements": requirements(plugin, found).map(|it| it.name.as_str()).collect::<Vec<_>>(),
-        "keeps": keeps,
+        "enforces": enforces,
         "settings": found.settings[&plugin.name]
             .iter()
             .map(|it| json!({"name": it.name, "value": shown(it), "origin": it.origin.to_string()}))

@@ -10,10 +10,10 @@ use crate::cli::output::say;
 use crate::install::plan::Request;
 use crate::install::provider_deps;
 use crate::model::plugin_name::{PluginName, ProviderName};
-use crate::model::policy::PolicySupport;
 use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::enabled::{PluginConfigs, PluginStatus};
+use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::config::schema;
 use crate::plugin::config::value::{self, Origin, Setting, Sources, Variable};
 use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
@@ -204,11 +204,22 @@ impl Found {
         provider_deps::needs_of(&self.needs, &self.providers())
     }
 
-    /// What each provider says that it is able to keep.
-    pub(crate) fn provider_keeps(&self) -> HashMap<ProviderName, PolicySupport> {
-        let keeps =
-            |name: &ProviderName| self.configuration.schema(name).map(|it| it.keeps).unwrap_or_default();
-        self.providers().into_iter().map(|name| (name.clone(), keeps(&name))).collect()
+    /// What the `config.json` of each provider states.
+    pub(crate) fn provider_configs(&self) -> HashMap<ProviderName, ProviderConfig> {
+        let config =
+            |name: &ProviderName| self.configuration.schema(name).map(|schema| schema.provider.clone());
+        self.providers().into_iter().map(|name| (name.clone(), config(&name).unwrap_or_default())).collect()
+    }
+
+    /// The curated providers, in hook order. A plugin that replaces a built-in provider and states nothing is as curated as
+    /// that one.
+    pub(crate) fn curated_providers(&self) -> Vec<ProviderName> {
+        let configs = self.provider_configs();
+        let built_in =
+            |name: &str| builtin::config(name).ok().flatten().and_then(|schema| schema.provider.curated);
+        let is_curated =
+            |name: &ProviderName| configs[name].curated.or_else(|| built_in(name)).unwrap_or(false);
+        self.providers().into_iter().filter(is_curated).collect()
     }
 
     /// The settings of the plugins, for their hooks.

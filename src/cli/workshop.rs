@@ -20,7 +20,7 @@ use crate::model::binary::{Binary, Installed};
 use crate::model::id::ProcessId;
 use crate::model::name::BinaryName;
 use crate::model::plugin_name::{PluginName, ProviderName};
-use crate::model::policy::PolicySupport;
+use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::Hook;
 use crate::process::signals::Interrupt;
@@ -132,7 +132,7 @@ pub(crate) struct Workshop<'a> {
     interrupt: &'a Interrupt,
     hooks: Vec<&'a Hook>,
     needs: HashMap<ProviderName, Vec<Request>>,
-    keeps: HashMap<ProviderName, PolicySupport>,
+    provider_configs: HashMap<ProviderName, ProviderConfig>,
     variables: HashMap<PluginName, Vec<Variable>>,
     pool: ThreadPool,
     display: Display,
@@ -163,7 +163,7 @@ impl<'a> Workshop<'a> {
             interrupt,
             hooks: found.provider_hooks(),
             needs: found.provider_needs(),
-            keeps: found.provider_keeps(),
+            provider_configs: found.provider_configs(),
             variables: found.variables(),
             pool,
             display: Display::new(talk, &settings.environment),
@@ -190,7 +190,7 @@ impl<'a> Workshop<'a> {
             },
             hooks: &self.hooks,
             provider_deps: &self.needs,
-            policy_support: &self.keeps,
+            provider_configs: &self.provider_configs,
             force: self.options.force,
             is_lookup: self.options.only_looks,
             timeout: self.options.timeout,

@@ -16,7 +16,7 @@ use crate::hook_test::request::Request;
 use crate::install::verify::Claim;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::{BINARY_REQUEST, Background};
-use crate::plugin::overrides;
+use crate::plugin::overrides::Overrides;
 use crate::process::system::ProcessEntry;
 use crate::process::terminate::{self, GRACE};
 use crate::process::{subreaper, tree};
@@ -161,8 +161,9 @@ impl Stage<'_> {
         }
         let exit = finished.process.exit().ok_or_else(|| io::Error::other("a run has no exit"))?;
         let link = room.settings.lib_bin_dir.join(request.value("name").unwrap_or_default());
-        let overrides = request.overrides();
-        let abspath = overrides::abspath(&overrides, &self.hook.plugin, room.settings.home.as_deref());
+        let overrides = Overrides::parse(&request.overrides()).unwrap_or_default();
+        let overrides = overrides.of(&self.hook.plugin);
+        let abspath = overrides.abspath(room.settings.home.as_deref());
         let provider = self.hook.provider();
         let claim = self.is_provider().then(|| Claim {
             name: request.value("name").unwrap_or_default(),
@@ -170,7 +171,7 @@ impl Stage<'_> {
             provider: &provider,
             link: &link,
             abspath: abspath.as_deref(),
-            version: overrides::text(&overrides, &self.hook.plugin, "version"),
+            version: overrides.version(),
             locked: None,
             is_measured: false,
         });

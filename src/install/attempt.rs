@@ -20,7 +20,6 @@ use crate::model::name;
 use crate::model::process::Process;
 use crate::plugin::builtin;
 use crate::plugin::discovery::Hook;
-use crate::plugin::overrides;
 use crate::process::run_dir::RunDir;
 use crate::process::tail;
 use crate::store::StoreError;
@@ -123,7 +122,7 @@ pub fn ask(
     }
     let files: Vec<Option<PathBuf>> = questions
         .iter()
-        .map(|it| overrides::abspath(&it.request.overrides, &hook.plugin, settings.home.as_deref()))
+        .map(|it| it.request.overrides.of(&hook.plugin).abspath(settings.home.as_deref()))
         .collect();
     let provider = hook.provider();
     let claims: Vec<Claim<'_>> = questions
@@ -135,7 +134,7 @@ pub fn ask(
             provider: &provider,
             link: &question.link,
             abspath: file.as_deref(),
-            version: overrides::text(&question.request.overrides, &hook.plugin, "version"),
+            version: question.request.overrides.of(&hook.plugin).version(),
             locked: question.request.locked.as_ref().map(|it| (it, settings.lib_dir.as_path())),
             is_measured: builtin::is_one(&hook.path, &settings.data_dir),
         })

@@ -2,19 +2,15 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::lockfile::Locked;
 use crate::model::name::BinaryName;
 use crate::model::plugin_name::{PluginName, ProviderName};
 use crate::model::policy::Policy;
 use crate::model::version;
-use crate::plugin::overrides;
+use crate::plugin::overrides::Overrides;
 use crate::plugin::requirement::{Providers, Requirement};
-
-/// The providers that a bare name, which no plugin requires, is looked for at: what is there, and curated
-/// collections. At an open registry a mistyped name may be a stranger's package.
-pub const CURATED: [&str; 3] = ["env", "brew", "apt"];
 
 /// The provider that finds what is there and installs nothing.
 pub const ENV: &str = "env";
@@ -28,6 +24,9 @@ pub struct Selection {
     pub providers: Option<Providers>,
     /// At least this version; empty for what the requirements say.
     pub min_version: String,
+    /// The providers that a name which no plugin requires is requested from, in hook order: those whose `config.json` says
+    /// `"curated": true`. In an open registry, a mistyped name may be a package of anyone.
+    pub curated: Vec<ProviderName>,
     /// What may be brought in, whatever requirements and habits say.
     pub asked: Policy,
     /// What may be brought in at the most, from the user's settings.
@@ -48,7 +47,7 @@ pub struct Request {
     /// What was asked for of what may be brought in.
     pub policy: Policy,
     /// Per provider: packages and the like.
-    pub overrides: Map<String, Value>,
+    pub overrides: Overrides,
     /// The plugins that need it; none for a bare name.
     pub required_by: Vec<PluginName>,
     /// The settings that are told where it was found.
@@ -62,7 +61,7 @@ pub struct Request {
 impl Request {
     /// The lowest version that will do from this provider.
     pub fn min_version_of(&self, provider: &str) -> &str {
-        overrides::text(&self.overrides, provider, "min_version").unwrap_or(&self.min_version)
+        self.overrides.of(provider).min_version().unwrap_or(&self.min_version)
     }
 
     /// The request as JSONL shows it before anything is done about it.
@@ -82,7 +81,7 @@ impl Request {
 
     /// What was asked for of what this provider may bring in.
     pub fn policy_of(&self, provider: &str) -> Policy {
-        overrides::policy(&self.overrides, provider).or(self.policy)
+        self.overrides.of(provider).policy().or(self.policy)
     }
 }
 
@@ -157,14 +156,14 @@ fn request_of(requirement: &Requirement) -> Request {
 }
 
 fn bare(name: &BinaryName, wish: &Selection) -> Request {
-    let curated = Providers::Only(CURATED.map(ProviderName::from_static).into());
+    let curated = || Providers::Only(wish.curated.clone());
     Request {
         name: name.clone(),
-        providers: wish.providers.clone().unwrap_or(curated),
+        providers: wish.providers.clone().unwrap_or_else(curated),
         candidates: Vec::new(),
         min_version: String::new(),
         policy: Policy::default(),
-        overrides: Map::new(),
+        overrides: Overrides::default(),
         required_by: Vec::new(),
         settings: Vec::new(),
         pays_from: None,
@@ -186,13 +185,12 @@ fn merge(first: &Request, second: Request) -> Step {
             ),
         });
     };
-    let mut overrides = overrides::merge(&first.overrides, &second.overrides);
-    for (provider, keys) in &mut overrides {
-        // What is said to one provider stands in the place of what is said to all: it must not undo what the other asks.
+    let mut overrides = first.overrides.merge(&second.overrides);
+    // What one plugin states for a single provider must not weaken what the other states for all.
+    overrides.restate(|provider, _| {
         let min_version = version::stricter(first.min_version_of(provider), second.min_version_of(provider));
-        let policy = first.policy_of(provider).and(second.policy_of(provider));
-        overrides::set_rules(keys, min_version, policy);
-    }
+        (min_version.to_owned(), first.policy_of(provider).and(second.policy_of(provider)))
+    });
     Ok(Request {
         providers,
         candidates: Vec::new(),
@@ -229,7 +227,7 @@ fn narrow(mut request: Request, wish: &Selection, known: &[ProviderName]) -> Ste
     }
     request.min_version = version::stricter(&request.min_version, &wish.min_version).to_owned();
     request.policy = wish.asked.or(request.policy.and(wish.habit));
-    overrides::tighten(&mut request.overrides, &wish.min_version, wish.habit, wish.asked);
+    request.overrides.tighten(&wish.min_version, wish.habit, wish.asked);
     request.candidates = match &request.providers {
         // Exactly one file is meant: nobody has to be asked where it could come from.
         _ if request.name.file().is_some() => vec![ProviderName::from_static(ENV)],

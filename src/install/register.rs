@@ -119,7 +119,7 @@ pub fn adopt(
     if previous.as_ref().is_some_and(is_same) {
         return Ok(Adopted { binary, was_known: true });
     }
-    binary.request(&providers.to_string(), &min_version, policy, &overrides, now);
+    binary.request(&providers.to_string(), &min_version, policy, &overrides.to_json(), now);
     binary.satisfy(installed, now);
     linker.store.save_binary(&binary)?;
     Ok(Adopted { binary, was_known: false })

@@ -18,7 +18,9 @@ use crate::model::binary::{Binary, BinaryState, Installed};
 use crate::model::name::BinaryName;
 use crate::model::plugin_name::ProviderName;
 use crate::model::policy::PolicySupport;
+use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
+use crate::plugin::overrides::OptionError;
 use crate::process::lock::LockError;
 use crate::store::StoreError;
 
@@ -36,8 +38,8 @@ pub struct Resolver<'a> {
     pub hooks: &'a [&'a Hook],
     /// What providers need themselves, such as npm; looked for where a provider declines without it.
     pub provider_deps: &'a HashMap<ProviderName, Vec<Request>>,
-    /// What each provider says that it is able to keep.
-    pub policy_support: &'a HashMap<ProviderName, PolicySupport>,
+    /// What the `config.json` of each provider states.
+    pub provider_configs: &'a HashMap<ProviderName, ProviderConfig>,
     /// Resolve anew what is there, and replace a file that stands where the link goes.
     pub force: bool,
     /// What is not got leaves the records as they were: the wish was to look, not to have.
@@ -99,8 +101,10 @@ impl Resolver<'_> {
                 let reason =
                     "there is no such provider; `rigup hook list BinaryRequest` shows those there are";
                 leave_out(Outcome::Skipped, reason.to_owned());
-            } else if let Some(refused) = self.keeps_of(provider).refuses(request.policy_of(provider)) {
+            } else if let Some(refused) = self.policy_support(provider).refuses(request.policy_of(provider)) {
                 leave_out(Outcome::Rejected, refused.to_string());
+            } else if let Err(error) = self.check_options(request, provider) {
+                leave_out(Outcome::Rejected, error.to_string());
             } else {
                 chain.extend((0..self.hooks.len()).filter(|&it| self.hooks[it].plugin == *provider));
             }
@@ -108,13 +112,19 @@ impl Resolver<'_> {
         (chain, unasked)
     }
 
-    fn keeps_of(&self, provider: &str) -> PolicySupport {
-        self.policy_support.get(provider).copied().unwrap_or_default()
+    fn policy_support(&self, provider: &str) -> PolicySupport {
+        self.provider_configs.get(provider).map(|config| config.enforces).unwrap_or_default()
+    }
+
+    /// Checks the options that a request has for a provider. A provider without a `config.json` allows none.
+    fn check_options(&self, request: &Request, provider: &str) -> Result<(), OptionError> {
+        let allowed = self.provider_configs.get(provider).map(|config| &config.options[..]);
+        request.overrides.of(provider).check_options(provider, allowed.unwrap_or_default())
     }
 
     /// Says which rules a provider could not keep that nobody asked for.
     pub(super) fn remark_on_rules(&self, request: &Request, provider: &str) {
-        let lacking = self.keeps_of(provider).lacks(request.policy_of(provider));
+        let lacking = self.policy_support(provider).lacks(request.policy_of(provider));
         if !lacking.is_empty() {
             let remark = format!("{provider} cannot keep {}: see docs/hooks.md", lacking.join(" and "));
             (self.on_event)(request, InstallEvent::Notice(remark));

@@ -152,7 +152,7 @@ impl fmt::Display for Refused {
         } else {
             write!(
                 f,
-                "{key} is asked for, and this provider does not say that it keeps it: see `keeps` in docs/hooks.md"
+                "{key} is asked for, and this provider does not say that it keeps it: see `enforces` in docs/hooks.md"
             )
         }
     }

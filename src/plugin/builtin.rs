@@ -12,6 +12,7 @@ use crate::fs::digest::hex;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
 use crate::model::plugin_name::PluginName;
+use crate::plugin::config::schema::{self, Schema, SchemaError};
 use crate::plugin::discovery::{Hook, Plugin, Start};
 use crate::plugin::hook_name::HookName;
 
@@ -43,6 +44,17 @@ pub fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<Option<&'sta
     let folder = PROVIDERS.get_dir(plugin.path.strip_prefix(folder(data_dir)).ok()?)?;
     let file = folder.files().find(|it| it.path().file_name().is_some_and(|it| it == name));
     Some(file.map(include_dir::File::contents))
+}
+
+/// Returns the `config.json` of the built-in provider of this name, or `None` if there is no such provider.
+pub fn config(provider: &str) -> Result<Option<Schema>, SchemaError> {
+    let file = PROVIDERS.get_file(Path::new(provider).join(schema::FILE_NAME));
+    file.map(|file| schema::parse(&String::from_utf8_lossy(file.contents()))).transpose()
+}
+
+/// Returns the names of the built-in providers.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.dirs().filter_map(|dir| dir.path().to_str())
 }
 
 /// Writes the built-in providers below the data dir, unless they are there: aside first, then renamed, so that
@@ -170,6 +182,31 @@ mod tests {
         let found = discovery::discover(&[super::folder(data_dir.path())], Vec::new(), &Trust::new(None));
         assert!(!listed.is_empty());
         assert_eq!(found.plugins, listed);
+    }
+
+    #[test]
+    fn every_provider_states_its_keys_and_only_env_brew_and_apt_are_curated() {
+        let mut curated = Vec::new();
+        for provider in names() {
+            let schema = config(provider).unwrap().expect("a built-in provider has a config.json");
+            if schema.provider.curated.expect("it states whether it is curated") {
+                curated.push(provider);
+            }
+        }
+        curated.sort_unstable();
+        assert_eq!(curated, ["apt", "brew", "env"]);
+    }
+
+    #[test]
+    fn docs_providers_lists_the_options_of_every_provider() {
+        let page = include_str!("../../docs/providers.md");
+        for provider in names() {
+            let row = page.lines().find(|line| line.starts_with(&format!("| {provider} (")));
+            let row = row.unwrap_or_else(|| panic!("no row for {provider}"));
+            for option in config(provider).unwrap().unwrap_or_default().provider.options {
+                assert!(row.contains(&format!("`{}`", option.replace('=', "=..."))), "{provider}: {option}");
+            }
+        }
     }
 
     #[test]

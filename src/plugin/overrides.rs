@@ -1,127 +1,299 @@
-//! What a requirement says to single providers, in every spelling that is accepted.
+//! What a requirement states for single providers.
 //!
-//! `{"pip": {"packages": ["yt-dlp[default]"]}}`, where one text is a list of one, and a bare list or text under the
-//! provider is its packages. `install_args` means the same, and may have a few options of the package manager among them.
+//! `{"pip": {"packages": ["yt-dlp[default]"]}}`: a string stands for a list of one, and a bare list or string under a
+//! provider is its packages. `install_args` is a synonym of `packages` that may also hold options of the package manager.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::model::plugin_name::{PluginNameError, ProviderName};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy, PolicyError};
 use crate::model::version::{self, Version};
 
-/// An override that cannot be used.
+/// An override that no provider could use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OverrideError {
-    /// Neither a text nor a list of texts.
-    #[error("overrides.{0}: packages are one text or a list of texts")]
-    NotPackages(String),
-    /// It would be read as several packages, or as an option: many a shell's `echo` makes a line break of `\n`.
+    /// A key that cannot name a provider.
+    #[error("overrides: {0}")]
+    Provider(#[from] PluginNameError),
+    /// Neither a string nor a list of strings.
+    #[error("overrides.{0}: packages must be a string or a list of strings")]
+    NotPackages(ProviderName),
+    /// A package that a shell could read as several packages: many an `echo` turns `\n` into a line break.
     #[error("overrides.{0}: the package {1:?} has a control character or a backslash")]
-    Control(String, String),
-    /// It would reach the package manager as an option.
-    #[error(
-        "overrides.{0}: the package `{1}` begins with `-`, which its package manager would take for an option"
-    )]
-    Option(String, String),
-    /// It would do more than to choose among what the package manager has.
-    #[error(
-        "overrides.{provider}: `{option}` is no option that a requirement may have; {}",
-        known_options(provider)
-    )]
-    Refused {
-        /// The provider.
-        provider: String,
-        /// What it begins with.
-        option: String,
-    },
-    /// A key that has to be a text on one line.
-    #[error("overrides.{0}.{1} has to be a text without control characters")]
-    NotText(String, &'static str),
-    /// A NUL, which no argument and no variable can have.
-    #[error("overrides.{0} has a NUL in it")]
-    Nul(String),
-    /// A lowest version that is none.
-    #[error("overrides.{0}.min_version has to be a version such as \"1.2\"")]
-    NoVersion(String),
-    /// A rule that is none.
+    Control(ProviderName, String),
+    /// A package that the package manager would read as an option.
+    #[error("overrides.{0}: the package `{1}` starts with `-`; put options into install_args")]
+    Option(ProviderName, String),
+    /// A key whose value must be a string.
+    #[error("overrides.{0}.{1} must be a string without control characters")]
+    NotText(ProviderName, &'static str),
+    /// A NUL, which neither an argument nor a variable can hold.
+    #[error("overrides.{0} holds a NUL")]
+    Nul(ProviderName),
+    /// A lowest version that is not a version.
+    #[error("overrides.{0}.min_version must be a version such as \"1.2\"")]
+    NoVersion(ProviderName),
+    /// A policy that cannot be parsed.
     #[error("overrides.{0}: {1}")]
-    Policy(String, PolicyError),
+    Policy(ProviderName, PolicyError),
 }
 
-/// What names packages alone, and what may have options among them.
+/// An option in `install_args` that the provider's `config.json` does not allow. Options of package managers can run
+/// commands, fetch from another place or write to one, so each has to be allowed by name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("overrides.{provider}: a requirement may not use the option `{option}`; {provider} allows {}", list(.allowed))]
+pub struct OptionError {
+    /// The provider.
+    pub provider: String,
+    /// The option.
+    pub option: String,
+    /// The options that the provider allows.
+    pub allowed: Vec<String>,
+}
+
+fn list(options: &[String]) -> String {
+    if options.is_empty() { "none".to_owned() } else { options.join(", ") }
+}
+
+/// The keys that name packages: the first names packages alone, the second packages and options.
 const PACKAGES_KEYS: [&str; 2] = ["packages", "install_args"];
 
-/// The options that a requirement may have in its `install_args`, by built-in provider; one that ends in `=` with any
-/// value. They choose what is installed of a package. Options of package managers can do much else: run commands, fetch from
-/// somewhere else, write to another place. What a provider of somebody else's takes for an option is for its author to say.
-const OPTIONS: [(&str, &[&str]); 12] = [
-    ("apt", &[]),
-    ("bash", &[]),
-    ("brew", &["--HEAD", "--build-from-source", "--force-bottle"]),
-    (
-        "cargo",
-        &[
-            "--all-features",
-            "--bin=",
-            "--bins",
-            "--features=",
-            "--no-default-features",
-            "--version",
-            "--version=",
-        ],
-    ),
-    ("env", &[]),
-    ("gem", &["--prerelease"]),
-    ("go", &["-tags="]),
-    ("node", &[]),
-    ("npm", &["--legacy-peer-deps", "--min-release-age=", "--omit="]),
-    ("pip", &["--no-deps", "--only-binary=", "--pre"]),
-    ("pnpm", &["--no-optional"]),
-    ("uv", &["--exclude-newer-package=", "--no-deps", "--only-binary=", "--prerelease="]),
-];
-
-/// Those of a provider; none where any option will do.
-fn options(provider: &str) -> Option<&'static [&'static str]> {
-    OPTIONS.iter().find(|(known, _)| *known == provider).map(|(_, options)| *options)
+/// The overrides of a requirement: parsed and checked once, and serialised as they were spelled.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    providers: Vec<(ProviderName, ProviderOverrides)>,
 }
 
-fn known_options(provider: &str) -> String {
-    match options(provider) {
-        None | Some([]) => "it may have none".to_owned(),
-        Some(some) => format!("it may have {}", some.join(", ")),
+/// The overrides for one provider. Blank values count as absent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProviderOverrides {
+    packages: Vec<String>,
+    install_root: Option<String>,
+    abspath: Option<String>,
+    version: Option<String>,
+    min_version: Option<String>,
+    policy: Policy,
+    /// The value as it was spelled, with the keys that only a hook knows.
+    json: Value,
+}
+
+static NO_OVERRIDES: ProviderOverrides = ProviderOverrides {
+    packages: Vec::new(),
+    install_root: None,
+    abspath: None,
+    version: None,
+    min_version: None,
+    policy: Policy { min_release_age: None, postinstall_scripts: None },
+    json: Value::Null,
+};
+
+impl Overrides {
+    /// Parses the value of `overrides`, one key for each provider.
+    pub fn parse(keys: &Map<String, Value>) -> Result<Self, OverrideError> {
+        let parse = |(provider, json): (&String, &Value)| {
+            let provider = ProviderName::parse(provider)?;
+            let overrides = ProviderOverrides::parse(&provider, json.clone())?;
+            Ok((provider, overrides))
+        };
+        keys.iter().map(parse).collect::<Result<_, _>>().map(|providers| Self { providers })
     }
-}
 
-fn is_allowed(provider: &str, option: &str) -> bool {
-    let is_one_of = |options: &[&str]| {
-        options.iter().any(|it| *it == option || it.ends_with('=') && option.starts_with(it))
-    };
-    options(provider).is_none_or(is_one_of)
-}
+    /// Returns the overrides for a provider, which are empty if there are none.
+    pub fn of(&self, provider: &str) -> &ProviderOverrides {
+        self.providers.iter().find(|(name, _)| name == provider).map_or(&NO_OVERRIDES, |(_, own)| own)
+    }
 
-/// Makes sure that every provider can use what is said to it.
-pub fn check(overrides: &Map<String, Value>) -> Result<(), OverrideError> {
-    for (provider, value) in overrides {
-        packages(overrides, provider)?;
-        if has_nul(value) {
-            return Err(OverrideError::Nul(provider.clone()));
-        }
-        let Some(keys) = value.as_object() else { continue };
-        for key in ["abspath", "install_root", "min_version", "version"] {
-            match keys.get(key) {
-                None | Some(Value::Null) => {}
-                Some(Value::String(text)) if !text.chars().any(char::is_control) => {}
-                Some(_) => return Err(OverrideError::NotText(provider.clone(), key)),
+    /// Returns the providers that have overrides, in the order of the requirement.
+    pub fn providers(&self) -> impl Iterator<Item = &ProviderName> {
+        self.providers.iter().map(|(provider, _)| provider)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.providers.is_empty()
+    }
+
+    /// Returns the overrides as they were spelled.
+    pub fn to_json(&self) -> Map<String, Value> {
+        self.providers.iter().map(|(provider, own)| (provider.to_string(), own.json.clone())).collect()
+    }
+
+    /// Merges the overrides of two plugins that require one binary: the packages of both, and of every other key the value
+    /// of `self` if it has one.
+    #[must_use]
+    pub fn merge(&self, other: &Self) -> Self {
+        let mut merged = self.clone();
+        for (provider, theirs) in &other.providers {
+            match merged.providers.iter_mut().find(|(name, _)| name == provider) {
+                None => merged.providers.push((provider.clone(), theirs.clone())),
+                Some((_, ours)) if ours == theirs => {}
+                Some((_, ours)) => *ours = ours.merge(theirs, provider),
             }
         }
-        if text(overrides, provider, "min_version").is_some_and(|it| !Version::is_one(it)) {
+        merged
+    }
+
+    /// Replaces the lowest version and the policy that a provider has of its own by those that `rules` returns for it; a
+    /// value that was not stated stays absent.
+    pub fn restate(&mut self, rules: impl Fn(&ProviderName, &ProviderOverrides) -> (String, Policy)) {
+        for (provider, own) in &mut self.providers {
+            let (min_version, policy) = rules(provider, own);
+            *own = own.with_rules(&min_version, policy, provider);
+        }
+    }
+
+    /// Makes the overrides at least as strict as what applies to all providers: `asked` replaces their policy, `habit` and
+    /// `min_version` tighten them.
+    pub fn tighten(&mut self, min_version: &str, habit: Policy, asked: Policy) {
+        self.restate(|_, own| {
+            let own_version = own.min_version().unwrap_or_default();
+            (version::stricter(own_version, min_version).to_owned(), asked.or(own.policy.and(habit)))
+        });
+    }
+}
+
+impl Serialize for Overrides {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.providers.iter().map(|(provider, own)| (provider, &own.json)))
+    }
+}
+
+impl ProviderOverrides {
+    fn parse(provider: &ProviderName, json: Value) -> Result<Self, OverrideError> {
+        if has_nul(&json) {
+            return Err(OverrideError::Nul(provider.clone()));
+        }
+        let packages = packages(provider, &json)?;
+        let text = |key: &'static str| match json.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if !text.chars().any(char::is_control) => {
+                Ok(Some(text.clone()).filter(|text| !text.is_empty()))
+            }
+            Some(_) => Err(OverrideError::NotText(provider.clone(), key)),
+        };
+        let min_version = text("min_version")?;
+        if min_version.as_deref().is_some_and(|version| !Version::is_one(version)) {
             return Err(OverrideError::NoVersion(provider.clone()));
         }
-        Policy::of(keys).map_err(|error| OverrideError::Policy(provider.clone(), error))?;
+        let policy = json.as_object().map(Policy::of).transpose();
+        Ok(Self {
+            packages,
+            install_root: text("install_root")?,
+            abspath: text("abspath")?,
+            version: text("version")?,
+            min_version,
+            policy: policy
+                .map_err(|error| OverrideError::Policy(provider.clone(), error))?
+                .unwrap_or_default(),
+            json,
+        })
     }
-    Ok(())
+
+    /// Returns the packages that stand for the binary, with options among them if they are `install_args`; empty if the
+    /// binary's own name stands for it.
+    pub fn packages(&self) -> &[String] {
+        &self.packages
+    }
+
+    /// Returns the prefix that the provider installs into, instead of one of the requirement's own.
+    pub fn install_root(&self) -> Option<&str> {
+        self.install_root.as_deref()
+    }
+
+    /// Returns the file that the binary must be. `home` is what a leading `~` stands for.
+    pub fn abspath(&self, home: Option<&Path>) -> Option<PathBuf> {
+        let path = Path::new(self.abspath.as_deref()?);
+        match (path.strip_prefix("~"), home) {
+            (Ok(rest), Some(home)) => Some(home.join(rest)),
+            _ => Some(path.to_owned()),
+        }
+    }
+
+    /// Returns the version of a binary that does not report one.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// Returns the lowest version that the requirement accepts from this provider.
+    pub fn min_version(&self) -> Option<&str> {
+        self.min_version.as_deref()
+    }
+
+    /// Returns the policy for this provider.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Returns the value of any key, as it was spelled.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.json.get(key)
+    }
+
+    /// Checks the options among the packages against those that the provider allows; one that ends with `=` allows any
+    /// value.
+    pub fn check_options(&self, provider: &str, allowed: &[String]) -> Result<(), OptionError> {
+        let is_allowed = |option: &str| {
+            allowed
+                .iter()
+                .any(|known| known == option || known.ends_with('=') && option.starts_with(known.as_str()))
+        };
+        match self.packages.iter().find(|package| is_option(package) && !is_allowed(package)) {
+            None => Ok(()),
+            Some(option) => Err(OptionError {
+                provider: provider.to_owned(),
+                option: option.clone(),
+                allowed: allowed.to_vec(),
+            }),
+        }
+    }
+
+    fn merge(&self, other: &Self, provider: &ProviderName) -> Self {
+        let mut keys = match &self.json {
+            Value::Object(keys) => keys.clone(),
+            packages => Map::from_iter([(PACKAGES_KEYS[0].to_owned(), packages.clone())]),
+        };
+        for (key, theirs) in other.json.as_object().into_iter().flatten() {
+            let is_open = keys.get(key).is_none_or(Value::is_null);
+            if is_open && !PACKAGES_KEYS.contains(&key.as_str()) {
+                keys.insert(key.clone(), theirs.clone());
+            }
+        }
+        if !other.packages.is_empty() && self.packages != other.packages {
+            let mut all = [&self.packages[..], &other.packages].concat();
+            let mut seen = HashSet::new();
+            all.retain(|package| seen.insert(package.clone()));
+            for key in PACKAGES_KEYS {
+                keys.remove(key);
+            }
+            let has_options = all.iter().any(|package| is_option(package));
+            keys.insert(PACKAGES_KEYS[usize::from(has_options)].to_owned(), all.into());
+        }
+        Self::parse(provider, keys.into()).expect("valid overrides merge into valid ones")
+    }
+
+    fn with_rules(&self, min_version: &str, policy: Policy, provider: &ProviderName) -> Self {
+        let mut json = self.json.clone();
+        let rules = [
+            ("min_version", min_version.into()),
+            (MIN_RELEASE_AGE_KEY, policy.min_release_age.into()),
+            (POSTINSTALL_SCRIPTS_KEY, policy.postinstall_scripts.into()),
+        ];
+        for (key, rule) in rules {
+            let own = json.as_object_mut().and_then(|keys| keys.get_mut(key));
+            if let Some(own) = own.filter(|own| !own.is_null() && *own != "") {
+                *own = rule;
+            }
+        }
+        Self::parse(provider, json).expect("a valid rule replaces a valid one")
+    }
+}
+
+fn is_option(package: &str) -> bool {
+    package.trim_start().starts_with('-')
 }
 
 fn has_nul(value: &Value) -> bool {
@@ -133,134 +305,31 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// What may be brought in by this provider, where the overrides say something of it.
-pub fn policy(overrides: &Map<String, Value>, provider: &str) -> Policy {
-    let keys = overrides.get(provider).and_then(Value::as_object);
-    keys.and_then(|keys| Policy::of(keys).ok()).unwrap_or_default()
-}
-
-/// Makes what is said to single providers at least as strict as what is asked of all of them: `asked` replaces it,
-/// `habit` and `min_version` tighten it.
-pub fn tighten(overrides: &mut Map<String, Value>, min_version: &str, habit: Policy, asked: Policy) {
-    for keys in overrides.values_mut() {
-        let own = keys.get("min_version").and_then(Value::as_str).unwrap_or_default();
-        let min_version = version::stricter(own, min_version).to_owned();
-        let own = keys.as_object().and_then(|it| Policy::of(it).ok()).unwrap_or_default();
-        set_rules(keys, &min_version, asked.or(own.and(habit)));
-    }
-}
-
-/// Replaces the rules that a provider has of its own; what nothing was said of stays so.
-pub fn set_rules(keys: &mut Value, min_version: &str, policy: Policy) {
-    let Some(keys) = keys.as_object_mut() else { return };
-    let rules = [
-        ("min_version", min_version.into()),
-        (MIN_RELEASE_AGE_KEY, policy.min_release_age.into()),
-        (POSTINSTALL_SCRIPTS_KEY, policy.postinstall_scripts.into()),
-    ];
-    for (key, rule) in rules {
-        if let Some(own) = keys.get_mut(key).filter(|it| !it.is_null() && *it != "") {
-            *own = rule;
-        }
-    }
-}
-
-/// The packages that stand for a binary at a provider, with options among them where they are `install_args`; none where
-/// the overrides say nothing of it.
-pub fn packages(
-    overrides: &Map<String, Value>,
-    provider: &str,
-) -> Result<Option<Vec<String>>, OverrideError> {
-    let Some(value) = overrides.get(provider) else {
-        return Ok(None);
-    };
-    let (listed, may_be_options) = match value {
-        Value::Object(keys) => match (keys.get("packages"), keys.get("install_args")) {
+fn packages(provider: &ProviderName, json: &Value) -> Result<Vec<String>, OverrideError> {
+    let (listed, may_be_options) = match json {
+        Value::Object(keys) => match (keys.get(PACKAGES_KEYS[0]), keys.get(PACKAGES_KEYS[1])) {
             (Some(packages), _) => (packages, false),
             (None, Some(arguments)) => (arguments, true),
-            (None, None) => return Ok(None),
+            (None, None) => return Ok(Vec::new()),
         },
         other => (other, false),
     };
-    let packages = match listed {
-        Value::Null => return Ok(None),
-        Value::String(one) => vec![one.clone()],
-        Value::Array(many) => many
-            .iter()
-            .map(|it| it.as_str().map(str::to_owned))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| OverrideError::NotPackages(provider.to_owned()))?,
-        _ => return Err(OverrideError::NotPackages(provider.to_owned())),
+    let packages: Option<Vec<String>> = match listed {
+        Value::Null => Some(Vec::new()),
+        Value::String(one) => Some(vec![one.clone()]),
+        Value::Array(many) => many.iter().map(|package| package.as_str().map(str::to_owned)).collect(),
+        _ => None,
     };
-    let packages: Vec<String> = packages.into_iter().filter(|it| !it.trim().is_empty()).collect();
+    let mut packages = packages.ok_or_else(|| OverrideError::NotPackages(provider.clone()))?;
+    packages.retain(|package| !package.trim().is_empty());
     for package in &packages {
-        let (provider, text) = (provider.to_owned(), package.clone());
         if package.contains(|c: char| c.is_control() || c == '\\') {
-            return Err(OverrideError::Control(provider, text));
-        } else if package.trim_start().starts_with('-') && !may_be_options {
-            return Err(OverrideError::Option(provider, text));
-        } else if package.trim_start().starts_with('-') && !is_allowed(&provider, package) {
-            return Err(OverrideError::Refused { provider, option: text });
+            return Err(OverrideError::Control(provider.clone(), package.clone()));
+        } else if is_option(package) && !may_be_options {
+            return Err(OverrideError::Option(provider.clone(), package.clone()));
         }
     }
-    Ok(Some(packages).filter(|it| !it.is_empty()))
-}
-
-/// The text under `overrides.<provider>.<key>`.
-pub fn text<'a>(overrides: &'a Map<String, Value>, provider: &str, key: &str) -> Option<&'a str> {
-    overrides.get(provider)?.get(key)?.as_str().filter(|it| !it.is_empty())
-}
-
-/// The file that is exactly meant at a provider: `overrides.<provider>.abspath`.
-pub fn abspath(overrides: &Map<String, Value>, provider: &str, home: Option<&Path>) -> Option<PathBuf> {
-    let path = Path::new(text(overrides, provider, "abspath")?);
-    match (path.strip_prefix("~"), home) {
-        (Ok(rest), Some(home)) => Some(home.join(rest)),
-        _ => Some(path.to_owned()),
-    }
-}
-
-/// Two plugins require one binary: the packages of both, and of everything else what the first one says that says
-/// something of it.
-pub fn merge(first: &Map<String, Value>, second: &Map<String, Value>) -> Map<String, Value> {
-    let mut merged = first.clone();
-    for (provider, theirs) in second {
-        match first.get(provider) {
-            None => drop(merged.insert(provider.clone(), theirs.clone())),
-            Some(ours) if ours == theirs => {}
-            Some(_) => drop(merged.insert(provider.clone(), merge_for(provider, first, second).into())),
-        }
-    }
-    merged
-}
-
-fn merge_for(provider: &str, first: &Map<String, Value>, second: &Map<String, Value>) -> Map<String, Value> {
-    let mut keys = match first.get(provider) {
-        Some(Value::Object(keys)) => keys.clone(),
-        Some(packages) => Map::from_iter([("packages".to_owned(), packages.clone())]),
-        None => Map::new(),
-    };
-    for (key, theirs) in second.get(provider).and_then(Value::as_object).into_iter().flatten() {
-        let is_open = keys.get(key).is_none_or(Value::is_null);
-        if is_open && !PACKAGES_KEYS.contains(&key.as_str()) {
-            keys.insert(key.clone(), theirs.clone());
-        }
-    }
-    let (ours, theirs) = (packages(first, provider), packages(second, provider));
-    if let (Ok(ours), Ok(Some(theirs))) = (ours, theirs)
-        && ours.as_ref() != Some(&theirs)
-    {
-        let mut all = ours.unwrap_or_default();
-        all.extend(theirs);
-        let mut seen = HashSet::new();
-        all.retain(|it| seen.insert(it.clone()));
-        for key in PACKAGES_KEYS {
-            keys.remove(key);
-        }
-        let has_options = all.iter().any(|it| it.starts_with('-'));
-        keys.insert(PACKAGES_KEYS[usize::from(has_options)].to_owned(), all.into());
-    }
-    keys
+    Ok(packages)
 }
 
 #[cfg(test)]
@@ -269,43 +338,38 @@ mod tests {
 
     use super::*;
 
+    fn parse(json: &Value) -> Result<Overrides, OverrideError> {
+        Overrides::parse(json.as_object().unwrap())
+    }
+
+    fn packages_of(own: &Value) -> Result<Vec<String>, OverrideError> {
+        parse(&json!({ "pip": own })).map(|overrides| overrides.of("pip").packages().to_vec())
+    }
+
     #[test]
-    fn a_few_options_may_stand_among_arguments_and_none_among_packages() {
-        let listed = |value: Value| packages(&map(&json!({ "pip": value })), "pip");
-        let arguments = vec!["--no-deps".to_owned(), "x".to_owned()];
-        assert_eq!(listed(json!({"install_args": ["--no-deps", "x"]})), Ok(Some(arguments)));
+    fn options_stand_in_install_args_and_only_those_that_are_allowed() {
+        let arguments = json!({"install_args": ["--no-deps", "--only-binary=x", "x"]});
+        assert_eq!(packages_of(&arguments).unwrap().len(), 3);
         for strict in [json!({"packages": ["--no-deps"]}), json!(["--no-deps"]), json!("--no-deps")] {
-            assert!(matches!(listed(strict), Err(OverrideError::Option(..))));
+            assert!(matches!(packages_of(&strict), Err(OverrideError::Option(..))));
         }
-        assert!(packages(&map(&json!({"mine": {"install_args": ["--x"]}})), "mine").is_ok());
-        for (provider, option) in [("pip", "--index-url=x"), ("pip", " --no-deps"), ("apt", "-t=x")] {
-            let refused =
-                packages(&map(&json!({ provider: {"install_args": [option]} })), provider).unwrap_err();
-            assert!(
-                refused.to_string().contains("is no option that a requirement may have; it may have "),
-                "{refused}"
-            );
-        }
-        assert!(packages(&map(&json!({"go": {"install_args": ["-tags=a,b", "x.y/z"]}})), "go").is_ok());
-        let first = map(&json!({"pip": {"install_args": ["--no-deps", "x"]}}));
-        let merged = merge(&first, &map(&json!({"pip": ["y"]})));
-        assert_eq!(merged, map(&json!({"pip": {"install_args": ["--no-deps", "x", "y"]}})));
-    }
-
-    #[test]
-    fn docs_providers_lists_the_options_that_a_requirement_may_have() {
-        let page = include_str!("../../docs/providers.md");
-        for (provider, options) in OPTIONS {
-            let row = page.lines().find(|line| line.starts_with(&format!("| {provider} (")));
-            let row = row.unwrap_or_else(|| panic!("no row for {provider}"));
-            for option in options {
-                assert!(row.contains(&format!("`{}`", option.replace('=', "=..."))), "{provider}: {option}");
-            }
-        }
-    }
-
-    fn map(value: &Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+        let overrides = parse(&json!({ "pip": arguments })).unwrap();
+        let check = |allowed: &[&str]| {
+            let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+            overrides.of("pip").check_options("pip", &allowed).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["--no-deps", "--only-binary="]), Ok(()));
+        let refused =
+            "overrides.pip: a requirement may not use the option `--only-binary=x`; pip allows --no-deps";
+        assert_eq!(check(&["--no-deps"]), Err(refused.to_owned()));
+        assert!(check(&[]).unwrap_err().ends_with("`--no-deps`; pip allows none"));
+        let blank = parse(&json!({"pip": {"install_args": [" --no-deps"]}})).unwrap();
+        assert!(blank.of("pip").check_options("pip", &["--no-deps".to_owned()]).is_err());
+        let merged = overrides.merge(&parse(&json!({"pip": ["y"]})).unwrap());
+        assert_eq!(
+            merged.of("pip").get("install_args"),
+            Some(&json!(["--no-deps", "--only-binary=x", "x", "y"]))
+        );
     }
 
     #[test]
@@ -317,62 +381,63 @@ mod tests {
             json!(["x"]),
             json!("x"),
         ] {
-            let overrides = map(&json!({"pip": spelled}));
-            assert_eq!(packages(&overrides, "pip"), Ok(Some(vec!["x".to_owned()])), "{overrides:?}");
+            assert_eq!(packages_of(&spelled), Ok(vec!["x".to_owned()]), "{spelled}");
         }
-        assert_eq!(packages(&map(&json!({"pip": {"install_root": "x"}})), "pip"), Ok(None));
-        assert_eq!(packages(&map(&json!({"pip": []})), "pip"), Ok(None));
-        assert_eq!(packages(&map(&json!({})), "pip"), Ok(None));
+        for none in [json!({"install_root": "x"}), json!([]), json!(null), json!({"packages": " "})] {
+            assert_eq!(packages_of(&none), Ok(Vec::new()), "{none}");
+        }
+        assert!(parse(&json!({})).unwrap().of("pip").packages().is_empty());
     }
 
     #[test]
     fn what_is_no_list_of_packages_is_refused() {
-        assert!(packages(&map(&json!({"pip": 5})), "pip").is_err());
-        assert!(packages(&map(&json!({"pip": ["x", 5]})), "pip").is_err());
-        let option = packages(&map(&json!({"apt": ["-oDPkg::Pre-Invoke=sh"]})), "apt");
-        assert!(matches!(option, Err(OverrideError::Option(..))));
+        assert!(packages_of(&json!(5)).is_err());
+        assert!(packages_of(&json!(["x", 5])).is_err());
         for hidden in ["jq\n--allow-downgrades", "jq\\n--allow-downgrades"] {
-            let hidden = packages(&map(&json!({"apt": [hidden]})), "apt");
+            let hidden = packages_of(&json!([hidden]));
             assert!(matches!(hidden, Err(OverrideError::Control(..))), "packages are handed on one per line");
         }
     }
 
     #[test]
     fn two_requirements_of_one_binary_get_the_packages_of_both() {
-        let first = map(&json!({"pip": {"install_args": ["a"], "install_root": "shared"}, "apt": ["z"]}));
-        let second = map(&json!({"pip": ["b", "a"], "brew": ["c"], "apt": "z"}));
+        let first = json!({"pip": {"install_args": ["a"], "install_root": "shared"}, "apt": ["z"]});
+        let second = json!({"pip": ["b", "a"], "brew": ["c"], "apt": "z"});
         let expected = json!({
             "pip": {"install_root": "shared", "packages": ["a", "b"]}, "apt": {"packages": ["z"]}, "brew": ["c"],
         });
-        assert_eq!(Value::Object(merge(&first, &second)), expected);
+        assert_eq!(json!(parse(&first).unwrap().merge(&parse(&second).unwrap())), expected);
     }
 
     #[test]
-    fn what_the_command_line_asks_for_replaces_rules_for_single_providers_and_habit_tightens_them() {
-        let mut overrides = map(&json!({
+    fn the_command_line_replaces_rules_for_single_providers_and_settings_tighten_them() {
+        let mut overrides = parse(&json!({
             "pip": {"min_version": "1.9", "min_release_age": 3}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
-        }));
+        }))
+        .unwrap();
         let habit = Policy { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
         let asked = Policy { min_release_age: None, postinstall_scripts: Some(true) };
-        tighten(&mut overrides, "2", habit, asked);
+        overrides.tighten("2", habit, asked);
         let expected = json!({
             "pip": {"min_version": "2", "min_release_age": 14.0}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
         });
-        assert_eq!(Value::Object(overrides), expected);
+        assert_eq!(json!(overrides), expected);
+        assert_eq!(overrides.of("pip").min_version(), Some("2"));
     }
 
     #[test]
     fn keys_that_a_provider_could_not_use_are_refused() {
         for (bad, expected) in [
-            (json!({"abspath": 7}), "overrides.pip.abspath has to be a text"),
-            (json!({"install_root": "a\nb"}), "overrides.pip.install_root has to be a text without control"),
-            (json!({"of": ["mine", {"x": "\0"}]}), "overrides.pip has a NUL in it"),
-            (json!({"min_version": "new"}), "overrides.pip.min_version has to be a version"),
+            (json!({"abspath": 7}), "overrides.pip.abspath must be a string"),
+            (json!({"install_root": "a\nb"}), "overrides.pip.install_root must be a string without control"),
+            (json!({"of": ["mine", {"x": "\0"}]}), "overrides.pip holds a NUL"),
+            (json!({"min_version": "new"}), "overrides.pip.min_version must be a version"),
             (json!({"min_release_age": "new"}), "overrides.pip: \"min_release_age\" has to be a number"),
         ] {
-            let error = check(&map(&json!({ "pip": bad }))).unwrap_err().to_string();
+            let error = parse(&json!({ "pip": bad })).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         }
-        assert_eq!(check(&map(&json!({"pip": {"abspath": null, "version": "1", "custom": 7}}))), Ok(()));
+        assert!(parse(&json!({"pip": {"abspath": null, "version": "1", "custom": 7}})).is_ok());
+        assert!(matches!(parse(&json!({"a/b": []})), Err(OverrideError::Provider(_))));
     }
 }

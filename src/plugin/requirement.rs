@@ -11,7 +11,7 @@ use crate::model::name::{BinaryName, NameError};
 use crate::model::plugin_name::{PluginName, PluginNameError, ProviderName};
 use crate::model::policy::{Policy, PolicyError};
 use crate::model::version::Version;
-use crate::plugin::overrides;
+use crate::plugin::overrides::{OverrideError, Overrides};
 use crate::trust::{Inspection, ReadError};
 
 /// The file in a plugin's folder.
@@ -29,7 +29,7 @@ pub struct Requirement {
     /// What may be brought in for it.
     pub policy: Policy,
     /// Per provider: packages and the like, as they were spelled.
-    pub overrides: Map<String, Value>,
+    pub overrides: Overrides,
     /// The plugin that needs it, or `None` if it comes from the command line or a record.
     pub plugin: Option<PluginName>,
     /// The setting that names it, which is told where it was found: `WGET_BINARY`.
@@ -163,7 +163,7 @@ pub enum LineError {
     Policy(#[from] PolicyError),
     /// An override that no provider could use.
     #[error(transparent)]
-    Override(#[from] overrides::OverrideError),
+    Override(#[from] OverrideError),
     /// Over [`jsonl::MAX_LINE`].
     #[error("the line is longer than {} bytes", jsonl::MAX_LINE)]
     TooLong,
@@ -344,8 +344,8 @@ pub fn parse_fields(
         }
     };
     let overrides = match keys.get("overrides") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(overrides)) => overrides.clone(),
+        None | Some(Value::Null) => Overrides::default(),
+        Some(Value::Object(overrides)) => Overrides::parse(overrides)?,
         Some(_) => {
             return Err(LineError::WrongValue {
                 key: "overrides",
@@ -353,7 +353,6 @@ pub fn parse_fields(
             });
         }
     };
-    overrides::check(&overrides)?;
     let policy = Policy::of(keys)?;
     let plugin = plugin.cloned();
     let pays_from = match keys.get("pays_from") {
@@ -438,7 +437,7 @@ mod tests {
             (r#"{"type":"Binary","name":"x","overrides":[]}"#, "\"overrides\" has to be an object"),
             (
                 r#"{"type":"Binary","name":"x","overrides":{"apt":["-o"]}}"#,
-                "overrides.apt: the package `-o` begins",
+                "overrides.apt: the package `-o` starts",
             ),
         ] {
             let message = parse(line).unwrap_err().to_string();

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use crate::model::attempt::Outcome;
 use crate::model::binary::Installed;
 use crate::model::name::BinaryName;
-use crate::plugin::overrides;
 use crate::plugin::requirement;
 use crate::process::signals::Interrupt;
 use crate::protocol;
@@ -69,7 +68,7 @@ impl Search<'_> {
         let mut wanted: Vec<(&Path, Option<&str>)> = Vec::new();
         for (request, file) in requests.iter().zip(&located) {
             if let Ok(file) = file {
-                let version = overrides::text(&request.overrides, self.provider, "version");
+                let version = request.overrides.of(self.provider).version();
                 if !wanted.contains(&(file, version)) {
                     wanted.push((file, version));
                 }
@@ -84,7 +83,7 @@ impl Search<'_> {
             })
             .collect();
         let answer = |(request, file): (&HookRequest, &Result<PathBuf, BinaryError>)| {
-            let version = overrides::text(&request.overrides, self.provider, "version");
+            let version = request.overrides.of(self.provider).version();
             let found = file.as_ref().map(|file| (file, facts.get(&(file.as_path(), version))));
             match found {
                 Ok((file, Some(Ok(facts)))) => binary::record(&request.name, self.provider, file, facts),
@@ -96,7 +95,7 @@ impl Search<'_> {
     }
 
     fn locate(&self, name: &BinaryName, request: &HookRequest) -> Result<PathBuf, BinaryError> {
-        let meant = overrides::abspath(&request.overrides, self.provider, self.settings.home.as_deref());
+        let meant = request.overrides.of(self.provider).abspath(self.settings.home.as_deref());
         binary::locate(name, meant.as_deref(), self.settings)
     }
 

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use crate::plugin::overrides;
 use crate::toolkit::request::HookRequest;
 
 /// An `install_root` that is no folder of its own below the provider's.
@@ -29,7 +28,7 @@ const SHARED: &str = "packages";
 /// No prefix contains another one, because providers clear the prefix of what they make anew.
 pub fn prefix(request: &HookRequest, provider: &str, lib_dir: &Path) -> Result<PathBuf, BadInstallRoot> {
     let below = lib_dir.join(provider);
-    let root = overrides::text(&request.overrides, provider, "install_root");
+    let root = request.overrides.of(provider).install_root();
     let path = below.join(root.unwrap_or(request.name.link_name()));
     let inside: Vec<Component<'_>> =
         path.strip_prefix(&below).map(|it| it.components().collect()).unwrap_or_default();

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use crate::model::name::{BinaryName, NameError};
 use crate::model::plugin_name::PluginNameError;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy, PolicyError};
-use crate::plugin::overrides::{self, OverrideError};
+use crate::plugin::config::provider::ProviderConfig;
+use crate::plugin::overrides::{OptionError, OverrideError, Overrides};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::toolkit::pin;
 
@@ -27,7 +28,7 @@ pub struct HookRequest {
     /// `--best-effort`: the rules that nobody asked for.
     pub best_effort: Vec<String>,
     /// `--overrides`
-    pub overrides: Map<String, Value>,
+    pub overrides: Overrides,
 }
 
 /// Arguments that are no request.
@@ -51,6 +52,9 @@ pub enum RequestError {
     /// An override that cannot be used.
     #[error(transparent)]
     Override(#[from] OverrideError),
+    /// An option that the provider does not allow.
+    #[error(transparent)]
+    Option(#[from] OptionError),
 }
 
 impl HookRequest {
@@ -61,8 +65,8 @@ impl HookRequest {
         };
         let name = BinaryName::parse(value("name").ok_or(RequestError::NoName)?, home)?;
         let overrides = match value("overrides").map(serde_json::from_str) {
-            None => Map::new(),
-            Some(Ok(Value::Object(overrides))) => overrides,
+            None => Overrides::default(),
+            Some(Ok(Value::Object(overrides))) => Overrides::parse(&overrides)?,
             Some(Ok(other)) => return Err(RequestError::Overrides(other.to_string())),
             Some(Err(error)) => return Err(RequestError::Overrides(error.to_string())),
         };
@@ -95,12 +99,16 @@ impl HookRequest {
         })
     }
 
-    /// The packages to ask a provider for: those of the overrides, else the name itself; the first one in the exact version
-    /// that is asked for, where `format` says how that is spelled.
-    pub fn packages(&self, provider: &str, format: Option<&str>) -> Result<Vec<String>, RequestError> {
-        let listed = overrides::packages(&self.overrides, provider)?;
-        let mut packages = listed.unwrap_or_else(|| vec![self.name.link_name().to_owned()]);
-        if let Some(format) = format {
+    /// Returns the packages to request from a provider: those of the overrides, or the name itself. If one version is
+    /// requested and the provider has a format for it, the first package states it.
+    pub fn packages(&self, provider: &str, config: &ProviderConfig) -> Result<Vec<String>, OptionError> {
+        let own = self.overrides.of(provider);
+        own.check_options(provider, &config.options)?;
+        let mut packages = own.packages().to_vec();
+        if packages.is_empty() {
+            packages.push(self.name.link_name().to_owned());
+        }
+        if let Some(format) = &config.version_format {
             pin::pin(&mut packages, format, &self.exact_version);
         }
         Ok(packages)
@@ -126,8 +134,8 @@ mod tests {
             "--other",
         ])
         .unwrap();
-        assert_eq!(request.packages("apt", Some("={}")).unwrap(), ["ripgrep"]);
-        assert_eq!(request.packages("brew", None).unwrap(), ["rg"]);
+        assert_eq!(request.packages("apt", &ProviderConfig::default()).unwrap(), ["ripgrep"]);
+        assert_eq!(request.packages("brew", &ProviderConfig::default()).unwrap(), ["rg"]);
         assert_eq!(request.min_version, "13=x");
         assert!(request.providers.allows("env") && !request.providers.allows("pip"));
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::built_in;
 use crate::playground::Playground;
 
 /// Each argument of each call on a line of its own, behind the name of the program.
@@ -31,8 +32,11 @@ const STAND_INS: [(&str, &str); 13] = [
     ("bash", "false"),
 ];
 
-const PROVIDERS: [&str; 12] =
-    ["env", "npm", "pip", "brew", "apt", "uv", "pnpm", "cargo", "go", "gem", "node", "bash"];
+/// Whether a provider enforces the release age.
+fn enforces_ages(provider: &str) -> bool {
+    let config = built_in::config(provider);
+    config["enforces"]["min_release_age"] == true && config["curated"] == false
+}
 
 fn place() -> Playground {
     let mut place = Playground::new();
@@ -98,8 +102,7 @@ fn is_harmless(place: &Playground, provider: &str, lines: &[Value]) {
         .collect();
     place.plugin("p", &lines);
     // Whoever can keep an age looks at more where he has to.
-    let keeps_ages = ["npm", "pip", "uv", "pnpm", "node"].contains(&provider);
-    let rules = if keeps_ages { &["--min-release-age", "3"][..] } else { &[] };
+    let rules = if enforces_ages(provider) { &["--min-release-age", "3"][..] } else { &[] };
     place.run(&[&["install", "--plugins", "p", "--force"], rules].concat()).exits(1);
     for (program, argument) in told(place) {
         let is_option = argument.trim_start().starts_with('-') && argument.contains("evil");
@@ -111,7 +114,11 @@ fn is_harmless(place: &Playground, provider: &str, lines: &[Value]) {
 #[test]
 fn the_stand_ins_are_told_the_packages_of_a_harmless_requirement() {
     let place = place();
-    for provider in PROVIDERS.into_iter().filter(|it| !["env", "node", "bash"].contains(it)) {
+    for provider in built_in::providers() {
+        let provider = provider.as_str();
+        if ["env", "node", "bash"].contains(&provider) {
+            continue;
+        }
         let overrides = json!({provider: ["example.com/x/good"]});
         let line =
             json!({"type": "Binary", "name": "good", "binproviders": provider, "overrides": overrides});
@@ -125,7 +132,8 @@ fn the_stand_ins_are_told_the_packages_of_a_harmless_requirement() {
 #[test]
 fn no_package_of_a_requirement_becomes_an_option_or_a_command() {
     let place = place();
-    for provider in PROVIDERS {
+    for provider in built_in::providers() {
+        let provider = provider.as_str();
         let texts = hostile(&place.path("canary"));
         let packages = texts.iter().flat_map(|it| [it.clone(), format!("example.com/{it}")]);
         let of_packages = packages.map(|it| json!({"overrides": {provider: [it]}}));
@@ -140,7 +148,8 @@ fn no_package_of_a_requirement_becomes_an_option_or_a_command() {
 #[test]
 fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
     let place = place();
-    for provider in PROVIDERS {
+    for provider in built_in::providers() {
+        let provider = provider.as_str();
         let texts = hostile(&place.path("canary"));
         let names = texts.iter().map(|it| json!({"name": it}));
         // One of each kind: the same few functions read all of these.

@@ -9,6 +9,7 @@
 mod apply;
 mod bad_input;
 mod batch;
+mod built_in;
 mod commands;
 mod config;
 mod conformance;

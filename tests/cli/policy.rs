@@ -17,7 +17,7 @@ echo "{\"type\":\"Binary\",\"name\":\"$name\",\"abspath\":\"$PWD/$name\",\"versi
 fn place(keeps: &serde_json::Value) -> Playground {
     let place = Playground::new();
     place.provider("registry", REGISTRY);
-    let config = json!({"type": "object", "properties": {}, "keeps": keeps});
+    let config = json!({"type": "object", "properties": {}, "enforces": keeps});
     place.write("here/providers/registry/config.json", config.to_string());
     place
 }
@@ -107,7 +107,7 @@ fn a_setting_that_is_no_rule_stops_rigup_instead_of_counting_for_nothing() {
 #[test]
 fn plugin_show_tells_what_each_provider_can_keep() {
     let place = Playground::new();
-    let keeps = |provider: &str| place.run(&["plugin", "show", provider]).ok().record()["keeps"].clone();
+    let keeps = |provider: &str| place.run(&["plugin", "show", provider]).ok().record()["enforces"].clone();
     for (provider, age, scripts) in [
         ("env", true, true),
         ("npm", true, true),

@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde_json::Map;
-
 use super::input::{interrupt, parse, requests};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, say};
 use crate::cli::session::Session;
 use crate::model::binary::Installed;
 use crate::model::name::BinaryName;
-use crate::plugin::overrides;
+use crate::plugin::overrides::Overrides;
 use crate::process::subreaper;
 use crate::settings::Settings;
 use crate::store::BinaryFilter;
@@ -61,13 +59,13 @@ fn print_one(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Res
         (None, Some(request)) => request.name.clone(),
         (None, None) => return Err(RequestError::NoName.into()),
     };
-    let no_overrides = Map::new();
-    let overrides = request.as_ref().map_or(&no_overrides, |it| &it.overrides);
-    let meant = overrides::abspath(overrides, &args.provider, settings.home.as_deref());
+    let no_overrides = Overrides::default();
+    let overrides = request.as_ref().map_or(&no_overrides, |request| &request.overrides).of(&args.provider);
+    let meant = overrides.abspath(settings.home.as_deref());
     let interrupt = interrupt()?;
     let record =
         binary::locate(&name, meant.as_deref().or(args.abspath.as_deref()), settings).and_then(|file| {
-            let version = overrides::text(overrides, &args.provider, "version");
+            let version = overrides.version();
             let facts = binary::facts(&file, version, &known(Some(&name), settings), settings, &interrupt)?;
             Ok(binary::record(&name, &args.provider, &file, &facts))
         });

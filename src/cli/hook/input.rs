@@ -4,9 +4,11 @@ use std::io;
 
 use crate::cli::error::CliError;
 use crate::cli::output::say;
+use crate::plugin::config::provider::ProviderConfig;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::toolkit::batch;
+use crate::toolkit::provider;
 use crate::toolkit::request::{HookRequest, RequestError};
 
 /// The requests on standard input that a provider may be asked for.
@@ -19,6 +21,11 @@ pub(super) fn requests(provider: &str, settings: &Settings) -> Result<Vec<HookRe
 /// The request in a hook's own arguments.
 pub(super) fn parse(arguments: &[String], settings: &Settings) -> Result<HookRequest, CliError> {
     Ok(HookRequest::parse(arguments, settings.home.as_deref())?)
+}
+
+/// What the provider's `config.json` states.
+pub(super) fn config(provider: &str, settings: &Settings) -> Result<ProviderConfig, CliError> {
+    provider::config(provider, settings).map_err(CliError::unusable)
 }
 
 /// Arguments that a hook should not have been given, or should not have passed on.

@@ -43,7 +43,7 @@ fn fields(
     binary_id: BinaryId,
     machine_id: MachineId,
 ) -> [(&'static str, Value); 10] {
-    let overrides = Value::Object(request.overrides.clone());
+    let overrides = Value::Object(request.overrides.to_json());
     let policy = request.policy_of(provider);
     let defaults = [
         (policy.min_release_age.is_none(), MIN_RELEASE_AGE_KEY),

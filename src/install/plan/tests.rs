@@ -22,7 +22,7 @@ fn requirement(plugin: &str, overrides: &Value) -> Requirement {
         providers: Providers::Any,
         min_version: String::new(),
         policy: Policy::default(),
-        overrides: overrides.as_object().unwrap().clone(),
+        overrides: Overrides::parse(overrides.as_object().unwrap()).unwrap(),
         plugin: PluginName::parse(plugin).ok(),
         setting: None,
         pays_from: None,
@@ -34,11 +34,11 @@ fn planned(requirements: &[Requirement]) -> Request {
 }
 
 fn min_version_of<'a>(requirement: &'a Requirement, provider: &str) -> &'a str {
-    overrides::text(&requirement.overrides, provider, "min_version").unwrap_or(&requirement.min_version)
+    requirement.overrides.of(provider).min_version().unwrap_or(&requirement.min_version)
 }
 
 fn policy_of(requirement: &Requirement, provider: &str) -> Policy {
-    overrides::policy(&requirement.overrides, provider).or(requirement.policy)
+    requirement.overrides.of(provider).policy().or(requirement.policy)
 }
 
 fn version() -> impl Strategy<Value = String> {
@@ -100,11 +100,12 @@ fn sorted<T: Ord + serde::Serialize>(values: &[T]) -> Value {
 fn meaning(step: &Step) -> Value {
     let Ok(request) = step else { return Value::Null };
     let of_provider = |provider: &&str| {
-        let packages = overrides::packages(&request.overrides, provider).unwrap();
-        let keys = request.overrides.get(*provider).and_then(Value::as_object);
+        let packages = request.overrides.of(provider).packages();
+        let overrides = request.overrides.to_json();
+        let keys = overrides.get(*provider).and_then(Value::as_object);
         let keys: BTreeSet<&String> =
-            keys.into_iter().flat_map(Map::keys).filter(|it| *it != "packages").collect();
-        let mut meaning = json!({"packages": packages.map(BTreeSet::from_iter), "keys": keys});
+            keys.into_iter().flat_map(serde_json::Map::keys).filter(|it| *it != "packages").collect();
+        let mut meaning = json!({"packages": BTreeSet::from_iter(packages), "keys": keys});
         request.policy_of(provider).write_to(&mut meaning);
         meaning
     };
@@ -147,8 +148,8 @@ fn two_requirements_of_one_binary_get_the_stricter_one_of_each_rule() {
     let second = json!({"pip": {"min_version": "1.10", "postinstall_scripts": false, "packages": "x"}});
     let request = planned(&[first, requirement("b", &second)]);
     assert_eq!(
-        (request.min_version_of("pip"), request.overrides["pip"]["packages"].clone()),
-        ("1.10", json!(["x"]))
+        (request.min_version_of("pip"), request.overrides.of("pip").packages().to_vec()),
+        ("1.10", vec!["x".to_owned()])
     );
     let rules = Policy { min_release_age: Some(3.0), postinstall_scripts: Some(false) };
     assert_eq!(request.policy_of("pip"), rules);
@@ -159,7 +160,7 @@ fn an_override_that_only_the_second_one_has_counts() {
     let first = requirement("a", &json!({"pip": {"packages": ["x"], "install_root": "mine"}}));
     let second = requirement("b", &json!({"pip": {"abspath": "/opt/x", "install_root": "theirs"}}));
     let expected = json!({"packages": ["x"], "install_root": "mine", "abspath": "/opt/x"});
-    assert_eq!(planned(&[first, second]).overrides["pip"], expected);
+    assert_eq!(planned(&[first, second]).overrides.to_json()["pip"], expected);
 }
 
 #[test]
@@ -232,12 +233,12 @@ proptest! {
                 let policy = request.policy_of(provider);
                 prop_assert!(is_as_strict(policy, policy_of(requirement, provider)));
                 prop_assert!(is_as_strict(policy, habit));
-                let packages = |of: &Map<String, Value>| overrides::packages(of, provider).unwrap().unwrap_or_default();
+                let packages = |of: &Overrides| of.of(provider).packages().to_vec();
                 let wanted = packages(&requirement.overrides);
                 let all = packages(&request.overrides);
                 prop_assert!(wanted.iter().all(|it| all.contains(it)), "{all:?} lacks some of {wanted:?}");
                 for key in ["install_root", "abspath"] {
-                    let said = |of| overrides::text(of, provider, key).is_some();
+                    let said = |of: &Overrides| of.of(provider).get(key).is_some_and(|value| value != "" && !value.is_null());
                     prop_assert!(said(&request.overrides) || !said(&requirement.overrides));
                 }
             }
@@ -255,7 +256,7 @@ fn required(plugin: &str, text: &str, providers: &str, min_version: &str) -> Req
         providers: Providers::parse(providers).unwrap(),
         min_version: min_version.to_owned(),
         policy: Policy::default(),
-        overrides: Map::new(),
+        overrides: Overrides::default(),
         plugin: PluginName::parse(plugin).ok(),
         setting: None,
         pays_from: None,
@@ -269,6 +270,7 @@ fn common_providers() -> Vec<ProviderName> {
 fn wish(names: &[&str], providers: Option<&str>) -> Selection {
     Selection {
         names: names.iter().map(|it| name(it)).collect(),
+        curated: ["env", "apt"].map(ProviderName::from_static).into(),
         providers: providers.map(|list| Providers::parse(list).unwrap()),
         ..Selection::default()
     }
@@ -277,7 +279,7 @@ fn wish(names: &[&str], providers: Option<&str>) -> Selection {
 #[test]
 fn a_name_that_two_plugins_require_is_one_request_that_suits_both() {
     let mut second = required("b", "x", "env,pip", "1.10");
-    second.overrides = json!({"pip": ["y"]}).as_object().unwrap().clone();
+    second.overrides = Overrides::parse(json!({"pip": ["y"]}).as_object().unwrap()).unwrap();
     let requirements = [required("a", "x", "pip,apt,env", "1.9"), second];
     let steps = plan(&requirements, &Selection::default(), &common_providers());
     assert_eq!(steps.len(), 1);
@@ -285,7 +287,7 @@ fn a_name_that_two_plugins_require_is_one_request_that_suits_both() {
     assert_eq!(request.candidates, ["pip", "env"]);
     assert_eq!(request.min_version, "1.10");
     assert_eq!(request.required_by, ["a", "b"]);
-    assert_eq!(request.overrides["pip"], json!(["y"]));
+    assert_eq!(request.overrides.to_json()["pip"], json!(["y"]));
 }
 
 #[test]
@@ -306,7 +308,7 @@ fn any_provider_means_all_of_them_in_hook_order() {
 #[test]
 fn a_bare_name_is_never_looked_for_at_an_open_registry_unless_that_is_asked_for() {
     let bare = plan(&[], &wish(&["jq"], None), &common_providers());
-    assert_eq!(bare[0].as_ref().unwrap().candidates, CURATED);
+    assert_eq!(bare[0].as_ref().unwrap().candidates, ["env", "apt"]);
     let asked = plan(&[], &wish(&["jq"], Some("npm")), &common_providers());
     assert_eq!(asked[0].as_ref().unwrap().candidates, ["npm"]);
 }

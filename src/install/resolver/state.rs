@@ -198,7 +198,7 @@ impl<'r, 'a> Work<'r, 'a> {
             &request.providers.to_string(),
             &request.min_version,
             request.policy,
-            &request.overrides,
+            &request.overrides.to_json(),
             clock::now(),
         );
         let entry = &mut self.entries[index];

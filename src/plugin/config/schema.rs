@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, PolicySupport};
+use crate::plugin::config::provider::{KeyError, ProviderConfig};
 use crate::trust::{Inspection, ReadError};
 
 /// The file in a plugin's folder.
@@ -19,8 +19,8 @@ pub struct Schema {
     pub required_plugins: Vec<String>,
     /// The binaries it requires, as they were spelled: objects like the lines of a `binaries.jsonl`.
     pub required_binaries: Vec<Value>,
-    /// What a provider is able to keep.
-    pub keeps: PolicySupport,
+    /// What it states about a provider.
+    pub provider: ProviderConfig,
 }
 
 /// One setting.
@@ -70,6 +70,9 @@ pub enum SchemaError {
     /// It is JSON, and no schema of settings.
     #[error("is no schema of settings: {0}; the plugin keeps its defaults")]
     NotASchema(&'static str),
+    /// A key of a provider whose value has the wrong type.
+    #[error("{0}; the provider counts as one that takes no options and enforces nothing")]
+    Provider(#[from] KeyError),
     /// A setting that no hook could be given.
     #[error(
         "the setting {0:?} cannot be a variable: its name is empty, or has a `=` or a NUL; the plugin keeps its defaults"
@@ -108,15 +111,11 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
         return Err(SchemaError::NotASchema("its \"properties\" are no object"));
     };
     let list = |key: &str| whole.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let keeps = |key: &str| whole.get("keeps")?.get(key)?.as_bool();
     Ok(Schema {
         properties: properties.into_iter().map(property).collect::<Result<_, _>>()?,
         required_plugins: texts(&list("required_plugins")),
         required_binaries: list("required_binaries"),
-        keeps: PolicySupport {
-            min_release_age: keeps(MIN_RELEASE_AGE_KEY),
-            postinstall_scripts: keeps(POSTINSTALL_SCRIPTS_KEY),
-        },
+        provider: ProviderConfig::parse(&whole)?,
     })
 }
 
@@ -174,7 +173,7 @@ mod tests {
     const WGET: &str = r#"{
         "type": "object",
         "required_plugins": ["base ", ""],
-        "keeps": {"min_release_age": true, "postinstall_scripts": false},
+        "enforces": {"min_release_age": true, "postinstall_scripts": false},
         "required_binaries": [{"name": "{WGET_BINARY}", "binproviders": "env,apt", "min_version": null}],
         "properties": {
             "WGET_ENABLED": {"type": "boolean", "default": true, "x-aliases": ["SAVE_WGET"], "description": "Save it"},
@@ -194,7 +193,7 @@ mod tests {
         assert!(key.is_secret && key.default.is_null());
         assert_eq!(schema.required_plugins, ["base"]);
         assert_eq!(
-            (schema.keeps.min_release_age, schema.keeps.postinstall_scripts),
+            (schema.provider.enforces.min_release_age, schema.provider.enforces.postinstall_scripts),
             (Some(true), Some(false))
         );
         assert_eq!(schema.required_binaries[0]["name"], "{WGET_BINARY}");

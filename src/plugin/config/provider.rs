@@ -1,0 +1,129 @@
+//! What a provider's `config.json` states about the provider.
+
+use serde_json::{Map, Value};
+
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, PolicySupport};
+
+/// The place of the version in [`ProviderConfig::version_format`].
+pub const VERSION_PLACE: &str = "{}";
+
+/// The keys of a `config.json` that only a provider has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProviderConfig {
+    /// The options that a requirement may use in `install_args`; one that ends with `=` takes any value. A provider that
+    /// states none takes none.
+    pub options: Vec<String>,
+    /// How the package manager writes one version of a package, after its name: `=={}`, `@{}`. `None` if it cannot.
+    pub version_format: Option<String>,
+    /// The parts of the policy that the provider enforces.
+    pub enforces: PolicySupport,
+    /// Whether someone reviews what the provider installs, as in a distribution. `None` if the file does not state it.
+    pub curated: Option<bool>,
+}
+
+/// A key whose value has the wrong type: the key, and what its value must be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} must be {1}")]
+pub struct KeyError(&'static str, &'static str);
+
+impl ProviderConfig {
+    /// Parses the keys of a provider in a `config.json`.
+    pub(super) fn parse(keys: &Map<String, Value>) -> Result<Self, KeyError> {
+        let enforces = match keys.get("enforces") {
+            None | Some(Value::Null) => &Map::new(),
+            Some(Value::Object(enforces)) => enforces,
+            Some(_) => return Err(KeyError("enforces", "an object")),
+        };
+        let support = |key: &'static str| boolean(enforces, key);
+        Ok(Self {
+            options: options(keys.get("options"))?,
+            version_format: version_format(keys.get("version_format"))?,
+            enforces: PolicySupport {
+                min_release_age: support(MIN_RELEASE_AGE_KEY)?,
+                postinstall_scripts: support(POSTINSTALL_SCRIPTS_KEY)?,
+            },
+            curated: boolean(keys, "curated")?,
+        })
+    }
+}
+
+fn boolean(keys: &Map<String, Value>, key: &'static str) -> Result<Option<bool>, KeyError> {
+    match keys.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(is_so)) => Ok(Some(*is_so)),
+        Some(_) => Err(KeyError(key, "true or false")),
+    }
+}
+
+fn options(value: Option<&Value>) -> Result<Vec<String>, KeyError> {
+    let error = || KeyError("options", "a list of options such as \"--pre\" or \"--only-binary=\"");
+    match value {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(options)) => options
+            .iter()
+            .map(|option| option.as_str().filter(|option| is_option(option)).map(str::to_owned))
+            .collect::<Option<_>>()
+            .ok_or_else(error),
+        Some(_) => Err(error()),
+    }
+}
+
+fn is_option(text: &str) -> bool {
+    text.starts_with('-')
+        && text.trim_matches(['-', '=']).contains(char::is_alphanumeric)
+        && !text.contains(char::is_control)
+}
+
+fn version_format(value: Option<&Value>) -> Result<Option<String>, KeyError> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(format)) if is_version_format(format) => Ok(Some(format.clone())),
+        Some(_) => Err(KeyError("version_format", "a text with {} for the version, such as \"=={}\"")),
+    }
+}
+
+fn is_version_format(format: &str) -> bool {
+    !format.starts_with(VERSION_PLACE)
+        && format.matches(VERSION_PLACE).count() == 1
+        && !format.contains(|c: char| c.is_control() || c.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(keys: &Value) -> Result<ProviderConfig, String> {
+        ProviderConfig::parse(keys.as_object().unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_provider_that_states_nothing_takes_no_options_and_enforces_nothing() {
+        assert_eq!(parse(&json!({})), Ok(ProviderConfig::default()));
+    }
+
+    #[test]
+    fn every_key_is_checked() {
+        let config = parse(&json!({
+            "options": ["--pre", "--only-binary=", "-tags="], "version_format": "@v{}", "curated": false,
+            "enforces": {"min_release_age": true},
+        }))
+        .unwrap();
+        assert_eq!((config.options.len(), config.version_format.as_deref()), (3, Some("@v{}")));
+        assert_eq!((config.curated, config.enforces.min_release_age), (Some(false), Some(true)));
+        for (bad, expected) in [
+            (json!({"options": "--pre"}), "\"options\" must be a list"),
+            (json!({"options": ["pre"]}), "\"options\" must be a list"),
+            (json!({"options": ["--"]}), "\"options\" must be a list"),
+            (json!({"version_format": "=="}), "\"version_format\" must be a text with {}"),
+            (json!({"version_format": "{}"}), "\"version_format\" must be a text with {}"),
+            (json!({"curated": "no"}), "\"curated\" must be true or false"),
+            (json!({"enforces": true}), "\"enforces\" must be an object"),
+            (json!({"enforces": {"min_release_age": 1}}), "\"min_release_age\" must be true or false"),
+        ] {
+            let error = parse(&bad).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

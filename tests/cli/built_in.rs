@@ -1,0 +1,18 @@
+//! The built-in providers, as their folders state them.
+
+use std::fs;
+
+/// The names of the built-in providers, from their folders.
+pub(crate) fn providers() -> Vec<String> {
+    let folders = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/providers")).unwrap();
+    let mut names: Vec<String> =
+        folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The `config.json` of a built-in provider.
+pub(crate) fn config(provider: &str) -> serde_json::Value {
+    let path = format!("{}/providers/{provider}/config.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
