@@ -84,7 +84,7 @@ fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiti
     );
 
     let circle = ["hook", "lock", "a", "--", env!("CARGO_BIN_EXE_rigup"), "hook", "lock", "a", "--", "true"];
-    place.run(&circle).exits(3).says("waits for this one");
+    place.run(&circle).exits(3).says("waits for this process");
 }
 
 /// A hook that asks for the other one's binary, once the other one asks for its own.
