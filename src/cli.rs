@@ -31,7 +31,6 @@ mod session;
 mod start;
 mod timings;
 mod waiter;
-mod whole_file;
 mod work;
 mod workshop;
 

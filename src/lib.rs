@@ -39,6 +39,7 @@ pub mod protocol;
 pub mod report;
 pub mod runs;
 pub mod settings;
+pub mod shell;
 pub mod store;
 pub mod toolkit;
 pub mod trust;

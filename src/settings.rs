@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::fs::home;
 use crate::model::id::ProcessId;
 use crate::trust::{Distrust, ReadError, Trust, Trusted};
 
@@ -330,10 +331,7 @@ fn read_file(
         } else {
             let here = path.parent().unwrap_or(Path::new("/"));
             for folder in folders {
-                let folder = match (folder.strip_prefix("~"), home) {
-                    (Ok(below), Some(home)) => home.join(below),
-                    _ => absolute(here, &folder),
-                };
+                let folder = home::expand(&folder, home).unwrap_or_else(|| absolute(here, &folder));
                 trust.vouch(folder, format!("{TRUST_DIRS} in {}", path.display()));
             }
         }
@@ -353,6 +351,15 @@ fn absolute(here: &Path, dir: &Path) -> PathBuf {
         Some(existing.canonicalize().ok()?.join(rest))
     });
     resolved.unwrap_or(path)
+}
+
+/// Returns the boolean that a word means, or `None` if it means none.
+pub fn parse_bool(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" | "y" | "t" => Some(true),
+        "false" | "0" | "no" | "off" | "n" | "f" => Some(false),
+        _ => None,
+    }
 }
 
 /// The part of LIB_DIR that keeps builds for different machines apart: `x86_64-linux`.

@@ -16,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Group, geteuid};
 
+use crate::shell;
 use people::{is_own_group, is_unknown, user};
 
 mod people;
@@ -440,10 +441,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Distrust {
     Distrust { path: path.to_owned(), why: Why::Unreadable(error.to_string()), leads_to: None }
 }
 
-/// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    shlex::try_quote(&text).map(std::borrow::Cow::into_owned).unwrap_or(text)
+    shell::quote_text(&path.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use crate::cli::lockfile::{LockfileOnDisk, hook_digests};
 use crate::cli::output::{Output, Talk, say};
 use crate::cli::search::Found;
 use crate::cli::session::Session;
-use crate::cli::whole_file;
 use crate::cli::work::{self, Worked};
 use crate::cli::workshop;
 use crate::fs::lock::FileLock;
+use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
 use crate::install::status::{InstallStatus, install_status};
 use crate::install::{pin, relocatable};
@@ -23,6 +23,7 @@ use crate::lockfile::{Locked, Lockfile};
 use crate::model::binary::{Binary, Installed};
 use crate::model::plugin_name::ProviderName;
 use crate::plugin::requirement::Providers;
+use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::signals::Interrupt;
 use crate::report::human::{Tone, Toned};
 use crate::settings::{self, Settings};
@@ -125,7 +126,7 @@ pub(crate) fn lock(
 ) -> Result<Exit, CliError> {
     let file = LockfileOnDisk::read(args.lockfile, settings)?;
     if !args.check {
-        whole_file::check(&file.path).map_err(|error| unwritable(&file, error))?;
+        atomic::check_for_user(&file.path).map_err(|error| unwritable(&file, error))?;
     }
     let providers = args
         .binproviders
@@ -173,7 +174,7 @@ pub(crate) fn lock(
     // Nothing to write is no file.
     let is_same = file.bytes.as_ref().map_or(clerk.after == Lockfile::default(), |it| *it == text.as_bytes());
     if !args.check && !is_same {
-        whole_file::write(&file.path, text.as_bytes()).map_err(|error| unwritable(&file, error))?;
+        atomic::write_for_user(&file.path, text.as_bytes()).map_err(|error| unwritable(&file, error))?;
     }
     drop(held);
     let written = write(&rows, args.check, output);
@@ -235,7 +236,8 @@ impl Clerk<'_> {
                 say(&format!("waiting for another rigup that writes {}", self.file.path.display()));
             }
         };
-        let held = whole_file::hold(&self.file.path, &interrupt, waiting);
+        let held = link::resolve(&self.file.path)
+            .and_then(|file| folder::take(dir::parent(&file), &interrupt, PATIENCE, waiting));
         if let Some(signal) = interrupt.signal() {
             return Err(CliError::Interrupted(signal));
         }

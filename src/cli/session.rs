@@ -22,7 +22,7 @@ use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::{handle, recover, subreaper};
 use crate::runs::gc::{Action, Gc};
-use crate::settings::Settings;
+use crate::settings::{Settings, parse_bool};
 use crate::store::{Store, StoreError};
 
 /// What a command that may write works with.
@@ -260,7 +260,7 @@ fn open_store(settings: &Settings, guid: &Guid, is_suspect: bool) -> Result<Stor
 }
 
 fn facts(settings: &Settings) -> MachineFacts {
-    let in_docker = settings.environment.text("IN_DOCKER").is_some_and(is_true);
+    let in_docker = settings.environment.text("IN_DOCKER").and_then(parse_bool) == Some(true);
     machine::facts::facts(in_docker, &settings.data_dir)
 }
 
@@ -269,8 +269,4 @@ fn unusable(settings: &Settings, reason: impl Display) -> OpenError {
         "the data dir {} cannot be used: {reason}; choose another with --data-dir or RIGUP_DATA_DIR",
         settings.data_dir.display()
     ))
-}
-
-fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes")
 }

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 
 use crate::cli::error::CliError;
 use crate::cli::output::{Talk, say};
-use crate::cli::whole_file;
 use crate::clock;
+use crate::fs::atomic;
 use crate::model::id::ProcessId;
 use crate::model::process::ProcessType;
 use crate::report::timings::{Bar, BarOutcome, Run, Timings};
+use crate::shell;
 use crate::store::{Store, StoreError};
 
 /// The file, unless one is named.
@@ -57,7 +58,7 @@ impl TimingsFile {
                 return Err(CliError::Usage(text));
             }
         };
-        whole_file::check(&path)
+        atomic::check_for_user(&path)
             .map_err(|error| CliError::unusable(TimingsError::File { path: path.clone(), error }))?;
         Ok(Self { path, format, began })
     }
@@ -71,7 +72,7 @@ impl TimingsFile {
             Format::Html => timings.to_html(),
             Format::Json => format!("{}\n", timings.to_record()),
         };
-        whole_file::write(&self.path, text.as_bytes())
+        atomic::write_for_user(&self.path, text.as_bytes())
             .map_err(|error| TimingsError::File { path: self.path.clone(), error })?;
         if !talk.quiet {
             say(&format!("Where the time went: {}", self.path.display()));
@@ -102,15 +103,6 @@ fn command() -> String {
     if let Some(program) = words.first_mut() {
         *program = Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let words: Vec<String> = words.into_iter().map(quoted).collect();
+    let words: Vec<String> = words.iter().map(|word| shell::quote_text(word)).collect();
     words.join(" ")
-}
-
-/// A word as a shell takes it; quoted only where it has to be.
-fn quoted(word: String) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@%+=:,./_-".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word;
-    }
-    shlex::try_quote(&word).map(std::borrow::Cow::into_owned).unwrap_or(word)
 }

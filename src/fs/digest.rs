@@ -1,8 +1,12 @@
-//! How digests are spelled.
+//! SHA-256 digests and their spelling.
 
 use std::fmt::Write as _;
+use std::io::{self, Read};
+use std::path::Path;
 
-/// Bytes in hex.
+use sha2::{Digest, Sha256};
+
+/// Returns bytes in lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -10,7 +14,36 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Whether a text is a SHA-256 as [`hex`] spells it.
+/// Whether a text is a SHA-256 digest as [`hex`] spells it.
 pub fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// Returns the SHA-256 digest of a file in hex.
+pub fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = fs_err::File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => digest.update(&buffer[..count]),
+        }
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_what_sha256sum_prints() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs_err::write(&path, "abc").unwrap();
+        let digest = sha256(&path).unwrap();
+        assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert!(is_sha256(&digest) && !is_sha256(&digest.to_uppercase()) && !is_sha256("ab"));
+    }
 }

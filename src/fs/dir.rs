@@ -24,3 +24,8 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 fn create(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
+
+/// Returns the folder that a file is in; `.` for a bare file name.
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::fs::dir::make_private_dir;
 
@@ -53,6 +54,20 @@ impl FileLock {
     /// Takes the lock, however long that takes.
     pub fn lock(&self) -> io::Result<()> {
         self.file.lock().map_err(|error| named(&self.path, &error))
+    }
+
+    /// Takes the lock if it becomes free within `patience`, and returns whether it did.
+    pub fn try_lock_for(&self, patience: Duration) -> io::Result<bool> {
+        const RETRY: Duration = Duration::from_millis(5);
+        let deadline = Instant::now() + patience;
+        while !self.try_lock()? {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            #[expect(clippy::disallowed_methods, reason = "no event tells that a lock is free")]
+            std::thread::sleep(RETRY);
+        }
+        Ok(true)
     }
 
     /// Takes the lock, and calls `wait` after each try that failed, until that returns an error.

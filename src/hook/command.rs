@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::fs::home;
 use crate::model::id::{MachineId, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
@@ -119,10 +120,7 @@ fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_b
     let of_binaries =
         caller.iter().chain(settings).filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY")).filter_map(
             |(_, value)| {
-                let file = match (Path::new(value).strip_prefix("~"), home) {
-                    (Ok(rest), Some(home)) => home.join(rest),
-                    _ => PathBuf::from(value),
-                };
+                let file = home::expand(Path::new(value), home).unwrap_or_else(|| PathBuf::from(value));
                 let is_path = value.as_bytes().contains(&b'/');
                 is_path.then(|| std::path::absolute(file).ok()?.parent().map(Path::to_owned)).flatten()
             },

@@ -1,16 +1,9 @@
 //! The link in LIB_BIN_DIR: never half-made, never over what is somebody else's.
 
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use crate::clock;
-use crate::fs::lock::FileLock;
-use crate::process::poll;
-
-/// Others hold the lock only while they make one link.
-const PATIENCE: Duration = Duration::from_secs(1);
+use crate::fs::atomic;
 
 /// Why a link was not made.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +47,7 @@ pub fn link(
         Ok(_) if !force => return Err(LinkError::Foreign(link.to_owned())),
         _ => {}
     }
-    replace(link, target).map_err(|error| unwritable(link, error))
+    atomic::replace_link(link, target).map_err(|error| unwritable(link, error))
 }
 
 /// Takes a link away that is not wanted any more; anything but a link stays.
@@ -65,42 +58,6 @@ pub fn unlink(link: &Path) -> Result<(), LinkError> {
     Ok(())
 }
 
-/// A temporary link, renamed over: whoever looks sees the old link or the new one. Only one rigup at a time makes a link
-/// in a folder, so that a temporary one that is there was left by one that was killed.
-fn replace(link: &Path, target: &Path) -> io::Result<()> {
-    let folder = link.parent().unwrap_or(Path::new("/"));
-    fs_err::create_dir_all(folder)?;
-    let mut lock = FileLock::open(folder)?;
-    // Some network file systems lock no folders.
-    // There, and where somebody holds on to it, which nobody may have to wait for, a name of one's own has to do.
-    let aside = if is_locked_within_patience(&mut lock) {
-        folder.join(".rigup-new")
-    } else {
-        folder.join(format!(".rigup-{}", clock::new_id()))
-    };
-    match fs_err::remove_file(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    symlink(target, &aside)?;
-    fs_err::rename(&aside, link).inspect_err(|_| {
-        let _ = fs_err::remove_file(&aside);
-    })
-}
-
-/// Takes the lock on the folder if it is free within the time that making links takes.
-fn is_locked_within_patience(lock: &mut FileLock) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    let wait = |_: &mut FileLock| -> io::Result<()> {
-        if Instant::now() >= deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        poll::pause(Instant::now() + Duration::from_millis(5));
-        Ok(())
-    };
-    lock.lock_or(wait).is_ok()
-}
-
 fn unwritable(link: &Path, error: io::Error) -> LinkError {
     LinkError::Unwritable { path: link.to_owned(), error }
 }
@@ -108,7 +65,7 @@ fn unwritable(link: &Path, error: io::Error) -> LinkError {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
 

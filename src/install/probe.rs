@@ -1,14 +1,11 @@
 //! What can be learned of a file: where it is, its version, its digest, its fingerprint.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
-use crate::fs::digest::hex;
 use crate::model::version::Version;
 use crate::process::capture::Capture;
 use crate::process::signals::Interrupt;
@@ -32,20 +29,6 @@ pub fn fingerprint(path: &Path) -> Option<String> {
         it.ctime(),
         it.ctime_nsec()
     ))
-}
-
-/// Hex SHA-256 of a file.
-pub fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = fs_err::File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            count => digest.update(&buffer[..count]),
-        }
-    }
-    Ok(hex(&digest.finalize()))
 }
 
 /// The first executable file of this name on `path`; `left_out` is a folder that does not count.
@@ -102,15 +85,6 @@ mod tests {
         assert_ne!(fingerprint(&path), before);
         fs_err::remove_file(&path).unwrap();
         assert_eq!(fingerprint(&path), None);
-    }
-
-    #[test]
-    fn the_digest_is_sha256_in_hex() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
-        fs_err::write(&path, "abc").unwrap();
-        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256(&path).unwrap(), expected);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::path::Path;
 use memchr::memmem::Finder;
 use sha2::{Digest, Sha256};
 
+use crate::fs::digest;
 use crate::fs::digest::hex;
-use crate::install::probe;
 
 /// What stands in LIB_DIR's place.
 const PLACEHOLDER: &[u8] = b"{LIB_DIR}/";
@@ -22,7 +22,7 @@ pub fn sha256(file: &Path, lib_dir: &Path) -> io::Result<String> {
     // Installers may write down the folder as they were given it, or what it is behind links.
     let real = lib_dir.canonicalize().unwrap_or_else(|_| lib_dir.to_owned());
     if ![lib_dir, &real].iter().any(|folder| file.starts_with(folder)) {
-        return probe::sha256(file);
+        return digest::sha256(file);
     }
     let spelled = |folder: &Path| [folder.as_os_str().as_encoded_bytes(), b"/"].concat();
     let mut folders = vec![spelled(lib_dir), spelled(&real)];

@@ -7,6 +7,7 @@ use nix::unistd::{AccessFlags, access};
 use serde_json::{Map, Value};
 
 use crate::fs::digest::is_sha256;
+use crate::fs::{digest, link};
 use crate::install::{probe, relocatable};
 use crate::lockfile::Locked;
 use crate::model::binary::Installed;
@@ -169,7 +170,7 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
     let is_measured = claim.is_measured && claim.locked.is_none() && !text("fingerprint").is_empty();
     let sha256 = match stated.filter(|_| is_measured) {
         Some(measured) => measured.to_owned(),
-        None => probe::sha256(&abspath).map_err(unreadable)?,
+        None => digest::sha256(&abspath).map_err(unreadable)?,
     };
     if let Some(found) = stated.filter(|it| *it != sha256) {
         return Err(RecordError::WrongDigest { found: found.to_owned(), actual: sha256 });
@@ -220,23 +221,11 @@ fn check_file(path: &Path, link: &Path) -> Result<(), RecordError> {
     })
 }
 
-/// Whether a path is this link, under whatever name, or gets to its file by it.
+/// Whether a path is this link, under any name, or leads to its file through it.
 fn leads_through(path: &Path, link: &Path) -> bool {
-    // As many links as the system follows.
-    const MAX_LINKS: usize = 40;
     let place = |path: &Path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?.to_owned()));
     let Some(link) = place(link) else { return false };
-    let mut path = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        if place(&path).is_some_and(|it| it == link) {
-            return true;
-        }
-        let (Ok(target), Some(folder)) = (fs_err::read_link(&path), path.parent()) else {
-            return false;
-        };
-        path = folder.join(target);
-    }
-    false
+    link::steps(path).any(|step| place(&step).is_some_and(|step| step == link))
 }
 
 #[cfg(test)]
@@ -270,7 +259,7 @@ mod tests {
     fn a_true_record_is_taken_with_its_fingerprint_and_digest() {
         let found = check("1", &json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"})).unwrap();
         assert_eq!(found.abspath, Path::new("/bin/sh"));
-        assert_eq!(found.sha256, probe::sha256(Path::new("/bin/sh")).unwrap());
+        assert_eq!(found.sha256, digest::sha256(Path::new("/bin/sh")).unwrap());
         assert_eq!(Some(found.fingerprint), probe::fingerprint(Path::new("/bin/sh")));
     }
 
@@ -288,7 +277,7 @@ mod tests {
     #[test]
     fn a_digest_that_is_stated_has_to_be_the_files_whatever_is_stated_with_it() {
         let (digest, fingerprint) =
-            (probe::sha256(Path::new("/bin/sh")).unwrap(), probe::fingerprint(Path::new("/bin/sh")));
+            (digest::sha256(Path::new("/bin/sh")).unwrap(), probe::fingerprint(Path::new("/bin/sh")));
         let stated = |sha256: &str| json!({"name": "sh", "abspath": "/bin/sh", "sha256": sha256});
         assert_eq!(check("", &stated(&digest)).unwrap().sha256, digest);
         let zeros = "0".repeat(64);

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use sysinfo::Product;
-use tempfile::NamedTempFile;
 
 use crate::clock;
+use crate::fs::atomic::AtomicFile;
 use crate::fs::digest;
 use crate::model::machine::Guid;
 
@@ -112,17 +112,15 @@ fn kept_id(data_dir: &Path) -> io::Result<String> {
     if let Some(id) = read_kept(&path)? {
         return Ok(id);
     }
-    // Only its owner may read a tempfile. It is on disk before it has its name, so that no crash leaves an empty id.
-    let mut aside = NamedTempFile::with_prefix_in(".machine-id.", data_dir)?;
-    writeln!(aside, "{}", clock::new_id().simple())?;
-    aside.as_file().sync_all()?;
-    match aside.persist_noclobber(&path) {
-        Err(failed) if failed.error.kind() != ErrorKind::AlreadyExists => {
-            let text = format!("cannot keep a machine id in {}: {}", path.display(), failed.error);
-            return Err(io::Error::new(failed.error.kind(), text));
-        }
-        Ok(_) | Err(_) => {}
-    }
+    // It is on disk before it has its name, so that no crash leaves an empty id.
+    let keep = || {
+        let mut file = AtomicFile::private(&path)?;
+        writeln!(file, "{}", clock::new_id().simple())?;
+        file.commit_new()
+    };
+    keep().map_err(|error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot keep a machine id in {}: {error}", path.display()))
+    })?;
     read_kept(&path)?.ok_or_else(|| {
         let text = format!("{} was removed while it was made; run the command again", path.display());
         io::Error::new(ErrorKind::NotFound, text)

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::fs::home;
+
 /// The longest name, in characters. 63 four-byte characters still fit into a file name of 255 bytes.
 pub const MAX_CHARS: usize = 63;
 
@@ -49,10 +51,11 @@ impl BinaryName {
         if text.contains(|c: char| c.is_control() || c == '\\') {
             return Err(NameError::Control(text.to_owned()));
         }
-        let whole = match (text.strip_prefix("~/"), home) {
-            (Some(rest), Some(home)) => home.join(rest).to_string_lossy().into_owned(),
-            (Some(_), None) => return Err(NameError::NoHome(text.to_owned())),
-            (None, _) => text.to_owned(),
+        let whole = if text.starts_with("~/") {
+            let path = home::expand(Path::new(text), home);
+            path.ok_or_else(|| NameError::NoHome(text.to_owned()))?.to_string_lossy().into_owned()
+        } else {
+            text.to_owned()
         };
         let plain = if whole.starts_with('/') {
             let last = whole.rsplit('/').next().unwrap_or_default();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::fs::home;
 use crate::model::plugin_name::{PluginNameError, ProviderName};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy, PolicyError};
 use crate::model::version::{self, Version};
@@ -207,10 +208,7 @@ impl ProviderOverrides {
     /// Returns the file that the binary must be. `home` is what a leading `~` stands for.
     pub fn abspath(&self, home: Option<&Path>) -> Option<PathBuf> {
         let path = Path::new(self.abspath.as_deref()?);
-        match (path.strip_prefix("~"), home) {
-            (Ok(rest), Some(home)) => Some(home.join(rest)),
-            _ => Some(path.to_owned()),
-        }
+        Some(home::expand(path, home).unwrap_or_else(|| path.to_owned()))
     }
 
     /// Returns the version of a binary that does not report one.

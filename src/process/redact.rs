@@ -7,10 +7,8 @@ use std::path::Path;
 use memchr::memmem;
 use serde_json::Value;
 
+use crate::fs::atomic::AtomicFile;
 use crate::jsonl::MAX_LINE;
-
-/// How the names of files in a run dir begin that are not whole yet.
-pub(super) const ASIDE: &str = ".new-";
 
 /// The key whose value goes.
 const KEY: &str = "env";
@@ -21,8 +19,7 @@ pub fn forget_environments(log: &Path) -> io::Result<()> {
     if !mentions_one(&mut File::open(log)?)? {
         return Ok(());
     }
-    let folder = log.parent().unwrap_or(Path::new("."));
-    let mut aside = BufWriter::new(tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?);
+    let mut redacted = BufWriter::new(AtomicFile::private(log)?);
     let mut reader = BufReader::new(File::open(log)?);
     let mut line = Vec::new();
     let mut is_new_line = true;
@@ -35,14 +32,12 @@ pub fn forget_environments(log: &Path) -> io::Result<()> {
         }
         let is_whole = is_new_line && (line.ends_with(b"\n") || line.len() < MAX_LINE);
         match Some(&line).filter(|_| is_whole).and_then(|line| without_environment(line)) {
-            Some(record) => writeln!(aside, "{record}")?,
-            None => aside.write_all(&line)?,
+            Some(record) => writeln!(redacted, "{record}")?,
+            None => redacted.write_all(&line)?,
         }
         is_new_line = line.ends_with(b"\n");
     }
-    let aside = aside.into_inner().map_err(io::IntoInnerError::into_error)?;
-    aside.persist(log).map_err(|error| error.error)?;
-    Ok(())
+    redacted.into_inner().map_err(io::IntoInnerError::into_error)?.commit()
 }
 
 /// The record without its environment, if it is a Binary record that has one.

@@ -11,13 +11,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::fs::atomic::{self, TEMPORARY};
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::{self, FileLock};
 use crate::model::id::ProcessId;
 use crate::model::import;
 use crate::model::process::{Identity, Process, ProcessExit, Usage};
-use crate::process::redact::{self, ASIDE};
+use crate::process::redact;
 use crate::process::tail;
+use crate::shell;
 
 /// What stands for a secret in records.
 pub const MASKED: &str = "***";
@@ -79,20 +81,20 @@ impl RunDir {
             if value == MASKED {
                 script.extend([b"# ", name.as_bytes(), b" is a secret: set it yourself\n"].concat());
             } else {
-                let value = quoted(value.as_bytes())?;
+                let value = shell::quote(value.as_bytes())?;
                 script.extend([b"export ", name.as_bytes(), b"=", &value, b"\n"].concat());
             }
         }
         script.extend_from_slice(b"cd ");
-        script.extend(quoted(process.spec.pwd.as_os_str().as_bytes())?);
+        script.extend_from_slice(&shell::quote(process.spec.pwd.as_os_str().as_bytes())?);
         script.extend_from_slice(b" && exec");
         for word in std::iter::once(program).chain(args.iter().map(OsString::as_os_str)) {
             script.push(b' ');
-            script.extend(quoted(word.as_bytes())?);
+            script.extend_from_slice(&shell::quote(word.as_bytes())?);
         }
         if has_input {
             script.extend_from_slice(b" <");
-            script.extend(quoted(self.input().as_os_str().as_bytes())?);
+            script.extend_from_slice(&shell::quote(self.input().as_os_str().as_bytes())?);
         }
         script.push(b'\n');
         Ok(script)
@@ -204,7 +206,7 @@ impl RunDir {
             "sys_ms": exit.usage.map(|it| it.sys_ms),
             "warnings": warnings,
         });
-        write_aside(&self.0.join("exit.json"), exit.to_string().as_bytes())?;
+        atomic::write(&self.0.join("exit.json"), format!("{exit}\n").as_bytes())?;
         // A process that was over soon never had one.
         match fs_err::remove_file(self.0.join("process.pid")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -261,7 +263,7 @@ impl RunDir {
     /// Removes what was left half-written by somebody who is gone.
     pub fn tidy(&self) {
         for entry in fs_err::read_dir(&self.0).into_iter().flatten().flatten() {
-            if entry.file_name().as_bytes().starts_with(ASIDE.as_bytes()) {
+            if entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes()) {
                 // What cannot be removed is in nobody's way.
                 let _ = fs_err::remove_file(entry.path());
             }
@@ -280,19 +282,6 @@ impl RunDir {
     fn named(&self, name: &str, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("{}: {error}", self.0.join(name).display()))
     }
-}
-
-/// Writes a file whole or not at all: beside its place, then renamed.
-pub fn write_aside(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut aside = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder)?;
-    aside.write_all(&[content, b"\n"].concat())?;
-    aside.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-fn quoted(word: &[u8]) -> io::Result<Vec<u8>> {
-    shlex::bytes::try_quote(word).map(std::borrow::Cow::into_owned).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::clock;
+use crate::fs::atomic;
 use crate::jsonl::{self, Line};
-use crate::process::run_dir;
 use crate::settings::Environment;
 
 /// The variable that tells a run, and all that it starts, where its run dir is.
@@ -73,7 +73,7 @@ pub fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<(),
 /// Sets the result, whole or not at all; a later one takes the place of an earlier one.
 pub fn set_result(run_dir: &Path, result: &Value) -> Result<(), NoteError> {
     let result = json!({"time": clock::spell(clock::now()), "result": result});
-    run_dir::write_aside(&run_dir.join("result.json"), result.to_string().as_bytes())?;
+    atomic::write(&run_dir.join("result.json"), format!("{result}\n").as_bytes())?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::fs::digest;
 use crate::install::probe;
 use crate::model::binary::Installed;
 use crate::model::name::BinaryName;
@@ -77,7 +78,7 @@ pub fn facts(
     let (version, sha256) = match (version, known) {
         (None, Some(known)) => (known.version.clone(), known.sha256.clone()),
         (Some(version), Some(known)) => (version.to_owned(), known.sha256.clone()),
-        (Some(version), None) => (version.to_owned(), probe::sha256(file).map_err(unreadable)?),
+        (Some(version), None) => (version.to_owned(), digest::sha256(file).map_err(unreadable)?),
         (None, None) => probe_file(file, settings, interrupt).map_err(unreadable)?,
     };
     Ok(ProgramFacts { version, sha256, fingerprint: fingerprint.unwrap_or_default() })
@@ -112,6 +113,6 @@ fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {
 fn probe_file(file: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Result<(String, String)> {
     let env: Vec<(OsString, OsString)> =
         settings.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let (version, sha256) = rayon::join(|| probe::version(file, &env, interrupt), || probe::sha256(file));
+    let (version, sha256) = rayon::join(|| probe::version(file, &env, interrupt), || digest::sha256(file));
     Ok((version?.unwrap_or_default(), sha256?))
 }

@@ -74,7 +74,7 @@ fn what_is_locked_here_is_got_elsewhere_though_there_is_a_newer_version() {
         |name| format!(r#"{{"type":"Lock","platform":"{}","name":"{name}","#, rigup::settings::platform());
     assert!(lines[1].starts_with(&start("a")) && lines[2].starts_with(&start("b")), "{text}");
     let hook = place.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
-    let hook = rigup::install::probe::sha256(&hook).unwrap();
+    let hook = rigup::fs::digest::sha256(&hook).unwrap();
     assert!(lines[1].ends_with(&format!(r#""hook_sha256":"{hook}"}}"#)), "{text}");
 
     place.write("home/newest", "2.0.0");
@@ -169,7 +169,7 @@ fn another_hook_is_refused_with_both_digests_and_not_started() {
     let record = elsewhere(&place, &["install", "--locked"]).exits(1).says("error: a: the hook of").record();
     let hook = place.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
     for digest in
-        [rigup::install::probe::sha256(&hook).unwrap().as_str(), locked["hook_sha256"].as_str().unwrap()]
+        [rigup::fs::digest::sha256(&hook).unwrap().as_str(), locked["hook_sha256"].as_str().unwrap()]
     {
         assert!(reason(&record).contains(digest), "{record}");
     }

@@ -123,7 +123,7 @@ fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
     let expected: BTreeMap<String, String> = files
         .filter(|it| it.is_file() && !it.ends_with("hashes/hashes.json"))
         .map(|it| {
-            let digest = rigup::install::probe::sha256(&it).unwrap();
+            let digest = rigup::fs::digest::sha256(&it).unwrap();
             (it.strip_prefix(&out).unwrap().to_string_lossy().into_owned(), digest)
         })
         .collect();

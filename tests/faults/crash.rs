@@ -75,7 +75,7 @@ fn installed(place: &Playground) -> usize {
     let (binaries, _) = records(place);
     let installed = binaries.iter().filter_map(|it| Some((&it.name, it.installed()?)));
     let check = |(name, it): (&String, &rigup::model::binary::Installed)| {
-        assert_eq!(rigup::install::probe::sha256(&it.abspath).unwrap(), it.sha256);
+        assert_eq!(rigup::fs::digest::sha256(&it.abspath).unwrap(), it.sha256);
         assert_eq!(fs::read_link(place.bin(name)).unwrap(), it.abspath);
     };
     installed.map(check).count()

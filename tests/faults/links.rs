@@ -152,7 +152,7 @@ fn row_20_a_target_that_is_swapped_all_the_time_is_rejected_or_recorded_as_it_wa
     let lib = place.bin("").parent().unwrap().to_owned();
     let size_of = |digest: &str| {
         let made = ["a", "b"].map(|it| lib.join(it));
-        let it = made.iter().find(|it| rigup::install::probe::sha256(it).unwrap() == digest);
+        let it = made.iter().find(|it| rigup::fs::digest::sha256(it).unwrap() == digest);
         it.expect("it is one of the two").metadata().unwrap().len().to_string()
     };
     let (mut tried, mut rejected) = (0, 0);

@@ -76,7 +76,7 @@ fn install_and_repair(place: &Playground, provider: &str, name: &str) {
 fn check(place: &Playground, name: &str, record: &Value) {
     let abspath = record["abspath"].as_str().unwrap();
     assert_eq!(fs::read_link(place.bin(name)).unwrap(), Path::new(abspath));
-    let digest = rigup::install::probe::sha256(Path::new(abspath)).unwrap();
+    let digest = rigup::fs::digest::sha256(Path::new(abspath)).unwrap();
     assert_eq!(record["sha256"], digest.as_str());
     let output = Command::new(place.bin(name)).arg("--version").output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use crate::plugin::config::schema::Property;
-use crate::settings::{Environment, SettingsFile};
+use crate::settings::{Environment, SettingsFile, parse_bool};
 
 /// Where values are looked for: the environment, then the files.
 #[derive(Debug, Clone, Copy)]
@@ -171,12 +171,10 @@ fn understood(property: &Property, raw: Value) -> Result<Value, String> {
 }
 
 fn read(property: &Property, text: &str) -> Option<Value> {
-    if property.may_be("boolean") {
-        match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" | "y" | "t" => return Some(true.into()),
-            "false" | "0" | "no" | "off" | "n" | "f" => return Some(false.into()),
-            _ => {}
-        }
+    if property.may_be("boolean")
+        && let Some(value) = parse_bool(text)
+    {
+        return Some(value.into());
     }
     serde_json::from_str(text).ok()
 }

@@ -1,0 +1,172 @@
+//! Files and links that are written whole or not at all: under a temporary name first, then renamed.
+
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+
+use crate::clock;
+use crate::fs::dir::parent;
+use crate::fs::link;
+use crate::fs::lock::FileLock;
+
+/// The prefix of files that are being written. A killed process leaves one behind.
+pub const TEMPORARY: &str = ".new-";
+
+/// How long a link waits for other links in its folder, each of which takes a moment.
+const LINK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A file that replaces another one, or comes into being, when it is complete.
+#[derive(Debug)]
+pub struct AtomicFile {
+    temporary: NamedTempFile,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Begins a file with mode 0600.
+    pub fn private(path: &Path) -> io::Result<Self> {
+        Self::begin(path, 0o600)
+    }
+
+    fn begin(path: &Path, mode: u32) -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(TEMPORARY).permissions(Permissions::from_mode(mode));
+        Ok(Self { temporary: builder.tempfile_in(parent(path))?, path: path.to_owned() })
+    }
+
+    /// Puts the file into its place.
+    pub fn commit(self) -> io::Result<()> {
+        self.temporary.persist(&self.path).map(drop).map_err(|error| error.error)
+    }
+
+    /// Puts the file into its place, where it outlasts a crash of the system, unless there is one already; returns whether
+    /// there was none.
+    pub fn commit_new(self) -> io::Result<bool> {
+        self.temporary.as_file().sync_all()?;
+        match self.temporary.persist_noclobber(&self.path) {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(failed) => Err(failed.error),
+        }
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.temporary.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.temporary.flush()
+    }
+}
+
+/// Writes a file with mode 0600.
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = AtomicFile::private(path)?;
+    file.write_all(content)?;
+    file.commit()
+}
+
+/// Checks that [`write_for_user`] can write a file, and creates its folder.
+pub fn check_for_user(path: &Path) -> io::Result<()> {
+    let path = link::resolve(path)?;
+    fs_err::create_dir_all(parent(&path))?;
+    if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { shared(&path).map(drop) }
+}
+
+/// Writes a file in one of the user's own folders, where it outlasts a crash of the system. A link stays a link, also if
+/// its target does not exist yet, and an existing file keeps its mode.
+pub fn write_for_user(path: &Path, content: &[u8]) -> io::Result<()> {
+    let path = link::resolve(path)?;
+    let mut file = shared(&path)?;
+    file.write_all(content)?;
+    let written = file.temporary.as_file();
+    match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => {
+            let mode = found?.permissions().mode() & 0o777;
+            written.set_permissions(Permissions::from_mode(mode))?;
+        }
+    }
+    written.sync_all()?;
+    file.commit()
+}
+
+/// Begins a file with the mode that the umask gives, as any other program does.
+fn shared(path: &Path) -> io::Result<AtomicFile> {
+    AtomicFile::begin(path, 0o666)
+}
+
+/// Makes a symbolic link, in place of a file or link, and creates its folder. Links in one folder are made one at a time,
+/// so that a temporary link that exists was left by a killed process.
+pub fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
+    let folder = parent(link);
+    fs_err::create_dir_all(folder)?;
+    let lock = FileLock::open(folder)?;
+    // Some network file systems cannot lock a folder. There, and if a process does not release its lock, the temporary
+    // link has a name of its own.
+    let temporary = if lock.try_lock_for(LINK_PATIENCE).unwrap_or(false) {
+        folder.join(".rigup-new")
+    } else {
+        folder.join(format!(".rigup-{}", clock::new_id()))
+    };
+    match fs_err::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    symlink(target, &temporary)?;
+    fs_err::rename(&temporary, link).inspect_err(|_| {
+        let _ = fs_err::remove_file(&temporary);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_link_to_a_missing_file_stays_a_link_and_its_target_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink("below/target", &link).unwrap();
+        check_for_user(&link).unwrap();
+        write_for_user(&link, b"text").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs_err::read(folder.path().join("below/target")).unwrap(), b"text");
+        check_for_user(folder.path()).unwrap_err();
+    }
+
+    #[test]
+    fn an_existing_file_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        for expected in [0o600, 0o664, 0o640] {
+            fs_err::write(&path, "before").unwrap();
+            fs_err::set_permissions(&path, Permissions::from_mode(expected)).unwrap();
+            write_for_user(&path, b"after").unwrap();
+            assert_eq!((mode(&path), fs_err::read(&path).unwrap()), (expected, b"after".to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_private_file_is_written_for_its_owner_alone_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        drop(AtomicFile::private(&path).unwrap());
+        assert!(!path.exists());
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert!(!AtomicFile::private(&path).unwrap().commit_new().unwrap());
+        assert_eq!((mode(&path), fs_err::read(&path).unwrap()), (0o600, b"two".to_vec()));
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,52 @@
+//! Following symbolic links.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::fs::dir::parent;
+
+/// The number of links on one path, as in the kernel.
+const MAX_LINKS: usize = 40;
+
+/// Returns a path and then the target of each link that it leads through, as many as the system follows.
+pub fn steps(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let next = |path: &PathBuf| Some(parent(path).join(fs_err::read_link(path).ok()?));
+    std::iter::successors(Some(path.to_owned()), next).take(MAX_LINKS + 1)
+}
+
+/// Returns the path of the file that a path leads to, or of the file that would be created there, without links.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    for step in steps(path) {
+        match step.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        if !step.is_symlink() {
+            return Ok(step);
+        }
+    }
+    Err(io::Error::other("too many links"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_to_where_a_file_is_or_will_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        symlink("next", root.join("link")).unwrap();
+        symlink("below/target", root.join("next")).unwrap();
+        assert_eq!(resolve(&root.join("link")).unwrap(), root.join("below/target"));
+        assert_eq!(steps(&root.join("link")).count(), 3);
+        fs_err::create_dir(root.join("below")).unwrap();
+        fs_err::write(root.join("below/target"), "").unwrap();
+        assert_eq!(resolve(&root.join("link")).unwrap(), root.join("below/target"));
+        symlink("loop", root.join("loop")).unwrap();
+        resolve(&root.join("loop")).unwrap_err();
+        assert_eq!(steps(&root.join("loop")).count(), MAX_LINKS + 1);
+    }
+}

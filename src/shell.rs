@@ -1,0 +1,36 @@
+//! Words as a POSIX shell reads them.
+
+use std::borrow::Cow;
+use std::io;
+
+/// Quotes a word for a shell, if it needs quotes. A word with a NUL, which no shell can pass on, is an error.
+pub fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"@%+=:,./_-".contains(byte);
+    if !word.is_empty() && word.iter().all(is_plain) {
+        return Ok(word.into());
+    }
+    shlex::bytes::try_quote(word).map_err(io::Error::other)
+}
+
+/// Quotes a text for a shell, if it needs quotes. One with a NUL is left as it is.
+pub fn quote_text(text: &str) -> String {
+    let quoted = quote(text.as_bytes());
+    quoted.map_or_else(|_| text.to_owned(), |quoted| String::from_utf8_lossy(&quoted).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_that_need_quotes_are_quoted() {
+        for plain in ["--a=b,c", "/x/y.z", "a@1:2+3%", "-_"] {
+            assert_eq!(quote_text(plain), plain);
+        }
+        for word in ["", "a b", "$x", "'", "~", "ü", "*", "new\nline"] {
+            let quoted = quote_text(word);
+            assert_ne!(quoted, word);
+            assert_eq!(shlex::split(&quoted).unwrap(), [word]);
+        }
+    }
+}
