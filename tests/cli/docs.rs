@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
+use crate::built_in;
 use crate::playground::Playground;
 
 /// A fenced block: the language and the file behind the backticks, and the lines inside.
@@ -81,31 +80,32 @@ fn the_examples_of_docs_plugins_do_what_they_say() {
 }
 
 #[test]
-fn docs_providers_has_a_row_for_each_built_in_provider_with_its_options() {
+fn docs_providers_has_a_row_for_each_built_in_provider_with_what_it_states() {
     let page = include_str!("../../docs/providers.md");
-    let providers = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers");
-    let mut rows = 0;
-    for folder in fs::read_dir(providers).unwrap().map(|entry| entry.unwrap().path()) {
-        let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
-        let hook =
-            files.map(|file| file.into_string().unwrap()).find(|file| file.starts_with("on_")).unwrap();
-        let number = hook.split("__").nth(1).and_then(|rest| rest.split('_').next()).unwrap();
-        let start = format!("| {} ({number}) |", folder.file_name().unwrap().display());
-        let row = page.lines().find(|line| line.starts_with(&start));
-        let row = row.unwrap_or_else(|| panic!("docs/providers.md has no row `{start}`"));
-        let config = fs::read_to_string(folder.join("config.json")).unwrap_or_default();
-        let config: Value = serde_json::from_str(&config).unwrap_or_default();
+    let providers = built_in::providers();
+    for provider in &providers {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {provider} (")));
+        let row = row.unwrap_or_else(|| panic!("docs/providers.md has no row for {provider}"));
+        let config = built_in::config(provider);
         for option in config["options"].as_array().into_iter().flatten() {
             let option = option.as_str().unwrap().replace('=', "=...");
-            assert!(row.contains(&format!("`{option}`")), "docs/providers.md: {start} lacks {option}");
+            assert!(row.contains(&format!("`{option}`")), "{provider}: {option}");
         }
-        rows += 1;
+        let enforces = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for (rule, word) in [("min_release_age", "age"), ("postinstall_scripts", "scripts")] {
+            assert_eq!(config["enforces"][rule] == true, enforces.contains(word), "{provider}: {rule}");
+        }
+        assert_eq!(
+            config["curated"] == true && provider != "env",
+            enforces.contains("curated"),
+            "{provider}"
+        );
     }
     let is_row = |line: &&str| {
         let cell = line.strip_prefix("| ").and_then(|rest| rest.split(" |").next());
         cell.and_then(|cell| cell.split_once(" (")?.1.strip_suffix(')')?.parse::<u32>().ok()).is_some()
     };
-    assert_eq!(page.lines().filter(is_row).count(), rows, "docs/providers.md has rows for other providers");
+    assert_eq!(page.lines().filter(is_row).count(), providers.len(), "a row for each provider and no other");
 }
 
 #[test]
