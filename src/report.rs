@@ -1,5 +1,10 @@
 //! What people and programs read. Pure: values in, text out.
 
-pub mod human;
+pub mod process_tree;
+pub mod record;
+pub mod short_id;
+pub mod table;
+pub mod tables;
+pub mod text;
 pub mod timings;
-pub mod tree;
+pub mod units;

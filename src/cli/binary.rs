@@ -7,7 +7,7 @@ use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::clock;
 use crate::model::binary::{Binary, BinaryState};
-use crate::report::human::{Tone, Toned};
+use crate::report::tables;
 use crate::settings::Settings;
 use crate::store::{BinaryFilter, Lookup, Store};
 
@@ -84,7 +84,7 @@ fn list(args: ListArgs, store: Option<&Store>, output: &mut Output) -> Result<()
         }
         return Ok(());
     }
-    output.table(&HEADER, binaries.iter().map(row).collect())
+    output.table(&tables::binaries(&binaries))
 }
 
 fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), CliError> {
@@ -105,44 +105,11 @@ fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), C
                 return output.record(&binary.to_record(&attempts_of(store, &binary)?));
             }
             output.record(&binary.to_record(&[]))?;
-            let rows = store.attempts(binary.id)?.into_iter().map(|(attempt, time)| {
-                let process = attempt.process_id.map(|id| id.to_string()).unwrap_or_default();
-                let cells = [
-                    attempt.provider.to_string(),
-                    attempt.outcome.to_string(),
-                    attempt.reason,
-                    clock::spell(time),
-                    process,
-                ];
-                cells.map(|text| (text, Tone::Plain)).into()
-            });
-            output.table(&["ATTEMPT", "OUTCOME", "REASON", "TIME", "PROCESS"], rows.collect())
+            output.table(&tables::attempts(&store.attempts(binary.id)?, clock::now()))
         }
     }
 }
 
 fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<crate::model::attempt::Attempt>, CliError> {
     Ok(store.attempts(binary.id)?.into_iter().map(|(attempt, _)| attempt).collect())
-}
-
-/// The columns of a table of binaries.
-pub(crate) const HEADER: [&str; 5] = ["BINARY", "STATUS", "VERSION", "PROVIDER", "PATH"];
-
-/// A binary's line in it.
-pub(crate) fn row(binary: &Binary) -> Vec<Toned> {
-    let cells = match &binary.state {
-        BinaryState::Installed(it) => [
-            ("installed".to_owned(), Tone::Good),
-            (it.version.clone(), Tone::Plain),
-            (it.binprovider.to_string(), Tone::Plain),
-            (it.abspath.display().to_string(), Tone::Plain),
-        ],
-        BinaryState::Queued(_) => [
-            ("queued".to_owned(), Tone::Bad),
-            (String::new(), Tone::Plain),
-            (binary.binproviders.clone(), Tone::Plain),
-            (String::new(), Tone::Plain),
-        ],
-    };
-    std::iter::once((binary.name.clone(), Tone::Plain)).chain(cells).collect()
 }

@@ -8,7 +8,7 @@ use crate::cli::plugin::shown;
 use crate::cli::search;
 use crate::cli::session::Session;
 use crate::plugin::config::value::Setting;
-use crate::report::human::Tone;
+use crate::report::table::{Column, Table};
 use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
@@ -69,10 +69,15 @@ pub(crate) fn config(args: &ConfigArgs, settings: &Settings, output: &mut Output
         }))?;
     } else {
         let rows = all.iter().map(|(plugin, it)| {
-            let cells = [(*plugin).to_owned(), it.name.clone(), shown(it).to_string(), it.origin.to_string()];
-            cells.map(|text| (text, Tone::Plain)).into()
+            [(*plugin).to_owned(), it.name.clone(), shown(it).to_string(), it.origin.to_string()]
         });
-        output.table(&["PLUGIN", "SETTING", "VALUE", "FROM"], rows.collect())?;
+        let columns = [
+            Column::new("PLUGIN"),
+            Column::new("SETTING"),
+            Column::new("VALUE").cut_end(20),
+            Column::new("FROM").cut_start(12),
+        ];
+        output.table(&Table::with_rows(columns, rows))?;
     }
     Ok(found.complain())
 }

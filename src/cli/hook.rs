@@ -14,7 +14,7 @@ use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
 use crate::process::lock::Holder;
-use crate::report::human::Tone;
+use crate::report::table::{Column, Table};
 use crate::settings::Settings;
 use crate::toolkit::request::RequestError;
 use crate::toolkit::{batch, lock, policy, prefix};
@@ -205,16 +205,22 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
         let rows = hooks.into_iter().map(|hook| {
             let order = hook.name.order.map(|it| it.to_string()).unwrap_or_default();
             let background = if hook.name.background.is_some() { "background" } else { "" };
-            let cells = [
+            [
                 hook.name.event.clone(),
                 order,
                 hook.plugin.to_string(),
                 background.to_owned(),
                 hook.path.display().to_string(),
-            ];
-            cells.map(|text| (text, Tone::Plain)).into()
+            ]
         });
-        output.table(&["EVENT", "ORDER", "PLUGIN", "", "PATH"], rows.collect())?;
+        let columns = [
+            Column::new("EVENT"),
+            Column::new("ORDER").optional(2),
+            Column::new("PLUGIN"),
+            Column::new("").optional(1),
+            Column::new("PATH").cut_start(20),
+        ];
+        output.table(&Table::with_rows(columns, rows))?;
     }
     Ok(found.complain())
 }

@@ -23,7 +23,7 @@ use crate::model::plugin_name::ProviderName;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, Policy, PolicyError};
 use crate::model::version::Version;
 use crate::plugin::requirement::Providers;
-use crate::report::human::Tone;
+use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
 use crate::store::{BinaryFilter, Store};
 
@@ -244,19 +244,25 @@ fn dry_run(
             Err(refusal) => ("queued", String::new(), workshop::unresolved(&refusal.name, &refusal.reason)),
         };
         let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
-        let tone = if status == "installed" { Tone::Good } else { Tone::Plain };
+        let is_installed = status == "installed";
         rows.push(vec![
-            (text("name"), Tone::Plain),
-            (status.to_owned(), tone),
-            (asks, Tone::Plain),
-            (text("last_error"), Tone::Bad),
+            Cell::plain(text("name")),
+            if is_installed { Cell::success(status) } else { Cell::plain(status) },
+            Cell::plain(asks),
+            Cell::failure(text("last_error")),
         ]);
         records.push(record);
     }
     if output.is_json() {
         output.records(records)?;
     } else {
-        output.table(&["BINARY", "STATUS", "WOULD ASK", ""], rows)?;
+        let columns = [
+            Column::new("BINARY").cut_end(20),
+            Column::new("STATUS"),
+            Column::new("PROVIDERS").wrap(16),
+            Column::new("ERROR").wrap(24).optional(1),
+        ];
+        output.table(&Table::with_rows(columns, rows))?;
     }
     let diagnostics = found.complain();
     Ok(if steps.iter().all(Result::is_ok) { diagnostics } else { Exit::Missing })

@@ -25,7 +25,7 @@ use crate::model::plugin_name::ProviderName;
 use crate::plugin::requirement::Providers;
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::signals::Interrupt;
-use crate::report::human::{Tone, Toned};
+use crate::report::table::{Cell, Column, Table};
 use crate::settings::{self, Settings};
 
 const EXAMPLES: &str = "\
@@ -340,23 +340,26 @@ fn write(rows: &[Row], is_check: bool, output: &mut Output) -> Result<(), CliErr
         output.records(rows.iter().map(|it| &it.record))?;
     } else {
         let rows = rows.iter().map(|row| {
-            let tone = match row.status {
-                Status::Unchanged => Tone::Plain,
-                _ if row.status.is_well(is_check) => Tone::Good,
-                _ => Tone::Bad,
+            let status: fn(&str) -> Cell = match row.status {
+                Status::Unchanged => |word| Cell::plain(word),
+                _ if row.status.is_well(is_check) => |word| Cell::success(word),
+                _ => |word| Cell::failure(word),
             };
-            let text = |value: fn(&Locked) -> &str| {
-                (row.locked.as_ref().map_or_else(String::new, |locked| value(locked).to_owned()), Tone::Plain)
-            };
-            let cells: Vec<Toned> = vec![
-                (row.name.clone(), Tone::Plain),
-                (row.status.word().to_owned(), tone),
+            let text = |value: fn(&Locked) -> &str| Cell::plain(row.locked.as_ref().map_or("", value));
+            [
+                Cell::plain(&row.name),
+                status(row.status.word()),
                 text(|it| &it.version),
                 text(|it| it.binprovider.as_str()),
-            ];
-            cells
+            ]
         });
-        output.table(&["BINARY", "STATUS", "VERSION", "PROVIDER"], rows.collect())?;
+        let columns = [
+            Column::new("BINARY").cut_end(20),
+            Column::new("STATUS"),
+            Column::new("VERSION").cut_end(12),
+            Column::new("PROVIDER"),
+        ];
+        output.table(&Table::with_rows(columns, rows))?;
     }
     output.flush()
 }

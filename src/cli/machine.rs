@@ -8,7 +8,7 @@ use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::machine::derived;
 use crate::model::machine::Machine;
-use crate::report::human::Tone;
+use crate::report::table::{Column, Table};
 use crate::settings::Settings;
 
 const SET: &str = "\
@@ -86,11 +86,16 @@ fn list(args: &ListArgs, settings: &Settings, output: &mut Output) -> Result<(),
     if output.is_json() {
         return output.records(machines.iter().map(Machine::to_record));
     }
-    let rows = machines.into_iter().map(|it| {
-        let cells = [it.facts.hostname, it.facts.os_release, it.facts.os_arch, it.id.to_string()];
-        cells.map(|text| (text, Tone::Plain)).into()
-    });
-    output.table(&["MACHINE", "SYSTEM", "ARCH", "ID"], rows.collect())
+    let rows = machines
+        .into_iter()
+        .map(|it| [it.facts.hostname, it.facts.os_release, it.facts.os_arch, it.id.to_string()]);
+    let columns = [
+        Column::new("HOSTNAME").cut_end(12),
+        Column::new("SYSTEM").cut_end(12).optional(1),
+        Column::new("ARCH").optional(2),
+        Column::new("ID"),
+    ];
+    output.table(&Table::with_rows(columns, rows))
 }
 
 fn set(args: &SetArgs, settings: &Settings, output: &mut Output) -> Result<(), CliError> {

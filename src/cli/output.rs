@@ -7,7 +7,8 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::cli::error::CliError;
-use crate::report::human::{self, Toned};
+use crate::report::table::Table;
+use crate::report::{record, text};
 use crate::settings::Environment;
 
 /// So much is written at once, in bytes: what a pipe takes.
@@ -39,6 +40,8 @@ pub(crate) struct Output {
     out: BufWriter<Stdout>,
     is_json: bool,
     color: bool,
+    /// The columns of the terminal; `None` if standard output is not a terminal.
+    width: Option<usize>,
 }
 
 impl Output {
@@ -50,7 +53,12 @@ impl Output {
             ColorChoice::Never => false,
             ColorChoice::Auto => is_terminal && environment.get("NO_COLOR").is_none(),
         };
-        Self { out: BufWriter::with_capacity(AT_ONCE, io::stdout()), is_json: json || !is_terminal, color }
+        Self {
+            out: BufWriter::with_capacity(AT_ONCE, io::stdout()),
+            is_json: json || !is_terminal,
+            color,
+            width: is_terminal.then(|| terminal_width(environment)),
+        }
     }
 
     /// Whether JSONL is wanted.
@@ -69,12 +77,12 @@ impl Output {
         Ok(())
     }
 
-    /// Writes a table for people, or nothing where it has no rows.
-    pub(crate) fn table(&mut self, header: &[&str], rows: Vec<Vec<Toned>>) -> Result<(), CliError> {
-        if rows.is_empty() {
+    /// Writes a table that fits the terminal, or nothing if it has no rows.
+    pub(crate) fn table(&mut self, table: &Table) -> Result<(), CliError> {
+        if table.is_empty() {
             return Ok(());
         }
-        Ok(self.out.write_all(human::table(header, rows, self.color).as_bytes())?)
+        Ok(self.out.write_all(table.render(self.width, self.color).as_bytes())?)
     }
 
     /// Writes one record: a sheet for people, else a line of JSONL.
@@ -82,7 +90,7 @@ impl Output {
         if self.is_json {
             writeln!(self.out, "{record}")?;
         } else {
-            self.out.write_all(human::sheet(record).as_bytes())?;
+            self.out.write_all(record::lines(record).as_bytes())?;
         }
         Ok(())
     }
@@ -98,10 +106,23 @@ impl Output {
     }
 }
 
+/// Returns the columns of the terminal: those that it reports, else those of the variable `COLUMNS`, else 80.
+fn terminal_width(environment: &Environment) -> usize {
+    let reported = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    if reported > 0 {
+        return reported;
+    }
+    environment
+        .text("COLUMNS")
+        .and_then(|text| text.parse().ok())
+        .filter(|columns| *columns > 0)
+        .unwrap_or(80)
+}
+
 /// Says something on standard error, whatever is named in it: paths and files that others wrote do not steer the terminal.
 /// All of it is written at once, for other rigups may say something there as well. A standard error that nobody reads is no
 /// reason to fail.
 pub(crate) fn say(text: &str) {
-    let lines: String = text.split('\n').map(|line| human::printable(line) + "\n").collect();
+    let lines: String = text.split('\n').map(|line| text::printable(line) + "\n").collect();
     let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -15,7 +15,7 @@ use crate::plugin::discovery::Plugin;
 use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::requirement::Requirement;
 use crate::process::run_dir::MASKED;
-use crate::report::human::Tone;
+use crate::report::table::{Column, Table};
 use crate::settings::Settings;
 
 /// What to do with plugins.
@@ -59,16 +59,22 @@ fn list(found: &Found, output: &mut Output) -> Result<(), CliError> {
     let rows = found.discovery.plugins.iter().map(|plugin| {
         let requires: Vec<&str> = requirements(plugin, found).map(|it| it.name.as_str()).collect();
         let enabled = if is_disabled(plugin, found).is_some() { "disabled" } else { "" };
-        let cells = [
+        [
             plugin.name.to_string(),
             enabled.to_owned(),
             plugin.hooks.len().to_string(),
             requires.join(", "),
             plugin.path.display().to_string(),
-        ];
-        cells.map(|text| (text, Tone::Plain)).into()
+        ]
     });
-    output.table(&["PLUGIN", "", "HOOKS", "REQUIRES", "PATH"], rows.collect())
+    let columns = [
+        Column::new("PLUGIN"),
+        Column::new("").optional(1),
+        Column::new("HOOKS").optional(2),
+        Column::new("REQUIRES").cut_end(20),
+        Column::new("PATH").cut_start(20),
+    ];
+    output.table(&Table::with_rows(columns, rows))
 }
 
 fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliError> {
@@ -82,27 +88,30 @@ fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliEr
     for hook in &plugin.hooks {
         output.record(&json!({ "hook": hook.name.file_name }))?;
     }
-    let rows = requirements(plugin, found).map(|it| {
-        let cells = [it.name.to_string(), it.providers.to_string(), it.min_version.clone(), overrides(it)];
-        cells.map(|text| (text, Tone::Plain)).into()
-    });
-    output.table(&["REQUIRES", "PROVIDERS", "MIN VERSION", "OVERRIDES"], rows.collect())?;
+    let rows = requirements(plugin, found)
+        .map(|it| [it.name.to_string(), it.providers.to_string(), it.min_version.clone(), overrides(it)]);
+    let columns = [
+        Column::new("REQUIRES").cut_end(20),
+        Column::new("PROVIDERS"),
+        Column::new("MIN VERSION"),
+        Column::new("OVERRIDES").wrap(20),
+    ];
+    output.table(&Table::with_rows(columns, rows))?;
     if is_provider(plugin) {
         let enforces = enforces(plugin, found);
         let rows = [
             (MIN_RELEASE_AGE_KEY, enforces.min_release_age),
             (POSTINSTALL_SCRIPTS_KEY, enforces.postinstall_scripts),
         ]
-        .map(|(rule, is_kept)| {
-            vec![(rule.to_owned(), Tone::Plain), (spelled(is_kept).to_owned(), Tone::Plain)]
-        });
-        output.table(&["RULE", "KEPT"], rows.into())?;
+        .map(|(key, is_enforced)| [key, spelled(is_enforced)]);
+        output.table(&Table::with_rows([Column::new("POLICY"), Column::new("ENFORCED")], rows))?;
     }
-    let rows = found.settings[&plugin.name].iter().map(|it| {
-        let cells = [it.name.clone(), shown(it).to_string(), it.origin.to_string()];
-        cells.map(|text| (text, Tone::Plain)).into()
-    });
-    output.table(&["SETTING", "VALUE", "FROM"], rows.collect())
+    let rows = found.settings[&plugin.name]
+        .iter()
+        .map(|it| [it.name.clone(), shown(it).to_string(), it.origin.to_string()]);
+    let columns =
+        [Column::new("SETTING"), Column::new("VALUE").cut_end(20), Column::new("FROM").cut_start(12)];
+    output.table(&Table::with_rows(columns, rows))
 }
 
 fn is_provider(plugin: &Plugin) -> bool {

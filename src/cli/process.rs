@@ -10,7 +10,9 @@ use crate::clock;
 use crate::model::process::{Process, ProcessState};
 use crate::process::run_dir::RunDir;
 use crate::process::{handle, tail, usage};
-use crate::report::human::{self, Tone, Toned, printable};
+use crate::report::table::Table;
+use crate::report::tables::{self, ProcessRow};
+use crate::report::text::printable;
 use crate::runs::messages;
 use crate::settings::Settings;
 use crate::store::{Lookup, ProcessFilter, Store};
@@ -100,7 +102,7 @@ pub(crate) fn write(processes: &[Process], output: &mut Output) -> Result<(), Cl
     if output.is_json() {
         output.records(processes.iter().map(Process::to_record))
     } else {
-        output.table(&HEADER, processes.iter().map(|it| row(it, "")).collect())
+        output.table(&table(processes.iter().map(|process| (process, ""))))
     }
 }
 
@@ -180,33 +182,19 @@ fn not_found(typed: &str) -> CliError {
     CliError::NotFound(format!("no process has the id {typed}; `rigup process list` shows the ids"))
 }
 
-const HEADER: [&str; 7] = ["PROCESS", "WHAT", "STATE", "TOOK", "CPU", "MEMORY", "STARTED"];
-
-/// The longest command that a table shows, in characters.
-const TITLE_CHARS: usize = 80;
-
-fn row(process: &Process, branch: &str) -> Vec<Toned> {
-    let live = match &process.state {
-        ProcessState::Running(running) => handle::find(&running.identity).and_then(|it| usage::usage(it.pid)),
-        ProcessState::Queued | ProcessState::Exited(..) => None,
+/// Returns the table of processes, each after the lines of the tree that lead to it.
+fn table<'a>(processes: impl IntoIterator<Item = (&'a Process, &'a str)>) -> Table {
+    let row = |(process, branch): (&'a Process, &'a str)| {
+        let usage = live_usage(process);
+        ProcessRow { process, branch, live: usage.map(|usage| (usage.cpu_ms, usage.rss)) }
     };
-    let usage = process.exit().and_then(|it| it.usage);
-    let cpu_ms = usage.map(|it| it.user_ms + it.sys_ms).or(live.map(|it| it.cpu_ms));
-    let memory = usage.map(|it| it.max_rss).or(live.map(|it| it.rss));
-    let cpu = cpu_ms.map(|it| human::duration(jiff::SignedDuration::from_millis(millis(it))));
-    let title: String = process.title().chars().take(TITLE_CHARS).collect();
-    let plain = |text: String| (text, Tone::Plain);
-    vec![
-        plain(process.id.to_string()),
-        plain(format!("{branch}{title}")),
-        human::standing(process),
-        plain(human::took(process, clock::now())),
-        plain(cpu.unwrap_or_default()),
-        plain(memory.map(human::bytes).unwrap_or_default()),
-        plain(process.running().map(|it| clock::spell(it.started_at)).unwrap_or_default()),
-    ]
+    tables::processes(&processes.into_iter().map(row).collect::<Vec<_>>(), clock::now())
 }
 
-fn millis(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+/// Returns what a process uses now, or `None` if it is not running.
+fn live_usage(process: &Process) -> Option<usage::LiveUsage> {
+    match &process.state {
+        ProcessState::Running(running) => usage::usage(handle::find(&running.identity)?.pid),
+        ProcessState::Queued | ProcessState::Exited(..) => None,
+    }
 }

@@ -12,7 +12,7 @@ use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::model::attempt::Outcome;
 use crate::model::name::BinaryName;
-use crate::report::human::printable;
+use crate::report::text::printable;
 use crate::settings::Environment;
 
 /// Shows progress on standard error. Safe to be told from several threads.

@@ -22,7 +22,9 @@ use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::{Background, canonical_event};
 use crate::process::signals::Interrupt;
-use crate::report::human::{self, Tone, Toned, printable};
+use crate::report::table::{Cell, Column, Table};
+use crate::report::text::printable;
+use crate::report::{record, tables, units};
 use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
@@ -190,7 +192,7 @@ struct Display<'a> {
     output: &'a mut Output,
     talk: Talk,
     failed: usize,
-    rows: Vec<Vec<Toned>>,
+    rows: Vec<Vec<Cell>>,
     /// Whether records can still be written. Whoever reads them may leave early; the hooks run all the same.
     written: Result<(), CliError>,
 }
@@ -202,14 +204,14 @@ impl Display<'_> {
                 let mut fields = record.fields;
                 fields.entry("plugin").or_insert_with(|| hook.plugin.to_string().into());
                 fields.entry("hook_name").or_insert_with(|| hook.name.file_name.clone().into());
-                self.write(&Value::Object(fields), |it| human::line(&hook.plugin, it));
+                self.write(&Value::Object(fields), |it| record::line(&hook.plugin, it));
             }
             HookEvent::Warning(text) if self.talk.quiet => drop(text),
             HookEvent::Warning(text) => say(&format!("warning: {}: {}", hook.plugin, printable(&text))),
             HookEvent::Well(process) => self.end(hook, process),
             HookEvent::Failed(process) => {
                 self.failed += 1;
-                let (how, _) = human::standing(process);
+                let how = tables::process_state(process).text;
                 let stderr = process.exit().map_or("", |it| it.stderr_tail.trim_end());
                 let last = stderr.lines().next_back().unwrap_or_default();
                 let last: String = printable(last).chars().take(REASON_CHARS).collect();
@@ -225,10 +227,10 @@ impl Display<'_> {
 
     fn end(&mut self, hook: &Hook, process: &Process) {
         self.rows.push(vec![
-            (hook.plugin.to_string(), Tone::Plain),
-            (hook.name.file_name.clone(), Tone::Plain),
-            human::standing(process),
-            (human::took(process, clock::now()), Tone::Plain),
+            Cell::plain(hook.plugin.as_str()),
+            Cell::plain(&hook.name.file_name),
+            tables::process_state(process),
+            Cell::plain(tables::elapsed(process, clock::now()).map(units::duration).unwrap_or_default()),
         ]);
         if self.output.is_json() {
             self.write(&process.to_record(), |_| String::new());
@@ -249,7 +251,13 @@ impl Display<'_> {
     fn finish(self, output_dir: &Path) -> Result<(), CliError> {
         self.written?;
         if !self.output.is_json() {
-            self.output.table(&["PLUGIN", "HOOK", "END", "TOOK"], self.rows)?;
+            let columns = [
+                Column::new("PLUGIN").cut_end(12),
+                Column::new("HOOK").cut_end(24),
+                Column::new("STATE"),
+                Column::new("DURATION").optional(1),
+            ];
+            self.output.table(&Table::with_rows(columns, self.rows))?;
         }
         if !self.talk.quiet && output_dir.exists() {
             say(&format!("What the hooks wrote is in {}", output_dir.display()));

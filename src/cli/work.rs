@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use crate::cli::binary;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Talk, say};
 use crate::cli::search::Found;
@@ -15,9 +14,9 @@ use crate::install::status::{InstallStatus, install_status};
 use crate::model::attempt::Outcome;
 use crate::model::binary::{Binary, BinaryState};
 use crate::model::id::ProcessId;
-use crate::model::name::BinaryName;
 use crate::process::signals::Interrupt;
-use crate::report::human::{Tone, Toned, printable};
+use crate::report::tables;
+use crate::report::text::printable;
 use crate::settings::Settings;
 use crate::store::StoreError;
 
@@ -151,12 +150,14 @@ fn write(done: &[Done], output: &mut Output) -> Result<(), CliError> {
         output.records(done.iter().map(Done::to_record))?;
     } else {
         let rows = done.iter().map(|it| match it {
-            Done::Ready(binary) | Done::TooSoon(binary, _) => binary::row(binary),
-            Done::Resolved(resolved) => binary::row(&resolved.binary),
-            Done::Refused(Refusal { name, .. }) => missing_row(name),
-            Done::Planned(request) | Done::Broken(request, _) => missing_row(&request.name),
+            Done::Ready(binary) | Done::TooSoon(binary, _) => tables::binary_row(binary),
+            Done::Resolved(resolved) => tables::binary_row(&resolved.binary),
+            Done::Refused(Refusal { name, .. }) => tables::queued_row(name.as_str(), ""),
+            Done::Planned(request) | Done::Broken(request, _) => {
+                tables::queued_row(request.name.as_str(), "")
+            }
         });
-        output.table(&binary::HEADER, rows.collect())?;
+        output.table(&tables::binary_rows(rows))?;
     }
     output.flush()
 }
@@ -221,8 +222,4 @@ fn explain(resolved: &Resolved) {
     {
         say(&format!("  {}", printable(&queued.last_error)));
     }
-}
-
-fn missing_row(name: &BinaryName) -> Vec<Toned> {
-    vec![(name.to_string(), Tone::Plain), ("queued".to_owned(), Tone::Bad)]
 }

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::model::attempt::Outcome;
 use crate::model::id::ProcessId;
 use crate::model::process::Process;
-use crate::report::human;
+use crate::report::tables;
 
 pub use total::Total;
 
@@ -87,7 +87,7 @@ impl Bar {
             hook_name: process.spec.hook_name.clone(),
             started: process.running().map_or(ended, |it| it.started_at).min(ended),
             ended,
-            exit: human::standing(process).0,
+            exit: tables::process_state(process).text,
             subject: process.subject().to_owned(),
             verdicts,
             cpu_ms: usage.map(|it| it.user_ms + it.sys_ms),

@@ -19,7 +19,7 @@ use crate::process::lock::process_lock;
 use crate::process::run_dir::RunDir;
 use crate::process::run_dirs::{FoundRunDir, RunDirs};
 use crate::process::{recover, terminate};
-use crate::report::human;
+use crate::report::units;
 pub use crate::runs::retention::Swept;
 use crate::runs::retention::{Sweep, Tally};
 use crate::store::{Store, StoreError};
@@ -216,7 +216,7 @@ impl Gc<'_> {
         if !is_alone || self.age(running.started_at) <= timeout + PATIENCE {
             return Ok(None);
         }
-        let limit = human::duration(SignedDuration::try_from(timeout).unwrap_or_default());
+        let limit = units::duration(SignedDuration::try_from(timeout).unwrap_or_default());
         let reason = format!("it may run for {limit}");
         let path = process.spec.run_dir.clone();
         let killed = if self.dry_run {
@@ -272,7 +272,7 @@ impl Gc<'_> {
         if self.age(exit.ended_at) <= ttl || !run_dirs.is_removable() {
             return Ok(None);
         }
-        let kept = human::duration(SignedDuration::try_from(ttl).unwrap_or_default());
+        let kept = units::duration(SignedDuration::try_from(ttl).unwrap_or_default());
         let mut done = self.remove(run_dirs, run.id, path, format!("it is kept for {kept} after its end"));
         if done.action == Action::Removed && !self.dry_run {
             self.store.clear_run_dir(run.id)?;

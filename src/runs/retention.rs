@@ -11,7 +11,7 @@ use crate::model::id::{MachineId, ProcessId};
 use crate::model::retention::RetentionLimits;
 use crate::process::poll;
 use crate::process::run_dirs::RunDirs;
-use crate::report::human;
+use crate::report::units;
 use crate::store::{EndedProcess, Store, StoreError};
 
 /// So many processes go in one transaction, which keeps all other rigups from writing: some 10 ms.
@@ -203,7 +203,7 @@ impl Sweep<'_> {
         vec![
             swept(
                 false,
-                format!("newer logs have {} already: keep.log_bytes", human::bytes(log_bytes.unwrap_or(0))),
+                format!("newer logs have {} already: keep.log_bytes", units::bytes(log_bytes.unwrap_or(0))),
             ),
             swept(true, format!("ended more than {} days ago: keep.days", days.unwrap_or(0))),
             swept(true, format!("there are {} newer ones: keep.processes", processes.unwrap_or(0))),

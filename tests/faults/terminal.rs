@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
 use nix::unistd::{tcgetpgrp, ttyname};
 use rigup::process::terminate::GRACE;
 
@@ -24,7 +24,13 @@ struct Terminal {
 impl Terminal {
     /// Starts rigup at a new terminal, whose path is in the variable `TERMINAL`.
     fn start(place: &mut Playground, args: &[&str]) -> Self {
-        let pty = openpty(None, None).unwrap();
+        Self::start_with_columns(place, args, 0)
+    }
+
+    /// Starts rigup at a new terminal that is so wide; one with 0 columns does not know its width.
+    fn start_with_columns(place: &mut Playground, args: &[&str], columns: u16) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
         place.set("TERMINAL", ttyname(&pty.slave).unwrap()).set("TERM", "xterm");
         let slave = || Stdio::from(pty.slave.try_clone().unwrap());
         let all = [&["--ctty", env!("CARGO_BIN_EXE_rigup")][..], args].concat();
@@ -170,4 +176,28 @@ fn row_11_a_command_of_exec_that_took_the_terminal_and_kept_it_suspends_nobody()
     let (code, shown) = terminal.see_out();
     assert_eq!(code, Some(3), "{shown}");
     nothing_is_left(&place);
+}
+
+#[test]
+fn tables_fit_the_width_of_the_terminal() {
+    let mut place = Playground::new();
+    place.run(&["install", "sh", "ls"]).ok();
+    for (columns, width) in [(120, 120), (80, 80), (50, 50), (0, 80)] {
+        for args in [&["process", "tree"][..], &["process", "list"], &["binary", "list"], &["config"]] {
+            let (code, shown) = Terminal::start_with_columns(&mut place, args, columns).see_out();
+            assert_eq!(code, Some(0), "{shown}");
+            assert!(shown.lines().count() > 2, "{shown}");
+            for line in shown.lines() {
+                let line = without_colors(line);
+                assert!(line.trim_end().chars().count() <= width, "{columns} columns: {line}");
+            }
+        }
+    }
+}
+
+/// A line without the sequences that color it.
+fn without_colors(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
 }

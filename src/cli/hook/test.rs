@@ -24,7 +24,8 @@ use crate::plugin::config::value::{Setting, Sources, Variable};
 use crate::plugin::discovery::{self, Hook, Plugin};
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::process::signals::Interrupt;
-use crate::report::human::{Tone, printable};
+use crate::report::table::{Cell, Column, Table};
+use crate::report::text::printable;
 use crate::settings::Settings;
 use crate::trust::Inspection;
 
@@ -211,7 +212,7 @@ struct Report<'a> {
     output: &'a mut Output,
     talk: Talk,
     hook: String,
-    rows: Vec<Vec<(String, Tone)>>,
+    rows: Vec<Vec<Cell>>,
     said: Vec<String>,
     broken: usize,
     /// Whether records can still be written. Whoever reads them may leave early.
@@ -221,10 +222,10 @@ struct Report<'a> {
 impl Report<'_> {
     fn add(&mut self, finding: &Finding) {
         let Judgement { outcome, reason, look_at, .. } = &finding.judgement;
-        let tone = match outcome {
-            Outcome::Held => Tone::Good,
-            Outcome::Broken => Tone::Bad,
-            Outcome::Skipped => Tone::Plain,
+        let shown = match outcome {
+            Outcome::Held => Cell::success(outcome.as_str()),
+            Outcome::Broken => Cell::failure(outcome.as_str()),
+            Outcome::Skipped => Cell::plain(outcome.as_str()),
         };
         self.broken += usize::from(finding.judgement.is_broken());
         let place = look_at.as_ref().map(|it| format!("\n  look at {it}")).unwrap_or_default();
@@ -241,15 +242,16 @@ impl Report<'_> {
             self.written = written.and_then(|()| self.output.flush());
         }
         self.rows.push(vec![
-            (finding.item.to_string(), Tone::Plain),
-            (outcome.as_str().to_owned(), tone),
-            (finding.item.promise().to_owned(), Tone::Plain),
+            Cell::plain(finding.item.to_string()),
+            shown,
+            Cell::plain(finding.item.promise()),
         ]);
     }
 
     fn finish(self, kept: Option<&Path>) -> Result<Exit, CliError> {
         if !self.output.is_json() {
-            self.output.table(&["ITEM", "OUTCOME", "PROMISE"], self.rows)?;
+            let columns = [Column::new("ITEM"), Column::new("OUTCOME"), Column::new("PROMISE").wrap(24)];
+            self.output.table(&Table::with_rows(columns, self.rows))?;
             self.output.flush()?;
         }
         self.said.iter().for_each(|it| say(it));

@@ -7,7 +7,9 @@ use crate::cli::output::{Output, say};
 use crate::cli::search;
 use crate::cli::session::Session;
 use crate::clock;
-use crate::report::human::{self, Tone, Toned};
+use crate::report::short_id::short_id;
+use crate::report::table::{Cell, Column, Table};
+use crate::report::units;
 use crate::runs::gc::{Action, Cleaned, Done, Gc, Swept};
 use crate::settings::Settings;
 
@@ -56,30 +58,37 @@ pub(super) fn gc(args: &GcArgs, settings: &Settings, output: &mut Output) -> Res
     } else if done.is_empty() && swept.is_empty() {
         say("There is nothing to clean up.");
     } else {
-        let rows = done.iter().map(row).chain(swept.iter().map(swept_row)).collect();
-        output.table(&["DONE", "PROCESS", "WHAT", "REASON", "RUN DIR"], rows)?;
+        let rows = done.iter().map(row).chain(swept.iter().map(swept_row));
+        let columns = [
+            Column::new("ACTION"),
+            Column::new("PROCESS"),
+            Column::new("COMMAND").cut_end(16),
+            Column::new("REASON").wrap(20),
+            Column::new("RUN DIR").cut_start(16).optional(1),
+        ];
+        output.table(&Table::with_rows(columns, rows))?;
     }
     let has_failed = done.iter().any(|it| it.action == Action::Failed);
     Ok(if has_failed { Exit::Missing } else { Exit::Well })
 }
 
-fn swept_row(swept: &Swept) -> Vec<Toned> {
+fn swept_row(swept: &Swept) -> Vec<Cell> {
     let many = match swept.processes {
         1 => "1 process".to_owned(),
         count => format!("{count} processes"),
     };
-    let logs = format!("{} of logs", human::bytes(swept.log_bytes));
-    [swept.action().to_owned(), many, logs, swept.reason.clone()].map(|it| (it, Tone::Plain)).into()
+    let logs = format!("{} of logs", units::bytes(swept.log_bytes));
+    [swept.action().to_owned(), many, logs, swept.reason.clone()].map(Cell::plain).into()
 }
 
-fn row(done: &Done) -> Vec<Toned> {
-    let tone = if done.action == Action::Failed { Tone::Bad } else { Tone::Plain };
+fn row(done: &Done) -> Vec<Cell> {
+    let action = done.action.as_str();
     let process = done.process.as_ref();
     vec![
-        (done.action.as_str().to_owned(), tone),
-        (process.map(|it| it.id.to_string()).unwrap_or_default(), Tone::Plain),
-        (process.map(crate::model::process::Process::title).unwrap_or_default(), Tone::Plain),
-        (done.reason.clone(), Tone::Plain),
-        (done.path.as_ref().map(|it| it.display().to_string()).unwrap_or_default(), Tone::Plain),
+        if done.action == Action::Failed { Cell::failure(action) } else { Cell::plain(action) },
+        Cell::plain(process.map(|process| short_id(process.id)).unwrap_or_default()),
+        Cell::plain(process.map(crate::model::process::Process::title).unwrap_or_default()),
+        Cell::plain(&done.reason),
+        Cell::plain(done.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
     ]
 }

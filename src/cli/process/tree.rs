@@ -6,12 +6,11 @@ use serde_json::json;
 
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
-use crate::cli::process::{HEADER, find, row};
+use crate::cli::process::{find, live_usage, table};
 use crate::cli::session::Session;
 use crate::model::id::ProcessId;
-use crate::model::process::{Process, ProcessState};
-use crate::process::{handle, usage};
-use crate::report::tree;
+use crate::model::process::Process;
+use crate::report::process_tree;
 use crate::settings::Settings;
 use crate::store::{ProcessFilter, Store};
 
@@ -40,7 +39,7 @@ pub(super) fn tree(args: &TreeArgs, settings: &Settings, output: &mut Output) ->
         (store, Vec::new(), roots)
     };
     processes.extend(descendants(&store, open)?);
-    let nodes = tree::arrange(&processes);
+    let nodes = process_tree::arrange(&processes);
     if output.is_json() {
         output.records(nodes.iter().map(|node| {
             let mut record = node.process.to_record();
@@ -49,16 +48,9 @@ pub(super) fn tree(args: &TreeArgs, settings: &Settings, output: &mut Output) ->
             record
         }))?;
     } else {
-        output.table(&HEADER, nodes.iter().map(|node| row(node.process, &node.branch)).collect())?;
+        output.table(&table(nodes.iter().map(|node| (node.process, node.branch.as_str()))))?;
     }
     Ok(Exit::Well)
-}
-
-fn live_usage(process: &Process) -> Option<usage::LiveUsage> {
-    match &process.state {
-        ProcessState::Running(running) => usage::usage(handle::find(&running.identity)?.pid),
-        ProcessState::Queued | ProcessState::Exited(..) => None,
-    }
 }
 
 /// All above a process. A circle of parents, which only a damaged store has, ends where it began.

@@ -9,7 +9,6 @@ use crate::cli::session::Session;
 use crate::model::process::Process;
 use crate::process::handle::Handle;
 use crate::process::{poll, recover};
-use crate::report::human;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -48,8 +47,7 @@ pub(super) fn wait(args: &WaitArgs, settings: &Settings, output: &mut Output) ->
         match wait_for(&session.store, process, deadline)? {
             Ok(process) => over.push(process),
             Err(process) => {
-                let (standing, _) = human::standing(&process);
-                say(&format!("process {} is still {standing}", process.id));
+                say(&format!("process {} is still {}", process.id, process.status()));
                 write(&over, output)?;
                 return Ok(TIMED_OUT);
             }

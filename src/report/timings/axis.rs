@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::report::human;
+use crate::report::units;
 
 /// At most so many ticks besides zero, so that their labels do not touch.
 const TICKS: i128 = 8;
@@ -31,7 +31,7 @@ fn label(at: i64, step: i64, span: i128) -> String {
         0 => "0".to_owned(),
         _ if span < 1000 => format!("{at} ms"),
         _ if at >= 60_000 => {
-            human::duration(SignedDuration::from_millis(at)).replace(" 0 s", "").replace(" 0 min", "")
+            units::duration(SignedDuration::from_millis(at)).replace(" 0 s", "").replace(" 0 min", "")
         }
         _ if step < 1000 => format!("{}.{} s", at / 1000, at % 1000 / 100),
         _ => format!("{} s", at / 1000),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::lanes::{self, Lane, Place};
 use super::text::Text;
 use super::{Bar, Timed, Timings, axis};
-use crate::report::human;
+use crate::report::units;
 
 /// The height of a row, in CSS pixels; a bar fills all but a gap below it. `page.css` has the same numbers.
 const ROW: usize = 26;
@@ -105,7 +105,7 @@ fn write_bar(timings: &Timings, place: &Place, page: &mut String) -> fmt::Result
          aria-label=\"{} by {provider}: {outcome}, {}\" style=\"left:{left};width:{width};top:{top}px\">",
         bar.process_id,
         Text(&label),
-        human::duration(bar.run() + bar.probe()),
+        units::duration(bar.run() + bar.probe()),
     )?;
     write_shape(bar, page)?;
     write_tip(timings, timed, page)?;
@@ -161,15 +161,15 @@ fn write_tip(timings: &Timings, timed: &Timed, page: &mut String) -> fmt::Result
         write!(page, "{}</li>", Text(&verdict.reason))?;
     }
     write!(page, "</ul><dl>")?;
-    let offset = |at: Timestamp| human::duration(at.duration_since(timings.run.began));
+    let offset = |at: Timestamp| units::duration(at.duration_since(timings.run.began));
     for (what, value) in [
-        ("waited", human::duration(timed.wait())),
-        ("ran", human::duration(bar.run())),
-        ("checked", human::duration(bar.probe())),
+        ("waited", units::duration(timed.wait())),
+        ("ran", units::duration(bar.run())),
+        ("checked", units::duration(bar.probe())),
         ("from", format!("{} to {}", offset(bar.started), offset(bar.judged()))),
         ("ended", bar.exit.clone()),
         ("CPU", bar.cpu_ms.map(|it| format!("{it} ms")).unwrap_or_default()),
-        ("memory", bar.max_rss.map(human::bytes).unwrap_or_default()),
+        ("memory", bar.max_rss.map(units::bytes).unwrap_or_default()),
     ] {
         if !value.is_empty() {
             write!(page, "<div><dt>{what}</dt><dd>{}</dd></div>", Text(value))?;

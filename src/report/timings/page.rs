@@ -8,7 +8,7 @@ use super::text::Text;
 use super::total::Total;
 use super::{Timed, Timings, chart};
 use crate::clock;
-use crate::report::human;
+use crate::report::units;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -51,11 +51,11 @@ fn write_header(timings: &Timings, page: &mut String) -> fmt::Result {
     let readable = timings.run.began.strftime("%Y-%m-%d %H:%M:%S UTC");
     let total = timings.total();
     writeln!(page, "<header>\n<h1>{}</h1>\n<dl class=\"facts\">", Text(&timings.run.command))?;
-    fact(page, "took", human::duration(timings.span()))?;
+    fact(page, "took", units::duration(timings.span()))?;
     fact(page, "hooks", total.hooks)?;
     fact(page, "attempts", total.attempts)?;
     fact(page, "installed", total.installed)?;
-    fact(page, "critical path", human::duration(timings.path_time()))?;
+    fact(page, "critical path", units::duration(timings.path_time()))?;
     fact(page, "began", format_args!("<time datetime=\"{began}\">{readable}</time>"))?;
     writeln!(page, "</dl>\n</header>")
 }
@@ -73,8 +73,8 @@ fn write_path(timings: &Timings, page: &mut String) -> fmt::Result {
     writeln!(
         page,
         "<p>Each of these waited for the one before, and the last one ended last. Together they took {} of {}.</p>",
-        human::duration(timings.path_time()),
-        human::duration(timings.span())
+        units::duration(timings.path_time()),
+        units::duration(timings.span())
     )?;
     writeln!(page, "{open}<ol class=\"path\">")?;
     for (&index, Timed { bar, .. }) in timings.path.iter().zip(timings.on_path()) {
@@ -85,7 +85,7 @@ fn write_path(timings: &Timings, page: &mut String) -> fmt::Result {
             Text(&bar.provider),
             bar.outcome(),
             bar.outcome(),
-            human::duration(bar.run() + bar.probe()),
+            units::duration(bar.run() + bar.probe()),
         )?;
     }
     writeln!(page, "</ol>\n{close}</section>")
@@ -118,7 +118,7 @@ fn write_total(page: &mut String, total: &Total, name: &str, all: &Total) -> fmt
     }
     let cpu = SignedDuration::from_millis(i64::try_from(total.cpu_ms).unwrap_or(i64::MAX));
     for time in [total.wait, total.run, total.probe, cpu] {
-        write!(page, "<td class=\"number\">{}</td>", human::duration(time))?;
+        write!(page, "<td class=\"number\">{}</td>", units::duration(time))?;
     }
     writeln!(
         page,
@@ -150,7 +150,7 @@ fn write_attempts(timings: &Timings, page: &mut String) -> fmt::Result {
             )?;
             let started = bar.started.duration_since(timings.run.began);
             for time in [started, timed.wait(), bar.run(), bar.probe()] {
-                write!(page, "<td class=\"number\">{}</td>", human::duration(time))?;
+                write!(page, "<td class=\"number\">{}</td>", units::duration(time))?;
             }
             let (reason, id) = (Text(&verdict.reason), bar.process_id);
             writeln!(page, "<td class=\"reason\">{reason}</td><td><code>rigup logs {id}</code></td></tr>")?;

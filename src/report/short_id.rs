@@ -1,0 +1,53 @@
+//! Ids that are short enough for a table.
+
+use std::fmt::Display;
+
+/// How many characters an id has at least. UUIDv7 generated at about the same time have the same beginning, so a short id
+/// is the end of one.
+const CHARACTERS: usize = 8;
+
+/// Returns the shortest end of each id, of at least 8 characters, that no other id of the list has.
+pub fn short_ids<I: Display>(ids: impl IntoIterator<Item = I>) -> Vec<String> {
+    let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
+    let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    sorted.sort_by(|one, other| one.bytes().rev().cmp(other.bytes().rev()));
+    sorted.dedup();
+    let shorten = |id: &String| {
+        let at = sorted.partition_point(|other| other.bytes().rev().lt(id.bytes().rev()));
+        let before = at.checked_sub(1).map(|index| sorted[index]);
+        let after = sorted.get(at + 1).copied();
+        let shared = [before, after].into_iter().flatten().map(|other| common_end(id, other)).max();
+        let count = shared.map_or(0, |shared| shared + 1).max(CHARACTERS);
+        id[id.len().saturating_sub(count)..].to_owned()
+    };
+    ids.iter().map(shorten).collect()
+}
+
+/// Returns the short id of a single id.
+pub fn short_id(id: impl Display) -> String {
+    short_ids([id]).remove(0)
+}
+
+/// Returns the length of the longest common end of two ids.
+fn common_end(one: &str, other: &str) -> usize {
+    one.bytes().rev().zip(other.bytes().rev()).take_while(|(one, other)| one == other).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_id_is_the_shortest_unique_end() {
+        let ids = [
+            "0198abcd-0000-7000-8000-0123456789ab",
+            "0198abcd-0000-7000-8000-1123456789ab",
+            "0198abcd-0000-7000-8000-012345678900",
+        ];
+        assert_eq!(short_ids(ids), ["0123456789ab", "1123456789ab", "45678900"]);
+        assert_eq!(short_ids([ids[0], ids[0]]), ["456789ab", "456789ab"], "an id may be listed twice");
+        assert_eq!(short_id(ids[0]), "456789ab");
+        assert_eq!(short_ids(["1-0123456789ab", "2-0123456789ab"]), ["1-0123456789ab", "2-0123456789ab"]);
+        assert_eq!(short_ids::<&str>([]), Vec::<String>::new());
+    }
+}

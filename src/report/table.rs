@@ -1,0 +1,316 @@
+//! Tables that fit a terminal.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Color, ColumnConstraint, ContentArrangement, Width};
+
+use crate::report::text;
+
+/// The columns of a terminal between two columns of a table.
+const GAP: usize = 2;
+
+/// What becomes of a text that is wider than its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overflow {
+    CutEnd,
+    CutStart,
+    Wrap,
+}
+
+/// A column of a table. By default, it is always shown in full.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    header: &'static str,
+    /// What happens to a text that is too wide, and the width that the column keeps; `None` for a column that does not
+    /// shrink.
+    overflow: Option<(Overflow, usize)>,
+    /// Columns are left out of a narrow table by this number, the highest first; a column with 0 is never left out.
+    rank: u8,
+}
+
+impl Column {
+    /// A column that is always shown in full.
+    pub const fn new(header: &'static str) -> Self {
+        Self { header, overflow: None, rank: 0 }
+    }
+
+    /// Lets a narrow table cut the ends of the texts, to at least `min_width` columns.
+    #[must_use]
+    pub const fn cut_end(mut self, min_width: usize) -> Self {
+        self.overflow = Some((Overflow::CutEnd, min_width));
+        self
+    }
+
+    /// Lets a narrow table cut the beginnings of the texts, as for paths, to at least `min_width` columns.
+    #[must_use]
+    pub const fn cut_start(mut self, min_width: usize) -> Self {
+        self.overflow = Some((Overflow::CutStart, min_width));
+        self
+    }
+
+    /// Lets a narrow table wrap the texts into lines of at least `min_width` columns.
+    #[must_use]
+    pub const fn wrap(mut self, min_width: usize) -> Self {
+        self.overflow = Some((Overflow::Wrap, min_width));
+        self
+    }
+
+    /// Lets a narrow table leave the column out; of several such columns, those with the highest rank go first.
+    #[must_use]
+    pub const fn optional(mut self, rank: u8) -> Self {
+        self.rank = rank;
+        self
+    }
+}
+
+/// The meaning of a cell, shown as a color.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellStyle {
+    /// No meaning.
+    Plain,
+    /// Success.
+    Success,
+    /// Failure.
+    Failure,
+}
+
+/// A cell of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// The text, on one line.
+    pub text: String,
+    /// Its meaning.
+    pub style: CellStyle,
+}
+
+impl Cell {
+    /// A cell without a meaning.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), style: CellStyle::Plain }
+    }
+
+    /// A cell that reports success.
+    pub fn success(text: impl Into<String>) -> Self {
+        Self { text: text.into(), style: CellStyle::Success }
+    }
+
+    /// A cell that reports a failure.
+    pub fn failure(text: impl Into<String>) -> Self {
+        Self { text: text.into(), style: CellStyle::Failure }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::plain(text)
+    }
+}
+
+/// A table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// Returns a table without rows.
+    pub fn new(columns: impl Into<Vec<Column>>) -> Self {
+        Self { columns: columns.into(), rows: Vec::new() }
+    }
+
+    /// Returns a table with these rows.
+    pub fn with_rows<C: Into<Cell>>(
+        columns: impl Into<Vec<Column>>,
+        rows: impl IntoIterator<Item = impl IntoIterator<Item = C>>,
+    ) -> Self {
+        let mut table = Self::new(columns);
+        for row in rows {
+            table.add_row(row);
+        }
+        table
+    }
+
+    /// Adds a row; missing cells are empty.
+    pub fn add_row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        let mut row: Vec<Cell> = cells.into_iter().map(Into::into).collect();
+        row.resize(self.columns.len(), Cell::plain(""));
+        for cell in &mut row {
+            cell.text = text::printable(&cell.text);
+        }
+        self.rows.push(row);
+    }
+
+    /// Returns whether the table has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Returns the lines of the table, which are at most `width` columns wide; without a width, every column is as wide as
+    /// its texts.
+    pub fn render(&self, width: Option<usize>, color: bool) -> String {
+        let columns = self.layout(width.unwrap_or(usize::MAX));
+        let mut table = comfy_table::Table::new();
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(u16::MAX);
+        if color {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        table.set_header(
+            columns.iter().map(|&(index, width)| {
+                comfy_table::Cell::new(text::cut_end(self.columns[index].header, width))
+            }),
+        );
+        for row in &self.rows {
+            table
+                .add_row(columns.iter().map(|&(index, width)| cell(&row[index], self.columns[index], width)));
+        }
+        for (column, (_, width)) in table.column_iter_mut().zip(&columns) {
+            column.set_padding((0, u16::try_from(GAP).unwrap_or_default()));
+            let width = u16::try_from((*width).max(1) + GAP).unwrap_or(u16::MAX);
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+        }
+        table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+
+    /// Returns the columns to show, each with its width.
+    fn layout(&self, width: usize) -> Vec<(usize, usize)> {
+        let mut shown: Vec<(usize, usize)> =
+            (0..self.columns.len()).map(|index| (index, self.natural_width(index))).collect();
+        // A column without a text says nothing in a table that has no room to spare.
+        let is_narrow = total(&shown) > width;
+        shown.retain(|&(index, _)| !is_narrow || self.columns[index].rank == 0 || !self.is_blank(index));
+        let min_width = |&(index, natural): &(usize, usize)| match self.columns[index].overflow {
+            Some((_, min_width)) => {
+                (index, natural.min(min_width.max(text::width(self.columns[index].header))))
+            }
+            None => (index, natural),
+        };
+        while total(&shown.iter().map(min_width).collect::<Vec<_>>()) > width {
+            let ranks = shown.iter().map(|&(index, _)| self.columns[index].rank).enumerate();
+            match ranks.filter(|&(_, rank)| rank > 0).max_by_key(|&(_, rank)| rank) {
+                Some((position, _)) => drop(shown.remove(position)),
+                None => break,
+            }
+        }
+        let min_widths: Vec<usize> = shown.iter().map(|column| min_width(column).1).collect();
+        shrink(&mut shown, width, &min_widths);
+        // In a very narrow terminal, every column shrinks.
+        let ones = vec![1; shown.len()];
+        shrink(&mut shown, width, &ones);
+        shown
+    }
+
+    fn natural_width(&self, index: usize) -> usize {
+        let cells = self.rows.iter().map(|row| text::width(&row[index].text));
+        cells.chain([text::width(self.columns[index].header)]).max().unwrap_or_default()
+    }
+
+    fn is_blank(&self, index: usize) -> bool {
+        self.rows.iter().all(|row| row[index].text.is_empty())
+    }
+}
+
+/// Makes the widest column narrower, again and again, until the table fits or no column is wider than its minimum.
+fn shrink(shown: &mut [(usize, usize)], width: usize, min_widths: &[usize]) {
+    while total(shown) > width {
+        let wider = shown.iter_mut().zip(min_widths).filter(|((_, width), min_width)| width > min_width);
+        match wider.max_by_key(|((_, width), _)| *width) {
+            Some(((_, width), _)) => *width -= 1,
+            None => break,
+        }
+    }
+}
+
+fn total(columns: &[(usize, usize)]) -> usize {
+    columns.iter().map(|(_, width)| width + GAP).sum::<usize>().saturating_sub(GAP)
+}
+
+fn cell(cell: &Cell, column: Column, width: usize) -> comfy_table::Cell {
+    let text = match column.overflow {
+        Some((Overflow::CutStart, _)) => text::cut_start(&cell.text, width),
+        Some((Overflow::Wrap, _)) => cell.text.as_str().into(),
+        Some((Overflow::CutEnd, _)) | None => text::cut_end(&cell.text, width),
+    };
+    let shown = comfy_table::Cell::new(&text);
+    match cell.style {
+        _ if text.is_empty() => shown,
+        CellStyle::Success => shown.fg(Color::Green),
+        CellStyle::Failure => shown.fg(Color::Red),
+        CellStyle::Plain => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new([
+            Column::new("ID"),
+            Column::new("PATH").cut_start(12).optional(1),
+            Column::new("COMMAND").cut_end(10),
+            Column::new("CPU").optional(2),
+        ]);
+        table.add_row(["456789ab", "/usr/local/bin/program", "program --with many options", "12 ms"]);
+        table.add_row(["45678900", "/bin/日本語", "日本語の長い引数", ""]);
+        table
+    }
+
+    #[test]
+    fn a_table_has_no_trailing_spaces_and_no_escape_sequences_without_color() {
+        let mut table = Table::new([Column::new("NAME"), Column::new("STATUS")]);
+        table.add_row([Cell::plain("rg"), Cell::success("installed")]);
+        table.add_row([Cell::plain("a-long-name"), Cell::failure("queued\x1b[31m")]);
+        table.add_row(["jq"]);
+        assert_eq!(
+            table.render(None, false),
+            "NAME         STATUS\nrg           installed\na-long-name  queued\u{fffd}[31m\njq\n"
+        );
+        assert!(table.render(None, true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn columns_shrink_and_are_left_out_by_their_rank() {
+        insta::assert_snapshot!(table().render(None, false), @r"
+        ID        PATH                    COMMAND                      CPU
+        456789ab  /usr/local/bin/program  program --with many options  12 ms
+        45678900  /bin/日本語             日本語の長い引数
+        ");
+        insta::assert_snapshot!(table().render(Some(60), false), @r"
+        ID        PATH                   COMMAND               CPU
+        456789ab  …sr/local/bin/program  program --with many…  12 ms
+        45678900  /bin/日本語            日本語の長い引数
+        ");
+        insta::assert_snapshot!(table().render(Some(40), false), @r"
+        ID        PATH            COMMAND
+        456789ab  …l/bin/program  program --wit…
+        45678900  /bin/日本語     日本語の長い…
+        ");
+        insta::assert_snapshot!(table().render(Some(24), false), @r"
+        ID        COMMAND
+        456789ab  program --wit…
+        45678900  日本語の長い…
+        ");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in 9..90 {
+            for line in table().render(Some(width), false).lines() {
+                assert!(text::width(line) <= width, "{width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrapped_text_is_shown_in_full() {
+        let mut table = Table::new([Column::new("PROVIDER"), Column::new("REASON").wrap(20)]);
+        table.add_row(["apt", "cannot install rg: no such package"]);
+        insta::assert_snapshot!(table.render(Some(34), false), @r"
+        PROVIDER  REASON
+        apt       cannot install rg: no
+                  such package
+        ");
+    }
+}

@@ -1,0 +1,69 @@
+//! Text that fits a terminal and does not control it.
+
+use std::borrow::Cow;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// The mark of a text that was cut.
+const ELLIPSIS: char = '…';
+
+/// Replaces control characters, including escape, so that text from other programs cannot control the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Returns how many columns of a terminal a text takes.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Cuts the end of a text that is wider than `max` columns.
+pub fn cut_end(text: &str, max: usize) -> Cow<'_, str> {
+    if width(text) <= max {
+        return Cow::Borrowed(text);
+    }
+    let kept: String = take_width(text.chars(), max.saturating_sub(1)).into_iter().collect();
+    Cow::Owned(kept + &String::from(ELLIPSIS))
+}
+
+/// Cuts the beginning of a text that is wider than `max` columns.
+pub fn cut_start(text: &str, max: usize) -> Cow<'_, str> {
+    if width(text) <= max {
+        return Cow::Borrowed(text);
+    }
+    let kept = take_width(text.chars().rev(), max.saturating_sub(1));
+    Cow::Owned(std::iter::once(ELLIPSIS).chain(kept.into_iter().rev()).collect())
+}
+
+/// Returns as many characters as fit into `max` columns.
+fn take_width(characters: impl Iterator<Item = char>, max: usize) -> Vec<char> {
+    let mut left = max;
+    let fits = |character: &char| {
+        let width = character.width().unwrap_or_default();
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        fits
+    };
+    characters.take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_replaced() {
+        assert_eq!(printable("a\x1b[31mb\u{85}\n"), "a\u{fffd}[31mb\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_text_is_cut_to_columns_not_characters() {
+        assert_eq!(cut_end("abcdef", 6), "abcdef");
+        assert_eq!(cut_end("abcdef", 5), "abcd…");
+        assert_eq!(cut_start("abcdef", 5), "…cdef");
+        assert_eq!(cut_end("日本語の本", 6), "日本…", "a wide character takes two columns");
+        assert_eq!(cut_start("日本語の本", 6), "…の本");
+        assert_eq!(cut_end("e\u{301}tude", 5), "e\u{301}tude", "a combining mark takes none");
+        assert_eq!([0, 1].map(|max| cut_end("ab", max)), ["…", "…"]);
+    }
+}

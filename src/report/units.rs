@@ -1,0 +1,73 @@
+//! Durations, times and sizes as people read them.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// Returns a duration like `12 ms`, `3.4 s`, `2 min 5 s` or `3 h 2 min`.
+pub fn duration(time: SignedDuration) -> String {
+    let millis = time.as_millis().max(0);
+    let seconds = millis / 1000;
+    match seconds {
+        0 => format!("{millis} ms"),
+        1..60 => format!("{seconds}.{} s", millis % 1000 / 100),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// Returns a time relative to `now`, like `now`, `12 s ago`, `3 min ago`, `2 h ago`, `5 days ago` or `in 4 min`.
+pub fn relative_time(time: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(time).as_secs();
+    let distance = match seconds.unsigned_abs() {
+        0 => return "now".to_owned(),
+        seconds @ 1..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        seconds @ 3600..86_400 => format!("{} h", seconds / 3600),
+        86_400..172_800 => "1 day".to_owned(),
+        seconds => format!("{} days", seconds / 86_400),
+    };
+    if seconds > 0 { format!("{distance} ago") } else { format!("in {distance}") }
+}
+
+/// Returns a size like `812 B`, `6.3 MB` or `41 MB`, in powers of 1000.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    // In tenths of a unit, rounded.
+    let mut tenths = count.saturating_add(50) / 100;
+    let mut unit = 0;
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths = (tenths + 500) / 1000;
+        unit += 1;
+    }
+    let unit = UNITS[unit];
+    if tenths < 100 {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    } else {
+        format!("{} {unit}", (tenths + 5) / 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_are_short() {
+        let text = |millis| duration(SignedDuration::from_millis(millis));
+        assert_eq!([12, 3_456, 125_000, 10_920_000].map(text), ["12 ms", "3.4 s", "2 min 5 s", "3 h 2 min"]);
+        assert_eq!([0, 812, 6_290, 41_000_000].map(bytes), ["0 B", "812 B", "6.3 kB", "41 MB"]);
+        assert_eq!([999_999, 1 << 30, u64::MAX].map(bytes), ["1.0 MB", "1.1 GB", "18447 PB"]);
+    }
+
+    #[test]
+    fn a_time_is_relative_in_its_largest_unit() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let text = |seconds| relative_time(now - SignedDuration::from_secs(seconds), now);
+        assert_eq!([0, 1, 59, 60].map(text), ["now", "1 s ago", "59 s ago", "1 min ago"]);
+        assert_eq!([3599, 3600, 86_399].map(text), ["59 min ago", "1 h ago", "23 h ago"]);
+        assert_eq!([86_400, 172_800, 40_000_000].map(text), ["1 day ago", "2 days ago", "462 days ago"]);
+        assert_eq!([-5, -300].map(text), ["in 5 s", "in 5 min"]);
+    }
+}
