@@ -1,6 +1,7 @@
 //! What `rigup hook ...` offers to hook scripts: the parts of the contract that are hard in shell.
 
 pub mod batch;
+pub mod begin;
 pub mod binary;
 pub mod lock;
 pub mod pin;

@@ -2,19 +2,17 @@
 # bash: runs the command in overrides.bash.install with `bash -eo pipefail`, inside the prefix, which INSTALL_ROOT names as
 # well. It has to leave the program in BIN_DIR. Asked only where it is named: "every provider" does not mean it.
 # Where: a prefix for each requirement, LIB_DIR/bash/<name>, or the one that overrides.bash.install_root names.
+# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 decline() { echo "$1" >&2; exit 0; }
 
-"$RIGUP" hook accepts --provider bash -- "$@"
+eval "$("$RIGUP" hook begin --provider bash -- "$@")"
 providers=
-for arg; do case $arg in --name=*) name=${arg#--name=} ;; --binproviders=*) providers=${arg#--binproviders=} ;; esac; done
+for arg; do case $arg in --binproviders=*) providers=${arg#--binproviders=} ;; esac; done
 case ,$(printf %s "$providers" | tr -d ' '), in
     *,bash,*) ;;
     *) decline "bash is off unless it is named: put bash into the requirement's binproviders" ;;
 esac
-prefix=$("$RIGUP" hook prefix --provider bash -- "$@")
-[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
-    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "bash/${prefix##*/}" -- "$0" "$@"
 install=$("$RIGUP" hook override install --provider bash -- "$@")
 [ "$install" ] || decline "no command is given: overrides.bash.install has to be one that leaves $name in \$BIN_DIR"
 command -v bash >/dev/null || decline "bash is not on PATH: apt-get install bash"

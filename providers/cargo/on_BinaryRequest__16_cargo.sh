@@ -1,19 +1,17 @@
 #!/bin/sh
 # cargo: builds Rust programs from crates.io with `cargo install`. `ripgrep@14.1.0` is that version, `ripgrep@14` any 14.
 # Where: a root for each requirement, LIB_DIR/cargo/<name>, or the one that overrides.cargo.install_root names.
+# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 
-"$RIGUP" hook accepts --provider cargo -- "$@"
-prefix=$("$RIGUP" hook prefix --provider cargo -- "$@")
-[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
-    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "cargo/${prefix##*/}" -- "$0" "$@"
-for arg; do case $arg in --name=*) name=${arg#--name=} program=bin/$name ;; esac; done
+eval "$("$RIGUP" hook begin --provider cargo -- "$@")"
+program=bin/$name
 command -v cargo >/dev/null || decline "cargo is not on PATH: install Rust from https://rustup.rs, or apt-get install cargo"
 # cargo takes a version of less than three numbers for a mistake, unless it is marked as a range.
-packages=$("$RIGUP" hook packages --provider cargo -- "$@" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
+packages=$(printf '%s\n' "$packages" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
 
 # Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.
 part=$prefix.part

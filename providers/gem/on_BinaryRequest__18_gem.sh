@@ -1,17 +1,14 @@
 #!/bin/sh
 # gem: installs Ruby programs from RubyGems. `rake:13.0` is that version.
 # Where: a gem home for each requirement, LIB_DIR/gem/<name>, or the one that overrides.gem.install_root names.
+# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 
-"$RIGUP" hook accepts --provider gem -- "$@"
-prefix=$("$RIGUP" hook prefix --provider gem -- "$@")
-[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
-    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "gem/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider gem -- "$@")
-for arg; do case $arg in --name=*) name=${arg#--name=} program=bin/$name ;; esac; done
+eval "$("$RIGUP" hook begin --provider gem -- "$@")"
+program=bin/$name
 command -v gem >/dev/null || decline "gem is not on PATH: apt-get install ruby"
 
 # Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.

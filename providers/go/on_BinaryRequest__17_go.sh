@@ -2,17 +2,14 @@
 # go: builds Go programs with `go install`, from module paths such as example.com/tools/cmd/x, with @v1.2.3 or the latest.
 # Where: a folder for each requirement, LIB_DIR/go/<name>, or the one that overrides.go.install_root names. What is fetched
 # and compiled on the way stays in the user's own caches, which go makes read-only: a data dir could not be removed.
+# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 
-"$RIGUP" hook accepts --provider go -- "$@"
-prefix=$("$RIGUP" hook prefix --provider go -- "$@")
-[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
-    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "go/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider go -- "$@")
-for arg; do case $arg in --name=*) name=${arg#--name=} program=bin/$name ;; esac; done
+eval "$("$RIGUP" hook begin --provider go -- "$@")"
+program=bin/$name
 options=$(printf '%s\n' "$packages" | grep '^-') || :
 packages=$(printf '%s\n' "$packages" | grep -v '^-') || decline "overrides.go has options, and no module path"
 for package in $packages; do

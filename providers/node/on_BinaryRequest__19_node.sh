@@ -2,18 +2,14 @@
 # node: installs Node.js with npm, npx and corepack, from nodejs.org/dist or the mirror that NODEJS_ORG_MIRROR names: the
 # newest LTS that is old and new enough, else the newest release; `node@22` in overrides.node.packages is one of that line.
 # Where: a folder for each version, LIB_DIR/node/<version>, which all four share: none ever changes what another one uses.
+# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 decline() { echo "$1" >&2; exit 0; }
 fail() { echo "$1" >&2; exit 1; }
 
-"$RIGUP" hook accepts --provider node -- "$@"
-min_version='' exact=''
-for arg; do case $arg in --name=*) name=${arg#--name=} ;; --min-version=*) min_version=${arg#--min-version=} ;;
-    --exact-version=*) exact=${arg#--exact-version=} ;; esac; done
+eval "$("$RIGUP" hook begin --provider node --lock node -- "$@")"
 case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx and corepack come with Node.js" ;; esac
-[ "${RIGUP_LOCKED-}" = node ] || RIGUP_LOCKED=node exec "$RIGUP" hook lock node -- "$0" "$@"
-eval "$("$RIGUP" hook policy --provider node -- "$@")"
-line=$("$RIGUP" hook packages --provider node -- "$@" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
+line=$(printf '%s\n' "$packages" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
 if command -v curl >/dev/null; then fetch() { curl -fsSL -o "$2" "$mirror/$1" || fail "$mirror/$1 cannot be fetched"; }
 elif command -v wget >/dev/null; then fetch() { wget -q -O "$2" "$mirror/$1" || fail "$mirror/$1 cannot be fetched"; }
 else decline "neither curl nor wget is on PATH: apt-get install curl"; fi
@@ -22,7 +18,7 @@ case $(uname -s) in Darwin) os=darwin listed=osx-$arch-tar ;; *) os=linux listed
 
 mirror=${NODEJS_ORG_MIRROR:-https://nodejs.org/dist} mirror=${mirror%/}
 fetch index.tab index.tab
-version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min="$min_version" -v exact="$exact" -v before="${released_before-}" '
+version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min="$min_version" -v exact="$exact_version" -v before="$released_before" '
     function number(text, part) { sub(/^v/, "", text); split(text, part, "."); return (part[1] * 1e3 + part[2]) * 1e4 + part[3] }
     NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
     index("," $column["files"] ",", "," listed ",") == 0 || line != "" && index($1 ".", "v" line ".") != 1 { next }
@@ -33,7 +29,7 @@ version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min
     name == "corepack" ? number($1) >= number("25") : number(name == "node" ? $1 : $column["npm"]) < number(min) { next }
     { rank = number($1) + ($column["lts"] == "-" ? 0 : 1e12); if (rank > best) { best = rank; version = $1 } }
     END { print version }' index.tab)
-[ "$version" ] || fail "$mirror has no $name${exact:+ $exact}${min_version:+ $min_version or later}${line:+ of node $line}\
+[ "$version" ] || fail "$mirror has no $name${exact_version:+ $exact_version}${min_version:+ $min_version or later}${line:+ of node $line}\
 ${released_before:+ that was released before $released_before} for $os-$arch"
 
 root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=$LIB_DIR/node/$version/run/$name

@@ -1,23 +1,19 @@
 #!/bin/sh
 # npm: installs Node packages from the npm registry.
 # Where: a prefix for each requirement, LIB_DIR/npm/<name>, or the one that overrides.npm.install_root names.
+# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
-"$RIGUP" hook accepts --provider npm -- "$@"
-prefix=$("$RIGUP" hook prefix --provider npm -- "$@")
-[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
-    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "npm/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider npm -- "$@")
-for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin/$name ;; esac; done
+eval "$("$RIGUP" hook begin --provider npm -- "$@")"
+program=node_modules/.bin/$name
 
 command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs npm"
 command -v npm >/dev/null || decline "npm is not on PATH: apt-get install npm"
 # What was asked for weighs more than the options of a requirement; those weigh more than a default.
-eval "$("$RIGUP" hook policy --provider npm -- "$@")"
 own_age=$(printf '%s\n' "$packages" | grep -E '^--min-release-age=') || :
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -vE '^--min-release-age='); fi
 if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi

@@ -1,20 +1,16 @@
 #!/bin/sh
 # pip: installs Python packages from PyPI, with uv where it is on PATH, else with pip.
 # Where: a venv for each requirement, LIB_DIR/pip/<name>, or the one that overrides.pip.install_root names.
+# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
-"$RIGUP" hook accepts --provider pip -- "$@"
-prefix=$("$RIGUP" hook prefix --provider pip -- "$@")
-[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
-    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "pip/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider pip -- "$@")
-for arg; do case $arg in --name=*) binary=$prefix/bin/${arg#--name=} ;; esac; done
+eval "$("$RIGUP" hook begin --provider pip -- "$@")"
+binary=$prefix/bin/$name
 
-eval "$("$RIGUP" hook policy --provider pip -- "$@")"
 if command -v uv >/dev/null; then
     no_build=--no-build age=${released_before:+--exclude-newer=$released_before}
     make_venv() { uv venv --quiet "$prefix"; }

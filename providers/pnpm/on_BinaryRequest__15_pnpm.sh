@@ -2,21 +2,17 @@
 # pnpm: installs Node packages from the npm registry with pnpm, which keeps what it fetched in a store of its own.
 # What it needs itself is pnpm 10 in binaries.jsonl, which runs on Node 18 and later; 11 wants Node 22.
 # Where: a prefix for each requirement, LIB_DIR/pnpm/<name>, or the one that overrides.pnpm.install_root names.
+# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
-"$RIGUP" hook accepts --provider pnpm -- "$@"
-prefix=$("$RIGUP" hook prefix --provider pnpm -- "$@")
-[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
-    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "pnpm/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider pnpm -- "$@")
-for arg; do case $arg in --name=*) name=${arg#--name=} program=node_modules/.bin/$name ;; esac; done
+eval "$("$RIGUP" hook begin --provider pnpm -- "$@")"
+program=node_modules/.bin/$name
 command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs"
 command -v pnpm >/dev/null || decline "pnpm is not on PATH: npm install --global pnpm, or https://pnpm.io/installation"
-eval "$("$RIGUP" hook policy --provider pnpm -- "$@")"
 
 # pnpm counts in minutes, from 10.16 on. Not strict, it takes what is too new rather than nothing.
 minutes=$(echo "${min_release_age:-0}" | awk '{ minutes = $1 * 1440; print int(minutes) + (minutes > int(minutes)) }')

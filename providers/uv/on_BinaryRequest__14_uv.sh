@@ -2,20 +2,16 @@
 # uv: installs Python packages from PyPI with uv, never with pip. A venv and not `uv tool`, which takes one package at a
 # time and gives it a folder of its own: here a requirement's packages and options are one install, as with pip.
 # Where: a venv for each requirement, LIB_DIR/uv/<name>, or the one that overrides.uv.install_root names.
+# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
-"$RIGUP" hook accepts --provider uv -- "$@"
-prefix=$("$RIGUP" hook prefix --provider uv -- "$@")
-[ "${RIGUP_LOCKED-}" = "$prefix" ] ||
-    RIGUP_LOCKED=$prefix exec "$RIGUP" hook lock "uv/${prefix##*/}" -- "$0" "$@"
-packages=$("$RIGUP" hook packages --provider uv -- "$@")
-for arg; do case $arg in --name=*) binary=$prefix/bin/${arg#--name=} ;; esac; done
+eval "$("$RIGUP" hook begin --provider uv -- "$@")"
+binary=$prefix/bin/$name
 command -v uv >/dev/null || decline "uv is not on PATH: pip install uv, or https://docs.astral.sh/uv"
-eval "$("$RIGUP" hook policy --provider uv -- "$@")"
 # What was asked for weighs more than the options of a requirement.
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -v '^--exclude-newer-package='); fi
 

@@ -16,14 +16,22 @@ use crate::plugin::hook_name::canonical_event;
 use crate::process::lock::Holder;
 use crate::report::table::{Column, Table};
 use crate::settings::Settings;
-use crate::toolkit::request::RequestError;
-use crate::toolkit::{batch, lock, policy, prefix};
+use crate::toolkit::request::{HookRequest, RequestError};
+use crate::toolkit::{batch, begin, lock, policy, prefix};
 
 mod binary;
 mod input;
 mod test;
 
 use input::{config, interrupt, parse, requests};
+
+const BEGIN_EXAMPLE: &str = "\
+Example:
+  eval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"
+
+If the request does not allow the provider, the code exits with 10. Otherwise the hook runs again under the lock of its
+prefix, and the code sets name, prefix, packages (one per line), min_version, exact_version and the variables of
+`rigup hook policy`.";
 
 /// What to do with hooks. All but `list` and `test` is for hook scripts, which pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]
@@ -35,7 +43,16 @@ pub(crate) enum HookCommand {
     },
     /// Try whether a hook keeps the contract, item by item
     Test(test::TestArgs),
-    /// For hook scripts: exit 0 if this provider may be asked, else 10
+    /// For provider hooks: start the hook; print its lock, its prefix, its packages and its policy as shell code to `eval`
+    #[command(after_help = BEGIN_EXAMPLE)]
+    Begin {
+        /// The name of the lock to take, instead of that of the prefix
+        #[arg(long, value_name = "NAME")]
+        lock: Option<String>,
+        #[command(flatten)]
+        of: ProviderArgs,
+    },
+    /// For hook scripts: exit with 0 if the request allows the provider, and with 10 if not
     Accepts(ProviderArgs),
     /// For hook scripts: the packages to install, one per line
     Packages {
@@ -94,7 +111,7 @@ pub(crate) struct ProviderArgs {
     arguments: Vec<String>,
 }
 
-/// What a hook exits with that has nothing to do with a request.
+/// The exit code of a hook whose provider the request does not allow.
 const SKIPPED: Exit = Exit::Code(10);
 
 /// Runs it.
@@ -107,12 +124,16 @@ pub(crate) fn run(
     match command {
         HookCommand::List { event } => list(event.as_deref(), settings, output),
         HookCommand::Test(args) => test::test(args, settings, output, talk),
+        HookCommand::Begin { lock, of } => {
+            // A shell that evaluates the output sees nothing else of this command.
+            let result = begin(&of, lock.as_deref(), settings);
+            let failed = || "exit 2\n".to_owned();
+            output.raw(result.as_ref().map_or_else(|_| failed(), |(script, _)| script.clone()).as_bytes())?;
+            output.flush()?;
+            result.map(|(_, exit)| exit)
+        }
         HookCommand::Accepts(args) => {
-            let request = parse(&args.arguments, settings)?;
-            let is_accepted = request.providers.allows(&args.provider);
-            if !is_accepted {
-                say(&format!("{} is not among the providers allowed: {}", args.provider, request.providers));
-            }
+            let is_accepted = accepts(&parse(&args.arguments, settings)?, &args.provider);
             Ok(if is_accepted { Exit::Well } else { SKIPPED })
         }
         HookCommand::Packages { batch: true, pin, of } => {
@@ -172,6 +193,29 @@ pub(crate) fn run(
             Ok(Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)))
         }
     }
+}
+
+/// Returns the shell code that starts a provider's hook, and the exit code of the command.
+fn begin(of: &ProviderArgs, lock: Option<&str>, settings: &Settings) -> Result<(String, Exit), CliError> {
+    let request = parse(&of.arguments, settings)?;
+    if !accepts(&request, &of.provider) {
+        return Ok(("exit 10\n".to_owned(), SKIPPED));
+    }
+    let config = config(&of.provider, settings)?;
+    begin::script(&request, &of.provider, lock, &config, settings, clock::now())
+        .map(|script| (script, Exit::Well))
+        .map_err(|error| CliError::Usage(error.to_string()))
+}
+
+fn accepts(request: &HookRequest, provider: &str) -> bool {
+    let is_accepted = request.providers.allows(provider);
+    if !is_accepted {
+        say(&format!(
+            "{provider} is not one of the providers that the request allows: {}",
+            request.providers
+        ));
+    }
+    is_accepted
 }
 
 fn pinned(config: ProviderConfig, pin: Option<String>) -> ProviderConfig {

@@ -203,6 +203,28 @@ fn the_toolkit_answers_what_a_hook_asks() {
 }
 
 #[test]
+fn hook_begin_takes_the_lock_and_then_sets_the_request() {
+    let mut place = Playground::new();
+    let begin = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--exact-version=1.2"];
+    let lib_dir = place.run(&["hook", "prefix", "--provider", "pip", "--", "--name=it"]).ok().stdout;
+    let prefix = lib_dir.trim_end();
+    let locking = format!("RIGUP_LOCKED='{prefix}' exec \"$RIGUP\" hook lock 'pip/it' -- \"$0\" \"$@\"\n");
+    assert_eq!(place.run(&begin).ok().stdout, locking);
+    place.set("RIGUP_LOCKED", prefix);
+    let code = place.run(&begin).ok().stdout;
+    let start = format!(
+        "name='it'\nprefix='{prefix}'\npackages='it==1.2'\nmin_version=''\nexact_version='1.2'\nmin_release_age=7\n"
+    );
+    assert!(code.starts_with(&start), "{code}");
+    let others = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--binproviders=apt"];
+    assert_eq!(place.run(&others).exits(10).stdout, "exit 10\n");
+    let options = r#"--overrides={"pip":{"install_args":["--index-url=x"]}}"#;
+    let refused = place.run(&["hook", "begin", "--provider", "pip", "--", "--name=it", options]).exits(2);
+    assert_eq!(refused.stdout, "exit 2\n");
+    refused.says("may not use the option `--index-url=x`");
+}
+
+#[test]
 fn what_a_provider_could_do_without_is_got_first_where_enough_requests_wait_for_it() {
     let hook = "#!/bin/sh\n\
         command -v faster >/dev/null && echo with >>\"$DATA_DIR/ways\" || echo without >>\"$DATA_DIR/ways\"\n\

@@ -1,0 +1,85 @@
+//! The start of a provider's hook in one call: whether the request is for the provider, the lock, and the request as shell
+//! variables.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::plugin::config::provider::ProviderConfig;
+use crate::plugin::overrides::OptionError;
+use crate::settings::Settings;
+use crate::toolkit::policy;
+use crate::toolkit::prefix::{self, BadInstallRoot};
+use crate::toolkit::request::HookRequest;
+
+/// The variable that a hook finds itself under a lock by.
+pub const LOCKED: &str = "RIGUP_LOCKED";
+
+/// A request that no script can be started for.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// A prefix outside the provider's folder.
+    #[error(transparent)]
+    InstallRoot(#[from] BadInstallRoot),
+    /// An option that the provider does not allow.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// A NUL, which no shell variable can hold.
+    #[error("cannot pass {0:?} to a shell: it holds a NUL")]
+    Nul(String),
+}
+
+/// Returns the shell code that a provider's hook evaluates at its start. Without its lock, the hook starts itself again under
+/// it; with the lock, it gets the variables `name`, `prefix`, `packages` (one per line), `min_version`, `exact_version` and
+/// those of [`policy::assignments`]. The lock is that of the prefix unless `lock` names another.
+pub fn script(
+    request: &HookRequest,
+    provider: &str,
+    lock: Option<&str>,
+    config: &ProviderConfig,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<String, BeginError> {
+    let prefix = prefix::prefix(request, provider, &settings.lib_dir)?;
+    let own_lock = format!("{provider}/{}", prefix.file_name().unwrap_or_default().to_string_lossy());
+    let lock = lock.unwrap_or(&own_lock);
+    let mark = settings.lib_dir.join(lock);
+    if settings.environment.get(LOCKED) != Some(mark.as_os_str()) {
+        let (mark, lock) = (quoted_path(&mark)?, quoted(lock)?);
+        return Ok(format!("{LOCKED}={mark} exec \"$RIGUP\" hook lock {lock} -- \"$0\" \"$@\"\n"));
+    }
+    let packages = request.packages(provider, config)?.join("\n");
+    Ok(format!(
+        "name={}\nprefix={}\npackages={}\nmin_version={}\nexact_version={}\n{}",
+        quoted(request.name.link_name())?,
+        quoted_path(&prefix)?,
+        quoted(&packages)?,
+        quoted(&request.min_version)?,
+        quoted(&request.exact_version)?,
+        policy::assignments(request, now)
+    ))
+}
+
+fn quoted_path(path: &Path) -> Result<String, BeginError> {
+    quoted(&path.to_string_lossy())
+}
+
+/// Returns a word in single quotes, in which a shell leaves everything as it is.
+fn quoted(text: &str) -> Result<String, BeginError> {
+    if text.contains('\0') {
+        return Err(BeginError::Nul(text.to_owned()));
+    }
+    Ok(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_everything_that_a_shell_would_expand() {
+        assert_eq!(quoted("a b$(c)`d`\n\"e\\").unwrap(), "'a b$(c)`d`\n\"e\\'");
+        assert_eq!(quoted("it's").unwrap(), r"'it'\''s'");
+        assert!(quoted("a\0").is_err());
+    }
+}
