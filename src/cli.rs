@@ -1,55 +1,61 @@
-//! The command line: one file per command. Commands call the library and hand values to `report`.
+//! The command line: one file for each command. Commands call the engine and print what it returns.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{ColorChoice, Output, say};
+use crate::cli::context::{Context, Verbosity};
+use crate::cli::error::CliError;
+use crate::cli::message::print_message;
+use crate::cli::output::{ColorChoice, Output};
+use crate::engine::ExitStatus;
 use crate::settings::{Environment, Flags, Settings};
 
 mod apply;
 mod binary;
 mod config;
+mod context;
+mod diagnostics;
 mod error;
 mod exec;
+mod failure;
 mod hook;
 mod init;
 mod input;
 mod install;
 mod lock;
-mod lockfile;
 mod machine;
+mod message;
 mod output;
 mod plugin;
 mod process;
 mod progress;
 mod run;
-mod search;
-mod session;
 mod start;
 mod timings;
 mod waiter;
-mod work;
-mod workshop;
 
 const EXAMPLES: &str = "\
 Examples:
-  rigup install                         everything that the plugins here require
-  rigup install --plugins git,ytdlp     just what these two require
-  rigup install jq --min-version 1.6    a binary that no plugin requires
-  rigup load                            what is there already; installs nothing
-  rigup process tree                    what was run, and how it ended
+  rigup install                         Install everything that the plugins require
+  rigup install --plugins git,ytdlp     Install what these two plugins require
+  rigup install jq --min-version 1.6    Install a binary that no plugin requires
+  rigup load                            Report what is installed
+  rigup process tree                    Show what ran, and how it exited
 
 Exit codes:
-  0  all well
-  1  something asked for was not got; each is named with its reason
-  2  wrong use
-  3  rigup cannot work: the data dir, a setting, a lock file, or a plugin asked for by name is unusable
-  129, 130, 143  interrupted; every child was ended first";
+  0    Success
+  1    Some of the requested work could not be done
+  2    Usage error
+  3    Setup error: the data dir, a setting, a lock file or a selected plugin is unusable
+  129, 130, 143
+       Interrupted by HUP, INT or TERM, after every child was terminated";
 
-/// Gets the binaries that plugins need, runs their hooks, and keeps a true record of every process it starts.
+const GLOBAL_OPTIONS_HINT: &str = "Run `rigup --help` to see the global options.";
+
+/// Installs the binaries that plugins need, runs their hooks, and records every process it starts
 #[derive(Debug, Parser)]
 #[command(name = "rigup", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Cli {
@@ -59,86 +65,85 @@ struct Cli {
     command: Command,
 }
 
-/// Options of every command.
+/// The options of every command.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Records, logs and what providers install (env: `RIGUP_DATA_DIR`, `DATA_DIR`; default: ~/.local/share/rigup)
+    /// Keep records and installed files in DIR [env: RIGUP_DATA_DIR] [default: ~/.local/share/rigup]
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where providers install (env: `RIGUP_LIB_DIR`, `LIB_DIR`; default: `DATA_DIR/lib/<arch>-<os>`)
+    /// Install into DIR [env: RIGUP_LIB_DIR] [default: `lib/ARCH-OS` in DATA_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     lib_dir: Option<PathBuf>,
-    /// Where binaries are linked (env: `RIGUP_LIB_BIN_DIR`, `LIB_BIN_DIR`; default: `LIB_DIR/bin`)
+    /// Link binaries into DIR [env: RIGUP_LIB_BIN_DIR] [default: `bin` in LIB_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     lib_bin_dir: Option<PathBuf>,
-    /// A folder of plugins or providers, before RIGUP_PLUGINS_DIR, ./plugins and ./providers; repeatable
+    /// Look for plugins in DIR first; repeatable [env: RIGUP_PLUGINS_DIR] [default: ./plugins, ./providers]
     #[arg(long, global = true, value_name = "DIR")]
     plugins_dir: Vec<PathBuf>,
-    /// Trust this folder with all that is in it, whoever may write there; repeatable (env: `RIGUP_TRUST_DIR`, or
-    /// `trust_dirs` in rigup.toml)
+    /// Trust DIR although other users can write to it; repeatable [env: RIGUP_TRUST_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     trust_dir: Vec<PathBuf>,
-    /// Print JSONL, also on a terminal
+    /// Print JSONL instead of tables
     #[arg(long, global = true)]
     json: bool,
-    /// When to use color
+    /// Color tables
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
-    /// Say nothing but errors on stderr
+    /// Print only errors and warnings to stderr
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Say more on stderr: every attempt with its reason and the command to see its log
+    /// Print every attempt with its reason and the command that shows its log
     #[arg(long, short, global = true, conflicts_with = "quiet")]
     verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Get the binaries that plugins require, or just the named ones
+    /// Install the binaries that plugins require, or only the given ones
     Install(install::InstallArgs),
-    /// Write down what was got, so that `install --locked` gets exactly that elsewhere
+    /// Write the installed versions to a lock file, for `install --locked`
     Lock(lock::LockArgs),
-    /// Tell what is there already; installs nothing, exit 1 where something is missing
+    /// Report the binaries that are installed, and install nothing
     Load(install::LoadArgs),
-    /// JSONL in, JSONL out: requests are resolved, records are stored, anything else passes through
+    /// Read records, resolve requests, store the rest, and print the results
     Apply(apply::ApplyArgs),
-    /// Run every hook of an event: foreground ones in order, background ones beside them
+    /// Run every hook of an event
     Run(run::RunArgs),
-    /// Run a command with what was installed first on PATH, and record it
+    /// Run a command with the installed binaries first on PATH
     Exec(exec::ExecArgs),
-    /// Start a run that outlives its caller, and print its record
+    /// Start a detached run, which outlives its caller
     Start(start::StartArgs),
-    /// Inside a run: say how it goes
+    /// Post a progress message from inside a run
     Post(start::PostArgs),
-    /// Inside a run: say what came of it
+    /// Store the final result from inside a run
     Result(start::ResultArgs),
-    /// What lies in the plugin folders
+    /// Show the plugins that are found
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    /// Every setting of every plugin, its value, and where that comes from
+    /// Show every setting with its value and origin
     Config(config::ConfigArgs),
-    /// The hooks that are found, and what hook scripts get from rigup
+    /// Show and test hooks; offer helpers to hook scripts
     #[command(subcommand)]
     Hook(hook::HookCommand),
-    /// Write a plugin or a provider to begin with
+    /// Write a new plugin or provider that works
     #[command(subcommand)]
     Init(init::InitCommand),
-    /// The binaries that were asked for, and what became of them
+    /// Show and edit the records of binaries
     #[command(subcommand)]
     Binary(binary::BinaryCommand),
-    /// Every process that was started, with its ending and its logs
+    /// Show, wait for and terminate processes
     #[command(subcommand)]
     Process(process::ProcessCommand),
-    /// The machine that rigup runs on, and others whose records are here
+    /// Show and edit the records of machines
     #[command(subcommand)]
     Machine(machine::MachineCommand),
-    /// What rigup starts itself as, to see a background process out
+    /// Wait for a background process; rigup starts itself with this command
     #[command(hide = true, name = crate::process::waiter::COMMAND)]
     Waiter(waiter::WaiterArgs),
     /// Short for `process list`
     #[command(hide = true)]
-    Ps(process::ListArgs),
+    Ps(process::ProcessListArgs),
     /// Short for `process logs`
     #[command(hide = true)]
     Logs(process::logs::LogsArgs),
@@ -148,14 +153,11 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Well }.into();
-        }
+        Err(error) => return exit_code(print_usage(error)),
     };
     let environment = Environment::of_this_process();
-    let mut output = Output::new(cli.global.json, cli.global.color, &environment);
-    let talk = output::Talk { quiet: cli.global.quiet, verbose: cli.global.verbose };
+    let output = Output::new(cli.global.json, cli.global.color, &environment);
+    let verbosity = Verbosity { quiet: cli.global.quiet, verbose: cli.global.verbose };
     let flags = Flags {
         data_dir: cli.global.data_dir,
         lib_dir: cli.global.lib_dir,
@@ -163,49 +165,90 @@ pub fn main() -> ExitCode {
         plugins_dirs: cli.global.plugins_dir,
         trust_dirs: cli.global.trust_dir,
     };
-    let done = Settings::merge(flags, environment).map_err(CliError::unusable).and_then(|settings| {
-        settings.warnings.iter().for_each(|it| say(&format!("warning: {it}")));
-        run(cli.command, &settings, &mut output, talk)
-    });
-    match done.and_then(|exit| match output.flush() {
-        Ok(()) | Err(CliError::OutputClosed) => Ok(exit),
-        Err(error) => Err(error),
-    }) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            if let Some(message) = error.message() {
-                say(&format!("error: {message}"));
+    let status = match Settings::merge(flags, environment) {
+        Ok(settings) => {
+            for warning in &settings.warnings {
+                print_message(&format!("warning: {warning}"));
             }
-            error.exit().into()
+            run_and_flush(cli.command, &mut Context { settings, output, verbosity })
         }
+        Err(error) => Err(CliError::setup(error)),
+    };
+    exit_code(status.unwrap_or_else(|error| {
+        if let Some(message) = error.message() {
+            print_message(&format!("error: {message}"));
+        }
+        error.exit_status()
+    }))
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn print_usage(error: clap::Error) -> ExitStatus {
+    let error = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            without_global_options().unwrap_or(error)
+        }
+        _ => error,
+    };
+    // A closed output is no reason to fail.
+    let _ = error.print();
+    if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
+}
+
+/// Returns the help that the arguments of this process ask for, with the global options hidden in subcommands.
+fn without_global_options() -> Option<clap::Error> {
+    let mut command = Cli::command();
+    command.build();
+    for subcommand in command.get_subcommands_mut() {
+        hide_global_options(subcommand);
+    }
+    let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.err()
+}
+
+fn hide_global_options(command: &mut clap::Command) {
+    let help = command.get_after_help().map(|help| format!("{help}\n\n")).unwrap_or_default();
+    let hidden = std::mem::take(command)
+        .mut_args(|argument| if argument.is_global_set() { argument.hide(true) } else { argument })
+        .after_help(format!("{help}{GLOBAL_OPTIONS_HINT}"));
+    *command = hidden;
+    for subcommand in command.get_subcommands_mut() {
+        hide_global_options(subcommand);
     }
 }
 
-fn run(
-    command: Command,
-    settings: &Settings,
-    output: &mut Output,
-    talk: output::Talk,
-) -> Result<Exit, CliError> {
-    match command {
-        Command::Install(args) => install::install(args, settings, output, talk),
-        Command::Lock(args) => lock::lock(args, settings, output, talk),
-        Command::Load(args) => install::load(args, settings, output, talk),
-        Command::Apply(args) => apply::apply(&args, settings, output, talk),
-        Command::Run(args) => run::run(args, settings, output, talk),
-        Command::Exec(args) => exec::exec(&args, settings),
-        Command::Start(args) => start::start(args, settings, output),
-        Command::Post(args) => start::post(&args, settings),
-        Command::Result(args) => start::result(&args, settings),
-        Command::Waiter(args) => waiter::run(args, settings, output),
-        Command::Plugin(command) => plugin::run(command, settings, output),
-        Command::Config(args) => config::config(&args, settings, output),
-        Command::Hook(command) => hook::run(command, settings, output, talk),
-        Command::Init(command) => init::run(command, output),
-        Command::Binary(command) => binary::run(command, settings, output),
-        Command::Process(command) => process::run(command, settings, output),
-        Command::Machine(command) => machine::run(command, settings, output),
-        Command::Ps(args) => process::list(args, settings, output),
-        Command::Logs(args) => process::logs::logs(&args, settings, output),
+fn run_and_flush(command: Command, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let status = run(command, context)?;
+    match context.output.flush() {
+        Ok(()) | Err(CliError::OutputClosed) => Ok(status),
+        Err(error) => Err(error),
     }
+}
+
+fn run(command: Command, context: &mut Context) -> Result<ExitStatus, CliError> {
+    match command {
+        Command::Install(args) => install::install(args, context),
+        Command::Lock(args) => lock::lock(args, context),
+        Command::Load(args) => install::load(args, context),
+        Command::Apply(args) => apply::apply(&args, context),
+        Command::Run(args) => run::run(args, context),
+        Command::Exec(args) => exec::exec(&args, context),
+        Command::Start(args) => start::start(args, context),
+        Command::Post(args) => start::post(&args, context),
+        Command::Result(args) => start::result(&args, context),
+        Command::Waiter(args) => waiter::run(args, context),
+        Command::Plugin(command) => plugin::run(command, context),
+        Command::Config(args) => config::config(&args, context),
+        Command::Hook(command) => hook::run(command, context),
+        Command::Init(command) => init::run(command, context),
+        Command::Binary(command) => binary::run(command, context),
+        Command::Process(command) => process::run(command, context),
+        Command::Machine(command) => machine::run(command, context),
+        Command::Ps(args) => process::list(args, context),
+        Command::Logs(args) => process::logs::logs(&args, context),
+    }
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(status.code())
 }

@@ -24,6 +24,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod engine;
 pub mod exhaustion;
 pub mod fs;
 pub mod hook;

@@ -1,14 +1,15 @@
-//! `rigup binary`: the binaries that were asked for.
+//! `rigup binary`: the records of binaries.
 
 use clap::Subcommand;
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Output;
-use crate::cli::session::Session;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::message::print_event;
 use crate::clock;
+use crate::engine::{ExitStatus, session};
+use crate::model::attempt::Attempt;
 use crate::model::binary::{Binary, BinaryState};
 use crate::report::tables;
-use crate::settings::Settings;
 use crate::store::{BinaryFilter, Lookup, Store};
 
 mod change;
@@ -16,100 +17,96 @@ mod change;
 /// What to do with binaries.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BinaryCommand {
-    /// All binaries that were ever asked for on this machine
-    List(ListArgs),
-    /// One binary, with the attempts to get it
+    /// List all binaries that were requested on this machine
+    List(BinaryListArgs),
+    /// Show a binary with its attempts
     Show {
-        /// The binary, by its name, its id, or the beginning or end of its id
+        /// The name of the binary, or a unique beginning or end of its id
         binary: String,
     },
-    /// Store a binary that is there, and link it
+    /// Store the record of an existing file, and link it
     Create(change::CreateArgs),
-    /// Change what is stored of binaries
+    /// Change the records of binaries
     Update(change::UpdateArgs),
-    /// Forget binaries, and take their links away
+    /// Delete the records and links of binaries
     Delete(change::DeleteArgs),
 }
 
 /// Which binaries to list.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ListArgs {
-    /// Only the binary of this name
+pub(crate) struct BinaryListArgs {
+    /// List only the binary with this name
     #[arg(long)]
     name: Option<String>,
-    /// Only these
+    /// List only binaries with this status
     #[arg(long, value_parser = ["queued", "installed"])]
     status: Option<String>,
-    /// Only those with this in their path
+    /// List only binaries whose path contains TEXT
     #[arg(long, value_name = "TEXT")]
     abspath: Option<String>,
-    /// Only those with this in their version
+    /// List only binaries whose version contains TEXT
     #[arg(long, value_name = "TEXT")]
     version: Option<String>,
-    /// At most so many
+    /// List at most N binaries
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<u32>,
 }
 
-/// Runs it.
-pub(crate) fn run(
-    command: BinaryCommand,
-    settings: &Settings,
-    output: &mut Output,
-) -> Result<Exit, CliError> {
+/// Runs `rigup binary`.
+pub(crate) fn run(command: BinaryCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
     match command {
-        BinaryCommand::List(args) => list(args, Session::read(settings)?.as_ref(), output)?,
-        BinaryCommand::Show { binary } => show(&binary, Session::read(settings)?.as_ref(), output)?,
-        BinaryCommand::Create(args) => return change::create(&args, settings, output),
-        BinaryCommand::Update(args) => return change::update(&args, settings, output),
-        BinaryCommand::Delete(args) => return change::delete(&args, settings, output),
+        BinaryCommand::List(args) => list(args, context)?,
+        BinaryCommand::Show { binary } => show(&binary, context)?,
+        BinaryCommand::Create(args) => return change::create(&args, context),
+        BinaryCommand::Update(args) => return change::update(&args, context),
+        BinaryCommand::Delete(args) => return change::delete(&args, context),
     }
-    Ok(Exit::Well)
+    Ok(ExitStatus::Success)
 }
 
-fn list(args: ListArgs, store: Option<&Store>, output: &mut Output) -> Result<(), CliError> {
-    let ListArgs { name, status, abspath, version, limit } = args;
+fn list(args: BinaryListArgs, context: &mut Context) -> Result<(), CliError> {
+    let store = session::open_to_read(&context.settings, &print_event)?;
+    let BinaryListArgs { name, status, abspath, version, limit } = args;
     let filter = BinaryFilter { name, status, abspath, version, limit };
-    let binaries = store.map(|it| it.binaries(&filter)).transpose()?.unwrap_or_default();
-    if output.is_json() {
-        let attempts = |binary: &Binary| -> Result<_, CliError> {
-            Ok(match (store, &binary.state) {
-                (Some(store), BinaryState::Queued(_)) => attempts_of(store, binary)?,
-                _ => Vec::new(),
-            })
+    let binaries = store.as_ref().map(|store| store.binaries(&filter)).transpose()?.unwrap_or_default();
+    let output = &mut context.output;
+    if !output.is_json() {
+        return output.table(&tables::binaries(&binaries));
+    }
+    for binary in &binaries {
+        let attempts = match (&store, &binary.state) {
+            (Some(store), BinaryState::Queued(_)) => attempts_of(store, binary)?,
+            _ => Vec::new(),
         };
-        for binary in &binaries {
-            let attempts = attempts(binary)?;
-            output.record(&binary.to_record(&attempts))?;
-        }
-        return Ok(());
+        output.record(&binary.to_record(&attempts))?;
     }
-    output.table(&tables::binaries(&binaries))
+    Ok(())
 }
 
-fn show(typed: &str, store: Option<&Store>, output: &mut Output) -> Result<(), CliError> {
-    let not_found = || {
-        let text = format!("no binary has the name or id {typed}; `rigup binary list` shows the binaries");
-        CliError::NotFound(text)
+fn show(name: &str, context: &mut Context) -> Result<(), CliError> {
+    let store = session::open_to_read(&context.settings, &print_event)?;
+    let store = store.ok_or_else(|| not_found(name))?;
+    let binary = match store.find_binary(name)? {
+        Lookup::NotFound => return Err(not_found(name)),
+        Lookup::Ambiguous(count) => return Err(CliError::NotFound(ambiguous(name, count))),
+        Lookup::Found(binary) => binary,
     };
-    let Some(store) = store else {
-        return Err(not_found());
-    };
-    match store.find_binary(typed)? {
-        Lookup::NotFound => Err(not_found()),
-        Lookup::Ambiguous(count) => Err(CliError::NotFound(format!(
-            "{typed} matches {count} binaries; type more characters of an id"
-        ))),
-        Lookup::Found(binary) => {
-            if output.is_json() {
-                return output.record(&binary.to_record(&attempts_of(store, &binary)?));
-            }
-            output.record(&binary.to_record(&[]))?;
-            output.table(&tables::attempts(&store.attempts(binary.id)?, clock::now()))
-        }
+    if context.output.is_json() {
+        return context.output.record(&binary.to_record(&attempts_of(&store, &binary)?));
     }
+    context.output.record(&binary.to_record(&[]))?;
+    context.output.table(&tables::attempts(&store.attempts(binary.id)?, clock::now()))
 }
 
-fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<crate::model::attempt::Attempt>, CliError> {
+fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<Attempt>, CliError> {
     Ok(store.attempts(binary.id)?.into_iter().map(|(attempt, _)| attempt).collect())
+}
+
+fn not_found(name: &str) -> CliError {
+    CliError::NotFound(format!("no binary has the name or id {name}; `rigup binary list` shows the binaries"))
+}
+
+/// Describes a name that more than one id matches.
+fn ambiguous(name: &str, count: u64) -> String {
+    format!("{name} matches {count} binaries; type more characters of an id")
 }

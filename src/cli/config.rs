@@ -1,83 +1,84 @@
-//! `rigup config`: every setting, its value, and where that comes from.
+//! `rigup config`: every setting with its value and origin.
 
 use serde_json::json;
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Output;
-use crate::cli::plugin::shown;
-use crate::cli::search;
-use crate::cli::session::Session;
+use crate::cli::context::Context;
+use crate::cli::diagnostics;
+use crate::cli::error::CliError;
+use crate::cli::message::print_event;
+use crate::cli::plugin::displayed_value;
+use crate::engine::catalog::Catalog;
+use crate::engine::{ExitStatus, session};
 use crate::plugin::config::value::Setting;
 use crate::report::table::{Column, Table};
-use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
 Examples:
-  rigup config                  every setting of rigup and of every plugin
-  rigup config WGET_TIMEOUT     where does this one come from?
+  rigup config                  Show every setting of rigup and of every plugin
+  rigup config WGET_TIMEOUT     Show where the value of a setting comes from
   WGET_TIMEOUT=5 rigup config WGET_TIMEOUT
 
-A value comes from the environment, else from ./rigup.toml, else from rigup/rigup.toml in the user's
-configuration folder, else from another setting, else it is the plugin's default.";
+A value comes from the environment, else from ./rigup.toml, else from rigup/rigup.toml in your
+configuration folder, else from another setting, else from the default of the plugin.";
 
-/// What stands in the place of the plugin's name.
-const OWN: &str = "rigup";
+/// The plugin name of rigup's own settings.
+const CORE: &str = "rigup";
 
 /// Which settings to show.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ConfigArgs {
-    /// Only these, by their names; all where none is given
+    /// Names of settings [default: all settings]
     #[arg(value_name = "SETTING")]
     names: Vec<String>,
 }
 
-/// Runs it.
-pub(crate) fn config(args: &ConfigArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
-    let mut found = search::find(settings, &[])?;
-    if let Some(session) = Session::read_known(settings)? {
-        found.learn(&session.machine.config);
+/// Runs `rigup config`.
+pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let mut catalog = Catalog::find(&context.settings, &[], &print_event)?;
+    if let Some((_, machine)) = session::open_to_read_with_machine(&context.settings, &print_event)? {
+        catalog.apply_machine_config(&machine.config);
     }
-    let is_wanted = |it: &Setting| args.names.is_empty() || args.names.contains(&it.name);
-    let of_plugins = found
-        .discovery
-        .plugins
-        .iter()
-        .flat_map(|plugin| found.settings[&plugin.name].iter().map(|it| (plugin.name.as_str(), it)));
-    let all: Vec<(&str, &Setting)> = found
-        .own
-        .settings
-        .iter()
-        .map(|it| (OWN, it))
-        .chain(of_plugins)
-        .filter(|(_, it)| is_wanted(it))
-        .collect();
-    if let Some(name) = args.names.iter().find(|name| !all.iter().any(|(_, it)| it.name == **name)) {
+    let core = catalog.core.settings.iter().map(|setting| (CORE, setting));
+    let of_plugins = catalog.discovery.plugins.iter().flat_map(|plugin| {
+        catalog.settings[&plugin.name].iter().map(|setting| (plugin.name.as_str(), setting))
+    });
+    let is_wanted = |setting: &Setting| args.names.is_empty() || args.names.contains(&setting.name);
+    let all: Vec<(&str, &Setting)> =
+        core.chain(of_plugins).filter(|(_, setting)| is_wanted(setting)).collect();
+    if let Some(name) = args.names.iter().find(|name| !all.iter().any(|(_, setting)| setting.name == **name))
+    {
         return Err(CliError::NotFound(format!(
-            "there is no setting {name}; `rigup config` shows all there are"
+            "no setting is called {name}; `rigup config` shows all settings"
         )));
     }
+    let output = &mut context.output;
     if output.is_json() {
-        output.records(all.iter().map(|(plugin, it)| {
+        output.records(all.iter().map(|(plugin, setting)| {
             json!({
                 "type": "Setting",
                 "plugin": plugin,
-                "name": it.name,
-                "value": shown(it),
-                "origin": it.origin.to_string(),
+                "name": setting.name,
+                "value": displayed_value(setting),
+                "origin": setting.origin.to_string(),
             })
         }))?;
     } else {
-        let rows = all.iter().map(|(plugin, it)| {
-            [(*plugin).to_owned(), it.name.clone(), shown(it).to_string(), it.origin.to_string()]
+        let rows = all.iter().map(|(plugin, setting)| {
+            [
+                (*plugin).to_owned(),
+                setting.name.clone(),
+                displayed_value(setting).to_string(),
+                setting.origin.to_string(),
+            ]
         });
         let columns = [
             Column::new("PLUGIN"),
             Column::new("SETTING"),
             Column::new("VALUE").cut_end(20),
-            Column::new("FROM").cut_start(12),
+            Column::new("ORIGIN").cut_start(12),
         ];
         output.table(&Table::with_rows(columns, rows))?;
     }
-    Ok(found.complain())
+    Ok(diagnostics::print(&catalog))
 }

@@ -5,10 +5,15 @@ use std::ffi::OsString;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Output, Talk, say};
-use crate::cli::search;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::message::print_message;
+use crate::engine::ExitStatus;
+
+use crate::cli::diagnostics;
+use crate::cli::message::print_event;
 use crate::clock;
+use crate::engine::catalog::Catalog;
 use crate::model::attempt::Outcome;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
@@ -112,105 +117,107 @@ pub(crate) struct ProviderArgs {
 }
 
 /// The exit code of a hook whose provider the request does not allow.
-const SKIPPED: Exit = Exit::Code(10);
+const SKIPPED: ExitStatus = ExitStatus::Code(10);
 
 /// Runs it.
-pub(crate) fn run(
-    command: HookCommand,
-    settings: &Settings,
-    output: &mut Output,
-    talk: Talk,
-) -> Result<Exit, CliError> {
+pub(crate) fn run(command: HookCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
     match command {
-        HookCommand::List { event } => list(event.as_deref(), settings, output),
-        HookCommand::Test(args) => test::test(args, settings, output, talk),
+        HookCommand::List { event } => list(event.as_deref(), context),
+        HookCommand::Test(args) => test::test(args, context),
         HookCommand::Begin { lock, of } => {
             // A shell that evaluates the output sees nothing else of this command.
-            let result = begin(&of, lock.as_deref(), settings);
+            let result = begin(&of, lock.as_deref(), &context.settings);
             let failed = || "exit 2\n".to_owned();
-            output.raw(result.as_ref().map_or_else(|_| failed(), |(script, _)| script.clone()).as_bytes())?;
-            output.flush()?;
-            result.map(|(_, exit)| exit)
+            context
+                .output
+                .raw(result.as_ref().map_or_else(|_| failed(), |(script, _)| script.clone()).as_bytes())?;
+            context.output.flush()?;
+            result.map(|(_, status)| status)
         }
         HookCommand::Accepts(args) => {
-            let is_accepted = accepts(&parse(&args.arguments, settings)?, &args.provider);
-            Ok(if is_accepted { Exit::Well } else { SKIPPED })
+            let is_accepted = accepts(&parse(&args.arguments, &context.settings)?, &args.provider);
+            Ok(if is_accepted { ExitStatus::Success } else { SKIPPED })
         }
         HookCommand::Packages { batch: true, pin, of } => {
-            let config = pinned(config(&of.provider, settings)?, pin);
-            for request in requests(&of.provider, settings)? {
+            let config = pinned(config(&of.provider, &context.settings)?, pin);
+            for request in requests(&of.provider, &context.settings)? {
                 let packages = request.packages(&of.provider, &config).map_err(RequestError::from)?;
                 let line = format!("{}\t{}\n", request.name, packages.join("\t"));
-                output.raw(line.as_bytes())?;
+                context.output.raw(line.as_bytes())?;
             }
-            Ok(Exit::Well)
+            Ok(ExitStatus::Success)
         }
         HookCommand::Packages { batch: false, pin, of } => {
-            let request = parse(&of.arguments, settings)?;
-            let config = pinned(config(&of.provider, settings)?, pin);
+            let request = parse(&of.arguments, &context.settings)?;
+            let config = pinned(config(&of.provider, &context.settings)?, pin);
             let packages = request.packages(&of.provider, &config).map_err(RequestError::from)?;
-            output.raw((packages.join("\n") + "\n").as_bytes())?;
-            Ok(Exit::Well)
+            context.output.raw((packages.join("\n") + "\n").as_bytes())?;
+            Ok(ExitStatus::Success)
         }
         HookCommand::Failure { name, declined, reason } => {
             let outcome = if declined { Outcome::Declined } else { Outcome::Failed };
-            output.records([batch::failure(&name, outcome, &reason)])?;
-            Ok(Exit::Well)
+            context.output.records([batch::failure(&name, outcome, &reason)])?;
+            Ok(ExitStatus::Success)
         }
         HookCommand::Policy(args) => {
-            let request = parse(&args.arguments, settings)?;
-            output.raw(policy::assignments(&request, clock::now()).as_bytes())?;
-            Ok(Exit::Well)
+            let request = parse(&args.arguments, &context.settings)?;
+            context.output.raw(policy::assignments(&request, clock::now()).as_bytes())?;
+            Ok(ExitStatus::Success)
         }
         HookCommand::Override { key, of } => {
-            let request = parse(&of.arguments, settings)?;
+            let request = parse(&of.arguments, &context.settings)?;
             let said = request.overrides.of(&of.provider).get(&key);
             match said {
                 None | Some(Value::Null) => {}
-                Some(Value::String(text)) => output.raw(format!("{text}\n").as_bytes())?,
-                Some(other) => output.raw(format!("{other}\n").as_bytes())?,
+                Some(Value::String(text)) => context.output.raw(format!("{text}\n").as_bytes())?,
+                Some(other) => context.output.raw(format!("{other}\n").as_bytes())?,
             }
-            Ok(Exit::Well)
+            Ok(ExitStatus::Success)
         }
         HookCommand::Prefix(args) => {
-            let request = parse(&args.arguments, settings)?;
-            let prefix = prefix::prefix(&request, &args.provider, &settings.lib_dir)
+            let request = parse(&args.arguments, &context.settings)?;
+            let prefix = prefix::prefix(&request, &args.provider, &context.settings.lib_dir)
                 .map_err(|error| CliError::Usage(error.to_string()))?;
-            output.raw(prefix.as_os_str().as_encoded_bytes())?;
-            output.raw(b"\n")?;
-            Ok(Exit::Well)
+            context.output.raw(prefix.as_os_str().as_encoded_bytes())?;
+            context.output.raw(b"\n")?;
+            Ok(ExitStatus::Success)
         }
-        HookCommand::Binary(args) => binary::print(&args, settings, output),
+        HookCommand::Binary(args) => binary::print(&args, context),
         HookCommand::Lock { name, command } => {
             let Some((program, rest)) = command.split_first() else {
                 return Err(CliError::Usage("no command to run under the lock".to_owned()));
             };
             let interrupt = interrupt()?;
-            let waiting =
-                |holder: &Holder| say(&format!("waiting for the lock {name}, held by pid {holder}"));
-            let code = lock::run(&settings.lib_dir, &name, program, rest, &interrupt, waiting)
-                .map_err(CliError::unusable)?;
-            Ok(Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)))
+            let waiting = |holder: &Holder| {
+                print_message(&format!("waiting for the lock {name}, held by pid {holder}"));
+            };
+            let code = lock::run(&context.settings.lib_dir, &name, program, rest, &interrupt, waiting)
+                .map_err(CliError::setup)?;
+            Ok(ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)))
         }
     }
 }
 
 /// Returns the shell code that starts a provider's hook, and the exit code of the command.
-fn begin(of: &ProviderArgs, lock: Option<&str>, settings: &Settings) -> Result<(String, Exit), CliError> {
+fn begin(
+    of: &ProviderArgs,
+    lock: Option<&str>,
+    settings: &Settings,
+) -> Result<(String, ExitStatus), CliError> {
     let request = parse(&of.arguments, settings)?;
     if !accepts(&request, &of.provider) {
         return Ok(("exit 10\n".to_owned(), SKIPPED));
     }
     let config = config(&of.provider, settings)?;
     begin::script(&request, &of.provider, lock, &config, settings, clock::now())
-        .map(|script| (script, Exit::Well))
+        .map(|script| (script, ExitStatus::Success))
         .map_err(|error| CliError::Usage(error.to_string()))
 }
 
 fn accepts(request: &HookRequest, provider: &str) -> bool {
     let is_accepted = request.providers.allows(provider);
     if !is_accepted {
-        say(&format!(
+        print_message(&format!(
             "{provider} is not one of the providers that the request allows: {}",
             request.providers
         ));
@@ -222,8 +229,9 @@ fn pinned(config: ProviderConfig, pin: Option<String>) -> ProviderConfig {
     ProviderConfig { version_format: pin.or(config.version_format), ..config }
 }
 
-fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
-    let found = search::search(settings, &[])?;
+fn list(event: Option<&str>, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let Context { settings, output, .. } = context;
+    let found = Catalog::read(settings, &[], &print_event)?;
     let mut hooks: Vec<&Hook> = match event {
         Some(event) => found.discovery.hooks_of(canonical_event(event)),
         None => found.discovery.plugins.iter().flat_map(|plugin| &plugin.hooks).collect(),
@@ -266,5 +274,5 @@ fn list(event: Option<&str>, settings: &Settings, output: &mut Output) -> Result
         ];
         output.table(&Table::with_rows(columns, rows))?;
     }
-    Ok(found.complain())
+    Ok(diagnostics::print(&found))
 }

@@ -1,56 +1,58 @@
-//! `rigup init`: a plugin or a provider to begin with.
+//! `rigup init`: writes a new plugin or provider.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Output, say};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::message::print_message;
+use crate::engine::ExitStatus;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::template::{Language, Template, TemplateError};
 
 const PLUGIN_EXAMPLES: &str = "\
 Examples:
-  rigup init plugin notes                    writes plugins/notes
+  rigup init plugin notes                    Write plugins/notes
   rigup hook test plugins/notes/on_Snapshot__50_notes.sh -- --url=https://example.org
   rigup run Snapshot --url=https://example.org";
 
 const PROVIDER_EXAMPLES: &str = "\
 Examples:
-  rigup init provider shelf --lang python    writes providers/shelf
+  rigup init provider shelf --lang python    Write providers/shelf
   rigup hook test providers/shelf/on_BinaryRequest__50_shelf.py
   rigup install sh --binproviders shelf
 
-What is written works: it copies programs out of one folder. Put your installer in the place of the copy.";
+The new provider works: it copies programs out of a folder. Replace the copy with your installer.";
 
 /// What to write.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InitCommand {
-    /// A plugin: what it requires, its settings, and a hook for Snapshot
+    /// Write a plugin with a requirement, a setting and a Snapshot hook
     #[command(after_help = PLUGIN_EXAMPLES)]
     Plugin {
-        /// Its name, which is that of its folder
+        /// Name of the plugin and its folder
         name: String,
-        /// Where plugins are
+        /// Create the folder in DIR
         #[arg(long, value_name = "DIR", default_value = "plugins")]
         dir: PathBuf,
     },
-    /// A provider: its settings, and a hook that gets binaries
+    /// Write a provider with a setting and a hook that installs binaries
     #[command(after_help = PROVIDER_EXAMPLES)]
     Provider {
-        /// Its name, which is that of its folder
+        /// Name of the provider and its folder
         name: String,
-        /// The language of its hook
+        /// Language of the hook
         #[arg(long, value_enum, default_value = "sh")]
         lang: Lang,
-        /// Where providers are
+        /// Create the folder in DIR
         #[arg(long, value_name = "DIR", default_value = "providers")]
         dir: PathBuf,
     },
 }
 
-/// The languages that there is an example in. Any other does as well.
+/// The languages of the examples. Hooks can be written in any other language, too.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Lang {
     /// POSIX shell
@@ -61,8 +63,9 @@ pub(crate) enum Lang {
     Node,
 }
 
-/// Writes it.
-pub(crate) fn run(command: InitCommand, output: &mut Output) -> Result<Exit, CliError> {
+/// Runs `rigup init`.
+pub(crate) fn run(command: InitCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let output = &mut context.output;
     let (template, name, dir) = match command {
         InitCommand::Plugin { name, dir } => (Template::Plugin, name, dir),
         InitCommand::Provider { name, lang, dir } => {
@@ -77,22 +80,22 @@ pub(crate) fn run(command: InitCommand, output: &mut Output) -> Result<Exit, Cli
     let files = template.write(&name, &dir).map_err(|error| match error {
         TemplateError::Name(_) => CliError::Usage(error.to_string()),
         TemplateError::Exists(_) => CliError::NotFound(error.to_string()),
-        TemplateError::Io { .. } => CliError::unusable(error),
+        TemplateError::Io { .. } => CliError::setup(error),
     })?;
     if output.is_json() {
-        output.records(files.iter().map(|it| json!({"type": "File", "path": it.to_string_lossy()})))?;
+        output.records(files.iter().map(|file| json!({"type": "File", "path": file.to_string_lossy()})))?;
     } else {
         for file in &files {
             output.raw(format!("{}\n", file.display()).as_bytes())?;
         }
     }
     output.flush()?;
-    if let Some(hook) = files.iter().find(|it| is_hook(it)) {
-        say(&format!("Next: rigup hook test {}", hook.display()));
+    if let Some(hook) = files.iter().find(|file| is_hook(file)) {
+        print_message(&format!("next: rigup hook test {}", hook.display()));
     }
-    Ok(Exit::Well)
+    Ok(ExitStatus::Success)
 }
 
 fn is_hook(file: &Path) -> bool {
-    file.file_name().is_some_and(|it| HookName::parse(&it.to_string_lossy()).is_some())
+    file.file_name().is_some_and(|name| HookName::parse(&name.to_string_lossy()).is_some())
 }

@@ -1,15 +1,15 @@
-//! Records that come in through a pipe.
+//! Records that are read from a pipe.
 
 use std::io::{self, BufReader, IsTerminal, Read};
 
 use serde_json::Value;
 
 use crate::cli::error::CliError;
-use crate::cli::output::say;
+use crate::cli::message::warn;
 use crate::protocol;
 
-/// The ids of the records of these types, or the names of those that have no id; none from a terminal, where nobody can
-/// have meant to type them.
+/// Returns the ids of the records of these types, or the names of those without an id. Returns nothing if the input is a
+/// terminal, because no one types records.
 pub(crate) fn ids(input: impl Read + IsTerminal, kinds: &[&str]) -> Result<Vec<String>, CliError> {
     if input.is_terminal() {
         return Ok(Vec::new());
@@ -21,9 +21,9 @@ pub(crate) fn ids(input: impl Read + IsTerminal, kinds: &[&str]) -> Result<Vec<S
             ids.extend(text("id").or_else(|| text("name")));
         }
     })
-    .map_err(|error: io::Error| CliError::unusable(format!("standard input cannot be read: {error}")))?;
+    .map_err(|error: io::Error| CliError::setup(format!("cannot read standard input: {error}")))?;
     for diagnostic in leftover.diagnostics {
-        say(&format!("warning: standard input: {diagnostic}"));
+        warn(&format!("standard input: {diagnostic}"));
     }
     Ok(ids)
 }

@@ -1,4 +1,4 @@
-//! `rigup install` and `rigup load`: from requirements to linked binaries.
+//! `rigup install` and `rigup load`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,65 +6,61 @@ use std::time::Duration;
 use clap::builder::UnknownArgumentValueParser;
 use serde_json::{Map, Value, json};
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::lockfile::LockedArgs;
-use crate::cli::output::{Output, Talk};
-use crate::cli::search::{self, Found};
-use crate::cli::session::Session;
+use crate::cli::context::Context;
+use crate::cli::diagnostics;
+use crate::cli::error::CliError;
+use crate::cli::failure::{self, Goal};
+use crate::cli::message::{self, print_event};
+use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
-use crate::cli::work::work;
-use crate::cli::workshop::{self, Options};
+use crate::engine::install::{InstallPlan, TIMEOUT_SECONDS};
+use crate::engine::installer::{StepResult, unresolved};
+use crate::engine::{EngineEvent, ExitStatus, InstallReport, InstallRequest, lockfile, session};
 use crate::hook::command::MAX_TIMEOUT;
-use crate::install::plan::{self, Request, Selection};
+use crate::install::plan::Refusal;
+use crate::install::plan::Request;
 use crate::install::status::{InstallStatus, install_status};
 use crate::model::binary::Binary;
-use crate::model::name::BinaryName;
 use crate::model::plugin_name::ProviderName;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, Policy, PolicyError};
-use crate::model::version::Version;
-use crate::plugin::requirement::Providers;
 use crate::report::table::{Cell, Column, Table};
-use crate::settings::Settings;
+use crate::report::tables;
 use crate::store::{BinaryFilter, Store};
-
-/// How long a hook that installs may take, unless `--timeout` says otherwise.
-const TIMEOUT: u64 = 600;
 
 const EXAMPLES: &str = "\
 Examples:
-  rigup install                          everything that the plugins require
-  rigup install --plugins ytdlp,git      just what these two require
-  rigup install rg yt-dlp                just these; a name that no plugin requires is looked for
-                                         at env, brew and apt only
+  rigup install                        Install everything that the plugins require
+  rigup install --plugins ytdlp,git    Install what these two plugins require
+  rigup install rg yt-dlp              Install two binaries; a name that no plugin requires is
+                                       looked up with env, brew and apt only
   rigup install httpie --binproviders pip
   rigup install single-file --postinstall-scripts --min-release-age 0
-                                         trust what npm has, whatever it runs and however new it is
-  rigup install --locked                 exactly what ./rigup.lock says; see `rigup lock`
-  rigup install --dry-run                what would be asked of whom
-  rigup install --timings                where the time went, as a page: rigup-timings.html";
+                                       Allow install scripts and brand-new releases
+  rigup install --locked               Install exactly what ./rigup.lock pins; see `rigup lock`
+  rigup install --dry-run              Show which providers would be tried
+  rigup install --timings              Write a page that shows where the time went";
 
 /// Which binaries, in which version.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Choice {
-    /// Just these binaries; else all that the plugins require
+pub(crate) struct SelectionArgs {
+    /// Binaries to install [default: everything that the plugins require]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Only what these plugins require
+    /// Use only the requirements of these plugins
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     plugins: Vec<String>,
-    /// At least this version
+    /// Require at least this version
     #[arg(long, value_name = "V", default_value = "", hide_default_value = true)]
     min_version: String,
 }
 
-/// What may be brought in from open registries.
+/// What packages from open registries may be.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct PolicyArgs {
-    /// Only releases that are at least so many days old, 0 for any [default: 7, where the provider can tell]
+    /// Use only releases that are at least DAYS old [default: 7 if the provider supports it]
     #[arg(long, value_name = "DAYS", value_parser = parse_age)]
     min_release_age: Option<f64>,
-    /// Whether packages may run scripts of their own while they are installed [default: false, where the provider can
-    /// do without]
+    /// Let packages run install scripts [default: false if the provider supports it]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     postinstall_scripts: Option<bool>,
 }
@@ -80,181 +76,223 @@ fn parse_age(text: &str) -> Result<f64, PolicyError> {
     Policy::of(&keys)?.min_release_age.ok_or(PolicyError::Age)
 }
 
+/// How many hooks at the same time, and for how long.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct JobArgs {
+    /// Run up to N hooks at the same time [default: number of cores, at least 4]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Terminate a hook after S seconds
+    #[arg(long, value_name = "S", default_value_t = TIMEOUT_SECONDS, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
+    timeout: u64,
+}
+
+impl JobArgs {
+    /// Returns the number of hooks that may run at the same time.
+    pub(crate) fn jobs(self) -> Option<usize> {
+        self.jobs.map(usize::from)
+    }
+
+    /// Returns how long a hook may run.
+    pub(crate) fn timeout(self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
 /// What to install.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InstallArgs {
     #[command(flatten)]
-    choice: Choice,
-    /// Only these providers, in this order
+    selection: SelectionArgs,
+    /// Try only these providers, in this order
     #[arg(long, value_name = "X,Y")]
     binproviders: Option<String>,
-    /// Install anew what is there already, and replace a file that stands where a link goes
+    /// Reinstall what is installed, and replace foreign files where a link goes
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Show what would be asked of whom, and change nothing
+    /// Show which providers would be tried, and change nothing
     #[arg(long)]
     dry_run: bool,
-    #[command(flatten)]
-    locked: LockedArgs,
+    /// Install exactly what the lock file pins
+    #[arg(long)]
+    locked: bool,
+    /// Read pins from FILE [default: ./rigup.lock]
+    #[arg(long, value_name = "FILE", requires = "locked")]
+    lockfile: Option<PathBuf>,
     #[command(flatten)]
     jobs: JobArgs,
-    /// Write a page that shows where the time went [default: rigup-timings.html]; a FILE.json gets the same as JSON
+    /// Write a page that shows where the time went, or JSON [default: rigup-timings.html]
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = timings::DEFAULT, conflicts_with = "dry_run")]
     timings: Option<PathBuf>,
 }
 
-/// How much at once, and how long.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct JobArgs {
-    /// Work on so many binaries at once [default: the number of cores, at least 4]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: Option<u16>,
-    /// End a hook after so many seconds
-    #[arg(long, value_name = "S", default_value_t = TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
-    timeout: u64,
-}
-
-impl JobArgs {
-    /// How to work, on what is not there.
-    pub(crate) fn options(self) -> Options {
-        Options {
-            force: false,
-            only_looks: false,
-            jobs: self.jobs.map(usize::from),
-            timeout: Duration::from_secs(self.timeout),
-        }
-    }
-}
-
-/// What to look for.
+/// What to look up.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LoadArgs {
     #[command(flatten)]
-    choice: Choice,
-    /// Who gives it is told what to give instead.
+    selection: SelectionArgs,
+    /// Leads users of this option to the right command
     #[arg(long, alias = "lockfile", hide = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = UnknownArgumentValueParser::suggest(LOCKED_TIP))]
     locked: Option<String>,
 }
 
-/// What a person means who would load what is locked.
-const LOCKED_TIP: &str = "`rigup install --locked` compares with the lock file, and installs nothing where all is there as it says";
+/// The tip for `rigup load --locked`.
+const LOCKED_TIP: &str =
+    "run `rigup install --locked`: it compares with the lock file and installs nothing if everything matches";
+
+/// Returns the request for these arguments.
+pub(crate) fn request(
+    selection: SelectionArgs,
+    binproviders: Option<String>,
+    policy: PolicyArgs,
+    jobs: JobArgs,
+) -> InstallRequest {
+    InstallRequest {
+        names: selection.names,
+        plugins: selection.plugins,
+        binproviders,
+        min_version: selection.min_version,
+        policy: policy.into(),
+        jobs: jobs.jobs(),
+        timeout: jobs.timeout(),
+        ..InstallRequest::default()
+    }
+}
 
 /// `rigup install`
-pub(crate) fn install(
-    args: InstallArgs,
-    settings: &Settings,
-    output: &mut Output,
-    talk: Talk,
-) -> Result<Exit, CliError> {
+pub(crate) fn install(args: InstallArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     let timings = args.timings.map(TimingsFile::begin).transpose()?;
-    let providers = args
-        .binproviders
-        .as_deref()
-        .map(Providers::parse)
-        .transpose()
-        .map_err(|error| CliError::Usage(error.to_string()))?;
-    let (found, steps) = plan(args.choice, providers, args.policy.into(), settings)?;
-    let steps = args.locked.pin(steps, &found, settings)?;
+    let lockfile = args.locked.then(|| args.lockfile.unwrap_or_else(|| lockfile::DEFAULT.into()));
+    let request = InstallRequest {
+        force: args.force,
+        lockfile,
+        ..request(args.selection, args.binproviders, args.policy, args.jobs)
+    };
+    let plan = InstallPlan::new(&request, &context.settings, &print_event)?;
     if args.dry_run {
-        return dry_run(&found, &steps, settings, output);
+        return dry_run(&plan, context);
     }
-    let options = Options { force: args.force, ..args.jobs.options() };
-    work(&found, &steps, &options, settings, output, talk, timings.as_ref())
+    execute(&plan, context, timings.as_ref())
 }
 
-/// `rigup load`: the same line, but nobody is asked who could install something.
-pub(crate) fn load(
-    args: LoadArgs,
-    settings: &Settings,
-    output: &mut Output,
-    talk: Talk,
-) -> Result<Exit, CliError> {
-    let (found, mut steps) = plan(args.choice, None, Policy::default(), settings)?;
-    for request in steps.iter_mut().flatten() {
-        request.candidates.retain(|provider| provider == plan::ENV);
-    }
-    let options =
-        Options { force: false, only_looks: true, jobs: None, timeout: Duration::from_secs(TIMEOUT) };
-    work(&found, &steps, &options, settings, output, talk, None)
+/// `rigup load`
+pub(crate) fn load(args: LoadArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let SelectionArgs { names, plugins, min_version } = args.selection;
+    let request = InstallRequest { names, plugins, min_version, ..InstallRequest::default() };
+    let plan = InstallPlan::lookup(&request, &context.settings, &print_event)?;
+    execute(&plan, context, None)
 }
 
-/// Which providers are to be asked for what.
-pub(crate) fn plan(
-    choice: Choice,
-    providers: Option<Providers>,
-    asked: Policy,
-    settings: &Settings,
-) -> Result<(Found, Vec<plan::Step>), CliError> {
-    let parse = |text: &String| BinaryName::parse(text, settings.home.as_deref());
-    let names = choice.names.iter().map(parse).collect::<Result<_, _>>();
-    let names = names.map_err(|error| CliError::Usage(error.to_string()))?;
-    if !choice.min_version.trim().is_empty() && !Version::is_one(&choice.min_version) {
-        let text =
-            format!("--min-version {:?} is no version: write it like 1.2 or 2024.01.02", choice.min_version);
-        return Err(CliError::Usage(text));
+/// Carries out a plan, prints the results, and writes the timings.
+fn execute(
+    plan: &InstallPlan,
+    context: &mut Context,
+    timings: Option<&TimingsFile>,
+) -> Result<ExitStatus, CliError> {
+    let progress = ProgressDisplay::new(context);
+    let on_event = |event: &EngineEvent<'_>| progress.show(event);
+    let engine = context.engine(&on_event)?;
+    let report = engine.execute(plan)?;
+    progress.clear();
+    let printed = print_report(plan, &report, context);
+    let mut status = report.exit_status();
+    if let Some(file) = timings
+        && let Err(error) = file.write(&engine.session().store, report.command, context.verbosity)
+    {
+        message::error(&error.to_string());
+        status = status.or_incomplete();
     }
-    let plugins: Vec<String> = choice.plugins.into_iter().filter(|it| !it.trim().is_empty()).collect();
-    let found = search::search(settings, &plugins)?;
-    let habit = found.own.policy();
-    let curated = found.curated_providers();
-    let wish = Selection { names, providers, min_version: choice.min_version, curated, asked, habit };
-    let mut requirements = found.requirements.clone();
-    if !wish.names.is_empty() {
-        requirements.extend_from_slice(&found.needs);
-    }
-    let steps = plan::plan(&requirements, &wish, &found.providers());
-    Ok((found, steps))
+    engine.prune_after(&report, plan);
+    printed.map(|()| status)
 }
 
-/// Shows the plan; nothing is made, not even the data dir.
-fn dry_run(
-    found: &Found,
-    steps: &[plan::Step],
-    settings: &Settings,
-    output: &mut Output,
-) -> Result<Exit, CliError> {
-    let store = Session::read(settings)?;
-    let providers = found.providers();
+/// Prints the results. A reader that closes standard output early changes neither the errors nor the exit code.
+fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Context) -> Result<(), CliError> {
+    let printed = print_results(&report.results, context);
+    diagnostics::print(&plan.catalog);
+    let goal = if plan.options.is_lookup { Goal::LookUp } else { Goal::Install };
+    for result in &report.results {
+        failure::print(result, goal);
+    }
+    let is_all_present = report.results.iter().all(|result| matches!(result, StepResult::Present(_)));
+    match report.results.as_slice() {
+        [] => context.verbosity.note(NOTHING_REQUIRED),
+        [result] if is_all_present => {
+            let name = result.installed_binary().map(|binary| binary.name.as_str()).unwrap_or_default();
+            context.verbosity.note(&format!("{name} is already installed"));
+        }
+        results if is_all_present => {
+            context.verbosity.note(&format!("all {} binaries are already installed", results.len()));
+        }
+        _ => {}
+    }
+    match printed {
+        Ok(()) | Err(CliError::OutputClosed) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The note for a plan without steps.
+pub(crate) const NOTHING_REQUIRED: &str =
+    "no plugin requires a binary; `rigup plugin list` shows the plugins that are found";
+
+fn print_results(results: &[StepResult], context: &mut Context) -> Result<(), CliError> {
+    let output = &mut context.output;
+    if output.is_json() {
+        output.records(results.iter().map(StepResult::to_record))?;
+    } else {
+        let rows = results.iter().map(|result| match result {
+            StepResult::Present(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
+            StepResult::Resolved(resolved) => tables::binary_row(&resolved.binary),
+            StepResult::Refused(Refusal { name, .. }) => tables::queued_row(name.as_str(), ""),
+            StepResult::Planned(request) | StepResult::Broken(request, _) => {
+                tables::queued_row(request.name.as_str(), "")
+            }
+        });
+        output.table(&tables::binary_rows(rows))?;
+    }
+    output.flush()
+}
+
+/// Prints the plan. Creates no file, not even the data dir.
+fn dry_run(plan: &InstallPlan, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let store = session::open_to_read(&context.settings, &print_event)?;
+    let providers = plan.catalog.providers();
     let mut rows = Vec::new();
     let mut records = Vec::new();
-    for step in steps {
-        let (status, asks, record) = match step {
+    for step in &plan.steps {
+        let (status, tried, record) = match step {
             Ok(request) => {
-                let known = match &store {
-                    Some(store) => known_binary(store, request)?,
-                    None => None,
-                };
-                let is_there =
-                    known.is_some_and(|it| install_status(&it, request, settings) != InstallStatus::Missing);
-                let status = if is_there { "installed" } else { "queued" };
+                let known = store.as_ref().map(|store| stored_binary(store, request)).transpose()?.flatten();
+                let is_installed = known.is_some_and(|binary| {
+                    install_status(&binary, request, &context.settings) != InstallStatus::Missing
+                });
+                let status = if is_installed { "installed" } else { "queued" };
                 let (known, unknown): (Vec<&ProviderName>, Vec<&ProviderName>) =
-                    request.candidates.iter().partition(|it| providers.contains(it));
-                let asks = known
-                    .into_iter()
-                    .map(ToString::to_string)
-                    .chain(unknown.iter().map(|it| format!("{it} (unknown)")));
-                let asks = asks.collect::<Vec<_>>().join(", ");
+                    request.candidates.iter().partition(|provider| providers.contains(provider));
+                let known = known.into_iter().map(ToString::to_string);
+                let tried: Vec<String> =
+                    known.chain(unknown.iter().map(|provider| format!("{provider} (unknown)"))).collect();
                 let mut record = request.to_record(status);
                 record["unknown_providers"] = json!(unknown);
-                (status, asks, record)
+                (status, tried.join(", "), record)
             }
-            Err(refusal) => ("queued", String::new(), workshop::unresolved(&refusal.name, &refusal.reason)),
+            Err(refusal) => ("queued", String::new(), unresolved(&refusal.name, &refusal.reason)),
         };
         let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
-        let is_installed = status == "installed";
         rows.push(vec![
             Cell::plain(text("name")),
-            if is_installed { Cell::success(status) } else { Cell::plain(status) },
-            Cell::plain(asks),
+            if status == "installed" { Cell::success(status) } else { Cell::plain(status) },
+            Cell::plain(tried),
             Cell::failure(text("last_error")),
         ]);
         records.push(record);
     }
-    if output.is_json() {
-        output.records(records)?;
+    if context.output.is_json() {
+        context.output.records(records)?;
     } else {
         let columns = [
             Column::new("BINARY").cut_end(20),
@@ -262,13 +300,13 @@ fn dry_run(
             Column::new("PROVIDERS").wrap(16),
             Column::new("ERROR").wrap(24).optional(1),
         ];
-        output.table(&Table::with_rows(columns, rows))?;
+        context.output.table(&Table::with_rows(columns, rows))?;
     }
-    let diagnostics = found.complain();
-    Ok(if steps.iter().all(Result::is_ok) { diagnostics } else { Exit::Missing })
+    let status = diagnostics::print(&plan.catalog);
+    Ok(if plan.steps.iter().all(Result::is_ok) { status } else { ExitStatus::Incomplete })
 }
 
-fn known_binary(store: &Store, request: &Request) -> Result<Option<Binary>, CliError> {
+fn stored_binary(store: &Store, request: &Request) -> Result<Option<Binary>, CliError> {
     let filter = BinaryFilter { name: Some(request.name.as_str().to_owned()), ..BinaryFilter::default() };
     Ok(store.binaries(&filter)?.into_iter().next())
 }

@@ -1,121 +1,126 @@
-//! `rigup machine`: the machines that are known, and what this one's record keeps.
+//! `rigup machine`: the records of machines.
 
 use clap::Subcommand;
 use serde_json::Map;
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Output;
-use crate::cli::session::Session;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::message::print_event;
+use crate::engine::{ExitStatus, session};
 use crate::machine::derived;
 use crate::model::machine::Machine;
 use crate::report::table::{Column, Table};
-use crate::settings::Settings;
 
-const SET: &str = "\
+const SET_EXAMPLES: &str = "\
 Examples:
-  rigup machine set WGET_BINARY=/opt/wget/bin/wget    hooks get this path as WGET_BINARY
-  rigup machine set WGET_BINARY=                      forget it
+  rigup machine set WGET_BINARY=/opt/wget/bin/wget    Pass this path to hooks as WGET_BINARY
+  rigup machine set WGET_BINARY=                      Remove the value
 
-`rigup install` remembers by itself where it found the binaries that settings name.";
+`rigup install` stores the paths of the binaries that settings name by itself.";
 
 /// What to do with machines.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
-    /// This machine and the network interface it talks through
+    /// Show this machine and its network interface
     Show,
-    /// All machines whose records are here, the oldest first
-    List(ListArgs),
-    /// Remember where a binary is on this machine
+    /// List the machines that have records here, oldest first
+    List(MachineListArgs),
+    /// Store where a binary is on this machine
     Set(SetArgs),
 }
 
 /// Which machines to list.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ListArgs {
-    /// Only those with this in their host name
+pub(crate) struct MachineListArgs {
+    /// List only machines whose host name contains TEXT
     #[arg(long, value_name = "TEXT")]
     hostname: Option<String>,
-    /// Only those with this in the description of their system
+    /// List only machines whose platform contains TEXT
     #[arg(long, value_name = "TEXT")]
     os_platform: Option<String>,
-    /// At most so many
+    /// List at most N machines
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<usize>,
 }
 
-/// What to remember.
+/// What to store.
 #[derive(Debug, clap::Args)]
-#[command(after_help = SET)]
+#[command(after_help = SET_EXAMPLES)]
 pub(crate) struct SetArgs {
-    /// A setting that ends in _BINARY, and the absolute path of a file; nothing behind the `=` forgets it
+    /// A setting that ends in _BINARY and an absolute path; no path removes the value
     #[arg(required = true, value_name = "KEY=VALUE")]
     pairs: Vec<String>,
-    /// Show the record as it would be, and change nothing
+    /// Show the changed record, and store nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Runs it.
-pub(crate) fn run(
-    command: MachineCommand,
-    settings: &Settings,
-    output: &mut Output,
-) -> Result<Exit, CliError> {
+/// Runs `rigup machine`.
+pub(crate) fn run(command: MachineCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
     match command {
-        MachineCommand::Show => {
-            let session = Session::open(settings)?;
-            let interface = session.interface()?;
-            output.record(&session.machine.to_record())?;
-            output.record(&interface.to_record())?;
-        }
-        MachineCommand::List(args) => list(&args, settings, output)?,
-        MachineCommand::Set(args) => set(&args, settings, output)?,
+        MachineCommand::Show => show(context)?,
+        MachineCommand::List(args) => list(&args, context)?,
+        MachineCommand::Set(args) => set(&args, context)?,
     }
-    Ok(Exit::Well)
+    Ok(ExitStatus::Success)
 }
 
-fn list(args: &ListArgs, settings: &Settings, output: &mut Output) -> Result<(), CliError> {
-    let mut machines = Session::read(settings)?.map(|it| it.machines()).transpose()?.unwrap_or_default();
-    let has = |text: &str, part: &Option<String>| {
-        part.as_ref().is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
-    };
-    machines.retain(|it| {
-        has(&it.facts.hostname, &args.hostname) && has(&it.facts.os_platform, &args.os_platform)
+fn show(context: &mut Context) -> Result<(), CliError> {
+    let engine = context.engine(&print_event)?;
+    let session = engine.session();
+    let interface = session.interface()?;
+    context.output.record(&session.machine.to_record())?;
+    context.output.record(&interface.to_record())
+}
+
+fn list(args: &MachineListArgs, context: &mut Context) -> Result<(), CliError> {
+    let store = session::open_to_read(&context.settings, &print_event)?;
+    let mut machines = store.map(|store| store.machines()).transpose()?.unwrap_or_default();
+    machines.retain(|machine| {
+        contains(&machine.facts.hostname, args.hostname.as_deref())
+            && contains(&machine.facts.os_platform, args.os_platform.as_deref())
     });
     machines.truncate(args.limit.unwrap_or(usize::MAX));
-    if output.is_json() {
-        return output.records(machines.iter().map(Machine::to_record));
+    if context.output.is_json() {
+        return context.output.records(machines.iter().map(Machine::to_record));
     }
-    let rows = machines
-        .into_iter()
-        .map(|it| [it.facts.hostname, it.facts.os_release, it.facts.os_arch, it.id.to_string()]);
+    let rows = machines.into_iter().map(|machine| {
+        let facts = machine.facts;
+        [facts.hostname, facts.os_release, facts.os_arch, machine.id.to_string()]
+    });
     let columns = [
         Column::new("HOSTNAME").cut_end(12),
         Column::new("SYSTEM").cut_end(12).optional(1),
         Column::new("ARCH").optional(2),
         Column::new("ID"),
     ];
-    output.table(&Table::with_rows(columns, rows))
+    context.output.table(&Table::with_rows(columns, rows))
 }
 
-fn set(args: &SetArgs, settings: &Settings, output: &mut Output) -> Result<(), CliError> {
+/// Whether a text contains a part, in any case; every text contains no part.
+fn contains(text: &str, part: Option<&str>) -> bool {
+    part.is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
+}
+
+fn set(args: &SetArgs, context: &mut Context) -> Result<(), CliError> {
     let mut patch = Map::new();
     for pair in &args.pairs {
         let (key, value) =
-            pair.split_once('=').ok_or_else(|| CliError::Usage(format!("{pair} is no KEY=VALUE")))?;
-        patch
-            .extend([derived::setting(key.trim(), value.trim())
-                .map_err(|error| CliError::Usage(error.to_string()))?]);
+            pair.split_once('=').ok_or_else(|| CliError::Usage(format!("{pair:?} is not KEY=VALUE")))?;
+        let setting = derived::setting(key.trim(), value.trim());
+        patch.extend([setting.map_err(|error| CliError::Usage(error.to_string()))?]);
     }
-    let mut session = Session::open(settings)?;
+    let engine = context.engine(&print_event)?;
+    let session = engine.session();
     if !args.dry_run {
         session.store.merge_machine_config(session.machine.id, &patch)?;
     }
+    let mut machine = session.machine.clone();
     for (key, value) in patch {
-        session.machine.config.remove(&key);
+        machine.config.remove(&key);
         if !value.is_null() {
-            session.machine.config.insert(key, value);
+            machine.config.insert(key, value);
         }
     }
-    output.record(&session.machine.to_record())
+    context.output.record(&machine.to_record())
 }

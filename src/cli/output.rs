@@ -1,4 +1,4 @@
-//! Where data and talk go: data to standard output, talk to standard error.
+//! Data on standard output: a table on a terminal, JSONL elsewhere.
 
 use std::borrow::Borrow;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
@@ -7,31 +7,22 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::cli::error::CliError;
+use crate::report::record;
 use crate::report::table::Table;
-use crate::report::{record, text};
 use crate::settings::Environment;
 
-/// So much is written at once, in bytes: what a pipe takes.
-const AT_ONCE: usize = 64 << 10;
+/// The size of the write buffer: the capacity of a pipe on Linux, in bytes.
+const BUFFER_SIZE: usize = 64 << 10;
 
 /// When to use color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless NO_COLOR is set
     Auto,
-    /// Even into a pipe.
+    /// Even into a pipe
     Always,
-    /// Not at all.
+    /// Never
     Never,
-}
-
-/// What may be said on standard error.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Talk {
-    /// Errors only.
-    pub(crate) quiet: bool,
-    /// Every attempt.
-    pub(crate) verbose: bool,
 }
 
 /// Standard output: a table on a terminal, JSONL elsewhere.
@@ -45,7 +36,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Decides how to write.
+    /// Chooses the form of the output and its color.
     pub(crate) fn new(json: bool, color: ColorChoice, environment: &Environment) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let color = match color {
@@ -54,19 +45,19 @@ impl Output {
             ColorChoice::Auto => is_terminal && environment.get("NO_COLOR").is_none(),
         };
         Self {
-            out: BufWriter::with_capacity(AT_ONCE, io::stdout()),
+            out: BufWriter::with_capacity(BUFFER_SIZE, io::stdout()),
             is_json: json || !is_terminal,
             color,
             width: is_terminal.then(|| terminal_width(environment)),
         }
     }
 
-    /// Whether JSONL is wanted.
+    /// Whether records are written as JSONL.
     pub(crate) fn is_json(&self) -> bool {
         self.is_json
     }
 
-    /// Writes records as JSONL, one per line.
+    /// Writes records as JSONL, one on each line.
     pub(crate) fn records<R: Borrow<Value>>(
         &mut self,
         records: impl IntoIterator<Item = R>,
@@ -85,7 +76,7 @@ impl Output {
         Ok(self.out.write_all(table.render(self.width, self.color).as_bytes())?)
     }
 
-    /// Writes one record: a sheet for people, else a line of JSONL.
+    /// Writes one record: its fields on a terminal, a line of JSONL elsewhere.
     pub(crate) fn record(&mut self, record: &Value) -> Result<(), CliError> {
         if self.is_json {
             writeln!(self.out, "{record}")?;
@@ -95,12 +86,12 @@ impl Output {
         Ok(())
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes unchanged.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         Ok(self.out.write_all(bytes)?)
     }
 
-    /// Brings all of it out.
+    /// Flushes the buffer.
     pub(crate) fn flush(&mut self) -> Result<(), CliError> {
         Ok(self.out.flush()?)
     }
@@ -117,12 +108,4 @@ fn terminal_width(environment: &Environment) -> usize {
         .and_then(|text| text.parse().ok())
         .filter(|columns| *columns > 0)
         .unwrap_or(80)
-}
-
-/// Says something on standard error, whatever is named in it: paths and files that others wrote do not steer the terminal.
-/// All of it is written at once, for other rigups may say something there as well. A standard error that nobody reads is no
-/// reason to fail.
-pub(crate) fn say(text: &str) {
-    let lines: String = text.split('\n').map(|line| text::printable(line) + "\n").collect();
-    let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -1,12 +1,15 @@
-//! `rigup plugin`: what lies in the plugin folders.
+//! `rigup plugin`: the plugins that are catalog.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::cli::error::{CliError, Exit};
+use crate::cli::context::Context;
+use crate::cli::diagnostics;
+use crate::cli::error::CliError;
+use crate::cli::message::print_event;
 use crate::cli::output::Output;
-use crate::cli::search::{self, Found};
-use crate::cli::session::Session;
+use crate::engine::catalog::{Catalog, no_such_plugin};
+use crate::engine::{ExitStatus, session};
 use crate::hook::command::is_secret;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, PolicySupport};
 use crate::plugin::config::enabled::PluginStatus;
@@ -16,49 +19,45 @@ use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::requirement::Requirement;
 use crate::process::run_dir::MASKED;
 use crate::report::table::{Column, Table};
-use crate::settings::Settings;
 
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// All plugins and providers, with where they are and what they require
+    /// List all plugins and providers with their folders and requirements
     List,
-    /// One plugin: its hooks and its requirements
+    /// Show one plugin: hooks, requirements and settings
     Show {
-        /// The plugin's name
+        /// Name of the plugin
         name: String,
     },
 }
 
-/// Runs it.
-pub(crate) fn run(
-    command: PluginCommand,
-    settings: &Settings,
-    output: &mut Output,
-) -> Result<Exit, CliError> {
-    let mut found = search::search(settings, &[])?;
-    if let Some(session) = Session::read_known(settings)? {
-        found.learn(&session.machine.config);
+/// Runs `rigup plugin`.
+pub(crate) fn run(command: PluginCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let mut catalog = Catalog::read(&context.settings, &[], &print_event)?;
+    if let Some((_, machine)) = session::open_to_read_with_machine(&context.settings, &print_event)? {
+        catalog.apply_machine_config(&machine.config);
     }
     match command {
-        PluginCommand::List => list(&found, output)?,
-        PluginCommand::Show { name } => match found.plugin(&name) {
-            Some(plugin) => show(plugin, &found, output)?,
+        PluginCommand::List => list(&catalog, &mut context.output)?,
+        PluginCommand::Show { name } => match catalog.plugin(&name) {
+            Some(plugin) => show(plugin, &catalog, &mut context.output)?,
             None => {
-                return Err(CliError::NotFound(search::no_such_plugin(&name, &found.discovery, settings)));
+                return Err(CliError::NotFound(no_such_plugin(&name, &catalog.discovery, &context.settings)));
             }
         },
     }
-    Ok(found.complain())
+    Ok(diagnostics::print(&catalog))
 }
 
-fn list(found: &Found, output: &mut Output) -> Result<(), CliError> {
+fn list(catalog: &Catalog, output: &mut Output) -> Result<(), CliError> {
     if output.is_json() {
-        return output.records(found.discovery.plugins.iter().map(|plugin| record(plugin, found)));
+        return output.records(catalog.discovery.plugins.iter().map(|plugin| record(plugin, catalog)));
     }
-    let rows = found.discovery.plugins.iter().map(|plugin| {
-        let requires: Vec<&str> = requirements(plugin, found).map(|it| it.name.as_str()).collect();
-        let enabled = if is_disabled(plugin, found).is_some() { "disabled" } else { "" };
+    let rows = catalog.discovery.plugins.iter().map(|plugin| {
+        let requires: Vec<&str> =
+            requirements(plugin, catalog).map(|requirement| requirement.name.as_str()).collect();
+        let enabled = if disabled_reason(plugin, catalog).is_some() { "disabled" } else { "" };
         [
             plugin.name.to_string(),
             enabled.to_owned(),
@@ -77,19 +76,25 @@ fn list(found: &Found, output: &mut Output) -> Result<(), CliError> {
     output.table(&Table::with_rows(columns, rows))
 }
 
-fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliError> {
+fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) -> Result<(), CliError> {
     if output.is_json() {
-        return output.record(&record(plugin, found));
+        return output.record(&record(plugin, catalog));
     }
-    let disabled = is_disabled(plugin, found);
+    let disabled = disabled_reason(plugin, catalog);
     output.record(
         &json!({ "name": plugin.name, "path": plugin.path.to_string_lossy(), "disabled": disabled }),
     )?;
     for hook in &plugin.hooks {
         output.record(&json!({ "hook": hook.name.file_name }))?;
     }
-    let rows = requirements(plugin, found)
-        .map(|it| [it.name.to_string(), it.providers.to_string(), it.min_version.clone(), overrides(it)]);
+    let rows = requirements(plugin, catalog).map(|requirement| {
+        [
+            requirement.name.to_string(),
+            requirement.providers.to_string(),
+            requirement.min_version.clone(),
+            overrides(requirement),
+        ]
+    });
     let columns = [
         Column::new("REQUIRES").cut_end(20),
         Column::new("PROVIDERS"),
@@ -98,19 +103,19 @@ fn show(plugin: &Plugin, found: &Found, output: &mut Output) -> Result<(), CliEr
     ];
     output.table(&Table::with_rows(columns, rows))?;
     if is_provider(plugin) {
-        let enforces = enforces(plugin, found);
+        let support = policy_support(plugin, catalog);
         let rows = [
-            (MIN_RELEASE_AGE_KEY, enforces.min_release_age),
-            (POSTINSTALL_SCRIPTS_KEY, enforces.postinstall_scripts),
+            (MIN_RELEASE_AGE_KEY, support.min_release_age),
+            (POSTINSTALL_SCRIPTS_KEY, support.postinstall_scripts),
         ]
-        .map(|(key, is_enforced)| [key, spelled(is_enforced)]);
+        .map(|(key, is_enforced)| [key, enforcement(is_enforced)]);
         output.table(&Table::with_rows([Column::new("POLICY"), Column::new("ENFORCED")], rows))?;
     }
-    let rows = found.settings[&plugin.name]
-        .iter()
-        .map(|it| [it.name.clone(), shown(it).to_string(), it.origin.to_string()]);
+    let rows = catalog.settings[&plugin.name].iter().map(|setting| {
+        [setting.name.clone(), displayed_value(setting).to_string(), setting.origin.to_string()]
+    });
     let columns =
-        [Column::new("SETTING"), Column::new("VALUE").cut_end(20), Column::new("FROM").cut_start(12)];
+        [Column::new("SETTING"), Column::new("VALUE").cut_end(20), Column::new("ORIGIN").cut_start(12)];
     output.table(&Table::with_rows(columns, rows))
 }
 
@@ -118,29 +123,29 @@ fn is_provider(plugin: &Plugin) -> bool {
     plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST)
 }
 
-fn enforces(plugin: &Plugin, found: &Found) -> PolicySupport {
-    found.configuration.schema(&plugin.name).map(|schema| schema.provider.enforces).unwrap_or_default()
+fn policy_support(plugin: &Plugin, catalog: &Catalog) -> PolicySupport {
+    catalog.configs.schema(&plugin.name).map(|schema| schema.provider.enforces).unwrap_or_default()
 }
 
-/// Whether a provider can keep a rule.
-fn spelled(is_kept: Option<bool>) -> &'static str {
-    match is_kept {
+/// Describes whether a provider enforces a part of the policy.
+fn enforcement(is_enforced: Option<bool>) -> &'static str {
+    match is_enforced {
         Some(true) => "yes",
-        Some(false) => "no: a warning, and refused where it is asked for",
-        None => "not by default: refused where it is asked for",
+        Some(false) => "no: warns by default, rejects an explicit request",
+        None => "no: rejects an explicit request",
     }
 }
 
-/// Why a plugin does not count, where it was not merely left out by a choice.
-fn is_disabled<'a>(plugin: &Plugin, found: &'a Found) -> Option<&'a str> {
-    match &found.plugin_statuses[&plugin.name] {
+/// Returns why a plugin is disabled, or `None` if it is enabled or not selected.
+fn disabled_reason<'a>(plugin: &Plugin, catalog: &'a Catalog) -> Option<&'a str> {
+    match &catalog.statuses[&plugin.name] {
         PluginStatus::Disabled(reason) => Some(reason),
         PluginStatus::Enabled | PluginStatus::NotChosen => None,
     }
 }
 
-/// A setting's value, unless it is nobody's to see.
-pub(crate) fn shown(setting: &Setting) -> Value {
+/// Returns the value of a setting, masked if it is secret.
+pub(crate) fn displayed_value(setting: &Setting) -> Value {
     let is_secret = setting.is_secret || is_secret(&setting.name);
     if is_secret && !setting.value.is_null() && setting.value != "" {
         MASKED.into()
@@ -157,26 +162,39 @@ fn overrides(requirement: &Requirement) -> String {
     }
 }
 
-fn record(plugin: &Plugin, found: &Found) -> Value {
-    let enforces = is_provider(plugin).then(|| enforces(plugin, found)).map(|it| {
-        json!({MIN_RELEASE_AGE_KEY: it.min_release_age, POSTINSTALL_SCRIPTS_KEY: it.postinstall_scripts})
+fn record(plugin: &Plugin, catalog: &Catalog) -> Value {
+    let support = is_provider(plugin).then(|| policy_support(plugin, catalog)).map(|support| {
+        json!({
+            MIN_RELEASE_AGE_KEY: support.min_release_age,
+            POSTINSTALL_SCRIPTS_KEY: support.postinstall_scripts,
+        })
     });
     json!({
         "type": "Plugin",
         "name": plugin.name,
         "path": plugin.path.to_string_lossy(),
-        "enabled": found.is_enabled(&plugin.name),
-        "disabled_because": is_disabled(plugin, found),
+        "enabled": catalog.is_enabled(&plugin.name),
+        "disabled_because": disabled_reason(plugin, catalog),
         "hooks": plugin.hooks.iter().map(|hook| hook.name.file_name.as_str()).collect::<Vec<_>>(),
-        "requirements": requirements(plugin, found).map(|it| it.name.as_str()).collect::<Vec<_>>(),
-        "enforces": enforces,
-        "settings": found.settings[&plugin.name]
+        "requirements": requirements(plugin, catalog).map(|requirement| requirement.name.as_str()).collect::<Vec<_>>(),
+        "enforces": support,
+        "settings": catalog.settings[&plugin.name]
             .iter()
-            .map(|it| json!({"name": it.name, "value": shown(it), "origin": it.origin.to_string()}))
+            .map(|setting| {
+                json!({
+                    "name": setting.name,
+                    "value": displayed_value(setting),
+                    "origin": setting.origin.to_string(),
+                })
+            })
             .collect::<Vec<_>>(),
     })
 }
 
-fn requirements<'a>(plugin: &'a Plugin, found: &'a Found) -> impl Iterator<Item = &'a Requirement> {
-    found.requirements.iter().chain(&found.needs).filter(|it| it.plugin.as_ref() == Some(&plugin.name))
+fn requirements<'a>(plugin: &'a Plugin, catalog: &'a Catalog) -> impl Iterator<Item = &'a Requirement> {
+    catalog
+        .requirements
+        .iter()
+        .chain(&catalog.provider_requirements)
+        .filter(|requirement| requirement.plugin.as_ref() == Some(&plugin.name))
 }

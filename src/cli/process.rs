@@ -1,12 +1,14 @@
-//! `rigup process`: every process that was started.
+//! `rigup process`: recorded processes and the live processes behind them.
 
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::cli::error::{CliError, Exit};
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::message::print_event;
 use crate::cli::output::Output;
-use crate::cli::session::Session;
 use crate::clock;
+use crate::engine::{EngineError, ExitStatus, processes, session};
 use crate::model::process::{Process, ProcessState};
 use crate::process::run_dir::RunDir;
 use crate::process::{handle, tail, usage};
@@ -14,8 +16,7 @@ use crate::report::table::Table;
 use crate::report::tables::{self, ProcessRow};
 use crate::report::text::printable;
 use crate::runs::messages;
-use crate::settings::Settings;
-use crate::store::{Lookup, ProcessFilter, Store};
+use crate::store::{ProcessFilter, Store};
 
 mod gc;
 mod kill;
@@ -26,64 +27,60 @@ mod wait;
 /// What to do with processes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProcessCommand {
-    /// The newest processes first
-    List(ListArgs),
-    /// One process: what was run, how it stands or ended, what it used, and what a run said
+    /// List processes, newest first
+    List(ProcessListArgs),
+    /// Show one process: command, environment, state, usage, messages and result
     Show {
-        /// The process, by its id or the beginning or end of it
+        /// The id of the process, or a unique beginning or end of it
         process: String,
     },
-    /// Who asked for whom: the newest roots, or all above and below one process
+    /// Show processes as a tree
     Tree(tree::TreeArgs),
-    /// What a process wrote
+    /// Print the output of a process
     Logs(logs::LogsArgs),
-    /// Wait until processes are over, and exit with their code
+    /// Wait for processes, and exit with their exit code
     Wait(wait::WaitArgs),
-    /// End processes, with all that they started
+    /// Terminate processes with everything that they started
     Kill(kill::KillArgs),
-    /// End what runs too long, finish what died unseen, remove what is past its time or too much
+    /// Terminate overdue runs, complete lost records, and prune expired records and logs
     Gc(gc::GcArgs),
 }
 
 /// Which processes to list.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ListArgs {
-    /// At most so many
+pub(crate) struct ProcessListArgs {
+    /// List at most N processes
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
     limit: u32,
-    /// Only these
+    /// List only processes with this status
     #[arg(long, value_parser = ["queued", "running", "exited"])]
     status: Option<String>,
-    /// Only runs of this kind
+    /// List only runs with this slug
     #[arg(long, value_name = "NAME")]
     slug: Option<String>,
-    /// Only those about this binary
+    /// List only processes that belong to this binary
     #[arg(long, value_name = "NAME")]
     binary: Option<String>,
-    /// Only hooks of this plugin
+    /// List only the hooks of this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
 }
 
-/// Runs it.
-pub(crate) fn run(
-    command: ProcessCommand,
-    settings: &Settings,
-    output: &mut Output,
-) -> Result<Exit, CliError> {
+/// Runs `rigup process`.
+pub(crate) fn run(command: ProcessCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
     match command {
-        ProcessCommand::List(args) => list(args, settings, output),
-        ProcessCommand::Show { process } => show(&process, settings, output),
-        ProcessCommand::Tree(args) => tree::tree(&args, settings, output),
-        ProcessCommand::Logs(args) => logs::logs(&args, settings, output),
-        ProcessCommand::Wait(args) => wait::wait(&args, settings, output),
-        ProcessCommand::Kill(args) => kill::kill(&args, settings, output),
-        ProcessCommand::Gc(args) => gc::gc(&args, settings, output),
+        ProcessCommand::List(args) => list(args, context),
+        ProcessCommand::Show { process } => show(&process, context),
+        ProcessCommand::Tree(args) => tree::tree(&args, context),
+        ProcessCommand::Logs(args) => logs::logs(&args, context),
+        ProcessCommand::Wait(args) => wait::wait(&args, context),
+        ProcessCommand::Kill(args) => kill::kill(&args, context),
+        ProcessCommand::Gc(args) => gc::gc(&args, context),
     }
 }
 
 /// `rigup process list`
-pub(crate) fn list(args: ListArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+pub(crate) fn list(args: ProcessListArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     let filter = ProcessFilter {
         status: args.status,
         slug: args.slug,
@@ -92,12 +89,13 @@ pub(crate) fn list(args: ListArgs, settings: &Settings, output: &mut Output) -> 
         limit: Some(args.limit),
         ..ProcessFilter::default()
     };
-    let store = Session::read(settings)?;
-    write(&store.map(|it| it.processes(&filter)).transpose()?.unwrap_or_default(), output)?;
-    Ok(Exit::Well)
+    let store = session::open_to_read(&context.settings, &print_event)?;
+    let processes = store.map(|store| store.processes(&filter)).transpose()?.unwrap_or_default();
+    write(&processes, &mut context.output)?;
+    Ok(ExitStatus::Success)
 }
 
-/// Writes processes: a table for people, else a record each.
+/// Prints processes as a table or as records.
 pub(crate) fn write(processes: &[Process], output: &mut Output) -> Result<(), CliError> {
     if output.is_json() {
         output.records(processes.iter().map(Process::to_record))
@@ -106,18 +104,19 @@ pub(crate) fn write(processes: &[Process], output: &mut Output) -> Result<(), Cl
     }
 }
 
-fn show(typed: &str, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
-    let (_, process) = find(typed, settings)?;
+fn show(id: &str, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let (_, process) = find(id, context)?;
+    let output = &mut context.output;
     let mut record = process.to_record();
-    let end = process.exit().map_or_else(clock::now, |it| it.ended_at);
-    let elapsed = process.running().map(|it| end.duration_since(it.started_at).as_secs());
+    let end = process.exit().map_or_else(clock::now, |exit| exit.ended_at);
+    let elapsed = process.running().map(|running| end.duration_since(running.started_at).as_secs());
     record["elapsed_seconds"] = json!(elapsed);
     if let ProcessState::Running(running) = &process.state
         && let Some(root) = handle::find(&running.identity)
     {
         record["live"] = json!(usage::usage(root.pid));
-        let below = crate::process::tree::tree(process.id, root);
-        let pids: Vec<u32> = below.in_group.iter().chain(&below.strays).map(|it| it.pid).collect();
+        let tree = crate::process::tree::tree(process.id, root);
+        let pids: Vec<u32> = tree.in_group.iter().chain(&tree.strays).map(|entry| entry.pid).collect();
         record["live"]["pids"] = json!(pids);
     }
     let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
@@ -129,7 +128,7 @@ fn show(typed: &str, settings: &Settings, output: &mut Output) -> Result<Exit, C
     let mut messages = Vec::new();
     if let (Some(run_dir), Some(_)) = (&run_dir, &process.spec.run) {
         messages = messages::messages(run_dir.path());
-        record["result"] = messages::result(run_dir.path()).map(|mut it| it["result"].take()).into();
+        record["result"] = messages::result(run_dir.path()).map(|mut result| result["result"].take()).into();
     }
     if output.is_json() && process.spec.run.is_some() {
         record["messages"] = messages.clone().into();
@@ -141,48 +140,18 @@ fn show(typed: &str, settings: &Settings, output: &mut Output) -> Result<Exit, C
             output.raw(format!("{}  {}\n", text("time"), text("text")).as_bytes())?;
         }
     }
-    Ok(Exit::Well)
+    Ok(ExitStatus::Success)
 }
 
-/// The process that a person means.
-fn find(typed: &str, settings: &Settings) -> Result<(Store, Process), CliError> {
-    let Some(store) = Session::read(settings)? else {
-        return Err(not_found(typed));
-    };
-    let process = find_in(&store, typed)?;
+/// Returns the process with this id, and the open store.
+fn find(id: &str, context: &Context) -> Result<(Store, Process), EngineError> {
+    let store = session::open_to_read(&context.settings, &print_event)?;
+    let store = store.ok_or_else(|| processes::not_found(id))?;
+    let process = processes::find(&store, id)?;
     Ok((store, process))
 }
 
-fn find_in(store: &Store, typed: &str) -> Result<Process, CliError> {
-    match store.find_process(typed)? {
-        Lookup::Found(process) => Ok(process),
-        Lookup::NotFound => Err(not_found(typed)),
-        Lookup::Ambiguous(count) => {
-            Err(CliError::NotFound(format!("{typed} matches {count} ids; type more characters")))
-        }
-    }
-}
-
-/// Every process that is meant, each once. Of what runs on another machine nobody here can know anything.
-fn find_all(session: &Session, typed: &[String]) -> Result<Vec<Process>, CliError> {
-    let mut all: Vec<Process> = Vec::new();
-    for typed in typed {
-        let process = find_in(&session.store, typed)?;
-        if process.machine_id != session.machine.id && process.exit().is_none() {
-            return Err(CliError::NotFound(format!("process {} runs on another machine", process.id)));
-        }
-        if !all.iter().any(|it| it.id == process.id) {
-            all.push(process);
-        }
-    }
-    Ok(all)
-}
-
-fn not_found(typed: &str) -> CliError {
-    CliError::NotFound(format!("no process has the id {typed}; `rigup process list` shows the ids"))
-}
-
-/// Returns the table of processes, each after the lines of the tree that lead to it.
+/// Returns the table of processes, each with the branch of the tree in front of it.
 fn table<'a>(processes: impl IntoIterator<Item = (&'a Process, &'a str)>) -> Table {
     let row = |(process, branch): (&'a Process, &'a str)| {
         let usage = live_usage(process);

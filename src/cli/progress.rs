@@ -1,4 +1,4 @@
-//! What a person sees while requests are worked on: a line per binary on a terminal, plain lines elsewhere.
+//! What a person sees while requests are resolved: one line for each binary on a terminal, plain lines elsewhere.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, IsTerminal};
@@ -7,132 +7,135 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::cli::output::{Talk, say};
+use crate::cli::context::{Context, Verbosity};
+use crate::cli::message::{print_event, print_message};
+use crate::engine::EngineEvent;
 use crate::install::event::InstallEvent;
-use crate::install::plan::Request;
 use crate::model::attempt::Outcome;
 use crate::model::name::BinaryName;
 use crate::report::text::printable;
-use crate::settings::Environment;
 
-/// Shows progress on standard error. Safe to be told from several threads.
+/// The longest line of a hook that is shown, in characters.
+const MAX_LINE_CHARS: usize = 100;
+
+/// Shows the events of the engine on standard error. Several threads may call it at the same time.
 #[derive(Debug)]
-pub(crate) struct Display {
-    talk: Talk,
+pub(crate) struct ProgressDisplay {
+    verbosity: Verbosity,
     bars: Option<MultiProgress>,
-    lines: Mutex<HashMap<BinaryName, ProgressBar>>,
-    remarks: Mutex<HashSet<String>>,
+    bar_by_name: Mutex<HashMap<BinaryName, ProgressBar>>,
+    printed: Mutex<HashSet<String>>,
 }
 
-impl Display {
-    /// Bars on a terminal, unless `CI` is set or quiet was asked for.
-    pub(crate) fn new(talk: Talk, environment: &Environment) -> Self {
-        let has_bars = io::stderr().is_terminal() && environment.get("CI").is_none() && !talk.quiet;
+impl ProgressDisplay {
+    /// Uses bars on a terminal, unless `CI` is set or the user wants only errors.
+    pub(crate) fn new(context: &Context) -> Self {
+        let Context { settings, verbosity, .. } = context;
+        let has_bars =
+            io::stderr().is_terminal() && settings.environment.get("CI").is_none() && !verbosity.quiet;
         Self {
-            talk,
+            verbosity: *verbosity,
             bars: has_bars.then(MultiProgress::new),
-            lines: Mutex::default(),
-            remarks: Mutex::default(),
+            bar_by_name: Mutex::default(),
+            printed: Mutex::default(),
         }
     }
 
-    /// Shows what happens to a request.
-    pub(crate) fn show(&self, request: &Request, event: &InstallEvent) {
-        let name = &request.name;
+    /// Shows an event.
+    pub(crate) fn show(&self, event: &EngineEvent<'_>) {
+        match event {
+            EngineEvent::Install(request, event) => self.show_install(&request.name, event),
+            EngineEvent::Waiting(text) => self.note(text),
+            other => print_event(other),
+        }
+    }
+
+    fn show_install(&self, name: &BinaryName, event: &InstallEvent) {
         match event {
             InstallEvent::Waiting { holder } => {
-                self.step(name, format!("waiting for another rigup (pid {holder})"));
+                self.show_step(name, format!("waiting for another rigup (pid {holder})"));
             }
-            InstallEvent::Started { provider } => self.step(name, format!("trying {provider}")),
-            InstallEvent::Output { line } => {
-                let line: String = printable(line).chars().take(100).collect();
-                if let Some(bar) = self.bar(name) {
-                    bar.set_message(line);
-                } else if line.starts_with("waiting for ") {
-                    // As docs/hooks.md promises: without a bar, nobody would know why nothing happens.
-                    let line = format!("{name}: {line}");
-                    if self.is_new(&line) {
-                        self.say(&line);
-                    }
-                }
-            }
+            InstallEvent::Started { provider } => self.show_step(name, format!("trying {provider}")),
+            InstallEvent::Output { line } => self.show_output(name, line),
             InstallEvent::Attempted(attempt) if attempt.outcome == Outcome::Installed => {
-                self.say(&format!("{name}: {} has it", attempt.provider));
+                self.note(&format!("{name}: installed by {}", attempt.provider));
             }
             InstallEvent::Attempted(attempt) => {
-                if self.talk.verbose
-                    || matches!(attempt.outcome, Outcome::Failed | Outcome::Timeout | Outcome::Rejected)
-                {
+                let is_notable =
+                    matches!(attempt.outcome, Outcome::Failed | Outcome::Timeout | Outcome::Rejected);
+                if self.verbosity.verbose || is_notable {
                     let reason = printable(&attempt.reason);
-                    self.say(&format!("{name}: {} {}: {reason}", attempt.provider, attempt.outcome));
-                    if let (true, Some(id)) = (self.talk.verbose, attempt.process_id) {
-                        self.say(&format!("{name}: rigup process logs {id}"));
-                    }
+                    self.note(&format!("{name}: {} {}: {reason}", attempt.provider, attempt.outcome));
+                }
+                if let (true, Some(id)) = (self.verbosity.verbose, attempt.process_id) {
+                    self.note(&format!("{name}: rigup process logs {id}"));
                 }
             }
-            InstallEvent::Notice(text) => self.remark(text),
-            InstallEvent::Finished => self.done(request),
-            InstallEvent::Warning(text) => {
-                if !self.talk.quiet {
-                    self.print(&format!("warning: {name}: {}", printable(text)));
+            InstallEvent::Notice(text) if self.is_new(text) => {
+                self.note(&format!("warning: {}", printable(text)));
+            }
+            InstallEvent::Notice(_) => {}
+            InstallEvent::Warning(text) => self.note(&format!("warning: {name}: {}", printable(text))),
+            InstallEvent::Finished => {
+                if let Some(bar) = self.bar(name) {
+                    bar.finish_and_clear();
                 }
             }
         }
     }
 
-    /// Says what is true of a provider once, however many requests it is true of.
-    fn remark(&self, text: &str) {
-        if !self.talk.quiet && self.is_new(text) {
-            self.print(&format!("warning: {}", printable(text)));
+    /// Shows the latest line of a hook. Without bars only a wait is shown, as docs/hooks.md promises: otherwise nothing
+    /// would tell why nothing happens.
+    fn show_output(&self, name: &BinaryName, line: &str) {
+        let line: String = printable(line).chars().take(MAX_LINE_CHARS).collect();
+        if let Some(bar) = self.bar(name) {
+            bar.set_message(line);
+        } else if line.starts_with("waiting for ") {
+            let line = format!("{name}: {line}");
+            if self.is_new(&line) {
+                self.note(&line);
+            }
         }
     }
 
-    /// Whether this is said for the first time.
-    fn is_new(&self, text: &str) -> bool {
-        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
-    }
-
-    /// Takes the bar of a request away that is over.
-    fn done(&self, request: &Request) {
-        if let Some(bar) = self.bar(&request.name) {
-            bar.finish_and_clear();
+    fn show_step(&self, name: &BinaryName, step: String) {
+        match self.bar(name) {
+            Some(bar) => bar.set_message(step),
+            None => self.note(&format!("{name}: {step}")),
         }
     }
 
-    /// Takes what is left of the bars away.
+    /// Prints a line, unless the user wants only errors.
+    fn note(&self, line: &str) {
+        if self.verbosity.quiet {
+            return;
+        }
+        match &self.bars {
+            Some(bars) => {
+                // A closed standard error is no reason to fail.
+                let _ = bars.println(line);
+            }
+            None => print_message(line),
+        }
+    }
+
+    /// Removes the bars that are left.
     pub(crate) fn clear(&self) {
         if let Some(bars) = &self.bars {
             let _ = bars.clear();
         }
     }
 
-    fn step(&self, name: &BinaryName, what: String) {
-        match self.bar(name) {
-            Some(bar) => bar.set_message(what),
-            None => self.say(&format!("{name}: {what}")),
-        }
+    /// Whether a text is seen for the first time.
+    fn is_new(&self, text: &str) -> bool {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
     }
 
-    fn say(&self, line: &str) {
-        if !self.talk.quiet {
-            self.print(line);
-        }
-    }
-
-    fn print(&self, line: &str) {
-        match &self.bars {
-            Some(bars) => {
-                let _ = bars.println(line);
-            }
-            None => say(line),
-        }
-    }
-
-    /// The bar of a binary; none where there are no bars.
+    /// Returns the bar of a binary, or `None` if there are no bars.
     fn bar(&self, name: &BinaryName) -> Option<ProgressBar> {
         let bars = self.bars.as_ref()?;
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar = lines.entry(name.clone()).or_insert_with(|| {
+        let mut bar_by_name = self.bar_by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = bar_by_name.entry(name.clone()).or_insert_with(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed} {wide_msg}");
             let bar = bars.add(ProgressBar::new_spinner().with_prefix(name.to_string()));
             if let Ok(style) = style {

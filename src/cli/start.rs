@@ -1,4 +1,4 @@
-//! `rigup start`, `rigup post` and `rigup result`: detached runs, and what they say about themselves.
+//! `rigup start`, `rigup post` and `rigup result`: detached runs and their messages.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Output;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::message::print_event;
 use crate::cli::process;
-use crate::cli::search;
-use crate::cli::session::Session;
+use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
 use crate::runs::messages::{self, NoteError};
-use crate::runs::start::{RunRequest, Slug, StartError, Starter};
-use crate::settings::Settings;
 
 const START_EXAMPLES: &str = "\
 Examples:
@@ -21,14 +19,14 @@ Examples:
   rigup start --slug crawl --max-live 2 --max-runtime 3600 -- ./crawl.sh https://example.org
   id=$(rigup start --slug build --json -- make | jq -r .id); rigup process wait \"$id\"
 
-The run outlives its caller. `rigup process list --slug NAME` lists the runs of a kind, `process logs -f`,
-`process wait` and `process kill` work on them as on any process. Inside a run, `rigup post` and
-`rigup result` tell how it goes; `rigup process show` shows both.
-Exit code: 1 where --max-live is reached, and nothing was made; 1 where CMD cannot be started.";
+The run outlives its caller. `rigup process list --slug NAME` lists the runs with a slug;
+`process logs -f`, `process wait` and `process kill` work on runs as on any process. Inside a run,
+`rigup post` and `rigup result` report progress and the result; `rigup process show` shows both.
+The exit code is 1 if --max-live is reached, and nothing is started; 1 if CMD cannot be started.";
 
 const POST_EXAMPLES: &str = "\
 Examples, inside a run that `rigup start` started:
-  rigup post 'half of it is done'
+  rigup post 'half done'
   rigup post 'page fetched' url=https://example.org size=1234";
 
 const RESULT_EXAMPLES: &str = "\
@@ -36,49 +34,49 @@ Examples, inside a run that `rigup start` started:
   rigup result '{\"pages\": 12}'
   make-report | rigup result -";
 
-/// What to run, and how long.
+/// What to run, and for how long.
 #[derive(Debug, clap::Args)]
 #[command(after_help = START_EXAMPLES)]
 pub(crate) struct StartArgs {
-    /// What runs of this kind are called: a-z, 0-9, - and _
+    /// Group the run with others of this name (a-z, 0-9, - and _)
     #[arg(long, value_name = "NAME")]
     slug: Slug,
-    /// What this run is for
+    /// Describe the run
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
-    /// Refuse where so many runs of this kind are alive
+    /// Refuse to start if N runs with this slug are alive
     #[arg(long, value_name = "N")]
     max_live: Option<u32>,
-    /// End it after so many seconds, or `none`
-    #[arg(long, value_name = "S", default_value = "28800", value_parser = limit)]
+    /// Terminate the run after S seconds, or `none`
+    #[arg(long, value_name = "S", default_value = "28800", value_parser = parse_limit)]
     max_runtime: Limit,
-    /// Let its logs be removed by the way, or by `rigup process gc`, so many seconds after its end, or `none`
-    #[arg(long, value_name = "S", default_value = "86400", value_parser = limit)]
+    /// Keep the logs for S seconds after the run exits, or `none`
+    #[arg(long, value_name = "S", default_value = "86400", value_parser = parse_limit)]
     ttl: Limit,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
-/// A time, or none at all.
+/// A time limit, or none.
 #[derive(Debug, Clone, Copy)]
 struct Limit(Option<Duration>);
 
-fn limit(text: &str) -> Result<Limit, String> {
+fn parse_limit(text: &str) -> Result<Limit, String> {
     match text.parse() {
         Ok(seconds) if seconds > 0 => Ok(Limit(Some(Duration::from_secs(seconds)))),
         _ if text == "none" => Ok(Limit(None)),
-        _ => Err("give whole seconds, at least 1, or `none`".to_owned()),
+        _ => Err("use whole seconds, at least 1, or `none`".to_owned()),
     }
 }
 
-/// A message.
+/// A progress message.
 #[derive(Debug, clap::Args)]
 #[command(after_help = POST_EXAMPLES)]
 pub(crate) struct PostArgs {
-    /// What to say
+    /// The text of the message
     text: String,
-    /// What belongs to it
+    /// Further fields of the message
     #[arg(value_name = "KEY=VALUE")]
     extra: Vec<String>,
 }
@@ -87,51 +85,35 @@ pub(crate) struct PostArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = RESULT_EXAMPLES)]
 pub(crate) struct ResultArgs {
-    /// Any JSON; `-` reads it from standard input
+    /// Any JSON value; `-` reads it from standard input
     #[arg(value_name = "JSON")]
     value: String,
 }
 
 /// `rigup start`
-pub(crate) fn start(args: StartArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+pub(crate) fn start(args: StartArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     let mut command = args.command.into_iter();
     let program = command.next().ok_or_else(|| CliError::Usage("no command to run".to_owned()))?;
-    let cwd = std::env::current_dir().map_err(CliError::unusable)?;
-    let keep = search::own(settings)?.keep();
-    let session = Session::open(settings)?;
-    session.finish_lost()?;
-    let starter = Starter {
-        settings,
-        store: &session.store,
-        machine_id: session.machine.id,
-        iface_id: Some(session.interface()?.id),
-        parent_id: session.known_parent(settings)?,
-    };
-    let wish = RunRequest {
+    let request = RunRequest {
         slug: args.slug,
         description: args.description,
         program,
         args: command.collect(),
-        cwd,
+        cwd: std::env::current_dir().map_err(EngineError::CurrentDir)?,
         max_live: args.max_live,
         max_runtime: args.max_runtime.0,
         ttl: args.ttl.0,
     };
-    let process = match starter.start(wish) {
-        Ok(process) => process,
-        Err(error @ StartError::TooMany { .. }) => return Err(CliError::NotFound(error.to_string())),
-        Err(error) => return Err(CliError::unusable(error)),
-    };
-    process::write(std::slice::from_ref(&process), output)?;
-    session.clean_by_the_way(process.id, keep, settings);
-    match process.exit().filter(|_| process.running().is_none()) {
+    let process = context.engine(&print_event)?.start(request)?;
+    process::write(std::slice::from_ref(&process), &mut context.output)?;
+    match process.exit().filter(|_exit| process.running().is_none()) {
         Some(exit) => Err(CliError::NotFound(exit.stderr_tail.clone())),
-        None => Ok(Exit::Well),
+        None => Ok(ExitStatus::Success),
     }
 }
 
-/// `rigup post`. Says nothing: its standard output is the log of the run.
-pub(crate) fn post(args: &PostArgs, settings: &Settings) -> Result<Exit, CliError> {
+/// `rigup post`. Prints nothing, because its standard output is the log of the run.
+pub(crate) fn post(args: &PostArgs, context: &Context) -> Result<ExitStatus, CliError> {
     let mut extra = Map::new();
     for pair in &args.extra {
         match pair.split_once('=') {
@@ -140,30 +122,30 @@ pub(crate) fn post(args: &PostArgs, settings: &Settings) -> Result<Exit, CliErro
             }
             _ => {
                 return Err(CliError::Usage(format!(
-                    "{pair:?} is no KEY=VALUE, where KEY is neither `time` nor `text`"
+                    "{pair:?} is not KEY=VALUE with a KEY other than `time` and `text`"
                 )));
             }
         }
     }
-    let run_dir = messages::current(&settings.environment)?;
+    let run_dir = messages::current(&context.settings.environment)?;
     messages::post(&run_dir, &args.text, extra)?;
-    Ok(Exit::Well)
+    Ok(ExitStatus::Success)
 }
 
-/// `rigup result`. Says nothing, as `post`.
-pub(crate) fn result(args: &ResultArgs, settings: &Settings) -> Result<Exit, CliError> {
+/// `rigup result`. Prints nothing, like `post`.
+pub(crate) fn result(args: &ResultArgs, context: &Context) -> Result<ExitStatus, CliError> {
     let mut text = args.value.clone();
     if text == "-" {
         text.clear();
         let read = std::io::stdin().read_to_string(&mut text);
-        read.map_err(|error| CliError::Usage(format!("standard input cannot be read: {error}")))?;
+        read.map_err(|error| CliError::Usage(format!("cannot read standard input: {error}")))?;
     }
     let value: Value = serde_json::from_str(&text).map_err(|error| {
-        CliError::Usage(format!("the result is not JSON ({error}); a text needs its quotes: '\"done\"'"))
+        CliError::Usage(format!("the result is not JSON: {error}; quote a text twice: '\"done\"'"))
     })?;
-    let run_dir = messages::current(&settings.environment)?;
+    let run_dir = messages::current(&context.settings.environment)?;
     messages::set_result(&run_dir, &value)?;
-    Ok(Exit::Well)
+    Ok(ExitStatus::Success)
 }
 
 impl From<NoteError> for CliError {
@@ -171,7 +153,7 @@ impl From<NoteError> for CliError {
         match error {
             NoteError::TooLong(_) => Self::Usage(error.to_string()),
             NoteError::NoRun | NoteError::NoRunDir(_) => Self::NotFound(error.to_string()),
-            NoteError::Io(error) => Self::unusable(format!("the run dir cannot be written: {error}")),
+            NoteError::Io(error) => Self::setup(format!("cannot write to the run dir: {error}")),
         }
     }
 }

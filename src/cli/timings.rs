@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::cli::context::Verbosity;
 use crate::cli::error::CliError;
-use crate::cli::output::{Talk, say};
 use crate::clock;
 use crate::fs::atomic;
 use crate::model::id::ProcessId;
@@ -38,10 +38,10 @@ pub(crate) struct TimingsFile {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TimingsError {
     /// It cannot be written.
-    #[error("the timings cannot be written to {}: {error}", path.display())]
+    #[error("cannot write the timings to {}: {error}", path.display())]
     File { path: PathBuf, error: io::Error },
     /// The records cannot be read.
-    #[error("there are no timings: {0}")]
+    #[error("cannot read the timings: {0}")]
     Store(#[from] StoreError),
 }
 
@@ -59,12 +59,17 @@ impl TimingsFile {
             }
         };
         atomic::check_for_user(&path)
-            .map_err(|error| CliError::unusable(TimingsError::File { path: path.clone(), error }))?;
+            .map_err(|error| CliError::setup(TimingsError::File { path: path.clone(), error }))?;
         Ok(Self { path, format, began })
     }
 
     /// Writes what is known of the hooks of this run; `me` is its record, none where no hook had to be run.
-    pub(crate) fn write(&self, store: &Store, me: Option<ProcessId>, talk: Talk) -> Result<(), TimingsError> {
+    pub(crate) fn write(
+        &self,
+        store: &Store,
+        me: Option<ProcessId>,
+        verbosity: Verbosity,
+    ) -> Result<(), TimingsError> {
         let run = Run { command: command(), began: self.began, ended: clock::now() };
         let bars = me.map(|me| bars(store, me, run.ended)).transpose()?.unwrap_or_default();
         let timings = Timings::new(run, bars);
@@ -74,9 +79,7 @@ impl TimingsFile {
         };
         atomic::write_for_user(&self.path, text.as_bytes())
             .map_err(|error| TimingsError::File { path: self.path.clone(), error })?;
-        if !talk.quiet {
-            say(&format!("Where the time went: {}", self.path.display()));
-        }
+        verbosity.note(&format!("timings written to {}", self.path.display()));
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
-//! `rigup waiter`: what rigup starts itself as, to see a background process out. Not for people.
+//! `rigup waiter`: rigup starts itself with this command to wait for a background process.
 
 use std::ffi::OsString;
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Output;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::engine::ExitStatus;
 use crate::model::id::ProcessId;
 use crate::process::{spawn, waiter};
 use crate::settings::Settings;
@@ -12,33 +13,32 @@ use crate::store::Store;
 /// The process to start and to wait for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WaiterArgs {
-    /// Its record
+    /// The id of its record
     process: ProcessId,
     /// The command and its arguments
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }
 
-/// Runs it. What goes wrong is told to the launcher, on standard output.
-pub(crate) fn run(args: WaiterArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+/// Runs `rigup waiter`. Errors go to the launcher, through standard output.
+pub(crate) fn run(args: WaiterArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     spawn::close_inherited();
-    let done = wait_for(args, settings);
-    if let Err(CliError::Unusable(error)) = &done {
-        output.raw(error.to_string().as_bytes())?;
+    let waited = wait_for(args, &context.settings);
+    if let Err(error @ (CliError::Setup(_) | CliError::Engine(_))) = &waited {
+        context.output.raw(error.message().unwrap_or_default().as_bytes())?;
     }
-    done
+    waited
 }
 
-fn wait_for(args: WaiterArgs, settings: &Settings) -> Result<Exit, CliError> {
+fn wait_for(args: WaiterArgs, settings: &Settings) -> Result<ExitStatus, CliError> {
     let mut command = args.command.into_iter();
     let program = command.next().ok_or_else(|| CliError::Usage("no command to wait for".to_owned()))?;
     let store = Store::open(&settings.data_dir)?;
-    let process =
-        store.process(args.process)?.ok_or_else(|| CliError::unusable("there is no such process"))?;
+    let process = store.process(args.process)?.ok_or_else(|| CliError::setup("the process has no record"))?;
     let environment = settings.environment.iter();
     let env = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let here = std::env::current_dir().map_err(CliError::unusable)?;
+    let here = std::env::current_dir().map_err(CliError::setup)?;
     waiter::wait_for(&store, process, settings.output_limit, program, command.collect(), env, here)
-        .map_err(CliError::unusable)?;
-    Ok(Exit::Well)
+        .map_err(CliError::setup)?;
+    Ok(ExitStatus::Success)
 }

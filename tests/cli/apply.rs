@@ -48,7 +48,7 @@ fn every_record_is_answered_in_its_place_and_unknown_ones_pass_through() {
     let place = Playground::new();
     let unknown = json!({"type": "Snapshot", "url": "https://example.com", "n": 1.5});
     let ran = apply(&place, &[request("sh"), unknown.clone(), request("no-such-program"), request("ls")]);
-    let records = ran.exits(1).says("error: no-such-program is not there").records();
+    let records = ran.exits(1).says("error: cannot install no-such-program: ").records();
     assert_eq!(records[1], unknown);
     let standing: Vec<_> = records.iter().map(|it| (it["name"].as_str(), it["status"].as_str())).collect();
     assert_eq!(standing[0], (Some("sh"), Some("installed")));
@@ -93,7 +93,7 @@ fn what_failed_lately_waits_for_its_time_unless_a_person_asks() {
     let ran = apply(&place, &[request("no-such-program")]).exits(1);
     assert_eq!(place.hook_processes().len(), hooks, "nobody was asked");
     assert_eq!(ran.record()["attempt_count"], 1);
-    ran.says("not tried again before").says("`rigup install no-such-program` does");
+    ran.says("not tried again before").says("run `rigup install no-such-program` to try now");
     place.run(&["install", "no-such-program", "--binproviders", "env"]).exits(1);
     assert_eq!(place.hook_processes().len(), hooks + 1);
     pipe(&place, &["binary", "update", "no-such-program", "--status", "queued"], "").ok();
@@ -164,9 +164,7 @@ fn a_process_that_still_runs_or_whose_machine_is_unknown_is_refused() {
     place.run(&["install", "sh"]).ok();
     let process = place.hook_processes().remove(0);
     place.set("RIGUP_DATA_DIR", place.path("other"));
-    apply(&place, std::slice::from_ref(&process))
-        .exits(1)
-        .says("is not known here: apply its Machine record first");
+    apply(&place, std::slice::from_ref(&process)).exits(1).says("; apply its Machine record first");
     let mut running = process;
     running["status"] = json!("running");
     apply(&place, &[running]).exits(1).says("the process is running, and only one that is over");
@@ -182,7 +180,7 @@ fn what_is_no_record_is_named_with_its_line_and_the_rest_goes_on() {
     );
     let ran = pipe(&place, &["apply"], &input).exits(1);
     assert_eq!(ran.record()["name"], "sh");
-    ran.says("standard input:3: no \"name\"").says("line 2").says("lines that are no record: 1");
+    ran.says("standard input:3: no \"name\"").says("line 2").says("ignored 1 line that is not a record");
     pipe(&place, &["apply"], "").ok();
     let files = place.write("here/a.jsonl", request("ls").to_string());
     place.run(&["apply", files.to_str().unwrap()]).ok();
@@ -209,7 +207,7 @@ fn a_binary_is_created_once_and_then_known() {
         ["binary", "create", "--name", "tool", "--abspath", tool.to_str().unwrap(), "--version", "1.2"];
     let record = place.run(&create).ok().record();
     assert_eq!((&record["version"], &record["status"]), (&json!("1.2"), &json!("installed")));
-    let again = place.run(&create).ok().says("is there already, just like that");
+    let again = place.run(&create).ok().says("already has this record");
     assert_eq!(again.record()["id"], record["id"]);
     place.run(&["install", "tool"]).ok();
     assert!(place.hook_processes().is_empty(), "install is content with it");
@@ -249,7 +247,7 @@ fn nothing_is_deleted_without_yes() {
     let place = Playground::new();
     place.run(&["install", "sh", "ls"]).ok();
     let sh = place.run(&["binary", "list", "--name", "sh"]).ok().stdout;
-    pipe(&place, &["binary", "delete"], &sh).exits(1).says("nothing was deleted: --yes deletes 1");
+    pipe(&place, &["binary", "delete"], &sh).exits(1).says("confirm with --yes to delete 1 record");
     pipe(&place, &["binary", "delete", "--dry-run"], &sh).ok().says("would delete sh");
     assert_eq!(place.run(&["binary", "list"]).ok().records().len(), 2);
     pipe(&place, &["binary", "delete", "--yes"], &sh).ok();
@@ -290,6 +288,6 @@ fn equal_requests_that_come_together_are_worked_on_once_and_each_is_answered() {
     let wanted = [&request, "\"Snapshot\" null", &request, "\"BinaryRequest\" \"2\"", &request];
     assert_eq!(answers, wanted);
     assert_eq!(place.hook_processes().len(), 2);
-    assert_eq!(ran.stderr.matches("error: x is not there").count(), 2, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("error: cannot install x: ").count(), 2, "{}", ran.stderr);
     assert!(!ran.stderr.contains("another rigup"), "{}", ran.stderr);
 }

@@ -76,7 +76,11 @@ fn a_data_dir_that_no_record_can_hold_is_refused_before_anything_is_made() {
     for name in [&b"d\xff"[..], b"d:x", b"a $x b"] {
         let folder = place.path("").join(std::ffi::OsStr::from_bytes(name));
         place.set("RIGUP_DATA_DIR", &folder);
-        place.run(&["install", "sh"]).exits(3).says("cannot be used").says("choose another with --data-dir");
+        place
+            .run(&["install", "sh"])
+            .exits(3)
+            .says("cannot use the data dir")
+            .says("choose another with --data-dir");
         assert!(!folder.exists());
     }
 }
@@ -122,7 +126,7 @@ fn a_plugin_folder_that_may_not_be_read_is_an_error_and_the_others_go_on() {
     let ran = run_as_nobody(&place, &["install"]).exits(1);
     assert_eq!(ran.record()["name"], "ls");
     ran.says(&format!("error: {}: cannot be read", closed.display()));
-    run_as_nobody(&place, &["install", "--plugins", "a"]).exits(3).says("the plugin a cannot be used");
+    run_as_nobody(&place, &["install", "--plugins", "a"]).exits(3).says("cannot use the plugin a");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -167,7 +171,7 @@ fn a_folder_of_plugins_that_is_named_and_is_none_is_unusable() {
 #[test]
 fn a_lowest_version_that_is_none_is_wrong_use() {
     let place = Playground::new();
-    place.run(&["install", "sh", "--min-version", "abc"]).exits(2).says("is no version: write it like");
+    place.run(&["install", "sh", "--min-version", "abc"]).exits(2).says("is not a version; write it like");
     place.run(&["load", "sh", "--min-version", "latest"]).exits(2);
     assert!(!place.path("data").exists());
 }

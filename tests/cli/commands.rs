@@ -29,7 +29,7 @@ fn plugins_and_hooks_are_listed_with_what_they_ask_for() {
     let good = plugins.iter().find(|it| it["name"] == "good").unwrap();
     assert_eq!(good["hooks"], json!(["on_BinaryRequest__50_good.sh"]));
     assert_eq!(place.run(&["plugin", "show", "P"]).ok().record(), *plugin);
-    place.run(&["plugin", "show", "absent"]).exits(1).says("there is no plugin absent");
+    place.run(&["plugin", "show", "absent"]).exits(1).says("no plugin is called absent");
     let hooks = place.run(&["hook", "list"]).ok().records();
     assert_eq!(hooks[0]["plugin"], "env");
     assert_eq!(hooks.last().unwrap()["order"], 50);
@@ -90,7 +90,7 @@ fn logs_are_printed_whole_or_their_last_lines_exactly() {
     let both = print(&[]);
     assert!(both.contains("stdout.log <==\n1\n") && both.contains("stderr.log <==\n101\n"), "{both}");
     let cli = place.processes()[0]["id"].as_str().unwrap().to_owned();
-    place.run(&["logs", &cli]).exits(1).says("a run of rigup itself");
+    place.run(&["logs", &cli]).exits(1).says("a command of rigup");
 }
 
 #[test]

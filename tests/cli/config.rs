@@ -97,7 +97,7 @@ fn a_plugin_that_is_switched_off_has_neither_hooks_nor_requirements() {
         json!({"type": "object", "properties": {}, "required_plugins": ["my-w"]}).to_string(),
     );
     place.set("SAVE_W", "false");
-    place.run(&["run", "E"]).ok().says("No hook answers to E");
+    place.run(&["run", "E"]).ok().says("no hook is named after the event E");
     let chosen = place.run(&["run", "--plugins", "my-w", "E"]).ok();
     chosen.says("the plugin my-w does not count: MY_W_ENABLED is false: the variable SAVE_W");
     assert_eq!(place.run(&["install", "--dry-run"]).ok().stdout, "");
@@ -123,7 +123,7 @@ fn the_setting_plugins_chooses_and_what_is_required_counts_with_it() {
     let ran: Vec<Value> = place.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
     assert_eq!(ran, ["my-w", "first"]);
     place.set("PLUGINS", "nosuch");
-    place.run(&["run", "E"]).exits(3).says("there is no plugin nosuch");
+    place.run(&["run", "E"]).exits(3).says("no plugin is called nosuch");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn config_shows_every_setting_of_rigup_and_of_every_plugin_or_those_asked_for() 
     let two = place.run(&["config", "W_FAST", "W_PIN"]).ok().records();
     assert_eq!((&two[0]["value"], &two[0]["origin"]), (&json!(false), &json!("the variable W_FAST")));
     assert_eq!(two[1]["value"], "***");
-    place.run(&["config", "W_FAST", "NOSUCH"]).exits(1).says("there is no setting NOSUCH");
+    place.run(&["config", "W_FAST", "NOSUCH"]).exits(1).says("no setting is called NOSUCH");
 }
 
 #[test]

@@ -250,7 +250,7 @@ fn wrong_use_is_told_apart_from_a_broken_hook() {
     let env = repository("providers/env/on_BinaryRequest__00_env.batch.sh");
     place.run(&["hook", "test", "no-such-file.sh"]).exits(2).says("no-such-file.sh is not a file");
     place.run(&["hook", "test", &env, "--only", "nothing"]).exits(2).says("there is no item nothing");
-    place.run(&["hook", "test", &env, "--", "jq"]).exits(2).says("is no argument for hooks");
+    place.run(&["hook", "test", &env, "--", "jq"]).exits(2).says("is not an argument for hooks");
     place.run(&["hook", "test", &env, "--timeout", "0"]).exits(2);
 }
 

@@ -192,7 +192,7 @@ fn a_kill_ends_all_that_a_hook_started_and_the_record_says_who_asked() {
     assert_eq!((&killed["exit_reason"], &killed["state"]), (&json!("stopped"), &json!("killed")));
     Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1);
     assert_eq!(place.living(), []);
-    place.run(&["process", "kill", &id]).ok().says("was over already");
+    place.run(&["process", "kill", &id]).ok().says("has already exited");
     place.run(&["process", "kill", "01230123"]).exits(1).says("no process has the id 01230123");
 }
 

@@ -155,7 +155,7 @@ fn the_newest_logs_are_kept_and_the_records_of_the_others() {
     assert_eq!(has_run_dir, [false, false, false, true, true]);
     assert_eq!((place.run_dirs().len(), place.folders()), (2, 2));
     assert_eq!(hooks[0]["stdout_tail"].as_str().unwrap().len(), 1000, "the record has the end of it");
-    place.run(&["process", "logs", hooks[0]["id"].as_str().unwrap()]).exits(1).says("were removed");
+    place.run(&["process", "logs", hooks[0]["id"].as_str().unwrap()]).exits(1).says("have expired");
     assert_eq!(place.gc(&[]), []);
 }
 

@@ -18,7 +18,7 @@ fn a_provider_to_begin_with_passes_the_test_and_installs() {
         let ran = place.run(&["init", "provider", "my-shelf", "--lang", language]).ok();
         assert_eq!(ran.records().len(), 2);
         assert_eq!(ran.records()[1]["path"], hook);
-        let ran = ran.says(&format!("Next: rigup hook test {hook}"));
+        let ran = ran.says(&format!("next: rigup hook test {hook}"));
         assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
         let tested = place.run(&["hook", "test", &hook]).ok().records();
         let answer = tested.iter().find(|it| it["item"] == "answer").unwrap();

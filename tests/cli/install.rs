@@ -42,7 +42,7 @@ fn a_second_run_starts_no_process_and_touches_no_link() {
     place.run(&["install"]).ok();
     let inode = || place.bin("sh").symlink_metadata().unwrap().ino();
     let (before, processes) = (inode(), place.processes().len());
-    let record = place.run(&["install"]).ok().says("It is there already.").record();
+    let record = place.run(&["install"]).ok().says("is already installed").record();
     assert_eq!(record["status"], "installed");
     assert_eq!(inode(), before);
     assert_eq!(place.processes().len(), processes, "not even the command line is recorded");
@@ -139,7 +139,7 @@ fn one_that_nobody_has_is_reported_with_every_reason_and_keeps_no_other_from_bei
     assert_eq!(records[1]["status"], "installed");
     let log = records[0]["attempts"][1]["process_id"].as_str().unwrap();
     let ran = ran
-        .says("error: no-such-tool is not there")
+        .says("error: cannot install no-such-tool: ")
         .says("env declined: no-such-tool is not on PATH")
         .says("failing failed: exit 3: the disk is on fire")
         .says("absent skipped: there is no such provider");
@@ -226,13 +226,13 @@ fn chosen_plugins_are_found_whatever_their_case_and_unknown_ones_are_an_error() 
     place.plugin("Shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
     place.plugin("other", &[json!({"type": "Binary", "name": "no-such-tool", "binproviders": "env"})]);
     assert_eq!(place.run(&["install", "--plugins", "shell"]).ok().records().len(), 1);
-    place.run(&["install", "--plugins", "shel"]).exits(3).says("there is no plugin shel").says("Shell");
+    place.run(&["install", "--plugins", "shel"]).exits(3).says("no plugin is called shel").says("Shell");
 }
 
 #[test]
 fn nothing_required_is_well() {
     let place = Playground::new();
-    let ran = place.run(&["install"]).ok().says("Nothing is required here");
+    let ran = place.run(&["install"]).ok().says("no plugin requires a binary");
     assert_eq!(ran.stdout, "");
 }
 
@@ -254,7 +254,8 @@ fn load_in_vain_leaves_the_records_as_they_were() {
     let place = Playground::new();
     place.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
     let installed = place.run(&["install"]).ok().record();
-    let ran = place.run(&["load", "one", "--min-version", "9"]).exits(1).says("error: one is not there");
+    let ran =
+        place.run(&["load", "one", "--min-version", "9"]).exits(1).says("error: one (>= 9) is not installed");
     assert_eq!(ran.record()["status"], "queued");
     assert_eq!(place.run(&["load", "one"]).ok().record(), installed);
 }

@@ -55,7 +55,7 @@ fn two_names_never_take_one_link_from_each_other() {
     let other = other.to_str().unwrap();
     place.run(&["install", other]).exits(1).says("is the link of one; --force takes it over");
     assert_eq!(fs::read_link(place.bin("one")).unwrap(), ours);
-    place.run(&["install"]).ok().says("It is there already.");
+    place.run(&["install"]).ok().says("is already installed");
     place.run(&["install", other, "--force"]).ok();
     place.run(&["install", "one"]).exits(1).says(&format!("is the link of {other}"));
 }

@@ -65,7 +65,7 @@ fn reason(record: &Value) -> &str {
 #[test]
 fn what_is_locked_here_is_got_elsewhere_though_there_is_a_newer_version() {
     let place = place_with_shelf(&["b", "a"]);
-    let records = place.run(&["lock"]).ok().says("rigup.lock: 2 added.").records();
+    let records = place.run(&["lock"]).ok().says("rigup.lock: 2 added").records();
     assert!(records.iter().all(|it| it["type"] == "Lock" && it["status"] == "added"), "{records:?}");
     let text = lockfile(&place);
     let lines: Vec<&str> = text.lines().collect();
@@ -81,8 +81,8 @@ fn what_is_locked_here_is_got_elsewhere_though_there_is_a_newer_version() {
     let records = elsewhere(&place, &["install", "--locked"]).ok().records();
     assert!(records.iter().all(|it| it["version"] == "1.0.0"), "{records:?}");
     assert!(link_elsewhere(&place, "a").exists());
-    elsewhere(&place, &["lock", "--check"]).ok().says("rigup.lock is up to date.");
-    elsewhere(&place, &["install", "--locked"]).ok().says("All 2 are there already.");
+    elsewhere(&place, &["lock", "--check"]).ok().says("rigup.lock is up to date");
+    elsewhere(&place, &["install", "--locked"]).ok().says("all 2 binaries are already installed");
     elsewhere(&place, &["lock"]).ok();
     assert_eq!(lockfile(&place), text, "the same facts are the same bytes");
 }
@@ -97,7 +97,7 @@ fn all_that_is_there_is_found_without_a_network_and_without_a_process() {
         .command_of(Path::new("unshare"), &["--map-root-user", "--net", rigup, "install", "--locked"])
         .output()
         .unwrap();
-    Ran::from(&["install", "--locked"], &offline).ok().says("It is there already.");
+    Ran::from(&["install", "--locked"], &offline).ok().says("is already installed");
     assert_eq!(place.processes().len(), before);
 }
 
@@ -166,7 +166,10 @@ fn another_hook_is_refused_with_both_digests_and_not_started() {
     let place = place_with_shelf(&["a"]);
     let locked = place.run(&["lock"]).ok().record();
     place.provider("shelf", &SHELF.replace("exact=$(cat", "exact=$(cat --"));
-    let record = elsewhere(&place, &["install", "--locked"]).exits(1).says("error: a: the hook of").record();
+    let record = elsewhere(&place, &["install", "--locked"])
+        .exits(1)
+        .says("error: cannot install a: the hook of")
+        .record();
     let hook = place.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
     for digest in
         [rigup::fs::digest::sha256(&hook).unwrap().as_str(), locked["hook_sha256"].as_str().unwrap()]
@@ -189,7 +192,7 @@ fn only_the_locked_provider_is_asked_and_another_ones_binary_is_not_taken_for_it
     require(&place, &["a"], "good");
     elsewhere(&place, &["install", "--locked"])
         .exits(1)
-        .says("error: a: rigup.lock has it from shelf, and good may provide it");
+        .says("error: cannot install a: rigup.lock has it from shelf, and good may provide it");
 }
 
 #[test]
@@ -199,7 +202,7 @@ fn what_is_newer_here_is_brought_back_to_what_was_locked() {
     place.write("home/newest", "2.0.0");
     assert_eq!(place.run(&["install", "--force"]).ok().record()["version"], "2.0.0");
     assert_eq!(place.run(&["install", "--locked"]).ok().record()["version"], "1.0.0");
-    place.run(&["install", "--locked"]).ok().says("It is there already.");
+    place.run(&["install", "--locked"]).ok().says("is already installed");
 }
 
 #[test]
@@ -234,7 +237,7 @@ fn a_new_name_is_added_and_what_is_missing_is_got_as_it_was_locked() {
     place.run(&["lock"]).ok();
     place.write("home/newest", "2.0.0");
     require(&place, &["a", "new"], "shelf");
-    let records = elsewhere(&place, &["lock"]).ok().says("rigup.lock: 1 added, 1 unchanged.").records();
+    let records = elsewhere(&place, &["lock"]).ok().says("rigup.lock: 1 added, 1 unchanged").records();
     let versions: Vec<&Value> = records.iter().map(|it| &it["version"]).collect();
     assert_eq!(versions, ["1.0.0", "2.0.0"]);
 }
@@ -252,7 +255,7 @@ fn what_is_here_is_locked_as_it_is_and_every_change_is_told() {
         .says("error: rigup.lock: a: version 1.0.0 -> 2.0.0, sha256 ");
     assert_eq!(check.records()[0]["status"], "changed");
     assert_eq!(lockfile(&place), before, "a check writes nothing");
-    place.run(&["lock", "a"]).ok().says("a: version 1.0.0 -> 2.0.0").says("rigup.lock: 1 changed.");
+    place.run(&["lock", "a"]).ok().says("a: version 1.0.0 -> 2.0.0").says("rigup.lock: 1 changed");
     place.run(&["lock", "--check"]).ok();
 }
 
@@ -269,7 +272,10 @@ fn a_check_installs_nothing_and_names_every_line_that_would_differ() {
     assert!(!place.path("another").exists(), "what is not there can be got as it is locked");
     let text = lockfile(&place);
     place.write("here/rigup.lock", text.replace("Lock\",", "Lock\", "));
-    place.run(&["lock", "--check"]).exits(1).says("it is not sorted and spelled as `rigup lock` writes it");
+    place
+        .run(&["lock", "--check"])
+        .exits(1)
+        .says("the lines are not sorted and formatted as `rigup lock` writes them");
     place.run(&["lock"]).ok();
     assert_eq!(lockfile(&place), text);
 }
@@ -284,7 +290,7 @@ fn lines_of_other_platforms_stay_and_what_is_not_required_goes_only_when_pruned(
     require(&place, &["a"], "shelf");
     place.run(&["lock"]).ok();
     assert_eq!(lockfile(&place).matches("\"Lock\"").count(), 4);
-    place.run(&["lock", "--check", "--prune"]).exits(1).says("b has a line, and is not required");
+    place.run(&["lock", "--check", "--prune"]).exits(1).says("b has a line but is not required");
     place.run(&["lock", "--prune"]).ok().says("1 removed");
     let text = lockfile(&place);
     assert!(other.iter().all(|line| text.contains(line)), "{text}");
@@ -298,7 +304,8 @@ fn what_could_not_be_got_keeps_its_line_and_the_others_are_written() {
     place.fixture("failing");
     place.plugin("more", &[json!({"type": "Binary", "name": "never", "binproviders": "failing"})]);
     require(&place, &["a", "b"], "shelf");
-    let ran = place.run(&["lock"]).exits(1).says("error: never is not there").says("1 added, 1 unchanged");
+    let ran =
+        place.run(&["lock"]).exits(1).says("error: cannot install never: ").says("1 added, 1 unchanged");
     assert!(ran.records().iter().any(|it| it["name"] == "never" && it["status"] == "queued"));
     assert!(lockfile(&place).contains("\"b\"") && !lockfile(&place).contains("never"));
 }
@@ -309,7 +316,7 @@ fn a_lock_file_that_cannot_be_understood_is_named_by_line_and_left_alone() {
     place
         .run(&["install", "--locked"])
         .exits(3)
-        .says("there is no lock file rigup.lock; `rigup lock` writes one");
+        .says("cannot use the lock file rigup.lock: it does not exist; `rigup lock` writes it");
     place.run(&["lock"]).ok();
     let good = lockfile(&place);
     let line = good.lines().nth(1).unwrap();
@@ -326,7 +333,7 @@ fn a_lock_file_that_cannot_be_understood_is_named_by_line_and_left_alone() {
     ] {
         place.write("here/rigup.lock", &bad);
         for args in [&["install", "--locked"][..], &["lock"], &["lock", "--check"]] {
-            place.run(args).exits(3).says(&format!("the lock file rigup.lock cannot be used: {expected}"));
+            place.run(args).exits(3).says(&format!("cannot use the lock file rigup.lock: {expected}"));
         }
         assert_eq!(lockfile(&place), bad);
     }
@@ -338,7 +345,7 @@ fn the_lock_file_may_lie_elsewhere_and_one_that_cannot_be_written_is_told_of_bef
     place.run(&["lock", "--lockfile", "locks/linux.lock"]).ok();
     place.run(&["install", "--locked", "--lockfile", "locks/linux.lock"]).ok();
     place.run(&["install", "--lockfile", "locks/linux.lock"]).exits(2);
-    elsewhere(&place, &["lock", "--lockfile", "locks"]).exits(3).says("the lock file locks cannot be used");
+    elsewhere(&place, &["lock", "--lockfile", "locks"]).exits(3).says("cannot use the lock file locks");
     elsewhere(&place, &["lock", "--lockfile", "locks/linux.lock/x"]).exits(3);
     assert!(!place.path("another").exists());
 
@@ -370,7 +377,7 @@ fn a_lock_file_that_others_may_write_when_it_is_read_again_is_refused_as_it_was_
     let before = lockfile(&place);
     place.provider("shelf", &format!("{SHELF}chmod 666 \"$HOME/../here/rigup.lock\"\n"));
     require(&place, &["a", "b"], "shelf");
-    place.run(&["lock"]).exits(3).says("the lock file rigup.lock cannot be used: ").says("(mode 0666)");
+    place.run(&["lock"]).exits(3).says("cannot use the lock file rigup.lock: ").says("(mode 0666)");
     assert_eq!(lockfile(&place), before);
 }
 
@@ -388,7 +395,7 @@ fn who_waits_to_write_the_lock_file_says_so_and_can_be_interrupted() {
     signal(rigup.id(), Signal::SIGINT);
     lines.read_to_string(&mut said).unwrap();
     assert_eq!(rigup.wait().unwrap().code(), Some(130), "{said}");
-    assert!(said.contains("interrupted: rigup.lock stays as it was"), "{said}");
+    assert!(said.contains("interrupted: rigup.lock is unchanged"), "{said}");
     assert!(!place.path("here/rigup.lock").exists());
 }
 
@@ -404,7 +411,7 @@ fn an_interrupted_lock_leaves_the_file_as_it_was() {
     });
     signal(rigup.id(), Signal::SIGINT);
     let output = rigup.wait_with_output().unwrap();
-    Ran::from(&["lock"], &output).exits(130).says("interrupted: rigup.lock stays as it was");
+    Ran::from(&["lock"], &output).exits(130).says("interrupted: rigup.lock is unchanged");
     assert!(!place.path("here/rigup.lock").exists());
 }
 
@@ -414,10 +421,7 @@ fn a_binary_of_a_provider_that_may_not_provide_it_is_not_locked() {
     place.fixture("good");
     place.run(&["install"]).ok();
     require(&place, &["a"], "good");
-    place
-        .run(&["lock"])
-        .exits(1)
-        .says("error: a: cannot be locked: it is here from shelf, and good may provide it");
+    place.run(&["lock"]).exits(1).says("error: a: cannot lock it: shelf installed it, but only good may");
     assert!(!place.path("here/rigup.lock").exists(), "nothing to write is no file");
     place.run(&["install", "--force", "a"]).ok();
     place.run(&["lock"]).ok();

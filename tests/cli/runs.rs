@@ -271,7 +271,7 @@ fn gc_tells_what_it_did_to_which() {
     assert!(Path::new(place.show(&late)["run_dir"].as_str().unwrap()).exists(), "kept until the next one");
     assert_eq!(place.show(&old)["run_dir"], Value::Null, "the record stays");
     assert!(made.exists());
-    place.run(&["process", "logs", &old]).exits(1).says("were removed");
+    place.run(&["process", "logs", &old]).exits(1).says("have expired");
     assert_eq!(actions(&["process", "gc"]), Vec::<String>::new());
     assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed kept", "removed late"]);
     assert!(made.exists(), "its launcher may be about to store its record");

@@ -94,7 +94,7 @@ fn a_page_is_written_where_nothing_had_to_be_done_too() {
     place.run(&["install", "--timings", "--quiet"]).ok();
     let page = place.path("here/rigup-timings.html");
     assert!(read(&page).contains("data-process"));
-    let ran = place.run(&["install", "--timings"]).ok().says("It is there already.");
+    let ran = place.run(&["install", "--timings"]).ok().says("is already installed");
     ran.says("Where the time went");
     assert!(read(&page).contains("No hook was run."), "the page is of the last run");
     let said = place.run(&["install", "--timings=t.json", "--quiet"]).ok().stderr;
@@ -169,11 +169,11 @@ fn a_file_that_cannot_be_written_in_the_end_costs_neither_the_work_nor_its_exit_
     place.provider("spoiling", "#!/bin/sh\nrm -r \"$SPOILED\"\nexit 1\n").fixture("good");
     place.plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "spoiling,good"})]);
     let ran = place.run(&["install", "--timings=out/t.html"]).exits(1);
-    let ran = ran.says("error: the timings cannot be written to out/t.html");
+    let ran = ran.says("error: cannot write the timings to out/t.html");
     assert_eq!(ran.record()["status"], "installed");
     let ran =
         place.run(&["install", "nosuch", "--binproviders", "spoiling", "--timings=out/t.html"]).exits(1);
-    ran.says("error: nosuch is not there").says("error: the timings cannot be written to out/t.html");
+    ran.says("error: cannot install nosuch: ").says("error: cannot write the timings to out/t.html");
 }
 
 #[test]

@@ -63,8 +63,8 @@ fn a_folder_of_plugins_that_others_may_write_is_refused_whole_and_the_others_go_
         .run(&["install", "--plugins", "q"])
         .exits(3)
         .says("others may write it")
-        .says("there is no plugin q");
-    place.run(&["install", "y", "--binproviders", "good"]).exits(1).says("good has it");
+        .says("no plugin is called q");
+    place.run(&["install", "y", "--binproviders", "good"]).exits(1).says("installed by good");
     mode(&plugins, 0o755);
     place.run(&["install"]).ok();
 }
@@ -176,7 +176,7 @@ fn a_lock_file_that_others_may_write_stops_rigup() {
     mode(&file, 0o666);
     let said = format!("{}: others may write it (mode 0666): chmod o-w ", file.display());
     for args in [&["install", "--locked"][..], &["lock", "--check"], &["lock"]] {
-        place.run(args).exits(3).says("the lock file rigup.lock cannot be used: ").says(&said);
+        place.run(args).exits(3).says("cannot use the lock file rigup.lock: ").says(&said);
     }
     let here = place.path("here");
     let advice = format!("--trust-dir {} or trust_dirs = [{here:?}] in your own rigup.toml", here.display());
@@ -246,7 +246,7 @@ fn a_data_dir_that_others_may_write_is_refused_and_one_that_they_may_read_is_lef
     assert_eq!(data.metadata().unwrap().mode() & 0o7777, 0o755);
     mode(&data, 0o777);
     let said = format!(
-        "the data dir {0} cannot be used: {0}: others may write it (mode 0777): chmod o-w ",
+        "cannot use the data dir {0}: {0}: others may write it (mode 0777): chmod o-w ",
         data.display()
     );
     for args in [&["install"][..], &["process", "list"], &["binary", "list"]] {

@@ -56,7 +56,7 @@ fn row_29_a_store_that_is_kept_locked_is_waited_for_and_its_holder_is_named() {
     drop(holder.stdin.take());
     assert!(holder.wait().unwrap().success());
     assert!(waiting.wait_with_output().unwrap().status.success());
-    place.run(INSTALL).ok().says("All 2 are there already.");
+    place.run(INSTALL).ok().says("all 2 binaries are already installed");
 }
 
 /// What a person would miss: the processes but rigup's own, and what is installed.
@@ -115,7 +115,7 @@ fn row_30_a_store_with_a_damaged_header_is_moved_aside_and_rebuilt_from_the_run_
         .ok()
         .says("warning: the store")
         .says("was damaged, and is")
-        .says("All 2 are there already.");
+        .says("all 2 binaries are already installed");
     let [aside] = &aside(&place)[..] else { panic!("it is kept") };
     assert_eq!(fs::read(place.path("data").join(aside)).unwrap(), damaged);
     assert_eq!(told(&place), before);
@@ -146,7 +146,7 @@ fn row_30_a_binary_whose_file_is_not_what_the_run_dir_tells_is_asked_for_again()
     .unwrap();
     spoil(&store(&place), 0, 4096);
     let hooks = |place: &Playground| place.hook_processes().len();
-    place.run(INSTALL).ok().says("one: good has it");
+    place.run(INSTALL).ok().says("one: installed by good");
     assert_eq!(hooks(&place), 4, "two before, the one that failed, and one now");
 }
 
@@ -161,7 +161,10 @@ fn row_30_the_hook_that_found_many_binaries_is_still_what_they_came_from() {
     place.run(&["process", "gc"]).ok().says("was damaged, and is");
     let kept: Vec<_> = place.processes().into_iter().map(|it| it["id"].clone()).collect();
     assert_eq!(kept, hooks);
-    place.run(&["install", "sh", "ls", "--binproviders", "env"]).ok().says("All 2 are there already.");
+    place
+        .run(&["install", "sh", "ls", "--binproviders", "env"])
+        .ok()
+        .says("all 2 binaries are already installed");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn row_22_a_plugin_folder_that_others_may_write_is_refused_with_path_mode_and_fi
         "error: {folder}: others may write it (mode 0777): chmod o-w {folder}; or trust it all the same"
     );
     place.run(&["install"]).exits(1).says(&said);
-    place.run(&["install", "--plugins", "p"]).exits(3).says("the plugin p cannot be used").says("mode 0777");
+    place.run(&["install", "--plugins", "p"]).exits(3).says("cannot use the plugin p").says("mode 0777");
     assert!(!place.bin("x").exists());
     assert!(place.hook_processes().is_empty(), "nothing was asked for it");
 

@@ -37,7 +37,7 @@ fn holds_elsewhere(place: &Playground, provider: &str, name: &str, package: &str
     }
     assert!(one.ends_with(record["version"].as_str().unwrap()), "{record}");
     elsewhere(place, &["lock", "--check"]).ok();
-    elsewhere(place, &["install", "--locked"]).ok().says("It is there already.");
+    elsewhere(place, &["install", "--locked"]).ok().says("is already installed");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn install_and_repair(place: &Playground, provider: &str, name: &str) {
     place.run_at_once(10, &args);
     assert_eq!(place.hook_processes().len(), 1, "ten at once, one hook");
 
-    let record = place.run(&args).ok().says("It is there already.").record();
+    let record = place.run(&args).ok().says("is already installed").record();
     check(place, name, &record);
     fs::remove_file(record["abspath"].as_str().unwrap()).unwrap();
     let repaired = place.run(&args).ok().record();

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use super::input::{interrupt, parse, requests};
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Output, say};
-use crate::cli::session::Session;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::message::print_event;
+use crate::cli::message::print_message;
+use crate::engine::session;
+use crate::engine::{EngineError, ExitStatus};
 use crate::model::binary::Installed;
 use crate::model::name::BinaryName;
 use crate::plugin::overrides::Overrides;
@@ -40,15 +43,16 @@ pub(crate) struct BinaryArgs {
 }
 
 /// Prints them.
-pub(crate) fn print(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+pub(crate) fn print(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     // What a version probe leaves behind is noticed only by its parent.
     subreaper::adopt();
     // Files are asked on threads, and without any the pool that makes itself would panic.
-    rayon::ThreadPoolBuilder::new().build_global()?;
-    if args.batch { print_all(args, settings, output) } else { print_one(args, settings, output) }
+    rayon::ThreadPoolBuilder::new().build_global().map_err(EngineError::from)?;
+    if args.batch { print_all(args, context) } else { print_one(args, context) }
 }
 
-fn print_one(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+fn print_one(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let Context { settings, output, .. } = context;
     let request = match (&args.name, args.arguments.is_empty()) {
         (Some(_), true) => None,
         _ => Some(parse(&args.arguments, settings)?),
@@ -71,23 +75,24 @@ fn print_one(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Res
         });
     // The version was not waited for: a record without it would be that of a program that tells none.
     if let Some(signal) = interrupt.signal() {
-        return Ok(Exit::Interrupted(signal));
+        return Ok(ExitStatus::Interrupted(signal));
     }
     match record {
         Ok(record) => {
             output.records([record])?;
-            Ok(Exit::Well)
+            Ok(ExitStatus::Success)
         }
         Err(error @ (BinaryError::NotOnPath(_) | BinaryError::NotExecutable(_))) if args.or_decline => {
-            say(&format!("{error}"));
-            Ok(Exit::Well)
+            print_message(&format!("{error}"));
+            Ok(ExitStatus::Success)
         }
         Err(error) => Err(CliError::NotFound(error.to_string())),
     }
 }
 
 /// The same for all requests of a batch.
-fn print_all(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
+fn print_all(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let Context { settings, output, .. } = context;
     let requests = requests(&args.provider, settings)?;
     let known = known(None, settings);
     let interrupt = interrupt()?;
@@ -100,15 +105,15 @@ fn print_all(args: &BinaryArgs, settings: &Settings, output: &mut Output) -> Res
     };
     let records = search.records(&requests);
     if let Some(signal) = interrupt.signal() {
-        return Ok(Exit::Interrupted(signal));
+        return Ok(ExitStatus::Interrupted(signal));
     }
     output.records(records)?;
-    Ok(Exit::Well)
+    Ok(ExitStatus::Success)
 }
 
 /// What the store has of a binary, or of all. A store that cannot be read is no reason to fail: files are asked then.
 fn known(name: Option<&BinaryName>, settings: &Settings) -> Vec<Installed> {
-    let Ok(Some(store)) = Session::read(settings) else { return Vec::new() };
+    let Ok(Some(store)) = session::open_to_read(settings, &print_event) else { return Vec::new() };
     let filter = BinaryFilter { name: name.map(|it| it.as_str().to_owned()), ..BinaryFilter::default() };
     let binaries = store.binaries(&filter).unwrap_or_default();
     binaries.iter().filter_map(|it| it.installed().cloned()).collect()

@@ -5,10 +5,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Output, Talk, say};
-use crate::cli::run::argument;
-use crate::cli::session::Session;
+use crate::cli::context::{Context, Verbosity};
+use crate::cli::error::CliError;
+use crate::cli::message::print_event;
+use crate::cli::message::print_message;
+use crate::cli::output::Output;
+use crate::engine::ExitStatus;
+use crate::engine::events::hook_argument;
+use crate::engine::session::Session;
 use crate::hook::command::MAX_TIMEOUT;
 use crate::hook::run::Runner;
 use crate::hook_test::finding::{Finding, Judgement, Outcome};
@@ -58,23 +62,19 @@ pub(crate) struct TestArgs {
 }
 
 /// Tests it.
-pub(crate) fn test(
-    args: TestArgs,
-    settings: &Settings,
-    output: &mut Output,
-    talk: Talk,
-) -> Result<Exit, CliError> {
-    let file = std::path::absolute(&args.file).map_err(CliError::unusable)?;
+pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let Context { settings, output, verbosity } = context;
+    let file = std::path::absolute(&args.file).map_err(CliError::setup)?;
     if !file.is_file() {
         return Err(CliError::Usage(format!("{} is not a file; give a hook's file", file.display())));
     }
-    if let Some(note) = settings.trust.check(&file).map_err(CliError::unusable)? {
-        say(&format!("warning: {note}"));
+    if let Some(note) = settings.trust.check(&file).map_err(CliError::setup)? {
+        print_message(&format!("warning: {note}"));
     }
-    let arguments = args.arguments.into_iter().map(argument).collect::<Result<Vec<_>, _>>()?;
+    let arguments = args.arguments.into_iter().map(hook_argument).collect::<Result<Vec<_>, _>>()?;
     let mut report = Report {
         output,
-        talk,
+        verbosity: *verbosity,
         hook: file.display().to_string(),
         rows: Vec::new(),
         said: Vec::new(),
@@ -103,8 +103,8 @@ pub(crate) fn test(
     }
 
     let playground =
-        tempfile::Builder::new().prefix("rigup-hook-test-").tempdir().map_err(CliError::unusable)?;
-    let folder = playground.path().canonicalize().map_err(CliError::unusable)?;
+        tempfile::Builder::new().prefix("rigup-hook-test-").tempdir().map_err(CliError::setup)?;
+    let folder = playground.path().canonicalize().map_err(CliError::setup)?;
     let here = Settings {
         data_dir: folder.join("data"),
         lib_dir: folder.join("lib"),
@@ -112,9 +112,9 @@ pub(crate) fn test(
         environment: settings.environment.clone().without("NODE_MODULES_DIR"),
         ..settings.clone()
     };
-    let session = Session::open(&here)?;
-    let interrupt = Interrupt::install().map_err(CliError::unusable)?;
-    let me = session.begin(&here)?;
+    let session = Session::open(here.clone(), &print_event)?;
+    let interrupt = Interrupt::install().map_err(CliError::setup)?;
+    let me = session.begin()?;
     let mut good = Request::given(arguments);
     if is_provider {
         good = good.to_provider(&hook.plugin, BinaryId::generate(), session.machine.id);
@@ -137,16 +137,16 @@ pub(crate) fn test(
     let kit = Kit { stage, good };
     let checked = kit.check(&items, |finding| report.add(&finding));
     let exit = match &checked {
-        Ok(()) if report.broken == 0 => Exit::Well,
-        Ok(()) => Exit::Missing,
-        Err(TrialError::Interrupted) => Exit::Interrupted(interrupt.signal().unwrap_or_default()),
-        Err(_) => Exit::Unusable,
+        Ok(()) if report.broken == 0 => ExitStatus::Success,
+        Ok(()) => ExitStatus::Incomplete,
+        Err(TrialError::Interrupted) => ExitStatus::Interrupted(interrupt.signal().unwrap_or_default()),
+        Err(_) => ExitStatus::Setup,
     };
-    session.end(me, exit)?;
+    session.finish(me, exit)?;
     match checked {
         Ok(()) => {}
         Err(TrialError::Interrupted) => return Ok(exit),
-        Err(error) => return Err(CliError::unusable(error)),
+        Err(error) => return Err(CliError::setup(error)),
     }
     let kept = (report.broken > 0).then(|| playground.keep());
     report.finish(kept.as_deref())
@@ -197,7 +197,7 @@ fn variables(hook: &Hook, settings: &Settings) -> HashMap<PluginName, Vec<Variab
         &settings.data_dir,
         &mut Inspection::new(&settings.trust),
     );
-    let warn = |text: String| say(&format!("warning: {text}"));
+    let warn = |text: String| print_message(&format!("warning: {text}"));
     for diagnostic in &unreadable {
         warn(diagnostic.to_string());
     }
@@ -210,7 +210,7 @@ fn variables(hook: &Hook, settings: &Settings) -> HashMap<PluginName, Vec<Variab
 /// What is told: a record as soon as it is known, or a table in the end.
 struct Report<'a> {
     output: &'a mut Output,
-    talk: Talk,
+    verbosity: Verbosity,
     hook: String,
     rows: Vec<Vec<Cell>>,
     said: Vec<String>,
@@ -233,7 +233,7 @@ impl Report<'_> {
             Outcome::Broken => {
                 self.said.push(format!("error: {}: {}{place}", finding.item, printable(reason)));
             }
-            Outcome::Held | Outcome::Skipped if reason.is_empty() || self.talk.quiet => {}
+            Outcome::Held | Outcome::Skipped if reason.is_empty() || self.verbosity.quiet => {}
             Outcome::Skipped => self.said.push(format!("skipped: {}: {}", finding.item, printable(reason))),
             Outcome::Held => self.said.push(format!("note: {}: {}", finding.item, printable(reason))),
         }
@@ -248,19 +248,19 @@ impl Report<'_> {
         ]);
     }
 
-    fn finish(self, kept: Option<&Path>) -> Result<Exit, CliError> {
+    fn finish(self, kept: Option<&Path>) -> Result<ExitStatus, CliError> {
         if !self.output.is_json() {
             let columns = [Column::new("ITEM"), Column::new("OUTCOME"), Column::new("PROMISE").wrap(24)];
             self.output.table(&Table::with_rows(columns, self.rows))?;
             self.output.flush()?;
         }
-        self.said.iter().for_each(|it| say(it));
+        self.said.iter().for_each(|it| print_message(it));
         if let Some(kept) = kept {
-            say(&format!("What the runs wrote is kept in {}", kept.display()));
+            print_message(&format!("What the runs wrote is kept in {}", kept.display()));
         }
         match self.written {
-            Ok(()) | Err(CliError::OutputClosed) if self.broken > 0 => Ok(Exit::Missing),
-            Ok(()) | Err(CliError::OutputClosed) => Ok(Exit::Well),
+            Ok(()) | Err(CliError::OutputClosed) if self.broken > 0 => Ok(ExitStatus::Incomplete),
+            Ok(()) | Err(CliError::OutputClosed) => Ok(ExitStatus::Success),
             Err(error) => Err(error),
         }
     }

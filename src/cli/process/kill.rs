@@ -1,48 +1,49 @@
-//! `rigup process kill`: ending processes, verified.
+//! `rigup process kill`
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Output, say};
-use crate::cli::process::tree::descendants;
-use crate::cli::process::{find_all, write};
-use crate::cli::session::Session;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::message::{error, print_event, print_message};
+use crate::cli::process::write;
+use crate::engine::{ExitStatus, processes};
+use crate::model::id::ProcessId;
 use crate::model::process::Process;
 use crate::process::kill::{self, Killed};
+use crate::process::system::ProcessEntry;
 use crate::process::{terminate, tree};
-use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
 Examples:
-  rigup process kill 01a1fbc3
-  rigup process kill --tree 01a1fbc3        and whatever is recorded below it
-  rigup process kill --signal HUP 01a1fbc3  only sends the signal
-  rigup process kill --signal INT --grace 30 01a1fbc3
+  rigup process kill 4d5b21c7
+  rigup process kill --tree 4d5b21c7        Terminate its recorded descendants, too
+  rigup process kill --signal HUP 4d5b21c7  Only send the signal
+  rigup process kill --signal INT --grace 30 4d5b21c7
 
-Exit code: 0 where all are over, also where they were before; 1 where one survived.";
+The exit code is 0 if every process has exited, even before the command, and 1 if one survived.";
 
-/// Whom to end, and how.
+/// Which processes to terminate, and how.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct KillArgs {
-    /// The processes, by their ids or the beginnings or ends of them
+    /// Ids of processes, or unique beginnings or ends of them
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
-    /// By name or number. TERM, INT, QUIT and KILL are followed up; any other is sent, and that is all
+    /// Send this signal; only TERM, INT, QUIT and KILL wait for the exit
     #[arg(long, short, value_name = "SIGNAL", default_value = "TERM")]
     signal: SignalName,
-    /// Kill what is still there after so many seconds [default: 5]
+    /// Kill what is still alive after S seconds [default: 5]
     #[arg(long, value_name = "S")]
     grace: Option<u64>,
-    /// Also what is recorded below them
+    /// Terminate recorded descendants, too
     #[arg(long)]
     tree: bool,
 }
 
-/// A signal as people write it: `TERM`, `sigterm`, `15`.
+/// A signal, written as `TERM`, `sigterm` or `15`.
 #[derive(Debug, Clone, Copy)]
 struct SignalName(Signal);
 
@@ -55,69 +56,69 @@ impl FromStr for SignalName {
         let number =
             text.parse().ok().or_else(|| Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32));
         let signal = number.and_then(Signal::from_named_raw).map(Self);
-        signal.ok_or_else(|| "no such signal; give a name such as TERM, or a number".to_owned())
+        signal.ok_or_else(|| "not a signal; use a name such as TERM, or a number".to_owned())
     }
 }
 
-/// Runs it.
-pub(super) fn kill(args: &KillArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
-    let session = Session::open(settings)?;
-    let mut processes = find_all(&session, &args.processes)?;
+/// `rigup process kill`
+pub(super) fn kill(args: &KillArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let engine = context.engine(&print_event)?;
+    let session = engine.session();
+    let mut processes = processes::find_all(session, &args.processes)?;
     if args.tree {
-        processes = descendants(&session.store, processes)?;
-        // Whoever asked comes first: it may end the others itself.
-        processes.sort_by_key(|it| it.id);
+        processes = processes::with_descendants(&session.store, processes)?;
+        // Parents first: they may terminate their children themselves.
+        processes.sort_by_key(|process| process.id);
     }
     let signal = args.signal.0;
-    let ends = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
-    if !ends && args.grace.is_none() {
+    let is_final = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
+    if !is_final && args.grace.is_none() {
         return Ok(send(&processes, signal));
     }
-    let grace = match args.grace {
-        Some(seconds) => Duration::from_secs(seconds),
-        None => terminate::GRACE,
-    };
-    let mut over = Vec::new();
-    let mut exit = Exit::Well;
+    let grace = args.grace.map_or(terminate::GRACE, Duration::from_secs);
+    let mut exited = Vec::new();
+    let mut status = ExitStatus::Success;
     for process in processes {
         let id = process.id;
         match kill::kill(&session.store, &process, signal, grace)? {
-            Killed::Over(process) => over.push(*process),
-            Killed::WasOver => {
-                if !args.tree {
-                    say(&format!("process {id} was over already"));
-                }
-            }
+            Killed::Over(process) => exited.push(*process),
+            Killed::WasOver if args.tree => {}
+            Killed::WasOver => print_message(&format!("process {id} has already exited")),
             Killed::NotStarted => {
-                say(&format!("error: process {id} is not started yet; end the rigup that is about to"));
-                exit = Exit::Missing;
+                error(&format!("cannot kill process {id}: it has not started yet; kill its parent"));
+                status = ExitStatus::Incomplete;
             }
-            Killed::Survived(left) => {
-                if left.is_empty() {
-                    say(&format!(
-                        "error: process {id} goes on, and is not seen from here: end it in the container that it runs in"
-                    ));
-                }
-                for it in left {
-                    say(&format!("error: process {id} could not be ended: {}", tree::command_line(it.pid)));
-                }
-                exit = Exit::Missing;
+            Killed::Survived(survivors) => {
+                print_survivors(id, &survivors);
+                status = ExitStatus::Incomplete;
             }
         }
     }
-    write(&over, output)?;
-    Ok(exit)
+    write(&exited, &mut context.output)?;
+    Ok(status)
 }
 
-fn send(processes: &[Process], signal: Signal) -> Exit {
-    let mut exit = Exit::Well;
+fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
+    if survivors.is_empty() {
+        error(&format!(
+            "cannot kill process {id}: it is not visible from here; kill it in the container that it runs in"
+        ));
+    }
+    for survivor in survivors {
+        let command = tree::command_line(survivor.pid);
+        error(&format!("cannot kill process {id}: {command} survived"));
+    }
+}
+
+fn send(processes: &[Process], signal: Signal) -> ExitStatus {
+    let mut status = ExitStatus::Success;
     for process in processes {
         if !kill::signal(process, signal) {
-            say(&format!("error: process {} is not running", process.id));
-            exit = Exit::Missing;
+            error(&format!("cannot signal process {}: it is not running", process.id));
+            status = ExitStatus::Incomplete;
         }
     }
-    exit
+    status
 }
 
 #[cfg(test)]

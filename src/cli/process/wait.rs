@@ -1,97 +1,63 @@
-//! `rigup process wait`: until processes are over, and what they came to.
+//! `rigup process wait`
 
 use std::time::{Duration, Instant};
 
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Output, say};
-use crate::cli::process::{find_all, write};
-use crate::cli::session::Session;
+use crate::cli::context::Context;
+use crate::cli::error::CliError;
+use crate::cli::message::{print_event, print_message};
+use crate::cli::process::write;
+use crate::engine::ExitStatus;
+use crate::engine::processes::{self, Waited};
 use crate::model::process::Process;
-use crate::process::handle::Handle;
-use crate::process::{poll, recover};
-use crate::settings::Settings;
-use crate::store::Store;
 
 const EXAMPLES: &str = "\
 Examples:
-  rigup process wait 01a1fbc3
-  rigup process wait --timeout 60 01a1fbc3 01a1fbc4
+  rigup process wait 4d5b21c7
+  rigup process wait --timeout 60 4d5b21c7 8e02f9aa
 
-Exit code: that of the first process, in the order given, whose code is not 0; 1 where nobody knows it,
-because nobody saw the end; 124 where the time is up first. Nothing is ended.";
+The exit code is the first one, in the order given, that is not 0; 1 for a process whose exit no
+process observed; 124 if the time is up first. No process is terminated.";
 
-/// For whom, and how long.
+/// Which processes to wait for, and for how long.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct WaitArgs {
-    /// The processes, by their ids or the beginnings or ends of them
+    /// Ids of processes, or unique beginnings or ends of them
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
-    /// Give up after so many seconds
+    /// Give up after S seconds
     #[arg(long, value_name = "S")]
     timeout: Option<u64>,
 }
 
-/// What `timeout` exits with, too.
-const TIMED_OUT: Exit = Exit::Code(124);
+/// The exit code of `timeout`, too.
+const TIMED_OUT: ExitStatus = ExitStatus::Code(124);
 
-/// How often a record is looked at whose process cannot be waited for.
-const LOOK: Duration = Duration::from_millis(20);
-
-/// Runs it.
-pub(super) fn wait(args: &WaitArgs, settings: &Settings, output: &mut Output) -> Result<Exit, CliError> {
-    let session = Session::open(settings)?;
+/// `rigup process wait`
+pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let engine = context.engine(&print_event)?;
+    let session = engine.session();
     let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let mut over = Vec::new();
-    for process in find_all(&session, &args.processes)? {
-        match wait_for(&session.store, process, deadline)? {
-            Ok(process) => over.push(process),
-            Err(process) => {
-                say(&format!("process {} is still {}", process.id, process.status()));
-                write(&over, output)?;
+    let mut exited = Vec::new();
+    for process in processes::find_all(session, &args.processes)? {
+        match processes::wait(&session.store, process, deadline)? {
+            Waited::Exited(process) => exited.push(process),
+            Waited::TimedOut(process) => {
+                print_message(&format!("process {} is still {}", process.id, process.status()));
+                write(&exited, &mut context.output)?;
                 return Ok(TIMED_OUT);
             }
         }
     }
-    write(&over, output)?;
-    Ok(over.iter().map(exit_of).find(|it| *it != Exit::Well).unwrap_or(Exit::Well))
+    write(&exited, &mut context.output)?;
+    let mut statuses = exited.iter().map(exit_status);
+    Ok(statuses.find(|status| *status != ExitStatus::Success).unwrap_or(ExitStatus::Success))
 }
 
-/// Waits until the ending of a process is stored. The process as it stands, where the time is up before.
-fn wait_for(
-    store: &Store,
-    mut process: Process,
-    deadline: Option<Instant>,
-) -> Result<Result<Process, Process>, CliError> {
-    loop {
-        if process.exit().is_some() {
-            return Ok(Ok(process));
-        }
-        if let Some(finished) = recover::finish_if_lost(store, &process)? {
-            return Ok(Ok(finished));
-        }
-        if deadline.is_some_and(|it| Instant::now() >= it) {
-            return Ok(Err(process));
-        }
-        let root = process.running().and_then(|it| Handle::open(&it.identity));
-        match (&root, deadline) {
-            // Long enough that nobody notices, and short enough to see one that is gone and was never waited for.
-            (Some(root), None) => {
-                poll::readable([root.fd()], Instant::now() + 50 * LOOK);
-            }
-            (Some(root), Some(deadline)) => {
-                poll::readable([root.fd()], deadline.min(Instant::now() + 50 * LOOK));
-            }
-            (None, _) => poll::pause(Instant::now() + LOOK),
-        }
-        process = store.process(process.id)?.unwrap_or(process);
-    }
-}
-
-fn exit_of(process: &Process) -> Exit {
-    match process.exit().and_then(|it| it.exit_code) {
-        Some(0) => Exit::Well,
-        Some(code) => Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)),
-        None => Exit::Missing,
+fn exit_status(process: &Process) -> ExitStatus {
+    match process.exit().and_then(|exit| exit.exit_code) {
+        Some(0) => ExitStatus::Success,
+        Some(code) => ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)),
+        None => ExitStatus::Incomplete,
     }
 }

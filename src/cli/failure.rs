@@ -1,0 +1,75 @@
+//! Why a binary is not installed, for a person.
+
+use crate::cli::message::{self, print_message};
+use crate::engine::installer::StepResult;
+use crate::install::resolver::Resolved;
+use crate::model::attempt::Outcome;
+use crate::model::binary::{Binary, BinaryState};
+use crate::report::text::printable;
+
+/// What a command was to do with a binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// Install it.
+    Install,
+    /// Look it up.
+    LookUp,
+}
+
+/// Prints why a step failed, if it did.
+pub(crate) fn print(result: &StepResult, goal: Goal) {
+    match result {
+        StepResult::Refused(refusal) => {
+            message::error(&format!("cannot install {}: {}", refusal.name, refusal.reason));
+        }
+        StepResult::Broken(request, error) => {
+            message::error(&format!("cannot install {}: {error}", request.name));
+        }
+        StepResult::Resolved(resolved) if resolved.binary.installed().is_none() => {
+            print_attempts(resolved, goal);
+        }
+        StepResult::Deferred(binary, retry_at) => {
+            let label = label(binary);
+            message::error(&format!(
+                "cannot install {label}: it failed and is not tried again before {retry_at}; run `rigup install {}` to try now",
+                binary.name
+            ));
+            if let BinaryState::Queued(queued) = &binary.state {
+                print_message(&format!("  {}", printable(&queued.last_error)));
+            }
+        }
+        StepResult::Present(_) | StepResult::Planned(_) | StepResult::Resolved(_) => {}
+    }
+}
+
+/// Prints every attempt with its reason and the command that shows its log.
+fn print_attempts(resolved: &Resolved, goal: Goal) {
+    let binary = &resolved.binary;
+    let label = label(binary);
+    let last_error = match &binary.state {
+        BinaryState::Queued(queued) => printable(&queued.last_error),
+        BinaryState::Installed(_) => return,
+    };
+    // The attempts explain nothing if there was no provider to try, or if the winner could not be linked.
+    let has_reasons = resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
+    message::error(&match goal {
+        Goal::LookUp => format!("{label} is not installed"),
+        Goal::Install if has_reasons => format!("cannot install {label}: no provider installed it"),
+        Goal::Install => format!("cannot install {label}: {last_error}"),
+    });
+    let failed = resolved.attempts.iter().filter(|attempt| attempt.outcome != Outcome::Installed);
+    for attempt in failed {
+        let log = attempt.process_id.map(|id| format!(" (rigup process logs {id})")).unwrap_or_default();
+        let reason = printable(&attempt.reason);
+        print_message(&format!("  {} {}: {reason}{log}", attempt.provider, attempt.outcome));
+    }
+}
+
+/// Returns the name of a binary with the version that it must have: `sh (>= 9)`.
+fn label(binary: &Binary) -> String {
+    if binary.min_version.is_empty() {
+        binary.name.clone()
+    } else {
+        format!("{} (>= {})", binary.name, binary.min_version)
+    }
+}

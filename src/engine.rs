@@ -1,0 +1,147 @@
+//! The engine: installs binaries, runs the hooks of events, and starts runs, without printing.
+//!
+//! A program that links rigup opens an [`Engine`] on a data dir and calls it. The example has a plugin folder with one
+//! provider, which is a shell script that claims `/bin/sh` for every request:
+//!
+//! ```
+//! use std::fs;
+//!
+//! use rigup::engine::{Engine, EngineEvent, InstallRequest};
+//! use rigup::settings::{Environment, Flags, Settings};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let provider = folder.path().join("plugins/demo");
+//! fs::create_dir_all(&provider)?;
+//! fs::write(
+//!     provider.join("on_BinaryRequest__50_demo.sh"),
+//!     r#"echo '{"type":"Binary","name":"shell","abspath":"/bin/sh","version":"1.2"}'"#,
+//! )?;
+//!
+//! let flags = Flags {
+//!     data_dir: Some(folder.path().join("data")),
+//!     plugins_dirs: vec![folder.path().join("plugins")],
+//!     ..Flags::default()
+//! };
+//! let settings = Settings::merge(flags, Environment::of_this_process())?;
+//! let on_event = |event: &EngineEvent<'_>| {
+//!     if let EngineEvent::Warning(text) = event {
+//!         eprintln!("warning: {text}");
+//!     }
+//! };
+//! let engine = Engine::open_with(settings, &on_event)?;
+//!
+//! let request = InstallRequest {
+//!     binproviders: Some("demo".to_owned()),
+//!     ..InstallRequest::for_names(["shell"])
+//! };
+//! let report = engine.install(&request)?;
+//! let binary = report.installed().next().ok_or("the shell is not installed")?;
+//! assert_eq!(binary.name, "shell");
+//! # Ok(())
+//! # }
+//! ```
+
+pub(crate) mod apply;
+pub(crate) mod catalog;
+mod error;
+mod event;
+pub(crate) mod events;
+mod exit_status;
+pub(crate) mod install;
+pub(crate) mod installer;
+pub(crate) mod lockfile;
+pub(crate) mod pin;
+pub(crate) mod processes;
+pub(crate) mod runs;
+pub(crate) mod session;
+
+use std::time::Duration;
+
+pub use crate::engine::error::EngineError;
+pub use crate::engine::event::{EngineEvent, OnEvent};
+pub use crate::engine::events::{EventReport, EventRequest};
+pub use crate::engine::exit_status::ExitStatus;
+pub use crate::engine::install::{InstallReport, InstallRequest};
+pub use crate::hook::event::HookEvent;
+pub use crate::model::binary::Binary;
+pub use crate::model::process::Process;
+pub use crate::plugin::discovery::Hook;
+pub use crate::runs::gc::Cleaned;
+pub use crate::runs::start::{RunRequest, Slug};
+
+use crate::engine::catalog::Catalog;
+use crate::engine::install::InstallPlan;
+use crate::engine::session::Session;
+use crate::settings::Settings;
+
+/// An open data dir, and everything that rigup does with it.
+pub struct Engine<'e> {
+    session: Session<'e>,
+    on_event: OnEvent<'e>,
+}
+
+impl Engine<'static> {
+    /// Opens the data dir of `settings`, and creates it if it does not exist. Events are dropped.
+    pub fn open(settings: Settings) -> Result<Self, EngineError> {
+        Self::open_with(settings, &|_event| {})
+    }
+}
+
+impl<'e> Engine<'e> {
+    /// Opens the data dir of `settings`, and calls `on_event` for everything that happens from now on.
+    pub fn open_with(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
+        Ok(Self { session: Session::open(settings, on_event)?, on_event })
+    }
+
+    /// Resolves every request: requests that are not installed go through their providers until one installs the
+    /// binary, which is verified and linked. Binaries that are installed start no process.
+    pub fn install(&self, request: &InstallRequest) -> Result<InstallReport, EngineError> {
+        let plan = InstallPlan::new(request, &self.session.settings, self.on_event)?;
+        let report = install::execute(&self.session, &plan)?;
+        self.prune_after(&report, &plan);
+        Ok(report)
+    }
+
+    /// Runs every hook of an event, foreground hooks in order and background hooks beside them. Calls `on_hook_event` for
+    /// every record that a hook prints and for its exit. When this returns, none of the hooks runs any more.
+    pub fn run_event(
+        &self,
+        request: &EventRequest,
+        on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
+    ) -> Result<EventReport, EngineError> {
+        let mut catalog = Catalog::find(&self.session.settings, &request.plugins, self.on_event)?;
+        let report = events::run(&self.session, &mut catalog, request, on_hook_event)?;
+        events::prune_after(&self.session, &report, &catalog);
+        Ok(report)
+    }
+
+    /// Starts a detached run, which outlives this process, and returns its record. The record has an exit already if the
+    /// command cannot be started.
+    pub fn start(&self, request: RunRequest) -> Result<Process, EngineError> {
+        runs::start(&self.session, request)
+    }
+
+    /// Terminates processes that run too long, completes the records of processes whose exit no process observed, and
+    /// prunes expired records and logs. With `ttl`, run dirs are kept for that time, whatever the runs asked for.
+    pub fn gc(&self, ttl: Option<Duration>) -> Result<Cleaned, EngineError> {
+        runs::gc(&self.session, ttl, false)
+    }
+
+    /// Returns the open data dir.
+    pub(crate) fn session(&self) -> &Session<'e> {
+        &self.session
+    }
+
+    /// Carries out a plan.
+    pub(crate) fn execute(&self, plan: &InstallPlan) -> Result<InstallReport, EngineError> {
+        install::execute(&self.session, plan)
+    }
+
+    /// Prunes expired records and logs after an install, unless they were pruned today.
+    pub(crate) fn prune_after(&self, report: &InstallReport, plan: &InstallPlan) {
+        if let (Some(command), None) = (report.command, report.interrupted) {
+            self.session.prune_if_due(command, plan.catalog.core.keep());
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The work of `rigup apply`: answers records with what is stored, after resolving requests and storing the rest.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+use crate::clock;
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
+use crate::engine::event::EngineEvent;
+use crate::engine::exit_status::ExitStatus;
+use crate::engine::install::is_ready;
+use crate::engine::installer::{InstallOptions, Installer, StepResult, Task};
+use crate::engine::session::Session;
+use crate::install::linker::Linker;
+use crate::install::plan::{self, Request, Selection};
+use crate::install::register::{self, AdoptError};
+use crate::machine::derived;
+use crate::model::binary::BinaryState;
+use crate::model::id::{MachineId, ProcessId};
+use crate::model::import;
+use crate::model::plugin_name::ProviderName;
+use crate::model::policy::Policy;
+use crate::plugin::requirement;
+use crate::process::signals::Interrupt;
+use crate::protocol::Record;
+use crate::store::StoreError;
+
+/// Answers records one batch after the other.
+pub(crate) struct Applier<'a> {
+    catalog: &'a Catalog,
+    session: &'a Session<'a>,
+    interrupt: &'a Interrupt,
+    linker: Linker<'a>,
+    options: InstallOptions,
+    selection: Selection,
+    providers: Vec<ProviderName>,
+    is_dry_run: bool,
+    /// Opened for the first request that has to be resolved.
+    installer: Option<Installer<'a>>,
+    /// The ids that this machine has in other data dirs, as far as its records were read.
+    aliases: Vec<MachineId>,
+    status: ExitStatus,
+}
+
+/// The answers to a batch of records.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// One record for each record that was accepted, in the same order.
+    pub(crate) records: Vec<Value>,
+    /// The results of the requests.
+    pub(crate) results: Vec<StepResult>,
+    /// The lines that were refused, each with the reason.
+    pub(crate) refused: Vec<(u64, String)>,
+}
+
+/// What to do with a record.
+enum Action {
+    /// The answer is known.
+    Answer(Value),
+    /// The record is a request to resolve.
+    Resolve(Box<Request>),
+}
+
+/// Why a record cannot be applied.
+#[derive(Debug, thiserror::Error)]
+enum ApplyError {
+    #[error(transparent)]
+    Requirement(#[from] requirement::LineError),
+    #[error(transparent)]
+    Register(#[from] AdoptError),
+    #[error(transparent)]
+    Import(#[from] import::ImportError),
+    #[error(transparent)]
+    Config(#[from] derived::ConfigError),
+    #[error("no machine has the id {0}; apply its Machine record first")]
+    UnknownMachine(MachineId),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl<'a> Applier<'a> {
+    /// Prepares to answer records.
+    pub(crate) fn new(
+        catalog: &'a Catalog,
+        session: &'a Session<'_>,
+        interrupt: &'a Interrupt,
+        policy: Policy,
+        options: InstallOptions,
+        is_dry_run: bool,
+    ) -> Self {
+        let linker = Linker {
+            settings: &session.settings,
+            store: &session.store,
+            machine_id: session.machine.id,
+            force: false,
+        };
+        Self {
+            catalog,
+            session,
+            interrupt,
+            linker,
+            options,
+            selection: Selection { asked: policy, habit: catalog.core.policy(), ..Selection::default() },
+            providers: catalog.providers(),
+            is_dry_run,
+            installer: None,
+            aliases: Vec::new(),
+            status: ExitStatus::Success,
+        }
+    }
+
+    /// Answers a batch of records. Equal requests in it are resolved once.
+    pub(crate) fn answer(&mut self, batch: Vec<Record>) -> Result<Answers, EngineError> {
+        let mut answers = Answers::default();
+        // The answer of each accepted record, or the number of the task that leads to it.
+        let mut accepted: Vec<Result<Value, usize>> = Vec::new();
+        let mut tasks = Vec::new();
+        let mut requested: HashMap<String, Vec<(Request, usize)>> = HashMap::new();
+        for record in batch {
+            let line = record.line;
+            match self.action(record) {
+                Ok(Action::Answer(answer)) => accepted.push(Ok(answer)),
+                Ok(Action::Resolve(request)) => {
+                    let same_name = requested.entry(request.name.as_str().to_owned()).or_default();
+                    let equal = same_name.iter().find(|(other, _)| *other == *request);
+                    let known = equal.map(|(_, task)| *task);
+                    accepted.push(Err(known.unwrap_or(tasks.len())));
+                    if known.is_none() {
+                        same_name.push(((*request).clone(), tasks.len()));
+                        tasks.push(self.task(request)?);
+                    }
+                }
+                Err(ApplyError::Store(error)) => return Err(error.into()),
+                Err(error) => {
+                    self.status = self.status.or_incomplete();
+                    answers.refused.push((line, error.to_string()));
+                }
+            }
+        }
+        answers.results = self.resolve(tasks)?;
+        if !self.is_dry_run && !answers.results.iter().all(StepResult::is_installed) {
+            self.status = self.status.or_incomplete();
+        }
+        for answer in accepted {
+            match answer {
+                Ok(record) => answers.records.push(record),
+                Err(task) => answers.records.extend(answers.results.get(task).map(StepResult::to_record)),
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Counts a line that is not a record.
+    pub(crate) fn refuse(&mut self) {
+        self.status = self.status.or_incomplete();
+    }
+
+    /// Records the end of this command, and returns its exit status.
+    pub(crate) fn finish(self) -> Result<ExitStatus, EngineError> {
+        let status = self.interrupt.signal().map_or(self.status, ExitStatus::Interrupted);
+        if let Some(installer) = self.installer {
+            let command = installer.command_id();
+            installer.finish(status)?;
+            if self.interrupt.signal().is_none() {
+                self.session.prune_if_due(command, self.catalog.core.keep());
+            }
+        }
+        Ok(status)
+    }
+
+    fn action(&mut self, record: Record) -> Result<Action, ApplyError> {
+        let Record { kind, fields, .. } = record;
+        let answer = match kind.as_str() {
+            "Machine" => Some(self.store_machine(&fields)?),
+            "Process" => Some(self.store_process(&fields)?),
+            kind if requirement::is_requirement(kind) => self.store_binary(&fields)?,
+            _ => Some(Value::Object(fields.clone())),
+        };
+        Ok(match answer {
+            Some(answer) => Action::Answer(answer),
+            None => Action::Resolve(Box::new(self.request(&fields)?)),
+        })
+    }
+
+    fn request(&self, fields: &Map<String, Value>) -> Result<Request, ApplyError> {
+        let requirement = requirement::parse_fields(None, fields, self.session.settings.home.as_deref())?;
+        let steps = plan::plan(&[requirement], &self.selection, &self.providers);
+        // A single requirement without a selection of providers is never refused.
+        let request = steps.into_iter().flatten().next();
+        request.ok_or(ApplyError::Requirement(requirement::LineError::NoName))
+    }
+
+    fn task(&self, request: Box<Request>) -> Result<Task, EngineError> {
+        let known = self.session.store.binary(self.session.machine.id, request.name.as_str())?;
+        let Some(binary) = known else { return Ok(Task::Open(request)) };
+        if is_ready(&binary, &request, &self.session.settings) {
+            return Ok(Task::Done(Box::new(StepResult::Present(binary))));
+        }
+        let retry_at = match &binary.state {
+            BinaryState::Queued(queued) => queued.waits_until(clock::now()),
+            BinaryState::Installed(_) => None,
+        };
+        Ok(match retry_at {
+            Some(retry_at) => Task::Done(Box::new(StepResult::Deferred(binary, retry_at))),
+            None => Task::Open(request),
+        })
+    }
+
+    fn resolve(&mut self, tasks: Vec<Task>) -> Result<Vec<StepResult>, EngineError> {
+        let has_open = tasks.iter().any(|task| matches!(task, Task::Open(_)));
+        if !has_open || self.is_dry_run {
+            return Ok(tasks.into_iter().map(Task::planned).collect());
+        }
+        let installer = match self.installer.take() {
+            Some(installer) => installer,
+            // The number of requests that are still to come is unknown.
+            None => Installer::open(self.catalog, self.session, self.options, usize::MAX, self.interrupt)?,
+        };
+        let installer = self.installer.insert(installer);
+        let results = installer.resolve(tasks)?;
+        // The results are reported even if they cannot be recorded.
+        if let Err(error) = installer.count_uses(&results) {
+            self.session.report(EngineEvent::Error(error.to_string()));
+            self.status = ExitStatus::Setup;
+        }
+        Ok(results)
+    }
+
+    /// Stores a Binary record with an `abspath`. Returns `None` if the record has to be resolved as a request: its file
+    /// does not match the record, and it names providers.
+    fn store_binary(&self, fields: &Map<String, Value>) -> Result<Option<Value>, ApplyError> {
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
+        // `failed` and `started` are statuses of ArchiveBox that mean queued.
+        if text("abspath").is_empty() || matches!(text("status"), "queued" | "failed" | "started") {
+            return Ok(None);
+        }
+        let checked = match register::check(&self.linker, fields) {
+            Err(AdoptError::RecordError(_) | AdoptError::Digest { .. })
+                if !text("binproviders").is_empty() =>
+            {
+                return Ok(None);
+            }
+            checked => checked?,
+        };
+        if self.is_dry_run {
+            return Ok(Some(Value::Object(fields.clone())));
+        }
+        let registered =
+            register::adopt(&self.linker, checked, self.interrupt, |warning| self.session.warn(warning))?;
+        Ok(Some(registered.binary.to_record(&[])))
+    }
+
+    /// Stores a change of this machine's configuration, or the record of another machine.
+    fn store_machine(&mut self, fields: &Map<String, Value>) -> Result<Value, ApplyError> {
+        let store = &self.session.store;
+        let own = &self.session.machine;
+        let guid = fields.get("guid").and_then(Value::as_str);
+        if let Some(guid) = guid.filter(|guid| *guid != own.guid.value) {
+            let machine = import::machine(fields, clock::now())?;
+            if !self.is_dry_run && store.machine_by_guid(guid)?.is_none() {
+                store.find_or_add_machine(&machine)?;
+            }
+            return Ok(machine.to_record());
+        }
+        self.aliases.extend(id::<MachineId>(fields, "id"));
+        let patch = derived::patch(fields)?;
+        if !self.is_dry_run && !patch.is_empty() {
+            store.merge_machine_config(own.id, &patch)?;
+        }
+        let stored = store.machine_by_guid(&own.guid.value)?;
+        Ok(stored.as_ref().unwrap_or(own).to_record())
+    }
+
+    fn store_process(&self, fields: &Map<String, Value>) -> Result<Value, ApplyError> {
+        let store = &self.session.store;
+        let known = id(fields, "id").map(|id: ProcessId| store.process(id)).transpose()?.flatten();
+        if let Some(known) = known {
+            return Ok(known.to_record());
+        }
+        let mut process = import::process(fields)?;
+        if self.aliases.contains(&process.machine_id) {
+            process.machine_id = self.session.machine.id;
+        }
+        if !store.machines()?.iter().any(|machine| machine.id == process.machine_id) {
+            return Err(ApplyError::UnknownMachine(process.machine_id));
+        }
+        let process = if self.is_dry_run { process } else { store.import_process(&process)? };
+        Ok(process.to_record())
+    }
+}
+
+fn id<I: FromStr>(fields: &Map<String, Value>, key: &str) -> Option<I> {
+    fields.get(key)?.as_str()?.parse().ok()
+}

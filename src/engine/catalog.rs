@@ -1,0 +1,317 @@
+//! The plugins that a command sees: their hooks, requirements and settings, read once.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::engine::error::EngineError;
+use crate::engine::event::{EngineEvent, OnEvent};
+use crate::install::plan::Request;
+use crate::install::provider_deps;
+use crate::model::plugin_name::{PluginName, ProviderName};
+use crate::plugin::builtin;
+use crate::plugin::config::core::CoreSettings;
+use crate::plugin::config::enabled::{PluginConfigs, PluginStatus};
+use crate::plugin::config::provider::ProviderConfig;
+use crate::plugin::config::schema;
+use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources, Variable};
+use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
+use crate::plugin::hook_name::BINARY_REQUEST;
+use crate::plugin::requirement::{self, Diagnostic, Requirement};
+use crate::settings::Settings;
+use crate::trust::Inspection;
+
+/// What the plugin folders contain, and the problems that were found in them.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    /// All plugins and providers, by name.
+    pub(crate) discovery: Discovery,
+    /// The requirements of the enabled plugins.
+    pub(crate) requirements: Vec<Requirement>,
+    /// The requirements of providers that no plugin selection names.
+    pub(crate) provider_requirements: Vec<Requirement>,
+    /// The folders and files that cannot be used.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The `config.json` files of the plugins.
+    pub(crate) configs: PluginConfigs,
+    /// rigup's own settings.
+    pub(crate) core: CoreSettings,
+    /// The settings of each plugin, with their values.
+    pub(crate) settings: HashMap<PluginName, Vec<Setting>>,
+    /// Whether each plugin is enabled.
+    pub(crate) statuses: HashMap<PluginName, PluginStatus>,
+    /// Values that are invalid and were replaced by a default.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Catalog {
+    /// Finds all plugins, and checks that the selected ones exist: the named ones, or those in the setting PLUGINS.
+    /// Reads no requirements.
+    pub(crate) fn find(
+        settings: &Settings,
+        selected: &[String],
+        on_event: OnEvent<'_>,
+    ) -> Result<Self, EngineError> {
+        Self::find_with(settings, selected, &mut Inspection::new(&settings.trust), on_event)
+    }
+
+    /// Finds all plugins, and reads the requirements of the enabled ones and of the providers.
+    pub(crate) fn read(
+        settings: &Settings,
+        selected: &[String],
+        on_event: OnEvent<'_>,
+    ) -> Result<Self, EngineError> {
+        // The folder of a plugin and its parents are inspected once for both of its files.
+        let mut inspection = Inspection::new(&settings.trust);
+        let mut catalog = Self::find_with(settings, selected, &mut inspection, on_event)?;
+        let resolver = catalog.configs.resolver(sources(settings));
+        let (mut requirements, mut provider_requirements, mut diagnostics) =
+            (Vec::new(), Vec::new(), Vec::new());
+        let has_selection = catalog.statuses.values().any(|status| *status == PluginStatus::NotChosen);
+        for plugin in &catalog.discovery.plugins {
+            let is_enabled = catalog.statuses[&plugin.name] == PluginStatus::Enabled;
+            let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
+            if !is_enabled && !is_provider {
+                continue;
+            }
+            let target = if is_provider && !(is_enabled && has_selection) {
+                &mut provider_requirements
+            } else {
+                &mut requirements
+            };
+            let listed = listed_requirements(plugin, settings, &mut inspection);
+            let configured = configured_requirements(plugin, &catalog.configs, &resolver, settings);
+            for (read, problems) in [listed, configured] {
+                target.extend(read);
+                diagnostics.extend(problems);
+            }
+        }
+        drop(resolver);
+        catalog.requirements = requirements;
+        catalog.provider_requirements = provider_requirements;
+        catalog.diagnostics.extend(diagnostics);
+        Ok(catalog)
+    }
+
+    fn find_with(
+        settings: &Settings,
+        selected: &[String],
+        inspection: &mut Inspection<'_>,
+        on_event: OnEvent<'_>,
+    ) -> Result<Self, EngineError> {
+        let mut discovery =
+            discovery::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir), &settings.trust);
+        let diagnostics = std::mem::take(&mut discovery.diagnostics);
+        let mut warnings = std::mem::take(&mut discovery.warnings);
+        let core = core_settings(settings)?;
+        let by_setting = if selected.is_empty() { core.plugins() } else { Vec::new() };
+        let selected = if selected.is_empty() { &by_setting } else { selected };
+        for name in selected {
+            check_selected(name, &discovery, &diagnostics, settings, on_event)?;
+        }
+        let (configs, unreadable) = PluginConfigs::read(&discovery.plugins, &settings.data_dir, inspection);
+        warnings.extend(unreadable.iter().map(ToString::to_string));
+        let resolver = configs.resolver(sources(settings));
+        // Several plugins may share a setting; a problem with it is reported once.
+        let mut warn = |warning: String| {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        };
+        let statuses = configs.plugin_statuses(&discovery.plugins, selected, &resolver, &mut warn);
+        for name in selected {
+            let plugin = discovery.plugins.iter().find(|plugin| is_named(&plugin.name, name));
+            if let Some(PluginStatus::Disabled(reason)) = plugin.and_then(|plugin| statuses.get(&plugin.name))
+            {
+                warn(format!("the plugin {name} is disabled: {reason}"));
+            }
+        }
+        let values = discovery
+            .plugins
+            .iter()
+            .map(|plugin| (plugin.name.clone(), configs.settings(&plugin.name, &resolver, &mut warn)));
+        let values = values.collect();
+        Ok(Self {
+            discovery,
+            requirements: Vec::new(),
+            provider_requirements: Vec::new(),
+            diagnostics,
+            configs,
+            core,
+            settings: values,
+            statuses,
+            warnings,
+        })
+    }
+
+    /// Returns the foreground hooks of providers, in hook order.
+    pub(crate) fn provider_hooks(&self) -> Vec<&Hook> {
+        let mut hooks = self.discovery.hooks_of(BINARY_REQUEST);
+        hooks.retain(|hook| hook.name.background.is_none());
+        hooks
+    }
+
+    /// Returns the names of all providers, in hook order.
+    pub(crate) fn providers(&self) -> Vec<ProviderName> {
+        let mut names: Vec<ProviderName> = Vec::new();
+        for hook in self.provider_hooks() {
+            let name = hook.provider();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Returns the requests that each provider depends on.
+    pub(crate) fn provider_deps(&self) -> HashMap<ProviderName, Vec<Request>> {
+        provider_deps::needs_of(&self.provider_requirements, &self.providers())
+    }
+
+    /// Returns what the `config.json` of each provider states.
+    pub(crate) fn provider_configs(&self) -> HashMap<ProviderName, ProviderConfig> {
+        let config = |name: &ProviderName| self.configs.schema(name).map(|schema| schema.provider.clone());
+        self.providers().into_iter().map(|name| (name.clone(), config(&name).unwrap_or_default())).collect()
+    }
+
+    /// Returns the curated providers, in hook order. A plugin that replaces a built-in provider and states nothing is as
+    /// curated as that one.
+    pub(crate) fn curated_providers(&self) -> Vec<ProviderName> {
+        let configs = self.provider_configs();
+        let built_in =
+            |name: &str| builtin::config(name).ok().flatten().and_then(|schema| schema.provider.curated);
+        let is_curated =
+            |name: &ProviderName| configs[name].curated.or_else(|| built_in(name)).unwrap_or(false);
+        self.providers().into_iter().filter(is_curated).collect()
+    }
+
+    /// Returns the settings of each plugin as variables for its hooks.
+    pub(crate) fn variables(&self) -> HashMap<PluginName, Vec<Variable>> {
+        let variables = |settings: &Vec<Setting>| settings.iter().filter_map(Setting::variable).collect();
+        self.settings.iter().map(|(plugin, settings)| (plugin.clone(), variables(settings))).collect()
+    }
+
+    /// Fills `*_BINARY` settings that have no explicit value with the paths that earlier commands found on this
+    /// machine.
+    pub(crate) fn apply_machine_config(&mut self, config: &Map<String, Value>) {
+        for setting in self.settings.values_mut().flatten() {
+            let is_open = matches!(setting.origin, Origin::Default | Origin::Fallback(_));
+            if !is_open || !setting.name.ends_with("_BINARY") {
+                continue;
+            }
+            let path = config.get(&setting.name).filter(|path| is_file(path));
+            if let Some(path) = path {
+                setting.value = path.clone();
+                setting.origin = Origin::Machine;
+            }
+        }
+    }
+
+    /// Whether the hooks and requirements of a plugin are used.
+    pub(crate) fn is_enabled(&self, plugin: &str) -> bool {
+        self.statuses.get(plugin) == Some(&PluginStatus::Enabled)
+    }
+
+    /// Returns the plugin with this name.
+    pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
+        self.discovery.plugins.iter().find(|plugin| is_named(&plugin.name, name))
+    }
+}
+
+/// Returns rigup's own settings.
+pub(crate) fn core_settings(settings: &Settings) -> Result<CoreSettings, EngineError> {
+    CoreSettings::read(sources(settings)).map_err(EngineError::Setup)
+}
+
+/// Describes a plugin that does not exist: where rigup looked and what it found there.
+pub(crate) fn no_such_plugin(name: &str, discovery: &Discovery, settings: &Settings) -> String {
+    let folders: Vec<String> = settings.plugin_path.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<&str> = discovery.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    format!("no plugin is called {name} in {}; found {}", folders.join(", "), names.join(", "))
+}
+
+/// Checks that a selected plugin exists and can be used.
+fn check_selected(
+    name: &str,
+    discovery: &Discovery,
+    diagnostics: &[Diagnostic],
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<(), EngineError> {
+    if let Some(diagnostic) = diagnostics.iter().find(|diagnostic| is_named(&diagnostic.plugin, name)) {
+        return Err(EngineError::Setup(format!("cannot use the plugin {name}: {diagnostic}")));
+    }
+    if discovery.plugins.iter().any(|plugin| is_named(&plugin.name, name)) {
+        return Ok(());
+    }
+    // The plugin may be in a folder that was refused as a whole.
+    for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.plugin.is_empty()) {
+        on_event(&EngineEvent::Diagnostic(diagnostic));
+    }
+    Err(EngineError::Setup(no_such_plugin(name, discovery, settings)))
+}
+
+/// Reads the `binaries.jsonl` of a plugin; that of a built-in provider is part of the executable.
+fn listed_requirements(
+    plugin: &Plugin,
+    settings: &Settings,
+    inspection: &mut Inspection<'_>,
+) -> (Vec<Requirement>, Vec<Diagnostic>) {
+    let home = settings.home.as_deref();
+    match builtin::file(plugin, &settings.data_dir, requirement::FILE_NAME) {
+        Some(text) => {
+            requirement::read_from(Some(&plugin.name), &plugin.path, text.unwrap_or_default(), home)
+        }
+        None => requirement::read(Some(&plugin.name), &plugin.path, home, inspection),
+    }
+}
+
+/// Reads the `required_binaries` in the `config.json` of a plugin.
+fn configured_requirements(
+    plugin: &Plugin,
+    configs: &PluginConfigs,
+    resolver: &SettingResolver<'_>,
+    settings: &Settings,
+) -> (Vec<Requirement>, Vec<Diagnostic>) {
+    let schema = configs.schema(&plugin.name);
+    let entries = schema.map(|schema| schema.required_binaries.as_slice()).unwrap_or_default();
+    let value_of = |name: &str| {
+        let folder = match name {
+            "LIB_DIR" => Some(&settings.lib_dir),
+            "LIB_BIN_DIR" => Some(&settings.lib_bin_dir),
+            "DATA_DIR" => Some(&settings.data_dir),
+            _ => None,
+        };
+        let value = match folder {
+            Some(folder) => Value::from(folder.to_string_lossy()),
+            None => resolver.value(name)?,
+        };
+        Some(value.as_str()?.trim().to_owned()).filter(|value| !value.is_empty())
+    };
+    let (mut requirements, mut diagnostics) = (Vec::new(), Vec::new());
+    for (number, entry) in (1..).zip(entries) {
+        match requirement::parse_entry(Some(&plugin.name), entry, settings.home.as_deref(), value_of) {
+            Ok(requirement) => requirements.push(requirement),
+            Err(error) => diagnostics.push(Diagnostic {
+                plugin: plugin.name.to_string(),
+                path: plugin.path.join(schema::FILE_NAME),
+                line: None,
+                message: format!("required_binaries, entry {number}: {error}"),
+            }),
+        }
+    }
+    (requirements, diagnostics)
+}
+
+fn sources(settings: &Settings) -> Sources<'_> {
+    Sources { environment: &settings.environment, files: &settings.files }
+}
+
+fn is_named(plugin: &str, name: &str) -> bool {
+    plugin.eq_ignore_ascii_case(name)
+}
+
+fn is_file(path: &Value) -> bool {
+    path.as_str().is_some_and(|path| Path::new(path).is_file())
+}

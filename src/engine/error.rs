@@ -1,0 +1,96 @@
+//! Why the engine cannot do what it was called for.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use crate::engine::exit_status::ExitStatus;
+use crate::exhaustion;
+use crate::hook::run::RunError;
+use crate::process::lock::LockError;
+use crate::process::spawn::SpawnError;
+use crate::runs::gc::GcError;
+use crate::runs::start::StartError;
+use crate::store::StoreError;
+
+/// An error that ends a call of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The call makes no sense: a name, a version or a combination that is invalid.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// A record, a plugin or a file that the call names does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The data dir cannot be used.
+    #[error("cannot use the data dir {}: {reason}; choose another with --data-dir or RIGUP_DATA_DIR", path.display())]
+    DataDir {
+        /// The data dir.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A setting, or a plugin that is selected by name, cannot be used.
+    #[error("{0}")]
+    Setup(String),
+    /// A lock file cannot be used.
+    #[error("cannot use the lock file {}: {reason}", path.display())]
+    Lockfile {
+        /// The lock file.
+        path: PathBuf,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The built-in providers cannot be unpacked.
+    #[error("cannot unpack the built-in providers: {0}")]
+    Unpack(io::Error),
+    /// The signal handlers cannot be installed.
+    #[error("cannot handle signals: {0}")]
+    Signals(io::Error),
+    /// A path cannot be resolved.
+    #[error("cannot resolve the current folder: {0}")]
+    CurrentDir(io::Error),
+    /// No thread can be started.
+    #[error("cannot start a thread: {0}")]
+    Threads(String),
+    /// The records cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A lock cannot be taken.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A hook cannot be run.
+    #[error(transparent)]
+    Hook(#[from] RunError),
+    /// A command cannot be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// A run cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The data dir cannot be cleaned up.
+    #[error(transparent)]
+    Gc(#[from] GcError),
+    /// A signal with this number interrupted the call.
+    #[error("interrupted")]
+    Interrupted(i32),
+}
+
+impl EngineError {
+    /// Returns the exit status of a command that ends with this error.
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::InvalidRequest(_) => ExitStatus::Usage,
+            Self::NotFound(_) | Self::Start(StartError::TooMany { .. }) => ExitStatus::Incomplete,
+            Self::Interrupted(signal) => ExitStatus::Interrupted(*signal),
+            _ => ExitStatus::Setup,
+        }
+    }
+}
+
+impl From<rayon::ThreadPoolBuildError> for EngineError {
+    fn from(error: rayon::ThreadPoolBuildError) -> Self {
+        let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        Self::Threads(cause.map_or_else(|| error.to_string(), exhaustion::explained))
+    }
+}

@@ -1,0 +1,216 @@
+//! The work of `rigup run`: runs the hooks of an event.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
+use crate::engine::exit_status::ExitStatus;
+use crate::engine::session::Session;
+use crate::hook::command::{self, MAX_TIMEOUT};
+use crate::hook::event::{self, Event, HookEvent};
+use crate::hook::run::Runner;
+use crate::model::id::ProcessId;
+use crate::model::plugin_name::PluginName;
+use crate::plugin::config::value::Variable;
+use crate::plugin::discovery::Hook;
+use crate::plugin::hook_name::{Background, canonical_event};
+use crate::process::signals::Interrupt;
+
+/// How long a background hook may take to print its first line by default, in seconds.
+pub(crate) const READY_TIMEOUT_SECONDS: u64 = 30;
+
+/// An event, and what to tell its hooks.
+#[derive(Debug, Clone)]
+pub struct EventRequest {
+    /// The name of the event, such as `Snapshot`.
+    pub event: String,
+    /// The arguments of the hooks, `--key=value` each.
+    pub arguments: Vec<OsString>,
+    /// The plugins whose hooks run; all enabled plugins if empty.
+    pub plugins: Vec<String>,
+    /// How long each hook may run; `<PLUGIN>_TIMEOUT`, else `TIMEOUT`, else 300 s, if `None`.
+    pub timeout: Option<Duration>,
+    /// How long a background hook may take to print its first line.
+    pub ready_timeout: Duration,
+    /// The folder below which each plugin has its own; a folder in the data dir if `None`.
+    pub output_dir: Option<PathBuf>,
+}
+
+impl EventRequest {
+    /// Returns a request for an event without arguments.
+    pub fn new(event: impl Into<String>) -> Self {
+        Self {
+            event: event.into(),
+            arguments: Vec::new(),
+            plugins: Vec::new(),
+            timeout: None,
+            ready_timeout: Duration::from_secs(READY_TIMEOUT_SECONDS),
+            output_dir: None,
+        }
+    }
+
+    /// Returns the canonical name of the event: a trailing `Event` is dropped.
+    pub(crate) fn name(&self) -> Result<&str, EngineError> {
+        let name = canonical_event(&self.event);
+        if name.is_empty() || name.contains('/') || name.starts_with(['.', '-']) {
+            return Err(EngineError::InvalidRequest(format!(
+                "{:?} is not the name of an event; `rigup hook list` shows the events that have hooks",
+                self.event
+            )));
+        }
+        Ok(name)
+    }
+}
+
+/// The result of an event.
+#[derive(Debug)]
+pub struct EventReport {
+    /// The exit status that `rigup run` ends with.
+    pub status: ExitStatus,
+    /// The folder below which the hooks wrote their files; `None` if they wrote none.
+    pub output_dir: Option<PathBuf>,
+    /// The number of hooks that failed.
+    pub failed: usize,
+    /// The record of this command.
+    pub(crate) command: ProcessId,
+}
+
+/// Whether an enabled plugin has a hook for the event.
+pub(crate) fn has_hooks(catalog: &Catalog, event: &str) -> bool {
+    catalog.discovery.hooks_of(event).iter().any(|hook| catalog.is_enabled(&hook.plugin))
+}
+
+/// Runs the hooks of an event, and calls `on_hook_event` for what each of them does.
+pub(crate) fn run(
+    session: &Session<'_>,
+    catalog: &mut Catalog,
+    request: &EventRequest,
+    mut on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
+) -> Result<EventReport, EngineError> {
+    let name = request.name()?;
+    catalog.apply_machine_config(&session.machine.config);
+    let variables = catalog.variables();
+    let hooks = hooks_with_timeouts(catalog, name, &variables, request.timeout, session)?;
+    let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+    session.unpack_providers(&interrupt)?;
+    let command = session.begin()?;
+    let command_id = command.process.id;
+    let events_dir = session.settings.data_dir.join("events").join(name);
+    let output_dir = match &request.output_dir {
+        Some(dir) => std::path::absolute(dir).map_err(EngineError::CurrentDir)?,
+        None => events_dir.join(command_id.to_string()),
+    };
+    let runner = Runner {
+        settings: &session.settings,
+        store: &session.store,
+        machine_id: session.machine.id,
+        iface_id: command.process.iface_id,
+        parent_id: command_id,
+        variables: &variables,
+        interrupt: &interrupt,
+    };
+    let event = Event {
+        hooks: &hooks,
+        arguments: &request.arguments,
+        output_dir,
+        ready_timeout: request.ready_timeout,
+    };
+    let mut failed = 0;
+    let ran = event::run(&runner, &event, |hook, hook_event| {
+        failed += usize::from(matches!(hook_event, HookEvent::Failed(_)));
+        on_hook_event(hook, hook_event);
+    });
+    let status = match interrupt.signal() {
+        Some(signal) => ExitStatus::Interrupted(signal),
+        None if ran.is_err() => ExitStatus::Setup,
+        None if failed > 0 || !catalog.diagnostics.is_empty() => ExitStatus::Incomplete,
+        None => ExitStatus::Success,
+    };
+    if request.output_dir.is_none() {
+        remove_empty_folders(&event.output_dir);
+        let _ = std::fs::remove_dir(events_dir);
+    }
+    session.finish(command, status)?;
+    ran?;
+    let output_dir = Some(event.output_dir).filter(|dir| dir.exists());
+    Ok(EventReport { status, output_dir, failed, command: command_id })
+}
+
+/// Prunes expired records and logs after an event, unless they were pruned today.
+pub(crate) fn prune_after(session: &Session<'_>, report: &EventReport, catalog: &Catalog) {
+    if !matches!(report.status, ExitStatus::Interrupted(_)) {
+        session.prune_if_due(report.command, catalog.core.keep());
+    }
+}
+
+/// Removes the folders of plugins whose hooks wrote no files.
+fn remove_empty_folders(output_dir: &Path) {
+    let plugins = std::fs::read_dir(output_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in plugins.chain([output_dir.to_owned()]) {
+        // A folder with files in it stays.
+        let _ = std::fs::remove_dir(folder);
+    }
+}
+
+/// Returns the hooks of an event with their timeouts. A daemon lives as long as the event.
+fn hooks_with_timeouts<'c>(
+    catalog: &'c Catalog,
+    event: &str,
+    variables: &HashMap<PluginName, Vec<Variable>>,
+    timeout: Option<Duration>,
+    session: &Session<'_>,
+) -> Result<Vec<(&'c Hook, Duration)>, EngineError> {
+    let mut hooks = catalog.discovery.hooks_of(event);
+    hooks.retain(|hook| catalog.is_enabled(&hook.plugin));
+    let with_timeout = |hook: &'c Hook| {
+        let timeout = match timeout {
+            _ if hook.name.background == Some(Background::Daemon) => MAX_TIMEOUT,
+            Some(timeout) => timeout,
+            None => {
+                let variables = variables.get(&hook.plugin).map(Vec::as_slice).unwrap_or_default();
+                command::timeout(&hook.plugin, variables, &session.settings.environment)
+                    .map_err(|error| EngineError::Setup(error.to_string()))?
+            }
+        };
+        Ok((hook, timeout))
+    };
+    hooks.into_iter().map(with_timeout).collect()
+}
+
+/// Returns an argument in the form that hooks get: `--snapshot_id=1` is `--snapshot-id=1`; the value is not changed.
+pub(crate) fn hook_argument(typed: OsString) -> Result<OsString, EngineError> {
+    let mut bytes = typed.into_vec();
+    let key = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
+    if !bytes.starts_with(b"--") || key <= 2 {
+        return Err(EngineError::InvalidRequest(format!(
+            "{:?} is not an argument for hooks; write --key=value, and put rigup's own options before the event",
+            String::from_utf8_lossy(&bytes)
+        )));
+    }
+    for byte in bytes[2..key].iter_mut().filter(|byte| **byte == b'_') {
+        *byte = b'-';
+    }
+    Ok(OsString::from_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_an_argument_has_hyphens_and_its_value_is_not_changed() {
+        let normalized =
+            |text: &str| hook_argument(text.into()).ok().and_then(|argument| argument.into_string().ok());
+        assert_eq!(normalized("--snapshot_id=a_b=c d").as_deref(), Some("--snapshot-id=a_b=c d"));
+        assert_eq!(normalized("--dry_run").as_deref(), Some("--dry-run"));
+        for invalid in ["url=x", "-u", "--", "--=x", ""] {
+            assert_eq!(normalized(invalid), None, "{invalid}");
+        }
+        let bytes = OsString::from_vec(b"--a_b=\xff_".to_vec());
+        assert_eq!(hook_argument(bytes).unwrap().into_vec(), b"--a-b=\xff_");
+    }
+}

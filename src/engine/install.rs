@@ -1,0 +1,284 @@
+//! The work of `rigup install` and `rigup load`: plans the requests, resolves those that are not installed, and reports
+//! the result of each.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
+use crate::engine::event::{EngineEvent, OnEvent};
+use crate::engine::exit_status::ExitStatus;
+use crate::engine::installer::{InstallOptions, Installer, StepResult, Task};
+use crate::engine::lockfile;
+use crate::engine::session::Session;
+use crate::install::plan::{self, Selection, Step};
+use crate::install::status::{InstallStatus, install_status};
+use crate::model::binary::Binary;
+use crate::model::id::ProcessId;
+use crate::model::name::BinaryName;
+use crate::model::policy::Policy;
+use crate::model::version::Version;
+use crate::plugin::requirement::{Diagnostic, Providers};
+use crate::process::signals::Interrupt;
+use crate::settings::Settings;
+use crate::store::StoreError;
+
+/// How long a provider hook may run by default, in seconds.
+pub(crate) const TIMEOUT_SECONDS: u64 = 600;
+
+/// What to install, and how.
+#[derive(Debug, Clone)]
+pub struct InstallRequest {
+    /// The binaries to install; everything that the plugins require if empty.
+    pub names: Vec<String>,
+    /// The plugins whose requirements count; all enabled plugins if empty.
+    pub plugins: Vec<String>,
+    /// The only providers to try, in this order, separated by commas.
+    pub binproviders: Option<String>,
+    /// The lowest acceptable version; any version if empty.
+    pub min_version: String,
+    /// What packages from open registries may be.
+    pub policy: Policy,
+    /// Whether to reinstall what is installed, and to replace a foreign file where a link goes.
+    pub force: bool,
+    /// The lock file whose pins to install; no pins if `None`.
+    pub lockfile: Option<PathBuf>,
+    /// How many hooks may run at the same time; the number of cores, but at least four, if `None`.
+    pub jobs: Option<usize>,
+    /// How long a hook may run.
+    pub timeout: Duration,
+}
+
+impl Default for InstallRequest {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            plugins: Vec::new(),
+            binproviders: None,
+            min_version: String::new(),
+            policy: Policy::default(),
+            force: false,
+            lockfile: None,
+            jobs: None,
+            timeout: Duration::from_secs(TIMEOUT_SECONDS),
+        }
+    }
+}
+
+impl InstallRequest {
+    /// Returns a request for the binaries with these names.
+    pub fn for_names<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
+        Self { names: names.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    fn options(&self) -> InstallOptions {
+        InstallOptions { force: self.force, is_lookup: false, jobs: self.jobs, timeout: self.timeout }
+    }
+}
+
+/// The steps that an install request comes to, before anything runs.
+#[derive(Debug)]
+pub(crate) struct InstallPlan {
+    /// The plugins that the plan was made from.
+    pub(crate) catalog: Catalog,
+    /// One step for each binary.
+    pub(crate) steps: Vec<Step>,
+    /// How to carry it out.
+    pub(crate) options: InstallOptions,
+}
+
+impl InstallPlan {
+    /// Plans an install. Creates no file.
+    pub(crate) fn new(
+        request: &InstallRequest,
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+    ) -> Result<Self, EngineError> {
+        let selection = selection(request, settings)?;
+        let plugins: Vec<String> =
+            request.plugins.iter().filter(|name| !name.trim().is_empty()).cloned().collect();
+        let catalog = Catalog::read(settings, &plugins, on_event)?;
+        let selection =
+            Selection { curated: catalog.curated_providers(), habit: catalog.core.policy(), ..selection };
+        let mut requirements = catalog.requirements.clone();
+        if !selection.names.is_empty() {
+            requirements.extend_from_slice(&catalog.provider_requirements);
+        }
+        let steps = plan::plan(&requirements, &selection, &catalog.providers());
+        let steps = match &request.lockfile {
+            Some(path) => lockfile::pin_steps(steps, path, &catalog, settings, on_event)?,
+            None => steps,
+        };
+        Ok(Self { catalog, steps, options: request.options() })
+    }
+
+    /// Plans a look at what is installed: nothing but env is tried, and failures change no record.
+    pub(crate) fn lookup(
+        request: &InstallRequest,
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+    ) -> Result<Self, EngineError> {
+        let mut plan = Self::new(request, settings, on_event)?;
+        for request in plan.steps.iter_mut().flatten() {
+            request.candidates.retain(|provider| provider == plan::ENV);
+        }
+        plan.options.is_lookup = true;
+        Ok(plan)
+    }
+}
+
+/// The result of an install.
+#[derive(Debug)]
+pub struct InstallReport {
+    /// The result of each step, in plan order.
+    pub(crate) results: Vec<StepResult>,
+    /// The folders and files of plugins that cannot be used.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The signal that interrupted the install.
+    pub(crate) interrupted: Option<i32>,
+    /// The record of this command; `None` if no hook had to run.
+    pub(crate) command: Option<ProcessId>,
+    is_unrecorded: bool,
+}
+
+impl InstallReport {
+    /// Returns the binaries that are installed now.
+    pub fn installed(&self) -> impl Iterator<Item = &Binary> {
+        self.results.iter().filter_map(StepResult::installed_binary)
+    }
+
+    /// Returns the records of all results, as `rigup install --json` prints them.
+    pub fn records(&self) -> impl Iterator<Item = Value> {
+        self.results.iter().map(StepResult::to_record)
+    }
+
+    /// Returns the exit status that `rigup install` ends with.
+    pub fn exit_status(&self) -> ExitStatus {
+        match status_of(&self.results, &self.diagnostics, self.interrupted) {
+            interrupted @ ExitStatus::Interrupted(_) => interrupted,
+            _ if self.is_unrecorded => ExitStatus::Setup,
+            status => status,
+        }
+    }
+}
+
+/// Carries out a plan. Starts no process if everything is installed.
+pub(crate) fn execute(session: &Session<'_>, plan: &InstallPlan) -> Result<InstallReport, EngineError> {
+    execute_steps(session, &plan.catalog, &plan.steps, plan.options)
+}
+
+/// Carries out the steps of a plan that may have been pinned since.
+pub(crate) fn execute_steps(
+    session: &Session<'_>,
+    catalog: &Catalog,
+    steps: &[Step],
+    options: InstallOptions,
+) -> Result<InstallReport, EngineError> {
+    let mut binaries = session.store.binaries_of(session.machine.id)?;
+    let tasks: Vec<Task> = steps
+        .iter()
+        .map(|step| match step {
+            Err(refusal) => Task::Done(Box::new(StepResult::Refused(refusal.clone()))),
+            Ok(request) => match binaries.remove(request.name.as_str()) {
+                Some(binary) if !options.force && is_ready(&binary, request, &session.settings) => {
+                    Task::Done(Box::new(StepResult::Present(binary)))
+                }
+                _ => Task::Open(Box::new(request.clone())),
+            },
+        })
+        .collect();
+    let mut report = InstallReport {
+        results: Vec::new(),
+        diagnostics: catalog.diagnostics.clone(),
+        interrupted: None,
+        command: None,
+        is_unrecorded: false,
+    };
+    if tasks.iter().any(|task| matches!(task, Task::Open(_))) {
+        let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+        let installer = Installer::open(catalog, session, options, tasks.len(), &interrupt)?;
+        report.command = Some(installer.command_id());
+        report.results = installer.resolve(tasks)?;
+        report.interrupted = interrupt.signal();
+        // The results are reported even if they cannot be recorded.
+        let counted = installer.count_uses(&report.results).map_err(EngineError::from);
+        let status = status_of(&report.results, &report.diagnostics, report.interrupted);
+        if let Err(error) = counted.and(installer.finish(status)) {
+            session.report(EngineEvent::Error(error.to_string()));
+            report.is_unrecorded = true;
+        }
+    } else {
+        session.complete_lost()?;
+        report.results = tasks.into_iter().filter_map(Task::result).collect();
+    }
+    if let Err(error) = remember_paths(steps, &report.results, session) {
+        session.warn(format!("cannot store the paths of the binaries for hooks: {error}"));
+    }
+    Ok(report)
+}
+
+/// Whether nothing has to be done for a request.
+pub(crate) fn is_ready(binary: &Binary, request: &plan::Request, settings: &Settings) -> bool {
+    install_status(binary, request, settings) == InstallStatus::Ready
+}
+
+fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection, EngineError> {
+    let home = settings.home.as_deref();
+    let names = request.names.iter().map(|name| BinaryName::parse(name, home)).collect::<Result<_, _>>();
+    let names = names.map_err(|error| invalid(&error))?;
+    if !request.min_version.trim().is_empty() && !Version::is_one(&request.min_version) {
+        return Err(EngineError::InvalidRequest(format!(
+            "--min-version {:?} is not a version; write it like 1.2 or 2024.01.02",
+            request.min_version
+        )));
+    }
+    Ok(Selection {
+        names,
+        providers: request
+            .binproviders
+            .as_deref()
+            .map(Providers::parse)
+            .transpose()
+            .map_err(|error| invalid(&error))?,
+        min_version: request.min_version.clone(),
+        curated: Vec::new(),
+        asked: request.policy,
+        habit: Policy::default(),
+    })
+}
+
+fn invalid(error: &dyn std::fmt::Display) -> EngineError {
+    EngineError::InvalidRequest(error.to_string())
+}
+
+/// Stores the paths of binaries that settings name: hooks get these paths as the values of the settings.
+fn remember_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) -> Result<(), StoreError> {
+    let mut paths = Map::new();
+    for (step, result) in steps.iter().zip(results) {
+        if let (Ok(request), Some(installed)) = (step, result.installed()) {
+            let path = Value::from(installed.abspath.to_string_lossy());
+            paths.extend(request.settings.iter().map(|setting| (setting.clone(), path.clone())));
+        }
+    }
+    paths.retain(|name, path| session.machine.config.get(name) != Some(path));
+    if paths.is_empty() {
+        return Ok(());
+    }
+    session.store.merge_machine_config(session.machine.id, &paths)
+}
+
+fn status_of(results: &[StepResult], diagnostics: &[Diagnostic], interrupted: Option<i32>) -> ExitStatus {
+    if let Some(signal) = interrupted {
+        return ExitStatus::Interrupted(signal);
+    }
+    if results.iter().any(|result| matches!(result, StepResult::Broken(..))) {
+        return ExitStatus::Setup;
+    }
+    if results.iter().all(StepResult::is_installed) && diagnostics.is_empty() {
+        ExitStatus::Success
+    } else {
+        ExitStatus::Incomplete
+    }
+}

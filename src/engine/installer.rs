@@ -1,0 +1,235 @@
+//! Resolves requests with the hooks of a catalog, several at the same time, and records the command that does so.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rayon::ThreadPool;
+use serde_json::{Value, json};
+
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
+use crate::engine::event::EngineEvent;
+use crate::engine::exit_status::ExitStatus;
+use crate::engine::session::{CommandProcess, Session};
+use crate::hook::run::Runner;
+use crate::install::plan::{Refusal, Request};
+use crate::install::resolver::{ResolveError, Resolved, Resolver};
+use crate::model::binary::{Binary, Installed};
+use crate::model::id::ProcessId;
+use crate::model::name::BinaryName;
+use crate::model::plugin_name::{PluginName, ProviderName};
+use crate::plugin::config::provider::ProviderConfig;
+use crate::plugin::config::value::Variable;
+use crate::plugin::discovery::Hook;
+use crate::process::signals::Interrupt;
+use crate::store::StoreError;
+
+/// The fewest hooks that may run at the same time by default: hooks mostly wait for the network.
+const MIN_JOBS: usize = 4;
+
+/// How to resolve requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InstallOptions {
+    /// Reinstall what is installed, and replace a foreign file where a link goes.
+    pub(crate) force: bool,
+    /// Leave the record of what cannot be installed as it was.
+    pub(crate) is_lookup: bool,
+    /// How many hooks may run at the same time.
+    pub(crate) jobs: Option<usize>,
+    /// How long a hook may run.
+    pub(crate) timeout: Duration,
+}
+
+/// The result of one step of a plan.
+#[derive(Debug)]
+pub(crate) enum StepResult {
+    /// The binary was installed before; no hook ran.
+    Present(Binary),
+    /// The request was resolved, with or without success.
+    Resolved(Resolved),
+    /// The request failed recently and is not tried again before this time.
+    Deferred(Binary, Timestamp),
+    /// The request would be resolved.
+    Planned(Request),
+    /// No provider may install the binary.
+    Refused(Refusal),
+    /// The request could not be resolved at all.
+    Broken(Request, ResolveError),
+}
+
+impl StepResult {
+    /// Returns the record of the binary if it is installed.
+    pub(crate) fn installed_binary(&self) -> Option<&Binary> {
+        let binary = match self {
+            Self::Present(binary) => binary,
+            Self::Resolved(resolved) => &resolved.binary,
+            Self::Deferred(..) | Self::Planned(_) | Self::Refused(_) | Self::Broken(..) => return None,
+        };
+        binary.installed().map(|_| binary)
+    }
+
+    /// Returns the installed file.
+    pub(crate) fn installed(&self) -> Option<&Installed> {
+        self.installed_binary().and_then(Binary::installed)
+    }
+
+    /// Whether the binary is installed.
+    pub(crate) fn is_installed(&self) -> bool {
+        self.installed().is_some()
+    }
+
+    /// Returns the record that JSONL shows.
+    pub(crate) fn to_record(&self) -> Value {
+        match self {
+            Self::Present(binary) | Self::Deferred(binary, _) => binary.to_record(&[]),
+            Self::Resolved(resolved) => resolved.binary.to_record(&resolved.attempts),
+            Self::Planned(request) => request.to_record("queued"),
+            Self::Refused(refusal) => unresolved(&refusal.name, &refusal.reason),
+            Self::Broken(request, error) => unresolved(&request.name, &error.to_string()),
+        }
+    }
+}
+
+/// Returns the record of a request that has no row in the store.
+pub(crate) fn unresolved(name: &BinaryName, reason: &str) -> Value {
+    json!({
+        "type": "BinaryRequest",
+        "name": name.as_str(),
+        "status": "queued",
+        "last_error": reason,
+        "retry_at": null,
+        "attempts": [],
+    })
+}
+
+/// A step of a plan, compared with what is installed.
+pub(crate) enum Task {
+    /// There is nothing left to do.
+    Done(Box<StepResult>),
+    /// The request has to be resolved.
+    Open(Box<Request>),
+}
+
+impl Task {
+    /// Returns the result of a dry run.
+    pub(crate) fn planned(self) -> StepResult {
+        match self {
+            Self::Done(result) => *result,
+            Self::Open(request) => StepResult::Planned(*request),
+        }
+    }
+
+    /// Returns the result if there is nothing left to do.
+    pub(crate) fn result(self) -> Option<StepResult> {
+        match self {
+            Self::Done(result) => Some(*result),
+            Self::Open(_) => None,
+        }
+    }
+}
+
+/// Resolves requests with as many hooks at the same time as its pool has threads.
+pub(crate) struct Installer<'a> {
+    session: &'a Session<'a>,
+    options: InstallOptions,
+    interrupt: &'a Interrupt,
+    hooks: Vec<&'a Hook>,
+    provider_deps: HashMap<ProviderName, Vec<Request>>,
+    provider_configs: HashMap<ProviderName, ProviderConfig>,
+    variables: HashMap<PluginName, Vec<Variable>>,
+    pool: ThreadPool,
+    command: CommandProcess,
+}
+
+impl<'a> Installer<'a> {
+    /// Prepares for at most `max_requests` requests at a time, and records the command.
+    pub(crate) fn open(
+        catalog: &'a Catalog,
+        session: &'a Session<'_>,
+        options: InstallOptions,
+        max_requests: usize,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self, EngineError> {
+        session.unpack_providers(interrupt)?;
+        let cores = std::thread::available_parallelism().map_or(MIN_JOBS, std::num::NonZero::get);
+        // More threads than requests would only cost time and memory.
+        let jobs = options.jobs.unwrap_or(cores.max(MIN_JOBS)).min(max_requests);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
+        let command = session.begin()?;
+        Ok(Self {
+            session,
+            options,
+            interrupt,
+            hooks: catalog.provider_hooks(),
+            provider_deps: catalog.provider_deps(),
+            provider_configs: catalog.provider_configs(),
+            variables: catalog.variables(),
+            pool,
+            command,
+        })
+    }
+
+    /// Returns the id of the command's record.
+    pub(crate) fn command_id(&self) -> ProcessId {
+        self.command.process.id
+    }
+
+    /// Resolves the open tasks. The results are in the order of the tasks.
+    pub(crate) fn resolve(&self, tasks: Vec<Task>) -> Result<Vec<StepResult>, EngineError> {
+        let resolver = Resolver {
+            runner: Runner {
+                settings: &self.session.settings,
+                store: &self.session.store,
+                machine_id: self.session.machine.id,
+                iface_id: self.command.process.iface_id,
+                parent_id: self.command.process.id,
+                variables: &self.variables,
+                interrupt: self.interrupt,
+            },
+            hooks: &self.hooks,
+            provider_deps: &self.provider_deps,
+            provider_configs: &self.provider_configs,
+            force: self.options.force,
+            is_lookup: self.options.is_lookup,
+            timeout: self.options.timeout,
+            on_event: &|request, event| self.session.report(EngineEvent::Install(request, event)),
+        };
+        let mut results: Vec<Option<StepResult>> = Vec::new();
+        let mut open = Vec::new();
+        for task in tasks {
+            match task {
+                Task::Done(result) => results.push(Some(*result)),
+                Task::Open(request) => {
+                    results.push(None);
+                    open.push(*request);
+                }
+            }
+        }
+        let settled = resolver.resolve(open, &self.pool)?;
+        let mut settled = settled.into_iter().map(|(request, outcome)| match outcome {
+            Ok(done) => StepResult::Resolved(done),
+            Err(error) => StepResult::Broken(Arc::unwrap_or_clone(request), error),
+        });
+        Ok(results.into_iter().filter_map(|result| result.or_else(|| settled.next())).collect())
+    }
+
+    /// Adds the resolved requests to the use counts of the machine.
+    pub(crate) fn count_uses(&self, results: &[StepResult]) -> Result<(), StoreError> {
+        let resolved: Vec<&StepResult> =
+            results.iter().filter(|result| matches!(result, StepResult::Resolved(_))).collect();
+        if self.options.is_lookup || resolved.is_empty() {
+            return Ok(());
+        }
+        let succeeded = resolved.iter().filter(|result| result.is_installed()).count();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let failed = resolved.len() - succeeded;
+        self.session.store.count_uses(self.session.machine.id, count(succeeded), count(failed))
+    }
+
+    /// Records the exit status of the command.
+    pub(crate) fn finish(self, status: ExitStatus) -> Result<(), EngineError> {
+        self.session.finish(self.command, status)
+    }
+}

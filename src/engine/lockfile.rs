@@ -1,0 +1,107 @@
+//! The lock file of a command: read, compared with the providers that are found, and applied to a plan.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
+use crate::engine::event::{EngineEvent, OnEvent};
+use crate::install::pin::{self, Pins};
+use crate::install::plan::Step;
+use crate::lockfile::{FILE_NAME, Lockfile, MAX_SIZE};
+use crate::model::plugin_name::ProviderName;
+use crate::plugin::builtin;
+use crate::plugin::discovery::{Hook, Plugin};
+use crate::settings::{self, Settings};
+use crate::trust::Trusted;
+
+/// The lock file that is used if none is named.
+pub(crate) const DEFAULT: &str = FILE_NAME;
+
+/// A lock file as it was read.
+#[derive(Debug)]
+pub(crate) struct LockfileOnDisk {
+    /// The path of the file.
+    pub(crate) path: PathBuf,
+    /// Its bytes; `None` if it does not exist.
+    pub(crate) bytes: Option<Vec<u8>>,
+    /// Its contents.
+    pub(crate) lockfile: Lockfile,
+}
+
+impl LockfileOnDisk {
+    /// Reads a lock file; one that does not exist is empty. A file that other users may write to is refused, because
+    /// its pins count as reviewed.
+    pub(crate) fn read(path: &Path, settings: &Settings, on_event: OnEvent<'_>) -> Result<Self, EngineError> {
+        let (file, warning) = Self::read_with_warning(path, settings)?;
+        if let Some(warning) = warning {
+            on_event(&EngineEvent::Warning(warning));
+        }
+        Ok(file)
+    }
+
+    /// Reads the file again.
+    pub(crate) fn read_again(&self, settings: &Settings) -> Result<Self, EngineError> {
+        Self::read_with_warning(&self.path, settings).map(|(file, _)| file)
+    }
+
+    fn read_with_warning(path: &Path, settings: &Settings) -> Result<(Self, Option<String>), EngineError> {
+        let whole = std::path::absolute(path).map_err(|error| unusable(path, error))?;
+        let read = settings.trust.read(&whole, MAX_SIZE as u64);
+        let path = path.to_owned();
+        let Some(Trusted { bytes, note }) = read.map_err(|error| unusable(&path, error))? else {
+            return Ok((Self { path, bytes: None, lockfile: Lockfile::default() }, None));
+        };
+        let lockfile = Lockfile::parse(&bytes).map_err(|error| unusable(&path, error))?;
+        Ok((Self { path, bytes: Some(bytes), lockfile }, note))
+    }
+
+    /// Returns the pins of this platform.
+    pub(crate) fn pins<'a>(&'a self, hooks: &'a HashMap<ProviderName, String>) -> Pins<'a> {
+        Pins { path: &self.path, lockfile: &self.lockfile, platform: settings::platform(), hooks }
+    }
+}
+
+/// Pins every step of a plan to its line in the lock file.
+pub(crate) fn pin_steps(
+    steps: Vec<Step>,
+    path: &Path,
+    catalog: &Catalog,
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<Vec<Step>, EngineError> {
+    let file = LockfileOnDisk::read(path, settings, on_event)?;
+    if file.bytes.is_none() {
+        return Err(unusable(path, "it does not exist; `rigup lock` writes it"));
+    }
+    let hooks = hook_digests(catalog, settings);
+    let pins = file.pins(&hooks);
+    Ok(steps.into_iter().map(|step| pins.pin(step)).collect())
+}
+
+/// Returns the digests of the hooks of each provider. A provider with an unreadable hook has none.
+pub(crate) fn hook_digests(catalog: &Catalog, settings: &Settings) -> HashMap<ProviderName, String> {
+    let hooks = catalog.provider_hooks();
+    let digest = |name: ProviderName| {
+        let plugin = catalog.plugin(name.as_str())?;
+        let own = hooks.iter().filter(|hook| hook.plugin == name);
+        let contents: Option<Vec<Vec<u8>>> = own.map(|hook| hook_content(plugin, hook, settings)).collect();
+        Some((name, pin::hook_digest(&contents?)))
+    };
+    catalog.providers().into_iter().filter_map(digest).collect()
+}
+
+fn hook_content(plugin: &Plugin, hook: &Hook, settings: &Settings) -> Option<Vec<u8>> {
+    let name = hook.path.file_name()?.to_str()?;
+    match builtin::file(plugin, &settings.data_dir, name) {
+        // The hook may not be unpacked yet.
+        Some(content) => content.map(<[u8]>::to_vec),
+        None => fs_err::read(&hook.path).ok(),
+    }
+}
+
+/// Returns the error for a lock file that cannot be used.
+pub(crate) fn unusable(path: &Path, reason: impl Display) -> EngineError {
+    EngineError::Lockfile { path: path.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,336 @@
+//! The work of `rigup lock`: installs what is missing, and writes the lines of the lock file or compares with them.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
+use crate::engine::event::{EngineEvent, OnEvent};
+use crate::engine::exit_status::ExitStatus;
+use crate::engine::install::{self, InstallPlan, InstallReport, InstallRequest};
+use crate::engine::installer::unresolved;
+use crate::engine::lockfile::{self, LockfileOnDisk, hook_digests};
+use crate::engine::session::{self, Session};
+use crate::fs::lock::FileLock;
+use crate::fs::{atomic, dir, link};
+use crate::install::plan::{self, Request, Step};
+use crate::install::status::{InstallStatus, install_status};
+use crate::install::{pin, relocatable};
+use crate::lockfile::{Locked, Lockfile};
+use crate::model::binary::{Binary, Installed};
+use crate::model::plugin_name::ProviderName;
+use crate::process::lock::folder::{self, PATIENCE};
+use crate::process::signals::Interrupt;
+use crate::settings::{self, Settings};
+
+/// What to lock.
+#[derive(Debug)]
+pub(crate) struct LockRequest {
+    /// The binaries.
+    pub(crate) install: InstallRequest,
+    /// The lock file.
+    pub(crate) lockfile: PathBuf,
+    /// Only compare: install nothing and write nothing.
+    pub(crate) is_check: bool,
+    /// Remove the lines of this platform whose names are not required.
+    pub(crate) is_prune: bool,
+}
+
+/// What became of the lock file.
+#[derive(Debug)]
+pub(crate) struct LockReport {
+    /// The plugins that the lines come from.
+    pub(crate) catalog: Catalog,
+    /// One row for each name.
+    pub(crate) rows: Vec<LockRow>,
+    /// Whether the file already has the contents that `rigup lock` writes.
+    pub(crate) is_up_to_date: bool,
+    /// Whether no plugin requires anything.
+    pub(crate) is_plan_empty: bool,
+    /// What was installed; `None` if nothing was to be installed.
+    pub(crate) installed: Option<InstallReport>,
+    /// The exit status so far; an interrupted command writes no lock file.
+    pub(crate) status: ExitStatus,
+}
+
+/// The line of a name, before and after.
+#[derive(Debug)]
+pub(crate) struct LockRow {
+    /// The name of the binary.
+    pub(crate) name: String,
+    /// What changes.
+    pub(crate) change: LockChange,
+    /// The line; `None` if it is unknown.
+    pub(crate) line: Option<Locked>,
+    /// The record that JSONL shows.
+    pub(crate) record: Value,
+}
+
+/// How a line of the lock file changes.
+#[derive(Debug)]
+pub(crate) enum LockChange {
+    /// The line stays.
+    Unchanged,
+    /// The line is new.
+    Added,
+    /// Some values differ; the text names each, before and after.
+    Changed(String),
+    /// The line is removed.
+    Removed,
+    /// There is no line to write; the reason is empty if the install reports it.
+    Missing(String),
+}
+
+impl LockChange {
+    /// Returns the word for records and tables.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Added => "added",
+            Self::Changed(_) => "changed",
+            Self::Removed => "removed",
+            Self::Missing(_) => "missing",
+        }
+    }
+
+    /// Whether the change is a success: any change while the file is written, none while it is only compared.
+    pub(crate) const fn is_ok(&self, is_check: bool) -> bool {
+        match self {
+            Self::Unchanged => true,
+            Self::Added | Self::Changed(_) | Self::Removed => !is_check,
+            Self::Missing(_) => false,
+        }
+    }
+}
+
+impl LockRow {
+    fn new(line: Locked, change: LockChange) -> Self {
+        let mut record = line.to_record();
+        record["status"] = change.as_str().into();
+        Self { name: line.name.clone(), change, line: Some(line), record }
+    }
+
+    fn missing(name: &str, reason: String, record: Value) -> Self {
+        Self { name: name.to_owned(), change: LockChange::Missing(reason), line: None, record }
+    }
+}
+
+impl LockReport {
+    fn new(plan: InstallPlan, installed: Option<InstallReport>, status: ExitStatus) -> Self {
+        let is_plan_empty = plan.steps.is_empty();
+        let (rows, is_up_to_date) = (Vec::new(), false);
+        Self { catalog: plan.catalog, rows, is_up_to_date, is_plan_empty, installed, status }
+    }
+}
+
+/// Writes the lock file, or compares it with what is installed.
+pub(crate) fn lock(
+    request: &LockRequest,
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<LockReport, EngineError> {
+    let file = LockfileOnDisk::read(&request.lockfile, settings, on_event)?;
+    if !request.is_check {
+        atomic::check_for_user(&file.path).map_err(|error| unwritable(&file, &error.to_string()))?;
+    }
+    let plan = InstallPlan::new(&request.install, settings, on_event)?;
+    let mut update = LockfileUpdate {
+        hooks: hook_digests(&plan.catalog, settings),
+        binaries: stored_binaries(settings, on_event)?,
+        after: file.lockfile.clone(),
+        file,
+        settings,
+    };
+    let installed = if request.is_check { None } else { Some(update.install_missing(&plan, on_event)?) };
+    let mut status = match &installed {
+        Some(report) => report.exit_status(),
+        None if plan.catalog.diagnostics.is_empty() => ExitStatus::Success,
+        None => ExitStatus::Incomplete,
+    };
+    let mut held = None;
+    if !request.is_check && !matches!(status, ExitStatus::Interrupted(_)) {
+        match update.hold_and_read_again(on_event) {
+            Ok(lock) => held = Some(lock),
+            Err(EngineError::Interrupted(signal)) => status = ExitStatus::Interrupted(signal),
+            Err(error) => return Err(error),
+        }
+    }
+    if let ExitStatus::Interrupted(_) = status {
+        return Ok(LockReport::new(plan, installed, status));
+    }
+    let mut rows = match &installed {
+        Some(report) => update.write_lines(&plan.steps, report),
+        None => update.compare_lines(&plan.steps),
+    };
+    // A file that cannot be read may require a name, too.
+    if request.is_prune && plan.catalog.diagnostics.is_empty() {
+        rows.extend(update.prune(&plan.steps));
+    }
+    let text = update.after.to_string();
+    let file = &update.file;
+    // An empty lock file is not written.
+    let is_up_to_date = match &file.bytes {
+        Some(bytes) => *bytes == text.as_bytes(),
+        None => update.after == Lockfile::default(),
+    };
+    if !request.is_check && !is_up_to_date {
+        atomic::write_for_user(&file.path, text.as_bytes())
+            .map_err(|error| unwritable(file, &error.to_string()))?;
+    }
+    drop(held);
+    Ok(LockReport { rows, is_up_to_date, ..LockReport::new(plan, installed, status) })
+}
+
+fn unwritable(file: &LockfileOnDisk, reason: &str) -> EngineError {
+    lockfile::unusable(&file.path, format!("cannot write it: {reason}; choose another with --lockfile"))
+}
+
+/// Returns the binaries of this machine by name.
+fn stored_binaries(
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<HashMap<String, Binary>, EngineError> {
+    match session::open_to_read_with_machine(settings, on_event)? {
+        Some((store, machine)) => Ok(store.binaries_of(machine.id)?),
+        None => Ok(HashMap::new()),
+    }
+}
+
+/// A lock file and the contents that it is going to have.
+struct LockfileUpdate<'a> {
+    settings: &'a Settings,
+    file: LockfileOnDisk,
+    hooks: HashMap<ProviderName, String>,
+    binaries: HashMap<String, Binary>,
+    after: Lockfile,
+}
+
+impl LockfileUpdate<'_> {
+    /// Installs what is missing: as its line pins it if the line is acceptable.
+    fn install_missing(
+        &self,
+        plan: &InstallPlan,
+        on_event: OnEvent<'_>,
+    ) -> Result<InstallReport, EngineError> {
+        let pins = self.file.pins(&self.hooks);
+        let pinned = plan.steps.iter().map(|step| match step {
+            Ok(request) if self.installed(request).is_none() => {
+                pins.pin(Ok(request.clone())).or_else(|_| step.clone())
+            }
+            _ => step.clone(),
+        });
+        let steps: Vec<Step> = pinned.collect();
+        let session = Session::open(self.settings.clone(), on_event)?;
+        install::execute_steps(&session, &plan.catalog, &steps, plan.options)
+    }
+
+    /// Locks the folder of the file until the returned value is dropped, and reads the lines that other commands wrote
+    /// meanwhile.
+    fn hold_and_read_again(&mut self, on_event: OnEvent<'_>) -> Result<FileLock, EngineError> {
+        let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+        let on_wait = || {
+            let path = self.file.path.display();
+            on_event(&EngineEvent::Waiting(format!("waiting for another rigup that writes {path}")));
+        };
+        let held = link::resolve(&self.file.path)
+            .and_then(|file| folder::take(dir::parent(&file), &interrupt, PATIENCE, on_wait));
+        if let Some(signal) = interrupt.signal() {
+            return Err(EngineError::Interrupted(signal));
+        }
+        let held = held.map_err(|error| unwritable(&self.file, &error.to_string()))?;
+        self.file = self.file.read_again(self.settings)?;
+        self.after = self.file.lockfile.clone();
+        Ok(held)
+    }
+
+    /// Writes the lines of what was installed.
+    fn write_lines(&mut self, steps: &[Step], report: &InstallReport) -> Vec<LockRow> {
+        let results = steps.iter().zip(&report.results);
+        let rows = results.map(|(step, result)| {
+            if let (Ok(request), Some(installed)) = (step, result.installed()) {
+                return self.write_line(request, installed);
+            }
+            LockRow::missing(plan::name_of(step).as_str(), String::new(), result.to_record())
+        });
+        rows.collect()
+    }
+
+    /// Compares what is installed with its lines. A missing binary would be installed from its line, so the line has to
+    /// be acceptable.
+    fn compare_lines(&mut self, steps: &[Step]) -> Vec<LockRow> {
+        let rows = steps.iter().map(|step| {
+            let (name, reason) = match step {
+                Err(refusal) => (&refusal.name, refusal.reason.clone()),
+                Ok(request) => match self.installed(request).cloned() {
+                    Some(installed) => return self.write_line(request, &installed),
+                    None => match self.file.pins(&self.hooks).line_for(request) {
+                        Ok(line) => return LockRow::new(line.clone(), LockChange::Unchanged),
+                        Err(reason) => (&request.name, reason),
+                    },
+                },
+            };
+            let record = unresolved(name, &reason);
+            LockRow::missing(name.as_str(), reason, record)
+        });
+        rows.collect()
+    }
+
+    /// Returns what is installed for a request, whatever the lock file pins.
+    fn installed(&self, request: &Request) -> Option<&Installed> {
+        let binary = self.binaries.get(request.name.as_str())?;
+        let is_installed = install_status(binary, request, self.settings) != InstallStatus::Missing;
+        binary.installed().filter(|_| is_installed)
+    }
+
+    fn write_line(&mut self, request: &Request, installed: &Installed) -> LockRow {
+        let name = request.name.as_str();
+        let line = self.line(request, installed).and_then(|line| {
+            self.after.put(line.clone()).map_err(|error| error.to_string())?;
+            Ok(line)
+        });
+        match (line, self.file.lockfile.get(&settings::platform(), name)) {
+            (Ok(after), None) => LockRow::new(after, LockChange::Added),
+            (Ok(after), Some(before)) if after == *before => LockRow::new(after, LockChange::Unchanged),
+            (Ok(after), Some(before)) => {
+                let difference = pin::difference(before, &after);
+                LockRow::new(after, LockChange::Changed(difference))
+            }
+            (Err(reason), _) => {
+                let reason = format!("cannot lock it: {reason}");
+                let record = unresolved(&request.name, &reason);
+                LockRow::missing(name, reason, record)
+            }
+        }
+    }
+
+    fn line(&self, request: &Request, installed: &Installed) -> Result<Locked, String> {
+        let Installed { binprovider, abspath, version, .. } = installed;
+        if !request.candidates.contains(binprovider) {
+            let (name, allowed) = (&request.name, request.candidates.join(", "));
+            return Err(format!(
+                "{binprovider} installed it, but only {allowed} may; run `rigup install --force {name}`"
+            ));
+        }
+        let hook_sha256 =
+            self.hooks.get(binprovider).ok_or_else(|| format!("cannot find a hook of {binprovider}"))?;
+        let sha256 =
+            relocatable::sha256(abspath, &self.settings.lib_dir).map_err(|error| error.to_string())?;
+        Ok(Locked {
+            platform: settings::platform(),
+            name: request.name.as_str().to_owned(),
+            binprovider: binprovider.clone(),
+            version: version.clone(),
+            sha256,
+            hook_sha256: hook_sha256.clone(),
+        })
+    }
+
+    /// Removes the lines of names that are not required.
+    fn prune(&mut self, steps: &[Step]) -> Vec<LockRow> {
+        let names: HashSet<&str> = steps.iter().map(|step| plan::name_of(step).as_str()).collect();
+        let removed = self.after.prune(&settings::platform(), |name| names.contains(name));
+        removed.into_iter().map(|line| LockRow::new(line, LockChange::Removed)).collect()
+    }
+}

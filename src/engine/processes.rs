@@ -1,0 +1,113 @@
+//! Looking up recorded processes, and waiting for them.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use crate::engine::error::EngineError;
+use crate::engine::session::Session;
+use crate::model::id::ProcessId;
+use crate::model::process::Process;
+use crate::process::handle::Handle;
+use crate::process::{poll, recover};
+use crate::store::{Lookup, Store};
+
+/// How often a record is read whose process cannot be waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Returns the process with this id, or with an id that begins or ends with it.
+pub(crate) fn find(store: &Store, id: &str) -> Result<Process, EngineError> {
+    match store.find_process(id)? {
+        Lookup::Found(process) => Ok(process),
+        Lookup::NotFound => Err(not_found(id)),
+        Lookup::Ambiguous(count) => {
+            Err(EngineError::NotFound(format!("{id} matches {count} ids; type more characters")))
+        }
+    }
+}
+
+/// Returns the error for an id that no process has.
+pub(crate) fn not_found(id: &str) -> EngineError {
+    EngineError::NotFound(format!("no process has the id {id}; `rigup process list` shows the ids"))
+}
+
+/// Returns the processes with these ids, each once. Refuses a process that runs on another machine, because its state
+/// cannot be known here.
+pub(crate) fn find_all(session: &Session<'_>, ids: &[String]) -> Result<Vec<Process>, EngineError> {
+    let mut processes: Vec<Process> = Vec::new();
+    for id in ids {
+        let process = find(&session.store, id)?;
+        if process.machine_id != session.machine.id && process.exit().is_none() {
+            return Err(EngineError::NotFound(format!("process {} runs on another machine", process.id)));
+        }
+        if !processes.iter().any(|known| known.id == process.id) {
+            processes.push(process);
+        }
+    }
+    Ok(processes)
+}
+
+/// Returns the parents of a process, the nearest first. A circle of parents, which only a damaged store has, ends where
+/// it began.
+pub(crate) fn ancestors(store: &Store, process: &Process) -> Result<Vec<Process>, EngineError> {
+    let mut ancestors: Vec<Process> = Vec::new();
+    let mut next = process.parent_id;
+    while let Some(parent) = next.map(|id| store.process(id)).transpose()?.flatten() {
+        if parent.id == process.id || ancestors.iter().any(|known| known.id == parent.id) {
+            break;
+        }
+        next = parent.parent_id;
+        ancestors.push(parent);
+    }
+    Ok(ancestors)
+}
+
+/// Returns processes with all their descendants, each once.
+pub(crate) fn with_descendants(store: &Store, mut open: Vec<Process>) -> Result<Vec<Process>, EngineError> {
+    let mut seen: HashSet<ProcessId> = HashSet::new();
+    let mut all = Vec::new();
+    while let Some(process) = open.pop() {
+        if seen.insert(process.id) {
+            open.extend(store.process_children(process.id)?);
+            all.push(process);
+        }
+    }
+    Ok(all)
+}
+
+/// A process that was waited for.
+#[derive(Debug)]
+pub(crate) enum Waited {
+    /// Its exit is recorded.
+    Exited(Process),
+    /// The deadline passed first.
+    TimedOut(Process),
+}
+
+/// Waits until the exit of a process is recorded.
+pub(crate) fn wait(
+    store: &Store,
+    mut process: Process,
+    deadline: Option<Instant>,
+) -> Result<Waited, EngineError> {
+    loop {
+        if process.exit().is_some() {
+            return Ok(Waited::Exited(process));
+        }
+        if let Some(completed) = recover::finish_if_lost(store, &process)? {
+            return Ok(Waited::Exited(completed));
+        }
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            return Ok(Waited::TimedOut(process));
+        }
+        match process.running().and_then(|running| Handle::open(&running.identity)) {
+            // A process that disappears without a waiter is noticed after this time at the latest.
+            Some(handle) => {
+                let wake_up = now + 50 * POLL_INTERVAL;
+                poll::readable([handle.fd()], deadline.map_or(wake_up, |deadline| deadline.min(wake_up)));
+            }
+            None => poll::pause(now + POLL_INTERVAL),
+        }
+        process = store.process(process.id)?.unwrap_or(process);
+    }
+}

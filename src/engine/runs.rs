@@ -1,0 +1,111 @@
+//! The work of `rigup start`, `rigup exec` and `rigup process gc`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::clock;
+use crate::engine::catalog;
+use crate::engine::error::EngineError;
+use crate::engine::session::Session;
+use crate::hook::command;
+use crate::model::id::{BinaryId, ProcessId};
+use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::process::foreground;
+use crate::process::lock::process_lock::ProcessLock;
+use crate::process::signals::Interrupt;
+use crate::process::spawn;
+use crate::runs::gc::Cleaned;
+use crate::runs::start::{RunRequest, Starter};
+use crate::store::BinaryFilter;
+
+/// Starts a detached run, and returns its record as soon as it runs or cannot be started.
+pub(crate) fn start(session: &Session<'_>, request: RunRequest) -> Result<Process, EngineError> {
+    let limits = catalog::core_settings(&session.settings)?.keep();
+    session.complete_lost()?;
+    let starter = Starter {
+        settings: &session.settings,
+        store: &session.store,
+        machine_id: session.machine.id,
+        iface_id: Some(session.interface()?.id),
+        parent_id: session.known_parent()?,
+    };
+    let process = starter.start(request)?;
+    session.prune_if_due(process.id, limits);
+    Ok(process)
+}
+
+/// Runs a command in the foreground with LIB_BIN_DIR first on PATH, and returns its record with its exit.
+pub(crate) fn exec(
+    session: &Session<'_>,
+    program: &OsString,
+    arguments: &[OsString],
+) -> Result<Process, EngineError> {
+    let settings = &session.settings;
+    let limits = catalog::core_settings(settings)?.keep();
+    session.complete_lost()?;
+    let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+    let id = ProcessId::generate();
+    let environment = command::environment(settings, session.machine.id, id, &[]);
+    let pwd = std::env::current_dir().unwrap_or_default();
+    let mut spec = ProcessSpec::new(ProcessType::Binary, spawn::spelled(program, arguments), pwd);
+    spec.env = environment.added;
+    let mut process = Process::queued(id, session.machine.id, spec, clock::now());
+    process.parent_id = session.known_parent()?;
+    process.iface_id = Some(session.interface()?.id);
+    process.binary_id = binary_called(program, session)?;
+    let _lock = ProcessLock::take(&settings.data_dir, id).map_err(|error| EngineError::DataDir {
+        path: settings.data_dir.clone(),
+        reason: error.to_string(),
+    })?;
+    session.store.save_process(&process)?;
+    let child = match spawn::start_attached(program, arguments, Some(environment.whole)) {
+        Ok(child) => child,
+        Err(error) => {
+            let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
+            session.store.save_process(&process.into_exited(failed))?;
+            return Err(error.into());
+        }
+    };
+    let process = process.into_running(child.identity(), child.started_at);
+    // The command already runs: a record that cannot be written is no reason to give up on it.
+    let stored = session.store.save_process(&process);
+    let reaped = foreground::see_out(&child, &interrupt).map_err(EngineError::Signals)?;
+    let exit = ProcessExit {
+        exit_code: Some(reaped.exit_code),
+        signal: reaped.signal,
+        reason: if reaped.signal.is_some() { ExitReason::Signalled } else { ExitReason::Exited },
+        usage: Some(reaped.usage),
+        ..ProcessExit::lost(clock::now())
+    };
+    let process = process.into_exited(exit);
+    if let Err(error) = stored.and_then(|()| session.store.save_process(&process)) {
+        session.warn(format!("cannot record the exit of the command: {error}"));
+    }
+    if interrupt.signal().is_none() {
+        session.prune_if_due(id, limits);
+    }
+    Ok(process)
+}
+
+/// Terminates what runs too long, completes the records of lost processes, and prunes what has expired. `ttl` replaces
+/// the time that each run asks its run dir to be kept.
+pub(crate) fn gc(
+    session: &Session<'_>,
+    ttl: Option<Duration>,
+    is_dry_run: bool,
+) -> Result<Cleaned, EngineError> {
+    let limits = catalog::core_settings(&session.settings)?.keep();
+    let mut gc = session.gc(limits);
+    gc.ttl = ttl;
+    gc.dry_run = is_dry_run;
+    Ok(gc.run()?)
+}
+
+/// Returns the installed binary that a command is named after.
+fn binary_called(program: &OsString, session: &Session<'_>) -> Result<Option<BinaryId>, EngineError> {
+    let Some(name) = Path::new(program).file_name() else { return Ok(None) };
+    let filter = BinaryFilter { name: Some(name.to_string_lossy().into_owned()), ..BinaryFilter::default() };
+    let mut binaries = session.store.binaries(&filter)?.into_iter();
+    Ok(binaries.find(|binary| binary.machine_id == session.machine.id).map(|binary| binary.id))
+}

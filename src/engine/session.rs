@@ -1,0 +1,286 @@
+//! An open data dir: the store, the machine, and the record of the running command.
+
+use std::cell::Cell;
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Once;
+
+use crate::clock;
+use crate::engine::error::EngineError;
+use crate::engine::event::{EngineEvent, OnEvent};
+use crate::engine::exit_status::ExitStatus;
+use crate::fs::dir::make_private_dir;
+use crate::install::rebuild;
+use crate::machine;
+use crate::model::id::{MachineId, ProcessId};
+use crate::model::interface::NetworkInterface;
+use crate::model::machine::{Guid, Machine, MachineFacts};
+use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::retention::RetentionLimits;
+use crate::plugin::builtin;
+use crate::process::lock::folder::{self, PATIENCE};
+use crate::process::lock::process_lock::ProcessLock;
+use crate::process::signals::Interrupt;
+use crate::process::{handle, recover, subreaper};
+use crate::runs::gc::{Action, Gc};
+use crate::settings::{Settings, parse_bool};
+use crate::store::{Store, StoreError};
+
+/// An open data dir.
+pub(crate) struct Session<'e> {
+    /// Folders, environment and flags.
+    pub(crate) settings: Settings,
+    /// The records.
+    pub(crate) store: Store,
+    /// This machine.
+    pub(crate) machine: Machine,
+    on_event: OnEvent<'e>,
+}
+
+/// The record of the running command of rigup, while the command works.
+#[derive(Debug)]
+pub(crate) struct CommandProcess {
+    /// The record.
+    pub(crate) process: Process,
+    /// Other processes see by it that this one lives, even from another pid namespace.
+    _lock: ProcessLock,
+}
+
+impl<'e> Session<'e> {
+    /// Opens the data dir, and creates it if it does not exist.
+    pub(crate) fn open(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
+        match Self::open_once(&settings, on_event, false) {
+            // Opening reads little of the store, so it finds little of a damage.
+            Err(EngineError::Store(StoreError::Corrupt { .. })) => Self::open_once(&settings, on_event, true),
+            opened => opened,
+        }
+        .map(|(store, machine)| Self { settings, store, machine, on_event })
+    }
+
+    /// Opens the data dir after a check of the whole store.
+    pub(crate) fn open_checked(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
+        let (store, machine) = Self::open_once(&settings, on_event, true)?;
+        Ok(Self { settings, store, machine, on_event })
+    }
+
+    fn open_once(
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+        is_suspect: bool,
+    ) -> Result<(Store, Machine), EngineError> {
+        let warning = check_trust(settings)?;
+        if !settings.data_dir.is_dir() {
+            make_private_dir(&settings.data_dir).map_err(|error| unusable(settings, error))?;
+            // In a shared folder such as /tmp, another user may have created it first.
+            check_trust(settings)?;
+        }
+        warn_once(warning, on_event);
+        let guid = machine::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
+        let store = open_store(settings, &guid, is_suspect, on_event)?;
+        let machine = find_machine(&store, guid, settings)?;
+        Ok((store, machine))
+    }
+
+    /// Records this command as a process, after completing the records that crashed commands left.
+    pub(crate) fn begin(&self) -> Result<CommandProcess, EngineError> {
+        subreaper::adopt();
+        self.complete_lost()?;
+        let now = clock::now();
+        let cmd = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        let spec = ProcessSpec::new(ProcessType::Cli, cmd, std::env::current_dir().unwrap_or_default());
+        let identity = handle::of(std::process::id()).ok_or_else(|| {
+            EngineError::Setup(
+                "cannot find rigup's own process in the process table; on Linux, mount /proc".to_owned(),
+            )
+        })?;
+        let process = Process::queued(ProcessId::generate(), self.machine.id, spec, now);
+        let mut process = process.into_running(identity, now);
+        process.parent_id = self.known_parent()?;
+        process.iface_id = Some(self.interface()?.id);
+        let lock = ProcessLock::take(&self.settings.data_dir, process.id)
+            .map_err(|error| unusable(&self.settings, error))?;
+        self.store.save_process(&process)?;
+        Ok(CommandProcess { process, _lock: lock })
+    }
+
+    /// Records the exit status of this command.
+    pub(crate) fn finish(&self, command: CommandProcess, status: ExitStatus) -> Result<(), EngineError> {
+        let mut exit = ProcessExit::exited(i32::from(status.code()), clock::now());
+        if let ExitStatus::Interrupted(_) = status {
+            exit.reason = ExitReason::Stopped;
+        }
+        Ok(self.store.save_process(&command.process.into_exited(exit))?)
+    }
+
+    /// Completes the records of processes whose rigup crashed.
+    pub(crate) fn complete_lost(&self) -> Result<(), EngineError> {
+        recover::finish_lost(&self.store, self.machine.id)?;
+        Ok(())
+    }
+
+    /// Returns the network interface that this machine uses.
+    pub(crate) fn interface(&self) -> Result<NetworkInterface, EngineError> {
+        let now = clock::now();
+        Ok(match self.store.newest_interface(self.machine.id)? {
+            Some(interface) if !interface.is_stale(now) => interface,
+            _ => {
+                let facts = machine::interface::facts(&self.machine.facts.hostname);
+                self.store.save_interface(self.machine.id, &facts, now)?
+            }
+        })
+    }
+
+    /// Returns the process that called this rigup, or `None` if the store does not know it.
+    pub(crate) fn known_parent(&self) -> Result<Option<ProcessId>, EngineError> {
+        match self.settings.parent_process {
+            Some(id) => Ok(self.store.process(id)?.map(|process| process.id)),
+            None => Ok(None),
+        }
+    }
+
+    /// Unpacks the built-in providers into the data dir, unless they are there.
+    pub(crate) fn unpack_providers(&self, interrupt: &Interrupt) -> Result<(), EngineError> {
+        let on_wait = || {
+            let text = "waiting for another rigup that unpacks its providers";
+            self.report(EngineEvent::Waiting(text.to_owned()));
+        };
+        let lock = |folder: &Path| folder::take(folder, interrupt, PATIENCE, on_wait);
+        builtin::unpack(&self.settings.data_dir, lock).map_err(|error| match interrupt.signal() {
+            Some(signal) => EngineError::Interrupted(signal),
+            None => EngineError::Unpack(error),
+        })
+    }
+
+    /// Prunes expired records and logs once a day, after the work of the command with this id. A rigup that a hook
+    /// called leaves that to the rigup above it. A failure is only a warning: the work is done.
+    pub(crate) fn prune_if_due(&self, command: ProcessId, limits: RetentionLimits) {
+        if self.settings.parent_process.is_some() {
+            return;
+        }
+        let problem = match self.gc(limits).run_by_the_way(command) {
+            Ok(cleaned) => cleaned
+                .done
+                .into_iter()
+                .find(|entry| entry.action == Action::Failed)
+                .map(|entry| entry.reason),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(problem) = problem {
+            self.report(EngineEvent::Warning(format!(
+                "cannot prune all expired records: {problem}; run `rigup process gc`"
+            )));
+        }
+    }
+
+    /// Returns a clean-up of this data dir that keeps what these limits allow.
+    pub(crate) fn gc(&self, keep: RetentionLimits) -> Gc<'_> {
+        Gc {
+            store: &self.store,
+            machine_id: self.machine.id,
+            data_dir: &self.settings.data_dir,
+            ttl: None,
+            keep,
+            now: clock::now(),
+            dry_run: false,
+        }
+    }
+
+    /// Calls the callback of the engine.
+    #[expect(clippy::needless_pass_by_value, reason = "an event is made for the call")]
+    pub(crate) fn report(&self, event: EngineEvent<'_>) {
+        (self.on_event)(&event);
+    }
+
+    /// Reports a warning.
+    pub(crate) fn warn(&self, text: impl Into<String>) {
+        self.report(EngineEvent::Warning(text.into()));
+    }
+}
+
+/// Opens the store to read it, or returns `None` if nothing was ever recorded.
+pub(crate) fn open_to_read(settings: &Settings, on_event: OnEvent<'_>) -> Result<Option<Store>, EngineError> {
+    if settings.data_dir.exists() && !settings.data_dir.is_dir() {
+        return Err(unusable(settings, "it is not a folder"));
+    }
+    warn_once(check_trust(settings)?, on_event);
+    Ok(Store::open_existing(&settings.data_dir)?)
+}
+
+/// Opens the store to read it, with the record of this machine, or returns `None` if that was never recorded.
+pub(crate) fn open_to_read_with_machine(
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<Option<(Store, Machine)>, EngineError> {
+    let Some(store) = open_to_read(settings, on_event)? else { return Ok(None) };
+    let guid = machine::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
+    let machine = store.machine_by_guid(&guid.value)?;
+    Ok(machine.map(|machine| (store, machine)))
+}
+
+/// Refuses a data dir that other users may write to: hooks run from it and records in it are believed. Returns a
+/// warning if the user made an exception for it.
+fn check_trust(settings: &Settings) -> Result<Option<String>, EngineError> {
+    settings.trust.check(&settings.data_dir).map_err(|error| unusable(settings, error))
+}
+
+/// Reports the warning once for a command that opens the data dir first to read and then to write.
+fn warn_once(warning: Option<String>, on_event: OnEvent<'_>) {
+    static WARNED: Once = Once::new();
+    if let Some(warning) = warning {
+        WARNED.call_once(|| on_event(&EngineEvent::Warning(warning)));
+    }
+}
+
+/// Opens the store. A store that has to be created, because it does not exist or was damaged, is filled from the run
+/// dirs.
+fn open_store(
+    settings: &Settings,
+    guid: &Guid,
+    is_suspect: bool,
+    on_event: OnEvent<'_>,
+) -> Result<Store, EngineError> {
+    let restored = Cell::new(0);
+    let refill = |store: &Store| -> Result<(), StoreError> {
+        let Some(rebuilt) = rebuild::find(&settings.data_dir, &settings.lib_bin_dir) else { return Ok(()) };
+        restored.set(rebuilt.count());
+        let machine = Machine::new(rebuilt.machine_id, guid.clone(), facts(settings), clock::now());
+        store.find_or_add_machine(&machine)?;
+        rebuilt.store(store)
+    };
+    let (store, aside) = Store::open_or_rebuild(&settings.data_dir, is_suspect, &refill)?;
+    let path = store.path().display();
+    let problem = match &aside {
+        Some(aside) => format!("{path} was damaged and was moved to {}", aside.display()),
+        None => format!("{path} did not exist"),
+    };
+    if aside.is_some() || restored.get() > 0 {
+        on_event(&EngineEvent::Warning(format!(
+            "the store {problem}; {} records were restored from the run dirs",
+            restored.get()
+        )));
+    }
+    Ok(store)
+}
+
+/// Returns the record of this machine, with facts that are not stale.
+fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machine, StoreError> {
+    let now = clock::now();
+    match store.machine_by_guid(&guid.value)? {
+        Some(machine) if !machine.is_stale(now) => Ok(machine),
+        Some(machine) => {
+            let machine = Machine { facts: facts(settings), modified_at: now, ..machine };
+            store.save_machine(&machine)?;
+            Ok(machine)
+        }
+        None => store.find_or_add_machine(&Machine::new(MachineId::generate(), guid, facts(settings), now)),
+    }
+}
+
+fn facts(settings: &Settings) -> MachineFacts {
+    let in_docker = settings.environment.text("IN_DOCKER").and_then(parse_bool) == Some(true);
+    machine::facts::facts(in_docker, &settings.data_dir)
+}
+
+fn unusable(settings: &Settings, reason: impl Display) -> EngineError {
+    EngineError::DataDir { path: settings.data_dir.clone(), reason: reason.to_string() }
+}
