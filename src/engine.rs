@@ -53,6 +53,7 @@ pub(crate) mod installer;
 pub(crate) mod lockfile;
 pub(crate) mod pin;
 pub(crate) mod processes;
+mod recovery;
 pub(crate) mod runs;
 pub(crate) mod session;
 

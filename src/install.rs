@@ -8,7 +8,6 @@ pub mod pin;
 pub mod plan;
 pub mod probe;
 pub mod provider_deps;
-pub mod rebuild;
 pub mod register;
 pub mod relocatable;
 pub mod resolver;

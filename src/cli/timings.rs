@@ -16,28 +16,28 @@ use crate::report::timings::{Bar, BarOutcome, Run, Timings};
 use crate::shell;
 use crate::store::{Store, StoreError};
 
-/// The file, unless one is named.
+/// The file that is written if none is named.
 pub(crate) const DEFAULT: &str = "rigup-timings.html";
 
-/// What stands in the file.
+/// The form of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum TimingsFormat {
     Html,
     Json,
 }
 
-/// The file that was asked for, and since when there is something to tell.
+/// The file to write, and the start of the time that it covers.
 #[derive(Debug)]
 pub(crate) struct TimingsFile {
     path: PathBuf,
-    format: Format,
+    format: TimingsFormat,
     began: Timestamp,
 }
 
-/// Why there is no file. Whatever it is, the work itself was done.
+/// Why the file cannot be written. The work itself is done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TimingsError {
-    /// It cannot be written.
+    /// The file cannot be written.
     #[error("cannot write the timings to {}: {error}", path.display())]
     File { path: PathBuf, error: io::Error },
     /// The records cannot be read.
@@ -46,13 +46,13 @@ pub(crate) enum TimingsError {
 }
 
 impl TimingsFile {
-    /// Begins to take the time. A file that cannot be written is told of now, not after all the work.
+    /// Starts the time. A file that cannot be written is an error now, before any work.
     pub(crate) fn begin(path: PathBuf) -> Result<Self, CliError> {
         let began = clock::now();
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         let format = match extension.to_str() {
-            Some("html" | "htm") => Format::Html,
-            Some("json") => Format::Json,
+            Some("html" | "htm") => TimingsFormat::Html,
+            Some("json") => TimingsFormat::Json,
             _ => {
                 let text = format!("--timings={}: name a file that ends in .html or .json", path.display());
                 return Err(CliError::Usage(text));
@@ -63,19 +63,19 @@ impl TimingsFile {
         Ok(Self { path, format, began })
     }
 
-    /// Writes what is known of the hooks of this run; `me` is its record, none where no hook had to be run.
+    /// Writes the timings of the hooks that `command` ran; there are none if it is `None`.
     pub(crate) fn write(
         &self,
         store: &Store,
-        me: Option<ProcessId>,
+        command: Option<ProcessId>,
         verbosity: Verbosity,
     ) -> Result<(), TimingsError> {
-        let run = Run { command: command(), began: self.began, ended: clock::now() };
-        let bars = me.map(|me| bars(store, me, run.ended)).transpose()?.unwrap_or_default();
+        let run = Run { command: command_line(), began: self.began, ended: clock::now() };
+        let bars = command.map(|command| bars(store, command, run.ended)).transpose()?.unwrap_or_default();
         let timings = Timings::new(run, bars);
         let text = match self.format {
-            Format::Html => timings.to_html(),
-            Format::Json => format!("{}\n", timings.to_record()),
+            TimingsFormat::Html => timings.to_html(),
+            TimingsFormat::Json => format!("{}\n", timings.to_record()),
         };
         atomic::write_for_user(&self.path, text.as_bytes())
             .map_err(|error| TimingsError::File { path: self.path.clone(), error })?;
@@ -84,25 +84,26 @@ impl TimingsFile {
     }
 }
 
-/// The hooks that this run started, and what came of each. What hooks start in turn is a part of their time.
-fn bars(store: &Store, me: ProcessId, now: Timestamp) -> Result<Vec<Bar>, StoreError> {
-    let mut verdicts: HashMap<ProcessId, Vec<BarOutcome>> = HashMap::new();
-    for judgement in store.attempts_of_children(me)? {
-        let attempt = judgement.attempt;
+/// Returns one bar for each hook that a command ran. What a hook runs in turn is part of its time.
+fn bars(store: &Store, command: ProcessId, now: Timestamp) -> Result<Vec<Bar>, StoreError> {
+    let mut outcomes: HashMap<ProcessId, Vec<BarOutcome>> = HashMap::new();
+    for judged in store.attempts_of_children(command)? {
+        let attempt = judged.attempt;
         if let Some(process_id) = attempt.process_id {
             let (outcome, reason) = (attempt.outcome, attempt.reason);
-            let verdict = BarOutcome { binary: judgement.binary, outcome, reason, at: judgement.at };
-            verdicts.entry(process_id).or_default().push(verdict);
+            let outcome = BarOutcome { binary: judged.binary, outcome, reason, at: judged.at };
+            outcomes.entry(process_id).or_default().push(outcome);
         }
     }
-    let hooks = store.process_children(me)?.into_iter();
-    let hooks = hooks.filter(|it| it.spec.process_type == ProcessType::Hook);
-    Ok(hooks.map(|it| Bar::of(&it, verdicts.remove(&it.id).unwrap_or_default(), now)).collect())
+    let children = store.process_children(command)?.into_iter();
+    let hooks = children.filter(|process| process.spec.process_type == ProcessType::Hook);
+    Ok(hooks.map(|hook| Bar::of(&hook, outcomes.remove(&hook.id).unwrap_or_default(), now)).collect())
 }
 
-/// What was typed, without the folders of rigup itself.
-fn command() -> String {
-    let mut words: Vec<String> = std::env::args_os().map(|it| it.to_string_lossy().into_owned()).collect();
+/// Returns the command line of this process, with the name of the program instead of its path.
+fn command_line() -> String {
+    let mut words: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(program) = words.first_mut() {
         *program = Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
     }

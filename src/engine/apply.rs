@@ -46,7 +46,7 @@ pub(crate) struct Applier<'a> {
 
 /// The answers to a batch of records.
 #[derive(Debug, Default)]
-pub(crate) struct Answers {
+pub(crate) struct BatchAnswers {
     /// One record for each record that was accepted, in the same order.
     pub(crate) records: Vec<Value>,
     /// The results of the requests.
@@ -56,7 +56,7 @@ pub(crate) struct Answers {
 }
 
 /// What to do with a record.
-enum Action {
+enum RecordAction {
     /// The answer is known.
     Answer(Value),
     /// The record is a request to resolve.
@@ -112,8 +112,8 @@ impl<'a> Applier<'a> {
     }
 
     /// Answers a batch of records. Equal requests in it are resolved once.
-    pub(crate) fn answer(&mut self, batch: Vec<Record>) -> Result<Answers, EngineError> {
-        let mut answers = Answers::default();
+    pub(crate) fn answer(&mut self, batch: Vec<Record>) -> Result<BatchAnswers, EngineError> {
+        let mut answers = BatchAnswers::default();
         // The answer of each accepted record, or the number of the task that leads to it.
         let mut accepted: Vec<Result<Value, usize>> = Vec::new();
         let mut tasks = Vec::new();
@@ -121,8 +121,8 @@ impl<'a> Applier<'a> {
         for record in batch {
             let line = record.line;
             match self.action(record) {
-                Ok(Action::Answer(answer)) => accepted.push(Ok(answer)),
-                Ok(Action::Resolve(request)) => {
+                Ok(RecordAction::Answer(answer)) => accepted.push(Ok(answer)),
+                Ok(RecordAction::Resolve(request)) => {
                     let same_name = requested.entry(request.name.as_str().to_owned()).or_default();
                     let equal = same_name.iter().find(|(other, _)| *other == *request);
                     let known = equal.map(|(_, task)| *task);
@@ -170,7 +170,7 @@ impl<'a> Applier<'a> {
         Ok(status)
     }
 
-    fn action(&mut self, record: Record) -> Result<Action, ApplyError> {
+    fn action(&mut self, record: Record) -> Result<RecordAction, ApplyError> {
         let Record { kind, fields, .. } = record;
         let answer = match kind.as_str() {
             "Machine" => Some(self.store_machine(&fields)?),
@@ -179,8 +179,8 @@ impl<'a> Applier<'a> {
             _ => Some(Value::Object(fields.clone())),
         };
         Ok(match answer {
-            Some(answer) => Action::Answer(answer),
-            None => Action::Resolve(Box::new(self.request(&fields)?)),
+            Some(answer) => RecordAction::Answer(answer),
+            None => RecordAction::Resolve(Box::new(self.request(&fields)?)),
         })
     }
 

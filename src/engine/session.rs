@@ -9,8 +9,8 @@ use crate::clock;
 use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::exit_status::ExitStatus;
+use crate::engine::recovery;
 use crate::fs::dir::make_private_dir;
-use crate::install::rebuild;
 use crate::machine;
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::interface::NetworkInterface;
@@ -241,11 +241,13 @@ fn open_store(
 ) -> Result<Store, EngineError> {
     let restored = Cell::new(0);
     let refill = |store: &Store| -> Result<(), StoreError> {
-        let Some(rebuilt) = rebuild::find(&settings.data_dir, &settings.lib_bin_dir) else { return Ok(()) };
-        restored.set(rebuilt.count());
-        let machine = Machine::new(rebuilt.machine_id, guid.clone(), facts(settings), clock::now());
+        let Some(recovered) = recovery::recover(&settings.data_dir, &settings.lib_bin_dir) else {
+            return Ok(());
+        };
+        restored.set(recovered.count());
+        let machine = Machine::new(recovered.machine_id, guid.clone(), facts(settings), clock::now());
         store.find_or_add_machine(&machine)?;
-        rebuilt.store(store)
+        recovered.store(store)
     };
     let (store, aside) = Store::open_or_rebuild(&settings.data_dir, is_suspect, &refill)?;
     let path = store.path().display();

@@ -1,4 +1,4 @@
-//! The records of a store that was lost, as far as the run dirs in the data dir tell them.
+//! Recovers the records of a lost store from the run dirs in the data dir.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,19 +21,19 @@ use crate::process::tree;
 use crate::protocol;
 use crate::store::{Store, StoreError};
 
-/// What the run dirs tell.
+/// The records that the run dirs contain.
 #[derive(Debug)]
-pub struct Found {
-    /// The machine that all of it is of: the one that worked here last.
-    pub machine_id: MachineId,
+pub(crate) struct Recovered {
+    /// The machine of all records: the one of the newest process.
+    pub(crate) machine_id: MachineId,
     processes: Vec<Process>,
-    /// Each with how it was found.
+    /// The binaries, each with the attempt that installed it.
     binaries: Vec<(Binary, Attempt)>,
 }
 
-/// Reads all run dirs; `None` if there are none. A living process without a waiter, which notes its end in its run dir, is
-/// left out: it is its rigup's, which knows another store. A binary counts if its file is still the one that was recorded.
-pub fn find(data_dir: &Path, lib_bin_dir: &Path) -> Option<Found> {
+/// Reads all run dirs, and returns `None` if there are none. A live process without a waiter is left out: its rigup works
+/// with another store. A binary is recovered only if its file still has the recorded digest.
+pub(crate) fn recover(data_dir: &Path, lib_bin_dir: &Path) -> Option<Recovered> {
     let now = clock::now();
     let mut processes: Vec<Process> =
         RunDirs::of(data_dir).list().filter_map(|found| process_of(&found)).collect();
@@ -42,25 +42,26 @@ pub fn find(data_dir: &Path, lib_bin_dir: &Path) -> Option<Found> {
     let machine_id = processes.last()?.machine_id;
     processes.retain(|process| process.machine_id == machine_id);
     let binaries = binaries_of(&processes, lib_bin_dir);
-    Some(Found { machine_id, processes, binaries })
+    Some(Recovered { machine_id, processes, binaries })
 }
 
-impl Found {
-    /// How many records there are.
-    pub fn count(&self) -> usize {
+impl Recovered {
+    /// Returns the number of records.
+    pub(crate) fn count(&self) -> usize {
         self.processes.len() + self.binaries.len()
     }
 
-    /// Stores it; the machine is stored already.
-    pub fn store(&self, store: &Store) -> Result<(), StoreError> {
+    /// Stores the records. The machine must be stored before.
+    pub(crate) fn store(&self, store: &Store) -> Result<(), StoreError> {
         self.binaries.iter().try_for_each(|(binary, _)| store.save_binary(binary))?;
-        self.processes.iter().try_for_each(|it| store.import_process(it).map(drop))?;
-        let mut found = self.binaries.iter();
-        found.try_for_each(|(binary, attempt)| store.add_attempt(binary.id, attempt, binary.modified_at))
+        self.processes.iter().try_for_each(|process| store.import_process(process).map(drop))?;
+        self.binaries
+            .iter()
+            .try_for_each(|(binary, attempt)| store.add_attempt(binary.id, attempt, binary.modified_at))
     }
 }
 
-/// Returns the process of a run dir, or `None` if that has no valid record.
+/// Returns the process of a run dir, or `None` if the run dir has no valid record.
 fn process_of(found: &FoundRunDir) -> Option<Process> {
     if found.is_half_removed {
         return None;
@@ -68,7 +69,7 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
     let run_dir = RunDir::at(&found.path);
     let process = run_dir.read_process().filter(|process| process.id == found.process_id)?;
     let id = process.id;
-    // The time in the record is only a claim; that in the id is what ids are sorted by.
+    // The id sorts by its own time, whatever time the record has.
     let created_at = id.created_at()?;
     let process = Process { created_at, ..process };
     if let Some(exit) = run_dir.read_exit() {
@@ -82,18 +83,17 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
         .then(|| process.into_exited(run_dir.with_logs(ProcessExit::lost(clock::now()))))
 }
 
-/// Whether an install ran this hook: for one binary, or for the requests in its standard input. The hooks of an event
-/// install nothing.
+/// Whether an install ran this hook, for one binary or for the requests in its standard input. A hook that `rigup run` ran
+/// installs nothing.
 fn is_of_install(process: &Process, run_dir: &RunDir) -> bool {
     process.spec.hook_name.starts_with("on_Binary")
         && (process.binary_id.is_some() || run_dir.input().exists())
 }
 
-/// What the hooks found last of every name, as far as it is still so.
+/// Returns the last binary that a hook printed for each name, if its file is unchanged.
 fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<(Binary, Attempt)> {
     let mut found: BTreeMap<String, (&Process, Map<String, Value>)> = BTreeMap::new();
-    let is_good = |it: &ProcessExit| it.reason == ExitReason::Exited && it.exit_code == Some(0);
-    for process in processes.iter().filter(|process| process.exit().is_some_and(is_good)) {
+    for process in processes.iter().filter(|process| process.exit().is_some_and(is_success)) {
         let Some(run_dir) = process.spec.run_dir.as_deref().map(RunDir::at) else { continue };
         if !is_of_install(process, &run_dir) {
             continue;
@@ -116,6 +116,10 @@ fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<(Binary, Attemp
         .collect()
 }
 
+fn is_success(exit: &ProcessExit) -> bool {
+    exit.reason == ExitReason::Exited && exit.exit_code == Some(0)
+}
+
 fn success(process: &Process, provider: ProviderName) -> Attempt {
     Attempt { provider, outcome: Outcome::Installed, reason: String::new(), process_id: Some(process.id) }
 }
@@ -127,11 +131,12 @@ fn binary_of(
     lib_bin_dir: &Path,
 ) -> Option<Binary> {
     let name = BinaryName::parse(fields.get("name")?.as_str()?, None).ok()?;
-    let asked = |key: &str| process.spec.cmd.iter().find_map(|it| it.strip_prefix(key)).unwrap_or_default();
+    let argument =
+        |key: &str| process.spec.cmd.iter().find_map(|word| word.strip_prefix(key)).unwrap_or_default();
     let recorded = fields.remove("sha256");
     let claim = Claim {
         name: name.as_str(),
-        min_version: asked("--min-version="),
+        min_version: argument("--min-version="),
         provider,
         link: &lib_bin_dir.join(name.link_name()),
         abspath: None,
@@ -140,13 +145,13 @@ fn binary_of(
         is_measured: false,
     };
     let installed = verify::verify(claim, &fields).ok()?;
-    if recorded.is_some_and(|it| it != installed.sha256.as_str()) {
+    if recorded.is_some_and(|digest| digest != installed.sha256.as_str()) {
         return None;
     }
     let id = process.binary_id.unwrap_or_else(BinaryId::generate);
     let mut binary = Binary::new(id, process.machine_id, name.as_str(), process.created_at);
-    asked("--binproviders=").clone_into(&mut binary.binproviders);
-    asked("--min-version=").clone_into(&mut binary.min_version);
+    argument("--binproviders=").clone_into(&mut binary.binproviders);
+    argument("--min-version=").clone_into(&mut binary.min_version);
     binary.satisfy(installed, process.created_at);
     Some(binary)
 }
@@ -179,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn hooks_of_events_and_ids_from_the_future_tell_nothing_of_binaries() {
+    fn hooks_of_events_and_ids_from_the_future_recover_no_binaries() {
         let root = tempfile::tempdir().unwrap();
         let (ours, foreign) = (MachineId::generate(), MachineId::generate());
         let hook = "on_BinaryRequest__00_env.sh";
@@ -190,7 +195,7 @@ mod tests {
         let future = "ffffffff-ffff-7fff-bfff-ffffffffffff".parse().unwrap();
         leave(root.path(), future, foreign, hook, Some(BinaryId::generate()));
         fs_err::create_dir(run_dir::path(root.path(), ProcessId::generate())).unwrap();
-        let found = find(root.path(), root.path()).unwrap();
+        let found = recover(root.path(), root.path()).unwrap();
         assert_eq!(found.machine_id, ours);
         let processes: Vec<ProcessId> = found.processes.iter().map(|process| process.id).collect();
         assert_eq!(processes, [ids[1], ids[2]]);
