@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use crate::model::plugin_name::{PluginName, ProviderName};
+use crate::model::plugin_name::{PluginName, PluginNameError, ProviderName};
 use crate::plugin::config::schema;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::requirement::{self, Diagnostic};
@@ -140,7 +140,19 @@ struct Search<'s, 't> {
 impl Search<'_, '_> {
     /// Takes a folder for a plugin; tells whether it is one.
     fn folder(&mut self, entry: &DirEntry) -> bool {
-        let Ok(name) = PluginName::parse(&entry.file_name().to_string_lossy()) else { return false };
+        let name = match PluginName::parse(&entry.file_name().to_string_lossy()) {
+            Ok(name) => name,
+            Err(PluginNameError::Blank | PluginNameError::Hidden(_)) => return false,
+            Err(error) => {
+                self.diagnostics.push(Diagnostic {
+                    plugin: String::new(),
+                    path: entry.path().to_owned(),
+                    line: None,
+                    message: format!("{error}; rename the folder"),
+                });
+                return false;
+            }
+        };
         let looked = match &self.distrusted {
             Some(distrust) => Err(distrust.clone()),
             None => look(entry, self.inspection).map(drop),

@@ -99,7 +99,7 @@ fn a_plugin_that_is_switched_off_has_neither_hooks_nor_requirements() {
     place.set("SAVE_W", "false");
     place.run(&["run", "E"]).ok().says("no hook is named after the event E");
     let chosen = place.run(&["run", "--plugins", "my-w", "E"]).ok();
-    chosen.says("the plugin my-w does not count: MY_W_ENABLED is false: the variable SAVE_W");
+    chosen.says("the plugin my-w is disabled: MY_W_ENABLED is false: the variable SAVE_W");
     assert_eq!(place.run(&["install", "--dry-run"]).ok().stdout, "");
     let listed = place.run(&["plugin", "list"]).ok().records();
     let of = |name: &str| listed.iter().find(|it| it["name"] == name).unwrap().clone();

@@ -105,7 +105,10 @@ fn all_that_is_there_is_found_without_a_network_and_without_a_process() {
 fn who_wants_to_load_what_is_locked_is_told_the_command_that_compares() {
     let place = Playground::new();
     for args in [&["load", "--locked"][..], &["load", "x", "--locked"], &["load", "--lockfile=x"]] {
-        let ran = place.run(args).exits(2).says("tip: `rigup install --locked` compares with the lock file");
+        let ran = place
+            .run(args)
+            .exits(2)
+            .says("tip: run `rigup install --locked`: it compares with the lock file");
         assert!(!ran.stderr.contains("-- --lock"), "no name begins with `-`: {}", ran.stderr);
     }
     assert!(!place.run(&["load", "--help"]).ok().stdout.contains("--lock"));

@@ -36,7 +36,7 @@ fn bars<'a>(timings: &'a Value, binary: &str) -> Vec<&'a Value> {
 fn the_json_holds_every_hook_with_its_times_its_outcome_and_its_log() {
     let place = place();
     let ran = place.run(&["install", "--timings=out/t.json"]).exits(1);
-    let ran = ran.says("Where the time went: out/t.json");
+    let ran = ran.says("timings written to out/t.json");
     assert_eq!(ran.records().len(), 3, "standard output holds what it always does");
     let timings: Value = serde_json::from_str(&read(&place.path("here/out/t.json"))).unwrap();
     assert_eq!(timings["type"], "Timings");
@@ -71,7 +71,7 @@ fn the_json_holds_every_hook_with_its_times_its_outcome_and_its_log() {
 #[test]
 fn the_page_has_its_usual_name_a_lane_for_each_provider_and_a_bar_for_each_hook() {
     let place = place();
-    place.run(&["install", "--timings"]).exits(1).says("Where the time went: rigup-timings.html");
+    place.run(&["install", "--timings"]).exits(1).says("timings written to rigup-timings.html");
     let path = place.path("here/rigup-timings.html");
     let page = read(&path);
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("<title>Timings: rigup install --timings"));
@@ -95,7 +95,7 @@ fn a_page_is_written_where_nothing_had_to_be_done_too() {
     let page = place.path("here/rigup-timings.html");
     assert!(read(&page).contains("data-process"));
     let ran = place.run(&["install", "--timings"]).ok().says("is already installed");
-    ran.says("Where the time went");
+    ran.says("timings written to");
     assert!(read(&page).contains("No hook was run."), "the page is of the last run");
     let said = place.run(&["install", "--timings=t.json", "--quiet"]).ok().stderr;
     assert_eq!(said, "");
@@ -154,7 +154,7 @@ fn a_file_that_cannot_be_written_is_told_of_before_anything_is_done() {
     place
         .run(&["install", "--timings=file/t.html"])
         .exits(3)
-        .says("error: the timings cannot be written to file/t.html");
+        .says("error: cannot write the timings to file/t.html");
     fs::create_dir(place.path("here/folder.html")).unwrap();
     place.run(&["install", "--timings=folder.html"]).exits(3).says("folder.html: is a directory");
     place.run(&["install", "--timings=t.txt"]).exits(2).says("name a file that ends in .html or .json");
