@@ -1,12 +1,13 @@
-//! Whether a hook keeps the contract: it is run with good, absent, hostile and huge arguments, and judged item by item.
+//! Whether a hook keeps the contract: rigup runs it with good, absent, hostile and huge arguments, and checks each run.
 //!
-//! [`trial`] runs the hook as any hook is run; [`judge`] only looks at what was observed.
+//! [`runner`] runs the hook as the engine runs any hook, and [`suite`] decides which runs a check needs; [`checks`] only
+//! compares what they observed.
 
-pub mod cramped;
-pub mod finding;
-pub mod item;
-pub mod judge;
-pub mod kit;
-pub mod observation;
+pub mod check;
+pub mod checks;
 pub mod request;
-pub mod trial;
+pub mod result;
+pub mod run;
+pub mod runner;
+pub mod sandbox;
+pub mod suite;

@@ -1,4 +1,4 @@
-//! What a hook is asked: the good request, and what is made of it. Pure.
+//! The requests that a hook is tested with: the good one, and those that are derived from it. Pure.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -11,45 +11,45 @@ use crate::model::id::{BinaryId, MachineId};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy};
 use crate::plugin::hook_name::BINARY_REQUEST;
 
-/// What providers are asked for where nobody says what they can provide: every Unix has it.
+/// The name that providers are tested with if none is given: every Unix has this program.
 pub const GUESS: &str = "sh";
-/// A provider that is none.
-const NOBODY: &str = "nobody-at-all";
-/// The size of a huge argument: Linux takes no single one over 128 KiB.
+/// A provider that does not exist.
+const OTHER_PROVIDER: &str = "no-such-provider";
+/// The size of a huge argument in bytes: Linux takes no single one over 128 KiB.
 const HUGE: usize = 100 << 10;
 
-/// The arguments of a hook, one argv item each.
+/// The arguments of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct TestRequest {
     arguments: Vec<OsString>,
-    /// Whether nobody said what the hook can do.
+    /// Whether the request is a guess, because none was given.
     pub is_guess: bool,
 }
 
-/// A request that should do harm.
+/// A request that does harm if the hook is careless.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hostile {
+pub struct HostileRequest {
     /// The request.
-    pub request: Request,
-    /// What is hostile in it, for people.
+    pub request: TestRequest,
+    /// What is hostile in it, for messages.
     pub what: String,
-    /// Whether its name is one that nobody provides; else an answer is allowed, as long as it is true.
+    /// Whether the name does not exist; otherwise, a valid record is allowed.
     pub is_absent: bool,
 }
 
-impl Request {
-    /// What somebody said to ask the hook.
+impl TestRequest {
+    /// Returns a request with these arguments.
     pub fn given(arguments: Vec<OsString>) -> Self {
         Self { is_guess: arguments.is_empty(), arguments }
     }
 
-    /// The same as a request to a provider, with all that the engine tells it.
+    /// Adds the arguments that the engine passes to a provider.
     #[must_use]
     pub fn to_provider(mut self, provider: &str, binary_id: BinaryId, machine_id: MachineId) -> Self {
         self.is_guess = self.value("name").is_none();
         let is_given = |key: &str| self.value(&key.replace('_', "-")).is_some();
         let rules = [MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY];
-        let best_effort: Vec<&str> = rules.into_iter().filter(|it| !is_given(it)).collect();
+        let best_effort: Vec<&str> = rules.into_iter().filter(|key| !is_given(key)).collect();
         let policy = Policy::default();
         let fields = [
             ("name", Value::from(GUESS)),
@@ -65,17 +65,17 @@ impl Request {
         self
     }
 
-    /// The value of an argument; of a repeated one the last.
+    /// Returns the value of an argument, or of its last occurrence.
     pub fn value(&self, key: &str) -> Option<&str> {
-        self.arguments.iter().rev().find_map(|it| value_of(it, key)?.to_str())
+        self.arguments.iter().rev().find_map(|argument| value_of(argument, key)?.to_str())
     }
 
-    /// The argv items.
+    /// Returns the argv items.
     pub fn arguments(&self) -> Vec<OsString> {
         self.arguments.clone()
     }
 
-    /// The same with this value instead of every other of its key.
+    /// Replaces every value of a key by one.
     #[must_use]
     fn with(&self, key: &str, value: &str) -> Self {
         let mut request = self.without(key);
@@ -85,23 +85,23 @@ impl Request {
 
     #[must_use]
     fn without(&self, key: &str) -> Self {
-        let is_other = |it: &&OsString| value_of(it, key).is_none();
+        let is_other = |argument: &&OsString| value_of(argument, key).is_none();
         Self { arguments: self.arguments.iter().filter(is_other).cloned().collect(), ..*self }
     }
 
-    /// A request for this name. The overrides go: they might name a package that is there.
+    /// Returns a request for this name, without the overrides, which might name a package that exists.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
         self.without("overrides").with("name", name)
     }
 
-    /// A request to somebody else.
+    /// Returns a request that allows only another provider.
     #[must_use]
     pub fn to_others(&self) -> Self {
-        self.with("binproviders", NOBODY)
+        self.with("binproviders", OTHER_PROVIDER)
     }
 
-    /// The same with arguments that nobody knows.
+    /// Adds unknown arguments.
     #[must_use]
     pub fn with_unknown(&self) -> Self {
         let mut request = self.clone();
@@ -110,7 +110,7 @@ impl Request {
         request
     }
 
-    /// The same with another name in front, which does not count.
+    /// Adds another name in front, which does not count.
     #[must_use]
     pub fn with_repeated_name(&self, other: &str) -> Self {
         let mut request = self.clone();
@@ -118,7 +118,7 @@ impl Request {
         request
     }
 
-    /// The same with 100 KiB of something that is not for this hook: in a provider's overrides, or in an argument of
+    /// Adds 100 KiB that are not for this hook: for a provider in the overrides of another one, otherwise in an argument of
     /// its own.
     #[must_use]
     pub fn huge(&self, is_provider: bool) -> Self {
@@ -127,14 +127,14 @@ impl Request {
             return self.with("rigup-huge", &huge);
         }
         let mut overrides = self.overrides();
-        overrides.insert(NOBODY.to_owned(), json!({"packages": [huge]}));
+        overrides.insert(OTHER_PROVIDER.to_owned(), json!({"packages": [huge]}));
         self.with("overrides", &Value::Object(overrides).to_string())
     }
 
-    /// The same as lines on the standard input of a batch hook, before those of other requests.
+    /// Returns the request as a line of a batch hook's stdin, followed by those of other requests.
     pub fn lines(&self, others: &[&Self]) -> Vec<u8> {
         let all = std::iter::once(self).chain(others.iter().copied());
-        all.map(|it| Value::Object(it.record()).to_string() + "\n").collect::<String>().into_bytes()
+        all.map(|request| Value::Object(request.record()).to_string() + "\n").collect::<String>().into_bytes()
     }
 
     fn record(&self) -> Map<String, Value> {
@@ -155,15 +155,15 @@ impl Request {
         record
     }
 
-    /// What is asked of single providers.
+    /// Returns the overrides.
     pub fn overrides(&self) -> Map<String, Value> {
-        let given = self.value("overrides").and_then(|it| serde_json::from_str(it).ok());
+        let given = self.value("overrides").and_then(|json| serde_json::from_str(json).ok());
         given.unwrap_or_default()
     }
 
-    /// Requests with shell text that makes a file called `canary`, in the current folder or right here. Names have no
-    /// slash, no backslash, no control character and no hyphen in front: the engine passes on no others.
-    pub fn hostile(&self, provider: Option<&str>, canary: &Path) -> Vec<Hostile> {
+    /// Returns requests with shell syntax that creates the file `canary`, in the current folder or at its path. Their names have
+    /// no slash, backslash, control character or leading hyphen: the engine passes no others.
+    pub fn hostile(&self, provider: Option<&str>, canary: &Path) -> Vec<HostileRequest> {
         let word = canary.file_name().unwrap_or_default().to_string_lossy();
         let shell = format!("a$(touch {word})`touch {word}`;touch {word};");
         let quotes = format!("a';touch {word};'\";touch {word};\"");
@@ -172,7 +172,7 @@ impl Request {
         let texts = [shell, quotes, words].into_iter().zip(what);
         let Some(provider) = provider else {
             return texts
-                .map(|(text, what)| Hostile {
+                .map(|(text, what)| HostileRequest {
                     request: self.with_all_values(&text),
                     what: format!("{what} in every value"),
                     is_absent: false,
@@ -189,12 +189,12 @@ impl Request {
             "a\ntouch @\n",
             "|touch @",
         ]
-        .map(|it| it.replace('@', &path))
+        .map(|text| text.replace('@', &path))
         .into();
         let options =
-            ["--to-command=touch @", "-oDPkg::Pre-Invoke::=touch @"].map(|it| it.replace('@', &path));
+            ["--to-command=touch @", "-oDPkg::Pre-Invoke::=touch @"].map(|text| text.replace('@', &path));
         let packages = [(shell, "shell text"), (options.into(), "options")];
-        let names = texts.map(|(text, what)| Hostile {
+        let names = texts.map(|(text, what)| HostileRequest {
             request: self.named(&text),
             what: format!("{what} in the name"),
             is_absent: true,
@@ -202,7 +202,7 @@ impl Request {
         let overrides = packages.into_iter().map(|(packages, what)| {
             let mut overrides = self.overrides();
             overrides.insert(provider.to_owned(), json!({"packages": packages}));
-            Hostile {
+            HostileRequest {
                 request: self.with("overrides", &Value::Object(overrides).to_string()),
                 what: format!("{what} among the packages"),
                 is_absent: false,
@@ -211,18 +211,18 @@ impl Request {
         names.chain(overrides).collect()
     }
 
-    /// The same with this text for every value; with one such argument where there is none.
+    /// Replaces every value by this text, and adds an argument if there is none.
     fn with_all_values(&self, text: &str) -> Self {
         let mut arguments: Vec<OsString> = self
             .arguments
             .iter()
-            .map(|it| match it.as_bytes().iter().position(|&byte| byte == b'=') {
+            .map(|argument| match argument.as_bytes().iter().position(|&byte| byte == b'=') {
                 Some(end) => {
-                    let mut argument = OsStr::from_bytes(&it.as_bytes()[..=end]).to_owned();
-                    argument.push(text);
-                    argument
+                    let mut hostile = OsStr::from_bytes(&argument.as_bytes()[..=end]).to_owned();
+                    hostile.push(text);
+                    hostile
                 }
-                None => it.clone(),
+                None => argument.clone(),
             })
             .collect();
         if arguments.is_empty() {
@@ -247,8 +247,8 @@ mod tests {
     use crate::model::id::ProcessId;
     use crate::model::name::BinaryName;
 
-    fn good(arguments: &[&str]) -> Request {
-        Request::given(arguments.iter().map(Into::into).collect()).to_provider(
+    fn good(arguments: &[&str]) -> TestRequest {
+        TestRequest::given(arguments.iter().map(Into::into).collect()).to_provider(
             "mine",
             BinaryId::from_u128(0),
             MachineId::from_u128(0),
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_batch_hook_gets_its_requests_as_records() {
-        let request = Request::given(vec!["--name=jq".into(), "--overrides={\"mine\":[\"x\"]}".into()]);
+        let request = TestRequest::given(vec!["--name=jq".into(), "--overrides={\"mine\":[\"x\"]}".into()]);
         let lines = String::from_utf8(request.lines(&[&request.named("other")])).unwrap();
         let expected = "{\"type\":\"BinaryRequest\",\"name\":\"jq\",\"overrides\":{\"mine\":[\"x\"]}}\n\
                         {\"type\":\"BinaryRequest\",\"name\":\"other\"}\n";
@@ -313,9 +313,12 @@ mod tests {
 
     #[test]
     fn every_value_of_another_events_hook_becomes_hostile() {
-        let request = Request::given(vec!["--url=https://example.org".into(), "--deep".into()]);
+        let request = TestRequest::given(vec!["--url=https://example.org".into(), "--deep".into()]);
         let all = request.hostile(None, Path::new("/room/k"));
         assert_eq!(all[0].request.arguments(), ["--url=a$(touch k)`touch k`;touch k;", "--deep"]);
-        assert_eq!(Request::given(Vec::new()).hostile(None, Path::new("/k"))[0].request.arguments().len(), 1);
+        assert_eq!(
+            TestRequest::given(Vec::new()).hostile(None, Path::new("/k"))[0].request.arguments().len(),
+            1
+        );
     }
 }

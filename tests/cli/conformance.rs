@@ -99,7 +99,7 @@ fn a_hook_that_leaves_a_daemon_when_it_is_ended_breaks_term_alone() {
 #[test]
 fn a_hook_that_does_not_look_whether_it_could_write_breaks_full_alone() {
     if let Some(found) = broken("full") {
-        assert_eq!(found["reason"], "it claims a file that is empty");
+        assert_eq!(found["reason"], "its record names an empty file");
     }
 }
 
@@ -189,7 +189,7 @@ fn a_hook_that_does_not_end_is_not_waited_for_again_and_again() {
     let hook = repository("fixtures/providers/hanging/on_BinaryRequest__50_hanging.sh");
     let ran = place.run(&["hook", "test", &hook, "--timeout", "1", "--only", "answer,hostile,full"]).exits(1);
     assert_eq!(items(&ran, "broken"), ["answer"]);
-    assert_eq!(item(&ran, "full")["reason"], "it does not end by itself");
+    assert_eq!(item(&ran, "full")["reason"], "it does not exit by itself");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_guess_that_a_provider_declines_is_no_fault_of_it() {
     let ran = place.run(&["hook", "test", hook.to_str().unwrap()]).ok();
     let found = item(&ran, "answer");
     assert_eq!(found["outcome"], "skipped");
-    assert_eq!(found["reason"], "it declined: not here; name something that it can provide: -- --name=NAME");
+    assert_eq!(found["reason"], "it declined: not here; name a binary that it can install: -- --name=NAME");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn wrong_use_is_told_apart_from_a_broken_hook() {
     let place = place();
     let env = repository("providers/env/on_BinaryRequest__00_env.batch.sh");
     place.run(&["hook", "test", "no-such-file.sh"]).exits(2).says("no-such-file.sh is not a file");
-    place.run(&["hook", "test", &env, "--only", "nothing"]).exits(2).says("there is no item nothing");
+    place.run(&["hook", "test", &env, "--only", "nothing"]).exits(2).says("unknown item nothing");
     place.run(&["hook", "test", &env, "--", "jq"]).exits(2).says("is not an argument for hooks");
     place.run(&["hook", "test", &env, "--timeout", "0"]).exits(2);
 }

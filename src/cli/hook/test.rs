@@ -1,4 +1,4 @@
-//! `rigup hook test`: whether a hook keeps the contract.
+//! `rigup hook test`: checks whether a hook keeps the contract.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -15,12 +15,12 @@ use crate::engine::events::hook_argument;
 use crate::engine::session::Session;
 use crate::hook::command::MAX_TIMEOUT;
 use crate::hook::run::Runner;
-use crate::hook_test::finding::{Finding, Judgement, Outcome};
-use crate::hook_test::item::Item;
-use crate::hook_test::judge;
-use crate::hook_test::kit::Kit;
-use crate::hook_test::request::Request;
-use crate::hook_test::trial::{Stage, TrialError};
+use crate::hook_test::check::Check;
+use crate::hook_test::checks;
+use crate::hook_test::request::TestRequest;
+use crate::hook_test::result::{CheckOutcome, CheckResult};
+use crate::hook_test::runner::{HookRunner, TestError};
+use crate::hook_test::suite::Suite;
 use crate::model::id::BinaryId;
 use crate::model::plugin_name::PluginName;
 use crate::plugin::config::enabled::PluginConfigs;
@@ -39,29 +39,29 @@ Examples:
   rigup hook test plugins/wget/on_Snapshot__20_wget.finite.bg.sh -- --url=https://example.org
   rigup hook test providers/mine/on_BinaryRequest__50_mine.py --only term,full
 
-The hook is run some twenty times, as rigup always runs hooks, but in a temporary data dir, LIB_DIR and LIB_BIN_DIR. Where
-no name is given, a provider is asked for sh. One that asks an open registry should be given a name that is trusted.
-Where something is broken, the logs are kept, and the report says where.
-Exit code: 1 where something is broken; 0 where all is held or could not be tried.";
+rigup runs the hook about twenty times, as it runs any hook, with a temporary data dir, LIB_DIR and LIB_BIN_DIR. Without
+--name, a provider is tested with sh; name a package that you trust if it installs from an open registry.
+If an item is broken, rigup keeps the logs and prints their folder.
+Exit code: 1 if an item is broken, otherwise 0.";
 
-/// Which hook, and how.
+/// The arguments of `rigup hook test`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct TestArgs {
-    /// The hook's file
+    /// File of the hook
     file: PathBuf,
-    /// How long one run may take, in seconds
+    /// Timeout of one run in seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
     timeout: u64,
-    /// Only these items, such as `term,full`
+    /// Check only these items, such as `term,full`
     #[arg(long, value_name = "ITEM,...", value_delimiter = ',')]
-    only: Vec<Item>,
-    /// A good request: for a provider the name of what it can provide, `--name=jq`
+    only: Vec<Check>,
+    /// Arguments of a request that the hook can satisfy, such as `--name=jq`
     #[arg(last = true, value_name = "HOOK ARGUMENTS")]
     arguments: Vec<OsString>,
 }
 
-/// Tests it.
+/// Tests a hook.
 pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     let Context { settings, output, verbosity } = context;
     let file = std::path::absolute(&args.file).map_err(CliError::setup)?;
@@ -77,29 +77,29 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
         verbosity: *verbosity,
         hook: file.display().to_string(),
         rows: Vec::new(),
-        said: Vec::new(),
+        messages: Vec::new(),
         broken: 0,
         written: Ok(()),
     };
     let hook = match hook_at(&file) {
         Ok(hook) => hook,
-        Err(findings) => {
-            for finding in findings {
-                if args.only.is_empty() || args.only.contains(&finding.item) {
-                    report.add(&finding);
+        Err(results) => {
+            for (check, result) in results {
+                if args.only.is_empty() || args.only.contains(&check) {
+                    report.add(check, &result);
                 }
             }
             return report.finish(None);
         }
     };
     let is_provider = hook.name.event == BINARY_REQUEST;
-    let items: Vec<Item> = Item::ALL
+    let selected: Vec<Check> = Check::ALL
         .into_iter()
-        .filter(|it| args.only.is_empty() || args.only.contains(it))
-        .filter(|it| it.is_of(&hook.name))
+        .filter(|check| args.only.is_empty() || args.only.contains(check))
+        .filter(|check| check.applies_to(&hook.name))
         .collect();
-    if items.is_empty() {
-        return Err(CliError::Usage(format!("none of these items is of {} hooks", hook.name.event)));
+    if selected.is_empty() {
+        return Err(CliError::Usage(format!("none of these items applies to {} hooks", hook.name.event)));
     }
 
     let playground =
@@ -109,18 +109,20 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
         data_dir: folder.join("data"),
         lib_dir: folder.join("lib"),
         lib_bin_dir: folder.join("lib/bin"),
+        // The toolkit reads the config.json that stands beside the hook.
+        plugin_path: roots_of(&hook.path).chain(settings.plugin_path.iter().cloned()).collect(),
         environment: settings.environment.clone().without("NODE_MODULES_DIR"),
         ..settings.clone()
     };
     let session = Session::open(here.clone(), &print_event)?;
     let interrupt = Interrupt::install().map_err(CliError::setup)?;
     let me = session.begin()?;
-    let mut good = Request::given(arguments);
+    let mut good = TestRequest::given(arguments);
     if is_provider {
         good = good.to_provider(&hook.plugin, BinaryId::generate(), session.machine.id);
     }
     let variables = variables(&hook, &here);
-    let stage = Stage {
+    let runner = HookRunner {
         runner: Runner {
             settings: &here,
             store: &session.store,
@@ -134,50 +136,45 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
         folder: &folder,
         timeout: Duration::from_secs(args.timeout),
     };
-    let kit = Kit { stage, good };
-    let checked = kit.check(&items, |finding| report.add(&finding));
+    let suite = Suite { runner, good };
+    let checked = suite.run(&selected, |check, result| report.add(check, &result));
     let exit = match &checked {
         Ok(()) if report.broken == 0 => ExitStatus::Success,
         Ok(()) => ExitStatus::Incomplete,
-        Err(TrialError::Interrupted) => ExitStatus::Interrupted(interrupt.signal().unwrap_or_default()),
+        Err(TestError::Interrupted) => ExitStatus::Interrupted(interrupt.signal().unwrap_or_default()),
         Err(_) => ExitStatus::Setup,
     };
     session.finish(me, exit)?;
     match checked {
         Ok(()) => {}
-        Err(TrialError::Interrupted) => return Ok(exit),
+        Err(TestError::Interrupted) => return Ok(exit),
         Err(error) => return Err(CliError::setup(error)),
     }
     let kept = (report.broken > 0).then(|| playground.keep());
     report.finish(kept.as_deref())
 }
 
-/// The hook in a file; where it is none, what is broken.
-fn hook_at(file: &Path) -> Result<Hook, Vec<Finding>> {
-    let named = judge::name(file);
+/// Returns the hook in a file, or the results of a file that is not a hook or cannot be started.
+fn hook_at(file: &Path) -> Result<Hook, Vec<(Check, CheckResult)>> {
+    let named = (Check::Name, checks::name(file));
     let Some(name) = HookName::parse(&file.file_name().unwrap_or_default().to_string_lossy()) else {
-        let rest = Item::ALL.into_iter().skip(1).filter(|it| it.is_of_any_event());
-        let skipped =
-            |item| Finding { item, judgement: Judgement::skipped("its name is not that of a hook") };
-        return Err(std::iter::once(Finding { item: Item::Name, judgement: named })
-            .chain(rest.map(skipped))
-            .collect());
+        let rest = Check::ALL.into_iter().skip(1).filter(|check| check.is_of_any_event());
+        let skipped = |check| (check, CheckResult::skipped("its name is not that of a hook"));
+        return Err(std::iter::once(named).chain(rest.map(skipped)).collect());
     };
     let unstartable = |reason: String| {
-        let rest = Item::ALL.into_iter().skip(2).filter(|it| it.is_of(&name));
-        let skipped = |item| Finding { item, judgement: Judgement::skipped("it cannot be started") };
-        let look_at = judge::suspect(file, "", &[]);
-        let starts = Finding { item: Item::Starts, judgement: Judgement::broken(reason, Some(look_at)) };
-        [Finding { item: Item::Name, judgement: named.clone() }, starts]
-            .into_iter()
-            .chain(rest.map(skipped))
-            .collect()
+        let rest = Check::ALL.into_iter().skip(2).filter(|check| check.applies_to(&name));
+        let skipped = |check| (check, CheckResult::skipped("it cannot be started"));
+        let line = checks::suspicious_line(file, "", &[]);
+        let starts = (Check::Starts, CheckResult::broken(reason, Some(line)));
+        [named.clone(), starts].into_iter().chain(rest.map(skipped)).collect()
     };
     let start = match discovery::start_of(file, &name) {
         Ok(Some(start)) => start,
         Ok(None) => {
             return Err(unstartable(
-                "it has no exec bit, and its language is not known by its name: chmod +x".to_owned(),
+                "it has no exec bit, and its extension names no known language; run `chmod +x` on it"
+                    .to_owned(),
             ));
         }
         Err(error) => return Err(unstartable(format!("it cannot be read: {error}"))),
@@ -188,7 +185,12 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<Finding>> {
     Ok(Hook { name, plugin, path: file.to_owned(), start })
 }
 
-/// The settings in the plugin's `config.json`, for its hook.
+/// Returns the folder that the hook's plugin lies in, as a folder of the search path.
+fn roots_of(hook: &Path) -> impl Iterator<Item = PathBuf> {
+    hook.parent().and_then(Path::parent).map(Path::to_owned).into_iter()
+}
+
+/// Returns the settings in the plugin's `config.json`, for its hook.
 fn variables(hook: &Hook, settings: &Settings) -> HashMap<PluginName, Vec<Variable>> {
     let path = hook.path.parent().map(Path::to_owned).unwrap_or_default();
     let plugin = Plugin { name: hook.plugin.clone(), path, hooks: Vec::new() };
@@ -207,45 +209,40 @@ fn variables(hook: &Hook, settings: &Settings) -> HashMap<PluginName, Vec<Variab
     HashMap::from([(plugin.name, variables.iter().filter_map(Setting::variable).collect())])
 }
 
-/// What is told: a record as soon as it is known, or a table in the end.
+/// The report: each result as a record as soon as it is known, or a table at the end.
 struct Report<'a> {
     output: &'a mut Output,
     verbosity: Verbosity,
     hook: String,
     rows: Vec<Vec<Cell>>,
-    said: Vec<String>,
+    messages: Vec<String>,
     broken: usize,
-    /// Whether records can still be written. Whoever reads them may leave early.
+    /// Whether records can still be written: the reader of a pipe may exit early.
     written: Result<(), CliError>,
 }
 
 impl Report<'_> {
-    fn add(&mut self, finding: &Finding) {
-        let Judgement { outcome, reason, look_at, .. } = &finding.judgement;
+    fn add(&mut self, check: Check, result: &CheckResult) {
+        let CheckResult { outcome, reason, look_at, .. } = result;
         let shown = match outcome {
-            Outcome::Held => Cell::success(outcome.as_str()),
-            Outcome::Broken => Cell::failure(outcome.as_str()),
-            Outcome::Skipped => Cell::plain(outcome.as_str()),
+            CheckOutcome::Held => Cell::success(outcome.as_str()),
+            CheckOutcome::Broken => Cell::failure(outcome.as_str()),
+            CheckOutcome::Skipped => Cell::plain(outcome.as_str()),
         };
-        self.broken += usize::from(finding.judgement.is_broken());
-        let place = look_at.as_ref().map(|it| format!("\n  look at {it}")).unwrap_or_default();
+        self.broken += usize::from(result.is_broken());
+        let place = look_at.as_ref().map(|line| format!("\n  see {line}")).unwrap_or_default();
+        let reason = printable(reason);
         match outcome {
-            Outcome::Broken => {
-                self.said.push(format!("error: {}: {}{place}", finding.item, printable(reason)));
-            }
-            Outcome::Held | Outcome::Skipped if reason.is_empty() || self.verbosity.quiet => {}
-            Outcome::Skipped => self.said.push(format!("skipped: {}: {}", finding.item, printable(reason))),
-            Outcome::Held => self.said.push(format!("note: {}: {}", finding.item, printable(reason))),
+            CheckOutcome::Broken => self.messages.push(format!("error: {check}: {reason}{place}")),
+            CheckOutcome::Held | CheckOutcome::Skipped if reason.is_empty() || self.verbosity.quiet => {}
+            CheckOutcome::Skipped => self.messages.push(format!("skipped: {check}: {reason}")),
+            CheckOutcome::Held => self.messages.push(format!("note: {check}: {reason}")),
         }
         if self.output.is_json() && self.written.is_ok() {
-            let written = self.output.records([finding.to_record(&self.hook)]);
+            let written = self.output.records([result.to_record(check, &self.hook)]);
             self.written = written.and_then(|()| self.output.flush());
         }
-        self.rows.push(vec![
-            Cell::plain(finding.item.to_string()),
-            shown,
-            Cell::plain(finding.item.promise()),
-        ]);
+        self.rows.push(vec![Cell::plain(check.to_string()), shown, Cell::plain(check.promise())]);
     }
 
     fn finish(self, kept: Option<&Path>) -> Result<ExitStatus, CliError> {
@@ -254,9 +251,9 @@ impl Report<'_> {
             self.output.table(&Table::with_rows(columns, self.rows))?;
             self.output.flush()?;
         }
-        self.said.iter().for_each(|it| print_message(it));
+        self.messages.iter().for_each(|message| print_message(message));
         if let Some(kept) = kept {
-            print_message(&format!("What the runs wrote is kept in {}", kept.display()));
+            print_message(&format!("note: the logs of the runs are in {}", kept.display()));
         }
         match self.written {
             Ok(()) | Err(CliError::OutputClosed) if self.broken > 0 => Ok(ExitStatus::Incomplete),

@@ -1,25 +1,25 @@
 #!/bin/sh
-# Runs a hook in folders that are read-only or full: DISK KIND HOOK [ARGUMENT...]
-# To be started in a mount namespace of its own, in DISK/out. DISK becomes a small file system in memory that only the
-# hook sees. What it holds in the end is copied to the real DISK, where it can be looked at.
+# Runs a hook on a read-only or full file system: DISK FAULT HOOK [ARGUMENT...]
+# It must be started in a mount namespace of its own, in DISK/out. DISK becomes a small file system in memory that only the
+# hook sees. Afterwards its contents are copied to the real DISK for inspection.
 set -eu
-disk=$1 kind=$2
+disk=$1 fault=$2
 shift 2
 
 # From here on, `.` is the real DISK, whatever is mounted over it.
 cd -P ..
-mount -t tmpfs -o size=256k rigup-"$kind" "$disk"
+mount -t tmpfs -o size=256k rigup-"$fault" "$disk"
 mkdir "$disk/out" "$disk/lib"
-case $kind in
+case $fault in
     read-only) mount -o remount,bind,ro "$disk" ;;
     full) cat /dev/zero >"$disk/filling" 2>/dev/null || : ;;
 esac
 if (echo x >"$disk/out/probe") 2>/dev/null; then
-    echo "what is mounted on $disk can be written all the same" >&2
+    echo "the file system on $disk can still be written" >&2
     exit 1
 fi
 rm -f "$disk/out/probe" 2>/dev/null || :
-: >cramped
+: >set-up
 
 status=0
 (cd "$disk/out" && exec "$@") || status=$?

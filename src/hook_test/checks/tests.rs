@@ -1,0 +1,262 @@
+use std::path::PathBuf;
+
+use super::*;
+use crate::hook_test::result::CheckOutcome;
+use crate::hook_test::run::{InvalidLine, VerifiedFile};
+use crate::model::id::ProcessId;
+
+/// A run that ended with exit 0 after a second and said nothing.
+fn run() -> HookRun {
+    HookRun {
+        process_id: ProcessId::from_u128(0),
+        exit_reason: ExitReason::Exited,
+        exit_code: Some(0),
+        duration: Duration::from_secs(1),
+        timeout: Duration::from_mins(1),
+        is_daemon: false,
+        records: Vec::new(),
+        invalid_lines: Vec::new(),
+        ignored_lines: 0,
+        leftovers: Vec::new(),
+        slow_to_exit: Vec::new(),
+        last_stderr: String::new(),
+        stderr_location: Location { path: "stderr.log".into(), line: 1 },
+        stdout_log: "stdout.log".into(),
+        installed: Vec::new(),
+        canaries: Vec::new(),
+    }
+}
+
+fn valid(abspath: &str, size: u64) -> BinaryLine {
+    BinaryLine { line: 3, verified: Ok(VerifiedFile { abspath: abspath.into(), version: "1".into(), size }) }
+}
+
+fn answered() -> HookRun {
+    HookRun { records: vec![valid("/lib/jq", 9)], ..run() }
+}
+
+fn invalid() -> HookRun {
+    HookRun { records: vec![BinaryLine { line: 7, verified: Err(RecordError::NoPath) }], ..run() }
+}
+
+fn exited(code: i32) -> HookRun {
+    HookRun { exit_code: Some(code), last_stderr: "no luck".to_owned(), ..run() }
+}
+
+fn endless() -> HookRun {
+    HookRun {
+        exit_reason: ExitReason::Timeout,
+        exit_code: Some(143),
+        duration: Duration::from_secs(61),
+        ..run()
+    }
+}
+
+fn place() -> Location {
+    Location { path: "hook.sh".into(), line: 2 }
+}
+
+/// The outcome, the reason, and where to look.
+fn shown(result: &CheckResult) -> (CheckOutcome, &str, String) {
+    (result.outcome, &result.reason, result.look_at.as_ref().map(ToString::to_string).unwrap_or_default())
+}
+
+#[track_caller]
+fn is_broken(result: &CheckResult, reason: &str, look_at: &str) {
+    assert_eq!(shown(result), (CheckOutcome::Broken, reason, look_at.to_owned()));
+}
+
+#[track_caller]
+fn is_held(result: &CheckResult) {
+    assert_eq!(shown(result), (CheckOutcome::Held, "", String::new()));
+}
+
+#[test]
+fn a_file_name_is_that_of_a_hook_or_broken() {
+    is_held(&name(Path::new("/p/on_Snapshot__10_x.sh")));
+    assert!(name(Path::new("/p/install.sh")).is_broken());
+    assert!(name(Path::new("/p/on_BinaryRequest__10_x.bg.sh")).is_broken());
+    assert!(!name(Path::new("/p/on_Snapshot__10_x.bg.sh")).is_broken());
+    assert!(name(Path::new("/p/on_Snapshot__x.sh")).reason.starts_with("it has no number"));
+}
+
+#[test]
+fn only_what_was_never_started_cannot_be_started() {
+    let hook = Path::new("hook.rb");
+    let never = HookRun {
+        exit_reason: ExitReason::SpawnFailed,
+        exit_code: None,
+        last_stderr: "no ruby".to_owned(),
+        ..run()
+    };
+    is_broken(&starts(&never, hook), "no ruby", "hook.rb:1");
+    let by_env = HookRun { last_stderr: "env: 'ruby': No such file or directory".to_owned(), ..exited(127) };
+    assert!(starts(&by_env, hook).is_broken());
+    assert_eq!(starts(&exited(127), hook).reason, "exit 127: no luck", "it missed something itself");
+    is_held(&starts(&run(), hook));
+}
+
+#[test]
+fn a_good_request_is_answered_by_a_true_record() {
+    is_held(&answer(&answered(), false));
+    is_broken(&answer(&invalid(), true), "its record has no abspath", "stdout.log:7");
+    is_broken(&answer(&exited(3), false), "exit 3: no luck", "stderr.log:1");
+    is_broken(&answer(&endless(), false), "it did not exit within 60 s", "stderr.log:1");
+    let other = BinaryLine {
+        line: 1,
+        verified: Err(RecordError::WrongName { found: "a".into(), wanted: "b".into() }),
+    };
+    assert!(answer(&HookRun { records: vec![other.clone()], ..run() }, false).is_broken());
+    is_held(&answer(&HookRun { records: vec![other, valid("/lib/jq", 9)], ..run() }, false));
+}
+
+#[test]
+fn a_record_without_a_version_will_do_and_is_noted() {
+    let file = VerifiedFile { abspath: "/lib/jq".into(), version: String::new(), size: 9 };
+    let run = HookRun { records: vec![BinaryLine { line: 1, verified: Ok(file) }], ..run() };
+    assert!(answer(&run, false).reason.starts_with("its record has no version"));
+    is_held(&answer(&run, true));
+}
+
+#[test]
+fn what_a_hook_declines_or_was_only_guessed_says_to_name_something_else() {
+    for skipped in [answer(&run(), false), answer(&exited(10), false), answer(&exited(3), true)] {
+        assert_eq!(skipped.outcome, CheckOutcome::Skipped);
+        assert!(skipped.reason.ends_with("-- --name=NAME"), "{}", skipped.reason);
+    }
+}
+
+#[test]
+fn what_nobody_provides_may_be_refused_in_any_way_but_not_claimed() {
+    is_held(&absent(&run()));
+    is_held(&absent(&exited(3)));
+    is_held(&absent(&HookRun { exit_code: Some(3), ..answered() }));
+    is_broken(&absent(&answered()), "it prints a record for a name that does not exist", "stdout.log:3");
+    is_broken(&absent(&invalid()), "it prints a record for a name that does not exist", "stdout.log:7");
+    assert!(absent(&endless()).is_broken());
+}
+
+#[test]
+fn a_hook_that_is_not_asked_keeps_out_of_it() {
+    is_held(&not_asked(&run()));
+    is_held(&not_asked(&exited(10)));
+    is_broken(&not_asked(&exited(1)), "exit 1 instead of 0 or 10: no luck", "stderr.log:1");
+    assert!(not_asked(&answered()).is_broken());
+    let written = HookRun { installed: vec![PathBuf::from("/lib/x")], ..exited(10) };
+    is_broken(
+        &not_asked(&written),
+        "it wrote /lib/x, although --binproviders does not allow it",
+        "stderr.log:1",
+    );
+}
+
+#[test]
+fn what_should_change_nothing_changes_nothing() {
+    is_held(&unchanged(&answered(), &answered(), "so"));
+    is_held(&unchanged(&exited(3), &exited(3), "so"));
+    is_broken(
+        &unchanged(&answered(), &exited(2), "so"),
+        "exit 2 so, exit 0 without it: no luck",
+        "stderr.log:1",
+    );
+    assert!(unchanged(&answered(), &run(), "so").is_broken());
+    assert!(unchanged(&answered(), &invalid(), "so").is_broken());
+    is_held(&unchanged(&invalid(), &invalid(), "so"));
+}
+
+#[test]
+fn shell_text_is_found_out_by_the_file_that_it_makes() {
+    let checks = |run: &HookRun, is_absent| hostile(&answered(), run, "shell text", is_absent, place());
+    let with_canary = HookRun { canaries: vec!["/room/canary".into()], ..exited(1) };
+    is_broken(&checks(&with_canary, true), "shell text was run: it created /room/canary", "hook.sh:2");
+    is_held(&checks(&exited(1), true));
+    is_held(&checks(&answered(), false));
+    assert!(checks(&answered(), true).is_broken(), "such a name is nobody's");
+    assert!(checks(&invalid(), false).is_broken());
+    let invalid_lines = vec![InvalidLine { line: 5, problem: "is not JSON".to_owned() }];
+    let raw = checks(&HookRun { invalid_lines, ..run() }, true);
+    is_broken(&raw, "shell text reaches its output: line 5 is not JSON", "stdout.log:5");
+}
+
+#[test]
+fn lines_that_are_no_records_are_a_note_and_broken_ones_are_not() {
+    is_held(&stdout([&run(), &answered()]));
+    let noted = stdout([&run(), &HookRun { ignored_lines: 2, ..run() }]);
+    assert_eq!(shown(&noted).1, "2 lines are not records and are ignored");
+    let invalid_lines = vec![InvalidLine { line: 5, problem: "is not JSON".to_owned() }];
+    is_broken(&stdout([&run(), &HookRun { invalid_lines, ..run() }]), "line 5 is not JSON", "stdout.log:5");
+    let endless = HookRun { exit_reason: ExitReason::Stopped, ..run() };
+    assert!(stdout([&endless]).is_broken());
+}
+
+#[test]
+fn the_same_request_has_the_same_answer() {
+    is_held(&repeat(&answered(), &answered()));
+    assert_eq!(repeat(&run(), &run()).outcome, CheckOutcome::Skipped, "there is no answer");
+    let elsewhere = HookRun { records: vec![valid("/tmp/jq", 9)], ..run() };
+    is_broken(&repeat(&answered(), &elsewhere), "/lib/jq the first time, /tmp/jq the second", "stdout.log:3");
+    assert!(repeat(&answered(), &run()).is_broken());
+}
+
+#[test]
+fn a_hook_that_is_ended_obeys_and_claims_nothing() {
+    let ended = || HookRun { timeout: Duration::from_secs(1), duration: Duration::from_secs(2), ..endless() };
+    is_held(&term(&answered(), &ended(), place()));
+    assert_eq!(term(&answered(), &run(), place()).outcome, CheckOutcome::Skipped, "it was over before");
+    let killed =
+        HookRun { duration: Duration::from_secs(6), slow_to_exit: vec!["sleep (pid 7)".into()], ..ended() };
+    is_broken(
+        &term(&answered(), &killed, place()),
+        "it exited only by KILL, 5 s after TERM: sleep (pid 7)",
+        "hook.sh:2",
+    );
+    let survived = HookRun { leftovers: vec!["sleep (pid 7)".into()], ..ended() };
+    assert!(term(&answered(), &survived, place()).is_broken());
+    let proud = HookRun { exit_code: Some(0), records: answered().records, ..ended() };
+    assert!(term(&answered(), &proud, place()).is_broken(), "it went on for a second");
+    let done = HookRun { duration: proud.timeout + Duration::from_millis(50), ..proud };
+    assert_eq!(term(&answered(), &done, place()).outcome, CheckOutcome::Skipped, "its work was done before");
+    assert!(term(&answered(), &HookRun { records: invalid().records, ..done }, place()).is_broken());
+    let idle = HookRun { records: invalid().records, exit_code: Some(0), ..ended() };
+    assert_eq!(
+        term(&invalid(), &idle, place()).outcome,
+        CheckOutcome::Skipped,
+        "it is invalid without TERM, too"
+    );
+}
+
+#[test]
+fn a_daemon_ends_when_it_is_told_to() {
+    let daemon = HookRun { is_daemon: true, timeout: Duration::from_mins(1), ..endless() };
+    is_held(&unchanged(&daemon, &daemon, "so"));
+    assert!(disk_fault(&answered(), &HookRun { duration: Duration::from_secs(66), ..daemon }).is_broken());
+}
+
+#[test]
+fn without_room_nothing_is_claimed_that_is_not_there() {
+    is_held(&disk_fault(&answered(), &exited(1)));
+    is_held(&disk_fault(&answered(), &answered()));
+    is_held(&disk_fault(&answered(), &HookRun { exit_code: Some(1), ..invalid() }));
+    is_broken(&disk_fault(&answered(), &invalid()), "its record has no abspath", "stdout.log:7");
+    assert_eq!(
+        disk_fault(&invalid(), &invalid()).outcome,
+        CheckOutcome::Skipped,
+        "that is the answer's fault"
+    );
+    let empty = HookRun { records: vec![valid("/lib/jq", 0)], ..run() };
+    is_broken(&disk_fault(&answered(), &empty), "its record names an empty file", "stdout.log:3");
+}
+
+#[test]
+fn what_is_left_is_named() {
+    is_held(&leftovers(&run(), place()));
+    let left = HookRun { leftovers: vec!["a process outlives it: sleep".into()], ..run() };
+    is_broken(&leftovers(&left, place()), "a process outlives it: sleep", "hook.sh:2");
+}
+
+#[test]
+fn the_suspicious_line_of_a_hook_is_one_that_is_run() {
+    let text = "#!/bin/sh\n# eval is evil\nname=$1\neval \"$name\"\n";
+    assert_eq!(suspicious_line(Path::new("hook.sh"), text, &["eval"]).line, 4);
+    assert_eq!(suspicious_line(Path::new("hook.sh"), text, &["exec("]).line, 1);
+}

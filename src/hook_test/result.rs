@@ -1,0 +1,107 @@
+//! The result of a check.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::hook_test::check::Check;
+use crate::model::id::ProcessId;
+
+/// Whether a hook passed a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckOutcome {
+    /// The hook keeps the contract.
+    Held,
+    /// The hook breaks the contract.
+    Broken,
+    /// The check could not be made.
+    Skipped,
+}
+
+impl CheckOutcome {
+    /// Returns the word in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Broken => "broken",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// A log of the run, or the hook itself.
+    pub path: PathBuf,
+    /// The line, from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path.display(), self.line)
+    }
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckResult {
+    /// The outcome.
+    pub outcome: CheckOutcome,
+    /// Why the contract is broken or the check was skipped; otherwise a note, or empty.
+    pub reason: String,
+    /// The line that explains the result.
+    pub look_at: Option<Location>,
+    /// The run that the result is about.
+    pub process_id: Option<ProcessId>,
+}
+
+impl CheckResult {
+    /// Returns a result of a hook that keeps the contract.
+    pub fn held() -> Self {
+        Self::noted(String::new())
+    }
+
+    /// Returns a result of a hook that keeps the contract, with a note.
+    pub fn noted(note: String) -> Self {
+        Self { outcome: CheckOutcome::Held, reason: note, look_at: None, process_id: None }
+    }
+
+    /// Returns a result of a hook that breaks the contract.
+    pub fn broken(reason: impl Into<String>, look_at: Option<Location>) -> Self {
+        Self { outcome: CheckOutcome::Broken, reason: reason.into(), look_at, process_id: None }
+    }
+
+    /// Returns a result of a check that could not be made.
+    pub fn skipped(reason: impl Into<String>) -> Self {
+        Self { outcome: CheckOutcome::Skipped, reason: reason.into(), look_at: None, process_id: None }
+    }
+
+    /// Adds the run that the result is about.
+    #[must_use]
+    pub fn of_run(self, process_id: ProcessId) -> Self {
+        Self { process_id: Some(process_id), ..self }
+    }
+
+    /// Whether the hook breaks the contract.
+    pub fn is_broken(&self) -> bool {
+        self.outcome == CheckOutcome::Broken
+    }
+
+    /// Returns the result as a record.
+    pub fn to_record(&self, check: Check, hook: &str) -> Value {
+        let Self { outcome, reason, look_at, process_id } = self;
+        json!({
+            "type": "HookCheck",
+            "hook": hook,
+            "item": check.id(),
+            "outcome": outcome.as_str(),
+            "promise": check.promise(),
+            "reason": reason,
+            "look_at": look_at.as_ref().map(ToString::to_string),
+            "process_id": process_id.map(|id| id.to_string()),
+        })
+    }
+}

@@ -1,0 +1,251 @@
+//! What a run of a hook shows: its exit, its records, and what it left behind.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::hook_test::result::Location;
+use crate::install::verify::{self, Claim, RecordError};
+use crate::jsonl::{self, Line};
+use crate::model::id::ProcessId;
+use crate::model::process::{ExitReason, ProcessExit};
+use crate::process::run_dir::RunDir;
+use crate::protocol;
+
+/// The length in characters to which a line of stderr is cut.
+const MAX_STDERR_LINE: usize = 200;
+
+/// A finished run of a hook.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HookRun {
+    /// The process.
+    pub process_id: ProcessId,
+    /// The exit reason.
+    pub exit_reason: ExitReason,
+    /// The exit code, 128+N for signal N, or `None` if the hook was never started.
+    pub exit_code: Option<i32>,
+    /// The time that the run took.
+    pub duration: Duration,
+    /// The time after which the hook was terminated.
+    pub timeout: Duration,
+    /// Whether the hook runs until it is terminated.
+    pub is_daemon: bool,
+    /// The Binary records.
+    pub records: Vec<BinaryLine>,
+    /// The lines that look like records and are not.
+    pub invalid_lines: Vec<InvalidLine>,
+    /// The number of other lines.
+    pub ignored_lines: u64,
+    /// The processes that outlived the hook, each by its command line.
+    pub leftovers: Vec<String>,
+    /// The processes that were alive shortly before the end of the grace period, each by its command line.
+    pub slow_to_exit: Vec<String>,
+    /// The last line on stderr.
+    pub last_stderr: String,
+    /// The place of that line; the first line if stderr is empty.
+    pub stderr_location: Location,
+    /// The log of stdout.
+    pub stdout_log: PathBuf,
+    /// The files that the hook wrote into LIB_DIR.
+    pub installed: Vec<PathBuf>,
+    /// The files that only a shell that runs an argument creates.
+    pub canaries: Vec<PathBuf>,
+}
+
+/// A Binary record on a line of stdout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinaryLine {
+    /// The line.
+    pub line: u64,
+    /// The file of the record, or why the record is invalid.
+    pub verified: Result<VerifiedFile, RecordError>,
+}
+
+/// The file of a valid record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedFile {
+    /// The file.
+    pub abspath: PathBuf,
+    /// Its version; empty if the record states none.
+    pub version: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A line that looks like a record and is not one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidLine {
+    /// The line.
+    pub line: u64,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// The lines of a log of stdout.
+#[derive(Debug, Default, PartialEq)]
+pub struct StdoutLines {
+    /// The Binary records.
+    pub records: Vec<BinaryLine>,
+    /// The lines that look like records and are not.
+    pub invalid_lines: Vec<InvalidLine>,
+    /// The number of other lines.
+    pub ignored_lines: u64,
+}
+
+impl StdoutLines {
+    /// Reads a log, and verifies its records against the claim if there is one.
+    pub fn read(output: impl BufRead, claim: Option<Claim<'_>>) -> io::Result<Self> {
+        let mut lines = Self::default();
+        jsonl::for_each_line(output, |number, line| lines.take(number, line, claim))?;
+        Ok(lines)
+    }
+
+    fn take(&mut self, number: u64, line: Line<'_>, claim: Option<Claim<'_>>) {
+        let text = match line {
+            Line::Text(text) => text,
+            Line::TooLong(text) => {
+                let problem = format!("is longer than {} bytes: {}", jsonl::MAX_LINE, jsonl::head(text));
+                return self.add_invalid(number, problem);
+            }
+        };
+        let mut records = Vec::new();
+        // Reading a slice cannot fail. Its only line has the number 1 in diagnostics.
+        let Ok(rest) = protocol::read(text, |record| records.push(record)) else { return };
+        if let Some(problem) = rest.diagnostics.into_iter().next() {
+            let problem = problem.strip_prefix("line 1 ").unwrap_or(&problem).to_owned();
+            self.add_invalid(number, problem);
+        } else {
+            self.ignored_lines += rest.ignored;
+        }
+        for record in records {
+            if let (Some(claim), "Binary") = (claim, record.kind.as_str())
+                && self.records.len() < protocol::MAX_RECORDS
+            {
+                let verified = verify::verify(claim, &record.fields).map(|installed| VerifiedFile {
+                    size: installed.abspath.metadata().map_or(0, |metadata| metadata.len()),
+                    abspath: installed.abspath,
+                    version: installed.version,
+                });
+                self.records.push(BinaryLine { line: number, verified });
+            }
+        }
+    }
+
+    fn add_invalid(&mut self, line: u64, problem: String) {
+        if self.invalid_lines.len() < protocol::MAX_COMPLAINTS {
+            self.invalid_lines.push(InvalidLine { line, problem });
+        }
+    }
+}
+
+impl HookRun {
+    /// Reads the exit and the logs of a run. The caller adds what it observed beside them.
+    pub fn of(
+        process_id: ProcessId,
+        exit: &ProcessExit,
+        run_dir: &RunDir,
+        claim: Option<Claim<'_>>,
+        (duration, timeout): (Duration, Duration),
+    ) -> io::Result<Self> {
+        let lines = StdoutLines::read(BufReader::new(File::open(run_dir.stdout())?), claim)?;
+        let (last, line) = last_line(BufReader::new(File::open(run_dir.stderr())?))?;
+        Ok(Self {
+            process_id,
+            exit_reason: exit.reason,
+            exit_code: exit.exit_code,
+            duration,
+            timeout,
+            is_daemon: false,
+            records: lines.records,
+            invalid_lines: lines.invalid_lines,
+            ignored_lines: lines.ignored_lines,
+            leftovers: Vec::new(),
+            slow_to_exit: Vec::new(),
+            last_stderr: if exit.reason == ExitReason::SpawnFailed { exit.stderr_tail.clone() } else { last },
+            stderr_location: Location { path: run_dir.stderr(), line },
+            stdout_log: run_dir.stdout(),
+            installed: Vec::new(),
+            canaries: Vec::new(),
+        })
+    }
+
+    /// Returns the location of a line on stdout.
+    pub fn stdout_line(&self, line: u64) -> Location {
+        Location { path: self.stdout_log.clone(), line }
+    }
+
+    /// Whether the hook reported success.
+    pub fn succeeded(&self) -> bool {
+        self.exit_reason == ExitReason::Exited && self.exit_code == Some(0)
+    }
+}
+
+/// Returns the last line that is not blank, and its number, or an empty line and 1.
+fn last_line(output: impl BufRead) -> io::Result<(String, u64)> {
+    let mut last = (String::new(), 1);
+    jsonl::for_each_line(output, |number, line| {
+        let (Line::Text(text) | Line::TooLong(text)) = line;
+        let text = String::from_utf8_lossy(&text[..text.len().min(4 * MAX_STDERR_LINE)]);
+        last = (
+            text.chars().take(MAX_STDERR_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect(),
+            number,
+        );
+    })?;
+    Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::plugin_name::ProviderName;
+
+    fn read(output: &[u8]) -> StdoutLines {
+        let link = "/no/such/link".as_ref();
+        let claim = Claim {
+            name: "sh",
+            min_version: "",
+            provider: &ProviderName::from_static("mine"),
+            link,
+            abspath: None,
+            version: None,
+            locked: None,
+            is_measured: false,
+        };
+        StdoutLines::read(output, Some(claim)).unwrap()
+    }
+
+    #[test]
+    fn finds_valid_and_invalid_records_with_their_lines() {
+        let lines = read(
+            b"looking\n{\"type\":\"Binary\",\"name\":\"sh\",\"abspath\":\"/bin/sh\"}\n\n{oops\n{\"type\":\"Binary\",\"name\":\"sh\"}\n",
+        );
+        let records: Vec<(u64, bool)> =
+            lines.records.iter().map(|record| (record.line, record.verified.is_ok())).collect();
+        assert_eq!(records, [(2, true), (5, false)]);
+        assert_eq!(lines.ignored_lines, 1);
+        assert_eq!(lines.invalid_lines.len(), 1);
+        assert_eq!(lines.invalid_lines[0].line, 4);
+        assert!(
+            lines.invalid_lines[0].problem.starts_with("is not JSON"),
+            "{}",
+            lines.invalid_lines[0].problem
+        );
+    }
+
+    #[test]
+    fn a_line_over_a_mebibyte_is_invalid() {
+        let mut output = b"first\n".to_vec();
+        output.resize(output.len() + jsonl::MAX_LINE + 1, b'x');
+        let lines = read(&output);
+        assert_eq!(lines.invalid_lines[0].line, 2);
+        assert!(lines.invalid_lines[0].problem.starts_with("is longer than 1048576 bytes: xxx"));
+    }
+
+    #[test]
+    fn finds_the_last_line_that_is_not_blank() {
+        let (last, line) = last_line(&b"first\nlast \x1b[0m\n\n"[..]).unwrap();
+        assert_eq!((last.as_str(), line), ("last  [0m", 2));
+        assert_eq!(last_line(&b""[..]).unwrap(), (String::new(), 1));
+    }
+}

@@ -1,0 +1,115 @@
+//! The folders that a hook is tested in, and file systems that are read-only or full: a small file system in a mount
+//! namespace, because root ignores permissions.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{getgid, getuid};
+use walkdir::WalkDir;
+
+use crate::fs::dir::make_private_dir;
+use crate::settings::Settings;
+
+/// The folders of one or more runs.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// The folder that holds the others, and the canary.
+    pub disk: PathBuf,
+    /// The settings of the runs.
+    pub settings: Settings,
+}
+
+impl Sandbox {
+    /// Makes empty folders below `disk`.
+    pub fn create(disk: PathBuf, settings: &Settings) -> io::Result<Self> {
+        let lib_dir = disk.join("lib");
+        let settings = Settings { lib_bin_dir: lib_dir.join("bin"), lib_dir, ..settings.clone() };
+        let sandbox = Self { disk, settings };
+        make_private_dir(&sandbox.cwd())?;
+        make_private_dir(&sandbox.settings.lib_dir)?;
+        Ok(sandbox)
+    }
+
+    /// Returns the folder that the hook runs in.
+    pub fn cwd(&self) -> PathBuf {
+        self.disk.join("out")
+    }
+
+    /// Returns the files and folders in LIB_DIR without the locks: taking a lock installs nothing.
+    pub fn installed(&self) -> Vec<PathBuf> {
+        let below = WalkDir::new(&self.settings.lib_dir).min_depth(1).into_iter();
+        let entries = below.filter_entry(|entry| entry.file_name() != OsStr::new(".locks"));
+        entries.filter_map(Result::ok).map(walkdir::DirEntry::into_path).collect()
+    }
+}
+
+/// A fault of the file system that a hook runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFault {
+    /// Nothing can be written.
+    ReadOnly,
+    /// Files can be created, but not written.
+    Full,
+}
+
+/// Sets the mount namespace up and starts the hook in it.
+const SCRIPT: &str = include_str!("sandbox.sh");
+
+impl DiskFault {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::Full => "full",
+        }
+    }
+
+    /// Returns the command that starts the hook's program on such a `disk`. The hook's output goes to files that are open
+    /// already, outside the disk.
+    pub fn launcher(self, disk: &Path) -> Vec<OsString> {
+        let (user, group) = (getuid(), getgid());
+        let script: [OsString; 8] = [
+            "--mount".into(),
+            "--".into(),
+            "/bin/sh".into(),
+            "-c".into(),
+            SCRIPT.into(),
+            "sandbox".into(),
+            disk.into(),
+            self.as_str().into(),
+        ];
+        let unshare = || std::iter::once(OsString::from("unshare"));
+        if user.is_root() {
+            return unshare().chain(script).collect();
+        }
+        // Other users may mount in a user namespace in which they are root. A second one gives the hook the user's own id
+        // again.
+        let as_root = ["--user", "--map-root-user"].map(OsString::from);
+        let as_user = [
+            "--user".to_owned(),
+            format!("--map-user={user}"),
+            format!("--map-group={group}"),
+            "--".to_owned(),
+        ];
+        unshare().chain(as_root).chain(script).chain(unshare()).chain(as_user.map(OsString::from)).collect()
+    }
+
+    /// Whether the hook was started on the disk; if not, the system does not allow such mounts.
+    pub fn was_set_up(disk: &Path) -> bool {
+        disk.join("set-up").exists()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hook_follows_the_disk_and_its_fault() {
+        let words = DiskFault::Full.launcher(Path::new("/tmp/disk"));
+        assert_eq!(words[0], "unshare");
+        let disk = words.iter().position(|word| word == "/tmp/disk").unwrap();
+        assert_eq!(words[disk + 1], "full");
+        assert_eq!(words.len() == disk + 2, getuid().is_root(), "others get their own id back");
+    }
+}
