@@ -12,29 +12,29 @@ use crate::clock;
 use crate::fs::atomic;
 use crate::model::id::ProcessId;
 use crate::model::process::ProcessType;
-use crate::report::timings::{Bar, BarOutcome, Run, Timings};
+use crate::report::timings::{self, AttemptTiming, HookTiming, TimedCommand, Timings};
 use crate::shell;
 use crate::store::{Store, StoreError};
 
-/// The file that is written if none is named.
+/// The default path of the file.
 pub(crate) const DEFAULT: &str = "rigup-timings.html";
 
-/// The form of the file.
+/// The format of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TimingsFormat {
     Html,
     Json,
 }
 
-/// The file to write, and the start of the time that it covers.
+/// A file for the timings, and when the command started.
 #[derive(Debug)]
 pub(crate) struct TimingsFile {
     path: PathBuf,
     format: TimingsFormat,
-    began: Timestamp,
+    started: Timestamp,
 }
 
-/// Why the file cannot be written. The work itself is done.
+/// Why the file cannot be written. The work of the command is done all the same.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TimingsError {
     /// The file cannot be written.
@@ -46,9 +46,9 @@ pub(crate) enum TimingsError {
 }
 
 impl TimingsFile {
-    /// Starts the time. A file that cannot be written is an error now, before any work.
+    /// Notes when the command starts. A file that cannot be written is an error now, not after all the work.
     pub(crate) fn begin(path: PathBuf) -> Result<Self, CliError> {
-        let began = clock::now();
+        let started = clock::now();
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         let format = match extension.to_str() {
             Some("html" | "htm") => TimingsFormat::Html,
@@ -60,22 +60,23 @@ impl TimingsFile {
         };
         atomic::check_for_user(&path)
             .map_err(|error| CliError::setup(TimingsError::File { path: path.clone(), error }))?;
-        Ok(Self { path, format, began })
+        Ok(Self { path, format, started })
     }
 
-    /// Writes the timings of the hooks that `command` ran; there are none if it is `None`.
+    /// Writes the times of the hooks that a process of rigup started, or of no hooks if it has no record.
     pub(crate) fn write(
         &self,
         store: &Store,
-        command: Option<ProcessId>,
+        process_id: Option<ProcessId>,
         verbosity: Verbosity,
     ) -> Result<(), TimingsError> {
-        let run = Run { command: command_line(), began: self.began, ended: clock::now() };
-        let bars = command.map(|command| bars(store, command, run.ended)).transpose()?.unwrap_or_default();
-        let timings = Timings::new(run, bars);
+        let ended = clock::now();
+        let hooks = process_id.map(|id| hooks(store, id, ended)).transpose()?.unwrap_or_default();
+        let command = TimedCommand { command_line: command_line(), started: self.started, ended };
+        let timings = Timings::new(command, hooks);
         let text = match self.format {
-            TimingsFormat::Html => timings.to_html(),
-            TimingsFormat::Json => format!("{}\n", timings.to_record()),
+            TimingsFormat::Html => timings::page(&timings),
+            TimingsFormat::Json => format!("{}\n", timings::record(&timings)),
         };
         atomic::write_for_user(&self.path, text.as_bytes())
             .map_err(|error| TimingsError::File { path: self.path.clone(), error })?;
@@ -84,29 +85,31 @@ impl TimingsFile {
     }
 }
 
-/// Returns one bar for each hook that a command ran. What a hook runs in turn is part of its time.
-fn bars(store: &Store, command: ProcessId, now: Timestamp) -> Result<Vec<Bar>, StoreError> {
-    let mut outcomes: HashMap<ProcessId, Vec<BarOutcome>> = HashMap::new();
-    for judged in store.attempts_of_children(command)? {
-        let attempt = judged.attempt;
+/// Returns the hooks that a process started, with their attempts. Hooks that these started in turn are part of their time.
+fn hooks(store: &Store, parent_id: ProcessId, now: Timestamp) -> Result<Vec<HookTiming>, StoreError> {
+    let mut attempts: HashMap<ProcessId, Vec<AttemptTiming>> = HashMap::new();
+    for stored in store.attempts_of_children(parent_id)? {
+        let attempt = stored.attempt;
         if let Some(process_id) = attempt.process_id {
             let (outcome, reason) = (attempt.outcome, attempt.reason);
-            let outcome = BarOutcome { binary: judged.binary, outcome, reason, at: judged.at };
-            outcomes.entry(process_id).or_default().push(outcome);
+            let timing = AttemptTiming { binary: stored.binary, outcome, reason, at: stored.at };
+            attempts.entry(process_id).or_default().push(timing);
         }
     }
-    let children = store.process_children(command)?.into_iter();
-    let hooks = children.filter(|process| process.spec.process_type == ProcessType::Hook);
-    Ok(hooks.map(|hook| Bar::of(&hook, outcomes.remove(&hook.id).unwrap_or_default(), now)).collect())
+    let mut hooks = store.process_children(parent_id)?;
+    hooks.retain(|process| process.spec.process_type == ProcessType::Hook);
+    Ok(hooks
+        .iter()
+        .map(|hook| HookTiming::of(hook, attempts.remove(&hook.id).unwrap_or_default(), now))
+        .collect())
 }
 
-/// Returns the command line of this process, with the name of the program instead of its path.
+/// Returns the command line, with the program's name instead of its path.
 fn command_line() -> String {
     let mut words: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(program) = words.first_mut() {
         *program = Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let words: Vec<String> = words.iter().map(|word| shell::quote_text(word)).collect();
-    words.join(" ")
+    words.iter().map(|word| shell::quote_text(word)).collect::<Vec<_>>().join(" ")
 }

@@ -96,7 +96,7 @@ fn a_page_is_written_where_nothing_had_to_be_done_too() {
     assert!(read(&page).contains("data-process"));
     let ran = place.run(&["install", "--timings"]).ok().says("is already installed");
     ran.says("timings written to");
-    assert!(read(&page).contains("No hook was run."), "the page is of the last run");
+    assert!(read(&page).contains("No hook ran."), "the page is of the last run");
     let said = place.run(&["install", "--timings=t.json", "--quiet"]).ok().stderr;
     assert_eq!(said, "");
     let timings: Value = serde_json::from_str(&read(&place.path("here/t.json"))).unwrap();

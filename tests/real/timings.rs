@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use rigup::model::attempt::Outcome;
 use rigup::model::id::ProcessId;
-use rigup::report::timings::{Bar, BarOutcome, Run, Timings};
+use rigup::report::timings::{self, AttemptTiming, HookTiming, TimedCommand, Timings};
 use serde_json::json;
 
 use crate::playground::{Playground, Ran, wait_until};
@@ -45,7 +45,7 @@ fn is_shown(place: &Playground, page: &Path, lanes: usize, bars: usize) {
     assert_eq!(console, [""; 0]);
     assert_eq!(dom.matches("<section class=\"lane\"").count(), lanes);
     assert_eq!(dom.matches("<div class=\"bar ").count(), bars);
-    assert_eq!(dom.matches("<rect class=\"probe\" x=").count(), bars);
+    assert_eq!(dom.matches("<rect class=\"verify\" x=").count(), bars);
     assert!(dom.contains(" critical\"") && dom.contains("<table class=\"totals\">"));
     for tag in ["<script", "<img", "<iframe", "<b onclick"] {
         assert!(!dom.contains(tag), "{tag}");
@@ -75,7 +75,7 @@ fn a_browser_shows_the_lanes_and_bars_of_a_run_and_has_nothing_to_complain_of() 
     // What a page that did run a script would look like.
     let page = place.write("broken.html", fs::read_to_string(page).unwrap() + "<script>alert(3)</script>");
     let (_, console) = look(&place, &page);
-    assert!(console.iter().any(|it| it.contains("Content Security Safety")), "{console:?}");
+    assert!(console.iter().any(|it| it.contains("Content Security Policy")), "{console:?}");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_browser_shows_one_bar_and_five_hundred() {
         let ended = at(start + 5 + i64::from(n) % 700);
         let reason = format!("<b onclick=alert(1)>{HOSTILE}");
         let outcome = Outcome::ALL[usize::from(n) % Outcome::ALL.len()];
-        Bar {
+        HookTiming {
             process_id: ProcessId::from_u128(u128::from(n)),
             provider: format!("provider-{}", n % 5),
             hook_name: "on_BinaryRequest__50_provider.sh".to_owned(),
@@ -97,7 +97,7 @@ fn a_browser_shows_one_bar_and_five_hundred() {
             ended,
             exit: "exit 0".to_owned(),
             subject: format!("tool-{n}"),
-            verdicts: vec![BarOutcome {
+            attempts: vec![AttemptTiming {
                 binary: format!("tool-{n}"),
                 outcome,
                 reason,
@@ -110,9 +110,10 @@ fn a_browser_shows_one_bar_and_five_hundred() {
         }
     };
     for (lanes, bars) in [(1, 1), (5, 500)] {
-        let run = Run { command: format!("rigup install {HOSTILE}"), began, ended: began };
+        let run =
+            TimedCommand { command_line: format!("rigup install {HOSTILE}"), started: began, ended: began };
         let timings = Timings::new(run, (0..bars).map(bar).collect());
-        let page = place.write(&format!("{bars}.html"), timings.to_html());
+        let page = place.write(&format!("{bars}.html"), timings::page(&timings));
         is_shown(&place, &page, lanes, usize::from(bars));
     }
 }

@@ -1,19 +1,19 @@
-//! Where the ticks of a time axis stand.
+//! The ticks of a time axis.
 
 use jiff::SignedDuration;
 
 use crate::report::units;
 
-/// At most so many ticks besides zero, so that their labels do not touch.
+/// The maximum number of ticks after zero, so that their labels do not touch.
 const TICKS: i128 = 8;
 
-/// Steps that a person counts in, in milliseconds.
+/// The steps between ticks, in milliseconds.
 const STEPS: [i64; 25] = [
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000,
     600_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000,
 ];
 
-/// The ticks of an axis that is so long, with their labels: zero is the first.
+/// Returns the ticks of an axis of this length, with their labels; the first one is zero.
 pub(super) fn ticks(span: SignedDuration) -> Vec<(SignedDuration, String)> {
     let span = span.as_millis().max(0);
     let fits = |step: &&i64| span / i128::from(**step) <= TICKS;

@@ -1,45 +1,46 @@
-//! A lane for each provider, with as many rows as it takes for no two bars to cover each other.
+//! The lanes of the chart: one for each provider, with as many rows as needed to keep its bars from overlapping.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Timed, Timings};
+use crate::report::timings::hook_timing::Bar;
+use crate::report::timings::timed_command::Timings;
 
-/// The widths that a bar may claim at least, as parts of the whole: enough for its name, enough to be pointed at, nothing.
-/// Only the last keeps a lane of hundreds of short bars from growing as high as they are many.
-const CLAIMS: [f64; 3] = [0.07, 0.006, 0.0];
+/// The widths that a lane reserves for each bar at least, as shares of the chart: enough for its name, enough to point at it,
+/// none. The first one that does not make the lane too high is used.
+const MIN_WIDTHS: [f64; 3] = [0.07, 0.006, 0.0];
 
-/// A lane does not grow beyond so many rows for the sake of claims.
-const ROWS: usize = 6;
+/// The rows that a lane may grow to for the sake of minimum widths.
+const MAX_ROWS: usize = 6;
 
 /// The bars of a provider.
 #[derive(Debug, PartialEq)]
 pub(super) struct Lane<'a> {
     /// The provider.
     pub(super) provider: &'a str,
-    /// How many rows it has.
+    /// The number of its rows.
     pub(super) rows: usize,
-    /// Its bars, in the order in which they were started.
-    pub(super) places: Vec<Place>,
+    /// Its bars, in the order in which they started.
+    pub(super) placements: Vec<Placement>,
 }
 
-/// Where a bar stands.
+/// The place of a bar in its lane.
 #[derive(Debug, PartialEq)]
-pub(super) struct Place {
-    /// Which bar.
+pub(super) struct Placement {
+    /// The index of the bar.
     pub(super) index: usize,
-    /// In which row of its lane.
+    /// The row.
     pub(super) row: usize,
-    /// When the bar before it in the row was over, or the run began.
+    /// When the previous bar in the row ended, or when the command started.
     pub(super) free_from: Timestamp,
-    /// When the next bar in the row starts, or the run ends: as far as its name may reach.
+    /// When the next bar in the row starts, or when the command ends: how far the name of the bar may reach.
     pub(super) free_until: Timestamp,
 }
 
-/// The lanes in the order in which their providers were first asked.
+/// Returns the lanes in the order of their first bars.
 pub(super) fn lanes(timings: &Timings) -> Vec<Lane<'_>> {
     let mut lanes: Vec<(&str, Vec<usize>)> = Vec::new();
-    for (index, timed) in timings.bars.iter().enumerate() {
-        let provider = timed.bar.provider.as_str();
+    for (index, bar) in timings.bars.iter().enumerate() {
+        let provider = bar.hook.provider.as_str();
         match lanes.iter_mut().find(|(known, _)| *known == provider) {
             Some((_, bars)) => bars.push(index),
             None => lanes.push((provider, vec![index])),
@@ -49,36 +50,41 @@ pub(super) fn lanes(timings: &Timings) -> Vec<Lane<'_>> {
 }
 
 fn lane<'a>(provider: &'a str, bars: &[usize], timings: &Timings) -> Lane<'a> {
-    let rows_of = |claim: f64| {
-        let claim = SignedDuration::try_from_secs_f64(timings.span().as_secs_f64() * claim);
-        rows(bars, &timings.bars, claim.unwrap_or_default())
+    let rows_of = |min_width: f64| {
+        let min_time = SignedDuration::try_from_secs_f64(timings.duration().as_secs_f64() * min_width);
+        rows(bars, &timings.bars, min_time.unwrap_or_default())
     };
     let fewest = rows_of(0.0);
     let height = |rows: &[usize]| rows.iter().max().map_or(0, |row| row + 1);
-    let limit = height(&fewest).max(ROWS);
-    let rows = CLAIMS.into_iter().map(rows_of).find(|rows| height(rows) <= limit).unwrap_or(fewest);
-    let mut free_from = vec![timings.run.began; height(&rows)];
-    let mut places: Vec<Place> = Vec::with_capacity(bars.len());
+    let limit = height(&fewest).max(MAX_ROWS);
+    let rows = MIN_WIDTHS.into_iter().map(rows_of).find(|rows| height(rows) <= limit).unwrap_or(fewest);
+    let mut free_from = vec![timings.command.started; height(&rows)];
+    let mut placements: Vec<Placement> = Vec::with_capacity(bars.len());
     for (&index, &row) in bars.iter().zip(&rows) {
-        places.push(Place { index, row, free_from: free_from[row], free_until: timings.run.ended });
-        free_from[row] = timings.bars[index].bar.judged();
+        placements.push(Placement {
+            index,
+            row,
+            free_from: free_from[row],
+            free_until: timings.command.ended,
+        });
+        free_from[row] = timings.bars[index].hook.verified_at();
     }
-    let mut free_until = vec![timings.run.ended; height(&rows)];
-    for place in places.iter_mut().rev() {
-        place.free_until = free_until[place.row];
-        free_until[place.row] = timings.bars[place.index].bar.started;
+    let mut free_until = vec![timings.command.ended; height(&rows)];
+    for placement in placements.iter_mut().rev() {
+        placement.free_until = free_until[placement.row];
+        free_until[placement.row] = timings.bars[placement.index].hook.started;
     }
-    Lane { provider, rows: height(&rows), places }
+    Lane { provider, rows: height(&rows), placements }
 }
 
-/// The row of each bar: the first one that is free when it starts, where each bar takes at least `claim`.
-fn rows(bars: &[usize], all: &[Timed], claim: SignedDuration) -> Vec<usize> {
+/// Returns the row of each bar: the first one that is free when the bar starts, if each bar takes at least `min_time`.
+fn rows(bars: &[usize], all: &[Bar], min_time: SignedDuration) -> Vec<usize> {
     let mut taken_until: Vec<Timestamp> = Vec::new();
     let mut rows = Vec::with_capacity(bars.len());
     for &index in bars {
-        let bar = &all[index].bar;
-        let until = bar.judged().max(bar.started.saturating_add(claim).unwrap_or(Timestamp::MAX));
-        let free = taken_until.iter().position(|&it| it <= bar.started);
+        let hook = &all[index].hook;
+        let until = hook.verified_at().max(hook.started.saturating_add(min_time).unwrap_or(Timestamp::MAX));
+        let free = taken_until.iter().position(|&until| until <= hook.started);
         let row = free.unwrap_or_else(|| {
             taken_until.push(until);
             taken_until.len() - 1

@@ -1,23 +1,27 @@
-use crate::model::id::ProcessId;
 use std::collections::HashSet;
 
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
 use super::*;
+use crate::model::attempt::Outcome;
+use crate::model::id::ProcessId;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap()
 }
 
 /// A hook that was asked for some binaries: started, ended, and all judged at these milliseconds.
-fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Outcome) -> Bar {
+fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Outcome) -> HookTiming {
     let [started, ended, judged] = times.map(at);
     let reason = if outcome == Outcome::Installed { "" } else { "because" };
-    let verdict = |name: &&str| BarOutcome {
+    let attempt = |name: &&str| AttemptTiming {
         binary: (*name).to_owned(),
         outcome,
         reason: reason.to_owned(),
         at: judged,
     };
-    Bar {
+    HookTiming {
         process_id: ProcessId::from_u128(id),
         provider: provider.to_owned(),
         hook_name: format!("on_BinaryRequest__50_{provider}.sh"),
@@ -25,7 +29,7 @@ fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Ou
         ended,
         exit: "exit 0".to_owned(),
         subject: binaries.first().copied().unwrap_or_default().to_owned(),
-        verdicts: binaries.iter().map(verdict).collect(),
+        attempts: binaries.iter().map(attempt).collect(),
         cpu_ms: Some(5),
         max_rss: Some(1_000_000),
         stdout_tail: String::new(),
@@ -33,24 +37,31 @@ fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Ou
     }
 }
 
-fn declined(id: u128, provider: &str, binary: &str, times: [i64; 3]) -> Bar {
+fn declined(id: u128, provider: &str, binary: &str, times: [i64; 3]) -> HookTiming {
     bar(id, provider, &[binary], times, Outcome::Declined)
 }
 
-fn installed(id: u128, provider: &str, binary: &str, times: [i64; 3]) -> Bar {
+fn installed(id: u128, provider: &str, binary: &str, times: [i64; 3]) -> HookTiming {
     bar(id, provider, &[binary], times, Outcome::Installed)
 }
 
-fn timings(bars: Vec<Bar>) -> Timings {
-    Timings::new(Run { command: "rigup install".to_owned(), began: at(0), ended: at(0) }, bars)
+fn timings(bars: Vec<HookTiming>) -> Timings {
+    Timings::new(
+        TimedCommand { command_line: "rigup install".to_owned(), started: at(0), ended: at(0) },
+        bars,
+    )
+}
+
+fn millis(time: SignedDuration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap()
 }
 
 fn path(timings: &Timings) -> Vec<u128> {
-    timings.on_path().map(|it| it.bar.process_id.as_u128()).collect()
+    timings.critical_bars().map(|it| it.hook.process_id.as_u128()).collect()
 }
 
 fn waits(timings: &Timings) -> Vec<i64> {
-    timings.bars.iter().map(|it| millis(it.wait())).collect()
+    timings.bars.iter().map(|it| millis(it.wait_time())).collect()
 }
 
 #[test]
@@ -61,8 +72,8 @@ fn a_first_attempt_waits_from_the_beginning_and_a_later_one_from_the_judgement_b
         declined(3, "env", "jq", [40, 60, 60]),
     ]);
     assert_eq!(waits(&timings), [10, 40, 30]);
-    assert_eq!(timings.span(), SignedDuration::from_millis(950), "the run lasts until all is judged");
-    assert_eq!([timings.bars[2].bar.run(), timings.bars[2].bar.probe()].map(millis), [770, 50]);
+    assert_eq!(timings.duration(), SignedDuration::from_millis(950), "the run lasts until all is judged");
+    assert_eq!([timings.bars[2].hook.run_time(), timings.bars[2].hook.verify_time()].map(millis), [770, 50]);
 }
 
 #[test]
@@ -87,7 +98,7 @@ fn the_critical_path_goes_back_through_the_attempts_at_the_binary_that_was_done_
         installed(4, "env", "jq", [10, 4000, 4000]),
     ]);
     assert_eq!(path(&timings), [1, 2, 3]);
-    assert_eq!(timings.path_time(), SignedDuration::from_millis(10 + 10 + 5050));
+    assert_eq!(timings.critical_time(), SignedDuration::from_millis(10 + 10 + 5050));
 }
 
 #[test]
@@ -130,7 +141,7 @@ fn bars_without_any_length_make_a_path_that_ends() {
 
 #[test]
 fn no_two_bars_of_a_row_overlap_and_no_lane_is_higher_than_it_must_be() {
-    let bars: Vec<Bar> = (0..500_i64)
+    let bars: Vec<HookTiming> = (0..500_i64)
         .map(|n| {
             let start = n * 37 % 9000;
             let provider = if n % 3 == 0 { "env" } else { "pip" };
@@ -140,15 +151,18 @@ fn no_two_bars_of_a_row_overlap_and_no_lane_is_higher_than_it_must_be() {
         .collect();
     let timings = timings(bars);
     let lanes = lanes::lanes(&timings);
-    assert_eq!(lanes.iter().map(|it| it.places.len()).sum::<usize>(), 500);
+    assert_eq!(lanes.iter().map(|it| it.placements.len()).sum::<usize>(), 500);
     for lane in &lanes {
         assert!(lane.rows <= 12, "{}: {} rows", lane.provider, lane.rows);
-        let mut until = vec![timings.run.began; lane.rows];
-        for place in &lane.places {
-            let bar = &timings.bars[place.index].bar;
-            assert!(until[place.row] <= bar.started && place.free_from <= bar.started, "{place:?}");
-            assert!(bar.judged() <= place.free_until, "{place:?}");
-            until[place.row] = bar.judged();
+        let mut until = vec![timings.command.started; lane.rows];
+        for placement in &lane.placements {
+            let hook = &timings.bars[placement.index].hook;
+            assert!(
+                until[placement.row] <= hook.started && placement.free_from <= hook.started,
+                "{placement:?}"
+            );
+            assert!(hook.verified_at() <= placement.free_until, "{placement:?}");
+            until[placement.row] = hook.verified_at();
         }
     }
 }
@@ -163,7 +177,7 @@ fn totals_are_by_provider_in_the_order_of_their_first_hook_and_shares_make_up_on
     let totals = timings.totals();
     let shown: Vec<(&str, usize, usize, i64)> = totals
         .iter()
-        .map(|it| (it.provider.as_str(), it.attempts, it.installed, millis(it.busy())))
+        .map(|it| (it.provider.as_str(), it.attempts, it.installed, millis(it.busy_time())))
         .collect();
     assert_eq!(shown, [("env", 2, 1, 200), ("apt", 1, 1, 300)]);
     let shares: Vec<f64> = totals.iter().map(|it| it.share(&timings.total())).collect();
@@ -175,7 +189,7 @@ fn the_record_says_all_that_the_page_shows() {
     let mut failed = bar(2, "apt", &["rg"], [110, 400, 410], Outcome::Failed);
     failed.stderr_tail = "E: no such package\n".to_owned();
     let timings = timings(vec![declined(1, "env", "rg", [0, 100, 100]), failed]);
-    let record = timings.to_record();
+    let record = record(&timings);
     assert_eq!(record["type"], "Timings");
     assert_eq!(record["duration_ms"], 410);
     assert_eq!(record["critical_path"]["duration_ms"], 400);
@@ -204,16 +218,16 @@ fn tags_and_text(page: &str) -> (HashSet<&str>, String) {
 #[test]
 fn hostile_names_reasons_and_logs_stay_text() {
     let hostile = "\"><script>alert('x')</script><img src=x onerror=alert(1)>\u{1b}]0;\u{7}</style>";
-    let mut bar = bar(1, hostile, &[hostile], [0, 100, 120], Outcome::Failed);
-    bar.verdicts[0].reason = hostile.to_owned();
-    bar.hook_name = hostile.to_owned();
-    bar.exit = hostile.to_owned();
-    bar.stdout_tail = hostile.to_owned();
-    bar.stderr_tail = format!("\n\nfirst\r\n{hostile}\n");
-    let run = Run { command: format!("rigup install {hostile}"), began: at(0), ended: at(130) };
-    let hostile_page = Timings::new(run, vec![bar]).to_html();
-    let tame_page =
-        timings(vec![super::tests::bar(1, "apt", &["rg"], [0, 100, 120], Outcome::Failed)]).to_html();
+    let mut hook = bar(1, hostile, &[hostile], [0, 100, 120], Outcome::Failed);
+    hook.attempts[0].reason = hostile.to_owned();
+    hook.hook_name = hostile.to_owned();
+    hook.exit = hostile.to_owned();
+    hook.stdout_tail = hostile.to_owned();
+    hook.stderr_tail = format!("\n\nfirst\r\n{hostile}\n");
+    let command =
+        TimedCommand { command_line: format!("rigup install {hostile}"), started: at(0), ended: at(130) };
+    let hostile_page = page(&Timings::new(command, vec![hook]));
+    let tame_page = page(&timings(vec![bar(1, "apt", &["rg"], [0, 100, 120], Outcome::Failed)]));
     let (tags, text) = tags_and_text(&hostile_page);
     let mut wanted = tags_and_text(&tame_page).0;
     wanted.extend(["pre", "/pre"]);
@@ -224,7 +238,7 @@ fn hostile_names_reasons_and_logs_stay_text() {
 
 #[test]
 fn the_page_asks_for_nothing_and_may_run_nothing() {
-    let page = timings(vec![installed(1, "apt", "rg", [0, 100, 120])]).to_html();
+    let page = page(&timings(vec![installed(1, "apt", "rg", [0, 100, 120])]));
     let policy =
         "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"";
     assert!(page.contains(policy));
@@ -235,12 +249,11 @@ fn the_page_asks_for_nothing_and_may_run_nothing() {
 
 #[test]
 fn a_page_has_a_bar_for_each_hook_with_its_times_and_marks_the_critical_path() {
-    let page = timings(vec![
+    let page = page(&timings(vec![
         declined(1, "env", "rg", [0, 100, 100]),
         installed(2, "apt", "rg", [110, 2400, 2460]),
         declined(3, "env", "jq", [20, 50, 50]),
-    ])
-    .to_html();
+    ]));
     assert_eq!(page.matches("class=\"lane\"").count(), 2);
     assert_eq!(page.matches("class=\"bar ").count(), 3);
     assert_eq!(page.matches("class=\"bar declined critical\"").count(), 1);
@@ -248,7 +261,7 @@ fn a_page_has_a_bar_for_each_hook_with_its_times_and_marks_the_critical_path() {
     assert_eq!(page.matches("tabindex=\"0\"").count(), 3, "each can be reached by keyboard");
     assert!(page.contains("aria-label=\"rg by apt: installed, 2.3 s\""), "{page}");
     for time in
-        ["<dt>waited</dt><dd>10 ms</dd>", "<dt>ran</dt><dd>2.2 s</dd>", "<dt>checked</dt><dd>60 ms</dd>"]
+        ["<dt>waited</dt><dd>10 ms</dd>", "<dt>ran</dt><dd>2.2 s</dd>", "<dt>verified</dt><dd>60 ms</dd>"]
     {
         assert!(page.contains(time), "{time}");
     }
@@ -257,9 +270,9 @@ fn a_page_has_a_bar_for_each_hook_with_its_times_and_marks_the_critical_path() {
 #[test]
 fn a_hook_for_many_binaries_is_one_bar_with_all_their_outcomes() {
     let mut many = bar(1, "apt", &["rg", "jq", "wget", "git"], [0, 100, 120], Outcome::Installed);
-    many.verdicts[1].outcome = Outcome::Declined;
-    many.verdicts[1].reason = "no such package".to_owned();
-    let page = timings(vec![many]).to_html();
+    many.attempts[1].outcome = Outcome::Declined;
+    many.attempts[1].reason = "no such package".to_owned();
+    let page = page(&timings(vec![many]));
     assert_eq!(page.matches("class=\"bar ").count(), 1);
     assert!(
         page.contains("class=\"bar mixed critical\"") && page.contains("rg, jq and 2 more by apt: mixed")
@@ -269,14 +282,14 @@ fn a_hook_for_many_binaries_is_one_bar_with_all_their_outcomes() {
 
 #[test]
 fn a_run_of_no_hooks_and_one_that_nobody_judged_are_pages_too() {
-    assert!(timings(Vec::new()).to_html().contains("No hook was run."));
-    let mut unjudged = bar(1, "apt", &[], [0, 100, 100], Outcome::Failed);
-    unjudged.subject = "rg".to_owned();
-    let page = timings(vec![unjudged]).to_html();
-    assert!(page.contains("class=\"bar unjudged critical\"") && page.contains("rg by apt: unjudged"));
-    let batch = timings(vec![bar(1, "apt", &[], [0, 100, 100], Outcome::Failed)]).to_html();
+    assert!(page(&timings(Vec::new())).contains("No hook ran."));
+    let mut unknown = bar(1, "apt", &[], [0, 100, 100], Outcome::Failed);
+    unknown.subject = "rg".to_owned();
+    let shown = page(&timings(vec![unknown]));
+    assert!(shown.contains("class=\"bar unknown critical\"") && shown.contains("rg by apt: unknown"));
+    let batch = page(&timings(vec![bar(1, "apt", &[], [0, 100, 100], Outcome::Failed)]));
     assert!(
-        batch.contains("on_BinaryRequest__50_apt.sh by apt: unjudged"),
+        batch.contains("on_BinaryRequest__50_apt.sh by apt: unknown"),
         "what it was asked for is not known"
     );
 }

@@ -1,20 +1,21 @@
-//! Text that somebody else wrote, in a page.
+//! Escaping text for HTML.
 
 use std::fmt::{self, Display, Write as _};
 
-/// A text as HTML shows it: whatever is in it, it is text, between tags as well as in a quoted attribute. Of control
-/// characters only the line break and the tab are kept.
-pub(super) struct Text<T>(pub(super) T);
+/// A value whose text is escaped, so that it is plain text between tags and in a quoted attribute. Control characters other
+/// than line breaks and tabs are replaced.
+pub(super) struct Escaped<T>(pub(super) T);
 
-impl<T: Display> Display for Text<T> {
+impl<T: Display> Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaped(f), "{}", self.0)
+        write!(EscapingWriter(f), "{}", self.0)
     }
 }
 
-struct Escaped<'a, 'b>(&'a mut fmt::Formatter<'b>);
+/// Escapes the text that is written to it.
+struct EscapingWriter<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
-impl fmt::Write for Escaped<'_, '_> {
+impl fmt::Write for EscapingWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
             match c {
@@ -40,7 +41,7 @@ mod tests {
     fn no_text_can_open_a_tag_or_leave_an_attribute() {
         let hostile = "</pre><script>alert('1')</script> \" & \u{1b}[31m\0\r\nnext";
         assert_eq!(
-            Text(hostile).to_string(),
+            Escaped(hostile).to_string(),
             "&lt;/pre&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &quot; &amp; \u{fffd}[31m\u{fffd}\u{fffd}\nnext"
         );
     }

@@ -1,0 +1,76 @@
+//! The times of a provider's hooks together.
+
+use jiff::SignedDuration;
+
+use crate::model::attempt::Outcome;
+use crate::report::timings::hook_timing::Bar;
+
+/// The times of the hooks of a provider, or of all providers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProviderTotal {
+    /// The provider; empty for all providers.
+    pub provider: String,
+    /// How many hooks were started.
+    pub hooks: usize,
+    /// How many attempts they made, one for each requested binary.
+    pub attempts: usize,
+    /// How many of the attempts installed the binary.
+    pub installed: usize,
+    /// How long the hooks waited.
+    pub wait: SignedDuration,
+    /// How long the hooks ran.
+    pub run: SignedDuration,
+    /// How long their records were verified.
+    pub verify: SignedDuration,
+    /// CPU time in milliseconds, as far as it was measured.
+    pub cpu_ms: u64,
+}
+
+impl ProviderTotal {
+    fn add(&mut self, bar: &Bar) {
+        let hook = &bar.hook;
+        let installed = hook.attempts.iter().filter(|attempt| attempt.outcome == Outcome::Installed);
+        self.hooks += 1;
+        self.attempts += hook.attempts.len();
+        self.installed += installed.count();
+        self.wait += bar.wait_time();
+        self.run += hook.run_time();
+        self.verify += hook.verify_time();
+        self.cpu_ms += hook.cpu_ms.unwrap_or_default();
+    }
+
+    /// Returns how long the hooks ran and were verified.
+    pub fn busy_time(&self) -> SignedDuration {
+        self.run + self.verify
+    }
+
+    /// Returns the share of the busy time of all providers, from 0 to 1.
+    pub fn share(&self, all: &Self) -> f64 {
+        let all = all.busy_time();
+        if all.is_zero() { 0.0 } else { self.busy_time().as_secs_f64() / all.as_secs_f64() }
+    }
+}
+
+/// Returns the total of each provider, in the order of their first bars.
+pub(super) fn by_provider(bars: &[Bar]) -> Vec<ProviderTotal> {
+    let mut totals: Vec<ProviderTotal> = Vec::new();
+    for bar in bars {
+        let provider = &bar.hook.provider;
+        let known = totals.iter().position(|total| total.provider == *provider);
+        let index = known.unwrap_or_else(|| {
+            totals.push(ProviderTotal { provider: provider.clone(), ..ProviderTotal::default() });
+            totals.len() - 1
+        });
+        totals[index].add(bar);
+    }
+    totals
+}
+
+/// Returns the total of all bars.
+pub(super) fn all(bars: &[Bar]) -> ProviderTotal {
+    let mut all = ProviderTotal::default();
+    for bar in bars {
+        all.add(bar);
+    }
+    all
+}

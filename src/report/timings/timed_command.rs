@@ -1,0 +1,94 @@
+//! A command with the times of its hooks.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::report::timings::critical_path;
+use crate::report::timings::hook_timing::{Bar, HookTiming};
+use crate::report::timings::provider_total::{self, ProviderTotal};
+
+/// A command and when it ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedCommand {
+    /// The command line.
+    pub command_line: String,
+    /// When the command started.
+    pub started: Timestamp,
+    /// When its work was done.
+    pub ended: Timestamp,
+}
+
+/// Where the time of a command went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timings {
+    /// The command.
+    pub command: TimedCommand,
+    /// Its hooks, in the order in which they started.
+    pub bars: Vec<Bar>,
+    /// The indexes of the bars on the critical path, first to last: each hook could only start after the one before it, and
+    /// the last one was done last of all.
+    pub critical_path: Vec<usize>,
+}
+
+impl Timings {
+    /// Finds out what each hook waited for.
+    pub fn new(mut command: TimedCommand, mut hooks: Vec<HookTiming>) -> Self {
+        hooks.sort_by_key(|hook| (hook.started, hook.process_id));
+        let ends = hooks.iter().map(HookTiming::verified_at);
+        command.ended = ends.fold(command.ended.max(command.started), Timestamp::max);
+        command.started = hooks.iter().map(|hook| hook.started).fold(command.started, Timestamp::min);
+        let previous = previous_attempts(&hooks);
+        let bars = hooks.into_iter().zip(previous).map(|(hook, previous)| Bar {
+            hook,
+            ready_at: previous.map_or(command.started, |(at, _)| at),
+            previous: previous.map(|(_, index)| index),
+        });
+        let bars: Vec<Bar> = bars.collect();
+        let critical_path = critical_path::find(&bars);
+        Self { command, bars, critical_path }
+    }
+
+    /// Returns how long the command took.
+    pub fn duration(&self) -> SignedDuration {
+        self.command.ended.duration_since(self.command.started)
+    }
+
+    /// Returns how long the hooks on the critical path ran and were verified.
+    pub fn critical_time(&self) -> SignedDuration {
+        self.critical_bars().map(|bar| bar.hook.busy_time()).sum()
+    }
+
+    /// Returns the bars on the critical path, first to last.
+    pub fn critical_bars(&self) -> impl Iterator<Item = &Bar> {
+        self.critical_path.iter().map(|&index| &self.bars[index])
+    }
+
+    /// Returns the times of each provider, in the order of their first hooks.
+    pub fn totals(&self) -> Vec<ProviderTotal> {
+        provider_total::by_provider(&self.bars)
+    }
+
+    /// Returns the times of all providers together.
+    pub fn total(&self) -> ProviderTotal {
+        provider_total::all(&self.bars)
+    }
+}
+
+/// Returns for each hook the latest previous attempt at one of its binaries: when it was verified, and the index of its
+/// hook.
+fn previous_attempts(hooks: &[HookTiming]) -> Vec<Option<(Timestamp, usize)>> {
+    let mut attempts: HashMap<&str, Vec<(Timestamp, usize)>> = HashMap::new();
+    for (index, hook) in hooks.iter().enumerate() {
+        for attempt in &hook.attempts {
+            attempts.entry(&attempt.binary).or_default().push((attempt.at, index));
+        }
+    }
+    let previous = |(index, hook): (usize, &HookTiming)| {
+        let binaries = hook.attempts.iter().map(|attempt| attempt.binary.as_str());
+        let subject = hook.attempts.is_empty().then_some(hook.subject.as_str());
+        let attempts = binaries.chain(subject).filter_map(|binary| attempts.get(binary)).flatten();
+        attempts.filter(|&&(at, other)| at <= hook.started && other < index).max().copied()
+    };
+    hooks.iter().enumerate().map(previous).collect()
+}
