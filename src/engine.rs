@@ -68,7 +68,7 @@ pub use crate::hook::event::HookEvent;
 pub use crate::model::binary::Binary;
 pub use crate::model::process::Process;
 pub use crate::plugin::discovery::Hook;
-pub use crate::runs::gc::Cleaned;
+pub use crate::runs::gc::GcReport;
 pub use crate::runs::start::{RunRequest, Slug};
 
 use crate::engine::catalog::Catalog;
@@ -125,7 +125,7 @@ impl<'e> Engine<'e> {
 
     /// Terminates processes that run too long, completes the records of processes whose exit no process observed, and
     /// prunes expired records and logs. With `ttl`, run dirs are kept for that time, whatever the runs asked for.
-    pub fn gc(&self, ttl: Option<Duration>) -> Result<Cleaned, EngineError> {
+    pub fn gc(&self, ttl: Option<Duration>) -> Result<GcReport, EngineError> {
         runs::gc(&self.session, ttl, false)
     }
 

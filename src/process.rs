@@ -1,4 +1,4 @@
-//! Starting, supervising and terminating processes: the only place that does so, and the only one with `unsafe`.
+//! Starting, supervising and terminating processes: the only place that does so, and the only one with `unsafe` code.
 
 pub mod capture;
 pub mod foreground;

@@ -2,5 +2,6 @@
 
 pub mod gc;
 pub mod messages;
+mod prune;
 mod retention;
 pub mod start;

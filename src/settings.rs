@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::fs::home;
 use crate::model::id::ProcessId;
-use crate::trust::{Distrust, ReadError, Trust, Trusted};
+use crate::trust::{ReadError, Trust, Trusted, Untrusted};
 
 /// The environment rigup was started with. Bytes that are not UTF-8 are kept.
 #[derive(Debug, Clone, Default)]
@@ -159,7 +159,7 @@ pub enum SettingsError {
     },
     /// A `rigup.toml` that others may have written.
     #[error("{0}")]
-    Distrusted(#[from] Distrust),
+    Untrusted(#[from] Untrusted),
     /// The limit to what a hook may write.
     #[error("RIGUP_OUTPUT_LIMIT={0} is no limit: give whole MiB, at least 1")]
     OutputLimit(String),
@@ -315,7 +315,7 @@ fn read_file(
     let unusable =
         |reason: String| SettingsError::File { path: path.clone(), reason: reason.trim_end().to_owned() };
     let read = trust.read(&path, MAX_SIZE).map_err(|error| match error {
-        ReadError::Distrusted(distrust) => distrust.into(),
+        ReadError::Untrusted(distrust) => distrust.into(),
         error => unusable(error.to_string()),
     })?;
     let Some(Trusted { bytes, note }) = read else { return Ok(None) };

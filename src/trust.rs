@@ -58,7 +58,7 @@ impl Trust {
 
     /// Looks at one file or folder and at the way to it; `Ok` also where it is not there. Where the user has to vouch for it,
     /// the text says so.
-    pub fn check(&self, path: &Path) -> Result<Option<String>, Distrust> {
+    pub fn check(&self, path: &Path) -> Result<Option<String>, Untrusted> {
         let mut inspection = Inspection::new(self);
         let checked = inspection.way(path).and_then(|()| match path.metadata() {
             Ok(metadata) => inspection.itself(path, &metadata),
@@ -106,7 +106,7 @@ pub struct Trusted {
 pub enum ReadError {
     /// Somebody else may have written it.
     #[error(transparent)]
-    Distrusted(#[from] Distrust),
+    Untrusted(#[from] Untrusted),
     /// It cannot be opened or read.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -131,7 +131,7 @@ enum Seen<'a> {
 
 /// A file or folder that somebody else may have written, or may have put there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Distrust {
+pub struct Untrusted {
     /// What is not to be trusted.
     pub path: PathBuf,
     why: Why,
@@ -153,7 +153,7 @@ enum Why {
     Unreadable(String),
 }
 
-impl Distrust {
+impl Untrusted {
     /// What is wrong.
     pub fn reason(&self) -> String {
         let reason = match &self.why {
@@ -218,7 +218,7 @@ impl Distrust {
     }
 }
 
-impl fmt::Display for Distrust {
+impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let asked = self.asked();
         let is_file = asked.metadata().is_ok_and(|it| !it.is_dir());
@@ -227,7 +227,7 @@ impl fmt::Display for Distrust {
     }
 }
 
-impl std::error::Error for Distrust {}
+impl std::error::Error for Untrusted {}
 
 /// One look at many files: what lies on the way to several of them is looked at once.
 #[derive(Debug)]
@@ -275,19 +275,19 @@ impl<'a> Inspection<'a> {
 
     /// Looks at every folder and link on the way to a file or folder, itself included, as far as it is there. A link's
     /// target is reached on a way of its own, which counts as well.
-    pub fn way(&mut self, path: &Path) -> Result<(), Distrust> {
+    pub fn way(&mut self, path: &Path) -> Result<(), Untrusted> {
         self.resolve(path).map(drop)
     }
 
     /// The same path without links, once all that lies on it was looked at; none where it is not there.
-    fn resolve(&mut self, path: &Path) -> Result<Option<PathBuf>, Distrust> {
+    fn resolve(&mut self, path: &Path) -> Result<Option<PathBuf>, Untrusted> {
         self.walk(path, MAX_LINKS).map_err(|distrust| {
             let leads_to = (distrust.path != path).then(|| path.to_owned());
-            Distrust { leads_to, ..distrust }
+            Untrusted { leads_to, ..distrust }
         })
     }
 
-    fn walk(&mut self, path: &Path, links: u32) -> Result<Option<PathBuf>, Distrust> {
+    fn walk(&mut self, path: &Path, links: u32) -> Result<Option<PathBuf>, Untrusted> {
         let mut reached = PathBuf::from("/");
         let mut parts = path.components();
         loop {
@@ -322,7 +322,7 @@ impl<'a> Inspection<'a> {
     }
 
     /// Where a link leads, without further links; none where that is not there.
-    fn target(&mut self, link: &Path, links: u32) -> Result<Option<PathBuf>, Distrust> {
+    fn target(&mut self, link: &Path, links: u32) -> Result<Option<PathBuf>, Untrusted> {
         let target = fs::read_link(link).map_err(|error| unreadable(link, &error))?;
         let Some(links) = links.checked_sub(1) else {
             return Err(unreadable(link, &io::Error::other("too many links")));
@@ -332,11 +332,11 @@ impl<'a> Inspection<'a> {
 
     /// Looks at a file or folder itself; `metadata` is that of what a link leads to. The sticky bit excuses nothing here:
     /// what others add to a plugin's folder is a part of the plugin.
-    pub fn itself(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Distrust> {
+    pub fn itself(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
         self.judge(path, metadata, Seen::Itself)
     }
 
-    fn judge(&mut self, path: &Path, metadata: &Metadata, seen: Seen<'_>) -> Result<(), Distrust> {
+    fn judge(&mut self, path: &Path, metadata: &Metadata, seen: Seen<'_>) -> Result<(), Untrusted> {
         const STICKY: u32 = 0o1000;
         let mode = metadata.mode() & 0o7777;
         let owner = metadata.uid();
@@ -355,7 +355,7 @@ impl<'a> Inspection<'a> {
         } else {
             return Ok(());
         };
-        Err(Distrust { path: path.to_owned(), why, leads_to: None })
+        Err(Untrusted { path: path.to_owned(), why, leads_to: None })
     }
 
     /// Whether nobody is in a group but those who are trusted.
@@ -387,7 +387,7 @@ impl<'a> Inspection<'a> {
     }
 
     /// Whether the user vouches for a folder, or for one that it lies in, which is noted.
-    pub fn excuses(&mut self, folder: &Path, distrust: &Distrust) -> bool {
+    pub fn excuses(&mut self, folder: &Path, distrust: &Untrusted) -> bool {
         let real = folder.canonicalize().ok();
         let covers = |it: &&Exception| {
             let is_in = |below: &Path| real.as_ref().is_some_and(|real| real.starts_with(below));
@@ -437,8 +437,8 @@ fn acl_writers(list: &[u8]) -> impl Iterator<Item = Writer> {
     })
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Distrust {
-    Distrust { path: path.to_owned(), why: Why::Unreadable(error.to_string()), leads_to: None }
+fn unreadable(path: &Path, error: &io::Error) -> Untrusted {
+    Untrusted { path: path.to_owned(), why: Why::Unreadable(error.to_string()), leads_to: None }
 }
 
 fn quoted(path: &Path) -> String {

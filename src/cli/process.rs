@@ -115,7 +115,7 @@ fn show(id: &str, context: &mut Context) -> Result<ExitStatus, CliError> {
         && let Some(root) = handle::find(&running.identity)
     {
         record["live"] = json!(usage::usage(root.pid));
-        let tree = crate::process::tree::tree(process.id, root);
+        let tree = crate::process::tree::find(process.id, root);
         let pids: Vec<u32> = tree.in_group.iter().chain(&tree.strays).map(|entry| entry.pid).collect();
         record["live"]["pids"] = json!(pids);
     }

@@ -113,7 +113,7 @@ impl EventDisplay<'_> {
             }
             HookEvent::Warning(text) if self.verbosity.quiet => drop(text),
             HookEvent::Warning(text) => message::warn(&format!("{}: {}", hook.plugin, printable(&text))),
-            HookEvent::Well(process) => self.show_exit(hook, process),
+            HookEvent::Succeeded(process) => self.show_exit(hook, process),
             HookEvent::Failed(process) => {
                 print_failure(hook, process);
                 self.show_exit(hook, process);

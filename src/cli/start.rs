@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::message::print_event;
 use crate::cli::process;
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
-use crate::runs::messages::{self, NoteError};
+use crate::runs::messages::{self, MessageError};
 
 const START_EXAMPLES: &str = "\
 Examples:
@@ -148,12 +148,12 @@ pub(crate) fn result(args: &ResultArgs, context: &Context) -> Result<ExitStatus,
     Ok(ExitStatus::Success)
 }
 
-impl From<NoteError> for CliError {
-    fn from(error: NoteError) -> Self {
+impl From<MessageError> for CliError {
+    fn from(error: MessageError) -> Self {
         match error {
-            NoteError::TooLong(_) => Self::Usage(error.to_string()),
-            NoteError::NoRun | NoteError::NoRunDir(_) => Self::NotFound(error.to_string()),
-            NoteError::Io(error) => Self::setup(format!("cannot write to the run dir: {error}")),
+            MessageError::TooLong(_) => Self::Usage(error.to_string()),
+            MessageError::NotInRun | MessageError::NotRunDir(_) => Self::NotFound(error.to_string()),
+            MessageError::Io(error) => Self::setup(format!("cannot write to the run dir: {error}")),
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::engine::ExitStatus;
 use crate::model::id::ProcessId;
-use crate::process::{spawn, waiter};
+use crate::process::spawn::{self, CommandSpec};
+use crate::process::waiter;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -38,7 +39,7 @@ fn wait_for(args: WaiterArgs, settings: &Settings) -> Result<ExitStatus, CliErro
     let environment = settings.environment.iter();
     let env = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let here = std::env::current_dir().map_err(CliError::setup)?;
-    waiter::wait_for(&store, process, settings.output_limit, program, command.collect(), env, here)
-        .map_err(CliError::setup)?;
+    let command = CommandSpec { program, args: command.collect(), env, cwd: here };
+    waiter::run(&store, process, settings.output_limit, command).map_err(CliError::setup)?;
     Ok(ExitStatus::Success)
 }

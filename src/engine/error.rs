@@ -91,6 +91,6 @@ impl EngineError {
 impl From<rayon::ThreadPoolBuildError> for EngineError {
     fn from(error: rayon::ThreadPoolBuildError) -> Self {
         let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-        Self::Threads(cause.map_or_else(|| error.to_string(), exhaustion::explained))
+        Self::Threads(cause.map_or_else(|| error.to_string(), exhaustion::explain))
     }
 }

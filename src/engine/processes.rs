@@ -93,7 +93,7 @@ pub(crate) fn wait(
         if process.exit().is_some() {
             return Ok(Waited::Exited(process));
         }
-        if let Some(completed) = recover::finish_if_lost(store, &process)? {
+        if let Some(completed) = recover::recover_if_lost(store, &process)? {
             return Ok(Waited::Exited(completed));
         }
         let now = Instant::now();

@@ -75,12 +75,12 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
     if let Some(exit) = run_dir.read_exit() {
         return Some(process.into_exited(exit));
     }
-    if run_dir.is_held() == Some(true) {
+    if run_dir.is_locked() == Some(true) {
         return Some(process.into_running(run_dir.read_identity()?, created_at));
     }
     tree::marked(id)
         .is_empty()
-        .then(|| process.into_exited(run_dir.with_logs(ProcessExit::lost(clock::now()))))
+        .then(|| process.into_exited(run_dir.add_logs(ProcessExit::lost(clock::now()))))
 }
 
 /// Whether an install ran this hook, for one binary or for the requests in its standard input. A hook that `rigup run` ran
@@ -162,6 +162,7 @@ mod tests {
     use crate::model::id::ProcessId;
     use crate::model::process::{ProcessSpec, ProcessType};
     use crate::process::run_dir;
+    use crate::process::spawn::CommandSpec;
 
     /// Leaves the run dir of a hook that printed a Binary record for this name.
     fn leave(data_dir: &Path, id: ProcessId, machine: MachineId, hook: &str, binary: Option<BinaryId>) {
@@ -174,7 +175,9 @@ mod tests {
         };
         let mut process = Process::queued(id, machine, spec, clock::now());
         process.binary_id = binary;
-        let run_dir = RunDir::create(path, &process, "hook".as_ref(), &[], None).unwrap();
+        let command =
+            CommandSpec { program: "hook".into(), args: Vec::new(), env: Vec::new(), cwd: "/".into() };
+        let run_dir = RunDir::create(path, &process, &command, None).unwrap();
         let name = if binary.is_some() { "x" } else { "y" };
         let record = serde_json::json!({
             "type": "Binary", "name": name, "abspath": "/bin/sh", "version": "1.0.0", "binprovider": "env",

@@ -15,7 +15,7 @@ use crate::process::foreground;
 use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::spawn;
-use crate::runs::gc::Cleaned;
+use crate::runs::gc::GcReport;
 use crate::runs::start::{RunRequest, Starter};
 use crate::store::BinaryFilter;
 
@@ -48,7 +48,7 @@ pub(crate) fn exec(
     let id = ProcessId::generate();
     let environment = command::environment(settings, session.machine.id, id, &[]);
     let pwd = std::env::current_dir().unwrap_or_default();
-    let mut spec = ProcessSpec::new(ProcessType::Binary, spawn::spelled(program, arguments), pwd);
+    let mut spec = ProcessSpec::new(ProcessType::Binary, spawn::words(program, arguments), pwd);
     spec.env = environment.added;
     let mut process = Process::queued(id, session.machine.id, spec, clock::now());
     process.parent_id = session.known_parent()?;
@@ -59,7 +59,7 @@ pub(crate) fn exec(
         reason: error.to_string(),
     })?;
     session.store.save_process(&process)?;
-    let child = match spawn::start_attached(program, arguments, Some(environment.whole)) {
+    let child = match spawn::start_in_foreground(program, arguments, Some(environment.whole)) {
         Ok(child) => child,
         Err(error) => {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
@@ -70,7 +70,7 @@ pub(crate) fn exec(
     let process = process.into_running(child.identity(), child.started_at);
     // The command already runs: a record that cannot be written is no reason to give up on it.
     let stored = session.store.save_process(&process);
-    let reaped = foreground::see_out(&child, &interrupt).map_err(EngineError::Signals)?;
+    let reaped = foreground::wait(&child, &interrupt).map_err(EngineError::Signals)?;
     let exit = ProcessExit {
         exit_code: Some(reaped.exit_code),
         signal: reaped.signal,
@@ -94,7 +94,7 @@ pub(crate) fn gc(
     session: &Session<'_>,
     ttl: Option<Duration>,
     is_dry_run: bool,
-) -> Result<Cleaned, EngineError> {
+) -> Result<GcReport, EngineError> {
     let limits = catalog::core_settings(&session.settings)?.keep();
     let mut gc = session.gc(limits);
     gc.ttl = ttl;

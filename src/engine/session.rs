@@ -22,7 +22,7 @@ use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::{handle, recover, subreaper};
-use crate::runs::gc::{Action, Gc};
+use crate::runs::gc::{Gc, GcAction};
 use crate::settings::{Settings, parse_bool};
 use crate::store::{Store, StoreError};
 
@@ -83,12 +83,12 @@ impl<'e> Session<'e> {
 
     /// Records this command as a process, after completing the records that crashed commands left.
     pub(crate) fn begin(&self) -> Result<CommandProcess, EngineError> {
-        subreaper::adopt();
+        subreaper::become_subreaper();
         self.complete_lost()?;
         let now = clock::now();
         let cmd = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let spec = ProcessSpec::new(ProcessType::Cli, cmd, std::env::current_dir().unwrap_or_default());
-        let identity = handle::of(std::process::id()).ok_or_else(|| {
+        let identity = handle::identify(std::process::id()).ok_or_else(|| {
             EngineError::Setup(
                 "cannot find rigup's own process in the process table; on Linux, mount /proc".to_owned(),
             )
@@ -114,7 +114,7 @@ impl<'e> Session<'e> {
 
     /// Completes the records of processes whose rigup crashed.
     pub(crate) fn complete_lost(&self) -> Result<(), EngineError> {
-        recover::finish_lost(&self.store, self.machine.id)?;
+        recover::recover_lost(&self.store, self.machine.id)?;
         Ok(())
     }
 
@@ -157,11 +157,11 @@ impl<'e> Session<'e> {
         if self.settings.parent_process.is_some() {
             return;
         }
-        let problem = match self.gc(limits).run_by_the_way(command) {
+        let problem = match self.gc(limits).run_if_due(command) {
             Ok(cleaned) => cleaned
-                .done
+                .items
                 .into_iter()
-                .find(|entry| entry.action == Action::Failed)
+                .find(|entry| entry.action == GcAction::Failed)
                 .map(|entry| entry.reason),
             Err(error) => Some(error.to_string()),
         };

@@ -1,4 +1,4 @@
-//! One execution of one hook, from the intent to the ending.
+//! One execution of one hook, from its record to its exit.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -19,109 +19,106 @@ use crate::plugin::discovery::{Hook, Start};
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
-use crate::process::spawn::{self, Child, Spawn};
-use crate::process::supervise::{SupervisedExit, Supervision};
+use crate::process::spawn::{Child, CommandSpec, Spawn};
+use crate::process::supervise::Supervision;
 use crate::process::waiter::{Launch, LaunchError};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
-/// A hook that is over sooner is recorded as running only in its ending.
-pub const NOTE_AFTER: Duration = Duration::from_millis(20);
+/// A hook that exits sooner is recorded only when it has exited.
+pub const RECORD_AFTER: Duration = Duration::from_millis(20);
 
-/// What all hooks of one rigup share.
+/// What the hooks of one rigup have in common.
 #[derive(Debug)]
 pub struct Runner<'a> {
-    /// Folders and the caller's environment.
+    /// The folders and the caller's environment.
     pub settings: &'a Settings,
-    /// Where the process is recorded before it is started.
+    /// The store in which a process is recorded before it is started.
     pub store: &'a Store,
-    /// The machine it runs on.
+    /// The machine.
     pub machine_id: MachineId,
-    /// The network interface it runs with.
+    /// The network interface.
     pub iface_id: Option<InterfaceId>,
     /// The process of this rigup.
     pub parent_id: ProcessId,
     /// The settings of the plugins, by plugin.
     pub variables: &'a HashMap<PluginName, Vec<Variable>>,
-    /// Whether rigup was asked to stop.
+    /// The interrupts of this rigup.
     pub interrupt: &'a Interrupt,
 }
 
-/// One hook to run.
+/// A hook to run.
 #[derive(Debug)]
-pub struct Job<'a> {
+pub struct HookJob<'a> {
     /// The hook.
     pub hook: &'a Hook,
-    /// What it is told, one argv item each.
+    /// Its arguments, one argv item each.
     pub arguments: Vec<OsString>,
-    /// The hook's own folder.
+    /// Its own folder.
     pub cwd: PathBuf,
-    /// The binary it is about.
+    /// The binary that it installs.
     pub binary_id: Option<BinaryId>,
-    /// What it reads from standard input; none for nothing.
+    /// Its standard input; `None` for `/dev/null`.
     pub input: Option<Vec<u8>>,
     /// How long it may take.
     pub timeout: Duration,
 }
 
-/// A hook with its record and its run dir, to be stored before it is started.
+/// A hook with its record and its run dir. The record is to be stored before the hook is started.
 #[derive(Debug)]
-pub struct Ready {
+pub struct PreparedHook {
     /// The record, queued.
     pub process: Process,
-    /// The run dir with its `cmd.sh`.
+    /// The run dir.
     pub run_dir: RunDir,
-    /// What is wrong and changes nothing.
+    /// Problems that do not prevent the hook from running.
     warnings: Vec<String>,
     logs: [File; 2],
     input: Option<File>,
-    program: OsString,
-    args: Vec<OsString>,
-    env: Vec<(OsString, OsString)>,
+    command: CommandSpec,
 }
 
-impl Ready {
-    /// Has the hook started by a program that changes its surroundings: the hook's own program and arguments follow
-    /// these words.
+impl PreparedHook {
+    /// Has the hook started by another program, which is followed by its arguments and then the hook's own command line.
     #[must_use]
     pub fn started_by(mut self, launcher: Vec<OsString>) -> Self {
-        let hook = std::iter::once(self.program).chain(self.args);
+        let hook = std::iter::once(self.command.program).chain(self.command.args);
         let mut words = launcher.into_iter().chain(hook);
-        self.program = words.next().unwrap_or_default();
-        self.args = words.collect();
-        self.process.spec.cmd = spawn::spelled(&self.program, &self.args);
+        self.command.program = words.next().unwrap_or_default();
+        self.command.args = words.collect();
+        self.process.spec.cmd = self.command.words();
         self
     }
 }
 
-/// A hook that is over.
+/// A hook that has exited.
 #[derive(Debug)]
-pub struct Finished {
-    /// Its record, with its ending, which the caller stores together with what it means.
+pub struct FinishedHook {
+    /// Its record with its exit, which the caller stores together with the result.
     pub process: Process,
-    /// Its logs.
+    /// Its run dir.
     pub run_dir: RunDir,
-    /// What it left behind, and what could not be ended.
+    /// The processes that it left behind, and those that could not be terminated.
     pub warnings: Vec<String>,
 }
 
-/// Why a hook could not be run at all. A hook that fails is not an error but an ending.
+/// An error that prevents a hook from being run at all. A hook that fails is no error, but has an exit that says so.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The run dir cannot be made or written.
-    #[error("the run dir of {hook} cannot be written: {error}; is there room, and may you write there?")]
+    /// The run dir cannot be created or written.
+    #[error("cannot write the run dir of {hook}: {error}; check its permissions and the free disk space")]
     RunDir {
         /// The hook's file name.
         hook: String,
-        /// What went wrong, with the path.
+        /// The cause, with the path.
         error: io::Error,
     },
-    /// The file of a built-in hook is not what rigup unpacked, and cannot be written anew.
-    #[error("the built-in hook {hook} cannot be unpacked anew: {error}")]
+    /// The file of a built-in hook was changed, and cannot be unpacked again.
+    #[error("cannot unpack the built-in hook {hook}: {error}")]
     BuiltIn {
         /// The hook's file name.
         hook: String,
-        /// What went wrong, with the path.
+        /// The cause, with the path.
         error: io::Error,
     },
     /// The record cannot be stored.
@@ -130,15 +127,14 @@ pub enum RunError {
 }
 
 impl Runner<'_> {
-    /// Makes the run dir and the record of a hook, after a look at its file where that is a built-in one's. Nothing is
-    /// stored and nothing is started yet. `waiting` is told if another rigup is putting that file right.
-    pub fn prepare(&self, job: Job<'_>, waiting: impl FnOnce()) -> Result<Ready, RunError> {
+    /// Creates the run dir and the record of a hook, after verifying its file if it is a built-in one. Nothing is stored or
+    /// started yet. `waiting` is called if another rigup is unpacking that file.
+    pub fn prepare(&self, job: HookJob<'_>, waiting: impl FnOnce()) -> Result<PreparedHook, RunError> {
         let hook_name = &job.hook.name.file_name;
         let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
         let lock = |folder: &Path| folder::take(folder, self.interrupt, PATIENCE, waiting);
         let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
             .map_err(|error| RunError::BuiltIn { hook: hook_name.clone(), error })?;
-        let input = job.input;
         let process_id = ProcessId::generate();
         let variables = self.variables.get(&job.hook.plugin).map(Vec::as_slice).unwrap_or_default();
         let environment = command::environment(self.settings, self.machine_id, process_id, variables);
@@ -150,6 +146,7 @@ impl Runner<'_> {
                 (program, std::iter::once(script).chain(job.arguments).collect())
             }
         };
+        let command = CommandSpec { program, args, env: environment.whole, cwd: job.cwd };
         let path = run_dir::path(&self.settings.data_dir, process_id);
         let spec = ProcessSpec {
             plugin: job.hook.plugin.to_string(),
@@ -157,83 +154,75 @@ impl Runner<'_> {
             env: environment.added,
             timeout: Some(job.timeout),
             run_dir: Some(path.clone()),
-            ..ProcessSpec::new(ProcessType::Hook, spawn::spelled(&program, &args), job.cwd)
+            ..ProcessSpec::new(ProcessType::Hook, command.words(), command.cwd.clone())
         };
         let mut process = Process::queued(process_id, self.machine_id, spec, clock::now());
         process.parent_id = Some(self.parent_id);
         process.binary_id = job.binary_id;
         process.iface_id = self.iface_id;
-        let run_dir =
-            RunDir::create(path, &process, &program, &args, input.as_deref()).map_err(unwritable)?;
+        let run_dir = RunDir::create(path, &process, &command, job.input.as_deref()).map_err(unwritable)?;
         let open = || -> io::Result<_> {
-            let input = input.map(|_| File::open(run_dir.input())).transpose()?;
+            let input = job.input.map(|_| File::open(run_dir.input())).transpose()?;
             Ok((input, run_dir.open_logs()?))
         };
         let (input, logs) = open().map_err(|error| {
             run_dir.discard();
             unwritable(error)
         })?;
-        let warnings = restored.into_iter().collect();
-        Ok(Ready { process, run_dir, warnings, logs, input, program, args, env: environment.whole })
+        Ok(PreparedHook { process, run_dir, warnings: restored.into_iter().collect(), logs, input, command })
     }
 
-    /// Runs a hook, whose record is stored, to its end. Meanwhile `meanwhile` is called once, and `tick` ten times a
+    /// Runs a hook, whose record is stored, until it has exited. Meanwhile `meanwhile` is called once, and `tick` ten times a
     /// second.
     pub fn run(
         &self,
-        ready: Ready,
+        hook: PreparedHook,
         meanwhile: impl FnOnce(),
         mut tick: impl FnMut(&RunDir),
-    ) -> Result<Finished, RunError> {
-        let Ready { process, run_dir, mut warnings, logs, input, program, args, env } = ready;
+    ) -> Result<FinishedHook, RunError> {
+        let PreparedHook { process, run_dir, mut warnings, logs, input, command } = hook;
         let [stdout, stderr] = &logs;
-        let cwd = process.spec.pwd.clone();
-        let spawn = Spawn { program, args, env, cwd, stdin: input.as_ref(), stdout, stderr };
-        let started = spawn.start();
+        let started = Spawn { command: &command, stdin: input.as_ref(), stdout, stderr }.start();
         meanwhile();
         let child = match started {
             Ok(child) => child,
             Err(error) => {
-                let process = process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now()));
-                return Ok(Finished { process, run_dir, warnings });
+                let exit = ProcessExit::spawn_failed(error.to_string(), clock::now());
+                return Ok(FinishedHook { process: process.into_exited(exit), run_dir, warnings });
             }
         };
         let process = process.into_running(child.identity(), child.started_at);
         let unwritable = |error| RunError::RunDir { hook: process.spec.hook_name.clone(), error };
-        let watch = Supervision {
+        let supervision = Supervision {
             process_id: process.id,
             run_dir: &run_dir,
             logs: &logs,
-            note_after: NOTE_AFTER,
+            record_after: RECORD_AFTER,
             timeout: process.spec.timeout,
-            output_cap: Some(self.settings.output_limit),
+            output_limit: Some(self.settings.output_limit),
             interrupt: self.interrupt,
         };
-        let note = || -> Result<(), RunError> {
+        let record = || -> Result<(), RunError> {
             run_dir.write_pid(child.entry().pid).map_err(unwritable)?;
             Ok(self.store.save_process(&process)?)
         };
-        let SupervisedExit { exit, warnings: seen } = watch.see_out(&child, note, || tick(&run_dir))?;
-        warnings.extend(seen);
-        if let Err(error) = run_dir.write_exit(child.started_at, &exit, &warnings) {
-            warnings.push(format!("its exit cannot be written to its run dir: {error}"));
+        let supervised = supervision.run(&child, record, || tick(&run_dir))?;
+        warnings.extend(supervised.warnings);
+        if let Err(error) = run_dir.write_exit(child.started_at, &supervised.exit, &warnings) {
+            warnings.push(format!("cannot write its exit to its run dir: {error}"));
         }
-        Ok(Finished { process: process.into_exited(exit), run_dir, warnings })
+        Ok(FinishedHook { process: process.into_exited(supervised.exit), run_dir, warnings })
     }
 
-    /// Starts a hook, whose record is stored, beside all that follows: a process of its own
-    /// sees it out, also where this rigup is killed.
-    pub fn launch(&self, ready: Ready, lock: FileLock) -> Result<Child, LaunchError> {
-        Launch {
+    /// Starts a hook, whose record is stored, in the background: its waiter supervises it, even if this rigup is killed.
+    pub fn launch(&self, hook: PreparedHook, lock: FileLock) -> Result<Child, LaunchError> {
+        let launch = Launch {
             rigup: &self.settings.rigup,
             data_dir: &self.settings.data_dir,
-            process: &ready.process,
+            process: &hook.process,
             lock,
-            program: ready.program,
-            args: ready.args,
-            env: ready.env,
-            cwd: ready.process.spec.pwd.clone(),
-        }
-        .launch()
+            command: hook.command,
+        };
+        launch.launch()
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use walkdir::WalkDir;
 
-use crate::hook::run::{Finished, Job, RunError, Runner};
+use crate::hook::run::{FinishedHook, HookJob, RunError, Runner};
 use crate::hook_test::request::TestRequest;
 use crate::hook_test::run::HookRun;
 use crate::hook_test::sandbox::{DiskFault, Sandbox};
@@ -103,7 +103,7 @@ impl HookRunner<'_> {
         let before = sandbox.installed();
         let is_batch = self.hook.name.is_batch;
         let runner = Runner { settings: &sandbox.settings, ..self.runner };
-        let job = Job {
+        let job = HookJob {
             hook: self.hook,
             arguments: if is_batch { Vec::new() } else { request.arguments() },
             cwd: sandbox.cwd(),
@@ -168,9 +168,9 @@ impl HookRunner<'_> {
 }
 
 /// Terminates the processes that outlived a run, wherever they went, and returns their names.
-fn terminate_leftovers(finished: &Finished) -> Vec<String> {
+fn terminate_leftovers(finished: &FinishedHook) -> Vec<String> {
     let mut leftovers = finished.warnings.clone();
-    if subreaper::are_none() {
+    if subreaper::has_no_children() {
         return leftovers;
     }
     if let Some(running) = finished.process.running() {
@@ -182,18 +182,18 @@ fn terminate_leftovers(finished: &Finished) -> Vec<String> {
             start_ticks: running.identity.start_ticks,
             is_zombie: true,
         };
-        let tree = tree::tree(finished.process.id, root);
+        let tree = tree::find(finished.process.id, root);
         let strays = named(&[tree.in_group, tree.strays].concat());
         let is_known = |stray: &String| leftovers.iter().any(|known| known.contains(stray));
         let unknown: Vec<String> = strays.into_iter().filter(|stray| !is_known(stray)).collect();
         leftovers.extend(unknown.into_iter().map(|stray| format!("a process outlives it: {stray}")));
         leftovers.extend(
-            named(&terminate::end_left(finished.process.id, root))
+            named(&terminate::terminate_leftovers(finished.process.id, root))
                 .into_iter()
                 .map(|process| format!("cannot terminate {process}")),
         );
     }
-    subreaper::are_none();
+    subreaper::has_no_children();
     leftovers
 }
 

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::clock;
-use crate::hook::run::NOTE_AFTER;
+use crate::hook::run::RECORD_AFTER;
 use crate::hook_test::check::Check;
 use crate::hook_test::checks;
 use crate::hook_test::request::TestRequest;
@@ -155,7 +155,7 @@ impl Suite<'_> {
     /// the engine notices. A success is repeated once, because a busy machine may delay the signal.
     fn term(&self, good: &HookRun) -> Result<CheckResult, TestError> {
         let line = self.suspicious_line(&["trap", "SIGTERM", "SIG_IGN", "setsid", "nohup", "detached", " &"]);
-        let mut timeout = (good.duration.min(self.runner.timeout) / 2).max(NOTE_AFTER);
+        let mut timeout = (good.duration.min(self.runner.timeout) / 2).max(RECORD_AFTER);
         let (mut attempt, mut successes) = (0, 0);
         loop {
             attempt += 1;
@@ -165,10 +165,10 @@ impl Suite<'_> {
             let is_success = result.is_broken() && run.exit_code == Some(0);
             successes += u32::from(is_success);
             let is_known = result.outcome != CheckOutcome::Skipped && (!is_success || successes > 1);
-            if is_known || timeout == NOTE_AFTER {
+            if is_known || timeout == RECORD_AFTER {
                 return Ok(result);
             }
-            timeout = (timeout / 2).max(NOTE_AFTER);
+            timeout = (timeout / 2).max(RECORD_AFTER);
         }
     }
 

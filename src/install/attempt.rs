@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::exhaustion;
 use crate::fs::dir::make_private_dir;
-use crate::hook::run::{Job, RunError, Runner};
+use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::install::verdict::{self, Verdict};
@@ -81,7 +81,7 @@ pub fn ask(
         [Question { request, binary, .. }] if !hook.name.is_batch => {
             let id = binary.id;
             let folder = machine.join("binaries").join(request.name.link_name()).join(id.to_string());
-            Job {
+            HookJob {
                 hook,
                 arguments: question::arguments(request, &hook.plugin, id, runner.machine_id),
                 cwd: folder.join(hook.plugin.as_str()),
@@ -94,7 +94,7 @@ pub fn ask(
             let lines = many
                 .iter()
                 .map(|it| question::line(&it.request, &hook.plugin, it.binary.id, runner.machine_id) + "\n");
-            Job {
+            HookJob {
                 hook,
                 arguments: Vec::new(),
                 cwd: machine.join("batches").join(hook.plugin.as_str()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::hook::run::Finished;
+use crate::hook::run::FinishedHook;
 use crate::install::event::InstallEvent;
 use crate::install::verify::{self, Claim, RecordError};
 use crate::model::attempt::Outcome;
@@ -26,7 +26,7 @@ pub enum Verdict {
 
 /// Judges a hook, for each of the requests that it was started for; `tell` is told what it says besides.
 pub fn verdicts(
-    finished: &Finished,
+    finished: &FinishedHook,
     provider: &str,
     claims: &[Claim<'_>],
     timeout: Duration,

@@ -12,7 +12,7 @@ use crate::model::plugin_name::{PluginName, PluginNameError, ProviderName};
 use crate::plugin::config::schema;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::requirement::{self, Diagnostic};
-use crate::trust::{Distrust, Inspection, Trust};
+use crate::trust::{Inspection, Trust, Untrusted};
 
 /// A plugin's folder and the hooks in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +129,7 @@ fn discover_in(
 /// One look through a root.
 struct Search<'s, 't> {
     /// Why nothing in the root is to be trusted that is not excused by itself.
-    distrusted: Option<Distrust>,
+    distrusted: Option<Untrusted>,
     /// Whether anything was refused because of that.
     is_any_refused: bool,
     here: BTreeMap<PluginName, Plugin>,
@@ -203,7 +203,7 @@ impl Search<'_, '_> {
 }
 
 /// Whether a folder or file in a root that is trusted is to be trusted itself, and what it is.
-fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<Metadata>, Distrust> {
+fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<Metadata>, Untrusted> {
     if entry.path_is_symlink() {
         inspection.way(entry.path())?;
     }
@@ -214,7 +214,7 @@ fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<
     Ok(metadata)
 }
 
-fn refusal(plugin: String, distrust: &Distrust, folder: &Path) -> Diagnostic {
+fn refusal(plugin: String, distrust: &Untrusted, folder: &Path) -> Diagnostic {
     Diagnostic { plugin, path: distrust.path.clone(), line: None, message: distrust.advice(folder) }
 }
 

@@ -1,4 +1,4 @@
-//! A program run for what it says, such as its version.
+//! Running a program for its output, such as its version.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use crate::model::id::ProcessId;
 use crate::process::signals::Interrupt;
-use crate::process::spawn::Spawn;
-use crate::process::wait::Cause;
+use crate::process::spawn::{CommandSpec, Spawn};
+use crate::process::wait::WaitOutcome;
 use crate::process::{subreaper, terminate, wait};
 
-/// A program that writes more to a stream is ended.
-const LIMIT: u64 = 64 << 20;
-/// So much of each stream is read.
-const READ: u64 = 64 << 10;
+/// The size of a stream, in bytes, at which the program is killed.
+const OUTPUT_LIMIT: u64 = 64 << 20;
+/// The length of the beginning of each stream that is read, in bytes.
+const READ_LIMIT: u64 = 64 << 10;
 
-/// What to run.
+/// A program to run for its output.
 #[derive(Debug)]
 pub struct Capture<'a> {
     /// The program.
@@ -30,7 +30,7 @@ pub struct Capture<'a> {
     pub cwd: &'a Path,
 }
 
-/// What it said.
+/// The output of a program.
 #[derive(Debug)]
 pub struct Captured {
     /// Its exit code, 128+N for signal N.
@@ -42,33 +42,32 @@ pub struct Captured {
 }
 
 impl Capture<'_> {
-    /// Runs it; none where it cannot be started or has no end by `deadline`. What it started is ended with it.
+    /// Runs the program, and kills everything that it started. Returns `None` if it cannot be started or does not exit
+    /// before `deadline`.
     pub fn run(&self, deadline: Instant, interrupt: &Interrupt) -> io::Result<Option<Captured>> {
         let mut streams = [tempfile::tempfile()?, tempfile::tempfile()?];
-        let spawn = Spawn {
+        let command = CommandSpec {
             program: self.program.into(),
             args: self.args.iter().map(OsString::from).collect(),
             env: self.env.to_vec(),
             cwd: self.cwd.to_owned(),
-            stdin: None,
-            stdout: &streams[0],
-            stderr: &streams[1],
         };
+        let spawn = Spawn { command: &command, stdin: None, stdout: &streams[0], stderr: &streams[1] };
         let child = match spawn.start() {
             Ok(child) => child,
-            Err(error) if error.is_scarcity => return Err(io::Error::other(error)),
+            Err(error) if error.is_exhausted => return Err(io::Error::other(error)),
             Err(_) => return Ok(None),
         };
-        let cause = wait::wait(&child, Some(deadline), &streams, Some(LIMIT), interrupt, || ());
-        if cause != Cause::Ended {
-            terminate::end_tree(ProcessId::generate(), &child.handle, Duration::ZERO, None);
+        let outcome = wait::wait(&child, Some(deadline), &streams, Some(OUTPUT_LIMIT), interrupt, || ());
+        if outcome != WaitOutcome::Exited {
+            terminate::terminate_tree(ProcessId::generate(), &child.handle, Duration::ZERO, None);
             wait::reap(&child)?;
             return Ok(None);
         }
         let reaped = wait::reap(&child)?;
-        // The id that the environment carries is the caller's: only the group is this program's own.
-        if !subreaper::are_none() {
-            terminate::end_group(ProcessId::generate(), &child.handle);
+        // The process id in the environment is the caller's: only the process group belongs to this program alone.
+        if !subreaper::has_no_children() {
+            terminate::terminate_group(ProcessId::generate(), &child.handle);
         }
         let [stdout, stderr] = streams.each_mut().map(read_start);
         Ok(Some(Captured { exit_code: reaped.exit_code, stdout: stdout?, stderr: stderr? }))
@@ -78,6 +77,6 @@ impl Capture<'_> {
 fn read_start(file: &mut File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.rewind()?;
-    file.take(READ).read_to_end(&mut bytes)?;
+    file.take(READ_LIMIT).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

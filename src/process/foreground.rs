@@ -1,4 +1,4 @@
-//! A command that shares rigup's terminal, and for which rigup only stands in.
+//! A command in the foreground: it shares rigup's terminal, and rigup passes signals on to it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,39 +11,39 @@ use crate::process::spawn::Child;
 use crate::process::wait::{self, Reaped};
 use crate::process::{poll, subreaper};
 
-/// How soon a further signal is passed on.
+/// The longest delay before another signal is passed on.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Waits for the command, however long it takes, and passes on what asks rigup to stop: it is the command that
-/// decides. A Ctrl-C at the terminal is not passed on, for the command got it, too.
-pub fn see_out(child: &Child, interrupt: &Interrupt) -> io::Result<Reaped> {
+/// Waits for the command, however long it takes, and passes the signals that interrupt rigup on to it: the command decides
+/// what to do. A Ctrl-C at the terminal is not passed on, because the terminal sends it to the command as well.
+pub fn wait(child: &Child, interrupt: &Interrupt) -> io::Result<Reaped> {
     let mut passed_on = 0;
     loop {
-        let is_over = if passed_on == 0 {
-            let [is_over, _] = poll::readable([child.fd(), interrupt.fd()], Instant::now() + 20 * TICK);
-            is_over
+        let has_exited = if passed_on == 0 {
+            let [has_exited, _] = poll::readable([child.fd(), interrupt.fd()], Instant::now() + 20 * TICK);
+            has_exited
         } else {
-            wait::is_over_by(child, Instant::now() + TICK)
+            wait::has_exited_by(child, Instant::now() + TICK)
         };
-        if is_over {
+        if has_exited {
             return wait::reap(child);
         }
-        // The first process of a container is given the orphans of all others.
-        subreaper::reap();
-        let asked = interrupt.count();
-        if asked > passed_on
+        // The first process of a container becomes the parent of all orphans in it.
+        subreaper::reap_orphans();
+        let count = interrupt.count();
+        if count > passed_on
             && let Some(number) = interrupt.signal()
             && let Some(signal) = Signal::from_named_raw(number)
-            && !(number == SIGINT && has_terminal())
+            && !(number == SIGINT && is_foreground_group())
         {
             child.handle.signal(signal);
         }
-        passed_on = asked;
+        passed_on = count;
     }
 }
 
-/// Whether the terminal sends its Ctrl-C to this process's group.
-fn has_terminal() -> bool {
-    let terminal = std::fs::File::open("/dev/tty");
-    terminal.is_ok_and(|it| rustix::termios::tcgetpgrp(it).ok() == Some(rustix::process::getpgrp()))
+/// Whether the terminal sends a Ctrl-C to this process's group.
+fn is_foreground_group() -> bool {
+    std::fs::File::open("/dev/tty")
+        .is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal).ok() == Some(rustix::process::getpgrp()))
 }

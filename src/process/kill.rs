@@ -1,4 +1,4 @@
-//! Ending a recorded process that another rigup started.
+//! Terminating a recorded process that another rigup started.
 
 use std::time::{Duration, Instant};
 
@@ -12,69 +12,75 @@ use crate::process::tree;
 use crate::process::{poll, recover, terminate};
 use crate::store::{Store, StoreError};
 
-/// How long whoever sees a process out may take to write down its ending.
-const NOTE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a rigup that was asked twice may take: it kills its children and notes their endings.
+/// How long a rigup or waiter may take to store the exit of its process.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a rigup that was interrupted twice may take: it kills its children and stores their exits.
 const URGENT_PATIENCE: Duration = Duration::from_secs(4);
-/// The pause between two looks.
-const LOOK: Duration = Duration::from_millis(10);
+/// The pause between two looks at the store.
+const RETRY: Duration = Duration::from_millis(10);
 
-/// What became of a process that should end.
+/// The outcome of terminating a process.
 #[derive(Debug)]
-pub enum Killed {
-    /// It is over; how, stands in its record.
-    Over(Box<Process>),
-    /// It was over before.
-    WasOver,
+pub enum KillOutcome {
+    /// It exited; its record says how.
+    Exited(Box<Process>),
+    /// It had exited before.
+    AlreadyExited,
     /// It is recorded, and its rigup has not started it yet.
     NotStarted,
-    /// These could not be ended.
+    /// These processes could not be terminated.
     Survived(Vec<ProcessEntry>),
 }
 
-/// Ends a process: it and all that carries its id get the signal, and KILL after the grace. A run of rigup itself gets
-/// the signal alone, and ends its children. The process counts as over only when it is gone and its ending is stored.
-pub fn kill(store: &Store, process: &Process, signal: Signal, grace: Duration) -> Result<Killed, StoreError> {
+/// Terminates a process: it and all processes that carry its id are sent the signal, and KILL after the grace period. A
+/// rigup is sent the signal alone, and terminates its children itself. The process counts as exited only when it is gone and
+/// its exit is stored.
+pub fn kill(
+    store: &Store,
+    process: &Process,
+    signal: Signal,
+    grace: Duration,
+) -> Result<KillOutcome, StoreError> {
     let running = match &process.state {
-        ProcessState::Exited(..) => return Ok(Killed::WasOver),
-        ProcessState::Queued if recover::finish_if_lost(store, process)?.is_none() => {
-            return Ok(Killed::NotStarted);
+        ProcessState::Exited(..) => return Ok(KillOutcome::AlreadyExited),
+        ProcessState::Queued if recover::recover_if_lost(store, process)?.is_none() => {
+            return Ok(KillOutcome::NotStarted);
         }
-        ProcessState::Queued => return settle(store, process),
+        ProcessState::Queued => return await_stored_exit(store, process),
         ProcessState::Running(running) => running,
     };
     if let Some(root) = Handle::open(&running.identity) {
-        // Whoever sees it out must know that it was asked to end. A run dir that cannot be written is no reason to let
-        // it live.
+        // The process's rigup or waiter has to know that this exit was requested. If the run dir cannot be written, the
+        // process is terminated all the same.
         let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
-        let _ = run_dir.as_ref().map(RunDir::write_stop);
-        let left = if process.spec.process_type == ProcessType::Cli {
-            end_rigup(&root, signal, grace)
+        let _ = run_dir.as_ref().map(RunDir::request_stop);
+        let survivors = if process.spec.process_type == ProcessType::Cli {
+            terminate_rigup(&root, signal, grace)
         } else {
-            terminate::end_tree_by(signal, process.id, &root, grace)
+            terminate::terminate_tree_with(signal, process.id, &root, grace)
         };
-        if !left.is_empty() {
-            return Ok(Killed::Survived(left));
+        if !survivors.is_empty() {
+            return Ok(KillOutcome::Survived(survivors));
         }
     }
-    settle(store, process)
+    await_stored_exit(store, process)
 }
 
-/// Sends a signal to a process and its group, and waits for nothing. False where it is over.
+/// Sends a signal to a process and its group without waiting, and returns whether the process was running.
 pub fn signal(process: &Process, signal: Signal) -> bool {
     let ProcessState::Running(running) = &process.state else { return false };
     let Some(root) = Handle::open(&running.identity) else { return false };
     if process.spec.process_type != ProcessType::Cli {
-        let members = tree::tree(process.id, root.entry).in_group;
-        for member in members.iter().filter_map(Handle::of) {
+        let members = tree::find(process.id, root.entry).in_group;
+        for member in members.iter().filter_map(Handle::open_entry) {
             member.signal(signal);
         }
     }
     root.signal(signal)
 }
 
-/// Asks a rigup to end, then once more, which makes it kill its children at once, and then kills it.
-fn end_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<ProcessEntry> {
+/// Signals a rigup, then once more, on which it kills its children at once, and then kills it.
+fn terminate_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<ProcessEntry> {
     for (signal, patience) in
         [(signal, grace + terminate::GRACE), (Signal::TERM, URGENT_PATIENCE), (Signal::KILL, URGENT_PATIENCE)]
     {
@@ -86,21 +92,21 @@ fn end_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<ProcessEntry
     vec![root.entry]
 }
 
-/// Waits for the ending of a process that is gone to be stored; where nobody is left to do it, it is done here.
-fn settle(store: &Store, process: &Process) -> Result<Killed, StoreError> {
-    let deadline = Instant::now() + NOTE_PATIENCE;
+/// Waits until the exit of a process that is gone is stored, and stores it if no rigup or waiter is left to do so.
+fn await_stored_exit(store: &Store, process: &Process) -> Result<KillOutcome, StoreError> {
+    let deadline = Instant::now() + STORE_PATIENCE;
     loop {
         let now = store.process(process.id)?.unwrap_or_else(|| process.clone());
         if now.exit().is_some() {
-            return Ok(Killed::Over(Box::new(now)));
+            return Ok(KillOutcome::Exited(Box::new(now)));
         }
-        if let Some(finished) = recover::finish_if_lost(store, &now)? {
-            return Ok(Killed::Over(Box::new(finished)));
+        if let Some(recovered) = recover::recover_if_lost(store, &now)? {
+            return Ok(KillOutcome::Exited(Box::new(recovered)));
         }
         if Instant::now() >= deadline {
-            let root = now.running().and_then(|it| handle::find(&it.identity));
-            return Ok(Killed::Survived(root.into_iter().collect()));
+            let root = now.running().and_then(|running| handle::find(&running.identity));
+            return Ok(KillOutcome::Survived(root.into_iter().collect()));
         }
-        poll::pause(Instant::now() + LOOK);
+        poll::pause(Instant::now() + RETRY);
     }
 }

@@ -11,12 +11,12 @@ pub fn pause(deadline: Instant) {
     let [] = readable([], deadline);
 }
 
-/// Waits until at least one of these can be read, or `deadline` has come; tells which can.
+/// Waits until at least one descriptor is readable or `deadline` has passed, and returns which are.
 pub fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> [bool; N] {
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up, so that a deadline less than a millisecond away is not polled in a busy loop.
+        // Rounded up, so that a deadline less than a millisecond away causes no busy loop.
         let millis = left.as_micros().div_ceil(1000).min(i32::MAX as u128);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
         match poll(&mut polled, timeout) {
@@ -25,5 +25,6 @@ pub fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> 
             Ok(_) | Err(_) => break,
         }
     }
-    polled.map(|fd| fd.revents().is_some_and(|it| it.intersects(PollFlags::POLLIN | PollFlags::POLLHUP)))
+    let ready = PollFlags::POLLIN | PollFlags::POLLHUP;
+    polled.map(|fd| fd.revents().is_some_and(|events| events.intersects(ready)))
 }

@@ -1,4 +1,4 @@
-//! `posix_spawn`: a child without a copy of rigup's memory, which `fork` would make and throw away.
+//! `posix_spawn`: starts a child without the copy of rigup's memory that `fork` makes.
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::process::system;
 
-/// What to start: a file, not a name to be looked up.
+/// A program file to start; it is not looked up on PATH.
 pub(super) struct Image<'a> {
     pub(super) file: &'a Path,
     pub(super) argv: Vec<&'a OsStr>,
@@ -20,11 +20,12 @@ pub(super) struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Starts it in a session of its own, with no signal blocked and all at their defaults.
+    /// Starts the program in a session of its own, with no signal blocked and every signal at its default, and returns its
+    /// pid.
     pub(super) fn spawn(&self) -> io::Result<u32> {
         let file = c_string(self.file.as_os_str())?;
         let cwd = c_string(self.cwd.as_os_str())?;
-        let argv = self.argv.iter().map(|it| c_string(it)).collect::<io::Result<Vec<_>>>()?;
+        let argv = self.argv.iter().map(|word| c_string(word)).collect::<io::Result<Vec<_>>>()?;
         let env = self
             .env
             .iter()
@@ -82,7 +83,7 @@ impl Actions {
 
 impl Drop for Actions {
     fn drop(&mut self) {
-        // SAFETY: they were initialized, and are not used again.
+        // SAFETY: the actions were initialized, and are not used again.
         #[expect(unsafe_code, reason = "see Image::spawn")]
         unsafe {
             libc::posix_spawn_file_actions_destroy(self.0.as_mut_ptr());
@@ -119,7 +120,7 @@ impl Attributes {
 
 impl Drop for Attributes {
     fn drop(&mut self) {
-        // SAFETY: they were initialized, and are not used again.
+        // SAFETY: the attributes were initialized, and are not used again.
         #[expect(unsafe_code, reason = "see Image::spawn")]
         unsafe {
             libc::posix_spawnattr_destroy(self.0.as_mut_ptr());
@@ -127,7 +128,7 @@ impl Drop for Attributes {
     }
 }
 
-/// These functions return the error instead of setting it.
+/// Converts the result of a function that returns the error number instead of setting `errno`.
 fn check(error: libc::c_int) -> io::Result<()> {
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
 }
@@ -137,5 +138,5 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings.iter().map(|it| it.as_ptr()).chain([std::ptr::null()]).collect()
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
 }

@@ -1,4 +1,4 @@
-//! What a log must not keep: the environment that some hooks print into their Binary records, secrets and all.
+//! Removing from logs the environments that some hooks print in their Binary records: they may hold secrets.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::fs::atomic::AtomicFile;
 use crate::jsonl::MAX_LINE;
 
-/// The key whose value goes.
+/// The key that is removed.
 const KEY: &str = "env";
 
-/// Takes the `env` of every Binary record out of a log. All other bytes stay as they are, and a log without any is not
-/// touched.
-pub fn forget_environments(log: &Path) -> io::Result<()> {
-    if !mentions_one(&mut File::open(log)?)? {
+/// Removes the `env` of every Binary record from a log. All other bytes stay as they are; a log without an `env` is not
+/// written.
+pub fn remove_environments(log: &Path) -> io::Result<()> {
+    if !has_key(&mut File::open(log)?)? {
         return Ok(());
     }
     let mut redacted = BufWriter::new(AtomicFile::private(log)?);
@@ -25,7 +25,7 @@ pub fn forget_environments(log: &Path) -> io::Result<()> {
     let mut is_new_line = true;
     loop {
         line.clear();
-        // A line over the limit comes in parts, and is no record.
+        // A line over the limit is read in parts, and is not a record.
         (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
         if line.is_empty() {
             break;
@@ -40,7 +40,7 @@ pub fn forget_environments(log: &Path) -> io::Result<()> {
     redacted.into_inner().map_err(io::IntoInnerError::into_error)?.commit()
 }
 
-/// The record without its environment, if it is a Binary record that has one.
+/// Returns the record without its environment, or `None` if it is not a Binary record with one.
 fn without_environment(line: &[u8]) -> Option<Value> {
     memmem::find(line, KEY.as_bytes())?;
     let mut record: Value = serde_json::from_slice(line.trim_ascii()).ok()?;
@@ -52,22 +52,22 @@ fn without_environment(line: &[u8]) -> Option<Value> {
     Some(record)
 }
 
-/// Whether the key stands anywhere in a file. Reads it in pieces that overlap by the length of what is looked for.
-fn mentions_one(file: &mut File) -> io::Result<bool> {
+/// Whether the key occurs in a file, which is read in blocks that overlap by the length of the key.
+fn has_key(file: &mut File) -> io::Result<bool> {
     let wanted = format!("\"{KEY}\"").into_bytes();
     let finder = memmem::Finder::new(&wanted);
-    let mut piece = vec![0; 64 << 10];
+    let mut block = vec![0; 64 << 10];
     let mut kept = 0;
     loop {
-        match file.read(&mut piece[kept..]) {
+        match file.read(&mut block[kept..]) {
             Ok(0) => return Ok(false),
             Ok(count) => {
                 let filled = kept + count;
-                if finder.find(&piece[..filled]).is_some() {
+                if finder.find(&block[..filled]).is_some() {
                     return Ok(true);
                 }
                 kept = filled.min(wanted.len() - 1);
-                piece.copy_within(filled - kept..filled, 0);
+                block.copy_within(filled - kept..filled, 0);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -83,13 +83,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stdout.log");
         fs_err::write(&path, log).unwrap();
-        forget_environments(&path).unwrap();
-        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        remove_environments(&path).unwrap();
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
         fs_err::read(&path).unwrap()
     }
 
     #[test]
-    fn the_environment_in_a_binary_record_goes_and_all_else_stays_byte_for_byte() {
+    fn only_the_environment_in_a_binary_record_is_removed() {
         let before = b"log \xff\r\n\n{\"type\":\"Binary\", \"name\":\"x\",\"env\":{\"TOKEN\":\"canary\"},\"abspath\":\"/x\"}\n{\"type\": \"Other\",\"env\":{}}\nend";
         let after = b"log \xff\r\n\n{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/x\"}\n{\"type\": \"Other\",\"env\":{}}\nend";
         assert_eq!(redacted(before), after);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_behind_any_amount_of_output_is_found() {
+    fn a_record_is_found_after_any_amount_of_output() {
         for size in [0, (64 << 10) - 3, 64 << 10, MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, 3 * MAX_LINE] {
             let mut log = vec![b'.'; size];
             log.push(b'\n');

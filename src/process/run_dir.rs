@@ -1,6 +1,5 @@
 //! The run dir of one execution, `<data dir>/processes/<process id>/`: its command, its output, its pid and its exit.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -18,10 +17,11 @@ use crate::model::id::ProcessId;
 use crate::model::import;
 use crate::model::process::{Identity, Process, ProcessExit, Usage};
 use crate::process::redact;
+use crate::process::spawn::CommandSpec;
 use crate::process::tail;
 use crate::shell;
 
-/// What stands for a secret in records.
+/// The value that replaces a secret in records.
 pub const MASKED: &str = "***";
 
 /// The folder in the data dir that holds every run dir.
@@ -52,12 +52,11 @@ impl RunDir {
     pub fn create(
         path: PathBuf,
         process: &Process,
-        program: &OsStr,
-        args: &[OsString],
+        command: &CommandSpec,
         input: Option<&[u8]>,
     ) -> io::Result<Self> {
         let run_dir = Self(path);
-        let script = run_dir.script(process, program, args, input.is_some())?;
+        let script = run_dir.script(process, command, input.is_some())?;
         make_private_dir(&run_dir.0)?;
         let write = || {
             input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
@@ -68,13 +67,7 @@ impl RunDir {
         Ok(run_dir)
     }
 
-    fn script(
-        &self,
-        process: &Process,
-        program: &OsStr,
-        args: &[OsString],
-        has_input: bool,
-    ) -> io::Result<Vec<u8>> {
+    fn script(&self, process: &Process, command: &CommandSpec, has_input: bool) -> io::Result<Vec<u8>> {
         let mut script = b"#!/bin/sh\n".to_vec();
         for (name, value) in &process.spec.env {
             let value = value.as_str().unwrap_or_default();
@@ -86,9 +79,9 @@ impl RunDir {
             }
         }
         script.extend_from_slice(b"cd ");
-        script.extend_from_slice(&shell::quote(process.spec.pwd.as_os_str().as_bytes())?);
+        script.extend_from_slice(&shell::quote(command.cwd.as_os_str().as_bytes())?);
         script.extend_from_slice(b" && exec");
-        for word in std::iter::once(program).chain(args.iter().map(OsString::as_os_str)) {
+        for word in std::iter::once(&command.program).chain(&command.args) {
             script.push(b' ');
             script.extend_from_slice(&shell::quote(word.as_bytes())?);
         }
@@ -100,7 +93,7 @@ impl RunDir {
         Ok(script)
     }
 
-    /// The run dir at a path that a record names.
+    /// Returns the run dir at the path in a record.
     pub fn at(path: &Path) -> Self {
         Self(path.to_owned())
     }
@@ -110,7 +103,7 @@ impl RunDir {
         let _ = fs_err::remove_dir_all(&self.0);
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -123,17 +116,17 @@ impl RunDir {
         Some(process)
     }
 
-    /// What the command reads from standard input; no file where that is nothing.
+    /// Returns the path of the command's standard input; there is no such file if it has none.
     pub fn input(&self) -> PathBuf {
         self.0.join(INPUT)
     }
 
-    /// The log of standard output.
+    /// Returns the path of the log of standard output.
     pub fn stdout(&self) -> PathBuf {
         self.0.join("stdout.log")
     }
 
-    /// The log of standard error.
+    /// Returns the path of the log of standard error.
     pub fn stderr(&self) -> PathBuf {
         self.0.join("stderr.log")
     }
@@ -143,26 +136,26 @@ impl RunDir {
         Ok([self.create_file("stdout.log", 0o600)?, self.create_file("stderr.log", 0o600)?])
     }
 
-    /// Takes the lock that says: somebody sees this process out. It is held as long as one copy of the file is open,
-    /// in whatever process, so that it can be handed on and never outlives its holder.
-    pub fn hold(&self) -> io::Result<FileLock> {
+    /// Takes the lock that shows that a waiter supervises the process. It is held as long as a copy of the file is open in
+    /// any process, so it can be passed on and never outlives its holder.
+    pub fn lock(&self) -> io::Result<FileLock> {
         let lock = FileLock::create(&self.0.join(LOCK))?;
         lock.lock()?;
         Ok(lock)
     }
 
-    /// Whether somebody sees the process out who is not its rigup; none where nobody was meant to.
-    pub fn is_held(&self) -> Option<bool> {
+    /// Whether a waiter supervises the process, or `None` if it never had a waiter.
+    pub fn is_locked(&self) -> Option<bool> {
         lock::is_locked(&self.0.join(LOCK))
     }
 
-    /// Notes that somebody asked for the end, for whoever sees it.
-    pub fn write_stop(&self) -> io::Result<()> {
+    /// Notes that the process is to be stopped, for the rigup or waiter that supervises it.
+    pub fn request_stop(&self) -> io::Result<()> {
         self.create_file("stop", 0o600).map(drop)
     }
 
-    /// Whether somebody asked for the end.
-    pub fn is_stop_asked(&self) -> bool {
+    /// Whether the process was to be stopped.
+    pub fn is_stop_requested(&self) -> bool {
         self.0.join("stop").exists()
     }
 
@@ -188,7 +181,7 @@ impl RunDir {
         })
     }
 
-    /// Notes the end, with what a person should know of it, and takes `process.pid` away.
+    /// Writes the exit, with its warnings, to `exit.json`, and removes `process.pid`.
     pub fn write_exit(
         &self,
         started_at: Timestamp,
@@ -201,20 +194,20 @@ impl RunDir {
             "signal": exit.signal,
             "exit_reason": exit.reason.as_str(),
             "ended_at": clock::spell(exit.ended_at),
-            "max_rss": exit.usage.map(|it| it.max_rss),
-            "user_ms": exit.usage.map(|it| it.user_ms),
-            "sys_ms": exit.usage.map(|it| it.sys_ms),
+            "max_rss": exit.usage.map(|usage| usage.max_rss),
+            "user_ms": exit.usage.map(|usage| usage.user_ms),
+            "sys_ms": exit.usage.map(|usage| usage.sys_ms),
             "warnings": warnings,
         });
         atomic::write(&self.0.join("exit.json"), format!("{exit}\n").as_bytes())?;
-        // A process that was over soon never had one.
+        // A process that exited soon never had one.
         match fs_err::remove_file(self.0.join("process.pid")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// What a person should know of the end that is noted.
+    /// Returns the warnings in `exit.json`.
     pub fn read_warnings(&self) -> Vec<String> {
         let warnings = self.exit().and_then(|mut exit| serde_json::from_value(exit["warnings"].take()).ok());
         warnings.unwrap_or_default()
@@ -224,10 +217,11 @@ impl RunDir {
         serde_json::from_slice(&fs_err::read(self.0.join("exit.json")).ok()?).ok()
     }
 
-    /// The end that is noted, if one is.
+    /// Returns the exit in `exit.json`, or `None` if there is no valid one.
     pub fn read_exit(&self) -> Option<ProcessExit> {
         let exit = self.exit()?;
-        let number = |key: &str| exit.get(key).and_then(Value::as_i64).and_then(|it| i32::try_from(it).ok());
+        let number =
+            |key: &str| exit.get(key).and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok());
         let count = |key: &str| exit.get(key).and_then(Value::as_u64);
         let text = |key: &str| exit.get(key).and_then(Value::as_str);
         let usage = || {
@@ -240,31 +234,31 @@ impl RunDir {
             usage: usage(),
             ..ProcessExit::lost(text("ended_at")?.parse().ok()?)
         };
-        Some(self.with_logs(exit))
+        Some(self.add_logs(exit))
     }
 
-    /// The ending with the size and the end of both logs, out of which goes what they must not keep.
-    pub fn with_logs(&self, mut exit: ProcessExit) -> ProcessExit {
-        let size = |path: &Path| path.metadata().map_or(0, |it| it.len());
+    /// Returns the exit with the sizes and the last lines of both logs, after environments are removed from them.
+    pub fn add_logs(&self, mut exit: ProcessExit) -> ProcessExit {
+        let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
         let log = |path: &Path| match size(path) {
             0 => (String::new(), 0),
             bytes => (tail::read(path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(), bytes),
         };
         let (stdout, stderr) = (self.stdout(), self.stderr());
         if size(&stdout) > 0 {
-            // A log that cannot be written any more is kept as it is.
-            let _ = redact::forget_environments(&stdout);
+            // A log that cannot be written is kept as it is.
+            let _ = redact::remove_environments(&stdout);
         }
         (exit.stdout_tail, exit.stdout_bytes) = log(&stdout);
         (exit.stderr_tail, exit.stderr_bytes) = log(&stderr);
         exit
     }
 
-    /// Removes what was left half-written by somebody who is gone.
-    pub fn tidy(&self) {
+    /// Removes the files that a killed process left half-written.
+    pub fn remove_temporary_files(&self) {
         for entry in fs_err::read_dir(&self.0).into_iter().flatten().flatten() {
             if entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes()) {
-                // What cannot be removed is in nobody's way.
+                // A file that cannot be removed does no harm.
                 let _ = fs_err::remove_file(entry.path());
             }
         }
@@ -286,6 +280,8 @@ impl RunDir {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
     use crate::model::id::MachineId;
     use crate::model::process::{ProcessSpec, ProcessType};
@@ -299,13 +295,17 @@ mod tests {
         Process::queued(ProcessId::generate(), MachineId::generate(), spec, clock::now())
     }
 
+    fn command(program: &str, args: &[OsString]) -> CommandSpec {
+        CommandSpec { program: program.into(), args: args.to_vec(), env: Vec::new(), cwd: "/".into() }
+    }
+
     #[test]
-    fn a_run_dir_whose_command_cannot_be_written_is_none() {
+    fn a_run_dir_that_cannot_be_written_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
         let process = process(Path::new("/"));
         let create =
-            |program: &str| RunDir::create(path.clone(), &process, program.as_ref(), &[], Some(b"input"));
+            |program: &str| RunDir::create(path.clone(), &process, &command(program, &[]), Some(b"input"));
         create("no\0program").unwrap_err();
         assert!(!path.exists());
         fs_err::create_dir_all(path.join("cmd.sh")).unwrap();
@@ -316,13 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn cmd_sh_runs_the_very_same_words_again_and_the_record_comes_back() {
+    fn cmd_sh_runs_the_same_command_and_the_record_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let words: Vec<OsString> =
             ["%s\\n", "a b", "$HOME", "'\"`;*", "", "new\nline", "ü", "-x"].map(Into::into).into();
         let mut process = process(folder.path());
         let path = folder.path().join("run");
-        let run_dir = RunDir::create(path.clone(), &process, "printf".as_ref(), &words, None).unwrap();
+        let run_dir = RunDir::create(path.clone(), &process, &command("printf", &words), None).unwrap();
         let out = assert_cmd::Command::new("sh").arg(run_dir.path().join("cmd.sh")).output().unwrap();
         let expected: Vec<_> = words[1..].iter().map(|word| word.to_string_lossy()).collect();
         assert_eq!(String::from_utf8_lossy(&out.stdout), expected.join("\n") + "\n");

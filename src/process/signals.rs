@@ -1,4 +1,4 @@
-//! INT, TERM and HUP to rigup itself, as something that can be polled.
+//! INT, TERM and HUP to rigup itself, as a descriptor that can be polled.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,46 +7,46 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level::pipe};
+use signal_hook::{flag, low_level};
 
 use crate::exhaustion;
 
-/// Whether somebody asked rigup to stop, and how often.
+/// The interrupts of this rigup, and their number.
 ///
-/// Each signal leaves a byte in a pipe that nobody empties, so every thread that polls it wakes up.
+/// Each signal leaves a byte in a pipe that is never read, so every thread that polls it wakes up.
 #[derive(Debug)]
 pub struct Interrupt {
-    asked: OwnedFd,
+    pipe: OwnedFd,
     signal: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
-    /// Takes the three signals over for the rest of this process's life, also where the launcher has them blocked, which
-    /// is inherited. INT and HUP stay ignored where they are: by `nohup`, or by a shell without job control that starts
-    /// rigup in the background.
+    /// Handles the three signals for the rest of this process's life, even if the launcher blocked them, which is inherited.
+    /// INT and HUP stay ignored if they are ignored: by `nohup`, or by a shell without job control that starts rigup in the
+    /// background.
     pub fn install() -> io::Result<Self> {
         let unable = |error: io::Error| {
-            let reason = exhaustion::explained(&error);
-            io::Error::new(error.kind(), format!("signals cannot be handled: {reason}"))
+            let reason = exhaustion::explain(&error);
+            io::Error::new(error.kind(), format!("cannot handle signals: {reason}"))
         };
-        Self::take_over().map_err(unable)
+        Self::handle().map_err(unable)
     }
 
-    fn take_over() -> io::Result<Self> {
-        let (asked, ask) = io::pipe()?;
+    fn handle() -> io::Result<Self> {
+        let (pipe, writer) = io::pipe()?;
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM, SIGHUP] {
             if number != SIGTERM && is_ignored(number)? {
                 continue;
             }
             flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or_default())?;
-            pipe::register(number, ask.try_clone()?)?;
+            low_level::pipe::register(number, writer.try_clone()?)?;
         }
         SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]).thread_unblock()?;
-        Ok(Self { asked: asked.into(), signal })
+        Ok(Self { pipe: pipe.into(), signal })
     }
 
-    /// The signal that asked, if one did.
+    /// Returns the last signal, or `None` if none has come.
     pub fn signal(&self) -> Option<i32> {
         match self.signal.load(Ordering::Relaxed) {
             0 => None,
@@ -54,19 +54,19 @@ impl Interrupt {
         }
     }
 
-    /// How often somebody asked.
+    /// Returns the number of signals that have come.
     pub fn count(&self) -> u64 {
-        rustix::io::ioctl_fionread(&self.asked).unwrap_or_default()
+        rustix::io::ioctl_fionread(&self.pipe).unwrap_or_default()
     }
 
-    /// Whether somebody asked twice: no more patience.
+    /// Whether more than one signal has come: rigup then kills at once.
     pub fn is_urgent(&self) -> bool {
         self.count() > 1
     }
 
-    /// Readable once somebody asked.
+    /// A descriptor that is readable once a signal has come.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.asked.as_fd()
+        self.pipe.as_fd()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Starting a process: the one place where rigup does so.
+//! Starting processes: the only place that does so.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -18,11 +18,10 @@ use crate::process::posix_spawn::Image;
 use crate::process::system::{self, ProcessEntry};
 use crate::process::{poll, subreaper};
 
-/// What to start, with nothing left to chance: the environment is the whole of it, stdin is `/dev/null`, and
-/// output goes to files, so that a grandchild that keeps them open delays nobody.
+/// A command with everything that decides what it does.
 #[derive(Debug)]
-pub struct Spawn<'a> {
-    /// The program, looked up on the `PATH` in `env` where it has no slash.
+pub struct CommandSpec {
+    /// The program, looked up on the `PATH` in `env` if it has no slash.
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
@@ -30,11 +29,34 @@ pub struct Spawn<'a> {
     pub env: Vec<(OsString, OsString)>,
     /// Its working directory.
     pub cwd: PathBuf,
-    /// Its standard input; none for `/dev/null`.
+}
+
+impl CommandSpec {
+    /// Returns the program and its arguments as texts, for records.
+    pub fn words(&self) -> Vec<String> {
+        words(&self.program, &self.args)
+    }
+
+    /// Returns the program's file: the program itself if it is a path, otherwise the first of its name on `PATH`.
+    fn find_program(&self) -> io::Result<PathBuf> {
+        if self.program.as_encoded_bytes().contains(&b'/') {
+            return Ok(PathBuf::from(&self.program));
+        }
+        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+        which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// A command and its streams. Output goes to files, so that a grandchild that keeps them open causes no delay.
+#[derive(Debug)]
+pub struct Spawn<'a> {
+    /// The command.
+    pub command: &'a CommandSpec,
+    /// Its standard input; `None` for `/dev/null`.
     pub stdin: Option<&'a File>,
-    /// Where its standard output goes.
+    /// The file for its standard output.
     pub stdout: &'a File,
-    /// Where its standard error goes.
+    /// The file for its standard error.
     pub stderr: &'a File,
 }
 
@@ -43,40 +65,41 @@ pub struct Spawn<'a> {
 pub struct Child {
     /// The process.
     pub handle: Handle,
-    /// When it started.
+    /// Its start time.
     pub started_at: Timestamp,
 }
 
 /// A process that could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("{} could not be started: {reason}", program.display())]
+#[error("cannot start {}: {reason}", program.display())]
 pub struct SpawnError {
     /// The program.
     pub program: PathBuf,
-    /// Why not, and what to do.
+    /// The cause and the next step.
     pub reason: String,
-    /// Whether there is no such program; else it is there, and cannot be started.
+    /// Whether the program does not exist; otherwise it exists, and cannot be started.
     pub is_missing: bool,
-    /// Whether the system is out of what it takes, and the program may be as good as any.
-    pub is_scarcity: bool,
+    /// Whether the system ran out of resources, so that the program itself may be fine.
+    pub is_exhausted: bool,
 }
 
 impl SpawnError {
     fn new(program: PathBuf, cwd: &Path, error: &io::Error) -> Self {
         let is_missing = error.kind() == io::ErrorKind::NotFound;
-        let is_scarcity = exhaustion::is_one(error);
-        Self { reason: reason(&program, cwd, error), program, is_missing, is_scarcity }
+        let is_exhausted = exhaustion::is_exhausted(error);
+        Self { reason: explain(&program, cwd, error), program, is_missing, is_exhausted }
     }
 }
 
-/// A program that another process holds open for writing is tried again for so long, with this pause.
+/// How long a program that another process has open for writing is tried again, and the pause between two tries.
 const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 impl Spawn<'_> {
-    /// Starts it in a session of its own, without a terminal, with all signals at their defaults.
+    /// Starts the command in a session of its own, without a terminal, with every signal at its default.
     pub fn start(&self) -> Result<Child, SpawnError> {
-        self.try_start().map_err(|error| SpawnError::new(PathBuf::from(&self.program), &self.cwd, &error))
+        let CommandSpec { program, cwd, .. } = self.command;
+        self.try_start().map_err(|error| SpawnError::new(PathBuf::from(program), cwd, &error))
     }
 
     fn try_start(&self) -> io::Result<Child> {
@@ -87,49 +110,39 @@ impl Spawn<'_> {
             null = File::open("/dev/null")?;
             &null
         };
-        let file = self.find_program()?;
+        let CommandSpec { program, args, env, cwd } = self.command;
+        let file = self.command.find_program()?;
         let image = Image {
             file: &file,
-            argv: std::iter::once(&self.program).chain(&self.args).map(OsString::as_os_str).collect(),
-            env: self.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect(),
-            cwd: &self.cwd,
+            argv: std::iter::once(program).chain(args).map(OsString::as_os_str).collect(),
+            env: env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect(),
+            cwd,
             streams: [stdin.as_fd(), self.stdout.as_fd(), self.stderr.as_fd()],
         };
-        child(|| image.spawn())
-    }
-}
-
-impl Spawn<'_> {
-    /// The program's file: itself where it is a path, else the first of its name on the `PATH` in `env`.
-    fn find_program(&self) -> io::Result<PathBuf> {
-        if self.program.as_encoded_bytes().contains(&b'/') {
-            return Ok(PathBuf::from(&self.program));
-        }
-        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
-        which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
+        start(|| image.spawn())
     }
 }
 
 impl Child {
-    /// The process.
+    /// Returns the process.
     pub fn entry(&self) -> &ProcessEntry {
         &self.handle.entry
     }
 
-    /// Who it is.
+    /// Returns its identity.
     pub fn identity(&self) -> Identity {
-        handle::from_entry(&self.handle.entry)
+        handle::identity_of(&self.handle.entry)
     }
 
-    /// Readable once the process is over.
+    /// A descriptor that is readable once the process has exited.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.handle.fd()
     }
 }
 
-/// Starts a command in this process's own session and group, with its own standard streams; with this environment, or
-/// with its own.
-pub fn start_attached(
+/// Starts a command in this process's own session and group, with its own standard streams, and with this environment or its
+/// own.
+pub fn start_in_foreground(
     program: &OsStr,
     args: &[OsString],
     env: Option<Vec<(OsString, OsString)>>,
@@ -140,79 +153,77 @@ pub fn start_attached(
     if let Some(env) = env {
         command.env_clear().envs(env);
     }
-    let started = child(|| command.spawn().map(|child| child.id()));
-    let here = Path::new(".");
-    started.map_err(|error| SpawnError::new(program.into(), here, &error))
+    start(|| command.spawn().map(|child| child.id()))
+        .map_err(|error| SpawnError::new(program.into(), Path::new("."), &error))
 }
 
-/// Starts a child, patiently where its program is still being written.
-fn child(mut start: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
-    // What it takes to get hold of the child: nothing is started that could only be killed again.
+/// Starts a child, and tries again for a while if its program is still being written.
+fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
+    // The descriptors that the handle of the child needs: no child is started that could only be killed again.
     let reserve = [File::open("/dev/null")?, File::open("/dev/null")?];
     let deadline = Instant::now() + BUSY_PATIENCE;
     let pid = loop {
-        match subreaper::started(&mut start) {
+        match subreaper::start_child(&mut spawn) {
             Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) && Instant::now() < deadline => {
                 poll::pause(Instant::now() + BUSY_PAUSE);
             }
-            done => break done?,
+            started => break started?,
         }
     };
     drop(reserve);
     let started_at = clock::now();
-    match Handle::of_child(pid) {
+    match Handle::open_child(pid) {
         Ok(handle) => Ok(Child { handle, started_at }),
         Err(error) => {
             let child = nix::unistd::Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
             nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL)?;
-            subreaper::reaped(pid, || nix::sys::wait::waitpid(child, None))?;
+            subreaper::reap_child(pid, || nix::sys::wait::waitpid(child, None))?;
             Err(error)
         }
     }
 }
 
-/// Closes what this process inherited besides its standard streams, so that a process that outlives its caller keeps
-/// none of the caller's pipes open. To be called before anything else is opened.
+/// Closes the descriptors that this process inherited besides its standard streams, so that a process that outlives its
+/// caller keeps none of the caller's pipes open. It has to be called before anything else is opened.
 pub fn close_inherited() {
     system::close_inherited();
 }
 
-/// What the error of a spawn means. The system tells one number for a missing program, a missing interpreter and a
+/// Explains the error of a spawn. The system reports the same number for a missing program, a missing interpreter and a
 /// missing folder.
-fn reason(program: &Path, cwd: &Path, error: &io::Error) -> String {
+fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
     let is_path = program.as_os_str().as_encoded_bytes().contains(&b'/');
     match error.kind() {
-        io::ErrorKind::NotFound if !cwd.is_dir() => format!("the folder {} is not there", cwd.display()),
+        io::ErrorKind::NotFound if !cwd.is_dir() => format!("the folder {} does not exist", cwd.display()),
         io::ErrorKind::NotFound if is_path && program.exists() => match shebang(program) {
             Some(line) => {
-                format!("its interpreter is not there: {line}; install it, or change the first line")
+                format!("its interpreter does not exist: {line}; install it, or change the first line")
             }
-            None => "its loader is not there: it was built for another system".to_owned(),
+            None => "its loader does not exist: it was built for another system".to_owned(),
         },
-        io::ErrorKind::NotFound if is_path => "the file is not there".to_owned(),
+        io::ErrorKind::NotFound if is_path => "the file does not exist".to_owned(),
         io::ErrorKind::NotFound => "it is not on PATH; install it".to_owned(),
         io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
         _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
             "its format is unknown; a script begins with a line such as #!/bin/sh".to_owned()
         }
         io::ErrorKind::PermissionDenied if is_mounted_noexec(program) => {
-            "it lies on a file system that is mounted noexec; move it to another, or mount that with exec"
-                .to_owned()
+            "its file system is mounted noexec; move it to another one, or remount that with exec".to_owned()
         }
         io::ErrorKind::PermissionDenied => format!("{error}; check its mode"),
         _ if error.raw_os_error() == Some(libc::ETXTBSY) => {
-            format!("{error}: another process has it open for writing; try again once it is done")
+            format!("{error}: another process has it open for writing; try again later")
         }
-        _ => exhaustion::explained(error),
+        _ => exhaustion::explain(error),
     }
 }
 
-/// Whether nothing may be executed where this file lies, whatever its mode says.
+/// Whether the file system of this file is mounted noexec.
 pub fn is_mounted_noexec(path: &Path) -> bool {
     #[cfg(target_os = "linux")]
-    let is_noexec =
-        rustix::fs::statvfs(path).is_ok_and(|it| it.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
-    // Elsewhere, a file's permission is all that is looked at.
+    let is_noexec = rustix::fs::statvfs(path)
+        .is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
+    // Elsewhere only the mode of a file decides.
     #[cfg(not(target_os = "linux"))]
     let is_noexec = false;
     is_noexec
@@ -224,10 +235,10 @@ fn shebang(script: &Path) -> Option<String> {
     line.starts_with(b"#!").then(|| String::from_utf8_lossy(line).trim().to_owned())
 }
 
-/// The program and arguments as one list of texts, for records.
-pub fn spelled(program: &OsStr, args: &[OsString]) -> Vec<String> {
+/// Returns a program and its arguments as texts, for records.
+pub fn words(program: &OsStr, args: &[OsString]) -> Vec<String> {
     std::iter::once(program)
         .chain(args.iter().map(OsString::as_os_str))
-        .map(|it| it.to_string_lossy().into_owned())
+        .map(|word| word.to_string_lossy().into_owned())
         .collect()
 }

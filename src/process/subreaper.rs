@@ -1,48 +1,47 @@
-//! Orphans: what a child leaves behind when it ends. The system hands them to rigup, which asked to be their parent.
+//! Orphans: the processes that a child leaves behind. rigup asks the system to be their parent.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::process::system;
 
-/// The children that rigup started itself and has not reaped yet.
+/// The pids of the children that rigup started itself and has not reaped yet.
 static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Makes this process the parent of every orphan below it. Where the system cannot, they are found by their marks alone.
-pub fn adopt() {
-    system::adopt_orphans();
+/// Makes this process the parent of every orphan below it, if the system supports that.
+pub fn become_subreaper() {
+    system::become_subreaper();
 }
 
-/// Starts a child, and knows it from its first moment on as one that is no orphan.
-pub(super) fn started<E>(start: impl FnOnce() -> Result<u32, E>) -> Result<u32, E> {
-    let mut children = lock();
+/// Starts a child, and registers it before it can be taken for an orphan.
+pub(super) fn start_child<E>(start: impl FnOnce() -> Result<u32, E>) -> Result<u32, E> {
+    let mut children = children();
     let pid = start()?;
     children.push(pid);
     Ok(pid)
 }
 
-/// Takes the end of a child, after which its pid may be somebody else's.
-pub(super) fn reaped<T>(pid: u32, reap: impl FnOnce() -> T) -> T {
-    let mut children = lock();
-    children.retain(|it| *it != pid);
+/// Reaps a registered child. From then on another process may have its pid.
+pub(super) fn reap_child<T>(pid: u32, reap: impl FnOnce() -> T) -> T {
+    let mut children = children();
+    children.retain(|child| *child != pid);
     reap()
 }
 
-/// Whether nobody is there, neither an orphan nor a child that rigup started and did not reap: nothing was left behind.
-/// Orphans that are over are reaped on the way.
-pub fn are_none() -> bool {
-    system::is_childless(&lock())
+/// Whether there is neither an orphan nor an unreaped child, so nothing was left behind. Exited orphans are reaped.
+pub fn has_no_children() -> bool {
+    system::has_no_children(&children())
 }
 
-/// Reaps the orphans that are over, for whoever waits long for something else.
-pub fn reap() {
-    are_none();
+/// Reaps the orphans that have exited.
+pub fn reap_orphans() {
+    has_no_children();
 }
 
-/// Whether an orphan without a mark can only be that of this root: no other child runs.
-pub(super) fn can_only_be_of(root: u32) -> bool {
-    lock().iter().all(|it| *it == root)
+/// Whether this child is the only one, so that every orphan comes from it.
+pub(super) fn is_only_child(pid: u32) -> bool {
+    children().iter().all(|child| *child == pid)
 }
 
-fn lock() -> MutexGuard<'static, Vec<u32>> {
+fn children() -> MutexGuard<'static, Vec<u32>> {
     CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Seeing a process out: from its start to its true ending, with nothing left behind that should not be.
+//! Supervising a process from its start to its exit, so that nothing is left behind that should not be.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -10,121 +10,124 @@ use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
 use crate::process::system::ProcessEntry;
-use crate::process::wait::{self, Cause};
+use crate::process::wait::{self, WaitOutcome};
 use crate::process::{subreaper, terminate, tree};
 
-/// How to see a process out.
+/// The conditions under which a process is supervised.
 #[derive(Debug)]
 pub struct Supervision<'a> {
-    /// The id that it and all it starts carry.
+    /// The id that the process and everything that it starts carry.
     pub process_id: ProcessId,
-    /// Its logs are here, and here it is noted if somebody asks for its end.
+    /// The run dir with its logs, in which a requested stop is noted.
     pub run_dir: &'a RunDir,
-    /// The two logs.
+    /// Its two logs.
     pub logs: &'a [File; 2],
-    /// What is over sooner is recorded only once, at its end.
-    pub note_after: Duration,
-    /// It is ended after this time.
+    /// A process that exits sooner is recorded only once, when it has exited.
+    pub record_after: Duration,
+    /// The time after which it is terminated.
     pub timeout: Option<Duration>,
-    /// It is ended when one of its logs grows beyond so many bytes.
-    pub output_cap: Option<u64>,
-    /// It is ended when this comes.
+    /// The size of a log, in bytes, at which it is terminated.
+    pub output_limit: Option<u64>,
+    /// The interrupt on which it is terminated.
     pub interrupt: &'a Interrupt,
 }
 
-/// A process that is over.
+/// The exit of a supervised process.
 #[derive(Debug)]
 pub struct SupervisedExit {
-    /// How it ended.
+    /// Its exit.
     pub exit: ProcessExit,
-    /// What it left behind, and what could not be ended.
+    /// The processes that it left behind, and those that could not be terminated.
     pub warnings: Vec<String>,
 }
 
 impl Supervision<'_> {
-    /// Waits for a child, ends it where it has to be ended, and ends what it left in its group. What lives on after a
-    /// moment is told to `note`, where a failure ends it: what cannot be recorded may not run. `tick` is called ten
-    /// times a second.
-    pub fn see_out<E>(
+    /// Waits for a child, terminates it if it has to be, and terminates what it left in its group. After
+    /// `record_after`, `record` is called; if that fails, the child is killed, because a process that cannot be recorded must
+    /// not run. `tick` is called ten times a second.
+    pub fn run<E>(
         &self,
         child: &Child,
-        note: impl FnOnce() -> Result<(), E>,
+        record: impl FnOnce() -> Result<(), E>,
         tick: impl FnMut(),
     ) -> Result<SupervisedExit, E> {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        if !wait::is_over_by(child, Instant::now() + self.note_after)
-            && let Err(error) = note()
+        if !wait::has_exited_by(child, Instant::now() + self.record_after)
+            && let Err(error) = record()
         {
-            terminate::end_tree(self.process_id, &child.handle, Duration::ZERO, None);
-            let _ = self.exit(Cause::Interrupted, child);
+            terminate::terminate_tree(self.process_id, &child.handle, Duration::ZERO, None);
+            let _ = self.exit(WaitOutcome::Interrupted, child);
             return Err(error);
         }
-        let cause = wait::wait(child, deadline, self.logs, self.output_cap, self.interrupt, tick);
+        let outcome = wait::wait(child, deadline, self.logs, self.output_limit, self.interrupt, tick);
         let mut warnings = Vec::new();
-        if cause != Cause::Ended {
-            let left =
-                terminate::end_tree(self.process_id, &child.handle, terminate::GRACE, Some(self.interrupt));
-            warnings.extend(survivors(&left));
+        if outcome != WaitOutcome::Exited {
+            warnings.extend(survivor_warnings(&self.terminate_tree(child)));
         }
-        let exit = self.exit(cause, child);
-        if cause == Cause::Ended && !subreaper::are_none() {
-            warnings.extend(self.clear_up(child));
+        let exit = self.exit(outcome, child);
+        if outcome == WaitOutcome::Exited && !subreaper::has_no_children() {
+            warnings.extend(self.terminate_leftovers(child));
         }
         Ok(SupervisedExit { exit, warnings })
     }
 
-    /// What a process that ended by itself left behind: what is in its group is ended, all else goes on. Where it ended
-    /// because somebody asked for it, all of it is ended; whoever asked does not see all that can only be its own.
-    fn clear_up(&self, child: &Child) -> Vec<String> {
-        let mut left = tree::tree(self.process_id, *child.entry());
-        let is_stop_asked = self.run_dir.is_stop_asked();
-        if is_stop_asked {
+    fn terminate_tree(&self, child: &Child) -> Vec<ProcessEntry> {
+        terminate::terminate_tree(self.process_id, &child.handle, terminate::GRACE, Some(self.interrupt))
+    }
+
+    /// Terminates what a process that exited by itself left in its group; other processes go on. If its stop was requested,
+    /// all of them are terminated: the rigup that requested it cannot recognise every process of the tree.
+    fn terminate_leftovers(&self, child: &Child) -> Vec<String> {
+        let mut left = tree::find(self.process_id, *child.entry());
+        let is_stop_requested = self.run_dir.is_stop_requested();
+        if is_stop_requested {
             left.in_group.append(&mut left.strays);
         }
-        let named = |what: &str, it: &ProcessEntry| format!("{what}: {}", tree::command_line(it.pid));
-        let mut warnings: Vec<String> = Vec::new();
-        warnings
-            .extend(left.in_group.iter().map(|it| named("it left a process behind, which was ended", it)));
-        warnings.extend(left.strays.iter().map(|it| named("it started a process that goes on", it)));
+        let mut warnings = describe("terminated a process that it left behind", &left.in_group);
+        warnings.extend(describe("a process that it started is still running", &left.strays));
         if !left.in_group.is_empty() {
-            let survived = if is_stop_asked {
-                terminate::end_tree(self.process_id, &child.handle, terminate::GRACE, Some(self.interrupt))
+            let survivors = if is_stop_requested {
+                self.terminate_tree(child)
             } else {
-                terminate::end_group(self.process_id, &child.handle)
+                terminate::terminate_group(self.process_id, &child.handle)
             };
-            warnings.extend(survivors(&survived));
-            subreaper::reap();
+            warnings.extend(survivor_warnings(&survivors));
+            subreaper::reap_orphans();
         }
         warnings
     }
 
-    /// Reaps the child. One that survived KILL hangs in the kernel; waiting for it would hang rigup too.
-    fn exit(&self, cause: Cause, child: &Child) -> ProcessExit {
-        let reaped = wait::is_over_by(child, Instant::now()).then(|| wait::reap(child).ok()).flatten();
-        let signal = reaped.and_then(|it| it.signal);
-        let reason = match cause {
-            Cause::Timeout => ExitReason::Timeout,
-            Cause::Interrupted | Cause::TooMuchOutput => ExitReason::Stopped,
-            Cause::Ended if reaped.is_none() => ExitReason::Lost,
-            Cause::Ended if self.run_dir.is_stop_asked() => ExitReason::Stopped,
-            Cause::Ended if signal.is_some() => ExitReason::Signalled,
-            Cause::Ended => ExitReason::Exited,
+    /// Reaps the child. One that survived KILL hangs in the kernel; waiting for it would hang rigup as well.
+    fn exit(&self, outcome: WaitOutcome, child: &Child) -> ProcessExit {
+        let reaped = wait::has_exited_by(child, Instant::now()).then(|| wait::reap(child).ok()).flatten();
+        let signal = reaped.and_then(|reaped| reaped.signal);
+        let reason = match outcome {
+            WaitOutcome::Timeout => ExitReason::Timeout,
+            WaitOutcome::Interrupted | WaitOutcome::OutputLimit => ExitReason::Stopped,
+            WaitOutcome::Exited if reaped.is_none() => ExitReason::Lost,
+            WaitOutcome::Exited if self.run_dir.is_stop_requested() => ExitReason::Stopped,
+            WaitOutcome::Exited if signal.is_some() => ExitReason::Signalled,
+            WaitOutcome::Exited => ExitReason::Exited,
         };
-        let mut exit = self.run_dir.with_logs(ProcessExit {
-            exit_code: reaped.map(|it| it.exit_code),
+        let mut exit = self.run_dir.add_logs(ProcessExit {
+            exit_code: reaped.map(|reaped| reaped.exit_code),
             signal,
             reason,
-            usage: reaped.map(|it| it.usage),
+            usage: reaped.map(|reaped| reaped.usage),
             ..ProcessExit::lost(clock::now())
         });
-        if cause == Cause::TooMuchOutput {
-            let cap = self.output_cap.unwrap_or_default() >> 20;
-            exit.stderr_tail = format!("it wrote more than {cap} MiB and was ended\n");
+        if outcome == WaitOutcome::OutputLimit {
+            let limit = self.output_limit.unwrap_or_default() >> 20;
+            exit.stderr_tail = format!("it wrote more than {limit} MiB and was terminated\n");
         }
         exit
     }
 }
 
-fn survivors(left: &[ProcessEntry]) -> Vec<String> {
-    left.iter().map(|it| format!("a process could not be ended: {}", tree::command_line(it.pid))).collect()
+fn survivor_warnings(survivors: &[ProcessEntry]) -> Vec<String> {
+    describe("cannot terminate a process", survivors)
+}
+
+fn describe(what: &str, processes: &[ProcessEntry]) -> Vec<String> {
+    processes.iter().map(|process| format!("{what}: {}", tree::command_line(process.pid))).collect()
 }

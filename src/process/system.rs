@@ -1,4 +1,4 @@
-//! What differs between operating systems: the process table, and how to hold on to a process.
+//! The differences between operating systems: the process table, and references to processes.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -7,26 +7,26 @@ mod macos;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    Hold, SETSID, adopt_orphans, arguments, boot_id, close_inherited, entry, environ, is_childless,
-    pid_namespace, pids,
+    PidFd as SystemHandle, SETSID, arguments, become_subreaper, boot_id, close_inherited, entry, environ,
+    has_no_children, pid_namespace, pids,
 };
 #[cfg(target_os = "macos")]
 pub(super) use macos::{
-    Hold, SETSID, adopt_orphans, arguments, boot_id, close_inherited, entry, environ, is_childless,
-    pid_namespace, pids,
+    ExitQueue as SystemHandle, SETSID, arguments, become_subreaper, boot_id, close_inherited, entry, environ,
+    has_no_children, pid_namespace, pids,
 };
 
-/// One process that is there now.
+/// A process in the process table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessEntry {
     /// The process id.
     pub pid: u32,
-    /// Its parent.
+    /// The pid of its parent.
     pub ppid: u32,
-    /// Its process group.
+    /// The id of its process group.
     pub pgid: u32,
-    /// When it started: on Linux in clock ticks since boot, on macOS in microseconds since 1970.
+    /// Its start time: on Linux in clock ticks since boot, on macOS in microseconds since 1970.
     pub start_ticks: u64,
-    /// Over, but not yet waited for by its parent.
+    /// Whether it has exited and its parent has not reaped it.
     pub is_zombie: bool,
 }

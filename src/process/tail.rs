@@ -1,15 +1,15 @@
-//! The end of a log.
+//! Reading the end of a log, and following a log that grows.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// So many lines of each log are kept in a record.
+/// The number of lines of each log that a record keeps.
 pub const RECORD_LINES: usize = 10;
-/// So many bytes of each log are kept in a record.
+/// The number of bytes of each log that a record keeps.
 pub const RECORD_BYTES: u64 = 4096;
 
-/// The last `lines` lines of a file, of which at most the last `bytes` bytes are read; bad bytes are replaced.
+/// Returns the last `lines` lines within the last `bytes` bytes of a file; invalid UTF-8 is replaced.
 pub fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -18,7 +18,7 @@ pub fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> {
     let mut end = Vec::new();
     file.take(bytes).read_to_end(&mut end)?;
     let text = String::from_utf8_lossy(&end);
-    // A line that was cut in the middle is kept only where it is all there is.
+    // A line that was cut is kept only if there is no other.
     let whole = match text.split_once('\n') {
         Some((_, rest)) if start > 0 && !rest.is_empty() => rest,
         _ => &text,
@@ -26,7 +26,7 @@ pub fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> {
     Ok(last_lines(whole, lines).to_owned())
 }
 
-/// Where the last `count` lines of a file begin, however long they are.
+/// Returns the offset of the last `count` lines of a file, however long they are.
 pub fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u64> {
     const BLOCK: u64 = 64 << 10;
     let mut end = file.seek(SeekFrom::End(0))?;
@@ -35,7 +35,7 @@ pub fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u64> {
     }
     let mut left = count;
     let mut block = Vec::new();
-    // The newline that ends the last line begins none.
+    // No line begins after the newline that ends the last line.
     let mut is_last_byte = true;
     while end > 0 {
         let start = end.saturating_sub(BLOCK);
@@ -58,13 +58,13 @@ pub fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u64> {
 
 /// A log that is read while it grows.
 #[derive(Debug)]
-pub struct Follow {
+pub struct LogFollower {
     file: File,
     offset: u64,
 }
 
-impl Follow {
-    /// Begins with the last `lines` lines that are there now; with all of them where none is given.
+impl LogFollower {
+    /// Begins with the last `lines` lines, or with the whole log if there is no limit.
     pub fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
         let mut file = fs_err::File::open(path)?.into_parts().0;
         let offset = match lines {
@@ -74,8 +74,7 @@ impl Follow {
         Ok(Self { file, offset })
     }
 
-    /// Hands the next bytes to `take`, until there are no more for now. A log that was cut is read anew from its
-    /// beginning.
+    /// Passes the bytes that were added to `take`. A log that was truncated is read from its beginning again.
     pub fn read<E: From<io::Error>>(
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
@@ -99,7 +98,7 @@ impl Follow {
     }
 }
 
-/// The last `count` lines of a text.
+/// Returns the last `count` lines of a text.
 pub fn last_lines(text: &str, count: usize) -> &str {
     if count == 0 {
         return "";
@@ -116,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_exactly_as_many_as_asked_for() {
+    fn as_many_last_lines_are_returned_as_requested() {
         let text = "one\ntwo\nthree\n";
         assert_eq!(last_lines(text, 0), "");
         assert_eq!(last_lines(text, 1), "three\n");
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_the_last_lines_is_found_beyond_any_block() {
+    fn the_start_of_the_last_lines_is_found_across_blocks() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let long = "y".repeat(200_000);
@@ -145,11 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_grows_is_followed_and_one_that_was_cut_is_read_anew() {
+    fn a_log_that_grows_is_followed_and_a_truncated_one_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         fs_err::write(&path, "one\ntwo\n").unwrap();
-        let mut follow = Follow::open(&path, Some(1)).unwrap();
+        let mut follow = LogFollower::open(&path, Some(1)).unwrap();
         let mut read = || {
             let mut text = String::new();
             follow
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_is_left_out_and_bad_bytes_are_replaced() {
+    fn a_cut_line_is_left_out_and_invalid_bytes_are_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         fs_err::write(&path, b"first line\nsecond\xff\n").unwrap();

@@ -1,4 +1,4 @@
-//! Ending processes: TERM, a grace period, KILL, and a look at what is left.
+//! Terminating processes: TERM, a grace period, KILL, and a list of the survivors.
 
 use std::time::{Duration, Instant};
 
@@ -11,71 +11,72 @@ use crate::process::signals::Interrupt;
 use crate::process::system::ProcessEntry;
 use crate::process::tree;
 
-/// How long a tree that is ended has to obey TERM.
+/// The grace period of a tree that is terminated.
 pub const GRACE: Duration = Duration::from_secs(5);
-/// How long what a hook left behind has to obey TERM.
+/// The grace period of processes that a hook left behind.
 pub const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
-/// How long KILL may take; only a process stuck in the kernel takes longer.
+/// How long KILL may take; only a process that hangs in the kernel takes longer.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
-/// The pause between two looks at the process table.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// The pause between two reads of the process table.
+const RETRY: Duration = Duration::from_millis(20);
 
-/// Ends all that a process started, the process itself included, wherever it is. Gives back what survived.
-pub fn end_tree(
+/// Terminates a process and everything that it started, in any process group. Returns the survivors.
+pub fn terminate_tree(
     process_id: ProcessId,
     root: &Handle,
     grace: Duration,
     interrupt: Option<&Interrupt>,
 ) -> Vec<ProcessEntry> {
-    end(Signal::TERM, Some(root), grace, interrupt, all_of(process_id, root))
+    terminate(Signal::TERM, Some(root), grace, interrupt, members(process_id, root))
 }
 
-/// Ends all that a process started, asking with this signal first. Gives back what survived.
-pub fn end_tree_by(
+/// Terminates a process and everything that it started, with this signal in place of TERM. Returns the survivors.
+pub fn terminate_tree_with(
     signal: Signal,
     process_id: ProcessId,
     root: &Handle,
     grace: Duration,
 ) -> Vec<ProcessEntry> {
-    end(signal, Some(root), grace, None, all_of(process_id, root))
+    terminate(signal, Some(root), grace, None, members(process_id, root))
 }
 
-/// A look at a root and all below it, wherever it is.
-fn all_of(process_id: ProcessId, root: &Handle) -> impl Fn() -> Vec<ProcessEntry> {
+/// Returns a function that lists a root and everything below it, in any process group.
+fn members(process_id: ProcessId, root: &Handle) -> impl Fn() -> Vec<ProcessEntry> {
     let entry = root.entry;
     move || {
-        let tree = tree::tree(process_id, entry);
-        let root = tree::entry(entry.pid).filter(|it| it.start_ticks == entry.start_ticks && !it.is_zombie);
+        let tree = tree::find(process_id, entry);
+        let root =
+            tree::entry(entry.pid).filter(|now| now.start_ticks == entry.start_ticks && !now.is_zombie);
         root.into_iter().chain(tree.in_group).chain(tree.strays).collect()
     }
 }
 
-/// Ends what lives in the group of a root that is over. Gives back what survived.
-pub fn end_group(process_id: ProcessId, root: &Handle) -> Vec<ProcessEntry> {
-    end(Signal::TERM, Some(root), LEFTOVER_GRACE, None, || tree::tree(process_id, root.entry).in_group)
+/// Terminates the process group of a root that has exited. Returns the survivors.
+pub fn terminate_group(process_id: ProcessId, root: &Handle) -> Vec<ProcessEntry> {
+    terminate(Signal::TERM, Some(root), LEFTOVER_GRACE, None, || tree::find(process_id, root.entry).in_group)
 }
 
-/// Ends all that a root left behind that is over, wherever it is. Gives back what survived.
-pub fn end_left(process_id: ProcessId, root: ProcessEntry) -> Vec<ProcessEntry> {
-    end(Signal::TERM, None, LEFTOVER_GRACE, None, || {
-        let left = tree::tree(process_id, root);
+/// Terminates everything that a root left behind, in any process group. Returns the survivors.
+pub fn terminate_leftovers(process_id: ProcessId, root: ProcessEntry) -> Vec<ProcessEntry> {
+    terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || {
+        let left = tree::find(process_id, root);
         left.in_group.into_iter().chain(left.strays).collect()
     })
 }
 
-/// Ends what carries the id of a process whose root cannot be found: all of it, or what is in this group. Gives back
-/// what survived.
-pub fn end_marked(process_id: ProcessId, group: Option<u32>) -> Vec<ProcessEntry> {
-    end(Signal::TERM, None, LEFTOVER_GRACE, None, || {
+/// Terminates the processes that carry the id of a process whose root cannot be found: all of them, or those in this group.
+/// Returns the survivors.
+pub fn terminate_marked(process_id: ProcessId, group: Option<u32>) -> Vec<ProcessEntry> {
+    terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || {
         let mut marked = tree::marked(process_id);
-        marked.retain(|it| group.is_none_or(|group| it.pgid == group));
+        marked.retain(|entry| group.is_none_or(|group| entry.pgid == group));
         marked
     })
 }
 
-/// Asks every target once with a signal, as a rule TERM; what is still there after the grace, or after a second interrupt, is killed,
-/// and so is what it forks meanwhile.
-fn end(
+/// Sends every target the signal once. After the grace period, or a second interrupt, kills those that are left and
+/// everything that they fork meanwhile.
+fn terminate(
     signal: Signal,
     root: Option<&Handle>,
     grace: Duration,
@@ -83,26 +84,28 @@ fn end(
     targets: impl Fn() -> Vec<ProcessEntry>,
 ) -> Vec<ProcessEntry> {
     let deadline = Instant::now() + grace;
-    let mut asked: Vec<ProcessEntry> = Vec::new();
+    let mut signalled: Vec<ProcessEntry> = Vec::new();
     let mut left = targets();
     while !left.is_empty() && Instant::now() < deadline && !interrupt.is_some_and(Interrupt::is_urgent) {
         for target in left {
-            if !asked.iter().any(|it| (it.pid, it.start_ticks) == (target.pid, target.start_ticks)) {
-                if let Some(target) = Handle::of(&target) {
+            let is_target =
+                |entry: &ProcessEntry| (entry.pid, entry.start_ticks) == (target.pid, target.start_ticks);
+            if !signalled.iter().any(is_target) {
+                if let Some(target) = Handle::open_entry(&target) {
                     target.signal(signal);
-                    // A stopped process handles a signal only once it goes on.
+                    // A stopped process handles a signal only after it is continued.
                     target.signal(Signal::CONT);
                 }
-                asked.push(target);
+                signalled.push(target);
             }
         }
-        poll::pause(deadline.min(Instant::now() + LOOK_AGAIN));
+        poll::pause(deadline.min(Instant::now() + RETRY));
         left = targets();
     }
     let deadline = Instant::now() + KILL_PATIENCE;
     loop {
-        // Also where nobody was seen: processes that do nothing but fork and exit slip through any look at a table,
-        // and through signals to single pids, but not through one signal to all of their group.
+        // Even if no target was found: processes that only fork and exit escape every read of the process table and every
+        // signal to a single pid, but not one signal to their whole group.
         if let Some(root) = root {
             root.signal_group(Signal::KILL);
         }
@@ -110,9 +113,9 @@ fn end(
         if left.is_empty() || Instant::now() >= deadline {
             return left;
         }
-        for target in left.iter().filter_map(Handle::of) {
+        for target in left.iter().filter_map(Handle::open_entry) {
             target.signal(Signal::KILL);
         }
-        poll::pause(deadline.min(Instant::now() + LOOK_AGAIN));
+        poll::pause(deadline.min(Instant::now() + RETRY));
     }
 }

@@ -1,118 +1,123 @@
-//! The process table of the running system, and trees in it.
+//! The process table, and process trees in it.
 
 use crate::model::id::ProcessId;
 use crate::model::process::Identity;
 use crate::process::system::{self, ProcessEntry};
 use crate::process::{handle, subreaper};
 
-/// The variable by which a process and all that it starts are known.
+/// The variable that marks a process, and everything that it starts, with its process id.
 pub const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
-/// The variable by which a waiter is known: it belongs to no tree, not even to that of the process it waits for.
+/// The variable that marks a waiter: it belongs to no tree, not even to that of the process that it waits for.
 pub const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 
-/// Every process this user may see.
+/// Returns every process that this user may see.
 pub fn entries() -> Vec<ProcessEntry> {
     system::pids().into_iter().filter_map(system::entry).collect()
 }
 
-/// The process with this id, if there is one.
+/// Returns the process with this pid.
 pub fn entry(pid: u32) -> Option<ProcessEntry> {
     system::entry(pid)
 }
 
-/// Where the members of a tree are, seen from its root.
+/// The members of a process tree, without its root.
 #[derive(Debug, Default)]
-pub struct Tree {
-    /// In the root's process group, the root left out.
+pub struct ProcessTree {
+    /// The members in the root's process group.
     pub in_group: Vec<ProcessEntry>,
-    /// Outside of it: known by their environment, or by a parent that belongs to the tree.
+    /// The members outside of it: known by their environment, or by a parent that belongs to the tree.
     pub strays: Vec<ProcessEntry>,
 }
 
-/// All that a process started and that still lives, zombies left out: its group, what carries its id in the
-/// environment, the descendants of these, and an orphan that wiped its environment where it can be nobody else's.
-pub fn tree(process_id: ProcessId, root: ProcessEntry) -> Tree {
+/// Returns everything alive that a process started: its group, the processes that carry its id in their environment, the
+/// descendants of both, and an orphan without an environment if it can come from no other process.
+pub fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     let mark = mark(process_id);
-    let me = std::process::id();
-    let is_sole_child = root.ppid == me && subreaper::can_only_be_of(root.pid);
-    let all: Vec<ProcessEntry> =
-        entries().into_iter().filter(|it| it.start_ticks >= root.start_ticks && it.pid != me).collect();
-    // Once the root is gone, its group may be over, and a stranger's may have the same id.
-    let has_root = all.iter().any(|it| it.pid == root.pid && it.start_ticks == root.start_ticks);
-    let is_member =
-        |it: &ProcessEntry| it.pgid == root.pid && (has_root || it.ppid == me || carries(it.pid, &mark));
+    let this = std::process::id();
+    let is_only_child = root.ppid == this && subreaper::is_only_child(root.pid);
+    let all: Vec<ProcessEntry> = entries()
+        .into_iter()
+        .filter(|entry| entry.start_ticks >= root.start_ticks && entry.pid != this)
+        .collect();
+    // Once the root is gone, its group may be gone as well, and a foreign group may have the same id.
+    let has_root = all.iter().any(|entry| entry.pid == root.pid && entry.start_ticks == root.start_ticks);
+    let is_member = |entry: &ProcessEntry| {
+        entry.pgid == root.pid && (has_root || entry.ppid == this || is_marked_with(entry.pid, &mark))
+    };
     let (in_group, others): (Vec<ProcessEntry>, Vec<ProcessEntry>) = all.into_iter().partition(is_member);
-    let is_stray = |it: &ProcessEntry| {
-        system::environ(it.pid).is_some_and(|environ| {
-            has(&environ, &mark) || (is_sole_child && it.ppid == me && !is_marked(&environ))
+    let is_stray = |entry: &ProcessEntry| {
+        system::environ(entry.pid).is_some_and(|environ| {
+            has_variable(&environ, &mark) || (is_only_child && entry.ppid == this && !is_marked(&environ))
         })
     };
     let (mut strays, mut others): (Vec<ProcessEntry>, Vec<ProcessEntry>) =
         others.into_iter().partition(is_stray);
-    others.retain(|it| it.pid != root.pid);
-    let mut family: Vec<u32> =
-        in_group.iter().chain(&strays).map(|it| it.pid).chain(has_root.then_some(root.pid)).collect();
-    while let Some(at) = others.iter().position(|it| family.contains(&it.ppid)) {
-        let found = others.swap_remove(at);
-        // A detached run goes its own way, and so does who waits for it.
-        if !is_waiter(found.pid) {
-            family.push(found.pid);
-            strays.push(found);
+    others.retain(|entry| entry.pid != root.pid);
+    let members = in_group.iter().chain(&strays).map(|entry| entry.pid);
+    let mut parents: Vec<u32> = members.chain(has_root.then_some(root.pid)).collect();
+    while let Some(at) = others.iter().position(|entry| parents.contains(&entry.ppid)) {
+        let child = others.swap_remove(at);
+        // A detached run does not belong to the tree, and neither does its waiter.
+        if !is_waiter(child.pid) {
+            parents.push(child.pid);
+            strays.push(child);
         }
     }
-    let lives = |it: &ProcessEntry| !it.is_zombie && it.pid != root.pid;
-    Tree {
-        in_group: in_group.into_iter().filter(lives).collect(),
-        strays: strays.into_iter().filter(lives).collect(),
+    let is_alive = |entry: &ProcessEntry| !entry.is_zombie && entry.pid != root.pid;
+    ProcessTree {
+        in_group: in_group.into_iter().filter(is_alive).collect(),
+        strays: strays.into_iter().filter(is_alive).collect(),
     }
 }
 
-/// What lives and carries a process's id, for a root that is gone or was never noted: whatever its group is called, it
-/// may be a stranger's by now.
+/// Returns the living processes that carry a process's id, for a root that is gone or was never recorded: by now its group
+/// id may be that of a foreign process.
 pub fn marked(process_id: ProcessId) -> Vec<ProcessEntry> {
     let mark = mark(process_id);
-    let me = std::process::id();
-    entries().into_iter().filter(|it| !it.is_zombie && it.pid != me && carries(it.pid, &mark)).collect()
+    let this = std::process::id();
+    let is_alive = |entry: &ProcessEntry| !entry.is_zombie && entry.pid != this;
+    entries().into_iter().filter(|entry| is_alive(entry) && is_marked_with(entry.pid, &mark)).collect()
 }
 
 fn mark(process_id: ProcessId) -> String {
     format!("{PROCESS_ID_VARIABLE}={process_id}")
 }
 
-/// Whether this process is the one with that identity, or descends from it.
+/// Whether this process has that identity, or descends from the process that has it.
 pub fn descends_from(identity: &Identity) -> bool {
-    let mut at = entry(std::process::id());
-    while let Some(it) = at {
-        if handle::from_entry(&it) == *identity {
+    let mut ancestor = entry(std::process::id());
+    while let Some(process) = ancestor {
+        if handle::identity_of(&process) == *identity {
             return true;
         }
-        at = entry(it.ppid);
+        ancestor = entry(process.ppid);
     }
     false
 }
 
-fn carries(pid: u32, mark: &str) -> bool {
-    system::environ(pid).is_some_and(|environ| has(&environ, mark))
+fn is_marked_with(pid: u32, mark: &str) -> bool {
+    system::environ(pid).is_some_and(|environ| has_variable(&environ, mark))
 }
 
 fn is_waiter(pid: u32) -> bool {
     system::environ(pid).is_some_and(|environ| has_name(&environ, WAITER_VARIABLE))
 }
 
-fn has(environ: &[u8], variable: &str) -> bool {
-    environ.split(|&byte| byte == 0).any(|it| it == variable.as_bytes())
+fn has_variable(environ: &[u8], variable: &str) -> bool {
+    environ.split(|&byte| byte == 0).any(|entry| entry == variable.as_bytes())
 }
 
 fn has_name(environ: &[u8], name: &str) -> bool {
     let mut variables = environ.split(|&byte| byte == 0);
-    variables.any(|it| it.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
+    variables
+        .any(|variable| variable.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
 }
 
 fn is_marked(environ: &[u8]) -> bool {
     has_name(environ, PROCESS_ID_VARIABLE) || has_name(environ, WAITER_VARIABLE)
 }
 
-/// The command line of a process, for messages: its arguments, cut to one short line.
+/// Returns the command line of a process for messages, cut to one short line.
 pub fn command_line(pid: u32) -> String {
     let text = String::from_utf8_lossy(&system::arguments(pid)).replace('\0', " ");
     let text: String = text.trim().chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn this_process_is_in_the_table() {
-        let me = entry(std::process::id()).unwrap();
-        assert!(entries().iter().any(|it| it.pid == me.pid && it.start_ticks == me.start_ticks));
+        let this = entry(std::process::id()).unwrap();
+        assert!(entries().iter().any(|entry| entry.pid == this.pid && entry.start_ticks == this.start_ticks));
     }
 }

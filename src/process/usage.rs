@@ -1,20 +1,20 @@
-//! What a living process uses right now.
+//! The resources that a running process uses.
 
 use serde::Serialize;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// Memory and CPU of one process, without what it started.
+/// The memory and CPU time of one process, without its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LiveUsage {
     /// Resident memory in bytes.
     pub rss: u64,
     /// Virtual memory in bytes.
     pub vms: u64,
-    /// CPU time so far, in user mode and in the kernel, milliseconds.
+    /// CPU time so far, in user mode and in the kernel, in milliseconds.
     pub cpu_ms: u64,
 }
 
-/// What the process with this pid uses; none where it is gone.
+/// Returns what the process with this pid uses, or `None` if it is gone.
 pub fn usage(pid: u32) -> Option<LiveUsage> {
     let pid = Pid::from_u32(pid);
     let mut system = System::new().ok()?;
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_uses_memory_and_a_process_that_is_gone_uses_nothing() {
+    fn this_process_uses_memory_and_a_missing_process_none() {
         let mine = usage(std::process::id()).unwrap();
         assert!(mine.rss > 0 && mine.vms >= mine.rss);
         assert_eq!(usage(u32::MAX), None);

@@ -1,4 +1,4 @@
-//! Waiting for a child, with everything that may come before its end.
+//! Waiting for a child, an interrupt, a deadline or the limit of its output.
 
 use std::fs::File;
 use std::io;
@@ -10,87 +10,89 @@ use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
 use crate::process::subreaper;
 
-/// How often the size of the output is looked at and progress is shown.
+/// The time between two looks at the size of the output, and between two calls of `tick`.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often orphans are reaped where there is nothing else to look at.
+/// The time between two reaps of orphans if the output has no limit.
 const REAP: Duration = Duration::from_secs(5);
 
-/// What ended the wait.
+/// What ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// The process is over by itself; it waits to be reaped.
-    Ended,
-    /// The time is up.
+pub enum WaitOutcome {
+    /// The child exited by itself, and is not reaped yet.
+    Exited,
+    /// The deadline passed.
     Timeout,
-    /// Somebody asked rigup to stop.
+    /// rigup was interrupted.
     Interrupted,
-    /// It wrote more to a stream than it may.
-    TooMuchOutput,
+    /// The child wrote more to a stream than it may.
+    OutputLimit,
 }
 
-/// Waits until the child is over or something else ends the wait; the child is not ended here. Where the
-/// output is limited, `tick` is called ten times a second. Orphans that are over are reaped meanwhile.
+/// Waits until the child has exited or something else ends the wait; the child is not terminated. If the output has a limit,
+/// `tick` is called ten times a second. Exited orphans are reaped meanwhile.
 pub fn wait(
     child: &Child,
     deadline: Option<Instant>,
     output: &[File],
-    output_cap: Option<u64>,
+    output_limit: Option<u64>,
     interrupt: &Interrupt,
     mut tick: impl FnMut(),
-) -> Cause {
+) -> WaitOutcome {
     loop {
-        let tick_at = Instant::now() + if output_cap.is_some() { TICK } else { REAP };
+        let tick_at = Instant::now() + if output_limit.is_some() { TICK } else { REAP };
         let next = deadline.map_or(tick_at, |deadline| deadline.min(tick_at));
         match poll::readable([child.fd(), interrupt.fd()], next) {
-            [true, _] => return Cause::Ended,
-            [false, true] => return Cause::Interrupted,
+            [true, _] => return WaitOutcome::Exited,
+            [false, true] => return WaitOutcome::Interrupted,
             [false, false] => {}
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Cause::Timeout;
+            return WaitOutcome::Timeout;
         }
-        let is_over_cap =
-            |file: &File| file.metadata().is_ok_and(|it| output_cap.is_some_and(|cap| it.len() > cap));
-        if output.iter().any(is_over_cap) {
-            return Cause::TooMuchOutput;
+        if output_limit.is_some_and(|limit| output.iter().any(|file| is_larger_than(file, limit))) {
+            return WaitOutcome::OutputLimit;
         }
-        subreaper::reap();
+        subreaper::reap_orphans();
         tick();
     }
 }
 
-/// Waits until the child is over or `deadline` has come; true where it is over.
-pub fn is_over_by(child: &Child, deadline: Instant) -> bool {
-    let [is_over] = poll::readable([child.fd()], deadline);
-    is_over
+fn is_larger_than(file: &File, limit: u64) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.len() > limit)
 }
 
-/// Waits until the interrupt comes or `deadline` has come; true where it came.
+/// Waits until the child has exited or `deadline` has passed, and returns whether it has exited.
+pub fn has_exited_by(child: &Child, deadline: Instant) -> bool {
+    let [has_exited] = poll::readable([child.fd()], deadline);
+    has_exited
+}
+
+/// Waits until rigup is interrupted or `deadline` has passed, and returns whether it is interrupted.
 pub fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
-    let [is_asked] = poll::readable([interrupt.fd()], deadline);
-    is_asked
+    let [is_interrupted] = poll::readable([interrupt.fd()], deadline);
+    is_interrupted
 }
 
-/// How a child ended, as the system tells its parent.
+/// The exit of a child, as the system reports it to the parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reaped {
     /// 0 to 255, 128+N for signal N.
     pub exit_code: i32,
-    /// The signal that ended it.
+    /// The signal that killed it.
     pub signal: Option<i32>,
-    /// What it and the children it waited for used.
+    /// What it and the children that it waited for used.
     pub usage: Usage,
 }
 
-/// Takes the end of a child that is over, or waits for it. From here on its pid may be somebody else's.
+/// Reaps a child, and waits for its exit first if necessary. From then on another process may have its pid.
 pub fn reap(child: &Child) -> io::Result<Reaped> {
     let pid = libc::pid_t::try_from(child.entry().pid).map_err(io::Error::other)?;
     let mut status = 0;
     // SAFETY: rusage is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "nix has no wait4")]
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    subreaper::reaped(child.entry().pid, || {
+    subreaper::reap_child(child.entry().pid, || {
         loop {
             // SAFETY: both pointers are to live values of the right type, and the pid is that of an unreaped child.
             #[expect(unsafe_code, reason = "nix has no wait4")]
@@ -115,7 +117,7 @@ pub fn reap(child: &Child) -> io::Result<Reaped> {
     })
 }
 
-/// Linux counts KiB, macOS bytes.
+/// Converts the peak memory to bytes: Linux counts KiB, macOS bytes.
 fn max_rss_bytes(ru_maxrss: libc::c_long) -> u64 {
     let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
     u64::try_from(ru_maxrss).unwrap_or_default() * unit

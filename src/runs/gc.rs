@@ -1,4 +1,5 @@
-//! Cleaning up: what ran too long is ended, what died unseen is finished, what is past its time or too much is removed.
+//! Garbage collection: runs that exceed their maximum runtime are terminated, records of lost processes are completed, and
+//! run dirs and records that are too old or too many are pruned.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,300 +15,310 @@ use crate::model::id::{MachineId, ProcessId};
 use crate::model::process::Process;
 use crate::model::retention::RetentionLimits;
 use crate::model::text_enum::text_enum;
-use crate::process::kill::{self, Killed};
+use crate::process::kill::{self, KillOutcome};
 use crate::process::lock::process_lock;
 use crate::process::run_dir::RunDir;
 use crate::process::run_dirs::{FoundRunDir, RunDirs};
 use crate::process::{recover, terminate};
 use crate::report::units;
-pub use crate::runs::retention::Swept;
-use crate::runs::retention::{Sweep, Tally};
+use crate::runs::prune::{PruneResult, Pruner};
 use crate::store::{Store, StoreError};
 
-/// Whoever sees a process out ends it when its time is up; only where nobody did so for so long, it is done here.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// A run dir that no record names is removed after this time: its launcher may just be making it.
-const UNKNOWN_TTL: Duration = Duration::from_hours(24);
-/// The clock of a file server may be ahead by so much.
-const SKEW: Duration = Duration::from_mins(1);
-/// How often is cleaned up by the way.
-const EVERY: Duration = Duration::from_hours(24);
-/// So many processes at least go by the way, at once: a second's work at most.
-const BY_THE_WAY: u64 = 1_000;
+pub use crate::runs::prune::Pruned;
+
+/// The time past its maximum runtime after which a run is terminated here: its waiter should have done so.
+const OVERDUE_PATIENCE: Duration = Duration::from_secs(15);
+/// The age at which a run dir without a record is removed: its launcher may be about to store the record.
+const UNRECORDED_TTL: Duration = Duration::from_hours(24);
+/// How far the clock of a file server may be ahead.
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
+/// The interval of automatic collections.
+const INTERVAL: Duration = Duration::from_hours(24);
+/// The number of processes that an automatic collection prunes at least, if there are as many: a second of work.
+const MIN_BUDGET: u64 = 1_000;
 
 text_enum! {
-    /// What gc does to a run.
-    pub enum Action {
-        /// The run exceeded its maximum runtime and is terminated.
-        Killed = "killed",
-        /// The run ended unobserved, and its record is completed.
+    /// What gc did to a process or run dir.
+    pub enum GcAction {
+        /// The run exceeded its maximum runtime and was terminated.
+        KillOutcome = "killed",
+        /// The process ended unobserved, and its record was completed.
         Finished = "finished",
-        /// The run dir is past its time to live and is removed.
+        /// The run dir was past its time to live and was removed.
         Removed = "removed",
-        /// One of these steps failed.
+        /// One of these failed.
         Failed = "failed",
     }
 }
 
-/// What was done to which, or would be.
+/// What gc did to one process or run dir, or would do.
 #[derive(Debug)]
-pub struct Done {
-    /// What.
-    pub action: Action,
-    /// The process; none for a folder that no record names.
+pub struct GcItem {
+    /// The action.
+    pub action: GcAction,
+    /// The process; `None` for a run dir without a record.
     pub process: Option<Process>,
-    /// Its run dir.
+    /// The run dir.
     pub path: Option<PathBuf>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-impl Done {
-    /// The record as JSONL shows it.
+impl GcItem {
+    fn of(action: GcAction, process: Process, reason: String) -> Self {
+        let path = process.spec.run_dir.clone();
+        Self { action, process: Some(process), path, reason }
+    }
+
+    /// Returns the record as JSONL shows it.
     pub fn to_record(&self) -> Value {
-        let detached = self.process.as_ref().and_then(|it| it.spec.run.as_ref());
+        let run = self.process.as_ref().and_then(|process| process.spec.run.as_ref());
         json!({
             "type": "Gc",
             "action": self.action.as_str(),
-            "process_id": self.process.as_ref().map(|it| it.id),
-            "slug": detached.map_or("", |it| &it.slug),
-            "path": self.path.as_ref().map(|it| it.to_string_lossy()),
+            "process_id": self.process.as_ref().map(|process| process.id),
+            "slug": run.map_or("", |run| &run.slug),
+            "path": self.path.as_ref().map(|path| path.to_string_lossy()),
             "reason": self.reason,
         })
     }
 }
 
-/// What to clean up.
+/// A garbage collection.
 #[derive(Debug)]
 pub struct Gc<'a> {
     /// The records.
     pub store: &'a Store,
-    /// This machine; the processes of others are none of its business.
+    /// This machine; processes of other machines are left alone.
     pub machine_id: MachineId,
-    /// Where the runs are.
+    /// The data dir with the run dirs.
     pub data_dir: &'a Path,
-    /// Counts in place of every run's own time to be kept.
+    /// The time to live that replaces that of every run.
     pub ttl: Option<Duration>,
-    /// How much is kept of all that is over.
+    /// The limits of what is kept.
     pub keep: RetentionLimits,
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
-    /// Only tell what would be done.
+    /// Whether nothing is done, and only what would be done is returned.
     pub dry_run: bool,
 }
 
-/// What was done, or would be.
+/// What a garbage collection did, or would do.
 #[derive(Debug, Default)]
-pub struct Cleaned {
-    /// To one process or folder after the other.
-    pub done: Vec<Done>,
-    /// To many of them.
-    pub swept: Vec<Swept>,
+pub struct GcReport {
+    /// Single processes and run dirs.
+    pub items: Vec<GcItem>,
+    /// Processes that were pruned, by reason.
+    pub pruned: Vec<Pruned>,
 }
 
-/// Why cleaning up came to an early end.
+/// An error that ends a garbage collection early.
 #[derive(Debug, thiserror::Error)]
 pub enum GcError {
-    /// The data dir cannot be read, or the lock in it not be made or taken.
+    /// The lock cannot be created or taken.
     #[error("cannot remove old processes: cannot take the lock: {0}")]
     Lock(io::Error),
-    /// Something cannot be read or recorded.
+    /// A record cannot be read or stored.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Gc<'_> {
-    /// Cleans up. What was ended or finished is kept for now: each process is in the list once.
-    pub fn run(&self) -> Result<Cleaned, GcError> {
-        let lock = FileLock::create(&self.lock_path()).map_err(GcError::Lock)?;
+    /// Collects everything. A process that is terminated or completed now is kept until the next collection, so each process
+    /// is listed once.
+    pub fn run(&self) -> Result<GcReport, GcError> {
+        let lock = self.open_lock()?;
         if !self.dry_run {
             lock.lock().map_err(GcError::Lock)?;
         }
-        let mut done = Vec::new();
+        let mut items = Vec::new();
         if !self.dry_run {
-            for process in recover::finish_lost(self.store, self.machine_id)? {
-                let reason = "nobody saw its end".to_owned();
-                let path = process.spec.run_dir.clone();
-                done.push(Done { action: Action::Finished, process: Some(process), path, reason });
+            for process in recover::recover_lost(self.store, self.machine_id)? {
+                items.push(GcItem::of(GcAction::Finished, process, "its exit was not observed".to_owned()));
             }
         }
         for process in self.store.unfinished_processes(self.machine_id)? {
-            done.extend(self.end_if_overdue(process)?);
+            items.extend(self.terminate_if_overdue(process)?);
         }
         let touched: HashSet<ProcessId> =
-            done.iter().filter_map(|it| Some(it.process.as_ref()?.id)).collect();
+            items.iter().filter_map(|item| Some(item.process.as_ref()?.id)).collect();
         let run_dirs = RunDirs::of(self.data_dir);
-        let gone = self.remove_expired(&run_dirs, &touched, u64::MAX, &mut done)?;
-        self.remove_unknown(&run_dirs, &mut done)?;
-        let (swept, _) = self.sweep(&run_dirs, &gone, u64::MAX, &mut done)?;
+        let removed = self.remove_expired(&run_dirs, &touched, u64::MAX, &mut items)?;
+        self.remove_unrecorded(&run_dirs, &mut items)?;
+        let PruneResult { pruned, .. } = self.prune(&run_dirs, &removed, u64::MAX, &mut items)?;
         if !self.dry_run {
-            // Without the time of this one, the next one by the way comes sooner.
+            // Without the time of this collection, the next automatic one comes sooner.
             let _ = lock.file().set_modified(SystemTime::now());
         }
-        Ok(Cleaned { done, swept })
+        Ok(GcReport { items, pruned })
     }
 
-    /// Cleans up by the way, at the end of the work of this process: once a day, unless another rigup is at it. At once
-    /// goes no more than takes a moment; what is left is the next one's. The first one in a data dir only notes the time.
-    pub fn run_by_the_way(&self, me: ProcessId) -> Result<Cleaned, GcError> {
+    /// Collects at the end of the work of a rigup, whose process is `parent_id`: once a day, unless another rigup is doing
+    /// so. It takes no more than a moment; the rest is left to the next one. The first collection in a data dir only notes
+    /// the time.
+    pub fn run_if_due(&self, parent_id: ProcessId) -> Result<GcReport, GcError> {
         if self.keep.is_unbounded() {
-            return Ok(Cleaned::default());
+            return Ok(GcReport::default());
         }
-        let last = self.lock_path().metadata().and_then(|it| it.modified());
-        if matches!(last, Ok(time) if !is_long_ago(time)) {
-            return Ok(Cleaned::default());
+        let last = self.lock_path().metadata().and_then(|metadata| metadata.modified());
+        if matches!(last, Ok(time) if !is_due_after(time)) {
+            return Ok(GcReport::default());
         }
         let is_first = last.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        let lock = FileLock::create(&self.lock_path()).map_err(GcError::Lock)?;
+        let lock = self.open_lock()?;
         if is_first || !lock.try_lock().map_err(GcError::Lock)? {
-            return Ok(Cleaned::default());
+            return Ok(GcReport::default());
         }
         let run_dirs = RunDirs::of(self.data_dir);
-        let mut done = Vec::new();
-        // More than were added, or they would become more and more.
-        let limit = BY_THE_WAY.max(2 * self.store.count_children(me)?);
-        let gone = self.remove_expired(&run_dirs, &HashSet::new(), limit, &mut done)?;
-        let (swept, left) = self.sweep(&run_dirs, &gone, limit - gone.len() as u64, &mut done)?;
-        if left > 0 {
+        let mut items = Vec::new();
+        // More processes than this rigup added, so that their number does not grow.
+        let budget = MIN_BUDGET.max(2 * self.store.count_children(parent_id)?);
+        let removed = self.remove_expired(&run_dirs, &HashSet::new(), budget, &mut items)?;
+        let result = self.prune(&run_dirs, &removed, budget - removed.len() as u64, &mut items)?;
+        if result.budget > 0 {
             let _ = lock.file().set_modified(SystemTime::now());
         }
-        Ok(Cleaned { done, swept })
+        Ok(GcReport { items, pruned: result.pruned })
     }
 
-    /// The file that whoever cleans up holds, and which has the time when somebody last did.
+    /// The file that is locked during a collection, and whose modification time is that of the last one.
     fn lock_path(&self) -> PathBuf {
         self.data_dir.join("locks").join("gc")
     }
 
-    /// Tells what went, and how much of the limit is left.
-    fn sweep(
+    fn open_lock(&self) -> Result<FileLock, GcError> {
+        FileLock::create(&self.lock_path()).map_err(GcError::Lock)
+    }
+
+    fn prune(
         &self,
         run_dirs: &RunDirs,
-        gone: &HashSet<ProcessId>,
-        limit: u64,
-        done: &mut Vec<Done>,
-    ) -> Result<(Vec<Swept>, u64), StoreError> {
-        let sweep = Sweep {
+        removed: &HashSet<ProcessId>,
+        budget: u64,
+        items: &mut Vec<GcItem>,
+    ) -> Result<PruneResult, StoreError> {
+        let pruner = Pruner {
             store: self.store,
             machine_id: self.machine_id,
             run_dirs,
-            gone,
-            keep: self.keep,
+            removed,
+            limits: self.keep,
             now: self.now,
             dry_run: self.dry_run,
-            limit,
+            budget,
         };
-        let Tally { swept, failed, left } = sweep.run()?;
-        for (old, error) in failed {
-            let process = self.store.process(old.id)?;
-            done.push(Done { action: Action::Failed, process, path: old.run_dir, reason: error.to_string() });
+        let mut result = pruner.run()?;
+        for (ended, error) in result.failed.drain(..) {
+            let process = self.store.process(ended.id)?;
+            let reason = error.to_string();
+            items.push(GcItem { action: GcAction::Failed, process, path: ended.run_dir, reason });
         }
-        Ok((swept, left))
+        Ok(result)
     }
 
-    /// Ends what runs longer than it may though nobody is left who would end it.
-    fn end_if_overdue(&self, process: Process) -> Result<Option<Done>, StoreError> {
+    /// Terminates a process that exceeds its maximum runtime and whose waiter is gone.
+    fn terminate_if_overdue(&self, process: Process) -> Result<Option<GcItem>, StoreError> {
         let (Some(timeout), Some(running)) = (process.spec.timeout, process.running()) else {
             return Ok(None);
         };
-        // Whoever sees it out has a clock that nobody sets: its waiter, or its rigup, with which it would be over.
-        let is_alone =
-            process.spec.run_dir.as_deref().is_some_and(|it| RunDir::at(it).is_held() == Some(false));
-        if !is_alone || self.age(running.started_at) <= timeout + PATIENCE {
+        // A waiter's clock cannot be set back. A process that its rigup supervises exits with that.
+        let is_unsupervised = process
+            .spec
+            .run_dir
+            .as_deref()
+            .is_some_and(|run_dir| RunDir::at(run_dir).is_locked() == Some(false));
+        if !is_unsupervised || self.age(running.started_at) <= timeout + OVERDUE_PATIENCE {
             return Ok(None);
         }
         let limit = units::duration(SignedDuration::try_from(timeout).unwrap_or_default());
-        let reason = format!("it may run for {limit}");
-        let path = process.spec.run_dir.clone();
-        let killed = if self.dry_run {
-            None
-        } else {
-            Some(kill::kill(self.store, &process, Signal::TERM, terminate::GRACE)?)
-        };
-        Ok(match killed {
-            Some(Killed::WasOver) => None,
-            Some(Killed::NotStarted | Killed::Survived(_)) => {
-                let reason = format!("{reason}, and could not be ended");
-                Some(Done { action: Action::Failed, process: Some(process), path, reason })
+        let reason = format!("it exceeded its maximum runtime of {limit}");
+        if self.dry_run {
+            return Ok(Some(GcItem::of(GcAction::KillOutcome, process, reason)));
+        }
+        Ok(match kill::kill(self.store, &process, Signal::TERM, terminate::GRACE)? {
+            KillOutcome::AlreadyExited => None,
+            KillOutcome::NotStarted | KillOutcome::Survived(_) => {
+                let reason = format!("{reason}, and cannot be terminated");
+                Some(GcItem::of(GcAction::Failed, process, reason))
             }
-            Some(Killed::Over(process)) => {
-                Some(Done { action: Action::Killed, process: Some(*process), path, reason })
-            }
-            None => Some(Done { action: Action::Killed, process: Some(process), path, reason }),
+            KillOutcome::Exited(process) => Some(GcItem::of(GcAction::KillOutcome, *process, reason)),
         })
     }
 
-    /// Removes the run dirs of runs that ended long ago, of all but these runs, and of so many at most; tells of which.
+    /// Removes the run dirs of runs that are past their time to live, except those in `but`, and at most `budget`. Returns
+    /// the runs.
     fn remove_expired(
         &self,
         run_dirs: &RunDirs,
         but: &HashSet<ProcessId>,
-        limit: u64,
-        done: &mut Vec<Done>,
+        budget: u64,
+        items: &mut Vec<GcItem>,
     ) -> Result<HashSet<ProcessId>, StoreError> {
-        let mut gone = HashSet::new();
+        let mut removed = HashSet::new();
         for run in self.store.ended_runs(self.machine_id)? {
-            if gone.len() as u64 == limit {
+            if removed.len() as u64 == budget {
                 break;
             }
             let id = run.id;
             if !but.contains(&id)
-                && let Some(it) = self.remove_if_expired(run_dirs, run)?
+                && let Some(item) = self.remove_if_expired(run_dirs, run)?
             {
-                if it.action == Action::Removed {
-                    gone.insert(id);
+                if item.action == GcAction::Removed {
+                    removed.insert(id);
                 }
-                done.push(it);
+                items.push(item);
             }
         }
-        Ok(gone)
+        Ok(removed)
     }
 
-    /// Removes the run dir of a run that ended long ago; its record stays.
-    fn remove_if_expired(&self, run_dirs: &RunDirs, run: Process) -> Result<Option<Done>, StoreError> {
-        let ttl = self.ttl.or(run.spec.run.as_ref().and_then(|it| it.ttl));
+    /// Removes the run dir of a run that is past its time to live. Its record is kept.
+    fn remove_if_expired(&self, run_dirs: &RunDirs, run: Process) -> Result<Option<GcItem>, StoreError> {
+        let ttl = self.ttl.or(run.spec.run.as_ref().and_then(|spec| spec.ttl));
         let (Some(ttl), Some(exit), Some(path)) = (ttl, run.exit(), run.spec.run_dir.clone()) else {
             return Ok(None);
         };
         if self.age(exit.ended_at) <= ttl || !run_dirs.is_removable() {
             return Ok(None);
         }
-        let kept = units::duration(SignedDuration::try_from(ttl).unwrap_or_default());
-        let mut done = self.remove(run_dirs, run.id, path, format!("it is kept for {kept} after its end"));
-        if done.action == Action::Removed && !self.dry_run {
+        let ttl = units::duration(SignedDuration::try_from(ttl).unwrap_or_default());
+        let mut item = self.remove(run_dirs, run.id, path, format!("it exited more than {ttl} ago"));
+        if item.action == GcAction::Removed && !self.dry_run {
             self.store.clear_run_dir(run.id)?;
         }
-        done.process = Some(run);
-        Ok(Some(done))
+        item.process = Some(run);
+        Ok(Some(item))
     }
 
-    /// Removes what no record names: what a launcher left that was killed, and what a removal left that was.
-    fn remove_unknown(&self, run_dirs: &RunDirs, done: &mut Vec<Done>) -> Result<(), StoreError> {
+    /// Removes the run dirs without a record: those of killed launchers, and those whose removal was killed.
+    fn remove_unrecorded(&self, run_dirs: &RunDirs, items: &mut Vec<GcItem>) -> Result<(), StoreError> {
         if !run_dirs.is_removable() {
             return Ok(());
         }
         for FoundRunDir { process_id, path, is_half_removed } in run_dirs.list() {
-            let is_old =
-                || age_of(&path).is_some_and(|age| age > self.ttl.unwrap_or_default().max(UNKNOWN_TTL));
-            let is_held = || RunDir::at(&path).is_held() == Some(true);
-            let is_unknown = self.store.process(process_id)?.is_none();
-            if is_half_removed || (is_unknown && is_old() && !is_held()) {
-                done.push(self.remove(run_dirs, process_id, path, "no record names it".to_owned()));
+            if is_half_removed || (self.store.process(process_id)?.is_none() && self.is_abandoned(&path)) {
+                items.push(self.remove(run_dirs, process_id, path, "it has no record".to_owned()));
             }
         }
         if !self.dry_run {
-            process_lock::remove_stale(self.data_dir, UNKNOWN_TTL);
+            process_lock::remove_stale(self.data_dir, UNRECORDED_TTL);
         }
         Ok(())
     }
 
-    fn remove(&self, run_dirs: &RunDirs, process_id: ProcessId, path: PathBuf, reason: String) -> Done {
-        match if self.dry_run { Ok(()) } else { run_dirs.remove(process_id) } {
-            Ok(()) => Done { action: Action::Removed, process: None, path: Some(path), reason },
-            Err(error) => {
-                Done { action: Action::Failed, process: None, path: Some(path), reason: error.to_string() }
-            }
-        }
+    /// Whether a run dir is old and its process has no waiter.
+    fn is_abandoned(&self, run_dir: &Path) -> bool {
+        let ttl = self.ttl.unwrap_or_default().max(UNRECORDED_TTL);
+        age_of(run_dir).is_some_and(|age| age > ttl) && RunDir::at(run_dir).is_locked() != Some(true)
+    }
+
+    fn remove(&self, run_dirs: &RunDirs, process_id: ProcessId, path: PathBuf, reason: String) -> GcItem {
+        let removed = if self.dry_run { Ok(()) } else { run_dirs.remove(process_id) };
+        let (action, reason) = match removed {
+            Ok(()) => (GcAction::Removed, reason),
+            Err(error) => (GcAction::Failed, error.to_string()),
+        };
+        GcItem { action, process: None, path: Some(path), reason }
     }
 
     fn age(&self, since: Timestamp) -> Duration {
@@ -315,17 +326,17 @@ impl Gc<'_> {
     }
 }
 
-/// How long ago a file was changed; none where that cannot be told, or where it lies in the future.
+/// Returns the time since a file was modified, or `None` if it is unknown or in the future.
 fn age_of(path: &Path) -> Option<Duration> {
     SystemTime::now().duration_since(path.metadata().ok()?.modified().ok()?).ok()
 }
 
-/// Whether the last clean-up was long ago. One from the future counts as long ago: the clock was set, and it would never
-/// become due otherwise. The clock of a file server may be a little ahead.
-fn is_long_ago(time: SystemTime) -> bool {
+/// Whether an automatic collection is due after one at this time. A time in the future counts as long ago, because the clock
+/// was set back; the clock of a file server may be a little ahead.
+fn is_due_after(time: SystemTime) -> bool {
     match SystemTime::now().duration_since(time) {
-        Ok(age) => age >= EVERY,
-        Err(ahead) => ahead.duration() > SKEW,
+        Ok(age) => age >= INTERVAL,
+        Err(ahead) => ahead.duration() > CLOCK_SKEW,
     }
 }
 
@@ -334,10 +345,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clean_up_is_due_after_a_day_and_where_the_clock_was_set_back() {
+    fn a_collection_is_due_after_a_day_and_if_the_clock_was_set_back() {
         let now = SystemTime::now();
-        let due = [now - EVERY, now + 2 * SKEW, now + 400 * EVERY];
-        let not_due = [now, now - EVERY / 2, now + SKEW / 2];
-        assert_eq!((due.map(is_long_ago), not_due.map(is_long_ago)), ([true; 3], [false; 3]));
+        let due = [now - INTERVAL, now + 2 * CLOCK_SKEW, now + 400 * INTERVAL];
+        let not_due = [now, now - INTERVAL / 2, now + CLOCK_SKEW / 2];
+        assert_eq!((due.map(is_due_after), not_due.map(is_due_after)), ([true; 3], [false; 3]));
     }
 }

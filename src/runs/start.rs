@@ -1,4 +1,4 @@
-//! Starting a run.
+//! Starting detached runs.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,31 +13,31 @@ use crate::hook::command::{self, HookEnvironment};
 use crate::model::id::{InterfaceId, MachineId, ProcessId};
 use crate::model::process::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
-use crate::process::spawn;
+use crate::process::spawn::CommandSpec;
 use crate::process::waiter::{Launch, LaunchError};
 use crate::runs::messages::RUN_DIR_VARIABLE;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
-/// The name that runs of one kind share.
+/// The name that runs of one kind have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slug(String);
 
-/// A text that is no slug.
+/// A text that is not a slug.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no slug: use 1 to 63 of a-z, 0-9, - and _")]
-pub struct BadSlug(String);
+#[error("{0:?} is not a slug; use 1 to 63 of a-z, 0-9, - and _")]
+pub struct InvalidSlug(String);
 
 impl std::str::FromStr for Slug {
-    type Err = BadSlug;
+    type Err = InvalidSlug;
 
-    fn from_str(text: &str) -> Result<Self, BadSlug> {
-        let is_good =
+    fn from_str(text: &str) -> Result<Self, InvalidSlug> {
+        let is_allowed =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-        if (1..=63).contains(&text.len()) && text.bytes().all(is_good) {
+        if (1..=63).contains(&text.len()) && text.bytes().all(is_allowed) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(BadSlug(text.to_owned()))
+            Err(InvalidSlug(text.to_owned()))
         }
     }
 }
@@ -48,12 +48,12 @@ impl fmt::Display for Slug {
     }
 }
 
-/// What to run.
+/// A run to start.
 #[derive(Debug)]
 pub struct RunRequest {
-    /// Its kind.
+    /// Its slug.
     pub slug: Slug,
-    /// What it is for.
+    /// Its description, in the caller's words.
     pub description: String,
     /// The program.
     pub program: OsString,
@@ -61,56 +61,56 @@ pub struct RunRequest {
     pub args: Vec<OsString>,
     /// Its working directory.
     pub cwd: PathBuf,
-    /// At most so many of its kind may be alive, this one included.
+    /// The number of runs with this slug that may be alive, including this one.
     pub max_live: Option<u32>,
-    /// It is ended after this time.
+    /// The time after which it is terminated.
     pub max_runtime: Option<Duration>,
-    /// Its run dir is kept so long after its end.
+    /// How long its run dir is kept after its exit.
     pub ttl: Option<Duration>,
 }
 
-/// Where and on whose behalf.
+/// Starts runs on behalf of a process.
 #[derive(Debug)]
 pub struct Starter<'a> {
-    /// Folders and the caller's environment.
+    /// The folders and the caller's environment.
     pub settings: &'a Settings,
-    /// Where it is recorded before it is started.
+    /// The store in which a run is recorded before it is started.
     pub store: &'a Store,
-    /// The machine it runs on.
+    /// The machine.
     pub machine_id: MachineId,
-    /// The network interface it runs with.
+    /// The network interface.
     pub iface_id: Option<InterfaceId>,
-    /// The process that asks for it.
+    /// The process that requested the run.
     pub parent_id: Option<ProcessId>,
 }
 
-/// Why there is no run.
+/// An error that prevents a run from being started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// As many as may be are alive.
+    /// The limit of living runs is reached.
     #[error(
-        "{live} of {slug} may be alive, and as many are: wait for one of them (`rigup process list --slug {slug} --status running`), or end it"
+        "cannot start another run of {slug}: --max-live {max_live} is reached; wait for one of them (`rigup process list --slug {slug} --status running`), or kill it"
     )]
     TooMany {
         /// The slug.
         slug: Slug,
-        /// So many may be.
-        live: u32,
+        /// The limit.
+        max_live: u32,
     },
-    /// The run dir cannot be made or written.
-    #[error("the run dir cannot be written: {0}")]
+    /// The run dir cannot be created or written.
+    #[error("cannot write the run dir: {0}")]
     RunDir(#[from] io::Error),
-    /// It cannot be recorded.
+    /// The run cannot be recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is nobody who would see it out.
+    /// Its waiter cannot be started.
     #[error(transparent)]
     Launch(#[from] LaunchError),
 }
 
 impl Starter<'_> {
-    /// Starts a run, and gives back its record once it runs, or once it is known that it cannot.
-    pub fn start(&self, wish: RunRequest) -> Result<Process, StartError> {
+    /// Starts a run, and returns its record once it runs, or once its start has failed.
+    pub fn start(&self, request: RunRequest) -> Result<Process, StartError> {
         let id = ProcessId::generate();
         let path = run_dir::path(&self.settings.data_dir, id);
         let HookEnvironment { mut whole, mut added } =
@@ -118,39 +118,41 @@ impl Starter<'_> {
         whole.retain(|(name, _)| name != RUN_DIR_VARIABLE);
         whole.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
         added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));
-        let cmd = spawn::spelled(&wish.program, &wish.args);
+        let command =
+            CommandSpec { program: request.program, args: request.args, env: whole, cwd: request.cwd };
         let spec = ProcessSpec {
             env: added,
-            timeout: wish.max_runtime,
+            timeout: request.max_runtime,
             run_dir: Some(path.clone()),
-            run: Some(RunSpec { slug: wish.slug.0.clone(), description: wish.description, ttl: wish.ttl }),
-            ..ProcessSpec::new(ProcessType::Binary, cmd, wish.cwd.clone())
+            run: Some(RunSpec {
+                slug: request.slug.0.clone(),
+                description: request.description,
+                ttl: request.ttl,
+            }),
+            ..ProcessSpec::new(ProcessType::Binary, command.words(), command.cwd.clone())
         };
         let mut process = Process::queued(id, self.machine_id, spec, clock::now());
         process.parent_id = self.parent_id;
         process.iface_id = self.iface_id;
-        let run_dir = RunDir::create(path, &process, &wish.program, &wish.args, None)?;
-        // Whoever finds the record must find the lock held.
-        let lock = run_dir.hold().inspect_err(|_| run_dir.discard())?;
-        let is_reserved = match wish.max_live {
+        let run_dir = RunDir::create(path, &process, &command, None)?;
+        // Another rigup that finds the record has to find the lock taken.
+        let lock = run_dir.lock().inspect_err(|_| run_dir.discard())?;
+        let is_reserved = match request.max_live {
             None => self.store.save_process(&process).map(|()| true),
             Some(max_live) => self.store.reserve_run(&process, max_live),
         };
         if !matches!(is_reserved, Ok(true)) {
             run_dir.discard();
         }
-        if let (false, Some(live)) = (is_reserved?, wish.max_live) {
-            return Err(StartError::TooMany { slug: wish.slug, live });
+        if let (false, Some(max_live)) = (is_reserved?, request.max_live) {
+            return Err(StartError::TooMany { slug: request.slug, max_live });
         }
         let launch = Launch {
             rigup: &self.settings.rigup,
             data_dir: &self.settings.data_dir,
             process: &process,
             lock,
-            program: wish.program,
-            args: wish.args,
-            env: whole,
-            cwd: wish.cwd,
+            command,
         };
         if let Err(error) = launch.launch() {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
@@ -166,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slug_is_a_plain_file_name() {
+    fn a_slug_has_letters_digits_hyphens_and_underscores() {
         for good in ["a", "nightly-backup_2", &"x".repeat(63)] {
             assert_eq!(good.parse::<Slug>().unwrap().to_string(), good);
         }

@@ -44,10 +44,10 @@ pub fn run(
     // A holder is the command of a rigup, or the rigup: what it waits for is itself, or descends from it.
     let mut lock = Lock::take(&path(lib_dir, name), interrupt, tree::descends_from, waiting)?;
     lock.share_with_children().map_err(LockedError::HandOn)?;
-    let child = spawn::start_attached(program, args, None)?;
+    let child = spawn::start_in_foreground(program, args, None)?;
     // Only a help for people who wait.
     let _ = lock.set_holder(child.entry().pid);
-    let reaped = foreground::see_out(&child, interrupt)?;
+    let reaped = foreground::wait(&child, interrupt)?;
     if reaped.signal.is_none() {
         // It is done: a service that it left behind, and that has the lock, too, keeps nobody waiting.
         lock.release()?;

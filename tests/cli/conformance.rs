@@ -201,7 +201,7 @@ fn a_process_that_is_left_breaks_leftovers_and_is_ended() {
     let ran = place.run(&["hook", "test", hook.to_str().unwrap(), "--only", "leftovers"]).exits(1);
     let found = item(&ran, "leftovers");
     let reason = found["reason"].as_str().unwrap();
-    assert!(reason.starts_with("it started a process that goes on: sleep 600"), "{found}");
+    assert!(reason.starts_with("a process that it started is still running: sleep 600"), "{found}");
     let pid = reason.rsplit_once("pid ").unwrap().1.trim_end_matches(')');
     // It wiped its environment, so the playground would not find it.
     wait_until("it is gone", || !Path::new("/proc").join(pid).exists());
@@ -241,7 +241,7 @@ fn what_this_system_cannot_set_up_is_skipped_and_says_why() {
     let ran = place.run(&["hook", "test", hook.to_str().unwrap(), "--only", "read-only,full"]).ok();
     assert_eq!(items(&ran, "skipped"), ["read-only", "full"]);
     let reason = item(&ran, "full")["reason"].to_string();
-    assert!(reason.contains("unshare could not be started: it is not on PATH"), "{reason}");
+    assert!(reason.contains("cannot start unshare: it is not on PATH"), "{reason}");
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn output_without_end_is_stopped() {
     let place = Playground::new();
     place.provider("p", "#!/bin/sh\nexec yes\n");
     let record = place.run(&["install", "x", "--binproviders", "p"]).exits(1).record();
-    assert_eq!(record["attempts"][0]["reason"], "stopped: it wrote more than 64 MiB and was ended");
+    assert_eq!(record["attempts"][0]["reason"], "stopped: it wrote more than 64 MiB and was terminated");
     assert_eq!(place.hook_processes()[0]["exit_reason"], "stopped");
 }
 
@@ -180,7 +180,7 @@ fn a_hook_that_cannot_be_started_is_a_failed_attempt_that_says_why() {
     place.provider("p", "#!/no/such/interpreter\n");
     let record = place.run(&["install", "x", "--binproviders", "p"]).exits(1).record();
     let reason = record["attempts"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("its interpreter is not there: #!/no/such/interpreter"), "{reason}");
+    assert!(reason.contains("its interpreter does not exist: #!/no/such/interpreter"), "{reason}");
     let hook = &place.hook_processes()[0];
     assert_eq!((hook["exit_reason"].as_str(), hook["pid"].as_u64()), (Some("spawn_failed"), None));
 }

@@ -166,7 +166,7 @@ fn a_hook_that_cannot_be_started_is_a_failure_and_the_others_run() {
         place.script(&format!("here/plugins/p/on_E__{name}"), "#!/no/such/interpreter\n");
     }
     place.script("here/plugins/p/on_E__3_c.sh", "#!/bin/sh\necho '{\"type\":\"C\"}'\n");
-    let ran = place.run(&["run", "E"]).exits(1).says("its interpreter is not there");
+    let ran = place.run(&["run", "E"]).exits(1).says("its interpreter does not exist");
     assert_eq!(story(&ran), ["on_E__1_a.sh=null", "on_E__2_b.finite.bg.sh=null", "C", "on_E__3_c.sh=0"]);
 }
 

@@ -81,7 +81,7 @@ fn the_newest_processes_are_kept_and_what_each_binary_came_from() {
     place.set("RIGUP_KEEP_PROCESSES", "3");
 
     // Of the second event, its rigup is one more that its three hooks came from.
-    let wanted = [counted("forgotten", 4)];
+    let wanted = [counted("pruned", 4)];
     assert_eq!(place.gc(&["--dry-run"]), wanted);
     assert_eq!(place.processes().len(), 10, "nothing was done");
     assert_eq!(place.gc(&[]), wanted);
@@ -92,7 +92,7 @@ fn the_newest_processes_are_kept_and_what_each_binary_came_from() {
     assert_eq!(place.gc(&[]), []);
 
     place.set("RIGUP_KEEP_PROCESSES", "0");
-    assert_eq!(place.gc(&[]), [counted("forgotten", 4)]);
+    assert_eq!(place.gc(&[]), [counted("pruned", 4)]);
     assert_eq!(place.processes().len(), 2, "the binary is there, so what it came from stays");
     let events = fs::read_dir(place.path("data/events")).unwrap().count();
     assert_eq!(events, 0, "folders in which hooks left nothing are gone");
@@ -109,7 +109,7 @@ fn what_ended_long_ago_goes_but_not_what_lives_nor_what_asked_for_it() {
     let id = run["id"].as_str().unwrap();
     place.age();
 
-    assert_eq!(place.gc(&[]), [counted("forgotten", 3)]);
+    assert_eq!(place.gc(&[]), [counted("pruned", 3)]);
     let left = place.processes();
     assert_eq!(
         left.iter().map(|it| it["id"].clone()).collect::<Vec<_>>(),
@@ -120,7 +120,7 @@ fn what_ended_long_ago_goes_but_not_what_lives_nor_what_asked_for_it() {
     place.run(&["process", "kill", id]).ok();
     assert_eq!(place.gc(&[]), [], "what it came from stays with it");
     place.age();
-    let wanted = [counted("removed", 1), counted("forgotten", 2)];
+    let wanted = [counted("removed", 1), counted("pruned", 2)];
     assert_eq!(place.gc(&["--dry-run"]), wanted);
     assert_eq!(place.gc(&[]), wanted, "its own --ttl, then its record");
     assert_eq!(place.processes().len(), 0);
@@ -169,7 +169,7 @@ fn what_lies_outside_of_the_data_dir_or_behind_a_link_is_left_alone() {
     fs::rename(place.path("data/processes"), place.path("moved")).unwrap();
     std::os::unix::fs::symlink(place.path("moved"), place.path("data/processes")).unwrap();
     place.set("RIGUP_KEEP_PROCESSES", "0");
-    assert_eq!(place.gc(&[]), [counted("forgotten", 4)]);
+    assert_eq!(place.gc(&[]), [counted("pruned", 4)]);
     let count = |folder: &Path, name: &str| {
         let all = walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap);
         all.filter(|entry| entry.file_name() == name).count()
@@ -191,10 +191,10 @@ fn a_run_dir_that_cannot_be_removed_keeps_its_record_and_is_told() {
     fs::write(&gone, "").unwrap();
     let ran = place.run(&["process", "gc"]).exits(1);
     let actions: Vec<Value> = ran.records().iter().map(|it| it["action"].clone()).collect();
-    assert_eq!(actions, ["failed", "forgotten"]);
+    assert_eq!(actions, ["failed", "pruned"]);
     assert_eq!(place.processes().len(), 2, "the hook and the rigup that it came from");
     fs::remove_file(gone).unwrap();
-    assert_eq!(place.gc(&[]), [counted("forgotten", 2)]);
+    assert_eq!(place.gc(&[]), [counted("pruned", 2)]);
 }
 
 #[test]

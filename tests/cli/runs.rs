@@ -182,7 +182,7 @@ fn outside_of_a_run_there_is_nobody_to_post_to() {
     place.run(&["post", "hello"]).exits(1).says("RIGUP_RUN_DIR is not set");
     place.run(&["result", "1"]).exits(1);
     place.set("RIGUP_RUN_DIR", "/tmp");
-    place.run(&["post", "hello"]).exits(1).says("is no run dir of rigup");
+    place.run(&["post", "hello"]).exits(1).says("is not a run dir of rigup");
     place.run(&["result", "{oops"]).exits(2).says("the result is not JSON");
     place.run(&["post", "hello", "text=x"]).exits(2);
 }

@@ -35,7 +35,7 @@ fn kill_anywhere(
         let place = prepare();
         let nth = 1 + tried * step;
         match kill_before(&place, args, nth, |it| changes.contains(&it)) {
-            Fate::Killed(call) => {
+            Fate::KillOutcome(call) => {
                 let _told = OnPanic(format!("it was killed before change {nth}: {call}"));
                 after(&place);
             }

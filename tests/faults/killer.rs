@@ -42,7 +42,7 @@ pub(crate) enum Change {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Before this call.
-    Killed(String),
+    KillOutcome(String),
     /// It had so many of these calls, and ended with this exit code.
     Unharmed {
         /// The calls.
@@ -109,7 +109,7 @@ pub(crate) fn do_before(
             WaitStatus::Stopped(thread, signal) => go_on(thread, Some(signal)),
             WaitStatus::Exited(pid, code) if pid == rigup => return Fate::Unharmed { calls, code },
             WaitStatus::Signaled(pid, ..) if pid == rigup => {
-                return Fate::Killed(reached.expect("nobody else kills it"));
+                return Fate::KillOutcome(reached.expect("nobody else kills it"));
             }
             _ => {}
         }

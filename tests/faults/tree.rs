@@ -36,7 +36,7 @@ fn row_03_what_keeps_the_output_open_delays_nobody_and_is_ended_and_named() {
     let place = Playground::new();
     place.fixture("forking");
     let ran = place.run(&["install", "x", "--binproviders", "forking"]).ok();
-    ran.says("it left a process behind, which was ended: sleep 600");
+    ran.says("terminated a process that it left behind: sleep 600");
     nothing_is_left(&place);
 
     for kind in ["", ".finite.bg", ".daemon.bg"] {
@@ -45,7 +45,7 @@ fn row_03_what_keeps_the_output_open_delays_nobody_and_is_ended_and_named() {
             &format!("here/plugins/p/on_E__1_a{kind}.sh"),
             "#!/bin/sh\nsleep 600 &\necho '{\"type\":\"Said\"}'\nexit 0\n",
         );
-        let ran = place.run(&["run", "E"]).ok().says("it left a process behind, which was ended: ");
+        let ran = place.run(&["run", "E"]).ok().says("terminated a process that it left behind: ");
         assert!(ran.stdout.starts_with("{\"type\":\"Said\""), "{kind}: {}", ran.stdout);
         nothing_is_left(&place);
     }
@@ -57,7 +57,7 @@ fn row_04_what_left_the_group_is_named_and_goes_on_where_its_hook_ended_well() {
         until [ \"$(cut -d ' ' -f 6 /proc/$!/stat)\" = $! ]; do :; done";
     let place = place_with(&format!("{service}\necho '{RECORD}'"));
     let gate = place.gate();
-    install(&place).ok().says("it started a process that goes on: ");
+    install(&place).ok().says("a process that it started is still running: ");
     assert_eq!(place.living().len(), 1);
     fs::write(&gate, "\n").unwrap();
     wait_until("the service ends once its gate opens", || place.living().is_empty());

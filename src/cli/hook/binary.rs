@@ -45,7 +45,7 @@ pub(crate) struct BinaryArgs {
 /// Prints them.
 pub(crate) fn print(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     // What a version probe leaves behind is noticed only by its parent.
-    subreaper::adopt();
+    subreaper::become_subreaper();
     // Files are asked on threads, and without any the pool that makes itself would panic.
     rayon::ThreadPoolBuilder::new().build_global().map_err(EngineError::from)?;
     if args.batch { print_all(args, context) } else { print_one(args, context) }

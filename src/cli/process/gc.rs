@@ -11,7 +11,7 @@ use crate::model::process::Process;
 use crate::report::short_id::short_id;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::units;
-use crate::runs::gc::{Action, Cleaned, Done, Swept};
+use crate::runs::gc::{GcAction, GcItem, GcReport, Pruned};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,14 +47,14 @@ pub(super) fn gc(args: &GcArgs, context: &mut Context) -> Result<ExitStatus, Cli
     } else {
         Session::open_checked(settings, &print_event)?
     };
-    let Cleaned { done, swept } = runs::gc(&session, args.ttl.map(Duration::from_secs), args.dry_run)?;
+    let GcReport { items, pruned } = runs::gc(&session, args.ttl.map(Duration::from_secs), args.dry_run)?;
     let output = &mut context.output;
     if output.is_json() {
-        output.records(done.iter().map(Done::to_record).chain(swept.iter().map(Swept::to_record)))?;
-    } else if done.is_empty() && swept.is_empty() {
+        output.records(items.iter().map(GcItem::to_record).chain(pruned.iter().map(Pruned::to_record)))?;
+    } else if items.is_empty() && pruned.is_empty() {
         print_message("nothing to clean up");
     } else {
-        let rows = done.iter().map(row).chain(swept.iter().map(swept_row));
+        let rows = items.iter().map(row).chain(pruned.iter().map(pruned_row));
         let columns = [
             Column::new("ACTION"),
             Column::new("PROCESS"),
@@ -64,27 +64,27 @@ pub(super) fn gc(args: &GcArgs, context: &mut Context) -> Result<ExitStatus, Cli
         ];
         output.table(&Table::with_rows(columns, rows))?;
     }
-    let has_failed = done.iter().any(|entry| entry.action == Action::Failed);
+    let has_failed = items.iter().any(|item| item.action == GcAction::Failed);
     Ok(if has_failed { ExitStatus::Incomplete } else { ExitStatus::Success })
 }
 
-fn swept_row(swept: &Swept) -> Vec<Cell> {
-    let count = match swept.processes {
+fn pruned_row(pruned: &Pruned) -> Vec<Cell> {
+    let count = match pruned.processes {
         1 => "1 process".to_owned(),
         count => format!("{count} processes"),
     };
-    let logs = format!("{} of logs", units::bytes(swept.log_bytes));
-    [swept.action().to_owned(), count, logs, swept.reason.clone()].map(Cell::plain).into()
+    let logs = format!("{} of logs", units::bytes(pruned.log_bytes));
+    [pruned.action().to_owned(), count, logs, pruned.reason.clone()].map(Cell::plain).into()
 }
 
-fn row(done: &Done) -> Vec<Cell> {
-    let action = done.action.as_str();
-    let process = done.process.as_ref();
+fn row(item: &GcItem) -> Vec<Cell> {
+    let action = item.action.as_str();
+    let process = item.process.as_ref();
     vec![
-        if done.action == Action::Failed { Cell::failure(action) } else { Cell::plain(action) },
+        if item.action == GcAction::Failed { Cell::failure(action) } else { Cell::plain(action) },
         Cell::plain(process.map(|process| short_id(process.id)).unwrap_or_default()),
         Cell::plain(process.map(Process::title).unwrap_or_default()),
-        Cell::plain(&done.reason),
-        Cell::plain(done.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+        Cell::plain(&item.reason),
+        Cell::plain(item.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
     ]
 }

@@ -12,7 +12,7 @@ use crate::cli::process::write;
 use crate::engine::{ExitStatus, processes};
 use crate::model::id::ProcessId;
 use crate::model::process::Process;
-use crate::process::kill::{self, Killed};
+use crate::process::kill::{self, KillOutcome};
 use crate::process::system::ProcessEntry;
 use crate::process::{terminate, tree};
 
@@ -81,14 +81,14 @@ pub(super) fn kill(args: &KillArgs, context: &mut Context) -> Result<ExitStatus,
     for process in processes {
         let id = process.id;
         match kill::kill(&session.store, &process, signal, grace)? {
-            Killed::Over(process) => exited.push(*process),
-            Killed::WasOver if args.tree => {}
-            Killed::WasOver => print_message(&format!("process {id} has already exited")),
-            Killed::NotStarted => {
+            KillOutcome::Exited(process) => exited.push(*process),
+            KillOutcome::AlreadyExited if args.tree => {}
+            KillOutcome::AlreadyExited => print_message(&format!("process {id} has already exited")),
+            KillOutcome::NotStarted => {
                 error(&format!("cannot kill process {id}: it has not started yet; kill its parent"));
                 status = ExitStatus::Incomplete;
             }
-            Killed::Survived(survivors) => {
+            KillOutcome::Survived(survivors) => {
                 print_survivors(id, &survivors);
                 status = ExitStatus::Incomplete;
             }

@@ -15,7 +15,7 @@ use crate::model::process::{Process, ProcessType};
 use crate::process::handle;
 use crate::process::poll;
 use crate::process::run_dir::RunDir;
-use crate::process::tail::Follow;
+use crate::process::tail::LogFollower;
 use crate::store::Store;
 
 const EXAMPLES: &str = "\
@@ -61,7 +61,7 @@ pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> Result<ExitStatus,
     let wanted = all.into_iter().filter(|(stream, _)| args.stream.is_none_or(|wanted| wanted == *stream));
     let mut logs = Vec::new();
     for (_, path) in wanted {
-        let follow = Follow::open(&path, args.lines).map_err(|error| unreadable(&error))?;
+        let follow = LogFollower::open(&path, args.lines).map_err(|error| unreadable(&error))?;
         logs.push((path, follow));
     }
     let mut printer =

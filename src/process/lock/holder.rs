@@ -13,7 +13,7 @@ pub struct Holder(pub(super) String);
 impl Holder {
     /// Returns the process with this pid.
     pub(super) fn of(pid: u32) -> Self {
-        let known = handle::of(pid).zip(handle::pid_namespace());
+        let known = handle::identify(pid).zip(handle::pid_namespace());
         Self(known.map_or_else(
             || format!("{pid}\n"),
             |(identity, namespace)| {
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_holder_is_compared_only_with_processes_of_its_pid_namespace() {
         let this = Holder::of(std::process::id());
-        assert_eq!(this.identity(), handle::of(std::process::id()));
+        assert_eq!(this.identity(), handle::identify(std::process::id()));
         let [pid, start, boot, namespace] = this.fields().unwrap();
         for (text, shown) in [
             (format!("{pid}\n"), pid.to_owned()),

@@ -1,4 +1,4 @@
-//! Linux: `/proc`, pidfds, and a subreaper.
+//! Linux: `/proc`, pidfds and the subreaper attribute.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,22 +15,22 @@ use super::ProcessEntry;
 /// The flag that makes `posix_spawn` start a session.
 pub(in crate::process) const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
 
-/// The flag by which a signal through a pidfd goes to the group that its process leads: Linux 6.9.
+/// The flag that sends a signal through a pidfd to the group that its process leads: Linux 6.9.
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
-/// The id of the running boot; empty where the system tells none.
+/// Returns the id of the running boot; empty if the system has none.
 pub(in crate::process) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// The pid namespace that this process is in; none where the system tells none, or shows the pids of another one.
+/// Returns the pid namespace of this process, or `None` if it is unknown or `/proc` shows the pids of another one.
 pub(in crate::process) fn pid_namespace() -> Option<u64> {
     let shown = fs::read_link("/proc/self").ok()?;
     let is_own = shown.to_str() == Some(std::process::id().to_string().as_str());
-    is_own.then(|| fs::metadata("/proc/self/ns/pid").ok().map(|it| it.ino())).flatten()
+    is_own.then(|| fs::metadata("/proc/self/ns/pid").ok().map(|metadata| metadata.ino())).flatten()
 }
 
-/// The ids of all processes this user may see.
+/// Returns the pids of all processes that this user may see.
 pub(in crate::process) fn pids() -> Vec<u32> {
     let Ok(proc) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -38,15 +38,15 @@ pub(in crate::process) fn pids() -> Vec<u32> {
     proc.filter_map(|dir| dir.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The process with this id, if there is one.
+/// Returns the process with this pid.
 pub(in crate::process) fn entry(pid: u32) -> Option<ProcessEntry> {
     let mut stat = [0; 1024];
-    // The kernel writes it whole into one read that has room for it.
+    // The kernel returns the whole text for one read that is large enough.
     let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
     parse_stat(pid, &String::from_utf8_lossy(&stat[..length]))
 }
 
-/// Reads `/proc/<pid>/stat`. The name in parentheses may hold anything, parentheses and blanks included.
+/// Parses `/proc/<pid>/stat`. The name in parentheses may hold any character, including parentheses and blanks.
 fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
     const STATE: usize = 0;
     const PPID: usize = 1;
@@ -63,34 +63,35 @@ fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
     })
 }
 
-/// The environment a process was started with, a NUL behind each variable; none where it may not be read.
+/// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
+/// read.
 pub(in crate::process) fn environ(pid: u32) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{pid}/environ")).ok()
 }
 
-/// The arguments of a process, a NUL behind each.
+/// Returns the arguments of a process, each followed by a NUL.
 pub(in crate::process) fn arguments(pid: u32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
 /// Makes this process the parent of every orphan below it.
-pub(in crate::process) fn adopt_orphans() {
-    // A kernel that refuses leaves the orphans to be found by their marks.
+pub(in crate::process) fn become_subreaper() {
+    // If the kernel refuses, orphans are found by the process id in their environment alone.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// Whether this process has no child, apart from those that are over and not among `known`: they are reaped. Two system
-/// calls, where a look at the process table takes hundreds.
-pub(in crate::process) fn is_childless(known: &[u32]) -> bool {
+/// Whether this process has no child. Exited children that are not among `known` are reaped. This takes two system calls;
+/// reading the process table takes hundreds.
+pub(in crate::process) fn has_no_children(known: &[u32]) -> bool {
     let options = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
-        let over = match waitid(Id::All, options) {
+        let exited = match waitid(Id::All, options) {
             Err(Errno::ECHILD) => return true,
             Ok(status) => status.pid(),
             Err(_) => return false,
         };
-        match over {
-            Some(orphan) if !known.iter().any(|it| i32::try_from(*it) == Ok(orphan.as_raw())) => {
+        match exited {
+            Some(orphan) if !known.iter().any(|child| i32::try_from(*child) == Ok(orphan.as_raw())) => {
                 let _ = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
             }
             _ => return false,
@@ -100,7 +101,7 @@ pub(in crate::process) fn is_childless(known: &[u32]) -> bool {
 
 /// Closes all descriptors but the standard streams.
 pub(in crate::process) fn close_inherited() {
-    // SAFETY: the caller has opened nothing yet, so nobody in this process uses a descriptor above 2.
+    // SAFETY: the caller has opened nothing yet, so this process uses no descriptor above 2.
     #[expect(unsafe_code, reason = "neither nix nor rustix closes a range")]
     unsafe {
         // Linux before 5.9 has no such call.
@@ -112,28 +113,28 @@ pub(in crate::process) fn close_inherited() {
     }
 }
 
-/// A pidfd.
+/// A pidfd, which refers to one process.
 #[derive(Debug)]
-pub(in crate::process) struct Hold(OwnedFd);
+pub(in crate::process) struct PidFd(OwnedFd);
 
-impl Hold {
-    /// Holds on to the process that has this pid now.
+impl PidFd {
+    /// Opens the process that has this pid now.
     pub(in crate::process) fn open(pid: u32) -> io::Result<Self> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
-    /// Readable once it is over.
+    /// A descriptor that is readable once the process has exited.
     pub(in crate::process) fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Sends it a signal, whoever has its pid by now. False where it is gone.
+    /// Sends a signal, and returns whether the process still existed.
     pub(in crate::process) fn signal(&self, _: &ProcessEntry, signal: Signal) -> bool {
         pidfd_send_signal(&self.0, signal).is_ok()
     }
 
-    /// Sends a signal to the group that it leads, though it may be over itself. False where the system cannot.
+    /// Sends a signal to the group that the process leads, even if it has exited itself. Returns false if the system cannot.
     pub(in crate::process) fn signal_group(&self, signal: Signal) -> bool {
         // SAFETY: the descriptor is open, and a null siginfo stands for that of kill.
         #[expect(unsafe_code, reason = "rustix sends no signals to groups through a pidfd")]
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_name_with_parentheses_and_blanks_is_read_past() {
+    fn a_process_name_may_hold_parentheses_and_blanks() {
         let stat = "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 9876 1 1";
         let expected = ProcessEntry { pid: 42, ppid: 7, pgid: 42, start_ticks: 9876, is_zombie: false };
         assert_eq!(parse_stat(42, stat), Some(expected));

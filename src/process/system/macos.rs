@@ -1,5 +1,5 @@
-//! macOS: libproc, and a kqueue for the end of a process. There is no pidfd and no subreaper: a process is looked at
-//! right before it is signalled, and orphans are found by their marks alone.
+//! macOS: libproc, and a kqueue for the exit of a process. There is no pidfd and no subreaper: a process is compared right
+//! before it is signalled, and orphans are found by the process id in their environment alone.
 
 use std::ffi::{OsString, c_int, c_void};
 use std::io;
@@ -17,11 +17,11 @@ use super::ProcessEntry;
 /// The flag that makes `posix_spawn` start a session: macOS 10.15.
 pub(in crate::process) const SETSID: libc::c_short = 0x0400;
 
-/// The id of the running boot; empty where the system tells none.
+/// Returns the id of the running boot; empty if the system has none.
 pub(in crate::process) fn boot_id() -> String {
     let mut text = [0_u8; 64];
     let mut length = text.len();
-    // SAFETY: the name ends with NUL, and the buffer is live and as long as is said.
+    // SAFETY: the name ends with a NUL, and the buffer is live and has the given length.
     #[expect(unsafe_code, reason = "nix has no sysctl")]
     let read = unsafe {
         libc::sysctlbyname(
@@ -36,36 +36,36 @@ pub(in crate::process) fn boot_id() -> String {
     String::from_utf8_lossy(text).trim_end_matches('\0').to_owned()
 }
 
-/// All processes are in one here.
-#[expect(clippy::unnecessary_wraps, reason = "Linux may tell none")]
+/// Returns the only pid namespace.
+#[expect(clippy::unnecessary_wraps, reason = "on Linux it may be unknown")]
 pub(in crate::process) fn pid_namespace() -> Option<u64> {
     Some(0)
 }
 
-/// The ids of all processes this user may see.
+/// Returns the pids of all processes that this user may see.
 pub(in crate::process) fn pids() -> Vec<u32> {
     let mut pids: Vec<libc::pid_t> = vec![0; 4096];
     loop {
         let bytes = c_int::try_from(pids.len() * size_of::<libc::pid_t>()).unwrap_or(c_int::MAX);
-        // SAFETY: the buffer is live and as long as is said.
+        // SAFETY: the buffer is live and has the given length.
         #[expect(unsafe_code, reason = "nix has no libproc")]
         let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), bytes) };
         let count = usize::try_from(count).unwrap_or_default();
         if count < pids.len() {
             pids.truncate(count);
-            return pids.into_iter().filter_map(|it| u32::try_from(it).ok()).collect();
+            return pids.into_iter().filter_map(|pid| u32::try_from(pid).ok()).collect();
         }
         pids.resize(2 * pids.len(), 0);
     }
 }
 
-/// The process with this id, if there is one.
+/// Returns the process with this pid.
 pub(in crate::process) fn entry(pid: u32) -> Option<ProcessEntry> {
     let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
     // SAFETY: proc_bsdinfo is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "nix has no libproc")]
     let mut info: libc::proc_bsdinfo = unsafe { std::mem::zeroed() };
-    // SAFETY: the buffer is live and as long as is said.
+    // SAFETY: the buffer is live and has the given length.
     #[expect(unsafe_code, reason = "nix has no libproc")]
     let read = unsafe {
         let buffer: *mut c_void = (&raw mut info).cast();
@@ -80,40 +80,41 @@ pub(in crate::process) fn entry(pid: u32) -> Option<ProcessEntry> {
     })
 }
 
-/// The environment a process was started with, a NUL behind each variable; none where it may not be read.
+/// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
+/// read.
 pub(in crate::process) fn environ(pid: u32) -> Option<Vec<u8>> {
     let kind = ProcessRefreshKind::nothing().with_environ(UpdateKind::Always);
-    look(pid, kind, |process| joined(process.environ()))
+    query(pid, kind, |process| joined(process.environ()))
 }
 
-/// The arguments of a process, a NUL behind each.
+/// Returns the arguments of a process, each followed by a NUL.
 pub(in crate::process) fn arguments(pid: u32) -> Vec<u8> {
     let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always);
-    look(pid, kind, |process| joined(process.cmd())).unwrap_or_default()
+    query(pid, kind, |process| joined(process.cmd())).unwrap_or_default()
 }
 
-fn look<T>(pid: u32, kind: ProcessRefreshKind, tell: impl FnOnce(&sysinfo::Process) -> T) -> Option<T> {
+fn query<T>(pid: u32, kind: ProcessRefreshKind, read: impl FnOnce(&sysinfo::Process) -> T) -> Option<T> {
     let pid = sysinfo::Pid::from_u32(pid);
     let mut system = System::new().ok()?;
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
-    system.process(pid).map(tell)
+    system.process(pid).map(read)
 }
 
 fn joined(texts: &[OsString]) -> Vec<u8> {
-    texts.iter().flat_map(|it| it.as_bytes().iter().copied().chain([0])).collect()
+    texts.iter().flat_map(|text| text.as_bytes().iter().copied().chain([0])).collect()
 }
 
-/// Orphans go to launchd: the system has no other parent for them.
-pub(in crate::process) fn adopt_orphans() {}
+/// Does nothing: the parent of all orphans is launchd.
+pub(in crate::process) fn become_subreaper() {}
 
-/// An orphan is nobody's child here, so that only a look at the process table tells.
-pub(in crate::process) fn is_childless(_: &[u32]) -> bool {
+/// Returns false: orphans are not children of this process here, so the process table has to be read.
+pub(in crate::process) fn has_no_children(_: &[u32]) -> bool {
     false
 }
 
 /// Closes all descriptors but the standard streams.
 pub(in crate::process) fn close_inherited() {
-    // SAFETY: getdtablesize only reads; the caller has opened nothing yet, so nobody uses a descriptor above 2.
+    // SAFETY: getdtablesize only reads; the caller has opened nothing yet, so this process uses no descriptor above 2.
     #[expect(unsafe_code, reason = "nix has no getdtablesize, and these descriptors have no owner")]
     unsafe {
         for descriptor in 3..libc::getdtablesize() {
@@ -122,12 +123,12 @@ pub(in crate::process) fn close_inherited() {
     }
 }
 
-/// A kqueue that waits for the end of a process.
+/// A kqueue that waits for the exit of a process.
 #[derive(Debug)]
-pub(in crate::process) struct Hold(Kqueue);
+pub(in crate::process) struct ExitQueue(Kqueue);
 
-impl Hold {
-    /// Waits for the process that has this pid now.
+impl ExitQueue {
+    /// Opens the process that has this pid now.
     pub(in crate::process) fn open(pid: u32) -> io::Result<Self> {
         let queue = Kqueue::new()?;
         let ident = usize::try_from(pid).map_err(io::Error::other)?;
@@ -135,31 +136,31 @@ impl Hold {
         let event = KEvent::new(ident, EventFilter::EVFILT_PROC, flags, end, 0, 0);
         match queue.kevent(&[event], &mut [], None) {
             Err(Errno::ESRCH) => {
-                // It is over already, and no event will come: one that is here takes its place.
-                let here =
+                // The process has exited, and no event will come: a user event takes its place.
+                let exited =
                     KEvent::new(0, EventFilter::EVFILT_USER, EvFlags::EV_ADD, FilterFlag::NOTE_TRIGGER, 0, 0);
-                queue.kevent(&[here], &mut [], None)?;
+                queue.kevent(&[exited], &mut [], None)?;
             }
             done => drop(done?),
         }
         Ok(Self(queue))
     }
 
-    /// Readable once it is over.
+    /// A descriptor that is readable once the process has exited.
     pub(in crate::process) fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Sends it a signal, if it still is the process that it was. False where it is gone.
-    #[expect(clippy::unused_self, reason = "a pidfd has to be asked")]
+    /// Sends a signal, and returns whether the process still existed.
+    #[expect(clippy::unused_self, reason = "Linux needs the pidfd")]
     pub(in crate::process) fn signal(&self, known: &ProcessEntry, signal: Signal) -> bool {
-        let is_same = entry(known.pid).is_some_and(|it| it.start_ticks == known.start_ticks);
+        let is_same = entry(known.pid).is_some_and(|now| now.start_ticks == known.start_ticks);
         let pid = i32::try_from(known.pid).ok().and_then(Pid::from_raw);
         is_same && pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
     }
 
-    /// The system has no way to signal the group of a process that may be over.
-    #[expect(clippy::unused_self, reason = "a pidfd has to be asked")]
+    /// Returns false: the system cannot signal the group of a process that may have exited.
+    #[expect(clippy::unused_self, reason = "Linux needs the pidfd")]
     pub(in crate::process) fn signal_group(&self, _: Signal) -> bool {
         false
     }
