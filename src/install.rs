@@ -3,7 +3,6 @@
 pub mod attempt;
 pub mod event;
 pub mod link;
-pub mod linker;
 pub mod pin;
 pub mod plan;
 pub mod probe;

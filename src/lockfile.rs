@@ -1,13 +1,13 @@
-//! `rigup.lock`: what a name is on a platform, one line each. Pure.
+//! The contents of `rigup.lock`: one line for each platform and name. Pure.
 //!
 //! ```jsonl
 //! {"type":"Lockfile","version":1}
 //! {"type":"Lock","platform":"x86_64-linux","name":"rg","binprovider":"apt","version":"13.0.0","sha256":"5e1c...","hook_sha256":"07d2..."}
 //! ```
 //!
-//! Lines are sorted by platform, then name, and their keys have one order, so the same facts are the same bytes, and two
-//! branches that lock different names or platforms merge. What is read is read strictly: a line that is not fully
-//! understood is not half believed.
+//! Lines are sorted by platform and name, and their keys have a fixed order, so equal pins are equal bytes, and branches
+//! that pin different names or platforms merge. Parsing is strict: rigup refuses a file with a line that it does not fully
+//! understand.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,94 +21,93 @@ use crate::jsonl;
 use crate::model::name::{BinaryName, NameError};
 use crate::model::plugin_name::ProviderName;
 
-/// The file in the current folder.
+/// The default name of the file, in the current folder.
 pub const FILE_NAME: &str = "rigup.lock";
 
-/// The largest file that is read, in bytes: 16 MiB, some fifty thousand lines.
+/// The largest file that rigup reads, in bytes: 16 MiB, about fifty thousand lines.
 pub const MAX_SIZE: usize = 16 << 20;
 
-/// The version of the format that is written and understood.
+/// The version of the format that rigup writes and reads.
 const FORMAT: u64 = 1;
 
-/// Longest texts, in bytes; a path is at most so long on Linux.
+/// The longest name, in bytes: the longest path on Linux.
 const MAX_NAME: usize = 4096;
+/// The longest other text, in bytes.
 const MAX_TEXT: usize = 255;
 
-/// What git writes around two versions that it could not merge.
+/// The lines that git writes around two versions that it could not merge.
 const CONFLICT_MARKERS: [&[u8]; 4] = [b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>"];
 
-/// What is to be had under a name on a platform: one line.
+/// The binary that a name denotes on a platform: one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Locked {
-    /// Such as `x86_64-linux`.
+pub struct Pin {
+    /// The platform, such as `x86_64-linux`.
     pub platform: String,
-    /// The name as it is asked for.
+    /// The name in the request.
     pub name: String,
-    /// The provider that won.
+    /// The provider that installed the binary.
     pub binprovider: ProviderName,
-    /// The version; empty where the program tells none.
+    /// The version; empty if it is unknown.
     pub version: String,
-    /// Hex SHA-256 of the file, in which LIB_DIR is written as `{LIB_DIR}`.
+    /// Hex SHA-256 of the file, with `{LIB_DIR}` for LIB_DIR.
     pub sha256: String,
     /// Hex SHA-256 of the provider's hook.
     pub hook_sha256: String,
 }
 
-/// All lines of a lock file.
+/// The pins of a lock file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lockfile {
-    lines: BTreeMap<(String, String), Locked>,
+    pins: BTreeMap<(String, String), Pin>,
 }
 
-/// A lock file that cannot be used; every error names its line.
+/// Why a lock file cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockfileError {
-    /// Over [`MAX_SIZE`].
-    #[error("it has more than {MAX_SIZE} bytes, which no lock file has")]
+    /// The file is larger than [`MAX_SIZE`].
+    #[error("the file has more than {MAX_SIZE} bytes")]
     TooLarge,
-    /// Empty, or no lock file.
-    #[error("line 1: a lock file begins with {{\"type\":\"Lockfile\",\"version\":{FORMAT}}}")]
+    /// The file is empty, or is not a lock file.
+    #[error("line 1: not the header of a lock file, {{\"type\":\"Lockfile\",\"version\":{FORMAT}}}")]
     NoHeader,
-    /// Written by a later rigup.
-    #[error("line 1: its format is version {0}, and this rigup knows {FORMAT}; get a newer rigup")]
+    /// A newer rigup wrote the file.
+    #[error("line 1: format version {0} is newer than {FORMAT}; update rigup")]
     Newer(u64),
-    /// The header once more.
-    #[error("line {0}: \"Lockfile\" may stand on line 1 only")]
+    /// The header is repeated.
+    #[error("line {0}: \"Lockfile\" is allowed only on line 1")]
     SecondHeader(usize),
-    /// What git could not merge.
+    /// git could not merge two versions of the file.
     #[error(
-        "line {0}: git could not merge it; keep one line for each platform and name, or take either side and run `rigup lock`"
+        "line {0}: merge conflict; keep one line for each platform and name, or keep either side and run `rigup lock`"
     )]
     Conflict(usize),
-    /// Over [`jsonl::MAX_LINE`].
-    #[error("line {0}: it is longer than {max} bytes", max = jsonl::MAX_LINE)]
+    /// The line is longer than [`jsonl::MAX_LINE`].
+    #[error("line {0}: longer than {max} bytes", max = jsonl::MAX_LINE)]
     TooLong(usize),
-    /// Windows' ends of lines.
+    /// The file has Windows line endings.
     #[error(
-        "line {0}: it ends in CR LF, and lock files are the same bytes everywhere; put `rigup.lock -text` into .gitattributes"
+        "line {0}: ends in CR LF; add `rigup.lock -text` to .gitattributes, and check the file out again"
     )]
     Crlf(usize),
-    /// No JSON object of this shape.
-    #[error("line {line}: {reason}: {head}")]
+    /// The line is not a JSON object with the fields of a pin.
+    #[error("line {line}: {reason}")]
     Unreadable {
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The parser's message.
         reason: String,
-        /// Its beginning.
-        head: String,
     },
-    /// A value that cannot be.
+    /// A field has an invalid value.
     #[error("line {line}: {error}")]
     Field {
         /// The line, from 1.
         line: usize,
-        /// Which value, and why.
-        error: FieldError,
+        /// The invalid value.
+        error: PinError,
     },
-    /// Two lines for one thing.
-    #[error("line {line}: {name} on {platform} has a line already; keep one of them, or run `rigup lock`")]
+    /// A platform and name have two lines.
+    #[error("line {line}: {name} already has a line for {platform}; keep one of them, or run `rigup lock`")]
     Duplicate {
         /// The second line, from 1.
         line: usize,
@@ -119,32 +118,32 @@ pub enum LockfileError {
     },
 }
 
-/// A value that cannot stand in a lock file.
+/// An invalid value in a pin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FieldError {
-    /// Not `<arch>-<os>`.
-    #[error("the platform {0:?} is none: it is written like x86_64-linux")]
+pub enum PinError {
+    /// The platform is not of the form `<arch>-<os>`.
+    #[error("the platform {0:?} is not of the form <arch>-<os>, such as x86_64-linux")]
     Platform(String),
-    /// No name of a binary.
+    /// The name is not the name of a binary.
     #[error("{0}")]
     Name(NameError),
-    /// Blanks around a name, or one that is endless.
+    /// The name has blanks around it, or is too long.
     #[error("the name has blanks around it, or more than {MAX_NAME} bytes")]
     NameShape,
-    /// Endless, or with control characters.
-    #[error("the version {0:?} has control characters, blanks around it, or more than {MAX_TEXT} bytes")]
+    /// The version is too long, or has blanks around it or control characters.
+    #[error("the version {0:?} has control characters, blanks around it or more than {MAX_TEXT} bytes")]
     Version(String),
-    /// No digest.
-    #[error("\"{0}\" has to be 64 hex digits, in lower case")]
+    /// The value is not a digest.
+    #[error("\"{0}\" must be 64 lower-case hex digits")]
     Digest(&'static str),
 }
 
-/// A line as it is spelled.
+/// A line of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type")]
 enum LockLine {
     Lockfile(Header),
-    Lock(Locked),
+    Lock(Pin),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,23 +153,23 @@ struct Header {
 }
 
 impl Lockfile {
-    /// Reads a lock file. The order of the lines and blank ones between them do not matter: a merge may leave them so.
+    /// Parses a lock file. Lines may be in any order, with blank lines between them, as a merge may leave them.
     pub fn parse(bytes: &[u8]) -> Result<Self, LockfileError> {
         if bytes.len() > MAX_SIZE {
             return Err(LockfileError::TooLarge);
         }
         let mut lines = (1..).zip(bytes.split(|&byte| byte == b'\n'));
-        read_header(lines.next().map(|(_, line)| line).unwrap_or_default())?;
+        check_header(lines.next().map(|(_, line)| line).unwrap_or_default())?;
         let mut lockfile = Self::default();
         for (number, text) in lines.filter(|(_, text)| !text.is_empty()) {
-            match read_line(number, text)? {
+            match parse_line(number, text)? {
                 LockLine::Lockfile(_) => return Err(LockfileError::SecondHeader(number)),
-                LockLine::Lock(locked) => {
-                    check(&locked).map_err(|error| LockfileError::Field { line: number, error })?;
-                    match lockfile.lines.entry((locked.platform.clone(), locked.name.clone())) {
-                        Entry::Vacant(place) => drop(place.insert(locked)),
+                LockLine::Lock(pin) => {
+                    pin.check().map_err(|error| LockfileError::Field { line: number, error })?;
+                    match lockfile.pins.entry((pin.platform.clone(), pin.name.clone())) {
+                        Entry::Vacant(entry) => drop(entry.insert(pin)),
                         Entry::Occupied(_) => {
-                            let Locked { platform, name, .. } = locked;
+                            let Pin { platform, name, .. } = pin;
                             return Err(LockfileError::Duplicate { line: number, name, platform });
                         }
                     }
@@ -180,56 +179,89 @@ impl Lockfile {
         Ok(lockfile)
     }
 
-    /// The line of a name on a platform.
-    pub fn get(&self, platform: &str, name: &str) -> Option<&Locked> {
-        self.lines.get(&(platform.to_owned(), name.to_owned()))
+    /// Returns the pin of a name on a platform, or `None` if it has none.
+    pub fn get(&self, platform: &str, name: &str) -> Option<&Pin> {
+        self.pins.get(&(platform.to_owned(), name.to_owned()))
     }
 
-    /// Puts a line in the place of the one for its platform and name, and gives that back.
-    pub fn put(&mut self, locked: Locked) -> Result<Option<Locked>, FieldError> {
-        check(&locked)?;
-        Ok(self.lines.insert((locked.platform.clone(), locked.name.clone()), locked))
+    /// Sets the pin of its platform and name, and returns the one that it replaces.
+    pub fn insert(&mut self, pin: Pin) -> Result<Option<Pin>, PinError> {
+        pin.check()?;
+        Ok(self.pins.insert((pin.platform.clone(), pin.name.clone()), pin))
     }
 
-    /// Takes out the lines of a platform whose names are not to be kept, and gives them back.
-    pub fn prune(&mut self, platform: &str, is_kept: impl Fn(&str) -> bool) -> Vec<Locked> {
-        let is_pruned = |it: &Locked| it.platform == platform && !is_kept(&it.name);
-        self.lines.extract_if(.., |_, it| is_pruned(it)).map(|(_, it)| it).collect()
+    /// Removes the pins of a platform whose names are not kept, and returns them.
+    pub fn prune(&mut self, platform: &str, is_kept: impl Fn(&str) -> bool) -> Vec<Pin> {
+        let is_pruned = |pin: &Pin| pin.platform == platform && !is_kept(&pin.name);
+        self.pins.extract_if(.., |_, pin| is_pruned(pin)).map(|(_, pin)| pin).collect()
     }
 }
 
 /// The file, byte for byte.
 impl fmt::Display for Lockfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let spell = |line: &LockLine| serde_json::to_string(line).map_err(|_| fmt::Error);
-        writeln!(f, "{}", spell(&LockLine::Lockfile(Header { version: FORMAT }))?)?;
-        self.lines.values().try_for_each(|it| writeln!(f, "{}", spell(&LockLine::Lock(it.clone()))?))
+        let header = LockLine::Lockfile(Header { version: FORMAT });
+        let pins = self.pins.values().map(|pin| LockLine::Lock(pin.clone()));
+        std::iter::once(header)
+            .chain(pins)
+            .try_for_each(|line| writeln!(f, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?))
     }
 }
 
-impl Locked {
-    /// Its line as a record.
+impl Pin {
+    /// Returns the pin's line as a record.
     pub fn to_record(&self) -> Value {
         serde_json::to_value(LockLine::Lock(self.clone())).unwrap_or_default()
     }
+
+    fn check(&self) -> Result<(), PinError> {
+        let Self { platform, name, binprovider: _, version, sha256, hook_sha256 } = self;
+        if platform.len() > MAX_TEXT
+            || !platform.split_once('-').is_some_and(|(arch, os)| is_word(arch) && is_word(os))
+        {
+            return Err(PinError::Platform(platform.clone()));
+        }
+        let parsed = BinaryName::parse(name, None).map_err(PinError::Name)?;
+        if name.len() > MAX_NAME || parsed.as_str() != name {
+            return Err(PinError::NameShape);
+        }
+        if !is_text(version) {
+            return Err(PinError::Version(version.clone()));
+        }
+        for (key, digest) in [("sha256", sha256), ("hook_sha256", hook_sha256)] {
+            if !is_sha256(digest) {
+                return Err(PinError::Digest(key));
+            }
+        }
+        Ok(())
+    }
 }
 
-/// A later format is told before anything else of it is looked at.
-fn read_header(text: &[u8]) -> Result<(), LockfileError> {
+fn is_word(text: &str) -> bool {
+    let is_word_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_word_byte)
+}
+
+fn is_text(text: &str) -> bool {
+    text.len() <= MAX_TEXT && text.trim() == text && !text.chars().any(char::is_control)
+}
+
+/// Checks the header. A newer format is reported even if the rest of the line cannot be parsed.
+fn check_header(text: &[u8]) -> Result<(), LockfileError> {
     if text.ends_with(b"\r") {
         return Err(LockfileError::Crlf(1));
     }
-    let fields: Option<Map<String, Value>> = serde_json::from_slice(text).ok();
-    let header = fields.filter(|it| it.get("type").is_some_and(|it| it == "Lockfile"));
-    match header.as_ref().and_then(|it| it.get("version")).and_then(Value::as_u64) {
+    let fields: Map<String, Value> = serde_json::from_slice(text).unwrap_or_default();
+    let is_header = fields.get("type").is_some_and(|kind| kind == "Lockfile");
+    match fields.get("version").filter(|_| is_header).and_then(Value::as_u64) {
         Some(version) if version > FORMAT => return Err(LockfileError::Newer(version)),
         Some(FORMAT) => {}
         _ => return Err(LockfileError::NoHeader),
     }
-    read_line(1, text).map(drop)
+    parse_line(1, text).map(drop)
 }
 
-fn read_line(number: usize, text: &[u8]) -> Result<LockLine, LockfileError> {
+fn parse_line(number: usize, text: &[u8]) -> Result<LockLine, LockfileError> {
     if text.len() > jsonl::MAX_LINE {
         return Err(LockfileError::TooLong(number));
     }
@@ -241,35 +273,10 @@ fn read_line(number: usize, text: &[u8]) -> Result<LockLine, LockfileError> {
     }
     serde_json::from_slice(text).map_err(|error| {
         let reason = error.to_string();
-        // The parser counts lines of its own.
+        // The parser sees one line, and counts it as line 1.
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason).to_owned();
-        LockfileError::Unreadable { line: number, reason, head: jsonl::head(text) }
+        LockfileError::Unreadable { line: number, reason }
     })
-}
-
-fn check(locked: &Locked) -> Result<(), FieldError> {
-    let Locked { platform, name, binprovider: _, version, sha256, hook_sha256 } = locked;
-    let is_word = |text: &str| {
-        !text.is_empty()
-            && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || b"_.".contains(&it))
-    };
-    if platform.len() > MAX_TEXT || !platform.split_once('-').is_some_and(|(a, b)| is_word(a) && is_word(b)) {
-        return Err(FieldError::Platform(platform.clone()));
-    }
-    let parsed = BinaryName::parse(name, None).map_err(FieldError::Name)?;
-    if name.len() > MAX_NAME || parsed.as_str() != name {
-        return Err(FieldError::NameShape);
-    }
-    let is_text = |it: &str| it.len() <= MAX_TEXT && it.trim() == it && !it.chars().any(char::is_control);
-    if !is_text(version) {
-        return Err(FieldError::Version(version.clone()));
-    }
-    for (key, digest) in [("sha256", sha256), ("hook_sha256", hook_sha256)] {
-        if !is_sha256(digest) {
-            return Err(FieldError::Digest(key));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -280,8 +287,8 @@ mod tests {
 
     const HEADER: &str = r#"{"type":"Lockfile","version":1}"#;
 
-    fn locked(platform: &str, name: &str, version: &str) -> Locked {
-        Locked {
+    fn pin(platform: &str, name: &str, version: &str) -> Pin {
+        Pin {
             platform: platform.to_owned(),
             name: name.to_owned(),
             binprovider: ProviderName::from_static("pip"),
@@ -292,7 +299,7 @@ mod tests {
     }
 
     fn line(platform: &str, name: &str) -> String {
-        locked(platform, name, "1.0").to_record().to_string()
+        pin(platform, name, "1.0").to_record().to_string()
     }
 
     fn error(lines: &[&str]) -> String {
@@ -301,10 +308,10 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_sorted_by_platform_and_name_and_have_one_order_of_keys() {
+    fn lines_are_sorted_and_their_keys_have_a_fixed_order() {
         let mut lockfile = Lockfile::default();
         for (platform, name) in [("x86_64-linux", "rg"), ("x86_64-linux", "jq"), ("aarch64-macos", "rg")] {
-            lockfile.put(locked(platform, name, "1.0")).unwrap();
+            lockfile.insert(pin(platform, name, "1.0")).unwrap();
         }
         let expected = [
             HEADER.to_owned(),
@@ -319,12 +326,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_another_platform_stays_when_one_is_put_or_pruned() {
+    fn changes_and_prunes_only_pins_of_the_given_platform() {
         let mut lockfile = Lockfile::default();
         for platform in ["x86_64-linux", "aarch64-macos"] {
-            lockfile.put(locked(platform, "rg", "1.0")).unwrap();
+            lockfile.insert(pin(platform, "rg", "1.0")).unwrap();
         }
-        let before = lockfile.put(locked("x86_64-linux", "rg", "2.0")).unwrap();
+        let before = lockfile.insert(pin("x86_64-linux", "rg", "2.0")).unwrap();
         assert_eq!(before.unwrap().version, "1.0");
         assert_eq!(lockfile.get("aarch64-macos", "rg").unwrap().version, "1.0");
         assert_eq!(lockfile.prune("x86_64-linux", |name| name == "jq").len(), 1);
@@ -333,51 +340,51 @@ mod tests {
     }
 
     #[test]
-    fn what_a_merge_leaves_unsorted_or_blank_is_read() {
+    fn accepts_lines_in_any_order_and_blank_lines() {
         let text = format!("{HEADER}\n{}\n\n{}", line("x86_64-linux", "b"), line("x86_64-linux", "a"));
         let lockfile = Lockfile::parse(text.as_bytes()).unwrap();
         assert!(lockfile.get("x86_64-linux", "a").is_some() && lockfile.get("x86_64-linux", "b").is_some());
     }
 
     #[test]
-    fn a_later_format_is_told_whatever_else_it_has() {
+    fn reports_a_newer_format_even_if_the_line_has_unknown_fields() {
         let newer = br#"{"type":"Lockfile","version":2,"made_by":"rigup 9"}"#;
         assert_eq!(Lockfile::parse(newer), Err(LockfileError::Newer(2)));
-        for none in
+        for bad in
             ["", "\n", "{}", "rg 13.0", r#"{"type":"Lockfile"}"#, r#"{"type":"Lockfile","version":"1"}"#]
         {
-            assert_eq!(Lockfile::parse(none.as_bytes()), Err(LockfileError::NoHeader), "{none}");
+            assert_eq!(Lockfile::parse(bad.as_bytes()), Err(LockfileError::NoHeader), "{bad}");
         }
         let unknown = Lockfile::parse(br#"{"type":"Lockfile","version":1,"x":1}"#).unwrap_err().to_string();
         assert!(unknown.starts_with("line 1: unknown field `x`"), "{unknown}");
     }
 
     #[test]
-    fn what_is_hostile_or_broken_is_named_by_its_line() {
+    fn reports_the_line_of_every_error() {
         let good = line("x86_64-linux", "rg");
         let with = |from: &str, to: &str| good.replace(from, to);
         for (bad, expected) in [
-            ("rg 13.0".to_owned(), "line 3: expected value: rg 13.0"),
+            ("rg 13.0".to_owned(), "line 3: expected value"),
             (with("}", r#","added_at":"today"}"#), "line 3: unknown field `added_at`, expected one of"),
             (with("}", r#","name":"rg"}"#), "line 3: duplicate field `name`"),
             (with(r#""1.0""#, "1.0"), "line 3: invalid type: floating point"),
             (with(r#""version":"1.0","#, ""), "line 3: missing field `version`"),
             (with(r#""Lock""#, r#""Binary""#), "line 3: unknown variant `Binary`"),
-            (with("aaaa", "AAAA"), "line 3: \"sha256\" has to be 64 hex digits"),
-            (with("0000", ""), "line 3: \"hook_sha256\" has to be 64 hex digits"),
-            (with("x86_64-linux", "linux"), "line 3: the platform \"linux\" is none"),
-            (with(r#""rg""#, r#""../rg""#), "line 3: the name `../rg` has a `/`"),
+            (with("aaaa", "AAAA"), "line 3: \"sha256\" must be 64 lower-case hex digits"),
+            (with("0000", ""), "line 3: \"hook_sha256\" must be 64 lower-case hex digits"),
+            (with("x86_64-linux", "linux"), "line 3: the platform \"linux\" is not of the form"),
+            (with(r#""rg""#, r#""../rg""#), "line 3: the name `../rg` contains a `/`"),
             (with(r#""rg""#, r#"" rg""#), "line 3: the name has blanks around it"),
             (with(r#""pip""#, r#""pip,npm""#), "line 3: \"pip,npm\" cannot name a plugin"),
             (with("1.0", "1.0\\n2"), "line 3: the version \"1.0\\n2\" has control characters"),
-            (good.clone() + "\r", "line 3: it ends in CR LF"),
+            (good.clone() + "\r", "line 3: ends in CR LF"),
             (good.clone() + &good, "line 3: trailing characters"),
             (good[..40].to_owned(), "line 3: EOF while parsing"),
-            (with("rg", "jq"), "line 3: jq on x86_64-linux has a line already"),
-            (HEADER.to_owned(), "line 3: \"Lockfile\" may stand on line 1 only"),
-            ("<<<<<<< HEAD".to_owned(), "line 3: git could not merge it"),
+            (with("rg", "jq"), "line 3: jq already has a line for x86_64-linux"),
+            (HEADER.to_owned(), "line 3: \"Lockfile\" is allowed only on line 1"),
+            ("<<<<<<< HEAD".to_owned(), "line 3: merge conflict"),
             ("[".repeat(100_000), "line 3: "),
-            (format!("\"{}\"", "x".repeat(jsonl::MAX_LINE)), "line 3: it is longer than 1048576 bytes"),
+            (format!("\"{}\"", "x".repeat(jsonl::MAX_LINE)), "line 3: longer than 1048576 bytes"),
             ("\u{feff}".to_owned() + &good, "line 3: expected value"),
         ] {
             let error = error(&[&line("x86_64-linux", "jq"), &bad]);
@@ -387,27 +394,27 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_again_is_not_written() {
+    fn refuses_a_pin_that_could_not_be_parsed_again() {
         let mut lockfile = Lockfile::default();
-        assert!(matches!(lockfile.put(locked("x86_64-linux", "x", "1\n2")), Err(FieldError::Version(_))));
+        assert!(matches!(lockfile.insert(pin("x86_64-linux", "x", "1\n2")), Err(PinError::Version(_))));
         assert_eq!(lockfile, Lockfile::default());
     }
 
     prop_compose! {
-        fn any_locked()(
+        fn any_pin()(
             platform in "[a-z0-9_]{1,8}-[a-z]{1,8}", name in "[a-z0-9][^/{}\\\\\\pC\\s]{0,10}", binprovider in "[a-z]{1,5}",
             version in "[^\\pC\\s]{0,12}", sha256 in "[0-9a-f]{64}", hook_sha256 in "[0-9a-f]{64}",
-        ) -> Locked {
-            Locked { platform, name, binprovider: ProviderName::parse(&binprovider).unwrap(), version, sha256, hook_sha256 }
+        ) -> Pin {
+            Pin { platform, name, binprovider: ProviderName::parse(&binprovider).unwrap(), version, sha256, hook_sha256 }
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again_and_written_the_same(all in proptest::collection::vec(any_locked(), 0..20)) {
+        fn a_written_file_round_trips(pins in proptest::collection::vec(any_pin(), 0..20)) {
             let mut lockfile = Lockfile::default();
-            for it in all {
-                lockfile.put(it).unwrap();
+            for pin in pins {
+                lockfile.insert(pin).unwrap();
             }
             let text = lockfile.to_string();
             let read = Lockfile::parse(text.as_bytes()).unwrap();
@@ -416,7 +423,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+        fn parses_or_refuses_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
             let with_header = [HEADER.as_bytes(), b"\n", &bytes].concat();
             for bytes in [bytes, with_header] {
                 if let Ok(read) = Lockfile::parse(&bytes) {

@@ -1,4 +1,4 @@
-//! What a hook prints -> records, with diagnostics that name the line.
+//! The records in a hook's standard output.
 
 use std::io::{self, BufRead};
 
@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::jsonl::{self, Line, Lines};
 
-/// One JSON object with a string `type`.
+/// A JSON object with a string `type`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// The line it stands on, from 1.
+    /// The line of the object, from 1.
     pub line: u64,
     /// Its `type`.
     pub kind: String,
@@ -17,54 +17,54 @@ pub struct Record {
     pub fields: Map<String, Value>,
 }
 
-/// What was not a record.
+/// The part of an output that is not records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Leftover {
-    /// Lines that are no record: logs, numbers, lists, objects without a type.
+pub struct Unparsed {
+    /// The number of lines without a record: logs, numbers, lists, objects without a type.
     pub ignored: u64,
-    /// Lines that were meant as records and could not be read, the first [`MAX_COMPLAINTS`] of them.
+    /// A message for each line that starts like a record and cannot be parsed, for the first [`MAX_DIAGNOSTICS`] of them.
     pub diagnostics: Vec<String>,
 }
 
-/// So many diagnostics are kept; a hook that prints garbage without end does not fill the memory.
-pub const MAX_COMPLAINTS: usize = 20;
+/// The number of diagnostics that are kept, so that endless garbage cannot fill the memory.
+pub const MAX_DIAGNOSTICS: usize = 20;
 
-/// So many records of one hook are looked at where one is enough.
+/// The number of records of a hook that are kept where one is enough.
 pub const MAX_RECORDS: usize = 1000;
 
-/// Reads a hook's standard output from its beginning to its end.
-pub fn read(output: impl BufRead, mut take: impl FnMut(Record)) -> io::Result<Leftover> {
-    let mut left = Leftover::default();
-    jsonl::for_each_line(output, |number, line| left.read(number, line, &mut take))?;
-    Ok(left)
+/// Parses a whole output, and passes each record to `on_record`.
+pub fn read(output: impl BufRead, mut on_record: impl FnMut(Record)) -> io::Result<Unparsed> {
+    let mut unparsed = Unparsed::default();
+    jsonl::for_each_line(output, |number, line| unparsed.parse_line(number, line, &mut on_record))?;
+    Ok(unparsed)
 }
 
-/// A hook's standard output, read while it is written.
+/// A parser of an output that is still being written.
 #[derive(Debug, Default)]
-pub struct Records {
+pub struct RecordReader {
     lines: Lines,
-    left: Leftover,
+    unparsed: Unparsed,
 }
 
-impl Records {
-    /// Takes the next bytes, and hands out the records on the lines that are over.
-    pub fn push(&mut self, bytes: &[u8], mut take: impl FnMut(Record)) {
-        let left = &mut self.left;
-        self.lines.push(bytes, |number, line| left.read(number, line, &mut take));
+impl RecordReader {
+    /// Takes the next bytes, and passes the records on complete lines to `on_record`.
+    pub fn push(&mut self, bytes: &[u8], mut on_record: impl FnMut(Record)) {
+        let unparsed = &mut self.unparsed;
+        self.lines.push(bytes, |number, line| unparsed.parse_line(number, line, &mut on_record));
     }
 
-    /// The output is over: hands out the records on a last line without its newline, and tells what was none.
-    pub fn finish(mut self, mut take: impl FnMut(Record)) -> Leftover {
-        let left = &mut self.left;
-        self.lines.finish(|number, line| left.read(number, line, &mut take));
-        self.left
+    /// Parses a last line without a newline, and returns what was not a record.
+    pub fn finish(mut self, mut on_record: impl FnMut(Record)) -> Unparsed {
+        let unparsed = &mut self.unparsed;
+        self.lines.finish(|number, line| unparsed.parse_line(number, line, &mut on_record));
+        self.unparsed
     }
 }
 
-impl Leftover {
-    /// Reads a line. Several objects on one line are several records; a bad byte is replaced; of equal keys the last
-    /// one counts; numbers beyond 64 bits become floating point.
-    fn read(&mut self, number: u64, line: Line<'_>, take: &mut impl FnMut(Record)) {
+impl Unparsed {
+    /// Parses a line. Each of several objects on a line is a record, an invalid byte is replaced, the last of equal keys
+    /// counts, and a number that does not fit into 64 bits becomes a float.
+    fn parse_line(&mut self, number: u64, line: Line<'_>, on_record: &mut impl FnMut(Record)) {
         let text = match line {
             Line::Text(text) if text[0] == b'{' => text,
             Line::Text(_) => {
@@ -72,34 +72,31 @@ impl Leftover {
                 return;
             }
             Line::TooLong(text) => {
-                self.complain(format!(
-                    "line {number} is longer than {} bytes and was dropped: {}",
-                    jsonl::MAX_LINE,
-                    jsonl::head(text)
-                ));
+                let (max, head) = (jsonl::MAX_LINE, jsonl::head(text));
+                self.report(format!("line {number} is longer than {max} bytes and is dropped: {head}"));
                 return;
             }
         };
-        let readable = String::from_utf8_lossy(text);
-        for value in serde_json::Deserializer::from_str(&readable).into_iter::<Value>() {
+        let decoded = String::from_utf8_lossy(text);
+        for value in serde_json::Deserializer::from_str(&decoded).into_iter::<Value>() {
             match value {
                 Ok(Value::Object(fields)) => match fields.get("type") {
                     Some(Value::String(kind)) if !kind.is_empty() => {
-                        take(Record { line: number, kind: kind.clone(), fields });
+                        on_record(Record { line: number, kind: kind.clone(), fields });
                     }
                     _ => self.ignored += 1,
                 },
                 Ok(_) => self.ignored += 1,
                 Err(error) => {
-                    self.complain(format!("line {number} is not JSON ({error}): {}", jsonl::head(text)));
+                    self.report(format!("line {number} is not JSON ({error}): {}", jsonl::head(text)));
                 }
             }
         }
     }
 
-    fn complain(&mut self, diagnostic: String) {
+    fn report(&mut self, diagnostic: String) {
         self.ignored += 1;
-        if self.diagnostics.len() < MAX_COMPLAINTS {
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
             self.diagnostics.push(diagnostic);
         }
     }
@@ -109,64 +106,64 @@ impl Leftover {
 mod tests {
     use super::*;
 
-    fn kinds(output: &[u8]) -> (Vec<(u64, String)>, Leftover) {
+    fn kinds(output: &[u8]) -> (Vec<(u64, String)>, Unparsed) {
         let mut records = Vec::new();
-        let left = read(output, |record| records.push((record.line, record.kind))).unwrap();
-        (records, left)
+        let unparsed = read(output, |record| records.push((record.line, record.kind))).unwrap();
+        (records, unparsed)
     }
 
     #[test]
-    fn records_are_found_between_log_lines_in_their_order() {
+    fn finds_records_between_log_lines_in_their_order() {
         let output = b"starting\n{\"type\":\"A\"}\n# note\n{\"type\":\"B\",\"x\":1}\r\n{\"type\":\"C\"}";
-        let (records, left) = kinds(output);
+        let (records, unparsed) = kinds(output);
         assert_eq!(records, [(2, "A".to_owned()), (4, "B".to_owned()), (5, "C".to_owned())]);
-        assert_eq!(left, Leftover { ignored: 2, diagnostics: Vec::new() });
+        assert_eq!(unparsed, Unparsed { ignored: 2, diagnostics: Vec::new() });
     }
 
     #[test]
-    fn only_an_object_with_a_type_that_is_text_is_a_record() {
+    fn only_an_object_with_a_string_type_is_a_record() {
         let output = b"{\"type\":[\"Binary\"]}\n{\"type\":\"\"}\n{\"type\":5}\n{\"type\":null}\n{}\n[{\"type\":\"A\"}]\n\"A\"\nnull\n7\nhttps://example.org\n";
-        let (records, left) = kinds(output);
+        let (records, unparsed) = kinds(output);
         assert!(records.is_empty());
-        assert_eq!(left, Leftover { ignored: 10, diagnostics: Vec::new() });
+        assert_eq!(unparsed, Unparsed { ignored: 10, diagnostics: Vec::new() });
     }
 
     #[test]
-    fn glued_objects_are_several_records() {
-        let (records, left) = kinds(b"{\"type\":\"A\"}{\"type\":\"B\"} {\"type\":\"C\"}\n");
+    fn objects_on_one_line_are_several_records() {
+        let (records, unparsed) = kinds(b"{\"type\":\"A\"}{\"type\":\"B\"} {\"type\":\"C\"}\n");
         assert_eq!(records.len(), 3);
-        assert_eq!(left.ignored, 0);
+        assert_eq!(unparsed.ignored, 0);
     }
 
     #[test]
-    fn a_line_that_was_cut_is_named_with_its_beginning() {
-        let (records, left) = kinds(b"{\"type\":\"A\"}\n{\"type\":\"Bin");
+    fn a_truncated_line_is_reported_with_its_start() {
+        let (records, unparsed) = kinds(b"{\"type\":\"A\"}\n{\"type\":\"Bin");
         assert_eq!(records.len(), 1);
-        assert_eq!(left.diagnostics.len(), 1);
-        assert!(left.diagnostics[0].starts_with("line 2 is not JSON"), "{}", left.diagnostics[0]);
-        assert!(left.diagnostics[0].ends_with(": {\"type\":\"Bin"), "{}", left.diagnostics[0]);
+        assert_eq!(unparsed.diagnostics.len(), 1);
+        assert!(unparsed.diagnostics[0].starts_with("line 2 is not JSON"), "{}", unparsed.diagnostics[0]);
+        assert!(unparsed.diagnostics[0].ends_with(": {\"type\":\"Bin"), "{}", unparsed.diagnostics[0]);
     }
 
     #[test]
-    fn bad_bytes_are_replaced_and_harm_nothing_else() {
+    fn invalid_bytes_are_replaced() {
         let mut names = Vec::new();
-        read(&b"\xef\xbb\xbf{\"type\":\"A\",\"name\":\"x\xff\"}\0\n"[..], |it| {
-            names.push(it.fields["name"].clone());
+        read(&b"\xef\xbb\xbf{\"type\":\"A\",\"name\":\"x\xff\"}\0\n"[..], |record| {
+            names.push(record.fields["name"].clone());
         })
         .unwrap();
         assert_eq!(names, [Value::from("x\u{fffd}")]);
     }
 
     #[test]
-    fn garbage_without_end_leaves_a_bounded_list_of_complaints() {
-        let (_, left) = kinds("{oops\n".repeat(1000).as_bytes());
-        assert_eq!(left.ignored, 1000);
-        assert_eq!(left.diagnostics.len(), MAX_COMPLAINTS);
+    fn endless_garbage_leaves_a_bounded_list_of_diagnostics() {
+        let (_, unparsed) = kinds("{oops\n".repeat(1000).as_bytes());
+        assert_eq!(unparsed.ignored, 1000);
+        assert_eq!(unparsed.diagnostics.len(), MAX_DIAGNOSTICS);
     }
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..2000)) {
+        fn parses_any_bytes(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..2000)) {
             kinds(&bytes);
         }
     }

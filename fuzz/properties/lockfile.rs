@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path};
 
-use rigup::lockfile::{FieldError, Lockfile};
+use rigup::lockfile::{Lockfile, PinError};
 use rigup::model::name::{MAX_CHARS, link_name};
 use serde_json::{Map, Value};
 
@@ -38,13 +38,13 @@ fn check_read(lockfile: &Lockfile, lines: &[&[u8]]) {
         let locked = lockfile.get(text("platform"), text("name")).expect("a line that was read is there");
         assert_eq!(locked.to_record(), Value::Object(fields.clone()));
         check_name(&locked.name);
-        let put: Result<_, FieldError> = lockfile.clone().put(locked.clone());
+        let put: Result<_, PinError> = lockfile.clone().insert(locked.clone());
         assert_eq!(put, Ok(Some(locked.clone())), "what was read may be written");
     }
     // What is said twice is refused.
     if let Some(line) = lines[1..].iter().find(|it| !it.is_empty()) {
         let twice = [lines, &[*line]].concat().join(&b"\n"[..]);
-        assert!(Lockfile::parse(&twice).is_err_and(|it| it.to_string().contains("has a line already")));
+        assert!(Lockfile::parse(&twice).is_err_and(|it| it.to_string().contains("already has a line")));
     }
 }
 

@@ -2,7 +2,7 @@
 //! line, none is invented and none lost, and what is kept of all the rest is bounded.
 
 use rigup::jsonl::MAX_LINE;
-use rigup::protocol::{self, Leftover, MAX_COMPLAINTS, Record, Records};
+use rigup::protocol::{self, MAX_DIAGNOSTICS, Record, RecordReader, Unparsed};
 use serde_json::Value;
 
 /// An input that begins so has a line that is too long in the place of the next such byte, which no text has: no input of
@@ -18,7 +18,7 @@ pub(crate) fn check(input: &[u8]) {
         assert_eq!(in_pieces(&output, size), (records.clone(), left.clone()), "in pieces of {size}");
     }
 
-    assert!(left.diagnostics.len() <= MAX_COMPLAINTS && left.diagnostics.len() as u64 <= left.ignored);
+    assert!(left.diagnostics.len() <= MAX_DIAGNOSTICS && left.diagnostics.len() as u64 <= left.ignored);
     for diagnostic in &left.diagnostics {
         assert!(diagnostic.len() < 1024, "{diagnostic}");
         assert!(!diagnostic.contains(char::is_control), "{diagnostic:?}");
@@ -52,8 +52,8 @@ fn check_line(line: &[u8], records: &[Record]) {
     }
 }
 
-fn in_pieces(output: &[u8], size: usize) -> (Vec<Record>, Leftover) {
-    let mut reader = Records::default();
+fn in_pieces(output: &[u8], size: usize) -> (Vec<Record>, Unparsed) {
+    let mut reader = RecordReader::default();
     let mut records = Vec::new();
     for piece in output.chunks(size) {
         reader.push(piece, |it| records.push(it));

@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path};
 
-use rigup::install::attempt::question;
+use rigup::install::attempt::arguments;
 use rigup::install::plan::{self, Request, Selection};
 use rigup::model::id::{BinaryId, MachineId};
 use rigup::model::name::{BinaryName, MAX_CHARS};
@@ -33,7 +33,7 @@ pub(crate) fn check(input: &[u8]) {
 
 pub(crate) fn check_requirement(requirement: &Requirement) {
     check_name(&requirement.name);
-    assert!(requirement.min_version.is_empty() || Version::is_one(&requirement.min_version));
+    assert!(requirement.min_version.is_empty() || Version::looks_like_version(&requirement.min_version));
 
     let known = ["env", "pip"].map(ProviderName::from_static);
     let steps = plan::plan(std::slice::from_ref(requirement), &Selection::default(), &known);
@@ -48,7 +48,7 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
     for provider in providers {
         let on_argv = from_arguments(request, provider);
         check_request(requirement, provider, &on_argv);
-        let line = question::line(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
+        let line = arguments::input_line(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
         let fields = serde_json::from_str(&line).expect("the line of a batch hook is an object");
         let in_batch = HookRequest::from_record(&fields, None).expect("what was accepted once is again");
         assert_eq!(in_batch, on_argv, "a batch hook is asked for something else");
@@ -76,7 +76,7 @@ fn check_record(requirement: &Requirement, request: &Request) {
 }
 
 fn from_arguments(request: &Request, provider: &str) -> HookRequest {
-    let arguments = question::arguments(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
+    let arguments = arguments::arguments(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
     let arguments: Vec<String> = arguments.into_iter().map(|it| it.into_string().expect("text")).collect();
     assert!(arguments.iter().all(|it| it.starts_with("--") && !it.contains('\0')), "{arguments:?}");
     HookRequest::parse(&arguments, None).expect("a hook can read its arguments")

@@ -19,7 +19,7 @@ use crate::engine::installer::InstallOptions;
 use crate::engine::{EngineError, EngineEvent, ExitStatus};
 use crate::process::poll;
 use crate::process::signals::Interrupt;
-use crate::protocol::{Record, Records};
+use crate::protocol::{Record, RecordReader};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,7 +106,7 @@ impl Feed<'_> {
 
     /// Reads to the end, and answers records as soon as they are read.
     fn apply_stream(&mut self, name: &str, mut input: impl Read + AsFd) -> Result<(), CliError> {
-        let mut records = Records::default();
+        let mut records = RecordReader::default();
         let mut chunk = vec![0; CHUNK];
         let mut batch = Vec::new();
         while self.interrupt.signal().is_none() {

@@ -73,7 +73,7 @@ impl From<PolicyArgs> for Policy {
 
 fn parse_age(text: &str) -> Result<f64, PolicyError> {
     let keys = Map::from_iter([(MIN_RELEASE_AGE_KEY.to_owned(), Value::from(text))]);
-    Policy::of(&keys)?.min_release_age.ok_or(PolicyError::Age)
+    Policy::parse(&keys)?.min_release_age.ok_or(PolicyError::Age)
 }
 
 /// How many hooks at the same time, and for how long.

@@ -12,7 +12,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::engine::pin::{self, LockChange, LockReport, LockRequest, LockRow};
 use crate::engine::{ExitStatus, lockfile};
-use crate::lockfile::Locked;
+use crate::lockfile::Pin;
 use crate::report::table::{Cell, Column, Table};
 
 const EXAMPLES: &str = "\
@@ -108,7 +108,7 @@ fn cells(row: &LockRow, is_check: bool) -> [Cell; 4] {
         _ if row.change.is_ok(is_check) => Cell::success(word),
         _ => Cell::failure(word),
     };
-    let value = |of: fn(&Locked) -> &str| Cell::plain(row.line.as_ref().map_or("", of));
+    let value = |of: fn(&Pin) -> &str| Cell::plain(row.line.as_ref().map_or("", of));
     [Cell::plain(&row.name), status, value(|line| &line.version), value(|line| line.binprovider.as_str())]
 }
 

@@ -13,9 +13,9 @@ use crate::engine::exit_status::ExitStatus;
 use crate::engine::install::is_ready;
 use crate::engine::installer::{InstallOptions, Installer, StepResult, Task};
 use crate::engine::session::Session;
-use crate::install::linker::Linker;
+use crate::install::link::Linker;
 use crate::install::plan::{self, Request, Selection};
-use crate::install::register::{self, AdoptError};
+use crate::install::register::{self, RegisterError};
 use crate::machine::derived;
 use crate::model::binary::BinaryState;
 use crate::model::id::{MachineId, ProcessId};
@@ -69,7 +69,7 @@ enum ApplyError {
     #[error(transparent)]
     Requirement(#[from] requirement::LineError),
     #[error(transparent)]
-    Register(#[from] AdoptError),
+    Register(#[from] RegisterError),
     #[error(transparent)]
     Import(#[from] import::ImportError),
     #[error(transparent)]
@@ -102,7 +102,7 @@ impl<'a> Applier<'a> {
             interrupt,
             linker,
             options,
-            selection: Selection { asked: policy, habit: catalog.core.policy(), ..Selection::default() },
+            selection: Selection { policy, settings_policy: catalog.core.policy(), ..Selection::default() },
             providers: catalog.providers(),
             is_dry_run,
             installer: None,
@@ -236,10 +236,8 @@ impl<'a> Applier<'a> {
         if text("abspath").is_empty() || matches!(text("status"), "queued" | "failed" | "started") {
             return Ok(None);
         }
-        let checked = match register::check(&self.linker, fields) {
-            Err(AdoptError::RecordError(_) | AdoptError::Digest { .. })
-                if !text("binproviders").is_empty() =>
-            {
+        let checked = match register::verify(&self.linker, fields) {
+            Err(RegisterError::Verify(_)) if !text("binproviders").is_empty() => {
                 return Ok(None);
             }
             checked => checked?,
@@ -248,7 +246,7 @@ impl<'a> Applier<'a> {
             return Ok(Some(Value::Object(fields.clone())));
         }
         let registered =
-            register::adopt(&self.linker, checked, self.interrupt, |warning| self.session.warn(warning))?;
+            register::register(&self.linker, checked, self.interrupt, |warning| self.session.warn(warning))?;
         Ok(Some(registered.binary.to_record(&[])))
     }
 

@@ -166,7 +166,7 @@ impl Catalog {
 
     /// Returns the requests that each provider depends on.
     pub(crate) fn provider_deps(&self) -> HashMap<ProviderName, Vec<Request>> {
-        provider_deps::needs_of(&self.provider_requirements, &self.providers())
+        provider_deps::plan(&self.provider_requirements, &self.providers())
     }
 
     /// Returns what the `config.json` of each provider states.

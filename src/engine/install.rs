@@ -100,8 +100,11 @@ impl InstallPlan {
         let plugins: Vec<String> =
             request.plugins.iter().filter(|name| !name.trim().is_empty()).cloned().collect();
         let catalog = Catalog::read(settings, &plugins, on_event)?;
-        let selection =
-            Selection { curated: catalog.curated_providers(), habit: catalog.core.policy(), ..selection };
+        let selection = Selection {
+            curated: catalog.curated_providers(),
+            settings_policy: catalog.core.policy(),
+            ..selection
+        };
         let mut requirements = catalog.requirements.clone();
         if !selection.names.is_empty() {
             requirements.extend_from_slice(&catalog.provider_requirements);
@@ -228,7 +231,7 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
     let home = settings.home.as_deref();
     let names = request.names.iter().map(|name| BinaryName::parse(name, home)).collect::<Result<_, _>>();
     let names = names.map_err(|error| invalid(&error))?;
-    if !request.min_version.trim().is_empty() && !Version::is_one(&request.min_version) {
+    if !request.min_version.trim().is_empty() && !Version::looks_like_version(&request.min_version) {
         return Err(EngineError::InvalidRequest(format!(
             "--min-version {:?} is not a version; write it like 1.2 or 2024.01.02",
             request.min_version
@@ -244,8 +247,8 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
             .map_err(|error| invalid(&error))?,
         min_version: request.min_version.clone(),
         curated: Vec::new(),
-        asked: request.policy,
-        habit: Policy::default(),
+        policy: request.policy,
+        settings_policy: Policy::default(),
     })
 }
 

@@ -18,7 +18,7 @@ use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
 use crate::install::status::{InstallStatus, install_status};
 use crate::install::{pin, relocatable};
-use crate::lockfile::{Locked, Lockfile};
+use crate::lockfile::{Lockfile, Pin};
 use crate::model::binary::{Binary, Installed};
 use crate::model::plugin_name::ProviderName;
 use crate::process::lock::folder::{self, PATIENCE};
@@ -63,7 +63,7 @@ pub(crate) struct LockRow {
     /// What changes.
     pub(crate) change: LockChange,
     /// The line; `None` if it is unknown.
-    pub(crate) line: Option<Locked>,
+    pub(crate) line: Option<Pin>,
     /// The record that JSONL shows.
     pub(crate) record: Value,
 }
@@ -106,7 +106,7 @@ impl LockChange {
 }
 
 impl LockRow {
-    fn new(line: Locked, change: LockChange) -> Self {
+    fn new(line: Pin, change: LockChange) -> Self {
         let mut record = line.to_record();
         record["status"] = change.as_str().into();
         Self { name: line.name.clone(), change, line: Some(line), record }
@@ -265,7 +265,7 @@ impl LockfileUpdate<'_> {
                 Err(refusal) => (&refusal.name, refusal.reason.clone()),
                 Ok(request) => match self.installed(request).cloned() {
                     Some(installed) => return self.write_line(request, &installed),
-                    None => match self.file.pins(&self.hooks).line_for(request) {
+                    None => match self.file.pins(&self.hooks).find(request) {
                         Ok(line) => return LockRow::new(line.clone(), LockChange::Unchanged),
                         Err(reason) => (&request.name, reason),
                     },
@@ -287,7 +287,7 @@ impl LockfileUpdate<'_> {
     fn write_line(&mut self, request: &Request, installed: &Installed) -> LockRow {
         let name = request.name.as_str();
         let line = self.line(request, installed).and_then(|line| {
-            self.after.put(line.clone()).map_err(|error| error.to_string())?;
+            self.after.insert(line.clone()).map_err(|error| error.to_string())?;
             Ok(line)
         });
         match (line, self.file.lockfile.get(&settings::platform(), name)) {
@@ -305,7 +305,7 @@ impl LockfileUpdate<'_> {
         }
     }
 
-    fn line(&self, request: &Request, installed: &Installed) -> Result<Locked, String> {
+    fn line(&self, request: &Request, installed: &Installed) -> Result<Pin, String> {
         let Installed { binprovider, abspath, version, .. } = installed;
         if !request.candidates.contains(binprovider) {
             let (name, allowed) = (&request.name, request.candidates.join(", "));
@@ -317,7 +317,7 @@ impl LockfileUpdate<'_> {
             self.hooks.get(binprovider).ok_or_else(|| format!("cannot find a hook of {binprovider}"))?;
         let sha256 =
             relocatable::sha256(abspath, &self.settings.lib_dir).map_err(|error| error.to_string())?;
-        Ok(Locked {
+        Ok(Pin {
             platform: settings::platform(),
             name: request.name.as_str().to_owned(),
             binprovider: binprovider.clone(),

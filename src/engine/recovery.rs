@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::install::verify::{self, Claim};
+use crate::install::verify::{self, Expected};
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::binary::Binary;
 use crate::model::id::{BinaryId, MachineId};
@@ -134,17 +134,9 @@ fn binary_of(
     let argument =
         |key: &str| process.spec.cmd.iter().find_map(|word| word.strip_prefix(key)).unwrap_or_default();
     let recorded = fields.remove("sha256");
-    let claim = Claim {
-        name: name.as_str(),
-        min_version: argument("--min-version="),
-        provider,
-        link: &lib_bin_dir.join(name.link_name()),
-        abspath: None,
-        version: None,
-        locked: None,
-        is_measured: false,
-    };
-    let installed = verify::verify(claim, &fields).ok()?;
+    let link = lib_bin_dir.join(name.link_name());
+    let expected = Expected::new(name.as_str(), argument("--min-version="), provider, &link);
+    let installed = verify::verify(expected, &fields).ok()?;
     if recorded.is_some_and(|digest| digest != installed.sha256.as_str()) {
         return None;
     }
@@ -152,7 +144,7 @@ fn binary_of(
     let mut binary = Binary::new(id, process.machine_id, name.as_str(), process.created_at);
     argument("--binproviders=").clone_into(&mut binary.binproviders);
     argument("--min-version=").clone_into(&mut binary.min_version);
-    binary.satisfy(installed, process.created_at);
+    binary.install(installed, process.created_at);
     Some(binary)
 }
 

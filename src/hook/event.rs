@@ -20,7 +20,7 @@ use crate::process::handle::Handle;
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
 use crate::process::{poll, terminate, wait};
-use crate::protocol::{Record, Records};
+use crate::protocol::{Record, RecordReader};
 use crate::store::StoreError;
 
 /// The pause between two looks at the background hooks.
@@ -359,7 +359,7 @@ fn has_succeeded(process: &Process, was_terminated: bool) -> bool {
 #[derive(Default)]
 struct HookOutput {
     file: Option<File>,
-    records: Records,
+    records: RecordReader,
     has_line: bool,
 }
 

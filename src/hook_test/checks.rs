@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::hook_test::result::{CheckResult, Location};
 use crate::hook_test::run::{BinaryLine, HookRun};
-use crate::install::verify::RecordError;
+use crate::install::verify::VerifyError;
 use crate::model::process::{ExitReason, SKIPPED};
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::process::terminate::GRACE;
@@ -117,7 +117,7 @@ pub fn batch(good: &HookRun, run: &HookRun) -> CheckResult {
         return failure;
     }
     let foreign =
-        run.records.iter().find(|record| matches!(record.verified, Err(RecordError::WrongName { .. })));
+        run.records.iter().find(|record| matches!(record.verified, Err(VerifyError::WrongName { .. })));
     if let Some(record) = foreign.filter(|_| run.succeeded()) {
         let problem = "it prints a record for a name that does not exist";
         return CheckResult::broken(problem, Some(run.stdout_line(record.line)));
@@ -325,7 +325,7 @@ fn invalid_record(run: &HookRun) -> Option<CheckResult> {
     let has_valid_record = run.records.iter().any(|record| record.verified.is_ok());
     run.records.iter().find_map(|record| match &record.verified {
         Ok(_) => None,
-        Err(RecordError::WrongName { .. }) if has_valid_record => None,
+        Err(VerifyError::WrongName { .. }) if has_valid_record => None,
         Err(error) => Some(CheckResult::broken(error.to_string(), Some(run.stdout_line(record.line)))),
     })
 }

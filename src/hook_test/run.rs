@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::hook_test::result::Location;
-use crate::install::verify::{self, Claim, RecordError};
+use crate::install::verify::{self, Expected, VerifyError};
 use crate::jsonl::{self, Line};
 use crate::model::id::ProcessId;
 use crate::model::process::{ExitReason, ProcessExit};
@@ -59,7 +59,7 @@ pub struct BinaryLine {
     /// The line.
     pub line: u64,
     /// The file of the record, or why the record is invalid.
-    pub verified: Result<VerifiedFile, RecordError>,
+    pub verified: Result<VerifiedFile, VerifyError>,
 }
 
 /// The file of a valid record.
@@ -94,14 +94,14 @@ pub struct StdoutLines {
 }
 
 impl StdoutLines {
-    /// Reads a log, and verifies its records against the claim if there is one.
-    pub fn read(output: impl BufRead, claim: Option<Claim<'_>>) -> io::Result<Self> {
+    /// Reads a log, and verifies its records against the expected if there is one.
+    pub fn read(output: impl BufRead, expected: Option<Expected<'_>>) -> io::Result<Self> {
         let mut lines = Self::default();
-        jsonl::for_each_line(output, |number, line| lines.take(number, line, claim))?;
+        jsonl::for_each_line(output, |number, line| lines.take(number, line, expected))?;
         Ok(lines)
     }
 
-    fn take(&mut self, number: u64, line: Line<'_>, claim: Option<Claim<'_>>) {
+    fn take(&mut self, number: u64, line: Line<'_>, expected: Option<Expected<'_>>) {
         let text = match line {
             Line::Text(text) => text,
             Line::TooLong(text) => {
@@ -119,10 +119,10 @@ impl StdoutLines {
             self.ignored_lines += rest.ignored;
         }
         for record in records {
-            if let (Some(claim), "Binary") = (claim, record.kind.as_str())
+            if let (Some(expected), "Binary") = (expected, record.kind.as_str())
                 && self.records.len() < protocol::MAX_RECORDS
             {
-                let verified = verify::verify(claim, &record.fields).map(|installed| VerifiedFile {
+                let verified = verify::verify(expected, &record.fields).map(|installed| VerifiedFile {
                     size: installed.abspath.metadata().map_or(0, |metadata| metadata.len()),
                     abspath: installed.abspath,
                     version: installed.version,
@@ -133,7 +133,7 @@ impl StdoutLines {
     }
 
     fn add_invalid(&mut self, line: u64, problem: String) {
-        if self.invalid_lines.len() < protocol::MAX_COMPLAINTS {
+        if self.invalid_lines.len() < protocol::MAX_DIAGNOSTICS {
             self.invalid_lines.push(InvalidLine { line, problem });
         }
     }
@@ -145,10 +145,10 @@ impl HookRun {
         process_id: ProcessId,
         exit: &ProcessExit,
         run_dir: &RunDir,
-        claim: Option<Claim<'_>>,
+        expected: Option<Expected<'_>>,
         (duration, timeout): (Duration, Duration),
     ) -> io::Result<Self> {
-        let lines = StdoutLines::read(BufReader::new(File::open(run_dir.stdout())?), claim)?;
+        let lines = StdoutLines::read(BufReader::new(File::open(run_dir.stdout())?), expected)?;
         let (last, line) = last_line(BufReader::new(File::open(run_dir.stderr())?))?;
         Ok(Self {
             process_id,
@@ -202,17 +202,8 @@ mod tests {
 
     fn read(output: &[u8]) -> StdoutLines {
         let link = "/no/such/link".as_ref();
-        let claim = Claim {
-            name: "sh",
-            min_version: "",
-            provider: &ProviderName::from_static("mine"),
-            link,
-            abspath: None,
-            version: None,
-            locked: None,
-            is_measured: false,
-        };
-        StdoutLines::read(output, Some(claim)).unwrap()
+        let provider = ProviderName::from_static("mine");
+        StdoutLines::read(output, Some(Expected::new("sh", "", &provider, link))).unwrap()
     }
 
     #[test]

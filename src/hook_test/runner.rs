@@ -12,7 +12,7 @@ use crate::hook::run::{FinishedHook, HookJob, RunError, Runner};
 use crate::hook_test::request::TestRequest;
 use crate::hook_test::run::HookRun;
 use crate::hook_test::sandbox::{DiskFault, Sandbox};
-use crate::install::verify::Claim;
+use crate::install::verify::Expected;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::{BINARY_REQUEST, Background};
 use crate::plugin::overrides::Overrides;
@@ -141,17 +141,17 @@ impl HookRunner<'_> {
         let overrides = overrides.of(&self.hook.plugin);
         let abspath = overrides.abspath(sandbox.settings.home.as_deref());
         let provider = self.hook.provider();
-        let claim = self.is_provider().then(|| Claim {
-            name: request.value("name").unwrap_or_default(),
-            min_version: request.value("min-version").unwrap_or_default(),
-            provider: &provider,
-            link: &link,
+        let expected = self.is_provider().then(|| Expected {
             abspath: abspath.as_deref(),
             version: overrides.version(),
-            locked: None,
-            is_measured: false,
+            ..Expected::new(
+                request.value("name").unwrap_or_default(),
+                request.value("min-version").unwrap_or_default(),
+                &provider,
+                &link,
+            )
         });
-        let observed = HookRun::of(process_id, exit, &finished.run_dir, claim, (duration, timeout))?;
+        let observed = HookRun::of(process_id, exit, &finished.run_dir, expected, (duration, timeout))?;
         let mut installed = sandbox.installed();
         installed.retain(|path| !before.contains(path));
         Ok(HookRun { is_daemon: self.is_daemon(), leftovers, slow_to_exit, installed, ..observed })

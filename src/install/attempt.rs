@@ -1,4 +1,4 @@
-//! One hook, started for one request or for many, and what comes of it for each.
+//! One run of a provider's hook, for one request or for a batch, and the verdict for each request.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::install::verdict::{self, Verdict};
-use crate::install::verify::Claim;
+use crate::install::verify::Expected;
 use crate::model::attempt::Outcome;
 use crate::model::binary::Binary;
 use crate::model::name;
@@ -24,159 +24,163 @@ use crate::process::run_dir::RunDir;
 use crate::process::tail;
 use crate::store::StoreError;
 
-pub mod question;
+pub mod arguments;
 
-/// A request, and the binary that it is about.
+/// A request that a hook is run for, with its binary.
 #[derive(Debug, Clone)]
-pub struct Question {
-    /// What is wanted.
+pub struct Target {
+    /// The request.
     pub request: Arc<Request>,
-    /// Its record.
+    /// The record of the binary.
     pub binary: Binary,
-    /// Whether the record is new or changed, and has to be stored before the hook is started.
+    /// Whether the record is new or changed, and must be stored before the hook starts.
     pub is_unsaved: bool,
-    /// Where the link will be.
+    /// The path of the binary's link.
     pub link: PathBuf,
 }
 
-/// What came of a hook.
+/// The result of a hook.
 #[derive(Debug)]
-pub struct Answer {
-    /// Its process, with its ending, to be stored with what it means.
+pub struct AttemptResult {
+    /// The hook's process with its exit, which the caller stores together with the attempts.
     pub process: Process,
-    /// What it comes to for each question.
+    /// The verdict for each target.
     pub verdicts: Vec<Verdict>,
 }
 
-/// Why a hook could not be asked.
+/// Why a hook could not be run.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// A folder cannot be made.
+pub enum AttemptError {
+    /// The hook's folder cannot be created.
     #[error("{0}")]
     Folder(io::Error),
     /// The hook cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// Something cannot be recorded.
+    /// The process or the binaries cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// rigup has a fault, of which the panic tells.
-    #[error("rigup has a fault, and panicked; please report what stands above")]
+    /// rigup panicked while it ran the hook.
+    #[error("rigup panicked while it ran the hook; report the message above as a bug")]
     Panicked,
 }
 
-/// Runs a provider's hook and judges its answers. A batch hook gets the questions on its standard input, any other hook
-/// its only one as arguments.
-pub fn ask(
+/// Runs a provider's hook, and returns a verdict for each target. A batch hook reads its requests from standard input; any
+/// other hook gets its only request as arguments.
+pub fn run(
     runner: &Runner<'_>,
     hook: &Hook,
-    questions: &[Question],
+    targets: &[Target],
     timeout: Duration,
     on_event: impl Fn(InstallEvent),
-) -> Result<Answer, AskError> {
-    on_event(InstallEvent::Started { provider: hook.plugin.to_string() });
-    let settings = runner.settings;
-    let machine = settings.data_dir.join("machines").join(runner.machine_id.to_string());
-    let job = match questions {
-        [Question { request, binary, .. }] if !hook.name.is_batch => {
-            let id = binary.id;
-            let folder = machine.join("binaries").join(request.name.link_name()).join(id.to_string());
-            HookJob {
-                hook,
-                arguments: question::arguments(request, &hook.plugin, id, runner.machine_id),
-                cwd: folder.join(hook.plugin.as_str()),
-                binary_id: Some(id),
-                input: None,
-                timeout,
-            }
+) -> Result<AttemptResult, AttemptError> {
+    let provider = &hook.provider();
+    on_event(InstallEvent::Started { provider: provider.clone() });
+    let job = job(runner, hook, targets, timeout);
+    make_private_dir(&job.cwd).map_err(AttemptError::Folder)?;
+    let on_wait = || {
+        let line = format!("waiting for another rigup to unpack {}", hook.name.file_name);
+        on_event(InstallEvent::Output { line });
+    };
+    let ready = runner.prepare(job, on_wait)?;
+    let unsaved: Vec<&Binary> =
+        targets.iter().filter(|target| target.is_unsaved).map(|target| &target.binary).collect();
+    runner.store.begin_attempts(&ready.process, &unsaved)?;
+    let on_tick = |run_dir: &RunDir| {
+        if let Some(line) = last_line(run_dir) {
+            on_event(InstallEvent::Output { line });
         }
-        many => {
-            let lines = many
-                .iter()
-                .map(|it| question::line(&it.request, &hook.plugin, it.binary.id, runner.machine_id) + "\n");
+    };
+    let finished = runner.run(ready, || (), on_tick)?;
+    for warning in &finished.warnings {
+        on_event(InstallEvent::Warning(format!("{provider}: {warning}")));
+    }
+
+    let settings = runner.settings;
+    let abspaths: Vec<Option<PathBuf>> = targets
+        .iter()
+        .map(|target| target.request.overrides.of(provider).abspath(settings.home.as_deref()))
+        .collect();
+    let expected: Vec<Expected<'_>> = targets
+        .iter()
+        .zip(&abspaths)
+        .map(|(Target { request, link, .. }, abspath)| Expected {
+            abspath: abspath.as_deref(),
+            version: request.overrides.of(provider).version(),
+            pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
+            is_measured: builtin::is_one(&hook.path, &settings.data_dir),
+            ..Expected::new(request.name.as_str(), request.min_version_of(provider), provider, link)
+        })
+        .collect();
+    let mut verdicts = verdict::verdicts(&finished, provider, &expected, timeout, &on_event);
+    for verdict in &mut verdicts {
+        // A full disk makes programs fail with many messages, such as "I/O error".
+        if let Verdict::NotInstalled(Outcome::Failed, reason) = verdict
+            && exhaustion::is_full(&settings.lib_dir)
+        {
+            reason.push_str("; no space left in ");
+            reason.push_str(&settings.lib_dir.to_string_lossy());
+        }
+    }
+    Ok(AttemptResult { process: finished.process, verdicts })
+}
+
+fn job<'a>(runner: &Runner<'_>, hook: &'a Hook, targets: &[Target], timeout: Duration) -> HookJob<'a> {
+    let machine_id = runner.machine_id;
+    let folder = runner.settings.data_dir.join("machines").join(machine_id.to_string());
+    match targets {
+        [Target { request, binary, .. }] if !hook.name.is_batch => HookJob {
+            hook,
+            arguments: arguments::arguments(request, &hook.plugin, binary.id, machine_id),
+            cwd: folder
+                .join("binaries")
+                .join(request.name.link_name())
+                .join(binary.id.to_string())
+                .join(hook.plugin.as_str()),
+            binary_id: Some(binary.id),
+            input: None,
+            timeout,
+        },
+        targets => {
+            let lines = targets.iter().map(|Target { request, binary, .. }| {
+                arguments::input_line(request, &hook.plugin, binary.id, machine_id) + "\n"
+            });
             HookJob {
                 hook,
                 arguments: Vec::new(),
-                cwd: machine.join("batches").join(hook.plugin.as_str()),
-                binary_id: if let [only] = many { Some(only.binary.id) } else { None },
+                cwd: folder.join("batches").join(hook.plugin.as_str()),
+                binary_id: if let [only] = targets { Some(only.binary.id) } else { None },
                 input: Some(lines.collect::<String>().into_bytes()),
                 timeout,
             }
         }
-    };
-    make_private_dir(&job.cwd).map_err(AskError::Folder)?;
-    let waiting = || {
-        let file = &hook.name.file_name;
-        on_event(InstallEvent::Output { line: format!("waiting for another rigup that unpacks {file}") });
-    };
-    let ready = runner.prepare(job, waiting)?;
-    let unsaved: Vec<&Binary> = questions.iter().filter(|it| it.is_unsaved).map(|it| &it.binary).collect();
-    runner.store.begin_attempts(&ready.process, &unsaved)?;
-    let finished = runner.run(
-        ready,
-        || (),
-        |run_dir| last_line(run_dir, |line| on_event(InstallEvent::Output { line })),
-    )?;
-    for warning in &finished.warnings {
-        on_event(InstallEvent::Warning(format!("{}: {warning}", hook.plugin)));
-    }
-    let files: Vec<Option<PathBuf>> = questions
-        .iter()
-        .map(|it| it.request.overrides.of(&hook.plugin).abspath(settings.home.as_deref()))
-        .collect();
-    let provider = hook.provider();
-    let claims: Vec<Claim<'_>> = questions
-        .iter()
-        .zip(&files)
-        .map(|(question, file)| Claim {
-            name: question.request.name.as_str(),
-            min_version: question.request.min_version_of(&hook.plugin),
-            provider: &provider,
-            link: &question.link,
-            abspath: file.as_deref(),
-            version: question.request.overrides.of(&hook.plugin).version(),
-            locked: question.request.locked.as_ref().map(|it| (it, settings.lib_dir.as_path())),
-            is_measured: builtin::is_one(&hook.path, &settings.data_dir),
-        })
-        .collect();
-    let mut verdicts = verdict::verdicts(&finished, &hook.plugin, &claims, timeout, &on_event);
-    for verdict in &mut verdicts {
-        // Hooks have words of their own for it, such as "I/O error".
-        if let Verdict::Lost(Outcome::Failed, reason) = verdict
-            && exhaustion::is_full(&settings.lib_dir)
-        {
-            reason.push_str("; no space is left in ");
-            reason.push_str(&settings.lib_dir.to_string_lossy());
-        }
-    }
-    Ok(Answer { process: finished.process, verdicts })
-}
-
-fn last_line(run_dir: &RunDir, show: impl FnOnce(String)) {
-    let tail = tail::read(&run_dir.stderr(), 1, 512).unwrap_or_default();
-    if !tail.trim().is_empty() {
-        show(tail.trim().to_owned());
     }
 }
 
-/// The links that hooks above this rigup, which wait for it, are working on. Other hooks of the rigup above run beside
-/// those; they are worth waiting for.
-pub fn links_above(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
+/// Returns the last line that a hook has written to standard error, or `None` if there is none.
+fn last_line(run_dir: &RunDir) -> Option<String> {
+    let tail = tail::read(&run_dir.stderr(), 1, 512).ok()?;
+    Some(tail.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+/// Returns the names of the links that the hooks which called this rigup are resolving. Those hooks wait for this rigup, so it must
+/// not wait for them.
+pub fn links_of_callers(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
     let store = runner.store;
     let mut links = Vec::new();
     let mut seen = Vec::new();
-    let mut above = store.process(runner.parent_id)?;
-    while let Some(process) = above.filter(|it| !seen.contains(&it.id)) {
+    let mut caller = store.process(runner.parent_id)?;
+    while let Some(process) = caller.filter(|process| !seen.contains(&process.id)) {
         if process.exit().is_none() {
-            let mut names = asked_for(&process);
+            let mut names = batch_names(&process);
             if let Some(id) = process.binary_id {
                 let binaries = store.binaries_of(runner.machine_id)?.into_values();
-                names.extend(binaries.filter(|it| it.id == id).map(|it| it.name));
+                names.extend(binaries.filter(|binary| binary.id == id).map(|binary| binary.name));
             }
-            links.extend(names.iter().map(|it| name::link_name(it).to_owned()));
+            links.extend(names.iter().map(|name| name::link_name(name).to_owned()));
         }
         seen.push(process.id);
-        above = match process.parent_id {
+        caller = match process.parent_id {
             Some(id) => store.process(id)?,
             None => None,
         };
@@ -184,10 +188,10 @@ pub fn links_above(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
     Ok(links)
 }
 
-/// The names of the requests that a batch hook was started for, as its run dir has them; none for any other hook.
-fn asked_for(process: &Process) -> Vec<String> {
-    let input = process.spec.run_dir.as_deref().map(|it: &Path| RunDir::at(it).input());
-    let text = input.and_then(|it| fs_err::read_to_string(it).ok()).unwrap_or_default();
-    let requests = text.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok());
-    requests.filter_map(|it| it["name"].as_str().map(str::to_owned)).collect()
+/// Returns the names in the input of a batch hook, which is in its run dir; none for any other hook.
+fn batch_names(process: &Process) -> Vec<String> {
+    let input = process.spec.run_dir.as_deref().map(|path: &Path| RunDir::at(path).input());
+    let text = input.and_then(|path| fs_err::read_to_string(path).ok()).unwrap_or_default();
+    let requests = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    requests.filter_map(|request| request["name"].as_str().map(str::to_owned)).collect()
 }

@@ -1,6 +1,7 @@
 //! What happens to a request while it is resolved.
 
 use crate::model::attempt::Attempt;
+use crate::model::plugin_name::ProviderName;
 use crate::process::lock::Holder;
 
 /// A step of a request on its way to an installed binary.
@@ -14,7 +15,7 @@ pub enum InstallEvent {
     /// A provider's hook is started.
     Started {
         /// The provider.
-        provider: String,
+        provider: ProviderName,
     },
     /// The last line that the hook has written to standard error.
     Output {

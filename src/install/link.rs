@@ -1,65 +1,163 @@
-//! The link in LIB_BIN_DIR: never half-made, never over what is somebody else's.
+//! The link of a binary in LIB_BIN_DIR.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::atomic;
+use crate::model::binary::Installed;
+use crate::model::id::MachineId;
+use crate::model::name::{self, BinaryName};
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
 
-/// Why a link was not made.
+/// Why a binary cannot be linked.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// A folder stands where the link goes.
-    #[error("{} is a folder; move it away, or choose another LIB_BIN_DIR", .0.display())]
+    /// The path is a folder.
+    #[error("cannot link {path}: it is a folder; move it away, or choose another LIB_BIN_DIR", path = .0.display())]
     Folder(PathBuf),
-    /// A file, or a link that rigup did not make, stands where the link goes.
-    #[error("{} is there already and not rigup's; --force replaces it", .0.display())]
+    /// The path is a file, or a link that rigup did not create.
+    #[error("cannot link {path}: rigup did not create this file; --force replaces it", path = .0.display())]
     Foreign(PathBuf),
-    /// LIB_BIN_DIR cannot be written.
-    #[error("the link {} cannot be made: {error}", path.display())]
-    Unwritable {
-        /// Where the link goes.
+    /// The path is the link of another binary.
+    #[error("cannot link {path}: it is the link of {owner}; --force replaces it", path = path.display())]
+    OtherBinary {
+        /// The path of the link.
         path: PathBuf,
-        /// What went wrong.
+        /// The name of the other binary.
+        owner: String,
+    },
+    /// LIB_BIN_DIR cannot be written.
+    #[error("cannot link {path}: {error}", path = path.display())]
+    Unwritable {
+        /// The path of the link.
+        path: PathBuf,
+        /// The cause.
         error: io::Error,
     },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// Makes the link `link` to `target`, or leaves it untouched where it is right. `is_ours` tells of the target of a
-/// link that is there whether rigup made it; `force` also replaces a file and a foreign link, but never a folder.
+/// Creates and removes the links of a machine's binaries.
+#[derive(Debug, Clone, Copy)]
+pub struct Linker<'a> {
+    /// Where LIB_BIN_DIR is.
+    pub settings: &'a Settings,
+    /// The binaries that own links.
+    pub store: &'a Store,
+    /// The machine.
+    pub machine_id: MachineId,
+    /// Whether to replace foreign files and the links of other binaries.
+    pub force: bool,
+}
+
+impl Linker<'_> {
+    /// Returns the path of a binary's link.
+    pub fn path(&self, name: &BinaryName) -> PathBuf {
+        self.settings.lib_bin_dir.join(name.link_name())
+    }
+
+    /// Links an installed binary. `previous` is the file that it was before. If LIB_BIN_DIR cannot be written, the binary
+    /// is installed without a link, and `warn` receives the cause.
+    pub fn link(
+        &self,
+        name: &BinaryName,
+        installed: &Installed,
+        previous: Option<&Path>,
+        warn: impl Fn(String),
+    ) -> Result<(), LinkError> {
+        let path = self.path(name);
+        if !self.force
+            && let Some(owner) = self.other_owner(name, installed)?
+        {
+            return Err(LinkError::OtherBinary { path, owner });
+        }
+        let linked = if installed.is_in_app_bundle() {
+            unlink(&path)
+        } else {
+            link(&path, &installed.abspath, |target| self.is_own(previous, target), self.force)
+        };
+        match linked {
+            Err(error @ LinkError::Unwritable { .. }) => {
+                warn(error.to_string());
+                Ok(())
+            }
+            linked => linked,
+        }
+    }
+
+    /// Removes the link of a binary, if it points to this file.
+    pub fn unlink(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
+        let path = self.path(name);
+        if fs_err::read_link(&path).is_ok_and(|target| target == installed.abspath) {
+            unlink(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the other binary that owns the link, or `None` if there is none: `/opt/x/tool` and `tool` have the same link.
+    fn other_owner(&self, name: &BinaryName, installed: &Installed) -> Result<Option<String>, StoreError> {
+        let Ok(target) = fs_err::read_link(self.path(name)) else {
+            return Ok(None);
+        };
+        if target == installed.abspath {
+            return Ok(None);
+        }
+        let binaries = self.store.binaries_of(self.machine_id)?.into_values();
+        let mut owners = binaries.filter(|binary| {
+            binary.name != name.as_str()
+                && name::link_name(&binary.name) == name.link_name()
+                && binary.installed().is_some_and(|installed| installed.abspath == target)
+        });
+        Ok(owners.next().map(|binary| binary.name))
+    }
+
+    /// Returns whether rigup created the link to `target`: it created every link in a LIB_BIN_DIR below LIB_DIR. Elsewhere, it
+    /// created the links into LIB_DIR and to the recorded file.
+    fn is_own(&self, previous: Option<&Path>, target: &Path) -> bool {
+        let Settings { lib_dir, lib_bin_dir, .. } = self.settings;
+        lib_bin_dir.starts_with(lib_dir) || target.starts_with(lib_dir) || previous == Some(target)
+    }
+}
+
+/// Creates the link `path` to `target`, or keeps it if it is correct. `is_own` returns whether rigup created an existing link
+/// to this target. With `force`, a file or a foreign link is replaced too, but never a folder.
 pub fn link(
-    link: &Path,
+    path: &Path,
     target: &Path,
-    is_ours: impl Fn(&Path) -> bool,
+    is_own: impl Fn(&Path) -> bool,
     force: bool,
 ) -> Result<(), LinkError> {
-    match link.symlink_metadata() {
-        Ok(there) if there.is_dir() => return Err(LinkError::Folder(link.to_owned())),
-        Ok(there) if there.is_symlink() => {
-            let old = fs_err::read_link(link).map_err(|error| unwritable(link, error))?;
-            if old == target {
+    match path.symlink_metadata() {
+        Ok(existing) if existing.is_dir() => return Err(LinkError::Folder(path.to_owned())),
+        Ok(existing) if existing.is_symlink() => {
+            let old_target = fs_err::read_link(path).map_err(|error| unwritable(path, error))?;
+            if old_target == target {
                 return Ok(());
             }
-            let is_dangling = !link.exists();
-            if !(force || is_dangling || is_ours(&old)) {
-                return Err(LinkError::Foreign(link.to_owned()));
+            let is_dangling = !path.exists();
+            if !(force || is_dangling || is_own(&old_target)) {
+                return Err(LinkError::Foreign(path.to_owned()));
             }
         }
-        Ok(_) if !force => return Err(LinkError::Foreign(link.to_owned())),
+        Ok(_) if !force => return Err(LinkError::Foreign(path.to_owned())),
         _ => {}
     }
-    atomic::replace_link(link, target).map_err(|error| unwritable(link, error))
+    atomic::replace_link(path, target).map_err(|error| unwritable(path, error))
 }
 
-/// Takes a link away that is not wanted any more; anything but a link stays.
-pub fn unlink(link: &Path) -> Result<(), LinkError> {
-    if link.is_symlink() {
-        fs_err::remove_file(link).map_err(|error| unwritable(link, error))?;
+/// Removes a link; anything else is kept.
+fn unlink(path: &Path) -> Result<(), LinkError> {
+    if path.is_symlink() {
+        fs_err::remove_file(path).map_err(|error| unwritable(path, error))?;
     }
     Ok(())
 }
 
-fn unwritable(link: &Path, error: io::Error) -> LinkError {
-    LinkError::Unwritable { path: link.to_owned(), error }
+fn unwritable(path: &Path, error: io::Error) -> LinkError {
+    LinkError::Unwritable { path: path.to_owned(), error }
 }
 
 #[cfg(test)]
@@ -69,9 +167,9 @@ mod tests {
 
     use super::*;
 
-    struct Bin(tempfile::TempDir);
+    struct LibBinDir(tempfile::TempDir);
 
-    impl Bin {
+    impl LibBinDir {
         fn new() -> Self {
             Self(tempfile::tempdir().unwrap())
         }
@@ -80,66 +178,66 @@ mod tests {
             self.0.path().join(name)
         }
 
-        fn make(&self, target: &str, force: bool) -> Result<(), LinkError> {
-            link(&self.path("x"), Path::new(target), |old| old.starts_with("/ours"), force)
+        fn link(&self, target: &str, force: bool) -> Result<(), LinkError> {
+            link(&self.path("x"), Path::new(target), |old| old.starts_with("/own"), force)
         }
     }
 
     #[test]
-    fn a_right_link_is_left_untouched() {
-        let bin = Bin::new();
-        bin.make("/bin/sh", false).unwrap();
+    fn keeps_a_correct_link() {
+        let bin = LibBinDir::new();
+        bin.link("/bin/sh", false).unwrap();
         let before = bin.path("x").symlink_metadata().unwrap().ino();
-        bin.make("/bin/sh", false).unwrap();
+        bin.link("/bin/sh", false).unwrap();
         assert_eq!(bin.path("x").symlink_metadata().unwrap().ino(), before);
     }
 
     #[test]
-    fn a_link_of_our_own_and_a_dangling_one_are_replaced_and_a_foreign_one_is_not() {
-        let bin = Bin::new();
+    fn replaces_its_own_and_dangling_links_but_no_foreign_one() {
+        let bin = LibBinDir::new();
         symlink("/bin/ls", bin.path("x")).unwrap();
-        assert!(matches!(bin.make("/bin/sh", false), Err(LinkError::Foreign(_))));
+        assert!(matches!(bin.link("/bin/sh", false), Err(LinkError::Foreign(_))));
         assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new("/bin/ls"));
-        bin.make("/bin/sh", true).unwrap();
-        for old in ["/ours/old", "/nowhere/at/all"] {
+        bin.link("/bin/sh", true).unwrap();
+        for old in ["/own/old", "/nowhere/at/all"] {
             fs_err::remove_file(bin.path("x")).unwrap();
             symlink(old, bin.path("x")).unwrap();
-            bin.make("/bin/sh", false).unwrap();
+            bin.link("/bin/sh", false).unwrap();
             assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new("/bin/sh"));
         }
     }
 
     #[test]
-    fn a_file_is_replaced_only_by_force_and_a_folder_never() {
-        let bin = Bin::new();
+    fn replaces_a_file_only_by_force_and_never_a_folder() {
+        let bin = LibBinDir::new();
         fs_err::write(bin.path("x"), "mine").unwrap();
-        assert!(matches!(bin.make("/bin/sh", false), Err(LinkError::Foreign(_))));
+        assert!(matches!(bin.link("/bin/sh", false), Err(LinkError::Foreign(_))));
         assert_eq!(fs_err::read_to_string(bin.path("x")).unwrap(), "mine");
-        bin.make("/bin/sh", true).unwrap();
+        bin.link("/bin/sh", true).unwrap();
         fs_err::remove_file(bin.path("x")).unwrap();
         fs_err::create_dir(bin.path("x")).unwrap();
-        assert!(matches!(bin.make("/bin/sh", true), Err(LinkError::Folder(_))));
+        assert!(matches!(bin.link("/bin/sh", true), Err(LinkError::Folder(_))));
     }
 
     #[test]
-    fn a_link_is_made_also_where_somebody_never_frees_the_lock_of_the_folder() {
-        let bin = Bin::new();
+    fn links_even_if_another_process_keeps_the_folder_locked() {
+        let bin = LibBinDir::new();
         let held = File::open(bin.0.path()).unwrap();
         held.lock().unwrap();
-        bin.make("/bin/sh", false).unwrap();
+        bin.link("/bin/sh", false).unwrap();
         assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new("/bin/sh"));
         assert_eq!(fs_err::read_dir(bin.0.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn many_at_once_always_leave_a_whole_link_and_nothing_else() {
-        let bin = Bin::new();
+    fn concurrent_calls_leave_a_whole_link_and_no_other_file() {
+        let bin = LibBinDir::new();
         std::thread::scope(|scope| {
             for thread in 0..16 {
                 let bin = &bin;
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        bin.make(if thread % 2 == 0 { "/ours/a" } else { "/ours/b" }, false).unwrap();
+                        bin.link(if thread % 2 == 0 { "/own/a" } else { "/own/b" }, false).unwrap();
                         assert!(bin.path("x").is_symlink());
                     }
                 });

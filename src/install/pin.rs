@@ -1,4 +1,4 @@
-//! What a lock file makes of a plan, and whether a file is the one that was locked.
+//! The pins of a lock file, applied to a plan and compared with installed binaries.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,116 +8,119 @@ use sha2::{Digest, Sha256};
 use crate::fs::digest::hex;
 use crate::install::plan::{Refusal, Request, Step};
 use crate::install::relocatable;
-use crate::lockfile::{Locked, Lockfile};
+use crate::lockfile::{Lockfile, Pin};
 use crate::model::binary::Installed;
 use crate::model::plugin_name::ProviderName;
-use crate::model::version::Version;
+use crate::model::version;
 
-/// A lock file, and what it is held against.
+/// The pins of a lock file for this platform and its providers.
 #[derive(Debug)]
 pub struct Pins<'a> {
-    /// Where it was read, for people.
+    /// The path of the lock file, for messages.
     pub path: &'a Path,
-    /// What it says.
+    /// The contents of the lock file.
     pub lockfile: &'a Lockfile,
-    /// The platform whose lines count.
+    /// The platform whose pins apply.
     pub platform: String,
-    /// The digest of every provider's hook; see [`hook_digest`].
+    /// The digest of each provider's hook; see [`hook_digest`].
     pub hooks: &'a HashMap<ProviderName, String>,
 }
 
 impl Pins<'_> {
-    /// What is left of a step: the request goes to the locked provider only, for exactly what was locked. Nothing is asked
-    /// where that could not come true.
+    /// Pins the request of a step: only the pinned provider is tried, and only for the pinned binary. Refuses a request whose
+    /// pin cannot be met.
     pub fn pin(&self, step: Step) -> Step {
         let request = step?;
-        match self.line_for(&request) {
-            Ok(locked) => Ok(Request {
-                candidates: vec![locked.binprovider.clone()],
-                locked: Some(locked.clone()),
-                ..request
-            }),
+        match self.find(&request) {
+            Ok(pin) => {
+                Ok(Request { candidates: vec![pin.binprovider.clone()], pin: Some(pin.clone()), ..request })
+            }
             Err(reason) => Err(Refusal { name: request.name, reason }),
         }
     }
 
-    /// The line that meets a request; else why there is none.
-    pub fn line_for(&self, request: &Request) -> Result<&Locked, String> {
+    /// Returns the pin of a request, or why the lock file has none that can be met.
+    pub fn find(&self, request: &Request) -> Result<&Pin, String> {
         let path = self.path.display();
-        let Some(locked) = self.lockfile.get(&self.platform, request.name.as_str()) else {
-            return Err(format!("{path} has no line for it on {}; `rigup lock` writes one", self.platform));
+        let Some(pin) = self.lockfile.get(&self.platform, request.name.as_str()) else {
+            return Err(format!("{path} has no pin for {}; run `rigup lock`", self.platform));
         };
-        let provider = &locked.binprovider;
+        let provider = &pin.binprovider;
         if !request.candidates.contains(provider) {
             let allowed = request.candidates.join(", ");
-            return Err(format!("{path} has it from {provider}, and {allowed} may provide it; `rigup lock`"));
+            return Err(format!(
+                "{path} pins {provider}, but only {allowed} may install it; run `rigup lock`"
+            ));
         }
         match self.hooks.get(provider) {
             None => {
                 return Err(format!(
-                    "{path} has it from {provider}, and no hook of that provider is found here"
+                    "{path} pins {provider}, but that provider does not exist; `rigup hook list BinaryRequest` shows the providers"
                 ));
             }
-            Some(found) if *found != locked.hook_sha256 => {
+            Some(found) if *found != pin.hook_sha256 => {
                 return Err(format!(
-                    "the hook of {provider} has sha256 {found}, and {path} has {}; see what changed in it, then `rigup lock`",
-                    locked.hook_sha256
+                    "the hook of {provider} has sha256 {found}, but {path} pins {}; review the change, then run `rigup lock`",
+                    pin.hook_sha256
                 ));
             }
             Some(_) => {}
         }
         let min_version = request.min_version_of(provider);
-        if !min_version.is_empty() && Version::parse(&locked.version) < Version::parse(min_version) {
-            let version = &locked.version;
+        if !version::satisfies(&pin.version, min_version) {
+            let pinned = &pin.version;
             return Err(format!(
-                "{path} has version {version}, and {min_version} or newer is asked for; `rigup lock`"
+                "{path} pins version {pinned}, which is older than {min_version}; run `rigup lock`"
             ));
         }
-        Ok(locked)
+        Ok(pin)
     }
 }
 
-/// What `rigup.lock` says of a provider's hook: its digest. Of several hooks, that of their digests, one a line.
+/// Returns the digest of a provider's hook. If the provider has several hooks, it is the digest of their digests, one on each line.
 pub fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
     let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));
     match hooks {
         [only] => digest(only.as_ref()),
-        many => digest(many.iter().map(|it| digest(it.as_ref()) + "\n").collect::<String>().as_bytes()),
+        hooks => digest(hooks.iter().map(|hook| digest(hook.as_ref()) + "\n").collect::<String>().as_bytes()),
     }
 }
 
-/// Whether what was verified earlier is what was locked. Only a file that names LIB_DIR has to be read for that: of any other
-/// one the digest is known, which was measured when it was verified.
-pub fn is_same(locked: &Locked, installed: &Installed, lib_dir: &Path) -> bool {
-    installed.binprovider == locked.binprovider
-        && installed.version == locked.version
-        && (installed.sha256 == locked.sha256
-            || relocatable::sha256(&installed.abspath, lib_dir).is_ok_and(|it| it == locked.sha256))
+/// Returns whether an installed binary is the pinned one. The file is read only if its stored digest differs, as that of a file
+/// that contains the path of LIB_DIR does.
+pub fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
+    installed.binprovider == pin.binprovider
+        && installed.version == pin.version
+        && (installed.sha256 == pin.sha256
+            || relocatable::sha256(&installed.abspath, lib_dir).is_ok_and(|sha256| sha256 == pin.sha256))
 }
 
-/// How one line differs from another: every value, before and after; empty where none does.
-pub fn difference(before: &Locked, after: &Locked) -> String {
-    let values = |it: &Locked| {
-        [
-            ("binprovider", it.binprovider.to_string()),
-            ("version", it.version.clone()),
-            ("sha256", it.sha256.clone()),
-            ("hook_sha256", it.hook_sha256.clone()),
-        ]
-    };
-    let pairs = values(before).into_iter().zip(values(after)).filter(|(before, after)| before != after);
-    let shown = |text: String| if text.is_empty() { "none".to_owned() } else { text };
-    let each =
-        pairs.map(|((key, before), (_, after))| format!("{key} {} -> {}", shown(before), shown(after)));
-    each.collect::<Vec<_>>().join(", ")
+/// Returns each value that differs between two pins, before and after; empty if they are equal.
+pub fn difference(before: &Pin, after: &Pin) -> String {
+    let changes = [
+        ("binprovider", before.binprovider.as_str(), after.binprovider.as_str()),
+        ("version", &before.version, &after.version),
+        ("sha256", &before.sha256, &after.sha256),
+        ("hook_sha256", &before.hook_sha256, &after.hook_sha256),
+    ];
+    changes
+        .into_iter()
+        .filter(|(_, before, after)| before != after)
+        .map(|(key, before, after)| format!("{key} {} -> {}", or_none(before), or_none(after)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn locked(version: &str, sha256: &str) -> Locked {
-        Locked {
+    fn pin(version: &str, sha256: &str) -> Pin {
+        Pin {
             platform: "x86_64-linux".to_owned(),
             name: "x".to_owned(),
             binprovider: ProviderName::from_static("pip"),
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_that_is_known_and_right_is_not_computed_again() {
+    fn a_stored_digest_that_matches_is_not_computed_again() {
         let installed = Installed {
             binprovider: ProviderName::from_static("pip"),
             abspath: "/no/such/file".into(),
@@ -137,15 +140,15 @@ mod tests {
             fingerprint: "1:2".to_owned(),
         };
         let lib_dir = Path::new("/lib");
-        assert!(is_same(&locked("1.0", &"a".repeat(64)), &installed, lib_dir));
-        assert!(!is_same(&locked("1.0", &"b".repeat(64)), &installed, lib_dir));
-        assert!(!is_same(&locked("1.1", &"a".repeat(64)), &installed, lib_dir));
+        assert!(matches(&pin("1.0", &"a".repeat(64)), &installed, lib_dir));
+        assert!(!matches(&pin("1.0", &"b".repeat(64)), &installed, lib_dir));
+        assert!(!matches(&pin("1.1", &"a".repeat(64)), &installed, lib_dir));
         let from_npm = Installed { binprovider: ProviderName::from_static("npm"), ..installed };
-        assert!(!is_same(&locked("1.0", &"a".repeat(64)), &from_npm, lib_dir));
+        assert!(!matches(&pin("1.0", &"a".repeat(64)), &from_npm, lib_dir));
     }
 
     #[test]
-    fn the_digest_of_a_hook_is_that_of_its_file_and_of_several_all_count_in_their_order() {
+    fn the_digest_of_several_hooks_depends_on_each_and_their_order() {
         let one = hex(&Sha256::digest(b"one"));
         assert_eq!(hook_digest(&[b"one"]), one);
         let both = hook_digest(&[b"one", b"two"]);
@@ -153,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_shows_every_value_before_and_after() {
-        let (before, after) = (locked("1.0", "a"), locked("", "b"));
+    fn a_difference_shows_each_changed_value_before_and_after() {
+        let (before, after) = (pin("1.0", "a"), pin("", "b"));
         assert_eq!(difference(&before, &after), "version 1.0 -> none, sha256 a -> b");
         assert_eq!(difference(&before, &before), "");
     }

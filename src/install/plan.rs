@@ -1,10 +1,11 @@
-//! Requirements -> requests: one per name, with the providers to ask in their order. Pure.
+//! Requirements -> requests: one for each name, with its providers in order. Pure.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::lockfile::Locked;
+use crate::lockfile::Pin;
 use crate::model::name::BinaryName;
 use crate::model::plugin_name::{PluginName, ProviderName};
 use crate::model::policy::Policy;
@@ -12,59 +13,91 @@ use crate::model::version;
 use crate::plugin::overrides::Overrides;
 use crate::plugin::requirement::{Providers, Requirement};
 
-/// The provider that finds what is there and installs nothing.
+/// The provider that finds installed programs and installs nothing.
 pub const ENV: &str = "env";
 
-/// What the command line asks for.
+/// The choices on the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Just these; all requirements where there are none.
+    /// The names to plan; all requirements if empty.
     pub names: Vec<BinaryName>,
-    /// Only these providers, in this order.
+    /// The only allowed providers, in order of preference.
     pub providers: Option<Providers>,
-    /// At least this version; empty for what the requirements say.
+    /// The lowest allowed version, besides those that the requirements state; empty for any.
     pub min_version: String,
-    /// The providers that a name which no plugin requires is requested from, in hook order: those whose `config.json` says
-    /// `"curated": true`. In an open registry, a mistyped name may be a package of anyone.
+    /// The providers of a name that no plugin requires, in hook order: those with `"curated": true` in their `config.json`. In an open
+    /// registry, a mistyped name may be a package by an unknown author.
     pub curated: Vec<ProviderName>,
-    /// What may be brought in, whatever requirements and habits say.
-    pub asked: Policy,
-    /// What may be brought in at the most, from the user's settings.
-    pub habit: Policy,
+    /// The policy of the command line, which overrides requirements and settings.
+    pub policy: Policy,
+    /// The policy of the user's settings, which requirements can only make stricter.
+    pub settings_policy: Policy,
 }
 
-/// One binary to be provided.
+/// A binary to resolve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// What is needed.
+    /// The name of the binary.
     pub name: BinaryName,
-    /// Who may provide it, as it is recorded.
+    /// The allowed providers, as recorded.
     pub providers: Providers,
-    /// The providers to ask, in this order; also those that are not installed.
+    /// The providers to try, in order. They need not exist.
     pub candidates: Vec<ProviderName>,
-    /// The lowest version that will do; empty for any.
+    /// The lowest allowed version; empty for any.
     pub min_version: String,
-    /// What was asked for of what may be brought in.
+    /// The stated policy.
     pub policy: Policy,
-    /// Per provider: packages and the like.
+    /// Packages and other options for each provider.
     pub overrides: Overrides,
-    /// The plugins that need it; none for a bare name.
+    /// The plugins that require the binary; empty for a bare name.
     pub required_by: Vec<PluginName>,
-    /// The settings that are told where it was found.
+    /// The settings that receive the path of the binary.
     pub settings: Vec<String>,
-    /// For what a provider could do without: from how many requests at once it is worth the time to get it.
+    /// For an optional dependency of a provider: the number of waiting requests from which it is worth installing.
     pub pays_from: Option<u32>,
-    /// What it has to be exactly, where `rigup.lock` counts.
-    pub locked: Option<Locked>,
+    /// The pin that the binary must match, or `None` without `--locked`.
+    pub pin: Option<Pin>,
 }
 
 impl Request {
-    /// The lowest version that will do from this provider.
+    fn new(name: BinaryName, providers: Providers) -> Self {
+        Self {
+            name,
+            providers,
+            candidates: Vec::new(),
+            min_version: String::new(),
+            policy: Policy::default(),
+            overrides: Overrides::default(),
+            required_by: Vec::new(),
+            settings: Vec::new(),
+            pays_from: None,
+            pin: None,
+        }
+    }
+
+    fn from_requirement(requirement: &Requirement) -> Self {
+        Self {
+            min_version: requirement.min_version.clone(),
+            policy: requirement.policy,
+            overrides: requirement.overrides.clone(),
+            required_by: requirement.plugin.iter().cloned().collect(),
+            settings: requirement.setting.iter().cloned().collect(),
+            pays_from: requirement.pays_from,
+            ..Self::new(requirement.name.clone(), requirement.providers.clone())
+        }
+    }
+
+    /// Returns the lowest version that is allowed from this provider; empty for any.
     pub fn min_version_of(&self, provider: &str) -> &str {
         self.overrides.of(provider).min_version().unwrap_or(&self.min_version)
     }
 
-    /// The request as JSONL shows it before anything is done about it.
+    /// Returns the policy that is stated for this provider.
+    pub fn policy_of(&self, provider: &str) -> Policy {
+        self.overrides.of(provider).policy().or(self.policy)
+    }
+
+    /// Returns the JSONL record of a request that was not resolved.
     pub fn to_record(&self, status: &str) -> Value {
         let mut record = json!({
             "type": "BinaryRequest",
@@ -78,26 +111,33 @@ impl Request {
         self.policy.write_to(&mut record);
         record
     }
+}
 
-    /// What was asked for of what this provider may bring in.
-    pub fn policy_of(&self, provider: &str) -> Policy {
-        self.overrides.of(provider).policy().or(self.policy)
+/// The name with its version requirement: `sh`, `sh (>= 9)`, or `sh (== 9.1)` if it is pinned.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, min_version, pin, .. } = self;
+        match pin {
+            Some(pin) if !pin.version.is_empty() => write!(f, "{name} (== {})", pin.version),
+            _ if min_version.is_empty() => write!(f, "{name}"),
+            _ => write!(f, "{name} (>= {min_version})"),
+        }
     }
 }
 
-/// A binary that nobody may provide.
+/// A binary for which no provider is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is needed.
+    /// The name of the binary.
     pub name: BinaryName,
-    /// Why nobody is asked, and what to change.
+    /// The cause, and what to change.
     pub reason: String,
 }
 
 /// One line of the plan.
 pub type Step = Result<Request, Refusal>;
 
-/// What a step is about.
+/// Returns the name of the binary that a step is about.
 pub fn name_of(step: &Step) -> &BinaryName {
     match step {
         Ok(request) => &request.name,
@@ -105,79 +145,53 @@ pub fn name_of(step: &Step) -> &BinaryName {
     }
 }
 
-/// Makes the plan. `known` are the providers that are there, in hook order.
-pub fn plan(requirements: &[Requirement], wish: &Selection, known: &[ProviderName]) -> Vec<Step> {
+/// Makes the plan. `providers` are the existing ones, in hook order.
+pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[ProviderName]) -> Vec<Step> {
     let mut merged: Vec<Step> = Vec::new();
-    let mut places: HashMap<&BinaryName, usize> = HashMap::new();
+    let mut indexes: HashMap<&BinaryName, usize> = HashMap::new();
     for requirement in requirements {
-        match places.get(&requirement.name) {
+        match indexes.get(&requirement.name) {
             None => {
-                places.insert(&requirement.name, merged.len());
-                merged.push(Ok(request_of(requirement)));
+                indexes.insert(&requirement.name, merged.len());
+                merged.push(Ok(Request::from_requirement(requirement)));
             }
-            Some(&place) => {
-                if let Ok(first) = &merged[place] {
-                    merged[place] = merge(first, request_of(requirement));
+            Some(&index) => {
+                if let Ok(first) = &merged[index] {
+                    merged[index] = merge(first, Request::from_requirement(requirement));
                 }
             }
         }
     }
-    let chosen = if wish.names.is_empty() {
+    let selected = if selection.names.is_empty() {
         merged
     } else {
-        let mut chosen: Vec<Step> = Vec::new();
-        for (index, name) in wish.names.iter().enumerate() {
-            if wish.names[..index].contains(name) {
+        let mut selected: Vec<Step> = Vec::new();
+        for (index, name) in selection.names.iter().enumerate() {
+            if selection.names[..index].contains(name) {
                 continue;
             }
-            chosen.push(match places.get(name) {
-                Some(&place) => merged[place].clone(),
-                None => Ok(bare(name, wish)),
+            selected.push(match indexes.get(name) {
+                Some(&index) => merged[index].clone(),
+                None => Ok(bare_request(name, selection)),
             });
         }
-        chosen
+        selected
     };
-    chosen.into_iter().map(|step| step.and_then(|request| narrow(request, wish, known))).collect()
+    selected.into_iter().map(|step| step.and_then(|request| narrow(request, selection, providers))).collect()
 }
 
-fn request_of(requirement: &Requirement) -> Request {
-    Request {
-        name: requirement.name.clone(),
-        providers: requirement.providers.clone(),
-        candidates: Vec::new(),
-        min_version: requirement.min_version.clone(),
-        policy: requirement.policy,
-        overrides: requirement.overrides.clone(),
-        required_by: requirement.plugin.iter().cloned().collect(),
-        settings: requirement.setting.iter().cloned().collect(),
-        pays_from: requirement.pays_from,
-        locked: None,
-    }
+fn bare_request(name: &BinaryName, selection: &Selection) -> Request {
+    let curated = || Providers::Only(selection.curated.clone());
+    Request::new(name.clone(), selection.providers.clone().unwrap_or_else(curated))
 }
 
-fn bare(name: &BinaryName, wish: &Selection) -> Request {
-    let curated = || Providers::Only(wish.curated.clone());
-    Request {
-        name: name.clone(),
-        providers: wish.providers.clone().unwrap_or_else(curated),
-        candidates: Vec::new(),
-        min_version: String::new(),
-        policy: Policy::default(),
-        overrides: Overrides::default(),
-        required_by: Vec::new(),
-        settings: Vec::new(),
-        pays_from: None,
-        locked: None,
-    }
-}
-
-/// Two plugins require one name.
+/// Merges the requests of two requirements of one name.
 fn merge(first: &Request, second: Request) -> Step {
     let Some(providers) = first.providers.both(&second.providers) else {
         return Err(Refusal {
             name: second.name,
             reason: format!(
-                "the plugin {} allows only {} and the plugin {} allows only {}: give them a provider in common",
+                "plugin {} allows only {}, but plugin {} allows only {}; give them a provider in common",
                 first.required_by.join(", "),
                 first.providers,
                 second.required_by.join(", "),
@@ -186,37 +200,34 @@ fn merge(first: &Request, second: Request) -> Step {
         });
     };
     let mut overrides = first.overrides.merge(&second.overrides);
-    // What one plugin states for a single provider must not weaken what the other states for all.
+    // A rule for one provider replaces the rule for all. It must not undo the rule of the other requirement.
     overrides.restate(|provider, _| {
         let min_version = version::stricter(first.min_version_of(provider), second.min_version_of(provider));
         (min_version.to_owned(), first.policy_of(provider).and(second.policy_of(provider)))
     });
     Ok(Request {
-        providers,
-        candidates: Vec::new(),
         min_version: version::stricter(&first.min_version, &second.min_version).to_owned(),
         policy: first.policy.and(second.policy),
         overrides,
-        required_by: all_of(&first.required_by, second.required_by),
-        settings: all_of(&first.settings, second.settings),
+        required_by: union(&first.required_by, second.required_by),
+        settings: union(&first.settings, second.settings),
         pays_from: first.pays_from.zip(second.pays_from).map(|(one, other)| one.min(other)),
-        name: second.name,
-        locked: None,
+        ..Request::new(second.name, providers)
     })
 }
 
-fn all_of<T: Clone + PartialEq>(first: &[T], second: Vec<T>) -> Vec<T> {
-    let new = second.into_iter().filter(|it| !first.contains(it));
+fn union<T: Clone + PartialEq>(first: &[T], second: Vec<T>) -> Vec<T> {
+    let new = second.into_iter().filter(|value| !first.contains(value));
     first.iter().cloned().chain(new).collect()
 }
 
-/// What the command line leaves of a request, with the providers to ask.
-fn narrow(mut request: Request, wish: &Selection, known: &[ProviderName]) -> Step {
-    if let Some(wanted) = &wish.providers {
-        let Some(both) = wanted.both(&request.providers) else {
+/// Applies the command line to a request, and sets the providers to try.
+fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName]) -> Step {
+    if let Some(selected) = &selection.providers {
+        let Some(both) = selected.both(&request.providers) else {
             return Err(Refusal {
                 reason: format!(
-                    "the plugin {} allows only {}, and --binproviders only {wanted}",
+                    "plugin {} allows only {}, but --binproviders allows only {selected}",
                     request.required_by.join(", "),
                     request.providers
                 ),
@@ -225,13 +236,13 @@ fn narrow(mut request: Request, wish: &Selection, known: &[ProviderName]) -> Ste
         };
         request.providers = both;
     }
-    request.min_version = version::stricter(&request.min_version, &wish.min_version).to_owned();
-    request.policy = wish.asked.or(request.policy.and(wish.habit));
-    request.overrides.tighten(&wish.min_version, wish.habit, wish.asked);
+    request.min_version = version::stricter(&request.min_version, &selection.min_version).to_owned();
+    request.policy = selection.policy.or(request.policy.and(selection.settings_policy));
+    request.overrides.tighten(&selection.min_version, selection.settings_policy, selection.policy);
     request.candidates = match &request.providers {
-        // Exactly one file is meant: nobody has to be asked where it could come from.
+        // A path denotes one file, which no provider can install.
         _ if request.name.file().is_some() => vec![ProviderName::from_static(ENV)],
-        Providers::Any => known.to_vec(),
+        Providers::Any => providers.to_vec(),
         Providers::Only(names) => names.clone(),
     };
     Ok(request)

@@ -1,4 +1,4 @@
-//! What can be learned of a file: where it is, its version, its digest, its fingerprint.
+//! The path, version, digest and fingerprint of a program.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,48 +10,50 @@ use crate::model::version::Version;
 use crate::process::capture::Capture;
 use crate::process::signals::Interrupt;
 
-/// What programs are asked for their version with, in this order.
+/// The arguments that make programs print their version, in the order in which they are tried.
 const FLAGS: [&str; 4] = ["--version", "-version", "-v", "version"];
-/// How long a program may take to tell its version, all flags together.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a program may take to print its version, with all arguments together.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Device, inode, size, mtime and ctime of a file, through links; none where it is gone. As long as it stays the
-/// same, the file is the one that was verified.
+/// Returns device, inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. A file whose
+/// fingerprint is unchanged is unchanged.
 pub fn fingerprint(path: &Path) -> Option<String> {
-    let it = path.metadata().ok()?;
+    let metadata = path.metadata().ok()?;
     Some(format!(
         "{}:{}:{}:{}.{:09}:{}.{:09}",
-        it.dev(),
-        it.ino(),
-        it.size(),
-        it.mtime(),
-        it.mtime_nsec(),
-        it.ctime(),
-        it.ctime_nsec()
+        metadata.dev(),
+        metadata.ino(),
+        metadata.size(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec()
     ))
 }
 
-/// The first executable file of this name on `path`; `left_out` is a folder that does not count.
-pub fn find(name: &str, path: &OsStr, left_out: &Path) -> Option<PathBuf> {
-    let left_out = left_out.canonicalize().unwrap_or_else(|_| left_out.to_owned());
-    let folders = std::env::split_paths(path)
-        .filter(|it| !it.as_os_str().is_empty() && it.canonicalize().is_ok_and(|it| it != left_out));
+/// Returns the first executable file of this name on `path`, or `None` if there is none. The folder `excluded` is skipped.
+pub fn find(name: &str, path: &OsStr, excluded: &Path) -> Option<PathBuf> {
+    let excluded = excluded.canonicalize().unwrap_or_else(|_| excluded.to_owned());
+    let folders = std::env::split_paths(path).filter(|folder| {
+        !folder.as_os_str().is_empty() && folder.canonicalize().is_ok_and(|folder| folder != excluded)
+    });
     let path = std::env::join_paths(folders).ok()?;
     which::which_in(name, Some(path), "/").ok()
 }
 
-/// Asks a program for its version; none where it tells none in time. What it starts is ended with it.
+/// Runs a program to find its version, and returns `None` if it prints none in time. Processes that it starts are terminated
+/// with it.
 pub fn version(
     program: &Path,
     env: &[(OsString, OsString)],
     interrupt: &Interrupt,
 ) -> io::Result<Option<String>> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for flag in FLAGS {
-        let asking = Capture { program, args: &[flag], env, cwd: Path::new("/") };
-        let Some(answer) = asking.run(deadline, interrupt)? else { return Ok(None) };
-        if answer.exit_code == 0 {
-            for text in [answer.stdout, answer.stderr] {
+        let capture = Capture { program, args: &[flag], env, cwd: Path::new("/") };
+        let Some(output) = capture.run(deadline, interrupt)? else { return Ok(None) };
+        if output.exit_code == 0 {
+            for text in [output.stdout, output.stderr] {
                 if let Some(version) = Version::find_in(&text) {
                     return Ok(Some(version.to_owned()));
                 }
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_changes_with_the_file_and_is_none_without_it() {
+    fn the_fingerprint_changes_with_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         fs_err::write(&path, "one").unwrap();
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_found_on_the_path_but_not_in_the_folder_that_is_left_out() {
+    fn finds_a_program_on_the_path_but_not_in_the_excluded_folder() {
         let folder = tempfile::tempdir().unwrap();
         for dir in ["links", "real"] {
             fs_err::create_dir(folder.path().join(dir)).unwrap();
@@ -101,15 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_asked_for_in_four_ways_and_only_an_answer_with_exit_0_counts() {
+    fn only_output_with_exit_code_0_has_a_version() {
         let folder = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::install().unwrap();
-        let ask = |body: &str| version(&script(folder.path(), "tool", body), &[], &interrupt).unwrap();
-        assert_eq!(ask("echo tool 1.2.3"), Some("1.2.3".to_owned()));
-        assert_eq!(ask("echo tool 1.2.3 >&2"), Some("1.2.3".to_owned()));
-        assert_eq!(ask("[ \"$1\" = -version ] && echo 4.5 || { echo 9.9; exit 1; }"), Some("4.5".to_owned()));
-        assert_eq!(ask("[ \"$1\" = version ] && echo v7"), Some("7".to_owned()));
-        assert_eq!(ask("echo 1.0; exit 1"), None);
-        assert_eq!(ask("exit 0"), None);
+        let version_of = |body: &str| version(&script(folder.path(), "tool", body), &[], &interrupt).unwrap();
+        assert_eq!(version_of("echo tool 1.2.3"), Some("1.2.3".to_owned()));
+        assert_eq!(version_of("echo tool 1.2.3 >&2"), Some("1.2.3".to_owned()));
+        assert_eq!(
+            version_of("[ \"$1\" = -version ] && echo 4.5 || { echo 9.9; exit 1; }"),
+            Some("4.5".to_owned())
+        );
+        assert_eq!(version_of("[ \"$1\" = version ] && echo v7"), Some("7".to_owned()));
+        assert_eq!(version_of("echo 1.0; exit 1"), None);
+        assert_eq!(version_of("exit 0"), None);
     }
 }

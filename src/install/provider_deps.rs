@@ -1,51 +1,59 @@
-//! What providers need themselves, and who may provide that. Pure.
+//! The dependencies of providers, and the providers that may install those. Pure.
 
 use std::collections::HashMap;
 
-use crate::install::plan::{Request, Selection, plan};
+use crate::install::plan::{self, Request, Selection};
 use crate::model::plugin_name::ProviderName;
 use crate::plugin::requirement::Requirement;
 
-/// The requests that meet each provider's needs. A need is asked of providers that need nothing, and of those whose own
-/// needs can be met in this way: uv comes from pip, which comes from apt. No provider is asked for what it needs itself,
-/// however far around, so that none waits for another in a circle. What it could do without is another matter: that may
-/// come from itself. `providers` are all there are, in hook order.
-pub fn needs_of(needs: &[Requirement], providers: &[ProviderName]) -> HashMap<ProviderName, Vec<Request>> {
-    let (extras, needs): (Vec<&Requirement>, Vec<&Requirement>) =
-        needs.iter().partition(|it| it.pays_from.is_some());
-    let has_needs =
-        |provider: &ProviderName| needs.iter().any(|need| need.provider().as_ref() == Some(provider));
-    let (mut waiting, mut settled): (Vec<ProviderName>, Vec<ProviderName>) =
-        providers.iter().cloned().partition(has_needs);
-    let independent = settled.clone();
+/// Returns the requests for each provider's dependencies. `providers` are all providers, in hook order.
+///
+/// A dependency is installed only by providers that have no dependencies, or whose own dependencies can be installed this way:
+/// uv by pip, which is installed by apt. So no provider depends on itself, not even through others. An optional dependency may
+/// be installed by any provider, its own included.
+pub fn plan(requirements: &[Requirement], providers: &[ProviderName]) -> HashMap<ProviderName, Vec<Request>> {
+    let (optional, required): (Vec<&Requirement>, Vec<&Requirement>) =
+        requirements.iter().partition(|requirement| requirement.pays_from.is_some());
+    let has_dependencies = |provider: &ProviderName| {
+        required.iter().any(|requirement| requirement.provider().as_ref() == Some(provider))
+    };
+    let (mut unresolved, mut resolved): (Vec<ProviderName>, Vec<ProviderName>) =
+        providers.iter().cloned().partition(has_dependencies);
     let mut requests: HashMap<ProviderName, Vec<Request>> = HashMap::new();
-    for need in &needs {
-        let Some(provider) = need.provider() else { continue };
-        let steps = plan(std::slice::from_ref(*need), &Selection::default(), &independent);
-        requests.entry(provider).or_default().extend(steps.into_iter().flatten());
-    }
+    add_requests(&mut requests, &required, &resolved);
     loop {
-        let waits = |request: &Request| request.candidates.iter().any(|it| waiting.contains(it));
-        let (circular, ready): (Vec<ProviderName>, Vec<ProviderName>) =
-            waiting.iter().cloned().partition(|provider| requests[provider].iter().any(waits));
+        let is_blocked = |provider: &ProviderName| {
+            let mut candidates = requests[provider].iter().flat_map(|request| &request.candidates);
+            candidates.any(|candidate| unresolved.contains(candidate))
+        };
+        let (blocked, ready): (Vec<ProviderName>, Vec<ProviderName>) =
+            unresolved.iter().cloned().partition(is_blocked);
         let is_done = ready.is_empty();
-        for provider in if is_done { &circular } else { &ready } {
+        for provider in if is_done { &blocked } else { &ready } {
             for request in requests.get_mut(provider).into_iter().flatten() {
-                request.candidates.retain(|it| settled.contains(it));
+                request.candidates.retain(|candidate| resolved.contains(candidate));
             }
         }
         if is_done {
             break;
         }
-        settled.extend(ready);
-        waiting = circular;
+        resolved.extend(ready);
+        unresolved = blocked;
     }
-    for extra in extras {
-        let Some(provider) = extra.provider() else { continue };
-        let steps = plan(std::slice::from_ref(extra), &Selection::default(), providers);
+    add_requests(&mut requests, &optional, providers);
+    requests
+}
+
+fn add_requests(
+    requests: &mut HashMap<ProviderName, Vec<Request>>,
+    requirements: &[&Requirement],
+    providers: &[ProviderName],
+) {
+    for requirement in requirements {
+        let Some(provider) = requirement.provider() else { continue };
+        let steps = plan::plan(std::slice::from_ref(*requirement), &Selection::default(), providers);
         requests.entry(provider).or_default().extend(steps.into_iter().flatten());
     }
-    requests
 }
 
 #[cfg(test)]
@@ -54,17 +62,15 @@ mod tests {
     use crate::model::plugin_name::PluginName;
     use crate::plugin::requirement;
 
-    /// Who is asked for the need of each provider, as `provider: candidates`.
-    fn asked(lines: &[(&str, &str)]) -> Vec<String> {
-        let need = |(provider, from): &(&str, &str)| {
+    /// Returns the candidates for the dependency of each provider, as `provider: candidates`.
+    fn candidates(lines: &[(&str, &str)]) -> Vec<String> {
+        let dependency = |(provider, from): &(&str, &str)| {
             let line = format!(r#"{{"type":"Binary","name":"{provider}-tool","binproviders":"{from}"}}"#);
             requirement::parse_line(Some(&PluginName::parse(provider).unwrap()), line.as_bytes(), None)
                 .unwrap()
         };
-        let providers =
-            ["env", "npm", "pip", "apt", "uv", "ring"].map(|name| ProviderName::parse(name).unwrap());
-        let found = needs_of(&lines.iter().map(need).collect::<Vec<_>>(), &providers);
-        let mut shown: Vec<String> = found
+        let providers = ["env", "npm", "pip", "apt", "uv", "ring"].map(ProviderName::from_static);
+        let mut shown: Vec<String> = plan(&lines.iter().map(dependency).collect::<Vec<_>>(), &providers)
             .into_iter()
             .map(|(provider, requests)| format!("{provider}: {}", requests[0].candidates.join(",")))
             .collect();
@@ -73,26 +79,26 @@ mod tests {
     }
 
     #[test]
-    fn a_need_is_asked_of_providers_whose_own_needs_are_met_before() {
-        assert_eq!(asked(&[("uv", "env,pip"), ("pip", "env,apt")]), ["pip: env,apt", "uv: env,pip"]);
-        assert_eq!(asked(&[("pip", "*")]), ["pip: env,npm,apt,uv,ring"], "never of itself");
-        assert_eq!(asked(&[("pip", "env,no-such,pip")]), ["pip: env"]);
+    fn a_dependency_is_installed_by_providers_that_are_ready_before() {
+        assert_eq!(candidates(&[("uv", "env,pip"), ("pip", "env,apt")]), ["pip: env,apt", "uv: env,pip"]);
+        assert_eq!(candidates(&[("pip", "*")]), ["pip: env,npm,apt,uv,ring"], "never by itself");
+        assert_eq!(candidates(&[("pip", "env,no-such,pip")]), ["pip: env"]);
     }
 
     #[test]
-    fn what_a_provider_could_do_without_may_come_from_itself() {
+    fn an_optional_dependency_may_be_installed_by_its_own_provider() {
         let line = br#"{"type":"Binary","name":"uv","binproviders":"env,pip","pays_from":3}"#;
-        let extra = requirement::parse_line(Some(&PluginName::parse("pip").unwrap()), line, None).unwrap();
-        let found = needs_of(&[extra], &["env", "pip"].map(|name| ProviderName::parse(name).unwrap()));
+        let optional = requirement::parse_line(Some(&PluginName::from_static("pip")), line, None).unwrap();
+        let requests = plan(&[optional], &["env", "pip"].map(ProviderName::from_static));
         assert_eq!(
-            (found["pip"][0].candidates.join(","), found["pip"][0].pays_from),
+            (requests["pip"][0].candidates.join(","), requests["pip"][0].pays_from),
             ("env,pip".to_owned(), Some(3))
         );
     }
 
     #[test]
-    fn providers_that_need_each_other_are_not_asked_for_it() {
+    fn providers_that_depend_on_each_other_do_not_install_each_other() {
         let circle = [("uv", "env,pip"), ("pip", "ring,env"), ("ring", "uv,apt")];
-        assert_eq!(asked(&circle), ["pip: env", "ring: apt", "uv: env"]);
+        assert_eq!(candidates(&circle), ["pip: env", "ring: apt", "uv: env"]);
     }
 }

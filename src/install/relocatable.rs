@@ -1,8 +1,8 @@
 //! The digest of a file that does not depend on where LIB_DIR is.
 //!
-//! Launchers such as those of a venv name the folder that they were installed into. With `{LIB_DIR}` in its place, the same
-//! launcher has the same digest in every data dir. A file that names no LIB_DIR, or lies elsewhere, has the digest that
-//! `sha256sum` prints.
+//! A launcher, such as that of a venv, contains the path of the folder that it was installed into. With `{LIB_DIR}` in place of
+//! that path, the same launcher has the same digest in every data dir. A file that does not contain the path, or is outside
+//! LIB_DIR, has the digest that `sha256sum` prints.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -13,48 +13,50 @@ use sha2::{Digest, Sha256};
 use crate::fs::digest;
 use crate::fs::digest::hex;
 
-/// What stands in LIB_DIR's place.
+/// Replaces the path of LIB_DIR.
 const PLACEHOLDER: &[u8] = b"{LIB_DIR}/";
 
-/// Hex SHA-256 of a file, every `LIB_DIR/` that a path in it begins with read as `{LIB_DIR}/` where the file lies below
-/// LIB_DIR.
+/// Returns the hex SHA-256 of a file. In a file below LIB_DIR, a `LIB_DIR/` that starts a path is read as `{LIB_DIR}/`.
 pub fn sha256(file: &Path, lib_dir: &Path) -> io::Result<String> {
-    // Installers may write down the folder as they were given it, or what it is behind links.
+    // Installers may write the path as given to them, or with its links resolved.
     let real = lib_dir.canonicalize().unwrap_or_else(|_| lib_dir.to_owned());
     if ![lib_dir, &real].iter().any(|folder| file.starts_with(folder)) {
         return digest::sha256(file);
     }
-    let spelled = |folder: &Path| [folder.as_os_str().as_encoded_bytes(), b"/"].concat();
-    let mut folders = vec![spelled(lib_dir), spelled(&real)];
+    let mut folders =
+        [lib_dir, &real].map(|folder| [folder.as_os_str().as_encoded_bytes(), b"/"].concat()).to_vec();
     folders.dedup();
     digest(fs_err::File::open(file)?, &folders, 256 << 10)
 }
 
-/// Reads so many bytes at once.
-fn digest(mut file: impl Read, folders: &[Vec<u8>], at_once: usize) -> io::Result<String> {
-    let finders: Vec<Finder<'_>> = folders.iter().map(|it| Finder::new(it.as_slice())).collect();
-    // The beginning of a folder may be the end of what was read.
+/// Digests a file in chunks of `chunk_size` bytes.
+fn digest(mut file: impl Read, folders: &[Vec<u8>], chunk_size: usize) -> io::Result<String> {
+    let finders: Vec<Finder<'_>> = folders.iter().map(|folder| Finder::new(folder.as_slice())).collect();
+    // A chunk may end within a folder.
     let longest = folders.iter().map(Vec::len).max().unwrap_or_default();
     let mut digest = Sha256::new();
-    // The last byte of all that was digested, slashes left out.
-    let mut before = None;
+    // The last byte before `unread` that is not a slash.
+    let mut last_byte = None;
     let mut unread = Vec::new();
-    let mut chunk = vec![0; at_once];
+    let mut chunk = vec![0; chunk_size];
     loop {
         let count = file.read(&mut chunk)?;
         unread.extend_from_slice(&chunk[..count]);
         let mut done = 0;
-        // Where each folder comes next: looked for anew only once that is passed.
-        let mut ahead: Vec<Option<usize>> = finders.iter().map(|it| it.find(&unread)).collect();
+        // The next place of each folder, searched again only after it is passed.
+        let mut places: Vec<Option<usize>> = finders.iter().map(|finder| finder.find(&unread)).collect();
         loop {
-            let places = ahead.iter().zip(&finders).filter_map(|(at, it)| Some(((*at)?, it.needle().len())));
-            let first = places.min_by_key(|&(at, length)| (at, usize::MAX - length));
-            // A longer folder may begin there, and be cut.
+            let found = places
+                .iter()
+                .zip(&finders)
+                .filter_map(|(place, finder)| Some(((*place)?, finder.needle().len())));
+            let first = found.min_by_key(|&(at, length)| (at, usize::MAX - length));
+            // A longer folder may start there, and be truncated.
             let Some((at, length)) = first.filter(|(at, _)| count == 0 || unread.len() - at >= longest)
             else {
                 break;
             };
-            let passed = if last_name(&unread[..at]).or(before).is_some_and(ends_name) {
+            let passed = if last_byte_of_name(&unread[..at]).or(last_byte).is_some_and(ends_name) {
                 at + 1
             } else {
                 digest.update(&unread[done..at]);
@@ -62,17 +64,17 @@ fn digest(mut file: impl Read, folders: &[Vec<u8>], at_once: usize) -> io::Resul
                 done = at + length;
                 done
             };
-            for (next, finder) in
-                ahead.iter_mut().zip(&finders).filter(|(it, _)| it.is_some_and(|it| it < passed))
-            {
-                *next = finder.find(&unread[passed..]).map(|it| it + passed);
+            for (place, finder) in places.iter_mut().zip(&finders) {
+                if place.is_some_and(|place| place < passed) {
+                    *place = finder.find(&unread[passed..]).map(|place| place + passed);
+                }
             }
         }
         let rest = &unread[done..];
         let kept = if count == 0 { 0 } else { longest.min(rest.len()) };
         let (settled, open) = rest.split_at(rest.len() - kept);
         digest.update(settled);
-        before = last_name(&unread[..unread.len() - kept]).or(before);
+        last_byte = last_byte_of_name(&unread[..unread.len() - kept]).or(last_byte);
         unread = open.to_vec();
         if count == 0 {
             return Ok(hex(&digest.finalize()));
@@ -80,13 +82,13 @@ fn digest(mut file: impl Read, folders: &[Vec<u8>], at_once: usize) -> io::Resul
     }
 }
 
-/// The last byte that is no slash.
-fn last_name(bytes: &[u8]) -> Option<u8> {
+/// Returns the last byte that is not a slash.
+fn last_byte_of_name(bytes: &[u8]) -> Option<u8> {
     bytes.iter().copied().rfind(|byte| *byte != b'/')
 }
 
-/// Whether a path goes on behind this byte: it ends a name, or what stands for one, as in `${X}/lib`. Others may stand in a
-/// name, too, but are what a path begins behind: `${X:-/lib}`, `A=/lib`, `"/lib"`.
+/// Returns whether a path continues after this byte, because it ends a name or an expansion, as in `${X}/lib`. Other bytes may
+/// occur in a name too, but usually precede the start of a path: `${X:-/lib}`, `A=/lib`, `"/lib"`.
 const fn ends_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || !byte.is_ascii()
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_launcher_has_one_digest_in_every_lib_dir() {
+    fn a_launcher_has_the_same_digest_in_every_lib_dir() {
         let folder = tempfile::tempdir().unwrap();
         let digests = ["one", "a/longer/one"].map(|name| {
             let lib_dir = folder.path().join(name);
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_elsewhere_is_digested_as_it_is() {
+    fn the_path_is_not_replaced_in_a_file_outside_lib_dir() {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("exec {}/lib/x", folder.path().display());
         let file = folder.path().join("x");
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lib_dir_behind_a_link_counts_under_both_names() {
+    fn both_paths_of_a_linked_lib_dir_are_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let real = folder.path().canonicalize().unwrap().join("real");
         fs_err::create_dir(&real).unwrap();
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_folder_is_replaced() {
+    fn only_the_start_of_a_path_is_replaced() {
         for (text, read_as) in [
             ("/lib /lib2/x /lib/x", "/lib /lib2/x {LIB_DIR}/x"),
             ("/usr/lib/x ../lib/x ~/lib/x \u{fc}/lib/x", "/usr/lib/x ../lib/x ~/lib/x \u{fc}/lib/x"),
@@ -145,30 +147,30 @@ mod tests {
             ("\"/lib/x\" file:///lib/x", "\"{LIB_DIR}/x\" file://{LIB_DIR}/x"),
             ("${X:-/lib/x} /lib/lib/x", "${X:-{LIB_DIR}/x} {LIB_DIR}/lib/x"),
         ] {
-            for at_once in 1..=text.len() {
-                let found = digest(text.as_bytes(), &[b"/lib/".to_vec()], at_once).unwrap();
-                assert_eq!(found, plain(read_as.as_bytes()), "{text}, {at_once} at once");
+            for chunk_size in 1..=text.len() {
+                let found = digest(text.as_bytes(), &[b"/lib/".to_vec()], chunk_size).unwrap();
+                assert_eq!(found, plain(read_as.as_bytes()), "{text}, in chunks of {chunk_size}");
             }
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn the_digest_is_the_same_whatever_the_size_of_the_reads(
-            text in "(/ab/|/ab/a/|[ab/ ]){0,40}", at_once in 1_usize..20,
+        fn the_digest_does_not_depend_on_the_chunk_size(
+            text in "(/ab/|/ab/a/|[ab/ ]){0,40}", chunk_size in 1_usize..20,
         ) {
             let folders = [b"/ab/".to_vec(), b"/ab/a/".to_vec()];
-            // The longer one first, as the leftmost match takes the longest.
+            // The longest of the leftmost matches is replaced.
             let mut replaced = String::new();
             let mut rest = text.as_str();
             while let Some(next) = rest.chars().next() {
                 let before = text[..text.len() - rest.len()].trim_end_matches('/').chars().last();
-                let begins = |it: &&str| rest.starts_with(it) && before.is_none_or(|it| it == ' ');
-                let length = ["/ab/a/", "/ab/"].into_iter().find(begins).map(str::len);
+                let starts = |folder: &&str| rest.starts_with(folder) && before.is_none_or(|byte| byte == ' ');
+                let length = ["/ab/a/", "/ab/"].into_iter().find(starts).map(str::len);
                 replaced.push_str(&length.map_or_else(|| next.to_string(), |_| "{LIB_DIR}/".to_owned()));
                 rest = &rest[length.unwrap_or(next.len_utf8())..];
             }
-            proptest::prop_assert_eq!(digest(text.as_bytes(), &folders, at_once).unwrap(), plain(replaced.as_bytes()));
+            proptest::prop_assert_eq!(digest(text.as_bytes(), &folders, chunk_size).unwrap(), plain(replaced.as_bytes()));
         }
     }
 }

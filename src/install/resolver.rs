@@ -1,4 +1,4 @@
-//! What resolves requests: the hooks, the rules that they keep, and what is told on the way.
+//! Resolves requests: tries their providers in order until one installs the binary.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::hook::run::Runner;
-use crate::install::attempt::AskError;
+use crate::install::attempt::AttemptError;
 use crate::install::event::InstallEvent;
-use crate::install::linker::Linker;
+use crate::install::link::{LinkError, Linker};
 use crate::install::plan::Request;
 use crate::install::scheduler::HookIndex;
 use crate::install::status::{InstallStatus, install_status};
 use crate::model::attempt::{Attempt, Outcome};
-use crate::model::binary::{Binary, BinaryState, Installed};
-use crate::model::name::BinaryName;
+use crate::model::binary::{Binary, Installed};
 use crate::model::plugin_name::ProviderName;
 use crate::model::policy::PolicySupport;
 use crate::plugin::config::provider::ProviderConfig;
@@ -30,86 +29,86 @@ mod locks;
 mod run;
 mod state;
 
-/// What resolves requests.
+/// What the resolving of requests depends on.
 pub struct Resolver<'a> {
     /// Runs the hooks.
     pub runner: Runner<'a>,
     /// The hooks of all providers, in hook order.
     pub hooks: &'a [&'a Hook],
-    /// What providers need themselves, such as npm; looked for where a provider declines without it.
+    /// The dependencies of each provider, such as npm. They are installed if the provider declines without them.
     pub provider_deps: &'a HashMap<ProviderName, Vec<Request>>,
-    /// What the `config.json` of each provider states.
+    /// The `config.json` of each provider.
     pub provider_configs: &'a HashMap<ProviderName, ProviderConfig>,
-    /// Resolve anew what is there, and replace a file that stands where the link goes.
+    /// Whether to resolve installed binaries too, and to replace a foreign file in place of a link.
     pub force: bool,
-    /// What is not got leaves the records as they were: the wish was to look, not to have.
+    /// Whether to find installed programs only, and to leave the records of all others unchanged.
     pub is_lookup: bool,
-    /// How long one hook may take.
+    /// How long a hook may take.
     pub timeout: Duration,
     /// Receives each event as it happens, from any thread.
     pub on_event: &'a (dyn Fn(&Request, InstallEvent) + Sync),
 }
 
-/// What became of a request.
+/// A request that was resolved, or for which all providers failed.
 #[derive(Debug)]
 pub struct Resolved {
-    /// The binary's record.
+    /// The record of the binary.
     pub binary: Binary,
-    /// What this rigup tried.
+    /// The attempts of this command.
     pub attempts: Vec<Attempt>,
 }
 
-/// A request, with what became of it.
-pub type Settled = (Arc<Request>, Result<Resolved, ResolveError>);
+/// A request with its result.
+pub type RequestResult = (Arc<Request>, Result<Resolved, ResolveError>);
 
-/// Why a request could not be worked on at all.
+/// Why a request could not be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// rigup was asked to stop.
+    /// rigup was interrupted.
     #[error("interrupted")]
     Interrupted,
-    /// The hook of this very request is what called rigup.
-    #[error("it is {0} that the hook which calls rigup is asked for itself: to wait for it would never end")]
-    Circular(BinaryName),
-    /// Another rigup works on it, and cannot end before what waits here does.
-    #[error("{0}: to wait would never end; one of the hooks has to do without the other's binary")]
-    Mutual(String),
-    /// A lock cannot be taken.
+    /// The hook that called rigup is resolving the same name.
+    #[error("the hook that called rigup is itself resolving {0}, so waiting would never end")]
+    Circular(String),
+    /// Another rigup holds the lock of the name, and waits for a request of this one.
+    #[error("{0}, so waiting would never end; one of the hooks must do without the other's binary")]
+    Deadlock(String),
+    /// The lock of the name cannot be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// A hook cannot be asked. Several requests may have met with one such error.
+    /// A hook cannot be run. All requests of a batch share the error.
     #[error("{0}")]
-    Ask(Arc<AskError>),
-    /// Something cannot be recorded.
+    Attempt(Arc<AttemptError>),
+    /// The result cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Resolver<'_> {
-    /// The hooks that a request goes through, and the providers on the way that are not asked, each with the number of
-    /// hooks before it.
-    pub(super) fn chain(&self, request: &Request) -> (Vec<HookIndex>, Vec<(usize, Attempt)>) {
-        let mut chain = Vec::new();
-        let mut unasked = Vec::new();
+    /// Returns the hooks to run for a request, in order, and an attempt for each provider that is not tried, with the number of hooks
+    /// before it.
+    fn candidates(&self, request: &Request) -> (Vec<HookIndex>, Vec<(usize, Attempt)>) {
+        let mut hooks = Vec::new();
+        let mut untried = Vec::new();
         for provider in &request.candidates {
-            let before = chain.len();
-            let mut leave_out = |outcome, reason: String| {
+            let hooks_before = hooks.len();
+            let mut skip = |outcome, reason: String| {
                 let attempt = Attempt { provider: provider.clone(), outcome, reason, process_id: None };
-                unasked.push((before, attempt));
+                untried.push((hooks_before, attempt));
             };
+            let support = self.policy_support(provider);
             if !self.hooks.iter().any(|hook| hook.plugin == *provider) {
-                let reason =
-                    "there is no such provider; `rigup hook list BinaryRequest` shows those there are";
-                leave_out(Outcome::Skipped, reason.to_owned());
-            } else if let Some(refused) = self.policy_support(provider).refuses(request.policy_of(provider)) {
-                leave_out(Outcome::Rejected, refused.to_string());
+                let reason = "no such provider; `rigup hook list BinaryRequest` shows all providers";
+                skip(Outcome::Skipped, reason.to_owned());
+            } else if let Some(rule) = support.unsupported_rule(request.policy_of(provider)) {
+                skip(Outcome::Rejected, rule.to_string());
             } else if let Err(error) = self.check_options(request, provider) {
-                leave_out(Outcome::Rejected, error.to_string());
+                skip(Outcome::Rejected, error.to_string());
             } else {
-                chain.extend((0..self.hooks.len()).filter(|&it| self.hooks[it].plugin == *provider));
+                hooks.extend((0..self.hooks.len()).filter(|&index| self.hooks[index].plugin == *provider));
             }
         }
-        (chain, unasked)
+        (hooks, untried)
     }
 
     fn policy_support(&self, provider: &str) -> PolicySupport {
@@ -122,62 +121,67 @@ impl Resolver<'_> {
         request.overrides.of(provider).check_options(provider, allowed.unwrap_or_default())
     }
 
-    /// Says which rules a provider could not keep that nobody asked for.
-    pub(super) fn remark_on_rules(&self, request: &Request, provider: &str) {
-        let lacking = self.policy_support(provider).lacks(request.policy_of(provider));
-        if !lacking.is_empty() {
-            let remark = format!("{provider} cannot keep {}: see docs/hooks.md", lacking.join(" and "));
-            (self.on_event)(request, InstallEvent::Notice(remark));
+    /// Reports the default rules of the policy that the provider of an installed binary cannot enforce.
+    fn report_unsupported_defaults(&self, request: &Request, provider: &str) {
+        let rules = self.policy_support(provider).unsupported_defaults(request.policy_of(provider));
+        if !rules.is_empty() {
+            let notice = format!("{provider} cannot enforce {}; see docs/hooks.md", rules.join(" and "));
+            (self.on_event)(request, InstallEvent::Notice(notice));
         }
     }
 
-    /// What a provider needs itself and is not there. What cannot be looked up is looked for.
-    pub(super) fn lacking(&self, provider: &str) -> Vec<&Request> {
-        let is_lacking =
-            |need: &&Request| need.pays_from.is_none() && !self.is_there(need, self.known(need).as_ref());
-        self.needs_of(provider).filter(is_lacking).collect()
-    }
-
-    /// What a provider could do without, is not there, and is worth the time to get for so many requests. What was not got
-    /// lately is not tried again before its time.
-    pub(super) fn worth_getting(&self, provider: &str, requests: usize) -> Vec<&Request> {
-        let is_worth_it = |need: &&Request| {
-            let known = self.known(need);
-            let is_hopeless = match known.as_ref().map(|it| &it.state) {
-                Some(BinaryState::Queued(queued)) => queued.waits_until(clock::now()).is_some(),
-                _ => false,
-            };
-            need.pays_from.is_some_and(|from| requests >= from as usize)
-                && !is_hopeless
-                && !self.is_there(need, known.as_ref())
+    /// Returns the dependencies of a provider that are not installed.
+    fn missing_dependencies(&self, provider: &str) -> Vec<Request> {
+        let is_missing = |dependency: &&Request| {
+            dependency.pays_from.is_none() && !self.is_ready(dependency, self.stored(dependency).as_ref())
         };
-        self.needs_of(provider).filter(is_worth_it).collect()
+        self.dependencies_of(provider).filter(is_missing).cloned().collect()
     }
 
-    fn needs_of(&self, provider: &str) -> impl Iterator<Item = &Request> {
+    /// Returns the optional dependencies of a provider that are not installed, and that save time for this number of requests. One
+    /// that failed is not tried again before its time.
+    fn worthwhile_dependencies(&self, provider: &str, requests: usize) -> Vec<Request> {
+        let is_worthwhile = |dependency: &&Request| {
+            let stored = self.stored(dependency);
+            let queued = stored.as_ref().and_then(Binary::queued);
+            let waits = queued.is_some_and(|queued| queued.waits_until(clock::now()).is_some());
+            dependency.pays_from.is_some_and(|from| requests >= from as usize)
+                && !waits
+                && !self.is_ready(dependency, stored.as_ref())
+        };
+        self.dependencies_of(provider).filter(is_worthwhile).cloned().collect()
+    }
+
+    fn dependencies_of(&self, provider: &str) -> impl Iterator<Item = &Request> {
         self.provider_deps.get(provider).into_iter().flatten()
     }
 
-    fn known(&self, need: &Request) -> Option<Binary> {
-        self.runner.store.binary(self.runner.machine_id, need.name.as_str()).ok().flatten()
+    /// Returns the record of a dependency, or `None` if it has none or cannot be read, so that it is resolved.
+    fn stored(&self, dependency: &Request) -> Option<Binary> {
+        self.runner.store.binary(self.runner.machine_id, dependency.name.as_str()).ok().flatten()
     }
 
-    fn is_there(&self, need: &Request, known: Option<&Binary>) -> bool {
-        known.is_some_and(|it| install_status(it, need, self.runner.settings) == InstallStatus::Ready)
+    fn is_ready(&self, request: &Request, stored: Option<&Binary>) -> bool {
+        let settings = self.runner.settings;
+        stored.is_some_and(|binary| install_status(binary, request, settings) == InstallStatus::Ready)
     }
 
-    /// Links a binary; the inner error says why not.
-    pub(super) fn link(
+    /// Links a binary. The inner error says why it has no link.
+    fn link(
         &self,
         request: &Request,
         installed: &Installed,
         previous: Option<&Path>,
     ) -> Result<Result<(), String>, StoreError> {
-        let warn = |warning: &str| (self.on_event)(request, InstallEvent::Warning(warning.to_owned()));
-        self.linker().link(&request.name, installed, previous, warn)
+        let warn = |warning| (self.on_event)(request, InstallEvent::Warning(warning));
+        match self.linker().link(&request.name, installed, previous, warn) {
+            Ok(()) => Ok(Ok(())),
+            Err(LinkError::Store(error)) => Err(error),
+            Err(error) => Ok(Err(error.to_string())),
+        }
     }
 
-    pub(super) fn linker(&self) -> Linker<'_> {
+    fn linker(&self) -> Linker<'_> {
         Linker {
             settings: self.runner.settings,
             store: self.runner.store,
@@ -186,13 +190,12 @@ impl Resolver<'_> {
         }
     }
 
-    /// Stores what became of a binary, unless nothing did and the wish was only to look.
-    pub(super) fn save(&self, binary: &Binary) -> Result<(), StoreError> {
-        if self.is_to_be_saved(binary) { self.runner.store.save_binary(binary) } else { Ok(()) }
+    /// Stores a binary, unless a lookup did not find it.
+    fn save(&self, binary: &Binary) -> Result<(), StoreError> {
+        if self.must_save(binary) { self.runner.store.save_binary(binary) } else { Ok(()) }
     }
 
-    /// Whether what became of a binary is to be stored.
-    pub(super) fn is_to_be_saved(&self, binary: &Binary) -> bool {
+    fn must_save(&self, binary: &Binary) -> bool {
         !self.is_lookup || binary.installed().is_some()
     }
 }

@@ -1,131 +1,132 @@
-//! Which hook is started next, and for which requests. Pure: it knows of no process and no time.
+//! Which hook runs next, and for which requests. Pure: it knows no processes and no time.
 //!
-//! Every request has a chain of hooks, in its order of preference, and is at one of them. Chains do not depend on each
-//! other. A batch hook takes all that have come to it by the time it is free; any other hook takes one at a time, but any
-//! number of its kind may run. Of the hooks that can be started, the one that usually takes longest goes first: started
-//! last, it would be what all wait for.
+//! Each request has a list of hooks in its order of preference, and waits for one of them. Requests do not depend on each other.
+//! A batch hook takes all requests that wait for it when it is idle. Any other hook takes one request, but may run several times
+//! at once. The hook that usually takes longest runs first: if it ran last, everything would wait for it.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A hook, by its place among all hooks.
+/// A hook, by its index among all hooks.
 pub type HookIndex = usize;
-/// A chain, by the order in which it was added.
-pub type ChainIndex = usize;
+/// A request, by the order in which it was added.
+pub type RequestIndex = usize;
 
-/// A hook to start, and for whom.
+/// A hook to run, and its requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct ScheduledRun {
     /// The hook.
     pub hook: HookIndex,
-    /// The chains that are at it: one, or for a batch hook all.
-    pub chains: Vec<ChainIndex>,
+    /// The requests: one, or all that wait for a batch hook.
+    pub requests: Vec<RequestIndex>,
 }
 
-/// All chains, and where each is.
+/// The hooks, and the position of each request among its own.
 #[derive(Debug)]
 pub struct Schedule {
-    hooks: Vec<Hook>,
-    chains: Vec<Chain>,
+    hooks: Vec<HookQueue>,
+    requests: Vec<Candidates>,
 }
 
 #[derive(Debug)]
-struct Hook {
+struct HookQueue {
     is_batch: bool,
+    /// Whether a batch hook is running.
     is_busy: bool,
-    /// How long it usually takes; nothing where that is not known.
-    usually_takes: Duration,
-    waiting: VecDeque<ChainIndex>,
+    /// How long the hook usually takes, or zero if that is unknown.
+    usual_duration: Duration,
+    waiting: VecDeque<RequestIndex>,
 }
 
+/// The hooks of a request in order, and the position of the next one.
 #[derive(Debug)]
-struct Chain {
+struct Candidates {
     hooks: Vec<HookIndex>,
-    at: usize,
+    position: usize,
 }
 
 impl Schedule {
-    /// Knows these hooks: whether each is a batch hook.
+    /// Creates a schedule of these hooks, given whether each is a batch hook.
     pub fn new(hooks: impl IntoIterator<Item = bool>) -> Self {
-        let hook = |is_batch| Hook {
+        let queue = |is_batch| HookQueue {
             is_batch,
             is_busy: false,
-            usually_takes: Duration::ZERO,
+            usual_duration: Duration::ZERO,
             waiting: VecDeque::new(),
         };
-        Self { hooks: hooks.into_iter().map(hook).collect(), chains: Vec::new() }
+        Self { hooks: hooks.into_iter().map(queue).collect(), requests: Vec::new() }
     }
 
-    /// Learns how long a hook usually takes.
-    pub fn weigh(&mut self, hook: HookIndex, usually_takes: Duration) {
-        self.hooks[hook].usually_takes = usually_takes;
+    /// Sets how long a hook usually takes.
+    pub fn set_usual_duration(&mut self, hook: HookIndex, duration: Duration) {
+        self.hooks[hook].usual_duration = duration;
     }
 
-    /// Adds a chain, which does not wait for a hook yet.
-    pub fn add(&mut self, hooks: Vec<HookIndex>) -> ChainIndex {
-        self.chains.push(Chain { hooks, at: 0 });
-        self.chains.len() - 1
+    /// Adds a request with its hooks in order. It does not wait for a hook yet.
+    pub fn add(&mut self, hooks: Vec<HookIndex>) -> RequestIndex {
+        self.requests.push(Candidates { hooks, position: 0 });
+        self.requests.len() - 1
     }
 
-    /// The hook that a chain is at; none behind the last one.
-    pub fn hook_of(&self, chain: ChainIndex) -> Option<HookIndex> {
-        let chain = &self.chains[chain];
-        chain.hooks.get(chain.at).copied()
+    /// Returns the hook that a request is at, or `None` after its last one.
+    pub fn hook_of(&self, request: RequestIndex) -> Option<HookIndex> {
+        let candidates = &self.requests[request];
+        candidates.hooks.get(candidates.position).copied()
     }
 
-    /// How many hooks of a chain were passed.
-    pub fn position_of(&self, chain: ChainIndex) -> usize {
-        self.chains[chain].at
+    /// Returns how many of its hooks a request has passed.
+    pub fn position_of(&self, request: RequestIndex) -> usize {
+        self.requests[request].position
     }
 
-    /// Has a chain wait for the hook that it is at: for the first time, or once more. False behind the last one.
-    pub fn wait(&mut self, chain: ChainIndex) -> bool {
-        let Some(hook) = self.hook_of(chain) else { return false };
-        self.hooks[hook].waiting.push_back(chain);
+    /// Queues a request for the hook that it is at, and returns whether there is one.
+    pub fn enqueue(&mut self, request: RequestIndex) -> bool {
+        let Some(hook) = self.hook_of(request) else { return false };
+        self.hooks[hook].waiting.push_back(request);
         true
     }
 
-    /// Moves a chain behind the hook that it is at.
-    pub fn pass(&mut self, chain: ChainIndex) {
-        self.chains[chain].at += 1;
+    /// Moves a request to its next hook.
+    pub fn advance(&mut self, request: RequestIndex) {
+        self.requests[request].position += 1;
     }
 
-    /// What to start next, if anything can be. Batch hooks go first: one of them serves many, and what it does not have
-    /// comes to the next hook together. Among their kind the longest goes first, and else the first in hook order.
-    pub fn turn(&mut self) -> Option<Turn> {
-        let is_free = |hook: &Hook| !(hook.waiting.is_empty() || hook.is_batch && hook.is_busy);
-        let free = self.hooks.iter().enumerate().filter(|(_, hook)| is_free(hook));
+    /// Returns the next run, or `None` if no hook can run now. Batch hooks run first: one run serves many requests, and those that
+    /// it does not install reach the next hook together. Among hooks of a kind, the slowest runs first, then the first in hook order.
+    pub fn next_run(&mut self) -> Option<ScheduledRun> {
+        let can_run = |hook: &HookQueue| !(hook.waiting.is_empty() || hook.is_batch && hook.is_busy);
+        let runnable = self.hooks.iter().enumerate().filter(|(_, hook)| can_run(hook));
         let (index, _) =
-            free.max_by_key(|(index, hook)| (hook.is_batch, hook.usually_takes, Reverse(*index)))?;
+            runnable.max_by_key(|(index, hook)| (hook.is_batch, hook.usual_duration, Reverse(*index)))?;
         let hook = &mut self.hooks[index];
-        let chains = if hook.is_batch {
+        let requests = if hook.is_batch {
             hook.is_busy = true;
             hook.waiting.drain(..).collect()
         } else {
             hook.waiting.pop_front().into_iter().collect()
         };
-        Some(Turn { hook: index, chains })
+        Some(ScheduledRun { hook: index, requests })
     }
 
-    /// How many chains wait for a hook.
-    pub fn waiting_for(&self, hook: HookIndex) -> usize {
+    /// Returns how many requests wait for a hook.
+    pub fn queue_length(&self, hook: HookIndex) -> usize {
         self.hooks[hook].waiting.len()
     }
 
-    /// Takes back every chain that waits for this hook.
-    pub fn take_back(&mut self, hook: HookIndex) -> Vec<ChainIndex> {
+    /// Removes every request that waits for this hook from its queue, and returns them.
+    pub fn drain_hook(&mut self, hook: HookIndex) -> Vec<RequestIndex> {
         self.hooks[hook].waiting.drain(..).collect()
     }
 
-    /// A hook is over.
-    pub fn free(&mut self, hook: HookIndex) {
+    /// Marks a hook as idle after its run.
+    pub fn release(&mut self, hook: HookIndex) {
         self.hooks[hook].is_busy = false;
     }
 
-    /// Takes back every chain that waits for a hook.
-    pub fn stop(&mut self) -> Vec<ChainIndex> {
-        (0..self.hooks.len()).flat_map(|hook| self.take_back(hook)).collect()
+    /// Removes every waiting request from its queue, and returns them.
+    pub fn drain(&mut self) -> Vec<RequestIndex> {
+        (0..self.hooks.len()).flat_map(|hook| self.drain_hook(hook)).collect()
     }
 }
 
@@ -138,113 +139,114 @@ mod tests {
     const PIP: HookIndex = 2;
     const APT: HookIndex = 3;
 
-    /// env and apt take batches.
-    fn schedule(chains: &[&[HookIndex]]) -> Schedule {
+    /// A schedule of these requests, where env and apt are batch hooks.
+    fn schedule(requests: &[&[HookIndex]]) -> Schedule {
         let mut schedule = Schedule::new([true, false, false, true]);
-        for chain in chains {
-            let index = schedule.add(chain.to_vec());
-            schedule.wait(index);
+        for hooks in requests {
+            let request = schedule.add(hooks.to_vec());
+            schedule.enqueue(request);
         }
         schedule
     }
 
-    fn to_start(hook: HookIndex, chains: &[ChainIndex]) -> Turn {
-        Turn { hook, chains: chains.to_vec() }
+    fn run(hook: HookIndex, requests: &[RequestIndex]) -> ScheduledRun {
+        ScheduledRun { hook, requests: requests.to_vec() }
     }
 
-    fn lose(schedule: &mut Schedule, turn: &Turn) {
-        schedule.free(turn.hook);
-        for &chain in &turn.chains {
-            schedule.pass(chain);
-            schedule.wait(chain);
+    /// Ends a run that installs nothing.
+    fn finish(schedule: &mut Schedule, run: &ScheduledRun) {
+        schedule.release(run.hook);
+        for &request in &run.requests {
+            schedule.advance(request);
+            schedule.enqueue(request);
         }
     }
 
     #[test]
-    fn a_batch_hook_takes_all_that_are_at_it_and_any_other_one_at_a_time() {
+    fn a_batch_hook_takes_all_waiting_requests_and_any_other_hook_one() {
         let mut schedule = schedule(&[&[ENV], &[PIP], &[ENV, APT], &[PIP]]);
-        assert_eq!(schedule.turn(), Some(to_start(ENV, &[0, 2])));
-        assert_eq!(schedule.turn(), Some(to_start(PIP, &[1])));
-        assert_eq!(schedule.turn(), Some(to_start(PIP, &[3])));
-        assert_eq!(schedule.turn(), None);
+        assert_eq!(schedule.next_run(), Some(run(ENV, &[0, 2])));
+        assert_eq!(schedule.next_run(), Some(run(PIP, &[1])));
+        assert_eq!(schedule.next_run(), Some(run(PIP, &[3])));
+        assert_eq!(schedule.next_run(), None);
     }
 
     #[test]
-    fn what_comes_while_a_batch_hook_is_busy_is_its_next_batch() {
+    fn requests_that_arrive_during_a_batch_form_the_next_one() {
         let mut schedule = schedule(&[&[APT], &[PIP, APT], &[PIP, APT]]);
-        let apt = schedule.turn().unwrap();
-        let (first, second) = (schedule.turn().unwrap(), schedule.turn().unwrap());
-        lose(&mut schedule, &first);
-        lose(&mut schedule, &second);
-        assert_eq!(schedule.turn(), None, "one batch at a time");
-        lose(&mut schedule, &apt);
-        assert_eq!(schedule.turn(), Some(to_start(APT, &[1, 2])));
+        let apt = schedule.next_run().unwrap();
+        let (first, second) = (schedule.next_run().unwrap(), schedule.next_run().unwrap());
+        finish(&mut schedule, &first);
+        finish(&mut schedule, &second);
+        assert_eq!(schedule.next_run(), None, "one batch at a time");
+        finish(&mut schedule, &apt);
+        assert_eq!(schedule.next_run(), Some(run(APT, &[1, 2])));
     }
 
     #[test]
-    fn a_request_goes_on_as_soon_as_its_hook_is_over_whatever_the_others_do() {
+    fn a_request_does_not_wait_for_the_hooks_of_other_requests() {
         let mut schedule = schedule(&[&[NPM, APT], &[PIP]]);
-        let npm = schedule.turn().unwrap();
-        assert_eq!(schedule.turn(), Some(to_start(PIP, &[1])));
-        lose(&mut schedule, &npm);
-        assert_eq!(schedule.turn(), Some(to_start(APT, &[0])));
+        let npm = schedule.next_run().unwrap();
+        assert_eq!(schedule.next_run(), Some(run(PIP, &[1])));
+        finish(&mut schedule, &npm);
+        assert_eq!(schedule.next_run(), Some(run(APT, &[0])));
     }
 
     #[test]
-    fn a_chain_keeps_its_order_of_preference_and_ends_behind_its_last_hook() {
+    fn a_request_visits_its_hooks_in_order_of_preference() {
         let mut schedule = schedule(&[&[APT, ENV, PIP]]);
         for hook in [APT, ENV, PIP] {
-            let turn = schedule.turn().unwrap();
-            assert_eq!((turn.hook, schedule.hook_of(0)), (hook, Some(hook)));
-            lose(&mut schedule, &turn);
+            let run = schedule.next_run().unwrap();
+            assert_eq!((run.hook, schedule.hook_of(0)), (hook, Some(hook)));
+            finish(&mut schedule, &run);
         }
-        assert_eq!((schedule.turn(), schedule.hook_of(0), schedule.position_of(0)), (None, None, 3));
-        assert!(!schedule.wait(0));
+        assert_eq!((schedule.next_run(), schedule.hook_of(0), schedule.position_of(0)), (None, None, 3));
+        assert!(!schedule.enqueue(0));
     }
 
     #[test]
-    fn what_usually_takes_longest_is_started_first_but_batches_before_all() {
+    fn batch_hooks_run_first_and_then_the_slowest() {
         let mut schedule = schedule(&[&[NPM], &[PIP], &[ENV], &[APT], &[PIP]]);
-        schedule.weigh(PIP, Duration::from_secs(9));
-        schedule.weigh(APT, Duration::from_secs(1));
-        let order: Vec<HookIndex> = std::iter::from_fn(|| schedule.turn()).map(|turn| turn.hook).collect();
+        schedule.set_usual_duration(PIP, Duration::from_secs(9));
+        schedule.set_usual_duration(APT, Duration::from_secs(1));
+        let order: Vec<HookIndex> = std::iter::from_fn(|| schedule.next_run()).map(|run| run.hook).collect();
         assert_eq!(order, [APT, ENV, PIP, PIP, NPM]);
     }
 
     #[test]
-    fn a_stopped_schedule_starts_nothing_more() {
+    fn a_drained_schedule_has_no_next_run() {
         let mut schedule = schedule(&[&[PIP], &[ENV]]);
-        let mut waiting = schedule.stop();
+        let mut waiting = schedule.drain();
         waiting.sort_unstable();
-        assert_eq!((waiting, schedule.turn()), (vec![0, 1], None));
+        assert_eq!((waiting, schedule.next_run()), (vec![0, 1], None));
     }
 
     proptest::proptest! {
         #[test]
-        fn every_chain_visits_all_its_hooks_in_order_whatever_ends_first(
-            chains in proptest::collection::vec(proptest::collection::vec(0_usize..4, 0..5), 0..20),
+        fn every_request_visits_all_its_hooks_in_order(
+            requests in proptest::collection::vec(proptest::collection::vec(0_usize..4, 0..5), 0..20),
             picks in proptest::collection::vec(0_usize..100, 200),
         ) {
-            let mut schedule = schedule(&chains.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            let mut visited: Vec<Vec<HookIndex>> = vec![Vec::new(); chains.len()];
-            let mut running: Vec<Turn> = Vec::new();
+            let mut schedule = schedule(&requests.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let mut visited: Vec<Vec<HookIndex>> = vec![Vec::new(); requests.len()];
+            let mut running: Vec<ScheduledRun> = Vec::new();
             let mut picks = picks.into_iter().cycle();
             loop {
-                while let Some(turn) = schedule.turn() {
-                    let is_alone = !running.iter().any(|it| it.hook == turn.hook);
-                    proptest::prop_assert!(is_alone || ![ENV, APT].contains(&turn.hook));
-                    running.push(turn);
+                while let Some(run) = schedule.next_run() {
+                    let is_alone = !running.iter().any(|other| other.hook == run.hook);
+                    proptest::prop_assert!(is_alone || ![ENV, APT].contains(&run.hook));
+                    running.push(run);
                 }
                 if running.is_empty() {
                     break;
                 }
-                let over = running.swap_remove(picks.next().unwrap_or(0) % running.len());
-                for &chain in &over.chains {
-                    visited[chain].push(over.hook);
+                let ended = running.swap_remove(picks.next().unwrap_or(0) % running.len());
+                for &request in &ended.requests {
+                    visited[request].push(ended.hook);
                 }
-                lose(&mut schedule, &over);
+                finish(&mut schedule, &ended);
             }
-            proptest::prop_assert_eq!(visited, chains);
+            proptest::prop_assert_eq!(visited, requests);
         }
     }
 }

@@ -1,22 +1,22 @@
-//! How things stand with a binary before anybody is asked for it.
+//! Whether a binary is installed, without running anything.
 
 use crate::install::plan::Request;
 use crate::install::{pin, probe};
 use crate::model::binary::{Binary, Installed};
 use crate::settings::Settings;
 
-/// How things stand with a binary, without a hook, a process or a write.
+/// The status of a binary for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstallStatus<'a> {
-    /// It is there, and so is its link.
+    /// The binary is installed and linked.
     Ready,
-    /// It is there, and its link is not.
+    /// The binary is installed, but not linked.
     Unlinked(&'a Installed),
-    /// It is not there, or not what was verified, or too old, or not what `rigup.lock` says.
+    /// The binary is not installed, has changed, is too old or does not match its pin.
     Missing,
 }
 
-/// Looks how things stand with a binary that was asked for before.
+/// Returns the status of a recorded binary.
 pub fn install_status<'a>(binary: &'a Binary, request: &Request, settings: &Settings) -> InstallStatus<'a> {
     let Some(installed) = binary.installed() else {
         return InstallStatus::Missing;
@@ -26,13 +26,11 @@ pub fn install_status<'a>(binary: &'a Binary, request: &Request, settings: &Sett
     if !installed.is_current(fingerprint.as_deref(), min_version) {
         return InstallStatus::Missing;
     }
-    if request.locked.as_ref().is_some_and(|it| !pin::is_same(it, installed, &settings.lib_dir)) {
+    if request.pin.as_ref().is_some_and(|pin| !pin::matches(pin, installed, &settings.lib_dir)) {
         return InstallStatus::Missing;
     }
-    let is_linked = || {
-        fs_err::read_link(settings.lib_bin_dir.join(request.name.link_name()))
-            .is_ok_and(|it| it == installed.abspath)
-    };
+    let link = settings.lib_bin_dir.join(request.name.link_name());
+    let is_linked = || fs_err::read_link(link).is_ok_and(|target| target == installed.abspath);
     if installed.is_in_app_bundle() || is_linked() {
         InstallStatus::Ready
     } else {

@@ -1,4 +1,4 @@
-//! What a hook that is over amounts to: its ending and its records, judged.
+//! The outcome of a hook that has exited, for each of its requests.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,138 +9,140 @@ use serde_json::{Map, Value};
 
 use crate::hook::run::FinishedHook;
 use crate::install::event::InstallEvent;
-use crate::install::verify::{self, Claim, RecordError};
+use crate::install::verify::{self, Expected, VerifyError};
 use crate::model::attempt::Outcome;
 use crate::model::binary::Installed;
 use crate::model::process::{ExitReason, ProcessExit, SKIPPED};
 use crate::protocol::{self, Record};
 
-/// The judgement.
+/// The outcome of a hook for one request.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It told the truth about a file that does.
-    Won(Installed),
-    /// It did not, and why.
-    Lost(Outcome, String),
+    /// A Binary record was verified.
+    Installed(Installed),
+    /// The provider did not install the binary, with the cause.
+    NotInstalled(Outcome, String),
 }
 
-/// Judges a hook, for each of the requests that it was started for; `tell` is told what it says besides.
+/// Returns the verdict for each request of a hook. Warnings in the hook's output are passed to `on_event`.
 pub fn verdicts(
     finished: &FinishedHook,
     provider: &str,
-    claims: &[Claim<'_>],
+    expected: &[Expected<'_>],
     timeout: Duration,
     on_event: &impl Fn(InstallEvent),
 ) -> Vec<Verdict> {
-    let all = |outcome: Outcome, reason: &str| {
-        claims.iter().map(|_| Verdict::Lost(outcome, reason.to_owned())).collect()
+    let for_all = |outcome: Outcome, reason: &str| {
+        expected.iter().map(|_| Verdict::NotInstalled(outcome, reason.to_owned())).collect()
     };
     let Some(exit) = finished.process.exit() else {
-        return all(Outcome::Failed, "nobody saw its end");
+        return for_all(Outcome::Failed, NO_EXIT);
     };
-    if let Some((outcome, reason)) = without_a_say(exit, timeout) {
-        return all(outcome, &reason);
+    if let Some((outcome, reason)) = outcome_of_exit(exit, timeout) {
+        return for_all(outcome, &reason);
     }
-    let mut answers = Answers::default();
-    let read = File::open(finished.run_dir.stdout()).and_then(|output| {
-        protocol::read(BufReader::new(output), |record| {
-            answers.take(record, provider, claims.len(), on_event);
+    let mut output = HookOutput::default();
+    let read = File::open(finished.run_dir.stdout()).and_then(|stdout| {
+        protocol::read(BufReader::new(stdout), |record| {
+            output.take(record, provider, expected.len(), on_event);
         })
     });
     match read {
-        Ok(leftover) => leftover
-            .diagnostics
-            .iter()
-            .for_each(|line| on_event(InstallEvent::Warning(format!("{provider}: stdout {line}")))),
-        Err(error) => return all(Outcome::Failed, &format!("its output cannot be read: {error}")),
+        Ok(unparsed) => unparsed.diagnostics.iter().for_each(|diagnostic| {
+            on_event(InstallEvent::Warning(format!("{provider}: stdout {diagnostic}")));
+        }),
+        Err(error) => return for_all(Outcome::Failed, &format!("cannot read its output: {error}")),
     }
-    let of_one = |claim: &Claim<'_>| answers.verdict(*claim, claims.len() == 1, exit);
-    claims.iter().map(of_one).collect()
+    let is_alone = expected.len() == 1;
+    expected.iter().map(|expected| output.verdict(*expected, is_alone, exit)).collect()
 }
 
-/// What a hook answered.
+/// The reason of a hook whose exit is unknown.
+const NO_EXIT: &str = "no process observed its exit";
+
+/// The records in a hook's output that matter for its requests.
 #[derive(Debug, Default)]
-struct Answers {
-    records: Vec<Map<String, Value>>,
+struct HookOutput {
+    binaries: Vec<Map<String, Value>>,
     failures: HashMap<String, (Outcome, String)>,
 }
 
-impl Answers {
-    fn take(&mut self, record: Record, provider: &str, claims: usize, on_event: &impl Fn(InstallEvent)) {
-        // A hook that prints records without end does not fill the memory.
-        if self.records.len() + self.failures.len() >= protocol::MAX_RECORDS.max(2 * claims) {
+impl HookOutput {
+    fn take(&mut self, record: Record, provider: &str, requests: usize, on_event: &impl Fn(InstallEvent)) {
+        // Endless records must not fill the memory.
+        if self.binaries.len() + self.failures.len() >= protocol::MAX_RECORDS.max(2 * requests) {
             return;
         }
         let text = |key: &str| record.fields.get(key).and_then(Value::as_str).unwrap_or_default();
         match record.kind.as_str() {
             "Warning" => on_event(InstallEvent::Notice(format!("{provider}: {}", text("message")))),
             "BinaryFailure" => {
-                let is_declined = text("outcome") == Outcome::Declined.to_string();
+                let is_declined = text("outcome") == Outcome::Declined.as_str();
                 let outcome = if is_declined { Outcome::Declined } else { Outcome::Failed };
                 let reason = text("reason").to_owned();
                 self.failures.entry(text("name").to_owned()).or_insert((outcome, reason));
             }
-            "Binary" => self.records.push(record.fields),
+            "Binary" => self.binaries.push(record.fields),
             _ => {}
         }
     }
 
-    /// The first true record wins, unless the hook says itself that it failed.
-    fn verdict(&self, claim: Claim<'_>, is_alone: bool, exit: &ProcessExit) -> Verdict {
-        if let Some((outcome, reason)) = self.failures.get(claim.name) {
-            return Verdict::Lost(*outcome, reason.clone());
+    /// Accepts the first record that can be verified, unless the hook reported a failure.
+    fn verdict(&self, expected: Expected<'_>, is_alone: bool, exit: &ProcessExit) -> Verdict {
+        if let Some((outcome, reason)) = self.failures.get(expected.name) {
+            return Verdict::NotInstalled(*outcome, reason.clone());
         }
-        let is_of = |fields: &&Map<String, Value>| {
-            is_alone || fields.get("name").and_then(Value::as_str).map(str::trim) == Some(claim.name)
+        let is_of_request = |fields: &&Map<String, Value>| {
+            is_alone || fields.get("name").and_then(Value::as_str).map(str::trim) == Some(expected.name)
         };
-        let mut lies = Vec::new();
-        for fields in self.records.iter().filter(is_of) {
-            match verify::verify(claim, fields) {
-                Ok(installed) => return Verdict::Won(installed),
-                Err(lie) => lies.push(lie),
+        let mut errors = Vec::new();
+        for fields in self.binaries.iter().filter(is_of_request) {
+            match verify::verify(expected, fields) {
+                Ok(installed) => return Verdict::Installed(installed),
+                Err(error) => errors.push(error),
             }
         }
-        // The lie about the right binary tells more than another binary's record.
-        let telling = lies.iter().find(|lie| !matches!(lie, RecordError::WrongName { .. })).or(lies.first());
-        match telling {
-            Some(lie) => Verdict::Lost(Outcome::Rejected, lie.to_string()),
-            None => Verdict::Lost(
-                Outcome::Declined,
-                said(exit).unwrap_or("it printed no Binary record").to_owned(),
-            ),
+        // An error in a record of the requested name is more useful than one in another binary's record.
+        let is_of_name = |error: &&VerifyError| !matches!(error, VerifyError::WrongName { .. });
+        if let Some(error) = errors.iter().find(is_of_name).or(errors.first()) {
+            return Verdict::NotInstalled(Outcome::Rejected, error.to_string());
         }
+        let reason = last_line(exit).unwrap_or("printed no Binary record");
+        Verdict::NotInstalled(Outcome::Declined, reason.to_owned())
     }
 }
 
-/// The outcome of an end after which nothing that was printed counts.
-fn without_a_say(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, String)> {
-    let said = said(exit);
-    let with_said = |what: String| match said {
-        Some(line) => format!("{what}: {line}"),
-        None => what,
+/// Returns the outcome of an exit after which the hook's output does not count, or `None` after exit code 0.
+fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, String)> {
+    let last_line = last_line(exit);
+    let with_last_line = |cause: String| match last_line {
+        Some(line) => format!("{cause}: {line}"),
+        None => cause,
     };
     match (exit.reason, exit.exit_code) {
         (ExitReason::SpawnFailed, _) => Some((Outcome::Failed, exit.stderr_tail.clone())),
         (ExitReason::Timeout, _) => {
-            Some((Outcome::Timeout, with_said(format!("ended after {} s", timeout.as_secs()))))
+            Some((Outcome::Timeout, with_last_line(format!("terminated after {} s", timeout.as_secs()))))
         }
-        (ExitReason::Stopped, _) => Some((Outcome::Failed, with_said("stopped".to_owned()))),
-        (ExitReason::Lost, _) => Some((Outcome::Failed, "nobody saw its end".to_owned())),
+        (ExitReason::Stopped, _) => {
+            Some((Outcome::Failed, with_last_line("terminated on request".to_owned())))
+        }
+        (ExitReason::Lost, _) => Some((Outcome::Failed, NO_EXIT.to_owned())),
         (ExitReason::Signalled, _) => {
             let number = exit.signal.unwrap_or_default();
-            Some((Outcome::Failed, with_said(format!("killed by signal {number}"))))
+            Some((Outcome::Failed, with_last_line(format!("killed by signal {number}"))))
         }
         (ExitReason::Exited, Some(0)) => None,
         (ExitReason::Exited, Some(SKIPPED)) => {
-            Some((Outcome::Skipped, said.unwrap_or("it skipped the request").to_owned()))
+            Some((Outcome::Skipped, last_line.unwrap_or("exit code 10").to_owned()))
         }
         (ExitReason::Exited, code) => {
-            Some((Outcome::Failed, with_said(format!("exit {}", code.unwrap_or_default()))))
+            Some((Outcome::Failed, with_last_line(format!("exit code {}", code.unwrap_or_default()))))
         }
     }
 }
 
-/// The last thing a hook said on standard error.
-fn said(exit: &ProcessExit) -> Option<&str> {
+/// Returns the last line of a hook's standard error that is not blank.
+fn last_line(exit: &ProcessExit) -> Option<&str> {
     exit.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Whether what a hook says of a binary is true.
+//! Whether the Binary record of a hook is correct.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,183 +9,179 @@ use serde_json::{Map, Value};
 use crate::fs::digest::is_sha256;
 use crate::fs::{digest, link};
 use crate::install::{probe, relocatable};
-use crate::lockfile::Locked;
+use crate::lockfile::Pin;
 use crate::model::binary::Installed;
 use crate::model::plugin_name::ProviderName;
-use crate::model::version::Version;
+use crate::model::version;
 use crate::process::spawn;
 
-/// What a record claims that is not so.
+/// Why a Binary record is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
-    /// Another binary's record.
-    #[error("its record is of `{found}`, not of `{wanted}`")]
+pub enum VerifyError {
+    /// The record is for another binary.
+    #[error("the record is for `{found}`, not for `{requested}`")]
     WrongName {
         /// The name in the record.
         found: String,
-        /// The name that was asked for.
-        wanted: String,
+        /// The name in the request.
+        requested: String,
     },
-    /// No abspath, or one that is no text.
-    #[error("its record has no abspath")]
+    /// The record has no abspath, or one that is not a string.
+    #[error("the record has no abspath")]
     NoPath,
-    /// Another file than the one that was asked for.
-    #[error("its abspath is {found}, and overrides.{provider}.abspath is {wanted}", found = .found.display(), wanted = .wanted.display())]
+    /// The file is not the one that the request names.
+    #[error("abspath is {found}, but overrides.{provider}.abspath is {requested}", found = .found.display(), requested = .requested.display())]
     WrongFile {
         /// The file in the record.
         found: PathBuf,
-        /// The file that was asked for.
-        wanted: PathBuf,
-        /// The provider for which it was asked for.
+        /// The file in the request.
+        requested: PathBuf,
+        /// The provider whose overrides name the file.
         provider: String,
     },
-    /// Not an absolute path.
-    #[error("its abspath is relative: {0}")]
+    /// The path is relative.
+    #[error("abspath {path} is not absolute", path = .0.display())]
     Relative(PathBuf),
-    /// Nothing there, or it may not be looked at.
-    #[error("its abspath {path} is not there: {reason}", path = .0.display(), reason = .1)]
-    Missing(PathBuf, String),
-    /// A folder, a socket, a device.
-    #[error("its abspath is not a file: {0}")]
+    /// The file does not exist, or cannot be read.
+    #[error("cannot read abspath {path}: {reason}", path = .0.display(), reason = .1)]
+    Unreadable(PathBuf, String),
+    /// The path is a folder, a socket or a device.
+    #[error("abspath {path} is not a file", path = .0.display())]
     NotAFile(PathBuf),
-    /// No exec permission for this user.
-    #[error("its abspath is not executable: {0}")]
+    /// This user may not execute the file.
+    #[error("abspath {path} is not executable", path = .0.display())]
     NotExecutable(PathBuf),
-    /// Nothing there may be executed.
-    #[error(
-        "its abspath {0} lies on a file system that is mounted noexec; choose another LIB_DIR, or mount that with exec"
-    )]
+    /// No file of the file system may be executed.
+    #[error("abspath {path} is on a file system that is mounted noexec; choose another LIB_DIR, or remount it with exec", path = .0.display())]
     Noexec(PathBuf),
-    /// It would be linked to itself.
-    #[error("its abspath is the link that rigup makes: {0}")]
+    /// The link would point to itself.
+    #[error("abspath {path} is the link that rigup creates", path = .0.display())]
     ItsOwnLink(PathBuf),
-    /// Below the lowest version that will do.
-    #[error("its version {found} is older than {wanted}")]
+    /// The version is below the lowest allowed one.
+    #[error("version {found} is older than {min_version}")]
     TooOld {
         /// The version in the record.
         found: String,
-        /// The lowest version that will do.
-        wanted: String,
+        /// The lowest allowed version.
+        min_version: String,
     },
-    /// Nobody knows whether it is new enough.
-    #[error("it tells no version, and {0} or newer is asked for")]
+    /// The request has a lowest version, and the record no version.
+    #[error("the version is unknown, but {0} or newer is required")]
     NoVersion(String),
-    /// Another version than the locked one.
-    #[error("its version is {found:?}, and the locked one is {locked:?}")]
+    /// The version is not the pinned one.
+    #[error("version {found:?} is not the pinned {pinned:?}")]
     OtherVersion {
         /// The version in the record.
         found: String,
         /// The version in the lock file.
-        locked: String,
+        pinned: String,
     },
-    /// Another file than the locked one.
-    #[error("its sha256 is {found}, and the locked one is {locked}")]
+    /// The file is not the pinned one.
+    #[error("sha256 {found} is not the pinned {pinned}")]
     OtherFile {
-        /// The file's.
+        /// The digest of the file.
         found: String,
-        /// That in the lock file.
-        locked: String,
+        /// The digest in the lock file.
+        pinned: String,
     },
-    /// Another digest than the file has.
-    #[error("its sha256 is {found}, and the file's is {actual}")]
+    /// The digest in the record is not that of the file.
+    #[error("sha256 {found} in the record is not the file's {actual}")]
     WrongDigest {
         /// The digest in the record.
         found: String,
-        /// The file's.
+        /// The digest of the file.
         actual: String,
     },
-    /// Another file, or another content, than a moment ago.
-    #[error("its abspath {0} changed while it was checked; let nothing else write there, and try again")]
+    /// The file changed since the provider or rigup looked at it.
+    #[error("abspath {path} changed while it was verified; try again when nothing else writes there", path = .0.display())]
     Changed(PathBuf),
-    /// The file cannot be read.
-    #[error("its abspath {path} cannot be read: {reason}", path = .0.display(), reason = .1)]
-    Unreadable(PathBuf, String),
 }
 
-/// What a Binary record has to be true to.
+/// What a request expects of a Binary record.
 #[derive(Debug, Clone, Copy)]
-pub struct Claim<'a> {
-    /// The name that was asked for.
+pub struct Expected<'a> {
+    /// The name in the request.
     pub name: &'a str,
-    /// The lowest version that will do; empty for any.
+    /// The lowest allowed version; empty for any.
     pub min_version: &'a str,
-    /// The provider that was asked.
+    /// The provider that printed the record.
     pub provider: &'a ProviderName,
-    /// Where the link will be.
+    /// The path of the binary's link.
     pub link: &'a Path,
-    /// The file that it has to be, where one was asked for.
+    /// The file that the request names.
     pub abspath: Option<&'a Path>,
-    /// Its version, where that was said beforehand: it cannot tell.
+    /// The version that the request states for a program that cannot report its own.
     pub version: Option<&'a str>,
-    /// What it has to be exactly, and the LIB_DIR that its digest does not depend on.
-    pub locked: Option<(&'a Locked, &'a Path)>,
-    /// Whether the hook is a built-in one: what it prints, `rigup hook binary` measured.
+    /// The pin that the binary must match, and the LIB_DIR that its digest does not depend on.
+    pub pin: Option<(&'a Pin, &'a Path)>,
+    /// Whether a built-in hook printed the record, so that `rigup hook binary` computed its digest.
     pub is_measured: bool,
 }
 
-/// Checks the fields of a Binary record. A fingerprint, as `rigup hook binary` prints it, says of which file the rest is.
-pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed, RecordError> {
+impl<'a> Expected<'a> {
+    /// Expects a record of this name from this provider, at any path.
+    pub fn new(name: &'a str, min_version: &'a str, provider: &'a ProviderName, link: &'a Path) -> Self {
+        Self {
+            name,
+            min_version,
+            provider,
+            link,
+            abspath: None,
+            version: None,
+            pin: None,
+            is_measured: false,
+        }
+    }
+}
+
+/// Verifies the fields of a Binary record, and returns the installed binary. A fingerprint in the record, as `rigup hook binary`
+/// prints it, says which file the other fields describe.
+pub fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Installed, VerifyError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let name = text("name");
-    if name != claim.name {
-        return Err(RecordError::WrongName { found: name.to_owned(), wanted: claim.name.to_owned() });
+    if name != expected.name {
+        return Err(VerifyError::WrongName { found: name.to_owned(), requested: expected.name.to_owned() });
     }
     if text("abspath").is_empty() {
-        return Err(RecordError::NoPath);
+        return Err(VerifyError::NoPath);
     }
     let abspath = PathBuf::from(text("abspath"));
-    if let Some(wanted) = claim.abspath.filter(|it| *it != abspath) {
-        let (wanted, provider) = (wanted.to_owned(), claim.provider.to_string());
-        return Err(RecordError::WrongFile { found: abspath, wanted, provider });
+    if let Some(requested) = expected.abspath.filter(|path| *path != abspath) {
+        let (requested, provider) = (requested.to_owned(), expected.provider.to_string());
+        return Err(VerifyError::WrongFile { found: abspath, requested, provider });
     }
-    check_file(&abspath, claim.link)?;
-    let version = claim.version.unwrap_or(text("version"));
-    if !claim.min_version.is_empty() {
-        if version.is_empty() {
-            return Err(RecordError::NoVersion(claim.min_version.to_owned()));
-        }
-        if Version::parse(version) < Version::parse(claim.min_version) {
-            return Err(RecordError::TooOld {
-                found: version.to_owned(),
-                wanted: claim.min_version.to_owned(),
-            });
-        }
+    check_file(&abspath, expected.link)?;
+    let version = expected.version.unwrap_or(text("version"));
+    check_version(version, &expected)?;
+    // The fingerprint is taken before and after the digest is computed, so it belongs to the digested bytes.
+    let unreadable = |error: io::Error| VerifyError::Unreadable(abspath.clone(), error.to_string());
+    let fingerprint =
+        probe::fingerprint(&abspath).ok_or_else(|| unreadable(io::ErrorKind::NotFound.into()))?;
+    let stated_fingerprint = Some(text("fingerprint")).filter(|text| !text.is_empty());
+    if stated_fingerprint.is_some_and(|stated| stated != fingerprint) {
+        return Err(VerifyError::Changed(abspath));
     }
-    let is_other_version = |(locked, _): &(&Locked, &Path)| locked.version != version;
-    if let Some((locked, _)) = claim.locked.filter(is_other_version) {
-        return Err(RecordError::OtherVersion { found: version.to_owned(), locked: locked.version.clone() });
-    }
-    // The fingerprint is taken first, and again at the end: it is that of the very bytes that were digested.
-    let fingerprint = probe::fingerprint(&abspath).ok_or_else(|| {
-        RecordError::Missing(abspath.clone(), "it vanished while it was checked".to_owned())
-    })?;
-    let is_other = |seen: &str| !seen.is_empty() && seen != fingerprint;
-    if is_other(text("fingerprint")) {
-        return Err(RecordError::Changed(abspath));
-    }
-    let unreadable = |error: io::Error| RecordError::Unreadable(abspath.clone(), error.to_string());
-    let stated = Some(text("sha256")).filter(|it| is_sha256(it));
-    // What is stored was measured by rigup, whatever other hooks say: later runs hold it against `rigup.lock`. What is held
-    // against it now is measured here.
-    let is_measured = claim.is_measured && claim.locked.is_none() && !text("fingerprint").is_empty();
+    let stated = Some(text("sha256")).filter(|text| is_sha256(text));
+    // Later commands compare the stored digest with `rigup.lock`, so it is never taken from a hook that is not built in.
+    let is_measured = expected.is_measured && expected.pin.is_none() && stated_fingerprint.is_some();
     let sha256 = match stated.filter(|_| is_measured) {
         Some(measured) => measured.to_owned(),
         None => digest::sha256(&abspath).map_err(unreadable)?,
     };
-    if let Some(found) = stated.filter(|it| *it != sha256) {
-        return Err(RecordError::WrongDigest { found: found.to_owned(), actual: sha256 });
+    if let Some(found) = stated.filter(|stated| *stated != sha256) {
+        return Err(VerifyError::WrongDigest { found: found.to_owned(), actual: sha256 });
     }
-    if let Some((locked, lib_dir)) = claim.locked.filter(|(locked, _)| locked.sha256 != sha256) {
+    if let Some((pin, lib_dir)) = expected.pin.filter(|(pin, _)| pin.sha256 != sha256) {
         let found = relocatable::sha256(&abspath, lib_dir).map_err(unreadable)?;
-        if found != locked.sha256 {
-            return Err(RecordError::OtherFile { found, locked: locked.sha256.clone() });
+        if found != pin.sha256 {
+            return Err(VerifyError::OtherFile { found, pinned: pin.sha256.clone() });
         }
     }
-    if probe::fingerprint(&abspath).is_none_or(|it| is_other(&it)) {
-        return Err(RecordError::Changed(abspath));
+    if probe::fingerprint(&abspath).as_ref() != Some(&fingerprint) {
+        return Err(VerifyError::Changed(abspath));
     }
     Ok(Installed {
-        binprovider: claim.provider.clone(),
+        binprovider: expected.provider.clone(),
         abspath,
         version: version.to_owned(),
         sha256,
@@ -193,35 +189,53 @@ pub fn verify(claim: Claim<'_>, fields: &Map<String, Value>) -> Result<Installed
     })
 }
 
-/// Whether the file is still the one that was verified.
-pub fn check_again(installed: &Installed) -> Result<(), RecordError> {
-    let is_same = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
-    if is_same { Ok(()) } else { Err(RecordError::Changed(installed.abspath.clone())) }
+/// Verifies that the file has not changed since it was verified.
+pub fn verify_unchanged(installed: &Installed) -> Result<(), VerifyError> {
+    let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
+    if is_unchanged { Ok(()) } else { Err(VerifyError::Changed(installed.abspath.clone())) }
 }
 
-fn check_file(path: &Path, link: &Path) -> Result<(), RecordError> {
+fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
+    let min_version = expected.min_version;
+    if !version::satisfies(found, min_version) {
+        let min_version = min_version.to_owned();
+        return Err(if found.is_empty() {
+            VerifyError::NoVersion(min_version)
+        } else {
+            VerifyError::TooOld { found: found.to_owned(), min_version }
+        });
+    }
+    match expected.pin {
+        Some((pin, _)) if pin.version != found => {
+            Err(VerifyError::OtherVersion { found: found.to_owned(), pinned: pin.version.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_file(path: &Path, link: &Path) -> Result<(), VerifyError> {
     if !path.is_absolute() {
-        return Err(RecordError::Relative(path.to_owned()));
+        return Err(VerifyError::Relative(path.to_owned()));
     }
     if path == link || leads_through(path, link) {
-        return Err(RecordError::ItsOwnLink(path.to_owned()));
+        return Err(VerifyError::ItsOwnLink(path.to_owned()));
     }
     let metadata =
-        path.metadata().map_err(|error| RecordError::Missing(path.to_owned(), error.to_string()))?;
+        path.metadata().map_err(|error| VerifyError::Unreadable(path.to_owned(), error.to_string()))?;
     if !metadata.is_file() {
-        return Err(RecordError::NotAFile(path.to_owned()));
+        return Err(VerifyError::NotAFile(path.to_owned()));
     }
-    // The superuser passes access(2) only where somebody has the exec bit, which is what exec asks for too.
+    // For the superuser, access(2) succeeds only if some exec bit is set, which is what exec requires too.
     access(path, AccessFlags::X_OK).map_err(|_| {
         if spawn::is_mounted_noexec(path) {
-            RecordError::Noexec(path.to_owned())
+            VerifyError::Noexec(path.to_owned())
         } else {
-            RecordError::NotExecutable(path.to_owned())
+            VerifyError::NotExecutable(path.to_owned())
         }
     })
 }
 
-/// Whether a path is this link, under any name, or leads to its file through it.
+/// Returns whether `path` is this link, under any name, or leads to its file through it.
 fn leads_through(path: &Path, link: &Path) -> bool {
     let place = |path: &Path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?.to_owned()));
     let Some(link) = place(link) else { return false };
@@ -238,25 +252,16 @@ mod tests {
 
     static ENV: LazyLock<ProviderName> = LazyLock::new(|| ProviderName::from_static("env"));
 
-    fn claim(min_version: &str) -> Claim<'_> {
-        Claim {
-            name: "sh",
-            min_version,
-            provider: &ENV,
-            link: Path::new("/lib/bin/sh"),
-            abspath: None,
-            version: None,
-            locked: None,
-            is_measured: false,
-        }
+    fn expected(min_version: &str) -> Expected<'_> {
+        Expected::new("sh", min_version, &ENV, Path::new("/lib/bin/sh"))
     }
 
     fn check(min_version: &str, record: &Value) -> Result<Installed, String> {
-        verify(claim(min_version), record.as_object().unwrap()).map_err(|lie| lie.to_string())
+        verify(expected(min_version), record.as_object().unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_true_record_is_taken_with_its_fingerprint_and_digest() {
+    fn accepts_a_correct_record_with_its_fingerprint_and_digest() {
         let found = check("1", &json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"})).unwrap();
         assert_eq!(found.abspath, Path::new("/bin/sh"));
         assert_eq!(found.sha256, digest::sha256(Path::new("/bin/sh")).unwrap());
@@ -264,32 +269,32 @@ mod tests {
     }
 
     #[test]
-    fn the_file_and_the_version_that_were_said_beforehand_count() {
+    fn the_file_and_the_version_of_the_request_take_precedence() {
         let (abspath, version) = (Some(Path::new("/bin/sh")), Some("2.0"));
-        let claim = Claim { abspath, version, ..claim("1.5") };
+        let expected = Expected { abspath, version, ..expected("1.5") };
         let record = json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"});
-        assert_eq!(verify(claim, record.as_object().unwrap()).unwrap().version, "2.0");
+        assert_eq!(verify(expected, record.as_object().unwrap()).unwrap().version, "2.0");
         let other = json!({"name": "sh", "abspath": "/bin/ls"});
-        let lie = verify(claim, other.as_object().unwrap()).unwrap_err().to_string();
-        assert_eq!(lie, "its abspath is /bin/ls, and overrides.env.abspath is /bin/sh");
+        let error = verify(expected, other.as_object().unwrap()).unwrap_err().to_string();
+        assert_eq!(error, "abspath is /bin/ls, but overrides.env.abspath is /bin/sh");
     }
 
     #[test]
-    fn a_digest_that_is_stated_has_to_be_the_files_whatever_is_stated_with_it() {
+    fn a_digest_in_the_record_must_be_that_of_the_file() {
         let (digest, fingerprint) =
             (digest::sha256(Path::new("/bin/sh")).unwrap(), probe::fingerprint(Path::new("/bin/sh")));
         let stated = |sha256: &str| json!({"name": "sh", "abspath": "/bin/sh", "sha256": sha256});
         assert_eq!(check("", &stated(&digest)).unwrap().sha256, digest);
         let zeros = "0".repeat(64);
-        let lie = format!("its sha256 is {zeros}, and the file's is {digest}");
-        assert_eq!(check("", &stated(&zeros)), Err(lie.clone()));
+        let error = format!("sha256 {zeros} in the record is not the file's {digest}");
+        assert_eq!(check("", &stated(&zeros)), Err(error.clone()));
         let mut forged = stated(&zeros);
         forged["fingerprint"] = json!(fingerprint);
-        assert_eq!(check("", &forged), Err(lie));
-        let by_built_in = Claim { is_measured: true, ..claim("") };
-        let found = verify(by_built_in, forged.as_object().unwrap()).unwrap();
-        assert_eq!(found.sha256, zeros, "nothing is measured twice");
-        let zeroed = Locked {
+        assert_eq!(check("", &forged), Err(error));
+        let built_in = Expected { is_measured: true, ..expected("") };
+        let found = verify(built_in, forged.as_object().unwrap()).unwrap();
+        assert_eq!(found.sha256, zeros, "the digest is not computed twice");
+        let pin = Pin {
             platform: String::new(),
             name: "sh".to_owned(),
             binprovider: ENV.clone(),
@@ -297,35 +302,32 @@ mod tests {
             sha256: zeros,
             hook_sha256: String::new(),
         };
-        let locked = Claim { locked: Some((&zeroed, Path::new("/lib"))), ..by_built_in };
-        assert!(matches!(verify(locked, forged.as_object().unwrap()), Err(RecordError::WrongDigest { .. })));
+        let pinned = Expected { pin: Some((&pin, Path::new("/lib"))), ..built_in };
+        assert!(matches!(verify(pinned, forged.as_object().unwrap()), Err(VerifyError::WrongDigest { .. })));
     }
 
     #[test]
-    fn every_lie_is_named() {
+    fn reports_why_a_record_is_rejected() {
         for (record, expected) in [
-            (json!({"name": "bash", "abspath": "/bin/sh"}), "its record is of `bash`, not of `sh`"),
-            (json!({"name": "sh"}), "its record has no abspath"),
-            (json!({"name": "sh", "abspath": ["/bin/sh"]}), "its record has no abspath"),
-            (json!({"name": "sh", "abspath": "bin/sh"}), "its abspath is relative: bin/sh"),
+            (json!({"name": "bash", "abspath": "/bin/sh"}), "the record is for `bash`, not for `sh`"),
+            (json!({"name": "sh"}), "the record has no abspath"),
+            (json!({"name": "sh", "abspath": ["/bin/sh"]}), "the record has no abspath"),
+            (json!({"name": "sh", "abspath": "bin/sh"}), "abspath bin/sh is not absolute"),
+            (json!({"name": "sh", "abspath": "/no/such"}), "cannot read abspath /no/such: No such file"),
+            (json!({"name": "sh", "abspath": "/usr"}), "abspath /usr is not a file"),
+            (json!({"name": "sh", "abspath": "/etc/passwd"}), "abspath /etc/passwd is not executable"),
             (
-                json!({"name": "sh", "abspath": "/no/such/file"}),
-                "its abspath /no/such/file is not there: No such file",
+                json!({"name": "sh", "abspath": "/lib/bin/sh"}),
+                "abspath /lib/bin/sh is the link that rigup creates",
             ),
-            (json!({"name": "sh", "abspath": "/usr"}), "its abspath is not a file: /usr"),
-            (json!({"name": "sh", "abspath": "/etc/passwd"}), "its abspath is not executable: /etc/passwd"),
-            (json!({"name": "sh", "abspath": "/lib/bin/sh"}), "its abspath is the link that rigup makes"),
-            (
-                json!({"name": "sh", "abspath": "/bin/sh", "version": "1.9"}),
-                "its version 1.9 is older than 1.10",
-            ),
+            (json!({"name": "sh", "abspath": "/bin/sh", "version": "1.9"}), "version 1.9 is older than 1.10"),
             (
                 json!({"name": "sh", "abspath": "/bin/sh"}),
-                "it tells no version, and 1.10 or newer is asked for",
+                "the version is unknown, but 1.10 or newer is required",
             ),
         ] {
-            let lie = check("1.10", &record).unwrap_err();
-            assert!(lie.starts_with(expected), "{record}: {lie}");
+            let error = check("1.10", &record).unwrap_err();
+            assert!(error.starts_with(expected), "{record}: {error}");
         }
     }
 }

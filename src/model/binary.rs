@@ -1,4 +1,4 @@
-//! A binary that somebody asked for on this machine, and what became of it.
+//! A binary that was requested on a machine, and its status.
 
 use std::path::{Path, PathBuf};
 
@@ -10,70 +10,70 @@ use crate::model::attempt::Attempt;
 use crate::model::id::{BinaryId, MachineId};
 use crate::model::plugin_name::ProviderName;
 use crate::model::policy::Policy;
-use crate::model::version::Version;
+use crate::model::version;
 
-/// The first wait after a failure; each further failure doubles it.
+/// The wait after the first failure. Each further failure doubles it.
 pub const BACKOFF: SignedDuration = SignedDuration::from_mins(5);
 /// The longest wait after a failure.
 pub const BACKOFF_MAX: SignedDuration = SignedDuration::from_hours(24);
 
-/// A stored binary: one row per machine and name.
+/// A stored binary: one row for each machine and name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Binary {
     /// The row's id.
     pub id: BinaryId,
-    /// The machine it is for.
+    /// The machine that the binary was requested on.
     pub machine_id: MachineId,
-    /// The name as it was asked for.
+    /// The requested name.
     pub name: String,
-    /// The providers allowed, in order of preference: `pip,env`, or `*`.
+    /// The allowed providers, in order of preference: `pip,env`, or `*`.
     pub binproviders: String,
-    /// The lowest version that will do; empty for any.
+    /// The lowest allowed version; empty for any.
     pub min_version: String,
-    /// What may be brought in for it.
+    /// The policy of the request.
     pub policy: Policy,
-    /// Per provider: packages and the like, as the requirement spelled them.
+    /// Packages and other options for each provider, as the requirement spells them.
     pub overrides: Map<String, Value>,
-    /// Queued or installed, with what belongs to each.
+    /// Queued or installed, with the data of that state.
     pub state: BinaryState,
-    /// When the row was made.
+    /// When the row was created.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// When the row was last changed.
     pub modified_at: Timestamp,
-    /// Requests for it that nobody could satisfy.
+    /// The number of requests that failed.
     pub num_uses_failed: u32,
-    /// Requests for it that were satisfied.
+    /// The number of requests that succeeded.
     pub num_uses_succeeded: u32,
 }
 
-/// Where a binary stands.
+/// The state of a binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BinaryState {
-    /// Asked for, not there (any more).
+    /// Requested, and not installed or no longer installed.
     Queued(Queued),
-    /// There, verified.
+    /// Resolved and verified.
     Installed(Installed),
 }
 
-/// What is known of a binary that is not there.
+/// The data of a queued binary.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Queued {
-    /// When to try again by itself; none before the first try.
+    /// When `apply` may try again, or `None` before the first failure.
     pub retry_at: Option<Timestamp>,
-    /// Failed resolutions since the last success.
+    /// The number of failures since the last success.
     pub attempt_count: u32,
-    /// Why the last resolution failed; empty before the first.
+    /// The cause of the last failure; empty before the first.
     pub last_error: String,
 }
 
-/// What is known of a binary that is there.
+/// The data of an installed binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
-    /// The provider that won.
+    /// The provider that installed it.
     pub binprovider: ProviderName,
-    /// The file.
+    /// The executable file.
     pub abspath: PathBuf,
-    /// What the file says its version is; empty where it says nothing.
+    /// The version; empty if it is unknown.
     pub version: String,
     /// Hex SHA-256 of the file.
     pub sha256: String,
@@ -82,8 +82,8 @@ pub struct Installed {
 }
 
 impl BinaryState {
-    /// The word in records and in the store.
-    pub const fn word(&self) -> &'static str {
+    /// Returns the word in records and in the store.
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Queued(_) => "queued",
             Self::Installed(_) => "installed",
@@ -92,18 +92,13 @@ impl BinaryState {
 }
 
 impl Queued {
-    /// A provider's answer was verified.
-    pub fn install(self, found: Installed) -> Installed {
-        found
-    }
-
-    /// When to try again, where that is still to come. No wait is longer than the one that its failures led to: a time
-    /// further away than that was written by a clock that was ahead.
+    /// Returns when to try again, or `None` if that time has come. A time further away than the longest wait after this number
+    /// of failures was written by a clock that was ahead, and is ignored.
     pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.retry_at.filter(|at| *at > now && now.duration_until(*at) <= backoff(self.attempt_count))
     }
 
-    /// Every provider was tried in vain: wait, twice as long after every failure.
+    /// Counts a failure, and sets when to try again.
     #[must_use]
     pub fn fail(self, reason: String, now: Timestamp) -> Self {
         let attempt_count = self.attempt_count.saturating_add(1);
@@ -112,38 +107,32 @@ impl Queued {
 }
 
 impl Installed {
-    /// The file is gone or changed, is too old now, or is to be made anew.
-    pub fn requeue(self) -> Queued {
-        Queued::default()
-    }
-
-    /// Whether it still is what it was: `fingerprint` is that of the file now, none where it is gone.
+    /// Returns whether the file is unchanged and its version is allowed. `fingerprint` is the file's present one, or `None` if the
+    /// file is gone.
     pub fn is_current(&self, fingerprint: Option<&str>, min_version: &str) -> bool {
-        fingerprint == Some(self.fingerprint.as_str())
-            && (min_version.is_empty()
-                || !self.version.is_empty() && Version::parse(&self.version) >= Version::parse(min_version))
+        fingerprint == Some(self.fingerprint.as_str()) && version::satisfies(&self.version, min_version)
     }
 
-    /// Whether the file belongs inside a macOS app bundle, where links break the signature.
+    /// Returns whether the file belongs to a macOS app bundle, where links break the signature.
     pub fn is_in_app_bundle(&self) -> bool {
         is_in_app_bundle(&self.abspath)
     }
 }
 
-/// Whether `path` is a program inside `X.app/Contents/MacOS/`.
+/// Returns whether `path` is a program in `X.app/Contents/MacOS/`.
 pub fn is_in_app_bundle(path: &Path) -> bool {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
     parts.windows(3).any(|part| part[0].ends_with(".app") && part[1] == "Contents" && part[2] == "MacOS")
 }
 
-/// 5 min x 2^(n-1) after the n-th failure, at most 24 h.
+/// Returns the wait after the n-th failure: 5 min x 2^(n-1), at most 24 h.
 fn backoff(failures: u32) -> SignedDuration {
     let doublings = failures.saturating_sub(1).min(16);
     (BACKOFF * (1 << doublings)).min(BACKOFF_MAX)
 }
 
 impl Binary {
-    /// A binary asked for the first time.
+    /// Returns a binary that is requested for the first time.
     pub fn new(id: BinaryId, machine_id: MachineId, name: &str, now: Timestamp) -> Self {
         Self {
             id,
@@ -161,7 +150,7 @@ impl Binary {
         }
     }
 
-    /// What is there, if it is there.
+    /// Returns the data of the installed binary, or `None` if it is queued.
     pub fn installed(&self) -> Option<&Installed> {
         match &self.state {
             BinaryState::Installed(installed) => Some(installed),
@@ -169,8 +158,16 @@ impl Binary {
         }
     }
 
-    /// It is asked for anew: what was known of its file counts no more.
-    pub fn request(
+    /// Returns the data of the queued binary, or `None` if it is installed.
+    pub fn queued(&self) -> Option<&Queued> {
+        match &self.state {
+            BinaryState::Queued(queued) => Some(queued),
+            BinaryState::Installed(_) => None,
+        }
+    }
+
+    /// Sets the request that is now resolved, and queues the binary.
+    pub fn set_request(
         &mut self,
         binproviders: &str,
         min_version: &str,
@@ -186,56 +183,54 @@ impl Binary {
         self.modified_at = now;
     }
 
-    /// It is to be asked for anew, and at once.
+    /// Queues the binary for the next command.
     pub fn requeue(&mut self, now: Timestamp) {
         self.state = BinaryState::Queued(Queued { retry_at: None, ..self.take_queued() });
         self.modified_at = now;
     }
 
+    /// Takes the failures since the last success out of the state: none if the binary is installed.
     fn take_queued(&mut self) -> Queued {
         match std::mem::replace(&mut self.state, BinaryState::Queued(Queued::default())) {
             BinaryState::Queued(queued) => queued,
-            BinaryState::Installed(installed) => installed.requeue(),
+            BinaryState::Installed(_) => Queued::default(),
         }
     }
 
-    /// A request for it was satisfied.
-    pub fn satisfy(&mut self, found: Installed, now: Timestamp) {
-        let queued = self.take_queued();
-        self.state = BinaryState::Installed(queued.install(found));
+    /// Records that a request was resolved.
+    pub fn install(&mut self, installed: Installed, now: Timestamp) {
+        self.state = BinaryState::Installed(installed);
         self.num_uses_succeeded = self.num_uses_succeeded.saturating_add(1);
         self.modified_at = now;
     }
 
-    /// A request for it could not be satisfied.
-    pub fn disappoint(&mut self, reason: String, now: Timestamp) {
+    /// Records that a request could not be resolved.
+    pub fn fail(&mut self, reason: String, now: Timestamp) {
         let queued = self.take_queued();
         self.state = BinaryState::Queued(queued.fail(reason, now));
         self.num_uses_failed = self.num_uses_failed.saturating_add(1);
         self.modified_at = now;
     }
 
-    /// The record as JSONL shows it: a Binary where it is installed, else a `BinaryRequest` with the attempts.
+    /// Returns the JSONL record: a Binary if it is installed, otherwise a `BinaryRequest` with its attempts.
     pub fn to_record(&self, attempts: &[Attempt]) -> Value {
-        let nothing = Queued::default();
-        let (kind, queued, installed) = match &self.state {
-            BinaryState::Installed(installed) => ("Binary", &nothing, Some(installed)),
-            BinaryState::Queued(queued) => ("BinaryRequest", queued, None),
-        };
+        let no_failure = Queued::default();
+        let queued = self.queued().unwrap_or(&no_failure);
+        let installed = self.installed();
         let mut record = json!({
-            "type": kind,
+            "type": if installed.is_some() { "Binary" } else { "BinaryRequest" },
             "id": self.id,
             "machine_id": self.machine_id,
             "name": self.name,
             "binproviders": self.binproviders,
             "min_version": self.min_version,
             "overrides": self.overrides,
-            "binprovider": installed.map_or("", |it| &it.binprovider),
-            "abspath": installed.map(|it| it.abspath.to_string_lossy()).unwrap_or_default(),
-            "version": installed.map_or("", |it| &it.version),
-            "sha256": installed.map_or("", |it| &it.sha256),
-            "fingerprint": installed.map_or("", |it| &it.fingerprint),
-            "status": self.state.word(),
+            "binprovider": installed.map_or("", |installed| &installed.binprovider),
+            "abspath": installed.map(|installed| installed.abspath.to_string_lossy()).unwrap_or_default(),
+            "version": installed.map_or("", |installed| &installed.version),
+            "sha256": installed.map_or("", |installed| &installed.sha256),
+            "fingerprint": installed.map_or("", |installed| &installed.fingerprint),
+            "status": self.state.as_str(),
             "retry_at": queued.retry_at.map(clock::spell),
             "attempt_count": queued.attempt_count,
             "last_error": queued.last_error,
@@ -257,47 +252,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_doubles_with_every_failure_and_ends_at_a_day() {
+    fn the_wait_doubles_with_each_failure_up_to_a_day() {
         let waits: Vec<_> = (1..=10).map(|failures| backoff(failures).as_mins()).collect();
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440]);
         assert_eq!(backoff(u32::MAX), BACKOFF_MAX);
     }
 
     #[test]
-    fn nobody_waits_for_a_time_that_only_another_clock_could_set() {
+    fn ignores_a_retry_time_that_only_a_wrong_clock_can_have_set() {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let queued = Queued::default().fail("no network".to_owned(), now);
         let at = now + SignedDuration::from_mins(5);
         assert_eq!(queued.waits_until(now), Some(at));
         assert_eq!(queued.waits_until(at), None);
-        assert_eq!(queued.waits_until(now - SignedDuration::from_mins(1)), None, "it was set back since");
+        assert_eq!(queued.waits_until(now - SignedDuration::from_mins(1)), None, "the clock was set back");
     }
 
     #[test]
-    fn a_success_forgets_the_failures_before_it() {
+    fn a_success_resets_the_count_of_failures() {
         let now = Timestamp::UNIX_EPOCH;
         let mut binary = Binary::new(BinaryId::from_u128(0), MachineId::from_u128(0), "rg", now);
-        binary.disappoint("no network".to_owned(), now);
-        binary.satisfy(installed("14.0"), now);
-        binary.disappoint("gone".to_owned(), now);
+        binary.fail("no network".to_owned(), now);
+        binary.install(installed("14.0"), now);
+        binary.fail("gone".to_owned(), now);
         assert_eq!((binary.num_uses_failed, binary.num_uses_succeeded), (2, 1));
-        let BinaryState::Queued(queued) = binary.state else { panic!("installed after a failure") };
-        assert_eq!(queued.attempt_count, 1);
+        assert_eq!(binary.queued().unwrap().attempt_count, 1);
     }
 
     #[test]
-    fn an_installed_binary_is_current_while_its_file_and_the_wanted_version_stay() {
-        let it = installed("14.0");
-        assert!(it.is_current(Some("1:2"), ""));
-        assert!(it.is_current(Some("1:2"), "13.9"));
-        assert!(!it.is_current(Some("1:2"), "14.1"));
-        assert!(!it.is_current(Some("1:3"), ""));
-        assert!(!it.is_current(None, ""));
+    fn is_current_while_the_file_is_unchanged_and_new_enough() {
+        let binary = installed("14.0");
+        assert!(binary.is_current(Some("1:2"), ""));
+        assert!(binary.is_current(Some("1:2"), "13.9"));
+        assert!(!binary.is_current(Some("1:2"), "14.1"));
+        assert!(!binary.is_current(Some("1:3"), ""));
+        assert!(!binary.is_current(None, ""));
         assert!(!installed("").is_current(Some("1:2"), "1"));
     }
 
     #[test]
-    fn only_programs_of_an_app_bundle_are_left_unlinked() {
+    fn only_a_program_of_an_app_bundle_is_in_an_app_bundle() {
         assert!(is_in_app_bundle(Path::new("/Applications/Chrome.app/Contents/MacOS/Chrome")));
         assert!(!is_in_app_bundle(Path::new("/Applications/Chrome.app/Contents/Resources/x")));
     }

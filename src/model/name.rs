@@ -1,4 +1,4 @@
-//! The name of a binary: it becomes a folder and a link, so it is checked once, here.
+//! The name of a binary, checked once because it becomes a folder and a link.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,41 +8,41 @@ use crate::fs::home;
 /// The longest name, in characters. 63 four-byte characters still fit into a file name of 255 bytes.
 pub const MAX_CHARS: usize = 63;
 
-/// What a requirement asks for: a plain name (`yt-dlp`), or exactly one file (`/opt/tools/yt-dlp`).
+/// A binary's name: a plain name (`yt-dlp`), or the absolute path of one file (`/opt/tools/yt-dlp`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BinaryName(String);
 
 /// Why a text is not the name of a binary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing, or only blanks.
+    /// The text is empty or blank.
     #[error("the name is blank")]
     Blank,
-    /// Longer than [`MAX_CHARS`].
+    /// The name has more than [`MAX_CHARS`] characters.
     #[error("the name has {0} characters; at most {MAX_CHARS} are allowed")]
     TooLong(usize),
     /// A path that is neither absolute nor below the home folder.
-    #[error("the name `{0}` has a `/`: give a plain name, or an absolute path for exactly that file")]
+    #[error("the name `{0}` contains a `/`; use a plain name, or the absolute path of a file")]
     RelativePath(String),
-    /// `.` or `..`, here or as the last part of a path.
-    #[error("the name `{0}` means a folder")]
+    /// `.` or `..`, alone or as the last part of a path.
+    #[error("the name `{0}` is a folder")]
     Dots(String),
-    /// It would be read as an option.
-    #[error("the name `{0}` begins with `-`")]
+    /// A program would read the name as an option.
+    #[error("the name `{0}` starts with `-`")]
     LeadingDash(String),
-    /// NUL, newline, escape and the like; and a backslash, of which many a shell's `echo` makes one of these.
-    #[error("the name {0:?} has a control character or a backslash")]
+    /// A control character, or a backslash, which the `echo` of many shells turns into one.
+    #[error("the name {0:?} contains a control character or a backslash")]
     Control(String),
-    /// `{X_BINARY}`: only config.json may have templates.
-    #[error("the name `{0}` is a template, which binaries.jsonl does not take")]
+    /// A template such as `{X_BINARY}`, which only config.json may contain.
+    #[error("the name `{0}` is a template; only required_binaries in config.json may contain one")]
     Template(String),
-    /// A `~` path, and no home folder is known.
-    #[error("`{0}` is below the home folder, but HOME is not set")]
+    /// A `~` path, but the home folder is unknown.
+    #[error("the name `{0}` is below the home folder, but HOME is not set")]
     NoHome(String),
 }
 
 impl BinaryName {
-    /// Checks a name, blanks around it cut off. `home` is what a leading `~/` stands for.
+    /// Parses a name and trims blanks around it. `home` replaces a leading `~/`.
     pub fn parse(text: &str, home: Option<&Path>) -> Result<Self, NameError> {
         let text = text.trim_matches(|c: char| c.is_whitespace() && !c.is_control());
         if text.trim().is_empty() {
@@ -72,23 +72,23 @@ impl BinaryName {
         Ok(Self(whole))
     }
 
-    /// The name as it stands in records: a plain name or an absolute path.
+    /// Returns the name as written in records: a plain name or an absolute path.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The file that is meant, where a path was given.
+    /// Returns the file that the name denotes, or `None` for a plain name.
     pub fn file(&self) -> Option<PathBuf> {
         self.0.starts_with('/').then(|| PathBuf::from(&self.0))
     }
 
-    /// The name of the link in LIB_BIN_DIR and of folders: the name itself, or the last part of the path.
+    /// Returns the name of the binary's link in LIB_BIN_DIR and of its folders.
     pub fn link_name(&self) -> &str {
         link_name(&self.0)
     }
 }
 
-/// The name of the link of a binary with this name: the name itself, or the last part of the path.
+/// Returns the name of a binary's link: the binary's name, or the last part if the name is a path.
 pub fn link_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
@@ -118,6 +118,8 @@ impl fmt::Display for BinaryName {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use proptest::prelude::*;
     use proptest::sample::select;
 
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_name_is_its_own_link_name_and_means_no_particular_file() {
+    fn a_plain_name_is_its_own_link_name_and_denotes_no_file() {
         let name = parse("yt-dlp").unwrap();
         assert_eq!(name.link_name(), "yt-dlp");
         assert_eq!(name.file(), None);
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_means_exactly_that_file_and_is_linked_under_the_files_name() {
+    fn a_path_denotes_one_file_and_is_linked_by_the_files_name() {
         let name = parse("~/bin/tool").unwrap();
         assert_eq!(name.as_str(), "/home/me/bin/tool");
         assert_eq!(name.file(), Some(PathBuf::from("/home/me/bin/tool")));
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_could_not_be_a_folder_a_link_or_an_argument_are_refused() {
+    fn rejects_a_name_that_cannot_be_a_folder_a_link_or_an_argument() {
         assert_eq!(parse("  "), Err(NameError::Blank));
         assert_eq!(parse(&"x".repeat(300)), Err(NameError::TooLong(300)));
         assert!(matches!(parse("../x"), Err(NameError::RelativePath(_))));
@@ -159,7 +161,7 @@ mod tests {
         assert_eq!(parse(&"ü".repeat(63)).unwrap().link_name().chars().count(), 63);
     }
 
-    /// Mostly parts that matter in paths and arguments.
+    /// A text, mostly of parts that matter in paths and arguments.
     fn any_text() -> impl Strategy<Value = String> {
         let part = prop_oneof![
             select(vec!["/", ".", "..", "~/", "-", " ", "\u{a0}", "{", "\\", "\n", "\0"])
@@ -172,15 +174,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_that_is_accepted_links_one_file_in_its_folder_and_is_read_again_as_the_same(text in any_text()) {
+        fn an_accepted_name_round_trips_and_links_one_file_in_its_folder(text in any_text()) {
             let Ok(name) = parse(&text) else { return Ok(()) };
             prop_assert_eq!(BinaryName::parse(name.as_str(), None), Ok(name.clone()));
             let link = Path::new("/lib/bin").join(name.link_name());
             prop_assert_eq!(link.parent(), Some(Path::new("/lib/bin")));
-            prop_assert_eq!(link.file_name().and_then(|it| it.to_str()), Some(name.link_name()));
+            prop_assert_eq!(link.file_name().and_then(OsStr::to_str), Some(name.link_name()));
             prop_assert!((1..=MAX_CHARS).contains(&name.link_name().chars().count()));
             prop_assert!(!name.link_name().starts_with('-') && !name.as_str().contains(char::is_control));
-            prop_assert!(name.file().is_none_or(|it| it.is_absolute() && it.ends_with(name.link_name())));
+            prop_assert!(name.file().is_none_or(|file| file.is_absolute() && file.ends_with(name.link_name())));
             prop_assert_eq!(name.file().is_none(), name.as_str() == name.link_name());
         }
     }

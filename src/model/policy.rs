@@ -1,42 +1,43 @@
-//! What may be brought in from an open registry, where a stranger's package is one typing mistake away.
+//! The policy of an install: how old a release must be, and whether packages may run scripts.
+//!
+//! Anyone can publish to an open registry, so a mistyped name is enough to install a package by an unknown author.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// The age in days below which a release counts as too new, where nobody says otherwise: a hijacked package is mostly
-/// found out within a week.
+/// The default minimum age of a release, in days: most hijacked packages are discovered within a week.
 pub const MIN_RELEASE_AGE: f64 = 7.0;
 
-/// The longest age that can be asked for, in days: a hundred years.
+/// The largest minimum age, in days: a hundred years.
 const MAX_RELEASE_AGE: f64 = 36_500.0;
 
-/// What was asked for; none where nobody said anything, and the default counts.
+/// The policy that a requirement, the command line or a setting states. A rule that is `None` is not stated.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Policy {
-    /// Only releases that are at least so many days old; 0 for any.
+    /// The minimum age of a release, in days; 0 for any age.
     pub min_release_age: Option<f64>,
-    /// Whether packages may run scripts of their own while they are installed. Off by default.
+    /// Whether packages may run their scripts while they are installed. The default is no.
     pub postinstall_scripts: Option<bool>,
 }
 
-/// What a provider is able to keep: yes or no; none where it does not say, or where the rule does not apply to it.
+/// The rules of a policy that a provider enforces. A rule that is `None` is not declared, or does not apply to the provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PolicySupport {
-    /// Whether it can leave out releases that are too new.
+    /// Whether the provider can leave out releases that are too new.
     pub min_release_age: Option<bool>,
-    /// Whether it can install packages without running their scripts.
+    /// Whether the provider can install packages without running their scripts.
     pub postinstall_scripts: Option<bool>,
 }
 
-/// A value that is no rule.
+/// An invalid value of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// Not a number of days.
-    #[error("\"{MIN_RELEASE_AGE_KEY}\" has to be a number of days, 0 or more")]
+    #[error("\"{MIN_RELEASE_AGE_KEY}\" must be a number of days, 0 or more")]
     Age,
-    /// Not yes or no.
-    #[error("\"{POSTINSTALL_SCRIPTS_KEY}\" has to be true or false")]
+    /// Neither true nor false.
+    #[error("\"{POSTINSTALL_SCRIPTS_KEY}\" must be true or false")]
     Scripts,
 }
 
@@ -47,8 +48,8 @@ pub const MIN_RELEASE_AGE_KEY: &str = "min_release_age";
 pub const POSTINSTALL_SCRIPTS_KEY: &str = "postinstall_scripts";
 
 impl Policy {
-    /// Reads it from the keys of a requirement, or of what it says to one provider.
-    pub fn of(keys: &Map<String, Value>) -> Result<Self, PolicyError> {
+    /// Parses the policy in the keys of a requirement, or in its overrides for one provider.
+    pub fn parse(keys: &Map<String, Value>) -> Result<Self, PolicyError> {
         let min_release_age = match keys.get(MIN_RELEASE_AGE_KEY) {
             None | Some(Value::Null) => None,
             Some(Value::Number(days)) => Some(days.as_f64().ok_or(PolicyError::Age)?),
@@ -60,7 +61,7 @@ impl Policy {
         }
         let postinstall_scripts = match keys.get(POSTINSTALL_SCRIPTS_KEY) {
             None | Some(Value::Null) => None,
-            Some(Value::Bool(may_run)) => Some(*may_run),
+            Some(Value::Bool(is_allowed)) => Some(*is_allowed),
             Some(Value::String(word)) => match word.trim() {
                 "true" => Some(true),
                 "false" => Some(false),
@@ -71,7 +72,7 @@ impl Policy {
         Ok(Self { min_release_age, postinstall_scripts })
     }
 
-    /// What satisfies both.
+    /// Returns the stricter rule of both policies, for each rule.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -86,7 +87,7 @@ impl Policy {
         }
     }
 
-    /// This, and where it says nothing, the other.
+    /// Returns this policy, with the rules of the other for those that it does not state.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -95,17 +96,17 @@ impl Policy {
         }
     }
 
-    /// The age in days that counts.
+    /// Returns the minimum age in days, or the default if none is stated.
     pub fn age(self) -> f64 {
         self.min_release_age.unwrap_or(MIN_RELEASE_AGE)
     }
 
-    /// Whether scripts may run.
+    /// Returns whether packages may run scripts, or the default if that is not stated.
     pub fn may_run_scripts(self) -> bool {
         self.postinstall_scripts.unwrap_or(false)
     }
 
-    /// Writes what was asked for into a record; null where nothing was.
+    /// Writes the policy into a record, with null for a rule that is not stated.
     pub fn write_to(self, record: &mut Value) {
         record[MIN_RELEASE_AGE_KEY] = self.min_release_age.into();
         record[POSTINSTALL_SCRIPTS_KEY] = self.postinstall_scripts.into();
@@ -113,47 +114,45 @@ impl Policy {
 }
 
 impl PolicySupport {
-    /// What was asked for in so many words and cannot be kept; none where all can.
-    pub fn refuses(self, policy: Policy) -> Option<Refused> {
-        let wants_age = policy.min_release_age.is_some_and(|days| days > 0.0);
-        if wants_age && self.min_release_age != Some(true) {
-            return Some(Refused { key: MIN_RELEASE_AGE_KEY, says_so: self.min_release_age.is_some() });
+    /// Returns a stated rule of the policy that the provider does not enforce, or `None` if it enforces all of them.
+    pub fn unsupported_rule(self, policy: Policy) -> Option<UnsupportedRule> {
+        let is_age_stated = policy.min_release_age.is_some_and(|days| days > 0.0);
+        if is_age_stated && self.min_release_age != Some(true) {
+            let is_declared = self.min_release_age.is_some();
+            return Some(UnsupportedRule { key: MIN_RELEASE_AGE_KEY, is_declared });
         }
         if policy.postinstall_scripts == Some(false) && self.postinstall_scripts != Some(true) {
-            return Some(Refused {
-                key: POSTINSTALL_SCRIPTS_KEY,
-                says_so: self.postinstall_scripts.is_some(),
-            });
+            let is_declared = self.postinstall_scripts.is_some();
+            return Some(UnsupportedRule { key: POSTINSTALL_SCRIPTS_KEY, is_declared });
         }
         None
     }
 
-    /// The defaults that a provider of an open registry cannot keep, where nobody asked for something else.
-    pub fn lacks(self, policy: Policy) -> Vec<&'static str> {
+    /// Returns the keys of the rules that the policy leaves at their defaults and the provider declares that it cannot enforce.
+    pub fn unsupported_defaults(self, policy: Policy) -> Vec<&'static str> {
         let age = policy.min_release_age.is_none() && self.min_release_age == Some(false);
         let scripts = policy.postinstall_scripts.is_none() && self.postinstall_scripts == Some(false);
-        let all = [(age, MIN_RELEASE_AGE_KEY), (scripts, POSTINSTALL_SCRIPTS_KEY)];
-        all.into_iter().filter_map(|(is_lacking, key)| is_lacking.then_some(key)).collect()
+        [(age, MIN_RELEASE_AGE_KEY), (scripts, POSTINSTALL_SCRIPTS_KEY)]
+            .into_iter()
+            .filter_map(|(is_unsupported, key)| is_unsupported.then_some(key))
+            .collect()
     }
 }
 
-/// A rule that a provider cannot keep.
+/// A rule that a provider does not enforce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
+pub struct UnsupportedRule {
     key: &'static str,
-    says_so: bool,
+    is_declared: bool,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for UnsupportedRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, says_so } = self;
-        if *says_so {
-            write!(f, "{key} is asked for, which this provider cannot keep")
+        let Self { key, is_declared } = self;
+        if *is_declared {
+            write!(f, "the provider cannot enforce {key}")
         } else {
-            write!(
-                f,
-                "{key} is asked for, and this provider does not say that it keeps it: see `enforces` in docs/hooks.md"
-            )
+            write!(f, "the provider does not declare that it enforces {key}; see `enforces` in docs/hooks.md")
         }
     }
 }
@@ -164,66 +163,71 @@ mod tests {
 
     use super::*;
 
-    fn policy(keys: &Value) -> Result<Policy, PolicyError> {
-        Policy::of(keys.as_object().unwrap())
+    fn parse(keys: &Value) -> Result<Policy, PolicyError> {
+        Policy::parse(keys.as_object().unwrap())
     }
 
-    fn asks(min_release_age: Option<f64>, postinstall_scripts: Option<bool>) -> Policy {
+    fn policy(min_release_age: Option<f64>, postinstall_scripts: Option<bool>) -> Policy {
         Policy { min_release_age, postinstall_scripts }
     }
 
+    fn support(min_release_age: Option<bool>, postinstall_scripts: Option<bool>) -> PolicySupport {
+        PolicySupport { min_release_age, postinstall_scripts }
+    }
+
     #[test]
-    fn both_rules_are_read_in_every_spelling() {
-        assert_eq!(policy(&json!({})), Ok(Policy::default()));
+    fn parses_both_rules_in_every_spelling() {
+        assert_eq!(parse(&json!({})), Ok(Policy::default()));
         assert_eq!(
-            policy(&json!({"min_release_age": 3, "postinstall_scripts": true})),
-            Ok(asks(Some(3.0), Some(true)))
+            parse(&json!({"min_release_age": 3, "postinstall_scripts": true})),
+            Ok(policy(Some(3.0), Some(true)))
         );
         assert_eq!(
-            policy(&json!({"min_release_age": "0.5", "postinstall_scripts": "false"})),
-            Ok(asks(Some(0.5), Some(false)))
+            parse(&json!({"min_release_age": "0.5", "postinstall_scripts": "false"})),
+            Ok(policy(Some(0.5), Some(false)))
         );
         assert_eq!(
-            policy(&json!({"min_release_age": null, "postinstall_scripts": null})),
+            parse(&json!({"min_release_age": null, "postinstall_scripts": null})),
             Ok(Policy::default())
         );
         for bad in [json!(-1), json!("soon"), json!([]), json!(1e9), json!("NaN"), json!("inf")] {
-            assert_eq!(policy(&json!({"min_release_age": bad})), Err(PolicyError::Age), "{bad}");
+            assert_eq!(parse(&json!({"min_release_age": bad})), Err(PolicyError::Age), "{bad}");
         }
         for bad in [json!(1), json!("yes"), json!([])] {
-            assert_eq!(policy(&json!({"postinstall_scripts": bad})), Err(PolicyError::Scripts), "{bad}");
+            assert_eq!(parse(&json!({"postinstall_scripts": bad})), Err(PolicyError::Scripts), "{bad}");
         }
     }
 
     #[test]
-    fn of_two_who_ask_the_stricter_one_counts_and_silence_asks_for_nothing() {
-        let strict = asks(Some(14.0), Some(false));
-        assert_eq!(asks(Some(3.0), Some(true)).and(strict), strict);
+    fn the_stricter_rule_of_two_policies_wins() {
+        let strict = policy(Some(14.0), Some(false));
+        assert_eq!(policy(Some(3.0), Some(true)).and(strict), strict);
         assert_eq!(strict.and(Policy::default()), strict);
-        assert_eq!(asks(None, Some(true)).and(asks(Some(0.0), None)), asks(Some(0.0), Some(true)));
-        assert_eq!(asks(None, Some(true)).or(strict), asks(Some(14.0), Some(true)));
+        assert_eq!(policy(None, Some(true)).and(policy(Some(0.0), None)), policy(Some(0.0), Some(true)));
+        assert_eq!(policy(None, Some(true)).or(strict), policy(Some(14.0), Some(true)));
         assert_eq!((Policy::default().age(), Policy::default().may_run_scripts()), (7.0, false));
     }
 
     #[test]
-    fn what_is_asked_for_is_refused_where_a_provider_does_not_say_that_it_keeps_it() {
-        let keeps = |age, scripts| PolicySupport { min_release_age: age, postinstall_scripts: scripts };
-        assert_eq!(keeps(Some(true), Some(true)).refuses(asks(Some(1.0), Some(false))), None);
-        assert_eq!(keeps(None, None).refuses(asks(Some(0.0), Some(true))), None);
-        assert_eq!(keeps(None, None).refuses(Policy::default()), None);
-        let cannot = keeps(Some(true), Some(false)).refuses(asks(Some(1.0), Some(false))).unwrap();
-        assert!(cannot.to_string().starts_with("postinstall_scripts is asked for, which this provider"));
-        let silent = keeps(None, None).refuses(asks(Some(1.0), None)).unwrap();
-        assert!(
-            silent.to_string().starts_with("min_release_age is asked for, and this provider does not say")
-        );
+    fn a_stated_rule_is_unsupported_unless_the_provider_declares_it() {
+        let strict = policy(Some(1.0), Some(false));
+        assert_eq!(support(Some(true), Some(true)).unsupported_rule(strict), None);
+        assert_eq!(support(None, None).unsupported_rule(policy(Some(0.0), Some(true))), None);
+        assert_eq!(support(None, None).unsupported_rule(Policy::default()), None);
+        let scripts = support(Some(true), Some(false)).unsupported_rule(strict).unwrap();
+        assert_eq!(scripts.to_string(), "the provider cannot enforce postinstall_scripts");
+        let age = support(None, None).unsupported_rule(policy(Some(1.0), None)).unwrap().to_string();
+        assert!(age.starts_with("the provider does not declare that it enforces min_release_age"), "{age}");
     }
 
     #[test]
-    fn a_default_that_cannot_be_kept_is_worth_a_warning_unless_something_was_asked_for() {
-        let cannot = PolicySupport { min_release_age: Some(false), postinstall_scripts: Some(false) };
-        assert_eq!(cannot.lacks(Policy::default()), ["min_release_age", "postinstall_scripts"]);
-        assert_eq!(cannot.lacks(asks(Some(0.0), Some(true))), [""; 0]);
-        assert_eq!(PolicySupport::default().lacks(Policy::default()), [""; 0]);
+    fn a_default_is_unsupported_if_the_provider_says_so() {
+        let unsupported = support(Some(false), Some(false));
+        assert_eq!(
+            unsupported.unsupported_defaults(Policy::default()),
+            ["min_release_age", "postinstall_scripts"]
+        );
+        assert_eq!(unsupported.unsupported_defaults(policy(Some(0.0), Some(true))), [""; 0]);
+        assert_eq!(PolicySupport::default().unsupported_defaults(Policy::default()), [""; 0]);
     }
 }

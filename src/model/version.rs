@@ -1,19 +1,19 @@
-//! Versions as programs spell them, in one order.
+//! Versions in any spelling, in one total order.
 //!
-//! `1.2`, `2024.01.02`, `v3`, `1:2.3-4+deb12u1` and `1.0.0-rc.1` all compare. The order is that of semver for three
-//! numbers, with pre-releases that begin with one of `PRERELEASE_WORDS` and have no part of letters and digits; and that
-//! of Debian for epochs, numbers that do not end in `.0`, `~`, and revisions. They do not meet elsewhere: `1.2.0-1` is
-//! before 1.2.0 for semver, and after it for Debian, as it is here.
+//! `1.2`, `2024.01.02`, `v3`, `1:2.3-4+deb12u1` and `1.0.0-rc.1` all compare. The order is semver's for versions of three
+//! numbers whose pre-release starts with one of `PRERELEASE_WORDS` and mixes no letters and digits in one part. It is
+//! Debian's for epochs, numbers that do not end in `.0`, `~` and revisions. Where the two disagree, Debian's order wins:
+//! `1.2.0-1` comes after `1.2.0`, but semver sorts it before.
 
 use std::cmp::Ordering;
 
 use semver::Prerelease;
 
-/// Suffixes that mean "before the release"; any other suffix means "the release, packaged".
+/// The suffixes of pre-releases. Any other suffix marks a packaged release.
 const PRERELEASE_WORDS: [&str; 12] =
     ["alpha", "beta", "rc", "pre", "preview", "dev", "nightly", "snapshot", "canary", "next", "a", "b"];
 
-/// A version: total order, equality by meaning (`1.2` is `1.2.0`).
+/// A version. Equality is by meaning: `1.2` equals `1.2.0`.
 #[derive(Debug, Clone)]
 pub struct Version {
     epoch: u64,
@@ -22,20 +22,20 @@ pub struct Version {
     revision: Vec<Part>,
 }
 
-/// A piece of a revision: the weights of its characters up to a number, and that number.
+/// A part of a revision: the weights of the characters before a number, and that number.
 type Part = (Vec<i64>, u64);
 
 /// The weight of the end of a text.
 const END: i64 = 0;
 
 impl Version {
-    /// Whether a text begins like a version: what does not would be met by any.
-    pub fn is_one(text: &str) -> bool {
+    /// Returns whether `text` starts like a version. A minimum version that does not would accept every version.
+    pub fn looks_like_version(text: &str) -> bool {
         let text = text.trim();
         text.strip_prefix(['v', 'V']).unwrap_or(text).starts_with(|c: char| c.is_ascii_digit())
     }
 
-    /// Reads any text; what is not understood counts as nothing, so this never fails.
+    /// Parses any text. A part that is not understood is ignored, so parsing never fails.
     pub fn parse(text: &str) -> Self {
         let text = text.trim();
         let (epoch, rest) = match text.split_once(':') {
@@ -53,16 +53,16 @@ impl Version {
             let (pre, revision) = suffix.rsplit_once('-').unwrap_or((suffix, ""));
             (prerelease(pre), revision)
         } else {
-            // What stands behind `+` is of the build, unless it belongs to a revision.
+            // A `+` starts the build metadata, unless it is part of a revision.
             let pre = prerelease(suffix.split('+').next().unwrap_or_default());
             let has_revision = pre.is_empty() && !suffix.starts_with('+');
             (pre, if has_revision { suffix.trim_start_matches(['-', '_']) } else { "" })
         };
-        Self { epoch, release, pre, revision: parts(revision) }
+        Self { epoch, release, pre, revision: revision_parts(revision) }
     }
 
-    /// The first thing in a program's output that looks like a version: a dotted number with what is attached to
-    /// it, else a whole number that stands alone behind the program's name, `version` or `v`.
+    /// Returns the first version in a program's output, or `None` if it has none: a dotted number with its suffix, else a
+    /// whole number that is a word of the first line.
     pub fn find_in(output: &str) -> Option<&str> {
         let dotted = output.split_whitespace().find_map(dotted_number);
         dotted.or_else(|| {
@@ -75,7 +75,8 @@ impl Version {
     }
 }
 
-/// `5.1.6-0+deb12u1` in `(5.1.6-0+deb12u1),`; nothing in `foo.bar` or `12.`.
+/// Returns the dotted number in a word with its suffix: `5.1.6-0+deb12u1` for `(5.1.6-0+deb12u1),`, and `None` for `foo.bar` or
+/// `12.`.
 fn dotted_number(word: &str) -> Option<&str> {
     let bytes = word.as_bytes();
     let mut start = 0;
@@ -98,23 +99,29 @@ fn dotted_number(word: &str) -> Option<&str> {
     None
 }
 
-/// The higher one of two lowest versions that will do. A blank one asks for nothing, and `0~rc1`, which comes before it, for
-/// something.
+/// Returns the higher of two minimum versions. A blank one requires nothing, so even `0~rc1` is stricter.
 pub fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
-    let asks = |text: &str| !text.trim().is_empty();
-    if asks(other) && (!asks(one) || Version::parse(other) > Version::parse(one)) { other } else { one }
+    let is_blank = |text: &str| text.trim().is_empty();
+    let is_higher = || is_blank(one) || Version::parse(other) > Version::parse(one);
+    if !is_blank(other) && is_higher() { other } else { one }
+}
+
+/// Returns whether `version` is at least `min_version`. Every version satisfies a blank minimum, and an empty version
+/// satisfies no other.
+pub fn satisfies(version: &str, min_version: &str) -> bool {
+    min_version.is_empty() || !version.is_empty() && Version::parse(version) >= Version::parse(min_version)
 }
 
 fn all_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A number of any length: one too large for 64 bits counts as the largest.
+/// Parses a number of any length. A number that does not fit into 64 bits becomes the largest one.
 fn number(digits: &str) -> u64 {
     digits.parse().unwrap_or(u64::MAX)
 }
 
-/// `-rc.1`, `rc1`, `~beta2`, `.dev3` as semver writes it; empty for a suffix that is no pre-release.
+/// Returns the pre-release of a suffix such as `-rc.1`, `rc1`, `~beta2` or `.dev3`, or an empty one if it has none.
 fn prerelease(suffix: &str) -> Prerelease {
     let is_tilde = suffix.starts_with('~');
     let text = suffix.trim_start_matches(['-', '.', '~', '_']).to_ascii_lowercase();
@@ -140,7 +147,7 @@ fn prerelease(suffix: &str) -> Prerelease {
         .filter(|part| !part.is_empty())
         .map(|part| if all_digits(part) { without_leading_zeros(part) } else { part.as_str() })
         .collect();
-    // A bare `~` comes before all that has more to say.
+    // A bare `~` sorts before every other pre-release.
     let spelled = if spelled.is_empty() { "0".to_owned() } else { spelled.join(".") };
     Prerelease::new(&spelled).unwrap_or(Prerelease::EMPTY)
 }
@@ -150,33 +157,34 @@ fn without_leading_zeros(digits: &str) -> &str {
     if trimmed.is_empty() { "0" } else { trimmed }
 }
 
-/// A revision in a form that compares as Debian's do: text and numbers in turns, `~` before the end, the end before
-/// letters, letters before all else.
-fn parts(revision: &str) -> Vec<Part> {
-    let weight = |c| match c {
+/// Splits a revision into parts that compare by Debian's rules: alternating text and numbers, with `~` before the end, the
+/// end before letters, and letters before all other characters.
+fn revision_parts(revision: &str) -> Vec<Part> {
+    let weight = |character| match character {
         '~' => -1,
-        c if c.is_ascii_alphabetic() => i64::from(u32::from(c)),
-        c => i64::from(u32::from(c)) + 256,
+        character if character.is_ascii_alphabetic() => i64::from(u32::from(character)),
+        character => i64::from(u32::from(character)) + 256,
     };
     let mut parts: Vec<Part> = Vec::new();
     let mut rest = revision;
     while !rest.is_empty() {
-        let (text, behind) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
-        let (digits, behind) =
-            behind.split_at(behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len()));
+        let (text, after) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
+        let (digits, after) =
+            after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
         let value = if digits.is_empty() { 0 } else { number(digits) };
         parts.push((text.chars().map(weight).chain([END]).collect(), value));
-        rest = behind;
+        rest = after;
     }
     parts
 }
 
-/// Behind the end of a revision there is nothing without end: no revision is revision `0`, and later than `0~1`.
-fn by_parts(one: &[Part], other: &[Part]) -> Ordering {
-    let nothing = (vec![END], 0);
-    let places = 0..one.len().max(other.len());
-    let compared = places.map(|at| one.get(at).unwrap_or(&nothing).cmp(other.get(at).unwrap_or(&nothing)));
-    compared.fold(Ordering::Equal, Ordering::then)
+/// Compares two revisions. A revision that ends counts as followed by zeros: no revision equals `0`, and is later than `0~1`.
+fn compare_revisions(one: &[Part], other: &[Part]) -> Ordering {
+    let zero = (vec![END], 0);
+    (0..one.len().max(other.len()))
+        .map(|index| one.get(index).unwrap_or(&zero).cmp(other.get(index).unwrap_or(&zero)))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 impl Ord for Version {
@@ -185,7 +193,7 @@ impl Ord for Version {
             .cmp(&other.epoch)
             .then_with(|| self.release.cmp(&other.release))
             .then_with(|| self.pre.cmp(&other.pre))
-            .then_with(|| by_parts(&self.revision, &other.revision))
+            .then_with(|| compare_revisions(&self.revision, &other.revision))
     }
 }
 

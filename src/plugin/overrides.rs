@@ -177,10 +177,10 @@ impl ProviderOverrides {
             Some(_) => Err(OverrideError::NotText(provider.clone(), key)),
         };
         let min_version = text("min_version")?;
-        if min_version.as_deref().is_some_and(|version| !Version::is_one(version)) {
+        if min_version.as_deref().is_some_and(|version| !Version::looks_like_version(version)) {
             return Err(OverrideError::NoVersion(provider.clone()));
         }
-        let policy = json.as_object().map(Policy::of).transpose();
+        let policy = json.as_object().map(Policy::parse).transpose();
         Ok(Self {
             packages,
             install_root: text("install_root")?,
@@ -430,7 +430,7 @@ mod tests {
             (json!({"install_root": "a\nb"}), "overrides.pip.install_root must be a string without control"),
             (json!({"of": ["mine", {"x": "\0"}]}), "overrides.pip holds a NUL"),
             (json!({"min_version": "new"}), "overrides.pip.min_version must be a version"),
-            (json!({"min_release_age": "new"}), "overrides.pip: \"min_release_age\" has to be a number"),
+            (json!({"min_release_age": "new"}), "overrides.pip: \"min_release_age\" must be a number"),
         ] {
             let error = parse(&json!({ "pip": bad })).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");

@@ -336,7 +336,7 @@ pub fn parse_fields(
     let min_version = match keys.get("min_version") {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(version)) if version.trim().is_empty() => String::new(),
-        Some(Value::String(version)) if !has_control(version) && Version::is_one(version) => {
+        Some(Value::String(version)) if !has_control(version) && Version::looks_like_version(version) => {
             version.trim().to_owned()
         }
         Some(_) => {
@@ -353,7 +353,7 @@ pub fn parse_fields(
             });
         }
     };
-    let policy = Policy::of(keys)?;
+    let policy = Policy::parse(keys)?;
     let plugin = plugin.cloned();
     let pays_from = match keys.get("pays_from") {
         None | Some(Value::Null) => None,
@@ -428,7 +428,7 @@ mod tests {
             (r#"{"type":"Machine"}"#, "the type is \"Machine\"; a requirement is"),
             (r#"{"type":"Binary"}"#, "no \"name\""),
             (r#"{"type":"Binary","name":7}"#, "\"name\" has to be a text"),
-            (r#"{"type":"Binary","name":"a/b"}"#, "the name `a/b` has a `/`"),
+            (r#"{"type":"Binary","name":"a/b"}"#, "the name `a/b` contains a `/`"),
             (r#"{"type":"Binary","name":"x","binproviders":7}"#, "\"binproviders\" has to be a text such as"),
             (
                 r#"{"type":"Binary","name":"x","min_version":"latest"}"#,

@@ -192,7 +192,7 @@ fn insert(connection: &Connection, binary: &Binary, sql: &str) -> Result<(), Que
         binary.policy.min_release_age,
         binary.policy.postinstall_scripts,
         Json(&binary.overrides),
-        binary.state.word(),
+        binary.state.as_str(),
         queued.and_then(|queued| queued.retry_at).map(row::time),
         queued.map(|queued| queued.attempt_count),
         queued.map(|queued| &queued.last_error),
@@ -236,7 +236,7 @@ mod tests {
         let mut it = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         assert_eq!(it, Binary::new(it.id, machine_id, "rg", time(1)));
         it.overrides.insert("pip".to_owned(), json!({"packages": ["a[b]"]}));
-        it.disappoint("no network".to_owned(), time(2));
+        it.fail("no network".to_owned(), time(2));
         for state in [it.state.clone(), BinaryState::Installed(installed())] {
             it.state = state;
             store.save_binary(&it).unwrap();

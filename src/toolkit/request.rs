@@ -78,7 +78,7 @@ impl HookRequest {
             providers: Providers::parse(value("binproviders").unwrap_or_default())?,
             min_version: value("min-version").unwrap_or_default().to_owned(),
             exact_version: value("exact-version").unwrap_or_default().to_owned(),
-            policy: Policy::of(&rules.collect())?,
+            policy: Policy::parse(&rules.collect())?,
             best_effort: value("best-effort").unwrap_or_default().split(',').map(str::to_owned).collect(),
             overrides,
         })

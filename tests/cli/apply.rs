@@ -135,9 +135,9 @@ fn a_binary_that_says_where_it_is_is_stored_and_linked_if_that_is_true() {
     let mut lie = record;
     lie["sha256"] = json!("0".repeat(64));
     lie.as_object_mut().unwrap().remove("binproviders");
-    apply(&place, &[lie.clone()]).exits(1).says("standard input:1: its sha256 is 000");
+    apply(&place, &[lie.clone()]).exits(1).says("standard input:1: sha256 000");
     lie["abspath"] = json!("/no/such/tool");
-    apply(&place, &[lie]).exits(1).says("its abspath /no/such/tool is not there");
+    apply(&place, &[lie]).exits(1).says("cannot read abspath /no/such/tool: No such file");
 }
 
 #[test]
@@ -211,7 +211,10 @@ fn a_binary_is_created_once_and_then_known() {
     assert_eq!(again.record()["id"], record["id"]);
     place.run(&["install", "tool"]).ok();
     assert!(place.hook_processes().is_empty(), "install is content with it");
-    place.run(&["binary", "create", "--name", "x", "--abspath", "/no/such"]).exits(1).says("is not there");
+    place
+        .run(&["binary", "create", "--name", "x", "--abspath", "/no/such"])
+        .exits(1)
+        .says("cannot read abspath /no/such");
     place.run(&["binary", "create", "--name", "../x", "--abspath", "/bin/sh"]).exits(2);
     place.run(&["binary", "create", "--name", "x"]).exits(2);
     let dry = [&create[..], &["--dry-run"]].concat();

@@ -20,7 +20,7 @@ fn a_line_that_cannot_be_read_is_named_and_the_other_plugins_go_on() {
     let bad = place.write("here/plugins/b/binaries.jsonl", "\n{\"type\":\"Binary\",\"name\":\"../x\"}\n");
     let ran = place.run(&["install"]).exits(1);
     assert_eq!(ran.record()["status"], "installed");
-    ran.says(&format!("error: {}:2: the name `../x` has a `/`", bad.display()));
+    ran.says(&format!("error: {}:2: the name `../x` contains a `/`", bad.display()));
     place.run(&["install", "--dry-run"]).exits(1).says(":2: ");
     place.run(&["install"]).exits(1).says(":2: ");
 }

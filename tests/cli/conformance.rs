@@ -74,7 +74,7 @@ fn broken(id: &str) -> Option<Value> {
 #[test]
 fn a_hook_that_claims_a_file_it_never_wrote_breaks_answer_alone() {
     let found = broken("answer").unwrap();
-    assert!(found["reason"].as_str().unwrap().contains("/lib/answer/tool is not there"), "{found}");
+    assert!(found["reason"].as_str().unwrap().contains("/lib/answer/tool: No such file"), "{found}");
     assert!(found["look_at"].as_str().unwrap().ends_with("/stdout.log:1"), "{found}");
 }
 

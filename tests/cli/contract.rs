@@ -83,11 +83,11 @@ fn a_hook_is_given_what_the_contract_says() {
 #[test]
 fn exit_codes_mean_installed_declined_skipped_and_failed() {
     for (body, outcome, reason) in [
-        ("exit 0", "declined", "it printed no Binary record"),
+        ("exit 0", "declined", "printed no Binary record"),
         ("echo why not >&2; exit 0", "declined", "why not"),
-        ("exit 10", "skipped", "it skipped the request"),
-        ("exit 3", "failed", "exit 3"),
-        ("echo first >&2; echo last >&2; exit 1", "failed", "exit 1: last"),
+        ("exit 10", "skipped", "exit code 10"),
+        ("exit 3", "failed", "exit code 3"),
+        ("echo first >&2; echo last >&2; exit 1", "failed", "exit code 1: last"),
         ("kill -9 $$", "failed", "killed by signal 9"),
         ("kill -15 $$", "failed", "killed by signal 15"),
     ] {
@@ -146,7 +146,10 @@ fn output_without_end_is_stopped() {
     let place = Playground::new();
     place.provider("p", "#!/bin/sh\nexec yes\n");
     let record = place.run(&["install", "x", "--binproviders", "p"]).exits(1).record();
-    assert_eq!(record["attempts"][0]["reason"], "stopped: it wrote more than 64 MiB and was terminated");
+    assert_eq!(
+        record["attempts"][0]["reason"],
+        "terminated on request: it wrote more than 64 MiB and was terminated"
+    );
     assert_eq!(place.hook_processes()[0]["exit_reason"], "stopped");
 }
 

@@ -86,7 +86,7 @@ fn a_risen_min_version_asks_again_and_a_met_one_does_not() {
     assert_eq!(place.hook_processes().len(), 1);
     let record = place.run(&["install", "--min-version", "3"]).exits(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "rejected");
-    assert_eq!(record["attempts"][0]["reason"], "its version 2.0.1 is older than 3");
+    assert_eq!(record["attempts"][0]["reason"], "version 2.0.1 is older than 3");
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn one_that_nobody_has_is_reported_with_every_reason_and_keeps_no_other_from_bei
     let ran = ran
         .says("error: cannot install no-such-tool: ")
         .says("env declined: no-such-tool is not on PATH")
-        .says("failing failed: exit 3: the disk is on fire")
-        .says("absent skipped: there is no such provider");
+        .says("failing failed: exit code 3: the disk is on fire")
+        .says("absent skipped: no such provider");
     ran.says(&format!("rigup process logs {log}"));
     assert!(!place.bin("no-such-tool").exists());
 }
@@ -164,10 +164,7 @@ fn plugins_without_a_provider_in_common_are_an_error_that_names_both() {
     let place = Playground::new();
     place.plugin("a", &[json!({"type": "Binary", "name": "x", "binproviders": "pip"})]);
     place.plugin("b", &[json!({"type": "Binary", "name": "x", "binproviders": "npm"})]);
-    let ran = place
-        .run(&["install"])
-        .exits(1)
-        .says("the plugin a allows only pip and the plugin b allows only npm");
+    let ran = place.run(&["install"]).exits(1).says("plugin a allows only pip, but plugin b allows only npm");
     assert_eq!(ran.record()["type"], "BinaryRequest");
 }
 

@@ -85,7 +85,7 @@ fn who_waits_for_the_folder_of_the_built_in_providers_says_so_and_can_be_interru
     held.lock().unwrap();
     waits_aloud_and_can_be_interrupted(
         &place,
-        "waiting for another rigup that unpacks on_BinaryRequest__00_env",
+        "waiting for another rigup to unpack on_BinaryRequest__00_env",
     );
     drop(held);
     place

@@ -42,7 +42,7 @@ fn a_lib_bin_dir_that_cannot_be_written_is_a_warning() {
     let mut place = place_with_one();
     let file = place.write("in-the-way", "");
     place.set("LIB_BIN_DIR", file.join("bin"));
-    let ran = place.run(&["install"]).ok().says("warning: one: the link").says("cannot be made");
+    let ran = place.run(&["install"]).ok().says("warning: one: cannot link ");
     assert_eq!(ran.record()["status"], "installed");
 }
 
@@ -53,7 +53,7 @@ fn two_names_never_take_one_link_from_each_other() {
     let ours = fs::read_link(place.bin("one")).unwrap();
     let other = place.script("opt/one", "#!/bin/sh\necho 7.0\n");
     let other = other.to_str().unwrap();
-    place.run(&["install", other]).exits(1).says("is the link of one; --force takes it over");
+    place.run(&["install", other]).exits(1).says("is the link of one; --force replaces it");
     assert_eq!(fs::read_link(place.bin("one")).unwrap(), ours);
     place.run(&["install"]).ok().says("is already installed");
     place.run(&["install", other, "--force"]).ok();

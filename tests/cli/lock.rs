@@ -121,7 +121,7 @@ fn another_version_is_refused_with_both_and_the_link_stays_what_it_was() {
     place.write("home/newest", "2.0.0");
     place.write("home/stubborn", "");
     let record = elsewhere(&place, &["install", "--locked"]).exits(1).record();
-    assert_eq!(reason(&record), "shelf rejected: its version is \"2.0.0\", and the locked one is \"1.0.0\"");
+    assert_eq!(reason(&record), "shelf rejected: version \"2.0.0\" is not the pinned \"1.0.0\"");
     assert!(link_elsewhere(&place, "a").symlink_metadata().is_err());
 
     // One that leads to something else already is not touched.
@@ -138,8 +138,8 @@ fn another_file_of_the_same_version_is_refused_with_both_digests() {
     let locked = place.run(&["lock"]).ok().record();
     place.write("home/extra", "# something more\n");
     let record = elsewhere(&place, &["install", "--locked"]).exits(1).record();
-    let both = format!("and the locked one is {}", locked["sha256"].as_str().unwrap());
-    assert!(reason(&record).starts_with("shelf rejected: its sha256 is "), "{record}");
+    let both = format!("is not the pinned {}", locked["sha256"].as_str().unwrap());
+    assert!(reason(&record).starts_with("shelf rejected: sha256 "), "{record}");
     assert!(reason(&record).ends_with(&both) && !reason(&record).contains(&format!("is {both}")), "{record}");
     assert!(link_elsewhere(&place, "a").symlink_metadata().is_err());
 }
@@ -157,7 +157,8 @@ fn a_hook_that_states_the_locked_digest_of_another_file_is_believed_neither_now_
     place.write("home/extra", "# something more\n");
     let record = elsewhere(&place, &["install"]).exits(1).record();
     assert!(
-        reason(&record).starts_with(&format!("shelf rejected: its sha256 is {digest}, and the file's is ")),
+        reason(&record)
+            .starts_with(&format!("shelf rejected: sha256 {digest} in the record is not the file's ")),
         "{record}"
     );
     elsewhere(&place, &["install", "--locked"]).exits(1);
@@ -195,7 +196,7 @@ fn only_the_locked_provider_is_asked_and_another_ones_binary_is_not_taken_for_it
     require(&place, &["a"], "good");
     elsewhere(&place, &["install", "--locked"])
         .exits(1)
-        .says("error: cannot install a: rigup.lock has it from shelf, and good may provide it");
+        .says("error: cannot install a: rigup.lock pins shelf, but only good may install it");
 }
 
 #[test]
@@ -215,8 +216,7 @@ fn what_has_no_line_is_refused_by_name_and_the_others_are_got() {
     require(&place, &["a", "new"], "shelf");
     let records = elsewhere(&place, &["install", "--locked"]).exits(1).records();
     assert_eq!((&records[0]["status"], &records[1]["status"]), (&json!("installed"), &json!("queued")));
-    let expected =
-        format!("rigup.lock has no line for it on {}; `rigup lock` writes one", rigup::settings::platform());
+    let expected = format!("rigup.lock has no pin for {}; run `rigup lock`", rigup::settings::platform());
     assert_eq!(reason(&records[1]), expected);
 }
 
@@ -230,7 +230,7 @@ fn a_line_below_the_lowest_version_that_will_do_is_refused_before_anything_is_as
     );
     elsewhere(&place, &["install", "--locked"])
         .exits(1)
-        .says("rigup.lock has version 1.0.0, and 2 or newer is asked for");
+        .says("rigup.lock pins version 1.0.0, which is older than 2");
     nothing_ran_elsewhere(&place);
 }
 
@@ -266,7 +266,7 @@ fn what_is_here_is_locked_as_it_is_and_every_change_is_told() {
 fn a_check_installs_nothing_and_names_every_line_that_would_differ() {
     let place = place_with_shelf(&["a"]);
     let check = place.run(&["lock", "--check"]).exits(1);
-    let check = check.says(&format!("a: rigup.lock has no line for it on {}", rigup::settings::platform()));
+    let check = check.says(&format!("a: rigup.lock has no pin for {}", rigup::settings::platform()));
     assert_eq!(check.record()["status"], "queued");
     assert!(!place.path("here/rigup.lock").exists() && !place.path("data").exists());
 
@@ -324,15 +324,18 @@ fn a_lock_file_that_cannot_be_understood_is_named_by_line_and_left_alone() {
     let good = lockfile(&place);
     let line = good.lines().nth(1).unwrap();
     for (bad, expected) in [
-        (good.clone() + line, "line 3: a on "),
-        (good.clone() + "<<<<<<< HEAD\n", "line 3: git could not merge it"),
-        (good.replace('\n', "\r\n"), "line 1: it ends in CR LF"),
+        (good.clone() + line, "line 3: a already has a line for "),
+        (good.clone() + "<<<<<<< HEAD\n", "line 3: merge conflict"),
+        (good.replace('\n', "\r\n"), "line 1: ends in CR LF"),
         (
             good.replace("\"version\":1}", "\"version\":2}"),
-            "line 1: its format is version 2, and this rigup knows 1",
+            "line 1: format version 2 is newer than 1; update rigup",
         ),
-        (good.replace("\"sha256\":\"", "\"sha256\":\"x"), "line 2: \"sha256\" has to be 64 hex digits"),
-        (String::new(), "line 1: a lock file begins with"),
+        (
+            good.replace("\"sha256\":\"", "\"sha256\":\"x"),
+            "line 2: \"sha256\" must be 64 lower-case hex digits",
+        ),
+        (String::new(), "line 1: not the header of a lock file"),
     ] {
         place.write("here/rigup.lock", &bad);
         for args in [&["install", "--locked"][..], &["lock"], &["lock", "--check"]] {

@@ -93,7 +93,8 @@ fn with_command(place: &Playground, command: &str) {
 fn bash_runs_the_command_of_a_requirement_in_its_prefix() {
     let place = Playground::new();
     with_command(&place, INSTALL);
-    let ran = place.run(&["install"]).ok().says("bash cannot keep min_release_age and postinstall_scripts");
+    let ran =
+        place.run(&["install"]).ok().says("bash cannot enforce min_release_age and postinstall_scripts");
     let record = ran.record();
     assert_eq!(record["abspath"], lib(&place, "bash/x/bin/x").to_str().unwrap());
     assert_eq!(record["version"], "1.5");
@@ -135,12 +136,12 @@ fn a_command_that_fails_or_leaves_no_program_spares_what_worked() {
     let place = Playground::new();
     with_command(&place, "echo all is lost >&2; false | true; exit 0");
     let said = place.run(&["install"]).exits(1).record();
-    assert_eq!(said["last_error"], "bash failed: exit 1: all is lost", "a pipeline's failure counts");
+    assert_eq!(said["last_error"], "bash failed: exit code 1: all is lost", "a pipeline's failure counts");
     assert!(names_in(&lib(&place, "bash")).is_empty(), "nothing is left of it");
     with_command(&place, INSTALL);
     place.run(&["install"]).ok();
     for (command, reason) in [
-        ("rm -rf ./*; echo gone >&2; exit 10", "bash failed: exit 1: gone"),
+        ("rm -rf ./*; echo gone >&2; exit 10", "bash failed: exit code 1: gone"),
         ("touch other", "x is not an executable file"),
     ] {
         with_command(&place, command);

@@ -116,8 +116,10 @@ fn a_need_that_cannot_be_met_is_told() {
     let need = json!({"type": "Binary", "name": "pickle", "binproviders": "env"});
     place.write("here/providers/picky/binaries.jsonl", need.to_string());
     let ran = place.run(&["install", "x", "--binproviders", "picky"]).exits(1);
-    ran.says("warning: x: picky needs pickle, and env declined: pickle is not on PATH")
-        .says("picky declined: no pickle");
+    ran.says(
+        "warning: x: picky requires pickle, which cannot be installed: env declined: pickle is not on PATH",
+    )
+    .says("picky declined: no pickle");
 }
 
 /// A place where the stand-in for Homebrew is on PATH, and the user whom Homebrew does not refuse.
@@ -237,7 +239,10 @@ fn what_a_provider_could_do_without_is_got_first_where_enough_requests_wait_for_
         let line = |name: &&str| json!({"type": "Binary", "name": name, "binproviders": "slow"});
         place.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
         let ran = place.run(&["install"]).ok();
-        assert_eq!(ran.stderr.contains("slow: faster first, which pays for 3 requests"), names.len() == 3);
+        assert_eq!(
+            ran.stderr.contains("slow: installing faster first, which saves time for 3 requests"),
+            names.len() == 3
+        );
         fs::read_to_string(place.path("data/ways")).unwrap()
     };
     assert_eq!(ways(&["a", "b"]), "without\nwithout\n");
@@ -251,7 +256,7 @@ fn what_a_provider_could_do_without_and_cannot_be_got_stops_nobody() {
     let need = json!({"type": "Binary", "name": "no-such", "binproviders": "env", "pays_from": 1});
     place.write("here/providers/slow/binaries.jsonl", need.to_string());
     place.plugin("p", &[json!({"type": "Binary", "name": "a", "binproviders": "slow"})]);
-    place.run(&["install"]).ok().says("slow needs no-such, and env declined");
+    place.run(&["install"]).ok().says("slow requires no-such, which cannot be installed: env declined");
     place.run(&["install", "--force"]).ok();
     let asked = place.hook_processes().iter().filter(|it| it["plugin"] == "env").count();
     assert_eq!(asked, 1, "what was not got lately is not tried again at once");

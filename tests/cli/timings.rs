@@ -45,7 +45,7 @@ fn the_json_holds_every_hook_with_its_times_its_outcome_and_its_log() {
 
     let two = bars(&timings, "two");
     assert_eq!(two[0]["attempts"][0]["outcome"], "failed");
-    assert_eq!(two[0]["attempts"][0]["reason"], "exit 3: the disk is on fire");
+    assert_eq!(two[0]["attempts"][0]["reason"], "exit code 3: the disk is on fire");
     assert_eq!(two[0]["stderr_tail"], "the disk is on fire\n");
     assert_eq!(two[1]["attempts"][0]["outcome"], "installed");
     assert_eq!(two[1]["waiting_since"], two[0]["judged_at"], "the second attempt waits for the first");

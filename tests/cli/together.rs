@@ -80,7 +80,7 @@ fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiti
     let reason = record["attempts"][0]["reason"].as_str().unwrap();
     assert!(
         reason.starts_with(
-            "exit 3: error: cannot install x: it is x that the hook which calls rigup is asked for itself"
+            "exit code 3: error: cannot install x: the hook that called rigup is itself resolving x"
         ),
         "{reason}"
     );
@@ -134,7 +134,7 @@ fn a_hook_that_installs_what_waits_for_its_own_binary_is_told_so() {
     place.provider("q", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
     let ran = place.run(&["install", "x", "--binproviders", "p", "--timeout", "600"]).exits(1);
     let ran = ran
-        .says("p needs y, and q failed: exit 3: error: cannot install x: y needs x, which needs y: to wait would never end");
+        .says("p requires y, which cannot be installed: q failed: exit code 3: error: cannot install x: y needs x, which needs y, so waiting would never end");
     assert_eq!(ran.record()["attempts"][0]["reason"], "p needs y");
     assert!(is_empty(&place.path("data/locks/waiting")));
 }

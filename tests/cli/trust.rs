@@ -129,7 +129,7 @@ fn the_rigup_that_a_hook_calls_trusts_the_same_folders() {
     assert_eq!(record["attempts"][0]["reason"], place.path("here/providers").to_str().unwrap());
     mode(&place.path("here/providers"), 0o755);
     let record = place.run(&["install", "x", "--binproviders", "asks", "--force"]).exits(1).record();
-    assert_eq!(record["attempts"][0]["reason"], "it printed no Binary record", "it is not set");
+    assert_eq!(record["attempts"][0]["reason"], "printed no Binary record", "it is not set");
 }
 
 #[test]

@@ -107,7 +107,10 @@ fn row_15_output_without_end_is_stopped_at_the_cap_and_memory_stays_flat() {
     let place = Playground::new();
     place.provider("p", &format!("#!/bin/sh\n{ENDLESS}\n"));
     let record = measured(&place, &["install", "x", "--binproviders", "p"]).exits(1).record();
-    assert_eq!(record["attempts"][0]["reason"], "stopped: it wrote more than 64 MiB and was terminated");
+    assert_eq!(
+        record["attempts"][0]["reason"],
+        "terminated on request: it wrote more than 64 MiB and was terminated"
+    );
     nothing_is_left(&place);
 }
 

@@ -52,7 +52,7 @@ fn row_23_an_install_that_waits_for_the_dpkg_lock_says_whose_it_is_and_gives_up_
 
     place.set("APT_LOCK_PATIENCE", "60");
     let ended = reason(&place, &["install", "--timeout", "3"]);
-    assert!(ended.starts_with("timeout ended after 3 s: "), "{ended}");
+    assert!(ended.starts_with("timeout terminated after 3 s: "), "{ended}");
     // On a busy machine apt has not said it yet, and the hook has.
     let said = [format!("is held by process {pid}"), format!("waiting for the dpkg lock (pid {pid})")];
     assert!(said.iter().any(|it| ended.contains(it)), "{ended}");
@@ -94,15 +94,15 @@ fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
 #[test]
 fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_tried() {
     for (lie, outcome, reason) in [
-        ("name", "rejected", "its record is of `other`, not of `x`"),
-        ("missing", "rejected", "its abspath /no/such/program is not there"),
-        ("folder", "rejected", "its abspath is not a file: /usr/bin"),
-        ("mode", "rejected", "its abspath is not executable: /etc/passwd"),
-        ("relative", "rejected", "its abspath is relative: bin/sh"),
-        ("version", "rejected", "its version 0.1 is older than 1.0"),
-        ("silent", "rejected", "it tells no version, and 1.0 or newer is asked for"),
+        ("name", "rejected", "the record is for `other`, not for `x`"),
+        ("missing", "rejected", "cannot read abspath /no/such/program: No such file"),
+        ("folder", "rejected", "abspath /usr/bin is not a file"),
+        ("mode", "rejected", "abspath /etc/passwd is not executable"),
+        ("relative", "rejected", "abspath bin/sh is not absolute"),
+        ("version", "rejected", "version 0.1 is older than 1.0"),
+        ("silent", "rejected", "the version is unknown, but 1.0 or newer is required"),
         ("link", "rejected", "its abspath is the link that rigup makes"),
-        ("exit", "failed", "exit 3"),
+        ("exit", "failed", "exit code 3"),
     ] {
         let place = Playground::new();
         place.fixture("lying").fixture("good");

@@ -143,7 +143,7 @@ fn row_06_a_child_that_ignores_term_is_killed_after_the_grace_though_its_leader_
     let record =
         place.run(&["install", "x", "--binproviders", "hanging", "--timeout", "1"]).exits(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "timeout");
-    assert_eq!(record["attempts"][0]["reason"], "ended after 1 s: hanging");
+    assert_eq!(record["attempts"][0]["reason"], "terminated after 1 s: hanging");
     let hook = &place.hook_processes()[0];
     assert_eq!(hook["exit_reason"], "timeout");
     assert_eq!(hook["exit_code"], 143, "the hook itself obeyed TERM");

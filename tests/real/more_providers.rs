@@ -135,7 +135,7 @@ fn cargo_takes_a_version_of_two_numbers_for_the_newest_of_that_line() {
         "type": "Binary", "name": "shellharden", "binproviders": "cargo", "overrides": overrides,
     });
     place.plugin("p", &[line]);
-    let record = place.run(&["install"]).ok().says("cargo cannot keep min_release_age and").record();
+    let record = place.run(&["install"]).ok().says("cargo cannot enforce min_release_age and").record();
     assert!(record["version"].as_str().unwrap().starts_with("4.2."), "{record}");
     let others =
         fs::read_dir(place.path("data/lib").join(rigup::settings::platform()).join("cargo")).unwrap();

@@ -13,8 +13,8 @@ use crate::cli::message::{print_event, print_message, warn};
 use crate::clock;
 use crate::engine::session::Session;
 use crate::engine::{EngineError, ExitStatus};
-use crate::install::linker::Linker;
-use crate::install::register::{self, AdoptError};
+use crate::install::link::Linker;
+use crate::install::register::{self, RegisterError};
 use crate::model::binary::Binary;
 use crate::model::name::BinaryName;
 use crate::model::version::Version;
@@ -121,7 +121,7 @@ pub(crate) fn create(args: &CreateArgs, context: &mut Context) -> Result<ExitSta
     let fields = fields.into_iter().map(|(key, text)| (key.to_owned(), Value::from(text))).collect();
     let engine = context.engine(&print_event)?;
     let registered = register(engine.session(), &fields, args.dry_run)?;
-    if let Some(registered) = registered.as_ref().filter(|registered| registered.was_known) {
+    if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {
         print_message(&format!("{} already has this record", registered.binary.name));
     }
     let record = registered.map_or(Value::Object(fields), |registered| registered.binary.to_record(&[]));
@@ -134,20 +134,20 @@ fn register(
     session: &Session<'_>,
     fields: &Map<String, Value>,
     is_dry_run: bool,
-) -> Result<Option<register::Adopted>, CliError> {
+) -> Result<Option<register::Registered>, CliError> {
     let linker = linker(session);
-    let checked = register::check(&linker, fields).map_err(refused)?;
+    let checked = register::verify(&linker, fields).map_err(refused)?;
     if is_dry_run {
         return Ok(None);
     }
     let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
-    register::adopt(&linker, checked, &interrupt, warn).map(Some).map_err(refused)
+    register::register(&linker, checked, &interrupt, |text| warn(&text)).map(Some).map_err(refused)
 }
 
-fn refused(error: AdoptError) -> CliError {
+fn refused(error: RegisterError) -> CliError {
     match error {
-        AdoptError::Store(error) => error.into(),
-        AdoptError::Record(error) => CliError::Usage(error.to_string()),
+        RegisterError::Store(error) => error.into(),
+        RegisterError::Record(error) => CliError::Usage(error.to_string()),
         other => CliError::NotFound(other.to_string()),
     }
 }
@@ -167,7 +167,11 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// `rigup binary update`
 pub(crate) fn update(args: &UpdateArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
-    if args.min_version.as_deref().is_some_and(|version| !version.is_empty() && !Version::is_one(version)) {
+    if args
+        .min_version
+        .as_deref()
+        .is_some_and(|version| !version.is_empty() && !Version::looks_like_version(version))
+    {
         return Err(CliError::Usage("--min-version is not a version; write it like 1.2".to_owned()));
     }
     let providers = args.binproviders.as_deref().map(Providers::parse).transpose();

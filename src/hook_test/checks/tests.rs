@@ -36,7 +36,7 @@ fn answered() -> HookRun {
 }
 
 fn invalid() -> HookRun {
-    HookRun { records: vec![BinaryLine { line: 7, verified: Err(RecordError::NoPath) }], ..run() }
+    HookRun { records: vec![BinaryLine { line: 7, verified: Err(VerifyError::NoPath) }], ..run() }
 }
 
 fn exited(code: i32) -> HookRun {
@@ -99,12 +99,12 @@ fn only_what_was_never_started_cannot_be_started() {
 #[test]
 fn a_good_request_is_answered_by_a_true_record() {
     is_held(&answer(&answered(), false));
-    is_broken(&answer(&invalid(), true), "its record has no abspath", "stdout.log:7");
+    is_broken(&answer(&invalid(), true), "the record has no abspath", "stdout.log:7");
     is_broken(&answer(&exited(3), false), "exit 3: no luck", "stderr.log:1");
     is_broken(&answer(&endless(), false), "it did not exit within 60 s", "stderr.log:1");
     let other = BinaryLine {
         line: 1,
-        verified: Err(RecordError::WrongName { found: "a".into(), wanted: "b".into() }),
+        verified: Err(VerifyError::WrongName { found: "a".into(), requested: "b".into() }),
     };
     assert!(answer(&HookRun { records: vec![other.clone()], ..run() }, false).is_broken());
     is_held(&answer(&HookRun { records: vec![other, valid("/lib/jq", 9)], ..run() }, false));
@@ -237,7 +237,7 @@ fn without_room_nothing_is_claimed_that_is_not_there() {
     is_held(&disk_fault(&answered(), &exited(1)));
     is_held(&disk_fault(&answered(), &answered()));
     is_held(&disk_fault(&answered(), &HookRun { exit_code: Some(1), ..invalid() }));
-    is_broken(&disk_fault(&answered(), &invalid()), "its record has no abspath", "stdout.log:7");
+    is_broken(&disk_fault(&answered(), &invalid()), "the record has no abspath", "stdout.log:7");
     assert_eq!(
         disk_fault(&invalid(), &invalid()).outcome,
         CheckOutcome::Skipped,

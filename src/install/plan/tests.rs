@@ -1,4 +1,4 @@
-//! Requirements of one name, in any number, from any plugins, in any order.
+//! Plans of any requirements, and of the cases that users meet.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ fn requirement(plugin: &str, overrides: &Value) -> Requirement {
     }
 }
 
-fn planned(requirements: &[Requirement]) -> Request {
+fn plan_one(requirements: &[Requirement]) -> Request {
     plan(requirements, &Selection::default(), &known()).remove(0).unwrap()
 }
 
@@ -51,18 +51,19 @@ fn policy() -> impl Strategy<Value = Policy> {
         .prop_map(|(min_release_age, postinstall_scripts)| Policy { min_release_age, postinstall_scripts })
 }
 
-/// What is said to one provider: bare packages, or some of the keys.
-fn said() -> impl Strategy<Value = Value> {
+/// The overrides for one provider: bare packages, or some of the keys.
+fn provider_overrides() -> impl Strategy<Value = Value> {
     let packages = subsequence(vec!["a", "b", "c"], 0..=2);
     let keys = (option::of(packages.clone()), version(), policy(), option::of("[a-c]"), option::of("/[a-c]"));
     let keys = keys.prop_map(|(packages, min_version, policy, install_root, abspath)| {
-        let mut said = json!({"min_version": min_version, "install_root": install_root, "abspath": abspath});
-        policy.write_to(&mut said);
-        said["packages"] = json!(packages);
-        said.as_object_mut().unwrap().retain(|_, value| !value.is_null() && value != "");
-        said
+        let mut overrides =
+            json!({"min_version": min_version, "install_root": install_root, "abspath": abspath});
+        policy.write_to(&mut overrides);
+        overrides["packages"] = json!(packages);
+        overrides.as_object_mut().unwrap().retain(|_, value| !value.is_null() && value != "");
+        overrides
     });
-    prop_oneof![packages.prop_map(|it| json!(it)), keys]
+    prop_oneof![packages.prop_map(|packages| json!(packages)), keys]
 }
 
 fn any_requirement() -> impl Strategy<Value = Requirement> {
@@ -70,10 +71,10 @@ fn any_requirement() -> impl Strategy<Value = Requirement> {
         Just(Providers::Any),
         subsequence(known(), 1..=4).prop_shuffle().prop_map(Providers::Only),
     ];
-    let overrides = proptest::collection::btree_map(select(vec!["npm", "pip"]), said(), 0..=2);
-    let whose = (select(vec!["x", "y"]), select(vec!["p", "q", "r"]));
+    let overrides = proptest::collection::btree_map(select(vec!["npm", "pip"]), provider_overrides(), 0..=2);
+    let name_and_plugin = (select(vec!["x", "y"]), select(vec!["p", "q", "r"]));
     let rest = (option::of(select(vec!["X_BINARY", "Y_BINARY"])), option::of(1_u32..9));
-    (whose, providers, version(), policy(), overrides, rest).prop_map(
+    (name_and_plugin, providers, version(), policy(), overrides, rest).prop_map(
         |((name, plugin), providers, min_version, policy, overrides, (setting, pays_from))| Requirement {
             name: BinaryName::parse(name, None).unwrap(),
             providers,
@@ -86,17 +87,17 @@ fn any_requirement() -> impl Strategy<Value = Requirement> {
     )
 }
 
-/// Whether one who asked for `wanted` gets at least that.
-fn is_as_strict(policy: Policy, wanted: Policy) -> bool {
-    wanted.min_release_age.is_none_or(|days| policy.min_release_age >= Some(days))
-        && (wanted.postinstall_scripts != Some(false) || policy.postinstall_scripts == Some(false))
+/// Returns whether `policy` is at least as strict as `other`.
+fn is_as_strict(policy: Policy, other: Policy) -> bool {
+    other.min_release_age.is_none_or(|days| policy.min_release_age >= Some(days))
+        && (other.postinstall_scripts != Some(false) || policy.postinstall_scripts == Some(false))
 }
 
 fn sorted<T: Ord + serde::Serialize>(values: &[T]) -> Value {
     json!(BTreeSet::from_iter(values))
 }
 
-/// All that does not depend on who comes first.
+/// Returns the part of a step that does not depend on the order of the requirements.
 fn meaning(step: &Step) -> Value {
     let Ok(request) = step else { return Value::Null };
     let of_provider = |provider: &&str| {
@@ -104,7 +105,7 @@ fn meaning(step: &Step) -> Value {
         let overrides = request.overrides.to_json();
         let keys = overrides.get(*provider).and_then(Value::as_object);
         let keys: BTreeSet<&String> =
-            keys.into_iter().flat_map(serde_json::Map::keys).filter(|it| *it != "packages").collect();
+            keys.into_iter().flat_map(serde_json::Map::keys).filter(|key| *key != "packages").collect();
         let mut meaning = json!({"packages": BTreeSet::from_iter(packages), "keys": keys});
         request.policy_of(provider).write_to(&mut meaning);
         meaning
@@ -119,13 +120,14 @@ fn meaning(step: &Step) -> Value {
 }
 
 fn lowest_versions(step: &Step) -> Vec<Version> {
-    let of_provider =
-        |request: &Request| PROVIDERS.iter().map(|it| Version::parse(request.min_version_of(it))).collect();
+    let of_provider = |request: &Request| {
+        PROVIDERS.iter().map(|name| Version::parse(request.min_version_of(name))).collect()
+    };
     step.as_ref().map(of_provider).unwrap_or_default()
 }
 
 #[test]
-fn what_one_plugin_says_to_a_provider_undoes_nothing_that_another_asks_of_all() {
+fn an_override_for_one_provider_does_not_relax_another_plugins_rule() {
     let loose = json!({"pip": {"min_version": "2", "min_release_age": 0, "postinstall_scripts": true}});
     let strict = Requirement {
         min_version: "5".to_owned(),
@@ -134,19 +136,19 @@ fn what_one_plugin_says_to_a_provider_undoes_nothing_that_another_asks_of_all() 
     };
     let loose = requirement("loose", &loose);
     for requirements in [[strict.clone(), loose.clone()], [loose.clone(), strict.clone()]] {
-        let request = planned(&requirements);
+        let request = plan_one(&requirements);
         assert_eq!(request.min_version_of("pip"), "5");
         assert_eq!(request.policy_of("pip"), strict.policy);
     }
-    let both = planned(&[loose.clone(), Requirement { min_version: "5".to_owned(), ..loose.clone() }]);
-    assert_eq!(both.min_version_of("pip"), "2", "both say so to this provider");
+    let both = plan_one(&[loose.clone(), Requirement { min_version: "5".to_owned(), ..loose.clone() }]);
+    assert_eq!(both.min_version_of("pip"), "2", "both plugins state it for this provider");
 }
 
 #[test]
-fn two_requirements_of_one_binary_get_the_stricter_one_of_each_rule() {
+fn the_stricter_of_two_rules_for_a_provider_wins() {
     let first = requirement("a", &json!({"pip": {"min_version": "1.9", "min_release_age": 3}}));
     let second = json!({"pip": {"min_version": "1.10", "postinstall_scripts": false, "packages": "x"}});
-    let request = planned(&[first, requirement("b", &second)]);
+    let request = plan_one(&[first, requirement("b", &second)]);
     assert_eq!(
         (request.min_version_of("pip"), request.overrides.of("pip").packages().to_vec()),
         ("1.10", vec!["x".to_owned()])
@@ -156,48 +158,48 @@ fn two_requirements_of_one_binary_get_the_stricter_one_of_each_rule() {
 }
 
 #[test]
-fn an_override_that_only_the_second_one_has_counts() {
+fn overrides_of_both_requirements_are_merged() {
     let first = requirement("a", &json!({"pip": {"packages": ["x"], "install_root": "mine"}}));
     let second = requirement("b", &json!({"pip": {"abspath": "/opt/x", "install_root": "theirs"}}));
     let expected = json!({"packages": ["x"], "install_root": "mine", "abspath": "/opt/x"});
-    assert_eq!(planned(&[first, second]).overrides.to_json()["pip"], expected);
+    assert_eq!(plan_one(&[first, second]).overrides.to_json()["pip"], expected);
 }
 
 #[test]
-fn what_could_be_done_without_is_worth_it_as_early_as_the_first_one_says() {
+fn an_optional_dependency_pays_from_the_lower_count() {
     let from = |pays_from| Requirement { pays_from, ..requirement("a", &json!({})) };
-    assert_eq!(planned(&[from(Some(3)), from(Some(8))]).pays_from, Some(3));
-    assert_eq!(planned(&[from(Some(3)), from(None)]).pays_from, None, "one cannot do without");
+    assert_eq!(plan_one(&[from(Some(3)), from(Some(8))]).pays_from, Some(3));
+    assert_eq!(plan_one(&[from(Some(3)), from(None)]).pays_from, None, "it is not optional for the second");
 }
 
 #[test]
-fn a_requirement_of_nobody_names_nobody() {
-    let nobody = requirement("", &json!({}));
-    assert_eq!(planned(&[nobody.clone(), requirement("a", &json!({})), nobody]).required_by, ["a"]);
+fn a_requirement_without_a_plugin_is_required_by_no_plugin() {
+    let unowned = requirement("", &json!({}));
+    assert_eq!(plan_one(&[unowned.clone(), requirement("a", &json!({})), unowned]).required_by, ["a"]);
 }
 
 proptest! {
     #[test]
-    fn the_order_of_the_plugins_changes_nothing_but_preferences(
+    fn the_order_of_the_plugins_changes_only_preferences(
         requirements in proptest::collection::vec(any_requirement(), 1..6),
         shuffled in any::<proptest::sample::Index>(),
     ) {
         let mut other = requirements.clone();
         other.rotate_left(shuffled.index(requirements.len()));
         other.reverse();
-        for name in ["x", "y"].map(|it| BinaryName::parse(it, None).unwrap()) {
-            if !requirements.iter().any(|it| it.name == name) {
+        for name in ["x", "y"].map(name) {
+            if !requirements.iter().any(|requirement| requirement.name == name) {
                 continue;
             }
-            let wish = Selection { names: vec![name], ..Selection::default() };
-            let steps = [&requirements, &other].map(|it| plan(it, &wish, &known()).remove(0));
+            let selection = Selection { names: vec![name], ..Selection::default() };
+            let steps = [&requirements, &other].map(|requirements| plan(requirements, &selection, &known()).remove(0));
             prop_assert_eq!(meaning(&steps[0]), meaning(&steps[1]));
             prop_assert_eq!(lowest_versions(&steps[0]), lowest_versions(&steps[1]));
         }
     }
 
     #[test]
-    fn whoever_asks_twice_asks_for_the_same(requirements in proptest::collection::vec(any_requirement(), 1..6)) {
+    fn repeated_requirements_make_the_same_plan(requirements in proptest::collection::vec(any_requirement(), 1..6)) {
         let once = plan(&requirements, &Selection::default(), &known());
         let twice = plan(&[requirements.clone(), requirements].concat(), &Selection::default(), &known());
         prop_assert_eq!(
@@ -211,35 +213,37 @@ proptest! {
     }
 
     #[test]
-    fn no_requirement_is_lost_and_none_gets_less_than_it_asked_for(
+    fn a_request_is_as_strict_as_each_of_its_requirements(
         requirements in proptest::collection::vec(any_requirement(), 1..6),
         min_version in version(),
-        habit in policy(),
+        settings_policy in policy(),
     ) {
-        let wish = Selection { min_version, habit, ..Selection::default() };
-        let steps = plan(&requirements, &wish, &known());
+        let selection = Selection { min_version, settings_policy, ..Selection::default() };
+        let steps = plan(&requirements, &selection, &known());
         for requirement in &requirements {
-            let mine: Vec<&Step> = steps.iter().filter(|it| *name_of(it) == requirement.name).collect();
-            prop_assert_eq!(mine.len(), 1);
-            let Ok(request) = mine[0] else { continue };
+            let of_name: Vec<&Step> = steps.iter().filter(|step| *name_of(step) == requirement.name).collect();
+            prop_assert_eq!(of_name.len(), 1);
+            let Ok(request) = of_name[0] else { continue };
             prop_assert!(requirement.plugin.iter().all(|plugin| request.required_by.contains(plugin)));
-            prop_assert!(requirement.setting.iter().all(|it| request.settings.contains(it)));
+            prop_assert!(requirement.setting.iter().all(|name| request.settings.contains(name)));
             prop_assert!(!request.candidates.is_empty());
             for provider in &request.candidates {
                 prop_assert!(requirement.providers.allows(provider));
                 let lowest = Version::parse(request.min_version_of(provider));
                 prop_assert!(lowest >= Version::parse(min_version_of(requirement, provider)));
-                prop_assert!(lowest >= Version::parse(&wish.min_version));
+                prop_assert!(lowest >= Version::parse(&selection.min_version));
                 let policy = request.policy_of(provider);
                 prop_assert!(is_as_strict(policy, policy_of(requirement, provider)));
-                prop_assert!(is_as_strict(policy, habit));
-                let packages = |of: &Overrides| of.of(provider).packages().to_vec();
+                prop_assert!(is_as_strict(policy, settings_policy));
+                let packages = |overrides: &Overrides| overrides.of(provider).packages().to_vec();
                 let wanted = packages(&requirement.overrides);
                 let all = packages(&request.overrides);
-                prop_assert!(wanted.iter().all(|it| all.contains(it)), "{all:?} lacks some of {wanted:?}");
+                prop_assert!(wanted.iter().all(|package| all.contains(package)), "{all:?} lacks some of {wanted:?}");
                 for key in ["install_root", "abspath"] {
-                    let said = |of: &Overrides| of.of(provider).get(key).is_some_and(|value| value != "" && !value.is_null());
-                    prop_assert!(said(&request.overrides) || !said(&requirement.overrides));
+                    let has_key = |overrides: &Overrides| {
+                        overrides.of(provider).get(key).is_some_and(|value| value != "" && !value.is_null())
+                    };
+                    prop_assert!(has_key(&request.overrides) || !has_key(&requirement.overrides));
                 }
             }
         }
@@ -255,11 +259,7 @@ fn required(plugin: &str, text: &str, providers: &str, min_version: &str) -> Req
         name: name(text),
         providers: Providers::parse(providers).unwrap(),
         min_version: min_version.to_owned(),
-        policy: Policy::default(),
-        overrides: Overrides::default(),
-        plugin: PluginName::parse(plugin).ok(),
-        setting: None,
-        pays_from: None,
+        ..requirement(plugin, &json!({}))
     }
 }
 
@@ -267,9 +267,9 @@ fn common_providers() -> Vec<ProviderName> {
     ["env", "npm", "pip", "brew", "apt"].map(ProviderName::from_static).into()
 }
 
-fn wish(names: &[&str], providers: Option<&str>) -> Selection {
+fn selection(names: &[&str], providers: Option<&str>) -> Selection {
     Selection {
-        names: names.iter().map(|it| name(it)).collect(),
+        names: names.iter().map(|text| name(text)).collect(),
         curated: ["env", "apt"].map(ProviderName::from_static).into(),
         providers: providers.map(|list| Providers::parse(list).unwrap()),
         ..Selection::default()
@@ -277,7 +277,7 @@ fn wish(names: &[&str], providers: Option<&str>) -> Selection {
 }
 
 #[test]
-fn a_name_that_two_plugins_require_is_one_request_that_suits_both() {
+fn a_name_that_two_plugins_require_is_one_request() {
     let mut second = required("b", "x", "env,pip", "1.10");
     second.overrides = Overrides::parse(json!({"pip": ["y"]}).as_object().unwrap()).unwrap();
     let requirements = [required("a", "x", "pip,apt,env", "1.9"), second];
@@ -291,7 +291,7 @@ fn a_name_that_two_plugins_require_is_one_request_that_suits_both() {
 }
 
 #[test]
-fn plugins_without_a_provider_in_common_are_both_named() {
+fn refuses_plugins_without_a_common_provider_and_names_both() {
     let requirements = [required("a", "x", "pip", ""), required("b", "x", "npm", "")];
     let reason =
         plan(&requirements, &Selection::default(), &common_providers())[0].clone().unwrap_err().reason;
@@ -300,31 +300,38 @@ fn plugins_without_a_provider_in_common_are_both_named() {
 }
 
 #[test]
-fn any_provider_means_all_of_them_in_hook_order() {
+fn any_provider_means_all_providers_in_hook_order() {
     let steps = plan(&[required("a", "x", "*", "")], &Selection::default(), &common_providers());
     assert_eq!(steps[0].as_ref().unwrap().candidates, common_providers());
 }
 
 #[test]
-fn a_bare_name_is_never_looked_for_at_an_open_registry_unless_that_is_asked_for() {
-    let bare = plan(&[], &wish(&["jq"], None), &common_providers());
+fn a_bare_name_tries_an_open_registry_only_on_request() {
+    let bare = plan(&[], &selection(&["jq"], None), &common_providers());
     assert_eq!(bare[0].as_ref().unwrap().candidates, ["env", "apt"]);
-    let asked = plan(&[], &wish(&["jq"], Some("npm")), &common_providers());
-    assert_eq!(asked[0].as_ref().unwrap().candidates, ["npm"]);
+    let selected = plan(&[], &selection(&["jq"], Some("npm")), &common_providers());
+    assert_eq!(selected[0].as_ref().unwrap().candidates, ["npm"]);
 }
 
 #[test]
-fn the_command_line_chooses_names_and_orders_providers_but_allows_no_new_ones() {
+fn the_command_line_selects_and_orders_providers_but_adds_none() {
     let requirements = [required("a", "x", "pip,env", ""), required("a", "y", "apt", "")];
-    let steps = plan(&requirements, &wish(&["y", "x", "y"], Some("env,pip")), &common_providers());
+    let steps = plan(&requirements, &selection(&["y", "x", "y"], Some("env,pip")), &common_providers());
     assert_eq!(steps.len(), 2);
     let refusal = steps[0].clone().unwrap_err();
-    assert_eq!(refusal.reason, "the plugin a allows only apt, and --binproviders only env,pip");
+    assert_eq!(refusal.reason, "plugin a allows only apt, but --binproviders allows only env,pip");
     assert_eq!(steps[1].as_ref().unwrap().candidates, ["env", "pip"]);
 }
 
 #[test]
-fn a_path_means_that_file_and_asks_only_env() {
+fn a_path_tries_only_env() {
     let steps = plan(&[required("a", "/opt/x", "pip", "")], &Selection::default(), &common_providers());
     assert_eq!(steps[0].as_ref().unwrap().candidates, ["env"]);
+}
+
+#[test]
+fn a_request_is_shown_with_its_version_requirement() {
+    let with_version = |min_version| plan_one(&[required("a", "sh", "env", min_version)]);
+    assert_eq!(with_version("").to_string(), "sh");
+    assert_eq!(with_version("9").to_string(), "sh (>= 9)");
 }

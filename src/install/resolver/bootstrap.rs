@@ -1,98 +1,97 @@
-//! What providers need themselves: looked for where they decline without it, or beforehand where that pays.
+//! Installs the dependencies of providers: if a provider declines without them, or beforehand if that saves time.
 
 use crate::install::event::InstallEvent;
-use crate::install::plan::Request;
-use crate::install::resolver::Resolved;
-use crate::install::resolver::state::Work;
-use crate::install::scheduler::{ChainIndex, Turn};
-use crate::model::binary::BinaryState;
+use crate::install::resolver::state::ResolverState;
+use crate::install::scheduler::{RequestIndex, ScheduledRun};
 
-impl Work<'_, '_> {
-    /// Looks first for what a provider could do without, where that is worth the time for all that wait for it now.
-    pub(super) fn equip(&mut self, turn: &Turn) -> bool {
-        let provider = &self.resolver.hooks[turn.hook].provider();
-        if !self.equipped.insert(provider.clone()) {
+impl ResolverState<'_, '_> {
+    /// Starts the optional dependencies that save time for all requests that now wait for a provider. Returns false if there are
+    /// none, and the run can start.
+    pub(super) fn start_optional_dependencies(&mut self, run: &ScheduledRun) -> bool {
+        let provider = self.resolver.hooks[run.hook].provider();
+        if !self.checked_providers.insert(provider.clone()) {
             return false;
         }
-        let count = turn.chains.len() + self.schedule.waiting_for(turn.hook);
-        let worth: Vec<Request> = self.resolver.worth_getting(provider, count).into_iter().cloned().collect();
-        let Some(first) = worth.first() else { return false };
-        let remark = format!("{provider}: {} first, which pays for {count} requests", first.name);
-        (self.resolver.on_event)(&self.entries[turn.chains[0]].request, InstallEvent::Notice(remark));
-        let mut chains = turn.chains.clone();
-        chains.extend(self.schedule.take_back(turn.hook));
-        self.schedule.free(turn.hook);
-        for index in chains {
-            let needs = &mut self.entries[index].needs;
-            needs.lacking.clone_from(&worth);
-            needs.is_extra = true;
-            self.meet(index);
+        let count = run.requests.len() + self.schedule.queue_length(run.hook);
+        let worthwhile = self.resolver.worthwhile_dependencies(&provider, count);
+        let Some(first) = worthwhile.first() else { return false };
+        let notice =
+            format!("{provider}: installing {} first, which saves time for {count} requests", first.name);
+        self.emit(run.requests[0], InstallEvent::Notice(notice));
+        let mut waiting = run.requests.clone();
+        waiting.extend(self.schedule.drain_hook(run.hook));
+        self.schedule.release(run.hook);
+        for index in waiting {
+            let dependencies = &mut self.requests[index].dependencies;
+            dependencies.missing.clone_from(&worthwhile);
+            dependencies.is_optional = true;
+            self.start_dependencies(index);
         }
         true
     }
 
-    /// Looks for what the provider that a request is at lacked.
-    pub(super) fn meet(&mut self, index: ChainIndex) {
-        for need in std::mem::take(&mut self.entries[index].needs.lacking) {
-            let known = self.places.get(need.name.as_str()).copied();
-            let need = known.unwrap_or_else(|| self.add(need));
-            if self.is_waiting_for(need, index) {
+    /// Starts the missing dependencies of the provider that a request is at.
+    pub(super) fn start_dependencies(&mut self, index: RequestIndex) {
+        for dependency in std::mem::take(&mut self.requests[index].dependencies.missing) {
+            let known = self.by_name.get(dependency.name.as_str()).copied();
+            let dependency = known.unwrap_or_else(|| self.add(dependency));
+            if self.is_waiting_for(dependency, index) {
                 continue;
             }
-            self.begin_one(need);
-            if let Some(result) = &self.entries[need].result {
-                let is_there = result.as_ref().is_ok_and(|it| it.binary.installed().is_some());
-                self.entries[index].needs.is_better_off |= is_there;
-                self.warn_of_need(index, need);
+            self.start(dependency);
+            if self.requests[dependency].result.is_some() {
+                self.requests[index].dependencies.is_any_installed |=
+                    self.requests[dependency].is_installed();
+                self.warn_of_dependency(index, dependency);
             } else {
-                self.entries[need].waited_for_by.push(index);
-                self.entries[index].needs.waits_for.push(need);
+                self.requests[dependency].dependents.push(index);
+                self.requests[index].dependencies.waits_for.push(dependency);
             }
         }
-        if self.entries[index].needs.waits_for.is_empty() {
-            self.needs_are_met(index);
+        if self.requests[index].dependencies.waits_for.is_empty() {
+            self.finish_dependencies(index);
         } else {
             self.waiting.push(index);
         }
     }
 
-    /// Whether one request waits for another one, however far around.
-    fn is_waiting_for(&self, one: ChainIndex, other: ChainIndex) -> bool {
-        one == other || self.entries[one].needs.waits_for.iter().any(|&it| self.is_waiting_for(it, other))
+    /// Returns whether a request waits for another one, directly or through others.
+    fn is_waiting_for(&self, one: RequestIndex, other: RequestIndex) -> bool {
+        one == other
+            || self.requests[one].dependencies.waits_for.iter().any(|&next| self.is_waiting_for(next, other))
     }
 
-    /// Asks the provider again that a request is at, if it is better off now; else the next one.
-    pub(super) fn needs_are_met(&mut self, index: ChainIndex) {
-        let needs = &mut self.entries[index].needs;
-        let is_better_off = std::mem::take(&mut needs.is_better_off);
-        if std::mem::take(&mut needs.is_extra) {
-            self.schedule.wait(index);
-            return;
+    /// Tries the provider that a request is at again if one of its dependencies is now installed, otherwise the next one.
+    pub(super) fn finish_dependencies(&mut self, index: RequestIndex) {
+        let dependencies = &mut self.requests[index].dependencies;
+        let is_any_installed = std::mem::take(&mut dependencies.is_any_installed);
+        if std::mem::take(&mut dependencies.is_optional) {
+            self.schedule.enqueue(index);
+        } else if is_any_installed {
+            dependencies.is_retried = true;
+            self.schedule.enqueue(index);
+        } else {
+            self.schedule.advance(index);
+            dependencies.is_retried = false;
+            self.enqueue(index);
         }
-        if is_better_off {
-            needs.has_asked_again = true;
-            self.schedule.wait(index);
-            return;
-        }
-        self.schedule.pass(index);
-        self.entries[index].needs.has_asked_again = false;
-        self.go_on(index);
     }
 
-    pub(super) fn warn_of_need(&self, waiting: ChainIndex, need: ChainIndex) {
-        let entry = &self.entries[waiting];
-        let provider = self.schedule.hook_of(waiting).map(|it| &self.resolver.hooks[it].plugin);
-        let error = match &self.entries[need].result {
-            Some(Ok(Resolved { binary, .. })) => match &binary.state {
-                BinaryState::Queued(queued) => queued.last_error.clone(),
-                BinaryState::Installed(_) => return,
+    /// Warns that a dependency of the provider that a request is at was not installed.
+    pub(super) fn warn_of_dependency(&self, index: RequestIndex, dependency: RequestIndex) {
+        let error = match &self.requests[dependency].result {
+            Some(Ok(resolved)) => match resolved.binary.queued() {
+                Some(queued) => queued.last_error.clone(),
+                None => return,
             },
             Some(Err(error)) => error.to_string(),
             None => return,
         };
-        if let Some(provider) = provider {
-            let warning = format!("{provider} needs {}, and {error}", self.entries[need].request.name);
-            (self.resolver.on_event)(&entry.request, InstallEvent::Warning(warning));
+        if let Some(hook) = self.schedule.hook_of(index) {
+            let provider = &self.resolver.hooks[hook].plugin;
+            let name = &self.requests[dependency].request.name;
+            let warning = format!("{provider} requires {name}, which cannot be installed: {error}");
+            self.emit(index, InstallEvent::Warning(warning));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Who waits for whom, among all rigups of a data dir: so that none waits in a circle.
+//! Finds deadlocks between the rigups of a data dir.
 //!
-//! A name waits for another one where a hook that was started for the first calls a rigup that waits for the second, or
-//! where a provider needs the second. Each rigup writes down what waits in it, in a file that it keeps locked.
+//! A name waits for another name if a hook that resolves the first calls a rigup that waits for the second, or if a provider of the
+//! first depends on the second. Each rigup writes the waits in it to a file, which it keeps locked while it runs.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -10,32 +10,32 @@ use std::path::{Path, PathBuf};
 use crate::fs::lock::FileLock;
 use crate::model::id::ProcessId;
 
-/// The first name is not done before the second one is.
+/// A name, and the name that it waits for.
 pub(super) type Wait = (String, String);
 
-/// What waits for what.
+/// The file with the waits of one rigup.
 #[derive(Debug)]
-pub(super) struct Waits {
+pub(super) struct WaitFile {
     path: PathBuf,
     file: Option<FileLock>,
     written: Vec<Wait>,
 }
 
-impl Waits {
-    /// Nothing waits yet in this rigup.
+impl WaitFile {
+    /// Returns the file of a rigup. It is created by the first write.
     pub(super) fn new(data_dir: &Path, rigup: ProcessId) -> Self {
         let path = data_dir.join("locks").join("waiting").join(rigup.to_string());
         Self { path, file: None, written: Vec::new() }
     }
 
-    /// Writes down what waits in this rigup, in place of what did before.
+    /// Replaces the waits of this rigup.
     pub(super) fn write(&mut self, waits: Vec<Wait>) -> io::Result<()> {
         if waits == self.written {
             return Ok(());
         }
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(locked(&self.path)?),
+            file => file.insert(create_locked(&self.path)?),
         };
         let lines: Vec<&str> = waits.iter().flat_map(|(one, other)| [one, "\t", other, "\n"]).collect();
         file.write(&lines.concat())?;
@@ -43,26 +43,26 @@ impl Waits {
         Ok(())
     }
 
-    /// The names that wait in this rigup.
+    /// Returns the waits of this rigup.
     pub(super) fn written(&self) -> &[Wait] {
         &self.written
     }
 
-    /// What waits in all rigups that live. What one of them is just writing is there the next time.
+    /// Returns the waits of all running rigups. A write that is in progress is seen the next time.
     pub(super) fn read_all(&self) -> Vec<Wait> {
-        let files =
-            self.path.parent().and_then(|it| std::fs::read_dir(it).ok()).into_iter().flatten().flatten();
-        let texts = files.filter_map(|it| read_living(&it.path()));
+        let folder = self.path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+        let texts = folder.into_iter().flatten().flatten().filter_map(|file| read_if_running(&file.path()));
         let mut waits = Vec::new();
         for text in texts {
-            let lines = text.split_inclusive('\n').filter_map(|it| it.strip_suffix('\n')?.split_once('\t'));
+            let lines =
+                text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')?.split_once('\t'));
             waits.extend(lines.map(|(one, other)| (one.to_owned(), other.to_owned())));
         }
         waits
     }
 }
 
-impl Drop for Waits {
+impl Drop for WaitFile {
     fn drop(&mut self) {
         if self.file.is_some() {
             let _ = fs_err::remove_file(&self.path);
@@ -70,8 +70,8 @@ impl Drop for Waits {
     }
 }
 
-/// Creates a file and locks it. Another rigup that found it before it was locked has removed it.
-fn locked(path: &Path) -> io::Result<FileLock> {
+/// Creates a file and locks it. Before it is locked, another rigup may take it for that of a dead one and remove it.
+fn create_locked(path: &Path) -> io::Result<FileLock> {
     loop {
         let file = FileLock::create(path)?;
         file.lock()?;
@@ -81,8 +81,8 @@ fn locked(path: &Path) -> io::Result<FileLock> {
     }
 }
 
-/// Returns what a living rigup wrote; the file of any other one is removed.
-fn read_living(path: &Path) -> Option<String> {
+/// Returns the contents of a rigup's file. If that rigup is no longer running, removes the file and returns `None`.
+fn read_if_running(path: &Path) -> Option<String> {
     let mut file = FileLock::open(path).ok()?;
     if file.try_lock_shared().ok()? {
         let _ = fs_err::remove_file(path);
@@ -91,23 +91,25 @@ fn read_living(path: &Path) -> Option<String> {
     Some(file.read())
 }
 
-/// The way from one name to the nearest of others, along what waits for what, both ends included.
-pub(super) fn way<'a>(waits: &'a [Wait], from: &'a str, to: &[&str]) -> Option<Vec<&'a str>> {
-    let mut came_from: HashMap<&str, &str> = HashMap::new();
-    let mut next = VecDeque::from([from]);
-    while let Some(name) = next.pop_front() {
+/// Returns the shortest path along the waits from a name to one of others, both ends included, or `None` if there is none.
+pub(super) fn path<'a>(waits: &'a [Wait], from: &'a str, to: &[&str]) -> Option<Vec<&'a str>> {
+    let mut predecessors: HashMap<&str, &str> = HashMap::new();
+    let mut queue = VecDeque::from([from]);
+    while let Some(name) = queue.pop_front() {
         if to.contains(&name) {
-            let mut way = vec![name];
-            while let Some(before) = way.last().filter(|it| **it != from).and_then(|it| came_from.get(it)) {
-                way.push(before);
+            let mut path = vec![name];
+            while let Some(previous) =
+                path.last().filter(|name| **name != from).and_then(|name| predecessors.get(name))
+            {
+                path.push(previous);
             }
-            way.reverse();
-            return Some(way);
+            path.reverse();
+            return Some(path);
         }
         for (_, other) in waits.iter().filter(|(one, _)| one == name) {
-            if other != from && !came_from.contains_key(other.as_str()) {
-                came_from.insert(other, name);
-                next.push_back(other);
+            if other != from && !predecessors.contains_key(other.as_str()) {
+                predecessors.insert(other, name);
+                queue.push_back(other);
             }
         }
     }
@@ -123,20 +125,20 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_way_is_found_and_no_circle_is_walked_for_ever() {
+    fn finds_the_shortest_path_despite_circles() {
         let waits = waits(&[("b", "c"), ("c", "b"), ("c", "d"), ("d", "a"), ("b", "a"), ("x", "y")]);
-        assert_eq!(way(&waits, "b", &["a"]), Some(vec!["b", "a"]));
-        assert_eq!(way(&waits, "c", &["a", "x"]), Some(vec!["c", "b", "a"]));
-        assert_eq!(way(&waits, "b", &["b"]), Some(vec!["b"]));
-        assert_eq!(way(&waits, "b", &["x"]), None);
-        assert_eq!(way(&waits, "a", &["b"]), None);
+        assert_eq!(path(&waits, "b", &["a"]), Some(vec!["b", "a"]));
+        assert_eq!(path(&waits, "c", &["a", "x"]), Some(vec!["c", "b", "a"]));
+        assert_eq!(path(&waits, "b", &["b"]), Some(vec!["b"]));
+        assert_eq!(path(&waits, "b", &["x"]), None);
+        assert_eq!(path(&waits, "a", &["b"]), None);
     }
 
     #[test]
-    fn every_rigup_reads_what_the_living_ones_wrote_and_removes_what_the_others_left() {
+    fn reads_the_files_of_running_rigups_and_removes_the_others() {
         let folder = tempfile::tempdir().unwrap();
-        let mut one = Waits::new(folder.path(), ProcessId::generate());
-        let mut other = Waits::new(folder.path(), ProcessId::generate());
+        let mut one = WaitFile::new(folder.path(), ProcessId::generate());
+        let mut other = WaitFile::new(folder.path(), ProcessId::generate());
         assert_eq!(one.read_all(), []);
         one.write(waits(&[("a", "b"), ("é x", "b")])).unwrap();
         other.write(waits(&[("b", "a")])).unwrap();

@@ -1,100 +1,98 @@
-//! Requests on whose names other rigups work.
-
-use std::sync::Arc;
+//! Requests whose names other rigups are resolving.
 
 use crate::install::event::InstallEvent;
 use crate::install::resolver::ResolveError;
 use crate::install::resolver::deadlock::{self, Wait};
-use crate::install::resolver::state::Work;
-use crate::install::scheduler::ChainIndex;
+use crate::install::resolver::state::ResolverState;
+use crate::install::scheduler::RequestIndex;
 use crate::process::lock::Lock;
 
-impl Work<'_, '_> {
-    /// Goes on with a request if the lock of its name is free; else waits for it.
-    pub(super) fn enter(&mut self, index: ChainIndex) {
-        let request = Arc::clone(&self.entries[index].request);
-        match Lock::try_for_binary(&self.resolver.runner.settings.data_dir, &request.name) {
+impl ResolverState<'_, '_> {
+    /// Takes the lock of a request's name and checks its status. If the lock is held, the request waits for it.
+    pub(super) fn lock(&mut self, index: RequestIndex) {
+        let name = &self.requests[index].request.name;
+        match Lock::try_for_binary(&self.resolver.runner.settings.data_dir, name) {
             Ok(Err(mut busy)) => {
                 let holder = busy.holder();
-                // It may be another request for the same name, too.
+                // Another request of this rigup may hold it.
                 if !holder.is_this_process() {
-                    (self.resolver.on_event)(&request, InstallEvent::Waiting { holder });
+                    self.emit(index, InstallEvent::Waiting { holder });
                 }
-                self.locked_out.push((index, busy));
+                self.blocked.push((index, busy));
             }
-            Ok(Ok(lock)) => self.go_in(index, lock),
+            Ok(Ok(lock)) => self.start_locked(index, lock),
             Err(error) => self.finish(index, Err(error.into())),
         }
     }
 
-    fn go_in(&mut self, index: ChainIndex, lock: Lock) {
-        self.entries[index].lock = Some(lock);
-        if let Err(error) = self.settle(index) {
+    fn start_locked(&mut self, index: RequestIndex, lock: Lock) {
+        self.requests[index].lock = Some(lock);
+        if let Err(error) = self.check_status(index) {
             self.finish(index, Err(error.into()));
         }
     }
 
-    /// Looks again at the names that other rigups work on.
-    pub(crate) fn look_at_locks(&mut self) {
-        for (index, busy) in std::mem::take(&mut self.locked_out) {
-            if self.is_stopped() {
+    /// Tries the locks that other rigups hold again, and fails the requests that are in a deadlock.
+    pub(super) fn retry_locks(&mut self) {
+        for (index, busy) in std::mem::take(&mut self.blocked) {
+            if self.is_interrupted() {
                 self.finish(index, Err(ResolveError::Interrupted));
                 continue;
             }
             match busy.try_again() {
-                Ok(Ok(lock)) => self.go_in(index, lock),
-                Ok(Err(busy)) => self.locked_out.push((index, busy)),
+                Ok(Ok(lock)) => self.start_locked(index, lock),
+                Ok(Err(busy)) => self.blocked.push((index, busy)),
                 Err(error) => self.finish(index, Err(error.into())),
             }
         }
-        self.write_waits();
-        for (index, circle) in self.circles() {
-            self.locked_out.retain(|(it, _)| *it != index);
-            self.finish(index, Err(ResolveError::Mutual(circle)));
-            self.write_waits();
+        self.publish_waits();
+        for (index, circle) in self.deadlocks() {
+            self.blocked.retain(|(blocked, _)| *blocked != index);
+            self.finish(index, Err(ResolveError::Deadlock(circle)));
+            self.publish_waits();
         }
     }
 
-    /// Whether there are such names.
-    pub(crate) fn is_locked_out(&self) -> bool {
-        !self.locked_out.is_empty()
+    /// Returns whether a request waits for a lock that another rigup holds.
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.blocked.is_empty()
     }
 
-    /// Lets other rigups know what waits here: requests for what their providers need, and those that hooks above were
-    /// started for, for names that others work on.
-    fn write_waits(&mut self) {
-        let entries = &self.entries;
-        self.waiting.retain(|it| !entries[*it].needs.waits_for.is_empty());
-        let name = |index: &ChainIndex| entries[*index].request.name.link_name().to_owned();
-        let needs = self
-            .waiting
-            .iter()
-            .flat_map(|it| entries[*it].needs.waits_for.iter().map(move |need| (it, need)));
-        let mut waits: Vec<Wait> = needs.map(|(waiting, need)| (name(waiting), name(need))).collect();
-        for (index, _) in &self.locked_out {
-            waits.extend(self.above.iter().map(|above| (above.clone(), name(index))));
+    /// Tells other rigups what waits here: requests for the dependencies of their providers, and the requests of the hooks that
+    /// called this rigup for the names that it cannot lock.
+    fn publish_waits(&mut self) {
+        let requests = &self.requests;
+        self.waiting.retain(|index| !requests[*index].dependencies.waits_for.is_empty());
+        let link_name = |index: RequestIndex| requests[index].request.name.link_name().to_owned();
+        let mut waits: Vec<Wait> = Vec::new();
+        for &index in &self.waiting {
+            let dependencies = requests[index].dependencies.waits_for.iter();
+            waits.extend(dependencies.map(|&dependency| (link_name(index), link_name(dependency))));
         }
-        // Where it cannot be written, a circle lasts until a hook's time is up.
+        for (index, _) in &self.blocked {
+            waits.extend(self.callers.iter().map(|caller| (caller.clone(), link_name(*index))));
+        }
+        // If this fails, a deadlock lasts until the timeout of a hook.
         let _ = self.waits.write(waits);
     }
 
-    /// The names that would be waited for in vain, each with the circle that it is in.
-    fn circles(&self) -> Vec<(ChainIndex, String)> {
-        let mut circles = Vec::new();
-        if self.locked_out.is_empty() || self.waits.written().is_empty() {
-            return circles;
+    /// Returns the requests that wait for themselves through other rigups, each with its circle of names.
+    fn deadlocks(&self) -> Vec<(RequestIndex, String)> {
+        let mut deadlocks = Vec::new();
+        if self.blocked.is_empty() || self.waits.written().is_empty() {
+            return deadlocks;
         }
         let all = self.waits.read_all();
-        for &(index, _) in &self.locked_out {
-            let name = self.entries[index].request.name.link_name();
-            let wait_for_it = self.waits.written().iter().filter(|(_, other)| other == name);
-            let wait_for_it: Vec<&str> = wait_for_it.map(|(one, _)| one.as_str()).collect();
-            if let Some(way) = deadlock::way(&all, name, &wait_for_it)
-                && let Some(first) = way.last()
+        for &(index, _) in &self.blocked {
+            let name = self.requests[index].request.name.link_name();
+            let waits_for_name = self.waits.written().iter().filter(|(_, other)| other == name);
+            let waiting: Vec<&str> = waits_for_name.map(|(one, _)| one.as_str()).collect();
+            if let Some(path) = deadlock::path(&all, name, &waiting)
+                && let Some(last) = path.last()
             {
-                circles.push((index, format!("{first} needs {}", way.join(", which needs "))));
+                deadlocks.push((index, format!("{last} needs {}", path.join(", which needs "))));
             }
         }
-        circles
+        deadlocks
     }
 }

@@ -1,16 +1,16 @@
-//! The requests of one run: where each stands, and what comes next for it.
+//! The requests of a command, and the state of each.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock;
-use crate::install::attempt::{self, Answer, AskError};
+use crate::install::attempt::{self, AttemptError, AttemptResult, Target};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
-use crate::install::resolver::deadlock::Waits;
-use crate::install::resolver::{ResolveError, Resolved, Resolver, Settled};
-use crate::install::scheduler::{ChainIndex, HookIndex, Schedule, Turn};
+use crate::install::resolver::deadlock::WaitFile;
+use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver};
+use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledRun};
 use crate::install::status::{InstallStatus, install_status};
 use crate::install::verdict::Verdict;
 use crate::install::verify;
@@ -21,420 +21,428 @@ use crate::model::plugin_name::ProviderName;
 use crate::process::lock::{Busy, Lock};
 use crate::store::StoreError;
 
-/// So many requests are in hand at once: each holds a lock, which is an open file.
-const IN_HAND: usize = 200;
+/// The number of requests that are started at once. Each holds a lock, which is an open file.
+const MAX_STARTED: usize = 200;
 
-/// A request as a hook is started for it.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) request: Arc<Request>,
-    pub(super) binary: Binary,
-    pub(super) is_unsaved: bool,
-}
-
-/// All requests of a run, and those that came up on the way: what providers need themselves.
-pub(super) struct Work<'r, 'a> {
+/// The state of all requests: those of the command, and those for the dependencies of providers.
+pub(super) struct ResolverState<'r, 'a> {
     pub(super) resolver: &'r Resolver<'a>,
     pub(super) schedule: Schedule,
-    pub(super) entries: Vec<Entry>,
-    pub(super) places: HashMap<String, ChainIndex>,
-    /// The links that hooks above this rigup are working on.
-    pub(super) above: Vec<String>,
-    /// The first one that was not begun; what came up on the way is begun at once.
-    pub(super) next_one: usize,
-    pub(super) in_hand: usize,
-    /// Those on whose names another rigup works.
-    pub(super) locked_out: Vec<(ChainIndex, Busy)>,
-    /// Those that waited for what their providers need, when that was looked at last.
-    pub(super) waiting: Vec<ChainIndex>,
-    pub(super) waits: Waits,
-    /// The providers of which was asked what is worth getting for them.
-    pub(super) equipped: HashSet<ProviderName>,
-    /// The hooks of which was asked how long they usually take.
-    pub(super) weighed: HashSet<HookIndex>,
+    pub(super) requests: Vec<RequestState>,
+    pub(super) by_name: HashMap<String, RequestIndex>,
+    /// The names of the links that the hooks which called this rigup are resolving.
+    pub(super) callers: Vec<String>,
+    /// The next request of the command to start. Dependencies start at once.
+    next_request: usize,
+    /// The number of requests that are started and not finished.
+    started: usize,
+    /// The requests whose locks other rigups hold.
+    pub(super) blocked: Vec<(RequestIndex, Busy)>,
+    /// The requests that waited for dependencies when the waits were last published.
+    pub(super) waiting: Vec<RequestIndex>,
+    pub(super) waits: WaitFile,
+    /// The providers whose optional dependencies were considered.
+    pub(super) checked_providers: HashSet<ProviderName>,
+    /// The hooks whose usual duration was looked up.
+    timed_hooks: HashSet<HookIndex>,
 }
 
-/// One request.
-pub(super) struct Entry {
+/// The state of one request.
+pub(super) struct RequestState {
     pub(super) request: Arc<Request>,
-    pub(super) has_begun: bool,
+    is_started: bool,
     pub(super) lock: Option<Lock>,
-    pub(super) binary: Option<Binary>,
-    pub(super) is_unsaved: bool,
+    binary: Option<Binary>,
+    is_unsaved: bool,
     /// The file that the binary was before.
-    pub(super) previous: Option<PathBuf>,
-    pub(super) attempts: Vec<Attempt>,
-    /// The providers on its way that are not asked, each with the number of hooks before it.
-    pub(super) unasked: Vec<(usize, Attempt)>,
-    pub(super) needs: Needs,
-    pub(super) waited_for_by: Vec<ChainIndex>,
+    previous: Option<PathBuf>,
+    attempts: Vec<Attempt>,
+    /// The providers that are not tried, each with the number of hooks before it.
+    untried: Vec<(usize, Attempt)>,
+    pub(super) dependencies: Dependencies,
+    /// The requests that wait for this one.
+    pub(super) dependents: Vec<RequestIndex>,
     pub(super) result: Option<Result<Resolved, ResolveError>>,
 }
 
-/// What the provider that a request is at needs itself.
+/// The dependencies of the provider that a request is at.
 #[derive(Default)]
-pub(super) struct Needs {
-    /// What it did not have when it was asked.
-    pub(super) lacking: Vec<Request>,
-    pub(super) waits_for: Vec<ChainIndex>,
-    /// Whether something of it is there now.
-    pub(super) is_better_off: bool,
-    /// Whether it could do without.
-    pub(super) is_extra: bool,
-    pub(super) has_asked_again: bool,
+pub(super) struct Dependencies {
+    /// Those that were not installed when the provider's hook started.
+    pub(super) missing: Vec<Request>,
+    pub(super) waits_for: Vec<RequestIndex>,
+    pub(super) is_any_installed: bool,
+    pub(super) is_optional: bool,
+    /// Whether the provider was tried again with its dependencies.
+    pub(super) is_retried: bool,
 }
 
-/// What comes next for a request whose hook is over.
-enum Next {
-    /// It is settled.
-    Over,
-    /// The next hook.
-    Wait,
-    /// What its provider lacked.
-    Needs,
-    /// Nothing: rigup was asked to stop.
+/// What a request does after a hook.
+enum NextStep {
+    /// Its result is known.
+    Complete,
+    /// It waits for its next hook.
+    NextHook,
+    /// It waits for the dependencies of its provider.
+    Dependencies,
+    /// Nothing, because rigup was interrupted.
     Stop,
 }
 
-impl<'r, 'a> Work<'r, 'a> {
-    /// Takes requests in.
+impl RequestState {
+    pub(super) fn is_installed(&self) -> bool {
+        matches!(&self.result, Some(Ok(resolved)) if resolved.binary.installed().is_some())
+    }
+}
+
+impl<'r, 'a> ResolverState<'r, 'a> {
+    /// Adds the requests of a command.
     pub(super) fn new(resolver: &'r Resolver<'a>, requests: Vec<Request>) -> Result<Self, StoreError> {
-        let mut work = Self {
+        let mut state = Self {
             resolver,
             schedule: Schedule::new(resolver.hooks.iter().map(|hook| hook.name.is_batch)),
-            entries: Vec::new(),
-            places: HashMap::new(),
-            above: attempt::links_above(&resolver.runner)?,
-            next_one: 0,
-            in_hand: 0,
-            locked_out: Vec::new(),
+            requests: Vec::new(),
+            by_name: HashMap::new(),
+            callers: attempt::links_of_callers(&resolver.runner)?,
+            next_request: 0,
+            started: 0,
+            blocked: Vec::new(),
             waiting: Vec::new(),
-            waits: Waits::new(&resolver.runner.settings.data_dir, resolver.runner.parent_id),
-            equipped: HashSet::new(),
-            weighed: HashSet::new(),
+            waits: WaitFile::new(&resolver.runner.settings.data_dir, resolver.runner.parent_id),
+            checked_providers: HashSet::new(),
+            timed_hooks: HashSet::new(),
         };
         for request in requests {
-            work.add(request);
+            state.add(request);
         }
-        Ok(work)
+        Ok(state)
     }
 
-    pub(super) fn add(&mut self, request: Request) -> ChainIndex {
-        let (chain, unasked) = self.resolver.chain(&request);
-        let index = self.schedule.add(chain);
-        self.places.entry(request.name.as_str().to_owned()).or_insert(index);
-        self.entries.push(Entry {
+    pub(super) fn add(&mut self, request: Request) -> RequestIndex {
+        let (hooks, untried) = self.resolver.candidates(&request);
+        let index = self.schedule.add(hooks);
+        self.by_name.entry(request.name.as_str().to_owned()).or_insert(index);
+        self.requests.push(RequestState {
             request: Arc::new(request),
-            has_begun: false,
+            is_started: false,
             lock: None,
             binary: None,
             is_unsaved: false,
             previous: None,
             attempts: Vec::new(),
-            unasked,
-            needs: Needs::default(),
-            waited_for_by: Vec::new(),
+            untried,
+            dependencies: Dependencies::default(),
+            dependents: Vec::new(),
             result: None,
         });
         index
     }
 
-    /// What became of the requests that were taken in, so many of them, in their order.
-    pub(super) fn results(self, wanted: usize) -> Vec<Settled> {
-        let wanted = self.entries.into_iter().take(wanted);
-        wanted.map(|it| (it.request, it.result.unwrap_or(Err(ResolveError::Interrupted)))).collect()
+    /// Returns the results of the first `count` requests, in their order.
+    pub(super) fn into_results(self, count: usize) -> Vec<RequestResult> {
+        let requests = self.requests.into_iter().take(count);
+        requests
+            .map(|state| (state.request, state.result.unwrap_or(Err(ResolveError::Interrupted))))
+            .collect()
     }
 
-    /// Begins as many as can be in hand.
-    pub(super) fn begin(&mut self) {
-        while self.in_hand < IN_HAND && self.next_one < self.entries.len() && !self.is_stopped() {
-            self.begin_one(self.next_one);
-            self.next_one += 1;
+    pub(super) fn emit(&self, index: RequestIndex, event: InstallEvent) {
+        (self.resolver.on_event)(&self.requests[index].request, event);
+    }
+
+    /// Starts as many requests as are allowed at once.
+    pub(super) fn start_requests(&mut self) {
+        while self.started < MAX_STARTED && self.next_request < self.requests.len() && !self.is_interrupted()
+        {
+            self.start(self.next_request);
+            self.next_request += 1;
         }
     }
 
-    pub(super) fn begin_one(&mut self, index: ChainIndex) {
-        if std::mem::replace(&mut self.entries[index].has_begun, true) {
+    pub(super) fn start(&mut self, index: RequestIndex) {
+        if std::mem::replace(&mut self.requests[index].is_started, true) {
             return;
         }
-        self.in_hand += 1;
-        let request = Arc::clone(&self.entries[index].request);
-        if self.above.iter().any(|it| it == request.name.link_name()) {
-            self.finish(index, Err(ResolveError::Circular(request.name.clone())));
+        self.started += 1;
+        let name = &self.requests[index].request.name;
+        if self.callers.iter().any(|link| link == name.link_name()) {
+            let error = ResolveError::Circular(name.to_string());
+            self.finish(index, Err(error));
             return;
         }
-        self.enter(index);
+        self.lock(index);
     }
 
-    /// Finds out what is there already. Whoever waited for the lock finds the work done.
-    pub(super) fn settle(&mut self, index: ChainIndex) -> Result<(), StoreError> {
+    /// Finishes a request that is already installed, perhaps by the rigup that held its lock. Otherwise, it waits for its first hook.
+    pub(super) fn check_status(&mut self, index: RequestIndex) -> Result<(), StoreError> {
         let resolver = self.resolver;
-        let request = Arc::clone(&self.entries[index].request);
+        let request = Arc::clone(&self.requests[index].request);
         let (store, machine_id) = (resolver.runner.store, resolver.runner.machine_id);
-        let known = store.binary(machine_id, request.name.as_str())?;
-        let is_new = known.is_none();
-        let mut binary = known.unwrap_or_else(|| {
+        let stored = store.binary(machine_id, request.name.as_str())?;
+        let is_new = stored.is_none();
+        let mut binary = stored.unwrap_or_else(|| {
             Binary::new(BinaryId::generate(), machine_id, request.name.as_str(), clock::now())
         });
-        let previous = binary.installed().map(|it| it.abspath.clone());
+        let previous = binary.installed().map(|installed| installed.abspath.clone());
         if !resolver.force {
-            let settled = match install_status(&binary, &request, resolver.runner.settings) {
+            let linked = match install_status(&binary, &request, resolver.runner.settings) {
                 InstallStatus::Ready => Some(Ok(())),
                 InstallStatus::Unlinked(installed) => {
                     Some(resolver.link(&request, installed, previous.as_deref())?)
                 }
                 InstallStatus::Missing => None,
             };
-            if let Some(Err(reason)) = &settled {
-                binary.disappoint(reason.clone(), clock::now());
-                resolver.save(&binary)?;
-            }
-            if settled.is_some() {
+            if let Some(linked) = linked {
+                if let Err(reason) = linked {
+                    binary.fail(reason, clock::now());
+                    resolver.save(&binary)?;
+                }
                 self.finish(index, Ok(Resolved { binary, attempts: Vec::new() }));
                 return Ok(());
             }
         }
-        binary.request(
+        binary.set_request(
             &request.providers.to_string(),
             &request.min_version,
             request.policy,
             &request.overrides.to_json(),
             clock::now(),
         );
-        let entry = &mut self.entries[index];
-        entry.is_unsaved = is_new || !resolver.is_lookup;
-        entry.binary = Some(binary);
-        entry.previous = previous;
-        self.go_on(index);
+        let state = &mut self.requests[index];
+        state.is_unsaved = is_new || !resolver.is_lookup;
+        state.binary = Some(binary);
+        state.previous = previous;
+        self.enqueue(index);
         Ok(())
     }
 
-    /// Has a request wait for the hook that it is at, or ends it where there is none.
-    pub(super) fn go_on(&mut self, index: ChainIndex) {
-        if let Err(error) = self.note_unasked(index).and_then(|()| self.weigh(index)) {
+    /// Queues a request for the hook that it is at. After its last hook, the request fails.
+    pub(super) fn enqueue(&mut self, index: RequestIndex) {
+        if let Err(error) = self.record_untried(index).and_then(|()| self.look_up_duration(index)) {
             self.finish(index, Err(error.into()));
-        } else if !self.schedule.wait(index) {
-            self.give_up(index);
+        } else if !self.schedule.enqueue(index) {
+            self.fail(index);
         }
     }
 
-    /// Finds out how long the hook that a request is at took lately.
-    fn weigh(&mut self, index: ChainIndex) -> Result<(), StoreError> {
-        if let Some(at) = self.schedule.hook_of(index)
-            && self.weighed.insert(at)
+    /// Looks up how long the hook that a request is at usually takes.
+    fn look_up_duration(&mut self, index: RequestIndex) -> Result<(), StoreError> {
+        if let Some(hook_index) = self.schedule.hook_of(index)
+            && self.timed_hooks.insert(hook_index)
         {
-            let hook = self.resolver.hooks[at];
+            let hook = self.resolver.hooks[hook_index];
             let store = self.resolver.runner.store;
-            self.schedule.weigh(at, store.average_duration(&hook.plugin, &hook.name.file_name)?);
+            let duration = store.average_duration(&hook.plugin, &hook.name.file_name)?;
+            self.schedule.set_usual_duration(hook_index, duration);
         }
         Ok(())
     }
 
-    /// Records the providers before the next hook that are not asked.
-    fn note_unasked(&mut self, index: ChainIndex) -> Result<(), StoreError> {
-        let at = self.schedule.position_of(index);
-        let entry = &mut self.entries[index];
+    /// Records the providers before the next hook that are not tried.
+    fn record_untried(&mut self, index: RequestIndex) -> Result<(), StoreError> {
+        let position = self.schedule.position_of(index);
+        let state = &mut self.requests[index];
         let store = self.resolver.runner.store;
-        while entry.unasked.first().is_some_and(|(before, _)| *before <= at) {
-            let (_, attempt) = entry.unasked.remove(0);
-            if let Some(binary) = &entry.binary {
-                if std::mem::take(&mut entry.is_unsaved) {
+        while state.untried.first().is_some_and(|(hooks_before, _)| *hooks_before <= position) {
+            let (_, attempt) = state.untried.remove(0);
+            if let Some(binary) = &state.binary {
+                if std::mem::take(&mut state.is_unsaved) {
                     store.save_binary(binary)?;
                 }
                 store.add_attempt(binary.id, &attempt, clock::now())?;
             }
-            (self.resolver.on_event)(&entry.request, InstallEvent::Attempted(attempt.clone()));
-            entry.attempts.push(attempt);
+            (self.resolver.on_event)(&state.request, InstallEvent::Attempted(attempt.clone()));
+            state.attempts.push(attempt);
         }
         Ok(())
     }
 
-    /// Nobody has it.
-    fn give_up(&mut self, index: ChainIndex) {
-        let entry = &mut self.entries[index];
-        let Some(binary) = &mut entry.binary else { return };
-        binary.disappoint(summary(&entry.attempts), clock::now());
-        let saved = self.resolver.save(binary);
-        match saved {
-            Ok(()) => self.conclude(index),
+    /// Finishes a request for which every provider failed.
+    fn fail(&mut self, index: RequestIndex) {
+        let state = &mut self.requests[index];
+        let Some(binary) = &mut state.binary else { return };
+        binary.fail(summary(&state.attempts), clock::now());
+        match self.resolver.save(binary) {
+            Ok(()) => self.complete(index),
             Err(error) => self.finish(index, Err(error.into())),
         }
     }
 
-    /// The record of a request says what became of it, and is stored.
-    fn conclude(&mut self, index: ChainIndex) {
-        let entry = &mut self.entries[index];
-        let attempts = std::mem::take(&mut entry.attempts);
-        if let Some(binary) = entry.binary.take() {
+    /// Finishes a request whose result is in its stored record.
+    fn complete(&mut self, index: RequestIndex) {
+        let state = &mut self.requests[index];
+        let attempts = std::mem::take(&mut state.attempts);
+        if let Some(binary) = state.binary.take() {
             self.finish(index, Ok(Resolved { binary, attempts }));
         }
     }
 
-    /// Lets go of a request's name, and tells those that wait for it.
-    pub(super) fn finish(&mut self, index: ChainIndex, result: Result<Resolved, ResolveError>) {
-        let entry = &mut self.entries[index];
-        self.in_hand -= 1;
-        entry.lock = None;
-        (self.resolver.on_event)(&entry.request, InstallEvent::Finished);
-        let is_there = result.as_ref().is_ok_and(|it| it.binary.installed().is_some());
-        entry.result = Some(result);
-        for waiting in std::mem::take(&mut entry.waited_for_by) {
-            if !is_there {
-                self.warn_of_need(waiting, index);
+    /// Sets the result of a request, releases its lock, and continues the requests that wait for it.
+    pub(super) fn finish(&mut self, index: RequestIndex, result: Result<Resolved, ResolveError>) {
+        self.started -= 1;
+        let state = &mut self.requests[index];
+        state.lock = None;
+        state.result = Some(result);
+        let is_installed = state.is_installed();
+        let dependents = std::mem::take(&mut state.dependents);
+        self.emit(index, InstallEvent::Finished);
+        for dependent in dependents {
+            if !is_installed {
+                self.warn_of_dependency(dependent, index);
             }
-            let needs = &mut self.entries[waiting].needs;
-            needs.is_better_off |= is_there;
-            needs.waits_for.retain(|it| *it != index);
-            if needs.waits_for.is_empty() {
-                self.needs_are_met(waiting);
+            let dependencies = &mut self.requests[dependent].dependencies;
+            dependencies.is_any_installed |= is_installed;
+            dependencies.waits_for.retain(|dependency| *dependency != index);
+            if dependencies.waits_for.is_empty() {
+                self.finish_dependencies(dependent);
             }
         }
     }
 
-    /// The next hook to start; none where nothing can be started now.
-    pub(super) fn turn(&mut self) -> Option<Turn> {
-        if self.is_stopped() {
-            for index in self.schedule.stop() {
+    /// Returns the next hook to run, or `None` if none can run now.
+    pub(super) fn next_run(&mut self) -> Option<ScheduledRun> {
+        if self.is_interrupted() {
+            for index in self.schedule.drain() {
                 self.finish(index, Err(ResolveError::Interrupted));
             }
             return None;
         }
         loop {
-            let turn = self.schedule.turn()?;
-            if !self.equip(&turn) {
-                return Some(turn);
+            let run = self.schedule.next_run()?;
+            if !self.start_optional_dependencies(&run) {
+                return Some(run);
             }
         }
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(super) fn is_interrupted(&self) -> bool {
         self.resolver.runner.interrupt.signal().is_some()
     }
 
-    /// What a hook is about to be started for.
-    pub(super) fn asked(&mut self, turn: &Turn) -> Vec<Asked> {
-        let provider = &self.resolver.hooks[turn.hook].plugin;
-        let needs = self.resolver.lacking(provider);
-        let asked = turn.chains.iter().filter_map(|&index| {
-            let entry = &mut self.entries[index];
-            let of_others = needs.iter().filter(|it| it.name != entry.request.name);
-            entry.needs.lacking = of_others.map(|it| (*it).clone()).collect();
-            Some(Asked {
-                request: Arc::clone(&entry.request),
-                binary: entry.binary.clone()?,
-                is_unsaved: std::mem::take(&mut entry.is_unsaved),
+    /// Returns the targets of a run that is about to start.
+    pub(super) fn targets(&mut self, run: &ScheduledRun) -> Vec<Target> {
+        let provider = &self.resolver.hooks[run.hook].plugin;
+        let missing = self.resolver.missing_dependencies(provider);
+        let linker = self.resolver.linker();
+        let targets = run.requests.iter().filter_map(|&index| {
+            let state = &mut self.requests[index];
+            let others = missing.iter().filter(|dependency| dependency.name != state.request.name);
+            state.dependencies.missing = others.cloned().collect();
+            Some(Target {
+                request: Arc::clone(&state.request),
+                binary: state.binary.clone()?,
+                is_unsaved: std::mem::take(&mut state.is_unsaved),
+                link: linker.path(&state.request.name),
             })
         });
-        asked.collect()
+        targets.collect()
     }
 
-    /// A hook is over: what came of it is recorded, all of it or nothing, and each request goes its way.
-    pub(super) fn take(&mut self, turn: &Turn, answer: Result<Answer, AskError>) {
-        self.schedule.free(turn.hook);
-        let taken = answer.and_then(|answer| Ok(self.record(turn, answer)?));
-        match taken {
-            Ok(next) => {
-                for (&index, next) in turn.chains.iter().zip(next) {
-                    match next {
-                        Next::Over => self.conclude(index),
-                        Next::Wait => self.go_on(index),
-                        Next::Needs => self.meet(index),
-                        Next::Stop => self.finish(index, Err(ResolveError::Interrupted)),
+    /// Stores the result of a run, all of it or nothing, and continues its requests.
+    pub(super) fn complete_run(&mut self, run: &ScheduledRun, result: Result<AttemptResult, AttemptError>) {
+        self.schedule.release(run.hook);
+        match result.and_then(|result| Ok(self.record_run(run, result)?)) {
+            Ok(steps) => {
+                for (&index, step) in run.requests.iter().zip(steps) {
+                    match step {
+                        NextStep::Complete => self.complete(index),
+                        NextStep::NextHook => self.enqueue(index),
+                        NextStep::Dependencies => self.start_dependencies(index),
+                        NextStep::Stop => self.finish(index, Err(ResolveError::Interrupted)),
                     }
                 }
             }
             Err(error) => {
                 let error = Arc::new(error);
-                for &index in &turn.chains {
-                    self.finish(index, Err(ResolveError::Ask(Arc::clone(&error))));
+                for &index in &run.requests {
+                    self.finish(index, Err(ResolveError::Attempt(Arc::clone(&error))));
                 }
             }
         }
     }
 
-    fn record(&mut self, turn: &Turn, answer: Answer) -> Result<Vec<Next>, StoreError> {
-        let Answer { process, verdicts } = answer;
-        let mut all_next = Vec::new();
-        for (&index, verdict) in turn.chains.iter().zip(verdicts) {
-            let (outcome, reason, winner) = match verdict {
-                Verdict::Won(installed) => match verify::check_again(&installed) {
+    fn record_run(&mut self, run: &ScheduledRun, result: AttemptResult) -> Result<Vec<NextStep>, StoreError> {
+        let AttemptResult { process, verdicts } = result;
+        let mut steps = Vec::new();
+        for (&index, verdict) in run.requests.iter().zip(verdicts) {
+            let (outcome, reason, installed) = match verdict {
+                Verdict::Installed(installed) => match verify::verify_unchanged(&installed) {
                     Ok(()) => (Outcome::Installed, String::new(), Some(installed)),
-                    Err(lie) => (Outcome::Rejected, lie.to_string(), None),
+                    Err(error) => (Outcome::Rejected, error.to_string(), None),
                 },
-                Verdict::Lost(outcome, reason) => (outcome, reason, None),
+                Verdict::NotInstalled(outcome, reason) => (outcome, reason, None),
             };
-            let provider = self.resolver.hooks[turn.hook].provider();
+            let provider = self.resolver.hooks[run.hook].provider();
             let attempt = Attempt { provider, outcome, reason, process_id: Some(process.id) };
-            (self.resolver.on_event)(&self.entries[index].request, InstallEvent::Attempted(attempt.clone()));
-            self.entries[index].attempts.push(attempt);
-            all_next.push(match winner {
-                Some(installed) => self.won(index, installed)?,
-                None => self.lost(index, outcome)?,
+            self.emit(index, InstallEvent::Attempted(attempt.clone()));
+            self.requests[index].attempts.push(attempt);
+            steps.push(match installed {
+                Some(installed) => self.install(index, installed)?,
+                None => self.step_after(index, outcome)?,
             });
         }
         let mut attempts = Vec::new();
         let mut changed = Vec::new();
-        for (&index, next) in turn.chains.iter().zip(&all_next) {
-            let Entry { binary: Some(binary), attempts: tried, .. } = &self.entries[index] else { continue };
-            let made_here = tried.iter().filter(|it| it.process_id == Some(process.id));
-            attempts.extend(made_here.map(|it| (binary.id, it)));
-            if matches!(next, Next::Over) && self.resolver.is_to_be_saved(binary) {
+        for (&index, step) in run.requests.iter().zip(&steps) {
+            let RequestState { binary: Some(binary), attempts: all, .. } = &self.requests[index] else {
+                continue;
+            };
+            let of_run = all.iter().filter(|attempt| attempt.process_id == Some(process.id));
+            attempts.extend(of_run.map(|attempt| (binary.id, attempt)));
+            if matches!(step, NextStep::Complete) && self.resolver.must_save(binary) {
                 changed.push(binary);
             }
         }
         self.resolver.runner.store.finish_attempts(&process, &attempts, &changed, clock::now())?;
-        Ok(all_next)
+        Ok(steps)
     }
 
-    fn won(&mut self, index: ChainIndex, installed: Installed) -> Result<Next, StoreError> {
-        let entry = &mut self.entries[index];
-        let linked = self.resolver.link(&entry.request, &installed, entry.previous.as_deref())?;
-        if let Some(binary) = &mut entry.binary {
+    /// Links a binary that a provider installed, and updates its record.
+    fn install(&mut self, index: RequestIndex, installed: Installed) -> Result<NextStep, StoreError> {
+        let state = &mut self.requests[index];
+        let linked = self.resolver.link(&state.request, &installed, state.previous.as_deref())?;
+        let provider = installed.binprovider.clone();
+        if let Some(binary) = &mut state.binary {
             match linked {
-                Ok(()) => binary.satisfy(installed, clock::now()),
-                Err(reason) => binary.disappoint(reason, clock::now()),
+                Ok(()) => binary.install(installed, clock::now()),
+                Err(reason) => binary.fail(reason, clock::now()),
             }
         }
-        if let Some(attempt) = entry.attempts.last() {
-            self.resolver.remark_on_rules(&entry.request, &attempt.provider);
-        }
-        Ok(Next::Over)
+        self.resolver.report_unsupported_defaults(&state.request, &provider);
+        Ok(NextStep::Complete)
     }
 
-    fn lost(&mut self, index: ChainIndex, outcome: Outcome) -> Result<Next, StoreError> {
-        let is_stopped = self.is_stopped();
-        let needs = &self.entries[index].needs;
-        if is_stopped {
-            return Ok(Next::Stop);
+    /// Returns what a request does after a provider that did not install it.
+    fn step_after(&mut self, index: RequestIndex, outcome: Outcome) -> Result<NextStep, StoreError> {
+        if self.is_interrupted() {
+            return Ok(NextStep::Stop);
         }
-        if outcome == Outcome::Declined && !needs.has_asked_again && !needs.lacking.is_empty() {
-            return Ok(Next::Needs);
+        let dependencies = &mut self.requests[index].dependencies;
+        if outcome == Outcome::Declined && !dependencies.is_retried && !dependencies.missing.is_empty() {
+            return Ok(NextStep::Dependencies);
         }
-        Ok(if self.pass(index)? { Next::Wait } else { Next::Over })
-    }
-
-    /// Moves a request behind the hook that it is at. Behind the last one it is given up, and false.
-    fn pass(&mut self, index: ChainIndex) -> Result<bool, StoreError> {
-        self.schedule.pass(index);
-        self.entries[index].needs.has_asked_again = false;
+        dependencies.is_retried = false;
+        self.schedule.advance(index);
         if self.schedule.hook_of(index).is_some() {
-            return Ok(true);
+            return Ok(NextStep::NextHook);
         }
-        self.note_unasked(index)?;
-        let entry = &mut self.entries[index];
-        if let Some(binary) = &mut entry.binary {
-            binary.disappoint(summary(&entry.attempts), clock::now());
+        self.record_untried(index)?;
+        let state = &mut self.requests[index];
+        if let Some(binary) = &mut state.binary {
+            binary.fail(summary(&state.attempts), clock::now());
         }
-        Ok(false)
+        Ok(NextStep::Complete)
     }
 }
 
-/// Why nobody won, in one line.
+/// Returns why no provider installed a binary, in one line.
 fn summary(attempts: &[Attempt]) -> String {
     if attempts.is_empty() {
-        return "there is no provider to ask".to_owned();
+        return "no provider to try".to_owned();
     }
-    let each: Vec<String> =
-        attempts.iter().map(|it| format!("{} {}: {}", it.provider, it.outcome, it.reason)).collect();
+    let each: Vec<String> = attempts
+        .iter()
+        .map(|Attempt { provider, outcome, reason, .. }| format!("{provider} {outcome}: {reason}"))
+        .collect();
     each.join("; ")
 }

@@ -1,4 +1,4 @@
-//! The order of versions against those of semver and of Debian, where they meet.
+//! The order of versions, compared with semver's and Debian's where those apply.
 
 use proptest::prelude::*;
 
@@ -8,26 +8,26 @@ fn order(one: &str, other: &str) -> Ordering {
     Version::parse(one).cmp(&Version::parse(other))
 }
 
-/// Anything that may stand where a version does, mostly something like one.
+/// Any text, mostly one that resembles a version.
 fn any_text() -> impl Strategy<Value = String> {
-    let like_one = "v?([0-9]:)?[0-9.]{0,6}[-~_+.]?(rc|a|dev|deb|x)?[0-9.~+-]{0,6}";
-    prop_oneof![3 => like_one.boxed(), 1 => ".{0,20}".boxed()]
+    let version_like = "v?([0-9]:)?[0-9.]{0,6}[-~_+.]?(rc|a|dev|deb|x)?[0-9.~+-]{0,6}";
+    prop_oneof![3 => version_like.boxed(), 1 => ".{0,20}".boxed()]
 }
 
-/// Two versions, mostly of one release: what differs is seldom in all parts.
+/// Two versions, mostly of the same release, so that often only their suffixes differ.
 fn two(
     releases: &'static str,
     tails: impl Strategy<Value = String> + Clone,
 ) -> impl Strategy<Value = (String, String)> {
     let other = prop_oneof![3 => Just(None), 1 => releases.prop_map(Some)];
-    (releases, tails.clone(), other, tails).prop_map(|(release, tail, other, its_tail)| {
-        let its = format!("{}{its_tail}", other.as_ref().unwrap_or(&release));
-        (format!("{release}{tail}"), its)
+    (releases, tails.clone(), other, tails).prop_map(|(release, tail, other_release, other_tail)| {
+        let other = format!("{}{other_tail}", other_release.as_ref().unwrap_or(&release));
+        (format!("{release}{tail}"), other)
     })
 }
 
-/// Three numbers, and a pre-release that begins with a word for one. Semver's other pre-releases (`1.0.0-1`, `1.0.0-x64`)
-/// are revisions and builds here, and words with numbers in them are split: `rc9` comes before `rc10`.
+/// Two versions of three numbers, with a pre-release that starts with one of the words. Semver's other pre-releases
+/// (`1.0.0-1`, `1.0.0-x64`) are revisions and builds here, and words with numbers are split: `rc9` comes before `rc10`.
 fn two_of_semver() -> impl Strategy<Value = (String, String)> {
     let word = proptest::sample::select(PRERELEASE_WORDS.to_vec());
     let identifier = prop_oneof!["[a-c]{1,2}", "[1-9][0-9]{0,2}", "0"];
@@ -35,20 +35,21 @@ fn two_of_semver() -> impl Strategy<Value = (String, String)> {
         .prop_map(|(word, rest)| [&[word.to_owned()], &rest[..]].concat().join("."));
     let tail =
         (proptest::option::of(pre), proptest::option::of("\\+[0-9a-z]{1,3}")).prop_map(|(pre, build)| {
-            format!("{}{}", pre.map(|it| format!("-{it}")).unwrap_or_default(), build.unwrap_or_default())
+            format!("{}{}", pre.map(|word| format!("-{word}")).unwrap_or_default(), build.unwrap_or_default())
         });
     two("(0|[1-9][0-9]?|18446744073709551615)\\.(0|[1-9][0-9]?)\\.(0|[1-9][0-9]?)", tail)
 }
 
-/// An epoch; numbers, the last one not 0 (`1.2` is `1.2.0` here and older than it there); a pre-release behind `~`, which
-/// has no 0 in it either (`~rc` is `~rc0` there); a revision as Debian's own packages have them.
+/// Two versions of an epoch, numbers, a pre-release after `~`, and a revision like those of Debian's own packages. The last
+/// number is not 0, because `1.2` equals `1.2.0` here and is older for Debian; nor does the pre-release contain a 0,
+/// because `~rc` equals `~rc0` for Debian.
 fn two_of_debian() -> impl Strategy<Value = (String, String)> {
     let tail = "(~((alpha|beta|rc)[1-9]?|[1-9])?)?\
                 (-[0-9]{1,2}(\\.[0-9])?(~bpo1[0-2]\\+[1-9]|\\+(deb1[0-2]u[1-9]|b[1-9]))?)?";
     two("([0-2]:)?(0?[0-9]{1,2}\\.){0,3}[1-9]", tail)
 }
 
-/// Debian's order, as deb-version(7) describes it.
+/// Compares two versions as deb-version(7) describes.
 fn debian_order(one: &str, other: &str) -> Ordering {
     let split = |text: &str| {
         let (epoch, rest) = text.split_once(':').unwrap_or(("0", text));
@@ -56,15 +57,18 @@ fn debian_order(one: &str, other: &str) -> Ordering {
         (epoch.parse::<u64>().unwrap(), upstream.to_owned(), revision.to_owned())
     };
     let (one, other) = (split(one), split(other));
-    one.0.cmp(&other.0).then_with(|| by_parts(&one.1, &other.1)).then_with(|| by_parts(&one.2, &other.2))
+    one.0
+        .cmp(&other.0)
+        .then_with(|| compare_parts(&one.1, &other.1))
+        .then_with(|| compare_parts(&one.2, &other.2))
 }
 
-/// Text and numbers in turns.
-fn by_parts(one: &str, other: &str) -> Ordering {
+/// Compares alternating text and numbers.
+fn compare_parts(one: &str, other: &str) -> Ordering {
     let (mut one, mut other) = (one, other);
     while !(one.is_empty() && other.is_empty()) {
-        let weigh = |text: &str| {
-            let text = text.chars().take_while(|it| !it.is_ascii_digit());
+        let weights = |text: &str| {
+            let text = text.chars().take_while(|character| !character.is_ascii_digit());
             let weight = |c| match c {
                 '~' => -1,
                 c if c.is_ascii_alphabetic() => c as i32,
@@ -77,7 +81,7 @@ fn by_parts(one: &str, other: &str) -> Ordering {
             let digits = text.chars().take_while(char::is_ascii_digit).collect::<String>();
             digits.parse::<u64>().unwrap_or(0)
         };
-        let compared = weigh(one).cmp(&weigh(other)).then_with(|| number(one).cmp(&number(other)));
+        let compared = weights(one).cmp(&weights(other)).then_with(|| number(one).cmp(&number(other)));
         if compared.is_ne() {
             return compared;
         }
@@ -91,8 +95,8 @@ fn by_parts(one: &str, other: &str) -> Ordering {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "dpkg itself is asked")]
-fn dpkg_orders_versions_as_it_is_thought_to_here() {
+#[expect(clippy::disallowed_methods, reason = "dpkg itself compares the versions")]
+fn dpkg_orders_versions_like_the_model_of_its_order() {
     let versions = [
         "1.2~",
         "1.2~1",
@@ -124,7 +128,7 @@ fn dpkg_orders_versions_as_it_is_thought_to_here() {
 }
 
 #[test]
-fn an_update_or_a_backport_of_a_package_is_no_equal_of_the_package() {
+fn an_update_or_a_backport_does_not_equal_the_package() {
     assert_eq!(order("5.1.6-0+deb12u1", "5.1.6-0+deb12u2"), Ordering::Less);
     assert_eq!(order("1.0-1~bpo12+1", "1.0-1"), Ordering::Less);
     assert_eq!(order("2.3~rc-2", "2.3~rc1-1"), Ordering::Less);
@@ -135,7 +139,7 @@ fn an_update_or_a_backport_of_a_package_is_no_equal_of_the_package() {
 }
 
 #[test]
-fn a_pre_release_of_0_is_stricter_than_nothing() {
+fn a_pre_release_of_0_is_stricter_than_no_minimum() {
     for lowest in ["0~rc1", "v0.0-beta", "1"] {
         assert_eq!(stricter(lowest, ""), lowest);
         assert_eq!(stricter(" ", lowest), lowest);
@@ -146,7 +150,7 @@ fn a_pre_release_of_0_is_stricter_than_nothing() {
 proptest! {
     #[test]
     fn the_order_is_total(a in any_text(), b in any_text(), c in any_text()) {
-        let parsed = [&a, &b, &c].map(|it| Version::parse(it));
+        let parsed = [&a, &b, &c].map(|text| Version::parse(text));
         for one in &parsed {
             for other in &parsed {
                 prop_assert_eq!(one.cmp(other), other.cmp(one).reverse());
@@ -159,36 +163,36 @@ proptest! {
                 }
             }
         }
-        if [&a, &b].iter().all(|it| !it.trim().is_empty()) {
+        if [&a, &b].iter().all(|text| !text.trim().is_empty()) {
             let stricter = stricter(&a, &b);
             prop_assert!(order(stricter, &a).is_ge() && order(stricter, &b).is_ge(), "{a:?} {b:?}");
         }
     }
 
     #[test]
-    fn where_both_are_semver_the_order_is_that_of_semver((a, b) in two_of_semver()) {
+    fn semver_versions_sort_as_in_semver((a, b) in two_of_semver()) {
         let semver = |text: &str| semver::Version::parse(text).unwrap();
         prop_assert_eq!(order(&a, &b), semver(&a).cmp_precedence(&semver(&b)), "{} {}", a, b);
     }
 
     #[test]
-    fn where_both_are_versions_of_packages_the_order_is_that_of_debian((a, b) in two_of_debian()) {
+    fn package_versions_sort_as_in_debian((a, b) in two_of_debian()) {
         prop_assert_eq!(order(&a, &b), debian_order(&a, &b), "{} {}", a, b);
     }
 }
 
 #[test]
-fn only_what_begins_with_a_number_is_a_version() {
+fn a_text_that_starts_with_a_number_looks_like_a_version() {
     for version in ["1", " v1.2", "2024.01.02", "1:2.3-4+deb12u1"] {
-        assert!(Version::is_one(version), "{version}");
+        assert!(Version::looks_like_version(version), "{version}");
     }
     for other in ["", "latest", "abc", "v", "vv1", "-1", ">=2"] {
-        assert!(!Version::is_one(other), "{other}");
+        assert!(!Version::looks_like_version(other), "{other}");
     }
 }
 
 #[test]
-fn versions_of_every_spelling_compare() {
+fn versions_in_every_spelling_compare() {
     let ascending = [
         "",
         "0.9",
@@ -220,7 +224,7 @@ fn versions_of_every_spelling_compare() {
 }
 
 #[test]
-fn spellings_of_one_version_are_equal() {
+fn different_spellings_of_a_version_are_equal() {
     for (one, other) in [("1.2", "1.2.0"), ("v3", "3"), ("2024.04.09", "2024.4.9"), ("1.2+a", "1.2+b")] {
         assert_eq!(Version::parse(one), Version::parse(other), "{one} = {other}");
     }
@@ -233,7 +237,7 @@ fn a_packaged_release_is_not_older_than_the_release() {
 }
 
 #[test]
-fn the_version_is_found_in_what_real_programs_print() {
+fn finds_the_version_in_the_output_of_real_programs() {
     for (output, version) in [
         ("GNU Wget 1.21.3 built on linux-gnu.", "1.21.3"),
         ("git version 2.47.3", "2.47.3"),
@@ -250,4 +254,10 @@ fn the_version_is_found_in_what_real_programs_print() {
     }
     assert_eq!(Version::find_in("no number here, see foo.bar"), None);
     assert_eq!(Version::find_in(""), None);
+}
+
+#[test]
+fn an_empty_version_satisfies_only_a_blank_minimum() {
+    assert!(satisfies("", "") && satisfies("1.10", "1.9"));
+    assert!(!satisfies("", "1") && !satisfies("1.9", "1.10"));
 }

@@ -1,4 +1,4 @@
-//! A request as one provider's hook gets it.
+//! The arguments, and the input line, that a provider's hook receives for a request.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use crate::install::plan::Request;
 use crate::model::id::{BinaryId, MachineId};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 
-/// The hook's arguments.
+/// Returns the arguments of a hook.
 pub fn arguments(
     request: &Request,
     provider: &str,
@@ -18,16 +18,16 @@ pub fn arguments(
 ) -> Vec<OsString> {
     let mut fields = fields(request, provider, binary_id, machine_id);
     for (_, value) in &mut fields {
-        // Spelled out: what is false is left out elsewhere.
-        if let Value::Bool(is_so) = value {
-            *value = is_so.to_string().into();
+        // As a word, because a hook's argument that is false would be left out.
+        if let Value::Bool(flag) = value {
+            *value = flag.to_string().into();
         }
     }
     command::arguments(&fields)
 }
 
-/// The same as one line on the standard input of a batch hook.
-pub fn line(request: &Request, provider: &str, binary_id: BinaryId, machine_id: MachineId) -> String {
+/// Returns the line that a batch hook reads from standard input.
+pub fn input_line(request: &Request, provider: &str, binary_id: BinaryId, machine_id: MachineId) -> String {
     let kind = [("type", Value::from("BinaryRequest"))];
     let fields = kind.into_iter().chain(fields(request, provider, binary_id, machine_id));
     let fields = fields.filter(|(_, value)| !value.is_null() && value != "");
@@ -35,8 +35,8 @@ pub fn line(request: &Request, provider: &str, binary_id: BinaryId, machine_id: 
     Value::Object(record).to_string()
 }
 
-/// What the hook is told. `best_effort` names the rules that nobody asked for: the hook keeps those where it can, and all
-/// others or none of the request.
+/// Returns the fields of a request. `best_effort` lists the rules of the policy that are not stated: the hook enforces them if it can.
+/// It must enforce every other rule.
 fn fields(
     request: &Request,
     provider: &str,
@@ -45,18 +45,19 @@ fn fields(
 ) -> [(&'static str, Value); 10] {
     let overrides = Value::Object(request.overrides.to_json());
     let policy = request.policy_of(provider);
-    let defaults = [
-        (policy.min_release_age.is_none(), MIN_RELEASE_AGE_KEY),
-        (policy.postinstall_scripts.is_none(), POSTINSTALL_SCRIPTS_KEY),
-    ];
-    let best_effort: Vec<&str> =
-        defaults.into_iter().filter_map(|(is_default, key)| is_default.then_some(key)).collect();
+    let mut best_effort = Vec::new();
+    if policy.min_release_age.is_none() {
+        best_effort.push(MIN_RELEASE_AGE_KEY);
+    }
+    if policy.postinstall_scripts.is_none() {
+        best_effort.push(POSTINSTALL_SCRIPTS_KEY);
+    }
     [
         ("name", request.name.as_str().into()),
         ("binproviders", request.providers.to_string().into()),
         ("min_version", request.min_version_of(provider).into()),
-        ("exact_version", request.locked.as_ref().map_or("", |it| &it.version).into()),
-        // 7 and not 7.0
+        ("exact_version", request.pin.as_ref().map_or("", |pin| &pin.version).into()),
+        // Written as 7, not as 7.0.
         (MIN_RELEASE_AGE_KEY, policy.age().to_string().parse::<Number>().map_or(Value::Null, Value::Number)),
         (POSTINSTALL_SCRIPTS_KEY, policy.may_run_scripts().into()),
         ("best_effort", best_effort.join(",").into()),
@@ -76,7 +77,7 @@ mod tests {
     use crate::plugin::requirement::{self, Requirement};
 
     #[test]
-    fn rules_that_nobody_asked_for_are_best_effort_and_those_for_a_provider_are_its_own() {
+    fn rules_that_are_not_stated_are_best_effort() {
         let line = json!({
             "type": "Binary", "name": "x", "min_version": "2",
             "overrides": {"pip": {"min_version": "1", "min_release_age": 0.5, "postinstall_scripts": true}},
@@ -84,23 +85,25 @@ mod tests {
         let line = line.to_string();
         let requirement: Requirement = requirement::parse_line(None, line.as_bytes(), None).unwrap();
         let steps = plan(&[requirement], &Selection::default(), &[ProviderName::from_static("pip")]);
-        let asked = |provider: &str| {
+        let shown = |provider: &str| {
             let request = steps[0].as_ref().unwrap();
             let all = arguments(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
-            let all = all.into_iter().map(|it| it.into_string().unwrap());
-            all.filter(|it| !it.contains("id=") && !it.contains("overrides=")).collect::<Vec<_>>().join(" ")
+            let all = all.into_iter().map(|argument| argument.into_string().unwrap());
+            all.filter(|argument| !argument.contains("id=") && !argument.contains("overrides="))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!(
-            asked("pip"),
+            shown("pip"),
             "--name=x --binproviders=* --min-version=1 --min-release-age=0.5 --postinstall-scripts=true"
         );
         assert_eq!(
-            asked("npm"),
+            shown("npm"),
             "--name=x --binproviders=* --min-version=2 --min-release-age=7 --postinstall-scripts=false \
              --best-effort=min_release_age,postinstall_scripts"
         );
         let line =
-            super::line(steps[0].as_ref().unwrap(), "npm", BinaryId::from_u128(0), MachineId::from_u128(0));
+            input_line(steps[0].as_ref().unwrap(), "npm", BinaryId::from_u128(0), MachineId::from_u128(0));
         let start =
             r#"{"type":"BinaryRequest","name":"x","binproviders":"*","min_version":"2","min_release_age":7,"#;
         assert!(line.starts_with(start), "{line}");
