@@ -22,7 +22,8 @@ pub struct Record {
 pub struct Unparsed {
     /// The number of lines without a record: logs, numbers, lists, objects without a type.
     pub ignored: u64,
-    /// A message for each line that starts like a record and cannot be parsed, for the first [`MAX_DIAGNOSTICS`] of them.
+    /// A message for each line that starts like a record and cannot be parsed, for the first [`MAX_DIAGNOSTICS`] of
+    /// them.
     pub diagnostics: Vec<String>,
 }
 
@@ -62,8 +63,8 @@ impl RecordReader {
 }
 
 impl Unparsed {
-    /// Parses a line. Each of several objects on a line is a record, an invalid byte is replaced, the last of equal keys
-    /// counts, and a number that does not fit into 64 bits becomes a float.
+    /// Parses a line. Each of several objects on a line is a record, an invalid byte is replaced, the last of equal
+    /// keys counts, and a number that does not fit into 64 bits becomes a float.
     fn parse_line(&mut self, number: u64, line: Line<'_>, on_record: &mut impl FnMut(Record)) {
         let text = match line {
             Line::Text(text) if text[0] == b'{' => text,

@@ -5,6 +5,7 @@ use crate::engine::installer::StepResult;
 use crate::install::resolver::Resolved;
 use crate::model::attempt::Outcome;
 use crate::model::binary::{Binary, BinaryState};
+use crate::model::name;
 use crate::report::text::printable;
 
 /// What a command was to do with a binary.
@@ -23,7 +24,7 @@ pub(crate) fn print(result: &StepResult, goal: Goal) {
             message::error(&format!("cannot install {}: {}", refusal.name, refusal.reason));
         }
         StepResult::Broken(request, error) => {
-            message::error(&format!("cannot install {}: {error}", request.name));
+            message::error(&format!("cannot install {request}: {error}"));
         }
         StepResult::Resolved(resolved) if resolved.binary.installed().is_none() => {
             print_attempts(resolved, goal);
@@ -67,9 +68,5 @@ fn print_attempts(resolved: &Resolved, goal: Goal) {
 
 /// Returns the name of a binary with the version that it must have: `sh (>= 9)`.
 fn label(binary: &Binary) -> String {
-    if binary.min_version.is_empty() {
-        binary.name.clone()
-    } else {
-        format!("{} (>= {})", binary.name, binary.min_version)
-    }
+    name::label(&binary.name, &binary.min_version)
 }

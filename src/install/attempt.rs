@@ -28,7 +28,7 @@ pub mod arguments;
 
 /// A request that a hook is run for, with its binary.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct AttemptTarget {
     /// The request.
     pub request: Arc<Request>,
     /// The record of the binary.
@@ -65,12 +65,12 @@ pub enum AttemptError {
     Panicked,
 }
 
-/// Runs a provider's hook, and returns a verdict for each target. A batch hook reads its requests from standard input; any
-/// other hook gets its only request as arguments.
+/// Runs a provider's hook, and returns a verdict for each target. A batch hook reads its requests from standard input;
+/// any other hook gets its only request as arguments.
 pub fn run(
     runner: &Runner<'_>,
     hook: &Hook,
-    targets: &[Target],
+    targets: &[AttemptTarget],
     timeout: Duration,
     on_event: impl Fn(InstallEvent),
 ) -> Result<AttemptResult, AttemptError> {
@@ -104,7 +104,7 @@ pub fn run(
     let expected: Vec<Expected<'_>> = targets
         .iter()
         .zip(&abspaths)
-        .map(|(Target { request, link, .. }, abspath)| Expected {
+        .map(|(AttemptTarget { request, link, .. }, abspath)| Expected {
             abspath: abspath.as_deref(),
             version: request.overrides.of(provider).version(),
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
@@ -125,11 +125,11 @@ pub fn run(
     Ok(AttemptResult { process: finished.process, verdicts })
 }
 
-fn job<'a>(runner: &Runner<'_>, hook: &'a Hook, targets: &[Target], timeout: Duration) -> HookJob<'a> {
+fn job<'a>(runner: &Runner<'_>, hook: &'a Hook, targets: &[AttemptTarget], timeout: Duration) -> HookJob<'a> {
     let machine_id = runner.machine_id;
     let folder = runner.settings.data_dir.join("machines").join(machine_id.to_string());
     match targets {
-        [Target { request, binary, .. }] if !hook.name.is_batch => HookJob {
+        [AttemptTarget { request, binary, .. }] if !hook.name.is_batch => HookJob {
             hook,
             arguments: arguments::arguments(request, &hook.plugin, binary.id, machine_id),
             cwd: folder
@@ -142,7 +142,7 @@ fn job<'a>(runner: &Runner<'_>, hook: &'a Hook, targets: &[Target], timeout: Dur
             timeout,
         },
         targets => {
-            let lines = targets.iter().map(|Target { request, binary, .. }| {
+            let lines = targets.iter().map(|AttemptTarget { request, binary, .. }| {
                 arguments::input_line(request, &hook.plugin, binary.id, machine_id) + "\n"
             });
             HookJob {
@@ -163,8 +163,8 @@ fn last_line(run_dir: &RunDir) -> Option<String> {
     Some(tail.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
-/// Returns the names of the links that the hooks which called this rigup are resolving. Those hooks wait for this rigup, so it must
-/// not wait for them.
+/// Returns the names of the links that the hooks which called this rigup are resolving. Those hooks wait for this
+/// rigup, so it must not wait for them.
 pub fn links_of_callers(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
     let store = runner.store;
     let mut links = Vec::new();

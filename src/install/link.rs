@@ -59,8 +59,8 @@ impl Linker<'_> {
         self.settings.lib_bin_dir.join(name.link_name())
     }
 
-    /// Links an installed binary. `previous` is the file that it was before. If LIB_BIN_DIR cannot be written, the binary
-    /// is installed without a link, and `warn` receives the cause.
+    /// Links an installed binary. `previous` is the file that it was before. If LIB_BIN_DIR cannot be written, the
+    /// binary is installed without a link, and `warn` receives the cause.
     pub fn link(
         &self,
         name: &BinaryName,
@@ -97,7 +97,8 @@ impl Linker<'_> {
         Ok(())
     }
 
-    /// Returns the other binary that owns the link, or `None` if there is none: `/opt/x/tool` and `tool` have the same link.
+    /// Returns the other binary that owns the link, or `None` if there is none: `/opt/x/tool` and `tool` have the same
+    /// link.
     fn other_owner(&self, name: &BinaryName, installed: &Installed) -> Result<Option<String>, StoreError> {
         let Ok(target) = fs_err::read_link(self.path(name)) else {
             return Ok(None);
@@ -114,16 +115,16 @@ impl Linker<'_> {
         Ok(owners.next().map(|binary| binary.name))
     }
 
-    /// Returns whether rigup created the link to `target`: it created every link in a LIB_BIN_DIR below LIB_DIR. Elsewhere, it
-    /// created the links into LIB_DIR and to the recorded file.
+    /// Returns whether rigup created the link to `target`: it created every link in a LIB_BIN_DIR below LIB_DIR.
+    /// Elsewhere, it created the links into LIB_DIR and to the recorded file.
     fn is_own(&self, previous: Option<&Path>, target: &Path) -> bool {
         let Settings { lib_dir, lib_bin_dir, .. } = self.settings;
         lib_bin_dir.starts_with(lib_dir) || target.starts_with(lib_dir) || previous == Some(target)
     }
 }
 
-/// Creates the link `path` to `target`, or keeps it if it is correct. `is_own` returns whether rigup created an existing link
-/// to this target. With `force`, a file or a foreign link is replaced too, but never a folder.
+/// Creates the link `path` to `target`, or keeps it if it is correct. `is_own` returns whether rigup created an
+/// existing link to this target. With `force`, a file or a foreign link is replaced too, but never a folder.
 pub fn link(
     path: &Path,
     target: &Path,

@@ -27,8 +27,8 @@ pub struct Pins<'a> {
 }
 
 impl Pins<'_> {
-    /// Pins the request of a step: only the pinned provider is tried, and only for the pinned binary. Refuses a request whose
-    /// pin cannot be met.
+    /// Pins the request of a step: only the pinned provider is tried, and only for the pinned binary. Refuses a request
+    /// whose pin cannot be met.
     pub fn pin(&self, step: Step) -> Step {
         let request = step?;
         match self.find(&request) {
@@ -77,7 +77,8 @@ impl Pins<'_> {
     }
 }
 
-/// Returns the digest of a provider's hook. If the provider has several hooks, it is the digest of their digests, one on each line.
+/// Returns the digest of a provider's hook. If the provider has several hooks, it is the digest of their digests, one
+/// on each line.
 pub fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
     let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));
     match hooks {
@@ -86,8 +87,8 @@ pub fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
     }
 }
 
-/// Returns whether an installed binary is the pinned one. The file is read only if its stored digest differs, as that of a file
-/// that contains the path of LIB_DIR does.
+/// Returns whether an installed binary is the pinned one. The file is read only if its stored digest differs, as that
+/// of a file that contains the path of LIB_DIR does.
 pub fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
     installed.binprovider == pin.binprovider
         && installed.version == pin.version

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::lockfile::Pin;
-use crate::model::name::BinaryName;
+use crate::model::name::{self, BinaryName};
 use crate::model::plugin_name::{PluginName, ProviderName};
 use crate::model::policy::Policy;
 use crate::model::version;
@@ -25,8 +25,8 @@ pub struct Selection {
     pub providers: Option<Providers>,
     /// The lowest allowed version, besides those that the requirements state; empty for any.
     pub min_version: String,
-    /// The providers of a name that no plugin requires, in hook order: those with `"curated": true` in their `config.json`. In an open
-    /// registry, a mistyped name may be a package by an unknown author.
+    /// The providers of a name that no plugin requires, in hook order: those with `"curated": true` in their
+    /// `config.json`. In an open registry, a mistyped name may be a package by an unknown author.
     pub curated: Vec<ProviderName>,
     /// The policy of the command line, which overrides requirements and settings.
     pub policy: Policy,
@@ -119,8 +119,7 @@ impl fmt::Display for Request {
         let Self { name, min_version, pin, .. } = self;
         match pin {
             Some(pin) if !pin.version.is_empty() => write!(f, "{name} (== {})", pin.version),
-            _ if min_version.is_empty() => write!(f, "{name}"),
-            _ => write!(f, "{name} (>= {min_version})"),
+            _ => f.write_str(&name::label(name.as_str(), min_version)),
         }
     }
 }

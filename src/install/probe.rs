@@ -15,8 +15,8 @@ const FLAGS: [&str; 4] = ["--version", "-version", "-v", "version"];
 /// How long a program may take to print its version, with all arguments together.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns device, inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. A file whose
-/// fingerprint is unchanged is unchanged.
+/// Returns device, inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. A file
+/// whose fingerprint is unchanged is unchanged.
 pub fn fingerprint(path: &Path) -> Option<String> {
     let metadata = path.metadata().ok()?;
     Some(format!(
@@ -31,7 +31,8 @@ pub fn fingerprint(path: &Path) -> Option<String> {
     ))
 }
 
-/// Returns the first executable file of this name on `path`, or `None` if there is none. The folder `excluded` is skipped.
+/// Returns the first executable file of this name on `path`, or `None` if there is none. The folder `excluded` is
+/// skipped.
 pub fn find(name: &str, path: &OsStr, excluded: &Path) -> Option<PathBuf> {
     let excluded = excluded.canonicalize().unwrap_or_else(|_| excluded.to_owned());
     let folders = std::env::split_paths(path).filter(|folder| {
@@ -41,8 +42,8 @@ pub fn find(name: &str, path: &OsStr, excluded: &Path) -> Option<PathBuf> {
     which::which_in(name, Some(path), "/").ok()
 }
 
-/// Runs a program to find its version, and returns `None` if it prints none in time. Processes that it starts are terminated
-/// with it.
+/// Runs a program to find its version, and returns `None` if it prints none in time. Processes that it starts are
+/// terminated with it.
 pub fn version(
     program: &Path,
     env: &[(OsString, OsString)],

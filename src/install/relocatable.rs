@@ -1,8 +1,8 @@
 //! The digest of a file that does not depend on where LIB_DIR is.
 //!
-//! A launcher, such as that of a venv, contains the path of the folder that it was installed into. With `{LIB_DIR}` in place of
-//! that path, the same launcher has the same digest in every data dir. A file that does not contain the path, or is outside
-//! LIB_DIR, has the digest that `sha256sum` prints.
+//! A launcher, such as that of a venv, contains the path of the folder that it was installed into. With `{LIB_DIR}` in
+//! place of that path, the same launcher has the same digest in every data dir. A file that does not contain the path,
+//! or is outside LIB_DIR, has the digest that `sha256sum` prints.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -87,8 +87,8 @@ fn last_byte_of_name(bytes: &[u8]) -> Option<u8> {
     bytes.iter().copied().rfind(|byte| *byte != b'/')
 }
 
-/// Returns whether a path continues after this byte, because it ends a name or an expansion, as in `${X}/lib`. Other bytes may
-/// occur in a name too, but usually precede the start of a path: `${X:-/lib}`, `A=/lib`, `"/lib"`.
+/// Returns whether a path continues after this byte, because it ends a name or an expansion, as in `${X}/lib`. Other
+/// bytes may occur in a name too, but usually precede the start of a path: `${X:-/lib}`, `A=/lib`, `"/lib"`.
 const fn ends_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || !byte.is_ascii()

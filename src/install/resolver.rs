@@ -85,8 +85,8 @@ pub enum ResolveError {
 }
 
 impl Resolver<'_> {
-    /// Returns the hooks to run for a request, in order, and an attempt for each provider that is not tried, with the number of hooks
-    /// before it.
+    /// Returns the hooks to run for a request, in order, and an attempt for each provider that is not tried, with the
+    /// number of hooks before it.
     fn candidates(&self, request: &Request) -> (Vec<HookIndex>, Vec<(usize, Attempt)>) {
         let mut hooks = Vec::new();
         let mut untried = Vec::new();
@@ -138,8 +138,8 @@ impl Resolver<'_> {
         self.dependencies_of(provider).filter(is_missing).cloned().collect()
     }
 
-    /// Returns the optional dependencies of a provider that are not installed, and that save time for this number of requests. One
-    /// that failed is not tried again before its time.
+    /// Returns the optional dependencies of a provider that are not installed, and that save time for this number of
+    /// requests. One that failed is not tried again before its time.
     fn worthwhile_dependencies(&self, provider: &str, requests: usize) -> Vec<Request> {
         let is_worthwhile = |dependency: &&Request| {
             let stored = self.stored(dependency);

@@ -1,8 +1,9 @@
 //! Which hook runs next, and for which requests. Pure: it knows no processes and no time.
 //!
-//! Each request has a list of hooks in its order of preference, and waits for one of them. Requests do not depend on each other.
-//! A batch hook takes all requests that wait for it when it is idle. Any other hook takes one request, but may run several times
-//! at once. The hook that usually takes longest runs first: if it ran last, everything would wait for it.
+//! Each request has a list of hooks in its order of preference, and waits for one of them. Requests do not depend on
+//! each other. A batch hook takes all requests that wait for it when it is idle. Any other hook takes one request, but
+//! may run several times at once. The hook that usually takes longest runs first: if it ran last, everything would wait
+//! for it.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -92,8 +93,9 @@ impl Schedule {
         self.requests[request].position += 1;
     }
 
-    /// Returns the next run, or `None` if no hook can run now. Batch hooks run first: one run serves many requests, and those that
-    /// it does not install reach the next hook together. Among hooks of a kind, the slowest runs first, then the first in hook order.
+    /// Returns the next run, or `None` if no hook can run now. Batch hooks run first: one run serves many requests, and
+    /// those that it does not install reach the next hook together. Among hooks of a kind, the slowest runs first, then
+    /// the first in hook order.
     pub fn next_run(&mut self) -> Option<ScheduledRun> {
         let can_run = |hook: &HookQueue| !(hook.waiting.is_empty() || hook.is_batch && hook.is_busy);
         let runnable = self.hooks.iter().enumerate().filter(|(_, hook)| can_run(hook));

@@ -134,8 +134,8 @@ impl<'a> Expected<'a> {
     }
 }
 
-/// Verifies the fields of a Binary record, and returns the installed binary. A fingerprint in the record, as `rigup hook binary`
-/// prints it, says which file the other fields describe.
+/// Verifies the fields of a Binary record, and returns the installed binary. A fingerprint in the record, as `rigup
+/// hook binary` prints it, says which file the other fields describe.
 pub fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Installed, VerifyError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let name = text("name");
@@ -162,7 +162,8 @@ pub fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Ins
         return Err(VerifyError::Changed(abspath));
     }
     let stated = Some(text("sha256")).filter(|text| is_sha256(text));
-    // Later commands compare the stored digest with `rigup.lock`, so it is never taken from a hook that is not built in.
+    // Later commands compare the stored digest with `rigup.lock`, so it is never taken from a hook that is not built
+    // in.
     let is_measured = expected.is_measured && expected.pin.is_none() && stated_fingerprint.is_some();
     let sha256 = match stated.filter(|_| is_measured) {
         Some(measured) => measured.to_owned(),

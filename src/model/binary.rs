@@ -92,8 +92,8 @@ impl BinaryState {
 }
 
 impl Queued {
-    /// Returns when to try again, or `None` if that time has come. A time further away than the longest wait after this number
-    /// of failures was written by a clock that was ahead, and is ignored.
+    /// Returns when to try again, or `None` if that time has come. A time further away than the longest wait after this
+    /// number of failures was written by a clock that was ahead, and is ignored.
     pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.retry_at.filter(|at| *at > now && now.duration_until(*at) <= backoff(self.attempt_count))
     }
@@ -107,8 +107,8 @@ impl Queued {
 }
 
 impl Installed {
-    /// Returns whether the file is unchanged and its version is allowed. `fingerprint` is the file's present one, or `None` if the
-    /// file is gone.
+    /// Returns whether the file is unchanged and its version is allowed. `fingerprint` is the file's present one, or
+    /// `None` if the file is gone.
     pub fn is_current(&self, fingerprint: Option<&str>, min_version: &str) -> bool {
         fingerprint == Some(self.fingerprint.as_str()) && version::satisfies(&self.version, min_version)
     }

@@ -21,7 +21,8 @@ pub struct Policy {
     pub postinstall_scripts: Option<bool>,
 }
 
-/// The rules of a policy that a provider enforces. A rule that is `None` is not declared, or does not apply to the provider.
+/// The rules of a policy that a provider enforces. A rule that is `None` is not declared, or does not apply to the
+/// provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PolicySupport {
     /// Whether the provider can leave out releases that are too new.
@@ -128,7 +129,8 @@ impl PolicySupport {
         None
     }
 
-    /// Returns the keys of the rules that the policy leaves at their defaults and the provider declares that it cannot enforce.
+    /// Returns the keys of the rules that the policy leaves at their defaults and the provider declares that it cannot
+    /// enforce.
     pub fn unsupported_defaults(self, policy: Policy) -> Vec<&'static str> {
         let age = policy.min_release_age.is_none() && self.min_release_age == Some(false);
         let scripts = policy.postinstall_scripts.is_none() && self.postinstall_scripts == Some(false);

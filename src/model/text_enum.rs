@@ -5,7 +5,8 @@
 #[error("unknown value `{0}`; a newer rigup may have written it")]
 pub struct UnknownWord(pub String);
 
-/// Defines an enum with one word for each variant, and `ALL`, `as_str`, `Display`, `FromStr` and `Serialize` by these words.
+/// Defines an enum with one word for each variant, and `ALL`, `as_str`, `Display`, `FromStr` and `Serialize` by these
+/// words.
 macro_rules! text_enum {
     (
         $(#[$enum_doc:meta])*

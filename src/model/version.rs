@@ -1,9 +1,9 @@
 //! Versions in any spelling, in one total order.
 //!
-//! `1.2`, `2024.01.02`, `v3`, `1:2.3-4+deb12u1` and `1.0.0-rc.1` all compare. The order is semver's for versions of three
-//! numbers whose pre-release starts with one of `PRERELEASE_WORDS` and mixes no letters and digits in one part. It is
-//! Debian's for epochs, numbers that do not end in `.0`, `~` and revisions. Where the two disagree, Debian's order wins:
-//! `1.2.0-1` comes after `1.2.0`, but semver sorts it before.
+//! `1.2`, `2024.01.02`, `v3`, `1:2.3-4+deb12u1` and `1.0.0-rc.1` all compare. The order is semver's for versions of
+//! three numbers whose pre-release starts with one of `PRERELEASE_WORDS` and mixes no letters and digits in one part.
+//! It is Debian's for epochs, numbers that do not end in `.0`, `~` and revisions. Where the two disagree, Debian's
+//! order wins: `1.2.0-1` comes after `1.2.0`, but semver sorts it before.
 
 use std::cmp::Ordering;
 
@@ -61,8 +61,8 @@ impl Version {
         Self { epoch, release, pre, revision: revision_parts(revision) }
     }
 
-    /// Returns the first version in a program's output, or `None` if it has none: a dotted number with its suffix, else a
-    /// whole number that is a word of the first line.
+    /// Returns the first version in a program's output, or `None` if it has none: a dotted number with its suffix, else
+    /// a whole number that is a word of the first line.
     pub fn find_in(output: &str) -> Option<&str> {
         let dotted = output.split_whitespace().find_map(dotted_number);
         dotted.or_else(|| {
@@ -75,8 +75,8 @@ impl Version {
     }
 }
 
-/// Returns the dotted number in a word with its suffix: `5.1.6-0+deb12u1` for `(5.1.6-0+deb12u1),`, and `None` for `foo.bar` or
-/// `12.`.
+/// Returns the dotted number in a word with its suffix: `5.1.6-0+deb12u1` for `(5.1.6-0+deb12u1),`, and `None` for
+/// `foo.bar` or `12.`.
 fn dotted_number(word: &str) -> Option<&str> {
     let bytes = word.as_bytes();
     let mut start = 0;
@@ -157,8 +157,8 @@ fn without_leading_zeros(digits: &str) -> &str {
     if trimmed.is_empty() { "0" } else { trimmed }
 }
 
-/// Splits a revision into parts that compare by Debian's rules: alternating text and numbers, with `~` before the end, the
-/// end before letters, and letters before all other characters.
+/// Splits a revision into parts that compare by Debian's rules: alternating text and numbers, with `~` before the end,
+/// the end before letters, and letters before all other characters.
 fn revision_parts(revision: &str) -> Vec<Part> {
     let weight = |character| match character {
         '~' => -1,
@@ -178,7 +178,8 @@ fn revision_parts(revision: &str) -> Vec<Part> {
     parts
 }
 
-/// Compares two revisions. A revision that ends counts as followed by zeros: no revision equals `0`, and is later than `0~1`.
+/// Compares two revisions. A revision that ends counts as followed by zeros: no revision equals `0`, and is later than
+/// `0~1`.
 fn compare_revisions(one: &[Part], other: &[Part]) -> Ordering {
     let zero = (vec![END], 0);
     (0..one.len().max(other.len()))

@@ -4,13 +4,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::model::attempt::Attempt;
-use crate::model::binary::Binary;
 use crate::model::id::{AttemptId, BinaryId, ProcessId};
-use crate::model::process::Process;
 use crate::store::connection::Store;
 use crate::store::error::{QueryError, StoreError};
 use crate::store::row::{self, Columns, FromRow, InvalidValue};
-use crate::store::{binary, process};
 
 /// An attempt and the time at which it was stored.
 impl FromRow for (Attempt, Timestamp) {
@@ -84,34 +81,9 @@ impl Store {
             ORDER BY a.created_at, a.id";
         self.with(|connection| row::all(connection, OF_CHILDREN, [row::id(parent_id)]))
     }
-
-    /// Stores the process of a provider's hook before it starts, with those of the requested binaries that are new or
-    /// changed, in one transaction.
-    pub fn begin_attempts(&self, process: &Process, binaries: &[&Binary]) -> Result<(), StoreError> {
-        self.transaction(|transaction| {
-            binaries.iter().try_for_each(|binary| binary::save(transaction, binary))?;
-            process::save(transaction, process)
-        })
-    }
-
-    /// Stores the process of a provider's hook after it exited, with its attempts and the binaries that these changed, in
-    /// one transaction.
-    pub fn finish_attempts(
-        &self,
-        process: &Process,
-        attempts: &[(BinaryId, &Attempt)],
-        binaries: &[&Binary],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.transaction(|transaction| {
-            process::save(transaction, process)?;
-            binaries.iter().try_for_each(|binary| binary::save(transaction, binary))?;
-            attempts.iter().try_for_each(|(binary_id, attempt)| insert(transaction, *binary_id, attempt, now))
-        })
-    }
 }
 
-fn insert(
+pub(super) fn insert(
     connection: &Connection,
     binary_id: BinaryId,
     attempt: &Attempt,
@@ -134,7 +106,7 @@ mod tests {
     use super::*;
     use crate::model::attempt::Outcome;
     use crate::model::plugin_name::ProviderName;
-    use crate::model::process::ProcessExit;
+    use crate::model::process::{Process, ProcessExit};
     use crate::store::tests::{hook, store_with_machine, time};
 
     fn attempt(outcome: Outcome) -> Attempt {

@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
+use crate::model::attempt::Attempt;
 use crate::model::binary::{Binary, BinaryState, Installed, Queued};
 use crate::model::id::{BinaryId, MachineId};
 use crate::model::policy::Policy;
+use crate::model::process::Process;
 use crate::store::connection::Store;
 use crate::store::error::{QueryError, StoreError};
 use crate::store::lookup::{self, Lookup};
 use crate::store::row::{self, Columns, FilePath, FromRow, InvalidValue, Json};
+use crate::store::{attempt, process};
 
 /// Which binaries to list.
 #[derive(Debug, Clone, Default)]
@@ -171,10 +174,37 @@ impl Store {
             Ok(statement.execute([row::id(id)])? > 0)
         })
     }
+
+    /// Stores the process of a provider's hook before it starts, with those of the requested binaries that are new or
+    /// changed, in one transaction.
+    pub fn begin_attempts(&self, process: &Process, binaries: &[&Binary]) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            binaries.iter().try_for_each(|binary| save(transaction, binary))?;
+            process::save(transaction, process)
+        })
+    }
+
+    /// Stores the process of a provider's hook after it exited, with its attempts and the binaries that these changed, in
+    /// one transaction.
+    pub fn finish_attempts(
+        &self,
+        process: &Process,
+        attempts: &[(BinaryId, &Attempt)],
+        binaries: &[&Binary],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            process::save(transaction, process)?;
+            binaries.iter().try_for_each(|binary| save(transaction, binary))?;
+            attempts
+                .iter()
+                .try_for_each(|(binary_id, attempt)| attempt::insert(transaction, *binary_id, attempt, now))
+        })
+    }
 }
 
 /// Stores a binary in place of the one with its id.
-pub(super) fn save(connection: &Connection, binary: &Binary) -> Result<(), QueryError> {
+fn save(connection: &Connection, binary: &Binary) -> Result<(), QueryError> {
     insert(connection, binary, &row::upsert_sql::<Binary>("id", &["id"]))
 }
 

@@ -172,7 +172,7 @@ fn row_20_a_target_that_is_swapped_all_the_time_is_rejected_or_recorded_as_it_wa
             let attempt = &record["attempts"][0];
             assert_eq!(attempt["outcome"], "rejected");
             let reason = attempt["reason"].as_str().unwrap();
-            assert!(reason.contains("changed while it was checked"), "{reason}");
+            assert!(reason.contains("changed while it was verified"), "{reason}");
             rejected += 1;
         }
         fs::remove_file(lib.join("swapping")).unwrap();
@@ -197,7 +197,7 @@ fn row_20_a_file_that_changes_while_its_record_waits_to_be_stored_is_rejected() 
     fs::rename(place.path("other"), &tool).unwrap();
     drop(held);
     let ran = Ran::from(&args, &waiting.wait_with_output().unwrap()).exits(1);
-    ran.says("changed while it was checked");
+    ran.says("changed while it was verified");
     assert!(!place.bin("x").is_symlink());
     assert_eq!(place.run(&["binary", "list", "--status", "installed"]).ok().stdout, "");
     nothing_is_left(&place);
@@ -222,7 +222,10 @@ fn row_20_a_target_that_changes_between_check_and_link_is_rejected() {
     assert!(place.bin("one").is_symlink() && !place.bin("two").is_symlink());
     let queued = place.run(&["binary", "show", "two"]).ok().record();
     let reason = queued["last_error"].as_str().unwrap();
-    assert!(reason.contains("env rejected: ") && reason.contains("changed while it was checked"), "{reason}");
+    assert!(
+        reason.contains("env rejected: ") && reason.contains("changed while it was verified"),
+        "{reason}"
+    );
     place.run(&args).ok();
     assert!(place.bin("two").is_symlink());
     nothing_is_left(&place);

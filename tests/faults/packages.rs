@@ -101,7 +101,7 @@ fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_
         ("relative", "rejected", "abspath bin/sh is not absolute"),
         ("version", "rejected", "version 0.1 is older than 1.0"),
         ("silent", "rejected", "the version is unknown, but 1.0 or newer is required"),
-        ("link", "rejected", "its abspath is the link that rigup makes"),
+        ("link", "rejected", "is the link that rigup creates"),
         ("exit", "failed", "exit code 3"),
     ] {
         let place = Playground::new();
@@ -121,7 +121,7 @@ fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_
             })
             .unwrap();
         assert_eq!(first.0, outcome, "{lie} {id}");
-        assert!(first.1.starts_with(reason), "{lie}: {}", first.1);
+        assert!(first.1.contains(reason), "{lie}: {}", first.1);
         assert_eq!(fs::read_link(place.bin("x")).unwrap().to_str(), record["abspath"].as_str(), "{lie}");
         nothing_is_left(&place);
     }

@@ -35,8 +35,8 @@ pub fn input_line(request: &Request, provider: &str, binary_id: BinaryId, machin
     Value::Object(record).to_string()
 }
 
-/// Returns the fields of a request. `best_effort` lists the rules of the policy that are not stated: the hook enforces them if it can.
-/// It must enforce every other rule.
+/// Returns the fields of a request. `best_effort` lists the rules of the policy that are not stated: the hook enforces
+/// them if it can. It must enforce every other rule.
 fn fields(
     request: &Request,
     provider: &str,

@@ -5,8 +5,8 @@ use crate::install::resolver::state::ResolverState;
 use crate::install::scheduler::{RequestIndex, ScheduledRun};
 
 impl ResolverState<'_, '_> {
-    /// Starts the optional dependencies that save time for all requests that now wait for a provider. Returns false if there are
-    /// none, and the run can start.
+    /// Starts the optional dependencies that save time for all requests that now wait for a provider. Returns false if
+    /// there are none, and the run can start.
     pub(super) fn start_optional_dependencies(&mut self, run: &ScheduledRun) -> bool {
         let provider = self.resolver.hooks[run.hook].provider();
         if !self.checked_providers.insert(provider.clone()) {
@@ -61,7 +61,8 @@ impl ResolverState<'_, '_> {
             || self.requests[one].dependencies.waits_for.iter().any(|&next| self.is_waiting_for(next, other))
     }
 
-    /// Tries the provider that a request is at again if one of its dependencies is now installed, otherwise the next one.
+    /// Tries the provider that a request is at again if one of its dependencies is now installed, otherwise the next
+    /// one.
     pub(super) fn finish_dependencies(&mut self, index: RequestIndex) {
         let dependencies = &mut self.requests[index].dependencies;
         let is_any_installed = std::mem::take(&mut dependencies.is_any_installed);

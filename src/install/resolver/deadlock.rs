@@ -1,7 +1,8 @@
 //! Finds deadlocks between the rigups of a data dir.
 //!
-//! A name waits for another name if a hook that resolves the first calls a rigup that waits for the second, or if a provider of the
-//! first depends on the second. Each rigup writes the waits in it to a file, which it keeps locked while it runs.
+//! A name waits for another name if a hook that resolves the first calls a rigup that waits for the second, or if a
+//! provider of the first depends on the second. Each rigup writes the waits in it to a file, which it keeps locked
+//! while it runs.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -91,7 +92,8 @@ fn read_if_running(path: &Path) -> Option<String> {
     Some(file.read())
 }
 
-/// Returns the shortest path along the waits from a name to one of others, both ends included, or `None` if there is none.
+/// Returns the shortest path along the waits from a name to one of others, both ends included, or `None` if there is
+/// none.
 pub(super) fn path<'a>(waits: &'a [Wait], from: &'a str, to: &[&str]) -> Option<Vec<&'a str>> {
     let mut predecessors: HashMap<&str, &str> = HashMap::new();
     let mut queue = VecDeque::from([from]);

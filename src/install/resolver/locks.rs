@@ -58,8 +58,8 @@ impl ResolverState<'_, '_> {
         !self.blocked.is_empty()
     }
 
-    /// Tells other rigups what waits here: requests for the dependencies of their providers, and the requests of the hooks that
-    /// called this rigup for the names that it cannot lock.
+    /// Tells other rigups what waits here: requests for the dependencies of their providers, and the requests of the
+    /// hooks that called this rigup for the names that it cannot lock.
     fn publish_waits(&mut self) {
         let requests = &self.requests;
         self.waiting.retain(|index| !requests[*index].dependencies.waits_for.is_empty());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rayon::ThreadPool;
 
-use crate::install::attempt::{self, AttemptError, AttemptResult, Target};
+use crate::install::attempt::{self, AttemptError, AttemptResult, AttemptTarget};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::install::resolver::state::ResolverState;
@@ -21,8 +21,8 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 const LONG_TIME: Duration = Duration::from_hours(24);
 
 impl Resolver<'_> {
-    /// Resolves requests, with as many hooks at once as the pool has threads. Only one rigup at a time resolves a name; another one
-    /// waits, and finds the binary installed. The results are in the order of the requests.
+    /// Resolves requests, with as many hooks at once as the pool has threads. Only one rigup at a time resolves a name;
+    /// another one waits, and finds the binary installed. The results are in the order of the requests.
     pub fn resolve(
         &self,
         requests: Vec<Request>,
@@ -65,7 +65,7 @@ impl Resolver<'_> {
     }
 
     /// Runs a hook for its targets.
-    fn attempt(&self, hook: HookIndex, targets: &[Target]) -> Result<AttemptResult, AttemptError> {
+    fn attempt(&self, hook: HookIndex, targets: &[AttemptTarget]) -> Result<AttemptResult, AttemptError> {
         let on_event = |event: InstallEvent| {
             let is_for_all = matches!(event, InstallEvent::Started { .. } | InstallEvent::Output { .. });
             // A batch hook's other messages do not say which of its requests they are about.

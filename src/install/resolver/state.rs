@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock;
-use crate::install::attempt::{self, AttemptError, AttemptResult, Target};
+use crate::install::attempt::{self, AttemptError, AttemptResult, AttemptTarget};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::install::resolver::deadlock::WaitFile;
@@ -173,7 +173,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         self.lock(index);
     }
 
-    /// Finishes a request that is already installed, perhaps by the rigup that held its lock. Otherwise, it waits for its first hook.
+    /// Finishes a request that is already installed, perhaps by the rigup that held its lock. Otherwise, it waits for
+    /// its first hook.
     pub(super) fn check_status(&mut self, index: RequestIndex) -> Result<(), StoreError> {
         let resolver = self.resolver;
         let request = Arc::clone(&self.requests[index].request);
@@ -320,7 +321,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     }
 
     /// Returns the targets of a run that is about to start.
-    pub(super) fn targets(&mut self, run: &ScheduledRun) -> Vec<Target> {
+    pub(super) fn targets(&mut self, run: &ScheduledRun) -> Vec<AttemptTarget> {
         let provider = &self.resolver.hooks[run.hook].plugin;
         let missing = self.resolver.missing_dependencies(provider);
         let linker = self.resolver.linker();
@@ -328,7 +329,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             let state = &mut self.requests[index];
             let others = missing.iter().filter(|dependency| dependency.name != state.request.name);
             state.dependencies.missing = others.cloned().collect();
-            Some(Target {
+            Some(AttemptTarget {
                 request: Arc::clone(&state.request),
                 binary: state.binary.clone()?,
                 is_unsaved: std::mem::take(&mut state.is_unsaved),

@@ -40,9 +40,9 @@ fn two_of_semver() -> impl Strategy<Value = (String, String)> {
     two("(0|[1-9][0-9]?|18446744073709551615)\\.(0|[1-9][0-9]?)\\.(0|[1-9][0-9]?)", tail)
 }
 
-/// Two versions of an epoch, numbers, a pre-release after `~`, and a revision like those of Debian's own packages. The last
-/// number is not 0, because `1.2` equals `1.2.0` here and is older for Debian; nor does the pre-release contain a 0,
-/// because `~rc` equals `~rc0` for Debian.
+/// Two versions of an epoch, numbers, a pre-release after `~`, and a revision like those of Debian's own packages. The
+/// last number is not 0, because `1.2` equals `1.2.0` here and is older for Debian; nor does the pre-release contain a
+/// 0, because `~rc` equals `~rc0` for Debian.
 fn two_of_debian() -> impl Strategy<Value = (String, String)> {
     let tail = "(~((alpha|beta|rc)[1-9]?|[1-9])?)?\
                 (-[0-9]{1,2}(\\.[0-9])?(~bpo1[0-2]\\+[1-9]|\\+(deb1[0-2]u[1-9]|b[1-9]))?)?";
