@@ -1,4 +1,4 @@
-//! One run of a provider's hook, for one request or for a batch, and the verdict for each request.
+//! The execution of a provider's hook, for one request or for a batch, and the verdict for each request.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ pub struct AttemptResult {
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptError {
     /// The hook's folder cannot be created.
-    #[error("{0}")]
+    #[error("cannot create the folder of the hook: {0}")]
     Folder(io::Error),
     /// The hook cannot be run.
     #[error(transparent)]

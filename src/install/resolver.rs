@@ -29,7 +29,7 @@ mod locks;
 mod run;
 mod state;
 
-/// What the resolving of requests depends on.
+/// Resolves requests with the hooks of all providers.
 pub struct Resolver<'a> {
     /// Runs the hooks.
     pub runner: Runner<'a>,

@@ -1,4 +1,4 @@
-//! Which hook runs next, and for which requests. Pure: it knows no processes and no time.
+//! Which hook starts next, and for which requests. Pure: it knows no processes and no time.
 //!
 //! Each request has a list of hooks in its order of preference, and waits for one of them. Requests do not depend on
 //! each other. A batch hook takes all requests that wait for it when it is idle. Any other hook takes one request, but
@@ -14,9 +14,9 @@ pub type HookIndex = usize;
 /// A request, by the order in which it was added.
 pub type RequestIndex = usize;
 
-/// A hook to run, and its requests.
+/// A hook to start, and its requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduledRun {
+pub struct ScheduledHook {
     /// The hook.
     pub hook: HookIndex,
     /// The requests: one, or all that wait for a batch hook.
@@ -93,10 +93,10 @@ impl Schedule {
         self.requests[request].position += 1;
     }
 
-    /// Returns the next run, or `None` if no hook can run now. Batch hooks run first: one run serves many requests, and
-    /// those that it does not install reach the next hook together. Among hooks of a kind, the slowest runs first, then
-    /// the first in hook order.
-    pub fn next_run(&mut self) -> Option<ScheduledRun> {
+    /// Returns the next hook to start, or `None` if none can start now. Batch hooks start first: one serves many requests,
+    /// and those that it does not install reach the next hook together. Among hooks of a kind, the slowest starts first,
+    /// then the first in hook order.
+    pub fn next_hook(&mut self) -> Option<ScheduledHook> {
         let can_run = |hook: &HookQueue| !(hook.waiting.is_empty() || hook.is_batch && hook.is_busy);
         let runnable = self.hooks.iter().enumerate().filter(|(_, hook)| can_run(hook));
         let (index, _) =
@@ -108,7 +108,7 @@ impl Schedule {
         } else {
             hook.waiting.pop_front().into_iter().collect()
         };
-        Some(ScheduledRun { hook: index, requests })
+        Some(ScheduledHook { hook: index, requests })
     }
 
     /// Returns how many requests wait for a hook.
@@ -121,7 +121,7 @@ impl Schedule {
         self.hooks[hook].waiting.drain(..).collect()
     }
 
-    /// Marks a hook as idle after its run.
+    /// Marks a hook as idle after its exit.
     pub fn release(&mut self, hook: HookIndex) {
         self.hooks[hook].is_busy = false;
     }
@@ -151,14 +151,14 @@ mod tests {
         schedule
     }
 
-    fn run(hook: HookIndex, requests: &[RequestIndex]) -> ScheduledRun {
-        ScheduledRun { hook, requests: requests.to_vec() }
+    fn scheduled(hook: HookIndex, requests: &[RequestIndex]) -> ScheduledHook {
+        ScheduledHook { hook, requests: requests.to_vec() }
     }
 
-    /// Ends a run that installs nothing.
-    fn finish(schedule: &mut Schedule, run: &ScheduledRun) {
-        schedule.release(run.hook);
-        for &request in &run.requests {
+    /// Ends a hook that installed nothing.
+    fn finish(schedule: &mut Schedule, next: &ScheduledHook) {
+        schedule.release(next.hook);
+        for &request in &next.requests {
             schedule.advance(request);
             schedule.enqueue(request);
         }
@@ -167,42 +167,42 @@ mod tests {
     #[test]
     fn a_batch_hook_takes_all_waiting_requests_and_any_other_hook_one() {
         let mut schedule = schedule(&[&[ENV], &[PIP], &[ENV, APT], &[PIP]]);
-        assert_eq!(schedule.next_run(), Some(run(ENV, &[0, 2])));
-        assert_eq!(schedule.next_run(), Some(run(PIP, &[1])));
-        assert_eq!(schedule.next_run(), Some(run(PIP, &[3])));
-        assert_eq!(schedule.next_run(), None);
+        assert_eq!(schedule.next_hook(), Some(scheduled(ENV, &[0, 2])));
+        assert_eq!(schedule.next_hook(), Some(scheduled(PIP, &[1])));
+        assert_eq!(schedule.next_hook(), Some(scheduled(PIP, &[3])));
+        assert_eq!(schedule.next_hook(), None);
     }
 
     #[test]
     fn requests_that_arrive_during_a_batch_form_the_next_one() {
         let mut schedule = schedule(&[&[APT], &[PIP, APT], &[PIP, APT]]);
-        let apt = schedule.next_run().unwrap();
-        let (first, second) = (schedule.next_run().unwrap(), schedule.next_run().unwrap());
+        let apt = schedule.next_hook().unwrap();
+        let (first, second) = (schedule.next_hook().unwrap(), schedule.next_hook().unwrap());
         finish(&mut schedule, &first);
         finish(&mut schedule, &second);
-        assert_eq!(schedule.next_run(), None, "one batch at a time");
+        assert_eq!(schedule.next_hook(), None, "one batch at a time");
         finish(&mut schedule, &apt);
-        assert_eq!(schedule.next_run(), Some(run(APT, &[1, 2])));
+        assert_eq!(schedule.next_hook(), Some(scheduled(APT, &[1, 2])));
     }
 
     #[test]
     fn a_request_does_not_wait_for_the_hooks_of_other_requests() {
         let mut schedule = schedule(&[&[NPM, APT], &[PIP]]);
-        let npm = schedule.next_run().unwrap();
-        assert_eq!(schedule.next_run(), Some(run(PIP, &[1])));
+        let npm = schedule.next_hook().unwrap();
+        assert_eq!(schedule.next_hook(), Some(scheduled(PIP, &[1])));
         finish(&mut schedule, &npm);
-        assert_eq!(schedule.next_run(), Some(run(APT, &[0])));
+        assert_eq!(schedule.next_hook(), Some(scheduled(APT, &[0])));
     }
 
     #[test]
     fn a_request_visits_its_hooks_in_order_of_preference() {
         let mut schedule = schedule(&[&[APT, ENV, PIP]]);
         for hook in [APT, ENV, PIP] {
-            let run = schedule.next_run().unwrap();
-            assert_eq!((run.hook, schedule.hook_of(0)), (hook, Some(hook)));
-            finish(&mut schedule, &run);
+            let next = schedule.next_hook().unwrap();
+            assert_eq!((next.hook, schedule.hook_of(0)), (hook, Some(hook)));
+            finish(&mut schedule, &next);
         }
-        assert_eq!((schedule.next_run(), schedule.hook_of(0), schedule.position_of(0)), (None, None, 3));
+        assert_eq!((schedule.next_hook(), schedule.hook_of(0), schedule.position_of(0)), (None, None, 3));
         assert!(!schedule.enqueue(0));
     }
 
@@ -211,16 +211,17 @@ mod tests {
         let mut schedule = schedule(&[&[NPM], &[PIP], &[ENV], &[APT], &[PIP]]);
         schedule.set_usual_duration(PIP, Duration::from_secs(9));
         schedule.set_usual_duration(APT, Duration::from_secs(1));
-        let order: Vec<HookIndex> = std::iter::from_fn(|| schedule.next_run()).map(|run| run.hook).collect();
+        let order: Vec<HookIndex> =
+            std::iter::from_fn(|| schedule.next_hook()).map(|next| next.hook).collect();
         assert_eq!(order, [APT, ENV, PIP, PIP, NPM]);
     }
 
     #[test]
-    fn a_drained_schedule_has_no_next_run() {
+    fn a_drained_schedule_has_no_next_hook() {
         let mut schedule = schedule(&[&[PIP], &[ENV]]);
         let mut waiting = schedule.drain();
         waiting.sort_unstable();
-        assert_eq!((waiting, schedule.next_run()), (vec![0, 1], None));
+        assert_eq!((waiting, schedule.next_hook()), (vec![0, 1], None));
     }
 
     proptest::proptest! {
@@ -231,13 +232,13 @@ mod tests {
         ) {
             let mut schedule = schedule(&requests.iter().map(Vec::as_slice).collect::<Vec<_>>());
             let mut visited: Vec<Vec<HookIndex>> = vec![Vec::new(); requests.len()];
-            let mut running: Vec<ScheduledRun> = Vec::new();
+            let mut running: Vec<ScheduledHook> = Vec::new();
             let mut picks = picks.into_iter().cycle();
             loop {
-                while let Some(run) = schedule.next_run() {
-                    let is_alone = !running.iter().any(|other| other.hook == run.hook);
-                    proptest::prop_assert!(is_alone || ![ENV, APT].contains(&run.hook));
-                    running.push(run);
+                while let Some(next) = schedule.next_hook() {
+                    let is_alone = !running.iter().any(|other| other.hook == next.hook);
+                    proptest::prop_assert!(is_alone || ![ENV, APT].contains(&next.hook));
+                    running.push(next);
                 }
                 if running.is_empty() {
                     break;

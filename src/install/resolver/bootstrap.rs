@@ -2,25 +2,25 @@
 
 use crate::install::event::InstallEvent;
 use crate::install::resolver::state::ResolverState;
-use crate::install::scheduler::{RequestIndex, ScheduledRun};
+use crate::install::scheduler::{RequestIndex, ScheduledHook};
 
 impl ResolverState<'_, '_> {
     /// Starts the optional dependencies that save time for all requests that now wait for a provider. Returns false if
-    /// there are none, and the run can start.
-    pub(super) fn start_optional_dependencies(&mut self, run: &ScheduledRun) -> bool {
-        let provider = self.resolver.hooks[run.hook].provider();
+    /// there are none, and the hook can start.
+    pub(super) fn start_optional_dependencies(&mut self, scheduled: &ScheduledHook) -> bool {
+        let provider = self.resolver.hooks[scheduled.hook].provider();
         if !self.checked_providers.insert(provider.clone()) {
             return false;
         }
-        let count = run.requests.len() + self.schedule.queue_length(run.hook);
+        let count = scheduled.requests.len() + self.schedule.queue_length(scheduled.hook);
         let worthwhile = self.resolver.worthwhile_dependencies(&provider, count);
         let Some(first) = worthwhile.first() else { return false };
         let notice =
             format!("{provider}: installing {} first, which saves time for {count} requests", first.name);
-        self.emit(run.requests[0], InstallEvent::Notice(notice));
-        let mut waiting = run.requests.clone();
-        waiting.extend(self.schedule.drain_hook(run.hook));
-        self.schedule.release(run.hook);
+        self.emit(scheduled.requests[0], InstallEvent::Notice(notice));
+        let mut waiting = scheduled.requests.clone();
+        waiting.extend(self.schedule.drain_hook(scheduled.hook));
+        self.schedule.release(scheduled.hook);
         for index in waiting {
             let dependencies = &mut self.requests[index].dependencies;
             dependencies.missing.clone_from(&worthwhile);

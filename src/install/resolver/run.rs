@@ -36,27 +36,27 @@ impl Resolver<'_> {
             loop {
                 state.start_requests();
                 while running < pool.current_num_threads()
-                    && let Some(run) = state.next_run()
+                    && let Some(scheduled) = state.next_hook()
                 {
-                    let targets = state.targets(&run);
+                    let targets = state.targets(&scheduled);
                     let sender = sender.clone();
                     running += 1;
                     scope.spawn(move |_| {
                         // A panic must be reported, or the loop would wait for a result that never comes.
                         let result =
-                            panic::catch_unwind(AssertUnwindSafe(|| self.attempt(run.hook, &targets)))
+                            panic::catch_unwind(AssertUnwindSafe(|| self.attempt(scheduled.hook, &targets)))
                                 .unwrap_or(Err(AttemptError::Panicked));
                         // The receiver outlives every hook.
-                        let _ = sender.send((run, result));
+                        let _ = sender.send((scheduled, result));
                     });
                 }
                 if running == 0 && !state.is_blocked() {
                     break;
                 }
                 let timeout = if state.is_blocked() { LOCK_INTERVAL } else { LONG_TIME };
-                if let Ok((run, result)) = receiver.recv_timeout(timeout) {
+                if let Ok((scheduled, result)) = receiver.recv_timeout(timeout) {
                     running -= 1;
-                    state.complete_run(&run, result);
+                    state.complete_hook(&scheduled, result);
                 }
                 state.retry_locks();
             }

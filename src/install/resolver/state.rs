@@ -10,7 +10,7 @@ use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::install::resolver::deadlock::WaitFile;
 use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver};
-use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledRun};
+use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook};
 use crate::install::status::{InstallStatus, install_status};
 use crate::install::verdict::Verdict;
 use crate::install::verify;
@@ -301,7 +301,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     }
 
     /// Returns the next hook to run, or `None` if none can run now.
-    pub(super) fn next_run(&mut self) -> Option<ScheduledRun> {
+    pub(super) fn next_hook(&mut self) -> Option<ScheduledHook> {
         if self.is_interrupted() {
             for index in self.schedule.drain() {
                 self.finish(index, Err(ResolveError::Interrupted));
@@ -309,9 +309,9 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             return None;
         }
         loop {
-            let run = self.schedule.next_run()?;
-            if !self.start_optional_dependencies(&run) {
-                return Some(run);
+            let scheduled = self.schedule.next_hook()?;
+            if !self.start_optional_dependencies(&scheduled) {
+                return Some(scheduled);
             }
         }
     }
@@ -320,12 +320,12 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         self.resolver.runner.interrupt.signal().is_some()
     }
 
-    /// Returns the targets of a run that is about to start.
-    pub(super) fn targets(&mut self, run: &ScheduledRun) -> Vec<AttemptTarget> {
-        let provider = &self.resolver.hooks[run.hook].plugin;
+    /// Returns the targets of a hook that is about to start.
+    pub(super) fn targets(&mut self, scheduled: &ScheduledHook) -> Vec<AttemptTarget> {
+        let provider = &self.resolver.hooks[scheduled.hook].plugin;
         let missing = self.resolver.missing_dependencies(provider);
         let linker = self.resolver.linker();
-        let targets = run.requests.iter().filter_map(|&index| {
+        let targets = scheduled.requests.iter().filter_map(|&index| {
             let state = &mut self.requests[index];
             let others = missing.iter().filter(|dependency| dependency.name != state.request.name);
             state.dependencies.missing = others.cloned().collect();
@@ -339,12 +339,16 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         targets.collect()
     }
 
-    /// Stores the result of a run, all of it or nothing, and continues its requests.
-    pub(super) fn complete_run(&mut self, run: &ScheduledRun, result: Result<AttemptResult, AttemptError>) {
-        self.schedule.release(run.hook);
-        match result.and_then(|result| Ok(self.record_run(run, result)?)) {
+    /// Stores the result of a hook, all of it or nothing, and continues its requests.
+    pub(super) fn complete_hook(
+        &mut self,
+        scheduled: &ScheduledHook,
+        result: Result<AttemptResult, AttemptError>,
+    ) {
+        self.schedule.release(scheduled.hook);
+        match result.and_then(|result| Ok(self.record_attempts(scheduled, result)?)) {
             Ok(steps) => {
-                for (&index, step) in run.requests.iter().zip(steps) {
+                for (&index, step) in scheduled.requests.iter().zip(steps) {
                     match step {
                         NextStep::Complete => self.complete(index),
                         NextStep::NextHook => self.enqueue(index),
@@ -355,17 +359,21 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             }
             Err(error) => {
                 let error = Arc::new(error);
-                for &index in &run.requests {
+                for &index in &scheduled.requests {
                     self.finish(index, Err(ResolveError::Attempt(Arc::clone(&error))));
                 }
             }
         }
     }
 
-    fn record_run(&mut self, run: &ScheduledRun, result: AttemptResult) -> Result<Vec<NextStep>, StoreError> {
+    fn record_attempts(
+        &mut self,
+        scheduled: &ScheduledHook,
+        result: AttemptResult,
+    ) -> Result<Vec<NextStep>, StoreError> {
         let AttemptResult { process, verdicts } = result;
         let mut steps = Vec::new();
-        for (&index, verdict) in run.requests.iter().zip(verdicts) {
+        for (&index, verdict) in scheduled.requests.iter().zip(verdicts) {
             let (outcome, reason, installed) = match verdict {
                 Verdict::Installed(installed) => match verify::verify_unchanged(&installed) {
                     Ok(()) => (Outcome::Installed, String::new(), Some(installed)),
@@ -373,7 +381,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
                 },
                 Verdict::NotInstalled(outcome, reason) => (outcome, reason, None),
             };
-            let provider = self.resolver.hooks[run.hook].provider();
+            let provider = self.resolver.hooks[scheduled.hook].provider();
             let attempt = Attempt { provider, outcome, reason, process_id: Some(process.id) };
             self.emit(index, InstallEvent::Attempted(attempt.clone()));
             self.requests[index].attempts.push(attempt);
@@ -384,12 +392,12 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         }
         let mut attempts = Vec::new();
         let mut changed = Vec::new();
-        for (&index, step) in run.requests.iter().zip(&steps) {
+        for (&index, step) in scheduled.requests.iter().zip(&steps) {
             let RequestState { binary: Some(binary), attempts: all, .. } = &self.requests[index] else {
                 continue;
             };
-            let of_run = all.iter().filter(|attempt| attempt.process_id == Some(process.id));
-            attempts.extend(of_run.map(|attempt| (binary.id, attempt)));
+            let of_hook = all.iter().filter(|attempt| attempt.process_id == Some(process.id));
+            attempts.extend(of_hook.map(|attempt| (binary.id, attempt)));
             if matches!(step, NextStep::Complete) && self.resolver.must_save(binary) {
                 changed.push(binary);
             }
