@@ -2,15 +2,14 @@
 
 use crate::model::attempt::Attempt;
 use crate::model::plugin_name::ProviderName;
-use crate::process::lock::Holder;
 
 /// A step of a request on its way to an installed binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InstallEvent {
     /// Another rigup holds the lock of the name.
     Waiting {
-        /// The process that holds the lock.
-        holder: Holder,
+        /// The pid of the process that holds the lock, with a remark if it is in another pid namespace.
+        holder: String,
     },
     /// A provider's hook is started.
     Started {
