@@ -1,7 +1,7 @@
-//! What this computer is, as far as it can be seen from inside: no network traffic, no child process, no
-//! environment. Best effort throughout: an unknown fact stays empty and stops nobody.
+//! The facts of this machine, gathered without network traffic, child processes or the environment. A fact that cannot be
+//! found out is empty, which is not an error.
 
-pub mod derived;
+pub mod config;
 pub mod facts;
 pub mod guid;
 pub mod interface;

@@ -1,4 +1,4 @@
-//! The nouns of rigup and what may happen to them. Values only: nothing here touches a disk or a process.
+//! The stored nouns with their states and transitions. Values only: nothing here does I/O.
 
 pub mod attempt;
 pub mod binary;

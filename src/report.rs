@@ -1,4 +1,4 @@
-//! What people and programs read. Pure: values in, text out.
+//! Reports for people and programs. Pure: values in, text out.
 
 pub mod process_tree;
 pub mod record;

@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::message::print_event;
 use crate::engine::{ExitStatus, session};
-use crate::machine::derived;
+use crate::machine::config;
 use crate::model::machine::Machine;
 use crate::report::table::{Column, Table};
 
@@ -107,7 +107,7 @@ fn set(args: &SetArgs, context: &mut Context) -> Result<(), CliError> {
     for pair in &args.pairs {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| CliError::Usage(format!("{pair:?} is not KEY=VALUE")))?;
-        let setting = derived::setting(key.trim(), value.trim());
+        let setting = config::setting(key.trim(), value.trim());
         patch.extend([setting.map_err(|error| CliError::Usage(error.to_string()))?]);
     }
     let engine = context.engine(&print_event)?;

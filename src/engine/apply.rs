@@ -16,7 +16,7 @@ use crate::engine::session::Session;
 use crate::install::link::Linker;
 use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, RegisterError};
-use crate::machine::derived;
+use crate::machine::config;
 use crate::model::binary::BinaryState;
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::import;
@@ -73,7 +73,7 @@ enum ApplyError {
     #[error(transparent)]
     Import(#[from] import::ImportError),
     #[error(transparent)]
-    Config(#[from] derived::ConfigError),
+    Config(#[from] config::ConfigError),
     #[error("no machine has the id {0}; apply its Machine record first")]
     UnknownMachine(MachineId),
     #[error(transparent)]
@@ -263,7 +263,7 @@ impl<'a> Applier<'a> {
             return Ok(machine.to_record());
         }
         self.aliases.extend(id::<MachineId>(fields, "id"));
-        let patch = derived::patch(fields)?;
+        let patch = config::patch(fields)?;
         if !self.is_dry_run && !patch.is_empty() {
             store.merge_machine_config(own.id, &patch)?;
         }

@@ -75,7 +75,8 @@ impl<'e> Session<'e> {
             check_trust(settings)?;
         }
         warn_once(warning, on_event);
-        let guid = machine::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
+        let guid =
+            machine::guid::find_or_create(&settings.data_dir).map_err(|error| unusable(settings, error))?;
         let store = open_store(settings, &guid, is_suspect, on_event)?;
         let machine = find_machine(&store, guid, settings)?;
         Ok((store, machine))
@@ -124,7 +125,7 @@ impl<'e> Session<'e> {
         Ok(match self.store.newest_interface(self.machine.id)? {
             Some(interface) if !interface.is_stale(now) => interface,
             _ => {
-                let facts = machine::interface::facts(&self.machine.facts.hostname);
+                let facts = machine::interface::gather(&self.machine.facts.hostname);
                 self.store.save_interface(self.machine.id, &facts, now)?
             }
         })
@@ -212,7 +213,8 @@ pub(crate) fn open_to_read_with_machine(
     on_event: OnEvent<'_>,
 ) -> Result<Option<(Store, Machine)>, EngineError> {
     let Some(store) = open_to_read(settings, on_event)? else { return Ok(None) };
-    let guid = machine::guid::guid(&settings.data_dir).map_err(|error| unusable(settings, error))?;
+    let guid =
+        machine::guid::find_or_create(&settings.data_dir).map_err(|error| unusable(settings, error))?;
     let machine = store.machine_by_guid(&guid.value)?;
     Ok(machine.map(|machine| (store, machine)))
 }
@@ -280,7 +282,7 @@ fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machin
 
 fn facts(settings: &Settings) -> MachineFacts {
     let in_docker = settings.environment.text("IN_DOCKER").and_then(parse_bool) == Some(true);
-    machine::facts::facts(in_docker, &settings.data_dir)
+    machine::facts::gather(in_docker, &settings.data_dir)
 }
 
 fn unusable(settings: &Settings, reason: impl Display) -> EngineError {

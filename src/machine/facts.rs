@@ -1,4 +1,4 @@
-//! What the hardware and the operating system say about themselves.
+//! The facts of the hardware and the operating system.
 
 use std::env::consts;
 use std::ffi::OsStr;
@@ -11,13 +11,13 @@ use sysinfo::{Product, System};
 use super::stats;
 use crate::model::machine::MachineFacts;
 
-/// Files that container engines put into every container: Docker, Podman.
+/// Files that container engines (Docker, Podman) put into every container.
 const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 
-/// What a cgroup folder of a container has in its name: `docker-<id>.scope`, `libpod-<id>`, `lxc.payload.web`.
+/// Parts of the names of a container's cgroup folders: `docker-<id>.scope`, `libpod-<id>`, `lxc.payload.web`.
 const CONTAINER_WORDS: [&str; 6] = ["docker", "containerd", "podman", "libpod", "kubepods", "lxc"];
 
-/// What the makers of virtual machines write into DMI, anywhere in the maker's or the product's name.
+/// What hypervisors write into DMI, anywhere in the manufacturer's or the product's name.
 const VM_PHRASES: [&str; 14] = [
     "virtual", // Virtual Machine (Hyper-V), VirtualBox, VMware Virtual Platform, VirtualMac2,1
     "qemu",
@@ -35,10 +35,10 @@ const VM_PHRASES: [&str; 14] = [
     "vserver",
 ];
 
-/// The same, but too short to be looked for within other words.
+/// The same, but only as whole words, because these are too short.
 const VM_WORDS: [&str; 5] = ["kvm", "xen", "domu", "lxc", "vm"];
 
-/// What board makers leave in DMI where nobody filled it in, in lower case.
+/// Placeholders that manufacturers leave in DMI, in lower case.
 const DMI_BLANKS: [&str; 9] = [
     "none",
     "unknown",
@@ -51,16 +51,16 @@ const DMI_BLANKS: [&str; 9] = [
     "o.e.m.",
 ];
 
-/// The facts of this machine, now. `in_docker_hint` is what the caller was told (`IN_DOCKER`): it can only add to
-/// what is seen. `data_dir` need not exist; its disk space is part of the stats.
+/// Gathers the facts of this machine. `in_docker_hint` is the variable `IN_DOCKER`: if it is true, this is a container
+/// whatever the files say. `data_dir` need not exist; its disk space is part of the stats.
 ///
-/// In a container, an unknown maker and product are `Docker` and `Container`.
-pub fn facts(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
+/// In a container, an unknown manufacturer and product are `Docker` and `Container`.
+pub fn gather(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
     let kernel = uname().ok();
-    let told = |part: fn(&UtsName) -> &OsStr| {
+    let text = |part: fn(&UtsName) -> &OsStr| {
         kernel.as_ref().map(|kernel| part(kernel).to_string_lossy().into_owned()).unwrap_or_default()
     };
-    let (release, arch) = (told(UtsName::release), told(UtsName::machine));
+    let (release, arch) = (text(UtsName::release), text(UtsName::machine));
 
     let hw_in_docker = in_docker_hint || in_container();
     let mut hw_manufacturer = dmi_text(&Product::vendor_name().unwrap_or_default());
@@ -72,16 +72,16 @@ pub fn facts(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
     }
 
     MachineFacts {
-        hostname: told(UtsName::nodename),
+        hostname: text(UtsName::nodename),
         hw_in_docker,
         hw_in_vm,
         hw_manufacturer,
         hw_product,
         hw_uuid: dmi_text(&Product::uuid().unwrap_or_default()),
         os_family: consts::OS.to_owned(),
-        os_platform: platform(&told(UtsName::sysname), &release, &arch),
+        os_platform: platform(&text(UtsName::sysname), &release, &arch),
         os_release: distribution().unwrap_or(release),
-        os_kernel: told(UtsName::version),
+        os_kernel: text(UtsName::version),
         os_arch: arch,
         stats: stats::gather(data_dir),
     }
@@ -99,9 +99,9 @@ fn in_container() -> bool {
         || is_container_cgroup(&head("/proc/self/cgroup"))
 }
 
-/// The name of the distribution; on macOS, of the release.
+/// Returns the name of the distribution; on macOS, of the release.
 fn distribution() -> Option<String> {
-    // os-release(5): the second is read only where the first is missing.
+    // os-release(5): the second file is read only if the first one does not exist.
     ["/etc/os-release", "/usr/lib/os-release"]
         .iter()
         .find_map(|path| fs_err::read_to_string(path).ok())
@@ -109,16 +109,16 @@ fn distribution() -> Option<String> {
         .or_else(|| System::long_os_version().ok())
 }
 
-/// The first 16 KiB of a file, or nothing. One CPU of `/proc/cpuinfo` is enough, and the kernel takes its time to
-/// write down all of a hundred.
+/// Returns the first 16 KiB of a file, or an empty text. One CPU of `/proc/cpuinfo` is enough, and the kernel takes long to
+/// list a hundred.
 fn head(path: &str) -> String {
     let mut bytes = Vec::new();
-    // What was read before an error is as good as a shorter file.
+    // If reading fails, what was read before counts.
     let _ = fs_err::File::open(path).and_then(|file| file.take(16 * 1024).read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether a process with this `/proc/self/cgroup` is in a container. The engine's own service on the host is not.
+/// Returns whether a process with this `/proc/self/cgroup` is in a container. The engine's own service on the host is not.
 fn is_container_cgroup(text: &str) -> bool {
     text.lines()
         .filter_map(|line| line.splitn(3, ':').nth(2))
@@ -127,12 +127,13 @@ fn is_container_cgroup(text: &str) -> bool {
         .any(|folder| CONTAINER_WORDS.iter().any(|word| folder.contains(word)))
 }
 
-/// Whether `/run/systemd/container` names a container. systemd calls WSL one; it is a virtual machine.
+/// Returns whether `/run/systemd/container` names a container. systemd lists WSL there, which is a virtual machine.
 fn is_container_engine(text: &str) -> bool {
     !matches!(text.trim(), "" | "wsl")
 }
 
-/// Whether DMI names a hypervisor. EC2 says "Amazon EC2" on bare metal too, with a product such as `m5.metal`.
+/// Returns whether DMI names a hypervisor. Bare metal of EC2 has the manufacturer "Amazon EC2" too, with a product such as
+/// `m5.metal`.
 fn is_vm(manufacturer: &str, product: &str) -> bool {
     let text = format!("{manufacturer} {product}").to_lowercase();
     let mut words = text.split(|c: char| !c.is_alphanumeric());
@@ -141,27 +142,27 @@ fn is_vm(manufacturer: &str, product: &str) -> bool {
             || words.any(|word| VM_WORDS.contains(&word)))
 }
 
-/// Whether the x86 CPU says that a hypervisor stands between it and this system.
+/// Returns whether the x86 CPU has the flag of a hypervisor.
 fn has_hypervisor_flag(cpuinfo: &str) -> bool {
     cpuinfo.lines().filter_map(|line| line.split_once(':')).any(|(key, flags)| {
         key.trim() == "flags" && flags.split_whitespace().any(|flag| flag == "hypervisor")
     })
 }
 
-/// A DMI field without blanks around it; empty where it says only that nobody filled it in.
+/// Returns a DMI field without surrounding blanks; a placeholder becomes empty.
 fn dmi_text(text: &str) -> String {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
     let blank = DMI_BLANKS.contains(&text.to_lowercase().as_str());
     if blank { String::new() } else { text.to_owned() }
 }
 
-/// `PRETTY_NAME` of os-release(5), whose values are quoted as a shell would have them.
+/// Returns `PRETTY_NAME` of os-release(5), whose values are quoted as in a shell.
 fn pretty_name(os_release: &str) -> Option<String> {
     let value = os_release.lines().find_map(|line| line.trim_start().strip_prefix("PRETTY_NAME="))?;
     Some(shlex::split(value)?.join(" ")).filter(|name| !name.is_empty())
 }
 
-/// As Python's `platform.platform()`, without the C library that Python was built for: `Linux-6.1.0-13-amd64-x86_64`.
+/// Returns what Python's `platform.platform()` does, without the C library: `Linux-6.1.0-13-amd64-x86_64`.
 fn platform(system: &str, release: &str, arch: &str) -> String {
     let known: Vec<_> = [system, release, arch].into_iter().filter(|part| !part.is_empty()).collect();
     known.join("-").replace(' ', "_")
@@ -188,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_not_a_container_even_where_it_runs_the_engine() {
+    fn a_host_that_runs_the_engine_is_not_a_container() {
         for text in [
             "",
-            "garbage docker\n",
+            "invalid docker\n",
             "0::/\n",
             "0::/init.scope\n",
             "0::/user.slice/user-1000.slice/session-2.scope\n",
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn systemd_names_the_container_engine_but_wsl_is_none() {
+    fn systemd_names_the_container_engine_but_wsl_is_not_one() {
         assert!(is_container_engine("lxc\n"));
         assert!(is_container_engine("systemd-nspawn"));
         assert!(!is_container_engine("wsl\n"));
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn hardware_is_no_virtual_machine_whatever_letters_its_name_has() {
+    fn hardware_is_not_a_virtual_machine() {
         for (manufacturer, product) in [
             ("", ""),
             ("Dell Inc.", "PowerEdge R740"),
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_cpu_flag_itself_tells_of_a_hypervisor() {
+    fn only_the_cpu_flag_itself_means_a_hypervisor() {
         assert!(has_hypervisor_flag("processor\t: 0\nflags\t\t: fpu vme hypervisor lahf_lm\n"));
         assert!(!has_hypervisor_flag("processor\t: 0\nflags\t\t: fpu vme lahf_lm\n"));
         assert!(!has_hypervisor_flag("model name\t: hypervisor\nvmx flags\t: hypervisor\n"));
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dmi_field_that_nobody_filled_in_is_empty() {
+    fn a_placeholder_in_dmi_becomes_empty() {
         for text in
             ["", " \n", "To Be Filled By O.E.M.\n", "Default string", "Not Specified", "System Product Name"]
         {
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_distribution_is_the_pretty_name_however_it_is_quoted() {
+    fn the_distribution_is_the_pretty_name_in_any_quotes() {
         let debian = "NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\n";
         assert_eq!(pretty_name(debian).as_deref(), Some("Debian GNU/Linux 12 (bookworm)"));
         assert_eq!(pretty_name("PRETTY_NAME='Arch Linux'").as_deref(), Some("Arch Linux"));
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_leaves_out_what_is_unknown() {
+    fn unknown_parts_of_the_platform_are_left_out() {
         assert_eq!(platform("Linux", "6.1.0-13-amd64", "x86_64"), "Linux-6.1.0-13-amd64-x86_64");
         assert_eq!(platform("Linux", "", "x86_64"), "Linux-x86_64");
         assert_eq!(platform("", "", ""), "");
@@ -288,7 +289,7 @@ mod tests {
     #[test]
     fn the_facts_of_this_machine_are_known() {
         let dir = tempfile::tempdir().unwrap();
-        let facts = facts(false, dir.path());
+        let facts = gather(false, dir.path());
         assert_eq!(facts.os_family, consts::OS);
         for known in
             [&facts.hostname, &facts.os_arch, &facts.os_platform, &facts.os_release, &facts.os_kernel]
@@ -300,8 +301,8 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_who_knows_of_the_container_is_believed_and_its_hardware_is_never_blank() {
-        let facts = facts(true, Path::new("/no/such/folder"));
+    fn a_hint_makes_a_container_whose_hardware_is_never_empty() {
+        let facts = gather(true, Path::new("/no/such/folder"));
         assert!(facts.hw_in_docker);
         assert!(!facts.hw_manufacturer.is_empty() && !facts.hw_product.is_empty());
     }

@@ -1,8 +1,8 @@
-//! The name of this computer that stays the same across runs, and that does not give its machine id away.
+//! The guid of this machine, which stays the same and does not reveal the machine id.
 //!
 //! The places and their order are those of [py-machineid](https://github.com/keygen-sh/py-machineid) 1.0, so that
-//! `ArchiveBox` and rigup give a machine the same guid. Unlike it, text that cannot be an id (systemd writes
-//! `uninitialized` into fresh images) is passed over, and a machine without any id gets a random one.
+//! `ArchiveBox` and rigup give a machine the same guid. In contrast to it, text that cannot be an id is skipped (systemd
+//! writes `uninitialized` into fresh images), and a machine without an id gets a random one.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,33 +19,33 @@ use crate::model::machine::Guid;
 /// The message under the HMAC: `ArchiveBox`'s application id.
 const APPLICATION: &str = "archivebox";
 
-/// The file in the data dir that keeps the random id.
-const KEPT: &str = "machine-id";
+/// The file in the data dir with the random id.
+const FILE_NAME: &str = "machine-id";
 
-/// The source of a guid that was made of it.
+/// The source of a guid that is derived from the random id.
 const RANDOM: &str = "random";
 
-/// A file that may tell the machine's id, and how to find the id in its text.
+/// A file that may contain the machine's id, and how to find the id in its text.
 struct Candidate {
     path: PathBuf,
     id_in: fn(&str) -> Option<String>,
 }
 
-/// This machine's guid: the first of `/var/lib/dbus/machine-id`, `/etc/machine-id`, the Docker container's id in
+/// Returns the guid of this machine. It is derived from the first of `/var/lib/dbus/machine-id`, `/etc/machine-id`, the Docker container's id in
 /// `/proc/self/cgroup` or `/proc/self/mountinfo` that is an id; on macOS the `IOPlatformUUID`, which is then the
-/// source; else a random one, made once and kept in `data_dir/machine-id`. One that is kept there stays the machine's
-/// id for good: installing a package may give the system a machine id, and a machine that is renamed by that would
-/// forget all its records.
+/// source; or from a random id in `data_dir/machine-id`, which is created if it is needed. An existing
+/// file in the data dir wins: installing a package may give the system a machine id later, and with another guid the
+/// records of this machine would be lost.
 ///
-/// Fails only where a random id is kept and cannot be read, or is needed and cannot be written.
-pub fn guid(data_dir: &Path) -> io::Result<Guid> {
-    if let Some(id) = read_kept(&data_dir.join(KEPT))? {
-        return Ok(hashed(&id, RANDOM));
+/// It is an error if the file in the data dir cannot be read, or is needed and cannot be written.
+pub fn find_or_create(data_dir: &Path) -> io::Result<Guid> {
+    if let Some(id) = read_random_id(&data_dir.join(FILE_NAME))? {
+        return Ok(derive(&id, RANDOM));
     }
     if cfg!(target_os = "macos")
         && let Some(id) = Product::uuid().ok().and_then(|text| machine_id(&text))
     {
-        return Ok(hashed(&id, "IOPlatformUUID"));
+        return Ok(derive(&id, "IOPlatformUUID"));
     }
     let candidates = [
         Candidate { path: "/var/lib/dbus/machine-id".into(), id_in: machine_id },
@@ -59,21 +59,21 @@ pub fn guid(data_dir: &Path) -> io::Result<Guid> {
 fn guid_from(candidates: &[Candidate], data_dir: &Path) -> io::Result<Guid> {
     for Candidate { path, id_in } in candidates {
         if let Some(id) = fs_err::read_to_string(path).ok().and_then(|text| id_in(&text)) {
-            return Ok(hashed(&id, &path.to_string_lossy()));
+            return Ok(derive(&id, &path.to_string_lossy()));
         }
     }
-    Ok(hashed(&kept_id(data_dir)?, RANDOM))
+    Ok(derive(&random_id(data_dir)?, RANDOM))
 }
 
-fn hashed(id: &str, source: &str) -> Guid {
+fn derive(id: &str, source: &str) -> Guid {
     let mut mac = Hmac::<Sha256>::new_from_slice(id.as_bytes()).expect("an HMAC key may have any length");
     mac.update(APPLICATION.as_bytes());
     let value = digest::hex(&mac.finalize().into_bytes());
     Guid { value, source: source.to_owned() }
 }
 
-/// The id that a machine-id file holds: 32 hex digits, perhaps with the dashes of a UUID, not all zero
-/// (machine-id(5)). Blanks and control characters anywhere are dropped, case is kept, as py-machineid does.
+/// Returns the id in a machine-id file: 32 hex digits, possibly with the dashes of a UUID, not all zero (machine-id(5)).
+/// Blanks and control characters are removed and case is kept, as in py-machineid.
 fn machine_id(text: &str) -> Option<String> {
     let id: String = text.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
     let digits = || id.chars().filter(|c| *c != '-');
@@ -82,7 +82,7 @@ fn machine_id(text: &str) -> Option<String> {
     is_id.then_some(id)
 }
 
-/// The container in the first line's second folder, as in `12:cpu:/docker/<id>` or
+/// Returns the container in the second folder of the first line, as in `12:cpu:/docker/<id>` or
 /// `1:name=systemd:/system.slice/docker-<id>.scope`. Under cgroup v2 a container sees only `0::/`.
 fn id_in_cgroup(text: &str) -> Option<String> {
     if !text.contains("docker") {
@@ -92,7 +92,7 @@ fn id_in_cgroup(text: &str) -> Option<String> {
     folder.split(|c: char| !c.is_ascii_alphanumeric()).any(is_container_id).then(|| folder.to_owned())
 }
 
-/// The container whose `/var/lib/docker/containers/<id>/hostname` is mounted here.
+/// Returns the container whose `/var/lib/docker/containers/<id>/hostname` is mounted.
 fn id_in_mountinfo(text: &str) -> Option<String> {
     text.split("docker/containers/")
         .skip(1)
@@ -106,34 +106,38 @@ fn is_container_id(word: &str) -> bool {
     word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit())
 }
 
-/// The random id in the data dir, made if there is none. Processes that race to make it all get the same.
-fn kept_id(data_dir: &Path) -> io::Result<String> {
-    let path = data_dir.join(KEPT);
-    if let Some(id) = read_kept(&path)? {
+/// Returns the random id in the data dir, and creates it if there is none. If several processes do so at once, all of them
+/// get the same id.
+fn random_id(data_dir: &Path) -> io::Result<String> {
+    let path = data_dir.join(FILE_NAME);
+    if let Some(id) = read_random_id(&path)? {
         return Ok(id);
     }
-    // It is on disk before it has its name, so that no crash leaves an empty id.
-    let keep = || {
+    // The file is synced before it is renamed, so that a crash leaves no empty id.
+    let create = || {
         let mut file = AtomicFile::private(&path)?;
         writeln!(file, "{}", clock::new_id().simple())?;
         file.commit_new()
     };
-    keep().map_err(|error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot keep a machine id in {}: {error}", path.display()))
+    create().map_err(|error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot create the machine id {}: {error}", path.display()))
     })?;
-    read_kept(&path)?.ok_or_else(|| {
-        let text = format!("{} was removed while it was made; run the command again", path.display());
+    read_random_id(&path)?.ok_or_else(|| {
+        let text = format!(
+            "cannot create the machine id {}: the file was removed at once; run the command again",
+            path.display()
+        );
         io::Error::new(ErrorKind::NotFound, text)
     })
 }
 
-/// `None` where there is no such file. One that is there and holds no id is an error: to replace it would let two
-/// racing processes end up with two ids.
-fn read_kept(path: &Path) -> io::Result<Option<String>> {
+/// Returns the random id in a file, or `None` if the file does not exist. A file without an id is an error: if it were
+/// replaced, two processes could get two ids.
+fn read_random_id(path: &Path) -> io::Result<Option<String>> {
     match fs_err::read_to_string(path) {
         Ok(text) => machine_id(&text).map(Some).ok_or_else(|| {
             let text = format!(
-                "{} holds no machine id (32 hex digits); remove it, and rigup makes a new one",
+                "cannot read the machine id {}: it does not contain 32 hex digits; remove it, and rigup creates a new one",
                 path.display()
             );
             io::Error::new(ErrorKind::InvalidData, text)
@@ -186,21 +190,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_an_id_is_passed_over() {
+    fn a_file_without_an_id_is_skipped() {
         let zeros = "0".repeat(32);
-        for garbage in ["", " \n", "uninitialized\n", &zeros, &ID[1..], "g123456789abcdef0123456789abcdef"] {
-            let (dir, files) = machine(&[("dbus", garbage), ("etc", ID)]);
+        for text in ["", " \n", "uninitialized\n", &zeros, &ID[1..], "g123456789abcdef0123456789abcdef"] {
+            let (dir, files) = machine(&[("dbus", text), ("etc", ID)]);
             let guid = guid_from(&files, dir.path()).unwrap();
             assert_eq!(
                 (guid.value.as_str(), guid.source),
                 (GUID, files[1].path.display().to_string()),
-                "{garbage:?}"
+                "{text:?}"
             );
         }
     }
 
     #[test]
-    fn a_file_that_is_not_utf_8_is_passed_over() {
+    fn a_file_that_is_not_utf_8_is_skipped() {
         let (dir, files) = machine(&[("dbus", ""), ("etc", ID)]);
         fs_err::write(&files[0].path, [0xff, 0xfe]).unwrap();
         assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cgroup_that_names_no_container_is_no_id() {
+    fn a_cgroup_without_a_container_has_no_id() {
         for text in [
             "",
             "0::/\n",
@@ -257,14 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_an_id_keeps_a_random_one_that_only_its_owner_reads() {
+    fn a_machine_without_an_id_gets_a_random_one_that_only_its_owner_reads() {
         let (dir, none) = machine(&[]);
         let first = guid_from(&none, dir.path()).unwrap();
         assert_eq!(first.source, "random");
         assert_eq!(first.value.len(), 64);
         assert_eq!(guid_from(&none, dir.path()).unwrap(), first);
 
-        let kept = fs_err::metadata(dir.path().join(KEPT)).unwrap();
+        let kept = fs_err::metadata(dir.path().join(FILE_NAME)).unwrap();
         assert_eq!(kept.permissions().mode() & 0o777, 0o600);
         let (elsewhere, none) = machine(&[]);
         assert_ne!(guid_from(&none, elsewhere.path()).unwrap(), first);
@@ -287,9 +291,9 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_id_that_was_damaged_is_reported_with_its_path_and_left_alone() {
+    fn a_damaged_random_id_is_an_error_with_its_path() {
         let (dir, none) = machine(&[]);
-        let path = dir.path().join(KEPT);
+        let path = dir.path().join(FILE_NAME);
         fs_err::write(&path, "oops").unwrap();
         let error = guid_from(&none, dir.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
@@ -298,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_dir_that_is_not_there_is_an_error_only_where_it_is_needed() {
+    fn a_missing_data_dir_is_an_error_only_if_it_is_needed() {
         let (dir, files) = machine(&[("etc", ID)]);
         let absent = dir.path().join("absent");
         assert_eq!(guid_from(&files, &absent).unwrap().value, GUID);
@@ -306,9 +310,9 @@ mod tests {
     }
 
     #[test]
-    fn a_random_id_stays_the_machines_id_also_where_the_system_gets_one_later() {
+    fn a_random_id_stays_even_if_the_system_gets_an_id_later() {
         let folder = tempfile::tempdir().unwrap();
         let first = guid_from(&[], folder.path()).unwrap();
-        assert_eq!(guid(folder.path()).unwrap(), first);
+        assert_eq!(find_or_create(folder.path()).unwrap(), first);
     }
 }

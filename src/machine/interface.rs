@@ -1,4 +1,4 @@
-//! The interface that outgoing traffic would take, found without sending any.
+//! The network interface of outgoing traffic, found without sending any.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -7,14 +7,13 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
 use crate::model::interface::InterfaceFacts;
 
-/// Where `ArchiveBox` points its socket too; any public address would do. Nothing is sent there.
-const SOMEWHERE: [SocketAddr; 2] = [
+/// The addresses that `ArchiveBox` uses too; any public address would do. Nothing is sent there.
+const PUBLIC_ADDRESSES: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), 80),
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111)), 80),
 ];
 
-/// What the resolver uses without any name server in resolv.conf(5), and the source address of a machine that has
-/// no way out.
+/// The name server that the resolver uses if resolv.conf(5) has none, and the source address of a machine without a route.
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// One address of an interface, of the IP or of the link layer.
@@ -30,12 +29,12 @@ enum Kind {
     Mac([u8; 6]),
 }
 
-/// The local facts, now: all that has to be asked outside (`ip_public`, `isp`, `city`, `region`, `country`) is
-/// empty. Offline, `ip_local` is `127.0.0.1`. `dns_server` is the first name server of `/etc/resolv.conf`, and
-/// `127.0.0.1` where it names none, as for the resolver itself. An interface without a MAC (a tunnel, the
-/// loopback) has an empty one.
-pub fn facts(hostname: &str) -> InterfaceFacts {
-    let ip = SOMEWHERE.into_iter().find_map(|somewhere| source_address(somewhere).ok()).unwrap_or(LOCALHOST);
+/// Gathers the local facts; those that need traffic (`ip_public`, `isp`, `city`, `region`, `country`) are empty. `ip_local` is
+/// `127.0.0.1` if the machine is offline. `dns_server` is the first name server of `/etc/resolv.conf`, or `127.0.0.1` if it
+/// has none, as for the resolver itself. The MAC address of a tunnel or the loopback is empty.
+pub fn gather(hostname: &str) -> InterfaceFacts {
+    let ip =
+        PUBLIC_ADDRESSES.into_iter().find_map(|address| source_address(address).ok()).unwrap_or(LOCALHOST);
     let (iface, mac_address) = owner(&addresses(), ip);
     let resolv_conf = fs_err::read_to_string("/etc/resolv.conf").unwrap_or_default();
     InterfaceFacts {
@@ -48,7 +47,7 @@ pub fn facts(hostname: &str) -> InterfaceFacts {
     }
 }
 
-/// The address this machine would send from. To connect a UDP socket only asks the routing table.
+/// Returns the source address of traffic to `target`. Connecting a UDP socket only consults the routing table.
 fn source_address(target: SocketAddr) -> io::Result<IpAddr> {
     let any: IpAddr =
         if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -76,7 +75,7 @@ fn address(one: &InterfaceAddress) -> Option<Address> {
     Some(Address { iface: one.interface_name.clone(), kind })
 }
 
-/// The name and the MAC of the interface that has this IP; each is empty where it is unknown.
+/// Returns the name and the MAC address of the interface that has this IP address; both are empty if they are unknown.
 fn owner(addresses: &[Address], ip: IpAddr) -> (String, String) {
     let Some(Address { iface, .. }) = addresses.iter().find(|address| address.kind == Kind::Ip(ip)) else {
         return Default::default();
@@ -92,7 +91,7 @@ fn owner(addresses: &[Address], ip: IpAddr) -> (String, String) {
     (iface.to_owned(), mac.unwrap_or_default())
 }
 
-/// The first name server of a resolv.conf(5): the keyword begins its line, and the address follows after blanks.
+/// Returns the first name server of a resolv.conf(5): a line that begins with the keyword, blanks and the address.
 fn name_server(resolv_conf: &str) -> Option<&str> {
     resolv_conf
         .lines()
@@ -102,7 +101,7 @@ fn name_server(resolv_conf: &str) -> Option<&str> {
         .find(|server| is_address(server))
 }
 
-/// An IP address, perhaps with the interface that a link-local one needs: `fe80::1%eth0`.
+/// Returns whether a text is an IP address, possibly with the interface of a link-local one: `fe80::1%eth0`.
 fn is_address(text: &str) -> bool {
     match text.split_once('%') {
         Some((address, zone)) => address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty(),
@@ -156,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_without_a_mac_is_named_all_the_same() {
+    fn an_interface_without_a_mac_address_has_a_name() {
         assert_eq!(owner_of("10.8.0.2"), pair("tun0", ""));
         assert_eq!(owner_of("127.0.0.1"), pair("lo", ""));
     }
 
     #[test]
-    fn an_address_that_nobody_has_leaves_both_empty() {
+    fn an_unknown_address_leaves_both_empty() {
         assert_eq!(owner_of("203.0.113.9"), pair("", ""));
         assert_eq!(owner(&[], LOCALHOST), pair("", ""));
     }
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_resembles_a_name_server_is_passed_over() {
+    fn lines_that_only_resemble_a_name_server_are_skipped() {
         for text in [
             "",
             "search example.org\noptions edns0\n",
@@ -194,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn the_way_to_the_loopback_is_the_loopback_where_there_is_one() {
-        // A fresh network namespace has no address at all.
+    fn the_route_to_the_loopback_is_the_loopback() {
+        // A new network namespace has no address at all.
         if let Ok(source) = source_address(SocketAddr::new(LOCALHOST, 80)) {
             assert_eq!(source, LOCALHOST);
             let (iface, mac) = owner(&addresses(), source);
@@ -205,8 +204,8 @@ mod tests {
     }
 
     #[test]
-    fn the_facts_need_nobody_outside() {
-        let facts = facts("box");
+    fn the_facts_need_no_traffic() {
+        let facts = gather("box");
         assert_eq!(facts.hostname, "box");
         assert!(facts.ip_local.parse::<IpAddr>().is_ok());
         assert!(is_address(&facts.dns_server));

@@ -1,4 +1,4 @@
-//! Load, memory and disk space at one moment.
+//! The load, memory and disk space of this machine.
 
 use std::env;
 use std::path::Path;
@@ -10,14 +10,14 @@ use sysinfo::System;
 
 use crate::clock;
 
-/// The folder whose file system `disk_tmp_*` tells about. `TMPDIR` is the settings' to read.
+/// The folder of `disk_tmp_*`. Only the settings read `TMPDIR`.
 const TMP: &str = "/tmp";
 
-/// `cpu_boot_time` (a time), `cpu_count` (logical CPUs that rigup may use), `cpu_load` (1, 5, 15 minutes), and
+/// Returns `cpu_boot_time` (a time), `cpu_count` (logical CPUs that rigup may use), `cpu_load` (1, 5, 15 minutes), and
 /// `_used_pct`, `_used_gb`, `_free_gb` (1024³ bytes) of `mem_virt`, `mem_swap`, and the file systems that hold
 /// `/tmp` (`disk_tmp`), the running program (`disk_app`) and the data dir (`disk_data`), all with two decimals.
 ///
-/// What cannot be told is left out.
+/// Values that cannot be found out are left out.
 pub(super) fn gather(data_dir: &Path) -> Map<String, Value> {
     let mut stats = Map::new();
     cpu(&mut stats);
@@ -44,7 +44,7 @@ fn cpu(stats: &mut Map<String, Value>) {
     }
 }
 
-/// Free memory is what a new process can have: caches that the kernel would give up count as free.
+/// Adds the memory. Caches that the kernel would give up count as free.
 fn memory(stats: &mut Map<String, Value>) {
     let Ok(mut system) = System::new() else { return };
     system.refresh_memory();
@@ -56,8 +56,8 @@ fn memory(stats: &mut Map<String, Value>) {
     }
 }
 
-/// The file system that holds `path`, or would hold it once it is made. Free is what a user who is not root can
-/// have, so the percentage is that of `df`.
+/// Adds the file system of `path`, which need not exist. Free is what users other than root can use, so the percentage is
+/// that of `df`.
 fn disk(stats: &mut Map<String, Value>, name: &str, path: &Path) {
     let here = Path::new(".");
     let folders = path.ancestors().map(|folder| if folder.as_os_str().is_empty() { here } else { folder });
@@ -98,18 +98,18 @@ mod tests {
     }
 
     #[test]
-    fn space_is_told_in_gigabytes_and_percent_with_two_decimals() {
+    fn space_is_in_gigabytes_and_percent_with_two_decimals() {
         assert_eq!(of_space(GB, 2 * GB), json!({"x_used_pct": 33.33, "x_used_gb": 1.0, "x_free_gb": 2.0}));
         assert_eq!(of_space(GB / 3, 0), json!({"x_used_pct": 100.0, "x_used_gb": 0.33, "x_free_gb": 0.0}));
     }
 
     #[test]
-    fn no_space_at_all_is_zeros() {
+    fn no_space_at_all_is_zero() {
         assert_eq!(of_space(0, 0), json!({"x_used_pct": 0.0, "x_used_gb": 0.0, "x_free_gb": 0.0}));
     }
 
     #[test]
-    fn every_figure_of_this_machine_is_there() {
+    fn this_machine_has_every_figure() {
         let dir = tempfile::tempdir().unwrap();
         let stats = gather(dir.path());
         assert!(stats["cpu_boot_time"].as_str().unwrap().parse::<Timestamp>().is_ok());
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_yet_to_be_made_counts_as_its_parent() {
+    fn a_missing_folder_counts_as_its_parent() {
         let dir = tempfile::tempdir().unwrap();
         let mut stats = Map::new();
         disk(&mut stats, "nested", &dir.path().join("a/b/c"));

@@ -1,4 +1,4 @@
-//! Records that were printed once, read back: what another data dir knew, or an older tool.
+//! Machine and Process records of other data dirs or older tools, as values.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use crate::model::process::{
     Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, RunSpec, Running, Usage,
 };
 
-/// Why a record cannot be taken in.
+/// Why a record cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
-    /// A key that has to be there.
-    #[error("it has no \"{0}\"")]
+    /// A required key is missing.
+    #[error("the record has no \"{0}\"")]
     Missing(&'static str),
-    /// A key whose value is none.
-    #[error("its \"{0}\" is none: {1}")]
-    Bad(&'static str, String),
-    /// Only a process that is over can be taken in: nobody here could see its end.
-    #[error("the process is {0}, and only one that is over can be stored by a rigup that did not start it")]
-    NotOver(String),
+    /// The value of a key is invalid.
+    #[error("the record has an invalid \"{0}\": {1}")]
+    Invalid(&'static str, String),
+    /// The process has not exited: rigup could not observe its exit.
+    #[error("the process is {0}; only an exited process can be imported")]
+    NotExited(String),
 }
 
-/// The keys of a record. What is absent, null or of another type counts as empty, but for what names a thing.
+/// The keys of a record. A missing value, null or a value of another type counts as empty, except for ids and times.
 struct Fields<'a>(&'a Map<String, Value>);
 
 impl Fields<'_> {
@@ -69,112 +69,112 @@ impl Fields<'_> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => {
-                parse(text).map(Some).map_err(|error| ImportError::Bad(key, error.to_string()))
+                parse(text).map(Some).map_err(|error| ImportError::Invalid(key, error.to_string()))
             }
-            Some(other) => Err(ImportError::Bad(key, other.to_string())),
+            Some(other) => Err(ImportError::Invalid(key, other.to_string())),
         }
     }
 }
 
-/// A machine. `now` stands for times that the record does not have.
+/// Reads a machine; `now` replaces times that the record does not have.
 pub fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, ImportError> {
-    let it = Fields(fields);
-    let guid = Guid { value: it.text("guid"), source: it.text("guid_source") };
+    let fields = Fields(fields);
+    let guid = Guid { value: fields.text("guid"), source: fields.text("guid_source") };
     if guid.value.is_empty() {
         return Err(ImportError::Missing("guid"));
     }
     Ok(Machine {
-        id: it.id("id")?.ok_or(ImportError::Missing("id"))?,
+        id: fields.id("id")?.ok_or(ImportError::Missing("id"))?,
         guid,
         facts: MachineFacts {
-            hostname: it.text("hostname"),
-            hw_in_docker: it.flag("hw_in_docker"),
-            hw_in_vm: it.flag("hw_in_vm"),
-            hw_manufacturer: it.text("hw_manufacturer"),
-            hw_product: it.text("hw_product"),
-            hw_uuid: it.text("hw_uuid"),
-            os_arch: it.text("os_arch"),
-            os_family: it.text("os_family"),
-            os_platform: it.text("os_platform"),
-            os_release: it.text("os_release"),
-            os_kernel: it.text("os_kernel"),
-            stats: it.object("stats"),
+            hostname: fields.text("hostname"),
+            hw_in_docker: fields.flag("hw_in_docker"),
+            hw_in_vm: fields.flag("hw_in_vm"),
+            hw_manufacturer: fields.text("hw_manufacturer"),
+            hw_product: fields.text("hw_product"),
+            hw_uuid: fields.text("hw_uuid"),
+            os_arch: fields.text("os_arch"),
+            os_family: fields.text("os_family"),
+            os_platform: fields.text("os_platform"),
+            os_release: fields.text("os_release"),
+            os_kernel: fields.text("os_kernel"),
+            stats: fields.object("stats"),
         },
-        config: it.object("config"),
-        created_at: it.time("created_at")?.unwrap_or(now),
-        modified_at: it.time("modified_at")?.unwrap_or(now),
-        num_uses_failed: it.number("num_uses_failed").unwrap_or_default(),
-        num_uses_succeeded: it.number("num_uses_succeeded").unwrap_or_default(),
+        config: fields.object("config"),
+        created_at: fields.time("created_at")?.unwrap_or(now),
+        modified_at: fields.time("modified_at")?.unwrap_or(now),
+        num_uses_failed: fields.number("num_uses_failed").unwrap_or_default(),
+        num_uses_succeeded: fields.number("num_uses_succeeded").unwrap_or_default(),
     })
 }
 
-/// A process that is over. Its run dir stays with the rigup that made it: what one record claims is no reason to remove
-/// a folder one day.
+/// Reads a process that exited. Its run dir is left out, because rigup would remove that folder one day.
 pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
-    let it = Fields(fields);
-    if it.text("status") != "exited" {
-        return Err(ImportError::NotOver(it.text("status")));
+    let fields = Fields(fields);
+    if fields.text("status") != "exited" {
+        return Err(ImportError::NotExited(fields.text("status")));
     }
-    let usage = match (it.number("max_rss"), it.number("user_ms"), it.number("sys_ms")) {
+    let usage = match (fields.number("max_rss"), fields.number("user_ms"), fields.number("sys_ms")) {
         (Some(max_rss), Some(user_ms), Some(sys_ms)) => Some(Usage { max_rss, user_ms, sys_ms }),
         _ => None,
     };
     let exit = ProcessExit {
-        ended_at: it.time("ended_at")?.ok_or(ImportError::Missing("ended_at"))?,
-        exit_code: it.signed("exit_code"),
-        signal: it.signed("signal"),
-        reason: it.parsed("exit_reason", str::parse)?.ok_or(ImportError::Missing("exit_reason"))?,
-        stdout_tail: it.text("stdout_tail"),
-        stderr_tail: it.text("stderr_tail"),
-        stdout_bytes: it.number("stdout_bytes").unwrap_or_default(),
-        stderr_bytes: it.number("stderr_bytes").unwrap_or_default(),
+        ended_at: fields.time("ended_at")?.ok_or(ImportError::Missing("ended_at"))?,
+        exit_code: fields.signed("exit_code"),
+        signal: fields.signed("signal"),
+        reason: fields.parsed("exit_reason", str::parse)?.ok_or(ImportError::Missing("exit_reason"))?,
+        stdout_tail: fields.text("stdout_tail"),
+        stderr_tail: fields.text("stderr_tail"),
+        stdout_bytes: fields.number("stdout_bytes").unwrap_or_default(),
+        stderr_bytes: fields.number("stderr_bytes").unwrap_or_default(),
         usage,
     };
-    let running = match (it.number("pid"), it.number("start_ticks"), it.time("started_at")?) {
-        (Some(pid), Some(start_ticks), Some(started_at)) => {
-            Some(Running { identity: Identity { pid, start_ticks, boot_id: it.text("boot_id") }, started_at })
-        }
+    let running = match (fields.number("pid"), fields.number("start_ticks"), fields.time("started_at")?) {
+        (Some(pid), Some(start_ticks), Some(started_at)) => Some(Running {
+            identity: Identity { pid, start_ticks, boot_id: fields.text("boot_id") },
+            started_at,
+        }),
         _ => None,
     };
-    let queued = queued(&it, exit.ended_at)?;
+    let queued = queued(&fields, exit.ended_at)?;
     Ok(Process { state: ProcessState::Exited(running, exit), ..queued })
 }
 
-/// Returns a process as it was before its start, without its run dir.
+/// Reads a process as it was before its start. Its run dir is left out.
 pub fn queued_process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
-    let it = Fields(fields);
-    let created_at = it.time("created_at")?.ok_or(ImportError::Missing("created_at"))?;
-    queued(&it, created_at)
+    let fields = Fields(fields);
+    let created_at = fields.time("created_at")?.ok_or(ImportError::Missing("created_at"))?;
+    queued(&fields, created_at)
 }
 
-/// Returns a process as it was before its start. `created_at` stands for a time that the record does not have.
-fn queued(it: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportError> {
-    let slug = it.text("slug");
+/// Returns a process as it was before its start. `created_at` replaces the time if the record has none.
+fn queued(fields: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportError> {
+    let slug = fields.text("slug");
     let run = (!slug.is_empty()).then(|| RunSpec {
         slug,
-        description: it.text("description"),
-        ttl: it.duration("ttl_seconds"),
+        description: fields.text("description"),
+        ttl: fields.duration("ttl_seconds"),
     });
     let process_type: ProcessType =
-        it.parsed("process_type", str::parse)?.ok_or(ImportError::Missing("process_type"))?;
-    let words = it.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
+        fields.parsed("process_type", str::parse)?.ok_or(ImportError::Missing("process_type"))?;
+    let words = fields.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
     let cmd = words.filter_map(Value::as_str).map(str::to_owned).collect();
     let spec = ProcessSpec {
-        plugin: it.text("plugin"),
-        hook_name: it.text("hook_name"),
-        env: it.object("env"),
-        timeout: it.duration("timeout"),
+        plugin: fields.text("plugin"),
+        hook_name: fields.text("hook_name"),
+        env: fields.object("env"),
+        timeout: fields.duration("timeout"),
         run,
-        ..ProcessSpec::new(process_type, cmd, it.text("pwd"))
+        ..ProcessSpec::new(process_type, cmd, fields.text("pwd"))
     };
     Ok(Process {
-        id: it.id("id")?.ok_or(ImportError::Missing("id"))?,
-        machine_id: it.id("machine_id")?.ok_or(ImportError::Missing("machine_id"))?,
-        parent_id: it.id("parent_id")?,
-        binary_id: it.id("binary_id")?,
-        iface_id: it.id("iface_id")?,
+        id: fields.id("id")?.ok_or(ImportError::Missing("id"))?,
+        machine_id: fields.id("machine_id")?.ok_or(ImportError::Missing("machine_id"))?,
+        parent_id: fields.id("parent_id")?,
+        binary_id: fields.id("binary_id")?,
+        iface_id: fields.id("iface_id")?,
         spec,
-        created_at: it.time("created_at")?.unwrap_or(created_at),
+        created_at: fields.time("created_at")?.unwrap_or(created_at),
         state: ProcessState::Queued,
     })
 }
@@ -190,7 +190,7 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    fn over() -> Process {
+    fn exited() -> Process {
         let spec = ProcessSpec {
             plugin: "p".to_owned(),
             hook_name: "on_X__1_y.sh".to_owned(),
@@ -208,28 +208,28 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_over_comes_back_as_it_was_printed() {
-        assert_eq!(process(&fields(&over().to_record())).unwrap(), over());
+    fn an_exited_process_is_read_from_its_record() {
+        assert_eq!(process(&fields(&exited().to_record())).unwrap(), exited());
     }
 
     #[test]
-    fn a_run_dir_that_a_record_claims_is_not_taken_over() {
-        let mut record = over().to_record();
+    fn the_run_dir_of_a_record_is_left_out() {
+        let mut record = exited().to_record();
         record["run_dir"] = json!("/home/me");
         assert_eq!(process(&fields(&record)).unwrap().spec.run_dir, None);
     }
 
     #[test]
-    fn a_process_that_is_not_over_or_makes_no_sense_is_refused() {
+    fn a_running_process_and_an_invalid_record_are_errors() {
         for (key, value, expected) in [
-            ("status", json!("running"), "the process is running, and only one that is over"),
-            ("ended_at", json!(null), "it has no \"ended_at\""),
-            ("ended_at", json!("soon"), "its \"ended_at\" is none: "),
-            ("id", json!(7), "its \"id\" is none: 7"),
-            ("exit_reason", json!("tired"), "its \"exit_reason\" is none: "),
-            ("process_type", json!(null), "it has no \"process_type\""),
+            ("status", json!("running"), "the process is running; only an exited process"),
+            ("ended_at", json!(null), "the record has no \"ended_at\""),
+            ("ended_at", json!("soon"), "the record has an invalid \"ended_at\": "),
+            ("id", json!(7), "the record has an invalid \"id\": 7"),
+            ("exit_reason", json!("tired"), "the record has an invalid \"exit_reason\": "),
+            ("process_type", json!(null), "the record has no \"process_type\""),
         ] {
-            let mut record = over().to_record();
+            let mut record = exited().to_record();
             record[key] = value;
             let error = process(&fields(&record)).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
@@ -237,12 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_comes_back_as_it_was_printed() {
+    fn a_machine_is_read_from_its_record() {
         let guid = Guid { value: "ab".to_owned(), source: "random".to_owned() };
         let facts = MachineFacts { hostname: "h".to_owned(), hw_in_vm: true, ..MachineFacts::default() };
-        let mut it = Machine::new(MachineId::from_u128(u128::MAX), guid, facts, Timestamp::UNIX_EPOCH);
-        it.config = fields(&json!({"X_BINARY": "/bin/sh"}));
-        assert_eq!(machine(&fields(&it.to_record()), Timestamp::UNIX_EPOCH).unwrap(), it);
+        let mut stored = Machine::new(MachineId::from_u128(u128::MAX), guid, facts, Timestamp::UNIX_EPOCH);
+        stored.config = fields(&json!({"X_BINARY": "/bin/sh"}));
+        assert_eq!(machine(&fields(&stored.to_record()), Timestamp::UNIX_EPOCH).unwrap(), stored);
         let nameless = json!({"id": MachineId::from_u128(u128::MAX)});
         assert_eq!(machine(&fields(&nameless), Timestamp::UNIX_EPOCH), Err(ImportError::Missing("guid")));
     }

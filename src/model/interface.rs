@@ -1,4 +1,4 @@
-//! The network interface that a machine talks through.
+//! The network interface that a machine uses.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::model::id::{InterfaceId, MachineId};
 
-/// What can be seen of the network without asking anybody outside. Unknown facts are empty.
+/// The facts of the network that are known without any traffic. Unknown facts are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InterfaceFacts {
     /// The MAC address of the interface, `aa:bb:cc:dd:ee:ff`.
     pub mac_address: String,
-    /// The address the world sees; empty unless it was asked for.
+    /// The public address; empty unless it was requested.
     pub ip_public: String,
-    /// The source address of outgoing traffic; `127.0.0.1` when offline.
+    /// The source address of outgoing traffic; `127.0.0.1` if the machine is offline.
     pub ip_local: String,
     /// The first name server of resolv.conf.
     pub dns_server: String,
@@ -31,31 +31,31 @@ pub struct InterfaceFacts {
     pub country: String,
 }
 
-/// A stored interface: one row per machine, addresses, MAC and name server.
+/// A stored interface: one for each machine, addresses, MAC address and name server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkInterface {
-    /// The row's id.
+    /// The id.
     pub id: InterfaceId,
-    /// The machine it belongs to.
+    /// Its machine.
     pub machine_id: MachineId,
-    /// What it is.
+    /// The facts.
     pub facts: InterfaceFacts,
-    /// When the row was made.
+    /// When the interface was stored first.
     pub created_at: Timestamp,
-    /// When it was last seen.
+    /// When the machine was last seen to use it.
     pub modified_at: Timestamp,
 }
 
-/// An interface seen within this many minutes is taken as it is (1 h, as ArchiveBox does).
+/// Facts older than this many minutes are gathered again (1 h, as ArchiveBox does).
 pub const RECHECK_MINUTES: i64 = 60;
 
 impl NetworkInterface {
-    /// Whether the facts have to be gathered again, also where they were gathered by a clock that was ahead.
+    /// Returns whether the facts must be gathered again. Facts from the future, which a wrong clock leaves, are stale too.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         now.duration_since(self.modified_at).abs().as_mins() >= RECHECK_MINUTES
     }
 
-    /// The record as JSONL shows it.
+    /// Returns the record.
     pub fn to_record(&self) -> Value {
         json!({
             "type": "NetworkInterface",

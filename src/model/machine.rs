@@ -1,4 +1,4 @@
-//! The computer rigup runs on.
+//! The machine on which rigup runs.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::clock;
 use crate::model::id::MachineId;
 
-/// Where a machine's guid came from. Cloned images share a machine id; a reader may want to know.
+/// A machine's guid and its source. Cloned images share a machine id, which the source helps to notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guid {
     /// Hex HMAC-SHA256 with the OS machine id as key and `archivebox` as message: 64 characters.
@@ -15,20 +15,20 @@ pub struct Guid {
     pub source: String,
 }
 
-/// What can be seen of the hardware and the operating system. Unknown facts are empty.
+/// The facts of the hardware and the operating system. Unknown facts are empty.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MachineFacts {
     /// The host's name.
     pub hostname: String,
-    /// In a container (Docker, Podman, containerd, LXC).
+    /// Whether this is a container (Docker, Podman, containerd, LXC).
     pub hw_in_docker: bool,
-    /// In a virtual machine.
+    /// Whether this is a virtual machine.
     pub hw_in_vm: bool,
-    /// The board's or hypervisor's maker, as DMI tells it.
+    /// The manufacturer of the board or hypervisor, from DMI.
     pub hw_manufacturer: String,
-    /// The product's name, as DMI tells it.
+    /// The product's name, from DMI.
     pub hw_product: String,
-    /// The product's UUID, where this user may read it.
+    /// The product's UUID, if this user may read it.
     pub hw_uuid: String,
     /// `x86_64`, `aarch64`, ...
     pub os_arch: String,
@@ -47,21 +47,21 @@ pub struct MachineFacts {
 /// A stored machine: one row per guid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
-    /// The row's id.
+    /// The id.
     pub id: MachineId,
-    /// Who it is.
+    /// The guid.
     pub guid: Guid,
-    /// What it is.
+    /// The facts.
     pub facts: MachineFacts,
-    /// Derived settings: only keys that end in `_BINARY`, whose value names an existing file.
+    /// The paths of binaries: only keys that end in `_BINARY`, with paths that exist.
     pub config: Map<String, Value>,
-    /// When the row was made.
+    /// When the machine was stored first.
     pub created_at: Timestamp,
     /// When the facts were last gathered.
     pub modified_at: Timestamp,
-    /// Requests on this machine that nobody could satisfy.
+    /// How many requests on this machine failed.
     pub num_uses_failed: u32,
-    /// Requests on this machine that were satisfied.
+    /// How many requests on this machine succeeded.
     pub num_uses_succeeded: u32,
 }
 
@@ -69,7 +69,7 @@ pub struct Machine {
 pub const RECHECK_HOURS: i64 = 7 * 24;
 
 impl Machine {
-    /// A machine seen for the first time.
+    /// Returns a machine that is not stored yet.
     pub fn new(id: MachineId, guid: Guid, facts: MachineFacts, now: Timestamp) -> Self {
         Self {
             id,
@@ -83,12 +83,12 @@ impl Machine {
         }
     }
 
-    /// Whether the facts have to be gathered again, also where they were gathered by a clock that was ahead.
+    /// Returns whether the facts must be gathered again. Facts from the future, which a wrong clock leaves, are stale too.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         now.duration_since(self.modified_at).abs().as_hours() >= RECHECK_HOURS
     }
 
-    /// The record as JSONL shows it.
+    /// Returns the record.
     pub fn to_record(&self) -> Value {
         json!({
             "type": "Machine",

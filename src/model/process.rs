@@ -1,4 +1,4 @@
-//! One execution of something rigup started, or of rigup itself, from the intent to its true ending.
+//! A process that rigup started, or a rigup command itself.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,40 +46,40 @@ text_enum! {
     }
 }
 
-/// The exit code of a hook that had nothing to do.
+/// The exit code of a hook that skips.
 pub const SKIPPED: i32 = 10;
 
-/// Who a process is: the three together never name two processes. Compared exactly.
+/// The identity of a process: no two processes have the same three values. They are compared exactly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The process id.
     pub pid: u32,
     /// When the process started, in clock ticks since boot.
     pub start_ticks: u64,
-    /// The boot it runs in.
+    /// The id of the boot in which it runs.
     pub boot_id: String,
 }
 
-/// What was asked to be run. Fixed before the process exists.
+/// What to run, and how. It is fixed before the process exists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessSpec {
-    /// What kind of process it is.
+    /// The kind of the process.
     pub process_type: ProcessType,
-    /// The plugin a hook belongs to; else empty.
+    /// The plugin of a hook; empty for other processes.
     pub plugin: String,
-    /// The hook's file name; else empty.
+    /// The file name of a hook; empty for other processes.
     pub hook_name: String,
     /// The program and its arguments.
     pub cmd: Vec<String>,
     /// The working directory.
     pub pwd: PathBuf,
-    /// What rigup added to the environment, secrets masked.
+    /// The variables that rigup added to the environment, with secrets masked.
     pub env: Map<String, Value>,
-    /// How long it may take; none for as long as it likes.
+    /// How long the process may run; `None` for no limit.
     pub timeout: Option<Duration>,
-    /// The folder with its `cmd.sh`, `stdout.log`, `stderr.log`; none for rigup itself, and for what uses the terminal.
+    /// The run dir; `None` for rigup itself, for processes that use the terminal, and once it is removed.
     pub run_dir: Option<PathBuf>,
-    /// What makes it a detached run; none for all else.
+    /// What `rigup start` adds; `None` for a process that is not a run.
     pub run: Option<RunSpec>,
 }
 
@@ -100,27 +100,27 @@ impl ProcessSpec {
     }
 }
 
-/// What is asked of a detached run, besides its command.
+/// What `rigup start` adds to a command to make it a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSpec {
-    /// The name that runs of one kind share.
+    /// The name of the kind of run.
     pub slug: String,
-    /// What it is for, in the caller's words.
+    /// A description by the caller.
     pub description: String,
-    /// How long its run dir is kept after its end; none for ever.
+    /// How long the run dir is kept after the exit; `None` for no limit.
     pub ttl: Option<Duration>,
 }
 
-/// How a process ended, and what it left in its logs.
+/// How a process exited, and the ends of its logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessExit {
-    /// When.
+    /// When the process exited.
     pub ended_at: Timestamp,
-    /// 0 to 255, 128+N for signal N; none where nobody knows.
+    /// The exit code: 0 to 255, or 128 + N after signal N; `None` if it is unknown.
     pub exit_code: Option<i32>,
-    /// The signal that ended it.
+    /// The signal that killed the process.
     pub signal: Option<i32>,
-    /// Why.
+    /// Why the process exited.
     pub reason: ExitReason,
     /// The last lines of standard output.
     pub stdout_tail: String,
@@ -130,15 +130,15 @@ pub struct ProcessExit {
     pub stdout_bytes: u64,
     /// The size of standard error in bytes.
     pub stderr_bytes: u64,
-    /// CPU and memory; none where nobody measured.
+    /// CPU time and memory; `None` if they were not measured.
     pub usage: Option<Usage>,
 }
 
-/// What a process and the children it waited for used.
+/// The CPU time and memory of a process and of the children that it waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Peak resident memory in bytes. The kernel counts from before the program was loaded, so that it is never less
-    /// than what rigup itself had by then.
+    /// Peak resident memory in bytes. The kernel counts from the fork on, so this is never less than what rigup itself
+    /// used at that time.
     pub max_rss: u64,
     /// CPU time in user mode, milliseconds.
     pub user_ms: u64,
@@ -147,28 +147,28 @@ pub struct Usage {
 }
 
 impl ProcessExit {
-    /// The end of a process that nobody saw.
+    /// Returns the exit of a process that no process observed.
     pub fn lost(now: Timestamp) -> Self {
         Self::without_code(ExitReason::Lost, now)
     }
 
-    /// The end of a process that never was: the message stands in its stderr.
+    /// Returns the exit of a process that could not be started; its stderr is the message.
     pub fn spawn_failed(message: String, now: Timestamp) -> Self {
         Self { stderr_tail: message, ..Self::without_code(ExitReason::SpawnFailed, now) }
     }
 
-    /// The end of a process that was never started, because somebody asked to stop before.
+    /// Returns the exit of a process that was not started because rigup was interrupted before.
     pub fn not_started(now: Timestamp) -> Self {
         Self::without_code(ExitReason::Stopped, now)
     }
 
-    /// Whether a process that was asked to end did so: by a handler of its own, or without one.
+    /// Returns whether the process exited on TERM: with 0 by a handler of its own, or by the signal itself.
     pub fn is_clean_stop(&self) -> bool {
-        const POLITE: [i32; 2] = [0, 143];
-        self.reason == ExitReason::Stopped && self.exit_code.is_some_and(|code| POLITE.contains(&code))
+        const ON_TERM: [i32; 2] = [0, 143];
+        self.reason == ExitReason::Stopped && self.exit_code.is_some_and(|code| ON_TERM.contains(&code))
     }
 
-    /// The end of a process with an exit code of its own.
+    /// Returns the exit of a process with this exit code.
     pub fn exited(exit_code: i32, now: Timestamp) -> Self {
         Self { exit_code: Some(exit_code), ..Self::without_code(ExitReason::Exited, now) }
     }
@@ -188,21 +188,21 @@ impl ProcessExit {
     }
 }
 
-/// Where a process stands.
+/// The state of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProcessState {
-    /// Intended; not started yet.
+    /// Not started yet.
     Queued,
-    /// Started.
+    /// Started, and not exited yet.
     Running(Running),
-    /// Over. A process that never started has no [`Running`].
+    /// Exited. A process that was never started has no [`Running`].
     Exited(Option<Running>, ProcessExit),
 }
 
-/// A process that was started.
+/// What is known of a process once it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
     /// When it started.
     pub started_at: Timestamp,
@@ -211,26 +211,26 @@ pub struct Running {
 /// A stored process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
-    /// The row's id; the process finds it in `RIGUP_PROCESS_ID`.
+    /// The id, which the process has in `RIGUP_PROCESS_ID`.
     pub id: ProcessId,
-    /// The machine it runs on.
+    /// The machine on which it runs.
     pub machine_id: MachineId,
-    /// The process that asked for it.
+    /// The process that started it.
     pub parent_id: Option<ProcessId>,
-    /// The binary it is about.
+    /// The binary that it installs or runs.
     pub binary_id: Option<BinaryId>,
-    /// The network interface it ran with.
+    /// The network interface of the machine when it started.
     pub iface_id: Option<InterfaceId>,
-    /// What was asked to be run.
+    /// What to run.
     pub spec: ProcessSpec,
-    /// Where it stands.
+    /// Its state.
     pub state: ProcessState,
-    /// When the row was made.
+    /// When it was queued.
     pub created_at: Timestamp,
 }
 
 impl Process {
-    /// The intent to run something, to be stored before anything is started.
+    /// Returns a queued process, which is stored before the process is started.
     pub fn queued(id: ProcessId, machine_id: MachineId, spec: ProcessSpec, now: Timestamp) -> Self {
         Self {
             id,
@@ -244,24 +244,24 @@ impl Process {
         }
     }
 
-    /// It was started.
+    /// Returns the process as running.
     #[must_use]
     pub fn into_running(self, identity: Identity, started_at: Timestamp) -> Self {
         Self { state: ProcessState::Running(Running { identity, started_at }), ..self }
     }
 
-    /// It is over. An ending is final: one that is over already stays as it is.
+    /// Returns the process as exited. An exit is final: a process that exited already stays as it is.
     #[must_use]
     pub fn into_exited(self, exit: ProcessExit) -> Self {
         let state = match self.state {
             ProcessState::Queued => ProcessState::Exited(None, exit),
             ProcessState::Running(running) => ProcessState::Exited(Some(running), exit),
-            over @ ProcessState::Exited(..) => over,
+            exited @ ProcessState::Exited(..) => exited,
         };
         Self { state, ..self }
     }
 
-    /// The process, while and after it ran.
+    /// Returns the identity and the start time, or `None` if the process was never started.
     pub fn running(&self) -> Option<&Running> {
         match &self.state {
             ProcessState::Queued => None,
@@ -270,7 +270,7 @@ impl Process {
         }
     }
 
-    /// How it ended, if it did.
+    /// Returns the exit, or `None` if the process has not exited.
     pub fn exit(&self) -> Option<&ProcessExit> {
         match &self.state {
             ProcessState::Exited(_, exit) => Some(exit),
@@ -278,7 +278,7 @@ impl Process {
         }
     }
 
-    /// The word in records and in the store.
+    /// Returns the `status` of the record.
     pub const fn status(&self) -> &'static str {
         match self.state {
             ProcessState::Queued => "queued",
@@ -287,7 +287,7 @@ impl Process {
         }
     }
 
-    /// Where it stands, in one word: how a run is judged, derived from nothing but its record.
+    /// Returns the `state` of the record: `queued`, `running`, `finished`, `killed` or `died`.
     pub fn run_state(&self) -> &'static str {
         match &self.state {
             ProcessState::Queued => "queued",
@@ -302,12 +302,12 @@ impl Process {
         }
     }
 
-    /// Whether a hook said that it had nothing to do.
+    /// Returns whether a hook skipped.
     fn is_skipped(&self, exit: &ProcessExit) -> bool {
         self.spec.process_type == ProcessType::Hook && exit.exit_code == Some(SKIPPED)
     }
 
-    /// What a person calls it: a hook by its plugin, its file and the name it was asked for, all else by its command.
+    /// Returns what people recognize the process by: plugin, file and binary of a hook, otherwise the command.
     pub fn title(&self) -> String {
         if self.spec.hook_name.is_empty() {
             let command = self.spec.cmd.join(" ");
@@ -320,16 +320,16 @@ impl Process {
         format!("{}/{} {subject}", self.spec.plugin, self.spec.hook_name).trim_end().to_owned()
     }
 
-    /// The name that a hook was asked for; else empty.
+    /// Returns the binary that the arguments of a hook name, or an empty text.
     pub fn subject(&self) -> &str {
-        self.spec.cmd.iter().find_map(|it| it.strip_prefix("--name=")).unwrap_or_default()
+        self.spec.cmd.iter().find_map(|word| word.strip_prefix("--name=")).unwrap_or_default()
     }
 
-    /// The record as JSONL shows it.
+    /// Returns the record.
     pub fn to_record(&self) -> Value {
         let running = self.running();
         let exit = self.exit();
-        let usage = exit.and_then(|it| it.usage);
+        let usage = exit.and_then(|exit| exit.usage);
         let run = self.spec.run.as_ref();
         json!({
             "type": "Process",
@@ -341,31 +341,31 @@ impl Process {
             "process_type": self.spec.process_type.as_str(),
             "plugin": self.spec.plugin,
             "hook_name": self.spec.hook_name,
-            "slug": run.map_or("", |it| &it.slug),
-            "description": run.map_or("", |it| &it.description),
-            "ttl_seconds": run.and_then(|it| it.ttl).map(|it| it.as_secs()),
-            "max_runtime_seconds": run.and(self.spec.timeout).map(|it| it.as_secs()),
+            "slug": run.map_or("", |run| &run.slug),
+            "description": run.map_or("", |run| &run.description),
+            "ttl_seconds": run.and_then(|run| run.ttl).map(|run| run.as_secs()),
+            "max_runtime_seconds": run.and(self.spec.timeout).map(|limit| limit.as_secs()),
             "cmd": self.spec.cmd,
             "pwd": self.spec.pwd.to_string_lossy(),
             "env": self.spec.env,
-            "timeout": self.spec.timeout.map(|it| it.as_secs()),
-            "run_dir": self.spec.run_dir.as_ref().map(|it| it.to_string_lossy()),
-            "pid": running.map(|it| it.identity.pid),
-            "start_ticks": running.map(|it| it.identity.start_ticks),
-            "boot_id": running.map(|it| it.identity.boot_id.as_str()),
+            "timeout": self.spec.timeout.map(|limit| limit.as_secs()),
+            "run_dir": self.spec.run_dir.as_ref().map(|path| path.to_string_lossy()),
+            "pid": running.map(|running| running.identity.pid),
+            "start_ticks": running.map(|running| running.identity.start_ticks),
+            "boot_id": running.map(|running| running.identity.boot_id.as_str()),
             "created_at": clock::spell(self.created_at),
-            "started_at": running.map(|it| clock::spell(it.started_at)),
-            "ended_at": exit.map(|it| clock::spell(it.ended_at)),
-            "exit_code": exit.and_then(|it| it.exit_code),
-            "signal": exit.and_then(|it| it.signal),
-            "exit_reason": exit.map(|it| it.reason.as_str()),
-            "stdout_tail": exit.map_or("", |it| &it.stdout_tail),
-            "stderr_tail": exit.map_or("", |it| &it.stderr_tail),
-            "stdout_bytes": exit.map(|it| it.stdout_bytes),
-            "stderr_bytes": exit.map(|it| it.stderr_bytes),
-            "max_rss": usage.map(|it| it.max_rss),
-            "user_ms": usage.map(|it| it.user_ms),
-            "sys_ms": usage.map(|it| it.sys_ms),
+            "started_at": running.map(|running| clock::spell(running.started_at)),
+            "ended_at": exit.map(|exit| clock::spell(exit.ended_at)),
+            "exit_code": exit.and_then(|exit| exit.exit_code),
+            "signal": exit.and_then(|exit| exit.signal),
+            "exit_reason": exit.map(|exit| exit.reason.as_str()),
+            "stdout_tail": exit.map_or("", |exit| &exit.stdout_tail),
+            "stderr_tail": exit.map_or("", |exit| &exit.stderr_tail),
+            "stdout_bytes": exit.map(|exit| exit.stdout_bytes),
+            "stderr_bytes": exit.map(|exit| exit.stderr_bytes),
+            "max_rss": usage.map(|usage| usage.max_rss),
+            "user_ms": usage.map(|usage| usage.user_ms),
+            "sys_ms": usage.map(|usage| usage.sys_ms),
             "status": self.status(),
             "state": self.run_state(),
         })
@@ -377,7 +377,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ending_is_final() {
+    fn an_exit_is_final() {
         let now = Timestamp::UNIX_EPOCH;
         let process = Process::queued(ProcessId::from_u128(0), MachineId::from_u128(0), spec(), now)
             .into_exited(ProcessExit::exited(3, now));
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_nobody_saw_has_no_exit_code() {
+    fn a_lost_process_has_no_exit_code() {
         let now = Timestamp::UNIX_EPOCH;
         let record = Process::queued(ProcessId::from_u128(0), MachineId::from_u128(0), spec(), now)
             .into_exited(ProcessExit::lost(now))

@@ -1,18 +1,18 @@
-//! How much is kept of what is over.
+//! The limits of what is kept of processes that exited.
 
-/// The bounds. Where one is none, nothing goes because of it.
+/// The limits; `None` means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetentionLimits {
-    /// So many processes, the newest.
+    /// How many processes are kept, newest first.
     pub processes: Option<u64>,
-    /// Processes that ended in the last so many days.
+    /// For how many days after their exit processes are kept.
     pub days: Option<u64>,
-    /// So many bytes of their standard output and error, the newest.
+    /// How many bytes of their standard output and standard error are kept, newest first.
     pub log_bytes: Option<u64>,
 }
 
 impl RetentionLimits {
-    /// Whether there is no bound at all.
+    /// Returns whether there is no limit at all.
     pub fn is_unbounded(&self) -> bool {
         *self == Self::default()
     }

@@ -1,32 +1,32 @@
-//! Processes as a tree: who asked for whom.
+//! Processes as a tree: each below the process that started it.
 
 use std::collections::HashMap;
 
 use crate::model::id::ProcessId;
 use crate::model::process::Process;
 
-/// A process in its place.
+/// A process in the tree.
 #[derive(Debug, Clone)]
 pub struct Node<'a> {
     /// The process.
     pub process: &'a Process,
-    /// How deep it stands below its root.
+    /// Its distance from the root.
     pub depth: usize,
-    /// The lines that lead to it.
+    /// The lines that lead to it from its parent.
     pub branch: String,
 }
 
-/// Every process once, each root followed by its descendants, oldest first. A process whose parent is not among them is
-/// a root; a circle of parents, which only a damaged store has, is cut.
+/// Returns the processes as a tree: each root followed by its descendants, oldest first. A process whose parent is not among
+/// them is a root. Processes in a circle of parents, which only a damaged store has, are left out.
 pub fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
     let mut children: HashMap<Option<ProcessId>, Vec<&Process>> = HashMap::new();
-    let known: HashMap<ProcessId, &Process> = processes.iter().map(|it| (it.id, it)).collect();
+    let known: HashMap<ProcessId, &Process> = processes.iter().map(|process| (process.id, process)).collect();
     for process in processes {
         let parent = process.parent_id.filter(|id| known.contains_key(id));
         children.entry(parent).or_default().push(process);
     }
     for siblings in children.values_mut() {
-        siblings.sort_by_key(|it| it.id);
+        siblings.sort_by_key(|process| process.id);
     }
     let mut nodes = Vec::new();
     for root in children.remove(&None).unwrap_or_default() {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn children_stand_below_their_parent_and_orphans_are_roots() {
+    fn children_are_below_their_parent_and_orphans_are_roots() {
         let processes = [
             process(4, Some(2)),
             process(1, None),
@@ -79,7 +79,7 @@ mod tests {
         ];
         let drawn: Vec<String> = arrange(&processes)
             .iter()
-            .map(|it| format!("{}{}", it.branch, it.process.id.as_u128()))
+            .map(|node| format!("{}{}", node.branch, node.process.id.as_u128()))
             .collect();
         assert_eq!(drawn, ["1", "├─ 2", "│  └─ 4", "└─ 3", "9"]);
     }

@@ -263,19 +263,19 @@ mod tests {
     #[test]
     fn a_binary_comes_back_as_it_was_saved_in_every_state() {
         let (_dir, store, machine_id) = store_with_machine();
-        let mut it = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
-        assert_eq!(it, Binary::new(it.id, machine_id, "rg", time(1)));
-        it.overrides.insert("pip".to_owned(), json!({"packages": ["a[b]"]}));
-        it.fail("no network".to_owned(), time(2));
-        for state in [it.state.clone(), BinaryState::Installed(installed())] {
-            it.state = state;
-            store.save_binary(&it).unwrap();
-            assert_eq!(store.binary(machine_id, "rg").unwrap().as_ref(), Some(&it));
+        let mut binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
+        assert_eq!(binary, Binary::new(binary.id, machine_id, "rg", time(1)));
+        binary.overrides.insert("pip".to_owned(), json!({"packages": ["a[b]"]}));
+        binary.fail("no network".to_owned(), time(2));
+        for state in [binary.state.clone(), BinaryState::Installed(installed())] {
+            binary.state = state;
+            store.save_binary(&binary).unwrap();
+            assert_eq!(store.binary(machine_id, "rg").unwrap().as_ref(), Some(&binary));
         }
-        it.state = BinaryState::Queued(Queued::default());
-        store.save_binary(&it).unwrap();
+        binary.state = BinaryState::Queued(Queued::default());
+        store.save_binary(&binary).unwrap();
         let all = store.binaries_of(machine_id).unwrap();
-        assert_eq!(all, HashMap::from([("rg".to_owned(), it)]));
+        assert_eq!(all, HashMap::from([("rg".to_owned(), binary)]));
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
         }
         let list = |filter: BinaryFilter| -> Vec<(String, Timestamp)> {
             let listed = store.binaries(&filter).unwrap();
-            listed.into_iter().map(|it| (it.name, it.created_at)).collect()
+            listed.into_iter().map(|binary| (binary.name, binary.created_at)).collect()
         };
         let all = [("git".to_owned(), time(3)), ("git".to_owned(), time(2)), ("wget".to_owned(), time(1))];
         assert_eq!(list(BinaryFilter::default()), all);

@@ -158,18 +158,18 @@ mod tests {
     #[test]
     fn a_machine_comes_back_as_it_was_saved() {
         let (_dir, store) = crate::store::tests::store();
-        let mut it = machine("a");
-        it.facts.hw_in_vm = true;
-        it.facts.os_release = "Debian GNU/Linux 12 (bookworm)".to_owned();
-        it.facts.stats.insert("z".to_owned(), json!(1.5));
-        it.facts.stats.insert("a".to_owned(), json!(null));
-        it.config.insert("RG_BINARY".to_owned(), json!("/usr/bin/rg"));
-        store.save_machine(&it).unwrap();
-        assert_eq!(store.machine_by_guid("a").unwrap(), Some(it.clone()));
-        it.num_uses_failed = u32::MAX;
-        it.modified_at = time(9);
-        store.save_machine(&it).unwrap();
-        assert_eq!(store.machines().unwrap(), [it]);
+        let mut stored = machine("a");
+        stored.facts.hw_in_vm = true;
+        stored.facts.os_release = "Debian GNU/Linux 12 (bookworm)".to_owned();
+        stored.facts.stats.insert("z".to_owned(), json!(1.5));
+        stored.facts.stats.insert("a".to_owned(), json!(null));
+        stored.config.insert("RG_BINARY".to_owned(), json!("/usr/bin/rg"));
+        store.save_machine(&stored).unwrap();
+        assert_eq!(store.machine_by_guid("a").unwrap(), Some(stored.clone()));
+        stored.num_uses_failed = u32::MAX;
+        stored.modified_at = time(9);
+        store.save_machine(&stored).unwrap();
+        assert_eq!(store.machines().unwrap(), [stored]);
         assert_eq!(store.machine_by_guid("A").unwrap(), None);
     }
 

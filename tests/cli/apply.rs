@@ -167,7 +167,7 @@ fn a_process_that_still_runs_or_whose_machine_is_unknown_is_refused() {
     apply(&place, std::slice::from_ref(&process)).exits(1).says("; apply its Machine record first");
     let mut running = process;
     running["status"] = json!("running");
-    apply(&place, &[running]).exits(1).says("the process is running, and only one that is over");
+    apply(&place, &[running]).exits(1).says("the process is running; only an exited process can be imported");
 }
 
 #[test]
@@ -268,7 +268,10 @@ fn a_machine_remembers_where_a_binary_is_and_nothing_else() {
     assert_eq!(record["config"], json!({"SH_BINARY": "/bin/sh"}));
     place.run(&["machine", "set", "LS_BINARY=/bin/ls", "--dry-run"]).ok();
     place.run(&["machine", "set", "PATH=/bin"]).exits(2).says("only keys that end in _BINARY");
-    place.run(&["machine", "set", "X_BINARY=/no/such"]).exits(2).says("there is none at /no/such");
+    place
+        .run(&["machine", "set", "X_BINARY=/no/such"])
+        .exits(2)
+        .says("/no/such is not the absolute path of an existing file");
     let machines = place.run(&["machine", "list"]).ok().records();
     assert_eq!((machines.len(), &machines[0]["config"]), (1, &json!({"SH_BINARY": "/bin/sh"})));
     assert!(place.run(&["machine", "list", "--hostname", "no such host"]).ok().records().is_empty());

@@ -57,11 +57,11 @@ fn millis(time: SignedDuration) -> i64 {
 }
 
 fn path(timings: &Timings) -> Vec<u128> {
-    timings.critical_bars().map(|it| it.hook.process_id.as_u128()).collect()
+    timings.critical_bars().map(|bar| bar.hook.process_id.as_u128()).collect()
 }
 
 fn waits(timings: &Timings) -> Vec<i64> {
-    timings.bars.iter().map(|it| millis(it.wait_time())).collect()
+    timings.bars.iter().map(|bar| millis(bar.wait_time())).collect()
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn no_two_bars_of_a_row_overlap_and_no_lane_is_higher_than_it_must_be() {
         .collect();
     let timings = timings(bars);
     let lanes = lanes::lanes(&timings);
-    assert_eq!(lanes.iter().map(|it| it.placements.len()).sum::<usize>(), 500);
+    assert_eq!(lanes.iter().map(|lane| lane.placements.len()).sum::<usize>(), 500);
     for lane in &lanes {
         assert!(lane.rows <= 12, "{}: {} rows", lane.provider, lane.rows);
         let mut until = vec![timings.command.started; lane.rows];
@@ -177,10 +177,10 @@ fn totals_are_by_provider_in_the_order_of_their_first_hook_and_shares_make_up_on
     let totals = timings.totals();
     let shown: Vec<(&str, usize, usize, i64)> = totals
         .iter()
-        .map(|it| (it.provider.as_str(), it.attempts, it.installed, millis(it.busy_time())))
+        .map(|total| (total.provider.as_str(), total.attempts, total.installed, millis(total.busy_time())))
         .collect();
     assert_eq!(shown, [("env", 2, 1, 200), ("apt", 1, 1, 300)]);
-    let shares: Vec<f64> = totals.iter().map(|it| it.share(&timings.total())).collect();
+    let shares: Vec<f64> = totals.iter().map(|total| total.share(&timings.total())).collect();
     assert!((shares[0] - 0.4).abs() < 1e-9 && (shares[1] - 0.6).abs() < 1e-9, "{shares:?}");
 }
 

@@ -194,7 +194,7 @@ fn processes_are_listed_newest_first_within_the_filter() {
     }
     let list = |filter: ProcessFilter| -> Vec<Timestamp> {
         let listed = store.processes(&filter).unwrap();
-        listed.into_iter().map(|it| it.created_at).collect()
+        listed.into_iter().map(|process| process.created_at).collect()
     };
     let all = ProcessFilter::default;
     let word = |text: &str| Some(text.to_owned());
@@ -256,7 +256,7 @@ fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
 /// A process that ended at this time, below another one.
 fn over(machine_id: MachineId, at: i64, parent: Option<&Process>) -> Process {
     let mut process = hook(machine_id, time(at)).into_exited(ProcessExit::exited(0, time(at + 1)));
-    process.parent_id = parent.map(|it| it.id);
+    process.parent_id = parent.map(|parent| parent.id);
     process.spec.run_dir = Some(format!("/run/{at}").into());
     process
 }
@@ -312,9 +312,10 @@ fn what_is_over_is_read_in_pages_the_newest_first() {
         }
         read.extend(page);
     }
-    let mut wanted: Vec<(Timestamp, ProcessId)> = all.iter().map(|it| (it.created_at, it.id)).collect();
+    let mut wanted: Vec<(Timestamp, ProcessId)> =
+        all.iter().map(|process| (process.created_at, process.id)).collect();
     wanted.sort_by(|one, other| other.cmp(one));
-    assert_eq!(read.iter().map(|it| (it.created_at, it.id)).collect::<Vec<_>>(), wanted);
+    assert_eq!(read.iter().map(|process| (process.created_at, process.id)).collect::<Vec<_>>(), wanted);
     assert_eq!(store.ended_processes(MachineId::generate(), None, 9).unwrap(), []);
 }
 

@@ -1,25 +1,25 @@
-//! The settings that a machine's record keeps: where its binaries are.
+//! The config of a machine's record: the paths of its binaries.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-/// What is no derived setting.
+/// Why a value cannot be stored in the config of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// Another kind of setting.
+    /// The key does not end in `_BINARY`.
     #[error(
-        "{0} is nothing that a machine's record keeps: only keys that end in _BINARY; settings stand in rigup.toml"
+        "cannot store {0} in the record of a machine: only keys that end in _BINARY can be stored; put settings into rigup.toml"
     )]
     Key(String),
-    /// Not the absolute path of a file.
-    #[error("{0} has to be the absolute path of a file, and there is none at {1}")]
+    /// The value is not the absolute path of a file.
+    #[error("cannot set {0}: {1} is not the absolute path of an existing file")]
     NoFile(String, String),
 }
 
-/// What a Machine record changes of a machine's configuration, null for what it takes away: its whole `config`, or one
-/// `key`, which older tools spell `config/KEY`, with a `value` or the method `unset`. Keys of a whole `config` that are
-/// no derived settings, or whose file is gone, are left out: a record may be older than the machine's state.
+/// Returns what a Machine record changes in the config of a machine; null removes a key. The record has either a whole
+/// `config`, or one `key`, which older tools write as `config/KEY`, with a `value` or the method `unset`. Keys of a whole
+/// `config` are left out if they cannot be stored or if their file does not exist: the record may be old.
 pub fn patch(fields: &Map<String, Value>) -> Result<Map<String, Value>, ConfigError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
     if let Some(key) = text("key") {
@@ -32,7 +32,7 @@ pub fn patch(fields: &Map<String, Value>) -> Result<Map<String, Value>, ConfigEr
     Ok(config.filter_map(|(key, value)| setting(key, value.as_str()?).ok()).collect())
 }
 
-/// A derived setting, null where the value is blank.
+/// Returns a key with its value, or with null if the value is empty.
 pub fn setting(key: &str, value: &str) -> Result<(String, Value), ConfigError> {
     if !key.ends_with("_BINARY") || key == "_BINARY" {
         return Err(ConfigError::Key(key.to_owned()));
@@ -69,12 +69,12 @@ mod tests {
     }
 
     #[test]
-    fn only_paths_of_binaries_that_are_there_are_kept() {
+    fn only_paths_of_existing_binaries_are_stored() {
         let config = json!({"SH_BINARY": "/bin/sh", "PATH": "/bin", "X_BINARY": "/no/such", "Y_BINARY": 7});
         assert_eq!(patched(&json!({ "config": config })), Ok(json!({"SH_BINARY": "/bin/sh"})));
         let error = |key: &str, value: &str| setting(key, value).unwrap_err().to_string();
-        assert!(error("PATH", "/bin/sh").starts_with("PATH is nothing that a machine's record keeps"));
-        assert!(error("X_BINARY", "bin/sh").contains("there is none at bin/sh"));
-        assert!(error("X_BINARY", "/usr").contains("there is none at /usr"));
+        assert!(error("PATH", "/bin/sh").starts_with("cannot store PATH in the record of a machine"));
+        assert!(error("X_BINARY", "bin/sh").contains("bin/sh is not the absolute path of an existing file"));
+        assert!(error("X_BINARY", "/usr").contains("/usr is not the absolute path of an existing file"));
     }
 }
