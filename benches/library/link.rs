@@ -1,4 +1,4 @@
-//! 10,000 links in LIB_BIN_DIR: made, found right, and turned to another file.
+//! 10,000 links in LIB_BIN_DIR: created, verified, and pointed at another file.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
-//! How long the parts of the library take that grow with what they are given.
+//! Benchmarks of the parts of the library whose time grows with their input.
 //!
-//! `cargo bench --locked` runs all of it, `cargo bench --locked -- store` only what has `store` in its name. Whole
-//! commands, beside what they stand in for, are measured by `benches/compare.sh`.
+//! `cargo bench --locked` runs all of them, and `cargo bench --locked -- store` those with `store` in their names.
+//! `benches/compare.sh` compares whole commands with other programs.
 
 mod link;
 mod plan;
@@ -12,7 +12,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// A folder in memory where that can be: how long a file takes to make on a disk depends on what was deleted a minute ago.
+/// Returns a folder in memory if possible: how long a file takes to create on a disk depends on what was deleted before.
 fn folder() -> TempDir {
     let memory = tempfile::tempdir_in(Path::new("/dev/shm"));
     memory.or_else(|_| tempfile::tempdir()).expect("a folder for temporary files")

@@ -1,4 +1,4 @@
-//! 20,000 requirements: read, and made into a plan.
+//! 20,000 requirements: read and planned.
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
@@ -9,7 +9,7 @@ use rigup::plugin::requirement::{self, Requirement};
 
 const REQUIREMENTS: u32 = 20_000;
 
-/// One requirement in two shares its name with another one, as plugins do that need the same program.
+/// Every second requirement shares its name with another one, like those of plugins that require the same program.
 fn lines() -> String {
     use std::fmt::Write;
     let mut lines = String::new();
@@ -51,7 +51,7 @@ fn plan_20_000_requirements(bencher: Bencher<'_, '_>) {
         .bench_local(|| plan::plan(&requirements, &Selection::default(), &known));
 }
 
-/// As `rigup install NAME...` asks for them: by their names, of which no plugin knows any.
+/// Requests as of `rigup install NAME...`, for names that no plugin requires.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn plan_20_000_bare_names(bencher: Bencher<'_, '_>) {
     let name = |n: u32| BinaryName::parse(&format!("tool{n}"), None).expect("a good name");

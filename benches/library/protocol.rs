@@ -1,4 +1,4 @@
-//! 100 MB of a hook's output, of three kinds: what a chatty hook prints, records alone, and a line without an end.
+//! 100 MB of a hook's output of three kinds: records among other lines, records alone, and one endless line.
 
 use std::io::BufReader;
 

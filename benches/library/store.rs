@@ -1,4 +1,4 @@
-//! 100,000 processes in the store: put there, and looked up.
+//! 100,000 processes in the store: written and read.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const PROCESSES: u32 = 100_000;
 
-/// A store with a machine, and the hooks that ran there.
+/// A store with a machine and its hooks.
 struct Filled {
     store: Store,
     hooks: Vec<Process>,
@@ -28,7 +28,7 @@ impl Filled {
         filled
     }
 
-    /// The hooks are there, and not stored.
+    /// Returns a store in which the hooks are not stored yet.
     fn empty(count: u32) -> Self {
         let dir = crate::folder();
         let store = Store::open(dir.path()).expect("a new store");
@@ -44,7 +44,7 @@ fn time(n: u32) -> Timestamp {
     Timestamp::from_millisecond(1_700_000_000_000 + i64::from(n)).expect("a time of this century")
 }
 
-/// One that is over, with an environment and a talk of the usual size.
+/// Returns a hook that exited, with an environment and output of the usual size.
 fn hook(machine_id: MachineId, n: u32) -> Process {
     let env = [
         "DATA_DIR",
@@ -81,19 +81,19 @@ fn hook(machine_id: MachineId, n: u32) -> Process {
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn store_100_000_processes_at_once(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(PROCESSES)).with_inputs(|| Filled::empty(PROCESSES)).bench_local_refs(
-        |it| {
-            it.store.save_processes(&it.hooks.iter().collect::<Vec<_>>()).expect("a good store");
+        |filled| {
+            filled.store.save_processes(&filled.hooks.iter().collect::<Vec<_>>()).expect("a good store");
         },
     );
 }
 
-/// As hooks are recorded: each by itself, before it starts and when it is over.
+/// Stores each process by itself, as rigup does before a hook starts and after it exits.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn store_10_000_processes_one_by_one(bencher: Bencher<'_, '_>) {
     const SOME: u32 = PROCESSES / 10;
-    bencher.counter(ItemsCount::new(SOME)).with_inputs(|| Filled::empty(SOME)).bench_local_refs(|it| {
-        for hook in &it.hooks {
-            it.store.save_process(hook).expect("a good store");
+    bencher.counter(ItemsCount::new(SOME)).with_inputs(|| Filled::empty(SOME)).bench_local_refs(|filled| {
+        for hook in &filled.hooks {
+            filled.store.save_process(hook).expect("a good store");
         }
     });
 }

@@ -1,5 +1,5 @@
-//! A `config.json`, whatever is in it: it says what its settings are or why it counts for nothing, every setting comes to
-//! a value that its own schema allows, and no setting can be what an environment cannot hold.
+//! Any `config.json`: it has settings or is rejected with a reason, every setting resolves to a value that its schema allows,
+//! and no value is one that an environment variable cannot have.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use rigup::plugin::requirement;
 use rigup::settings::{Environment, SettingsFile};
 use serde_json::{Map, Value, json};
 
-/// What somebody may have set a variable to.
+/// Values that a variable may have.
 const TEXTS: [&str; 7] = ["", "1", "-0.5", "Yes", "[\"a\"]", "{}", "x y"];
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(schema) = schema::parse(&String::from_utf8_lossy(input)) else { return };
     let names = || schema.properties.iter().flat_map(Property::names);
-    assert!(schema.required_plugins.iter().all(|it| !it.is_empty() && it.trim() == it));
+    assert!(schema.required_plugins.iter().all(|name| !name.is_empty() && name.trim() == name));
     for (at, text) in TEXTS.iter().enumerate() {
         let environment: Environment = names().skip(at % 2).step_by(2).map(|name| (name, *text)).collect();
         let values: Map<String, Value> = names().map(|name| (name.to_owned(), json!([text]))).collect();
@@ -34,19 +34,19 @@ pub(crate) fn check(input: &[u8]) {
 
 fn check_property(resolver: &SettingResolver<'_>, property: &Property, text: &str) {
     let mut diagnostics = Vec::new();
-    let setting = resolver.resolve(property, |it| diagnostics.push(it));
+    let setting = resolver.resolve(property, |diagnostic| diagnostics.push(diagnostic));
     assert_eq!((&setting.name, setting.is_secret), (&property.name, property.is_secret));
     match &setting.origin {
         Origin::Default => assert_eq!(setting.value, property.default),
         Origin::Environment(name) => {
-            assert!(property.names().any(|it| it == name) && !text.is_empty(), "{setting:?}");
+            assert!(property.names().any(|known| known == name) && !text.is_empty(), "{setting:?}");
         }
-        Origin::File(_, name) => assert!(property.names().any(|it| it == name), "{setting:?}"),
+        Origin::File(_, name) => assert!(property.names().any(|known| known == name), "{setting:?}"),
         Origin::Fallback(name) => assert_ne!(name, &property.name),
         Origin::Machine => panic!("nobody asked the machine: {setting:?}"),
     }
     if property.is_secret && text.len() > 2 {
-        assert!(diagnostics.iter().all(|it| !it.contains(&format!("{text:?}"))), "{diagnostics:?}");
+        assert!(diagnostics.iter().all(|diagnostic| !diagnostic.contains(&format!("{text:?}"))), "{diagnostics:?}");
     }
     if let Some(variable) = setting.variable() {
         let is_variable = !variable.name.is_empty() && !variable.name.contains(['=', '\0']);

@@ -1,4 +1,4 @@
-//! Any file name is a hook's or is not; what a hook's name says can be spelled out, and says the same then.
+//! Any file name: if it is the name of a hook, the name that is built from its parts is the name of the same hook.
 
 use rigup::plugin::hook_name::{Background, HookName, canonical_event};
 
@@ -7,7 +7,7 @@ pub(crate) fn check(input: &[u8]) {
     let Some(hook) = HookName::parse(&file_name) else { return };
     assert_eq!(hook.file_name, file_name);
     assert!(!hook.event.is_empty());
-    // `rigup hook list` shows it, and `rigup run` takes what it shows.
+    // `rigup run` accepts the event that `rigup hook list` prints.
     assert_eq!(canonical_event(&hook.event), hook.event);
     assert!(!hook.name.contains('.') && !hook.extension.contains('.'));
     assert!(hook.name.is_empty() || file_name.contains(&hook.name));
@@ -17,7 +17,7 @@ pub(crate) fn check(input: &[u8]) {
     assert_eq!(again, Some(HookName { file_name: spelled.clone(), ..hook }), "spelled {spelled}");
 }
 
-/// The whole grammar, each part where it belongs.
+/// Builds a file name from the parts of a hook's name.
 fn spell(hook: &HookName) -> String {
     let HookName { event, order, name, background, is_batch, extension, .. } = hook;
     let number = match order {
@@ -31,6 +31,6 @@ fn spell(hook: &HookName) -> String {
         None => "",
     };
     let batch = if *is_batch { ".batch" } else { "" };
-    // Also behind an event that ends in `_`, the two of them are then the first.
+    // After an event that ends in `_`, its last two characters are the first `__`.
     format!("on_{event}Event__{number}{name}{background}{batch}.{extension}")
 }

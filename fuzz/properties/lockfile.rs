@@ -1,5 +1,5 @@
-//! A `rigup.lock`, whatever is in it: it is refused with a line that it has, or what is written of it is read as the same,
-//! and it says what its lines say and nothing else.
+//! Any `rigup.lock`: it is rejected with the number of one of its lines, or what is written of it reads the same and has the
+//! values of its lines and no others.
 
 use std::path::{Component, Path};
 
@@ -13,8 +13,8 @@ pub(crate) fn check(input: &[u8]) {
         Err(error) => {
             let said = error.to_string();
             let number =
-                said.strip_prefix("line ").and_then(|it| it.split(':').next()?.parse::<usize>().ok());
-            assert!(number.is_some_and(|it| (1..=lines.len()).contains(&it)), "{said}");
+                said.strip_prefix("line ").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
+            assert!(number.is_some_and(|number| (1..=lines.len()).contains(&number)), "{said}");
         }
         Ok(lockfile) => check_read(&lockfile, &lines),
     }
@@ -24,13 +24,13 @@ fn check_read(lockfile: &Lockfile, lines: &[&[u8]]) {
     let written = lockfile.to_string();
     assert_eq!(Lockfile::parse(written.as_bytes()).as_ref(), Ok(lockfile));
 
-    // The order of the lines changes nothing, nor do blank ones between them.
+    // Neither the order of the lines nor blank lines matter.
     let (header, mut reversed) = (lines[0], lines[1..].to_vec());
     reversed.push(header);
     reversed.reverse();
     assert_eq!(Lockfile::parse(&reversed.join(&b"\n\n"[..])).as_ref(), Ok(lockfile));
 
-    let locks: Vec<&&[u8]> = lines[1..].iter().filter(|it| !it.is_empty()).collect();
+    let locks: Vec<&&[u8]> = lines[1..].iter().filter(|line| !line.is_empty()).collect();
     assert_eq!(written.lines().count(), 1 + locks.len());
     for line in locks {
         let fields: Map<String, Value> = serde_json::from_slice(line).expect("a line is an object");
@@ -41,10 +41,10 @@ fn check_read(lockfile: &Lockfile, lines: &[&[u8]]) {
         let put: Result<_, PinError> = lockfile.clone().insert(locked.clone());
         assert_eq!(put, Ok(Some(locked.clone())), "what was read may be written");
     }
-    // What is said twice is refused.
-    if let Some(line) = lines[1..].iter().find(|it| !it.is_empty()) {
+    // A duplicate line is rejected.
+    if let Some(line) = lines[1..].iter().find(|line| !line.is_empty()) {
         let twice = [lines, &[*line]].concat().join(&b"\n"[..]);
-        assert!(Lockfile::parse(&twice).is_err_and(|it| it.to_string().contains("already has a line")));
+        assert!(Lockfile::parse(&twice).is_err_and(|error| error.to_string().contains("already has a line")));
     }
 }
 

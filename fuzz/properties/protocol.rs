@@ -1,18 +1,18 @@
-//! What a hook prints, whatever it is: the records do not depend on the pieces in which it arrives, each stands on its
-//! line, none is invented and none lost, and what is kept of all the rest is bounded.
+//! Any output of a hook: the records do not depend on the pieces in which it is read, each has the number of its line, none
+//! is invented or lost, and the memory for other lines is limited.
 
 use rigup::jsonl::MAX_LINE;
 use rigup::protocol::{self, MAX_DIAGNOSTICS, Record, RecordReader, Unparsed};
 use serde_json::Value;
 
-/// An input that begins so has a line that is too long in the place of the next such byte, which no text has: no input of
-/// a fuzzer's size would ever be too long, and if many were, there would be few inputs.
+/// In an input that begins with this byte, which no text has, the next such byte stands for a line that is too long: no
+/// input of a fuzzer's size would ever have one.
 const LONG: u8 = 0xff;
 
 pub(crate) fn check(input: &[u8]) {
     let output = expanded(input);
     let mut records = Vec::new();
-    let left = protocol::read(&output[..], |it| records.push(it)).expect("memory can be read");
+    let left = protocol::read(&output[..], |record| records.push(record)).expect("memory can be read");
     let sizes: &[usize] = if output.len() > MAX_LINE { &[65_521] } else { &[1, 2, 3, 7, 64] };
     for &size in sizes {
         assert_eq!(in_pieces(&output, size), (records.clone(), left.clone()), "in pieces of {size}");
@@ -26,14 +26,14 @@ pub(crate) fn check(input: &[u8]) {
 
     let mut rest = &records[..];
     for (number, line) in (1..).zip(output.split(|&byte| byte == b'\n')) {
-        let (here, below) = rest.split_at(rest.iter().take_while(|it| it.line == number).count());
+        let (here, below) = rest.split_at(rest.iter().take_while(|record| record.line == number).count());
         check_line(line, here);
         rest = below;
     }
     assert!(rest.is_empty(), "no line has {rest:?}");
 }
 
-/// What was read on a line against the line.
+/// Compares the records of a line with the line.
 fn check_line(line: &[u8], records: &[Record]) {
     let text = String::from_utf8_lossy(line);
     let text = text.trim_start_matches('\u{feff}');
@@ -46,9 +46,9 @@ fn check_line(line: &[u8], records: &[Record]) {
     if line.len() <= MAX_LINE
         && let Ok(Value::Object(fields)) = serde_json::from_str(text)
     {
-        let kind = fields.get("type").and_then(Value::as_str).filter(|it| !it.is_empty());
+        let kind = fields.get("type").and_then(Value::as_str).filter(|kind| !kind.is_empty());
         let expected = kind.map(|_| &fields);
-        assert_eq!(records.iter().map(|it| &it.fields).collect::<Vec<_>>(), Vec::from_iter(expected));
+        assert_eq!(records.iter().map(|record| &record.fields).collect::<Vec<_>>(), Vec::from_iter(expected));
     }
 }
 
@@ -56,9 +56,9 @@ fn in_pieces(output: &[u8], size: usize) -> (Vec<Record>, Unparsed) {
     let mut reader = RecordReader::default();
     let mut records = Vec::new();
     for piece in output.chunks(size) {
-        reader.push(piece, |it| records.push(it));
+        reader.push(piece, |record| records.push(record));
     }
-    let left = reader.finish(|it| records.push(it));
+    let left = reader.finish(|record| records.push(record));
     (records, left)
 }
 

@@ -1,5 +1,5 @@
-//! A `binaries.jsonl`, whatever is in it: a requirement that is accepted has a name that can be a folder and a link, comes
-//! back the same from a record and from a hook's arguments, and leads nowhere out of LIB_DIR.
+//! Any `binaries.jsonl`: an accepted requirement has a name that can be a folder and a link, is the same when it is read from
+//! its record or from a hook's arguments, and never leads out of LIB_DIR.
 
 use std::path::{Component, Path};
 
@@ -17,7 +17,7 @@ use rigup::toolkit::request::HookRequest;
 const HOME: &str = "/home/me";
 const LIB_DIR: &str = "/lib/dir";
 
-/// How package managers spell one version of a package: Python's, npm's, gem's, apt's.
+/// How pip, npm, gem and apt write one version of a package.
 const FORMATS: [&str; 4] = ["=={}", "@{}", ":{}", "={}"];
 
 pub(crate) fn check(input: &[u8]) {
@@ -26,7 +26,7 @@ pub(crate) fn check(input: &[u8]) {
     let lines = input.split(|&byte| byte == b'\n').count();
     assert!(requirements.len() + diagnostics.len() <= lines);
     for diagnostic in &diagnostics {
-        assert!(diagnostic.line.is_some_and(|it| it <= lines as u64), "{diagnostic}");
+        assert!(diagnostic.line.is_some_and(|line| line <= lines as u64), "{diagnostic}");
     }
     requirements.iter().for_each(check_requirement);
 }
@@ -55,7 +55,7 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
     }
 }
 
-/// A name becomes a folder and a link, and means the same when it is read again.
+/// A name can be a folder and a link, and parses to itself.
 fn check_name(name: &BinaryName) {
     assert_eq!(BinaryName::parse(name.as_str(), None).as_ref(), Ok(name));
     let link = name.link_name();
@@ -63,10 +63,10 @@ fn check_name(name: &BinaryName) {
     assert!(matches!(parts[..], [Component::Normal(only)] if only == link), "{link:?}");
     assert!(link.chars().count() <= MAX_CHARS && !link.contains(char::is_control) && !link.starts_with('-'));
     assert_eq!(name.file().is_some(), name.as_str() != link);
-    assert!(name.file().is_none_or(|it| it.is_absolute()));
+    assert!(name.file().is_none_or(|file| file.is_absolute()));
 }
 
-/// The record of a request is a requirement again: `rigup apply` reads what `rigup install --dry-run` shows.
+/// The record of a request is a requirement: `rigup apply` reads what `rigup install --dry-run` prints.
 fn check_record(requirement: &Requirement, request: &Request) {
     let record = request.to_record("queued").to_string();
     let again = requirement::parse_line(requirement.plugin.as_ref(), record.as_bytes(), None)
@@ -77,12 +77,16 @@ fn check_record(requirement: &Requirement, request: &Request) {
 
 fn from_arguments(request: &Request, provider: &str) -> HookRequest {
     let arguments = arguments::arguments(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
-    let arguments: Vec<String> = arguments.into_iter().map(|it| it.into_string().expect("text")).collect();
-    assert!(arguments.iter().all(|it| it.starts_with("--") && !it.contains('\0')), "{arguments:?}");
+    let arguments: Vec<String> =
+        arguments.into_iter().map(|argument| argument.into_string().expect("text")).collect();
+    assert!(
+        arguments.iter().all(|argument| argument.starts_with("--") && !argument.contains('\0')),
+        "{arguments:?}"
+    );
     HookRequest::parse(&arguments, None).expect("a hook can read its arguments")
 }
 
-/// What a provider's hook is asked for.
+/// The request of a provider's hook.
 fn check_request(requirement: &Requirement, provider: &str, request: &HookRequest) {
     assert_eq!((&request.name, &request.providers), (&requirement.name, &requirement.providers));
     assert_eq!(request.overrides, requirement.overrides);
@@ -117,7 +121,7 @@ fn check_request(requirement: &Requirement, provider: &str, request: &HookReques
     if let Ok(folder) = prefix::prefix(request, "pip", Path::new(LIB_DIR)) {
         let inside = folder.strip_prefix(LIB_DIR).expect("a prefix stands in LIB_DIR");
         let parts: Vec<_> = inside.components().collect();
-        assert!(parts.iter().all(|it| matches!(it, Component::Normal(_))), "{}", folder.display());
+        assert!(parts.iter().all(|part| matches!(part, Component::Normal(_))), "{}", folder.display());
         assert!((2..=3).contains(&parts.len()), "{}", folder.display());
     }
 }
