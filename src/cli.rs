@@ -45,6 +45,10 @@ Examples:
   rigup load                            Report what is installed
   rigup process tree                    Show what ran, and how it exited
 
+Default folders:
+  DATA_DIR  ~/.local/share/rigup    LIB_DIR  DATA_DIR/lib/ARCH-OS    LIB_BIN_DIR  LIB_DIR/bin
+  Plugins   ./plugins, ./providers
+
 Exit codes:
   0    Success
   1    Some of the requested work could not be done
@@ -69,19 +73,19 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Keep records and installed files in DIR [env: RIGUP_DATA_DIR] [default: ~/.local/share/rigup]
+    /// Keep records and installed files in DIR [env: RIGUP_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Install into DIR [env: RIGUP_LIB_DIR] [default: `lib/ARCH-OS` in DATA_DIR]
+    /// Install into DIR [env: RIGUP_LIB_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     lib_dir: Option<PathBuf>,
-    /// Link binaries into DIR [env: RIGUP_LIB_BIN_DIR] [default: `bin` in LIB_DIR]
+    /// Link binaries into DIR [env: RIGUP_LIB_BIN_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     lib_bin_dir: Option<PathBuf>,
-    /// Look for plugins in DIR first; repeatable [env: RIGUP_PLUGINS_DIR] [default: ./plugins, ./providers]
+    /// Look for plugins in DIR first; repeatable [env: RIGUP_PLUGINS_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     plugins_dir: Vec<PathBuf>,
-    /// Trust DIR although other users can write to it; repeatable [env: RIGUP_TRUST_DIR]
+    /// Trust DIR whoever can write to it; repeatable [env: RIGUP_TRUST_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     trust_dir: Vec<PathBuf>,
     /// Print JSONL instead of tables
@@ -93,7 +97,7 @@ struct Global {
     /// Print only errors and warnings to stderr
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Print every attempt with its reason and the command that shows its log
+    /// Print every attempt with its reason and the command for its log
     #[arg(long, short, global = true, conflicts_with = "quiet")]
     verbose: bool,
 }

@@ -34,9 +34,9 @@ const BEGIN_EXAMPLE: &str = "\
 Example:
   eval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"
 
-If the request does not allow the provider, the code exits with 10. Otherwise the hook runs again under the lock of its
-prefix, and the code sets name, prefix, packages (one per line), min_version, exact_version and the variables of
-`rigup hook policy`.";
+If the request does not allow the provider, the code exits with 10. Otherwise the hook runs again
+under the lock of its prefix, and the code sets name, prefix, packages (one per line), min_version,
+exact_version and the variables of `rigup hook policy`.";
 
 /// What to do with hooks. All but `list` and `test` is for hook scripts, which pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]

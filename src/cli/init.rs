@@ -55,11 +55,8 @@ pub(crate) enum InitCommand {
 /// The languages of the examples. Hooks can be written in any other language, too.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Lang {
-    /// POSIX shell
     Sh,
-    /// Python 3
     Python,
-    /// Node.js
     Node,
 }
 

@@ -57,11 +57,11 @@ pub(crate) struct SelectionArgs {
 /// What packages from open registries may be.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct PolicyArgs {
-    /// Use only releases that are at least DAYS old [default: 7 if the provider supports it]
+    /// Use only releases at least DAYS old [default: 7]
     #[arg(long, value_name = "DAYS", value_parser = parse_age)]
     min_release_age: Option<f64>,
-    /// Let packages run install scripts [default: false if the provider supports it]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    /// Let packages run install scripts [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     postinstall_scripts: Option<bool>,
 }
 
@@ -79,7 +79,7 @@ fn parse_age(text: &str) -> Result<f64, PolicyError> {
 /// How many hooks at the same time, and for how long.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct JobArgs {
-    /// Run up to N hooks at the same time [default: number of cores, at least 4]
+    /// Run up to N hooks at once [default: cores, at least 4]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Terminate a hook after S seconds
@@ -108,7 +108,7 @@ pub(crate) struct InstallArgs {
     /// Try only these providers, in this order
     #[arg(long, value_name = "X,Y")]
     binproviders: Option<String>,
-    /// Reinstall what is installed, and replace foreign files where a link goes
+    /// Reinstall, and replace foreign files where a link goes
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -124,7 +124,7 @@ pub(crate) struct InstallArgs {
     lockfile: Option<PathBuf>,
     #[command(flatten)]
     jobs: JobArgs,
-    /// Write a page that shows where the time went, or JSON [default: rigup-timings.html]
+    /// Write timings to FILE [default: rigup-timings.html]
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = timings::DEFAULT, conflicts_with = "dry_run")]
     timings: Option<PathBuf>,
 }

@@ -44,7 +44,7 @@ pub(crate) struct LockArgs {
     /// Write the lock file FILE
     #[arg(long, value_name = "FILE", default_value = lockfile::DEFAULT)]
     lockfile: PathBuf,
-    /// Compare only: report the lines that differ, and exit with 1 if any does
+    /// Exit with 1 if the lock file is not up to date
     #[arg(long)]
     check: bool,
     /// Remove the lines of this platform whose names are not required

@@ -17,11 +17,10 @@ const BUFFER_SIZE: usize = 64 << 10;
 /// When to use color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set
+    // On a terminal, unless NO_COLOR is set.
     Auto,
-    /// Even into a pipe
+    // Even into a pipe.
     Always,
-    /// Never
     Never,
 }
 

@@ -203,7 +203,7 @@ impl Table {
 
     fn natural_width(&self, index: usize) -> usize {
         let cells = self.rows.iter().map(|row| text::width(&row[index].text));
-        cells.chain([text::width(self.columns[index].header)]).max().unwrap_or_default()
+        cells.chain([text::width(self.columns[index].header)]).max().unwrap_or_default().max(1)
     }
 
     fn is_blank(&self, index: usize) -> bool {

@@ -6,6 +6,7 @@
     reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
 )]
 
+mod appearance;
 mod apply;
 mod bad_input;
 mod batch;

@@ -31,7 +31,7 @@ runs within their --ttl are always kept. Pruned records are counted, not listed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct GcArgs {
-    /// Keep run dirs for S seconds after the run exits, whatever `rigup start --ttl` set
+    /// Keep run dirs for S seconds after the exit, whatever their --ttl
     #[arg(long, value_name = "S")]
     ttl: Option<u64>,
     /// Show what would be done, and change nothing

@@ -44,9 +44,7 @@ pub(crate) struct LogsArgs {
 /// One of the two logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Stream {
-    /// Standard output
     Stdout,
-    /// Standard error
     Stderr,
 }
 

@@ -1,0 +1,205 @@
+//! What a person sees, whole: help, errors and tables, as snapshots.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
+
+use insta::assert_snapshot;
+use nix::pty::{Winsize, openpty};
+use serde_json::json;
+
+use crate::playground::{Playground, wait_until};
+
+/// The commands that have help of their own.
+const COMMANDS: [&str; 44] = [
+    "",
+    "install",
+    "lock",
+    "load",
+    "apply",
+    "run",
+    "exec",
+    "start",
+    "post",
+    "result",
+    "plugin",
+    "plugin list",
+    "plugin show",
+    "config",
+    "hook",
+    "hook list",
+    "hook test",
+    "hook begin",
+    "hook accepts",
+    "hook packages",
+    "hook failure",
+    "hook policy",
+    "hook override",
+    "hook prefix",
+    "hook binary",
+    "hook lock",
+    "init",
+    "init plugin",
+    "init provider",
+    "binary",
+    "binary list",
+    "binary show",
+    "binary create",
+    "binary update",
+    "binary delete",
+    "process",
+    "process list",
+    "process show",
+    "process tree",
+    "process logs",
+    "process wait",
+    "process kill",
+    "process gc",
+    "machine set",
+];
+
+/// The widest line of help, in columns.
+const MAX_HELP_WIDTH: usize = 100;
+
+/// Replaces what differs from run to run. The order matters: ids before numbers.
+const FILTERS: [(&str, &str); 7] = [
+    (r"…[./A-Za-z0-9]*?/(data|here)/", "…TMP/$1/"),
+    (r"/tmp/\.tmp[A-Za-z0-9]+", "TMP"),
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
+    (r"(?m)(^| )[0-9a-f]{8}( |$)", "${1}SHORT-ID${2}"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+    (r"(?:now  |\d+ s ago)", "RECENT"),
+    (r"builtin/[0-9a-f]{16}", "builtin/DIGEST"),
+];
+
+/// Runs commands, and returns what they print to standard error.
+fn session(place: &Playground, commands: &[&[&str]]) -> String {
+    let shown = commands.iter().map(|args| {
+        let ran = place.run(args);
+        format!("$ rigup {}\n{}[exit {}]\n\n", args.join(" "), ran.stderr, ran.code.unwrap())
+    });
+    shown.collect()
+}
+
+/// Runs a command at a terminal with this many columns, and returns its screen.
+fn at_terminal(place: &Playground, columns: u16, args: &[&str]) -> String {
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(Some(&size), None).unwrap();
+    let slave = || Stdio::from(pty.slave.try_clone().unwrap());
+    let mut command =
+        place.command_of(Path::new("setsid"), &[&["--ctty", env!("CARGO_BIN_EXE_rigup")], args].concat());
+    command.env("CI", "1").env("NO_COLOR", "1").stdin(slave()).stdout(slave()).stderr(slave());
+    let mut rigup = command.spawn().unwrap();
+    drop(command);
+    let mut screen = File::from(pty.master);
+    drop(pty.slave);
+    let reader = std::thread::spawn(move || {
+        let mut shown = Vec::new();
+        // The end of a terminal that no process has open is an error.
+        let _ = screen.read_to_end(&mut shown);
+        String::from_utf8_lossy(&shown).replace("\r\n", "\n")
+    });
+    wait_until("rigup has exited", || rigup.try_wait().unwrap().is_some());
+    let screen = reader.join().unwrap();
+    // The fields of one record are not a table.
+    let is_table = !args.contains(&"show");
+    for line in screen.lines().filter(|_| is_table) {
+        assert!(line.chars().count() <= usize::from(columns), "wider than {columns} columns: {line}");
+    }
+    format!("$ rigup {}\n{screen}", args.join(" "))
+}
+
+fn with_filters(check: impl FnOnce()) {
+    let mut settings = insta::Settings::clone_current();
+    for (pattern, replacement) in FILTERS {
+        settings.add_filter(pattern, replacement);
+    }
+    settings.bind(check);
+}
+
+/// A place with two plugins, of which one requires a binary that no provider has.
+fn furnished() -> Playground {
+    let place = Playground::new();
+    place.fixture("good").fixture("failing");
+    place.plugin("reader", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
+    place.plugin(
+        "writer",
+        &[json!({"type": "Binary", "name": "two", "binproviders": "failing,env", "min_version": "9"})],
+    );
+    place
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in COMMANDS {
+        let place = Playground::new();
+        let mut args: Vec<&str> = command.split_whitespace().collect();
+        args.push("--help");
+        let help = place.run(&args).ok().stdout;
+        for line in help.lines() {
+            assert!(line.chars().count() <= MAX_HELP_WIDTH, "rigup {command} --help: {line}");
+        }
+        let name = format!("help {command}").trim().replace(' ', "_");
+        assert_snapshot!(name, help);
+    }
+}
+
+#[test]
+fn errors_say_what_failed_why_and_what_to_do_next() {
+    let place = furnished();
+    let shown = session(
+        &place,
+        &[
+            &["install", "-q"],
+            &["install", "one"],
+            &["install", "-q", "sh", "--min-version", "99", "--binproviders", "env"],
+            &["install", "../x"],
+            &["install", "x", "--min-version", "new"],
+            &["install", "--plugins", "nosuch"],
+            &["install", "--locked"],
+            &["load", "-q", "nosuch"],
+            &["run", "Nothing"],
+            &["run", "../x"],
+            &["exec", "--", "nosuch"],
+            &["plugin", "show", "nosuch"],
+            &["config", "NOSUCH"],
+            &["binary", "show", "absent"],
+            &["binary", "delete", "one"],
+            &["process", "show", "ffff"],
+            &["process", "logs", "zzz"],
+            &["post", "x"],
+            &["start", "--slug", "A", "--", "true"],
+        ],
+    );
+    with_filters(|| assert_snapshot!("errors", shown));
+}
+
+#[test]
+fn tables_fit_a_terminal_of_80_and_of_120_columns() {
+    let place = furnished();
+    place.run(&["install"]);
+    place.run(&["install", "--force", "one"]);
+    for columns in [80, 120] {
+        let mut shown = String::new();
+        for args in [
+            &["install", "--dry-run"][..],
+            &["load", "one"],
+            &["binary", "list"],
+            &["binary", "show", "two"],
+            &["plugin", "list"],
+            &["plugin", "show", "env"],
+            &["hook", "list", "Snapshot"],
+            &["config"],
+        ] {
+            shown += &at_terminal(&place, columns, args);
+            shown.push('\n');
+        }
+        // The widths of these depend on times and sizes; src/report/tables has snapshots with fixed ones.
+        for args in [&["process", "list"][..], &["process", "tree"], &["machine", "list"], &["hook", "list"]]
+        {
+            assert!(at_terminal(&place, columns, args).lines().count() > 2);
+        }
+        with_filters(|| assert_snapshot!(format!("tables_at_{columns}_columns"), shown));
+    }
+}
