@@ -51,5 +51,5 @@ fn the_worked_example_of_the_readme_does_what_it_says() {
         return;
     }
     assert!(order[0].is_some() && order[0] < order[1], "{stdout}");
-    assert!(stderr.contains("version 1.0.0 is older than 2"), "{stderr}");
+    assert!(stderr.contains("greet rejected: version 1.0.0 is older than 2"), "{stderr}");
 }
