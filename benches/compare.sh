@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What rigup costs beside what it stands in for: every figure next to a yardstick that was measured in the same run.
+# Compares rigup with the programs that it replaces: each figure is next to one measured in the same run.
 #   benches/compare.sh [RUNS] [PART...] [--write]
-# RUNS is how often each command is run, 20 unless said; the PARTs are the files in benches/parts, all of them unless
-# said. --write puts the table into docs/performance.md, and takes all parts.
-# Needs hyperfine and python3. Other yardsticks come from PyPI and npm; what cannot be had is left out, with a word why.
-#   BENCH_DIR=folder      where to measure: memory unless said
-#   BENCH_TOOLS=folder    where the yardsticks are kept for the next time; else they are thrown away
+# RUNS is how often each command runs (default: 20); the PARTs are files in benches/parts (default: all).
+# --write runs all parts and puts the table into docs/performance.md.
+# Needs hyperfine and python3. Other programs come from PyPI and npm; those that cannot be installed are skipped with a reason.
+#   BENCH_DIR=folder      where to measure (default: memory)
+#   BENCH_TOOLS=folder    where the other programs are kept for the next time (default: nowhere)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly root=$PWD
@@ -29,7 +29,7 @@ done
 
 cargo build --release --locked --quiet
 rigup=$(realpath "${CARGO_TARGET_DIR:-target}")/release/rigup
-# Off the disk where that can be: how long a file takes to make there depends on what was deleted a minute ago.
+# In memory if possible: how long a file takes to create on a disk depends on what was deleted before.
 scratch=$(mktemp -d -p "${BENCH_DIR:-$(if [ -w /dev/shm ]; then echo /dev/shm; else echo "${TMPDIR:-/tmp}"; fi)}")
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT

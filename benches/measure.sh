@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# How compare.sh measures and what it says. Read by it, not run.
+# Functions that measure and report; compare.sh sources this file.
 # shellcheck disable=SC2154 # part, root, rows, runs: compare.sh has them
 
 figures() { python3 "$root/benches/figures.py" "$@"; }
 
 heading() { figures heading; }
 
-# measure NAME [--prepare COMMAND] COMMAND...: by turns, so that what else the machine does strikes all alike.
+# measure NAME [--prepare COMMAND] COMMAND...: runs the commands in turns, so that other load affects all of them alike.
 measure() {
     local name=$1 turns=5 turn
     shift

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The yardsticks that compare.sh fetches. Each of these prints the path of a program, or fails having said why.
+# The programs that compare.sh installs. Each function prints the path of a program, or prints a reason and fails.
 # shellcheck disable=SC2154 # tools: compare.sh has it
 
-# python AT_LEAST: one of the versions that a venv can be made with. A shim of pyenv may stand on PATH and have none.
+# python AT_LEAST: a Python with the venv module. A pyenv shim may be on PATH without any version behind it.
 python() {
     local candidate
     for candidate in python3.12 python3.13 python3.14 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3; do
@@ -47,10 +47,10 @@ from_npm() {
     echo "$prefix/node_modules/.bin/$2"
 }
 
-# version NAME PROGRAM [ARG...]: remembers the version of what is compared, for the table.
+# version NAME PROGRAM [ARG...]: notes the version of a program for the table.
 version() { figures version "$rows" "$1" "$("${@:2}" 2>/dev/null | head -n 1)"; }
 
-# without NAME: PATH without the folders that have this program.
+# without NAME: prints PATH without the folders that contain this program.
 without() {
     local folder kept=()
     while IFS= read -r -d : folder; do [ -x "$folder/$1" ] || kept+=("$folder"); done <<<"$PATH:"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what compare.sh has set
-# The digest of a file of 1 GB, a script with a long tail that tells a version.
+# The digest of a file of 1 GB: a script that prints its version and has a long tail.
 
 printf '#!/bin/sh\necho 1.0\nexit\n' >big
 head -c 1000000000 /dev/zero >>big

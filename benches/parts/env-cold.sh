@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what compare.sh has set
-# Twenty programs that are on PATH, looked at for the first time: found, asked for their version, digested, recorded and
-# linked. Beside it the least that a script would do about them, one after the other.
+# Twenty programs on PATH, installed for the first time: found, probed, hashed, recorded and linked. Compared with the
+# least that a script would do, one program after the other.
 
 read -ra names <<<"$(programs)"
 plugin twenty env "${names[@]}"

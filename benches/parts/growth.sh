@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what compare.sh has set
-# More and more requirements, ten a plugin, all of them in place; a `find` that looks at the same links and files.
+# A growing number of installed requirements, ten for each plugin, compared with a `find` over the same links and files.
 
 python3 - <<'PLUGINS'
 import json, os

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what compare.sh has set
-# 200 hooks that do nothing, with a run dir, two logs, a record and an ending each; a shell that starts the same files,
-# and two programs whose trade it is to start hooks.
+# 200 hooks that do nothing, each with a run dir, two logs and a record, compared with a shell that starts the same files
+# and with two hook runners.
 
 mkdir -p plugins/noop
 for n in $(seq 200); do

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what compare.sh has set
-# The newest 50 of 100,000 records; a rigup that reads nothing.
+# The newest 50 of 100,000 records, compared with a rigup command that reads nothing.
 
 "$rigup" start --slug one -- true >/dev/null
 python3 - "$RIGUP_DATA_DIR" <<'FILL'

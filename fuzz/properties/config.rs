@@ -43,10 +43,13 @@ fn check_property(resolver: &SettingResolver<'_>, property: &Property, text: &st
         }
         Origin::File(_, name) => assert!(property.names().any(|known| known == name), "{setting:?}"),
         Origin::Fallback(name) => assert_ne!(name, &property.name),
-        Origin::Machine => panic!("nobody asked the machine: {setting:?}"),
+        Origin::Machine => panic!("the machine has no settings: {setting:?}"),
     }
     if property.is_secret && text.len() > 2 {
-        assert!(diagnostics.iter().all(|diagnostic| !diagnostic.contains(&format!("{text:?}"))), "{diagnostics:?}");
+        assert!(
+            diagnostics.iter().all(|diagnostic| !diagnostic.contains(&format!("{text:?}"))),
+            "{diagnostics:?}"
+        );
     }
     if let Some(variable) = setting.variable() {
         let is_variable = !variable.name.is_empty() && !variable.name.contains(['=', '\0']);

@@ -51,7 +51,7 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
         let line = arguments::input_line(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
         let fields = serde_json::from_str(&line).expect("the line of a batch hook is an object");
         let in_batch = HookRequest::from_record(&fields, None).expect("what was accepted once is again");
-        assert_eq!(in_batch, on_argv, "a batch hook is asked for something else");
+        assert_eq!(in_batch, on_argv, "a batch hook gets another request");
     }
 }
 
@@ -119,7 +119,7 @@ fn check_request(requirement: &Requirement, provider: &str, request: &HookReques
         }
     }
     if let Ok(folder) = prefix::prefix(request, "pip", Path::new(LIB_DIR)) {
-        let inside = folder.strip_prefix(LIB_DIR).expect("a prefix stands in LIB_DIR");
+        let inside = folder.strip_prefix(LIB_DIR).expect("a prefix is in LIB_DIR");
         let parts: Vec<_> = inside.components().collect();
         assert!(parts.iter().all(|part| matches!(part, Component::Normal(_))), "{}", folder.display());
         assert!((2..=3).contains(&parts.len()), "{}", folder.display());

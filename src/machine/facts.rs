@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::utsname::{UtsName, uname};
 use sysinfo::{Product, System};
 
-use super::stats;
+use crate::machine::stats;
 use crate::model::machine::MachineFacts;
 
 /// Files that container engines (Docker, Podman) put into every container.

@@ -299,7 +299,7 @@ fn a_store_without_a_byte_is_none_and_is_made_anew_with_what_is_known() {
     let path = folder.path().join(FILE_NAME);
     fs_err::write(&path, "").unwrap();
     assert!(Store::open_existing(folder.path()).unwrap().is_none());
-    assert_eq!(path.metadata().unwrap().len(), 0, "nobody who only reads makes a store of it");
+    assert_eq!(path.metadata().unwrap().len(), 0, "a reader does not create a store");
     let known = machine("g");
     let refill = |store: &Store| store.find_or_add_machine(&known).map(drop);
     let (store, aside) = Store::open_or_rebuild(folder.path(), false, &refill).unwrap();

@@ -11,7 +11,7 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap()
 }
 
-/// A hook that was asked for some binaries: started, ended, and all judged at these milliseconds.
+/// Returns a hook for some binaries that started, exited and was verified at these milliseconds.
 fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Outcome) -> HookTiming {
     let [started, ended, judged] = times.map(at);
     let reason = if outcome == Outcome::Installed { "" } else { "because" };
@@ -290,6 +290,6 @@ fn a_run_of_no_hooks_and_one_that_nobody_judged_are_pages_too() {
     let batch = page(&timings(vec![bar(1, "apt", &[], [0, 100, 100], Outcome::Failed)]));
     assert!(
         batch.contains("on_BinaryRequest__50_apt.sh by apt: unknown"),
-        "what it was asked for is not known"
+        "the requested binaries are unknown"
     );
 }
