@@ -41,7 +41,7 @@ pub fn verdicts(
     if let Some((outcome, reason)) = outcome_of_exit(exit, timeout) {
         return for_all(outcome, &reason);
     }
-    let mut output = HookOutput::default();
+    let mut output = ProviderOutput::default();
     let read = File::open(finished.run_dir.stdout()).and_then(|stdout| {
         protocol::read(BufReader::new(stdout), |record| {
             output.take(record, provider, expected.len(), on_event);
@@ -62,12 +62,12 @@ const NO_EXIT: &str = "no process observed its exit";
 
 /// The records in a hook's output that matter for its requests.
 #[derive(Debug, Default)]
-struct HookOutput {
+struct ProviderOutput {
     binaries: Vec<Map<String, Value>>,
     failures: HashMap<String, (Outcome, String)>,
 }
 
-impl HookOutput {
+impl ProviderOutput {
     fn take(&mut self, record: Record, provider: &str, requests: usize, on_event: &impl Fn(InstallEvent)) {
         // Endless records must not fill the memory.
         if self.binaries.len() + self.failures.len() >= protocol::MAX_RECORDS.max(2 * requests) {
