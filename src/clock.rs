@@ -1,23 +1,23 @@
-//! The one place that time and ids come from.
+//! The current time and new ids, which come from here alone.
 //!
-//! Everything that computes with time takes a [`Timestamp`] as an argument, so that a test can hold it still.
+//! Code that computes with time takes a [`Timestamp`] as an argument, so that tests can fix it.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// Now, in UTC, cut to the milliseconds that records carry.
+/// Returns the current time, truncated to milliseconds, as in records.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
-/// A new id: a UUIDv7, so ids sort by the time they were made.
+/// Returns a new id: a UUIDv7, so ids sort by their time of creation.
 pub fn new_id() -> Uuid {
     Uuid::now_v7()
 }
 
-/// RFC 3339 in UTC with milliseconds, the one spelling of time in records and in the store.
+/// Returns a time as in records and in the store: RFC 3339 in UTC with milliseconds.
 pub fn spell(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }

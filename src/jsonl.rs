@@ -1,20 +1,20 @@
-//! Bytes -> lines, of which none takes more memory than it may.
+//! Splitting bytes into lines of limited length.
 
 use std::io::{self, BufRead};
 
 /// The longest line that is kept, in bytes: 1 MiB.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// A line of JSONL, as it was read.
+/// A line of JSONL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// The bytes without the newline, blanks, NULs and a byte order mark around them cut off.
+    /// The bytes without the newline, and without blanks, NULs and byte order marks around them.
     Text(&'a [u8]),
-    /// A line over [`MAX_LINE`]: only its beginning is known.
+    /// The beginning of a line that is longer than [`MAX_LINE`].
     TooLong(&'a [u8]),
 }
 
-/// Cuts a stream into lines, however it comes in. Lines end at `\n` alone; the last one counts without it.
+/// Splits a stream into lines, in pieces of any size. Only `\n` ends a line; the last line needs none.
 #[derive(Debug, Default)]
 pub struct Lines {
     kept: Vec<u8>,
@@ -23,7 +23,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Takes the next bytes, and hands every line that is over and not blank to `take`, with its number from 1.
+    /// Adds the next bytes, and passes each complete line that is not blank to `take`, with its number from 1.
     pub fn push(&mut self, mut bytes: &[u8], mut take: impl FnMut(u64, Line<'_>)) {
         while let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
             self.keep(&bytes[..newline]);
@@ -33,7 +33,7 @@ impl Lines {
         self.keep(bytes);
     }
 
-    /// The stream is over: what is left is a line, too.
+    /// Ends the stream: the rest is a line as well.
     pub fn finish(&mut self, mut take: impl FnMut(u64, Line<'_>)) {
         self.before += 1;
         let text = trim(&self.kept);
@@ -53,7 +53,7 @@ impl Lines {
     }
 }
 
-/// Hands every line of a reader that is not blank to `take`, with its number from 1.
+/// Passes each line of a reader that is not blank to `take`, with its number from 1.
 pub fn for_each_line<R: BufRead>(mut reader: R, mut take: impl FnMut(u64, Line<'_>)) -> io::Result<()> {
     let mut lines = Lines::default();
     loop {
@@ -72,7 +72,7 @@ pub fn for_each_line<R: BufRead>(mut reader: R, mut take: impl FnMut(u64, Line<'
     }
 }
 
-/// The beginning of a line, short enough for a message.
+/// Returns the beginning of a line, short enough for a message.
 pub fn head(line: &[u8]) -> String {
     const CHARS: usize = 60;
     let text = String::from_utf8_lossy(&line[..line.len().min(4 * CHARS)]);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_the_same_whatever_the_size_of_the_reads() {
+    fn lines_are_the_same_for_reads_of_any_size() {
         let bytes = b"\xef\xbb\xbfone\r\n\n  \ntwo\0\nthree";
         let expected = vec![(1, "one".to_owned()), (4, "two".to_owned()), (5, "three".to_owned())];
         for buffer in [1, 2, 3, 7, 4096] {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_over_the_limit_is_named_and_the_next_one_is_read() {
+    fn a_line_over_the_limit_is_reported_and_the_next_one_read() {
         let mut bytes = vec![b'x'; MAX_LINE];
         bytes.extend_from_slice(b"\n");
         bytes.extend_from_slice(&vec![b'y'; 3 * MAX_LINE]);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn line_separators_inside_a_string_do_not_end_a_line() {
+    fn only_a_newline_ends_a_line() {
         assert_eq!(lines("a\u{2028}b\u{85}c".as_bytes(), 4096).len(), 1);
     }
 

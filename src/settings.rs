@@ -1,4 +1,4 @@
-//! Flags > environment > default, read once, into one value.
+//! Settings from flags, the environment, files and defaults, in this order, read once into one value.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -8,42 +8,42 @@ use serde_json::{Map, Value};
 
 use crate::fs::home;
 use crate::model::id::ProcessId;
-use crate::trust::{ReadError, Trust, Trusted, Untrusted};
+use crate::trust::{Trust, TrustedFile, TrustedReadError, Untrusted};
 
-/// The environment rigup was started with. Bytes that are not UTF-8 are kept.
+/// The environment that rigup was started with. Bytes that are not UTF-8 are kept.
 #[derive(Debug, Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
-    /// Reads it; called once, at the start.
+    /// Reads the environment of this process; called once, at the start.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn of_this_process() -> Self {
         Self(std::env::vars_os().collect())
     }
 
-    /// The value of a variable; a blank one counts as not set.
+    /// Returns the value of a variable; an empty one counts as unset.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// The value of the first of these variables that is set, as a path.
+    /// Returns the value of the first of these variables that is set, as a path.
     fn path(&self, names: &[&str]) -> Option<PathBuf> {
         names.iter().find_map(|name| self.get(name)).map(PathBuf::from)
     }
 
-    /// The value of a variable, where it is UTF-8.
+    /// Returns the value of a variable, if it is UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(OsStr::to_str)
     }
 
-    /// The same without this variable.
+    /// Removes a variable.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.0.remove(OsStr::new(name));
         self
     }
 
-    /// Every variable.
+    /// Returns every variable with its value.
     pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
@@ -61,29 +61,29 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
     }
 }
 
-/// The variable that names folders to trust, as `--trust-dir` does, with `:` between them.
+/// The variable with folders to trust, separated by `:`, like `--trust-dir`.
 pub const TRUST_VARIABLE: &str = "RIGUP_TRUST_DIR";
 
-/// The file with values for settings: in the current folder, and in the user's own configuration folder.
+/// The settings file: in the current folder, and in the user's configuration folder.
 pub const FILE_NAME: &str = "rigup.toml";
 
-/// A `rigup.toml` of more bytes is none.
+/// The size limit of a `rigup.toml`, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// The key in it that names folders which are trusted whoever may write there. It counts only in a file that others
-/// cannot write: no folder can say of itself that it is to be trusted.
+/// The key with folders that are declared trusted. It counts only in a file that others cannot write to, so that no folder can
+/// declare itself trusted.
 const TRUST_DIRS: &str = "trust_dirs";
 
-/// A file with values for settings.
+/// A settings file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SettingsFile {
-    /// The file.
+    /// Its path.
     pub path: PathBuf,
-    /// Its values by their names.
+    /// Its values by name.
     pub values: Map<String, Value>,
 }
 
-/// What the command line said about folders.
+/// The folders on the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--data-dir`
@@ -92,91 +92,91 @@ pub struct Flags {
     pub lib_dir: Option<PathBuf>,
     /// `--lib-bin-dir`
     pub lib_bin_dir: Option<PathBuf>,
-    /// `--plugins-dir`, as often as it was given
+    /// Every `--plugins-dir`
     pub plugins_dirs: Vec<PathBuf>,
-    /// `--trust-dir`, as often as it was given
+    /// Every `--trust-dir`
     pub trust_dirs: Vec<PathBuf>,
 }
 
-/// Everything that is settled before a command begins.
+/// The settings of a command.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The caller's environment.
     pub environment: Environment,
     /// The home folder, for `~/`.
     pub home: Option<PathBuf>,
-    /// Records, run dirs, LIB_DIR unless it is set elsewhere.
+    /// The data dir: records, run dirs, and LIB_DIR by default.
     pub data_dir: PathBuf,
-    /// Where providers install.
+    /// LIB_DIR, which providers install into.
     pub lib_dir: PathBuf,
-    /// Where the winners are linked.
+    /// LIB_BIN_DIR, in which installed binaries are linked.
     pub lib_bin_dir: PathBuf,
-    /// Where plugins are looked for, the most important folder first, without the built-in providers.
+    /// The search path for plugins, without the built-in providers.
     pub plugin_path: Vec<PathBuf>,
-    /// The project's `rigup.toml` and the user's, as far as they are there.
+    /// The project's `rigup.toml` and the user's, if they exist.
     pub files: Vec<SettingsFile>,
-    /// Whose files are run, read and written.
+    /// The users whose files are trusted.
     pub trust: Trust,
-    /// What the user should know of how these came about.
+    /// Warnings about these settings.
     pub warnings: Vec<String>,
-    /// The most that a hook may write to one of its streams, in bytes.
+    /// The number of bytes that a hook may write to one stream.
     pub output_limit: u64,
-    /// The rigup that is running, for hooks to call.
+    /// The path of the running rigup, for hooks to call.
     pub rigup: PathBuf,
-    /// The process that started this rigup, if rigup started it in turn.
+    /// The process that started this rigup, if rigup started that process.
     pub parent_process: Option<ProcessId>,
 }
 
-/// What a hook may write to one of its streams unless `RIGUP_OUTPUT_LIMIT` says otherwise: 64 MiB.
+/// The default of `RIGUP_OUTPUT_LIMIT`: 64 MiB.
 const OUTPUT_LIMIT: u64 = 64 << 20;
 
-/// A setting that cannot be used.
+/// An error in the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// Neither a flag nor a variable says where the data dir is, and there is no home folder.
-    #[error("no place for the data dir: HOME is not set; give --data-dir or RIGUP_DATA_DIR")]
+    /// The data dir is not set, and there is no home folder.
+    #[error("cannot choose a data dir: HOME is not set; set --data-dir or RIGUP_DATA_DIR")]
     NoDataDir,
-    /// A folder whose path cannot stand where it has to.
-    #[error("the folder {} cannot be used: its path {reason}; choose another with {flag}", path.display())]
+    /// The path of a folder has a character that is not supported.
+    #[error("cannot use the folder {}: its path {reason}; choose another with {flag}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What is in its path.
+        /// The problem of its path.
         reason: String,
-        /// What chooses another one.
+        /// The flag that chooses another one.
         flag: &'static str,
     },
-    /// The current folder is gone, and a relative path needs it.
-    #[error("the current folder cannot be found: {0}; change to one that exists")]
+    /// The current folder does not exist any more.
+    #[error("cannot find the current folder: {0}; change to an existing folder")]
     NoCurrentDir(std::io::Error),
-    /// A `rigup.toml` that cannot be read, or says nothing that can be understood.
-    #[error("{} cannot be used: {reason}", path.display())]
+    /// A `rigup.toml` cannot be read or parsed.
+    #[error("cannot use {}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
-    /// A `rigup.toml` that others may have written.
+    /// Others may have written a `rigup.toml`.
     #[error("{0}")]
     Untrusted(#[from] Untrusted),
-    /// The limit to what a hook may write.
-    #[error("RIGUP_OUTPUT_LIMIT={0} is no limit: give whole MiB, at least 1")]
+    /// `RIGUP_OUTPUT_LIMIT` is invalid.
+    #[error("RIGUP_OUTPUT_LIMIT={0} is not a limit; set it to a whole number of MiB, at least 1")]
     OutputLimit(String),
-    /// A folder of plugins that was named and is none.
-    #[error("--plugins-dir {}: there is no such folder", .0.display())]
+    /// A folder of plugins does not exist.
+    #[error("--plugins-dir {}: no such folder", .0.display())]
     NoPluginsDir(PathBuf),
-    /// The path of the running program.
-    #[error("the path of the running rigup cannot be found: {0}")]
+    /// The path of the running rigup is unknown.
+    #[error("cannot find the path of the running rigup: {0}")]
     NoProgram(std::io::Error),
 }
 
 impl Settings {
-    /// Merges flags and environment.
+    /// Merges flags, environment, files and defaults.
     pub fn merge(flags: Flags, environment: Environment) -> Result<Self, SettingsError> {
         let here = std::env::current_dir().map_err(SettingsError::NoCurrentDir)?;
         let rigup = std::env::current_exe().map_err(SettingsError::NoProgram)?;
-        if let Some(missing) = flags.plugins_dirs.iter().find(|it| !here.join(it).is_dir()) {
+        if let Some(missing) = flags.plugins_dirs.iter().find(|folder| !here.join(folder).is_dir()) {
             return Err(SettingsError::NoPluginsDir(missing.clone()));
         }
         Self::merge_in(&here, std::env::home_dir(), rigup, flags, environment)
@@ -193,7 +193,7 @@ impl Settings {
             .data_dir
             .or_else(|| environment.path(&["RIGUP_DATA_DIR", "DATA_DIR"]))
             .or_else(|| {
-                let xdg = environment.path(&["XDG_DATA_HOME"]).filter(|it| it.is_absolute());
+                let xdg = environment.path(&["XDG_DATA_HOME"]).filter(|folder| folder.is_absolute());
                 Some(xdg.or_else(|| Some(home.as_ref()?.join(".local/share")))?.join("rigup"))
             })
             .map(|dir| absolute(here, &dir))
@@ -222,12 +222,12 @@ impl Settings {
             .collect();
         let user = environment
             .path(&["XDG_CONFIG_HOME"])
-            .filter(|it| it.is_absolute())
+            .filter(|folder| folder.is_absolute())
             .or_else(|| Some(home.as_ref()?.join(".config")));
         let mut trust = trust(here, flags.trust_dirs, &environment);
         let mut warnings = Vec::new();
-        // The user's own file may say that the other one is to be trusted, not the other way round.
-        let paths = [user.map(|it| it.join("rigup").join(FILE_NAME)), Some(here.join(FILE_NAME))];
+        // The user's own file may declare the project's file trusted, not the other way round.
+        let paths = [user.map(|folder| folder.join("rigup").join(FILE_NAME)), Some(here.join(FILE_NAME))];
         let mut files = Vec::new();
         for path in paths.into_iter().flatten() {
             files.extend(read_file(path, home.as_deref(), &mut trust, &mut warnings)?);
@@ -238,9 +238,10 @@ impl Settings {
         let output_limit = match environment.get("RIGUP_OUTPUT_LIMIT") {
             None => OUTPUT_LIMIT,
             Some(text) => {
-                let mebibytes = text.to_str().and_then(|it| it.parse::<u64>().ok()).filter(|it| *it > 0);
+                let mebibytes =
+                    text.to_str().and_then(|text| text.parse::<u64>().ok()).filter(|limit| *limit > 0);
                 mebibytes
-                    .and_then(|it| it.checked_mul(1 << 20))
+                    .and_then(|limit| limit.checked_mul(1 << 20))
                     .ok_or_else(|| SettingsError::OutputLimit(text.to_string_lossy().into_owned()))?
             }
         };
@@ -262,77 +263,78 @@ impl Settings {
     }
 }
 
-/// Makes sure that a folder can be written down: in records, which are JSON; in PATH; and in the scripts that pip and others
-/// make to start a program, some of which have it in double quotes.
+/// Checks that a folder can be written in records, which are JSON, in PATH, and in the scripts that pip and others create to
+/// start a program, some of which put it in double quotes.
 fn check_folder(path: &Path, flag: &'static str) -> Result<(), SettingsError> {
     let is_bad = |c: &char| c.is_control() || [':', '"', '$', '`', '\\'].contains(c);
     let reason = match path.to_str() {
-        None => "is not UTF-8, which no record can hold".to_owned(),
+        None => "is not UTF-8, which records require".to_owned(),
         Some(text) => match text.chars().find(is_bad) {
-            Some(c) => format!("has a {c:?}, which PATH or the launchers of programs cannot hold"),
+            Some(c) => format!("has a {c:?}, which PATH and program launchers do not support"),
             None => return Ok(()),
         },
     };
     Err(SettingsError::Folder { path: path.to_owned(), reason, flag })
 }
 
-/// Whether a folder can stand in a list of folders, such as PATH.
+/// Whether a folder can be in a list of folders, such as PATH.
 pub fn is_listable(folder: &Path) -> bool {
     !folder.as_os_str().is_empty() && !folder.as_os_str().as_encoded_bytes().contains(&b':')
 }
 
-/// What becomes of folders that are there, and that hooks cannot be given in a list.
+/// Returns a warning for each existing folder that cannot be passed to hooks in a list.
 fn unlisted<'a>(folders: impl Iterator<Item = &'a Path>, what: &str) -> impl Iterator<Item = String> {
-    folders.filter(|it| !is_listable(it) && it.is_dir()).map(move |it| {
-        format!("{} has a ':', so that a rigup that a hook calls {what}; rename it", it.display())
+    folders.filter(|folder| !is_listable(folder) && folder.is_dir()).map(move |folder| {
+        format!("{} has a ':', so a rigup that is called by a hook {what}; rename it", folder.display())
     })
 }
 
-/// Whom the command line and the environment trust.
+/// Returns what the command line and the environment trust.
 fn trust(here: &Path, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
-    let mut trust = Trust::new(environment.text("SUDO_UID").and_then(|it| it.parse().ok()));
+    let mut trust = Trust::new(environment.text("SUDO_UID").and_then(|uid| uid.parse().ok()));
     let listed = environment.get(TRUST_VARIABLE).map(|list| std::env::split_paths(list).collect());
     let listed: Vec<PathBuf> = listed.unwrap_or_default();
-    for (folders, by) in [(flags, "--trust-dir"), (listed, TRUST_VARIABLE)] {
-        for folder in folders.iter().filter(|it| !it.as_os_str().is_empty()) {
-            trust.vouch(absolute(here, folder), by);
+    for (folders, source) in [(flags, "--trust-dir"), (listed, TRUST_VARIABLE)] {
+        for folder in folders.iter().filter(|folder| !folder.as_os_str().is_empty()) {
+            trust.add_exception(absolute(here, folder), source);
         }
     }
     trust
 }
 
-/// Reads a `rigup.toml`, with the folders that it says are to be trusted; none where there is no such file.
+/// Reads a `rigup.toml` and trusts the folders that it declares trusted. Returns `None` if it does not exist.
 fn read_file(
     path: PathBuf,
     home: Option<&Path>,
     trust: &mut Trust,
     warnings: &mut Vec<String>,
 ) -> Result<Option<SettingsFile>, SettingsError> {
-    // One that is not there is not missed, whoever may put one there: then it is read as it has to be.
-    if path.try_exists().is_ok_and(|it| !it) {
+    // A missing file needs no trusted path: if someone creates it, it is checked when it is read.
+    if path.try_exists().is_ok_and(|exists| !exists) {
         return Ok(None);
     }
     let unusable =
         |reason: String| SettingsError::File { path: path.clone(), reason: reason.trim_end().to_owned() };
     let read = trust.read(&path, MAX_SIZE).map_err(|error| match error {
-        ReadError::Untrusted(distrust) => distrust.into(),
+        TrustedReadError::Untrusted(untrusted) => untrusted.into(),
         error => unusable(error.to_string()),
     })?;
-    let Some(Trusted { bytes, note }) = read else { return Ok(None) };
+    let Some(TrustedFile { bytes, note }) = read else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|error| unusable(error.to_string()))?;
     let mut values: Map<String, Value> =
         toml::from_str(&text).map_err(|error| unusable(error.to_string()))?;
     if let Some(folders) = values.remove(TRUST_DIRS) {
         let folders: Vec<PathBuf> = serde_json::from_value(folders).map_err(|_| {
-            unusable(format!("{TRUST_DIRS} has to be a list of folders, such as [\"/srv/plugins\"]"))
+            unusable(format!("{TRUST_DIRS} must be a list of folders, such as [\"/srv/plugins\"]"))
         })?;
         if note.is_some() {
-            warnings.push(format!("{TRUST_DIRS} in {} does not count: others may write it", path.display()));
+            warnings
+                .push(format!("{TRUST_DIRS} in {} is ignored: others can write to the file", path.display()));
         } else {
             let here = path.parent().unwrap_or(Path::new("/"));
             for folder in folders {
                 let folder = home::expand(&folder, home).unwrap_or_else(|| absolute(here, &folder));
-                trust.vouch(folder, format!("{TRUST_DIRS} in {}", path.display()));
+                trust.add_exception(folder, format!("{TRUST_DIRS} in {}", path.display()));
             }
         }
     }
@@ -340,7 +342,7 @@ fn read_file(
     Ok(Some(SettingsFile { path, values }))
 }
 
-/// A folder seen from `here`. What climbs by `..` is resolved as far as it exists, because it ends up in links.
+/// Returns a folder relative to `here`. A path with `..` is resolved as far as it exists, because links will contain it.
 fn absolute(here: &Path, dir: &Path) -> PathBuf {
     let path = here.join(dir);
     if !path.components().any(|part| part == Component::ParentDir) {
@@ -362,7 +364,7 @@ pub fn parse_bool(word: &str) -> Option<bool> {
     }
 }
 
-/// The part of LIB_DIR that keeps builds for different machines apart: `x86_64-linux`.
+/// Returns the part of LIB_DIR that separates the builds for different machines: `x86_64-linux`.
 pub fn platform() -> String {
     format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
 }
@@ -377,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_beats_the_environment_and_the_environment_beats_the_default() {
+    fn flags_override_the_environment_and_that_overrides_defaults() {
         let environment = Environment::from([("RIGUP_DATA_DIR", "/env"), ("DATA_DIR", "/older")]);
         assert_eq!(merge(Flags::default(), environment.clone()).data_dir, Path::new("/env"));
         let flags = Flags { data_dir: Some("flag".into()), ..Flags::default() };
@@ -389,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn lib_dir_lies_in_the_data_dir_and_lib_bin_dir_in_lib_dir_unless_they_are_set() {
+    fn lib_dir_is_in_the_data_dir_and_lib_bin_dir_in_lib_dir_by_default() {
         let settings = merge(Flags::default(), Environment::from([("DATA_DIR", "/d")]));
         assert_eq!(settings.lib_dir, Path::new("/d/lib").join(platform()));
         assert_eq!(settings.lib_bin_dir, settings.lib_dir.join("bin"));
@@ -398,22 +400,22 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_to_output_is_a_number_of_mebibytes() {
+    fn the_output_limit_is_a_number_of_mebibytes() {
         let limit = |text: &str| {
             let environment = Environment::from([("DATA_DIR", "/d"), ("RIGUP_OUTPUT_LIMIT", text)]);
             let flags = Flags::default();
             Settings::merge_in(Path::new("/"), None, PathBuf::new(), flags, environment)
-                .map(|it| it.output_limit)
+                .map(|settings| settings.output_limit)
         };
         assert_eq!(limit("").unwrap(), 64 << 20);
         assert_eq!(limit("2000").unwrap(), 2000 << 20);
         for bad in ["0", "-1", "1.5", "64M", "99999999999999999"] {
-            assert!(limit(bad).unwrap_err().to_string().contains("give whole MiB"), "{bad}");
+            assert!(limit(bad).unwrap_err().to_string().contains("a whole number of MiB"), "{bad}");
         }
     }
 
     #[test]
-    fn the_projects_file_comes_before_the_users_and_one_that_is_no_toml_is_named() {
+    fn the_projects_file_overrides_the_users_and_invalid_toml_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let (here, config) = (folder.path().join("here"), folder.path().join("config/rigup"));
         for (dir, text) in [(&here, "T = 1\nLIST = [\"a\", \"b\"]"), (&config, "T = 2")] {
@@ -424,15 +426,20 @@ mod tests {
         let environment =
             || Environment::from([("DATA_DIR", "/d"), ("XDG_CONFIG_HOME", xdg.to_str().unwrap())]);
         let read = || Settings::merge_in(&here, None, PathBuf::new(), Flags::default(), environment());
-        let values: Vec<Value> = read().unwrap().files.into_iter().map(|it| it.values.into()).collect();
+        let values: Vec<Value> = read().unwrap().files.into_iter().map(|file| file.values.into()).collect();
         assert_eq!(values, [serde_json::json!({"T": 1, "LIST": ["a", "b"]}), serde_json::json!({"T": 2})]);
         fs_err::write(here.join(FILE_NAME), "T = ").unwrap();
         let error = read().unwrap_err().to_string();
-        assert!(error.contains("here/rigup.toml cannot be used: ") && error.contains("line 1"), "{error}");
+        assert!(
+            error.starts_with("cannot use ")
+                && error.contains("here/rigup.toml: ")
+                && error.contains("line 1"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn a_folder_that_records_path_or_launchers_cannot_hold_is_refused() {
+    fn a_folder_with_an_unsupported_path_is_refused() {
         use std::os::unix::ffi::OsStrExt;
         let error = |flags: Flags| {
             let environment = Environment::from([("DATA_DIR", "/d")]);
@@ -441,17 +448,20 @@ mod tests {
                 .to_string()
         };
         let not_text = PathBuf::from(OsStr::from_bytes(b"/d\xff"));
-        let said = error(Flags { data_dir: Some(not_text), ..Flags::default() });
+        let message = error(Flags { data_dir: Some(not_text), ..Flags::default() });
         assert_eq!(
-            said,
-            "the folder /d\u{fffd} cannot be used: its path is not UTF-8, which no record can hold; \
+            message,
+            "cannot use the folder /d\u{fffd}: its path is not UTF-8, which records require; \
              choose another with --data-dir"
         );
         for bad in ["/a:b", "/a\nb", "/a$b", "/a`b", "/a\"b", "/a\\b"] {
-            let said = error(Flags { lib_dir: Some(bad.into()), ..Flags::default() });
-            assert!(said.ends_with("choose another with --lib-dir"), "{said}");
-            let said = error(Flags { lib_bin_dir: Some(bad.into()), ..Flags::default() });
-            assert!(said.contains("its path has a ") && said.ends_with("with --lib-bin-dir"), "{said}");
+            let message = error(Flags { lib_dir: Some(bad.into()), ..Flags::default() });
+            assert!(message.ends_with("choose another with --lib-dir"), "{message}");
+            let message = error(Flags { lib_bin_dir: Some(bad.into()), ..Flags::default() });
+            assert!(
+                message.contains("its path has a ") && message.ends_with("with --lib-bin-dir"),
+                "{message}"
+            );
         }
         merge(
             Flags { data_dir: Some("/a b/\u{fc}'(x)#&".into()), ..Flags::default() },
@@ -460,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_climbs_is_resolved_as_far_as_it_exists() {
+    fn a_path_with_two_dots_is_resolved_as_far_as_it_exists() {
         let folder = tempfile::tempdir().unwrap();
         let real = folder.path().canonicalize().unwrap();
         fs_err::create_dir(real.join("here")).unwrap();
@@ -469,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn plugins_are_looked_for_in_flags_then_the_variable_then_here() {
+    fn the_plugin_path_has_flags_then_the_variable_then_the_current_folder() {
         let flags = Flags { plugins_dirs: vec!["a".into(), "/b".into()], ..Flags::default() };
         let environment = Environment::from([("DATA_DIR", "/d"), ("RIGUP_PLUGINS_DIR", "/c::d")]);
         let expected = ["/here/a", "/b", "/c", "/here/d", "/here/plugins", "/here/providers"];

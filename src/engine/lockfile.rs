@@ -14,7 +14,7 @@ use crate::model::plugin_name::ProviderName;
 use crate::plugin::builtin;
 use crate::plugin::discovery::{Hook, Plugin};
 use crate::settings::{self, Settings};
-use crate::trust::Trusted;
+use crate::trust::TrustedFile;
 
 /// The lock file that is used if none is named.
 pub(crate) const DEFAULT: &str = FILE_NAME;
@@ -50,7 +50,7 @@ impl LockfileOnDisk {
         let whole = std::path::absolute(path).map_err(|error| unusable(path, error))?;
         let read = settings.trust.read(&whole, MAX_SIZE as u64);
         let path = path.to_owned();
-        let Some(Trusted { bytes, note }) = read.map_err(|error| unusable(&path, error))? else {
+        let Some(TrustedFile { bytes, note }) = read.map_err(|error| unusable(&path, error))? else {
             return Ok((Self { path, bytes: None, lockfile: Lockfile::default() }, None));
         };
         let lockfile = Lockfile::parse(&bytes).map_err(|error| unusable(&path, error))?;

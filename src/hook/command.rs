@@ -1,4 +1,4 @@
-//! A hook's argv and environment.
+//! The arguments and the environment of a hook.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -15,8 +15,8 @@ use crate::process::run_dir::MASKED;
 use crate::process::tree::PROCESS_ID_VARIABLE;
 use crate::settings::{Environment, Settings, TRUST_VARIABLE, is_listable};
 
-/// A request's fields as a hook's arguments, one argv item each: `min_version` becomes `--min-version=...`, true a
-/// bare flag; false, null and blank are left out; lists and objects are JSON.
+/// Returns a request's fields as a hook's arguments, one argv item each: `min_version` becomes `--min-version=...`, true a
+/// bare flag; false, null and blank values are left out; lists and objects are JSON.
 pub fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
     let spelled = fields.iter().filter_map(|(key, value)| {
         let key = key.replace('_', "-");
@@ -31,20 +31,20 @@ pub fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
     spelled.map(OsString::from).collect()
 }
 
-/// A hook's environment.
+/// The environment of a hook.
 #[derive(Debug)]
 pub struct HookEnvironment {
-    /// All of it.
+    /// The whole environment.
     pub whole: Vec<(OsString, OsString)>,
-    /// What rigup added, for the record, with secrets masked.
+    /// The variables that rigup added, for the record, with secrets masked.
     pub added: Map<String, Value>,
 }
 
-/// The variables that say where this rigup keeps things. A hook gets `DATA_DIR` and the like instead, so that a
-/// rigup that the hook calls uses the same folders, whatever flags this one was given.
+/// The variables with this rigup's folders. A hook gets `DATA_DIR` and the like instead, so that a rigup that the hook calls
+/// uses the same folders, whatever flags this one was given.
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
-/// What the contract says is no setting's to say.
+/// The variables that a plugin's setting cannot set.
 const COMPUTED: [&str; 8] = [
     "ARCHIVE_DIR",
     "CRAWL_DIR",
@@ -56,7 +56,7 @@ const COMPUTED: [&str; 8] = [
     "SNAP_DIR",
 ];
 
-/// The caller's environment, the settings of the plugin, and what the contract adds.
+/// Returns the caller's environment with the settings of the plugin and the variables of the hook contract.
 pub fn environment(
     settings: &Settings,
     machine_id: MachineId,
@@ -68,7 +68,7 @@ pub fn environment(
         .get("NODE_MODULES_DIR")
         .map_or_else(|| settings.lib_dir.join("npm/node_modules"), PathBuf::from);
     let node_path = unique_list(
-        caller.get("NODE_PATH").map(|it| std::env::split_paths(it).collect()).unwrap_or_default(),
+        caller.get("NODE_PATH").map(|list| std::env::split_paths(list).collect()).unwrap_or_default(),
         [node_modules.clone()],
     );
     let mut added: Vec<(&str, OsString)> = vec![
@@ -89,11 +89,12 @@ pub fn environment(
     }
     let is_computed =
         |name: &str| COMPUTED.contains(&name) || added.iter().any(|(computed, _)| name == *computed);
-    let variables: Vec<&Variable> = variables.iter().filter(|it| !is_computed(&it.name)).collect();
+    let variables: Vec<&Variable> =
+        variables.iter().filter(|variable| !is_computed(&variable.name)).collect();
     let is_kept = |name: &OsStr| {
-        !OVERRIDDEN.iter().any(|it| name == *it)
+        !OVERRIDDEN.iter().any(|overridden| name == *overridden)
             && !added.iter().any(|(added, _)| name == *added)
-            && !variables.iter().any(|it| name == it.name.as_str())
+            && !variables.iter().any(|variable| name == variable.name.as_str())
     };
     let mut whole: Vec<(OsString, OsString)> = caller
         .iter()
@@ -106,17 +107,17 @@ pub fn environment(
     let record = added
         .iter()
         .map(|(name, value)| shown(name, value.to_string_lossy().into_owned(), false))
-        .chain(variables.iter().map(|it| shown(&it.name, it.value.clone(), it.is_secret)))
+        .chain(variables.iter().map(|setting| shown(&setting.name, setting.value.clone(), setting.is_secret)))
         .collect();
-    whole.extend(variables.iter().map(|it| (it.name.clone().into(), it.value.clone().into())));
+    whole.extend(variables.iter().map(|setting| (setting.name.clone().into(), setting.value.clone().into())));
     whole.extend(added.into_iter().map(|(name, value)| (name.into(), value)));
     HookEnvironment { whole, added: record }
 }
 
-/// The folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH; every folder once, at its
-/// first place; no empty item, which would mean the current folder.
+/// Returns PATH: the folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH. Every folder appears
+/// once, at its first place; there is no empty item, which would mean the current folder.
 fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_bin_dir: &Path) -> OsString {
-    let settings = variables.iter().map(|it| (OsStr::new(&it.name), OsStr::new(&it.value)));
+    let settings = variables.iter().map(|setting| (OsStr::new(&setting.name), OsStr::new(&setting.value)));
     let of_binaries =
         caller.iter().chain(settings).filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY")).filter_map(
             |(_, value)| {
@@ -126,12 +127,12 @@ fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_b
             },
         );
     let of_caller: Vec<PathBuf> =
-        caller.get("PATH").map(|it| std::env::split_paths(it).collect()).unwrap_or_default();
+        caller.get("PATH").map(|list| std::env::split_paths(list).collect()).unwrap_or_default();
     unique_list(of_binaries.chain([lib_bin_dir.to_owned()]).collect(), of_caller)
 }
 
-/// A list of folders, each at its first place. One that cannot stand in a list is left out, of which [`Settings`] warn where
-/// it matters.
+/// Joins folders into a list, each at its first place. A folder that cannot be in a list is left out; [`Settings`] warn about
+/// it.
 fn unique_list(first: Vec<PathBuf>, then: impl IntoIterator<Item = PathBuf>) -> OsString {
     let mut folders: Vec<PathBuf> = Vec::new();
     for folder in first.into_iter().chain(then) {
@@ -139,40 +140,47 @@ fn unique_list(first: Vec<PathBuf>, then: impl IntoIterator<Item = PathBuf>) -> 
             folders.push(folder);
         }
     }
-    std::env::join_paths(folders).expect("no folder has a colon, each was checked")
+    std::env::join_paths(folders).expect("each folder was checked for colons")
 }
 
-/// How long a hook of this plugin may take, in seconds: its setting `<PLUGIN>_TIMEOUT`, else the variable of that name,
-/// else `TIMEOUT`, else [`TIMEOUT`].
-pub fn timeout(plugin: &str, variables: &[Variable], caller: &Environment) -> Result<Duration, BadTimeout> {
+/// Returns how long a hook of this plugin may take: its setting `<PLUGIN>_TIMEOUT`, else the variable of that name, else the
+/// variable `TIMEOUT`, each in seconds, else [`TIMEOUT`].
+pub fn timeout(
+    plugin: &str,
+    variables: &[Variable],
+    caller: &Environment,
+) -> Result<Duration, InvalidTimeout> {
     let own = format!("{}_TIMEOUT", enabled::prefix(plugin));
-    let setting = variables.iter().find(|it| it.name == own).map(|it| (own.as_str(), OsStr::new(&it.value)));
+    let setting = variables
+        .iter()
+        .find(|setting| setting.name == own)
+        .map(|setting| (own.as_str(), OsStr::new(&setting.value)));
     let in_caller = [own.as_str(), "TIMEOUT"].into_iter().filter_map(|name| Some((name, caller.get(name)?)));
     let Some((name, value)) = setting.into_iter().chain(in_caller).next() else {
         return Ok(TIMEOUT);
     };
-    let seconds = value.to_str().and_then(|it| it.trim().parse().ok());
+    let seconds = value.to_str().and_then(|text| text.trim().parse().ok());
     match seconds.map(Duration::try_from_secs_f64) {
         Some(Ok(timeout)) if !timeout.is_zero() => Ok(timeout.min(MAX_TIMEOUT)),
-        _ => Err(BadTimeout { name: name.to_owned(), value: value.to_string_lossy().into_owned() }),
+        _ => Err(InvalidTimeout { name: name.to_owned(), value: value.to_string_lossy().into_owned() }),
     }
 }
 
-/// How long a hook may take where nobody says otherwise.
+/// How long a hook may take by default.
 pub const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The longest timeout: 12 hours.
 pub const MAX_TIMEOUT: Duration = Duration::from_hours(12);
 
-/// A variable that should hold a timeout.
+/// An invalid timeout.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}={value} is no timeout: give seconds, more than 0")]
-pub struct BadTimeout {
+#[error("{name}={value} is not a timeout; set it to a number of seconds greater than 0")]
+pub struct InvalidTimeout {
     name: String,
     value: String,
 }
 
-/// Whether a variable of this name holds something that no record may show.
+/// Whether a variable of this name may hold a secret, which no record shows.
 pub fn is_secret(name: &str) -> bool {
     const WORDS: [&str; 7] = ["KEY", "TOKEN", "SECRET", "PASS", "AUTH", "COOKIE", "CREDENTIAL"];
     let name = name.to_ascii_uppercase();
@@ -186,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_become_one_argument_each() {
+    fn each_field_becomes_one_argument() {
         let fields = [
             ("name", json!(" yt-dlp ")),
             ("min_version", json!("")),
@@ -209,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_has_every_folder_once_at_its_first_place_and_no_empty_one() {
+    fn path_has_each_folder_once_and_no_empty_item() {
         let caller = Environment::from([
             ("PATH", "/usr/bin::/opt/w/bin:/lib/bin:/usr/bin"),
             ("WGET_BINARY", "/opt/w/bin/wget"),
@@ -222,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_secrets_are_known() {
+    fn names_of_secrets_are_recognised() {
         for name in
             ["GITHUB_TOKEN", "api_key", "DB_PASSWORD", "MY_SECRET", "AUTH", "COOKIES_FILE", "CREDENTIALS"]
         {

@@ -1,7 +1,7 @@
 //! The interpreters of hooks, without the shims of version managers.
 //!
-//! pyenv, mise and their like put a `python3` or `node` on PATH that looks for the real one at every start, which takes
-//! some 100 ms. One look is enough for all hooks of a run.
+//! Version managers such as pyenv and mise put a `python3` or `node` on PATH that searches for the real one at every start,
+//! which takes some 100 ms. rigup searches once for all hooks.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use crate::process::capture::Capture;
 use crate::process::signals::Interrupt;
 
-/// How long a shim may take to tell where the real interpreter is.
+/// How long a shim may take to print the path of the real interpreter.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What shims said, by their paths.
+/// The real interpreters, by the paths of their shims.
 static REAL: LazyLock<Mutex<HashMap<PathBuf, Option<PathBuf>>>> = LazyLock::new(Mutex::default);
 
-/// What to start for this interpreter: itself, or what its shim on the `PATH` in `env` starts in the end.
+/// Returns the program to start for an interpreter: its name, or the real one if a shim is first on the `PATH` in `env`.
 pub fn program(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interrupt) -> OsString {
     real(name, env, cwd, interrupt).map_or_else(|| name.into(), PathBuf::into_os_string)
 }
@@ -36,22 +36,22 @@ fn real(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interr
     if let Some(real) = known.get(&found) {
         return real.clone();
     }
-    let ask = || {
-        let asking = Capture { program: &found, args: &args, env, cwd };
-        let answer = asking.run(Instant::now() + PATIENCE, interrupt).ok()??;
-        let real = PathBuf::from(answer.stdout.trim_end_matches('\n'));
-        (answer.exit_code == 0 && real.is_absolute() && real.is_file()).then_some(real)
+    let query = || {
+        let capture = Capture { program: &found, args: &args, env, cwd };
+        let captured = capture.run(Instant::now() + PATIENCE, interrupt).ok()??;
+        let real = PathBuf::from(captured.stdout.trim_end_matches('\n'));
+        (captured.exit_code == 0 && real.is_absolute() && real.is_file()).then_some(real)
     };
-    let real = if is_shim(&found, name) { ask() } else { None };
+    let real = if is_shim(&found, name) { query() } else { None };
     known.insert(found, real.clone());
     real
 }
 
-/// Whether a file is a script, or a link to a program of another name.
+/// Whether a file is a script, or a link to a program with another name.
 fn is_shim(found: &Path, name: &str) -> bool {
     let file = found.canonicalize().unwrap_or_else(|_| found.to_owned());
-    let is_namesake = file.file_name().is_some_and(|it| it.as_encoded_bytes().starts_with(name.as_bytes()));
-    !is_namesake || is_script(&file).unwrap_or(false)
+    let has_name = file.file_name().is_some_and(|file| file.as_encoded_bytes().starts_with(name.as_bytes()));
+    !has_name || is_script(&file).unwrap_or(false)
 }
 
 fn is_script(file: &Path) -> io::Result<bool> {

@@ -107,7 +107,7 @@ fn discover_in(
     inspection: &mut Inspection<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<PluginName, Plugin> {
-    let distrusted = inspection.way(root).err().filter(|it| !inspection.excuses(root, it));
+    let distrusted = inspection.check_path(root).err().filter(|it| !inspection.is_excepted(root, it));
     let mut search =
         Search { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, diagnostics };
     let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
@@ -158,7 +158,7 @@ impl Search<'_, '_> {
             None => look(entry, self.inspection).map(drop),
         };
         let path = entry.path().to_owned();
-        let Some(distrust) = looked.err().filter(|it| !self.inspection.excuses(&path, it)) else {
+        let Some(distrust) = looked.err().filter(|it| !self.inspection.is_excepted(&path, it)) else {
             self.here.insert(name.clone(), Plugin { name, path, hooks: Vec::new() });
             return true;
         };
@@ -179,7 +179,7 @@ impl Search<'_, '_> {
         let Some(known) = self.here.get_mut(plugin.as_str()) else { return };
         let path = entry.path().to_owned();
         let metadata = match look(entry, self.inspection) {
-            Err(distrust) if !self.inspection.excuses(folder, &distrust) => {
+            Err(distrust) if !self.inspection.is_excepted(folder, &distrust) => {
                 self.here.remove(plugin.as_str());
                 self.diagnostics.push(refusal(plugin, &distrust, folder));
                 return;
@@ -205,11 +205,11 @@ impl Search<'_, '_> {
 /// Whether a folder or file in a root that is trusted is to be trusted itself, and what it is.
 fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<Metadata>, Untrusted> {
     if entry.path_is_symlink() {
-        inspection.way(entry.path())?;
+        inspection.check_path(entry.path())?;
     }
     let metadata = entry.path().metadata();
     if let Ok(metadata) = &metadata {
-        inspection.itself(entry.path(), metadata)?;
+        inspection.check_target(entry.path(), metadata)?;
     }
     Ok(metadata)
 }

@@ -12,7 +12,7 @@ use crate::model::plugin_name::{PluginName, PluginNameError, ProviderName};
 use crate::model::policy::{Policy, PolicyError};
 use crate::model::version::Version;
 use crate::plugin::overrides::{OverrideError, Overrides};
-use crate::trust::{Inspection, ReadError};
+use crate::trust::{Inspection, TrustedReadError};
 
 /// The file in a plugin's folder.
 pub const FILE_NAME: &str = "binaries.jsonl";
@@ -214,7 +214,7 @@ pub fn read_from(
     (requirements, diagnostics)
 }
 
-fn unreadable(plugin: Option<&PluginName>, folder: &Path, error: &ReadError) -> Diagnostic {
+fn unreadable(plugin: Option<&PluginName>, folder: &Path, error: &TrustedReadError) -> Diagnostic {
     Diagnostic {
         plugin: plugin.map_or_else(String::new, ToString::to_string),
         path: folder.join(FILE_NAME),
@@ -393,7 +393,7 @@ mod tests {
         fs_err::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
         let (requirements, diagnostics) = read();
         assert!(
-            requirements.is_empty() && diagnostics[0].message.contains("others may write it (mode 0666)")
+            requirements.is_empty() && diagnostics[0].message.contains("others can write to it (mode 0666)")
         );
     }
 

@@ -46,11 +46,11 @@ fn what_others_may_write_is_refused_with_its_mode_and_the_fix() {
         let folder = tree.folder("x", mode);
         let path = folder.display();
         let expected = format!(
-            "{path}: others may write it (mode {mode:04o}): chmod o-w {path}; or trust it all the same"
+            "{path}: others can write to it (mode {mode:04o}); fix it with `chmod o-w {path}`, or declare it trusted"
         );
         assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
     }
-    assert!(said(&tree.file("f", 0o666)).contains("(mode 0666): chmod o-w "));
+    assert!(said(&tree.file("f", 0o666)).contains("(mode 0666); fix it with `chmod o-w "));
     assert_eq!(said(&tree.file("g", 0o644)), "");
     assert_eq!(said(&tree.path("nowhere/at/all")), "");
 }
@@ -62,7 +62,7 @@ fn what_stands_in_a_folder_that_others_may_write_is_refused_unless_that_is_stick
     let inside = tree.folder("open/a/b", 0o755);
     let open = tree.path("open");
     let expected = format!(
-        "{}: others may write it (mode 0777), and with it what is found at {}",
+        "{}: others can write to it (mode 0777), and {} is reached through it",
         open.display(),
         inside.display()
     );
@@ -95,7 +95,7 @@ fn of_a_link_both_its_own_place_and_that_of_its_target_count() {
 }
 
 /// What becomes of a file that is read.
-fn read(trust: &Trust, path: &Path) -> Result<Option<Trusted>, String> {
+fn read(trust: &Trust, path: &Path) -> Result<Option<TrustedFile>, String> {
     trust.read(path, 4).map_err(|error| error.to_string())
 }
 
@@ -107,18 +107,18 @@ fn only_a_regular_file_of_a_certain_size_is_read_behind_links_as_well() {
     symlink("x", tree.path("link")).unwrap();
     symlink("nowhere", tree.path("dangling")).unwrap();
     fs_err::write(&file, "four").unwrap();
-    let whole = Ok(Some(Trusted { bytes: b"four".to_vec(), note: None }));
+    let whole = Ok(Some(TrustedFile { bytes: b"four".to_vec(), note: None }));
     assert_eq!((read(&trust, &file), read(&trust, &tree.path("link"))), (whole.clone(), whole));
     assert_eq!(
         (read(&trust, &tree.path("dangling")), read(&trust, &tree.path("no/such"))),
         (Ok(None), Ok(None))
     );
     fs_err::write(&file, "fives").unwrap();
-    assert!(read(&trust, &file).unwrap_err().starts_with("it has more than 4 bytes"));
+    assert!(read(&trust, &file).unwrap_err().starts_with("it is larger than 4 bytes"));
     let pipe = tree.path("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
     for other in [&pipe, &tree.folder("folder", 0o755)] {
-        assert!(read(&trust, other).unwrap_err().starts_with("it is no regular file"), "{}", other.display());
+        assert!(read(&trust, other).unwrap_err().starts_with("not a regular file"), "{}", other.display());
     }
 }
 
@@ -130,27 +130,28 @@ fn what_others_may_write_is_read_only_where_the_user_vouches_for_it() {
     assert!(read(&trust, &file).unwrap_err().contains("(mode 0666)"));
     tree.folder("open", 0o777);
     let inside = tree.file("open/y", 0o644);
-    assert!(read(&trust, &inside).unwrap_err().contains("(mode 0777), and with it what is found at"));
-    trust.vouch(tree.path(""), "--trust-dir");
+    assert!(read(&trust, &inside).unwrap_err().contains("(mode 0777), and "));
+    trust.add_exception(tree.path(""), "--trust-dir");
     for path in [&file, &inside] {
         let note = read(&trust, path).unwrap().unwrap().note.unwrap();
-        assert!(note.contains("is trusted because of --trust-dir, though "), "{note}");
+        assert!(note.contains("is trusted because of --trust-dir, although "), "{note}");
     }
     assert_eq!(read(&trust, &tree.path("open/z")), Ok(None));
 }
 
 #[test]
-fn what_belongs_to_somebody_else_is_refused_unless_he_called_sudo() {
-    const STRANGER: u32 = 12345;
+fn what_belongs_to_somebody_else_is_refused_unless_that_user_called_sudo() {
+    const OTHER_USER: u32 = 12345;
     if !geteuid().is_root() {
         return; // only root can give files away
     }
     let tree = Tree::new();
     let folder = tree.folder("x", 0o755);
-    std::os::unix::fs::chown(&folder, Some(STRANGER), None).unwrap();
-    let expected = format!("{}: it belongs to uid 12345, not to root: chown -h 0 ", folder.display());
+    std::os::unix::fs::chown(&folder, Some(OTHER_USER), None).unwrap();
+    let expected =
+        format!("{}: it belongs to uid 12345, not to root; fix it with `chown -h 0 ", folder.display());
     assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
-    assert_eq!(Trust::new(Some(STRANGER)).check(&folder), Ok(None));
+    assert_eq!(Trust::new(Some(OTHER_USER)).check(&folder), Ok(None));
 }
 
 #[test]
@@ -163,7 +164,10 @@ fn a_private_group_may_write_and_any_other_may_not() {
     if geteuid().is_root() {
         std::os::unix::fs::chown(&folder, None, Some(12345)).unwrap();
         tree.mode("x", 0o2775);
-        let expected = format!("{}: the group 12345 may write it (mode 2775): chmod g-w ", folder.display());
+        let expected = format!(
+            "{}: the group 12345 can write to it (mode 2775); fix it with `chmod g-w ",
+            folder.display()
+        );
         assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
     }
 }
@@ -195,17 +199,17 @@ fn an_exception_covers_what_is_in_it_and_is_told_once() {
     tree.folder("open", 0o777);
     let (one, two) = (tree.folder("open/p/one", 0o777), tree.folder("open/p/two", 0o755));
     let mut trust = Trust::new(None);
-    trust.vouch(tree.path("open/p"), "--trust-dir");
+    trust.add_exception(tree.path("open/p"), "--trust-dir");
     let mut inspection = Inspection::new(&trust);
     for path in [&one, &two] {
-        let distrust = inspection.way(path).unwrap_err();
-        assert!(inspection.excuses(path, &distrust));
+        let distrust = inspection.check_path(path).unwrap_err();
+        assert!(inspection.is_excepted(path, &distrust));
     }
-    let distrust = inspection.way(&tree.folder("open/q", 0o755)).unwrap_err();
-    assert!(!inspection.excuses(&tree.path("open/q"), &distrust), "its parent is not covered");
+    let distrust = inspection.check_path(&tree.folder("open/q", 0o755)).unwrap_err();
+    assert!(!inspection.is_excepted(&tree.path("open/q"), &distrust), "its parent is not covered");
     let notes = inspection.notes();
     let expected = format!(
-        "{} is trusted because of --trust-dir, though {}",
+        "{} is trusted because of --trust-dir, although {}",
         tree.path("open/p").display(),
         tree.path("open").display()
     );
@@ -220,7 +224,7 @@ fn an_exception_covers_what_is_in_it_by_whatever_path_it_is_reached() {
     symlink("open/p", tree.path("link")).unwrap();
     for (vouched, asked) in [("link", "open/p"), ("open/p", "link"), ("link", "link")] {
         let mut trust = Trust::new(None);
-        trust.vouch(tree.path(vouched), "--trust-dir");
+        trust.add_exception(tree.path(vouched), "--trust-dir");
         assert!(matches!(trust.check(&tree.path(asked)), Ok(Some(_))), "{vouched} {asked}");
     }
 }
@@ -247,7 +251,7 @@ fn somebody_whom_an_access_control_list_lets_write_is_noticed() {
     assert_eq!(said(&folder), "");
     set(7).unwrap();
     let expected = format!(
-        "{0}: its access control list lets somebody else write it: setfacl -b {0}; or",
+        "{0}: its access control list lets others write to it; fix it with `setfacl -b {0}`, or",
         folder.display()
     );
     assert!(said(&folder).starts_with(&expected), "{}", said(&folder));

@@ -76,7 +76,7 @@ fn a_data_dir_that_no_record_can_hold_is_refused_before_anything_is_made() {
     for name in [&b"d\xff"[..], b"d:x", b"a $x b"] {
         let folder = place.path("").join(std::ffi::OsStr::from_bytes(name));
         place.set("RIGUP_DATA_DIR", &folder);
-        place.run(&["install", "sh"]).exits(3).says("cannot be used").says("choose another with --data-dir");
+        place.run(&["install", "sh"]).exits(3).says("cannot use the").says("choose another with --data-dir");
         assert!(!folder.exists());
     }
 }
@@ -160,7 +160,7 @@ fn a_folder_of_plugins_that_is_named_and_is_none_is_unusable() {
     let place = Playground::new();
     place.write("here/file", "");
     for dir in ["nosuch", "file"] {
-        place.run(&["--plugins-dir", dir, "plugin", "list"]).exits(3).says("there is no such folder");
+        place.run(&["--plugins-dir", dir, "plugin", "list"]).exits(3).says("no such folder");
     }
 }
 

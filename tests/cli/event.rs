@@ -184,7 +184,7 @@ fn the_timeout_is_that_of_the_command_line_then_of_the_plugin_then_of_all() {
     place.run(&["run", "E"]).exits(1);
     assert_eq!(timeouts(&place), [1, 1, 2, 2]);
     place.set("P_TIMEOUT", "0");
-    place.run(&["run", "E"]).exits(3).says("P_TIMEOUT=0 is no timeout");
+    place.run(&["run", "E"]).exits(3).says("P_TIMEOUT=0 is not a timeout");
     assert_eq!(place.living(), []);
 }
 

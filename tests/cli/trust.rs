@@ -35,7 +35,11 @@ fn a_hook_that_others_may_write_is_not_run() {
     let place = place();
     let hook = place.path("here/providers/good/on_BinaryRequest__50_good.sh");
     mode(&hook, 0o777);
-    is_refused(&place, "good", &format!("{}: others may write it (mode 0777): chmod o-w ", hook.display()));
+    is_refused(
+        &place,
+        "good",
+        &format!("{}: others can write to it (mode 0777); fix it with `chmod o-w ", hook.display()),
+    );
     mode(&hook, 0o755);
     place.run(&["install"]).ok();
 }
@@ -46,7 +50,7 @@ fn requirements_and_settings_that_others_may_write_are_not_read() {
         let place = place();
         let path = place.write(&format!("here/plugins/p/{file}"), "{}");
         mode(&path, 0o666);
-        is_refused(&place, "p", &format!("{}: others may write it (mode 0666)", path.display()));
+        is_refused(&place, "p", &format!("{}: others can write to it (mode 0666)", path.display()));
     }
 }
 
@@ -58,11 +62,14 @@ fn a_folder_of_plugins_that_others_may_write_is_refused_whole_and_the_others_go_
     mode(&plugins, 0o777);
     let ran = place.run(&["install"]).exits(1);
     assert_eq!(ran.stderr.matches("error:").count(), 1, "{}", ran.stderr);
-    ran.says(&format!("error: {}: others may write it (mode 0777): chmod o-w ", plugins.display()));
+    ran.says(&format!(
+        "error: {}: others can write to it (mode 0777); fix it with `chmod o-w ",
+        plugins.display()
+    ));
     place
         .run(&["install", "--plugins", "q"])
         .exits(3)
-        .says("others may write it")
+        .says("others can write to it")
         .says("no plugin is called q");
     place.run(&["install", "y", "--binproviders", "good"]).exits(1).says("installed by good");
     mode(&plugins, 0o755);
@@ -79,7 +86,7 @@ fn a_link_to_a_plugin_counts_by_its_own_place_and_by_that_of_its_target() {
     mode(&place.path("open"), 0o777);
     let link = place.path("here/plugins/p");
     let said = format!(
-        "{}: others may write it (mode 0777), and with it what is found at {}",
+        "{}: others can write to it (mode 0777), and {} is reached through it",
         place.path("open").display(),
         link.display()
     );
@@ -94,7 +101,7 @@ fn a_trusted_folder_counts_and_is_said_aloud_once() {
     let open = place.path("here/plugins");
     mode(&open, 0o777);
     mode(&open.join("p/binaries.jsonl"), 0o666);
-    let said = |by: &str| format!("{} is trusted because of {by}, though ", open.display());
+    let said = |by: &str| format!("{} is trusted because of {by}, although ", open.display());
     let ran = place.run(&["install", "--trust-dir", "plugins"]).ok().says(&said("--trust-dir"));
     assert_eq!(ran.stderr.matches("is trusted").count(), 1, "{}", ran.stderr);
     let mut place = place;
@@ -106,7 +113,7 @@ fn a_trusted_folder_counts_and_is_said_aloud_once() {
     place.write("home/.config/rigup/rigup.toml", "trust_dirs = [\"~/../here\"]");
     place.run(&["install"]).ok().says("here is trusted because of");
     place.write("home/.config/rigup/rigup.toml", "trust_dirs = \"/\"");
-    place.run(&["install"]).exits(3).says("trust_dirs has to be a list of folders");
+    place.run(&["install"]).exits(3).says("trust_dirs must be a list of folders");
 }
 
 #[test]
@@ -114,7 +121,7 @@ fn one_plugin_can_be_trusted_in_a_folder_that_is_not() {
     let place = place();
     place.plugin("q", &[json!({"type": "Binary", "name": "y", "binproviders": "good"})]);
     mode(&place.path("here/plugins"), 0o777);
-    let ran = place.run(&["install", "--trust-dir", "plugins/q"]).exits(1).says("here/plugins: others may");
+    let ran = place.run(&["install", "--trust-dir", "plugins/q"]).exits(1).says("here/plugins: others can");
     assert_eq!(ran.record()["name"], "y");
 }
 
@@ -137,17 +144,15 @@ fn a_settings_file_that_others_may_write_stops_rigup_and_cannot_trust_itself() {
     let place = place();
     let file = place.write("here/rigup.toml", format!("trust_dirs = [{:?}]", place.path("here")));
     mode(&file, 0o666);
-    let said = format!("error: {}: others may write it (mode 0666): chmod o-w ", file.display());
+    let said =
+        format!("error: {}: others can write to it (mode 0666); fix it with `chmod o-w ", file.display());
     place.run(&["install"]).exits(3).says(&said);
     mode(&file, 0o644);
     mode(&place.path("here"), 0o777);
-    place
-        .run(&["install"])
-        .exits(3)
-        .says("here: others may write it (mode 0777), and with it what is found at");
+    place.run(&["install"]).exits(3).says("here: others can write to it (mode 0777), and ");
     let ran = place.run(&["install", "--trust-dir", file.to_str().unwrap()]).exits(1);
-    let ran = ran.says(&format!("trust_dirs in {} does not count: others may write it", file.display()));
-    ran.says("here: others may write it (mode 0777), and with it what is found at ");
+    let ran = ran.says(&format!("trust_dirs in {} is ignored: others can write to the file", file.display()));
+    ran.says("here: others can write to it (mode 0777), and ");
     mode(&place.path("here"), 0o755);
     mode(&place.path("here/plugins"), 0o777);
     place.run(&["install"]).ok().says("here is trusted because of trust_dirs in ");
@@ -174,7 +179,7 @@ fn a_lock_file_that_others_may_write_stops_rigup() {
     place.run(&["lock"]).ok();
     let file = place.path("here/rigup.lock");
     mode(&file, 0o666);
-    let said = format!("{}: others may write it (mode 0666): chmod o-w ", file.display());
+    let said = format!("{}: others can write to it (mode 0666); fix it with `chmod o-w ", file.display());
     for args in [&["install", "--locked"][..], &["lock", "--check"], &["lock"]] {
         place.run(args).exits(3).says("cannot use the lock file rigup.lock: ").says(&said);
     }
@@ -194,7 +199,7 @@ fn a_lock_file_that_others_may_write_stops_rigup() {
 fn a_pipe_in_place_of_settings_is_not_read_and_nobody_waits_for_it() {
     let place = place();
     let file = place.path("here/rigup.toml");
-    let mut owners = vec![(None, "it is no regular file")];
+    let mut owners = vec![(None, "not a regular file")];
     if nix::unistd::geteuid().is_root() {
         owners.push((Some(12345), "it belongs to uid 12345, not to root"));
     }
@@ -228,7 +233,7 @@ fn what_belongs_to_somebody_else_is_refused_unless_he_called_sudo() {
     }
     let here = place.path("here");
     place.run(&["install"]).exits(1).says(&format!(
-        "error: {}: it belongs to uid 12345, not to root, and with it what is found at {}/plugins: chown -h 0 ",
+        "error: {}: it belongs to uid 12345, not to root, and {}/plugins is reached through it; fix it with `chown -h 0 ",
         here.display(),
         here.display(),
     ));
@@ -246,7 +251,7 @@ fn a_data_dir_that_others_may_write_is_refused_and_one_that_they_may_read_is_lef
     assert_eq!(data.metadata().unwrap().mode() & 0o7777, 0o755);
     mode(&data, 0o777);
     let said = format!(
-        "cannot use the data dir {0}: {0}: others may write it (mode 0777): chmod o-w ",
+        "cannot use the data dir {0}: {0}: others can write to it (mode 0777); fix it with `chmod o-w ",
         data.display()
     );
     for args in [&["install"][..], &["process", "list"], &["binary", "list"]] {

@@ -21,7 +21,7 @@ fn row_22_a_plugin_folder_that_others_may_write_is_refused_with_path_mode_and_fi
     set(0o777);
     let folder = path.display();
     let said = format!(
-        "error: {folder}: others may write it (mode 0777): chmod o-w {folder}; or trust it all the same"
+        "error: {folder}: others can write to it (mode 0777); fix it with `chmod o-w {folder}`, or declare it trusted"
     );
     place.run(&["install"]).exits(1).says(&said);
     place.run(&["install", "--plugins", "p"]).exits(3).says("cannot use the plugin p").says("mode 0777");
@@ -35,8 +35,9 @@ fn row_22_a_plugin_folder_that_others_may_write_is_refused_with_path_mode_and_fi
         place.run(&["install"]).ok();
         chown(&path, None, Some(12345)).unwrap();
         set(0o2775);
-        let said =
-            format!("error: {folder}: the group 12345 may write it (mode 2775): chmod g-w {folder}; or");
+        let said = format!(
+            "error: {folder}: the group 12345 can write to it (mode 2775); fix it with `chmod g-w {folder}`, or"
+        );
         place.run(&["install", "--force"]).exits(1).says(&said);
     }
     set(0o755);
@@ -61,26 +62,26 @@ fn what_belongs_to_somebody_whom_a_user_namespace_does_not_know_is_refused_unles
         let all = [&as_user[1..], namespace, &[rigup.to_str().unwrap()], args].concat();
         Ran::from(&all, &place.command_of(Path::new(as_user[0]), &all).output().unwrap())
     };
-    let unknown = "/: it belongs to a user that this user namespace does not know (uid 65534), and with it what is found at";
+    let unknown = "/: it belongs to a user that this user namespace does not map (uid 65534), and ";
     let here = place.path("here");
     let advice = format!(
-        "who that is cannot be told; if you know that nobody else may write it, trust it, with --trust-dir {0} or RIGUP_TRUST_DIR={0}",
+        "if you know that only you can write to it, declare it trusted with --trust-dir {0} or RIGUP_TRUST_DIR={0}",
         here.display()
     );
     run(&as_root, &["install"]).exits(3).says(unknown).says(&advice);
     run(&["--user"], &["install"]).exits(3).says("(uid 65534)");
     fs::remove_file(place.path("here/rigup.toml")).unwrap();
-    run(&as_root, &["install"]).exits(3).says(&format!("{unknown} {}", place.path("data").display()));
+    run(&as_root, &["install"]).exits(3).says(&format!("{unknown}{}", place.path("data").display()));
     run(&["--user"], &["install"]).exits(3).says("(uid 65534)");
 
     let (data, here) = (place.path("data"), here.to_str().unwrap());
     let vouched = ["--trust-dir", here, "--trust-dir", data.to_str().unwrap()];
     let ran = run(&as_root, &[&vouched[..], &["install"]].concat()).ok();
-    let ran = ran.says("here is trusted because of --trust-dir, though /: it belongs to a user that");
+    let ran = ran.says("here is trusted because of --trust-dir, although /: it belongs to a user that");
     assert_eq!(ran.record()["status"], "installed");
     run(&as_root, &["--trust-dir", "/", "install"])
         .ok()
-        .says("/ is trusted because of --trust-dir, though /: ");
+        .says("/ is trusted because of --trust-dir, although /: ");
     run(&as_root, &[&vouched[..], &["lock"]].concat()).ok();
     run(&as_root, &[&vouched[..], &["install", "--locked", "--force"]].concat()).ok();
     run(&as_root, &[&vouched[..], &["install", "sh", "--binproviders", "env"]].concat()).ok();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::plugin::config::provider::{KeyError, ProviderConfig};
-use crate::trust::{Inspection, ReadError};
+use crate::trust::{Inspection, TrustedReadError};
 
 /// The file in a plugin's folder.
 pub const FILE_NAME: &str = "config.json";
@@ -63,7 +63,7 @@ impl Property {
 pub enum SchemaError {
     /// It cannot be read.
     #[error("cannot be read: {0}; the plugin keeps its defaults")]
-    Read(ReadError),
+    Read(TrustedReadError),
     /// It is not JSON.
     #[error("is not JSON ({0}); the plugin keeps its defaults")]
     NotJson(serde_json::Error),
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(read(), Ok(Some(Schema::default())));
         fs_err::set_permissions(&elsewhere, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
         let error = read().unwrap_err();
-        assert!(error.contains("others may write it (mode 0666)"), "{error}");
+        assert!(error.contains("others can write to it (mode 0666)"), "{error}");
         fs_err::remove_file(&elsewhere).unwrap();
         assert_eq!(read(), Ok(None));
     }
