@@ -6,6 +6,7 @@ use crate::install::resolver::Resolved;
 use crate::model::attempt::Outcome;
 use crate::model::binary::{Binary, BinaryState};
 use crate::model::name;
+use crate::report::short_id::short_id;
 use crate::report::text::printable;
 
 /// What a command was to do with a binary.
@@ -60,7 +61,8 @@ fn print_attempts(resolved: &Resolved, goal: Goal) {
     });
     let failed = resolved.attempts.iter().filter(|attempt| attempt.outcome != Outcome::Installed);
     for attempt in failed {
-        let log = attempt.process_id.map(|id| format!(" (rigup process logs {id})")).unwrap_or_default();
+        let log = attempt.process_id.map(|id| format!(" (rigup process logs {})", short_id(id)));
+        let log = log.unwrap_or_default();
         let reason = printable(&attempt.reason);
         print_message(&format!("  {} {}: {reason}{log}", attempt.provider, attempt.outcome));
     }

@@ -13,6 +13,7 @@ use crate::engine::EngineEvent;
 use crate::install::event::InstallEvent;
 use crate::model::attempt::Outcome;
 use crate::model::name::BinaryName;
+use crate::report::short_id::short_id;
 use crate::report::text::printable;
 
 /// The longest line of a hook that is shown, in characters.
@@ -68,7 +69,7 @@ impl ProgressDisplay {
                     self.note(&format!("{name}: {} {}: {reason}", attempt.provider, attempt.outcome));
                 }
                 if let (true, Some(id)) = (self.verbosity.verbose, attempt.process_id) {
-                    self.note(&format!("{name}: rigup process logs {id}"));
+                    self.note(&format!("{name}: rigup process logs {}", short_id(id)));
                 }
             }
             InstallEvent::Notice(text) if self.is_new(text) => {

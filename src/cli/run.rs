@@ -19,6 +19,7 @@ use crate::engine::{EngineEvent, EventRequest, ExitStatus, HookEvent};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::model::process::Process;
 use crate::plugin::discovery::Hook;
+use crate::report::short_id::short_id;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
 use crate::report::{record, tables, units};
@@ -170,6 +171,8 @@ fn print_failure(hook: &Hook, process: &Process) {
     let reason = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
     message::error(&format!(
         "{}/{}: {how}{reason} (rigup process logs {})",
-        hook.plugin, hook.name.file_name, process.id
+        hook.plugin,
+        hook.name.file_name,
+        short_id(process.id)
     ));
 }

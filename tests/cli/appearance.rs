@@ -67,7 +67,7 @@ const FILTERS: [(&str, &str); 7] = [
     (r"…[./A-Za-z0-9]*?/(data|here)/", "…TMP/$1/"),
     (r"/tmp/\.tmp[A-Za-z0-9]+", "TMP"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
-    (r"(?m)(^| )[0-9a-f]{8}( |$)", "${1}SHORT-ID${2}"),
+    (r"(?m)(^| )[0-9a-f]{8}( |\)|$)", "${1}SHORT-ID${2}"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"(?:now  |\d+ s ago)", "RECENT"),
     (r"builtin/[0-9a-f]{16}", "builtin/DIGEST"),
