@@ -8,7 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::context::{Context, Verbosity};
 use crate::cli::error::CliError;
-use crate::cli::message::print_message;
+use crate::cli::message::message;
 use crate::cli::output::{ColorChoice, Output};
 use crate::engine::ExitStatus;
 use crate::settings::{Environment, Flags, Settings};
@@ -172,7 +172,7 @@ pub fn main() -> ExitCode {
     let status = match Settings::merge(flags, environment) {
         Ok(settings) => {
             for warning in &settings.warnings {
-                print_message(&format!("warning: {warning}"));
+                message!("warning: {warning}");
             }
             run_and_flush(cli.command, &mut Context { settings, output, verbosity })
         }
@@ -180,7 +180,7 @@ pub fn main() -> ExitCode {
     };
     exit_code(status.unwrap_or_else(|error| {
         if let Some(message) = error.message() {
-            print_message(&format!("error: {message}"));
+            message!("error: {message}");
         }
         error.exit_status()
     }))

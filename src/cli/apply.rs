@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::failure::{self, Goal};
 use crate::cli::install::{JobArgs, PolicyArgs};
-use crate::cli::message;
+use crate::cli::message::{error, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::engine::apply::Applier;
@@ -137,7 +137,7 @@ impl Feed<'_> {
             if ignored > 0 {
                 let lines =
                     if ignored == 1 { "line that is not a record" } else { "lines that are not records" };
-                message::warn(&format!("{name}: ignored {ignored} {lines}"));
+                warning!("{name}: ignored {ignored} {lines}");
             }
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl Feed<'_> {
     fn apply_batch(&mut self, name: &str, batch: Vec<Record>) -> Result<(), CliError> {
         let answers = self.applier.answer(batch)?;
         for (line, reason) in answers.refused {
-            message::error(&format!("{name}:{line}: {reason}"));
+            error!("{name}:{line}: {reason}");
         }
         if !self.is_dry_run {
             for result in &answers.results {
@@ -160,6 +160,6 @@ impl Feed<'_> {
 
     fn refuse(&mut self, text: &str) {
         self.applier.refuse();
-        message::error(text);
+        error!("{text}");
     }
 }

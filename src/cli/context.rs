@@ -1,7 +1,7 @@
 //! What every command works with.
 
 use crate::cli::error::CliError;
-use crate::cli::message::print_message;
+use crate::cli::message::message;
 use crate::cli::output::Output;
 use crate::engine::{Engine, OnEvent};
 use crate::settings::Settings;
@@ -30,7 +30,7 @@ impl Verbosity {
     /// Prints a note, unless only errors are wanted.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
-            print_message(text);
+            message!("{text}");
         }
     }
 }

@@ -1,16 +1,16 @@
 //! The problems that were found in plugin folders.
 
-use crate::cli::message;
+use crate::cli::message::{error, warning};
 use crate::engine::ExitStatus;
 use crate::engine::catalog::Catalog;
 
 /// Prints the problems of a catalog, and returns the exit status that they lead to.
 pub(crate) fn print(catalog: &Catalog) -> ExitStatus {
     for warning in &catalog.warnings {
-        message::warn(warning);
+        warning!("{warning}");
     }
     for diagnostic in &catalog.diagnostics {
-        message::error(&diagnostic.to_string());
+        error!("{diagnostic}");
     }
     if catalog.diagnostics.is_empty() { ExitStatus::Success } else { ExitStatus::Incomplete }
 }

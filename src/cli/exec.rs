@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::{self, print_event};
+use crate::cli::message::{error, print_event};
 use crate::engine::{EngineError, ExitStatus, runs};
 
 const EXAMPLES: &str = "\
@@ -37,7 +37,7 @@ pub(crate) fn exec(args: &ExecArgs, context: &Context) -> Result<ExitStatus, Cli
             Ok(ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)))
         }
         Err(EngineError::Spawn(error)) => {
-            message::error(&error.to_string());
+            error!("{error}");
             Ok(ExitStatus::Code(if error.is_missing { 127 } else { 126 }))
         }
         Err(error) => Err(error.into()),

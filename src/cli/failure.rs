@@ -1,6 +1,6 @@
 //! Why a binary is not installed, for a person.
 
-use crate::cli::message::{self, print_message};
+use crate::cli::message::{error, message};
 use crate::engine::installer::StepResult;
 use crate::install::resolver::Resolved;
 use crate::model::attempt::Outcome;
@@ -22,22 +22,22 @@ pub(crate) enum Goal {
 pub(crate) fn print(result: &StepResult, goal: Goal) {
     match result {
         StepResult::Refused(refusal) => {
-            message::error(&format!("cannot install {}: {}", refusal.name, refusal.reason));
+            error!("cannot install {}: {}", refusal.name, refusal.reason);
         }
         StepResult::Broken(request, error) => {
-            message::error(&format!("cannot install {request}: {error}"));
+            error!("cannot install {request}: {error}");
         }
         StepResult::Resolved(resolved) if resolved.binary.installed().is_none() => {
             print_attempts(resolved, goal);
         }
         StepResult::Deferred(binary, retry_at) => {
             let label = label(binary);
-            message::error(&format!(
+            error!(
                 "cannot install {label}: it failed and is not tried again before {retry_at}; run `rigup install {}` to try now",
                 binary.name
-            ));
+            );
             if let BinaryState::Queued(queued) = &binary.state {
-                print_message(&format!("  {}", printable(&queued.last_error)));
+                message!("  {}", printable(&queued.last_error));
             }
         }
         StepResult::Present(_) | StepResult::Planned(_) | StepResult::Resolved(_) => {}
@@ -54,17 +54,18 @@ fn print_attempts(resolved: &Resolved, goal: Goal) {
     };
     // The attempts explain nothing if there was no provider to try, or if the winner could not be linked.
     let has_reasons = resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
-    message::error(&match goal {
+    let problem = match goal {
         Goal::LookUp => format!("{label} is not installed"),
         Goal::Install if has_reasons => format!("cannot install {label}: no provider installed it"),
         Goal::Install => format!("cannot install {label}: {last_error}"),
-    });
+    };
+    error!("{problem}");
     let failed = resolved.attempts.iter().filter(|attempt| attempt.outcome != Outcome::Installed);
     for attempt in failed {
         let log = attempt.process_id.map(|id| format!(" (rigup process logs {})", short_id(id)));
         let log = log.unwrap_or_default();
         let reason = printable(&attempt.reason);
-        print_message(&format!("  {} {}: {reason}{log}", attempt.provider, attempt.outcome));
+        message!("  {} {}: {reason}{log}", attempt.provider, attempt.outcome);
     }
 }
 

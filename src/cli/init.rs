@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::print_message;
+use crate::cli::message::message;
 use crate::engine::ExitStatus;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::template::{Language, Template, TemplateError};
@@ -88,7 +88,7 @@ pub(crate) fn run(command: InitCommand, context: &mut Context) -> Result<ExitSta
     }
     output.flush()?;
     if let Some(hook) = files.iter().find(|file| is_hook(file)) {
-        print_message(&format!("next: rigup hook test {}", hook.display()));
+        message!("next: rigup hook test {}", hook.display());
     }
     Ok(ExitStatus::Success)
 }

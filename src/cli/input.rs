@@ -5,7 +5,7 @@ use std::io::{self, BufReader, IsTerminal, Read};
 use serde_json::Value;
 
 use crate::cli::error::CliError;
-use crate::cli::message::warn;
+use crate::cli::message::warning;
 use crate::protocol;
 
 /// Returns the ids of the records of these types, or the names of those without an id. Returns nothing if the input is a
@@ -23,7 +23,7 @@ pub(crate) fn ids(input: impl Read + IsTerminal, kinds: &[&str]) -> Result<Vec<S
     })
     .map_err(|error: io::Error| CliError::setup(format!("cannot read standard input: {error}")))?;
     for diagnostic in leftover.diagnostics {
-        warn(&format!("standard input: {diagnostic}"));
+        warning!("standard input: {diagnostic}");
     }
     Ok(ids)
 }

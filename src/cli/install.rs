@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::diagnostics;
 use crate::cli::error::CliError;
 use crate::cli::failure::{self, Goal};
-use crate::cli::message::{self, print_event};
+use crate::cli::message::{error, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
 use crate::engine::install::{InstallPlan, TIMEOUT_SECONDS};
@@ -202,7 +202,7 @@ fn execute(
     if let Some(file) = timings
         && let Err(error) = file.write(&engine.session().store, report.command, context.verbosity)
     {
-        message::error(&error.to_string());
+        error!("{error}");
         status = status.or_incomplete();
     }
     engine.prune_after(&report, plan);

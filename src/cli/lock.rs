@@ -7,7 +7,7 @@ use crate::cli::diagnostics;
 use crate::cli::error::CliError;
 use crate::cli::failure::{self, Goal};
 use crate::cli::install::{self, JobArgs, NOTHING_REQUIRED, PolicyArgs, SelectionArgs};
-use crate::cli::message::{self, print_message};
+use crate::cli::message::{error, message};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::engine::pin::{self, LockChange, LockReport, LockRequest, LockRow};
@@ -64,7 +64,7 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> Result<ExitStatus, 
     let report = pin::lock(&request, &context.settings, &|event| progress.show(event))?;
     progress.clear();
     if let ExitStatus::Interrupted(_) = report.status {
-        print_message(&format!("interrupted: {} is unchanged", request.lockfile.display()));
+        message!("interrupted: {} is unchanged", request.lockfile.display());
         return Ok(report.status);
     }
     if report.is_plan_empty && !request.is_prune {
@@ -117,13 +117,13 @@ fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Con
     let path = path.display();
     for LockRow { name, change, .. } in &report.rows {
         match change {
-            LockChange::Missing(reason) if !reason.is_empty() => message::error(&format!("{name}: {reason}")),
-            LockChange::Changed(values) if is_check => message::error(&format!("{path}: {name}: {values}")),
+            LockChange::Missing(reason) if !reason.is_empty() => error!("{name}: {reason}"),
+            LockChange::Changed(values) if is_check => error!("{path}: {name}: {values}"),
             LockChange::Added if is_check => {
-                message::error(&format!("{path}: {name} has no line; run `rigup lock`"));
+                error!("{path}: {name} has no line; run `rigup lock`");
             }
             LockChange::Removed if is_check => {
-                message::error(&format!("{path}: {name} has a line but is not required"));
+                error!("{path}: {name} has a line but is not required");
             }
             LockChange::Changed(values) => context.verbosity.note(&format!("{name}: {values}")),
             _ => {}
@@ -131,9 +131,7 @@ fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Con
     }
     let count = |word: &str| report.rows.iter().filter(|row| row.change.as_str() == word).count();
     if is_check && !report.is_up_to_date && count("unchanged") == report.rows.len() {
-        message::error(&format!(
-            "{path}: the lines are not sorted and formatted as `rigup lock` writes them"
-        ));
+        error!("{path}: the lines are not sorted and formatted as `rigup lock` writes them");
     } else if report.is_up_to_date && count("missing") < report.rows.len() {
         context.verbosity.note(&format!("{path} is up to date"));
     } else if !is_check && !report.is_up_to_date {

@@ -5,6 +5,23 @@ use std::io::{self, Write};
 use crate::engine::EngineEvent;
 use crate::report::text::printable;
 
+/// Prints a formatted message.
+macro_rules! message {
+    ($($argument:tt)*) => { $crate::cli::message::print_message(&format!($($argument)*)) };
+}
+
+/// Prints a formatted warning.
+macro_rules! warning {
+    ($($argument:tt)*) => { $crate::cli::message::print_message(&format!("warning: {}", format_args!($($argument)*))) };
+}
+
+/// Prints a formatted error.
+macro_rules! error {
+    ($($argument:tt)*) => { $crate::cli::message::print_message(&format!("error: {}", format_args!($($argument)*))) };
+}
+
+pub(crate) use {error, message, warning};
+
 /// Prints a message to standard error. Escape sequences in it are neutralized, because paths and files that others wrote
 /// may be part of it. It is written in one call, because other rigups may print at the same time. A closed standard error
 /// is no reason to fail.
@@ -14,22 +31,17 @@ pub(crate) fn print_message(text: &str) {
 }
 
 /// Prints a warning.
-pub(crate) fn warn(text: &str) {
-    print_message(&format!("warning: {text}"));
-}
-
-/// Prints an error.
-pub(crate) fn error(text: &str) {
-    print_message(&format!("error: {text}"));
+pub(crate) fn print_warning(text: &str) {
+    warning!("{text}");
 }
 
 /// Prints an event of the engine that is not progress of a request.
 pub(crate) fn print_event(event: &EngineEvent<'_>) {
     match event {
         EngineEvent::Install(..) => {}
-        EngineEvent::Diagnostic(diagnostic) => error(&diagnostic.to_string()),
-        EngineEvent::Warning(text) => warn(text),
-        EngineEvent::Error(text) => error(text),
-        EngineEvent::Waiting(text) => print_message(text),
+        EngineEvent::Diagnostic(diagnostic) => error!("{diagnostic}"),
+        EngineEvent::Warning(text) => warning!("{text}"),
+        EngineEvent::Error(text) => error!("{text}"),
+        EngineEvent::Waiting(text) => message!("{text}"),
     }
 }

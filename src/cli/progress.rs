@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::context::{Context, Verbosity};
-use crate::cli::message::{print_event, print_message};
+use crate::cli::message::{message, print_event};
 use crate::engine::EngineEvent;
 use crate::install::event::InstallEvent;
 use crate::model::attempt::Outcome;
@@ -116,7 +116,7 @@ impl ProgressDisplay {
                 // A closed standard error is no reason to fail.
                 let _ = bars.println(line);
             }
-            None => print_message(line),
+            None => message!("{line}"),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cli::context::{Context, Verbosity};
 use crate::cli::diagnostics;
 use crate::cli::error::CliError;
-use crate::cli::message::{self, print_event};
+use crate::cli::message::{error, print_event, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::clock;
@@ -113,7 +113,7 @@ impl EventDisplay<'_> {
                 self.write(&Value::Object(fields), |record| record::line(&hook.plugin, record));
             }
             HookEvent::Warning(text) if self.verbosity.quiet => drop(text),
-            HookEvent::Warning(text) => message::warn(&format!("{}: {}", hook.plugin, printable(&text))),
+            HookEvent::Warning(text) => warning!("{}: {}", hook.plugin, printable(&text)),
             HookEvent::Succeeded(process) => self.show_exit(hook, process),
             HookEvent::Failed(process) => {
                 print_failure(hook, process);
@@ -169,10 +169,10 @@ fn print_failure(hook: &Hook, process: &Process) {
     let last_line = stderr.lines().next_back().unwrap_or_default();
     let last_line: String = printable(last_line).chars().take(MAX_REASON_CHARS).collect();
     let reason = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
-    message::error(&format!(
+    error!(
         "{}/{}: {how}{reason} (rigup process logs {})",
         hook.plugin,
         hook.name.file_name,
         short_id(process.id)
-    ));
+    );
 }

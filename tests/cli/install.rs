@@ -143,7 +143,7 @@ fn one_that_nobody_has_is_reported_with_every_reason_and_keeps_no_other_from_bei
         .says("env declined: no-such-tool is not on PATH")
         .says("failing failed: exit code 3: the disk is on fire")
         .says("absent skipped: no such provider");
-    ran.says(&format!("rigup process logs {log}"));
+    ran.says(&format!("rigup process logs {}", &log[log.len() - 8..]));
     assert!(!place.bin("no-such-tool").exists());
 }
 

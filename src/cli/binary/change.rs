@@ -9,7 +9,7 @@ use crate::cli::binary::ambiguous;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
-use crate::cli::message::{print_event, print_message, warn};
+use crate::cli::message::{message, print_event, print_warning, warning};
 use crate::clock;
 use crate::engine::session::Session;
 use crate::engine::{EngineError, ExitStatus};
@@ -122,7 +122,7 @@ pub(crate) fn create(args: &CreateArgs, context: &mut Context) -> Result<ExitSta
     let engine = context.engine(&print_event)?;
     let registered = register(engine.session(), &fields, args.dry_run)?;
     if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {
-        print_message(&format!("{} already has this record", registered.binary.name));
+        message!("{} already has this record", registered.binary.name);
     }
     let record = registered.map_or(Value::Object(fields), |registered| registered.binary.to_record(&[]));
     context.output.record(&record)?;
@@ -141,7 +141,7 @@ fn register(
         return Ok(None);
     }
     let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
-    register::register(&linker, checked, &interrupt, |text| warn(&text)).map(Some).map_err(refused)
+    register::register(&linker, checked, &interrupt, |text| print_warning(&text)).map(Some).map_err(refused)
 }
 
 fn refused(error: RegisterError) -> CliError {
@@ -236,13 +236,13 @@ pub(crate) fn delete(args: &DeleteArgs, context: &mut Context) -> Result<ExitSta
     let linker = linker(session);
     for binary in &binaries {
         if args.dry_run {
-            print_message(&format!("would delete {}", binary.name));
+            message!("would delete {}", binary.name);
         } else {
             let name = BinaryName::parse(&binary.name, None);
             if let (Ok(name), Some(installed)) = (name, binary.installed())
                 && let Err(error) = linker.unlink(&name, installed)
             {
-                warn(&error.to_string());
+                warning!("{error}");
             }
             session.store.delete_binary(binary.id)?;
         }
@@ -273,11 +273,11 @@ fn selected(store: &Store, names: &[String]) -> Result<(Vec<Binary>, ExitStatus)
             Lookup::Found(binary) => binaries.push(binary),
             Lookup::NotFound => {
                 status = ExitStatus::Incomplete;
-                warn(&format!("no binary has the name or id {name}"));
+                warning!("no binary has the name or id {name}");
             }
             Lookup::Ambiguous(count) => {
                 status = ExitStatus::Incomplete;
-                warn(&ambiguous(&name, count));
+                warning!("{}", ambiguous(&name, count));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::{print_event, print_message};
+use crate::cli::message::{message, print_event};
 use crate::engine::session::Session;
 use crate::engine::{ExitStatus, runs};
 use crate::model::process::Process;
@@ -52,7 +52,7 @@ pub(super) fn gc(args: &GcArgs, context: &mut Context) -> Result<ExitStatus, Cli
     if output.is_json() {
         output.records(items.iter().map(GcItem::to_record).chain(pruned.iter().map(Pruned::to_record)))?;
     } else if items.is_empty() && pruned.is_empty() {
-        print_message("nothing to clean up");
+        message!("nothing to clean up");
     } else {
         let rows = items.iter().map(row).chain(pruned.iter().map(pruned_row));
         let columns = [

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::{error, print_event, print_message};
+use crate::cli::message::{error, message, print_event};
 use crate::cli::process::write;
 use crate::engine::{ExitStatus, processes};
 use crate::model::id::ProcessId;
@@ -83,9 +83,9 @@ pub(super) fn kill(args: &KillArgs, context: &mut Context) -> Result<ExitStatus,
         match kill::kill(&session.store, &process, signal, grace)? {
             KillOutcome::Exited(process) => exited.push(*process),
             KillOutcome::AlreadyExited if args.tree => {}
-            KillOutcome::AlreadyExited => print_message(&format!("process {id} has already exited")),
+            KillOutcome::AlreadyExited => message!("process {id} has already exited"),
             KillOutcome::NotStarted => {
-                error(&format!("cannot kill process {id}: it has not started yet; kill its parent"));
+                error!("cannot kill process {id}: it has not started yet; kill its parent");
                 status = ExitStatus::Incomplete;
             }
             KillOutcome::Survived(survivors) => {
@@ -100,13 +100,13 @@ pub(super) fn kill(args: &KillArgs, context: &mut Context) -> Result<ExitStatus,
 
 fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
     if survivors.is_empty() {
-        error(&format!(
+        error!(
             "cannot kill process {id}: it is not visible from here; kill it in the container that it runs in"
-        ));
+        );
     }
     for survivor in survivors {
         let command = tree::command_line(survivor.pid);
-        error(&format!("cannot kill process {id}: {command} survived"));
+        error!("cannot kill process {id}: {command} survived");
     }
 }
 
@@ -114,7 +114,7 @@ fn send(processes: &[Process], signal: Signal) -> ExitStatus {
     let mut status = ExitStatus::Success;
     for process in processes {
         if !kill::signal(process, signal) {
-            error(&format!("cannot signal process {}: it is not running", process.id));
+            error!("cannot signal process {}: it is not running", process.id);
             status = ExitStatus::Incomplete;
         }
     }

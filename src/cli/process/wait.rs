@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::{print_event, print_message};
+use crate::cli::message::{message, print_event};
 use crate::cli::process::write;
 use crate::engine::ExitStatus;
 use crate::engine::processes::{self, Waited};
@@ -43,7 +43,7 @@ pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<ExitStatus,
         match processes::wait(&session.store, process, deadline)? {
             Waited::Exited(process) => exited.push(process),
             Waited::TimedOut(process) => {
-                print_message(&format!("process {} is still {}", process.id, process.status()));
+                message!("process {} is still {}", process.id, process.status());
                 write(&exited, &mut context.output)?;
                 return Ok(TIMED_OUT);
             }
