@@ -1,4 +1,4 @@
-//! What plugin folders contain: hooks, requirements and settings.
+//! Plugins: their discovery, hooks, requirements and settings.
 
 pub mod builtin;
 pub mod config;

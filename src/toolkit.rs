@@ -1,4 +1,4 @@
-//! What `rigup hook ...` offers to hook scripts: the parts of the contract that are hard in shell.
+//! The `rigup hook` commands for hook scripts: the parts of the contract that are hard in shell.
 
 pub mod batch;
 pub mod begin;

@@ -1,7 +1,7 @@
 #!/bin/sh
-# apt: installs packages of Debian, Ubuntu and their kin with apt-get, as root or by `sudo -n`: all in one transaction, and
-# each alone where that fails, so that none spoils another's.
-# Where: the system's own folders. One hook at a time, and the lists are fetched where missing or older than a day.
+# apt: installs packages of Debian, Ubuntu and their derivatives with apt-get, as root or with `sudo -n`: all in one
+# transaction, and each alone if that fails, so that one bad package does not affect the others.
+# They go into the system's own folders. The package lists are fetched if they are missing or older than a day.
 set -euf
 IFS='
 '
@@ -11,26 +11,26 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-command -v apt-get >/dev/null || decline "apt-get is not on PATH: apt serves Debian, Ubuntu and their kin only"
+command -v apt-get >/dev/null || decline "apt-get is not on PATH: apt works only on Debian, Ubuntu and their derivatives"
 as_root true 2>/dev/null || decline "apt-get needs root: run rigup as root, or allow sudo without a password"
 [ "${RIGUP_LOCKED-}" = apt ] || RIGUP_LOCKED=apt exec "$RIGUP" hook lock apt -- "$0" "$@"
 requests=$(cat)
-# One line for each request: its name, then its packages, with tabs between them.
+# One line for each request: its name and packages, separated by tabs.
 plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch)
 tab=$(printf '\t')
 packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
 
-# The lists keep the server's time, but every fetch touches lists/partial, even one that finds nothing new.
+# The lists keep the server's time, but every fetch touches lists/partial, even if nothing is new.
 if [ -z "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null)" ] ||
     [ -z "$(find /var/lib/apt/lists/partial -prune -mtime -1 2>/dev/null)" ]; then
-    as_root apt-get update >&2 || echo "apt-get update failed: going on with the lists as they are" >&2
+    as_root apt-get update >&2 || echo "apt-get update failed, so the existing lists are used" >&2
 fi
 
-# A dpkg that was killed leaves a journal, and apt-get does nothing until dpkg has worked through it.
+# A killed dpkg leaves a journal, and apt-get refuses to work until dpkg has processed it.
 [ -z "$(ls /var/lib/dpkg/updates)" ] || as_root dpkg --force-confdef --force-confold --configure -a >&2 || :
 
-# One version is asked for as the program tells it; apt wants it whole, with its epoch and revision. 1.2 is 1.2-1 or 1.2+b1
-# rather than 1.2.3-1, though some programs leave the end of their version out.
+# A request has the version that the program reports; apt needs the whole one, with epoch and revision. 1.2 is 1.2-1 or 1.2+b1
+# rather than 1.2.3-1, although some programs omit the end of their version.
 whole() {
     found=$(apt-cache madison "${1%%=*}" 2>/dev/null | awk -F ' *[|] *' -v wanted="${1#*=}" '
         { upstream = $2; sub(/^[0-9]+:/, "", upstream); rest = substr(upstream, length(wanted) + 1) }
@@ -62,15 +62,15 @@ apt_get_install() {
 }
 is_locked() { grep -q '^E: Unable to acquire the dpkg' "$log"; }
 install() {
-    # What waited for dpkg's lock in vain does not wait again.
+    # Wait in vain for the dpkg lock only once.
     [ -z "$locked" ] || return 1
     apt_get_install 0 "$@" && return
     if is_locked; then
-        # Only without patience does apt-get say whose the lock is, and only at its end that it waits.
+        # With a timeout of 0, apt-get names the holder of the lock; otherwise it reports the wait only at its end.
         holder="pid $(sed -n 's/^E: Could not get lock .* held by process \([0-9]*\).*/\1/p' "$log")"
         echo "waiting for the dpkg lock ($holder)" >&2
         apt_get_install "${APT_LOCK_PATIENCE:-300}" "$@" && return
-        ! is_locked || locked="dpkg's lock is still held ($holder); let that end, and try again"
+        ! is_locked || locked="the dpkg lock is still held ($holder); try again later"
     fi
     cat "$log" >&2
     false
@@ -79,7 +79,7 @@ reason() { if [ "$locked" ]; then echo "$locked"; else grep '^E: ' "$log" | tail
 unknown() { sed -n "s/^E: Unable to locate package //p; s/^E: Package '\(.*\)' has no .*/\1/p" "$log"; }
 failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" ${3+"$3"}; }
 
-# A package whose program was deleted or spoilt counts as installed all the same.
+# dpkg counts a package as installed even if its program is missing or damaged.
 alone='' together=''
 for line in $plan; do
     # shellcheck disable=SC2046 # one package a line
@@ -88,11 +88,11 @@ for line in $plan; do
 done
 # shellcheck disable=SC2046 # one package a line
 [ -z "$together" ] || install $(packages "$together") || {
-    # What apt knows nothing of is told apart at once, and the rest tried again.
+    # Report unknown packages, and try the others again.
     unknown=$(unknown) known=
     for line in $together; do
-        strangers=$(packages "$line" | grep -Fx "$unknown" | paste -sd ' ' -) || :
-        if [ "$unknown" ] && [ "$strangers" ]; then failure "$line" --declined "apt knows no package $strangers"
+        missing=$(packages "$line" | grep -Fx "$unknown" | paste -sd ' ' -) || :
+        if [ "$unknown" ] && [ "$missing" ]; then failure "$line" --declined "apt has no package $missing"
         else known="$known$line$IFS"; fi
     done
     if [ -z "$unknown" ] || { [ "$known" ] && ! install $(packages "$known"); }; then alone=$alone$known; fi

@@ -1,7 +1,7 @@
 #!/bin/sh
-# bash: runs the command in overrides.bash.install with `bash -eo pipefail`, inside the prefix, which INSTALL_ROOT names as
-# well. It has to leave the program in BIN_DIR. Asked only where it is named: "every provider" does not mean it.
-# Where: a prefix for each requirement, LIB_DIR/bash/<name>, or the one that overrides.bash.install_root names.
+# bash: runs the command in overrides.bash.install with `bash -eo pipefail` inside the prefix, which is also INSTALL_ROOT. The
+# command must put the program into BIN_DIR. The provider runs only if a requirement names it; "*" does not include it.
+# Each requirement has a prefix of its own, LIB_DIR/bash/<name>, unless overrides.bash.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 decline() { echo "$1" >&2; exit 0; }
@@ -11,16 +11,16 @@ providers=
 for arg; do case $arg in --binproviders=*) providers=${arg#--binproviders=} ;; esac; done
 case ,$(printf %s "$providers" | tr -d ' '), in
     *,bash,*) ;;
-    *) decline "bash is off unless it is named: put bash into the requirement's binproviders" ;;
+    *) decline "bash runs only if it is named; add bash to the requirement's binproviders" ;;
 esac
 install=$("$RIGUP" hook override install --provider bash -- "$@")
-[ "$install" ] || decline "no command is given: overrides.bash.install has to be one that leaves $name in \$BIN_DIR"
+[ "$install" ] || decline "no command is given; overrides.bash.install must put $name into \$BIN_DIR"
 command -v bash >/dev/null || decline "bash is not on PATH: apt-get install bash"
 
 printf 'bash runs the command of the requirement, in %s: %s\n' "$prefix" "$install" >&2
 
-# A command may write down where it installs, so it works in the prefix itself. What was there is aside as long as that
-# lasts, and comes back after a failure, or by the next run after a kill.
+# A command may store the path that it installs into, so it works in the prefix itself. The earlier version is kept aside
+# meanwhile, and restored after a failure, or by the next run after a kill.
 aside=$prefix.part
 restore() {
     if [ -e "$aside/old" ]; then rm -rf "$prefix" && mv "$aside/old" "$prefix"; fi
@@ -35,7 +35,7 @@ mkdir -p "$prefix/bin"
 (cd "$prefix" && INSTALL_ROOT=$prefix BIN_DIR=$prefix/bin bash -eo pipefail -c "$install" >&2) || {
     code=$?
     restore
-    [ "$code" != 10 ] || code=1 # 10 would mean: not for me
+    [ "$code" != 10 ] || code=1 # 10 would count as skipped
     exit "$code"
 }
 "$RIGUP" hook binary --provider bash --abspath "$prefix/bin/$name" -- "$@" || { restore && exit 1; }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# brew: installs Homebrew formulae, never casks: all at once, and each requirement's alone where that fails.
-# Where: Homebrew's own Cellar; programs are taken from the formulae's opt folders, so keg-only ones work too.
+# brew: installs Homebrew formulae, never casks: all at once, and each requirement alone if that fails.
+# They go into Homebrew's own Cellar; programs come from the opt folders of the formulae, so keg-only formulae work too.
 set -euf
 IFS='
 '
@@ -10,7 +10,7 @@ command -v brew >/dev/null || decline "brew is not on PATH: install Homebrew fro
 [ "$(id -u)" != 0 ] || decline "Homebrew refuses to run as root: run rigup as another user"
 [ "${RIGUP_LOCKED-}" = brew ] || RIGUP_LOCKED=brew exec "$RIGUP" hook lock brew -- "$0" "$@"
 requests=$(cat)
-# One line for each request: its name, then its formulae and options, with tabs between them.
+# One line for each request: its name, formulae and options, separated by tabs.
 plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider brew --batch)
 tab=$(printf '\t')
 packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
@@ -20,25 +20,25 @@ export HOMEBREW_NO_COLOR=1 HOMEBREW_NO_EMOJI=1 NONINTERACTIVE=1
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 run() { brew "$@" >&2 2>"$log" && return; cat "$log" >&2; false; }
-# Whether a formula is installed and has lost its program: it counts as installed all the same.
-is_spoilt() { brew list --versions "$1" >/dev/null 2>&1 && [ ! -x "$(brew --prefix "$1")/bin/$2" ]; }
+# Whether a formula is installed but its program is missing: Homebrew still counts it as installed.
+is_damaged() { brew list --versions "$1" >/dev/null 2>&1 && [ ! -x "$(brew --prefix "$1")/bin/$2" ]; }
 
 alone='' together=''
 for line in $plan; do
     name=${line%%"$tab"*} way=together
     for formula in $(packages "$line"); do
-        case $formula in -*) way=alone ;; *) ! is_spoilt "$formula" "$name" || way=alone ;; esac
+        case $formula in -*) way=alone ;; *) ! is_damaged "$formula" "$name" || way=alone ;; esac
     done
     if [ $way = alone ]; then alone="$alone$line$IFS"; else together="$together$line$IFS"; fi
 done
-# `install` brings an old one up to date.
+# `install` also upgrades an outdated formula.
 # shellcheck disable=SC2046 # one formula a line
 [ -z "$together" ] || run install --formula $(packages "$together") || alone=$alone$together
 for line in $alone; do
     name=${line%%"$tab"*} options=$(packages "$line" | grep '^-') || :
     for formula in $(packages "$line" | grep -v '^-'); do
         verb=install
-        ! is_spoilt "$formula" "$name" || verb=reinstall
+        ! is_damaged "$formula" "$name" || verb=reinstall
         # shellcheck disable=SC2086 # one option a line
         run $verb --formula $options "$formula" && continue
         if grep -q 'No available formula' "$log"; then

@@ -1,6 +1,6 @@
 #!/bin/sh
 # cargo: builds Rust programs from crates.io with `cargo install`. `ripgrep@14.1.0` is that version, `ripgrep@14` any 14.
-# Where: a root for each requirement, LIB_DIR/cargo/<name>, or the one that overrides.cargo.install_root names.
+# Each requirement has a root of its own, LIB_DIR/cargo/<name>, unless overrides.cargo.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
@@ -10,15 +10,15 @@ decline() { echo "$1" >&2; exit 0; }
 eval "$("$RIGUP" hook begin --provider cargo -- "$@")"
 program=bin/$name
 command -v cargo >/dev/null || decline "cargo is not on PATH: install Rust from https://rustup.rs, or apt-get install cargo"
-# cargo takes a version of less than three numbers for a mistake, unless it is marked as a range.
+# cargo rejects a version of fewer than three numbers unless it is marked as a range.
 packages=$(printf '%s\n' "$packages" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
 
-# Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.
+# Build beside the prefix, then replace it: a failure or a kill leaves the working version.
 part=$prefix.part
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/cargo/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
-# The folder of the sources is written into programs; without it, the same program is the same file on every machine. Flags
-# of the user's own weigh more.
+# Programs contain the path of their sources; remapped, the same program is the same file on every machine. The user's own
+# flags take precedence.
 home=${CARGO_HOME:-$HOME/.cargo} sources=
 case $home in *[\'\"\\]*) ;; *) sources="build.rustflags=['--remap-path-prefix=$home=/cargo']" ;; esac
 # shellcheck disable=SC2086 # one package a line
@@ -27,13 +27,13 @@ try() {
     cat cargo.err >&2
     false
 }
-# With the versions that the author tested; with newer ones where those do not build any more.
+# Use the versions that the author tested, and newer ones if those no longer build.
 try --locked || { grep -qE 'failed to compile|lock file|yanked' cargo.err && try; } || {
     rm -rf "$part"
     grep -E '^error' cargo.err | head -n 1 >&2
     exit 1
 }
-[ -x "$part/$program" ] || { rm -rf "$part"; echo "no program $name among what cargo installed" >&2; exit 1; }
+[ -x "$part/$program" ] || { rm -rf "$part"; echo "cargo installed no program $name" >&2; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider cargo --abspath "$prefix/$program" -- "$@"

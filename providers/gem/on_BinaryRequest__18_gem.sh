@@ -1,6 +1,6 @@
 #!/bin/sh
 # gem: installs Ruby programs from RubyGems. `rake:13.0` is that version.
-# Where: a gem home for each requirement, LIB_DIR/gem/<name>, or the one that overrides.gem.install_root names.
+# Each requirement has a gem home of its own, LIB_DIR/gem/<name>, unless overrides.gem.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
@@ -11,7 +11,7 @@ eval "$("$RIGUP" hook begin --provider gem -- "$@")"
 program=bin/$name
 command -v gem >/dev/null || decline "gem is not on PATH: apt-get install ruby"
 
-# Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.
+# Build beside the prefix, then replace it: a failure or a kill leaves the working version.
 part=$prefix.part
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/gem/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
@@ -19,10 +19,10 @@ rm -rf "$part" && mkdir -p "$part"
 gem install --install-dir "$part" --bindir "$part/stubs" --no-user-install --no-document $packages >&2 2>gem.err || {
     cat gem.err >&2 && rm -rf "$part"
     sed -n '/^ERROR: /{/:$/N;s/\n[[:space:]]*/ /;p;q;}' gem.err >&2
-    ! grep -q "can't find header files for ruby" gem.err || echo "it has to be compiled: apt-get install ruby-dev gcc make" >&2
+    ! grep -q "can't find header files for ruby" gem.err || echo "the gem must be compiled; apt-get install ruby-dev gcc make" >&2
     exit 1
 }
-# RubyGems' own stubs find their gems only where GEM_HOME says so. Here nothing but them is found: no other gem interferes.
+# RubyGems' stubs find their gems only through GEM_HOME. These launchers set it, so that no other gem interferes.
 mkdir -p "$part/bin"
 home=$(printf %s "$prefix" | sed "s/'/'\\\\''/g")
 set +f
@@ -31,7 +31,7 @@ for stub in "$part"/stubs/*; do
     printf '#!/bin/sh\nGEM_HOME=%s GEM_PATH=%s exec %s "$@"\n' "'$home'" "'$home'" "'$home/stubs/$stub'" >"$part/bin/$stub"
     chmod +x "$part/bin/$stub"
 done
-[ -x "$part/$program" ] || { rm -rf "$part"; echo "no program $name among what gem installed" >&2; exit 1; }
+[ -x "$part/$program" ] || { rm -rf "$part"; echo "gem installed no program $name" >&2; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider gem --abspath "$prefix/$program" -- "$@"

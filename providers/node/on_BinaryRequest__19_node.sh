@@ -1,7 +1,7 @@
 #!/bin/sh
 # node: installs Node.js with npm, npx and corepack, from nodejs.org/dist or the mirror that NODEJS_ORG_MIRROR names: the
-# newest LTS that is old and new enough, else the newest release; `node@22` in overrides.node.packages is one of that line.
-# Where: a folder for each version, LIB_DIR/node/<version>, which all four share: none ever changes what another one uses.
+# newest LTS release that the policy and min_version allow, otherwise the newest release; `node@22` in overrides.node.packages is one of that line.
+# Each version has a folder of its own, LIB_DIR/node/<version>, which the four programs share.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 decline() { echo "$1" >&2; exit 0; }
@@ -10,8 +10,8 @@ fail() { echo "$1" >&2; exit 1; }
 eval "$("$RIGUP" hook begin --provider node --lock node -- "$@")"
 case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx and corepack come with Node.js" ;; esac
 line=$(printf '%s\n' "$packages" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
-if command -v curl >/dev/null; then fetch() { curl -fsSL -o "$2" "$mirror/$1" || fail "$mirror/$1 cannot be fetched"; }
-elif command -v wget >/dev/null; then fetch() { wget -q -O "$2" "$mirror/$1" || fail "$mirror/$1 cannot be fetched"; }
+if command -v curl >/dev/null; then fetch() { curl -fsSL -o "$2" "$mirror/$1" || fail "cannot download $mirror/$1"; }
+elif command -v wget >/dev/null; then fetch() { wget -q -O "$2" "$mirror/$1" || fail "cannot download $mirror/$1"; }
 else decline "neither curl nor wget is on PATH: apt-get install curl"; fi
 case $(uname -m) in x86_64 | amd64) arch=x64 ;; aarch64 | arm64) arch=arm64 ;; armv7*) arch=armv7l ;; *) arch=$(uname -m) ;; esac
 case $(uname -s) in Darwin) os=darwin listed=osx-$arch-tar ;; *) os=linux listed=linux-$arch ;; esac
@@ -22,19 +22,19 @@ version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min
     function number(text, part) { sub(/^v/, "", text); split(text, part, "."); return (part[1] * 1e3 + part[2]) * 1e4 + part[3] }
     NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
     index("," $column["files"] ",", "," listed ",") == 0 || line != "" && index($1 ".", "v" line ".") != 1 { next }
-    # No more than the day is told, and it counts from its end.
+    # The index has only the day, and a release counts from the end of it.
     before != "" && ($column["date"] !~ /^[0-9]+-[0-9]+-[0-9]+$/ || $column["date"] >= substr(before, 1, 10)) { next }
     exact != "" && name != "corepack" && (name == "node" ? substr($1, 2) : $column["npm"]) != exact { next }
-    # A lowest version is one of what was asked for. What version corepack has is not listed; from 25 on it is left out.
+    # min_version is that of the requested program. The index does not list the version of corepack, which Node 25 dropped.
     name == "corepack" ? number($1) >= number("25") : number(name == "node" ? $1 : $column["npm"]) < number(min) { next }
     { rank = number($1) + ($column["lts"] == "-" ? 0 : 1e12); if (rank > best) { best = rank; version = $1 } }
     END { print version }' index.tab)
 [ "$version" ] || fail "$mirror has no $name${exact_version:+ $exact_version}${min_version:+ $min_version or later}${line:+ of node $line}\
-${released_before:+ that was released before $released_before} for $os-$arch"
+${released_before:+ released before $released_before} for $os-$arch"
 
 root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=$LIB_DIR/node/$version/run/$name
 [ "$name" != node ] || program=$root/bin/node
-# What runs was checked when it was unpacked.
+# A program that runs was verified when it was unpacked.
 if ! "$program" --version >/dev/null 2>&1; then
     file=node-$version-$os-$arch.tar.xz
     command -v xz >/dev/null || file=${file%xz}gz
@@ -44,9 +44,9 @@ if ! "$program" --version >/dev/null 2>&1; then
     expected=$(awk -v file="$file" '$2 == file { print $1 }' SHASUMS256.txt)
     digest=$({ sha256sum "$part/$file" 2>/dev/null || shasum -a 256 "$part/$file"; } | cut -d ' ' -f 1)
     [ "$digest" = "$expected" ] || { rm -rf "$part" &&
-        fail "$file is not what SHASUMS256.txt says: its digest is $digest, and not ${expected:-listed}"; }
+        fail "$file does not match SHASUMS256.txt: its digest is $digest, not ${expected:-listed}"; }
     tar -xof "$part/$file" -C "$part" --strip-components 1 && rm "$part/$file"
-    # The others look for a node on PATH, and have to find the one that they came with.
+    # The other programs look for node on PATH, and must find their own.
     bin=$(printf %s "$root/bin" | sed "s/'/'\\\\''/g")
     for other in npm npx corepack; do
         printf "#!/bin/sh\nPATH='%s':\$PATH exec '%s/node' '%s/$other' \"\$@\"\n" "$bin" "$bin" "$bin" >"$part/run/$other"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # npm: installs Node packages from the npm registry.
-# Where: a prefix for each requirement, LIB_DIR/npm/<name>, or the one that overrides.npm.install_root names.
+# Each requirement has a prefix of its own, LIB_DIR/npm/<name>, unless overrides.npm.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
@@ -13,18 +13,18 @@ program=node_modules/.bin/$name
 
 command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs npm"
 command -v npm >/dev/null || decline "npm is not on PATH: apt-get install npm"
-# What was asked for weighs more than the options of a requirement; those weigh more than a default.
+# A requested age takes precedence over the options of a requirement, and those over the default.
 own_age=$(printf '%s\n' "$packages" | grep -E '^--min-release-age=') || :
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -vE '^--min-release-age='); fi
 if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi
-# npm takes a registry without dates for one where everything is old enough. Found to have them, it has them for a day; of
-# hooks that run at the same time one asks.
+# npm treats a registry without release dates as one where everything is old enough. A registry that has dates is not checked
+# again for a day, and only one of several concurrent hooks checks it.
 dates=$LIB_DIR/npm/registry.part/has-dates asked=$LIB_DIR/npm/registry.part/asked asking=
 ask_dates() { npm view "$(printf '%s\n' "$packages" | grep -v '^-' | head -n 1)" time >npm.dates 2>/dev/null || :; }
 if [ "$must_keep_age" ]; then
     ask_dates
     [ -s npm.dates ] || {
-        echo "the registry does not say when $packages was released: min_release_age cannot be kept" >&2
+        echo "cannot enforce min_release_age: the registry has no release date of $packages" >&2
         exit 1
     }
 elif [ "$released_before" ] && [ -z "$(find "$dates" -mtime -1 2>/dev/null)" ]; then
@@ -38,15 +38,15 @@ scripts=--ignore-scripts
 export PUPPETEER_SKIP_DOWNLOAD="${PUPPETEER_SKIP_DOWNLOAD:-true}"
 export PUPPETEER_SKIP_CHROMIUM_DOWNLOAD="${PUPPETEER_SKIP_CHROMIUM_DOWNLOAD:-true}"
 
-# Built beside the prefix, then put in its place: a failure or a kill harms nothing that works.
+# Build beside the prefix, then replace it: a failure or a kill leaves the working version.
 part=$prefix.part
 rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
 [ "$prefix" = "$LIB_DIR/npm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
-# overrides.npm.overrides is npm's own field of that name: what stands in for a dependency of a dependency.
+# overrides.npm.overrides becomes npm's own field `overrides`, which replaces dependencies of dependencies.
 overrides=$("$RIGUP" hook override overrides --provider npm -- "$@")
 if [ "$overrides" ]; then
     npm pkg set --prefix "$part" --loglevel=error --json "overrides=$overrides" >&2
-    # Before npm 10, an override of a dependency from git ends in "Invalid comparator".
+    # npm before 10 fails with "Invalid comparator" if a dependency from git is overridden.
     case $(npm --version) in [1-9].*) npm() { npx --yes npm@10 "$@"; } ;; esac
 fi
 # shellcheck disable=SC2086 # one package a line
@@ -61,9 +61,9 @@ npm install --prefix "$part" --no-audit --no-fund --no-progress --no-update-noti
 if [ "$asking" ]; then
     wait "$asking"
     if [ -s npm.dates ]; then : >"$dates"
-    else warn "the registry does not say when packages were released: the newest ones are taken"; fi
+    else warn "the registry has no release dates, so the newest releases are installed"; fi
 fi
-[ -x "$part/$program" ] || { echo "no program $name among what npm installed" >&2; exit 1; }
+[ -x "$part/$program" ] || { echo "npm installed no program $name" >&2; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider npm --abspath "$prefix/$program" -- "$@"

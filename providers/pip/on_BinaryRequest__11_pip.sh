@@ -1,6 +1,6 @@
 #!/bin/sh
-# pip: installs Python packages from PyPI, with uv where it is on PATH, else with pip.
-# Where: a venv for each requirement, LIB_DIR/pip/<name>, or the one that overrides.pip.install_root names.
+# pip: installs Python packages from PyPI, with uv if it is on PATH, otherwise with pip.
+# Each requirement has a venv of its own, LIB_DIR/pip/<name>, unless overrides.pip.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
@@ -23,33 +23,33 @@ else
     no_build=--only-binary=:all: age=
     if [ "$pip" -gt 25 ]; then age=${released_before:+--uploaded-prior-to=$released_before}; fi
     if [ "$released_before" ] && [ -z "$age" ]; then
-        [ -z "$must_keep_age" ] || { echo "pip $pip cannot keep min_release_age: put uv on PATH" >&2; exit 1; }
-        warn "pip $pip knows no min_release_age, and takes the newest releases: put uv on PATH, or a newer pip"
+        [ -z "$must_keep_age" ] || { echo "pip $pip cannot enforce min_release_age; put uv on PATH" >&2; exit 1; }
+        warn "pip $pip cannot enforce min_release_age and installs the newest releases; put uv or a newer pip on PATH"
     fi
     export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off PIP_USER=0
     make_venv() { python3 -m venv --without-pip "$prefix"; }
     install() { python3 -m pip --python "$prefix/bin/python" install --no-compile ${again:+--force-reinstall} "$@"; }
 fi
 
-# The mark stands while the venv is being filled: who finds it finds what a killed run left, and makes it anew.
-# A failure alone spares what works: pip and uv fetch everything before they touch the old files.
+# The .part file exists while the venv is filled. If it exists at the start, a run was killed, and the venv is made again.
+# After a mere failure the old files still work: pip and uv download everything before they replace them.
 again=yes
 if [ -e "$prefix.part" ] || [ ! -x "$prefix/bin/python" ]; then again= && rm -rf "$prefix"; fi
 mkdir -p "$prefix" && : >"$prefix.part"
 [ "$again" ] || make_venv >&2
 if [ "$run_scripts" ]; then no_build=; fi
-# shellcheck disable=SC2086 # one package a line; of options that contradict each other the last one counts
+# shellcheck disable=SC2086 # one package a line; the last of conflicting options counts
 try() { code=0; install $packages $no_build $age >&2 2>pip.err || code=$?; cat pip.err >&2; [ "$code" = 0 ]; }
 no_dates() { grep -qE 'missing an upload date|does not provide upload-time' pip.err; }
 try || { [ -z "$must_keep_age" ] && no_dates && age= &&
-    warn "the index does not say when packages were released: the newest ones are taken" && try; } || {
+    warn "the index has no release dates, so the newest releases are installed" && try; } || {
     [ "$code" -gt 127 ] || [ ! -x "$binary" ] || rm -f "$prefix.part"
-    ! no_dates || echo "the index does not say when packages were released: min_release_age cannot be kept" >&2
+    ! no_dates || echo "cannot enforce min_release_age: the index has no release dates" >&2
     ! grep -qE 'building.* is disabled|No matching distribution' pip.err ||
-        echo "$(tail -n 1 pip.err); what has to be built needs --postinstall-scripts" >&2
+        echo "$(tail -n 1 pip.err); a package that must be built needs --postinstall-scripts" >&2
     exit 1
 }
-# pip, uv and each of their versions write another launcher for one program; for rigup.lock it has to be one.
+# pip, uv and their versions write different launchers for one program; rigup.lock needs the same file each time.
 if [ -f "$binary" ] && [ "$(wc -l <"$binary")" -lt 15 ] && grep -q 'sys\.argv\[0\].*exe' "$binary"; then
     sed "/^import re\$/d; /^# -\*- coding/d; /sys\.argv\[0\]/d; s/'__main__'/\"__main__\"/" "$binary" >"$binary.part"
     chmod +x "$binary.part" && mv "$binary.part" "$binary"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# pnpm: installs Node packages from the npm registry with pnpm, which keeps what it fetched in a store of its own.
-# What it needs itself is pnpm 10 in binaries.jsonl, which runs on Node 18 and later; 11 wants Node 22.
-# Where: a prefix for each requirement, LIB_DIR/pnpm/<name>, or the one that overrides.pnpm.install_root names.
+# pnpm: installs Node packages from the npm registry with pnpm, which keeps downloads in a store of its own.
+# binaries.jsonl requires pnpm 10, which runs on Node 18 and later; pnpm 11 needs Node 22.
+# Each requirement has a prefix of its own, LIB_DIR/pnpm/<name>, unless overrides.pnpm.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
@@ -14,17 +14,17 @@ program=node_modules/.bin/$name
 command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs"
 command -v pnpm >/dev/null || decline "pnpm is not on PATH: npm install --global pnpm, or https://pnpm.io/installation"
 
-# pnpm counts in minutes, from 10.16 on. Not strict, it takes what is too new rather than nothing.
+# pnpm 10.16 and later take an age in minutes. Unless strict, pnpm installs a release that is too new rather than none.
 minutes=$(echo "${min_release_age:-0}" | awk '{ minutes = $1 * 1440; print int(minutes) + (minutes > int(minutes)) }')
 if [ "$minutes" != 0 ] && pnpm --version | awk -F. '{ exit $1 > 10 || $1 == 10 && $2 >= 16 }'; then
-    [ -z "$must_keep_age" ] || { echo "pnpm $(pnpm --version) cannot keep min_release_age: 10.16 can" >&2; exit 1; }
-    warn "pnpm $(pnpm --version) knows no min_release_age, and takes the newest releases: 10.16 does"
+    [ -z "$must_keep_age" ] || { echo "pnpm $(pnpm --version) cannot enforce min_release_age; install 10.16 or later" >&2; exit 1; }
+    warn "pnpm $(pnpm --version) cannot enforce min_release_age and installs the newest releases; install 10.16 or later"
 fi
 scripts=--ignore-scripts
 [ -z "$run_scripts" ] || scripts=--config.dangerously-allow-all-builds=true
 
-# Built beside the prefix, then put in its place: a failure or a kill harms nothing that works. Commands are links, since
-# pnpm's scripts in their place do not find their packages when called by another link.
+# Build beside the prefix, then replace it: a failure or a kill leaves the working version. Commands must be
+# links: pnpm's launcher scripts do not find their packages when they are called through another link.
 part=$prefix.part
 rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
 [ "$prefix" = "$LIB_DIR/pnpm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
@@ -37,19 +37,19 @@ try() {
         --config.package-import-method=clone-or-copy --config.update-notifier=false --reporter=append-only >pnpm.log 2>&1
 }
 no_dates() { tr -s ' \n' ' ' <pnpm.log | grep -q 'is missing the "time" field'; }
-# Where there are no dates, pnpm fails even if any age will do, unless it is told nothing of ages.
+# In a registry without release dates, pnpm fails for any option about ages, even for age 0.
 try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 0 ] ||
-    warn "the registry does not say when packages were released: the newest ones are taken"; }; } || {
+    warn "the registry has no release dates, so the newest releases are installed"; }; } || {
     cat pnpm.log >&2 && rm -rf "$part"
-    # One sentence of what pnpm breaks into lines.
+    # pnpm wraps its message: join the lines.
     reason=$(tr -s ' \n' ' ' <pnpm.log | sed "s/.*ERR_PNPM_/ERR_PNPM_/; s/ × .* ╰─▶//
         s/ while fetching it from .*/${released_before:+ that was released before $released_before}/
         s/ This error happened.*//; s/ help: .*//")
-    ! no_dates || reason="the registry does not say when packages were released: min_release_age cannot be kept"
+    ! no_dates || reason="cannot enforce min_release_age: the registry has no release dates"
     echo "$reason" >&2
     exit 1
 }
-[ -x "$part/$program" ] || { rm -rf "$part"; echo "no program $name among what pnpm installed" >&2; exit 1; }
+[ -x "$part/$program" ] || { rm -rf "$part"; echo "pnpm installed no program $name" >&2; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider pnpm --abspath "$prefix/$program" -- "$@"

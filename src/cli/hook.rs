@@ -1,4 +1,4 @@
-//! `rigup hook`: the hooks that are found, and the toolkit for hook scripts.
+//! `rigup hook`: lists and tests hooks, and is the toolkit for hook scripts.
 
 use std::ffi::OsString;
 
@@ -38,20 +38,20 @@ If the request does not allow the provider, the code exits with 10. Otherwise th
 under the lock of its prefix, and the code sets name, prefix, packages (one per line), min_version,
 exact_version and the variables of `rigup hook policy`.";
 
-/// What to do with hooks. All but `list` and `test` is for hook scripts, which pass their own arguments on with `-- "$@"`.
+/// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HookCommand {
-    /// All hooks, or those of one event, in the order in which they run
+    /// List all hooks, or those of one event, in the order in which they run
     List {
-        /// The event, such as `BinaryRequest`
+        /// Event, such as `BinaryRequest`
         event: Option<String>,
     },
-    /// Try whether a hook keeps the contract, item by item
+    /// Check whether a hook keeps the contract, item by item
     Test(test::TestArgs),
-    /// For provider hooks: start the hook; print its lock, its prefix, its packages and its policy as shell code to `eval`
+    /// For provider hooks: print shell code that takes the lock and sets the request's variables
     #[command(after_help = BEGIN_EXAMPLE)]
     Begin {
-        /// The name of the lock to take, instead of that of the prefix
+        /// Take this lock instead of that of the prefix
         #[arg(long, value_name = "NAME")]
         lock: Option<String>,
         #[command(flatten)]
@@ -59,59 +59,59 @@ pub(crate) enum HookCommand {
     },
     /// For hook scripts: exit with 0 if the request allows the provider, and with 10 if not
     Accepts(ProviderArgs),
-    /// For hook scripts: the packages to install, one per line
+    /// For hook scripts: print the packages to install, one per line
     Packages {
-        /// The requests stand on standard input: one line for each, its name and its packages with tabs between them
+        /// Read the requests from stdin; print a line for each, its name and packages separated by tabs
         #[arg(long)]
         batch: bool,
-        /// How one version is written after a package, `=={}` or `@{}`, instead of the `version_format` in config.json
+        /// Write one version of a package in this format, such as `=={}`, instead of `version_format`
         #[arg(long, value_name = "FORMAT")]
         pin: Option<String>,
         #[command(flatten)]
         of: ProviderArgs,
     },
-    /// For batch hooks: print the record that says why a request was not met
+    /// For batch hooks: print a BinaryFailure record
     Failure {
-        /// The binary's name
+        /// Name of the binary
         #[arg(long)]
         name: String,
-        /// It is declined, not failed: not for this provider, or not to be had here
+        /// The request is declined, not failed
         #[arg(long)]
         declined: bool,
-        /// Why; what a package manager wrote may begin with `-`
+        /// Reason, which may start with `-`
         #[arg(allow_hyphen_values = true)]
         reason: String,
     },
-    /// For hook scripts: which releases may be installed and whether their scripts may run, to be `eval`ed
+    /// For hook scripts: print the policy as shell assignments
     Policy(ProviderArgs),
-    /// For hook scripts: what the overrides say to this provider under a key; a text as it is, all else as JSON
+    /// For hook scripts: print a key of the provider's overrides, a string as it is and anything else as JSON
     Override {
-        /// The key, such as `install_root`
+        /// Key, such as `install_root`
         key: String,
         #[command(flatten)]
         of: ProviderArgs,
     },
-    /// For hook scripts: the folder to install into
+    /// For hook scripts: print the folder to install into
     Prefix(ProviderArgs),
-    /// For hook scripts: find the binary, ask its version, and print its Binary record
+    /// For hook scripts: find the binary, probe its version and print its Binary record
     Binary(binary::BinaryArgs),
     /// For hook scripts: run a command while no other hook holds the same lock
     Lock {
-        /// The lock's name, such as `pip/yt-dlp`
+        /// Name of the lock, such as `pip/yt-dlp`
         name: String,
-        /// The command and its arguments
+        /// Command and its arguments
         #[arg(last = true, required = true, value_name = "CMD")]
         command: Vec<OsString>,
     },
 }
 
-/// A provider and what it was asked for.
+/// A provider and a request.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProviderArgs {
-    /// The provider whose hook this is
+    /// Name of the provider
     #[arg(long, value_name = "NAME")]
     provider: String,
-    /// The hook's own arguments
+    /// Arguments of the hook
     #[arg(last = true, value_name = "HOOK ARGUMENTS")]
     arguments: Vec<String>,
 }
@@ -119,7 +119,7 @@ pub(crate) struct ProviderArgs {
 /// The exit code of a hook whose provider the request does not allow.
 const SKIPPED: ExitStatus = ExitStatus::Code(10);
 
-/// Runs it.
+/// Runs the command.
 pub(crate) fn run(command: HookCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
     match command {
         HookCommand::List { event } => list(event.as_deref(), context),
@@ -255,7 +255,7 @@ fn list(event: Option<&str>, context: &mut Context) -> Result<ExitStatus, CliErr
         }))?;
     } else {
         let rows = hooks.into_iter().map(|hook| {
-            let order = hook.name.order.map(|it| it.to_string()).unwrap_or_default();
+            let order = hook.name.order.map(|order| order.to_string()).unwrap_or_default();
             let background = if hook.name.background.is_some() { "background" } else { "" };
             [
                 hook.name.event.clone(),

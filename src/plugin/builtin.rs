@@ -1,4 +1,4 @@
-//! The providers inside the binary, so that a copied `rigup` file works alone.
+//! The providers that are embedded in the executable, so that a copied `rigup` file works on its own.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -18,7 +18,7 @@ use crate::plugin::hook_name::HookName;
 
 static PROVIDERS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/providers");
 
-/// The built-in providers, at the place below the data dir where [`unpack`] puts them.
+/// Returns the built-in providers, with their paths below the data dir, where [`unpack`] writes them.
 pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
     let folder = folder(data_dir);
     PROVIDERS
@@ -38,11 +38,11 @@ pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
         .collect()
 }
 
-/// A file of a built-in provider, which can be read before anything is unpacked, if it has one of this name; none where the
-/// plugin is not built in.
+/// Returns a file of a built-in provider, which need not be unpacked: `None` if the plugin is not built in, `Some(None)` if it
+/// has no such file.
 pub fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<Option<&'static [u8]>> {
     let folder = PROVIDERS.get_dir(plugin.path.strip_prefix(folder(data_dir)).ok()?)?;
-    let file = folder.files().find(|it| it.path().file_name().is_some_and(|it| it == name));
+    let file = folder.files().find(|file| file.path().file_name().is_some_and(|file_name| file_name == name));
     Some(file.map(include_dir::File::contents))
 }
 
@@ -57,9 +57,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     PROVIDERS.dirs().filter_map(|dir| dir.path().to_str())
 }
 
-/// Writes the built-in providers below the data dir, unless they are there: aside first, then renamed, so that
-/// nobody ever sees half of them. Only one rigup at a time does so, under the `lock` on a folder that it takes: what is
-/// there aside was left by one that was killed. Every version of rigup has a folder of its own.
+/// Writes the built-in providers below the data dir unless they exist. They are written aside and renamed, so that no process
+/// ever sees some of them without the others. `lock` locks the folder, so anything aside was left by a killed rigup. Every
+/// version of rigup has a folder of its own.
 pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<()> {
     let folder = folder(data_dir);
     if folder.exists() {
@@ -82,9 +82,8 @@ pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>)
     fill().inspect_err(|_| drop(fs_err::remove_dir_all(&aside)))
 }
 
-/// Makes sure that the file of a built-in hook is the one in the binary, byte for byte, and that only this user may write
-/// it. One that is not is written anew, under the `lock` on its folder; then the text says so. Nothing is said of any other
-/// hook.
+/// Checks that the file of a built-in hook is the embedded one, byte for byte, and that only this user may write it. Otherwise
+/// the file is written again, under the `lock` on its folder, and a warning returned. Other hooks are not checked.
 pub fn verify(
     hook: &Path,
     data_dir: &Path,
@@ -105,12 +104,12 @@ pub fn verify(
     fs_err::rename(&whole, hook)?;
     fs_err::remove_dir(aside)?;
     Ok(Some(format!(
-        "{} was not what rigup unpacked, and is that again; a provider of your own belongs into a folder of plugins",
+        "{} was changed, and rigup restored it; put a provider of your own into a folder of the search path",
         hook.display()
     )))
 }
 
-/// Whether this is the place of a built-in hook, where [`verify`] has the file of the binary be.
+/// Whether this is the path of a built-in hook, whose file [`verify`] checks.
 pub fn is_one(hook: &Path, data_dir: &Path) -> bool {
     original(hook, data_dir).is_some()
 }
@@ -119,8 +118,8 @@ fn original(hook: &Path, data_dir: &Path) -> Option<&'static include_dir::File<'
     PROVIDERS.get_file(hook.strip_prefix(folder(data_dir)).ok()?)
 }
 
-/// An empty folder for this user alone, beside what is whole, and the lock that only one rigup at a time has: what was
-/// there was left by one that was killed.
+/// Returns an empty folder that only this user can read, and the lock on its parent. Anything in the folder was left by a
+/// killed rigup.
 fn aside(parent: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<(FileLock, PathBuf)> {
     make_private_dir(parent)?;
     let lock = lock(parent)?;
@@ -133,14 +132,15 @@ fn aside(parent: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io:
     Ok((lock, aside))
 }
 
-/// Writes a file for this user alone; a hook can be run.
+/// Writes a file that only this user can read, and run if it is a hook.
 fn write(path: &Path, file: &include_dir::File<'_>) -> io::Result<()> {
-    let is_hook = file.path().file_name().is_some_and(|it| HookName::parse(&it.to_string_lossy()).is_some());
+    let is_hook =
+        file.path().file_name().is_some_and(|name| HookName::parse(&name.to_string_lossy()).is_some());
     fs_err::write(path, file.contents())?;
     fs_err::set_permissions(path, PermissionsExt::from_mode(if is_hook { 0o700 } else { 0o600 }))
 }
 
-/// A folder named after the digest of what is in it.
+/// Returns the folder of the providers, named after the digest of their files.
 fn folder(data_dir: &Path) -> PathBuf {
     static NAME: LazyLock<String> = LazyLock::new(digest);
     data_dir.join("builtin").join(NAME.as_str())

@@ -1,4 +1,4 @@
-//! Discovery: the plugins that lie in the folders of the search path.
+//! Finds the plugins in the folders of the search path.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -17,44 +17,44 @@ use crate::trust::{Inspection, Trust, Untrusted};
 /// A plugin's folder and the hooks in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin {
-    /// The folder's name.
+    /// The name of the folder.
     pub name: PluginName,
     /// The folder.
     pub path: PathBuf,
-    /// Its hooks, in the order in which they run.
+    /// The hooks, in the order in which they run.
     pub hooks: Vec<Hook>,
 }
 
-/// A hook's file.
+/// A hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
-    /// What its name says.
+    /// The parsed file name.
     pub name: HookName,
-    /// The plugin it belongs to.
+    /// The plugin of the hook.
     pub plugin: PluginName,
     /// The file.
     pub path: PathBuf,
-    /// How it is started.
+    /// How the file is started.
     pub start: Start,
 }
 
-/// How a hook's file is started.
+/// The way in which a hook is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// By itself: it has the exec bit, and a shebang or a binary format.
+    /// Directly: the file has the exec bit, and a shebang or a binary format.
     Itself,
     /// By this interpreter.
     By(&'static str),
 }
 
-/// What was found.
+/// The result of a discovery.
 #[derive(Debug, Default)]
 pub struct Discovery {
     /// The plugins, by name.
     pub plugins: Vec<Plugin>,
-    /// What could not be read, and what others may have written.
+    /// The files that cannot be read, and the untrusted ones.
     pub diagnostics: Vec<Diagnostic>,
-    /// What is trusted only because the user says so.
+    /// Notes about files that are trusted only because the user says so.
     pub warnings: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Hook {
 }
 
 impl Discovery {
-    /// The hooks of an event, in the order in which they run.
+    /// Returns the hooks of an event, in the order in which they run.
     pub fn hooks_of(&self, event: &str) -> Vec<&Hook> {
         let mut hooks: Vec<&Hook> = self
             .plugins
@@ -79,9 +79,9 @@ impl Discovery {
     }
 }
 
-/// Finds the plugins in `roots`, the most important folder first: a plugin found earlier replaces one of the same
-/// name found later, whole. `built_in` stands last. A root that is not there has no plugins. One that others may have
-/// written, or have put there, counts as not there and is complained of, unless `trust` excuses it.
+/// Finds the plugins in `roots`: a plugin in an earlier folder replaces one of the same name in a later folder as a whole.
+/// The `built_in` plugins come last. A root that does not exist has no plugins; an untrusted one is a diagnostic and has none,
+/// unless `trust` makes an exception.
 pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
     let mut plugins: BTreeMap<PluginName, Plugin> = BTreeMap::new();
     let mut diagnostics = Vec::new();
@@ -101,44 +101,44 @@ pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Disc
     Discovery { plugins, diagnostics, warnings: inspection.notes() }
 }
 
-/// The plugins in one root.
+/// Returns the plugins in one root.
 fn discover_in(
     root: &Path,
     inspection: &mut Inspection<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<PluginName, Plugin> {
-    let distrusted = inspection.check_path(root).err().filter(|it| !inspection.is_excepted(root, it));
+    let distrusted = inspection.check_path(root).err().filter(|distrust| !inspection.is_excepted(root, distrust));
     let mut search =
-        Search { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, diagnostics };
+        RootScan { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, diagnostics };
     let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
     while let Some(entry) = entries.next() {
         match entry {
-            Err(error) => search.diagnostics.extend(complaint_of(root, &error)),
+            Err(error) => search.diagnostics.extend(diagnostic_of(root, &error)),
             Ok(entry) if entry.depth() == 2 => search.file(&entry),
             Ok(entry) if entry.file_type().is_dir() && !search.folder(&entry) => entries.skip_current_dir(),
             Ok(_) => {}
         }
     }
-    let Search { distrusted, is_any_refused, here, .. } = search;
+    let RootScan { distrusted, is_any_refused, here, .. } = search;
     if let Some(distrust) = distrusted.filter(|_| is_any_refused) {
         diagnostics.push(refusal(String::new(), &distrust, root));
     }
     here
 }
 
-/// One look through a root.
-struct Search<'s, 't> {
-    /// Why nothing in the root is to be trusted that is not excused by itself.
+/// The scan of one root.
+struct RootScan<'s, 't> {
+    /// Why the root is untrusted.
     distrusted: Option<Untrusted>,
-    /// Whether anything was refused because of that.
+    /// Whether a plugin was refused for that reason.
     is_any_refused: bool,
     here: BTreeMap<PluginName, Plugin>,
     inspection: &'s mut Inspection<'t>,
     diagnostics: &'s mut Vec<Diagnostic>,
 }
 
-impl Search<'_, '_> {
-    /// Takes a folder for a plugin; tells whether it is one.
+impl RootScan<'_, '_> {
+    /// Adds a folder as a plugin; returns whether it is one.
     fn folder(&mut self, entry: &DirEntry) -> bool {
         let name = match PluginName::parse(&entry.file_name().to_string_lossy()) {
             Ok(name) => name,
@@ -158,7 +158,7 @@ impl Search<'_, '_> {
             None => look(entry, self.inspection).map(drop),
         };
         let path = entry.path().to_owned();
-        let Some(distrust) = looked.err().filter(|it| !self.inspection.is_excepted(&path, it)) else {
+        let Some(distrust) = looked.err().filter(|distrust| !self.inspection.is_excepted(&path, distrust)) else {
             self.here.insert(name.clone(), Plugin { name, path, hooks: Vec::new() });
             return true;
         };
@@ -169,7 +169,7 @@ impl Search<'_, '_> {
         false
     }
 
-    /// Adds a hook to its plugin. Of a plugin with a file that is not to be trusted nothing counts.
+    /// Adds a hook to its plugin. A plugin with an untrusted file is refused as a whole.
     fn file(&mut self, entry: &DirEntry) {
         let name = entry.file_name().to_string_lossy();
         let hook_name = HookName::parse(&name);
@@ -188,7 +188,7 @@ impl Search<'_, '_> {
             Ok(metadata) => metadata,
         };
         let Some(name) = hook_name else { return };
-        match metadata.and_then(|it| start(&path, &name, &it)) {
+        match metadata.and_then(|metadata| start(&path, &name, &metadata)) {
             Ok(Some(start)) => {
                 let plugin = known.name.clone();
                 known.hooks.push(Hook { name, plugin, path, start });
@@ -202,7 +202,7 @@ impl Search<'_, '_> {
     }
 }
 
-/// Whether a folder or file in a root that is trusted is to be trusted itself, and what it is.
+/// Checks that a folder or file in a trusted root is trusted, and returns its metadata.
 fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<Metadata>, Untrusted> {
     if entry.path_is_symlink() {
         inspection.check_path(entry.path())?;
@@ -218,7 +218,7 @@ fn refusal(plugin: String, distrust: &Untrusted, folder: &Path) -> Diagnostic {
     Diagnostic { plugin, path: distrust.path.clone(), line: None, message: distrust.advice(folder) }
 }
 
-/// The interpreter of a script that has no exec bit or no shebang.
+/// Returns the interpreter of a script that has no exec bit or no shebang, or `None` for an unknown extension.
 pub fn interpreter(extension: &str) -> Option<&'static str> {
     match extension {
         "sh" => Some("bash"),
@@ -228,8 +228,8 @@ pub fn interpreter(extension: &str) -> Option<&'static str> {
     }
 }
 
-/// How a file with a hook's name is started; none where it is no hook after all: a folder, or a file that is
-/// neither executable nor a script of a known language.
+/// Returns how a file with a hook's name is started, or `None` if it is not a hook: a folder, or a file that is neither
+/// executable nor a script of a known language.
 pub fn start_of(path: &Path, name: &HookName) -> io::Result<Option<Start>> {
     start(path, name, &path.metadata()?)
 }
@@ -240,9 +240,9 @@ fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Result<Option
         (false, _, _) => None,
         (true, false, by) => by,
         (true, true, by) => match (format_of(path)?, by) {
-            (Format::Of(interpreter), _) => Some(Start::By(interpreter)),
-            (Format::Unknown, Some(by)) => Some(by),
-            (Format::Unknown, None) | (Format::CoreSettings, _) => Some(Start::Itself),
+            (ExecutableFormat::Of(interpreter), _) => Some(Start::By(interpreter)),
+            (ExecutableFormat::Unknown, Some(by)) => Some(by),
+            (ExecutableFormat::Unknown, None) | (ExecutableFormat::Native, _) => Some(Start::Itself),
         },
     })
 }
@@ -251,30 +251,30 @@ fn is_executable(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o111 != 0
 }
 
-/// What an executable file begins with.
-enum Format {
-    /// What the kernel starts: a shebang, or an ELF or Mach-O file.
-    CoreSettings,
-    /// A shebang that has `env` look for an interpreter of ours, which rigup does faster.
+/// The format of an executable file, from its first bytes.
+enum ExecutableFormat {
+    /// A format that the kernel starts: a shebang, ELF or Mach-O.
+    Native,
+    /// A shebang through `env`, which rigup resolves faster itself.
     Of(&'static str),
     /// Anything else.
     Unknown,
 }
 
-fn format_of(path: &Path) -> io::Result<Format> {
+fn format_of(path: &Path) -> io::Result<ExecutableFormat> {
     let mut start = Vec::new();
     File::open(path)?.take(64).read_to_end(&mut start)?;
     let first = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
     Ok(match first {
-        b"#!/usr/bin/env python3" => Format::Of("python3"),
-        b"#!/usr/bin/env node" => Format::Of("node"),
-        [b'#', b'!', ..] | [0x7f | 0xca | 0xcf | 0xfe, ..] => Format::CoreSettings,
-        _ => Format::Unknown,
+        b"#!/usr/bin/env python3" => ExecutableFormat::Of("python3"),
+        b"#!/usr/bin/env node" => ExecutableFormat::Of("node"),
+        [b'#', b'!', ..] | [0x7f | 0xca | 0xcf | 0xfe, ..] => ExecutableFormat::Native,
+        _ => ExecutableFormat::Unknown,
     })
 }
 
-/// What went wrong on the way. A dangling link or a vanished file is not worth a word unless it is a plugin or hook.
-fn complaint_of(root: &Path, error: &walkdir::Error) -> Option<Diagnostic> {
+/// Returns the diagnostic of an error during a scan, or `None` if it is about a file that is neither a plugin nor a hook.
+fn diagnostic_of(root: &Path, error: &walkdir::Error) -> Option<Diagnostic> {
     let path = error.path().unwrap_or(root);
     let inside: Vec<String> = path
         .strip_prefix(root)
@@ -301,9 +301,9 @@ mod tests {
 
     use super::*;
 
-    struct Tree(tempfile::TempDir);
+    struct PluginTree(tempfile::TempDir);
 
-    impl Tree {
+    impl PluginTree {
         fn new(files: &[(&str, u32)]) -> Self {
             let tree = Self(tempfile::tempdir().unwrap());
             for (file, mode) in files {
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn an_earlier_folder_replaces_a_plugin_of_a_later_one_whole() {
-        let tree = Tree::new(&[
+        let tree = PluginTree::new(&[
             ("mine/wget/on_Snapshot__50_wget.sh", 0o755),
             ("theirs/wget/on_Snapshot__10_old.sh", 0o755),
             ("theirs/git/on_Snapshot__10_git.sh", 0o755),
@@ -337,13 +337,14 @@ mod tests {
             &Trust::new(None),
         );
         assert_eq!(names(&found), ["git", "wget"]);
-        let hooks: Vec<&str> = found.hooks_of("Snapshot").iter().map(|it| it.name.name.as_str()).collect();
+        let hooks: Vec<&str> =
+            found.hooks_of("Snapshot").iter().map(|hook| hook.name.name.as_str()).collect();
         assert_eq!(hooks, ["git", "wget"]);
     }
 
     #[test]
     fn hidden_folders_are_skipped_and_links_to_folders_are_followed() {
-        let tree = Tree::new(&[
+        let tree = PluginTree::new(&[
             ("p/_old/on_E__1_a.sh", 0o755),
             ("p/.git/on_E__1_a.sh", 0o755),
             ("elsewhere/on_E__1_a.sh", 0o755),
@@ -357,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_script_of_a_known_language_needs_no_exec_bit_and_any_other_file_does() {
-        let tree = Tree::new(&[
+        let tree = PluginTree::new(&[
             ("p/a/on_E__1_a.sh", 0o644),
             ("p/a/on_E__2_b.py", 0o644),
             ("p/a/on_E__3_c.rb", 0o644),
@@ -391,7 +392,7 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_hook_harms_nothing() {
-        let tree = Tree::new(&[("p/a/on_E__1_a.sh", 0o755), ("p/a/on_E__2_folder.sh/x", 0o644)]);
+        let tree = PluginTree::new(&[("p/a/on_E__1_a.sh", 0o755), ("p/a/on_E__2_folder.sh/x", 0o644)]);
         symlink(tree.path("nowhere"), tree.path("p/a/on_E__3_dangling.sh")).unwrap();
         symlink(tree.path("nowhere"), tree.path("p/a/notes")).unwrap();
         let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));

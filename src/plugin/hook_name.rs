@@ -3,39 +3,39 @@
 
 use std::cmp::Ordering;
 
-/// The event that providers' hooks answer to.
+/// The event of provider hooks.
 pub const BINARY_REQUEST: &str = "BinaryRequest";
 
-/// What a hook's file name says.
+/// A parsed file name of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookName {
     /// The whole file name.
     pub file_name: String,
     /// The event, without any trailing `Event`.
     pub event: String,
-    /// Its place among the hooks of the event; none sorts first.
+    /// The number by which hooks of an event are sorted; `None` sorts first.
     pub order: Option<u64>,
-    /// What is left between the number and the first dot.
+    /// The part between the number and the first dot.
     pub name: String,
-    /// Whether it runs beside the others.
+    /// How the hook runs in the background, or `None` if it does not.
     pub background: Option<Background>,
-    /// Whether it is a provider's that takes all requests that reach it together (`.batch.`).
+    /// Whether the hook of a provider takes all waiting requests at once (`.batch.`).
     pub is_batch: bool,
-    /// The part behind the last dot; empty where there is none.
+    /// The part after the last dot; empty if there is none.
     pub extension: String,
 }
 
-/// How a background hook ends.
+/// How a background hook exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Background {
-    /// By itself; it is awaited (`.finite.bg.`).
+    /// By itself; rigup waits for it (`.finite.bg.`).
     Finite,
-    /// When the event is over (`.daemon.bg.`, and a plain `.bg.`).
+    /// rigup terminates it at the end of the event (`.daemon.bg.`, and a plain `.bg.`).
     Daemon,
 }
 
 impl HookName {
-    /// Reads a file name; none where it is not that of a hook.
+    /// Parses a file name. Returns `None` if it is not that of a hook.
     pub fn parse(file_name: &str) -> Option<Self> {
         let (event, rest) = file_name.strip_prefix("on_")?.split_once("__")?;
         let (stem, extension) = rest.rsplit_once('.').unwrap_or((rest, ""));
@@ -58,7 +58,7 @@ impl HookName {
         })
     }
 
-    /// The order in which hooks of one event run: number, then name, then plugin.
+    /// Compares by the order in which hooks of one event run: number, then name, then plugin.
     pub fn cmp_with_plugins(&self, plugin: &str, other: &Self, other_plugin: &str) -> Ordering {
         (self.order, &self.name, plugin, &self.file_name).cmp(&(
             other.order,
@@ -69,12 +69,12 @@ impl HookName {
     }
 }
 
-/// An event's name without a trailing `Event`: `SnapshotEvent` is `Snapshot`. What comes of it is its own canonical name.
+/// Returns an event's name without a trailing `Event`: `SnapshotEvent` is `Snapshot`.
 pub fn canonical_event(event: &str) -> &str {
     event.trim_end_matches("Event")
 }
 
-/// `10_npm` is 10 and `npm`; `npm` and `10npm` have no number. One too large for 64 bits counts as the largest.
+/// `10_npm` is 10 and `npm`; `npm` and `10npm` have no number. A number too large for 64 bits counts as the largest.
 fn split_number(stem: &str) -> (Option<u64>, &str) {
     let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = stem.split_at(digits);
@@ -87,7 +87,7 @@ fn split_number(stem: &str) -> (Option<u64>, &str) {
 }
 
 fn has_mark(marks: &str, mark: &str) -> bool {
-    marks.split('.').any(|it| it == mark)
+    marks.split('.').any(|known| known == mark)
 }
 
 fn background(name: &str, marks: &str) -> Option<Background> {

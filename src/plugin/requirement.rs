@@ -1,4 +1,4 @@
-//! A plugin's `binaries.jsonl`: the binaries it needs.
+//! A plugin's requirements: `binaries.jsonl`.
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
@@ -14,27 +14,27 @@ use crate::model::version::Version;
 use crate::plugin::overrides::{OverrideError, Overrides};
 use crate::trust::{Inspection, TrustedReadError};
 
-/// The file in a plugin's folder.
+/// The name of the file in a plugin's folder.
 pub const FILE_NAME: &str = "binaries.jsonl";
 
-/// One line of a plugin's `binaries.jsonl`.
+/// A requirement of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Requirement {
-    /// What is needed.
+    /// The binary.
     pub name: BinaryName,
-    /// Who may provide it.
+    /// The providers that may install it.
     pub providers: Providers,
-    /// The lowest version that will do; empty for any.
+    /// The lowest accepted version; empty for any.
     pub min_version: String,
-    /// What may be brought in for it.
+    /// The policy for open registries.
     pub policy: Policy,
-    /// Per provider: packages and the like, as they were spelled.
+    /// The overrides for single providers.
     pub overrides: Overrides,
-    /// The plugin that needs it, or `None` if it comes from the command line or a record.
+    /// The plugin, or `None` if the requirement comes from the command line or a record.
     pub plugin: Option<PluginName>,
-    /// The setting that names it, which is told where it was found: `WGET_BINARY`.
+    /// The setting that names the binary, such as `WGET_BINARY`; rigup sets it to the path.
     pub setting: Option<String>,
-    /// For what a provider could do without: from how many requests at once it is worth the time to get it.
+    /// For a binary that a provider does not strictly need: the number of requests from which installing it saves time.
     pub pays_from: Option<u32>,
 }
 
@@ -45,17 +45,17 @@ impl Requirement {
     }
 }
 
-/// Who may provide a binary, in order of preference.
+/// The providers that may install a binary, in order of preference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Providers {
-    /// Every provider, in hook order (`*`, or nothing said).
+    /// Every provider, in hook order (`*`, or absent).
     Any,
     /// These, in this order.
     Only(Vec<ProviderName>),
 }
 
 impl Providers {
-    /// Reads `pip, env`; `*` and blank mean any.
+    /// Parses a list such as `pip, env`; `*` and a blank list mean any.
     pub fn parse(list: &str) -> Result<Self, PluginNameError> {
         let mut names: Vec<ProviderName> = Vec::new();
         for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
@@ -70,7 +70,7 @@ impl Providers {
         Ok(if names.is_empty() { Self::Any } else { Self::Only(names) })
     }
 
-    /// Whether this provider may be asked.
+    /// Whether the list allows this provider.
     pub fn allows(&self, provider: &str) -> bool {
         match self {
             Self::Any => true,
@@ -78,7 +78,7 @@ impl Providers {
         }
     }
 
-    /// The providers that both allow, in the order of `self`; none where there is no such provider.
+    /// Returns the providers that both allow, in the order of `self`, or `None` if there are none.
     pub fn both(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::Any, _) => Some(other.clone()),
@@ -101,16 +101,16 @@ impl fmt::Display for Providers {
     }
 }
 
-/// Something in a plugin folder that cannot be read, with its place.
+/// A problem in a file of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The plugin that is affected; empty where a whole search folder is.
+    /// The plugin; empty for a whole folder of the search path.
     pub plugin: String,
     /// The file or folder.
     pub path: PathBuf,
     /// The line in the file, from 1.
     pub line: Option<u64>,
-    /// What is wrong, and what would be right.
+    /// The problem, and what would be right.
     pub message: String,
 }
 
@@ -124,24 +124,24 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Why a line is no requirement.
+/// An error in a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// Not one JSON object.
     #[error("not a JSON object ({reason}): {head}")]
     NotAnObject {
-        /// What the JSON parser says.
+        /// The message of the JSON parser.
         reason: String,
-        /// The beginning of the line.
+        /// The start of the line.
         head: String,
     },
     /// Another type of record.
     #[error("the type is {0}; a requirement is a \"Binary\" or a \"BinaryRequest\"")]
     WrongType(Value),
-    /// No name.
+    /// No `name`.
     #[error("no \"name\"")]
     NoName,
-    /// A setting in a name that no plugin has, or that has no value.
+    /// An unknown setting in a name, or one without a value.
     #[error("the setting {0} has no value; set the variable {0}, or put it into rigup.toml")]
     NoSetting(String),
     /// A name that cannot be a folder and a link.
@@ -151,26 +151,26 @@ pub enum LineError {
     #[error("\"binproviders\": {0}")]
     Provider(#[from] PluginNameError),
     /// A key whose value has the wrong type.
-    #[error("\"{key}\" has to be {expected}")]
+    #[error("\"{key}\" must be {expected}")]
     WrongValue {
         /// The key.
         key: &'static str,
-        /// What its value has to be.
+        /// What its value must be.
         expected: &'static str,
     },
-    /// What may be brought in cannot be understood.
+    /// A policy that cannot be parsed.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// An override that no provider could use.
     #[error(transparent)]
     Override(#[from] OverrideError),
-    /// Over [`jsonl::MAX_LINE`].
+    /// A line over [`jsonl::MAX_LINE`].
     #[error("the line is longer than {} bytes", jsonl::MAX_LINE)]
     TooLong,
 }
 
-/// Reads a plugin's requirements, if they are to be trusted. A line that cannot be read is a diagnostic, and the other lines
-/// go on; no file means no requirements.
+/// Reads the requirements of a plugin, which has none without the file. A line that cannot be parsed and an untrusted file are
+/// diagnostics; the other lines count.
 pub fn read(
     plugin: Option<&PluginName>,
     folder: &Path,
@@ -184,7 +184,7 @@ pub fn read(
     }
 }
 
-/// Reads the requirements of a plugin whose `binaries.jsonl` is open already.
+/// Reads the requirements from an open `binaries.jsonl`.
 pub fn read_from(
     plugin: Option<&PluginName>,
     folder: &Path,
@@ -219,11 +219,11 @@ fn unreadable(plugin: Option<&PluginName>, folder: &Path, error: &TrustedReadErr
         plugin: plugin.map_or_else(String::new, ToString::to_string),
         path: folder.join(FILE_NAME),
         line: None,
-        message: format!("cannot be read: {error}"),
+        message: format!("cannot read the file: {error}"),
     }
 }
 
-/// Reads one line, in every spelling that is accepted.
+/// Parses one line, in every accepted spelling.
 pub fn parse_line(
     plugin: Option<&PluginName>,
     line: &[u8],
@@ -246,9 +246,9 @@ pub fn is_requirement(kind: &str) -> bool {
     matches!(kind, "Binary" | "BinaryRequest" | "Dependency")
 }
 
-/// Reads an entry of `required_binaries` in a plugin's `config.json`: like a line, without a type, and with settings in
-/// braces, which `fill` knows the values of. In a name each needs a value; in overrides, where braces may be a
-/// command's own, one without stays as it is.
+/// Parses an entry of `required_binaries` in a plugin's `config.json`: a line without a type, in which `fill` gives the values
+/// of settings in braces. A setting in a name must have a value. In overrides, where braces may belong to a command, a
+/// setting without one stays as it is.
 pub fn parse_entry(
     plugin: Option<&PluginName>,
     entry: &Value,
@@ -262,8 +262,8 @@ pub fn parse_entry(
     let mut keys = keys.clone();
     let mut setting = None;
     if let Some(Value::String(name)) = keys.get_mut("name") {
-        let only = name.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
-        setting = only.filter(|it| it.ends_with("_BINARY")).map(str::to_owned);
+        let only = name.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        setting = only.filter(|setting| setting.ends_with("_BINARY")).map(str::to_owned);
         *name = filled(name, |setting| {
             fill(setting).map(Some).ok_or_else(|| LineError::NoSetting(setting.to_owned()))
         })?;
@@ -274,21 +274,21 @@ pub fn parse_entry(
     Ok(Requirement { setting, ..parse_fields(plugin, &keys, home)? })
 }
 
-/// Fills every text in a value.
+/// Fills in every string of a value.
 fn fill_all(
     value: &mut Value,
     fill: &impl Fn(&str) -> Result<Option<String>, LineError>,
 ) -> Result<(), LineError> {
     match value {
         Value::String(text) => *text = filled(text, fill)?,
-        Value::Array(values) => values.iter_mut().try_for_each(|it| fill_all(it, fill))?,
-        Value::Object(keys) => keys.values_mut().try_for_each(|it| fill_all(it, fill))?,
+        Value::Array(values) => values.iter_mut().try_for_each(|value| fill_all(value, fill))?,
+        Value::Object(keys) => keys.values_mut().try_for_each(|value| fill_all(value, fill))?,
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
     Ok(())
 }
 
-/// A text with every `{SETTING}` in it replaced by what `fill` has for it, or left as it is where that is nothing.
+/// Returns a text with every `{SETTING}` replaced by the value from `fill`, or left as it is if there is none.
 fn filled(text: &str, fill: impl Fn(&str) -> Result<Option<String>, LineError>) -> Result<String, LineError> {
     let mut done = String::new();
     let mut rest = text;
@@ -308,7 +308,7 @@ fn filled(text: &str, fill: impl Fn(&str) -> Result<Option<String>, LineError>) 
     Ok(done)
 }
 
-/// Reads the keys of a record that is a requirement by its type.
+/// Parses the keys of a record whose type is that of a requirement.
 pub fn parse_fields(
     plugin: Option<&PluginName>,
     keys: &Map<String, Value>,
@@ -327,7 +327,9 @@ pub fn parse_fields(
         Some(Value::Array(list)) => {
             let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
             match names {
-                Some(names) if !names.iter().any(|it| has_control(it)) => Providers::parse(&names.join(","))?,
+                Some(names) if !names.iter().any(|name| has_control(name)) => {
+                    Providers::parse(&names.join(","))?
+                }
                 _ => return Err(wrong_providers()),
             }
         }
@@ -357,7 +359,7 @@ pub fn parse_fields(
     let plugin = plugin.cloned();
     let pays_from = match keys.get("pays_from") {
         None | Some(Value::Null) => None,
-        Some(count) => match count.as_u64().and_then(|it| u32::try_from(it).ok()) {
+        Some(count) => match count.as_u64().and_then(|count| u32::try_from(count).ok()) {
             Some(count) if count > 0 => Some(count),
             _ => {
                 return Err(LineError::WrongValue { key: "pays_from", expected: "a number of requests" });
@@ -367,7 +369,7 @@ pub fn parse_fields(
     Ok(Requirement { name, providers, min_version, policy, overrides, plugin, setting: None, pays_from })
 }
 
-/// Whether a text could not be an argument of a hook, or would be read as several lines.
+/// Whether a text cannot be an argument of a hook, or would be read as several lines.
 fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
@@ -427,14 +429,14 @@ mod tests {
             ("{}", "the type is null; a requirement is"),
             (r#"{"type":"Machine"}"#, "the type is \"Machine\"; a requirement is"),
             (r#"{"type":"Binary"}"#, "no \"name\""),
-            (r#"{"type":"Binary","name":7}"#, "\"name\" has to be a text"),
+            (r#"{"type":"Binary","name":7}"#, "\"name\" must be a text"),
             (r#"{"type":"Binary","name":"a/b"}"#, "the name `a/b` contains a `/`"),
-            (r#"{"type":"Binary","name":"x","binproviders":7}"#, "\"binproviders\" has to be a text such as"),
+            (r#"{"type":"Binary","name":"x","binproviders":7}"#, "\"binproviders\" must be a text such as"),
             (
                 r#"{"type":"Binary","name":"x","min_version":"latest"}"#,
-                "\"min_version\" has to be a version such",
+                "\"min_version\" must be a version such",
             ),
-            (r#"{"type":"Binary","name":"x","overrides":[]}"#, "\"overrides\" has to be an object"),
+            (r#"{"type":"Binary","name":"x","overrides":[]}"#, "\"overrides\" must be an object"),
             (
                 r#"{"type":"Binary","name":"x","overrides":{"apt":["-o"]}}"#,
                 "overrides.apt: the package `-o` starts",
@@ -480,7 +482,7 @@ mod tests {
         let (requirements, diagnostics) =
             read(None, folder.path(), None, &mut Inspection::new(&Trust::new(None)));
         assert!(requirements.is_empty());
-        assert!(diagnostics[0].message.starts_with("cannot be read"), "{}", diagnostics[0]);
+        assert!(diagnostics[0].message.starts_with("cannot read the file"), "{}", diagnostics[0]);
     }
 
     #[test]

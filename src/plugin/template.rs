@@ -1,4 +1,4 @@
-//! Plugins and providers to begin with: those in `examples/`, under another name.
+//! Templates for `rigup init`: the plugins and providers in `examples/`, under another name.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::plugin::config::enabled;
 use crate::plugin::hook_name::HookName;
 
-/// The name that the examples go by, and that is replaced wherever it stands.
+/// The name of the examples, which is replaced everywhere.
 const EXAMPLE: &str = "example";
 
-/// What to begin with.
+/// A template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Template {
     /// A plugin with a hook for `Snapshot`.
@@ -19,7 +19,7 @@ pub enum Template {
     Provider(Language),
 }
 
-/// A language that an example is written in.
+/// The language of an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// POSIX shell.
@@ -30,7 +30,7 @@ pub enum Language {
     Node,
 }
 
-/// A file of an example: its name and what is in it.
+/// A file of an example: its name and its contents.
 type File = (&'static str, &'static str);
 
 macro_rules! example {
@@ -44,21 +44,21 @@ const SH: &[File] = example!("provider/sh", "config.json", "on_BinaryRequest__50
 const PYTHON: &[File] = example!("provider/python", "config.json", "on_BinaryRequest__50_example.py");
 const NODE: &[File] = example!("provider/node", "config.json", "on_BinaryRequest__50_example.js");
 
-/// Why nothing was written.
+/// An error after which nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// Not the name of a plugin's folder that can stand in file names, variables and scripts alike.
-    #[error("{0:?} cannot be its name: give a letter, then letters, digits, - and _, at most 63 in all")]
+    /// A name that cannot stand in file names, variables and scripts alike.
+    #[error("{0:?} cannot be the name; use a letter, then letters, digits, - and _, at most 63 characters")]
     Name(String),
-    /// Something is there already.
-    #[error("{} is there already, and nothing was written; choose another name or --dir", .0.display())]
+    /// The folder exists.
+    #[error("{} exists already, so nothing was written; choose another name or --dir", .0.display())]
     Exists(PathBuf),
-    /// It cannot be written.
-    #[error("{} cannot be written: {error}", folder.display())]
+    /// The folder cannot be written.
+    #[error("cannot write {}: {error}", folder.display())]
     Io {
         /// The folder.
         folder: PathBuf,
-        /// What went wrong.
+        /// The cause.
         error: io::Error,
     },
 }
@@ -73,7 +73,7 @@ impl Template {
         }
     }
 
-    /// Writes the folder `name` into `parent`: all of it or nothing. Gives back the files.
+    /// Writes the folder `name` into `parent`, as a whole or not at all. Returns its files.
     pub fn write(self, name: &str, parent: &Path) -> Result<Vec<PathBuf>, TemplateError> {
         if !is_name(name) {
             return Err(TemplateError::Name(name.to_owned()));
@@ -84,7 +84,7 @@ impl Template {
         }
         match self.write_into(name, parent, &folder) {
             Ok(files) => Ok(files),
-            // Somebody else was faster.
+            // Another process was faster.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
                 Err(TemplateError::Exists(folder))
             }
@@ -110,12 +110,12 @@ impl Template {
     }
 }
 
-/// An example's text under another name; its settings begin with that name, too.
+/// Returns an example's text under another name, with which its settings start, too.
 fn renamed(text: &str, name: &str) -> String {
     text.replace(EXAMPLE, name).replace(&enabled::prefix(EXAMPLE), &enabled::prefix(name))
 }
 
-/// Whether a folder may have this name, and its settings begin with it in any language.
+/// Whether a folder may have this name, and settings may start with it in any language.
 fn is_name(name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_part) && name.len() <= 63

@@ -1,4 +1,4 @@
-//! What a batch hook does for all its requests at once.
+//! The requests of a batch hook and their records.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead};
@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::toolkit::binary::{self, BinaryError, ProgramFacts};
 use crate::toolkit::request::HookRequest;
 
-/// The requests that a provider may be asked for, of those on its standard input; `complain` is told of what is none.
+/// Returns the requests on stdin that allow a provider; `complain` receives what is wrong with the others.
 pub fn requests(
     input: impl BufRead,
     provider: &str,
@@ -39,32 +39,32 @@ pub fn requests(
     Ok(requests)
 }
 
-/// Why a request was not met, as a record.
+/// Returns the record of a request that was not satisfied.
 pub fn failure(name: &str, outcome: Outcome, reason: &str) -> Value {
     json!({"type": "BinaryFailure", "name": name, "outcome": outcome.to_string(), "reason": reason})
 }
 
-/// Where several binaries are, and which of them are declined where they are not there.
+/// Finds the binaries of several requests.
 #[derive(Debug)]
-pub struct Search<'a> {
+pub struct BatchSearch<'a> {
     /// The provider whose hook this is.
     pub provider: &'a str,
-    /// What is not there is declined, not failed.
+    /// Whether a binary that does not exist is declined, not failed.
     pub or_decline: bool,
-    /// Binaries that the store has.
+    /// The installed binaries in the store.
     pub known: &'a [Installed],
-    /// PATH and folders.
+    /// The PATH and the folders.
     pub settings: &'a Settings,
-    /// Whether rigup was asked to stop.
+    /// Interrupts the probes.
     pub interrupt: &'a Interrupt,
 }
 
-impl Search<'_> {
-    /// A Binary or a `BinaryFailure` record for each request, in their order. Files are asked side by side, and each once,
-    /// however many requests it is the answer to.
+impl BatchSearch<'_> {
+    /// Returns a Binary or a `BinaryFailure` record for each request, in their order. Each file is probed once, and the files
+    /// in parallel.
     pub fn records(&self, requests: &[HookRequest]) -> Vec<Value> {
         let located: Vec<Result<PathBuf, BinaryError>> =
-            requests.iter().map(|it| self.locate(&it.name, it)).collect();
+            requests.iter().map(|request| self.locate(&request.name, request)).collect();
         let mut wanted: Vec<(&Path, Option<&str>)> = Vec::new();
         for (request, file) in requests.iter().zip(&located) {
             if let Ok(file) = file {
@@ -88,7 +88,7 @@ impl Search<'_> {
             match found {
                 Ok((file, Some(Ok(facts)))) => binary::record(&request.name, self.provider, file, facts),
                 Ok((_, Some(Err(error)))) | Err(error) => self.failure(&request.name, error),
-                Ok((_, None)) => failure(request.name.as_str(), Outcome::Failed, "it was not looked at"),
+                Ok((_, None)) => failure(request.name.as_str(), Outcome::Failed, "its file was not probed"),
             }
         };
         requests.iter().zip(&located).map(answer).collect()

@@ -1,4 +1,4 @@
-//! The Binary record of a file: found, asked for its version, digested.
+//! The Binary record of a file: its path, version and digest.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,28 +14,28 @@ use crate::process::signals::Interrupt;
 use crate::process::spawn;
 use crate::settings::Settings;
 
-/// Why there is no record.
+/// An error that leaves a request without a record.
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
-    /// Nothing of this name on PATH.
+    /// No program of this name on PATH.
     #[error("{0} is not on PATH")]
     NotOnPath(String),
-    /// The file that is meant is not there, or cannot be run.
+    /// A file that does not exist or cannot be run.
     #[error("{path} is not an executable file", path = .0.display())]
     NotExecutable(PathBuf),
-    /// Records are JSON, and could name only another file.
-    #[error("the path {path} is not UTF-8, and no record can hold it; rename it", path = .0.display())]
+    /// A path that a record, which is JSON, cannot hold.
+    #[error("cannot record {path}: the path is not UTF-8; rename the file", path = .0.display())]
     NotUtf8(PathBuf),
-    /// Nothing there may be executed.
-    #[error("{path} lies on a file system that is mounted noexec; choose another LIB_DIR, or mount that with exec", path = .0.display())]
+    /// A file on a file system that forbids execution.
+    #[error("{path} is on a file system that is mounted noexec; choose another LIB_DIR, or mount the file system with exec", path = .0.display())]
     Noexec(PathBuf),
     /// The file cannot be read, or no temporary file can be made.
-    #[error("{path} cannot be probed: {error}", path = .0.display(), error = .1)]
+    #[error("cannot probe {path}: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, io::Error),
 }
 
-/// The file of a binary: `abspath` where that is given, the file that `name` means where it is a path, else the first
-/// of this name on PATH, LIB_BIN_DIR left out.
+/// Finds the file of a binary: `abspath` if it is given, the file at `name` if that is a path, otherwise the first of this
+/// name on PATH without LIB_BIN_DIR.
 pub fn locate(
     name: &BinaryName,
     abspath: Option<&Path>,
@@ -51,19 +51,19 @@ pub fn locate(
     if file.to_str().is_some() { Ok(file) } else { Err(BinaryError::NotUtf8(file)) }
 }
 
-/// What a file tells of itself.
+/// The properties of a program file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgramFacts {
-    /// Its version; empty where it tells none.
+    /// The version; empty if the program reports none.
     pub version: String,
-    /// Its digest in hex.
+    /// The SHA-256 digest in hex.
     pub sha256: String,
-    /// What it was when it was asked.
+    /// The fingerprint of the file when it was probed.
     pub fingerprint: String,
 }
 
-/// Asks a file. `version` is its version where it cannot tell. `known` are binaries that the store has: a file that is
-/// still the same as one of them is not asked again.
+/// Probes a file. `version` is the version of a program that does not report one. A file that is still the same as one of the
+/// `known` binaries of the store is not probed again.
 pub fn facts(
     file: &Path,
     version: Option<&str>,
@@ -72,7 +72,8 @@ pub fn facts(
     interrupt: &Interrupt,
 ) -> Result<ProgramFacts, BinaryError> {
     let fingerprint = probe::fingerprint(file);
-    let is_same = |it: &&Installed| it.abspath == file && Some(&it.fingerprint) == fingerprint.as_ref();
+    let is_same =
+        |known: &&Installed| known.abspath == file && Some(&known.fingerprint) == fingerprint.as_ref();
     let known = known.iter().find(is_same);
     let unreadable = |error| BinaryError::Io(file.to_owned(), error);
     let (version, sha256) = match (version, known) {
@@ -84,7 +85,7 @@ pub fn facts(
     Ok(ProgramFacts { version, sha256, fingerprint: fingerprint.unwrap_or_default() })
 }
 
-/// The Binary record.
+/// Returns the Binary record.
 pub fn record(name: &BinaryName, provider: &str, file: &Path, facts: &ProgramFacts) -> Value {
     json!({
         "type": "Binary",
@@ -109,7 +110,7 @@ fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {
     }
 }
 
-/// Version and digest, each on a core of its own.
+/// Probes the version and computes the digest, in parallel.
 fn probe_file(file: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Result<(String, String)> {
     let env: Vec<(OsString, OsString)> =
         settings.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

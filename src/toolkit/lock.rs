@@ -1,4 +1,4 @@
-//! A command that runs alone: no two hooks ever fill one prefix at once.
+//! A command under a lock, so that no two hooks install into one prefix at once.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,7 +12,7 @@ use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, SpawnError};
 use crate::process::{foreground, tree};
 
-/// Why a command did not run under a lock.
+/// An error that keeps a command from running under a lock.
 #[derive(Debug, thiserror::Error)]
 pub enum LockedError {
     /// The lock was not taken.

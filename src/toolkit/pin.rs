@@ -1,17 +1,17 @@
-//! A package, and the one version of it that is asked for.
+//! A package with one exact version.
 
 /// The place of the version in a format such as `=={}`, `@v{}` or `:{}`.
 const PLACE: &str = "{}";
 
-/// The packages with the version that is asked for: the first of them stands for the binary, and takes it, spelled in the
-/// package manager's way. It stays as it is where it says a whole version itself, or is no name: a URL, a folder, an alias.
-/// So does all, where what is asked for is no plain version.
+/// Adds a version in the package manager's format to the first package, which stands for the binary. A package that states a
+/// whole version itself, or is not a name but a URL, a folder or an alias, stays as it is. Nothing changes if the version is
+/// not a plain one.
 pub fn pin(packages: &mut [String], format: &str, version: &str) {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
     if !version.starts_with(|it: char| it.is_ascii_digit()) || !version.bytes().all(is_plain) {
         return;
     }
-    if let Some(first) = packages.iter_mut().find(|it| !it.starts_with('-')) {
+    if let Some(first) = packages.iter_mut().find(|package| !package.starts_with('-')) {
         *first = pinned(first, format, version).unwrap_or_else(|| first.clone());
     }
 }
@@ -39,7 +39,7 @@ fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
     }
 }
 
-/// Whether it is something with versions, and not a place.
+/// Whether a package is a name with versions, and not a place.
 fn is_name(package: &str) -> bool {
     let is_place =
         package.contains("://") || package.starts_with(['.', '/', '~']) || package.contains([' ', ';']);
@@ -48,13 +48,13 @@ fn is_name(package: &str) -> bool {
     !is_place && (!is_path || owner.starts_with('@') || owner.contains('.'))
 }
 
-/// Whether it means one version: three numbers, or an epoch or alias before something; for apt's `=` and gem's `:` all but a
+/// Whether a version is exact: three numbers, or an epoch or alias in front; for apt's `=` and gem's `:` anything but a
 /// pattern.
 fn is_one(version: &str, separator: char) -> bool {
     let starts_with_digit = |it: &str| it.starts_with(|c: char| c.is_ascii_digit());
     let numbers = version.trim_start_matches('v').split(['.', '-', '+']);
     version.contains(':')
-        || numbers.take_while(|it| starts_with_digit(it)).count() > 2
+        || numbers.take_while(|number| starts_with_digit(number)).count() > 2
         || ['=', ':'].contains(&separator) && starts_with_digit(version) && !version.contains('*')
 }
 

@@ -1,30 +1,30 @@
-//! What a hook may bring in, in words that a shell understands.
+//! The policy of a request as shell variables.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::toolkit::request::HookRequest;
 
-/// Assignments for a shell to `eval`, one a line; no value needs quotes:
+/// Returns assignments for a shell to `eval`, one per line; no value needs quotes:
 ///
-/// - `min_release_age`: days, empty for any age; `released_before`: the same as a time, RFC 3339 in UTC;
-/// - `run_scripts`: `yes`, or empty where packages may not run scripts of their own;
-/// - `must_keep_age`, `must_keep_scripts`: `yes` where the rule was asked for, so that the hook has to fail where it
-///   cannot keep it; empty where it is a default, which the hook keeps where it can.
+/// - `min_release_age`: days, or empty for any age; `released_before`: the same as a time, RFC 3339 in UTC;
+/// - `run_scripts`: `yes`, or empty if packages may not run their scripts;
+/// - `must_keep_age`, `must_keep_scripts`: `yes` if the rule was requested, so that a hook that cannot enforce it must
+///   fail; empty if it is a default, which the hook enforces if it can.
 pub fn assignments(request: &HookRequest, now: Timestamp) -> String {
     let yes = |is_so: bool| if is_so { "yes" } else { "" };
     let age = request.policy.age();
     let (days, before) = if age > 0.0 {
-        // No register keeps times below the second.
+        // Registries store no fractions of seconds.
         let before = now - SignedDuration::from_secs_f64(age * 86_400.0);
         (age.to_string(), before.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
     } else {
         (String::new(), String::new())
     };
     let must_keep =
-        |key: &str, is_asked: bool| yes(is_asked && !request.best_effort.iter().any(|it| it == key));
+        |key: &str, is_asked: bool| yes(is_asked && !request.best_effort.iter().any(|name| name == key));
     let must_keep_age =
-        must_keep(MIN_RELEASE_AGE_KEY, request.policy.min_release_age.is_some_and(|it| it > 0.0));
+        must_keep(MIN_RELEASE_AGE_KEY, request.policy.min_release_age.is_some_and(|days| days > 0.0));
     let must_keep_scripts =
         must_keep(POSTINSTALL_SCRIPTS_KEY, request.policy.postinstall_scripts == Some(false));
     let run_scripts = yes(request.policy.may_run_scripts());

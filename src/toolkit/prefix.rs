@@ -5,34 +5,34 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::toolkit::request::HookRequest;
 
-/// An `install_root` that is no folder of its own below the provider's.
+/// An `install_root` outside the folders in which a provider may install.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "overrides.{provider}.install_root is {root}, and has to be one folder directly below {} or below its {SHARED}",
+    "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {SHARED}",
     below.display()
 )]
 pub struct BadInstallRoot {
     /// The provider.
     pub provider: String,
-    /// What was asked for.
+    /// The `install_root`.
     pub root: String,
-    /// Where it would have to be.
+    /// The folder that it must be in.
     pub below: PathBuf,
 }
 
-/// The folder below `LIB_DIR/<provider>` that holds prefixes itself, as abx-plugins has it.
+/// The folder below `LIB_DIR/<provider>` that holds prefixes itself, as in abx-plugins.
 const SHARED: &str = "packages";
 
-/// `LIB_DIR/<provider>/<name>`, so that no tool can break another's dependencies, unless the overrides put several
-/// into one `install_root`: a name, or an absolute path, directly below `LIB_DIR/<provider>` or its folder `packages`.
-/// No prefix contains another one, because providers clear the prefix of what they make anew.
+/// Returns `LIB_DIR/<provider>/<name>`, so that no tool breaks another's dependencies, unless the overrides put several into one
+/// `install_root`: a name or an absolute path directly below `LIB_DIR/<provider>` or its folder `packages`. No prefix contains
+/// another, because providers empty the prefix that they install into.
 pub fn prefix(request: &HookRequest, provider: &str, lib_dir: &Path) -> Result<PathBuf, BadInstallRoot> {
     let below = lib_dir.join(provider);
     let root = request.overrides.of(provider).install_root();
     let path = below.join(root.unwrap_or(request.name.link_name()));
     let inside: Vec<Component<'_>> =
-        path.strip_prefix(&below).map(|it| it.components().collect()).unwrap_or_default();
-    // What ends in `.part` is somebody's half-made prefix, or the mark of one.
+        path.strip_prefix(&below).map(|path| path.components().collect()).unwrap_or_default();
+    // A name that ends with `.part` is an unfinished prefix, or the mark of one.
     let is_free = |name: &OsStr| !name.as_encoded_bytes().ends_with(b".part");
     match inside[..] {
         [Component::Normal(name)] if is_free(name) && name != SHARED => Ok(below.join(name)),

@@ -1,4 +1,4 @@
-//! A hook's own arguments, read back.
+//! The request in a hook's arguments.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::plugin::overrides::{OptionError, OverrideError, Overrides};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::toolkit::pin;
 
-/// What a hook was asked for. Arguments that the toolkit does not know are nobody's business here.
+/// The request of a hook. Unknown arguments are ignored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HookRequest {
     /// `--name`
@@ -25,17 +25,17 @@ pub struct HookRequest {
     pub exact_version: String,
     /// `--min-release-age`, `--postinstall-scripts`
     pub policy: Policy,
-    /// `--best-effort`: the rules that nobody asked for.
+    /// `--best-effort`: the rules that are only defaults.
     pub best_effort: Vec<String>,
     /// `--overrides`
     pub overrides: Overrides,
 }
 
-/// Arguments that are no request.
+/// Arguments that are not a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// No `--name=...`.
-    #[error("no --name=... among the hook's arguments: pass them on with -- \"$@\"")]
+    #[error("the hook's arguments have no --name; pass them on with -- \"$@\"")]
     NoName,
     /// A name that cannot be a folder and a link.
     #[error(transparent)]
@@ -43,10 +43,10 @@ pub enum RequestError {
     /// A provider whose name no plugin can have.
     #[error("--binproviders: {0}")]
     Provider(#[from] PluginNameError),
-    /// `--overrides` is no JSON object.
+    /// `--overrides` is not a JSON object.
     #[error("--overrides is not a JSON object: {0}")]
     Overrides(String),
-    /// A rule that is none.
+    /// A policy that cannot be parsed.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// An override that cannot be used.
@@ -58,10 +58,13 @@ pub enum RequestError {
 }
 
 impl HookRequest {
-    /// Reads the arguments of a `BinaryRequest` hook. Of a repeated argument the last one counts.
+    /// Parses the arguments of a `BinaryRequest` hook. The last of a repeated argument counts.
     pub fn parse(arguments: &[String], home: Option<&Path>) -> Result<Self, RequestError> {
         let value = |key: &str| {
-            arguments.iter().rev().find_map(|it| it.strip_prefix("--")?.strip_prefix(key)?.strip_prefix('='))
+            arguments
+                .iter()
+                .rev()
+                .find_map(|argument| argument.strip_prefix("--")?.strip_prefix(key)?.strip_prefix('='))
         };
         let name = BinaryName::parse(value("name").ok_or(RequestError::NoName)?, home)?;
         let overrides = match value("overrides").map(serde_json::from_str) {
@@ -84,7 +87,7 @@ impl HookRequest {
         })
     }
 
-    /// Reads a request from the standard input of a batch hook.
+    /// Parses a record on the stdin of a batch hook.
     pub fn from_record(fields: &Map<String, Value>, home: Option<&Path>) -> Result<Self, LineError> {
         let requirement = requirement::parse_fields(None, fields, home)?;
         let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();

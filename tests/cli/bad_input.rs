@@ -142,7 +142,7 @@ fn a_nul_in_a_requirement_is_named_with_its_line() {
     for (key, value) in [("min_version", "1\0"), ("binproviders", "good,\0")] {
         let place = Playground::new();
         place.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", key: value})]);
-        place.run(&["install"]).exits(1).says(&format!("binaries.jsonl:1: \"{key}\" has to be"));
+        place.run(&["install"]).exits(1).says(&format!("binaries.jsonl:1: \"{key}\" must be"));
     }
 }
 

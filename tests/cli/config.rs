@@ -80,7 +80,7 @@ fn every_setting_tells_where_its_value_comes_from() {
     place.set("MY_W_TIMEOUT", "0");
     let ran = place.run(&["plugin", "show", "my-w"]).ok();
     assert!(
-        ran.stderr.contains("warning: MY_W_TIMEOUT from the variable MY_W_TIMEOUT is no value"),
+        ran.stderr.contains("warning: MY_W_TIMEOUT from the variable MY_W_TIMEOUT is not a valid value"),
         "{}",
         ran.stderr
     );

@@ -307,7 +307,10 @@ fn a_bound_that_is_none_is_refused_before_anything_goes() {
     place.write("here/rigup.toml", "[keep]\ndays = \"a week\"\n");
     place.run(&["process", "gc"]).exits(3).says("keep.days from keep.days in");
     place.write("here/rigup.toml", "[keep]\nday = 7\n");
-    place.run(&["process", "gc"]).exits(3).says("there is no keep.day; there are processes, days, log_bytes");
+    place
+        .run(&["process", "gc"])
+        .exits(3)
+        .says("unknown setting keep.day; the settings are processes, days, log_bytes");
     place.write("here/rigup.toml", "[keep]\ndays = 7\n");
     let shown = place.run(&["config", "keep.days"]).ok().record();
     assert_eq!(shown["value"], 7);

@@ -72,9 +72,9 @@ fn nothing_that_is_there_is_written_over() {
     let hook = place.path("here/here/shelf/on_BinaryRequest__50_shelf.sh");
     fs::write(&hook, "mine").unwrap();
     let again = ["init", "provider", "shelf", "--dir", "here"];
-    place.run(&again).exits(1).says("here/shelf is there already, and nothing was written");
+    place.run(&again).exits(1).says("here/shelf exists already, so nothing was written");
     assert_eq!(fs::read_to_string(hook).unwrap(), "mine");
-    place.run(&["init", "plugin", "../x"]).exits(2).says("cannot be its name");
+    place.run(&["init", "plugin", "../x"]).exits(2).says("cannot be the name");
     place.run(&["init", "provider", "x", "--lang", "cobol"]).exits(2);
     assert!(!place.path("here/plugins").exists());
 }

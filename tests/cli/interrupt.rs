@@ -91,7 +91,7 @@ fn who_waits_for_the_folder_of_the_built_in_providers_says_so_and_can_be_interru
     place
         .run(&["install", "sh", "--binproviders", "env", "--force"])
         .ok()
-        .says("was not what rigup unpacked");
+        .says("was changed, and rigup restored it");
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn go_declines_what_is_no_module_path_and_says_where_to_put_one() {
     let place = Playground::new();
     for package in ["x", "./cmd/x", "/src/x", "tools/cmd/x", "x@v1.2/3"] {
         let said = answer(&place, "go", &json!({"go": [package]}));
-        let expected = format!("declined {package} is no module path: overrides.go.packages has to name one");
+        let expected = format!("declined {package} is not a module path; put one into overrides.go.packages");
         assert!(said.starts_with(&expected), "{said}");
     }
 }
@@ -125,10 +125,10 @@ fn bash_is_off_unless_it_is_named_and_declines_without_a_command() {
         .output()
         .unwrap();
     assert!(output.status.success() && output.stdout.is_empty());
-    assert!(String::from_utf8_lossy(&output.stderr).starts_with("bash is off unless it is named"));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("bash runs only if it is named"));
     assert!(!ran.exists());
     let said = answer(&place, "bash", &json!({}));
-    assert!(said.starts_with("declined no command is given: overrides.bash.install"), "{said}");
+    assert!(said.starts_with("declined no command is given; overrides.bash.install"), "{said}");
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn node_keeps_the_age_and_the_lowest_version_that_were_asked_for() {
     place
         .run(&install("node", &["--min-version", "26", "--min-release-age", "3"]))
         .exits(1)
-        .says("has no node 26 or later that was released before 2");
+        .says("has no node 26 or later released before 2");
     let line = |package: &str| {
         let overrides = json!({"node": [package]});
         let line = json!({"type": "Binary", "name": "node", "binproviders": "node", "overrides": overrides});
@@ -388,12 +388,12 @@ fn an_archive_that_is_not_what_the_mirror_says_is_refused() {
     let sums = place.path("mirror/v22.11.0/SHASUMS256.txt");
     let wrong = fs::read_to_string(&sums).unwrap().replace(['0', '1', '2'], "f");
     fs::write(&sums, wrong).unwrap();
-    place.run(&install("node", &[])).exits(1).says("is not what SHASUMS256.txt says: its digest is");
+    place.run(&install("node", &[])).exits(1).says("does not match SHASUMS256.txt: its digest is");
     assert!(names_in(&lib(&place, "node")).is_empty(), "nothing of it is kept");
     fs::write(&sums, "").unwrap();
-    place.run(&install("node", &[])).exits(1).says("and not listed");
+    place.run(&install("node", &[])).exits(1).says("not listed");
     fs::remove_file(&sums).unwrap();
-    place.run(&install("node", &[])).exits(1).says("SHASUMS256.txt cannot be fetched");
+    place.run(&install("node", &[])).exits(1).says("cannot download");
 }
 
 #[test]

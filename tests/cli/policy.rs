@@ -100,7 +100,7 @@ fn a_setting_that_is_no_rule_stops_rigup_instead_of_counting_for_nothing() {
     place
         .run(&["install", "x"])
         .exits(3)
-        .says("MIN_RELEASE_AGE from the variable MIN_RELEASE_AGE is no value");
+        .says("MIN_RELEASE_AGE from the variable MIN_RELEASE_AGE is not a valid value");
     place.set("MIN_RELEASE_AGE", "");
     place.run(&["install", "x", "--min-release-age", "a week"]).exits(2).says("a number of days");
     require(&place, &json!({"postinstall_scripts": "maybe"}));

@@ -354,7 +354,7 @@ fn a_built_in_hook_that_was_changed_is_restored_and_told_of_before_it_runs() {
     for (what, spoil) in spoil {
         spoil();
         let ran = place.run(&["install", "sh", "--binproviders", "env", "--force"]).ok();
-        ran.says(&format!("warning: sh: env: {} was not what rigup unpacked", hook.display()));
+        ran.says(&format!("warning: sh: env: {} was changed, and rigup restored it", hook.display()));
         assert!(!canary.exists(), "{what}");
         assert_eq!(fs::read(&hook).unwrap(), right, "{what}");
         let ran = place.run(&["install", "sh", "--binproviders", "env", "--force"]).ok();

@@ -137,7 +137,7 @@ fn row_32_a_path_that_no_record_can_hold_is_refused_by_name() {
     fs::copy(place.script("tool", "#!/bin/sh\necho 1.2\n"), folder.join("tool")).unwrap();
     place.set("PATH", OsString::from_vec([folder.as_os_str().as_bytes(), b":/usr/bin:/bin"].concat()));
     let ran = place.run(&["install", "tool", "--binproviders", "env"]).exits(1);
-    ran.says("/tool is not UTF-8, and no record can hold it; rename it");
+    ran.says("/tool: the path is not UTF-8; rename the file");
     nothing_is_left(&place);
 
     for (variable, flag) in [

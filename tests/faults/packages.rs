@@ -48,7 +48,7 @@ fn row_23_an_install_that_waits_for_the_dpkg_lock_says_whose_it_is_and_gives_up_
     place.plugin("p", &[json!({"type": "Binary", "name": "hello", "binproviders": "apt"})]);
     let gave_up = reason(&place, &["install"]);
     let pid = std::process::id();
-    assert_eq!(gave_up, format!("failed dpkg's lock is still held (pid {pid}); let that end, and try again"));
+    assert_eq!(gave_up, format!("failed the dpkg lock is still held (pid {pid}); try again later"));
 
     place.set("APT_LOCK_PATIENCE", "60");
     let ended = reason(&place, &["install", "--timeout", "3"]);
@@ -105,10 +105,10 @@ fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_
         ("exit", "failed", "exit code 3"),
     ] {
         let place = Playground::new();
-        place.fixture("lying").fixture("good");
+        place.fixture("invalid_record").fixture("good");
         let request = json!({
-            "type": "Binary", "name": "x", "binproviders": "lying,good", "min_version": "1.0",
-            "overrides": {"lying": {"lie": lie}},
+            "type": "Binary", "name": "x", "binproviders": "invalid_record,good", "min_version": "1.0",
+            "overrides": {"invalid_record": {"fault": lie}},
         });
         place.plugin("p", &[request]);
         let record = place.run(&["install"]).ok().record();

@@ -154,7 +154,7 @@ fn a_package_that_does_not_exist_is_reported_with_the_telling_line() {
     for (provider, outcome, reason) in [
         ("pip", "failed", "No matching distribution found for"),
         ("npm", "failed", "404 Not Found"),
-        ("apt", "declined", "apt knows no package"),
+        ("apt", "declined", "apt has no package"),
     ] {
         let record = place.run(&["install", name, "--binproviders", provider]).exits(1).record();
         let attempt = &record["attempts"][0];

@@ -63,7 +63,7 @@ fn uv_builds_nothing_unless_scripts_may_run() {
     let install = ["install", "docopt", "--binproviders", "uv"];
     let reason = place.run(&install).exits(1).record()["last_error"].clone();
     assert!(
-        reason.as_str().unwrap().ends_with("what has to be built needs --postinstall-scripts"),
+        reason.as_str().unwrap().ends_with("a package that must be built needs --postinstall-scripts"),
         "{reason}"
     );
 }
@@ -229,7 +229,7 @@ fn go_says_what_is_not_there_or_has_another_name() {
         assert!(record["last_error"].as_str().unwrap().contains(reason), "{record}");
     };
     fails("none", "example.test/none@v1.0.0", "go: example.test/none@v1.0.0");
-    fails("hallo", "example.test/hello@v1.2.0", "no program hallo among what go built: ./hello");
+    fails("hallo", "example.test/hello@v1.2.0", "go built no program hallo, but ./hello");
 }
 
 /// Makes a gem that needs another one, and an index of both.

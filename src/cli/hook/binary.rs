@@ -1,4 +1,4 @@
-//! `rigup hook binary`: the records of what is there, for hook scripts.
+//! `rigup hook binary`: Binary records for hook scripts.
 
 use std::path::PathBuf;
 
@@ -15,38 +15,38 @@ use crate::plugin::overrides::Overrides;
 use crate::process::subreaper;
 use crate::settings::Settings;
 use crate::store::BinaryFilter;
-use crate::toolkit::batch::Search;
+use crate::toolkit::batch::BatchSearch;
 use crate::toolkit::binary::{self, BinaryError};
 use crate::toolkit::request::RequestError;
 
-/// A binary to be told about.
+/// The arguments of `rigup hook binary`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BinaryArgs {
-    /// The provider whose hook this is
+    /// Name of the provider
     #[arg(long, value_name = "NAME")]
     provider: String,
-    /// The binary's name; else the one among the hook's own arguments
+    /// Name of the binary, instead of the one in the hook's arguments
     #[arg(long)]
     name: Option<String>,
-    /// Exactly this file; else the first of its name on PATH, LIB_BIN_DIR left out
+    /// File of the binary, instead of the first of its name on PATH without LIB_BIN_DIR
     #[arg(long, value_name = "PATH")]
     abspath: Option<PathBuf>,
-    /// Exit 0 without a record where it is not there: the request is declined, not failed
+    /// If the binary does not exist, exit with 0 and no record, so that the request is declined
     #[arg(long)]
     or_decline: bool,
-    /// The requests stand on standard input: print a record for each
+    /// Read the requests from stdin; print a record for each
     #[arg(long, conflicts_with_all = ["name", "abspath"])]
     batch: bool,
-    /// The hook's own arguments
+    /// Arguments of the hook
     #[arg(last = true, value_name = "HOOK ARGUMENTS")]
     arguments: Vec<String>,
 }
 
-/// Prints them.
+/// Prints the records.
 pub(crate) fn print(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
-    // What a version probe leaves behind is noticed only by its parent.
+    // Only the parent of a version probe notices the processes that it leaves.
     subreaper::become_subreaper();
-    // Files are asked on threads, and without any the pool that makes itself would panic.
+    // Files are probed on threads, and the implicit pool panics if it cannot start any.
     rayon::ThreadPoolBuilder::new().build_global().map_err(EngineError::from)?;
     if args.batch { print_all(args, context) } else { print_one(args, context) }
 }
@@ -73,7 +73,7 @@ fn print_one(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, Cli
             let facts = binary::facts(&file, version, &known(Some(&name), settings), settings, &interrupt)?;
             Ok(binary::record(&name, &args.provider, &file, &facts))
         });
-    // The version was not waited for: a record without it would be that of a program that tells none.
+    // The probe was interrupted: a record without a version would state that the program has none.
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
@@ -90,13 +90,13 @@ fn print_one(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, Cli
     }
 }
 
-/// The same for all requests of a batch.
+/// Prints a record for each request of a batch.
 fn print_all(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     let Context { settings, output, .. } = context;
     let requests = requests(&args.provider, settings)?;
     let known = known(None, settings);
     let interrupt = interrupt()?;
-    let search = Search {
+    let search = BatchSearch {
         provider: &args.provider,
         or_decline: args.or_decline,
         known: &known,
@@ -111,10 +111,10 @@ fn print_all(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, Cli
     Ok(ExitStatus::Success)
 }
 
-/// What the store has of a binary, or of all. A store that cannot be read is no reason to fail: files are asked then.
+/// Returns the installed binaries in the store, of one name or all. If the store cannot be read, the files are probed.
 fn known(name: Option<&BinaryName>, settings: &Settings) -> Vec<Installed> {
     let Ok(Some(store)) = session::open_to_read(settings, &print_event) else { return Vec::new() };
-    let filter = BinaryFilter { name: name.map(|it| it.as_str().to_owned()), ..BinaryFilter::default() };
+    let filter = BinaryFilter { name: name.map(|name| name.as_str().to_owned()), ..BinaryFilter::default() };
     let binaries = store.binaries(&filter).unwrap_or_default();
-    binaries.iter().filter_map(|it| it.installed().cloned()).collect()
+    binaries.iter().filter_map(|binary| binary.installed().cloned()).collect()
 }

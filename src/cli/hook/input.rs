@@ -1,4 +1,4 @@
-//! What a hook hands to its toolkit: its own arguments, or the requests of a batch.
+//! The input of the toolkit: the arguments of a hook, or the requests of a batch.
 
 use std::io;
 
@@ -11,31 +11,31 @@ use crate::toolkit::batch;
 use crate::toolkit::provider;
 use crate::toolkit::request::{HookRequest, RequestError};
 
-/// The requests on standard input that a provider may be asked for.
+/// Reads the requests on stdin that allow a provider.
 pub(super) fn requests(provider: &str, settings: &Settings) -> Result<Vec<HookRequest>, CliError> {
-    let complain = |diagnostic: String| print_message(&format!("warning: standard input: {diagnostic}"));
+    let complain = |diagnostic: String| print_message(&format!("warning: stdin: {diagnostic}"));
     batch::requests(io::stdin().lock(), provider, settings.home.as_deref(), complain)
-        .map_err(|error| CliError::setup(format!("standard input cannot be read: {error}")))
+        .map_err(|error| CliError::setup(format!("cannot read stdin: {error}")))
 }
 
-/// The request in a hook's own arguments.
+/// Parses the request in a hook's arguments.
 pub(super) fn parse(arguments: &[String], settings: &Settings) -> Result<HookRequest, CliError> {
     Ok(HookRequest::parse(arguments, settings.home.as_deref())?)
 }
 
-/// What the provider's `config.json` states.
+/// Reads what the provider's `config.json` states.
 pub(super) fn config(provider: &str, settings: &Settings) -> Result<ProviderConfig, CliError> {
     provider::config(provider, settings).map_err(CliError::setup)
 }
 
-/// Arguments that a hook should not have been given, or should not have passed on.
+/// Arguments that are not a request are a usage error.
 impl From<RequestError> for CliError {
     fn from(error: RequestError) -> Self {
         Self::Usage(error.to_string())
     }
 }
 
-/// Whether the toolkit is asked to stop.
+/// Notes the signals that interrupt the toolkit.
 pub(super) fn interrupt() -> Result<Interrupt, CliError> {
     Interrupt::install().map_err(CliError::setup)
 }

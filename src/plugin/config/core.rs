@@ -1,4 +1,4 @@
-//! The settings that are rigup's own, and come from the same places as those of plugins.
+//! rigup's own settings, which come from the same places as those of plugins.
 
 use serde_json::Value;
 
@@ -7,15 +7,15 @@ use crate::model::retention::RetentionLimits;
 use crate::plugin::config::schema::{self, Property};
 use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources};
 
-/// What they come to.
+/// The values of rigup's own settings.
 #[derive(Debug, Clone)]
 pub struct CoreSettings {
-    /// Every one of them.
+    /// All settings.
     pub settings: Vec<Setting>,
 }
 
 impl CoreSettings {
-    /// Reads them. A value that is none is an error: rigup would do something else than it was told.
+    /// Reads the settings. An invalid value is an error.
     pub fn read(sources: Sources<'_>) -> Result<Self, String> {
         let schema = schema::parse(include_str!("core.json")).map_err(|error| error.to_string())?;
         let resolver = SettingResolver::new(sources, &schema.properties);
@@ -23,7 +23,7 @@ impl CoreSettings {
         let settings = schema
             .properties
             .iter()
-            .map(|it| resolver.resolve(it, |wrong| diagnostics.push(wrong)))
+            .map(|property| resolver.resolve(property, |problem| diagnostics.push(problem)))
             .collect();
         diagnostics.extend(sources.files.iter().find_map(|file| {
             let reason = misspelled(file.values.get("keep")?, &schema.properties)?;
@@ -35,17 +35,17 @@ impl CoreSettings {
         }
     }
 
-    /// The plugins that PLUGINS chooses; none where it chooses all.
+    /// Returns the plugins that PLUGINS selects; empty if it selects all.
     pub fn plugins(&self) -> Vec<String> {
         let names: Vec<&str> = match self.value("PLUGINS") {
             Some(Value::String(list)) => list.split(',').collect(),
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
-        names.into_iter().map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+        names.into_iter().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 
-    /// What the user asked for of what may be brought in.
+    /// Returns the policy of the user.
     pub fn policy(&self) -> Policy {
         Policy {
             min_release_age: self.value("MIN_RELEASE_AGE").and_then(Value::as_f64),
@@ -53,11 +53,11 @@ impl CoreSettings {
         }
     }
 
-    /// How much is kept of what is over.
+    /// Returns the limits for the records of finished processes.
     pub fn keep(&self) -> RetentionLimits {
         let bound = |name: &str| {
-            let setting = self.settings.iter().find(|it| it.name == name)?;
-            // A text is `none` or a number: its schema lets nothing else through.
+            let setting = self.settings.iter().find(|setting| setting.name == name)?;
+            // The schema allows only `none` and numbers.
             setting.value.as_u64().or_else(|| setting.value.as_str()?.parse().ok())
         };
         RetentionLimits {
@@ -67,21 +67,22 @@ impl CoreSettings {
         }
     }
 
-    /// The value of a setting that somebody gave one.
+    /// Returns the value of a setting that is not its default, or `None`.
     fn value(&self, name: &str) -> Option<&Value> {
-        let setting = self.settings.iter().find(|it| it.name == name && it.origin != Origin::Default);
-        setting.map(|it| &it.value)
+        let setting =
+            self.settings.iter().find(|setting| setting.name == name && setting.origin != Origin::Default);
+        setting.map(|setting| &setting.value)
     }
 }
 
-/// What is wrong with the table `keep`: whoever misspells a bound would lose what he wants to keep.
+/// Returns the problem of the table `keep`, or `None`: a misspelt limit would remove records that the user wants to keep.
 fn misspelled(keep: &Value, known: &[Property]) -> Option<String> {
     let Value::Object(keep) = keep else { return Some("`keep` is a table: [keep]".to_owned()) };
-    let mut bounds = known.iter().filter_map(|it| it.name.strip_prefix("keep."));
-    let unknown = keep.keys().find(|key| !bounds.clone().any(|it| it == *key))?;
+    let mut bounds = known.iter().filter_map(|property| property.name.strip_prefix("keep."));
+    let unknown = keep.keys().find(|key| !bounds.clone().any(|bound| bound == *key))?;
     let first = bounds.next()?;
-    let all = bounds.fold(first.to_owned(), |all, it| format!("{all}, {it}"));
-    Some(format!("there is no keep.{unknown}; there are {all}"))
+    let all = bounds.fold(first.to_owned(), |all, bound| format!("{all}, {bound}"));
+    Some(format!("unknown setting keep.{unknown}; the settings are {all}"))
 }
 
 #[cfg(test)]
@@ -128,9 +129,12 @@ mod tests {
                 .is_unbounded()
         );
         for (file, wanted) in [
-            (json!({"keep": {"days": -1}}), "keep.days from keep.days in /p/rigup.toml is no value"),
-            (json!({"keep": {"days": "a week"}}), "is no value for keep.days"),
-            (json!({"keep": {"day": 7}}), "/p/rigup.toml: there is no keep.day; there are processes, days"),
+            (json!({"keep": {"days": -1}}), "keep.days from keep.days in /p/rigup.toml is not a valid value"),
+            (json!({"keep": {"days": "a week"}}), "is not a valid value of keep.days"),
+            (
+                json!({"keep": {"day": 7}}),
+                "/p/rigup.toml: unknown setting keep.day; the settings are processes, days",
+            ),
             (json!({"keep": 7}), "/p/rigup.toml: `keep` is a table"),
         ] {
             let error = read(&[], &file).unwrap_err();
@@ -142,10 +146,10 @@ mod tests {
     fn a_value_that_is_none_is_an_error_that_names_its_place() {
         let error = read(&[("MIN_RELEASE_AGE", "a week")], &json!({})).unwrap_err();
         assert!(
-            error.starts_with("MIN_RELEASE_AGE from the variable MIN_RELEASE_AGE is no value"),
+            error.starts_with("MIN_RELEASE_AGE from the variable MIN_RELEASE_AGE is not a valid value"),
             "{error}"
         );
         let error = read(&[], &json!({"PLUGINS": 5})).unwrap_err();
-        assert!(error.starts_with("PLUGINS from PLUGINS in /p/rigup.toml is no value"), "{error}");
+        assert!(error.starts_with("PLUGINS from PLUGINS in /p/rigup.toml is not a valid value"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the plugins' `config.json` files come to: which plugins count, and what their settings are.
+//! The `config.json` files of all plugins: which plugins are enabled, and their settings.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -19,19 +19,19 @@ pub struct PluginConfigs {
     schemas: HashMap<PluginName, Schema>,
 }
 
-/// Whether a plugin counts.
+/// Whether a plugin is enabled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginStatus {
-    /// It does.
+    /// The plugin is enabled.
     Enabled,
-    /// Others were chosen.
+    /// Other plugins were selected.
     NotChosen,
-    /// It was switched off, or needs one that was or is not there; which, and by whom.
+    /// A setting disables the plugin or one that it requires, or a required plugin does not exist; with the reason.
     Disabled(String),
 }
 
 impl PluginConfigs {
-    /// Reads them. One that cannot be read, or is not to be trusted, is complained of, and its plugin has no settings.
+    /// Reads the files. One that cannot be read or is untrusted is a diagnostic, and its plugin has no settings.
     pub fn read(
         plugins: &[Plugin],
         data_dir: &Path,
@@ -61,33 +61,33 @@ impl PluginConfigs {
         (Self { schemas }, diagnostics)
     }
 
-    /// The `config.json` of a plugin.
+    /// Returns the `config.json` of a plugin, or `None` if it has none.
     pub fn schema(&self, plugin: &str) -> Option<&Schema> {
         self.schemas.get(plugin)
     }
 
-    /// What resolves the settings of any plugin.
+    /// Returns a resolver for the settings of all plugins.
     pub fn resolver<'a>(&'a self, sources: Sources<'a>) -> SettingResolver<'a> {
         let mut plugins: Vec<&PluginName> = self.schemas.keys().collect();
-        // Of two plugins with one setting, the same one counts every time.
+        // If two plugins have one setting, the same one counts every time.
         plugins.sort();
         let properties = plugins.into_iter().flat_map(|plugin| &self.schemas[plugin].properties);
         SettingResolver::new(sources, properties)
     }
 
-    /// The settings of a plugin, in the order of its `config.json`.
+    /// Returns the settings of a plugin, in the order of its `config.json`.
     pub fn settings(
         &self,
         plugin: &str,
         resolver: &SettingResolver<'_>,
         mut complain: impl FnMut(String),
     ) -> Vec<Setting> {
-        let properties = self.schema(plugin).map(|it| it.properties.as_slice()).unwrap_or_default();
+        let properties = self.schema(plugin).map(|schema| schema.properties.as_slice()).unwrap_or_default();
         properties.iter().map(|property| resolver.resolve(property, &mut complain)).collect()
     }
 
-    /// How every plugin stands. `chosen` are the names that count, with all that these require; none for all. To be
-    /// switched off weighs more than to be chosen, and whoever requires what does not count does not count either.
+    /// Returns the status of every plugin. The `chosen` plugins and those that they require are enabled, or all if none is
+    /// chosen. A setting that disables a plugin takes precedence, and disables the plugins that require it, too.
     pub fn plugin_statuses(
         &self,
         plugins: &[Plugin],
@@ -96,7 +96,7 @@ impl PluginConfigs {
         mut complain: impl FnMut(String),
     ) -> HashMap<PluginName, PluginStatus> {
         let names: HashMap<String, &str> =
-            plugins.iter().map(|it| (it.name.to_ascii_lowercase(), it.name.as_str())).collect();
+            plugins.iter().map(|plugin| (plugin.name.to_ascii_lowercase(), plugin.name.as_str())).collect();
         let switched_off: HashMap<&str, String> = plugins
             .iter()
             .filter_map(|plugin| {
@@ -108,16 +108,16 @@ impl PluginConfigs {
             .collect();
         let mut wanted: HashSet<&str> = HashSet::new();
         let mut open: Vec<&str> = if chosen.is_empty() {
-            plugins.iter().map(|it| it.name.as_str()).collect()
+            plugins.iter().map(|plugin| plugin.name.as_str()).collect()
         } else {
-            chosen.iter().filter_map(|it| names.get(&it.trim().to_ascii_lowercase()).copied()).collect()
+            chosen.iter().filter_map(|name| names.get(&name.trim().to_ascii_lowercase()).copied()).collect()
         };
         while let Some(plugin) = open.pop() {
             if wanted.insert(plugin) {
-                open.extend(self.required(plugin).filter_map(|it| names.get(&it).copied()));
+                open.extend(self.required(plugin).filter_map(|name| names.get(&name).copied()));
             }
         }
-        let standing = |plugin: &Plugin| {
+        let status = |plugin: &Plugin| {
             if let Some(reason) = self.obstacle(&plugin.name, &names, &switched_off) {
                 PluginStatus::Disabled(reason)
             } else if wanted.contains(plugin.name.as_str()) {
@@ -126,10 +126,10 @@ impl PluginConfigs {
                 PluginStatus::NotChosen
             }
         };
-        plugins.iter().map(|plugin| (plugin.name.clone(), standing(plugin))).collect()
+        plugins.iter().map(|plugin| (plugin.name.clone(), status(plugin))).collect()
     }
 
-    /// The first thing that keeps a plugin, or one that it requires, from counting.
+    /// Returns the first reason that disables a plugin or one that it requires, or `None`.
     fn obstacle(
         &self,
         plugin: &str,
@@ -140,7 +140,7 @@ impl PluginConfigs {
         let mut open = vec![plugin.to_owned()];
         while let Some(name) = open.pop() {
             let Some(known) = names.get(&name.to_ascii_lowercase()).copied() else {
-                return Some(format!("it requires the plugin {name}, which is not there"));
+                return Some(format!("it requires the plugin {name}, which does not exist"));
             };
             if let Some(reason) = switched_off.get(known) {
                 let by = if known == plugin { String::new() } else { format!("it requires {known}, and ") };
@@ -154,14 +154,17 @@ impl PluginConfigs {
     }
 
     fn required(&self, plugin: &str) -> impl Iterator<Item = String> {
-        let required = self.schema(plugin).map(|it| it.required_plugins.as_slice()).unwrap_or_default();
-        required.iter().map(|it| it.to_ascii_lowercase())
+        let required =
+            self.schema(plugin).map(|schema| schema.required_plugins.as_slice()).unwrap_or_default();
+        required.iter().map(|name| name.to_ascii_lowercase())
     }
 
-    /// `<PLUGIN>_ENABLED`, as its `config.json` has it; a plugin without one can be switched off all the same.
+    /// Returns `<PLUGIN>_ENABLED` from the `config.json`, or a default one, so that every plugin can be disabled.
     fn switch(&self, plugin: &str) -> Property {
         let name = format!("{}_ENABLED", prefix(plugin));
-        let own = self.schema(plugin).and_then(|it| it.properties.iter().find(|it| it.name == name));
+        let own = self
+            .schema(plugin)
+            .and_then(|schema| schema.properties.iter().find(|property| property.name == name));
         own.cloned().unwrap_or_else(|| Property {
             name,
             aliases: Vec::new(),
@@ -174,7 +177,7 @@ impl PluginConfigs {
     }
 }
 
-/// What the names of a plugin's settings begin with: `MY_PLUGIN` for `my-plugin`.
+/// Returns the prefix of a plugin's settings: `MY_PLUGIN` for `my-plugin`.
 pub fn prefix(plugin: &str) -> String {
     plugin.to_ascii_uppercase().replace('-', "_")
 }
@@ -198,7 +201,7 @@ mod tests {
                     path: "/nowhere".into(),
                     hooks: Vec::new(),
                 };
-                let required_plugins = required.iter().map(|it| (*it).to_owned()).collect();
+                let required_plugins = required.iter().map(|name| (*name).to_owned()).collect();
                 (plugin, Schema { required_plugins, ..Schema::default() })
             })
             .collect();
@@ -208,8 +211,9 @@ mod tests {
         let environment: Environment = environment.iter().copied().collect();
         let sources = Sources { environment: &environment, files: &[] };
         let resolver = configuration.resolver(sources);
-        let chosen: Vec<String> = chosen.iter().map(|it| (*it).to_owned()).collect();
-        let found = configuration.plugin_statuses(&plugins, &chosen, &resolver, |it| panic!("{it}"));
+        let chosen: Vec<String> = chosen.iter().map(|name| (*name).to_owned()).collect();
+        let found =
+            configuration.plugin_statuses(&plugins, &chosen, &resolver, |problem| panic!("{problem}"));
         let spelled = |plugin: &Plugin| match &found[&plugin.name] {
             PluginStatus::Enabled => plugin.name.to_string(),
             PluginStatus::NotChosen => format!("({})", plugin.name),
@@ -244,7 +248,7 @@ mod tests {
         assert_eq!(plugin_statuses(&circle, &["a"], &[]), ["a", "b"]);
         assert_eq!(
             plugin_statuses(&[("a", &["gone"])], &[], &[]),
-            ["it requires the plugin gone, which is not there"]
+            ["it requires the plugin gone, which does not exist"]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A plugin's `config.json`: a JSON Schema of its settings, and what it requires.
+//! A plugin's `config.json`: a JSON Schema of its settings, its requirements, and the keys of a provider.
 
 use std::path::{Path, PathBuf};
 
@@ -7,89 +7,89 @@ use serde_json::{Map, Value};
 use crate::plugin::config::provider::{KeyError, ProviderConfig};
 use crate::trust::{Inspection, TrustedReadError};
 
-/// The file in a plugin's folder.
+/// The name of the file in a plugin's folder.
 pub const FILE_NAME: &str = "config.json";
 
-/// What a `config.json` says.
+/// A parsed `config.json`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schema {
     /// The settings, in the order of the file.
     pub properties: Vec<Property>,
-    /// The plugins without which this one is disabled.
+    /// The plugins that this one requires.
     pub required_plugins: Vec<String>,
-    /// The binaries it requires, as they were spelled: objects like the lines of a `binaries.jsonl`.
+    /// The binaries that the plugin requires, unparsed: objects like the lines of a `binaries.jsonl`.
     pub required_binaries: Vec<Value>,
-    /// What it states about a provider.
+    /// The keys of a provider.
     pub provider: ProviderConfig,
 }
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Property {
-    /// What it is called, in the environment as well.
+    /// The name, which is also that of the variable.
     pub name: String,
-    /// What else it is called: `x-aliases`.
+    /// Other names: `x-aliases`.
     pub aliases: Vec<String>,
-    /// The setting whose value counts where this one has none of its own: `x-fallback`.
+    /// The setting whose value counts if this one has none: `x-fallback`.
     pub fallback: Option<String>,
-    /// Its value where nobody says anything.
+    /// The default value.
     pub default: Value,
-    /// What it is for.
+    /// The description.
     pub description: String,
-    /// Its value is shown to nobody: `x-sensitive`.
+    /// Whether the value is hidden: `x-sensitive`.
     pub is_secret: bool,
-    /// The JSON Schema of its value.
+    /// The JSON Schema of the value.
     pub schema: Value,
 }
 
 impl Property {
-    /// Whether its value may be of this type of JSON Schema: `string`, `boolean`, `integer`, ...
+    /// Whether the value may be of this type of JSON Schema: `string`, `boolean`, `integer`, ...
     pub fn may_be(&self, kind: &str) -> bool {
         match &self.schema["type"] {
             Value::String(only) => only == kind,
-            Value::Array(kinds) => kinds.iter().any(|it| it == kind),
+            Value::Array(kinds) => kinds.iter().any(|known| known == kind),
             _ => false,
         }
     }
 
-    /// Its own name, then its others.
+    /// Returns the name, then the other names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name.as_str()).chain(self.aliases.iter().map(String::as_str))
     }
 }
 
-/// Why a `config.json` counts for nothing.
+/// An error in a `config.json`, which then does not count.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// It cannot be read.
-    #[error("cannot be read: {0}; the plugin keeps its defaults")]
+    /// The file cannot be read.
+    #[error("cannot read the file: {0}; the defaults apply")]
     Read(TrustedReadError),
-    /// It is not JSON.
-    #[error("is not JSON ({0}); the plugin keeps its defaults")]
+    /// The file is not JSON.
+    #[error("is not JSON ({0}); the defaults apply")]
     NotJson(serde_json::Error),
-    /// It is JSON, and no schema of settings.
-    #[error("is no schema of settings: {0}; the plugin keeps its defaults")]
+    /// The file is JSON, but not a schema of settings.
+    #[error("is not a schema of settings: {0}; the defaults apply")]
     NotASchema(&'static str),
     /// A key of a provider whose value has the wrong type.
-    #[error("{0}; the provider counts as one that takes no options and enforces nothing")]
+    #[error("{0}; the defaults apply")]
     Provider(#[from] KeyError),
-    /// A setting that no hook could be given.
+    /// A setting that cannot be a variable of a hook.
     #[error(
-        "the setting {0:?} cannot be a variable: its name is empty, or has a `=` or a NUL; the plugin keeps its defaults"
+        "the setting {0:?} cannot be a variable: its name is empty, or has a `=` or a NUL; the defaults apply"
     )]
     NoVariable(String),
-    /// A default that no hook could be given.
-    #[error("the default of {0:?} has a NUL, which no variable can hold; the plugin keeps its defaults")]
+    /// A default that cannot be the value of a variable.
+    #[error("the default of {0:?} has a NUL, which no variable can hold; the defaults apply")]
     NoValue(String),
 }
 
-/// Reads the `config.json` in a plugin's folder, if it is to be trusted; none where there is no such file.
+/// Reads the `config.json` in a plugin's folder, or returns `None` if there is none. An untrusted file is an error.
 pub fn read(
     folder: &Path,
     inspection: &mut Inspection<'_>,
 ) -> Result<Option<Schema>, (PathBuf, SchemaError)> {
     let path = folder.join(FILE_NAME);
-    let read = inspection.open(&path).and_then(|it| Ok(it.map(std::io::read_to_string).transpose()?));
+    let read = inspection.open(&path).and_then(|file| Ok(file.map(std::io::read_to_string).transpose()?));
     match read {
         Ok(None) => Ok(None),
         Err(error) => Err((path, SchemaError::Read(error))),
@@ -97,18 +97,18 @@ pub fn read(
     }
 }
 
-/// Reads the text of a `config.json`.
+/// Parses the text of a `config.json`.
 pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     let text = text.trim_start_matches('\u{feff}');
     let mut whole: Map<String, Value> = match serde_json::from_str(text).map_err(SchemaError::NotJson)? {
         Value::Object(whole) => whole,
-        _ => return Err(SchemaError::NotASchema("it is no object")),
+        _ => return Err(SchemaError::NotASchema("it is not an object")),
     };
     if whole.get("type").and_then(Value::as_str) != Some("object") {
         return Err(SchemaError::NotASchema("its \"type\" is not \"object\""));
     }
     let Some(Value::Object(properties)) = whole.remove("properties") else {
-        return Err(SchemaError::NotASchema("its \"properties\" are no object"));
+        return Err(SchemaError::NotASchema("its \"properties\" are not an object"));
     };
     let list = |key: &str| whole.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     Ok(Schema {
@@ -129,7 +129,7 @@ fn property((name, schema): (String, Value)) -> Result<Property, SchemaError> {
     }
     Ok(Property {
         name,
-        aliases: schema["x-aliases"].as_array().map(|it| texts(it)).unwrap_or_default(),
+        aliases: schema["x-aliases"].as_array().map(|names| texts(names)).unwrap_or_default(),
         fallback: schema["x-fallback"].as_str().map(str::to_owned),
         default: schema["default"].clone(),
         description: text("description"),
@@ -138,10 +138,10 @@ fn property((name, schema): (String, Value)) -> Result<Property, SchemaError> {
     })
 }
 
-/// The texts among these values, blanks around them cut off.
+/// Returns the strings among these values, without blanks around them.
 fn texts(values: &[Value]) -> Vec<String> {
-    let texts = values.iter().filter_map(Value::as_str).map(|it| it.trim().to_owned());
-    texts.filter(|it| !it.is_empty()).collect()
+    let texts = values.iter().filter_map(Value::as_str).map(|text| text.trim().to_owned());
+    texts.filter(|text| !text.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -203,7 +203,7 @@ mod tests {
     fn what_is_no_schema_of_settings_says_what_it_is() {
         let error = |text: &str| parse(text).unwrap_err().to_string();
         assert!(error("{oops").starts_with("is not JSON (key must be a string"));
-        assert!(error("[]").contains("it is no object"));
+        assert!(error("[]").contains("it is not an object"));
         assert!(error(r#"{"properties": {}}"#).contains("its \"type\" is not \"object\""));
         for (property, expected) in [
             (r#""": {}"#, "the setting \"\" cannot be a variable"),
@@ -214,7 +214,7 @@ mod tests {
             let error = error(&format!(r#"{{"type": "object", "properties": {{{property}}}}}"#));
             assert!(error.contains(expected), "{error}");
         }
-        assert!(error(r#"{"type": "object"}"#).contains("its \"properties\" are no object"));
+        assert!(error(r#"{"type": "object"}"#).contains("its \"properties\" are not an object"));
         let (folder, trust) = (tempfile::tempdir().unwrap(), Trust::new(None));
         assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Ok(None)));
         fs_err::write(folder.path().join(FILE_NAME), b"\xff").unwrap();

@@ -1,4 +1,4 @@
-//! What a plugin's settings come to, and where each value comes from.
+//! The values of settings, and the origin of each.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,27 +9,27 @@ use serde_json::{Map, Value};
 use crate::plugin::config::schema::Property;
 use crate::settings::{Environment, SettingsFile, parse_bool};
 
-/// Where values are looked for: the environment, then the files.
+/// The sources of values: the environment, then the files.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
     /// The caller's environment.
     pub environment: &'a Environment,
-    /// The most important file first.
+    /// The files, in order of precedence.
     pub files: &'a [SettingsFile],
 }
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// This variable.
+    /// A variable.
     Environment(String),
-    /// This key of this file.
+    /// A key of a file.
     File(PathBuf, String),
-    /// An earlier run found it on this machine.
+    /// The path that an earlier run found on this machine.
     Machine,
-    /// This other setting.
+    /// Another setting.
     Fallback(String),
-    /// Nobody said anything.
+    /// The default.
     Default,
 }
 
@@ -48,17 +48,17 @@ impl fmt::Display for Origin {
 /// A setting with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What it comes to; null where it has no value.
+    /// The value, or null.
     pub value: Value,
-    /// Where that comes from.
+    /// The origin of the value.
     pub origin: Origin,
-    /// Whether no record may show it.
+    /// Whether the value is hidden in records.
     pub is_secret: bool,
 }
 
-/// Resolves settings. Every plugin's properties may be another one's fallback.
+/// Resolves settings. A setting may fall back to one of another plugin.
 #[derive(Debug)]
 pub struct SettingResolver<'a> {
     sources: Sources<'a>,
@@ -66,7 +66,7 @@ pub struct SettingResolver<'a> {
 }
 
 impl<'a> SettingResolver<'a> {
-    /// Knows all properties of all plugins. Of several with one name the first counts.
+    /// Returns a resolver for the properties of all plugins. The first of several with one name counts.
     pub fn new(sources: Sources<'a>, all: impl IntoIterator<Item = &'a Property>) -> Self {
         let mut properties = HashMap::new();
         for property in all {
@@ -75,7 +75,7 @@ impl<'a> SettingResolver<'a> {
         Self { sources, properties }
     }
 
-    /// What the setting of this name comes to; none where no plugin has it and nobody says anything.
+    /// Returns the value of a setting, or `None` if no plugin has it and no source sets it.
     pub fn value(&self, name: &str) -> Option<Value> {
         match self.properties.get(name) {
             Some(property) => Some(self.resolve(property, drop).value),
@@ -83,7 +83,7 @@ impl<'a> SettingResolver<'a> {
         }
     }
 
-    /// What a property comes to. `complain` is told of values that are none; the next source counts then.
+    /// Resolves a property. `complain` receives each invalid value, instead of which the next source counts.
     pub fn resolve(&self, property: &Property, mut complain: impl FnMut(String)) -> Setting {
         let name = property.name.clone();
         let found = self.look(property, &property.names().collect::<Vec<_>>(), &mut complain);
@@ -93,27 +93,31 @@ impl<'a> SettingResolver<'a> {
         Setting { name, value, origin, is_secret: property.is_secret }
     }
 
-    /// The value of the settings that stand behind a property, as long as each names another.
+    /// Returns the value of the fallbacks of a property, and of their fallbacks.
     fn fall_back(&self, property: &Property, complain: &mut impl FnMut(String)) -> Option<(Value, Origin)> {
         let mut seen = vec![property.name.as_str()];
         let mut next = property.fallback.as_deref();
         while let Some(name) = next.filter(|name| !seen.contains(name)) {
             let behind = self.properties.get(name).copied();
-            let names = behind.map_or_else(|| vec![name], |it| it.names().collect());
+            let names = behind.map_or_else(|| vec![name], |property| property.names().collect());
             let found = self.look(property, &names, complain);
-            let is_last = behind.is_none_or(|it| it.fallback.is_none());
-            let default =
-                || behind.filter(|_| is_last).map(|it| it.default.clone()).filter(|it| !it.is_null());
+            let is_last = behind.is_none_or(|property| property.fallback.is_none());
+            let default = || {
+                behind
+                    .filter(|_| is_last)
+                    .map(|property| property.default.clone())
+                    .filter(|value| !value.is_null())
+            };
             if let Some(value) = found.map(|(value, _)| value).or_else(default) {
                 return Some((value, Origin::Fallback(name.to_owned())));
             }
             seen.push(name);
-            next = behind.and_then(|it| it.fallback.as_deref());
+            next = behind.and_then(|property| property.fallback.as_deref());
         }
         None
     }
 
-    /// The value that one of these names has in the first source that has a good one.
+    /// Returns the first valid value of one of these names in the sources.
     fn look(
         &self,
         property: &Property,
@@ -136,14 +140,14 @@ impl<'a> SettingResolver<'a> {
         in_environment.chain(in_files).find_map(|(name, raw, origin)| match understood(property, raw) {
             Ok(value) => Some((value, origin)),
             Err(reason) => {
-                complain(format!("{name} from {origin} is no value for {}: {reason}", property.name));
+                complain(format!("{name} from {origin} is not a valid value of {}: {reason}", property.name));
                 None
             }
         })
     }
 }
 
-/// The value of a name in a file; `keep.days` is the key `days` of the table `keep`.
+/// Returns the value of a name in a file; `keep.days` is the key `days` of the table `keep`.
 fn in_tables<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let within = || {
         let (table, rest) = name.split_once('.')?;
@@ -152,17 +156,17 @@ fn in_tables<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value
     values.get(name).or_else(within)
 }
 
-/// A value as the property wants it: a text is read as what the property may be.
+/// Converts a value to the type of a property: a string is parsed as that type.
 fn understood(property: &Property, raw: Value) -> Result<Value, String> {
     let value = match &raw {
         Value::String(text) if !property.may_be("string") => read(property, text.trim()).unwrap_or(raw),
         _ => raw,
     };
-    if value.as_str().is_some_and(|it| it.contains('\0')) {
+    if value.as_str().is_some_and(|text| text.contains('\0')) {
         return Err("it has a NUL, which no variable can hold".to_owned());
     }
     let validator = jsonschema::validator_for(&property.schema)
-        .map_err(|error| format!("its schema in config.json is none: {error}"))?;
+        .map_err(|error| format!("its schema in config.json is invalid: {error}"))?;
     match validator.validate(&value) {
         Ok(()) => Ok(value),
         Err(_) if property.is_secret => Err("it is not what its schema asks for".to_owned()),
@@ -179,19 +183,19 @@ fn read(property: &Property, text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
 }
 
-/// A setting as hooks get it.
+/// A setting as a variable of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// Its value: true and false as such, lists and objects as JSON.
+    /// The value: true and false as such, lists and objects as JSON.
     pub value: String,
-    /// Whether no record may show it.
+    /// Whether the value is hidden in records.
     pub is_secret: bool,
 }
 
 impl Setting {
-    /// The setting as a variable; none where it has no value.
+    /// Returns the setting as a variable, or `None` if it has no value.
     pub fn variable(&self) -> Option<Variable> {
         let value = match &self.value {
             Value::Null => return None,
@@ -336,7 +340,7 @@ mod tests {
         assert_eq!((value, diagnostics.len()), (json!(30), 1));
         assert!(matches!(origin, Origin::File(..)));
         assert!(
-            diagnostics[0].starts_with("T from the variable T is no value for T: "),
+            diagnostics[0].starts_with("T from the variable T is not a valid value of T: "),
             "{}",
             diagnostics[0]
         );

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // example: copies programs out of the folder EXAMPLE_SOURCE (see config.json).
-// Where: a folder for each requirement, LIB_DIR/example/<name>.
+// Each requirement has a folder of its own, LIB_DIR/example/<name>.
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
@@ -17,16 +17,16 @@ const [wants] = [wanted.packages ?? wanted.install_args ?? wanted].flat()
 
 const source = path.join(EXAMPLE_SOURCE, String(wants))
 if (path.dirname(source) !== path.normalize(EXAMPLE_SOURCE) || !fs.existsSync(source)) {
-  console.error(`there is no ${wants} in ${EXAMPLE_SOURCE}`)
+  console.error(`${EXAMPLE_SOURCE} does not hold ${wants}`)
   process.exit(0)
 }
 
-// Made aside, then renamed: half a program is never taken for the whole.
+// Copied aside, then renamed: an incomplete program never counts.
 const program = path.join(LIB_DIR, 'example', name, name)
 fs.mkdirSync(path.dirname(program), { recursive: true })
 fs.copyFileSync(source, `${program}.part`) // your installer goes here
 fs.renameSync(`${program}.part`, program)
 
-// Asks its version, digests it, and prints its record.
+// Probes the version, computes the digest and prints the record.
 const about = ['--provider', 'example', '--abspath', program, '--', ...given]
 process.exit(spawnSync(RIGUP, ['hook', 'binary', ...about], { stdio: 'inherit' }).status ?? 1)

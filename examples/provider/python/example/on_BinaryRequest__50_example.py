@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # example: copies programs out of the folder EXAMPLE_SOURCE (see config.json).
-# Where: a folder for each requirement, LIB_DIR/example/<name>.
+# Each requirement has a folder of its own, LIB_DIR/example/<name>.
 import json
 import os
 import shutil
@@ -20,16 +20,16 @@ package = packages if isinstance(packages, str) else packages[0]
 
 source = Path(os.environ["EXAMPLE_SOURCE"], package)
 if "/" in package or not source.is_file():
-    print(f"there is no {package} in {source.parent}", file=sys.stderr)
+    print(f"{source.parent} does not hold {package}", file=sys.stderr)
     sys.exit(0)
 
-# Made aside, then renamed: half a program is never taken for the whole.
+# Copied aside, then renamed: an incomplete program never counts.
 program = Path(os.environ["LIB_DIR"], "example", name, name)
 part = program.with_name(name + ".part")
 program.parent.mkdir(parents=True, exist_ok=True)
 shutil.copy(source, part)  # your installer goes here
 part.replace(program)
 
-# Asks its version, digests it, and prints its record.
+# Probes the version, computes the digest and prints the record.
 rigup = os.environ["RIGUP"]
 os.execv(rigup, [rigup, "hook", "binary", "--provider", "example", "--abspath", program, "--", *sys.argv[1:]])

@@ -1,6 +1,6 @@
 #!/bin/sh
 # example: copies programs out of the folder EXAMPLE_SOURCE (see config.json).
-# Where: a folder for each requirement, LIB_DIR/example/<name>.
+# Each requirement has a folder of its own, LIB_DIR/example/<name>.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -eu
 decline() { echo "$1" >&2; exit 0; }
@@ -10,7 +10,7 @@ eval "$("$RIGUP" hook begin --provider example -- "$@")"
 
 [ -f "$EXAMPLE_SOURCE/$packages" ] || decline "$EXAMPLE_SOURCE does not hold $packages"
 
-# Made aside, then renamed: half a program is never taken for the whole.
+# Copied aside, then renamed: an incomplete program never counts.
 mkdir -p "$prefix"
 cp "$EXAMPLE_SOURCE/$packages" "$prefix/$name.part" # your installer goes here
 mv "$prefix/$name.part" "$prefix/$name"
