@@ -107,7 +107,8 @@ fn discover_in(
     inspection: &mut Inspection<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<PluginName, Plugin> {
-    let distrusted = inspection.check_path(root).err().filter(|distrust| !inspection.is_excepted(root, distrust));
+    let distrusted =
+        inspection.check_path(root).err().filter(|distrust| !inspection.is_excepted(root, distrust));
     let mut search =
         RootScan { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, diagnostics };
     let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
@@ -158,7 +159,8 @@ impl RootScan<'_, '_> {
             None => look(entry, self.inspection).map(drop),
         };
         let path = entry.path().to_owned();
-        let Some(distrust) = looked.err().filter(|distrust| !self.inspection.is_excepted(&path, distrust)) else {
+        let Some(distrust) = looked.err().filter(|distrust| !self.inspection.is_excepted(&path, distrust))
+        else {
             self.here.insert(name.clone(), Plugin { name, path, hooks: Vec::new() });
             return true;
         };
