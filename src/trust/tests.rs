@@ -3,9 +3,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::*;
 
 /// A folder that only this user may enter, by a path without links.
-struct Tree(tempfile::TempDir);
+struct TestTree(tempfile::TempDir);
 
-impl Tree {
+impl TestTree {
     fn new() -> Self {
         Self(tempfile::tempdir_in(std::env::temp_dir().canonicalize().unwrap()).unwrap())
     }
@@ -33,12 +33,12 @@ impl Tree {
 
 /// What is said about a path; nothing where it is trusted.
 fn said(path: &Path) -> String {
-    Trust::new(None).check(path).map_or_else(|it| it.to_string(), Option::unwrap_or_default)
+    Trust::new(None).check(path).map_or_else(|untrusted| untrusted.to_string(), Option::unwrap_or_default)
 }
 
 #[test]
 fn what_others_may_write_is_refused_with_its_mode_and_the_fix() {
-    let tree = Tree::new();
+    let tree = TestTree::new();
     for mode in [0o700, 0o755, 0o555, 0o2755] {
         assert_eq!(said(&tree.folder("x", mode)), "", "{mode:o}");
     }
@@ -57,7 +57,7 @@ fn what_others_may_write_is_refused_with_its_mode_and_the_fix() {
 
 #[test]
 fn what_stands_in_a_folder_that_others_may_write_is_refused_unless_that_is_sticky() {
-    let tree = Tree::new();
+    let tree = TestTree::new();
     tree.folder("open", 0o777);
     let inside = tree.folder("open/a/b", 0o755);
     let open = tree.path("open");
@@ -74,7 +74,7 @@ fn what_stands_in_a_folder_that_others_may_write_is_refused_unless_that_is_stick
 
 #[test]
 fn of_a_link_both_its_own_place_and_that_of_its_target_count() {
-    let tree = Tree::new();
+    let tree = TestTree::new();
     tree.folder("safe", 0o755);
     tree.folder("open", 0o777);
     tree.folder("safe/target", 0o755);
@@ -102,7 +102,7 @@ fn read(trust: &Trust, path: &Path) -> Result<Option<TrustedFile>, String> {
 #[test]
 fn only_a_regular_file_of_a_certain_size_is_read_behind_links_as_well() {
     let trust = Trust::new(None);
-    let tree = Tree::new();
+    let tree = TestTree::new();
     let file = tree.file("x", 0o644);
     symlink("x", tree.path("link")).unwrap();
     symlink("nowhere", tree.path("dangling")).unwrap();
@@ -125,7 +125,7 @@ fn only_a_regular_file_of_a_certain_size_is_read_behind_links_as_well() {
 #[test]
 fn what_others_may_write_is_read_only_where_the_user_vouches_for_it() {
     let mut trust = Trust::new(None);
-    let tree = Tree::new();
+    let tree = TestTree::new();
     let file = tree.file("x", 0o666);
     assert!(read(&trust, &file).unwrap_err().contains("(mode 0666)"));
     tree.folder("open", 0o777);
@@ -140,12 +140,12 @@ fn what_others_may_write_is_read_only_where_the_user_vouches_for_it() {
 }
 
 #[test]
-fn what_belongs_to_somebody_else_is_refused_unless_that_user_called_sudo() {
+fn a_folder_of_another_user_is_refused_unless_that_user_called_sudo() {
     const OTHER_USER: u32 = 12345;
     if !geteuid().is_root() {
         return; // only root can give files away
     }
-    let tree = Tree::new();
+    let tree = TestTree::new();
     let folder = tree.folder("x", 0o755);
     std::os::unix::fs::chown(&folder, Some(OTHER_USER), None).unwrap();
     let expected =
@@ -156,7 +156,7 @@ fn what_belongs_to_somebody_else_is_refused_unless_that_user_called_sudo() {
 
 #[test]
 fn a_private_group_may_write_and_any_other_may_not() {
-    let tree = Tree::new();
+    let tree = TestTree::new();
     let folder = tree.folder("x", 0o2775);
     let gid = folder.metadata().unwrap().gid();
     let is_private = gid == 0 || is_own_group(geteuid().as_raw(), gid, &[geteuid().as_raw()]);
@@ -177,16 +177,16 @@ fn an_access_control_list_tells_who_else_may_write() {
     let entry = |tag: u16, may: u16, id: u32| {
         [tag.to_le_bytes().as_slice(), may.to_le_bytes().as_slice(), id.to_le_bytes().as_slice()].concat()
     };
-    let nobody = u32::MAX;
+    let no_id = u32::MAX;
     let list = [
         vec![2, 0, 0, 0],
-        entry(0x01, 7, nobody),
+        entry(0x01, 7, no_id),
         entry(0x02, 7, 1001),
         entry(0x02, 5, 1002),
-        entry(0x04, 7, nobody),
+        entry(0x04, 7, no_id),
         entry(0x08, 6, 2001),
-        entry(0x10, 7, nobody),
-        entry(0x20, 5, nobody),
+        entry(0x10, 7, no_id),
+        entry(0x20, 5, no_id),
     ]
     .concat();
     assert_eq!(acl_writers(&list).collect::<Vec<_>>(), [Writer::User(1001), Writer::Group(2001)]);
@@ -195,7 +195,7 @@ fn an_access_control_list_tells_who_else_may_write() {
 
 #[test]
 fn an_exception_covers_what_is_in_it_and_is_told_once() {
-    let tree = Tree::new();
+    let tree = TestTree::new();
     tree.folder("open", 0o777);
     let (one, two) = (tree.folder("open/p/one", 0o777), tree.folder("open/p/two", 0o755));
     let mut trust = Trust::new(None);
@@ -218,7 +218,7 @@ fn an_exception_covers_what_is_in_it_and_is_told_once() {
 
 #[test]
 fn an_exception_covers_what_is_in_it_by_whatever_path_it_is_reached() {
-    let tree = Tree::new();
+    let tree = TestTree::new();
     tree.folder("open", 0o777);
     tree.folder("open/p", 0o755);
     symlink("open/p", tree.path("link")).unwrap();
@@ -230,8 +230,8 @@ fn an_exception_covers_what_is_in_it_by_whatever_path_it_is_reached() {
 }
 
 #[test]
-fn somebody_whom_an_access_control_list_lets_write_is_noticed() {
-    let tree = Tree::new();
+fn a_user_whom_an_access_control_list_lets_write_is_noticed() {
+    let tree = TestTree::new();
     let folder = tree.folder("x", 0o770);
     let list = |may: u8| {
         let entry = |tag: u8, may: u8, id: u32| [&[tag, 0, may, 0], id.to_le_bytes().as_slice()].concat();
