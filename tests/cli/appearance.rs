@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 use nix::pty::{Winsize, openpty};
 use serde_json::json;
 
-use crate::playground::{Playground, wait_until};
+use crate::test_context::{TestContext, wait_until};
 
 /// The commands that have help of their own.
 const COMMANDS: [&str; 44] = [
@@ -74,21 +74,21 @@ const FILTERS: [(&str, &str); 7] = [
 ];
 
 /// Runs commands, and returns what they print to standard error.
-fn session(place: &Playground, commands: &[&[&str]]) -> String {
+fn session(context: &TestContext, commands: &[&[&str]]) -> String {
     let shown = commands.iter().map(|args| {
-        let ran = place.run(args);
-        format!("$ rigup {}\n{}[exit {}]\n\n", args.join(" "), ran.stderr, ran.code.unwrap())
+        let output = context.run(args);
+        format!("$ rigup {}\n{}[exit {}]\n\n", args.join(" "), output.stderr, output.code.unwrap())
     });
     shown.collect()
 }
 
 /// Runs a command at a terminal with this many columns, and returns its screen.
-fn at_terminal(place: &Playground, columns: u16, args: &[&str]) -> String {
+fn at_terminal(context: &TestContext, columns: u16, args: &[&str]) -> String {
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(Some(&size), None).unwrap();
     let slave = || Stdio::from(pty.slave.try_clone().unwrap());
     let mut command =
-        place.command_of(Path::new("setsid"), &[&["--ctty", env!("CARGO_BIN_EXE_rigup")], args].concat());
+        context.command_for(Path::new("setsid"), &[&["--ctty", env!("CARGO_BIN_EXE_rigup")], args].concat());
     command.env("CI", "1").env("NO_COLOR", "1").stdin(slave()).stdout(slave()).stderr(slave());
     let mut rigup = command.spawn().unwrap();
     drop(command);
@@ -119,24 +119,24 @@ fn with_filters(check: impl FnOnce()) {
 }
 
 /// A place with two plugins, of which one requires a binary that no provider has.
-fn furnished() -> Playground {
-    let place = Playground::new();
-    place.fixture("good").fixture("failing");
-    place.plugin("reader", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
-    place.plugin(
+fn furnished() -> TestContext {
+    let context = TestContext::new();
+    context.fixture("good").fixture("failing");
+    context.plugin("reader", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
+    context.plugin(
         "writer",
         &[json!({"type": "Binary", "name": "two", "binproviders": "failing,env", "min_version": "9"})],
     );
-    place
+    context
 }
 
 #[test]
 fn every_command_has_help() {
     for command in COMMANDS {
-        let place = Playground::new();
+        let context = TestContext::new();
         let mut args: Vec<&str> = command.split_whitespace().collect();
         args.push("--help");
-        let help = place.run(&args).ok().stdout;
+        let help = context.run(&args).succeeds().stdout;
         for line in help.lines() {
             assert!(line.chars().count() <= MAX_HELP_WIDTH, "rigup {command} --help: {line}");
         }
@@ -147,9 +147,9 @@ fn every_command_has_help() {
 
 #[test]
 fn errors_say_what_failed_why_and_what_to_do_next() {
-    let place = furnished();
+    let context = furnished();
     let shown = session(
-        &place,
+        &context,
         &[
             &["install", "-q"],
             &["install", "one"],
@@ -177,9 +177,9 @@ fn errors_say_what_failed_why_and_what_to_do_next() {
 
 #[test]
 fn tables_fit_a_terminal_of_80_and_of_120_columns() {
-    let place = furnished();
-    place.run(&["install"]);
-    place.run(&["install", "--force", "one"]);
+    let context = furnished();
+    context.run(&["install"]);
+    context.run(&["install", "--force", "one"]);
     for columns in [80, 120] {
         let mut shown = String::new();
         for args in [
@@ -192,13 +192,13 @@ fn tables_fit_a_terminal_of_80_and_of_120_columns() {
             &["hook", "list", "Snapshot"],
             &["config"],
         ] {
-            shown += &at_terminal(&place, columns, args);
+            shown += &at_terminal(&context, columns, args);
             shown.push('\n');
         }
         // The widths of these depend on times and sizes; src/report/tables has snapshots with fixed ones.
         for args in [&["process", "list"][..], &["process", "tree"], &["machine", "list"], &["hook", "list"]]
         {
-            assert!(at_terminal(&place, columns, args).lines().count() > 2);
+            assert!(at_terminal(&context, columns, args).lines().count() > 2);
         }
         with_filters(|| assert_snapshot!(format!("tables_at_{columns}_columns"), shown));
     }

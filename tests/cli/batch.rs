@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 /// A batch hook that has what begins with `a`, declines what begins with `b`, fails at what begins with `c`, lies about
 /// what begins with `d`, and says nothing of the rest.
@@ -22,12 +22,12 @@ tee -a "$DATA_DIR/seen" | while read -r line; do
 done
 "#;
 
-fn place(hook: &str, names: &[&str], providers: &str) -> Playground {
-    let place = Playground::new();
-    place.script("here/providers/shelf/on_BinaryRequest__50_shelf.batch.sh", hook);
+fn context(hook: &str, names: &[&str], providers: &str) -> TestContext {
+    let context = TestContext::new();
+    context.script("here/providers/shelf/on_BinaryRequest__50_shelf.batch.sh", hook);
     let line = |name: &&str| json!({"type": "Binary", "name": name, "binproviders": providers});
-    place.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
-    place
+    context.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
+    context
 }
 
 fn attempts(record: &Value) -> Vec<String> {
@@ -41,9 +41,9 @@ fn attempts(record: &Value) -> Vec<String> {
 
 #[test]
 fn all_that_reach_a_batch_hook_together_are_one_process_and_each_has_an_outcome_of_its_own() {
-    let place = place(SHELF, &["a1", "a2", "b", "c", "d", "e"], "shelf");
-    let records = place.run(&["install"]).exits(1).records();
-    assert_eq!(place.hook_processes().len(), 1);
+    let context = context(SHELF, &["a1", "a2", "b", "c", "d", "e"], "shelf");
+    let records = context.run(&["install"]).exits_with(1).records();
+    assert_eq!(context.hook_processes().len(), 1);
     for installed in &records[..2] {
         assert_eq!((&installed["status"], &installed["version"]), (&json!("installed"), &json!("1.0")));
     }
@@ -57,25 +57,25 @@ fn all_that_reach_a_batch_hook_together_are_one_process_and_each_has_an_outcome_
     assert_eq!(attempts(&records[5]), ["shelf declined: printed no Binary record"]);
     let processes: Vec<&Value> = records[2..].iter().map(|it| &it["attempts"][0]["process_id"]).collect();
     assert!(processes.iter().all(|it| *it == processes[0] && it.is_string()), "one process: {processes:?}");
-    let of_one = place.run(&["process", "list", "--binary", "c"]).ok().record();
+    let of_one = context.run(&["process", "list", "--binary", "c"]).succeeds().record();
     assert_eq!(of_one["id"], *processes[0], "it is found by each of its binaries");
 }
 
 #[test]
 fn a_batch_hook_is_told_on_its_standard_input_what_others_are_told_as_arguments() {
-    let place = place(SHELF, &[], "shelf");
+    let context = context(SHELF, &[], "shelf");
     let overrides = json!({"shelf": {"packages": ["x y"]}});
     let line = json!({"type": "Binary", "name": "a", "binproviders": "shelf", "min_version": "0.5", "overrides": overrides});
-    place.plugin("p", &[line]);
-    let record = place.run(&["install"]).ok().record();
-    let seen: Value = serde_json::from_slice(&std::fs::read(place.path("data/seen")).unwrap()).unwrap();
+    context.plugin("p", &[line]);
+    let record = context.run(&["install"]).succeeds().record();
+    let seen: Value = serde_json::from_slice(&std::fs::read(context.path("data/seen")).unwrap()).unwrap();
     let expected = json!({
         "type": "BinaryRequest", "name": "a", "binproviders": "shelf", "min_version": "0.5", "min_release_age": 7,
         "postinstall_scripts": false, "best_effort": "min_release_age,postinstall_scripts", "overrides": overrides,
         "binary_id": record["id"], "machine_id": record["machine_id"],
     });
     assert_eq!(seen, expected);
-    let process = &place.hook_processes()[0];
+    let process = &context.hook_processes()[0];
     let script = std::path::Path::new(process["run_dir"].as_str().unwrap()).join("cmd.sh");
     assert!(
         std::fs::read_to_string(script).unwrap().contains("stdin.jsonl"),
@@ -87,40 +87,40 @@ fn a_batch_hook_is_told_on_its_standard_input_what_others_are_told_as_arguments(
 fn an_exit_code_is_that_of_all() {
     for (exit, outcome) in [(1, "failed"), (10, "skipped")] {
         let hook = format!("{SHELF}\nexit {exit}\n");
-        let place = place(&hook, &["a1", "a2"], "shelf");
-        let records = place.run(&["install"]).exits(1).records();
+        let context = context(&hook, &["a1", "a2"], "shelf");
+        let records = context.run(&["install"]).exits_with(1).records();
         assert!(records.iter().all(|it| it["attempts"][0]["outcome"] == outcome), "{records:?}");
     }
 }
 
 #[test]
 fn what_one_batch_hook_does_not_have_reaches_the_next_one_together() {
-    let place = place(SHELF, &["a-1", "a-2", "a-3", "sh"], "env,shelf");
-    place.run(&["install"]).ok();
-    let hooks: Vec<Value> = place.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
+    let context = context(SHELF, &["a-1", "a-2", "a-3", "sh"], "env,shelf");
+    context.run(&["install"]).succeeds();
+    let hooks: Vec<Value> = context.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
     assert_eq!(hooks, ["env", "shelf"], "two processes for four binaries and seven attempts");
-    let record = place.run(&["binary", "show", "a-2"]).ok().record();
+    let record = context.run(&["binary", "show", "a-2"]).succeeds().record();
     assert_eq!(record["binprovider"], "shelf");
 }
 
 #[test]
 fn two_names_for_one_file_are_probed_once() {
-    let mut place = Playground::new();
-    let tool = place.script("bin/tool", "#!/bin/sh\necho x >>\"$COUNT\"\necho 1.0\n");
-    place.set("COUNT", place.path("count"));
+    let mut context = TestContext::new();
+    let tool = context.script("bin/tool", "#!/bin/sh\necho x >>\"$COUNT\"\necho 1.0\n");
+    context.set("COUNT", context.path("count"));
     let requires = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "env", "overrides": {"env": {"abspath": tool}}});
-    place.plugin("p", &[requires("one"), requires("two")]);
-    let records = place.run(&["install"]).ok().records();
+    context.plugin("p", &[requires("one"), requires("two")]);
+    let records = context.run(&["install"]).succeeds().records();
     assert!(records.iter().all(|it| it["version"] == "1.0"));
-    assert_eq!(std::fs::read_to_string(place.path("count")).unwrap(), "x\n");
+    assert_eq!(std::fs::read_to_string(context.path("count")).unwrap(), "x\n");
 }
 
 #[test]
 fn a_hook_of_a_batch_that_asks_rigup_for_one_of_the_batch_does_not_wait_for_itself() {
     let hook = "#!/bin/sh\n\"$RIGUP\" install a1\n";
-    let place = place(hook, &["a1", "a2"], "shelf");
-    place.run(&["install"]).exits(1);
-    let logs: Vec<Value> = place.hook_processes();
+    let context = context(hook, &["a1", "a2"], "shelf");
+    context.run(&["install"]).exits_with(1);
+    let logs: Vec<Value> = context.hook_processes();
     let hook = logs.iter().find(|it| it["plugin"] == "shelf").unwrap();
     assert!(hook["stderr_tail"].as_str().unwrap().contains("so waiting would never end"), "{hook}");
 }
@@ -128,40 +128,40 @@ fn a_hook_of_a_batch_that_asks_rigup_for_one_of_the_batch_does_not_wait_for_itse
 #[test]
 fn hundreds_of_requests_take_few_processes_and_few_open_files() {
     let names: Vec<String> = (0..450).map(|n| format!("a{n}")).collect();
-    let place = place(SHELF, &names.iter().map(String::as_str).collect::<Vec<_>>(), "shelf");
+    let context = context(SHELF, &names.iter().map(String::as_str).collect::<Vec<_>>(), "shelf");
     let args = ["-c", "ulimit -n 256 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_rigup"), "install"];
-    let output = place.command_of(std::path::Path::new("/bin/sh"), &args).output().unwrap();
+    let output = context.command_for(std::path::Path::new("/bin/sh"), &args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!((3..=10).contains(&place.hook_processes().len()), "{}", place.hook_processes().len());
+    assert!((3..=10).contains(&context.hook_processes().len()), "{}", context.hook_processes().len());
 }
 
 #[test]
 fn a_reason_that_begins_like_an_option_is_a_reason() {
-    let place = Playground::new();
+    let context = TestContext::new();
     for (args, outcome) in [(&["--declined"][..], "declined"), (&[], "failed")] {
         let args = [&["hook", "failure", "--name", "x"], args, &["--no such option"]].concat();
-        let record = place.run(&args).ok().record();
+        let record = context.run(&args).succeeds().record();
         assert_eq!((&record["outcome"], &record["reason"]), (&json!(outcome), &json!("--no such option")));
     }
 }
 
-/// A playground whose root has a dpkg that is content with everything; an `apt-get` may stand beside it in `tools`.
-fn place_with_dpkg() -> Playground {
-    let mut place = Playground::new();
-    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
-    place.script("tools/id", "#!/bin/sh\necho 0\n");
-    place.script("tools/dpkg", "#!/bin/sh\n");
-    place
+/// A test context whose root has a dpkg that is content with everything; an `apt-get` may stand beside it in `tools`.
+fn context_with_dpkg() -> TestContext {
+    let mut context = TestContext::new();
+    context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools").display()));
+    context.script("tools/id", "#!/bin/sh\necho 0\n");
+    context.script("tools/dpkg", "#!/bin/sh\n");
+    context
 }
 
 #[test]
 fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like_it() {
-    let place = place_with_dpkg();
-    place.script("tools/apt-get", "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$HOME/asked\"\n");
+    let context = context_with_dpkg();
+    context.script("tools/apt-get", "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$HOME/asked\"\n");
     let row = |version: &str| {
         format!("       a | {version} | http://deb.example.org/debian stable/main Packages\n")
     };
-    place.write("home/asked", "");
+    context.write("home/asked", "");
     for (rows, asked) in [
         (&["1:1.2.3-1", "1:1.20-1", "1:1.2-4", "1:1.2-3"][..], "a=1:1.2-4"),
         (&["1.2.3-1", "1.2+b1"], "a=1.2+b1"),
@@ -171,27 +171,27 @@ fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like
         (&["1.20-1"], "a=1.2"),
     ] {
         let rows: String = rows.iter().map(|it| row(it)).collect();
-        place.script("tools/apt-cache", &format!("#!/bin/sh\ncat <<.\n{rows}.\n"));
-        place.plugin(
+        context.script("tools/apt-cache", &format!("#!/bin/sh\ncat <<.\n{rows}.\n"));
+        context.plugin(
             "p",
             &[json!({"type": "Binary", "name": "a", "binproviders": "apt", "overrides": {"apt": ["a=1.2"]}})],
         );
-        place.write("home/asked", "");
-        place.run(&["install", "--force"]).exits(1);
-        let said = std::fs::read_to_string(place.path("home/asked")).unwrap();
+        context.write("home/asked", "");
+        context.run(&["install", "--force"]).exits_with(1);
+        let said = std::fs::read_to_string(context.path("home/asked")).unwrap();
         assert!(said.lines().any(|it| it == asked), "{rows}{said}");
     }
 }
 
 #[test]
 fn apt_says_of_each_package_why_it_alone_failed() {
-    let place = place_with_dpkg();
+    let context = context_with_dpkg();
     // The line of dpkg that comes last begins like an option.
     let apt = "#!/bin/sh\n[ \"$1\" = update ] || { for last; do :; done; echo \"E: $last is broken\" >&2; echo '-- dpkg' >&2; exit 100; }\n";
-    place.script("tools/apt-get", apt);
+    context.script("tools/apt-get", apt);
     let lines = ["a", "b"].map(|name| json!({"type": "Binary", "name": name, "binproviders": "apt"}));
-    place.plugin("p", &lines);
-    for (record, name) in place.run(&["install"]).exits(1).records().iter().zip(["a", "b"]) {
+    context.plugin("p", &lines);
+    for (record, name) in context.run(&["install"]).exits_with(1).records().iter().zip(["a", "b"]) {
         let attempt = &record["attempts"][0];
         assert_eq!(
             (attempt["outcome"].as_str(), attempt["reason"].as_str()),

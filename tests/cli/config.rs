@@ -4,11 +4,11 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 /// A plugin `my-w` with settings, and a hook for the event E that prints one of each kind.
-fn place() -> Playground {
-    let place = Playground::new();
+fn context() -> TestContext {
+    let context = TestContext::new();
     let config = json!({
         "type": "object",
         "required_binaries": [{"name": "{W_BINARY}", "binproviders": "env", "min_version": null}],
@@ -23,16 +23,16 @@ fn place() -> Playground {
             "PATH": {"type": "string", "default": "/nowhere"}
         }
     });
-    place.write("here/plugins/my-w/config.json", config.to_string());
-    place.script(
+    context.write("here/plugins/my-w/config.json", config.to_string());
+    context.script(
         "here/plugins/my-w/on_E__1_a.sh",
         "#!/bin/sh\nenv | grep -E '^(W_|MY_W|PATH)' | sort >\"$DATA_DIR/env\"\n",
     );
-    place
+    context
 }
 
-fn setting(place: &Playground, name: &str) -> (Value, String) {
-    let shown = place.run(&["plugin", "show", "my-w"]).ok().record();
+fn setting(context: &TestContext, name: &str) -> (Value, String) {
+    let shown = context.run(&["plugin", "show", "my-w"]).succeeds().record();
     let of_name = |it: &&Value| it["name"] == name;
     let setting = shown["settings"].as_array().unwrap().iter().find(of_name).unwrap().clone();
     (setting["value"].clone(), setting["origin"].as_str().unwrap().to_owned())
@@ -40,10 +40,10 @@ fn setting(place: &Playground, name: &str) -> (Value, String) {
 
 #[test]
 fn hooks_get_the_settings_of_their_plugin_and_no_record_shows_a_secret() {
-    let mut place = place();
-    place.set("W_FAST", "no").set("W_PIN", "canary-91c2");
-    place.run(&["run", "E"]).ok();
-    let env = fs::read_to_string(place.path("data/env")).unwrap();
+    let mut context = context();
+    context.set("W_FAST", "no").set("W_PIN", "canary-91c2");
+    context.run(&["run", "E"]).succeeds();
+    let env = fs::read_to_string(context.path("data/env")).unwrap();
     let path = env.lines().find(|it| it.starts_with("PATH=")).unwrap().to_owned();
     assert!(path.contains("/usr/bin") && !path.contains("/nowhere"), "what the contract computes stays");
     let lines: Vec<&str> = env.lines().filter(|it| !it.starts_with("PATH=")).collect();
@@ -58,50 +58,50 @@ fn hooks_get_the_settings_of_their_plugin_and_no_record_shows_a_secret() {
             "W_PIN=canary-91c2"
         ]
     );
-    let hook = &place.hook_processes()[0];
+    let hook = &context.hook_processes()[0];
     assert_eq!((&hook["env"]["W_PIN"], &hook["env"]["W_FAST"]), (&json!("***"), &json!("false")));
     assert_eq!(hook["timeout"], 7);
-    assert_eq!(setting(&place, "W_PIN").0, "***");
+    assert_eq!(setting(&context, "W_PIN").0, "***");
 }
 
 #[test]
 fn every_setting_tells_where_its_value_comes_from() {
-    let mut place = place();
-    assert_eq!(setting(&place, "W_FAST"), (json!(true), "default".to_owned()));
-    place.write("here/rigup.toml", "W_FAST = false\nTIMEOUT = 90\n");
-    let (value, origin) = setting(&place, "W_FAST");
+    let mut context = context();
+    assert_eq!(setting(&context, "W_FAST"), (json!(true), "default".to_owned()));
+    context.write("here/rigup.toml", "W_FAST = false\nTIMEOUT = 90\n");
+    let (value, origin) = setting(&context, "W_FAST");
     assert!(
         value == false && origin.starts_with("W_FAST in ") && origin.ends_with("here/rigup.toml"),
         "{origin}"
     );
-    assert_eq!(setting(&place, "MY_W_TIMEOUT"), (json!(90), "the setting TIMEOUT".to_owned()));
-    place.set("W_FAST", "1");
-    assert_eq!(setting(&place, "W_FAST"), (json!(true), "the variable W_FAST".to_owned()));
-    place.set("MY_W_TIMEOUT", "0");
-    let ran = place.run(&["plugin", "show", "my-w"]).ok();
+    assert_eq!(setting(&context, "MY_W_TIMEOUT"), (json!(90), "the setting TIMEOUT".to_owned()));
+    context.set("W_FAST", "1");
+    assert_eq!(setting(&context, "W_FAST"), (json!(true), "the variable W_FAST".to_owned()));
+    context.set("MY_W_TIMEOUT", "0");
+    let output = context.run(&["plugin", "show", "my-w"]).succeeds();
     assert!(
-        ran.stderr.contains("warning: MY_W_TIMEOUT from the variable MY_W_TIMEOUT is not a valid value"),
+        output.stderr.contains("warning: MY_W_TIMEOUT from the variable MY_W_TIMEOUT is not a valid value"),
         "{}",
-        ran.stderr
+        output.stderr
     );
-    place.write("here/rigup.toml", "W_FAST = ");
-    place.run(&["plugin", "list"]).exits(3).says("here/rigup.toml: ");
+    context.write("here/rigup.toml", "W_FAST = ");
+    context.run(&["plugin", "list"]).exits_with(3).stderr_contains("here/rigup.toml: ");
 }
 
 #[test]
 fn a_plugin_that_is_switched_off_has_neither_hooks_nor_requirements() {
-    let mut place = place();
-    place.script("here/plugins/other/on_E__2_b.sh", "#!/bin/sh\n");
-    place.write(
+    let mut context = context();
+    context.script("here/plugins/other/on_E__2_b.sh", "#!/bin/sh\n");
+    context.write(
         "here/plugins/other/config.json",
         json!({"type": "object", "properties": {}, "required_plugins": ["my-w"]}).to_string(),
     );
-    place.set("SAVE_W", "false");
-    place.run(&["run", "E"]).ok().says("no hook is named after the event E");
-    let chosen = place.run(&["run", "--plugins", "my-w", "E"]).ok();
-    chosen.says("the plugin my-w is disabled: MY_W_ENABLED is false: the variable SAVE_W");
-    assert_eq!(place.run(&["install", "--dry-run"]).ok().stdout, "");
-    let listed = place.run(&["plugin", "list"]).ok().records();
+    context.set("SAVE_W", "false");
+    context.run(&["run", "E"]).succeeds().stderr_contains("no hook is named after the event E");
+    let chosen = context.run(&["run", "--plugins", "my-w", "E"]).succeeds();
+    chosen.stderr_contains("the plugin my-w is disabled: MY_W_ENABLED is false: the variable SAVE_W");
+    assert_eq!(context.run(&["install", "--dry-run"]).succeeds().stdout, "");
+    let listed = context.run(&["plugin", "list"]).succeeds().records();
     let of = |name: &str| listed.iter().find(|it| it["name"] == name).unwrap().clone();
     assert_eq!(of("my-w")["disabled_because"], "MY_W_ENABLED is false: the variable SAVE_W");
     assert_eq!(
@@ -113,63 +113,67 @@ fn a_plugin_that_is_switched_off_has_neither_hooks_nor_requirements() {
 
 #[test]
 fn the_setting_plugins_chooses_and_what_is_required_counts_with_it() {
-    let mut place = place();
-    place.script("here/plugins/first/on_E__2_b.sh", "#!/bin/sh\n");
-    place.script("here/plugins/third/on_E__3_c.sh", "#!/bin/sh\n");
+    let mut context = context();
+    context.script("here/plugins/first/on_E__2_b.sh", "#!/bin/sh\n");
+    context.script("here/plugins/third/on_E__3_c.sh", "#!/bin/sh\n");
     let config = json!({"type": "object", "properties": {}, "required_plugins": ["MY-W"]});
-    place.write("here/plugins/first/config.json", config.to_string());
-    place.set("PLUGINS", " First ,");
-    place.run(&["run", "E"]).ok();
-    let ran: Vec<Value> = place.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
-    assert_eq!(ran, ["my-w", "first"]);
-    place.set("PLUGINS", "nosuch");
-    place.run(&["run", "E"]).exits(3).says("no plugin is called nosuch");
+    context.write("here/plugins/first/config.json", config.to_string());
+    context.set("PLUGINS", " First ,");
+    context.run(&["run", "E"]).succeeds();
+    let output: Vec<Value> = context.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
+    assert_eq!(output, ["my-w", "first"]);
+    context.set("PLUGINS", "nosuch");
+    context.run(&["run", "E"]).exits_with(3).stderr_contains("no plugin is called nosuch");
 }
 
 #[test]
 fn required_binaries_are_planned_with_their_settings_filled_in() {
-    let mut place = place();
-    let planned = |place: &Playground| place.run(&["install", "--dry-run"]).ok().record()["name"].clone();
-    assert_eq!(planned(&place), "sh");
-    place.set("W_BINARY", "/bin/sh");
-    assert_eq!(planned(&place), "/bin/sh");
-    place.write(
+    let mut context = context();
+    let planned =
+        |context: &TestContext| context.run(&["install", "--dry-run"]).succeeds().record()["name"].clone();
+    assert_eq!(planned(&context), "sh");
+    context.set("W_BINARY", "/bin/sh");
+    assert_eq!(planned(&context), "/bin/sh");
+    context.write(
         "here/plugins/my-w/config.json",
         json!({"type": "object", "properties": {}, "required_binaries": [{"name": "{GONE_BINARY}"}]})
             .to_string(),
     );
-    place.run(&["install", "--dry-run"]).exits(1).says("entry 1: the setting GONE_BINARY has no value");
+    context
+        .run(&["install", "--dry-run"])
+        .exits_with(1)
+        .stderr_contains("entry 1: the setting GONE_BINARY has no value");
 }
 
 #[test]
 fn a_config_that_cannot_be_read_is_a_warning_and_its_plugin_goes_on() {
-    let place = place();
-    place.write("here/plugins/my-w/config.json", "{oops");
-    let ran = place.run(&["run", "E"]).ok();
-    assert!(ran.stderr.contains("plugins/my-w/config.json: is not JSON"), "{}", ran.stderr);
-    assert_eq!(place.hook_processes()[0]["state"], "finished");
+    let context = context();
+    context.write("here/plugins/my-w/config.json", "{oops");
+    let output = context.run(&["run", "E"]).succeeds();
+    assert!(output.stderr.contains("plugins/my-w/config.json: is not JSON"), "{}", output.stderr);
+    assert_eq!(context.hook_processes()[0]["state"], "finished");
 }
 
 #[test]
 fn where_a_binary_was_found_becomes_the_setting_that_names_it_unless_somebody_says_otherwise() {
-    let mut place = place();
-    let found = place.run(&["install"]).ok().record()["abspath"].clone();
-    assert_eq!(setting(&place, "W_BINARY"), (found.clone(), "the machine's record".to_owned()));
-    place.run(&["run", "E"]).ok();
-    assert_eq!(place.hook_processes().last().unwrap()["env"]["W_BINARY"], found);
+    let mut context = context();
+    let found = context.run(&["install"]).succeeds().record()["abspath"].clone();
+    assert_eq!(setting(&context, "W_BINARY"), (found.clone(), "the machine's record".to_owned()));
+    context.run(&["run", "E"]).succeeds();
+    assert_eq!(context.hook_processes().last().unwrap()["env"]["W_BINARY"], found);
     // What is required stays the name: a path that is gone one day must not be all that is looked for.
-    assert_eq!(place.run(&["install", "--dry-run"]).ok().record()["name"], "sh");
-    place.set("W_BINARY", "dash");
-    assert_eq!(setting(&place, "W_BINARY").0, "dash");
+    assert_eq!(context.run(&["install", "--dry-run"]).succeeds().record()["name"], "sh");
+    context.set("W_BINARY", "dash");
+    assert_eq!(setting(&context, "W_BINARY").0, "dash");
 
-    let mut place = self::place();
-    place.set("W_BINARY", place.script("here/tool", "#!/bin/sh\necho 1.0\n"));
-    place.run(&["install"]).ok();
-    place.set("W_BINARY", "");
-    assert_eq!(setting(&place, "W_BINARY").1, "the machine's record");
-    fs::remove_file(place.path("here/tool")).unwrap();
+    let mut context = self::context();
+    context.set("W_BINARY", context.script("here/tool", "#!/bin/sh\necho 1.0\n"));
+    context.run(&["install"]).succeeds();
+    context.set("W_BINARY", "");
+    assert_eq!(setting(&context, "W_BINARY").1, "the machine's record");
+    fs::remove_file(context.path("here/tool")).unwrap();
     assert_eq!(
-        setting(&place, "W_BINARY"),
+        setting(&context, "W_BINARY"),
         (json!("sh"), "default".to_owned()),
         "a path that is gone is forgotten"
     );
@@ -177,32 +181,32 @@ fn where_a_binary_was_found_becomes_the_setting_that_names_it_unless_somebody_sa
 
 #[test]
 fn config_shows_every_setting_of_rigup_and_of_every_plugin_or_those_asked_for() {
-    let mut place = place();
-    let all = place.run(&["config"]).ok().records();
+    let mut context = context();
+    let all = context.run(&["config"]).succeeds().records();
     assert!(all.iter().all(|it| it["type"] == "Setting"));
     let of = |plugin: &str| all.iter().filter(|it| it["plugin"] == plugin).count();
     assert_eq!((all.len(), of("rigup"), of("my-w")), (14, 6, 8));
-    place.set("W_FAST", "off").set("W_PIN", "canary");
-    let two = place.run(&["config", "W_FAST", "W_PIN"]).ok().records();
+    context.set("W_FAST", "off").set("W_PIN", "canary");
+    let two = context.run(&["config", "W_FAST", "W_PIN"]).succeeds().records();
     assert_eq!((&two[0]["value"], &two[0]["origin"]), (&json!(false), &json!("the variable W_FAST")));
     assert_eq!(two[1]["value"], "***");
-    place.run(&["config", "W_FAST", "NOSUCH"]).exits(1).says("no setting is called NOSUCH");
+    context.run(&["config", "W_FAST", "NOSUCH"]).exits_with(1).stderr_contains("no setting is called NOSUCH");
 }
 
 #[test]
 fn a_folder_that_no_list_of_folders_can_hold_is_told_of() {
-    let place = Playground::new();
-    place.script("here/a:b/p/on_E__1_p.sh", "#!/bin/sh\n");
-    let ran = place.run(&["--plugins-dir", "a:b", "--trust-dir", "a:b", "hook", "list", "E"]).ok();
-    assert_eq!(ran.record()["plugin"], "p");
-    let folder = place.path("here/a:b");
+    let context = TestContext::new();
+    context.script("here/a:b/p/on_E__1_p.sh", "#!/bin/sh\n");
+    let output = context.run(&["--plugins-dir", "a:b", "--trust-dir", "a:b", "hook", "list", "E"]).succeeds();
+    assert_eq!(output.record()["plugin"], "p");
+    let folder = context.path("here/a:b");
     let said = |what: &str| {
         format!(
             "warning: {} has a ':', so a rigup that is called by a hook {what}; rename it",
             folder.display()
         )
     };
-    ran.says(&said("finds no plugins there")).says(&said("does not trust it"));
-    let ran = place.run(&["hook", "list", "E", "--trust-dir", "a"]).ok();
-    assert_eq!(ran.stderr, "");
+    output.stderr_contains(&said("finds no plugins there")).stderr_contains(&said("does not trust it"));
+    let output = context.run(&["hook", "list", "E", "--trust-dir", "a"]).succeeds();
+    assert_eq!(output.stderr, "");
 }

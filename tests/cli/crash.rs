@@ -2,36 +2,36 @@
 
 use std::fs;
 
-use crate::playground::{Playground, wait_until};
+use crate::test_context::{TestContext, wait_until};
 
 #[test]
 fn a_hook_whose_rigup_was_killed_is_ended_and_recorded_as_lost_by_the_next_one() {
-    let place = Playground::new();
-    place.fixture("hanging").fixture("good");
-    let mut child = place.start(&["install", "x", "--binproviders", "hanging"]);
-    let statuses = |place: &Playground| -> Vec<String> {
-        place.processes().iter().map(|it| format!("{} {}", it["status"], it["exit_reason"])).collect()
+    let context = TestContext::new();
+    context.fixture("hanging").fixture("good");
+    let mut child = context.start(&["install", "x", "--binproviders", "hanging"]);
+    let statuses = |context: &TestContext| -> Vec<String> {
+        context.processes().iter().map(|it| format!("{} {}", it["status"], it["exit_reason"])).collect()
     };
     wait_until("the hook and its children run, and are recorded", || {
-        place.count("sleep") >= 2 && statuses(&place) == [r#""running" null"#; 2]
+        context.count("sleep") >= 2 && statuses(&context) == [r#""running" null"#; 2]
     });
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(!place.living().is_empty());
-    assert_eq!(statuses(&place), [r#""running" null"#; 2], "reading finishes nothing");
+    assert!(!context.live_processes().is_empty());
+    assert_eq!(statuses(&context), [r#""running" null"#; 2], "reading finishes nothing");
 
-    place.run(&["install", "y", "--binproviders", "good"]).ok();
-    assert_eq!(place.living(), []);
-    assert_eq!(statuses(&place)[..2], [r#""exited" "lost""#; 2]);
-    assert_eq!(place.processes()[1]["exit_code"], serde_json::Value::Null);
+    context.run(&["install", "y", "--binproviders", "good"]).succeeds();
+    assert_eq!(context.live_processes(), []);
+    assert_eq!(statuses(&context)[..2], [r#""exited" "lost""#; 2]);
+    assert_eq!(context.processes()[1]["exit_code"], serde_json::Value::Null);
 }
 
 #[test]
 fn an_end_that_was_noted_but_not_stored_is_taken_from_the_run_dir() {
-    let place = Playground::new();
-    place.fixture("failing").fixture("good");
-    place.run(&["install", "x", "--binproviders", "failing"]).exits(1);
-    place
+    let context = TestContext::new();
+    context.fixture("failing").fixture("good");
+    context.run(&["install", "x", "--binproviders", "failing"]).exits_with(1);
+    context
         .store()
         .execute(
             "UPDATE process SET status = 'running', ended_at = NULL, exit_code = NULL, exit_reason = NULL, \
@@ -40,41 +40,41 @@ fn an_end_that_was_noted_but_not_stored_is_taken_from_the_run_dir() {
             [],
         )
         .unwrap();
-    place.run(&["install", "y", "--binproviders", "good"]).ok();
-    let hook = &place.hook_processes()[0];
+    context.run(&["install", "y", "--binproviders", "good"]).succeeds();
+    let hook = &context.hook_processes()[0];
     assert_eq!((hook["exit_reason"].as_str(), hook["exit_code"].as_i64()), (Some("exited"), Some(3)));
     assert_eq!(hook["stderr_tail"], "the disk is on fire\n");
 }
 
 #[test]
 fn what_a_hook_leaves_in_its_group_is_ended_though_its_rigup_and_the_hook_are_gone() {
-    let place = Playground::new();
-    place.fixture("good").provider(
+    let context = TestContext::new();
+    context.fixture("good").provider(
         "p",
         "#!/bin/sh\nsleep 600 &\necho waiting >&2\nuntil [ -e \"$DATA_DIR/go\" ]; do :; done\n",
     );
-    let mut child = place.start(&["install", "x", "--binproviders", "p"]);
-    wait_until("the hook's child runs", || place.count("sleep") > 0);
+    let mut child = context.start(&["install", "x", "--binproviders", "p"]);
+    wait_until("the hook's child runs", || context.count("sleep") > 0);
     child.kill().unwrap();
     child.wait().unwrap();
-    fs::write(place.path("data/go"), "").unwrap();
-    wait_until("the hook is over", || place.living().len() == 1);
+    fs::write(context.path("data/go"), "").unwrap();
+    wait_until("the hook is over", || context.live_processes().len() == 1);
 
-    place.run(&["install", "y", "--binproviders", "good"]).ok();
-    assert_eq!(place.living(), []);
-    let hook = &place.hook_processes()[0];
+    context.run(&["install", "y", "--binproviders", "good"]).succeeds();
+    assert_eq!(context.live_processes(), []);
+    let hook = &context.hook_processes()[0];
     assert_eq!((&hook["exit_reason"], &hook["stderr_tail"]), (&"lost".into(), &"waiting\n".into()));
 }
 
 #[test]
 fn a_hook_that_was_started_and_not_noted_is_ended_by_the_next_rigup() {
-    let place = Playground::new();
-    place.fixture("hanging").fixture("good");
-    let mut child = place.start(&["install", "x", "--binproviders", "hanging"]);
-    wait_until("the hook and its children run", || place.count("sleep") >= 2);
+    let context = TestContext::new();
+    context.fixture("hanging").fixture("good");
+    let mut child = context.start(&["install", "x", "--binproviders", "hanging"]);
+    wait_until("the hook and its children run", || context.count("sleep") >= 2);
     child.kill().unwrap();
     child.wait().unwrap();
-    place
+    context
         .store()
         .execute(
             "UPDATE process SET status = 'queued', pid = NULL, start_ticks = NULL, boot_id = NULL, \
@@ -82,6 +82,6 @@ fn a_hook_that_was_started_and_not_noted_is_ended_by_the_next_rigup() {
             [],
         )
         .unwrap();
-    place.run(&["install", "y", "--binproviders", "good"]).ok();
-    assert_eq!(place.living(), []);
+    context.run(&["install", "y", "--binproviders", "good"]).succeeds();
+    assert_eq!(context.live_processes(), []);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::built_in;
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 /// A fenced block: the language and the file behind the backticks, and the lines inside.
 struct Block<'a> {
@@ -26,16 +26,16 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
 
 /// Writes the files of a page and types its commands, in the order of the page. What a command is shown to print, it
 /// prints: each line, somewhere, in that order.
-fn follow(place: &Playground, page: &str) {
+fn follow(context: &TestContext, page: &str) {
     let mut commands = 0;
     for Block { info, body } in blocks(page) {
         if let Some((_, path)) = info.split_once(' ') {
-            place.write(&format!("here/{path}"), body);
+            context.write(&format!("here/{path}"), body);
         } else if info == "console" {
             let typed = format!("\n{body}");
             for command in typed.split("\n$ ").skip(1) {
                 let (command, expected) = command.split_once('\n').unwrap_or((command, ""));
-                check(place, command, expected);
+                check(context, command, expected);
                 commands += 1;
             }
         }
@@ -43,9 +43,9 @@ fn follow(place: &Playground, page: &str) {
     assert!(commands > 0, "the page has commands");
 }
 
-fn check(place: &Playground, command: &str, expected: &str) {
+fn check(context: &TestContext, command: &str, expected: &str) {
     let args = ["-c", &format!("{{ {command}\n}} 2>&1")];
-    let output = place.command_of(Path::new("/bin/sh"), &args).output().unwrap();
+    let output = context.command_for(Path::new("/bin/sh"), &args).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{command}\n{printed}");
     let mut rest = &*printed;
@@ -57,26 +57,26 @@ fn check(place: &Playground, command: &str, expected: &str) {
     }
 }
 
-fn place() -> Playground {
-    let mut place = Playground::new();
+fn context() -> TestContext {
+    let mut context = TestContext::new();
     let rigup = Path::new(env!("CARGO_BIN_EXE_rigup")).parent().unwrap();
-    place.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", rigup.display()));
-    place
+    context.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", rigup.display()));
+    context
 }
 
 #[test]
 fn the_examples_of_docs_hooks_do_what_they_say() {
-    follow(&place(), include_str!("../../docs/hooks.md"));
+    follow(&context(), include_str!("../../docs/hooks.md"));
 }
 
 #[test]
 fn the_examples_of_docs_lock_do_what_they_say() {
-    follow(&place(), include_str!("../../docs/lock.md"));
+    follow(&context(), include_str!("../../docs/lock.md"));
 }
 
 #[test]
 fn the_examples_of_docs_plugins_do_what_they_say() {
-    follow(&place(), include_str!("../../docs/plugins.md"));
+    follow(&context(), include_str!("../../docs/plugins.md"));
 }
 
 #[test]

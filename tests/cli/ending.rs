@@ -7,7 +7,7 @@ use std::process::Child;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, Ran, signal, wait_until};
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// How a process ends by itself, and the code that this comes to.
 const ENDS: [(&str, i32); 6] = [
@@ -19,17 +19,17 @@ const ENDS: [(&str, i32); 6] = [
     ("kill -KILL $$; sleep 600", 137),
 ];
 
-fn place_with_ends(kind: &str, before: &str) -> Playground {
-    let place = Playground::new();
+fn context_with_ends(kind: &str, before: &str) -> TestContext {
+    let context = TestContext::new();
     for (n, (end, _)) in ENDS.iter().enumerate() {
         let body = format!("#!/bin/sh\n{before}\n{end}\n");
-        place.script(&format!("here/plugins/p/on_E__{n}_x{kind}.sh"), &body);
+        context.script(&format!("here/plugins/p/on_E__{n}_x{kind}.sh"), &body);
     }
-    place
+    context
 }
 
-fn codes(place: &Playground) -> Vec<Value> {
-    place.hook_processes().iter().map(|it| it["exit_code"].clone()).collect()
+fn codes(context: &TestContext) -> Vec<Value> {
+    context.hook_processes().iter().map(|it| it["exit_code"].clone()).collect()
 }
 
 fn expected() -> Vec<Value> {
@@ -39,96 +39,98 @@ fn expected() -> Vec<Value> {
 #[test]
 fn foreground_and_background_hooks_have_their_true_codes() {
     for kind in ["", ".finite.bg", ".daemon.bg"] {
-        let place = place_with_ends(kind, "");
-        place.run(&["run", "E"]).exits(1);
-        assert_eq!(codes(&place), expected(), "{kind}");
-        let reasons: Vec<Value> = place.hook_processes().iter().map(|it| it["exit_reason"].clone()).collect();
+        let context = context_with_ends(kind, "");
+        context.run(&["run", "E"]).exits_with(1);
+        assert_eq!(codes(&context), expected(), "{kind}");
+        let reasons: Vec<Value> =
+            context.hook_processes().iter().map(|it| it["exit_reason"].clone()).collect();
         assert_eq!(reasons, ["exited", "exited", "exited", "exited", "signalled", "signalled"]);
     }
 }
 
 #[test]
 fn background_hooks_have_their_true_codes_though_their_launcher_was_killed() {
-    let place = place_with_ends(".finite.bg", "echo up; until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done");
-    let mut child = place.start(&["run", "E"]);
+    let context =
+        context_with_ends(".finite.bg", "echo up; until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done");
+    let mut child = context.start(&["run", "E"]);
     wait_until("all hooks run", || {
-        place.hook_processes().iter().filter(|it| it["status"] == "running").count() == ENDS.len()
+        context.hook_processes().iter().filter(|it| it["status"] == "running").count() == ENDS.len()
     });
     child.kill().unwrap();
     child.wait().unwrap();
     // A command that writes leaves alone what has a waiter of its own.
-    place.run(&["exec", "--", "true"]).ok();
+    context.run(&["exec", "--", "true"]).succeeds();
     assert!(
-        place.hook_processes().iter().all(|it| it["status"] == "running"),
+        context.hook_processes().iter().all(|it| it["status"] == "running"),
         "{:?}",
-        place.hook_processes()
+        context.hook_processes()
     );
-    fs::write(place.path("data/go"), "").unwrap();
+    fs::write(context.path("data/go"), "").unwrap();
     let ids: Vec<String> =
-        place.hook_processes().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+        context.hook_processes().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
     for (id, (_, code)) in ids.iter().zip(ENDS) {
-        place.run(&["process", "wait", id]).exits(code);
+        context.run(&["process", "wait", id]).exits_with(code);
     }
-    assert_eq!(codes(&place), expected());
-    wait_until("the waiters are gone", || place.living().is_empty());
+    assert_eq!(codes(&context), expected());
+    wait_until("the waiters are gone", || context.live_processes().is_empty());
 }
 
 #[test]
 fn exec_passes_the_code_on_and_records_it_below_its_caller() {
-    let place = Playground::new();
+    let context = TestContext::new();
     for (end, code) in ENDS {
-        place.run(&["exec", "--", "sh", "-c", end]).exits(code);
+        context.run(&["exec", "--", "sh", "-c", end]).exits_with(code);
     }
-    let recorded: Vec<Value> = place.processes().iter().map(|it| it["exit_code"].clone()).collect();
+    let recorded: Vec<Value> = context.processes().iter().map(|it| it["exit_code"].clone()).collect();
     assert_eq!(recorded, expected());
-    place.run(&["exec", "--", "no-such-program"]).exits(127).says("it is not on PATH");
-    let text = place.write("here/text", "no program");
-    place.run(&["exec", "--", text.to_str().unwrap()]).exits(126);
+    context.run(&["exec", "--", "no-such-program"]).exits_with(127).stderr_contains("it is not on PATH");
+    let text = context.write("here/text", "no program");
+    context.run(&["exec", "--", text.to_str().unwrap()]).exits_with(126);
 
-    let place = Playground::new();
-    place.script(
+    let context = TestContext::new();
+    context.script(
         "here/plugins/p/on_E__1_a.sh",
         "#!/bin/sh\n\"$RIGUP\" exec -- sh -c '\"$RIGUP\" exec -- true'\n",
     );
-    place.run(&["run", "E"]).ok();
-    let tree = place.run(&["process", "tree"]).ok().records();
+    context.run(&["run", "E"]).succeeds();
+    let tree = context.run(&["process", "tree"]).succeeds().records();
     let depths: Vec<u64> = tree.iter().map(|it| it["depth"].as_u64().unwrap()).collect();
     assert_eq!(depths, [0, 1, 2, 3]);
     let leaf = tree[3]["id"].as_str().unwrap();
-    let from_below = place.run(&["process", "tree", leaf]).ok().records();
+    let from_below = context.run(&["process", "tree", leaf]).succeeds().records();
     assert_eq!(from_below.len(), 4, "all above it is drawn");
 }
 
 #[test]
 fn exec_leaves_the_decision_to_its_command() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let command = "trap 'exit 5' TERM; touch \"$DATA_DIR/ready\"; while :; do sleep 0.05; done";
-    let child = place.start(&["exec", "--", "sh", "-c", command]);
-    wait_until("the command runs", || place.path("data/ready").exists());
+    let child = context.start(&["exec", "--", "sh", "-c", command]);
+    wait_until("the command runs", || context.path("data/ready").exists());
     signal(child.id(), Signal::SIGTERM);
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(5));
-    assert_eq!(place.processes()[0]["exit_code"], 5);
+    assert_eq!(context.processes()[0]["exit_code"], 5);
 }
 
 #[test]
 fn a_command_under_a_lock_is_told_to_end_and_the_lock_is_held_until_it_did() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let command = "trap 'until [ -e \"$0/go\" ]; do sleep 0.05; done; exit 5' TERM; touch \"$0/ready\"; \
         while :; do sleep 0.05; done";
-    let here = place.path("here");
-    let child = place.start(&["hook", "lock", "x", "--", "sh", "-c", command, here.to_str().unwrap()]);
+    let here = context.path("here");
+    let child = context.start(&["hook", "lock", "x", "--", "sh", "-c", command, here.to_str().unwrap()]);
     wait_until("the command runs", || here.join("ready").exists());
     signal(child.id(), Signal::SIGTERM);
-    let second = place.start(&["hook", "lock", "x", "--", "test", "-e", here.join("go").to_str().unwrap()]);
-    wait_until("the second one waits", || place.living().len() >= 3);
+    let second = context.start(&["hook", "lock", "x", "--", "test", "-e", here.join("go").to_str().unwrap()]);
+    wait_until("the second one waits", || context.live_processes().len() >= 3);
     fs::write(here.join("go"), "").unwrap();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(5));
     assert_eq!(second.wait_with_output().unwrap().status.code(), Some(0));
 }
 
 /// Starts a command under the lock that `holder` took, and waits until it says that it waits.
-fn wait_for_lock(place: &Playground, args: &[&str]) -> Child {
-    let mut waiting = place.start(&[&["hook", "lock", "x", "--"], args].concat());
+fn wait_for_lock(context: &TestContext, args: &[&str]) -> Child {
+    let mut waiting = context.start(&[&["hook", "lock", "x", "--"], args].concat());
     let mut said = String::new();
     BufReader::new(waiting.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
     assert!(said.starts_with("waiting for the lock x, held by pid"), "{said}");
@@ -140,107 +142,112 @@ const WORK: &str = "touch ready; until [ -e go ]; do sleep 0.05; done; touch don
 
 #[test]
 fn a_lock_is_held_as_long_as_its_command_runs_though_the_rigup_that_took_it_was_killed() {
-    let place = Playground::new();
-    let mut holder = place.start(&["hook", "lock", "x", "--", "sh", "-c", WORK]);
-    wait_until("the command runs", || place.path("here/ready").exists());
+    let context = TestContext::new();
+    let mut holder = context.start(&["hook", "lock", "x", "--", "sh", "-c", WORK]);
+    wait_until("the command runs", || context.path("here/ready").exists());
     holder.kill().unwrap();
     holder.wait().unwrap();
-    let waiting = wait_for_lock(&place, &["test", "-e", "done"]);
-    fs::write(place.path("here/go"), "").unwrap();
+    let waiting = wait_for_lock(&context, &["test", "-e", "done"]);
+    fs::write(context.path("here/go"), "").unwrap();
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
 }
 
 #[test]
 fn a_lock_is_held_by_the_workers_of_a_command_that_was_told_to_end_and_left_them_behind() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let command = format!("sh -c '{WORK}' & wait");
-    let holder = place.start(&["hook", "lock", "x", "--", "sh", "-c", &command]);
-    wait_until("the worker runs", || place.path("here/ready").exists());
+    let holder = context.start(&["hook", "lock", "x", "--", "sh", "-c", &command]);
+    wait_until("the worker runs", || context.path("here/ready").exists());
     signal(holder.id(), Signal::SIGTERM);
-    wait_until("the command is over", || place.living().iter().all(|(_, it)| !it.contains("& wait")));
-    let waiting = wait_for_lock(&place, &["test", "-e", "done"]);
-    fs::write(place.path("here/go"), "").unwrap();
+    wait_until("the command is over", || {
+        context.live_processes().iter().all(|(_, it)| !it.contains("& wait"))
+    });
+    let waiting = wait_for_lock(&context, &["test", "-e", "done"]);
+    fs::write(context.path("here/go"), "").unwrap();
     assert_eq!(holder.wait_with_output().unwrap().status.code(), Some(143));
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
 }
 
 #[test]
 fn a_service_that_a_command_left_behind_does_not_hold_its_lock() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let service = "exec >/dev/null 2>&1; setsid sleep 600 &";
-    place.run(&["hook", "lock", "x", "--", "sh", "-c", service]).ok();
-    place.run(&["hook", "lock", "x", "--", "true"]).ok();
-    let [(service, _)] = place.living()[..] else { panic!("{:?}", place.living()) };
+    context.run(&["hook", "lock", "x", "--", "sh", "-c", service]).succeeds();
+    context.run(&["hook", "lock", "x", "--", "true"]).succeeds();
+    let [(service, _)] = context.live_processes()[..] else { panic!("{:?}", context.live_processes()) };
     signal(service, Signal::SIGKILL);
-    wait_until("the service is gone", || place.living().is_empty());
+    wait_until("the service is gone", || context.live_processes().is_empty());
 }
 
 #[test]
 fn a_kill_ends_all_that_a_hook_started_and_the_record_says_who_asked() {
-    let place = Playground::new();
-    place.script(
+    let context = TestContext::new();
+    context.script(
         "here/plugins/p/on_E__1_a.sh",
         "#!/bin/sh\nsetsid sleep 600 &\nsh -c 'trap \"\" TERM; sleep 600' &\nexec sleep 600\n",
     );
-    let child = place.start(&["run", "E"]);
+    let child = context.start(&["run", "E"]);
     wait_until("all of it runs", || {
-        place.count("sleep") == 3 && place.hook_processes()[0]["status"] == "running"
+        context.count("sleep") == 3 && context.hook_processes()[0]["status"] == "running"
     });
-    let id = place.hook_processes()[0]["id"].as_str().unwrap().to_owned();
-    let killed = place.run(&["process", "kill", "--grace", "1", &id]).ok().record();
+    let id = context.hook_processes()[0]["id"].as_str().unwrap().to_owned();
+    let killed = context.run(&["process", "kill", "--grace", "1", &id]).succeeds().record();
     assert_eq!((&killed["exit_code"], &killed["signal"]), (&json!(143), &json!(15)));
     assert_eq!((&killed["exit_reason"], &killed["state"]), (&json!("stopped"), &json!("killed")));
-    Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1);
-    assert_eq!(place.living(), []);
-    place.run(&["process", "kill", &id]).ok().says("has already exited");
-    place.run(&["process", "kill", "01230123"]).exits(1).says("no process has the id 01230123");
+    CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(1);
+    assert_eq!(context.live_processes(), []);
+    context.run(&["process", "kill", &id]).succeeds().stderr_contains("has already exited");
+    context
+        .run(&["process", "kill", "01230123"])
+        .exits_with(1)
+        .stderr_contains("no process has the id 01230123");
 }
 
 #[test]
 fn a_kill_of_a_whole_tree_ends_the_rigup_at_its_root_and_it_ends_its_hooks() {
-    let place = Playground::new();
-    place.script("here/plugins/p/on_E__1_d.bg.sh", "#!/bin/sh\necho up\nexec sleep 600\n");
-    place.script("here/plugins/p/on_E__2_a.sh", "#!/bin/sh\n\"$RIGUP\" exec -- sleep 600\n");
-    let child = place.start(&["run", "E"]);
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_E__1_d.bg.sh", "#!/bin/sh\necho up\nexec sleep 600\n");
+    context.script("here/plugins/p/on_E__2_a.sh", "#!/bin/sh\n\"$RIGUP\" exec -- sleep 600\n");
+    let child = context.start(&["run", "E"]);
     wait_until("all of it runs", || {
-        place.processes().iter().filter(|it| it["status"] == "running").count() == 4
+        context.processes().iter().filter(|it| it["status"] == "running").count() == 4
     });
-    let root = place.processes()[0]["id"].as_str().unwrap().to_owned();
-    place.run(&["process", "kill", "--tree", &root]).ok();
+    let root = context.processes()[0]["id"].as_str().unwrap().to_owned();
+    context.run(&["process", "kill", "--tree", &root]).succeeds();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
-    assert_eq!(place.living(), []);
-    assert!(place.processes().iter().all(|it| it["status"] == "exited"));
+    assert_eq!(context.live_processes(), []);
+    assert!(context.processes().iter().all(|it| it["status"] == "exited"));
 }
 
 #[test]
 fn a_signal_that_ends_nothing_is_sent_and_the_process_is_not_called_over() {
-    let place = Playground::new();
-    place.script(
+    let context = TestContext::new();
+    context.script(
         "here/plugins/p/on_E__1_a.sh",
         "#!/bin/sh\ntrap 'touch \"$DATA_DIR/hup\"' HUP\ntouch \"$DATA_DIR/up\"\nuntil [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done\n",
     );
-    let child = place.start(&["run", "E"]);
+    let child = context.start(&["run", "E"]);
     wait_until("it runs", || {
-        place.path("data/up").exists() && place.hook_processes()[0]["status"] == "running"
+        context.path("data/up").exists() && context.hook_processes()[0]["status"] == "running"
     });
-    let id = place.hook_processes()[0]["id"].as_str().unwrap().to_owned();
-    place.run(&["process", "kill", "-s", "HUP", &id]).ok();
-    wait_until("the signal is handled", || place.path("data/hup").exists());
-    assert_eq!(place.hook_processes()[0]["status"], "running");
-    fs::write(place.path("data/go"), "").unwrap();
-    Ran::from(&["run"], &child.wait_with_output().unwrap()).ok();
-    assert_eq!(place.hook_processes()[0]["exit_reason"], "exited");
-    place.run(&["process", "kill", "-s", "HUP", &id]).exits(1).says("is not running");
+    let id = context.hook_processes()[0]["id"].as_str().unwrap().to_owned();
+    context.run(&["process", "kill", "-s", "HUP", &id]).succeeds();
+    wait_until("the signal is handled", || context.path("data/hup").exists());
+    assert_eq!(context.hook_processes()[0]["status"], "running");
+    fs::write(context.path("data/go"), "").unwrap();
+    CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).succeeds();
+    assert_eq!(context.hook_processes()[0]["exit_reason"], "exited");
+    context.run(&["process", "kill", "-s", "HUP", &id]).exits_with(1).stderr_contains("is not running");
 }
 
 #[test]
 fn a_process_of_another_machine_is_neither_signalled_nor_called_lost() {
-    let place = Playground::new();
-    place.run(&["start", "--slug", "s", "--", "true"]).ok();
-    let id = place.processes()[0]["id"].as_str().unwrap().to_owned();
-    place.run(&["process", "wait", &id]).ok();
+    let context = TestContext::new();
+    context.run(&["start", "--slug", "s", "--", "true"]).succeeds();
+    let id = context.processes()[0]["id"].as_str().unwrap().to_owned();
+    context.run(&["process", "wait", &id]).succeeds();
     let other = "00000000-0000-7000-8000-000000000000";
-    let store = place.store();
+    let store = context.store();
     store
         .execute_batch(&format!(
             "INSERT INTO machine SELECT '{other}', 'elsewhere', guid_source, hostname, hw_in_docker, hw_in_vm, \
@@ -251,31 +258,31 @@ fn a_process_of_another_machine_is_neither_signalled_nor_called_lost() {
         ))
         .unwrap();
     for args in [&["process", "kill", &id][..], &["process", "wait", &id]] {
-        place.run(args).exits(1).says("runs on another machine");
+        context.run(args).exits_with(1).stderr_contains("runs on another machine");
     }
-    place.run(&["process", "gc"]).ok();
-    assert_eq!(place.processes()[0]["status"], "running");
+    context.run(&["process", "gc"]).succeeds();
+    assert_eq!(context.processes()[0]["status"], "running");
 }
 
 #[test]
 fn what_a_hook_starts_detached_outlives_even_its_timeout() {
-    let place = Playground::new();
-    place.script(
+    let context = TestContext::new();
+    context.script(
         "here/plugins/p/on_E__1_a.sh",
         "#!/bin/sh\n\"$RIGUP\" start --slug s -- sleep 600 >&2\nexec sleep 600\n",
     );
-    place.run(&["run", "--timeout", "1", "E"]).exits(1);
-    let run = place.processes().into_iter().find(|it| it["slug"] == "s").unwrap();
+    context.run(&["run", "--timeout", "1", "E"]).exits_with(1);
+    let run = context.processes().into_iter().find(|it| it["slug"] == "s").unwrap();
     assert_eq!(run["status"], "running");
-    assert_eq!(run["parent_id"], place.hook_processes()[0]["id"]);
-    place.run(&["process", "kill", run["id"].as_str().unwrap()]).ok();
-    wait_until("its waiter is gone", || place.living().is_empty());
+    assert_eq!(run["parent_id"], context.hook_processes()[0]["id"]);
+    context.run(&["process", "kill", run["id"].as_str().unwrap()]).succeeds();
+    wait_until("its waiter is gone", || context.live_processes().is_empty());
 }
 
 #[test]
 fn output_without_end_is_stopped_in_the_background_too() {
-    let place = Playground::new();
-    place.script("here/plugins/p/on_E__1_a.finite.bg.sh", "#!/bin/sh\nexec yes\n");
-    place.run(&["run", "E"]).exits(1).says("it wrote more than 64 MiB");
-    assert_eq!(place.hook_processes()[0]["exit_reason"], "stopped");
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_E__1_a.finite.bg.sh", "#!/bin/sh\nexec yes\n");
+    context.run(&["run", "E"]).exits_with(1).stderr_contains("it wrote more than 64 MiB");
+    assert_eq!(context.hook_processes()[0]["exit_reason"], "stopped");
 }

@@ -5,15 +5,15 @@ use std::fs;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::playground::{Playground, Ran, signal, wait_until};
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// Writes hooks of the plugin `p`, each a name without `on_E__` and a body of sh.
-fn place_with(hooks: &[(&str, &str)]) -> Playground {
-    let place = Playground::new();
+fn context_with(hooks: &[(&str, &str)]) -> TestContext {
+    let context = TestContext::new();
     for (name, body) in hooks {
-        place.script(&format!("here/plugins/p/on_E__{name}"), &format!("#!/bin/sh\n{body}\n"));
+        context.script(&format!("here/plugins/p/on_E__{name}"), &format!("#!/bin/sh\n{body}\n"));
     }
-    place
+    context
 }
 
 /// A daemon that says so, and says goodbye when it is asked to end.
@@ -25,44 +25,44 @@ fn record(kind: &str, n: usize) -> String {
 }
 
 /// What was printed, in order: types of hooks' records, and for each process its hook and its exit code.
-fn story(ran: &Ran) -> Vec<String> {
+fn story(output: &CommandOutput) -> Vec<String> {
     let tell = |it: &Value| match it["type"].as_str().unwrap() {
         "Process" => format!("{}={}", it["hook_name"].as_str().unwrap(), it["exit_code"]),
         other => other.to_owned(),
     };
-    ran.records().iter().map(tell).collect()
+    output.records().iter().map(tell).collect()
 }
 
 #[test]
 fn foreground_hooks_run_in_their_order_and_a_failing_one_stops_no_other() {
-    let place =
-        place_with(&[("10_b.sh", &record("B", 1)), ("2_a.sh", "exit 3"), ("30_c.sh", &record("C", 1))]);
-    let ran = place.run(&["run", "E"]).exits(1).says("error: p/on_E__2_a.sh: exit 3");
-    assert_eq!(story(&ran), ["on_E__2_a.sh=3", "B", "on_E__10_b.sh=0", "C", "on_E__30_c.sh=0"]);
-    assert!(place.processes().iter().all(|it| it["status"] == "exited"), "every ending is stored");
+    let context =
+        context_with(&[("10_b.sh", &record("B", 1)), ("2_a.sh", "exit 3"), ("30_c.sh", &record("C", 1))]);
+    let output = context.run(&["run", "E"]).exits_with(1).stderr_contains("error: p/on_E__2_a.sh: exit 3");
+    assert_eq!(story(&output), ["on_E__2_a.sh=3", "B", "on_E__10_b.sh=0", "C", "on_E__30_c.sh=0"]);
+    assert!(context.processes().iter().all(|it| it["status"] == "exited"), "every ending is stored");
 }
 
 #[test]
 fn the_slow_shim_of_a_version_manager_is_asked_once_for_all_hooks() {
-    let mut place = Playground::new();
+    let mut context = TestContext::new();
     let real = fs::canonicalize("/usr/bin/python3").unwrap();
     let shim = format!(
         "#!/bin/sh\necho started >>{}\nexec {} \"$@\"\n",
-        place.path("log").display(),
+        context.path("log").display(),
         real.display()
     );
-    place.script("shims/python3", &shim);
-    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("shims").display()));
+    context.script("shims/python3", &shim);
+    context.set("PATH", format!("{}:/usr/bin:/bin", context.path("shims").display()));
     for (n, shebang) in ["", "#!/usr/bin/env python3\n", ""].iter().enumerate() {
-        place.script(
+        context.script(
             &format!("here/plugins/p/on_E__{n}_a.py"),
             &format!("{shebang}print('{{\"type\":\"A\"}}')\n"),
         );
     }
-    let ran = place.run(&["run", "E"]).ok();
-    assert_eq!(ran.records().iter().filter(|it| it["type"] == "A").count(), 3);
-    assert_eq!(fs::read_to_string(place.path("log")).unwrap(), "started\n");
-    for hook in place.hook_processes() {
+    let output = context.run(&["run", "E"]).succeeds();
+    assert_eq!(output.records().iter().filter(|it| it["type"] == "A").count(), 3);
+    assert_eq!(fs::read_to_string(context.path("log")).unwrap(), "started\n");
+    for hook in context.hook_processes() {
         let program = fs::canonicalize(hook["cmd"][0].as_str().unwrap()).unwrap();
         assert_eq!(program, real, "the record says what was started: {hook}");
     }
@@ -70,11 +70,11 @@ fn the_slow_shim_of_a_version_manager_is_asked_once_for_all_hooks() {
 
 #[test]
 fn records_carry_their_plugin_and_hook_unless_they_say_so_themselves() {
-    let place = place_with(&[(
+    let context = context_with(&[(
         "1_a.sh",
         "echo '{\"type\":\"A\"}'; echo '{\"type\":\"A\",\"plugin\":\"mine\"}'; echo noise; printf '{\"type\":\"Last\"}'",
     )]);
-    let records = place.run(&["run", "E"]).ok().records();
+    let records = context.run(&["run", "E"]).succeeds().records();
     assert_eq!(records[0]["plugin"], "p");
     assert_eq!(records[0]["hook_name"], "on_E__1_a.sh");
     assert_eq!(records[1]["plugin"], "mine");
@@ -84,145 +84,157 @@ fn records_carry_their_plugin_and_hook_unless_they_say_so_themselves() {
 
 #[test]
 fn hooks_get_the_arguments_as_they_were_typed_in_a_folder_of_their_own() {
-    let place = place_with(&[("1_a.sh", "printf '%s\\n' \"$@\" >args; pwd >&2")]);
-    let out = place.path("here/out");
-    let ran = place.run(&["run", "--output-dir", "out", "EEvent", "--a_b= x\n'y\" $(z)_", "--json", "--n=0"]);
-    ran.ok();
+    let context = context_with(&[("1_a.sh", "printf '%s\\n' \"$@\" >args; pwd >&2")]);
+    let out = context.path("here/out");
+    let output =
+        context.run(&["run", "--output-dir", "out", "EEvent", "--a_b= x\n'y\" $(z)_", "--json", "--n=0"]);
+    output.succeeds();
     assert_eq!(fs::read_to_string(out.join("p/args")).unwrap(), "--a-b= x\n'y\" $(z)_\n--json\n--n=0\n");
-    place.run(&["run", "E", "url=x"]).exits(2).says("write --key=value");
+    context.run(&["run", "E", "url=x"]).exits_with(2).stderr_contains("write --key=value");
 }
 
 #[test]
 fn a_daemon_runs_beside_the_others_and_what_it_prints_at_its_end_still_counts() {
-    let place = place_with(&[("1_d.daemon.bg.sh", DAEMON), ("2_a.sh", &record("A", 1))]);
-    let ran = place.run(&["run", "E"]).ok();
-    assert_eq!(story(&ran), ["Hello", "A", "on_E__2_a.sh=0", "Bye", "on_E__1_d.daemon.bg.sh=0"]);
-    let daemon = &place.hook_processes()[0];
+    let context = context_with(&[("1_d.daemon.bg.sh", DAEMON), ("2_a.sh", &record("A", 1))]);
+    let output = context.run(&["run", "E"]).succeeds();
+    assert_eq!(story(&output), ["Hello", "A", "on_E__2_a.sh=0", "Bye", "on_E__1_d.daemon.bg.sh=0"]);
+    let daemon = &context.hook_processes()[0];
     assert_eq!((&daemon["exit_reason"], &daemon["status"]), (&"stopped".into(), &"exited".into()));
-    assert_eq!(place.living(), []);
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]
 fn a_daemon_that_is_ended_by_term_is_well_and_one_that_has_to_be_killed_is_not() {
-    let place = place_with(&[("1_d.bg.sh", "echo up; exec sleep 600")]);
-    place.run(&["run", "E"]).ok();
-    assert_eq!(place.hook_processes()[0]["exit_code"], 143);
-    let place = place_with(&[("1_d.bg.sh", "trap '' TERM; echo up; while :; do sleep 600; done")]);
-    place.run(&["run", "E"]).exits(1).says("stopped (137)");
-    assert_eq!(place.living(), []);
+    let context = context_with(&[("1_d.bg.sh", "echo up; exec sleep 600")]);
+    context.run(&["run", "E"]).succeeds();
+    assert_eq!(context.hook_processes()[0]["exit_code"], 143);
+    let context = context_with(&[("1_d.bg.sh", "trap '' TERM; echo up; while :; do sleep 600; done")]);
+    context.run(&["run", "E"]).exits_with(1).stderr_contains("stopped (137)");
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]
 fn a_finite_hook_is_awaited_at_the_end_with_its_true_code() {
-    let place = place_with(&[
+    let context = context_with(&[
         (
             "1_f.finite.bg.sh",
             "echo started; until [ -e \"$DATA_DIR/go\" ]; do :; done; echo '{\"type\":\"F\"}'; exit 7",
         ),
         ("2_a.sh", "touch \"$DATA_DIR/go\""),
     ]);
-    let ran = place.run(&["run", "E"]).exits(1);
-    assert_eq!(story(&ran), ["on_E__2_a.sh=0", "F", "on_E__1_f.finite.bg.sh=7"]);
+    let output = context.run(&["run", "E"]).exits_with(1);
+    assert_eq!(story(&output), ["on_E__2_a.sh=0", "F", "on_E__1_f.finite.bg.sh=7"]);
 }
 
 #[test]
 fn the_first_line_of_a_background_hook_is_awaited_before_the_next_hook_starts() {
-    let place = place_with(&[
+    let context = context_with(&[
         (
             "1_d.bg.sh",
             "until [ -e \"$DATA_DIR/go\" ]; do :; done; touch \"$DATA_DIR/up\"; echo up; exec sleep 600",
         ),
         ("2_a.sh", "[ -e \"$DATA_DIR/up\" ]"),
     ]);
-    let child = place.start(&["run", "E"]);
-    wait_until("the daemon runs", || place.path("data/events").exists() && place.living().len() >= 3);
-    assert_eq!(place.hook_processes().len(), 1, "the next hook is not even intended");
-    fs::write(place.path("data/go"), "").unwrap();
-    Ran::from(&["run", "E"], &child.wait_with_output().unwrap()).ok();
+    let child = context.start(&["run", "E"]);
+    wait_until("the daemon runs", || {
+        context.path("data/events").exists() && context.live_processes().len() >= 3
+    });
+    assert_eq!(context.hook_processes().len(), 1, "the next hook is not even intended");
+    fs::write(context.path("data/go"), "").unwrap();
+    CommandOutput::new(&["run", "E"], &child.wait_with_output().unwrap()).succeeds();
 }
 
 #[test]
 fn a_background_hook_that_says_nothing_delays_the_others_no_longer_than_asked() {
-    let place = place_with(&[("1_d.bg.sh", "exec sleep 600"), ("2_a.sh", &record("A", 1))]);
-    let ran = place.run(&["run", "--ready-timeout", "0", "E"]).ok().says("it printed no line in 0 seconds");
-    assert_eq!(story(&ran)[0], "A");
-    let place = place_with(&[("1_f.finite.bg.sh", "exit 0"), ("2_a.sh", &record("A", 1))]);
+    let context = context_with(&[("1_d.bg.sh", "exec sleep 600"), ("2_a.sh", &record("A", 1))]);
+    let output = context
+        .run(&["run", "--ready-timeout", "0", "E"])
+        .succeeds()
+        .stderr_contains("it printed no line in 0 seconds");
+    assert_eq!(story(&output)[0], "A");
+    let context = context_with(&[("1_f.finite.bg.sh", "exit 0"), ("2_a.sh", &record("A", 1))]);
     let began = std::time::Instant::now();
-    place.run(&["run", "E"]).ok();
+    context.run(&["run", "E"]).succeeds();
     assert!(began.elapsed().as_secs() < 25, "one that is over is not waited for");
 }
 
 #[test]
 fn a_hook_that_has_nothing_to_do_is_well() {
-    let place = place_with(&[("1_a.sh", "exit 10"), ("2_b.finite.bg.sh", "exit 10")]);
-    place.run(&["run", "E"]).ok();
-    assert!(place.hook_processes().iter().all(|it| it["state"] == "finished" && it["exit_code"] == 10));
+    let context = context_with(&[("1_a.sh", "exit 10"), ("2_b.finite.bg.sh", "exit 10")]);
+    context.run(&["run", "E"]).succeeds();
+    assert!(context.hook_processes().iter().all(|it| it["state"] == "finished" && it["exit_code"] == 10));
 }
 
 #[test]
 fn a_hook_that_cannot_be_started_is_a_failure_and_the_others_run() {
-    let place = Playground::new();
+    let context = TestContext::new();
     for name in ["1_a.sh", "2_b.finite.bg.sh"] {
-        place.script(&format!("here/plugins/p/on_E__{name}"), "#!/no/such/interpreter\n");
+        context.script(&format!("here/plugins/p/on_E__{name}"), "#!/no/such/interpreter\n");
     }
-    place.script("here/plugins/p/on_E__3_c.sh", "#!/bin/sh\necho '{\"type\":\"C\"}'\n");
-    let ran = place.run(&["run", "E"]).exits(1).says("its interpreter does not exist");
-    assert_eq!(story(&ran), ["on_E__1_a.sh=null", "on_E__2_b.finite.bg.sh=null", "C", "on_E__3_c.sh=0"]);
+    context.script("here/plugins/p/on_E__3_c.sh", "#!/bin/sh\necho '{\"type\":\"C\"}'\n");
+    let output = context.run(&["run", "E"]).exits_with(1).stderr_contains("its interpreter does not exist");
+    assert_eq!(story(&output), ["on_E__1_a.sh=null", "on_E__2_b.finite.bg.sh=null", "C", "on_E__3_c.sh=0"]);
 }
 
 #[test]
 fn the_timeout_is_that_of_the_command_line_then_of_the_plugin_then_of_all() {
     let hang = [("1_a.sh", "exec sleep 600"), ("2_b.finite.bg.sh", "echo up; exec sleep 600")];
-    let mut place = place_with(&hang);
-    let timeouts = |place: &Playground| -> Vec<Value> {
-        place.hook_processes().iter().map(|it| it["timeout"].clone()).collect()
+    let mut context = context_with(&hang);
+    let timeouts = |context: &TestContext| -> Vec<Value> {
+        context.hook_processes().iter().map(|it| it["timeout"].clone()).collect()
     };
-    place.run(&["run", "--timeout", "1", "E"]).exits(1).says("timeout (143)");
-    assert_eq!(timeouts(&place), [1, 1]);
-    assert!(place.hook_processes().iter().all(|it| it["exit_reason"] == "timeout"));
-    place.set("P_TIMEOUT", "2").set("TIMEOUT", "600");
-    place.run(&["run", "E"]).exits(1);
-    assert_eq!(timeouts(&place), [1, 1, 2, 2]);
-    place.set("P_TIMEOUT", "0");
-    place.run(&["run", "E"]).exits(3).says("P_TIMEOUT=0 is not a timeout");
-    assert_eq!(place.living(), []);
+    context.run(&["run", "--timeout", "1", "E"]).exits_with(1).stderr_contains("timeout (143)");
+    assert_eq!(timeouts(&context), [1, 1]);
+    assert!(context.hook_processes().iter().all(|it| it["exit_reason"] == "timeout"));
+    context.set("P_TIMEOUT", "2").set("TIMEOUT", "600");
+    context.run(&["run", "E"]).exits_with(1);
+    assert_eq!(timeouts(&context), [1, 1, 2, 2]);
+    context.set("P_TIMEOUT", "0");
+    context.run(&["run", "E"]).exits_with(3).stderr_contains("P_TIMEOUT=0 is not a timeout");
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]
 fn only_the_hooks_of_chosen_plugins_run_and_an_event_without_hooks_is_well() {
-    let place = place_with(&[("1_a.sh", &record("A", 1))]);
-    place.script("here/plugins/other/on_E__1_o.sh", "#!/bin/sh\necho '{\"type\":\"O\"}'\n");
-    let ran = place.run(&["run", "--plugins", "other", "E"]).ok();
-    assert_eq!(story(&ran), ["O", "on_E__1_o.sh=0"]);
-    place.run(&["run", "--plugins", "nosuch", "E"]).exits(3).says("no plugin is called nosuch");
-    let nothing = place.run(&["run", "Nothing"]).ok().says("no hook is named after the event Nothing");
+    let context = context_with(&[("1_a.sh", &record("A", 1))]);
+    context.script("here/plugins/other/on_E__1_o.sh", "#!/bin/sh\necho '{\"type\":\"O\"}'\n");
+    let output = context.run(&["run", "--plugins", "other", "E"]).succeeds();
+    assert_eq!(story(&output), ["O", "on_E__1_o.sh=0"]);
+    context
+        .run(&["run", "--plugins", "nosuch", "E"])
+        .exits_with(3)
+        .stderr_contains("no plugin is called nosuch");
+    let nothing = context
+        .run(&["run", "Nothing"])
+        .succeeds()
+        .stderr_contains("no hook is named after the event Nothing");
     assert_eq!(nothing.stdout, "");
-    place.run(&["run", "../x"]).exits(2);
+    context.run(&["run", "../x"]).exits_with(2);
 }
 
 #[test]
 fn an_interrupt_ends_the_foreground_and_the_background_and_starts_nothing_more() {
-    let place = place_with(&[
+    let context = context_with(&[
         ("1_d.bg.sh", DAEMON),
         ("2_f.finite.bg.sh", "echo up; exec sleep 600"),
         ("3_a.sh", "exec sleep 600"),
         ("4_b.sh", "touch \"$DATA_DIR/started\""),
     ]);
-    let child = place.start(&["run", "E"]);
-    wait_until("the last hook runs", || place.count("sleep") == 3);
+    let child = context.start(&["run", "E"]);
+    wait_until("the last hook runs", || context.count("sleep") == 3);
     signal(child.id(), Signal::SIGINT);
-    let ran = Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(130);
-    assert!(story(&ran).contains(&"Bye".to_owned()));
-    assert_eq!(place.living(), []);
-    assert!(!place.path("data/started").exists());
-    assert!(place.processes().iter().all(|it| it["exit_reason"] == "stopped"), "{:?}", place.processes());
+    let output = CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(130);
+    assert!(story(&output).contains(&"Bye".to_owned()));
+    assert_eq!(context.live_processes(), []);
+    assert!(!context.path("data/started").exists());
+    assert!(context.processes().iter().all(|it| it["exit_reason"] == "stopped"), "{:?}", context.processes());
 }
 
 #[test]
 fn a_second_interrupt_kills_background_hooks_at_once() {
-    let place = place_with(&[("1_f.finite.bg.sh", "trap '' TERM; echo up; while :; do sleep 600; done")]);
-    let mut child = place.start(&["run", "E"]);
-    wait_until("the hook runs", || place.count("sleep") > 0);
+    let context = context_with(&[("1_f.finite.bg.sh", "trap '' TERM; echo up; while :; do sleep 600; done")]);
+    let mut child = context.start(&["run", "E"]);
+    wait_until("the hook runs", || context.count("sleep") > 0);
     let began = std::time::Instant::now();
     // Two that come at once may be delivered as one.
     wait_until("it is over", || {
@@ -231,39 +243,39 @@ fn a_second_interrupt_kills_background_hooks_at_once() {
     });
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(began.elapsed() < rigup::process::terminate::GRACE, "the grace period was cut short");
-    assert_eq!(place.living(), []);
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]
 fn a_waiter_that_is_killed_takes_its_hook_along_at_the_end_of_the_event() {
-    let place = place_with(&[
+    let context = context_with(&[
         ("1_d.bg.sh", "echo up; exec sleep 600"),
         ("2_a.sh", "until [ -e \"$DATA_DIR/go\" ]; do :; done"),
     ]);
-    let child = place.start(&["run", "E"]);
-    wait_until("both hooks run", || place.hook_processes().len() == 2);
-    let waiter = place.living().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
+    let child = context.start(&["run", "E"]);
+    wait_until("both hooks run", || context.hook_processes().len() == 2);
+    let waiter = context.live_processes().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
     signal(waiter, Signal::SIGKILL);
-    fs::write(place.path("data/go"), "").unwrap();
-    Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1).says("lost");
-    assert_eq!(place.living(), []);
+    fs::write(context.path("data/go"), "").unwrap();
+    CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(1).stderr_contains("lost");
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]
 fn a_reader_that_goes_away_keeps_no_hook_from_running() {
-    let place = place_with(&[("1_a.sh", &record("A", 1)), ("2_b.sh", "touch \"$DATA_DIR/ran\"; exit 1")]);
-    let mut child = place.start(&["run", "E"]);
+    let context = context_with(&[("1_a.sh", &record("A", 1)), ("2_b.sh", "touch \"$DATA_DIR/ran\"; exit 1")]);
+    let mut child = context.start(&["run", "E"]);
     drop(child.stdout.take());
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
-    assert!(place.path("data/ran").exists());
+    assert!(context.path("data/ran").exists());
 }
 
 #[test]
 fn a_rigup_that_a_hook_calls_finds_the_same_plugins_wherever_it_is_called() {
-    let place = Playground::new();
-    place.script("elsewhere/q/on_E__1_a.sh", "#!/bin/sh\n\"$RIGUP\" run F\n");
-    place.script("elsewhere/q/on_F__1_b.sh", "#!/bin/sh\necho '{\"type\":\"F\"}'\n");
-    let dir = place.path("elsewhere");
-    let ran = place.run(&["--plugins-dir", dir.to_str().unwrap(), "run", "E"]).ok();
-    assert_eq!(story(&ran)[0], "F");
+    let context = TestContext::new();
+    context.script("elsewhere/q/on_E__1_a.sh", "#!/bin/sh\n\"$RIGUP\" run F\n");
+    context.script("elsewhere/q/on_F__1_b.sh", "#!/bin/sh\necho '{\"type\":\"F\"}'\n");
+    let dir = context.path("elsewhere");
+    let output = context.run(&["--plugins-dir", dir.to_str().unwrap(), "run", "E"]).succeeds();
+    assert_eq!(story(&output)[0], "F");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 #[test]
 fn a_provider_to_begin_with_passes_the_test_and_installs() {
@@ -13,19 +13,19 @@ fn a_provider_to_begin_with_passes_the_test_and_installs() {
         if !Path::new(program).exists() {
             continue;
         }
-        let place = Playground::new();
+        let context = TestContext::new();
         let hook = format!("providers/my-shelf/on_BinaryRequest__50_my-shelf.{extension}");
-        let ran = place.run(&["init", "provider", "my-shelf", "--lang", language]).ok();
-        assert_eq!(ran.records().len(), 2);
-        assert_eq!(ran.records()[1]["path"], hook);
-        let ran = ran.says(&format!("next: rigup hook test {hook}"));
-        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
-        let tested = place.run(&["hook", "test", &hook]).ok().records();
+        let output = context.run(&["init", "provider", "my-shelf", "--lang", language]).succeeds();
+        assert_eq!(output.records().len(), 2);
+        assert_eq!(output.records()[1]["path"], hook);
+        let output = output.stderr_contains(&format!("next: rigup hook test {hook}"));
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        let tested = context.run(&["hook", "test", &hook]).succeeds().records();
         let answer = tested.iter().find(|it| it["item"] == "answer").unwrap();
         assert_eq!(answer["outcome"], "held", "{language}: {answer}");
-        let record = place.run(&["install", "sh", "--binproviders", "my-shelf"]).ok().record();
+        let record = context.run(&["install", "sh", "--binproviders", "my-shelf"]).succeeds().record();
         assert_eq!(record["binprovider"], "my-shelf", "{language}");
-        assert!(place.bin("sh").exists());
+        assert!(context.bin("sh").exists());
     }
 }
 
@@ -36,10 +36,10 @@ fn a_provider_to_begin_with_heeds_its_overrides_and_its_setting() {
         if !Path::new(program).exists() {
             continue;
         }
-        let mut place = Playground::new();
-        place.run(&["init", "provider", "shelf", "--lang", language]).ok();
-        place.script("mine/tool-2", "#!/bin/sh\necho tool 2.5\n");
-        place.set("SHELF_SOURCE", place.path("mine"));
+        let mut context = TestContext::new();
+        context.run(&["init", "provider", "shelf", "--lang", language]).succeeds();
+        context.script("mine/tool-2", "#!/bin/sh\necho tool 2.5\n");
+        context.set("SHELF_SOURCE", context.path("mine"));
         for (name, overrides) in [
             ("a", serde_json::json!({"shelf": {"packages": ["tool-2"]}})),
             ("b", serde_json::json!({"shelf": {"install_args": "tool-2"}})),
@@ -47,8 +47,8 @@ fn a_provider_to_begin_with_heeds_its_overrides_and_its_setting() {
             ("d", serde_json::json!({"shelf": "tool-2"})),
         ] {
             let line = serde_json::json!({"type": "Binary", "name": name, "binproviders": "shelf", "overrides": overrides});
-            place.plugin("p", &[line]);
-            let record = place.run(&["install", "--plugins", "p"]).ok().record();
+            context.plugin("p", &[line]);
+            let record = context.run(&["install", "--plugins", "p"]).succeeds().record();
             assert_eq!((record["version"].as_str(), record["name"].as_str()), (Some("2.5"), Some(name)));
         }
     }
@@ -56,25 +56,26 @@ fn a_provider_to_begin_with_heeds_its_overrides_and_its_setting() {
 
 #[test]
 fn a_plugin_to_begin_with_passes_the_test_and_runs() {
-    let place = Playground::new();
-    place.run(&["init", "plugin", "notes"]).ok();
+    let context = TestContext::new();
+    context.run(&["init", "plugin", "notes"]).succeeds();
     let hook = "plugins/notes/on_Snapshot__50_notes.sh";
-    place.run(&["hook", "test", hook, "--", "--url=https://example.org"]).ok();
-    place.run(&["install", "--plugins", "notes"]).ok();
-    let ran = place.run(&["run", "--plugins", "notes", "Snapshot", "--url=https://example.org"]).ok();
-    assert_eq!(ran.records()[0]["output"], "notes.txt");
+    context.run(&["hook", "test", hook, "--", "--url=https://example.org"]).succeeds();
+    context.run(&["install", "--plugins", "notes"]).succeeds();
+    let output =
+        context.run(&["run", "--plugins", "notes", "Snapshot", "--url=https://example.org"]).succeeds();
+    assert_eq!(output.records()[0]["output"], "notes.txt");
 }
 
 #[test]
 fn nothing_that_is_there_is_written_over() {
-    let place = Playground::new();
-    place.run(&["init", "provider", "shelf", "--dir", "here"]).ok();
-    let hook = place.path("here/here/shelf/on_BinaryRequest__50_shelf.sh");
+    let context = TestContext::new();
+    context.run(&["init", "provider", "shelf", "--dir", "here"]).succeeds();
+    let hook = context.path("here/here/shelf/on_BinaryRequest__50_shelf.sh");
     fs::write(&hook, "mine").unwrap();
     let again = ["init", "provider", "shelf", "--dir", "here"];
-    place.run(&again).exits(1).says("here/shelf exists already, so nothing was written");
+    context.run(&again).exits_with(1).stderr_contains("here/shelf exists already, so nothing was written");
     assert_eq!(fs::read_to_string(hook).unwrap(), "mine");
-    place.run(&["init", "plugin", "../x"]).exits(2).says("cannot be the name");
-    place.run(&["init", "provider", "x", "--lang", "cobol"]).exits(2);
-    assert!(!place.path("here/plugins").exists());
+    context.run(&["init", "plugin", "../x"]).exits_with(2).stderr_contains("cannot be the name");
+    context.run(&["init", "provider", "x", "--lang", "cobol"]).exits_with(2);
+    assert!(!context.path("here/plugins").exists());
 }

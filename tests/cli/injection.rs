@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::built_in;
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 /// Each argument of each call on a line of its own, behind the name of the program.
 const RECORD: &str = "for arg; do printf '%s|%s\\n' \"${0##*/}\" \"$arg\" >>\"$ARGV\"; done\n";
@@ -38,23 +38,23 @@ fn enforces_ages(provider: &str) -> bool {
     config["enforces"]["min_release_age"] == true && config["curated"] == false
 }
 
-fn place() -> Playground {
-    let mut place = Playground::new();
+fn context() -> TestContext {
+    let mut context = TestContext::new();
     for (name, answer) in STAND_INS {
-        place.script(&format!("tools/{name}"), &format!("#!/bin/sh\n{RECORD}{answer}\n"));
+        context.script(&format!("tools/{name}"), &format!("#!/bin/sh\n{RECORD}{answer}\n"));
     }
     // Homebrew refuses root, and apt-get asks for it.
-    place.script("tools/id", "#!/bin/sh\necho 1000\n");
-    place.script("tools/sudo", "#!/bin/sh\nshift\nexec \"$@\"\n");
-    place.set("PATH", format!("{}:/usr/bin:/bin", place.path("tools").display()));
-    place.set("ARGV", place.path("argv"));
-    place
+    context.script("tools/id", "#!/bin/sh\necho 1000\n");
+    context.script("tools/sudo", "#!/bin/sh\nshift\nexec \"$@\"\n");
+    context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools").display()));
+    context.set("ARGV", context.path("argv"));
+    context
 }
 
 /// What the package managers were told, each argument with the program before it, and all of it forgotten.
-fn told(place: &Playground) -> Vec<(String, String)> {
-    let text = fs::read_to_string(place.path("argv")).unwrap_or_default();
-    let _ = fs::remove_file(place.path("argv"));
+fn told(context: &TestContext) -> Vec<(String, String)> {
+    let text = fs::read_to_string(context.path("argv")).unwrap_or_default();
+    let _ = fs::remove_file(context.path("argv"));
     let lines = text.lines().filter_map(|it| it.split_once('|'));
     lines.map(|(program, argument)| (program.to_owned(), argument.to_owned())).collect()
 }
@@ -90,7 +90,7 @@ fn hostile(canary: &Path) -> Vec<String> {
 }
 
 /// Requires all of this of a provider, and makes sure that no option and no command comes of it.
-fn is_harmless(place: &Playground, provider: &str, lines: &[Value]) {
+fn is_harmless(context: &TestContext, provider: &str, lines: &[Value]) {
     let lines: Vec<Value> = lines
         .iter()
         .enumerate()
@@ -100,20 +100,20 @@ fn is_harmless(place: &Playground, provider: &str, lines: &[Value]) {
             line
         })
         .collect();
-    place.plugin("p", &lines);
+    context.plugin("p", &lines);
     // Whoever can keep an age looks at more where he has to.
     let rules = if enforces_ages(provider) { &["--min-release-age", "3"][..] } else { &[] };
-    place.run(&[&["install", "--plugins", "p", "--force"], rules].concat()).exits(1);
-    for (program, argument) in told(place) {
+    context.run(&[&["install", "--plugins", "p", "--force"], rules].concat()).exits_with(1);
+    for (program, argument) in told(context) {
         let is_option = argument.trim_start().starts_with('-') && argument.contains("evil");
         assert!(!is_option, "{program} was told {argument:?} by {provider}");
     }
-    assert!(!place.path("canary").exists(), "{provider} let something reach a shell");
+    assert!(!context.path("canary").exists(), "{provider} let something reach a shell");
 }
 
 #[test]
 fn the_stand_ins_are_told_the_packages_of_a_harmless_requirement() {
-    let place = place();
+    let context = context();
     for provider in built_in::providers() {
         let provider = provider.as_str();
         if ["env", "node", "bash"].contains(&provider) {
@@ -122,35 +122,35 @@ fn the_stand_ins_are_told_the_packages_of_a_harmless_requirement() {
         let overrides = json!({provider: ["example.com/x/good"]});
         let line =
             json!({"type": "Binary", "name": "good", "binproviders": provider, "overrides": overrides});
-        place.plugin("p", &[line]);
-        place.run(&["install", "--plugins", "p"]).exits(1);
-        let told = told(&place);
+        context.plugin("p", &[line]);
+        context.run(&["install", "--plugins", "p"]).exits_with(1);
+        let told = told(&context);
         assert!(told.iter().any(|(_, it)| it.starts_with("example.com/x/good")), "{provider}: {told:?}");
     }
 }
 
 #[test]
 fn no_package_of_a_requirement_becomes_an_option_or_a_command() {
-    let place = place();
+    let context = context();
     for provider in built_in::providers() {
         let provider = provider.as_str();
-        let texts = hostile(&place.path("canary"));
+        let texts = hostile(&context.path("canary"));
         let packages = texts.iter().flat_map(|it| [it.clone(), format!("example.com/{it}")]);
         let of_packages = packages.map(|it| json!({"overrides": {provider: [it]}}));
         let of_arguments = texts
             .iter()
             .filter(|it| it.starts_with('-'))
             .map(|it| json!({"overrides": {provider: {"install_args": [it]}}}));
-        is_harmless(&place, provider, &of_packages.chain(of_arguments).collect::<Vec<_>>());
+        is_harmless(&context, provider, &of_packages.chain(of_arguments).collect::<Vec<_>>());
     }
 }
 
 #[test]
 fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
-    let place = place();
+    let context = context();
     for provider in built_in::providers() {
         let provider = provider.as_str();
-        let texts = hostile(&place.path("canary"));
+        let texts = hostile(&context.path("canary"));
         let names = texts.iter().map(|it| json!({"name": it}));
         // One of each kind: the same few functions read all of these.
         let some =
@@ -162,6 +162,6 @@ fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
                 .map(|key| json!({"overrides": {provider: {key: text}}}));
             of_keys.into_iter().chain(overrides)
         });
-        is_harmless(&place, provider, &names.chain(others).collect::<Vec<_>>());
+        is_harmless(&context, provider, &names.chain(others).collect::<Vec<_>>());
     }
 }

@@ -6,25 +6,25 @@ use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::playground::{Playground, signal, wait_until};
+use crate::test_context::{TestContext, signal, wait_until};
 
-fn start_hanging(place: &Playground) -> Child {
-    let child = place.start(&["install", "x", "y", "--binproviders", "hanging"]);
-    wait_until("both hooks and their children run", || place.count("sleep") >= 4);
+fn start_hanging(context: &TestContext) -> Child {
+    let child = context.start(&["install", "x", "y", "--binproviders", "hanging"]);
+    wait_until("both hooks and their children run", || context.count("sleep") >= 4);
     child
 }
 
 #[test]
 fn an_interrupt_ends_every_child_first_and_is_recorded() {
     for (number, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
-        let place = Playground::new();
-        place.fixture("hanging");
-        let child = start_hanging(&place);
+        let context = TestContext::new();
+        context.fixture("hanging");
+        let child = start_hanging(&context);
         signal(child.id(), number);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code));
-        assert_eq!(place.living(), []);
-        let processes = place.processes();
+        assert_eq!(context.live_processes(), []);
+        let processes = context.processes();
         assert_eq!(processes.len(), 3);
         for process in &processes {
             assert_eq!(
@@ -33,20 +33,20 @@ fn an_interrupt_ends_every_child_first_and_is_recorded() {
             );
         }
         assert_eq!(processes[0]["exit_code"], code);
-        let queued = place.run(&["binary", "show", "x"]).ok().record();
+        let queued = context.run(&["binary", "show", "x"]).succeeds().record();
         assert_eq!((queued["status"].as_str(), queued["attempt_count"].as_u64()), (Some("queued"), Some(0)));
     }
 }
 
 #[test]
 fn who_waits_for_a_lock_can_be_interrupted() {
-    let place = Playground::new();
-    let gate = place.gate();
-    place.fixture("counting");
-    let holder = place.start(&["install", "x", "--binproviders", "counting"]);
-    wait_until("the hook runs", || place.path("data/started").exists());
-    let waiting = place.start(&["install", "x", "--binproviders", "counting"]);
-    wait_until("the second one is recorded", || place.processes().len() == 3);
+    let context = TestContext::new();
+    let gate = context.gate();
+    context.fixture("counting");
+    let holder = context.start(&["install", "x", "--binproviders", "counting"]);
+    wait_until("the hook runs", || context.path("data/started").exists());
+    let waiting = context.start(&["install", "x", "--binproviders", "counting"]);
+    wait_until("the second one is recorded", || context.processes().len() == 3);
     signal(waiting.id(), Signal::SIGINT);
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(130));
     fs::write(gate, "\n").unwrap();
@@ -54,28 +54,28 @@ fn who_waits_for_a_lock_can_be_interrupted() {
 }
 
 /// Starts an install, waits until it says that it waits, and interrupts it.
-fn waits_aloud_and_can_be_interrupted(place: &Playground, said: &str) {
-    let log = place.path("log");
+fn waits_aloud_and_can_be_interrupted(context: &TestContext, said: &str) {
+    let log = context.path("log");
     let args = ["install", "sh", "--binproviders", "env", "--force"];
     let mut rigup =
-        place.command(&args).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        context.command(&args).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
     wait_until(said, || fs::read_to_string(&log).unwrap().contains(said));
     signal(rigup.id(), Signal::SIGINT);
     wait_until("it is over", || rigup.try_wait().unwrap().is_some());
     assert_eq!(rigup.wait().unwrap().code(), Some(130), "{}", fs::read_to_string(&log).unwrap());
-    assert_eq!(place.living(), []);
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]
 fn who_waits_for_the_folder_of_the_built_in_providers_says_so_and_can_be_interrupted() {
-    let place = Playground::new();
-    let builtin = place.path("data/builtin");
+    let context = TestContext::new();
+    let builtin = context.path("data/builtin");
     fs::create_dir_all(&builtin).unwrap();
     let held = fs::File::open(&builtin).unwrap();
     held.lock().unwrap();
-    waits_aloud_and_can_be_interrupted(&place, "waiting for another rigup that unpacks its providers\n");
+    waits_aloud_and_can_be_interrupted(&context, "waiting for another rigup that unpacks its providers\n");
     drop(held);
-    place.run(&["install", "sh", "--binproviders", "env"]).ok();
+    context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
 
     let of_this_version = fs::read_dir(&builtin).unwrap().next().unwrap().unwrap().path();
     let hook = fs::read_dir(of_this_version.join("env")).unwrap().map(|it| it.unwrap().path());
@@ -84,23 +84,23 @@ fn who_waits_for_the_folder_of_the_built_in_providers_says_so_and_can_be_interru
     let held = fs::File::open(hook.parent().unwrap()).unwrap();
     held.lock().unwrap();
     waits_aloud_and_can_be_interrupted(
-        &place,
+        &context,
         "waiting for another rigup to unpack on_BinaryRequest__00_env",
     );
     drop(held);
-    place
+    context
         .run(&["install", "sh", "--binproviders", "env", "--force"])
-        .ok()
-        .says("was changed, and rigup restored it");
+        .succeeds()
+        .stderr_contains("was changed, and rigup restored it");
 }
 
 #[test]
 fn a_reader_that_goes_away_is_a_quiet_end() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     for args in [&["hook", "list"][..], &["install", "no-such-tool", "--binproviders", "env"]] {
-        let mut command = place.command(args);
+        let mut command = context.command(args);
         command.stdout(writer.try_clone().unwrap()).stderr(writer.try_clone().unwrap());
         assert!(matches!(command.status().unwrap().code(), Some(0 | 1)), "no panic, which would be 101");
     }
@@ -108,9 +108,9 @@ fn a_reader_that_goes_away_is_a_quiet_end() {
 
 #[test]
 fn a_reader_that_goes_away_takes_neither_the_errors_nor_the_exit_code_of_an_install_along() {
-    let place = Playground::new();
-    place.fixture("failing");
-    let mut child = place.start(&["install", "x", "--binproviders", "failing"]);
+    let context = TestContext::new();
+    context.fixture("failing");
+    let mut child = context.start(&["install", "x", "--binproviders", "failing"]);
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -119,12 +119,12 @@ fn a_reader_that_goes_away_takes_neither_the_errors_nor_the_exit_code_of_an_inst
 
 #[test]
 fn a_signal_that_rigup_was_told_to_ignore_is_ignored_by_rigup_and_by_no_hook() {
-    let mut place = Playground::new();
-    place.set("RIGUP_FILE", env!("CARGO_BIN_EXE_rigup"));
-    place.provider("p", "#!/bin/sh\ngrep SigIgn /proc/self/status >\"$DATA_DIR/ignored\"\nuntil [ -e \"$DATA_DIR/go\" ]; do :; done\n\
+    let mut context = TestContext::new();
+    context.set("RIGUP_FILE", env!("CARGO_BIN_EXE_rigup"));
+    context.provider("p", "#!/bin/sh\ngrep SigIgn /proc/self/status >\"$DATA_DIR/ignored\"\nuntil [ -e \"$DATA_DIR/go\" ]; do :; done\n\
         printf '{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}'\n");
-    let child = place
-        .command_of(
+    let child = context
+        .command_for(
             Path::new("/bin/sh"),
             &["-c", "trap '' HUP INT USR1 XFSZ; exec \"$RIGUP_FILE\" install x --binproviders p"],
         )
@@ -132,12 +132,14 @@ fn a_signal_that_rigup_was_told_to_ignore_is_ignored_by_rigup_and_by_no_hook() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_until("the hook runs", || fs::read(place.path("data/ignored")).is_ok_and(|it| it.ends_with(b"\n")));
+    wait_until("the hook runs", || {
+        fs::read(context.path("data/ignored")).is_ok_and(|it| it.ends_with(b"\n"))
+    });
     signal(child.id(), Signal::SIGHUP);
     signal(child.id(), Signal::SIGINT);
-    fs::write(place.path("data/go"), "").unwrap();
+    fs::write(context.path("data/go"), "").unwrap();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
-    let ignored = fs::read_to_string(place.path("data/ignored")).unwrap();
+    let ignored = fs::read_to_string(context.path("data/ignored")).unwrap();
     let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
     for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGXFSZ] {
         assert_eq!(ignored >> (number as u32 - 1) & 1, 0, "{number} is ignored");
@@ -146,14 +148,20 @@ fn a_signal_that_rigup_was_told_to_ignore_is_ignored_by_rigup_and_by_no_hook() {
 
 #[test]
 fn a_record_whose_version_was_not_waited_for_is_not_printed() {
-    let place = Playground::new();
-    let tool = place.script("tool", "#!/bin/sh\necho tool\nexec sleep 600\n");
-    let child =
-        place.start(&["hook", "binary", "--name=tool", "--provider=p", "--abspath", tool.to_str().unwrap()]);
-    wait_until("it is asked for its version", || place.count("sleep 600") > 0);
+    let context = TestContext::new();
+    let tool = context.script("tool", "#!/bin/sh\necho tool\nexec sleep 600\n");
+    let child = context.start(&[
+        "hook",
+        "binary",
+        "--name=tool",
+        "--provider=p",
+        "--abspath",
+        tool.to_str().unwrap(),
+    ]);
+    wait_until("it is asked for its version", || context.count("sleep 600") > 0);
     signal(child.id(), Signal::SIGTERM);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(143));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-    assert_eq!(place.living(), []);
+    assert_eq!(context.live_processes(), []);
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, Ran, signal, wait_until};
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// Writes a launcher that names its folder, in the version that is asked for, else in the newest one; what else it writes is
 /// in `extra`.
@@ -23,38 +23,38 @@ chmod +x "$LIB_DIR/shelf/$name.new" && mv "$LIB_DIR/shelf/$name.new" "$LIB_DIR/s
 "#;
 
 /// A plugin that requires these names from the shelf, whose newest version is 1.0.0.
-fn place_with_shelf(names: &[&str]) -> Playground {
-    let place = Playground::new();
-    place.provider("shelf", SHELF);
-    place.write("home/extra", "");
-    place.write("home/newest", "1.0.0");
-    require(&place, names, "shelf");
-    place
+fn context_with_shelf(names: &[&str]) -> TestContext {
+    let context = TestContext::new();
+    context.provider("shelf", SHELF);
+    context.write("home/extra", "");
+    context.write("home/newest", "1.0.0");
+    require(&context, names, "shelf");
+    context
 }
 
-fn require(place: &Playground, names: &[&str], providers: &str) {
+fn require(context: &TestContext, names: &[&str], providers: &str) {
     let lines: Vec<Value> =
         names.iter().map(|name| json!({"type": "Binary", "name": name, "binproviders": providers})).collect();
-    place.plugin("mine", &lines);
+    context.plugin("mine", &lines);
 }
 
-fn lockfile(place: &Playground) -> String {
-    fs::read_to_string(place.path("here/rigup.lock")).unwrap()
+fn lockfile(context: &TestContext) -> String {
+    fs::read_to_string(context.path("here/rigup.lock")).unwrap()
 }
 
 /// Another machine: a data dir elsewhere.
-fn elsewhere(place: &Playground, args: &[&str]) -> Ran {
-    let data_dir = place.path("another/longer/data");
-    place.run(&[args, &["--data-dir", data_dir.to_str().unwrap()]].concat())
+fn elsewhere(context: &TestContext, args: &[&str]) -> CommandOutput {
+    let data_dir = context.path("another/longer/data");
+    context.run(&[args, &["--data-dir", data_dir.to_str().unwrap()]].concat())
 }
 
-fn link_elsewhere(place: &Playground, name: &str) -> std::path::PathBuf {
-    place.path("another/longer/data/lib").join(rigup::settings::platform()).join("bin").join(name)
+fn link_elsewhere(context: &TestContext, name: &str) -> std::path::PathBuf {
+    context.path("another/longer/data/lib").join(rigup::settings::platform()).join("bin").join(name)
 }
 
 /// No hook was started elsewhere.
-fn nothing_ran_elsewhere(place: &Playground) {
-    let processes = elsewhere(place, &["process", "list"]).ok().records();
+fn nothing_ran_elsewhere(context: &TestContext) {
+    let processes = elsewhere(context, &["process", "list"]).succeeds().records();
     assert!(processes.iter().all(|it| it["process_type"] != "hook"), "{processes:?}");
 }
 
@@ -64,157 +64,159 @@ fn reason(record: &Value) -> &str {
 
 #[test]
 fn what_is_locked_here_is_got_elsewhere_though_there_is_a_newer_version() {
-    let place = place_with_shelf(&["b", "a"]);
-    let records = place.run(&["lock"]).ok().says("rigup.lock: 2 added").records();
+    let context = context_with_shelf(&["b", "a"]);
+    let records = context.run(&["lock"]).succeeds().stderr_contains("rigup.lock: 2 added").records();
     assert!(records.iter().all(|it| it["type"] == "Lock" && it["status"] == "added"), "{records:?}");
-    let text = lockfile(&place);
+    let text = lockfile(&context);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], r#"{"type":"Lockfile","version":1}"#);
     let start =
         |name| format!(r#"{{"type":"Lock","platform":"{}","name":"{name}","#, rigup::settings::platform());
     assert!(lines[1].starts_with(&start("a")) && lines[2].starts_with(&start("b")), "{text}");
-    let hook = place.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
+    let hook = context.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
     let hook = rigup::fs::digest::sha256(&hook).unwrap();
     assert!(lines[1].ends_with(&format!(r#""hook_sha256":"{hook}"}}"#)), "{text}");
 
-    place.write("home/newest", "2.0.0");
-    let records = elsewhere(&place, &["install", "--locked"]).ok().records();
+    context.write("home/newest", "2.0.0");
+    let records = elsewhere(&context, &["install", "--locked"]).succeeds().records();
     assert!(records.iter().all(|it| it["version"] == "1.0.0"), "{records:?}");
-    assert!(link_elsewhere(&place, "a").exists());
-    elsewhere(&place, &["lock", "--check"]).ok().says("rigup.lock is up to date");
-    elsewhere(&place, &["install", "--locked"]).ok().says("all 2 binaries are already installed");
-    elsewhere(&place, &["lock"]).ok();
-    assert_eq!(lockfile(&place), text, "the same facts are the same bytes");
+    assert!(link_elsewhere(&context, "a").exists());
+    elsewhere(&context, &["lock", "--check"]).succeeds().stderr_contains("rigup.lock is up to date");
+    elsewhere(&context, &["install", "--locked"])
+        .succeeds()
+        .stderr_contains("all 2 binaries are already installed");
+    elsewhere(&context, &["lock"]).succeeds();
+    assert_eq!(lockfile(&context), text, "the same facts are the same bytes");
 }
 
 #[test]
 fn all_that_is_there_is_found_without_a_network_and_without_a_process() {
-    let place = place_with_shelf(&["a"]);
-    place.run(&["lock"]).ok();
-    let before = place.processes().len();
+    let context = context_with_shelf(&["a"]);
+    context.run(&["lock"]).succeeds();
+    let before = context.processes().len();
     let rigup = env!("CARGO_BIN_EXE_rigup");
-    let offline = place
-        .command_of(Path::new("unshare"), &["--map-root-user", "--net", rigup, "install", "--locked"])
+    let offline = context
+        .command_for(Path::new("unshare"), &["--map-root-user", "--net", rigup, "install", "--locked"])
         .output()
         .unwrap();
-    Ran::from(&["install", "--locked"], &offline).ok().says("is already installed");
-    assert_eq!(place.processes().len(), before);
+    CommandOutput::new(&["install", "--locked"], &offline).succeeds().stderr_contains("is already installed");
+    assert_eq!(context.processes().len(), before);
 }
 
 #[test]
 fn who_wants_to_load_what_is_locked_is_told_the_command_that_compares() {
-    let place = Playground::new();
+    let context = TestContext::new();
     for args in [&["load", "--locked"][..], &["load", "x", "--locked"], &["load", "--lockfile=x"]] {
-        let ran = place
+        let output = context
             .run(args)
-            .exits(2)
-            .says("tip: run `rigup install --locked`: it compares with the lock file");
-        assert!(!ran.stderr.contains("-- --lock"), "no name begins with `-`: {}", ran.stderr);
+            .exits_with(2)
+            .stderr_contains("tip: run `rigup install --locked`: it compares with the lock file");
+        assert!(!output.stderr.contains("-- --lock"), "no name begins with `-`: {}", output.stderr);
     }
-    assert!(!place.run(&["load", "--help"]).ok().stdout.contains("--lock"));
+    assert!(!context.run(&["load", "--help"]).succeeds().stdout.contains("--lock"));
 }
 
 #[test]
 fn another_version_is_refused_with_both_and_the_link_stays_what_it_was() {
-    let place = place_with_shelf(&["a"]);
-    place.run(&["lock"]).ok();
-    place.write("home/newest", "2.0.0");
-    place.write("home/stubborn", "");
-    let record = elsewhere(&place, &["install", "--locked"]).exits(1).record();
+    let context = context_with_shelf(&["a"]);
+    context.run(&["lock"]).succeeds();
+    context.write("home/newest", "2.0.0");
+    context.write("home/stubborn", "");
+    let record = elsewhere(&context, &["install", "--locked"]).exits_with(1).record();
     assert_eq!(reason(&record), "shelf rejected: version \"2.0.0\" is not the pinned \"1.0.0\"");
-    assert!(link_elsewhere(&place, "a").symlink_metadata().is_err());
+    assert!(link_elsewhere(&context, "a").symlink_metadata().is_err());
 
     // One that leads to something else already is not touched.
-    let other = place.script("home/other", "#!/bin/sh\necho 3\n");
-    fs::create_dir_all(link_elsewhere(&place, "a").parent().unwrap()).unwrap();
-    symlink(&other, link_elsewhere(&place, "a")).unwrap();
-    elsewhere(&place, &["install", "--locked"]).exits(1);
-    assert_eq!(fs::read_link(link_elsewhere(&place, "a")).unwrap(), other);
+    let other = context.script("home/other", "#!/bin/sh\necho 3\n");
+    fs::create_dir_all(link_elsewhere(&context, "a").parent().unwrap()).unwrap();
+    symlink(&other, link_elsewhere(&context, "a")).unwrap();
+    elsewhere(&context, &["install", "--locked"]).exits_with(1);
+    assert_eq!(fs::read_link(link_elsewhere(&context, "a")).unwrap(), other);
 }
 
 #[test]
 fn another_file_of_the_same_version_is_refused_with_both_digests() {
-    let place = place_with_shelf(&["a"]);
-    let locked = place.run(&["lock"]).ok().record();
-    place.write("home/extra", "# something more\n");
-    let record = elsewhere(&place, &["install", "--locked"]).exits(1).record();
+    let context = context_with_shelf(&["a"]);
+    let locked = context.run(&["lock"]).succeeds().record();
+    context.write("home/extra", "# something more\n");
+    let record = elsewhere(&context, &["install", "--locked"]).exits_with(1).record();
     let both = format!("is not the pinned {}", locked["sha256"].as_str().unwrap());
     assert!(reason(&record).starts_with("shelf rejected: sha256 "), "{record}");
     assert!(reason(&record).ends_with(&both) && !reason(&record).contains(&format!("is {both}")), "{record}");
-    assert!(link_elsewhere(&place, "a").symlink_metadata().is_err());
+    assert!(link_elsewhere(&context, "a").symlink_metadata().is_err());
 }
 
 #[test]
 fn a_hook_that_states_the_locked_digest_of_another_file_is_believed_neither_now_nor_later() {
-    let place = place_with_shelf(&["a"]);
+    let context = context_with_shelf(&["a"]);
     let forger = SHELF.replace("-- \"$@\"", "-- \"$@\" | sed -f \"$HOME/forge\"");
-    place.provider("shelf", &forger);
-    place.write("home/forge", "");
-    let locked = place.run(&["lock"]).ok().record();
+    context.provider("shelf", &forger);
+    context.write("home/forge", "");
+    let locked = context.run(&["lock"]).succeeds().record();
     // The fingerprint is the file's own.
     let digest = locked["sha256"].as_str().unwrap();
-    place.write("home/forge", format!("s/\"sha256\":\"[0-9a-f]*/\"sha256\":\"{digest}/"));
-    place.write("home/extra", "# something more\n");
-    let record = elsewhere(&place, &["install"]).exits(1).record();
+    context.write("home/forge", format!("s/\"sha256\":\"[0-9a-f]*/\"sha256\":\"{digest}/"));
+    context.write("home/extra", "# something more\n");
+    let record = elsewhere(&context, &["install"]).exits_with(1).record();
     assert!(
         reason(&record)
             .starts_with(&format!("shelf rejected: sha256 {digest} in the record is not the file's ")),
         "{record}"
     );
-    elsewhere(&place, &["install", "--locked"]).exits(1);
-    assert!(link_elsewhere(&place, "a").symlink_metadata().is_err());
+    elsewhere(&context, &["install", "--locked"]).exits_with(1);
+    assert!(link_elsewhere(&context, "a").symlink_metadata().is_err());
 }
 
 #[test]
 fn another_hook_is_refused_with_both_digests_and_not_started() {
-    let place = place_with_shelf(&["a"]);
-    let locked = place.run(&["lock"]).ok().record();
-    place.provider("shelf", &SHELF.replace("exact=$(cat", "exact=$(cat --"));
-    let record = elsewhere(&place, &["install", "--locked"])
-        .exits(1)
-        .says("error: cannot install a: the hook of")
+    let context = context_with_shelf(&["a"]);
+    let locked = context.run(&["lock"]).succeeds().record();
+    context.provider("shelf", &SHELF.replace("exact=$(cat", "exact=$(cat --"));
+    let record = elsewhere(&context, &["install", "--locked"])
+        .exits_with(1)
+        .stderr_contains("error: cannot install a: the hook of")
         .record();
-    let hook = place.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
+    let hook = context.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
     for digest in
         [rigup::fs::digest::sha256(&hook).unwrap().as_str(), locked["hook_sha256"].as_str().unwrap()]
     {
         assert!(reason(&record).contains(digest), "{record}");
     }
-    nothing_ran_elsewhere(&place);
+    nothing_ran_elsewhere(&context);
 }
 
 #[test]
 fn only_the_locked_provider_is_asked_and_another_ones_binary_is_not_taken_for_it() {
-    let place = place_with_shelf(&["a"]);
-    place.fixture("good");
-    place.run(&["lock"]).ok();
-    require(&place, &["a"], "good,shelf");
-    elsewhere(&place, &["install"]).ok();
-    let record = elsewhere(&place, &["install", "--locked"]).ok().record();
+    let context = context_with_shelf(&["a"]);
+    context.fixture("good");
+    context.run(&["lock"]).succeeds();
+    require(&context, &["a"], "good,shelf");
+    elsewhere(&context, &["install"]).succeeds();
+    let record = elsewhere(&context, &["install", "--locked"]).succeeds().record();
     assert_eq!(record["binprovider"], "shelf");
 
-    require(&place, &["a"], "good");
-    elsewhere(&place, &["install", "--locked"])
-        .exits(1)
-        .says("error: cannot install a: rigup.lock pins shelf, but only good may install it");
+    require(&context, &["a"], "good");
+    elsewhere(&context, &["install", "--locked"])
+        .exits_with(1)
+        .stderr_contains("error: cannot install a: rigup.lock pins shelf, but only good may install it");
 }
 
 #[test]
 fn what_is_newer_here_is_brought_back_to_what_was_locked() {
-    let place = place_with_shelf(&["a"]);
-    place.run(&["lock"]).ok();
-    place.write("home/newest", "2.0.0");
-    assert_eq!(place.run(&["install", "--force"]).ok().record()["version"], "2.0.0");
-    assert_eq!(place.run(&["install", "--locked"]).ok().record()["version"], "1.0.0");
-    place.run(&["install", "--locked"]).ok().says("is already installed");
+    let context = context_with_shelf(&["a"]);
+    context.run(&["lock"]).succeeds();
+    context.write("home/newest", "2.0.0");
+    assert_eq!(context.run(&["install", "--force"]).succeeds().record()["version"], "2.0.0");
+    assert_eq!(context.run(&["install", "--locked"]).succeeds().record()["version"], "1.0.0");
+    context.run(&["install", "--locked"]).succeeds().stderr_contains("is already installed");
 }
 
 #[test]
 fn what_has_no_line_is_refused_by_name_and_the_others_are_got() {
-    let place = place_with_shelf(&["a"]);
-    place.run(&["lock"]).ok();
-    require(&place, &["a", "new"], "shelf");
-    let records = elsewhere(&place, &["install", "--locked"]).exits(1).records();
+    let context = context_with_shelf(&["a"]);
+    context.run(&["lock"]).succeeds();
+    require(&context, &["a", "new"], "shelf");
+    let records = elsewhere(&context, &["install", "--locked"]).exits_with(1).records();
     assert_eq!((&records[0]["status"], &records[1]["status"]), (&json!("installed"), &json!("queued")));
     let expected = format!("rigup.lock has no pin for {}; run `rigup lock`", rigup::settings::platform());
     assert_eq!(reason(&records[1]), expected);
@@ -222,106 +224,120 @@ fn what_has_no_line_is_refused_by_name_and_the_others_are_got() {
 
 #[test]
 fn a_line_below_the_lowest_version_that_will_do_is_refused_before_anything_is_asked() {
-    let place = place_with_shelf(&["a"]);
-    place.run(&["lock"]).ok();
-    place.plugin(
+    let context = context_with_shelf(&["a"]);
+    context.run(&["lock"]).succeeds();
+    context.plugin(
         "mine",
         &[json!({"type": "Binary", "name": "a", "binproviders": "shelf", "min_version": "2"})],
     );
-    elsewhere(&place, &["install", "--locked"])
-        .exits(1)
-        .says("rigup.lock pins version 1.0.0, which is older than 2");
-    nothing_ran_elsewhere(&place);
+    elsewhere(&context, &["install", "--locked"])
+        .exits_with(1)
+        .stderr_contains("rigup.lock pins version 1.0.0, which is older than 2");
+    nothing_ran_elsewhere(&context);
 }
 
 #[test]
 fn a_new_name_is_added_and_what_is_missing_is_got_as_it_was_locked() {
-    let place = place_with_shelf(&["a"]);
-    place.run(&["lock"]).ok();
-    place.write("home/newest", "2.0.0");
-    require(&place, &["a", "new"], "shelf");
-    let records = elsewhere(&place, &["lock"]).ok().says("rigup.lock: 1 added, 1 unchanged").records();
+    let context = context_with_shelf(&["a"]);
+    context.run(&["lock"]).succeeds();
+    context.write("home/newest", "2.0.0");
+    require(&context, &["a", "new"], "shelf");
+    let records = elsewhere(&context, &["lock"])
+        .succeeds()
+        .stderr_contains("rigup.lock: 1 added, 1 unchanged")
+        .records();
     let versions: Vec<&Value> = records.iter().map(|it| &it["version"]).collect();
     assert_eq!(versions, ["1.0.0", "2.0.0"]);
 }
 
 #[test]
 fn what_is_here_is_locked_as_it_is_and_every_change_is_told() {
-    let place = place_with_shelf(&["a", "b"]);
-    place.run(&["lock"]).ok();
-    place.write("home/newest", "2.0.0");
-    place.run(&["install", "--force", "a"]).ok();
-    let before = lockfile(&place);
-    let check = place
+    let context = context_with_shelf(&["a", "b"]);
+    context.run(&["lock"]).succeeds();
+    context.write("home/newest", "2.0.0");
+    context.run(&["install", "--force", "a"]).succeeds();
+    let before = lockfile(&context);
+    let check = context
         .run(&["lock", "--check"])
-        .exits(1)
-        .says("error: rigup.lock: a: version 1.0.0 -> 2.0.0, sha256 ");
+        .exits_with(1)
+        .stderr_contains("error: rigup.lock: a: version 1.0.0 -> 2.0.0, sha256 ");
     assert_eq!(check.records()[0]["status"], "changed");
-    assert_eq!(lockfile(&place), before, "a check writes nothing");
-    place.run(&["lock", "a"]).ok().says("a: version 1.0.0 -> 2.0.0").says("rigup.lock: 1 changed");
-    place.run(&["lock", "--check"]).ok();
+    assert_eq!(lockfile(&context), before, "a check writes nothing");
+    context
+        .run(&["lock", "a"])
+        .succeeds()
+        .stderr_contains("a: version 1.0.0 -> 2.0.0")
+        .stderr_contains("rigup.lock: 1 changed");
+    context.run(&["lock", "--check"]).succeeds();
 }
 
 #[test]
 fn a_check_installs_nothing_and_names_every_line_that_would_differ() {
-    let place = place_with_shelf(&["a"]);
-    let check = place.run(&["lock", "--check"]).exits(1);
-    let check = check.says(&format!("a: rigup.lock has no pin for {}", rigup::settings::platform()));
+    let context = context_with_shelf(&["a"]);
+    let check = context.run(&["lock", "--check"]).exits_with(1);
+    let check =
+        check.stderr_contains(&format!("a: rigup.lock has no pin for {}", rigup::settings::platform()));
     assert_eq!(check.record()["status"], "queued");
-    assert!(!place.path("here/rigup.lock").exists() && !place.path("data").exists());
+    assert!(!context.path("here/rigup.lock").exists() && !context.path("data").exists());
 
-    place.run(&["lock"]).ok();
-    elsewhere(&place, &["lock", "--check"]).ok();
-    assert!(!place.path("another").exists(), "what is not there can be got as it is locked");
-    let text = lockfile(&place);
-    place.write("here/rigup.lock", text.replace("Lock\",", "Lock\", "));
-    place
+    context.run(&["lock"]).succeeds();
+    elsewhere(&context, &["lock", "--check"]).succeeds();
+    assert!(!context.path("another").exists(), "what is not there can be got as it is locked");
+    let text = lockfile(&context);
+    context.write("here/rigup.lock", text.replace("Lock\",", "Lock\", "));
+    context
         .run(&["lock", "--check"])
-        .exits(1)
-        .says("the lines are not sorted and formatted as `rigup lock` writes them");
-    place.run(&["lock"]).ok();
-    assert_eq!(lockfile(&place), text);
+        .exits_with(1)
+        .stderr_contains("the lines are not sorted and formatted as `rigup lock` writes them");
+    context.run(&["lock"]).succeeds();
+    assert_eq!(lockfile(&context), text);
 }
 
 #[test]
 fn lines_of_other_platforms_stay_and_what_is_not_required_goes_only_when_pruned() {
-    let place = place_with_shelf(&["a", "b"]);
-    place.run(&["lock"]).ok();
-    let other = lockfile(&place).replace(&rigup::settings::platform(), "riscv64-plan9");
+    let context = context_with_shelf(&["a", "b"]);
+    context.run(&["lock"]).succeeds();
+    let other = lockfile(&context).replace(&rigup::settings::platform(), "riscv64-plan9");
     let other: Vec<&str> = other.lines().skip(1).collect();
-    place.write("here/rigup.lock", lockfile(&place) + &other.join("\n"));
-    require(&place, &["a"], "shelf");
-    place.run(&["lock"]).ok();
-    assert_eq!(lockfile(&place).matches("\"Lock\"").count(), 4);
-    place.run(&["lock", "--check", "--prune"]).exits(1).says("b has a line but is not required");
-    place.run(&["lock", "--prune"]).ok().says("1 removed");
-    let text = lockfile(&place);
+    context.write("here/rigup.lock", lockfile(&context) + &other.join("\n"));
+    require(&context, &["a"], "shelf");
+    context.run(&["lock"]).succeeds();
+    assert_eq!(lockfile(&context).matches("\"Lock\"").count(), 4);
+    context
+        .run(&["lock", "--check", "--prune"])
+        .exits_with(1)
+        .stderr_contains("b has a line but is not required");
+    context.run(&["lock", "--prune"]).succeeds().stderr_contains("1 removed");
+    let text = lockfile(&context);
     assert!(other.iter().all(|line| text.contains(line)), "{text}");
     assert_eq!(text.matches("\"Lock\"").count(), 3);
 }
 
 #[test]
 fn what_could_not_be_got_keeps_its_line_and_the_others_are_written() {
-    let place = place_with_shelf(&["a"]);
-    place.run(&["lock"]).ok();
-    place.fixture("failing");
-    place.plugin("more", &[json!({"type": "Binary", "name": "never", "binproviders": "failing"})]);
-    require(&place, &["a", "b"], "shelf");
-    let ran =
-        place.run(&["lock"]).exits(1).says("error: cannot install never: ").says("1 added, 1 unchanged");
-    assert!(ran.records().iter().any(|it| it["name"] == "never" && it["status"] == "queued"));
-    assert!(lockfile(&place).contains("\"b\"") && !lockfile(&place).contains("never"));
+    let context = context_with_shelf(&["a"]);
+    context.run(&["lock"]).succeeds();
+    context.fixture("failing");
+    context.plugin("more", &[json!({"type": "Binary", "name": "never", "binproviders": "failing"})]);
+    require(&context, &["a", "b"], "shelf");
+    let output = context
+        .run(&["lock"])
+        .exits_with(1)
+        .stderr_contains("error: cannot install never: ")
+        .stderr_contains("1 added, 1 unchanged");
+    assert!(output.records().iter().any(|it| it["name"] == "never" && it["status"] == "queued"));
+    assert!(lockfile(&context).contains("\"b\"") && !lockfile(&context).contains("never"));
 }
 
 #[test]
 fn a_lock_file_that_cannot_be_understood_is_named_by_line_and_left_alone() {
-    let place = place_with_shelf(&["a"]);
-    place
+    let context = context_with_shelf(&["a"]);
+    context
         .run(&["install", "--locked"])
-        .exits(3)
-        .says("cannot use the lock file rigup.lock: it does not exist; `rigup lock` writes it");
-    place.run(&["lock"]).ok();
-    let good = lockfile(&place);
+        .exits_with(3)
+        .stderr_contains("cannot use the lock file rigup.lock: it does not exist; `rigup lock` writes it");
+    context.run(&["lock"]).succeeds();
+    let good = lockfile(&context);
     let line = good.lines().nth(1).unwrap();
     for (bad, expected) in [
         (good.clone() + line, "line 3: a already has a line for "),
@@ -337,62 +353,71 @@ fn a_lock_file_that_cannot_be_understood_is_named_by_line_and_left_alone() {
         ),
         (String::new(), "line 1: not the header of a lock file"),
     ] {
-        place.write("here/rigup.lock", &bad);
+        context.write("here/rigup.lock", &bad);
         for args in [&["install", "--locked"][..], &["lock"], &["lock", "--check"]] {
-            place.run(args).exits(3).says(&format!("cannot use the lock file rigup.lock: {expected}"));
+            context
+                .run(args)
+                .exits_with(3)
+                .stderr_contains(&format!("cannot use the lock file rigup.lock: {expected}"));
         }
-        assert_eq!(lockfile(&place), bad);
+        assert_eq!(lockfile(&context), bad);
     }
 }
 
 #[test]
 fn the_lock_file_may_lie_elsewhere_and_one_that_cannot_be_written_is_told_of_before_any_work() {
-    let place = place_with_shelf(&["a"]);
-    place.run(&["lock", "--lockfile", "locks/linux.lock"]).ok();
-    place.run(&["install", "--locked", "--lockfile", "locks/linux.lock"]).ok();
-    place.run(&["install", "--lockfile", "locks/linux.lock"]).exits(2);
-    elsewhere(&place, &["lock", "--lockfile", "locks"]).exits(3).says("cannot use the lock file locks");
-    elsewhere(&place, &["lock", "--lockfile", "locks/linux.lock/x"]).exits(3);
-    assert!(!place.path("another").exists());
+    let context = context_with_shelf(&["a"]);
+    context.run(&["lock", "--lockfile", "locks/linux.lock"]).succeeds();
+    context.run(&["install", "--locked", "--lockfile", "locks/linux.lock"]).succeeds();
+    context.run(&["install", "--lockfile", "locks/linux.lock"]).exits_with(2);
+    elsewhere(&context, &["lock", "--lockfile", "locks"])
+        .exits_with(3)
+        .stderr_contains("cannot use the lock file locks");
+    elsewhere(&context, &["lock", "--lockfile", "locks/linux.lock/x"]).exits_with(3);
+    assert!(!context.path("another").exists());
 
-    symlink("locks/linux.lock", place.path("here/rigup.lock")).unwrap();
-    place.write("home/newest", "2.0.0");
-    place.run(&["install", "--force"]).ok();
-    place.run(&["lock"]).ok();
-    assert!(place.path("here/rigup.lock").is_symlink(), "a link stays one");
-    assert!(fs::read_to_string(place.path("here/locks/linux.lock")).unwrap().contains("2.0.0"));
-    assert_eq!(place.path("here/locks/linux.lock").metadata().unwrap().mode() & 0o777, 0o644);
+    symlink("locks/linux.lock", context.path("here/rigup.lock")).unwrap();
+    context.write("home/newest", "2.0.0");
+    context.run(&["install", "--force"]).succeeds();
+    context.run(&["lock"]).succeeds();
+    assert!(context.path("here/rigup.lock").is_symlink(), "a link stays one");
+    assert!(fs::read_to_string(context.path("here/locks/linux.lock")).unwrap().contains("2.0.0"));
+    assert_eq!(context.path("here/locks/linux.lock").metadata().unwrap().mode() & 0o777, 0o644);
 }
 
 #[test]
 fn many_that_lock_other_names_at_once_lose_none_of_their_lines() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let place = place_with_shelf(&names);
-    let all: Vec<_> = names.iter().map(|name| (name, place.start(&["lock", name]))).collect();
+    let context = context_with_shelf(&names);
+    let all: Vec<_> = names.iter().map(|name| (name, context.start(&["lock", name]))).collect();
     for (name, rigup) in all {
-        Ran::from(&["lock", name], &rigup.wait_with_output().unwrap()).ok();
+        CommandOutput::new(&["lock", name], &rigup.wait_with_output().unwrap()).succeeds();
     }
-    assert_eq!(lockfile(&place).lines().count(), 1 + names.len(), "{}", lockfile(&place));
-    place.run(&["lock", "--check"]).ok();
+    assert_eq!(lockfile(&context).lines().count(), 1 + names.len(), "{}", lockfile(&context));
+    context.run(&["lock", "--check"]).succeeds();
 }
 
 #[test]
 fn a_lock_file_that_others_may_write_when_it_is_read_again_is_refused_as_it_was_at_first() {
-    let place = place_with_shelf(&["a"]);
-    place.run(&["lock"]).ok();
-    let before = lockfile(&place);
-    place.provider("shelf", &format!("{SHELF}chmod 666 \"$HOME/../here/rigup.lock\"\n"));
-    require(&place, &["a", "b"], "shelf");
-    place.run(&["lock"]).exits(3).says("cannot use the lock file rigup.lock: ").says("(mode 0666)");
-    assert_eq!(lockfile(&place), before);
+    let context = context_with_shelf(&["a"]);
+    context.run(&["lock"]).succeeds();
+    let before = lockfile(&context);
+    context.provider("shelf", &format!("{SHELF}chmod 666 \"$HOME/../here/rigup.lock\"\n"));
+    require(&context, &["a", "b"], "shelf");
+    context
+        .run(&["lock"])
+        .exits_with(3)
+        .stderr_contains("cannot use the lock file rigup.lock: ")
+        .stderr_contains("(mode 0666)");
+    assert_eq!(lockfile(&context), before);
 }
 
 #[test]
 fn who_waits_to_write_the_lock_file_says_so_and_can_be_interrupted() {
-    let place = place_with_shelf(&["a"]);
-    let held = fs::File::open(place.path("here")).unwrap();
+    let context = context_with_shelf(&["a"]);
+    let held = fs::File::open(context.path("here")).unwrap();
     held.lock().unwrap();
-    let mut rigup = place.start(&["lock"]);
+    let mut rigup = context.start(&["lock"]);
     let mut said = String::new();
     let mut lines = BufReader::new(rigup.stderr.take().unwrap());
     while !said.contains("waiting for another rigup that writes rigup.lock")
@@ -402,52 +427,57 @@ fn who_waits_to_write_the_lock_file_says_so_and_can_be_interrupted() {
     lines.read_to_string(&mut said).unwrap();
     assert_eq!(rigup.wait().unwrap().code(), Some(130), "{said}");
     assert!(said.contains("interrupted: rigup.lock is unchanged"), "{said}");
-    assert!(!place.path("here/rigup.lock").exists());
+    assert!(!context.path("here/rigup.lock").exists());
 }
 
 #[test]
 fn an_interrupted_lock_leaves_the_file_as_it_was() {
-    let place = place_with_shelf(&["a"]);
-    place.fixture("hanging");
-    place.plugin("more", &[json!({"type": "Binary", "name": "never", "binproviders": "hanging"})]);
-    let rigup = place.start(&["lock"]);
+    let context = context_with_shelf(&["a"]);
+    context.fixture("hanging");
+    context.plugin("more", &[json!({"type": "Binary", "name": "never", "binproviders": "hanging"})]);
+    let rigup = context.start(&["lock"]);
     wait_until("both hooks have begun", || {
-        let hooks = place.hook_processes();
+        let hooks = context.hook_processes();
         hooks.len() == 2 && hooks.iter().any(|it| it["plugin"] == "hanging" && it["status"] == "running")
     });
     signal(rigup.id(), Signal::SIGINT);
     let output = rigup.wait_with_output().unwrap();
-    Ran::from(&["lock"], &output).exits(130).says("interrupted: rigup.lock is unchanged");
-    assert!(!place.path("here/rigup.lock").exists());
+    CommandOutput::new(&["lock"], &output)
+        .exits_with(130)
+        .stderr_contains("interrupted: rigup.lock is unchanged");
+    assert!(!context.path("here/rigup.lock").exists());
 }
 
 #[test]
 fn a_binary_of_a_provider_that_may_not_provide_it_is_not_locked() {
-    let place = place_with_shelf(&["a"]);
-    place.fixture("good");
-    place.run(&["install"]).ok();
-    require(&place, &["a"], "good");
-    place.run(&["lock"]).exits(1).says("error: a: cannot lock it: shelf installed it, but only good may");
-    assert!(!place.path("here/rigup.lock").exists(), "nothing to write is no file");
-    place.run(&["install", "--force", "a"]).ok();
-    place.run(&["lock"]).ok();
+    let context = context_with_shelf(&["a"]);
+    context.fixture("good");
+    context.run(&["install"]).succeeds();
+    require(&context, &["a"], "good");
+    context
+        .run(&["lock"])
+        .exits_with(1)
+        .stderr_contains("error: a: cannot lock it: shelf installed it, but only good may");
+    assert!(!context.path("here/rigup.lock").exists(), "nothing to write is no file");
+    context.run(&["install", "--force", "a"]).succeeds();
+    context.run(&["lock"]).succeeds();
 }
 
 #[test]
 fn a_built_in_provider_is_locked_and_found_the_same_before_anything_is_unpacked() {
-    let place = Playground::new();
-    require(&place, &["sh"], "env");
-    place.run(&["lock"]).ok();
-    assert_eq!(elsewhere(&place, &["install", "--locked"]).ok().record()["binprovider"], "env");
-    elsewhere(&place, &["install", "--locked", "--dry-run"]).ok();
+    let context = TestContext::new();
+    require(&context, &["sh"], "env");
+    context.run(&["lock"]).succeeds();
+    assert_eq!(elsewhere(&context, &["install", "--locked"]).succeeds().record()["binprovider"], "env");
+    elsewhere(&context, &["install", "--locked", "--dry-run"]).succeeds();
 }
 
 #[test]
 fn a_hook_gets_its_packages_in_the_exact_version_that_is_asked_for() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let of = |arguments: &[&str]| {
         let args = ["hook", "packages", "--provider", "pip", "--pin", "=={}", "--"];
-        place.run(&[&args, arguments].concat()).ok().stdout
+        context.run(&[&args, arguments].concat()).succeeds().stdout
     };
     assert_eq!(of(&["--name=x", "--exact-version=1.2"]), "x==1.2\n");
     assert_eq!(of(&["--name=x"]), "x\n");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 const README: &str = include_str!("../../README.md");
 
@@ -22,14 +22,14 @@ fn blocks(section: &str) -> Vec<(&str, String)> {
 
 #[test]
 fn the_worked_example_of_the_readme_does_what_it_says() {
-    let mut place = Playground::new();
+    let mut context = TestContext::new();
     let rigup = Path::new(env!("CARGO_BIN_EXE_rigup")).parent().unwrap();
-    place.set("PATH", format!("{}:/usr/bin:/bin", rigup.display()));
+    context.set("PATH", format!("{}:/usr/bin:/bin", rigup.display()));
     let mut typed = String::from("set -e\n");
     let mut files = 0;
     for (info, body) in blocks("A plugin and a provider in five minutes") {
         if let Some((_, path)) = info.split_once(' ') {
-            place.write(&format!("here/{path}"), body);
+            context.write(&format!("here/{path}"), body);
             files += 1;
         } else if info == "console" {
             let commands = body.lines().filter_map(|line| line.strip_prefix("$ "));
@@ -41,7 +41,7 @@ fn the_worked_example_of_the_readme_does_what_it_says() {
         // Without Python, the second provider of the example cannot be had.
         typed.truncate(typed.find("rigup install hello --min-version").expect("the second part"));
     }
-    let output = place.command_of(Path::new("/bin/sh"), &["-c", &typed]).output().unwrap();
+    let output = context.command_for(Path::new("/bin/sh"), &["-c", &typed]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{typed}\n{stderr}");
     let stdout = String::from_utf8_lossy(&output.stdout);

@@ -8,21 +8,21 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, Ran, signal, wait_until};
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
-impl Playground {
+impl TestContext {
     /// Starts a run of sh, and gives back its id.
     fn start_run(&self, options: &[&str], script: &str) -> String {
         let args = [&["start"], options, &["--", "sh", "-c", script]].concat();
-        self.run(&args).ok().record()["id"].as_str().unwrap().to_owned()
+        self.run(&args).succeeds().record()["id"].as_str().unwrap().to_owned()
     }
 
     fn show(&self, id: &str) -> Value {
-        self.run(&["process", "show", id]).ok().record()
+        self.run(&["process", "show", id]).succeeds().record()
     }
 
     fn waiters_are_gone(&self) {
-        wait_until("nothing lives", || self.living().is_empty());
+        wait_until("nothing lives", || self.live_processes().is_empty());
     }
 }
 
@@ -30,12 +30,12 @@ const WAIT_FOR_GO: &str = "until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done";
 
 #[test]
 fn a_run_tells_how_it_goes_and_what_came_of_it() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let script = "\"$RIGUP\" post 'half of it' step=1 url='a=b'; echo out; echo err >&2; \
         echo '{\"pages\":12}' | \"$RIGUP\" result -";
-    let id = place.start_run(&["--slug", "crawl", "--description", "the whole site"], script);
-    place.run(&["process", "wait", &id]).ok();
-    let shown = place.show(&id);
+    let id = context.start_run(&["--slug", "crawl", "--description", "the whole site"], script);
+    context.run(&["process", "wait", &id]).succeeds();
+    let shown = context.show(&id);
     assert_eq!((&shown["state"], &shown["exit_code"]), (&json!("finished"), &json!(0)));
     assert_eq!((&shown["slug"], &shown["description"]), (&json!("crawl"), &json!("the whole site")));
     assert_eq!((&shown["max_runtime_seconds"], &shown["ttl_seconds"]), (&json!(28800), &json!(86400)));
@@ -48,155 +48,160 @@ fn a_run_tells_how_it_goes_and_what_came_of_it() {
     assert!(message["time"].as_str().unwrap().ends_with('Z'));
     assert_eq!(shown["stdout_tail"], "out\n");
     assert_eq!(shown["stderr_tail"], "err\n");
-    place.waiters_are_gone();
+    context.waiters_are_gone();
 }
 
 #[test]
 fn the_state_of_a_run_is_running_then_finished_died_or_killed() {
-    let place = Playground::new();
+    let context = TestContext::new();
     for (script, state, code) in
         [("exit 0", "finished", 0), ("exit 3", "died", 3), ("kill -9 $$", "died", 137)]
     {
-        let id = place.start_run(&["--slug", "s"], &format!("{WAIT_FOR_GO}; {script}"));
-        assert_eq!(place.show(&id)["state"], "running");
-        fs::write(place.path("data/go"), "").unwrap();
-        place.run(&["process", "wait", &id]).exits(code);
-        assert_eq!(place.show(&id)["state"], state);
-        fs::remove_file(place.path("data/go")).unwrap();
+        let id = context.start_run(&["--slug", "s"], &format!("{WAIT_FOR_GO}; {script}"));
+        assert_eq!(context.show(&id)["state"], "running");
+        fs::write(context.path("data/go"), "").unwrap();
+        context.run(&["process", "wait", &id]).exits_with(code);
+        assert_eq!(context.show(&id)["state"], state);
+        fs::remove_file(context.path("data/go")).unwrap();
     }
-    let id = place.start_run(&["--slug", "s"], "sleep 600 & wait");
-    place.run(&["process", "kill", &id]).ok();
-    assert_eq!(place.show(&id)["state"], "killed");
-    let id = place.start_run(&["--slug", "s", "--max-runtime", "1"], "sleep 600 & wait");
-    place.run(&["process", "wait", &id]).exits(143);
+    let id = context.start_run(&["--slug", "s"], "sleep 600 & wait");
+    context.run(&["process", "kill", &id]).succeeds();
+    assert_eq!(context.show(&id)["state"], "killed");
+    let id = context.start_run(&["--slug", "s", "--max-runtime", "1"], "sleep 600 & wait");
+    context.run(&["process", "wait", &id]).exits_with(143);
     assert_eq!(
-        (&place.show(&id)["state"], &place.show(&id)["exit_reason"]),
+        (&context.show(&id)["state"], &context.show(&id)["exit_reason"]),
         (&json!("killed"), &json!("timeout"))
     );
-    place.waiters_are_gone();
+    context.waiters_are_gone();
 }
 
 #[test]
 fn a_run_outlives_its_caller_and_holds_none_of_its_pipes_open() {
-    let place = Playground::new();
+    let context = TestContext::new();
     // The caller's output is read to its end, and descriptor 9 is a pipe of the caller's own.
-    let mut command = place.command_of(
+    let mut command = context.command_for(
         Path::new("/bin/sh"),
         &["-c", "exec 9>&1; \"$0\" start --slug s -- sleep 600", env!("CARGO_BIN_EXE_rigup")],
     );
-    let ran = Ran::from(&["start"], &command.output().unwrap()).ok();
-    let id = ran.record()["id"].as_str().unwrap().to_owned();
-    assert_eq!(place.show(&id)["state"], "running");
-    assert_eq!(place.show(&id)["live"]["pids"], json!([]));
-    assert!(place.show(&id)["live"]["rss"].as_u64().unwrap() > 0);
-    place.run(&["process", "kill", "-s", "KILL", &id]).ok();
-    assert_eq!(place.show(&id)["exit_code"], 137);
-    place.waiters_are_gone();
+    let result = CommandOutput::new(&["start"], &command.output().unwrap()).succeeds();
+    let id = result.record()["id"].as_str().unwrap().to_owned();
+    assert_eq!(context.show(&id)["state"], "running");
+    assert_eq!(context.show(&id)["live"]["pids"], json!([]));
+    assert!(context.show(&id)["live"]["rss"].as_u64().unwrap() > 0);
+    context.run(&["process", "kill", "-s", "KILL", &id]).succeeds();
+    assert_eq!(context.show(&id)["exit_code"], 137);
+    context.waiters_are_gone();
 }
 
 #[test]
 fn no_more_runs_of_a_kind_are_alive_than_may_be_however_many_are_started_at_once() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let children: Vec<_> = (0..20)
-        .map(|_| place.start(&["start", "--slug", "s", "--max-live", "3", "--", "sleep", "600"]))
+        .map(|_| context.start(&["start", "--slug", "s", "--max-live", "3", "--", "sleep", "600"]))
         .collect();
     let codes: Vec<Option<i32>> =
         children.into_iter().map(|it| it.wait_with_output().unwrap().status.code()).collect();
     assert_eq!(codes.iter().filter(|it| **it == Some(0)).count(), 3, "{codes:?}");
     assert_eq!(codes.iter().filter(|it| **it == Some(1)).count(), 17);
     assert_eq!(
-        fs::read_dir(place.path("data/processes")).unwrap().count(),
+        fs::read_dir(context.path("data/processes")).unwrap().count(),
         3,
         "nothing was made for the others"
     );
-    let live = place.run(&["process", "list", "--slug", "s", "--status", "running"]).ok().records();
+    let live = context.run(&["process", "list", "--slug", "s", "--status", "running"]).succeeds().records();
     assert_eq!(live.len(), 3);
-    place.run(&["start", "--slug", "other", "--max-live", "1", "--", "true"]).ok();
-    place.run(&["start", "--slug", "s", "--max-live", "0", "--", "true"]).exits(1);
+    context.run(&["start", "--slug", "other", "--max-live", "1", "--", "true"]).succeeds();
+    context.run(&["start", "--slug", "s", "--max-live", "0", "--", "true"]).exits_with(1);
     let id = live[0]["id"].as_str().unwrap();
-    place.run(&["process", "kill", id]).ok();
-    let fourth = place.run(&["start", "--slug", "s", "--max-live", "3", "--", "true"]).ok().record();
-    place.run(&["process", "wait", fourth["id"].as_str().unwrap()]).ok();
+    context.run(&["process", "kill", id]).succeeds();
+    let fourth = context.run(&["start", "--slug", "s", "--max-live", "3", "--", "true"]).succeeds().record();
+    context.run(&["process", "wait", fourth["id"].as_str().unwrap()]).succeeds();
     for it in &live[1..] {
-        place.run(&["process", "kill", it["id"].as_str().unwrap()]).ok();
+        context.run(&["process", "kill", it["id"].as_str().unwrap()]).succeeds();
     }
-    place.waiters_are_gone();
+    context.waiters_are_gone();
 }
 
 #[test]
 fn a_slug_that_is_none_is_refused_before_anything_is_made() {
-    let place = Playground::new();
+    let context = TestContext::new();
     for slug in ["", "../x", "A", "a/b", "a.b", &"x".repeat(64)] {
-        place.run(&["start", "--slug", slug, "--", "true"]).exits(2);
+        context.run(&["start", "--slug", slug, "--", "true"]).exits_with(2);
     }
-    assert!(!place.path("data").exists());
-    place.run(&["start", "--slug", "s", "--ttl", "0", "--", "true"]).exits(2).says("at least 1, or `none`");
-    place.run(&["start", "--slug", "s"]).exits(2);
+    assert!(!context.path("data").exists());
+    context
+        .run(&["start", "--slug", "s", "--ttl", "0", "--", "true"])
+        .exits_with(2)
+        .stderr_contains("at least 1, or `none`");
+    context.run(&["start", "--slug", "s"]).exits_with(2);
 }
 
 #[test]
 fn a_command_that_cannot_be_started_is_recorded_as_such() {
-    let place = Playground::new();
-    let ran =
-        place.run(&["start", "--slug", "s", "--", "no-such-program"]).exits(1).says("it is not on PATH");
-    let record = ran.record();
+    let context = TestContext::new();
+    let output = context
+        .run(&["start", "--slug", "s", "--", "no-such-program"])
+        .exits_with(1)
+        .stderr_contains("it is not on PATH");
+    let record = output.record();
     assert_eq!((&record["state"], &record["exit_reason"]), (&json!("died"), &json!("spawn_failed")));
-    place.run(&["process", "wait", record["id"].as_str().unwrap()]).exits(1);
-    place.waiters_are_gone();
+    context.run(&["process", "wait", record["id"].as_str().unwrap()]).exits_with(1);
+    context.waiters_are_gone();
 }
 
 #[test]
 fn the_record_and_the_run_dir_hold_no_secret_and_are_for_their_owner_only() {
-    let mut place = Playground::new();
-    place.set("API_TOKEN", "canary-7f3a").set("RIGUP_RUN_DIR", "/nowhere");
-    let id = place.start_run(&["--slug", "s"], "test -n \"$API_TOKEN\" && \"$RIGUP\" post hello >&2");
-    place.run(&["process", "wait", &id]).ok();
-    let run_dir = place.show(&id)["run_dir"].as_str().unwrap().to_owned();
+    let mut context = TestContext::new();
+    context.set("API_TOKEN", "canary-7f3a").set("RIGUP_RUN_DIR", "/nowhere");
+    let id = context.start_run(&["--slug", "s"], "test -n \"$API_TOKEN\" && \"$RIGUP\" post hello >&2");
+    context.run(&["process", "wait", &id]).succeeds();
+    let run_dir = context.show(&id)["run_dir"].as_str().unwrap().to_owned();
     assert_eq!(fs::metadata(&run_dir).unwrap().permissions().mode() & 0o777, 0o700);
-    let files = walkdir::WalkDir::new(place.path("data")).into_iter().map(|it| it.unwrap().into_path());
+    let files = walkdir::WalkDir::new(context.path("data")).into_iter().map(|it| it.unwrap().into_path());
     for file in files.filter(|it| it.is_file()) {
-        let content = fs::read(&file).unwrap();
-        assert!(!content.windows(11).any(|it| it == b"canary-7f3a"), "{}", file.display());
+        let bytes = fs::read(&file).unwrap();
+        assert!(!bytes.windows(11).any(|it| it == b"canary-7f3a"), "{}", file.display());
     }
-    place.waiters_are_gone();
+    context.waiters_are_gone();
 }
 
 #[test]
 fn messages_of_many_processes_at_once_never_mix() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let script = "for i in 1 2 3 4 5 6 7 8; do \"$RIGUP\" post \"$(head -c 60000 /dev/zero | tr '\\0' $i)\" >&2 & done; wait";
-    let id = place.start_run(&["--slug", "s"], script);
-    place.run(&["process", "wait", &id]).ok();
-    let messages = place.show(&id)["messages"].as_array().unwrap().clone();
+    let id = context.start_run(&["--slug", "s"], script);
+    context.run(&["process", "wait", &id]).succeeds();
+    let messages = context.show(&id)["messages"].as_array().unwrap().clone();
     assert_eq!(messages.len(), 8);
     for message in messages {
         let text = message["text"].as_str().unwrap();
         assert!(text.len() == 60000 && text.bytes().all(|it| it == text.as_bytes()[0]));
     }
-    place.waiters_are_gone();
+    context.waiters_are_gone();
 }
 
 #[test]
 fn outside_of_a_run_there_is_nobody_to_post_to() {
-    let mut place = Playground::new();
-    place.run(&["post", "hello"]).exits(1).says("RIGUP_RUN_DIR is not set");
-    place.run(&["result", "1"]).exits(1);
-    place.set("RIGUP_RUN_DIR", "/tmp");
-    place.run(&["post", "hello"]).exits(1).says("is not a run dir of rigup");
-    place.run(&["result", "{oops"]).exits(2).says("the result is not JSON");
-    place.run(&["post", "hello", "text=x"]).exits(2);
+    let mut context = TestContext::new();
+    context.run(&["post", "hello"]).exits_with(1).stderr_contains("RIGUP_RUN_DIR is not set");
+    context.run(&["result", "1"]).exits_with(1);
+    context.set("RIGUP_RUN_DIR", "/tmp");
+    context.run(&["post", "hello"]).exits_with(1).stderr_contains("is not a run dir of rigup");
+    context.run(&["result", "{oops"]).exits_with(2).stderr_contains("the result is not JSON");
+    context.run(&["post", "hello", "text=x"]).exits_with(2);
 }
 
 #[test]
 fn a_launcher_that_died_on_its_way_leaves_a_record_that_is_finished_later() {
-    let place = Playground::new();
-    let id = place.start_run(&["--slug", "s"], "exit 0");
-    place.run(&["process", "wait", &id]).ok();
-    place.waiters_are_gone();
+    let context = TestContext::new();
+    let id = context.start_run(&["--slug", "s"], "exit 0");
+    context.run(&["process", "wait", &id]).succeeds();
+    context.waiters_are_gone();
     // As if it had been killed between the record and the waiter: nobody holds the lock.
-    let run_dir = place.show(&id)["run_dir"].as_str().unwrap().to_owned();
+    let run_dir = context.show(&id)["run_dir"].as_str().unwrap().to_owned();
     fs::remove_file(format!("{run_dir}/exit.json")).unwrap();
-    place
+    context
         .store()
         .execute(
             "UPDATE process SET status = 'queued', pid = NULL, start_ticks = NULL, boot_id = NULL, \
@@ -206,72 +211,72 @@ fn a_launcher_that_died_on_its_way_leaves_a_record_that_is_finished_later() {
             [],
         )
         .unwrap();
-    let second = place.start_run(&["--slug", "s", "--max-live", "1"], "exit 0");
-    assert_eq!(place.show(&id)["exit_reason"], "lost");
-    place.run(&["process", "wait", &second]).ok();
-    place.waiters_are_gone();
+    let second = context.start_run(&["--slug", "s", "--max-live", "1"], "exit 0");
+    assert_eq!(context.show(&id)["exit_reason"], "lost");
+    context.run(&["process", "wait", &second]).succeeds();
+    context.waiters_are_gone();
 }
 
 #[test]
 fn a_run_whose_waiter_was_killed_goes_on_and_its_code_is_never_guessed() {
-    let place = Playground::new();
-    let id = place.start_run(&["--slug", "s"], WAIT_FOR_GO);
-    let waiter = place.living().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
+    let context = TestContext::new();
+    let id = context.start_run(&["--slug", "s"], WAIT_FOR_GO);
+    let waiter = context.live_processes().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
     signal(waiter, Signal::SIGKILL);
-    wait_until("the waiter is gone", || !place.living().iter().any(|(pid, _)| *pid == waiter));
-    place.run(&["exec", "--", "true"]).ok();
-    assert_eq!(place.show(&id)["state"], "running", "it is adopted, not killed");
-    place.run(&["process", "wait", "--timeout", "1", &id]).exits(124);
-    fs::write(place.path("data/go"), "").unwrap();
-    place.run(&["process", "wait", &id]).exits(1);
+    wait_until("the waiter is gone", || !context.live_processes().iter().any(|(pid, _)| *pid == waiter));
+    context.run(&["exec", "--", "true"]).succeeds();
+    assert_eq!(context.show(&id)["state"], "running", "it is adopted, not killed");
+    context.run(&["process", "wait", "--timeout", "1", &id]).exits_with(124);
+    fs::write(context.path("data/go"), "").unwrap();
+    context.run(&["process", "wait", &id]).exits_with(1);
     assert_eq!(
-        (&place.show(&id)["exit_reason"], &place.show(&id)["exit_code"]),
+        (&context.show(&id)["exit_reason"], &context.show(&id)["exit_code"]),
         (&json!("lost"), &Value::Null)
     );
 }
 
 #[test]
 fn gc_tells_what_it_did_to_which() {
-    let mut place = Playground::new();
-    place.set("RIGUP_KEEP_DAYS", "none");
-    let old = place.start_run(
+    let mut context = TestContext::new();
+    context.set("RIGUP_KEEP_DAYS", "none");
+    let old = context.start_run(
         &["--slug", "old", "--ttl", "1"],
         "mkdir \"$RIGUP_RUN_DIR/sub\"; touch \"$RIGUP_RUN_DIR/sub/x\"",
     );
-    let kept = place.start_run(&["--slug", "kept", "--ttl", "none"], "exit 0");
-    let late = place.start_run(&["--slug", "late", "--max-runtime", "600"], "exec sleep 600");
+    let kept = context.start_run(&["--slug", "kept", "--ttl", "none"], "exit 0");
+    let late = context.start_run(&["--slug", "late", "--max-runtime", "600"], "exec sleep 600");
     for id in [&old, &kept] {
-        place.run(&["process", "wait", id]).ok();
+        context.run(&["process", "wait", id]).succeeds();
     }
     let actions = |args: &[&str]| -> Vec<String> {
-        let records = place.run(args).ok().records();
+        let records = context.run(args).succeeds().records();
         records
             .iter()
             .map(|it| format!("{} {}", it["action"].as_str().unwrap(), it["slug"].as_str().unwrap()))
             .collect()
     };
     // Long ago, as the store tells it; and nobody is left who would end the late one.
-    let waiter = place.living().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
+    let waiter = context.live_processes().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
     signal(waiter, Signal::SIGKILL);
-    let store = place.store();
+    let store = context.store();
     store
         .execute("UPDATE process SET ended_at = '2020-01-01T00:00:00.000Z' WHERE ended_at IS NOT NULL", [])
         .unwrap();
     store.execute("UPDATE process SET started_at = '2020-01-01T00:00:00.000Z'", []).unwrap();
-    fs::create_dir(place.path("data/processes/.gone-01890a5d-ac96-774b-bcce-b302099a8057")).unwrap();
-    let made = place.path("data/processes/01890a5d-ac96-774b-bcce-b302099a8058");
+    fs::create_dir(context.path("data/processes/.gone-01890a5d-ac96-774b-bcce-b302099a8057")).unwrap();
+    let made = context.path("data/processes/01890a5d-ac96-774b-bcce-b302099a8058");
     fs::create_dir(&made).unwrap();
 
     let expected = ["killed late", "removed old", "removed "];
     assert_eq!(actions(&["process", "gc", "--dry-run"]), expected);
-    assert_eq!(place.show(&late)["state"], "running", "nothing was done");
+    assert_eq!(context.show(&late)["state"], "running", "nothing was done");
     assert_eq!(actions(&["process", "gc"]), expected);
-    assert_eq!(place.living(), []);
-    assert_eq!(place.show(&late)["status"], "exited");
-    assert!(Path::new(place.show(&late)["run_dir"].as_str().unwrap()).exists(), "kept until the next one");
-    assert_eq!(place.show(&old)["run_dir"], Value::Null, "the record stays");
+    assert_eq!(context.live_processes(), []);
+    assert_eq!(context.show(&late)["status"], "exited");
+    assert!(Path::new(context.show(&late)["run_dir"].as_str().unwrap()).exists(), "kept until the next one");
+    assert_eq!(context.show(&old)["run_dir"], Value::Null, "the record stays");
     assert!(made.exists());
-    place.run(&["process", "logs", &old]).exits(1).says("have expired");
+    context.run(&["process", "logs", &old]).exits_with(1).stderr_contains("have expired");
     assert_eq!(actions(&["process", "gc"]), Vec::<String>::new());
     assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed kept", "removed late"]);
     assert!(made.exists(), "its launcher may be about to store its record");
@@ -283,33 +288,36 @@ fn gc_tells_what_it_did_to_which() {
 
 #[test]
 fn logs_are_followed_until_the_process_is_over() {
-    let place = Playground::new();
-    let id = place.start_run(
+    let context = TestContext::new();
+    let id = context.start_run(
         &["--slug", "s"],
         &format!("echo one; echo two; echo three; echo bad >&2; {WAIT_FOR_GO}; : >\"$RIGUP_RUN_DIR/stdout.log\"; echo new; exit 1"),
     );
-    wait_until("it wrote", || place.show(&id)["stdout_tail"] == "one\ntwo\nthree\n");
-    let last = place.run(&["process", "logs", "-n", "2", "--stream", "stdout", &id]).ok();
+    wait_until("it wrote", || context.show(&id)["stdout_tail"] == "one\ntwo\nthree\n");
+    let last = context.run(&["process", "logs", "-n", "2", "--stream", "stdout", &id]).succeeds();
     assert_eq!(last.stdout, "two\nthree\n");
-    assert_eq!(place.run(&["process", "logs", "-n", "0", "--stream", "stdout", &id]).ok().stdout, "");
-    assert_eq!(place.run(&["process", "logs", "-n", "99", "--stream", "stderr", &id]).ok().stdout, "bad\n");
-    let out = place.path("followed");
-    let mut command = place.command(&["process", "logs", "-f", "-n", "1", "--stream", "stdout", &id]);
+    assert_eq!(context.run(&["process", "logs", "-n", "0", "--stream", "stdout", &id]).succeeds().stdout, "");
+    assert_eq!(
+        context.run(&["process", "logs", "-n", "99", "--stream", "stderr", &id]).succeeds().stdout,
+        "bad\n"
+    );
+    let out = context.path("followed");
+    let mut command = context.command(&["process", "logs", "-f", "-n", "1", "--stream", "stdout", &id]);
     let mut child = command.stdout(fs::File::create(&out).unwrap()).spawn().unwrap();
     wait_until("the last line is there", || fs::read_to_string(&out).unwrap() == "three\n");
-    fs::write(place.path("data/go"), "").unwrap();
+    fs::write(context.path("data/go"), "").unwrap();
     assert!(child.wait().unwrap().success(), "it ends when the process ends");
     assert_eq!(fs::read_to_string(&out).unwrap(), "three\nnew\n");
-    place.waiters_are_gone();
+    context.waiters_are_gone();
 }
 
 #[test]
 fn several_are_waited_for_and_the_first_code_that_is_not_0_counts() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let ids: Vec<String> =
-        [0, 4, 5].iter().map(|it| place.start_run(&["--slug", "s"], &format!("exit {it}"))).collect();
-    let ran = place.run(&["process", "wait", &ids[0], &ids[2], &ids[1], &ids[0]]).exits(5);
-    assert_eq!(ran.records().len(), 3);
-    place.run(&["process", "wait", "--timeout", "5", &ids[0]]).ok();
-    place.waiters_are_gone();
+        [0, 4, 5].iter().map(|it| context.start_run(&["--slug", "s"], &format!("exit {it}"))).collect();
+    let output = context.run(&["process", "wait", &ids[0], &ids[2], &ids[1], &ids[0]]).exits_with(5);
+    assert_eq!(output.records().len(), 3);
+    context.run(&["process", "wait", "--timeout", "5", &ids[0]]).succeeds();
+    context.waiters_are_gone();
 }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
-use crate::playground::{Playground, Ran};
+use crate::test_context::{CommandOutput, TestContext};
 
 const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
 
@@ -75,9 +75,9 @@ fn answer(mut stream: &TcpStream) -> String {
     path
 }
 
-fn snapshot(place: &Playground, plugins: &str, url: &str) -> Ran {
+fn snapshot(context: &TestContext, plugins: &str, url: &str) -> CommandOutput {
     let url = format!("--url={url}");
-    place.run(&[
+    context.run(&[
         "--plugins-dir",
         PLUGINS,
         "run",
@@ -91,9 +91,13 @@ fn snapshot(place: &Playground, plugins: &str, url: &str) -> Ran {
 }
 
 /// The record that the hook of a plugin printed.
-fn result(ran: &Ran, plugin: &str) -> Value {
+fn result(output: &CommandOutput, plugin: &str) -> Value {
     let is_it = |it: &Value| it["type"] == "ArchiveResult" && it["plugin"] == plugin;
-    ran.records().into_iter().find(is_it).unwrap_or_else(|| panic!("{plugin} printed none: {}", ran.stdout))
+    output
+        .records()
+        .into_iter()
+        .find(is_it)
+        .unwrap_or_else(|| panic!("{plugin} printed none: {}", output.stdout))
 }
 
 fn read_json(path: &Path) -> Value {
@@ -102,23 +106,23 @@ fn read_json(path: &Path) -> Value {
 
 #[test]
 fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let server = Server::start();
-    let out = place.path("here/out");
-    let ran = snapshot(&place, "headers,wget,git,hashes", &server.url("/")).ok();
+    let out = context.path("here/out");
+    let output = snapshot(&context, "headers,wget,git,hashes", &server.url("/")).succeeds();
 
-    let wget = result(&ran, "wget");
+    let wget = result(&output, "wget");
     assert_eq!((&wget["status"], &wget["files"]), (&json!("succeeded"), &json!(3)));
     let page = fs::read_to_string(out.join("wget").join(wget["output"].as_str().unwrap())).unwrap();
     assert!(page.contains("href=\"style.css\""), "its links are relative: {page}");
 
-    assert_eq!(result(&ran, "headers")["http_status"], 200);
+    assert_eq!(result(&output, "headers")["http_status"], 200);
     let headers = read_json(&out.join("headers/headers.json"));
     assert!(headers["headers"].as_array().unwrap().contains(&json!(["X-Quote", "a \"b\" \\c"])));
 
     let hashes = read_json(&out.join("hashes/hashes.json"));
     let hashes: BTreeMap<String, String> = serde_json::from_value(hashes).unwrap();
-    assert_eq!(result(&ran, "hashes")["files"], hashes.len());
+    assert_eq!(result(&output, "hashes")["files"], hashes.len());
     let files = walkdir::WalkDir::new(&out).into_iter().map(|it| it.unwrap().into_path());
     let expected: BTreeMap<String, String> = files
         .filter(|it| it.is_file() && !it.ends_with("hashes/hashes.json"))
@@ -130,7 +134,7 @@ fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
     assert!(expected.len() >= 5, "{expected:?}");
     assert_eq!(hashes, expected, "also what wget wrote in the background is in it");
 
-    let git = place.hook_processes().into_iter().find(|it| it["plugin"] == "git").unwrap();
+    let git = context.hook_processes().into_iter().find(|it| it["plugin"] == "git").unwrap();
     assert_eq!(
         (&git["exit_code"], &git["state"]),
         (&json!(10), &json!("finished")),
@@ -140,34 +144,34 @@ fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
 
 #[test]
 fn headers_tell_redirects_and_errors_as_they_were() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let server = Server::start();
-    let ran = snapshot(&place, "headers", &server.url("/old")).ok();
-    assert_eq!(result(&ran, "headers")["http_status"], 200);
-    let headers = read_json(&place.path("here/out/headers/headers.json"));
+    let output = snapshot(&context, "headers", &server.url("/old")).succeeds();
+    assert_eq!(result(&output, "headers")["http_status"], 200);
+    let headers = read_json(&context.path("here/out/headers/headers.json"));
     assert_eq!(headers["url"], server.url("/"));
     assert_eq!(
         (&headers["redirects"][0]["status"], &headers["redirects"][0]["url"]),
         (&json!(302), &json!(server.url("/old")))
     );
-    let ran = snapshot(&place, "headers", &server.url("/nothing")).ok();
-    assert_eq!(result(&ran, "headers")["http_status"], 404);
+    let output = snapshot(&context, "headers", &server.url("/nothing")).succeeds();
+    assert_eq!(result(&output, "headers")["http_status"], 404);
 }
 
 #[test]
 fn a_page_that_is_not_there_is_a_failure_of_wget_that_says_why() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let server = Server::start();
-    snapshot(&place, "wget", &server.url("/nothing")).exits(1).says("404");
+    snapshot(&context, "wget", &server.url("/nothing")).exits_with(1).stderr_contains("404");
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    snapshot(&place, "wget,headers", &format!("http://{closed}/")).exits(1).says("refused");
+    snapshot(&context, "wget,headers", &format!("http://{closed}/")).exits_with(1).stderr_contains("refused");
 }
 
 #[test]
 fn a_repository_is_cloned_and_brought_up_to_date() {
-    let mut place = Playground::new();
-    place.set("GIT_CONFIG_GLOBAL", "/dev/null").set("GIT_CONFIG_NOSYSTEM", "1");
-    let origin = place.path("origin.git");
+    let mut context = TestContext::new();
+    context.set("GIT_CONFIG_GLOBAL", "/dev/null").set("GIT_CONFIG_NOSYSTEM", "1");
+    let origin = context.path("origin.git");
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
         command
@@ -177,7 +181,7 @@ fn a_repository_is_cloned_and_brought_up_to_date() {
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    let work = place.path("work");
+    let work = context.path("work");
     let (work, origin) = (work.to_str().unwrap(), origin.to_str().unwrap());
     git(&["init", "--quiet", "--bare", "-b", "main", origin]);
     git(&["init", "--quiet", "-b", "main", work]);
@@ -187,28 +191,35 @@ fn a_repository_is_cloned_and_brought_up_to_date() {
         git(&["-C", work, "add", "file"]);
         git(&["-C", work, "commit", "--quiet", "-m", n]);
         git(&["-C", work, "push", "--quiet", origin, "main"]);
-        let ran = snapshot(&place, "git", &url).ok();
-        assert_eq!(result(&ran, "git")["commit"], git(&["-C", work, "rev-parse", "HEAD"]).as_str());
-        assert_eq!(fs::read_to_string(place.path("here/out/git/repository/file")).unwrap(), n);
+        let command_output = snapshot(&context, "git", &url).succeeds();
+        assert_eq!(
+            result(&command_output, "git")["commit"],
+            git(&["-C", work, "rev-parse", "HEAD"]).as_str()
+        );
+        assert_eq!(fs::read_to_string(context.path("here/out/git/repository/file")).unwrap(), n);
     }
-    snapshot(&place, "git", "file:///no/such.git").exits(1).says("is a clone of something else");
-    fs::remove_dir_all(place.path("here/out")).unwrap();
-    snapshot(&place, "git", "file:///no/such.git").exits(1).says("git/on_Snapshot__30_git.sh: exit 128");
+    snapshot(&context, "git", "file:///no/such.git")
+        .exits_with(1)
+        .stderr_contains("is a clone of something else");
+    fs::remove_dir_all(context.path("here/out")).unwrap();
+    snapshot(&context, "git", "file:///no/such.git")
+        .exits_with(1)
+        .stderr_contains("git/on_Snapshot__30_git.sh: exit 128");
 }
 
 #[test]
 fn an_url_is_never_run_and_never_taken_for_an_option() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let server = Server::start();
     let evil = server.url("/$(touch x)'\"`touch x`;touch x");
-    snapshot(&place, "headers,wget,git,hashes", &evil).exits(1);
+    snapshot(&context, "headers,wget,git,hashes", &evil).exits_with(1);
     for url in ["--output-document=/tmp/x", "ftp://127.0.0.1/", "javascript:alert(1)", "ext::sh -c touch% x"]
     {
-        let ran = snapshot(&place, "headers,wget,git", url).ok();
-        assert!(ran.records().iter().all(|it| it["exit_code"] == 10), "{url}: {}", ran.stdout);
+        let output = snapshot(&context, "headers,wget,git", url).succeeds();
+        assert!(output.records().iter().all(|it| it["exit_code"] == 10), "{url}: {}", output.stdout);
     }
-    let names = walkdir::WalkDir::new(place.path("here")).into_iter().map(|it| it.unwrap().into_path());
+    let names = walkdir::WalkDir::new(context.path("here")).into_iter().map(|it| it.unwrap().into_path());
     assert!(!names.into_iter().any(|it| it.ends_with("x")));
     let args = ["--plugins-dir", PLUGINS, "run", "--plugins", "headers,wget,git", "Snapshot"];
-    assert_eq!(place.run(&args).exits(1).stderr.matches("no --url was given").count(), 3);
+    assert_eq!(context.run(&args).exits_with(1).stderr.matches("no --url was given").count(), 3);
 }

@@ -5,45 +5,45 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 #[test]
 fn requirements_are_worked_on_side_by_side() {
-    let place = Playground::new();
+    let context = TestContext::new();
     // Each hook ends only once the other one has started.
-    place.provider("pair", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
+    context.provider("pair", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
         case $name in a) other=b ;; b) other=a ;; esac\nmkdir -p \"$DATA_DIR/met\"\n: >\"$DATA_DIR/met/$name\"\n\
         until [ -e \"$DATA_DIR/met/$other\" ]; do :; done\n\
         printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n");
-    place.run(&["install", "a", "b", "--binproviders", "pair", "-j", "2", "--timeout", "30"]).ok();
+    context.run(&["install", "a", "b", "--binproviders", "pair", "-j", "2", "--timeout", "30"]).succeeds();
 }
 
 #[test]
 fn one_job_at_a_time_is_kept() {
-    let place = Playground::new();
-    place.provider("alone", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
+    let context = TestContext::new();
+    context.provider("alone", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
         mkdir \"$DATA_DIR/inside\" || exit 1\nrmdir \"$DATA_DIR/inside\"\n\
         printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n");
-    place.run(&["install", "a", "b", "c", "d", "e", "--binproviders", "alone", "-j", "1"]).ok();
+    context.run(&["install", "a", "b", "c", "d", "e", "--binproviders", "alone", "-j", "1"]).succeeds();
 }
 
 #[test]
 fn many_fresh_starts_at_once_share_one_store() {
-    let place = Playground::new();
-    place.plugin("shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
-    place.run_at_once(12, &["install"]);
-    assert_eq!(place.hook_processes().len(), 1);
-    let machines = place.run(&["machine", "show"]).ok().records();
+    let context = TestContext::new();
+    context.plugin("shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
+    context.run_concurrently(12, &["install"]);
+    assert_eq!(context.hook_processes().len(), 1);
+    let machines = context.run(&["machine", "show"]).succeeds().records();
     assert_eq!(machines[0]["type"], "Machine");
 }
 
 #[test]
 fn commands_under_one_lock_run_one_after_the_other_and_pass_their_exit_code_on() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let body = "mkdir \"$HOME/inside\" || exit 9; rmdir \"$HOME/inside\"; exit 7";
-    fs::create_dir(place.path("home")).unwrap();
+    fs::create_dir(context.path("home")).unwrap();
     let children: Vec<_> =
-        (0..8).map(|_| place.start(&["hook", "lock", "pip/x", "--", "sh", "-c", body])).collect();
+        (0..8).map(|_| context.start(&["hook", "lock", "pip/x", "--", "sh", "-c", body])).collect();
     for child in children {
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(7));
     }
@@ -66,17 +66,18 @@ else
 fi
 printf '{"type":"Binary","name":"%s","abspath":"/bin/sh","version":"1"}' "$name"
 "#;
-    let mut place = Playground::new();
-    place.set("HOOKS", place.path("here/providers"));
-    place.provider("p", PAIR);
-    place.run(&["install", "a", "b", "--binproviders", "p", "-j", "2", "--timeout", "30"]).ok();
+    let mut context = TestContext::new();
+    context.set("HOOKS", context.path("here/providers"));
+    context.provider("p", PAIR);
+    context.run(&["install", "a", "b", "--binproviders", "p", "-j", "2", "--timeout", "30"]).succeeds();
 }
 
 #[test]
 fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiting_for_ever() {
-    let place = Playground::new();
-    place.provider("p", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
-    let record = place.run(&["install", "x", "--binproviders", "p", "--timeout", "60"]).exits(1).record();
+    let context = TestContext::new();
+    context.provider("p", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
+    let record =
+        context.run(&["install", "x", "--binproviders", "p", "--timeout", "60"]).exits_with(1).record();
     let reason = record["attempts"][0]["reason"].as_str().unwrap();
     assert!(
         reason.starts_with(
@@ -86,7 +87,7 @@ fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiti
     );
 
     let circle = ["hook", "lock", "a", "--", env!("CARGO_BIN_EXE_rigup"), "hook", "lock", "a", "--", "true"];
-    place.run(&circle).exits(3).says("waits for this process");
+    context.run(&circle).exits_with(3).stderr_contains("waits for this process");
 }
 
 /// A hook that asks for the other one's binary, once the other one asks for its own.
@@ -99,9 +100,9 @@ printf '{"type":"Binary","name":"%s","abspath":"/bin/sh","version":"1"}' "$name"
 "#;
 
 /// Two rigups, or one, in which the hooks for a and b wait for each other; what was said about it.
-fn in_a_circle(place: &Playground, installs: &[&[&str]]) -> String {
+fn in_a_circle(context: &TestContext, installs: &[&[&str]]) -> String {
     let options = ["--binproviders", "p", "--timeout", "600"];
-    let start = |names: &&[&str]| place.start(&[&["install"], *names, &options].concat());
+    let start = |names: &&[&str]| context.start(&[&["install"], *names, &options].concat());
     let children: Vec<_> = installs.iter().map(start).collect();
     let outputs = children.into_iter().map(|it| it.wait_with_output().unwrap());
     outputs.map(|it| String::from_utf8_lossy(&it.stderr).into_owned()).collect()
@@ -109,34 +110,34 @@ fn in_a_circle(place: &Playground, installs: &[&[&str]]) -> String {
 
 #[test]
 fn hooks_that_install_each_others_binary_are_told_so_instead_of_waiting_for_ever() {
-    let place = Playground::new();
-    place.provider("p", EACH_OTHERS);
-    let said = in_a_circle(&place, &[&["a", "b", "-j", "2"]]);
+    let context = TestContext::new();
+    context.provider("p", EACH_OTHERS);
+    let said = in_a_circle(&context, &[&["a", "b", "-j", "2"]]);
     assert!(said.contains("a needs b, which needs a") || said.contains("b needs a, which needs b"), "{said}");
-    assert!(is_empty(&place.path("data/locks/waiting")));
+    assert!(is_empty(&context.path("data/locks/waiting")));
 }
 
 #[test]
 fn hooks_of_two_rigups_that_install_each_others_binary_are_told_so_as_well() {
-    let place = Playground::new();
-    place.provider("p", EACH_OTHERS);
-    let said = in_a_circle(&place, &[&["a"], &["b"]]);
+    let context = TestContext::new();
+    context.provider("p", EACH_OTHERS);
+    let said = in_a_circle(&context, &[&["a"], &["b"]]);
     assert!(said.contains("a needs b, which needs a") || said.contains("b needs a, which needs b"), "{said}");
-    assert!(is_empty(&place.path("data/locks/waiting")));
+    assert!(is_empty(&context.path("data/locks/waiting")));
 }
 
 #[test]
 fn a_hook_that_installs_what_waits_for_its_own_binary_is_told_so() {
-    let place = Playground::new();
-    place.provider("p", "#!/bin/sh\necho 'p needs y' >&2\n");
+    let context = TestContext::new();
+    context.provider("p", "#!/bin/sh\necho 'p needs y' >&2\n");
     let need = json!({"type": "Binary", "name": "y", "binproviders": "q"});
-    place.write("here/providers/p/binaries.jsonl", need.to_string());
-    place.provider("q", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
-    let ran = place.run(&["install", "x", "--binproviders", "p", "--timeout", "600"]).exits(1);
-    let ran = ran
-        .says("p requires y, which cannot be installed: q failed: exit code 3: error: cannot install x: y needs x, which needs y, so waiting would never end");
-    assert_eq!(ran.record()["attempts"][0]["reason"], "p needs y");
-    assert!(is_empty(&place.path("data/locks/waiting")));
+    context.write("here/providers/p/binaries.jsonl", need.to_string());
+    context.provider("q", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
+    let output = context.run(&["install", "x", "--binproviders", "p", "--timeout", "600"]).exits_with(1);
+    let output = output
+        .stderr_contains("p requires y, which cannot be installed: q failed: exit code 3: error: cannot install x: y needs x, which needs y, so waiting would never end");
+    assert_eq!(output.record()["attempts"][0]["reason"], "p needs y");
+    assert!(is_empty(&context.path("data/locks/waiting")));
 }
 
 fn is_empty(folder: &Path) -> bool {
@@ -145,7 +146,7 @@ fn is_empty(folder: &Path) -> bool {
 
 #[test]
 fn no_number_of_jobs_is_too_many() {
-    let place = Playground::new();
-    place.fixture("good");
-    place.run(&["install", "x", "--binproviders", "good", "-j", "65535"]).ok();
+    let context = TestContext::new();
+    context.fixture("good");
+    context.run(&["install", "x", "--binproviders", "good", "-j", "65535"]).succeeds();
 }

@@ -9,23 +9,23 @@ use serde_json::{Value, json};
 
 use crate::aftermath::nothing_is_left;
 use crate::kernel;
-use crate::playground::{Playground, Ran, wait_until};
 use crate::side_by_side;
+use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// Long before and long after now: the clock was set forward or back since.
 const TIMES: [&str; 2] = ["2020-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z"];
 
 /// A place where what reads the gate waits, and its hooks: in front of rigup and beside it.
-fn gated(kind: &str) -> Playground {
-    let place = Playground::new();
-    place.gate();
+fn gated(kind: &str) -> TestContext {
+    let context = TestContext::new();
+    context.gate();
     let hook = "#!/bin/sh\necho up\nread -r _ <\"$DATA_DIR/gate\"\n";
-    place.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), hook);
-    place
+    context.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), hook);
+    context
 }
 
-fn is_recorded_as_running(place: &Playground) -> bool {
-    place.processes().iter().any(|it| it["process_type"] != "cli" && it["status"] == "running")
+fn is_recorded_as_running(context: &TestContext) -> bool {
+    context.processes().iter().any(|it| it["process_type"] != "cli" && it["status"] == "running")
 }
 
 #[test]
@@ -33,40 +33,49 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
     side_by_side(TIMES, |time| {
         for kind in ["", ".finite.bg"] {
             // It is well within its time, whatever the clock says.
-            let place = gated(kind);
-            let child = place.start(&["run", "--timeout", "600", "E"]);
-            wait_until("the hook runs", || is_recorded_as_running(&place));
-            place.store().execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
+            let context = gated(kind);
+            let child = context.start(&["run", "--timeout", "600", "E"]);
+            wait_until("the hook runs", || is_recorded_as_running(&context));
+            context
+                .store()
+                .execute("UPDATE process SET started_at = ?, created_at = ?", [time, time])
+                .unwrap();
             for args in [&["process", "gc"][..], &["exec", "--", "true"], &["process", "tree"]] {
-                place.run(args).ok();
+                context.run(args).succeeds();
             }
-            assert!(is_recorded_as_running(&place), "{kind} {time}");
-            fs::write(place.path("data/gate"), "\n").unwrap();
-            Ran::from(&["run"], &child.wait_with_output().unwrap()).ok();
-            nothing_is_left(&place);
+            assert!(is_recorded_as_running(&context), "{kind} {time}");
+            fs::write(context.path("data/gate"), "\n").unwrap();
+            CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).succeeds();
+            nothing_is_left(&context);
 
             // Its time is up, whatever the clock says.
-            let place = gated(kind);
-            let child = place.start(&["run", "--timeout", "2", "E"]);
+            let context = gated(kind);
+            let child = context.start(&["run", "--timeout", "2", "E"]);
             // On a machine that is too busy it may be over already.
-            wait_until("the hook runs", || !place.hook_processes().iter().all(|it| it["status"] == "queued"));
-            place.store().execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
-            Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1);
-            assert_eq!(place.hook_processes()[0]["exit_reason"], "timeout");
-            nothing_is_left(&place);
+            wait_until("the hook runs", || {
+                !context.hook_processes().iter().all(|it| it["status"] == "queued")
+            });
+            context
+                .store()
+                .execute("UPDATE process SET started_at = ?, created_at = ?", [time, time])
+                .unwrap();
+            CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(1);
+            assert_eq!(context.hook_processes()[0]["exit_reason"], "timeout");
+            nothing_is_left(&context);
         }
 
-        let place = gated("");
+        let context = gated("");
         let gate = "read -r _ <\"$DATA_DIR/gate\"; exit 7";
-        let id = place.run(&["start", "--slug", "s", "--", "sh", "-c", gate]).ok().record()["id"].clone();
+        let id =
+            context.run(&["start", "--slug", "s", "--", "sh", "-c", gate]).succeeds().record()["id"].clone();
         let id = id.as_str().unwrap();
-        place.store().execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
-        place.run(&["process", "gc"]).ok();
-        assert_eq!(place.run(&["process", "show", id]).ok().record()["state"], "running", "{time}");
-        fs::write(place.path("data/gate"), "\n").unwrap();
-        place.run(&["process", "wait", id]).exits(7);
-        wait_until("its waiter is gone", || place.living().is_empty());
-        nothing_is_left(&place);
+        context.store().execute("UPDATE process SET started_at = ?, created_at = ?", [time, time]).unwrap();
+        context.run(&["process", "gc"]).succeeds();
+        assert_eq!(context.run(&["process", "show", id]).succeeds().record()["state"], "running", "{time}");
+        fs::write(context.path("data/gate"), "\n").unwrap();
+        context.run(&["process", "wait", id]).exits_with(7);
+        wait_until("its waiter is gone", || context.live_processes().is_empty());
+        nothing_is_left(&context);
     });
 }
 
@@ -91,16 +100,16 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
 
 /// A place with a clock that can be set, and with a hook that says something at a first line from the gate, and ends at a
 /// second one.
-fn place_with_clock(kind: &str) -> Playground {
-    let mut place = Playground::new();
-    let (source, library) = (place.write("shift.c", SHIFT), place.path("shift.so"));
+fn context_with_clock(kind: &str) -> TestContext {
+    let mut context = TestContext::new();
+    let (source, library) = (context.write("shift.c", SHIFT), context.path("shift.so"));
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
     assert!(built.unwrap().success());
-    place.set("CLOCK", place.write("clock", "0")).set("LD_PRELOAD", library);
-    place.gate();
+    context.set("CLOCK", context.write("clock", "0")).set("LD_PRELOAD", library);
+    context.gate();
     let hook = "#!/bin/sh\n: >\"$DATA_DIR/up\"\nexec <\"$DATA_DIR/gate\"\nread -r _\necho '{\"type\":\"Late\"}'\nread -r _\n";
-    place.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), hook);
-    place
+    context.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), hook);
+    context
 }
 
 #[test]
@@ -111,56 +120,56 @@ fn row_26_a_clock_that_is_set_while_a_hook_runs_neither_ends_it_nor_keeps_it() {
     side_by_side(["", ".finite.bg"], |kind| {
         for (seconds, is_later) in [("-200000000", false), ("200000000", true)] {
             // It is well within its time, and what it says after the jump is heard.
-            let place = place_with_clock(kind);
-            let mut child = place.start(&["run", "--timeout", "600", "E"]);
-            wait_until("the hook runs", || place.path("data/up").exists());
-            place.write("clock", seconds);
-            place.run(&["exec", "--", "true"]).ok();
-            let processes = place.processes();
+            let context = context_with_clock(kind);
+            let mut child = context.start(&["run", "--timeout", "600", "E"]);
+            wait_until("the hook runs", || context.path("data/up").exists());
+            context.write("clock", seconds);
+            context.run(&["exec", "--", "true"]).succeeds();
+            let processes = context.processes();
             let time = |of: &str| {
                 processes.iter().find(|it| it["process_type"] == of).unwrap()["created_at"].as_str()
             };
             assert_eq!(time("binary") > time("hook"), is_later, "the clock was set");
-            let mut gate = File::options().write(true).open(place.path("data/gate")).unwrap();
+            let mut gate = File::options().write(true).open(context.path("data/gate")).unwrap();
             gate.write_all(b"\n").unwrap();
             let mut line = String::new();
             BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
             assert!(line.contains("Late"), "{kind} {seconds}: {line}");
             gate.write_all(b"\n").unwrap();
-            Ran::from(&["run"], &child.wait_with_output().unwrap()).ok();
-            nothing_is_left(&place);
+            CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).succeeds();
+            nothing_is_left(&context);
 
             // Its time is up soon.
-            let place = place_with_clock(kind);
-            let mut child = place.start(&["run", "--timeout", "2", "E"]);
-            wait_until("the hook runs", || place.path("data/up").exists());
-            place.write("clock", seconds);
+            let context = context_with_clock(kind);
+            let mut child = context.start(&["run", "--timeout", "2", "E"]);
+            wait_until("the hook runs", || context.path("data/up").exists());
+            context.write("clock", seconds);
             wait_until("it is ended", || child.try_wait().unwrap().is_some());
-            Ran::from(&["run"], &child.wait_with_output().unwrap()).exits(1);
-            assert_eq!(place.hook_processes()[0]["exit_reason"], "timeout");
-            nothing_is_left(&place);
+            CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(1);
+            assert_eq!(context.hook_processes()[0]["exit_reason"], "timeout");
+            nothing_is_left(&context);
         }
     });
 }
 
 #[test]
 fn row_26_a_clock_that_jumped_back_keeps_no_binary_waiting_beyond_the_longest_backoff() {
-    let place = Playground::new();
-    place.fixture("failing");
+    let context = TestContext::new();
+    context.fixture("failing");
     let request = json!({"type": "BinaryRequest", "name": "x", "binproviders": "failing"}).to_string();
-    place.write("requests", request);
+    context.write("requests", request);
     let attempts = || -> Value {
-        let mut command = place.command(&["apply"]);
-        let ran = command.stdin(fs::File::open(place.path("requests")).unwrap()).output().unwrap();
-        Ran::from(&["apply"], &ran).exits(1);
-        place.run(&["binary", "show", "x"]).ok().record()["attempt_count"].clone()
+        let mut command = context.command(&["apply"]);
+        let result = command.stdin(fs::File::open(context.path("requests")).unwrap()).output().unwrap();
+        CommandOutput::new(&["apply"], &result).exits_with(1);
+        context.run(&["binary", "show", "x"]).succeeds().record()["attempt_count"].clone()
     };
     assert_eq!(attempts(), 1);
     assert_eq!(attempts(), 1, "it waits for its time");
     for (time, expected) in TIMES.into_iter().zip([2, 3]) {
-        assert_eq!(place.store().execute("UPDATE binary SET retry_at = ?", [time]).unwrap(), 1);
+        assert_eq!(context.store().execute("UPDATE binary SET retry_at = ?", [time]).unwrap(), 1);
         assert_eq!(attempts(), expected, "{time}");
         assert_eq!(attempts(), expected, "it waits for its new time");
     }
-    nothing_is_left(&place);
+    nothing_is_left(&context);
 }

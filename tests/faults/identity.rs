@@ -9,7 +9,7 @@ use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
 use crate::kernel;
-use crate::playground::{Playground, Ran, wait_until};
+use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// What a process that is over looks like in its record while it runs.
 const RUNNING: &str = "status = 'running', started_at = '2020-01-01T00:00:00.000Z', ended_at = NULL, exit_code = NULL, \
@@ -28,25 +28,25 @@ impl Drop for Stranger {
 
 /// A hook and a run that are over. Their records say that they run, and have a stranger's pid: with `more(pid)`.
 fn is_lost_and_the_stranger_lives(more: impl FnOnce(u32) -> String) {
-    let place = Playground::new();
-    place.fixture("good");
-    place.run(&["install", "x", "--binproviders", "good"]).ok();
-    place.run(&["start", "--slug", "s", "--max-runtime", "1", "--", "true"]).ok();
+    let context = TestContext::new();
+    context.fixture("good");
+    context.run(&["install", "x", "--binproviders", "good"]).succeeds();
+    context.run(&["start", "--slug", "s", "--max-runtime", "1", "--", "true"]).succeeds();
     let ids: Vec<String> =
-        place.processes()[1..].iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+        context.processes()[1..].iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
     let [hook, run] = &ids[..] else { panic!("{ids:?}") };
-    place.run(&["process", "wait", run]).ok();
-    wait_until("its waiter is gone", || place.living().is_empty());
-    for process in &place.processes()[1..] {
+    context.run(&["process", "wait", run]).succeeds();
+    wait_until("its waiter is gone", || context.live_processes().is_empty());
+    for process in &context.processes()[1..] {
         fs::remove_file(Path::new(process["run_dir"].as_str().unwrap()).join("exit.json")).unwrap();
     }
 
-    let gate = place.path("gate");
+    let gate = context.path("gate");
     nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
     // It leads a group, as the process did whose pid it has: not even a signal to that group may reach it.
     let mut stranger = Stranger(Command::new("cat").arg(&gate).process_group(0).spawn().unwrap());
     let pid = stranger.0.id();
-    let store = place.store();
+    let store = context.store();
     let forge =
         format!("UPDATE process SET {RUNNING}, pid = {pid}{} WHERE id IN ('{hook}', '{run}')", more(pid));
     for args in [
@@ -60,11 +60,11 @@ fn is_lost_and_the_stranger_lives(more: impl FnOnce(u32) -> String) {
         &["install", "x", "--force", "--binproviders", "good"],
     ] {
         assert_eq!(store.execute(&forge, []).unwrap(), 2);
-        place.run(args);
+        context.run(args);
         assert_eq!(stranger.0.try_wait().unwrap(), None, "the stranger lives after {args:?}");
         // A signal that is to end nothing leaves the record to whoever ends or cleans up.
         for id in [hook, run].into_iter().filter(|_| !args.contains(&"USR1")) {
-            let lost = place.run(&["process", "show", id]).ok().record();
+            let lost = context.run(&["process", "show", id]).succeeds().record();
             assert_eq!(
                 (&lost["exit_reason"], &lost["exit_code"]),
                 (&json!("lost"), &Value::Null),
@@ -74,7 +74,7 @@ fn is_lost_and_the_stranger_lives(more: impl FnOnce(u32) -> String) {
     }
     fs::write(&gate, "").unwrap();
     assert!(stranger.0.wait().unwrap().success());
-    wait_until("the last run is over", || place.living().is_empty());
+    wait_until("the last run is over", || context.live_processes().is_empty());
 }
 
 /// The start of a process in clock ticks, as `/proc` tells it.
@@ -94,8 +94,8 @@ fn row_01_a_stranger_that_truly_took_over_a_pid_is_never_signalled() {
     if !kernel::unshares(kernel::PIDS) {
         return;
     }
-    let mut place = Playground::new();
-    place.set("RIGUP_FILE", env!("CARGO_BIN_EXE_rigup"));
+    let mut context = TestContext::new();
+    context.set("RIGUP_FILE", env!("CARGO_BIN_EXE_rigup"));
     // The kernel gives the next process the number after the last one.
     let script = r#"set -eu
         field() { sed "s/.*\"$1\":\"\{0,1\}\([^\",]*\).*/\1/"; }
@@ -112,10 +112,17 @@ fn row_01_a_stranger_that_truly_took_over_a_pid_is_never_signalled() {
         kill -0 $!
         "$RIGUP_FILE" process show "$id" --json"#;
     let args = [kernel::PIDS, &["sh", "-c", script]].concat();
-    let ran = Ran::from(&args, &place.command_of(Path::new("unshare"), &args).output().unwrap()).ok();
-    let lost = ran.record();
-    assert_eq!((&lost["exit_reason"], &lost["exit_code"]), (&json!("lost"), &Value::Null), "{}", ran.stderr);
-    assert_eq!(place.living(), []);
+    let result =
+        CommandOutput::new(&args, &context.command_for(Path::new("unshare"), &args).output().unwrap())
+            .succeeds();
+    let lost = result.record();
+    assert_eq!(
+        (&lost["exit_reason"], &lost["exit_code"]),
+        (&json!("lost"), &Value::Null),
+        "{}",
+        result.stderr
+    );
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]
@@ -140,23 +147,25 @@ fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited
     if !kernel::unshares(kernel::PIDS) {
         return;
     }
-    let place = Playground::new();
+    let context = TestContext::new();
     let rigup = env!("CARGO_BIN_EXE_rigup");
-    let (gate, lock) = (place.path("gate"), ["hook", "lock", "x", "--"]);
+    let (gate, lock) = (context.path("gate"), ["hook", "lock", "x", "--"]);
     nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
     let open = ["cat", gate.to_str().unwrap()];
     let args = [kernel::PIDS, &[rigup], &lock, &open].concat();
-    let mut first = place.command_of(Path::new("unshare"), &args).spawn().unwrap();
-    wait_until("one holds it", || place.count("cat ") > 0);
+    let mut first = context.command_for(Path::new("unshare"), &args).spawn().unwrap();
+    wait_until("one holds it", || context.count("cat ") > 0);
 
     // The pids from 1 to 20 are its ancestors', and that of the holder is one of the first.
-    let below = place.script(
+    let below = context.script(
         "below",
         "[ $1 = 0 ] || { sh \"$0\" $(($1 - 1)) \"$2\"; exit; }\n\"$2\" hook lock x -- true\n",
     );
     let args = [kernel::PIDS, &["sh", below.to_str().unwrap(), "20", rigup]].concat();
-    let second = place.command_of(Path::new("unshare"), &args).stderr(Stdio::piped()).spawn().unwrap();
-    let waiter = || place.living().into_iter().find(|(_, it)| *it == format!("{rigup} hook lock x -- true "));
+    let second = context.command_for(Path::new("unshare"), &args).stderr(Stdio::piped()).spawn().unwrap();
+    let waiter = || {
+        context.live_processes().into_iter().find(|(_, it)| *it == format!("{rigup} hook lock x -- true "))
+    };
     wait_until("the other one waits", || waiter().is_some());
     let waiter = waiter().unwrap().0;
     // It has looked often whether the lock is free, or has given up.
@@ -165,13 +174,16 @@ fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited
     });
     fs::write(&gate, "").unwrap();
     assert!(first.wait().unwrap().success());
-    let ran = Ran::from(&args, &second.wait_with_output().unwrap()).ok();
-    ran.says("waiting for the lock x, held by pid ").says(" of another pid namespace");
+    let result = CommandOutput::new(&args, &second.wait_with_output().unwrap()).succeeds();
+    result
+        .stderr_contains("waiting for the lock x, held by pid ")
+        .stderr_contains(" of another pid namespace");
 
     let circle = [kernel::PIDS, &[rigup], &lock, &[rigup], &lock, &["true"]].concat();
-    let ran = Ran::from(&circle, &place.command_of(Path::new("unshare"), &circle).output().unwrap());
-    ran.exits(3).says("waits for this one");
-    assert_eq!(place.living(), []);
+    let result =
+        CommandOutput::new(&circle, &context.command_for(Path::new("unshare"), &circle).output().unwrap());
+    result.exits_with(3).stderr_contains("waits for this one");
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]
@@ -179,24 +191,27 @@ fn what_runs_in_another_container_over_the_same_data_dir_is_not_lost() {
     if !kernel::unshares(kernel::PIDS) {
         return;
     }
-    let place = Playground::new();
-    let gate = place.gate();
-    place.fixture("counting");
+    let context = TestContext::new();
+    let gate = context.gate();
+    context.fixture("counting");
     let install = ["install", "x", "--binproviders", "counting"];
     let args = [kernel::PIDS, &[env!("CARGO_BIN_EXE_rigup")], &install].concat();
-    let mut first = place.command_of(Path::new("unshare"), &args).spawn().unwrap();
-    wait_until("the hook runs", || place.path("data/started").exists());
-    let endings = || place.processes().into_iter().map(|it| it["exit_reason"].clone()).collect::<Vec<_>>();
+    let mut first = context.command_for(Path::new("unshare"), &args).spawn().unwrap();
+    wait_until("the hook runs", || context.path("data/started").exists());
+    let endings = || context.processes().into_iter().map(|it| it["exit_reason"].clone()).collect::<Vec<_>>();
     assert_eq!(endings(), [Value::Null, Value::Null]);
     let other = ["install", "sh", "--binproviders", "env"];
     let args = [kernel::PIDS, &[env!("CARGO_BIN_EXE_rigup")], &other].concat();
-    Ran::from(&args, &place.command_of(Path::new("unshare"), &args).output().unwrap()).ok();
-    place.run(&["process", "gc"]).ok();
-    let id = place.processes()[0]["id"].as_str().unwrap().to_owned();
-    place.run(&["process", "kill", &id]).exits(1).says("end it in the container that it runs in");
+    CommandOutput::new(&args, &context.command_for(Path::new("unshare"), &args).output().unwrap()).succeeds();
+    context.run(&["process", "gc"]).succeeds();
+    let id = context.processes()[0]["id"].as_str().unwrap().to_owned();
+    context
+        .run(&["process", "kill", &id])
+        .exits_with(1)
+        .stderr_contains("end it in the container that it runs in");
     assert_eq!(endings()[..2], [Value::Null, Value::Null]);
     fs::write(gate, "\n").unwrap();
     assert!(first.wait().unwrap().success());
     assert_eq!(endings(), ["exited"; 4]);
-    assert_eq!(place.living(), []);
+    assert_eq!(context.live_processes(), []);
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::playground::{Playground, Ran};
+use crate::test_context::{CommandOutput, TestContext};
 
 /// What makes rigup, started by `unshare`, the first process of pids of its own, as in a container.
 pub(crate) const PIDS: &[&str] = &["--pid", "--fork", "--mount-proc", "--kill-child"];
@@ -95,13 +95,13 @@ impl Namespaces {
 
     /// Runs a shell script there, which has to succeed.
     #[track_caller]
-    pub(crate) fn sh(&self, place: &Playground, script: &str) -> Ran {
-        self.command(place, &["sh", "-eu", "-c", script]).ok()
+    pub(crate) fn sh(&self, context: &TestContext, script: &str) -> CommandOutput {
+        self.command(context, &["sh", "-eu", "-c", script]).succeeds()
     }
 
     /// Runs rigup there.
-    pub(crate) fn run(&self, place: &Playground, args: &[&str]) -> Ran {
-        self.command(place, &[&[env!("CARGO_BIN_EXE_rigup")], args].concat())
+    pub(crate) fn run(&self, context: &TestContext, args: &[&str]) -> CommandOutput {
+        self.command(context, &[&[env!("CARGO_BIN_EXE_rigup")], args].concat())
     }
 
     /// What is at this path there.
@@ -109,12 +109,12 @@ impl Namespaces {
         Path::new(&format!("/proc/{}/root", self.holder.id())).join(path.strip_prefix("/").unwrap())
     }
 
-    fn command(&self, place: &Playground, words: &[&str]) -> Ran {
-        let here = place.path("here");
+    fn command(&self, context: &TestContext, words: &[&str]) -> CommandOutput {
+        let here = context.path("here");
         let pid = self.holder.id().to_string();
         let inside = ["--", "sh", "-c", "cd \"$0\" && exec \"$@\"", here.to_str().unwrap()];
         let args = [&["--target", &pid], &self.flags[..], &inside, words].concat();
-        Ran::from(&args, &place.command_of(Path::new("nsenter"), &args).output().unwrap())
+        CommandOutput::new(&args, &context.command_for(Path::new("nsenter"), &args).output().unwrap())
     }
 }
 

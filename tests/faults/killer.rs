@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 /// What a call does, for those that a later run has to cope with when they are the first that is not done any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,18 +54,18 @@ pub(crate) enum Fate {
 
 /// Runs rigup with these arguments, and kills it before the `nth` of the calls, counted from 1, that `counts` says.
 pub(crate) fn kill_before(
-    place: &Playground,
+    context: &TestContext,
     args: &[&str],
     nth: usize,
     counts: impl Fn(Change) -> bool,
 ) -> Fate {
-    do_before(place, args, nth, counts, |rigup| kill(rigup, Signal::SIGKILL).unwrap())
+    do_before(context, args, nth, counts, |rigup| kill(rigup, Signal::SIGKILL).unwrap())
 }
 
 /// Runs rigup with these arguments, and does something while it is about to do the `nth` of the calls that `counts` says.
 #[expect(clippy::zombie_processes, reason = "its tracer reaps it")]
 pub(crate) fn do_before(
-    place: &Playground,
+    context: &TestContext,
     args: &[&str],
     nth: usize,
     counts: impl Fn(Change) -> bool,
@@ -73,8 +73,8 @@ pub(crate) fn do_before(
 ) -> Fate {
     let words =
         [&["-c", "read -r _; exec \"$0\" \"$@\" </dev/null", env!("CARGO_BIN_EXE_rigup")], args].concat();
-    let said = || fs::File::create(place.path("said")).unwrap();
-    let mut command = place.command_of(Path::new("/bin/sh"), &words);
+    let said = || fs::File::create(context.path("said")).unwrap();
+    let mut command = context.command_for(Path::new("/bin/sh"), &words);
     let mut child = command.stdin(Stdio::piped()).stdout(said()).stderr(said()).spawn().unwrap();
     let rigup = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let options = Options::PTRACE_O_TRACESYSGOOD
@@ -84,7 +84,7 @@ pub(crate) fn do_before(
     ptrace::seize(rigup, options).unwrap();
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
 
-    let data = place.path("data");
+    let data = context.path("data");
     let mut calls = 0;
     let mut act = Some(act);
     let mut reached = None;

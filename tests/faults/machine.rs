@@ -3,18 +3,18 @@
 use std::fs;
 
 use crate::kernel::{self, Namespaces};
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 #[test]
 fn row_34_without_a_network_a_machine_id_and_dmi_everything_local_works_and_the_guid_is_stable() {
-    let mut place = Playground::new();
-    place.fixture("good");
+    let mut context = TestContext::new();
+    context.fixture("good");
     let Some(inside) = Namespaces::new(&["--mount", "--net"]) else { return };
     if !kernel::is_root() {
         return;
     }
     inside.sh(
-        &place,
+        &context,
         "for it in /etc/machine-id /var/lib/dbus/machine-id; do\n\
             [ ! -e $it ] || mount --bind /dev/null $it\n\
         done\n\
@@ -24,18 +24,18 @@ fn row_34_without_a_network_a_machine_id_and_dmi_everything_local_works_and_the_
         for it in /usr/sbin/dmidecode; do [ ! -e $it ] || mount --bind /dev/null $it; done\n\
         ! ip route get 192.0.2.1 2>/dev/null",
     );
-    inside.run(&place, &["install", "one", "--binproviders", "good"]).ok();
-    inside.run(&place, &["install", "sh", "--binproviders", "env"]).ok();
-    inside.run(&place, &["load", "sh"]).ok();
-    inside.run(&place, &["exec", "--", "one"]).ok();
-    let run = inside.run(&place, &["start", "--slug", "s", "--", "true"]).ok().record();
-    inside.run(&place, &["process", "wait", run["id"].as_str().unwrap()]).ok();
-    place.script("here/plugins/p/on_Snapshot__10_p.sh", "#!/bin/sh\n");
-    inside.run(&place, &["run", "Snapshot"]).ok();
-    inside.run(&place, &["process", "gc"]).ok();
+    inside.run(&context, &["install", "one", "--binproviders", "good"]).succeeds();
+    inside.run(&context, &["install", "sh", "--binproviders", "env"]).succeeds();
+    inside.run(&context, &["load", "sh"]).succeeds();
+    inside.run(&context, &["exec", "--", "one"]).succeeds();
+    let run = inside.run(&context, &["start", "--slug", "s", "--", "true"]).succeeds().record();
+    inside.run(&context, &["process", "wait", run["id"].as_str().unwrap()]).succeeds();
+    context.script("here/plugins/p/on_Snapshot__10_p.sh", "#!/bin/sh\n");
+    inside.run(&context, &["run", "Snapshot"]).succeeds();
+    inside.run(&context, &["process", "gc"]).succeeds();
 
     let machine = || {
-        let records = inside.run(&place, &["machine", "show"]).ok().records();
+        let records = inside.run(&context, &["machine", "show"]).succeeds().records();
         let machine = records.iter().find(|it| it["type"] == "Machine").unwrap().clone();
         (machine["guid"].clone(), machine["guid_source"].clone(), machine["id"].clone())
     };
@@ -43,10 +43,10 @@ fn row_34_without_a_network_a_machine_id_and_dmi_everything_local_works_and_the_
     assert_eq!(first.1, "random");
     assert_eq!(machine(), first);
     // It stays what it is where the system has an id again.
-    let outside = place.run(&["machine", "show"]).ok().records();
+    let outside = context.run(&["machine", "show"]).succeeds().records();
     assert_eq!(outside[0]["guid"], first.0);
-    assert_eq!(place.living(), []);
-    place.set("RIGUP_DATA_DIR", place.path("other"));
-    inside.run(&place, &["install", "one", "--binproviders", "good"]).ok();
-    assert_ne!(fs::read_to_string(place.path("other/machine-id")).unwrap(), "");
+    assert_eq!(context.live_processes(), []);
+    context.set("RIGUP_DATA_DIR", context.path("other"));
+    inside.run(&context, &["install", "one", "--binproviders", "good"]).succeeds();
+    assert_ne!(fs::read_to_string(context.path("other/machine-id")).unwrap(), "");
 }

@@ -21,11 +21,11 @@ mod links;
 mod machine;
 mod output;
 mod packages;
-#[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
-#[path = "../cli/playground.rs"]
-mod playground;
 mod store;
 mod terminal;
+#[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
+#[path = "../cli/test_context.rs"]
+mod test_context;
 mod tree;
 mod trust;
 

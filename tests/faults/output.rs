@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use crate::RECORD;
 use crate::aftermath::nothing_is_left;
-use crate::playground::{Playground, Ran};
+use crate::test_context::{CommandOutput, TestContext};
 
 /// A place with one hook of the event `E`.
-fn place_with(kind: &str, script: &str) -> Playground {
-    let place = Playground::new();
-    place.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), &format!("#!/bin/sh\n{script}\n"));
-    place
+fn context_with(kind: &str, script: &str) -> TestContext {
+    let context = TestContext::new();
+    context.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), &format!("#!/bin/sh\n{script}\n"));
+    context
 }
 
 /// The records that the hook printed, without what rigup added.
-fn printed(ran: &Ran) -> Vec<Value> {
-    let mut records = ran.records();
+fn printed(output: &CommandOutput) -> Vec<Value> {
+    let mut records = output.records();
     records.retain(|it| it["type"] != "Process");
     for record in &mut records {
         record.as_object_mut().unwrap().retain(|key, _| key != "plugin" && key != "hook_name");
@@ -30,19 +30,19 @@ fn row_13_a_last_line_that_was_cut_is_named_and_the_records_before_it_count() {
     let cut =
         r#"echo '{"type":"Said","n":1}'; echo log; printf '{"type":"Said","n":2,"text":"cu'; kill -KILL $$"#;
     for kind in ["", ".finite.bg"] {
-        let place = place_with(kind, cut);
-        let ran = place.run(&["run", "E"]).exits(1);
-        assert_eq!(printed(&ran), [json!({"type": "Said", "n": 1})]);
-        ran.says("line 3 is not JSON").says(r#"{"type":"Said","n":2,"text":"cu"#);
-        nothing_is_left(&place);
+        let context = context_with(kind, cut);
+        let output = context.run(&["run", "E"]).exits_with(1);
+        assert_eq!(printed(&output), [json!({"type": "Said", "n": 1})]);
+        output.stderr_contains("line 3 is not JSON").stderr_contains(r#"{"type":"Said","n":2,"text":"cu"#);
+        nothing_is_left(&context);
     }
 
-    let place = Playground::new();
-    place.provider("p", &format!("#!/bin/sh\necho '{RECORD}'\nprintf '{{\"type\":\"Bin'\n"));
-    let ran = place.run(&["install", "x", "--binproviders", "p"]).ok();
-    assert_eq!(ran.record()["abspath"], "/bin/sh");
-    ran.says("line 2 is not JSON").says("{\"type\":\"Bin");
-    nothing_is_left(&place);
+    let context = TestContext::new();
+    context.provider("p", &format!("#!/bin/sh\necho '{RECORD}'\nprintf '{{\"type\":\"Bin'\n"));
+    let output = context.run(&["install", "x", "--binproviders", "p"]).succeeds();
+    assert_eq!(output.record()["abspath"], "/bin/sh");
+    output.stderr_contains("line 2 is not JSON").stderr_contains("{\"type\":\"Bin");
+    nothing_is_left(&context);
 }
 
 #[test]
@@ -62,12 +62,12 @@ fn row_14_however_the_bytes_come_each_line_is_read_or_named() {
     ];
     for kind in ["", ".finite.bg"] {
         for write in ["cat", "dd bs=1 status=none"] {
-            let place = place_with(kind, &format!("{write} <\"$DATA_DIR/../bytes\""));
-            place.write("bytes", bytes);
-            let ran = place.run(&["run", "E"]).ok();
-            assert_eq!(printed(&ran), expected, "{kind} {write}");
-            ran.says("line 6 is not JSON").says("{\"type\":\"cu");
-            nothing_is_left(&place);
+            let context = context_with(kind, &format!("{write} <\"$DATA_DIR/../bytes\""));
+            context.write("bytes", bytes);
+            let output = context.run(&["run", "E"]).succeeds();
+            assert_eq!(printed(&output), expected, "{kind} {write}");
+            output.stderr_contains("line 6 is not JSON").stderr_contains("{\"type\":\"cu");
+            nothing_is_left(&context);
         }
     }
 }
@@ -76,16 +76,16 @@ fn row_14_however_the_bytes_come_each_line_is_read_or_named() {
 const FLAT: u64 = 40 << 20;
 
 /// Runs rigup as a command of `rigup exec`, which measures it.
-fn measured(place: &Playground, args: &[&str]) -> Ran {
+fn measured(context: &TestContext, args: &[&str]) -> CommandOutput {
     // Should the cap not hold, the file system is not to be filled: 256 MiB in blocks of 512 bytes.
     let limited = "ulimit -f 524288; exec \"$RIGUP\" \"$@\"";
     let exec = ["exec", "--", "sh", "-c", limited, "sh"];
-    let ran = place.run(&[&exec[..], args].concat());
-    let processes = place.processes();
+    let output = context.run(&[&exec[..], args].concat());
+    let processes = context.processes();
     let rigup = processes.iter().find(|it| it["process_type"] == "binary").unwrap();
     let max_rss = rigup["max_rss"].as_u64().unwrap();
     assert!(max_rss < FLAT, "{args:?} took {max_rss} bytes");
-    ran
+    output
 }
 
 /// Writes lines without end; `yes` would put some hundred megabytes on the disk between two looks.
@@ -96,34 +96,34 @@ fn row_15_output_without_end_is_stopped_at_the_cap_and_memory_stays_flat() {
     for (kind, limit, stream) in
         [("", "1", ""), (".finite.bg", "1", ""), ("", "1", " >&2"), (".finite.bg", "", " >&2")]
     {
-        let mut place = place_with(kind, &format!("{ENDLESS}{stream}"));
-        place.set("RIGUP_OUTPUT_LIMIT", limit);
+        let mut context = context_with(kind, &format!("{ENDLESS}{stream}"));
+        context.set("RIGUP_OUTPUT_LIMIT", limit);
         let said = format!("it wrote more than {} MiB", if limit.is_empty() { "64" } else { limit });
-        measured(&place, &["run", "E"]).exits(1).says(&said);
-        assert_eq!(place.hook_processes()[0]["exit_reason"], "stopped");
-        nothing_is_left(&place);
+        measured(&context, &["run", "E"]).exits_with(1).stderr_contains(&said);
+        assert_eq!(context.hook_processes()[0]["exit_reason"], "stopped");
+        nothing_is_left(&context);
     }
 
-    let place = Playground::new();
-    place.provider("p", &format!("#!/bin/sh\n{ENDLESS}\n"));
-    let record = measured(&place, &["install", "x", "--binproviders", "p"]).exits(1).record();
+    let context = TestContext::new();
+    context.provider("p", &format!("#!/bin/sh\n{ENDLESS}\n"));
+    let record = measured(&context, &["install", "x", "--binproviders", "p"]).exits_with(1).record();
     assert_eq!(
         record["attempts"][0]["reason"],
         "terminated on request: it wrote more than 64 MiB and was terminated"
     );
-    nothing_is_left(&place);
+    nothing_is_left(&context);
 }
 
 #[test]
 fn row_15_what_was_written_faster_than_it_is_read_is_not_read_beyond_the_cap() {
     // A hole in the log takes no time to write, and no room.
     let hole = "truncate -s 64M /proc/$$/fd/1\necho '\n{\"type\":\"Late\"}'\nexec sleep 600";
-    let mut place = place_with("", hole);
-    place.set("RIGUP_OUTPUT_LIMIT", "1");
-    let ran = measured(&place, &["run", "E"]).exits(1);
-    assert_eq!(printed(&ran), [] as [Value; 0]);
-    ran.says("it wrote more than 1 MiB");
-    nothing_is_left(&place);
+    let mut context = context_with("", hole);
+    context.set("RIGUP_OUTPUT_LIMIT", "1");
+    let output = measured(&context, &["run", "E"]).exits_with(1);
+    assert_eq!(printed(&output), [] as [Value; 0]);
+    output.stderr_contains("it wrote more than 1 MiB");
+    nothing_is_left(&context);
 }
 
 #[test]
@@ -131,28 +131,28 @@ fn row_16_a_line_of_50_megabytes_is_dropped_with_a_warning_and_memory_stays_flat
     let line =
         "{ printf '{\"type\":\"Long\",\"text\":\"'; head -c 50000000 /dev/zero | tr '\\0' x; echo '\"}'; }";
     for kind in ["", ".finite.bg"] {
-        let place =
-            place_with(kind, &format!("echo '{{\"type\":\"A\"}}'\n{line}\necho '{{\"type\":\"B\"}}'"));
-        let ran = measured(&place, &["run", "E"]).ok();
-        assert_eq!(printed(&ran), [json!({"type": "A"}), json!({"type": "B"})]);
-        ran.says("line 2 is longer than 1048576 bytes");
-        nothing_is_left(&place);
+        let context =
+            context_with(kind, &format!("echo '{{\"type\":\"A\"}}'\n{line}\necho '{{\"type\":\"B\"}}'"));
+        let output = measured(&context, &["run", "E"]).succeeds();
+        assert_eq!(printed(&output), [json!({"type": "A"}), json!({"type": "B"})]);
+        output.stderr_contains("line 2 is longer than 1048576 bytes");
+        nothing_is_left(&context);
     }
 
-    let place = Playground::new();
-    place.provider("p", &format!("#!/bin/sh\n{line}\necho '{RECORD}'\n"));
-    let ran = measured(&place, &["install", "x", "--binproviders", "p"]).ok();
-    assert_eq!(ran.record()["abspath"], "/bin/sh");
-    ran.says("line 1 is longer than 1048576 bytes");
-    nothing_is_left(&place);
+    let context = TestContext::new();
+    context.provider("p", &format!("#!/bin/sh\n{line}\necho '{RECORD}'\n"));
+    let output = measured(&context, &["install", "x", "--binproviders", "p"]).succeeds();
+    assert_eq!(output.record()["abspath"], "/bin/sh");
+    output.stderr_contains("line 1 is longer than 1048576 bytes");
+    nothing_is_left(&context);
 }
 
 #[test]
 fn row_35_a_reader_that_goes_away_is_a_quiet_end() {
-    let place = Playground::new();
-    place.fixture("failing");
+    let context = TestContext::new();
+    context.fixture("failing");
     for _ in 0..3 {
-        place.run(&["install", "x", "--binproviders", "failing"]).exits(1);
+        context.run(&["install", "x", "--binproviders", "failing"]).exits_with(1);
     }
     for args in [
         &["process", "list"][..],
@@ -163,32 +163,32 @@ fn row_35_a_reader_that_goes_away_is_a_quiet_end() {
         &["config"],
         &["--help"],
     ] {
-        let mut command = place.command(args);
+        let mut command = context.command(args);
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
-        let ran = Ran::from(args, &output);
-        assert!(matches!(ran.code, Some(0 | 141)), "{args:?}: {:?}", ran.code);
-        assert_eq!(ran.stderr, "", "{args:?}");
+        let result = CommandOutput::new(args, &output);
+        assert!(matches!(result.code, Some(0 | 141)), "{args:?}: {:?}", result.code);
+        assert_eq!(result.stderr, "", "{args:?}");
     }
-    nothing_is_left(&place);
+    nothing_is_left(&context);
 }
 
 #[test]
 fn row_35_a_reader_that_goes_away_takes_neither_the_errors_nor_the_exit_code_of_an_install_along() {
-    let place = Playground::new();
-    place.fixture("failing");
-    let mut child = place.start(&["install", "x", "--binproviders", "failing"]);
+    let context = TestContext::new();
+    context.fixture("failing");
+    let mut child = context.start(&["install", "x", "--binproviders", "failing"]);
     drop(child.stdout.take());
-    let ran = Ran::from(&["install"], &child.wait_with_output().unwrap());
-    ran.exits(1).says("error: cannot install x: ");
-    nothing_is_left(&place);
+    let output = CommandOutput::new(&["install"], &child.wait_with_output().unwrap());
+    output.exits_with(1).stderr_contains("error: cannot install x: ");
+    nothing_is_left(&context);
 
     // Nobody reads the errors either: no panic, which would be 101.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut command = place.command(&["install", "x", "--binproviders", "failing"]);
+    let mut command = context.command(&["install", "x", "--binproviders", "failing"]);
     command.stdout(writer.try_clone().unwrap()).stderr(writer);
     assert_eq!(command.status().unwrap().code(), Some(1));
-    nothing_is_left(&place);
+    nothing_is_left(&context);
 }

@@ -11,19 +11,19 @@ use serde_json::json;
 
 use crate::aftermath::nothing_is_left;
 use crate::kernel::{self, Namespaces};
-use crate::playground::Playground;
+use crate::test_context::TestContext;
 
 #[test]
 fn row_23_an_install_that_waits_for_the_dpkg_lock_says_whose_it_is_and_gives_up_clearly() {
-    let mut place = Playground::new();
+    let mut context = TestContext::new();
     if !(kernel::has("apt-get") && kernel::is_root()) {
         return;
     }
     let Some(inside) = Namespaces::new(&["--mount"]) else { return };
-    let lock = fs::File::create(place.write("lock", "")).unwrap();
+    let lock = fs::File::create(context.write("lock", "")).unwrap();
     // A lock and lists of the test's own: what other tests install is none of its business.
     inside.sh(
-        &place,
+        &context,
         "mount --bind ../lock /var/lib/dpkg/lock-frontend\n\
         mount -t tmpfs none /var/lib/apt/lists\nmkdir /var/lib/apt/lists/partial\n: >/var/lib/apt/lists/x_Packages",
     );
@@ -35,23 +35,23 @@ fn row_23_an_install_that_waits_for_the_dpkg_lock_says_whose_it_is_and_gives_up_
         l_pid: 0,
     };
     fcntl(&lock, FcntlArg::F_SETLK(&whole)).unwrap();
-    place.set("APT_LOCK_PATIENCE", "1");
+    context.set("APT_LOCK_PATIENCE", "1");
     let waiting = format!("hello: waiting for the dpkg lock (pid {})", std::process::id());
-    let reason = |place: &Playground, args: &[&str]| {
-        let ran = inside.run(place, args).exits(1);
-        let attempt = ran.record()["attempts"][0].clone();
-        ran.says(&waiting);
-        assert_eq!(place.living(), []);
+    let reason = |context: &TestContext, args: &[&str]| {
+        let output = inside.run(context, args).exits_with(1);
+        let attempt = output.record()["attempts"][0].clone();
+        output.stderr_contains(&waiting);
+        assert_eq!(context.live_processes(), []);
         format!("{} {}", attempt["outcome"].as_str().unwrap(), attempt["reason"].as_str().unwrap())
     };
 
-    place.plugin("p", &[json!({"type": "Binary", "name": "hello", "binproviders": "apt"})]);
-    let gave_up = reason(&place, &["install"]);
+    context.plugin("p", &[json!({"type": "Binary", "name": "hello", "binproviders": "apt"})]);
+    let gave_up = reason(&context, &["install"]);
     let pid = std::process::id();
     assert_eq!(gave_up, format!("failed the dpkg lock is still held (pid {pid}); try again later"));
 
-    place.set("APT_LOCK_PATIENCE", "60");
-    let ended = reason(&place, &["install", "--timeout", "3"]);
+    context.set("APT_LOCK_PATIENCE", "60");
+    let ended = reason(&context, &["install", "--timeout", "3"]);
     assert!(ended.starts_with("timeout terminated after 3 s: "), "{ended}");
     // On a busy machine apt has not said it yet, and the hook has.
     let said = [format!("is held by process {pid}"), format!("waiting for the dpkg lock (pid {pid})")];
@@ -60,14 +60,14 @@ fn row_23_an_install_that_waits_for_the_dpkg_lock_says_whose_it_is_and_gives_up_
 
 #[test]
 fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
-    let place = Playground::new();
-    place.fixture("counting");
-    let gate = place.gate();
+    let context = TestContext::new();
+    context.fixture("counting");
+    let gate = context.gate();
 
     let (tell, told) = mpsc::channel();
     let children: Vec<_> = (0..10)
         .map(|_| {
-            let mut child = place.start(&["install", "x", "--binproviders", "counting"]);
+            let mut child = context.start(&["install", "x", "--binproviders", "counting"]);
             let (tell, stderr) = (tell.clone(), child.stderr.take().unwrap());
             std::thread::spawn(move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -86,9 +86,9 @@ fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
     for child in children {
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
     }
-    assert_eq!(fs::read_dir(place.path("data/started")).unwrap().count(), 1);
-    assert_eq!(place.hook_processes().len(), 1);
-    nothing_is_left(&place);
+    assert_eq!(fs::read_dir(context.path("data/started")).unwrap().count(), 1);
+    assert_eq!(context.hook_processes().len(), 1);
+    nothing_is_left(&context);
 }
 
 #[test]
@@ -104,17 +104,17 @@ fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_
         ("link", "rejected", "is the link that rigup creates"),
         ("exit", "failed", "exit code 3"),
     ] {
-        let place = Playground::new();
-        place.fixture("invalid_record").fixture("good");
+        let context = TestContext::new();
+        context.fixture("invalid_record").fixture("good");
         let request = json!({
             "type": "Binary", "name": "x", "binproviders": "invalid_record,good", "min_version": "1.0",
             "overrides": {"invalid_record": {"fault": lie}},
         });
-        place.plugin("p", &[request]);
-        let record = place.run(&["install"]).ok().record();
+        context.plugin("p", &[request]);
+        let record = context.run(&["install"]).succeeds().record();
         assert_eq!(record["binprovider"], "good", "{lie}");
         let id = record["id"].as_str().unwrap();
-        let first: (String, String) = place
+        let first: (String, String) = context
             .store()
             .query_row("SELECT outcome, reason FROM attempt ORDER BY created_at, id LIMIT 1", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -122,7 +122,7 @@ fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_
             .unwrap();
         assert_eq!(first.0, outcome, "{lie} {id}");
         assert!(first.1.contains(reason), "{lie}: {}", first.1);
-        assert_eq!(fs::read_link(place.bin("x")).unwrap().to_str(), record["abspath"].as_str(), "{lie}");
-        nothing_is_left(&place);
+        assert_eq!(fs::read_link(context.bin("x")).unwrap().to_str(), record["abspath"].as_str(), "{lie}");
+        nothing_is_left(&context);
     }
 }

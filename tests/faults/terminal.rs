@@ -12,7 +12,7 @@ use nix::unistd::{tcgetpgrp, ttyname};
 use rigup::process::terminate::GRACE;
 
 use crate::aftermath::nothing_is_left;
-use crate::playground::{Playground, wait_until};
+use crate::test_context::{TestContext, wait_until};
 
 /// A terminal with rigup at it, as the leader of its session.
 struct Terminal {
@@ -23,18 +23,18 @@ struct Terminal {
 
 impl Terminal {
     /// Starts rigup at a new terminal, whose path is in the variable `TERMINAL`.
-    fn start(place: &mut Playground, args: &[&str]) -> Self {
-        Self::start_with_columns(place, args, 0)
+    fn start(context: &mut TestContext, args: &[&str]) -> Self {
+        Self::start_with_columns(context, args, 0)
     }
 
     /// Starts rigup at a new terminal that is so wide; one with 0 columns does not know its width.
-    fn start_with_columns(place: &mut Playground, args: &[&str], columns: u16) -> Self {
+    fn start_with_columns(context: &mut TestContext, args: &[&str], columns: u16) -> Self {
         let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
-        place.set("TERMINAL", ttyname(&pty.slave).unwrap()).set("TERM", "xterm");
+        context.set("TERMINAL", ttyname(&pty.slave).unwrap()).set("TERM", "xterm");
         let slave = || Stdio::from(pty.slave.try_clone().unwrap());
         let all = [&["--ctty", env!("CARGO_BIN_EXE_rigup")][..], args].concat();
-        let mut command = place.command_of(Path::new("setsid"), &all);
+        let mut command = context.command_for(Path::new("setsid"), &all);
         let rigup = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
         let keyboard = File::from(pty.master);
         let mut screen = keyboard.try_clone().unwrap();
@@ -59,35 +59,35 @@ impl Terminal {
 }
 
 /// Asks for two binaries of a provider whose hooks ignore TERM only in a child, and waits until all of them run.
-fn start_hanging(place: &mut Playground) -> Terminal {
-    place.fixture("hanging");
-    let terminal = Terminal::start(place, &["install", "x", "y", "--binproviders", "hanging"]);
-    wait_until("both hooks and their children run", || place.count("sleep") >= 4);
+fn start_hanging(context: &mut TestContext) -> Terminal {
+    context.fixture("hanging");
+    let terminal = Terminal::start(context, &["install", "x", "y", "--binproviders", "hanging"]);
+    wait_until("both hooks and their children run", || context.count("sleep") >= 4);
     terminal
 }
 
-fn assert_all_are_stopped(place: &Playground) {
-    let processes = place.processes();
+fn assert_all_are_stopped(context: &TestContext) {
+    let processes = context.processes();
     assert_eq!(processes.len(), 3);
     for process in &processes {
         assert_eq!((&process["status"], &process["exit_reason"]), (&"exited".into(), &"stopped".into()));
     }
     assert_eq!(processes[0]["exit_code"], 130);
-    let queued = place.run(&["binary", "show", "x"]).ok().record();
+    let queued = context.run(&["binary", "show", "x"]).succeeds().record();
     assert_eq!((&queued["status"], &queued["attempt_count"]), (&"queued".into(), &0.into()));
-    nothing_is_left(place);
+    nothing_is_left(context);
 }
 
 #[test]
 fn row_09_ctrl_c_ends_every_child_first_and_is_recorded() {
-    let mut place = Playground::new();
-    let mut terminal = start_hanging(&mut place);
+    let mut context = TestContext::new();
+    let mut terminal = start_hanging(&mut context);
     terminal.press_ctrl_c();
     let (code, _) = terminal.see_out();
     // Whatever rigup ended lives no more once rigup is over.
-    assert_eq!(place.living(), []);
+    assert_eq!(context.live_processes(), []);
     assert_eq!(code, Some(130));
-    assert_all_are_stopped(&place);
+    assert_all_are_stopped(&context);
 }
 
 #[test]
@@ -98,26 +98,26 @@ fn row_10_a_second_ctrl_c_kills_at_once() {
 }
 
 fn a_second_ctrl_c_cuts_the_grace_short() -> bool {
-    let mut place = Playground::new();
+    let mut context = TestContext::new();
     // They ignore TERM, and would do so for the whole grace.
-    place.provider(
+    context.provider(
         "p",
         "#!/bin/sh\ntrap 'echo \"asked $RIGUP_PROCESS_ID\" >>\"$DATA_DIR/asked\"' TERM\n\
          : >\"$DATA_DIR/up-$RIGUP_PROCESS_ID\"\nwhile :; do sleep 600; done\n",
     );
-    let mut terminal = Terminal::start(&mut place, &["install", "x", "y", "--binproviders", "p"]);
-    wait_until("both hooks run", || place.count("sleep") == 2);
+    let mut terminal = Terminal::start(&mut context, &["install", "x", "y", "--binproviders", "p"]);
+    wait_until("both hooks run", || context.count("sleep") == 2);
     let began = Instant::now();
     terminal.press_ctrl_c();
-    let asked = || fs::read_to_string(place.path("data/asked")).unwrap_or_default();
+    let asked = || fs::read_to_string(context.path("data/asked")).unwrap_or_default();
     wait_until("both are asked to end", || asked().lines().count() == 2);
     terminal.press_ctrl_c();
     assert_eq!(terminal.see_out().0, Some(130));
     let is_cut_short = began.elapsed() < GRACE;
-    for hook in place.hook_processes() {
+    for hook in context.hook_processes() {
         assert_eq!(hook["signal"], 9, "it did not end by itself");
     }
-    assert_all_are_stopped(&place);
+    assert_all_are_stopped(&context);
     is_cut_short
 }
 
@@ -138,8 +138,8 @@ for grab in (lambda: os.tcsetpgrp(terminal, os.getpgrp()), lambda: os.open('/dev
 #[test]
 fn row_11_a_hook_that_grabs_the_terminal_suspends_nobody() {
     for by_force in [false, true] {
-        let mut place = Playground::new();
-        let grab = place.write("grab.py", GRAB);
+        let mut context = TestContext::new();
+        let grab = context.write("grab.py", GRAB);
         let hook = format!(
             "#!/bin/sh\n[ -t 0 ] || [ -t 1 ] || [ -t 2 ] || echo 'no terminal'\npython3 {} {}\n\
              stty tostop <\"$TERMINAL\"\n: >\"$DATA_DIR/up\"\nread -r _ <\"$DATA_DIR/gate\"\n\
@@ -147,10 +147,10 @@ fn row_11_a_hook_that_grabs_the_terminal_suspends_nobody() {
             grab.display(),
             u8::from(by_force)
         );
-        place.provider("p", &hook);
-        let gate = place.gate();
-        let terminal = Terminal::start(&mut place, &["install", "x", "--binproviders", "p"]);
-        wait_until("the hook has tried", || place.path("data/up").exists());
+        context.provider("p", &hook);
+        let gate = context.gate();
+        let terminal = Terminal::start(&mut context, &["install", "x", "--binproviders", "p"]);
+        wait_until("the hook has tried", || context.path("data/up").exists());
         if !by_force {
             let in_front = tcgetpgrp(terminal.keyboard.as_fd()).unwrap().as_raw();
             assert_eq!(u32::try_from(in_front).unwrap(), terminal.rigup.id(), "rigup is in front still");
@@ -159,32 +159,32 @@ fn row_11_a_hook_that_grabs_the_terminal_suspends_nobody() {
         let (code, shown) = terminal.see_out();
         assert_eq!(code, Some(0), "{shown}");
         assert!(shown.contains("/bin/sh"), "the table is shown: {shown}");
-        let hook = &place.hook_processes()[0];
+        let hook = &context.hook_processes()[0];
         let said = hook["stdout_tail"].as_str().unwrap();
         assert!(said.starts_with("no terminal\n"), "{said}");
         assert!(by_force || !said.contains("grabbed"), "{said}");
-        nothing_is_left(&place);
+        nothing_is_left(&context);
     }
 }
 
 #[test]
 fn row_11_a_command_of_exec_that_took_the_terminal_and_kept_it_suspends_nobody() {
-    let mut place = Playground::new();
+    let mut context = TestContext::new();
     // An interactive shell gives itself a group and puts that in front; killed, it puts nothing back.
     let command = "stty tostop; bash --norc -ic 'kill -KILL $$'; exit 3";
-    let terminal = Terminal::start(&mut place, &["exec", "--", "sh", "-c", command]);
+    let terminal = Terminal::start(&mut context, &["exec", "--", "sh", "-c", command]);
     let (code, shown) = terminal.see_out();
     assert_eq!(code, Some(3), "{shown}");
-    nothing_is_left(&place);
+    nothing_is_left(&context);
 }
 
 #[test]
 fn tables_fit_the_width_of_the_terminal() {
-    let mut place = Playground::new();
-    place.run(&["install", "sh", "ls"]).ok();
+    let mut context = TestContext::new();
+    context.run(&["install", "sh", "ls"]).succeeds();
     for (columns, width) in [(120, 120), (80, 80), (50, 50), (0, 80)] {
         for args in [&["process", "tree"][..], &["process", "list"], &["binary", "list"], &["config"]] {
-            let (code, shown) = Terminal::start_with_columns(&mut place, args, columns).see_out();
+            let (code, shown) = Terminal::start_with_columns(&mut context, args, columns).see_out();
             assert_eq!(code, Some(0), "{shown}");
             assert!(shown.lines().count() > 2, "{shown}");
             for line in shown.lines() {

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::playground::Playground;
-use crate::{assert_nothing_is_left, assert_recorded, count, place};
+use crate::test_context::TestContext;
+use crate::{assert_nothing_is_left, assert_recorded, context, count};
 
 /// A hook whose number is in its name, or in the name that it is asked for. Now and then it counts what its rigup holds:
 /// descriptors, threads, and children that are over and that nobody took note of.
@@ -23,9 +23,9 @@ fn all_hooks() -> usize {
 }
 
 /// A plugin with so many hooks for an event, which are one file under many names.
-fn event(place: &Playground, event: &str, hooks: usize) {
-    let script = place.script("sample.sh", SAMPLE);
-    let folder = place.path("here/plugins/many");
+fn event(context: &TestContext, event: &str, hooks: usize) {
+    let script = context.script("sample.sh", SAMPLE);
+    let folder = context.path("here/plugins/many");
     fs::create_dir_all(&folder).unwrap();
     for at in 0..hooks {
         fs::hard_link(&script, folder.join(format!("on_{event}__{at}_x.sh"))).unwrap();
@@ -34,8 +34,8 @@ fn event(place: &Playground, event: &str, hooks: usize) {
 
 /// Of what was counted, the least of the last quarter is no more than the most of the first: a hook counts while its
 /// rigup gets ready for the next one, or has done so.
-fn assert_nothing_grows(place: &Playground) {
-    let text = fs::read_to_string(place.path("data/samples")).unwrap();
+fn assert_nothing_grows(context: &TestContext) {
+    let text = fs::read_to_string(context.path("data/samples")).unwrap();
     let samples: Vec<Vec<u32>> =
         text.lines().map(|line| line.split(' ').map(|it| it.parse().unwrap()).collect()).collect();
     let quarter = samples.len() / 4;
@@ -56,47 +56,47 @@ fn assert_nothing_grows(place: &Playground) {
 
 #[test]
 fn one_rigup_that_runs_thousands_of_hooks_holds_no_more_at_the_end_than_at_the_start() {
-    let place = place();
+    let context = context();
     let hooks = all_hooks() / 2;
-    event(&place, "Many", hooks);
-    place.run(&["run", "Many"]).ok();
-    assert_nothing_grows(&place);
-    assert_recorded(&place, hooks, 1);
-    assert_nothing_is_left(&place);
+    event(&context, "Many", hooks);
+    context.run(&["run", "Many"]).succeeds();
+    assert_nothing_grows(&context);
+    assert_recorded(&context, hooks, 1);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
 fn one_rigup_that_installs_thousands_of_binaries_holds_no_more_at_the_end_than_at_the_start() {
-    let place = place();
+    let context = context();
     let binaries = all_hooks() / 4;
     let record = "printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"n$at\"\n";
-    place.provider("p", &format!("{SAMPLE}{record}"));
+    context.provider("p", &format!("{SAMPLE}{record}"));
     let request = |at| json!({"type": "Binary", "name": format!("n{at}"), "binproviders": "p"});
-    place.plugin("many", &(0..binaries).map(request).collect::<Vec<Value>>());
-    place.run(&["install"]).ok();
-    assert_nothing_grows(&place);
-    assert_recorded(&place, binaries, 1);
-    let installed = count(&place, "SELECT count(*) FROM attempt WHERE outcome = 'installed'");
+    context.plugin("many", &(0..binaries).map(request).collect::<Vec<Value>>());
+    context.run(&["install"]).succeeds();
+    assert_nothing_grows(&context);
+    assert_recorded(&context, binaries, 1);
+    let installed = count(&context, "SELECT count(*) FROM attempt WHERE outcome = 'installed'");
     assert_eq!(usize::try_from(installed).unwrap(), binaries);
-    let links = place.bin("n0").parent().unwrap().to_owned();
+    let links = context.bin("n0").parent().unwrap().to_owned();
     assert_eq!(fs::read_dir(links).unwrap().count(), binaries);
-    assert_nothing_is_left(&place);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
 fn many_rigups_in_a_row_with_hooks_beside_them_leave_nothing_behind() {
     const FOREGROUND: usize = 20;
     const BESIDE: usize = 5;
-    let place = place();
-    event(&place, "Some", FOREGROUND);
+    let context = context();
+    event(&context, "Some", FOREGROUND);
     for at in 0..BESIDE {
-        place.script(&format!("here/plugins/many/on_Some__{at}_b.finite.bg.sh"), "#!/bin/sh\necho ready\n");
+        context.script(&format!("here/plugins/many/on_Some__{at}_b.finite.bg.sh"), "#!/bin/sh\necho ready\n");
     }
     let rigups = all_hooks() / 4 / (FOREGROUND + BESIDE);
     for _ in 0..rigups {
-        place.run(&["run", "Some"]).ok();
+        context.run(&["run", "Some"]).succeeds();
     }
-    assert_eq!(place.living(), []);
-    assert_recorded(&place, rigups * (FOREGROUND + BESIDE), rigups);
-    assert_nothing_is_left(&place);
+    assert_eq!(context.live_processes(), []);
+    assert_recorded(&context, rigups * (FOREGROUND + BESIDE), rigups);
+    assert_nothing_is_left(&context);
 }

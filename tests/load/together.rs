@@ -9,8 +9,8 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
 
-use crate::playground::Playground;
-use crate::{assert_nothing_is_left, assert_recorded, count, place};
+use crate::test_context::TestContext;
+use crate::{assert_nothing_is_left, assert_recorded, context, count};
 
 const RIGUPS: usize = 8;
 const NAMES: usize = 20;
@@ -23,7 +23,7 @@ fn names() -> impl Iterator<Item = String> {
 
 /// Three providers: the first one declines all, the second one has every other name, the third one the rest. Each takes
 /// 0 to 50 ms, the longer the later the name, and writes down that it was started. The first one waits at the gate.
-fn providers(place: &Playground) {
+fn providers(context: &TestContext) {
     let head = "#!/bin/sh\nname=${1#--name=} at=${1#--name=n}\nat=${at#0}\n\
         echo \"$name\" >>\"$DATA_DIR/started.PROVIDER\"\n";
     let work = "sleep \"$(printf 0.%03d $((at * 50 / 19)))\"\n";
@@ -34,7 +34,7 @@ fn providers(place: &Playground) {
         ("third", format!("{work}{wins}")),
     ];
     for (name, body) in bodies {
-        place.provider(name, &(head.replace("PROVIDER", name) + &body));
+        context.provider(name, &(head.replace("PROVIDER", name) + &body));
     }
 }
 
@@ -47,8 +47,8 @@ struct Rigup {
 
 impl Rigup {
     /// Tells once that it tries or waits for something.
-    fn start(place: &Playground, args: &[&str], tell: Sender<()>) -> Self {
-        let mut child = place.start(args);
+    fn start(context: &TestContext, args: &[&str], tell: Sender<()>) -> Self {
+        let mut child = context.start(args);
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let mut stdout = child.stdout.take().unwrap();
         let said = thread::spawn(move || {
@@ -83,22 +83,22 @@ impl Rigup {
 
 #[test]
 fn eight_rigups_with_200_requests_each_start_every_hook_once_and_lose_no_record() {
-    let place = place();
-    providers(&place);
+    let context = context();
+    providers(&context);
     let request = |name| json!({"type": "BinaryRequest", "name": name, "binproviders": "first,second,third"});
     let requests: Vec<Value> = names().map(request).collect();
     for at in 0..TIMES {
-        place.plugin(&format!("p{at}"), &requests);
+        context.plugin(&format!("p{at}"), &requests);
     }
     let lines: Vec<String> = requests.iter().map(|it| format!("{it}\n")).collect();
-    let file = place.write("requests.jsonl", lines.concat().repeat(TIMES));
-    let gate = place.gate();
+    let file = context.write("requests.jsonl", lines.concat().repeat(TIMES));
+    let gate = context.gate();
     // Open in both directions, so that hooks wait for a line, and not for somebody to open it.
     let mut gate = File::options().read(true).write(true).open(gate).unwrap();
 
     let (tell, told) = mpsc::channel();
     let apply = ["apply", file.to_str().unwrap()];
-    let start = |at| Rigup::start(&place, if at % 2 == 0 { &["install"] } else { &apply }, tell.clone());
+    let start = |at| Rigup::start(&context, if at % 2 == 0 { &["install"] } else { &apply }, tell.clone());
     let rigups: Vec<Rigup> = (0..RIGUPS).map(start).collect();
     // One that fails before it tells is nobody to wait for.
     drop(tell);
@@ -116,18 +116,18 @@ fn eight_rigups_with_200_requests_each_start_every_hook_once_and_lose_no_record(
 
     for (provider, step) in [("first", 1), ("second", 1), ("third", 2)] {
         let mut started: BTreeMap<String, usize> = BTreeMap::new();
-        for name in fs::read_to_string(place.path(&format!("data/started.{provider}"))).unwrap().lines() {
+        for name in fs::read_to_string(context.path(&format!("data/started.{provider}"))).unwrap().lines() {
             *started.entry(name.to_owned()).or_default() += 1;
         }
         let once = names().skip(step - 1).step_by(step).map(|it| (it, 1)).collect();
         assert_eq!(started, once, "{provider}");
     }
     let hooks = NAMES + NAMES + NAMES / 2;
-    assert_recorded(&place, hooks, RIGUPS);
-    let attempts = count(&place, "SELECT count(*) FROM attempt JOIN process ON process.id = process_id");
+    assert_recorded(&context, hooks, RIGUPS);
+    let attempts = count(&context, "SELECT count(*) FROM attempt JOIN process ON process.id = process_id");
     assert_eq!(usize::try_from(attempts).unwrap(), hooks);
-    assert_eq!(count(&place, "SELECT count(*) FROM attempt WHERE outcome = 'installed'"), 20);
-    assert_eq!(count(&place, "SELECT count(*) FROM binary WHERE status = 'installed'"), 20);
-    assert!(names().all(|it| place.bin(&it).exists()));
-    assert_nothing_is_left(&place);
+    assert_eq!(count(&context, "SELECT count(*) FROM attempt WHERE outcome = 'installed'"), 20);
+    assert_eq!(count(&context, "SELECT count(*) FROM binary WHERE status = 'installed'"), 20);
+    assert!(names().all(|it| context.bin(&it).exists()));
+    assert_nothing_is_left(&context);
 }

@@ -7,17 +7,17 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::place_with_registries;
-use crate::playground::Playground;
+use crate::context_with_registries;
+use crate::test_context::TestContext;
 
 #[expect(clippy::print_stderr, reason = "tells why nothing was tested")]
 fn skip(requirement: &str, why: &[u8]) {
     eprintln!("skipped: {requirement} cannot be had: {}", String::from_utf8_lossy(why));
 }
 
-/// The plugins of a published version of abx-plugins, unpacked below the playground; none where the registry has none.
-fn published(place: &Playground, version: &str) -> Option<PathBuf> {
-    let folder = place.path("published");
+/// The plugins of a published version of abx-plugins, unpacked below the context; none where the registry has none.
+fn published(context: &TestContext, version: &str) -> Option<PathBuf> {
+    let folder = context.path("published");
     let unpack = "import glob, sys, zipfile; zipfile.ZipFile(glob.glob(sys.argv[1] + '/*.whl')[0]).extractall(sys.argv[1])";
     let requirement = format!("abx-plugins{version}");
     let options = "-m pip download --quiet --no-deps --only-binary=:all: --python-version=3.13 -d";
@@ -45,13 +45,13 @@ fn python() -> Option<PathBuf> {
 
 /// The plugins of the last version that has providers of its own, in a venv with all that its hooks import; PATH and
 /// the like are set as in an activated venv.
-fn published_with_its_packages(place: &mut Playground) -> Option<PathBuf> {
+fn published_with_its_packages(context: &mut TestContext) -> Option<PathBuf> {
     const VERSION: &str = "1.11.115";
     let Some(python) = python() else {
         skip("abx-plugins==1.11.115", b"there is no Python 3.12, 3.13 or 3.14 with venv");
         return None;
     };
-    let venv = place.path("venv");
+    let venv = context.path("venv");
     assert!(Command::new(python).args(["-m", "venv"]).arg(&venv).status().unwrap().success());
     let packages = ["uv".to_owned(), format!("abxpkg=={VERSION}"), format!("abx-plugins=={VERSION}")];
     let install = Command::new(venv.join("bin/pip")).args(["install", "--quiet"]).args(packages).output();
@@ -64,16 +64,16 @@ fn published_with_its_packages(place: &mut Playground) -> Option<PathBuf> {
         "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         venv.join("bin").display()
     );
-    let home = place.path("home");
+    let home = context.path("home");
     fs::create_dir_all(&home).unwrap();
-    place.set("PATH", path).set("VIRTUAL_ENV", venv.clone()).set("HOME", home);
+    context.set("PATH", path).set("VIRTUAL_ENV", venv.clone()).set("HOME", home);
     let lib = fs::read_dir(venv.join("lib")).unwrap().next().unwrap().unwrap().path();
     Some(lib.join("site-packages/abx_plugins/plugins"))
 }
 
 /// The providers that are there.
-fn known(place: &Playground, dir: &str) -> Vec<String> {
-    let hooks = place.run(&["--plugins-dir", dir, "hook", "list", "BinaryRequest"]).ok().records();
+fn known(context: &TestContext, dir: &str) -> Vec<String> {
+    let hooks = context.run(&["--plugins-dir", dir, "hook", "list", "BinaryRequest"]).succeeds().records();
     hooks.iter().map(|it| it["plugin"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -92,10 +92,10 @@ fn required(plugins: &Path) -> usize {
 #[ignore = "downloads from a registry: run with --ignored"]
 fn the_plugins_of_the_ecosystem_are_found_and_planned_as_they_are_and_installed_by_rigups_providers() {
     for version in ["", "==1.11.115"] {
-        let place = place_with_registries();
-        let Some(plugins) = published(&place, version) else { continue };
+        let context = context_with_registries();
+        let Some(plugins) = published(&context, version) else { continue };
         let dir = plugins.to_str().unwrap();
-        let listed = place.run(&["--plugins-dir", dir, "plugin", "list"]).ok().records();
+        let listed = context.run(&["--plugins-dir", dir, "plugin", "list"]).succeeds().records();
         let theirs = listed.iter().filter(|it| it["path"].as_str().unwrap().starts_with(dir)).count();
         let folders = fs::read_dir(&plugins)
             .unwrap()
@@ -103,11 +103,11 @@ fn the_plugins_of_the_ecosystem_are_found_and_planned_as_they_are_and_installed_
             .filter(|it| it.path().is_dir() && !it.file_name().to_string_lossy().starts_with(['_', '.']));
         assert_eq!(theirs, folders.count(), "every folder is a plugin");
 
-        let planned = place.run(&["--plugins-dir", dir, "install", "--dry-run"]).ok().records();
+        let planned = context.run(&["--plugins-dir", dir, "install", "--dry-run"]).succeeds().records();
         assert!(planned.len() > 20 && required(&plugins) >= planned.len());
         assert!(planned.iter().all(|it| !it["name"].as_str().unwrap().contains('{')), "{planned:?}");
 
-        let known = known(&place, dir);
+        let known = known(&context, dir);
         for request in &planned {
             let named = request["unknown_providers"].as_array().unwrap();
             for asked in request["binproviders"].as_str().unwrap().split(',') {
@@ -124,7 +124,7 @@ fn the_plugins_of_the_ecosystem_are_found_and_planned_as_they_are_and_installed_
             continue;
         }
         let chosen = ["--plugins-dir", dir, "install", "--plugins", "git,wget,search_backend_ripgrep"];
-        let installed = place.run(&chosen).ok().records();
+        let installed = context.run(&chosen).succeeds().records();
         assert!(installed.iter().all(|it| it["status"] == "installed"), "{installed:?}");
         assert!(["git", "wget", "rg"].iter().all(|name| installed.iter().any(|it| it["name"] == *name)));
     }
@@ -133,17 +133,17 @@ fn the_plugins_of_the_ecosystem_are_found_and_planned_as_they_are_and_installed_
 #[test]
 #[ignore = "downloads from a registry: run with --ignored"]
 fn the_provider_hooks_of_the_ecosystem_run_unchanged_as_providers() {
-    let mut place = place_with_registries();
-    place.set("MY_API_TOKEN", "canary-51c0");
-    let Some(plugins) = published_with_its_packages(&mut place) else { return };
+    let mut context = context_with_registries();
+    context.set("MY_API_TOKEN", "canary-51c0");
+    let Some(plugins) = published_with_its_packages(&mut context) else { return };
     let dir = plugins.to_str().unwrap();
     let install = |name: &str, provider: &str| {
         // Their defaults fail at an index without dates; asked for, any age will do.
         let args =
             ["--plugins-dir", dir, "install", name, "--binproviders", provider, "--min-release-age", "0"];
-        let record = place.run(&args).ok().record();
+        let record = context.run(&args).succeeds().record();
         assert_eq!(record["binprovider"], provider);
-        assert!(place.bin(name).exists(), "{name} is linked");
+        assert!(context.bin(name).exists(), "{name} is linked");
     };
     install("git", "env");
     install("cowsay", "npm");
@@ -151,12 +151,13 @@ fn the_provider_hooks_of_the_ecosystem_run_unchanged_as_providers() {
     if Command::new("apt-get").arg("--version").output().is_ok_and(|it| it.status.success()) {
         install("tree", "apt");
     }
-    let hooks = place.hook_processes();
+    let hooks = context.hook_processes();
     assert!(
         hooks.iter().all(|it| it["cmd"][0].as_str().unwrap().starts_with(dir)),
         "their hooks ran: {hooks:?}"
     );
-    let leaked = Command::new("grep").args(["-rl", "canary-51c0"]).arg(place.path("data")).output().unwrap();
+    let leaked =
+        Command::new("grep").args(["-rl", "canary-51c0"]).arg(context.path("data")).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&leaked.stdout),
         "",
@@ -164,7 +165,7 @@ fn the_provider_hooks_of_the_ecosystem_run_unchanged_as_providers() {
     );
 
     let chosen = ["--plugins-dir", dir, "install", "--plugins", "git,wget,search_backend_ripgrep"];
-    let installed = place.run(&chosen).ok().records();
+    let installed = context.run(&chosen).succeeds().records();
     assert!(["git", "wget", "rg"].iter().all(|name| installed.iter().any(|it| it["name"] == *name)));
 }
 
@@ -175,14 +176,14 @@ struct Server {
 }
 
 impl Server {
-    fn start(place: &Playground) -> Self {
-        place.write("site/index.html", "<html><head><title>A page</title></head><body>text</body></html>");
+    fn start(context: &TestContext) -> Self {
+        context.write("site/index.html", "<html><head><title>A page</title></head><body>text</body></html>");
         let program = "import functools, http.server as h; s = h.ThreadingHTTPServer(('127.0.0.1', 0), \
                        functools.partial(h.SimpleHTTPRequestHandler, directory=__import__('sys').argv[1])); \
                        print(s.server_port, flush=True); s.serve_forever()";
         let mut child = Command::new("python3")
             .args(["-c", program])
-            .arg(place.path("site"))
+            .arg(context.path("site"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -203,14 +204,16 @@ impl Drop for Server {
 #[test]
 #[ignore = "downloads from a registry: run with --ignored"]
 fn the_snapshot_hooks_of_the_ecosystem_that_need_no_browser_archive_a_page() {
-    let mut place = place_with_registries();
-    let Some(plugins) = published_with_its_packages(&mut place) else { return };
-    let server = Server::start(&place);
+    let mut context = context_with_registries();
+    let Some(plugins) = published_with_its_packages(&mut context) else { return };
+    let server = Server::start(&context);
     let dir = plugins.to_str().unwrap();
     let url = format!("--url=http://127.0.0.1:{}/index.html", server.port);
     let chosen = "wget,favicon,git,hashes";
-    let records =
-        place.run(&["--plugins-dir", dir, "run", "--plugins", chosen, "Snapshot", &url]).ok().records();
+    let records = context
+        .run(&["--plugins-dir", dir, "run", "--plugins", chosen, "Snapshot", &url])
+        .succeeds()
+        .records();
     let result = |plugin: &str| {
         let of = |it: &&Value| it["type"] == "ArchiveResult" && it["plugin"] == plugin;
         records.iter().find(of).map(|it| it["status"].as_str().unwrap().to_owned())

@@ -6,62 +6,62 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::playground::Playground;
-use crate::{check, install_and_repair, kill_halfway, place_with_registries, place_with_uv};
+use crate::test_context::TestContext;
+use crate::{check, context_with_registries, context_with_uv, install_and_repair, kill_halfway};
 
 /// Who was asked for what, in this order.
-fn asked(place: &Playground) -> Vec<String> {
-    let binaries = place.run(&["binary", "list"]).ok().records();
+fn asked(context: &TestContext) -> Vec<String> {
+    let binaries = context.run(&["binary", "list"]).succeeds().records();
     let name_of = |id: &Value| binaries.iter().find(|it| it["id"] == *id).unwrap()["name"].as_str().unwrap();
     let text = |it: &Value| format!("{} {}", it["plugin"].as_str().unwrap(), name_of(&it["binary_id"]));
-    place.hook_processes().iter().map(text).collect()
+    context.hook_processes().iter().map(text).collect()
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn uv_installs_repairs_and_is_started_once() {
-    install_and_repair(&place_with_uv(), "uv", "pycodestyle");
+    install_and_repair(&context_with_uv(), "uv", "pycodestyle");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn uv_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&place_with_uv(), "uv", "pycodestyle", |prefix| prefix.join("bin/python").exists());
+    kill_halfway(&context_with_uv(), "uv", "pycodestyle", |prefix| prefix.join("bin/python").exists());
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn uv_comes_from_pip_where_it_is_not_there() {
-    let place = place_with_registries();
+    let context = context_with_registries();
     check(
-        &place,
+        &context,
         "pycodestyle",
-        &place.run(&["install", "pycodestyle", "--binproviders", "uv"]).ok().record(),
+        &context.run(&["install", "pycodestyle", "--binproviders", "uv"]).succeeds().record(),
     );
-    assert_eq!(asked(&place), ["uv pycodestyle", "env uv", "pip uv", "uv pycodestyle"]);
+    assert_eq!(asked(&context), ["uv pycodestyle", "env uv", "pip uv", "uv pycodestyle"]);
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn uv_and_pnpm_keep_the_age_that_was_asked_for() {
-    let mut place = place_with_uv();
-    put_pnpm_on_path(&mut place);
+    let mut context = context_with_uv();
+    put_pnpm_on_path(&mut context);
     for (provider, name) in [("uv", "pycodestyle"), ("pnpm", "json")] {
         let install = ["install", name, "--binproviders", provider, "--min-release-age"];
-        let record = place.run(&[&install[..], &["9000"]].concat()).exits(1).record();
+        let record = context.run(&[&install[..], &["9000"]].concat()).exits_with(1).record();
         assert_eq!(record["attempts"][0]["outcome"], "failed", "{record}");
-        assert!(!place.bin(name).exists(), "nothing was released twenty-five years ago");
-        check(&place, name, &place.run(&[&install[..], &["0.5"]].concat()).ok().record());
+        assert!(!context.bin(name).exists(), "nothing was released twenty-five years ago");
+        check(&context, name, &context.run(&[&install[..], &["0.5"]].concat()).succeeds().record());
     }
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn uv_builds_nothing_unless_scripts_may_run() {
-    let place = place_with_uv();
+    let context = context_with_uv();
     // Nothing but its source was ever published of this one.
     let install = ["install", "docopt", "--binproviders", "uv"];
-    let reason = place.run(&install).exits(1).record()["last_error"].clone();
+    let reason = context.run(&install).exits_with(1).record()["last_error"].clone();
     assert!(
         reason.as_str().unwrap().ends_with("a package that must be built needs --postinstall-scripts"),
         "{reason}"
@@ -69,29 +69,29 @@ fn uv_builds_nothing_unless_scripts_may_run() {
 }
 
 /// Puts a pnpm on PATH that runs on any Node that is not ancient.
-pub(crate) fn put_pnpm_on_path(place: &mut Playground) {
-    let folder = place.path("pnpm");
+pub(crate) fn put_pnpm_on_path(context: &mut TestContext) {
+    let folder = context.path("pnpm");
     let install = ["install", "--silent", "--no-audit", "--no-fund", "pnpm@10", "--prefix"];
     assert!(Command::new("npm").args(install).arg(&folder).status().unwrap().success());
     let before = folder.join("node_modules/.bin");
-    let path = format!("{}:{}/uv/bin:/usr/bin:/bin", before.display(), place.path("").display());
-    place.set("PATH", path);
+    let path = format!("{}:{}/uv/bin:/usr/bin:/bin", before.display(), context.path("").display());
+    context.set("PATH", path);
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn pnpm_installs_repairs_and_is_started_once() {
-    let mut place = place_with_registries();
-    put_pnpm_on_path(&mut place);
-    install_and_repair(&place, "pnpm", "json");
+    let mut context = context_with_registries();
+    put_pnpm_on_path(&mut context);
+    install_and_repair(&context, "pnpm", "json");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn pnpm_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    let mut place = place_with_registries();
-    put_pnpm_on_path(&mut place);
-    kill_halfway(&place, "pnpm", "json", |prefix| {
+    let mut context = context_with_registries();
+    put_pnpm_on_path(&mut context);
+    kill_halfway(&context, "pnpm", "json", |prefix| {
         prefix.with_extension("part").join("package.json").exists()
     });
 }
@@ -99,29 +99,29 @@ fn pnpm_that_was_killed_halfway_is_made_whole_by_the_next_run() {
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn pnpm_comes_from_npm_where_it_is_not_there() {
-    let place = place_with_registries();
-    check(&place, "json", &place.run(&["install", "json", "--binproviders", "pnpm"]).ok().record());
-    assert_eq!(asked(&place), ["pnpm json", "env pnpm", "npm pnpm", "pnpm json"]);
+    let context = context_with_registries();
+    check(&context, "json", &context.run(&["install", "json", "--binproviders", "pnpm"]).succeeds().record());
+    assert_eq!(asked(&context), ["pnpm json", "env pnpm", "npm pnpm", "pnpm json"]);
 }
 
-/// A playground with the cargo on PATH that runs these tests.
-pub(crate) fn place_with_cargo() -> Playground {
-    let mut place = place_with_registries();
+/// A test context with the cargo on PATH that runs these tests.
+pub(crate) fn context_with_cargo() -> TestContext {
+    let mut context = context_with_registries();
     let toolchain = Path::new(env!("CARGO")).parent().unwrap();
-    place.set("PATH", format!("{}:/usr/bin:/bin", toolchain.display()));
-    place
+    context.set("PATH", format!("{}:/usr/bin:/bin", toolchain.display()));
+    context
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn cargo_installs_repairs_and_is_started_once() {
-    install_and_repair(&place_with_cargo(), "cargo", "shellharden");
+    install_and_repair(&context_with_cargo(), "cargo", "shellharden");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn cargo_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&place_with_cargo(), "cargo", "shellharden", |prefix| {
+    kill_halfway(&context_with_cargo(), "cargo", "shellharden", |prefix| {
         prefix.with_extension("part").exists()
     });
 }
@@ -129,35 +129,42 @@ fn cargo_that_was_killed_halfway_is_made_whole_by_the_next_run() {
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn cargo_takes_a_version_of_two_numbers_for_the_newest_of_that_line() {
-    let place = place_with_cargo();
+    let context = context_with_cargo();
     let overrides = json!({"cargo": {"packages": ["shellharden@4.2"]}});
     let line = json!({
         "type": "Binary", "name": "shellharden", "binproviders": "cargo", "overrides": overrides,
     });
-    place.plugin("p", &[line]);
-    let record = place.run(&["install"]).ok().says("cargo cannot enforce min_release_age and").record();
+    context.plugin("p", &[line]);
+    let record = context
+        .run(&["install"])
+        .succeeds()
+        .stderr_contains("cargo cannot enforce min_release_age and")
+        .record();
     assert!(record["version"].as_str().unwrap().starts_with("4.2."), "{record}");
     let others =
-        fs::read_dir(place.path("data/lib").join(rigup::settings::platform()).join("cargo")).unwrap();
+        fs::read_dir(context.path("data/lib").join(rigup::settings::platform()).join("cargo")).unwrap();
     assert_eq!(others.count(), 1, "nothing is left beside the prefix");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn what_does_not_exist_is_reported_by_each_with_the_telling_line() {
-    let mut place = place_with_uv();
-    put_pnpm_on_path(&mut place);
+    let mut context = context_with_uv();
+    put_pnpm_on_path(&mut context);
     let toolchain = Path::new(env!("CARGO")).parent().unwrap().display().to_string();
-    let path =
-        format!("{}/uv/bin:{}/pnpm/node_modules/.bin", place.path("").display(), place.path("").display());
-    place.set("PATH", format!("{toolchain}:{path}:/usr/bin:/bin"));
+    let path = format!(
+        "{}/uv/bin:{}/pnpm/node_modules/.bin",
+        context.path("").display(),
+        context.path("").display()
+    );
+    context.set("PATH", format!("{toolchain}:{path}:/usr/bin:/bin"));
     let name = "rigup-no-such-package-anywhere";
     for (provider, reason) in [
         ("uv", "was not found in the package registry"),
         ("pnpm", "404"),
         ("cargo", "could not find `rigup-no-such-package-anywhere`"),
     ] {
-        let record = place.run(&["install", name, "--binproviders", provider]).exits(1).record();
+        let record = context.run(&["install", name, "--binproviders", provider]).exits_with(1).record();
         let attempt = &record["attempts"][0];
         assert_eq!(attempt["outcome"], "failed", "{attempt}");
         assert!(attempt["reason"].as_str().unwrap().contains(reason), "{attempt}");
@@ -165,67 +172,68 @@ fn what_does_not_exist_is_reported_by_each_with_the_telling_line() {
 }
 
 /// Puts the folder first on PATH where this machine has a tool.
-fn put_on_path(place: &mut Playground, tool: &str) {
+fn put_on_path(context: &mut TestContext, tool: &str) {
     let path = std::env::var_os("PATH").unwrap();
     let folder = std::env::split_paths(&path).find(|it| it.join(tool).is_file()).unwrap();
-    place.set("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+    context.set("PATH", format!("{}:/usr/bin:/bin", folder.display()));
 }
 
-/// A playground whose go finds one module, `example.test/hello`, in a folder.
-pub(crate) fn place_with_module() -> Playground {
-    let mut place = place_with_registries();
+/// A test context whose go finds one module, `example.test/hello`, in a folder.
+pub(crate) fn context_with_module() -> TestContext {
+    let mut context = context_with_registries();
     let versions = "proxy/example.test/hello/@v";
     let module = "module example.test/hello\n\ngo 1.16\n";
-    place.write(&format!("{versions}/list"), "v1.2.0\n");
-    place.write(&format!("{versions}/v1.2.0.info"), r#"{"Version":"v1.2.0","Time":"2024-01-01T00:00:00Z"}"#);
-    place.write(&format!("{versions}/v1.2.0.mod"), module);
+    context.write(&format!("{versions}/list"), "v1.2.0\n");
+    context
+        .write(&format!("{versions}/v1.2.0.info"), r#"{"Version":"v1.2.0","Time":"2024-01-01T00:00:00Z"}"#);
+    context.write(&format!("{versions}/v1.2.0.mod"), module);
     let inside = "zip/example.test/hello@v1.2.0";
-    place.write(&format!("{inside}/go.mod"), module);
+    context.write(&format!("{inside}/go.mod"), module);
     let program =
         "package main\n\nimport \"os\"\n\nfunc main() { os.Stdout.WriteString(\"hello 1.2.0\\n\") }\n";
-    place.write(&format!("{inside}/main.go"), program);
+    context.write(&format!("{inside}/main.go"), program);
     // go takes no entry for a folder.
     let zip = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as it:\n for name in sys.argv[2:]: it.write(name)";
-    let archive = place.path(versions).join("v1.2.0.zip");
+    let archive = context.path(versions).join("v1.2.0.zip");
     let files = ["go.mod", "main.go"].map(|it| format!("example.test/hello@v1.2.0/{it}"));
     let mut python = Command::new("python3");
-    python.args(["-c", zip]).arg(archive).args(files).current_dir(place.path("zip"));
+    python.args(["-c", zip]).arg(archive).args(files).current_dir(context.path("zip"));
     assert!(python.status().unwrap().success());
-    put_on_path(&mut place, "go");
-    place.set("GOPROXY", format!("file://{}", place.path("proxy").display()));
-    place.set("GOSUMDB", "off");
-    place.set("GOMODCACHE", place.path("modules"));
+    put_on_path(&mut context, "go");
+    context.set("GOPROXY", format!("file://{}", context.path("proxy").display()));
+    context.set("GOSUMDB", "off");
+    context.set("GOMODCACHE", context.path("modules"));
     // What go keeps cannot be removed otherwise.
-    place.set("GOFLAGS", "-modcacherw");
+    context.set("GOFLAGS", "-modcacherw");
     let overrides = json!({"go": ["example.test/hello"]});
-    place.plugin(
+    context.plugin(
         "p",
         &[json!({"type": "Binary", "name": "hello", "binproviders": "go", "overrides": overrides})],
     );
-    place
+    context
 }
 
 #[test]
 #[ignore = "needs go: run with --ignored"]
 fn go_installs_repairs_and_is_started_once() {
-    install_and_repair(&place_with_module(), "go", "hello");
+    install_and_repair(&context_with_module(), "go", "hello");
 }
 
 #[test]
 #[ignore = "needs go: run with --ignored"]
 fn go_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&place_with_module(), "go", "hello", |prefix| prefix.with_extension("part").exists());
+    kill_halfway(&context_with_module(), "go", "hello", |prefix| prefix.with_extension("part").exists());
 }
 
 #[test]
 #[ignore = "needs go: run with --ignored"]
 fn go_says_what_is_not_there_or_has_another_name() {
-    let place = place_with_module();
+    let context = context_with_module();
     let fails = |name: &str, package: &str, reason: &str| {
         let overrides = json!({"go": [package]});
         let line = json!({"type": "Binary", "name": name, "binproviders": "go", "overrides": overrides});
-        place.plugin("q", &[line]);
-        let record = place.run(&["install", "--plugins", "q"]).exits(1).record();
+        context.plugin("q", &[line]);
+        let record = context.run(&["install", "--plugins", "q"]).exits_with(1).record();
         assert!(record["last_error"].as_str().unwrap().contains(reason), "{record}");
     };
     fails("none", "example.test/none@v1.0.0", "go: example.test/none@v1.0.0");
@@ -258,29 +266,29 @@ index = [words, hello].map { |spec| [spec.name, spec.version, "ruby"] }
 end
 "##;
 
-/// A playground whose gem finds two gems in a folder.
-pub(crate) fn place_with_gems() -> Playground {
-    let mut place = place_with_registries();
-    let script = place.write("gems/make.rb", GEMS);
-    let made = Command::new("ruby").arg(script).current_dir(place.path("gems")).output().unwrap();
+/// A test context whose gem finds two gems in a folder.
+pub(crate) fn context_with_gems() -> TestContext {
+    let mut context = context_with_registries();
+    let script = context.write("gems/make.rb", GEMS);
+    let made = Command::new("ruby").arg(script).current_dir(context.path("gems")).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let sources = format!(":sources:\n- file://{}/\n", place.path("gems").display());
-    put_on_path(&mut place, "gem");
-    place.set("GEMRC", place.write("gemrc", sources));
+    let sources = format!(":sources:\n- file://{}/\n", context.path("gems").display());
+    put_on_path(&mut context, "gem");
+    context.set("GEMRC", context.write("gemrc", sources));
     let overrides = json!({"gem": ["rigup-hello"]});
     let line = json!({"type": "Binary", "name": "hello", "binproviders": "gem", "overrides": overrides});
-    place.plugin("p", &[line]);
-    place
+    context.plugin("p", &[line]);
+    context
 }
 
 #[test]
 #[ignore = "needs gem: run with --ignored"]
 fn gem_installs_repairs_and_is_started_once() {
-    let place = place_with_gems();
-    install_and_repair(&place, "gem", "hello");
+    let context = context_with_gems();
+    install_and_repair(&context, "gem", "hello");
     // Wherever the user's own gems are, or none of them.
     for home in ["", "/nonexistent"] {
-        let mut hello = Command::new(place.bin("hello"));
+        let mut hello = Command::new(context.bin("hello"));
         hello.env_remove("GEM_HOME").env_remove("GEM_PATH");
         if !home.is_empty() {
             hello.env("GEM_HOME", home).env("GEM_PATH", home);
@@ -292,14 +300,14 @@ fn gem_installs_repairs_and_is_started_once() {
 #[test]
 #[ignore = "needs gem: run with --ignored"]
 fn gem_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&place_with_gems(), "gem", "hello", |prefix| prefix.with_extension("part").exists());
+    kill_halfway(&context_with_gems(), "gem", "hello", |prefix| prefix.with_extension("part").exists());
 }
 
 #[test]
 #[ignore = "needs gem: run with --ignored"]
 fn a_gem_that_does_not_exist_is_reported_with_the_telling_line() {
-    let place = place_with_gems();
-    let record = place.run(&["install", "rigup-none", "--binproviders", "gem"]).exits(1).record();
+    let context = context_with_gems();
+    let record = context.run(&["install", "rigup-none", "--binproviders", "gem"]).exits_with(1).record();
     let reason = record["last_error"].as_str().unwrap();
     assert!(reason.contains("Could not find a valid gem 'rigup-none'"), "{reason}");
 }

@@ -9,39 +9,39 @@ use rigup::model::id::ProcessId;
 use rigup::report::timings::{self, AttemptTiming, HookTiming, TimedCommand, Timings};
 use serde_json::json;
 
-use crate::playground::{Playground, Ran, wait_until};
+use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// Opens a page, and ends with the browser.
-fn open(place: &Playground, page: &Path, options: &[&str]) -> Ran {
-    let profile = format!("--user-data-dir={}", place.path("profile").display());
+fn open(context: &TestContext, page: &Path, options: &[&str]) -> CommandOutput {
+    let profile = format!("--user-data-dir={}", context.path("profile").display());
     let url = format!("file://{}", page.display());
     let mut args = vec!["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", &profile];
     args.extend(["--disable-dev-shm-usage", "--enable-logging=stderr", "--v=0", "--window-size=1400,900"]);
     args.extend(options);
     args.push(&url);
-    let output = place.command_of(Path::new("timeout"), &args).output().unwrap();
-    wait_until("the browser's processes are over", || place.living().is_empty());
-    Ran::from(&args, &output).ok()
+    let output = context.command_for(Path::new("timeout"), &args).output().unwrap();
+    wait_until("the browser's processes are over", || context.live_processes().is_empty());
+    CommandOutput::new(&args, &output).succeeds()
 }
 
 /// The page as the browser understood it, and what it complained of.
-fn look(place: &Playground, page: &Path) -> (String, Vec<String>) {
-    let ran = open(place, page, &["--dump-dom"]);
-    let console = ran.stderr.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
-    (ran.stdout, console)
+fn look(context: &TestContext, page: &Path) -> (String, Vec<String>) {
+    let output = open(context, page, &["--dump-dom"]);
+    let console = output.stderr.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    (output.stdout, console)
 }
 
 /// The size of a picture of the page, which is small where there is nothing to see.
-fn picture_size(place: &Playground, page: &Path) -> u64 {
-    let picture = place.path("page.png");
-    open(place, page, &[&format!("--screenshot={}", picture.display())]);
+fn picture_size(context: &TestContext, page: &Path) -> u64 {
+    let picture = context.path("page.png");
+    open(context, page, &[&format!("--screenshot={}", picture.display())]);
     let size = picture.metadata().unwrap().len();
     fs::remove_file(picture).unwrap();
     size
 }
 
-fn is_shown(place: &Playground, page: &Path, lanes: usize, bars: usize) {
-    let (dom, console) = look(place, page);
+fn is_shown(context: &TestContext, page: &Path, lanes: usize, bars: usize) {
+    let (dom, console) = look(context, page);
     assert_eq!(console, [""; 0]);
     assert_eq!(dom.matches("<section class=\"lane\"").count(), lanes);
     assert_eq!(dom.matches("<div class=\"bar ").count(), bars);
@@ -50,8 +50,8 @@ fn is_shown(place: &Playground, page: &Path, lanes: usize, bars: usize) {
     for tag in ["<script", "<img", "<iframe", "<b onclick"] {
         assert!(!dom.contains(tag), "{tag}");
     }
-    let blank = place.write("blank.html", "<!DOCTYPE html><title>blank</title>");
-    let (blank, shown) = (picture_size(place, &blank), picture_size(place, page));
+    let blank = context.write("blank.html", "<!DOCTYPE html><title>blank</title>");
+    let (blank, shown) = (picture_size(context, &blank), picture_size(context, page));
     assert!(shown > 4 * blank, "a picture of {shown} bytes; a blank one has {blank}");
 }
 
@@ -60,28 +60,28 @@ const HOSTILE: &str = "<img src=x onerror=alert(1)>";
 #[test]
 #[ignore = "needs chromium: run with --ignored"]
 fn a_browser_shows_the_lanes_and_bars_of_a_run_and_has_nothing_to_complain_of() {
-    let place = Playground::new();
-    place.fixture("good").fixture("failing");
-    place.provider("hostile", "#!/bin/sh\necho '</pre></style><script>alert(2)</script>' >&2\nexit 1\n");
+    let context = TestContext::new();
+    context.fixture("good").fixture("failing");
+    context.provider("hostile", "#!/bin/sh\necho '</pre></style><script>alert(2)</script>' >&2\nexit 1\n");
     let mut names: Vec<String> = (1..=9).map(|n| format!("tool-{n}")).collect();
     names.push(HOSTILE.to_owned());
     let line =
         |name: &String| json!({"type": "Binary", "name": name, "binproviders": "hostile,failing,good"});
-    place.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
-    place.run(&["install", "--timings"]).ok();
-    let page = place.path("here/rigup-timings.html");
-    is_shown(&place, &page, 3, 30);
+    context.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
+    context.run(&["install", "--timings"]).succeeds();
+    let page = context.path("here/rigup-timings.html");
+    is_shown(&context, &page, 3, 30);
 
     // What a page that did run a script would look like.
-    let page = place.write("broken.html", fs::read_to_string(page).unwrap() + "<script>alert(3)</script>");
-    let (_, console) = look(&place, &page);
+    let page = context.write("broken.html", fs::read_to_string(page).unwrap() + "<script>alert(3)</script>");
+    let (_, console) = look(&context, &page);
     assert!(console.iter().any(|it| it.contains("Content Security Policy")), "{console:?}");
 }
 
 #[test]
 #[ignore = "needs chromium: run with --ignored"]
 fn a_browser_shows_one_bar_and_five_hundred() {
-    let place = Playground::new();
+    let context = TestContext::new();
     let began = Timestamp::UNIX_EPOCH;
     let at = |millis| began + SignedDuration::from_millis(millis);
     let bar = |n: u16| {
@@ -113,7 +113,7 @@ fn a_browser_shows_one_bar_and_five_hundred() {
         let run =
             TimedCommand { command_line: format!("rigup install {HOSTILE}"), started: began, ended: began };
         let timings = Timings::new(run, (0..bars).map(bar).collect());
-        let page = place.write(&format!("{bars}.html"), timings::page(&timings));
-        is_shown(&place, &page, lanes, usize::from(bars));
+        let page = context.write(&format!("{bars}.html"), timings::page(&timings));
+        is_shown(&context, &page, lanes, usize::from(bars));
     }
 }

@@ -14,25 +14,25 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The variable by which a test finds all that it started, whatever became of its parents.
-const MARK: &str = "RIGUP_TEST_PLAYGROUND";
+const MARK: &str = "RIGUP_TEST_CONTEXT";
 
 /// A place of a test's own. Dropping it proves that no process of the test survives.
-pub(crate) struct Playground {
+pub(crate) struct TestContext {
     root: TempDir,
     env: Vec<(OsString, OsString)>,
 }
 
-impl Playground {
+impl TestContext {
     /// An empty place: no plugins, only the built-in providers, and Debian's own folders on PATH.
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("here")).unwrap();
-        let mut playground = Self { root, env: Vec::new() };
-        playground.set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        playground.set("HOME", playground.path("home"));
-        playground.set("RIGUP_DATA_DIR", playground.path("data"));
-        playground.set(MARK, playground.root.path().to_owned());
-        playground
+        let mut test_context = Self { root, env: Vec::new() };
+        test_context.set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        test_context.set("HOME", test_context.path("home"));
+        test_context.set("RIGUP_DATA_DIR", test_context.path("data"));
+        test_context.set(MARK, test_context.root.path().to_owned());
+        test_context
     }
 
     /// Sets a variable for everything that is run here.
@@ -42,7 +42,7 @@ impl Playground {
         self
     }
 
-    /// A path below the playground; commands run in `here`.
+    /// A path below the context; commands run in `here`.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -87,13 +87,13 @@ impl Playground {
         self.provider(name, &fs::read_to_string(hook).unwrap())
     }
 
-    /// A command that runs rigup here, in nothing but the playground's environment.
+    /// A command that runs rigup here, in nothing but the environment of the context.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        self.command_of(Path::new(env!("CARGO_BIN_EXE_rigup")), args)
+        self.command_for(Path::new(env!("CARGO_BIN_EXE_rigup")), args)
     }
 
     /// A command that runs this copy of rigup.
-    pub(crate) fn command_of(&self, rigup: &Path, args: &[&str]) -> Command {
+    pub(crate) fn command_for(&self, rigup: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(rigup);
         command
             .args(args)
@@ -105,8 +105,8 @@ impl Playground {
     }
 
     /// Runs rigup to its end.
-    pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        Ran::from(args, &self.command(args).output().unwrap())
+    pub(crate) fn run(&self, args: &[&str]) -> CommandOutput {
+        CommandOutput::new(args, &self.command(args).output().unwrap())
     }
 
     /// Starts rigup and goes on.
@@ -115,10 +115,10 @@ impl Playground {
     }
 
     /// Starts it so often at once; all exit 0.
-    pub(crate) fn run_at_once(&self, times: usize, args: &[&str]) {
+    pub(crate) fn run_concurrently(&self, times: usize, args: &[&str]) {
         let children: Vec<Child> = (0..times).map(|_| self.start(args)).collect();
         for child in children {
-            Ran::from(args, &child.wait_with_output().unwrap()).ok();
+            CommandOutput::new(args, &child.wait_with_output().unwrap()).succeeds();
         }
     }
 
@@ -137,7 +137,7 @@ impl Playground {
 
     /// Every process record, oldest first.
     pub(crate) fn processes(&self) -> Vec<Value> {
-        let mut processes = self.run(&["process", "list", "-n", "10000"]).ok().records();
+        let mut processes = self.run(&["process", "list", "-n", "10000"]).succeeds().records();
         processes.reverse();
         processes
     }
@@ -148,7 +148,7 @@ impl Playground {
     }
 
     /// What is alive of all that was started here: pid and command line.
-    pub(crate) fn living(&self) -> Vec<(u32, String)> {
+    pub(crate) fn live_processes(&self) -> Vec<(u32, String)> {
         let mark = format!("{MARK}={}", self.root.path().display());
         let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -162,41 +162,41 @@ impl Playground {
 
     /// How many of them have a command line that begins so.
     pub(crate) fn count(&self, command: &str) -> usize {
-        self.living().iter().filter(|(_, it)| it.starts_with(command)).count()
+        self.live_processes().iter().filter(|(_, it)| it.starts_with(command)).count()
     }
 
     /// Kills a rigup that was started here, and then all that it started.
     pub(crate) fn kill_all(&self, mut rigup: Child) {
         rigup.kill().unwrap();
         rigup.wait().unwrap();
-        for (pid, _) in self.living() {
+        for (pid, _) in self.live_processes() {
             let _ = kill(pid_of(pid), Signal::SIGKILL);
         }
-        wait_until("all is dead", || self.living().is_empty());
+        wait_until("all is dead", || self.live_processes().is_empty());
     }
 }
 
-impl Drop for Playground {
+impl Drop for TestContext {
     fn drop(&mut self) {
-        let living = self.living();
-        for (pid, _) in &living {
+        let live_processes = self.live_processes();
+        for (pid, _) in &live_processes {
             let _ = kill(pid_of(*pid), Signal::SIGKILL);
         }
-        assert!(living.is_empty() || std::thread::panicking(), "these survived: {living:?}");
+        assert!(live_processes.is_empty() || std::thread::panicking(), "these survived: {live_processes:?}");
     }
 }
 
 /// A command that was run to its end.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct CommandOutput {
     args: Vec<String>,
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Ran {
-    pub(crate) fn from(args: &[&str], output: &Output) -> Self {
+impl CommandOutput {
+    pub(crate) fn new(args: &[&str], output: &Output) -> Self {
         Self {
             args: args.iter().map(|it| (*it).to_owned()).collect(),
             code: output.status.code(),
@@ -207,20 +207,20 @@ impl Ran {
 
     /// It exited 0.
     #[track_caller]
-    pub(crate) fn ok(self) -> Self {
-        self.exits(0)
+    pub(crate) fn succeeds(self) -> Self {
+        self.exits_with(0)
     }
 
     /// It exited with this code.
     #[track_caller]
-    pub(crate) fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "rigup {:?}\n{}\n{}", self.args, self.stdout, self.stderr);
         self
     }
 
     /// It said this on standard error.
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
+    pub(crate) fn stderr_contains(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "`{text}` is not in\n{}", self.stderr);
         self
     }
