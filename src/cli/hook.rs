@@ -70,7 +70,7 @@ pub(crate) enum HookCommand {
         #[command(flatten)]
         of: ProviderArgs,
     },
-    /// For batch hooks: print a BinaryFailure record
+    /// For batch hooks: print the record of a request that failed or is declined
     Failure {
         /// Name of the binary
         #[arg(long)]
