@@ -1,46 +1,58 @@
-//! rigup gets the binaries that plugins need, runs the plugins' hooks, and keeps a record of every process it starts.
+//! rigup installs the binaries that plugins require, runs the plugins' hooks, and records every process that it starts.
 //!
-//! The line that all data takes, in one direction:
+//! [`engine::Engine`] is the library's public face: it opens a data dir, installs, runs events, starts runs and cleans up.
+//! [`settings::Settings`] says which folders it uses. Everything else is internal; some modules are reachable for the
+//! command line, the tests, the benches and the fuzz targets, and change without notice.
+//!
+//! Data flows one way:
 //!
 //! ```text
 //! plugins on disk -> Requirement -> Plan -> hook run -> Attempt -> Binary record -> link -> report
 //! ```
 //!
-//! What plans does not run; what runs does not print; what prints does not decide. A module imports only from lower
-//! floors:
-//!
-//! | floor | modules |
-//! | --- | --- |
-//! | 9 | `main.rs`: arguments in, exit code out |
-//! | 8 | [`cli`]: one file per command; calls the library and prints |
-//! | 7 | [`hook_test`]: whether a hook keeps the contract; [`toolkit`]: the `rigup hook ...` commands for hook scripts |
-//! | 6 | [`install`]: plan, schedule, resolve, verify, probe, link, pin; [`runs`]: detached runs |
-//! | 5 | [`hook`]: argv and environment of a hook; one run of it; all hooks of an event |
-//! | 4 | [`process`]: handle, spawn, supervise, waiter, terminate, recover, tree, run dir, lock |
-//! | 3 | [`plugin`]: discovery, requirements, settings; [`store`]: SQLite; [`machine`]: facts of the host; [`report`]: tables, trees, the timings page; [`lockfile`]: the contents of `rigup.lock` |
-//! | 2 | [`protocol`]: a hook's output -> records; [`settings`] |
-//! | 1 | [`model`]: the nouns and their transitions |
-//! | 0 | [`fs`], [`trust`], [`exhaustion`], [`clock`], [`jsonl`] |
+//! Code that plans does not run anything, code that runs something does not print, and code that prints does not decide.
+//! CONTRIBUTING.md shows the source layout, and `tests/source` enforces it.
 
-pub mod cli;
-pub mod clock;
 pub mod engine;
-pub mod exhaustion;
-pub mod fs;
-pub mod hook;
-pub mod hook_test;
-pub mod install;
-pub mod jsonl;
-pub mod lockfile;
-pub mod machine;
-pub mod model;
-pub mod plugin;
-pub mod process;
-pub mod protocol;
-pub mod report;
-pub mod runs;
 pub mod settings;
+
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod clock;
+#[doc(hidden)]
+pub mod exhaustion;
+#[doc(hidden)]
+pub mod fs;
+#[doc(hidden)]
+pub mod hook;
+#[doc(hidden)]
+pub mod hook_test;
+#[doc(hidden)]
+pub mod install;
+#[doc(hidden)]
+pub mod jsonl;
+#[doc(hidden)]
+pub mod lockfile;
+#[doc(hidden)]
+pub mod machine;
+#[doc(hidden)]
+pub mod model;
+#[doc(hidden)]
+pub mod plugin;
+#[doc(hidden)]
+pub mod process;
+#[doc(hidden)]
+pub mod protocol;
+#[doc(hidden)]
+pub mod report;
+#[doc(hidden)]
+pub mod runs;
+#[doc(hidden)]
 pub mod shell;
+#[doc(hidden)]
 pub mod store;
+#[doc(hidden)]
 pub mod toolkit;
+#[doc(hidden)]
 pub mod trust;
