@@ -51,7 +51,8 @@ fn every_record_is_answered_in_its_place_and_unknown_ones_pass_through() {
         apply(&context, &[request("sh"), unknown.clone(), request("no-such-program"), request("ls")]);
     let records = output.exits_with(1).stderr_contains("error: cannot install no-such-program: ").records();
     assert_eq!(records[1], unknown);
-    let standing: Vec<_> = records.iter().map(|it| (it["name"].as_str(), it["status"].as_str())).collect();
+    let standing: Vec<_> =
+        records.iter().map(|record| (record["name"].as_str(), record["status"].as_str())).collect();
     assert_eq!(standing[0], (Some("sh"), Some("installed")));
     assert_eq!(standing[2], (Some("no-such-program"), Some("queued")));
     assert_eq!(standing[3], (Some("ls"), Some("installed")));
@@ -70,7 +71,7 @@ fn a_slow_producer_gets_each_answer_before_it_goes_on() {
     }
     drop(input);
     assert!(child.wait().unwrap().success());
-    let runs = context.processes().into_iter().filter(|it| it["process_type"] == "cli").count();
+    let runs = context.processes().into_iter().filter(|process| process["process_type"] == "cli").count();
     assert_eq!(runs, 1, "one run, however many records came one by one");
 }
 
@@ -242,7 +243,12 @@ fn binaries_are_changed_through_a_pipe() {
     assert_eq!(output.records().len(), 2, "the known ones were changed");
     output.stderr_contains("warning: no binary has the name or id 01a1fd03");
     assert!(
-        context.run(&["binary", "list"]).succeeds().records().iter().all(|it| it["min_version"] == "0.1")
+        context
+            .run(&["binary", "list"])
+            .succeeds()
+            .records()
+            .iter()
+            .all(|record| record["min_version"] == "0.1")
     );
     let tool = context.script("opt/tool", "#!/bin/sh\n");
     let tool = tool.to_str().unwrap();
@@ -312,8 +318,11 @@ fn equal_requests_that_come_together_are_worked_on_once_and_each_is_answered() {
     let machine = json!({"type": "Snapshot", "url": "u"}).to_string();
     let file = context.write("in.jsonl", [line.as_str(), &machine, &line, &other, &line, ""].join("\n"));
     let output = context.run(&["apply", file.to_str().unwrap()]).exits_with(1);
-    let answers: Vec<String> =
-        output.records().iter().map(|it| format!("{} {}", it["type"], it["min_version"])).collect();
+    let answers: Vec<String> = output
+        .records()
+        .iter()
+        .map(|record| format!("{} {}", record["type"], record["min_version"]))
+        .collect();
     let request = "\"BinaryRequest\" \"\"".to_owned();
     let wanted = [&request, "\"Snapshot\" null", &request, "\"BinaryRequest\" \"2\"", &request];
     assert_eq!(answers, wanted);

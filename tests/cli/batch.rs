@@ -32,8 +32,8 @@ fn context(hook: &str, names: &[&str], providers: &str) -> TestContext {
 
 fn attempts(record: &Value) -> Vec<String> {
     let each = record["attempts"].as_array().unwrap().iter();
-    let texts = each.map(|it| {
-        let text = |key: &str| it[key].as_str().unwrap().to_owned();
+    let texts = each.map(|attempt| {
+        let text = |key: &str| attempt[key].as_str().unwrap().to_owned();
         format!("{} {}: {}", text("provider"), text("outcome"), text("reason"))
     });
     texts.collect()
@@ -55,8 +55,9 @@ fn all_that_reach_a_batch_hook_together_are_one_process_and_each_has_an_outcome_
             .starts_with("shelf rejected: cannot read abspath /no/such/file: No such file")
     );
     assert_eq!(attempts(&records[5]), ["shelf declined: printed no Binary record"]);
-    let processes: Vec<&Value> = records[2..].iter().map(|it| &it["attempts"][0]["process_id"]).collect();
-    assert!(processes.iter().all(|it| *it == processes[0] && it.is_string()), "one process: {processes:?}");
+    let processes: Vec<&Value> =
+        records[2..].iter().map(|record| &record["attempts"][0]["process_id"]).collect();
+    assert!(processes.iter().all(|id| *id == processes[0] && id.is_string()), "one process: {processes:?}");
     let of_one = context.run(&["process", "list", "--binary", "c"]).succeeds().record();
     assert_eq!(of_one["id"], *processes[0], "it is found by each of its binaries");
 }
@@ -89,7 +90,7 @@ fn an_exit_code_is_that_of_all() {
         let hook = format!("{SHELF}\nexit {exit}\n");
         let context = context(&hook, &["a1", "a2"], "shelf");
         let records = context.run(&["install"]).exits_with(1).records();
-        assert!(records.iter().all(|it| it["attempts"][0]["outcome"] == outcome), "{records:?}");
+        assert!(records.iter().all(|record| record["attempts"][0]["outcome"] == outcome), "{records:?}");
     }
 }
 
@@ -97,7 +98,7 @@ fn an_exit_code_is_that_of_all() {
 fn what_one_batch_hook_does_not_have_reaches_the_next_one_together() {
     let context = context(SHELF, &["a-1", "a-2", "a-3", "sh"], "env,shelf");
     context.run(&["install"]).succeeds();
-    let hooks: Vec<Value> = context.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
+    let hooks: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
     assert_eq!(hooks, ["env", "shelf"], "two processes for four binaries and seven attempts");
     let record = context.run(&["binary", "show", "a-2"]).succeeds().record();
     assert_eq!(record["binprovider"], "shelf");
@@ -111,7 +112,7 @@ fn two_names_for_one_file_are_probed_once() {
     let requires = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "env", "overrides": {"env": {"abspath": tool}}});
     context.plugin("p", &[requires("one"), requires("two")]);
     let records = context.run(&["install"]).succeeds().records();
-    assert!(records.iter().all(|it| it["version"] == "1.0"));
+    assert!(records.iter().all(|record| record["version"] == "1.0"));
     assert_eq!(std::fs::read_to_string(context.path("count")).unwrap(), "x\n");
 }
 
@@ -121,7 +122,7 @@ fn a_hook_of_a_batch_that_asks_rigup_for_one_of_the_batch_does_not_wait_for_itse
     let context = context(hook, &["a1", "a2"], "shelf");
     context.run(&["install"]).exits_with(1);
     let logs: Vec<Value> = context.hook_processes();
-    let hook = logs.iter().find(|it| it["plugin"] == "shelf").unwrap();
+    let hook = logs.iter().find(|hook| hook["plugin"] == "shelf").unwrap();
     assert!(hook["stderr_tail"].as_str().unwrap().contains("so waiting would never end"), "{hook}");
 }
 
@@ -170,7 +171,7 @@ fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like
         (&["1.20-1", "1.2.4-1", "1.2.3-1"], "a=1.2.4-1"),
         (&["1.20-1"], "a=1.2"),
     ] {
-        let rows: String = rows.iter().map(|it| row(it)).collect();
+        let rows: String = rows.iter().map(|version| row(version)).collect();
         context.script("tools/apt-cache", &format!("#!/bin/sh\ncat <<.\n{rows}.\n"));
         context.plugin(
             "p",
@@ -179,7 +180,7 @@ fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like
         context.write("home/asked", "");
         context.run(&["install", "--force"]).exits_with(1);
         let said = std::fs::read_to_string(context.path("home/asked")).unwrap();
-        assert!(said.lines().any(|it| it == asked), "{rows}{said}");
+        assert!(said.lines().any(|argument| argument == asked), "{rows}{said}");
     }
 }
 

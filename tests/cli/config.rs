@@ -33,7 +33,7 @@ fn context() -> TestContext {
 
 fn setting(context: &TestContext, name: &str) -> (Value, String) {
     let shown = context.run(&["plugin", "show", "my-w"]).succeeds().record();
-    let of_name = |it: &&Value| it["name"] == name;
+    let of_name = |setting: &&Value| setting["name"] == name;
     let setting = shown["settings"].as_array().unwrap().iter().find(of_name).unwrap().clone();
     (setting["value"].clone(), setting["origin"].as_str().unwrap().to_owned())
 }
@@ -44,9 +44,9 @@ fn hooks_get_the_settings_of_their_plugin_and_no_record_shows_a_secret() {
     context.set("W_FAST", "no").set("W_PIN", "canary-91c2");
     context.run(&["run", "E"]).succeeds();
     let env = fs::read_to_string(context.path("data/env")).unwrap();
-    let path = env.lines().find(|it| it.starts_with("PATH=")).unwrap().to_owned();
+    let path = env.lines().find(|line| line.starts_with("PATH=")).unwrap().to_owned();
     assert!(path.contains("/usr/bin") && !path.contains("/nowhere"), "what the contract computes stays");
-    let lines: Vec<&str> = env.lines().filter(|it| !it.starts_with("PATH=")).collect();
+    let lines: Vec<&str> = env.lines().filter(|line| !line.starts_with("PATH=")).collect();
     assert_eq!(
         lines,
         [
@@ -102,7 +102,7 @@ fn a_plugin_that_is_switched_off_has_neither_hooks_nor_requirements() {
     chosen.stderr_contains("the plugin my-w is disabled: MY_W_ENABLED is false: the variable SAVE_W");
     assert_eq!(context.run(&["install", "--dry-run"]).succeeds().stdout, "");
     let listed = context.run(&["plugin", "list"]).succeeds().records();
-    let of = |name: &str| listed.iter().find(|it| it["name"] == name).unwrap().clone();
+    let of = |name: &str| listed.iter().find(|plugin| plugin["name"] == name).unwrap().clone();
     assert_eq!(of("my-w")["disabled_because"], "MY_W_ENABLED is false: the variable SAVE_W");
     assert_eq!(
         of("other")["disabled_because"],
@@ -120,7 +120,7 @@ fn the_setting_plugins_chooses_and_what_is_required_counts_with_it() {
     context.write("here/plugins/first/config.json", config.to_string());
     context.set("PLUGINS", " First ,");
     context.run(&["run", "E"]).succeeds();
-    let output: Vec<Value> = context.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
+    let output: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
     assert_eq!(output, ["my-w", "first"]);
     context.set("PLUGINS", "nosuch");
     context.run(&["run", "E"]).exits_with(3).stderr_contains("no plugin is called nosuch");
@@ -183,8 +183,8 @@ fn where_a_binary_was_found_becomes_the_setting_that_names_it_unless_somebody_sa
 fn config_shows_every_setting_of_rigup_and_of_every_plugin_or_those_asked_for() {
     let mut context = context();
     let all = context.run(&["config"]).succeeds().records();
-    assert!(all.iter().all(|it| it["type"] == "Setting"));
-    let of = |plugin: &str| all.iter().filter(|it| it["plugin"] == plugin).count();
+    assert!(all.iter().all(|setting| setting["type"] == "Setting"));
+    let of = |plugin: &str| all.iter().filter(|setting| setting["plugin"] == plugin).count();
     assert_eq!((all.len(), of("rigup"), of("my-w")), (14, 6, 8));
     context.set("W_FAST", "off").set("W_PIN", "canary");
     let two = context.run(&["config", "W_FAST", "W_PIN"]).succeeds().records();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::built_in;
+use crate::builtin_providers;
 use crate::test_context::TestContext;
 
 /// A fenced block: the language and the file behind the backticks, and the lines inside.
@@ -82,11 +82,11 @@ fn the_examples_of_docs_plugins_do_what_they_say() {
 #[test]
 fn docs_providers_has_a_row_for_each_built_in_provider_with_what_it_states() {
     let page = include_str!("../../docs/providers.md");
-    let providers = built_in::providers();
+    let providers = builtin_providers::providers();
     for provider in &providers {
         let row = page.lines().find(|line| line.starts_with(&format!("| {provider} (")));
         let row = row.unwrap_or_else(|| panic!("docs/providers.md has no row for {provider}"));
-        let config = built_in::config(provider);
+        let config = builtin_providers::config(provider);
         for option in config["options"].as_array().into_iter().flatten() {
             let option = option.as_str().unwrap().replace('=', "=...");
             assert!(row.contains(&format!("`{option}`")), "{provider}: {option}");
@@ -113,11 +113,11 @@ fn docs_reliability_names_every_test_of_its_rows_and_no_other() {
     let rows_in = |text: &str, before: &str| -> BTreeSet<String> {
         let rest = text.split(before).skip(1);
         let name =
-            |it: &str| it.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect::<String>();
-        rest.map(|it| format!("row_{}", name(it))).collect()
+            |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        rest.map(|text| format!("row_{}", name(text))).collect()
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
-    let files = fs::read_dir(folder).unwrap().map(|it| fs::read_to_string(it.unwrap().path()).unwrap());
+    let files = fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
     let tests: String = files.collect();
     let mut named = rows_in(include_str!("../../docs/reliability.md"), "`row_");
     named.remove("row_NN_");
@@ -163,10 +163,11 @@ fn no_page_has_a_phrase_that_reads_like_a_translation() {
 
 /// How a page's headings are called in links to them.
 fn anchors(page: &str) -> BTreeSet<String> {
-    let headings = page.lines().filter(|it| it.starts_with('#')).map(|it| it.trim_start_matches('#').trim());
+    let headings =
+        page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let anchor = |heading: &str| -> String {
-        let kept = heading.chars().filter(|it| it.is_alphanumeric() || matches!(it, ' ' | '-' | '_'));
-        kept.map(|it| if it == ' ' { '-' } else { it.to_ascii_lowercase() }).collect()
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
     };
     headings.map(anchor).collect()
 }
@@ -176,7 +177,7 @@ fn every_link_between_the_pages_leads_to_a_heading_or_a_file_that_is_there() {
     let mut links = 0;
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
-        for link in text.split("](").skip(1).filter_map(|it| it.split_once(')').map(|(link, _)| link)) {
+        for link in text.split("](").skip(1).filter_map(|part| part.split_once(')').map(|(link, _)| link)) {
             if link.contains("://") {
                 continue;
             }

@@ -26,8 +26,8 @@ fn record(kind: &str, n: usize) -> String {
 
 /// What was printed, in order: types of hooks' records, and for each process its hook and its exit code.
 fn story(output: &CommandOutput) -> Vec<String> {
-    let tell = |it: &Value| match it["type"].as_str().unwrap() {
-        "Process" => format!("{}={}", it["hook_name"].as_str().unwrap(), it["exit_code"]),
+    let tell = |record: &Value| match record["type"].as_str().unwrap() {
+        "Process" => format!("{}={}", record["hook_name"].as_str().unwrap(), record["exit_code"]),
         other => other.to_owned(),
     };
     output.records().iter().map(tell).collect()
@@ -39,7 +39,10 @@ fn foreground_hooks_run_in_their_order_and_a_failing_one_stops_no_other() {
         context_with(&[("10_b.sh", &record("B", 1)), ("2_a.sh", "exit 3"), ("30_c.sh", &record("C", 1))]);
     let output = context.run(&["run", "E"]).exits_with(1).stderr_contains("error: p/on_E__2_a.sh: exit 3");
     assert_eq!(story(&output), ["on_E__2_a.sh=3", "B", "on_E__10_b.sh=0", "C", "on_E__30_c.sh=0"]);
-    assert!(context.processes().iter().all(|it| it["status"] == "exited"), "every ending is stored");
+    assert!(
+        context.processes().iter().all(|process| process["status"] == "exited"),
+        "every ending is stored"
+    );
 }
 
 #[test]
@@ -60,7 +63,7 @@ fn the_slow_shim_of_a_version_manager_is_asked_once_for_all_hooks() {
         );
     }
     let output = context.run(&["run", "E"]).succeeds();
-    assert_eq!(output.records().iter().filter(|it| it["type"] == "A").count(), 3);
+    assert_eq!(output.records().iter().filter(|record| record["type"] == "A").count(), 3);
     assert_eq!(fs::read_to_string(context.path("log")).unwrap(), "started\n");
     for hook in context.hook_processes() {
         let program = fs::canonicalize(hook["cmd"][0].as_str().unwrap()).unwrap();
@@ -162,7 +165,9 @@ fn a_background_hook_that_says_nothing_delays_the_others_no_longer_than_asked() 
 fn a_hook_that_has_nothing_to_do_is_well() {
     let context = context_with(&[("1_a.sh", "exit 10"), ("2_b.finite.bg.sh", "exit 10")]);
     context.run(&["run", "E"]).succeeds();
-    assert!(context.hook_processes().iter().all(|it| it["state"] == "finished" && it["exit_code"] == 10));
+    assert!(
+        context.hook_processes().iter().all(|hook| hook["state"] == "finished" && hook["exit_code"] == 10)
+    );
 }
 
 #[test]
@@ -181,11 +186,11 @@ fn the_timeout_is_that_of_the_command_line_then_of_the_plugin_then_of_all() {
     let hang = [("1_a.sh", "exec sleep 600"), ("2_b.finite.bg.sh", "echo up; exec sleep 600")];
     let mut context = context_with(&hang);
     let timeouts = |context: &TestContext| -> Vec<Value> {
-        context.hook_processes().iter().map(|it| it["timeout"].clone()).collect()
+        context.hook_processes().iter().map(|hook| hook["timeout"].clone()).collect()
     };
     context.run(&["run", "--timeout", "1", "E"]).exits_with(1).stderr_contains("timeout (143)");
     assert_eq!(timeouts(&context), [1, 1]);
-    assert!(context.hook_processes().iter().all(|it| it["exit_reason"] == "timeout"));
+    assert!(context.hook_processes().iter().all(|hook| hook["exit_reason"] == "timeout"));
     context.set("P_TIMEOUT", "2").set("TIMEOUT", "600");
     context.run(&["run", "E"]).exits_with(1);
     assert_eq!(timeouts(&context), [1, 1, 2, 2]);
@@ -227,7 +232,11 @@ fn an_interrupt_ends_the_foreground_and_the_background_and_starts_nothing_more()
     assert!(story(&output).contains(&"Bye".to_owned()));
     assert_eq!(context.live_processes(), []);
     assert!(!context.path("data/started").exists());
-    assert!(context.processes().iter().all(|it| it["exit_reason"] == "stopped"), "{:?}", context.processes());
+    assert!(
+        context.processes().iter().all(|process| process["exit_reason"] == "stopped"),
+        "{:?}",
+        context.processes()
+    );
 }
 
 #[test]
@@ -254,7 +263,8 @@ fn a_waiter_that_is_killed_takes_its_hook_along_at_the_end_of_the_event() {
     ]);
     let child = context.start(&["run", "E"]);
     wait_until("both hooks run", || context.hook_processes().len() == 2);
-    let waiter = context.live_processes().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
+    let waiter =
+        context.live_processes().into_iter().find(|(_, command)| command.contains(" waiter ")).unwrap().0;
     signal(waiter, Signal::SIGKILL);
     fs::write(context.path("data/go"), "").unwrap();
     CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(1).stderr_contains("lost");

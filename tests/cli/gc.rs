@@ -47,21 +47,21 @@ impl TestContext {
     /// What a gc says, each with how many it did that to.
     fn gc(&self, args: &[&str]) -> Vec<(String, u64)> {
         let records = self.run(&[&["process", "gc"], args].concat()).succeeds().records();
-        let word = |it: &Value| it["action"].as_str().unwrap().to_owned();
-        records.iter().map(|it| (word(it), it["processes"].as_u64().unwrap_or(1))).collect()
+        let word = |record: &Value| record["action"].as_str().unwrap().to_owned();
+        records.iter().map(|record| (word(record), record["processes"].as_u64().unwrap_or(1))).collect()
     }
 
     /// The folders that records name, as far as they are there.
     fn run_dirs(&self) -> Vec<PathBuf> {
         let all = self.processes();
-        let all = all.iter().filter_map(|it| Some(PathBuf::from(it["run_dir"].as_str()?)));
-        all.filter(|it| it.exists()).collect()
+        let all = all.iter().filter_map(|process| Some(PathBuf::from(process["run_dir"].as_str()?)));
+        all.filter(|run_dir| run_dir.exists()).collect()
     }
 
     /// How many run dirs are in the data dir, some of which may just be going.
     fn folders(&self) -> usize {
         let all = walkdir::WalkDir::new(self.path("data")).into_iter().flatten();
-        all.filter(|it| it.file_name() == "cmd.sh").count()
+        all.filter(|entry| entry.file_name() == "cmd.sh").count()
     }
 }
 
@@ -85,7 +85,8 @@ fn the_newest_processes_are_kept_and_what_each_binary_came_from() {
     assert_eq!(context.gc(&["--dry-run"]), wanted);
     assert_eq!(context.processes().len(), 10, "nothing was done");
     assert_eq!(context.gc(&[]), wanted);
-    let types: Vec<Value> = context.processes().iter().map(|it| it["process_type"].clone()).collect();
+    let types: Vec<Value> =
+        context.processes().iter().map(|process| process["process_type"].clone()).collect();
     assert_eq!(types, ["cli", "hook", "cli", "hook", "hook", "hook"]);
     assert_eq!((context.run_dirs().len(), context.folders()), (4, 4));
     context.run(&["process", "logs", &success]).succeeds();
@@ -105,14 +106,14 @@ fn what_ended_long_ago_goes_but_not_what_lives_nor_what_asked_for_it() {
     context.run(&["run", "E"]).succeeds();
     let rigup = env!("CARGO_BIN_EXE_rigup");
     context.run(&["exec", "--", rigup, "start", "--slug", "s", "--", "sleep", "600"]).succeeds();
-    let run = context.processes().into_iter().find(|it| it["slug"] == "s").unwrap();
+    let run = context.processes().into_iter().find(|process| process["slug"] == "s").unwrap();
     let id = run["id"].as_str().unwrap();
     context.age();
 
     assert_eq!(context.gc(&[]), [counted("pruned", 3)]);
     let left = context.processes();
     assert_eq!(
-        left.iter().map(|it| it["id"].clone()).collect::<Vec<_>>(),
+        left.iter().map(|process| process["id"].clone()).collect::<Vec<_>>(),
         [run["parent_id"].clone(), json!(id)]
     );
     assert_eq!(left[1]["parent_id"], left[0]["id"], "the tree is whole");
@@ -151,7 +152,7 @@ fn the_newest_logs_are_kept_and_the_records_of_the_others() {
     let told = (&records[0]["action"], &records[0]["processes"], &records[0]["log_bytes"]);
     assert_eq!(told, (&json!("removed"), &json!(3), &json!(3000)));
     let hooks = context.hook_processes();
-    let has_run_dir: Vec<bool> = hooks.iter().map(|it| !it["run_dir"].is_null()).collect();
+    let has_run_dir: Vec<bool> = hooks.iter().map(|hook| !hook["run_dir"].is_null()).collect();
     assert_eq!(has_run_dir, [false, false, false, true, true]);
     assert_eq!((context.run_dirs().len(), context.folders()), (2, 2));
     assert_eq!(hooks[0]["stdout_tail"].as_str().unwrap().len(), 1000, "the record has the end of it");
@@ -193,7 +194,7 @@ fn a_run_dir_that_cannot_be_removed_keeps_its_record_and_is_told() {
     let gone = run_dir.with_file_name(format!(".gone-{}", hooks[0]["id"].as_str().unwrap()));
     fs::write(&gone, "").unwrap();
     let output = context.run(&["process", "gc"]).exits_with(1);
-    let actions: Vec<Value> = output.records().iter().map(|it| it["action"].clone()).collect();
+    let actions: Vec<Value> = output.records().iter().map(|record| record["action"].clone()).collect();
     assert_eq!(actions, ["failed", "pruned"]);
     assert_eq!(context.processes().len(), 2, "the hook and the rigup that it came from");
     fs::remove_file(gone).unwrap();
@@ -304,7 +305,7 @@ fn the_bounds_that_the_documentation_shows_are_the_defaults() {
     let keep = || {
         let names = ["config", "keep.processes", "keep.days", "keep.log_bytes"];
         let settings = context.run(&names).succeeds().records();
-        settings.into_iter().map(|it| (it["value"].clone(), it["origin"] == "default")).unzip()
+        settings.into_iter().map(|setting| (setting["value"].clone(), setting["origin"] == "default")).unzip()
     };
     let (defaults, are_defaults): (Vec<Value>, Vec<bool>) = keep();
     let page = include_str!("../../docs/processes.md");

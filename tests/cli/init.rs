@@ -21,7 +21,7 @@ fn a_provider_to_begin_with_passes_the_test_and_installs() {
         let output = output.stderr_contains(&format!("next: rigup hook test {hook}"));
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
         let tested = context.run(&["hook", "test", &hook]).succeeds().records();
-        let answer = tested.iter().find(|it| it["item"] == "answer").unwrap();
+        let answer = tested.iter().find(|check| check["item"] == "answer").unwrap();
         assert_eq!(answer["outcome"], "held", "{language}: {answer}");
         let record = context.run(&["install", "sh", "--binproviders", "my-shelf"]).succeeds().record();
         assert_eq!(record["binprovider"], "my-shelf", "{language}");

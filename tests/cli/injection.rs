@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::built_in;
+use crate::builtin_providers;
 use crate::test_context::TestContext;
 
 /// Each argument of each call on a line of its own, behind the name of the program.
@@ -34,7 +34,7 @@ const STAND_INS: [(&str, &str); 13] = [
 
 /// Whether a provider enforces the release age.
 fn enforces_ages(provider: &str) -> bool {
-    let config = built_in::config(provider);
+    let config = builtin_providers::config(provider);
     config["enforces"]["min_release_age"] == true && config["curated"] == false
 }
 
@@ -55,7 +55,7 @@ fn context() -> TestContext {
 fn told(context: &TestContext) -> Vec<(String, String)> {
     let text = fs::read_to_string(context.path("argv")).unwrap_or_default();
     let _ = fs::remove_file(context.path("argv"));
-    let lines = text.lines().filter_map(|it| it.split_once('|'));
+    let lines = text.lines().filter_map(|line| line.split_once('|'));
     lines.map(|(program, argument)| (program.to_owned(), argument.to_owned())).collect()
 }
 
@@ -84,7 +84,7 @@ fn hostile(canary: &Path) -> Vec<String> {
     .into();
     all.extend(
         ["$(touch @)", "`touch @`", ";touch @;", "'; touch @; '", "|touch @", "\\$(touch @)", "\n touch @\n"]
-            .map(|it| format!("x{}", it.replace('@', &canary.to_string()))),
+            .map(|text| format!("x{}", text.replace('@', &canary.to_string()))),
     );
     all
 }
@@ -114,7 +114,7 @@ fn is_harmless(context: &TestContext, provider: &str, lines: &[Value]) {
 #[test]
 fn the_stand_ins_are_told_the_packages_of_a_harmless_requirement() {
     let context = context();
-    for provider in built_in::providers() {
+    for provider in builtin_providers::providers() {
         let provider = provider.as_str();
         if ["env", "node", "bash"].contains(&provider) {
             continue;
@@ -125,22 +125,25 @@ fn the_stand_ins_are_told_the_packages_of_a_harmless_requirement() {
         context.plugin("p", &[line]);
         context.run(&["install", "--plugins", "p"]).exits_with(1);
         let told = told(&context);
-        assert!(told.iter().any(|(_, it)| it.starts_with("example.com/x/good")), "{provider}: {told:?}");
+        assert!(
+            told.iter().any(|(_, argument)| argument.starts_with("example.com/x/good")),
+            "{provider}: {told:?}"
+        );
     }
 }
 
 #[test]
 fn no_package_of_a_requirement_becomes_an_option_or_a_command() {
     let context = context();
-    for provider in built_in::providers() {
+    for provider in builtin_providers::providers() {
         let provider = provider.as_str();
         let texts = hostile(&context.path("canary"));
-        let packages = texts.iter().flat_map(|it| [it.clone(), format!("example.com/{it}")]);
-        let of_packages = packages.map(|it| json!({"overrides": {provider: [it]}}));
+        let packages = texts.iter().flat_map(|text| [text.clone(), format!("example.com/{text}")]);
+        let of_packages = packages.map(|package| json!({"overrides": {provider: [package]}}));
         let of_arguments = texts
             .iter()
-            .filter(|it| it.starts_with('-'))
-            .map(|it| json!({"overrides": {provider: {"install_args": [it]}}}));
+            .filter(|text| text.starts_with('-'))
+            .map(|text| json!({"overrides": {provider: {"install_args": [text]}}}));
         is_harmless(&context, provider, &of_packages.chain(of_arguments).collect::<Vec<_>>());
     }
 }
@@ -148,13 +151,13 @@ fn no_package_of_a_requirement_becomes_an_option_or_a_command() {
 #[test]
 fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
     let context = context();
-    for provider in built_in::providers() {
+    for provider in builtin_providers::providers() {
         let provider = provider.as_str();
         let texts = hostile(&context.path("canary"));
-        let names = texts.iter().map(|it| json!({"name": it}));
+        let names = texts.iter().map(|text| json!({"name": text}));
         // One of each kind: the same few functions read all of these.
         let some =
-            ["x --evil", "x\\n--evil", "$(touch"].map(|kind| texts.iter().find(|it| it.contains(kind)));
+            ["x --evil", "x\\n--evil", "$(touch"].map(|kind| texts.iter().find(|text| text.contains(kind)));
         let others = some.into_iter().flatten().flat_map(|text| {
             let of_keys =
                 [json!({"min_version": text}), json!({"binproviders": format!("{provider},{text}")})];

@@ -60,7 +60,7 @@ fn a_deleted_file_is_resolved_anew_and_the_others_stay_untouched() {
     let untouched = context.bin("two").symlink_metadata().unwrap().ino();
     fs::remove_file(fs::read_link(context.bin("one")).unwrap()).unwrap();
     context.run(&["install"]).succeeds();
-    let mut asked: Vec<Value> = context.hook_processes().iter().map(|it| it["cmd"][1].clone()).collect();
+    let mut asked: Vec<Value> = context.hook_processes().iter().map(|hook| hook["cmd"][1].clone()).collect();
     assert_eq!(asked.pop().unwrap(), "--name=one");
     assert_eq!(asked.len(), 2, "the two of the first run");
     assert_eq!(context.bin("two").symlink_metadata().unwrap().ino(), untouched);
@@ -118,7 +118,7 @@ fn providers_are_asked_in_the_requests_order_until_one_wins() {
     assert_eq!(record["binprovider"], "good");
     let attempts = context.run(&["binary", "show", "x"]).succeeds().record();
     assert_eq!(attempts["status"], "installed");
-    let asked: Vec<Value> = context.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
+    let asked: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
     assert_eq!(asked, ["failing", "good"]);
 }
 
@@ -139,8 +139,12 @@ fn one_that_nobody_has_is_reported_with_every_reason_and_keeps_no_other_from_bei
     assert_eq!(records[0]["status"], "queued");
     assert_eq!(records[0]["attempt_count"], 1);
     assert!(records[0]["retry_at"].is_string());
-    let outcomes: Vec<&str> =
-        records[0]["attempts"].as_array().unwrap().iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<&str> = records[0]["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| attempt["outcome"].as_str().unwrap())
+        .collect();
     assert_eq!(outcomes, ["declined", "failed", "skipped"]);
     assert_eq!(records[1]["status"], "installed");
     let log = records[0]["attempts"][1]["process_id"].as_str().unwrap();
@@ -210,7 +214,7 @@ fn load_tells_what_is_there_and_installs_nothing() {
     let records = context.run(&["load"]).exits_with(1).records();
     assert_eq!(records[0]["binprovider"], "env");
     assert_eq!(records[1]["status"], "queued");
-    assert!(context.hook_processes().iter().all(|it| it["plugin"] == "env"));
+    assert!(context.hook_processes().iter().all(|hook| hook["plugin"] == "env"));
     context.run(&["install", "one"]).succeeds();
     context.run(&["load"]).succeeds();
 }

@@ -78,8 +78,9 @@ fn who_waits_for_the_folder_of_the_built_in_providers_says_so_and_can_be_interru
     context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
 
     let of_this_version = fs::read_dir(&builtin).unwrap().next().unwrap().unwrap().path();
-    let hook = fs::read_dir(of_this_version.join("env")).unwrap().map(|it| it.unwrap().path());
-    let hook = hook.into_iter().find(|it| it.extension().is_some_and(|it| it == "sh")).unwrap();
+    let hook = fs::read_dir(of_this_version.join("env")).unwrap().map(|entry| entry.unwrap().path());
+    let hook =
+        hook.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "sh")).unwrap();
     fs::write(&hook, "").unwrap();
     let held = fs::File::open(hook.parent().unwrap()).unwrap();
     held.lock().unwrap();
@@ -133,7 +134,7 @@ fn a_signal_that_rigup_was_told_to_ignore_is_ignored_by_rigup_and_by_no_hook() {
         .spawn()
         .unwrap();
     wait_until("the hook runs", || {
-        fs::read(context.path("data/ignored")).is_ok_and(|it| it.ends_with(b"\n"))
+        fs::read(context.path("data/ignored")).is_ok_and(|bytes| bytes.ends_with(b"\n"))
     });
     signal(child.id(), Signal::SIGHUP);
     signal(child.id(), Signal::SIGINT);

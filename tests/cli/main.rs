@@ -1,39 +1,39 @@
-//! The whole command line, against real hooks, files and processes.
+//! Tests of the whole command line with real hooks, files and processes.
 
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
+    reason = "tests start rigup, read files themselves, and panic on failure"
 )]
 
 mod appearance;
 mod apply;
-mod bad_input;
+mod bash_and_node;
 mod batch;
-mod built_in;
-mod commands;
+mod builtin_providers;
+mod concurrency;
 mod config;
-mod conformance;
-mod contract;
-mod corpus;
-mod crash;
 mod docs;
-mod ending;
 mod event;
+mod exit;
+mod fuzz_corpus;
 mod gc;
+mod hook_contract;
+mod hook_test;
 mod init;
 mod injection;
 mod install;
 mod interrupt;
+mod invalid_input;
 mod links;
-mod lock;
-mod more_providers;
+mod list_and_show;
+mod lock_file;
 mod policy;
 mod providers;
 mod readme;
+mod recovery;
 mod runs;
-mod snapshot;
+mod snapshot_hooks;
 mod test_context;
 mod timings;
-mod together;
 mod trust;

@@ -80,17 +80,21 @@ fn a_default_that_cannot_be_kept_is_warned_of_once_for_all_requests() {
     let line = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "registry"});
     context.plugin("p", &[line("x"), line("y"), line("z")]);
     let output = context.run(&["install"]).succeeds();
-    let warnings: Vec<&str> = output.stderr.lines().filter(|it| it.starts_with("warning: ")).collect();
+    let warnings: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
     assert_eq!(
         warnings
             .iter()
-            .filter(|it| it.contains("registry cannot enforce min_release_age and postinst"))
+            .filter(|warning| warning.contains("registry cannot enforce min_release_age and postinst"))
             .count(),
         1,
         "{warnings:?}"
     );
     let own = "warning: registry: the registry is slow today";
-    assert_eq!(warnings.iter().filter(|it| **it == own).count(), 1, "what a hook warns of: {warnings:?}");
+    assert_eq!(
+        warnings.iter().filter(|warning| **warning == own).count(),
+        1,
+        "what a hook warns of: {warnings:?}"
+    );
 }
 
 #[test]

@@ -12,8 +12,10 @@ use crate::test_context::TestContext;
 fn the_built_in_providers_are_there_without_any_folder() {
     let context = TestContext::new();
     let hooks = context.run(&["hook", "list", "BinaryRequestEvent"]).succeeds().records();
-    let order: Vec<(u64, &str)> =
-        hooks.iter().map(|it| (it["order"].as_u64().unwrap(), it["plugin"].as_str().unwrap())).collect();
+    let order: Vec<(u64, &str)> = hooks
+        .iter()
+        .map(|hook| (hook["order"].as_u64().unwrap(), hook["plugin"].as_str().unwrap()))
+        .collect();
     let first = [(0, "env"), (10, "npm"), (11, "pip"), (12, "brew"), (13, "apt")];
     let more = [(14, "uv"), (15, "pnpm"), (16, "cargo"), (17, "go"), (18, "gem"), (19, "node"), (20, "bash")];
     assert_eq!(order, [&first[..], &more].concat());
@@ -87,7 +89,7 @@ fn what_a_provider_needs_is_got_once_it_declines_without_it() {
         "a need is no requirement by itself"
     );
     assert_eq!(context.run(&["install"]).succeeds().record()["binprovider"], "picky");
-    let asked: Vec<Value> = context.hook_processes().iter().map(|it| it["plugin"].clone()).collect();
+    let asked: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
     assert_eq!(asked, ["picky", "env", "good", "picky"]);
     assert_eq!(context.run(&["binary", "show", "pickle"]).succeeds().record()["binprovider"], "good");
     context.run(&["install", "--force"]).succeeds();
@@ -114,7 +116,7 @@ fn a_need_that_another_request_got_meanwhile_counts_as_well() {
     let line = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "picky"});
     context.plugin("p", &[line("x"), line("y")]);
     let records = context.run(&["install"]).succeeds().records();
-    assert!(records.iter().all(|it| it["binprovider"] == "picky"), "{records:?}");
+    assert!(records.iter().all(|record| record["binprovider"] == "picky"), "{records:?}");
 }
 
 #[test]
@@ -282,6 +284,6 @@ fn what_a_provider_could_do_without_and_cannot_be_got_stops_nobody() {
         .succeeds()
         .stderr_contains("slow requires no-such, which cannot be installed: env declined");
     context.run(&["install", "--force"]).succeeds();
-    let asked = context.hook_processes().iter().filter(|it| it["plugin"] == "env").count();
+    let asked = context.hook_processes().iter().filter(|hook| hook["plugin"] == "env").count();
     assert_eq!(asked, 1, "what was not got lately is not tried again at once");
 }

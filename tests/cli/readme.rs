@@ -45,7 +45,7 @@ fn the_worked_example_of_the_readme_does_what_it_says() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{typed}\n{stderr}");
     let stdout = String::from_utf8_lossy(&output.stdout);
-    let order = ["hello, world (version 1.0.0)", "HELLO! (version 2.0.0)"].map(|it| stdout.find(it));
+    let order = ["hello, world (version 1.0.0)", "HELLO! (version 2.0.0)"].map(|text| stdout.find(text));
     if !typed.contains("--min-version") {
         assert!(order[0].is_some(), "{stdout}");
         return;

@@ -101,9 +101,9 @@ fn no_more_runs_of_a_kind_are_alive_than_may_be_however_many_are_started_at_once
         .map(|_| context.start(&["start", "--slug", "s", "--max-live", "3", "--", "sleep", "600"]))
         .collect();
     let codes: Vec<Option<i32>> =
-        children.into_iter().map(|it| it.wait_with_output().unwrap().status.code()).collect();
-    assert_eq!(codes.iter().filter(|it| **it == Some(0)).count(), 3, "{codes:?}");
-    assert_eq!(codes.iter().filter(|it| **it == Some(1)).count(), 17);
+        children.into_iter().map(|child| child.wait_with_output().unwrap().status.code()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 3, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == Some(1)).count(), 17);
     assert_eq!(
         fs::read_dir(context.path("data/processes")).unwrap().count(),
         3,
@@ -117,8 +117,8 @@ fn no_more_runs_of_a_kind_are_alive_than_may_be_however_many_are_started_at_once
     context.run(&["process", "kill", id]).succeeds();
     let fourth = context.run(&["start", "--slug", "s", "--max-live", "3", "--", "true"]).succeeds().record();
     context.run(&["process", "wait", fourth["id"].as_str().unwrap()]).succeeds();
-    for it in &live[1..] {
-        context.run(&["process", "kill", it["id"].as_str().unwrap()]).succeeds();
+    for run in &live[1..] {
+        context.run(&["process", "kill", run["id"].as_str().unwrap()]).succeeds();
     }
     context.waiters_are_gone();
 }
@@ -158,10 +158,11 @@ fn the_record_and_the_run_dir_hold_no_secret_and_are_for_their_owner_only() {
     context.run(&["process", "wait", &id]).succeeds();
     let run_dir = context.show(&id)["run_dir"].as_str().unwrap().to_owned();
     assert_eq!(fs::metadata(&run_dir).unwrap().permissions().mode() & 0o777, 0o700);
-    let files = walkdir::WalkDir::new(context.path("data")).into_iter().map(|it| it.unwrap().into_path());
-    for file in files.filter(|it| it.is_file()) {
+    let files =
+        walkdir::WalkDir::new(context.path("data")).into_iter().map(|entry| entry.unwrap().into_path());
+    for file in files.filter(|path| path.is_file()) {
         let bytes = fs::read(&file).unwrap();
-        assert!(!bytes.windows(11).any(|it| it == b"canary-7f3a"), "{}", file.display());
+        assert!(!bytes.windows(11).any(|window| window == b"canary-7f3a"), "{}", file.display());
     }
     context.waiters_are_gone();
 }
@@ -176,7 +177,7 @@ fn messages_of_many_processes_at_once_never_mix() {
     assert_eq!(messages.len(), 8);
     for message in messages {
         let text = message["text"].as_str().unwrap();
-        assert!(text.len() == 60000 && text.bytes().all(|it| it == text.as_bytes()[0]));
+        assert!(text.len() == 60000 && text.bytes().all(|byte| byte == text.as_bytes()[0]));
     }
     context.waiters_are_gone();
 }
@@ -221,7 +222,8 @@ fn a_launcher_that_died_on_its_way_leaves_a_record_that_is_finished_later() {
 fn a_run_whose_waiter_was_killed_goes_on_and_its_code_is_never_guessed() {
     let context = TestContext::new();
     let id = context.start_run(&["--slug", "s"], WAIT_FOR_GO);
-    let waiter = context.live_processes().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
+    let waiter =
+        context.live_processes().into_iter().find(|(_, command)| command.contains(" waiter ")).unwrap().0;
     signal(waiter, Signal::SIGKILL);
     wait_until("the waiter is gone", || !context.live_processes().iter().any(|(pid, _)| *pid == waiter));
     context.run(&["exec", "--", "true"]).succeeds();
@@ -252,11 +254,14 @@ fn gc_tells_what_it_did_to_which() {
         let records = context.run(args).succeeds().records();
         records
             .iter()
-            .map(|it| format!("{} {}", it["action"].as_str().unwrap(), it["slug"].as_str().unwrap()))
+            .map(|record| {
+                format!("{} {}", record["action"].as_str().unwrap(), record["slug"].as_str().unwrap())
+            })
             .collect()
     };
     // Long ago, as the store tells it; and nobody is left who would end the late one.
-    let waiter = context.live_processes().into_iter().find(|(_, it)| it.contains(" waiter ")).unwrap().0;
+    let waiter =
+        context.live_processes().into_iter().find(|(_, command)| command.contains(" waiter ")).unwrap().0;
     signal(waiter, Signal::SIGKILL);
     let store = context.store();
     store
@@ -315,7 +320,7 @@ fn logs_are_followed_until_the_process_is_over() {
 fn several_are_waited_for_and_the_first_code_that_is_not_0_counts() {
     let context = TestContext::new();
     let ids: Vec<String> =
-        [0, 4, 5].iter().map(|it| context.start_run(&["--slug", "s"], &format!("exit {it}"))).collect();
+        [0, 4, 5].iter().map(|code| context.start_run(&["--slug", "s"], &format!("exit {code}"))).collect();
     let output = context.run(&["process", "wait", &ids[0], &ids[2], &ids[1], &ids[0]]).exits_with(5);
     assert_eq!(output.records().len(), 3);
     context.run(&["process", "wait", "--timeout", "5", &ids[0]]).succeeds();

@@ -144,7 +144,7 @@ impl TestContext {
 
     /// The process records of hooks, oldest first.
     pub(crate) fn hook_processes(&self) -> Vec<Value> {
-        self.processes().into_iter().filter(|it| it["process_type"] == "hook").collect()
+        self.processes().into_iter().filter(|process| process["process_type"] == "hook").collect()
     }
 
     /// What is alive of all that was started here: pid and command line.
@@ -153,7 +153,7 @@ impl TestContext {
         let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
-            let is_ours = environ.split(|&byte| byte == 0).any(|it| it == mark.as_bytes());
+            let is_ours = environ.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes());
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             is_ours.then(|| (pid, String::from_utf8_lossy(&command).replace('\0', " ")))
         });
@@ -162,7 +162,7 @@ impl TestContext {
 
     /// How many of them have a command line that begins so.
     pub(crate) fn count(&self, command: &str) -> usize {
-        self.live_processes().iter().filter(|(_, it)| it.starts_with(command)).count()
+        self.live_processes().iter().filter(|(_, line)| line.starts_with(command)).count()
     }
 
     /// Kills a rigup that was started here, and then all that it started.
@@ -198,7 +198,7 @@ pub(crate) struct CommandOutput {
 impl CommandOutput {
     pub(crate) fn new(args: &[&str], output: &Output) -> Self {
         Self {
-            args: args.iter().map(|it| (*it).to_owned()).collect(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -29,7 +29,8 @@ fn read(path: &Path) -> String {
 
 fn bars<'a>(timings: &'a Value, binary: &str) -> Vec<&'a Value> {
     let bars = timings["bars"].as_array().unwrap().iter();
-    bars.filter(|bar| bar["attempts"].as_array().unwrap().iter().any(|it| it["binary"] == binary)).collect()
+    bars.filter(|bar| bar["attempts"].as_array().unwrap().iter().any(|attempt| attempt["binary"] == binary))
+        .collect()
 }
 
 #[test]
@@ -51,20 +52,20 @@ fn the_json_holds_every_hook_with_its_times_its_outcome_and_its_log() {
     assert_eq!(two[1]["waiting_since"], two[0]["judged_at"], "the second attempt waits for the first");
     let hooks = context.hook_processes();
     for bar in timings["bars"].as_array().unwrap() {
-        let process = hooks.iter().find(|it| it["id"] == bar["process_id"]).unwrap();
+        let process = hooks.iter().find(|process| process["id"] == bar["process_id"]).unwrap();
         assert_eq!((&process["started_at"], &process["ended_at"]), (&bar["started_at"], &bar["ended_at"]));
         let times =
-            ["waiting_since", "started_at", "ended_at", "judged_at"].map(|it| bar[it].as_str().unwrap());
+            ["waiting_since", "started_at", "ended_at", "judged_at"].map(|key| bar[key].as_str().unwrap());
         assert!(times.is_sorted(), "{times:?}");
         assert!(
             timings["began_at"].as_str() <= Some(times[0]) && Some(times[3]) <= timings["ended_at"].as_str()
         );
     }
     let providers = timings["providers"].as_array().unwrap();
-    let good = providers.iter().find(|it| it["provider"] == "good").unwrap();
+    let good = providers.iter().find(|provider| provider["provider"] == "good").unwrap();
     assert_eq!((&good["attempts"], &good["installed"]), (&json!(2), &json!(2)));
     let path = timings["critical_path"]["process_ids"].as_array().unwrap();
-    let last = timings["bars"].as_array().unwrap().iter().max_by_key(|it| it["judged_at"].as_str());
+    let last = timings["bars"].as_array().unwrap().iter().max_by_key(|bar| bar["judged_at"].as_str());
     assert_eq!(path.last(), Some(&last.unwrap()["process_id"]));
 }
 
@@ -87,8 +88,8 @@ fn the_page_has_its_usual_name_a_lane_for_each_provider_and_a_bar_for_each_hook(
     let mode = path.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o600, 0o600);
     let left: Vec<_> =
-        fs::read_dir(context.path("here")).unwrap().map(|it| it.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|it| it.to_string_lossy().starts_with(".new-")), "{left:?}");
+        fs::read_dir(context.path("here")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".new-")), "{left:?}");
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_batch_hook_is_one_bar_for_all_that_it_was_asked_for() {
     assert_eq!(timings["bars"].as_array().unwrap().len(), 1);
     for (name, outcome) in names.into_iter().zip(["installed", "declined", "installed"]) {
         let attempts = timings["bars"][0]["attempts"].as_array().unwrap();
-        let attempt = attempts.iter().find(|it| it["binary"] == name).unwrap();
+        let attempt = attempts.iter().find(|attempt| attempt["binary"] == name).unwrap();
         assert_eq!(attempt["outcome"], outcome, "{attempt}");
     }
     assert_eq!(timings["providers"][0]["hooks"], 1);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use serde_json::json;
 
-use crate::bad_input::run_as_nobody;
+use crate::invalid_input::run_as_nobody;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 fn mode(path: &Path, mode: u32) {
@@ -29,7 +29,7 @@ fn is_refused(context: &TestContext, plugin: &str, said: &str) {
         .exits_with(1)
         .stderr_contains(&format!("error: {said}"))
         .stderr_contains("--trust-dir ");
-    assert!(output.records().iter().all(|it| it["status"] != "installed"), "{}", output.stdout);
+    assert!(output.records().iter().all(|record| record["status"] != "installed"), "{}", output.stdout);
     assert!(context.hook_processes().is_empty());
     context.run(&["install", "--plugins", plugin]).exits_with(3).stderr_contains(said);
 }
@@ -348,7 +348,7 @@ fn what_rigup_keeps_is_for_its_user_alone_whatever_the_umask() {
             let is_lib = path.ends_with("data/lib");
             let is_program = path.ends_with("cmd.sh")
                 || path.to_string_lossy().contains("/builtin/")
-                    && path.extension().is_some_and(|it| it == "sh");
+                    && path.extension().is_some_and(|extension| extension == "sh");
             let expected = if path.is_dir() || is_program { 0o700 } else { 0o600 };
             assert!(mode == expected || is_lib, "umask {umask}: {} has mode {mode:o}", path.display());
         }
@@ -359,8 +359,8 @@ fn what_rigup_keeps_is_for_its_user_alone_whatever_the_umask() {
 fn unpacked(context: &TestContext, provider: &str) -> PathBuf {
     let folder =
         fs::read_dir(context.path("data/builtin")).unwrap().next().unwrap().unwrap().path().join(provider);
-    let mut files = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
-    files.find(|it| it.extension().is_some_and(|it| it == "sh")).unwrap()
+    let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|extension| extension == "sh")).unwrap()
 }
 
 #[test]

@@ -55,7 +55,8 @@ fn what_is_said_comes_whole_so_that_others_who_say_something_there_do_not_get_in
 #[test]
 fn random_bytes_are_no_requirements_and_no_panic() {
     let context = TestContext::new();
-    let noise: Vec<u8> = (0..100_000_u32).map(|it| it.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
+    let noise: Vec<u8> =
+        (0..100_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
     let bad = context.write("here/plugins/a/binaries.jsonl", noise);
     context
         .run(&["install"])

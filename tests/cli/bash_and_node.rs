@@ -16,8 +16,10 @@ fn only_tools(context: &mut TestContext, tools: &[&str]) {
     let folder = context.path("tools");
     fs::create_dir(&folder).unwrap();
     for tool in tools {
-        let found =
-            ["/usr/bin", "/bin"].map(|it| Path::new(it).join(tool)).into_iter().find(|it| it.exists());
+        let found = ["/usr/bin", "/bin"]
+            .map(|folder| Path::new(folder).join(tool))
+            .into_iter()
+            .find(|path| path.exists());
         std::os::unix::fs::symlink(found.unwrap(), folder.join(tool)).unwrap();
     }
     context.set("PATH", folder);
@@ -40,7 +42,7 @@ fn lib(context: &TestContext, below: &str) -> PathBuf {
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<String> =
-        entries.map(|it| it.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -209,7 +211,7 @@ impl Mirror {
                     break;
                 }
                 let body = fs::read(folder.join(path.trim_start_matches('/')));
-                let (status, body) = body.map_or(("404 Not Found", Vec::new()), |it| ("200 OK", it));
+                let (status, body) = body.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
                 let is_cut = stalls && path.contains(".tar.");
                 let sent = if is_cut { body.len() / 2 } else { body.len() };
                 let head = format!(
@@ -319,7 +321,7 @@ fn node_is_the_newest_lts_of_age_and_npm_shares_its_folder() {
         let record = context.run(&install(name, &[])).succeeds().record();
         assert_eq!(record["version"], "10.9.0", "{record}");
     }
-    let archives = mirror.stop().into_iter().filter(|it| it.contains(".tar."));
+    let archives = mirror.stop().into_iter().filter(|path| path.contains(".tar."));
     assert_eq!(archives.count(), 1, "one archive has all of them");
     assert_eq!(names_in(&lib(&context, "node")), ["v22.11.0"]);
     // No other node is on PATH, or only an older one.
@@ -424,14 +426,14 @@ fn npm_gets_node_and_npm_from_nodejs_where_nobody_else_has_them() {
     assert!(attempts[0]["reason"].as_str().unwrap().starts_with("node is not on PATH"), "{record}");
     // Only a real npm would get further.
     assert_eq!(attempts[1]["outcome"], "failed", "{record}");
-    assert!(["node", "npm"].iter().all(|it| context.bin(it).exists()));
+    assert!(["node", "npm"].iter().all(|name| context.bin(name).exists()));
 }
 
 #[test]
 fn node_that_was_killed_halfway_is_made_whole_by_the_next_run() {
     let (context, _mirror) = context_with_mirror(true);
     let rigup = context.start(&install("node", &[]));
-    let begun = || names_in(&lib(&context, "node/new.part")).iter().any(|it| it.contains(".tar."));
+    let begun = || names_in(&lib(&context, "node/new.part")).iter().any(|name| name.contains(".tar."));
     wait_until("the archive is halfway", begun);
     context.kill_all(rigup);
     context.run(&install("node", &[])).succeeds();

@@ -29,7 +29,7 @@ fn context_with_ends(kind: &str, before: &str) -> TestContext {
 }
 
 fn codes(context: &TestContext) -> Vec<Value> {
-    context.hook_processes().iter().map(|it| it["exit_code"].clone()).collect()
+    context.hook_processes().iter().map(|hook| hook["exit_code"].clone()).collect()
 }
 
 fn expected() -> Vec<Value> {
@@ -43,7 +43,7 @@ fn foreground_and_background_hooks_have_their_true_codes() {
         context.run(&["run", "E"]).exits_with(1);
         assert_eq!(codes(&context), expected(), "{kind}");
         let reasons: Vec<Value> =
-            context.hook_processes().iter().map(|it| it["exit_reason"].clone()).collect();
+            context.hook_processes().iter().map(|hook| hook["exit_reason"].clone()).collect();
         assert_eq!(reasons, ["exited", "exited", "exited", "exited", "signalled", "signalled"]);
     }
 }
@@ -54,20 +54,20 @@ fn background_hooks_have_their_true_codes_though_their_launcher_was_killed() {
         context_with_ends(".finite.bg", "echo up; until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done");
     let mut child = context.start(&["run", "E"]);
     wait_until("all hooks run", || {
-        context.hook_processes().iter().filter(|it| it["status"] == "running").count() == ENDS.len()
+        context.hook_processes().iter().filter(|hook| hook["status"] == "running").count() == ENDS.len()
     });
     child.kill().unwrap();
     child.wait().unwrap();
     // A command that writes leaves alone what has a waiter of its own.
     context.run(&["exec", "--", "true"]).succeeds();
     assert!(
-        context.hook_processes().iter().all(|it| it["status"] == "running"),
+        context.hook_processes().iter().all(|hook| hook["status"] == "running"),
         "{:?}",
         context.hook_processes()
     );
     fs::write(context.path("data/go"), "").unwrap();
     let ids: Vec<String> =
-        context.hook_processes().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+        context.hook_processes().iter().map(|hook| hook["id"].as_str().unwrap().to_owned()).collect();
     for (id, (_, code)) in ids.iter().zip(ENDS) {
         context.run(&["process", "wait", id]).exits_with(code);
     }
@@ -81,7 +81,8 @@ fn exec_passes_the_code_on_and_records_it_below_its_caller() {
     for (end, code) in ENDS {
         context.run(&["exec", "--", "sh", "-c", end]).exits_with(code);
     }
-    let recorded: Vec<Value> = context.processes().iter().map(|it| it["exit_code"].clone()).collect();
+    let recorded: Vec<Value> =
+        context.processes().iter().map(|process| process["exit_code"].clone()).collect();
     assert_eq!(recorded, expected());
     context.run(&["exec", "--", "no-such-program"]).exits_with(127).stderr_contains("it is not on PATH");
     let text = context.write("here/text", "no program");
@@ -94,7 +95,7 @@ fn exec_passes_the_code_on_and_records_it_below_its_caller() {
     );
     context.run(&["run", "E"]).succeeds();
     let tree = context.run(&["process", "tree"]).succeeds().records();
-    let depths: Vec<u64> = tree.iter().map(|it| it["depth"].as_u64().unwrap()).collect();
+    let depths: Vec<u64> = tree.iter().map(|process| process["depth"].as_u64().unwrap()).collect();
     assert_eq!(depths, [0, 1, 2, 3]);
     let leaf = tree[3]["id"].as_str().unwrap();
     let from_below = context.run(&["process", "tree", leaf]).succeeds().records();
@@ -160,7 +161,7 @@ fn a_lock_is_held_by_the_workers_of_a_command_that_was_told_to_end_and_left_them
     wait_until("the worker runs", || context.path("here/ready").exists());
     signal(holder.id(), Signal::SIGTERM);
     wait_until("the command is over", || {
-        context.live_processes().iter().all(|(_, it)| !it.contains("& wait"))
+        context.live_processes().iter().all(|(_, command)| !command.contains("& wait"))
     });
     let waiting = wait_for_lock(&context, &["test", "-e", "done"]);
     fs::write(context.path("here/go"), "").unwrap();
@@ -210,13 +211,13 @@ fn a_kill_of_a_whole_tree_ends_the_rigup_at_its_root_and_it_ends_its_hooks() {
     context.script("here/plugins/p/on_E__2_a.sh", "#!/bin/sh\n\"$RIGUP\" exec -- sleep 600\n");
     let child = context.start(&["run", "E"]);
     wait_until("all of it runs", || {
-        context.processes().iter().filter(|it| it["status"] == "running").count() == 4
+        context.processes().iter().filter(|process| process["status"] == "running").count() == 4
     });
     let root = context.processes()[0]["id"].as_str().unwrap().to_owned();
     context.run(&["process", "kill", "--tree", &root]).succeeds();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
     assert_eq!(context.live_processes(), []);
-    assert!(context.processes().iter().all(|it| it["status"] == "exited"));
+    assert!(context.processes().iter().all(|process| process["status"] == "exited"));
 }
 
 #[test]
@@ -272,7 +273,7 @@ fn what_a_hook_starts_detached_outlives_even_its_timeout() {
         "#!/bin/sh\n\"$RIGUP\" start --slug s -- sleep 600 >&2\nexec sleep 600\n",
     );
     context.run(&["run", "--timeout", "1", "E"]).exits_with(1);
-    let run = context.processes().into_iter().find(|it| it["slug"] == "s").unwrap();
+    let run = context.processes().into_iter().find(|process| process["slug"] == "s").unwrap();
     assert_eq!(run["status"], "running");
     assert_eq!(run["parent_id"], context.hook_processes()[0]["id"]);
     context.run(&["process", "kill", run["id"].as_str().unwrap()]).succeeds();

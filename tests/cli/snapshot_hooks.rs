@@ -92,11 +92,11 @@ fn snapshot(context: &TestContext, plugins: &str, url: &str) -> CommandOutput {
 
 /// The record that the hook of a plugin printed.
 fn result(output: &CommandOutput, plugin: &str) -> Value {
-    let is_it = |it: &Value| it["type"] == "ArchiveResult" && it["plugin"] == plugin;
+    let is_result = |record: &Value| record["type"] == "ArchiveResult" && record["plugin"] == plugin;
     output
         .records()
         .into_iter()
-        .find(is_it)
+        .find(is_result)
         .unwrap_or_else(|| panic!("{plugin} printed none: {}", output.stdout))
 }
 
@@ -123,18 +123,18 @@ fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
     let hashes = read_json(&out.join("hashes/hashes.json"));
     let hashes: BTreeMap<String, String> = serde_json::from_value(hashes).unwrap();
     assert_eq!(result(&output, "hashes")["files"], hashes.len());
-    let files = walkdir::WalkDir::new(&out).into_iter().map(|it| it.unwrap().into_path());
+    let files = walkdir::WalkDir::new(&out).into_iter().map(|entry| entry.unwrap().into_path());
     let expected: BTreeMap<String, String> = files
-        .filter(|it| it.is_file() && !it.ends_with("hashes/hashes.json"))
-        .map(|it| {
-            let digest = rigup::fs::digest::sha256(&it).unwrap();
-            (it.strip_prefix(&out).unwrap().to_string_lossy().into_owned(), digest)
+        .filter(|path| path.is_file() && !path.ends_with("hashes/hashes.json"))
+        .map(|path| {
+            let digest = rigup::fs::digest::sha256(&path).unwrap();
+            (path.strip_prefix(&out).unwrap().to_string_lossy().into_owned(), digest)
         })
         .collect();
     assert!(expected.len() >= 5, "{expected:?}");
     assert_eq!(hashes, expected, "also what wget wrote in the background is in it");
 
-    let git = context.hook_processes().into_iter().find(|it| it["plugin"] == "git").unwrap();
+    let git = context.hook_processes().into_iter().find(|hook| hook["plugin"] == "git").unwrap();
     assert_eq!(
         (&git["exit_code"], &git["state"]),
         (&json!(10), &json!("finished")),
@@ -216,10 +216,15 @@ fn an_url_is_never_run_and_never_taken_for_an_option() {
     for url in ["--output-document=/tmp/x", "ftp://127.0.0.1/", "javascript:alert(1)", "ext::sh -c touch% x"]
     {
         let output = snapshot(&context, "headers,wget,git", url).succeeds();
-        assert!(output.records().iter().all(|it| it["exit_code"] == 10), "{url}: {}", output.stdout);
+        assert!(
+            output.records().iter().all(|process| process["exit_code"] == 10),
+            "{url}: {}",
+            output.stdout
+        );
     }
-    let names = walkdir::WalkDir::new(context.path("here")).into_iter().map(|it| it.unwrap().into_path());
-    assert!(!names.into_iter().any(|it| it.ends_with("x")));
+    let names =
+        walkdir::WalkDir::new(context.path("here")).into_iter().map(|entry| entry.unwrap().into_path());
+    assert!(!names.into_iter().any(|path| path.ends_with("x")));
     let args = ["--plugins-dir", PLUGINS, "run", "--plugins", "headers,wget,git", "Snapshot"];
     assert_eq!(context.run(&args).exits_with(1).stderr.matches("no --url was given").count(), 3);
 }

@@ -60,7 +60,7 @@ fn a_hook_is_given_what_the_contract_says() {
     assert_eq!(seen(&context, "session"), seen(&context, "pid"), "a session of its own");
 
     let env = seen(&context, "env");
-    let variable = |name: &str| env.split('\0').find_map(|it| it.strip_prefix(&format!("{name}=")));
+    let variable = |name: &str| env.split('\0').find_map(|line| line.strip_prefix(&format!("{name}=")));
     let lib = data.join("lib").join(rigup::settings::platform());
     assert_eq!(variable("DATA_DIR"), data.to_str());
     assert_eq!(variable("LIB_DIR"), lib.to_str());
@@ -199,7 +199,7 @@ fn an_environment_that_is_not_utf8_reaches_the_hook_byte_for_byte() {
     context.set("RAW", std::ffi::OsStr::from_bytes(b"a\xffb").to_owned()).provider("nosy", NOSY);
     context.run(&["install", "x", "--binproviders", "nosy"]).succeeds();
     let env = fs::read(context.path("data/seen/env")).unwrap();
-    assert!(env.split(|&byte| byte == 0).any(|it| it == b"RAW=a\xffb"));
+    assert!(env.split(|&byte| byte == 0).any(|variable| variable == b"RAW=a\xffb"));
 }
 
 #[test]

@@ -10,7 +10,11 @@ fn a_hook_whose_rigup_was_killed_is_ended_and_recorded_as_lost_by_the_next_one()
     context.fixture("hanging").fixture("good");
     let mut child = context.start(&["install", "x", "--binproviders", "hanging"]);
     let statuses = |context: &TestContext| -> Vec<String> {
-        context.processes().iter().map(|it| format!("{} {}", it["status"], it["exit_reason"])).collect()
+        context
+            .processes()
+            .iter()
+            .map(|process| format!("{} {}", process["status"], process["exit_reason"]))
+            .collect()
     };
     wait_until("the hook and its children run, and are recorded", || {
         context.count("sleep") >= 2 && statuses(&context) == [r#""running" null"#; 2]

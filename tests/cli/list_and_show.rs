@@ -22,11 +22,11 @@ fn context_with_history() -> TestContext {
 fn plugins_and_hooks_are_listed_with_what_they_ask_for() {
     let context = context_with_history();
     let plugins = context.run(&["plugin", "list"]).succeeds().records();
-    let plugin = plugins.iter().find(|it| it["name"] == "p").unwrap();
+    let plugin = plugins.iter().find(|plugin| plugin["name"] == "p").unwrap();
     assert_eq!(plugin["type"], "Plugin");
     assert_eq!(plugin["requirements"], json!(["one", "two"]));
     assert_eq!(plugin["enabled"], true);
-    let good = plugins.iter().find(|it| it["name"] == "good").unwrap();
+    let good = plugins.iter().find(|plugin| plugin["name"] == "good").unwrap();
     assert_eq!(good["hooks"], json!(["on_BinaryRequest__50_good.sh"]));
     assert_eq!(context.run(&["plugin", "show", "P"]).succeeds().record(), *plugin);
     context.run(&["plugin", "show", "absent"]).exits_with(1).stderr_contains("no plugin is called absent");
@@ -40,7 +40,7 @@ fn plugins_and_hooks_are_listed_with_what_they_ask_for() {
 fn binaries_are_listed_and_shown_with_their_attempts() {
     let context = context_with_history();
     let all = context.run(&["binary", "list"]).succeeds().records();
-    assert_eq!(all.iter().map(|it| it["name"].as_str().unwrap()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(all.iter().map(|binary| binary["name"].as_str().unwrap()).collect::<Vec<_>>(), ["one", "two"]);
     let queued = context.run(&["binary", "list", "--status", "queued"]).succeeds().record();
     assert_eq!((queued["type"].as_str(), queued["name"].as_str()), (Some("BinaryRequest"), Some("two")));
     assert_eq!(context.run(&["binary", "list", "--name", "one"]).succeeds().record(), all[0]);
@@ -67,9 +67,9 @@ fn processes_are_listed_shown_and_drawn() {
     }
     assert_eq!(context.run(&["ps", "-n", "2"]).succeeds().records(), listed);
     let tree = context.run(&["process", "tree"]).succeeds().records();
-    let depths: Vec<u64> = tree.iter().map(|it| it["depth"].as_u64().unwrap()).collect();
+    let depths: Vec<u64> = tree.iter().map(|process| process["depth"].as_u64().unwrap()).collect();
     assert_eq!(depths, [0, 1, 1, 1]);
-    assert!(tree[1..].iter().all(|it| it["parent_id"] == tree[0]["id"]));
+    assert!(tree[1..].iter().all(|process| process["parent_id"] == tree[0]["id"]));
     let root = tree[0]["id"].as_str().unwrap();
     assert_eq!(context.run(&["process", "tree", root]).succeeds().records(), tree);
     context.run(&["process", "show", "01"]).exits_with(1).stderr_contains("ids; type more characters");

@@ -55,7 +55,7 @@ fn link_elsewhere(context: &TestContext, name: &str) -> std::path::PathBuf {
 /// No hook was started elsewhere.
 fn nothing_ran_elsewhere(context: &TestContext) {
     let processes = elsewhere(context, &["process", "list"]).succeeds().records();
-    assert!(processes.iter().all(|it| it["process_type"] != "hook"), "{processes:?}");
+    assert!(processes.iter().all(|process| process["process_type"] != "hook"), "{processes:?}");
 }
 
 fn reason(record: &Value) -> &str {
@@ -66,7 +66,10 @@ fn reason(record: &Value) -> &str {
 fn what_is_locked_here_is_got_elsewhere_though_there_is_a_newer_version() {
     let context = context_with_shelf(&["b", "a"]);
     let records = context.run(&["lock"]).succeeds().stderr_contains("rigup.lock: 2 added").records();
-    assert!(records.iter().all(|it| it["type"] == "Lock" && it["status"] == "added"), "{records:?}");
+    assert!(
+        records.iter().all(|record| record["type"] == "Lock" && record["status"] == "added"),
+        "{records:?}"
+    );
     let text = lockfile(&context);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], r#"{"type":"Lockfile","version":1}"#);
@@ -79,7 +82,7 @@ fn what_is_locked_here_is_got_elsewhere_though_there_is_a_newer_version() {
 
     context.write("home/newest", "2.0.0");
     let records = elsewhere(&context, &["install", "--locked"]).succeeds().records();
-    assert!(records.iter().all(|it| it["version"] == "1.0.0"), "{records:?}");
+    assert!(records.iter().all(|record| record["version"] == "1.0.0"), "{records:?}");
     assert!(link_elsewhere(&context, "a").exists());
     elsewhere(&context, &["lock", "--check"]).succeeds().stderr_contains("rigup.lock is up to date");
     elsewhere(&context, &["install", "--locked"])
@@ -246,7 +249,7 @@ fn a_new_name_is_added_and_what_is_missing_is_got_as_it_was_locked() {
         .succeeds()
         .stderr_contains("rigup.lock: 1 added, 1 unchanged")
         .records();
-    let versions: Vec<&Value> = records.iter().map(|it| &it["version"]).collect();
+    let versions: Vec<&Value> = records.iter().map(|record| &record["version"]).collect();
     assert_eq!(versions, ["1.0.0", "2.0.0"]);
 }
 
@@ -325,7 +328,7 @@ fn what_could_not_be_got_keeps_its_line_and_the_others_are_written() {
         .exits_with(1)
         .stderr_contains("error: cannot install never: ")
         .stderr_contains("1 added, 1 unchanged");
-    assert!(output.records().iter().any(|it| it["name"] == "never" && it["status"] == "queued"));
+    assert!(output.records().iter().any(|record| record["name"] == "never" && record["status"] == "queued"));
     assert!(lockfile(&context).contains("\"b\"") && !lockfile(&context).contains("never"));
 }
 
@@ -438,7 +441,8 @@ fn an_interrupted_lock_leaves_the_file_as_it_was() {
     let rigup = context.start(&["lock"]);
     wait_until("both hooks have begun", || {
         let hooks = context.hook_processes();
-        hooks.len() == 2 && hooks.iter().any(|it| it["plugin"] == "hanging" && it["status"] == "running")
+        hooks.len() == 2
+            && hooks.iter().any(|hook| hook["plugin"] == "hanging" && hook["status"] == "running")
     });
     signal(rigup.id(), Signal::SIGINT);
     let output = rigup.wait_with_output().unwrap();

@@ -104,8 +104,8 @@ fn in_a_circle(context: &TestContext, installs: &[&[&str]]) -> String {
     let options = ["--binproviders", "p", "--timeout", "600"];
     let start = |names: &&[&str]| context.start(&[&["install"], *names, &options].concat());
     let children: Vec<_> = installs.iter().map(start).collect();
-    let outputs = children.into_iter().map(|it| it.wait_with_output().unwrap());
-    outputs.map(|it| String::from_utf8_lossy(&it.stderr).into_owned()).collect()
+    let outputs = children.into_iter().map(|child| child.wait_with_output().unwrap());
+    outputs.map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).collect()
 }
 
 #[test]

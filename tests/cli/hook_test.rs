@@ -24,17 +24,17 @@ fn context() -> TestContext {
 
 /// What is left in the folder for temporary files.
 fn kept(context: &TestContext) -> Vec<PathBuf> {
-    fs::read_dir(context.path("tmp")).unwrap().map(|it| it.unwrap().path()).collect()
+    fs::read_dir(context.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 /// The items with this outcome.
 fn items(output: &CommandOutput, outcome: &str) -> Vec<String> {
-    let records = output.records().into_iter().filter(|it| it["outcome"] == outcome);
-    records.map(|it| it["item"].as_str().unwrap().to_owned()).collect()
+    let records = output.records().into_iter().filter(|record| record["outcome"] == outcome);
+    records.map(|record| record["item"].as_str().unwrap().to_owned()).collect()
 }
 
 fn item(output: &CommandOutput, id: &str) -> Value {
-    output.records().into_iter().find(|it| it["item"] == id).expect("the item is reported")
+    output.records().into_iter().find(|record| record["item"] == id).expect("the item is reported")
 }
 
 /// Nothing is broken, and nothing but these items is skipped, for whatever reason lies in this machine.
@@ -42,7 +42,7 @@ fn item(output: &CommandOutput, id: &str) -> Value {
 fn assert_passes(output: CommandOutput, may_be_skipped: &[&str]) {
     let output = output.succeeds();
     let skipped = items(&output, "skipped");
-    assert!(skipped.iter().all(|it| may_be_skipped.contains(&it.as_str())), "{}", output.stderr);
+    assert!(skipped.iter().all(|item| may_be_skipped.contains(&item.as_str())), "{}", output.stderr);
 }
 
 /// A system that lets nobody mount anything cannot try these two; a quick hook is over before it can be ended.
@@ -144,7 +144,7 @@ fn a_hook_of_another_event_is_held_to_what_makes_sense_for_it() {
     let context = context();
     let hook = repository("examples/plugin/example/on_Snapshot__50_example.sh");
     let output = context.run(&["hook", "test", &hook, "--", "--url=https://example.org"]);
-    let items: Vec<Value> = output.records().into_iter().map(|mut it| it["item"].take()).collect();
+    let items: Vec<Value> = output.records().into_iter().map(|mut record| record["item"].take()).collect();
     let expected = [
         "name",
         "starts",
