@@ -93,11 +93,11 @@ fn row_25_a_store_without_room_is_named_and_what_was_linked_before_stays() {
 
 #[test]
 fn row_25_logs_without_room_are_named_by_their_path() {
-    let Some((context, inside)) = context_with("data/machines", "size=64k") else { return };
-    inside.sh(&context, "cat /dev/zero >\"$RIGUP_DATA_DIR/machines/filling\" 2>/dev/null || :");
-    says_where_and_why(inside.run(&context, INSTALL).exits_with(3), &context.path("data/machines"));
+    let Some((context, inside)) = context_with("data/processes", "size=64k") else { return };
+    inside.sh(&context, "cat /dev/zero >\"$RIGUP_DATA_DIR/processes/filling\" 2>/dev/null || :");
+    says_where_and_why(inside.run(&context, INSTALL).exits_with(3), &context.path("data/processes"));
     assert!(!context.bin("one").is_symlink());
-    inside.sh(&context, "rm \"$RIGUP_DATA_DIR/machines/filling\"");
+    inside.sh(&context, "rm \"$RIGUP_DATA_DIR/processes/filling\"");
     inside.run(&context, INSTALL).succeeds();
     nothing_is_left(&context, &inside);
 }
@@ -112,7 +112,7 @@ fn row_25_a_hook_that_finds_no_room_in_lib_dir_fails_and_what_was_linked_before_
     let record = inside.run(&context, &again).exits_with(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "failed", "{record}");
     let reason = record["attempts"][0]["reason"].as_str().unwrap();
-    let said = format!("; no space is left in {}", context.path("lib").display());
+    let said = format!("; no space left in {}", context.path("lib").display());
     assert!(reason.ends_with(&said), "{reason}");
     assert_eq!(
         inside.sh(&context, "\"$LIB_DIR/bin/one\"").stdout,
@@ -135,7 +135,7 @@ fn row_25_a_link_that_finds_no_room_is_a_warning_with_its_path_and_the_old_link_
 
     context.set("RIGUP_DATA_DIR", context.path("other"));
     let again = [INSTALL, &["--force"]].concat();
-    let output = inside.run(&context, &again).succeeds().stderr_contains("warning: one: the link");
+    let output = inside.run(&context, &again).succeeds().stderr_contains("warning: one: cannot link ");
     says_where_and_why(output, &context.path("bin"));
     assert_eq!(fs::read_link(&link).unwrap(), old);
     inside.sh(&context, "rm ../bin/the-last-inode");

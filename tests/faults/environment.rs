@@ -151,7 +151,7 @@ fn row_32_a_path_that_no_record_can_hold_is_refused_by_name() {
         context.set(variable, folder.join("new"));
         let output = context.run(&["install", "sh", "--binproviders", "env"]).exits_with(3);
         output
-            .stderr_contains("is not UTF-8, which no record can hold")
+            .stderr_contains("is not UTF-8, which records require")
             .stderr_contains(&format!("choose another with {flag}"));
         assert!(!folder.join("new").exists() && !context.path("data").exists(), "nothing was made");
     }

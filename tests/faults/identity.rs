@@ -182,7 +182,7 @@ fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited
     let circle = [kernel::PIDS, &[rigup], &lock, &[rigup], &lock, &["true"]].concat();
     let result =
         CommandOutput::new(&circle, &context.command_for(Path::new("unshare"), &circle).output().unwrap());
-    result.exits_with(3).stderr_contains("waits for this one");
+    result.exits_with(3).stderr_contains("waits for this process");
     assert_eq!(context.live_processes(), []);
 }
 
@@ -208,7 +208,7 @@ fn what_runs_in_another_container_over_the_same_data_dir_is_not_lost() {
     context
         .run(&["process", "kill", &id])
         .exits_with(1)
-        .stderr_contains("end it in the container that it runs in");
+        .stderr_contains("kill it in the container that it runs in");
     assert_eq!(endings()[..2], [Value::Null, Value::Null]);
     fs::write(gate, "\n").unwrap();
     assert!(first.wait().unwrap().success());

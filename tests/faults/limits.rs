@@ -123,7 +123,7 @@ fn row_27_a_program_that_is_still_being_written_is_tried_again_a_bounded_time() 
     let open = |path: &Path| File::options().append(true).open(path).unwrap();
 
     // Written until the end: a clear failure.
-    let said = "another process has it open for writing; try again once it is done";
+    let said = "another process has it open for writing; try again later";
     let writer = open(&hook);
     context.run(&["install", "x", "--binproviders", "p"]).exits_with(1).stderr_contains(said);
     drop(writer);

@@ -116,7 +116,7 @@ fn row_30_a_store_with_a_damaged_header_is_moved_aside_and_rebuilt_from_the_run_
         .run(INSTALL)
         .succeeds()
         .stderr_contains("warning: the store")
-        .stderr_contains("was damaged, and is")
+        .stderr_contains("was damaged and was moved to")
         .stderr_contains("all 2 binaries are already installed");
     let [aside] = &aside(&context)[..] else { panic!("it is kept") };
     assert_eq!(fs::read(context.path("data").join(aside)).unwrap(), damaged);
@@ -131,7 +131,7 @@ fn row_30_damage_within_the_store_is_found_by_gc_and_repaired_in_the_same_way() 
     let before = told(&context);
     let length = fs::metadata(store(&context)).unwrap().len();
     spoil(&store(&context), 8192, usize::try_from(length - 8192).unwrap());
-    context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged, and is");
+    context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged and was moved to");
     assert_eq!(aside(&context).len(), 1);
     assert_eq!(told(&context), before);
     context.run(&["process", "gc"]).succeeds();
@@ -160,7 +160,7 @@ fn row_30_the_hook_that_found_many_binaries_is_still_what_they_came_from() {
     assert_eq!(hooks.len(), 1, "both were one request");
     spoil(&store(&context), 0, 4096);
     context.set("RIGUP_KEEP_PROCESSES", "0");
-    context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged, and is");
+    context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged and was moved to");
     let kept: Vec<_> = context.processes().into_iter().map(|it| it["id"].clone()).collect();
     assert_eq!(kept, hooks);
     context
