@@ -1,4 +1,4 @@
-//! Records in, records out: `rigup apply`, and the commands that change records.
+//! `rigup apply`, and the commands that create, update and delete records.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::test_context::{CommandOutput, TestContext, signal};
 
-/// Runs rigup with these lines on standard input.
+/// Runs rigup with a text on standard input.
 fn pipe(context: &TestContext, args: &[&str], input: &str) -> CommandOutput {
     let mut command = context.command(args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -17,7 +17,7 @@ fn pipe(context: &TestContext, args: &[&str], input: &str) -> CommandOutput {
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     let writer = std::thread::spawn(move || {
-        // It may end before it has read everything.
+        // rigup may exit before it has read all of its input.
         let _ = stdin.write_all(input.as_bytes());
     });
     let output = child.wait_with_output().unwrap();
@@ -35,7 +35,7 @@ fn request(name: &str) -> Value {
 }
 
 #[test]
-fn a_request_is_resolved_and_answered_with_its_record() {
+fn resolves_a_request_and_prints_its_record() {
     let context = TestContext::new();
     let record = apply(&context, &[request("sh")]).succeeds().record();
     assert_eq!((&record["type"], &record["status"]), (&json!("Binary"), &json!("installed")));
@@ -44,22 +44,22 @@ fn a_request_is_resolved_and_answered_with_its_record() {
 }
 
 #[test]
-fn every_record_is_answered_in_its_place_and_unknown_ones_pass_through() {
+fn answers_records_in_order_and_passes_on_unknown_types() {
     let context = TestContext::new();
     let unknown = json!({"type": "Snapshot", "url": "https://example.com", "n": 1.5});
     let output =
         apply(&context, &[request("sh"), unknown.clone(), request("no-such-program"), request("ls")]);
     let records = output.exits_with(1).stderr_contains("error: cannot install no-such-program: ").records();
     assert_eq!(records[1], unknown);
-    let standing: Vec<_> =
+    let statuses: Vec<_> =
         records.iter().map(|record| (record["name"].as_str(), record["status"].as_str())).collect();
-    assert_eq!(standing[0], (Some("sh"), Some("installed")));
-    assert_eq!(standing[2], (Some("no-such-program"), Some("queued")));
-    assert_eq!(standing[3], (Some("ls"), Some("installed")));
+    assert_eq!(statuses[0], (Some("sh"), Some("installed")));
+    assert_eq!(statuses[2], (Some("no-such-program"), Some("queued")));
+    assert_eq!(statuses[3], (Some("ls"), Some("installed")));
 }
 
 #[test]
-fn a_slow_producer_gets_each_answer_before_it_goes_on() {
+fn answers_each_record_before_the_next_one_arrives() {
     let context = TestContext::new();
     let mut child = context.command(&["apply"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -72,11 +72,11 @@ fn a_slow_producer_gets_each_answer_before_it_goes_on() {
     drop(input);
     assert!(child.wait().unwrap().success());
     let runs = context.processes().into_iter().filter(|process| process["process_type"] == "cli").count();
-    assert_eq!(runs, 1, "one run, however many records came one by one");
+    assert_eq!(runs, 1, "one process for all records");
 }
 
 #[test]
-fn an_interrupt_while_it_waits_for_its_producer_ends_it() {
+fn an_interrupt_stops_apply_while_it_waits_for_input() {
     let context = TestContext::new();
     let mut child = context.command(&["apply"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -88,12 +88,12 @@ fn an_interrupt_while_it_waits_for_its_producer_ends_it() {
 }
 
 #[test]
-fn what_failed_lately_waits_for_its_time_unless_a_person_asks() {
+fn apply_respects_the_retry_time_and_install_ignores_it() {
     let context = TestContext::new();
     apply(&context, &[request("no-such-program")]).exits_with(1);
     let hooks = context.hook_processes().len();
     let output = apply(&context, &[request("no-such-program")]).exits_with(1);
-    assert_eq!(context.hook_processes().len(), hooks, "nobody was asked");
+    assert_eq!(context.hook_processes().len(), hooks, "no provider was tried");
     assert_eq!(output.record()["attempt_count"], 1);
     output
         .stderr_contains("not tried again before")
@@ -102,11 +102,11 @@ fn what_failed_lately_waits_for_its_time_unless_a_person_asks() {
     assert_eq!(context.hook_processes().len(), hooks + 1);
     pipe(&context, &["binary", "update", "no-such-program", "--status", "queued"], "").succeeds();
     apply(&context, &[request("no-such-program")]).exits_with(1);
-    assert_eq!(context.hook_processes().len(), hooks + 2, "its time was set to now");
+    assert_eq!(context.hook_processes().len(), hooks + 2, "the update reset the retry time");
 }
 
 #[test]
-fn older_spellings_of_records_are_understood() {
+fn accepts_older_spellings_of_records() {
     let context = TestContext::new();
     let dependency = json!({"type": "Dependency", "bin_name": "sh", "bin_providers": "env,apt"});
     let older = json!({"type": "Binary", "name": "ls", "binproviders": "env", "status": "failed", "abspath": "/gone"});
@@ -121,7 +121,7 @@ fn older_spellings_of_records_are_understood() {
 }
 
 #[test]
-fn a_binary_that_says_where_it_is_is_stored_and_linked_if_that_is_true() {
+fn stores_and_links_a_binary_record_that_matches_its_file() {
     let context = TestContext::new();
     let tool = context.script("opt/tool", "#!/bin/sh\necho 1.0\n");
     let record = json!({
@@ -130,22 +130,24 @@ fn a_binary_that_says_where_it_is_is_stored_and_linked_if_that_is_true() {
     });
     let stored = apply(&context, std::slice::from_ref(&record)).succeeds().record();
     assert_eq!((&stored["binprovider"], &stored["status"]), (&json!("pip"), &json!("installed")));
-    assert_eq!(stored["env"], json!(null), "what is used by nothing is stored nowhere");
+    assert_eq!(stored["env"], json!(null), "unused fields are not stored");
     assert_eq!(fs::read_link(context.bin("tool")).unwrap(), tool);
     assert!(context.hook_processes().is_empty());
     let again = apply(&context, std::slice::from_ref(&stored)).succeeds().record();
-    assert_eq!(again, stored, "the same again changes nothing");
+    assert_eq!(again, stored, "a repeated record changes nothing");
 
-    let mut lie = record;
-    lie["sha256"] = json!("0".repeat(64));
-    lie.as_object_mut().unwrap().remove("binproviders");
-    apply(&context, &[lie.clone()]).exits_with(1).stderr_contains("standard input:1: sha256 000");
-    lie["abspath"] = json!("/no/such/tool");
-    apply(&context, &[lie]).exits_with(1).stderr_contains("cannot read abspath /no/such/tool: No such file");
+    let mut invalid = record;
+    invalid["sha256"] = json!("0".repeat(64));
+    invalid.as_object_mut().unwrap().remove("binproviders");
+    apply(&context, &[invalid.clone()]).exits_with(1).stderr_contains("standard input:1: sha256 000");
+    invalid["abspath"] = json!("/no/such/tool");
+    apply(&context, &[invalid])
+        .exits_with(1)
+        .stderr_contains("cannot read abspath /no/such/tool: No such file");
 }
 
 #[test]
-fn the_records_of_one_data_dir_are_stored_in_another() {
+fn imports_the_records_of_another_data_dir() {
     let mut context = TestContext::new();
     context.run(&["install", "sh"]).succeeds();
     let mut records = String::new();
@@ -158,12 +160,12 @@ fn the_records_of_one_data_dir_are_stored_in_another() {
     assert_eq!(answers.len(), records.lines().count());
     let stored = context.run(&["process", "show", process["id"].as_str().unwrap()]).succeeds().record();
     assert_eq!((&stored["exit_code"], &stored["ended_at"]), (&process["exit_code"], &process["ended_at"]));
-    assert_eq!(stored["run_dir"], json!(null), "a folder that nobody here made is nobody's to remove");
+    assert_eq!(stored["run_dir"], json!(null), "a run dir outside of this data dir is not imported");
     assert_eq!(context.run(&["binary", "show", "sh"]).succeeds().record()["status"], "installed");
 }
 
 #[test]
-fn a_process_that_still_runs_or_whose_machine_is_unknown_is_refused() {
+fn rejects_a_running_process_and_a_process_of_an_unknown_machine() {
     let mut context = TestContext::new();
     context.run(&["install", "sh"]).succeeds();
     let process = context.hook_processes().remove(0);
@@ -179,7 +181,7 @@ fn a_process_that_still_runs_or_whose_machine_is_unknown_is_refused() {
 }
 
 #[test]
-fn what_is_no_record_is_named_with_its_line_and_the_rest_goes_on() {
+fn reports_invalid_lines_and_applies_the_others() {
     let context = TestContext::new();
     let input = format!(
         "a log line\n{{\"type\":\"BinaryRequest\",\"na\n{}\n{}",
@@ -199,7 +201,7 @@ fn what_is_no_record_is_named_with_its_line_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_dry_run_shows_what_would_be_done_and_does_nothing() {
+fn a_dry_run_prints_the_plan_and_changes_nothing() {
     let context = TestContext::new();
     let tool = context.script("opt/tool", "#!/bin/sh\n");
     let binary = json!({"type": "Binary", "name": "tool", "abspath": tool, "binproviders": "env"});
@@ -211,7 +213,7 @@ fn a_dry_run_shows_what_would_be_done_and_does_nothing() {
 }
 
 #[test]
-fn a_binary_is_created_once_and_then_known() {
+fn creates_a_binary_record_once() {
     let context = TestContext::new();
     let tool = context.script("opt/tool", "#!/bin/sh\n");
     let create =
@@ -221,7 +223,7 @@ fn a_binary_is_created_once_and_then_known() {
     let again = context.run(&create).succeeds().stderr_contains("already has this record");
     assert_eq!(again.record()["id"], record["id"]);
     context.run(&["install", "tool"]).succeeds();
-    assert!(context.hook_processes().is_empty(), "install is content with it");
+    assert!(context.hook_processes().is_empty(), "install accepts the created record");
     context
         .run(&["binary", "create", "--name", "x", "--abspath", "/no/such"])
         .exits_with(1)
@@ -233,14 +235,14 @@ fn a_binary_is_created_once_and_then_known() {
 }
 
 #[test]
-fn binaries_are_changed_through_a_pipe() {
+fn updates_the_binaries_that_a_pipe_lists() {
     let context = TestContext::new();
     context.run(&["install", "sh", "ls"]).succeeds();
     let list = context.run(&["binary", "list"]).succeeds().stdout;
     let unknown = json!({"type": "Binary", "id": "01a1fd03-0bd1-76a7-a02c-4f1ec82a963e"});
     let input = format!("{unknown}\n{list}");
     let output = pipe(&context, &["binary", "update", "--min-version", "0.1"], &input).exits_with(1);
-    assert_eq!(output.records().len(), 2, "the known ones were changed");
+    assert_eq!(output.records().len(), 2, "the known binaries were updated");
     output.stderr_contains("warning: no binary has the name or id 01a1fd03");
     assert!(
         context
@@ -268,7 +270,7 @@ fn binaries_are_changed_through_a_pipe() {
 }
 
 #[test]
-fn nothing_is_deleted_without_yes() {
+fn deletes_nothing_without_yes() {
     let context = TestContext::new();
     context.run(&["install", "sh", "ls"]).succeeds();
     let sh = context.run(&["binary", "list", "--name", "sh"]).succeeds().stdout;
@@ -280,7 +282,7 @@ fn nothing_is_deleted_without_yes() {
     pipe(&context, &["binary", "delete", "--yes"], &sh).succeeds();
     assert!(!context.bin("sh").is_symlink() && context.bin("ls").exists());
     context.run(&["binary", "show", "sh"]).exits_with(1);
-    assert!(!context.hook_processes().is_empty(), "what was run stays on record");
+    assert!(!context.hook_processes().is_empty(), "the process records remain");
     context
         .run(&["binary", "delete", "sh", "--yes"])
         .exits_with(1)
@@ -289,7 +291,7 @@ fn nothing_is_deleted_without_yes() {
 }
 
 #[test]
-fn a_machine_remembers_where_a_binary_is_and_nothing_else() {
+fn machine_set_accepts_only_paths_of_binaries() {
     let context = TestContext::new();
     let record = context.run(&["machine", "set", "SH_BINARY=/bin/sh"]).succeeds().record();
     assert_eq!(record["config"], json!({"SH_BINARY": "/bin/sh"}));
@@ -309,7 +311,7 @@ fn a_machine_remembers_where_a_binary_is_and_nothing_else() {
 }
 
 #[test]
-fn equal_requests_that_come_together_are_worked_on_once_and_each_is_answered() {
+fn resolves_equal_requests_once_and_answers_each_of_them() {
     let context = TestContext::new();
     context.provider("p", "#!/bin/sh\necho no >&2\nexit 3\n");
     let line = json!({"type": "BinaryRequest", "name": "x", "binproviders": "p"}).to_string();

@@ -1,11 +1,11 @@
-//! Batch hooks: one process for all requests that reach a provider together.
+//! Batch hooks: one process resolves all requests that reach a provider together.
 
 use serde_json::{Value, json};
 
 use crate::test_context::TestContext;
 
-/// A batch hook that has what begins with `a`, declines what begins with `b`, fails at what begins with `c`, lies about
-/// what begins with `d`, and says nothing of the rest.
+/// A batch hook that installs names with `a`, declines names with `b`, fails for names with `c`, prints an invalid record
+/// for names with `d`, and prints nothing for other names.
 const SHELF: &str = r#"#!/bin/sh
 mkdir -p "$LIB_DIR"
 tee -a "$DATA_DIR/seen" | while read -r line; do
@@ -30,6 +30,7 @@ fn context(hook: &str, names: &[&str], providers: &str) -> TestContext {
     context
 }
 
+/// Formats each attempt of a record as `PROVIDER OUTCOME: REASON`.
 fn attempts(record: &Value) -> Vec<String> {
     let each = record["attempts"].as_array().unwrap().iter();
     let texts = each.map(|attempt| {
@@ -40,7 +41,7 @@ fn attempts(record: &Value) -> Vec<String> {
 }
 
 #[test]
-fn all_that_reach_a_batch_hook_together_are_one_process_and_each_has_an_outcome_of_its_own() {
+fn one_process_answers_all_requests_with_an_outcome_for_each() {
     let context = context(SHELF, &["a1", "a2", "b", "c", "d", "e"], "shelf");
     let records = context.run(&["install"]).exits_with(1).records();
     assert_eq!(context.hook_processes().len(), 1);
@@ -57,13 +58,16 @@ fn all_that_reach_a_batch_hook_together_are_one_process_and_each_has_an_outcome_
     assert_eq!(attempts(&records[5]), ["shelf declined: printed no Binary record"]);
     let processes: Vec<&Value> =
         records[2..].iter().map(|record| &record["attempts"][0]["process_id"]).collect();
-    assert!(processes.iter().all(|id| *id == processes[0] && id.is_string()), "one process: {processes:?}");
+    assert!(
+        processes.iter().all(|id| *id == processes[0] && id.is_string()),
+        "different processes: {processes:?}"
+    );
     let of_one = context.run(&["process", "list", "--binary", "c"]).succeeds().record();
-    assert_eq!(of_one["id"], *processes[0], "it is found by each of its binaries");
+    assert_eq!(of_one["id"], *processes[0], "the process is listed for each of its binaries");
 }
 
 #[test]
-fn a_batch_hook_is_told_on_its_standard_input_what_others_are_told_as_arguments() {
+fn a_batch_hook_reads_its_requests_on_standard_input() {
     let context = context(SHELF, &[], "shelf");
     let overrides = json!({"shelf": {"packages": ["x y"]}});
     let line = json!({"type": "Binary", "name": "a", "binproviders": "shelf", "min_version": "0.5", "overrides": overrides});
@@ -80,12 +84,12 @@ fn a_batch_hook_is_told_on_its_standard_input_what_others_are_told_as_arguments(
     let script = std::path::Path::new(process["run_dir"].as_str().unwrap()).join("cmd.sh");
     assert!(
         std::fs::read_to_string(script).unwrap().contains("stdin.jsonl"),
-        "it can be run again as it was"
+        "cmd.sh reads the same standard input"
     );
 }
 
 #[test]
-fn an_exit_code_is_that_of_all() {
+fn the_exit_code_of_a_batch_hook_applies_to_each_request() {
     for (exit, outcome) in [(1, "failed"), (10, "skipped")] {
         let hook = format!("{SHELF}\nexit {exit}\n");
         let context = context(&hook, &["a1", "a2"], "shelf");
@@ -95,39 +99,39 @@ fn an_exit_code_is_that_of_all() {
 }
 
 #[test]
-fn what_one_batch_hook_does_not_have_reaches_the_next_one_together() {
+fn requests_that_a_batch_hook_declines_reach_the_next_one_together() {
     let context = context(SHELF, &["a-1", "a-2", "a-3", "sh"], "env,shelf");
     context.run(&["install"]).succeeds();
     let hooks: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
-    assert_eq!(hooks, ["env", "shelf"], "two processes for four binaries and seven attempts");
+    assert_eq!(hooks, ["env", "shelf"], "two processes make seven attempts");
     let record = context.run(&["binary", "show", "a-2"]).succeeds().record();
     assert_eq!(record["binprovider"], "shelf");
 }
 
 #[test]
-fn two_names_for_one_file_are_probed_once() {
+fn probes_a_file_with_two_names_once() {
     let mut context = TestContext::new();
     let tool = context.script("bin/tool", "#!/bin/sh\necho x >>\"$COUNT\"\necho 1.0\n");
     context.set("COUNT", context.path("count"));
-    let requires = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "env", "overrides": {"env": {"abspath": tool}}});
-    context.plugin("p", &[requires("one"), requires("two")]);
+    let line = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "env", "overrides": {"env": {"abspath": tool}}});
+    context.plugin("p", &[line("one"), line("two")]);
     let records = context.run(&["install"]).succeeds().records();
     assert!(records.iter().all(|record| record["version"] == "1.0"));
     assert_eq!(std::fs::read_to_string(context.path("count")).unwrap(), "x\n");
 }
 
 #[test]
-fn a_hook_of_a_batch_that_asks_rigup_for_one_of_the_batch_does_not_wait_for_itself() {
+fn a_batch_hook_that_installs_its_own_binary_fails_instead_of_waiting() {
     let hook = "#!/bin/sh\n\"$RIGUP\" install a1\n";
     let context = context(hook, &["a1", "a2"], "shelf");
     context.run(&["install"]).exits_with(1);
-    let logs: Vec<Value> = context.hook_processes();
-    let hook = logs.iter().find(|hook| hook["plugin"] == "shelf").unwrap();
+    let processes = context.hook_processes();
+    let hook = processes.iter().find(|hook| hook["plugin"] == "shelf").unwrap();
     assert!(hook["stderr_tail"].as_str().unwrap().contains("so waiting would never end"), "{hook}");
 }
 
 #[test]
-fn hundreds_of_requests_take_few_processes_and_few_open_files() {
+fn hundreds_of_requests_need_few_processes_and_few_open_files() {
     let names: Vec<String> = (0..450).map(|n| format!("a{n}")).collect();
     let context = context(SHELF, &names.iter().map(String::as_str).collect::<Vec<_>>(), "shelf");
     let args = ["-c", "ulimit -n 256 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_rigup"), "install"];
@@ -137,7 +141,7 @@ fn hundreds_of_requests_take_few_processes_and_few_open_files() {
 }
 
 #[test]
-fn a_reason_that_begins_like_an_option_is_a_reason() {
+fn hook_failure_accepts_a_reason_that_starts_with_a_dash() {
     let context = TestContext::new();
     for (args, outcome) in [(&["--declined"][..], "declined"), (&[], "failed")] {
         let args = [&["hook", "failure", "--name", "x"], args, &["--no such option"]].concat();
@@ -146,7 +150,7 @@ fn a_reason_that_begins_like_an_option_is_a_reason() {
     }
 }
 
-/// A test context whose root has a dpkg that is content with everything; an `apt-get` may stand beside it in `tools`.
+/// Creates a test context with an `id` that prints root's and a `dpkg` that always succeeds. Tests add `apt-get`.
 fn context_with_dpkg() -> TestContext {
     let mut context = TestContext::new();
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools").display()));
@@ -156,14 +160,14 @@ fn context_with_dpkg() -> TestContext {
 }
 
 #[test]
-fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like_it() {
+fn apt_prefers_the_requested_version_to_one_that_starts_with_it() {
     let context = context_with_dpkg();
-    context.script("tools/apt-get", "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$HOME/asked\"\n");
+    context.script("tools/apt-get", "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$HOME/arguments\"\n");
     let row = |version: &str| {
         format!("       a | {version} | http://deb.example.org/debian stable/main Packages\n")
     };
-    context.write("home/asked", "");
-    for (rows, asked) in [
+    context.write("home/arguments", "");
+    for (rows, expected) in [
         (&["1:1.2.3-1", "1:1.20-1", "1:1.2-4", "1:1.2-3"][..], "a=1:1.2-4"),
         (&["1.2.3-1", "1.2+b1"], "a=1.2+b1"),
         (&["1.2.4-1", "1.2~rc1-1"], "a=1.2~rc1-1"),
@@ -177,17 +181,17 @@ fn apt_takes_the_version_that_is_asked_for_rather_than_one_that_only_begins_like
             "p",
             &[json!({"type": "Binary", "name": "a", "binproviders": "apt", "overrides": {"apt": ["a=1.2"]}})],
         );
-        context.write("home/asked", "");
+        context.write("home/arguments", "");
         context.run(&["install", "--force"]).exits_with(1);
-        let said = std::fs::read_to_string(context.path("home/asked")).unwrap();
-        assert!(said.lines().any(|argument| argument == asked), "{rows}{said}");
+        let arguments = std::fs::read_to_string(context.path("home/arguments")).unwrap();
+        assert!(arguments.lines().any(|argument| argument == expected), "{rows}{arguments}");
     }
 }
 
 #[test]
-fn apt_says_of_each_package_why_it_alone_failed() {
+fn apt_reports_the_reason_of_each_package() {
     let context = context_with_dpkg();
-    // The line of dpkg that comes last begins like an option.
+    // The last line looks like an option.
     let apt = "#!/bin/sh\n[ \"$1\" = update ] || { for last; do :; done; echo \"E: $last is broken\" >&2; echo '-- dpkg' >&2; exit 100; }\n";
     context.script("tools/apt-get", apt);
     let lines = ["a", "b"].map(|name| json!({"type": "Binary", "name": name, "binproviders": "apt"}));

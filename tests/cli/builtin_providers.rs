@@ -1,8 +1,8 @@
-//! The built-in providers, as their folders state them.
+//! The names and the `config.json` files of the built-in providers.
 
 use std::fs;
 
-/// The names of the built-in providers, from their folders.
+/// Returns the names of the built-in providers, which are the names of their folders.
 pub(crate) fn providers() -> Vec<String> {
     let folders = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/providers")).unwrap();
     let mut names: Vec<String> =
@@ -11,7 +11,7 @@ pub(crate) fn providers() -> Vec<String> {
     names
 }
 
-/// The `config.json` of a built-in provider.
+/// Returns the `config.json` of a built-in provider.
 pub(crate) fn config(provider: &str) -> serde_json::Value {
     let path = format!("{}/providers/{provider}/config.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()

@@ -1,4 +1,4 @@
-//! `config.json` and `rigup.toml`: which plugins count, what their settings are, and what they require.
+//! `config.json` and `rigup.toml`: which plugins are enabled, their settings and their requirements.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::test_context::TestContext;
 
-/// A plugin `my-w` with settings, and a hook for the event E that prints one of each kind.
+/// Creates the plugin `my-w` with settings of each kind, and a hook for the event E that writes its environment to a file.
 fn context() -> TestContext {
     let context = TestContext::new();
     let config = json!({
@@ -31,6 +31,7 @@ fn context() -> TestContext {
     context
 }
 
+/// Returns the value and the origin of a setting.
 fn setting(context: &TestContext, name: &str) -> (Value, String) {
     let shown = context.run(&["plugin", "show", "my-w"]).succeeds().record();
     let of_name = |setting: &&Value| setting["name"] == name;
@@ -39,13 +40,13 @@ fn setting(context: &TestContext, name: &str) -> (Value, String) {
 }
 
 #[test]
-fn hooks_get_the_settings_of_their_plugin_and_no_record_shows_a_secret() {
+fn passes_a_plugins_settings_to_its_hooks_and_hides_secrets() {
     let mut context = context();
     context.set("W_FAST", "no").set("W_PIN", "canary-91c2");
     context.run(&["run", "E"]).succeeds();
     let env = fs::read_to_string(context.path("data/env")).unwrap();
     let path = env.lines().find(|line| line.starts_with("PATH=")).unwrap().to_owned();
-    assert!(path.contains("/usr/bin") && !path.contains("/nowhere"), "what the contract computes stays");
+    assert!(path.contains("/usr/bin") && !path.contains("/nowhere"), "a setting cannot replace PATH");
     let lines: Vec<&str> = env.lines().filter(|line| !line.starts_with("PATH=")).collect();
     assert_eq!(
         lines,
@@ -65,7 +66,7 @@ fn hooks_get_the_settings_of_their_plugin_and_no_record_shows_a_secret() {
 }
 
 #[test]
-fn every_setting_tells_where_its_value_comes_from() {
+fn shows_the_origin_of_each_setting() {
     let mut context = context();
     assert_eq!(setting(&context, "W_FAST"), (json!(true), "default".to_owned()));
     context.write("here/rigup.toml", "W_FAST = false\nTIMEOUT = 90\n");
@@ -89,7 +90,7 @@ fn every_setting_tells_where_its_value_comes_from() {
 }
 
 #[test]
-fn a_plugin_that_is_switched_off_has_neither_hooks_nor_requirements() {
+fn a_disabled_plugin_runs_no_hook_and_requires_nothing() {
     let mut context = context();
     context.script("here/plugins/other/on_E__2_b.sh", "#!/bin/sh\n");
     context.write(
@@ -112,7 +113,7 @@ fn a_plugin_that_is_switched_off_has_neither_hooks_nor_requirements() {
 }
 
 #[test]
-fn the_setting_plugins_chooses_and_what_is_required_counts_with_it() {
+fn the_plugins_setting_selects_plugins_and_those_they_require() {
     let mut context = context();
     context.script("here/plugins/first/on_E__2_b.sh", "#!/bin/sh\n");
     context.script("here/plugins/third/on_E__3_c.sh", "#!/bin/sh\n");
@@ -120,14 +121,14 @@ fn the_setting_plugins_chooses_and_what_is_required_counts_with_it() {
     context.write("here/plugins/first/config.json", config.to_string());
     context.set("PLUGINS", " First ,");
     context.run(&["run", "E"]).succeeds();
-    let output: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
-    assert_eq!(output, ["my-w", "first"]);
+    let plugins: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
+    assert_eq!(plugins, ["my-w", "first"]);
     context.set("PLUGINS", "nosuch");
     context.run(&["run", "E"]).exits_with(3).stderr_contains("no plugin is called nosuch");
 }
 
 #[test]
-fn required_binaries_are_planned_with_their_settings_filled_in() {
+fn fills_in_settings_in_the_names_of_required_binaries() {
     let mut context = context();
     let planned =
         |context: &TestContext| context.run(&["install", "--dry-run"]).succeeds().record()["name"].clone();
@@ -146,7 +147,7 @@ fn required_binaries_are_planned_with_their_settings_filled_in() {
 }
 
 #[test]
-fn a_config_that_cannot_be_read_is_a_warning_and_its_plugin_goes_on() {
+fn warns_about_an_invalid_config_and_runs_the_plugins_hooks() {
     let context = context();
     context.write("here/plugins/my-w/config.json", "{oops");
     let output = context.run(&["run", "E"]).succeeds();
@@ -155,13 +156,13 @@ fn a_config_that_cannot_be_read_is_a_warning_and_its_plugin_goes_on() {
 }
 
 #[test]
-fn where_a_binary_was_found_becomes_the_setting_that_names_it_unless_somebody_says_otherwise() {
+fn the_path_of_a_binary_is_the_default_of_the_setting_that_names_it() {
     let mut context = context();
     let found = context.run(&["install"]).succeeds().record()["abspath"].clone();
     assert_eq!(setting(&context, "W_BINARY"), (found.clone(), "the machine's record".to_owned()));
     context.run(&["run", "E"]).succeeds();
     assert_eq!(context.hook_processes().last().unwrap()["env"]["W_BINARY"], found);
-    // What is required stays the name: a path that is gone one day must not be all that is looked for.
+    // The requirement keeps its name: once the path is gone, rigup must be able to find the binary elsewhere.
     assert_eq!(context.run(&["install", "--dry-run"]).succeeds().record()["name"], "sh");
     context.set("W_BINARY", "dash");
     assert_eq!(setting(&context, "W_BINARY").0, "dash");
@@ -175,12 +176,12 @@ fn where_a_binary_was_found_becomes_the_setting_that_names_it_unless_somebody_sa
     assert_eq!(
         setting(&context, "W_BINARY"),
         (json!("sh"), "default".to_owned()),
-        "a path that is gone is forgotten"
+        "a path that no longer exists is not used"
     );
 }
 
 #[test]
-fn config_shows_every_setting_of_rigup_and_of_every_plugin_or_those_asked_for() {
+fn config_shows_all_settings_or_the_named_ones() {
     let mut context = context();
     let all = context.run(&["config"]).succeeds().records();
     assert!(all.iter().all(|setting| setting["type"] == "Setting"));
@@ -194,19 +195,19 @@ fn config_shows_every_setting_of_rigup_and_of_every_plugin_or_those_asked_for() 
 }
 
 #[test]
-fn a_folder_that_no_list_of_folders_can_hold_is_told_of() {
+fn warns_about_a_folder_with_a_colon_in_its_path() {
     let context = TestContext::new();
     context.script("here/a:b/p/on_E__1_p.sh", "#!/bin/sh\n");
     let output = context.run(&["--plugins-dir", "a:b", "--trust-dir", "a:b", "hook", "list", "E"]).succeeds();
     assert_eq!(output.record()["plugin"], "p");
     let folder = context.path("here/a:b");
-    let said = |what: &str| {
+    let warning = |what: &str| {
         format!(
             "warning: {} has a ':', so a rigup that is called by a hook {what}; rename it",
             folder.display()
         )
     };
-    output.stderr_contains(&said("finds no plugins there")).stderr_contains(&said("does not trust it"));
+    output.stderr_contains(&warning("finds no plugins there")).stderr_contains(&warning("does not trust it"));
     let output = context.run(&["hook", "list", "E", "--trust-dir", "a"]).succeeds();
     assert_eq!(output.stderr, "");
 }

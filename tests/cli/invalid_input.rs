@@ -1,4 +1,4 @@
-//! Bad input: a clear error with path and line, and nothing half-made.
+//! Invalid input is an error with path and line, and leaves nothing unfinished.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::test_context::{CommandOutput, TestContext};
 
 #[test]
-fn a_line_that_cannot_be_read_is_named_and_the_other_plugins_go_on() {
+fn reports_an_invalid_line_and_installs_for_the_other_plugins() {
     let context = TestContext::new();
     context.fixture("good");
     context.plugin("a", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
@@ -26,7 +26,7 @@ fn a_line_that_cannot_be_read_is_named_and_the_other_plugins_go_on() {
 }
 
 #[test]
-fn what_a_plugin_is_called_or_says_cannot_steer_the_terminal() {
+fn plugin_names_and_lines_cannot_send_terminal_escape_codes() {
     let context = TestContext::new();
     context.plugin("bell\x07\u{9b}31m", &[json!({"type": "\u{9b}2J\u{7f}", "name": "x"})]);
     let output = context.run(&["install"]).exits_with(1).stderr_contains("cannot name a plugin");
@@ -34,10 +34,10 @@ fn what_a_plugin_is_called_or_says_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn what_is_said_comes_whole_so_that_others_who_say_something_there_do_not_get_into_it() {
+fn writes_each_message_to_stderr_in_one_piece() {
     let context = TestContext::new();
     context.write("here/plugins/p/binaries.jsonl", "x\n\n{}\n");
-    // What is written at once comes as one piece.
+    // A datagram socket keeps the boundaries of writes.
     let (pieces, stderr) = UnixDatagram::pair().unwrap();
     let mut command = context.command(&["install"]);
     command.stdout(Stdio::null()).stderr(OwnedFd::from(stderr));
@@ -47,13 +47,16 @@ fn what_is_said_comes_whole_so_that_others_who_say_something_there_do_not_get_in
     let mut piece = [0; 4096];
     for line in [1, 3] {
         let size = pieces.recv(&mut piece).unwrap();
-        let said = std::str::from_utf8(&piece[..size]).unwrap();
-        assert!(said.contains(&format!("binaries.jsonl:{line}: ")) && said.ends_with('\n'), "{said:?}");
+        let message = std::str::from_utf8(&piece[..size]).unwrap();
+        assert!(
+            message.contains(&format!("binaries.jsonl:{line}: ")) && message.ends_with('\n'),
+            "{message:?}"
+        );
     }
 }
 
 #[test]
-fn random_bytes_are_no_requirements_and_no_panic() {
+fn random_bytes_are_an_error_without_a_panic() {
     let context = TestContext::new();
     let noise: Vec<u8> =
         (0..100_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
@@ -65,7 +68,7 @@ fn random_bytes_are_no_requirements_and_no_panic() {
 }
 
 #[test]
-fn a_data_dir_that_is_a_file_is_unusable() {
+fn rejects_a_data_dir_that_is_a_file() {
     let context = TestContext::new();
     context.write("data", "");
     for args in [&["install"][..], &["process", "list"], &["binary", "list"], &["machine", "show"]] {
@@ -77,7 +80,7 @@ fn a_data_dir_that_is_a_file_is_unusable() {
 }
 
 #[test]
-fn a_data_dir_that_no_record_can_hold_is_refused_before_anything_is_made() {
+fn rejects_a_data_dir_that_records_cannot_hold_and_creates_nothing() {
     let mut context = TestContext::new();
     for name in [&b"d\xff"[..], b"d:x", b"a $x b"] {
         let folder = context.path("").join(std::ffi::OsStr::from_bytes(name));
@@ -92,7 +95,7 @@ fn a_data_dir_that_no_record_can_hold_is_refused_before_anything_is_made() {
 }
 
 #[test]
-fn wrong_use_exits_2() {
+fn usage_errors_exit_with_2() {
     let context = TestContext::new();
     for args in [
         &["instal"][..],
@@ -105,11 +108,11 @@ fn wrong_use_exits_2() {
     }
 }
 
-/// Runs a copy of rigup as a user who may read less than root.
+/// Runs a copy of rigup as the user nobody, who has fewer permissions than root.
 pub(crate) fn run_as_nobody(context: &TestContext, args: &[&str]) -> CommandOutput {
     const NOBODY: u32 = 65534;
     let rigup = context.path("rigup");
-    // By another process: what is forked while this one has the copy open for writing would keep it busy.
+    // Another process copies it: a child forked while this one has the copy open for writing would keep it busy.
     assert_cmd::Command::new("cp")
         .args([env!("CARGO_BIN_EXE_rigup").as_ref(), rigup.as_os_str()])
         .assert()
@@ -123,7 +126,7 @@ pub(crate) fn run_as_nobody(context: &TestContext, args: &[&str]) -> CommandOutp
 }
 
 #[test]
-fn a_plugin_folder_that_may_not_be_read_is_an_error_and_the_others_go_on() {
+fn reports_an_unreadable_plugin_folder_and_installs_for_the_others() {
     let context = TestContext::new();
     context.plugin("a", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
     context.plugin("b", &[json!({"type": "Binary", "name": "ls", "binproviders": "env"})]);
@@ -139,7 +142,7 @@ fn a_plugin_folder_that_may_not_be_read_is_an_error_and_the_others_go_on() {
 }
 
 #[test]
-fn a_data_dir_that_may_not_be_written_is_unusable() {
+fn rejects_a_data_dir_that_is_not_writable() {
     let context = TestContext::new();
     fs::create_dir(context.path("locked")).unwrap();
     fs::set_permissions(context.path("locked"), fs::Permissions::from_mode(0o555)).unwrap();
@@ -150,7 +153,7 @@ fn a_data_dir_that_may_not_be_written_is_unusable() {
 }
 
 #[test]
-fn a_nul_in_a_requirement_is_named_with_its_line() {
+fn reports_a_nul_in_a_requirement_with_its_line() {
     for (key, value) in [("min_version", "1\0"), ("binproviders", "good,\0")] {
         let context = TestContext::new();
         context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", key: value})]);
@@ -162,7 +165,7 @@ fn a_nul_in_a_requirement_is_named_with_its_line() {
 }
 
 #[test]
-fn the_longest_name_of_the_widest_characters_is_as_good_as_any() {
+fn installs_a_name_of_63_four_byte_characters() {
     let context = TestContext::new();
     let name = "\u{1f600}".repeat(63);
     let program = context.script(&name, "#!/bin/sh\n");
@@ -171,7 +174,7 @@ fn the_longest_name_of_the_widest_characters_is_as_good_as_any() {
 }
 
 #[test]
-fn a_folder_of_plugins_that_is_named_and_is_none_is_unusable() {
+fn rejects_a_plugins_dir_that_does_not_exist_or_is_a_file() {
     let context = TestContext::new();
     context.write("here/file", "");
     for dir in ["nosuch", "file"] {
@@ -183,7 +186,7 @@ fn a_folder_of_plugins_that_is_named_and_is_none_is_unusable() {
 }
 
 #[test]
-fn a_lowest_version_that_is_none_is_wrong_use() {
+fn rejects_a_min_version_that_is_not_a_version() {
     let context = TestContext::new();
     context
         .run(&["install", "sh", "--min-version", "abc"])

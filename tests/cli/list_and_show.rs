@@ -1,9 +1,10 @@
-//! What the commands that read print, for people and for programs.
+//! The commands that list and show records.
 
 use serde_json::json;
 
 use crate::test_context::TestContext;
 
+/// Creates a context in which one binary was installed and one was not.
 fn context_with_history() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").fixture("failing");
@@ -19,7 +20,7 @@ fn context_with_history() -> TestContext {
 }
 
 #[test]
-fn plugins_and_hooks_are_listed_with_what_they_ask_for() {
+fn lists_plugins_with_hooks_and_requirements() {
     let context = context_with_history();
     let plugins = context.run(&["plugin", "list"]).succeeds().records();
     let plugin = plugins.iter().find(|plugin| plugin["name"] == "p").unwrap();
@@ -37,7 +38,7 @@ fn plugins_and_hooks_are_listed_with_what_they_ask_for() {
 }
 
 #[test]
-fn binaries_are_listed_and_shown_with_their_attempts() {
+fn lists_binaries_and_shows_their_attempts() {
     let context = context_with_history();
     let all = context.run(&["binary", "list"]).succeeds().records();
     assert_eq!(all.iter().map(|binary| binary["name"].as_str().unwrap()).collect::<Vec<_>>(), ["one", "two"]);
@@ -54,7 +55,7 @@ fn binaries_are_listed_and_shown_with_their_attempts() {
 }
 
 #[test]
-fn processes_are_listed_shown_and_drawn() {
+fn lists_processes_and_shows_one_or_the_tree() {
     let context = context_with_history();
     let listed = context.run(&["process", "list", "-n", "2"]).succeeds().records();
     assert_eq!(listed.len(), 2);
@@ -80,7 +81,7 @@ fn processes_are_listed_shown_and_drawn() {
 }
 
 #[test]
-fn logs_are_printed_whole_or_their_last_lines_exactly() {
+fn prints_whole_logs_or_exactly_their_last_lines() {
     let context = TestContext::new();
     context.provider("p", "#!/bin/sh\nseq 1 100\nseq 101 110 >&2\n");
     context.run(&["install", "x", "--binproviders", "p"]).exits_with(1);
@@ -100,7 +101,7 @@ fn logs_are_printed_whole_or_their_last_lines_exactly() {
 }
 
 #[test]
-fn before_anything_was_recorded_the_lists_are_empty_and_nothing_is_made() {
+fn lists_are_empty_without_a_data_dir_and_create_none() {
     let context = TestContext::new();
     for args in [["binary", "list"], ["process", "list"], ["process", "tree"]] {
         assert_eq!(context.run(&args).succeeds().stdout, "");
@@ -109,7 +110,7 @@ fn before_anything_was_recorded_the_lists_are_empty_and_nothing_is_made() {
 }
 
 #[test]
-fn the_machine_is_the_same_each_time() {
+fn shows_the_same_machine_each_time() {
     let context = TestContext::new();
     let first = context.run(&["machine", "show"]).succeeds().records();
     assert_eq!(first[0]["guid"].as_str().unwrap().len(), 64);
@@ -121,7 +122,7 @@ fn the_machine_is_the_same_each_time() {
 }
 
 #[test]
-fn the_version_is_that_of_the_package() {
+fn prints_the_version_of_the_package() {
     let output = TestContext::new().run(&["--version"]).succeeds();
     assert_eq!(output.stdout, format!("rigup {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -1,4 +1,4 @@
-//! Given this tree and this command, expect this: a data dir, plugins and providers of a test's own.
+//! A data dir, plugins, providers and an environment for one test, and the commands that run with them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,17 +13,17 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The variable by which a test finds all that it started, whatever became of its parents.
+/// The environment variable by which a test finds each process that it started, even without its parents.
 const MARK: &str = "RIGUP_TEST_CONTEXT";
 
-/// A place of a test's own. Dropping it proves that no process of the test survives.
+/// The files and the environment of one test. Dropping it asserts that no process of the test is alive.
 pub(crate) struct TestContext {
     root: TempDir,
     env: Vec<(OsString, OsString)>,
 }
 
 impl TestContext {
-    /// An empty place: no plugins, only the built-in providers, and Debian's own folders on PATH.
+    /// Creates an empty context: no plugins, only the built-in providers, and Debian's own folders on PATH.
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("here")).unwrap();
@@ -35,24 +35,24 @@ impl TestContext {
         test_context
     }
 
-    /// Sets a variable for everything that is run here.
+    /// Sets an environment variable for all commands.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
         self.env.retain(|(known, _)| known != name);
         self.env.push((name.into(), value.into()));
         self
     }
 
-    /// A path below the context; commands run in `here`.
+    /// Returns a path below the context's folder. Commands run in `here`.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    /// A path below LIB_BIN_DIR.
+    /// Returns a path below LIB_BIN_DIR.
     pub(crate) fn bin(&self, name: &str) -> PathBuf {
         self.path("data/lib").join(rigup::settings::platform()).join("bin").join(name)
     }
 
-    /// Writes a file, with its folders.
+    /// Writes a file and creates its folders.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -67,32 +67,32 @@ impl TestContext {
         path
     }
 
-    /// A plugin with these requirement lines.
+    /// Writes a plugin with these requirements.
     pub(crate) fn plugin(&self, name: &str, requirements: &[Value]) -> &Self {
         let lines: Vec<String> = requirements.iter().map(Value::to_string).collect();
         self.write(&format!("here/plugins/{name}/binaries.jsonl"), lines.join("\n"));
         self
     }
 
-    /// A provider of a test's own.
+    /// Writes a provider with this hook.
     pub(crate) fn provider(&self, name: &str, hook: &str) -> &Self {
         self.script(&format!("here/providers/{name}/on_BinaryRequest__50_{name}.sh"), hook);
         self
     }
 
-    /// One of the providers in `fixtures/providers`.
+    /// Writes a copy of a provider in `fixtures/providers`.
     pub(crate) fn fixture(&self, name: &str) -> &Self {
         let hook = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("fixtures/providers/{name}/on_BinaryRequest__50_{name}.sh"));
         self.provider(name, &fs::read_to_string(hook).unwrap())
     }
 
-    /// A command that runs rigup here, in nothing but the environment of the context.
+    /// Returns a command that runs rigup in `here`, with no environment but that of the context.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         self.command_for(Path::new(env!("CARGO_BIN_EXE_rigup")), args)
     }
 
-    /// A command that runs this copy of rigup.
+    /// Returns a command that runs another executable in the same way.
     pub(crate) fn command_for(&self, rigup: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(rigup);
         command
@@ -104,17 +104,17 @@ impl TestContext {
         command
     }
 
-    /// Runs rigup to its end.
+    /// Runs rigup and waits until it exits.
     pub(crate) fn run(&self, args: &[&str]) -> CommandOutput {
         CommandOutput::new(args, &self.command(args).output().unwrap())
     }
 
-    /// Starts rigup and goes on.
+    /// Starts rigup and returns at once.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Starts it so often at once; all exit 0.
+    /// Runs rigup `times` times at the same time. Each must succeed.
     pub(crate) fn run_concurrently(&self, times: usize, args: &[&str]) {
         let children: Vec<Child> = (0..times).map(|_| self.start(args)).collect();
         for child in children {
@@ -122,7 +122,7 @@ impl TestContext {
         }
     }
 
-    /// A pipe in the data dir, called `gate`: a hook that reads it waits until the test writes a line.
+    /// Creates the named pipe `gate` in the data dir. A hook that reads it waits until the test writes a line.
     pub(crate) fn gate(&self) -> PathBuf {
         fs::create_dir_all(self.path("data")).unwrap();
         let gate = self.path("data/gate");
@@ -130,24 +130,24 @@ impl TestContext {
         gate
     }
 
-    /// The store, to be looked into and written to behind rigup's back.
+    /// Opens the store, for reads and writes that bypass rigup.
     pub(crate) fn store(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path("data/rigup.sqlite3")).unwrap()
     }
 
-    /// Every process record, oldest first.
+    /// Returns all process records, oldest first.
     pub(crate) fn processes(&self) -> Vec<Value> {
         let mut processes = self.run(&["process", "list", "-n", "10000"]).succeeds().records();
         processes.reverse();
         processes
     }
 
-    /// The process records of hooks, oldest first.
+    /// Returns the process records of hooks, oldest first.
     pub(crate) fn hook_processes(&self) -> Vec<Value> {
         self.processes().into_iter().filter(|process| process["process_type"] == "hook").collect()
     }
 
-    /// What is alive of all that was started here: pid and command line.
+    /// Returns the pid and the command line of each live process that the test started.
     pub(crate) fn live_processes(&self) -> Vec<(u32, String)> {
         let mark = format!("{MARK}={}", self.root.path().display());
         let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -160,19 +160,19 @@ impl TestContext {
         processes.collect()
     }
 
-    /// How many of them have a command line that begins so.
+    /// Returns the number of live processes whose command line starts with `command`.
     pub(crate) fn count(&self, command: &str) -> usize {
         self.live_processes().iter().filter(|(_, line)| line.starts_with(command)).count()
     }
 
-    /// Kills a rigup that was started here, and then all that it started.
+    /// Kills a rigup, and then each process that it started.
     pub(crate) fn kill_all(&self, mut rigup: Child) {
         rigup.kill().unwrap();
         rigup.wait().unwrap();
         for (pid, _) in self.live_processes() {
             let _ = kill(pid_of(pid), Signal::SIGKILL);
         }
-        wait_until("all is dead", || self.live_processes().is_empty());
+        wait_until("all processes are dead", || self.live_processes().is_empty());
     }
 }
 
@@ -182,11 +182,14 @@ impl Drop for TestContext {
         for (pid, _) in &live_processes {
             let _ = kill(pid_of(*pid), Signal::SIGKILL);
         }
-        assert!(live_processes.is_empty() || std::thread::panicking(), "these survived: {live_processes:?}");
+        assert!(
+            live_processes.is_empty() || std::thread::panicking(),
+            "processes survived the test: {live_processes:?}"
+        );
     }
 }
 
-/// A command that was run to its end.
+/// The exit code and the output of a command.
 #[derive(Debug)]
 pub(crate) struct CommandOutput {
     args: Vec<String>,
@@ -205,33 +208,33 @@ impl CommandOutput {
         }
     }
 
-    /// It exited 0.
+    /// Asserts that the exit code is 0.
     #[track_caller]
     pub(crate) fn succeeds(self) -> Self {
         self.exits_with(0)
     }
 
-    /// It exited with this code.
+    /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn exits_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "rigup {:?}\n{}\n{}", self.args, self.stdout, self.stderr);
         self
     }
 
-    /// It said this on standard error.
+    /// Asserts that standard error contains a text.
     #[track_caller]
     pub(crate) fn stderr_contains(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "`{text}` is not in\n{}", self.stderr);
         self
     }
 
-    /// What it printed: one JSON object per line.
+    /// Returns the printed records, one JSON object per line.
     #[track_caller]
     pub(crate) fn records(&self) -> Vec<Value> {
         self.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSONL")).collect()
     }
 
-    /// The only record it printed.
+    /// Returns the only printed record.
     #[track_caller]
     pub(crate) fn record(&self) -> Value {
         let records = self.records();
@@ -240,7 +243,7 @@ impl CommandOutput {
     }
 }
 
-/// Sends a signal to a process that was started here.
+/// Sends a signal to a process.
 #[track_caller]
 pub(crate) fn signal(pid: u32, signal: Signal) {
     kill(pid_of(pid), signal).unwrap();
@@ -250,12 +253,12 @@ fn pid_of(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap())
 }
 
-/// Waits until something is so, at most half a minute.
+/// Waits until a condition is true, for at most 30 seconds.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(condition: &str, mut is_true: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
+    while !is_true() {
+        assert!(Instant::now() < deadline, "timed out: {condition}");
         nix::poll::poll(&mut [], 10_u8).unwrap();
     }
 }
