@@ -85,7 +85,7 @@ struct Global {
     /// Look for plugins in DIR first; repeatable [env: RIGUP_PLUGINS_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     plugins_dir: Vec<PathBuf>,
-    /// Trust DIR although others can write to it; repeatable [env: RIGUP_TRUST_DIR]
+    /// Trust DIR even if it is not private; repeatable [env: RIGUP_TRUST_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     trust_dir: Vec<PathBuf>,
     /// Print JSONL instead of tables

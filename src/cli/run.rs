@@ -40,7 +40,7 @@ pub(crate) struct RunArgs {
     /// Run only the hooks of these plugins
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     plugins: Vec<String>,
-    /// Terminate a hook after S seconds [default: `<PLUGIN>_TIMEOUT`, TIMEOUT, 300]
+    /// Terminate a hook after S seconds [default: 300, or a setting]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
     timeout: Option<u64>,
     /// Wait S seconds for the first line of a background hook

@@ -82,15 +82,15 @@ fn session(context: &TestContext, commands: &[&[&str]]) -> String {
     shown.collect()
 }
 
-/// Runs a command at a terminal with this many columns, and returns its screen.
-fn at_terminal(context: &TestContext, columns: u16, args: &[&str]) -> String {
+/// Runs a program at a terminal with this many columns, and returns its screen.
+pub(crate) fn at_terminal(context: &TestContext, columns: u16, program: &Path, args: &[&str]) -> String {
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(Some(&size), None).unwrap();
     let slave = || Stdio::from(pty.slave.try_clone().unwrap());
-    let mut command =
-        context.command_for(Path::new("setsid"), &[&["--ctty", env!("CARGO_BIN_EXE_rigup")], args].concat());
+    let all = [&["--ctty", program.to_str().unwrap()], args].concat();
+    let mut command = context.command_for(Path::new("setsid"), &all);
     command.env("CI", "1").env("NO_COLOR", "1").stdin(slave()).stdout(slave()).stderr(slave());
-    let mut rigup = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     drop(command);
     let mut screen = File::from(pty.master);
     drop(pty.slave);
@@ -100,8 +100,13 @@ fn at_terminal(context: &TestContext, columns: u16, args: &[&str]) -> String {
         let _ = screen.read_to_end(&mut shown);
         String::from_utf8_lossy(&shown).replace("\r\n", "\n")
     });
-    wait_until("rigup has exited", || rigup.try_wait().unwrap().is_some());
-    let screen = reader.join().unwrap();
+    wait_until("the program has exited", || child.try_wait().unwrap().is_some());
+    reader.join().unwrap()
+}
+
+/// Runs rigup at a terminal, and checks that no line of a table is wider than the terminal.
+fn screen_of(context: &TestContext, columns: u16, args: &[&str]) -> String {
+    let screen = at_terminal(context, columns, Path::new(env!("CARGO_BIN_EXE_rigup")), args);
     // The fields of one record are not a table.
     let is_table = !args.contains(&"show");
     for line in screen.lines().filter(|_| is_table) {
@@ -192,13 +197,13 @@ fn tables_fit_a_terminal_of_80_and_of_120_columns() {
             &["hook", "list", "Snapshot"],
             &["config"],
         ] {
-            shown += &at_terminal(&context, columns, args);
+            shown += &screen_of(&context, columns, args);
             shown.push('\n');
         }
         // The widths of these depend on times and sizes; src/report/tables has snapshots with fixed ones.
         for args in [&["process", "list"][..], &["process", "tree"], &["machine", "list"], &["hook", "list"]]
         {
-            assert!(at_terminal(&context, columns, args).lines().count() > 2);
+            assert!(screen_of(&context, columns, args).lines().count() > 2);
         }
         with_filters(|| assert_snapshot!(format!("tables_at_{columns}_columns"), shown));
     }
