@@ -1,5 +1,5 @@
-//! A clock that jumps. Nobody may set the clock of the machine for a test: what another clock wrote is put into the store,
-//! and rigup is told another time than the system has.
+//! A clock that jumps. The tests do not set the machine's clock: they write times of a different clock into the store, and
+//! a preloaded library reports a different time to rigup.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -7,16 +7,16 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::aftermath::nothing_is_left;
+use crate::in_parallel;
 use crate::kernel;
-use crate::side_by_side;
+use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
-/// Long before and long after now: the clock was set forward or back since.
+/// Times long before and long after now, as of a clock that was set forward or back since.
 const TIMES: [&str; 2] = ["2020-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z"];
 
-/// A place where what reads the gate waits, and its hooks: in front of rigup and beside it.
-fn gated(kind: &str) -> TestContext {
+/// Returns a context with a hook of this kind, foreground or background, that waits at the gate.
+fn context_with_gate(kind: &str) -> TestContext {
     let context = TestContext::new();
     context.gate();
     let hook = "#!/bin/sh\necho up\nread -r _ <\"$DATA_DIR/gate\"\n";
@@ -25,15 +25,18 @@ fn gated(kind: &str) -> TestContext {
 }
 
 fn is_recorded_as_running(context: &TestContext) -> bool {
-    context.processes().iter().any(|it| it["process_type"] != "cli" && it["status"] == "running")
+    context
+        .processes()
+        .iter()
+        .any(|process| process["process_type"] != "cli" && process["status"] == "running")
 }
 
 #[test]
-fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
-    side_by_side(TIMES, |time| {
+fn row_26_a_clock_that_jumps_changes_no_timeout_and_loses_no_record() {
+    in_parallel(TIMES, |time| {
         for kind in ["", ".finite.bg"] {
-            // It is well within its time, whatever the clock says.
-            let context = gated(kind);
+            // The timeout is far away, whatever the clock says.
+            let context = context_with_gate(kind);
             let child = context.start(&["run", "--timeout", "600", "E"]);
             wait_until("the hook runs", || is_recorded_as_running(&context));
             context
@@ -46,25 +49,24 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
             assert!(is_recorded_as_running(&context), "{kind} {time}");
             fs::write(context.path("data/gate"), "\n").unwrap();
             CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).succeeds();
-            nothing_is_left(&context);
+            assert_nothing_is_left(&context);
 
-            // Its time is up, whatever the clock says.
-            let context = gated(kind);
+            // The timeout is near, whatever the clock says.
+            let context = context_with_gate(kind);
             let child = context.start(&["run", "--timeout", "2", "E"]);
-            // On a machine that is too busy it may be over already.
-            wait_until("the hook runs", || {
-                !context.hook_processes().iter().all(|it| it["status"] == "queued")
-            });
+            // On a busy machine, the hook may have exited already.
+            let is_queued = |hook: &Value| hook["status"] == "queued";
+            wait_until("the hook runs", || !context.hook_processes().iter().all(is_queued));
             context
                 .store()
                 .execute("UPDATE process SET started_at = ?, created_at = ?", [time, time])
                 .unwrap();
             CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(1);
             assert_eq!(context.hook_processes()[0]["exit_reason"], "timeout");
-            nothing_is_left(&context);
+            assert_nothing_is_left(&context);
         }
 
-        let context = gated("");
+        let context = context_with_gate("");
         let gate = "read -r _ <\"$DATA_DIR/gate\"; exit 7";
         let id =
             context.run(&["start", "--slug", "s", "--", "sh", "-c", gate]).succeeds().record()["id"].clone();
@@ -74,12 +76,12 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_no_record_of_it_is_lost() {
         assert_eq!(context.run(&["process", "show", id]).succeeds().record()["state"], "running", "{time}");
         fs::write(context.path("data/gate"), "\n").unwrap();
         context.run(&["process", "wait", id]).exits_with(7);
-        wait_until("its waiter is gone", || context.live_processes().is_empty());
-        nothing_is_left(&context);
+        wait_until("the waiter has exited", || context.live_processes().is_empty());
+        assert_nothing_is_left(&context);
     });
 }
 
-/// A library that adds the seconds in the file `CLOCK` to the time of day, and to no other clock.
+/// The C source of a library that adds the seconds in the file `CLOCK` to the time of day, and to no other clock.
 const SHIFT: &str = r#"
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -98,8 +100,8 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
 }
 "#;
 
-/// A place with a clock that can be set, and with a hook that says something at a first line from the gate, and ends at a
-/// second one.
+/// Returns a context with a clock that can be set, and a hook that prints a record after the first line from the gate
+/// and exits after the second.
 fn context_with_clock(kind: &str) -> TestContext {
     let mut context = TestContext::new();
     let (source, library) = (context.write("shift.c", SHIFT), context.path("shift.so"));
@@ -113,23 +115,24 @@ fn context_with_clock(kind: &str) -> TestContext {
 }
 
 #[test]
-fn row_26_a_clock_that_is_set_while_a_hook_runs_neither_ends_it_nor_keeps_it() {
+fn row_26_setting_the_clock_while_a_hook_runs_changes_no_timeout() {
     if !kernel::has("cc") {
         return;
     }
-    side_by_side(["", ".finite.bg"], |kind| {
+    in_parallel(["", ".finite.bg"], |kind| {
         for (seconds, is_later) in [("-200000000", false), ("200000000", true)] {
-            // It is well within its time, and what it says after the jump is heard.
+            // The timeout is far away, and the record that the hook prints after the jump counts.
             let context = context_with_clock(kind);
             let mut child = context.start(&["run", "--timeout", "600", "E"]);
             wait_until("the hook runs", || context.path("data/up").exists());
             context.write("clock", seconds);
             context.run(&["exec", "--", "true"]).succeeds();
             let processes = context.processes();
-            let time = |of: &str| {
-                processes.iter().find(|it| it["process_type"] == of).unwrap()["created_at"].as_str()
+            let created_at = |kind: &str| {
+                processes.iter().find(|process| process["process_type"] == kind).unwrap()["created_at"]
+                    .as_str()
             };
-            assert_eq!(time("binary") > time("hook"), is_later, "the clock was set");
+            assert_eq!(created_at("binary") > created_at("hook"), is_later, "the clock was set");
             let mut gate = File::options().write(true).open(context.path("data/gate")).unwrap();
             gate.write_all(b"\n").unwrap();
             let mut line = String::new();
@@ -137,23 +140,23 @@ fn row_26_a_clock_that_is_set_while_a_hook_runs_neither_ends_it_nor_keeps_it() {
             assert!(line.contains("Late"), "{kind} {seconds}: {line}");
             gate.write_all(b"\n").unwrap();
             CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).succeeds();
-            nothing_is_left(&context);
+            assert_nothing_is_left(&context);
 
-            // Its time is up soon.
+            // The timeout is near.
             let context = context_with_clock(kind);
             let mut child = context.start(&["run", "--timeout", "2", "E"]);
             wait_until("the hook runs", || context.path("data/up").exists());
             context.write("clock", seconds);
-            wait_until("it is ended", || child.try_wait().unwrap().is_some());
+            wait_until("rigup has exited", || child.try_wait().unwrap().is_some());
             CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(1);
             assert_eq!(context.hook_processes()[0]["exit_reason"], "timeout");
-            nothing_is_left(&context);
+            assert_nothing_is_left(&context);
         }
     });
 }
 
 #[test]
-fn row_26_a_clock_that_jumped_back_keeps_no_binary_waiting_beyond_the_longest_backoff() {
+fn row_26_no_binary_waits_longer_than_the_longest_backoff() {
     let context = TestContext::new();
     context.fixture("failing");
     let request = json!({"type": "BinaryRequest", "name": "x", "binproviders": "failing"}).to_string();
@@ -165,11 +168,11 @@ fn row_26_a_clock_that_jumped_back_keeps_no_binary_waiting_beyond_the_longest_ba
         context.run(&["binary", "show", "x"]).succeeds().record()["attempt_count"].clone()
     };
     assert_eq!(attempts(), 1);
-    assert_eq!(attempts(), 1, "it waits for its time");
+    assert_eq!(attempts(), 1, "it waits until retry_at");
     for (time, expected) in TIMES.into_iter().zip([2, 3]) {
         assert_eq!(context.store().execute("UPDATE binary SET retry_at = ?", [time]).unwrap(), 1);
         assert_eq!(attempts(), expected, "{time}");
-        assert_eq!(attempts(), expected, "it waits for its new time");
+        assert_eq!(attempts(), expected, "it waits until the new retry_at");
     }
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }

@@ -1,4 +1,4 @@
-//! What the environment holds: secrets, and bytes that are no text.
+//! An environment with secrets, and one with bytes that are not UTF-8.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,20 +7,20 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use serde_json::json;
 
 use crate::RECORD;
-use crate::aftermath::nothing_is_left;
+use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
-/// What every secret here begins with.
+/// The beginning of each secret in these tests.
 const CANARY: &str = "canary-91c2";
 
-/// Exits 9 where one of the secrets did not come in.
-const SEES: &str = "for it in \"$MY_SECRET_TOKEN\" \"$PLAIN\" \"$W_PIN\"; do\n\
-    case $it in canary-*) ;; *) exit 9 ;; esac; done";
+/// Exits with 9 if one of the secrets is missing.
+const CHECK_SECRETS: &str = "for secret in \"$MY_SECRET_TOKEN\" \"$PLAIN\" \"$W_PIN\"; do\n\
+    case $secret in canary-*) ;; *) exit 9 ;; esac; done";
 
 #[test]
-fn row_21_no_file_and_no_output_of_rigup_shows_a_secret_that_hooks_were_given() {
+fn row_21_no_file_and_no_output_of_rigup_contains_a_secret() {
     let mut context = TestContext::new();
-    // By its name a secret, by no name one, and one that its plugin says to be one, from a file.
+    // One whose name marks it as a secret, one with a plain name, and one that its plugin declares sensitive, from a file.
     context.set("MY_SECRET_TOKEN", format!("{CANARY}-token")).set("PLAIN", format!("{CANARY}-plain"));
     let pin = json!({"type": "string", "default": "", "x-sensitive": true});
     for folder in ["plugins/w", "providers/good", "providers/bad"] {
@@ -28,29 +28,30 @@ fn row_21_no_file_and_no_output_of_rigup_shows_a_secret_that_hooks_were_given() 
         context.write(&format!("here/{folder}/config.json"), config.to_string());
     }
     context.write("here/rigup.toml", format!("W_PIN = \"{CANARY}-pin\"\n"));
-    context.provider("good", &format!("#!/bin/sh\n{SEES}\necho '{RECORD}'\n"));
-    context.provider("bad", &format!("#!/bin/sh\n{SEES}\necho 'no luck' >&2\nexit 1\n"));
+    context.provider("good", &format!("#!/bin/sh\n{CHECK_SECRETS}\necho '{RECORD}'\n"));
+    context.provider("bad", &format!("#!/bin/sh\n{CHECK_SECRETS}\necho 'no luck' >&2\nexit 1\n"));
     for (kind, then) in [("", ""), (".finite.bg", ""), (".daemon.bg", "; exec sleep 600")] {
-        let hook = format!("#!/bin/sh\n{SEES}\necho '{{\"type\":\"Seen\"}}'{then}\n");
+        let hook = format!("#!/bin/sh\n{CHECK_SECRETS}\necho '{{\"type\":\"Seen\"}}'{then}\n");
         context.script(&format!("here/plugins/w/on_E__1_a{kind}.sh"), &hook);
     }
-    // A command is no plugin's.
-    let command = SEES.replace(" \"$W_PIN\"", "");
+    // A command of `exec` or `start` does not receive the settings of a plugin.
+    let command = CHECK_SECRETS.replace(" \"$W_PIN\"", "");
 
-    let mut said: Vec<CommandOutput> = Vec::new();
+    let mut outputs: Vec<CommandOutput> = Vec::new();
     let page = context.path("page.html");
     let timings = format!("--timings={}", page.display());
-    said.push(context.run(&["install", "x", "-v", "--binproviders", "bad,good", &timings]).succeeds());
-    said.push(context.run(&["install", "y", "-v", "--binproviders", "bad"]).exits_with(1));
+    outputs.push(context.run(&["install", "x", "-v", "--binproviders", "bad,good", &timings]).succeeds());
+    outputs.push(context.run(&["install", "y", "-v", "--binproviders", "bad"]).exits_with(1));
     let event = context.run(&["run", "-v", "E"]).succeeds();
-    assert_eq!(event.records().iter().filter(|it| it["type"] == "Seen").count(), 3, "each was given them");
-    said.push(event);
-    said.push(context.run(&["exec", "--", "sh", "-c", &command]).succeeds());
+    let seen = event.records().iter().filter(|record| record["type"] == "Seen").count();
+    assert_eq!(seen, 3, "each hook received the secrets");
+    outputs.push(event);
+    outputs.push(context.run(&["exec", "--", "sh", "-c", &command]).succeeds());
     let run = context.run(&["start", "--slug", "s", "--", "sh", "-c", &command]).succeeds();
     let id = run.record()["id"].as_str().unwrap().to_owned();
-    said.push(run);
-    said.push(context.run(&["process", "wait", &id]).succeeds());
-    wait_until("its waiter is gone", || context.live_processes().is_empty());
+    outputs.push(run);
+    outputs.push(context.run(&["process", "wait", &id]).succeeds());
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
     for args in [
         &["process", "list", "--json"][..],
         &["process", "show", &id],
@@ -62,35 +63,36 @@ fn row_21_no_file_and_no_output_of_rigup_shows_a_secret_that_hooks_were_given() 
         &["config", "--json"],
         &["install", "z", "--dry-run", "--binproviders", "good"],
     ] {
-        said.push(context.run(args).succeeds());
+        outputs.push(context.run(args).succeeds());
     }
     for hook in context.hook_processes() {
-        said.push(context.run(&["process", "logs", hook["id"].as_str().unwrap()]));
+        outputs.push(context.run(&["process", "logs", hook["id"].as_str().unwrap()]));
         assert_eq!(hook["env"]["W_PIN"], "***");
     }
 
-    let shows = |text: &[u8]| memchr::memmem::find(text, CANARY.as_bytes()).is_some();
-    for output in &said {
-        assert!(!shows(output.stdout.as_bytes()) && !shows(output.stderr.as_bytes()), "{output:?}");
+    let has_secret = |text: &[u8]| memchr::memmem::find(text, CANARY.as_bytes()).is_some();
+    for output in &outputs {
+        assert!(!has_secret(output.stdout.as_bytes()) && !has_secret(output.stderr.as_bytes()), "{output:?}");
     }
-    let files = walkdir::WalkDir::new(context.path("data")).into_iter().map(|it| it.unwrap().into_path());
-    for file in files.filter(|it| it.is_file()).chain([page]) {
-        assert!(!shows(&fs::read(&file).unwrap()), "{}", file.display());
+    let paths =
+        walkdir::WalkDir::new(context.path("data")).into_iter().map(|entry| entry.unwrap().into_path());
+    for file in paths.filter(|path| path.is_file()).chain([page]) {
+        assert!(!has_secret(&fs::read(&file).unwrap()), "{}", file.display());
     }
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
-fn row_32_an_environment_that_is_not_utf8_works_and_keeps_its_bytes() {
+fn row_32_an_environment_that_is_not_utf8_keeps_its_bytes() {
     let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
-    // What it was started with: a shell drops names that it cannot use.
+    // The environment at the start of the shell, because a shell drops variables whose names it cannot use.
     let write = |name: &str| format!("cat /proc/$$/environ >\"$DATA_DIR/env-{name}\"; :");
     let mut context = TestContext::new();
     let home = context.path("").join(bytes(b"home-\xff"));
     let folder = context.path("").join(bytes(b"bin-\xfe"));
     fs::create_dir(&home).unwrap();
     fs::create_dir(&folder).unwrap();
-    // Found by no other folder of PATH.
+    // In no other folder of PATH.
     fs::copy(context.script("tool", "#!/bin/sh\necho 1.2\n"), folder.join("tool")).unwrap();
     let path = [folder.as_os_str().as_bytes(), b":/usr/bin:/bin"].concat();
     context.set("PATH", bytes(&path)).set("HOME", home.clone()).set("X", bytes(b"\xff\xfe=\x80"));
@@ -106,33 +108,38 @@ fn row_32_an_environment_that_is_not_utf8_works_and_keeps_its_bytes() {
             .succeeds()
     };
     run(&["install", "x", "--binproviders", "p"]);
-    assert_eq!(run(&["exec", "--", "tool"]).stdout, "1.2\n", "it is found by such a folder of PATH");
+    assert_eq!(
+        run(&["exec", "--", "tool"]).stdout,
+        "1.2\n",
+        "rigup finds it in a folder whose path is not UTF-8"
+    );
     run(&["run", "E"]);
     run(&["exec", "--", "sh", "-c", &write("exec")]);
     let started = run(&["start", "--slug", "s", "--", "sh", "-c", &write("start")]).record();
     run(&["process", "wait", started["id"].as_str().unwrap()]);
-    wait_until("its waiter is gone", || context.live_processes().is_empty());
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
     for args in [&["config"][..], &["plugin", "list"], &["process", "tree"], &["machine", "show"]] {
         run(args);
     }
 
     for name in ["install", "foreground", "background", "exec", "start"] {
         let env = fs::read(context.path(&format!("data/env-{name}"))).unwrap();
-        let of = |name: &[u8]| {
-            let prefix = [name, b"="].concat();
-            env.split(|&byte| byte == 0).find_map(|it| it.strip_prefix(&prefix[..])).map(<[u8]>::to_vec)
+        let value = |variable: &[u8]| {
+            let prefix = [variable, b"="].concat();
+            let mut variables = env.split(|&byte| byte == 0);
+            variables.find_map(|assignment| assignment.strip_prefix(&prefix[..])).map(<[u8]>::to_vec)
         };
-        assert_eq!(of(b"X").unwrap(), b"\xff\xfe=\x80", "{name}");
-        assert_eq!(of(b"NAME-\xff").unwrap(), b"\xc3", "{name}");
-        assert_eq!(of(b"LC_ALL").unwrap(), b"\xff", "{name}");
-        assert_eq!(of(b"HOME").unwrap(), home.as_os_str().as_bytes(), "{name}");
-        assert!(of(b"PATH").unwrap().ends_with(&path), "{name}");
+        assert_eq!(value(b"X").unwrap(), b"\xff\xfe=\x80", "{name}");
+        assert_eq!(value(b"NAME-\xff").unwrap(), b"\xc3", "{name}");
+        assert_eq!(value(b"LC_ALL").unwrap(), b"\xff", "{name}");
+        assert_eq!(value(b"HOME").unwrap(), home.as_os_str().as_bytes(), "{name}");
+        assert!(value(b"PATH").unwrap().ends_with(&path), "{name}");
     }
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
-fn row_32_a_path_that_no_record_can_hold_is_refused_by_name() {
+fn row_32_a_path_that_no_record_can_hold_is_refused() {
     let mut context = TestContext::new();
     let folder = context.path("").join(OsString::from_vec(b"here-\xff".to_vec()));
     fs::create_dir(&folder).unwrap();
@@ -140,7 +147,7 @@ fn row_32_a_path_that_no_record_can_hold_is_refused_by_name() {
     context.set("PATH", OsString::from_vec([folder.as_os_str().as_bytes(), b":/usr/bin:/bin"].concat()));
     let output = context.run(&["install", "tool", "--binproviders", "env"]).exits_with(1);
     output.stderr_contains("/tool: the path is not UTF-8; rename the file");
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 
     for (variable, flag) in [
         ("RIGUP_DATA_DIR", "--data-dir"),
@@ -153,6 +160,6 @@ fn row_32_a_path_that_no_record_can_hold_is_refused_by_name() {
         output
             .stderr_contains("is not UTF-8, which records require")
             .stderr_contains(&format!("choose another with {flag}"));
-        assert!(!folder.join("new").exists() && !context.path("data").exists(), "nothing was made");
+        assert!(!folder.join("new").exists() && !context.path("data").exists(), "rigup created nothing");
     }
 }

@@ -1,4 +1,4 @@
-//! A recorded pid that is somebody else's by now.
+//! Recorded pids that now belong to other processes.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -11,44 +11,45 @@ use serde_json::{Value, json};
 use crate::kernel;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
-/// What a process that is over looks like in its record while it runs.
+/// Makes the record of an exited process look as if the process were still running.
 const RUNNING: &str = "status = 'running', started_at = '2020-01-01T00:00:00.000Z', ended_at = NULL, exit_code = NULL, \
     signal = NULL, exit_reason = NULL, stdout_tail = NULL, stderr_tail = NULL, stdout_bytes = NULL, \
     stderr_bytes = NULL, max_rss = NULL, user_ms = NULL, sys_ms = NULL";
 
-/// A process that is nobody's here, and goes with its test, however that ends.
-struct Stranger(Child);
+/// A process that rigup did not start. It is killed when it is dropped.
+struct ForeignProcess(Child);
 
-impl Drop for Stranger {
+impl Drop for ForeignProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A hook and a run that are over. Their records say that they run, and have a stranger's pid: with `more(pid)`.
-fn is_lost_and_the_stranger_lives(more: impl FnOnce(u32) -> String) {
+/// Forges the records of an exited hook and an exited run, so that they run with the pid of a foreign process, and
+/// asserts that no command signals that process. `columns(pid)` adds columns to the records.
+fn check_foreign_process_survives(columns: impl FnOnce(u32) -> String) {
     let context = TestContext::new();
     context.fixture("good");
     context.run(&["install", "x", "--binproviders", "good"]).succeeds();
     context.run(&["start", "--slug", "s", "--max-runtime", "1", "--", "true"]).succeeds();
     let ids: Vec<String> =
-        context.processes()[1..].iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+        context.processes()[1..].iter().map(|process| process["id"].as_str().unwrap().to_owned()).collect();
     let [hook, run] = &ids[..] else { panic!("{ids:?}") };
     context.run(&["process", "wait", run]).succeeds();
-    wait_until("its waiter is gone", || context.live_processes().is_empty());
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
     for process in &context.processes()[1..] {
         fs::remove_file(Path::new(process["run_dir"].as_str().unwrap()).join("exit.json")).unwrap();
     }
 
     let gate = context.path("gate");
     nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
-    // It leads a group, as the process did whose pid it has: not even a signal to that group may reach it.
-    let mut stranger = Stranger(Command::new("cat").arg(&gate).process_group(0).spawn().unwrap());
-    let pid = stranger.0.id();
+    // It leads a process group, like the process that had its pid, so that signals to the group would reach it too.
+    let mut foreign = ForeignProcess(Command::new("cat").arg(&gate).process_group(0).spawn().unwrap());
+    let pid = foreign.0.id();
     let store = context.store();
     let forge =
-        format!("UPDATE process SET {RUNNING}, pid = {pid}{} WHERE id IN ('{hook}', '{run}')", more(pid));
+        format!("UPDATE process SET {RUNNING}, pid = {pid}{} WHERE id IN ('{hook}', '{run}')", columns(pid));
     for args in [
         &["process", "kill", hook, run][..],
         &["process", "kill", "--tree", "-s", "KILL", hook, run],
@@ -61,8 +62,8 @@ fn is_lost_and_the_stranger_lives(more: impl FnOnce(u32) -> String) {
     ] {
         assert_eq!(store.execute(&forge, []).unwrap(), 2);
         context.run(args);
-        assert_eq!(stranger.0.try_wait().unwrap(), None, "the stranger lives after {args:?}");
-        // A signal that is to end nothing leaves the record to whoever ends or cleans up.
+        assert_eq!(foreign.0.try_wait().unwrap(), None, "the foreign process survives {args:?}");
+        // A signal that does not terminate leaves the record to a command that terminates, waits or cleans up.
         for id in [hook, run].into_iter().filter(|_| !args.contains(&"USR1")) {
             let lost = context.run(&["process", "show", id]).succeeds().record();
             assert_eq!(
@@ -73,11 +74,11 @@ fn is_lost_and_the_stranger_lives(more: impl FnOnce(u32) -> String) {
         }
     }
     fs::write(&gate, "").unwrap();
-    assert!(stranger.0.wait().unwrap().success());
-    wait_until("the last run is over", || context.live_processes().is_empty());
+    assert!(foreign.0.wait().unwrap().success());
+    wait_until("the last run has exited", || context.live_processes().is_empty());
 }
 
-/// The start of a process in clock ticks, as `/proc` tells it.
+/// Returns the start time of a process in clock ticks, from `/proc`.
 fn start_ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(')').unwrap();
@@ -85,18 +86,18 @@ fn start_ticks(pid: u32) -> u64 {
 }
 
 #[test]
-fn row_01_a_stranger_that_has_a_recorded_pid_is_never_signalled() {
-    is_lost_and_the_stranger_lives(|_| String::new());
+fn row_01_rigup_never_signals_a_foreign_process_with_a_recorded_pid() {
+    check_foreign_process_survives(|_| String::new());
 }
 
 #[test]
-fn row_01_a_stranger_that_truly_took_over_a_pid_is_never_signalled() {
+fn row_01_rigup_never_signals_a_process_that_reuses_a_recorded_pid() {
     if !kernel::unshares(kernel::PIDS) {
         return;
     }
     let mut context = TestContext::new();
     context.set("RIGUP_FILE", env!("CARGO_BIN_EXE_rigup"));
-    // The kernel gives the next process the number after the last one.
+    // The kernel gives the next process the pid after the last one.
     let script = r#"set -eu
         field() { sed "s/.*\"$1\":\"\{0,1\}\([^\",]*\).*/\1/"; }
         record=$("$RIGUP_FILE" start --slug s -- sleep 600)
@@ -126,24 +127,25 @@ fn row_01_a_stranger_that_truly_took_over_a_pid_is_never_signalled() {
 }
 
 #[test]
-fn row_02_a_process_of_another_boot_is_lost_though_its_pid_and_its_start_are_those_of_a_stranger() {
-    is_lost_and_the_stranger_lives(|pid| {
+fn row_02_a_process_of_an_earlier_boot_is_recorded_as_lost() {
+    check_foreign_process_survives(|pid| {
         format!(", start_ticks = {}, boot_id = '00000000-0000-4000-8000-000000000000'", start_ticks(pid))
     });
 }
 
-/// How often a process has given up the processor by itself.
-fn switches(pid: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
-    let status = threads.map(|it| fs::read_to_string(it.unwrap().path().join("status")).unwrap_or_default());
-    let counts = status.filter_map(|it| {
-        it.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
-    });
-    counts.sum()
+/// Returns how often the threads of a process have given up the processor by themselves.
+fn voluntary_switches(pid: u32) -> u64 {
+    let mut count = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten() {
+        let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap_or_default();
+        let value = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count += value.map_or(0, |value| value.trim().parse().unwrap_or(0));
+    }
+    count
 }
 
 #[test]
-fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited_for() {
+fn rigup_waits_for_a_lock_that_is_held_in_another_container() {
     if !kernel::unshares(kernel::PIDS) {
         return;
     }
@@ -154,23 +156,22 @@ fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited
     let open = ["cat", gate.to_str().unwrap()];
     let args = [kernel::PIDS, &[rigup], &lock, &open].concat();
     let mut first = context.command_for(Path::new("unshare"), &args).spawn().unwrap();
-    wait_until("one holds it", || context.count("cat ") > 0);
+    wait_until("the first command holds the lock", || context.count("cat ") > 0);
 
-    // The pids from 1 to 20 are its ancestors', and that of the holder is one of the first.
+    // Its ancestors have the pids from 1 to 20. The holder has one of these pids in its own container.
     let below = context.script(
         "below",
         "[ $1 = 0 ] || { sh \"$0\" $(($1 - 1)) \"$2\"; exit; }\n\"$2\" hook lock x -- true\n",
     );
     let args = [kernel::PIDS, &["sh", below.to_str().unwrap(), "20", rigup]].concat();
     let second = context.command_for(Path::new("unshare"), &args).stderr(Stdio::piped()).spawn().unwrap();
-    let waiter = || {
-        context.live_processes().into_iter().find(|(_, it)| *it == format!("{rigup} hook lock x -- true "))
-    };
-    wait_until("the other one waits", || waiter().is_some());
+    let command = format!("{rigup} hook lock x -- true ");
+    let waiter = || context.live_processes().into_iter().find(|(_, line)| *line == command);
+    wait_until("the second command waits", || waiter().is_some());
     let waiter = waiter().unwrap().0;
-    // It has looked often whether the lock is free, or has given up.
-    wait_until("it goes on waiting", || {
-        !Path::new(&format!("/proc/{waiter}")).exists() || switches(waiter) > 60
+    // Either it keeps trying to take the lock, or it has given up.
+    wait_until("the second command has tried often", || {
+        !Path::new(&format!("/proc/{waiter}")).exists() || voluntary_switches(waiter) > 60
     });
     fs::write(&gate, "").unwrap();
     assert!(first.wait().unwrap().success());
@@ -179,15 +180,17 @@ fn a_lock_whose_holder_has_the_pid_of_an_ancestor_in_another_container_is_waited
         .stderr_contains("waiting for the lock x, held by pid ")
         .stderr_contains(" of another pid namespace");
 
-    let circle = [kernel::PIDS, &[rigup], &lock, &[rigup], &lock, &["true"]].concat();
-    let result =
-        CommandOutput::new(&circle, &context.command_for(Path::new("unshare"), &circle).output().unwrap());
+    let deadlock = [kernel::PIDS, &[rigup], &lock, &[rigup], &lock, &["true"]].concat();
+    let result = CommandOutput::new(
+        &deadlock,
+        &context.command_for(Path::new("unshare"), &deadlock).output().unwrap(),
+    );
     result.exits_with(3).stderr_contains("waits for this process");
     assert_eq!(context.live_processes(), []);
 }
 
 #[test]
-fn what_runs_in_another_container_over_the_same_data_dir_is_not_lost() {
+fn a_process_in_another_container_is_not_recorded_as_lost() {
     if !kernel::unshares(kernel::PIDS) {
         return;
     }
@@ -198,8 +201,9 @@ fn what_runs_in_another_container_over_the_same_data_dir_is_not_lost() {
     let args = [kernel::PIDS, &[env!("CARGO_BIN_EXE_rigup")], &install].concat();
     let mut first = context.command_for(Path::new("unshare"), &args).spawn().unwrap();
     wait_until("the hook runs", || context.path("data/started").exists());
-    let endings = || context.processes().into_iter().map(|it| it["exit_reason"].clone()).collect::<Vec<_>>();
-    assert_eq!(endings(), [Value::Null, Value::Null]);
+    let exit_reasons =
+        || context.processes().iter().map(|process| process["exit_reason"].clone()).collect::<Vec<_>>();
+    assert_eq!(exit_reasons(), [Value::Null, Value::Null]);
     let other = ["install", "sh", "--binproviders", "env"];
     let args = [kernel::PIDS, &[env!("CARGO_BIN_EXE_rigup")], &other].concat();
     CommandOutput::new(&args, &context.command_for(Path::new("unshare"), &args).output().unwrap()).succeeds();
@@ -209,9 +213,9 @@ fn what_runs_in_another_container_over_the_same_data_dir_is_not_lost() {
         .run(&["process", "kill", &id])
         .exits_with(1)
         .stderr_contains("kill it in the container that it runs in");
-    assert_eq!(endings()[..2], [Value::Null, Value::Null]);
+    assert_eq!(exit_reasons()[..2], [Value::Null, Value::Null]);
     fs::write(gate, "\n").unwrap();
     assert!(first.wait().unwrap().success());
-    assert_eq!(endings(), ["exited"; 4]);
+    assert_eq!(exit_reasons(), ["exited"; 4]);
     assert_eq!(context.live_processes(), []);
 }

@@ -1,4 +1,4 @@
-//! What the kernel lets a test do, decided in one place: a test that cannot inject its fault says so and is skipped.
+//! Checks what the kernel and the machine allow. A test that cannot cause its fault here prints why and is skipped.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -6,78 +6,79 @@ use std::process::{Child, Command, Stdio};
 
 use crate::test_context::{CommandOutput, TestContext};
 
-/// What makes rigup, started by `unshare`, the first process of pids of its own, as in a container.
+/// The options with which `unshare` makes rigup the first process of a new pid namespace, as in a container.
 pub(crate) const PIDS: &[&str] = &["--pid", "--fork", "--mount-proc", "--kill-child"];
 
-/// Whether `unshare` makes these namespaces here. Where it does not, says that the calling test is skipped.
+/// Whether `unshare` can create these namespaces. If not, prints that the test is skipped.
 pub(crate) fn unshares(flags: &[&str]) -> bool {
-    starts_others(&[&["unshare"], flags].concat())
+    can_run(&[&["unshare"], flags].concat())
 }
 
-/// Whether a command that starts another one is able to do so here. Where it is not, says that the calling test is skipped.
-pub(crate) fn starts_others(words: &[&str]) -> bool {
+/// Whether a command can start another one. If not, prints that the test is skipped.
+pub(crate) fn can_run(words: &[&str]) -> bool {
     works(Command::new(words[0]).args(&words[1..]).args(["sh", "-c", "true"]))
 }
 
-/// Whether `strace` may tamper with system calls here. Where it may not, says that the calling test is skipped.
-pub(crate) fn traces() -> bool {
+/// Whether `strace` can delay system calls. If not, prints that the test is skipped.
+pub(crate) fn has_strace() -> bool {
     works(Command::new("strace").args(["-o", "/dev/null", "-e", "inject=getppid:retval=7", "true"]))
 }
 
 fn works(command: &mut Command) -> bool {
-    let tried = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let works = tried.as_ref().is_ok_and(std::process::ExitStatus::success);
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let works = status.as_ref().is_ok_and(std::process::ExitStatus::success);
     if !works {
-        skipped(&format!("{command:?} does not work here: {tried:?}"));
+        print_skipped(&format!("{command:?} does not work here: {status:?}"));
     }
     works
 }
 
-/// Whether this program is here. Where it is not, says that the calling test is skipped.
+/// Whether this program is on PATH. If not, prints that the test is skipped.
 pub(crate) fn has(program: &str) -> bool {
-    let is_here = which::which(program).is_ok();
-    if !is_here {
-        skipped(&format!("{program} is not on PATH"));
+    let is_on_path = which::which(program).is_ok();
+    if !is_on_path {
+        print_skipped(&format!("{program} is not on PATH"));
     }
-    is_here
+    is_on_path
 }
 
-/// Whether the test may do all. Where it may not, says that it is skipped.
+/// Whether the test runs as root. If not, prints that the test is skipped.
 pub(crate) fn is_root() -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {
-        skipped("only root may do this");
+        print_skipped("only root can do this");
     }
     is_root
 }
 
-/// Whether a program that is open for writing cannot be started. Where it can, says that the calling test is skipped.
-pub(crate) fn keeps_programs_from_writers() -> bool {
+/// Whether the kernel refuses to start a program that is open for writing. If not, prints that the test is skipped.
+pub(crate) fn refuses_open_programs() -> bool {
     let mut program = tempfile::NamedTempFile::new().unwrap();
     program.write_all(b"#!/bin/sh\n").unwrap();
     program.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    let tried = Command::new(program.path()).status();
-    let is_kept = tried.as_ref().is_err_and(|it| it.kind() == std::io::ErrorKind::ExecutableFileBusy);
-    if !is_kept {
-        skipped(&format!("programs can be started while they are written: {tried:?}"));
+    let status = Command::new(program.path()).status();
+    let is_refused =
+        status.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ExecutableFileBusy);
+    if !is_refused {
+        print_skipped(&format!("programs can be started while they are open for writing: {status:?}"));
     }
-    is_kept
+    is_refused
 }
 
-/// Past the harness, which shows what a test prints only where that fails.
-fn skipped(reason: &str) {
+/// Writes to stderr directly, because the test harness shows the captured output of failed tests only.
+fn print_skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
-/// Namespaces of a test's own: what is mounted there is nowhere else, and goes with them.
+/// Namespaces of a test. A mount in them is invisible elsewhere and disappears with them.
 pub(crate) struct Namespaces {
     flags: Vec<&'static str>,
-    /// Lives until its standard input is closed.
+    /// A process that keeps the namespaces alive until its stdin is closed.
     holder: Child,
 }
 
 impl Namespaces {
-    /// Makes them, if that is allowed here.
+    /// Creates the namespaces, or returns `None` if that is not allowed.
     pub(crate) fn new(flags: &[&'static str]) -> Option<Self> {
         if !unshares(flags) {
             return None;
@@ -93,18 +94,18 @@ impl Namespaces {
         Some(Self { flags: flags.to_vec(), holder })
     }
 
-    /// Runs a shell script there, which has to succeed.
+    /// Runs a shell script in the namespaces and asserts that it succeeds.
     #[track_caller]
     pub(crate) fn sh(&self, context: &TestContext, script: &str) -> CommandOutput {
         self.command(context, &["sh", "-eu", "-c", script]).succeeds()
     }
 
-    /// Runs rigup there.
+    /// Runs rigup in the namespaces.
     pub(crate) fn run(&self, context: &TestContext, args: &[&str]) -> CommandOutput {
         self.command(context, &[&[env!("CARGO_BIN_EXE_rigup")], args].concat())
     }
 
-    /// What is at this path there.
+    /// Returns the path by which a process outside the namespaces reaches this path inside them.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.holder.id())).join(path.strip_prefix("/").unwrap())
     }

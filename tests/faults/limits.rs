@@ -1,4 +1,4 @@
-//! No more open files, no more processes, and programs that are still being written.
+//! Too few descriptors or processes, and programs that are still open for writing.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,22 +6,23 @@ use std::process::Command;
 
 use nix::unistd::{Uid, chown};
 
-use crate::aftermath::nothing_is_left;
+use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 use crate::{RECORD, kernel};
 
-/// A place with a provider `p`, and with hooks of the event `E`, before the others and beside them, which say that they ran.
+/// Returns a context with a provider `p`, and a foreground and a background hook of the event `E`. Each creates a file
+/// when it runs.
 fn context() -> TestContext {
     let context = TestContext::new();
-    let said = ": >\"$DATA_DIR/ran-$RIGUP_PROCESS_ID\"";
-    context.provider("p", &format!("#!/bin/sh\n{said}\necho '{RECORD}'\n"));
+    let mark = ": >\"$DATA_DIR/ran-$RIGUP_PROCESS_ID\"";
+    context.provider("p", &format!("#!/bin/sh\n{mark}\necho '{RECORD}'\n"));
     for kind in ["", ".finite.bg"] {
-        context.script(&format!("here/plugins/q/on_E__1_a{kind}.sh"), &format!("#!/bin/sh\n{said}\n"));
+        context.script(&format!("here/plugins/q/on_E__1_a{kind}.sh"), &format!("#!/bin/sh\n{mark}\n"));
     }
     context
 }
 
-/// What takes open files, processes and threads, and how it ends where there are enough.
+/// Commands that need descriptors, processes and threads.
 const COMMANDS: [&[&str]; 6] = [
     &["install", "x", "--binproviders", "p"],
     &["install", "sh", "--binproviders", "env"],
@@ -31,20 +32,20 @@ const COMMANDS: [&[&str]; 6] = [
     &["hook", "binary", "--name", "sh", "--provider", "env"],
 ];
 
-/// With each limit, lowest first, a command either works or says what there is too little of, and what it could not
-/// start it did not start. From some limit on it works.
-fn is_clear_about(
-    scarce: &[&str],
+/// Runs each command under each limit, lowest first, until it succeeds. Asserts that a failure names the limit with one
+/// of these messages, and that no process which is recorded as not started has run.
+fn check_limits(
+    messages: &[&str],
     limits: std::ops::Range<u32>,
-    limited: impl Fn(&TestContext, u32, &[&str]) -> CommandOutput,
+    run_limited: impl Fn(&TestContext, u32, &[&str]) -> CommandOutput,
 ) {
     for args in COMMANDS {
         let mut limits = limits.clone();
         let is_enough = limits.any(|limit| {
             let mut context = context();
-            // Where it is another user who has the limit, root finishes the story as one whom he called by sudo.
+            // If another user has the limit, root later repairs the records of that user, as under sudo.
             context.set("SUDO_UID", user_with(limit).to_string());
-            let output = limited(&context, limit, args);
+            let output = run_limited(&context, limit, args);
             let details =
                 || format!("{args:?} with {limit}: {:?}\n{}{}", output.code, output.stdout, output.stderr);
             assert!(
@@ -54,34 +55,33 @@ fn is_clear_about(
             );
             if output.code != Some(0) {
                 assert!(matches!(output.code, Some(1 | 3 | 126)), "{}", details());
-                assert!(scarce.iter().any(|it| output.stderr.contains(it)), "{}", details());
+                assert!(messages.iter().any(|message| output.stderr.contains(message)), "{}", details());
             }
-            wait_until("its waiter is gone", || context.live_processes().is_empty());
+            wait_until("the waiter has exited", || context.live_processes().is_empty());
             if context.path("data/rigup.sqlite3").exists() {
-                // The next command that writes finishes the story.
+                // The next command that writes completes the records.
                 context.run(&["exec", "--", "true"]).succeeds();
-                nothing_is_left(&context);
+                assert_nothing_is_left(&context);
             }
             for process in context.processes() {
-                let ran_at_all =
-                    context.path(&format!("data/ran-{}", process["id"].as_str().unwrap())).exists();
-                assert!(!ran_at_all || process["exit_reason"] != "spawn_failed", "{}", details());
+                let has_run = context.path(&format!("data/ran-{}", process["id"].as_str().unwrap())).exists();
+                assert!(!has_run || process["exit_reason"] != "spawn_failed", "{}", details());
             }
             output.code == Some(0)
         });
-        assert!(is_enough, "with enough of them, {args:?} works");
+        assert!(is_enough, "{args:?} works under the highest limit");
     }
 }
 
-/// A user of one command's own: all that a user runs counts.
+/// Returns a uid that only one command runs as, because the limit counts all processes of a user.
 fn user_with(limit: u32) -> u32 {
     1_000_000 + std::process::id() * 100 + limit
 }
 
 #[test]
-fn row_33_with_too_few_descriptors_nothing_is_half_started() {
-    let scarce = ["Too many open files", "unable to open database file"];
-    is_clear_about(&scarce, 4..24, |context, limit, args| {
+fn row_33_nothing_is_half_started_without_enough_descriptors() {
+    let messages = ["Too many open files", "unable to open database file"];
+    check_limits(&messages, 4..24, |context, limit, args| {
         let limit = format!("--nofile={limit}");
         let args = [&[limit.as_str(), env!("CARGO_BIN_EXE_rigup")], args].concat();
         CommandOutput::new(&args, &context.command_for(Path::new("prlimit"), &args).output().unwrap())
@@ -89,12 +89,12 @@ fn row_33_with_too_few_descriptors_nothing_is_half_started() {
 }
 
 #[test]
-fn row_33_with_too_few_processes_nothing_is_half_started() {
+fn row_33_nothing_is_half_started_without_enough_processes() {
     if !kernel::is_root() {
         return;
     }
-    let scarce = ["too many processes and threads"];
-    is_clear_about(&scarce, 1..8, |context, limit, args| {
+    let messages = ["too many processes and threads"];
+    check_limits(&messages, 1..8, |context, limit, args| {
         let user = user_with(limit);
         fs::create_dir(context.path("data")).unwrap();
         for folder in ["", "here", "data"] {
@@ -105,16 +105,16 @@ fn row_33_with_too_few_processes_nothing_is_half_started() {
         let args = [&user, args].concat();
         let result =
             CommandOutput::new(&args, &context.command_for(Path::new("setpriv"), &args).output().unwrap());
-        wait_until("its waiter is gone", || context.live_processes().is_empty());
-        // rigup trusts no folder that is somebody else's.
+        wait_until("the waiter has exited", || context.live_processes().is_empty());
+        // rigup, run as root, does not trust another user's folders.
         assert!(Command::new("chown").args(["-Rh", "0"]).arg(context.path("")).status().unwrap().success());
         result
     });
 }
 
 #[test]
-fn row_27_a_program_that_is_still_being_written_is_tried_again_a_bounded_time() {
-    if !kernel::keeps_programs_from_writers() {
+fn row_27_starting_a_program_that_is_open_for_writing_is_retried() {
+    if !kernel::refuses_open_programs() {
         return;
     }
     let context = context();
@@ -122,25 +122,25 @@ fn row_27_a_program_that_is_still_being_written_is_tried_again_a_bounded_time() 
     let tool = context.script("tool", "#!/bin/sh\nexit 7\n");
     let open = |path: &Path| File::options().append(true).open(path).unwrap();
 
-    // Written until the end: a clear failure.
-    let said = "another process has it open for writing; try again later";
+    // A program that stays open for writing is a clear failure.
+    let expected = "another process has it open for writing; try again later";
     let writer = open(&hook);
-    context.run(&["install", "x", "--binproviders", "p"]).exits_with(1).stderr_contains(said);
+    context.run(&["install", "x", "--binproviders", "p"]).exits_with(1).stderr_contains(expected);
     drop(writer);
     let writer = open(&tool);
-    context.run(&["exec", "--", tool.to_str().unwrap()]).exits_with(126).stderr_contains(said);
+    context.run(&["exec", "--", tool.to_str().unwrap()]).exits_with(126).stderr_contains(expected);
     drop(writer);
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 
-    // Written until its start was tried: it works.
+    // A program that is closed while rigup retries works.
     let context = self::context();
     let writer = open(&context.path("here/providers/p/on_BinaryRequest__50_p.sh"));
     let child = context.start(&["install", "x", "--binproviders", "p"]);
-    wait_until("its run dir is made", || {
+    wait_until("the run dir exists", || {
         let files = walkdir::WalkDir::new(context.path("data")).into_iter().filter_map(Result::ok);
-        files.into_iter().any(|it| it.file_name() == "stderr.log")
+        files.into_iter().any(|file| file.file_name() == "stderr.log")
     });
     drop(writer);
     CommandOutput::new(&["install"], &child.wait_with_output().unwrap()).succeeds();
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }

@@ -1,4 +1,4 @@
-//! Names, and the links that are called so.
+//! Names of binaries, and the links with these names.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use crate::aftermath::nothing_is_left;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use crate::killer::{Change, Fate, do_before};
+use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use crate::tracer::{Change, TracedExit, act_before};
 
 #[test]
-fn row_17_a_name_that_cannot_be_a_folder_or_a_link_is_refused_before_anything_is_made() {
+fn row_17_a_name_that_cannot_be_a_folder_or_a_link_is_refused() {
     for name in ["", " ", ".", "..", "a/b", "../x", "-rf", "x\ny", "x\0y", &"x".repeat(64), &"x".repeat(300)]
     {
         let context = TestContext::new();
@@ -21,7 +21,7 @@ fn row_17_a_name_that_cannot_be_a_folder_or_a_link_is_refused_before_anything_is
         context.run(&["install"]).exits_with(1).stderr_contains("binaries.jsonl:1: the name");
         assert!(!context.path("data/machines").exists(), "{name:?}");
         assert!(!context.bin("").exists(), "{name:?}");
-        // No argument can have a NUL in it.
+        // An argument cannot contain a NUL.
         if !name.contains('\0') {
             let context = TestContext::new();
             context.run(&["install", "--", name]).exits_with(2).stderr_contains("the name");
@@ -41,11 +41,12 @@ fn row_17_a_name_that_cannot_be_a_folder_or_a_link_is_refused_before_anything_is
             let result = context.command(&["apply"]).stdin(input).output().unwrap();
             CommandOutput::new(&["apply"], &result).exits_with(1).stderr_contains("the name");
             assert!(!context.path("data/machines").exists() && !context.bin("").exists(), "{record}");
-            nothing_is_left(&context);
+            assert_nothing_is_left(&context);
         }
     }
 }
 
+/// Returns a context whose plugin requires the binary `one`.
 fn context_with_one() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
@@ -53,14 +54,13 @@ fn context_with_one() -> TestContext {
     context
 }
 
-/// What stands in LIB_BIN_DIR.
 fn names_in(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name());
-    entries.map(|it| it.into_string().unwrap()).collect()
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
 }
 
 #[test]
-fn row_18_a_foreign_file_where_the_link_goes_is_refused_by_its_path_and_replaced_by_force_alone() {
+fn row_18_only_force_replaces_a_foreign_file_at_the_path_of_a_link() {
     let context = context_with_one();
     fs::write(context.bin("one"), "mine").unwrap();
     let output = context.run(&["install"]).exits_with(1);
@@ -74,11 +74,11 @@ fn row_18_a_foreign_file_where_the_link_goes_is_refused_by_its_path_and_replaced
     context.run(&["install", "--force"]).succeeds();
     assert!(context.bin("one").is_symlink());
     assert_eq!(names_in(&context.bin("")), ["one"]);
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
-fn row_18_a_folder_where_the_link_goes_is_refused_by_its_path_and_never_replaced() {
+fn row_18_a_folder_at_the_path_of_a_link_is_never_replaced() {
     let context = context_with_one();
     fs::create_dir(context.bin("one")).unwrap();
     fs::write(context.bin("one/kept"), "mine").unwrap();
@@ -94,7 +94,7 @@ fn row_18_a_folder_where_the_link_goes_is_refused_by_its_path_and_never_replaced
 }
 
 #[test]
-fn row_18_a_foreign_link_outside_of_lib_dir_is_refused_by_its_path() {
+fn row_18_only_force_replaces_a_foreign_link_outside_lib_dir() {
     let mut context = context_with_one();
     context.set("LIB_BIN_DIR", context.path("usr-local-bin"));
     fs::create_dir(context.path("usr-local-bin")).unwrap();
@@ -108,45 +108,43 @@ fn row_18_a_foreign_link_outside_of_lib_dir_is_refused_by_its_path() {
     assert_eq!(fs::read_link(&link).unwrap().to_str(), Some("/bin/ls"));
     context.run(&["install", "--force"]).succeeds();
     assert!(fs::read_link(&link).unwrap().starts_with(context.path("data/lib")));
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
-fn row_19_eight_runs_that_make_one_link_at_once_all_succeed_and_nobody_ever_misses_it() {
+fn row_19_eight_commands_replace_one_link_at_once_without_a_gap() {
     let mut context = context_with_one();
     let shared = context.path("shared");
     context.set("LIB_BIN_DIR", shared.clone());
-    // Two data dirs, so that not even the lock on the name keeps them apart, and the link changes each time.
-    let data = ["one", "two"].map(|it| context.path(it).to_str().unwrap().to_owned());
-    let args = |data: &'_ str| ["--data-dir", data, "install", "--force"].map(str::to_owned);
+    // With two data dirs, the commands do not exclude each other by the lock on the name, and the link keeps changing.
+    let data = ["one", "two"].map(|name| context.path(name).to_str().unwrap().to_owned());
     for data in &data {
-        context.run(&args(data).each_ref().map(String::as_str)).succeeds();
+        context.run(&["--data-dir", data, "install", "--force"]).succeeds();
     }
-    let is_over = AtomicBool::new(false);
-    let is_whole = || fs::read_link(shared.join("one")).is_ok_and(|it| it.is_file());
+    let have_exited = AtomicBool::new(false);
+    let link_works = || fs::read_link(shared.join("one")).is_ok_and(|path| path.is_file());
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            let mut looks = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                assert!(is_whole());
-                looks += 1;
+            let mut reads = 0;
+            while !have_exited.load(Ordering::Relaxed) {
+                assert!(link_works());
+                reads += 1;
             }
-            looks
+            reads
         });
-        let runs: Vec<_> = (0..8).map(|nth| args(&data[nth % 2])).collect();
-        let runs = runs.iter().map(|it| it.each_ref().map(String::as_str));
-        let started: Vec<_> = runs.map(|it| (it, context.start(&it))).collect();
-        for (args, child) in started {
-            CommandOutput::new(&args, &child.wait_with_output().unwrap()).succeeds();
+        let commands: Vec<_> = (0..8).map(|n| ["--data-dir", &data[n % 2], "install", "--force"]).collect();
+        let children: Vec<_> = commands.iter().map(|args| (args, context.start(args))).collect();
+        for (args, child) in children {
+            CommandOutput::new(args, &child.wait_with_output().unwrap()).succeeds();
         }
-        is_over.store(true, Ordering::Relaxed);
+        have_exited.store(true, Ordering::Relaxed);
         assert!(reader.join().unwrap() > 0);
     });
     assert_eq!(names_in(&shared), ["one"], "no temporary link is left");
     assert_eq!(context.live_processes(), []);
 }
 
-/// A provider whose program is another one all the time: a process that left its group swaps it for one of another size.
+/// A provider whose program keeps changing: a process outside its group replaces it by one of a different size.
 const SWAPPING: &str = r#"#!/bin/sh
 set -eu
 mkdir -p "$LIB_DIR" && cd "$LIB_DIR"
@@ -155,24 +153,24 @@ printf '#!/bin/sh\necho 2.0 and longer\n' >b
 chmod +x a b
 cp -p a x
 : >swapping
-setsid sh -c 'while [ -e swapping ]; do for it in a b; do cp -p $it x.new && mv x.new x; done; done' &
+setsid sh -c 'while [ -e swapping ]; do for file in a b; do cp -p $file x.new && mv x.new x; done; done' &
 "$RIGUP" hook binary --provider swapping --abspath "$PWD/x" -- "$@"
 "#;
 
 #[test]
-fn row_20_a_target_that_is_swapped_all_the_time_is_rejected_or_recorded_as_it_was() {
+fn row_20_a_file_that_keeps_changing_is_rejected_or_recorded_correctly() {
     let context = TestContext::new();
     context.provider("swapping", SWAPPING);
     let lib = context.bin("").parent().unwrap().to_owned();
     let size_of = |digest: &str| {
-        let made = ["a", "b"].map(|it| lib.join(it));
-        let it = made.iter().find(|it| rigup::fs::digest::sha256(it).unwrap() == digest);
-        it.expect("it is one of the two").metadata().unwrap().len().to_string()
+        let programs = ["a", "b"].map(|name| lib.join(name));
+        let recorded = programs.iter().find(|path| rigup::fs::digest::sha256(path).unwrap() == digest);
+        recorded.expect("it is one of the two").metadata().unwrap().len().to_string()
     };
     let (mut tried, mut rejected) = (0, 0);
     while tried < 20 || rejected == 0 {
         tried += 1;
-        assert!(tried < 200, "it is swapped all the time");
+        assert!(tried < 200, "no attempt was rejected");
         let record = context.run(&["install", "x", "--force", "--binproviders", "swapping"]).record();
         if record["status"] == "installed" {
             let fingerprint = record["fingerprint"].as_str().unwrap();
@@ -180,7 +178,7 @@ fn row_20_a_target_that_is_swapped_all_the_time_is_rejected_or_recorded_as_it_wa
             assert_eq!(
                 size_of(record["sha256"].as_str().unwrap()),
                 size,
-                "the digest is that of the very file"
+                "the digest and the size are of the same file"
             );
         } else {
             let attempt = &record["attempts"][0];
@@ -190,12 +188,12 @@ fn row_20_a_target_that_is_swapped_all_the_time_is_rejected_or_recorded_as_it_wa
             rejected += 1;
         }
         fs::remove_file(lib.join("swapping")).unwrap();
-        wait_until("nobody swaps it any more", || context.live_processes().is_empty());
+        wait_until("the replacing process has exited", || context.live_processes().is_empty());
     }
 }
 
 #[test]
-fn row_20_a_file_that_changes_while_its_record_waits_to_be_stored_is_rejected() {
+fn row_20_a_file_that_changes_before_its_record_is_stored_is_rejected() {
     let context = TestContext::new();
     context.run(&["process", "gc"]).succeeds();
     let tool = context.script("tool", "#!/bin/sh\necho 1.0\n");
@@ -205,8 +203,10 @@ fn row_20_a_file_that_changes_while_its_record_waits_to_be_stored_is_rejected() 
     let args = ["binary", "create", "--name", "x", "--abspath", tool.to_str().unwrap()];
     let waiting = context.start(&args);
     let files = format!("/proc/{}/fd", waiting.id());
-    let has_open = |file: fs::DirEntry| fs::read_link(file.path()).is_ok_and(|it| it == lock);
-    wait_until("it is at the lock", || fs::read_dir(&files).unwrap().any(|it| has_open(it.unwrap())));
+    let is_lock = |file: fs::DirEntry| fs::read_link(file.path()).is_ok_and(|path| path == lock);
+    wait_until("rigup waits for the lock", || {
+        fs::read_dir(&files).unwrap().any(|file| is_lock(file.unwrap()))
+    });
     context.script("other", "#!/bin/sh\necho 2.0 and longer\n");
     fs::rename(context.path("other"), &tool).unwrap();
     drop(held);
@@ -214,13 +214,13 @@ fn row_20_a_file_that_changes_while_its_record_waits_to_be_stored_is_rejected() 
     output.stderr_contains("changed while it was verified");
     assert!(!context.bin("x").is_symlink());
     assert_eq!(context.run(&["binary", "list", "--status", "installed"]).succeeds().stdout, "");
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
-/// One hook finds two programs, and both are checked before either is linked.
+/// One hook finds two programs, and rigup verifies both before it links either.
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn row_20_a_target_that_changes_between_check_and_link_is_rejected() {
+fn row_20_a_file_that_changes_before_its_link_is_made_is_rejected() {
     let mut context = TestContext::new();
     for tool in ["one", "two"] {
         context.script(&format!("tools/{tool}"), "#!/bin/sh\necho 1.0\n");
@@ -231,8 +231,8 @@ fn row_20_a_target_that_changes_between_check_and_link_is_rejected() {
         context.script("other", "#!/bin/sh\necho 2.0 and longer\n");
         fs::rename(context.path("other"), context.path("tools/two")).unwrap();
     };
-    let fate = do_before(&context, &args, 1, |it| it == Change::Link, swap);
-    assert_eq!(fate, Fate::Unharmed { calls: 1, code: 1 }, "only the other one is linked");
+    let exit = act_before(&context, &args, 1, |change| change == Change::Link, swap);
+    assert_eq!(exit, TracedExit::Exited { calls: 1, code: 1 }, "only `one` is linked");
     assert!(context.bin("one").is_symlink() && !context.bin("two").is_symlink());
     let queued = context.run(&["binary", "show", "two"]).succeeds().record();
     let reason = queued["last_error"].as_str().unwrap();
@@ -242,5 +242,5 @@ fn row_20_a_target_that_changes_between_check_and_link_is_rejected() {
     );
     context.run(&args).succeeds();
     assert!(context.bin("two").is_symlink());
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }

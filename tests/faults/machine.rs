@@ -1,4 +1,4 @@
-//! A machine that tells little of itself, and reaches nobody.
+//! A machine without a network, a machine id and DMI.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::kernel::{self, Namespaces};
 use crate::test_context::TestContext;
 
 #[test]
-fn row_34_without_a_network_a_machine_id_and_dmi_everything_local_works_and_the_guid_is_stable() {
+fn row_34_rigup_works_without_a_network_a_machine_id_and_dmi() {
     let mut context = TestContext::new();
     context.fixture("good");
     let Some(inside) = Namespaces::new(&["--mount", "--net"]) else { return };
@@ -15,13 +15,12 @@ fn row_34_without_a_network_a_machine_id_and_dmi_everything_local_works_and_the_
     }
     inside.sh(
         &context,
-        "for it in /etc/machine-id /var/lib/dbus/machine-id; do\n\
-            [ ! -e $it ] || mount --bind /dev/null $it\n\
+        "for file in /etc/machine-id /var/lib/dbus/machine-id /usr/sbin/dmidecode; do\n\
+            [ ! -e $file ] || mount --bind /dev/null $file\n\
         done\n\
-        for it in /sys/class/dmi /sys/devices/virtual/dmi; do\n\
-            [ ! -e $it ] || mount -t tmpfs none $it\n\
+        for folder in /sys/class/dmi /sys/devices/virtual/dmi; do\n\
+            [ ! -e $folder ] || mount -t tmpfs none $folder\n\
         done\n\
-        for it in /usr/sbin/dmidecode; do [ ! -e $it ] || mount --bind /dev/null $it; done\n\
         ! ip route get 192.0.2.1 2>/dev/null",
     );
     inside.run(&context, &["install", "one", "--binproviders", "good"]).succeeds();
@@ -36,13 +35,13 @@ fn row_34_without_a_network_a_machine_id_and_dmi_everything_local_works_and_the_
 
     let machine = || {
         let records = inside.run(&context, &["machine", "show"]).succeeds().records();
-        let machine = records.iter().find(|it| it["type"] == "Machine").unwrap().clone();
+        let machine = records.iter().find(|record| record["type"] == "Machine").unwrap().clone();
         (machine["guid"].clone(), machine["guid_source"].clone(), machine["id"].clone())
     };
     let first = machine();
     assert_eq!(first.1, "random");
     assert_eq!(machine(), first);
-    // It stays what it is where the system has an id again.
+    // The guid stays the same when the system has an id again.
     let outside = context.run(&["machine", "show"]).succeeds().records();
     assert_eq!(outside[0]["guid"], first.0);
     assert_eq!(context.live_processes(), []);

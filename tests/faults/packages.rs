@@ -1,4 +1,4 @@
-//! Package managers, and hooks that do not do as they say.
+//! Locks of package managers, and hooks that print invalid records.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,32 +9,32 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use serde_json::json;
 
-use crate::aftermath::nothing_is_left;
 use crate::kernel::{self, Namespaces};
+use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::TestContext;
 
 #[test]
-fn row_23_an_install_that_waits_for_the_dpkg_lock_says_whose_it_is_and_gives_up_clearly() {
+fn row_23_an_install_names_the_holder_of_the_dpkg_lock_and_gives_up() {
     let mut context = TestContext::new();
     if !(kernel::has("apt-get") && kernel::is_root()) {
         return;
     }
     let Some(inside) = Namespaces::new(&["--mount"]) else { return };
     let lock = fs::File::create(context.write("lock", "")).unwrap();
-    // A lock and lists of the test's own: what other tests install is none of its business.
+    // The test mounts its own lock and lists, so that other tests can use apt at the same time.
     inside.sh(
         &context,
         "mount --bind ../lock /var/lib/dpkg/lock-frontend\n\
         mount -t tmpfs none /var/lib/apt/lists\nmkdir /var/lib/apt/lists/partial\n: >/var/lib/apt/lists/x_Packages",
     );
-    let whole = libc::flock {
+    let whole_file = libc::flock {
         l_type: i16::try_from(libc::F_WRLCK).unwrap(),
         l_whence: i16::try_from(libc::SEEK_SET).unwrap(),
         l_start: 0,
         l_len: 0,
         l_pid: 0,
     };
-    fcntl(&lock, FcntlArg::F_SETLK(&whole)).unwrap();
+    fcntl(&lock, FcntlArg::F_SETLK(&whole_file)).unwrap();
     context.set("APT_LOCK_PATIENCE", "1");
     let waiting = format!("hello: waiting for the dpkg lock (pid {})", std::process::id());
     let reason = |context: &TestContext, args: &[&str]| {
@@ -51,28 +51,28 @@ fn row_23_an_install_that_waits_for_the_dpkg_lock_says_whose_it_is_and_gives_up_
     assert_eq!(gave_up, format!("failed the dpkg lock is still held (pid {pid}); try again later"));
 
     context.set("APT_LOCK_PATIENCE", "60");
-    let ended = reason(&context, &["install", "--timeout", "3"]);
-    assert!(ended.starts_with("timeout terminated after 3 s: "), "{ended}");
-    // On a busy machine apt has not said it yet, and the hook has.
-    let said = [format!("is held by process {pid}"), format!("waiting for the dpkg lock (pid {pid})")];
-    assert!(said.iter().any(|it| ended.contains(it)), "{ended}");
+    let timed_out = reason(&context, &["install", "--timeout", "3"]);
+    assert!(timed_out.starts_with("timeout terminated after 3 s: "), "{timed_out}");
+    // On a busy machine, apt has not printed its line yet, but the hook has.
+    let lines = [format!("is held by process {pid}"), format!("waiting for the dpkg lock (pid {pid})")];
+    assert!(lines.iter().any(|line| timed_out.contains(line)), "{timed_out}");
 }
 
 #[test]
-fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
+fn row_24_ten_equal_installs_start_the_hook_once_and_all_succeed() {
     let context = TestContext::new();
     context.fixture("counting");
     let gate = context.gate();
 
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let children: Vec<_> = (0..10)
         .map(|_| {
             let mut child = context.start(&["install", "x", "--binproviders", "counting"]);
-            let (tell, stderr) = (tell.clone(), child.stderr.take().unwrap());
+            let (sender, stderr) = (sender.clone(), child.stderr.take().unwrap());
             std::thread::spawn(move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                     if line.contains("waiting for another rigup") || line.contains("trying counting") {
-                        let _ = tell.send(());
+                        let _ = sender.send(());
                     }
                 }
             });
@@ -80,7 +80,7 @@ fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
         })
         .collect();
     for _ in 0..10 {
-        told.recv_timeout(Duration::from_secs(30)).expect("every rigup tries or waits");
+        receiver.recv_timeout(Duration::from_secs(30)).expect("every rigup tries or waits");
     }
     fs::write(&gate, "\n").unwrap();
     for child in children {
@@ -88,12 +88,12 @@ fn row_24_ten_runs_of_one_request_start_its_hook_once_and_all_succeed() {
     }
     assert_eq!(fs::read_dir(context.path("data/started")).unwrap().count(), 1);
     assert_eq!(context.hook_processes().len(), 1);
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
-fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_tried() {
-    for (lie, outcome, reason) in [
+fn row_36_an_invalid_record_is_rejected_and_the_next_provider_is_tried() {
+    for (fault, outcome, reason) in [
         ("name", "rejected", "the record is for `other`, not for `x`"),
         ("missing", "rejected", "cannot read abspath /no/such/program: No such file"),
         ("folder", "rejected", "abspath /usr/bin is not a file"),
@@ -108,11 +108,11 @@ fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_
         context.fixture("invalid_record").fixture("good");
         let request = json!({
             "type": "Binary", "name": "x", "binproviders": "invalid_record,good", "min_version": "1.0",
-            "overrides": {"invalid_record": {"fault": lie}},
+            "overrides": {"invalid_record": {"fault": fault}},
         });
         context.plugin("p", &[request]);
         let record = context.run(&["install"]).succeeds().record();
-        assert_eq!(record["binprovider"], "good", "{lie}");
+        assert_eq!(record["binprovider"], "good", "{fault}");
         let id = record["id"].as_str().unwrap();
         let first: (String, String) = context
             .store()
@@ -120,9 +120,9 @@ fn row_36_a_hook_that_lies_is_rejected_with_its_reason_and_the_next_provider_is_
                 Ok((row.get(0)?, row.get(1)?))
             })
             .unwrap();
-        assert_eq!(first.0, outcome, "{lie} {id}");
-        assert!(first.1.contains(reason), "{lie}: {}", first.1);
-        assert_eq!(fs::read_link(context.bin("x")).unwrap().to_str(), record["abspath"].as_str(), "{lie}");
-        nothing_is_left(&context);
+        assert_eq!(first.0, outcome, "{fault} {id}");
+        assert!(first.1.contains(reason), "{fault}: {}", first.1);
+        assert_eq!(fs::read_link(context.bin("x")).unwrap().to_str(), record["abspath"].as_str(), "{fault}");
+        assert_nothing_is_left(&context);
     }
 }

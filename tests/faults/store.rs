@@ -1,4 +1,4 @@
-//! The store: busy, damaged, from the future.
+//! A store that is locked, damaged, or written by a newer rigup.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -12,14 +12,14 @@ use crate::test_context::{TestContext, wait_until};
 
 const INSTALL: &[&str] = &["install", "one", "two", "--binproviders", "good"];
 
-/// A place where two binaries were installed, and a run ended.
+/// Returns a context with two installed binaries, a failed install and an exited run.
 fn context() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").fixture("failing");
     context.run(INSTALL).succeeds();
     context.run(&["install", "three", "--binproviders", "failing"]).exits_with(1);
-    context.run(&["start", "--slug", "s", "--", "sh", "-c", "echo said; exit 7"]).succeeds();
-    wait_until("the run is over", || context.live_processes().is_empty());
+    context.run(&["start", "--slug", "s", "--", "sh", "-c", "echo text; exit 7"]).succeeds();
+    wait_until("the run has exited", || context.live_processes().is_empty());
     context
 }
 
@@ -28,7 +28,7 @@ fn store(context: &TestContext) -> std::path::PathBuf {
 }
 
 #[test]
-fn row_29_a_store_that_is_kept_locked_is_waited_for_and_its_holder_is_named() {
+fn row_29_rigup_waits_for_a_locked_store_and_names_its_holder() {
     let context = context();
     let script = "import sqlite3, sys\nstore = sqlite3.connect(sys.argv[1])\nstore.execute('BEGIN IMMEDIATE')\n\
         print('locked', flush=True)\nsys.stdin.read()\n";
@@ -43,27 +43,31 @@ fn row_29_a_store_that_is_kept_locked_is_waited_for_and_its_holder_is_named() {
     let began = Instant::now();
     let output = context.run(&force).exits_with(3).stderr_contains(store(&context).to_str().unwrap());
     output.stderr_contains(&format!("python3 (pid {}) has locked it for 10 seconds", holder.id()));
-    assert!(began.elapsed() >= Duration::from_secs(10), "it gave up at once");
+    assert!(began.elapsed() >= Duration::from_secs(10), "rigup waited for 10 seconds");
     assert_eq!(context.live_processes(), []);
     context.run(&["binary", "list"]).succeeds();
 
-    // Whoever waits goes on once the holder is done.
+    // A waiting command continues when the holder releases the lock.
     let mut waiting = context.start(&force);
     let files = format!("/proc/{}/fd", waiting.id());
-    let has_open = |file: fs::DirEntry| fs::read_link(file.path()).is_ok_and(|it| it == store(&context));
-    wait_until("it has the store open", || fs::read_dir(&files).unwrap().any(|it| has_open(it.unwrap())));
-    assert_eq!(waiting.try_wait().unwrap(), None, "it waits");
+    let is_store = |file: fs::DirEntry| fs::read_link(file.path()).is_ok_and(|path| path == store(&context));
+    wait_until("rigup has opened the store", || {
+        fs::read_dir(&files).unwrap().any(|file| is_store(file.unwrap()))
+    });
+    assert_eq!(waiting.try_wait().unwrap(), None, "rigup waits");
     drop(holder.stdin.take());
     assert!(holder.wait().unwrap().success());
     assert!(waiting.wait_with_output().unwrap().status.success());
     context.run(INSTALL).succeeds().stderr_contains("all 2 binaries are already installed");
 }
 
-/// What a person would miss: the processes but rigup's own, and what is installed.
-fn told(context: &TestContext) -> Vec<String> {
+/// Returns the records that a rebuild restores: installed binaries, and processes except rigup's own.
+fn lasting_records(context: &TestContext) -> Vec<String> {
     let binaries = context.run(&["binary", "list", "--status", "installed"]).succeeds().records();
-    let binaries = binaries.iter().map(|it| format!("{} {} {}", it["name"], it["abspath"], it["sha256"]));
-    let processes = context.processes().into_iter().filter(|it| it["process_type"] != "cli");
+    let binaries = binaries
+        .iter()
+        .map(|binary| format!("{} {} {}", binary["name"], binary["abspath"], binary["sha256"]));
+    let processes = context.processes().into_iter().filter(|process| process["process_type"] != "cli");
     let keys = [
         "id",
         "machine_id",
@@ -81,29 +85,32 @@ fn told(context: &TestContext) -> Vec<String> {
         "stderr_tail",
         "max_rss",
     ];
-    let processes = processes.map(|it| Value::from_iter(keys.map(|key| (key, it[key].clone()))).to_string());
-    let mut told: Vec<String> = processes.chain(binaries).collect();
-    told.sort();
-    told
+    let processes =
+        processes.map(|process| Value::from_iter(keys.map(|key| (key, process[key].clone()))).to_string());
+    let mut records: Vec<String> = processes.chain(binaries).collect();
+    records.sort();
+    records
 }
 
-fn aside(context: &TestContext) -> Vec<String> {
-    let names = fs::read_dir(context.path("data")).unwrap().map(|it| it.unwrap().file_name());
-    names.filter_map(|it| it.into_string().ok().filter(|it| it.contains(".damaged-"))).collect()
+/// Returns the names of the damaged stores that rigup moved aside.
+fn damaged_stores(context: &TestContext) -> Vec<String> {
+    let names = fs::read_dir(context.path("data")).unwrap().map(|file| file.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    names.filter(|name| name.contains(".damaged-")).collect()
 }
 
-fn spoil(path: &Path, offset: u64, length: usize) {
+fn overwrite(path: &Path, offset: u64, length: usize) {
     let mut file = fs::File::options().write(true).open(path).unwrap();
     file.seek(SeekFrom::Start(offset)).unwrap();
     file.write_all(&vec![b'x'; length]).unwrap();
 }
 
 #[test]
-fn row_30_a_store_with_a_damaged_header_is_moved_aside_and_rebuilt_from_the_run_dirs() {
+fn row_30_a_store_with_a_damaged_header_is_rebuilt_from_the_run_dirs() {
     let context = context();
-    let before = told(&context);
+    let before = lasting_records(&context);
     assert_eq!(before.len(), 6, "{before:?}");
-    spoil(&store(&context), 0, 4096);
+    overwrite(&store(&context), 0, 4096);
     let damaged = fs::read(store(&context)).unwrap();
 
     let read = context
@@ -111,57 +118,57 @@ fn row_30_a_store_with_a_damaged_header_is_moved_aside_and_rebuilt_from_the_run_
         .exits_with(3)
         .stderr_contains("the file is damaged or is not a SQLite database");
     read.stderr_contains("`rigup process gc` moves it aside");
-    assert_eq!(fs::read(store(&context)).unwrap(), damaged, "who only reads changes nothing");
+    assert_eq!(fs::read(store(&context)).unwrap(), damaged, "a command that only reads changes nothing");
     context
         .run(INSTALL)
         .succeeds()
         .stderr_contains("warning: the store")
         .stderr_contains("was damaged and was moved to")
         .stderr_contains("all 2 binaries are already installed");
-    let [aside] = &aside(&context)[..] else { panic!("it is kept") };
-    assert_eq!(fs::read(context.path("data").join(aside)).unwrap(), damaged);
-    assert_eq!(told(&context), before);
+    let [kept] = &damaged_stores(&context)[..] else { panic!("the damaged store is kept") };
+    assert_eq!(fs::read(context.path("data").join(kept)).unwrap(), damaged);
+    assert_eq!(lasting_records(&context), before);
     context.run(&["install", "four", "--binproviders", "good"]).succeeds();
     assert_eq!(context.live_processes(), []);
 }
 
 #[test]
-fn row_30_damage_within_the_store_is_found_by_gc_and_repaired_in_the_same_way() {
+fn row_30_gc_finds_and_repairs_damage_inside_the_store() {
     let context = context();
-    let before = told(&context);
+    let before = lasting_records(&context);
     let length = fs::metadata(store(&context)).unwrap().len();
-    spoil(&store(&context), 8192, usize::try_from(length - 8192).unwrap());
+    overwrite(&store(&context), 8192, usize::try_from(length - 8192).unwrap());
     context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged and was moved to");
-    assert_eq!(aside(&context).len(), 1);
-    assert_eq!(told(&context), before);
+    assert_eq!(damaged_stores(&context).len(), 1);
+    assert_eq!(lasting_records(&context), before);
     context.run(&["process", "gc"]).succeeds();
-    assert_eq!(aside(&context).len(), 1);
+    assert_eq!(damaged_stores(&context).len(), 1);
 }
 
 #[test]
-fn row_30_a_binary_whose_file_is_not_what_the_run_dir_tells_is_asked_for_again() {
+fn row_30_a_changed_binary_is_installed_again_after_a_rebuild() {
     let context = context();
     fs::write(
         context.path("data/lib").join(rigup::settings::platform()).join("good/one"),
         "#!/bin/sh\necho 9\n",
     )
     .unwrap();
-    spoil(&store(&context), 0, 4096);
+    overwrite(&store(&context), 0, 4096);
     let hooks = |context: &TestContext| context.hook_processes().len();
     context.run(INSTALL).succeeds().stderr_contains("one: installed by good");
-    assert_eq!(hooks(&context), 4, "two before, the one that failed, and one now");
+    assert_eq!(hooks(&context), 4, "two at first, the failed one, and one after the rebuild");
 }
 
 #[test]
-fn row_30_the_hook_that_found_many_binaries_is_still_what_they_came_from() {
+fn row_30_a_rebuild_keeps_the_hook_that_found_several_binaries() {
     let mut context = TestContext::new();
     context.run(&["install", "sh", "ls", "--binproviders", "env"]).succeeds();
-    let hooks: Vec<_> = context.hook_processes().into_iter().map(|it| it["id"].clone()).collect();
+    let hooks: Vec<_> = context.hook_processes().into_iter().map(|process| process["id"].clone()).collect();
     assert_eq!(hooks.len(), 1, "both were one request");
-    spoil(&store(&context), 0, 4096);
+    overwrite(&store(&context), 0, 4096);
     context.set("RIGUP_KEEP_PROCESSES", "0");
     context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged and was moved to");
-    let kept: Vec<_> = context.processes().into_iter().map(|it| it["id"].clone()).collect();
+    let kept: Vec<_> = context.processes().into_iter().map(|process| process["id"].clone()).collect();
     assert_eq!(kept, hooks);
     context
         .run(&["install", "sh", "ls", "--binproviders", "env"])
@@ -170,16 +177,16 @@ fn row_30_the_hook_that_found_many_binaries_is_still_what_they_came_from() {
 }
 
 #[test]
-fn row_31_a_store_of_a_newer_rigup_is_refused_and_nothing_is_written() {
+fn row_31_a_store_of_a_newer_rigup_is_refused_and_not_changed() {
     let context = context();
     let newer = rusqlite::Connection::open(store(&context)).unwrap();
     newer.execute_batch("PRAGMA user_version = 999; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     newer.close().unwrap();
     let files = |context: &TestContext| {
-        let all =
-            walkdir::WalkDir::new(context.path("data")).sort_by_file_name().into_iter().map(|it| it.unwrap());
-        let all = all.filter(|it| !it.path().to_string_lossy().ends_with("-shm"));
-        all.map(|it| (it.path().to_owned(), fs::read(it.path()).unwrap_or_default())).collect::<Vec<_>>()
+        let entries = walkdir::WalkDir::new(context.path("data")).sort_by_file_name().into_iter();
+        let paths = entries.map(|entry| entry.unwrap().into_path());
+        let paths = paths.filter(|path| !path.to_string_lossy().ends_with("-shm"));
+        paths.map(|path| (fs::read(&path).unwrap_or_default(), path)).collect::<Vec<_>>()
     };
     let before = files(&context);
     for args in [

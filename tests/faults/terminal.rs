@@ -1,4 +1,4 @@
-//! rigup at a terminal: Ctrl-C, once and twice, and hooks that would have the terminal for themselves.
+//! rigup on a terminal: Ctrl-C once and twice, hooks that take the terminal, and the width of tables.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -11,10 +11,10 @@ use nix::pty::{Winsize, openpty};
 use nix::unistd::{tcgetpgrp, ttyname};
 use rigup::process::terminate::GRACE;
 
-use crate::aftermath::nothing_is_left;
+use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{TestContext, wait_until};
 
-/// A terminal with rigup at it, as the leader of its session.
+/// A terminal on which rigup runs as the session leader.
 struct Terminal {
     keyboard: File,
     screen: std::thread::JoinHandle<String>,
@@ -22,12 +22,12 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Starts rigup at a new terminal, whose path is in the variable `TERMINAL`.
+    /// Starts rigup on a new terminal, whose path is in the variable `TERMINAL`.
     fn start(context: &mut TestContext, args: &[&str]) -> Self {
         Self::start_with_columns(context, args, 0)
     }
 
-    /// Starts rigup at a new terminal that is so wide; one with 0 columns does not know its width.
+    /// Starts rigup on a new terminal of this width; 0 columns stands for an unknown width.
     fn start_with_columns(context: &mut TestContext, args: &[&str], columns: u16) -> Self {
         let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
@@ -40,7 +40,7 @@ impl Terminal {
         let mut screen = keyboard.try_clone().unwrap();
         let screen = std::thread::spawn(move || {
             let mut shown = Vec::new();
-            // The end of a terminal that nobody has open any more is an error.
+            // Reading fails when no process has the terminal open any more.
             let _ = screen.read_to_end(&mut shown);
             String::from_utf8_lossy(&shown).into_owned()
         });
@@ -51,14 +51,14 @@ impl Terminal {
         self.keyboard.write_all(b"\x03").unwrap();
     }
 
-    /// Waits for the end: the exit code, and all that was shown.
-    fn see_out(mut self) -> (Option<i32>, String) {
-        wait_until("rigup is over, and was not suspended", || self.rigup.try_wait().unwrap().is_some());
+    /// Waits until rigup exits, and returns its exit code and everything that the terminal showed.
+    fn wait(mut self) -> (Option<i32>, String) {
+        wait_until("rigup has exited and is not suspended", || self.rigup.try_wait().unwrap().is_some());
         (self.rigup.wait().unwrap().code(), self.screen.join().unwrap())
     }
 }
 
-/// Asks for two binaries of a provider whose hooks ignore TERM only in a child, and waits until all of them run.
+/// Starts an install of two binaries by hooks with a child that ignores TERM, and waits until all of these run.
 fn start_hanging(context: &mut TestContext) -> Terminal {
     context.fixture("hanging");
     let terminal = Terminal::start(context, &["install", "x", "y", "--binproviders", "hanging"]);
@@ -75,16 +75,16 @@ fn assert_all_are_stopped(context: &TestContext) {
     assert_eq!(processes[0]["exit_code"], 130);
     let queued = context.run(&["binary", "show", "x"]).succeeds().record();
     assert_eq!((&queued["status"], &queued["attempt_count"]), (&"queued".into(), &0.into()));
-    nothing_is_left(context);
+    assert_nothing_is_left(context);
 }
 
 #[test]
-fn row_09_ctrl_c_ends_every_child_first_and_is_recorded() {
+fn row_09_ctrl_c_terminates_every_child_before_rigup_exits() {
     let mut context = TestContext::new();
     let mut terminal = start_hanging(&mut context);
     terminal.press_ctrl_c();
-    let (code, _) = terminal.see_out();
-    // Whatever rigup ended lives no more once rigup is over.
+    let (code, _) = terminal.wait();
+    // When rigup has exited, no child is alive.
     assert_eq!(context.live_processes(), []);
     assert_eq!(code, Some(130));
     assert_all_are_stopped(&context);
@@ -92,37 +92,39 @@ fn row_09_ctrl_c_ends_every_child_first_and_is_recorded() {
 
 #[test]
 fn row_10_a_second_ctrl_c_kills_at_once() {
-    // On a machine that is too busy the grace may be over before the second one has an effect; cut short at all, it is
-    // known to be no grace.
-    assert!((0..5).any(|_| a_second_ctrl_c_cuts_the_grace_short()), "they were killed after the grace");
+    // On a busy machine, the grace period can end before the second Ctrl-C has an effect. One success is proof enough.
+    assert!(
+        (0..5).any(|_| second_ctrl_c_shortens_the_grace_period()),
+        "the hooks had the whole grace period"
+    );
 }
 
-fn a_second_ctrl_c_cuts_the_grace_short() -> bool {
+fn second_ctrl_c_shortens_the_grace_period() -> bool {
     let mut context = TestContext::new();
-    // They ignore TERM, and would do so for the whole grace.
+    // The hooks ignore TERM, and would do so for the whole grace period.
     context.provider(
         "p",
-        "#!/bin/sh\ntrap 'echo \"asked $RIGUP_PROCESS_ID\" >>\"$DATA_DIR/asked\"' TERM\n\
+        "#!/bin/sh\ntrap 'echo \"TERM $RIGUP_PROCESS_ID\" >>\"$DATA_DIR/terminated\"' TERM\n\
          : >\"$DATA_DIR/up-$RIGUP_PROCESS_ID\"\nwhile :; do sleep 600; done\n",
     );
     let mut terminal = Terminal::start(&mut context, &["install", "x", "y", "--binproviders", "p"]);
     wait_until("both hooks run", || context.count("sleep") == 2);
     let began = Instant::now();
     terminal.press_ctrl_c();
-    let asked = || fs::read_to_string(context.path("data/asked")).unwrap_or_default();
-    wait_until("both are asked to end", || asked().lines().count() == 2);
+    let terminated = || fs::read_to_string(context.path("data/terminated")).unwrap_or_default();
+    wait_until("both hooks have received TERM", || terminated().lines().count() == 2);
     terminal.press_ctrl_c();
-    assert_eq!(terminal.see_out().0, Some(130));
-    let is_cut_short = began.elapsed() < GRACE;
+    assert_eq!(terminal.wait().0, Some(130));
+    let is_shorter = began.elapsed() < GRACE;
     for hook in context.hook_processes() {
-        assert_eq!(hook["signal"], 9, "it did not end by itself");
+        assert_eq!(hook["signal"], 9, "the hook was killed");
     }
     assert_all_are_stopped(&context);
-    is_cut_short
+    is_shorter
 }
 
-/// Takes the terminal in every way there is: its own group in front, the terminal for its own session, and, which only
-/// root may, for its own session although it is another one's.
+/// Tries to take the terminal in three ways: it makes its own group the foreground group, opens the controlling terminal,
+/// and makes the terminal its controlling terminal, by force if the argument is 1 (for root only).
 const GRAB: &str = "import fcntl, os, signal, sys, termios
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 terminal = os.open(os.environ['TERMINAL'], os.O_RDWR)
@@ -136,7 +138,7 @@ for grab in (lambda: os.tcsetpgrp(terminal, os.getpgrp()), lambda: os.open('/dev
 ";
 
 #[test]
-fn row_11_a_hook_that_grabs_the_terminal_suspends_nobody() {
+fn row_11_a_hook_that_takes_the_terminal_does_not_suspend_rigup() {
     for by_force in [false, true] {
         let mut context = TestContext::new();
         let grab = context.write("grab.py", GRAB);
@@ -150,32 +152,32 @@ fn row_11_a_hook_that_grabs_the_terminal_suspends_nobody() {
         context.provider("p", &hook);
         let gate = context.gate();
         let terminal = Terminal::start(&mut context, &["install", "x", "--binproviders", "p"]);
-        wait_until("the hook has tried", || context.path("data/up").exists());
+        wait_until("the hook has tried to take the terminal", || context.path("data/up").exists());
         if !by_force {
-            let in_front = tcgetpgrp(terminal.keyboard.as_fd()).unwrap().as_raw();
-            assert_eq!(u32::try_from(in_front).unwrap(), terminal.rigup.id(), "rigup is in front still");
+            let foreground = tcgetpgrp(terminal.keyboard.as_fd()).unwrap().as_raw();
+            assert_eq!(u32::try_from(foreground).unwrap(), terminal.rigup.id(), "rigup is in the foreground");
         }
         fs::write(gate, "\n").unwrap();
-        let (code, shown) = terminal.see_out();
+        let (code, shown) = terminal.wait();
         assert_eq!(code, Some(0), "{shown}");
-        assert!(shown.contains("/bin/sh"), "the table is shown: {shown}");
+        assert!(shown.contains("/bin/sh"), "rigup prints its table: {shown}");
         let hook = &context.hook_processes()[0];
-        let said = hook["stdout_tail"].as_str().unwrap();
-        assert!(said.starts_with("no terminal\n"), "{said}");
-        assert!(by_force || !said.contains("grabbed"), "{said}");
-        nothing_is_left(&context);
+        let printed = hook["stdout_tail"].as_str().unwrap();
+        assert!(printed.starts_with("no terminal\n"), "{printed}");
+        assert!(by_force || !printed.contains("grabbed"), "{printed}");
+        assert_nothing_is_left(&context);
     }
 }
 
 #[test]
-fn row_11_a_command_of_exec_that_took_the_terminal_and_kept_it_suspends_nobody() {
+fn row_11_a_command_that_keeps_the_terminal_does_not_suspend_rigup() {
     let mut context = TestContext::new();
-    // An interactive shell gives itself a group and puts that in front; killed, it puts nothing back.
+    // An interactive shell creates a foreground group of its own. When it is killed, it does not restore the old one.
     let command = "stty tostop; bash --norc -ic 'kill -KILL $$'; exit 3";
     let terminal = Terminal::start(&mut context, &["exec", "--", "sh", "-c", command]);
-    let (code, shown) = terminal.see_out();
+    let (code, shown) = terminal.wait();
     assert_eq!(code, Some(3), "{shown}");
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
@@ -184,7 +186,7 @@ fn tables_fit_the_width_of_the_terminal() {
     context.run(&["install", "sh", "ls"]).succeeds();
     for (columns, width) in [(120, 120), (80, 80), (50, 50), (0, 80)] {
         for args in [&["process", "tree"][..], &["process", "list"], &["binary", "list"], &["config"]] {
-            let (code, shown) = Terminal::start_with_columns(&mut context, args, columns).see_out();
+            let (code, shown) = Terminal::start_with_columns(&mut context, args, columns).wait();
             assert_eq!(code, Some(0), "{shown}");
             assert!(shown.lines().count() > 2, "{shown}");
             for line in shown.lines() {
@@ -195,7 +197,7 @@ fn tables_fit_the_width_of_the_terminal() {
     }
 }
 
-/// A line without the sequences that color it.
+/// Removes the escape sequences that color a line.
 fn without_colors(line: &str) -> String {
     let mut parts = line.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();

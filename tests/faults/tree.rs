@@ -1,4 +1,4 @@
-//! What a hook starts, and how all of it ends.
+//! Processes that a hook starts, and how rigup terminates and reaps them.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +6,11 @@ use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::aftermath::nothing_is_left;
-use crate::side_by_side;
+use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
-use crate::{RECORD, kernel};
+use crate::{RECORD, in_parallel, kernel};
 
-/// A place with one provider, `p`, whose script this is.
+/// Returns a context with one provider, `p`, and its script.
 fn context_with(script: &str) -> TestContext {
     let context = TestContext::new();
     context.provider("p", &format!("#!/bin/sh\n{script}\n"));
@@ -19,12 +18,12 @@ fn context_with(script: &str) -> TestContext {
     context
 }
 
-/// Asks it for `x`.
+/// Installs `x` by the provider `p`.
 fn install(context: &TestContext) -> CommandOutput {
     context.run(&["install", "x", "--binproviders", "p"])
 }
 
-/// Whether the process whose pid a file holds still runs this command, whatever became of its environment.
+/// Whether the process whose pid is in a file still runs this command. Unlike `living`, it does not need the environment.
 fn is_alive(pid: &Path, command: &str) -> bool {
     let pid = fs::read_to_string(pid).unwrap();
     let found = fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
@@ -32,12 +31,12 @@ fn is_alive(pid: &Path, command: &str) -> bool {
 }
 
 #[test]
-fn row_03_what_keeps_the_output_open_delays_nobody_and_is_ended_and_named() {
+fn row_03_a_leftover_process_delays_nothing_and_is_terminated_and_named() {
     let context = TestContext::new();
     context.fixture("forking");
     let output = context.run(&["install", "x", "--binproviders", "forking"]).succeeds();
     output.stderr_contains("terminated a process that it left behind: sleep 600");
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 
     for kind in ["", ".finite.bg", ".daemon.bg"] {
         let context = TestContext::new();
@@ -50,12 +49,12 @@ fn row_03_what_keeps_the_output_open_delays_nobody_and_is_ended_and_named() {
             .succeeds()
             .stderr_contains("terminated a process that it left behind: ");
         assert!(output.stdout.starts_with("{\"type\":\"Said\""), "{kind}: {}", output.stdout);
-        nothing_is_left(&context);
+        assert_nothing_is_left(&context);
     }
 }
 
 #[test]
-fn row_04_what_left_the_group_is_named_and_goes_on_where_its_hook_ended_well() {
+fn row_04_a_child_outside_the_group_is_named_and_outlives_its_hook() {
     let service = "setsid sh -c 'exec >/dev/null 2>&1; read -r _ <\"$DATA_DIR/gate\"' &\n\
         until [ \"$(cut -d ' ' -f 6 /proc/$!/stat)\" = $! ]; do :; done";
     let context = context_with(&format!("{service}\necho '{RECORD}'"));
@@ -63,12 +62,12 @@ fn row_04_what_left_the_group_is_named_and_goes_on_where_its_hook_ended_well() {
     install(&context).succeeds().stderr_contains("a process that it started is still running: ");
     assert_eq!(context.live_processes().len(), 1);
     fs::write(&gate, "\n").unwrap();
-    wait_until("the service ends once its gate opens", || context.live_processes().is_empty());
-    nothing_is_left(&context);
+    wait_until("the service has exited", || context.live_processes().is_empty());
+    assert_nothing_is_left(&context);
 }
 
-/// A child that ignores TERM, a grandchild in a session of its own, one that wiped its environment, and one that did
-/// both and whose parent is gone.
+/// Starts a child that ignores TERM, a grandchild in a new session, a child with an empty environment, and a process with
+/// a new session, an empty environment and no parent.
 const TREE: &str = "sh -c 'trap \"\" TERM; while :; do sleep 600; done' &\n\
     sh -c 'setsid sleep 600 & wait' &\n\
     env -i sh -c 'echo $$ >wiped; exec sleep 600' &\n\
@@ -78,27 +77,28 @@ const IS_UP: &str =
     "is_up() { [ -s $1 ] && [ \"$(tr '\\0' ' ' 2>/dev/null </proc/$(cat $1)/cmdline)\" = 'sleep 600 ' ]; }\n";
 
 #[test]
-fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_a_timeout() {
-    is_ended_with_all_its_tree("5", |_, _| ());
+fn row_04_a_timeout_terminates_a_child_that_left_the_session() {
+    check_tree_is_terminated("5", |_, _| ());
 }
 
 #[test]
-fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_an_interrupt() {
-    is_ended_with_all_its_tree("600", |_, rigup| signal(rigup.id(), Signal::SIGINT));
+fn row_04_an_interrupt_terminates_a_child_that_left_the_session() {
+    check_tree_is_terminated("600", |_, rigup| signal(rigup.id(), Signal::SIGINT));
 }
 
 #[test]
-fn row_04_a_child_that_leaves_the_session_is_found_and_ended_on_a_kill() {
-    is_ended_with_all_its_tree("600", |context, _| {
-        wait_until("it is recorded as running", || context.hook_processes()[0]["status"] == "running");
+fn row_04_a_kill_terminates_a_child_that_left_the_session() {
+    check_tree_is_terminated("600", |context, _| {
+        wait_until("the hook is recorded as running", || context.hook_processes()[0]["status"] == "running");
         let hook = context.hook_processes()[0]["id"].clone();
         context.run(&["process", "kill", hook.as_str().unwrap()]).succeeds();
     });
 }
 
-/// A hook with such a tree, before the others and beside them, that has so many seconds and is ended so.
-fn is_ended_with_all_its_tree(timeout: &str, end: impl Fn(&TestContext, &Child) + Sync) {
-    side_by_side(["", ".finite.bg"], |kind| {
+/// Runs a foreground and a background hook that start `TREE`, calls `terminate`, and asserts that no process survives. The
+/// timeout is in seconds.
+fn check_tree_is_terminated(timeout: &str, terminate: impl Fn(&TestContext, &Child) + Sync) {
+    in_parallel(["", ".finite.bg"], |kind| {
         let context = TestContext::new();
         let out = context.path("out");
         context.script(
@@ -111,36 +111,36 @@ fn is_ended_with_all_its_tree(timeout: &str, end: impl Fn(&TestContext, &Child) 
             let run_dir = hooks.first()?["run_dir"].as_str()?.to_owned();
             fs::read_to_string(run_dir + "/stdout.log").ok()
         };
-        wait_until("all of it is up", || log().is_some_and(|it| it == "up\n"));
-        let [wiped, orphan] = ["wiped", "orphan"].map(|it| out.join("p").join(it));
+        wait_until("the whole tree runs", || log().is_some_and(|text| text == "up\n"));
+        let [wiped, orphan] = ["wiped", "orphan"].map(|name| out.join("p").join(name));
         assert!(is_alive(&wiped, "sleep 600") && is_alive(&orphan, "sleep 600"));
-        end(&context, &child);
+        terminate(&context, &child);
         let output = CommandOutput::new(&["run", "E"], &child.wait_with_output().unwrap());
         assert_ne!(output.code, Some(0));
-        let alive = [&wiped, &orphan].map(|it| is_alive(it, "sleep 600"));
+        let alive = [&wiped, &orphan].map(|pid| is_alive(pid, "sleep 600"));
         assert_eq!(alive, [false; 2], "{kind}: {}", output.stderr);
-        nothing_is_left(&context);
+        assert_nothing_is_left(&context);
     });
 }
 
 #[test]
-fn row_05_a_tree_that_forks_while_it_is_ended_leaves_no_survivor() {
-    // Each lives just long enough to start the next one; they ignore TERM, and end by themselves after all.
+fn row_05_no_process_of_a_forking_tree_survives_its_termination() {
+    // Each process lives just long enough to start the next one and ignores TERM. The chain ends by itself after 30,000 processes.
     let context = context_with(
         "trap '' TERM\nleft=${LEFT-30000}\n[ \"$left\" = 0 ] || LEFT=$((left - 1)) \"$0\" \"$@\" &\n\
          [ \"$LEFT\" ] || read -r _ <\"$DATA_DIR/gate\"",
     );
     context.gate();
     context.run(&["install", "x", "--binproviders", "p", "--timeout", "1"]).exits_with(1);
-    // One look may miss a process that lives for a moment.
+    // A single check can miss a process that lives for a moment.
     for _ in 0..50 {
         assert_eq!(context.live_processes(), []);
     }
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
-fn row_06_a_child_that_ignores_term_is_killed_after_the_grace_though_its_leader_is_gone() {
+fn row_06_a_child_that_ignores_term_is_killed_after_the_grace_period() {
     let context = TestContext::new();
     context.fixture("hanging");
     let record =
@@ -150,18 +150,18 @@ fn row_06_a_child_that_ignores_term_is_killed_after_the_grace_though_its_leader_
     let hook = &context.hook_processes()[0];
     assert_eq!(hook["exit_reason"], "timeout");
     assert_eq!(hook["exit_code"], 143, "the hook itself obeyed TERM");
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
-/// `env`, which starts what follows with these signals blocked.
+/// Arguments with which `env` starts rigup with signals blocked.
 const BLOCKED: &[&str] =
     &["--block-signal=TERM", "--block-signal=INT", "--block-signal=HUP", env!("CARGO_BIN_EXE_rigup")];
 
 #[test]
-fn row_07_a_hook_gets_term_though_the_launcher_of_rigup_has_it_blocked() {
+fn row_07_a_hook_receives_term_even_if_rigup_started_with_it_blocked() {
     for kind in ["", ".finite.bg", ".daemon.bg"] {
         let context = TestContext::new();
-        // bash hands on what it was given, while dash begins by letting all signals in.
+        // bash keeps the signal mask that it inherits; dash unblocks all signals.
         context.script(
             &format!("here/plugins/p/on_E__1_a{kind}.sh"),
             "#!/bin/bash\ngrep SigBlk /proc/self/status\nexec sleep 600\n",
@@ -173,14 +173,14 @@ fn row_07_a_hook_gets_term_though_the_launcher_of_rigup_has_it_blocked() {
         assert_eq!((&hook["exit_code"], &hook["signal"]), (&143.into(), &15.into()), "{kind}");
         assert_eq!(
             hook["stdout_tail"], "SigBlk:\t0000000000000000\n",
-            "{kind}: nor is any other signal blocked"
+            "{kind}: no other signal is blocked either"
         );
-        nothing_is_left(&context);
+        assert_nothing_is_left(&context);
     }
 }
 
 #[test]
-fn row_07_rigup_and_the_command_of_exec_get_term_though_their_launcher_has_it_blocked() {
+fn row_07_rigup_and_its_command_receive_term_even_if_it_was_blocked() {
     for args in [&["install", "x", "--binproviders", "p"][..], &["exec", "--", "sleep", "600"]] {
         let context = context_with("exec sleep 600");
         let all = [BLOCKED, args].concat();
@@ -190,16 +190,17 @@ fn row_07_rigup_and_the_command_of_exec_get_term_though_their_launcher_has_it_bl
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        wait_until("it runs", || context.count("sleep") == 1);
+        wait_until("the command runs", || context.count("sleep") == 1);
         signal(child.id(), Signal::SIGTERM);
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143), "{args:?}");
-        nothing_is_left(&context);
+        assert_nothing_is_left(&context);
     }
 }
 
-/// The pids of zombies below this process.
+/// Returns the pids of this process's children that are zombies.
 fn zombies(parent: u32) -> Vec<u32> {
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
@@ -210,11 +211,11 @@ fn zombies(parent: u32) -> Vec<u32> {
 }
 
 #[test]
-fn row_08_rigup_as_the_first_process_of_a_container_leaves_no_child_unreaped() {
+fn row_08_rigup_reaps_orphans_as_the_first_process_of_a_container() {
     if !kernel::unshares(kernel::PIDS) {
         return;
     }
-    // Twenty orphans that are over at once, and then something that takes its time.
+    // Twenty orphans that exit at once, and then a command that waits at the gate.
     let orphans = "n=20; while [ $n -gt 0 ]; do (setsid sh -c 'exec true' &); n=$((n - 1)); done; \
         echo up >\"$DATA_DIR/up\"; read -r _ <\"$DATA_DIR/gate\"";
     for args in [&["install", "x", "--binproviders", "p"][..], &["exec", "--", "sh", "-c", orphans]] {
@@ -222,30 +223,32 @@ fn row_08_rigup_as_the_first_process_of_a_container_leaves_no_child_unreaped() {
         let gate = context.gate();
         let all = [kernel::PIDS, &[env!("CARGO_BIN_EXE_rigup")], args].concat();
         let child = context.command_for(Path::new("unshare"), &all).stdout(Stdio::null()).spawn().unwrap();
-        wait_until("the orphans are made", || context.path("data/up").exists());
-        let rigup =
-            context.live_processes().into_iter().find(|(_, it)| it.starts_with(env!("CARGO_BIN_EXE_rigup")));
+        wait_until("the orphans have started", || context.path("data/up").exists());
+        let rigup = context
+            .live_processes()
+            .into_iter()
+            .find(|(_, line)| line.starts_with(env!("CARGO_BIN_EXE_rigup")));
         let rigup = rigup.unwrap().0;
-        wait_until("they are reaped while the hook runs", || zombies(rigup).is_empty());
+        wait_until("rigup has reaped the orphans while the hook runs", || zombies(rigup).is_empty());
         fs::write(&gate, "\n").unwrap();
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0), "{args:?}");
-        nothing_is_left(&context);
+        assert_nothing_is_left(&context);
     }
 }
 
 #[test]
-fn a_command_of_exec_is_not_taken_for_lost_before_its_start_is_noted() {
-    if !kernel::traces() {
+fn a_command_whose_start_is_not_recorded_yet_does_not_become_lost() {
+    if !kernel::has_strace() {
         return;
     }
     let context = TestContext::new();
-    // rigup is held up right behind the start of its command, and the command calls another rigup meanwhile.
+    // strace delays rigup right after the start of its command, and meanwhile the command runs another rigup.
     let strace = ["-o", "/dev/null", "-e", "inject=clone,clone3,vfork:delay_exit=2000000"];
     let exec = [env!("CARGO_BIN_EXE_rigup"), "exec", "--", "sh", "-c", "\"$RIGUP\" exec -- true; exit 7"];
     let args = [&strace[..], &exec].concat();
     CommandOutput::new(&args, &context.command_for(Path::new("strace"), &args).output().unwrap())
         .exits_with(7);
-    let ends: Vec<_> = context.processes().iter().map(|it| it["exit_code"].clone()).collect();
-    assert_eq!(ends, [7, 0]);
-    nothing_is_left(&context);
+    let exit_codes: Vec<_> = context.processes().iter().map(|process| process["exit_code"].clone()).collect();
+    assert_eq!(exit_codes, [7, 0]);
+    assert_nothing_is_left(&context);
 }

@@ -1,4 +1,4 @@
-//! Files of a plugin that others may write.
+//! Plugin files that other users can write or own.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -7,12 +7,12 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::aftermath::nothing_is_left;
 use crate::kernel;
+use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext};
 
 #[test]
-fn row_22_a_plugin_folder_that_others_may_write_is_refused_with_path_mode_and_fix() {
+fn row_22_a_plugin_folder_that_others_can_write_is_refused() {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
     let path = context.path("here/plugins/p");
@@ -20,40 +20,40 @@ fn row_22_a_plugin_folder_that_others_may_write_is_refused_with_path_mode_and_fi
 
     set(0o777);
     let folder = path.display();
-    let said = format!(
+    let expected = format!(
         "error: {folder}: others can write to it (mode 0777); fix it with `chmod o-w {folder}`, or declare it trusted"
     );
-    context.run(&["install"]).exits_with(1).stderr_contains(&said);
+    context.run(&["install"]).exits_with(1).stderr_contains(&expected);
     context
         .run(&["install", "--plugins", "p"])
         .exits_with(3)
         .stderr_contains("cannot use the plugin p")
         .stderr_contains("mode 0777");
     assert!(!context.bin("x").exists());
-    assert!(context.hook_processes().is_empty(), "nothing was asked for it");
+    assert!(context.hook_processes().is_empty(), "no hook ran for it");
 
-    // Only root may give a folder to a group that it is not in.
+    // Only root can give a folder to a group that it is not in.
     if kernel::is_root() {
         chown(&path, None, Some(0)).unwrap();
         set(0o2775);
         context.run(&["install"]).succeeds();
         chown(&path, None, Some(12345)).unwrap();
         set(0o2775);
-        let said = format!(
+        let expected = format!(
             "error: {folder}: the group 12345 can write to it (mode 2775); fix it with `chmod g-w {folder}`, or"
         );
-        context.run(&["install", "--force"]).exits_with(1).stderr_contains(&said);
+        context.run(&["install", "--force"]).exits_with(1).stderr_contains(&expected);
     }
     set(0o755);
     context.run(&["install"]).succeeds();
-    nothing_is_left(&context);
+    assert_nothing_is_left(&context);
 }
 
 #[test]
-fn what_belongs_to_somebody_whom_a_user_namespace_does_not_know_is_refused_unless_the_user_vouches_for_it() {
+fn a_file_of_an_unmapped_user_is_refused_unless_it_is_trusted() {
     let as_user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare"];
     let as_root = ["--user", "--map-root-user"];
-    if !kernel::is_root() || !kernel::starts_others(&[&as_user[..], &as_root].concat()) {
+    if !kernel::is_root() || !kernel::can_run(&[&as_user[..], &as_root].concat()) {
         return;
     }
     let context = TestContext::new();
@@ -81,16 +81,16 @@ fn what_belongs_to_somebody_whom_a_user_namespace_does_not_know_is_refused_unles
     run(&["--user"], &["install"]).exits_with(3).stderr_contains("(uid 65534)");
 
     let (data, here) = (context.path("data"), here.to_str().unwrap());
-    let vouched = ["--trust-dir", here, "--trust-dir", data.to_str().unwrap()];
-    let result = run(&as_root, &[&vouched[..], &["install"]].concat()).succeeds();
+    let trust = ["--trust-dir", here, "--trust-dir", data.to_str().unwrap()];
+    let result = run(&as_root, &[&trust[..], &["install"]].concat()).succeeds();
     let result = result
         .stderr_contains("here is trusted because of --trust-dir, although /: it belongs to a user that");
     assert_eq!(result.record()["status"], "installed");
     run(&as_root, &["--trust-dir", "/", "install"])
         .succeeds()
         .stderr_contains("/ is trusted because of --trust-dir, although /: ");
-    run(&as_root, &[&vouched[..], &["lock"]].concat()).succeeds();
-    run(&as_root, &[&vouched[..], &["install", "--locked", "--force"]].concat()).succeeds();
-    run(&as_root, &[&vouched[..], &["install", "sh", "--binproviders", "env"]].concat()).succeeds();
+    run(&as_root, &[&trust[..], &["lock"]].concat()).succeeds();
+    run(&as_root, &[&trust[..], &["install", "--locked", "--force"]].concat()).succeeds();
+    run(&as_root, &[&trust[..], &["install", "sh", "--binproviders", "env"]].concat()).succeeds();
     assert_eq!(context.live_processes(), []);
 }

@@ -1,4 +1,4 @@
-//! Eight rigups at once over one data dir, each with 200 requests over 20 names.
+//! Eight commands at once with one data dir, each with 200 requests for 20 names.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,108 +10,111 @@ use std::thread::{self, JoinHandle};
 use serde_json::{Value, json};
 
 use crate::test_context::TestContext;
-use crate::{assert_nothing_is_left, assert_recorded, context, count};
+use crate::{assert_intact, assert_recorded, context, count};
 
-const RIGUPS: usize = 8;
+const COMMANDS: usize = 8;
 const NAMES: usize = 20;
-/// Each name is asked for so often by each rigup.
-const TIMES: usize = 10;
+/// The number of requests of each command for each name.
+const REPEATS: usize = 10;
 
 fn names() -> impl Iterator<Item = String> {
-    (0..NAMES).map(|at| format!("n{at:02}"))
+    (0..NAMES).map(|number| format!("n{number:02}"))
 }
 
-/// Three providers: the first one declines all, the second one has every other name, the third one the rest. Each takes
-/// 0 to 50 ms, the longer the later the name, and writes down that it was started. The first one waits at the gate.
-fn providers(context: &TestContext) {
-    let head = "#!/bin/sh\nname=${1#--name=} at=${1#--name=n}\nat=${at#0}\n\
+/// Adds three providers: the first declines every name, the second installs every other name, and the third installs the
+/// rest. Each records its start and takes 0 to 50 ms, longer for later names. The first waits at the gate.
+fn add_providers(context: &TestContext) {
+    let head = "#!/bin/sh\nname=${1#--name=} number=${1#--name=n}\nnumber=${number#0}\n\
         echo \"$name\" >>\"$DATA_DIR/started.PROVIDER\"\n";
-    let work = "sleep \"$(printf 0.%03d $((at * 50 / 19)))\"\n";
-    let wins = "printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n";
+    let work = "sleep \"$(printf 0.%03d $((number * 50 / 19)))\"\n";
+    let record = "printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n";
     let bodies = [
         ("first", format!("read -r _ <\"$DATA_DIR/gate\"\n{work}")),
-        ("second", format!("{work}[ $((at % 2)) = 0 ] || exit 0\n{wins}")),
-        ("third", format!("{work}{wins}")),
+        ("second", format!("{work}[ $((number % 2)) = 0 ] || exit 0\n{record}")),
+        ("third", format!("{work}{record}")),
     ];
     for (name, body) in bodies {
         context.provider(name, &(head.replace("PROVIDER", name) + &body));
     }
 }
 
-/// A rigup that is read from as it runs.
-struct Rigup {
+/// A command whose output is read while it runs.
+struct RunningCommand {
     child: Child,
-    said: JoinHandle<String>,
-    printed: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    stdout: JoinHandle<String>,
 }
 
-impl Rigup {
-    /// Tells once that it tries or waits for something.
-    fn start(context: &TestContext, args: &[&str], tell: Sender<()>) -> Self {
+impl RunningCommand {
+    /// Starts rigup. Sends one message when it runs a hook or waits for another command.
+    fn start(context: &TestContext, args: &[&str], sender: Sender<()>) -> Self {
         let mut child = context.start(args);
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut stdout = child.stdout.take().unwrap();
-        let said = thread::spawn(move || {
-            let (mut said, mut tell) = (String::new(), Some(tell));
-            for line in stderr.lines().map(Result::unwrap) {
-                let is_in = line.contains("trying first") || line.contains("waiting for another rigup");
-                if let Some(tell) = tell.take_if(|_| is_in) {
-                    tell.send(()).unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut pipe = child.stdout.take().unwrap();
+        let stderr = thread::spawn(move || {
+            let (mut text, mut sender) = (String::new(), Some(sender));
+            for line in lines.map(Result::unwrap) {
+                let has_started = line.contains("trying first") || line.contains("waiting for another rigup");
+                if let Some(sender) = sender.take_if(|_| has_started) {
+                    sender.send(()).unwrap();
                 }
-                said = said + &line + "\n";
+                text = text + &line + "\n";
             }
-            said
+            text
         });
-        let printed = thread::spawn(move || {
-            let mut printed = String::new();
-            stdout.read_to_string(&mut printed).unwrap();
-            printed
+        let stdout = thread::spawn(move || {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).unwrap();
+            text
         });
-        Self { child, said, printed }
+        Self { child, stderr, stdout }
     }
 
-    /// What it printed, once it has exited 0. It said nothing of trouble.
-    fn end(mut self) -> String {
-        let said = self.said.join().unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{said}");
-        for trouble in ["sqlite", "locked", "busy", "error", "warning"] {
-            assert!(!said.to_lowercase().contains(trouble), "{said}");
+    /// Waits for the command, asserts that it exits with 0 and reports no problem, and returns its stdout.
+    fn wait(mut self) -> String {
+        let stderr = self.stderr.join().unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{stderr}");
+        for problem in ["sqlite", "locked", "busy", "error", "warning"] {
+            assert!(!stderr.to_lowercase().contains(problem), "{stderr}");
         }
-        self.printed.join().unwrap()
+        self.stdout.join().unwrap()
     }
 }
 
 #[test]
-fn eight_rigups_with_200_requests_each_start_every_hook_once_and_lose_no_record() {
+fn eight_commands_at_once_start_each_hook_once_and_lose_no_record() {
     let context = context();
-    providers(&context);
+    add_providers(&context);
     let request = |name| json!({"type": "BinaryRequest", "name": name, "binproviders": "first,second,third"});
     let requests: Vec<Value> = names().map(request).collect();
-    for at in 0..TIMES {
-        context.plugin(&format!("p{at}"), &requests);
+    for number in 0..REPEATS {
+        context.plugin(&format!("p{number}"), &requests);
     }
-    let lines: Vec<String> = requests.iter().map(|it| format!("{it}\n")).collect();
-    let file = context.write("requests.jsonl", lines.concat().repeat(TIMES));
+    let lines: Vec<String> = requests.iter().map(|request| format!("{request}\n")).collect();
+    let file = context.write("requests.jsonl", lines.concat().repeat(REPEATS));
     let gate = context.gate();
-    // Open in both directions, so that hooks wait for a line, and not for somebody to open it.
+    // Open in both directions, so that hooks do not wait until another process opens the pipe.
     let mut gate = File::options().read(true).write(true).open(gate).unwrap();
 
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let apply = ["apply", file.to_str().unwrap()];
-    let start = |at| Rigup::start(&context, if at % 2 == 0 { &["install"] } else { &apply }, tell.clone());
-    let rigups: Vec<Rigup> = (0..RIGUPS).map(start).collect();
-    // One that fails before it tells is nobody to wait for.
-    drop(tell);
-    for _ in 0..RIGUPS {
-        told.recv().expect("every rigup tries or waits");
+    let start = |number| {
+        let args: &[&str] = if number % 2 == 0 { &["install"] } else { &apply };
+        RunningCommand::start(&context, args, sender.clone())
+    };
+    let commands: Vec<RunningCommand> = (0..COMMANDS).map(start).collect();
+    // `recv` fails if a command exits before it sends its message.
+    drop(sender);
+    for _ in 0..COMMANDS {
+        receiver.recv().expect("every command tries or waits");
     }
-    gate.write_all(&[b'\n'; RIGUPS * NAMES]).unwrap();
-    for (at, rigup) in rigups.into_iter().enumerate() {
-        let printed = rigup.end();
-        let installed = printed.lines().filter(|it| it.contains("\"status\":\"installed\"")).count();
-        // `install` makes one of all requests for a name; `apply` answers each.
-        let wanted = if at % 2 == 0 { NAMES } else { NAMES * TIMES };
-        assert_eq!((installed, printed.lines().count()), (wanted, wanted));
+    gate.write_all(&[b'\n'; COMMANDS * NAMES]).unwrap();
+    for (number, command) in commands.into_iter().enumerate() {
+        let stdout = command.wait();
+        let installed = stdout.lines().filter(|line| line.contains("\"status\":\"installed\"")).count();
+        // `install` merges all requests for a name; `apply` prints a record for each.
+        let expected = if number % 2 == 0 { NAMES } else { NAMES * REPEATS };
+        assert_eq!((installed, stdout.lines().count()), (expected, expected));
     }
 
     for (provider, step) in [("first", 1), ("second", 1), ("third", 2)] {
@@ -119,15 +122,15 @@ fn eight_rigups_with_200_requests_each_start_every_hook_once_and_lose_no_record(
         for name in fs::read_to_string(context.path(&format!("data/started.{provider}"))).unwrap().lines() {
             *started.entry(name.to_owned()).or_default() += 1;
         }
-        let once = names().skip(step - 1).step_by(step).map(|it| (it, 1)).collect();
+        let once = names().skip(step - 1).step_by(step).map(|name| (name, 1)).collect();
         assert_eq!(started, once, "{provider}");
     }
     let hooks = NAMES + NAMES + NAMES / 2;
-    assert_recorded(&context, hooks, RIGUPS);
+    assert_recorded(&context, hooks, COMMANDS);
     let attempts = count(&context, "SELECT count(*) FROM attempt JOIN process ON process.id = process_id");
     assert_eq!(usize::try_from(attempts).unwrap(), hooks);
     assert_eq!(count(&context, "SELECT count(*) FROM attempt WHERE outcome = 'installed'"), 20);
     assert_eq!(count(&context, "SELECT count(*) FROM binary WHERE status = 'installed'"), 20);
-    assert!(names().all(|it| context.bin(&it).exists()));
-    assert_nothing_is_left(&context);
+    assert!(names().all(|name| context.bin(&name).exists()));
+    assert_intact(&context);
 }

@@ -1,4 +1,4 @@
-//! Plugin folders that others wrote, as they are published.
+//! Published plugins by other authors, unchanged.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,12 +10,13 @@ use serde_json::Value;
 use crate::context_with_registries;
 use crate::test_context::TestContext;
 
-#[expect(clippy::print_stderr, reason = "tells why nothing was tested")]
-fn skip(requirement: &str, why: &[u8]) {
-    eprintln!("skipped: {requirement} cannot be had: {}", String::from_utf8_lossy(why));
+#[expect(clippy::print_stderr, reason = "prints why the test is skipped")]
+fn print_skipped(requirement: &str, reason: &[u8]) {
+    eprintln!("skipped: cannot install {requirement}: {}", String::from_utf8_lossy(reason));
 }
 
-/// The plugins of a published version of abx-plugins, unpacked below the context; none where the registry has none.
+/// Returns the folder of the plugins of a published version of abx-plugins, unpacked below the context, or `None` if the
+/// registry does not have that version.
 fn published(context: &TestContext, version: &str) -> Option<PathBuf> {
     let folder = context.path("published");
     let unpack = "import glob, sys, zipfile; zipfile.ZipFile(glob.glob(sys.argv[1] + '/*.whl')[0]).extractall(sys.argv[1])";
@@ -24,31 +25,32 @@ fn published(context: &TestContext, version: &str) -> Option<PathBuf> {
     let download =
         Command::new("python3").args(options.split(' ')).arg(&folder).arg(&requirement).output().unwrap();
     if !download.status.success() {
-        skip(&requirement, &download.stderr);
+        print_skipped(&requirement, &download.stderr);
         return None;
     }
     assert!(Command::new("python3").args(["-c", unpack]).arg(&folder).status().unwrap().success());
     Some(folder.join("abx_plugins/plugins"))
 }
 
-/// A Python that 1.11.115 runs with: on PATH, or among pyenv's.
+/// Returns a Python that abx-plugins 1.11.115 supports, from PATH or pyenv, or `None` if there is none.
 fn python() -> Option<PathBuf> {
     let on_path = ["python3.12", "python3.13", "python3.14", "python3"].map(PathBuf::from);
-    let pyenv = std::env::var_os("PYENV_ROOT").map(|it| PathBuf::from(it).join("versions"));
-    let versions = pyenv.into_iter().filter_map(|it| fs::read_dir(it).ok()).flatten();
-    let candidates = on_path.into_iter().chain(versions.map(|it| it.unwrap().path().join("bin/python3")));
-    let is_right = "import sys, venv, ensurepip; sys.exit(not (3, 12) <= sys.version_info < (3, 15))";
-    candidates.into_iter().find(|it| {
-        Command::new(it).args(["-c", is_right]).output().is_ok_and(|output| output.status.success())
+    let pyenv = std::env::var_os("PYENV_ROOT").map(|root| PathBuf::from(root).join("versions"));
+    let versions = pyenv.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+    let candidates =
+        on_path.into_iter().chain(versions.map(|version| version.unwrap().path().join("bin/python3")));
+    let is_supported = "import sys, venv, ensurepip; sys.exit(not (3, 12) <= sys.version_info < (3, 15))";
+    candidates.into_iter().find(|python| {
+        Command::new(python).args(["-c", is_supported]).output().is_ok_and(|output| output.status.success())
     })
 }
 
-/// The plugins of the last version that has providers of its own, in a venv with all that its hooks import; PATH and
-/// the like are set as in an activated venv.
-fn published_with_its_packages(context: &mut TestContext) -> Option<PathBuf> {
+/// Installs the last version of abx-plugins that has its own providers, into a venv with every package that its hooks
+/// import, and sets PATH as in an activated venv. Returns the plugins' folder, or `None` if the install is impossible.
+fn published_in_venv(context: &mut TestContext) -> Option<PathBuf> {
     const VERSION: &str = "1.11.115";
     let Some(python) = python() else {
-        skip("abx-plugins==1.11.115", b"there is no Python 3.12, 3.13 or 3.14 with venv");
+        print_skipped("abx-plugins==1.11.115", b"it needs Python 3.12, 3.13 or 3.14 with venv");
         return None;
     };
     let venv = context.path("venv");
@@ -57,7 +59,7 @@ fn published_with_its_packages(context: &mut TestContext) -> Option<PathBuf> {
     let install = Command::new(venv.join("bin/pip")).args(["install", "--quiet"]).args(packages).output();
     let install = install.unwrap();
     if !install.status.success() {
-        skip("abx-plugins==1.11.115", &install.stderr);
+        print_skipped("abx-plugins==1.11.115", &install.stderr);
         return None;
     }
     let path = format!(
@@ -71,74 +73,74 @@ fn published_with_its_packages(context: &mut TestContext) -> Option<PathBuf> {
     Some(lib.join("site-packages/abx_plugins/plugins"))
 }
 
-/// The providers that are there.
-fn known(context: &TestContext, dir: &str) -> Vec<String> {
+/// Returns the names of the providers that rigup finds.
+fn providers(context: &TestContext, dir: &str) -> Vec<String> {
     let hooks = context.run(&["--plugins-dir", dir, "hook", "list", "BinaryRequest"]).succeeds().records();
-    hooks.iter().map(|it| it["plugin"].as_str().unwrap().to_owned()).collect()
+    hooks.iter().map(|hook| hook["plugin"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The binaries that the `config.json` files ask for, as they stand there.
-fn required(plugins: &Path) -> usize {
-    let configs = fs::read_dir(plugins).unwrap().map(|it| it.unwrap().path().join("config.json"));
-    let texts = configs.filter_map(|it| fs::read_to_string(it).ok());
-    texts
-        .map(|it| {
-            serde_json::from_str::<Value>(&it).unwrap()["required_binaries"].as_array().map_or(0, Vec::len)
-        })
-        .sum()
+/// Returns the number of binaries that the plugins' `config.json` files require.
+fn count_required(plugins: &Path) -> usize {
+    let configs = fs::read_dir(plugins).unwrap().map(|plugin| plugin.unwrap().path().join("config.json"));
+    let texts = configs.filter_map(|path| fs::read_to_string(path).ok());
+    let count = |text: String| {
+        serde_json::from_str::<Value>(&text).unwrap()["required_binaries"].as_array().map_or(0, Vec::len)
+    };
+    texts.map(count).sum()
 }
 
 #[test]
 #[ignore = "downloads from a registry: run with --ignored"]
-fn the_plugins_of_the_ecosystem_are_found_and_planned_as_they_are_and_installed_by_rigups_providers() {
+fn rigup_finds_plans_and_installs_the_requirements_of_published_plugins() {
     for version in ["", "==1.11.115"] {
         let context = context_with_registries();
         let Some(plugins) = published(&context, version) else { continue };
         let dir = plugins.to_str().unwrap();
         let listed = context.run(&["--plugins-dir", dir, "plugin", "list"]).succeeds().records();
-        let theirs = listed.iter().filter(|it| it["path"].as_str().unwrap().starts_with(dir)).count();
-        let folders = fs::read_dir(&plugins)
-            .unwrap()
-            .map(|it| it.unwrap())
-            .filter(|it| it.path().is_dir() && !it.file_name().to_string_lossy().starts_with(['_', '.']));
-        assert_eq!(theirs, folders.count(), "every folder is a plugin");
+        let found = listed.iter().filter(|plugin| plugin["path"].as_str().unwrap().starts_with(dir)).count();
+        let folders = fs::read_dir(&plugins).unwrap().map(|entry| entry.unwrap()).filter(|entry| {
+            entry.path().is_dir() && !entry.file_name().to_string_lossy().starts_with(['_', '.'])
+        });
+        assert_eq!(found, folders.count(), "every folder is a plugin");
 
         let planned = context.run(&["--plugins-dir", dir, "install", "--dry-run"]).succeeds().records();
-        assert!(planned.len() > 20 && required(&plugins) >= planned.len());
-        assert!(planned.iter().all(|it| !it["name"].as_str().unwrap().contains('{')), "{planned:?}");
+        assert!(planned.len() > 20 && count_required(&plugins) >= planned.len());
+        assert!(
+            planned.iter().all(|request| !request["name"].as_str().unwrap().contains('{')),
+            "{planned:?}"
+        );
 
-        let known = known(&context, dir);
+        let providers = providers(&context, dir);
         for request in &planned {
-            let named = request["unknown_providers"].as_array().unwrap();
-            for asked in request["binproviders"].as_str().unwrap().split(',') {
-                let is_named = named.iter().any(|it| it == asked);
-                assert_eq!(
-                    is_named,
-                    !known.iter().any(|it| it == asked),
-                    "{asked} is known or named: {request}"
-                );
+            let unknown = request["unknown_providers"].as_array().unwrap();
+            for provider in request["binproviders"].as_str().unwrap().split(',') {
+                let is_reported = unknown.iter().any(|name| name == provider);
+                let is_known = providers.iter().any(|name| name == provider);
+                assert_eq!(is_reported, !is_known, "{provider} is either known or reported: {request}");
             }
         }
         if plugins.join("env/on_BinaryRequest__00_env.py").exists() {
-            // Their providers take the place of rigup's own, and need Python packages: see the tests below.
+            // The providers of this version replace the built-in ones and need Python packages: see the tests below.
             continue;
         }
         let chosen = ["--plugins-dir", dir, "install", "--plugins", "git,wget,search_backend_ripgrep"];
         let installed = context.run(&chosen).succeeds().records();
-        assert!(installed.iter().all(|it| it["status"] == "installed"), "{installed:?}");
-        assert!(["git", "wget", "rg"].iter().all(|name| installed.iter().any(|it| it["name"] == *name)));
+        assert!(installed.iter().all(|binary| binary["status"] == "installed"), "{installed:?}");
+        assert!(
+            ["git", "wget", "rg"].iter().all(|name| installed.iter().any(|binary| binary["name"] == *name))
+        );
     }
 }
 
 #[test]
 #[ignore = "downloads from a registry: run with --ignored"]
-fn the_provider_hooks_of_the_ecosystem_run_unchanged_as_providers() {
+fn published_provider_hooks_run_unchanged() {
     let mut context = context_with_registries();
     context.set("MY_API_TOKEN", "canary-51c0");
-    let Some(plugins) = published_with_its_packages(&mut context) else { return };
+    let Some(plugins) = published_in_venv(&mut context) else { return };
     let dir = plugins.to_str().unwrap();
     let install = |name: &str, provider: &str| {
-        // Their defaults fail at an index without dates; asked for, any age will do.
+        // The default policy of these hooks fails with an index without dates, so the test allows any age.
         let args =
             ["--plugins-dir", dir, "install", name, "--binproviders", provider, "--min-release-age", "0"];
         let record = context.run(&args).succeeds().record();
@@ -148,28 +150,28 @@ fn the_provider_hooks_of_the_ecosystem_run_unchanged_as_providers() {
     install("git", "env");
     install("cowsay", "npm");
     install("httpie", "pip");
-    if Command::new("apt-get").arg("--version").output().is_ok_and(|it| it.status.success()) {
+    if Command::new("apt-get").arg("--version").output().is_ok_and(|output| output.status.success()) {
         install("tree", "apt");
     }
     let hooks = context.hook_processes();
     assert!(
-        hooks.iter().all(|it| it["cmd"][0].as_str().unwrap().starts_with(dir)),
-        "their hooks ran: {hooks:?}"
+        hooks.iter().all(|hook| hook["cmd"][0].as_str().unwrap().starts_with(dir)),
+        "only published hooks ran: {hooks:?}"
     );
     let leaked =
         Command::new("grep").args(["-rl", "canary-51c0"]).arg(context.path("data")).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&leaked.stdout),
         "",
-        "the environment in their records is kept nowhere"
+        "no file contains the environment that the hooks print in their records"
     );
 
     let chosen = ["--plugins-dir", dir, "install", "--plugins", "git,wget,search_backend_ripgrep"];
     let installed = context.run(&chosen).succeeds().records();
-    assert!(["git", "wget", "rg"].iter().all(|name| installed.iter().any(|it| it["name"] == *name)));
+    assert!(["git", "wget", "rg"].iter().all(|name| installed.iter().any(|binary| binary["name"] == *name)));
 }
 
-/// Serves one page on loopback until it is dropped.
+/// A server that serves one page on the loopback interface until it is dropped.
 struct Server {
     child: std::process::Child,
     port: u16,
@@ -203,9 +205,9 @@ impl Drop for Server {
 
 #[test]
 #[ignore = "downloads from a registry: run with --ignored"]
-fn the_snapshot_hooks_of_the_ecosystem_that_need_no_browser_archive_a_page() {
+fn published_snapshot_hooks_archive_a_page_without_a_browser() {
     let mut context = context_with_registries();
-    let Some(plugins) = published_with_its_packages(&mut context) else { return };
+    let Some(plugins) = published_in_venv(&mut context) else { return };
     let server = Server::start(&context);
     let dir = plugins.to_str().unwrap();
     let url = format!("--url=http://127.0.0.1:{}/index.html", server.port);
@@ -214,12 +216,12 @@ fn the_snapshot_hooks_of_the_ecosystem_that_need_no_browser_archive_a_page() {
         .run(&["--plugins-dir", dir, "run", "--plugins", chosen, "Snapshot", &url])
         .succeeds()
         .records();
-    let result = |plugin: &str| {
-        let of = |it: &&Value| it["type"] == "ArchiveResult" && it["plugin"] == plugin;
-        records.iter().find(of).map(|it| it["status"].as_str().unwrap().to_owned())
+    let status = |plugin: &str| {
+        let is_result = |record: &&Value| record["type"] == "ArchiveResult" && record["plugin"] == plugin;
+        records.iter().find(is_result).map(|result| result["status"].as_str().unwrap().to_owned())
     };
-    assert_eq!(result("wget").as_deref(), Some("succeeded"), "{records:?}");
-    assert_eq!(result("hashes").as_deref(), Some("succeeded"), "{records:?}");
-    assert_eq!(result("git").as_deref(), Some("noresults"), "no repository: {records:?}");
-    assert!(result("favicon").is_some(), "{records:?}");
+    assert_eq!(status("wget").as_deref(), Some("succeeded"), "{records:?}");
+    assert_eq!(status("hashes").as_deref(), Some("succeeded"), "{records:?}");
+    assert_eq!(status("git").as_deref(), Some("noresults"), "no repository: {records:?}");
+    assert!(status("favicon").is_some(), "{records:?}");
 }

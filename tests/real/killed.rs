@@ -1,13 +1,13 @@
-//! rigup killed in the middle of real installs.
+//! Kills rigup during installs by real package managers.
 
 use std::fs;
 
 use walkdir::WalkDir;
 
-use crate::killer::{Fate, kill_before};
 use crate::test_context::{TestContext, wait_until};
+use crate::tracer::{TracedExit, kill_before};
 
-/// So many kills are spread evenly over all changes of a run: each costs two installs by pip and by npm.
+/// The number of kills, spread evenly over all changes of a run. Each costs two installs by pip and two by npm.
 const KILLS: usize = 30;
 
 const INSTALL: &[&str] = &["install", "pycodestyle", "json", "one"];
@@ -20,14 +20,18 @@ fn context() -> TestContext {
     context
 }
 
-/// Every record that says so is true, and all three are there.
-fn is_whole(context: &TestContext) {
+/// Asserts that each binary that is recorded as installed exists and matches its record.
+fn check_installed(context: &TestContext) {
     for record in context.run(&["binary", "list", "--status", "installed"]).succeeds().records() {
-        crate::check(context, record["name"].as_str().unwrap(), &record);
+        crate::check_binary(context, record["name"].as_str().unwrap(), &record);
     }
-    let names =
-        fs::read_dir(context.bin("")).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.collect();
+}
+
+/// Asserts that all three binaries are installed and linked.
+fn check_complete(context: &TestContext) {
+    check_installed(context);
+    let links = fs::read_dir(context.bin("")).unwrap();
+    let mut names: Vec<String> = links.map(|link| link.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["json", "one", "pycodestyle"]);
 }
@@ -35,30 +39,27 @@ fn is_whole(context: &TestContext) {
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 #[expect(clippy::print_stdout, reason = "shown with --nocapture: the counts in docs/reliability.md")]
-fn installs_by_pip_npm_and_a_fixture_that_were_killed_anywhere_are_finished_by_the_next_run() {
+fn installs_killed_anywhere_are_finished_by_the_next_one() {
     let first = context();
-    let Fate::Unharmed { calls, code: 0 } = kill_before(&first, INSTALL, usize::MAX, |_| true) else {
-        panic!("{}", fs::read_to_string(first.path("said")).unwrap())
+    let TracedExit::Exited { calls, code: 0 } = kill_before(&first, INSTALL, usize::MAX, |_| true) else {
+        panic!("{}", fs::read_to_string(first.path("output")).unwrap())
     };
-    is_whole(&first);
-    for nth in (0..KILLS).map(|it| 1 + it * calls / KILLS) {
+    check_complete(&first);
+    for nth in (0..KILLS).map(|kill| 1 + kill * calls / KILLS) {
         let context = context();
-        let fate = kill_before(&context, INSTALL, nth, |_| true);
-        println!("before change {nth} of {calls}: {fate:?}");
-        // What is called installed at once is there; what is not is got.
-        for record in context.run(&["binary", "list", "--status", "installed"]).succeeds().records() {
-            crate::check(&context, record["name"].as_str().unwrap(), &record);
-        }
+        let exit = kill_before(&context, INSTALL, nth, |_| true);
+        println!("before change {nth} of {calls}: {exit:?}");
+        check_installed(&context);
         context.run(INSTALL).succeeds();
-        is_whole(&context);
-        wait_until("nothing lives on", || context.live_processes().is_empty());
+        check_complete(&context);
+        wait_until("every process has exited", || context.live_processes().is_empty());
         let processes = context.processes();
-        assert!(processes.iter().all(|it| it["status"] == "exited"), "{processes:?}");
+        assert!(processes.iter().all(|process| process["status"] == "exited"), "{processes:?}");
         let lib = context.bin("").parent().unwrap().to_owned();
-        let half = WalkDir::new(lib).max_depth(2).into_iter().map(|it| it.unwrap().into_path());
-        // npm's hook remembers here what the registry can do.
-        let mut half =
-            half.filter(|it| it.extension().is_some_and(|it| it == "part") && !it.ends_with("registry.part"));
-        assert_eq!(half.next(), None);
+        let paths = WalkDir::new(lib).max_depth(2).into_iter().map(|entry| entry.unwrap().into_path());
+        let parts = paths.filter(|path| path.extension().is_some_and(|extension| extension == "part"));
+        // In this file, npm's hook stores whether the registry has dates.
+        let mut incomplete = parts.filter(|path| !path.ends_with("registry.part"));
+        assert_eq!(incomplete.next(), None);
     }
 }

@@ -1,24 +1,24 @@
-//! Real installs by real package managers from real registries. Slow, so run by name:
+//! Installs from real registries by real package managers. These tests are slow, so they only run on request:
 //! `cargo test --locked --test real -- --ignored`.
 
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "tests start rigup and read files by themselves, and what goes wrong in them is a failure"
+    reason = "tests start rigup and read files themselves, and an error in them is a failed test"
 )]
 
 mod ecosystem;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[path = "../faults/killer.rs"]
-mod killer;
 mod lock;
 mod more_providers;
-#[expect(dead_code, reason = "shared with the tests of the command line, which use all of it")]
+#[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;
 mod timings;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../faults/tracer.rs"]
+mod tracer;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use std::process::Command;
 use serde_json::Value;
 use test_context::{TestContext, wait_until};
 
-/// A test context whose package managers find their registries as this machine is set up to.
+/// Returns a context whose package managers use the registries that this machine is configured for.
 fn context_with_registries() -> TestContext {
     let mut context = TestContext::new();
     let prefixes = [
@@ -51,29 +51,30 @@ fn context_with_registries() -> TestContext {
     ];
     for (name, value) in std::env::vars_os() {
         let text = name.to_string_lossy().into_owned();
-        if text == "HOME" || prefixes.iter().any(|it| text.starts_with(it)) {
+        if text == "HOME" || prefixes.iter().any(|prefix| text.starts_with(prefix)) {
             context.set(&text, value);
         }
     }
     context
 }
 
-/// What holds of every provider: installed, linked, true, found again, repaired, and never started twice at once.
-fn install_and_repair(context: &TestContext, provider: &str, name: &str) {
+/// Asserts what every provider must do: ten commands at once start its hook once, the record is correct, the next command
+/// does nothing, and a removed program is installed again.
+fn check_install_and_repair(context: &TestContext, provider: &str, name: &str) {
     let args = ["install", name, "--binproviders", provider];
     context.run_concurrently(10, &args);
-    assert_eq!(context.hook_processes().len(), 1, "ten at once, one hook");
+    assert_eq!(context.hook_processes().len(), 1, "ten commands at once start one hook");
 
     let record = context.run(&args).succeeds().stderr_contains("is already installed").record();
-    check(context, name, &record);
+    check_binary(context, name, &record);
     fs::remove_file(record["abspath"].as_str().unwrap()).unwrap();
     let repaired = context.run(&args).succeeds().record();
-    check(context, name, &repaired);
+    check_binary(context, name, &repaired);
     assert_eq!(context.hook_processes().len(), 2);
 }
 
-/// The record is true, and the program runs by its link.
-fn check(context: &TestContext, name: &str, record: &Value) {
+/// Asserts that the record is correct and that the program runs through its link.
+fn check_binary(context: &TestContext, name: &str, record: &Value) {
     let abspath = record["abspath"].as_str().unwrap();
     assert_eq!(fs::read_link(context.bin(name)).unwrap(), Path::new(abspath));
     let digest = rigup::fs::digest::sha256(Path::new(abspath)).unwrap();
@@ -84,27 +85,32 @@ fn check(context: &TestContext, name: &str, record: &Value) {
     assert!(!version.is_empty() && printed.contains(version), "{version} in {printed}");
 }
 
-/// A run that is killed as soon as `is_halfway` leaves nothing that the next one does not make whole.
-fn kill_halfway(context: &TestContext, provider: &str, name: &str, is_halfway: impl Fn(&Path) -> bool) {
+/// Kills an install as soon as `is_halfway` returns true for its prefix, and asserts that the next install completes it.
+fn check_killed_install(
+    context: &TestContext,
+    provider: &str,
+    name: &str,
+    is_halfway: impl Fn(&Path) -> bool,
+) {
     let args = ["install", name, "--binproviders", provider];
     let prefix = context.path("data/lib").join(rigup::settings::platform()).join(provider).join(name);
     let rigup = context.start(&args);
     wait_until("the install is halfway", || is_halfway(&prefix));
     context.kill_all(rigup);
-    check(context, name, &context.run(&args).succeeds().record());
-    let left = fs::read_dir(prefix.parent().unwrap()).unwrap().map(|it| it.unwrap().path());
-    // npm's hook remembers here that the registry has dates.
-    let left: Vec<PathBuf> = left.filter(|it| !it.ends_with("registry.part")).collect();
-    assert_eq!(left, [prefix], "no mark and no half-made prefix is left");
+    check_binary(context, name, &context.run(&args).succeeds().record());
+    let left = fs::read_dir(prefix.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    // In this file, npm's hook stores whether the registry has dates.
+    let left: Vec<PathBuf> = left.filter(|path| !path.ends_with("registry.part")).collect();
+    assert_eq!(left, [prefix], "no mark and no incomplete prefix is left");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn pip_installs_repairs_and_is_started_once() {
-    install_and_repair(&context_with_registries(), "pip", "pycodestyle");
+fn pip_installs_once_for_ten_commands_and_repairs() {
+    check_install_and_repair(&context_with_registries(), "pip", "pycodestyle");
 }
 
-/// A test context with uv on PATH, which the machine itself need not have.
+/// Returns a context with uv on PATH, from PyPI, because the machine may not have it.
 fn context_with_uv() -> TestContext {
     let mut context = context_with_registries();
     let venv = context.path("uv");
@@ -118,42 +124,38 @@ fn context_with_uv() -> TestContext {
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn pip_with_uv_installs_repairs_and_is_started_once() {
+fn pip_with_uv_installs_once_for_ten_commands_and_repairs() {
     let context = context_with_uv();
-    install_and_repair(&context, "pip", "pycodestyle");
-    assert!(
-        context
-            .hook_processes()
-            .iter()
-            .all(|it| it["stderr_tail"].as_str().unwrap().contains("pycodestyle=="))
-    );
+    check_install_and_repair(&context, "pip", "pycodestyle");
+    let ran_uv = |hook: &Value| hook["stderr_tail"].as_str().unwrap().contains("pycodestyle==");
+    assert!(context.hook_processes().iter().all(ran_uv), "the hook ran uv");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn npm_installs_repairs_and_is_started_once() {
-    install_and_repair(&context_with_registries(), "npm", "json");
+fn npm_installs_once_for_ten_commands_and_repairs() {
+    check_install_and_repair(&context_with_registries(), "npm", "json");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn pip_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&context_with_registries(), "pip", "pycodestyle", |prefix| {
+fn pip_completes_an_install_that_was_killed() {
+    check_killed_install(&context_with_registries(), "pip", "pycodestyle", |prefix| {
         prefix.join("bin/python").exists()
     });
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn npm_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&context_with_registries(), "npm", "json", |prefix| {
+fn npm_completes_an_install_that_was_killed() {
+    check_killed_install(&context_with_registries(), "npm", "json", |prefix| {
         prefix.with_extension("part").join("package.json").exists()
     });
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn a_package_that_does_not_exist_is_reported_with_the_telling_line() {
+fn a_package_that_does_not_exist_is_reported_with_the_cause() {
     let context = context_with_registries();
     let name = "rigup-no-such-package-anywhere";
     for (provider, outcome, reason) in [
@@ -170,18 +172,16 @@ fn a_package_that_does_not_exist_is_reported_with_the_telling_line() {
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn apt_installs_repairs_and_is_started_once() {
+fn apt_installs_once_for_ten_commands_and_repairs() {
     let apt = |verb: &str| {
         let args = ["-o", "DPkg::Lock::Timeout=300", verb, "-qy", "tree"];
-        assert!(
-            Command::new("apt-get").args(args).output().unwrap().status.success(),
-            "needs apt-get and root"
-        );
+        let output = Command::new("apt-get").args(args).output().unwrap();
+        assert!(output.status.success(), "needs apt-get and root");
     };
-    let was_there = Path::new("/usr/bin/tree").exists();
+    let was_installed = Path::new("/usr/bin/tree").exists();
     apt("remove");
-    install_and_repair(&context_with_registries(), "apt", "tree");
-    if !was_there {
+    check_install_and_repair(&context_with_registries(), "apt", "tree");
+    if !was_installed {
         apt("remove");
     }
 }

@@ -1,4 +1,4 @@
-//! uv, pnpm and cargo, from `PyPI`, the npm registry and crates.io; go and gem, from folders.
+//! Installs by uv, pnpm and cargo from `PyPI`, the npm registry and crates.io, and by go and gem from local folders.
 
 use std::fs;
 use std::path::Path;
@@ -7,59 +7,64 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::test_context::TestContext;
-use crate::{check, context_with_registries, context_with_uv, install_and_repair, kill_halfway};
+use crate::{
+    check_binary, check_install_and_repair, check_killed_install, context_with_registries, context_with_uv,
+};
 
-/// Who was asked for what, in this order.
-fn asked(context: &TestContext) -> Vec<String> {
+/// Returns the provider and the binary of each hook that ran, in order.
+fn attempts(context: &TestContext) -> Vec<String> {
     let binaries = context.run(&["binary", "list"]).succeeds().records();
-    let name_of = |id: &Value| binaries.iter().find(|it| it["id"] == *id).unwrap()["name"].as_str().unwrap();
-    let text = |it: &Value| format!("{} {}", it["plugin"].as_str().unwrap(), name_of(&it["binary_id"]));
+    let name_of =
+        |id: &Value| binaries.iter().find(|binary| binary["id"] == *id).unwrap()["name"].as_str().unwrap();
+    let text = |hook: &Value| format!("{} {}", hook["plugin"].as_str().unwrap(), name_of(&hook["binary_id"]));
     context.hook_processes().iter().map(text).collect()
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn uv_installs_repairs_and_is_started_once() {
-    install_and_repair(&context_with_uv(), "uv", "pycodestyle");
+fn uv_installs_once_for_ten_commands_and_repairs() {
+    check_install_and_repair(&context_with_uv(), "uv", "pycodestyle");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn uv_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&context_with_uv(), "uv", "pycodestyle", |prefix| prefix.join("bin/python").exists());
+fn uv_completes_an_install_that_was_killed() {
+    check_killed_install(&context_with_uv(), "uv", "pycodestyle", |prefix| {
+        prefix.join("bin/python").exists()
+    });
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn uv_comes_from_pip_where_it_is_not_there() {
+fn rigup_installs_a_missing_uv_by_pip() {
     let context = context_with_registries();
-    check(
+    check_binary(
         &context,
         "pycodestyle",
         &context.run(&["install", "pycodestyle", "--binproviders", "uv"]).succeeds().record(),
     );
-    assert_eq!(asked(&context), ["uv pycodestyle", "env uv", "pip uv", "uv pycodestyle"]);
+    assert_eq!(attempts(&context), ["uv pycodestyle", "env uv", "pip uv", "uv pycodestyle"]);
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn uv_and_pnpm_keep_the_age_that_was_asked_for() {
+fn uv_and_pnpm_enforce_the_minimum_release_age() {
     let mut context = context_with_uv();
     put_pnpm_on_path(&mut context);
     for (provider, name) in [("uv", "pycodestyle"), ("pnpm", "json")] {
         let install = ["install", name, "--binproviders", provider, "--min-release-age"];
         let record = context.run(&[&install[..], &["9000"]].concat()).exits_with(1).record();
         assert_eq!(record["attempts"][0]["outcome"], "failed", "{record}");
-        assert!(!context.bin(name).exists(), "nothing was released twenty-five years ago");
-        check(&context, name, &context.run(&[&install[..], &["0.5"]].concat()).succeeds().record());
+        assert!(!context.bin(name).exists(), "no release is twenty-five years old");
+        check_binary(&context, name, &context.run(&[&install[..], &["0.5"]].concat()).succeeds().record());
     }
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn uv_builds_nothing_unless_scripts_may_run() {
+fn uv_builds_nothing_without_postinstall_scripts() {
     let context = context_with_uv();
-    // Nothing but its source was ever published of this one.
+    // docopt was published only as source.
     let install = ["install", "docopt", "--binproviders", "uv"];
     let reason = context.run(&install).exits_with(1).record()["last_error"].clone();
     assert!(
@@ -68,43 +73,47 @@ fn uv_builds_nothing_unless_scripts_may_run() {
     );
 }
 
-/// Puts a pnpm on PATH that runs on any Node that is not ancient.
+/// Puts a pnpm on PATH that also runs on older versions of Node.
 pub(crate) fn put_pnpm_on_path(context: &mut TestContext) {
     let folder = context.path("pnpm");
     let install = ["install", "--silent", "--no-audit", "--no-fund", "pnpm@10", "--prefix"];
     assert!(Command::new("npm").args(install).arg(&folder).status().unwrap().success());
-    let before = folder.join("node_modules/.bin");
-    let path = format!("{}:{}/uv/bin:/usr/bin:/bin", before.display(), context.path("").display());
+    let bin = folder.join("node_modules/.bin");
+    let path = format!("{}:{}/uv/bin:/usr/bin:/bin", bin.display(), context.path("").display());
     context.set("PATH", path);
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn pnpm_installs_repairs_and_is_started_once() {
+fn pnpm_installs_once_for_ten_commands_and_repairs() {
     let mut context = context_with_registries();
     put_pnpm_on_path(&mut context);
-    install_and_repair(&context, "pnpm", "json");
+    check_install_and_repair(&context, "pnpm", "json");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn pnpm_that_was_killed_halfway_is_made_whole_by_the_next_run() {
+fn pnpm_completes_an_install_that_was_killed() {
     let mut context = context_with_registries();
     put_pnpm_on_path(&mut context);
-    kill_halfway(&context, "pnpm", "json", |prefix| {
+    check_killed_install(&context, "pnpm", "json", |prefix| {
         prefix.with_extension("part").join("package.json").exists()
     });
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn pnpm_comes_from_npm_where_it_is_not_there() {
+fn rigup_installs_a_missing_pnpm_by_npm() {
     let context = context_with_registries();
-    check(&context, "json", &context.run(&["install", "json", "--binproviders", "pnpm"]).succeeds().record());
-    assert_eq!(asked(&context), ["pnpm json", "env pnpm", "npm pnpm", "pnpm json"]);
+    check_binary(
+        &context,
+        "json",
+        &context.run(&["install", "json", "--binproviders", "pnpm"]).succeeds().record(),
+    );
+    assert_eq!(attempts(&context), ["pnpm json", "env pnpm", "npm pnpm", "pnpm json"]);
 }
 
-/// A test context with the cargo on PATH that runs these tests.
+/// Returns a context with the cargo on PATH that runs these tests.
 pub(crate) fn context_with_cargo() -> TestContext {
     let mut context = context_with_registries();
     let toolchain = Path::new(env!("CARGO")).parent().unwrap();
@@ -114,21 +123,21 @@ pub(crate) fn context_with_cargo() -> TestContext {
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn cargo_installs_repairs_and_is_started_once() {
-    install_and_repair(&context_with_cargo(), "cargo", "shellharden");
+fn cargo_installs_once_for_ten_commands_and_repairs() {
+    check_install_and_repair(&context_with_cargo(), "cargo", "shellharden");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn cargo_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&context_with_cargo(), "cargo", "shellharden", |prefix| {
+fn cargo_completes_an_install_that_was_killed() {
+    check_killed_install(&context_with_cargo(), "cargo", "shellharden", |prefix| {
         prefix.with_extension("part").exists()
     });
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn cargo_takes_a_version_of_two_numbers_for_the_newest_of_that_line() {
+fn cargo_installs_the_newest_release_of_a_two_part_version() {
     let context = context_with_cargo();
     let overrides = json!({"cargo": {"packages": ["shellharden@4.2"]}});
     let line = json!({
@@ -141,14 +150,13 @@ fn cargo_takes_a_version_of_two_numbers_for_the_newest_of_that_line() {
         .stderr_contains("cargo cannot enforce min_release_age and")
         .record();
     assert!(record["version"].as_str().unwrap().starts_with("4.2."), "{record}");
-    let others =
-        fs::read_dir(context.path("data/lib").join(rigup::settings::platform()).join("cargo")).unwrap();
-    assert_eq!(others.count(), 1, "nothing is left beside the prefix");
+    let folder = context.path("data/lib").join(rigup::settings::platform()).join("cargo");
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "only the prefix is left");
 }
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn what_does_not_exist_is_reported_by_each_with_the_telling_line() {
+fn uv_pnpm_and_cargo_report_the_cause_if_a_package_does_not_exist() {
     let mut context = context_with_uv();
     put_pnpm_on_path(&mut context);
     let toolchain = Path::new(env!("CARGO")).parent().unwrap().display().to_string();
@@ -171,14 +179,14 @@ fn what_does_not_exist_is_reported_by_each_with_the_telling_line() {
     }
 }
 
-/// Puts the folder first on PATH where this machine has a tool.
+/// Puts the folder first on PATH in which this machine has a tool.
 fn put_on_path(context: &mut TestContext, tool: &str) {
     let path = std::env::var_os("PATH").unwrap();
-    let folder = std::env::split_paths(&path).find(|it| it.join(tool).is_file()).unwrap();
+    let folder = std::env::split_paths(&path).find(|folder| folder.join(tool).is_file()).unwrap();
     context.set("PATH", format!("{}:/usr/bin:/bin", folder.display()));
 }
 
-/// A test context whose go finds one module, `example.test/hello`, in a folder.
+/// Returns a context whose go finds the module `example.test/hello` in a local folder.
 pub(crate) fn context_with_module() -> TestContext {
     let mut context = context_with_registries();
     let versions = "proxy/example.test/hello/@v";
@@ -192,10 +200,10 @@ pub(crate) fn context_with_module() -> TestContext {
     let program =
         "package main\n\nimport \"os\"\n\nfunc main() { os.Stdout.WriteString(\"hello 1.2.0\\n\") }\n";
     context.write(&format!("{inside}/main.go"), program);
-    // go takes no entry for a folder.
-    let zip = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as it:\n for name in sys.argv[2:]: it.write(name)";
+    // go refuses a zip file with entries for folders.
+    let zip = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as archive:\n for name in sys.argv[2:]: archive.write(name)";
     let archive = context.path(versions).join("v1.2.0.zip");
-    let files = ["go.mod", "main.go"].map(|it| format!("example.test/hello@v1.2.0/{it}"));
+    let files = ["go.mod", "main.go"].map(|name| format!("example.test/hello@v1.2.0/{name}"));
     let mut python = Command::new("python3");
     python.args(["-c", zip]).arg(archive).args(files).current_dir(context.path("zip"));
     assert!(python.status().unwrap().success());
@@ -203,7 +211,7 @@ pub(crate) fn context_with_module() -> TestContext {
     context.set("GOPROXY", format!("file://{}", context.path("proxy").display()));
     context.set("GOSUMDB", "off");
     context.set("GOMODCACHE", context.path("modules"));
-    // What go keeps cannot be removed otherwise.
+    // Without this flag, the module cache is read-only and cannot be removed.
     context.set("GOFLAGS", "-modcacherw");
     let overrides = json!({"go": ["example.test/hello"]});
     context.plugin(
@@ -215,32 +223,34 @@ pub(crate) fn context_with_module() -> TestContext {
 
 #[test]
 #[ignore = "needs go: run with --ignored"]
-fn go_installs_repairs_and_is_started_once() {
-    install_and_repair(&context_with_module(), "go", "hello");
+fn go_installs_once_for_ten_commands_and_repairs() {
+    check_install_and_repair(&context_with_module(), "go", "hello");
 }
 
 #[test]
 #[ignore = "needs go: run with --ignored"]
-fn go_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&context_with_module(), "go", "hello", |prefix| prefix.with_extension("part").exists());
+fn go_completes_an_install_that_was_killed() {
+    check_killed_install(&context_with_module(), "go", "hello", |prefix| {
+        prefix.with_extension("part").exists()
+    });
 }
 
 #[test]
 #[ignore = "needs go: run with --ignored"]
-fn go_says_what_is_not_there_or_has_another_name() {
+fn go_reports_a_missing_module_and_a_missing_program() {
     let context = context_with_module();
-    let fails = |name: &str, package: &str, reason: &str| {
+    let check_reason = |name: &str, package: &str, reason: &str| {
         let overrides = json!({"go": [package]});
         let line = json!({"type": "Binary", "name": name, "binproviders": "go", "overrides": overrides});
         context.plugin("q", &[line]);
         let record = context.run(&["install", "--plugins", "q"]).exits_with(1).record();
         assert!(record["last_error"].as_str().unwrap().contains(reason), "{record}");
     };
-    fails("none", "example.test/none@v1.0.0", "go: example.test/none@v1.0.0");
-    fails("hallo", "example.test/hello@v1.2.0", "go built no program hallo, but ./hello");
+    check_reason("none", "example.test/none@v1.0.0", "go: example.test/none@v1.0.0");
+    check_reason("hallo", "example.test/hello@v1.2.0", "go built no program hallo, but ./hello");
 }
 
-/// Makes a gem that needs another one, and an index of both.
+/// A Ruby script that builds a gem, another gem that depends on it, and an index of both.
 const GEMS: &str = r##"
 require "rubygems/package"
 Dir.mkdir "bin"
@@ -266,7 +276,7 @@ index = [words, hello].map { |spec| [spec.name, spec.version, "ruby"] }
 end
 "##;
 
-/// A test context whose gem finds two gems in a folder.
+/// Returns a context whose gem finds two gems in a local folder.
 pub(crate) fn context_with_gems() -> TestContext {
     let mut context = context_with_registries();
     let script = context.write("gems/make.rb", GEMS);
@@ -283,10 +293,10 @@ pub(crate) fn context_with_gems() -> TestContext {
 
 #[test]
 #[ignore = "needs gem: run with --ignored"]
-fn gem_installs_repairs_and_is_started_once() {
+fn gem_installs_once_for_ten_commands_and_repairs() {
     let context = context_with_gems();
-    install_and_repair(&context, "gem", "hello");
-    // Wherever the user's own gems are, or none of them.
+    check_install_and_repair(&context, "gem", "hello");
+    // The program runs wherever the user's own gems are.
     for home in ["", "/nonexistent"] {
         let mut hello = Command::new(context.bin("hello"));
         hello.env_remove("GEM_HOME").env_remove("GEM_PATH");
@@ -299,13 +309,15 @@ fn gem_installs_repairs_and_is_started_once() {
 
 #[test]
 #[ignore = "needs gem: run with --ignored"]
-fn gem_that_was_killed_halfway_is_made_whole_by_the_next_run() {
-    kill_halfway(&context_with_gems(), "gem", "hello", |prefix| prefix.with_extension("part").exists());
+fn gem_completes_an_install_that_was_killed() {
+    check_killed_install(&context_with_gems(), "gem", "hello", |prefix| {
+        prefix.with_extension("part").exists()
+    });
 }
 
 #[test]
 #[ignore = "needs gem: run with --ignored"]
-fn a_gem_that_does_not_exist_is_reported_with_the_telling_line() {
+fn gem_reports_the_cause_if_a_gem_does_not_exist() {
     let context = context_with_gems();
     let record = context.run(&["install", "rigup-none", "--binproviders", "gem"]).exits_with(1).record();
     let reason = record["last_error"].as_str().unwrap();

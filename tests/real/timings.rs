@@ -1,4 +1,4 @@
-//! The page of `rigup install --timings` in a real browser: Debian's package `chromium`, without a window.
+//! The page of `rigup install --timings` in a real browser: headless, from Debian's package `chromium`.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
-/// Opens a page, and ends with the browser.
+/// Opens a page in the browser, and waits until the browser exits.
 fn open(context: &TestContext, page: &Path, options: &[&str]) -> CommandOutput {
     let profile = format!("--user-data-dir={}", context.path("profile").display());
     let url = format!("file://{}", page.display());
@@ -20,28 +20,29 @@ fn open(context: &TestContext, page: &Path, options: &[&str]) -> CommandOutput {
     args.extend(options);
     args.push(&url);
     let output = context.command_for(Path::new("timeout"), &args).output().unwrap();
-    wait_until("the browser's processes are over", || context.live_processes().is_empty());
+    wait_until("the browser's processes have exited", || context.live_processes().is_empty());
     CommandOutput::new(&args, &output).succeeds()
 }
 
-/// The page as the browser understood it, and what it complained of.
-fn look(context: &TestContext, page: &Path) -> (String, Vec<String>) {
+/// Returns the DOM of a page, and the messages in the browser's console.
+fn load(context: &TestContext, page: &Path) -> (String, Vec<String>) {
     let output = open(context, page, &["--dump-dom"]);
     let console = output.stderr.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
     (output.stdout, console)
 }
 
-/// The size of a picture of the page, which is small where there is nothing to see.
-fn picture_size(context: &TestContext, page: &Path) -> u64 {
-    let picture = context.path("page.png");
-    open(context, page, &[&format!("--screenshot={}", picture.display())]);
-    let size = picture.metadata().unwrap().len();
-    fs::remove_file(picture).unwrap();
+/// Returns the size of a screenshot of the page in bytes. It is small if the page shows nothing.
+fn screenshot_size(context: &TestContext, page: &Path) -> u64 {
+    let screenshot = context.path("page.png");
+    open(context, page, &[&format!("--screenshot={}", screenshot.display())]);
+    let size = screenshot.metadata().unwrap().len();
+    fs::remove_file(screenshot).unwrap();
     size
 }
 
-fn is_shown(context: &TestContext, page: &Path, lanes: usize, bars: usize) {
-    let (dom, console) = look(context, page);
+/// Asserts that the browser shows this number of lanes and bars and runs no injected code.
+fn check_page(context: &TestContext, page: &Path, lanes: usize, bars: usize) {
+    let (dom, console) = load(context, page);
     assert_eq!(console, [""; 0]);
     assert_eq!(dom.matches("<section class=\"lane\"").count(), lanes);
     assert_eq!(dom.matches("<div class=\"bar ").count(), bars);
@@ -51,43 +52,43 @@ fn is_shown(context: &TestContext, page: &Path, lanes: usize, bars: usize) {
         assert!(!dom.contains(tag), "{tag}");
     }
     let blank = context.write("blank.html", "<!DOCTYPE html><title>blank</title>");
-    let (blank, shown) = (picture_size(context, &blank), picture_size(context, page));
-    assert!(shown > 4 * blank, "a picture of {shown} bytes; a blank one has {blank}");
+    let (blank, shown) = (screenshot_size(context, &blank), screenshot_size(context, page));
+    assert!(shown > 4 * blank, "a screenshot of {shown} bytes; a blank page has {blank}");
 }
 
-const HOSTILE: &str = "<img src=x onerror=alert(1)>";
+const INJECTION: &str = "<img src=x onerror=alert(1)>";
 
 #[test]
 #[ignore = "needs chromium: run with --ignored"]
-fn a_browser_shows_the_lanes_and_bars_of_a_run_and_has_nothing_to_complain_of() {
+fn a_browser_shows_the_lanes_and_bars_of_a_run_without_errors() {
     let context = TestContext::new();
     context.fixture("good").fixture("failing");
     context.provider("hostile", "#!/bin/sh\necho '</pre></style><script>alert(2)</script>' >&2\nexit 1\n");
     let mut names: Vec<String> = (1..=9).map(|n| format!("tool-{n}")).collect();
-    names.push(HOSTILE.to_owned());
+    names.push(INJECTION.to_owned());
     let line =
         |name: &String| json!({"type": "Binary", "name": name, "binproviders": "hostile,failing,good"});
     context.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
     context.run(&["install", "--timings"]).succeeds();
     let page = context.path("here/rigup-timings.html");
-    is_shown(&context, &page, 3, 30);
+    check_page(&context, &page, 3, 30);
 
-    // What a page that did run a script would look like.
+    // If the page did run a script, the console would show it.
     let page = context.write("broken.html", fs::read_to_string(page).unwrap() + "<script>alert(3)</script>");
-    let (_, console) = look(&context, &page);
-    assert!(console.iter().any(|it| it.contains("Content Security Policy")), "{console:?}");
+    let (_, console) = load(&context, &page);
+    assert!(console.iter().any(|message| message.contains("Content Security Policy")), "{console:?}");
 }
 
 #[test]
 #[ignore = "needs chromium: run with --ignored"]
-fn a_browser_shows_one_bar_and_five_hundred() {
+fn a_browser_shows_a_page_of_one_bar_and_a_page_of_five_hundred() {
     let context = TestContext::new();
     let began = Timestamp::UNIX_EPOCH;
     let at = |millis| began + SignedDuration::from_millis(millis);
     let bar = |n: u16| {
         let start = i64::from(n) * 37 % 9000;
         let ended = at(start + 5 + i64::from(n) % 700);
-        let reason = format!("<b onclick=alert(1)>{HOSTILE}");
+        let reason = format!("<b onclick=alert(1)>{INJECTION}");
         let outcome = Outcome::ALL[usize::from(n) % Outcome::ALL.len()];
         HookTiming {
             process_id: ProcessId::from_u128(u128::from(n)),
@@ -111,9 +112,9 @@ fn a_browser_shows_one_bar_and_five_hundred() {
     };
     for (lanes, bars) in [(1, 1), (5, 500)] {
         let run =
-            TimedCommand { command_line: format!("rigup install {HOSTILE}"), started: began, ended: began };
+            TimedCommand { command_line: format!("rigup install {INJECTION}"), started: began, ended: began };
         let timings = Timings::new(run, (0..bars).map(bar).collect());
         let page = context.write(&format!("{bars}.html"), timings::page(&timings));
-        is_shown(&context, &page, lanes, usize::from(bars));
+        check_page(&context, &page, lanes, usize::from(bars));
     }
 }

@@ -1,5 +1,5 @@
-//! Kills rigup right before the Nth of the calls that change something, or does something else to it there. Its threads
-//! are followed, and none of its children: hooks go on as they do when the system kills rigup.
+//! Traces rigup, and kills it or acts right before the Nth system call that changes something. The tracer follows all
+//! threads of rigup and none of its children, so hooks keep running, as they do when the system kills rigup.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,67 +15,67 @@ use nix::unistd::Pid;
 
 use crate::test_context::TestContext;
 
-/// What a call does, for those that a later run has to cope with when they are the first that is not done any more.
+/// What a system call changes. A later command must be able to continue if rigup was killed right before the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A name gets another file.
+    /// Renames a file.
     Rename,
-    /// A link is made.
+    /// Creates a link.
     Link,
-    /// The disk is asked to have everything.
+    /// Waits until the disk has the content of a file.
     Sync,
-    /// A file, link or folder goes.
+    /// Removes a file, link or folder.
     Remove,
-    /// A process or a thread is started.
+    /// Starts a process or a thread.
     Start,
-    /// Some bytes of the store are written.
+    /// Writes to the store.
     Store,
-    /// A folder is made.
+    /// Creates a folder.
     Folder,
-    /// A file is made, or opened to be made where it is not there.
+    /// Opens a file and creates it if it does not exist.
     File,
-    /// Some bytes of another file in the data dir are written.
+    /// Writes to another file in the data dir.
     Content,
 }
 
-/// How a run ended that was to be killed.
+/// How a traced rigup ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Before this call.
-    KillOutcome(String),
-    /// It had so many of these calls, and ended with this exit code.
-    Unharmed {
-        /// The calls.
+pub(crate) enum TracedExit {
+    /// It was killed before this call.
+    Killed(String),
+    /// It exited by itself.
+    Exited {
+        /// The number of calls that counted.
         calls: usize,
-        /// The code.
+        /// The exit code.
         code: i32,
     },
 }
 
-/// Runs rigup with these arguments, and kills it before the `nth` of the calls, counted from 1, that `counts` says.
+/// Runs rigup and kills it before the `nth` call, from 1, whose change `counts`.
 pub(crate) fn kill_before(
     context: &TestContext,
     args: &[&str],
     nth: usize,
     counts: impl Fn(Change) -> bool,
-) -> Fate {
-    do_before(context, args, nth, counts, |rigup| kill(rigup, Signal::SIGKILL).unwrap())
+) -> TracedExit {
+    act_before(context, args, nth, counts, |rigup| kill(rigup, Signal::SIGKILL).unwrap())
 }
 
-/// Runs rigup with these arguments, and does something while it is about to do the `nth` of the calls that `counts` says.
+/// Runs rigup and calls `act` when rigup is about to make the `nth` call, from 1, whose change `counts`.
 #[expect(clippy::zombie_processes, reason = "its tracer reaps it")]
-pub(crate) fn do_before(
+pub(crate) fn act_before(
     context: &TestContext,
     args: &[&str],
     nth: usize,
     counts: impl Fn(Change) -> bool,
     act: impl FnOnce(Pid),
-) -> Fate {
+) -> TracedExit {
     let words =
         [&["-c", "read -r _; exec \"$0\" \"$@\" </dev/null", env!("CARGO_BIN_EXE_rigup")], args].concat();
-    let said = || fs::File::create(context.path("said")).unwrap();
+    let output = || fs::File::create(context.path("output")).unwrap();
     let mut command = context.command_for(Path::new("/bin/sh"), &words);
-    let mut child = command.stdin(Stdio::piped()).stdout(said()).stderr(said()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(output()).stderr(output()).spawn().unwrap();
     let rigup = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let options = Options::PTRACE_O_TRACESYSGOOD
         | Options::PTRACE_O_TRACECLONE
@@ -89,10 +89,10 @@ pub(crate) fn do_before(
     let mut act = Some(act);
     let mut reached = None;
     loop {
-        // Other tests wait for children of their own, in other threads.
+        // Other tests wait for their own children in other threads.
         match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)).unwrap() {
             WaitStatus::PtraceSyscall(thread) => {
-                if let Some((change, call)) = begun(rigup, thread, &data)
+                if let Some((change, call)) = entered_call(rigup, thread, &data)
                     && counts(change)
                 {
                     calls += 1;
@@ -103,29 +103,30 @@ pub(crate) fn do_before(
                         reached = Some(call);
                     }
                 }
-                go_on(thread, None);
+                resume(thread, None);
             }
-            WaitStatus::PtraceEvent(thread, ..) => go_on(thread, None),
-            WaitStatus::Stopped(thread, signal) => go_on(thread, Some(signal)),
-            WaitStatus::Exited(pid, code) if pid == rigup => return Fate::Unharmed { calls, code },
+            WaitStatus::PtraceEvent(thread, ..) => resume(thread, None),
+            WaitStatus::Stopped(thread, signal) => resume(thread, Some(signal)),
+            WaitStatus::Exited(pid, code) if pid == rigup => return TracedExit::Exited { calls, code },
             WaitStatus::Signaled(pid, ..) if pid == rigup => {
-                return Fate::KillOutcome(reached.expect("nobody else kills it"));
+                return TracedExit::Killed(reached.expect("only `act` kills it"));
             }
             _ => {}
         }
     }
 }
 
-/// A thread may be gone by now: KILL asks nobody.
-fn go_on(thread: Pid, signal: Option<Signal>) {
+/// Lets a thread continue. After a KILL, the thread may not exist any more.
+fn resume(thread: Pid, signal: Option<Signal>) {
     match ptrace::syscall(thread, signal) {
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(error) => panic!("{error}"),
     }
 }
 
-/// What the call changes that a thread has just begun, if anything, and the call in words.
-fn begun(rigup: Pid, thread: Pid, data: &Path) -> Option<(Change, String)> {
+/// Returns what the call changes that a thread has just entered, and a description of the call, or `None` if the call
+/// changes nothing.
+fn entered_call(rigup: Pid, thread: Pid, data: &Path) -> Option<(Change, String)> {
     const ENTRY: u8 = 1; // PTRACE_SYSCALL_INFO_ENTRY
     if ptrace::syscall_info(thread).ok()?.op != ENTRY {
         return None;
@@ -133,10 +134,10 @@ fn begun(rigup: Pid, thread: Pid, data: &Path) -> Option<(Change, String)> {
     let text = fs::read_to_string(format!("/proc/{rigup}/task/{thread}/syscall")).ok()?;
     let mut words = text.split_whitespace();
     let number: libc::c_long = words.next()?.parse().ok()?;
-    let words: Vec<u64> =
-        words.filter_map(|it| u64::from_str_radix(it.strip_prefix("0x")?, 16).ok()).collect();
-    let file = || fs::read_link(format!("/proc/{rigup}/fd/{}", words[0])).unwrap_or_default();
-    let has = |word: usize, flag: libc::c_int| words[word] & u64::from(flag.unsigned_abs()) != 0;
+    let arguments: Vec<u64> =
+        words.filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()).collect();
+    let file = || fs::read_link(format!("/proc/{rigup}/fd/{}", arguments[0])).unwrap_or_default();
+    let has = |index: usize, flag: libc::c_int| arguments[index] & u64::from(flag.unsigned_abs()) != 0;
     let change = match number {
         libc::SYS_rename | libc::SYS_renameat | libc::SYS_renameat2 => Change::Rename,
         libc::SYS_symlink | libc::SYS_symlinkat => Change::Link,
