@@ -1,4 +1,4 @@
-//! `rigup run`: hooks of any event, in the foreground and beside it.
+//! `rigup run`: the foreground and background hooks of an event.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
-/// Writes hooks of the plugin `p`, each a name without `on_E__` and a body of sh.
+/// Creates hooks of the plugin `p`, each from a file name without `on_E__` and a shell script.
 fn context_with(hooks: &[(&str, &str)]) -> TestContext {
     let context = TestContext::new();
     for (name, body) in hooks {
@@ -16,37 +16,35 @@ fn context_with(hooks: &[(&str, &str)]) -> TestContext {
     context
 }
 
-/// A daemon that says so, and says goodbye when it is asked to end.
+/// A daemon that prints a record when it starts and another one on TERM.
 const DAEMON: &str = "trap 'echo \"{\\\"type\\\":\\\"Bye\\\"}\"; exit 0' TERM\n\
     echo '{\"type\":\"Hello\"}'\nwhile :; do sleep 600 & wait $!; done";
 
+/// Returns a shell command that prints a record.
 fn record(kind: &str, n: usize) -> String {
     format!("echo '{{\"type\":\"{kind}\",\"n\":{n}}}'")
 }
 
-/// What was printed, in order: types of hooks' records, and for each process its hook and its exit code.
-fn story(output: &CommandOutput) -> Vec<String> {
-    let tell = |record: &Value| match record["type"].as_str().unwrap() {
+/// Returns the printed records in order: `HOOK=EXIT_CODE` for a process, else the type.
+fn printed(output: &CommandOutput) -> Vec<String> {
+    let format = |record: &Value| match record["type"].as_str().unwrap() {
         "Process" => format!("{}={}", record["hook_name"].as_str().unwrap(), record["exit_code"]),
         other => other.to_owned(),
     };
-    output.records().iter().map(tell).collect()
+    output.records().iter().map(format).collect()
 }
 
 #[test]
-fn foreground_hooks_run_in_their_order_and_a_failing_one_stops_no_other() {
+fn runs_foreground_hooks_in_order_and_goes_on_after_a_failure() {
     let context =
         context_with(&[("10_b.sh", &record("B", 1)), ("2_a.sh", "exit 3"), ("30_c.sh", &record("C", 1))]);
     let output = context.run(&["run", "E"]).exits_with(1).stderr_contains("error: p/on_E__2_a.sh: exit 3");
-    assert_eq!(story(&output), ["on_E__2_a.sh=3", "B", "on_E__10_b.sh=0", "C", "on_E__30_c.sh=0"]);
-    assert!(
-        context.processes().iter().all(|process| process["status"] == "exited"),
-        "every ending is stored"
-    );
+    assert_eq!(printed(&output), ["on_E__2_a.sh=3", "B", "on_E__10_b.sh=0", "C", "on_E__30_c.sh=0"]);
+    assert!(context.processes().iter().all(|process| process["status"] == "exited"), "each exit is stored");
 }
 
 #[test]
-fn the_slow_shim_of_a_version_manager_is_asked_once_for_all_hooks() {
+fn resolves_the_shim_of_a_version_manager_once_for_all_hooks() {
     let mut context = TestContext::new();
     let real = fs::canonicalize("/usr/bin/python3").unwrap();
     let shim = format!(
@@ -67,12 +65,12 @@ fn the_slow_shim_of_a_version_manager_is_asked_once_for_all_hooks() {
     assert_eq!(fs::read_to_string(context.path("log")).unwrap(), "started\n");
     for hook in context.hook_processes() {
         let program = fs::canonicalize(hook["cmd"][0].as_str().unwrap()).unwrap();
-        assert_eq!(program, real, "the record says what was started: {hook}");
+        assert_eq!(program, real, "the record has the shim: {hook}");
     }
 }
 
 #[test]
-fn records_carry_their_plugin_and_hook_unless_they_say_so_themselves() {
+fn adds_plugin_and_hook_name_to_records_that_lack_them() {
     let context = context_with(&[(
         "1_a.sh",
         "echo '{\"type\":\"A\"}'; echo '{\"type\":\"A\",\"plugin\":\"mine\"}'; echo noise; printf '{\"type\":\"Last\"}'",
@@ -86,7 +84,7 @@ fn records_carry_their_plugin_and_hook_unless_they_say_so_themselves() {
 }
 
 #[test]
-fn hooks_get_the_arguments_as_they_were_typed_in_a_folder_of_their_own() {
+fn hooks_get_the_arguments_unchanged_and_their_own_folder() {
     let context = context_with(&[("1_a.sh", "printf '%s\\n' \"$@\" >args; pwd >&2")]);
     let out = context.path("here/out");
     let output =
@@ -97,17 +95,17 @@ fn hooks_get_the_arguments_as_they_were_typed_in_a_folder_of_their_own() {
 }
 
 #[test]
-fn a_daemon_runs_beside_the_others_and_what_it_prints_at_its_end_still_counts() {
+fn prints_the_records_that_a_daemon_writes_on_term() {
     let context = context_with(&[("1_d.daemon.bg.sh", DAEMON), ("2_a.sh", &record("A", 1))]);
     let output = context.run(&["run", "E"]).succeeds();
-    assert_eq!(story(&output), ["Hello", "A", "on_E__2_a.sh=0", "Bye", "on_E__1_d.daemon.bg.sh=0"]);
+    assert_eq!(printed(&output), ["Hello", "A", "on_E__2_a.sh=0", "Bye", "on_E__1_d.daemon.bg.sh=0"]);
     let daemon = &context.hook_processes()[0];
     assert_eq!((&daemon["exit_reason"], &daemon["status"]), (&"stopped".into(), &"exited".into()));
     assert_eq!(context.live_processes(), []);
 }
 
 #[test]
-fn a_daemon_that_is_ended_by_term_is_well_and_one_that_has_to_be_killed_is_not() {
+fn a_daemon_may_die_of_term_but_not_of_kill() {
     let context = context_with(&[("1_d.bg.sh", "echo up; exec sleep 600")]);
     context.run(&["run", "E"]).succeeds();
     assert_eq!(context.hook_processes()[0]["exit_code"], 143);
@@ -117,7 +115,7 @@ fn a_daemon_that_is_ended_by_term_is_well_and_one_that_has_to_be_killed_is_not()
 }
 
 #[test]
-fn a_finite_hook_is_awaited_at_the_end_with_its_true_code() {
+fn waits_for_finite_hooks_and_records_their_exit_codes() {
     let context = context_with(&[
         (
             "1_f.finite.bg.sh",
@@ -126,11 +124,11 @@ fn a_finite_hook_is_awaited_at_the_end_with_its_true_code() {
         ("2_a.sh", "touch \"$DATA_DIR/go\""),
     ]);
     let output = context.run(&["run", "E"]).exits_with(1);
-    assert_eq!(story(&output), ["on_E__2_a.sh=0", "F", "on_E__1_f.finite.bg.sh=7"]);
+    assert_eq!(printed(&output), ["on_E__2_a.sh=0", "F", "on_E__1_f.finite.bg.sh=7"]);
 }
 
 #[test]
-fn the_first_line_of_a_background_hook_is_awaited_before_the_next_hook_starts() {
+fn waits_for_the_first_line_of_a_background_hook() {
     let context = context_with(&[
         (
             "1_d.bg.sh",
@@ -142,27 +140,27 @@ fn the_first_line_of_a_background_hook_is_awaited_before_the_next_hook_starts() 
     wait_until("the daemon runs", || {
         context.path("data/events").exists() && context.live_processes().len() >= 3
     });
-    assert_eq!(context.hook_processes().len(), 1, "the next hook is not even intended");
+    assert_eq!(context.hook_processes().len(), 1, "the next hook has no record yet");
     fs::write(context.path("data/go"), "").unwrap();
     CommandOutput::new(&["run", "E"], &child.wait_with_output().unwrap()).succeeds();
 }
 
 #[test]
-fn a_background_hook_that_says_nothing_delays_the_others_no_longer_than_asked() {
+fn waits_no_longer_than_the_ready_timeout_or_the_exit_of_the_hook() {
     let context = context_with(&[("1_d.bg.sh", "exec sleep 600"), ("2_a.sh", &record("A", 1))]);
     let output = context
         .run(&["run", "--ready-timeout", "0", "E"])
         .succeeds()
         .stderr_contains("it printed no line in 0 seconds");
-    assert_eq!(story(&output)[0], "A");
+    assert_eq!(printed(&output)[0], "A");
     let context = context_with(&[("1_f.finite.bg.sh", "exit 0"), ("2_a.sh", &record("A", 1))]);
     let began = std::time::Instant::now();
     context.run(&["run", "E"]).succeeds();
-    assert!(began.elapsed().as_secs() < 25, "one that is over is not waited for");
+    assert!(began.elapsed().as_secs() < 25, "rigup waited for a hook that had exited");
 }
 
 #[test]
-fn a_hook_that_has_nothing_to_do_is_well() {
+fn exit_code_10_of_a_hook_is_a_success() {
     let context = context_with(&[("1_a.sh", "exit 10"), ("2_b.finite.bg.sh", "exit 10")]);
     context.run(&["run", "E"]).succeeds();
     assert!(
@@ -171,18 +169,18 @@ fn a_hook_that_has_nothing_to_do_is_well() {
 }
 
 #[test]
-fn a_hook_that_cannot_be_started_is_a_failure_and_the_others_run() {
+fn a_hook_that_cannot_be_started_fails_and_the_others_run() {
     let context = TestContext::new();
     for name in ["1_a.sh", "2_b.finite.bg.sh"] {
         context.script(&format!("here/plugins/p/on_E__{name}"), "#!/no/such/interpreter\n");
     }
     context.script("here/plugins/p/on_E__3_c.sh", "#!/bin/sh\necho '{\"type\":\"C\"}'\n");
     let output = context.run(&["run", "E"]).exits_with(1).stderr_contains("its interpreter does not exist");
-    assert_eq!(story(&output), ["on_E__1_a.sh=null", "on_E__2_b.finite.bg.sh=null", "C", "on_E__3_c.sh=0"]);
+    assert_eq!(printed(&output), ["on_E__1_a.sh=null", "on_E__2_b.finite.bg.sh=null", "C", "on_E__3_c.sh=0"]);
 }
 
 #[test]
-fn the_timeout_is_that_of_the_command_line_then_of_the_plugin_then_of_all() {
+fn the_command_line_sets_the_timeout_before_the_plugin_and_timeout() {
     let hang = [("1_a.sh", "exec sleep 600"), ("2_b.finite.bg.sh", "echo up; exec sleep 600")];
     let mut context = context_with(&hang);
     let timeouts = |context: &TestContext| -> Vec<Value> {
@@ -200,11 +198,11 @@ fn the_timeout_is_that_of_the_command_line_then_of_the_plugin_then_of_all() {
 }
 
 #[test]
-fn only_the_hooks_of_chosen_plugins_run_and_an_event_without_hooks_is_well() {
+fn runs_only_selected_plugins_and_accepts_an_event_without_hooks() {
     let context = context_with(&[("1_a.sh", &record("A", 1))]);
     context.script("here/plugins/other/on_E__1_o.sh", "#!/bin/sh\necho '{\"type\":\"O\"}'\n");
     let output = context.run(&["run", "--plugins", "other", "E"]).succeeds();
-    assert_eq!(story(&output), ["O", "on_E__1_o.sh=0"]);
+    assert_eq!(printed(&output), ["O", "on_E__1_o.sh=0"]);
     context
         .run(&["run", "--plugins", "nosuch", "E"])
         .exits_with(3)
@@ -218,7 +216,7 @@ fn only_the_hooks_of_chosen_plugins_run_and_an_event_without_hooks_is_well() {
 }
 
 #[test]
-fn an_interrupt_ends_the_foreground_and_the_background_and_starts_nothing_more() {
+fn an_interrupt_terminates_all_hooks_and_starts_no_other() {
     let context = context_with(&[
         ("1_d.bg.sh", DAEMON),
         ("2_f.finite.bg.sh", "echo up; exec sleep 600"),
@@ -229,7 +227,7 @@ fn an_interrupt_ends_the_foreground_and_the_background_and_starts_nothing_more()
     wait_until("the last hook runs", || context.count("sleep") == 3);
     signal(child.id(), Signal::SIGINT);
     let output = CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(130);
-    assert!(story(&output).contains(&"Bye".to_owned()));
+    assert!(printed(&output).contains(&"Bye".to_owned()));
     assert_eq!(context.live_processes(), []);
     assert!(!context.path("data/started").exists());
     assert!(
@@ -245,18 +243,18 @@ fn a_second_interrupt_kills_background_hooks_at_once() {
     let mut child = context.start(&["run", "E"]);
     wait_until("the hook runs", || context.count("sleep") > 0);
     let began = std::time::Instant::now();
-    // Two that come at once may be delivered as one.
-    wait_until("it is over", || {
+    // The kernel may deliver two pending signals as one.
+    wait_until("rigup has exited", || {
         signal(child.id(), Signal::SIGINT);
         child.try_wait().unwrap().is_some()
     });
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(began.elapsed() < rigup::process::terminate::GRACE, "the grace period was cut short");
+    assert!(began.elapsed() < rigup::process::terminate::GRACE, "rigup waited for the grace period");
     assert_eq!(context.live_processes(), []);
 }
 
 #[test]
-fn a_waiter_that_is_killed_takes_its_hook_along_at_the_end_of_the_event() {
+fn terminates_a_hook_whose_waiter_was_killed_after_the_event() {
     let context = context_with(&[
         ("1_d.bg.sh", "echo up; exec sleep 600"),
         ("2_a.sh", "until [ -e \"$DATA_DIR/go\" ]; do :; done"),
@@ -272,7 +270,7 @@ fn a_waiter_that_is_killed_takes_its_hook_along_at_the_end_of_the_event() {
 }
 
 #[test]
-fn a_reader_that_goes_away_keeps_no_hook_from_running() {
+fn hooks_run_on_after_the_reader_closes_stdout() {
     let context = context_with(&[("1_a.sh", &record("A", 1)), ("2_b.sh", "touch \"$DATA_DIR/ran\"; exit 1")]);
     let mut child = context.start(&["run", "E"]);
     drop(child.stdout.take());
@@ -281,11 +279,11 @@ fn a_reader_that_goes_away_keeps_no_hook_from_running() {
 }
 
 #[test]
-fn a_rigup_that_a_hook_calls_finds_the_same_plugins_wherever_it_is_called() {
+fn a_rigup_that_a_hook_calls_finds_the_same_plugins() {
     let context = TestContext::new();
     context.script("elsewhere/q/on_E__1_a.sh", "#!/bin/sh\n\"$RIGUP\" run F\n");
     context.script("elsewhere/q/on_F__1_b.sh", "#!/bin/sh\necho '{\"type\":\"F\"}'\n");
     let dir = context.path("elsewhere");
     let output = context.run(&["--plugins-dir", dir.to_str().unwrap(), "run", "E"]).succeeds();
-    assert_eq!(story(&output)[0], "F");
+    assert_eq!(printed(&output)[0], "F");
 }

@@ -1,4 +1,4 @@
-//! True endings: of hooks, of runs, of commands; in the foreground, beside it, and after their launcher was killed.
+//! Exit codes of hooks, runs and commands, in the foreground and in the background, and after a kill of rigup.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
-/// How a process ends by itself, and the code that this comes to.
-const ENDS: [(&str, i32); 6] = [
+/// The last line of a script, and the exit code that it causes.
+const EXITS: [(&str, i32); 6] = [
     ("exit 0", 0),
     ("exit 1", 1),
     ("exit 10", 10),
@@ -19,10 +19,11 @@ const ENDS: [(&str, i32); 6] = [
     ("kill -KILL $$; sleep 600", 137),
 ];
 
-fn context_with_ends(kind: &str, before: &str) -> TestContext {
+/// Creates a hook of the kind `kind` for each exit; `before` runs first.
+fn context_with_exits(kind: &str, before: &str) -> TestContext {
     let context = TestContext::new();
-    for (n, (end, _)) in ENDS.iter().enumerate() {
-        let body = format!("#!/bin/sh\n{before}\n{end}\n");
+    for (n, (exit, _)) in EXITS.iter().enumerate() {
+        let body = format!("#!/bin/sh\n{before}\n{exit}\n");
         context.script(&format!("here/plugins/p/on_E__{n}_x{kind}.sh"), &body);
     }
     context
@@ -33,13 +34,13 @@ fn codes(context: &TestContext) -> Vec<Value> {
 }
 
 fn expected() -> Vec<Value> {
-    ENDS.iter().map(|(_, code)| json!(code)).collect()
+    EXITS.iter().map(|(_, code)| json!(code)).collect()
 }
 
 #[test]
-fn foreground_and_background_hooks_have_their_true_codes() {
+fn records_the_exit_codes_of_foreground_and_background_hooks() {
     for kind in ["", ".finite.bg", ".daemon.bg"] {
-        let context = context_with_ends(kind, "");
+        let context = context_with_exits(kind, "");
         context.run(&["run", "E"]).exits_with(1);
         assert_eq!(codes(&context), expected(), "{kind}");
         let reasons: Vec<Value> =
@@ -49,16 +50,16 @@ fn foreground_and_background_hooks_have_their_true_codes() {
 }
 
 #[test]
-fn background_hooks_have_their_true_codes_though_their_launcher_was_killed() {
+fn records_the_exit_codes_of_background_hooks_of_a_killed_rigup() {
     let context =
-        context_with_ends(".finite.bg", "echo up; until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done");
+        context_with_exits(".finite.bg", "echo up; until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done");
     let mut child = context.start(&["run", "E"]);
     wait_until("all hooks run", || {
-        context.hook_processes().iter().filter(|hook| hook["status"] == "running").count() == ENDS.len()
+        context.hook_processes().iter().filter(|hook| hook["status"] == "running").count() == EXITS.len()
     });
     child.kill().unwrap();
     child.wait().unwrap();
-    // A command that writes leaves alone what has a waiter of its own.
+    // A command that writes to the store does not touch processes that have a waiter.
     context.run(&["exec", "--", "true"]).succeeds();
     assert!(
         context.hook_processes().iter().all(|hook| hook["status"] == "running"),
@@ -68,7 +69,7 @@ fn background_hooks_have_their_true_codes_though_their_launcher_was_killed() {
     fs::write(context.path("data/go"), "").unwrap();
     let ids: Vec<String> =
         context.hook_processes().iter().map(|hook| hook["id"].as_str().unwrap().to_owned()).collect();
-    for (id, (_, code)) in ids.iter().zip(ENDS) {
+    for (id, (_, code)) in ids.iter().zip(EXITS) {
         context.run(&["process", "wait", id]).exits_with(code);
     }
     assert_eq!(codes(&context), expected());
@@ -76,10 +77,10 @@ fn background_hooks_have_their_true_codes_though_their_launcher_was_killed() {
 }
 
 #[test]
-fn exec_passes_the_code_on_and_records_it_below_its_caller() {
+fn exec_passes_on_the_exit_code_and_records_its_caller() {
     let context = TestContext::new();
-    for (end, code) in ENDS {
-        context.run(&["exec", "--", "sh", "-c", end]).exits_with(code);
+    for (exit, code) in EXITS {
+        context.run(&["exec", "--", "sh", "-c", exit]).exits_with(code);
     }
     let recorded: Vec<Value> =
         context.processes().iter().map(|process| process["exit_code"].clone()).collect();
@@ -99,11 +100,11 @@ fn exec_passes_the_code_on_and_records_it_below_its_caller() {
     assert_eq!(depths, [0, 1, 2, 3]);
     let leaf = tree[3]["id"].as_str().unwrap();
     let from_below = context.run(&["process", "tree", leaf]).succeeds().records();
-    assert_eq!(from_below.len(), 4, "all above it is drawn");
+    assert_eq!(from_below.len(), 4, "the tree includes all ancestors");
 }
 
 #[test]
-fn exec_leaves_the_decision_to_its_command() {
+fn exec_passes_on_a_signal_and_waits_for_its_command() {
     let context = TestContext::new();
     let command = "trap 'exit 5' TERM; touch \"$DATA_DIR/ready\"; while :; do sleep 0.05; done";
     let child = context.start(&["exec", "--", "sh", "-c", command]);
@@ -114,7 +115,7 @@ fn exec_leaves_the_decision_to_its_command() {
 }
 
 #[test]
-fn a_command_under_a_lock_is_told_to_end_and_the_lock_is_held_until_it_did() {
+fn a_lock_is_held_until_its_terminated_command_exits() {
     let context = TestContext::new();
     let command = "trap 'until [ -e \"$0/go\" ]; do sleep 0.05; done; exit 5' TERM; touch \"$0/ready\"; \
         while :; do sleep 0.05; done";
@@ -123,26 +124,26 @@ fn a_command_under_a_lock_is_told_to_end_and_the_lock_is_held_until_it_did() {
     wait_until("the command runs", || here.join("ready").exists());
     signal(child.id(), Signal::SIGTERM);
     let second = context.start(&["hook", "lock", "x", "--", "test", "-e", here.join("go").to_str().unwrap()]);
-    wait_until("the second one waits", || context.live_processes().len() >= 3);
+    wait_until("the second command waits", || context.live_processes().len() >= 3);
     fs::write(here.join("go"), "").unwrap();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(5));
     assert_eq!(second.wait_with_output().unwrap().status.code(), Some(0));
 }
 
-/// Starts a command under the lock that `holder` took, and waits until it says that it waits.
+/// Starts a command under the lock `x`, and waits until rigup reports that it waits for the lock.
 fn wait_for_lock(context: &TestContext, args: &[&str]) -> Child {
     let mut waiting = context.start(&[&["hook", "lock", "x", "--"], args].concat());
-    let mut said = String::new();
-    BufReader::new(waiting.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.starts_with("waiting for the lock x, held by pid"), "{said}");
+    let mut message = String::new();
+    BufReader::new(waiting.stderr.as_mut().unwrap()).read_line(&mut message).unwrap();
+    assert!(message.starts_with("waiting for the lock x, held by pid"), "{message}");
     waiting
 }
 
-/// Works until it may end, and leaves a file then.
+/// A script that waits for the file `go` and then creates the file `done`.
 const WORK: &str = "touch ready; until [ -e go ]; do sleep 0.05; done; touch done";
 
 #[test]
-fn a_lock_is_held_as_long_as_its_command_runs_though_the_rigup_that_took_it_was_killed() {
+fn a_command_keeps_its_lock_if_its_rigup_is_killed() {
     let context = TestContext::new();
     let mut holder = context.start(&["hook", "lock", "x", "--", "sh", "-c", WORK]);
     wait_until("the command runs", || context.path("here/ready").exists());
@@ -154,13 +155,13 @@ fn a_lock_is_held_as_long_as_its_command_runs_though_the_rigup_that_took_it_was_
 }
 
 #[test]
-fn a_lock_is_held_by_the_workers_of_a_command_that_was_told_to_end_and_left_them_behind() {
+fn the_children_of_a_terminated_command_keep_its_lock() {
     let context = TestContext::new();
     let command = format!("sh -c '{WORK}' & wait");
     let holder = context.start(&["hook", "lock", "x", "--", "sh", "-c", &command]);
     wait_until("the worker runs", || context.path("here/ready").exists());
     signal(holder.id(), Signal::SIGTERM);
-    wait_until("the command is over", || {
+    wait_until("the command has exited", || {
         context.live_processes().iter().all(|(_, command)| !command.contains("& wait"))
     });
     let waiting = wait_for_lock(&context, &["test", "-e", "done"]);
@@ -170,7 +171,7 @@ fn a_lock_is_held_by_the_workers_of_a_command_that_was_told_to_end_and_left_them
 }
 
 #[test]
-fn a_service_that_a_command_left_behind_does_not_hold_its_lock() {
+fn a_detached_service_does_not_keep_the_lock_of_its_command() {
     let context = TestContext::new();
     let service = "exec >/dev/null 2>&1; setsid sleep 600 &";
     context.run(&["hook", "lock", "x", "--", "sh", "-c", service]).succeeds();
@@ -181,14 +182,14 @@ fn a_service_that_a_command_left_behind_does_not_hold_its_lock() {
 }
 
 #[test]
-fn a_kill_ends_all_that_a_hook_started_and_the_record_says_who_asked() {
+fn process_kill_terminates_the_tree_of_a_hook_and_records_it() {
     let context = TestContext::new();
     context.script(
         "here/plugins/p/on_E__1_a.sh",
         "#!/bin/sh\nsetsid sleep 600 &\nsh -c 'trap \"\" TERM; sleep 600' &\nexec sleep 600\n",
     );
     let child = context.start(&["run", "E"]);
-    wait_until("all of it runs", || {
+    wait_until("all processes run", || {
         context.count("sleep") == 3 && context.hook_processes()[0]["status"] == "running"
     });
     let id = context.hook_processes()[0]["id"].as_str().unwrap().to_owned();
@@ -205,12 +206,12 @@ fn a_kill_ends_all_that_a_hook_started_and_the_record_says_who_asked() {
 }
 
 #[test]
-fn a_kill_of_a_whole_tree_ends_the_rigup_at_its_root_and_it_ends_its_hooks() {
+fn process_kill_tree_terminates_rigup_and_its_hooks() {
     let context = TestContext::new();
     context.script("here/plugins/p/on_E__1_d.bg.sh", "#!/bin/sh\necho up\nexec sleep 600\n");
     context.script("here/plugins/p/on_E__2_a.sh", "#!/bin/sh\n\"$RIGUP\" exec -- sleep 600\n");
     let child = context.start(&["run", "E"]);
-    wait_until("all of it runs", || {
+    wait_until("all processes run", || {
         context.processes().iter().filter(|process| process["status"] == "running").count() == 4
     });
     let root = context.processes()[0]["id"].as_str().unwrap().to_owned();
@@ -221,14 +222,14 @@ fn a_kill_of_a_whole_tree_ends_the_rigup_at_its_root_and_it_ends_its_hooks() {
 }
 
 #[test]
-fn a_signal_that_ends_nothing_is_sent_and_the_process_is_not_called_over() {
+fn a_process_that_handles_a_signal_stays_recorded_as_running() {
     let context = TestContext::new();
     context.script(
         "here/plugins/p/on_E__1_a.sh",
         "#!/bin/sh\ntrap 'touch \"$DATA_DIR/hup\"' HUP\ntouch \"$DATA_DIR/up\"\nuntil [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done\n",
     );
     let child = context.start(&["run", "E"]);
-    wait_until("it runs", || {
+    wait_until("the hook runs", || {
         context.path("data/up").exists() && context.hook_processes()[0]["status"] == "running"
     });
     let id = context.hook_processes()[0]["id"].as_str().unwrap().to_owned();
@@ -242,7 +243,7 @@ fn a_signal_that_ends_nothing_is_sent_and_the_process_is_not_called_over() {
 }
 
 #[test]
-fn a_process_of_another_machine_is_neither_signalled_nor_called_lost() {
+fn a_process_of_another_machine_is_not_signalled_or_recorded_as_lost() {
     let context = TestContext::new();
     context.run(&["start", "--slug", "s", "--", "true"]).succeeds();
     let id = context.processes()[0]["id"].as_str().unwrap().to_owned();
@@ -266,7 +267,7 @@ fn a_process_of_another_machine_is_neither_signalled_nor_called_lost() {
 }
 
 #[test]
-fn what_a_hook_starts_detached_outlives_even_its_timeout() {
+fn a_run_that_a_hook_starts_outlives_the_timeout_of_the_hook() {
     let context = TestContext::new();
     context.script(
         "here/plugins/p/on_E__1_a.sh",
@@ -281,7 +282,7 @@ fn what_a_hook_starts_detached_outlives_even_its_timeout() {
 }
 
 #[test]
-fn output_without_end_is_stopped_in_the_background_too() {
+fn terminates_a_background_hook_with_endless_output() {
     let context = TestContext::new();
     context.script("here/plugins/p/on_E__1_a.finite.bg.sh", "#!/bin/sh\nexec yes\n");
     context.run(&["run", "E"]).exits_with(1).stderr_contains("it wrote more than 64 MiB");

@@ -1,4 +1,4 @@
-//! The fuzz targets' properties, on the inputs that fuzzing kept: see docs/reliability.md.
+//! The properties of the fuzz targets, checked for the inputs in `fuzz/corpus`. See docs/reliability.md.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ mod protocol;
 #[path = "../../fuzz/properties/requirement.rs"]
 mod requirement;
 
-/// Checks every input that is kept for a target.
+/// Checks each input in the corpus of a target.
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut inputs = 0;
@@ -27,22 +27,22 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn what_hooks_print_is_read_the_same_in_any_pieces() {
+fn hook_output_parses_the_same_in_pieces_of_any_size() {
     replay("protocol", protocol::check);
 }
 
 #[test]
-fn requirements_come_back_the_same_from_records_and_arguments() {
+fn requirements_survive_conversion_to_records_and_arguments() {
     replay("requirement", requirement::check);
 }
 
 #[test]
-fn settings_come_to_values_that_their_schema_allows() {
+fn settings_have_values_that_their_schema_allows() {
     replay("config", config::check);
 }
 
 #[test]
-fn names_of_hooks_say_the_same_once_they_are_spelled_out() {
+fn hook_names_mean_the_same_in_their_full_form() {
     replay("hook_name", hook_name::check);
 }
 

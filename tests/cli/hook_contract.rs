@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::test_context::TestContext;
 
-/// A provider that notes all that it is given, in files named after the thing.
-const NOSY: &str = r#"#!/bin/sh
+/// A provider that writes its arguments, environment, cwd, stdin, session and pid to files.
+const RECORDER: &str = r#"#!/bin/sh
 set -eu
 out=$DATA_DIR/seen && mkdir -p "$out"
 for arg; do printf '%s\0' "$arg"; done >"$out/argv"
@@ -19,21 +19,22 @@ cut -d ' ' -f 6 /proc/$$/stat >"$out/session" && echo $$ >"$out/pid"
 printf '{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}\n'
 "#;
 
+/// Reads a file of the recorder.
 fn seen(context: &TestContext, what: &str) -> String {
     String::from_utf8_lossy(&fs::read(context.path("data/seen").join(what)).unwrap()).into_owned()
 }
 
 #[test]
-fn a_hook_is_given_what_the_contract_says() {
+fn a_hook_gets_the_arguments_and_environment_of_the_contract() {
     let mut context = TestContext::new();
     context
         .set("MY_SECRET_TOKEN", "canary")
         .set("TOOL_BINARY", "/opt/tool/bin/tool")
         .set("RIGUP_LIB_DIR", "");
-    context.provider("nosy", NOSY);
-    let overrides = json!({"nosy": {"packages": ["a b", "$(c)"]}});
+    context.provider("recorder", RECORDER);
+    let overrides = json!({"recorder": {"packages": ["a b", "$(c)"]}});
     context.plugin("p", &[json!({
-        "type": "Binary", "name": "x", "binproviders": "nosy", "min_version": "0.9", "overrides": overrides,
+        "type": "Binary", "name": "x", "binproviders": "recorder", "min_version": "0.9", "overrides": overrides,
     })]);
     let record = context.run(&["install"]).succeeds().record();
 
@@ -42,7 +43,7 @@ fn a_hook_is_given_what_the_contract_says() {
     let (id, machine) = (record["id"].as_str().unwrap(), record["machine_id"].as_str().unwrap());
     let expected = [
         "--name=x".to_owned(),
-        "--binproviders=nosy".to_owned(),
+        "--binproviders=recorder".to_owned(),
         "--min-version=0.9".to_owned(),
         "--min-release-age=7".to_owned(),
         "--postinstall-scripts=false".to_owned(),
@@ -54,10 +55,10 @@ fn a_hook_is_given_what_the_contract_says() {
     assert_eq!(argv, expected);
 
     let data = context.path("data");
-    let cwd = data.join("machines").join(machine).join("binaries/x").join(id).join("nosy");
+    let cwd = data.join("machines").join(machine).join("binaries/x").join(id).join("recorder");
     assert_eq!(seen(&context, "cwd").trim(), cwd.to_str().unwrap());
     assert_eq!(seen(&context, "stdin").trim(), "/dev/null");
-    assert_eq!(seen(&context, "session"), seen(&context, "pid"), "a session of its own");
+    assert_eq!(seen(&context, "session"), seen(&context, "pid"), "the hook leads its own session");
 
     let env = seen(&context, "env");
     let variable = |name: &str| env.split('\0').find_map(|line| line.strip_prefix(&format!("{name}=")));
@@ -80,7 +81,7 @@ fn a_hook_is_given_what_the_contract_says() {
     for file in ["process.json", "cmd.sh", "stdout.log", "stderr.log", "exit.json"] {
         assert!(fs::metadata(format!("{run_dir}/{file}")).unwrap().is_file(), "{file}");
     }
-    assert!(fs::metadata(format!("{run_dir}/process.pid")).is_err(), "it is over");
+    assert!(fs::metadata(format!("{run_dir}/process.pid")).is_err(), "process.pid is removed after the exit");
 }
 
 #[test]
@@ -108,7 +109,7 @@ fn exit_codes_mean_installed_declined_skipped_and_failed() {
 }
 
 #[test]
-fn the_exit_code_of_a_process_is_the_true_one() {
+fn records_the_exit_code_and_the_signal_of_a_hook() {
     for (body, code, signal) in [
         ("exit 0", 0, None),
         ("exit 127", 127, None),
@@ -125,7 +126,7 @@ fn the_exit_code_of_a_process_is_the_true_one() {
 }
 
 #[test]
-fn a_record_of_an_earlier_run_counts_for_nothing_in_a_later_one() {
+fn ignores_a_record_of_an_earlier_run() {
     let context = TestContext::new();
     let hook = "#!/bin/sh\n[ -e \"$DATA_DIR/again\" ] && exit 0\n: >\"$DATA_DIR/again\"\n\
         printf '{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n'\nexit 1\n";
@@ -137,7 +138,7 @@ fn a_record_of_an_earlier_run_counts_for_nothing_in_a_later_one() {
 }
 
 #[test]
-fn a_record_is_found_among_logs_bad_bytes_and_other_records() {
+fn finds_the_record_among_logs_invalid_bytes_and_other_records() {
     let context = TestContext::new();
     context.fixture("noisy");
     let output = context.run(&["install", "x", "--binproviders", "noisy"]).succeeds();
@@ -146,7 +147,7 @@ fn a_record_is_found_among_logs_bad_bytes_and_other_records() {
 }
 
 #[test]
-fn output_without_end_is_stopped() {
+fn terminates_a_hook_with_endless_output() {
     let context = TestContext::new();
     context.provider("p", "#!/bin/sh\nexec yes\n");
     let record = context.run(&["install", "x", "--binproviders", "p"]).exits_with(1).record();
@@ -158,12 +159,12 @@ fn output_without_end_is_stopped() {
 }
 
 #[test]
-fn a_hook_without_an_exec_bit_or_a_shebang_is_run_by_its_extension() {
+fn the_extension_selects_the_interpreter_of_a_hook_without_shebang() {
     let mut context = TestContext::new();
-    // Interpreters that say who they are, so that the test needs neither Python nor Node.
+    // Fake interpreters, so that the test needs neither Python nor Node.js.
     for interpreter in ["python3", "node"] {
-        let speak = format!("#!/bin/sh\nINTERPRETER={interpreter} exec /bin/sh \"$@\"\n");
-        context.script(&format!("tools/{interpreter}"), &speak);
+        let fake = format!("#!/bin/sh\nINTERPRETER={interpreter} exec /bin/sh \"$@\"\n");
+        context.script(&format!("tools/{interpreter}"), &fake);
     }
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools").display()));
     let hook = "echo \"${INTERPRETER-${BASH_VERSION+bash}}\" >\"$DATA_DIR/interpreter\"\n";
@@ -182,7 +183,7 @@ fn a_hook_without_an_exec_bit_or_a_shebang_is_run_by_its_extension() {
 }
 
 #[test]
-fn a_hook_that_cannot_be_started_is_a_failed_attempt_that_says_why() {
+fn a_hook_that_cannot_be_started_fails_with_the_reason() {
     let context = TestContext::new();
     context.provider("p", "#!/no/such/interpreter\n");
     let record = context.run(&["install", "x", "--binproviders", "p"]).exits_with(1).record();
@@ -193,17 +194,17 @@ fn a_hook_that_cannot_be_started_is_a_failed_attempt_that_says_why() {
 }
 
 #[test]
-fn an_environment_that_is_not_utf8_reaches_the_hook_byte_for_byte() {
+fn passes_an_environment_that_is_not_utf8_to_the_hook() {
     use std::os::unix::ffi::OsStrExt;
     let mut context = TestContext::new();
-    context.set("RAW", std::ffi::OsStr::from_bytes(b"a\xffb").to_owned()).provider("nosy", NOSY);
-    context.run(&["install", "x", "--binproviders", "nosy"]).succeeds();
+    context.set("RAW", std::ffi::OsStr::from_bytes(b"a\xffb").to_owned()).provider("recorder", RECORDER);
+    context.run(&["install", "x", "--binproviders", "recorder"]).succeeds();
     let env = fs::read(context.path("data/seen/env")).unwrap();
     assert!(env.split(|&byte| byte == 0).any(|variable| variable == b"RAW=a\xffb"));
 }
 
 #[test]
-fn cmd_sh_runs_the_hook_once_more_as_it_was_run() {
+fn cmd_sh_repeats_the_hook() {
     let context = TestContext::new();
     context.fixture("good");
     let record = context.run(&["install", "x", "--binproviders", "good"]).succeeds().record();
@@ -215,7 +216,7 @@ fn cmd_sh_runs_the_hook_once_more_as_it_was_run() {
 }
 
 #[test]
-fn a_record_that_leads_back_to_the_link_is_rejected_under_whatever_name_it_goes() {
+fn rejects_a_record_whose_path_leads_back_to_the_link() {
     let mut context = TestContext::new();
     let program = context.script("program", "#!/bin/sh\n");
     fs::create_dir(context.path("real-bin")).unwrap();
@@ -238,7 +239,7 @@ fn a_record_that_leads_back_to_the_link_is_rejected_under_whatever_name_it_goes(
 }
 
 #[test]
-fn what_a_program_leaves_behind_when_it_is_asked_for_its_version_is_ended() {
+fn terminates_processes_that_a_version_probe_leaves_behind() {
     let context = TestContext::new();
     let program = context.script("tool", "#!/bin/sh\nsleep 600 &\necho 1.0\n");
     let record = context.run(&["install", program.to_str().unwrap()]).succeeds().record();
@@ -247,7 +248,7 @@ fn what_a_program_leaves_behind_when_it_is_asked_for_its_version_is_ended() {
 }
 
 #[test]
-fn an_environment_in_a_binary_record_is_used_by_nothing_and_kept_nowhere() {
+fn ignores_the_environment_in_a_binary_record_and_stores_none_of_it() {
     let mut context = TestContext::new();
     context.set("MY_SECRET_TOKEN", "canary-7f3a");
     let hook = r#"#!/bin/sh
@@ -261,5 +262,5 @@ echo "{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"$PWD/x\",\"version\":\"1
     assert!(process["stdout_tail"].as_str().unwrap().contains("kept"));
     let found =
         std::process::Command::new("grep").args(["-rl", "canary-7f3a"]).arg(context.path("data")).output();
-    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "", "no file has it");
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "", "a file contains the secret");
 }

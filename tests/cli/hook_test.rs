@@ -1,4 +1,4 @@
-//! `rigup hook test`, against hooks that keep the contract and hooks that break one item of it each.
+//! `rigup hook test`, with hooks that keep the contract and hooks that break one item each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
-/// A file of this repository.
+/// Returns the path of a file in this repository.
 fn repository(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).display().to_string()
 }
 
-/// A test context with a folder for temporary files of its own.
+/// Creates a test context with its own folder for temporary files.
 fn context() -> TestContext {
     let mut context = TestContext::new();
     let tmp = context.path("tmp");
@@ -22,22 +22,23 @@ fn context() -> TestContext {
     context
 }
 
-/// What is left in the folder for temporary files.
-fn kept(context: &TestContext) -> Vec<PathBuf> {
+/// Returns the paths in the folder for temporary files.
+fn temporary_files(context: &TestContext) -> Vec<PathBuf> {
     fs::read_dir(context.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// The items with this outcome.
+/// Returns the items with this outcome.
 fn items(output: &CommandOutput, outcome: &str) -> Vec<String> {
     let records = output.records().into_iter().filter(|record| record["outcome"] == outcome);
     records.map(|record| record["item"].as_str().unwrap().to_owned()).collect()
 }
 
+/// Returns the record of an item.
 fn item(output: &CommandOutput, id: &str) -> Value {
     output.records().into_iter().find(|record| record["item"] == id).expect("the item is reported")
 }
 
-/// Nothing is broken, and nothing but these items is skipped, for whatever reason lies in this machine.
+/// Asserts that no item is broken, and that only these items are skipped.
 #[track_caller]
 fn assert_passes(output: CommandOutput, may_be_skipped: &[&str]) {
     let output = output.succeeds();
@@ -45,10 +46,11 @@ fn assert_passes(output: CommandOutput, may_be_skipped: &[&str]) {
     assert!(skipped.iter().all(|item| may_be_skipped.contains(&item.as_str())), "{}", output.stderr);
 }
 
-/// A system that lets nobody mount anything cannot try these two; a quick hook is over before it can be ended.
+/// Without the permission to mount, `read-only` and `full` are skipped; `term` is skipped if the hook exits first.
 const MAY_BE_SKIPPED: [&str; 3] = ["read-only", "full", "term"];
 
-/// Tests one of the broken hooks: exactly the item that its folder is named after breaks.
+/// Tests a broken hook and asserts that only the item that its folder is named after is broken. Returns that item's record,
+/// or `None` if the system cannot check it.
 #[track_caller]
 fn broken(id: &str) -> Option<Value> {
     let context = context();
@@ -65,21 +67,21 @@ fn broken(id: &str) -> Option<Value> {
     let (path, line) = look_at.rsplit_once(':').unwrap();
     let lines = fs::read_to_string(path).unwrap().lines().count();
     assert!((1..=lines.max(1)).contains(&line.parse().unwrap()), "{look_at}");
-    assert_eq!(kept(&context).len(), 1, "what it wrote can be looked at");
-    assert!(!context.path("data").exists(), "nothing of the user's is touched");
+    assert_eq!(temporary_files(&context).len(), 1, "the files of the hook are kept");
+    assert!(!context.path("data").exists(), "the data dir is not used");
     assert_eq!(context.live_processes(), []);
     Some(found)
 }
 
 #[test]
-fn a_hook_that_claims_a_file_it_never_wrote_breaks_answer_alone() {
+fn a_record_of_a_missing_file_breaks_answer_alone() {
     let found = broken("answer").unwrap();
     assert!(found["reason"].as_str().unwrap().contains("/lib/answer/tool: No such file"), "{found}");
     assert!(found["look_at"].as_str().unwrap().ends_with("/stdout.log:1"), "{found}");
 }
 
 #[test]
-fn a_hook_that_claims_what_nobody_provides_breaks_absent_alone() {
+fn a_record_for_an_unknown_name_breaks_absent_alone() {
     broken("absent");
 }
 
@@ -87,24 +89,27 @@ fn a_hook_that_claims_what_nobody_provides_breaks_absent_alone() {
 fn a_hook_that_evaluates_its_arguments_breaks_hostile_alone() {
     let found = broken("hostile").unwrap();
     assert!(found["reason"].as_str().unwrap().starts_with("shell text in the name was run"), "{found}");
-    assert!(found["look_at"].as_str().unwrap().ends_with("_hostile.sh:7"), "the line with the eval: {found}");
+    assert!(
+        found["look_at"].as_str().unwrap().ends_with("_hostile.sh:7"),
+        "not the line of the eval: {found}"
+    );
 }
 
 #[test]
-fn a_hook_that_leaves_a_daemon_when_it_is_ended_breaks_term_alone() {
+fn a_hook_that_leaves_a_daemon_after_term_breaks_term_alone() {
     let found = broken("term").unwrap();
     assert!(found["reason"].as_str().unwrap().contains("after TERM: sleep 600"), "{found}");
 }
 
 #[test]
-fn a_hook_that_does_not_look_whether_it_could_write_breaks_full_alone() {
+fn a_hook_that_ignores_write_errors_breaks_full_alone() {
     if let Some(found) = broken("full") {
         assert_eq!(found["reason"], "its record names an empty file");
     }
 }
 
 #[test]
-fn a_hook_that_dies_of_unknown_arguments_breaks_unknown_arguments_alone() {
+fn a_hook_that_rejects_arguments_breaks_unknown_arguments_alone() {
     let found = broken("unknown-arguments").unwrap();
     assert!(
         found["reason"].as_str().unwrap().ends_with("unknown argument: --rigup-unknown=a=b c"),
@@ -113,19 +118,19 @@ fn a_hook_that_dies_of_unknown_arguments_breaks_unknown_arguments_alone() {
 }
 
 #[test]
-fn the_provider_env_keeps_the_contract_and_nothing_of_the_test_is_left() {
+fn env_keeps_the_contract_and_the_test_removes_its_files() {
     let context = context();
     let output =
         context.run(&["hook", "test", &repository("providers/env/on_BinaryRequest__00_env.batch.sh")]);
     assert_eq!(output.records().len(), 15);
     assert_eq!(item(&output, "answer")["type"], "HookCheck");
     assert_passes(output, &MAY_BE_SKIPPED);
-    assert_eq!(kept(&context), Vec::<PathBuf>::new());
+    assert_eq!(temporary_files(&context), Vec::<PathBuf>::new());
     assert!(!context.path("data").exists());
 }
 
 #[test]
-fn the_examples_keep_the_contract() {
+fn the_example_providers_keep_the_contract() {
     for (language, file, program) in [
         ("sh", "on_BinaryRequest__50_example.sh", "/bin/sh"),
         ("python", "on_BinaryRequest__50_example.py", "/usr/bin/python3"),
@@ -140,7 +145,7 @@ fn the_examples_keep_the_contract() {
 }
 
 #[test]
-fn a_hook_of_another_event_is_held_to_what_makes_sense_for_it() {
+fn a_hook_of_another_event_has_fewer_checks() {
     let context = context();
     let hook = repository("examples/plugin/example/on_Snapshot__50_example.sh");
     let output = context.run(&["hook", "test", &hook, "--", "--url=https://example.org"]);
@@ -162,7 +167,7 @@ fn a_hook_of_another_event_is_held_to_what_makes_sense_for_it() {
 }
 
 #[test]
-fn a_daemon_only_has_to_end_when_it_is_told_to() {
+fn a_daemon_only_has_to_exit_on_term() {
     let context = context();
     let hook = context.script("p/on_Snapshot__10_p.daemon.bg.sh", "#!/bin/sh\nwhile :; do sleep 600; done\n");
     let output = context
@@ -177,15 +182,18 @@ fn a_daemon_only_has_to_end_when_it_is_told_to() {
         ])
         .succeeds();
     assert_eq!(item(&output, "term")["outcome"], "held");
-    let stubborn = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 600; done\n";
-    let hook = context.script("q/on_Snapshot__10_q.daemon.bg.sh", stubborn);
+    let ignores_term = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 600; done\n";
+    let hook = context.script("q/on_Snapshot__10_q.daemon.bg.sh", ignores_term);
     let only = ["hook", "test", hook.to_str().unwrap(), "--timeout", "1", "--only", "term"];
     let output = context.run(&only).exits_with(1);
-    assert!(item(&output, "term")["look_at"].as_str().unwrap().ends_with(".sh:2"), "the line with the trap");
+    assert!(
+        item(&output, "term")["look_at"].as_str().unwrap().ends_with(".sh:2"),
+        "not the line of the trap"
+    );
 }
 
 #[test]
-fn a_hook_that_does_not_end_is_not_waited_for_again_and_again() {
+fn waits_only_once_for_a_hook_that_never_exits() {
     let context = context();
     let hook = repository("fixtures/providers/hanging/on_BinaryRequest__50_hanging.sh");
     let output = context
@@ -196,7 +204,7 @@ fn a_hook_that_does_not_end_is_not_waited_for_again_and_again() {
 }
 
 #[test]
-fn a_process_that_is_left_breaks_leftovers_and_is_ended() {
+fn a_leftover_process_breaks_leftovers_and_is_terminated() {
     let context = context();
     let hook = "#!/bin/sh\nsetsid env -i sleep 600 &\nuntil [ -e /proc/$!/comm ] && read -r it </proc/$!/comm \
                 && [ \"$it\" = sleep ]; do :; done\n";
@@ -206,12 +214,12 @@ fn a_process_that_is_left_breaks_leftovers_and_is_ended() {
     let reason = found["reason"].as_str().unwrap();
     assert!(reason.starts_with("a process that it started is still running: sleep 600"), "{found}");
     let pid = reason.rsplit_once("pid ").unwrap().1.trim_end_matches(')');
-    // It wiped its environment, so the test context would not find it.
-    wait_until("it is gone", || !Path::new("/proc").join(pid).exists());
+    // The process cleared its environment, so the test context cannot find it.
+    wait_until("the process is gone", || !Path::new("/proc").join(pid).exists());
 }
 
 #[test]
-fn a_guess_that_a_provider_declines_is_no_fault_of_it() {
+fn skips_answer_if_the_provider_declines_the_default_name() {
     let context = context();
     let hook = context.script("p/on_BinaryRequest__10_p.sh", "#!/bin/sh\necho 'not here' >&2\nexit 0\n");
     let output = context.run(&["hook", "test", hook.to_str().unwrap()]).succeeds();
@@ -221,7 +229,7 @@ fn a_guess_that_a_provider_declines_is_no_fault_of_it() {
 }
 
 #[test]
-fn what_is_no_hook_or_cannot_be_started_is_named_with_its_item() {
+fn reports_files_that_are_no_hooks_or_cannot_be_started() {
     let context = context();
     for (file, text, is_executable, broken) in [
         ("p/install.sh", "#!/bin/sh\n", true, "name"),
@@ -237,7 +245,7 @@ fn what_is_no_hook_or_cannot_be_started_is_named_with_its_item() {
 }
 
 #[test]
-fn what_this_system_cannot_set_up_is_skipped_and_says_why() {
+fn skips_checks_that_the_system_cannot_set_up_with_a_reason() {
     let mut context = context();
     let hook = context.script("p/on_Snapshot__10_p.sh", "#!/bin/sh\n:\n");
     context.set("PATH", context.path("tmp"));
@@ -249,7 +257,7 @@ fn what_this_system_cannot_set_up_is_skipped_and_says_why() {
 }
 
 #[test]
-fn wrong_use_is_told_apart_from_a_broken_hook() {
+fn usage_errors_exit_with_2_and_not_1() {
     let context = context();
     let env = repository("providers/env/on_BinaryRequest__00_env.batch.sh");
     context
@@ -268,7 +276,7 @@ fn wrong_use_is_told_apart_from_a_broken_hook() {
 }
 
 #[test]
-fn an_interrupted_test_ends_its_hook_and_leaves_nothing() {
+fn an_interrupt_terminates_the_hook_and_removes_the_files() {
     let context = context();
     let hook = repository("fixtures/providers/hanging/on_BinaryRequest__50_hanging.sh");
     let child = context.start(&["hook", "test", &hook]);
@@ -276,5 +284,5 @@ fn an_interrupted_test_ends_its_hook_and_leaves_nothing() {
     signal(child.id(), Signal::SIGINT);
     CommandOutput::new(&[], &child.wait_with_output().unwrap()).exits_with(130);
     assert_eq!(context.live_processes(), []);
-    assert_eq!(kept(&context), Vec::<PathBuf>::new());
+    assert_eq!(temporary_files(&context), Vec::<PathBuf>::new());
 }

@@ -1,11 +1,11 @@
-//! What a rigup that was killed leaves behind, and how the next one finishes it.
+//! A rigup that was killed: the next rigup terminates its hooks and completes their records.
 
 use std::fs;
 
 use crate::test_context::{TestContext, wait_until};
 
 #[test]
-fn a_hook_whose_rigup_was_killed_is_ended_and_recorded_as_lost_by_the_next_one() {
+fn terminates_a_hook_of_a_killed_rigup_and_records_it_as_lost() {
     let context = TestContext::new();
     context.fixture("hanging").fixture("good");
     let mut child = context.start(&["install", "x", "--binproviders", "hanging"]);
@@ -22,7 +22,7 @@ fn a_hook_whose_rigup_was_killed_is_ended_and_recorded_as_lost_by_the_next_one()
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!context.live_processes().is_empty());
-    assert_eq!(statuses(&context), [r#""running" null"#; 2], "reading finishes nothing");
+    assert_eq!(statuses(&context), [r#""running" null"#; 2], "reading changes no record");
 
     context.run(&["install", "y", "--binproviders", "good"]).succeeds();
     assert_eq!(context.live_processes(), []);
@@ -31,7 +31,7 @@ fn a_hook_whose_rigup_was_killed_is_ended_and_recorded_as_lost_by_the_next_one()
 }
 
 #[test]
-fn an_end_that_was_noted_but_not_stored_is_taken_from_the_run_dir() {
+fn takes_an_exit_that_is_not_in_the_store_from_the_run_dir() {
     let context = TestContext::new();
     context.fixture("failing").fixture("good");
     context.run(&["install", "x", "--binproviders", "failing"]).exits_with(1);
@@ -51,7 +51,7 @@ fn an_end_that_was_noted_but_not_stored_is_taken_from_the_run_dir() {
 }
 
 #[test]
-fn what_a_hook_leaves_in_its_group_is_ended_though_its_rigup_and_the_hook_are_gone() {
+fn terminates_the_process_group_of_a_hook_that_exited() {
     let context = TestContext::new();
     context.fixture("good").provider(
         "p",
@@ -62,7 +62,7 @@ fn what_a_hook_leaves_in_its_group_is_ended_though_its_rigup_and_the_hook_are_go
     child.kill().unwrap();
     child.wait().unwrap();
     fs::write(context.path("data/go"), "").unwrap();
-    wait_until("the hook is over", || context.live_processes().len() == 1);
+    wait_until("the hook has exited", || context.live_processes().len() == 1);
 
     context.run(&["install", "y", "--binproviders", "good"]).succeeds();
     assert_eq!(context.live_processes(), []);
@@ -71,7 +71,7 @@ fn what_a_hook_leaves_in_its_group_is_ended_though_its_rigup_and_the_hook_are_go
 }
 
 #[test]
-fn a_hook_that_was_started_and_not_noted_is_ended_by_the_next_rigup() {
+fn terminates_a_hook_whose_start_is_not_in_the_store() {
     let context = TestContext::new();
     context.fixture("hanging").fixture("good");
     let mut child = context.start(&["install", "x", "--binproviders", "hanging"]);
