@@ -1,18 +1,18 @@
 #!/bin/sh
-# git: a clone of the repository at --url; nothing to do where that is none.
+# git: clones the repository at --url, and skips an address that is not one of a repository.
 set -eu
 
 url=
 for argument; do case $argument in --url=*) url=${argument#--url=} ;; esac; done
-[ -n "$url" ] || { echo "no --url was given" >&2; exit 1; }
+[ -n "$url" ] || { echo "cannot clone a repository: no --url" >&2; exit 1; }
 case $url in
--*) echo "$url is no repository" >&2; exit 10 ;;
+-*) echo "$url is not the address of a repository" >&2; exit 10 ;;
 git://* | ssh://* | git@*:* | http://*.git | https://*.git | file://*.git) ;;
 https://github.com/*/* | https://gitlab.com/*/* | https://codeberg.org/*/*) ;;
-*) echo "$url is no repository" >&2; exit 10 ;;
+*) echo "$url is not the address of a repository" >&2; exit 10 ;;
 esac
 
-# Nobody is there to be asked for a password, and nothing may go on in the background.
+# Git must not prompt for a password, which no one would see, and must not leave maintenance in the background.
 export GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND="ssh -oBatchMode=yes"
 git() { command git -c core.hooksPath=/dev/null -c maintenance.auto=false -c gc.auto=0 "$@"; }
 if [ ! -d repository/.git ]; then
@@ -20,7 +20,7 @@ if [ ! -d repository/.git ]; then
 elif [ "$(git -C repository remote get-url origin)" = "$url" ]; then
     git -C repository pull --quiet --ff-only >&2
 else
-    echo "$PWD/repository is a clone of something else" >&2
+    echo "cannot update $PWD/repository: it is a clone of another repository" >&2
     exit 1
 fi
 commit=$(git -C repository rev-parse --quiet --verify HEAD) || commit= # an empty repository has none

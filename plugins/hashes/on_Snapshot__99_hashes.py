@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# hashes: the SHA-256 of every file that the other plugins wrote, once those that work in the background are done.
+# hashes: waits for the background hooks that exit by themselves, and writes the SHA-256 digest of each other plugin's file.
 import hashlib
 import json
 import os
@@ -13,8 +13,8 @@ timeout = int(os.environ.get("HASHES_TIMEOUT") or os.environ.get("TIMEOUT") or 3
 deadline = time.monotonic() + max(timeout - 10, timeout / 2)
 
 
-def is_working():
-    """Tells whether a background hook of this event still runs; a daemon ends only after this hook."""
+def is_any_running():
+    """Returns whether a background hook of this event is still running; daemons run until after this hook."""
     listed = subprocess.run([os.environ["RIGUP"], "process", "list", "--status", "running", "--json"], stdout=subprocess.PIPE, check=True)
     hooks = map(json.loads, listed.stdout.splitlines())
     return any(".finite." in hook["hook_name"] and Path(hook["pwd"]).parent == here.parent for hook in hooks)
@@ -28,9 +28,9 @@ def sha256(path):
     return digest.hexdigest()
 
 
-while is_working():
+while is_any_running():
     if time.monotonic() > deadline:
-        sys.exit("a background hook is still at work")
+        sys.exit("cannot hash the files: a background hook is still running")
     time.sleep(0.1)
 
 hashes = {}
@@ -42,9 +42,9 @@ for folder, folders, names in os.walk(here.parent):
                 continue
             hashes[str(path.relative_to(here.parent))] = sha256(path)
         except OSError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            print(f"skipped: {error}", file=sys.stderr)
 
-listed = sorted(hashes.items(), key=lambda it: os.fsencode(it[0]))
+listed = sorted(hashes.items(), key=lambda item: os.fsencode(item[0]))
 lines = b"".join(f"{digest}  ".encode() + os.fsencode(path) + b"\n" for path, digest in listed)
 with open("hashes.json", "w") as file:
     json.dump(dict(listed), file, indent=2)

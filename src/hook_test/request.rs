@@ -304,11 +304,15 @@ mod tests {
     #[test]
     fn hostile_names_are_such_as_the_engine_passes_on() {
         let all = good(&[]).hostile(Some("mine"), Path::new("/room/k01234567"));
-        for hostile in all.iter().filter(|it| it.is_absent) {
+        for hostile in all.iter().filter(|hostile| hostile.is_absent) {
             let name = hostile.request.value("name").unwrap();
             assert!(BinaryName::parse(name, None).is_ok(), "{name}");
         }
-        assert!(all.iter().any(|it| !it.is_absent && it.request.value("overrides").unwrap().contains("\\n")));
+        assert!(
+            all.iter()
+                .any(|hostile| !hostile.is_absent
+                    && hostile.request.value("overrides").unwrap().contains("\\n"))
+        );
     }
 
     #[test]

@@ -452,7 +452,9 @@ mod tests {
         let entry = |name: &str| {
             let entry = serde_json::json!({"name": name, "binproviders": "env", "min_version": null});
             let fill = |setting: &str| (setting == "W_BINARY").then(|| "wget".to_owned());
-            parse_entry(None, &entry, None, fill).map(|it| it.name.to_string()).map_err(|it| it.to_string())
+            parse_entry(None, &entry, None, fill)
+                .map(|requirement| requirement.name.to_string())
+                .map_err(|error| error.to_string())
         };
         assert_eq!(entry("{W_BINARY}").unwrap(), "wget");
         assert_eq!(entry("my-{W_BINARY}2").unwrap(), "my-wget2");
@@ -470,7 +472,10 @@ mod tests {
         fs_err::write(folder.path().join(FILE_NAME), text).unwrap();
         let (requirements, diagnostics) =
             read(None, folder.path(), None, &mut Inspection::new(&Trust::new(None)));
-        assert_eq!(requirements.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(
+            requirements.iter().map(|requirement| requirement.name.as_str()).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
         assert_eq!(diagnostics.len(), 1);
         assert_eq!(diagnostics[0].line, Some(3));
     }

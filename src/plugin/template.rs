@@ -148,9 +148,11 @@ mod tests {
                 schema::read(&parent.path().join("my-tool"), &mut Inspection::new(&Trust::new(None)))
                     .unwrap()
                     .unwrap();
-            assert!(schema.properties.iter().all(|it| it.name.starts_with("MY_TOOL_")));
+            assert!(schema.properties.iter().all(|property| property.name.starts_with("MY_TOOL_")));
             assert!(
-                files.iter().any(|it| HookName::parse(it.file_name().unwrap().to_str().unwrap()).is_some())
+                files
+                    .iter()
+                    .any(|file| HookName::parse(file.file_name().unwrap().to_str().unwrap()).is_some())
             );
         }
     }

@@ -15,6 +15,14 @@ use crate::toolkit::request::HookRequest;
 /// The variable that a hook finds itself under a lock by.
 pub const LOCKED: &str = "RIGUP_LOCKED";
 
+/// Puts the command that starts the hook again into the arguments. Like rigup itself, bash starts a script without an exec
+/// bit or a shebang.
+const RESTART: &str = r##"if [ -x "$0" ] && read -r shebang <"$0" && [ "${shebang#"#!"}" != "$shebang" ]
+then set -- "$0" "$@"
+else set -- bash "$0" "$@"
+fi
+"##;
+
 /// A request that no script can be started for.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
@@ -46,7 +54,7 @@ pub fn script(
     let mark = settings.lib_dir.join(lock);
     if settings.environment.get(LOCKED) != Some(mark.as_os_str()) {
         let (mark, lock) = (quoted_path(&mark)?, quoted(lock)?);
-        return Ok(format!("{LOCKED}={mark} exec \"$RIGUP\" hook lock {lock} -- \"$0\" \"$@\"\n"));
+        return Ok(format!("{RESTART}{LOCKED}={mark} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n"));
     }
     let packages = request.packages(provider, config)?.join("\n");
     Ok(format!(

@@ -8,7 +8,7 @@ const PLACE: &str = "{}";
 /// not a plain one.
 pub fn pin(packages: &mut [String], format: &str, version: &str) {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
-    if !version.starts_with(|it: char| it.is_ascii_digit()) || !version.bytes().all(is_plain) {
+    if !version.starts_with(|c: char| c.is_ascii_digit()) || !version.bytes().all(is_plain) {
         return;
     }
     if let Some(first) = packages.iter_mut().find(|package| !package.starts_with('-')) {
@@ -31,8 +31,7 @@ fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
         };
     }
     // What npm calls a scope begins with the separator: @postlight/parser
-    let said = package.char_indices().skip(1).find(|&(_, it)| it == separator);
-    match said {
+    match package.char_indices().skip(1).find(|&(_, c)| c == separator) {
         None => Some(format!("{package}{spelled}")),
         Some((at, _)) if is_one(&package[at + separator.len_utf8()..], separator) => None,
         Some((at, _)) => Some(format!("{}{spelled}", &package[..at])),
@@ -51,7 +50,7 @@ fn is_name(package: &str) -> bool {
 /// Whether a version is exact: three numbers, or an epoch or alias in front; for apt's `=` and gem's `:` anything but a
 /// pattern.
 fn is_one(version: &str, separator: char) -> bool {
-    let starts_with_digit = |it: &str| it.starts_with(|c: char| c.is_ascii_digit());
+    let starts_with_digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     let numbers = version.trim_start_matches('v').split(['.', '-', '+']);
     version.contains(':')
         || numbers.take_while(|number| starts_with_digit(number)).count() > 2

@@ -40,10 +40,10 @@ mod tests {
 
     fn assigned(arguments: &[&str]) -> String {
         let arguments: Vec<String> =
-            ["--name=x"].iter().chain(arguments).map(|it| (*it).to_owned()).collect();
+            ["--name=x"].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
         let request = HookRequest::parse(&arguments, None).unwrap();
         let text = assignments(&request, "2026-03-08T12:00:00.5Z".parse().unwrap());
-        text.lines().filter(|it| !it.ends_with('=')).collect::<Vec<_>>().join(" ")
+        text.lines().filter(|line| !line.ends_with('=')).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

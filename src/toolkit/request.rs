@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<HookRequest, RequestError> {
-        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         HookRequest::parse(&arguments, None)
     }
 

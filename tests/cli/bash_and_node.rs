@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
+use crate::builtin_providers;
 use crate::test_context::{TestContext, wait_until};
 
 /// Puts only these programs on PATH.
@@ -55,16 +56,21 @@ fn each_without_its_package_manager_declines_and_says_what_to_install() {
         &["sh", "env", "id", "find", "grep", "cat", "mkdir", "rm", "mv", "ls", "sed", "tr"],
     );
     context.script("tools/node", "#!/bin/sh\necho v22.0.0\n");
-    for (provider, overrides, reason) in [
-        ("uv", json!({}), "uv is not on PATH: pip install uv"),
-        ("pnpm", json!({}), "pnpm is not on PATH: npm install"),
-        ("cargo", json!({}), "cargo is not on PATH: install Rust"),
-        ("go", json!({"go": ["example.com/tools/cmd/x"]}), "go is not on PATH: install Go"),
-        ("gem", json!({}), "gem is not on PATH: apt-get install ruby"),
-        ("bash", json!({"bash": {"install": "true"}}), "bash is not on PATH"),
-    ] {
-        let said = answer(&context, provider, &overrides);
-        assert!(said.starts_with(&format!("declined {reason}")), "{said}");
+    let providers = builtin_providers::providers();
+    // env has no package manager, and node is one.
+    for provider in providers.iter().filter(|provider| !["env", "node"].contains(&provider.as_str())) {
+        let overrides = match provider.as_str() {
+            "go" => json!({"go": ["example.com/tools/cmd/x"]}),
+            "bash" => json!({"bash": {"install": "true"}}),
+            _ => json!({}),
+        };
+        let program = match provider.as_str() {
+            "apt" => "apt-get",
+            "pip" => "python3",
+            provider => provider,
+        };
+        let reason = answer(&context, provider, &overrides);
+        assert!(reason.starts_with(&format!("declined {program} is not on PATH: ")), "{reason}");
     }
     context
         .run(&["install", "corepack", "--binproviders", "node"])

@@ -226,13 +226,28 @@ fn the_toolkit_answers_what_a_hook_asks() {
 }
 
 #[test]
+fn hook_begin_restarts_a_hook_without_an_exec_bit_or_a_shebang() {
+    let body = "set -eu\neval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"\n\
+                \"$RIGUP\" hook binary --provider mine --abspath /bin/sh -- \"$@\"\n";
+    for (mode, first_line) in [(0o644, "#!/bin/sh\n"), (0o644, ""), (0o755, "")] {
+        let context = TestContext::new();
+        let hook = "here/providers/mine/on_BinaryRequest__50_mine.sh";
+        let path = context.script(hook, &format!("{first_line}{body}"));
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let record = context.run(&["install", "x", "--binproviders", "mine"]).succeeds().record();
+        assert_eq!(record["binprovider"], "mine", "mode {mode:o}, first line {first_line:?}: {record}");
+    }
+}
+
+#[test]
 fn hook_begin_takes_the_lock_and_then_sets_the_request() {
     let mut context = TestContext::new();
     let begin = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--exact-version=1.2"];
     let lib_dir = context.run(&["hook", "prefix", "--provider", "pip", "--", "--name=it"]).succeeds().stdout;
     let prefix = lib_dir.trim_end();
-    let locking = format!("RIGUP_LOCKED='{prefix}' exec \"$RIGUP\" hook lock 'pip/it' -- \"$0\" \"$@\"\n");
-    assert_eq!(context.run(&begin).succeeds().stdout, locking);
+    let locking = format!("\nRIGUP_LOCKED='{prefix}' exec \"$RIGUP\" hook lock 'pip/it' -- \"$@\"\n");
+    let code = context.run(&begin).succeeds().stdout;
+    assert!(code.ends_with(&locking), "{code}");
     context.set("RIGUP_LOCKED", prefix);
     let code = context.run(&begin).succeeds().stdout;
     let start = format!(

@@ -1,12 +1,12 @@
 #!/bin/sh
-# example: notes the address of the page at --url. Replace the note by what your plugin makes of the page.
+# example: writes the address of the page at --url to a file. Replace this with the work of your plugin.
 set -eu
 
 url=
 for arg; do case $arg in --url=*) url=${arg#--url=} ;; esac; done
-case $url in http://* | https://*) ;; *) echo "not a web page: $url" >&2; exit 10 ;; esac
+case $url in http://* | https://*) ;; *) echo "$url is not the address of a web page" >&2; exit 10 ;; esac
 
-# Written aside, then renamed: half a file is never taken for the whole.
+# Write to a temporary file and rename it, so that the file is complete or does not exist.
 printf '%s\n' "$url" >example.part
 mv example.part example.txt
 printf '{"type":"ArchiveResult","status":"succeeded","output":"example.txt"}\n'

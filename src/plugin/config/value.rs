@@ -219,7 +219,7 @@ mod tests {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|it| it.as_str().unwrap().to_owned())
+                .map(|alias| alias.as_str().unwrap().to_owned())
                 .collect(),
             fallback: schema["x-fallback"].as_str().map(str::to_owned),
             default: schema["default"].clone(),
@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    /// What a property comes to, and what was complained of.
+    /// Resolves a property, and returns its value, the origin of the value, and the complaints.
     fn resolve(
         environment: &[(&str, &str)],
         file: &Value,
@@ -242,8 +242,8 @@ mod tests {
         let sources = Sources { environment: &environment, files: &files };
         let resolver = SettingResolver::new(sources, all);
         let mut diagnostics = Vec::new();
-        let property = all.iter().find(|it| it.name == name).unwrap();
-        let setting = resolver.resolve(property, |it| diagnostics.push(it));
+        let property = all.iter().find(|property| property.name == name).unwrap();
+        let setting = resolver.resolve(property, |diagnostic| diagnostics.push(diagnostic));
         (setting.value, setting.origin, diagnostics)
     }
 
