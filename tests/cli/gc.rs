@@ -1,4 +1,4 @@
-//! What is kept of what is over.
+//! `rigup process gc` and the daily pruning: which records and run dirs expire, and which are kept.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::test_context::{TestContext, wait_until};
 
 impl TestContext {
-    /// An event E with so many hooks, each of which writes 1,000 bytes.
+    /// Creates `hooks` hooks for the event E, each of which prints 1,000 bytes.
     fn event(&self, hooks: usize) -> &Self {
         for at in 0..hooks {
             let hook = "#!/bin/sh\nhead -c 1000 /dev/zero | tr '\\0' x\n";
@@ -18,48 +18,48 @@ impl TestContext {
         self
     }
 
-    /// As if all that is over had ended long ago.
-    fn age(&self) {
+    /// Backdates the exit of each process that has exited to 2020.
+    fn backdate_exits(&self) {
         let sql = "UPDATE process SET ended_at = '2020-01-01T00:00:00.000Z' WHERE ended_at IS NOT NULL";
         self.store().execute(sql, []).unwrap();
     }
 
-    /// As if it was long ago that somebody cleaned up; gives back when.
-    fn clean_again(&self) -> SystemTime {
+    /// Backdates the last pruning by more than a day, and returns its time.
+    fn backdate_pruning(&self) -> SystemTime {
         let yesterday = SystemTime::now() - Duration::from_hours(25);
-        self.stamp().set_modified(yesterday).unwrap();
+        self.pruning_stamp().set_modified(yesterday).unwrap();
         yesterday
     }
 
-    /// The file whose time tells when somebody last cleaned up.
-    fn stamp(&self) -> File {
+    /// Opens the file whose modification time is that of the last pruning.
+    fn pruning_stamp(&self) -> File {
         File::options().write(true).open(self.path("data/locks/gc")).unwrap()
     }
 
-    /// The id of a run that is over.
-    fn begun(&self, slug: &str) -> String {
+    /// Starts a run, waits for it, and returns its id.
+    fn finished_run(&self, slug: &str) -> String {
         let run = self.run(&["start", "--slug", slug, "--", "true"]).succeeds().record();
         let id = run["id"].as_str().unwrap().to_owned();
         self.run(&["process", "wait", &id]).succeeds();
         id
     }
 
-    /// What a gc says, each with how many it did that to.
+    /// Runs `process gc`, and returns each action with its number of processes.
     fn gc(&self, args: &[&str]) -> Vec<(String, u64)> {
         let records = self.run(&[&["process", "gc"], args].concat()).succeeds().records();
-        let word = |record: &Value| record["action"].as_str().unwrap().to_owned();
-        records.iter().map(|record| (word(record), record["processes"].as_u64().unwrap_or(1))).collect()
+        let action = |record: &Value| record["action"].as_str().unwrap().to_owned();
+        records.iter().map(|record| (action(record), record["processes"].as_u64().unwrap_or(1))).collect()
     }
 
-    /// The folders that records name, as far as they are there.
+    /// Returns the run dirs that records name and that exist.
     fn run_dirs(&self) -> Vec<PathBuf> {
         let all = self.processes();
         let all = all.iter().filter_map(|process| Some(PathBuf::from(process["run_dir"].as_str()?)));
         all.filter(|run_dir| run_dir.exists()).collect()
     }
 
-    /// How many run dirs are in the data dir, some of which may just be going.
-    fn folders(&self) -> usize {
+    /// Returns the number of run dirs in the data dir, including those that a gc is removing.
+    fn run_dir_count(&self) -> usize {
         let all = walkdir::WalkDir::new(self.path("data")).into_iter().flatten();
         all.filter(|entry| entry.file_name() == "cmd.sh").count()
     }
@@ -70,7 +70,7 @@ fn counted(action: &str, count: u64) -> (String, u64) {
 }
 
 #[test]
-fn the_newest_processes_are_kept_and_what_each_binary_came_from() {
+fn keeps_the_newest_processes_and_those_that_installed_a_binary() {
     let mut context = TestContext::new();
     context.event(3).fixture("good");
     context.run(&["install", "x", "--binproviders", "good"]).succeeds();
@@ -80,27 +80,27 @@ fn the_newest_processes_are_kept_and_what_each_binary_came_from() {
     assert_eq!(context.processes().len(), 2 + 4 + 4);
     context.set("RIGUP_KEEP_PROCESSES", "3");
 
-    // Of the second event, its rigup is one more that its three hooks came from.
+    // The `rigup run` of the second event is kept as the parent of its three hooks.
     let wanted = [counted("pruned", 4)];
     assert_eq!(context.gc(&["--dry-run"]), wanted);
-    assert_eq!(context.processes().len(), 10, "nothing was done");
+    assert_eq!(context.processes().len(), 10, "a dry run prunes nothing");
     assert_eq!(context.gc(&[]), wanted);
     let types: Vec<Value> =
         context.processes().iter().map(|process| process["process_type"].clone()).collect();
     assert_eq!(types, ["cli", "hook", "cli", "hook", "hook", "hook"]);
-    assert_eq!((context.run_dirs().len(), context.folders()), (4, 4));
+    assert_eq!((context.run_dirs().len(), context.run_dir_count()), (4, 4));
     context.run(&["process", "logs", &success]).succeeds();
     assert_eq!(context.gc(&[]), []);
 
     context.set("RIGUP_KEEP_PROCESSES", "0");
     assert_eq!(context.gc(&[]), [counted("pruned", 4)]);
-    assert_eq!(context.processes().len(), 2, "the binary is there, so what it came from stays");
+    assert_eq!(context.processes().len(), 2, "the processes that installed the binary are kept");
     let events = fs::read_dir(context.path("data/events")).unwrap().count();
-    assert_eq!(events, 0, "folders in which hooks left nothing are gone");
+    assert_eq!(events, 0, "empty folders of hooks are removed");
 }
 
 #[test]
-fn what_ended_long_ago_goes_but_not_what_lives_nor_what_asked_for_it() {
+fn prunes_old_processes_but_no_live_process_or_its_parents() {
     let context = TestContext::new();
     context.event(2);
     context.run(&["run", "E"]).succeeds();
@@ -108,7 +108,7 @@ fn what_ended_long_ago_goes_but_not_what_lives_nor_what_asked_for_it() {
     context.run(&["exec", "--", rigup, "start", "--slug", "s", "--", "sleep", "600"]).succeeds();
     let run = context.processes().into_iter().find(|process| process["slug"] == "s").unwrap();
     let id = run["id"].as_str().unwrap();
-    context.age();
+    context.backdate_exits();
 
     assert_eq!(context.gc(&[]), [counted("pruned", 3)]);
     let left = context.processes();
@@ -116,46 +116,46 @@ fn what_ended_long_ago_goes_but_not_what_lives_nor_what_asked_for_it() {
         left.iter().map(|process| process["id"].clone()).collect::<Vec<_>>(),
         [run["parent_id"].clone(), json!(id)]
     );
-    assert_eq!(left[1]["parent_id"], left[0]["id"], "the tree is whole");
+    assert_eq!(left[1]["parent_id"], left[0]["id"], "the parent of the run is kept");
 
     context.run(&["process", "kill", id]).succeeds();
-    assert_eq!(context.gc(&[]), [], "what it came from stays with it");
-    context.age();
+    assert_eq!(context.gc(&[]), [], "the run and its parent are kept");
+    context.backdate_exits();
     let wanted = [counted("removed", 1), counted("pruned", 2)];
     assert_eq!(context.gc(&["--dry-run"]), wanted);
-    assert_eq!(context.gc(&[]), wanted, "its own --ttl, then its record");
+    assert_eq!(context.gc(&[]), wanted, "the --ttl expires, then the record");
     assert_eq!(context.processes().len(), 0);
     wait_until("the waiter is gone", || context.live_processes().is_empty());
 }
 
 #[test]
-fn a_run_stays_as_long_as_its_own_time_lasts() {
+fn keeps_a_run_until_its_ttl_expires() {
     let mut context = TestContext::new();
     context.set("RIGUP_KEEP_PROCESSES", "0").set("RIGUP_KEEP_LOG_BYTES", "0");
-    let forever = ["start", "--slug", "s", "--ttl", "none", "--", "echo", "hello"];
-    let id = context.run(&forever).succeeds().record()["id"].as_str().unwrap().to_owned();
+    let start = ["start", "--slug", "s", "--ttl", "none", "--", "echo", "hello"];
+    let id = context.run(&start).succeeds().record()["id"].as_str().unwrap().to_owned();
     context.run(&["process", "wait", &id]).succeeds();
-    context.age();
+    context.backdate_exits();
     assert_eq!(context.gc(&[]), []);
     assert!(context.run(&["process", "logs", &id]).succeeds().stdout.contains("hello"));
     wait_until("the waiter is gone", || context.live_processes().is_empty());
 }
 
 #[test]
-fn the_newest_logs_are_kept_and_the_records_of_the_others() {
+fn keeps_the_newest_logs_and_the_records_of_the_others() {
     let mut context = TestContext::new();
     context.event(5);
     context.run(&["run", "E"]).succeeds();
     context.set("RIGUP_KEEP_LOG_BYTES", "2500");
     let records = context.run(&["process", "gc"]).succeeds().records();
     assert_eq!(records.len(), 1);
-    let told = (&records[0]["action"], &records[0]["processes"], &records[0]["log_bytes"]);
-    assert_eq!(told, (&json!("removed"), &json!(3), &json!(3000)));
+    let counts = (&records[0]["action"], &records[0]["processes"], &records[0]["log_bytes"]);
+    assert_eq!(counts, (&json!("removed"), &json!(3), &json!(3000)));
     let hooks = context.hook_processes();
     let has_run_dir: Vec<bool> = hooks.iter().map(|hook| !hook["run_dir"].is_null()).collect();
     assert_eq!(has_run_dir, [false, false, false, true, true]);
-    assert_eq!((context.run_dirs().len(), context.folders()), (2, 2));
-    assert_eq!(hooks[0]["stdout_tail"].as_str().unwrap().len(), 1000, "the record has the end of it");
+    assert_eq!((context.run_dirs().len(), context.run_dir_count()), (2, 2));
+    assert_eq!(hooks[0]["stdout_tail"].as_str().unwrap().len(), 1000, "the record has the tail of the log");
     context
         .run(&["process", "logs", hooks[0]["id"].as_str().unwrap()])
         .exits_with(1)
@@ -164,7 +164,7 @@ fn the_newest_logs_are_kept_and_the_records_of_the_others() {
 }
 
 #[test]
-fn what_lies_outside_of_the_data_dir_or_behind_a_link_is_left_alone() {
+fn removes_nothing_outside_of_the_data_dir_or_behind_a_link() {
     let mut context = TestContext::new();
     context.script("here/plugins/p/on_E__1_x.sh", "#!/bin/sh\ntouch written\n");
     let outside = context.path("outside");
@@ -183,46 +183,49 @@ fn what_lies_outside_of_the_data_dir_or_behind_a_link_is_left_alone() {
 }
 
 #[test]
-fn a_run_dir_that_cannot_be_removed_keeps_its_record_and_is_told() {
+fn reports_a_run_dir_that_cannot_be_removed_and_keeps_its_record() {
     let mut context = TestContext::new();
     context.event(2);
     context.run(&["run", "E"]).succeeds();
     context.set("RIGUP_KEEP_PROCESSES", "0");
     let hooks = context.hook_processes();
     let run_dir = PathBuf::from(hooks[0]["run_dir"].as_str().unwrap());
-    // Something that rename cannot replace stands where it would go.
-    let gone = run_dir.with_file_name(format!(".gone-{}", hooks[0]["id"].as_str().unwrap()));
-    fs::write(&gone, "").unwrap();
+    // The gc renames a run dir before it removes it; it cannot rename a folder over a file.
+    let removed = run_dir.with_file_name(format!(".gone-{}", hooks[0]["id"].as_str().unwrap()));
+    fs::write(&removed, "").unwrap();
     let output = context.run(&["process", "gc"]).exits_with(1);
     let actions: Vec<Value> = output.records().iter().map(|record| record["action"].clone()).collect();
     assert_eq!(actions, ["failed", "pruned"]);
-    assert_eq!(context.processes().len(), 2, "the hook and the rigup that it came from");
-    fs::remove_file(gone).unwrap();
+    assert_eq!(context.processes().len(), 2, "the hook and its parent are kept");
+    fs::remove_file(removed).unwrap();
     assert_eq!(context.gc(&[]), [counted("pruned", 2)]);
 }
 
 #[test]
-fn a_gc_that_is_killed_leaves_every_record_with_its_run_dir_or_none_and_the_next_one_finishes() {
+fn a_killed_gc_leaves_no_orphaned_run_dir_and_the_next_one_finishes() {
     let mut context = TestContext::new();
     context.event(300);
     context.run(&["run", "E"]).succeeds();
     context.set("RIGUP_KEEP_PROCESSES", "0");
-    let all = context.folders();
+    let all = context.run_dir_count();
     let mut gc = context.start(&["process", "gc"]);
-    wait_until("it is at it", || context.folders() < all);
+    wait_until("the gc has removed a run dir", || context.run_dir_count() < all);
     gc.kill().unwrap();
     gc.wait().unwrap();
     let integrity: String =
         context.store().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(integrity, "ok");
-    assert!(context.run_dirs().len() >= context.folders().saturating_sub(1), "no run dir is nobody's");
+    assert!(
+        context.run_dirs().len() >= context.run_dir_count().saturating_sub(1),
+        "more than one run dir has no record"
+    );
     context.run(&["process", "gc"]).succeeds();
-    assert_eq!((context.processes().len(), context.folders()), (0, 0));
+    assert_eq!((context.processes().len(), context.run_dir_count()), (0, 0));
     assert_eq!(fs::read_dir(context.path("data/events")).unwrap().count(), 0);
 }
 
 #[test]
-fn several_gcs_and_runs_at_once_get_along() {
+fn several_gcs_and_runs_work_at_the_same_time() {
     let mut context = TestContext::new();
     context.event(40);
     context.run(&["run", "E"]).succeeds();
@@ -240,57 +243,53 @@ fn several_gcs_and_runs_at_once_get_along() {
     }
     context.gc(&[]);
     let left = context.processes();
-    assert_eq!(left.len(), 11, "ten hooks, and the rigup that they came from");
-    assert_eq!((context.run_dirs().len(), context.folders()), (10, 10));
+    assert_eq!(left.len(), 11, "ten hooks and their parent are kept");
+    assert_eq!((context.run_dirs().len(), context.run_dir_count()), (10, 10));
 }
 
 #[test]
-fn once_a_day_a_run_that_started_hooks_cleans_up_by_the_way() {
+fn rigup_run_prunes_once_a_day() {
     let mut context = TestContext::new();
     context.event(1);
     context.set("RIGUP_KEEP_PROCESSES", "2");
     for _ in 0..3 {
         context.run(&["run", "E"]).succeeds();
     }
-    assert_eq!(context.processes().len(), 6, "the day is not over");
-    let yesterday = context.clean_again();
+    assert_eq!(context.processes().len(), 6, "a day has not passed");
+    let yesterday = context.backdate_pruning();
     context.run(&["run", "E"]).succeeds();
     assert_eq!(context.processes().len(), 2);
-    assert!(context.stamp().metadata().unwrap().modified().unwrap() > yesterday);
+    assert!(context.pruning_stamp().metadata().unwrap().modified().unwrap() > yesterday);
 }
 
 #[test]
-fn once_a_day_commands_and_runs_clean_up_by_the_way_also_where_no_hook_ever_runs() {
+fn exec_and_start_prune_once_a_day() {
     let mut context = TestContext::new();
     context.set("RIGUP_KEEP_PROCESSES", "2");
     for _ in 0..3 {
         context.run(&["exec", "--", "true"]).succeeds();
-        context.begun("x");
+        context.finished_run("x");
     }
-    assert_eq!(context.processes().len(), 6, "the day is not over");
-    context.age();
-    context.clean_again();
-    context.begun("x");
-    assert_eq!(
-        (context.processes().len(), context.folders()),
-        (1, 1),
-        "runs whose --ttl is over went as well"
-    );
-    context.clean_again();
+    assert_eq!(context.processes().len(), 6, "a day has not passed");
+    context.backdate_exits();
+    context.backdate_pruning();
+    context.finished_run("x");
+    assert_eq!((context.processes().len(), context.run_dir_count()), (1, 1), "expired runs are removed too");
+    context.backdate_pruning();
     context.run(&["exec", "--", "true"]).succeeds();
-    assert_eq!((context.processes().len(), context.folders()), (2, 1));
+    assert_eq!((context.processes().len(), context.run_dir_count()), (2, 1));
     wait_until("the waiters are gone", || context.live_processes().is_empty());
 }
 
 #[test]
-fn what_cannot_be_removed_by_the_way_is_told_and_the_work_is_done() {
+fn exec_reports_records_that_it_cannot_prune_and_runs_its_command() {
     let mut context = TestContext::new();
     context.set("RIGUP_KEEP_PROCESSES", "0");
-    let id = context.begun("x");
-    context.age();
-    context.clean_again();
-    let gone = context.path("data/processes").join(format!(".gone-{id}"));
-    fs::write(gone, "").unwrap();
+    let id = context.finished_run("x");
+    context.backdate_exits();
+    context.backdate_pruning();
+    let removed = context.path("data/processes").join(format!(".gone-{id}"));
+    fs::write(removed, "").unwrap();
     let output = context.run(&["exec", "--", "echo", "done"]).succeeds();
     assert!(
         output.stdout == "done\n" && output.stderr.contains("cannot prune all expired records"),
@@ -300,22 +299,22 @@ fn what_cannot_be_removed_by_the_way_is_told_and_the_work_is_done() {
 }
 
 #[test]
-fn the_bounds_that_the_documentation_shows_are_the_defaults() {
+fn the_documentation_shows_the_default_retention_limits() {
     let context = TestContext::new();
-    let keep = || {
+    let limits = || {
         let names = ["config", "keep.processes", "keep.days", "keep.log_bytes"];
         let settings = context.run(&names).succeeds().records();
         settings.into_iter().map(|setting| (setting["value"].clone(), setting["origin"] == "default")).unzip()
     };
-    let (defaults, are_defaults): (Vec<Value>, Vec<bool>) = keep();
+    let (defaults, are_defaults): (Vec<Value>, Vec<bool>) = limits();
     let page = include_str!("../../docs/processes.md");
     let (_, block) = page.split_once("```toml rigup.toml\n").unwrap();
     context.write("here/rigup.toml", block.split_once("```").unwrap().0);
-    assert_eq!((keep(), are_defaults), ((defaults, vec![false; 3]), vec![true; 3]));
+    assert_eq!((limits(), are_defaults), ((defaults, vec![false; 3]), vec![true; 3]));
 }
 
 #[test]
-fn a_bound_that_is_none_is_refused_before_anything_goes() {
+fn rejects_an_invalid_retention_limit_and_prunes_nothing() {
     let context = TestContext::new();
     context.write("here/rigup.toml", "[keep]\ndays = \"a week\"\n");
     context.run(&["process", "gc"]).exits_with(3).stderr_contains("keep.days from keep.days in");

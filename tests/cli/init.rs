@@ -1,4 +1,4 @@
-//! `rigup init`: what it writes works as it is.
+//! `rigup init`: the files that it writes work without changes.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::test_context::TestContext;
 
 #[test]
-fn a_provider_to_begin_with_passes_the_test_and_installs() {
+fn a_new_provider_passes_hook_test_and_installs() {
     for (language, extension, program) in
         [("sh", "sh", "/bin/sh"), ("python", "py", "/usr/bin/python3"), ("node", "js", "/usr/bin/node")]
     {
@@ -30,7 +30,7 @@ fn a_provider_to_begin_with_passes_the_test_and_installs() {
 }
 
 #[test]
-fn a_provider_to_begin_with_heeds_its_overrides_and_its_setting() {
+fn a_new_provider_uses_its_overrides_and_its_setting() {
     for (language, program) in [("sh", "/bin/sh"), ("python", "/usr/bin/python3"), ("node", "/usr/bin/node")]
     {
         if !Path::new(program).exists() {
@@ -55,7 +55,7 @@ fn a_provider_to_begin_with_heeds_its_overrides_and_its_setting() {
 }
 
 #[test]
-fn a_plugin_to_begin_with_passes_the_test_and_runs() {
+fn a_new_plugin_passes_hook_test_and_runs() {
     let context = TestContext::new();
     context.run(&["init", "plugin", "notes"]).succeeds();
     let hook = "plugins/notes/on_Snapshot__50_notes.sh";
@@ -67,7 +67,7 @@ fn a_plugin_to_begin_with_passes_the_test_and_runs() {
 }
 
 #[test]
-fn nothing_that_is_there_is_written_over() {
+fn overwrites_no_file() {
     let context = TestContext::new();
     context.run(&["init", "provider", "shelf", "--dir", "here"]).succeeds();
     let hook = context.path("here/here/shelf/on_BinaryRequest__50_shelf.sh");

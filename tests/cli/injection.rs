@@ -1,5 +1,5 @@
-//! What stands in requirement files reaches no shell, and no package manager as an option: every built-in provider, with
-//! package managers that write down what they are told.
+//! The text of requirements never reaches a shell, and never reaches a package manager as an option. Each built-in
+//! provider runs with fake package managers that record their arguments.
 
 use std::fs;
 use std::path::Path;
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::builtin_providers;
 use crate::test_context::TestContext;
 
-/// Each argument of each call on a line of its own, behind the name of the program.
+/// A shell command that appends each argument of a program to a file, after the name of the program.
 const RECORD: &str = "for arg; do printf '%s|%s\\n' \"${0##*/}\" \"$arg\" >>\"$ARGV\"; done\n";
 
-/// The package managers, with what their hooks have to hear before they install.
-const STAND_INS: [(&str, &str); 13] = [
+/// The names of the package managers, and the shell commands that answer their hooks until the installation.
+const FAKES: [(&str, &str); 13] = [
     ("apt-get", "[ \"$1\" = update ]"),
     ("dpkg", "true"),
     ("brew", "[ \"$1\" = --prefix ] && echo /nowhere"),
@@ -32,7 +32,7 @@ const STAND_INS: [(&str, &str); 13] = [
     ("bash", "false"),
 ];
 
-/// Whether a provider enforces the release age.
+/// Whether a provider of an open registry enforces the release age.
 fn enforces_ages(provider: &str) -> bool {
     let config = builtin_providers::config(provider);
     config["enforces"]["min_release_age"] == true && config["curated"] == false
@@ -40,10 +40,10 @@ fn enforces_ages(provider: &str) -> bool {
 
 fn context() -> TestContext {
     let mut context = TestContext::new();
-    for (name, answer) in STAND_INS {
+    for (name, answer) in FAKES {
         context.script(&format!("tools/{name}"), &format!("#!/bin/sh\n{RECORD}{answer}\n"));
     }
-    // Homebrew refuses root, and apt-get asks for it.
+    // Homebrew refuses to run as root, and apt-get needs root.
     context.script("tools/id", "#!/bin/sh\necho 1000\n");
     context.script("tools/sudo", "#!/bin/sh\nshift\nexec \"$@\"\n");
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools").display()));
@@ -51,15 +51,15 @@ fn context() -> TestContext {
     context
 }
 
-/// What the package managers were told, each argument with the program before it, and all of it forgotten.
-fn told(context: &TestContext) -> Vec<(String, String)> {
+/// Returns the recorded arguments, each after its program, and clears the record.
+fn take_arguments(context: &TestContext) -> Vec<(String, String)> {
     let text = fs::read_to_string(context.path("argv")).unwrap_or_default();
     let _ = fs::remove_file(context.path("argv"));
     let lines = text.lines().filter_map(|line| line.split_once('|'));
     lines.map(|(program, argument)| (program.to_owned(), argument.to_owned())).collect()
 }
 
-/// Texts that would become an option `evil`, or a command that makes the canary.
+/// Returns texts that an injection turns into the option `evil`, or into a command that creates the canary.
 fn hostile(canary: &Path) -> Vec<String> {
     let canary = canary.display();
     let mut all: Vec<String> = [
@@ -89,8 +89,8 @@ fn hostile(canary: &Path) -> Vec<String> {
     all
 }
 
-/// Requires all of this of a provider, and makes sure that no option and no command comes of it.
-fn is_harmless(context: &TestContext, provider: &str, lines: &[Value]) {
+/// Requires binaries with these keys from a provider, and asserts that no text becomes an option or a command.
+fn assert_harmless(context: &TestContext, provider: &str, lines: &[Value]) {
     let lines: Vec<Value> = lines
         .iter()
         .enumerate()
@@ -101,18 +101,18 @@ fn is_harmless(context: &TestContext, provider: &str, lines: &[Value]) {
         })
         .collect();
     context.plugin("p", &lines);
-    // Whoever can keep an age looks at more where he has to.
+    // The release age makes these providers run more of their code.
     let rules = if enforces_ages(provider) { &["--min-release-age", "3"][..] } else { &[] };
     context.run(&[&["install", "--plugins", "p", "--force"], rules].concat()).exits_with(1);
-    for (program, argument) in told(context) {
+    for (program, argument) in take_arguments(context) {
         let is_option = argument.trim_start().starts_with('-') && argument.contains("evil");
-        assert!(!is_option, "{program} was told {argument:?} by {provider}");
+        assert!(!is_option, "{provider} passes {argument:?} to {program}");
     }
-    assert!(!context.path("canary").exists(), "{provider} let something reach a shell");
+    assert!(!context.path("canary").exists(), "{provider} passes text to a shell");
 }
 
 #[test]
-fn the_stand_ins_are_told_the_packages_of_a_harmless_requirement() {
+fn the_fake_package_managers_get_the_packages_of_a_requirement() {
     let context = context();
     for provider in builtin_providers::providers() {
         let provider = provider.as_str();
@@ -124,10 +124,10 @@ fn the_stand_ins_are_told_the_packages_of_a_harmless_requirement() {
             json!({"type": "Binary", "name": "good", "binproviders": provider, "overrides": overrides});
         context.plugin("p", &[line]);
         context.run(&["install", "--plugins", "p"]).exits_with(1);
-        let told = told(&context);
+        let arguments = take_arguments(&context);
         assert!(
-            told.iter().any(|(_, argument)| argument.starts_with("example.com/x/good")),
-            "{provider}: {told:?}"
+            arguments.iter().any(|(_, argument)| argument.starts_with("example.com/x/good")),
+            "{provider}: {arguments:?}"
         );
     }
 }
@@ -144,7 +144,7 @@ fn no_package_of_a_requirement_becomes_an_option_or_a_command() {
             .iter()
             .filter(|text| text.starts_with('-'))
             .map(|text| json!({"overrides": {provider: {"install_args": [text]}}}));
-        is_harmless(&context, provider, &of_packages.chain(of_arguments).collect::<Vec<_>>());
+        assert_harmless(&context, provider, &of_packages.chain(of_arguments).collect::<Vec<_>>());
     }
 }
 
@@ -155,7 +155,7 @@ fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
         let provider = provider.as_str();
         let texts = hostile(&context.path("canary"));
         let names = texts.iter().map(|text| json!({"name": text}));
-        // One of each kind: the same few functions read all of these.
+        // One text of each kind is enough: the same functions read all of these keys.
         let some =
             ["x --evil", "x\\n--evil", "$(touch"].map(|kind| texts.iter().find(|text| text.contains(kind)));
         let others = some.into_iter().flatten().flat_map(|text| {
@@ -165,6 +165,6 @@ fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
                 .map(|key| json!({"overrides": {provider: {key: text}}}));
             of_keys.into_iter().chain(overrides)
         });
-        is_harmless(&context, provider, &names.chain(others).collect::<Vec<_>>());
+        assert_harmless(&context, provider, &names.chain(others).collect::<Vec<_>>());
     }
 }

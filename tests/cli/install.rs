@@ -1,4 +1,4 @@
-//! From requirements to linked, recorded binaries.
+//! `rigup install` and `rigup load`: from requirements to linked and recorded binaries.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::test_context::TestContext;
 
 #[test]
-fn what_is_on_path_is_linked_and_recorded() {
+fn links_and_records_a_binary_on_path() {
     let context = TestContext::new();
     context.plugin("shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
     let record = context.run(&["install"]).succeeds().record();
@@ -21,7 +21,7 @@ fn what_is_on_path_is_linked_and_recorded() {
     assert_eq!(record["abspath"], target.to_str().unwrap());
 
     let processes = context.processes();
-    assert_eq!(processes.len(), 2, "the command line and one hook");
+    assert_eq!(processes.len(), 2, "the cli process and one hook");
     let (cli, hook) = (&processes[0], &processes[1]);
     assert_eq!(cli["process_type"], "cli");
     assert_eq!(hook["parent_id"], cli["id"]);
@@ -36,7 +36,7 @@ fn what_is_on_path_is_linked_and_recorded() {
 }
 
 #[test]
-fn a_second_run_starts_no_process_and_touches_no_link() {
+fn the_second_install_starts_no_process_and_touches_no_link() {
     let context = TestContext::new();
     context.plugin("shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
     context.run(&["install"]).succeeds();
@@ -45,11 +45,11 @@ fn a_second_run_starts_no_process_and_touches_no_link() {
     let record = context.run(&["install"]).succeeds().stderr_contains("is already installed").record();
     assert_eq!(record["status"], "installed");
     assert_eq!(inode(), before);
-    assert_eq!(context.processes().len(), processes, "not even the command line is recorded");
+    assert_eq!(context.processes().len(), processes, "not even the cli process is recorded");
 }
 
 #[test]
-fn a_deleted_file_is_resolved_anew_and_the_others_stay_untouched() {
+fn resolves_again_only_the_binary_whose_file_was_deleted() {
     let context = TestContext::new();
     context.fixture("good");
     context.plugin(
@@ -60,15 +60,15 @@ fn a_deleted_file_is_resolved_anew_and_the_others_stay_untouched() {
     let untouched = context.bin("two").symlink_metadata().unwrap().ino();
     fs::remove_file(fs::read_link(context.bin("one")).unwrap()).unwrap();
     context.run(&["install"]).succeeds();
-    let mut asked: Vec<Value> = context.hook_processes().iter().map(|hook| hook["cmd"][1].clone()).collect();
-    assert_eq!(asked.pop().unwrap(), "--name=one");
-    assert_eq!(asked.len(), 2, "the two of the first run");
+    let mut names: Vec<Value> = context.hook_processes().iter().map(|hook| hook["cmd"][1].clone()).collect();
+    assert_eq!(names.pop().unwrap(), "--name=one");
+    assert_eq!(names.len(), 2, "the first install ran two hooks");
     assert_eq!(context.bin("two").symlink_metadata().unwrap().ino(), untouched);
     Command::new(context.bin("one")).assert().success().stdout("one 2.0.1\n");
 }
 
 #[test]
-fn a_changed_file_is_resolved_anew() {
+fn resolves_a_binary_again_if_its_file_changes() {
     let context = TestContext::new();
     context
         .fixture("good")
@@ -80,7 +80,7 @@ fn a_changed_file_is_resolved_anew() {
 }
 
 #[test]
-fn a_risen_min_version_asks_again_and_a_met_one_does_not() {
+fn resolves_again_only_if_the_version_is_older_than_min_version() {
     let context = TestContext::new();
     context
         .fixture("good")
@@ -94,7 +94,7 @@ fn a_risen_min_version_asks_again_and_a_met_one_does_not() {
 }
 
 #[test]
-fn force_asks_again_for_what_is_there() {
+fn force_resolves_an_installed_binary_again() {
     let context = TestContext::new();
     context
         .fixture("good")
@@ -105,7 +105,7 @@ fn force_asks_again_for_what_is_there() {
 }
 
 #[test]
-fn providers_are_asked_in_the_requests_order_until_one_wins() {
+fn tries_providers_in_the_order_of_the_request_until_one_installs() {
     let context = TestContext::new();
     for provider in ["good", "failing", "noisy"] {
         context.fixture(provider);
@@ -118,12 +118,12 @@ fn providers_are_asked_in_the_requests_order_until_one_wins() {
     assert_eq!(record["binprovider"], "good");
     let attempts = context.run(&["binary", "show", "x"]).succeeds().record();
     assert_eq!(attempts["status"], "installed");
-    let asked: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
-    assert_eq!(asked, ["failing", "good"]);
+    let providers: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
+    assert_eq!(providers, ["failing", "good"]);
 }
 
 #[test]
-fn one_that_nobody_has_is_reported_with_every_reason_and_keeps_no_other_from_being_installed() {
+fn reports_all_reasons_of_a_missing_binary_and_installs_the_others() {
     let context = TestContext::new();
     context.fixture("failing").fixture("good");
     context.plugin(
@@ -158,7 +158,7 @@ fn one_that_nobody_has_is_reported_with_every_reason_and_keeps_no_other_from_bei
 }
 
 #[test]
-fn a_name_that_two_plugins_require_is_asked_for_once() {
+fn a_name_that_two_plugins_require_is_resolved_once() {
     let context = TestContext::new();
     context.fixture("good");
     let line =
@@ -170,7 +170,7 @@ fn a_name_that_two_plugins_require_is_asked_for_once() {
 }
 
 #[test]
-fn plugins_without_a_provider_in_common_are_an_error_that_names_both() {
+fn names_both_plugins_that_have_no_provider_in_common() {
     let context = TestContext::new();
     context.plugin("a", &[json!({"type": "Binary", "name": "x", "binproviders": "pip"})]);
     context.plugin("b", &[json!({"type": "Binary", "name": "x", "binproviders": "npm"})]);
@@ -182,7 +182,7 @@ fn plugins_without_a_provider_in_common_are_an_error_that_names_both() {
 }
 
 #[test]
-fn a_bare_name_asks_only_env_and_curated_collections() {
+fn a_bare_name_tries_only_env_and_curated_providers() {
     let context = TestContext::new();
     let plan = context.run(&["install", "--dry-run", "no-such-tool"]).succeeds().record();
     assert_eq!(plan["binproviders"], "env,brew,apt");
@@ -192,7 +192,7 @@ fn a_bare_name_asks_only_env_and_curated_collections() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing_at_all() {
+fn a_dry_run_creates_no_data_dir() {
     let context = TestContext::new();
     context.plugin("shell", &[json!({"type": "Binary", "name": "sh"})]);
     let plan = context.run(&["install", "--dry-run"]).succeeds().record();
@@ -202,7 +202,7 @@ fn a_dry_run_changes_nothing_at_all() {
 }
 
 #[test]
-fn load_tells_what_is_there_and_installs_nothing() {
+fn load_finds_binaries_and_installs_none() {
     let context = TestContext::new();
     context.fixture("good").plugin(
         "p",
@@ -231,11 +231,11 @@ fn an_absolute_path_means_exactly_that_file() {
         .run(&["install", "/no/such/sh"])
         .exits_with(1)
         .stderr_contains("/no/such/sh is not an executable file");
-    assert!(!context.bin("sh").exists(), "no other sh takes its place");
+    assert!(!context.bin("sh").exists(), "another sh was linked");
 }
 
 #[test]
-fn chosen_plugins_are_found_whatever_their_case_and_unknown_ones_are_an_error() {
+fn selects_plugins_in_any_case_and_rejects_unknown_ones() {
     let context = TestContext::new();
     context.plugin("Shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
     context.plugin("other", &[json!({"type": "Binary", "name": "no-such-tool", "binproviders": "env"})]);
@@ -248,14 +248,14 @@ fn chosen_plugins_are_found_whatever_their_case_and_unknown_ones_are_an_error() 
 }
 
 #[test]
-fn nothing_required_is_well() {
+fn succeeds_if_no_plugin_requires_a_binary() {
     let context = TestContext::new();
     let output = context.run(&["install"]).succeeds().stderr_contains("no plugin requires a binary");
     assert_eq!(output.stdout, "");
 }
 
 #[test]
-fn a_plugin_found_earlier_replaces_one_of_the_same_name_whole() {
+fn a_plugin_earlier_in_the_path_replaces_a_later_one_as_a_whole() {
     let context = TestContext::new();
     context.plugin("p", &[json!({"type": "Binary", "name": "no-such-tool", "binproviders": "env"})]);
     context.write(
@@ -268,7 +268,7 @@ fn a_plugin_found_earlier_replaces_one_of_the_same_name_whole() {
 }
 
 #[test]
-fn load_in_vain_leaves_the_records_as_they_were() {
+fn a_failed_load_changes_no_record() {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
     let installed = context.run(&["install"]).succeeds().record();

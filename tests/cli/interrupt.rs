@@ -1,4 +1,4 @@
-//! INT and TERM to rigup.
+//! Signals to rigup, and readers that close its output.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn start_hanging(context: &TestContext) -> Child {
 }
 
 #[test]
-fn an_interrupt_ends_every_child_first_and_is_recorded() {
+fn terminates_all_children_and_records_the_interrupt() {
     for (number, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let context = TestContext::new();
         context.fixture("hanging");
@@ -39,52 +39,52 @@ fn an_interrupt_ends_every_child_first_and_is_recorded() {
 }
 
 #[test]
-fn who_waits_for_a_lock_can_be_interrupted() {
+fn a_rigup_that_waits_for_a_lock_can_be_interrupted() {
     let context = TestContext::new();
     let gate = context.gate();
     context.fixture("counting");
     let holder = context.start(&["install", "x", "--binproviders", "counting"]);
     wait_until("the hook runs", || context.path("data/started").exists());
     let waiting = context.start(&["install", "x", "--binproviders", "counting"]);
-    wait_until("the second one is recorded", || context.processes().len() == 3);
+    wait_until("the second install is recorded", || context.processes().len() == 3);
     signal(waiting.id(), Signal::SIGINT);
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(130));
     fs::write(gate, "\n").unwrap();
     assert_eq!(holder.wait_with_output().unwrap().status.code(), Some(0));
 }
 
-/// Starts an install, waits until it says that it waits, and interrupts it.
-fn waits_aloud_and_can_be_interrupted(context: &TestContext, said: &str) {
+/// Starts an install, waits until it prints `message`, and interrupts it.
+fn assert_waits_and_can_be_interrupted(context: &TestContext, message: &str) {
     let log = context.path("log");
     let args = ["install", "sh", "--binproviders", "env", "--force"];
     let mut rigup =
         context.command(&args).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
-    wait_until(said, || fs::read_to_string(&log).unwrap().contains(said));
+    wait_until(message, || fs::read_to_string(&log).unwrap().contains(message));
     signal(rigup.id(), Signal::SIGINT);
-    wait_until("it is over", || rigup.try_wait().unwrap().is_some());
+    wait_until("rigup has exited", || rigup.try_wait().unwrap().is_some());
     assert_eq!(rigup.wait().unwrap().code(), Some(130), "{}", fs::read_to_string(&log).unwrap());
     assert_eq!(context.live_processes(), []);
 }
 
 #[test]
-fn who_waits_for_the_folder_of_the_built_in_providers_says_so_and_can_be_interrupted() {
+fn reports_and_interrupts_a_wait_for_the_built_in_providers() {
     let context = TestContext::new();
     let builtin = context.path("data/builtin");
     fs::create_dir_all(&builtin).unwrap();
     let held = fs::File::open(&builtin).unwrap();
     held.lock().unwrap();
-    waits_aloud_and_can_be_interrupted(&context, "waiting for another rigup that unpacks its providers\n");
+    assert_waits_and_can_be_interrupted(&context, "waiting for another rigup that unpacks its providers\n");
     drop(held);
     context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
 
-    let of_this_version = fs::read_dir(&builtin).unwrap().next().unwrap().unwrap().path();
-    let hook = fs::read_dir(of_this_version.join("env")).unwrap().map(|entry| entry.unwrap().path());
+    let version_folder = fs::read_dir(&builtin).unwrap().next().unwrap().unwrap().path();
+    let hook = fs::read_dir(version_folder.join("env")).unwrap().map(|entry| entry.unwrap().path());
     let hook =
         hook.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "sh")).unwrap();
     fs::write(&hook, "").unwrap();
     let held = fs::File::open(hook.parent().unwrap()).unwrap();
     held.lock().unwrap();
-    waits_aloud_and_can_be_interrupted(
+    assert_waits_and_can_be_interrupted(
         &context,
         "waiting for another rigup to unpack on_BinaryRequest__00_env",
     );
@@ -96,19 +96,19 @@ fn who_waits_for_the_folder_of_the_built_in_providers_says_so_and_can_be_interru
 }
 
 #[test]
-fn a_reader_that_goes_away_is_a_quiet_end() {
+fn exits_without_a_panic_after_the_reader_closes_the_pipe() {
     let context = TestContext::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     for args in [&["hook", "list"][..], &["install", "no-such-tool", "--binproviders", "env"]] {
         let mut command = context.command(args);
         command.stdout(writer.try_clone().unwrap()).stderr(writer.try_clone().unwrap());
-        assert!(matches!(command.status().unwrap().code(), Some(0 | 1)), "no panic, which would be 101");
+        assert!(matches!(command.status().unwrap().code(), Some(0 | 1)), "a panic exits with 101");
     }
 }
 
 #[test]
-fn a_reader_that_goes_away_takes_neither_the_errors_nor_the_exit_code_of_an_install_along() {
+fn install_keeps_its_errors_and_exit_code_if_stdout_is_closed() {
     let context = TestContext::new();
     context.fixture("failing");
     let mut child = context.start(&["install", "x", "--binproviders", "failing"]);
@@ -119,7 +119,7 @@ fn a_reader_that_goes_away_takes_neither_the_errors_nor_the_exit_code_of_an_inst
 }
 
 #[test]
-fn a_signal_that_rigup_was_told_to_ignore_is_ignored_by_rigup_and_by_no_hook() {
+fn ignores_signals_that_its_parent_ignores_but_resets_them_for_hooks() {
     let mut context = TestContext::new();
     context.set("RIGUP_FILE", env!("CARGO_BIN_EXE_rigup"));
     context.provider("p", "#!/bin/sh\ngrep SigIgn /proc/self/status >\"$DATA_DIR/ignored\"\nuntil [ -e \"$DATA_DIR/go\" ]; do :; done\n\
@@ -148,7 +148,7 @@ fn a_signal_that_rigup_was_told_to_ignore_is_ignored_by_rigup_and_by_no_hook() {
 }
 
 #[test]
-fn a_record_whose_version_was_not_waited_for_is_not_printed() {
+fn an_interrupted_version_probe_prints_no_record() {
     let context = TestContext::new();
     let tool = context.script("tool", "#!/bin/sh\necho tool\nexec sleep 600\n");
     let child = context.start(&[
@@ -159,7 +159,7 @@ fn a_record_whose_version_was_not_waited_for_is_not_printed() {
         "--abspath",
         tool.to_str().unwrap(),
     ]);
-    wait_until("it is asked for its version", || context.count("sleep 600") > 0);
+    wait_until("the version probe runs", || context.count("sleep 600") > 0);
     signal(child.id(), Signal::SIGTERM);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(143));

@@ -1,4 +1,4 @@
-//! The link in LIB_BIN_DIR.
+//! The links in LIB_BIN_DIR.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::test_context::TestContext;
 
+/// Creates a context with a plugin that requires `one`.
 fn context_with_one() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
@@ -14,7 +15,7 @@ fn context_with_one() -> TestContext {
 }
 
 #[test]
-fn a_missing_link_is_made_again_without_asking_anybody() {
+fn restores_a_missing_link_without_a_provider() {
     let context = context_with_one();
     context.run(&["install"]).succeeds();
     fs::remove_file(context.bin("one")).unwrap();
@@ -24,7 +25,7 @@ fn a_missing_link_is_made_again_without_asking_anybody() {
 }
 
 #[test]
-fn a_program_of_an_app_bundle_is_installed_and_not_linked() {
+fn installs_a_program_of_an_app_bundle_without_a_link() {
     let context = TestContext::new();
     context.script("X.app/Contents/MacOS/one", "#!/bin/sh\necho 1.0\n");
     context
@@ -35,11 +36,11 @@ fn a_program_of_an_app_bundle_is_installed_and_not_linked() {
     symlink("/bin/ls", context.bin("one")).unwrap();
     let record = context.run(&["install", "one", "--binproviders", "mac"]).succeeds().record();
     assert_eq!(record["status"], "installed");
-    assert!(!context.bin("one").is_symlink(), "a link of before is taken away");
+    assert!(!context.bin("one").is_symlink(), "the earlier link was not removed");
 }
 
 #[test]
-fn a_lib_bin_dir_that_cannot_be_written_is_a_warning() {
+fn warns_about_a_lib_bin_dir_that_is_not_writable() {
     let mut context = context_with_one();
     let file = context.write("in-the-way", "");
     context.set("LIB_BIN_DIR", file.join("bin"));
@@ -48,7 +49,7 @@ fn a_lib_bin_dir_that_cannot_be_written_is_a_warning() {
 }
 
 #[test]
-fn two_names_never_take_one_link_from_each_other() {
+fn replaces_the_link_of_another_name_only_with_force() {
     let context = context_with_one();
     context.run(&["install"]).succeeds();
     let ours = fs::read_link(context.bin("one")).unwrap();
@@ -62,7 +63,7 @@ fn two_names_never_take_one_link_from_each_other() {
 }
 
 #[test]
-fn a_link_moves_on_though_a_binary_of_another_name_is_the_file_it_pointed_to() {
+fn moves_a_link_whose_old_target_belongs_to_another_binary() {
     let context = TestContext::new();
     let (old, new) = (context.script("old", "#!/bin/sh\n"), context.script("new", "#!/bin/sh\n"));
     context.provider(
