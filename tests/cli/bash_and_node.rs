@@ -1,4 +1,4 @@
-//! The providers uv, pnpm, cargo, go, gem, node and bash, as far as that goes without a registry.
+//! The providers bash and node, and the hints of uv, pnpm, cargo, go and gem, without a registry.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::builtin_providers;
 use crate::test_context::{TestContext, wait_until};
 
-/// Puts only these programs on PATH.
+/// Sets PATH to a folder that has only these programs.
 fn only_tools(context: &mut TestContext, tools: &[&str]) {
     let folder = context.path("tools");
     fs::create_dir(&folder).unwrap();
@@ -26,7 +26,7 @@ fn only_tools(context: &mut TestContext, tools: &[&str]) {
     context.set("PATH", folder);
 }
 
-/// What a provider says to a request, with its outcome in front.
+/// Returns the outcome and the reason of a provider's attempt.
 fn answer(context: &TestContext, provider: &str, overrides: &Value) -> String {
     let line = json!({"type": "Binary", "name": "x", "binproviders": provider, "overrides": overrides});
     context.plugin("p", &[line]);
@@ -35,11 +35,12 @@ fn answer(context: &TestContext, provider: &str, overrides: &Value) -> String {
     format!("{} {}", attempt["outcome"].as_str().unwrap(), attempt["reason"].as_str().unwrap())
 }
 
+/// Returns a path below LIB_DIR.
 fn lib(context: &TestContext, below: &str) -> PathBuf {
     context.path("data/lib").join(rigup::settings::platform()).join(below)
 }
 
-/// The names in a folder; none where there is no such folder.
+/// Returns the sorted names in a folder, or none if the folder does not exist.
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<String> =
@@ -49,7 +50,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn each_without_its_package_manager_declines_and_says_what_to_install() {
+fn a_provider_without_its_package_manager_declines_with_a_hint() {
     let mut context = TestContext::new();
     only_tools(
         &mut context,
@@ -79,19 +80,21 @@ fn each_without_its_package_manager_declines_and_says_what_to_install() {
 }
 
 #[test]
-fn go_declines_what_is_no_module_path_and_says_where_to_put_one() {
+fn go_declines_a_name_that_is_not_a_module_path_with_a_hint() {
     let context = TestContext::new();
     for package in ["x", "./cmd/x", "/src/x", "tools/cmd/x", "x@v1.2/3"] {
-        let said = answer(&context, "go", &json!({"go": [package]}));
+        let attempt = answer(&context, "go", &json!({"go": [package]}));
         let expected = format!("declined {package} is not a module path; put one into overrides.go.packages");
-        assert!(said.starts_with(&expected), "{said}");
+        assert!(attempt.starts_with(&expected), "{attempt}");
     }
 }
 
+/// A command that installs `x` and a file beside its folder.
 const INSTALL: &str =
     "printf '#!/bin/sh\\necho x 1.5\\n' >$BIN_DIR/x; chmod +x $INSTALL_ROOT/bin/x; touch made-here";
 
-fn with_command(context: &TestContext, command: &str) {
+/// Writes a plugin that requires `x` from bash with a command.
+fn require_with_command(context: &TestContext, command: &str) {
     let overrides = json!({"bash": {"install": command}});
     let line = json!({"type": "Binary", "name": "x", "binproviders": "bash", "overrides": overrides});
     context.plugin("p", &[line]);
@@ -100,7 +103,7 @@ fn with_command(context: &TestContext, command: &str) {
 #[test]
 fn bash_runs_the_command_of_a_requirement_in_its_prefix() {
     let context = TestContext::new();
-    with_command(&context, INSTALL);
+    require_with_command(&context, INSTALL);
     let output = context
         .run(&["install"])
         .succeeds()
@@ -111,21 +114,21 @@ fn bash_runs_the_command_of_a_requirement_in_its_prefix() {
     assert_eq!(names_in(&lib(&context, "bash/x")), ["bin", "made-here"]);
     assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
     let log = context.hook_processes()[0]["stderr_tail"].as_str().unwrap().to_owned();
-    let said = format!(
+    let message = format!(
         "bash runs the command of the requirement, in {}: {INSTALL}",
         lib(&context, "bash/x").display()
     );
-    assert!(log.starts_with(&said), "{log}");
-    let asked = context.run(&["install", "--force", "--postinstall-scripts=false"]).exits_with(1).record();
-    assert_eq!(asked["attempts"][0]["outcome"], "rejected", "what cannot be kept is not promised");
+    assert!(log.starts_with(&message), "{log}");
+    let record = context.run(&["install", "--force", "--postinstall-scripts=false"]).exits_with(1).record();
+    assert_eq!(record["attempts"][0]["outcome"], "rejected", "bash accepted a policy that it cannot enforce");
 }
 
 #[test]
-fn bash_is_off_unless_it_is_named_and_declines_without_a_command() {
+fn bash_runs_only_if_it_is_named_and_has_a_command() {
     let context = TestContext::new();
-    let result = context.path("ran");
-    let overrides = json!({"bash": {"install": format!("touch {}", result.display())}});
-    // Every other provider would look at its registry: this hook alone is asked, as rigup asks it.
+    let canary = context.path("ran");
+    let overrides = json!({"bash": {"install": format!("touch {}", canary.display())}});
+    // Other providers would access their registries, so the test runs this hook alone, as rigup runs it.
     let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers/bash/on_BinaryRequest__20_bash.sh");
     let output = Command::new(hook)
         .args(["--name=x", "--binproviders=*"])
@@ -136,25 +139,28 @@ fn bash_is_off_unless_it_is_named_and_declines_without_a_command() {
         .unwrap();
     assert!(output.status.success() && output.stdout.is_empty());
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("bash runs only if it is named"));
-    assert!(!result.exists());
-    let said = answer(&context, "bash", &json!({}));
-    assert!(said.starts_with("declined no command is given; overrides.bash.install"), "{said}");
+    assert!(!canary.exists());
+    let attempt = answer(&context, "bash", &json!({}));
+    assert!(attempt.starts_with("declined no command is given; overrides.bash.install"), "{attempt}");
 }
 
 #[test]
-fn a_command_that_fails_or_leaves_no_program_spares_what_worked() {
+fn a_failed_bash_command_keeps_the_earlier_installation() {
     let context = TestContext::new();
-    with_command(&context, "echo all is lost >&2; false | true; exit 0");
-    let said = context.run(&["install"]).exits_with(1).record();
-    assert_eq!(said["last_error"], "bash failed: exit code 1: all is lost", "a pipeline's failure counts");
-    assert!(names_in(&lib(&context, "bash")).is_empty(), "nothing is left of it");
-    with_command(&context, INSTALL);
+    require_with_command(&context, "echo all is lost >&2; false | true; exit 0");
+    let record = context.run(&["install"]).exits_with(1).record();
+    assert_eq!(
+        record["last_error"], "bash failed: exit code 1: all is lost",
+        "the failure of a pipeline was ignored"
+    );
+    assert!(names_in(&lib(&context, "bash")).is_empty(), "files of the failed command are left");
+    require_with_command(&context, INSTALL);
     context.run(&["install"]).succeeds();
     for (command, reason) in [
         ("rm -rf ./*; echo gone >&2; exit 10", "bash failed: exit code 1: gone"),
         ("touch other", "x is not an executable file"),
     ] {
-        with_command(&context, command);
+        require_with_command(&context, command);
         let record = context.run(&["install", "--force"]).exits_with(1).record();
         assert!(record["last_error"].as_str().unwrap().ends_with(reason), "{record}");
         assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
@@ -163,7 +169,7 @@ fn a_command_that_fails_or_leaves_no_program_spares_what_worked() {
 }
 
 #[test]
-fn two_commands_share_a_prefix_and_neither_breaks_the_other() {
+fn two_bash_commands_can_share_a_prefix() {
     let context = TestContext::new();
     let line = |name: &str, command: &str| {
         let overrides = json!({"bash": {"install": command, "install_root": "both"}});
@@ -180,36 +186,39 @@ fn two_commands_share_a_prefix_and_neither_breaks_the_other() {
 }
 
 #[test]
-fn a_command_that_was_killed_leaves_nothing_that_passes_for_whole() {
+fn a_killed_bash_command_leaves_no_partial_installation() {
     let context = TestContext::new();
-    with_command(&context, INSTALL);
+    require_with_command(&context, INSTALL);
     context.run(&["install"]).succeeds();
-    with_command(&context, &format!("{INSTALL}; touch half; exec tail -f /dev/null"));
+    require_with_command(&context, &format!("{INSTALL}; touch half; exec tail -f /dev/null"));
     let rigup = context.start(&["install", "--force"]);
     wait_until("the command is halfway", || lib(&context, "bash/x/half").exists());
     context.kill_all(rigup);
-    with_command(&context, "false");
+    require_with_command(&context, "false");
     context.run(&["install", "--force"]).exits_with(1);
-    assert_eq!(names_in(&lib(&context, "bash/x")), ["bin", "made-here"], "what worked is back");
-    with_command(&context, INSTALL);
+    assert_eq!(
+        names_in(&lib(&context, "bash/x")),
+        ["bin", "made-here"],
+        "the earlier installation was not restored"
+    );
+    require_with_command(&context, INSTALL);
     context.run(&["install", "--force"]).succeeds();
     assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
 }
 
-/// A web server for a folder, ended when it is dropped.
+/// An HTTP server for a folder. It stops when it is dropped.
 struct Mirror {
     address: String,
     thread: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Mirror {
-    /// Serves a folder. The first archive that is asked for breaks off in the middle where `stalls` says so, and the
-    /// client is left waiting for the rest.
+    /// Serves a folder. If `stalls` is set, the first archive stops in the middle, and the client waits for the rest.
     fn start(folder: PathBuf, mut stalls: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let thread = std::thread::spawn(move || {
-            let mut asked = Vec::new();
+            let mut paths = Vec::new();
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let path = requested(&stream);
@@ -230,14 +239,14 @@ impl Mirror {
                     stalls = false;
                     let _ = stream.read(&mut [0]);
                 }
-                asked.push(path);
+                paths.push(path);
             }
-            asked
+            paths
         });
         Self { address, thread: Some(thread) }
     }
 
-    /// Ends it, and tells what was asked for.
+    /// Stops the server, and returns the requested paths.
     fn stop(&mut self) -> Vec<String> {
         let Some(thread) = self.thread.take() else { return Vec::new() };
         TcpStream::connect(&self.address).unwrap().write_all(b"GET /stop HTTP/1.0\r\n\r\n").unwrap();
@@ -251,7 +260,7 @@ impl Drop for Mirror {
     }
 }
 
-/// The path of a request.
+/// Reads a request and returns its path.
 fn requested(stream: &TcpStream) -> String {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
@@ -263,7 +272,7 @@ fn requested(stream: &TcpStream) -> String {
     request.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
-/// The releases of the mirror: the newest is no LTS, the newest LTS is not a day old.
+/// The releases of the mirror. The newest one is not an LTS release, and the newest LTS release is less than a day old.
 const RELEASES: [(&str, &str, &str, &str); 4] = [
     ("v25.2.0", "2025-06-01", "11.6.0", "-"),
     ("v22.12.0", "2999-01-01", "10.9.1", "Jod"),
@@ -271,7 +280,7 @@ const RELEASES: [(&str, &str, &str, &str); 4] = [
     ("v20.18.0", "2024-10-03", "10.8.2", "Iron"),
 ];
 
-/// Makes a mirror of releases whose node is a shell script: it tells its version, and runs others.
+/// Creates a mirror of releases whose node is a shell script that prints its version and runs other scripts.
 fn make_releases(context: &TestContext) -> PathBuf {
     let arch = match std::env::consts::ARCH {
         "x86_64" => "x64",
@@ -287,8 +296,8 @@ fn make_releases(context: &TestContext) -> PathBuf {
         let root = format!("mirror/{version}/{name}");
         let node = format!("#!/bin/sh\n[ \"$1\" = --version ] && echo {version} || exec /bin/sh \"$@\"\n");
         context.script(&format!("{root}/bin/node"), &node);
-        let tell = format!("#!/usr/bin/env node\necho {npm} on $(node --version)\n");
-        context.script(&format!("{root}/lib/npm-cli.js"), &tell);
+        let npm_script = format!("#!/usr/bin/env node\necho {npm} on $(node --version)\n");
+        context.script(&format!("{root}/lib/npm-cli.js"), &npm_script);
         for link in ["npm", "npx"] {
             std::os::unix::fs::symlink("../lib/npm-cli.js", context.path(&format!("{root}/bin/{link}")))
                 .unwrap();
@@ -304,21 +313,22 @@ fn make_releases(context: &TestContext) -> PathBuf {
     context.path("mirror")
 }
 
-/// A place whose Node.js comes from a mirror of its own.
+/// Creates a context that downloads Node.js from a local mirror.
 fn context_with_mirror(stalls: bool) -> (TestContext, Mirror) {
     let mut context = TestContext::new();
     let mirror = Mirror::start(make_releases(&context), stalls);
-    // With a slash at the end, as people write it.
+    // With a trailing slash, as people write it.
     context.set("NODEJS_ORG_MIRROR", format!("http://{}/", mirror.address));
     (context, mirror)
 }
 
+/// Returns the arguments that install a name with the provider node.
 fn install<'a>(name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["install", name, "--binproviders", "node", "--force"], more].concat()
 }
 
 #[test]
-fn node_is_the_newest_lts_of_age_and_npm_shares_its_folder() {
+fn node_installs_the_newest_lts_that_is_old_enough_with_its_npm() {
     let (context, mut mirror) = context_with_mirror(false);
     let node = context.run(&install("node", &[])).succeeds().record();
     assert_eq!((&node["version"], &node["binprovider"]), (&json!("22.11.0"), &json!("node")));
@@ -328,22 +338,26 @@ fn node_is_the_newest_lts_of_age_and_npm_shares_its_folder() {
         assert_eq!(record["version"], "10.9.0", "{record}");
     }
     let archives = mirror.stop().into_iter().filter(|path| path.contains(".tar."));
-    assert_eq!(archives.count(), 1, "one archive has all of them");
+    assert_eq!(archives.count(), 1, "more than one archive was downloaded");
     assert_eq!(names_in(&lib(&context, "node")), ["v22.11.0"]);
-    // No other node is on PATH, or only an older one.
+    // PATH has no other node, or only an older one.
     let npm = Command::new(context.bin("npm")).env("PATH", "/usr/bin:/bin").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&npm.stdout), "10.9.0 on v22.11.0\n");
 }
 
 #[test]
-fn node_keeps_the_age_and_the_lowest_version_that_were_asked_for() {
+fn node_respects_min_release_age_and_min_version() {
     let (context, _mirror) = context_with_mirror(false);
     let version = |name: &str, more: &[&str]| {
         context.run(&install(name, more)).succeeds().record()["version"].as_str().unwrap().to_owned()
     };
     assert_eq!(version("node", &["--min-release-age", "0"]), "22.12.0");
-    assert_eq!(version("node", &["--min-version", "22.11.1"]), "25.2.0", "no LTS is that new and that old");
-    assert_eq!(version("npm", &["--min-version", "11"]), "11.6.0", "the lowest version is one of npm");
+    assert_eq!(
+        version("node", &["--min-version", "22.11.1"]),
+        "25.2.0",
+        "no LTS release is new enough and old enough"
+    );
+    assert_eq!(version("npm", &["--min-version", "11"]), "11.6.0", "min_version is a version of npm");
     assert_eq!(version("npm", &["--min-version", "10.8.2"]), "10.9.0");
     context
         .run(&install("node", &["--min-version", "26", "--min-release-age", "3"]))
@@ -359,7 +373,7 @@ fn node_keeps_the_age_and_the_lowest_version_that_were_asked_for() {
 }
 
 #[test]
-fn node_is_the_release_that_is_locked_though_there_is_a_newer_one() {
+fn node_installs_the_pinned_release_despite_a_newer_one() {
     let (context, _mirror) = context_with_mirror(false);
     let lock = |name: &str, more: &[&str]| {
         let data_dir = context.path(&format!("before-{name}"));
@@ -379,21 +393,21 @@ fn node_is_the_release_that_is_locked_though_there_is_a_newer_one() {
 }
 
 #[test]
-fn node_answers_only_for_what_comes_with_it() {
+fn node_declines_names_that_do_not_come_with_node() {
     let context = TestContext::new();
-    let said = answer(&context, "node", &json!({}));
-    assert_eq!(said, "declined only node, npm, npx and corepack come with Node.js");
+    let attempt = answer(&context, "node", &json!({}));
+    assert_eq!(attempt, "declined only node, npm, npx and corepack come with Node.js");
 }
 
 #[test]
-fn what_an_archive_lacks_or_does_not_run_here_is_not_claimed() {
+fn node_fails_if_the_archive_lacks_the_program() {
     let (context, _mirror) = context_with_mirror(false);
     context.run(&install("corepack", &[])).exits_with(1).stderr_contains("has no corepack that runs here");
     assert!(!context.bin("corepack").exists());
 }
 
 #[test]
-fn an_archive_that_is_not_what_the_mirror_says_is_refused() {
+fn node_rejects_an_archive_with_another_digest() {
     let (context, _mirror) = context_with_mirror(false);
     let sums = context.path("mirror/v22.11.0/SHASUMS256.txt");
     let wrong = fs::read_to_string(&sums).unwrap().replace(['0', '1', '2'], "f");
@@ -402,7 +416,7 @@ fn an_archive_that_is_not_what_the_mirror_says_is_refused() {
         .run(&install("node", &[]))
         .exits_with(1)
         .stderr_contains("does not match SHASUMS256.txt: its digest is");
-    assert!(names_in(&lib(&context, "node")).is_empty(), "nothing of it is kept");
+    assert!(names_in(&lib(&context, "node")).is_empty(), "files of the rejected archive are left");
     fs::write(&sums, "").unwrap();
     context.run(&install("node", &[])).exits_with(1).stderr_contains("not listed");
     fs::remove_file(&sums).unwrap();
@@ -410,7 +424,7 @@ fn an_archive_that_is_not_what_the_mirror_says_is_refused() {
 }
 
 #[test]
-fn node_comes_by_wget_and_without_xz_as_well_and_is_repaired() {
+fn node_works_with_wget_and_without_xz_and_repairs_itself() {
     let (mut context, _mirror) = context_with_mirror(false);
     let tools =
         ["sh", "env", "uname", "awk", "sed", "tar", "gzip", "sha256sum", "cut", "mkdir", "mv", "rm", "chmod"];
@@ -419,28 +433,28 @@ fn node_comes_by_wget_and_without_xz_as_well_and_is_repaired() {
     let node = lib(&context, "node/v22.11.0/bin/node");
     fs::write(&node, "#!/bin/sh\nexit 1\n").unwrap();
     assert_eq!(context.run(&install("node", &[])).succeeds().record()["version"], "22.11.0");
-    assert!(fs::read_to_string(&node).unwrap().contains("--version"), "what does not run is made anew");
+    assert!(fs::read_to_string(&node).unwrap().contains("--version"), "a broken node was not replaced");
 }
 
 #[test]
-fn npm_gets_node_and_npm_from_nodejs_where_nobody_else_has_them() {
+fn npm_installs_node_and_npm_if_they_are_missing() {
     let (mut context, _mirror) = context_with_mirror(false);
     let tools = ["sh", "env", "uname", "awk", "sed", "tar", "gzip", "sha256sum", "cut", "mkdir", "mv", "rm"];
     only_tools(&mut context, &[&tools[..], &["wget", "cat", "chmod", "grep", "head", "find", "cp"]].concat());
     let record = context.run(&["install", "x", "--binproviders", "npm"]).exits_with(1).record();
     let attempts = record["attempts"].as_array().unwrap();
     assert!(attempts[0]["reason"].as_str().unwrap().starts_with("node is not on PATH"), "{record}");
-    // Only a real npm would get further.
+    // Only a real npm can install a package.
     assert_eq!(attempts[1]["outcome"], "failed", "{record}");
     assert!(["node", "npm"].iter().all(|name| context.bin(name).exists()));
 }
 
 #[test]
-fn node_that_was_killed_halfway_is_made_whole_by_the_next_run() {
+fn node_completes_a_download_that_was_killed() {
     let (context, _mirror) = context_with_mirror(true);
     let rigup = context.start(&install("node", &[]));
-    let begun = || names_in(&lib(&context, "node/new.part")).iter().any(|name| name.contains(".tar."));
-    wait_until("the archive is halfway", begun);
+    let has_begun = || names_in(&lib(&context, "node/new.part")).iter().any(|name| name.contains(".tar."));
+    wait_until("the archive is halfway", has_begun);
     context.kill_all(rigup);
     context.run(&install("node", &[])).succeeds();
     assert_eq!(names_in(&lib(&context, "node")), ["v22.11.0"]);

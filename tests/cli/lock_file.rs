@@ -1,4 +1,4 @@
-//! `rigup lock` and `install --locked`: the same binaries elsewhere, or none.
+//! `rigup lock` and `install --locked`: the same binaries on each machine, or none.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
-/// Writes a launcher that names its folder, in the version that is asked for, else in the newest one; what else it writes is
-/// in `extra`.
+/// Installs a script that contains LIB_DIR, in the requested version or else in the newest one, followed by the text of
+/// the file `extra`.
 const SHELF: &str = r#"#!/bin/sh
 exact=$(cat "$HOME/newest")
 for arg; do case $arg in --name=*) name=${arg#--name=} ;; --exact-version=*) exact=${arg#--exact-version=} ;; esac; done
@@ -22,7 +22,7 @@ chmod +x "$LIB_DIR/shelf/$name.new" && mv "$LIB_DIR/shelf/$name.new" "$LIB_DIR/s
 "$RIGUP" hook binary --provider shelf --abspath "$LIB_DIR/shelf/$name" -- "$@"
 "#;
 
-/// A plugin that requires these names from the shelf, whose newest version is 1.0.0.
+/// Creates a context with a plugin that requires these names from the shelf, whose newest version is 1.0.0.
 fn context_with_shelf(names: &[&str]) -> TestContext {
     let context = TestContext::new();
     context.provider("shelf", SHELF);
@@ -42,8 +42,8 @@ fn lockfile(context: &TestContext) -> String {
     fs::read_to_string(context.path("here/rigup.lock")).unwrap()
 }
 
-/// Another machine: a data dir elsewhere.
-fn elsewhere(context: &TestContext, args: &[&str]) -> CommandOutput {
+/// Runs rigup with another data dir, as on another machine.
+fn run_elsewhere(context: &TestContext, args: &[&str]) -> CommandOutput {
     let data_dir = context.path("another/longer/data");
     context.run(&[args, &["--data-dir", data_dir.to_str().unwrap()]].concat())
 }
@@ -52,9 +52,9 @@ fn link_elsewhere(context: &TestContext, name: &str) -> std::path::PathBuf {
     context.path("another/longer/data/lib").join(rigup::settings::platform()).join("bin").join(name)
 }
 
-/// No hook was started elsewhere.
-fn nothing_ran_elsewhere(context: &TestContext) {
-    let processes = elsewhere(context, &["process", "list"]).succeeds().records();
+/// Asserts that no hook ran in the other data dir.
+fn assert_no_hook_ran_elsewhere(context: &TestContext) {
+    let processes = run_elsewhere(context, &["process", "list"]).succeeds().records();
     assert!(processes.iter().all(|process| process["process_type"] != "hook"), "{processes:?}");
 }
 
@@ -63,7 +63,7 @@ fn reason(record: &Value) -> &str {
 }
 
 #[test]
-fn what_is_locked_here_is_got_elsewhere_though_there_is_a_newer_version() {
+fn installs_the_pinned_version_elsewhere_despite_a_newer_one() {
     let context = context_with_shelf(&["b", "a"]);
     let records = context.run(&["lock"]).succeeds().stderr_contains("rigup.lock: 2 added").records();
     assert!(
@@ -81,19 +81,19 @@ fn what_is_locked_here_is_got_elsewhere_though_there_is_a_newer_version() {
     assert!(lines[1].ends_with(&format!(r#""hook_sha256":"{hook}"}}"#)), "{text}");
 
     context.write("home/newest", "2.0.0");
-    let records = elsewhere(&context, &["install", "--locked"]).succeeds().records();
+    let records = run_elsewhere(&context, &["install", "--locked"]).succeeds().records();
     assert!(records.iter().all(|record| record["version"] == "1.0.0"), "{records:?}");
     assert!(link_elsewhere(&context, "a").exists());
-    elsewhere(&context, &["lock", "--check"]).succeeds().stderr_contains("rigup.lock is up to date");
-    elsewhere(&context, &["install", "--locked"])
+    run_elsewhere(&context, &["lock", "--check"]).succeeds().stderr_contains("rigup.lock is up to date");
+    run_elsewhere(&context, &["install", "--locked"])
         .succeeds()
         .stderr_contains("all 2 binaries are already installed");
-    elsewhere(&context, &["lock"]).succeeds();
-    assert_eq!(lockfile(&context), text, "the same facts are the same bytes");
+    run_elsewhere(&context, &["lock"]).succeeds();
+    assert_eq!(lockfile(&context), text, "equal pins are equal bytes");
 }
 
 #[test]
-fn all_that_is_there_is_found_without_a_network_and_without_a_process() {
+fn finds_installed_binaries_without_a_network_or_a_process() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     let before = context.processes().len();
@@ -107,105 +107,107 @@ fn all_that_is_there_is_found_without_a_network_and_without_a_process() {
 }
 
 #[test]
-fn who_wants_to_load_what_is_locked_is_told_the_command_that_compares() {
+fn load_suggests_install_locked_for_the_lock_options() {
     let context = TestContext::new();
     for args in [&["load", "--locked"][..], &["load", "x", "--locked"], &["load", "--lockfile=x"]] {
         let output = context
             .run(args)
             .exits_with(2)
             .stderr_contains("tip: run `rigup install --locked`: it compares with the lock file");
-        assert!(!output.stderr.contains("-- --lock"), "no name begins with `-`: {}", output.stderr);
+        assert!(
+            !output.stderr.contains("-- --lock"),
+            "a tip for a name that begins with `-`: {}",
+            output.stderr
+        );
     }
     assert!(!context.run(&["load", "--help"]).succeeds().stdout.contains("--lock"));
 }
 
 #[test]
-fn another_version_is_refused_with_both_and_the_link_stays_what_it_was() {
+fn rejects_another_version_and_leaves_the_link_unchanged() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     context.write("home/newest", "2.0.0");
     context.write("home/stubborn", "");
-    let record = elsewhere(&context, &["install", "--locked"]).exits_with(1).record();
+    let record = run_elsewhere(&context, &["install", "--locked"]).exits_with(1).record();
     assert_eq!(reason(&record), "shelf rejected: version \"2.0.0\" is not the pinned \"1.0.0\"");
     assert!(link_elsewhere(&context, "a").symlink_metadata().is_err());
 
-    // One that leads to something else already is not touched.
+    // A link to another file is not changed either.
     let other = context.script("home/other", "#!/bin/sh\necho 3\n");
     fs::create_dir_all(link_elsewhere(&context, "a").parent().unwrap()).unwrap();
     symlink(&other, link_elsewhere(&context, "a")).unwrap();
-    elsewhere(&context, &["install", "--locked"]).exits_with(1);
+    run_elsewhere(&context, &["install", "--locked"]).exits_with(1);
     assert_eq!(fs::read_link(link_elsewhere(&context, "a")).unwrap(), other);
 }
 
 #[test]
-fn another_file_of_the_same_version_is_refused_with_both_digests() {
+fn rejects_another_file_of_the_same_version_with_both_digests() {
     let context = context_with_shelf(&["a"]);
-    let locked = context.run(&["lock"]).succeeds().record();
+    let pin = context.run(&["lock"]).succeeds().record();
     context.write("home/extra", "# something more\n");
-    let record = elsewhere(&context, &["install", "--locked"]).exits_with(1).record();
-    let both = format!("is not the pinned {}", locked["sha256"].as_str().unwrap());
+    let record = run_elsewhere(&context, &["install", "--locked"]).exits_with(1).record();
+    let both = format!("is not the pinned {}", pin["sha256"].as_str().unwrap());
     assert!(reason(&record).starts_with("shelf rejected: sha256 "), "{record}");
     assert!(reason(&record).ends_with(&both) && !reason(&record).contains(&format!("is {both}")), "{record}");
     assert!(link_elsewhere(&context, "a").symlink_metadata().is_err());
 }
 
 #[test]
-fn a_hook_that_states_the_locked_digest_of_another_file_is_believed_neither_now_nor_later() {
+fn rejects_a_record_that_has_the_pinned_digest_for_another_file() {
     let context = context_with_shelf(&["a"]);
-    let forger = SHELF.replace("-- \"$@\"", "-- \"$@\" | sed -f \"$HOME/forge\"");
-    context.provider("shelf", &forger);
+    let forging_hook = SHELF.replace("-- \"$@\"", "-- \"$@\" | sed -f \"$HOME/forge\"");
+    context.provider("shelf", &forging_hook);
     context.write("home/forge", "");
-    let locked = context.run(&["lock"]).succeeds().record();
-    // The fingerprint is the file's own.
-    let digest = locked["sha256"].as_str().unwrap();
+    let pin = context.run(&["lock"]).succeeds().record();
+    // The fingerprint is that of the installed file.
+    let digest = pin["sha256"].as_str().unwrap();
     context.write("home/forge", format!("s/\"sha256\":\"[0-9a-f]*/\"sha256\":\"{digest}/"));
     context.write("home/extra", "# something more\n");
-    let record = elsewhere(&context, &["install"]).exits_with(1).record();
+    let record = run_elsewhere(&context, &["install"]).exits_with(1).record();
     assert!(
         reason(&record)
             .starts_with(&format!("shelf rejected: sha256 {digest} in the record is not the file's ")),
         "{record}"
     );
-    elsewhere(&context, &["install", "--locked"]).exits_with(1);
+    run_elsewhere(&context, &["install", "--locked"]).exits_with(1);
     assert!(link_elsewhere(&context, "a").symlink_metadata().is_err());
 }
 
 #[test]
-fn another_hook_is_refused_with_both_digests_and_not_started() {
+fn rejects_a_changed_hook_with_both_digests_and_does_not_run_it() {
     let context = context_with_shelf(&["a"]);
-    let locked = context.run(&["lock"]).succeeds().record();
+    let pin = context.run(&["lock"]).succeeds().record();
     context.provider("shelf", &SHELF.replace("exact=$(cat", "exact=$(cat --"));
-    let record = elsewhere(&context, &["install", "--locked"])
+    let record = run_elsewhere(&context, &["install", "--locked"])
         .exits_with(1)
         .stderr_contains("error: cannot install a: the hook of")
         .record();
     let hook = context.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
-    for digest in
-        [rigup::fs::digest::sha256(&hook).unwrap().as_str(), locked["hook_sha256"].as_str().unwrap()]
-    {
+    for digest in [rigup::fs::digest::sha256(&hook).unwrap().as_str(), pin["hook_sha256"].as_str().unwrap()] {
         assert!(reason(&record).contains(digest), "{record}");
     }
-    nothing_ran_elsewhere(&context);
+    assert_no_hook_ran_elsewhere(&context);
 }
 
 #[test]
-fn only_the_locked_provider_is_asked_and_another_ones_binary_is_not_taken_for_it() {
+fn ignores_providers_other_than_the_pinned_one() {
     let context = context_with_shelf(&["a"]);
     context.fixture("good");
     context.run(&["lock"]).succeeds();
     require(&context, &["a"], "good,shelf");
-    elsewhere(&context, &["install"]).succeeds();
-    let record = elsewhere(&context, &["install", "--locked"]).succeeds().record();
+    run_elsewhere(&context, &["install"]).succeeds();
+    let record = run_elsewhere(&context, &["install", "--locked"]).succeeds().record();
     assert_eq!(record["binprovider"], "shelf");
 
     require(&context, &["a"], "good");
-    elsewhere(&context, &["install", "--locked"])
+    run_elsewhere(&context, &["install", "--locked"])
         .exits_with(1)
         .stderr_contains("error: cannot install a: rigup.lock pins shelf, but only good may install it");
 }
 
 #[test]
-fn what_is_newer_here_is_brought_back_to_what_was_locked() {
+fn replaces_a_newer_version_with_the_pinned_one() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     context.write("home/newest", "2.0.0");
@@ -215,37 +217,37 @@ fn what_is_newer_here_is_brought_back_to_what_was_locked() {
 }
 
 #[test]
-fn what_has_no_line_is_refused_by_name_and_the_others_are_got() {
+fn reports_a_binary_without_a_pin_and_installs_the_others() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     require(&context, &["a", "new"], "shelf");
-    let records = elsewhere(&context, &["install", "--locked"]).exits_with(1).records();
+    let records = run_elsewhere(&context, &["install", "--locked"]).exits_with(1).records();
     assert_eq!((&records[0]["status"], &records[1]["status"]), (&json!("installed"), &json!("queued")));
     let expected = format!("rigup.lock has no pin for {}; run `rigup lock`", rigup::settings::platform());
     assert_eq!(reason(&records[1]), expected);
 }
 
 #[test]
-fn a_line_below_the_lowest_version_that_will_do_is_refused_before_anything_is_asked() {
+fn rejects_a_pin_older_than_min_version_and_runs_no_hook() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     context.plugin(
         "mine",
         &[json!({"type": "Binary", "name": "a", "binproviders": "shelf", "min_version": "2"})],
     );
-    elsewhere(&context, &["install", "--locked"])
+    run_elsewhere(&context, &["install", "--locked"])
         .exits_with(1)
         .stderr_contains("rigup.lock pins version 1.0.0, which is older than 2");
-    nothing_ran_elsewhere(&context);
+    assert_no_hook_ran_elsewhere(&context);
 }
 
 #[test]
-fn a_new_name_is_added_and_what_is_missing_is_got_as_it_was_locked() {
+fn lock_adds_new_names_and_installs_missing_binaries_as_pinned() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     context.write("home/newest", "2.0.0");
     require(&context, &["a", "new"], "shelf");
-    let records = elsewhere(&context, &["lock"])
+    let records = run_elsewhere(&context, &["lock"])
         .succeeds()
         .stderr_contains("rigup.lock: 1 added, 1 unchanged")
         .records();
@@ -254,7 +256,7 @@ fn a_new_name_is_added_and_what_is_missing_is_got_as_it_was_locked() {
 }
 
 #[test]
-fn what_is_here_is_locked_as_it_is_and_every_change_is_told() {
+fn lock_pins_installed_binaries_and_reports_each_change() {
     let context = context_with_shelf(&["a", "b"]);
     context.run(&["lock"]).succeeds();
     context.write("home/newest", "2.0.0");
@@ -265,7 +267,7 @@ fn what_is_here_is_locked_as_it_is_and_every_change_is_told() {
         .exits_with(1)
         .stderr_contains("error: rigup.lock: a: version 1.0.0 -> 2.0.0, sha256 ");
     assert_eq!(check.records()[0]["status"], "changed");
-    assert_eq!(lockfile(&context), before, "a check writes nothing");
+    assert_eq!(lockfile(&context), before, "a check changed the lock file");
     context
         .run(&["lock", "a"])
         .succeeds()
@@ -275,7 +277,7 @@ fn what_is_here_is_locked_as_it_is_and_every_change_is_told() {
 }
 
 #[test]
-fn a_check_installs_nothing_and_names_every_line_that_would_differ() {
+fn lock_check_installs_nothing_and_names_each_outdated_pin() {
     let context = context_with_shelf(&["a"]);
     let check = context.run(&["lock", "--check"]).exits_with(1);
     let check =
@@ -284,8 +286,8 @@ fn a_check_installs_nothing_and_names_every_line_that_would_differ() {
     assert!(!context.path("here/rigup.lock").exists() && !context.path("data").exists());
 
     context.run(&["lock"]).succeeds();
-    elsewhere(&context, &["lock", "--check"]).succeeds();
-    assert!(!context.path("another").exists(), "what is not there can be got as it is locked");
+    run_elsewhere(&context, &["lock", "--check"]).succeeds();
+    assert!(!context.path("another").exists(), "a check installed a binary");
     let text = lockfile(&context);
     context.write("here/rigup.lock", text.replace("Lock\",", "Lock\", "));
     context
@@ -297,7 +299,7 @@ fn a_check_installs_nothing_and_names_every_line_that_would_differ() {
 }
 
 #[test]
-fn lines_of_other_platforms_stay_and_what_is_not_required_goes_only_when_pruned() {
+fn keeps_pins_of_other_platforms_and_prunes_unused_ones_on_request() {
     let context = context_with_shelf(&["a", "b"]);
     context.run(&["lock"]).succeeds();
     let other = lockfile(&context).replace(&rigup::settings::platform(), "riscv64-plan9");
@@ -317,7 +319,7 @@ fn lines_of_other_platforms_stay_and_what_is_not_required_goes_only_when_pruned(
 }
 
 #[test]
-fn what_could_not_be_got_keeps_its_line_and_the_others_are_written() {
+fn writes_the_other_pins_if_a_binary_cannot_be_installed() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     context.fixture("failing");
@@ -333,7 +335,7 @@ fn what_could_not_be_got_keeps_its_line_and_the_others_are_written() {
 }
 
 #[test]
-fn a_lock_file_that_cannot_be_understood_is_named_by_line_and_left_alone() {
+fn reports_the_invalid_line_of_a_lock_file_and_leaves_it_unchanged() {
     let context = context_with_shelf(&["a"]);
     context
         .run(&["install", "--locked"])
@@ -368,28 +370,28 @@ fn a_lock_file_that_cannot_be_understood_is_named_by_line_and_left_alone() {
 }
 
 #[test]
-fn the_lock_file_may_lie_elsewhere_and_one_that_cannot_be_written_is_told_of_before_any_work() {
+fn accepts_another_lock_file_and_rejects_an_unusable_one_first() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock", "--lockfile", "locks/linux.lock"]).succeeds();
     context.run(&["install", "--locked", "--lockfile", "locks/linux.lock"]).succeeds();
     context.run(&["install", "--lockfile", "locks/linux.lock"]).exits_with(2);
-    elsewhere(&context, &["lock", "--lockfile", "locks"])
+    run_elsewhere(&context, &["lock", "--lockfile", "locks"])
         .exits_with(3)
         .stderr_contains("cannot use the lock file locks");
-    elsewhere(&context, &["lock", "--lockfile", "locks/linux.lock/x"]).exits_with(3);
+    run_elsewhere(&context, &["lock", "--lockfile", "locks/linux.lock/x"]).exits_with(3);
     assert!(!context.path("another").exists());
 
     symlink("locks/linux.lock", context.path("here/rigup.lock")).unwrap();
     context.write("home/newest", "2.0.0");
     context.run(&["install", "--force"]).succeeds();
     context.run(&["lock"]).succeeds();
-    assert!(context.path("here/rigup.lock").is_symlink(), "a link stays one");
+    assert!(context.path("here/rigup.lock").is_symlink(), "the link was replaced by a file");
     assert!(fs::read_to_string(context.path("here/locks/linux.lock")).unwrap().contains("2.0.0"));
     assert_eq!(context.path("here/locks/linux.lock").metadata().unwrap().mode() & 0o777, 0o644);
 }
 
 #[test]
-fn many_that_lock_other_names_at_once_lose_none_of_their_lines() {
+fn concurrent_locks_of_different_names_keep_all_pins() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let context = context_with_shelf(&names);
     let all: Vec<_> = names.iter().map(|name| (name, context.start(&["lock", name]))).collect();
@@ -401,7 +403,7 @@ fn many_that_lock_other_names_at_once_lose_none_of_their_lines() {
 }
 
 #[test]
-fn a_lock_file_that_others_may_write_when_it_is_read_again_is_refused_as_it_was_at_first() {
+fn rejects_a_lock_file_that_becomes_writable_by_others_meanwhile() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     let before = lockfile(&context);
@@ -416,30 +418,30 @@ fn a_lock_file_that_others_may_write_when_it_is_read_again_is_refused_as_it_was_
 }
 
 #[test]
-fn who_waits_to_write_the_lock_file_says_so_and_can_be_interrupted() {
+fn reports_and_interrupts_a_wait_to_write_the_lock_file() {
     let context = context_with_shelf(&["a"]);
     let held = fs::File::open(context.path("here")).unwrap();
     held.lock().unwrap();
     let mut rigup = context.start(&["lock"]);
-    let mut said = String::new();
+    let mut message = String::new();
     let mut lines = BufReader::new(rigup.stderr.take().unwrap());
-    while !said.contains("waiting for another rigup that writes rigup.lock")
-        && lines.read_line(&mut said).unwrap() > 0
+    while !message.contains("waiting for another rigup that writes rigup.lock")
+        && lines.read_line(&mut message).unwrap() > 0
     {}
     signal(rigup.id(), Signal::SIGINT);
-    lines.read_to_string(&mut said).unwrap();
-    assert_eq!(rigup.wait().unwrap().code(), Some(130), "{said}");
-    assert!(said.contains("interrupted: rigup.lock is unchanged"), "{said}");
+    lines.read_to_string(&mut message).unwrap();
+    assert_eq!(rigup.wait().unwrap().code(), Some(130), "{message}");
+    assert!(message.contains("interrupted: rigup.lock is unchanged"), "{message}");
     assert!(!context.path("here/rigup.lock").exists());
 }
 
 #[test]
-fn an_interrupted_lock_leaves_the_file_as_it_was() {
+fn an_interrupted_lock_changes_no_file() {
     let context = context_with_shelf(&["a"]);
     context.fixture("hanging");
     context.plugin("more", &[json!({"type": "Binary", "name": "never", "binproviders": "hanging"})]);
     let rigup = context.start(&["lock"]);
-    wait_until("both hooks have begun", || {
+    wait_until("both hooks run", || {
         let hooks = context.hook_processes();
         hooks.len() == 2
             && hooks.iter().any(|hook| hook["plugin"] == "hanging" && hook["status"] == "running")
@@ -453,7 +455,7 @@ fn an_interrupted_lock_leaves_the_file_as_it_was() {
 }
 
 #[test]
-fn a_binary_of_a_provider_that_may_not_provide_it_is_not_locked() {
+fn does_not_pin_a_binary_of_a_provider_that_is_not_allowed() {
     let context = context_with_shelf(&["a"]);
     context.fixture("good");
     context.run(&["install"]).succeeds();
@@ -462,29 +464,29 @@ fn a_binary_of_a_provider_that_may_not_provide_it_is_not_locked() {
         .run(&["lock"])
         .exits_with(1)
         .stderr_contains("error: a: cannot lock it: shelf installed it, but only good may");
-    assert!(!context.path("here/rigup.lock").exists(), "nothing to write is no file");
+    assert!(!context.path("here/rigup.lock").exists(), "an empty lock file was written");
     context.run(&["install", "--force", "a"]).succeeds();
     context.run(&["lock"]).succeeds();
 }
 
 #[test]
-fn a_built_in_provider_is_locked_and_found_the_same_before_anything_is_unpacked() {
+fn pins_a_built_in_provider_that_is_not_unpacked_yet() {
     let context = TestContext::new();
     require(&context, &["sh"], "env");
     context.run(&["lock"]).succeeds();
-    assert_eq!(elsewhere(&context, &["install", "--locked"]).succeeds().record()["binprovider"], "env");
-    elsewhere(&context, &["install", "--locked", "--dry-run"]).succeeds();
+    assert_eq!(run_elsewhere(&context, &["install", "--locked"]).succeeds().record()["binprovider"], "env");
+    run_elsewhere(&context, &["install", "--locked", "--dry-run"]).succeeds();
 }
 
 #[test]
-fn a_hook_gets_its_packages_in_the_exact_version_that_is_asked_for() {
+fn hook_packages_adds_the_exact_version_to_each_package() {
     let context = TestContext::new();
-    let of = |arguments: &[&str]| {
+    let packages = |arguments: &[&str]| {
         let args = ["hook", "packages", "--provider", "pip", "--pin", "=={}", "--"];
         context.run(&[&args, arguments].concat()).succeeds().stdout
     };
-    assert_eq!(of(&["--name=x", "--exact-version=1.2"]), "x==1.2\n");
-    assert_eq!(of(&["--name=x"]), "x\n");
+    assert_eq!(packages(&["--name=x", "--exact-version=1.2"]), "x==1.2\n");
+    assert_eq!(packages(&["--name=x"]), "x\n");
     let overrides = r#"--overrides={"pip":{"install_args":["--no-deps","y[z]","w"]}}"#;
-    assert_eq!(of(&["--name=x", "--exact-version=1.2", overrides]), "--no-deps\ny[z]==1.2\nw\n");
+    assert_eq!(packages(&["--name=x", "--exact-version=1.2", overrides]), "--no-deps\ny[z]==1.2\nw\n");
 }

@@ -1,29 +1,31 @@
-//! What may be brought in from open registries, and what requirements say to single providers.
+//! `min_release_age`, `postinstall_scripts`, and the overrides for single providers.
 
 use serde_json::json;
 
 use crate::builtin_providers;
 use crate::test_context::TestContext;
 
-/// A provider that has everything and answers with what it was asked to keep as the version.
+/// A provider that installs every name; the version in its record lists the policy that it was given.
 const REGISTRY: &str = r#"#!/bin/sh
 for arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done
 eval "$("$RIGUP" hook policy --provider registry -- "$@")"
 echo '{"type":"Warning","message":"the registry is slow today"}'
 printf '#!/bin/sh\necho 1.5\n' >"$name" && chmod +x "$name"
-version="1.5+age.${min_release_age:-any}.scripts.${run_scripts:-no}.asked.${must_keep_age:-no}.${must_keep_scripts:-no}"
+version="1.5+age.${min_release_age:-any}.scripts.${run_scripts:-no}.required.${must_keep_age:-no}.${must_keep_scripts:-no}"
 echo "{\"type\":\"Binary\",\"name\":\"$name\",\"abspath\":\"$PWD/$name\",\"version\":\"$version\"}"
 "#;
 
-fn context(keeps: &serde_json::Value) -> TestContext {
+/// Creates a context with the registry and a config that states what it enforces.
+fn context(enforces: &serde_json::Value) -> TestContext {
     let context = TestContext::new();
     context.provider("registry", REGISTRY);
-    let config = json!({"type": "object", "properties": {}, "enforces": keeps});
+    let config = json!({"type": "object", "properties": {}, "enforces": enforces});
     context.write("here/providers/registry/config.json", config.to_string());
     context
 }
 
-fn all_kept() -> TestContext {
+/// Creates a context whose registry enforces the whole policy.
+fn context_with_policy() -> TestContext {
     context(&json!({"min_release_age": true, "postinstall_scripts": true}))
 }
 
@@ -33,50 +35,51 @@ fn require(context: &TestContext, keys: &serde_json::Value) {
     context.plugin("p", &[line]);
 }
 
-fn kept(context: &TestContext, args: &[&str]) -> String {
+/// Installs `x` and returns the policy that the registry was given.
+fn policy(context: &TestContext, args: &[&str]) -> String {
     let record = context.run(&[&["install", "--force"], args].concat()).succeeds().record();
     record["version"].as_str().unwrap().trim_start_matches("1.5+").to_owned()
 }
 
 #[test]
-fn a_week_of_age_and_no_scripts_are_the_rule_where_nobody_asks_for_something_else() {
-    let context = all_kept();
+fn the_default_policy_is_a_week_of_age_and_no_scripts() {
+    let context = context_with_policy();
     require(&context, &json!({}));
-    assert_eq!(kept(&context, &[]), "age.7.scripts.no.asked.no.no");
-    assert_eq!(kept(&context, &["--min-release-age", "2.5"]), "age.2.5.scripts.no.asked.yes.no");
-    assert_eq!(kept(&context, &["--postinstall-scripts"]), "age.7.scripts.yes.asked.no.no");
-    assert_eq!(kept(&context, &["--postinstall-scripts=false"]), "age.7.scripts.no.asked.no.yes");
+    assert_eq!(policy(&context, &[]), "age.7.scripts.no.required.no.no");
+    assert_eq!(policy(&context, &["--min-release-age", "2.5"]), "age.2.5.scripts.no.required.yes.no");
+    assert_eq!(policy(&context, &["--postinstall-scripts"]), "age.7.scripts.yes.required.no.no");
+    assert_eq!(policy(&context, &["--postinstall-scripts=false"]), "age.7.scripts.no.required.no.yes");
 }
 
 #[test]
-fn the_stricter_one_of_requirement_and_settings_counts_and_a_flag_weighs_more_than_both() {
-    let context = all_kept();
+fn the_stricter_of_requirement_and_settings_applies_unless_a_flag_does() {
+    let context = context_with_policy();
     require(&context, &json!({"min_release_age": 3, "postinstall_scripts": true}));
-    assert_eq!(kept(&context, &[]), "age.3.scripts.yes.asked.yes.no");
+    assert_eq!(policy(&context, &[]), "age.3.scripts.yes.required.yes.no");
     context.write("here/rigup.toml", "MIN_RELEASE_AGE = 14\nPOSTINSTALL_SCRIPTS = false");
-    assert_eq!(kept(&context, &[]), "age.14.scripts.no.asked.yes.yes");
+    assert_eq!(policy(&context, &[]), "age.14.scripts.no.required.yes.yes");
     let flags = ["--min-release-age", "0", "--postinstall-scripts"];
-    assert_eq!(kept(&context, &flags), "age.any.scripts.yes.asked.no.no");
+    assert_eq!(policy(&context, &flags), "age.any.scripts.yes.required.no.no");
     require(&context, &json!({"overrides": {"registry": {"min_release_age": 30}}}));
-    assert_eq!(kept(&context, &[]), "age.30.scripts.no.asked.yes.yes");
+    assert_eq!(policy(&context, &[]), "age.30.scripts.no.required.yes.yes");
 }
 
 #[test]
-fn what_is_asked_for_and_cannot_be_kept_is_rejected_before_anything_runs() {
-    for keeps in [json!({}), json!({"min_release_age": false, "postinstall_scripts": true})] {
-        let context = context(&keeps);
+fn rejects_a_requested_policy_that_the_provider_cannot_enforce() {
+    for enforces in [json!({}), json!({"min_release_age": false, "postinstall_scripts": true})] {
+        let context = context(&enforces);
         require(&context, &json!({"min_release_age": 3}));
         let record = context.run(&["install"]).exits_with(1).record();
         assert_eq!(record["attempts"][0]["outcome"], "rejected");
         assert!(record["last_error"].as_str().unwrap().contains("min_release_age"), "{record}");
         assert_eq!(record["min_release_age"], 3.0);
-        assert!(context.hook_processes().is_empty(), "nobody was asked");
+        assert!(context.hook_processes().is_empty(), "a hook ran");
         context.run(&["install", "--min-release-age", "0"]).succeeds();
     }
 }
 
 #[test]
-fn a_default_that_cannot_be_kept_is_warned_of_once_for_all_requests() {
+fn warns_once_about_a_default_policy_that_cannot_be_enforced() {
     let context = context(&json!({"min_release_age": false, "postinstall_scripts": false}));
     let line = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "registry"});
     context.plugin("p", &[line("x"), line("y"), line("z")]);
@@ -94,13 +97,13 @@ fn a_default_that_cannot_be_kept_is_warned_of_once_for_all_requests() {
     assert_eq!(
         warnings.iter().filter(|warning| **warning == own).count(),
         1,
-        "what a hook warns of: {warnings:?}"
+        "warnings of the hook: {warnings:?}"
     );
 }
 
 #[test]
-fn a_setting_that_is_no_rule_stops_rigup_instead_of_counting_for_nothing() {
-    let mut context = all_kept();
+fn rejects_an_invalid_policy_setting_instead_of_ignoring_it() {
+    let mut context = context_with_policy();
     context.set("MIN_RELEASE_AGE", "a week");
     context
         .run(&["install", "x"])
@@ -120,9 +123,9 @@ fn a_setting_that_is_no_rule_stops_rigup_instead_of_counting_for_nothing() {
 }
 
 #[test]
-fn plugin_show_tells_what_each_provider_can_keep() {
+fn plugin_show_prints_what_each_provider_enforces() {
     let context = TestContext::new();
-    let keeps =
+    let enforced =
         |provider: &str| context.run(&["plugin", "show", provider]).succeeds().record()["enforces"].clone();
     for provider in builtin_providers::providers() {
         let config = builtin_providers::config(&provider);
@@ -132,14 +135,14 @@ fn plugin_show_tells_what_each_provider_can_keep() {
             "min_release_age": enforces["min_release_age"],
             "postinstall_scripts": enforces["postinstall_scripts"],
         });
-        assert_eq!(keeps(&provider), expected, "{provider}");
+        assert_eq!(enforced(&provider), expected, "{provider}");
     }
     context.plugin("p", &[]);
-    assert_eq!(keeps("p"), json!(null), "no provider");
+    assert_eq!(enforced("p"), json!(null), "p is not a provider");
 }
 
 #[test]
-fn a_file_and_a_version_that_a_requirement_states_for_a_provider_count() {
+fn overrides_set_the_file_and_the_version_for_a_provider() {
     let context = TestContext::new();
     let silent = context.script("opt/silent", "#!/bin/sh\nexit 1\n");
     let overrides = json!({"env": {"abspath": silent, "version": "2.5", "min_version": "2"}});
@@ -152,13 +155,13 @@ fn a_file_and_a_version_that_a_requirement_states_for_a_provider_count() {
     assert_eq!(
         context.hook_processes().len(),
         before,
-        "new enough for this provider, so nobody is asked again"
+        "the version satisfies the provider's min_version, but a hook ran"
     );
 }
 
 #[test]
-fn another_file_than_the_one_that_a_requirement_states_is_rejected() {
-    let context = all_kept();
+fn rejects_another_file_than_the_one_in_overrides() {
+    let context = context_with_policy();
     require(&context, &json!({"overrides": {"registry": {"abspath": "/opt/x"}}}));
     let record = context.run(&["install"]).exits_with(1).record();
     assert!(

@@ -1,4 +1,4 @@
-//! The built-in providers, as far as that goes without a registry; `tests/real` has the rest.
+//! The built-in providers without a registry; `tests/real` runs them with one. The requirements of providers.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::test_context::TestContext;
 
 #[test]
-fn the_built_in_providers_are_there_without_any_folder() {
+fn lists_the_built_in_providers_without_a_providers_folder() {
     let context = TestContext::new();
     let hooks = context.run(&["hook", "list", "BinaryRequestEvent"]).succeeds().records();
     let order: Vec<(u64, &str)> = hooks
@@ -22,7 +22,7 @@ fn the_built_in_providers_are_there_without_any_folder() {
 }
 
 #[test]
-fn a_provider_of_ones_own_replaces_the_built_in_one_of_its_name() {
+fn a_provider_replaces_the_built_in_one_of_the_same_name() {
     let context = TestContext::new();
     context.provider("env", "#!/bin/sh\necho mine >&2\n");
     context
@@ -32,7 +32,7 @@ fn a_provider_of_ones_own_replaces_the_built_in_one_of_its_name() {
 }
 
 #[test]
-fn env_never_finds_the_link_that_rigup_made() {
+fn env_ignores_the_link_in_lib_bin_dir() {
     let mut context = TestContext::new();
     context.script("tools/one", "#!/bin/sh\necho 1.0\n");
     context.set(
@@ -46,7 +46,7 @@ fn env_never_finds_the_link_that_rigup_made() {
 }
 
 #[test]
-fn a_provider_without_its_package_manager_declines_and_says_what_to_install() {
+fn a_provider_declines_without_its_package_manager() {
     let mut context = TestContext::new();
     let tools = context.path("tools");
     fs::create_dir(&tools).unwrap();
@@ -71,7 +71,7 @@ fn a_provider_without_its_package_manager_declines_and_says_what_to_install() {
 }
 
 #[test]
-fn what_a_provider_needs_is_got_once_it_declines_without_it() {
+fn installs_the_requirements_of_a_provider_that_declines() {
     let context = TestContext::new();
     context.fixture("good");
     context.provider(
@@ -79,40 +79,44 @@ fn what_a_provider_needs_is_got_once_it_declines_without_it() {
         "#!/bin/sh\ncommand -v pickle >/dev/null || { echo no pickle >&2; exit 0; }\n\
         \"$RIGUP\" hook binary --provider picky --abspath /bin/sh -- \"$@\"\n",
     );
-    let need = json!({"type": "Binary", "name": "pickle", "binproviders": "env,good"});
-    context.write("here/providers/picky/binaries.jsonl", need.to_string());
+    let requirement = json!({"type": "Binary", "name": "pickle", "binproviders": "env,good"});
+    context.write("here/providers/picky/binaries.jsonl", requirement.to_string());
     context.plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "picky"})]);
 
     assert_eq!(
         context.run(&["install", "--dry-run"]).succeeds().records().len(),
         1,
-        "a need is no requirement by itself"
+        "the requirement of the provider is planned by itself"
     );
     assert_eq!(context.run(&["install"]).succeeds().record()["binprovider"], "picky");
-    let asked: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
-    assert_eq!(asked, ["picky", "env", "good", "picky"]);
+    let providers: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
+    assert_eq!(providers, ["picky", "env", "good", "picky"]);
     assert_eq!(context.run(&["binary", "show", "pickle"]).succeeds().record()["binprovider"], "good");
     context.run(&["install", "--force"]).succeeds();
-    assert_eq!(context.hook_processes().len(), 5, "a provider that does not decline needs nothing more");
+    assert_eq!(
+        context.hook_processes().len(),
+        5,
+        "the provider did not decline, but its requirement was resolved again"
+    );
 }
 
 #[test]
-fn a_need_that_another_request_got_meanwhile_counts_as_well() {
+fn tries_a_provider_again_if_another_request_installed_its_requirement() {
     let context = TestContext::new();
     context.provider(
         "picky",
-        "#!/bin/sh\nfor arg; do case $arg in --name=*) asked=$DATA_DIR/asked-${arg#--name=} ;; esac; done\n\
-        command -v pickle >/dev/null || { : >\"$asked\"; echo no pickle >&2; exit 0; }\n\
+        "#!/bin/sh\nfor arg; do case $arg in --name=*) declined=$DATA_DIR/declined-${arg#--name=} ;; esac; done\n\
+        command -v pickle >/dev/null || { : >\"$declined\"; echo no pickle >&2; exit 0; }\n\
         \"$RIGUP\" hook binary --provider picky --abspath /bin/sh -- \"$@\"\n",
     );
-    // The pickle comes only once both have been asked, and have found none.
+    // The pickle is installed only after both requests were declined.
     context.provider(
         "jar",
-        "#!/bin/sh\nuntil [ -e \"$DATA_DIR/asked-x\" ] && [ -e \"$DATA_DIR/asked-y\" ]; do :; done\n\
+        "#!/bin/sh\nuntil [ -e \"$DATA_DIR/declined-x\" ] && [ -e \"$DATA_DIR/declined-y\" ]; do :; done\n\
         \"$RIGUP\" hook binary --provider jar --abspath /bin/sh -- \"$@\"\n",
     );
-    let need = json!({"type": "Binary", "name": "pickle", "binproviders": "jar"});
-    context.write("here/providers/picky/binaries.jsonl", need.to_string());
+    let requirement = json!({"type": "Binary", "name": "pickle", "binproviders": "jar"});
+    context.write("here/providers/picky/binaries.jsonl", requirement.to_string());
     let line = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "picky"});
     context.plugin("p", &[line("x"), line("y")]);
     let records = context.run(&["install"]).succeeds().records();
@@ -120,11 +124,11 @@ fn a_need_that_another_request_got_meanwhile_counts_as_well() {
 }
 
 #[test]
-fn a_need_that_cannot_be_met_is_told() {
+fn warns_about_a_provider_requirement_that_cannot_be_installed() {
     let context = TestContext::new();
     context.provider("picky", "#!/bin/sh\necho no pickle >&2\n");
-    let need = json!({"type": "Binary", "name": "pickle", "binproviders": "env"});
-    context.write("here/providers/picky/binaries.jsonl", need.to_string());
+    let requirement = json!({"type": "Binary", "name": "pickle", "binproviders": "env"});
+    context.write("here/providers/picky/binaries.jsonl", requirement.to_string());
     let output = context.run(&["install", "x", "--binproviders", "picky"]).exits_with(1);
     output.stderr_contains(
         "warning: x: picky requires pickle, which cannot be installed: env declined: pickle is not on PATH",
@@ -132,12 +136,12 @@ fn a_need_that_cannot_be_met_is_told() {
     .stderr_contains("picky declined: no pickle");
 }
 
-/// A place where the stand-in for Homebrew is on PATH, and the user whom Homebrew does not refuse.
+/// Creates a context with the fake Homebrew on PATH, and with a user who is not root.
 fn context_with_brew() -> TestContext {
     let mut context = TestContext::new();
     let brew = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bin/brew")).unwrap();
     context.script("brew/bin/brew", &brew);
-    // Homebrew asks `id` who it is; rigup's own tests may run as root.
+    // The tests may run as root, and Homebrew asks `id` for the user.
     context.script("brew/bin/id", "#!/bin/sh\n[ \"$1\" = -u ] && echo 1000 || exec /usr/bin/id \"$@\"\n");
     fs::set_permissions(context.path("brew"), fs::Permissions::from_mode(0o755)).unwrap();
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("brew/bin").display()));
@@ -146,7 +150,7 @@ fn context_with_brew() -> TestContext {
 }
 
 #[test]
-fn brew_installs_a_formula_and_links_what_is_in_its_keg() {
+fn brew_installs_a_formula_and_links_its_program() {
     let context = context_with_brew();
     context.plugin("p", &[json!({
         "type": "Binary", "name": "rg", "binproviders": "brew", "overrides": {"brew": {"packages": ["ripgrep"]}},
@@ -158,7 +162,7 @@ fn brew_installs_a_formula_and_links_what_is_in_its_keg() {
 }
 
 #[test]
-fn brew_declines_a_formula_that_it_does_not_know() {
+fn brew_declines_an_unknown_formula() {
     let context = context_with_brew();
     let record =
         context.run(&["install", "no-such-formula", "--binproviders", "brew"]).exits_with(1).record();
@@ -167,7 +171,7 @@ fn brew_declines_a_formula_that_it_does_not_know() {
 }
 
 #[test]
-fn brew_declines_for_root_as_homebrew_does() {
+fn brew_declines_to_run_as_root() {
     let mut context = context_with_brew();
     fs::remove_file(context.path("brew/bin/id")).unwrap();
     context.script("brew/bin/id", "#!/bin/sh\necho 0\n");
@@ -178,36 +182,36 @@ fn brew_declines_for_root_as_homebrew_does() {
 }
 
 #[test]
-fn the_toolkit_answers_what_a_hook_asks() {
+fn the_toolkit_prints_packages_overrides_and_records() {
     let context = TestContext::new();
     let request = ["--name=rg", "--binproviders=apt,env", "--overrides={\"apt\":[\"ripgrep\",\"x\"]}"];
-    let ask = |args: &[&str]| {
+    let hook_command = |args: &[&str]| {
         let mut all = args.to_vec();
         all.push("--");
         all.extend(request);
         context.run(&all)
     };
-    assert_eq!(ask(&["hook", "packages", "--provider", "apt"]).succeeds().stdout, "ripgrep\nx\n");
-    assert_eq!(ask(&["hook", "packages", "--provider", "npm"]).succeeds().stdout, "rg\n");
+    assert_eq!(hook_command(&["hook", "packages", "--provider", "apt"]).succeeds().stdout, "ripgrep\nx\n");
+    assert_eq!(hook_command(&["hook", "packages", "--provider", "npm"]).succeeds().stdout, "rg\n");
     let option =
         ["hook", "packages", "--provider", "pip", "--", "--name=rg", "--overrides={\"pip\":[\"-e\"]}"];
     context.run(&option).exits_with(2).stderr_contains("starts with `-`");
-    ask(&["hook", "accepts", "--provider", "apt"]).succeeds();
-    ask(&["hook", "accepts", "--provider", "pip"]).exits_with(10).stderr_contains("apt,env");
+    hook_command(&["hook", "accepts", "--provider", "apt"]).succeeds();
+    hook_command(&["hook", "accepts", "--provider", "pip"]).exits_with(10).stderr_contains("apt,env");
     assert_eq!(
-        ask(&["hook", "override", "key", "--provider", "apt"]).succeeds().stdout,
+        hook_command(&["hook", "override", "key", "--provider", "apt"]).succeeds().stdout,
         "",
         "a list has no keys"
     );
-    let said = |key: &str| {
+    let value = |key: &str| {
         let overrides = "--overrides={\"x\":{\"text\":\"a\\nb\",\"list\":[1],\"none\":null}}";
         context
             .run(&["hook", "override", key, "--provider", "x", "--", "--name=x", overrides])
             .succeeds()
             .stdout
     };
-    assert_eq!([said("text"), said("list"), said("none"), said("other")], ["a\nb\n", "[1]\n", "", ""]);
-    let prefix = ask(&["hook", "prefix", "--provider", "pip"]).succeeds().stdout;
+    assert_eq!([value("text"), value("list"), value("none"), value("other")], ["a\nb\n", "[1]\n", "", ""]);
+    let prefix = hook_command(&["hook", "prefix", "--provider", "pip"]).succeeds().stdout;
     assert!(prefix.ends_with("/pip/rg\n"), "{prefix}");
     let record = context.run(&["hook", "binary", "--name", "sh", "--provider", "env"]).succeeds().record();
     assert_eq!((record["type"].as_str(), record["name"].as_str()), (Some("Binary"), Some("sh")));
@@ -222,7 +226,7 @@ fn the_toolkit_answers_what_a_hook_asks() {
             .stdout,
         ""
     );
-    assert!(!context.path("data").exists(), "the toolkit makes nothing");
+    assert!(!context.path("data").exists(), "the toolkit created the data dir");
 }
 
 #[test]
@@ -240,7 +244,7 @@ fn hook_begin_restarts_a_hook_without_an_exec_bit_or_a_shebang() {
 }
 
 #[test]
-fn hook_begin_takes_the_lock_and_then_sets_the_request() {
+fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
     let mut context = TestContext::new();
     let begin = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--exact-version=1.2"];
     let lib_dir = context.run(&["hook", "prefix", "--provider", "pip", "--", "--name=it"]).succeeds().stdout;
@@ -264,15 +268,15 @@ fn hook_begin_takes_the_lock_and_then_sets_the_request() {
 }
 
 #[test]
-fn what_a_provider_could_do_without_is_got_first_where_enough_requests_wait_for_it() {
+fn installs_an_optional_requirement_first_if_enough_requests_need_it() {
     let hook = "#!/bin/sh\n\
         command -v faster >/dev/null && echo with >>\"$DATA_DIR/ways\" || echo without >>\"$DATA_DIR/ways\"\n\
         \"$RIGUP\" hook binary --provider slow --abspath /bin/sh -- \"$@\"\n";
-    let need = json!({"type": "Binary", "name": "faster", "binproviders": "env,good", "pays_from": 3});
+    let requirement = json!({"type": "Binary", "name": "faster", "binproviders": "env,good", "pays_from": 3});
     let ways = |names: &[&str]| {
         let context = TestContext::new();
         context.fixture("good").provider("slow", hook);
-        context.write("here/providers/slow/binaries.jsonl", need.to_string());
+        context.write("here/providers/slow/binaries.jsonl", requirement.to_string());
         let line = |name: &&str| json!({"type": "Binary", "name": name, "binproviders": "slow"});
         context.plugin("p", &names.iter().map(line).collect::<Vec<_>>());
         let output = context.run(&["install"]).succeeds();
@@ -287,18 +291,18 @@ fn what_a_provider_could_do_without_is_got_first_where_enough_requests_wait_for_
 }
 
 #[test]
-fn what_a_provider_could_do_without_and_cannot_be_got_stops_nobody() {
+fn goes_on_without_an_optional_requirement_that_is_unavailable() {
     let context = TestContext::new();
     context
         .provider("slow", "#!/bin/sh\n\"$RIGUP\" hook binary --provider slow --abspath /bin/sh -- \"$@\"\n");
-    let need = json!({"type": "Binary", "name": "no-such", "binproviders": "env", "pays_from": 1});
-    context.write("here/providers/slow/binaries.jsonl", need.to_string());
+    let requirement = json!({"type": "Binary", "name": "no-such", "binproviders": "env", "pays_from": 1});
+    context.write("here/providers/slow/binaries.jsonl", requirement.to_string());
     context.plugin("p", &[json!({"type": "Binary", "name": "a", "binproviders": "slow"})]);
     context
         .run(&["install"])
         .succeeds()
         .stderr_contains("slow requires no-such, which cannot be installed: env declined");
     context.run(&["install", "--force"]).succeeds();
-    let asked = context.hook_processes().iter().filter(|hook| hook["plugin"] == "env").count();
-    assert_eq!(asked, 1, "what was not got lately is not tried again at once");
+    let attempts = context.hook_processes().iter().filter(|hook| hook["plugin"] == "env").count();
+    assert_eq!(attempts, 1, "the requirement was tried again before its retry time");
 }
