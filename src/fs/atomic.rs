@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_file_is_written_for_its_owner_alone_and_nothing_else_is_left() {
+    fn a_private_file_is_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         drop(AtomicFile::private(&path).unwrap());

@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_tilde_of_its_own_is_expanded() {
+    fn expands_a_tilde_only_as_a_whole_path_component() {
         let expand = |path: &str| expand(Path::new(path), Some(Path::new("/home/me")));
         assert_eq!(expand("~/a/b"), Some(PathBuf::from("/home/me/a/b")));
         assert_eq!(expand("~"), Some(PathBuf::from("/home/me/")));

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_followed_to_where_a_file_is_or_will_be() {
+    fn follows_links_to_an_existing_or_a_future_file() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         symlink("next", root.join("link")).unwrap();

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_is_told_all_that_the_engine_tells_it() {
+    fn a_provider_receives_all_the_arguments_that_the_engine_passes() {
         let guess = good(&[]);
         assert!(guess.is_guess);
         let nil = ProcessId::from_u128(0);
@@ -271,20 +271,20 @@ mod tests {
         ];
         assert_eq!(guess.arguments(), expected.map(OsString::from));
         let given = good(&["--name=jq", "--binproviders=other,mine", "--min-release-age=1"]);
-        assert_eq!(given.value("best-effort"), Some("postinstall_scripts"), "the other rule is asked for");
+        assert_eq!(given.value("best-effort"), Some("postinstall_scripts"), "the other rule is stated");
         assert!(!given.is_guess);
         assert_eq!((given.value("name"), given.value("binproviders")), (Some("jq"), Some("other,mine")));
     }
 
     #[test]
-    fn of_a_repeated_argument_the_last_one_is_the_good_one() {
+    fn the_last_of_a_repeated_argument_is_the_real_one() {
         let request = good(&["--name=jq"]).with_repeated_name("decoy");
         assert_eq!(request.arguments()[0], "--name=decoy");
         assert_eq!(request.value("name"), Some("jq"));
     }
 
     #[test]
-    fn a_batch_hook_gets_its_requests_as_records() {
+    fn a_batch_hook_receives_its_requests_as_records() {
         let request = TestRequest::given(vec!["--name=jq".into(), "--overrides={\"mine\":[\"x\"]}".into()]);
         let lines = String::from_utf8(request.lines(&[&request.named("other")])).unwrap();
         let expected = "{\"type\":\"BinaryRequest\",\"name\":\"jq\",\"overrides\":{\"mine\":[\"x\"]}}\n\
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_argument_keeps_the_overrides_that_were_given() {
+    fn a_huge_argument_keeps_the_given_overrides() {
         let request = good(&["--overrides={\"mine\":[\"ripgrep\"]}"]).huge(true);
         let overrides: Value = serde_json::from_str(request.value("overrides").unwrap()).unwrap();
         assert_eq!(overrides["mine"], json!(["ripgrep"]));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_names_are_such_as_the_engine_passes_on() {
+    fn the_engine_accepts_every_hostile_name() {
         let all = good(&[]).hostile(Some("mine"), Path::new("/room/k01234567"));
         for hostile in all.iter().filter(|hostile| hostile.is_absent) {
             let name = hostile.request.value("name").unwrap();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_of_another_events_hook_becomes_hostile() {
+    fn every_argument_value_of_another_event_becomes_hostile() {
         let request = TestRequest::given(vec!["--url=https://example.org".into(), "--deep".into()]);
         let all = request.hostile(None, Path::new("/room/k"));
         assert_eq!(all[0].request.arguments(), ["--url=a$(touch k)`touch k`;touch k;", "--deep"]);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unpacked_is_what_the_list_says() {
+    fn the_unpacked_plugins_match_the_list() {
         let data_dir = tempfile::tempdir().unwrap();
         unpack(data_dir.path());
         unpack(data_dir.path());
@@ -185,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn every_provider_states_its_keys_and_only_env_brew_and_apt_are_curated() {
+    fn every_provider_sets_curated_and_only_env_brew_and_apt_are() {
         let mut curated = Vec::new();
         for provider in names() {
             let schema = config(provider).unwrap().expect("a built-in provider has a config.json");
-            if schema.provider.curated.expect("it states whether it is curated") {
+            if schema.provider.curated.expect("it sets `curated`") {
                 curated.push(provider);
             }
         }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn many_at_once_unpack_one_whole_copy() {
+    fn concurrent_calls_unpack_one_complete_copy() {
         let data_dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -206,6 +206,6 @@ mod tests {
             }
         });
         let left = fs_err::read_dir(data_dir.path().join("builtin")).unwrap().count();
-        assert_eq!(left, 1, "nothing half-made is left behind");
+        assert_eq!(left, 1, "no incomplete copy is left");
     }
 }

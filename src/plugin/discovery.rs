@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_folder_replaces_a_plugin_of_a_later_one_whole() {
+    fn a_plugin_in_an_earlier_folder_replaces_a_later_one_as_a_whole() {
         let tree = PluginTree::new(&[
             ("mine/wget/on_Snapshot__50_wget.sh", 0o755),
             ("theirs/wget/on_Snapshot__10_old.sh", 0o755),
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_of_a_known_language_needs_no_exec_bit_and_any_other_file_does() {
+    fn only_scripts_in_a_known_language_need_no_exec_bit() {
         let tree = PluginTree::new(&[
             ("p/a/on_E__1_a.sh", 0o644),
             ("p/a/on_E__2_b.py", 0o644),
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_hook_harms_nothing() {
+    fn a_folder_or_a_dangling_link_named_like_a_hook_is_skipped() {
         let tree = PluginTree::new(&[("p/a/on_E__1_a.sh", 0o755), ("p/a/on_E__2_folder.sh/x", 0o644)]);
         symlink(tree.path("nowhere"), tree.path("p/a/on_E__3_dangling.sh")).unwrap();
         symlink(tree.path("nowhere"), tree.path("p/a/notes")).unwrap();

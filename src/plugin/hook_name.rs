@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_compared_as_numbers_and_no_number_comes_first() {
+    fn hooks_without_a_number_sort_first_and_numbers_by_value() {
         let mut names =
             ["on_E__10_a.sh", "on_E__9_a.sh", "on_E__b.sh", "on_E__10_A.sh", "on_E__2_z.sh"].map(parse);
         names.sort_by(|a, b| a.cmp_with_plugins("p", b, "p"));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_names_of_two_plugins_run_in_the_plugins_order() {
+    fn equal_hook_names_are_ordered_by_plugin() {
         let name = parse("on_E__10_a.sh");
         assert_eq!(name.cmp_with_plugins("x", &name, "y"), Ordering::Less);
     }
@@ -142,35 +142,35 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_mark_counts_for_providers_only() {
+    fn only_a_provider_can_have_a_batch_hook() {
         assert!(parse("on_BinaryRequest__13_apt.batch.sh").is_batch);
         assert!(!parse("on_BinaryRequest__13_batch.sh").is_batch);
         assert!(!parse("on_Snapshot__13_apt.batch.sh").is_batch);
     }
 
     #[test]
-    fn a_trailing_event_is_dropped_and_the_older_spelling_of_install_hooks_is_known() {
+    fn accepts_older_spellings_of_event_names() {
         assert_eq!(parse("on_SnapshotEvent__1_x.sh").event, "Snapshot");
         assert_eq!(parse("on_Binary__10_npm_install.py").event, "BinaryRequest");
         assert_eq!(parse("on_Binary__10_check.py").event, "Binary");
     }
 
     #[test]
-    fn what_is_no_hook_is_not_taken_for_one() {
+    fn rejects_other_file_names() {
         for other in ["", "on_", "on_x.sh", "on___x.sh", "on_Event__x.sh", "config.json", "On_E__1_x.sh"] {
             assert_eq!(HookName::parse(other), None, "{other}");
         }
     }
 
     #[test]
-    fn an_event_goes_by_one_name_however_often_it_says_that_it_is_one() {
+    fn a_repeated_event_suffix_is_dropped_as_a_whole() {
         let listed = parse("on_SnapshotEventEvent__1_x.sh").event;
         assert_eq!((listed.as_str(), canonical_event(&listed)), ("Snapshot", "Snapshot"));
         assert_eq!(HookName::parse("on_EventEvent__1_x.sh"), None);
     }
 
     #[test]
-    fn a_number_of_any_length_is_a_number_and_comes_last() {
+    fn a_number_that_is_too_large_sorts_last() {
         let (long, last) =
             (parse("on_E__99999999999999999999_x.sh"), parse("on_E__18446744073709551615_w.sh"));
         assert_eq!((long.order, long.name.as_str()), (Some(u64::MAX), "x"));
@@ -179,7 +179,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_file_name_is_read_and_keeps_its_spelling(name in "(on_)?.{0,40}") {
+        fn parses_or_refuses_any_file_name_and_keeps_its_spelling(name in "(on_)?.{0,40}") {
             if let Some(hook) = HookName::parse(&name) {
                 proptest::prop_assert_eq!(hook.file_name, name);
             }

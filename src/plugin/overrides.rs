@@ -147,12 +147,12 @@ impl Overrides {
         }
     }
 
-    /// Makes the overrides at least as strict as what applies to all providers: `asked` replaces their policy, `habit` and
-    /// `min_version` tighten them.
-    pub fn tighten(&mut self, min_version: &str, habit: Policy, asked: Policy) {
+    /// Makes the overrides at least as strict as what applies to all providers: `stated` replaces their policy; `default`
+    /// and `min_version` tighten them.
+    pub fn tighten(&mut self, min_version: &str, default: Policy, stated: Policy) {
         self.restate(|_, own| {
             let own_version = own.min_version().unwrap_or_default();
-            (version::stricter(own_version, min_version).to_owned(), asked.or(own.policy.and(habit)))
+            (version::stricter(own_version, min_version).to_owned(), stated.or(own.policy.and(default)))
         });
     }
 }
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn options_stand_in_install_args_and_only_those_that_are_allowed() {
+    fn only_install_args_may_hold_options_and_only_allowed_ones() {
         let arguments = json!({"install_args": ["--no-deps", "--only-binary=x", "x"]});
         assert_eq!(packages_of(&arguments).unwrap().len(), 3);
         for strict in [json!({"packages": ["--no-deps"]}), json!(["--no-deps"]), json!("--no-deps")] {
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_packages_means_the_same() {
+    fn parses_every_spelling_of_packages() {
         for spelled in [
             json!({"packages": ["x"]}),
             json!({"install_args": ["x"]}),
@@ -388,17 +388,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_packages_is_refused() {
+    fn rejects_an_invalid_list_of_packages() {
         assert!(packages_of(&json!(5)).is_err());
         assert!(packages_of(&json!(["x", 5])).is_err());
         for hidden in ["jq\n--allow-downgrades", "jq\\n--allow-downgrades"] {
             let hidden = packages_of(&json!([hidden]));
-            assert!(matches!(hidden, Err(OverrideError::Control(..))), "packages are handed on one per line");
+            assert!(matches!(hidden, Err(OverrideError::Control(..))), "packages are passed on one per line");
         }
     }
 
     #[test]
-    fn two_requirements_of_one_binary_get_the_packages_of_both() {
+    fn merges_the_packages_of_two_requirements_for_one_binary() {
         let first = json!({"pip": {"install_args": ["a"], "install_root": "shared"}, "apt": ["z"]});
         let second = json!({"pip": ["b", "a"], "brew": ["c"], "apt": "z"});
         let expected = json!({
@@ -408,14 +408,14 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_replaces_rules_for_single_providers_and_settings_tighten_them() {
+    fn the_command_line_replaces_rules_and_settings_tighten_them() {
         let mut overrides = parse(&json!({
             "pip": {"min_version": "1.9", "min_release_age": 3}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
         }))
         .unwrap();
-        let habit = Policy { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
-        let asked = Policy { min_release_age: None, postinstall_scripts: Some(true) };
-        overrides.tighten("2", habit, asked);
+        let default = Policy { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
+        let stated = Policy { min_release_age: None, postinstall_scripts: Some(true) };
+        overrides.tighten("2", default, stated);
         let expected = json!({
             "pip": {"min_version": "2", "min_release_age": 14.0}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
         });
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_a_provider_could_not_use_are_refused() {
+    fn rejects_values_that_a_provider_cannot_use() {
         for (bad, expected) in [
             (json!({"abspath": 7}), "overrides.pip.abspath must be a string"),
             (json!({"install_root": "a\nb"}), "overrides.pip.install_root must be a string without control"),

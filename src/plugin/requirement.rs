@@ -384,7 +384,7 @@ mod tests {
     use crate::trust::Trust;
 
     #[test]
-    fn what_others_may_write_is_not_read() {
+    fn does_not_read_a_file_that_others_can_write() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE_NAME);
         let trust = Trust::new(None);
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn every_accepted_spelling_of_a_requirement_is_read() {
+    fn parses_every_accepted_spelling_of_a_requirement() {
         let newest = parse(
             r#"{"type":"BinaryRequest","name":"yt-dlp","binproviders":" pip, env,,pip","min_version":"2024.1"}"#,
         );
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_requirement_says_what_is_wrong() {
+    fn reports_why_a_line_is_not_a_requirement() {
         for (line, expected) in [
             ("{\"type\":\"Binary\",\"na", "not a JSON object (EOF"),
             ("[]", "not a JSON object (another kind of JSON value): []"),
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_in_the_name_of_an_entry_is_filled_in() {
+    fn fills_settings_into_the_name_of_an_entry() {
         let entry = |name: &str| {
             let entry = serde_json::json!({"name": name, "binproviders": "env", "min_version": null});
             let fill = |setting: &str| (setting == "W_BINARY").then(|| "wget".to_owned());
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_and_the_others_are_read() {
+    fn reports_an_invalid_line_and_reads_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let text =
             b"{\"type\":\"Binary\",\"name\":\"a\"}\n\n\xff\xfe\x00\n{\"type\":\"Binary\",\"name\":\"b\"}";
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_in_the_place_of_the_file_is_a_complaint() {
+    fn reports_a_folder_at_the_path_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
         fs_err::create_dir(folder.path().join(FILE_NAME)).unwrap();
         let (requirements, diagnostics) =
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn the_providers_of_two_requirements_are_those_that_both_allow_in_the_first_ones_order() {
+    fn two_requirements_share_the_providers_that_both_allow() {
         let only = |list| Providers::parse(list).unwrap();
         assert_eq!(only("pip,apt,env").both(&only("env,pip")), Some(only("pip,env")));
         assert_eq!(Providers::Any.both(&only("apt")), Some(only("apt")));

@@ -135,7 +135,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_written_goes_by_its_own_name() {
+    fn the_written_files_contain_the_new_name_only() {
         for template in ALL {
             let parent = tempfile::tempdir().unwrap();
             let files = template.write("my-tool", parent.path()).unwrap();
@@ -158,23 +158,23 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_to_begin_with_has_less_than_40_lines() {
+    fn each_template_has_fewer_than_40_lines() {
         for (name, text) in ALL.into_iter().flat_map(Template::files) {
             assert!(text.lines().count() < 40, "{name}");
         }
     }
 
     #[test]
-    fn what_is_there_stays_as_it_is() {
+    fn does_not_change_an_existing_folder() {
         let parent = tempfile::tempdir().unwrap();
         fs_err::create_dir(parent.path().join("mine")).unwrap();
         assert!(matches!(Template::Plugin.write("mine", parent.path()), Err(TemplateError::Exists(_))));
         assert_eq!(fs_err::read_dir(parent.path().join("mine")).unwrap().count(), 0);
-        assert_eq!(fs_err::read_dir(parent.path()).unwrap().count(), 1, "nothing half-made is left");
+        assert_eq!(fs_err::read_dir(parent.path()).unwrap().count(), 1, "no incomplete folder is left");
     }
 
     #[test]
-    fn a_name_has_to_do_for_folders_variables_and_scripts() {
+    fn a_name_must_be_valid_as_a_folder_a_variable_and_in_a_script() {
         for good in ["jq", "my-tool", "My_Tool2"] {
             assert!(is_name(good), "{good}");
         }

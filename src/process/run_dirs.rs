@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_dir_is_removed_and_what_links_in_it_lead_to_stays() {
+    fn removes_a_run_dir_but_not_the_targets_of_its_links() {
         let (root, run_dirs, process_id) = data_dir();
         run_dirs.remove(process_id).unwrap();
         assert_eq!(fs_err::read_dir(&run_dirs.folder).unwrap().count(), 0);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_dir_that_was_half_removed_is_removed_by_the_next_one() {
+    fn removes_a_run_dir_that_was_removed_in_part() {
         let (_root, run_dirs, process_id) = data_dir();
         let half_removed = run_dirs.folder.join(format!("{REMOVED}{process_id}"));
         fs_err::rename(run_dirs.folder.join(process_id.to_string()), &half_removed).unwrap();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_removed_behind_a_link() {
+    fn does_not_follow_a_link_to_remove_files() {
         let (root, run_dirs, _) = data_dir();
         assert!(run_dirs.is_removable());
         let elsewhere = root.path().join("elsewhere");

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_line_is_left_out_and_invalid_bytes_are_replaced() {
+    fn leaves_out_an_incomplete_line_and_replaces_invalid_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         fs_err::write(&path, b"first line\nsecond\xff\n").unwrap();

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_in_the_table() {
+    fn this_process_is_in_the_process_table() {
         let this = entry(std::process::id()).unwrap();
         assert!(entries().iter().any(|entry| entry.pid == this.pid && entry.start_ticks == this.start_ticks));
     }

@@ -345,7 +345,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_collection_is_due_after_a_day_and_if_the_clock_was_set_back() {
+    fn gc_is_due_after_a_day_and_if_the_clock_was_set_back() {
         let now = SystemTime::now();
         let due = [now - INTERVAL, now + 2 * CLOCK_SKEW, now + 400 * INTERVAL];
         let not_due = [now, now - INTERVAL / 2, now + CLOCK_SKEW / 2];

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_of_every_outcome_come_back_in_the_order_they_were_made() {
+    fn attempts_of_every_outcome_round_trip_in_their_order() {
         let (_dir, store, machine) = store_with_machine();
         let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
         for outcome in Outcome::ALL {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_found_by_the_process_that_asked_for_their_hooks() {
+    fn finds_the_attempts_of_the_hooks_that_a_process_started() {
         let (_dir, store, machine) = store_with_machine();
         let me = hook(machine, time(1));
         store.save_process(&me).unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_attempts_go_with_their_binary_and_the_processes_stay() {
+    fn deleting_a_binary_deletes_its_attempts_but_no_process() {
         let (_dir, store, machine) = store_with_machine();
         let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
         let mut process = hook(machine, time(1));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_of_a_later_version_is_an_error_that_names_the_row() {
+    fn an_unknown_outcome_is_an_error_that_names_the_row() {
         let (_dir, store, machine) = store_with_machine();
         let binary = store.find_or_add_binary(machine, "rg", time(1)).unwrap().id;
         store.add_attempt(binary, &attempt(Outcome::Failed), time(1)).unwrap();

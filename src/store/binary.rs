@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_comes_back_as_it_was_saved_in_every_state() {
+    fn a_binary_round_trips_in_every_state() {
         let (_dir, store, machine_id) = store_with_machine();
         let mut binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         assert_eq!(binary, Binary::new(binary.id, machine_id, "rg", time(1)));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_binary_per_name_and_machine_and_case_counts() {
+    fn a_machine_has_one_binary_per_case_sensitive_name() {
         let (_dir, store, machine_id) = store_with_machine();
         let first = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         assert_eq!(store.find_or_add_binary(machine_id, "rg", time(2)).unwrap(), first);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn binaries_are_listed_by_name_then_newest_within_the_filter() {
+    fn lists_the_filtered_binaries_by_name_then_newest_first() {
         let (_dir, store, here) = store_with_machine();
         let there = machine("there");
         store.save_machine(&there).unwrap();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_means_a_name_before_the_beginning_of_an_id() {
+    fn a_name_takes_precedence_over_the_beginning_of_an_id() {
         let (_dir, store, machine_id) = store_with_machine();
         let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         let whole = rg.id.to_string();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_a_later_version_is_an_error_that_names_the_row() {
+    fn an_unknown_state_is_an_error_that_names_the_row() {
         let (_dir, store, machine_id) = store_with_machine();
         let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         store

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_seen_again_is_the_same_row_with_the_newer_facts() {
+    fn an_interface_that_is_seen_again_updates_its_row() {
         let (_dir, store, machine) = store_with_machine();
         let first = store.save_interface(machine, &facts(), time(1)).unwrap();
         assert_eq!((first.created_at, first.modified_at, &first.facts), (time(1), time(1), &facts()));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn another_address_is_another_row_and_the_last_seen_is_the_newest() {
+    fn another_address_is_another_row_and_the_last_one_is_newest() {
         let (_dir, store, machine) = store_with_machine();
         assert_eq!(store.newest_interface(machine).unwrap(), None);
         let home = store.save_interface(machine, &facts(), time(1)).unwrap();

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hyphens_are_put_where_an_id_has_them() {
+    fn adds_the_hyphens_of_an_id() {
         let id = "0198abcd-0123-7456-89ab-cdef01234567";
         let digits = id.replace('-', "");
         assert_eq!(hyphenated(&digits, 0), id);

@@ -156,7 +156,7 @@ mod tests {
     use crate::store::tests::{machine, time};
 
     #[test]
-    fn a_machine_comes_back_as_it_was_saved() {
+    fn a_machine_round_trips() {
         let (_dir, store) = crate::store::tests::store();
         let mut stored = machine("a");
         stored.facts.hw_in_vm = true;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_machines_with_one_guid_the_first_stays() {
+    fn the_first_of_two_machines_with_one_guid_stays() {
         let (_dir, store) = crate::store::tests::store();
         let first = machine("a");
         let second =

@@ -63,7 +63,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_new_store_is_for_its_owner_only_and_leaves_nothing_else_behind() {
+fn a_new_store_is_private_and_closing_it_leaves_one_file() {
     let (dir, store, _) = store_with_machine();
     let files = ["rigup.sqlite3", "rigup.sqlite3-shm", "rigup.sqlite3-wal"];
     assert_eq!(names(dir.path()), files);
@@ -75,7 +75,7 @@ fn a_new_store_is_for_its_owner_only_and_leaves_nothing_else_behind() {
 }
 
 #[test]
-fn a_connection_has_a_wal_and_checks_foreign_keys_and_waits() {
+fn a_connection_uses_a_wal_checks_foreign_keys_and_waits() {
     let (_dir, store) = store();
     let pragma = |name: &str| -> String {
         let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
@@ -89,7 +89,7 @@ fn a_connection_has_a_wal_and_checks_foreign_keys_and_waits() {
 }
 
 #[test]
-fn what_was_written_is_there_when_the_store_is_opened_again() {
+fn records_persist_when_the_store_is_closed() {
     let (dir, store, machine_id) = store_with_machine();
     drop(store);
     let store = Store::open(dir.path()).unwrap();
@@ -97,7 +97,7 @@ fn what_was_written_is_there_when_the_store_is_opened_again() {
 }
 
 #[test]
-fn many_may_open_and_write_a_store_that_nobody_made_yet() {
+fn many_threads_can_create_and_write_one_store_at_once() {
     const EACH: i64 = 20;
     let dir = tempfile::tempdir().unwrap();
     let start = Barrier::new(8);
@@ -125,7 +125,7 @@ fn many_may_open_and_write_a_store_that_nobody_made_yet() {
 }
 
 #[test]
-fn many_may_bring_an_empty_file_up_to_date_at_once() {
+fn many_threads_can_migrate_an_empty_file_at_once() {
     let dir = tempfile::tempdir().unwrap();
     fs_err::write(dir.path().join(FILE_NAME), "").unwrap();
     let start = Barrier::new(8);
@@ -153,12 +153,12 @@ fn threads_share_one_store() {
 }
 
 #[test]
-fn a_newer_schema_is_refused_and_left_as_it_is() {
+fn refuses_a_newer_schema_and_does_not_change_it() {
     let (dir, store) = store();
     let newer = schema::KNOWN + 1;
     store.lock().pragma_update(None, "user_version", newer).unwrap();
-    let unheard_of = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE ROPE ' || name";
-    store.lock().execute_batch(unheard_of).unwrap();
+    let unknown_syntax = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE ROPE ' || name";
+    store.lock().execute_batch(unknown_syntax).unwrap();
     drop(store);
     let file = dir.path().join(FILE_NAME);
     let before = fs_err::read(&file).unwrap();
@@ -174,7 +174,7 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_called_corrupt_and_left_as_it_is() {
+fn reports_a_file_that_is_not_a_database_and_does_not_change_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(FILE_NAME);
     let garbage = "not a database, though long enough to be one ".repeat(100);
@@ -189,7 +189,7 @@ fn a_file_that_is_no_database_is_called_corrupt_and_left_as_it_is() {
 }
 
 #[test]
-fn a_damaged_page_is_called_corrupt() {
+fn reports_a_damaged_page() {
     let (dir, store, machine_id) = store_with_machine();
     drop(store);
     let file = dir.path().join(FILE_NAME);
@@ -201,7 +201,7 @@ fn a_damaged_page_is_called_corrupt() {
 }
 
 #[test]
-fn a_folder_in_the_place_of_the_file_is_named() {
+fn reports_a_folder_at_the_path_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     fs_err::create_dir(dir.path().join(FILE_NAME)).unwrap();
     for refused in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
@@ -211,7 +211,7 @@ fn a_folder_in_the_place_of_the_file_is_named() {
 }
 
 #[test]
-fn a_data_dir_that_is_not_there_is_an_error_and_not_made() {
+fn a_missing_data_dir_is_an_error_and_is_not_created() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");
     let error = Store::open(&nowhere).unwrap_err();
@@ -220,7 +220,7 @@ fn a_data_dir_that_is_not_there_is_an_error_and_not_made() {
 }
 
 #[test]
-fn a_command_that_only_reads_makes_no_store() {
+fn a_command_that_only_reads_creates_no_store() {
     let dir = tempfile::tempdir().unwrap();
     assert!(Store::open_existing(dir.path()).unwrap().is_none());
     assert_eq!(names(dir.path()), Vec::<String>::new());
@@ -229,10 +229,10 @@ fn a_command_that_only_reads_makes_no_store() {
 }
 
 #[test]
-fn a_store_that_may_only_be_read_is_read() {
+fn reads_a_read_only_store() {
     let (dir, store, machine_id) = store_with_machine();
     drop(store);
-    // Root may write everywhere, so the way to a store that may not be written is taken directly as well.
+    // Root can write everywhere, so the test also opens the store read-only directly.
     let file = dir.path().join(FILE_NAME);
     fs_err::set_permissions(&file, Permissions::from_mode(0o400)).unwrap();
     fs_err::set_permissions(dir.path(), Permissions::from_mode(0o500)).unwrap();
@@ -248,10 +248,10 @@ fn a_store_that_may_only_be_read_is_read() {
 }
 
 #[test]
-fn a_store_whose_folder_takes_no_new_files_is_read_as_it_stands() {
+fn reads_a_store_in_a_folder_that_takes_no_new_files() {
     let (dir, store, machine_id) = store_with_machine();
     drop(store);
-    // SQLite follows no link to its `-shm` file: this keeps even root from making one.
+    // SQLite does not follow a link to its `-shm` file, so not even root can create one.
     std::os::unix::fs::symlink("nowhere", dir.path().join("rigup.sqlite3-shm")).unwrap();
     let refused = Store::open(dir.path()).unwrap_err();
     assert!(matches!(refused, StoreError::Denied { .. }), "{refused}");
@@ -260,7 +260,7 @@ fn a_store_whose_folder_takes_no_new_files_is_read_as_it_stands() {
 }
 
 #[test]
-fn a_log_left_by_a_deleted_store_is_not_played_into_a_new_one() {
+fn a_new_store_does_not_use_the_log_of_a_deleted_one() {
     let (dir, store, _) = store_with_machine();
     let log = dir.path().join("rigup.sqlite3-wal");
     let left = fs_err::read(&log).unwrap();
@@ -272,7 +272,7 @@ fn a_log_left_by_a_deleted_store_is_not_played_into_a_new_one() {
 }
 
 #[test]
-fn a_store_that_somebody_else_keeps_locked_is_called_busy() {
+fn reports_a_locked_store_as_busy() {
     let (dir, store) = store();
     let other = Store::open(dir.path()).unwrap();
     other.lock().busy_timeout(std::time::Duration::ZERO).unwrap();
@@ -283,7 +283,7 @@ fn a_store_that_somebody_else_keeps_locked_is_called_busy() {
 }
 
 #[test]
-fn a_transaction_that_fails_leaves_no_trace() {
+fn a_failed_transaction_changes_nothing() {
     let (_dir, store) = store();
     let failed = store.transaction(|transaction| {
         transaction.execute_batch("UPDATE machine SET guid = 'x'")?;
@@ -294,7 +294,7 @@ fn a_transaction_that_fails_leaves_no_trace() {
 }
 
 #[test]
-fn a_store_without_a_byte_is_none_and_is_made_anew_with_what_is_known() {
+fn an_empty_file_is_not_a_store_and_is_rebuilt() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
     fs_err::write(&path, "").unwrap();
@@ -302,8 +302,8 @@ fn a_store_without_a_byte_is_none_and_is_made_anew_with_what_is_known() {
     assert_eq!(path.metadata().unwrap().len(), 0, "a reader does not create a store");
     let known = machine("g");
     let refill = |store: &Store| store.find_or_add_machine(&known).map(drop);
-    let (store, aside) = Store::open_or_rebuild(folder.path(), false, &refill).unwrap();
-    assert_eq!((store.find_or_add_machine(&machine("g")).unwrap().id, aside), (known.id, None));
+    let (store, moved_aside) = Store::open_or_rebuild(folder.path(), false, &refill).unwrap();
+    assert_eq!((store.find_or_add_machine(&machine("g")).unwrap().id, moved_aside), (known.id, None));
 }
 
 fn columns_in_schema(store: &Store, table: &str) -> Vec<String> {
@@ -314,7 +314,7 @@ fn columns_in_schema(store: &Store, table: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_migrations_create_the_columns_that_are_read_and_written() {
+fn the_migrations_create_the_columns_that_the_code_uses() {
     let (_dir, store) = store();
     for (table, columns) in [
         (Machine::TABLE, Machine::COLUMNS),

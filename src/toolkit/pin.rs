@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_package_takes_the_version_in_its_package_managers_way() {
+    fn pins_the_first_package_in_the_package_managers_format() {
         for (package, format, expected) in [
             ("black", "=={}", "black==1.2.3"),
             ("yt-dlp[default]", "=={}", "yt-dlp[default]==1.2.3"),
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_a_whole_version_or_is_no_name_stays() {
+    fn does_not_change_a_package_with_a_full_version_or_a_location() {
         for (package, format) in [
             ("x==2.0", "=={}"),
             ("x @ https://example.org/x.whl", "=={}"),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_plain_version_is_ever_added() {
+    fn adds_only_a_plain_version() {
         for version in ["", "latest", "1.0 --index-url=x", "1.0;x", "https://example.org/x.tgz", "1:2"] {
             let mut packages = ["x".to_owned()];
             pin(&mut packages, "@{}", version);

@@ -47,13 +47,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_must_be_kept_and_a_default_need_not() {
-        let asked = ["--min-release-age=3", "--postinstall-scripts=false"];
+    fn a_stated_rule_must_be_enforced_but_a_default_need_not() {
+        let stated = ["--min-release-age=3", "--postinstall-scripts=false"];
         assert_eq!(
-            assigned(&asked),
+            assigned(&stated),
             "min_release_age=3 released_before=2026-03-05T12:00:00Z must_keep_age=yes must_keep_scripts=yes"
         );
-        let defaults = [asked[0], asked[1], "--best-effort=min_release_age,postinstall_scripts"];
+        let defaults = [stated[0], stated[1], "--best-effort=min_release_age,postinstall_scripts"];
         assert_eq!(assigned(&defaults), "min_release_age=3 released_before=2026-03-05T12:00:00Z");
         assert_eq!(assigned(&["--min-release-age=0", "--postinstall-scripts=true"]), "run_scripts=yes");
         assert_eq!(assigned(&[]), "min_release_age=7 released_before=2026-03-01T12:00:00Z");

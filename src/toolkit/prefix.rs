@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn every_requirement_has_a_folder_of_its_own_unless_it_shares_one() {
+    fn every_requirement_has_its_own_prefix_unless_it_shares_one() {
         assert_eq!(prefix_of("{}").unwrap(), Path::new("/lib/pip/x"));
         assert_eq!(prefix_of(r#"{"pip":{"install_root":"shared"}}"#).unwrap(), Path::new("/lib/pip/shared"));
         let below_packages = r#"{"pip":{"install_root":"/lib/pip/packages/x"}}"#;
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn no_install_root_leads_out_of_the_providers_folder_or_into_another_prefix() {
+    fn an_install_root_cannot_leave_the_folder_of_the_provider() {
         let others = [
             "/etc",
             "../../x",

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hooks_arguments_are_read_back() {
+    fn parses_the_arguments_of_a_hook() {
         let request = parse(&[
             "--name=rg",
             "--binproviders=apt,env",
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_no_request_are_refused() {
+    fn rejects_arguments_that_are_not_a_request() {
         assert_eq!(parse(&["--names=x"]), Err(RequestError::NoName));
         assert!(matches!(parse(&["--name=../x"]), Err(RequestError::Name(_))));
         assert!(matches!(parse(&["--name=x", "--overrides=[]"]), Err(RequestError::Overrides(_))));

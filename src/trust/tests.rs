@@ -2,7 +2,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 
-/// A folder that only this user may enter, by a path without links.
+/// A folder that only this user can enter, with a path without links.
 struct TestTree(tempfile::TempDir);
 
 impl TestTree {
@@ -31,16 +31,16 @@ impl TestTree {
     }
 }
 
-/// What is said about a path; nothing where it is trusted.
-fn said(path: &Path) -> String {
+/// Returns why a path is untrusted, or an empty text if it is trusted.
+fn reason(path: &Path) -> String {
     Trust::new(None).check(path).map_or_else(|untrusted| untrusted.to_string(), Option::unwrap_or_default)
 }
 
 #[test]
-fn what_others_may_write_is_refused_with_its_mode_and_the_fix() {
+fn refuses_what_others_can_write_with_its_mode_and_the_fix() {
     let tree = TestTree::new();
     for mode in [0o700, 0o755, 0o555, 0o2755] {
-        assert_eq!(said(&tree.folder("x", mode)), "", "{mode:o}");
+        assert_eq!(reason(&tree.folder("x", mode)), "", "{mode:o}");
     }
     for mode in [0o777, 0o757, 0o703, 0o1777] {
         let folder = tree.folder("x", mode);
@@ -48,15 +48,15 @@ fn what_others_may_write_is_refused_with_its_mode_and_the_fix() {
         let expected = format!(
             "{path}: others can write to it (mode {mode:04o}); fix it with `chmod o-w {path}`, or declare it trusted"
         );
-        assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
+        assert!(reason(&folder).starts_with(&expected), "{}", reason(&folder));
     }
-    assert!(said(&tree.file("f", 0o666)).contains("(mode 0666); fix it with `chmod o-w "));
-    assert_eq!(said(&tree.file("g", 0o644)), "");
-    assert_eq!(said(&tree.path("nowhere/at/all")), "");
+    assert!(reason(&tree.file("f", 0o666)).contains("(mode 0666); fix it with `chmod o-w "));
+    assert_eq!(reason(&tree.file("g", 0o644)), "");
+    assert_eq!(reason(&tree.path("nowhere/at/all")), "");
 }
 
 #[test]
-fn what_stands_in_a_folder_that_others_may_write_is_refused_unless_that_is_sticky() {
+fn refuses_what_is_in_a_folder_that_others_can_write_unless_it_is_sticky() {
     let tree = TestTree::new();
     tree.folder("open", 0o777);
     let inside = tree.folder("open/a/b", 0o755);
@@ -66,14 +66,14 @@ fn what_stands_in_a_folder_that_others_may_write_is_refused_unless_that_is_stick
         open.display(),
         inside.display()
     );
-    assert!(said(&inside).starts_with(&expected), "{}", said(&inside));
-    assert!(said(&inside).contains(&format!("--trust-dir {}", inside.display())));
+    assert!(reason(&inside).starts_with(&expected), "{}", reason(&inside));
+    assert!(reason(&inside).contains(&format!("--trust-dir {}", inside.display())));
     tree.mode("open", 0o1777);
-    assert_eq!(said(&inside), "");
+    assert_eq!(reason(&inside), "");
 }
 
 #[test]
-fn of_a_link_both_its_own_place_and_that_of_its_target_count() {
+fn both_the_folder_of_a_link_and_that_of_its_target_count() {
     let tree = TestTree::new();
     tree.folder("safe", 0o755);
     tree.folder("open", 0o777);
@@ -88,19 +88,19 @@ fn of_a_link_both_its_own_place_and_that_of_its_target_count() {
         ("safe/f", "f", false),
     ] {
         symlink(target, tree.path(link)).unwrap();
-        assert_eq!(said(&tree.path(link)).is_empty(), is_trusted, "{link}: {}", said(&tree.path(link)));
+        assert_eq!(reason(&tree.path(link)).is_empty(), is_trusted, "{link}: {}", reason(&tree.path(link)));
         let below = tree.path(link).join("x");
-        assert_eq!(said(&below).is_empty(), is_trusted, "{link}/x: {}", said(&below));
+        assert_eq!(reason(&below).is_empty(), is_trusted, "{link}/x: {}", reason(&below));
     }
 }
 
-/// What becomes of a file that is read.
+/// Reads a file of at most 4 bytes.
 fn read(trust: &Trust, path: &Path) -> Result<Option<TrustedFile>, String> {
     trust.read(path, 4).map_err(|error| error.to_string())
 }
 
 #[test]
-fn only_a_regular_file_of_a_certain_size_is_read_behind_links_as_well() {
+fn reads_only_a_regular_file_of_limited_size_also_through_links() {
     let trust = Trust::new(None);
     let tree = TestTree::new();
     let file = tree.file("x", 0o644);
@@ -123,7 +123,7 @@ fn only_a_regular_file_of_a_certain_size_is_read_behind_links_as_well() {
 }
 
 #[test]
-fn what_others_may_write_is_read_only_where_the_user_vouches_for_it() {
+fn reads_what_others_can_write_only_with_an_exception() {
     let mut trust = Trust::new(None);
     let tree = TestTree::new();
     let file = tree.file("x", 0o666);
@@ -140,7 +140,7 @@ fn what_others_may_write_is_read_only_where_the_user_vouches_for_it() {
 }
 
 #[test]
-fn a_folder_of_another_user_is_refused_unless_that_user_called_sudo() {
+fn refuses_a_folder_of_another_user_unless_that_user_called_sudo() {
     const OTHER_USER: u32 = 12345;
     if !geteuid().is_root() {
         return; // only root can give files away
@@ -150,17 +150,17 @@ fn a_folder_of_another_user_is_refused_unless_that_user_called_sudo() {
     std::os::unix::fs::chown(&folder, Some(OTHER_USER), None).unwrap();
     let expected =
         format!("{}: it belongs to uid 12345, not to root; fix it with `chown -h 0 ", folder.display());
-    assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
+    assert!(reason(&folder).starts_with(&expected), "{}", reason(&folder));
     assert_eq!(Trust::new(Some(OTHER_USER)).check(&folder), Ok(None));
 }
 
 #[test]
-fn a_private_group_may_write_and_any_other_may_not() {
+fn accepts_a_folder_that_a_private_group_can_write_but_no_other() {
     let tree = TestTree::new();
     let folder = tree.folder("x", 0o2775);
     let gid = folder.metadata().unwrap().gid();
     let is_private = gid == 0 || is_own_group(geteuid().as_raw(), gid, &[geteuid().as_raw()]);
-    assert_eq!(said(&folder).is_empty(), is_private);
+    assert_eq!(reason(&folder).is_empty(), is_private);
     if geteuid().is_root() {
         std::os::unix::fs::chown(&folder, None, Some(12345)).unwrap();
         tree.mode("x", 0o2775);
@@ -168,12 +168,12 @@ fn a_private_group_may_write_and_any_other_may_not() {
             "{}: the group 12345 can write to it (mode 2775); fix it with `chmod g-w ",
             folder.display()
         );
-        assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
+        assert!(reason(&folder).starts_with(&expected), "{}", reason(&folder));
     }
 }
 
 #[test]
-fn an_access_control_list_tells_who_else_may_write() {
+fn finds_the_writers_in_an_access_control_list() {
     let entry = |tag: u16, may: u16, id: u32| {
         [tag.to_le_bytes().as_slice(), may.to_le_bytes().as_slice(), id.to_le_bytes().as_slice()].concat()
     };
@@ -194,7 +194,7 @@ fn an_access_control_list_tells_who_else_may_write() {
 }
 
 #[test]
-fn an_exception_covers_what_is_in_it_and_is_told_once() {
+fn an_exception_covers_what_is_in_it_and_is_reported_once() {
     let tree = TestTree::new();
     tree.folder("open", 0o777);
     let (one, two) = (tree.folder("open/p/one", 0o777), tree.folder("open/p/two", 0o755));
@@ -202,11 +202,11 @@ fn an_exception_covers_what_is_in_it_and_is_told_once() {
     trust.add_exception(tree.path("open/p"), "--trust-dir");
     let mut inspection = Inspection::new(&trust);
     for path in [&one, &two] {
-        let distrust = inspection.check_path(path).unwrap_err();
-        assert!(inspection.is_excepted(path, &distrust));
+        let untrusted = inspection.check_path(path).unwrap_err();
+        assert!(inspection.is_excepted(path, &untrusted));
     }
-    let distrust = inspection.check_path(&tree.folder("open/q", 0o755)).unwrap_err();
-    assert!(!inspection.is_excepted(&tree.path("open/q"), &distrust), "its parent is not covered");
+    let untrusted = inspection.check_path(&tree.folder("open/q", 0o755)).unwrap_err();
+    assert!(!inspection.is_excepted(&tree.path("open/q"), &untrusted), "its parent is not covered");
     let notes = inspection.notes();
     let expected = format!(
         "{} is trusted because of --trust-dir, although {}",
@@ -217,20 +217,20 @@ fn an_exception_covers_what_is_in_it_and_is_told_once() {
 }
 
 #[test]
-fn an_exception_covers_what_is_in_it_by_whatever_path_it_is_reached() {
+fn an_exception_covers_what_is_in_it_by_any_path() {
     let tree = TestTree::new();
     tree.folder("open", 0o777);
     tree.folder("open/p", 0o755);
     symlink("open/p", tree.path("link")).unwrap();
-    for (vouched, asked) in [("link", "open/p"), ("open/p", "link"), ("link", "link")] {
+    for (excepted, checked) in [("link", "open/p"), ("open/p", "link"), ("link", "link")] {
         let mut trust = Trust::new(None);
-        trust.add_exception(tree.path(vouched), "--trust-dir");
-        assert!(matches!(trust.check(&tree.path(asked)), Ok(Some(_))), "{vouched} {asked}");
+        trust.add_exception(tree.path(excepted), "--trust-dir");
+        assert!(matches!(trust.check(&tree.path(checked)), Ok(Some(_))), "{excepted} {checked}");
     }
 }
 
 #[test]
-fn a_user_whom_an_access_control_list_lets_write_is_noticed() {
+fn refuses_what_an_access_control_list_lets_others_write() {
     let tree = TestTree::new();
     let folder = tree.folder("x", 0o770);
     let list = |may: u8| {
@@ -245,14 +245,14 @@ fn a_user_whom_an_access_control_list_lets_write_is_noticed() {
         [vec![2, 0, 0, 0], entries.map(|(tag, may, id)| entry(tag, may, id)).concat()].concat()
     };
     let set = |may| rustix::fs::setxattr(&folder, ACL, &list(may), rustix::fs::XattrFlags::empty());
-    if !said(&folder).is_empty() || set(5).is_err() {
+    if !reason(&folder).is_empty() || set(5).is_err() {
         return; // the group is not private, or the file system keeps no lists
     }
-    assert_eq!(said(&folder), "");
+    assert_eq!(reason(&folder), "");
     set(7).unwrap();
     let expected = format!(
         "{0}: its access control list lets others write to it; fix it with `setfacl -b {0}`, or",
         folder.display()
     );
-    assert!(said(&folder).starts_with(&expected), "{}", said(&folder));
+    assert!(reason(&folder).starts_with(&expected), "{}", reason(&folder));
 }

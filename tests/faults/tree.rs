@@ -125,7 +125,7 @@ fn check_tree_is_terminated(timeout: &str, terminate: impl Fn(&TestContext, &Chi
 
 #[test]
 fn row_05_no_process_of_a_forking_tree_survives_its_termination() {
-    // Each process lives just long enough to start the next one and ignores TERM. The chain ends by itself after 30,000 processes.
+    // Each process ignores TERM and lives just long enough to start the next one. The chain ends after 30,000 processes.
     let context = context_with(
         "trap '' TERM\nleft=${LEFT-30000}\n[ \"$left\" = 0 ] || LEFT=$((left - 1)) \"$0\" \"$@\" &\n\
          [ \"$LEFT\" ] || read -r _ <\"$DATA_DIR/gate\"",

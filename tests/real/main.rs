@@ -110,7 +110,7 @@ fn pip_installs_once_for_ten_commands_and_repairs() {
     check_install_and_repair(&context_with_registries(), "pip", "pycodestyle");
 }
 
-/// Returns a context with uv on PATH, from PyPI, because the machine may not have it.
+/// Returns a context with uv on PATH, from `PyPI`, because the machine may not have it.
 fn context_with_uv() -> TestContext {
     let mut context = context_with_registries();
     let venv = context.path("uv");

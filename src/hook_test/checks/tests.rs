@@ -5,7 +5,7 @@ use crate::hook_test::result::CheckOutcome;
 use crate::hook_test::run::{InvalidLine, VerifiedFile};
 use crate::model::id::ProcessId;
 
-/// A run that ended with exit 0 after a second and said nothing.
+/// Returns a run that exited with 0 after a second and printed nothing.
 fn run() -> HookRun {
     HookRun {
         process_id: ProcessId::from_u128(0),
@@ -52,27 +52,27 @@ fn endless() -> HookRun {
     }
 }
 
-fn place() -> Location {
+fn location() -> Location {
     Location { path: "hook.sh".into(), line: 2 }
 }
 
-/// The outcome, the reason, and where to look.
-fn shown(result: &CheckResult) -> (CheckOutcome, &str, String) {
+/// Returns the outcome, the reason, and the location to look at.
+fn summary(result: &CheckResult) -> (CheckOutcome, &str, String) {
     (result.outcome, &result.reason, result.look_at.as_ref().map(ToString::to_string).unwrap_or_default())
 }
 
 #[track_caller]
 fn is_broken(result: &CheckResult, reason: &str, look_at: &str) {
-    assert_eq!(shown(result), (CheckOutcome::Broken, reason, look_at.to_owned()));
+    assert_eq!(summary(result), (CheckOutcome::Broken, reason, look_at.to_owned()));
 }
 
 #[track_caller]
 fn is_held(result: &CheckResult) {
-    assert_eq!(shown(result), (CheckOutcome::Held, "", String::new()));
+    assert_eq!(summary(result), (CheckOutcome::Held, "", String::new()));
 }
 
 #[test]
-fn a_file_name_is_that_of_a_hook_or_broken() {
+fn rejects_a_file_name_that_is_not_a_hooks() {
     is_held(&name(Path::new("/p/on_Snapshot__10_x.sh")));
     assert!(name(Path::new("/p/install.sh")).is_broken());
     assert!(name(Path::new("/p/on_BinaryRequest__10_x.bg.sh")).is_broken());
@@ -81,7 +81,7 @@ fn a_file_name_is_that_of_a_hook_or_broken() {
 }
 
 #[test]
-fn only_what_was_never_started_cannot_be_started() {
+fn only_a_hook_that_never_started_is_reported_as_not_startable() {
     let hook = Path::new("hook.rb");
     let never = HookRun {
         exit_reason: ExitReason::SpawnFailed,
@@ -92,12 +92,12 @@ fn only_what_was_never_started_cannot_be_started() {
     is_broken(&starts(&never, hook), "no ruby", "hook.rb:1");
     let by_env = HookRun { last_stderr: "env: 'ruby': No such file or directory".to_owned(), ..exited(127) };
     assert!(starts(&by_env, hook).is_broken());
-    assert_eq!(starts(&exited(127), hook).reason, "exit 127: no luck", "it missed something itself");
+    assert_eq!(starts(&exited(127), hook).reason, "exit 127: no luck", "the hook ran and lacked a program");
     is_held(&starts(&run(), hook));
 }
 
 #[test]
-fn a_good_request_is_answered_by_a_true_record() {
+fn accepts_only_a_verified_record_as_an_answer() {
     is_held(&answer(&answered(), false));
     is_broken(&answer(&invalid(), true), "the record has no abspath", "stdout.log:7");
     is_broken(&answer(&exited(3), false), "exit 3: no luck", "stderr.log:1");
@@ -111,7 +111,7 @@ fn a_good_request_is_answered_by_a_true_record() {
 }
 
 #[test]
-fn a_record_without_a_version_will_do_and_is_noted() {
+fn a_record_without_a_version_holds_with_a_note() {
     let file = VerifiedFile { abspath: "/lib/jq".into(), version: String::new(), size: 9 };
     let run = HookRun { records: vec![BinaryLine { line: 1, verified: Ok(file) }], ..run() };
     assert!(answer(&run, false).reason.starts_with("its record has no version"));
@@ -119,7 +119,7 @@ fn a_record_without_a_version_will_do_and_is_noted() {
 }
 
 #[test]
-fn what_a_hook_declines_or_was_only_guessed_says_to_name_something_else() {
+fn a_declined_or_guessed_request_suggests_another_name() {
     for skipped in [answer(&run(), false), answer(&exited(10), false), answer(&exited(3), true)] {
         assert_eq!(skipped.outcome, CheckOutcome::Skipped);
         assert!(skipped.reason.ends_with("-- --name=NAME"), "{}", skipped.reason);
@@ -127,7 +127,7 @@ fn what_a_hook_declines_or_was_only_guessed_says_to_name_something_else() {
 }
 
 #[test]
-fn what_nobody_provides_may_be_refused_in_any_way_but_not_claimed() {
+fn a_hook_may_refuse_an_unknown_name_but_not_print_a_record_for_it() {
     is_held(&absent(&run()));
     is_held(&absent(&exited(3)));
     is_held(&absent(&HookRun { exit_code: Some(3), ..answered() }));
@@ -137,7 +137,7 @@ fn what_nobody_provides_may_be_refused_in_any_way_but_not_claimed() {
 }
 
 #[test]
-fn a_hook_that_is_not_asked_keeps_out_of_it() {
+fn a_hook_that_the_request_does_not_allow_does_nothing() {
     is_held(&not_asked(&run()));
     is_held(&not_asked(&exited(10)));
     is_broken(&not_asked(&exited(1)), "exit 1 instead of 0 or 10: no luck", "stderr.log:1");
@@ -151,7 +151,7 @@ fn a_hook_that_is_not_asked_keeps_out_of_it() {
 }
 
 #[test]
-fn what_should_change_nothing_changes_nothing() {
+fn an_irrelevant_change_of_the_request_does_not_change_the_result() {
     is_held(&unchanged(&answered(), &answered(), "so"));
     is_held(&unchanged(&exited(3), &exited(3), "so"));
     is_broken(
@@ -165,13 +165,13 @@ fn what_should_change_nothing_changes_nothing() {
 }
 
 #[test]
-fn shell_text_is_found_out_by_the_file_that_it_makes() {
-    let checks = |run: &HookRun, is_absent| hostile(&answered(), run, "shell text", is_absent, place());
+fn detects_that_shell_text_was_run_by_the_file_that_it_creates() {
+    let checks = |run: &HookRun, is_absent| hostile(&answered(), run, "shell text", is_absent, location());
     let with_canary = HookRun { canaries: vec!["/room/canary".into()], ..exited(1) };
     is_broken(&checks(&with_canary, true), "shell text was run: it created /room/canary", "hook.sh:2");
     is_held(&checks(&exited(1), true));
     is_held(&checks(&answered(), false));
-    assert!(checks(&answered(), true).is_broken(), "such a name is nobody's");
+    assert!(checks(&answered(), true).is_broken(), "no provider has such a name");
     assert!(checks(&invalid(), false).is_broken());
     let invalid_lines = vec![InvalidLine { line: 5, problem: "is not JSON".to_owned() }];
     let raw = checks(&HookRun { invalid_lines, ..run() }, true);
@@ -179,10 +179,10 @@ fn shell_text_is_found_out_by_the_file_that_it_makes() {
 }
 
 #[test]
-fn lines_that_are_no_records_are_a_note_and_broken_ones_are_not() {
+fn notes_ignored_lines_and_rejects_invalid_ones() {
     is_held(&stdout([&run(), &answered()]));
     let noted = stdout([&run(), &HookRun { ignored_lines: 2, ..run() }]);
-    assert_eq!(shown(&noted).1, "2 lines are not records and are ignored");
+    assert_eq!(summary(&noted).1, "2 lines are not records and are ignored");
     let invalid_lines = vec![InvalidLine { line: 5, problem: "is not JSON".to_owned() }];
     is_broken(&stdout([&run(), &HookRun { invalid_lines, ..run() }]), "line 5 is not JSON", "stdout.log:5");
     let endless = HookRun { exit_reason: ExitReason::Stopped, ..run() };
@@ -190,50 +190,54 @@ fn lines_that_are_no_records_are_a_note_and_broken_ones_are_not() {
 }
 
 #[test]
-fn the_same_request_has_the_same_answer() {
+fn the_same_request_gives_the_same_record() {
     is_held(&repeat(&answered(), &answered()));
-    assert_eq!(repeat(&run(), &run()).outcome, CheckOutcome::Skipped, "there is no answer");
+    assert_eq!(repeat(&run(), &run()).outcome, CheckOutcome::Skipped, "the hook installed nothing");
     let elsewhere = HookRun { records: vec![valid("/tmp/jq", 9)], ..run() };
     is_broken(&repeat(&answered(), &elsewhere), "/lib/jq the first time, /tmp/jq the second", "stdout.log:3");
     assert!(repeat(&answered(), &run()).is_broken());
 }
 
 #[test]
-fn a_hook_that_is_ended_obeys_and_claims_nothing() {
+fn a_hook_obeys_term_and_prints_no_record_after_it() {
     let ended = || HookRun { timeout: Duration::from_secs(1), duration: Duration::from_secs(2), ..endless() };
-    is_held(&term(&answered(), &ended(), place()));
-    assert_eq!(term(&answered(), &run(), place()).outcome, CheckOutcome::Skipped, "it was over before");
+    is_held(&term(&answered(), &ended(), location()));
+    assert_eq!(term(&answered(), &run(), location()).outcome, CheckOutcome::Skipped, "it had exited before");
     let killed =
         HookRun { duration: Duration::from_secs(6), slow_to_exit: vec!["sleep (pid 7)".into()], ..ended() };
     is_broken(
-        &term(&answered(), &killed, place()),
+        &term(&answered(), &killed, location()),
         "it exited only by KILL, 5 s after TERM: sleep (pid 7)",
         "hook.sh:2",
     );
     let survived = HookRun { leftovers: vec!["sleep (pid 7)".into()], ..ended() };
-    assert!(term(&answered(), &survived, place()).is_broken());
-    let proud = HookRun { exit_code: Some(0), records: answered().records, ..ended() };
-    assert!(term(&answered(), &proud, place()).is_broken(), "it went on for a second");
-    let done = HookRun { duration: proud.timeout + Duration::from_millis(50), ..proud };
-    assert_eq!(term(&answered(), &done, place()).outcome, CheckOutcome::Skipped, "its work was done before");
-    assert!(term(&answered(), &HookRun { records: invalid().records, ..done }, place()).is_broken());
+    assert!(term(&answered(), &survived, location()).is_broken());
+    let ignoring = HookRun { exit_code: Some(0), records: answered().records, ..ended() };
+    assert!(term(&answered(), &ignoring, location()).is_broken(), "it continued for a second");
+    let done = HookRun { duration: ignoring.timeout + Duration::from_millis(50), ..ignoring };
+    assert_eq!(
+        term(&answered(), &done, location()).outcome,
+        CheckOutcome::Skipped,
+        "it was done before TERM"
+    );
+    assert!(term(&answered(), &HookRun { records: invalid().records, ..done }, location()).is_broken());
     let idle = HookRun { records: invalid().records, exit_code: Some(0), ..ended() };
     assert_eq!(
-        term(&invalid(), &idle, place()).outcome,
+        term(&invalid(), &idle, location()).outcome,
         CheckOutcome::Skipped,
-        "it is invalid without TERM, too"
+        "the record is invalid without TERM too"
     );
 }
 
 #[test]
-fn a_daemon_ends_when_it_is_told_to() {
+fn a_daemon_may_run_until_it_receives_term() {
     let daemon = HookRun { is_daemon: true, timeout: Duration::from_mins(1), ..endless() };
     is_held(&unchanged(&daemon, &daemon, "so"));
     assert!(disk_fault(&answered(), &HookRun { duration: Duration::from_secs(66), ..daemon }).is_broken());
 }
 
 #[test]
-fn without_room_nothing_is_claimed_that_is_not_there() {
+fn a_hook_does_not_report_an_incomplete_file_when_the_disk_is_full() {
     is_held(&disk_fault(&answered(), &exited(1)));
     is_held(&disk_fault(&answered(), &answered()));
     is_held(&disk_fault(&answered(), &HookRun { exit_code: Some(1), ..invalid() }));
@@ -241,21 +245,21 @@ fn without_room_nothing_is_claimed_that_is_not_there() {
     assert_eq!(
         disk_fault(&invalid(), &invalid()).outcome,
         CheckOutcome::Skipped,
-        "that is the answer's fault"
+        "the record is invalid on a healthy disk too"
     );
     let empty = HookRun { records: vec![valid("/lib/jq", 0)], ..run() };
     is_broken(&disk_fault(&answered(), &empty), "its record names an empty file", "stdout.log:3");
 }
 
 #[test]
-fn what_is_left_is_named() {
-    is_held(&leftovers(&run(), place()));
+fn leftovers_are_reported() {
+    is_held(&leftovers(&run(), location()));
     let left = HookRun { leftovers: vec!["a process outlives it: sleep".into()], ..run() };
-    is_broken(&leftovers(&left, place()), "a process outlives it: sleep", "hook.sh:2");
+    is_broken(&leftovers(&left, location()), "a process outlives it: sleep", "hook.sh:2");
 }
 
 #[test]
-fn the_suspicious_line_of_a_hook_is_one_that_is_run() {
+fn finds_a_suspicious_line_but_not_in_a_comment() {
     let text = "#!/bin/sh\n# eval is evil\nname=$1\neval \"$name\"\n";
     assert_eq!(suspicious_line(Path::new("hook.sh"), text, &["eval"]).line, 4);
     assert_eq!(suspicious_line(Path::new("hook.sh"), text, &["exec("]).line, 1);

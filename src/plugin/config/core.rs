@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn plugins_are_chosen_by_a_list_or_by_a_text_with_commas() {
+    fn plugins_are_a_list_or_a_comma_separated_string() {
         let plugins = |environment: &[(&str, &str)], file| read(environment, &file).unwrap().plugins();
         assert_eq!(plugins(&[], json!({})), [""; 0]);
         assert_eq!(plugins(&[], json!({"PLUGINS": ["a", " b "]})), ["a", "b"]);
@@ -108,22 +108,22 @@ mod tests {
     }
 
     #[test]
-    fn a_default_is_nothing_that_the_user_asked_for() {
+    fn a_default_is_not_a_stated_policy() {
         let policy = |environment: &[(&str, &str)], file| read(environment, &file).unwrap().policy();
         assert_eq!(policy(&[], json!({})), Policy::default());
-        let asked = Policy { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
-        assert_eq!(policy(&[("POSTINSTALL_SCRIPTS", "off")], json!({"MIN_RELEASE_AGE": 14})), asked);
+        let stated = Policy { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
+        assert_eq!(policy(&[("POSTINSTALL_SCRIPTS", "off")], json!({"MIN_RELEASE_AGE": 14})), stated);
     }
 
     #[test]
-    fn what_is_kept_is_bounded_unless_somebody_says_none() {
+    fn retention_is_limited_unless_a_setting_is_none() {
         let keep = |environment: &[(&str, &str)], file| read(environment, &file).unwrap().keep();
         let default = RetentionLimits { processes: Some(10_000), days: Some(30), log_bytes: Some(1 << 30) };
         assert_eq!(keep(&[], json!({})), default);
         assert_eq!(keep(&[], json!({"keep": {"days": 7}})), RetentionLimits { days: Some(7), ..default });
         let environment = [("RIGUP_KEEP_DAYS", "none"), ("RIGUP_KEEP_PROCESSES", "5")];
-        let asked = RetentionLimits { processes: Some(5), days: None, log_bytes: Some(0) };
-        assert_eq!(keep(&environment, json!({"keep": {"days": 7, "log_bytes": 0}})), asked);
+        let stated = RetentionLimits { processes: Some(5), days: None, log_bytes: Some(0) };
+        assert_eq!(keep(&environment, json!({"keep": {"days": 7, "log_bytes": 0}})), stated);
         assert!(
             keep(&[], json!({"keep": {"processes": "none", "days": "none", "log_bytes": "none"}}))
                 .is_unbounded()
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_none_is_an_error_that_names_its_place() {
+    fn an_invalid_value_is_an_error_that_names_its_source() {
         let error = read(&[("MIN_RELEASE_AGE", "a week")], &json!({})).unwrap_err();
         assert!(
             error.starts_with("MIN_RELEASE_AGE from the variable MIN_RELEASE_AGE is not a valid value"),

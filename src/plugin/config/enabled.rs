@@ -223,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn the_chosen_count_with_all_that_they_require() {
+    fn the_chosen_plugins_and_those_that_they_require_are_enabled() {
         let plugins: [(&str, &[&str]); 4] = [("a", &["B"]), ("b", &["c"]), ("c", &[]), ("d", &[])];
         assert_eq!(plugin_statuses(&plugins, &[" A "], &[]), ["a", "b", "c", "(d)"]);
         assert_eq!(plugin_statuses(&plugins, &[], &[]), ["a", "b", "c", "d"]);
     }
 
     #[test]
-    fn to_be_switched_off_weighs_more_than_to_be_chosen_and_takes_along_who_requires_it() {
+    fn a_disabled_plugin_disables_the_chosen_plugins_that_require_it() {
         let plugins: [(&str, &[&str]); 3] = [("a", &["my-b"]), ("my-b", &[]), ("c", &[])];
         assert_eq!(
             plugin_statuses(&plugins, &["a", "my-b"], &[("MY_B_ENABLED", "No")]),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_ends_and_a_plugin_that_is_not_there_is_named() {
+    fn accepts_a_circle_of_plugins_and_names_a_missing_plugin() {
         let circle: [(&str, &[&str]); 2] = [("a", &["b"]), ("b", &["a"])];
         assert_eq!(plugin_statuses(&circle, &["a"], &[]), ["a", "b"]);
         assert_eq!(

@@ -99,12 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_states_nothing_takes_no_options_and_enforces_nothing() {
+    fn an_empty_config_allows_no_options_and_enforces_nothing() {
         assert_eq!(parse(&json!({})), Ok(ProviderConfig::default()));
     }
 
     #[test]
-    fn every_key_is_checked() {
+    fn rejects_an_invalid_value_of_every_key() {
         let config = parse(&json!({
             "options": ["--pre", "--only-binary=", "-tags="], "version_format": "@v{}", "curated": false,
             "enforces": {"min_release_age": true},

@@ -151,9 +151,9 @@ mod tests {
     use super::*;
     use crate::trust::Trust;
 
-    /// As a link that led nowhere yet when the plugin's folder was looked at.
+    /// The file is a link, whose target may not exist yet when rigup checks the plugin's folder.
     #[test]
-    fn what_others_may_write_is_not_read() {
+    fn does_not_read_a_file_that_others_can_write() {
         let folder = tempfile::tempdir().unwrap();
         let elsewhere = folder.path().join("elsewhere");
         fs_err::write(&elsewhere, r#"{"type": "object", "properties": {}}"#).unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }"#;
 
     #[test]
-    fn settings_come_in_their_order_with_aliases_fallbacks_and_defaults() {
+    fn parses_settings_in_order_with_aliases_fallbacks_and_defaults() {
         let schema = parse(WGET).unwrap();
         let [enabled, timeout, key] = &schema.properties[..] else { panic!("{schema:?}") };
         assert_eq!(enabled.names().collect::<Vec<_>>(), ["WGET_ENABLED", "SAVE_WGET"]);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schema_of_settings_says_what_it_is() {
+    fn reports_why_a_file_is_not_a_schema() {
         let error = |text: &str| parse(text).unwrap_err().to_string();
         assert!(error("{oops").starts_with("is not JSON (key must be a string"));
         assert!(error("[]").contains("it is not an object"));

@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    /// Resolves a property, and returns its value, the origin of the value, and the complaints.
+    /// Resolves a property, and returns its value, its origin and the diagnostics.
     fn resolve(
         environment: &[(&str, &str)],
         file: &Value,
@@ -248,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_in_the_environment_comes_before_the_name_in_a_file() {
+    fn an_alias_in_the_environment_overrides_the_name_in_a_file() {
         let all = [property("M", json!({"type": "integer", "default": 1, "x-aliases": ["N"]}))];
         let (value, origin, _) = resolve(&[("N", "3")], &json!({"M": 2}), &all, "M");
         assert_eq!((value, origin), (json!(3), Origin::Environment("N".to_owned())));
     }
 
     #[test]
-    fn a_name_with_a_dot_is_a_key_of_a_table() {
+    fn a_name_with_a_dot_is_a_key_in_a_table() {
         let all = [property("keep.days", json!({"type": "integer", "default": 1}))];
         for file in [json!({"keep": {"days": 2}}), json!({"keep.days": 2})] {
             assert_eq!(resolve(&[], &file, &all, "keep.days").0, 2);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_comes_before_the_files_and_the_default() {
+    fn the_environment_overrides_the_files_and_the_default() {
         let all = [property("M", json!({"type": "integer", "default": 1}))];
         let value = |environment: &[(&str, &str)], file| resolve(environment, &file, &all, "M");
         assert_eq!(
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_counts_where_the_name_itself_is_not_set() {
+    fn an_alias_counts_if_the_name_itself_is_not_set() {
         let all = [property(
             "W_ENABLED",
             json!({"type": "boolean", "default": true, "x-aliases": ["SAVE_W", "USE_W"]}),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fallback_is_followed_to_its_end_and_never_in_a_circle() {
+    fn fallbacks_are_followed_to_the_last_one_but_not_in_a_circle() {
         let all = [
             property("A", json!({"type": "integer", "default": 1, "x-fallback": "B"})),
             property(
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_read_as_what_the_property_may_be() {
+    fn a_string_is_parsed_by_the_types_that_the_property_allows() {
         let all = [
             property("LIST", json!({"type": "array", "items": {"type": "string"}})),
             property("TEXT", json!({"type": "string"})),
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_none_is_complained_of_and_the_next_source_counts() {
+    fn an_invalid_value_is_reported_and_the_next_source_counts() {
         let all = [
             property("T", json!({"type": "integer", "minimum": 5, "default": 60})),
             property("KEY", json!({"type": "string", "maxLength": 3, "x-sensitive": true, "default": ""})),
@@ -346,7 +346,7 @@ mod tests {
         );
         assert_eq!(resolve(&[("T", "1")], &json!({}), &all, "T").0, json!(60));
         let (value, _, diagnostics) = resolve(&[], &json!({"KEY": "a\u{0}b"}), &all, "KEY");
-        assert_eq!((value, diagnostics.len()), (json!(""), 1), "no environment could hold it");
+        assert_eq!((value, diagnostics.len()), (json!(""), 1), "no environment variable can hold it");
         let (_, _, diagnostics) = resolve(&[("KEY", "canary")], &json!({}), &all, "KEY");
         assert!(!diagnostics[0].contains("canary"), "{}", diagnostics[0]);
     }

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_stays_locked_is_given_up_in_the_end() {
+    fn gives_up_on_a_folder_that_stays_locked() {
         let folder = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::install().unwrap();
         let first = take(folder.path(), &interrupt, PATIENCE, || panic!("it is free")).unwrap();

@@ -139,7 +139,7 @@ mod tests {
     use crate::process::poll;
 
     #[test]
-    fn a_lock_has_one_holder_at_a_time_and_those_who_wait_learn_its_pid() {
+    fn a_lock_has_one_holder_and_waiting_callers_learn_its_pid() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("locks/x");
         let interrupt = Interrupt::install().unwrap();

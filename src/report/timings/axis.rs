@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_few_and_their_labels_are_what_a_person_counts_in() {
+    fn ticks_are_few_and_have_round_labels() {
         assert_eq!(labels(0), ["0"]);
         assert_eq!(labels(63), ["0", "10 ms", "20 ms", "30 ms", "40 ms", "50 ms", "60 ms"]);
         assert_eq!(labels(1900), ["0", "0.5 s", "1.0 s", "1.5 s"]);

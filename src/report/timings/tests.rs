@@ -13,13 +13,13 @@ fn at(millis: i64) -> Timestamp {
 
 /// Returns a hook for some binaries that started, exited and was verified at these milliseconds.
 fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Outcome) -> HookTiming {
-    let [started, ended, judged] = times.map(at);
+    let [started, ended, verified] = times.map(at);
     let reason = if outcome == Outcome::Installed { "" } else { "because" };
     let attempt = |name: &&str| AttemptTiming {
         binary: (*name).to_owned(),
         outcome,
         reason: reason.to_owned(),
-        at: judged,
+        at: verified,
     };
     HookTiming {
         process_id: ProcessId::from_u128(id),
@@ -65,19 +65,23 @@ fn waits(timings: &Timings) -> Vec<i64> {
 }
 
 #[test]
-fn a_first_attempt_waits_from_the_beginning_and_a_later_one_from_the_judgement_before() {
+fn an_attempt_waits_from_the_verification_of_the_attempt_before() {
     let timings = timings(vec![
         installed(2, "apt", "rg", [130, 900, 950]),
         declined(1, "env", "rg", [10, 90, 100]),
         declined(3, "env", "jq", [40, 60, 60]),
     ]);
     assert_eq!(waits(&timings), [10, 40, 30]);
-    assert_eq!(timings.duration(), SignedDuration::from_millis(950), "the run lasts until all is judged");
+    assert_eq!(
+        timings.duration(),
+        SignedDuration::from_millis(950),
+        "the run lasts until every record is verified"
+    );
     assert_eq!([timings.bars[2].hook.run_time(), timings.bars[2].hook.verify_time()].map(millis), [770, 50]);
 }
 
 #[test]
-fn a_hook_for_many_binaries_waits_for_the_one_that_was_ready_last() {
+fn a_batch_hook_waits_for_the_request_that_is_ready_last() {
     let timings = timings(vec![
         declined(1, "env", "rg", [0, 10, 10]),
         declined(2, "env", "jq", [0, 30, 40]),
@@ -90,7 +94,7 @@ fn a_hook_for_many_binaries_waits_for_the_one_that_was_ready_last() {
 }
 
 #[test]
-fn the_critical_path_goes_back_through_the_attempts_at_the_binary_that_was_done_last() {
+fn the_critical_path_has_the_attempts_at_the_last_binary() {
     let timings = timings(vec![
         declined(1, "env", "rg", [10, 20, 20]),
         declined(2, "brew", "rg", [30, 40, 40]),
@@ -102,18 +106,18 @@ fn the_critical_path_goes_back_through_the_attempts_at_the_binary_that_was_done_
 }
 
 #[test]
-fn a_bar_that_waited_for_its_providers_lock_stands_behind_the_one_that_had_it() {
+fn the_critical_path_has_the_hook_that_held_the_providers_lock() {
     let timings = timings(vec![
         declined(1, "env", "rg", [0, 10, 10]),
         installed(2, "apt", "jq", [5, 3000, 3010]),
         installed(3, "pip", "httpie", [5, 3020, 3030]),
         installed(4, "apt", "rg", [3040, 4000, 4000]),
     ]);
-    assert_eq!(path(&timings), [2, 4], "not the attempt that was over long before, nor the other provider");
+    assert_eq!(path(&timings), [2, 4], "neither an attempt that exited long before nor another provider");
 }
 
 #[test]
-fn a_bar_whose_provider_lacked_a_program_stands_behind_the_one_that_got_it() {
+fn the_critical_path_has_the_hook_that_installed_a_provider() {
     let timings = timings(vec![
         declined(1, "npm", "json", [10, 20, 20]),
         installed(2, "apt", "npm", [30, 8000, 8020]),
@@ -123,24 +127,24 @@ fn a_bar_whose_provider_lacked_a_program_stands_behind_the_one_that_got_it() {
 }
 
 #[test]
-fn a_bar_that_nothing_ended_before_begins_the_path() {
+fn the_critical_path_starts_at_a_hook_that_waited_for_no_other() {
     let lone = timings(vec![installed(1, "env", "rg", [500, 600, 600])]);
     assert_eq!(path(&lone), [1]);
     let apart =
         timings(vec![installed(1, "env", "rg", [0, 10, 10]), installed(2, "env", "jq", [500, 600, 600])]);
-    assert_eq!(path(&apart), [2], "what was over long before was not waited for");
+    assert_eq!(path(&apart), [2], "a hook that exited long before does not delay it");
     assert_eq!(path(&timings(Vec::new())), [0_u128; 0]);
 }
 
 #[test]
-fn bars_without_any_length_make_a_path_that_ends() {
+fn the_critical_path_of_bars_without_length_is_finite() {
     let bars = (1..=20).map(|id| declined(id, "env", "rg", [5, 5, 5])).collect();
     let timings = timings(bars);
     assert_eq!(path(&timings), (1..=20).collect::<Vec<u128>>());
 }
 
 #[test]
-fn no_two_bars_of_a_row_overlap_and_no_lane_is_higher_than_it_must_be() {
+fn bars_of_a_row_do_not_overlap_and_lanes_have_few_rows() {
     let bars: Vec<HookTiming> = (0..500_i64)
         .map(|n| {
             let start = n * 37 % 9000;
@@ -168,7 +172,7 @@ fn no_two_bars_of_a_row_overlap_and_no_lane_is_higher_than_it_must_be() {
 }
 
 #[test]
-fn totals_are_by_provider_in_the_order_of_their_first_hook_and_shares_make_up_one() {
+fn totals_are_in_the_order_of_first_hooks_and_shares_add_up_to_one() {
     let timings = timings(vec![
         declined(1, "env", "rg", [0, 100, 100]),
         installed(2, "apt", "rg", [110, 400, 410]),
@@ -185,7 +189,7 @@ fn totals_are_by_provider_in_the_order_of_their_first_hook_and_shares_make_up_on
 }
 
 #[test]
-fn the_record_says_all_that_the_page_shows() {
+fn the_record_holds_everything_that_the_page_shows() {
     let mut failed = bar(2, "apt", &["rg"], [110, 400, 410], Outcome::Failed);
     failed.stderr_tail = "E: no such package\n".to_owned();
     let timings = timings(vec![declined(1, "env", "rg", [0, 100, 100]), failed]);
@@ -202,7 +206,7 @@ fn the_record_says_all_that_the_page_shows() {
     assert_eq!(record["providers"][1]["share"], 0.75);
 }
 
-/// The tags of a page without their attributes, and its text.
+/// Returns the tags of a page, without their attributes, and its text.
 fn tags_and_text(page: &str) -> (HashSet<&str>, String) {
     let (_, body) = page.split_once("</style>").unwrap();
     let mut tags = HashSet::new();
@@ -227,28 +231,28 @@ fn hostile_names_reasons_and_logs_stay_text() {
     let command =
         TimedCommand { command_line: format!("rigup install {hostile}"), started: at(0), ended: at(130) };
     let hostile_page = page(&Timings::new(command, vec![hook]));
-    let tame_page = page(&timings(vec![bar(1, "apt", &["rg"], [0, 100, 120], Outcome::Failed)]));
+    let harmless_page = page(&timings(vec![bar(1, "apt", &["rg"], [0, 100, 120], Outcome::Failed)]));
     let (tags, text) = tags_and_text(&hostile_page);
-    let mut wanted = tags_and_text(&tame_page).0;
+    let mut wanted = tags_and_text(&harmless_page).0;
     wanted.extend(["pre", "/pre"]);
-    assert_eq!(tags, wanted, "no tag that a tame page with a log does not have");
+    assert_eq!(tags, wanted, "the same tags as in a harmless page with a log");
     assert!(text.contains("&lt;script&gt;alert(&#39;x&#39;)") && !hostile_page.contains('\u{1b}'));
     assert!(text.contains("\n\n\nfirst\n&quot;&gt;"), "empty lines and line breaks are kept");
 }
 
 #[test]
-fn the_page_asks_for_nothing_and_may_run_nothing() {
+fn the_page_loads_nothing_and_may_run_no_script() {
     let page = page(&timings(vec![installed(1, "apt", "rg", [0, 100, 120])]));
     let policy =
         "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"";
     assert!(page.contains(policy));
-    for asks in ["http:", "https:", "src=", "url(", "@import", "<script", "<link", "onload="] {
-        assert!(!page.contains(asks), "{asks}");
+    for loads in ["http:", "https:", "src=", "url(", "@import", "<script", "<link", "onload="] {
+        assert!(!page.contains(loads), "{loads}");
     }
 }
 
 #[test]
-fn a_page_has_a_bar_for_each_hook_with_its_times_and_marks_the_critical_path() {
+fn the_page_has_a_bar_per_hook_and_marks_the_critical_path() {
     let page = page(&timings(vec![
         declined(1, "env", "rg", [0, 100, 100]),
         installed(2, "apt", "rg", [110, 2400, 2460]),
@@ -258,7 +262,7 @@ fn a_page_has_a_bar_for_each_hook_with_its_times_and_marks_the_critical_path() {
     assert_eq!(page.matches("class=\"bar ").count(), 3);
     assert_eq!(page.matches("class=\"bar declined critical\"").count(), 1);
     assert_eq!(page.matches("class=\"bar installed critical\"").count(), 1);
-    assert_eq!(page.matches("tabindex=\"0\"").count(), 3, "each can be reached by keyboard");
+    assert_eq!(page.matches("tabindex=\"0\"").count(), 3, "each bar can be reached by keyboard");
     assert!(page.contains("aria-label=\"rg by apt: installed, 2.3 s\""), "{page}");
     for time in
         ["<dt>waited</dt><dd>10 ms</dd>", "<dt>ran</dt><dd>2.2 s</dd>", "<dt>verified</dt><dd>60 ms</dd>"]
@@ -268,7 +272,7 @@ fn a_page_has_a_bar_for_each_hook_with_its_times_and_marks_the_critical_path() {
 }
 
 #[test]
-fn a_hook_for_many_binaries_is_one_bar_with_all_their_outcomes() {
+fn a_batch_hook_is_one_bar_with_all_its_outcomes() {
     let mut many = bar(1, "apt", &["rg", "jq", "wget", "git"], [0, 100, 120], Outcome::Installed);
     many.attempts[1].outcome = Outcome::Declined;
     many.attempts[1].reason = "no such package".to_owned();
@@ -281,7 +285,7 @@ fn a_hook_for_many_binaries_is_one_bar_with_all_their_outcomes() {
 }
 
 #[test]
-fn a_run_of_no_hooks_and_one_that_nobody_judged_are_pages_too() {
+fn shows_a_page_without_hooks_and_one_with_an_unverified_hook() {
     assert!(page(&timings(Vec::new())).contains("No hook ran."));
     let mut unknown = bar(1, "apt", &[], [0, 100, 100], Outcome::Failed);
     unknown.subject = "rg".to_owned();

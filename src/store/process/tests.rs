@@ -40,7 +40,7 @@ fn detached(slug: &str) -> RunSpec {
     }
 }
 
-/// A process per state and per reason to end.
+/// Returns a process for each state and each exit reason.
 fn one_of_each(machine_id: MachineId) -> Vec<Process> {
     let queued = || hook(machine_id, time(1));
     let running = || queued().into_running(identity(), time(2));
@@ -52,7 +52,7 @@ fn one_of_each(machine_id: MachineId) -> Vec<Process> {
 }
 
 #[test]
-fn a_process_comes_back_as_it_was_saved_in_every_state() {
+fn a_process_round_trips_in_every_state() {
     let (_dir, store, machine_id) = store_with_machine();
     for process in one_of_each(machine_id) {
         store.save_process(&process).unwrap();
@@ -61,22 +61,22 @@ fn a_process_comes_back_as_it_was_saved_in_every_state() {
 }
 
 #[test]
-fn how_long_a_hook_usually_takes_is_the_average_of_its_own_runs() {
+fn the_average_duration_of_a_hook_counts_only_its_own_runs() {
     let (_dir, store, machine_id) = store_with_machine();
-    let usual = |plugin, hook_name| store.average_duration(plugin, hook_name).unwrap();
+    let average = |plugin, hook_name| store.average_duration(plugin, hook_name).unwrap();
     let ProcessSpec { plugin, hook_name, .. } = hook(machine_id, time(1)).spec;
-    assert_eq!(usual(&plugin, &hook_name), Duration::ZERO, "it never ran");
+    assert_eq!(average(&plugin, &hook_name), Duration::ZERO, "the hook never ran");
     for process in one_of_each(machine_id) {
         store.save_process(&process).unwrap();
     }
-    let off = usual(&plugin, &hook_name).abs_diff(Duration::from_millis(1));
-    assert!(off < Duration::from_micros(100), "from 2 to 3; what did not start or end does not count");
-    assert_eq!(usual(&plugin, "on_Other.sh"), Duration::ZERO);
-    assert_eq!(usual("other", &hook_name), Duration::ZERO);
+    let off = average(&plugin, &hook_name).abs_diff(Duration::from_millis(1));
+    assert!(off < Duration::from_micros(100), "from 2 to 3; only runs that started and exited count");
+    assert_eq!(average(&plugin, "on_Other.sh"), Duration::ZERO);
+    assert_eq!(average("other", &hook_name), Duration::ZERO);
 }
 
 #[test]
-fn every_field_of_an_order_and_every_relation_is_kept() {
+fn every_field_of_a_spec_and_every_relation_round_trips() {
     let (_dir, store, machine_id) = store_with_machine();
     let parent = hook(machine_id, time(1));
     store.save_process(&parent).unwrap();
@@ -103,22 +103,22 @@ fn every_field_of_an_order_and_every_relation_is_kept() {
 }
 
 #[test]
-fn an_ended_process_is_never_overwritten() {
+fn an_exited_process_is_never_overwritten() {
     let (_dir, store, machine_id) = store_with_machine();
     let queued = hook(machine_id, time(1));
     store.save_process(&queued).unwrap();
     let running = queued.clone().into_running(identity(), time(2));
     store.save_process(&running).unwrap();
-    let ended = running.clone().into_exited(exit(ExitReason::Timeout));
-    store.save_process(&ended).unwrap();
+    let exited = running.clone().into_exited(exit(ExitReason::Timeout));
+    store.save_process(&exited).unwrap();
     for late in [queued, running.clone(), running.into_exited(ProcessExit::lost(time(9)))] {
         store.save_process(&late).unwrap();
-        assert_eq!(store.process(ended.id).unwrap().as_ref(), Some(&ended));
+        assert_eq!(store.process(exited.id).unwrap().as_ref(), Some(&exited));
     }
 }
 
 #[test]
-fn a_process_of_an_unknown_machine_is_refused_and_what_to_do_is_said() {
+fn refuses_a_process_of_an_unknown_machine_with_the_next_step() {
     let (_dir, store, _) = store_with_machine();
     let refused = store.save_process(&hook(MachineId::generate(), time(1))).unwrap_err();
     assert!(matches!(refused, StoreError::UnknownReference { .. }), "{refused}");
@@ -126,7 +126,7 @@ fn a_process_of_an_unknown_machine_is_refused_and_what_to_do_is_said() {
 }
 
 #[test]
-fn a_child_outlives_its_parent_and_nothing_outlives_its_machine() {
+fn a_child_is_kept_without_its_parent_but_not_without_its_machine() {
     let (_dir, store, machine_id) = store_with_machine();
     let parent = hook(machine_id, time(1));
     let mut child = hook(machine_id, time(2));
@@ -145,7 +145,7 @@ fn a_child_outlives_its_parent_and_nothing_outlives_its_machine() {
 }
 
 #[test]
-fn an_id_or_its_beginning_or_end_finds_one_process_or_the_number_of_matches() {
+fn finds_a_process_by_its_id_or_the_beginning_or_end_of_it() {
     let (_dir, store, machine_id) = store_with_machine();
     let ids = [
         "0198abcd-0000-7000-8000-000000000001",
@@ -165,7 +165,7 @@ fn an_id_or_its_beginning_or_end_finds_one_process_or_the_number_of_matches() {
     assert_eq!(find("0198abceff"), ids[2]);
     assert_eq!(find(ids[0]), ids[0]);
     assert_eq!(find("0198abcd"), "2");
-    assert_eq!(find("01"), "3", "the ones that begin with it, and one of them also ends with it");
+    assert_eq!(find("01"), "3", "all three begin with it, and one of them also ends with it");
     assert_eq!(find("02"), ids[1]);
     assert_eq!(find("8000-0000-0000-0002"), ids[1]);
     assert_eq!(find("7FFF-BFFF-FFFFFFFFFFFF"), ids[2]);
@@ -175,7 +175,7 @@ fn an_id_or_its_beginning_or_end_finds_one_process_or_the_number_of_matches() {
 }
 
 #[test]
-fn processes_are_listed_newest_first_within_the_filter() {
+fn lists_the_filtered_processes_newest_first() {
     let (_dir, store, machine_id) = store_with_machine();
     let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
     let at = |at| hook(machine_id, time(at));
@@ -185,11 +185,11 @@ fn processes_are_listed_newest_first_within_the_filter() {
     child.spec.plugin = "pip".to_owned();
     let mut about_rg = at(3).into_running(identity(), time(3));
     about_rg.binary_id = Some(rg);
-    let mut over = at(4).into_exited(ProcessExit::exited(0, time(4)));
-    over.spec.process_type = ProcessType::Cli;
+    let mut exited_cli = at(4).into_exited(ProcessExit::exited(0, time(4)));
+    exited_cli.spec.process_type = ProcessType::Cli;
     let mut run = at(5).into_exited(ProcessExit::lost(time(6)));
     run.spec.run = Some(detached("nightly"));
-    for process in [&parent, &child, &about_rg, &over, &run] {
+    for process in [&parent, &child, &about_rg, &exited_cli, &run] {
         store.save_process(process).unwrap();
     }
     let list = |filter: ProcessFilter| -> Vec<Timestamp> {
@@ -224,7 +224,7 @@ fn processes_are_listed_newest_first_within_the_filter() {
 }
 
 #[test]
-fn no_more_runs_are_reserved_than_may_be_alive() {
+fn reserves_no_more_runs_than_may_be_alive() {
     let (_dir, store, machine_id) = store_with_machine();
     let run = |slug| {
         let mut run = hook(machine_id, time(1));
@@ -235,13 +235,13 @@ fn no_more_runs_are_reserved_than_may_be_alive() {
     assert!(!store.reserve_run(&run("a"), 0).unwrap());
     assert!(store.reserve_run(&first, 1).unwrap());
     assert!(!store.reserve_run(&run("a"), 1).unwrap());
-    assert!(store.reserve_run(&run("b"), 1).unwrap(), "other kinds do not count");
+    assert!(store.reserve_run(&run("b"), 1).unwrap(), "runs with other slugs do not count");
     store.save_process(&first.into_exited(ProcessExit::exited(0, time(2)))).unwrap();
-    assert!(store.reserve_run(&run("a"), 1).unwrap(), "nor do those that are over");
+    assert!(store.reserve_run(&run("a"), 1).unwrap(), "exited runs do not count");
 }
 
 #[test]
-fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
+fn does_not_list_a_run_again_whose_run_dir_was_removed() {
     let (_dir, store, machine_id) = store_with_machine();
     let mut run = hook(machine_id, time(1)).into_exited(ProcessExit::exited(0, time(2)));
     run.spec.run = Some(detached("a"));
@@ -253,8 +253,8 @@ fn a_run_whose_run_dir_was_removed_is_not_listed_for_removal_again() {
     assert_eq!(store.process(run.id).unwrap().unwrap().state, run.state);
 }
 
-/// A process that ended at this time, below another one.
-fn over(machine_id: MachineId, at: i64, parent: Option<&Process>) -> Process {
+/// Returns a process that exited at this time, with this parent.
+fn exited(machine_id: MachineId, at: i64, parent: Option<&Process>) -> Process {
     let mut process = hook(machine_id, time(at)).into_exited(ProcessExit::exited(0, time(at + 1)));
     process.parent_id = parent.map(|parent| parent.id);
     process.spec.run_dir = Some(format!("/run/{at}").into());
@@ -262,18 +262,18 @@ fn over(machine_id: MachineId, at: i64, parent: Option<&Process>) -> Process {
 }
 
 #[test]
-fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_needed() {
+fn retains_ancestors_installing_hooks_and_runs_with_a_run_dir() {
     let (_dir, store, machine_id) = store_with_machine();
-    let above = over(machine_id, 1, None);
-    let mut living = hook(machine_id, time(2));
-    living.parent_id = Some(above.id);
+    let ancestor = exited(machine_id, 1, None);
+    let mut live = hook(machine_id, time(2));
+    live.parent_id = Some(ancestor.id);
     let mut rigup = hook(machine_id, time(2));
     rigup.spec.process_type = ProcessType::Cli;
-    let at_work = over(machine_id, 3, Some(&rigup));
-    let mut run = over(machine_id, 3, None);
+    let child_of_live = exited(machine_id, 3, Some(&rigup));
+    let mut run = exited(machine_id, 3, None);
     run.spec.run = Some(detached("a"));
-    let [first, success, failure] = [4, 5, 6].map(|at| over(machine_id, at, None));
-    for process in [&above, &living, &rigup, &at_work, &run] {
+    let [first, success, failure] = [4, 5, 6].map(|at| exited(machine_id, at, None));
+    for process in [&ancestor, &live, &rigup, &child_of_live, &run] {
         store.save_process(process).unwrap();
     }
     let binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
@@ -290,18 +290,18 @@ fn what_the_living_and_the_installed_came_from_and_a_run_with_a_run_dir_are_need
     }
     assert_eq!(
         store.retained_processes(&HashSet::new()).unwrap(),
-        [above.id, at_work.id, run.id, success.id].into()
+        [ancestor.id, child_of_live.id, run.id, success.id].into()
     );
-    let without_run = HashSet::from([above.id, at_work.id, success.id]);
+    let without_run = HashSet::from([ancestor.id, child_of_live.id, success.id]);
     assert_eq!(store.retained_processes(&HashSet::from([run.id])).unwrap(), without_run);
     store.clear_run_dir(run.id).unwrap();
     assert_eq!(store.retained_processes(&HashSet::new()).unwrap(), without_run);
 }
 
 #[test]
-fn what_is_over_is_read_in_pages_the_newest_first() {
+fn reads_exited_processes_in_pages_newest_first() {
     let (_dir, store, machine_id) = store_with_machine();
-    let all: Vec<Process> = (0..5).map(|at| over(machine_id, at / 2, None)).collect();
+    let all: Vec<Process> = (0..5).map(|at| exited(machine_id, at / 2, None)).collect();
     store.save_processes(&all.iter().collect::<Vec<_>>()).unwrap();
     store.save_process(&hook(machine_id, time(9))).unwrap();
     let mut read: Vec<EndedProcess> = Vec::new();
@@ -320,10 +320,10 @@ fn what_is_over_is_read_in_pages_the_newest_first() {
 }
 
 #[test]
-fn what_is_forgotten_goes_with_its_attempts_and_what_got_a_child_meanwhile_stays_without_its_run_dir() {
+fn prunes_attempts_too_but_keeps_a_process_with_a_new_child() {
     let (_dir, store, machine_id) = store_with_machine();
-    let [gone, parent] = [1, 2].map(|at| over(machine_id, at, None));
-    let child = over(machine_id, 3, Some(&parent));
+    let [gone, parent] = [1, 2].map(|at| exited(machine_id, at, None));
+    let child = exited(machine_id, 3, Some(&parent));
     let binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
     for process in [&gone, &parent, &child] {
         let outcome = Outcome::Declined;
@@ -335,11 +335,11 @@ fn what_is_forgotten_goes_with_its_attempts_and_what_got_a_child_meanwhile_stays
         };
         store.finish_attempts(process, &[(binary, &attempt)], &[], time(4)).unwrap();
     }
-    let living = hook(machine_id, time(5));
-    store.save_process(&living).unwrap();
-    store.prune_processes(&[gone.id, parent.id, living.id], &[child.id]).unwrap();
+    let live = hook(machine_id, time(5));
+    store.save_process(&live).unwrap();
+    store.prune_processes(&[gone.id, parent.id, live.id], &[child.id]).unwrap();
     assert_eq!(store.process(gone.id).unwrap(), None);
-    assert_eq!(store.process(living.id).unwrap(), Some(living));
+    assert_eq!(store.process(live.id).unwrap(), Some(live));
     for kept in [parent, child] {
         let mut kept = kept;
         kept.spec.run_dir = None;
@@ -350,17 +350,17 @@ fn what_is_forgotten_goes_with_its_attempts_and_what_got_a_child_meanwhile_stays
 }
 
 #[test]
-fn a_parent_that_was_forgotten_meanwhile_is_none() {
+fn a_process_whose_parent_was_pruned_has_no_parent() {
     let (_dir, store, machine_id) = store_with_machine();
-    let parent = over(machine_id, 1, None);
-    let mut child = over(machine_id, 2, Some(&parent));
+    let parent = exited(machine_id, 1, None);
+    let mut child = exited(machine_id, 2, Some(&parent));
     store.save_process(&child).unwrap();
     child.parent_id = None;
     assert_eq!(store.process(child.id).unwrap(), Some(child));
 }
 
 #[test]
-fn attempts_without_a_process_go_by_their_age_a_few_at_a_time() {
+fn prunes_old_attempts_without_a_process_a_few_at_a_time() {
     let (_dir, store, machine_id) = store_with_machine();
     let binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
     let attempt = Attempt {
@@ -377,7 +377,7 @@ fn attempts_without_a_process_go_by_their_age_a_few_at_a_time() {
 }
 
 #[test]
-fn no_list_reads_or_sorts_the_whole_table() {
+fn every_list_uses_an_index() {
     let (_dir, store, _) = store_with_machine();
     let plan = |rest: &str| -> String {
         let connection = store.lock();
@@ -416,7 +416,7 @@ fn no_list_reads_or_sorts_the_whole_table() {
 }
 
 #[test]
-fn a_word_of_a_later_version_is_an_error_that_names_the_row() {
+fn an_unknown_value_is_an_error_that_names_the_row() {
     let (_dir, store, machine_id) = store_with_machine();
     let process = hook(machine_id, time(1)).into_exited(ProcessExit::exited(0, time(2)));
     store.save_process(&process).unwrap();
