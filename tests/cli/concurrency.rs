@@ -1,4 +1,4 @@
-//! Several rigups at once.
+//! Parallel requests, several rigups at the same time, locks and deadlocks.
 
 use std::fs;
 use std::path::Path;
@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::test_context::TestContext;
 
 #[test]
-fn requirements_are_worked_on_side_by_side() {
+fn resolves_requests_in_parallel() {
     let context = TestContext::new();
-    // Each hook ends only once the other one has started.
+    // Each hook exits only after the other one has started.
     context.provider("pair", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
         case $name in a) other=b ;; b) other=a ;; esac\nmkdir -p \"$DATA_DIR/met\"\n: >\"$DATA_DIR/met/$name\"\n\
         until [ -e \"$DATA_DIR/met/$other\" ]; do :; done\n\
@@ -19,7 +19,7 @@ fn requirements_are_worked_on_side_by_side() {
 }
 
 #[test]
-fn one_job_at_a_time_is_kept() {
+fn one_job_runs_one_hook_at_a_time() {
     let context = TestContext::new();
     context.provider("alone", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
         mkdir \"$DATA_DIR/inside\" || exit 1\nrmdir \"$DATA_DIR/inside\"\n\
@@ -28,7 +28,7 @@ fn one_job_at_a_time_is_kept() {
 }
 
 #[test]
-fn many_fresh_starts_at_once_share_one_store() {
+fn concurrent_first_installs_share_one_store() {
     let context = TestContext::new();
     context.plugin("shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
     context.run_concurrently(12, &["install"]);
@@ -38,7 +38,7 @@ fn many_fresh_starts_at_once_share_one_store() {
 }
 
 #[test]
-fn commands_under_one_lock_run_one_after_the_other_and_pass_their_exit_code_on() {
+fn commands_under_one_lock_run_one_at_a_time_with_their_exit_codes() {
     let context = TestContext::new();
     let body = "mkdir \"$HOME/inside\" || exit 9; rmdir \"$HOME/inside\"; exit 7";
     fs::create_dir(context.path("home")).unwrap();
@@ -50,18 +50,18 @@ fn commands_under_one_lock_run_one_after_the_other_and_pass_their_exit_code_on()
 }
 
 #[test]
-fn a_hook_may_ask_rigup_for_what_is_worked_on_beside_it() {
+fn a_hook_may_install_a_binary_that_is_being_resolved() {
     const PAIR: &str = r#"#!/bin/sh
 name=${1#--name=} in=$DATA_DIR/in
 mkdir -p "$in" && : >"$in/$name"
 if [ "$name" = a ]; then
     until [ -e "$in/b" ]; do :; done
-    "$RIGUP" install b --plugins-dir "$HOOKS" >/dev/null 2>"$in/said" &
+    "$RIGUP" install b --plugins-dir "$HOOKS" >/dev/null 2>"$in/stderr" &
     echo $! >"$in/pid.new" && mv "$in/pid.new" "$in/pid"
     wait $! || exit
 else
-    # It ends once that rigup has looked often whether the lock is free, or has given up.
-    until grep -q waiting "$in/said" && read -r pid <"$in/pid"; do :; done 2>/dev/null
+    # Exits after the other rigup has polled the lock often, or has given up.
+    until grep -q waiting "$in/stderr" && read -r pid <"$in/pid"; do :; done 2>/dev/null
     until [ ! -e "/proc/$pid" ] || awk '/^voluntary/ { n += $2 } END { exit n < 60 }' /proc/$pid/task/*/status; do :; done
 fi
 printf '{"type":"Binary","name":"%s","abspath":"/bin/sh","version":"1"}' "$name"
@@ -73,7 +73,7 @@ printf '{"type":"Binary","name":"%s","abspath":"/bin/sh","version":"1"}' "$name"
 }
 
 #[test]
-fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiting_for_ever() {
+fn a_hook_that_installs_its_own_binary_fails_instead_of_waiting() {
     let context = TestContext::new();
     context.provider("p", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
     let record =
@@ -90,8 +90,8 @@ fn a_hook_that_asks_rigup_for_what_it_is_asked_for_itself_fails_instead_of_waiti
     context.run(&circle).exits_with(3).stderr_contains("waits for this process");
 }
 
-/// A hook that asks for the other one's binary, once the other one asks for its own.
-const EACH_OTHERS: &str = r#"#!/bin/sh
+/// A hook that installs the binary of the other hook, once both hooks run.
+const MUTUAL_INSTALL: &str = r#"#!/bin/sh
 name=${1#--name=}
 case $name in a) other=b ;; b) other=a ;; esac
 : >"$DATA_DIR/$name.at" && until [ -e "$DATA_DIR/$other.at" ]; do :; done
@@ -99,8 +99,8 @@ case $name in a) other=b ;; b) other=a ;; esac
 printf '{"type":"Binary","name":"%s","abspath":"/bin/sh","version":"1"}' "$name"
 "#;
 
-/// Two rigups, or one, in which the hooks for a and b wait for each other; what was said about it.
-fn in_a_circle(context: &TestContext, installs: &[&[&str]]) -> String {
+/// Runs installs whose hooks for `a` and `b` wait for each other, and returns their standard error.
+fn stderr_of_deadlock(context: &TestContext, installs: &[&[&str]]) -> String {
     let options = ["--binproviders", "p", "--timeout", "600"];
     let start = |names: &&[&str]| context.start(&[&["install"], *names, &options].concat());
     let children: Vec<_> = installs.iter().map(start).collect();
@@ -109,29 +109,35 @@ fn in_a_circle(context: &TestContext, installs: &[&[&str]]) -> String {
 }
 
 #[test]
-fn hooks_that_install_each_others_binary_are_told_so_instead_of_waiting_for_ever() {
+fn hooks_that_install_each_others_binary_fail_instead_of_waiting() {
     let context = TestContext::new();
-    context.provider("p", EACH_OTHERS);
-    let said = in_a_circle(&context, &[&["a", "b", "-j", "2"]]);
-    assert!(said.contains("a needs b, which needs a") || said.contains("b needs a, which needs b"), "{said}");
+    context.provider("p", MUTUAL_INSTALL);
+    let stderr = stderr_of_deadlock(&context, &[&["a", "b", "-j", "2"]]);
+    assert!(
+        stderr.contains("a needs b, which needs a") || stderr.contains("b needs a, which needs b"),
+        "{stderr}"
+    );
     assert!(is_empty(&context.path("data/locks/waiting")));
 }
 
 #[test]
-fn hooks_of_two_rigups_that_install_each_others_binary_are_told_so_as_well() {
+fn hooks_of_two_rigups_that_install_each_others_binary_fail_too() {
     let context = TestContext::new();
-    context.provider("p", EACH_OTHERS);
-    let said = in_a_circle(&context, &[&["a"], &["b"]]);
-    assert!(said.contains("a needs b, which needs a") || said.contains("b needs a, which needs b"), "{said}");
+    context.provider("p", MUTUAL_INSTALL);
+    let stderr = stderr_of_deadlock(&context, &[&["a"], &["b"]]);
+    assert!(
+        stderr.contains("a needs b, which needs a") || stderr.contains("b needs a, which needs b"),
+        "{stderr}"
+    );
     assert!(is_empty(&context.path("data/locks/waiting")));
 }
 
 #[test]
-fn a_hook_that_installs_what_waits_for_its_own_binary_is_told_so() {
+fn a_hook_that_installs_a_dependent_of_its_own_binary_fails() {
     let context = TestContext::new();
     context.provider("p", "#!/bin/sh\necho 'p needs y' >&2\n");
-    let need = json!({"type": "Binary", "name": "y", "binproviders": "q"});
-    context.write("here/providers/p/binaries.jsonl", need.to_string());
+    let requirement = json!({"type": "Binary", "name": "y", "binproviders": "q"});
+    context.write("here/providers/p/binaries.jsonl", requirement.to_string());
     context.provider("q", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");
     let output = context.run(&["install", "x", "--binproviders", "p", "--timeout", "600"]).exits_with(1);
     let output = output
@@ -145,7 +151,7 @@ fn is_empty(folder: &Path) -> bool {
 }
 
 #[test]
-fn no_number_of_jobs_is_too_many() {
+fn accepts_any_number_of_jobs() {
     let context = TestContext::new();
     context.fixture("good");
     context.run(&["install", "x", "--binproviders", "good", "-j", "65535"]).succeeds();

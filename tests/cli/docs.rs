@@ -1,4 +1,4 @@
-//! The examples in `docs/`, as a reader would type them.
+//! The pages in `docs/`: their examples, tables, links and phrases.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::builtin_providers;
 use crate::test_context::TestContext;
 
-/// A fenced block: the language and the file behind the backticks, and the lines inside.
+/// A fenced block: the text after the backticks, which is a language and maybe a file, and the lines of the block.
 struct Block<'a> {
     info: &'a str,
     body: String,
@@ -24,8 +24,7 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// Writes the files of a page and types its commands, in the order of the page. What a command is shown to print, it
-/// prints: each line, somewhere, in that order.
+/// Writes the files of a page and runs its commands, in the order of the page.
 fn follow(context: &TestContext, page: &str) {
     let mut commands = 0;
     for Block { info, body } in blocks(page) {
@@ -43,6 +42,7 @@ fn follow(context: &TestContext, page: &str) {
     assert!(commands > 0, "the page has commands");
 }
 
+/// Runs a command, and asserts that its output contains the expected lines in this order.
 fn check(context: &TestContext, command: &str, expected: &str) {
     let args = ["-c", &format!("{{ {command}\n}} 2>&1")];
     let output = context.command_for(Path::new("/bin/sh"), &args).output().unwrap();
@@ -57,6 +57,7 @@ fn check(context: &TestContext, command: &str, expected: &str) {
     }
 }
 
+/// Creates a context with rigup on PATH.
 fn context() -> TestContext {
     let mut context = TestContext::new();
     let rigup = Path::new(env!("CARGO_BIN_EXE_rigup")).parent().unwrap();
@@ -65,22 +66,22 @@ fn context() -> TestContext {
 }
 
 #[test]
-fn the_examples_of_docs_hooks_do_what_they_say() {
+fn the_examples_of_docs_hooks_work() {
     follow(&context(), include_str!("../../docs/hooks.md"));
 }
 
 #[test]
-fn the_examples_of_docs_lock_do_what_they_say() {
+fn the_examples_of_docs_lock_work() {
     follow(&context(), include_str!("../../docs/lock.md"));
 }
 
 #[test]
-fn the_examples_of_docs_plugins_do_what_they_say() {
+fn the_examples_of_docs_plugins_work() {
     follow(&context(), include_str!("../../docs/plugins.md"));
 }
 
 #[test]
-fn docs_providers_has_a_row_for_each_built_in_provider_with_what_it_states() {
+fn docs_providers_has_a_row_for_each_built_in_provider() {
     let page = include_str!("../../docs/providers.md");
     let providers = builtin_providers::providers();
     for provider in &providers {
@@ -124,7 +125,7 @@ fn docs_reliability_names_every_test_of_its_rows_and_no_other() {
     assert_eq!(named, rows_in(&tests, "fn row_"));
 }
 
-/// Every page in the repository's root and in `docs/`.
+/// Returns the paths of the pages in the repository's root and in `docs/`.
 fn pages() -> impl Iterator<Item = PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = [root.to_owned(), root.join("docs")].into_iter().flat_map(|dir| fs::read_dir(dir).unwrap());
@@ -161,7 +162,7 @@ fn no_page_has_a_phrase_that_reads_like_a_translation() {
     }
 }
 
-/// How a page's headings are called in links to them.
+/// Returns the anchors of a page's headings.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings =
         page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
@@ -173,7 +174,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_link_between_the_pages_leads_to_a_heading_or_a_file_that_is_there() {
+fn each_link_between_pages_leads_to_a_file_and_a_heading() {
     let mut links = 0;
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
@@ -184,9 +185,9 @@ fn every_link_between_the_pages_leads_to_a_heading_or_a_file_that_is_there() {
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
             assert!(target.exists(), "{}: {link}", page.display());
-            let is_there =
+            let has_anchor =
                 anchor.is_empty() || anchors(&fs::read_to_string(target).unwrap()).contains(anchor);
-            assert!(is_there, "{}: {link}", page.display());
+            assert!(has_anchor, "{}: {link}", page.display());
             links += 1;
         }
     }

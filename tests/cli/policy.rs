@@ -129,11 +129,11 @@ fn plugin_show_prints_what_each_provider_enforces() {
         |provider: &str| context.run(&["plugin", "show", provider]).succeeds().record()["enforces"].clone();
     for provider in builtin_providers::providers() {
         let config = builtin_providers::config(&provider);
-        let enforces = &config["enforces"];
-        assert!(config["curated"] == true || enforces["min_release_age"].is_boolean(), "{provider}");
+        let stated = &config["enforces"];
+        assert!(config["curated"] == true || stated["min_release_age"].is_boolean(), "{provider}");
         let expected = json!({
-            "min_release_age": enforces["min_release_age"],
-            "postinstall_scripts": enforces["postinstall_scripts"],
+            "min_release_age": stated["min_release_age"],
+            "postinstall_scripts": stated["postinstall_scripts"],
         });
         assert_eq!(enforced(&provider), expected, "{provider}");
     }

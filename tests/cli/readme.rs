@@ -1,4 +1,4 @@
-//! The worked example of the README, as a newcomer would type it.
+//! The example of the README, run command by command.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use crate::test_context::TestContext;
 
 const README: &str = include_str!("../../README.md");
 
-/// The fenced blocks of a section: what stands behind the backticks, and the lines inside.
+/// Returns the fenced blocks of a section: the text after the backticks, and the lines of the block.
 fn blocks(section: &str) -> Vec<(&str, String)> {
-    let (_, rest) = README.split_once(&format!("\n## {section}\n")).expect("the section is there");
+    let (_, rest) = README.split_once(&format!("\n## {section}\n")).expect("the README has the section");
     let section = rest.split("\n## ").next().unwrap_or_default();
     let mut blocks = Vec::new();
     let mut parts = section.split("\n```");
@@ -22,7 +22,7 @@ fn blocks(section: &str) -> Vec<(&str, String)> {
 }
 
 #[test]
-fn the_worked_example_of_the_readme_prints_what_it_shows() {
+fn the_example_of_the_readme_prints_the_shown_output() {
     let mut context = TestContext::new();
     let rigup = Path::new(env!("CARGO_BIN_EXE_rigup")).parent().unwrap();
     context.set("PATH", format!("{}:/usr/bin:/bin", rigup.display()));
@@ -35,7 +35,7 @@ fn the_worked_example_of_the_readme_prints_what_it_shows() {
         } else if info == "console" {
             for line in body.lines() {
                 if let Some(command) = line.strip_prefix("$ ") {
-                    script += &format!("echo '$ {command}'\n{command}\n");
+                    script.extend(["echo '$ ", command, "'\n", command, "\n"]);
                 }
             }
             shown += &body;
@@ -46,7 +46,7 @@ fn the_worked_example_of_the_readme_prints_what_it_shows() {
     assert_eq!(normalized(&printed), normalized(&shown), "{printed}");
 }
 
-/// Drops what differs from run to run: ids, durations, sizes, folders, and the widths of columns.
+/// Returns the lines without ids, numbers, units, folders and column widths, which differ between runs.
 fn normalized(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.is_empty());
     lines
@@ -54,6 +54,7 @@ fn normalized(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Returns a word without its folder, or `None` for an id, a number or a unit.
 fn normalized_word(word: &str) -> Option<String> {
     if let Some((_, rest)) = word.split_once("/data/lib/") {
         return Some(format!(".../data/lib/{rest}"));

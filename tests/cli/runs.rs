@@ -1,4 +1,4 @@
-//! Detached runs: `rigup start`, `post` and `result`, and the process commands over them.
+//! Runs: `rigup start`, `post` and `result`, and the process commands for runs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,25 +11,28 @@ use serde_json::{Value, json};
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 impl TestContext {
-    /// Starts a run of sh, and gives back its id.
+    /// Starts a run of a shell script, and returns its id.
     fn start_run(&self, options: &[&str], script: &str) -> String {
         let args = [&["start"], options, &["--", "sh", "-c", script]].concat();
         self.run(&args).succeeds().record()["id"].as_str().unwrap().to_owned()
     }
 
+    /// Returns the record of a process.
     fn show(&self, id: &str) -> Value {
         self.run(&["process", "show", id]).succeeds().record()
     }
 
-    fn waiters_are_gone(&self) {
-        wait_until("nothing lives", || self.live_processes().is_empty());
+    /// Waits until the waiters of all runs have exited.
+    fn wait_for_waiters(&self) {
+        wait_until("the waiters have exited", || self.live_processes().is_empty());
     }
 }
 
+/// A script that waits for the file `go` in the data dir.
 const WAIT_FOR_GO: &str = "until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done";
 
 #[test]
-fn a_run_tells_how_it_goes_and_what_came_of_it() {
+fn shows_the_messages_the_result_and_the_output_of_a_run() {
     let context = TestContext::new();
     let script = "\"$RIGUP\" post 'half of it' step=1 url='a=b'; echo out; echo err >&2; \
         echo '{\"pages\":12}' | \"$RIGUP\" result -";
@@ -48,7 +51,7 @@ fn a_run_tells_how_it_goes_and_what_came_of_it() {
     assert!(message["time"].as_str().unwrap().ends_with('Z'));
     assert_eq!(shown["stdout_tail"], "out\n");
     assert_eq!(shown["stderr_tail"], "err\n");
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }
 
 #[test]
@@ -73,13 +76,13 @@ fn the_state_of_a_run_is_running_then_finished_died_or_killed() {
         (&context.show(&id)["state"], &context.show(&id)["exit_reason"]),
         (&json!("killed"), &json!("timeout"))
     );
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }
 
 #[test]
 fn a_run_outlives_its_caller_and_holds_none_of_its_pipes_open() {
     let context = TestContext::new();
-    // The caller's output is read to its end, and descriptor 9 is a pipe of the caller's own.
+    // The test reads the caller's output until its end; descriptor 9 is one more copy of that pipe.
     let mut command = context.command_for(
         Path::new("/bin/sh"),
         &["-c", "exec 9>&1; \"$0\" start --slug s -- sleep 600", env!("CARGO_BIN_EXE_rigup")],
@@ -91,11 +94,11 @@ fn a_run_outlives_its_caller_and_holds_none_of_its_pipes_open() {
     assert!(context.show(&id)["live"]["rss"].as_u64().unwrap() > 0);
     context.run(&["process", "kill", "-s", "KILL", &id]).succeeds();
     assert_eq!(context.show(&id)["exit_code"], 137);
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }
 
 #[test]
-fn no_more_runs_of_a_kind_are_alive_than_may_be_however_many_are_started_at_once() {
+fn max_live_limits_the_runs_of_a_slug_that_start_at_the_same_time() {
     let context = TestContext::new();
     let children: Vec<_> = (0..20)
         .map(|_| context.start(&["start", "--slug", "s", "--max-live", "3", "--", "sleep", "600"]))
@@ -107,7 +110,7 @@ fn no_more_runs_of_a_kind_are_alive_than_may_be_however_many_are_started_at_once
     assert_eq!(
         fs::read_dir(context.path("data/processes")).unwrap().count(),
         3,
-        "nothing was made for the others"
+        "a rejected start created a run dir"
     );
     let live = context.run(&["process", "list", "--slug", "s", "--status", "running"]).succeeds().records();
     assert_eq!(live.len(), 3);
@@ -120,11 +123,11 @@ fn no_more_runs_of_a_kind_are_alive_than_may_be_however_many_are_started_at_once
     for run in &live[1..] {
         context.run(&["process", "kill", run["id"].as_str().unwrap()]).succeeds();
     }
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }
 
 #[test]
-fn a_slug_that_is_none_is_refused_before_anything_is_made() {
+fn rejects_an_invalid_slug_and_creates_nothing() {
     let context = TestContext::new();
     for slug in ["", "../x", "A", "a/b", "a.b", &"x".repeat(64)] {
         context.run(&["start", "--slug", slug, "--", "true"]).exits_with(2);
@@ -138,7 +141,7 @@ fn a_slug_that_is_none_is_refused_before_anything_is_made() {
 }
 
 #[test]
-fn a_command_that_cannot_be_started_is_recorded_as_such() {
+fn records_a_command_that_cannot_be_started() {
     let context = TestContext::new();
     let output = context
         .run(&["start", "--slug", "s", "--", "no-such-program"])
@@ -147,11 +150,11 @@ fn a_command_that_cannot_be_started_is_recorded_as_such() {
     let record = output.record();
     assert_eq!((&record["state"], &record["exit_reason"]), (&json!("died"), &json!("spawn_failed")));
     context.run(&["process", "wait", record["id"].as_str().unwrap()]).exits_with(1);
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }
 
 #[test]
-fn the_record_and_the_run_dir_hold_no_secret_and_are_for_their_owner_only() {
+fn stores_no_secret_and_creates_the_run_dir_for_its_owner_only() {
     let mut context = TestContext::new();
     context.set("API_TOKEN", "canary-7f3a").set("RIGUP_RUN_DIR", "/nowhere");
     let id = context.start_run(&["--slug", "s"], "test -n \"$API_TOKEN\" && \"$RIGUP\" post hello >&2");
@@ -164,11 +167,11 @@ fn the_record_and_the_run_dir_hold_no_secret_and_are_for_their_owner_only() {
         let bytes = fs::read(&file).unwrap();
         assert!(!bytes.windows(11).any(|window| window == b"canary-7f3a"), "{}", file.display());
     }
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }
 
 #[test]
-fn messages_of_many_processes_at_once_never_mix() {
+fn messages_of_concurrent_processes_never_mix() {
     let context = TestContext::new();
     let script = "for i in 1 2 3 4 5 6 7 8; do \"$RIGUP\" post \"$(head -c 60000 /dev/zero | tr '\\0' $i)\" >&2 & done; wait";
     let id = context.start_run(&["--slug", "s"], script);
@@ -179,11 +182,11 @@ fn messages_of_many_processes_at_once_never_mix() {
         let text = message["text"].as_str().unwrap();
         assert!(text.len() == 60000 && text.bytes().all(|byte| byte == text.as_bytes()[0]));
     }
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }
 
 #[test]
-fn outside_of_a_run_there_is_nobody_to_post_to() {
+fn post_and_result_fail_outside_of_a_run() {
     let mut context = TestContext::new();
     context.run(&["post", "hello"]).exits_with(1).stderr_contains("RIGUP_RUN_DIR is not set");
     context.run(&["result", "1"]).exits_with(1);
@@ -194,12 +197,12 @@ fn outside_of_a_run_there_is_nobody_to_post_to() {
 }
 
 #[test]
-fn a_launcher_that_died_on_its_way_leaves_a_record_that_is_finished_later() {
+fn the_next_start_completes_the_record_of_a_launcher_that_died() {
     let context = TestContext::new();
     let id = context.start_run(&["--slug", "s"], "exit 0");
     context.run(&["process", "wait", &id]).succeeds();
-    context.waiters_are_gone();
-    // As if it had been killed between the record and the waiter: nobody holds the lock.
+    context.wait_for_waiters();
+    // Resets the record to that of a launcher that was killed before it started the waiter: no process holds the lock.
     let run_dir = context.show(&id)["run_dir"].as_str().unwrap().to_owned();
     fs::remove_file(format!("{run_dir}/exit.json")).unwrap();
     context
@@ -215,11 +218,11 @@ fn a_launcher_that_died_on_its_way_leaves_a_record_that_is_finished_later() {
     let second = context.start_run(&["--slug", "s", "--max-live", "1"], "exit 0");
     assert_eq!(context.show(&id)["exit_reason"], "lost");
     context.run(&["process", "wait", &second]).succeeds();
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }
 
 #[test]
-fn a_run_whose_waiter_was_killed_goes_on_and_its_code_is_never_guessed() {
+fn a_run_whose_waiter_was_killed_goes_on_and_has_no_exit_code() {
     let context = TestContext::new();
     let id = context.start_run(&["--slug", "s"], WAIT_FOR_GO);
     let waiter =
@@ -227,7 +230,7 @@ fn a_run_whose_waiter_was_killed_goes_on_and_its_code_is_never_guessed() {
     signal(waiter, Signal::SIGKILL);
     wait_until("the waiter is gone", || !context.live_processes().iter().any(|(pid, _)| *pid == waiter));
     context.run(&["exec", "--", "true"]).succeeds();
-    assert_eq!(context.show(&id)["state"], "running", "it is adopted, not killed");
+    assert_eq!(context.show(&id)["state"], "running", "the run was killed");
     context.run(&["process", "wait", "--timeout", "1", &id]).exits_with(124);
     fs::write(context.path("data/go"), "").unwrap();
     context.run(&["process", "wait", &id]).exits_with(1);
@@ -238,7 +241,7 @@ fn a_run_whose_waiter_was_killed_goes_on_and_its_code_is_never_guessed() {
 }
 
 #[test]
-fn gc_tells_what_it_did_to_which() {
+fn gc_prints_each_action_with_its_run() {
     let mut context = TestContext::new();
     context.set("RIGUP_KEEP_DAYS", "none");
     let old = context.start_run(
@@ -259,7 +262,7 @@ fn gc_tells_what_it_did_to_which() {
             })
             .collect()
     };
-    // Long ago, as the store tells it; and nobody is left who would end the late one.
+    // Backdates the records, and kills the waiter that would terminate the late run.
     let waiter =
         context.live_processes().into_iter().find(|(_, command)| command.contains(" waiter ")).unwrap().0;
     signal(waiter, Signal::SIGKILL);
@@ -269,36 +272,39 @@ fn gc_tells_what_it_did_to_which() {
         .unwrap();
     store.execute("UPDATE process SET started_at = '2020-01-01T00:00:00.000Z'", []).unwrap();
     fs::create_dir(context.path("data/processes/.gone-01890a5d-ac96-774b-bcce-b302099a8057")).unwrap();
-    let made = context.path("data/processes/01890a5d-ac96-774b-bcce-b302099a8058");
-    fs::create_dir(&made).unwrap();
+    let unrecorded = context.path("data/processes/01890a5d-ac96-774b-bcce-b302099a8058");
+    fs::create_dir(&unrecorded).unwrap();
 
     let expected = ["killed late", "removed old", "removed "];
     assert_eq!(actions(&["process", "gc", "--dry-run"]), expected);
-    assert_eq!(context.show(&late)["state"], "running", "nothing was done");
+    assert_eq!(context.show(&late)["state"], "running", "a dry run terminated the run");
     assert_eq!(actions(&["process", "gc"]), expected);
     assert_eq!(context.live_processes(), []);
     assert_eq!(context.show(&late)["status"], "exited");
-    assert!(Path::new(context.show(&late)["run_dir"].as_str().unwrap()).exists(), "kept until the next one");
-    assert_eq!(context.show(&old)["run_dir"], Value::Null, "the record stays");
-    assert!(made.exists());
+    assert!(
+        Path::new(context.show(&late)["run_dir"].as_str().unwrap()).exists(),
+        "the gc that terminates a run keeps its run dir"
+    );
+    assert_eq!(context.show(&old)["run_dir"], Value::Null, "the record is kept without the run dir");
+    assert!(unrecorded.exists());
     context.run(&["process", "logs", &old]).exits_with(1).stderr_contains("have expired");
     assert_eq!(actions(&["process", "gc"]), Vec::<String>::new());
     assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed kept", "removed late"]);
-    assert!(made.exists(), "its launcher may be about to store its record");
+    assert!(unrecorded.exists(), "a new run dir without a record was removed");
     let long_ago = SystemTime::now() - Duration::from_hours(25);
-    fs::File::open(&made).unwrap().set_modified(long_ago).unwrap();
+    fs::File::open(&unrecorded).unwrap().set_modified(long_ago).unwrap();
     assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed "]);
-    assert!(!made.exists());
+    assert!(!unrecorded.exists());
 }
 
 #[test]
-fn logs_are_followed_until_the_process_is_over() {
+fn follows_logs_until_the_process_exits() {
     let context = TestContext::new();
     let id = context.start_run(
         &["--slug", "s"],
         &format!("echo one; echo two; echo three; echo bad >&2; {WAIT_FOR_GO}; : >\"$RIGUP_RUN_DIR/stdout.log\"; echo new; exit 1"),
     );
-    wait_until("it wrote", || context.show(&id)["stdout_tail"] == "one\ntwo\nthree\n");
+    wait_until("the run has printed its lines", || context.show(&id)["stdout_tail"] == "one\ntwo\nthree\n");
     let last = context.run(&["process", "logs", "-n", "2", "--stream", "stdout", &id]).succeeds();
     assert_eq!(last.stdout, "two\nthree\n");
     assert_eq!(context.run(&["process", "logs", "-n", "0", "--stream", "stdout", &id]).succeeds().stdout, "");
@@ -309,20 +315,20 @@ fn logs_are_followed_until_the_process_is_over() {
     let out = context.path("followed");
     let mut command = context.command(&["process", "logs", "-f", "-n", "1", "--stream", "stdout", &id]);
     let mut child = command.stdout(fs::File::create(&out).unwrap()).spawn().unwrap();
-    wait_until("the last line is there", || fs::read_to_string(&out).unwrap() == "three\n");
+    wait_until("the last line is printed", || fs::read_to_string(&out).unwrap() == "three\n");
     fs::write(context.path("data/go"), "").unwrap();
-    assert!(child.wait().unwrap().success(), "it ends when the process ends");
+    assert!(child.wait().unwrap().success(), "following ends when the process exits");
     assert_eq!(fs::read_to_string(&out).unwrap(), "three\nnew\n");
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }
 
 #[test]
-fn several_are_waited_for_and_the_first_code_that_is_not_0_counts() {
+fn wait_exits_with_the_first_nonzero_exit_code_of_several_runs() {
     let context = TestContext::new();
     let ids: Vec<String> =
         [0, 4, 5].iter().map(|code| context.start_run(&["--slug", "s"], &format!("exit {code}"))).collect();
     let output = context.run(&["process", "wait", &ids[0], &ids[2], &ids[1], &ids[0]]).exits_with(5);
     assert_eq!(output.records().len(), 3);
     context.run(&["process", "wait", "--timeout", "5", &ids[0]]).succeeds();
-    context.waiters_are_gone();
+    context.wait_for_waiters();
 }

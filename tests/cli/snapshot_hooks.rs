@@ -14,7 +14,7 @@ use crate::test_context::{CommandOutput, TestContext};
 
 const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
 
-/// A web server with one page, ended when it is dropped.
+/// An HTTP server with one page. It stops when it is dropped.
 struct Server {
     address: String,
     thread: Option<JoinHandle<()>>,
@@ -50,11 +50,11 @@ impl Drop for Server {
 const PAGE: &str =
     "<html><head><link rel=\"stylesheet\" href=\"/style.css\"></head><img src=\"/a b.png\"></html>";
 
-/// Answers one request, and gives back its path.
+/// Answers one request, and returns its path.
 fn answer(mut stream: &TcpStream) -> String {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
-    // A client may go away without a word.
+    // A client may close the connection without a request.
     let _ = reader.read_line(&mut request);
     let mut header = String::new();
     while reader.read_line(&mut header).is_ok_and(|length| length > 2) {
@@ -75,6 +75,7 @@ fn answer(mut stream: &TcpStream) -> String {
     path
 }
 
+/// Runs the Snapshot hooks of these plugins for a URL.
 fn snapshot(context: &TestContext, plugins: &str, url: &str) -> CommandOutput {
     let url = format!("--url={url}");
     context.run(&[
@@ -90,14 +91,14 @@ fn snapshot(context: &TestContext, plugins: &str, url: &str) -> CommandOutput {
     ])
 }
 
-/// The record that the hook of a plugin printed.
+/// Returns the `ArchiveResult` record of a plugin's hook.
 fn result(output: &CommandOutput, plugin: &str) -> Value {
     let is_result = |record: &Value| record["type"] == "ArchiveResult" && record["plugin"] == plugin;
     output
         .records()
         .into_iter()
         .find(is_result)
-        .unwrap_or_else(|| panic!("{plugin} printed none: {}", output.stdout))
+        .unwrap_or_else(|| panic!("{plugin} printed no ArchiveResult: {}", output.stdout))
 }
 
 fn read_json(path: &Path) -> Value {
@@ -105,7 +106,7 @@ fn read_json(path: &Path) -> Value {
 }
 
 #[test]
-fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
+fn saves_a_page_with_its_resources_headers_and_digests() {
     let context = TestContext::new();
     let server = Server::start();
     let out = context.path("here/out");
@@ -114,7 +115,7 @@ fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
     let wget = result(&output, "wget");
     assert_eq!((&wget["status"], &wget["files"]), (&json!("succeeded"), &json!(3)));
     let page = fs::read_to_string(out.join("wget").join(wget["output"].as_str().unwrap())).unwrap();
-    assert!(page.contains("href=\"style.css\""), "its links are relative: {page}");
+    assert!(page.contains("href=\"style.css\""), "the links are not relative: {page}");
 
     assert_eq!(result(&output, "headers")["http_status"], 200);
     let headers = read_json(&out.join("headers/headers.json"));
@@ -132,18 +133,18 @@ fn a_page_is_saved_with_what_it_needs_its_headers_and_the_digests_of_all() {
         })
         .collect();
     assert!(expected.len() >= 5, "{expected:?}");
-    assert_eq!(hashes, expected, "also what wget wrote in the background is in it");
+    assert_eq!(hashes, expected, "the digests do not cover all files");
 
     let git = context.hook_processes().into_iter().find(|hook| hook["plugin"] == "git").unwrap();
     assert_eq!(
         (&git["exit_code"], &git["state"]),
         (&json!(10), &json!("finished")),
-        "a page is no repository"
+        "git did not skip a page"
     );
 }
 
 #[test]
-fn headers_tell_redirects_and_errors_as_they_were() {
+fn headers_records_redirects_and_errors() {
     let context = TestContext::new();
     let server = Server::start();
     let output = snapshot(&context, "headers", &server.url("/old")).succeeds();
@@ -159,7 +160,7 @@ fn headers_tell_redirects_and_errors_as_they_were() {
 }
 
 #[test]
-fn a_page_that_is_not_there_is_a_failure_of_wget_that_says_why() {
+fn wget_fails_with_the_reason_if_a_page_is_missing() {
     let context = TestContext::new();
     let server = Server::start();
     snapshot(&context, "wget", &server.url("/nothing")).exits_with(1).stderr_contains("404");
@@ -168,7 +169,7 @@ fn a_page_that_is_not_there_is_a_failure_of_wget_that_says_why() {
 }
 
 #[test]
-fn a_repository_is_cloned_and_brought_up_to_date() {
+fn git_clones_a_repository_and_updates_the_clone() {
     let mut context = TestContext::new();
     context.set("GIT_CONFIG_GLOBAL", "/dev/null").set("GIT_CONFIG_NOSYSTEM", "1");
     let origin = context.path("origin.git");
@@ -208,7 +209,7 @@ fn a_repository_is_cloned_and_brought_up_to_date() {
 }
 
 #[test]
-fn an_url_is_never_run_and_never_taken_for_an_option() {
+fn never_runs_a_url_or_passes_it_as_an_option() {
     let context = TestContext::new();
     let server = Server::start();
     let evil = server.url("/$(touch x)'\"`touch x`;touch x");

@@ -1,4 +1,4 @@
-//! `rigup install --timings`: where the time went.
+//! `rigup install --timings`: the JSON file and the HTML page.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::test_context::{TestContext, signal, wait_until};
 
-/// Two providers and three binaries: one is had at once, one at the second provider, one nowhere.
+/// Creates a context with two providers and three binaries: the first provider installs `one`, the second one installs
+/// `two`, and none installs `none`.
 fn context() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").fixture("failing").plugin(
@@ -27,6 +28,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
+/// Returns the bars that have an attempt for a binary.
 fn bars<'a>(timings: &'a Value, binary: &str) -> Vec<&'a Value> {
     let bars = timings["bars"].as_array().unwrap().iter();
     bars.filter(|bar| bar["attempts"].as_array().unwrap().iter().any(|attempt| attempt["binary"] == binary))
@@ -34,11 +36,11 @@ fn bars<'a>(timings: &'a Value, binary: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn the_json_holds_every_hook_with_its_times_its_outcome_and_its_log() {
+fn the_json_has_the_times_the_outcome_and_the_log_of_each_hook() {
     let context = context();
     let output = context.run(&["install", "--timings=out/t.json"]).exits_with(1);
     let output = output.stderr_contains("timings written to out/t.json");
-    assert_eq!(output.records().len(), 3, "standard output holds what it always does");
+    assert_eq!(output.records().len(), 3, "standard output does not have the three records");
     let timings: Value = serde_json::from_str(&read(&context.path("here/out/t.json"))).unwrap();
     assert_eq!(timings["type"], "Timings");
     assert_eq!(timings["command"], "rigup install --timings=out/t.json");
@@ -70,7 +72,7 @@ fn the_json_holds_every_hook_with_its_times_its_outcome_and_its_log() {
 }
 
 #[test]
-fn the_page_has_its_usual_name_a_lane_for_each_provider_and_a_bar_for_each_hook() {
+fn the_page_has_a_lane_for_each_provider_and_a_bar_for_each_hook() {
     let context = context();
     context
         .run(&["install", "--timings"])
@@ -93,7 +95,7 @@ fn the_page_has_its_usual_name_a_lane_for_each_provider_and_a_bar_for_each_hook(
 }
 
 #[test]
-fn a_page_is_written_where_nothing_had_to_be_done_too() {
+fn writes_a_page_even_if_all_binaries_are_installed() {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
     context.run(&["install", "--timings", "--quiet"]).succeeds();
@@ -101,15 +103,15 @@ fn a_page_is_written_where_nothing_had_to_be_done_too() {
     assert!(read(&page).contains("data-process"));
     let output = context.run(&["install", "--timings"]).succeeds().stderr_contains("is already installed");
     output.stderr_contains("timings written to");
-    assert!(read(&page).contains("No hook ran."), "the page is of the last run");
-    let said = context.run(&["install", "--timings=t.json", "--quiet"]).succeeds().stderr;
-    assert_eq!(said, "");
+    assert!(read(&page).contains("No hook ran."), "the page is not of the last install");
+    let stderr = context.run(&["install", "--timings=t.json", "--quiet"]).succeeds().stderr;
+    assert_eq!(stderr, "");
     let timings: Value = serde_json::from_str(&read(&context.path("here/t.json"))).unwrap();
     assert_eq!((&timings["bars"], &timings["critical_path"]["duration_ms"]), (&json!([]), &json!(0)));
 }
 
 #[test]
-fn what_hooks_start_in_turn_has_no_bar_of_its_own() {
+fn an_install_by_a_hook_has_no_bar() {
     let context = TestContext::new();
     context.fixture("good").provider(
         "nesting",
@@ -124,7 +126,7 @@ fn what_hooks_start_in_turn_has_no_bar_of_its_own() {
 }
 
 #[test]
-fn a_batch_hook_is_one_bar_for_all_that_it_was_asked_for() {
+fn a_batch_hook_has_one_bar_for_all_its_requests() {
     let context = TestContext::new();
     let names = ["sh", "no-such-tool", "env"];
     context.plugin("p", &names.map(|name| json!({"type": "Binary", "name": name, "binproviders": "env"})));
@@ -141,7 +143,7 @@ fn a_batch_hook_is_one_bar_for_all_that_it_was_asked_for() {
 }
 
 #[test]
-fn names_and_logs_that_look_like_html_stay_text() {
+fn escapes_html_in_names_and_logs() {
     let context = TestContext::new();
     let name = "<img src=x onerror=alert(1)>";
     context.provider("hostile", "#!/bin/sh\necho '</pre></style><script>alert(2)</script>' >&2\nexit 1\n");
@@ -153,7 +155,7 @@ fn names_and_logs_that_look_like_html_stay_text() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_of_before_anything_is_done() {
+fn rejects_an_unusable_file_before_it_installs() {
     let context = context();
     context.write("here/file", "");
     context
@@ -170,11 +172,11 @@ fn a_file_that_cannot_be_written_is_told_of_before_anything_is_done() {
         .exits_with(2)
         .stderr_contains("name a file that ends in .html or .json");
     context.run(&["install", "--timings", "--dry-run"]).exits_with(2);
-    assert!(!context.path("data").exists(), "nothing was begun");
+    assert!(!context.path("data").exists(), "the data dir was created");
 }
 
 #[test]
-fn a_file_that_cannot_be_written_in_the_end_costs_neither_the_work_nor_its_exit_code() {
+fn installs_even_if_the_timings_cannot_be_written_at_the_end() {
     let mut context = TestContext::new();
     context.set("SPOILED", context.path("here/out"));
     context.provider("spoiling", "#!/bin/sh\nrm -r \"$SPOILED\"\nexit 1\n").fixture("good");
@@ -191,7 +193,7 @@ fn a_file_that_cannot_be_written_in_the_end_costs_neither_the_work_nor_its_exit_
 }
 
 #[test]
-fn an_interrupted_run_has_its_page_and_leaves_nothing_behind() {
+fn an_interrupted_install_writes_its_timings() {
     let context = TestContext::new();
     context
         .fixture("hanging")
@@ -206,5 +208,5 @@ fn an_interrupted_run_has_its_page_and_leaves_nothing_behind() {
     let bar = &timings["bars"][0];
     assert!(bar["ending"].as_str().unwrap().starts_with("stopped"), "{bar}");
     assert_eq!(bar["stderr_tail"], "hanging\n");
-    wait_until("all is dead", || context.live_processes().is_empty());
+    wait_until("all processes are dead", || context.live_processes().is_empty());
 }

@@ -1,4 +1,4 @@
-//! What others may have written is not run, not read, and not written to.
+//! Files that other users can write are not run, not read and not written to.
 
 use std::fs;
 use std::io::Write;
@@ -11,59 +11,60 @@ use serde_json::json;
 use crate::invalid_input::run_as_nobody;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
-fn mode(path: &Path, mode: u32) {
+/// Sets the mode of a file.
+fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A provider that has everything, and a plugin that wants `x` of it.
+/// Creates a context with the provider `good`, and a plugin that requires `x` from it.
 fn context() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
     context
 }
 
-/// Whoever may write a file of a plugin is told by what is said, and nothing of the plugin counts.
-fn is_refused(context: &TestContext, plugin: &str, said: &str) {
+/// Asserts that rigup rejects an untrusted plugin with this message, and runs no hook.
+fn assert_rejected(context: &TestContext, plugin: &str, message: &str) {
     let output = context
         .run(&["install"])
         .exits_with(1)
-        .stderr_contains(&format!("error: {said}"))
+        .stderr_contains(&format!("error: {message}"))
         .stderr_contains("--trust-dir ");
     assert!(output.records().iter().all(|record| record["status"] != "installed"), "{}", output.stdout);
     assert!(context.hook_processes().is_empty());
-    context.run(&["install", "--plugins", plugin]).exits_with(3).stderr_contains(said);
+    context.run(&["install", "--plugins", plugin]).exits_with(3).stderr_contains(message);
 }
 
 #[test]
-fn a_hook_that_others_may_write_is_not_run() {
+fn does_not_run_a_hook_that_others_can_write() {
     let context = context();
     let hook = context.path("here/providers/good/on_BinaryRequest__50_good.sh");
-    mode(&hook, 0o777);
-    is_refused(
+    set_mode(&hook, 0o777);
+    assert_rejected(
         &context,
         "good",
         &format!("{}: others can write to it (mode 0777); fix it with `chmod o-w ", hook.display()),
     );
-    mode(&hook, 0o755);
+    set_mode(&hook, 0o755);
     context.run(&["install"]).succeeds();
 }
 
 #[test]
-fn requirements_and_settings_that_others_may_write_are_not_read() {
+fn does_not_read_requirements_or_settings_that_others_can_write() {
     for file in ["binaries.jsonl", "config.json"] {
         let context = context();
         let path = context.write(&format!("here/plugins/p/{file}"), "{}");
-        mode(&path, 0o666);
-        is_refused(&context, "p", &format!("{}: others can write to it (mode 0666)", path.display()));
+        set_mode(&path, 0o666);
+        assert_rejected(&context, "p", &format!("{}: others can write to it (mode 0666)", path.display()));
     }
 }
 
 #[test]
-fn a_folder_of_plugins_that_others_may_write_is_refused_whole_and_the_others_go_on() {
+fn rejects_a_plugins_folder_that_others_can_write_and_uses_the_others() {
     let context = context();
     let plugins = context.path("here/plugins");
     context.plugin("q", &[]);
-    mode(&plugins, 0o777);
+    set_mode(&plugins, 0o777);
     let output = context.run(&["install"]).exits_with(1);
     assert_eq!(output.stderr.matches("error:").count(), 1, "{}", output.stderr);
     output.stderr_contains(&format!(
@@ -79,45 +80,50 @@ fn a_folder_of_plugins_that_others_may_write_is_refused_whole_and_the_others_go_
         .run(&["install", "y", "--binproviders", "good"])
         .exits_with(1)
         .stderr_contains("installed by good");
-    mode(&plugins, 0o755);
+    set_mode(&plugins, 0o755);
     context.run(&["install"]).succeeds();
 }
 
 #[test]
-fn a_link_to_a_plugin_counts_by_its_own_place_and_by_that_of_its_target() {
+fn checks_both_the_link_to_a_plugin_and_its_target() {
     let context = context();
     let elsewhere = context.write("open/shared/p/binaries.jsonl", "");
     fs::remove_dir_all(context.path("here/plugins/p")).unwrap();
     symlink(elsewhere.parent().unwrap(), context.path("here/plugins/p")).unwrap();
     context.run(&["install"]).succeeds();
-    mode(&context.path("open"), 0o777);
+    set_mode(&context.path("open"), 0o777);
     let link = context.path("here/plugins/p");
-    let said = format!(
+    let message = format!(
         "{}: others can write to it (mode 0777), and {} is reached through it",
         context.path("open").display(),
         link.display()
     );
-    is_refused(&context, "p", &said);
-    mode(&context.path("open"), 0o1777);
+    assert_rejected(&context, "p", &message);
+    set_mode(&context.path("open"), 0o1777);
     context.run(&["install"]).succeeds();
 }
 
 #[test]
-fn a_trusted_folder_counts_and_is_said_aloud_once() {
+fn uses_a_trusted_folder_and_reports_it_once() {
     let context = context();
     let open = context.path("here/plugins");
-    mode(&open, 0o777);
-    mode(&open.join("p/binaries.jsonl"), 0o666);
-    let said = |by: &str| format!("{} is trusted because of {by}, although ", open.display());
-    let output =
-        context.run(&["install", "--trust-dir", "plugins"]).succeeds().stderr_contains(&said("--trust-dir"));
+    set_mode(&open, 0o777);
+    set_mode(&open.join("p/binaries.jsonl"), 0o666);
+    let message = |by: &str| format!("{} is trusted because of {by}, although ", open.display());
+    let output = context
+        .run(&["install", "--trust-dir", "plugins"])
+        .succeeds()
+        .stderr_contains(&message("--trust-dir"));
     assert_eq!(output.stderr.matches("is trusted").count(), 1, "{}", output.stderr);
     let mut context = context;
     context.set("RIGUP_TRUST_DIR", "/nowhere:plugins");
-    context.run(&["install"]).succeeds().stderr_contains(&said("RIGUP_TRUST_DIR"));
+    context.run(&["install"]).succeeds().stderr_contains(&message("RIGUP_TRUST_DIR"));
     context.set("RIGUP_TRUST_DIR", "");
     let file = context.write("home/.config/rigup/rigup.toml", format!("trust_dirs = [{open:?}]"));
-    context.run(&["install"]).succeeds().stderr_contains(&said(&format!("trust_dirs in {}", file.display())));
+    context
+        .run(&["install"])
+        .succeeds()
+        .stderr_contains(&message(&format!("trust_dirs in {}", file.display())));
     context.write("home/.config/rigup/rigup.toml", "trust_dirs = [\"~/../here\"]");
     context.run(&["install"]).succeeds().stderr_contains("here is trusted because of");
     context.write("home/.config/rigup/rigup.toml", "trust_dirs = \"/\"");
@@ -125,10 +131,10 @@ fn a_trusted_folder_counts_and_is_said_aloud_once() {
 }
 
 #[test]
-fn one_plugin_can_be_trusted_in_a_folder_that_is_not() {
+fn trusts_one_plugin_in_an_untrusted_folder() {
     let context = context();
     context.plugin("q", &[json!({"type": "Binary", "name": "y", "binproviders": "good"})]);
-    mode(&context.path("here/plugins"), 0o777);
+    set_mode(&context.path("here/plugins"), 0o777);
     let output = context
         .run(&["install", "--trust-dir", "plugins/q"])
         .exits_with(1)
@@ -141,25 +147,25 @@ fn the_rigup_that_a_hook_calls_trusts_the_same_folders() {
     let context = TestContext::new();
     let hook = "#!/bin/sh\necho \"$RIGUP_TRUST_DIR\" >&2\n";
     context.provider("asks", hook);
-    mode(&context.path("here/providers"), 0o777);
+    set_mode(&context.path("here/providers"), 0o777);
     let flags = ["--trust-dir", "providers", "install", "x", "--binproviders", "asks"];
     let record = context.run(&flags).exits_with(1).record();
     assert_eq!(record["attempts"][0]["reason"], context.path("here/providers").to_str().unwrap());
-    mode(&context.path("here/providers"), 0o755);
+    set_mode(&context.path("here/providers"), 0o755);
     let record = context.run(&["install", "x", "--binproviders", "asks", "--force"]).exits_with(1).record();
-    assert_eq!(record["attempts"][0]["reason"], "printed no Binary record", "it is not set");
+    assert_eq!(record["attempts"][0]["reason"], "printed no Binary record", "RIGUP_TRUST_DIR was set");
 }
 
 #[test]
-fn a_settings_file_that_others_may_write_stops_rigup_and_cannot_trust_itself() {
+fn rejects_a_settings_file_that_others_can_write_and_its_trust_dirs() {
     let context = context();
     let file = context.write("here/rigup.toml", format!("trust_dirs = [{:?}]", context.path("here")));
-    mode(&file, 0o666);
-    let said =
+    set_mode(&file, 0o666);
+    let message =
         format!("error: {}: others can write to it (mode 0666); fix it with `chmod o-w ", file.display());
-    context.run(&["install"]).exits_with(3).stderr_contains(&said);
-    mode(&file, 0o644);
-    mode(&context.path("here"), 0o777);
+    context.run(&["install"]).exits_with(3).stderr_contains(&message);
+    set_mode(&file, 0o644);
+    set_mode(&context.path("here"), 0o777);
     context.run(&["install"]).exits_with(3).stderr_contains("here: others can write to it (mode 0777), and ");
     let output = context.run(&["install", "--trust-dir", file.to_str().unwrap()]).exits_with(1);
     let output = output.stderr_contains(&format!(
@@ -167,18 +173,18 @@ fn a_settings_file_that_others_may_write_stops_rigup_and_cannot_trust_itself() {
         file.display()
     ));
     output.stderr_contains("here: others can write to it (mode 0777), and ");
-    mode(&context.path("here"), 0o755);
-    mode(&context.path("here/plugins"), 0o777);
+    set_mode(&context.path("here"), 0o755);
+    set_mode(&context.path("here/plugins"), 0o777);
     context.run(&["install"]).succeeds().stderr_contains("here is trusted because of trust_dirs in ");
 }
 
-/// It could not say that it is to be trusted itself.
+/// An untrusted settings file cannot make itself trusted.
 #[test]
-fn who_may_not_trust_a_settings_file_is_told_what_helps_without_one() {
+fn an_untrusted_settings_file_can_be_trusted_without_settings() {
     let context = context();
     for name in ["here", "home/.config/rigup"] {
         let file = context.write(&format!("{name}/rigup.toml"), "");
-        mode(&file, 0o666);
+        set_mode(&file, 0o666);
         let folder = context.path(name);
         let advice = format!("with --trust-dir {0} or RIGUP_TRUST_DIR={0}\n", folder.display());
         context.run(&["install"]).exits_with(3).stderr_contains(&advice);
@@ -188,18 +194,18 @@ fn who_may_not_trust_a_settings_file_is_told_what_helps_without_one() {
 }
 
 #[test]
-fn a_lock_file_that_others_may_write_stops_rigup() {
+fn rejects_a_lock_file_that_others_can_write() {
     let context = context();
     context.run(&["lock"]).succeeds();
     let file = context.path("here/rigup.lock");
-    mode(&file, 0o666);
-    let said = format!("{}: others can write to it (mode 0666); fix it with `chmod o-w ", file.display());
+    set_mode(&file, 0o666);
+    let message = format!("{}: others can write to it (mode 0666); fix it with `chmod o-w ", file.display());
     for args in [&["install", "--locked"][..], &["lock", "--check"], &["lock"]] {
         context
             .run(args)
             .exits_with(3)
             .stderr_contains("cannot use the lock file rigup.lock: ")
-            .stderr_contains(&said);
+            .stderr_contains(&message);
     }
     let here = context.path("here");
     let advice = format!("--trust-dir {} or trust_dirs = [{here:?}] in your own rigup.toml", here.display());
@@ -211,24 +217,24 @@ fn a_lock_file_that_others_may_write_stops_rigup() {
     context.write("home/.config/rigup/rigup.toml", format!("trust_dirs = [{here:?}]"));
     context.run(&["install", "--locked"]).succeeds().stderr_contains("is trusted because of trust_dirs in ");
     fs::remove_dir_all(context.path("home")).unwrap();
-    mode(&file, 0o644);
+    set_mode(&file, 0o644);
     context.run(&["install", "--locked"]).succeeds();
 }
 
-/// A pipe has nothing to be judged by once it is gone, and gives whoever opens it what its other end likes.
+/// The checks of a file mean nothing for a pipe: the process at its other end decides what a reader gets.
 #[test]
-fn a_pipe_in_place_of_settings_is_not_read_and_nobody_waits_for_it() {
+fn rejects_a_named_pipe_as_settings_without_waiting_for_it() {
     let context = context();
     let file = context.path("here/rigup.toml");
     let mut owners = vec![(None, "not a regular file")];
     if nix::unistd::geteuid().is_root() {
         owners.push((Some(12345), "it belongs to uid 12345, not to root"));
     }
-    for (owner, said) in owners {
+    for (owner, message) in owners {
         nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
         std::os::unix::fs::chown(&file, owner, None).unwrap();
         let mut rigup = context.start(&["install"]);
-        wait_until("it was read, or rigup is over", || {
+        wait_until("the pipe was read, or rigup has exited", || {
             let opened =
                 fs::OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&file);
             if let Ok(mut pipe) = opened {
@@ -238,15 +244,15 @@ fn a_pipe_in_place_of_settings_is_not_read_and_nobody_waits_for_it() {
             rigup.try_wait().unwrap().is_some()
         });
         let output = rigup.wait_with_output().unwrap();
-        CommandOutput::new(&["install"], &output).exits_with(3).stderr_contains(said);
+        CommandOutput::new(&["install"], &output).exits_with(3).stderr_contains(message);
         let _ = fs::remove_file(&file);
     }
 }
 
 #[test]
-fn what_belongs_to_somebody_else_is_refused_unless_he_called_sudo() {
+fn rejects_files_of_another_user_unless_that_user_called_sudo() {
     if !nix::unistd::geteuid().is_root() {
-        return; // only root can give files away
+        return; // Only root can change the owner of a file.
     }
     let mut context = context();
     for path in ["here", "here/plugins", "here/plugins/p", "here/plugins/p/binaries.jsonl"] {
@@ -263,20 +269,20 @@ fn what_belongs_to_somebody_else_is_refused_unless_he_called_sudo() {
 }
 
 #[test]
-fn a_data_dir_that_others_may_write_is_refused_and_one_that_they_may_read_is_left_as_it_is() {
+fn rejects_a_data_dir_that_others_can_write_but_not_one_they_can_read() {
     let context = context();
     let data = context.path("data");
     fs::create_dir(&data).unwrap();
-    mode(&data, 0o755);
+    set_mode(&data, 0o755);
     context.run(&["install"]).succeeds();
     assert_eq!(data.metadata().unwrap().mode() & 0o7777, 0o755);
-    mode(&data, 0o777);
-    let said = format!(
+    set_mode(&data, 0o777);
+    let message = format!(
         "cannot use the data dir {0}: {0}: others can write to it (mode 0777); fix it with `chmod o-w ",
         data.display()
     );
     for args in [&["install"][..], &["process", "list"], &["binary", "list"]] {
-        context.run(args).exits_with(3).stderr_contains(&said);
+        context.run(args).exits_with(3).stderr_contains(&message);
     }
     let flags = ["--trust-dir", data.to_str().unwrap(), "install", "--force"];
     let output = context.run(&flags).succeeds().stderr_contains("is trusted because of --trust-dir");
@@ -285,21 +291,21 @@ fn a_data_dir_that_others_may_write_is_refused_and_one_that_they_may_read_is_lef
         .run(&["--trust-dir", "/", "binary", "list"])
         .succeeds()
         .stderr_contains("/ is trusted because of --trust-dir");
-    mode(&data, 0o700);
+    set_mode(&data, 0o700);
 }
 
 #[test]
-fn a_data_dir_that_is_trusted_by_exception_is_said_once_by_who_reads_it_before_it_is_written() {
+fn reports_a_trusted_data_dir_once_per_command() {
     let context = context();
     fs::create_dir(context.path("data")).unwrap();
-    mode(&context.path("data"), 0o777);
+    set_mode(&context.path("data"), 0o777);
     for args in [&["lock"][..], &["lock", "--check"]] {
         let output = context.run(&[&["--trust-dir", "../data"], args].concat()).succeeds();
         assert_eq!(output.stderr.matches("is trusted").count(), 1, "{args:?}: {}", output.stderr);
     }
 }
 
-/// Everything below a folder but what hooks made: LIB_DIR, and the files in the folders where they work.
+/// Adds the path and the mode of each file below a folder, but not of those in LIB_DIR, which hooks create.
 fn modes(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -314,7 +320,7 @@ fn modes(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
 }
 
 #[test]
-fn what_rigup_keeps_is_for_its_user_alone_whatever_the_umask() {
+fn files_of_rigup_are_private_with_any_umask() {
     for umask in ["000", "022", "077"] {
         let mut context = context();
         context.script("here/plugins/p/on_Snapshot__1_x.bg.sh", "#!/bin/sh\necho '{\"type\":\"X\"}'\n");
@@ -355,8 +361,8 @@ fn what_rigup_keeps_is_for_its_user_alone_whatever_the_umask() {
     }
 }
 
-/// The built-in provider's hook, as it was unpacked.
-fn unpacked(context: &TestContext, provider: &str) -> PathBuf {
+/// Returns the path of the unpacked hook of a built-in provider.
+fn unpacked_hook(context: &TestContext, provider: &str) -> PathBuf {
     let folder =
         fs::read_dir(context.path("data/builtin")).unwrap().next().unwrap().unwrap().path().join(provider);
     let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -364,39 +370,39 @@ fn unpacked(context: &TestContext, provider: &str) -> PathBuf {
 }
 
 #[test]
-fn a_built_in_hook_that_was_changed_is_restored_and_told_of_before_it_runs() {
+fn restores_and_reports_a_changed_built_in_hook_before_it_runs() {
     let context = TestContext::new();
     context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
-    let hook = unpacked(&context, "env");
-    let right = fs::read(&hook).unwrap();
+    let hook = unpacked_hook(&context, "env");
+    let original = fs::read(&hook).unwrap();
     let canary = context.path("canary");
-    let spoil: [(&str, &dyn Fn()); 4] = [
+    let changes: [(&str, &dyn Fn()); 4] = [
         ("other text", &|| fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", canary.display())).unwrap()),
         ("gone", &|| fs::remove_file(&hook).unwrap()),
-        ("writable", &|| mode(&hook, 0o777)),
+        ("writable", &|| set_mode(&hook, 0o777)),
         ("a link", &|| {
             fs::rename(&hook, context.path("moved")).unwrap();
             fs::write(context.path("moved"), format!("#!/bin/sh\ntouch {}\n", canary.display())).unwrap();
             symlink(context.path("moved"), &hook).unwrap();
         }),
     ];
-    for (what, spoil) in spoil {
-        spoil();
+    for (name, change) in changes {
+        change();
         let output = context.run(&["install", "sh", "--binproviders", "env", "--force"]).succeeds();
         output.stderr_contains(&format!(
             "warning: sh: env: {} was changed, and rigup restored it",
             hook.display()
         ));
-        assert!(!canary.exists(), "{what}");
-        assert_eq!(fs::read(&hook).unwrap(), right, "{what}");
+        assert!(!canary.exists(), "{name}");
+        assert_eq!(fs::read(&hook).unwrap(), original, "{name}");
         let output = context.run(&["install", "sh", "--binproviders", "env", "--force"]).succeeds();
         assert!(!output.stderr.contains("warning"), "{}", output.stderr);
     }
-    assert_eq!(fs::read_dir(hook.parent().unwrap()).unwrap().count(), 2, "nothing half-made is left");
+    assert_eq!(fs::read_dir(hook.parent().unwrap()).unwrap().count(), 2, "temporary files are left");
 }
 
 #[test]
-fn a_plugin_may_lie_in_a_folder_that_its_users_cannot_list_and_its_owner_is_root() {
+fn uses_a_plugin_of_root_in_a_folder_that_the_user_cannot_list() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
