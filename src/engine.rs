@@ -134,11 +134,6 @@ impl<'e> Engine<'e> {
         &self.session
     }
 
-    /// Carries out a plan.
-    pub(crate) fn execute(&self, plan: &InstallPlan) -> Result<InstallReport, EngineError> {
-        install::execute(&self.session, plan)
-    }
-
     /// Prunes expired records and logs after an install, unless they were pruned today.
     pub(crate) fn prune_after(&self, report: &InstallReport, plan: &InstallPlan) {
         if let (Some(command), None) = (report.command, report.interrupted) {

@@ -13,7 +13,7 @@ use crate::cli::failure::{self, Goal};
 use crate::cli::message::{error, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
-use crate::engine::install::{InstallPlan, TIMEOUT_SECONDS};
+use crate::engine::install::{self, InstallPlan, TIMEOUT_SECONDS};
 use crate::engine::installer::{StepResult, unresolved};
 use crate::engine::{EngineEvent, ExitStatus, InstallReport, InstallRequest, lockfile, session};
 use crate::hook::command::MAX_TIMEOUT;
@@ -195,7 +195,7 @@ fn execute(
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
-    let report = engine.execute(plan)?;
+    let report = install::execute(engine.session(), plan)?;
     progress.clear();
     let printed = print_report(plan, &report, context);
     let mut status = report.exit_status();

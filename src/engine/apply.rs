@@ -10,14 +10,12 @@ use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
 use crate::engine::event::EngineEvent;
 use crate::engine::exit_status::ExitStatus;
-use crate::engine::install::is_ready;
-use crate::engine::installer::{InstallOptions, Installer, StepResult, Task};
+use crate::engine::installer::{InstallOptions, Installer, StepResult};
 use crate::engine::session::Session;
-use crate::install::link::Linker;
 use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, RegisterError};
+use crate::install::status::is_ready;
 use crate::machine::config;
-use crate::model::binary::BinaryState;
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::import;
 use crate::model::plugin_name::ProviderName;
@@ -32,7 +30,6 @@ pub(crate) struct Applier<'a> {
     catalog: &'a Catalog,
     session: &'a Session<'a>,
     interrupt: &'a Interrupt,
-    linker: Linker<'a>,
     options: InstallOptions,
     selection: Selection,
     providers: Vec<ProviderName>,
@@ -90,17 +87,10 @@ impl<'a> Applier<'a> {
         options: InstallOptions,
         is_dry_run: bool,
     ) -> Self {
-        let linker = Linker {
-            settings: &session.settings,
-            store: &session.store,
-            machine_id: session.machine.id,
-            force: false,
-        };
         Self {
             catalog,
             session,
             interrupt,
-            linker,
             options,
             selection: Selection { policy, settings_policy: catalog.core.policy(), ..Selection::default() },
             providers: catalog.providers(),
@@ -114,9 +104,9 @@ impl<'a> Applier<'a> {
     /// Answers a batch of records. Equal requests in it are resolved once.
     pub(crate) fn answer(&mut self, batch: Vec<Record>) -> Result<BatchAnswers, EngineError> {
         let mut answers = BatchAnswers::default();
-        // The answer of each accepted record, or the number of the task that leads to it.
+        // The answer of each accepted record, or the number of its result among those of the requests.
         let mut accepted: Vec<Result<Value, usize>> = Vec::new();
-        let mut tasks = Vec::new();
+        let mut results = Vec::new();
         let mut requested: HashMap<String, Vec<(Request, usize)>> = HashMap::new();
         for record in batch {
             let line = record.line;
@@ -125,34 +115,34 @@ impl<'a> Applier<'a> {
                 Ok(RecordAction::Resolve(request)) => {
                     let same_name = requested.entry(request.name.as_str().to_owned()).or_default();
                     let equal = same_name.iter().find(|(other, _)| *other == *request);
-                    let known = equal.map(|(_, task)| *task);
-                    accepted.push(Err(known.unwrap_or(tasks.len())));
+                    let known = equal.map(|(_, index)| *index);
+                    accepted.push(Err(known.unwrap_or(results.len())));
                     if known.is_none() {
-                        same_name.push(((*request).clone(), tasks.len()));
-                        tasks.push(self.task(request)?);
+                        same_name.push(((*request).clone(), results.len()));
+                        results.push(self.plan(*request)?);
                     }
                 }
                 Err(ApplyError::Store(error)) => return Err(error.into()),
                 Err(error) => {
-                    self.status = self.status.or_incomplete();
+                    self.refuse();
                     answers.refused.push((line, error.to_string()));
                 }
             }
         }
-        answers.results = self.resolve(tasks)?;
+        answers.results = self.resolve(results)?;
         if !self.is_dry_run && !answers.results.iter().all(StepResult::is_installed) {
-            self.status = self.status.or_incomplete();
+            self.refuse();
         }
         for answer in accepted {
             match answer {
                 Ok(record) => answers.records.push(record),
-                Err(task) => answers.records.extend(answers.results.get(task).map(StepResult::to_record)),
+                Err(index) => answers.records.push(answers.results[index].to_record()),
             }
         }
         Ok(answers)
     }
 
-    /// Counts a line that is not a record.
+    /// Counts a record or a line that cannot be applied.
     pub(crate) fn refuse(&mut self) {
         self.status = self.status.or_incomplete();
     }
@@ -192,26 +182,22 @@ impl<'a> Applier<'a> {
         request.ok_or(ApplyError::Requirement(requirement::LineError::NoName))
     }
 
-    fn task(&self, request: Box<Request>) -> Result<Task, EngineError> {
+    /// Compares a request with what is installed.
+    fn plan(&self, request: Request) -> Result<StepResult, StoreError> {
         let known = self.session.store.binary(self.session.machine.id, request.name.as_str())?;
-        let Some(binary) = known else { return Ok(Task::Open(request)) };
+        let Some(binary) = known else { return Ok(StepResult::Planned(request)) };
         if is_ready(&binary, &request, &self.session.settings) {
-            return Ok(Task::Done(Box::new(StepResult::Present(binary))));
+            return Ok(StepResult::Present(binary));
         }
-        let retry_at = match &binary.state {
-            BinaryState::Queued(queued) => queued.waits_until(clock::now()),
-            BinaryState::Installed(_) => None,
-        };
-        Ok(match retry_at {
-            Some(retry_at) => Task::Done(Box::new(StepResult::Deferred(binary, retry_at))),
-            None => Task::Open(request),
+        Ok(match binary.queued().and_then(|queued| queued.waits_until(clock::now())) {
+            Some(retry_at) => StepResult::Deferred(binary, retry_at),
+            None => StepResult::Planned(request),
         })
     }
 
-    fn resolve(&mut self, tasks: Vec<Task>) -> Result<Vec<StepResult>, EngineError> {
-        let has_open = tasks.iter().any(|task| matches!(task, Task::Open(_)));
-        if !has_open || self.is_dry_run {
-            return Ok(tasks.into_iter().map(Task::planned).collect());
+    fn resolve(&mut self, planned: Vec<StepResult>) -> Result<Vec<StepResult>, EngineError> {
+        if self.is_dry_run || !planned.iter().any(StepResult::is_planned) {
+            return Ok(planned);
         }
         let installer = match self.installer.take() {
             Some(installer) => installer,
@@ -219,7 +205,7 @@ impl<'a> Applier<'a> {
             None => Installer::open(self.catalog, self.session, self.options, usize::MAX, self.interrupt)?,
         };
         let installer = self.installer.insert(installer);
-        let results = installer.resolve(tasks)?;
+        let results = installer.resolve(planned)?;
         // The results are reported even if they cannot be recorded.
         if let Err(error) = installer.count_uses(&results) {
             self.session.report(EngineEvent::Error(error.to_string()));
@@ -236,17 +222,16 @@ impl<'a> Applier<'a> {
         if text("abspath").is_empty() || matches!(text("status"), "queued" | "failed" | "started") {
             return Ok(None);
         }
-        let checked = match register::verify(&self.linker, fields) {
-            Err(RegisterError::Verify(_)) if !text("binproviders").is_empty() => {
-                return Ok(None);
-            }
+        let linker = self.session.linker();
+        let checked = match register::verify(&linker, fields) {
+            Err(RegisterError::Verify(_)) if !text("binproviders").is_empty() => return Ok(None),
             checked => checked?,
         };
         if self.is_dry_run {
             return Ok(Some(Value::Object(fields.clone())));
         }
         let registered =
-            register::register(&self.linker, checked, self.interrupt, |warning| self.session.warn(warning))?;
+            register::register(&linker, checked, self.interrupt, |warning| self.session.warn(warning))?;
         Ok(Some(registered.binary.to_record(&[])))
     }
 
@@ -273,8 +258,9 @@ impl<'a> Applier<'a> {
 
     fn store_process(&self, fields: &Map<String, Value>) -> Result<Value, ApplyError> {
         let store = &self.session.store;
-        let known = id(fields, "id").map(|id: ProcessId| store.process(id)).transpose()?.flatten();
-        if let Some(known) = known {
+        if let Some(id) = id::<ProcessId>(fields, "id")
+            && let Some(known) = store.process(id)?
+        {
             return Ok(known.to_record());
         }
         let mut process = import::process(fields)?;

@@ -1,6 +1,6 @@
 //! The plugins that a command sees: their hooks, requirements and settings, read once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -65,32 +65,28 @@ impl Catalog {
         // The folder of a plugin and its parents are inspected once for both of its files.
         let mut inspection = Inspection::new(&settings.trust);
         let mut catalog = Self::find_with(settings, selected, &mut inspection, on_event)?;
-        let resolver = catalog.configs.resolver(sources(settings));
-        let (mut requirements, mut provider_requirements, mut diagnostics) =
-            (Vec::new(), Vec::new(), Vec::new());
-        let has_selection = catalog.statuses.values().any(|status| *status == PluginStatus::NotChosen);
-        for plugin in &catalog.discovery.plugins {
-            let is_enabled = catalog.statuses[&plugin.name] == PluginStatus::Enabled;
+        let Self { configs, discovery, statuses, requirements, provider_requirements, diagnostics, .. } =
+            &mut catalog;
+        let resolver = configs.resolver(sources(settings));
+        let has_selection = statuses.values().any(|status| *status == PluginStatus::NotChosen);
+        for plugin in &discovery.plugins {
+            let is_enabled = statuses[&plugin.name] == PluginStatus::Enabled;
             let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
             if !is_enabled && !is_provider {
                 continue;
             }
             let target = if is_provider && !(is_enabled && has_selection) {
-                &mut provider_requirements
+                &mut *provider_requirements
             } else {
-                &mut requirements
+                &mut *requirements
             };
             let listed = listed_requirements(plugin, settings, &mut inspection);
-            let configured = configured_requirements(plugin, &catalog.configs, &resolver, settings);
+            let configured = configured_requirements(plugin, configs, &resolver, settings);
             for (read, problems) in [listed, configured] {
                 target.extend(read);
                 diagnostics.extend(problems);
             }
         }
-        drop(resolver);
-        catalog.requirements = requirements;
-        catalog.provider_requirements = provider_requirements;
-        catalog.diagnostics.extend(diagnostics);
         Ok(catalog)
     }
 
@@ -127,10 +123,10 @@ impl Catalog {
                 warn(format!("the plugin {name} is disabled: {reason}"));
             }
         }
-        let values = discovery
-            .plugins
-            .iter()
-            .map(|plugin| (plugin.name.clone(), configs.settings(&plugin.name, &resolver, &mut warn)));
+        let values = discovery.plugins.iter().map(|plugin| {
+            let values = configs.settings(&plugin.name, &resolver, &mut warn);
+            (plugin.name.clone(), values)
+        });
         let values = values.collect();
         Ok(Self {
             discovery,
@@ -154,13 +150,9 @@ impl Catalog {
 
     /// Returns the names of all providers, in hook order.
     pub(crate) fn providers(&self) -> Vec<ProviderName> {
-        let mut names: Vec<ProviderName> = Vec::new();
-        for hook in self.provider_hooks() {
-            let name = hook.provider();
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
+        let mut names: Vec<ProviderName> = self.provider_hooks().iter().map(|hook| hook.provider()).collect();
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
         names
     }
 
@@ -197,11 +189,10 @@ impl Catalog {
     pub(crate) fn apply_machine_config(&mut self, config: &Map<String, Value>) {
         for setting in self.settings.values_mut().flatten() {
             let is_open = matches!(setting.origin, Origin::Default | Origin::Fallback(_));
-            if !is_open || !setting.name.ends_with("_BINARY") {
-                continue;
-            }
-            let path = config.get(&setting.name).filter(|path| is_file(path));
-            if let Some(path) = path {
+            if is_open
+                && setting.name.ends_with("_BINARY")
+                && let Some(path) = config.get(&setting.name).filter(|path| is_file(path))
+            {
                 setting.value = path.clone();
                 setting.origin = Origin::Machine;
             }

@@ -10,11 +10,11 @@ use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::exit_status::ExitStatus;
-use crate::engine::installer::{InstallOptions, Installer, StepResult, Task};
+use crate::engine::installer::{InstallOptions, Installer, StepResult};
 use crate::engine::lockfile;
 use crate::engine::session::Session;
 use crate::install::plan::{self, Selection, Step};
-use crate::install::status::{InstallStatus, install_status};
+use crate::install::status::is_ready;
 use crate::model::binary::Binary;
 use crate::model::id::ProcessId;
 use crate::model::name::BinaryName;
@@ -180,30 +180,27 @@ pub(crate) fn execute_steps(
     options: InstallOptions,
 ) -> Result<InstallReport, EngineError> {
     let mut binaries = session.store.binaries_of(session.machine.id)?;
-    let tasks: Vec<Task> = steps
-        .iter()
-        .map(|step| match step {
-            Err(refusal) => Task::Done(Box::new(StepResult::Refused(refusal.clone()))),
-            Ok(request) => match binaries.remove(request.name.as_str()) {
-                Some(binary) if !options.force && is_ready(&binary, request, &session.settings) => {
-                    Task::Done(Box::new(StepResult::Present(binary)))
-                }
-                _ => Task::Open(Box::new(request.clone())),
-            },
-        })
-        .collect();
+    let results = steps.iter().map(|step| match step {
+        Err(refusal) => StepResult::Refused(refusal.clone()),
+        Ok(request) => match binaries.remove(request.name.as_str()) {
+            Some(binary) if !options.force && is_ready(&binary, request, &session.settings) => {
+                StepResult::Present(binary)
+            }
+            _ => StepResult::Planned(request.clone()),
+        },
+    });
     let mut report = InstallReport {
-        results: Vec::new(),
+        results: results.collect(),
         diagnostics: catalog.diagnostics.clone(),
         interrupted: None,
         command: None,
         is_unrecorded: false,
     };
-    if tasks.iter().any(|task| matches!(task, Task::Open(_))) {
+    if report.results.iter().any(StepResult::is_planned) {
         let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
-        let installer = Installer::open(catalog, session, options, tasks.len(), &interrupt)?;
+        let installer = Installer::open(catalog, session, options, steps.len(), &interrupt)?;
         report.command = Some(installer.command_id());
-        report.results = installer.resolve(tasks)?;
+        report.results = installer.resolve(report.results)?;
         report.interrupted = interrupt.signal();
         // The results are reported even if they cannot be recorded.
         let counted = installer.count_uses(&report.results).map_err(EngineError::from);
@@ -214,7 +211,6 @@ pub(crate) fn execute_steps(
         }
     } else {
         session.complete_lost()?;
-        report.results = tasks.into_iter().filter_map(Task::result).collect();
     }
     if let Err(error) = remember_paths(steps, &report.results, session) {
         session.warn(format!("cannot store the paths of the binaries for hooks: {error}"));
@@ -222,33 +218,23 @@ pub(crate) fn execute_steps(
     Ok(report)
 }
 
-/// Whether nothing has to be done for a request.
-pub(crate) fn is_ready(binary: &Binary, request: &plan::Request, settings: &Settings) -> bool {
-    install_status(binary, request, settings) == InstallStatus::Ready
-}
-
 fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection, EngineError> {
     let home = settings.home.as_deref();
-    let names = request.names.iter().map(|name| BinaryName::parse(name, home)).collect::<Result<_, _>>();
-    let names = names.map_err(|error| invalid(&error))?;
+    let names = request.names.iter().map(|name| BinaryName::parse(name, home));
+    let names = names.collect::<Result<_, _>>().map_err(|error| invalid(&error))?;
     if !request.min_version.trim().is_empty() && !Version::looks_like_version(&request.min_version) {
         return Err(EngineError::InvalidRequest(format!(
             "--min-version {:?} is not a version; write it like 1.2 or 2024.01.02",
             request.min_version
         )));
     }
+    let providers = request.binproviders.as_deref().map(Providers::parse).transpose();
     Ok(Selection {
         names,
-        providers: request
-            .binproviders
-            .as_deref()
-            .map(Providers::parse)
-            .transpose()
-            .map_err(|error| invalid(&error))?,
+        providers: providers.map_err(|error| invalid(&error))?,
         min_version: request.min_version.clone(),
-        curated: Vec::new(),
         policy: request.policy,
-        settings_policy: Policy::default(),
+        ..Selection::default()
     })
 }
 
@@ -266,10 +252,7 @@ fn remember_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>)
         }
     }
     paths.retain(|name, path| session.machine.config.get(name) != Some(path));
-    if paths.is_empty() {
-        return Ok(());
-    }
-    session.store.merge_machine_config(session.machine.id, &paths)
+    if paths.is_empty() { Ok(()) } else { session.store.merge_machine_config(session.machine.id, &paths) }
 }
 
 fn status_of(results: &[StepResult], diagnostics: &[Diagnostic], interrupted: Option<i32>) -> ExitStatus {

@@ -51,7 +51,7 @@ pub(crate) enum StepResult {
     Resolved(Resolved),
     /// The request failed recently and is not tried again before this time.
     Deferred(Binary, Timestamp),
-    /// The request would be resolved.
+    /// The request has to be resolved.
     Planned(Request),
     /// No provider may install the binary.
     Refused(Refusal),
@@ -80,6 +80,11 @@ impl StepResult {
         self.installed().is_some()
     }
 
+    /// Whether the request still has to be resolved.
+    pub(crate) fn is_planned(&self) -> bool {
+        matches!(self, Self::Planned(_))
+    }
+
     /// Returns the record that JSONL shows.
     pub(crate) fn to_record(&self) -> Value {
         match self {
@@ -102,32 +107,6 @@ pub(crate) fn unresolved(name: &BinaryName, reason: &str) -> Value {
         "retry_at": null,
         "attempts": [],
     })
-}
-
-/// A step of a plan, compared with what is installed.
-pub(crate) enum Task {
-    /// There is nothing left to do.
-    Done(Box<StepResult>),
-    /// The request has to be resolved.
-    Open(Box<Request>),
-}
-
-impl Task {
-    /// Returns the result of a dry run.
-    pub(crate) fn planned(self) -> StepResult {
-        match self {
-            Self::Done(result) => *result,
-            Self::Open(request) => StepResult::Planned(*request),
-        }
-    }
-
-    /// Returns the result if there is nothing left to do.
-    pub(crate) fn result(self) -> Option<StepResult> {
-        match self {
-            Self::Done(result) => Some(*result),
-            Self::Open(_) => None,
-        }
-    }
 }
 
 /// Resolves requests with as many hooks at the same time as its pool has threads.
@@ -176,8 +155,8 @@ impl<'a> Installer<'a> {
         self.command.process.id
     }
 
-    /// Resolves the open tasks. The results are in the order of the tasks.
-    pub(crate) fn resolve(&self, tasks: Vec<Task>) -> Result<Vec<StepResult>, EngineError> {
+    /// Resolves the planned requests, and puts their results in their places.
+    pub(crate) fn resolve(&self, mut results: Vec<StepResult>) -> Result<Vec<StepResult>, EngineError> {
         let resolver = Resolver {
             runner: Runner {
                 settings: &self.session.settings,
@@ -196,23 +175,19 @@ impl<'a> Installer<'a> {
             timeout: self.options.timeout,
             on_event: &|request, event| self.session.report(EngineEvent::Install(request, event)),
         };
-        let mut results: Vec<Option<StepResult>> = Vec::new();
-        let mut open = Vec::new();
-        for task in tasks {
-            match task {
-                Task::Done(result) => results.push(Some(*result)),
-                Task::Open(request) => {
-                    results.push(None);
-                    open.push(*request);
-                }
-            }
-        }
-        let settled = resolver.resolve(open, &self.pool)?;
-        let mut settled = settled.into_iter().map(|(request, outcome)| match outcome {
-            Ok(done) => StepResult::Resolved(done),
-            Err(error) => StepResult::Broken(Arc::unwrap_or_clone(request), error),
+        let planned = results.iter().filter_map(|result| match result {
+            StepResult::Planned(request) => Some(request.clone()),
+            _ => None,
         });
-        Ok(results.into_iter().filter_map(|result| result.or_else(|| settled.next())).collect())
+        let resolved = resolver.resolve(planned.collect(), &self.pool)?;
+        let open = results.iter_mut().filter(|result| result.is_planned());
+        for (result, (request, outcome)) in open.zip(resolved) {
+            *result = match outcome {
+                Ok(resolved) => StepResult::Resolved(resolved),
+                Err(error) => StepResult::Broken(Arc::unwrap_or_clone(request), error),
+            };
+        }
+        Ok(results)
     }
 
     /// Adds the resolved requests to the use counts of the machine.

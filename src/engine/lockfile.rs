@@ -34,27 +34,17 @@ impl LockfileOnDisk {
     /// Reads a lock file; one that does not exist is empty. A file that other users may write to is refused, because
     /// its pins count as reviewed.
     pub(crate) fn read(path: &Path, settings: &Settings, on_event: OnEvent<'_>) -> Result<Self, EngineError> {
-        let (file, warning) = Self::read_with_warning(path, settings)?;
-        if let Some(warning) = warning {
-            on_event(&EngineEvent::Warning(warning));
-        }
-        Ok(file)
-    }
-
-    /// Reads the file again.
-    pub(crate) fn read_again(&self, settings: &Settings) -> Result<Self, EngineError> {
-        Self::read_with_warning(&self.path, settings).map(|(file, _)| file)
-    }
-
-    fn read_with_warning(path: &Path, settings: &Settings) -> Result<(Self, Option<String>), EngineError> {
         let whole = std::path::absolute(path).map_err(|error| unusable(path, error))?;
         let read = settings.trust.read(&whole, MAX_SIZE as u64);
         let path = path.to_owned();
         let Some(TrustedFile { bytes, note }) = read.map_err(|error| unusable(&path, error))? else {
-            return Ok((Self { path, bytes: None, lockfile: Lockfile::default() }, None));
+            return Ok(Self { path, bytes: None, lockfile: Lockfile::default() });
         };
         let lockfile = Lockfile::parse(&bytes).map_err(|error| unusable(&path, error))?;
-        Ok((Self { path, bytes: Some(bytes), lockfile }, note))
+        if let Some(warning) = note {
+            on_event(&EngineEvent::Warning(warning));
+        }
+        Ok(Self { path, bytes: Some(bytes), lockfile })
     }
 
     /// Returns the pins of this platform.

@@ -1,6 +1,7 @@
 //! The work of `rigup lock`: installs what is missing, and writes the lines of the lock file or compares with them.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -20,6 +21,7 @@ use crate::install::status::{InstallStatus, install_status};
 use crate::install::{pin, relocatable};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::binary::{Binary, Installed};
+use crate::model::name::BinaryName;
 use crate::model::plugin_name::ProviderName;
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::signals::Interrupt;
@@ -112,8 +114,9 @@ impl LockRow {
         Self { name: line.name.clone(), change, line: Some(line), record }
     }
 
-    fn missing(name: &str, reason: String, record: Value) -> Self {
-        Self { name: name.to_owned(), change: LockChange::Missing(reason), line: None, record }
+    fn missing(name: &BinaryName, reason: String) -> Self {
+        let record = unresolved(name, &reason);
+        Self { name: name.to_string(), change: LockChange::Missing(reason), line: None, record }
     }
 }
 
@@ -133,12 +136,14 @@ pub(crate) fn lock(
 ) -> Result<LockReport, EngineError> {
     let file = LockfileOnDisk::read(&request.lockfile, settings, on_event)?;
     if !request.is_check {
-        atomic::check_for_user(&file.path).map_err(|error| unwritable(&file, &error.to_string()))?;
+        atomic::check_for_user(&file.path).map_err(|error| unwritable(&file, &error))?;
     }
     let plan = InstallPlan::new(&request.install, settings, on_event)?;
+    let stored = session::open_to_read_with_machine(settings, on_event)?;
+    let binaries = stored.map(|(store, machine)| store.binaries_of(machine.id)).transpose()?;
     let mut update = LockfileUpdate {
         hooks: hook_digests(&plan.catalog, settings),
-        binaries: stored_binaries(settings, on_event)?,
+        binaries: binaries.unwrap_or_default(),
         after: file.lockfile.clone(),
         file,
         settings,
@@ -176,26 +181,14 @@ pub(crate) fn lock(
         None => update.after == Lockfile::default(),
     };
     if !request.is_check && !is_up_to_date {
-        atomic::write_for_user(&file.path, text.as_bytes())
-            .map_err(|error| unwritable(file, &error.to_string()))?;
+        atomic::write_for_user(&file.path, text.as_bytes()).map_err(|error| unwritable(file, &error))?;
     }
     drop(held);
     Ok(LockReport { rows, is_up_to_date, ..LockReport::new(plan, installed, status) })
 }
 
-fn unwritable(file: &LockfileOnDisk, reason: &str) -> EngineError {
-    lockfile::unusable(&file.path, format!("cannot write it: {reason}; choose another with --lockfile"))
-}
-
-/// Returns the binaries of this machine by name.
-fn stored_binaries(
-    settings: &Settings,
-    on_event: OnEvent<'_>,
-) -> Result<HashMap<String, Binary>, EngineError> {
-    match session::open_to_read_with_machine(settings, on_event)? {
-        Some((store, machine)) => Ok(store.binaries_of(machine.id)?),
-        None => Ok(HashMap::new()),
-    }
+fn unwritable(file: &LockfileOnDisk, error: &io::Error) -> EngineError {
+    lockfile::unusable(&file.path, format!("cannot write it: {error}; choose another with --lockfile"))
 }
 
 /// A lock file and the contents that it is going to have.
@@ -239,8 +232,9 @@ impl LockfileUpdate<'_> {
         if let Some(signal) = interrupt.signal() {
             return Err(EngineError::Interrupted(signal));
         }
-        let held = held.map_err(|error| unwritable(&self.file, &error.to_string()))?;
-        self.file = self.file.read_again(self.settings)?;
+        let held = held.map_err(|error| unwritable(&self.file, &error))?;
+        // The first read reported its warning.
+        self.file = LockfileOnDisk::read(&self.file.path, self.settings, &|_event| {})?;
         self.after = self.file.lockfile.clone();
         Ok(held)
     }
@@ -252,7 +246,8 @@ impl LockfileUpdate<'_> {
             if let (Ok(request), Some(installed)) = (step, result.installed()) {
                 return self.write_line(request, installed);
             }
-            LockRow::missing(plan::name_of(step).as_str(), String::new(), result.to_record())
+            let row = LockRow::missing(plan::name_of(step), String::new());
+            LockRow { record: result.to_record(), ..row }
         });
         rows.collect()
     }
@@ -260,19 +255,15 @@ impl LockfileUpdate<'_> {
     /// Compares what is installed with its lines. A missing binary would be installed from its line, so the line has to
     /// be acceptable.
     fn compare_lines(&mut self, steps: &[Step]) -> Vec<LockRow> {
-        let rows = steps.iter().map(|step| {
-            let (name, reason) = match step {
-                Err(refusal) => (&refusal.name, refusal.reason.clone()),
-                Ok(request) => match self.installed(request).cloned() {
-                    Some(installed) => return self.write_line(request, &installed),
-                    None => match self.file.pins(&self.hooks).find(request) {
-                        Ok(line) => return LockRow::new(line.clone(), LockChange::Unchanged),
-                        Err(reason) => (&request.name, reason),
-                    },
+        let rows = steps.iter().map(|step| match step {
+            Err(refusal) => LockRow::missing(&refusal.name, refusal.reason.clone()),
+            Ok(request) => match self.installed(request).cloned() {
+                Some(installed) => self.write_line(request, &installed),
+                None => match self.file.pins(&self.hooks).find(request) {
+                    Ok(line) => LockRow::new(line.clone(), LockChange::Unchanged),
+                    Err(reason) => LockRow::missing(&request.name, reason),
                 },
-            };
-            let record = unresolved(name, &reason);
-            LockRow::missing(name.as_str(), reason, record)
+            },
         });
         rows.collect()
     }
@@ -285,23 +276,18 @@ impl LockfileUpdate<'_> {
     }
 
     fn write_line(&mut self, request: &Request, installed: &Installed) -> LockRow {
-        let name = request.name.as_str();
         let line = self.line(request, installed).and_then(|line| {
             self.after.insert(line.clone()).map_err(|error| error.to_string())?;
             Ok(line)
         });
-        match (line, self.file.lockfile.get(&settings::platform(), name)) {
+        match (line, self.file.lockfile.get(&settings::platform(), request.name.as_str())) {
             (Ok(after), None) => LockRow::new(after, LockChange::Added),
             (Ok(after), Some(before)) if after == *before => LockRow::new(after, LockChange::Unchanged),
             (Ok(after), Some(before)) => {
                 let difference = pin::difference(before, &after);
                 LockRow::new(after, LockChange::Changed(difference))
             }
-            (Err(reason), _) => {
-                let reason = format!("cannot lock it: {reason}");
-                let record = unresolved(&request.name, &reason);
-                LockRow::missing(name, reason, record)
-            }
+            (Err(reason), _) => LockRow::missing(&request.name, format!("cannot lock it: {reason}")),
         }
     }
 

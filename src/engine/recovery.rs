@@ -107,21 +107,17 @@ fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<(Binary, Attemp
             }
         });
     }
-    let found = found.into_values();
-    found
-        .filter_map(|(process, fields)| {
-            let provider = ProviderName::parse(&process.spec.plugin).ok()?;
-            Some((binary_of(process, &provider, fields, lib_bin_dir)?, success(process, provider)))
-        })
-        .collect()
+    let binaries = found.into_values().filter_map(|(process, fields)| {
+        let provider = ProviderName::parse(&process.spec.plugin).ok()?;
+        let binary = binary_of(process, &provider, fields, lib_bin_dir)?;
+        let (outcome, process_id) = (Outcome::Installed, Some(process.id));
+        Some((binary, Attempt { provider, outcome, reason: String::new(), process_id }))
+    });
+    binaries.collect()
 }
 
 fn is_success(exit: &ProcessExit) -> bool {
     exit.reason == ExitReason::Exited && exit.exit_code == Some(0)
-}
-
-fn success(process: &Process, provider: ProviderName) -> Attempt {
-    Attempt { provider, outcome: Outcome::Installed, reason: String::new(), process_id: Some(process.id) }
 }
 
 fn binary_of(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::engine::catalog;
 use crate::engine::error::EngineError;
-use crate::engine::session::Session;
+use crate::engine::session::{self, Session};
 use crate::hook::command;
 use crate::model::id::{BinaryId, ProcessId};
 use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
@@ -54,10 +54,8 @@ pub(crate) fn exec(
     process.parent_id = session.known_parent()?;
     process.iface_id = Some(session.interface()?.id);
     process.binary_id = binary_called(program, session)?;
-    let _lock = ProcessLock::take(&settings.data_dir, id).map_err(|error| EngineError::DataDir {
-        path: settings.data_dir.clone(),
-        reason: error.to_string(),
-    })?;
+    let _lock =
+        ProcessLock::take(&settings.data_dir, id).map_err(|error| session::unusable(settings, error))?;
     session.store.save_process(&process)?;
     let child = match spawn::start_in_foreground(program, arguments, Some(environment.whole)) {
         Ok(child) => child,

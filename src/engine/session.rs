@@ -11,6 +11,7 @@ use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::exit_status::ExitStatus;
 use crate::engine::recovery;
 use crate::fs::dir::make_private_dir;
+use crate::install::link::Linker;
 use crate::machine;
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::interface::NetworkInterface;
@@ -51,10 +52,9 @@ impl<'e> Session<'e> {
     pub(crate) fn open(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
         match Self::open_once(&settings, on_event, false) {
             // Opening reads little of the store, so it finds little of a damage.
-            Err(EngineError::Store(StoreError::Corrupt { .. })) => Self::open_once(&settings, on_event, true),
-            opened => opened,
+            Err(EngineError::Store(StoreError::Corrupt { .. })) => Self::open_checked(settings, on_event),
+            opened => opened.map(|(store, machine)| Self { settings, store, machine, on_event }),
         }
-        .map(|(store, machine)| Self { settings, store, machine, on_event })
     }
 
     /// Opens the data dir after a check of the whole store.
@@ -133,10 +133,8 @@ impl<'e> Session<'e> {
 
     /// Returns the process that called this rigup, or `None` if the store does not know it.
     pub(crate) fn known_parent(&self) -> Result<Option<ProcessId>, EngineError> {
-        match self.settings.parent_process {
-            Some(id) => Ok(self.store.process(id)?.map(|process| process.id)),
-            None => Ok(None),
-        }
+        let parent = self.settings.parent_process.map(|id| self.store.process(id)).transpose()?.flatten();
+        Ok(parent.map(|process| process.id))
     }
 
     /// Unpacks the built-in providers into the data dir, unless they are there.
@@ -184,6 +182,12 @@ impl<'e> Session<'e> {
             now: clock::now(),
             dry_run: false,
         }
+    }
+
+    /// Returns a linker that replaces no file of others.
+    pub(crate) fn linker(&self) -> Linker<'_> {
+        let Self { settings, store, machine, .. } = self;
+        Linker { settings, store, machine_id: machine.id, force: false }
     }
 
     /// Calls the callback of the engine.
@@ -285,6 +289,7 @@ fn facts(settings: &Settings) -> MachineFacts {
     machine::facts::gather(in_docker, &settings.data_dir)
 }
 
-fn unusable(settings: &Settings, reason: impl Display) -> EngineError {
+/// Returns the error for a data dir that cannot be used.
+pub(crate) fn unusable(settings: &Settings, reason: impl Display) -> EngineError {
     EngineError::DataDir { path: settings.data_dir.clone(), reason: reason.to_string() }
 }

@@ -12,7 +12,7 @@ use crate::install::event::InstallEvent;
 use crate::install::link::{LinkError, Linker};
 use crate::install::plan::Request;
 use crate::install::scheduler::HookIndex;
-use crate::install::status::{InstallStatus, install_status};
+use crate::install::status;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::binary::{Binary, Installed};
 use crate::model::plugin_name::ProviderName;
@@ -162,8 +162,7 @@ impl Resolver<'_> {
     }
 
     fn is_ready(&self, request: &Request, stored: Option<&Binary>) -> bool {
-        let settings = self.runner.settings;
-        stored.is_some_and(|binary| install_status(binary, request, settings) == InstallStatus::Ready)
+        stored.is_some_and(|binary| status::is_ready(binary, request, self.runner.settings))
     }
 
     /// Links a binary. The inner error says why it has no link.

@@ -16,17 +16,19 @@ pub enum InstallStatus<'a> {
     Missing,
 }
 
+/// Returns whether nothing has to be done for a request.
+pub fn is_ready(binary: &Binary, request: &Request, settings: &Settings) -> bool {
+    install_status(binary, request, settings) == InstallStatus::Ready
+}
+
 /// Returns the status of a recorded binary.
 pub fn install_status<'a>(binary: &'a Binary, request: &Request, settings: &Settings) -> InstallStatus<'a> {
-    let Some(installed) = binary.installed() else {
-        return InstallStatus::Missing;
-    };
+    let Some(installed) = binary.installed() else { return InstallStatus::Missing };
     let fingerprint = probe::fingerprint(&installed.abspath);
-    let min_version = request.min_version_of(&installed.binprovider);
-    if !installed.is_current(fingerprint.as_deref(), min_version) {
-        return InstallStatus::Missing;
-    }
-    if request.pin.as_ref().is_some_and(|pin| !pin::matches(pin, installed, &settings.lib_dir)) {
+    let is_current =
+        installed.is_current(fingerprint.as_deref(), request.min_version_of(&installed.binprovider));
+    let is_pinned = |pin| pin::matches(pin, installed, &settings.lib_dir);
+    if !is_current || !request.pin.as_ref().is_none_or(is_pinned) {
         return InstallStatus::Missing;
     }
     let link = settings.lib_bin_dir.join(request.name.link_name());

@@ -13,7 +13,6 @@ use crate::cli::message::{message, print_event, print_warning, warning};
 use crate::clock;
 use crate::engine::session::Session;
 use crate::engine::{EngineError, ExitStatus};
-use crate::install::link::Linker;
 use crate::install::register::{self, RegisterError};
 use crate::model::binary::Binary;
 use crate::model::name::BinaryName;
@@ -135,7 +134,7 @@ fn register(
     fields: &Map<String, Value>,
     is_dry_run: bool,
 ) -> Result<Option<register::Registered>, CliError> {
-    let linker = linker(session);
+    let linker = session.linker();
     let checked = register::verify(&linker, fields).map_err(refused)?;
     if is_dry_run {
         return Ok(None);
@@ -149,15 +148,6 @@ fn refused(error: RegisterError) -> CliError {
         RegisterError::Store(error) => error.into(),
         RegisterError::Record(error) => CliError::Usage(error.to_string()),
         other => CliError::NotFound(other.to_string()),
-    }
-}
-
-fn linker<'s>(session: &'s Session<'_>) -> Linker<'s> {
-    Linker {
-        settings: &session.settings,
-        store: &session.store,
-        machine_id: session.machine.id,
-        force: false,
     }
 }
 
@@ -233,7 +223,7 @@ pub(crate) fn delete(args: &DeleteArgs, context: &mut Context) -> Result<ExitSta
             "nothing deleted; confirm with --yes to delete {count} {noun}, or use --dry-run to show what"
         )));
     }
-    let linker = linker(session);
+    let linker = session.linker();
     for binary in &binaries {
         if args.dry_run {
             message!("would delete {}", binary.name);
