@@ -3,6 +3,7 @@
 //! Code that computes with time takes a [`Timestamp`] as an argument, so that tests can fix it.
 
 use jiff::Timestamp;
+use serde::Serializer;
 use uuid::Uuid;
 
 /// Returns the current time, truncated to milliseconds, as in records.
@@ -20,6 +21,11 @@ pub fn new_id() -> Uuid {
 /// Returns a time as in records and in the store: RFC 3339 in UTC with milliseconds.
 pub fn spell(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// Serializes a time as [`spell`] writes it.
+pub fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&spell(*time))
 }
 
 #[cfg(test)]

@@ -86,17 +86,10 @@ fn trim(mut line: &[u8]) -> &[u8] {
     while let Some(rest) = line.strip_prefix(BOM) {
         line = rest;
     }
-    while let [first, rest @ ..] = line
-        && (first.is_ascii_whitespace() || *first == 0)
-    {
-        line = rest;
-    }
-    while let [rest @ .., last] = line
-        && (last.is_ascii_whitespace() || *last == 0)
-    {
-        line = rest;
-    }
-    line
+    let is_text = |byte: &u8| !byte.is_ascii_whitespace() && *byte != 0;
+    let start = line.iter().position(is_text).unwrap_or_default();
+    let end = line.iter().rposition(is_text).map_or(start, |last| last + 1);
+    &line[start..end]
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@
 //! understand.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -90,32 +89,12 @@ pub enum LockfileError {
         "line {0}: ends in CR LF; add `rigup.lock -text` to .gitattributes, and check the file out again"
     )]
     Crlf(usize),
-    /// The line is not a JSON object with the fields of a pin.
-    #[error("line {line}: {reason}")]
-    Unreadable {
-        /// The line, from 1.
-        line: usize,
-        /// The parser's message.
-        reason: String,
-    },
-    /// A field has an invalid value.
-    #[error("line {line}: {error}")]
-    Field {
-        /// The line, from 1.
-        line: usize,
-        /// The invalid value.
-        error: PinError,
-    },
-    /// A platform and name have two lines.
-    #[error("line {line}: {name} already has a line for {platform}; keep one of them, or run `rigup lock`")]
-    Duplicate {
-        /// The second line, from 1.
-        line: usize,
-        /// The name.
-        name: String,
-        /// The platform.
-        platform: String,
-    },
+    /// The line is not a JSON object with the fields of a pin, or one of them has an invalid value.
+    #[error("line {0}: {1}")]
+    Invalid(usize, String),
+    /// A name and platform have two lines, and this is the second one.
+    #[error("line {0}: {1} already has a line for {2}; keep one of them, or run `rigup lock`")]
+    Duplicate(usize, String, String),
 }
 
 /// An invalid value in a pin.
@@ -125,8 +104,8 @@ pub enum PinError {
     #[error("the platform {0:?} is not of the form <arch>-<os>, such as x86_64-linux")]
     Platform(String),
     /// The name is not the name of a binary.
-    #[error("{0}")]
-    Name(NameError),
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The name has blanks around it, or is too long.
     #[error("the name has blanks around it, or more than {MAX_NAME} bytes")]
     NameShape,
@@ -165,13 +144,11 @@ impl Lockfile {
             match parse_line(number, text)? {
                 LockLine::Lockfile(_) => return Err(LockfileError::SecondHeader(number)),
                 LockLine::Lock(pin) => {
-                    pin.check().map_err(|error| LockfileError::Field { line: number, error })?;
-                    match lockfile.pins.entry((pin.platform.clone(), pin.name.clone())) {
-                        Entry::Vacant(entry) => drop(entry.insert(pin)),
-                        Entry::Occupied(_) => {
-                            let Pin { platform, name, .. } = pin;
-                            return Err(LockfileError::Duplicate { line: number, name, platform });
-                        }
+                    let replaced = lockfile.insert(pin);
+                    let replaced =
+                        replaced.map_err(|error| LockfileError::Invalid(number, error.to_string()))?;
+                    if let Some(Pin { platform, name, .. }) = replaced {
+                        return Err(LockfileError::Duplicate(number, name, platform));
                     }
                 }
             }
@@ -221,11 +198,10 @@ impl Pin {
         {
             return Err(PinError::Platform(platform.clone()));
         }
-        let parsed = BinaryName::parse(name, None).map_err(PinError::Name)?;
-        if name.len() > MAX_NAME || parsed.as_str() != name {
+        if BinaryName::parse(name, None)?.as_str() != name || name.len() > MAX_NAME {
             return Err(PinError::NameShape);
         }
-        if !is_text(version) {
+        if version.len() > MAX_TEXT || version.trim() != version || version.contains(char::is_control) {
             return Err(PinError::Version(version.clone()));
         }
         for (key, digest) in [("sha256", sha256), ("hook_sha256", hook_sha256)] {
@@ -240,10 +216,6 @@ impl Pin {
 fn is_word(text: &str) -> bool {
     let is_word_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte);
     !text.is_empty() && text.bytes().all(is_word_byte)
-}
-
-fn is_text(text: &str) -> bool {
-    text.len() <= MAX_TEXT && text.trim() == text && !text.chars().any(char::is_control)
 }
 
 /// Checks the header. A newer format is reported even if the rest of the line cannot be parsed.
@@ -275,7 +247,7 @@ fn parse_line(number: usize, text: &[u8]) -> Result<LockLine, LockfileError> {
         let reason = error.to_string();
         // The parser sees one line, and counts it as line 1.
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason).to_owned();
-        LockfileError::Unreadable { line: number, reason }
+        LockfileError::Invalid(number, reason)
     })
 }
 

@@ -179,11 +179,11 @@ impl<'a> Installer<'a> {
             StepResult::Planned(request) => Some(request.clone()),
             _ => None,
         });
-        let resolved = resolver.resolve(planned.collect(), &self.pool)?;
+        let outcomes = resolver.resolve(planned.collect(), &self.pool)?;
         let open = results.iter_mut().filter(|result| result.is_planned());
-        for (result, (request, outcome)) in open.zip(resolved) {
+        for (result, (request, outcome)) in open.zip(outcomes) {
             *result = match outcome {
-                Ok(resolved) => StepResult::Resolved(resolved),
+                Ok(done) => StepResult::Resolved(done),
                 Err(error) => StepResult::Broken(Arc::unwrap_or_clone(request), error),
             };
         }

@@ -100,8 +100,8 @@ impl Resolver<'_> {
             if !self.hooks.iter().any(|hook| hook.plugin == *provider) {
                 let reason = "no such provider; `rigup hook list BinaryRequest` shows all providers";
                 skip(Outcome::Skipped, reason.to_owned());
-            } else if let Some(rule) = support.unsupported_rule(request.policy_of(provider)) {
-                skip(Outcome::Rejected, rule.to_string());
+            } else if let Some(reason) = support.unsupported_rule(request.policy_of(provider)) {
+                skip(Outcome::Rejected, reason);
             } else if let Err(error) = self.check_options(request, provider) {
                 skip(Outcome::Rejected, error.to_string());
             } else {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::model::machine::{Guid, Machine, MachineFacts};
 use crate::model::process::{
-    Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, RunSpec, Running, Usage,
+    Identity, Process, ProcessExit, ProcessSpec, ProcessState, RunSpec, Running, Usage,
 };
 
 /// Why a record cannot be imported.
@@ -37,11 +37,7 @@ impl Fields<'_> {
         self.0.get(key).and_then(Value::as_bool).unwrap_or_default()
     }
 
-    fn number<N: TryFrom<u64>>(&self, key: &str) -> Option<N> {
-        self.0.get(key)?.as_u64()?.try_into().ok()
-    }
-
-    fn signed(&self, key: &str) -> Option<i32> {
+    fn number<N: TryFrom<i64>>(&self, key: &str) -> Option<N> {
         self.0.get(key)?.as_i64()?.try_into().ok()
     }
 
@@ -53,26 +49,19 @@ impl Fields<'_> {
         self.number(key).map(Duration::from_secs)
     }
 
-    fn id<I: FromStr<Err = uuid::Error>>(&self, key: &'static str) -> Result<Option<I>, ImportError> {
-        self.parsed(key, str::parse)
-    }
-
-    fn time(&self, key: &'static str) -> Result<Option<Timestamp>, ImportError> {
-        self.parsed(key, str::parse)
-    }
-
-    fn parsed<T, E: ToString>(
-        &self,
-        key: &'static str,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Result<Option<T>, ImportError> {
+    /// Returns a value that is written as text, or `None` if the record has none.
+    fn parsed<T: FromStr<Err: ToString>>(&self, key: &'static str) -> Result<Option<T>, ImportError> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => {
-                parse(text).map(Some).map_err(|error| ImportError::Invalid(key, error.to_string()))
+                text.parse().map(Some).map_err(|error: T::Err| ImportError::Invalid(key, error.to_string()))
             }
             Some(other) => Err(ImportError::Invalid(key, other.to_string())),
         }
+    }
+
+    fn required<T: FromStr<Err: ToString>>(&self, key: &'static str) -> Result<T, ImportError> {
+        self.parsed(key)?.ok_or(ImportError::Missing(key))
     }
 }
 
@@ -84,7 +73,7 @@ pub fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, I
         return Err(ImportError::Missing("guid"));
     }
     Ok(Machine {
-        id: fields.id("id")?.ok_or(ImportError::Missing("id"))?,
+        id: fields.required("id")?,
         guid,
         facts: MachineFacts {
             hostname: fields.text("hostname"),
@@ -101,8 +90,8 @@ pub fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, I
             stats: fields.object("stats"),
         },
         config: fields.object("config"),
-        created_at: fields.time("created_at")?.unwrap_or(now),
-        modified_at: fields.time("modified_at")?.unwrap_or(now),
+        created_at: fields.parsed("created_at")?.unwrap_or(now),
+        modified_at: fields.parsed("modified_at")?.unwrap_or(now),
         num_uses_failed: fields.number("num_uses_failed").unwrap_or_default(),
         num_uses_succeeded: fields.number("num_uses_succeeded").unwrap_or_default(),
     })
@@ -119,17 +108,17 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
         _ => None,
     };
     let exit = ProcessExit {
-        ended_at: fields.time("ended_at")?.ok_or(ImportError::Missing("ended_at"))?,
-        exit_code: fields.signed("exit_code"),
-        signal: fields.signed("signal"),
-        reason: fields.parsed("exit_reason", str::parse)?.ok_or(ImportError::Missing("exit_reason"))?,
+        ended_at: fields.required("ended_at")?,
+        exit_code: fields.number("exit_code"),
+        signal: fields.number("signal"),
+        reason: fields.required("exit_reason")?,
         stdout_tail: fields.text("stdout_tail"),
         stderr_tail: fields.text("stderr_tail"),
         stdout_bytes: fields.number("stdout_bytes").unwrap_or_default(),
         stderr_bytes: fields.number("stderr_bytes").unwrap_or_default(),
         usage,
     };
-    let running = match (fields.number("pid"), fields.number("start_ticks"), fields.time("started_at")?) {
+    let running = match (fields.number("pid"), fields.number("start_ticks"), fields.parsed("started_at")?) {
         (Some(pid), Some(start_ticks), Some(started_at)) => Some(Running {
             identity: Identity { pid, start_ticks, boot_id: fields.text("boot_id") },
             started_at,
@@ -143,8 +132,7 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
 /// Reads a process as it was before its start. Its run dir is left out.
 pub fn queued_process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     let fields = Fields(fields);
-    let created_at = fields.time("created_at")?.ok_or(ImportError::Missing("created_at"))?;
-    queued(&fields, created_at)
+    queued(&fields, fields.required("created_at")?)
 }
 
 /// Returns a process as it was before its start. `created_at` replaces the time if the record has none.
@@ -155,8 +143,6 @@ fn queued(fields: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportE
         description: fields.text("description"),
         ttl: fields.duration("ttl_seconds"),
     });
-    let process_type: ProcessType =
-        fields.parsed("process_type", str::parse)?.ok_or(ImportError::Missing("process_type"))?;
     let words = fields.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
     let cmd = words.filter_map(Value::as_str).map(str::to_owned).collect();
     let spec = ProcessSpec {
@@ -165,16 +151,16 @@ fn queued(fields: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportE
         env: fields.object("env"),
         timeout: fields.duration("timeout"),
         run,
-        ..ProcessSpec::new(process_type, cmd, fields.text("pwd"))
+        ..ProcessSpec::new(fields.required("process_type")?, cmd, fields.text("pwd"))
     };
     Ok(Process {
-        id: fields.id("id")?.ok_or(ImportError::Missing("id"))?,
-        machine_id: fields.id("machine_id")?.ok_or(ImportError::Missing("machine_id"))?,
-        parent_id: fields.id("parent_id")?,
-        binary_id: fields.id("binary_id")?,
-        iface_id: fields.id("iface_id")?,
+        id: fields.required("id")?,
+        machine_id: fields.required("machine_id")?,
+        parent_id: fields.parsed("parent_id")?,
+        binary_id: fields.parsed("binary_id")?,
+        iface_id: fields.parsed("iface_id")?,
         spec,
-        created_at: fields.time("created_at")?.unwrap_or(created_at),
+        created_at: fields.parsed("created_at")?.unwrap_or(created_at),
         state: ProcessState::Queued,
     })
 }
@@ -185,6 +171,7 @@ mod tests {
 
     use super::*;
     use crate::model::id::{MachineId, ProcessId};
+    use crate::model::process::ProcessType;
 
     fn fields(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()

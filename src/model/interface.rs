@@ -1,13 +1,14 @@
 //! The network interface that a machine uses.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::clock;
 use crate::model::id::{InterfaceId, MachineId};
 
 /// The facts of the network that are known without any traffic. Unknown facts are empty.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct InterfaceFacts {
     /// The MAC address of the interface, `aa:bb:cc:dd:ee:ff`.
     pub mac_address: String,
@@ -32,17 +33,21 @@ pub struct InterfaceFacts {
 }
 
 /// A stored interface: one for each machine, addresses, MAC address and name server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type")]
 pub struct NetworkInterface {
     /// The id.
     pub id: InterfaceId,
     /// Its machine.
     pub machine_id: MachineId,
     /// The facts.
+    #[serde(flatten)]
     pub facts: InterfaceFacts,
     /// When the interface was stored first.
+    #[serde(serialize_with = "clock::serialize")]
     pub created_at: Timestamp,
     /// When the machine was last seen to use it.
+    #[serde(serialize_with = "clock::serialize")]
     pub modified_at: Timestamp,
 }
 
@@ -57,22 +62,6 @@ impl NetworkInterface {
 
     /// Returns the record.
     pub fn to_record(&self) -> Value {
-        json!({
-            "type": "NetworkInterface",
-            "id": self.id,
-            "machine_id": self.machine_id,
-            "mac_address": self.facts.mac_address,
-            "ip_public": self.facts.ip_public,
-            "ip_local": self.facts.ip_local,
-            "dns_server": self.facts.dns_server,
-            "hostname": self.facts.hostname,
-            "iface": self.facts.iface,
-            "isp": self.facts.isp,
-            "city": self.facts.city,
-            "region": self.facts.region,
-            "country": self.facts.country,
-            "created_at": clock::spell(self.created_at),
-            "modified_at": clock::spell(self.modified_at),
-        })
+        serde_json::to_value(self).unwrap_or_default()
     }
 }

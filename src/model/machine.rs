@@ -1,22 +1,25 @@
 //! The machine on which rigup runs.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::model::id::MachineId;
 
 /// A machine's guid and its source. Cloned images share a machine id, which the source helps to notice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Guid {
     /// Hex HMAC-SHA256 with the OS machine id as key and `archivebox` as message: 64 characters.
+    #[serde(rename = "guid")]
     pub value: String,
     /// The file the machine id was read from, `IOPlatformUUID`, or `random` for one kept in the data dir.
+    #[serde(rename = "guid_source")]
     pub source: String,
 }
 
 /// The facts of the hardware and the operating system. Unknown facts are empty.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct MachineFacts {
     /// The host's name.
     pub hostname: String,
@@ -45,19 +48,24 @@ pub struct MachineFacts {
 }
 
 /// A stored machine: one row per guid.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type")]
 pub struct Machine {
     /// The id.
     pub id: MachineId,
     /// The guid.
+    #[serde(flatten)]
     pub guid: Guid,
     /// The facts.
+    #[serde(flatten)]
     pub facts: MachineFacts,
     /// The paths of binaries: only keys that end in `_BINARY`, with paths that exist.
     pub config: Map<String, Value>,
     /// When the machine was stored first.
+    #[serde(serialize_with = "clock::serialize")]
     pub created_at: Timestamp,
     /// When the facts were last gathered.
+    #[serde(serialize_with = "clock::serialize")]
     pub modified_at: Timestamp,
     /// How many requests on this machine failed.
     pub num_uses_failed: u32,
@@ -90,28 +98,6 @@ impl Machine {
 
     /// Returns the record.
     pub fn to_record(&self) -> Value {
-        json!({
-            "type": "Machine",
-            "id": self.id,
-            "guid": self.guid.value,
-            "guid_source": self.guid.source,
-            "hostname": self.facts.hostname,
-            "hw_in_docker": self.facts.hw_in_docker,
-            "hw_in_vm": self.facts.hw_in_vm,
-            "hw_manufacturer": self.facts.hw_manufacturer,
-            "hw_product": self.facts.hw_product,
-            "hw_uuid": self.facts.hw_uuid,
-            "os_arch": self.facts.os_arch,
-            "os_family": self.facts.os_family,
-            "os_platform": self.facts.os_platform,
-            "os_release": self.facts.os_release,
-            "os_kernel": self.facts.os_kernel,
-            "stats": self.facts.stats,
-            "config": self.config,
-            "created_at": clock::spell(self.created_at),
-            "modified_at": clock::spell(self.modified_at),
-            "num_uses_failed": self.num_uses_failed,
-            "num_uses_succeeded": self.num_uses_succeeded,
-        })
+        serde_json::to_value(self).unwrap_or_default()
     }
 }

@@ -25,7 +25,7 @@ pub enum PluginNameError {
 macro_rules! name {
     ($(#[doc = $doc:literal] $name:ident)*) => {$(
         #[doc = $doc]
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Arc<str>);
 
@@ -73,21 +73,10 @@ macro_rules! name {
             }
         }
 
-        impl PartialEq<str> for $name {
-            fn eq(&self, other: &str) -> bool {
-                &*self.0 == other
-            }
-        }
-
-        impl PartialEq<String> for $name {
-            fn eq(&self, other: &String) -> bool {
-                *self.0 == **other
-            }
-        }
-
-        impl PartialEq<&str> for $name {
-            fn eq(&self, other: &&str) -> bool {
-                &*self.0 == *other
+        /// Compares a name with a name of either type, or with a text.
+        impl<T: AsRef<str> + ?Sized> PartialEq<T> for $name {
+            fn eq(&self, other: &T) -> bool {
+                *self.0 == *other.as_ref()
             }
         }
 
@@ -131,12 +120,6 @@ impl From<&PluginName> for ProviderName {
 impl From<&ProviderName> for PluginName {
     fn from(provider: &ProviderName) -> Self {
         Self(Arc::clone(&provider.0))
-    }
-}
-
-impl PartialEq<ProviderName> for PluginName {
-    fn eq(&self, provider: &ProviderName) -> bool {
-        self.0 == provider.0
     }
 }
 

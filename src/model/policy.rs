@@ -2,8 +2,6 @@
 //!
 //! Anyone can publish to an open registry, so a mistyped name is enough to install a package by an unknown author.
 
-use std::fmt;
-
 use serde_json::{Map, Value};
 
 /// The default minimum age of a release, in days: most hijacked packages are discovered within a week.
@@ -63,11 +61,7 @@ impl Policy {
         let postinstall_scripts = match keys.get(POSTINSTALL_SCRIPTS_KEY) {
             None | Some(Value::Null) => None,
             Some(Value::Bool(is_allowed)) => Some(*is_allowed),
-            Some(Value::String(word)) => match word.trim() {
-                "true" => Some(true),
-                "false" => Some(false),
-                _ => return Err(PolicyError::Scripts),
-            },
+            Some(Value::String(word)) => Some(word.trim().parse().map_err(|_| PolicyError::Scripts)?),
             Some(_) => return Err(PolicyError::Scripts),
         };
         Ok(Self { min_release_age, postinstall_scripts })
@@ -115,18 +109,21 @@ impl Policy {
 }
 
 impl PolicySupport {
-    /// Returns a stated rule of the policy that the provider does not enforce, or `None` if it enforces all of them.
-    pub fn unsupported_rule(self, policy: Policy) -> Option<UnsupportedRule> {
+    /// Returns why the provider cannot meet the rules that the policy states, or `None` if it enforces all of them.
+    pub fn unsupported_rule(self, policy: Policy) -> Option<String> {
         let is_age_stated = policy.min_release_age.is_some_and(|days| days > 0.0);
-        if is_age_stated && self.min_release_age != Some(true) {
-            let is_declared = self.min_release_age.is_some();
-            return Some(UnsupportedRule { key: MIN_RELEASE_AGE_KEY, is_declared });
-        }
-        if policy.postinstall_scripts == Some(false) && self.postinstall_scripts != Some(true) {
-            let is_declared = self.postinstall_scripts.is_some();
-            return Some(UnsupportedRule { key: POSTINSTALL_SCRIPTS_KEY, is_declared });
-        }
-        None
+        let is_scripts_stated = policy.postinstall_scripts == Some(false);
+        let rules = [
+            (is_age_stated, self.min_release_age, MIN_RELEASE_AGE_KEY),
+            (is_scripts_stated, self.postinstall_scripts, POSTINSTALL_SCRIPTS_KEY),
+        ];
+        rules.into_iter().filter(|(is_stated, ..)| *is_stated).find_map(|(_, enforces, key)| match enforces {
+            Some(true) => None,
+            Some(false) => Some(format!("the provider cannot enforce {key}")),
+            None => Some(format!(
+                "the provider does not declare that it enforces {key}; see `enforces` in docs/hooks.md"
+            )),
+        })
     }
 
     /// Returns the keys of the rules that the policy leaves at their defaults and the provider declares that it cannot
@@ -138,24 +135,6 @@ impl PolicySupport {
             .into_iter()
             .filter_map(|(is_unsupported, key)| is_unsupported.then_some(key))
             .collect()
-    }
-}
-
-/// A rule that a provider does not enforce.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnsupportedRule {
-    key: &'static str,
-    is_declared: bool,
-}
-
-impl fmt::Display for UnsupportedRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, is_declared } = self;
-        if *is_declared {
-            write!(f, "the provider cannot enforce {key}")
-        } else {
-            write!(f, "the provider does not declare that it enforces {key}; see `enforces` in docs/hooks.md")
-        }
     }
 }
 
@@ -217,8 +196,8 @@ mod tests {
         assert_eq!(support(None, None).unsupported_rule(policy(Some(0.0), Some(true))), None);
         assert_eq!(support(None, None).unsupported_rule(Policy::default()), None);
         let scripts = support(Some(true), Some(false)).unsupported_rule(strict).unwrap();
-        assert_eq!(scripts.to_string(), "the provider cannot enforce postinstall_scripts");
-        let age = support(None, None).unsupported_rule(policy(Some(1.0), None)).unwrap().to_string();
+        assert_eq!(scripts, "the provider cannot enforce postinstall_scripts");
+        let age = support(None, None).unsupported_rule(policy(Some(1.0), None)).unwrap();
         assert!(age.starts_with("the provider does not declare that it enforces min_release_age"), "{age}");
     }
 

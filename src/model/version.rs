@@ -5,8 +5,6 @@
 //! It is Debian's for epochs, numbers that do not end in `.0`, `~` and revisions. Where the two disagree, Debian's
 //! order wins: `1.2.0-1` comes after `1.2.0`, but semver sorts it before.
 
-use std::cmp::Ordering;
-
 use semver::Prerelease;
 
 /// The suffixes of pre-releases. Any other suffix marks a packaged release.
@@ -14,11 +12,13 @@ const PRERELEASE_WORDS: [&str; 12] =
     ["alpha", "beta", "rc", "pre", "preview", "dev", "nightly", "snapshot", "canary", "next", "a", "b"];
 
 /// A version. Equality is by meaning: `1.2` equals `1.2.0`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     epoch: u64,
+    /// The numbers, without zeros at the end.
     release: Vec<u64>,
     pre: Prerelease,
+    /// The parts of the revision; see [`revision_parts`].
     revision: Vec<Part>,
 }
 
@@ -158,7 +158,8 @@ fn without_leading_zeros(digits: &str) -> &str {
 }
 
 /// Splits a revision into parts that compare by Debian's rules: alternating text and numbers, with `~` before the end,
-/// the end before letters, and letters before all other characters.
+/// the end before letters, and letters before all other characters. No revision is `0`. The last part stands for the
+/// end, so that `0~1` sorts before `0`; no other part but the first is equal to it.
 fn revision_parts(revision: &str) -> Vec<Part> {
     let weight = |character| match character {
         '~' => -1,
@@ -166,7 +167,7 @@ fn revision_parts(revision: &str) -> Vec<Part> {
         character => i64::from(u32::from(character)) + 256,
     };
     let mut parts: Vec<Part> = Vec::new();
-    let mut rest = revision;
+    let mut rest = if revision.is_empty() { "0" } else { revision };
     while !rest.is_empty() {
         let (text, after) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
         let (digits, after) =
@@ -175,42 +176,9 @@ fn revision_parts(revision: &str) -> Vec<Part> {
         parts.push((text.chars().map(weight).chain([END]).collect(), value));
         rest = after;
     }
+    parts.push((vec![END], 0));
     parts
 }
-
-/// Compares two revisions. A revision that ends counts as followed by zeros: no revision equals `0`, and is later than
-/// `0~1`.
-fn compare_revisions(one: &[Part], other: &[Part]) -> Ordering {
-    let zero = (vec![END], 0);
-    (0..one.len().max(other.len()))
-        .map(|index| one.get(index).unwrap_or(&zero).cmp(other.get(index).unwrap_or(&zero)))
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
-}
-
-impl Ord for Version {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.epoch
-            .cmp(&other.epoch)
-            .then_with(|| self.release.cmp(&other.release))
-            .then_with(|| self.pre.cmp(&other.pre))
-            .then_with(|| compare_revisions(&self.revision, &other.revision))
-    }
-}
-
-impl PartialOrd for Version {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Version {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Version {}
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! The order of versions, compared with semver's and Debian's where those apply.
 
+use std::cmp::Ordering;
+
 use proptest::prelude::*;
 
 use super::*;
