@@ -53,11 +53,11 @@ impl ProgressDisplay {
 
     fn show_install(&self, name: &BinaryName, event: &InstallEvent) {
         match event {
-            InstallEvent::Waiting { holder } => {
+            InstallEvent::Waiting(holder) => {
                 self.show_step(name, format!("waiting for another rigup (pid {holder})"));
             }
-            InstallEvent::Started { provider } => self.show_step(name, format!("trying {provider}")),
-            InstallEvent::Output { line } => self.show_output(name, line),
+            InstallEvent::Started(provider) => self.show_step(name, format!("trying {provider}")),
+            InstallEvent::Output(line) => self.show_output(name, line),
             InstallEvent::Attempted(attempt) if attempt.outcome == Outcome::Installed => {
                 self.note(&format!("{name}: installed by {}", attempt.provider));
             }

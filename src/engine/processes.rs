@@ -46,21 +46,6 @@ pub(crate) fn find_all(session: &Session<'_>, ids: &[String]) -> Result<Vec<Proc
     Ok(processes)
 }
 
-/// Returns the parents of a process, the nearest first. A circle of parents, which only a damaged store has, ends where
-/// it began.
-pub(crate) fn ancestors(store: &Store, process: &Process) -> Result<Vec<Process>, EngineError> {
-    let mut ancestors: Vec<Process> = Vec::new();
-    let mut next = process.parent_id;
-    while let Some(parent) = next.map(|id| store.process(id)).transpose()?.flatten() {
-        if parent.id == process.id || ancestors.iter().any(|known| known.id == parent.id) {
-            break;
-        }
-        next = parent.parent_id;
-        ancestors.push(parent);
-    }
-    Ok(ancestors)
-}
-
 /// Returns processes with all their descendants, each once.
 pub(crate) fn with_descendants(store: &Store, mut open: Vec<Process>) -> Result<Vec<Process>, EngineError> {
     let mut seen: HashSet<ProcessId> = HashSet::new();

@@ -75,12 +75,12 @@ pub fn run(
     on_event: impl Fn(InstallEvent),
 ) -> Result<AttemptResult, AttemptError> {
     let provider = &hook.provider();
-    on_event(InstallEvent::Started { provider: provider.clone() });
+    on_event(InstallEvent::Started(provider.clone()));
     let job = job(runner, hook, targets, timeout);
     make_private_dir(&job.cwd).map_err(AttemptError::Folder)?;
     let on_wait = || {
         let line = format!("waiting for another rigup to unpack {}", hook.name.file_name);
-        on_event(InstallEvent::Output { line });
+        on_event(InstallEvent::Output(line));
     };
     let ready = runner.prepare(job, on_wait)?;
     let unsaved: Vec<&Binary> =
@@ -88,7 +88,7 @@ pub fn run(
     runner.store.begin_attempts(&ready.process, &unsaved)?;
     let on_tick = |run_dir: &RunDir| {
         if let Some(line) = last_line(run_dir) {
-            on_event(InstallEvent::Output { line });
+            on_event(InstallEvent::Output(line));
         }
     };
     let finished = runner.run(ready, || (), on_tick)?;
@@ -118,8 +118,7 @@ pub fn run(
         if let Verdict::NotInstalled(Outcome::Failed, reason) = verdict
             && exhaustion::is_full(&settings.lib_dir)
         {
-            reason.push_str("; no space left in ");
-            reason.push_str(&settings.lib_dir.to_string_lossy());
+            *reason = format!("{reason}; no space left in {}", settings.lib_dir.display());
         }
     }
     Ok(AttemptResult { process: finished.process, verdicts })
@@ -128,33 +127,21 @@ pub fn run(
 fn job<'a>(runner: &Runner<'_>, hook: &'a Hook, targets: &[AttemptTarget], timeout: Duration) -> HookJob<'a> {
     let machine_id = runner.machine_id;
     let folder = runner.settings.data_dir.join("machines").join(machine_id.to_string());
-    match targets {
-        [AttemptTarget { request, binary, .. }] if !hook.name.is_batch => HookJob {
-            hook,
-            arguments: arguments::arguments(request, &hook.plugin, binary.id, machine_id),
-            cwd: folder
-                .join("binaries")
-                .join(request.name.link_name())
-                .join(binary.id.to_string())
-                .join(hook.plugin.as_str()),
-            binary_id: Some(binary.id),
-            input: None,
-            timeout,
-        },
+    let binary_id = if let [only] = targets { Some(only.binary.id) } else { None };
+    let (arguments, folder, input) = match targets {
+        [AttemptTarget { request, binary, .. }] if !hook.name.is_batch => (
+            arguments::arguments(request, &hook.plugin, binary.id, machine_id),
+            folder.join("binaries").join(request.name.link_name()).join(binary.id.to_string()),
+            None,
+        ),
         targets => {
             let lines = targets.iter().map(|AttemptTarget { request, binary, .. }| {
                 arguments::input_line(request, &hook.plugin, binary.id, machine_id) + "\n"
             });
-            HookJob {
-                hook,
-                arguments: Vec::new(),
-                cwd: folder.join("batches").join(hook.plugin.as_str()),
-                binary_id: if let [only] = targets { Some(only.binary.id) } else { None },
-                input: Some(lines.collect::<String>().into_bytes()),
-                timeout,
-            }
+            (Vec::new(), folder.join("batches"), Some(lines.collect::<String>().into_bytes()))
         }
-    }
+    };
+    HookJob { hook, arguments, cwd: folder.join(hook.plugin.as_str()), binary_id, input, timeout }
 }
 
 /// Returns the last line that a hook has written to standard error, or `None` if there is none.
@@ -168,9 +155,7 @@ fn last_line(run_dir: &RunDir) -> Option<String> {
 pub fn links_of_callers(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
     let store = runner.store;
     let mut links = Vec::new();
-    let mut seen = Vec::new();
-    let mut caller = store.process(runner.parent_id)?;
-    while let Some(process) = caller.filter(|process| !seen.contains(&process.id)) {
+    for process in store.process_with_ancestors(runner.parent_id)? {
         if process.exit().is_none() {
             let mut names = batch_names(&process);
             if let Some(id) = process.binary_id {
@@ -179,11 +164,6 @@ pub fn links_of_callers(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> 
             }
             links.extend(names.iter().map(|name| name::link_name(name).to_owned()));
         }
-        seen.push(process.id);
-        caller = match process.parent_id {
-            Some(id) => store.process(id)?,
-            None => None,
-        };
     }
     Ok(links)
 }

@@ -6,21 +6,13 @@ use crate::model::plugin_name::ProviderName;
 /// A step of a request on its way to an installed binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InstallEvent {
-    /// Another rigup holds the lock of the name.
-    Waiting {
-        /// The pid of the process that holds the lock, with a remark if it is in another pid namespace.
-        holder: String,
-    },
-    /// A provider's hook is started.
-    Started {
-        /// The provider.
-        provider: ProviderName,
-    },
-    /// The last line that the hook has written to standard error.
-    Output {
-        /// The line, trimmed.
-        line: String,
-    },
+    /// Another rigup holds the lock of the name: the process with this pid, with a remark if it is in another pid
+    /// namespace.
+    Waiting(String),
+    /// The hook of this provider is started.
+    Started(ProviderName),
+    /// The last line that the hook has written to standard error, trimmed.
+    Output(String),
     /// A provider was tried.
     Attempted(Attempt),
     /// A problem that does not change the outcome.

@@ -19,22 +19,12 @@ pub enum LinkError {
     /// The path is a file, or a link that rigup did not create.
     #[error("cannot link {path}: rigup did not create this file; --force replaces it", path = .0.display())]
     Foreign(PathBuf),
-    /// The path is the link of another binary.
-    #[error("cannot link {path}: it is the link of {owner}; --force replaces it", path = path.display())]
-    OtherBinary {
-        /// The path of the link.
-        path: PathBuf,
-        /// The name of the other binary.
-        owner: String,
-    },
+    /// The path is the link of another binary, which has this name.
+    #[error("cannot link {path}: it is the link of {owner}; --force replaces it", path = .0.display(), owner = .1)]
+    OtherBinary(PathBuf, String),
     /// LIB_BIN_DIR cannot be written.
-    #[error("cannot link {path}: {error}", path = path.display())]
-    Unwritable {
-        /// The path of the link.
-        path: PathBuf,
-        /// The cause.
-        error: io::Error,
-    },
+    #[error("cannot link {path}: {error}", path = .0.display(), error = .1)]
+    Unwritable(PathBuf, io::Error),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,7 +62,7 @@ impl Linker<'_> {
         if !self.force
             && let Some(owner) = self.other_owner(name, installed)?
         {
-            return Err(LinkError::OtherBinary { path, owner });
+            return Err(LinkError::OtherBinary(path, owner));
         }
         let linked = if installed.is_in_app_bundle() {
             unlink(&path)
@@ -80,7 +70,7 @@ impl Linker<'_> {
             link(&path, &installed.abspath, |target| self.is_own(previous, target), self.force)
         };
         match linked {
-            Err(error @ LinkError::Unwritable { .. }) => {
+            Err(error @ LinkError::Unwritable(..)) => {
                 warn(error.to_string());
                 Ok(())
             }
@@ -100,12 +90,8 @@ impl Linker<'_> {
     /// Returns the other binary that owns the link, or `None` if there is none: `/opt/x/tool` and `tool` have the same
     /// link.
     fn other_owner(&self, name: &BinaryName, installed: &Installed) -> Result<Option<String>, StoreError> {
-        let Ok(target) = fs_err::read_link(self.path(name)) else {
-            return Ok(None);
-        };
-        if target == installed.abspath {
-            return Ok(None);
-        }
+        let target = fs_err::read_link(self.path(name)).ok();
+        let Some(target) = target.filter(|target| *target != installed.abspath) else { return Ok(None) };
         let binaries = self.store.binaries_of(self.machine_id)?.into_values();
         let mut owners = binaries.filter(|binary| {
             binary.name != name.as_str()
@@ -158,7 +144,7 @@ fn unlink(path: &Path) -> Result<(), LinkError> {
 }
 
 fn unwritable(path: &Path, error: io::Error) -> LinkError {
-    LinkError::Unwritable { path: path.to_owned(), error }
+    LinkError::Unwritable(path.to_owned(), error)
 }
 
 #[cfg(test)]

@@ -42,9 +42,8 @@ impl Pins<'_> {
     /// Returns the pin of a request, or why the lock file has none that can be met.
     pub fn find(&self, request: &Request) -> Result<&Pin, String> {
         let path = self.path.display();
-        let Some(pin) = self.lockfile.get(&self.platform, request.name.as_str()) else {
-            return Err(format!("{path} has no pin for {}; run `rigup lock`", self.platform));
-        };
+        let pin = self.lockfile.get(&self.platform, request.name.as_str());
+        let pin = pin.ok_or_else(|| format!("{path} has no pin for {}; run `rigup lock`", self.platform))?;
         let provider = &pin.binprovider;
         if !request.candidates.contains(provider) {
             let allowed = request.candidates.join(", ");
@@ -52,19 +51,16 @@ impl Pins<'_> {
                 "{path} pins {provider}, but only {allowed} may install it; run `rigup lock`"
             ));
         }
-        match self.hooks.get(provider) {
-            None => {
-                return Err(format!(
-                    "{path} pins {provider}, but that provider does not exist; `rigup hook list BinaryRequest` shows the providers"
-                ));
-            }
-            Some(found) if *found != pin.hook_sha256 => {
-                return Err(format!(
-                    "the hook of {provider} has sha256 {found}, but {path} pins {}; review the change, then run `rigup lock`",
-                    pin.hook_sha256
-                ));
-            }
-            Some(_) => {}
+        let Some(found) = self.hooks.get(provider) else {
+            return Err(format!(
+                "{path} pins {provider}, but that provider does not exist; `rigup hook list BinaryRequest` shows the providers"
+            ));
+        };
+        if *found != pin.hook_sha256 {
+            return Err(format!(
+                "the hook of {provider} has sha256 {found}, but {path} pins {}; review the change, then run `rigup lock`",
+                pin.hook_sha256
+            ));
         }
         let min_version = request.min_version_of(provider);
         if !version::satisfies(&pin.version, min_version) {

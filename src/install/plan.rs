@@ -1,6 +1,6 @@
 //! Requirements -> requests: one for each name, with its providers in order. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -164,17 +164,13 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
     let selected = if selection.names.is_empty() {
         merged
     } else {
-        let mut selected: Vec<Step> = Vec::new();
-        for (index, name) in selection.names.iter().enumerate() {
-            if selection.names[..index].contains(name) {
-                continue;
-            }
-            selected.push(match indexes.get(name) {
-                Some(&index) => merged[index].clone(),
-                None => Ok(bare_request(name, selection)),
-            });
-        }
-        selected
+        let mut seen = HashSet::new();
+        let names = selection.names.iter().filter(|name| seen.insert(*name));
+        let steps = names.map(|name| match indexes.get(name) {
+            Some(&index) => merged[index].clone(),
+            None => Ok(bare_request(name, selection)),
+        });
+        steps.collect()
     };
     selected.into_iter().map(|step| step.and_then(|request| narrow(request, selection, providers))).collect()
 }

@@ -71,7 +71,7 @@ pub fn verify(linker: &Linker<'_>, fields: &Map<String, Value>) -> Result<Verifi
     let installed = verify::verify(expected, &checked)?;
     let found = text("sha256").to_owned();
     if !found.is_empty() && found != installed.sha256 {
-        return Err(VerifyError::WrongDigest { found, actual: installed.sha256 }.into());
+        return Err(VerifyError::WrongDigest(found, installed.sha256).into());
     }
     Ok(VerifiedRecord { requirement, installed })
 }

@@ -35,9 +35,7 @@ pub fn verdicts(
     let for_all = |outcome: Outcome, reason: &str| {
         expected.iter().map(|_| Verdict::NotInstalled(outcome, reason.to_owned())).collect()
     };
-    let Some(exit) = finished.process.exit() else {
-        return for_all(Outcome::Failed, NO_EXIT);
-    };
+    let Some(exit) = finished.process.exit() else { return for_all(Outcome::Failed, NO_EXIT) };
     if let Some((outcome, reason)) = outcome_of_exit(exit, timeout) {
         return for_all(outcome, &reason);
     }
@@ -115,31 +113,21 @@ impl ProviderOutput {
 /// Returns the outcome of an exit after which the hook's output does not count, or `None` after exit code 0.
 fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, String)> {
     let last_line = last_line(exit);
-    let with_last_line = |cause: String| match last_line {
-        Some(line) => format!("{cause}: {line}"),
-        None => cause,
-    };
-    match (exit.reason, exit.exit_code) {
-        (ExitReason::SpawnFailed, _) => Some((Outcome::Failed, exit.stderr_tail.clone())),
-        (ExitReason::Timeout, _) => {
-            Some((Outcome::Timeout, with_last_line(format!("terminated after {} s", timeout.as_secs()))))
-        }
-        (ExitReason::Stopped, _) => {
-            Some((Outcome::Failed, with_last_line("terminated on request".to_owned())))
-        }
-        (ExitReason::Lost, _) => Some((Outcome::Failed, NO_EXIT.to_owned())),
-        (ExitReason::Signalled, _) => {
-            let number = exit.signal.unwrap_or_default();
-            Some((Outcome::Failed, with_last_line(format!("killed by signal {number}"))))
-        }
-        (ExitReason::Exited, Some(0)) => None,
+    let cause = match (exit.reason, exit.exit_code) {
+        (ExitReason::Exited, Some(0)) => return None,
         (ExitReason::Exited, Some(SKIPPED)) => {
-            Some((Outcome::Skipped, last_line.unwrap_or("exit code 10").to_owned()))
+            return Some((Outcome::Skipped, last_line.unwrap_or("exit code 10").to_owned()));
         }
-        (ExitReason::Exited, code) => {
-            Some((Outcome::Failed, with_last_line(format!("exit code {}", code.unwrap_or_default()))))
-        }
-    }
+        (ExitReason::SpawnFailed, _) => return Some((Outcome::Failed, exit.stderr_tail.clone())),
+        (ExitReason::Lost, _) => return Some((Outcome::Failed, NO_EXIT.to_owned())),
+        (ExitReason::Timeout, _) => format!("terminated after {} s", timeout.as_secs()),
+        (ExitReason::Stopped, _) => "terminated on request".to_owned(),
+        (ExitReason::Signalled, _) => format!("killed by signal {}", exit.signal.unwrap_or_default()),
+        (ExitReason::Exited, code) => format!("exit code {}", code.unwrap_or_default()),
+    };
+    let is_timeout = exit.reason == ExitReason::Timeout;
+    let outcome = if is_timeout { Outcome::Timeout } else { Outcome::Failed };
+    Some((outcome, last_line.map(|line| format!("{cause}: {line}")).unwrap_or(cause)))
 }
 
 /// Returns the last line of a hook's standard error that is not blank.

@@ -39,63 +39,31 @@ pub enum VerifyError {
         /// The provider whose overrides name the file.
         provider: String,
     },
-    /// The path is relative.
-    #[error("abspath {path} is not absolute", path = .0.display())]
-    Relative(PathBuf),
     /// The file does not exist, or cannot be read.
     #[error("cannot read abspath {path}: {reason}", path = .0.display(), reason = .1)]
     Unreadable(PathBuf, String),
-    /// The path is a folder, a socket or a device.
-    #[error("abspath {path} is not a file", path = .0.display())]
-    NotAFile(PathBuf),
-    /// This user may not execute the file.
-    #[error("abspath {path} is not executable", path = .0.display())]
-    NotExecutable(PathBuf),
-    /// No file of the file system may be executed.
-    #[error("abspath {path} is on a file system that is mounted noexec; choose another LIB_DIR, or remount it with exec", path = .0.display())]
-    Noexec(PathBuf),
-    /// The link would point to itself.
-    #[error("abspath {path} is the link that rigup creates", path = .0.display())]
-    ItsOwnLink(PathBuf),
-    /// The version is below the lowest allowed one.
-    #[error("version {found} is older than {min_version}")]
-    TooOld {
-        /// The version in the record.
-        found: String,
-        /// The lowest allowed version.
-        min_version: String,
-    },
+    /// The file cannot be the binary, for the second reason.
+    #[error("abspath {path} {problem}", path = .0.display(), problem = .1)]
+    UnusableFile(PathBuf, &'static str),
+    /// The version in the record is below the lowest allowed one.
+    #[error("version {0} is older than {1}")]
+    TooOld(String, String),
     /// The request has a lowest version, and the record no version.
     #[error("the version is unknown, but {0} or newer is required")]
     NoVersion(String),
-    /// The version is not the pinned one.
-    #[error("version {found:?} is not the pinned {pinned:?}")]
-    OtherVersion {
-        /// The version in the record.
-        found: String,
-        /// The version in the lock file.
-        pinned: String,
-    },
-    /// The file is not the pinned one.
-    #[error("sha256 {found} is not the pinned {pinned}")]
-    OtherFile {
-        /// The digest of the file.
-        found: String,
-        /// The digest in the lock file.
-        pinned: String,
-    },
+    /// The version in the record is not the one in the lock file.
+    #[error("version {0:?} is not the pinned {1:?}")]
+    OtherVersion(String, String),
+    /// The digest of the file is not the one in the lock file.
+    #[error("sha256 {0} is not the pinned {1}")]
+    OtherFile(String, String),
     /// The digest in the record is not that of the file.
-    #[error("sha256 {found} in the record is not the file's {actual}")]
-    WrongDigest {
-        /// The digest in the record.
-        found: String,
-        /// The digest of the file.
-        actual: String,
-    },
-    /// The file changed since the provider or rigup looked at it.
-    #[error("abspath {path} changed while it was verified; try again when nothing else writes there", path = .0.display())]
-    Changed(PathBuf),
+    #[error("sha256 {0} in the record is not the file's {1}")]
+    WrongDigest(String, String),
 }
+
+/// What is wrong with a file that changed since the provider or rigup looked at it.
+const CHANGED: &str = "changed while it was verified; try again when nothing else writes there";
 
 /// What a request expects of a Binary record.
 #[derive(Debug, Clone, Copy)]
@@ -159,7 +127,7 @@ pub fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Ins
         probe::fingerprint(&abspath).ok_or_else(|| unreadable(io::ErrorKind::NotFound.into()))?;
     let stated_fingerprint = Some(text("fingerprint")).filter(|text| !text.is_empty());
     if stated_fingerprint.is_some_and(|stated| stated != fingerprint) {
-        return Err(VerifyError::Changed(abspath));
+        return Err(VerifyError::UnusableFile(abspath, CHANGED));
     }
     let stated = Some(text("sha256")).filter(|text| is_sha256(text));
     // Later commands compare the stored digest with `rigup.lock`, so it is never taken from a hook that is not built
@@ -170,69 +138,64 @@ pub fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Ins
         None => digest::sha256(&abspath).map_err(unreadable)?,
     };
     if let Some(found) = stated.filter(|stated| *stated != sha256) {
-        return Err(VerifyError::WrongDigest { found: found.to_owned(), actual: sha256 });
+        return Err(VerifyError::WrongDigest(found.to_owned(), sha256));
     }
     if let Some((pin, lib_dir)) = expected.pin.filter(|(pin, _)| pin.sha256 != sha256) {
         let found = relocatable::sha256(&abspath, lib_dir).map_err(unreadable)?;
         if found != pin.sha256 {
-            return Err(VerifyError::OtherFile { found, pinned: pin.sha256.clone() });
+            return Err(VerifyError::OtherFile(found, pin.sha256.clone()));
         }
     }
     if probe::fingerprint(&abspath).as_ref() != Some(&fingerprint) {
-        return Err(VerifyError::Changed(abspath));
+        return Err(VerifyError::UnusableFile(abspath, CHANGED));
     }
-    Ok(Installed {
-        binprovider: expected.provider.clone(),
-        abspath,
-        version: version.to_owned(),
-        sha256,
-        fingerprint,
-    })
+    let (binprovider, version) = (expected.provider.clone(), version.to_owned());
+    Ok(Installed { binprovider, abspath, version, sha256, fingerprint })
 }
 
 /// Verifies that the file has not changed since it was verified.
 pub fn verify_unchanged(installed: &Installed) -> Result<(), VerifyError> {
     let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
-    if is_unchanged { Ok(()) } else { Err(VerifyError::Changed(installed.abspath.clone())) }
+    if is_unchanged { Ok(()) } else { Err(VerifyError::UnusableFile(installed.abspath.clone(), CHANGED)) }
 }
 
 fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
     let min_version = expected.min_version;
     if !version::satisfies(found, min_version) {
         let min_version = min_version.to_owned();
-        return Err(if found.is_empty() {
-            VerifyError::NoVersion(min_version)
-        } else {
-            VerifyError::TooOld { found: found.to_owned(), min_version }
+        return Err(match found {
+            "" => VerifyError::NoVersion(min_version),
+            found => VerifyError::TooOld(found.to_owned(), min_version),
         });
     }
     match expected.pin {
         Some((pin, _)) if pin.version != found => {
-            Err(VerifyError::OtherVersion { found: found.to_owned(), pinned: pin.version.clone() })
+            Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone()))
         }
         _ => Ok(()),
     }
 }
 
 fn check_file(path: &Path, link: &Path) -> Result<(), VerifyError> {
+    let unusable = |problem| VerifyError::UnusableFile(path.to_owned(), problem);
     if !path.is_absolute() {
-        return Err(VerifyError::Relative(path.to_owned()));
+        return Err(unusable("is not absolute"));
     }
     if path == link || leads_through(path, link) {
-        return Err(VerifyError::ItsOwnLink(path.to_owned()));
+        return Err(unusable("is the link that rigup creates"));
     }
     let metadata =
         path.metadata().map_err(|error| VerifyError::Unreadable(path.to_owned(), error.to_string()))?;
     if !metadata.is_file() {
-        return Err(VerifyError::NotAFile(path.to_owned()));
+        return Err(unusable("is not a file"));
     }
     // For the superuser, access(2) succeeds only if some exec bit is set, which is what exec requires too.
     access(path, AccessFlags::X_OK).map_err(|_| {
-        if spawn::is_mounted_noexec(path) {
-            VerifyError::Noexec(path.to_owned())
+        unusable(if spawn::is_mounted_noexec(path) {
+            "is on a file system that is mounted noexec; choose another LIB_DIR, or remount it with exec"
         } else {
-            VerifyError::NotExecutable(path.to_owned())
-        }
+            "is not executable"
+        })
     })
 }
 
@@ -304,7 +267,7 @@ mod tests {
             hook_sha256: String::new(),
         };
         let pinned = Expected { pin: Some((&pin, Path::new("/lib"))), ..built_in };
-        assert!(matches!(verify(pinned, forged.as_object().unwrap()), Err(VerifyError::WrongDigest { .. })));
+        assert!(matches!(verify(pinned, forged.as_object().unwrap()), Err(VerifyError::WrongDigest(..))));
     }
 
     #[test]

@@ -259,6 +259,20 @@ impl Store {
     pub fn process_children(&self, parent_id: ProcessId) -> Result<Vec<Process>, StoreError> {
         self.with(|connection| row::all(connection, CHILDREN, [row::id(parent_id)]))
     }
+
+    /// Returns a process and its ancestors, the nearest first. A circle of parents, which only a damaged store has, ends
+    /// where it began.
+    pub fn process_with_ancestors(&self, id: ProcessId) -> Result<Vec<Process>, StoreError> {
+        let mut processes: Vec<Process> = Vec::new();
+        let mut next = Some(id);
+        while let Some(id) = next.filter(|id| !processes.iter().any(|process| process.id == *id))
+            && let Some(process) = self.process(id)?
+        {
+            next = process.parent_id;
+            processes.push(process);
+        }
+        Ok(processes)
+    }
 }
 
 fn exists(connection: &Connection, table: &str, id: Option<String>) -> Result<bool, QueryError> {

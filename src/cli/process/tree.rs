@@ -24,7 +24,7 @@ pub(crate) struct TreeArgs {
 pub(super) fn tree(args: &TreeArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     let (store, mut processes, roots) = if let Some(id) = &args.process {
         let (store, process) = find(id, context)?;
-        let ancestors = processes::ancestors(&store, &process)?;
+        let ancestors = store.process_with_ancestors(process.id)?.into_iter().skip(1).collect();
         (store, ancestors, vec![process])
     } else {
         let Some(store) = session::open_to_read(&context.settings, &print_event)? else {

@@ -16,7 +16,7 @@ impl ResolverState<'_, '_> {
                 let holder = busy.holder();
                 // Another request of this rigup may hold it.
                 if !holder.is_this_process() {
-                    self.emit(index, InstallEvent::Waiting { holder: holder.to_string() });
+                    self.emit(index, InstallEvent::Waiting(holder.to_string()));
                 }
                 self.blocked.push((index, busy));
             }

@@ -67,7 +67,7 @@ impl Resolver<'_> {
     /// Runs a hook for its targets.
     fn attempt(&self, hook: HookIndex, targets: &[AttemptTarget]) -> Result<AttemptResult, AttemptError> {
         let on_event = |event: InstallEvent| {
-            let is_for_all = matches!(event, InstallEvent::Started { .. } | InstallEvent::Output { .. });
+            let is_for_all = matches!(event, InstallEvent::Started(_) | InstallEvent::Output(_));
             // A batch hook's other messages do not say which of its requests they are about.
             let count = if is_for_all { targets.len() } else { 1 };
             for target in targets.iter().take(count) {

@@ -186,15 +186,11 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         });
         let previous = binary.installed().map(|installed| installed.abspath.clone());
         if !resolver.force {
-            let linked = match install_status(&binary, &request, resolver.runner.settings) {
-                InstallStatus::Ready => Some(Ok(())),
-                InstallStatus::Unlinked(installed) => {
-                    Some(resolver.link(&request, installed, previous.as_deref())?)
-                }
-                InstallStatus::Missing => None,
-            };
-            if let Some(linked) = linked {
-                if let Err(reason) = linked {
+            let status = install_status(&binary, &request, resolver.runner.settings);
+            if status != InstallStatus::Missing {
+                if let InstallStatus::Unlinked(installed) = status
+                    && let Err(reason) = resolver.link(&request, installed, previous.as_deref())?
+                {
                     binary.fail(reason, clock::now());
                     resolver.save(&binary)?;
                 }
@@ -446,12 +442,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
 
 /// Returns why no provider installed a binary, in one line.
 fn summary(attempts: &[Attempt]) -> String {
-    if attempts.is_empty() {
-        return "no provider to try".to_owned();
-    }
-    let each: Vec<String> = attempts
-        .iter()
-        .map(|Attempt { provider, outcome, reason, .. }| format!("{provider} {outcome}: {reason}"))
-        .collect();
-    each.join("; ")
+    let spell =
+        |Attempt { provider, outcome, reason, .. }: &Attempt| format!("{provider} {outcome}: {reason}");
+    let summary = attempts.iter().map(spell).collect::<Vec<_>>().join("; ");
+    if attempts.is_empty() { "no provider to try".to_owned() } else { summary }
 }
