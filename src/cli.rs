@@ -85,19 +85,19 @@ struct Global {
     /// Look for plugins in DIR first; repeatable [env: RIGUP_PLUGINS_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     plugins_dir: Vec<PathBuf>,
-    /// Trust DIR even if it is not private; repeatable [env: RIGUP_TRUST_DIR]
+    /// Trust DIR even if writable by others; repeatable [env: RIGUP_TRUST_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     trust_dir: Vec<PathBuf>,
     /// Print JSONL instead of tables
     #[arg(long, global = true)]
     json: bool,
-    /// Color tables
+    /// Use color
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
     /// Print only errors and warnings to stderr
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Print every attempt with its reason and the command for its log
+    /// Print the outcome and reason of every attempt, and how to see its log
     #[arg(long, short, global = true, conflicts_with = "quiet")]
     verbose: bool,
 }
@@ -108,7 +108,7 @@ enum Command {
     Install(install::InstallArgs),
     /// Write the installed versions to a lock file, for `install --locked`
     Lock(lock::LockArgs),
-    /// Report the binaries that are installed, and install nothing
+    /// Report which binaries are installed, without installing any
     Load(install::LoadArgs),
     /// Read records, resolve requests, store the rest, and print the results
     Apply(apply::ApplyArgs),
@@ -122,15 +122,15 @@ enum Command {
     Post(start::PostArgs),
     /// Store the final result from inside a run
     Result(start::ResultArgs),
-    /// Show the plugins that are found
+    /// Show the plugins on the search path
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// Show every setting with its value and origin
     Config(config::ConfigArgs),
-    /// Show and test hooks; offer helpers to hook scripts
+    /// List and test hooks, or call the toolkit from a hook script
     #[command(subcommand)]
     Hook(hook::HookCommand),
-    /// Write a new plugin or provider that works
+    /// Create a plugin or provider from a working template
     #[command(subcommand)]
     Init(init::InitCommand),
     /// Show and edit the records of binaries

@@ -1,4 +1,4 @@
-//! Whether a hook keeps the contract: rigup runs it with good, absent, hostile and huge arguments, and checks each run.
+//! Checks a hook against the contract: rigup runs it with good, absent, hostile and huge arguments, and checks each run.
 //!
 //! [`runner`] runs the hook as the engine runs any hook, and [`suite`] decides which runs a check needs; [`checks`] only
 //! compares what they observed.

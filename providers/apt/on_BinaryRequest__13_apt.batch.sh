@@ -11,8 +11,8 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-command -v apt-get >/dev/null || decline "apt-get is not on PATH: apt works only on Debian, Ubuntu and their derivatives"
-as_root true 2>/dev/null || decline "apt-get needs root: run rigup as root, or allow sudo without a password"
+command -v apt-get >/dev/null || decline "apt-get is not on PATH; apt works only on Debian, Ubuntu and their derivatives"
+as_root true 2>/dev/null || decline "apt-get needs root; run rigup as root, or allow sudo without a password"
 [ "${RIGUP_LOCKED-}" = apt ] || RIGUP_LOCKED=apt exec "$RIGUP" hook lock apt -- "$0" "$@"
 requests=$(cat)
 # One line for each request: its name and packages, separated by tabs.
@@ -92,7 +92,7 @@ done
     unknown=$(unknown) known=
     for line in $together; do
         missing=$(packages "$line" | grep -Fx "$unknown" | paste -sd ' ' -) || :
-        if [ "$unknown" ] && [ "$missing" ]; then failure "$line" --declined "apt has no package $missing"
+        if [ "$unknown" ] && [ "$missing" ]; then failure "$line" --declined "apt has no package named $missing"
         else known="$known$line$IFS"; fi
     done
     if [ -z "$unknown" ] || { [ "$known" ] && ! install $(packages "$known"); }; then alone=$alone$known; fi

@@ -15,7 +15,7 @@ case ,$(printf %s "$providers" | tr -d ' '), in
 esac
 install=$("$RIGUP" hook override install --provider bash -- "$@")
 [ "$install" ] || decline "no command is given; overrides.bash.install must put $name into \$BIN_DIR"
-command -v bash >/dev/null || decline "bash is not on PATH: apt-get install bash"
+command -v bash >/dev/null || decline "bash is not on PATH; install it with apt-get install bash"
 
 printf 'bash runs the command of the requirement, in %s: %s\n' "$prefix" "$install" >&2
 

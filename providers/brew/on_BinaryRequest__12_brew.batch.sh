@@ -6,8 +6,8 @@ IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 
-command -v brew >/dev/null || decline "brew is not on PATH: install Homebrew from https://brew.sh"
-[ "$(id -u)" != 0 ] || decline "Homebrew refuses to run as root: run rigup as another user"
+command -v brew >/dev/null || decline "brew is not on PATH; install Homebrew from https://brew.sh"
+[ "$(id -u)" != 0 ] || decline "Homebrew refuses to run as root; run rigup as another user"
 [ "${RIGUP_LOCKED-}" = brew ] || RIGUP_LOCKED=brew exec "$RIGUP" hook lock brew -- "$0" "$@"
 requests=$(cat)
 # One line for each request: its name, formulae and options, separated by tabs.
@@ -42,7 +42,7 @@ for line in $alone; do
         # shellcheck disable=SC2086 # one option a line
         run $verb --formula $options "$formula" && continue
         if grep -q 'No available formula' "$log"; then
-            "$RIGUP" hook failure --name "$name" --declined "Homebrew has no formula $formula"
+            "$RIGUP" hook failure --name "$name" --declined "Homebrew has no formula named $formula"
         else
             "$RIGUP" hook failure --name "$name" "$(tail -n 1 "$log")"
         fi

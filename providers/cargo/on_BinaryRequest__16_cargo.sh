@@ -9,7 +9,7 @@ decline() { echo "$1" >&2; exit 0; }
 
 eval "$("$RIGUP" hook begin --provider cargo -- "$@")"
 program=bin/$name
-command -v cargo >/dev/null || decline "cargo is not on PATH: install Rust from https://rustup.rs, or apt-get install cargo"
+command -v cargo >/dev/null || decline "cargo is not on PATH; install Rust from https://rustup.rs, or with apt-get install cargo"
 # cargo rejects a version of fewer than three numbers unless it is marked as a range.
 packages=$(printf '%s\n' "$packages" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
 

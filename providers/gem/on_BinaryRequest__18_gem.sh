@@ -9,7 +9,7 @@ decline() { echo "$1" >&2; exit 0; }
 
 eval "$("$RIGUP" hook begin --provider gem -- "$@")"
 program=bin/$name
-command -v gem >/dev/null || decline "gem is not on PATH: apt-get install ruby"
+command -v gem >/dev/null || decline "gem is not on PATH; install it with apt-get install ruby"
 
 # Build beside the prefix, then replace it: a failure or a kill leaves the working version.
 part=$prefix.part

@@ -17,7 +17,7 @@ for package in $packages; do
     printf '%s\n' "${package%%@*}" | grep -q '^[A-Za-z0-9][^/]*\.[^/]*/' ||
         decline "$package is not a module path; put one into overrides.go.packages, such as example.com/tools/cmd/$name"
 done
-command -v go >/dev/null || decline "go is not on PATH: install Go from https://go.dev/dl, or apt-get install golang-go"
+command -v go >/dev/null || decline "go is not on PATH; install Go from https://go.dev/dl, or with apt-get install golang-go"
 
 # Build beside the prefix, then replace it: a failure or a kill leaves the working version.
 part=$prefix.part

@@ -12,7 +12,7 @@ case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx an
 line=$(printf '%s\n' "$packages" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
 if command -v curl >/dev/null; then fetch() { curl -fsSL -o "$2" "$mirror/$1" || fail "cannot download $mirror/$1"; }
 elif command -v wget >/dev/null; then fetch() { wget -q -O "$2" "$mirror/$1" || fail "cannot download $mirror/$1"; }
-else decline "neither curl nor wget is on PATH: apt-get install curl"; fi
+else decline "neither curl nor wget is on PATH; install one with apt-get install curl"; fi
 case $(uname -m) in x86_64 | amd64) arch=x64 ;; aarch64 | arm64) arch=arm64 ;; armv7*) arch=armv7l ;; *) arch=$(uname -m) ;; esac
 case $(uname -s) in Darwin) os=darwin listed=osx-$arch-tar ;; *) os=linux listed=linux-$arch ;; esac
 

@@ -11,8 +11,8 @@ warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 eval "$("$RIGUP" hook begin --provider npm -- "$@")"
 program=node_modules/.bin/$name
 
-command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs npm"
-command -v npm >/dev/null || decline "npm is not on PATH: apt-get install npm"
+command -v node >/dev/null || decline "node is not on PATH; install it with apt-get install nodejs npm"
+command -v npm >/dev/null || decline "npm is not on PATH; install it with apt-get install npm"
 # A requested age takes precedence over the options of a requirement, and those over the default.
 own_age=$(printf '%s\n' "$packages" | grep -E '^--min-release-age=') || :
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -vE '^--min-release-age='); fi

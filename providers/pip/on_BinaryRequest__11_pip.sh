@@ -16,10 +16,10 @@ if command -v uv >/dev/null; then
     make_venv() { uv venv --quiet "$prefix"; }
     install() { uv pip install --python "$prefix/bin/python" ${again:+--reinstall} "$@"; }
 else
-    command -v python3 >/dev/null || decline "python3 is not on PATH: apt-get install python3 python3-pip"
+    command -v python3 >/dev/null || decline "python3 is not on PATH; install it with apt-get install python3 python3-pip"
     pip=$(python3 -c 'import venv, pip; print(pip.__version__.split(".")[0])' 2>/dev/null) || pip=0
     [ "$pip" -gt 22 ] ||
-        decline "python3 has no venv or no pip >= 23: apt-get install python3-venv python3-pip, or put uv on PATH"
+        decline "python3 has no venv or no pip >= 23; install them with apt-get install python3-venv python3-pip, or put uv on PATH"
     no_build=--only-binary=:all: age=
     if [ "$pip" -gt 25 ]; then age=${released_before:+--uploaded-prior-to=$released_before}; fi
     if [ "$released_before" ] && [ -z "$age" ]; then

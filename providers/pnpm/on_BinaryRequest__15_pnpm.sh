@@ -11,8 +11,8 @@ warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
 eval "$("$RIGUP" hook begin --provider pnpm -- "$@")"
 program=node_modules/.bin/$name
-command -v node >/dev/null || decline "node is not on PATH: apt-get install nodejs"
-command -v pnpm >/dev/null || decline "pnpm is not on PATH: npm install --global pnpm, or https://pnpm.io/installation"
+command -v node >/dev/null || decline "node is not on PATH; install it with apt-get install nodejs"
+command -v pnpm >/dev/null || decline "pnpm is not on PATH; install it with npm install --global pnpm, or see https://pnpm.io/installation"
 
 # pnpm 10.16 and later take an age in minutes. Unless strict, pnpm installs a release that is too new rather than none.
 minutes=$(echo "${min_release_age:-0}" | awk '{ minutes = $1 * 1440; print int(minutes) + (minutes > int(minutes)) }')

@@ -11,7 +11,7 @@ warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
 eval "$("$RIGUP" hook begin --provider uv -- "$@")"
 binary=$prefix/bin/$name
-command -v uv >/dev/null || decline "uv is not on PATH: pip install uv, or https://docs.astral.sh/uv"
+command -v uv >/dev/null || decline "uv is not on PATH; install it with pip install uv, or see https://docs.astral.sh/uv"
 # A requested age takes precedence over the options of a requirement.
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -v '^--exclude-newer-package='); fi
 

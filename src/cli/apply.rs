@@ -28,24 +28,25 @@ Examples:
   ./print-requirements.py | rigup apply | jq -r .abspath
   rigup --data-dir old binary list | rigup apply
 
-Each record is answered as soon as it is read, in order:
-  BinaryRequest            Resolved, unless it failed recently and its retry_at has not come
+Each record is processed as soon as it is read, in order:
+  BinaryRequest            Resolved, unless it failed recently and its retry_at is in the future
   Binary with an abspath   Verified, stored and linked; resolved if the file does not match
-  Machine, Process         Stored: the \"config\" of this machine; a process that exited
-  any other record         Passed through";
+  Machine                  Stored; for this machine, only its \"config\"
+  Process                  Stored if the process has exited
+  Any other record         Passed through";
 
 /// What to apply.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ApplyArgs {
-    /// Files of records [default: standard input]
+    /// Files to read records from [default: standard input]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
     jobs: JobArgs,
-    /// Show what would become of each record, and change nothing
+    /// Show what would be done with each record, without doing it
     #[arg(long)]
     dry_run: bool,
 }

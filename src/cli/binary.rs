@@ -21,7 +21,7 @@ pub(crate) enum BinaryCommand {
     List(BinaryListArgs),
     /// Show a binary with its attempts
     Show {
-        /// The name of the binary, or a unique beginning or end of its id
+        /// Name of the binary, or a unique prefix or suffix of its id
         binary: String,
     },
     /// Store the record of an existing file, and link it
@@ -103,7 +103,9 @@ fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<Attempt>, CliError>
 }
 
 fn not_found(name: &str) -> CliError {
-    CliError::NotFound(format!("no binary has the name or id {name}; `rigup binary list` shows the binaries"))
+    CliError::NotFound(format!(
+        "no binary has the name or id `{name}`; `rigup binary list` shows the binaries"
+    ))
 }
 
 /// Describes a name that more than one id matches.

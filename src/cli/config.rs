@@ -49,7 +49,7 @@ pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> Result<ExitSta
     if let Some(name) = args.names.iter().find(|name| !all.iter().any(|(_, setting)| setting.name == **name))
     {
         return Err(CliError::NotFound(format!(
-            "no setting is called {name}; `rigup config` shows all settings"
+            "no setting is named {name}; `rigup config` shows all settings"
         )));
     }
     let output = &mut context.output;

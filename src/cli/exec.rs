@@ -12,8 +12,8 @@ Examples:
   rigup exec -- yt-dlp --version
   rigup exec -- sh -c 'wget -q https://example.org | rg title'
 
-Inside a hook, `\"$RIGUP\" exec -- CMD` makes CMD a process of its own in `rigup process tree`.
-The exit code is that of CMD, 128+N if signal N killed it, 127 if CMD does not exist, and 126 if
+Inside a hook, `\"$RIGUP\" exec -- CMD` gives CMD its own entry in `rigup process tree`.
+The exit code is CMD's own, 128+N if signal N killed it, 127 if CMD does not exist, and 126 if
 it cannot be started.";
 
 /// What to run.

@@ -56,7 +56,7 @@ fn print_attempts(resolved: &Resolved, goal: Goal) {
     let has_reasons = resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
     let problem = match goal {
         Goal::LookUp => format!("{label} is not installed"),
-        Goal::Install if has_reasons => format!("cannot install {label}: no provider installed it"),
+        Goal::Install if has_reasons => format!("cannot install {label}: no provider could install it"),
         Goal::Install => format!("cannot install {label}: {last_error}"),
     };
     error!("{problem}");

@@ -34,9 +34,9 @@ const BEGIN_EXAMPLE: &str = "\
 Example:
   eval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"
 
-If the request does not allow the provider, the code exits with 10. Otherwise the hook runs again
-under the lock of its prefix, and the code sets name, prefix, packages (one per line), min_version,
-exact_version and the variables of `rigup hook policy`.";
+If the request does not allow the provider, the code exits with 10. Otherwise, it starts the
+hook again with the lock on its prefix held, and sets name, prefix, packages (one per line),
+min_version, exact_version and the variables of `rigup hook policy`.";
 
 /// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]
@@ -46,12 +46,12 @@ pub(crate) enum HookCommand {
         /// Event, such as `BinaryRequest`
         event: Option<String>,
     },
-    /// Check whether a hook keeps the contract, item by item
+    /// Check a hook against the hook contract, item by item
     Test(test::TestArgs),
-    /// For provider hooks: print shell code that takes the lock and sets the request's variables
+    /// For provider hooks: print shell code that takes the lock and sets variables
     #[command(after_help = BEGIN_EXAMPLE)]
     Begin {
-        /// Take this lock instead of that of the prefix
+        /// Take this lock instead of the prefix's lock
         #[arg(long, value_name = "NAME")]
         lock: Option<String>,
         #[command(flatten)]
@@ -61,10 +61,10 @@ pub(crate) enum HookCommand {
     Accepts(ProviderArgs),
     /// For hook scripts: print the packages to install, one per line
     Packages {
-        /// Read the requests from stdin; print a line for each, its name and packages separated by tabs
+        /// Read requests from stdin; print each name and its packages, tab-separated
         #[arg(long)]
         batch: bool,
-        /// Write one version of a package in this format, such as `=={}`, instead of `version_format`
+        /// Append versions in this format, such as `=={}` [default: `version_format`]
         #[arg(long, value_name = "FORMAT")]
         pin: Option<String>,
         #[command(flatten)]
@@ -75,7 +75,7 @@ pub(crate) enum HookCommand {
         /// Name of the binary
         #[arg(long)]
         name: String,
-        /// The request is declined, not failed
+        /// Report the request as declined rather than failed
         #[arg(long)]
         declined: bool,
         /// Reason, which may start with `-`
@@ -84,7 +84,8 @@ pub(crate) enum HookCommand {
     },
     /// For hook scripts: print the policy as shell assignments
     Policy(ProviderArgs),
-    /// For hook scripts: print a key of the provider's overrides, a string as it is and anything else as JSON
+    /// For hook scripts: print the value of a key in the provider's overrides
+    #[command(after_help = "A string is printed as is, any other value as JSON.")]
     Override {
         /// Key, such as `install_root`
         key: String,

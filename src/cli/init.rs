@@ -14,22 +14,23 @@ use crate::plugin::template::{Language, Template, TemplateError};
 
 const PLUGIN_EXAMPLES: &str = "\
 Examples:
-  rigup init plugin notes                    Write plugins/notes
+  rigup init plugin notes                    Create plugins/notes
   rigup hook test plugins/notes/on_Snapshot__50_notes.sh -- --url=https://example.org
   rigup run Snapshot --url=https://example.org";
 
 const PROVIDER_EXAMPLES: &str = "\
 Examples:
-  rigup init provider shelf --lang python    Write providers/shelf
+  rigup init provider shelf --lang python    Create providers/shelf
   rigup hook test providers/shelf/on_BinaryRequest__50_shelf.py
   rigup install sh --binproviders shelf
 
-The new provider works: it copies programs out of a folder. Replace the copy with your installer.";
+The new provider works as is: it copies programs from a folder. Replace that step with your own
+installation code.";
 
 /// What to write.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InitCommand {
-    /// Write a plugin with a requirement, a setting and a Snapshot hook
+    /// Create a plugin with a requirement, a setting and a Snapshot hook
     #[command(after_help = PLUGIN_EXAMPLES)]
     Plugin {
         /// Name of the plugin and its folder
@@ -38,7 +39,7 @@ pub(crate) enum InitCommand {
         #[arg(long, value_name = "DIR", default_value = "plugins")]
         dir: PathBuf,
     },
-    /// Write a provider with a setting and a hook that installs binaries
+    /// Create a provider with a setting and a hook that installs binaries
     #[command(after_help = PROVIDER_EXAMPLES)]
     Provider {
         /// Name of the provider and its folder

@@ -43,7 +43,7 @@ Examples:
 /// Which binaries, in which version.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SelectionArgs {
-    /// Binaries to install [default: everything that the plugins require]
+    /// Names of binaries [default: everything that the plugins require]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Use only the requirements of these plugins
@@ -108,12 +108,12 @@ pub(crate) struct InstallArgs {
     /// Try only these providers, in this order
     #[arg(long, value_name = "X,Y")]
     binproviders: Option<String>,
-    /// Reinstall, and replace foreign files where a link goes
+    /// Reinstall, and overwrite existing files with links
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Show which providers would be tried, and change nothing
+    /// Show which providers would be tried, without trying them
     #[arg(long)]
     dry_run: bool,
     /// Install exactly what the lock file pins

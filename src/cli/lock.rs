@@ -18,15 +18,16 @@ use crate::report::table::{Cell, Column, Table};
 const EXAMPLES: &str = "\
 Examples:
   rigup lock                    Install what the plugins require, and write ./rigup.lock
-  rigup install --locked        On another machine: install exactly that
+  rigup install --locked        On another machine: install exactly these versions
   rigup lock --check            In CI: fail if ./rigup.lock is not what `rigup lock` would write
-  rigup lock yt-dlp             Write the line of yt-dlp only
+  rigup lock yt-dlp             Write only the line for yt-dlp
   rigup install --force yt-dlp && rigup lock yt-dlp
                                 Update yt-dlp and its line
-  rigup lock --prune            Remove the lines of binaries that are no longer required
+  rigup lock --prune            Remove the lines for binaries that are no longer required
 
-What is installed is locked as it is. A missing binary is installed as its line pins it, if the
-line meets the requirement. The lines of other platforms stay: run `rigup lock` once on each.";
+Installed binaries are pinned at their current versions. A missing binary is installed at the
+version in its line, if the requirement still allows that. Lines for other platforms are kept:
+run `rigup lock` once on each platform.";
 
 /// What to lock.
 #[derive(Debug, clap::Args)]
@@ -41,13 +42,13 @@ pub(crate) struct LockArgs {
     policy: PolicyArgs,
     #[command(flatten)]
     jobs: JobArgs,
-    /// Write the lock file FILE
+    /// Write the lock file to FILE
     #[arg(long, value_name = "FILE", default_value = lockfile::DEFAULT)]
     lockfile: PathBuf,
     /// Exit with 1 if the lock file is not up to date
     #[arg(long)]
     check: bool,
-    /// Remove the lines of this platform whose names are not required
+    /// Remove this platform's lines for binaries no longer required
     #[arg(long, conflicts_with_all = ["names", "plugins"])]
     prune: bool,
 }

@@ -16,7 +16,7 @@ Examples:
   rigup machine set WGET_BINARY=/opt/wget/bin/wget    Pass this path to hooks as WGET_BINARY
   rigup machine set WGET_BINARY=                      Remove the value
 
-`rigup install` stores the paths of the binaries that settings name by itself.";
+`rigup install` automatically stores the paths of binaries that settings name.";
 
 /// What to do with machines.
 #[derive(Debug, Subcommand)]
@@ -47,10 +47,10 @@ pub(crate) struct MachineListArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = SET_EXAMPLES)]
 pub(crate) struct SetArgs {
-    /// A setting that ends in _BINARY and an absolute path; no path removes the value
+    /// A setting that ends in _BINARY, and an absolute path; an empty path removes it
     #[arg(required = true, value_name = "KEY=VALUE")]
     pairs: Vec<String>,
-    /// Show the changed record, and store nothing
+    /// Show the changed record without storing it
     #[arg(long)]
     dry_run: bool,
 }

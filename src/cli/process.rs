@@ -29,20 +29,20 @@ mod wait;
 pub(crate) enum ProcessCommand {
     /// List processes, newest first
     List(ProcessListArgs),
-    /// Show one process: command, environment, state, usage, messages and result
+    /// Show one process: command, environment, state, resource usage, messages and result
     Show {
-        /// The id of the process, or a unique beginning or end of it
+        /// Process id, or a unique prefix or suffix of it
         process: String,
     },
     /// Show processes as a tree
     Tree(tree::TreeArgs),
     /// Print the output of a process
     Logs(logs::LogsArgs),
-    /// Wait for processes, and exit with their exit code
+    /// Wait for processes, and exit with the first exit code that is not 0
     Wait(wait::WaitArgs),
-    /// Terminate processes with everything that they started
+    /// Terminate processes and everything that they started
     Kill(kill::KillArgs),
-    /// Terminate overdue runs, complete lost records, and prune expired records and logs
+    /// Terminate overdue runs, complete unfinished records, and prune expired records and logs
     Gc(gc::GcArgs),
 }
 

@@ -31,7 +31,7 @@ Examples:
   rigup run --timeout 60 Snapshot --url=https://example.org | jq 'select(.type == \"ArchiveResult\")'
 
 rigup's own options go before EVENT; every argument after EVENT goes to the hooks.
-A hook that fails does not stop the others; the exit code is 1.";
+If a hook fails, the others still run, and the exit code is 1.";
 
 /// Which event, and what its hooks get.
 #[derive(Debug, clap::Args)]
@@ -76,7 +76,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> Result<ExitStatus, Cl
     if !has_hooks(&catalog, event) {
         context
             .verbosity
-            .note(&format!("no hook is named after the event {event}; `rigup hook list` shows the hooks"));
+            .note(&format!("no hooks found for the event {event}; `rigup hook list` shows the hooks"));
         return Ok(status);
     }
     let progress = ProgressDisplay::new(context);

@@ -19,10 +19,10 @@ Examples:
   rigup start --slug crawl --max-live 2 --max-runtime 3600 -- ./crawl.sh https://example.org
   id=$(rigup start --slug build --json -- make | jq -r .id); rigup process wait \"$id\"
 
-The run outlives its caller. `rigup process list --slug NAME` lists the runs with a slug;
-`process logs -f`, `process wait` and `process kill` work on runs as on any process. Inside a run,
-`rigup post` and `rigup result` report progress and the result; `rigup process show` shows both.
-The exit code is 1 if --max-live is reached, and nothing is started; 1 if CMD cannot be started.";
+`rigup process list --slug NAME` lists the runs with a slug. `process logs -f`, `process wait` and
+`process kill` work on runs as on any process. Inside a run, `rigup post` and `rigup result` report
+progress and the result; `rigup process show` shows both. The exit code is 1 if --max-live is
+reached (nothing is started) or if CMD cannot be started.";
 
 const POST_EXAMPLES: &str = "\
 Examples, inside a run that `rigup start` started:
@@ -44,13 +44,13 @@ pub(crate) struct StartArgs {
     /// Describe the run
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
-    /// Refuse to start if N runs with this slug are alive
+    /// Start nothing if N runs with this slug are live
     #[arg(long, value_name = "N")]
     max_live: Option<u32>,
-    /// Terminate the run after S seconds, or `none`
+    /// Terminate the run after S seconds, or never (`none`)
     #[arg(long, value_name = "S", default_value = "28800", value_parser = parse_limit)]
     max_runtime: Limit,
-    /// Keep the logs for S seconds after the run exits, or `none`
+    /// Remove logs S seconds after the exit, or never (`none`)
     #[arg(long, value_name = "S", default_value = "86400", value_parser = parse_limit)]
     ttl: Limit,
     /// The command and its arguments

@@ -224,7 +224,7 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
     let names = names.collect::<Result<_, _>>().map_err(|error| invalid(&error))?;
     if !request.min_version.trim().is_empty() && !Version::looks_like_version(&request.min_version) {
         return Err(EngineError::InvalidRequest(format!(
-            "--min-version {:?} is not a version; write it like 1.2 or 2024.01.02",
+            "--min-version {:?} is not a version; use a form such as 1.2 or 2024.01.02",
             request.min_version
         )));
     }

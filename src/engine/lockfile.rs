@@ -63,7 +63,7 @@ pub(crate) fn pin_steps(
 ) -> Result<Vec<Step>, EngineError> {
     let file = LockfileOnDisk::read(path, settings, on_event)?;
     if file.bytes.is_none() {
-        return Err(unusable(path, "it does not exist; `rigup lock` writes it"));
+        return Err(unusable(path, "it does not exist; run `rigup lock` to create it"));
     }
     let hooks = hook_digests(catalog, settings);
     let pins = file.pins(&hooks);

@@ -22,18 +22,18 @@ pub fn name(file: &Path) -> CheckResult {
     let file_name = file.file_name().unwrap_or_default().to_string_lossy();
     let here = Some(Location { path: file.to_owned(), line: 1 });
     match HookName::parse(&file_name) {
-        None => CheckResult::broken(
+        None => CheckResult::failed(
             format!("{file_name} is not the name of a hook, such as on_{BINARY_REQUEST}__50_mine.sh"),
             here,
         ),
-        Some(name) if name.event == BINARY_REQUEST && name.background.is_some() => CheckResult::broken(
+        Some(name) if name.event == BINARY_REQUEST && name.background.is_some() => CheckResult::failed(
             "it is marked as a background hook, and a provider cannot run in the background",
             here,
         ),
         Some(name) if name.order.is_none() => {
             CheckResult::noted("it has no number, so it runs before all hooks that have one".to_owned())
         }
-        Some(_) => CheckResult::held(),
+        Some(_) => CheckResult::passed(),
     }
 }
 
@@ -43,11 +43,11 @@ pub fn starts(run: &HookRun, hook: &Path) -> CheckResult {
     let here = || Some(Location { path: hook.to_owned(), line: 1 });
     let is_env = run.last_stderr.starts_with("env:") || run.last_stderr.starts_with("/usr/bin/env:");
     match (run.exit_reason, run.exit_code) {
-        (ExitReason::SpawnFailed, _) => CheckResult::broken(run.last_stderr.clone(), here()),
-        (_, Some(126 | 127)) if is_env => CheckResult::broken(run.last_stderr.clone(), here()),
-        (ExitReason::Exited, Some(0 | SKIPPED)) => CheckResult::held(),
+        (ExitReason::SpawnFailed, _) => CheckResult::failed(run.last_stderr.clone(), here()),
+        (_, Some(126 | 127)) if is_env => CheckResult::failed(run.last_stderr.clone(), here()),
+        (ExitReason::Exited, Some(0 | SKIPPED)) => CheckResult::passed(),
         (ExitReason::Exited, Some(code)) => CheckResult::noted(format!("exit {code}{}", with_stderr(run))),
-        _ => CheckResult::held(),
+        _ => CheckResult::passed(),
     }
 }
 
@@ -63,7 +63,7 @@ pub fn answer(run: &HookRun, is_guess: bool) -> CheckResult {
                 CheckResult::skipped(format!("it skipped the request{}; {NAME_ONE}", with_stderr(run)))
             }
             _ if is_guess => CheckResult::skipped(format!("{how}; {NAME_ONE}")),
-            _ => CheckResult::broken(how, Some(run.stderr_location.clone())),
+            _ => CheckResult::failed(how, Some(run.stderr_location.clone())),
         };
     }
     match (invalid_record(run), run.records.is_empty()) {
@@ -72,7 +72,7 @@ pub fn answer(run: &HookRun, is_guess: bool) -> CheckResult {
         (None, false) if !is_guess && has_no_version(run) => {
             CheckResult::noted("its record has no version, so it cannot satisfy a min_version".to_owned())
         }
-        (None, false) => CheckResult::held(),
+        (None, false) => CheckResult::passed(),
     }
 }
 
@@ -84,7 +84,7 @@ fn has_no_version(run: &HookRun) -> bool {
 pub fn absent(run: &HookRun) -> CheckResult {
     failure(run)
         .or_else(|| unexpected_record(run, "for a name that does not exist"))
-        .unwrap_or_else(CheckResult::held)
+        .unwrap_or_else(CheckResult::passed)
 }
 
 /// Checks the run for a request that does not allow the provider.
@@ -97,11 +97,11 @@ pub fn not_asked(run: &HookRun) -> CheckResult {
     }
     if let Some(written) = run.installed.first() {
         let problem = format!("it wrote {}, although --binproviders does not allow it", written.display());
-        return CheckResult::broken(problem, Some(run.stderr_location.clone()));
+        return CheckResult::failed(problem, Some(run.stderr_location.clone()));
     }
     match run.exit_code {
-        Some(0 | SKIPPED) => CheckResult::held(),
-        code => CheckResult::broken(
+        Some(0 | SKIPPED) => CheckResult::passed(),
+        code => CheckResult::failed(
             format!("exit {} instead of 0 or {SKIPPED}{}", code.unwrap_or_default(), with_stderr(run)),
             Some(run.stderr_location.clone()),
         ),
@@ -120,11 +120,11 @@ pub fn batch(good: &HookRun, run: &HookRun) -> CheckResult {
         run.records.iter().find(|record| matches!(record.verified, Err(VerifyError::WrongName { .. })));
     if let Some(record) = foreign.filter(|_| run.succeeded()) {
         let problem = "it prints a record for a name that does not exist";
-        return CheckResult::broken(problem, Some(run.stdout_line(record.line)));
+        return CheckResult::failed(problem, Some(run.stdout_line(record.line)));
     }
     match path_of(run) {
-        Some(together) if together == alone => CheckResult::held(),
-        _ => CheckResult::broken(
+        Some(together) if together == alone => CheckResult::passed(),
+        _ => CheckResult::failed(
             format!("in a batch with another request, it does not print its record{}", with_stderr(run)),
             Some(run.stderr_location.clone()),
         ),
@@ -139,39 +139,39 @@ pub fn unchanged(good: &HookRun, run: &HookRun, what: &str) -> CheckResult {
     if (good.exit_reason, good.exit_code) != (run.exit_reason, run.exit_code) {
         let exit = |run: &HookRun| format!("exit {}", run.exit_code.unwrap_or_default());
         let problem = format!("{} {what}, {} without it{}", exit(run), exit(good), with_stderr(run));
-        return CheckResult::broken(problem, Some(run.stderr_location.clone()));
+        return CheckResult::failed(problem, Some(run.stderr_location.clone()));
     }
     if let Some(invalid) = new_invalid_record(good, run) {
         return invalid;
     }
     if run.records.is_empty() != good.records.is_empty() {
         let problem = format!("its records {what} differ from those without it{}", with_stderr(run));
-        return CheckResult::broken(problem, Some(run.stderr_location.clone()));
+        return CheckResult::failed(problem, Some(run.stderr_location.clone()));
     }
-    CheckResult::held()
+    CheckResult::passed()
 }
 
 /// Checks the run for a request with shell syntax.
 pub fn hostile(good: &HookRun, run: &HookRun, what: &str, is_absent: bool, line: Location) -> CheckResult {
     if let Some(canary) = run.canaries.first() {
         let problem = format!("{what} was run: it created {}", canary.display());
-        return CheckResult::broken(problem, Some(line));
+        return CheckResult::failed(problem, Some(line));
     }
     if let Some(failure) = failure(run) {
         return failure;
     }
     if let Some(invalid) = invalid_line(run) {
-        return CheckResult::broken(
+        return CheckResult::failed(
             format!("{what} reaches its output: {}", invalid.reason),
             invalid.look_at,
         );
     }
-    let broken = if is_absent {
+    let problem = if is_absent {
         unexpected_record(run, "for a name that does not exist")
     } else {
         new_invalid_record(good, run)
     };
-    broken.unwrap_or_else(CheckResult::held)
+    problem.unwrap_or_else(CheckResult::passed)
 }
 
 /// Checks the run for a request with a huge argument.
@@ -187,7 +187,7 @@ pub fn stdout<'a>(runs: impl IntoIterator<Item = &'a HookRun>) -> CheckResult {
     let mut ignored = 0;
     for run in runs {
         if run.exit_reason == ExitReason::Stopped {
-            return failure(run).unwrap_or_else(CheckResult::held);
+            return failure(run).unwrap_or_else(CheckResult::passed);
         }
         if let Some(invalid) = invalid_line(run) {
             return invalid;
@@ -195,7 +195,7 @@ pub fn stdout<'a>(runs: impl IntoIterator<Item = &'a HookRun>) -> CheckResult {
         ignored = ignored.max(run.ignored_lines);
     }
     match ignored {
-        0 => CheckResult::held(),
+        0 => CheckResult::passed(),
         1 => CheckResult::noted("1 line is not a record and is ignored".to_owned()),
         lines => CheckResult::noted(format!("{lines} lines are not records and are ignored")),
     }
@@ -211,13 +211,13 @@ pub fn repeat(good: &HookRun, again: &HookRun) -> CheckResult {
     }
     match again.records.first() {
         Some(BinaryLine { verified: Ok(file), .. }) if again.succeeded() && file.abspath == first => {
-            CheckResult::held()
+            CheckResult::passed()
         }
-        Some(BinaryLine { line, verified: Ok(file) }) if again.succeeded() => CheckResult::broken(
+        Some(BinaryLine { line, verified: Ok(file) }) if again.succeeded() => CheckResult::failed(
             format!("{} the first time, {} the second", first.display(), file.abspath.display()),
             Some(again.stdout_line(*line)),
         ),
-        _ => CheckResult::broken(
+        _ => CheckResult::failed(
             format!(
                 "it prints its record only the first time: exit {}{}",
                 again.exit_code.unwrap_or_default(),
@@ -238,17 +238,17 @@ pub fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult {
         ));
     }
     if let Some(survivor) = run.leftovers.first() {
-        return CheckResult::broken(format!("it left a process: {survivor}"), Some(line));
+        return CheckResult::failed(format!("it left a process: {survivor}"), Some(line));
     }
     if !exited_in_grace(run) {
         let process = run.slow_to_exit.first().map(|process| format!(": {process}")).unwrap_or_default();
-        return CheckResult::broken(
+        return CheckResult::failed(
             format!("it exited only by KILL, {} s after TERM{process}", GRACE.as_secs()),
             Some(line),
         );
     }
     let Some(record) = run.records.first().filter(|_| run.exit_code == Some(0)) else {
-        return CheckResult::held();
+        return CheckResult::passed();
     };
     if invalid_record(good).is_some() {
         return CheckResult::skipped("its record is invalid without TERM, too");
@@ -259,14 +259,14 @@ pub fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult {
         return CheckResult::skipped(format!("its work was done before TERM, after {duration} ms"));
     }
     let problem = "it exited with 0 and a Binary record in spite of TERM";
-    CheckResult::broken(problem, Some(run.stdout_line(record.line)))
+    CheckResult::failed(problem, Some(run.stdout_line(record.line)))
 }
 
 /// Checks that no process outlives the run.
 pub fn leftovers(run: &HookRun, line: Location) -> CheckResult {
     match run.leftovers.first() {
-        Some(process) => CheckResult::broken(process.clone(), Some(line)),
-        None => CheckResult::held(),
+        Some(process) => CheckResult::failed(process.clone(), Some(line)),
+        None => CheckResult::passed(),
     }
 }
 
@@ -281,33 +281,33 @@ pub fn disk_fault(good: &HookRun, run: &HookRun) -> CheckResult {
     let is_empty = |record: &&BinaryLine| record.verified.as_ref().is_ok_and(|file| file.size == 0);
     match run.records.iter().find(is_empty) {
         Some(record) if run.succeeded() => {
-            CheckResult::broken("its record names an empty file", Some(run.stdout_line(record.line)))
+            CheckResult::failed("its record names an empty file", Some(run.stdout_line(record.line)))
         }
-        _ if run.succeeded() => invalid_record(run).unwrap_or_else(CheckResult::held),
-        _ => CheckResult::held(),
+        _ if run.succeeded() => invalid_record(run).unwrap_or_else(CheckResult::passed),
+        _ => CheckResult::passed(),
     }
 }
 
 /// Returns the result of a run that did not exit by itself. A daemon is terminated, and must exit then.
 fn failure(run: &HookRun) -> Option<CheckResult> {
-    let broken = |problem: String| Some(CheckResult::broken(problem, Some(run.stderr_location.clone())));
+    let failed = |problem: String| Some(CheckResult::failed(problem, Some(run.stderr_location.clone())));
     match run.exit_reason {
         ExitReason::Exited => None,
-        ExitReason::SpawnFailed => broken(run.last_stderr.clone()),
+        ExitReason::SpawnFailed => failed(run.last_stderr.clone()),
         ExitReason::Timeout if run.is_daemon && exited_in_grace(run) => None,
         ExitReason::Timeout if run.is_daemon => {
-            broken(format!("it exited only by KILL, {} s after TERM", GRACE.as_secs()))
+            failed(format!("it exited only by KILL, {} s after TERM", GRACE.as_secs()))
         }
         ExitReason::Timeout => {
-            broken(format!("it did not exit within {} s{}", run.timeout.as_secs_f64(), with_stderr(run)))
+            failed(format!("it did not exit within {} s{}", run.timeout.as_secs_f64(), with_stderr(run)))
         }
-        ExitReason::Signalled => broken(format!(
+        ExitReason::Signalled => failed(format!(
             "it was killed by signal {}{}",
             run.exit_code.unwrap_or(128) - 128,
             with_stderr(run)
         )),
-        ExitReason::Stopped => broken("it was terminated, because it wrote more than it may".to_owned()),
-        ExitReason::Lost => broken("its exit was not observed".to_owned()),
+        ExitReason::Stopped => failed("it was terminated, because it wrote more than it may".to_owned()),
+        ExitReason::Lost => failed("its exit was not observed".to_owned()),
     }
 }
 
@@ -326,7 +326,7 @@ fn invalid_record(run: &HookRun) -> Option<CheckResult> {
     run.records.iter().find_map(|record| match &record.verified {
         Ok(_) => None,
         Err(VerifyError::WrongName { .. }) if has_valid_record => None,
-        Err(error) => Some(CheckResult::broken(error.to_string(), Some(run.stdout_line(record.line)))),
+        Err(error) => Some(CheckResult::failed(error.to_string(), Some(run.stdout_line(record.line)))),
     })
 }
 
@@ -338,13 +338,13 @@ fn new_invalid_record(good: &HookRun, run: &HookRun) -> Option<CheckResult> {
 /// Returns the first record of a run that must not have one.
 fn unexpected_record(run: &HookRun, what: &str) -> Option<CheckResult> {
     let record = run.records.first().filter(|_| run.succeeded())?;
-    Some(CheckResult::broken(format!("it prints a record {what}"), Some(run.stdout_line(record.line))))
+    Some(CheckResult::failed(format!("it prints a record {what}"), Some(run.stdout_line(record.line))))
 }
 
 fn invalid_line(run: &HookRun) -> Option<CheckResult> {
     let invalid = run.invalid_lines.first()?;
     let problem = format!("line {} {}", invalid.line, invalid.problem);
-    Some(CheckResult::broken(problem, Some(run.stdout_line(invalid.line))).of_run(run.process_id))
+    Some(CheckResult::failed(problem, Some(run.stdout_line(invalid.line))).of_run(run.process_id))
 }
 
 fn path_of(run: &HookRun) -> Option<&Path> {

@@ -11,10 +11,10 @@ use crate::model::id::ProcessId;
 /// Whether a hook passed a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckOutcome {
-    /// The hook keeps the contract.
-    Held,
-    /// The hook breaks the contract.
-    Broken,
+    /// The hook meets the contract.
+    Passed,
+    /// The hook violates the contract.
+    Failed,
     /// The check could not be made.
     Skipped,
 }
@@ -23,8 +23,8 @@ impl CheckOutcome {
     /// Returns the word in records.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Held => "held",
-            Self::Broken => "broken",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
             Self::Skipped => "skipped",
         }
     }
@@ -50,7 +50,7 @@ impl fmt::Display for Location {
 pub struct CheckResult {
     /// The outcome.
     pub outcome: CheckOutcome,
-    /// Why the contract is broken or the check was skipped; otherwise a note, or empty.
+    /// Why the check failed or was skipped; otherwise a note, or empty.
     pub reason: String,
     /// The line that explains the result.
     pub look_at: Option<Location>,
@@ -59,19 +59,19 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
-    /// Returns a result of a hook that keeps the contract.
-    pub fn held() -> Self {
+    /// Returns a result of a hook that meets the contract.
+    pub fn passed() -> Self {
         Self::noted(String::new())
     }
 
-    /// Returns a result of a hook that keeps the contract, with a note.
+    /// Returns a result of a hook that meets the contract, with a note.
     pub fn noted(note: String) -> Self {
-        Self { outcome: CheckOutcome::Held, reason: note, look_at: None, process_id: None }
+        Self { outcome: CheckOutcome::Passed, reason: note, look_at: None, process_id: None }
     }
 
-    /// Returns a result of a hook that breaks the contract.
-    pub fn broken(reason: impl Into<String>, look_at: Option<Location>) -> Self {
-        Self { outcome: CheckOutcome::Broken, reason: reason.into(), look_at, process_id: None }
+    /// Returns a result of a hook that violates the contract.
+    pub fn failed(reason: impl Into<String>, look_at: Option<Location>) -> Self {
+        Self { outcome: CheckOutcome::Failed, reason: reason.into(), look_at, process_id: None }
     }
 
     /// Returns a result of a check that could not be made.
@@ -85,9 +85,9 @@ impl CheckResult {
         Self { process_id: Some(process_id), ..self }
     }
 
-    /// Whether the hook breaks the contract.
-    pub fn is_broken(&self) -> bool {
-        self.outcome == CheckOutcome::Broken
+    /// Whether the hook violates the contract.
+    pub fn has_failed(&self) -> bool {
+        self.outcome == CheckOutcome::Failed
     }
 
     /// Returns the result as a record.

@@ -35,7 +35,7 @@ impl Suite<'_> {
         let sandbox = self.runner.sandbox("good")?;
         let good = self.runner.run(&sandbox, &self.good)?;
         let started = checks::starts(&good, &self.runner.hook.path);
-        let is_started = !started.is_broken();
+        let is_started = !started.has_failed();
         tell(Check::Starts, started.of_run(good.process_id));
         if !is_started {
             for check in checks.iter().copied().filter(|check| !matches!(check, Check::Name | Check::Starts))
@@ -122,7 +122,7 @@ impl Suite<'_> {
         let run = self.runner.run(sandbox, &self.good.with_unknown())?;
         let result = checks::unchanged(good, &run, "with --rigup-unknown=... and --rigup-unknown-flag");
         // A record has no key twice.
-        if result.is_broken() || !self.runner.is_provider() || self.runner.hook.name.is_batch {
+        if result.has_failed() || !self.runner.is_provider() || self.runner.hook.name.is_batch {
             return Ok(result.of_run(run.process_id));
         }
         let run = self.runner.run(sandbox, &self.good.with_repeated_name(&absent_name()))?;
@@ -144,11 +144,11 @@ impl Suite<'_> {
             let line =
                 self.suspicious_line(&["eval", "sh -c", "shell=True", "os.system", "execSync(", "exec("]);
             let result = checks::hostile(good, &run, &hostile.what, hostile.is_absent, line);
-            if result.is_broken() {
+            if result.has_failed() {
                 return Ok(result.of_run(run.process_id));
             }
         }
-        Ok(CheckResult::held())
+        Ok(CheckResult::passed())
     }
 
     /// Terminates the hook halfway. A run that finishes earlier is repeated with a shorter timeout, down to the shortest that
@@ -162,7 +162,7 @@ impl Suite<'_> {
             let sandbox = self.runner.sandbox(&format!("term-{attempt}"))?;
             let run = self.runner.run_with(&sandbox, &self.good, &[], timeout, None)?;
             let result = checks::term(good, &run, line.clone()).of_run(run.process_id);
-            let is_success = result.is_broken() && run.exit_code == Some(0);
+            let is_success = result.has_failed() && run.exit_code == Some(0);
             successes += u32::from(is_success);
             let is_known = result.outcome != CheckOutcome::Skipped && (!is_success || successes > 1);
             if is_known || timeout == RECORD_AFTER {

@@ -25,7 +25,7 @@ pub struct Slug(String);
 
 /// A text that is not a slug.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a slug; use 1 to 63 of a-z, 0-9, - and _")]
+#[error("{0:?} is not a slug; use 1 to 63 characters from a-z, 0-9, - and _")]
 pub struct InvalidSlug(String);
 
 impl std::str::FromStr for Slug {

@@ -71,7 +71,7 @@ fn a_provider_without_its_package_manager_declines_with_a_hint() {
             provider => provider,
         };
         let reason = answer(&context, provider, &overrides);
-        assert!(reason.starts_with(&format!("declined {program} is not on PATH: ")), "{reason}");
+        assert!(reason.starts_with(&format!("declined {program} is not on PATH; ")), "{reason}");
     }
     context
         .run(&["install", "corepack", "--binproviders", "node"])

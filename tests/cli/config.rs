@@ -98,7 +98,7 @@ fn a_disabled_plugin_runs_no_hook_and_requires_nothing() {
         json!({"type": "object", "properties": {}, "required_plugins": ["my-w"]}).to_string(),
     );
     context.set("SAVE_W", "false");
-    context.run(&["run", "E"]).succeeds().stderr_contains("no hook is named after the event E");
+    context.run(&["run", "E"]).succeeds().stderr_contains("no hooks found for the event E");
     let chosen = context.run(&["run", "--plugins", "my-w", "E"]).succeeds();
     chosen.stderr_contains("the plugin my-w is disabled: MY_W_ENABLED is false: the variable SAVE_W");
     assert_eq!(context.run(&["install", "--dry-run"]).succeeds().stdout, "");
@@ -124,7 +124,7 @@ fn the_plugins_setting_selects_plugins_and_those_they_require() {
     let plugins: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
     assert_eq!(plugins, ["my-w", "first"]);
     context.set("PLUGINS", "nosuch");
-    context.run(&["run", "E"]).exits_with(3).stderr_contains("no plugin is called nosuch");
+    context.run(&["run", "E"]).exits_with(3).stderr_contains("no plugin is named nosuch");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn config_shows_all_settings_or_the_named_ones() {
     let two = context.run(&["config", "W_FAST", "W_PIN"]).succeeds().records();
     assert_eq!((&two[0]["value"], &two[0]["origin"]), (&json!(false), &json!("the variable W_FAST")));
     assert_eq!(two[1]["value"], "***");
-    context.run(&["config", "W_FAST", "NOSUCH"]).exits_with(1).stderr_contains("no setting is called NOSUCH");
+    context.run(&["config", "W_FAST", "NOSUCH"]).exits_with(1).stderr_contains("no setting is named NOSUCH");
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn rejects_a_min_version_that_is_not_a_version() {
     context
         .run(&["install", "sh", "--min-version", "abc"])
         .exits_with(2)
-        .stderr_contains("is not a version; write it like");
+        .stderr_contains("is not a version; use a form such as");
     context.run(&["load", "sh", "--min-version", "latest"]).exits_with(2);
     assert!(!context.path("data").exists());
 }

@@ -30,7 +30,7 @@ fn lists_plugins_with_hooks_and_requirements() {
     let good = plugins.iter().find(|plugin| plugin["name"] == "good").unwrap();
     assert_eq!(good["hooks"], json!(["on_BinaryRequest__50_good.sh"]));
     assert_eq!(context.run(&["plugin", "show", "P"]).succeeds().record(), *plugin);
-    context.run(&["plugin", "show", "absent"]).exits_with(1).stderr_contains("no plugin is called absent");
+    context.run(&["plugin", "show", "absent"]).exits_with(1).stderr_contains("no plugin is named absent");
     let hooks = context.run(&["hook", "list"]).succeeds().records();
     assert_eq!(hooks[0]["plugin"], "env");
     assert_eq!(hooks.last().unwrap()["order"], 50);
@@ -51,7 +51,7 @@ fn lists_binaries_and_shows_their_attempts() {
     context
         .run(&["binary", "show", "three"])
         .exits_with(1)
-        .stderr_contains("no binary has the name or id three");
+        .stderr_contains("no binary has the name or id `three`");
 }
 
 #[test]

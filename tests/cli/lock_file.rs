@@ -337,10 +337,9 @@ fn writes_the_other_pins_if_a_binary_cannot_be_installed() {
 #[test]
 fn reports_the_invalid_line_of_a_lock_file_and_leaves_it_unchanged() {
     let context = context_with_shelf(&["a"]);
-    context
-        .run(&["install", "--locked"])
-        .exits_with(3)
-        .stderr_contains("cannot use the lock file rigup.lock: it does not exist; `rigup lock` writes it");
+    context.run(&["install", "--locked"]).exits_with(3).stderr_contains(
+        "cannot use the lock file rigup.lock: it does not exist; run `rigup lock` to create it",
+    );
     context.run(&["lock"]).succeeds();
     let good = lockfile(&context);
     let line = good.lines().nth(1).unwrap();

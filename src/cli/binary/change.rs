@@ -60,7 +60,7 @@ pub(crate) struct CreateArgs {
     /// Provider that installed the file
     #[arg(long, value_name = "PROVIDER", default_value = "env")]
     binprovider: String,
-    /// Show the record, and store nothing
+    /// Show the record without storing it
     #[arg(long)]
     dry_run: bool,
 }
@@ -72,22 +72,22 @@ pub(crate) struct UpdateArgs {
     /// Names or ids of binaries [default: the records on standard input]
     #[arg(value_name = "BINARY")]
     binaries: Vec<String>,
-    /// Set another file
+    /// Set a different path
     #[arg(long, value_name = "PATH")]
     abspath: Option<PathBuf>,
-    /// Set another version
+    /// Set a different version
     #[arg(long, value_name = "V")]
     version: Option<String>,
     /// Set the providers that may install it
     #[arg(long, value_name = "X,Y")]
     binproviders: Option<String>,
-    /// Set the lowest acceptable version
+    /// Set the minimum version
     #[arg(long, value_name = "V")]
     min_version: Option<String>,
     /// Set the status; `queued` requests the binary again
     #[arg(long, value_parser = ["queued"], conflicts_with_all = ["abspath", "version"])]
     status: Option<String>,
-    /// Show the changed records, and store nothing
+    /// Show the changed records without storing them
     #[arg(long)]
     dry_run: bool,
 }
@@ -162,7 +162,7 @@ pub(crate) fn update(args: &UpdateArgs, context: &mut Context) -> Result<ExitSta
         .as_deref()
         .is_some_and(|version| !version.is_empty() && !Version::looks_like_version(version))
     {
-        return Err(CliError::Usage("--min-version is not a version; write it like 1.2".to_owned()));
+        return Err(CliError::Usage("--min-version is not a version; use a form such as 1.2".to_owned()));
     }
     let providers = args.binproviders.as_deref().map(Providers::parse).transpose();
     let providers = providers.map_err(|error| CliError::Usage(error.to_string()))?;
@@ -220,7 +220,7 @@ pub(crate) fn delete(args: &DeleteArgs, context: &mut Context) -> Result<ExitSta
         let count = binaries.len();
         let noun = if count == 1 { "record" } else { "records" };
         return Err(CliError::NotFound(format!(
-            "nothing deleted; confirm with --yes to delete {count} {noun}, or use --dry-run to show what"
+            "nothing deleted; confirm with --yes to delete {count} {noun}, or use --dry-run to see what would be deleted"
         )));
     }
     let linker = session.linker();
@@ -263,7 +263,7 @@ fn selected(store: &Store, names: &[String]) -> Result<(Vec<Binary>, ExitStatus)
             Lookup::Found(binary) => binaries.push(binary),
             Lookup::NotFound => {
                 status = ExitStatus::Incomplete;
-                warning!("no binary has the name or id {name}");
+                warning!("no binary has the name or id `{name}`");
             }
             Lookup::Ambiguous(count) => {
                 status = ExitStatus::Incomplete;

@@ -25,13 +25,13 @@ pub(crate) struct BinaryArgs {
     /// Name of the provider
     #[arg(long, value_name = "NAME")]
     provider: String,
-    /// Name of the binary, instead of the one in the hook's arguments
+    /// Name of the binary [default: the one in the hook's arguments]
     #[arg(long)]
     name: Option<String>,
-    /// File of the binary, instead of the first of its name on PATH without LIB_BIN_DIR
+    /// Path of the binary [default: the first match on PATH, ignoring LIB_BIN_DIR]
     #[arg(long, value_name = "PATH")]
     abspath: Option<PathBuf>,
-    /// If the binary does not exist, exit with 0 and no record, so that the request is declined
+    /// If the binary does not exist, decline: exit with 0 and print no record
     #[arg(long)]
     or_decline: bool,
     /// Read the requests from stdin; print a record for each

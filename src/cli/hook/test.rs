@@ -1,4 +1,4 @@
-//! `rigup hook test`: checks whether a hook keeps the contract.
+//! `rigup hook test`: checks a hook against the contract.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -39,18 +39,18 @@ Examples:
   rigup hook test plugins/wget/on_Snapshot__20_wget.finite.bg.sh -- --url=https://example.org
   rigup hook test providers/mine/on_BinaryRequest__50_mine.py --only term,full
 
-rigup runs the hook about twenty times, as it runs any hook, with a temporary data dir, LIB_DIR and LIB_BIN_DIR. Without
---name, a provider is tested with sh; name a package that you trust if it installs from an open registry.
-If an item is broken, rigup keeps the logs and prints their folder.
-Exit code: 1 if an item is broken, otherwise 0.";
+rigup runs the hook about twenty times, just as it runs any hook, but with a temporary data dir,
+LIB_DIR and LIB_BIN_DIR. Without --name, a provider is asked to install sh. If the provider installs
+from an open registry, name a package that you trust.
+If an item fails, rigup keeps the logs, prints their folder and exits with 1.";
 
 /// The arguments of `rigup hook test`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct TestArgs {
-    /// File of the hook
+    /// Path of the hook
     file: PathBuf,
-    /// Timeout of one run in seconds
+    /// Terminate each execution of the hook after S seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
     timeout: u64,
     /// Check only these items, such as `term,full`
@@ -78,7 +78,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
         hook: file.display().to_string(),
         rows: Vec::new(),
         messages: Vec::new(),
-        broken: 0,
+        failed: 0,
         written: Ok(()),
     };
     let hook = match hook_at(&file) {
@@ -139,7 +139,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
     let suite = Suite { runner, good };
     let checked = suite.run(&selected, |check, result| report.add(check, &result));
     let exit = match &checked {
-        Ok(()) if report.broken == 0 => ExitStatus::Success,
+        Ok(()) if report.failed == 0 => ExitStatus::Success,
         Ok(()) => ExitStatus::Incomplete,
         Err(TestError::Interrupted) => ExitStatus::Interrupted(interrupt.signal().unwrap_or_default()),
         Err(_) => ExitStatus::Setup,
@@ -150,7 +150,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
         Err(TestError::Interrupted) => return Ok(exit),
         Err(error) => return Err(CliError::setup(error)),
     }
-    let kept = (report.broken > 0).then(|| playground.keep());
+    let kept = (report.failed > 0).then(|| playground.keep());
     report.finish(kept.as_deref())
 }
 
@@ -166,7 +166,7 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<(Check, CheckResult)>> {
         let rest = Check::ALL.into_iter().skip(2).filter(|check| check.applies_to(&name));
         let skipped = |check| (check, CheckResult::skipped("it cannot be started"));
         let line = checks::suspicious_line(file, "", &[]);
-        let starts = (Check::Starts, CheckResult::broken(reason, Some(line)));
+        let starts = (Check::Starts, CheckResult::failed(reason, Some(line)));
         [named.clone(), starts].into_iter().chain(rest.map(skipped)).collect()
     };
     let start = match discovery::start_of(file, &name) {
@@ -216,7 +216,7 @@ struct Report<'a> {
     hook: String,
     rows: Vec<Vec<Cell>>,
     messages: Vec<String>,
-    broken: usize,
+    failed: usize,
     /// Whether records can still be written: the reader of a pipe may exit early.
     written: Result<(), CliError>,
 }
@@ -225,18 +225,18 @@ impl Report<'_> {
     fn add(&mut self, check: Check, result: &CheckResult) {
         let CheckResult { outcome, reason, look_at, .. } = result;
         let shown = match outcome {
-            CheckOutcome::Held => Cell::success(outcome.as_str()),
-            CheckOutcome::Broken => Cell::failure(outcome.as_str()),
+            CheckOutcome::Passed => Cell::success(outcome.as_str()),
+            CheckOutcome::Failed => Cell::failure(outcome.as_str()),
             CheckOutcome::Skipped => Cell::plain(outcome.as_str()),
         };
-        self.broken += usize::from(result.is_broken());
+        self.failed += usize::from(result.has_failed());
         let place = look_at.as_ref().map(|line| format!("\n  see {line}")).unwrap_or_default();
         let reason = printable(reason);
         match outcome {
-            CheckOutcome::Broken => self.messages.push(format!("error: {check}: {reason}{place}")),
-            CheckOutcome::Held | CheckOutcome::Skipped if reason.is_empty() || self.verbosity.quiet => {}
+            CheckOutcome::Failed => self.messages.push(format!("error: {check}: {reason}{place}")),
+            CheckOutcome::Passed | CheckOutcome::Skipped if reason.is_empty() || self.verbosity.quiet => {}
             CheckOutcome::Skipped => self.messages.push(format!("skipped: {check}: {reason}")),
-            CheckOutcome::Held => self.messages.push(format!("note: {check}: {reason}")),
+            CheckOutcome::Passed => self.messages.push(format!("note: {check}: {reason}")),
         }
         if self.output.is_json() && self.written.is_ok() {
             let written = self.output.records([result.to_record(check, &self.hook)]);
@@ -256,7 +256,7 @@ impl Report<'_> {
             print_message(&format!("note: the logs of the runs are in {}", kept.display()));
         }
         match self.written {
-            Ok(()) | Err(CliError::OutputClosed) if self.broken > 0 => Ok(ExitStatus::Incomplete),
+            Ok(()) | Err(CliError::OutputClosed) if self.failed > 0 => Ok(ExitStatus::Incomplete),
             Ok(()) | Err(CliError::OutputClosed) => Ok(ExitStatus::Success),
             Err(error) => Err(error),
         }

@@ -20,21 +20,21 @@ Examples:
   rigup process gc --ttl 0                      Remove the run dirs of all runs that exited
   RIGUP_KEEP_PROCESSES=100 rigup process gc     Keep the records of the newest 100 processes
 
-gc terminates runs that exceed their --max-runtime, completes the records of processes whose exit
-no process observed, and removes the run dirs of runs past their --ttl. A damaged store is moved
-aside; a new one is filled from the run dirs.
+gc terminates runs that exceed their --max-runtime, completes the records of processes that exited
+unobserved, and removes the run dirs of runs past their --ttl. If the store (rigup.sqlite3) is
+damaged, gc moves it aside and rebuilds the records from the run dirs.
 The settings keep.processes (10000), keep.days (30) and keep.log_bytes (1 GiB) limit what is kept;
-the oldest is pruned first. Live processes, their parents, the attempt behind each binary, and
-runs within their --ttl are always kept. Pruned records are counted, not listed.";
+the oldest is pruned first. Live processes, their parents, the attempt that installed each binary,
+and runs within their --ttl are always kept. Pruned records are counted, not listed.";
 
 /// What to clean up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct GcArgs {
-    /// Keep run dirs for S seconds after the exit, whatever their --ttl
+    /// Keep run dirs for S seconds after a run exits, regardless of its own --ttl
     #[arg(long, value_name = "S")]
     ttl: Option<u64>,
-    /// Show what would be done, and change nothing
+    /// Show what would be done, without doing it
     #[arg(long)]
     dry_run: bool,
 }

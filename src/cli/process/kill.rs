@@ -23,16 +23,17 @@ Examples:
   rigup process kill --signal HUP 4d5b21c7  Only send the signal
   rigup process kill --signal INT --grace 30 4d5b21c7
 
-The exit code is 0 if every process has exited, even before the command, and 1 if one survived.";
+After TERM, INT, QUIT or KILL, rigup waits for the processes to exit. The exit code is 0 if all of
+them have exited, including any that had exited before, and 1 if one is still alive.";
 
 /// Which processes to terminate, and how.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct KillArgs {
-    /// Ids of processes, or unique beginnings or ends of them
+    /// Process ids, or a unique prefix or suffix of each
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
-    /// Send this signal; only TERM, INT, QUIT and KILL wait for the exit
+    /// Send this signal
     #[arg(long, short, value_name = "SIGNAL", default_value = "TERM")]
     signal: SignalName,
     /// Kill what is still alive after S seconds [default: 5]

@@ -28,7 +28,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct LogsArgs {
-    /// The id of the process, or a unique beginning or end of it
+    /// Process id, or a unique prefix or suffix of it
     process: String,
     /// Print only the last N lines of each log
     #[arg(long, short = 'n', value_name = "N")]

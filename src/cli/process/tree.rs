@@ -13,9 +13,9 @@ use crate::store::ProcessFilter;
 /// Which processes to show.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TreeArgs {
-    /// Id of a process, to show with its ancestors and descendants [default: the newest roots]
+    /// Process to show with its ancestors and descendants [default: the newest trees]
     process: Option<String>,
-    /// Show the N newest roots
+    /// Show the N newest trees
     #[arg(long, short = 'n', value_name = "N", default_value_t = 5)]
     limit: u32,
 }

@@ -15,14 +15,14 @@ Examples:
   rigup process wait 4d5b21c7
   rigup process wait --timeout 60 4d5b21c7 8e02f9aa
 
-The exit code is the first one, in the order given, that is not 0; 1 for a process whose exit no
-process observed; 124 if the time is up first. No process is terminated.";
+The exit code is the first one, in the order given, that is not 0. It is 1 for a process whose exit
+was not observed, and 124 if the timeout expires first. No process is terminated.";
 
 /// Which processes to wait for, and for how long.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct WaitArgs {
-    /// Ids of processes, or unique beginnings or ends of them
+    /// Process ids, or a unique prefix or suffix of each
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
     /// Give up after S seconds

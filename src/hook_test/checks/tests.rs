@@ -62,21 +62,21 @@ fn summary(result: &CheckResult) -> (CheckOutcome, &str, String) {
 }
 
 #[track_caller]
-fn is_broken(result: &CheckResult, reason: &str, look_at: &str) {
-    assert_eq!(summary(result), (CheckOutcome::Broken, reason, look_at.to_owned()));
+fn fails(result: &CheckResult, reason: &str, look_at: &str) {
+    assert_eq!(summary(result), (CheckOutcome::Failed, reason, look_at.to_owned()));
 }
 
 #[track_caller]
-fn is_held(result: &CheckResult) {
-    assert_eq!(summary(result), (CheckOutcome::Held, "", String::new()));
+fn passes(result: &CheckResult) {
+    assert_eq!(summary(result), (CheckOutcome::Passed, "", String::new()));
 }
 
 #[test]
 fn rejects_a_file_name_that_is_not_a_hooks() {
-    is_held(&name(Path::new("/p/on_Snapshot__10_x.sh")));
-    assert!(name(Path::new("/p/install.sh")).is_broken());
-    assert!(name(Path::new("/p/on_BinaryRequest__10_x.bg.sh")).is_broken());
-    assert!(!name(Path::new("/p/on_Snapshot__10_x.bg.sh")).is_broken());
+    passes(&name(Path::new("/p/on_Snapshot__10_x.sh")));
+    assert!(name(Path::new("/p/install.sh")).has_failed());
+    assert!(name(Path::new("/p/on_BinaryRequest__10_x.bg.sh")).has_failed());
+    assert!(!name(Path::new("/p/on_Snapshot__10_x.bg.sh")).has_failed());
     assert!(name(Path::new("/p/on_Snapshot__x.sh")).reason.starts_with("it has no number"));
 }
 
@@ -89,25 +89,25 @@ fn only_a_hook_that_never_started_is_reported_as_not_startable() {
         last_stderr: "no ruby".to_owned(),
         ..run()
     };
-    is_broken(&starts(&never, hook), "no ruby", "hook.rb:1");
+    fails(&starts(&never, hook), "no ruby", "hook.rb:1");
     let by_env = HookRun { last_stderr: "env: 'ruby': No such file or directory".to_owned(), ..exited(127) };
-    assert!(starts(&by_env, hook).is_broken());
+    assert!(starts(&by_env, hook).has_failed());
     assert_eq!(starts(&exited(127), hook).reason, "exit 127: no luck", "the hook ran and lacked a program");
-    is_held(&starts(&run(), hook));
+    passes(&starts(&run(), hook));
 }
 
 #[test]
 fn accepts_only_a_verified_record_as_an_answer() {
-    is_held(&answer(&answered(), false));
-    is_broken(&answer(&invalid(), true), "the record has no abspath", "stdout.log:7");
-    is_broken(&answer(&exited(3), false), "exit 3: no luck", "stderr.log:1");
-    is_broken(&answer(&endless(), false), "it did not exit within 60 s", "stderr.log:1");
+    passes(&answer(&answered(), false));
+    fails(&answer(&invalid(), true), "the record has no abspath", "stdout.log:7");
+    fails(&answer(&exited(3), false), "exit 3: no luck", "stderr.log:1");
+    fails(&answer(&endless(), false), "it did not exit within 60 s", "stderr.log:1");
     let other = BinaryLine {
         line: 1,
         verified: Err(VerifyError::WrongName { found: "a".into(), requested: "b".into() }),
     };
-    assert!(answer(&HookRun { records: vec![other.clone()], ..run() }, false).is_broken());
-    is_held(&answer(&HookRun { records: vec![other, valid("/lib/jq", 9)], ..run() }, false));
+    assert!(answer(&HookRun { records: vec![other.clone()], ..run() }, false).has_failed());
+    passes(&answer(&HookRun { records: vec![other, valid("/lib/jq", 9)], ..run() }, false));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_record_without_a_version_holds_with_a_note() {
     let file = VerifiedFile { abspath: "/lib/jq".into(), version: String::new(), size: 9 };
     let run = HookRun { records: vec![BinaryLine { line: 1, verified: Ok(file) }], ..run() };
     assert!(answer(&run, false).reason.starts_with("its record has no version"));
-    is_held(&answer(&run, true));
+    passes(&answer(&run, true));
 }
 
 #[test]
@@ -128,99 +128,91 @@ fn a_declined_or_guessed_request_suggests_another_name() {
 
 #[test]
 fn a_hook_may_refuse_an_unknown_name_but_not_print_a_record_for_it() {
-    is_held(&absent(&run()));
-    is_held(&absent(&exited(3)));
-    is_held(&absent(&HookRun { exit_code: Some(3), ..answered() }));
-    is_broken(&absent(&answered()), "it prints a record for a name that does not exist", "stdout.log:3");
-    is_broken(&absent(&invalid()), "it prints a record for a name that does not exist", "stdout.log:7");
-    assert!(absent(&endless()).is_broken());
+    passes(&absent(&run()));
+    passes(&absent(&exited(3)));
+    passes(&absent(&HookRun { exit_code: Some(3), ..answered() }));
+    fails(&absent(&answered()), "it prints a record for a name that does not exist", "stdout.log:3");
+    fails(&absent(&invalid()), "it prints a record for a name that does not exist", "stdout.log:7");
+    assert!(absent(&endless()).has_failed());
 }
 
 #[test]
 fn a_hook_that_the_request_does_not_allow_does_nothing() {
-    is_held(&not_asked(&run()));
-    is_held(&not_asked(&exited(10)));
-    is_broken(&not_asked(&exited(1)), "exit 1 instead of 0 or 10: no luck", "stderr.log:1");
-    assert!(not_asked(&answered()).is_broken());
+    passes(&not_asked(&run()));
+    passes(&not_asked(&exited(10)));
+    fails(&not_asked(&exited(1)), "exit 1 instead of 0 or 10: no luck", "stderr.log:1");
+    assert!(not_asked(&answered()).has_failed());
     let written = HookRun { installed: vec![PathBuf::from("/lib/x")], ..exited(10) };
-    is_broken(
-        &not_asked(&written),
-        "it wrote /lib/x, although --binproviders does not allow it",
-        "stderr.log:1",
-    );
+    fails(&not_asked(&written), "it wrote /lib/x, although --binproviders does not allow it", "stderr.log:1");
 }
 
 #[test]
 fn an_irrelevant_change_of_the_request_does_not_change_the_result() {
-    is_held(&unchanged(&answered(), &answered(), "so"));
-    is_held(&unchanged(&exited(3), &exited(3), "so"));
-    is_broken(
-        &unchanged(&answered(), &exited(2), "so"),
-        "exit 2 so, exit 0 without it: no luck",
-        "stderr.log:1",
-    );
-    assert!(unchanged(&answered(), &run(), "so").is_broken());
-    assert!(unchanged(&answered(), &invalid(), "so").is_broken());
-    is_held(&unchanged(&invalid(), &invalid(), "so"));
+    passes(&unchanged(&answered(), &answered(), "so"));
+    passes(&unchanged(&exited(3), &exited(3), "so"));
+    fails(&unchanged(&answered(), &exited(2), "so"), "exit 2 so, exit 0 without it: no luck", "stderr.log:1");
+    assert!(unchanged(&answered(), &run(), "so").has_failed());
+    assert!(unchanged(&answered(), &invalid(), "so").has_failed());
+    passes(&unchanged(&invalid(), &invalid(), "so"));
 }
 
 #[test]
 fn detects_that_shell_text_was_run_by_the_file_that_it_creates() {
     let checks = |run: &HookRun, is_absent| hostile(&answered(), run, "shell text", is_absent, location());
     let with_canary = HookRun { canaries: vec!["/room/canary".into()], ..exited(1) };
-    is_broken(&checks(&with_canary, true), "shell text was run: it created /room/canary", "hook.sh:2");
-    is_held(&checks(&exited(1), true));
-    is_held(&checks(&answered(), false));
-    assert!(checks(&answered(), true).is_broken(), "no provider has such a name");
-    assert!(checks(&invalid(), false).is_broken());
+    fails(&checks(&with_canary, true), "shell text was run: it created /room/canary", "hook.sh:2");
+    passes(&checks(&exited(1), true));
+    passes(&checks(&answered(), false));
+    assert!(checks(&answered(), true).has_failed(), "no provider has such a name");
+    assert!(checks(&invalid(), false).has_failed());
     let invalid_lines = vec![InvalidLine { line: 5, problem: "is not JSON".to_owned() }];
     let raw = checks(&HookRun { invalid_lines, ..run() }, true);
-    is_broken(&raw, "shell text reaches its output: line 5 is not JSON", "stdout.log:5");
+    fails(&raw, "shell text reaches its output: line 5 is not JSON", "stdout.log:5");
 }
 
 #[test]
 fn notes_ignored_lines_and_rejects_invalid_ones() {
-    is_held(&stdout([&run(), &answered()]));
+    passes(&stdout([&run(), &answered()]));
     let noted = stdout([&run(), &HookRun { ignored_lines: 2, ..run() }]);
     assert_eq!(summary(&noted).1, "2 lines are not records and are ignored");
     let invalid_lines = vec![InvalidLine { line: 5, problem: "is not JSON".to_owned() }];
-    is_broken(&stdout([&run(), &HookRun { invalid_lines, ..run() }]), "line 5 is not JSON", "stdout.log:5");
+    fails(&stdout([&run(), &HookRun { invalid_lines, ..run() }]), "line 5 is not JSON", "stdout.log:5");
     let endless = HookRun { exit_reason: ExitReason::Stopped, ..run() };
-    assert!(stdout([&endless]).is_broken());
+    assert!(stdout([&endless]).has_failed());
 }
 
 #[test]
 fn the_same_request_gives_the_same_record() {
-    is_held(&repeat(&answered(), &answered()));
+    passes(&repeat(&answered(), &answered()));
     assert_eq!(repeat(&run(), &run()).outcome, CheckOutcome::Skipped, "the hook installed nothing");
     let elsewhere = HookRun { records: vec![valid("/tmp/jq", 9)], ..run() };
-    is_broken(&repeat(&answered(), &elsewhere), "/lib/jq the first time, /tmp/jq the second", "stdout.log:3");
-    assert!(repeat(&answered(), &run()).is_broken());
+    fails(&repeat(&answered(), &elsewhere), "/lib/jq the first time, /tmp/jq the second", "stdout.log:3");
+    assert!(repeat(&answered(), &run()).has_failed());
 }
 
 #[test]
 fn a_hook_obeys_term_and_prints_no_record_after_it() {
     let ended = || HookRun { timeout: Duration::from_secs(1), duration: Duration::from_secs(2), ..endless() };
-    is_held(&term(&answered(), &ended(), location()));
+    passes(&term(&answered(), &ended(), location()));
     assert_eq!(term(&answered(), &run(), location()).outcome, CheckOutcome::Skipped, "it had exited before");
     let killed =
         HookRun { duration: Duration::from_secs(6), slow_to_exit: vec!["sleep (pid 7)".into()], ..ended() };
-    is_broken(
+    fails(
         &term(&answered(), &killed, location()),
         "it exited only by KILL, 5 s after TERM: sleep (pid 7)",
         "hook.sh:2",
     );
     let survived = HookRun { leftovers: vec!["sleep (pid 7)".into()], ..ended() };
-    assert!(term(&answered(), &survived, location()).is_broken());
+    assert!(term(&answered(), &survived, location()).has_failed());
     let ignoring = HookRun { exit_code: Some(0), records: answered().records, ..ended() };
-    assert!(term(&answered(), &ignoring, location()).is_broken(), "it continued for a second");
+    assert!(term(&answered(), &ignoring, location()).has_failed(), "it continued for a second");
     let done = HookRun { duration: ignoring.timeout + Duration::from_millis(50), ..ignoring };
     assert_eq!(
         term(&answered(), &done, location()).outcome,
         CheckOutcome::Skipped,
         "it was done before TERM"
     );
-    assert!(term(&answered(), &HookRun { records: invalid().records, ..done }, location()).is_broken());
+    assert!(term(&answered(), &HookRun { records: invalid().records, ..done }, location()).has_failed());
     let idle = HookRun { records: invalid().records, exit_code: Some(0), ..ended() };
     assert_eq!(
         term(&invalid(), &idle, location()).outcome,
@@ -232,30 +224,30 @@ fn a_hook_obeys_term_and_prints_no_record_after_it() {
 #[test]
 fn a_daemon_may_run_until_it_receives_term() {
     let daemon = HookRun { is_daemon: true, timeout: Duration::from_mins(1), ..endless() };
-    is_held(&unchanged(&daemon, &daemon, "so"));
-    assert!(disk_fault(&answered(), &HookRun { duration: Duration::from_secs(66), ..daemon }).is_broken());
+    passes(&unchanged(&daemon, &daemon, "so"));
+    assert!(disk_fault(&answered(), &HookRun { duration: Duration::from_secs(66), ..daemon }).has_failed());
 }
 
 #[test]
 fn a_hook_does_not_report_an_incomplete_file_when_the_disk_is_full() {
-    is_held(&disk_fault(&answered(), &exited(1)));
-    is_held(&disk_fault(&answered(), &answered()));
-    is_held(&disk_fault(&answered(), &HookRun { exit_code: Some(1), ..invalid() }));
-    is_broken(&disk_fault(&answered(), &invalid()), "the record has no abspath", "stdout.log:7");
+    passes(&disk_fault(&answered(), &exited(1)));
+    passes(&disk_fault(&answered(), &answered()));
+    passes(&disk_fault(&answered(), &HookRun { exit_code: Some(1), ..invalid() }));
+    fails(&disk_fault(&answered(), &invalid()), "the record has no abspath", "stdout.log:7");
     assert_eq!(
         disk_fault(&invalid(), &invalid()).outcome,
         CheckOutcome::Skipped,
         "the record is invalid on a healthy disk too"
     );
     let empty = HookRun { records: vec![valid("/lib/jq", 0)], ..run() };
-    is_broken(&disk_fault(&answered(), &empty), "its record names an empty file", "stdout.log:3");
+    fails(&disk_fault(&answered(), &empty), "its record names an empty file", "stdout.log:3");
 }
 
 #[test]
 fn leftovers_are_reported() {
-    is_held(&leftovers(&run(), location()));
+    passes(&leftovers(&run(), location()));
     let left = HookRun { leftovers: vec!["a process outlives it: sleep".into()], ..run() };
-    is_broken(&leftovers(&left, location()), "a process outlives it: sleep", "hook.sh:2");
+    fails(&leftovers(&left, location()), "a process outlives it: sleep", "hook.sh:2");
 }
 
 #[test]
