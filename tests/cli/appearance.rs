@@ -123,7 +123,7 @@ fn with_filters(check: impl FnOnce()) {
     settings.bind(check);
 }
 
-/// A place with two plugins, of which one requires a binary that no provider has.
+/// Creates a context with two plugins, one of which requires a binary that no provider has.
 fn furnished() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").fixture("failing");

@@ -120,7 +120,7 @@ fn bash_runs_the_command_of_a_requirement_in_its_prefix() {
     );
     assert!(log.starts_with(&message), "{log}");
     let record = context.run(&["install", "--force", "--postinstall-scripts=false"]).exits_with(1).record();
-    assert_eq!(record["attempts"][0]["outcome"], "rejected", "bash accepted a policy that it cannot enforce");
+    assert_eq!(record["attempts"][0]["outcome"], "rejected", "bash cannot enforce the policy");
 }
 
 #[test]
@@ -151,9 +151,9 @@ fn a_failed_bash_command_keeps_the_earlier_installation() {
     let record = context.run(&["install"]).exits_with(1).record();
     assert_eq!(
         record["last_error"], "bash failed: exit code 1: all is lost",
-        "the failure of a pipeline was ignored"
+        "the failure of a pipeline counts"
     );
-    assert!(names_in(&lib(&context, "bash")).is_empty(), "files of the failed command are left");
+    assert!(names_in(&lib(&context, "bash")).is_empty(), "the failed command leaves no files");
     require_with_command(&context, INSTALL);
     context.run(&["install"]).succeeds();
     for (command, reason) in [
@@ -199,7 +199,7 @@ fn a_killed_bash_command_leaves_no_partial_installation() {
     assert_eq!(
         names_in(&lib(&context, "bash/x")),
         ["bin", "made-here"],
-        "the earlier installation was not restored"
+        "the earlier installation is restored"
     );
     require_with_command(&context, INSTALL);
     context.run(&["install", "--force"]).succeeds();
@@ -338,7 +338,7 @@ fn node_installs_the_newest_lts_that_is_old_enough_with_its_npm() {
         assert_eq!(record["version"], "10.9.0", "{record}");
     }
     let archives = mirror.stop().into_iter().filter(|path| path.contains(".tar."));
-    assert_eq!(archives.count(), 1, "more than one archive was downloaded");
+    assert_eq!(archives.count(), 1, "one archive has all three programs");
     assert_eq!(names_in(&lib(&context, "node")), ["v22.11.0"]);
     // PATH has no other node, or only an older one.
     let npm = Command::new(context.bin("npm")).env("PATH", "/usr/bin:/bin").output().unwrap();
@@ -416,7 +416,7 @@ fn node_rejects_an_archive_with_another_digest() {
         .run(&install("node", &[]))
         .exits_with(1)
         .stderr_contains("does not match SHASUMS256.txt: its digest is");
-    assert!(names_in(&lib(&context, "node")).is_empty(), "files of the rejected archive are left");
+    assert!(names_in(&lib(&context, "node")).is_empty(), "the rejected archive leaves no files");
     fs::write(&sums, "").unwrap();
     context.run(&install("node", &[])).exits_with(1).stderr_contains("not listed");
     fs::remove_file(&sums).unwrap();
@@ -433,7 +433,7 @@ fn node_works_with_wget_and_without_xz_and_repairs_itself() {
     let node = lib(&context, "node/v22.11.0/bin/node");
     fs::write(&node, "#!/bin/sh\nexit 1\n").unwrap();
     assert_eq!(context.run(&install("node", &[])).succeeds().record()["version"], "22.11.0");
-    assert!(fs::read_to_string(&node).unwrap().contains("--version"), "a broken node was not replaced");
+    assert!(fs::read_to_string(&node).unwrap().contains("--version"), "a broken node is replaced");
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn one_process_answers_all_requests_with_an_outcome_for_each() {
         records[2..].iter().map(|record| &record["attempts"][0]["process_id"]).collect();
     assert!(
         processes.iter().all(|id| *id == processes[0] && id.is_string()),
-        "different processes: {processes:?}"
+        "one process made all attempts: {processes:?}"
     );
     let of_one = context.run(&["process", "list", "--binary", "c"]).succeeds().record();
     assert_eq!(of_one["id"], *processes[0], "the process is listed for each of its binaries");

@@ -103,13 +103,13 @@ fn a_disabled_plugin_runs_no_hook_and_requires_nothing() {
     chosen.stderr_contains("the plugin my-w is disabled: MY_W_ENABLED is false: the variable SAVE_W");
     assert_eq!(context.run(&["install", "--dry-run"]).succeeds().stdout, "");
     let listed = context.run(&["plugin", "list"]).succeeds().records();
-    let of = |name: &str| listed.iter().find(|plugin| plugin["name"] == name).unwrap().clone();
-    assert_eq!(of("my-w")["disabled_because"], "MY_W_ENABLED is false: the variable SAVE_W");
+    let plugin = |name: &str| listed.iter().find(|record| record["name"] == name).unwrap().clone();
+    assert_eq!(plugin("my-w")["disabled_because"], "MY_W_ENABLED is false: the variable SAVE_W");
     assert_eq!(
-        of("other")["disabled_because"],
+        plugin("other")["disabled_because"],
         "it requires my-w, and MY_W_ENABLED is false: the variable SAVE_W"
     );
-    assert_eq!(of("env")["enabled"], true);
+    assert_eq!(plugin("env")["enabled"], true);
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn config_shows_all_settings_or_the_named_ones() {
     let mut context = context();
     let all = context.run(&["config"]).succeeds().records();
     assert!(all.iter().all(|setting| setting["type"] == "Setting"));
-    let of = |plugin: &str| all.iter().filter(|setting| setting["plugin"] == plugin).count();
-    assert_eq!((all.len(), of("rigup"), of("my-w")), (14, 6, 8));
+    let count = |plugin: &str| all.iter().filter(|setting| setting["plugin"] == plugin).count();
+    assert_eq!((all.len(), count("rigup"), count("my-w")), (14, 6, 8));
     context.set("W_FAST", "off").set("W_PIN", "canary");
     let two = context.run(&["config", "W_FAST", "W_PIN"]).succeeds().records();
     assert_eq!((&two[0]["value"], &two[0]["origin"]), (&json!(false), &json!("the variable W_FAST")));

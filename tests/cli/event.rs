@@ -65,7 +65,7 @@ fn resolves_the_shim_of_a_version_manager_once_for_all_hooks() {
     assert_eq!(fs::read_to_string(context.path("log")).unwrap(), "started\n");
     for hook in context.hook_processes() {
         let program = fs::canonicalize(hook["cmd"][0].as_str().unwrap()).unwrap();
-        assert_eq!(program, real, "the record has the shim: {hook}");
+        assert_eq!(program, real, "the record has the real program: {hook}");
     }
 }
 
@@ -156,7 +156,7 @@ fn waits_no_longer_than_the_ready_timeout_or_the_exit_of_the_hook() {
     let context = context_with(&[("1_f.finite.bg.sh", "exit 0"), ("2_a.sh", &record("A", 1))]);
     let began = std::time::Instant::now();
     context.run(&["run", "E"]).succeeds();
-    assert!(began.elapsed().as_secs() < 25, "rigup waited for a hook that had exited");
+    assert!(began.elapsed().as_secs() < 25, "rigup does not wait for a hook that has exited");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_hook_that_cannot_be_started_fails_and_the_others_run() {
 }
 
 #[test]
-fn the_command_line_sets_the_timeout_before_the_plugin_and_timeout() {
+fn the_timeout_option_overrides_the_plugins_timeout_and_the_default() {
     let hang = [("1_a.sh", "exec sleep 600"), ("2_b.finite.bg.sh", "echo up; exec sleep 600")];
     let mut context = context_with(&hang);
     let timeouts = |context: &TestContext| -> Vec<Value> {
@@ -247,7 +247,10 @@ fn a_second_interrupt_kills_background_hooks_at_once() {
         child.try_wait().unwrap().is_some()
     });
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(began.elapsed() < rigup::process::terminate::GRACE, "rigup waited for the grace period");
+    assert!(
+        began.elapsed() < rigup::process::terminate::GRACE,
+        "the second interrupt cuts the grace period short"
+    );
     assert_eq!(context.live_processes(), []);
 }
 
@@ -268,7 +271,7 @@ fn terminates_a_hook_whose_waiter_was_killed_after_the_event() {
 }
 
 #[test]
-fn hooks_run_on_after_the_reader_closes_stdout() {
+fn goes_on_with_the_hooks_after_the_reader_closes_stdout() {
     let context = context_with(&[("1_a.sh", &record("A", 1)), ("2_b.sh", "touch \"$DATA_DIR/ran\"; exit 1")]);
     let mut child = context.start(&["run", "E"]);
     drop(child.stdout.take());

@@ -73,7 +73,7 @@ fn records_the_exit_codes_of_background_hooks_of_a_killed_rigup() {
         context.run(&["process", "wait", id]).exits_with(code);
     }
     assert_eq!(codes(&context), expected());
-    wait_until("the waiters are gone", || context.live_processes().is_empty());
+    wait_until("the waiters have exited", || context.live_processes().is_empty());
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_detached_service_does_not_keep_the_lock_of_its_command() {
     context.run(&["hook", "lock", "x", "--", "true"]).succeeds();
     let [(service, _)] = context.live_processes()[..] else { panic!("{:?}", context.live_processes()) };
     signal(service, Signal::SIGKILL);
-    wait_until("the service is gone", || context.live_processes().is_empty());
+    wait_until("the service has exited", || context.live_processes().is_empty());
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_run_that_a_hook_starts_outlives_the_timeout_of_the_hook() {
     assert_eq!(run["status"], "running");
     assert_eq!(run["parent_id"], context.hook_processes()[0]["id"]);
     context.run(&["process", "kill", run["id"].as_str().unwrap()]).succeeds();
-    wait_until("its waiter is gone", || context.live_processes().is_empty());
+    wait_until("its waiter has exited", || context.live_processes().is_empty());
 }
 
 #[test]

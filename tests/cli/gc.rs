@@ -125,7 +125,7 @@ fn prunes_old_processes_but_no_live_process_or_its_parents() {
     assert_eq!(context.gc(&["--dry-run"]), wanted);
     assert_eq!(context.gc(&[]), wanted, "the --ttl expires, then the record");
     assert_eq!(context.processes().len(), 0);
-    wait_until("the waiter is gone", || context.live_processes().is_empty());
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn keeps_a_run_until_its_ttl_expires() {
     context.backdate_exits();
     assert_eq!(context.gc(&[]), []);
     assert!(context.run(&["process", "logs", &id]).succeeds().stdout.contains("hello"));
-    wait_until("the waiter is gone", || context.live_processes().is_empty());
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_killed_gc_leaves_no_orphaned_run_dir_and_the_next_one_finishes() {
     assert_eq!(integrity, "ok");
     assert!(
         context.run_dirs().len() >= context.run_dir_count().saturating_sub(1),
-        "more than one run dir has no record"
+        "at most one run dir has no record"
     );
     context.run(&["process", "gc"]).succeeds();
     assert_eq!((context.processes().len(), context.run_dir_count()), (0, 0));
@@ -278,7 +278,7 @@ fn exec_and_start_prune_once_a_day() {
     context.backdate_pruning();
     context.run(&["exec", "--", "true"]).succeeds();
     assert_eq!((context.processes().len(), context.run_dir_count()), (2, 1));
-    wait_until("the waiters are gone", || context.live_processes().is_empty());
+    wait_until("the waiters have exited", || context.live_processes().is_empty());
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn exec_reports_records_that_it_cannot_prune_and_runs_its_command() {
         output.stdout == "done\n" && output.stderr.contains("cannot prune all expired records"),
         "{output:?}"
     );
-    wait_until("the waiter is gone", || context.live_processes().is_empty());
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
 }
 
 #[test]

@@ -262,5 +262,5 @@ echo "{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"$PWD/x\",\"version\":\"1
     assert!(process["stdout_tail"].as_str().unwrap().contains("kept"));
     let found =
         std::process::Command::new("grep").args(["-rl", "canary-7f3a"]).arg(context.path("data")).output();
-    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "", "a file contains the secret");
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "", "no file contains the secret");
 }

@@ -91,7 +91,7 @@ fn a_hook_that_evaluates_its_arguments_breaks_hostile_alone() {
     assert!(found["reason"].as_str().unwrap().starts_with("shell text in the name was run"), "{found}");
     assert!(
         found["look_at"].as_str().unwrap().ends_with("_hostile.sh:7"),
-        "not the line of the eval: {found}"
+        "look_at is the line of the eval: {found}"
     );
 }
 
@@ -188,7 +188,7 @@ fn a_daemon_only_has_to_exit_on_term() {
     let output = context.run(&only).exits_with(1);
     assert!(
         item(&output, "term")["look_at"].as_str().unwrap().ends_with(".sh:2"),
-        "not the line of the trap"
+        "look_at is the line of the trap"
     );
 }
 
@@ -215,7 +215,7 @@ fn a_leftover_process_breaks_leftovers_and_is_terminated() {
     assert!(reason.starts_with("a process that it started is still running: sleep 600"), "{found}");
     let pid = reason.rsplit_once("pid ").unwrap().1.trim_end_matches(')');
     // The process cleared its environment, so the test context cannot find it.
-    wait_until("the process is gone", || !Path::new("/proc").join(pid).exists());
+    wait_until("the process has exited", || !Path::new("/proc").join(pid).exists());
 }
 
 #[test]

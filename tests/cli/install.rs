@@ -231,7 +231,7 @@ fn an_absolute_path_means_exactly_that_file() {
         .run(&["install", "/no/such/sh"])
         .exits_with(1)
         .stderr_contains("/no/such/sh is not an executable file");
-    assert!(!context.bin("sh").exists(), "another sh was linked");
+    assert!(!context.bin("sh").exists(), "no other sh is linked");
 }
 
 #[test]

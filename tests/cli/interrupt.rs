@@ -67,7 +67,7 @@ fn assert_waits_and_can_be_interrupted(context: &TestContext, message: &str) {
 }
 
 #[test]
-fn reports_and_interrupts_a_wait_for_the_built_in_providers() {
+fn reports_a_wait_for_the_built_in_providers_and_can_be_interrupted() {
     let context = TestContext::new();
     let builtin = context.path("data/builtin");
     fs::create_dir_all(&builtin).unwrap();

@@ -36,7 +36,7 @@ fn installs_a_program_of_an_app_bundle_without_a_link() {
     symlink("/bin/ls", context.bin("one")).unwrap();
     let record = context.run(&["install", "one", "--binproviders", "mac"]).succeeds().record();
     assert_eq!(record["status"], "installed");
-    assert!(!context.bin("one").is_symlink(), "the earlier link was not removed");
+    assert!(!context.bin("one").is_symlink(), "the earlier link is removed");
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn load_suggests_install_locked_for_the_lock_options() {
             .stderr_contains("tip: run `rigup install --locked`: it compares with the lock file");
         assert!(
             !output.stderr.contains("-- --lock"),
-            "a tip for a name that begins with `-`: {}",
+            "the tip does not take the option for a name: {}",
             output.stderr
         );
     }
@@ -267,7 +267,7 @@ fn lock_pins_installed_binaries_and_reports_each_change() {
         .exits_with(1)
         .stderr_contains("error: rigup.lock: a: version 1.0.0 -> 2.0.0, sha256 ");
     assert_eq!(check.records()[0]["status"], "changed");
-    assert_eq!(lockfile(&context), before, "a check changed the lock file");
+    assert_eq!(lockfile(&context), before, "a check changes no file");
     context
         .run(&["lock", "a"])
         .succeeds()
@@ -287,7 +287,7 @@ fn lock_check_installs_nothing_and_names_each_outdated_pin() {
 
     context.run(&["lock"]).succeeds();
     run_elsewhere(&context, &["lock", "--check"]).succeeds();
-    assert!(!context.path("another").exists(), "a check installed a binary");
+    assert!(!context.path("another").exists(), "a check installs nothing");
     let text = lockfile(&context);
     context.write("here/rigup.lock", text.replace("Lock\",", "Lock\", "));
     context
@@ -384,7 +384,7 @@ fn accepts_another_lock_file_and_rejects_an_unusable_one_first() {
     context.write("home/newest", "2.0.0");
     context.run(&["install", "--force"]).succeeds();
     context.run(&["lock"]).succeeds();
-    assert!(context.path("here/rigup.lock").is_symlink(), "the link was replaced by a file");
+    assert!(context.path("here/rigup.lock").is_symlink(), "the link stays a link");
     assert!(fs::read_to_string(context.path("here/locks/linux.lock")).unwrap().contains("2.0.0"));
     assert_eq!(context.path("here/locks/linux.lock").metadata().unwrap().mode() & 0o777, 0o644);
 }
@@ -417,7 +417,7 @@ fn rejects_a_lock_file_that_becomes_writable_by_others_meanwhile() {
 }
 
 #[test]
-fn reports_and_interrupts_a_wait_to_write_the_lock_file() {
+fn reports_a_wait_to_write_the_lock_file_and_can_be_interrupted() {
     let context = context_with_shelf(&["a"]);
     let held = fs::File::open(context.path("here")).unwrap();
     held.lock().unwrap();
@@ -463,7 +463,7 @@ fn does_not_pin_a_binary_of_a_provider_that_is_not_allowed() {
         .run(&["lock"])
         .exits_with(1)
         .stderr_contains("error: a: cannot lock it: shelf installed it, but only good may");
-    assert!(!context.path("here/rigup.lock").exists(), "an empty lock file was written");
+    assert!(!context.path("here/rigup.lock").exists(), "no empty lock file is written");
     context.run(&["install", "--force", "a"]).succeeds();
     context.run(&["lock"]).succeeds();
 }

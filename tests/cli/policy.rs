@@ -73,7 +73,7 @@ fn rejects_a_requested_policy_that_the_provider_cannot_enforce() {
         assert_eq!(record["attempts"][0]["outcome"], "rejected");
         assert!(record["last_error"].as_str().unwrap().contains("min_release_age"), "{record}");
         assert_eq!(record["min_release_age"], 3.0);
-        assert!(context.hook_processes().is_empty(), "a hook ran");
+        assert!(context.hook_processes().is_empty(), "no hook ran");
         context.run(&["install", "--min-release-age", "0"]).succeeds();
     }
 }
@@ -155,7 +155,7 @@ fn overrides_set_the_file_and_the_version_for_a_provider() {
     assert_eq!(
         context.hook_processes().len(),
         before,
-        "the version satisfies the provider's min_version, but a hook ran"
+        "no hook ran, because the version satisfies the provider's min_version"
     );
 }
 

@@ -86,18 +86,14 @@ fn installs_the_requirements_of_a_provider_that_declines() {
     assert_eq!(
         context.run(&["install", "--dry-run"]).succeeds().records().len(),
         1,
-        "the requirement of the provider is planned by itself"
+        "the requirement of a provider is not planned by itself"
     );
     assert_eq!(context.run(&["install"]).succeeds().record()["binprovider"], "picky");
     let providers: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
     assert_eq!(providers, ["picky", "env", "good", "picky"]);
     assert_eq!(context.run(&["binary", "show", "pickle"]).succeeds().record()["binprovider"], "good");
     context.run(&["install", "--force"]).succeeds();
-    assert_eq!(
-        context.hook_processes().len(),
-        5,
-        "the provider did not decline, but its requirement was resolved again"
-    );
+    assert_eq!(context.hook_processes().len(), 5, "a provider that does not decline uses no requirement");
 }
 
 #[test]
@@ -226,7 +222,7 @@ fn the_toolkit_prints_packages_overrides_and_records() {
             .stdout,
         ""
     );
-    assert!(!context.path("data").exists(), "the toolkit created the data dir");
+    assert!(!context.path("data").exists(), "the toolkit creates no data dir");
 }
 
 #[test]
@@ -270,10 +266,10 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
 #[test]
 fn installs_an_optional_requirement_first_if_enough_requests_need_it() {
     let hook = "#!/bin/sh\n\
-        command -v faster >/dev/null && echo with >>\"$DATA_DIR/ways\" || echo without >>\"$DATA_DIR/ways\"\n\
+        command -v faster >/dev/null && echo with >>\"$DATA_DIR/modes\" || echo without >>\"$DATA_DIR/modes\"\n\
         \"$RIGUP\" hook binary --provider slow --abspath /bin/sh -- \"$@\"\n";
     let requirement = json!({"type": "Binary", "name": "faster", "binproviders": "env,good", "pays_from": 3});
-    let ways = |names: &[&str]| {
+    let modes = |names: &[&str]| {
         let context = TestContext::new();
         context.fixture("good").provider("slow", hook);
         context.write("here/providers/slow/binaries.jsonl", requirement.to_string());
@@ -284,10 +280,10 @@ fn installs_an_optional_requirement_first_if_enough_requests_need_it() {
             output.stderr.contains("slow: installing faster first, which saves time for 3 requests"),
             names.len() == 3
         );
-        fs::read_to_string(context.path("data/ways")).unwrap()
+        fs::read_to_string(context.path("data/modes")).unwrap()
     };
-    assert_eq!(ways(&["a", "b"]), "without\nwithout\n");
-    assert_eq!(ways(&["a", "b", "c"]), "with\nwith\nwith\n");
+    assert_eq!(modes(&["a", "b"]), "without\nwithout\n");
+    assert_eq!(modes(&["a", "b", "c"]), "with\nwith\nwith\n");
 }
 
 #[test]
@@ -304,5 +300,5 @@ fn goes_on_without_an_optional_requirement_that_is_unavailable() {
         .stderr_contains("slow requires no-such, which cannot be installed: env declined");
     context.run(&["install", "--force"]).succeeds();
     let attempts = context.hook_processes().iter().filter(|hook| hook["plugin"] == "env").count();
-    assert_eq!(attempts, 1, "the requirement was tried again before its retry time");
+    assert_eq!(attempts, 1, "the requirement is not tried again before its retry time");
 }

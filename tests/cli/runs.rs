@@ -110,7 +110,7 @@ fn max_live_limits_the_runs_of_a_slug_that_start_at_the_same_time() {
     assert_eq!(
         fs::read_dir(context.path("data/processes")).unwrap().count(),
         3,
-        "a rejected start created a run dir"
+        "a rejected start creates no run dir"
     );
     let live = context.run(&["process", "list", "--slug", "s", "--status", "running"]).succeeds().records();
     assert_eq!(live.len(), 3);
@@ -228,9 +228,9 @@ fn a_run_whose_waiter_was_killed_goes_on_and_has_no_exit_code() {
     let waiter =
         context.live_processes().into_iter().find(|(_, command)| command.contains(" waiter ")).unwrap().0;
     signal(waiter, Signal::SIGKILL);
-    wait_until("the waiter is gone", || !context.live_processes().iter().any(|(pid, _)| *pid == waiter));
+    wait_until("the waiter has exited", || !context.live_processes().iter().any(|(pid, _)| *pid == waiter));
     context.run(&["exec", "--", "true"]).succeeds();
-    assert_eq!(context.show(&id)["state"], "running", "the run was killed");
+    assert_eq!(context.show(&id)["state"], "running", "the next rigup does not kill the run");
     context.run(&["process", "wait", "--timeout", "1", &id]).exits_with(124);
     fs::write(context.path("data/go"), "").unwrap();
     context.run(&["process", "wait", &id]).exits_with(1);
@@ -277,7 +277,7 @@ fn gc_prints_each_action_with_its_run() {
 
     let expected = ["killed late", "removed old", "removed "];
     assert_eq!(actions(&["process", "gc", "--dry-run"]), expected);
-    assert_eq!(context.show(&late)["state"], "running", "a dry run terminated the run");
+    assert_eq!(context.show(&late)["state"], "running", "a dry run terminates nothing");
     assert_eq!(actions(&["process", "gc"]), expected);
     assert_eq!(context.live_processes(), []);
     assert_eq!(context.show(&late)["status"], "exited");
@@ -290,7 +290,7 @@ fn gc_prints_each_action_with_its_run() {
     context.run(&["process", "logs", &old]).exits_with(1).stderr_contains("have expired");
     assert_eq!(actions(&["process", "gc"]), Vec::<String>::new());
     assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed kept", "removed late"]);
-    assert!(unrecorded.exists(), "a new run dir without a record was removed");
+    assert!(unrecorded.exists(), "a new run dir without a record is kept");
     let long_ago = SystemTime::now() - Duration::from_hours(25);
     fs::File::open(&unrecorded).unwrap().set_modified(long_ago).unwrap();
     assert_eq!(actions(&["process", "gc", "--ttl", "0"]), ["removed "]);

@@ -40,7 +40,7 @@ fn the_json_has_the_times_the_outcome_and_the_log_of_each_hook() {
     let context = context();
     let output = context.run(&["install", "--timings=out/t.json"]).exits_with(1);
     let output = output.stderr_contains("timings written to out/t.json");
-    assert_eq!(output.records().len(), 3, "standard output does not have the three records");
+    assert_eq!(output.records().len(), 3, "standard output has a record for each binary");
     let timings: Value = serde_json::from_str(&read(&context.path("here/out/t.json"))).unwrap();
     assert_eq!(timings["type"], "Timings");
     assert_eq!(timings["command"], "rigup install --timings=out/t.json");
@@ -103,7 +103,7 @@ fn writes_a_page_even_if_all_binaries_are_installed() {
     assert!(read(&page).contains("data-process"));
     let output = context.run(&["install", "--timings"]).succeeds().stderr_contains("is already installed");
     output.stderr_contains("timings written to");
-    assert!(read(&page).contains("No hook ran."), "the page is not of the last install");
+    assert!(read(&page).contains("No hook ran."), "the page describes the last install");
     let stderr = context.run(&["install", "--timings=t.json", "--quiet"]).succeeds().stderr;
     assert_eq!(stderr, "");
     let timings: Value = serde_json::from_str(&read(&context.path("here/t.json"))).unwrap();
@@ -172,7 +172,7 @@ fn rejects_an_unusable_file_before_it_installs() {
         .exits_with(2)
         .stderr_contains("name a file that ends in .html or .json");
     context.run(&["install", "--timings", "--dry-run"]).exits_with(2);
-    assert!(!context.path("data").exists(), "the data dir was created");
+    assert!(!context.path("data").exists(), "no data dir is created");
 }
 
 #[test]

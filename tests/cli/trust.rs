@@ -153,7 +153,7 @@ fn the_rigup_that_a_hook_calls_trusts_the_same_folders() {
     assert_eq!(record["attempts"][0]["reason"], context.path("here/providers").to_str().unwrap());
     set_mode(&context.path("here/providers"), 0o755);
     let record = context.run(&["install", "x", "--binproviders", "asks", "--force"]).exits_with(1).record();
-    assert_eq!(record["attempts"][0]["reason"], "printed no Binary record", "RIGUP_TRUST_DIR was set");
+    assert_eq!(record["attempts"][0]["reason"], "printed no Binary record", "RIGUP_TRUST_DIR is not set");
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn restores_and_reports_a_changed_built_in_hook_before_it_runs() {
         let output = context.run(&["install", "sh", "--binproviders", "env", "--force"]).succeeds();
         assert!(!output.stderr.contains("warning"), "{}", output.stderr);
     }
-    assert_eq!(fs::read_dir(hook.parent().unwrap()).unwrap().count(), 2, "temporary files are left");
+    assert_eq!(fs::read_dir(hook.parent().unwrap()).unwrap().count(), 2, "no temporary file is left");
 }
 
 #[test]
