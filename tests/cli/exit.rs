@@ -1,8 +1,6 @@
-//! Exit codes of hooks, runs and commands, in the foreground and in the background, and after a kill of rigup.
+//! Exit codes of hooks and commands in the foreground, in the background and after a kill of rigup; `process kill`.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::Child;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -112,73 +110,6 @@ fn exec_passes_on_a_signal_and_waits_for_its_command() {
     signal(child.id(), Signal::SIGTERM);
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(5));
     assert_eq!(context.processes()[0]["exit_code"], 5);
-}
-
-#[test]
-fn a_lock_is_held_until_its_terminated_command_exits() {
-    let context = TestContext::new();
-    let command = "trap 'until [ -e \"$0/go\" ]; do sleep 0.05; done; exit 5' TERM; touch \"$0/ready\"; \
-        while :; do sleep 0.05; done";
-    let here = context.path("here");
-    let child = context.start(&["hook", "lock", "x", "--", "sh", "-c", command, here.to_str().unwrap()]);
-    wait_until("the command runs", || here.join("ready").exists());
-    signal(child.id(), Signal::SIGTERM);
-    let second = context.start(&["hook", "lock", "x", "--", "test", "-e", here.join("go").to_str().unwrap()]);
-    wait_until("the second command waits", || context.live_processes().len() >= 3);
-    fs::write(here.join("go"), "").unwrap();
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(5));
-    assert_eq!(second.wait_with_output().unwrap().status.code(), Some(0));
-}
-
-/// Starts a command under the lock `x`, and waits until rigup reports that it waits for the lock.
-fn wait_for_lock(context: &TestContext, args: &[&str]) -> Child {
-    let mut waiting = context.start(&[&["hook", "lock", "x", "--"], args].concat());
-    let mut message = String::new();
-    BufReader::new(waiting.stderr.as_mut().unwrap()).read_line(&mut message).unwrap();
-    assert!(message.starts_with("waiting for the lock x, held by pid"), "{message}");
-    waiting
-}
-
-/// A script that waits for the file `go` and then creates the file `done`.
-const WORK: &str = "touch ready; until [ -e go ]; do sleep 0.05; done; touch done";
-
-#[test]
-fn a_command_keeps_its_lock_if_its_rigup_is_killed() {
-    let context = TestContext::new();
-    let mut holder = context.start(&["hook", "lock", "x", "--", "sh", "-c", WORK]);
-    wait_until("the command runs", || context.path("here/ready").exists());
-    holder.kill().unwrap();
-    holder.wait().unwrap();
-    let waiting = wait_for_lock(&context, &["test", "-e", "done"]);
-    fs::write(context.path("here/go"), "").unwrap();
-    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
-}
-
-#[test]
-fn the_children_of_a_terminated_command_keep_its_lock() {
-    let context = TestContext::new();
-    let command = format!("sh -c '{WORK}' & wait");
-    let holder = context.start(&["hook", "lock", "x", "--", "sh", "-c", &command]);
-    wait_until("the worker runs", || context.path("here/ready").exists());
-    signal(holder.id(), Signal::SIGTERM);
-    wait_until("the command has exited", || {
-        context.live_processes().iter().all(|(_, command)| !command.contains("& wait"))
-    });
-    let waiting = wait_for_lock(&context, &["test", "-e", "done"]);
-    fs::write(context.path("here/go"), "").unwrap();
-    assert_eq!(holder.wait_with_output().unwrap().status.code(), Some(143));
-    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
-}
-
-#[test]
-fn a_detached_service_does_not_keep_the_lock_of_its_command() {
-    let context = TestContext::new();
-    let service = "exec >/dev/null 2>&1; setsid sleep 600 &";
-    context.run(&["hook", "lock", "x", "--", "sh", "-c", service]).succeeds();
-    context.run(&["hook", "lock", "x", "--", "true"]).succeeds();
-    let [(service, _)] = context.live_processes()[..] else { panic!("{:?}", context.live_processes()) };
-    signal(service, Signal::SIGKILL);
-    wait_until("the service has exited", || context.live_processes().is_empty());
 }
 
 #[test]
