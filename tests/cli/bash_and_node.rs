@@ -221,7 +221,7 @@ impl Mirror {
             let mut paths = Vec::new();
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let path = requested(&stream);
+                let path = request_path(&stream);
                 if path == "/stop" {
                     break;
                 }
@@ -261,7 +261,7 @@ impl Drop for Mirror {
 }
 
 /// Reads a request and returns its path.
-fn requested(stream: &TcpStream) -> String {
+fn request_path(stream: &TcpStream) -> String {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
     let _ = reader.read_line(&mut request);

@@ -62,8 +62,8 @@ fn one_process_answers_all_requests_with_an_outcome_for_each() {
         processes.iter().all(|id| *id == processes[0] && id.is_string()),
         "one process made all attempts: {processes:?}"
     );
-    let of_one = context.run(&["process", "list", "--binary", "c"]).succeeds().record();
-    assert_eq!(of_one["id"], *processes[0], "the process is listed for each of its binaries");
+    let listed = context.run(&["process", "list", "--binary", "c"]).succeeds().record();
+    assert_eq!(listed["id"], *processes[0], "the process is listed for each of its binaries");
 }
 
 #[test]

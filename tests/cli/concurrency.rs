@@ -156,8 +156,8 @@ fn a_hook_that_installs_its_own_binary_fails_instead_of_waiting() {
         "{reason}"
     );
 
-    let circle = ["hook", "lock", "a", "--", env!("CARGO_BIN_EXE_rigup"), "hook", "lock", "a", "--", "true"];
-    context.run(&circle).exits_with(3).stderr_contains("waits for this process");
+    let nested = ["hook", "lock", "a", "--", env!("CARGO_BIN_EXE_rigup"), "hook", "lock", "a", "--", "true"];
+    context.run(&nested).exits_with(3).stderr_contains("waits for this process");
 }
 
 /// A hook that installs the binary of the other hook, once both hooks run.

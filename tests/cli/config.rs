@@ -34,8 +34,8 @@ fn context() -> TestContext {
 /// Returns the value and the origin of a setting.
 fn setting(context: &TestContext, name: &str) -> (Value, String) {
     let shown = context.run(&["plugin", "show", "my-w"]).succeeds().record();
-    let of_name = |setting: &&Value| setting["name"] == name;
-    let setting = shown["settings"].as_array().unwrap().iter().find(of_name).unwrap().clone();
+    let has_name = |setting: &&Value| setting["name"] == name;
+    let setting = shown["settings"].as_array().unwrap().iter().find(has_name).unwrap().clone();
     (setting["value"].clone(), setting["origin"].as_str().unwrap().to_owned())
 }
 

@@ -222,7 +222,7 @@ fn an_interrupt_terminates_all_hooks_and_starts_no_other() {
         ("4_b.sh", "touch \"$DATA_DIR/started\""),
     ]);
     let child = context.start(&["run", "E"]);
-    wait_until("the last hook runs", || context.count("sleep") == 3);
+    wait_until("the last hook runs", || context.count_live("sleep") == 3);
     signal(child.id(), Signal::SIGINT);
     let output = CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(130);
     assert!(printed(&output).contains(&"Bye".to_owned()));
@@ -239,7 +239,7 @@ fn an_interrupt_terminates_all_hooks_and_starts_no_other() {
 fn a_second_interrupt_kills_background_hooks_at_once() {
     let context = context_with(&[("1_f.finite.bg.sh", "trap '' TERM; echo up; while :; do sleep 600; done")]);
     let mut child = context.start(&["run", "E"]);
-    wait_until("the hook runs", || context.count("sleep") > 0);
+    wait_until("the hook runs", || context.count_live("sleep") > 0);
     let began = std::time::Instant::now();
     // The kernel may deliver two pending signals as one.
     wait_until("rigup has exited", || {

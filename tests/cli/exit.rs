@@ -121,7 +121,7 @@ fn process_kill_terminates_the_tree_of_a_hook_and_records_it() {
     );
     let child = context.start(&["run", "E"]);
     wait_until("all processes run", || {
-        context.count("sleep") == 3 && context.hook_processes()[0]["status"] == "running"
+        context.count_live("sleep") == 3 && context.hook_processes()[0]["status"] == "running"
     });
     let id = context.hook_processes()[0]["id"].as_str().unwrap().to_owned();
     let killed = context.run(&["process", "kill", "--grace", "1", &id]).succeeds().record();

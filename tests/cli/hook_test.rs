@@ -52,7 +52,7 @@ const MAY_BE_SKIPPED: [&str; 3] = ["read-only", "full", "term"];
 /// Tests a broken hook and asserts that only the item that its folder is named after is broken. Returns that item's record,
 /// or `None` if the system cannot check it.
 #[track_caller]
-fn broken(id: &str) -> Option<Value> {
+fn assert_breaks(id: &str) -> Option<Value> {
     let context = context();
     let hook = repository(&format!("fixtures/hooks/broken/{id}/on_BinaryRequest__50_{id}.sh"));
     let output = context.run(&["hook", "test", &hook, "--", "--name=tool"]);
@@ -75,19 +75,19 @@ fn broken(id: &str) -> Option<Value> {
 
 #[test]
 fn a_record_of_a_missing_file_breaks_answer_alone() {
-    let found = broken("answer").unwrap();
+    let found = assert_breaks("answer").unwrap();
     assert!(found["reason"].as_str().unwrap().contains("/lib/answer/tool: No such file"), "{found}");
     assert!(found["look_at"].as_str().unwrap().ends_with("/stdout.log:1"), "{found}");
 }
 
 #[test]
 fn a_record_for_an_unknown_name_breaks_absent_alone() {
-    broken("absent");
+    assert_breaks("absent");
 }
 
 #[test]
 fn a_hook_that_evaluates_its_arguments_breaks_hostile_alone() {
-    let found = broken("hostile").unwrap();
+    let found = assert_breaks("hostile").unwrap();
     assert!(found["reason"].as_str().unwrap().starts_with("shell text in the name was run"), "{found}");
     assert!(
         found["look_at"].as_str().unwrap().ends_with("_hostile.sh:7"),
@@ -97,20 +97,20 @@ fn a_hook_that_evaluates_its_arguments_breaks_hostile_alone() {
 
 #[test]
 fn a_hook_that_leaves_a_daemon_after_term_breaks_term_alone() {
-    let found = broken("term").unwrap();
+    let found = assert_breaks("term").unwrap();
     assert!(found["reason"].as_str().unwrap().contains("after TERM: sleep 600"), "{found}");
 }
 
 #[test]
 fn a_hook_that_ignores_write_errors_breaks_full_alone() {
-    if let Some(found) = broken("full") {
+    if let Some(found) = assert_breaks("full") {
         assert_eq!(found["reason"], "its record names an empty file");
     }
 }
 
 #[test]
 fn a_hook_that_rejects_arguments_breaks_unknown_arguments_alone() {
-    let found = broken("unknown-arguments").unwrap();
+    let found = assert_breaks("unknown-arguments").unwrap();
     assert!(
         found["reason"].as_str().unwrap().ends_with("unknown argument: --rigup-unknown=a=b c"),
         "{found}"
@@ -280,7 +280,7 @@ fn an_interrupt_terminates_the_hook_and_removes_the_files() {
     let context = context();
     let hook = repository("fixtures/providers/hanging/on_BinaryRequest__50_hanging.sh");
     let child = context.start(&["hook", "test", &hook]);
-    wait_until("the hook runs", || context.count("sleep 600") > 0);
+    wait_until("the hook runs", || context.count_live("sleep 600") > 0);
     signal(child.id(), Signal::SIGINT);
     CommandOutput::new(&[], &child.wait_with_output().unwrap()).exits_with(130);
     assert_eq!(context.live_processes(), []);

@@ -33,7 +33,7 @@ const FAKES: [(&str, &str); 13] = [
 ];
 
 /// Whether a provider of an open registry enforces the release age.
-fn enforces_ages(provider: &str) -> bool {
+fn enforces_release_age(provider: &str) -> bool {
     let config = builtin_providers::config(provider);
     config["enforces"]["min_release_age"] == true && config["curated"] == false
 }
@@ -60,7 +60,7 @@ fn take_arguments(context: &TestContext) -> Vec<(String, String)> {
 }
 
 /// Returns texts that an injection turns into the option `evil`, or into a command that creates the canary.
-fn hostile(canary: &Path) -> Vec<String> {
+fn hostile_texts(canary: &Path) -> Vec<String> {
     let canary = canary.display();
     let mut all: Vec<String> = [
         "-evil",
@@ -102,7 +102,7 @@ fn assert_harmless(context: &TestContext, provider: &str, lines: &[Value]) {
         .collect();
     context.plugin("p", &lines);
     // The release age makes these providers run more of their code.
-    let rules = if enforces_ages(provider) { &["--min-release-age", "3"][..] } else { &[] };
+    let rules = if enforces_release_age(provider) { &["--min-release-age", "3"][..] } else { &[] };
     context.run(&[&["install", "--plugins", "p", "--force"], rules].concat()).exits_with(1);
     for (program, argument) in take_arguments(context) {
         let is_option = argument.trim_start().starts_with('-') && argument.contains("evil");
@@ -137,14 +137,14 @@ fn no_package_of_a_requirement_becomes_an_option_or_a_command() {
     let context = context();
     for provider in builtin_providers::providers() {
         let provider = provider.as_str();
-        let texts = hostile(&context.path("canary"));
+        let texts = hostile_texts(&context.path("canary"));
         let packages = texts.iter().flat_map(|text| [text.clone(), format!("example.com/{text}")]);
-        let of_packages = packages.map(|package| json!({"overrides": {provider: [package]}}));
-        let of_arguments = texts
+        let package_overrides = packages.map(|package| json!({"overrides": {provider: [package]}}));
+        let argument_overrides = texts
             .iter()
             .filter(|text| text.starts_with('-'))
             .map(|text| json!({"overrides": {provider: {"install_args": [text]}}}));
-        assert_harmless(&context, provider, &of_packages.chain(of_arguments).collect::<Vec<_>>());
+        assert_harmless(&context, provider, &package_overrides.chain(argument_overrides).collect::<Vec<_>>());
     }
 }
 
@@ -153,17 +153,16 @@ fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
     let context = context();
     for provider in builtin_providers::providers() {
         let provider = provider.as_str();
-        let texts = hostile(&context.path("canary"));
+        let texts = hostile_texts(&context.path("canary"));
         let names = texts.iter().map(|text| json!({"name": text}));
         // One text of each kind is enough: the same functions read all of these keys.
         let some =
             ["x --evil", "x\\n--evil", "$(touch"].map(|kind| texts.iter().find(|text| text.contains(kind)));
         let others = some.into_iter().flatten().flat_map(|text| {
-            let of_keys =
-                [json!({"min_version": text}), json!({"binproviders": format!("{provider},{text}")})];
+            let keys = [json!({"min_version": text}), json!({"binproviders": format!("{provider},{text}")})];
             let overrides = ["install_root", "abspath", "version", "overrides"]
                 .map(|key| json!({"overrides": {provider: {key: text}}}));
-            of_keys.into_iter().chain(overrides)
+            keys.into_iter().chain(overrides)
         });
         assert_harmless(&context, provider, &names.chain(others).collect::<Vec<_>>());
     }

@@ -10,7 +10,7 @@ use crate::test_context::{TestContext, signal, wait_until};
 
 fn start_hanging(context: &TestContext) -> Child {
     let child = context.start(&["install", "x", "y", "--binproviders", "hanging"]);
-    wait_until("both hooks and their children run", || context.count("sleep") >= 4);
+    wait_until("both hooks and their children run", || context.count_live("sleep") >= 4);
     child
 }
 
@@ -159,7 +159,7 @@ fn an_interrupted_version_probe_prints_no_record() {
         "--abspath",
         tool.to_str().unwrap(),
     ]);
-    wait_until("the version probe runs", || context.count("sleep 600") > 0);
+    wait_until("the version probe runs", || context.count_live("sleep 600") > 0);
     signal(child.id(), Signal::SIGTERM);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(143));

@@ -17,7 +17,7 @@ fn terminates_a_hook_of_a_killed_rigup_and_records_it_as_lost() {
             .collect()
     };
     wait_until("the hook and its children run, and are recorded", || {
-        context.count("sleep") >= 2 && statuses(&context) == [r#""running" null"#; 2]
+        context.count_live("sleep") >= 2 && statuses(&context) == [r#""running" null"#; 2]
     });
     child.kill().unwrap();
     child.wait().unwrap();
@@ -58,7 +58,7 @@ fn terminates_the_process_group_of_a_hook_that_exited() {
         "#!/bin/sh\nsleep 600 &\necho waiting >&2\nuntil [ -e \"$DATA_DIR/go\" ]; do :; done\n",
     );
     let mut child = context.start(&["install", "x", "--binproviders", "p"]);
-    wait_until("the hook's child runs", || context.count("sleep") > 0);
+    wait_until("the hook's child runs", || context.count_live("sleep") > 0);
     child.kill().unwrap();
     child.wait().unwrap();
     fs::write(context.path("data/go"), "").unwrap();
@@ -75,7 +75,7 @@ fn terminates_a_hook_whose_start_is_not_in_the_store() {
     let context = TestContext::new();
     context.fixture("hanging").fixture("good");
     let mut child = context.start(&["install", "x", "--binproviders", "hanging"]);
-    wait_until("the hook and its children run", || context.count("sleep") >= 2);
+    wait_until("the hook and its children run", || context.count_live("sleep") >= 2);
     child.kill().unwrap();
     child.wait().unwrap();
     context

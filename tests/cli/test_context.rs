@@ -27,12 +27,12 @@ impl TestContext {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("here")).unwrap();
-        let mut test_context = Self { root, env: Vec::new() };
-        test_context.set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        test_context.set("HOME", test_context.path("home"));
-        test_context.set("RIGUP_DATA_DIR", test_context.path("data"));
-        test_context.set(MARK, test_context.root.path().to_owned());
-        test_context
+        let mut context = Self { root, env: Vec::new() };
+        context.set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        context.set("HOME", context.path("home"));
+        context.set("RIGUP_DATA_DIR", context.path("data"));
+        context.set(MARK, context.root.path().to_owned());
+        context
     }
 
     /// Sets an environment variable for all commands.
@@ -161,7 +161,7 @@ impl TestContext {
     }
 
     /// Returns the number of live processes whose command line starts with `command`.
-    pub(crate) fn count(&self, command: &str) -> usize {
+    pub(crate) fn count_live(&self, command: &str) -> usize {
         self.live_processes().iter().filter(|(_, line)| line.starts_with(command)).count()
     }
 

@@ -156,7 +156,7 @@ fn rigup_waits_for_a_lock_that_is_held_in_another_container() {
     let open = ["cat", gate.to_str().unwrap()];
     let args = [kernel::PIDS, &[rigup], &lock, &open].concat();
     let mut first = context.command_for(Path::new("unshare"), &args).spawn().unwrap();
-    wait_until("the first command holds the lock", || context.count("cat ") > 0);
+    wait_until("the first command holds the lock", || context.count_live("cat ") > 0);
 
     // Its ancestors have the pids from 1 to 20. The holder has one of these pids in its own container.
     let below = context.script(

@@ -62,7 +62,7 @@ impl Terminal {
 fn start_hanging(context: &mut TestContext) -> Terminal {
     context.fixture("hanging");
     let terminal = Terminal::start(context, &["install", "x", "y", "--binproviders", "hanging"]);
-    wait_until("both hooks and their children run", || context.count("sleep") >= 4);
+    wait_until("both hooks and their children run", || context.count_live("sleep") >= 4);
     terminal
 }
 
@@ -108,7 +108,7 @@ fn second_ctrl_c_shortens_the_grace_period() -> bool {
          : >\"$DATA_DIR/up-$RIGUP_PROCESS_ID\"\nwhile :; do sleep 600; done\n",
     );
     let mut terminal = Terminal::start(&mut context, &["install", "x", "y", "--binproviders", "p"]);
-    wait_until("both hooks run", || context.count("sleep") == 2);
+    wait_until("both hooks run", || context.count_live("sleep") == 2);
     let began = Instant::now();
     terminal.press_ctrl_c();
     let terminated = || fs::read_to_string(context.path("data/terminated")).unwrap_or_default();

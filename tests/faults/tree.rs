@@ -190,7 +190,7 @@ fn row_07_rigup_and_its_command_receive_term_even_if_it_was_blocked() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        wait_until("the command runs", || context.count("sleep") == 1);
+        wait_until("the command runs", || context.count_live("sleep") == 1);
         signal(child.id(), Signal::SIGTERM);
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143), "{args:?}");
         assert_nothing_is_left(&context);
