@@ -36,9 +36,9 @@ def ratios(row):
     return [ours / theirs for ours, theirs in zip(row["ours"], row["theirs"])]
 
 
-def wanted(target):
+def wanted(target, unit):
     kind, number = target.split()
-    return f"≤ {number} ×" if kind == "ratio" else f"< {number}"
+    return f"≤ {number} ×" if kind == "ratio" else f"< {number} {unit}"
 
 
 def is_met(row):
@@ -48,10 +48,10 @@ def is_met(row):
 
 
 def cells(row):
-    verdict = ", ".join(wanted(it) for it in row["targets"])
+    verdict = ", ".join(wanted(it, row["unit"]) for it in row["targets"])
     if verdict:
         verdict += ": " + ("met" if is_met(row) else "missed")
-    first, *rest = (f"{it:.2f}" if it >= 0.1 else f"1/{1 / it:.0f}" for it in ratios(row))
+    first, *rest = (f"{it:.2f}" if it >= 0.1 else f"{it:.3f}" for it in ratios(row))
     ratio = " ".join([f"{first} ×", *(f"({it})" for it in rest)])
     return shown(row["ours"], row["unit"]), shown(row["theirs"], row["unit"]), ratio, verdict
 
@@ -62,14 +62,14 @@ def append(rows, **fields):
 
 
 def heading():
-    print(WIDTHS.format("", "rigup", "yardstick", "ratio", "target"))
+    print(WIDTHS.format("", "rigup", "baseline", "ratio", "target"))
 
 
-def row(rows, part, what, yardstick, ours, theirs, unit, *targets):
+def row(rows, part, what, baseline, ours, theirs, unit, *targets):
     ours, theirs = (list(map(float, it.split())) for it in (ours, theirs))
-    fields = {"what": what, "yardstick": yardstick, "ours": ours, "theirs": theirs, "unit": unit, "targets": targets}
+    fields = {"what": what, "baseline": baseline, "ours": ours, "theirs": theirs, "unit": unit, "targets": targets}
     append(rows, part=part, load=os.getloadavg()[0], **fields)
-    print(WIDTHS.format(f"{what} ({yardstick})", *cells(fields)), flush=True)
+    print(WIDTHS.format(f"{what} ({baseline})", *cells(fields)), flush=True)
 
 
 def skip(rows, part, what, why):
@@ -130,18 +130,18 @@ def write(rows, page, rigup, runs):
     loads = [it["load"] for it in measured]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     text = [
-        f"Taken {datetime.date.today():%Y-%m-%d} at commit `{commit}`{changed}, {runs} runs of each, by `{said(rigup, '--version')}`.",
+        f"Measured on {datetime.date.today():%Y-%m-%d} with `{said(rigup, '--version')}` at commit `{commit}`{changed}; {runs} runs of each command.",
         "",
         f"- machine: {machine()}",
         f"- compared with: {versions}",
         f"- load average during the run, including the measured commands: {min(loads):.1f} to {max(loads):.1f}",
         "",
-        "| part | what | rigup | yardstick | | ratio | target |",
+        "| part | benchmark | rigup | baseline | baseline time | ratio | target |",
         "| --- | --- | ---: | --- | ---: | ---: | --- |",
     ]
     for it in measured:
         ours, theirs, ratio, verdict = cells(it)
-        text.append(f"| {it['part']} | {it['what']} | {ours} | {it['yardstick']} | {theirs} | {ratio} | {verdict} |")
+        text.append(f"| {it['part']} | {it['what']} | {ours} | {it['baseline']} | {theirs} | {ratio} | {verdict} |")
     skipped = [it for it in lines if "skipped" in it]
     text += [""] * bool(skipped) + [f"- {it['part']}: {it['what']} was left out: {it['skipped']}" for it in skipped]
     with open(page) as file:

@@ -20,10 +20,10 @@ measure() {
 # times NAME INDEX: median and fastest of the command that was given as number INDEX, from 0, in milliseconds.
 times() { figures times "$2" "$1".*.json; }
 
-# row WHAT YARDSTICK OURS THEIRS UNIT [TARGET...]: a figure may be followed by the fastest; a TARGET is `ratio N`, at most N times the yardstick, or `below N`.
+# row WHAT BASELINE OURS THEIRS UNIT [TARGET...]: a figure may be followed by the fastest; a TARGET is `ratio N`, at most N times the baseline, or `below N`.
 row() { figures row "$rows" "$part" "$@"; }
 
-# tell WHAT YARDSTICK NAME INDEX [TARGET...]: the first command that was measured, beside the one with this number.
+# tell WHAT BASELINE NAME INDEX [TARGET...]: the first command that was measured, beside the one with this number.
 tell() { row "$1" "$2" "$(times "$3" 0)" "$(times "$3" "$4")" ms "${@:5}"; }
 
 # skip WHAT WHY

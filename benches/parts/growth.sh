@@ -28,4 +28,4 @@ for count in 10 100 1000 10000; do
     tell "warm install of $count" "find -xtype f" $count 1 "${limit[@]}"
 done
 ten_times=$(python3 -c 'import sys; print(*(10 * float(it) for it in sys.argv[1].split()))' "$(times 1000 0)")
-row "warm install of 10000" "10 times that of 1000" "$(times 10000 0)" "$ten_times" ms "ratio 1.0"
+row "warm install of 10000" "10 × the time for 1000" "$(times 10000 0)" "$ten_times" ms "ratio 1.0"

@@ -25,12 +25,12 @@ export PREK_HOME=$PWD/prek PRE_COMMIT_HOME=$PWD/pre-commit GIT_CONFIG_GLOBAL=/de
 git init --quiet . && git add .pre-commit-config.yaml
 
 commands=("$rigup run Noop" "sh loop.sh")
-yardsticks=("a shell loop")
+baselines=("a shell loop")
 targets=("ratio 1.2")
 if prek=$(from_pypi prek prek 3.9); then
     version prek "$prek" --version
     commands+=("$prek run --all-files")
-    yardsticks+=(prek)
+    baselines+=(prek)
     targets+=("ratio 1.0")
 else
     skip "200 no-op hooks, by prek" "$prek"
@@ -38,12 +38,12 @@ fi
 if pre_commit=$(from_pypi pre-commit pre-commit 3.10); then
     version pre-commit "$pre_commit" --version
     commands+=("$pre_commit run --all-files")
-    yardsticks+=(pre-commit)
+    baselines+=(pre-commit)
     targets+=("ratio 1.0")
 else
     skip "200 no-op hooks, by pre-commit" "$pre_commit"
 fi
 measure hooks "${commands[@]}"
-for at in "${!yardsticks[@]}"; do
-    tell "200 no-op hooks" "${yardsticks[at]}" hooks $((at + 1)) "${targets[at]}"
+for at in "${!baselines[@]}"; do
+    tell "200 no-op hooks" "${baselines[at]}" hooks $((at + 1)) "${targets[at]}"
 done

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what compare.sh has set
-# Eight rigups at once over one data dir, each with 200 requests over 20 names. Three providers, whose hooks take 0 to
+# Eight rigups at once over one data dir, each with 200 requests for 20 names. Three providers, whose hooks take 0 to
 # 50 ms: the first declines all, the second has every other name, the third the rest. The ideal is a shell that starts
 # the same 50 hooks, those of a name one after the other, as many names at once, and does nothing besides.
 
@@ -39,5 +39,5 @@ FRESH
 
 for lanes in 4 20; do
     measure "$lanes" --prepare "sh fresh.sh $rigup" "sh eight.sh $rigup install -j $lanes" "sh ideal.sh $lanes"
-    tell "8 at once, 200 requests each over 20 names, -j $lanes" "sh: $lanes names at a time" "$lanes" 1 "ratio 1.5"
+    tell "8 at once, 200 requests each for 20 names, -j $lanes" "sh: $lanes names at a time" "$lanes" 1 "ratio 1.5"
 done

@@ -54,5 +54,5 @@ ONE
 measure many --prepare "sh clear.sh" "$rigup install" "sh line.sh" "sh apart.sh" "sh one.sh"
 sh clear.sh >apt.log 2>&1
 tell "$what" "uv, npm and apt-get at once, five each" many 1 "ratio 1.1"
-tell "$what" "at once, a place for each tool" many 2
+tell "$what" "at once, a folder for each tool" many 2
 tell "$what" "one at a time" many 3 "ratio 0.5"

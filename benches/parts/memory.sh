@@ -15,7 +15,7 @@ hook records Records "yes '$record' | head -c 200000000"
 hook provider BinaryRequest "yes '{\"type\":\"Binary\",\"name\":\"other\"}' | head -c 200000000"
 export RIGUP_OUTPUT_LIMIT=2000
 quiet=$(peak "$rigup" run Quiet)
-row "memory, while a hook writes 1 GB of lines" "nothing" "$(peak "$rigup" run Talk)" "$quiet" MB "ratio 1.5"
-row "memory, 1 GB without a newline" "nothing" "$(peak "$rigup" run Endless)" "$quiet" MB "ratio 1.5"
-row "memory, 200 MB of records" "nothing" "$(peak "$rigup" run Records)" "$quiet" MB "ratio 1.5"
-row "memory, 200 MB from a provider" "nothing" "$(peak "$rigup" install x --binproviders provider)" "$quiet" MB "ratio 1.5"
+row "memory, while a hook writes 1 GB of lines" "a hook that writes nothing" "$(peak "$rigup" run Talk)" "$quiet" MB "ratio 1.5"
+row "memory, 1 GB without a newline" "a hook that writes nothing" "$(peak "$rigup" run Endless)" "$quiet" MB "ratio 1.5"
+row "memory, 200 MB of records" "a hook that writes nothing" "$(peak "$rigup" run Records)" "$quiet" MB "ratio 1.5"
+row "memory, 200 MB from a provider" "a hook that writes nothing" "$(peak "$rigup" install x --binproviders provider)" "$quiet" MB "ratio 1.5"

@@ -24,4 +24,4 @@ PLUGINS
 planned=$("$rigup" install --dry-run | wc -l)
 [ "$planned" = 15000 ] || { echo "$planned requests were planned, not 15,000" >&2 && exit 1; }
 measure plan "$rigup install --dry-run" "find plugins -type f -exec cat {} +"
-tell "plan of 20,000 requirements of 10,000 plugins" "find, cat" plan 1
+tell "plan for 20,000 requirements from 10,000 plugins" "find, cat" plan 1
