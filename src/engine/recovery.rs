@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn hooks_of_events_and_ids_from_the_future_recover_no_binaries() {
+    fn only_hooks_that_an_install_ran_recover_binaries() {
         let root = tempfile::tempdir().unwrap();
         let (ours, foreign) = (MachineId::generate(), MachineId::generate());
         let hook = "on_BinaryRequest__00_env.sh";

@@ -141,7 +141,7 @@ mod tests {
     const PIP: HookIndex = 2;
     const APT: HookIndex = 3;
 
-    /// A schedule of these requests, where env and apt are batch hooks.
+    /// Returns a schedule of these requests, in which env and apt are batch hooks.
     fn schedule(requests: &[&[HookIndex]]) -> Schedule {
         let mut schedule = Schedule::new([true, false, false, true]);
         for hooks in requests {
@@ -155,7 +155,7 @@ mod tests {
         ScheduledHook { hook, requests: requests.to_vec() }
     }
 
-    /// Ends a hook that installed nothing.
+    /// Finishes a hook that installed nothing.
     fn finish(schedule: &mut Schedule, next: &ScheduledHook) {
         schedule.release(next.hook);
         for &request in &next.requests {

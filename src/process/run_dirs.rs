@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// A data dir with one run dir, which holds a folder with a link to a folder outside of the data dir.
+    /// Returns a data dir with one run dir, which holds a folder with a link to a folder outside the data dir.
     fn data_dir() -> (tempfile::TempDir, RunDirs, ProcessId) {
         let root = tempfile::tempdir().unwrap();
         let data_dir = root.path().join("data");

@@ -83,7 +83,7 @@ mod tests {
 
     const DAY: i64 = 24 * 3_600_000;
 
-    /// A process that ended this many days before day 100.
+    /// Returns a process that exited this many days before day 100.
     fn process(days_ago: i64, parent: Option<&EndedProcess>, log_bytes: u64) -> EndedProcess {
         let time = Timestamp::from_millisecond((100 - days_ago) * DAY).unwrap();
         EndedProcess {

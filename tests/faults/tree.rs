@@ -23,7 +23,8 @@ fn install(context: &TestContext) -> CommandOutput {
     context.run(&["install", "x", "--binproviders", "p"])
 }
 
-/// Whether the process whose pid is in a file still runs this command. Unlike `living`, it does not need the environment.
+/// Whether the process whose pid is in a file still runs this command. Unlike `live_processes`, this does not depend on
+/// the environment of the process.
 fn is_alive(pid: &Path, command: &str) -> bool {
     let pid = fs::read_to_string(pid).unwrap();
     let found = fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
@@ -111,7 +112,7 @@ fn check_tree_is_terminated(timeout: &str, terminate: impl Fn(&TestContext, &Chi
             let run_dir = hooks.first()?["run_dir"].as_str()?.to_owned();
             fs::read_to_string(run_dir + "/stdout.log").ok()
         };
-        wait_until("the whole tree runs", || log().is_some_and(|text| text == "up\n"));
+        wait_until("every process of the tree runs", || log().is_some_and(|text| text == "up\n"));
         let [wiped, orphan] = ["wiped", "orphan"].map(|name| out.join("p").join(name));
         assert!(is_alive(&wiped, "sleep 600") && is_alive(&orphan, "sleep 600"));
         terminate(&context, &child);

@@ -111,7 +111,7 @@ fn accepts_only_a_verified_record_as_an_answer() {
 }
 
 #[test]
-fn a_record_without_a_version_holds_with_a_note() {
+fn a_record_without_a_version_passes_with_a_note() {
     let file = VerifiedFile { abspath: "/lib/jq".into(), version: String::new(), size: 9 };
     let run = HookRun { records: vec![BinaryLine { line: 1, verified: Ok(file) }], ..run() };
     assert!(answer(&run, false).reason.starts_with("its record has no version"));

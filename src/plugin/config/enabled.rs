@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use crate::settings::Environment;
 
-    /// Plugins with what they require, and how each stands.
+    /// Returns the status of each plugin. `plugins` are names, each with the names of the plugins that it requires.
     fn plugin_statuses(
         plugins: &[(&str, &[&str])],
         chosen: &[&str],

@@ -49,7 +49,7 @@ mod tests {
     fn gives_up_on_a_folder_that_stays_locked() {
         let folder = tempfile::tempdir().unwrap();
         let interrupt = Interrupt::install().unwrap();
-        let first = take(folder.path(), &interrupt, PATIENCE, || panic!("it is free")).unwrap();
+        let first = take(folder.path(), &interrupt, PATIENCE, || panic!("the lock is free")).unwrap();
         let mut calls = 0;
         let error = take(folder.path(), &interrupt, Duration::ZERO, || calls += 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -144,7 +144,7 @@ mod tests {
         let path = folder.path().join("locks/x");
         let interrupt = Interrupt::install().unwrap();
         let (inside, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let first = Lock::take(&path, &interrupt, |_| false, |_| panic!("it is free")).unwrap();
+        let first = Lock::take(&path, &interrupt, |_| false, |_| panic!("the lock is free")).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
