@@ -17,8 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::fs::digest::is_sha256;
 use crate::jsonl;
-use crate::model::name::{BinaryName, NameError};
-use crate::model::plugin_name::ProviderName;
+use crate::model::{BinaryName, NameError, ProviderName};
 
 /// The default name of the file, in the current folder.
 pub const FILE_NAME: &str = "rigup.lock";

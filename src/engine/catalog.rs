@@ -9,7 +9,7 @@ use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::install::plan::Request;
 use crate::install::provider_deps;
-use crate::model::plugin_name::{PluginName, ProviderName};
+use crate::model::{PluginName, ProviderName};
 use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::enabled::{PluginConfigs, PluginStatus};

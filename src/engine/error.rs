@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use crate::engine::exit_status::ExitStatus;
 use crate::exhaustion;
 use crate::hook::run::RunError;
-use crate::process::lock::LockError;
 use crate::process::spawn::SpawnError;
 use crate::runs::gc::GcError;
 use crate::runs::start::StartError;
@@ -30,7 +29,7 @@ pub enum EngineError {
         /// Why not.
         reason: String,
     },
-    /// A setting, or a plugin that is selected by name, cannot be used.
+    /// A setting, a plugin that is selected by name or something else that the call needs cannot be used.
     #[error("{0}")]
     Setup(String),
     /// A lock file cannot be used.
@@ -41,24 +40,15 @@ pub enum EngineError {
         /// Why not, and what to do.
         reason: String,
     },
-    /// The built-in providers cannot be unpacked.
-    #[error("cannot unpack the built-in providers: {0}")]
-    Unpack(io::Error),
     /// The signal handlers cannot be installed.
     #[error("cannot handle signals: {0}")]
     Signals(io::Error),
     /// A path cannot be resolved.
     #[error("cannot resolve the current folder: {0}")]
     CurrentDir(io::Error),
-    /// No thread can be started.
-    #[error("cannot start a thread: {0}")]
-    Threads(String),
     /// The records cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A lock cannot be taken.
-    #[error(transparent)]
-    Lock(#[from] LockError),
     /// A hook cannot be run.
     #[error(transparent)]
     Hook(#[from] RunError),
@@ -91,6 +81,7 @@ impl EngineError {
 impl From<rayon::ThreadPoolBuildError> for EngineError {
     fn from(error: rayon::ThreadPoolBuildError) -> Self {
         let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-        Self::Threads(cause.map_or_else(|| error.to_string(), exhaustion::explain))
+        let cause = cause.map_or_else(|| error.to_string(), exhaustion::explain);
+        Self::Setup(format!("cannot start a thread: {cause}"))
     }
 }

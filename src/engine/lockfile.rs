@@ -10,7 +10,7 @@ use crate::engine::event::{EngineEvent, OnEvent};
 use crate::install::pin::{self, Pins};
 use crate::install::plan::Step;
 use crate::lockfile::{FILE_NAME, Lockfile, MAX_SIZE};
-use crate::model::plugin_name::ProviderName;
+use crate::model::ProviderName;
 use crate::plugin::builtin;
 use crate::plugin::discovery::{Hook, Plugin};
 use crate::settings::{self, Settings};

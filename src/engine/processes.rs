@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::error::EngineError;
 use crate::engine::session::Session;
-use crate::model::id::ProcessId;
-use crate::model::process::Process;
+use crate::model::{Process, ProcessId};
 use crate::process::handle::Handle;
 use crate::process::{poll, recover};
 use crate::store::{Lookup, Store};

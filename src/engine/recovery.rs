@@ -9,12 +9,9 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::install::verify::{self, Expected};
-use crate::model::attempt::{Attempt, Outcome};
-use crate::model::binary::Binary;
-use crate::model::id::{BinaryId, MachineId};
-use crate::model::name::BinaryName;
-use crate::model::plugin_name::ProviderName;
-use crate::model::process::{ExitReason, Process, ProcessExit};
+use crate::model::{
+    Attempt, Binary, BinaryId, BinaryName, ExitReason, MachineId, Outcome, Process, ProcessExit, ProviderName,
+};
 use crate::process::run_dir::RunDir;
 use crate::process::run_dirs::{FoundRunDir, RunDirs};
 use crate::process::tree;
@@ -147,8 +144,7 @@ fn binary_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::ProcessId;
-    use crate::model::process::{ProcessSpec, ProcessType};
+    use crate::model::{ProcessId, ProcessSpec, ProcessType};
     use crate::process::run_dir;
     use crate::process::spawn::CommandSpec;
 

@@ -9,13 +9,12 @@ use crate::engine::catalog;
 use crate::engine::error::EngineError;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
-use crate::model::id::{BinaryId, ProcessId};
-use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::{BinaryId, ExitReason, Process, ProcessExit, ProcessId, ProcessSpec, ProcessType};
 use crate::process::foreground;
 use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::spawn;
-use crate::runs::gc::GcReport;
+use crate::runs::gc::{Gc, GcReport};
 use crate::runs::start::{RunRequest, Starter};
 use crate::store::BinaryFilter;
 
@@ -94,10 +93,7 @@ pub(crate) fn gc(
     is_dry_run: bool,
 ) -> Result<GcReport, EngineError> {
     let limits = catalog::core_settings(&session.settings)?.keep();
-    let mut gc = session.gc(limits);
-    gc.ttl = ttl;
-    gc.dry_run = is_dry_run;
-    Ok(gc.run()?)
+    Ok(Gc { ttl, dry_run: is_dry_run, ..session.gc(limits) }.run()?)
 }
 
 /// Returns the installed binary that a command is named after.

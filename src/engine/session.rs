@@ -13,11 +13,10 @@ use crate::engine::recovery;
 use crate::fs::dir::make_private_dir;
 use crate::install::link::Linker;
 use crate::machine;
-use crate::model::id::{MachineId, ProcessId};
-use crate::model::interface::NetworkInterface;
-use crate::model::machine::{Guid, Machine, MachineFacts};
-use crate::model::process::{ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
-use crate::model::retention::RetentionLimits;
+use crate::model::{
+    ExitReason, Guid, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessExit, ProcessId,
+    ProcessSpec, ProcessType, RetentionLimits,
+};
 use crate::plugin::builtin;
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::lock::process_lock::ProcessLock;
@@ -146,7 +145,7 @@ impl<'e> Session<'e> {
         let lock = |folder: &Path| folder::take(folder, interrupt, PATIENCE, on_wait);
         builtin::unpack(&self.settings.data_dir, lock).map_err(|error| match interrupt.signal() {
             Some(signal) => EngineError::Interrupted(signal),
-            None => EngineError::Unpack(error),
+            None => EngineError::Setup(format!("cannot unpack the built-in providers: {error}")),
         })
     }
 

@@ -1,7 +1,6 @@
 //! What happens to a request while it is resolved.
 
-use crate::model::attempt::Attempt;
-use crate::model::plugin_name::ProviderName;
+use crate::model::{Attempt, ProviderName};
 
 /// A step of a request on its way to an installed binary.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::atomic;
-use crate::model::binary::Installed;
-use crate::model::id::MachineId;
-use crate::model::name::{self, BinaryName};
+use crate::model::{BinaryName, Installed, MachineId, name};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 

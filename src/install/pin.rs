@@ -9,9 +9,7 @@ use crate::fs::digest::hex;
 use crate::install::plan::{Refusal, Request, Step};
 use crate::install::relocatable;
 use crate::lockfile::{Lockfile, Pin};
-use crate::model::binary::Installed;
-use crate::model::plugin_name::ProviderName;
-use crate::model::version;
+use crate::model::{Installed, ProviderName, version};
 
 /// The pins of a lock file for this platform and its providers.
 #[derive(Debug)]

@@ -6,10 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::lockfile::Pin;
-use crate::model::name::{self, BinaryName};
-use crate::model::plugin_name::{PluginName, ProviderName};
-use crate::model::policy::Policy;
-use crate::model::version;
+use crate::model::{BinaryName, PluginName, Policy, ProviderName, name, version};
 use crate::plugin::overrides::Overrides;
 use crate::plugin::requirement::{Providers, Requirement};
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::model::version::Version;
+use crate::model::Version;
 use crate::process::capture::Capture;
 use crate::process::signals::Interrupt;
 

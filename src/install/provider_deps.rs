@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::install::plan::{self, Request, Selection};
-use crate::model::plugin_name::ProviderName;
+use crate::model::ProviderName;
 use crate::plugin::requirement::Requirement;
 
 /// Returns the requests for each provider's dependencies. `providers` are all providers, in hook order.
@@ -59,7 +59,7 @@ fn add_requests(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::plugin_name::PluginName;
+    use crate::model::PluginName;
     use crate::plugin::requirement;
 
     /// Returns the candidates for the dependency of each provider, as `provider: candidates`.

@@ -30,7 +30,7 @@ pub struct Schedule {
     requests: Vec<Candidates>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct HookQueue {
     is_batch: bool,
     /// Whether a batch hook is running.
@@ -50,12 +50,7 @@ struct Candidates {
 impl Schedule {
     /// Creates a schedule of these hooks, given whether each is a batch hook.
     pub fn new(hooks: impl IntoIterator<Item = bool>) -> Self {
-        let queue = |is_batch| HookQueue {
-            is_batch,
-            is_busy: false,
-            usual_duration: Duration::ZERO,
-            waiting: VecDeque::new(),
-        };
+        let queue = |is_batch| HookQueue { is_batch, ..HookQueue::default() };
         Self { hooks: hooks.into_iter().map(queue).collect(), requests: Vec::new() }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::install::plan::Request;
 use crate::install::{pin, probe};
-use crate::model::binary::{Binary, Installed};
+use crate::model::{Binary, Installed};
 use crate::settings::Settings;
 
 /// The status of a binary for a request.

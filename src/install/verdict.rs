@@ -10,9 +10,8 @@ use serde_json::{Map, Value};
 use crate::hook::run::FinishedHook;
 use crate::install::event::InstallEvent;
 use crate::install::verify::{self, Expected, VerifyError};
-use crate::model::attempt::Outcome;
-use crate::model::binary::Installed;
-use crate::model::process::{ExitReason, ProcessExit, SKIPPED};
+use crate::model::process::SKIPPED;
+use crate::model::{ExitReason, Installed, Outcome, ProcessExit};
 use crate::protocol::{self, Record};
 
 /// The outcome of a hook for one request.

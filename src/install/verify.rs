@@ -10,9 +10,7 @@ use crate::fs::digest::is_sha256;
 use crate::fs::{digest, link};
 use crate::install::{probe, relocatable};
 use crate::lockfile::Pin;
-use crate::model::binary::Installed;
-use crate::model::plugin_name::ProviderName;
-use crate::model::version;
+use crate::model::{Installed, ProviderName, version};
 use crate::process::spawn;
 
 /// Why a Binary record is rejected.

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::model::machine::{Guid, Machine, MachineFacts};
@@ -103,10 +104,6 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     if fields.text("status") != "exited" {
         return Err(ImportError::NotExited(fields.text("status")));
     }
-    let usage = match (fields.number("max_rss"), fields.number("user_ms"), fields.number("sys_ms")) {
-        (Some(max_rss), Some(user_ms), Some(sys_ms)) => Some(Usage { max_rss, user_ms, sys_ms }),
-        _ => None,
-    };
     let exit = ProcessExit {
         ended_at: fields.required("ended_at")?,
         exit_code: fields.number("exit_code"),
@@ -116,7 +113,7 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
         stderr_tail: fields.text("stderr_tail"),
         stdout_bytes: fields.number("stdout_bytes").unwrap_or_default(),
         stderr_bytes: fields.number("stderr_bytes").unwrap_or_default(),
-        usage,
+        usage: Usage::deserialize(fields.0).ok(),
     };
     let running = match (fields.number("pid"), fields.number("start_ticks"), fields.parsed("started_at")?) {
         (Some(pid), Some(start_ticks), Some(started_at)) => Some(Running {

@@ -57,18 +57,13 @@ impl BinaryName {
         } else {
             text.to_owned()
         };
-        let plain = if whole.starts_with('/') {
-            let last = whole.rsplit('/').next().unwrap_or_default();
-            if last.is_empty() {
-                return Err(NameError::Dots(text.to_owned()));
-            }
-            last
-        } else if whole.contains('/') {
+        if whole.contains('/') && !whole.starts_with('/') {
             return Err(NameError::RelativePath(text.to_owned()));
-        } else {
-            &whole
-        };
-        check_plain(plain)?;
+        }
+        if whole.ends_with('/') {
+            return Err(NameError::Dots(text.to_owned()));
+        }
+        check_plain(link_name(&whole))?;
         Ok(Self(whole))
     }
 

@@ -61,12 +61,6 @@ macro_rules! name {
             }
         }
 
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
-            }
-        }
-
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
@@ -74,9 +68,9 @@ macro_rules! name {
         }
 
         /// Compares a name with a name of either type, or with a text.
-        impl<T: AsRef<str> + ?Sized> PartialEq<T> for $name {
+        impl<T: Borrow<str> + ?Sized> PartialEq<T> for $name {
             fn eq(&self, other: &T) -> bool {
-                *self.0 == *other.as_ref()
+                *self.0 == *other.borrow()
             }
         }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
@@ -135,7 +136,7 @@ pub struct ProcessExit {
 }
 
 /// The CPU time and memory of a process and of the children that it waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Usage {
     /// Peak resident memory in bytes. The kernel counts from the fork on, so this is never less than what rigup itself
     /// used at that time.
@@ -295,9 +296,7 @@ impl Process {
             ProcessState::Exited(_, exit) => match exit.reason {
                 ExitReason::Stopped | ExitReason::Timeout => "killed",
                 ExitReason::Exited if exit.exit_code == Some(0) || self.is_skipped(exit) => "finished",
-                ExitReason::Exited | ExitReason::Signalled | ExitReason::Lost | ExitReason::SpawnFailed => {
-                    "died"
-                }
+                _ => "died",
             },
         }
     }

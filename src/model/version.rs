@@ -78,25 +78,15 @@ impl Version {
 /// Returns the dotted number in a word with its suffix: `5.1.6-0+deb12u1` for `(5.1.6-0+deb12u1),`, and `None` for
 /// `foo.bar` or `12.`.
 fn dotted_number(word: &str) -> Option<&str> {
+    const PUNCTUATION: [char; 5] = ['.', '-', '+', '~', '_'];
     let bytes = word.as_bytes();
-    let mut start = 0;
-    while start < bytes.len() {
-        if bytes[start].is_ascii_digit() {
-            let digits = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-            let after = start + digits;
-            if bytes.get(after) == Some(&b'.') && bytes.get(after + 1).is_some_and(u8::is_ascii_digit) {
-                let tail = &word[start..];
-                let end = tail
-                    .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '+' | '~' | '_'))
-                    .unwrap_or(tail.len());
-                return Some(tail[..end].trim_end_matches(['.', '-', '+', '~', '_']));
-            }
-            start = after;
-        } else {
-            start += 1;
-        }
-    }
-    None
+    let is_dotted = |part: &[u8]| part[0].is_ascii_digit() && part[1] == b'.' && part[2].is_ascii_digit();
+    let before_dot = bytes.windows(3).position(is_dotted)?;
+    let start =
+        bytes[..before_dot].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
+    let tail = &word[start..];
+    let end = tail.find(|c: char| !c.is_ascii_alphanumeric() && !PUNCTUATION.contains(&c));
+    Some(tail[..end.unwrap_or(tail.len())].trim_end_matches(PUNCTUATION))
 }
 
 /// Returns the higher of two minimum versions. A blank one requires nothing, so even `0~rc1` is stricter.

@@ -6,8 +6,8 @@ use serde_json::{Map, Number, Value};
 
 use crate::hook::command;
 use crate::install::plan::Request;
-use crate::model::id::{BinaryId, MachineId};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::model::{BinaryId, MachineId};
 
 /// Returns the arguments of a hook.
 pub fn arguments(
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
     use crate::install::plan::{Selection, plan};
-    use crate::model::plugin_name::ProviderName;
+    use crate::model::ProviderName;
     use crate::plugin::requirement::{self, Requirement};
 
     #[test]

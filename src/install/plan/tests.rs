@@ -8,7 +8,7 @@ use proptest::sample::{select, subsequence};
 use serde_json::json;
 
 use super::*;
-use crate::model::version::Version;
+use crate::model::Version;
 
 const PROVIDERS: [&str; 4] = ["env", "npm", "pip", "apt"];
 

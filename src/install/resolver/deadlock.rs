@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::lock::FileLock;
-use crate::model::id::ProcessId;
+use crate::model::ProcessId;
 
 /// A name, and the name that it waits for.
 pub(super) type Wait = (String, String);

@@ -14,10 +14,7 @@ use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook
 use crate::install::status::{InstallStatus, install_status};
 use crate::install::verdict::Verdict;
 use crate::install::verify;
-use crate::model::attempt::{Attempt, Outcome};
-use crate::model::binary::{Binary, Installed};
-use crate::model::id::BinaryId;
-use crate::model::plugin_name::ProviderName;
+use crate::model::{Attempt, Binary, BinaryId, Installed, Outcome, ProviderName};
 use crate::process::lock::{Busy, Lock};
 use crate::store::StoreError;
 
