@@ -105,11 +105,13 @@ pub enum PinError {
     /// The name is not the name of a binary.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The name has blanks around it, or is too long.
-    #[error("the name has blanks around it, or more than {MAX_NAME} bytes")]
+    /// The name begins or ends with whitespace, or is too long.
+    #[error("the name begins or ends with whitespace, or has more than {MAX_NAME} bytes")]
     NameShape,
-    /// The version is too long, or has blanks around it or control characters.
-    #[error("the version {0:?} has control characters, blanks around it or more than {MAX_TEXT} bytes")]
+    /// The version contains a control character, begins or ends with whitespace, or is too long.
+    #[error(
+        "the version {0:?} contains a control character, begins or ends with whitespace, or has more than {MAX_TEXT} bytes"
+    )]
     Version(String),
     /// The value is not a digest.
     #[error("\"{0}\" must be 64 lower-case hex digits")]
@@ -345,9 +347,9 @@ mod tests {
             (with("0000", ""), "line 3: \"hook_sha256\" must be 64 lower-case hex digits"),
             (with("x86_64-linux", "linux"), "line 3: the platform \"linux\" is not of the form"),
             (with(r#""rg""#, r#""../rg""#), "line 3: the name `../rg` contains a `/`"),
-            (with(r#""rg""#, r#"" rg""#), "line 3: the name has blanks around it"),
-            (with(r#""pip""#, r#""pip,npm""#), "line 3: \"pip,npm\" cannot name a plugin"),
-            (with("1.0", "1.0\\n2"), "line 3: the version \"1.0\\n2\" has control characters"),
+            (with(r#""rg""#, r#"" rg""#), "line 3: the name begins or ends with whitespace"),
+            (with(r#""pip""#, r#""pip,npm""#), "line 3: \"pip,npm\" is not a plugin name"),
+            (with("1.0", "1.0\\n2"), "line 3: the version \"1.0\\n2\" contains a control character"),
             (good.clone() + "\r", "line 3: ends in CR LF"),
             (good.clone() + &good, "line 3: trailing characters"),
             (good[..40].to_owned(), "line 3: EOF while parsing"),

@@ -285,7 +285,10 @@ pub fn is_listable(folder: &Path) -> bool {
 /// Returns a warning for each existing folder that cannot be passed to hooks in a list.
 fn unlisted<'a>(folders: impl Iterator<Item = &'a Path>, what: &str) -> impl Iterator<Item = String> {
     folders.filter(|folder| !is_listable(folder) && folder.is_dir()).map(move |folder| {
-        format!("{} has a ':', so a rigup that is called by a hook {what}; rename it", folder.display())
+        format!(
+            "the path {} contains a ':', so rigup {what} if a hook runs it; rename the folder",
+            folder.display()
+        )
     })
 }
 

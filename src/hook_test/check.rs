@@ -87,7 +87,7 @@ impl Check {
             Self::Name => "its file is named on_<Event>__<NN>_<name>.<ext>",
             Self::Starts => "it can be started by its shebang or by the interpreter of its language",
             Self::Answer => "a request that it can satisfy gets a valid Binary record and exit code 0",
-            Self::Absent => "it prints no record for a name that does not exist, and exits by itself",
+            Self::Absent => "it prints no record for a name that does not exist, and exits on its own",
             Self::NotAsked => {
                 "if the request does not allow it, it declines or exits with 10, and installs nothing"
             }
@@ -102,7 +102,7 @@ impl Check {
             Self::Stdout => "each line that looks like a record is one, and no line is over 1 MiB",
             Self::Repeat => "the same request gets the same result again",
             Self::Term => "after TERM it exits within 5 s, leaves no process and reports no success",
-            Self::Leftovers => "no process of it outlives it",
+            Self::Leftovers => "no process that it started outlives it",
             Self::ReadOnly => "on a read-only file system it exits, and reports nothing that does not exist",
             Self::Full => "on a full file system it exits, and reports nothing that does not exist",
         }

@@ -111,7 +111,7 @@ impl Suite<'_> {
             let result = match check {
                 Check::Term => self.term(good)?,
                 check if check == first => checks::answer(good, false).of_run(good.process_id),
-                _ => CheckResult::skipped("it does not exit by itself"),
+                _ => CheckResult::skipped("it does not exit on its own"),
             };
             tell(check, result);
         }

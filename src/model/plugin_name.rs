@@ -14,10 +14,10 @@ pub enum PluginNameError {
     #[error("the name of a plugin is blank")]
     Blank,
     /// A folder that discovery skips.
-    #[error("{0:?} cannot name a plugin: it starts with `.` or `_`")]
+    #[error("{0:?} is not a plugin name: it starts with `.` or `_`")]
     Hidden(String),
     /// A character that cannot stand in a folder's name or in a list of names.
-    #[error("{0:?} cannot name a plugin: it has a `/`, a comma or a control character")]
+    #[error("{0:?} is not a plugin name: it contains a `/`, a comma or a control character")]
     Character(String),
 }
 

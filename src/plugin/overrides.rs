@@ -33,7 +33,7 @@ pub enum OverrideError {
     #[error("overrides.{0}.{1} must be a string without control characters")]
     NotText(ProviderName, &'static str),
     /// A NUL, which neither an argument nor a variable can hold.
-    #[error("overrides.{0} holds a NUL")]
+    #[error("overrides.{0} contains a NUL")]
     Nul(ProviderName),
     /// A lowest version that is not a version.
     #[error("overrides.{0}.min_version must be a version such as \"1.2\"")]
@@ -428,7 +428,7 @@ mod tests {
         for (bad, expected) in [
             (json!({"abspath": 7}), "overrides.pip.abspath must be a string"),
             (json!({"install_root": "a\nb"}), "overrides.pip.install_root must be a string without control"),
-            (json!({"of": ["mine", {"x": "\0"}]}), "overrides.pip holds a NUL"),
+            (json!({"of": ["mine", {"x": "\0"}]}), "overrides.pip contains a NUL"),
             (json!({"min_version": "new"}), "overrides.pip.min_version must be a version"),
             (json!({"min_release_age": "new"}), "overrides.pip: \"min_release_age\" must be a number"),
         ] {

@@ -48,10 +48,10 @@ const NODE: &[File] = example!("provider/node", "config.json", "on_BinaryRequest
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     /// A name that cannot stand in file names, variables and scripts alike.
-    #[error("{0:?} cannot be the name; use a letter, then letters, digits, - and _, at most 63 characters")]
+    #[error("{0:?} is not a valid name; use up to 63 letters, digits, - and _, starting with a letter")]
     Name(String),
     /// The folder exists.
-    #[error("{} exists already, so nothing was written; choose another name or --dir", .0.display())]
+    #[error("{} already exists, so nothing was written; choose another name or --dir", .0.display())]
     Exists(PathBuf),
     /// The folder cannot be written.
     #[error("cannot write {}: {error}", folder.display())]

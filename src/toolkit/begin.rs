@@ -33,7 +33,7 @@ pub enum BeginError {
     #[error(transparent)]
     Option(#[from] OptionError),
     /// A NUL, which no shell variable can hold.
-    #[error("cannot pass {0:?} to a shell: it holds a NUL")]
+    #[error("cannot pass {0:?} to a shell: it contains a NUL")]
     Nul(String),
 }
 

@@ -22,10 +22,10 @@ pub enum LockedError {
     #[error(transparent)]
     Spawn(#[from] SpawnError),
     /// The command cannot be made to hold the lock.
-    #[error("the lock cannot be handed on to the command: {0}")]
+    #[error("cannot pass the lock to the command: {0}")]
     HandOn(io::Error),
     /// Its end cannot be seen.
-    #[error("the end of the command cannot be seen: {0}")]
+    #[error("cannot observe the exit of the command: {0}")]
     Wait(#[from] io::Error),
 }
 

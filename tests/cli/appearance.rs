@@ -63,13 +63,16 @@ const COMMANDS: [&str; 44] = [
 const MAX_HELP_WIDTH: usize = 100;
 
 /// Replaces what differs from run to run. The order matters: ids before numbers.
-const FILTERS: [(&str, &str); 7] = [
+const FILTERS: [(&str, &str); 9] = [
     (r"…[./A-Za-z0-9]*?/(data|here)/", "…TMP/$1/"),
     (r"/tmp/\.tmp[A-Za-z0-9]+", "TMP"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
     (r"(?m)(^| )[0-9a-f]{8}( |\)|$)", "${1}SHORT-ID${2}"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"(?:now  |\d+ s ago)", "RECENT"),
+    // The column is as wide as its times.
+    (r"RECENT +SHORT-ID", "RECENT  SHORT-ID"),
+    (r"TIME +PROCESS", "TIME    PROCESS"),
     (r"builtin/[0-9a-f]{16}", "builtin/DIGEST"),
 ];
 

@@ -203,7 +203,7 @@ fn warns_about_a_folder_with_a_colon_in_its_path() {
     let folder = context.path("here/a:b");
     let warning = |what: &str| {
         format!(
-            "warning: {} has a ':', so a rigup that is called by a hook {what}; rename it",
+            "warning: the path {} contains a ':', so rigup {what} if a hook runs it; rename the folder",
             folder.display()
         )
     };

@@ -200,7 +200,7 @@ fn waits_only_once_for_a_hook_that_never_exits() {
         .run(&["hook", "test", &hook, "--timeout", "1", "--only", "answer,hostile,full"])
         .exits_with(1);
     assert_eq!(items(&output, "failed"), ["answer"]);
-    assert_eq!(item(&output, "full")["reason"], "it does not exit by itself");
+    assert_eq!(item(&output, "full")["reason"], "it does not exit on its own");
 }
 
 #[test]

@@ -73,9 +73,9 @@ fn overwrites_no_file() {
     let hook = context.path("here/here/shelf/on_BinaryRequest__50_shelf.sh");
     fs::write(&hook, "mine").unwrap();
     let again = ["init", "provider", "shelf", "--dir", "here"];
-    context.run(&again).exits_with(1).stderr_contains("here/shelf exists already, so nothing was written");
+    context.run(&again).exits_with(1).stderr_contains("here/shelf already exists, so nothing was written");
     assert_eq!(fs::read_to_string(hook).unwrap(), "mine");
-    context.run(&["init", "plugin", "../x"]).exits_with(2).stderr_contains("cannot be the name");
+    context.run(&["init", "plugin", "../x"]).exits_with(2).stderr_contains("is not a valid name");
     context.run(&["init", "provider", "x", "--lang", "cobol"]).exits_with(2);
     assert!(!context.path("here/plugins").exists());
 }

@@ -29,7 +29,7 @@ fn reports_an_invalid_line_and_installs_for_the_other_plugins() {
 fn plugin_names_and_lines_cannot_send_terminal_escape_codes() {
     let context = TestContext::new();
     context.plugin("bell\x07\u{9b}31m", &[json!({"type": "\u{9b}2J\u{7f}", "name": "x"})]);
-    let output = context.run(&["install"]).exits_with(1).stderr_contains("cannot name a plugin");
+    let output = context.run(&["install"]).exits_with(1).stderr_contains("is not a plugin name");
     assert!(!output.stderr.replace('\n', "").contains(char::is_control), "{:?}", output.stderr);
 }
 

@@ -79,7 +79,9 @@ pub enum SchemaError {
     )]
     NoVariable(String),
     /// A default that cannot be the value of a variable.
-    #[error("the default of {0:?} has a NUL, which no variable can hold; the defaults apply")]
+    #[error(
+        "the default of {0:?} contains a NUL, which no environment variable can contain; the defaults apply"
+    )]
     NoValue(String),
 }
 
@@ -209,7 +211,7 @@ mod tests {
             (r#""": {}"#, "the setting \"\" cannot be a variable"),
             (r#""A=B": {}"#, "the setting \"A=B\" cannot be a variable"),
             (r#""A\u0000": {}"#, "the setting \"A\\0\" cannot be a variable"),
-            (r#""A": {"default": "a\u0000b"}"#, "the default of \"A\" has a NUL"),
+            (r#""A": {"default": "a\u0000b"}"#, "the default of \"A\" contains a NUL"),
         ] {
             let error = error(&format!(r#"{{"type": "object", "properties": {{{property}}}}}"#));
             assert!(error.contains(expected), "{error}");

@@ -163,7 +163,7 @@ fn understood(property: &Property, raw: Value) -> Result<Value, String> {
         _ => raw,
     };
     if value.as_str().is_some_and(|text| text.contains('\0')) {
-        return Err("it has a NUL, which no variable can hold".to_owned());
+        return Err("it contains a NUL, which no environment variable can contain".to_owned());
     }
     let validator = jsonschema::validator_for(&property.schema)
         .map_err(|error| format!("its schema in config.json is invalid: {error}"))?;
