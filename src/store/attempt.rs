@@ -6,21 +6,20 @@ use rusqlite::{Connection, params};
 use crate::model::attempt::Attempt;
 use crate::model::id::{AttemptId, BinaryId, ProcessId};
 use crate::store::connection::Store;
-use crate::store::error::{QueryError, StoreError};
-use crate::store::row::{self, Columns, FromRow, InvalidValue};
+use crate::store::error::StoreError;
+use crate::store::row::{self, Columns, FromRow, Time};
 
 /// An attempt and the time at which it was stored.
 impl FromRow for (Attempt, Timestamp) {
     const TABLE: &'static str = "attempt";
-    const COLUMNS: &'static [&'static str] =
-        &["id", "binary_id", "process_id", "provider", "outcome", "reason", "created_at"];
+    const COLUMNS: &'static str = "id, binary_id, process_id, provider, outcome, reason, created_at";
 
-    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
         columns.skip(2);
         let attempt = Attempt {
-            process_id: columns.optional_id()?,
-            provider: columns.parse(str::parse)?,
-            outcome: columns.parse(str::parse)?,
+            process_id: columns.get()?,
+            provider: columns.get()?,
+            outcome: columns.get()?,
             reason: columns.get()?,
         };
         Ok((attempt, columns.time()?))
@@ -40,18 +39,10 @@ pub struct BinaryAttempt {
 
 impl FromRow for BinaryAttempt {
     const TABLE: &'static str = "attempt AS a JOIN binary AS b ON b.id = a.binary_id";
-    const COLUMNS: &'static [&'static str] = &[
-        "a.id",
-        "a.binary_id",
-        "a.process_id",
-        "a.provider",
-        "a.outcome",
-        "a.reason",
-        "a.created_at",
-        "b.name",
-    ];
+    const COLUMNS: &'static str =
+        "a.id, a.binary_id, a.process_id, a.provider, a.outcome, a.reason, a.created_at, b.name";
 
-    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
         let (attempt, at) = FromRow::from_row(columns)?;
         Ok(Self { binary: columns.get()?, attempt, at })
     }
@@ -71,7 +62,7 @@ impl Store {
     /// Returns the attempts at a binary and when each was stored, oldest first.
     pub fn attempts(&self, binary_id: BinaryId) -> Result<Vec<(Attempt, Timestamp)>, StoreError> {
         self.with(|connection| {
-            row::all(connection, "WHERE binary_id = ?1 ORDER BY created_at, id", [row::id(binary_id)])
+            row::all(connection, "WHERE binary_id = ?1 ORDER BY created_at, id", [binary_id])
         })
     }
 
@@ -79,7 +70,7 @@ impl Store {
     pub fn attempts_of_children(&self, parent_id: ProcessId) -> Result<Vec<BinaryAttempt>, StoreError> {
         const OF_CHILDREN: &str = "WHERE a.process_id IN (SELECT id FROM process WHERE parent_id = ?1) \
             ORDER BY a.created_at, a.id";
-        self.with(|connection| row::all(connection, OF_CHILDREN, [row::id(parent_id)]))
+        self.with(|connection| row::all(connection, OF_CHILDREN, [parent_id]))
     }
 }
 
@@ -88,15 +79,15 @@ pub(super) fn insert(
     binary_id: BinaryId,
     attempt: &Attempt,
     now: Timestamp,
-) -> Result<(), QueryError> {
+) -> rusqlite::Result<()> {
     connection.prepare_cached(&row::insert_sql::<(Attempt, Timestamp)>(""))?.execute(params![
-        row::id(AttemptId::generate()),
-        row::id(binary_id),
-        attempt.process_id.map(row::id),
-        attempt.provider.as_str(),
-        attempt.outcome.as_str(),
+        AttemptId::generate(),
+        binary_id,
+        attempt.process_id,
+        attempt.provider,
+        attempt.outcome,
         attempt.reason,
-        row::time(now),
+        Time(now),
     ])?;
     Ok(())
 }

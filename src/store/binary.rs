@@ -10,10 +10,11 @@ use crate::model::binary::{Binary, BinaryState, Installed, Queued};
 use crate::model::id::{BinaryId, MachineId};
 use crate::model::policy::Policy;
 use crate::model::process::Process;
+use crate::model::text_enum::UnknownWord;
 use crate::store::connection::Store;
-use crate::store::error::{QueryError, StoreError};
+use crate::store::error::StoreError;
 use crate::store::lookup::{self, Lookup};
-use crate::store::row::{self, Columns, FilePath, FromRow, InvalidValue, Json};
+use crate::store::row::{self, Columns, FilePath, FromRow, Json, Time};
 use crate::store::{attempt, process};
 
 /// Which binaries to list.
@@ -33,34 +34,14 @@ pub struct BinaryFilter {
 
 impl FromRow for Binary {
     const TABLE: &'static str = "binary";
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "machine_id",
-        "name",
-        "binproviders",
-        "min_version",
-        "min_release_age",
-        "postinstall_scripts",
-        "overrides",
-        "status",
-        "retry_at",
-        "attempt_count",
-        "last_error",
-        "binprovider",
-        "abspath",
-        "version",
-        "sha256",
-        "fingerprint",
-        "created_at",
-        "modified_at",
-        "num_uses_failed",
-        "num_uses_succeeded",
-    ];
+    const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, min_release_age, postinstall_scripts, \
+        overrides, status, retry_at, attempt_count, last_error, binprovider, abspath, version, \
+        sha256, fingerprint, created_at, modified_at, num_uses_failed, num_uses_succeeded";
 
-    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            id: columns.id()?,
-            machine_id: columns.id()?,
+            id: columns.get()?,
+            machine_id: columns.get()?,
             name: columns.get()?,
             binproviders: columns.get()?,
             min_version: columns.get()?,
@@ -75,12 +56,12 @@ impl FromRow for Binary {
     }
 }
 
-fn read_state(columns: &mut Columns<'_>) -> Result<BinaryState, InvalidValue> {
+fn read_state(columns: &mut Columns<'_>) -> rusqlite::Result<BinaryState> {
     let status: String = columns.get()?;
     match status.as_str() {
         "queued" => {
             let queued = Queued {
-                retry_at: columns.optional_time()?,
+                retry_at: columns.get::<Option<Time>>()?.map(|time| time.0),
                 attempt_count: columns.get()?,
                 last_error: columns.get()?,
             };
@@ -90,14 +71,14 @@ fn read_state(columns: &mut Columns<'_>) -> Result<BinaryState, InvalidValue> {
         "installed" => {
             columns.skip(3);
             Ok(BinaryState::Installed(Installed {
-                binprovider: columns.parse(str::parse)?,
+                binprovider: columns.get()?,
                 abspath: columns.path()?,
                 version: columns.get()?,
                 sha256: columns.get()?,
                 fingerprint: columns.get()?,
             }))
         }
-        _ => Err(InvalidValue::unknown_word("status", status)),
+        _ => Err(columns.invalid(UnknownWord(status))),
     }
 }
 
@@ -106,13 +87,13 @@ const BY_NAME: &str = "WHERE machine_id = ?1 AND name = ?2";
 impl Store {
     /// Returns the binary of this name, which is case-sensitive, on a machine.
     pub fn binary(&self, machine_id: MachineId, name: &str) -> Result<Option<Binary>, StoreError> {
-        self.with(|connection| row::first(connection, BY_NAME, params![row::id(machine_id), name]))
+        self.with(|connection| row::first(connection, BY_NAME, params![machine_id, name]))
     }
 
     /// Returns all binaries of a machine by name.
     pub fn binaries_of(&self, machine_id: MachineId) -> Result<HashMap<String, Binary>, StoreError> {
         let all: Vec<Binary> =
-            self.with(|connection| row::all(connection, "WHERE machine_id = ?1", [row::id(machine_id)]))?;
+            self.with(|connection| row::all(connection, "WHERE machine_id = ?1", [machine_id]))?;
         Ok(all.into_iter().map(|binary| (binary.name.clone(), binary)).collect())
     }
 
@@ -157,7 +138,7 @@ impl Store {
         self.transaction(|transaction| {
             let sql = row::insert_sql::<Binary>("ON CONFLICT (machine_id, name) DO NOTHING");
             insert(transaction, &binary, &sql)?;
-            row::only(transaction, BY_NAME, params![row::id(machine_id), name])
+            row::only(transaction, BY_NAME, params![machine_id, name])
         })
     }
 
@@ -170,8 +151,7 @@ impl Store {
     /// Deletes a binary and its attempts; its processes stay. Returns whether the binary existed.
     pub fn delete_binary(&self, id: BinaryId) -> Result<bool, StoreError> {
         self.with(|connection| {
-            let mut statement = connection.prepare_cached("DELETE FROM binary WHERE id = ?1")?;
-            Ok(statement.execute([row::id(id)])? > 0)
+            Ok(connection.prepare_cached("DELETE FROM binary WHERE id = ?1")?.execute([id])? > 0)
         })
     }
 
@@ -204,18 +184,18 @@ impl Store {
 }
 
 /// Stores a binary in place of the one with its id.
-fn save(connection: &Connection, binary: &Binary) -> Result<(), QueryError> {
+fn save(connection: &Connection, binary: &Binary) -> rusqlite::Result<()> {
     insert(connection, binary, &row::upsert_sql::<Binary>("id", &["id"]))
 }
 
-fn insert(connection: &Connection, binary: &Binary, sql: &str) -> Result<(), QueryError> {
+fn insert(connection: &Connection, binary: &Binary, sql: &str) -> rusqlite::Result<()> {
     let (queued, installed) = match &binary.state {
         BinaryState::Queued(queued) => (Some(queued), None),
         BinaryState::Installed(installed) => (None, Some(installed)),
     };
     connection.prepare_cached(sql)?.execute(params![
-        row::id(binary.id),
-        row::id(binary.machine_id),
+        binary.id,
+        binary.machine_id,
         binary.name,
         binary.binproviders,
         binary.min_version,
@@ -223,16 +203,16 @@ fn insert(connection: &Connection, binary: &Binary, sql: &str) -> Result<(), Que
         binary.policy.postinstall_scripts,
         Json(&binary.overrides),
         binary.state.as_str(),
-        queued.and_then(|queued| queued.retry_at).map(row::time),
+        queued.and_then(|queued| queued.retry_at).map(Time),
         queued.map(|queued| queued.attempt_count),
         queued.map(|queued| &queued.last_error),
-        installed.map(|installed| installed.binprovider.as_str()),
+        installed.map(|installed| &installed.binprovider),
         installed.map(|installed| FilePath(&installed.abspath)),
         installed.map(|installed| &installed.version),
         installed.map(|installed| &installed.sha256),
         installed.map(|installed| &installed.fingerprint),
-        row::time(binary.created_at),
-        row::time(binary.modified_at),
+        Time(binary.created_at),
+        Time(binary.modified_at),
         binary.num_uses_failed,
         binary.num_uses_succeeded,
     ])?;

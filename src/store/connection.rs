@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::store::error::{QueryError, StoreError};
+use crate::store::error::StoreError;
 
 /// How many prepared statements a connection keeps: more than all methods of [`Store`] use.
 const PREPARED_STATEMENTS: usize = 48;
@@ -41,32 +41,27 @@ impl Store {
     /// Runs `query`, which reads, or writes with a single statement.
     pub(super) fn with<T>(
         &self,
-        query: impl FnOnce(&Connection) -> Result<T, QueryError>,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        query(&self.lock()).map_err(|error| error.at(&self.path))
+        query(&self.lock()).map_err(|error| StoreError::new(&self.path, error))
     }
 
     /// Runs `write` in a transaction: either all of its statements take effect or none. The transaction takes the write
     /// lock first, because one that has read already cannot wait for it.
     pub(super) fn transaction<T>(
         &self,
-        write: impl FnOnce(&Transaction<'_>) -> Result<T, QueryError>,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        run_transaction(&mut self.lock(), write).map_err(|error| error.at(&self.path))
+        self.with(|connection| {
+            let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+            let value = write(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })
     }
 
     /// Locks the connection. A thread that panicked leaves no open transaction: dropping one rolls it back.
     pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn run_transaction<T>(
-    connection: &mut Connection,
-    write: impl FnOnce(&Transaction<'_>) -> Result<T, QueryError>,
-) -> Result<T, QueryError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let value = write(&transaction)?;
-    transaction.commit()?;
-    Ok(value)
 }

@@ -7,31 +7,17 @@ use crate::model::id::{InterfaceId, MachineId};
 use crate::model::interface::{InterfaceFacts, NetworkInterface};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
-use crate::store::row::{self, Columns, FromRow, InvalidValue};
+use crate::store::row::{self, Columns, FromRow, Time};
 
 impl FromRow for NetworkInterface {
     const TABLE: &'static str = "network_interface";
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "machine_id",
-        "mac_address",
-        "ip_public",
-        "ip_local",
-        "dns_server",
-        "hostname",
-        "iface",
-        "isp",
-        "city",
-        "region",
-        "country",
-        "created_at",
-        "modified_at",
-    ];
+    const COLUMNS: &'static str = "id, machine_id, mac_address, ip_public, ip_local, dns_server, hostname, iface, isp, \
+        city, region, country, created_at, modified_at";
 
-    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            id: columns.id()?,
-            machine_id: columns.id()?,
+            id: columns.get()?,
+            machine_id: columns.get()?,
             facts: InterfaceFacts {
                 mac_address: columns.get()?,
                 ip_public: columns.get()?,
@@ -57,7 +43,7 @@ impl Store {
     /// Returns the interface that a machine used last.
     pub fn newest_interface(&self, machine_id: MachineId) -> Result<Option<NetworkInterface>, StoreError> {
         const NEWEST: &str = "WHERE machine_id = ?1 ORDER BY modified_at DESC, id DESC LIMIT 1";
-        self.with(|connection| row::first(connection, NEWEST, [row::id(machine_id)]))
+        self.with(|connection| row::first(connection, NEWEST, [machine_id]))
     }
 
     /// Stores the interface that a machine uses now, and returns it. Facts with the same addresses, MAC address and name
@@ -69,11 +55,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<NetworkInterface, StoreError> {
         let InterfaceFacts { mac_address, ip_public, ip_local, dns_server, .. } = facts;
-        let machine_id = row::id(machine_id);
         self.transaction(|transaction| {
             let sql = row::upsert_sql::<NetworkInterface>(KEY, &["id", "created_at"]);
             transaction.prepare_cached(&sql)?.execute(params![
-                row::id(InterfaceId::generate()),
+                InterfaceId::generate(),
                 machine_id,
                 mac_address,
                 ip_public,
@@ -85,8 +70,8 @@ impl Store {
                 facts.city,
                 facts.region,
                 facts.country,
-                row::time(now),
-                row::time(now),
+                Time(now),
+                Time(now),
             ])?;
             row::only(
                 transaction,

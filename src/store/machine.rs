@@ -6,37 +6,18 @@ use serde_json::{Map, Value};
 use crate::model::id::MachineId;
 use crate::model::machine::{Guid, Machine, MachineFacts};
 use crate::store::connection::Store;
-use crate::store::error::{QueryError, StoreError};
-use crate::store::row::{self, Columns, FromRow, InvalidValue, Json};
+use crate::store::error::StoreError;
+use crate::store::row::{self, Columns, FromRow, Json, Time};
 
 impl FromRow for Machine {
     const TABLE: &'static str = "machine";
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "guid",
-        "guid_source",
-        "hostname",
-        "hw_in_docker",
-        "hw_in_vm",
-        "hw_manufacturer",
-        "hw_product",
-        "hw_uuid",
-        "os_arch",
-        "os_family",
-        "os_platform",
-        "os_release",
-        "os_kernel",
-        "stats",
-        "config",
-        "created_at",
-        "modified_at",
-        "num_uses_failed",
-        "num_uses_succeeded",
-    ];
+    const COLUMNS: &'static str = "id, guid, guid_source, hostname, hw_in_docker, hw_in_vm, hw_manufacturer, hw_product, \
+        hw_uuid, os_arch, os_family, os_platform, os_release, os_kernel, stats, config, \
+        created_at, modified_at, num_uses_failed, num_uses_succeeded";
 
-    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            id: columns.id()?,
+            id: columns.get()?,
             guid: Guid { value: columns.get()?, source: columns.get()? },
             facts: MachineFacts {
                 hostname: columns.get()?,
@@ -74,8 +55,8 @@ impl Store {
         self.with(|connection| {
             connection
                 .prepare_cached("UPDATE machine SET config = json_patch(config, ?2) WHERE id = ?1")?
-                .execute(params![row::id(machine_id), Json(patch)])?;
-            Ok(())
+                .execute(params![machine_id, Json(patch)])
+                .map(drop)
         })
     }
 
@@ -102,8 +83,7 @@ impl Store {
                 "UPDATE machine SET num_uses_succeeded = num_uses_succeeded + ?2, \
                  num_uses_failed = num_uses_failed + ?3 WHERE id = ?1",
             )?;
-            statement.execute((row::id(id), succeeded, failed))?;
-            Ok(())
+            statement.execute((id, succeeded, failed)).map(drop)
         })
     }
 
@@ -120,10 +100,10 @@ impl Store {
     }
 }
 
-fn insert(connection: &Connection, machine: &Machine, sql: &str) -> Result<(), QueryError> {
+fn insert(connection: &Connection, machine: &Machine, sql: &str) -> rusqlite::Result<()> {
     let facts = &machine.facts;
     connection.prepare_cached(sql)?.execute(params![
-        row::id(machine.id),
+        machine.id,
         machine.guid.value,
         machine.guid.source,
         facts.hostname,
@@ -139,8 +119,8 @@ fn insert(connection: &Connection, machine: &Machine, sql: &str) -> Result<(), Q
         facts.os_kernel,
         Json(&facts.stats),
         Json(&machine.config),
-        row::time(machine.created_at),
-        row::time(machine.modified_at),
+        Time(machine.created_at),
+        Time(machine.modified_at),
         machine.num_uses_failed,
         machine.num_uses_succeeded,
     ])?;

@@ -91,7 +91,9 @@ fn open_current(path: &Path, fill: Option<Fill<'_>>) -> Result<Connection, Store
 /// locked: closing its file a second time would drop SQLite's locks on it in this process.
 fn lock(path: &Path) -> Result<FileLock, StoreError> {
     let folder = FileLock::open(path.parent().unwrap_or(Path::new(".")));
-    folder.and_then(|folder| folder.lock().map(|()| folder)).map_err(|cause| StoreError::create(path, cause))
+    folder
+        .and_then(|folder| folder.lock().map(|()| folder))
+        .map_err(|cause| StoreError::Create(path.to_owned(), cause))
 }
 
 /// Connects for reading and writing, or returns `None` if the file does not exist. The file is looked for first: between
@@ -114,7 +116,7 @@ fn connect(path: &Path) -> Result<Option<Connection>, StoreError> {
 /// Creates a store under another name and renames it, so that no other process ever sees an incomplete one. The caller
 /// holds the lock: an existing file of that name was left by a process that was killed.
 fn create(path: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
-    let create_error = |cause| StoreError::create(path, cause);
+    let create_error = |cause| StoreError::Create(path.to_owned(), cause);
     let fresh = with_suffix(path, ".new");
     files::ignore_missing(fs_err::remove_file(&fresh))
         .and_then(|()| files::remove_side_files(&fresh))
@@ -150,7 +152,7 @@ fn move_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     // The store itself goes last: if this process is killed before that, the next one finds the damaged store again.
     for suffix in SIDE_FILES.into_iter().chain([""]) {
         files::ignore_missing(fs_err::rename(with_suffix(path, suffix), with_suffix(&aside, suffix)))
-            .map_err(|cause| StoreError::create(path, cause))?;
+            .map_err(|cause| StoreError::Create(path.to_owned(), cause))?;
     }
     Ok(Some(aside))
 }

@@ -5,64 +5,35 @@ mod filter;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
 use crate::model::id::{MachineId, ProcessId};
 use crate::model::process::{
     Identity, Process, ProcessExit, ProcessSpec, ProcessState, RunSpec, Running, Usage,
 };
+use crate::model::text_enum::UnknownWord;
 use crate::store::connection::Store;
-use crate::store::error::{QueryError, StoreError};
+use crate::store::error::StoreError;
 use crate::store::lookup::{self, Lookup};
-use crate::store::row::{self, Columns, FilePath, FromRow, InvalidValue, Json};
+use crate::store::row::{self, Columns, Count, FilePath, FromRow, Json, Time};
 
 pub use filter::ProcessFilter;
 
 impl FromRow for Process {
     const TABLE: &'static str = "process";
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "machine_id",
-        "parent_id",
-        "binary_id",
-        "iface_id",
-        "process_type",
-        "plugin",
-        "hook_name",
-        "cmd",
-        "pwd",
-        "env",
-        "timeout",
-        "run_dir",
-        "slug",
-        "description",
-        "ttl_seconds",
-        "status",
-        "pid",
-        "start_ticks",
-        "boot_id",
-        "started_at",
-        "ended_at",
-        "exit_code",
-        "signal",
-        "exit_reason",
-        "stdout_tail",
-        "stderr_tail",
-        "stdout_bytes",
-        "stderr_bytes",
-        "max_rss",
-        "user_ms",
-        "sys_ms",
-        "created_at",
-    ];
+    const COLUMNS: &'static str = "id, machine_id, parent_id, binary_id, iface_id, process_type, plugin, hook_name, \
+        cmd, pwd, env, timeout, run_dir, slug, description, ttl_seconds, status, pid, start_ticks, boot_id, \
+        started_at, ended_at, exit_code, signal, exit_reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, \
+        max_rss, user_ms, sys_ms, created_at";
 
-    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            id: columns.id()?,
-            machine_id: columns.id()?,
-            parent_id: columns.optional_id()?,
-            binary_id: columns.optional_id()?,
-            iface_id: columns.optional_id()?,
+            id: columns.get()?,
+            machine_id: columns.get()?,
+            parent_id: columns.get()?,
+            binary_id: columns.get()?,
+            iface_id: columns.get()?,
             spec: read_spec(columns)?,
             state: read_state(columns)?,
             created_at: columns.time()?,
@@ -78,36 +49,32 @@ impl FromRow for Process {
     }
 }
 
-fn read_spec(columns: &mut Columns<'_>) -> Result<ProcessSpec, InvalidValue> {
+fn read_spec(columns: &mut Columns<'_>) -> rusqlite::Result<ProcessSpec> {
     Ok(ProcessSpec {
-        process_type: columns.parse(str::parse)?,
+        process_type: columns.get()?,
         plugin: columns.get()?,
         hook_name: columns.get()?,
         cmd: columns.json()?,
         pwd: columns.path()?,
         env: columns.json()?,
-        timeout: read_seconds(columns, "timeout")?,
+        timeout: read_seconds(columns)?,
         run_dir: columns.optional_path()?,
         run: read_run(columns)?,
     })
 }
 
-fn read_run(columns: &mut Columns<'_>) -> Result<Option<RunSpec>, InvalidValue> {
-    let run = RunSpec {
-        slug: columns.get()?,
-        description: columns.get()?,
-        ttl: read_seconds(columns, "ttl_seconds")?,
-    };
+fn read_run(columns: &mut Columns<'_>) -> rusqlite::Result<Option<RunSpec>> {
+    let run = RunSpec { slug: columns.get()?, description: columns.get()?, ttl: read_seconds(columns)? };
     Ok((!run.slug.is_empty()).then_some(run))
 }
 
-fn read_seconds(columns: &mut Columns<'_>, name: &str) -> Result<Option<Duration>, InvalidValue> {
+fn read_seconds(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Duration>> {
     let seconds: Option<f64> = columns.get()?;
-    seconds.map(Duration::try_from_secs_f64).transpose().map_err(|reason| InvalidValue::new(name, reason))
+    seconds.map(Duration::try_from_secs_f64).transpose().map_err(|reason| columns.invalid(reason))
 }
 
 /// Reads the columns from `status` to `sys_ms`.
-fn read_state(columns: &mut Columns<'_>) -> Result<ProcessState, InvalidValue> {
+fn read_state(columns: &mut Columns<'_>) -> rusqlite::Result<ProcessState> {
     let status: String = columns.get()?;
     match status.as_str() {
         "queued" => {
@@ -115,18 +82,18 @@ fn read_state(columns: &mut Columns<'_>) -> Result<ProcessState, InvalidValue> {
             Ok(ProcessState::Queued)
         }
         "running" => {
-            let running = read_running(columns)?
-                .ok_or_else(|| InvalidValue::new("pid", "a running process has no pid"))?;
+            let running =
+                read_running(columns)?.ok_or_else(|| columns.invalid("a running process has no pid"))?;
             columns.skip(11);
             Ok(ProcessState::Running(running))
         }
         "exited" => Ok(ProcessState::Exited(read_running(columns)?, read_exit(columns)?)),
-        _ => Err(InvalidValue::unknown_word("status", status)),
+        _ => Err(columns.invalid(UnknownWord(status))),
     }
 }
 
 /// Reads the identity and the start time, or `None` for a process that was never started.
-fn read_running(columns: &mut Columns<'_>) -> Result<Option<Running>, InvalidValue> {
+fn read_running(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Running>> {
     let Some(pid) = columns.get()? else {
         columns.skip(3);
         return Ok(None);
@@ -137,12 +104,12 @@ fn read_running(columns: &mut Columns<'_>) -> Result<Option<Running>, InvalidVal
     }))
 }
 
-fn read_exit(columns: &mut Columns<'_>) -> Result<ProcessExit, InvalidValue> {
+fn read_exit(columns: &mut Columns<'_>) -> rusqlite::Result<ProcessExit> {
     Ok(ProcessExit {
         ended_at: columns.time()?,
         exit_code: columns.get()?,
         signal: columns.get()?,
-        reason: columns.parse(str::parse)?,
+        reason: columns.get()?,
         stdout_tail: columns.get()?,
         stderr_tail: columns.get()?,
         stdout_bytes: columns.count()?,
@@ -151,8 +118,8 @@ fn read_exit(columns: &mut Columns<'_>) -> Result<ProcessExit, InvalidValue> {
     })
 }
 
-fn read_usage(columns: &mut Columns<'_>) -> Result<Option<Usage>, InvalidValue> {
-    let Some(max_rss) = columns.optional_count()? else {
+fn read_usage(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Usage>> {
+    let Some(Count(max_rss)) = columns.get()? else {
         columns.skip(2);
         return Ok(None);
     };
@@ -201,19 +168,15 @@ impl Store {
     /// References to records that are not stored are left out.
     pub fn import_process(&self, process: &Process) -> Result<Process, StoreError> {
         self.transaction(|transaction| {
-            if let Some(stored) = row::first(transaction, "WHERE id = ?1", [row::id(process.id)])? {
+            if let Some(stored) = row::first(transaction, "WHERE id = ?1", [process.id])? {
                 return Ok(stored);
             }
-            let mut process = process.clone();
-            if !exists(transaction, "process", process.parent_id.map(row::id))? {
-                process.parent_id = None;
-            }
-            if !exists(transaction, "binary", process.binary_id.map(row::id))? {
-                process.binary_id = None;
-            }
-            if !exists(transaction, "network_interface", process.iface_id.map(row::id))? {
-                process.iface_id = None;
-            }
+            let process = Process {
+                parent_id: if_stored(transaction, "process", process.parent_id)?,
+                binary_id: if_stored(transaction, "binary", process.binary_id)?,
+                iface_id: if_stored(transaction, "network_interface", process.iface_id)?,
+                ..process.clone()
+            };
             save(transaction, &process)?;
             Ok(process)
         })
@@ -221,7 +184,7 @@ impl Store {
 
     /// Returns the process with this id.
     pub fn process(&self, id: ProcessId) -> Result<Option<Process>, StoreError> {
-        self.with(|connection| row::first(connection, "WHERE id = ?1", [row::id(id)]))
+        self.with(|connection| row::first(connection, "WHERE id = ?1", [id]))
     }
 
     /// Returns the process whose id is `typed`, or begins or ends with it.
@@ -237,19 +200,18 @@ impl Store {
 
     /// Returns the processes of a machine that have not exited according to the store, oldest first.
     pub fn unfinished_processes(&self, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
-        self.with(|connection| row::all(connection, UNFINISHED, [row::id(machine_id)]))
+        self.with(|connection| row::all(connection, UNFINISHED, [machine_id]))
     }
 
     /// Returns the runs of a machine that exited and whose run dirs still exist, oldest first.
     pub fn ended_runs(&self, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
-        self.with(|connection| row::all(connection, ENDED_RUNS, [row::id(machine_id)]))
+        self.with(|connection| row::all(connection, ENDED_RUNS, [machine_id]))
     }
 
     /// Returns the average duration of the latest executions of a hook, or zero if it never ran.
     pub fn average_duration(&self, plugin: &str, hook_name: &str) -> Result<Duration, StoreError> {
         let seconds: Option<f64> = self.with(|connection| {
-            let mut statement = connection.prepare_cached(AVERAGE_SECONDS)?;
-            Ok(statement.query_row([plugin, hook_name], |row| row.get(0))?)
+            connection.prepare_cached(AVERAGE_SECONDS)?.query_row([plugin, hook_name], |row| row.get(0))
         })?;
         // The duration is negative if the clock was set back between start and end.
         Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default())
@@ -257,7 +219,7 @@ impl Store {
 
     /// Returns the processes that a process started, oldest first.
     pub fn process_children(&self, parent_id: ProcessId) -> Result<Vec<Process>, StoreError> {
-        self.with(|connection| row::all(connection, CHILDREN, [row::id(parent_id)]))
+        self.with(|connection| row::all(connection, CHILDREN, [parent_id]))
     }
 
     /// Returns a process and its ancestors, the nearest first. A circle of parents, which only a damaged store has, ends
@@ -275,26 +237,30 @@ impl Store {
     }
 }
 
-fn exists(connection: &Connection, table: &str, id: Option<String>) -> Result<bool, QueryError> {
-    let Some(id) = id else { return Ok(false) };
-    let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE id = ?1)");
-    Ok(connection.prepare_cached(&sql)?.query_row([id], |row| row.get(0))?)
+/// Returns an id if its row is stored, otherwise `None`.
+fn if_stored<I: FromSql + ToSql>(
+    connection: &Connection,
+    table: &str,
+    id: Option<I>,
+) -> rusqlite::Result<Option<I>> {
+    let sql = format!("SELECT id FROM {table} WHERE id = ?1");
+    connection.prepare_cached(&sql)?.query_row([id], |row| row.get(0)).optional()
 }
 
 /// Stores a process in place of the one with its id, unless that one exited.
-pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), QueryError> {
+pub(super) fn save(connection: &Connection, process: &Process) -> rusqlite::Result<()> {
     let spec = &process.spec;
     let run = spec.run.as_ref();
     let running = process.running();
     let exit = process.exit();
     let usage = exit.and_then(|exit| exit.usage);
     connection.prepare_cached(&SAVE)?.execute(params![
-        row::id(process.id),
-        row::id(process.machine_id),
-        process.parent_id.map(row::id),
-        process.binary_id.map(row::id),
-        process.iface_id.map(row::id),
-        spec.process_type.as_str(),
+        process.id,
+        process.machine_id,
+        process.parent_id,
+        process.binary_id,
+        process.iface_id,
+        spec.process_type,
         spec.plugin,
         spec.hook_name,
         Json(&spec.cmd),
@@ -307,21 +273,21 @@ pub(super) fn save(connection: &Connection, process: &Process) -> Result<(), Que
         run.and_then(|run| run.ttl).map(|ttl| ttl.as_secs_f64()),
         process.status(),
         running.map(|running| running.identity.pid),
-        running.map(|running| row::count(running.identity.start_ticks)),
+        running.map(|running| Count(running.identity.start_ticks)),
         running.map(|running| &running.identity.boot_id),
-        running.map(|running| row::time(running.started_at)),
-        exit.map(|exit| row::time(exit.ended_at)),
+        running.map(|running| Time(running.started_at)),
+        exit.map(|exit| Time(exit.ended_at)),
         exit.and_then(|exit| exit.exit_code),
         exit.and_then(|exit| exit.signal),
-        exit.map(|exit| exit.reason.as_str()),
+        exit.map(|exit| exit.reason),
         exit.map(|exit| &exit.stdout_tail),
         exit.map(|exit| &exit.stderr_tail),
-        exit.map(|exit| row::count(exit.stdout_bytes)),
-        exit.map(|exit| row::count(exit.stderr_bytes)),
-        usage.map(|usage| row::count(usage.max_rss)),
-        usage.map(|usage| row::count(usage.user_ms)),
-        usage.map(|usage| row::count(usage.sys_ms)),
-        row::time(process.created_at),
+        exit.map(|exit| Count(exit.stdout_bytes)),
+        exit.map(|exit| Count(exit.stderr_bytes)),
+        usage.map(|usage| Count(usage.max_rss)),
+        usage.map(|usage| Count(usage.user_ms)),
+        usage.map(|usage| Count(usage.sys_ms)),
+        Time(process.created_at),
     ])?;
     Ok(())
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use rusqlite::params;
-use serde_json::Value;
 
+use crate::clock;
 use crate::model::id::{MachineId, ProcessId};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
-use crate::store::row::{self, Columns, FromRow, InvalidValue};
+use crate::store::row::{self, Columns, Count, FromRow, Json, Time};
 
 /// A process that exited, as far as it matters for pruning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +31,12 @@ pub struct EndedProcess {
 
 impl FromRow for EndedProcess {
     const TABLE: &'static str = "process";
-    const COLUMNS: &'static [&'static str] =
-        &["id", "parent_id", "created_at", "ended_at", "run_dir", "stdout_bytes", "stderr_bytes"];
+    const COLUMNS: &'static str = "id, parent_id, created_at, ended_at, run_dir, stdout_bytes, stderr_bytes";
 
-    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue> {
+    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            id: columns.id()?,
-            parent_id: columns.optional_id()?,
+            id: columns.get()?,
+            parent_id: columns.get()?,
             created_at: columns.time()?,
             ended_at: columns.time()?,
             run_dir: columns.optional_path()?,
@@ -72,29 +71,24 @@ impl Store {
     /// Records that the run dir of a process was removed. Nothing else ever changes in the record of a process that
     /// exited.
     pub fn clear_run_dir(&self, id: ProcessId) -> Result<(), StoreError> {
-        self.with(|connection| {
-            connection.execute(CLEAR_RUN_DIR, [row::id(id)])?;
-            Ok(())
-        })
+        self.with(|connection| connection.execute(CLEAR_RUN_DIR, [id]).map(drop))
     }
 
     /// Returns how many processes a process started.
     pub fn count_children(&self, parent_id: ProcessId) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT count(*) FROM process WHERE parent_id = ?1";
-        let count: i64 =
-            self.with(|connection| Ok(connection.query_row(SQL, [row::id(parent_id)], |row| row.get(0))?))?;
-        Ok(count.cast_unsigned())
+        let Count(count) =
+            self.with(|connection| connection.query_row(SQL, [parent_id], |row| row.get(0)))?;
+        Ok(count)
     }
 
     /// Returns the processes that must stay although they exited, if the run dirs of `removed` no longer exist. Their
     /// ancestors must stay as well.
     pub fn retained_processes(&self, removed: &HashSet<ProcessId>) -> Result<HashSet<ProcessId>, StoreError> {
-        let removed: Value = removed.iter().map(|id| row::id(*id)).collect();
         self.with(|connection| {
             let mut statement = connection.prepare(RETAINED)?;
-            let ids = statement.query_map([removed.to_string()], |row| row.get::<_, Option<String>>(0))?;
-            let ids = ids.collect::<Result<Vec<_>, _>>()?;
-            Ok(ids.into_iter().flatten().filter_map(|id| id.parse().ok()).collect())
+            let ids = statement.query_map([Json(removed)], |row| row.get::<_, Option<ProcessId>>(0))?;
+            ids.filter_map(Result::transpose).collect()
         })
     }
 
@@ -106,12 +100,10 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<EndedProcess>, StoreError> {
         let (time, id) = match before {
-            Some(process) => (row::time(process.created_at), row::id(process.id)),
+            Some(process) => (clock::spell(process.created_at), process.id.to_string()),
             None => (AFTER_ALL_TIMES.to_owned(), String::new()),
         };
-        self.with(|connection| {
-            row::all(connection, ENDED_BEFORE, params![row::id(machine_id), time, id, limit])
-        })
+        self.with(|connection| row::all(connection, ENDED_BEFORE, params![machine_id, time, id, limit]))
     }
 
     /// Deletes processes that exited, with their attempts, and clears the run dirs of others, in one transaction. A
@@ -125,13 +117,13 @@ impl Store {
             let mut process = transaction.prepare_cached(&process)?;
             let mut run_dir = transaction.prepare_cached(CLEAR_RUN_DIR)?;
             for id in processes {
-                attempts.execute([row::id(*id)])?;
-                if process.execute([row::id(*id)])? == 0 {
-                    run_dir.execute([row::id(*id)])?;
+                attempts.execute([*id])?;
+                if process.execute([*id])? == 0 {
+                    run_dir.execute([*id])?;
                 }
             }
             for id in run_dirs {
-                run_dir.execute([row::id(*id)])?;
+                run_dir.execute([*id])?;
             }
             Ok(())
         })
@@ -141,6 +133,6 @@ impl Store {
     pub fn prune_attempts(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
         const SQL: &str = "DELETE FROM attempt WHERE id IN \
             (SELECT id FROM attempt WHERE process_id IS NULL AND created_at < ?1 LIMIT ?2)";
-        self.with(|connection| Ok(connection.execute(SQL, params![row::time(before), limit])?))
+        self.with(|connection| connection.execute(SQL, params![Time(before), limit]))
     }
 }

@@ -1,31 +1,31 @@
 //! Rows as values: how ids, times, paths and JSON are stored, and how rows are read and written.
 
 use std::ffi::OsStr;
-use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use jiff::Timestamp;
-use rusqlite::types::{FromSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Params, Row, ToSql};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
+use rusqlite::{Connection, Error, OptionalExtension, Params, Row, ToSql};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock;
-use crate::model::text_enum::UnknownWord;
-use crate::store::error::QueryError;
+use crate::model::attempt::Outcome;
+use crate::model::id::{AttemptId, BinaryId, InterfaceId, MachineId, ProcessId};
+use crate::model::plugin_name::ProviderName;
+use crate::model::process::{ExitReason, ProcessType};
 
 /// A value that is read from a row.
 pub(super) trait FromRow: Sized {
     /// The table.
     const TABLE: &'static str;
-    /// The columns in the order in which [`FromRow::from_row`] reads them; the id is the first. The tables themselves
-    /// have their columns in this order, and so have the values of [`insert_sql`].
-    const COLUMNS: &'static [&'static str];
+    /// The columns in the order in which [`FromRow::from_row`] reads them, separated by `, `; the id is the first. The
+    /// tables themselves have their columns in this order, and so have the values of [`insert_sql`].
+    const COLUMNS: &'static str;
 
     /// Reads a value.
-    fn from_row(columns: &mut Columns<'_>) -> Result<Self, InvalidValue>;
+    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self>;
 
     /// Returns the expression that a new row has in `column`, given the parameter with its value.
     fn expression(_column: &str, parameter: String) -> String {
@@ -38,14 +38,8 @@ pub(super) fn all<T: FromRow>(
     connection: &Connection,
     rest: &str,
     params: impl Params,
-) -> Result<Vec<T>, QueryError> {
-    let mut statement = connection.prepare_cached(&select_sql::<T>(rest))?;
-    let mut rows = statement.query(params)?;
-    let mut values = Vec::new();
-    while let Some(row) = rows.next()? {
-        values.push(value(row)?);
-    }
-    Ok(values)
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(&select_sql::<T>(rest))?.query_map(params, value)?.collect()
 }
 
 /// Returns the first row that `rest` selects.
@@ -53,10 +47,8 @@ pub(super) fn first<T: FromRow>(
     connection: &Connection,
     rest: &str,
     params: impl Params,
-) -> Result<Option<T>, QueryError> {
-    let mut statement = connection.prepare_cached(&select_sql::<T>(rest))?;
-    let mut rows = statement.query(params)?;
-    rows.next()?.map(value).transpose()
+) -> rusqlite::Result<Option<T>> {
+    only(connection, rest, params).optional()
 }
 
 /// Returns the row that `rest` selects; it is an error if there is none.
@@ -64,58 +56,43 @@ pub(super) fn only<T: FromRow>(
     connection: &Connection,
     rest: &str,
     params: impl Params,
-) -> Result<T, QueryError> {
-    first(connection, rest, params)?.ok_or(QueryError::Sqlite(rusqlite::Error::QueryReturnedNoRows))
+) -> rusqlite::Result<T> {
+    connection.prepare_cached(&select_sql::<T>(rest))?.query_row(params, value)
 }
 
 fn select_sql<T: FromRow>(rest: &str) -> String {
-    format!("SELECT {} FROM {} {rest}", T::COLUMNS.join(", "), T::TABLE)
+    format!("SELECT {} FROM {} {rest}", T::COLUMNS, T::TABLE)
 }
 
 /// Returns the statement that inserts a row; parameter N is the value of column N.
 pub(super) fn insert_sql<T: FromRow>(on_conflict: &str) -> String {
-    let parameters =
-        T::COLUMNS.iter().zip(1..).map(|(column, number)| T::expression(column, format!("?{number}")));
-    format!(
-        "INSERT INTO {} ({}) VALUES ({}) {on_conflict}",
-        T::TABLE,
-        T::COLUMNS.join(", "),
-        parameters.collect::<Vec<_>>().join(", ")
-    )
+    let columns = T::COLUMNS.split(", ").zip(1..);
+    let values = columns.map(|(column, number)| T::expression(column, format!("?{number}")));
+    let values = values.collect::<Vec<_>>().join(", ");
+    format!("INSERT INTO {} ({}) VALUES ({values}) {on_conflict}", T::TABLE, T::COLUMNS)
 }
 
 /// Returns the statement that inserts a row, or updates the row with the same values in the columns `key`, of which the
 /// columns `kept` stay as they are.
 pub(super) fn upsert_sql<T: FromRow>(key: &str, kept: &[&str]) -> String {
-    let updated = T::COLUMNS.iter().filter(|column| !kept.contains(column));
+    let updated = T::COLUMNS.split(", ").filter(|column| !kept.contains(column));
     let updated: Vec<String> = updated.map(|column| format!("{column} = excluded.{column}")).collect();
     insert_sql::<T>(&format!("ON CONFLICT ({key}) DO UPDATE SET {}", updated.join(", ")))
 }
 
-fn value<T: FromRow>(row: &Row<'_>) -> Result<T, QueryError> {
-    T::from_row(&mut Columns { row, next: 0 }).map_err(|invalid| QueryError::InvalidRow {
-        table: T::TABLE,
-        id: row.get(0).unwrap_or_default(),
-        column: invalid.column,
-        reason: invalid.reason,
+/// Reads a row. The error of a value that cannot be read names the table, the id and the column, and is always a
+/// [`Error::FromSqlConversionFailure`].
+fn value<T: FromRow>(row: &Row<'_>) -> rusqlite::Result<T> {
+    let mut columns = Columns { row, next: 0 };
+    T::from_row(&mut columns).map_err(|error| {
+        let reason = match error {
+            Error::FromSqlConversionFailure(_, _, reason) => reason.to_string(),
+            other => other.to_string(),
+        };
+        let id: String = row.get(0).unwrap_or_default();
+        let column = row.as_ref().column_name(columns.next - 1).unwrap_or("?");
+        columns.invalid(format!("table {}, id {id}, column {column}: {reason}", T::TABLE))
     })
-}
-
-/// A value in a row that cannot be read.
-#[derive(Debug)]
-pub(super) struct InvalidValue {
-    column: String,
-    reason: String,
-}
-
-impl InvalidValue {
-    pub(super) fn new(column: &str, reason: impl Display) -> Self {
-        Self { column: column.to_owned(), reason: reason.to_string() }
-    }
-
-    pub(super) fn unknown_word(column: &str, word: String) -> Self {
-        Self::new(column, UnknownWord(word))
-    }
 }
 
 /// The columns of a row, read one after the other.
@@ -130,112 +107,41 @@ impl Columns<'_> {
         self.next += columns;
     }
 
-    /// Reads a value of a type of SQLite.
-    pub(super) fn get<T: FromSql>(&mut self) -> Result<T, InvalidValue> {
-        let value = self.row.get(self.next).map_err(|reason| self.bad(reason));
+    /// Reads a value.
+    pub(super) fn get<T: FromSql>(&mut self) -> rusqlite::Result<T> {
         self.next += 1;
-        value
+        self.row.get(self.next - 1)
     }
 
-    /// Reads a count of bytes, ticks or milliseconds: see [`count`].
-    pub(super) fn count(&mut self) -> Result<u64, InvalidValue> {
-        Ok(self.get::<i64>()?.cast_unsigned())
-    }
-
-    /// Reads a count or NULL.
-    pub(super) fn optional_count(&mut self) -> Result<Option<u64>, InvalidValue> {
-        Ok(self.get::<Option<i64>>()?.map(i64::cast_unsigned))
-    }
-
-    /// Reads an id.
-    pub(super) fn id<I: FromStr<Err = uuid::Error>>(&mut self) -> Result<I, InvalidValue> {
-        self.parse(str::parse)
-    }
-
-    /// Reads an id or NULL.
-    pub(super) fn optional_id<I: FromStr<Err = uuid::Error>>(&mut self) -> Result<Option<I>, InvalidValue> {
-        self.parse_optional(str::parse)
+    /// Reads a count of bytes, ticks or milliseconds.
+    pub(super) fn count(&mut self) -> rusqlite::Result<u64> {
+        Ok(self.get::<Count>()?.0)
     }
 
     /// Reads a time.
-    pub(super) fn time(&mut self) -> Result<Timestamp, InvalidValue> {
-        self.parse(str::parse)
-    }
-
-    /// Reads a time or NULL.
-    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, InvalidValue> {
-        self.parse_optional(str::parse)
+    pub(super) fn time(&mut self) -> rusqlite::Result<Timestamp> {
+        Ok(self.get::<Time>()?.0)
     }
 
     /// Reads a value that is stored as JSON.
-    pub(super) fn json<T: DeserializeOwned>(&mut self) -> Result<T, InvalidValue> {
-        self.parse(|text| serde_json::from_str(text))
+    pub(super) fn json<T: DeserializeOwned>(&mut self) -> rusqlite::Result<T> {
+        Ok(self.get::<Json<T>>()?.0)
     }
 
     /// Reads a path.
-    pub(super) fn path(&mut self) -> Result<PathBuf, InvalidValue> {
-        let index = self.next;
-        self.optional_path()?.ok_or_else(|| InvalidValue::new(self.name(index), "the value is not a path"))
+    pub(super) fn path(&mut self) -> rusqlite::Result<PathBuf> {
+        Ok(self.get::<FilePath<PathBuf>>()?.0)
     }
 
     /// Reads a path or NULL.
-    pub(super) fn optional_path(&mut self) -> Result<Option<PathBuf>, InvalidValue> {
-        let path = match self.row.get_ref(self.next) {
-            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
-                Ok(Some(PathBuf::from(OsStr::from_bytes(bytes))))
-            }
-            Ok(ValueRef::Null) => Ok(None),
-            Ok(other) => {
-                Err(self.bad(format_args!("the value has the type {}, which no path has", other.data_type())))
-            }
-            Err(reason) => Err(self.bad(reason)),
-        };
-        self.next += 1;
-        path
+    pub(super) fn optional_path(&mut self) -> rusqlite::Result<Option<PathBuf>> {
+        Ok(self.get::<Option<FilePath<PathBuf>>>()?.map(|path| path.0))
     }
 
-    /// Reads a text and parses it.
-    pub(super) fn parse<T, E: Display>(
-        &mut self,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<T, InvalidValue> {
-        let index = self.next;
-        self.parse_optional(parse)?.ok_or_else(|| InvalidValue::new(self.name(index), "the value is missing"))
+    /// Returns the error of the value that was read last.
+    pub(super) fn invalid(&self, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::FromSqlConversionFailure(self.next - 1, Type::Text, reason.into())
     }
-
-    /// Reads a text or NULL, and parses the text.
-    pub(super) fn parse_optional<T, E: Display>(
-        &mut self,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<Option<T>, InvalidValue> {
-        let value = match self.row.get_ref(self.next).map(|value| value.as_str_or_null()) {
-            Ok(Ok(Some(text))) => parse(text).map(Some).map_err(|reason| self.bad(reason)),
-            Ok(Ok(None)) => Ok(None),
-            Ok(Err(reason)) => Err(self.bad(reason)),
-            Err(reason) => Err(self.bad(reason)),
-        };
-        self.next += 1;
-        value
-    }
-
-    fn bad(&self, reason: impl Display) -> InvalidValue {
-        InvalidValue::new(self.name(self.next), reason)
-    }
-
-    fn name(&self, index: usize) -> &str {
-        self.row.as_ref().column_name(index).unwrap_or("?")
-    }
-}
-
-/// Returns an id as it is stored.
-pub(super) fn id(id: impl Display) -> String {
-    id.to_string()
-}
-
-/// Returns a count as a signed integer, as SQLite stores it. A count above 2^63 is stored as a negative number, and read
-/// as what it was.
-pub(super) fn count(count: u64) -> i64 {
-    count.cast_signed()
 }
 
 /// Returns the value of `LIMIT`, for which a negative number means no limit.
@@ -243,31 +149,88 @@ pub(super) fn limit(limit: Option<u32>) -> i64 {
     limit.map_or(-1, i64::from)
 }
 
-/// Returns a time as it is stored.
-pub(super) fn time(time: Timestamp) -> String {
-    clock::spell(time)
+/// Stores types by their text.
+macro_rules! stored_as_text {
+    ($($name:ty),+) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.to_string().into())
+            }
+        }
+
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                value.as_str()?.parse().map_err(FromSqlError::other)
+            }
+        }
+    )+};
+}
+
+stored_as_text!(MachineId, InterfaceId, BinaryId, AttemptId, ProcessId);
+stored_as_text!(ProviderName, Outcome, ProcessType, ExitReason);
+
+/// A time, which is stored as text that sorts by time.
+pub(super) struct Time(pub(super) Timestamp);
+
+impl ToSql for Time {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(clock::spell(self.0).into())
+    }
+}
+
+impl FromSql for Time {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
+    }
+}
+
+/// A count that is stored as a signed integer, as SQLite has no other. A count above 2^63 is stored as a negative number,
+/// and read as what it was.
+pub(super) struct Count(pub(super) u64);
+
+impl ToSql for Count {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.cast_signed().into())
+    }
+}
+
+impl FromSql for Count {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(|count| Self(count.cast_unsigned()))
+    }
 }
 
 /// A value that is stored as JSON text.
-pub(super) struct Json<'a, T>(pub(super) &'a T);
+pub(super) struct Json<T>(pub(super) T);
 
-impl<T: Serialize> ToSql for Json<'_, T> {
+impl<T: Serialize> ToSql for Json<T> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        serde_json::to_string(self.0)
-            .map(ToSqlOutput::from)
-            .map_err(|reason| rusqlite::Error::ToSqlConversionFailure(reason.into()))
+        let text = serde_json::to_string(&self.0);
+        text.map(ToSqlOutput::from).map_err(|reason| Error::ToSqlConversionFailure(reason.into()))
+    }
+}
+
+impl<T: DeserializeOwned> FromSql for Json<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?).map(Self).map_err(FromSqlError::other)
     }
 }
 
 /// A path that is stored as text, or as a blob if it is not UTF-8.
-pub(super) struct FilePath<'a>(pub(super) &'a Path);
+pub(super) struct FilePath<P>(pub(super) P);
 
-impl ToSql for FilePath<'_> {
+impl<P: AsRef<Path>> ToSql for FilePath<P> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let bytes = self.0.as_os_str().as_bytes();
-        Ok(ToSqlOutput::Borrowed(match self.0.to_str() {
-            Some(_) => ValueRef::Text(bytes),
-            None => ValueRef::Blob(bytes),
+        let path = self.0.as_ref().as_os_str();
+        Ok(ToSqlOutput::Borrowed(match path.to_str() {
+            Some(text) => ValueRef::Text(text.as_bytes()),
+            None => ValueRef::Blob(path.as_bytes()),
         }))
+    }
+}
+
+impl FromSql for FilePath<PathBuf> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_bytes().map(|bytes| Self(OsStr::from_bytes(bytes).into()))
     }
 }

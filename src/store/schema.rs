@@ -69,7 +69,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         {
             StoreError::new(path, err)
         }
-        cause => StoreError::Migration { path: path.to_owned(), cause: Box::new(cause) },
+        cause => StoreError::Migration(path.to_owned(), Box::new(cause)),
     })
 }
 

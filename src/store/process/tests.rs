@@ -135,7 +135,7 @@ fn a_child_is_kept_without_its_parent_but_not_without_its_machine() {
     store.save_process(&child).unwrap();
     let delete = |table: &str, id: String| {
         let sql = format!("DELETE FROM {table} WHERE id = ?1");
-        store.lock().execute(&sql, [row::id(id)]).unwrap();
+        store.lock().execute(&sql, [id]).unwrap();
     };
     delete("process", parent.id.to_string());
     child.parent_id = None;
