@@ -7,8 +7,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::context::{Context, Verbosity};
-use crate::cli::error::CliError;
-use crate::cli::message::message;
+use crate::cli::error::{CliError, unless_closed};
+use crate::cli::message::{error, warning};
 use crate::cli::output::{ColorChoice, Output};
 use crate::engine::ExitStatus;
 use crate::settings::{Environment, Flags, Settings};
@@ -172,15 +172,15 @@ pub fn main() -> ExitCode {
     let status = match Settings::merge(flags, environment) {
         Ok(settings) => {
             for warning in &settings.warnings {
-                message!("warning: {warning}");
+                warning!("{warning}");
             }
             run_and_flush(cli.command, &mut Context { settings, output, verbosity })
         }
         Err(error) => Err(CliError::setup(error)),
     };
     exit_code(status.unwrap_or_else(|error| {
-        if let Some(message) = error.message() {
-            message!("error: {message}");
+        if !matches!(error, CliError::OutputClosed) {
+            error!("{error}");
         }
         error.exit_status()
     }))
@@ -206,8 +206,7 @@ fn without_global_options() -> Option<clap::Error> {
     for subcommand in command.get_subcommands_mut() {
         hide_global_options(subcommand);
     }
-    let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.err()
+    command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)).err()
 }
 
 fn hide_global_options(command: &mut clap::Command) {
@@ -223,10 +222,8 @@ fn hide_global_options(command: &mut clap::Command) {
 
 fn run_and_flush(command: Command, context: &mut Context) -> Result<ExitStatus, CliError> {
     let status = run(command, context)?;
-    match context.output.flush() {
-        Ok(()) | Err(CliError::OutputClosed) => Ok(status),
-        Err(error) => Err(error),
-    }
+    unless_closed(context.output.flush())?;
+    Ok(status)
 }
 
 fn run(command: Command, context: &mut Context) -> Result<ExitStatus, CliError> {

@@ -67,8 +67,8 @@ pub(crate) fn apply(args: &ApplyArgs, context: &mut Context) -> Result<ExitStatu
     let options = InstallOptions {
         force: false,
         is_lookup: false,
-        jobs: args.jobs.jobs(),
-        timeout: args.jobs.timeout(),
+        jobs: args.jobs.jobs,
+        timeout: Duration::from_secs(args.jobs.timeout),
     };
     let policy = args.policy.into();
     let mut feed = Feed {

@@ -4,9 +4,8 @@ use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::print_event;
 use crate::clock;
-use crate::engine::{ExitStatus, session};
+use crate::engine::ExitStatus;
 use crate::model::attempt::Attempt;
 use crate::model::binary::{Binary, BinaryState};
 use crate::report::tables;
@@ -65,7 +64,7 @@ pub(crate) fn run(command: BinaryCommand, context: &mut Context) -> Result<ExitS
 }
 
 fn list(args: BinaryListArgs, context: &mut Context) -> Result<(), CliError> {
-    let store = session::open_to_read(&context.settings, &print_event)?;
+    let store = context.store()?;
     let BinaryListArgs { name, status, abspath, version, limit } = args;
     let filter = BinaryFilter { name, status, abspath, version, limit };
     let binaries = store.as_ref().map(|store| store.binaries(&filter)).transpose()?.unwrap_or_default();
@@ -84,8 +83,7 @@ fn list(args: BinaryListArgs, context: &mut Context) -> Result<(), CliError> {
 }
 
 fn show(name: &str, context: &mut Context) -> Result<(), CliError> {
-    let store = session::open_to_read(&context.settings, &print_event)?;
-    let store = store.ok_or_else(|| not_found(name))?;
+    let store = context.store()?.ok_or_else(|| not_found(name))?;
     let binary = match store.find_binary(name)? {
         Lookup::NotFound => return Err(not_found(name)),
         Lookup::Ambiguous(count) => return Err(CliError::NotFound(ambiguous(name, count))),

@@ -10,7 +10,7 @@ use crate::cli::plugin::displayed_value;
 use crate::engine::catalog::Catalog;
 use crate::engine::{ExitStatus, session};
 use crate::plugin::config::value::Setting;
-use crate::report::table::{Column, Table};
+use crate::report::table::{Cell, Column, Table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,33 +52,25 @@ pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> Result<ExitSta
             "no setting is named {name}; `rigup config` shows all settings"
         )));
     }
-    let output = &mut context.output;
-    if output.is_json() {
-        output.records(all.iter().map(|(plugin, setting)| {
-            json!({
-                "type": "Setting",
-                "plugin": plugin,
-                "name": setting.name,
-                "value": displayed_value(setting),
-                "origin": setting.origin.to_string(),
-            })
-        }))?;
-    } else {
-        let rows = all.iter().map(|(plugin, setting)| {
-            [
-                (*plugin).to_owned(),
-                setting.name.clone(),
-                displayed_value(setting).to_string(),
-                setting.origin.to_string(),
-            ]
-        });
-        let columns = [
-            Column::new("PLUGIN"),
-            Column::new("SETTING"),
-            Column::new("VALUE").cut_end(20),
-            Column::new("ORIGIN").cut_start(12),
-        ];
-        output.table(&Table::with_rows(columns, rows))?;
-    }
+    let records = all.iter().map(|(plugin, setting)| {
+        json!({
+            "type": "Setting",
+            "plugin": plugin,
+            "name": setting.name,
+            "value": displayed_value(setting),
+            "origin": setting.origin.to_string(),
+        })
+    });
+    let columns = [
+        Column::new("PLUGIN"),
+        Column::new("SETTING"),
+        Column::new("VALUE").cut_end(20),
+        Column::new("ORIGIN").cut_start(12),
+    ];
+    let rows = all.iter().map(|(plugin, setting)| {
+        let value = displayed_value(setting).to_string();
+        [*plugin, &setting.name, &value, &setting.origin.to_string()].map(Cell::plain)
+    });
+    context.output.list(records, || Table::with_rows(columns, rows))?;
     Ok(diagnostics::print(&catalog))
 }

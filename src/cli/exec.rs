@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::{error, print_event};
+use crate::cli::message::error;
 use crate::engine::{EngineError, ExitStatus, runs};
 
 const EXAMPLES: &str = "\
@@ -30,8 +30,7 @@ pub(crate) fn exec(args: &ExecArgs, context: &Context) -> Result<ExitStatus, Cli
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(CliError::Usage("no command to run".to_owned()));
     };
-    let engine = context.engine(&print_event)?;
-    match runs::exec(engine.session(), program, arguments) {
+    match runs::exec(&context.session()?, program, arguments) {
         Ok(process) => {
             let code = process.exit().and_then(|exit| exit.exit_code).unwrap_or_default();
             Ok(ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)))

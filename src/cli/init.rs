@@ -76,7 +76,7 @@ pub(crate) fn run(command: InitCommand, context: &mut Context) -> Result<ExitSta
         }
     };
     let files = template.write(&name, &dir).map_err(|error| match error {
-        TemplateError::Name(_) => CliError::Usage(error.to_string()),
+        TemplateError::Name(_) => CliError::usage(error),
         TemplateError::Exists(_) => CliError::NotFound(error.to_string()),
         TemplateError::Io { .. } => CliError::setup(error),
     })?;

@@ -3,22 +3,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::UnknownArgumentValueParser;
+use clap::builder::{TypedValueParser as _, UnknownArgumentValueParser};
 use serde_json::{Map, Value, json};
 
 use crate::cli::context::Context;
 use crate::cli::diagnostics;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, unless_closed};
 use crate::cli::failure::{self, Goal};
 use crate::cli::message::{error, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
 use crate::engine::install::{self, InstallPlan, TIMEOUT_SECONDS};
 use crate::engine::installer::{StepResult, unresolved};
-use crate::engine::{EngineEvent, ExitStatus, InstallReport, InstallRequest, lockfile, session};
+use crate::engine::{EngineEvent, ExitStatus, InstallReport, InstallRequest, lockfile};
 use crate::hook::command::MAX_TIMEOUT;
-use crate::install::plan::Refusal;
-use crate::install::plan::Request;
+use crate::install::plan::{Refusal, Request};
 use crate::install::status::{InstallStatus, install_status};
 use crate::model::binary::Binary;
 use crate::model::plugin_name::ProviderName;
@@ -80,23 +79,11 @@ fn parse_age(text: &str) -> Result<f64, PolicyError> {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct JobArgs {
     /// Run up to N hooks at once [default: cores, at least 4]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: Option<u16>,
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    pub(crate) jobs: Option<usize>,
     /// Terminate a hook after S seconds
     #[arg(long, value_name = "S", default_value_t = TIMEOUT_SECONDS, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
-    timeout: u64,
-}
-
-impl JobArgs {
-    /// Returns the number of hooks that may run at the same time.
-    pub(crate) fn jobs(self) -> Option<usize> {
-        self.jobs.map(usize::from)
-    }
-
-    /// Returns how long a hook may run.
-    pub(crate) fn timeout(self) -> Duration {
-        Duration::from_secs(self.timeout)
-    }
+    pub(crate) timeout: u64,
 }
 
 /// What to install.
@@ -156,8 +143,8 @@ pub(crate) fn request(
         binproviders,
         min_version: selection.min_version,
         policy: policy.into(),
-        jobs: jobs.jobs(),
-        timeout: jobs.timeout(),
+        jobs: jobs.jobs,
+        timeout: Duration::from_secs(jobs.timeout),
         ..InstallRequest::default()
     }
 }
@@ -220,19 +207,15 @@ fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Contex
     let is_all_present = report.results.iter().all(|result| matches!(result, StepResult::Present(_)));
     match report.results.as_slice() {
         [] => context.verbosity.note(NOTHING_REQUIRED),
-        [result] if is_all_present => {
-            let name = result.installed_binary().map(|binary| binary.name.as_str()).unwrap_or_default();
-            context.verbosity.note(&format!("{name} is already installed"));
+        [StepResult::Present(binary)] => {
+            context.verbosity.note(&format!("{} is already installed", binary.name));
         }
         results if is_all_present => {
             context.verbosity.note(&format!("all {} binaries are already installed", results.len()));
         }
         _ => {}
     }
-    match printed {
-        Ok(()) | Err(CliError::OutputClosed) => Ok(()),
-        Err(error) => Err(error),
-    }
+    unless_closed(printed)
 }
 
 /// The note for a plan without steps.
@@ -240,26 +223,22 @@ pub(crate) const NOTHING_REQUIRED: &str =
     "no plugin requires a binary; `rigup plugin list` shows the plugins that are found";
 
 fn print_results(results: &[StepResult], context: &mut Context) -> Result<(), CliError> {
-    let output = &mut context.output;
-    if output.is_json() {
-        output.records(results.iter().map(StepResult::to_record))?;
-    } else {
-        let rows = results.iter().map(|result| match result {
-            StepResult::Present(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
-            StepResult::Resolved(resolved) => tables::binary_row(&resolved.binary),
-            StepResult::Refused(Refusal { name, .. }) => tables::queued_row(name.as_str(), ""),
-            StepResult::Planned(request) | StepResult::Broken(request, _) => {
-                tables::queued_row(request.name.as_str(), "")
-            }
-        });
-        output.table(&tables::binary_rows(rows))?;
-    }
-    output.flush()
+    let rows = results.iter().map(|result| match result {
+        StepResult::Present(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
+        StepResult::Resolved(resolved) => tables::binary_row(&resolved.binary),
+        StepResult::Refused(Refusal { name, .. }) => tables::queued_row(name.as_str(), ""),
+        StepResult::Planned(request) | StepResult::Broken(request, _) => {
+            tables::queued_row(request.name.as_str(), "")
+        }
+    });
+    let records = results.iter().map(StepResult::to_record);
+    context.output.list(records, || tables::binary_rows(rows))?;
+    context.output.flush()
 }
 
 /// Prints the plan. Creates no file, not even the data dir.
 fn dry_run(plan: &InstallPlan, context: &mut Context) -> Result<ExitStatus, CliError> {
-    let store = session::open_to_read(&context.settings, &print_event)?;
+    let store = context.store()?;
     let providers = plan.catalog.providers();
     let mut rows = Vec::new();
     let mut records = Vec::new();
@@ -291,17 +270,13 @@ fn dry_run(plan: &InstallPlan, context: &mut Context) -> Result<ExitStatus, CliE
         ]);
         records.push(record);
     }
-    if context.output.is_json() {
-        context.output.records(records)?;
-    } else {
-        let columns = [
-            Column::new("BINARY").cut_end(20),
-            Column::new("STATUS"),
-            Column::new("PROVIDERS").wrap(16),
-            Column::new("ERROR").wrap(24).optional(1),
-        ];
-        context.output.table(&Table::with_rows(columns, rows))?;
-    }
+    let columns = [
+        Column::new("BINARY").cut_end(20),
+        Column::new("STATUS"),
+        Column::new("PROVIDERS").wrap(16),
+        Column::new("ERROR").wrap(24).optional(1),
+    ];
+    context.output.list(records, || Table::with_rows(columns, rows))?;
     let status = diagnostics::print(&plan.catalog);
     Ok(if plan.steps.iter().all(Result::is_ok) { status } else { ExitStatus::Incomplete })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::context::Context;
 use crate::cli::diagnostics;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, unless_closed};
 use crate::cli::failure::{self, Goal};
 use crate::cli::install::{self, JobArgs, NOTHING_REQUIRED, PolicyArgs, SelectionArgs};
 use crate::cli::message::{error, message};
@@ -79,26 +79,19 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> Result<ExitStatus, 
     print_changes(&report, &request.lockfile, request.is_check, context);
     let is_ok = report.rows.iter().all(|row| row.change.is_ok(request.is_check))
         && (report.is_up_to_date || !request.is_check);
-    match printed {
-        Ok(()) | Err(CliError::OutputClosed) if is_ok => Ok(report.status),
-        Ok(()) | Err(CliError::OutputClosed) => Ok(report.status.or_incomplete()),
-        Err(error) => Err(error),
-    }
+    unless_closed(printed)?;
+    Ok(if is_ok { report.status } else { report.status.or_incomplete() })
 }
 
 fn print_rows(rows: &[LockRow], is_check: bool, output: &mut Output) -> Result<(), CliError> {
-    if output.is_json() {
-        output.records(rows.iter().map(|row| &row.record))?;
-    } else {
-        let rows = rows.iter().map(|row| cells(row, is_check));
-        let columns = [
-            Column::new("BINARY").cut_end(20),
-            Column::new("STATUS"),
-            Column::new("VERSION").cut_end(12),
-            Column::new("PROVIDER"),
-        ];
-        output.table(&Table::with_rows(columns, rows))?;
-    }
+    let columns = [
+        Column::new("BINARY").cut_end(20),
+        Column::new("STATUS"),
+        Column::new("VERSION").cut_end(12),
+        Column::new("PROVIDER"),
+    ];
+    let cells = rows.iter().map(|row| cells(row, is_check));
+    output.list(rows.iter().map(|row| &row.record), || Table::with_rows(columns, cells))?;
     output.flush()
 }
 

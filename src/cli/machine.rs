@@ -5,11 +5,10 @@ use serde_json::Map;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::print_event;
-use crate::engine::{ExitStatus, session};
+use crate::engine::ExitStatus;
 use crate::machine::config;
-use crate::model::machine::Machine;
-use crate::report::table::{Column, Table};
+use crate::model::machine::{Machine, MachineFacts};
+use crate::report::table::{Cell, Column, Table};
 
 const SET_EXAMPLES: &str = "\
 Examples:
@@ -66,27 +65,22 @@ pub(crate) fn run(command: MachineCommand, context: &mut Context) -> Result<Exit
 }
 
 fn show(context: &mut Context) -> Result<(), CliError> {
-    let engine = context.engine(&print_event)?;
-    let session = engine.session();
+    let session = context.session()?;
     let interface = session.interface()?;
     context.output.record(&session.machine.to_record())?;
     context.output.record(&interface.to_record())
 }
 
 fn list(args: &MachineListArgs, context: &mut Context) -> Result<(), CliError> {
-    let store = session::open_to_read(&context.settings, &print_event)?;
-    let mut machines = store.map(|store| store.machines()).transpose()?.unwrap_or_default();
+    let mut machines = context.store()?.map(|store| store.machines()).transpose()?.unwrap_or_default();
     machines.retain(|machine| {
         contains(&machine.facts.hostname, args.hostname.as_deref())
             && contains(&machine.facts.os_platform, args.os_platform.as_deref())
     });
     machines.truncate(args.limit.unwrap_or(usize::MAX));
-    if context.output.is_json() {
-        return context.output.records(machines.iter().map(Machine::to_record));
-    }
-    let rows = machines.into_iter().map(|machine| {
-        let facts = machine.facts;
-        [facts.hostname, facts.os_release, facts.os_arch, machine.id.to_string()]
+    let rows = machines.iter().map(|machine| {
+        let MachineFacts { hostname, os_release, os_arch, .. } = &machine.facts;
+        [hostname, os_release, os_arch, &machine.id.to_string()].map(Cell::plain)
     });
     let columns = [
         Column::new("HOSTNAME").cut_end(12),
@@ -94,7 +88,7 @@ fn list(args: &MachineListArgs, context: &mut Context) -> Result<(), CliError> {
         Column::new("ARCH").optional(2),
         Column::new("ID"),
     ];
-    context.output.table(&Table::with_rows(columns, rows))
+    context.output.list(machines.iter().map(Machine::to_record), || Table::with_rows(columns, rows))
 }
 
 /// Whether a text contains a part, in any case; every text contains no part.
@@ -108,14 +102,13 @@ fn set(args: &SetArgs, context: &mut Context) -> Result<(), CliError> {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| CliError::Usage(format!("{pair:?} is not KEY=VALUE")))?;
         let setting = config::setting(key.trim(), value.trim());
-        patch.extend([setting.map_err(|error| CliError::Usage(error.to_string()))?]);
+        patch.extend([setting.map_err(CliError::usage)?]);
     }
-    let engine = context.engine(&print_event)?;
-    let session = engine.session();
+    let session = context.session()?;
     if !args.dry_run {
         session.store.merge_machine_config(session.machine.id, &patch)?;
     }
-    let mut machine = session.machine.clone();
+    let mut machine = session.machine;
     for (key, value) in patch {
         machine.config.remove(&key);
         if !value.is_null() {

@@ -67,22 +67,26 @@ impl Output {
         Ok(())
     }
 
+    /// Writes records as JSONL, or the table that shows them.
+    pub(crate) fn list<R: Borrow<Value>>(
+        &mut self,
+        records: impl IntoIterator<Item = R>,
+        table: impl FnOnce() -> Table,
+    ) -> Result<(), CliError> {
+        if self.is_json { self.records(records) } else { self.table(&table()) }
+    }
+
     /// Writes a table that fits the terminal, or nothing if it has no rows.
     pub(crate) fn table(&mut self, table: &Table) -> Result<(), CliError> {
         if table.is_empty() {
             return Ok(());
         }
-        Ok(self.out.write_all(table.render(self.width, self.color).as_bytes())?)
+        self.raw(table.render(self.width, self.color).as_bytes())
     }
 
     /// Writes one record: its fields on a terminal, a line of JSONL elsewhere.
     pub(crate) fn record(&mut self, record: &Value) -> Result<(), CliError> {
-        if self.is_json {
-            writeln!(self.out, "{record}")?;
-        } else {
-            self.out.write_all(record::lines(record).as_bytes())?;
-        }
-        Ok(())
+        if self.is_json { self.records([record]) } else { self.raw(record::lines(record).as_bytes()) }
     }
 
     /// Writes bytes unchanged.

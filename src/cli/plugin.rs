@@ -18,7 +18,7 @@ use crate::plugin::discovery::Plugin;
 use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::requirement::Requirement;
 use crate::process::run_dir::MASKED;
-use crate::report::table::{Column, Table};
+use crate::report::table::{Cell, Column, Table};
 
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
@@ -51,20 +51,14 @@ pub(crate) fn run(command: PluginCommand, context: &mut Context) -> Result<ExitS
 }
 
 fn list(catalog: &Catalog, output: &mut Output) -> Result<(), CliError> {
-    if output.is_json() {
-        return output.records(catalog.discovery.plugins.iter().map(|plugin| record(plugin, catalog)));
-    }
-    let rows = catalog.discovery.plugins.iter().map(|plugin| {
+    let plugins = &catalog.discovery.plugins;
+    let rows = plugins.iter().map(|plugin| {
         let requires: Vec<&str> =
             requirements(plugin, catalog).map(|requirement| requirement.name.as_str()).collect();
         let enabled = if disabled_reason(plugin, catalog).is_some() { "disabled" } else { "" };
-        [
-            plugin.name.to_string(),
-            enabled.to_owned(),
-            plugin.hooks.len().to_string(),
-            requires.join(", "),
-            plugin.path.display().to_string(),
-        ]
+        let hooks = plugin.hooks.len().to_string();
+        let path = plugin.path.to_string_lossy();
+        [plugin.name.as_str(), enabled, &hooks, &requires.join(", "), &path].map(Cell::plain)
     });
     let columns = [
         Column::new("PLUGIN"),
@@ -73,7 +67,7 @@ fn list(catalog: &Catalog, output: &mut Output) -> Result<(), CliError> {
         Column::new("REQUIRES").cut_end(20),
         Column::new("PATH").cut_start(20),
     ];
-    output.table(&Table::with_rows(columns, rows))
+    output.list(plugins.iter().map(|plugin| record(plugin, catalog)), || Table::with_rows(columns, rows))
 }
 
 fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) -> Result<(), CliError> {
@@ -88,12 +82,9 @@ fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) -> Result<(), C
         output.record(&json!({ "hook": hook.name.file_name }))?;
     }
     let rows = requirements(plugin, catalog).map(|requirement| {
-        [
-            requirement.name.to_string(),
-            requirement.providers.to_string(),
-            requirement.min_version.clone(),
-            overrides(requirement),
-        ]
+        let providers = requirement.providers.to_string();
+        [requirement.name.as_str(), &providers, &requirement.min_version, &overrides(requirement)]
+            .map(Cell::plain)
     });
     let columns = [
         Column::new("REQUIRES").cut_end(20),

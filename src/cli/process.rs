@@ -5,10 +5,9 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::print_event;
 use crate::cli::output::Output;
 use crate::clock;
-use crate::engine::{EngineError, ExitStatus, processes, session};
+use crate::engine::{ExitStatus, processes};
 use crate::model::process::{Process, ProcessState};
 use crate::process::run_dir::RunDir;
 use crate::process::{handle, tail, usage};
@@ -89,19 +88,15 @@ pub(crate) fn list(args: ProcessListArgs, context: &mut Context) -> Result<ExitS
         limit: Some(args.limit),
         ..ProcessFilter::default()
     };
-    let store = session::open_to_read(&context.settings, &print_event)?;
-    let processes = store.map(|store| store.processes(&filter)).transpose()?.unwrap_or_default();
+    let processes = context.store()?.map(|store| store.processes(&filter)).transpose()?.unwrap_or_default();
     write(&processes, &mut context.output)?;
     Ok(ExitStatus::Success)
 }
 
 /// Prints processes as a table or as records.
 pub(crate) fn write(processes: &[Process], output: &mut Output) -> Result<(), CliError> {
-    if output.is_json() {
-        output.records(processes.iter().map(Process::to_record))
-    } else {
-        output.table(&table(processes.iter().map(|process| (process, ""))))
-    }
+    let table = || table(processes.iter().map(|process| (process, "")));
+    output.list(processes.iter().map(Process::to_record), table)
 }
 
 fn show(id: &str, context: &mut Context) -> Result<ExitStatus, CliError> {
@@ -144,9 +139,8 @@ fn show(id: &str, context: &mut Context) -> Result<ExitStatus, CliError> {
 }
 
 /// Returns the process with this id, and the open store.
-fn find(id: &str, context: &Context) -> Result<(Store, Process), EngineError> {
-    let store = session::open_to_read(&context.settings, &print_event)?;
-    let store = store.ok_or_else(|| processes::not_found(id))?;
+fn find(id: &str, context: &Context) -> Result<(Store, Process), CliError> {
+    let store = context.store()?.ok_or_else(|| processes::not_found(id))?;
     let process = processes::find(&store, id)?;
     Ok((store, process))
 }

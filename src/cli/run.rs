@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cli::context::{Context, Verbosity};
 use crate::cli::diagnostics;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, unless_closed};
 use crate::cli::message::{error, print_event, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
@@ -88,10 +88,8 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> Result<ExitStatus, Cl
     let report = events::run(session, &mut catalog, &request, |hook, event| display.show(hook, event))?;
     let written = display.finish(report.output_dir.as_deref());
     events::prune_after(session, &report, &catalog);
-    match written {
-        Ok(()) | Err(CliError::OutputClosed) => Ok(report.status),
-        Err(error) => Err(error),
-    }
+    unless_closed(written)?;
+    Ok(report.status)
 }
 
 /// Prints the records of hooks as they come, and how each hook exited.

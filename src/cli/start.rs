@@ -151,7 +151,7 @@ pub(crate) fn result(args: &ResultArgs, context: &Context) -> Result<ExitStatus,
 impl From<MessageError> for CliError {
     fn from(error: MessageError) -> Self {
         match error {
-            MessageError::TooLong(_) => Self::Usage(error.to_string()),
+            MessageError::TooLong(_) => Self::usage(error),
             MessageError::NotInRun | MessageError::NotRunDir(_) => Self::NotFound(error.to_string()),
             MessageError::Io(error) => Self::setup(format!("cannot write to the run dir: {error}")),
         }

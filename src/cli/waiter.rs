@@ -26,7 +26,7 @@ pub(crate) fn run(args: WaiterArgs, context: &mut Context) -> Result<ExitStatus,
     spawn::close_inherited();
     let waited = wait_for(args, &context.settings);
     if let Err(error @ (CliError::Setup(_) | CliError::Engine(_))) = &waited {
-        context.output.raw(error.message().unwrap_or_default().as_bytes())?;
+        context.output.raw(error.to_string().as_bytes())?;
     }
     waited
 }

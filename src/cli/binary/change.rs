@@ -9,7 +9,7 @@ use crate::cli::binary::ambiguous;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
-use crate::cli::message::{message, print_event, print_warning, warning};
+use crate::cli::message::{message, print_warning, warning};
 use crate::clock;
 use crate::engine::session::Session;
 use crate::engine::{EngineError, ExitStatus};
@@ -118,8 +118,7 @@ pub(crate) fn create(args: &CreateArgs, context: &mut Context) -> Result<ExitSta
         ("binproviders", &args.binprovider),
     ];
     let fields = fields.into_iter().map(|(key, text)| (key.to_owned(), Value::from(text))).collect();
-    let engine = context.engine(&print_event)?;
-    let registered = register(engine.session(), &fields, args.dry_run)?;
+    let registered = register(&context.session()?, &fields, args.dry_run)?;
     if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {
         message!("{} already has this record", registered.binary.name);
     }
@@ -146,7 +145,7 @@ fn register(
 fn refused(error: RegisterError) -> CliError {
     match error {
         RegisterError::Store(error) => error.into(),
-        RegisterError::Record(error) => CliError::Usage(error.to_string()),
+        RegisterError::Record(error) => CliError::usage(error),
         other => CliError::NotFound(other.to_string()),
     }
 }
@@ -157,17 +156,13 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// `rigup binary update`
 pub(crate) fn update(args: &UpdateArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
-    if args
-        .min_version
-        .as_deref()
-        .is_some_and(|version| !version.is_empty() && !Version::looks_like_version(version))
-    {
+    let min_version = args.min_version.as_deref().unwrap_or_default();
+    if !min_version.is_empty() && !Version::looks_like_version(min_version) {
         return Err(CliError::Usage("--min-version is not a version; use a form such as 1.2".to_owned()));
     }
-    let providers = args.binproviders.as_deref().map(Providers::parse).transpose();
-    let providers = providers.map_err(|error| CliError::Usage(error.to_string()))?;
-    let engine = context.engine(&print_event)?;
-    let session = engine.session();
+    let providers =
+        args.binproviders.as_deref().map(Providers::parse).transpose().map_err(CliError::usage)?;
+    let session = context.session()?;
     let (binaries, status) = selected(&session.store, &args.binaries)?;
     for mut binary in binaries {
         if let Some(providers) = &providers {
@@ -178,7 +173,7 @@ pub(crate) fn update(args: &UpdateArgs, context: &mut Context) -> Result<ExitSta
         }
         if args.abspath.is_some() || args.version.is_some() {
             let fields = changed_fields(&binary, args);
-            let Some(registered) = register(session, &fields, args.dry_run)? else {
+            let Some(registered) = register(&session, &fields, args.dry_run)? else {
                 context.output.record(&Value::Object(fields))?;
                 continue;
             };
@@ -213,8 +208,7 @@ fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
 
 /// `rigup binary delete`
 pub(crate) fn delete(args: &DeleteArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
-    let engine = context.engine(&print_event)?;
-    let session = engine.session();
+    let session = context.session()?;
     let (binaries, status) = selected(&session.store, &args.binaries)?;
     if !args.yes && !args.dry_run {
         let count = binaries.len();

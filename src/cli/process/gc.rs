@@ -48,22 +48,19 @@ pub(super) fn gc(args: &GcArgs, context: &mut Context) -> Result<ExitStatus, Cli
         Session::open_checked(settings, &print_event)?
     };
     let GcReport { items, pruned } = runs::gc(&session, args.ttl.map(Duration::from_secs), args.dry_run)?;
-    let output = &mut context.output;
-    if output.is_json() {
-        output.records(items.iter().map(GcItem::to_record).chain(pruned.iter().map(Pruned::to_record)))?;
-    } else if items.is_empty() && pruned.is_empty() {
+    if items.is_empty() && pruned.is_empty() && !context.output.is_json() {
         message!("nothing to clean up");
-    } else {
-        let rows = items.iter().map(row).chain(pruned.iter().map(pruned_row));
-        let columns = [
-            Column::new("ACTION"),
-            Column::new("PROCESS"),
-            Column::new("COMMAND").cut_end(16),
-            Column::new("REASON").wrap(20),
-            Column::new("RUN DIR").cut_start(16).optional(1),
-        ];
-        output.table(&Table::with_rows(columns, rows))?;
     }
+    let columns = [
+        Column::new("ACTION"),
+        Column::new("PROCESS"),
+        Column::new("COMMAND").cut_end(16),
+        Column::new("REASON").wrap(20),
+        Column::new("RUN DIR").cut_start(16).optional(1),
+    ];
+    let records = items.iter().map(GcItem::to_record).chain(pruned.iter().map(Pruned::to_record));
+    let rows = items.iter().map(row).chain(pruned.iter().map(pruned_row));
+    context.output.list(records, || Table::with_rows(columns, rows))?;
     let has_failed = items.iter().any(|item| item.action == GcAction::Failed);
     Ok(if has_failed { ExitStatus::Incomplete } else { ExitStatus::Success })
 }

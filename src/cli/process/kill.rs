@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::{error, message, print_event};
+use crate::cli::message::{error, message};
 use crate::cli::process::write;
 use crate::engine::{ExitStatus, processes};
 use crate::model::id::ProcessId;
@@ -34,8 +34,8 @@ pub(crate) struct KillArgs {
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
     /// Send this signal
-    #[arg(long, short, value_name = "SIGNAL", default_value = "TERM")]
-    signal: SignalName,
+    #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = parse_signal)]
+    signal: Signal,
     /// Kill what is still alive after S seconds [default: 5]
     #[arg(long, value_name = "S")]
     grace: Option<u64>,
@@ -44,34 +44,25 @@ pub(crate) struct KillArgs {
     tree: bool,
 }
 
-/// A signal, written as `TERM`, `sigterm` or `15`.
-#[derive(Debug, Clone, Copy)]
-struct SignalName(Signal);
-
-impl FromStr for SignalName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let name = text.to_ascii_uppercase();
-        let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-        let number =
-            text.parse().ok().or_else(|| Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32));
-        let signal = number.and_then(Signal::from_named_raw).map(Self);
-        signal.ok_or_else(|| "not a signal; use a name such as TERM, or a number".to_owned())
-    }
+/// Parses a signal, written as `TERM`, `sigterm` or `15`.
+fn parse_signal(text: &str) -> Result<Signal, String> {
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    let number = text.parse().ok().or_else(|| Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32));
+    let signal = number.and_then(Signal::from_named_raw);
+    signal.ok_or_else(|| "not a signal; use a name such as TERM, or a number".to_owned())
 }
 
 /// `rigup process kill`
 pub(super) fn kill(args: &KillArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
-    let engine = context.engine(&print_event)?;
-    let session = engine.session();
-    let mut processes = processes::find_all(session, &args.processes)?;
+    let session = context.session()?;
+    let mut processes = processes::find_all(&session, &args.processes)?;
     if args.tree {
         processes = processes::with_descendants(&session.store, processes)?;
         // Parents first: they may terminate their children themselves.
         processes.sort_by_key(|process| process.id);
     }
-    let signal = args.signal.0;
+    let signal = args.signal;
     let is_final = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
     if !is_final && args.grace.is_none() {
         return Ok(send(&processes, signal));
@@ -129,10 +120,10 @@ mod tests {
     #[test]
     fn a_signal_is_known_by_its_name_and_by_its_number() {
         for text in ["TERM", "sigterm", "15", "SIGTERM"] {
-            assert_eq!(text.parse::<SignalName>().unwrap().0, Signal::TERM, "{text}");
+            assert_eq!(parse_signal(text).unwrap(), Signal::TERM, "{text}");
         }
         for text in ["", "TERMINATE", "0", "-9", "999"] {
-            assert!(text.parse::<SignalName>().is_err(), "{text}");
+            assert!(parse_signal(text).is_err(), "{text}");
         }
     }
 }

@@ -4,9 +4,8 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::print_event;
 use crate::cli::process::{find, live_usage, table};
-use crate::engine::{ExitStatus, processes, session};
+use crate::engine::{ExitStatus, processes};
 use crate::report::process_tree;
 use crate::store::ProcessFilter;
 
@@ -27,25 +26,20 @@ pub(super) fn tree(args: &TreeArgs, context: &mut Context) -> Result<ExitStatus,
         let ancestors = store.process_with_ancestors(process.id)?.into_iter().skip(1).collect();
         (store, ancestors, vec![process])
     } else {
-        let Some(store) = session::open_to_read(&context.settings, &print_event)? else {
-            return Ok(ExitStatus::Success);
-        };
+        let Some(store) = context.store()? else { return Ok(ExitStatus::Success) };
         let filter = ProcessFilter { is_root: true, limit: Some(args.limit), ..ProcessFilter::default() };
         let roots = store.processes(&filter)?;
         (store, Vec::new(), roots)
     };
     processes.extend(processes::with_descendants(&store, roots)?);
     let nodes = process_tree::arrange(&processes);
-    let output = &mut context.output;
-    if output.is_json() {
-        output.records(nodes.iter().map(|node| {
-            let mut record = node.process.to_record();
-            record["depth"] = json!(node.depth);
-            record["live"] = json!(live_usage(node.process));
-            record
-        }))?;
-    } else {
-        output.table(&table(nodes.iter().map(|node| (node.process, node.branch.as_str()))))?;
-    }
+    let records = nodes.iter().map(|node| {
+        let mut record = node.process.to_record();
+        record["depth"] = json!(node.depth);
+        record["live"] = json!(live_usage(node.process));
+        record
+    });
+    let table = || table(nodes.iter().map(|node| (node.process, node.branch.as_str())));
+    context.output.list(records, table)?;
     Ok(ExitStatus::Success)
 }

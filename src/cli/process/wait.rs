@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::{message, print_event};
+use crate::cli::message::message;
 use crate::cli::process::write;
 use crate::engine::ExitStatus;
 use crate::engine::processes::{self, Waited};
@@ -35,11 +35,10 @@ const TIMED_OUT: ExitStatus = ExitStatus::Code(124);
 
 /// `rigup process wait`
 pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
-    let engine = context.engine(&print_event)?;
-    let session = engine.session();
+    let session = context.session()?;
     let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut exited = Vec::new();
-    for process in processes::find_all(session, &args.processes)? {
+    for process in processes::find_all(&session, &args.processes)? {
         match processes::wait(&session.store, process, deadline)? {
             Waited::Exited(process) => exited.push(process),
             Waited::TimedOut(process) => {
