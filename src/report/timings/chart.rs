@@ -1,12 +1,9 @@
 //! The chart: time from left to right, a lane for each provider, a bar for each hook.
 
-use std::fmt::{self, Write as _};
-
 use jiff::Timestamp;
 
 use crate::report::timings::axis;
 use crate::report::timings::hook_timing::{Bar, HookTiming};
-use crate::report::timings::html::Escaped;
 use crate::report::timings::lanes::{self, Lane, Placement};
 use crate::report::timings::timed_command::Timings;
 use crate::report::units;
@@ -21,150 +18,114 @@ const PADDING: usize = 9;
 const NAME: f64 = 0.04;
 
 /// The outcomes in the order of the legend.
-const OUTCOMES: [&str; 6] = ["installed", "declined", "skipped", "rejected", "failed", "timeout"];
+const OUTCOMES: [&str; 8] =
+    ["installed", "declined", "skipped", "rejected", "failed", "timeout", "mixed", "unknown"];
 
-/// Writes the chart with its legend.
-pub(super) fn write(timings: &Timings, page: &mut String) -> fmt::Result {
-    let lanes = lanes::lanes(timings);
-    write_legend(timings, page)?;
-    writeln!(page, "<h2>Timeline</h2>")?;
-    writeln!(page, "<div class=\"chart\" role=\"group\" aria-label=\"Hooks over time\">")?;
-    let ticks: Vec<(String, String)> = axis::ticks(timings.duration())
-        .into_iter()
-        .map(|(at, label)| (percent(timings, timings.command.started + at), label))
-        .collect();
-    writeln!(page, "<div class=\"axis\" aria-hidden=\"true\">")?;
-    for (at, label) in &ticks {
-        write!(page, "<span style=\"left:{at}\">{label}</span>")?;
-    }
-    writeln!(page, "</div>\n<div class=\"lanes\">\n<svg class=\"grid\" aria-hidden=\"true\">")?;
-    for (at, _) in &ticks {
-        write!(page, "<line x1=\"{at}\" x2=\"{at}\" y2=\"100%\"/>")?;
-    }
-    writeln!(page, "</svg>")?;
-    for lane in &lanes {
-        write_lane(timings, lane, page)?;
-    }
-    write_links(timings, &lanes, page)?;
-    writeln!(page, "</div>\n</div>")
+/// The chart with its legend.
+pub(super) struct Chart<'a> {
+    /// The outcomes in the legend.
+    pub(super) outcomes: Vec<&'static str>,
+    /// The ticks of the axis: where each is, and its label.
+    pub(super) ticks: Vec<(String, String)>,
+    /// The lanes.
+    pub(super) lanes: Vec<ChartLane<'a>>,
+    /// The lines that connect the bars on the critical path.
+    pub(super) links: Vec<Link>,
 }
 
-fn write_legend(timings: &Timings, page: &mut String) -> fmt::Result {
-    writeln!(page, "<ul class=\"legend\">")?;
-    let seen = |word: &str| timings.bars.iter().any(|bar| bar.hook.outcome() == word);
-    for word in OUTCOMES.into_iter().chain(["mixed", "unknown"]).filter(|word| seen(word)) {
-        writeln!(
-            page,
-            "<li><svg class=\"{word}\"><rect class=\"run\" width=\"100%\" height=\"100%\"/></svg>{word}</li>"
-        )?;
-    }
-    writeln!(
-        page,
-        "<li><svg class=\"line\"><line class=\"wait\" y1=\"50%\" x2=\"100%\" y2=\"50%\"/></svg>waited</li>"
-    )?;
-    writeln!(
-        page,
-        "<li><svg class=\"plain\"><rect class=\"run\" width=\"100%\" height=\"100%\"/></svg>ran</li>"
-    )?;
-    writeln!(
-        page,
-        "<li><svg class=\"plain\"><rect class=\"verify\" width=\"100%\" height=\"100%\"/></svg>verified</li>"
-    )?;
-    writeln!(
-        page,
-        "<li><svg class=\"plain critical\"><rect class=\"run\" width=\"100%\" height=\"100%\"/></svg>critical path</li>"
-    )?;
-    writeln!(
-        page,
-        "</ul>\n<p class=\"hint\">Point at a bar, or move to it with the Tab key, to see its times and the end of its log.</p>"
-    )
+/// A lane of a provider.
+pub(super) struct ChartLane<'a> {
+    pub(super) provider: &'a str,
+    pub(super) height: usize,
+    pub(super) bars: Vec<ChartBar<'a>>,
 }
 
-fn write_lane(timings: &Timings, lane: &Lane<'_>, page: &mut String) -> fmt::Result {
-    let provider = Escaped(lane.provider);
-    let height = height(lane);
-    writeln!(page, "<section class=\"lane\" aria-label=\"{provider}\" style=\"height:{height}px\">")?;
-    writeln!(page, "<h3 title=\"{provider}\">{provider}</h3>")?;
-    for placement in &lane.placements {
-        write_bar(timings, placement, page)?;
-    }
-    writeln!(page, "</section>")
+/// A bar in the chart.
+pub(super) struct ChartBar<'a> {
+    /// The index among all bars.
+    pub(super) index: usize,
+    /// The hook.
+    pub(super) hook: &'a HookTiming,
+    /// Whether the bar is on the critical path.
+    pub(super) is_critical: bool,
+    /// Whether the bar is in the right half of the chart.
+    pub(super) is_late: bool,
+    /// The place of the bar.
+    pub(super) left: String,
+    pub(super) width: String,
+    pub(super) top: usize,
+    /// The shares of the bar for the time that the hook ran and was verified.
+    pub(super) run: String,
+    pub(super) verify: String,
+    /// The lines for the wait, each with its class, left end and width.
+    pub(super) waits: [(&'static str, String, String); 2],
+    /// The room for the name, or `None` if there is not enough.
+    pub(super) name_width: Option<String>,
+    /// The facts that are shown when the user points at the bar.
+    pub(super) facts: Vec<(&'static str, String)>,
+    /// The ends of the logs that are not empty.
+    pub(super) logs: Vec<(&'static str, String)>,
 }
 
-fn write_bar(timings: &Timings, placement: &Placement, page: &mut String) -> fmt::Result {
+/// A line from the end of a bar to the beginning of another one.
+pub(super) struct Link {
+    pub(super) x1: String,
+    pub(super) y1: usize,
+    pub(super) x2: String,
+    pub(super) y2: usize,
+}
+
+impl<'a> Chart<'a> {
+    /// Places the bars of a command.
+    pub(super) fn new(timings: &'a Timings) -> Self {
+        let is_seen = |word: &&str| timings.bars.iter().any(|bar| bar.hook.outcome() == *word);
+        let ticks = axis::ticks(timings.duration()).into_iter();
+        let lanes = lanes::lanes(timings);
+        Self {
+            outcomes: OUTCOMES.into_iter().filter(is_seen).collect(),
+            ticks: ticks.map(|(at, label)| (percent(timings, timings.command.started + at), label)).collect(),
+            links: links(timings, &lanes),
+            lanes: lanes.iter().map(|lane| chart_lane(timings, lane)).collect(),
+        }
+    }
+}
+
+fn chart_lane<'a>(timings: &'a Timings, lane: &Lane<'a>) -> ChartLane<'a> {
+    let bars = lane.placements.iter().map(|placement| chart_bar(timings, placement));
+    ChartLane { provider: lane.provider, height: height(lane), bars: bars.collect() }
+}
+
+fn chart_bar<'a>(timings: &'a Timings, placement: &Placement) -> ChartBar<'a> {
     let Placement { index, row, free_from, free_until } = *placement;
     let bar = &timings.bars[index];
     let hook = &bar.hook;
-    let top = PADDING + row * ROW;
-    let left = percent(timings, hook.started);
-    let width = width(timings, hook.started, hook.verified_at());
-    let outcome = hook.outcome();
-    let critical = if timings.critical_path.contains(&index) { " critical" } else { "" };
-    let (label, provider) = (hook.label(), Escaped(&hook.provider));
-    write!(
-        page,
-        "<div class=\"bar {outcome}{critical}\" id=\"bar-{index}\" data-process=\"{}\" tabindex=\"0\" role=\"group\" \
-         aria-label=\"{} by {provider}: {outcome}, {}\" style=\"left:{left};width:{width};top:{top}px\">",
-        hook.process_id,
-        Escaped(&label),
-        units::duration(hook.busy_time()),
-    )?;
-    write_shape(hook, page)?;
-    write_tip(timings, bar, page)?;
-    writeln!(page, "</div>")?;
-    // The first line is the whole wait, shown with its bar; the second one is the part that no other bar of the row hides.
-    for (class, since) in [("wait", bar.ready_at), ("wait gap", bar.ready_at.max(free_from))] {
-        let (left, width) = (percent(timings, since), self::width(timings, since, hook.started));
-        writeln!(
-            page,
-            "<svg class=\"{class}\" aria-hidden=\"true\" style=\"left:{left};width:{width};top:{top}px\">\
-             <line y1=\"80%\" x2=\"100%\" y2=\"80%\"/></svg>"
-        )?;
+    let busy = hook.busy_time().as_secs_f64();
+    let run = if busy > 0.0 { hook.run_time().as_secs_f64() / busy * 100.0 } else { 100.0 };
+    let wait = |class, since| (class, percent(timings, since), width(timings, since, hook.started));
+    let has_room = part(timings, hook.started, free_until) >= NAME;
+    ChartBar {
+        index,
+        hook,
+        is_critical: timings.critical_path.contains(&index),
+        is_late: part(timings, timings.command.started, hook.started) >= 0.5,
+        left: percent(timings, hook.started),
+        width: width(timings, hook.started, hook.verified_at()),
+        top: PADDING + row * ROW,
+        run: format!("{run:.2}%"),
+        verify: format!("{:.2}%", 100.0 - run),
+        // The first line is the whole wait, shown with its bar; the second one is the part that no other bar of the row
+        // hides.
+        waits: [wait("wait", bar.ready_at), wait("wait gap", bar.ready_at.max(free_from))],
+        name_width: has_room.then(|| width(timings, hook.started, free_until)),
+        facts: facts(timings, bar),
+        logs: logs(hook),
     }
-    if part(timings, hook.started, free_until) >= NAME {
-        let room = self::width(timings, hook.started, free_until);
-        let label = Escaped(&label);
-        writeln!(
-            page,
-            "<span class=\"name\" aria-hidden=\"true\" style=\"left:{left};width:{room};top:{top}px\">{label}</span>"
-        )?;
-    }
-    Ok(())
 }
 
-/// Writes the shape of a bar: how long the hook ran, then how long it was verified.
-fn write_shape(hook: &HookTiming, page: &mut String) -> fmt::Result {
-    let whole = (hook.busy_time()).as_secs_f64();
-    let run = if whole > 0.0 { hook.run_time().as_secs_f64() / whole * 100.0 } else { 100.0 };
-    let verify = 100.0 - run;
-    write!(page, "<svg aria-hidden=\"true\"><rect class=\"run\" width=\"{run:.2}%\" height=\"100%\"/>")?;
-    write!(page, "<rect class=\"verify\" x=\"{run:.2}%\" width=\"{verify:.2}%\" height=\"100%\"/></svg>")
-}
-
-fn write_tip(timings: &Timings, bar: &Bar, page: &mut String) -> fmt::Result {
+fn facts(timings: &Timings, bar: &Bar) -> Vec<(&'static str, String)> {
     let hook = &bar.hook;
-    let side = if part(timings, timings.command.started, hook.started) < 0.5 { "" } else { " before" };
-    write!(
-        page,
-        "<div class=\"tip{side}\"><p class=\"title\"><b>{}</b> by {}",
-        Escaped(hook.label()),
-        Escaped(&hook.provider)
-    )?;
-    if hook.attempts.len() != 1 {
-        write!(page, " <span class=\"word {0}\">{0}</span>", hook.outcome())?;
-    }
-    write!(page, "</p><ul>")?;
-    for attempt in &hook.attempts {
-        let outcome = attempt.outcome.as_str();
-        write!(page, "<li><span class=\"word {outcome}\">{outcome}</span> ")?;
-        if hook.attempts.len() > 1 {
-            write!(page, "<b>{}</b> ", Escaped(&attempt.binary))?;
-        }
-        write!(page, "{}</li>", Escaped(&attempt.reason))?;
-    }
-    write!(page, "</ul><dl>")?;
     let offset = |at: Timestamp| units::duration(at.duration_since(timings.command.started));
-    for (what, value) in [
+    let facts = [
         ("waited", units::duration(bar.wait_time())),
         ("ran", units::duration(hook.run_time())),
         ("verified", units::duration(hook.verify_time())),
@@ -172,24 +133,20 @@ fn write_tip(timings: &Timings, bar: &Bar, page: &mut String) -> fmt::Result {
         ("exit", hook.exit.clone()),
         ("CPU", hook.cpu_ms.map(|millis| format!("{millis} ms")).unwrap_or_default()),
         ("memory", hook.max_rss.map(units::bytes).unwrap_or_default()),
-    ] {
-        if !value.is_empty() {
-            write!(page, "<div><dt>{what}</dt><dd>{}</dd></div>", Escaped(value))?;
-        }
-    }
-    write!(page, "</dl>")?;
-    for (stream, log) in [("stderr", &hook.stderr_tail), ("stdout", &hook.stdout_tail)] {
-        let lines: Vec<&str> = log.trim_end().lines().collect();
-        if !lines.is_empty() {
-            // HTML drops a newline right after the tag, so this one keeps an empty first line of the log.
-            write!(page, "<p class=\"stream\">{stream}</p><pre>\n{}</pre>", Escaped(lines.join("\n")))?;
-        }
-    }
-    write!(page, "<p><code>rigup process logs {}</code></p></div>", hook.process_id)
+    ];
+    facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
 
-/// Writes lines from the end of each bar on the critical path to the beginning of the next one.
-fn write_links(timings: &Timings, lanes: &[Lane<'_>], page: &mut String) -> fmt::Result {
+fn logs(hook: &HookTiming) -> Vec<(&'static str, String)> {
+    [("stderr", &hook.stderr_tail), ("stdout", &hook.stdout_tail)]
+        .into_iter()
+        .map(|(stream, log)| (stream, log.trim_end().lines().collect::<Vec<_>>().join("\n")))
+        .filter(|(_, log)| !log.is_empty())
+        .collect()
+}
+
+/// Returns the lines from the end of each bar on the critical path to the beginning of the next one.
+fn links(timings: &Timings, lanes: &[Lane<'_>]) -> Vec<Link> {
     let mut middles = vec![0; timings.bars.len()];
     let mut top = 0;
     for lane in lanes {
@@ -198,16 +155,14 @@ fn write_links(timings: &Timings, lanes: &[Lane<'_>], page: &mut String) -> fmt:
         }
         top += height(lane);
     }
-    writeln!(page, "<svg class=\"links\" aria-hidden=\"true\">")?;
-    for (pair, bars) in
-        timings.critical_path.windows(2).zip(timings.critical_bars().zip(timings.critical_bars().skip(1)))
-    {
-        let (from, to) = (middles[pair[0]], middles[pair[1]]);
-        let x1 = percent(timings, bars.0.hook.verified_at());
-        let x2 = percent(timings, bars.1.hook.started);
-        write!(page, "<line x1=\"{x1}\" y1=\"{from}\" x2=\"{x2}\" y2=\"{to}\"/>")?;
-    }
-    writeln!(page, "</svg>")
+    let pairs = timings.critical_path.iter().zip(timings.critical_path.iter().skip(1));
+    let link = |(&from, &to): (&usize, &usize)| Link {
+        x1: percent(timings, timings.bars[from].hook.verified_at()),
+        y1: middles[from],
+        x2: percent(timings, timings.bars[to].hook.started),
+        y2: middles[to],
+    };
+    pairs.map(link).collect()
 }
 
 fn height(lane: &Lane<'_>) -> usize {
