@@ -6,7 +6,6 @@ pub mod handle;
 pub mod kill;
 pub mod lock;
 pub mod poll;
-mod posix_spawn;
 pub mod recover;
 pub mod redact;
 pub mod run_dir;

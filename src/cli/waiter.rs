@@ -6,8 +6,8 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::engine::ExitStatus;
 use crate::model::id::ProcessId;
-use crate::process::spawn::{self, CommandSpec};
-use crate::process::waiter;
+use crate::process::spawn::CommandSpec;
+use crate::process::{system, waiter};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -23,7 +23,7 @@ pub(crate) struct WaiterArgs {
 
 /// Runs `rigup waiter`. Errors go to the launcher, through standard output.
 pub(crate) fn run(args: WaiterArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
-    spawn::close_inherited();
+    system::close_inherited();
     let waited = wait_for(args, &context.settings);
     if let Err(error @ (CliError::Setup(_) | CliError::Engine(_))) = &waited {
         context.output.raw(error.to_string().as_bytes())?;

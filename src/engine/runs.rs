@@ -64,7 +64,7 @@ pub(crate) fn exec(
             return Err(error.into());
         }
     };
-    let process = process.into_running(child.identity(), child.started_at);
+    let process = process.into_running(child.handle.entry.identity(), child.started_at);
     // The command already runs: a record that cannot be written is no reason to give up on it.
     let stored = session.store.save_process(&process);
     let reaped = foreground::wait(&child, &interrupt).map_err(EngineError::Signals)?;

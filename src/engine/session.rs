@@ -21,7 +21,7 @@ use crate::plugin::builtin;
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
-use crate::process::{handle, recover, subreaper};
+use crate::process::{recover, subreaper, system};
 use crate::runs::gc::{Gc, GcAction};
 use crate::settings::{Settings, parse_bool};
 use crate::store::{Store, StoreError};
@@ -88,13 +88,13 @@ impl<'e> Session<'e> {
         let now = clock::now();
         let cmd = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let spec = ProcessSpec::new(ProcessType::Cli, cmd, std::env::current_dir().unwrap_or_default());
-        let identity = handle::identify(std::process::id()).ok_or_else(|| {
+        let this_process = system::entry(std::process::id()).ok_or_else(|| {
             EngineError::Setup(
                 "cannot find rigup's own process in the process table; on Linux, mount /proc".to_owned(),
             )
         })?;
         let process = Process::queued(ProcessId::generate(), self.machine.id, spec, now);
-        let mut process = process.into_running(identity, now);
+        let mut process = process.into_running(this_process.identity(), now);
         process.parent_id = self.known_parent()?;
         process.iface_id = Some(self.interface()?.id);
         let lock = ProcessLock::take(&self.settings.data_dir, process.id)

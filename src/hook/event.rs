@@ -19,7 +19,7 @@ use crate::plugin::hook_name::Background;
 use crate::process::handle::Handle;
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
-use crate::process::{poll, terminate, wait};
+use crate::process::{poll, terminate, wait, waiter};
 use crate::protocol::{Record, RecordReader};
 use crate::store::StoreError;
 
@@ -83,27 +83,24 @@ struct EventRun<'a, OnEvent> {
     background: Vec<BackgroundHook<'a>>,
     /// The foreground hook that has exited. It is reported once the next one runs, and stored together with the record of
     /// the one after that. If rigup is killed before, its exit is recovered from its run dir.
-    ended: Option<EndedHook<'a>>,
+    ended: Option<StartedHook<'a>>,
 }
 
-/// A hook that has exited.
-struct EndedHook<'a> {
+/// A hook that was started.
+struct StartedHook<'a> {
     hook: &'a Hook,
     process: Process,
     run_dir: RunDir,
     output: HookOutput,
+    /// The problems that are reported once it has exited.
     warnings: Vec<String>,
     was_terminated: bool,
 }
 
 /// A background hook that runs.
 struct BackgroundHook<'a> {
-    hook: &'a Hook,
-    process: Process,
-    run_dir: RunDir,
-    output: HookOutput,
+    started: StartedHook<'a>,
     waiter: Child,
-    was_terminated: bool,
 }
 
 /// A hook that is recorded and not started yet.
@@ -190,7 +187,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             },
         )?;
         let FinishedHook { process, run_dir, warnings } = finished;
-        self.ended = Some(EndedHook { hook, process, run_dir, output, warnings, was_terminated: false });
+        self.ended = Some(StartedHook { hook, process, run_dir, output, warnings, was_terminated: false });
         queued
     }
 
@@ -201,10 +198,9 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         prepared: PreparedHook,
         lock: FileLock,
     ) -> Result<(), RunError> {
-        let process = prepared.process.clone();
-        let run_dir = prepared.run_dir.clone();
+        let PreparedHook { process, run_dir, command, .. } = prepared;
         self.conclude(None)?;
-        let waiter = match self.runner.launch(prepared, lock) {
+        let waiter = match waiter::launch(self.runner.settings, &process, lock, command) {
             Ok(waiter) => waiter,
             Err(error) => {
                 let exit = ProcessExit::spawn_failed(error.to_string(), clock::now());
@@ -215,13 +211,14 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             }
         };
         let output = HookOutput::default();
-        let started = BackgroundHook { hook, process, run_dir, output, waiter, was_terminated: false };
-        self.background.push(started);
+        let warnings = Vec::new();
+        let started = StartedHook { hook, process, run_dir, output, warnings, was_terminated: false };
+        self.background.push(BackgroundHook { started, waiter });
         let deadline = Instant::now() + self.event.ready_timeout;
         loop {
             self.read_all();
-            let Some(started) = self.background.last() else { return Ok(()) };
-            if started.output.has_line {
+            let Some(newest) = self.background.last() else { return Ok(()) };
+            if newest.started.output.has_line {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -232,7 +229,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 return Ok(());
             }
             let next = deadline.min(Instant::now() + TICK);
-            match poll::readable([started.waiter.fd(), self.runner.interrupt.fd()], next) {
+            match poll::readable([newest.waiter.handle.fd(), self.runner.interrupt.fd()], next) {
                 [true, _] => return self.collect(),
                 [_, true] => return Ok(()),
                 [false, false] => {}
@@ -245,12 +242,14 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         loop {
             self.collect()?;
             let mut hooks = self.background.iter();
-            let next = hooks.find(|running| running.hook.name.background == Some(Background::Finite));
+            let next = hooks.find(|running| running.started.hook.name.background == Some(Background::Finite));
             let Some(next) = next else {
                 return Ok(());
             };
-            let [_, is_interrupted] =
-                poll::readable([next.waiter.fd(), self.runner.interrupt.fd()], Instant::now() + 10 * TICK);
+            let [_, is_interrupted] = poll::readable(
+                [next.waiter.handle.fd(), self.runner.interrupt.fd()],
+                Instant::now() + 10 * TICK,
+            );
             if is_interrupted {
                 return Ok(());
             }
@@ -262,7 +261,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn terminate_all(&mut self) -> Result<(), RunError> {
         let mut result = Ok(());
         for running in &mut self.background {
-            running.was_terminated = true;
+            running.started.was_terminated = true;
             running.waiter.handle.signal(Signal::TERM);
         }
         let deadline = Instant::now() + WAITER_PATIENCE;
@@ -279,13 +278,14 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 running.waiter.handle.signal(if is_overdue { Signal::KILL } else { Signal::INT });
             }
             was_urgent = is_urgent;
-            poll::readable([next.waiter.fd()], Instant::now() + TICK);
+            poll::readable([next.waiter.handle.fd()], Instant::now() + TICK);
         }
     }
 
     fn read_all(&mut self) {
         let on_event = &mut self.on_event;
-        for BackgroundHook { hook, run_dir, output, .. } in &mut self.background {
+        for BackgroundHook { started, .. } in &mut self.background {
+            let StartedHook { hook, run_dir, output, .. } = started;
             output.read(run_dir, READ_LIMIT, |record| on_event(hook, HookEvent::Record(record)));
         }
     }
@@ -295,12 +295,11 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         self.read_all();
         let has_exited = |running: &BackgroundHook<'_>| wait::has_exited_by(&running.waiter, Instant::now());
         while let Some(at) = self.background.iter().position(has_exited) {
-            let BackgroundHook { hook, process, run_dir, output, waiter, was_terminated } =
-                self.background.remove(at);
+            let BackgroundHook { mut started, waiter } = self.background.remove(at);
             let _ = wait::reap(&waiter);
-            let process = self.exit_of(process, &run_dir)?;
-            let warnings = run_dir.read_warnings();
-            self.report_end(EndedHook { hook, process, run_dir, output, warnings, was_terminated });
+            started.process = self.exit_of(started.process, &started.run_dir)?;
+            started.warnings = started.run_dir.read_warnings();
+            self.report_end(started);
         }
         Ok(())
     }
@@ -317,7 +316,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             match process.running().and_then(|running| Handle::open(&running.identity)) {
                 Some(root) => {
                     let interrupt = Some(self.runner.interrupt);
-                    terminate::terminate_tree(process.id, &root, terminate::GRACE, interrupt)
+                    terminate::terminate_tree(Signal::TERM, process.id, &root, terminate::GRACE, interrupt)
                 }
                 None => terminate::terminate_marked(process.id, None),
             };
@@ -329,8 +328,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     }
 
     /// Reports the rest of a hook's output and its exit, and returns its record.
-    fn report_end(&mut self, ended: EndedHook<'_>) -> Process {
-        let EndedHook { hook, process, run_dir, mut output, warnings, was_terminated } = ended;
+    fn report_end(&mut self, ended: StartedHook<'_>) -> Process {
+        let StartedHook { hook, process, run_dir, mut output, warnings, was_terminated } = ended;
         // Processes that it left behind may go on writing, and what exceeds the limit is not read.
         let limit = self.runner.settings.output_limit;
         let bytes = process.exit().map_or(0, |exit| exit.stdout_bytes.min(limit));

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::process::capture::Capture;
+use crate::process::capture;
 use crate::process::signals::Interrupt;
+use crate::process::spawn::CommandSpec;
 
 /// How long a shim may take to print the path of the real interpreter.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,8 +38,13 @@ fn real(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interr
         return real.clone();
     }
     let query = || {
-        let capture = Capture { program: &found, args: &args, env, cwd };
-        let captured = capture.run(Instant::now() + PATIENCE, interrupt).ok()??;
+        let command = CommandSpec {
+            program: found.clone().into(),
+            args: args.map(OsString::from).into(),
+            env: env.to_vec(),
+            cwd: cwd.to_owned(),
+        };
+        let captured = capture::run(&command, Instant::now() + PATIENCE, interrupt).ok()??;
         let real = PathBuf::from(captured.stdout.trim_end_matches('\n'));
         (captured.exit_code == 0 && real.is_absolute() && real.is_file()).then_some(real)
     };

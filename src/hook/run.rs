@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock;
-use crate::fs::lock::FileLock;
 use crate::hook::{command, interpreter};
 use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
 use crate::model::plugin_name::PluginName;
@@ -19,9 +18,8 @@ use crate::plugin::discovery::{Hook, Start};
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
-use crate::process::spawn::{Child, CommandSpec, Spawn};
+use crate::process::spawn::{CommandSpec, Spawn};
 use crate::process::supervise::Supervision;
-use crate::process::waiter::{Launch, LaunchError};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
@@ -75,7 +73,7 @@ pub struct PreparedHook {
     warnings: Vec<String>,
     logs: [File; 2],
     input: Option<File>,
-    command: CommandSpec,
+    pub(super) command: CommandSpec,
 }
 
 impl PreparedHook {
@@ -191,19 +189,18 @@ impl Runner<'_> {
                 return Ok(FinishedHook { process: process.into_exited(exit), run_dir, warnings });
             }
         };
-        let process = process.into_running(child.identity(), child.started_at);
+        let process = process.into_running(child.handle.entry.identity(), child.started_at);
         let unwritable = |error| RunError::RunDir { hook: process.spec.hook_name.clone(), error };
         let supervision = Supervision {
-            process_id: process.id,
+            process: &process,
             run_dir: &run_dir,
             logs: &logs,
             record_after: RECORD_AFTER,
-            timeout: process.spec.timeout,
             output_limit: Some(self.settings.output_limit),
             interrupt: self.interrupt,
         };
         let record = || -> Result<(), RunError> {
-            run_dir.write_pid(child.entry().pid).map_err(unwritable)?;
+            run_dir.write_pid(child.handle.entry.pid).map_err(unwritable)?;
             Ok(self.store.save_process(&process)?)
         };
         let supervised = supervision.run(&child, record, || tick(&run_dir))?;
@@ -212,17 +209,5 @@ impl Runner<'_> {
             warnings.push(format!("cannot write its exit to its run dir: {error}"));
         }
         Ok(FinishedHook { process: process.into_exited(supervised.exit), run_dir, warnings })
-    }
-
-    /// Starts a hook, whose record is stored, in the background: its waiter supervises it, even if this rigup is killed.
-    pub fn launch(&self, hook: PreparedHook, lock: FileLock) -> Result<Child, LaunchError> {
-        let launch = Launch {
-            rigup: &self.settings.rigup,
-            data_dir: &self.settings.data_dir,
-            process: &hook.process,
-            lock,
-            command: hook.command,
-        };
-        launch.launch()
     }
 }

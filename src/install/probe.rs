@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::model::Version;
-use crate::process::capture::Capture;
+use crate::process::capture;
 use crate::process::signals::Interrupt;
+use crate::process::spawn::CommandSpec;
 
 /// The arguments that make programs print their version, in the order in which they are tried.
 const FLAGS: [&str; 4] = ["--version", "-version", "-v", "version"];
@@ -51,8 +52,13 @@ pub fn version(
 ) -> io::Result<Option<String>> {
     let deadline = Instant::now() + TIMEOUT;
     for flag in FLAGS {
-        let capture = Capture { program, args: &[flag], env, cwd: Path::new("/") };
-        let Some(output) = capture.run(deadline, interrupt)? else { return Ok(None) };
+        let command = CommandSpec {
+            program: program.into(),
+            args: vec![flag.into()],
+            env: env.to_vec(),
+            cwd: PathBuf::from("/"),
+        };
+        let Some(output) = capture::run(&command, deadline, interrupt)? else { return Ok(None) };
         if output.exit_code == 0 {
             for text in [output.stdout, output.stderr] {
                 if let Some(version) = Version::find_in(&text) {

@@ -20,7 +20,8 @@ pub fn wait(child: &Child, interrupt: &Interrupt) -> io::Result<Reaped> {
     let mut passed_on = 0;
     loop {
         let has_exited = if passed_on == 0 {
-            let [has_exited, _] = poll::readable([child.fd(), interrupt.fd()], Instant::now() + 20 * TICK);
+            let [has_exited, _] =
+                poll::readable([child.handle.fd(), interrupt.fd()], Instant::now() + 20 * TICK);
             has_exited
         } else {
             wait::has_exited_by(child, Instant::now() + TICK)

@@ -2,42 +2,15 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal};
 
 use crate::model::process::Identity;
 use crate::process::system::{self, ProcessEntry, SystemHandle};
 
-/// Returns the id of the running boot; empty if the system has none.
-pub fn boot_id() -> &'static str {
-    static BOOT_ID: OnceLock<String> = OnceLock::new();
-    BOOT_ID.get_or_init(system::boot_id)
-}
-
-/// Returns the pid namespace of this process, or `None` if it is unknown. The pids and start times of two processes can be
-/// compared only within one namespace and one boot.
-pub fn pid_namespace() -> Option<u64> {
-    static NAMESPACE: OnceLock<Option<u64>> = OnceLock::new();
-    *NAMESPACE.get_or_init(system::pid_namespace)
-}
-
-/// Returns the identity of the process that has this pid now.
-pub fn identify(pid: u32) -> Option<Identity> {
-    system::entry(pid).map(|entry| identity_of(&entry))
-}
-
-/// Returns the identity of a process in the process table.
-pub fn identity_of(entry: &ProcessEntry) -> Identity {
-    Identity { pid: entry.pid, start_ticks: entry.start_ticks, boot_id: boot_id().to_owned() }
-}
-
 /// Returns the living process with this identity; a zombie is not alive.
 pub fn find(identity: &Identity) -> Option<ProcessEntry> {
-    if identity.boot_id != boot_id() {
-        return None;
-    }
-    system::entry(identity.pid).filter(|entry| entry.start_ticks == identity.start_ticks && !entry.is_zombie)
+    system::entry(identity.pid).filter(|entry| !entry.is_zombie && entry.identity() == *identity)
 }
 
 /// A reference to one process: a signal through it reaches this process or none, even if its pid is reused.
@@ -56,16 +29,15 @@ impl Handle {
 
     /// Opens a process of the process table. It is compared again once its pid cannot be reused.
     pub fn open_entry(entry: &ProcessEntry) -> Option<Self> {
-        let handle = Self { entry: *entry, system: SystemHandle::open(entry.pid).ok()? };
-        handle.exists().then_some(handle)
+        let system = SystemHandle::open(entry.pid).ok()?;
+        entry.refreshed().map(|_| Self { entry: *entry, system })
     }
 
     /// Opens a child that was not reaped yet, so its pid cannot be reused.
     pub(super) fn open_child(pid: u32) -> io::Result<Self> {
         let system = SystemHandle::open(pid)?;
-        let entry = system::entry(pid);
-        let entry =
-            entry.ok_or_else(|| io::Error::other("the new process is missing from the process table"))?;
+        let entry = system::entry(pid)
+            .ok_or_else(|| io::Error::other("the new process is missing from the process table"))?;
         Ok(Self { entry, system })
     }
 
@@ -80,8 +52,8 @@ impl Handle {
             return;
         }
         // As long as the leader exists, even as a zombie, no other group has its id.
-        if let (true, Some(pid)) = (self.exists(), i32::try_from(self.entry.pid).ok().and_then(Pid::from_raw))
-        {
+        let pid = i32::try_from(self.entry.pid).ok().and_then(Pid::from_raw);
+        if let (Some(_), Some(pid)) = (self.entry.refreshed(), pid) {
             let _ = rustix::process::kill_process_group(pid, signal);
         }
     }
@@ -89,10 +61,6 @@ impl Handle {
     /// A descriptor that is readable once the process has exited.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.system.fd()
-    }
-
-    fn exists(&self) -> bool {
-        system::entry(self.entry.pid).is_some_and(|now| now.start_ticks == self.entry.start_ticks)
     }
 }
 
@@ -102,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_process_is_found_only_by_its_whole_identity() {
-        let this = identify(std::process::id()).unwrap();
+        let this = system::entry(std::process::id()).unwrap().identity();
         assert!(find(&this).is_some());
         assert!(find(&Identity { start_ticks: this.start_ticks + 1, ..this.clone() }).is_none());
         assert!(find(&Identity { boot_id: "another".to_owned(), ..this }).is_none());

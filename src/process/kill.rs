@@ -8,8 +8,7 @@ use crate::model::process::{Process, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::run_dir::RunDir;
 use crate::process::system::ProcessEntry;
-use crate::process::tree;
-use crate::process::{poll, recover, terminate};
+use crate::process::{poll, recover, terminate, tree};
 use crate::store::{Store, StoreError};
 
 /// How long a rigup or waiter may take to store the exit of its process.
@@ -52,12 +51,11 @@ pub fn kill(
     if let Some(root) = Handle::open(&running.identity) {
         // The process's rigup or waiter has to know that this exit was requested. If the run dir cannot be written, the
         // process is terminated all the same.
-        let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
-        let _ = run_dir.as_ref().map(RunDir::request_stop);
+        let _ = process.spec.run_dir.as_deref().map(|run_dir| RunDir::at(run_dir).request_stop());
         let survivors = if process.spec.process_type == ProcessType::Cli {
             terminate_rigup(&root, signal, grace)
         } else {
-            terminate::terminate_tree_with(signal, process.id, &root, grace)
+            terminate::terminate_tree(signal, process.id, &root, grace, None)
         };
         if !survivors.is_empty() {
             return Ok(KillOutcome::Survived(survivors));

@@ -1,5 +1,7 @@
 //! Completing the records of processes that a crashed rigup left behind.
 
+use rustix::process::Signal;
+
 use crate::clock;
 use crate::model::id::MachineId;
 use crate::model::process::{Process, ProcessExit, ProcessState, ProcessType};
@@ -44,17 +46,12 @@ pub fn recover_if_lost(store: &Store, process: &Process) -> Result<Option<Proces
     if exit.is_none() {
         terminate_rest(process);
     }
-    let lost = || {
-        let lost = ProcessExit::lost(clock::now());
-        match &run_dir {
-            Some(run_dir) => run_dir.add_logs(lost),
-            None => lost,
-        }
-    };
-    let process = process.clone().into_exited(exit.unwrap_or_else(lost));
+    let mut exit = exit.unwrap_or_else(|| ProcessExit::lost(clock::now()));
     if let Some(run_dir) = &run_dir {
+        exit = run_dir.add_logs(exit);
         run_dir.remove_temporary_files();
     }
+    let process = process.clone().into_exited(exit);
     store.save_process(&process)?;
     Ok(Some(process))
 }
@@ -63,7 +60,9 @@ pub fn recover_if_lost(store: &Store, process: &Process) -> Result<Option<Proces
 fn terminate_rest(process: &Process) {
     match &process.state {
         ProcessState::Running(running) => match Handle::open(&running.identity) {
-            Some(root) => terminate::terminate_tree(process.id, &root, terminate::LEFTOVER_GRACE, None),
+            Some(root) => {
+                terminate::terminate_tree(Signal::TERM, process.id, &root, terminate::LEFTOVER_GRACE, None)
+            }
             None => terminate::terminate_marked(process.id, Some(running.identity.pid)),
         },
         // Its rigup may have been killed after it started the process and before it stored that.

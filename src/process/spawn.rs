@@ -1,22 +1,24 @@
 //! Starting processes: the only place that does so.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 use crate::clock;
 use crate::exhaustion;
-use crate::model::process::Identity;
-use crate::process::handle::{self, Handle};
-use crate::process::posix_spawn::Image;
-use crate::process::system::{self, ProcessEntry};
-use crate::process::{poll, subreaper};
+use crate::process::handle::Handle;
+use crate::process::{poll, subreaper, system};
 
 /// A command with everything that decides what it does.
 #[derive(Debug)]
@@ -96,47 +98,53 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 impl Spawn<'_> {
-    /// Starts the command in a session of its own, without a terminal, with every signal at its default.
+    /// Starts the command in a session of its own, without a terminal, with no signal blocked and every signal at its default.
     pub fn start(&self) -> Result<Child, SpawnError> {
         let CommandSpec { program, cwd, .. } = self.command;
         self.try_start().map_err(|error| SpawnError::new(PathBuf::from(program), cwd, &error))
     }
 
     fn try_start(&self) -> io::Result<Child> {
-        let null;
-        let stdin = if let Some(stdin) = self.stdin {
-            stdin
-        } else {
-            null = File::open("/dev/null")?;
-            &null
+        let stdin = match self.stdin {
+            Some(stdin) => stdin,
+            None => &File::open("/dev/null")?,
         };
         let CommandSpec { program, args, env, cwd } = self.command;
-        let file = self.command.find_program()?;
-        let image = Image {
-            file: &file,
-            argv: std::iter::once(program).chain(args).map(OsString::as_os_str).collect(),
-            env: env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect(),
-            cwd,
-            streams: [stdin.as_fd(), self.stdout.as_fd(), self.stderr.as_fd()],
-        };
-        start(|| image.spawn())
+        let file = CString::new(self.command.find_program()?.into_os_string().into_vec())?;
+        let argv = std::iter::once(program).chain(args).map(|word| CString::new(word.as_bytes()));
+        let argv = argv.collect::<Result<Vec<_>, _>>()?;
+        let env =
+            env.iter().map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()));
+        let env = env.collect::<Result<Vec<_>, _>>()?;
+        let mut actions = PosixSpawnFileActions::init()?;
+        change_folder(&mut actions, cwd)?;
+        for (target, stream) in (0..).zip([stdin, self.stdout, self.stderr]) {
+            actions.add_dup2(stream.as_raw_fd(), target)?;
+        }
+        let mut attributes = PosixSpawnAttr::init()?;
+        let session = PosixSpawnFlags::from_bits_retain(system::SETSID.into());
+        attributes.set_flags(
+            session | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
+        )?;
+        attributes.set_sigdefault(&SigSet::all())?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        // Unlike `fork`, this does not copy rigup's memory.
+        start(|| {
+            let pid = posix_spawn(file.as_c_str(), &actions, &attributes, &argv, &env)?;
+            u32::try_from(pid.as_raw()).map_err(io::Error::other)
+        })
     }
 }
 
-impl Child {
-    /// Returns the process.
-    pub fn entry(&self) -> &ProcessEntry {
-        &self.handle.entry
-    }
-
-    /// Returns its identity.
-    pub fn identity(&self) -> Identity {
-        handle::identity_of(&self.handle.entry)
-    }
-
-    /// A descriptor that is readable once the process has exited.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.handle.fd()
+/// Adds a change of the working directory, for which nix has no function.
+fn change_folder(actions: &mut PosixSpawnFileActions, folder: &Path) -> io::Result<()> {
+    let folder = CString::new(folder.as_os_str().as_bytes())?;
+    let actions: *mut libc::posix_spawn_file_actions_t = (&raw mut *actions).cast();
+    // SAFETY: PosixSpawnFileActions is a transparent wrapper of the initialized C struct, and the path is copied.
+    #[expect(unsafe_code, reason = "nix adds no change of the folder")]
+    match unsafe { libc::posix_spawn_file_actions_addchdir_np(actions, folder.as_ptr()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
@@ -175,18 +183,12 @@ fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
     match Handle::open_child(pid) {
         Ok(handle) => Ok(Child { handle, started_at }),
         Err(error) => {
-            let child = nix::unistd::Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
-            nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL)?;
-            subreaper::reap_child(pid, || nix::sys::wait::waitpid(child, None))?;
+            let child = Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
+            kill(child, Signal::SIGKILL)?;
+            subreaper::reap_child(pid, || waitpid(child, None))?;
             Err(error)
         }
     }
-}
-
-/// Closes the descriptors that this process inherited besides its standard streams, so that a process that outlives its
-/// caller keeps none of the caller's pipes open. It has to be called before anything else is opened.
-pub fn close_inherited() {
-    system::close_inherited();
 }
 
 /// Explains the error of a spawn. The system reports the same number for a missing program, a missing interpreter and a

@@ -4,13 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::process::system;
 
+pub use crate::process::system::become_subreaper;
+
 /// The pids of the children that rigup started itself and has not reaped yet.
 static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
-
-/// Makes this process the parent of every orphan below it, if the system supports that.
-pub fn become_subreaper() {
-    system::become_subreaper();
-}
 
 /// Starts a child, and registers it before it can be taken for an orphan.
 pub(super) fn start_child<E>(start: impl FnOnce() -> Result<u32, E>) -> Result<u32, E> {

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::clock;
-use crate::model::id::ProcessId;
-use crate::model::process::{ExitReason, ProcessExit};
+use crate::model::process::{ExitReason, Process, ProcessExit};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
@@ -16,16 +17,14 @@ use crate::process::{subreaper, terminate, tree};
 /// The conditions under which a process is supervised.
 #[derive(Debug)]
 pub struct Supervision<'a> {
-    /// The id that the process and everything that it starts carry.
-    pub process_id: ProcessId,
+    /// The process, whose id everything that it starts carries, and whose timeout is observed.
+    pub process: &'a Process,
     /// The run dir with its logs, in which a requested stop is noted.
     pub run_dir: &'a RunDir,
     /// Its two logs.
     pub logs: &'a [File; 2],
     /// A process that exits sooner is recorded only once, when it has exited.
     pub record_after: Duration,
-    /// The time after which it is terminated.
-    pub timeout: Option<Duration>,
     /// The size of a log, in bytes, at which it is terminated.
     pub output_limit: Option<u64>,
     /// The interrupt on which it is terminated.
@@ -51,11 +50,11 @@ impl Supervision<'_> {
         record: impl FnOnce() -> Result<(), E>,
         tick: impl FnMut(),
     ) -> Result<SupervisedExit, E> {
-        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self.process.spec.timeout.map(|timeout| Instant::now() + timeout);
         if !wait::has_exited_by(child, Instant::now() + self.record_after)
             && let Err(error) = record()
         {
-            terminate::terminate_tree(self.process_id, &child.handle, Duration::ZERO, None);
+            terminate::terminate_tree(Signal::TERM, self.process.id, &child.handle, Duration::ZERO, None);
             let _ = self.exit(WaitOutcome::Interrupted, child);
             return Err(error);
         }
@@ -72,13 +71,14 @@ impl Supervision<'_> {
     }
 
     fn terminate_tree(&self, child: &Child) -> Vec<ProcessEntry> {
-        terminate::terminate_tree(self.process_id, &child.handle, terminate::GRACE, Some(self.interrupt))
+        let interrupt = Some(self.interrupt);
+        terminate::terminate_tree(Signal::TERM, self.process.id, &child.handle, terminate::GRACE, interrupt)
     }
 
     /// Terminates what a process that exited by itself left in its group; other processes go on. If its stop was requested,
     /// all of them are terminated: the rigup that requested it cannot recognise every process of the tree.
     fn terminate_leftovers(&self, child: &Child) -> Vec<String> {
-        let mut left = tree::find(self.process_id, *child.entry());
+        let mut left = tree::find(self.process.id, child.handle.entry);
         let is_stop_requested = self.run_dir.is_stop_requested();
         if is_stop_requested {
             left.in_group.append(&mut left.strays);
@@ -89,7 +89,7 @@ impl Supervision<'_> {
             let survivors = if is_stop_requested {
                 self.terminate_tree(child)
             } else {
-                terminate::terminate_group(self.process_id, &child.handle)
+                terminate::terminate_group(self.process.id, &child.handle)
             };
             warnings.extend(survivor_warnings(&survivors));
             subreaper::reap_orphans();

@@ -1,20 +1,25 @@
 //! The differences between operating systems: the process table, and references to processes.
 
+use std::sync::LazyLock;
+
+use crate::model::process::Identity;
+
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{
-    PidFd as SystemHandle, SETSID, arguments, become_subreaper, boot_id, close_inherited, entry, environ,
-    has_no_children, pid_namespace, pids,
-};
+pub use linux::{PidFd as SystemHandle, *};
 #[cfg(target_os = "macos")]
-pub(super) use macos::{
-    ExitQueue as SystemHandle, SETSID, arguments, become_subreaper, boot_id, close_inherited, entry, environ,
-    has_no_children, pid_namespace, pids,
-};
+pub use macos::{ExitQueue as SystemHandle, *};
+
+/// The id of the running boot; empty if the system has none.
+pub static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);
+
+/// The pid namespace of this process, or `None` if it is unknown. The pids and start times of two processes can be compared
+/// only within one namespace and one boot.
+pub static PID_NAMESPACE: LazyLock<Option<u64>> = LazyLock::new(pid_namespace);
 
 /// A process in the process table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,4 +34,16 @@ pub struct ProcessEntry {
     pub start_ticks: u64,
     /// Whether it has exited and its parent has not reaped it.
     pub is_zombie: bool,
+}
+
+impl ProcessEntry {
+    /// Returns the identity of the process.
+    pub fn identity(&self) -> Identity {
+        Identity { pid: self.pid, start_ticks: self.start_ticks, boot_id: BOOT_ID.clone() }
+    }
+
+    /// Returns the process as it is now, or `None` if it is gone.
+    pub fn refreshed(&self) -> Option<Self> {
+        entry(self.pid).filter(|now| now.start_ticks == self.start_ticks)
+    }
 }

@@ -20,35 +20,20 @@ const KILL_PATIENCE: Duration = Duration::from_secs(2);
 /// The pause between two reads of the process table.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Terminates a process and everything that it started, in any process group. Returns the survivors.
+/// Sends a signal to a process and everything that it started, in any process group, and kills those that are left after the
+/// grace period. Returns the survivors.
 pub fn terminate_tree(
+    signal: Signal,
     process_id: ProcessId,
     root: &Handle,
     grace: Duration,
     interrupt: Option<&Interrupt>,
 ) -> Vec<ProcessEntry> {
-    terminate(Signal::TERM, Some(root), grace, interrupt, members(process_id, root))
-}
-
-/// Terminates a process and everything that it started, with this signal in place of TERM. Returns the survivors.
-pub fn terminate_tree_with(
-    signal: Signal,
-    process_id: ProcessId,
-    root: &Handle,
-    grace: Duration,
-) -> Vec<ProcessEntry> {
-    terminate(signal, Some(root), grace, None, members(process_id, root))
-}
-
-/// Returns a function that lists a root and everything below it, in any process group.
-fn members(process_id: ProcessId, root: &Handle) -> impl Fn() -> Vec<ProcessEntry> {
-    let entry = root.entry;
-    move || {
-        let tree = tree::find(process_id, entry);
-        let root =
-            tree::entry(entry.pid).filter(|now| now.start_ticks == entry.start_ticks && !now.is_zombie);
+    terminate(signal, Some(root), grace, interrupt, || {
+        let tree = tree::find(process_id, root.entry);
+        let root = root.entry.refreshed().filter(|now| !now.is_zombie);
         root.into_iter().chain(tree.in_group).chain(tree.strays).collect()
-    }
+    })
 }
 
 /// Terminates the process group of a root that has exited. Returns the survivors.
@@ -84,20 +69,19 @@ fn terminate(
     targets: impl Fn() -> Vec<ProcessEntry>,
 ) -> Vec<ProcessEntry> {
     let deadline = Instant::now() + grace;
-    let mut signalled: Vec<ProcessEntry> = Vec::new();
+    let mut signalled = Vec::new();
     let mut left = targets();
     while !left.is_empty() && Instant::now() < deadline && !interrupt.is_some_and(Interrupt::is_urgent) {
         for target in left {
-            let is_target =
-                |entry: &ProcessEntry| (entry.pid, entry.start_ticks) == (target.pid, target.start_ticks);
-            if !signalled.iter().any(is_target) {
-                if let Some(target) = Handle::open_entry(&target) {
-                    target.signal(signal);
-                    // A stopped process handles a signal only after it is continued.
-                    target.signal(Signal::CONT);
-                }
-                signalled.push(target);
+            if signalled.contains(&(target.pid, target.start_ticks)) {
+                continue;
             }
+            if let Some(target) = Handle::open_entry(&target) {
+                target.signal(signal);
+                // A stopped process handles a signal only after it is continued.
+                target.signal(Signal::CONT);
+            }
+            signalled.push((target.pid, target.start_ticks));
         }
         poll::pause(deadline.min(Instant::now() + RETRY));
         left = targets();

@@ -2,8 +2,8 @@
 
 use crate::model::id::ProcessId;
 use crate::model::process::Identity;
+use crate::process::subreaper;
 use crate::process::system::{self, ProcessEntry};
-use crate::process::{handle, subreaper};
 
 /// The variable that marks a process, and everything that it starts, with its process id.
 pub const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
@@ -13,11 +13,6 @@ pub const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 /// Returns every process that this user may see.
 pub fn entries() -> Vec<ProcessEntry> {
     system::pids().into_iter().filter_map(system::entry).collect()
-}
-
-/// Returns the process with this pid.
-pub fn entry(pid: u32) -> Option<ProcessEntry> {
-    system::entry(pid)
 }
 
 /// The members of a process tree, without its root.
@@ -85,12 +80,12 @@ fn mark(process_id: ProcessId) -> String {
 
 /// Whether this process has that identity, or descends from the process that has it.
 pub fn descends_from(identity: &Identity) -> bool {
-    let mut ancestor = entry(std::process::id());
+    let mut ancestor = system::entry(std::process::id());
     while let Some(process) = ancestor {
-        if handle::identity_of(&process) == *identity {
+        if process.identity() == *identity {
             return true;
         }
-        ancestor = entry(process.ppid);
+        ancestor = system::entry(process.ppid);
     }
     false
 }
@@ -130,7 +125,7 @@ mod tests {
 
     #[test]
     fn this_process_is_in_the_process_table() {
-        let this = entry(std::process::id()).unwrap();
+        let this = system::entry(std::process::id()).unwrap();
         assert!(entries().iter().any(|entry| entry.pid == this.pid && entry.start_ticks == this.start_ticks));
     }
 }

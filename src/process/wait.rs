@@ -42,7 +42,7 @@ pub fn wait(
     loop {
         let tick_at = Instant::now() + if output_limit.is_some() { TICK } else { REAP };
         let next = deadline.map_or(tick_at, |deadline| deadline.min(tick_at));
-        match poll::readable([child.fd(), interrupt.fd()], next) {
+        match poll::readable([child.handle.fd(), interrupt.fd()], next) {
             [true, _] => return WaitOutcome::Exited,
             [false, true] => return WaitOutcome::Interrupted,
             [false, false] => {}
@@ -64,7 +64,7 @@ fn is_larger_than(file: &File, limit: u64) -> bool {
 
 /// Waits until the child has exited or `deadline` has passed, and returns whether it has exited.
 pub fn has_exited_by(child: &Child, deadline: Instant) -> bool {
-    let [has_exited] = poll::readable([child.fd()], deadline);
+    let [has_exited] = poll::readable([child.handle.fd()], deadline);
     has_exited
 }
 
@@ -87,12 +87,12 @@ pub struct Reaped {
 
 /// Reaps a child, and waits for its exit first if necessary. From then on another process may have its pid.
 pub fn reap(child: &Child) -> io::Result<Reaped> {
-    let pid = libc::pid_t::try_from(child.entry().pid).map_err(io::Error::other)?;
+    let pid = libc::pid_t::try_from(child.handle.entry.pid).map_err(io::Error::other)?;
     let mut status = 0;
     // SAFETY: rusage is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "nix has no wait4")]
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    subreaper::reap_child(child.entry().pid, || {
+    subreaper::reap_child(child.handle.entry.pid, || {
         loop {
             // SAFETY: both pointers are to live values of the right type, and the pid is that of an unreaped child.
             #[expect(unsafe_code, reason = "nix has no wait4")]

@@ -1,10 +1,8 @@
 //! The waiter: a small rigup process that waits for a background command, whatever becomes of the rigup that launched it.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -18,6 +16,7 @@ use crate::process::spawn::{Child, CommandSpec, Spawn, SpawnError};
 use crate::process::supervise::Supervision;
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::{poll, subreaper, terminate, wait};
+use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
 /// The hidden command that starts rigup as a waiter.
@@ -28,21 +27,6 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a waiter writes to standard output once its process runs or could not be started.
 const READY: &str = "ready";
-
-/// A command to start by a waiter; its record and its run dir exist.
-#[derive(Debug)]
-pub struct Launch<'a> {
-    /// The rigup executable.
-    pub rigup: &'a Path,
-    /// The data dir with the record.
-    pub data_dir: &'a Path,
-    /// The record.
-    pub process: &'a Process,
-    /// The lock of its run dir, which the waiter holds until the exit is stored.
-    pub lock: FileLock,
-    /// The command.
-    pub command: CommandSpec,
-}
 
 /// An error that prevents a waiter from being launched.
 #[derive(Debug, thiserror::Error)]
@@ -58,40 +42,43 @@ pub enum LaunchError {
     Io(#[from] io::Error),
 }
 
-impl Launch<'_> {
-    /// Starts the waiter, and returns once the process runs or could not be started, which its record says.
-    pub fn launch(self) -> Result<Child, LaunchError> {
-        let id = self.process.id.to_string();
-        let (ready, ready_writer) = io::pipe()?;
-        let CommandSpec { program, args, mut env, cwd } = self.command;
-        let mut words: Vec<OsString> =
-            vec!["--data-dir".into(), self.data_dir.into(), COMMAND.into(), id.as_str().into(), "--".into()];
-        words.push(program);
-        words.extend(args);
-        env.retain(|(name, _)| name != PROCESS_ID_VARIABLE && name != WAITER_VARIABLE);
-        env.push((WAITER_VARIABLE.into(), id.into()));
-        let waiter = CommandSpec { program: self.rigup.into(), args: words, env, cwd };
-        let (ready_writer, null) = (File::from(OwnedFd::from(ready_writer)), null()?);
-        let stdin = Some(self.lock.file());
-        let child = Spawn { command: &waiter, stdin, stdout: &ready_writer, stderr: &null }.start()?;
-        // From here on the waiter alone holds the lock and the pipe.
-        drop((self.lock, ready_writer));
-        let mut ready = File::from(OwnedFd::from(ready));
-        let mut report = String::new();
-        if let [true] = poll::readable([ready.as_fd()], Instant::now() + START_PATIENCE) {
-            ready.read_to_string(&mut report)?;
-        }
-        let problem = match report.trim() {
-            READY => return Ok(child),
-            "" => "does not answer".to_owned(),
-            error => format!("failed: {error}"),
-        };
-        // No process may run unsupervised.
-        child.handle.signal(Signal::KILL);
-        let _ = wait::reap(&child);
-        terminate::terminate_marked(self.process.id, None);
-        Err(LaunchError::Unready(problem))
+/// Starts a waiter for a command whose record and run dir exist, and returns once the process runs or could not be started,
+/// which its record says. The waiter holds `lock`, the lock of the run dir, until the exit is stored.
+pub fn launch(
+    settings: &Settings,
+    process: &Process,
+    lock: FileLock,
+    command: CommandSpec,
+) -> Result<Child, LaunchError> {
+    let id = process.id.to_string();
+    let (mut ready, ready_writer) = io::pipe()?;
+    let CommandSpec { program, args, mut env, cwd } = command;
+    let data_dir = settings.data_dir.clone().into_os_string();
+    let mut words =
+        vec!["--data-dir".into(), data_dir, COMMAND.into(), id.as_str().into(), "--".into(), program];
+    words.extend(args);
+    env.retain(|(name, _)| name != PROCESS_ID_VARIABLE && name != WAITER_VARIABLE);
+    env.push((WAITER_VARIABLE.into(), id.into()));
+    let waiter = CommandSpec { program: settings.rigup.clone().into(), args: words, env, cwd };
+    let (ready_writer, null) = (File::from(OwnedFd::from(ready_writer)), null()?);
+    let stdin = Some(lock.file());
+    let child = Spawn { command: &waiter, stdin, stdout: &ready_writer, stderr: &null }.start()?;
+    // From here on the waiter alone holds the lock and the pipe.
+    drop((lock, ready_writer));
+    let mut report = String::new();
+    if let [true] = poll::readable([ready.as_fd()], Instant::now() + START_PATIENCE) {
+        ready.read_to_string(&mut report)?;
     }
+    let problem = match report.trim() {
+        READY => return Ok(child),
+        "" => "does not answer".to_owned(),
+        error => format!("failed: {error}"),
+    };
+    // No process may run unsupervised.
+    child.handle.signal(Signal::KILL);
+    let _ = wait::reap(&child);
+    terminate::terminate_marked(process.id, None);
+    Err(LaunchError::Unready(problem))
 }
 
 /// An error of a waiter.
@@ -103,9 +90,6 @@ pub enum WaiterError {
     /// The run dir cannot be written.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The process has no run dir.
-    #[error("the process to wait for has no run dir")]
-    NoRunDir,
 }
 
 /// Does the work of a waiter: starts the process, reports that on standard output, and supervises the process. A hook may
@@ -119,7 +103,8 @@ pub fn run(
 ) -> Result<(), WaiterError> {
     let interrupt = Interrupt::install()?;
     subreaper::become_subreaper();
-    let run_dir = RunDir::at(process.spec.run_dir.as_deref().ok_or(WaiterError::NoRunDir)?);
+    let path = process.spec.run_dir.as_deref();
+    let run_dir = RunDir::at(path.ok_or_else(|| io::Error::other("the process to wait for has no run dir"))?);
     let logs = run_dir.open_logs()?;
     let [stdout, stderr] = &logs;
     command.env.retain(|(name, _)| name != WAITER_VARIABLE);
@@ -135,19 +120,18 @@ pub fn run(
         }
     };
     let output_limit = process.spec.run.is_none().then_some(output_limit);
-    let process = process.into_running(child.identity(), child.started_at);
+    let process = process.into_running(child.handle.entry.identity(), child.started_at);
     let supervision = Supervision {
-        process_id: process.id,
+        process: &process,
         run_dir: &run_dir,
         logs: &logs,
         record_after: Duration::ZERO,
-        timeout: process.spec.timeout,
         output_limit,
         interrupt: &interrupt,
     };
     let record = || -> Result<(), WaiterError> {
-        run_dir.write_pid(child.entry().pid)?;
-        run_dir.write_identity(&child.identity())?;
+        run_dir.write_pid(child.handle.entry.pid)?;
+        run_dir.write_identity(&child.handle.entry.identity())?;
         store.save_process(&process)?;
         Ok(report_ready()?)
     };

@@ -14,7 +14,7 @@ use crate::model::id::{InterfaceId, MachineId, ProcessId};
 use crate::model::process::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::CommandSpec;
-use crate::process::waiter::{Launch, LaunchError};
+use crate::process::waiter::{self, LaunchError};
 use crate::runs::messages::RUN_DIR_VARIABLE;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -147,14 +147,7 @@ impl Starter<'_> {
         if let (false, Some(max_live)) = (is_reserved?, request.max_live) {
             return Err(StartError::TooMany { slug: request.slug, max_live });
         }
-        let launch = Launch {
-            rigup: &self.settings.rigup,
-            data_dir: &self.settings.data_dir,
-            process: &process,
-            lock,
-            command,
-        };
-        if let Err(error) = launch.launch() {
+        if let Err(error) = waiter::launch(self.settings, &process, lock, command) {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
             self.store.save_process(&process.into_exited(failed))?;
             return Err(error.into());

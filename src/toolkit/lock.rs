@@ -46,7 +46,7 @@ pub fn run(
     lock.share_with_children().map_err(LockedError::HandOn)?;
     let child = spawn::start_in_foreground(program, args, None)?;
     // Only a help for people who wait.
-    let _ = lock.set_holder(child.entry().pid);
+    let _ = lock.set_holder(child.handle.entry.pid);
     let reaped = foreground::wait(&child, interrupt)?;
     if reaped.signal.is_none() {
         // It is done: a service that it left behind, and that has the lock, too, keeps nobody waiting.

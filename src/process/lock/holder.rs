@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::model::process::Identity;
-use crate::process::handle;
+use crate::process::system::{self, BOOT_ID, PID_NAMESPACE};
 
 /// The holder of a lock: its pid, and what tells whether that can be compared with a pid of this process. A file that is
 /// being written, or that another version of rigup wrote, may hold less.
@@ -13,12 +13,10 @@ pub struct Holder(pub(super) String);
 impl Holder {
     /// Returns the process with this pid.
     pub(super) fn of(pid: u32) -> Self {
-        let known = handle::identify(pid).zip(handle::pid_namespace());
+        let known = system::entry(pid).zip(*PID_NAMESPACE);
         Self(known.map_or_else(
             || format!("{pid}\n"),
-            |(identity, namespace)| {
-                format!("{pid} {} {} {namespace}\n", identity.start_ticks, identity.boot_id)
-            },
+            |(entry, namespace)| format!("{pid} {} {} {namespace}\n", entry.start_ticks, *BOOT_ID),
         ))
     }
 
@@ -31,7 +29,7 @@ impl Holder {
     /// another machine, may have the pid of any process of this one.
     pub(super) fn identity(&self) -> Option<Identity> {
         let [pid, start_ticks, boot_id, namespace] = self.fields()?;
-        if boot_id != handle::boot_id() || namespace.parse().ok() != handle::pid_namespace() {
+        if boot_id != *BOOT_ID || namespace.parse().ok() != *PID_NAMESPACE {
             return None;
         }
         Some(Identity {
@@ -63,7 +61,7 @@ mod tests {
     #[test]
     fn a_holder_is_compared_only_with_processes_of_its_pid_namespace() {
         let this = Holder::of(std::process::id());
-        assert_eq!(this.identity(), handle::identify(std::process::id()));
+        assert_eq!(this.identity(), system::entry(std::process::id()).map(|entry| entry.identity()));
         let [pid, start, boot, namespace] = this.fields().unwrap();
         for (text, shown) in [
             (format!("{pid}\n"), pid.to_owned()),

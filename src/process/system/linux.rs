@@ -13,25 +13,25 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use super::ProcessEntry;
 
 /// The flag that makes `posix_spawn` start a session.
-pub(in crate::process) const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
+pub const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
 
 /// The flag that sends a signal through a pidfd to the group that its process leads: Linux 6.9.
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
 /// Returns the id of the running boot; empty if the system has none.
-pub(in crate::process) fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// Returns the pid namespace of this process, or `None` if it is unknown or `/proc` shows the pids of another one.
-pub(in crate::process) fn pid_namespace() -> Option<u64> {
+pub(super) fn pid_namespace() -> Option<u64> {
     let shown = fs::read_link("/proc/self").ok()?;
     let is_own = shown.to_str() == Some(std::process::id().to_string().as_str());
     is_own.then(|| fs::metadata("/proc/self/ns/pid").ok().map(|metadata| metadata.ino())).flatten()
 }
 
 /// Returns the pids of all processes that this user may see.
-pub(in crate::process) fn pids() -> Vec<u32> {
+pub fn pids() -> Vec<u32> {
     let Ok(proc) = fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -39,7 +39,7 @@ pub(in crate::process) fn pids() -> Vec<u32> {
 }
 
 /// Returns the process with this pid.
-pub(in crate::process) fn entry(pid: u32) -> Option<ProcessEntry> {
+pub fn entry(pid: u32) -> Option<ProcessEntry> {
     let mut stat = [0; 1024];
     // The kernel returns the whole text for one read that is large enough.
     let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
@@ -65,24 +65,24 @@ fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
 
 /// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
 /// read.
-pub(in crate::process) fn environ(pid: u32) -> Option<Vec<u8>> {
+pub fn environ(pid: u32) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{pid}/environ")).ok()
 }
 
 /// Returns the arguments of a process, each followed by a NUL.
-pub(in crate::process) fn arguments(pid: u32) -> Vec<u8> {
+pub fn arguments(pid: u32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
 /// Makes this process the parent of every orphan below it.
-pub(in crate::process) fn become_subreaper() {
+pub fn become_subreaper() {
     // If the kernel refuses, orphans are found by the process id in their environment alone.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
 /// Whether this process has no child. Exited children that are not among `known` are reaped. This takes two system calls;
 /// reading the process table takes hundreds.
-pub(in crate::process) fn has_no_children(known: &[u32]) -> bool {
+pub fn has_no_children(known: &[u32]) -> bool {
     let options = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
         let exited = match waitid(Id::All, options) {
@@ -99,8 +99,9 @@ pub(in crate::process) fn has_no_children(known: &[u32]) -> bool {
     }
 }
 
-/// Closes all descriptors but the standard streams.
-pub(in crate::process) fn close_inherited() {
+/// Closes all descriptors but the standard streams, so that a process that outlives its caller keeps none of the caller's pipes
+/// open. It has to be called before anything else is opened.
+pub fn close_inherited() {
     // SAFETY: the caller has opened nothing yet, so this process uses no descriptor above 2.
     #[expect(unsafe_code, reason = "neither nix nor rustix closes a range")]
     unsafe {
@@ -115,27 +116,27 @@ pub(in crate::process) fn close_inherited() {
 
 /// A pidfd, which refers to one process.
 #[derive(Debug)]
-pub(in crate::process) struct PidFd(OwnedFd);
+pub struct PidFd(OwnedFd);
 
 impl PidFd {
     /// Opens the process that has this pid now.
-    pub(in crate::process) fn open(pid: u32) -> io::Result<Self> {
+    pub fn open(pid: u32) -> io::Result<Self> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
     /// A descriptor that is readable once the process has exited.
-    pub(in crate::process) fn fd(&self) -> BorrowedFd<'_> {
+    pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
     /// Sends a signal, and returns whether the process still existed.
-    pub(in crate::process) fn signal(&self, _: &ProcessEntry, signal: Signal) -> bool {
+    pub fn signal(&self, _: &ProcessEntry, signal: Signal) -> bool {
         pidfd_send_signal(&self.0, signal).is_ok()
     }
 
     /// Sends a signal to the group that the process leads, even if it has exited itself. Returns false if the system cannot.
-    pub(in crate::process) fn signal_group(&self, signal: Signal) -> bool {
+    pub fn signal_group(&self, signal: Signal) -> bool {
         // SAFETY: the descriptor is open, and a null siginfo stands for that of kill.
         #[expect(unsafe_code, reason = "rustix sends no signals to groups through a pidfd")]
         let sent = unsafe {

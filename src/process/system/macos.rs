@@ -15,10 +15,10 @@ use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 use super::ProcessEntry;
 
 /// The flag that makes `posix_spawn` start a session: macOS 10.15.
-pub(in crate::process) const SETSID: libc::c_short = 0x0400;
+pub const SETSID: libc::c_short = 0x0400;
 
 /// Returns the id of the running boot; empty if the system has none.
-pub(in crate::process) fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     let mut text = [0_u8; 64];
     let mut length = text.len();
     // SAFETY: the name ends with a NUL, and the buffer is live and has the given length.
@@ -38,12 +38,12 @@ pub(in crate::process) fn boot_id() -> String {
 
 /// Returns the only pid namespace.
 #[expect(clippy::unnecessary_wraps, reason = "on Linux it may be unknown")]
-pub(in crate::process) fn pid_namespace() -> Option<u64> {
+pub(super) fn pid_namespace() -> Option<u64> {
     Some(0)
 }
 
 /// Returns the pids of all processes that this user may see.
-pub(in crate::process) fn pids() -> Vec<u32> {
+pub fn pids() -> Vec<u32> {
     let mut pids: Vec<libc::pid_t> = vec![0; 4096];
     loop {
         let bytes = c_int::try_from(pids.len() * size_of::<libc::pid_t>()).unwrap_or(c_int::MAX);
@@ -60,7 +60,7 @@ pub(in crate::process) fn pids() -> Vec<u32> {
 }
 
 /// Returns the process with this pid.
-pub(in crate::process) fn entry(pid: u32) -> Option<ProcessEntry> {
+pub fn entry(pid: u32) -> Option<ProcessEntry> {
     let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
     // SAFETY: proc_bsdinfo is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "nix has no libproc")]
@@ -82,13 +82,13 @@ pub(in crate::process) fn entry(pid: u32) -> Option<ProcessEntry> {
 
 /// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
 /// read.
-pub(in crate::process) fn environ(pid: u32) -> Option<Vec<u8>> {
+pub fn environ(pid: u32) -> Option<Vec<u8>> {
     let kind = ProcessRefreshKind::nothing().with_environ(UpdateKind::Always);
     query(pid, kind, |process| joined(process.environ()))
 }
 
 /// Returns the arguments of a process, each followed by a NUL.
-pub(in crate::process) fn arguments(pid: u32) -> Vec<u8> {
+pub fn arguments(pid: u32) -> Vec<u8> {
     let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always);
     query(pid, kind, |process| joined(process.cmd())).unwrap_or_default()
 }
@@ -105,15 +105,16 @@ fn joined(texts: &[OsString]) -> Vec<u8> {
 }
 
 /// Does nothing: the parent of all orphans is launchd.
-pub(in crate::process) fn become_subreaper() {}
+pub fn become_subreaper() {}
 
 /// Returns false: orphans are not children of this process here, so the process table has to be read.
-pub(in crate::process) fn has_no_children(_: &[u32]) -> bool {
+pub fn has_no_children(_: &[u32]) -> bool {
     false
 }
 
-/// Closes all descriptors but the standard streams.
-pub(in crate::process) fn close_inherited() {
+/// Closes all descriptors but the standard streams, so that a process that outlives its caller keeps none of the caller's pipes
+/// open. It has to be called before anything else is opened.
+pub fn close_inherited() {
     // SAFETY: getdtablesize only reads; the caller has opened nothing yet, so this process uses no descriptor above 2.
     #[expect(unsafe_code, reason = "nix has no getdtablesize, and these descriptors have no owner")]
     unsafe {
@@ -125,11 +126,11 @@ pub(in crate::process) fn close_inherited() {
 
 /// A kqueue that waits for the exit of a process.
 #[derive(Debug)]
-pub(in crate::process) struct ExitQueue(Kqueue);
+pub struct ExitQueue(Kqueue);
 
 impl ExitQueue {
     /// Opens the process that has this pid now.
-    pub(in crate::process) fn open(pid: u32) -> io::Result<Self> {
+    pub fn open(pid: u32) -> io::Result<Self> {
         let queue = Kqueue::new()?;
         let ident = usize::try_from(pid).map_err(io::Error::other)?;
         let (flags, end) = (EvFlags::EV_ADD | EvFlags::EV_CLEAR, FilterFlag::NOTE_EXIT);
@@ -147,21 +148,21 @@ impl ExitQueue {
     }
 
     /// A descriptor that is readable once the process has exited.
-    pub(in crate::process) fn fd(&self) -> BorrowedFd<'_> {
+    pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
     /// Sends a signal, and returns whether the process still existed.
     #[expect(clippy::unused_self, reason = "Linux needs the pidfd")]
-    pub(in crate::process) fn signal(&self, known: &ProcessEntry, signal: Signal) -> bool {
-        let is_same = entry(known.pid).is_some_and(|now| now.start_ticks == known.start_ticks);
+    pub fn signal(&self, known: &ProcessEntry, signal: Signal) -> bool {
         let pid = i32::try_from(known.pid).ok().and_then(Pid::from_raw);
-        is_same && pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
+        known.refreshed().is_some()
+            && pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
     }
 
     /// Returns false: the system cannot signal the group of a process that may have exited.
     #[expect(clippy::unused_self, reason = "Linux needs the pidfd")]
-    pub(in crate::process) fn signal_group(&self, _: Signal) -> bool {
+    pub fn signal_group(&self, _: Signal) -> bool {
         false
     }
 }
