@@ -70,7 +70,7 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
     let created_at = id.created_at()?;
     let process = Process { created_at, ..process };
     if let Some(exit) = run_dir.read_exit() {
-        return Some(process.into_exited(exit));
+        return Some(process.into_exited(run_dir.add_logs(exit)));
     }
     if run_dir.is_locked() == Some(true) {
         return Some(process.into_running(run_dir.read_identity()?, created_at));

@@ -20,6 +20,7 @@ use crate::model::{
 use crate::plugin::builtin;
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::lock::process_lock::ProcessLock;
+use crate::process::run_dirs::RunDirs;
 use crate::process::signals::Interrupt;
 use crate::process::{recover, subreaper, system};
 use crate::runs::gc::{Gc, GcAction};
@@ -175,7 +176,7 @@ impl<'e> Session<'e> {
         Gc {
             store: &self.store,
             machine_id: self.machine.id,
-            data_dir: &self.settings.data_dir,
+            run_dirs: RunDirs::of(&self.settings.data_dir),
             ttl: None,
             keep,
             now: clock::now(),

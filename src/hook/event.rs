@@ -320,9 +320,9 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 }
                 None => terminate::terminate_marked(process.id, None),
             };
-            run_dir.add_logs(ProcessExit::lost(clock::now()))
+            ProcessExit::lost(clock::now())
         });
-        let process = process.into_exited(exit);
+        let process = process.into_exited(run_dir.add_logs(exit));
         store.save_process(&process)?;
         Ok(process)
     }

@@ -104,17 +104,7 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     if fields.text("status") != "exited" {
         return Err(ImportError::NotExited(fields.text("status")));
     }
-    let exit = ProcessExit {
-        ended_at: fields.required("ended_at")?,
-        exit_code: fields.number("exit_code"),
-        signal: fields.number("signal"),
-        reason: fields.required("exit_reason")?,
-        stdout_tail: fields.text("stdout_tail"),
-        stderr_tail: fields.text("stderr_tail"),
-        stdout_bytes: fields.number("stdout_bytes").unwrap_or_default(),
-        stderr_bytes: fields.number("stderr_bytes").unwrap_or_default(),
-        usage: Usage::deserialize(fields.0).ok(),
-    };
+    let exit = exit(fields.0)?;
     let running = match (fields.number("pid"), fields.number("start_ticks"), fields.parsed("started_at")?) {
         (Some(pid), Some(start_ticks), Some(started_at)) => Some(Running {
             identity: Identity { pid, start_ticks, boot_id: fields.text("boot_id") },
@@ -124,6 +114,22 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     };
     let queued = queued(&fields, exit.ended_at)?;
     Ok(Process { state: ProcessState::Exited(running, exit), ..queued })
+}
+
+/// Reads how a process exited.
+pub fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportError> {
+    let fields = Fields(fields);
+    Ok(ProcessExit {
+        ended_at: fields.required("ended_at")?,
+        exit_code: fields.number("exit_code"),
+        signal: fields.number("signal"),
+        reason: fields.required("exit_reason")?,
+        stdout_tail: fields.text("stdout_tail"),
+        stderr_tail: fields.text("stderr_tail"),
+        stdout_bytes: fields.number("stdout_bytes").unwrap_or_default(),
+        stderr_bytes: fields.number("stderr_bytes").unwrap_or_default(),
+        usage: Usage::deserialize(fields.0).ok(),
+    })
 }
 
 /// Reads a process as it was before its start. Its run dir is left out.

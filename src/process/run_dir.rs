@@ -15,7 +15,7 @@ use crate::fs::dir::make_private_dir;
 use crate::fs::lock::{self, FileLock};
 use crate::model::id::ProcessId;
 use crate::model::import;
-use crate::model::process::{Identity, Process, ProcessExit, Usage};
+use crate::model::process::{Identity, Process, ProcessExit};
 use crate::process::redact;
 use crate::process::spawn::CommandSpec;
 use crate::process::tail;
@@ -217,24 +217,9 @@ impl RunDir {
         serde_json::from_slice(&fs_err::read(self.0.join("exit.json")).ok()?).ok()
     }
 
-    /// Returns the exit in `exit.json`, or `None` if there is no valid one.
+    /// Returns the exit in `exit.json` without the logs, or `None` if there is no valid one.
     pub fn read_exit(&self) -> Option<ProcessExit> {
-        let exit = self.exit()?;
-        let number =
-            |key: &str| exit.get(key).and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok());
-        let count = |key: &str| exit.get(key).and_then(Value::as_u64);
-        let text = |key: &str| exit.get(key).and_then(Value::as_str);
-        let usage = || {
-            Some(Usage { max_rss: count("max_rss")?, user_ms: count("user_ms")?, sys_ms: count("sys_ms")? })
-        };
-        let exit = ProcessExit {
-            exit_code: number("exit_code"),
-            signal: number("signal"),
-            reason: text("exit_reason")?.parse().ok()?,
-            usage: usage(),
-            ..ProcessExit::lost(text("ended_at")?.parse().ok()?)
-        };
-        Some(self.add_logs(exit))
+        import::exit(self.exit()?.as_object()?).ok()
     }
 
     /// Returns the exit with the sizes and the last lines of both logs, after environments are removed from them.

@@ -21,10 +21,7 @@ use crate::process::run_dir::RunDir;
 use crate::process::run_dirs::{FoundRunDir, RunDirs};
 use crate::process::{recover, terminate};
 use crate::report::units;
-use crate::runs::prune::{PruneResult, Pruner};
 use crate::store::{Store, StoreError};
-
-pub use crate::runs::prune::Pruned;
 
 /// The time past its maximum runtime after which a run is terminated here: its waiter should have done so.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(15);
@@ -41,7 +38,7 @@ text_enum! {
     /// What gc did to a process or run dir.
     pub enum GcAction {
         /// The run exceeded its maximum runtime and was terminated.
-        KillOutcome = "killed",
+        Killed = "killed",
         /// The process ended unobserved, and its record was completed.
         Finished = "finished",
         /// The run dir was past its time to live and was removed.
@@ -89,10 +86,10 @@ impl GcItem {
 pub struct Gc<'a> {
     /// The records.
     pub store: &'a Store,
+    /// The run dirs.
+    pub run_dirs: RunDirs,
     /// This machine; processes of other machines are left alone.
     pub machine_id: MachineId,
-    /// The data dir with the run dirs.
-    pub data_dir: &'a Path,
     /// The time to live that replaces that of every run.
     pub ttl: Option<Duration>,
     /// The limits of what is kept.
@@ -110,6 +107,40 @@ pub struct GcReport {
     pub items: Vec<GcItem>,
     /// Processes that were pruned, by reason.
     pub pruned: Vec<Pruned>,
+}
+
+/// The processes that were pruned for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// The number of processes.
+    pub processes: u64,
+    /// The size of their logs that were removed, in bytes.
+    pub log_bytes: u64,
+    /// Whether their records were removed as well as their run dirs.
+    pub with_records: bool,
+    /// The reason.
+    pub reason: String,
+}
+
+impl Pruned {
+    /// Returns the action, as a word in records.
+    pub const fn action(&self) -> &'static str {
+        if self.with_records { "pruned" } else { "removed" }
+    }
+
+    /// Returns the record as JSONL shows it.
+    pub fn to_record(&self) -> Value {
+        json!({
+            "type": "Gc",
+            "action": self.action(),
+            "process_id": null,
+            "slug": "",
+            "path": null,
+            "processes": self.processes,
+            "log_bytes": self.log_bytes,
+            "reason": self.reason,
+        })
+    }
 }
 
 /// An error that ends a garbage collection early.
@@ -131,26 +162,24 @@ impl Gc<'_> {
         if !self.dry_run {
             lock.lock().map_err(GcError::Lock)?;
         }
-        let mut items = Vec::new();
+        let mut report = GcReport::default();
         if !self.dry_run {
             for process in recover::recover_lost(self.store, self.machine_id)? {
-                items.push(GcItem::of(GcAction::Finished, process, "its exit was not observed".to_owned()));
+                let reason = "its exit was not observed".to_owned();
+                report.items.push(GcItem::of(GcAction::Finished, process, reason));
             }
         }
         for process in self.store.unfinished_processes(self.machine_id)? {
-            items.extend(self.terminate_if_overdue(process)?);
+            report.items.extend(self.terminate_if_overdue(process)?);
         }
-        let touched: HashSet<ProcessId> =
-            items.iter().filter_map(|item| Some(item.process.as_ref()?.id)).collect();
-        let run_dirs = RunDirs::of(self.data_dir);
-        let removed = self.remove_expired(&run_dirs, &touched, u64::MAX, &mut items)?;
-        self.remove_unrecorded(&run_dirs, &mut items)?;
-        let PruneResult { pruned, .. } = self.prune(&run_dirs, &removed, u64::MAX, &mut items)?;
+        let removed = self.remove_expired(u64::MAX, &mut report.items)?;
+        self.remove_unrecorded(&mut report.items)?;
+        self.prune(&removed, u64::MAX, &mut report)?;
         if !self.dry_run {
             // Without the time of this collection, the next automatic one comes sooner.
             let _ = lock.file().set_modified(SystemTime::now());
         }
-        Ok(GcReport { items, pruned })
+        Ok(report)
     }
 
     /// Collects at the end of the work of a rigup, whose process is `parent_id`: once a day, unless another rigup is doing
@@ -169,51 +198,23 @@ impl Gc<'_> {
         if is_first || !lock.try_lock().map_err(GcError::Lock)? {
             return Ok(GcReport::default());
         }
-        let run_dirs = RunDirs::of(self.data_dir);
-        let mut items = Vec::new();
         // More processes than this rigup added, so that their number does not grow.
         let budget = MIN_BUDGET.max(2 * self.store.count_children(parent_id)?);
-        let removed = self.remove_expired(&run_dirs, &HashSet::new(), budget, &mut items)?;
-        let result = self.prune(&run_dirs, &removed, budget - removed.len() as u64, &mut items)?;
-        if result.budget > 0 {
+        let mut report = GcReport::default();
+        let removed = self.remove_expired(budget, &mut report.items)?;
+        if self.prune(&removed, budget - removed.len() as u64, &mut report)? > 0 {
             let _ = lock.file().set_modified(SystemTime::now());
         }
-        Ok(GcReport { items, pruned: result.pruned })
+        Ok(report)
     }
 
     /// The file that is locked during a collection, and whose modification time is that of the last one.
     fn lock_path(&self) -> PathBuf {
-        self.data_dir.join("locks").join("gc")
+        self.store.data_dir().join("locks").join("gc")
     }
 
     fn open_lock(&self) -> Result<FileLock, GcError> {
         FileLock::create(&self.lock_path()).map_err(GcError::Lock)
-    }
-
-    fn prune(
-        &self,
-        run_dirs: &RunDirs,
-        removed: &HashSet<ProcessId>,
-        budget: u64,
-        items: &mut Vec<GcItem>,
-    ) -> Result<PruneResult, StoreError> {
-        let pruner = Pruner {
-            store: self.store,
-            machine_id: self.machine_id,
-            run_dirs,
-            removed,
-            limits: self.keep,
-            now: self.now,
-            dry_run: self.dry_run,
-            budget,
-        };
-        let mut result = pruner.run()?;
-        for (ended, error) in result.failed.drain(..) {
-            let process = self.store.process(ended.id)?;
-            let reason = error.to_string();
-            items.push(GcItem { action: GcAction::Failed, process, path: ended.run_dir, reason });
-        }
-        Ok(result)
     }
 
     /// Terminates a process that exceeds its maximum runtime and whose waiter is gone.
@@ -222,18 +223,14 @@ impl Gc<'_> {
             return Ok(None);
         };
         // A waiter's clock cannot be set back. A process that its rigup supervises exits with that.
-        let is_unsupervised = process
-            .spec
-            .run_dir
-            .as_deref()
-            .is_some_and(|run_dir| RunDir::at(run_dir).is_locked() == Some(false));
+        let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
+        let is_unsupervised = run_dir.is_some_and(|run_dir| run_dir.is_locked() == Some(false));
         if !is_unsupervised || self.age(running.started_at) <= timeout + OVERDUE_PATIENCE {
             return Ok(None);
         }
-        let limit = units::duration(SignedDuration::try_from(timeout).unwrap_or_default());
-        let reason = format!("it exceeded its maximum runtime of {limit}");
+        let reason = format!("it exceeded its maximum runtime of {}", shown(timeout));
         if self.dry_run {
-            return Ok(Some(GcItem::of(GcAction::KillOutcome, process, reason)));
+            return Ok(Some(GcItem::of(GcAction::Killed, process, reason)));
         }
         Ok(match kill::kill(self.store, &process, Signal::TERM, terminate::GRACE)? {
             KillOutcome::AlreadyExited => None,
@@ -241,67 +238,52 @@ impl Gc<'_> {
                 let reason = format!("{reason}, and cannot be terminated");
                 Some(GcItem::of(GcAction::Failed, process, reason))
             }
-            KillOutcome::Exited(process) => Some(GcItem::of(GcAction::KillOutcome, *process, reason)),
+            KillOutcome::Exited(process) => Some(GcItem::of(GcAction::Killed, *process, reason)),
         })
     }
 
-    /// Removes the run dirs of runs that are past their time to live, except those in `but`, and at most `budget`. Returns
-    /// the runs.
-    fn remove_expired(
-        &self,
-        run_dirs: &RunDirs,
-        but: &HashSet<ProcessId>,
-        budget: u64,
-        items: &mut Vec<GcItem>,
-    ) -> Result<HashSet<ProcessId>, StoreError> {
+    /// Removes the run dirs of runs that are past their time to live, except those in `items`, and at most `budget`. Their
+    /// records are kept. Returns the runs.
+    fn remove_expired(&self, budget: u64, items: &mut Vec<GcItem>) -> Result<HashSet<ProcessId>, StoreError> {
+        let touched: HashSet<ProcessId> =
+            items.iter().filter_map(|item| Some(item.process.as_ref()?.id)).collect();
         let mut removed = HashSet::new();
         for run in self.store.ended_runs(self.machine_id)? {
             if removed.len() as u64 == budget {
                 break;
             }
-            let id = run.id;
-            if !but.contains(&id)
-                && let Some(item) = self.remove_if_expired(run_dirs, run)?
-            {
-                if item.action == GcAction::Removed {
-                    removed.insert(id);
-                }
-                items.push(item);
+            let ttl = self.ttl.or(run.spec.run.as_ref().and_then(|spec| spec.ttl));
+            let (Some(ttl), Some(exit), Some(path)) = (ttl, run.exit(), run.spec.run_dir.clone()) else {
+                continue;
+            };
+            if touched.contains(&run.id) || self.age(exit.ended_at) <= ttl || !self.run_dirs.is_removable() {
+                continue;
             }
+            let mut item = self.remove(run.id, path, format!("it exited more than {} ago", shown(ttl)));
+            if item.action == GcAction::Removed {
+                removed.insert(run.id);
+                if !self.dry_run {
+                    self.store.clear_run_dir(run.id)?;
+                }
+            }
+            item.process = Some(run);
+            items.push(item);
         }
         Ok(removed)
     }
 
-    /// Removes the run dir of a run that is past its time to live. Its record is kept.
-    fn remove_if_expired(&self, run_dirs: &RunDirs, run: Process) -> Result<Option<GcItem>, StoreError> {
-        let ttl = self.ttl.or(run.spec.run.as_ref().and_then(|spec| spec.ttl));
-        let (Some(ttl), Some(exit), Some(path)) = (ttl, run.exit(), run.spec.run_dir.clone()) else {
-            return Ok(None);
-        };
-        if self.age(exit.ended_at) <= ttl || !run_dirs.is_removable() {
-            return Ok(None);
-        }
-        let ttl = units::duration(SignedDuration::try_from(ttl).unwrap_or_default());
-        let mut item = self.remove(run_dirs, run.id, path, format!("it exited more than {ttl} ago"));
-        if item.action == GcAction::Removed && !self.dry_run {
-            self.store.clear_run_dir(run.id)?;
-        }
-        item.process = Some(run);
-        Ok(Some(item))
-    }
-
     /// Removes the run dirs without a record: those of killed launchers, and those whose removal was killed.
-    fn remove_unrecorded(&self, run_dirs: &RunDirs, items: &mut Vec<GcItem>) -> Result<(), StoreError> {
-        if !run_dirs.is_removable() {
+    fn remove_unrecorded(&self, items: &mut Vec<GcItem>) -> Result<(), StoreError> {
+        if !self.run_dirs.is_removable() {
             return Ok(());
         }
-        for FoundRunDir { process_id, path, is_half_removed } in run_dirs.list() {
+        for FoundRunDir { process_id, path, is_half_removed } in self.run_dirs.list() {
             if is_half_removed || (self.store.process(process_id)?.is_none() && self.is_abandoned(&path)) {
-                items.push(self.remove(run_dirs, process_id, path, "it has no record".to_owned()));
+                items.push(self.remove(process_id, path, "it has no record".to_owned()));
             }
         }
         if !self.dry_run {
-            process_lock::remove_stale(self.data_dir, UNRECORDED_TTL);
+            process_lock::remove_stale(self.store.data_dir(), UNRECORDED_TTL);
         }
         Ok(())
     }
@@ -309,11 +291,13 @@ impl Gc<'_> {
     /// Whether a run dir is old and its process has no waiter.
     fn is_abandoned(&self, run_dir: &Path) -> bool {
         let ttl = self.ttl.unwrap_or_default().max(UNRECORDED_TTL);
-        age_of(run_dir).is_some_and(|age| age > ttl) && RunDir::at(run_dir).is_locked() != Some(true)
+        let modified = run_dir.metadata().and_then(|metadata| metadata.modified());
+        let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ttl));
+        is_old && RunDir::at(run_dir).is_locked() != Some(true)
     }
 
-    fn remove(&self, run_dirs: &RunDirs, process_id: ProcessId, path: PathBuf, reason: String) -> GcItem {
-        let removed = if self.dry_run { Ok(()) } else { run_dirs.remove(process_id) };
+    fn remove(&self, process_id: ProcessId, path: PathBuf, reason: String) -> GcItem {
+        let removed = if self.dry_run { Ok(()) } else { self.run_dirs.remove(process_id) };
         let (action, reason) = match removed {
             Ok(()) => (GcAction::Removed, reason),
             Err(error) => (GcAction::Failed, error.to_string()),
@@ -326,9 +310,8 @@ impl Gc<'_> {
     }
 }
 
-/// Returns the time since a file was modified, or `None` if it is unknown or in the future.
-fn age_of(path: &Path) -> Option<Duration> {
-    SystemTime::now().duration_since(path.metadata().ok()?.modified().ok()?).ok()
+fn shown(duration: Duration) -> String {
+    units::duration(SignedDuration::try_from(duration).unwrap_or_default())
 }
 
 /// Whether an automatic collection is due after one at this time. A time in the future counts as long ago, because the clock
