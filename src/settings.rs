@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroU64;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -34,6 +35,17 @@ impl Environment {
     /// Returns the value of a variable, if it is UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(OsStr::to_str)
+    }
+
+    /// Returns the folders in a list such as PATH; none if it is unset.
+    pub fn folders(&self, name: &str) -> Vec<PathBuf> {
+        self.get(name).map(|list| std::env::split_paths(list).collect()).unwrap_or_default()
+    }
+
+    /// Returns a folder of the XDG Base Directory Specification; `default` is relative to the home folder.
+    fn xdg_folder(&self, name: &str, home: Option<&Path>, default: &str) -> Option<PathBuf> {
+        let folder = self.path(&[name]).filter(|folder| folder.is_absolute());
+        folder.or_else(|| Some(home?.join(default)))
     }
 
     /// Removes a variable.
@@ -193,8 +205,8 @@ impl Settings {
             .data_dir
             .or_else(|| environment.path(&["RIGUP_DATA_DIR", "DATA_DIR"]))
             .or_else(|| {
-                let xdg = environment.path(&["XDG_DATA_HOME"]).filter(|folder| folder.is_absolute());
-                Some(xdg.or_else(|| Some(home.as_ref()?.join(".local/share")))?.join("rigup"))
+                let data = environment.xdg_folder("XDG_DATA_HOME", home.as_deref(), ".local/share");
+                Some(data?.join("rigup"))
             })
             .map(|dir| absolute(here, &dir))
             .ok_or(SettingsError::NoDataDir)?;
@@ -208,22 +220,15 @@ impl Settings {
             .map_or_else(|| lib_dir.join("bin"), |dir| absolute(here, &dir));
         let folders = [(&data_dir, "--data-dir"), (&lib_dir, "--lib-dir"), (&lib_bin_dir, "--lib-bin-dir")];
         folders.into_iter().try_for_each(|(path, flag)| check_folder(path, flag))?;
-        let listed: Vec<PathBuf> = environment
-            .get("RIGUP_PLUGINS_DIR")
-            .map(|list| std::env::split_paths(list).collect())
-            .unwrap_or_default();
         let plugin_path: Vec<PathBuf> = flags
             .plugins_dirs
             .into_iter()
-            .chain(listed)
+            .chain(environment.folders("RIGUP_PLUGINS_DIR"))
             .chain(["plugins", "providers"].map(PathBuf::from))
             .filter(|dir| !dir.as_os_str().is_empty())
             .map(|dir| absolute(here, &dir))
             .collect();
-        let user = environment
-            .path(&["XDG_CONFIG_HOME"])
-            .filter(|folder| folder.is_absolute())
-            .or_else(|| Some(home.as_ref()?.join(".config")));
+        let user = environment.xdg_folder("XDG_CONFIG_HOME", home.as_deref(), ".config");
         let mut trust = trust(here, flags.trust_dirs, &environment);
         let mut warnings = Vec::new();
         // The user's own file may declare the project's file trusted, not the other way round.
@@ -237,13 +242,10 @@ impl Settings {
         warnings.extend(unlisted(trust.exceptions(), "does not trust it"));
         let output_limit = match environment.get("RIGUP_OUTPUT_LIMIT") {
             None => OUTPUT_LIMIT,
-            Some(text) => {
-                let mebibytes =
-                    text.to_str().and_then(|text| text.parse::<u64>().ok()).filter(|limit| *limit > 0);
-                mebibytes
-                    .and_then(|limit| limit.checked_mul(1 << 20))
-                    .ok_or_else(|| SettingsError::OutputLimit(text.to_string_lossy().into_owned()))?
-            }
+            Some(text) => text
+                .to_str()
+                .and_then(|text| text.parse::<NonZeroU64>().ok()?.get().checked_mul(1 << 20))
+                .ok_or_else(|| SettingsError::OutputLimit(text.to_string_lossy().into_owned()))?,
         };
         let parent_process = environment.text("RIGUP_PROCESS_ID").and_then(|id| id.parse().ok());
         Ok(Self {
@@ -295,9 +297,7 @@ fn unlisted<'a>(folders: impl Iterator<Item = &'a Path>, what: &str) -> impl Ite
 /// Returns what the command line and the environment trust.
 fn trust(here: &Path, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
     let mut trust = Trust::new(environment.text("SUDO_UID").and_then(|uid| uid.parse().ok()));
-    let listed = environment.get(TRUST_VARIABLE).map(|list| std::env::split_paths(list).collect());
-    let listed: Vec<PathBuf> = listed.unwrap_or_default();
-    for (folders, source) in [(flags, "--trust-dir"), (listed, TRUST_VARIABLE)] {
+    for (folders, source) in [(flags, "--trust-dir"), (environment.folders(TRUST_VARIABLE), TRUST_VARIABLE)] {
         for folder in folders.iter().filter(|folder| !folder.as_os_str().is_empty()) {
             trust.add_exception(absolute(here, folder), source);
         }

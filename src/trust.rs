@@ -16,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Group, geteuid};
 
+use crate::fs::link;
 use crate::shell;
 use users::{is_own_group, is_unknown, user};
 
@@ -134,53 +135,24 @@ enum Subject<'a> {
 pub struct Untrusted {
     /// The file or folder with the unsafe owner or permissions.
     pub path: PathBuf,
-    cause: UntrustedCause,
+    /// What is unsafe, as a clause.
+    cause: String,
+    /// The command that makes `path` safe, without the path; `None` if no command does.
+    fix: Option<String>,
     /// The file or folder that was to be checked, if `path` is only a part of its path.
     leads_to: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum UntrustedCause {
-    /// It belongs to another user.
-    Owner(u32),
-    /// It belongs to the uid that stands for all users that the user namespace does not map.
-    Unknown(u32),
-    /// Others may write to it; with its mode.
-    Others(u32),
-    /// A group may write to it; with its mode and the group.
-    Group(u32, u32),
-    /// Its access control list lets others write.
-    AccessList,
-    /// Its owner or permissions cannot be read.
-    Unreadable(String),
-}
-
 impl Untrusted {
+    fn new(path: &Path, cause: String, fix: Option<String>) -> Self {
+        Self { path: path.to_owned(), cause, fix, leads_to: None }
+    }
+
     /// Returns the reason, as a clause.
     pub fn reason(&self) -> String {
-        let reason = match &self.cause {
-            UntrustedCause::Owner(owner) if geteuid().is_root() => {
-                format!("it belongs to {}, not to root", user(*owner))
-            }
-            UntrustedCause::Owner(owner) => {
-                let this_user = user(geteuid().as_raw());
-                format!("it belongs to {}, neither to {this_user} nor to root", user(*owner))
-            }
-            UntrustedCause::Unknown(uid) => {
-                format!("it belongs to a user that this user namespace does not map (uid {uid})")
-            }
-            UntrustedCause::Others(mode) => format!("others can write to it (mode {mode:04o})"),
-            UntrustedCause::Group(mode, gid) => {
-                let group = Group::from_gid(Gid::from_raw(*gid)).ok().flatten();
-                let name = group.map_or_else(|| gid.to_string(), |group| group.name);
-                format!("the group {name} can write to it (mode {mode:04o})")
-            }
-            UntrustedCause::AccessList => "its access control list lets others write to it".to_owned(),
-            UntrustedCause::Unreadable(error) => format!("cannot read its owner and permissions: {error}"),
-        };
         match &self.leads_to {
-            Some(path) => format!("{reason}, and {} is reached through it", path.display()),
-            None => reason,
+            Some(path) => format!("{}, and {} is reached through it", self.cause, path.display()),
+            None => self.cause.clone(),
         }
     }
 
@@ -191,21 +163,13 @@ impl Untrusted {
 
     /// Returns the reason, and the next step: a fix, or how to declare `folder` trusted.
     pub fn advice(&self, folder: &Path) -> String {
+        let reason = self.reason();
         let (path, folder_quoted) = (quoted(&self.path), quoted(folder));
-        let fix = match &self.cause {
-            UntrustedCause::Owner(_) => format!("chown -h {} {path}", geteuid()),
-            // It cannot be fixed inside the namespace, and a rigup.toml is usually below the same `/`.
-            UntrustedCause::Unknown(_) => {
-                return format!(
-                    "{}; if you know that only you can write to it, declare it trusted with \
-                     --trust-dir {folder_quoted} or RIGUP_TRUST_DIR={folder_quoted}",
-                    self.reason()
-                );
-            }
-            UntrustedCause::Others(_) => format!("chmod o-w {path}"),
-            UntrustedCause::Group(..) => format!("chmod g-w {path}"),
-            UntrustedCause::AccessList => format!("setfacl -b {path}"),
-            UntrustedCause::Unreadable(_) => format!("check {path}"),
+        let Some(fix) = &self.fix else {
+            return format!(
+                "{reason}; if you know that only you can write to it, declare it trusted with \
+                 --trust-dir {folder_quoted} or RIGUP_TRUST_DIR={folder_quoted}"
+            );
         };
         // A settings file cannot declare itself trusted.
         let other_way = if self.target().ends_with("rigup.toml") {
@@ -214,8 +178,7 @@ impl Untrusted {
             format!("trust_dirs = [{:?}] in your own rigup.toml", folder.display().to_string())
         };
         format!(
-            "{}; fix it with `{fix}`, or declare it trusted with --trust-dir {folder_quoted} or {other_way}",
-            self.reason()
+            "{reason}; fix it with `{fix} {path}`, or declare it trusted with --trust-dir {folder_quoted} or {other_way}"
         )
     }
 }
@@ -241,9 +204,6 @@ pub struct Inspection<'a> {
     /// The exceptions that were needed, each with the first problem that it was needed for.
     used: Vec<(&'a Exception, String)>,
 }
-
-/// The number of links on one path, as in the kernel.
-const MAX_LINKS: u32 = 40;
 
 impl<'a> Inspection<'a> {
     /// Begins a check.
@@ -282,13 +242,13 @@ impl<'a> Inspection<'a> {
 
     /// Checks a path, and returns it without links, or `None` if it does not exist.
     fn resolve(&mut self, path: &Path) -> Result<Option<PathBuf>, Untrusted> {
-        self.walk(path, MAX_LINKS).map_err(|untrusted| {
+        self.walk(path, link::MAX_LINKS).map_err(|untrusted| {
             let leads_to = (untrusted.path != path).then(|| path.to_owned());
             Untrusted { leads_to, ..untrusted }
         })
     }
 
-    fn walk(&mut self, path: &Path, links: u32) -> Result<Option<PathBuf>, Untrusted> {
+    fn walk(&mut self, path: &Path, links: usize) -> Result<Option<PathBuf>, Untrusted> {
         let mut reached = PathBuf::from("/");
         let mut parts = path.components();
         loop {
@@ -323,7 +283,7 @@ impl<'a> Inspection<'a> {
     }
 
     /// Returns the target of a link, without links, or `None` if it does not exist.
-    fn target(&mut self, link: &Path, links: u32) -> Result<Option<PathBuf>, Untrusted> {
+    fn target(&mut self, link: &Path, links: usize) -> Result<Option<PathBuf>, Untrusted> {
         let target = fs::read_link(link).map_err(|error| unreadable(link, &error))?;
         let Some(links) = links.checked_sub(1) else {
             return Err(unreadable(link, &io::Error::other("too many links")));
@@ -341,22 +301,36 @@ impl<'a> Inspection<'a> {
         const STICKY: u32 = 0o1000;
         let mode = metadata.mode() & 0o7777;
         let owner = metadata.uid();
-        let cause = if owner != 0 && !self.trust.users.contains(&owner) {
-            if is_unknown(owner) { UntrustedCause::Unknown(owner) } else { UntrustedCause::Owner(owner) }
+        let (cause, fix) = if owner != 0 && !self.trust.users.contains(&owner) {
+            if is_unknown(owner) {
+                // It cannot be fixed inside the namespace, and a rigup.toml is usually below the same `/`.
+                let cause =
+                    format!("it belongs to a user that this user namespace does not map (uid {owner})");
+                return Err(Untrusted::new(path, cause, None));
+            }
+            let expected = if geteuid().is_root() {
+                "not to root".to_owned()
+            } else {
+                format!("neither to {} nor to root", user(geteuid().as_raw()))
+            };
+            (format!("it belongs to {}, {expected}", user(owner)), format!("chown -h {}", geteuid()))
         } else if metadata.is_symlink()
             || matches!(subject, Subject::Ancestor) && metadata.is_dir() && mode & STICKY != 0
         {
             return Ok(());
         } else if mode & 0o002 != 0 {
-            UntrustedCause::Others(mode)
+            (format!("others can write to it (mode {mode:04o})"), "chmod o-w".to_owned())
         } else if mode & 0o020 != 0 && !self.is_private(metadata.gid()) {
-            UntrustedCause::Group(mode, metadata.gid())
+            let gid = metadata.gid();
+            let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+            let name = group.map_or_else(|| gid.to_string(), |group| group.name);
+            (format!("the group {name} can write to it (mode {mode:04o})"), "chmod g-w".to_owned())
         } else if mode & 0o020 != 0 && self.has_other_writers(path, subject) {
-            UntrustedCause::AccessList
+            ("its access control list lets others write to it".to_owned(), "setfacl -b".to_owned())
         } else {
             return Ok(());
         };
-        Err(Untrusted { path: path.to_owned(), cause, leads_to: None })
+        Err(Untrusted::new(path, cause, Some(fix)))
     }
 
     /// Whether a group has no members but trusted users.
@@ -445,7 +419,8 @@ fn acl_writers(list: &[u8]) -> impl Iterator<Item = Writer> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Untrusted {
-    Untrusted { path: path.to_owned(), cause: UntrustedCause::Unreadable(error.to_string()), leads_to: None }
+    let cause = format!("cannot read its owner and permissions: {error}");
+    Untrusted::new(path, cause, Some("check".to_owned()))
 }
 
 fn quoted(path: &Path) -> String {

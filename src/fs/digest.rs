@@ -1,6 +1,5 @@
 //! SHA-256 digests and their spelling.
 
-use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -8,10 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// Returns bytes in lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a text is a SHA-256 digest as [`hex`] spells it.

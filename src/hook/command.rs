@@ -67,51 +67,44 @@ pub fn environment(
     let node_modules = caller
         .get("NODE_MODULES_DIR")
         .map_or_else(|| settings.lib_dir.join("npm/node_modules"), PathBuf::from);
-    let node_path = unique_list(
-        caller.get("NODE_PATH").map(|list| std::env::split_paths(list).collect()).unwrap_or_default(),
-        [node_modules.clone()],
-    );
-    let mut added: Vec<(&str, OsString)> = vec![
+    let node_path = caller.folders("NODE_PATH").into_iter().chain([node_modules.clone()]);
+    let mut computed: Vec<(&str, OsString)> = vec![
         ("DATA_DIR", settings.data_dir.clone().into()),
         ("LIB_DIR", settings.lib_dir.clone().into()),
         ("LIB_BIN_DIR", settings.lib_bin_dir.clone().into()),
-        ("RIGUP_PLUGINS_DIR", unique_list(settings.plugin_path.clone(), [])),
+        ("RIGUP_PLUGINS_DIR", unique_list(settings.plugin_path.iter().cloned())),
         ("MACHINE_ID", machine_id.to_string().into()),
         ("RIGUP", settings.rigup.clone().into()),
         (PROCESS_ID_VARIABLE, process_id.to_string().into()),
-        ("NODE_PATH", node_path),
+        ("NODE_PATH", unique_list(node_path)),
         ("NODE_MODULES_DIR", node_modules.into()),
         ("PATH", path(caller, variables, settings.home.as_deref(), &settings.lib_bin_dir)),
     ];
-    let trusted: Vec<PathBuf> = settings.trust.exceptions().map(Path::to_owned).collect();
-    if !trusted.is_empty() {
-        added.push((TRUST_VARIABLE, unique_list(trusted, [])));
+    if settings.trust.exceptions().next().is_some() {
+        computed.push((TRUST_VARIABLE, unique_list(settings.trust.exceptions().map(Path::to_owned))));
     }
     let is_computed =
-        |name: &str| COMPUTED.contains(&name) || added.iter().any(|(computed, _)| name == *computed);
-    let variables: Vec<&Variable> =
-        variables.iter().filter(|variable| !is_computed(&variable.name)).collect();
+        |name: &str| COMPUTED.contains(&name) || computed.iter().any(|(computed, _)| name == *computed);
+    let settable = variables.iter().filter(|variable| !is_computed(&variable.name));
+    let settable =
+        settable.map(|variable| (variable.name.as_str(), OsStr::new(&variable.value), variable.is_secret));
+    let added: Vec<(&str, &OsStr, bool)> =
+        computed.iter().map(|(name, value)| (*name, value.as_os_str(), false)).chain(settable).collect();
     let is_kept = |name: &OsStr| {
         !OVERRIDDEN.iter().any(|overridden| name == *overridden)
-            && !added.iter().any(|(added, _)| name == *added)
-            && !variables.iter().any(|variable| name == variable.name.as_str())
+            && !added.iter().any(|(added, ..)| name == *added)
     };
-    let mut whole: Vec<(OsString, OsString)> = caller
-        .iter()
-        .filter(|(name, _)| is_kept(name))
+    let kept = caller.iter().filter(|(name, _)| is_kept(name));
+    let whole = kept
+        .chain(added.iter().map(|(name, value, _)| (OsStr::new(name), *value)))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let shown = |name: &str, value: String, is_masked: bool| {
-        (name.to_owned(), Value::from(if is_masked || is_secret(name) { MASKED.to_owned() } else { value }))
+    let shown = |(name, value, is_masked): &(&str, &OsStr, bool)| {
+        let value = if *is_masked || is_secret(name) { MASKED.into() } else { value.to_string_lossy() };
+        ((*name).to_owned(), Value::from(value))
     };
-    let record = added
-        .iter()
-        .map(|(name, value)| shown(name, value.to_string_lossy().into_owned(), false))
-        .chain(variables.iter().map(|setting| shown(&setting.name, setting.value.clone(), setting.is_secret)))
-        .collect();
-    whole.extend(variables.iter().map(|setting| (setting.name.clone().into(), setting.value.clone().into())));
-    whole.extend(added.into_iter().map(|(name, value)| (name.into(), value)));
-    HookEnvironment { whole, added: record }
+    let added = added.iter().map(shown).collect();
+    HookEnvironment { whole, added }
 }
 
 /// Returns PATH: the folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH. Every folder appears
@@ -126,16 +119,14 @@ fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_b
                 is_path.then(|| std::path::absolute(file).ok()?.parent().map(Path::to_owned)).flatten()
             },
         );
-    let of_caller: Vec<PathBuf> =
-        caller.get("PATH").map(|list| std::env::split_paths(list).collect()).unwrap_or_default();
-    unique_list(of_binaries.chain([lib_bin_dir.to_owned()]).collect(), of_caller)
+    unique_list(of_binaries.chain([lib_bin_dir.to_owned()]).chain(caller.folders("PATH")))
 }
 
 /// Joins folders into a list, each at its first place. A folder that cannot be in a list is left out; [`Settings`] warn about
 /// it.
-fn unique_list(first: Vec<PathBuf>, then: impl IntoIterator<Item = PathBuf>) -> OsString {
+fn unique_list(all: impl IntoIterator<Item = PathBuf>) -> OsString {
     let mut folders: Vec<PathBuf> = Vec::new();
-    for folder in first.into_iter().chain(then) {
+    for folder in all {
         if is_listable(&folder) && !folders.contains(&folder) {
             folders.push(folder);
         }
