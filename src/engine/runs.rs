@@ -9,27 +9,21 @@ use crate::engine::catalog;
 use crate::engine::error::EngineError;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
-use crate::model::{BinaryId, ExitReason, Process, ProcessExit, ProcessId, ProcessSpec, ProcessType};
+use crate::model::{BinaryId, ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::foreground;
 use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::spawn;
 use crate::runs::gc::{Gc, GcReport};
-use crate::runs::start::{RunRequest, Starter};
+use crate::runs::start::{self, RunRequest};
 use crate::store::BinaryFilter;
 
 /// Starts a detached run, and returns its record as soon as it runs or cannot be started.
 pub(crate) fn start(session: &Session<'_>, request: RunRequest) -> Result<Process, EngineError> {
     let limits = catalog::core_settings(&session.settings)?.keep();
     session.complete_lost()?;
-    let starter = Starter {
-        settings: &session.settings,
-        store: &session.store,
-        machine_id: session.machine.id,
-        iface_id: Some(session.interface()?.id),
-        parent_id: session.known_parent()?,
-    };
-    let process = starter.start(request)?;
+    let process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &request.cwd))?;
+    let process = start::start(&session.settings, &session.store, process, request)?;
     session.prune_if_due(process.id, limits);
     Ok(process)
 }
@@ -44,14 +38,12 @@ pub(crate) fn exec(
     let limits = catalog::core_settings(settings)?.keep();
     session.complete_lost()?;
     let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
-    let id = ProcessId::generate();
-    let environment = command::environment(settings, session.machine.id, id, &[]);
     let pwd = std::env::current_dir().unwrap_or_default();
-    let mut spec = ProcessSpec::new(ProcessType::Binary, spawn::words(program, arguments), pwd);
-    spec.env = environment.added;
-    let mut process = Process::queued(id, session.machine.id, spec, clock::now());
-    process.parent_id = session.known_parent()?;
-    process.iface_id = Some(session.interface()?.id);
+    let spec = ProcessSpec::new(ProcessType::Binary, spawn::words(program, arguments), pwd);
+    let mut process = session.queued(spec)?;
+    let id = process.id;
+    let environment = command::environment(settings, session.machine.id, id, &[]);
+    process.spec.env = environment.added;
     process.binary_id = binary_called(program, session)?;
     let _lock =
         ProcessLock::take(&settings.data_dir, id).map_err(|error| session::unusable(settings, error))?;

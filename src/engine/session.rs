@@ -86,7 +86,6 @@ impl<'e> Session<'e> {
     pub(crate) fn begin(&self) -> Result<CommandProcess, EngineError> {
         subreaper::become_subreaper();
         self.complete_lost()?;
-        let now = clock::now();
         let cmd = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let spec = ProcessSpec::new(ProcessType::Cli, cmd, std::env::current_dir().unwrap_or_default());
         let this_process = system::entry(std::process::id()).ok_or_else(|| {
@@ -94,14 +93,22 @@ impl<'e> Session<'e> {
                 "cannot find rigup's own process in the process table; on Linux, mount /proc".to_owned(),
             )
         })?;
-        let process = Process::queued(ProcessId::generate(), self.machine.id, spec, now);
-        let mut process = process.into_running(this_process.identity(), now);
-        process.parent_id = self.known_parent()?;
-        process.iface_id = Some(self.interface()?.id);
+        let process = self.queued(spec)?;
+        let started_at = process.created_at;
+        let process = process.into_running(this_process.identity(), started_at);
         let lock = ProcessLock::take(&self.settings.data_dir, process.id)
             .map_err(|error| unusable(&self.settings, error))?;
         self.store.save_process(&process)?;
         Ok(CommandProcess { process, _lock: lock })
+    }
+
+    /// Returns the record of a process that this command, or the process that called it, is about to start.
+    pub(crate) fn queued(&self, spec: ProcessSpec) -> Result<Process, EngineError> {
+        Ok(Process {
+            parent_id: self.known_parent()?,
+            iface_id: Some(self.interface()?.id),
+            ..Process::queued(ProcessId::generate(), self.machine.id, spec, clock::now())
+        })
     }
 
     /// Records the exit status of this command.

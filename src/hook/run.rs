@@ -154,10 +154,12 @@ impl Runner<'_> {
             run_dir: Some(path.clone()),
             ..ProcessSpec::new(ProcessType::Hook, command.words(), command.cwd.clone())
         };
-        let mut process = Process::queued(process_id, self.machine_id, spec, clock::now());
-        process.parent_id = Some(self.parent_id);
-        process.binary_id = job.binary_id;
-        process.iface_id = self.iface_id;
+        let process = Process {
+            parent_id: Some(self.parent_id),
+            binary_id: job.binary_id,
+            iface_id: self.iface_id,
+            ..Process::queued(process_id, self.machine_id, spec, clock::now())
+        };
         let run_dir = RunDir::create(path, &process, &command, job.input.as_deref()).map_err(unwritable)?;
         let open = || -> io::Result<_> {
             let input = job.input.map(|_| File::open(run_dir.input())).transpose()?;

@@ -53,7 +53,7 @@ pub fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     while let Some(at) = others.iter().position(|entry| parents.contains(&entry.ppid)) {
         let child = others.swap_remove(at);
         // A detached run does not belong to the tree, and neither does its waiter.
-        if !is_waiter(child.pid) {
+        if !is_marked_with(child.pid, &format!("{WAITER_VARIABLE}=")) {
             parents.push(child.pid);
             strays.push(child);
         }
@@ -94,22 +94,14 @@ fn is_marked_with(pid: u32, mark: &str) -> bool {
     system::environ(pid).is_some_and(|environ| has_variable(&environ, mark))
 }
 
-fn is_waiter(pid: u32) -> bool {
-    system::environ(pid).is_some_and(|environ| has_name(&environ, WAITER_VARIABLE))
-}
-
-fn has_variable(environ: &[u8], variable: &str) -> bool {
-    environ.split(|&byte| byte == 0).any(|entry| entry == variable.as_bytes())
-}
-
-fn has_name(environ: &[u8], name: &str) -> bool {
-    let mut variables = environ.split(|&byte| byte == 0);
-    variables
-        .any(|variable| variable.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
-}
-
+/// Whether an environment marks a process or a waiter of any rigup.
 fn is_marked(environ: &[u8]) -> bool {
-    has_name(environ, PROCESS_ID_VARIABLE) || has_name(environ, WAITER_VARIABLE)
+    [PROCESS_ID_VARIABLE, WAITER_VARIABLE].iter().any(|name| has_variable(environ, &format!("{name}=")))
+}
+
+/// Whether a variable with its value begins with this text, in an environment as the system shows it.
+fn has_variable(environ: &[u8], start: &str) -> bool {
+    environ.split(|&byte| byte == 0).any(|variable| variable.starts_with(start.as_bytes()))
 }
 
 /// Returns the command line of a process for messages, cut to one short line.

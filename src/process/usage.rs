@@ -16,16 +16,23 @@ pub struct LiveUsage {
 
 /// Returns what the process with this pid uses, or `None` if it is gone.
 pub fn usage(pid: u32) -> Option<LiveUsage> {
-    let pid = Pid::from_u32(pid);
-    let mut system = System::new().ok()?;
-    let kind = ProcessRefreshKind::nothing().with_memory().with_cpu();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
-    let process = system.process(pid)?;
-    Some(LiveUsage {
+    query(pid, ProcessRefreshKind::nothing().with_memory().with_cpu(), |process| LiveUsage {
         rss: process.memory(),
         vms: process.virtual_memory(),
         cpu_ms: process.accumulated_cpu_time(),
     })
+}
+
+/// Reads facts of one kind about the process with this pid. Returns `None` if it is gone.
+pub(super) fn query<T>(
+    pid: u32,
+    kind: ProcessRefreshKind,
+    read: impl FnOnce(&sysinfo::Process) -> T,
+) -> Option<T> {
+    let pid = Pid::from_u32(pid);
+    let mut system = System::new().ok()?;
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
+    system.process(pid).map(read)
 }
 
 #[cfg(test)]

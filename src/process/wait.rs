@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
+use nix::sys::time::{TimeVal, TimeValLike};
+
 use crate::model::process::Usage;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
@@ -15,6 +17,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// The time between two reaps of orphans if the output has no limit.
 const REAP: Duration = Duration::from_secs(5);
+
+/// The unit of peak memory, in bytes: Linux counts KiB, macOS bytes.
+const MAX_RSS_UNIT: u64 = if cfg!(target_os = "macos") { 1 } else { 1024 };
 
 /// What ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,21 +115,13 @@ pub fn reap(child: &Child) -> io::Result<Reaped> {
         exit_code: signal.map_or_else(|| libc::WEXITSTATUS(status), |number| 128 + number),
         signal,
         usage: Usage {
-            max_rss: max_rss_bytes(usage.ru_maxrss),
+            max_rss: u64::try_from(usage.ru_maxrss).unwrap_or_default() * MAX_RSS_UNIT,
             user_ms: millis(usage.ru_utime),
             sys_ms: millis(usage.ru_stime),
         },
     })
 }
 
-/// Converts the peak memory to bytes: Linux counts KiB, macOS bytes.
-fn max_rss_bytes(ru_maxrss: libc::c_long) -> u64 {
-    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
-    u64::try_from(ru_maxrss).unwrap_or_default() * unit
-}
-
 fn millis(time: libc::timeval) -> u64 {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    let micros = u64::try_from(time.tv_usec).unwrap_or_default();
-    seconds * 1000 + micros / 1000
+    u64::try_from(TimeVal::from(time).num_milliseconds()).unwrap_or_default()
 }

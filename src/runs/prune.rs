@@ -39,7 +39,7 @@ impl Gc<'_> {
             }
             self.prune_page(page, &mut selector, &mut budget, report)?;
         }
-        if let (Some(oldest), false) = (selector.oldest(), self.dry_run) {
+        if let (Some(oldest), false) = (selector.oldest, self.dry_run) {
             while budget > 0 {
                 let limit = u32::try_from(budget).unwrap_or(PAGE).min(PAGE);
                 let pruned = self.store.prune_attempts(oldest, limit)?;

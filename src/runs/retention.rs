@@ -26,7 +26,7 @@ pub(super) enum Decision {
 pub(super) struct Selector {
     limits: RetentionLimits,
     /// The time before which an exit is too old.
-    oldest: Option<Timestamp>,
+    pub(super) oldest: Option<Timestamp>,
     retained: HashSet<ProcessId>,
     processes: u64,
     log_bytes: u64,
@@ -39,11 +39,6 @@ impl Selector {
         // With a limit before the beginning of time, every process is young enough.
         let oldest = hours.and_then(|hours| now.checked_sub(SignedDuration::try_from_hours(hours)?).ok());
         Self { limits, oldest, retained, processes: 0, log_bytes: 0 }
-    }
-
-    /// The time before which an exit is too old.
-    pub(super) fn oldest(&self) -> Option<Timestamp> {
-        self.oldest
     }
 
     /// Decides on the next process.

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use crate::clock;
 use crate::hook::command::{self, HookEnvironment};
-use crate::model::id::{InterfaceId, MachineId, ProcessId};
 use crate::model::process::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::CommandSpec;
@@ -69,21 +68,6 @@ pub struct RunRequest {
     pub ttl: Option<Duration>,
 }
 
-/// Starts runs on behalf of a process.
-#[derive(Debug)]
-pub struct Starter<'a> {
-    /// The folders and the caller's environment.
-    pub settings: &'a Settings,
-    /// The store in which a run is recorded before it is started.
-    pub store: &'a Store,
-    /// The machine.
-    pub machine_id: MachineId,
-    /// The network interface.
-    pub iface_id: Option<InterfaceId>,
-    /// The process that requested the run.
-    pub parent_id: Option<ProcessId>,
-}
-
 /// An error that prevents a run from being started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -93,7 +77,7 @@ pub enum StartError {
     )]
     TooMany {
         /// The slug.
-        slug: Slug,
+        slug: String,
         /// The limit.
         max_live: u32,
     },
@@ -108,52 +92,49 @@ pub enum StartError {
     Launch(#[from] LaunchError),
 }
 
-impl Starter<'_> {
-    /// Starts a run, and returns its record once it runs, or once its start has failed.
-    pub fn start(&self, request: RunRequest) -> Result<Process, StartError> {
-        let id = ProcessId::generate();
-        let path = run_dir::path(&self.settings.data_dir, id);
-        let HookEnvironment { mut whole, mut added } =
-            command::environment(self.settings, self.machine_id, id, &[]);
-        whole.retain(|(name, _)| name != RUN_DIR_VARIABLE);
-        whole.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
-        added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));
-        let command =
-            CommandSpec { program: request.program, args: request.args, env: whole, cwd: request.cwd };
-        let spec = ProcessSpec {
-            env: added,
-            timeout: request.max_runtime,
-            run_dir: Some(path.clone()),
-            run: Some(RunSpec {
-                slug: request.slug.0.clone(),
-                description: request.description,
-                ttl: request.ttl,
-            }),
-            ..ProcessSpec::new(ProcessType::Binary, command.words(), command.cwd.clone())
-        };
-        let mut process = Process::queued(id, self.machine_id, spec, clock::now());
-        process.parent_id = self.parent_id;
-        process.iface_id = self.iface_id;
-        let run_dir = RunDir::create(path, &process, &command, None)?;
-        // Another rigup that finds the record has to find the lock taken.
-        let lock = run_dir.lock().inspect_err(|_| run_dir.discard())?;
-        let is_reserved = match request.max_live {
-            None => self.store.save_process(&process).map(|()| true),
-            Some(max_live) => self.store.reserve_run(&process, max_live),
-        };
-        if !matches!(is_reserved, Ok(true)) {
-            run_dir.discard();
-        }
-        if let (false, Some(max_live)) = (is_reserved?, request.max_live) {
-            return Err(StartError::TooMany { slug: request.slug, max_live });
-        }
-        if let Err(error) = waiter::launch(self.settings, &process, lock, command) {
-            let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
-            self.store.save_process(&process.into_exited(failed))?;
-            return Err(error.into());
-        }
-        Ok(self.store.process(id)?.unwrap_or(process))
+/// Starts a run, and returns its record once it runs, or once its start has failed. `process` is its queued record, in which
+/// what to run is not yet filled in.
+pub fn start(
+    settings: &Settings,
+    store: &Store,
+    mut process: Process,
+    request: RunRequest,
+) -> Result<Process, StartError> {
+    let RunRequest { slug: Slug(slug), description, program, args, cwd, max_live, max_runtime, ttl } =
+        request;
+    let path = run_dir::path(&settings.data_dir, process.id);
+    let HookEnvironment { whole: mut env, mut added } =
+        command::environment(settings, process.machine_id, process.id, &[]);
+    env.retain(|(name, _)| name != RUN_DIR_VARIABLE);
+    env.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
+    added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));
+    let command = CommandSpec { program, args, env, cwd };
+    process.spec = ProcessSpec {
+        env: added,
+        timeout: max_runtime,
+        run_dir: Some(path.clone()),
+        run: Some(RunSpec { slug: slug.clone(), description, ttl }),
+        ..ProcessSpec::new(ProcessType::Binary, command.words(), command.cwd.clone())
+    };
+    let run_dir = RunDir::create(path, &process, &command, None)?;
+    // Another rigup that finds the record has to find the lock taken.
+    let lock = run_dir.lock().inspect_err(|_| run_dir.discard())?;
+    let is_reserved = match max_live {
+        None => store.save_process(&process).map(|()| true),
+        Some(max_live) => store.reserve_run(&process, max_live),
+    };
+    if !matches!(is_reserved, Ok(true)) {
+        run_dir.discard();
     }
+    if let (false, Some(max_live)) = (is_reserved?, max_live) {
+        return Err(StartError::TooMany { slug, max_live });
+    }
+    if let Err(error) = waiter::launch(settings, &process, lock, command) {
+        let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
+        store.save_process(&process.into_exited(failed))?;
+        return Err(error.into());
+    }
+    Ok(store.process(process.id)?.unwrap_or(process))
 }
 
 #[cfg(test)]

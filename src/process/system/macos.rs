@@ -10,9 +10,10 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use rustix::process::{Pid, Signal};
-use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+use sysinfo::{ProcessRefreshKind, UpdateKind};
 
 use super::ProcessEntry;
+use crate::process::usage::query;
 
 /// The flag that makes `posix_spawn` start a session: macOS 10.15.
 pub const SETSID: libc::c_short = 0x0400;
@@ -91,13 +92,6 @@ pub fn environ(pid: u32) -> Option<Vec<u8>> {
 pub fn arguments(pid: u32) -> Vec<u8> {
     let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always);
     query(pid, kind, |process| joined(process.cmd())).unwrap_or_default()
-}
-
-fn query<T>(pid: u32, kind: ProcessRefreshKind, read: impl FnOnce(&sysinfo::Process) -> T) -> Option<T> {
-    let pid = sysinfo::Pid::from_u32(pid);
-    let mut system = System::new().ok()?;
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
-    system.process(pid).map(read)
 }
 
 fn joined(texts: &[OsString]) -> Vec<u8> {
