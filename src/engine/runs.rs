@@ -9,7 +9,7 @@ use crate::engine::catalog;
 use crate::engine::error::EngineError;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
-use crate::model::{BinaryId, ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::{BinaryId, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::foreground;
 use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
@@ -59,14 +59,7 @@ pub(crate) fn exec(
     let process = process.into_running(child.handle.entry.identity(), child.started_at);
     // The command already runs: a record that cannot be written is no reason to give up on it.
     let stored = session.store.save_process(&process);
-    let reaped = foreground::wait(&child, &interrupt).map_err(EngineError::Signals)?;
-    let exit = ProcessExit {
-        exit_code: Some(reaped.exit_code),
-        signal: reaped.signal,
-        reason: if reaped.signal.is_some() { ExitReason::Signalled } else { ExitReason::Exited },
-        usage: Some(reaped.usage),
-        ..ProcessExit::lost(clock::now())
-    };
+    let exit = foreground::wait(&child, &interrupt).map_err(EngineError::Signals)?;
     let process = process.into_exited(exit);
     if let Err(error) = stored.and_then(|()| session.store.save_process(&process)) {
         session.warn(format!("cannot record the exit of the command: {error}"));

@@ -46,7 +46,7 @@ fn real(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interr
         };
         let captured = capture::run(&command, Instant::now() + PATIENCE, interrupt).ok()??;
         let real = PathBuf::from(captured.stdout.trim_end_matches('\n'));
-        (captured.exit_code == 0 && real.is_absolute() && real.is_file()).then_some(real)
+        (captured.exit_code == Some(0) && real.is_absolute() && real.is_file()).then_some(real)
     };
     let real = if is_shim(&found, name) { query() } else { None };
     known.insert(found, real.clone());

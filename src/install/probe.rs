@@ -59,7 +59,7 @@ pub fn version(
             cwd: PathBuf::from("/"),
         };
         let Some(output) = capture::run(&command, deadline, interrupt)? else { return Ok(None) };
-        if output.exit_code == 0 {
+        if output.exit_code == Some(0) {
             for text in [output.stdout, output.stderr] {
                 if let Some(version) = Version::find_in(&text) {
                     return Ok(Some(version.to_owned()));

@@ -21,7 +21,7 @@ const READ_LIMIT: u64 = 64 << 10;
 #[derive(Debug)]
 pub struct Captured {
     /// Its exit code, 128+N for signal N.
-    pub exit_code: i32,
+    pub exit_code: Option<i32>,
     /// The beginning of its standard output.
     pub stdout: String,
     /// The beginning of its standard error.
@@ -45,12 +45,12 @@ pub fn run(command: &CommandSpec, deadline: Instant, interrupt: &Interrupt) -> i
         wait::reap(&child)?;
         return Ok(None);
     }
-    let reaped = wait::reap(&child)?;
+    let exit = wait::reap(&child)?;
     if !subreaper::has_no_children() {
         terminate::terminate_group(no_id, &child.handle);
     }
     let [stdout, stderr] = streams.each_mut().map(read_start);
-    Ok(Some(Captured { exit_code: reaped.exit_code, stdout: stdout?, stderr: stderr? }))
+    Ok(Some(Captured { exit_code: exit.exit_code, stdout: stdout?, stderr: stderr? }))
 }
 
 fn read_start(file: &mut File) -> io::Result<String> {

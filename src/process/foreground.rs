@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use signal_hook::consts::SIGINT;
 
+use crate::model::process::ProcessExit;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
-use crate::process::wait::{self, Reaped};
-use crate::process::{poll, subreaper};
+use crate::process::{poll, subreaper, wait};
 
 /// The longest delay before another signal is passed on.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Waits for the command, however long it takes, and passes the signals that interrupt rigup on to it: the command decides
 /// what to do. A Ctrl-C at the terminal is not passed on, because the terminal sends it to the command as well.
-pub fn wait(child: &Child, interrupt: &Interrupt) -> io::Result<Reaped> {
+pub fn wait(child: &Child, interrupt: &Interrupt) -> io::Result<ProcessExit> {
     let mut passed_on = 0;
     loop {
         let has_exited = if passed_on == 0 {

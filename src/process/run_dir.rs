@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::clock;
 use crate::fs::atomic::{self, TEMPORARY};
@@ -35,6 +35,9 @@ const LOCK: &str = "lock";
 
 /// The file with the record of the process as it was queued.
 const RECORD: &str = "process.json";
+
+/// The file with the exit of the process.
+const EXIT: &str = "exit.json";
 
 /// The folder with the files of one execution; two executions never share one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,16 +81,13 @@ impl RunDir {
                 script.extend([b"export ", name.as_bytes(), b"=", &value, b"\n"].concat());
             }
         }
-        script.extend_from_slice(b"cd ");
-        script.extend_from_slice(&shell::quote(command.cwd.as_os_str().as_bytes())?);
-        script.extend_from_slice(b" && exec");
+        let cwd = shell::quote(command.cwd.as_os_str().as_bytes())?;
+        script.extend([b"cd ", &*cwd, b" && exec"].concat());
         for word in std::iter::once(&command.program).chain(&command.args) {
-            script.push(b' ');
-            script.extend_from_slice(&shell::quote(word.as_bytes())?);
+            script.extend([b" ", &*shell::quote(word.as_bytes())?].concat());
         }
         if has_input {
-            script.extend_from_slice(b" <");
-            script.extend_from_slice(&shell::quote(self.input().as_os_str().as_bytes())?);
+            script.extend([b" <", &*shell::quote(self.input().as_os_str().as_bytes())?].concat());
         }
         script.push(b'\n');
         Ok(script)
@@ -110,8 +110,7 @@ impl RunDir {
 
     /// Returns the record of the process as it was queued, or `None` if there is no valid one.
     pub fn read_process(&self) -> Option<Process> {
-        let record: Value = serde_json::from_slice(&fs_err::read(self.0.join(RECORD)).ok()?).ok()?;
-        let mut process = import::queued_process(record.as_object()?).ok()?;
+        let mut process = import::queued_process(&self.read_json(RECORD)?).ok()?;
         process.spec.run_dir = Some(self.0.clone());
         Some(process)
     }
@@ -199,7 +198,7 @@ impl RunDir {
             "sys_ms": exit.usage.map(|usage| usage.sys_ms),
             "warnings": warnings,
         });
-        atomic::write(&self.0.join("exit.json"), format!("{exit}\n").as_bytes())?;
+        atomic::write(&self.0.join(EXIT), format!("{exit}\n").as_bytes())?;
         // A process that exited soon never had one.
         match fs_err::remove_file(self.0.join("process.pid")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -209,17 +208,13 @@ impl RunDir {
 
     /// Returns the warnings in `exit.json`.
     pub fn read_warnings(&self) -> Vec<String> {
-        let warnings = self.exit().and_then(|mut exit| serde_json::from_value(exit["warnings"].take()).ok());
-        warnings.unwrap_or_default()
-    }
-
-    fn exit(&self) -> Option<Value> {
-        serde_json::from_slice(&fs_err::read(self.0.join("exit.json")).ok()?).ok()
+        let warnings = self.read_json(EXIT).and_then(|mut exit| exit.remove("warnings"));
+        warnings.and_then(|warnings| serde_json::from_value(warnings).ok()).unwrap_or_default()
     }
 
     /// Returns the exit in `exit.json` without the logs, or `None` if there is no valid one.
     pub fn read_exit(&self) -> Option<ProcessExit> {
-        import::exit(self.exit()?.as_object()?).ok()
+        import::exit(&self.read_json(EXIT)?).ok()
     }
 
     /// Returns the exit with the sizes and the last lines of both logs, after environments are removed from them.
@@ -247,6 +242,10 @@ impl RunDir {
                 let _ = fs_err::remove_file(entry.path());
             }
         }
+    }
+
+    fn read_json(&self, name: &str) -> Option<Map<String, Value>> {
+        serde_json::from_slice(&fs_err::read(self.0.join(name)).ok()?).ok()
     }
 
     fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {

@@ -100,22 +100,16 @@ impl Supervision<'_> {
     /// Reaps the child. One that survived KILL hangs in the kernel; waiting for it would hang rigup as well.
     fn exit(&self, outcome: WaitOutcome, child: &Child) -> ProcessExit {
         let reaped = wait::has_exited_by(child, Instant::now()).then(|| wait::reap(child).ok()).flatten();
-        let signal = reaped.and_then(|reaped| reaped.signal);
-        let reason = match outcome {
+        let mut exit = reaped.unwrap_or_else(|| ProcessExit::lost(clock::now()));
+        exit.reason = match outcome {
             WaitOutcome::Timeout => ExitReason::Timeout,
             WaitOutcome::Interrupted | WaitOutcome::OutputLimit => ExitReason::Stopped,
-            WaitOutcome::Exited if reaped.is_none() => ExitReason::Lost,
-            WaitOutcome::Exited if self.run_dir.is_stop_requested() => ExitReason::Stopped,
-            WaitOutcome::Exited if signal.is_some() => ExitReason::Signalled,
-            WaitOutcome::Exited => ExitReason::Exited,
+            WaitOutcome::Exited if exit.reason != ExitReason::Lost && self.run_dir.is_stop_requested() => {
+                ExitReason::Stopped
+            }
+            WaitOutcome::Exited => exit.reason,
         };
-        let mut exit = self.run_dir.add_logs(ProcessExit {
-            exit_code: reaped.map(|reaped| reaped.exit_code),
-            signal,
-            reason,
-            usage: reaped.map(|reaped| reaped.usage),
-            ..ProcessExit::lost(clock::now())
-        });
+        exit = self.run_dir.add_logs(exit);
         if outcome == WaitOutcome::OutputLimit {
             let limit = self.output_limit.unwrap_or_default() >> 20;
             exit.stderr_tail = format!("it wrote more than {limit} MiB and was terminated\n");

@@ -39,14 +39,13 @@ pub fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     let is_member = |entry: &ProcessEntry| {
         entry.pgid == root.pid && (has_root || entry.ppid == this || is_marked_with(entry.pid, &mark))
     };
-    let (in_group, others): (Vec<ProcessEntry>, Vec<ProcessEntry>) = all.into_iter().partition(is_member);
+    let (mut in_group, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_member);
     let is_stray = |entry: &ProcessEntry| {
         system::environ(entry.pid).is_some_and(|environ| {
             has_variable(&environ, &mark) || (is_only_child && entry.ppid == this && !is_marked(&environ))
         })
     };
-    let (mut strays, mut others): (Vec<ProcessEntry>, Vec<ProcessEntry>) =
-        others.into_iter().partition(is_stray);
+    let (mut strays, mut others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_stray);
     others.retain(|entry| entry.pid != root.pid);
     let members = in_group.iter().chain(&strays).map(|entry| entry.pid);
     let mut parents: Vec<u32> = members.chain(has_root.then_some(root.pid)).collect();
@@ -59,10 +58,9 @@ pub fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
         }
     }
     let is_alive = |entry: &ProcessEntry| !entry.is_zombie && entry.pid != root.pid;
-    ProcessTree {
-        in_group: in_group.into_iter().filter(is_alive).collect(),
-        strays: strays.into_iter().filter(is_alive).collect(),
-    }
+    in_group.retain(is_alive);
+    strays.retain(is_alive);
+    ProcessTree { in_group, strays }
 }
 
 /// Returns the living processes that carry a process's id, for a root that is gone or was never recorded: by now its group

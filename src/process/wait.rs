@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use crate::model::process::Usage;
+use crate::clock;
+use crate::model::process::{ExitReason, ProcessExit, Usage};
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
@@ -79,19 +80,9 @@ pub fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
     is_interrupted
 }
 
-/// The exit of a child, as the system reports it to the parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reaped {
-    /// 0 to 255, 128+N for signal N.
-    pub exit_code: i32,
-    /// The signal that killed it.
-    pub signal: Option<i32>,
-    /// What it and the children that it waited for used.
-    pub usage: Usage,
-}
-
-/// Reaps a child, and waits for its exit first if necessary. From then on another process may have its pid.
-pub fn reap(child: &Child) -> io::Result<Reaped> {
+/// Reaps a child, and waits for its exit first if necessary. Returns its exit without the logs. From then on another process
+/// may have its pid.
+pub fn reap(child: &Child) -> io::Result<ProcessExit> {
     let pid = libc::pid_t::try_from(child.handle.entry.pid).map_err(io::Error::other)?;
     let mut status = 0;
     // SAFETY: rusage is a plain C struct for which all zeroes is a value.
@@ -111,14 +102,16 @@ pub fn reap(child: &Child) -> io::Result<Reaped> {
         }
     })?;
     let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
-    Ok(Reaped {
-        exit_code: signal.map_or_else(|| libc::WEXITSTATUS(status), |number| 128 + number),
+    Ok(ProcessExit {
+        exit_code: Some(signal.map_or_else(|| libc::WEXITSTATUS(status), |number| 128 + number)),
         signal,
-        usage: Usage {
+        reason: if signal.is_some() { ExitReason::Signalled } else { ExitReason::Exited },
+        usage: Some(Usage {
             max_rss: u64::try_from(usage.ru_maxrss).unwrap_or_default() * MAX_RSS_UNIT,
             user_ms: millis(usage.ru_utime),
             sys_ms: millis(usage.ru_stime),
-        },
+        }),
+        ..ProcessExit::lost(clock::now())
     })
 }
 

@@ -47,12 +47,12 @@ pub fn run(
     let child = spawn::start_in_foreground(program, args, None)?;
     // Only a help for people who wait.
     let _ = lock.set_holder(child.handle.entry.pid);
-    let reaped = foreground::wait(&child, interrupt)?;
-    if reaped.signal.is_none() {
+    let exit = foreground::wait(&child, interrupt)?;
+    if exit.signal.is_none() {
         // It is done: a service that it left behind, and that has the lock, too, keeps nobody waiting.
         lock.release()?;
     }
-    Ok(reaped.exit_code)
+    Ok(exit.exit_code.unwrap_or_default())
 }
 
 /// A file name for any lock name: readable, and different for different names.
