@@ -1,5 +1,6 @@
 //! SHA-256 digests and their spelling.
 
+use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -7,7 +8,10 @@ use sha2::{Digest, Sha256};
 
 /// Returns bytes in lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Whether a text is a SHA-256 digest as [`hex`] spells it.
