@@ -16,7 +16,6 @@ use std::path::{Component, Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Group, geteuid};
 
-use crate::fs::link;
 use crate::shell;
 use users::{is_own_group, is_unknown, user};
 
@@ -205,6 +204,9 @@ pub struct Inspection<'a> {
     used: Vec<(&'a Exception, String)>,
 }
 
+/// The number of links on one path, as in the kernel.
+const MAX_LINKS: usize = 40;
+
 impl<'a> Inspection<'a> {
     /// Begins a check.
     pub fn new(trust: &'a Trust) -> Self {
@@ -242,7 +244,7 @@ impl<'a> Inspection<'a> {
 
     /// Checks a path, and returns it without links, or `None` if it does not exist.
     fn resolve(&mut self, path: &Path) -> Result<Option<PathBuf>, Untrusted> {
-        self.walk(path, link::MAX_LINKS).map_err(|untrusted| {
+        self.walk(path, MAX_LINKS).map_err(|untrusted| {
             let leads_to = (untrusted.path != path).then(|| path.to_owned());
             Untrusted { leads_to, ..untrusted }
         })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::fs::dir::parent;
 
 /// The number of links on one path, as in the kernel.
-pub const MAX_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// Returns a path and then the target of each link that it leads through, as many as the system follows.
 pub fn steps(path: &Path) -> impl Iterator<Item = PathBuf> {
