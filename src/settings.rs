@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::fs::home;
-use crate::model::id::ProcessId;
+use crate::model::ProcessId;
 use crate::trust::{Trust, TrustedFile, TrustedReadError, Untrusted};
 
 /// The environment that rigup was started with. Bytes that are not UTF-8 are kept.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::fs::home;
-use crate::model::id::{MachineId, ProcessId};
+use crate::model::{MachineId, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
 use crate::process::run_dir::MASKED;

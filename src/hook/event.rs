@@ -13,7 +13,7 @@ use crate::clock;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
 use crate::hook::run::{FinishedHook, HookJob, PreparedHook, RunError, Runner};
-use crate::model::process::{Process, ProcessExit};
+use crate::model::{Process, ProcessExit};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::Background;
 use crate::process::handle::Handle;

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::hook::{command, interpreter};
-use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
-use crate::model::plugin_name::PluginName;
-use crate::model::process::{Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::{
+    BinaryId, InterfaceId, MachineId, PluginName, Process, ProcessExit, ProcessId, ProcessSpec, ProcessType,
+};
 use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::{Hook, Start};

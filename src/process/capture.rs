@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::model::id::ProcessId;
+use crate::model::ProcessId;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{CommandSpec, Spawn};
 use crate::process::wait::WaitOutcome;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use signal_hook::consts::SIGINT;
 
-use crate::model::process::ProcessExit;
+use crate::model::ProcessExit;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
 use crate::process::{poll, subreaper, wait};

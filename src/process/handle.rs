@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::process::{Pid, Signal};
 
-use crate::model::process::Identity;
+use crate::model::Identity;
 use crate::process::system::{self, ProcessEntry, SystemHandle};
 
 /// Returns the living process with this identity; a zombie is not alive.

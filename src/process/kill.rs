@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::model::process::{Process, ProcessState, ProcessType};
+use crate::model::{Process, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::run_dir::RunDir;
 use crate::process::system::ProcessEntry;

@@ -3,8 +3,7 @@
 use rustix::process::Signal;
 
 use crate::clock;
-use crate::model::id::MachineId;
-use crate::model::process::{Process, ProcessExit, ProcessState, ProcessType};
+use crate::model::{MachineId, Process, ProcessExit, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::lock::process_lock;
 use crate::process::run_dir::RunDir;

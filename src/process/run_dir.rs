@@ -13,9 +13,8 @@ use crate::clock;
 use crate::fs::atomic::{self, TEMPORARY};
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::{self, FileLock};
-use crate::model::id::ProcessId;
 use crate::model::import;
-use crate::model::process::{Identity, Process, ProcessExit};
+use crate::model::{Identity, Process, ProcessExit, ProcessId};
 use crate::process::redact;
 use crate::process::spawn::CommandSpec;
 use crate::process::tail;
@@ -267,8 +266,7 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::model::id::MachineId;
-    use crate::model::process::{ProcessSpec, ProcessType};
+    use crate::model::{MachineId, ProcessSpec, ProcessType};
 
     fn process(cwd: &Path) -> Process {
         let spec = ProcessSpec {

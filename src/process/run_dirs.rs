@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::model::id::ProcessId;
+use crate::model::ProcessId;
 use crate::process::run_dir;
 
 /// The prefix of a run dir that is being removed: it belongs to no process any more.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::clock;
-use crate::model::process::{ExitReason, Process, ProcessExit};
+use crate::model::{ExitReason, Process, ProcessExit};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;

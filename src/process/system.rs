@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::model::process::Identity;
+use crate::model::Identity;
 
 #[cfg(target_os = "linux")]
 mod linux;

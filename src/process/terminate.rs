@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::model::id::ProcessId;
+use crate::model::ProcessId;
 use crate::process::handle::Handle;
 use crate::process::poll;
 use crate::process::signals::Interrupt;

@@ -1,7 +1,6 @@
 //! The process table, and process trees in it.
 
-use crate::model::id::ProcessId;
-use crate::model::process::Identity;
+use crate::model::{Identity, ProcessId};
 use crate::process::subreaper;
 use crate::process::system::{self, ProcessEntry};
 

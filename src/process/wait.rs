@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::clock;
-use crate::model::process::{ExitReason, ProcessExit, Usage};
+use crate::model::{ExitReason, ProcessExit, Usage};
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::fs::lock::FileLock;
-use crate::model::process::{Process, ProcessExit};
+use crate::model::{Process, ProcessExit};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec, Spawn, SpawnError};

@@ -11,10 +11,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::fs::lock::FileLock;
-use crate::model::id::{MachineId, ProcessId};
-use crate::model::process::Process;
-use crate::model::retention::RetentionLimits;
 use crate::model::text_enum::text_enum;
+use crate::model::{MachineId, Process, ProcessId, RetentionLimits};
 use crate::process::kill::{self, KillOutcome};
 use crate::process::lock::process_lock;
 use crate::process::run_dir::RunDir;

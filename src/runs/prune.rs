@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use crate::model::id::ProcessId;
-use crate::model::retention::RetentionLimits;
+use crate::model::{ProcessId, RetentionLimits};
 use crate::process::poll;
 use crate::report::units;
 use crate::runs::gc::{Gc, GcAction, GcItem, GcReport, Pruned};

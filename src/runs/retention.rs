@@ -4,8 +4,7 @@ use std::collections::HashSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::id::ProcessId;
-use crate::model::retention::RetentionLimits;
+use crate::model::{ProcessId, RetentionLimits};
 use crate::store::EndedProcess;
 
 /// What becomes of a process that has exited.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::clock;
 use crate::hook::command::{self, HookEnvironment};
-use crate::model::process::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
+use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::CommandSpec;
 use crate::process::waiter::{self, LaunchError};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::process::Identity;
+use crate::model::Identity;
 use crate::process::system::{self, BOOT_ID, PID_NAMESPACE};
 
 /// The holder of a lock: its pid, and what tells whether that can be compared with a pid of this process. A file that is

@@ -7,8 +7,8 @@ use std::time::Instant;
 use rustix::io::FdFlags;
 
 use crate::fs::lock::FileLock;
+use crate::model::Identity;
 use crate::model::name::BinaryName;
-use crate::model::process::Identity;
 use crate::process::lock::RETRY;
 use crate::process::lock::holder::Holder;
 use crate::process::signals::Interrupt;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::fs::lock::{self, FileLock};
-use crate::model::id::ProcessId;
+use crate::model::ProcessId;
 
 /// The lock of one process. Its file is removed with the value.
 #[derive(Debug)]
