@@ -12,7 +12,6 @@ use crate::engine::exit_status::ExitStatus;
 use crate::engine::session::Session;
 use crate::hook::command::{self, MAX_TIMEOUT};
 use crate::hook::event::{self, Event, HookEvent};
-use crate::hook::run::Runner;
 use crate::model::{PluginName, ProcessId};
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::Hook;
@@ -103,15 +102,7 @@ pub(crate) fn run(
         Some(dir) => std::path::absolute(dir).map_err(EngineError::CurrentDir)?,
         None => events_dir.join(command_id.to_string()),
     };
-    let runner = Runner {
-        settings: &session.settings,
-        store: &session.store,
-        machine_id: session.machine.id,
-        iface_id: command.process.iface_id,
-        parent_id: command_id,
-        variables: &variables,
-        interrupt: &interrupt,
-    };
+    let runner = session.runner(&command, &variables, &interrupt);
     let event = Event {
         hooks: &hooks,
         arguments: &request.arguments,

@@ -13,7 +13,6 @@ use crate::engine::error::EngineError;
 use crate::engine::event::EngineEvent;
 use crate::engine::exit_status::ExitStatus;
 use crate::engine::session::{CommandProcess, Session};
-use crate::hook::run::Runner;
 use crate::install::plan::{Refusal, Request};
 use crate::install::resolver::{ResolveError, Resolved, Resolver};
 use crate::model::{Binary, BinaryName, Installed, PluginName, ProcessId, ProviderName};
@@ -155,15 +154,7 @@ impl<'a> Installer<'a> {
     /// Resolves the planned requests, and puts their results in their places.
     pub(crate) fn resolve(&self, mut results: Vec<StepResult>) -> Result<Vec<StepResult>, EngineError> {
         let resolver = Resolver {
-            runner: Runner {
-                settings: &self.session.settings,
-                store: &self.session.store,
-                machine_id: self.session.machine.id,
-                iface_id: self.command.process.iface_id,
-                parent_id: self.command.process.id,
-                variables: &self.variables,
-                interrupt: self.interrupt,
-            },
+            runner: self.session.runner(&self.command, &self.variables, self.interrupt),
             hooks: &self.hooks,
             provider_deps: &self.provider_deps,
             provider_configs: &self.provider_configs,

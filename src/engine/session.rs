@@ -1,6 +1,7 @@
 //! An open data dir: the store, the machine, and the record of the running command.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Once;
@@ -11,13 +12,15 @@ use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::exit_status::ExitStatus;
 use crate::engine::recovery;
 use crate::fs::dir::make_private_dir;
+use crate::hook::run::Runner;
 use crate::install::link::Linker;
 use crate::machine;
 use crate::model::{
-    ExitReason, Guid, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessExit, ProcessId,
-    ProcessSpec, ProcessType, RetentionLimits,
+    ExitReason, Guid, Machine, MachineFacts, MachineId, NetworkInterface, PluginName, Process, ProcessExit,
+    ProcessId, ProcessSpec, ProcessType, RetentionLimits,
 };
 use crate::plugin::builtin;
+use crate::plugin::config::value::Variable;
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::lock::process_lock::ProcessLock;
 use crate::process::run_dirs::RunDirs;
@@ -188,6 +191,24 @@ impl<'e> Session<'e> {
             keep,
             now: clock::now(),
             dry_run: false,
+        }
+    }
+
+    /// Returns what runs hooks for a command, with the settings of their plugins as variables.
+    pub(crate) fn runner<'r>(
+        &'r self,
+        command: &CommandProcess,
+        variables: &'r HashMap<PluginName, Vec<Variable>>,
+        interrupt: &'r Interrupt,
+    ) -> Runner<'r> {
+        Runner {
+            settings: &self.settings,
+            store: &self.store,
+            machine_id: self.machine.id,
+            iface_id: command.process.iface_id,
+            parent_id: command.process.id,
+            variables,
+            interrupt,
         }
     }
 

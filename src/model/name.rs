@@ -44,7 +44,8 @@ pub enum NameError {
 impl BinaryName {
     /// Parses a name and trims blanks around it. `home` replaces a leading `~/`.
     pub fn parse(text: &str, home: Option<&Path>) -> Result<Self, NameError> {
-        let text = text.trim_matches(|c: char| c.is_whitespace() && !c.is_control());
+        let is_blank = |c: char| c.is_whitespace() && !c.is_control();
+        let text = text.trim_matches(is_blank);
         if text.trim().is_empty() {
             return Err(NameError::Blank);
         }
@@ -53,7 +54,9 @@ impl BinaryName {
         }
         let whole = if text.starts_with("~/") {
             let path = home::expand(Path::new(text), home);
-            path.ok_or_else(|| NameError::NoHome(text.to_owned()))?.to_string_lossy().into_owned()
+            let path = path.ok_or_else(|| NameError::NoHome(text.to_owned()))?;
+            // A slash at the end, which may follow a blank, is gone.
+            path.to_string_lossy().trim_end_matches(is_blank).to_owned()
         } else {
             text.to_owned()
         };

@@ -14,7 +14,6 @@ use crate::engine::ExitStatus;
 use crate::engine::events::hook_argument;
 use crate::engine::session::Session;
 use crate::hook::command::MAX_TIMEOUT;
-use crate::hook::run::Runner;
 use crate::hook_test::check::Check;
 use crate::hook_test::checks;
 use crate::hook_test::request::TestRequest;
@@ -123,15 +122,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
     }
     let variables = variables(&hook, &here);
     let runner = HookRunner {
-        runner: Runner {
-            settings: &here,
-            store: &session.store,
-            machine_id: session.machine.id,
-            iface_id: me.process.iface_id,
-            parent_id: me.process.id,
-            variables: &variables,
-            interrupt: &interrupt,
-        },
+        runner: session.runner(&me, &variables, &interrupt),
         hook: &hook,
         folder: &folder,
         timeout: Duration::from_secs(args.timeout),
