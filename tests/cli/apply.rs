@@ -243,7 +243,7 @@ fn updates_the_binaries_that_a_pipe_lists() {
     let input = format!("{unknown}\n{list}");
     let output = pipe(&context, &["binary", "update", "--min-version", "0.1"], &input).exits_with(1);
     assert_eq!(output.records().len(), 2, "the known binaries were updated");
-    output.stderr_contains("warning: no binary has the name or id `01a1fd03`");
+    output.stderr_contains("warning: no binary has the name or id `01a1fd03-");
     assert!(
         context
             .run(&["binary", "list"])
