@@ -6,6 +6,4 @@ pub mod binary;
 pub mod lock;
 pub mod pin;
 pub mod policy;
-pub mod prefix;
-pub mod provider;
 pub mod request;

@@ -11,7 +11,6 @@ use rigup::model::plugin_name::ProviderName;
 use rigup::model::version::Version;
 use rigup::plugin::config::provider::ProviderConfig;
 use rigup::plugin::requirement::{self, Providers, Requirement};
-use rigup::toolkit::prefix;
 use rigup::toolkit::request::HookRequest;
 
 const HOME: &str = "/home/me";
@@ -118,7 +117,7 @@ fn check_request(requirement: &Requirement, provider: &str, request: &HookReques
             assert!(may_be_options || !package.starts_with('-'), "{package}");
         }
     }
-    if let Ok(folder) = prefix::prefix(request, "pip", Path::new(LIB_DIR)) {
+    if let Ok(folder) = request.prefix("pip", Path::new(LIB_DIR)) {
         let inside = folder.strip_prefix(LIB_DIR).expect("a prefix is in LIB_DIR");
         let parts: Vec<_> = inside.components().collect();
         assert!(parts.iter().all(|part| matches!(part, Component::Normal(_))), "{}", folder.display());

@@ -6,29 +6,26 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::cli::context::Context;
-use crate::cli::error::CliError;
-use crate::cli::message::print_message;
-use crate::engine::ExitStatus;
-
 use crate::cli::diagnostics;
-use crate::cli::message::print_event;
+use crate::cli::error::CliError;
+use crate::cli::message::{message, print_event};
 use crate::clock;
+use crate::engine::ExitStatus;
 use crate::engine::catalog::Catalog;
 use crate::model::attempt::Outcome;
-use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
 use crate::process::lock::Holder;
 use crate::report::table::{Column, Table};
 use crate::settings::Settings;
-use crate::toolkit::request::{HookRequest, RequestError};
-use crate::toolkit::{batch, begin, lock, policy, prefix};
+use crate::toolkit::request::HookRequest;
+use crate::toolkit::{batch, begin, lock, policy};
 
 mod binary;
 mod input;
 mod test;
 
-use input::{config, interrupt, parse, requests};
+use input::{config, interrupt, parse, requests, usage};
 
 const BEGIN_EXAMPLE: &str = "\
 Example:
@@ -122,81 +119,70 @@ const SKIPPED: ExitStatus = ExitStatus::Code(10);
 
 /// Runs the command.
 pub(crate) fn run(command: HookCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
+    let Context { settings, output, .. } = context;
     match command {
-        HookCommand::List { event } => list(event.as_deref(), context),
-        HookCommand::Test(args) => test::test(args, context),
+        HookCommand::List { event } => return list(event.as_deref(), context),
+        HookCommand::Test(args) => return test::test(args, context),
+        HookCommand::Binary(args) => return binary::print(&args, context),
         HookCommand::Begin { lock, of } => {
             // A shell that evaluates the output sees nothing else of this command.
-            let result = begin(&of, lock.as_deref(), &context.settings);
-            let failed = || "exit 2\n".to_owned();
-            context
-                .output
-                .raw(result.as_ref().map_or_else(|_| failed(), |(script, _)| script.clone()).as_bytes())?;
-            context.output.flush()?;
-            result.map(|(_, status)| status)
+            let result = begin(&of, lock.as_deref(), settings);
+            output.raw(result.as_ref().map_or("exit 2\n", |(script, _)| script).as_bytes())?;
+            output.flush()?;
+            return result.map(|(_, status)| status);
         }
-        HookCommand::Accepts(args) => {
-            let is_accepted = accepts(&parse(&args.arguments, &context.settings)?, &args.provider);
-            Ok(if is_accepted { ExitStatus::Success } else { SKIPPED })
+        HookCommand::Accepts(of) => {
+            let is_accepted = accepts(&parse(&of.arguments, settings)?, &of.provider);
+            return Ok(if is_accepted { ExitStatus::Success } else { SKIPPED });
         }
-        HookCommand::Packages { batch: true, pin, of } => {
-            let config = pinned(config(&of.provider, &context.settings)?, pin);
-            for request in requests(&of.provider, &context.settings)? {
-                let packages = request.packages(&of.provider, &config).map_err(RequestError::from)?;
-                let line = format!("{}\t{}\n", request.name, packages.join("\t"));
-                context.output.raw(line.as_bytes())?;
+        HookCommand::Packages { batch, pin, of } => {
+            let requests =
+                if batch { requests(&of.provider, settings)? } else { vec![parse(&of.arguments, settings)?] };
+            let mut config = config(&of.provider, settings)?;
+            config.version_format = pin.or(config.version_format);
+            for request in requests {
+                let packages = request.packages(&of.provider, &config).map_err(usage)?;
+                let text = if batch {
+                    format!("{}\t{}\n", request.name, packages.join("\t"))
+                } else {
+                    packages.join("\n") + "\n"
+                };
+                output.raw(text.as_bytes())?;
             }
-            Ok(ExitStatus::Success)
-        }
-        HookCommand::Packages { batch: false, pin, of } => {
-            let request = parse(&of.arguments, &context.settings)?;
-            let config = pinned(config(&of.provider, &context.settings)?, pin);
-            let packages = request.packages(&of.provider, &config).map_err(RequestError::from)?;
-            context.output.raw((packages.join("\n") + "\n").as_bytes())?;
-            Ok(ExitStatus::Success)
         }
         HookCommand::Failure { name, declined, reason } => {
             let outcome = if declined { Outcome::Declined } else { Outcome::Failed };
-            context.output.records([batch::failure(&name, outcome, &reason)])?;
-            Ok(ExitStatus::Success)
+            output.records([batch::failure(&name, outcome, &reason)])?;
         }
-        HookCommand::Policy(args) => {
-            let request = parse(&args.arguments, &context.settings)?;
-            context.output.raw(policy::assignments(&request, clock::now()).as_bytes())?;
-            Ok(ExitStatus::Success)
+        HookCommand::Policy(of) => {
+            let request = parse(&of.arguments, settings)?;
+            output.raw(policy::assignments(&request, clock::now()).as_bytes())?;
         }
         HookCommand::Override { key, of } => {
-            let request = parse(&of.arguments, &context.settings)?;
-            let said = request.overrides.of(&of.provider).get(&key);
-            match said {
+            let request = parse(&of.arguments, settings)?;
+            match request.overrides.of(&of.provider).get(&key) {
                 None | Some(Value::Null) => {}
-                Some(Value::String(text)) => context.output.raw(format!("{text}\n").as_bytes())?,
-                Some(other) => context.output.raw(format!("{other}\n").as_bytes())?,
+                Some(Value::String(text)) => output.raw(format!("{text}\n").as_bytes())?,
+                Some(other) => output.raw(format!("{other}\n").as_bytes())?,
             }
-            Ok(ExitStatus::Success)
         }
-        HookCommand::Prefix(args) => {
-            let request = parse(&args.arguments, &context.settings)?;
-            let prefix = prefix::prefix(&request, &args.provider, &context.settings.lib_dir)
-                .map_err(|error| CliError::Usage(error.to_string()))?;
-            context.output.raw(prefix.as_os_str().as_encoded_bytes())?;
-            context.output.raw(b"\n")?;
-            Ok(ExitStatus::Success)
+        HookCommand::Prefix(of) => {
+            let request = parse(&of.arguments, settings)?;
+            let prefix = request.prefix(&of.provider, &settings.lib_dir).map_err(usage)?;
+            output.raw(&[prefix.as_os_str().as_encoded_bytes(), b"\n"].concat())?;
         }
-        HookCommand::Binary(args) => binary::print(&args, context),
         HookCommand::Lock { name, command } => {
             let Some((program, rest)) = command.split_first() else {
-                return Err(CliError::Usage("no command to run under the lock".to_owned()));
+                return Err(usage("no command to run under the lock"));
             };
             let interrupt = interrupt()?;
-            let waiting = |holder: &Holder| {
-                print_message(&format!("waiting for the lock {name}, held by pid {holder}"));
-            };
-            let code = lock::run(&context.settings.lib_dir, &name, program, rest, &interrupt, waiting)
+            let waiting = |holder: &Holder| message!("waiting for the lock {name}, held by pid {holder}");
+            let code = lock::run(&settings.lib_dir, &name, program, rest, &interrupt, waiting)
                 .map_err(CliError::setup)?;
-            Ok(ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)))
+            return Ok(ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)));
         }
     }
+    Ok(ExitStatus::Success)
 }
 
 /// Returns the shell code that starts a provider's hook, and the exit code of the command.
@@ -210,38 +196,27 @@ fn begin(
         return Ok(("exit 10\n".to_owned(), SKIPPED));
     }
     let config = config(&of.provider, settings)?;
-    begin::script(&request, &of.provider, lock, &config, settings, clock::now())
-        .map(|script| (script, ExitStatus::Success))
-        .map_err(|error| CliError::Usage(error.to_string()))
+    let script = begin::script(&request, &of.provider, lock, &config, settings, clock::now());
+    Ok((script.map_err(usage)?, ExitStatus::Success))
 }
 
 fn accepts(request: &HookRequest, provider: &str) -> bool {
     let is_accepted = request.providers.allows(provider);
     if !is_accepted {
-        print_message(&format!(
-            "{provider} is not one of the providers that the request allows: {}",
-            request.providers
-        ));
+        message!("{provider} is not one of the providers that the request allows: {}", request.providers);
     }
     is_accepted
 }
 
-fn pinned(config: ProviderConfig, pin: Option<String>) -> ProviderConfig {
-    ProviderConfig { version_format: pin.or(config.version_format), ..config }
-}
-
 fn list(event: Option<&str>, context: &mut Context) -> Result<ExitStatus, CliError> {
     let Context { settings, output, .. } = context;
-    let found = Catalog::read(settings, &[], &print_event)?;
-    let mut hooks: Vec<&Hook> = match event {
-        Some(event) => found.discovery.hooks_of(canonical_event(event)),
-        None => found.discovery.plugins.iter().flat_map(|plugin| &plugin.hooks).collect(),
-    };
-    if event.is_none() {
-        hooks.sort_by(|a, b| {
-            a.name.event.cmp(&b.name.event).then(a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin))
-        });
-    }
+    let catalog = Catalog::read(settings, &[], &print_event)?;
+    let all = catalog.discovery.plugins.iter().flat_map(|plugin| &plugin.hooks);
+    let is_listed = |hook: &&Hook| event.is_none_or(|event| hook.name.event == canonical_event(event));
+    let mut hooks: Vec<&Hook> = all.filter(is_listed).collect();
+    hooks.sort_by(|a, b| {
+        a.name.event.cmp(&b.name.event).then(a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin))
+    });
     if output.is_json() {
         output.records(hooks.into_iter().map(|hook| {
             json!({
@@ -256,13 +231,11 @@ fn list(event: Option<&str>, context: &mut Context) -> Result<ExitStatus, CliErr
         }))?;
     } else {
         let rows = hooks.into_iter().map(|hook| {
-            let order = hook.name.order.map(|order| order.to_string()).unwrap_or_default();
-            let background = if hook.name.background.is_some() { "background" } else { "" };
             [
                 hook.name.event.clone(),
-                order,
+                hook.name.order.map(|order| order.to_string()).unwrap_or_default(),
                 hook.plugin.to_string(),
-                background.to_owned(),
+                hook.name.background.map(|_| "background".to_owned()).unwrap_or_default(),
                 hook.path.display().to_string(),
             ]
         });
@@ -275,5 +248,5 @@ fn list(event: Option<&str>, context: &mut Context) -> Result<ExitStatus, CliErr
         ];
         output.table(&Table::with_rows(columns, rows))?;
     }
-    Ok(diagnostics::print(&found))
+    Ok(diagnostics::print(&catalog))
 }

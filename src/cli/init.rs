@@ -1,6 +1,6 @@
 //! `rigup init`: writes a new plugin or provider.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::cli::error::CliError;
 use crate::cli::message::message;
 use crate::engine::ExitStatus;
 use crate::plugin::hook_name::HookName;
-use crate::plugin::template::{Language, Template, TemplateError};
+use crate::plugin::template::{Template, TemplateError};
 
 const PLUGIN_EXAMPLES: &str = "\
 Examples:
@@ -67,18 +67,18 @@ pub(crate) fn run(command: InitCommand, context: &mut Context) -> Result<ExitSta
     let (template, name, dir) = match command {
         InitCommand::Plugin { name, dir } => (Template::Plugin, name, dir),
         InitCommand::Provider { name, lang, dir } => {
-            let language = match lang {
-                Lang::Sh => Language::Sh,
-                Lang::Python => Language::Python,
-                Lang::Node => Language::Node,
+            let template = match lang {
+                Lang::Sh => Template::ShProvider,
+                Lang::Python => Template::PythonProvider,
+                Lang::Node => Template::NodeProvider,
             };
-            (Template::Provider(language), name, dir)
+            (template, name, dir)
         }
     };
     let files = template.write(&name, &dir).map_err(|error| match error {
         TemplateError::Name(_) => CliError::usage(error),
         TemplateError::Exists(_) => CliError::NotFound(error.to_string()),
-        TemplateError::Io { .. } => CliError::setup(error),
+        TemplateError::Io(..) => CliError::setup(error),
     })?;
     if output.is_json() {
         output.records(files.iter().map(|file| json!({"type": "File", "path": file.to_string_lossy()})))?;
@@ -88,12 +88,8 @@ pub(crate) fn run(command: InitCommand, context: &mut Context) -> Result<ExitSta
         }
     }
     output.flush()?;
-    if let Some(hook) = files.iter().find(|file| is_hook(file)) {
+    if let Some(hook) = files.iter().find(|file| HookName::of_file(file).is_some()) {
         message!("next: rigup hook test {}", hook.display());
     }
     Ok(ExitStatus::Success)
-}
-
-fn is_hook(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| HookName::parse(&name.to_string_lossy()).is_some())
 }

@@ -1,86 +1,45 @@
 //! The checks of the hook contract.
 
-use std::fmt;
-use std::str::FromStr;
-
+use crate::model::text_enum::text_enum;
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 
-/// One check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
-    /// The grammar of the file name.
-    Name,
-    /// Exec bit, shebang, interpreter.
-    Starts,
-    /// A good request.
-    Answer,
-    /// A name that does not exist.
-    Absent,
-    /// A request that does not allow the provider.
-    NotAsked,
-    /// Several requests at once.
-    Batch,
-    /// Unknown and repeated arguments.
-    UnknownArguments,
-    /// Shell syntax in arguments.
-    Hostile,
-    /// An argument of 100 KiB.
-    Huge,
-    /// The lines on stdout.
-    Stdout,
-    /// The same request again.
-    Repeat,
-    /// TERM in the middle of the work.
-    Term,
-    /// Processes that outlive the hook.
-    Leftovers,
-    /// Folders on a read-only file system.
-    ReadOnly,
-    /// Folders on a full file system.
-    Full,
+text_enum! {
+    /// One check. The variants have the order in which the checks are reported.
+    pub enum Check {
+        /// The grammar of the file name.
+        Name = "name",
+        /// Exec bit, shebang, interpreter.
+        Starts = "starts",
+        /// A good request.
+        Answer = "answer",
+        /// A name that does not exist.
+        Absent = "absent",
+        /// A request that does not allow the provider.
+        NotAsked = "not-asked",
+        /// Several requests at once.
+        Batch = "batch",
+        /// Unknown and repeated arguments.
+        UnknownArguments = "unknown-arguments",
+        /// Shell syntax in arguments.
+        Hostile = "hostile",
+        /// An argument of 100 KiB.
+        Huge = "huge",
+        /// The lines on stdout.
+        Stdout = "stdout",
+        /// The same request again.
+        Repeat = "repeat",
+        /// TERM in the middle of the work.
+        Term = "term",
+        /// Processes that outlive the hook.
+        Leftovers = "leftovers",
+        /// Folders on a read-only file system.
+        ReadOnly = "read-only",
+        /// Folders on a full file system.
+        Full = "full",
+    }
 }
 
 impl Check {
-    /// All checks, in the order in which they are reported.
-    pub const ALL: [Self; 15] = [
-        Self::Name,
-        Self::Starts,
-        Self::Answer,
-        Self::Absent,
-        Self::NotAsked,
-        Self::Batch,
-        Self::UnknownArguments,
-        Self::Hostile,
-        Self::Huge,
-        Self::Stdout,
-        Self::Repeat,
-        Self::Term,
-        Self::Leftovers,
-        Self::ReadOnly,
-        Self::Full,
-    ];
-
-    /// Returns the short name in reports and on the command line.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Name => "name",
-            Self::Starts => "starts",
-            Self::Answer => "answer",
-            Self::Absent => "absent",
-            Self::NotAsked => "not-asked",
-            Self::Batch => "batch",
-            Self::UnknownArguments => "unknown-arguments",
-            Self::Hostile => "hostile",
-            Self::Huge => "huge",
-            Self::Stdout => "stdout",
-            Self::Repeat => "repeat",
-            Self::Term => "term",
-            Self::Leftovers => "leftovers",
-            Self::ReadOnly => "read-only",
-            Self::Full => "full",
-        }
-    }
-
     /// Returns what a hook promises.
     pub const fn promise(self) -> &'static str {
         match self {
@@ -120,28 +79,12 @@ impl Check {
             _ => self.is_of_any_event() || hook.event == BINARY_REQUEST,
         }
     }
-}
 
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.id())
-    }
-}
-
-/// A word that names no check.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown item {word}; the items are {}", Check::ALL.map(Check::id).join(", "))]
-pub struct UnknownCheck {
-    word: String,
-}
-
-impl FromStr for Check {
-    type Err = UnknownCheck;
-
-    fn from_str(word: &str) -> Result<Self, UnknownCheck> {
+    /// Parses the word of a check. The error lists all words.
+    pub fn parse(word: &str) -> Result<Self, String> {
         let word = word.trim();
-        let check = Self::ALL.into_iter().find(|check| check.id() == word);
-        check.ok_or_else(|| UnknownCheck { word: word.to_owned() })
+        let all = || Self::ALL.map(Self::as_str).join(", ");
+        word.parse().map_err(|_| format!("unknown item {word}; the items are {}", all()))
     }
 }
 
@@ -152,9 +95,9 @@ mod tests {
     #[test]
     fn every_check_is_found_by_its_short_name() {
         for check in Check::ALL {
-            assert_eq!(check.id().parse(), Ok(check));
+            assert_eq!(Check::parse(check.as_str()), Ok(check));
         }
-        let error = "nothing".parse::<Check>().unwrap_err().to_string();
+        let error = Check::parse("nothing").unwrap_err();
         assert!(error.starts_with("unknown item nothing; the items are name, starts, answer"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! The requests that a hook is tested with: the good one, and those that are derived from it. Pure.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -21,7 +21,8 @@ const HUGE: usize = 100 << 10;
 /// The arguments of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestRequest {
-    arguments: Vec<OsString>,
+    /// The argv items.
+    pub arguments: Vec<OsString>,
     /// Whether the request is a guess, because none was given.
     pub is_guess: bool,
 }
@@ -35,6 +36,12 @@ pub struct HostileRequest {
     pub what: String,
     /// Whether the name does not exist; otherwise, a valid record is allowed.
     pub is_absent: bool,
+}
+
+impl HostileRequest {
+    fn new(request: TestRequest, what: String, is_absent: bool) -> Self {
+        Self { request, what, is_absent }
+    }
 }
 
 impl TestRequest {
@@ -68,11 +75,6 @@ impl TestRequest {
     /// Returns the value of an argument, or of its last occurrence.
     pub fn value(&self, key: &str) -> Option<&str> {
         self.arguments.iter().rev().find_map(|argument| value_of(argument, key)?.to_str())
-    }
-
-    /// Returns the argv items.
-    pub fn arguments(&self) -> Vec<OsString> {
-        self.arguments.clone()
     }
 
     /// Replaces every value of a key by one.
@@ -126,8 +128,12 @@ impl TestRequest {
         if !is_provider {
             return self.with("rigup-huge", &huge);
         }
+        self.with_overrides(OTHER_PROVIDER, json!({"packages": [huge]}))
+    }
+
+    fn with_overrides(&self, provider: &str, value: Value) -> Self {
         let mut overrides = self.overrides();
-        overrides.insert(OTHER_PROVIDER.to_owned(), json!({"packages": [huge]}));
+        overrides.insert(provider.to_owned(), value);
         self.with("overrides", &Value::Object(overrides).to_string())
     }
 
@@ -171,16 +177,14 @@ impl TestRequest {
         let what = ["shell text", "quotes", "blanks and characters beyond ASCII"];
         let texts = [shell, quotes, words].into_iter().zip(what);
         let Some(provider) = provider else {
-            return texts
-                .map(|(text, what)| HostileRequest {
-                    request: self.with_all_values(&text),
-                    what: format!("{what} in every value"),
-                    is_absent: false,
-                })
-                .collect();
+            let hostile = |(text, what): (String, &str)| {
+                HostileRequest::new(self.with_all_values(&text), format!("{what} in every value"), false)
+            };
+            return texts.map(hostile).collect();
         };
         let path = canary.to_string_lossy();
-        let shell: Vec<String> = [
+        let with_path = |text: &str| text.replace('@', &path);
+        let shell = [
             "$(touch @)",
             "`touch @`",
             ";touch @;",
@@ -188,47 +192,32 @@ impl TestRequest {
             "\";touch @;\"",
             "a\ntouch @\n",
             "|touch @",
-        ]
-        .map(|text| text.replace('@', &path))
-        .into();
-        let options =
-            ["--to-command=touch @", "-oDPkg::Pre-Invoke::=touch @"].map(|text| text.replace('@', &path));
-        let packages = [(shell, "shell text"), (options.into(), "options")];
-        let names = texts.map(|(text, what)| HostileRequest {
-            request: self.named(&text),
-            what: format!("{what} in the name"),
-            is_absent: true,
-        });
+        ];
+        let options = ["--to-command=touch @", "-oDPkg::Pre-Invoke::=touch @"];
+        let packages =
+            [(shell.map(with_path).to_vec(), "shell text"), (options.map(with_path).to_vec(), "options")];
+        let names = texts
+            .map(|(text, what)| HostileRequest::new(self.named(&text), format!("{what} in the name"), true));
         let overrides = packages.into_iter().map(|(packages, what)| {
-            let mut overrides = self.overrides();
-            overrides.insert(provider.to_owned(), json!({"packages": packages}));
-            HostileRequest {
-                request: self.with("overrides", &Value::Object(overrides).to_string()),
-                what: format!("{what} among the packages"),
-                is_absent: false,
-            }
+            let request = self.with_overrides(provider, json!({"packages": packages}));
+            HostileRequest::new(request, format!("{what} among the packages"), false)
         });
         names.chain(overrides).collect()
     }
 
     /// Replaces every value by this text, and adds an argument if there is none.
     fn with_all_values(&self, text: &str) -> Self {
-        let mut arguments: Vec<OsString> = self
-            .arguments
-            .iter()
-            .map(|argument| match argument.as_bytes().iter().position(|&byte| byte == b'=') {
-                Some(end) => {
-                    let mut hostile = OsStr::from_bytes(&argument.as_bytes()[..=end]).to_owned();
-                    hostile.push(text);
-                    hostile
-                }
-                None => argument.clone(),
-            })
-            .collect();
-        if arguments.is_empty() {
-            arguments.push(spelled("url", text));
+        let mut request = self.clone();
+        for argument in &mut request.arguments {
+            let bytes = argument.as_bytes();
+            if let Some(end) = bytes.iter().position(|&byte| byte == b'=') {
+                *argument = OsString::from_vec([&bytes[..=end], text.as_bytes()].concat());
+            }
         }
-        Self { arguments, is_guess: self.is_guess }
+        if request.arguments.is_empty() {
+            request.arguments.push(spelled("url", text));
+        }
+        request
     }
 }
 
@@ -269,7 +258,7 @@ mod tests {
             format!("--binary-id={nil}"),
             format!("--machine-id={nil}"),
         ];
-        assert_eq!(guess.arguments(), expected.map(OsString::from));
+        assert_eq!(guess.arguments, expected.map(OsString::from));
         let given = good(&["--name=jq", "--binproviders=other,mine", "--min-release-age=1"]);
         assert_eq!(given.value("best-effort"), Some("postinstall_scripts"), "the other rule is stated");
         assert!(!given.is_guess);
@@ -279,7 +268,7 @@ mod tests {
     #[test]
     fn the_last_of_a_repeated_argument_is_the_real_one() {
         let request = good(&["--name=jq"]).with_repeated_name("decoy");
-        assert_eq!(request.arguments()[0], "--name=decoy");
+        assert_eq!(request.arguments[0], "--name=decoy");
         assert_eq!(request.value("name"), Some("jq"));
     }
 
@@ -319,9 +308,9 @@ mod tests {
     fn every_argument_value_of_another_event_becomes_hostile() {
         let request = TestRequest::given(vec!["--url=https://example.org".into(), "--deep".into()]);
         let all = request.hostile(None, Path::new("/room/k"));
-        assert_eq!(all[0].request.arguments(), ["--url=a$(touch k)`touch k`;touch k;", "--deep"]);
+        assert_eq!(all[0].request.arguments, ["--url=a$(touch k)`touch k`;touch k;", "--deep"]);
         assert_eq!(
-            TestRequest::given(Vec::new()).hostile(None, Path::new("/k"))[0].request.arguments().len(),
+            TestRequest::given(Vec::new()).hostile(None, Path::new("/k"))[0].request.arguments.len(),
             1
         );
     }

@@ -7,26 +7,17 @@ use serde_json::{Value, json};
 
 use crate::hook_test::check::Check;
 use crate::model::id::ProcessId;
+use crate::model::text_enum::text_enum;
 
-/// Whether a hook passed a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckOutcome {
-    /// The hook meets the contract.
-    Passed,
-    /// The hook violates the contract.
-    Failed,
-    /// The check could not be made.
-    Skipped,
-}
-
-impl CheckOutcome {
-    /// Returns the word in records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
+text_enum! {
+    /// Whether a hook passed a check.
+    pub enum CheckOutcome {
+        /// The hook meets the contract.
+        Passed = "passed",
+        /// The hook violates the contract.
+        Failed = "failed",
+        /// The check could not be made.
+        Skipped = "skipped",
     }
 }
 
@@ -61,12 +52,12 @@ pub struct CheckResult {
 impl CheckResult {
     /// Returns a result of a hook that meets the contract.
     pub fn passed() -> Self {
-        Self::noted(String::new())
+        Self::noted("")
     }
 
     /// Returns a result of a hook that meets the contract, with a note.
-    pub fn noted(note: String) -> Self {
-        Self { outcome: CheckOutcome::Passed, reason: note, look_at: None, process_id: None }
+    pub fn noted(note: impl Into<String>) -> Self {
+        Self { outcome: CheckOutcome::Passed, reason: note.into(), look_at: None, process_id: None }
     }
 
     /// Returns a result of a hook that violates the contract.
@@ -96,8 +87,8 @@ impl CheckResult {
         json!({
             "type": "HookCheck",
             "hook": hook,
-            "item": check.id(),
-            "outcome": outcome.as_str(),
+            "item": check,
+            "outcome": outcome,
             "promise": check.promise(),
             "reason": reason,
             "look_at": look_at.as_ref().map(ToString::to_string),

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::hook_test::result::Location;
+use crate::hook_test::result::{CheckResult, Location};
 use crate::install::verify::{self, Expected, VerifyError};
 use crate::jsonl::{self, Line};
 use crate::model::id::ProcessId;
@@ -170,9 +170,14 @@ impl HookRun {
         })
     }
 
-    /// Returns the location of a line on stdout.
-    pub fn stdout_line(&self, line: u64) -> Location {
-        Location { path: self.stdout_log.clone(), line }
+    /// Returns the result of a failed check, which the last line on stderr explains.
+    pub fn failed(&self, reason: impl Into<String>) -> CheckResult {
+        CheckResult::failed(reason, Some(self.stderr_location.clone()))
+    }
+
+    /// Returns the result of a failed check, which a line on stdout explains.
+    pub fn failed_at(&self, line: u64, reason: impl Into<String>) -> CheckResult {
+        CheckResult::failed(reason, Some(Location { path: self.stdout_log.clone(), line }))
     }
 
     /// Whether the hook reported success.

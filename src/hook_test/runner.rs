@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::hook::run::{FinishedHook, HookJob, RunError, Runner};
 use crate::hook_test::request::TestRequest;
@@ -23,8 +23,10 @@ use crate::store::StoreError;
 
 /// The time that a daemon runs before it is terminated.
 const DAEMON_TIME: Duration = Duration::from_secs(2);
+
 /// The time after TERM at which the processes that are still alive are listed, just before the grace period ends.
 const SLOW_AFTER: Duration = GRACE.saturating_sub(Duration::from_millis(500));
+
 /// A hook, and where it runs.
 #[derive(Debug)]
 pub struct HookRunner<'a> {
@@ -81,17 +83,7 @@ impl HookRunner<'_> {
         self.run_with(sandbox, request, &[], self.timeout(), None)
     }
 
-    /// Runs a batch hook once for several requests; the result is about the first.
-    pub fn run_batch(
-        &self,
-        sandbox: &Sandbox,
-        request: &TestRequest,
-        others: &[&TestRequest],
-    ) -> Result<HookRun, TestError> {
-        self.run_with(sandbox, request, others, self.timeout(), None)
-    }
-
-    /// Runs the hook once, with all options.
+    /// Runs the hook once, with all options. A batch hook gets the `others`, too; the result is about the first request.
     pub fn run_with(
         &self,
         sandbox: &Sandbox,
@@ -105,7 +97,7 @@ impl HookRunner<'_> {
         let runner = Runner { settings: &sandbox.settings, ..self.runner };
         let job = HookJob {
             hook: self.hook,
-            arguments: if is_batch { Vec::new() } else { request.arguments() },
+            arguments: if is_batch { Vec::new() } else { request.arguments.clone() },
             cwd: sandbox.cwd(),
             binary_id: None,
             input: is_batch.then(|| request.lines(others)),
@@ -136,20 +128,17 @@ impl HookRunner<'_> {
             return Err(TestError::Interrupted);
         }
         let exit = finished.process.exit().ok_or_else(|| io::Error::other("a run has no exit"))?;
-        let link = sandbox.settings.lib_bin_dir.join(request.value("name").unwrap_or_default());
+        let name = request.value("name").unwrap_or_default();
+        let link = sandbox.settings.lib_bin_dir.join(name);
         let overrides = Overrides::parse(&request.overrides()).unwrap_or_default();
         let overrides = overrides.of(&self.hook.plugin);
         let abspath = overrides.abspath(sandbox.settings.home.as_deref());
         let provider = self.hook.provider();
+        let min_version = request.value("min-version").unwrap_or_default();
         let expected = self.is_provider().then(|| Expected {
             abspath: abspath.as_deref(),
             version: overrides.version(),
-            ..Expected::new(
-                request.value("name").unwrap_or_default(),
-                request.value("min-version").unwrap_or_default(),
-                &provider,
-                &link,
-            )
+            ..Expected::new(name, min_version, &provider, &link)
         });
         let observed = HookRun::of(process_id, exit, &finished.run_dir, expected, (duration, timeout))?;
         let mut installed = sandbox.installed();
@@ -159,9 +148,8 @@ impl HookRunner<'_> {
 
     /// Returns every file with the name of the canary, which a shell creates in its current folder.
     pub fn canaries(&self, canary: &str) -> Vec<PathBuf> {
-        let below = WalkDir::new(self.folder).into_iter().filter_map(Result::ok);
-        let below =
-            below.filter(|entry| entry.file_name() == OsStr::new(canary)).map(walkdir::DirEntry::into_path);
+        let entries = WalkDir::new(self.folder).into_iter().filter_map(Result::ok);
+        let below = entries.filter(|entry| entry.file_name() == OsStr::new(canary)).map(DirEntry::into_path);
         let beside = self.hook.path.with_file_name(canary);
         below.chain(beside.exists().then_some(beside)).collect()
     }
@@ -184,14 +172,13 @@ fn terminate_leftovers(finished: &FinishedHook) -> Vec<String> {
         };
         let tree = tree::find(finished.process.id, root);
         let strays = named(&[tree.in_group, tree.strays].concat());
-        let is_known = |stray: &String| leftovers.iter().any(|known| known.contains(stray));
-        let unknown: Vec<String> = strays.into_iter().filter(|stray| !is_known(stray)).collect();
-        leftovers.extend(unknown.into_iter().map(|stray| format!("a process outlives it: {stray}")));
-        leftovers.extend(
-            named(&terminate::terminate_leftovers(finished.process.id, root))
-                .into_iter()
-                .map(|process| format!("cannot terminate {process}")),
-        );
+        for stray in strays {
+            if !leftovers.iter().any(|known| known.contains(&stray)) {
+                leftovers.push(format!("a process outlives it: {stray}"));
+            }
+        }
+        let survivors = named(&terminate::terminate_leftovers(finished.process.id, root));
+        leftovers.extend(survivors.iter().map(|process| format!("cannot terminate {process}")));
     }
     subreaper::has_no_children();
     leftovers

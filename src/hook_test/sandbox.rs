@@ -9,6 +9,7 @@ use nix::unistd::{getgid, getuid};
 use walkdir::WalkDir;
 
 use crate::fs::dir::make_private_dir;
+use crate::model::text_enum::text_enum;
 use crate::settings::Settings;
 
 /// The folders of one or more runs.
@@ -44,59 +45,35 @@ impl Sandbox {
     }
 }
 
-/// A fault of the file system that a hook runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DiskFault {
-    /// Nothing can be written.
-    ReadOnly,
-    /// Files can be created, but not written.
-    Full,
+text_enum! {
+    /// A fault of the file system that a hook runs on.
+    pub enum DiskFault {
+        /// Nothing can be written.
+        ReadOnly = "read-only",
+        /// Files can be created, but not written.
+        Full = "full",
+    }
 }
 
 /// Sets the mount namespace up and starts the hook in it.
 const SCRIPT: &str = include_str!("sandbox.sh");
 
 impl DiskFault {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadOnly => "read-only",
-            Self::Full => "full",
-        }
-    }
-
     /// Returns the command that starts the hook's program on such a `disk`. The hook's output goes to files that are open
     /// already, outside the disk.
     pub fn launcher(self, disk: &Path) -> Vec<OsString> {
         let (user, group) = (getuid(), getgid());
-        let script: [OsString; 8] = [
-            "--mount".into(),
-            "--".into(),
-            "/bin/sh".into(),
-            "-c".into(),
-            SCRIPT.into(),
-            "sandbox".into(),
-            disk.into(),
-            self.as_str().into(),
-        ];
-        let unshare = || std::iter::once(OsString::from("unshare"));
+        let script = ["--mount", "--", "/bin/sh", "-c", SCRIPT, "sandbox"].map(OsString::from);
+        let mount = script.into_iter().chain([disk.into(), self.as_str().into()]);
         if user.is_root() {
-            return unshare().chain(script).collect();
+            return std::iter::once("unshare".into()).chain(mount).collect();
         }
         // Other users may mount in a user namespace in which they are root. A second one gives the hook the user's own id
         // again.
-        let as_root = ["--user", "--map-root-user"].map(OsString::from);
-        let as_user = [
-            "--user".to_owned(),
-            format!("--map-user={user}"),
-            format!("--map-group={group}"),
-            "--".to_owned(),
-        ];
-        unshare().chain(as_root).chain(script).chain(unshare()).chain(as_user.map(OsString::from)).collect()
-    }
-
-    /// Whether the hook was started on the disk; if not, the system does not allow such mounts.
-    pub fn was_set_up(disk: &Path) -> bool {
-        disk.join("set-up").exists()
+        let as_root = ["unshare", "--user", "--map-root-user"].map(OsString::from);
+        let (map_user, map_group) = (format!("--map-user={user}"), format!("--map-group={group}"));
+        let as_user = ["unshare", "--user", &map_user, &map_group, "--"].map(OsString::from);
+        as_root.into_iter().chain(mount).chain(as_user).collect()
     }
 }
 

@@ -25,95 +25,91 @@ pub struct Suite<'a> {
 impl Suite<'_> {
     /// Makes these checks, and reports each result as soon as it is known.
     pub fn run(&self, checks: &[Check], mut report: impl FnMut(Check, CheckResult)) -> Result<(), TestError> {
-        let mut tell = |check: Check, result: CheckResult| {
-            if checks.contains(&check) {
+        let wants = |check: Check| checks.contains(&check);
+        let mut report = |check: Check, result: CheckResult| {
+            if wants(check) {
                 report(check, result);
             }
         };
-        let wants = |check: Check| checks.contains(&check);
-        tell(Check::Name, checks::name(&self.runner.hook.path));
+        report(Check::Name, checks::name(&self.runner.hook.path));
         let sandbox = self.runner.sandbox("good")?;
         let good = self.runner.run(&sandbox, &self.good)?;
         let started = checks::starts(&good, &self.runner.hook.path);
         let is_started = !started.has_failed();
-        tell(Check::Starts, started.of_run(good.process_id));
-        if !is_started {
-            for check in checks.iter().copied().filter(|check| !matches!(check, Check::Name | Check::Starts))
-            {
-                tell(check, CheckResult::skipped("it cannot be started"));
-            }
-            return Ok(());
-        }
-        if good.exit_reason == ExitReason::Timeout && !self.runner.is_daemon() {
-            return self.without_exit(&good, checks, tell);
+        report(Check::Starts, started.of_run(good.process_id));
+        if !is_started || good.exit_reason == ExitReason::Timeout && !self.runner.is_daemon() {
+            return self.without_exit(&good, is_started, checks, report);
         }
         let mut runs = vec![good.clone()];
-        if self.runner.is_provider() {
-            tell(Check::Answer, checks::answer(&good, self.good.is_guess).of_run(good.process_id));
+        let is_provider = self.runner.is_provider();
+        if is_provider {
+            report(Check::Answer, checks::answer(&good, self.good.is_guess).of_run(good.process_id));
+            let absent = self.good.named(&absent_name());
             if wants(Check::Absent) || wants(Check::Stdout) {
-                let run =
-                    self.runner.run(&self.runner.sandbox("absent")?, &self.good.named(&absent_name()))?;
-                tell(Check::Absent, checks::absent(&run).of_run(run.process_id));
+                let run = self.runner.run(&self.runner.sandbox("absent")?, &absent)?;
+                report(Check::Absent, checks::absent(&run).of_run(run.process_id));
                 runs.push(run);
             }
             if wants(Check::NotAsked) || wants(Check::Stdout) {
                 let run = self.runner.run(&self.runner.sandbox("not-asked")?, &self.good.to_others())?;
-                tell(Check::NotAsked, checks::not_asked(&run).of_run(run.process_id));
+                report(Check::NotAsked, checks::not_asked(&run).of_run(run.process_id));
                 runs.push(run);
             }
             if wants(Check::Batch) {
-                let absent = self.good.named(&absent_name());
-                let run = self.runner.run_batch(&sandbox, &self.good, &[&absent])?;
-                tell(Check::Batch, checks::batch(&good, &run).of_run(run.process_id));
+                let run =
+                    self.runner.run_with(&sandbox, &self.good, &[&absent], self.runner.timeout(), None)?;
+                report(Check::Batch, checks::batch(&good, &run).of_run(run.process_id));
             }
         }
         if wants(Check::UnknownArguments) {
-            tell(Check::UnknownArguments, self.unknown_arguments(&sandbox, &good)?);
+            report(Check::UnknownArguments, self.unknown_arguments(&sandbox, &good)?);
         }
         if wants(Check::Hostile) {
-            tell(Check::Hostile, self.hostile(&good)?);
+            report(Check::Hostile, self.hostile(&good)?);
         }
         if wants(Check::Huge) {
-            let run = self.runner.run(&sandbox, &self.good.huge(self.runner.is_provider()))?;
-            tell(Check::Huge, checks::huge(&good, &run).of_run(run.process_id));
+            let run = self.runner.run(&sandbox, &self.good.huge(is_provider))?;
+            report(Check::Huge, checks::huge(&good, &run).of_run(run.process_id));
         }
-        if self.runner.is_provider() && (wants(Check::Repeat) || wants(Check::Stdout)) {
+        if is_provider && (wants(Check::Repeat) || wants(Check::Stdout)) {
             let again = self.runner.run(&sandbox, &self.good)?;
-            tell(Check::Stdout, checks::stdout(runs.iter().chain([&again])));
-            tell(Check::Repeat, checks::repeat(&good, &again).of_run(again.process_id));
+            report(Check::Stdout, checks::stdout(runs.iter().chain([&again])));
+            report(Check::Repeat, checks::repeat(&good, &again).of_run(again.process_id));
         } else {
-            tell(Check::Stdout, checks::stdout(&runs));
+            report(Check::Stdout, checks::stdout(&runs));
         }
         if wants(Check::Term) {
-            tell(Check::Term, self.term(&good)?);
+            report(Check::Term, self.term(&good)?);
         }
         let line =
             self.suspicious_line(&["setsid", "nohup", "daemon", "detached", "start_new_session", " &"]);
-        tell(Check::Leftovers, checks::leftovers(&good, line).of_run(good.process_id));
+        report(Check::Leftovers, checks::leftovers(&good, line).of_run(good.process_id));
         for (check, fault) in [(Check::ReadOnly, DiskFault::ReadOnly), (Check::Full, DiskFault::Full)] {
             if wants(check) {
-                tell(check, self.on_disk(&good, check.id(), fault)?);
+                report(check, self.on_disk(&good, fault)?);
             }
         }
         Ok(())
     }
 
-    /// Reports the results of a hook that does not exit by itself: waiting for it again would show nothing new.
+    /// Reports the results of a hook that cannot be started or does not exit by itself: running it again would show nothing
+    /// new.
     fn without_exit(
         &self,
         good: &HookRun,
+        is_started: bool,
         checks: &[Check],
-        mut tell: impl FnMut(Check, CheckResult),
+        mut report: impl FnMut(Check, CheckResult),
     ) -> Result<(), TestError> {
         let first = if self.runner.is_provider() { Check::Answer } else { Check::UnknownArguments };
-        let is_left = |check: &&Check| !matches!(check, Check::Name | Check::Starts);
-        for &check in checks.iter().filter(is_left) {
+        for &check in checks.iter().filter(|check| !matches!(check, Check::Name | Check::Starts)) {
             let result = match check {
+                _ if !is_started => CheckResult::skipped("it cannot be started"),
                 Check::Term => self.term(good)?,
                 check if check == first => checks::answer(good, false).of_run(good.process_id),
                 _ => CheckResult::skipped("it does not exit on its own"),
             };
-            tell(check, result);
+            report(check, result);
         }
         Ok(())
     }
@@ -172,10 +168,11 @@ impl Suite<'_> {
         }
     }
 
-    fn on_disk(&self, good: &HookRun, name: &str, fault: DiskFault) -> Result<CheckResult, TestError> {
-        let sandbox = self.runner.sandbox(name)?;
+    fn on_disk(&self, good: &HookRun, fault: DiskFault) -> Result<CheckResult, TestError> {
+        let sandbox = self.runner.sandbox(fault.as_str())?;
         let run = self.runner.run_with(&sandbox, &self.good, &[], self.runner.timeout(), Some(fault))?;
-        if !DiskFault::was_set_up(&sandbox.disk) {
+        // Without this file, the hook was not started, because the system does not allow such mounts.
+        if !sandbox.disk.join("set-up").exists() {
             // The first line has the cause; `mount` prints more after it.
             let log = fs_err::read(run.stderr_location.path)?;
             let log = String::from_utf8_lossy(&log);

@@ -27,7 +27,7 @@ pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
             let name = PluginName::parse(dir.path().to_str()?).ok()?;
             let hooks = dir.files().filter_map(|file| {
                 Some(Hook {
-                    name: HookName::parse(file.path().file_name()?.to_str()?)?,
+                    name: HookName::of_file(file.path())?,
                     plugin: name.clone(),
                     path: folder.join(file.path()),
                     start: Start::Itself,
@@ -73,9 +73,7 @@ pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>)
     let fill = || {
         for dir in PROVIDERS.dirs() {
             make_private_dir(&aside.join(dir.path()))?;
-            for file in dir.files() {
-                write(&aside.join(file.path()), file)?;
-            }
+            dir.files().try_for_each(|file| write(&aside.join(file.path()), file))?;
         }
         fs_err::rename(&aside, &folder)
     };
@@ -134,10 +132,9 @@ fn aside(parent: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io:
 
 /// Writes a file that only this user can read, and run if it is a hook.
 fn write(path: &Path, file: &include_dir::File<'_>) -> io::Result<()> {
-    let is_hook =
-        file.path().file_name().is_some_and(|name| HookName::parse(&name.to_string_lossy()).is_some());
+    let mode = if HookName::of_file(file.path()).is_some() { 0o700 } else { 0o600 };
     fs_err::write(path, file.contents())?;
-    fs_err::set_permissions(path, PermissionsExt::from_mode(if is_hook { 0o700 } else { 0o600 }))
+    fs_err::set_permissions(path, PermissionsExt::from_mode(mode))
 }
 
 /// Returns the folder of the providers, named after the digest of their files.
@@ -148,12 +145,10 @@ fn folder(data_dir: &Path) -> PathBuf {
 
 fn digest() -> String {
     let mut digest = Sha256::new();
-    for dir in PROVIDERS.dirs() {
-        for file in dir.files() {
-            digest.update(file.path().to_string_lossy().as_bytes());
-            digest.update([0]);
-            digest.update(file.contents());
-        }
+    for file in PROVIDERS.dirs().flat_map(Dir::files) {
+        digest.update(file.path().to_string_lossy().as_bytes());
+        digest.update([0]);
+        digest.update(file.contents());
     }
     hex(&digest.finalize()[..8])
 }

@@ -1,6 +1,7 @@
 //! Finds the plugins in the folders of the search path.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -120,11 +121,10 @@ fn discover_in(
             Ok(_) => {}
         }
     }
-    let RootScan { distrusted, is_any_refused, here, .. } = search;
-    if let Some(distrust) = distrusted.filter(|_| is_any_refused) {
-        diagnostics.push(refusal(String::new(), &distrust, root));
+    if let Some(distrust) = search.distrusted.filter(|_| search.is_any_refused) {
+        search.diagnostics.push(refusal(String::new(), &distrust, root));
     }
-    here
+    search.here
 }
 
 /// The scan of one root.
@@ -145,12 +145,8 @@ impl RootScan<'_, '_> {
             Ok(name) => name,
             Err(PluginNameError::Blank | PluginNameError::Hidden(_)) => return false,
             Err(error) => {
-                self.diagnostics.push(Diagnostic {
-                    plugin: String::new(),
-                    path: entry.path().to_owned(),
-                    line: None,
-                    message: format!("{error}; rename the folder"),
-                });
+                let message = format!("{error}; rename the folder");
+                self.diagnostics.push(Diagnostic::new("", entry.path(), message));
                 return false;
             }
         };
@@ -197,8 +193,7 @@ impl RootScan<'_, '_> {
             }
             Ok(None) => {}
             Err(error) => {
-                let message = format!("cannot be read: {error}");
-                self.diagnostics.push(Diagnostic { plugin, path, line: None, message });
+                self.diagnostics.push(Diagnostic::new(plugin, path, format!("cannot be read: {error}")));
             }
         }
     }
@@ -217,84 +212,47 @@ fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<
 }
 
 fn refusal(plugin: String, distrust: &Untrusted, folder: &Path) -> Diagnostic {
-    Diagnostic { plugin, path: distrust.path.clone(), line: None, message: distrust.advice(folder) }
-}
-
-/// Returns the interpreter of a script that has no exec bit or no shebang, or `None` for an unknown extension.
-pub fn interpreter(extension: &str) -> Option<&'static str> {
-    match extension {
-        "sh" => Some("bash"),
-        "py" => Some("python3"),
-        "js" => Some("node"),
-        _ => None,
-    }
+    Diagnostic::new(plugin, &distrust.path, distrust.advice(folder))
 }
 
 /// Returns how a file with a hook's name is started, or `None` if it is not a hook: a folder, or a file that is neither
 /// executable nor a script of a known language.
-pub fn start_of(path: &Path, name: &HookName) -> io::Result<Option<Start>> {
-    start(path, name, &path.metadata()?)
-}
-
-fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Result<Option<Start>> {
-    let interpreter = interpreter(&name.extension).map(Start::By);
-    Ok(match (metadata.is_file(), is_executable(metadata), interpreter) {
-        (false, _, _) => None,
-        (true, false, by) => by,
-        (true, true, by) => match (format_of(path)?, by) {
-            (ExecutableFormat::Of(interpreter), _) => Some(Start::By(interpreter)),
-            (ExecutableFormat::Unknown, Some(by)) => Some(by),
-            (ExecutableFormat::Unknown, None) | (ExecutableFormat::Native, _) => Some(Start::Itself),
-        },
-    })
-}
-
-fn is_executable(metadata: &Metadata) -> bool {
-    metadata.permissions().mode() & 0o111 != 0
-}
-
-/// The format of an executable file, from its first bytes.
-enum ExecutableFormat {
-    /// A format that the kernel starts: a shebang, ELF or Mach-O.
-    Native,
-    /// A shebang through `env`, which rigup resolves faster itself.
-    Of(&'static str),
-    /// Anything else.
-    Unknown,
-}
-
-fn format_of(path: &Path) -> io::Result<ExecutableFormat> {
-    let mut start = Vec::new();
-    File::open(path)?.take(64).read_to_end(&mut start)?;
-    let first = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    Ok(match first {
-        b"#!/usr/bin/env python3" => ExecutableFormat::Of("python3"),
-        b"#!/usr/bin/env node" => ExecutableFormat::Of("node"),
-        [b'#', b'!', ..] | [0x7f | 0xca | 0xcf | 0xfe, ..] => ExecutableFormat::Native,
-        _ => ExecutableFormat::Unknown,
-    })
+pub fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Result<Option<Start>> {
+    let by_extension = match name.extension.as_str() {
+        "sh" => Some(Start::By("bash")),
+        "py" => Some(Start::By("python3")),
+        "js" => Some(Start::By("node")),
+        _ => None,
+    };
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    if metadata.permissions().mode() & 0o111 == 0 {
+        return Ok(by_extension);
+    }
+    let mut beginning = Vec::new();
+    File::open(path)?.take(64).read_to_end(&mut beginning)?;
+    Ok(Some(match beginning.split(|&byte| byte == b'\n').next().unwrap_or_default() {
+        // rigup finds the program of `env` faster itself.
+        b"#!/usr/bin/env python3" => Start::By("python3"),
+        b"#!/usr/bin/env node" => Start::By("node"),
+        // The kernel starts a file with a shebang, ELF and Mach-O.
+        [b'#', b'!', ..] | [0x7f | 0xca | 0xcf | 0xfe, ..] => Start::Itself,
+        _ => by_extension.unwrap_or(Start::Itself),
+    }))
 }
 
 /// Returns the diagnostic of an error during a scan, or `None` if it is about a file that is neither a plugin nor a hook.
 fn diagnostic_of(root: &Path, error: &walkdir::Error) -> Option<Diagnostic> {
     let path = error.path().unwrap_or(root);
-    let inside: Vec<String> = path
-        .strip_prefix(root)
-        .unwrap_or(Path::new(""))
-        .iter()
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
-    let is_hidden = inside.first().is_some_and(|name| name.starts_with(['.', '_']));
-    let is_other_file = inside.get(1).is_some_and(|name| HookName::parse(name).is_none());
-    if is_hidden || is_other_file {
+    let mut inside = path.strip_prefix(root).unwrap_or(Path::new("")).iter().map(OsStr::to_string_lossy);
+    let plugin = inside.next().unwrap_or_default();
+    let is_other_file = inside.next().is_some_and(|name| HookName::parse(&name).is_none());
+    if plugin.starts_with(['.', '_']) || is_other_file {
         return None;
     }
-    let message = match error.io_error() {
-        Some(io) => format!("cannot be read: {io}"),
-        None => format!("cannot be read: {error}"),
-    };
-    let plugin = inside.first().cloned().unwrap_or_default();
-    Some(Diagnostic { plugin, path: path.to_owned(), line: None, message })
+    let cause = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+    Some(Diagnostic::new(plugin, path, format!("cannot be read: {cause}")))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! `on_BinaryRequest__<NN>_<name>[.batch].<ext>`.
 
 use std::cmp::Ordering;
+use std::path::Path;
 
 /// The event of provider hooks.
 pub const BINARY_REQUEST: &str = "BinaryRequest";
@@ -56,6 +57,11 @@ impl HookName {
             is_batch: event == BINARY_REQUEST && has_mark(marks, "batch"),
             extension: extension.to_owned(),
         })
+    }
+
+    /// Parses the name of a file. Returns `None` if it is not that of a hook.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        Self::parse(&path.file_name()?.to_string_lossy())
     }
 
     /// Compares by the order in which hooks of one event run: number, then name, then plugin.

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -82,25 +83,18 @@ pub struct ProviderOverrides {
     json: Value,
 }
 
-static NO_OVERRIDES: ProviderOverrides = ProviderOverrides {
-    packages: Vec::new(),
-    install_root: None,
-    abspath: None,
-    version: None,
-    min_version: None,
-    policy: Policy { min_release_age: None, postinstall_scripts: None },
-    json: Value::Null,
-};
+static NO_OVERRIDES: LazyLock<ProviderOverrides> = LazyLock::new(ProviderOverrides::default);
 
 impl Overrides {
     /// Parses the value of `overrides`, one key for each provider.
     pub fn parse(keys: &Map<String, Value>) -> Result<Self, OverrideError> {
-        let parse = |(provider, json): (&String, &Value)| {
+        let mut providers = Vec::new();
+        for (provider, json) in keys {
             let provider = ProviderName::parse(provider)?;
             let overrides = ProviderOverrides::parse(&provider, json.clone())?;
-            Ok((provider, overrides))
-        };
-        keys.iter().map(parse).collect::<Result<_, _>>().map(|providers| Self { providers })
+            providers.push((provider, overrides));
+        }
+        Ok(Self { providers })
     }
 
     /// Returns the overrides for a provider, which are empty if there are none.
@@ -234,19 +228,18 @@ impl ProviderOverrides {
     /// Checks the options among the packages against those that the provider allows; one that ends with `=` allows any
     /// value.
     pub fn check_options(&self, provider: &str, allowed: &[String]) -> Result<(), OptionError> {
-        let is_allowed = |option: &str| {
-            allowed
-                .iter()
-                .any(|known| known == option || known.ends_with('=') && option.starts_with(known.as_str()))
+        let allows = |known: &String, option: &str| {
+            known == option || known.ends_with('=') && option.starts_with(known.as_str())
         };
-        match self.packages.iter().find(|package| is_option(package) && !is_allowed(package)) {
-            None => Ok(()),
-            Some(option) => Err(OptionError {
+        let mut options = self.packages.iter().filter(|package| is_option(package));
+        let forbidden = options.find(|option| !allowed.iter().any(|known| allows(known, option)));
+        forbidden.map_or(Ok(()), |option| {
+            Err(OptionError {
                 provider: provider.to_owned(),
                 option: option.clone(),
                 allowed: allowed.to_vec(),
-            }),
-        }
+            })
+        })
     }
 
     fn merge(&self, other: &Self, provider: &ProviderName) -> Self {
@@ -305,11 +298,11 @@ fn has_nul(value: &Value) -> bool {
 
 fn packages(provider: &ProviderName, json: &Value) -> Result<Vec<String>, OverrideError> {
     let (listed, may_be_options) = match json {
-        Value::Object(keys) => match (keys.get(PACKAGES_KEYS[0]), keys.get(PACKAGES_KEYS[1])) {
-            (Some(packages), _) => (packages, false),
-            (None, Some(arguments)) => (arguments, true),
-            (None, None) => return Ok(Vec::new()),
-        },
+        Value::Object(keys) => {
+            let packages = keys.get(PACKAGES_KEYS[0]).map(|packages| (packages, false));
+            let arguments = || keys.get(PACKAGES_KEYS[1]).map(|arguments| (arguments, true));
+            packages.or_else(arguments).unwrap_or((&Value::Null, false))
+        }
         other => (other, false),
     };
     let packages: Option<Vec<String>> = match listed {

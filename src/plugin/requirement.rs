@@ -80,10 +80,9 @@ impl Providers {
 
     /// Returns the providers that both allow, in the order of `self`, or `None` if there are none.
     pub fn both(&self, other: &Self) -> Option<Self> {
-        match (self, other) {
-            (Self::Any, _) => Some(other.clone()),
-            (Self::Only(_), Self::Any) => Some(self.clone()),
-            (Self::Only(names), Self::Only(_)) => {
+        match self {
+            Self::Any => Some(other.clone()),
+            Self::Only(names) => {
                 let common: Vec<ProviderName> =
                     names.iter().filter(|name| other.allows(name)).cloned().collect();
                 (!common.is_empty()).then_some(Self::Only(common))
@@ -114,6 +113,13 @@ pub struct Diagnostic {
     pub message: String,
 }
 
+impl Diagnostic {
+    /// Returns the problem of a whole file or folder.
+    pub fn new(plugin: impl Into<String>, path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+        Self { plugin: plugin.into(), path: path.into(), line: None, message: message.into() }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
@@ -127,14 +133,9 @@ impl fmt::Display for Diagnostic {
 /// An error in a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// Not one JSON object.
-    #[error("not a JSON object ({reason}): {head}")]
-    NotAnObject {
-        /// The message of the JSON parser.
-        reason: String,
-        /// The start of the line.
-        head: String,
-    },
+    /// Not one JSON object, but another value, or a text that the JSON parser rejects; with its beginning.
+    #[error("not a JSON object ({0}): {1}")]
+    NotAnObject(String, String),
     /// Another type of record.
     #[error("the type is {0}; a requirement is a \"Binary\" or a \"BinaryRequest\"")]
     WrongType(Value),
@@ -150,14 +151,9 @@ pub enum LineError {
     /// A provider whose name no plugin can have.
     #[error("\"binproviders\": {0}")]
     Provider(#[from] PluginNameError),
-    /// A key whose value has the wrong type.
-    #[error("\"{key}\" must be {expected}")]
-    WrongValue {
-        /// The key.
-        key: &'static str,
-        /// What its value must be.
-        expected: &'static str,
-    },
+    /// A key whose value has the wrong type: the key, and what its value must be.
+    #[error("\"{0}\" must be {1}")]
+    WrongValue(&'static str, &'static str),
     /// A policy that cannot be parsed.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -200,12 +196,10 @@ pub fn read_from(
         };
         match parsed {
             Ok(requirement) => requirements.push(requirement),
-            Err(error) => diagnostics.push(Diagnostic {
-                plugin: plugin.map_or_else(String::new, ToString::to_string),
-                path: folder.join(FILE_NAME),
-                line: Some(number),
-                message: error.to_string(),
-            }),
+            Err(error) => {
+                let problem = diagnostic(plugin, folder, error.to_string());
+                diagnostics.push(Diagnostic { line: Some(number), ..problem });
+            }
         }
     });
     if let Err(error) = read {
@@ -215,12 +209,11 @@ pub fn read_from(
 }
 
 fn unreadable(plugin: Option<&PluginName>, folder: &Path, error: &TrustedReadError) -> Diagnostic {
-    Diagnostic {
-        plugin: plugin.map_or_else(String::new, ToString::to_string),
-        path: folder.join(FILE_NAME),
-        line: None,
-        message: format!("cannot read the file: {error}"),
-    }
+    diagnostic(plugin, folder, format!("cannot read the file: {error}"))
+}
+
+fn diagnostic(plugin: Option<&PluginName>, folder: &Path, message: String) -> Diagnostic {
+    Diagnostic::new(plugin.map(ToString::to_string).unwrap_or_default(), folder.join(FILE_NAME), message)
 }
 
 /// Parses one line, in every accepted spelling.
@@ -229,7 +222,7 @@ pub fn parse_line(
     line: &[u8],
     home: Option<&Path>,
 ) -> Result<Requirement, LineError> {
-    let not_an_object = |reason: String| LineError::NotAnObject { reason, head: jsonl::head(line) };
+    let not_an_object = |reason: String| LineError::NotAnObject(reason, jsonl::head(line));
     let value: Value = serde_json::from_slice(line).map_err(|error| not_an_object(error.to_string()))?;
     let Value::Object(keys) = value else {
         return Err(not_an_object("another kind of JSON value".to_owned()));
@@ -257,46 +250,48 @@ pub fn parse_entry(
 ) -> Result<Requirement, LineError> {
     let Value::Object(keys) = entry else {
         let head = jsonl::head(entry.to_string().as_bytes());
-        return Err(LineError::NotAnObject { reason: "another kind of JSON value".to_owned(), head });
+        return Err(LineError::NotAnObject("another kind of JSON value".to_owned(), head));
     };
     let mut keys = keys.clone();
     let mut setting = None;
     if let Some(Value::String(name)) = keys.get_mut("name") {
         let only = name.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
         setting = only.filter(|setting| setting.ends_with("_BINARY")).map(str::to_owned);
+        let mut missing = None;
         *name = filled(name, |setting| {
-            fill(setting).map(Some).ok_or_else(|| LineError::NoSetting(setting.to_owned()))
-        })?;
+            let value = fill(setting);
+            if value.is_none() {
+                missing.get_or_insert_with(|| setting.to_owned());
+            }
+            value
+        });
+        missing.map_or(Ok(()), |setting| Err(LineError::NoSetting(setting)))?;
     }
     if let Some(overrides) = keys.get_mut("overrides") {
-        fill_all(overrides, &|setting| Ok(fill(setting)))?;
+        fill_all(overrides, &fill);
     }
     Ok(Requirement { setting, ..parse_fields(plugin, &keys, home)? })
 }
 
 /// Fills in every string of a value.
-fn fill_all(
-    value: &mut Value,
-    fill: &impl Fn(&str) -> Result<Option<String>, LineError>,
-) -> Result<(), LineError> {
+fn fill_all(value: &mut Value, fill: &impl Fn(&str) -> Option<String>) {
     match value {
-        Value::String(text) => *text = filled(text, fill)?,
-        Value::Array(values) => values.iter_mut().try_for_each(|value| fill_all(value, fill))?,
-        Value::Object(keys) => keys.values_mut().try_for_each(|value| fill_all(value, fill))?,
+        Value::String(text) => *text = filled(text, fill),
+        Value::Array(values) => values.iter_mut().for_each(|value| fill_all(value, fill)),
+        Value::Object(keys) => keys.values_mut().for_each(|value| fill_all(value, fill)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-    Ok(())
 }
 
 /// Returns a text with every `{SETTING}` replaced by the value from `fill`, or left as it is if there is none.
-fn filled(text: &str, fill: impl Fn(&str) -> Result<Option<String>, LineError>) -> Result<String, LineError> {
+fn filled(text: &str, mut fill: impl FnMut(&str) -> Option<String>) -> String {
     let mut done = String::new();
     let mut rest = text;
     while let Some((before, (setting, after))) =
         rest.split_once('{').and_then(|(before, behind)| Some((before, behind.split_once('}')?)))
     {
         done.push_str(before);
-        if let Some(value) = fill(setting)? {
+        if let Some(value) = fill(setting) {
             done.push_str(&value);
             rest = after;
         } else {
@@ -304,8 +299,7 @@ fn filled(text: &str, fill: impl Fn(&str) -> Result<Option<String>, LineError>) 
             rest = &rest[before.len() + 1..];
         }
     }
-    done.push_str(rest);
-    Ok(done)
+    done + rest
 }
 
 /// Parses the keys of a record whose type is that of a requirement.
@@ -314,68 +308,56 @@ pub fn parse_fields(
     keys: &Map<String, Value>,
     home: Option<&Path>,
 ) -> Result<Requirement, LineError> {
+    let stated = |key: &str| keys.get(key).filter(|value| !value.is_null());
     let name = match keys.get("name").or_else(|| keys.get("bin_name")) {
         Some(Value::String(name)) => BinaryName::parse(name, home)?,
-        Some(_) => {
-            return Err(LineError::WrongValue { key: "name", expected: "a text" });
-        }
+        Some(_) => return Err(LineError::WrongValue("name", "a text")),
         None => return Err(LineError::NoName),
     };
     let providers = match keys.get("binproviders").or_else(|| keys.get("bin_providers")) {
-        None | Some(Value::Null) => Providers::Any,
-        Some(Value::String(list)) if !has_control(list) => Providers::parse(list)?,
-        Some(Value::Array(list)) => {
-            let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-            match names {
-                Some(names) if !names.iter().any(|name| has_control(name)) => {
-                    Providers::parse(&names.join(","))?
-                }
-                _ => return Err(wrong_providers()),
-            }
+        None | Some(Value::Null) => Some(String::new()),
+        Some(Value::String(list)) => Some(list.clone()),
+        Some(Value::Array(names)) => {
+            let names: Option<Vec<&str>> = names.iter().map(Value::as_str).collect();
+            names.map(|names| names.join(","))
         }
-        Some(_) => return Err(wrong_providers()),
+        Some(_) => None,
     };
-    let min_version = match keys.get("min_version") {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(version)) if version.trim().is_empty() => String::new(),
+    let providers = providers
+        .filter(|list| !has_control(list))
+        .ok_or(LineError::WrongValue("binproviders", "a text such as \"pip,env\""))?;
+    let min_version = match stated("min_version") {
+        None => "",
+        Some(Value::String(version)) if version.trim().is_empty() => "",
         Some(Value::String(version)) if !has_control(version) && Version::looks_like_version(version) => {
-            version.trim().to_owned()
+            version.trim()
         }
-        Some(_) => {
-            return Err(LineError::WrongValue { key: "min_version", expected: "a version such as \"1.2\"" });
-        }
+        Some(_) => return Err(LineError::WrongValue("min_version", "a version such as \"1.2\"")),
     };
-    let overrides = match keys.get("overrides") {
-        None | Some(Value::Null) => Overrides::default(),
+    let overrides = match stated("overrides") {
+        None => Overrides::default(),
         Some(Value::Object(overrides)) => Overrides::parse(overrides)?,
-        Some(_) => {
-            return Err(LineError::WrongValue {
-                key: "overrides",
-                expected: "an object, a key per provider",
-            });
-        }
+        Some(_) => return Err(LineError::WrongValue("overrides", "an object, a key per provider")),
     };
-    let policy = Policy::parse(keys)?;
-    let plugin = plugin.cloned();
-    let pays_from = match keys.get("pays_from") {
-        None | Some(Value::Null) => None,
-        Some(count) => match count.as_u64().and_then(|count| u32::try_from(count).ok()) {
-            Some(count) if count > 0 => Some(count),
-            _ => {
-                return Err(LineError::WrongValue { key: "pays_from", expected: "a number of requests" });
-            }
-        },
-    };
-    Ok(Requirement { name, providers, min_version, policy, overrides, plugin, setting: None, pays_from })
+    let count = |value: &Value| u32::try_from(value.as_u64()?).ok().filter(|count| *count > 0);
+    let pays_from = stated("pays_from")
+        .map(|value| count(value).ok_or(LineError::WrongValue("pays_from", "a number of requests")))
+        .transpose()?;
+    Ok(Requirement {
+        name,
+        providers: Providers::parse(&providers)?,
+        min_version: min_version.to_owned(),
+        policy: Policy::parse(keys)?,
+        overrides,
+        plugin: plugin.cloned(),
+        setting: None,
+        pays_from,
+    })
 }
 
 /// Whether a text cannot be an argument of a hook, or would be read as several lines.
 fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
-}
-
-fn wrong_providers() -> LineError {
-    LineError::WrongValue { key: "binproviders", expected: "a text such as \"pip,env\"" }
 }
 
 #[cfg(test)]

@@ -4,45 +4,28 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use include_dir::{Dir, include_dir};
+
 use crate::plugin::config::enabled;
 use crate::plugin::hook_name::HookName;
 
 /// The name of the examples, which is replaced everywhere.
 const EXAMPLE: &str = "example";
 
+static EXAMPLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/examples");
+
 /// A template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Template {
     /// A plugin with a hook for `Snapshot`.
     Plugin,
-    /// A provider in this language.
-    Provider(Language),
+    /// A provider in POSIX shell.
+    ShProvider,
+    /// A provider in Python 3.
+    PythonProvider,
+    /// A provider in Node.js.
+    NodeProvider,
 }
-
-/// The language of an example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// POSIX shell.
-    Sh,
-    /// Python 3.
-    Python,
-    /// Node.js.
-    Node,
-}
-
-/// A file of an example: its name and its contents.
-type File = (&'static str, &'static str);
-
-macro_rules! example {
-    ($folder:literal, $($file:literal),+) => {
-        &[$(($file, include_str!(concat!("../../examples/", $folder, "/example/", $file)))),+]
-    };
-}
-
-const PLUGIN: &[File] = example!("plugin", "binaries.jsonl", "config.json", "on_Snapshot__50_example.sh");
-const SH: &[File] = example!("provider/sh", "config.json", "on_BinaryRequest__50_example.sh");
-const PYTHON: &[File] = example!("provider/python", "config.json", "on_BinaryRequest__50_example.py");
-const NODE: &[File] = example!("provider/node", "config.json", "on_BinaryRequest__50_example.js");
 
 /// An error after which nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -54,23 +37,25 @@ pub enum TemplateError {
     #[error("{} already exists, so nothing was written; choose another name or --dir", .0.display())]
     Exists(PathBuf),
     /// The folder cannot be written.
-    #[error("cannot write {}: {error}", folder.display())]
-    Io {
-        /// The folder.
-        folder: PathBuf,
-        /// The cause.
-        error: io::Error,
-    },
+    #[error("cannot write {folder}: {1}", folder = .0.display())]
+    Io(PathBuf, io::Error),
 }
 
 impl Template {
-    const fn files(self) -> &'static [File] {
-        match self {
-            Self::Plugin => PLUGIN,
-            Self::Provider(Language::Sh) => SH,
-            Self::Provider(Language::Python) => PYTHON,
-            Self::Provider(Language::Node) => NODE,
-        }
+    /// Returns the names and contents of its files, in the order of their names.
+    fn files(self) -> Vec<(&'static str, &'static str)> {
+        let folder = match self {
+            Self::Plugin => "plugin/example",
+            Self::ShProvider => "provider/sh/example",
+            Self::PythonProvider => "provider/python/example",
+            Self::NodeProvider => "provider/node/example",
+        };
+        let files = EXAMPLES.get_dir(folder).into_iter().flat_map(Dir::files);
+        let mut files: Vec<_> = files
+            .filter_map(|file| Some((file.path().file_name()?.to_str()?, file.contents_utf8()?)))
+            .collect();
+        files.sort_unstable();
+        files
     }
 
     /// Writes the folder `name` into `parent`, as a whole or not at all. Returns its files.
@@ -82,14 +67,11 @@ impl Template {
         if folder.symlink_metadata().is_ok() {
             return Err(TemplateError::Exists(folder));
         }
-        match self.write_into(name, parent, &folder) {
-            Ok(files) => Ok(files),
+        self.write_into(name, parent, &folder).map_err(|error| match error.kind() {
             // Another process was faster.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                Err(TemplateError::Exists(folder))
-            }
-            Err(error) => Err(TemplateError::Io { folder, error }),
-        }
+            io::ErrorKind::DirectoryNotEmpty => TemplateError::Exists(folder),
+            _ => TemplateError::Io(folder, error),
+        })
     }
 
     fn write_into(self, name: &str, parent: &Path, folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -100,7 +82,7 @@ impl Template {
             let file_name = renamed(file_name, name);
             let path = aside.path().join(&file_name);
             fs_err::write(&path, renamed(text, name))?;
-            let mode = if HookName::parse(&file_name).is_some() { 0o755 } else { 0o644 };
+            let mode = if HookName::of_file(&path).is_some() { 0o755 } else { 0o644 };
             fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))?;
             files.push(folder.join(file_name));
         }
@@ -127,12 +109,8 @@ mod tests {
     use crate::plugin::config::schema;
     use crate::trust::{Inspection, Trust};
 
-    const ALL: [Template; 4] = [
-        Template::Plugin,
-        Template::Provider(Language::Sh),
-        Template::Provider(Language::Python),
-        Template::Provider(Language::Node),
-    ];
+    const ALL: [Template; 4] =
+        [Template::Plugin, Template::ShProvider, Template::PythonProvider, Template::NodeProvider];
 
     #[test]
     fn the_written_files_contain_the_new_name_only() {
@@ -149,11 +127,7 @@ mod tests {
                     .unwrap()
                     .unwrap();
             assert!(schema.properties.iter().all(|property| property.name.starts_with("MY_TOOL_")));
-            assert!(
-                files
-                    .iter()
-                    .any(|file| HookName::parse(file.file_name().unwrap().to_str().unwrap()).is_some())
-            );
+            assert!(files.iter().any(|file| HookName::of_file(file).is_some()));
         }
     }
 

@@ -63,45 +63,39 @@ impl BatchSearch<'_> {
     /// Returns a Binary or a `BinaryFailure` record for each request, in their order. Each file is probed once, and the files
     /// in parallel.
     pub fn records(&self, requests: &[HookRequest]) -> Vec<Value> {
-        let located: Vec<Result<PathBuf, BinaryError>> =
-            requests.iter().map(|request| self.locate(&request.name, request)).collect();
-        let mut wanted: Vec<(&Path, Option<&str>)> = Vec::new();
-        for (request, file) in requests.iter().zip(&located) {
-            if let Ok(file) = file {
-                let version = request.overrides.of(self.provider).version();
-                if !wanted.contains(&(file, version)) {
-                    wanted.push((file, version));
-                }
-            }
-        }
-        let facts: HashMap<(&Path, Option<&str>), Result<ProgramFacts, BinaryError>> = wanted
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|(file, version)| {
-                let facts = binary::facts(file, version, self.known, self.settings, self.interrupt);
-                ((file, version), facts)
+        let home = self.settings.home.as_deref();
+        let programs: Vec<Result<(PathBuf, Option<&str>), BinaryError>> = requests
+            .iter()
+            .map(|request| {
+                let overrides = request.overrides.of(self.provider);
+                let file = binary::locate(&request.name, overrides.abspath(home).as_deref(), self.settings)?;
+                Ok((file, overrides.version()))
             })
             .collect();
-        let answer = |(request, file): (&HookRequest, &Result<PathBuf, BinaryError>)| {
-            let version = request.overrides.of(self.provider).version();
-            let found = file.as_ref().map(|file| (file, facts.get(&(file.as_path(), version))));
-            match found {
-                Ok((file, Some(Ok(facts)))) => binary::record(&request.name, self.provider, file, facts),
-                Ok((_, Some(Err(error)))) | Err(error) => self.failure(&request.name, error),
-                Ok((_, None)) => failure(request.name.as_str(), Outcome::Failed, "its file was not probed"),
-            }
+        let mut different: Vec<&(PathBuf, Option<&str>)> = programs.iter().flatten().collect();
+        different.sort_unstable();
+        different.dedup();
+        let facts: HashMap<_, Result<ProgramFacts, BinaryError>> = different
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|program| {
+                let (file, version) = program;
+                (program, binary::facts(file, *version, self.known, self.settings, self.interrupt))
+            })
+            .collect();
+        let record = |(request, program): (&HookRequest, &Result<(PathBuf, _), BinaryError>)| match program
+            .as_ref()
+            .map(|program| (&program.0, &facts[program]))
+        {
+            Ok((file, Ok(facts))) => binary::record(&request.name, self.provider, file, facts),
+            Ok((_, Err(error))) | Err(error) => self.failure(&request.name, error),
         };
-        requests.iter().zip(&located).map(answer).collect()
-    }
-
-    fn locate(&self, name: &BinaryName, request: &HookRequest) -> Result<PathBuf, BinaryError> {
-        let meant = request.overrides.of(self.provider).abspath(self.settings.home.as_deref());
-        binary::locate(name, meant.as_deref(), self.settings)
+        requests.iter().zip(&programs).map(record).collect()
     }
 
     fn failure(&self, name: &BinaryName, error: &BinaryError) -> Value {
-        let is_missing = matches!(error, BinaryError::NotOnPath(_) | BinaryError::NotExecutable(_));
-        let outcome = if is_missing && self.or_decline { Outcome::Declined } else { Outcome::Failed };
+        let is_declined = self.or_decline && error.is_missing();
+        let outcome = if is_declined { Outcome::Declined } else { Outcome::Failed };
         failure(name.as_str(), outcome, &error.to_string())
     }
 }

@@ -1,16 +1,12 @@
 //! The start of a provider's hook in one call: whether the request is for the provider, the lock, and the request as shell
 //! variables.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 
 use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::overrides::OptionError;
 use crate::settings::Settings;
 use crate::toolkit::policy;
-use crate::toolkit::prefix::{self, BadInstallRoot};
-use crate::toolkit::request::HookRequest;
+use crate::toolkit::request::{HookRequest, RequestError};
 
 /// The variable that a hook finds itself under a lock by.
 pub const LOCKED: &str = "RIGUP_LOCKED";
@@ -23,20 +19,6 @@ else set -- bash "$0" "$@"
 fi
 "##;
 
-/// A request that no script can be started for.
-#[derive(Debug, thiserror::Error)]
-pub enum BeginError {
-    /// A prefix outside the provider's folder.
-    #[error(transparent)]
-    InstallRoot(#[from] BadInstallRoot),
-    /// An option that the provider does not allow.
-    #[error(transparent)]
-    Option(#[from] OptionError),
-    /// A NUL, which no shell variable can hold.
-    #[error("cannot pass {0:?} to a shell: it contains a NUL")]
-    Nul(String),
-}
-
 /// Returns the shell code that a provider's hook evaluates at its start. Without its lock, the hook starts itself again under
 /// it; with the lock, it gets the variables `name`, `prefix`, `packages` (one per line), `min_version`, `exact_version` and
 /// those of [`policy::assignments`]. The lock is that of the prefix unless `lock` names another.
@@ -47,20 +29,20 @@ pub fn script(
     config: &ProviderConfig,
     settings: &Settings,
     now: Timestamp,
-) -> Result<String, BeginError> {
-    let prefix = prefix::prefix(request, provider, &settings.lib_dir)?;
+) -> Result<String, RequestError> {
+    let prefix = request.prefix(provider, &settings.lib_dir)?;
     let own_lock = format!("{provider}/{}", prefix.file_name().unwrap_or_default().to_string_lossy());
     let lock = lock.unwrap_or(&own_lock);
     let mark = settings.lib_dir.join(lock);
     if settings.environment.get(LOCKED) != Some(mark.as_os_str()) {
-        let (mark, lock) = (quoted_path(&mark)?, quoted(lock)?);
+        let (mark, lock) = (quoted(&mark.to_string_lossy())?, quoted(lock)?);
         return Ok(format!("{RESTART}{LOCKED}={mark} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n"));
     }
     let packages = request.packages(provider, config)?.join("\n");
     Ok(format!(
         "name={}\nprefix={}\npackages={}\nmin_version={}\nexact_version={}\n{}",
         quoted(request.name.link_name())?,
-        quoted_path(&prefix)?,
+        quoted(&prefix.to_string_lossy())?,
         quoted(&packages)?,
         quoted(&request.min_version)?,
         quoted(&request.exact_version)?,
@@ -68,14 +50,10 @@ pub fn script(
     ))
 }
 
-fn quoted_path(path: &Path) -> Result<String, BeginError> {
-    quoted(&path.to_string_lossy())
-}
-
 /// Returns a word in single quotes, in which a shell leaves everything as it is.
-fn quoted(text: &str) -> Result<String, BeginError> {
+fn quoted(text: &str) -> Result<String, RequestError> {
     if text.contains('\0') {
-        return Err(BeginError::Nul(text.to_owned()));
+        return Err(RequestError::Nul(text.to_owned()));
     }
     Ok(format!("'{}'", text.replace('\'', r"'\''")))
 }

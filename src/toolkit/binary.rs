@@ -34,6 +34,13 @@ pub enum BinaryError {
     Io(PathBuf, io::Error),
 }
 
+impl BinaryError {
+    /// Whether the binary does not exist, so that the request can be declined.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::NotOnPath(_) | Self::NotExecutable(_))
+    }
+}
+
 /// Finds the file of a binary: `abspath` if it is given, the file at `name` if that is a path, otherwise the first of this
 /// name on PATH without LIB_BIN_DIR.
 pub fn locate(
@@ -74,14 +81,17 @@ pub fn facts(
     let fingerprint = probe::fingerprint(file);
     let is_same =
         |known: &&Installed| known.abspath == file && Some(&known.fingerprint) == fingerprint.as_ref();
-    let known = known.iter().find(is_same);
-    let unreadable = |error| BinaryError::Io(file.to_owned(), error);
-    let (version, sha256) = match (version, known) {
-        (None, Some(known)) => (known.version.clone(), known.sha256.clone()),
-        (Some(version), Some(known)) => (version.to_owned(), known.sha256.clone()),
-        (Some(version), None) => (version.to_owned(), digest::sha256(file).map_err(unreadable)?),
-        (None, None) => probe_file(file, settings, interrupt).map_err(unreadable)?,
+    let (found, sha256) = if let Some(known) = known.iter().find(is_same) {
+        (known.version.clone(), known.sha256.clone())
+    } else {
+        let probed = if version.is_some() {
+            digest::sha256(file).map(|sha256| (String::new(), sha256))
+        } else {
+            probe_file(file, settings, interrupt)
+        };
+        probed.map_err(|error| BinaryError::Io(file.to_owned(), error))?
     };
+    let version = version.map_or(found, str::to_owned);
     Ok(ProgramFacts { version, sha256, fingerprint: fingerprint.unwrap_or_default() })
 }
 

@@ -24,15 +24,15 @@ pub enum LockedError {
     /// The command cannot be made to hold the lock.
     #[error("cannot pass the lock to the command: {0}")]
     HandOn(io::Error),
-    /// Its end cannot be seen.
+    /// The exit of the command cannot be observed.
     #[error("cannot observe the exit of the command: {0}")]
     Wait(#[from] io::Error),
 }
 
-/// Runs a command under the lock of this name in LIB_DIR and gives back its exit code, 128+N for signal N. The lock
-/// is held until the command is over, also when this rigup is asked to stop: the command gets the same signal. Where
-/// this rigup or the command is killed, the lock is held for as long as what the command started goes on. `waiting` is
-/// told who holds it, if there is somebody to wait for.
+/// Runs a command under the lock of this name in LIB_DIR, and returns its exit code, or 128+N for signal N. The lock is
+/// held until the command exits, even if this rigup receives a signal, which it passes on to the command. If this rigup or
+/// the command is killed, the processes that the command started hold the lock until they exit. If another process holds the
+/// lock, `waiting` receives it.
 pub fn run(
     lib_dir: &Path,
     name: &str,
@@ -41,31 +41,26 @@ pub fn run(
     interrupt: &Interrupt,
     waiting: impl FnOnce(&Holder),
 ) -> Result<i32, LockedError> {
-    // A holder is the command of a rigup, or the rigup: what it waits for is itself, or descends from it.
+    // The holder is the command of a rigup or that rigup: a process that it waits for is the holder or descends from it.
     let mut lock = Lock::take(&path(lib_dir, name), interrupt, tree::descends_from, waiting)?;
     lock.share_with_children().map_err(LockedError::HandOn)?;
     let child = spawn::start_in_foreground(program, args, None)?;
-    // Only a help for people who wait.
+    // Only a message to a user who waits names the holder.
     let _ = lock.set_holder(child.handle.entry.pid);
     let exit = foreground::wait(&child, interrupt)?;
     if exit.signal.is_none() {
-        // It is done: a service that it left behind, and that has the lock, too, keeps nobody waiting.
+        // A service that the command left behind shares the lock, and must not keep other hooks waiting.
         lock.release()?;
     }
     Ok(exit.exit_code.unwrap_or_default())
 }
 
-/// A file name for any lock name: readable, and different for different names.
+/// Returns the file of a lock, whose name is readable, and different for different locks.
 fn path(lib_dir: &Path, name: &str) -> PathBuf {
     const SHOWN: usize = 60;
     let digest = Sha256::digest(name.as_bytes());
-    let shown: String = name
-        .chars()
-        .rev()
-        .take(SHOWN)
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' })
-        .collect();
-    let shown: String = shown.chars().rev().collect();
+    let plain = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
+    let shown = &plain[plain.len().saturating_sub(SHOWN)..];
     lib_dir.join(".locks").join(format!("{shown}-{}", hex(&digest[..4])))
 }
 

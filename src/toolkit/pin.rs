@@ -1,7 +1,6 @@
 //! A package with one exact version.
 
-/// The place of the version in a format such as `=={}`, `@v{}` or `:{}`.
-const PLACE: &str = "{}";
+use crate::plugin::config::provider::VERSION_PLACE;
 
 /// Adds a version in the package manager's format to the first package, which stands for the binary. A package that states a
 /// whole version itself, or is not a name but a URL, a folder or an alias, stays as it is. Nothing changes if the version is
@@ -20,8 +19,8 @@ fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
     if !is_name(package) {
         return None;
     }
-    let spelled = format.replace(PLACE, version);
-    let separator = format.split(PLACE).next()?.chars().next()?;
+    let spelled = format.replace(VERSION_PLACE, version);
+    let separator = format.split(VERSION_PLACE).next()?.chars().next()?;
     if format.starts_with("==") {
         // Python's: x, x[extra], x>=1,<3
         return match package.find(['<', '>', '=', '!', '~']) {

@@ -1,6 +1,7 @@
 //! The request in a hook's arguments.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -11,6 +12,9 @@ use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::overrides::{OptionError, OverrideError, Overrides};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::toolkit::pin;
+
+/// The folder below `LIB_DIR/<provider>` that holds prefixes itself, as in abx-plugins.
+const SHARED: &str = "packages";
 
 /// The request of a hook. Unknown arguments are ignored.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +59,22 @@ pub enum RequestError {
     /// An option that the provider does not allow.
     #[error(transparent)]
     Option(#[from] OptionError),
+    /// An `install_root` outside the folders in which a provider may install.
+    #[error(
+        "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {SHARED}",
+        below.display()
+    )]
+    InstallRoot {
+        /// The provider.
+        provider: String,
+        /// The `install_root`.
+        root: String,
+        /// The folder that it must be in.
+        below: PathBuf,
+    },
+    /// A NUL, which no shell variable can hold.
+    #[error("cannot pass {0:?} to a shell: it contains a NUL")]
+    Nul(String),
 }
 
 impl HookRequest {
@@ -100,6 +120,27 @@ impl HookRequest {
             best_effort: text("best_effort").split(',').map(str::to_owned).collect(),
             overrides: requirement.overrides,
         })
+    }
+
+    /// Returns the folder that a provider installs into: `LIB_DIR/<provider>/<name>`, so that no tool breaks another's dependencies, unless the overrides put several into one
+    /// `install_root`: a name or an absolute path directly below `LIB_DIR/<provider>` or its folder `packages`. No prefix contains
+    /// another, because providers empty the prefix that they install into.
+    pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<PathBuf, RequestError> {
+        let below = lib_dir.join(provider);
+        let root = self.overrides.of(provider).install_root().unwrap_or(self.name.link_name());
+        let path = below.join(root);
+        let inside = path.strip_prefix(&below).unwrap_or(Path::new("")).components();
+        // A name that ends with `.part` is an unfinished prefix, or the mark of one.
+        let is_free = |name: &OsStr| !name.as_encoded_bytes().ends_with(b".part");
+        match inside.collect::<Vec<_>>()[..] {
+            [Component::Normal(name)] if is_free(name) && name != SHARED => Ok(below.join(name)),
+            [Component::Normal(shared), Component::Normal(name)] if shared == SHARED && is_free(name) => {
+                Ok(below.join(shared).join(name))
+            }
+            _ => {
+                Err(RequestError::InstallRoot { provider: provider.to_owned(), root: root.to_owned(), below })
+            }
+        }
     }
 
     /// Returns the packages to request from a provider: those of the overrides, or the name itself. If one version is
@@ -149,5 +190,42 @@ mod tests {
         assert!(matches!(parse(&["--name=../x"]), Err(RequestError::Name(_))));
         assert!(matches!(parse(&["--name=x", "--overrides=[]"]), Err(RequestError::Overrides(_))));
         assert!(matches!(parse(&["--name=x", "--overrides={"]), Err(RequestError::Overrides(_))));
+    }
+
+    fn prefix_of(overrides: &str) -> Result<PathBuf, RequestError> {
+        let arguments = ["--name=x".to_owned(), format!("--overrides={overrides}")];
+        HookRequest::parse(&arguments, None).unwrap().prefix("pip", Path::new("/lib"))
+    }
+
+    #[test]
+    fn every_requirement_has_its_own_prefix_unless_it_shares_one() {
+        assert_eq!(prefix_of("{}").unwrap(), Path::new("/lib/pip/x"));
+        assert_eq!(prefix_of(r#"{"pip":{"install_root":"shared"}}"#).unwrap(), Path::new("/lib/pip/shared"));
+        let below_packages = r#"{"pip":{"install_root":"/lib/pip/packages/x"}}"#;
+        assert_eq!(prefix_of(below_packages).unwrap(), Path::new("/lib/pip/packages/x"));
+        for same in ["/lib/pip/shared", "shared/", "./shared", "/lib/pip/./shared/"] {
+            let overrides = format!(r#"{{"pip":{{"install_root":"{same}"}}}}"#);
+            assert_eq!(prefix_of(&overrides).unwrap(), Path::new("/lib/pip/shared"), "{same}");
+        }
+    }
+
+    #[test]
+    fn an_install_root_cannot_leave_the_folder_of_the_provider() {
+        let others = [
+            "/etc",
+            "../../x",
+            "/lib/../etc",
+            "/lib",
+            "/lib/bin",
+            "/lib/pip",
+            ".",
+            "x/lib",
+            "y.part",
+            "..",
+            "packages",
+        ];
+        for root in others {
+            assert!(prefix_of(&format!(r#"{{"pip":{{"install_root":"{root}"}}}}"#)).is_err(), "{root}");
+        }
     }
 }

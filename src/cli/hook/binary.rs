@@ -2,29 +2,27 @@
 
 use std::path::PathBuf;
 
-use super::input::{interrupt, parse, requests};
+use super::ProviderArgs;
+use super::input::{interrupt, parse, requests, usage};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::message::print_event;
-use crate::cli::message::print_message;
+use crate::cli::message::{message, print_event};
 use crate::engine::session;
 use crate::engine::{EngineError, ExitStatus};
 use crate::model::binary::Installed;
 use crate::model::name::BinaryName;
-use crate::plugin::overrides::Overrides;
 use crate::process::subreaper;
 use crate::settings::Settings;
 use crate::store::BinaryFilter;
 use crate::toolkit::batch::BatchSearch;
-use crate::toolkit::binary::{self, BinaryError};
+use crate::toolkit::binary;
 use crate::toolkit::request::RequestError;
 
 /// The arguments of `rigup hook binary`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BinaryArgs {
-    /// Name of the provider
-    #[arg(long, value_name = "NAME")]
-    provider: String,
+    #[command(flatten)]
+    of: ProviderArgs,
     /// Name of the binary [default: the one in the hook's arguments]
     #[arg(long)]
     name: Option<String>,
@@ -37,9 +35,6 @@ pub(crate) struct BinaryArgs {
     /// Read the requests from stdin; print a record for each
     #[arg(long, conflicts_with_all = ["name", "abspath"])]
     batch: bool,
-    /// Arguments of the hook
-    #[arg(last = true, value_name = "HOOK ARGUMENTS")]
-    arguments: Vec<String>,
 }
 
 /// Prints the records.
@@ -53,51 +48,45 @@ pub(crate) fn print(args: &BinaryArgs, context: &mut Context) -> Result<ExitStat
 
 fn print_one(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     let Context { settings, output, .. } = context;
-    let request = match (&args.name, args.arguments.is_empty()) {
+    let request = match (&args.name, args.of.arguments.is_empty()) {
         (Some(_), true) => None,
-        _ => Some(parse(&args.arguments, settings)?),
+        _ => Some(parse(&args.of.arguments, settings)?),
     };
     let name = match (&args.name, &request) {
-        (Some(name), _) => BinaryName::parse(name, settings.home.as_deref())
-            .map_err(|error| CliError::Usage(error.to_string()))?,
+        (Some(name), _) => BinaryName::parse(name, settings.home.as_deref()).map_err(usage)?,
         (None, Some(request)) => request.name.clone(),
-        (None, None) => return Err(RequestError::NoName.into()),
+        (None, None) => return Err(usage(RequestError::NoName)),
     };
-    let no_overrides = Overrides::default();
-    let overrides = request.as_ref().map_or(&no_overrides, |request| &request.overrides).of(&args.provider);
-    let meant = overrides.abspath(settings.home.as_deref());
+    let overrides = request.map(|request| request.overrides).unwrap_or_default();
+    let overrides = overrides.of(&args.of.provider);
+    let abspath = overrides.abspath(settings.home.as_deref());
     let interrupt = interrupt()?;
+    let known = known(Some(&name), settings);
     let record =
-        binary::locate(&name, meant.as_deref().or(args.abspath.as_deref()), settings).and_then(|file| {
-            let version = overrides.version();
-            let facts = binary::facts(&file, version, &known(Some(&name), settings), settings, &interrupt)?;
-            Ok(binary::record(&name, &args.provider, &file, &facts))
+        binary::locate(&name, abspath.as_deref().or(args.abspath.as_deref()), settings).and_then(|file| {
+            let facts = binary::facts(&file, overrides.version(), &known, settings, &interrupt)?;
+            Ok(binary::record(&name, &args.of.provider, &file, &facts))
         });
     // The probe was interrupted: a record without a version would state that the program has none.
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
     match record {
-        Ok(record) => {
-            output.records([record])?;
-            Ok(ExitStatus::Success)
-        }
-        Err(error @ (BinaryError::NotOnPath(_) | BinaryError::NotExecutable(_))) if args.or_decline => {
-            print_message(&format!("{error}"));
-            Ok(ExitStatus::Success)
-        }
-        Err(error) => Err(CliError::NotFound(error.to_string())),
+        Ok(record) => output.records([record])?,
+        Err(error) if args.or_decline && error.is_missing() => message!("{error}"),
+        Err(error) => return Err(CliError::NotFound(error.to_string())),
     }
+    Ok(ExitStatus::Success)
 }
 
 /// Prints a record for each request of a batch.
 fn print_all(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
     let Context { settings, output, .. } = context;
-    let requests = requests(&args.provider, settings)?;
+    let requests = requests(&args.of.provider, settings)?;
     let known = known(None, settings);
     let interrupt = interrupt()?;
     let search = BatchSearch {
-        provider: &args.provider,
+        provider: &args.of.provider,
         or_decline: args.or_decline,
         known: &known,
         settings,

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::hook_test::result::CheckOutcome;
-use crate::hook_test::run::{InvalidLine, VerifiedFile};
+use crate::hook_test::run::VerifiedFile;
 use crate::model::id::ProcessId;
 
 /// Returns a run that exited with 0 after a second and printed nothing.

@@ -29,10 +29,7 @@ impl CoreSettings {
             let reason = misspelled(file.values.get("keep")?, &schema.properties)?;
             Some(format!("{}: {reason}", file.path.display()))
         }));
-        match diagnostics.into_iter().next() {
-            None => Ok(Self { settings }),
-            Some(diagnostic) => Err(diagnostic),
-        }
+        diagnostics.into_iter().next().map_or(Ok(Self { settings }), Err)
     }
 
     /// Returns the plugins that PLUGINS selects; empty if it selects all.
@@ -78,11 +75,9 @@ impl CoreSettings {
 /// Returns the problem of the table `keep`, or `None`: a misspelt limit would remove records that the user wants to keep.
 fn misspelled(keep: &Value, known: &[Property]) -> Option<String> {
     let Value::Object(keep) = keep else { return Some("`keep` is a table: [keep]".to_owned()) };
-    let mut bounds = known.iter().filter_map(|property| property.name.strip_prefix("keep."));
-    let unknown = keep.keys().find(|key| !bounds.clone().any(|bound| bound == *key))?;
-    let first = bounds.next()?;
-    let all = bounds.fold(first.to_owned(), |all, bound| format!("{all}, {bound}"));
-    Some(format!("unknown setting keep.{unknown}; the settings are {all}"))
+    let all: Vec<&str> = known.iter().filter_map(|property| property.name.strip_prefix("keep.")).collect();
+    let unknown = keep.keys().find(|key| !all.contains(&key.as_str()))?;
+    Some(format!("unknown setting keep.{unknown}; the settings are {}", all.join(", ")))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::model::plugin_name::PluginName;
 use crate::plugin::builtin;
@@ -50,12 +50,9 @@ impl PluginConfigs {
             match read {
                 Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),
                 Ok(None) => {}
-                Err((path, error)) => diagnostics.push(Diagnostic {
-                    plugin: plugin.name.to_string(),
-                    path,
-                    line: None,
-                    message: error.to_string(),
-                }),
+                Err((path, error)) => {
+                    diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, error.to_string()));
+                }
             }
         }
         (Self { schemas }, diagnostics)
@@ -95,30 +92,27 @@ impl PluginConfigs {
         resolver: &SettingResolver<'_>,
         mut complain: impl FnMut(String),
     ) -> HashMap<PluginName, PluginStatus> {
-        let names: HashMap<String, &str> =
-            plugins.iter().map(|plugin| (plugin.name.to_ascii_lowercase(), plugin.name.as_str())).collect();
-        let switched_off: HashMap<&str, String> = plugins
-            .iter()
-            .filter_map(|plugin| {
-                let switch = self.switch(&plugin.name);
-                let setting = resolver.resolve(&switch, &mut complain);
-                let reason = || format!("{} is false: {}", setting.name, setting.origin);
-                (setting.value == json!(false)).then(|| (plugin.name.as_str(), reason()))
-            })
-            .collect();
+        let mut switched_off: HashMap<&str, String> = HashMap::new();
+        for plugin in plugins {
+            let setting = resolver.resolve(&self.switch(&plugin.name), &mut complain);
+            if setting.value == false {
+                let reason = format!("{} is false: {}", setting.name, setting.origin);
+                switched_off.insert(&plugin.name, reason);
+            }
+        }
         let mut wanted: HashSet<&str> = HashSet::new();
         let mut open: Vec<&str> = if chosen.is_empty() {
             plugins.iter().map(|plugin| plugin.name.as_str()).collect()
         } else {
-            chosen.iter().filter_map(|name| names.get(&name.trim().to_ascii_lowercase()).copied()).collect()
+            chosen.iter().filter_map(|name| find(plugins, name.trim())).collect()
         };
         while let Some(plugin) = open.pop() {
             if wanted.insert(plugin) {
-                open.extend(self.required(plugin).filter_map(|name| names.get(&name).copied()));
+                open.extend(self.required(plugin).iter().filter_map(|name| find(plugins, name)));
             }
         }
         let status = |plugin: &Plugin| {
-            if let Some(reason) = self.obstacle(&plugin.name, &names, &switched_off) {
+            if let Some(reason) = self.obstacle(&plugin.name, plugins, &switched_off) {
                 PluginStatus::Disabled(reason)
             } else if wanted.contains(plugin.name.as_str()) {
                 PluginStatus::Enabled
@@ -130,16 +124,16 @@ impl PluginConfigs {
     }
 
     /// Returns the first reason that disables a plugin or one that it requires, or `None`.
-    fn obstacle(
-        &self,
-        plugin: &str,
-        names: &HashMap<String, &str>,
+    fn obstacle<'a>(
+        &'a self,
+        plugin: &'a str,
+        plugins: &'a [Plugin],
         switched_off: &HashMap<&str, String>,
     ) -> Option<String> {
         let mut seen = HashSet::new();
-        let mut open = vec![plugin.to_owned()];
+        let mut open = vec![plugin];
         while let Some(name) = open.pop() {
-            let Some(known) = names.get(&name.to_ascii_lowercase()).copied() else {
+            let Some(known) = find(plugins, name) else {
                 return Some(format!("it requires the plugin {name}, which does not exist"));
             };
             if let Some(reason) = switched_off.get(known) {
@@ -147,16 +141,14 @@ impl PluginConfigs {
                 return Some(format!("{by}{reason}"));
             }
             if seen.insert(known) {
-                open.extend(self.required(known));
+                open.extend(self.required(known).iter().map(String::as_str));
             }
         }
         None
     }
 
-    fn required(&self, plugin: &str) -> impl Iterator<Item = String> {
-        let required =
-            self.schema(plugin).map(|schema| schema.required_plugins.as_slice()).unwrap_or_default();
-        required.iter().map(|name| name.to_ascii_lowercase())
+    fn required(&self, plugin: &str) -> &[String] {
+        self.schema(plugin).map(|schema| schema.required_plugins.as_slice()).unwrap_or_default()
     }
 
     /// Returns `<PLUGIN>_ENABLED` from the `config.json`, or a default one, so that every plugin can be disabled.
@@ -165,16 +157,13 @@ impl PluginConfigs {
         let own = self
             .schema(plugin)
             .and_then(|schema| schema.properties.iter().find(|property| property.name == name));
-        own.cloned().unwrap_or_else(|| Property {
-            name,
-            aliases: Vec::new(),
-            fallback: None,
-            default: Value::Bool(true),
-            description: String::new(),
-            is_secret: false,
-            schema: json!({"type": "boolean"}),
-        })
+        own.cloned().unwrap_or_else(|| Property::new(name, json!({"type": "boolean", "default": true})))
     }
+}
+
+/// Returns the name of a plugin as its folder spells it.
+fn find<'a>(plugins: &'a [Plugin], name: &str) -> Option<&'a str> {
+    plugins.iter().map(|plugin| plugin.name.as_str()).find(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Returns the prefix of a plugin's settings: `MY_PLUGIN` for `my-plugin`.

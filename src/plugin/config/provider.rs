@@ -1,5 +1,7 @@
 //! What a provider's `config.json` states about the provider.
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, PolicySupport};
@@ -29,57 +31,43 @@ pub struct KeyError(&'static str, &'static str);
 impl ProviderConfig {
     /// Parses the keys of a provider in a `config.json`.
     pub(super) fn parse(keys: &Map<String, Value>) -> Result<Self, KeyError> {
-        let enforces = match keys.get("enforces") {
-            None | Some(Value::Null) => &Map::new(),
-            Some(Value::Object(enforces)) => enforces,
-            Some(_) => return Err(KeyError("enforces", "an object")),
-        };
-        let support = |key: &'static str| boolean(enforces, key);
-        Ok(Self {
-            options: options(keys.get("options"))?,
-            version_format: version_format(keys.get("version_format"))?,
+        let enforces: Map<String, Value> = stated(keys, "enforces", "an object")?.unwrap_or_default();
+        let options = "a list of options such as \"--pre\" or \"--only-binary=\"";
+        let version_format = "a text with {} for the version, such as \"=={}\"";
+        let boolean = "true or false";
+        let config = Self {
+            options: stated(keys, "options", options)?.unwrap_or_default(),
+            version_format: stated(keys, "version_format", version_format)?,
             enforces: PolicySupport {
-                min_release_age: support(MIN_RELEASE_AGE_KEY)?,
-                postinstall_scripts: support(POSTINSTALL_SCRIPTS_KEY)?,
+                min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
+                postinstall_scripts: stated(&enforces, POSTINSTALL_SCRIPTS_KEY, boolean)?,
             },
-            curated: boolean(keys, "curated")?,
-        })
+            curated: stated(keys, "curated", boolean)?,
+        };
+        if !config.options.iter().all(|option| is_option(option)) {
+            return Err(KeyError("options", options));
+        }
+        if config.version_format.as_deref().is_some_and(|format| !is_version_format(format)) {
+            return Err(KeyError("version_format", version_format));
+        }
+        Ok(config)
     }
 }
 
-fn boolean(keys: &Map<String, Value>, key: &'static str) -> Result<Option<bool>, KeyError> {
-    match keys.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Bool(is_so)) => Ok(Some(*is_so)),
-        Some(_) => Err(KeyError(key, "true or false")),
-    }
-}
-
-fn options(value: Option<&Value>) -> Result<Vec<String>, KeyError> {
-    let error = || KeyError("options", "a list of options such as \"--pre\" or \"--only-binary=\"");
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(options)) => options
-            .iter()
-            .map(|option| option.as_str().filter(|option| is_option(option)).map(str::to_owned))
-            .collect::<Option<_>>()
-            .ok_or_else(error),
-        Some(_) => Err(error()),
-    }
+/// Returns the value of a key, or `None` if it is absent or null. `expected` describes its type.
+fn stated<T: DeserializeOwned>(
+    keys: &Map<String, Value>,
+    key: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, KeyError> {
+    let value = keys.get(key).unwrap_or(&Value::Null);
+    Option::deserialize(value).map_err(|_| KeyError(key, expected))
 }
 
 fn is_option(text: &str) -> bool {
     text.starts_with('-')
         && text.trim_matches(['-', '=']).contains(char::is_alphanumeric)
         && !text.contains(char::is_control)
-}
-
-fn version_format(value: Option<&Value>) -> Result<Option<String>, KeyError> {
-    match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(format)) if is_version_format(format) => Ok(Some(format.clone())),
-        Some(_) => Err(KeyError("version_format", "a text with {} for the version, such as \"=={}\"")),
-    }
 }
 
 fn is_version_format(format: &str) -> bool {

@@ -43,6 +43,19 @@ pub struct Property {
 }
 
 impl Property {
+    /// Returns the setting with this name and JSON Schema.
+    pub fn new(name: String, schema: Value) -> Self {
+        Self {
+            name,
+            aliases: schema["x-aliases"].as_array().map(|names| texts(names)).unwrap_or_default(),
+            fallback: schema["x-fallback"].as_str().map(str::to_owned),
+            default: schema["default"].clone(),
+            description: schema["description"].as_str().unwrap_or_default().to_owned(),
+            is_secret: schema["x-sensitive"] == true,
+            schema,
+        }
+    }
+
     /// Whether the value may be of this type of JSON Schema: `string`, `boolean`, `integer`, ...
     pub fn may_be(&self, kind: &str) -> bool {
         match &self.schema["type"] {
@@ -122,22 +135,13 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
 }
 
 fn property((name, schema): (String, Value)) -> Result<Property, SchemaError> {
-    let text = |key: &str| schema[key].as_str().unwrap_or_default().to_owned();
     if name.is_empty() || name.contains(['=', '\0']) {
         return Err(SchemaError::NoVariable(name));
     }
-    if text("default").contains('\0') {
+    if schema["default"].as_str().is_some_and(|default| default.contains('\0')) {
         return Err(SchemaError::NoValue(name));
     }
-    Ok(Property {
-        name,
-        aliases: schema["x-aliases"].as_array().map(|names| texts(names)).unwrap_or_default(),
-        fallback: schema["x-fallback"].as_str().map(str::to_owned),
-        default: schema["default"].clone(),
-        description: text("description"),
-        is_secret: schema["x-sensitive"] == true,
-        schema,
-    })
+    Ok(Property::new(name, schema))
 }
 
 /// Returns the strings among these values, without blanks around them.

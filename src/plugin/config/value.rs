@@ -100,19 +100,14 @@ impl<'a> SettingResolver<'a> {
         while let Some(name) = next.filter(|name| !seen.contains(name)) {
             let behind = self.properties.get(name).copied();
             let names = behind.map_or_else(|| vec![name], |property| property.names().collect());
-            let found = self.look(property, &names, complain);
-            let is_last = behind.is_none_or(|property| property.fallback.is_none());
-            let default = || {
-                behind
-                    .filter(|_| is_last)
-                    .map(|property| property.default.clone())
-                    .filter(|value| !value.is_null())
-            };
-            if let Some(value) = found.map(|(value, _)| value).or_else(default) {
+            next = behind.and_then(|property| property.fallback.as_deref());
+            // The default at the end of the chain counts.
+            let default = behind.filter(|_| next.is_none()).map(|property| &property.default);
+            let value = self.look(property, &names, complain).map(|(value, _)| value);
+            if let Some(value) = value.or_else(|| default.filter(|value| !value.is_null()).cloned()) {
                 return Some((value, Origin::Fallback(name.to_owned())));
             }
             seen.push(name);
-            next = behind.and_then(|property| property.fallback.as_deref());
         }
         None
     }
@@ -124,18 +119,15 @@ impl<'a> SettingResolver<'a> {
         names: &[&str],
         complain: &mut impl FnMut(String),
     ) -> Option<(Value, Origin)> {
-        let in_environment = names.iter().filter_map(|name| {
+        let in_environment = names.iter().filter_map(|&name| {
             let value = Value::from(self.sources.environment.text(name)?);
-            Some((*name, value, Origin::Environment((*name).to_owned())))
+            Some((name, value, Origin::Environment(name.to_owned())))
         });
-        let in_file = |file: &'a SettingsFile, name: &str| {
-            let value = in_tables(&file.values, name)?.clone();
-            Some((value, Origin::File(file.path.clone(), name.to_owned())))
-        };
         let in_files = self.sources.files.iter().flat_map(|file| {
-            names
-                .iter()
-                .filter_map(move |name| in_file(file, name).map(|(value, origin)| (*name, value, origin)))
+            names.iter().filter_map(|&name| {
+                let value = in_tables(&file.values, name)?.clone();
+                Some((name, value, Origin::File(file.path.clone(), name.to_owned())))
+            })
         });
         in_environment.chain(in_files).find_map(|(name, raw, origin)| match understood(property, raw) {
             Ok(value) => Some((value, origin)),
@@ -169,18 +161,14 @@ fn understood(property: &Property, raw: Value) -> Result<Value, String> {
         .map_err(|error| format!("its schema in config.json is invalid: {error}"))?;
     match validator.validate(&value) {
         Ok(()) => Ok(value),
-        Err(_) if property.is_secret => Err("it is not what its schema asks for".to_owned()),
+        Err(_) if property.is_secret => Err("it does not match its schema".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
 
 fn read(property: &Property, text: &str) -> Option<Value> {
-    if property.may_be("boolean")
-        && let Some(value) = parse_bool(text)
-    {
-        return Some(value.into());
-    }
-    serde_json::from_str(text).ok()
+    let boolean = parse_bool(text).filter(|_| property.may_be("boolean"));
+    boolean.map(Value::from).or_else(|| serde_json::from_str(text).ok())
 }
 
 /// A setting as a variable of a hook.
@@ -213,20 +201,7 @@ mod tests {
     use super::*;
 
     fn property(name: &str, schema: Value) -> Property {
-        Property {
-            name: name.to_owned(),
-            aliases: schema["x-aliases"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|alias| alias.as_str().unwrap().to_owned())
-                .collect(),
-            fallback: schema["x-fallback"].as_str().map(str::to_owned),
-            default: schema["default"].clone(),
-            description: String::new(),
-            is_secret: schema["x-sensitive"] == true,
-            schema,
-        }
+        Property::new(name.to_owned(), schema)
     }
 
     /// Resolves a property, and returns its value, its origin and the diagnostics.
