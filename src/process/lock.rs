@@ -7,8 +7,3 @@ pub mod process_lock;
 
 pub use holder::Holder;
 pub use named::{Busy, Lock, LockError};
-
-use std::time::Duration;
-
-/// The pause between two tries to take a lock.
-const RETRY: Duration = Duration::from_millis(20);

@@ -8,11 +8,13 @@ use crate::model::Identity;
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+mod process_entry;
 
 #[cfg(target_os = "linux")]
 pub use linux::{PidFd as SystemHandle, *};
 #[cfg(target_os = "macos")]
 pub use macos::{ExitQueue as SystemHandle, *};
+pub use process_entry::ProcessEntry;
 
 /// The id of the running boot; empty if the system has none.
 pub static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);
@@ -20,21 +22,6 @@ pub static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);
 /// The pid namespace of this process, or `None` if it is unknown. The pids and start times of two processes can be compared
 /// only within one namespace and one boot.
 pub static PID_NAMESPACE: LazyLock<Option<u64>> = LazyLock::new(pid_namespace);
-
-/// A process in the process table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessEntry {
-    /// The process id.
-    pub pid: u32,
-    /// The pid of its parent.
-    pub ppid: u32,
-    /// The id of its process group.
-    pub pgid: u32,
-    /// Its start time: on Linux in clock ticks since boot, on macOS in microseconds since 1970.
-    pub start_ticks: u64,
-    /// Whether it has exited and its parent has not reaped it.
-    pub is_zombie: bool,
-}
 
 impl ProcessEntry {
     /// Returns the identity of the process.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::fs::lock::FileLock;
-use crate::process::lock::RETRY;
+use crate::process::lock::named::RETRY;
 use crate::process::signals::Interrupt;
 use crate::process::wait;
 

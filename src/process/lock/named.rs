@@ -2,17 +2,19 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::FdFlags;
 
 use crate::fs::lock::FileLock;
 use crate::model::Identity;
 use crate::model::name::BinaryName;
-use crate::process::lock::RETRY;
 use crate::process::lock::holder::Holder;
 use crate::process::signals::Interrupt;
 use crate::process::wait;
+
+/// The pause between two tries to take a lock.
+pub(super) const RETRY: Duration = Duration::from_millis(20);
 
 /// The number of tries in a row after which a holder that waits for this process is taken to do so.
 const CIRCULAR_TRIES: u32 = 10;

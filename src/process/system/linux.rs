@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::ProcessEntry;
+use crate::process::system::process_entry::ProcessEntry;
 
 /// The flag that makes `posix_spawn` start a session.
 pub const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;

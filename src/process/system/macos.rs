@@ -12,7 +12,7 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use rustix::process::{Pid, Signal};
 use sysinfo::{ProcessRefreshKind, UpdateKind};
 
-use super::ProcessEntry;
+use crate::process::system::process_entry::ProcessEntry;
 use crate::process::usage::query;
 
 /// The flag that makes `posix_spawn` start a session: macOS 10.15.

@@ -1,0 +1,16 @@
+//! What the process table says of a process.
+
+/// A process in the process table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessEntry {
+    /// The process id.
+    pub pid: u32,
+    /// The pid of its parent.
+    pub ppid: u32,
+    /// The id of its process group.
+    pub pgid: u32,
+    /// Its start time: on Linux in clock ticks since boot, on macOS in microseconds since 1970.
+    pub start_ticks: u64,
+    /// Whether it has exited and its parent has not reaped it.
+    pub is_zombie: bool,
+}
