@@ -1,0 +1,204 @@
+//! The rules of the source layout, held against the `use` lines, names and strings of `src`. CONTRIBUTING.md lists them.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "the tests read the source files by themselves"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+mod tree;
+
+use tree::source_files;
+
+/// The layer of each top-level module. A file imports only from its own module and from lower layers. The modules of layer
+/// -1 import nothing, so that those of layer 0 can use them.
+const LAYERS: [(&str, i8); 23] = [
+    ("main", 9),
+    ("cli", 8),
+    ("engine", 7),
+    ("hook_test", 7),
+    ("toolkit", 7),
+    ("install", 6),
+    ("runs", 6),
+    ("hook", 5),
+    ("process", 4),
+    ("plugin", 3),
+    ("store", 3),
+    ("machine", 3),
+    ("report", 3),
+    ("lockfile", 3),
+    ("protocol", 2),
+    ("settings", 2),
+    ("model", 1),
+    ("fs", 0),
+    ("trust", 0),
+    ("shell", -1),
+    ("exhaustion", -1),
+    ("clock", -1),
+    ("jsonl", -1),
+];
+
+/// The most lines of a file.
+const MAX_FILE_LINES: usize = 500;
+
+/// The most lines of code in `src`, without tests, comments and blank lines. It is lowered when code is deleted, and raised
+/// only for a feature.
+const MAX_CODE_LINES: usize = 19_400;
+
+/// The number of equal lines from which two files count as copies of each other.
+const COPIED_LINES: usize = 10;
+
+/// Phrases that help texts and messages must not have, because they read like a translation.
+const FORBIDDEN_PHRASES: [&str; 11] = [
+    "is not there",
+    "got",
+    "anew",
+    "so many",
+    "whoever",
+    "nobody",
+    "stranger",
+    "lie",
+    "where there is",
+    "that is none",
+    "what is over",
+];
+
+fn layer(module: &str) -> i8 {
+    let top = module.split("::").next().unwrap();
+    let layer = LAYERS.iter().find(|(name, _)| *name == top);
+    layer.unwrap_or_else(|| panic!("the module {top} has no layer; add it to LAYERS")).1
+}
+
+#[test]
+fn imports_point_to_the_own_module_or_to_a_lower_layer() {
+    let files = source_files();
+    for (file, import) in files.iter().flat_map(|file| file.imports(&files).map(move |import| (file, import)))
+    {
+        let is_own = file.top() == import.split("::").next().unwrap();
+        assert!(
+            is_own || layer(&import) < layer(&file.module),
+            "{} (layer {}) imports {import} (layer {})",
+            file.module,
+            layer(&file.module),
+            layer(&import)
+        );
+    }
+}
+
+#[test]
+fn no_two_files_import_each_other_not_even_through_others() {
+    let files = source_files();
+    let graph: BTreeMap<&str, BTreeSet<String>> =
+        files.iter().map(|file| (file.module.as_str(), file.imports(&files).collect())).collect();
+    for start in graph.keys() {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![vec![*start]];
+        while let Some(path) = open.pop() {
+            for import in &graph[path[path.len() - 1]] {
+                let mut path = path.clone();
+                path.push(import);
+                assert!(import != start, "these import each other: {}", path.join(", "));
+                if seen.insert(import) {
+                    open.push(path);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_type_name_is_defined_twice() {
+    let mut defined: BTreeMap<String, String> = BTreeMap::new();
+    for file in source_files().iter().filter(|file| !file.is_platform()) {
+        for name in file.types() {
+            if let Some(other) = defined.insert(name.clone(), file.module.clone()) {
+                panic!("{name} is defined in {other} and in {}", file.module);
+            }
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    for folder in ["src", "tests", "benches", "fuzz/properties", "fuzz/fuzz_targets"] {
+        for path in tree::rust_files(&root().join(folder)) {
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            assert!(lines <= MAX_FILE_LINES, "{} has {lines} lines", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_code_stays_small() {
+    let lines: usize = source_files().iter().map(|file| file.code_lines().count()).sum();
+    assert!(lines <= MAX_CODE_LINES, "{lines} lines of code");
+}
+
+#[test]
+fn no_two_files_share_ten_lines() {
+    let mut windows: BTreeMap<String, String> = BTreeMap::new();
+    for file in source_files().iter().filter(|file| !file.is_platform()) {
+        let lines: Vec<&str> = file.code_lines().filter(|line| is_substantial(line)).collect();
+        for window in lines.windows(COPIED_LINES) {
+            let other = windows.entry(window.join("\n")).or_insert_with(|| file.module.clone());
+            assert!(*other == file.module, "{} and {other} share:\n{}", file.module, window.join("\n"));
+        }
+    }
+}
+
+/// Whether a line says something: imports and lone punctuation repeat everywhere.
+fn is_substantial(line: &str) -> bool {
+    !line.starts_with("use ") && line.chars().filter(char::is_ascii_alphanumeric).count() > 2
+}
+
+#[test]
+fn variables_have_names() {
+    for folder in ["src", "tests", "benches", "fuzz/properties", "fuzz/fuzz_targets"] {
+        for path in tree::rust_files(&root().join(folder)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let closure = ["|", "it", "|"].concat();
+            let line = text.lines().position(|line| line.contains(&closure));
+            assert!(line.is_none(), "{}:{}: `it` is not a name", path.display(), line.unwrap() + 1);
+        }
+    }
+}
+
+#[test]
+fn messages_and_help_have_no_phrase_that_reads_like_a_translation() {
+    for file in source_files() {
+        for text in file.strings_and_help() {
+            let found = FORBIDDEN_PHRASES.iter().find(|phrase| tree::has_phrase(&text, phrase));
+            assert!(found.is_none(), "{}: {found:?} in {text:?}", file.module);
+        }
+    }
+}
+
+#[test]
+fn names_of_tests_are_short_sentences() {
+    let mut long = Vec::new();
+    for folder in ["src", "tests"] {
+        for path in tree::rust_files(&root().join(folder)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let mut lines = text.lines().map(str::trim);
+            while let Some(line) = lines.next() {
+                if !line.starts_with("#[test]") {
+                    continue;
+                }
+                let function = lines.by_ref().find(|line| line.starts_with("fn ")).unwrap_or_default();
+                let name = function["fn ".len()..].split('(').next().unwrap_or_default();
+                if name.len() > 70 {
+                    long.push(format!("{}: {name}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(long.is_empty(), "names of more than 70 characters:\n{}", long.join("\n"));
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
