@@ -20,19 +20,19 @@ def times(index, *files):
 
 
 def digits(value):
-    """Three digits, no more than a figure of this kind can be trusted."""
+    """Three digits: measurements like these are not more precise."""
     return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
 def shown(values, unit):
-    """The median, with the fastest in brackets where it was measured more than once."""
+    """The median, then the fastest run in parentheses if there were several."""
     if unit == "ms" and values[0] >= 10_000:
-        values, unit = [it / 1000 for it in values], "s"
-    return " ".join([f"{digits(values[0])} {unit}", *(f"({digits(it)})" for it in values[1:])])
+        values, unit = [value / 1000 for value in values], "s"
+    return " ".join([f"{digits(values[0])} {unit}", *(f"({digits(value)})" for value in values[1:])])
 
 
 def ratios(row):
-    """That of the medians, and that of the fastest."""
+    """The ratio of the medians, and that of the fastest runs."""
     return [ours / theirs for ours, theirs in zip(row["ours"], row["theirs"])]
 
 
@@ -48,11 +48,11 @@ def is_met(row):
 
 
 def cells(row):
-    verdict = ", ".join(wanted(it, row["unit"]) for it in row["targets"])
+    verdict = ", ".join(wanted(target, row["unit"]) for target in row["targets"])
     if verdict:
         verdict += ": " + ("met" if is_met(row) else "missed")
-    first, *rest = (f"{it:.2f}" if it >= 0.1 else f"{it:.3f}" for it in ratios(row))
-    ratio = " ".join([f"{first} ×", *(f"({it})" for it in rest)])
+    first, *rest = (f"{number:.2f}" if number >= 0.1 else f"{number:.3f}" for number in ratios(row))
+    ratio = " ".join([f"{first} ×", *(f"({text})" for text in rest)])
     return shown(row["ours"], row["unit"]), shown(row["theirs"], row["unit"]), ratio, verdict
 
 
@@ -66,7 +66,7 @@ def heading():
 
 
 def row(rows, part, what, baseline, ours, theirs, unit, *targets):
-    ours, theirs = (list(map(float, it.split())) for it in (ours, theirs))
+    ours, theirs = (list(map(float, numbers.split())) for numbers in (ours, theirs))
     fields = {"what": what, "baseline": baseline, "ours": ours, "theirs": theirs, "unit": unit, "targets": targets}
     append(rows, part=part, load=os.getloadavg()[0], **fields)
     print(WIDTHS.format(f"{what} ({baseline})", *cells(fields)), flush=True)
@@ -83,13 +83,13 @@ def version(rows, name, text):
 
 
 def peak(*command):
-    """Asked again and again: what the system tells at the end counts from before the program was loaded."""
+    """Polls the peak: the one reported at exit includes the process before it executed the program."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     highest = 0
     while os.waitpid(child.pid, os.WNOHANG)[0] == 0:
         try:
             with open(f"/proc/{child.pid}/status") as status:
-                highest = max(highest, *(int(it.split()[1]) for it in status if it.startswith("VmHWM")))
+                highest = max(highest, *(int(line.split()[1]) for line in status if line.startswith("VmHWM")))
         except (OSError, TypeError, ValueError):
             pass
         time.sleep(0.001)
@@ -121,13 +121,13 @@ def write(rows, page, rigup, runs):
     with open(rows) as file:
         lines = [json.loads(line) for line in file]
     folder = os.path.dirname(page)
-    # What was measured, and not what measured it.
+    # The paths that are measured, without those that measure.
     code = ("--", ":/src", ":/providers")
     commit = said("git", "-C", folder, "log", "-1", "--format=%h", *code)
     changed = " and changes" if said("git", "-C", folder, "status", "--porcelain", *code) else ""
-    versions = {it["tool"]: it["version"] for it in lines if "tool" in it}
-    measured = [it for it in lines if "ours" in it]
-    loads = [it["load"] for it in measured]
+    versions = {line["tool"]: line["version"] for line in lines if "tool" in line}
+    measured = [line for line in lines if "ours" in line]
+    loads = [row["load"] for row in measured]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     text = [
         f"Measured on {datetime.date.today():%Y-%m-%d} with `{said(rigup, '--version')}` at commit `{commit}`{changed}; {runs} runs of each command.",
@@ -139,11 +139,11 @@ def write(rows, page, rigup, runs):
         "| part | benchmark | rigup | baseline | baseline time | ratio | target |",
         "| --- | --- | ---: | --- | ---: | ---: | --- |",
     ]
-    for it in measured:
-        ours, theirs, ratio, verdict = cells(it)
-        text.append(f"| {it['part']} | {it['what']} | {ours} | {it['baseline']} | {theirs} | {ratio} | {verdict} |")
-    skipped = [it for it in lines if "skipped" in it]
-    text += [""] * bool(skipped) + [f"- {it['part']}: {it['what']} was left out: {it['skipped']}" for it in skipped]
+    for row in measured:
+        ours, theirs, ratio, verdict = cells(row)
+        text.append(f"| {row['part']} | {row['what']} | {ours} | {row['baseline']} | {theirs} | {ratio} | {verdict} |")
+    skipped = [line for line in lines if "skipped" in line]
+    text += [""] * bool(skipped) + [f"- {line['part']}: {line['what']} was left out: {line['skipped']}" for line in skipped]
     with open(page) as file:
         before, rest = file.read().split(BEGIN)
     after = rest.split(END)[1]
@@ -154,4 +154,4 @@ def write(rows, page, rigup, runs):
 
 if __name__ == "__main__":
     commands = [heading, peak, row, skip, times, version, write]
-    {it.__name__: it for it in commands}[sys.argv[1]](*sys.argv[2:])
+    {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])

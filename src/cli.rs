@@ -97,7 +97,7 @@ struct Global {
     /// Print only errors and warnings to stderr
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Print the outcome and reason of every attempt, and how to see its log
+    /// Print each attempt's outcome, the reason for it, and how to see its log
     #[arg(long, short, global = true, conflicts_with = "quiet")]
     verbose: bool,
 }

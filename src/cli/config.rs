@@ -18,8 +18,8 @@ Examples:
   rigup config WGET_TIMEOUT     Show where the value of a setting comes from
   WGET_TIMEOUT=5 rigup config WGET_TIMEOUT
 
-A value comes from the environment, else from ./rigup.toml, else from rigup/rigup.toml in your
-configuration folder, else from another setting, else from the default of the plugin.";
+The first of these to set a value wins: the environment, ./rigup.toml, rigup/rigup.toml in your
+configuration folder, another setting, the plugin's default.";
 
 /// The plugin name of rigup's own settings.
 const CORE: &str = "rigup";

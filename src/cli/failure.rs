@@ -24,7 +24,7 @@ pub(crate) fn print(result: &StepResult, goal: Goal) {
         StepResult::Refused(refusal) => {
             error!("cannot install {}: {}", refusal.name, refusal.reason);
         }
-        StepResult::Broken(request, error) => {
+        StepResult::Unresolved(request, error) => {
             error!("cannot install {request}: {error}");
         }
         StepResult::Resolved(resolved) if resolved.binary.installed().is_none() => {

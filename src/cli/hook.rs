@@ -32,7 +32,7 @@ Example:
   eval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"
 
 If the request does not allow the provider, the code exits with 10. Otherwise, it starts the
-hook again with the lock on its prefix held, and sets name, prefix, packages (one per line),
+hook again with the prefix's lock held, and sets name, prefix, packages (one per line),
 min_version, exact_version and the variables of `rigup hook policy`.";
 
 /// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
@@ -67,7 +67,7 @@ pub(crate) enum HookCommand {
         #[command(flatten)]
         of: ProviderArgs,
     },
-    /// For batch hooks: print the record of a request that failed or is declined
+    /// For batch hooks: print the record of a request that failed or was declined
     Failure {
         /// Name of the binary
         #[arg(long)]
@@ -82,7 +82,7 @@ pub(crate) enum HookCommand {
     /// For hook scripts: print the policy as shell assignments
     Policy(ProviderArgs),
     /// For hook scripts: print the value of a key in the provider's overrides
-    #[command(after_help = "A string is printed as is, any other value as JSON.")]
+    #[command(after_help = "A string is printed as is, and any other value as JSON.")]
     Override {
         /// Key, such as `install_root`
         key: String,
@@ -93,7 +93,7 @@ pub(crate) enum HookCommand {
     Prefix(ProviderArgs),
     /// For hook scripts: find the binary, probe its version and print its Binary record
     Binary(binary::BinaryArgs),
-    /// For hook scripts: run a command while no other hook holds the same lock
+    /// For hook scripts: run a command while holding an exclusive lock
     Lock {
         /// Name of the lock, such as `pip/yt-dlp`
         name: String,

@@ -227,7 +227,7 @@ fn print_results(results: &[StepResult], context: &mut Context) -> Result<(), Cl
         StepResult::Present(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
         StepResult::Resolved(resolved) => tables::binary_row(&resolved.binary),
         StepResult::Refused(Refusal { name, .. }) => tables::queued_row(name.as_str(), ""),
-        StepResult::Planned(request) | StepResult::Broken(request, _) => {
+        StepResult::Planned(request) | StepResult::Unresolved(request, _) => {
             tables::queued_row(request.name.as_str(), "")
         }
     });

@@ -26,7 +26,7 @@ Examples:
   rigup lock --prune            Remove the lines for binaries that are no longer required
 
 Installed binaries are pinned at their current versions. A missing binary is installed at the
-version in its line, if the requirement still allows that. Lines for other platforms are kept:
+version in its line, if the requirement still allows that. Lines for other platforms are kept, so
 run `rigup lock` once on each platform.";
 
 /// What to lock.

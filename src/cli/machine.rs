@@ -15,7 +15,7 @@ Examples:
   rigup machine set WGET_BINARY=/opt/wget/bin/wget    Pass this path to hooks as WGET_BINARY
   rigup machine set WGET_BINARY=                      Remove the value
 
-`rigup install` automatically stores the paths of binaries that settings name.";
+`rigup install` automatically stores the paths of binaries named in settings.";
 
 /// What to do with machines.
 #[derive(Debug, Subcommand)]
@@ -46,7 +46,7 @@ pub(crate) struct MachineListArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = SET_EXAMPLES)]
 pub(crate) struct SetArgs {
-    /// A setting that ends in _BINARY, and an absolute path; an empty path removes it
+    /// A setting that ends in _BINARY, and an absolute path; an empty path unsets it
     #[arg(required = true, value_name = "KEY=VALUE")]
     pairs: Vec<String>,
     /// Show the changed record without storing it

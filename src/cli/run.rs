@@ -40,10 +40,10 @@ pub(crate) struct RunArgs {
     /// Run only the hooks of these plugins
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     plugins: Vec<String>,
-    /// Terminate a hook after S seconds [default: 300, or a setting]
+    /// Terminate a hook after S seconds [default: from a setting, or 300]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
     timeout: Option<u64>,
-    /// Wait S seconds for the first line of a background hook
+    /// Wait S seconds for the first line from a background hook
     #[arg(long, value_name = "S", default_value_t = READY_TIMEOUT_SECONDS)]
     ready_timeout: u64,
     /// Run each plugin's hooks in DIR/PLUGIN [default: a folder in DATA_DIR]

@@ -38,19 +38,19 @@ Examples, inside a run that `rigup start` started:
 #[derive(Debug, clap::Args)]
 #[command(after_help = START_EXAMPLES)]
 pub(crate) struct StartArgs {
-    /// Group the run with others of this name (a-z, 0-9, - and _)
+    /// Group the run with others of the same name (a-z, 0-9, - and _)
     #[arg(long, value_name = "NAME")]
     slug: Slug,
     /// Describe the run
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
-    /// Start nothing if N runs with this slug are live
+    /// Do not start the run if N runs with this slug are live
     #[arg(long, value_name = "N")]
     max_live: Option<u32>,
     /// Terminate the run after S seconds, or never (`none`)
     #[arg(long, value_name = "S", default_value = "28800", value_parser = parse_limit)]
     max_runtime: Limit,
-    /// Remove logs S seconds after the exit, or never (`none`)
+    /// Remove logs S seconds after exit, or never (`none`)
     #[arg(long, value_name = "S", default_value = "86400", value_parser = parse_limit)]
     ttl: Limit,
     /// The command and its arguments

@@ -255,7 +255,7 @@ fn status_of(results: &[StepResult], diagnostics: &[Diagnostic], interrupted: Op
     if let Some(signal) = interrupted {
         return ExitStatus::Interrupted(signal);
     }
-    if results.iter().any(|result| matches!(result, StepResult::Broken(..))) {
+    if results.iter().any(|result| matches!(result, StepResult::Unresolved(..))) {
         return ExitStatus::Setup;
     }
     if results.iter().all(StepResult::is_installed) && diagnostics.is_empty() {

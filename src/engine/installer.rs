@@ -52,7 +52,7 @@ pub(crate) enum StepResult {
     /// No provider may install the binary.
     Refused(Refusal),
     /// The request could not be resolved at all.
-    Broken(Request, ResolveError),
+    Unresolved(Request, ResolveError),
 }
 
 impl StepResult {
@@ -61,7 +61,7 @@ impl StepResult {
         let binary = match self {
             Self::Present(binary) => binary,
             Self::Resolved(resolved) => &resolved.binary,
-            Self::Deferred(..) | Self::Planned(_) | Self::Refused(_) | Self::Broken(..) => return None,
+            Self::Deferred(..) | Self::Planned(_) | Self::Refused(_) | Self::Unresolved(..) => return None,
         };
         binary.installed().map(|_| binary)
     }
@@ -88,7 +88,7 @@ impl StepResult {
             Self::Resolved(resolved) => resolved.binary.to_record(&resolved.attempts),
             Self::Planned(request) => request.to_record("queued"),
             Self::Refused(refusal) => unresolved(&refusal.name, &refusal.reason),
-            Self::Broken(request, error) => unresolved(&request.name, &error.to_string()),
+            Self::Unresolved(request, error) => unresolved(&request.name, &error.to_string()),
         }
     }
 }
@@ -172,7 +172,7 @@ impl<'a> Installer<'a> {
         for (result, (request, outcome)) in open.zip(outcomes) {
             *result = match outcome {
                 Ok(done) => StepResult::Resolved(done),
-                Err(error) => StepResult::Broken(Arc::unwrap_or_clone(request), error),
+                Err(error) => StepResult::Unresolved(Arc::unwrap_or_clone(request), error),
             };
         }
         Ok(results)

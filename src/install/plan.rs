@@ -84,7 +84,7 @@ impl Request {
         }
     }
 
-    /// Returns the lowest version that is allowed from this provider; empty for any.
+    /// Returns the minimum version that is allowed from this provider; empty for any.
     pub fn min_version_of(&self, provider: &str) -> &str {
         self.overrides.of(provider).min_version().unwrap_or(&self.min_version)
     }

@@ -46,7 +46,7 @@ pub enum VerifyError {
     /// The version in the record is below the lowest allowed one.
     #[error("version {0} is older than {1}")]
     TooOld(String, String),
-    /// The request has a lowest version, and the record no version.
+    /// The request has a minimum version, and the record no version.
     #[error("the version is unknown, but {0} or newer is required")]
     NoVersion(String),
     /// The version in the record is not the one in the lock file.

@@ -36,7 +36,7 @@ pub enum OverrideError {
     /// A NUL, which neither an argument nor a variable can hold.
     #[error("overrides.{0} contains a NUL")]
     Nul(ProviderName),
-    /// A lowest version that is not a version.
+    /// A minimum version that is not a version.
     #[error("overrides.{0}.min_version must be a version such as \"1.2\"")]
     NoVersion(ProviderName),
     /// A policy that cannot be parsed.
@@ -132,7 +132,7 @@ impl Overrides {
         merged
     }
 
-    /// Replaces the lowest version and the policy that a provider has of its own by those that `rules` returns for it; a
+    /// Replaces the minimum version and the policy that a provider has of its own by those that `rules` returns for it; a
     /// value that was not stated stays absent.
     pub fn restate(&mut self, rules: impl Fn(&ProviderName, &ProviderOverrides) -> (String, Policy)) {
         for (provider, own) in &mut self.providers {
@@ -210,7 +210,7 @@ impl ProviderOverrides {
         self.version.as_deref()
     }
 
-    /// Returns the lowest version that the requirement accepts from this provider.
+    /// Returns the minimum version that the requirement accepts from this provider.
     pub fn min_version(&self) -> Option<&str> {
         self.min_version.as_deref()
     }

@@ -42,7 +42,7 @@ Examples:
   rigup binary list --status queued | rigup binary delete --dry-run
 
 This deletes the record, its attempts, and the link in LIB_BIN_DIR. The files that a provider
-installed stay, and so do the records of processes.";
+installed are kept, and so are the records of processes.";
 
 /// The record to create.
 #[derive(Debug, clap::Args)]

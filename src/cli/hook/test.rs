@@ -37,7 +37,7 @@ Examples:
   rigup hook test plugins/wget/on_Snapshot__20_wget.finite.bg.sh -- --url=https://example.org
   rigup hook test providers/mine/on_BinaryRequest__50_mine.py --only term,full
 
-rigup runs the hook about twenty times, just as it runs any hook, but with a temporary data dir,
+rigup runs the hook about twenty times in the usual way, but with a temporary data dir,
 LIB_DIR and LIB_BIN_DIR. Without --name, a provider is asked to install sh. If the provider installs
 from an open registry, name a package that you trust.
 If an item fails, rigup keeps the logs, prints their folder and exits with 1.";

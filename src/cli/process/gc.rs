@@ -17,14 +17,14 @@ const EXAMPLES: &str = "\
 Examples:
   rigup process gc
   rigup process gc --dry-run
-  rigup process gc --ttl 0                      Remove the run dirs of all runs that exited
+  rigup process gc --ttl 0                      Remove the run dirs of all runs that have exited
   RIGUP_KEEP_PROCESSES=100 rigup process gc     Keep the records of the newest 100 processes
 
 gc terminates runs that exceed their --max-runtime, completes the records of processes that exited
 unobserved, and removes the run dirs of runs past their --ttl. If the store (rigup.sqlite3) is
 damaged, gc moves it aside and rebuilds the records from the run dirs.
 The settings keep.processes (10000), keep.days (30) and keep.log_bytes (1 GiB) limit what is kept;
-the oldest is pruned first. Live processes, their parents, the attempt that installed each binary,
+the oldest are pruned first. Live processes, their parents, the attempt that installed each binary,
 and runs within their --ttl are always kept. Pruned records are counted, not listed.";
 
 /// What to clean up.

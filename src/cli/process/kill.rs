@@ -24,7 +24,7 @@ Examples:
   rigup process kill --signal INT --grace 30 4d5b21c7
 
 After TERM, INT, QUIT or KILL, rigup waits for the processes to exit. The exit code is 0 if all of
-them have exited, including any that had exited before, and 1 if one is still alive.";
+them have exited, including any that had already exited, and 1 if any are still alive.";
 
 /// Which processes to terminate, and how.
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub(crate) struct KillArgs {
     /// Send this signal
     #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = parse_signal)]
     signal: Signal,
-    /// Kill what is still alive after S seconds [default: 5]
+    /// Kill whatever is still alive after S seconds [default: 5]
     #[arg(long, value_name = "S")]
     grace: Option<u64>,
     /// Terminate recorded descendants, too
