@@ -1,8 +1,8 @@
-//! The pages in `docs/`: their examples, tables, links and phrases.
+//! The pages in `docs/`: their examples and tables.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::builtin_providers;
 use crate::test_context::TestContext;
@@ -123,73 +123,4 @@ fn docs_reliability_names_every_test_of_its_rows_and_no_other() {
     let mut named = rows_in(include_str!("../../docs/reliability.md"), "`row_");
     named.remove("row_NN_");
     assert_eq!(named, rows_in(&tests, "fn row_"));
-}
-
-/// Returns the paths of the pages in the repository's root and in `docs/`.
-fn pages() -> impl Iterator<Item = PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = [root.to_owned(), root.join("docs")].into_iter().flat_map(|dir| fs::read_dir(dir).unwrap());
-    let files = files.map(|file| file.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-}
-
-#[test]
-fn no_page_has_a_phrase_that_reads_like_a_translation() {
-    const PHRASES: [&str; 11] = [
-        "is not there",
-        "got",
-        "anew",
-        "so many",
-        "whoever",
-        "nobody",
-        "stranger",
-        "lie",
-        "where there is",
-        "that is none",
-        "what is over",
-    ];
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    for page in pages() {
-        let text = fs::read_to_string(&page).unwrap().to_lowercase();
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        for phrase in PHRASES {
-            let found = text.match_indices(phrase).find(|(at, _)| {
-                !text[..*at].ends_with(is_word) && !text[at + phrase.len()..].starts_with(is_word)
-            });
-            let context = |at: usize| text[at..].chars().take(60).collect::<String>();
-            assert!(found.is_none(), "{}: {}", page.display(), context(found.unwrap().0));
-        }
-    }
-}
-
-/// Returns the anchors of a page's headings.
-fn anchors(page: &str) -> BTreeSet<String> {
-    let headings =
-        page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
-    let anchor = |heading: &str| -> String {
-        let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
-    };
-    headings.map(anchor).collect()
-}
-
-#[test]
-fn each_link_between_pages_leads_to_a_file_and_a_heading() {
-    let mut links = 0;
-    for page in pages() {
-        let text = fs::read_to_string(&page).unwrap();
-        for link in text.split("](").skip(1).filter_map(|part| part.split_once(')').map(|(link, _)| link)) {
-            if link.contains("://") {
-                continue;
-            }
-            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
-            assert!(target.exists(), "{}: {link}", page.display());
-            let has_anchor =
-                anchor.is_empty() || anchors(&fs::read_to_string(target).unwrap()).contains(anchor);
-            assert!(has_anchor, "{}: {link}", page.display());
-            links += 1;
-        }
-    }
-    assert!(links > 30, "{links}");
 }

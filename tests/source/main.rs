@@ -1,4 +1,4 @@
-//! The rules of the source layout, held against the `use` lines, names and strings of `src`. CONTRIBUTING.md lists them.
+//! The rules of CONTRIBUTING.md, held against the `use` lines, names and strings of `src`, and against the pages.
 
 #![expect(
     clippy::disallowed_methods,
@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod pages;
 mod tree;
 
 use tree::source_files;
@@ -52,7 +53,7 @@ const MAX_CODE_LINES: usize = 19_400;
 /// The number of equal lines from which two files count as copies of each other.
 const COPIED_LINES: usize = 10;
 
-/// Phrases that help texts and messages must not have, because they read like a translation.
+/// Phrases that pages, help texts and messages must not have, because they read like a translation.
 const FORBIDDEN_PHRASES: [&str; 11] = [
     "is not there",
     "got",
