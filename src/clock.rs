@@ -8,23 +8,23 @@ use uuid::Uuid;
 
 /// Returns the current time, truncated to milliseconds, as in records.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 /// Returns a new id: a UUIDv7, so ids sort by their time of creation.
-pub fn new_id() -> Uuid {
+pub(crate) fn new_id() -> Uuid {
     Uuid::now_v7()
 }
 
 /// Returns a time as in records and in the store: RFC 3339 in UTC with milliseconds.
-pub fn spell(time: Timestamp) -> String {
+pub(crate) fn spell(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// Serializes a time as [`spell`] writes it.
-pub fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&spell(*time))
 }
 

@@ -1,8 +1,8 @@
 //! Files: each operation is written once, here.
 
-pub mod atomic;
-pub mod digest;
-pub mod dir;
-pub mod home;
-pub mod link;
-pub mod lock;
+pub(crate) mod atomic;
+pub(crate) mod digest;
+pub(crate) mod dir;
+pub(crate) mod home;
+pub(crate) mod link;
+pub(crate) mod lock;

@@ -1,6 +1,6 @@
 //! The hook contract: what a hook is given, and what its execution leaves behind.
 
-pub mod command;
-pub mod event;
-pub mod interpreter;
-pub mod run;
+pub(crate) mod command;
+pub(crate) mod event;
+pub(crate) mod interpreter;
+pub(crate) mod run;

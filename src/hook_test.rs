@@ -3,11 +3,11 @@
 //! [`runner`] runs the hook as the engine runs any hook, and [`suite`] decides which runs a check needs; [`checks`] only
 //! compares what they observed.
 
-pub mod check;
-pub mod checks;
-pub mod request;
-pub mod result;
-pub mod run;
-pub mod runner;
-pub mod sandbox;
-pub mod suite;
+pub(crate) mod check;
+pub(crate) mod checks;
+pub(crate) mod request;
+pub(crate) mod result;
+pub(crate) mod run;
+pub(crate) mod runner;
+pub(crate) mod sandbox;
+pub(crate) mod suite;

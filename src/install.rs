@@ -1,16 +1,16 @@
 //! From requirements to linked binaries.
 
-pub mod attempt;
-pub mod event;
-pub mod link;
-pub mod pin;
-pub mod plan;
-pub mod probe;
-pub mod provider_deps;
-pub mod register;
-pub mod relocatable;
-pub mod resolver;
-pub mod scheduler;
-pub mod status;
-pub mod verdict;
-pub mod verify;
+pub(crate) mod attempt;
+pub(crate) mod event;
+pub(crate) mod link;
+pub(crate) mod pin;
+pub(crate) mod plan;
+pub(crate) mod probe;
+pub(crate) mod provider_deps;
+pub(crate) mod register;
+pub(crate) mod relocatable;
+pub(crate) mod resolver;
+pub(crate) mod scheduler;
+pub(crate) mod status;
+pub(crate) mod verdict;
+pub(crate) mod verify;

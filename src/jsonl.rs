@@ -7,7 +7,7 @@ pub const MAX_LINE: usize = 1 << 20;
 
 /// A line of JSONL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line<'a> {
+pub(crate) enum Line<'a> {
     /// The bytes without the newline, and without blanks, NULs and byte order marks around them.
     Text(&'a [u8]),
     /// The beginning of a line that is longer than [`MAX_LINE`].
@@ -16,7 +16,7 @@ pub enum Line<'a> {
 
 /// Splits a stream into lines, in pieces of any size. Only `\n` ends a line; the last line needs none.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub(crate) struct Lines {
     kept: Vec<u8>,
     is_too_long: bool,
     before: u64,
@@ -24,7 +24,7 @@ pub struct Lines {
 
 impl Lines {
     /// Adds the next bytes, and passes each complete line that is not blank to `take`, with its number from 1.
-    pub fn push(&mut self, mut bytes: &[u8], mut take: impl FnMut(u64, Line<'_>)) {
+    pub(crate) fn push(&mut self, mut bytes: &[u8], mut take: impl FnMut(u64, Line<'_>)) {
         while let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
             self.keep(&bytes[..newline]);
             self.finish(&mut take);
@@ -34,7 +34,7 @@ impl Lines {
     }
 
     /// Ends the stream: the rest is a line as well.
-    pub fn finish(&mut self, mut take: impl FnMut(u64, Line<'_>)) {
+    pub(crate) fn finish(&mut self, mut take: impl FnMut(u64, Line<'_>)) {
         self.before += 1;
         let text = trim(&self.kept);
         if self.is_too_long {
@@ -54,7 +54,10 @@ impl Lines {
 }
 
 /// Passes each line of a reader that is not blank to `take`, with its number from 1.
-pub fn for_each_line<R: BufRead>(mut reader: R, mut take: impl FnMut(u64, Line<'_>)) -> io::Result<()> {
+pub(crate) fn for_each_line<R: BufRead>(
+    mut reader: R,
+    mut take: impl FnMut(u64, Line<'_>),
+) -> io::Result<()> {
     let mut lines = Lines::default();
     loop {
         let chunk = match reader.fill_buf() {
@@ -73,7 +76,7 @@ pub fn for_each_line<R: BufRead>(mut reader: R, mut take: impl FnMut(u64, Line<'
 }
 
 /// Returns the beginning of a line, short enough for a message.
-pub fn head(line: &[u8]) -> String {
+pub(crate) fn head(line: &[u8]) -> String {
     const CHARS: usize = 60;
     let text = String::from_utf8_lossy(&line[..line.len().min(4 * CHARS)]);
     let shown: String =

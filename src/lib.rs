@@ -1,8 +1,7 @@
 //! rigup installs the binaries that plugins require, runs the plugins' hooks, and records every process that it starts.
 //!
 //! [`engine::Engine`] is the library's public face: it opens a data dir, installs, runs events, starts runs and cleans up.
-//! [`settings::Settings`] says which folders it uses. Everything else is internal; some modules are reachable for the
-//! command line, the tests, the benches and the fuzz targets, and change without notice.
+//! [`settings::Settings`] says which folders it uses.
 //!
 //! Data flows one way:
 //!
@@ -16,43 +15,64 @@
 pub mod engine;
 pub mod settings;
 
+mod cli;
+mod clock;
+mod exhaustion;
+mod fs;
+mod hook;
+mod hook_test;
+mod install;
+mod jsonl;
+mod lockfile;
+mod machine;
+mod model;
+mod plugin;
+mod process;
+mod protocol;
+mod report;
+mod runs;
+mod shell;
+mod store;
+mod toolkit;
+mod trust;
+
+/// What the executable, the tests, the benches and the fuzz targets use. It changes without notice.
 #[doc(hidden)]
-pub mod cli;
-#[doc(hidden)]
-pub mod clock;
-#[doc(hidden)]
-pub mod exhaustion;
-#[doc(hidden)]
-pub mod fs;
-#[doc(hidden)]
-pub mod hook;
-#[doc(hidden)]
-pub mod hook_test;
-#[doc(hidden)]
-pub mod install;
-#[doc(hidden)]
-pub mod jsonl;
-#[doc(hidden)]
-pub mod lockfile;
-#[doc(hidden)]
-pub mod machine;
-#[doc(hidden)]
-pub mod model;
-#[doc(hidden)]
-pub mod plugin;
-#[doc(hidden)]
-pub mod process;
-#[doc(hidden)]
-pub mod protocol;
-#[doc(hidden)]
-pub mod report;
-#[doc(hidden)]
-pub mod runs;
-#[doc(hidden)]
-pub mod shell;
-#[doc(hidden)]
-pub mod store;
-#[doc(hidden)]
-pub mod toolkit;
-#[doc(hidden)]
-pub mod trust;
+pub mod internal {
+    pub use crate::cli::main;
+    pub use crate::fs::digest::sha256;
+    pub use crate::install::attempt::arguments;
+    pub use crate::install::link::link;
+    pub use crate::jsonl::MAX_LINE;
+    pub use crate::lockfile::{Lockfile, PinError};
+    pub use crate::model::attempt::Outcome;
+    pub use crate::model::binary::Binary;
+    pub use crate::model::id::{BinaryId, MachineId, ProcessId};
+    pub use crate::model::machine::{Guid, Machine, MachineFacts};
+    pub use crate::model::name::{BinaryName, MAX_CHARS, link_name};
+    pub use crate::model::plugin_name::ProviderName;
+    pub use crate::model::process::{ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessType};
+    pub use crate::model::version::Version;
+    pub use crate::plugin::config::provider::ProviderConfig;
+    pub use crate::plugin::config::value::{Origin, SettingResolver, Sources};
+    pub use crate::plugin::hook_name::{Background, HookName, canonical_event};
+    pub use crate::process::terminate::GRACE;
+    pub use crate::store::{FILE_NAME, ProcessFilter, Store};
+    pub use crate::toolkit::request::HookRequest;
+
+    pub mod plan {
+        pub use crate::install::plan::{Request, Selection, plan};
+    }
+    pub mod protocol {
+        pub use crate::protocol::{MAX_DIAGNOSTICS, Record, RecordReader, Unparsed, read};
+    }
+    pub mod requirement {
+        pub use crate::plugin::requirement::{Providers, Requirement, parse_entry, parse_line, read_from};
+    }
+    pub mod schema {
+        pub use crate::plugin::config::schema::{Property, parse};
+    }
+    pub mod timings {
+        pub use crate::report::timings::{AttemptTiming, HookTiming, TimedCommand, Timings, page};
+    }
+}

@@ -20,10 +20,10 @@ use crate::jsonl;
 use crate::model::{BinaryName, NameError, ProviderName};
 
 /// The default name of the file, in the current folder.
-pub const FILE_NAME: &str = "rigup.lock";
+pub(crate) const FILE_NAME: &str = "rigup.lock";
 
 /// The largest file that rigup reads, in bytes: 16 MiB, about fifty thousand lines.
-pub const MAX_SIZE: usize = 16 << 20;
+pub(crate) const MAX_SIZE: usize = 16 << 20;
 
 /// The version of the format that rigup writes and reads.
 const FORMAT: u64 = 1;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    rigup::cli::main()
+    rigup::internal::main()
 }

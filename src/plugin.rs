@@ -1,9 +1,9 @@
 //! Plugins: their discovery, hooks, requirements and settings.
 
-pub mod builtin;
-pub mod config;
-pub mod discovery;
-pub mod hook_name;
-pub mod overrides;
-pub mod requirement;
-pub mod template;
+pub(crate) mod builtin;
+pub(crate) mod config;
+pub(crate) mod discovery;
+pub(crate) mod hook_name;
+pub(crate) mod overrides;
+pub(crate) mod requirement;
+pub(crate) mod template;

@@ -31,7 +31,7 @@ pub struct Unparsed {
 pub const MAX_DIAGNOSTICS: usize = 20;
 
 /// The number of records of a hook that are kept where one is enough.
-pub const MAX_RECORDS: usize = 1000;
+pub(crate) const MAX_RECORDS: usize = 1000;
 
 /// Parses a whole output, and passes each record to `on_record`.
 pub fn read(output: impl BufRead, mut on_record: impl FnMut(Record)) -> io::Result<Unparsed> {

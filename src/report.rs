@@ -1,10 +1,10 @@
 //! Reports for people and programs. Pure: values in, text out.
 
-pub mod process_tree;
-pub mod record;
-pub mod short_id;
-pub mod table;
-pub mod tables;
-pub mod text;
-pub mod timings;
-pub mod units;
+pub(crate) mod process_tree;
+pub(crate) mod record;
+pub(crate) mod short_id;
+pub(crate) mod table;
+pub(crate) mod tables;
+pub(crate) mod text;
+pub(crate) mod timings;
+pub(crate) mod units;

@@ -1,7 +1,7 @@
 //! Detached runs: commands that outlive the process that started them, with their exit code, messages and a result.
 
-pub mod gc;
-pub mod messages;
+pub(crate) mod gc;
+pub(crate) mod messages;
 mod prune;
 mod retention;
-pub mod start;
+pub(crate) mod start;

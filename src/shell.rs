@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 /// Quotes a word for a shell, if it needs quotes. A word with a NUL, which no shell can pass on, is an error.
-pub fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
+pub(crate) fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"@%+=:,./_-".contains(byte);
     if !word.is_empty() && word.iter().all(is_plain) {
         return Ok(word.into());
@@ -13,7 +13,7 @@ pub fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
 }
 
 /// Quotes a text for a shell, if it needs quotes. One with a NUL is left as it is.
-pub fn quote_text(text: &str) -> String {
+pub(crate) fn quote_text(text: &str) -> String {
     let quoted = quote(text.as_bytes());
     quoted.map_or_else(|_| text.to_owned(), |quoted| String::from_utf8_lossy(&quoted).into_owned())
 }

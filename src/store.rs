@@ -15,14 +15,13 @@ mod prune;
 mod row;
 mod schema;
 
-pub use attempt::BinaryAttempt;
-pub use binary::BinaryFilter;
+pub(crate) use binary::BinaryFilter;
 pub use connection::Store;
-pub use error::StoreError;
+pub(crate) use error::StoreError;
 pub use files::FILE_NAME;
-pub use lookup::Lookup;
+pub(crate) use lookup::Lookup;
 pub use process::ProcessFilter;
-pub use prune::EndedProcess;
+pub(crate) use prune::EndedProcess;
 
 #[cfg(test)]
 mod tests;

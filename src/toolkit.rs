@@ -1,9 +1,9 @@
 //! The `rigup hook` commands for hook scripts: the parts of the contract that are hard in shell.
 
-pub mod batch;
-pub mod begin;
-pub mod binary;
-pub mod lock;
-pub mod pin;
-pub mod policy;
-pub mod request;
+pub(crate) mod batch;
+pub(crate) mod begin;
+pub(crate) mod binary;
+pub(crate) mod lock;
+pub(crate) mod pin;
+pub(crate) mod policy;
+pub(crate) mod request;

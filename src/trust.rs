@@ -195,7 +195,7 @@ impl std::error::Error for Untrusted {}
 
 /// A check of many files, in which the folders on several of their paths are checked once.
 #[derive(Debug)]
-pub struct Inspection<'a> {
+pub(crate) struct Inspection<'a> {
     trust: &'a Trust,
     /// The folders that passed the check.
     passed: HashSet<PathBuf>,
@@ -209,14 +209,14 @@ const MAX_LINKS: usize = 40;
 
 impl<'a> Inspection<'a> {
     /// Begins a check.
-    pub fn new(trust: &'a Trust) -> Self {
+    pub(crate) fn new(trust: &'a Trust) -> Self {
         Self { trust, passed: HashSet::new(), groups: HashMap::new(), used: Vec::new() }
     }
 
     /// Opens a file that has to be trusted, or returns `None` if it does not exist. The path is checked first, and then the
     /// open file that is read, so that one file cannot be checked and another one read. A file that is not regular is an
     /// error, because it could block.
-    pub fn open(&mut self, path: &Path) -> Result<Option<File>, TrustedReadError> {
+    pub(crate) fn open(&mut self, path: &Path) -> Result<Option<File>, TrustedReadError> {
         let opened = match self.resolve(path) {
             Ok(None) => return Ok(None),
             // The path is checked; a link that was put there since is not followed.
@@ -238,7 +238,7 @@ impl<'a> Inspection<'a> {
     }
 
     /// Checks every existing folder and link on a path, and on the paths of the links' targets.
-    pub fn check_path(&mut self, path: &Path) -> Result<(), Untrusted> {
+    pub(crate) fn check_path(&mut self, path: &Path) -> Result<(), Untrusted> {
         self.resolve(path).map(drop)
     }
 
@@ -295,7 +295,7 @@ impl<'a> Inspection<'a> {
 
     /// Checks a file or folder itself; `metadata` is that of a link's target. The sticky bit makes no difference here: a file
     /// that others add to a plugin's folder is a part of the plugin.
-    pub fn check_target(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
+    pub(crate) fn check_target(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
         self.check(path, metadata, Subject::Target)
     }
 
@@ -364,7 +364,7 @@ impl<'a> Inspection<'a> {
     }
 
     /// Whether the user has declared a folder, or one that it is in, trusted; then the exception is noted.
-    pub fn is_excepted(&mut self, folder: &Path, untrusted: &Untrusted) -> bool {
+    pub(crate) fn is_excepted(&mut self, folder: &Path, untrusted: &Untrusted) -> bool {
         let real = folder.canonicalize().ok();
         let covers = |exception: &&Exception| {
             let is_in = |below: &Path| real.as_ref().is_some_and(|real| real.starts_with(below));
@@ -379,7 +379,7 @@ impl<'a> Inspection<'a> {
     }
 
     /// Returns a note for each exception that was needed.
-    pub fn notes(self) -> Vec<String> {
+    pub(crate) fn notes(self) -> Vec<String> {
         let note = |(exception, problem): (&Exception, String)| {
             format!(
                 "{} is trusted because of {}, although {problem}",

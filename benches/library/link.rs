@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use rigup::install::link;
+use rigup::internal::link;
 use tempfile::TempDir;
 
 const LINKS: u32 = 10_000;
@@ -28,8 +28,8 @@ impl Bin {
     }
 
     fn link_all(&self, target: &str) {
-        for link in &self.links {
-            link::link(link, Path::new(target), |_| true, false).expect("a folder of our own can be written");
+        for path in &self.links {
+            link(path, Path::new(target), |_| true, false).expect("a folder of our own can be written");
         }
     }
 }

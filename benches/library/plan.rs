@@ -2,10 +2,9 @@
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use rigup::install::plan::{self, Selection};
-use rigup::model::name::BinaryName;
-use rigup::model::plugin_name::ProviderName;
-use rigup::plugin::requirement::{self, Requirement};
+use rigup::internal::plan::{self, Selection};
+use rigup::internal::requirement::{self, Requirement};
+use rigup::internal::{BinaryName, ProviderName};
 
 const REQUIREMENTS: u32 = 20_000;
 

@@ -4,7 +4,7 @@ use std::io::BufReader;
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use rigup::protocol;
+use rigup::internal::protocol;
 
 const SIZE: usize = 100_000_000;
 const RECORD: &str = r#"{"type":"ArchiveResult","status":"succeeded","output":"warc/index.html","bytes":18234,"headers":{"content-type":"text/html","server":"nginx"},"urls":["https://example.org/","https://example.org/a"]}"#;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use jiff::Timestamp;
-use rigup::model::id::{MachineId, ProcessId};
-use rigup::model::machine::{Guid, Machine, MachineFacts};
-use rigup::model::process::{Identity, Process, ProcessExit, ProcessSpec, ProcessType};
-use rigup::store::{ProcessFilter, Store};
+use rigup::internal::{
+    Guid, Identity, Machine, MachineFacts, MachineId, Process, ProcessExit, ProcessFilter, ProcessId,
+    ProcessSpec, ProcessType, Store,
+};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
@@ -33,7 +33,7 @@ impl Filled {
         let dir = crate::folder();
         let store = Store::open(dir.path()).expect("a new store");
         let guid = Guid { value: "here".to_owned(), source: "random".to_owned() };
-        let machine = Machine::new(MachineId::generate(), guid, MachineFacts::default(), time(0));
+        let machine = Machine::new(MachineId::from(0), guid, MachineFacts::default(), time(0));
         store.save_machine(&machine).expect("a good store");
         let hooks = (0..count).map(|n| hook(machine.id, n)).collect();
         Self { store, hooks, _dir: dir }
@@ -73,7 +73,7 @@ fn hook(machine_id: MachineId, n: u32) -> Process {
         stderr_bytes: 24,
         ..ProcessExit::exited(0, time(n + 3))
     };
-    Process::queued(ProcessId::generate(), machine_id, spec, time(n))
+    Process::queued(ProcessId::from(u128::from(n)), machine_id, spec, time(n))
         .into_running(identity, time(n + 1))
         .into_exited(exit)
 }

@@ -3,9 +3,8 @@
 
 use std::path::Path;
 
-use rigup::plugin::config::schema::{self, Property};
-use rigup::plugin::config::value::{Origin, SettingResolver, Sources};
-use rigup::plugin::requirement;
+use rigup::internal::schema::{self, Property};
+use rigup::internal::{Origin, SettingResolver, Sources, requirement};
 use rigup::settings::{Environment, SettingsFile};
 use serde_json::{Map, Value, json};
 

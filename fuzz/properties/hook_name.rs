@@ -1,6 +1,6 @@
 //! Any file name: if it is the name of a hook, the name that is built from its parts is the name of the same hook.
 
-use rigup::plugin::hook_name::{Background, HookName, canonical_event};
+use rigup::internal::{Background, HookName, canonical_event};
 
 pub(crate) fn check(input: &[u8]) {
     let file_name = String::from_utf8_lossy(input);

@@ -3,8 +3,7 @@
 
 use std::path::{Component, Path};
 
-use rigup::lockfile::{Lockfile, PinError};
-use rigup::model::name::{MAX_CHARS, link_name};
+use rigup::internal::{Lockfile, MAX_CHARS, PinError, link_name};
 use serde_json::{Map, Value};
 
 pub(crate) fn check(input: &[u8]) {

@@ -1,8 +1,8 @@
 //! Any output of a hook: the records do not depend on the pieces in which it is read, each has the number of its line, none
 //! is invented or lost, and the memory for other lines is limited.
 
-use rigup::jsonl::MAX_LINE;
-use rigup::protocol::{self, MAX_DIAGNOSTICS, Record, RecordReader, Unparsed};
+use rigup::internal::MAX_LINE;
+use rigup::internal::protocol::{self, MAX_DIAGNOSTICS, Record, RecordReader, Unparsed};
 use serde_json::Value;
 
 /// In an input that begins with this byte, which no text has, the next such byte stands for a line that is too long: no

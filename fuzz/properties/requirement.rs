@@ -3,15 +3,11 @@
 
 use std::path::{Component, Path};
 
-use rigup::install::attempt::arguments;
-use rigup::install::plan::{self, Request, Selection};
-use rigup::model::id::{BinaryId, MachineId};
-use rigup::model::name::{BinaryName, MAX_CHARS};
-use rigup::model::plugin_name::ProviderName;
-use rigup::model::version::Version;
-use rigup::plugin::config::provider::ProviderConfig;
-use rigup::plugin::requirement::{self, Providers, Requirement};
-use rigup::toolkit::request::HookRequest;
+use rigup::internal::plan::{self, Request, Selection};
+use rigup::internal::requirement::{self, Providers, Requirement};
+use rigup::internal::{
+    BinaryId, BinaryName, HookRequest, MAX_CHARS, MachineId, ProviderConfig, ProviderName, Version, arguments,
+};
 
 const HOME: &str = "/home/me";
 const LIB_DIR: &str = "/lib/dir";
@@ -47,7 +43,7 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
     for provider in providers {
         let on_argv = from_arguments(request, provider);
         check_request(requirement, provider, &on_argv);
-        let line = arguments::input_line(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
+        let line = arguments::input_line(request, provider, BinaryId::from(0), MachineId::from(0));
         let fields = serde_json::from_str(&line).expect("the line of a batch hook is an object");
         let in_batch = HookRequest::from_record(&fields, None).expect("what was accepted once is again");
         assert_eq!(in_batch, on_argv, "a batch hook gets another request");
@@ -75,7 +71,7 @@ fn check_record(requirement: &Requirement, request: &Request) {
 }
 
 fn from_arguments(request: &Request, provider: &str) -> HookRequest {
-    let arguments = arguments::arguments(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
+    let arguments = arguments::arguments(request, provider, BinaryId::from(0), MachineId::from(0));
     let arguments: Vec<String> =
         arguments.into_iter().map(|argument| argument.into_string().expect("text")).collect();
     assert!(

@@ -251,9 +251,7 @@ fn listed_requirements(
 ) -> (Vec<Requirement>, Vec<Diagnostic>) {
     let home = settings.home.as_deref();
     match builtin::file(plugin, &settings.data_dir, requirement::FILE_NAME) {
-        Some(text) => {
-            requirement::read_from(Some(&plugin.name), &plugin.path, text.unwrap_or_default(), home)
-        }
+        Some(text) => requirement::read_from(Some(&plugin.name), &plugin.path, text, home),
         None => requirement::read(Some(&plugin.name), &plugin.path, home, inspection),
     }
 }

@@ -14,21 +14,21 @@ use crate::fs::link;
 use crate::fs::lock::FileLock;
 
 /// The prefix of files that are being written. A killed process leaves one behind.
-pub const TEMPORARY: &str = ".new-";
+pub(crate) const TEMPORARY: &str = ".new-";
 
 /// How long a link waits for other links in its folder, each of which takes a moment.
 const LINK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A file that replaces another one, or comes into being, when it is complete.
 #[derive(Debug)]
-pub struct AtomicFile {
+pub(crate) struct AtomicFile {
     temporary: NamedTempFile,
     path: PathBuf,
 }
 
 impl AtomicFile {
     /// Begins a file with mode 0600.
-    pub fn private(path: &Path) -> io::Result<Self> {
+    pub(crate) fn private(path: &Path) -> io::Result<Self> {
         Self::begin(path, 0o600)
     }
 
@@ -39,13 +39,13 @@ impl AtomicFile {
     }
 
     /// Puts the file into its place.
-    pub fn commit(self) -> io::Result<()> {
+    pub(crate) fn commit(self) -> io::Result<()> {
         self.temporary.persist(&self.path).map(drop).map_err(|error| error.error)
     }
 
     /// Puts the file into its place, where it outlasts a crash of the system, unless there is one already; returns whether
     /// there was none.
-    pub fn commit_new(self) -> io::Result<bool> {
+    pub(crate) fn commit_new(self) -> io::Result<bool> {
         self.temporary.as_file().sync_all()?;
         match self.temporary.persist_noclobber(&self.path) {
             Ok(_) => Ok(true),
@@ -66,14 +66,14 @@ impl Write for AtomicFile {
 }
 
 /// Writes a file with mode 0600.
-pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = AtomicFile::private(path)?;
     file.write_all(content)?;
     file.commit()
 }
 
 /// Checks that [`write_for_user`] can write a file, and creates its folder.
-pub fn check_for_user(path: &Path) -> io::Result<()> {
+pub(crate) fn check_for_user(path: &Path) -> io::Result<()> {
     let path = link::resolve(path)?;
     fs_err::create_dir_all(parent(&path))?;
     if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { shared(&path).map(drop) }
@@ -81,7 +81,7 @@ pub fn check_for_user(path: &Path) -> io::Result<()> {
 
 /// Writes a file in one of the user's own folders, where it outlasts a crash of the system. A link stays a link, also if
 /// its target does not exist yet, and an existing file keeps its mode.
-pub fn write_for_user(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_for_user(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = link::resolve(path)?;
     let mut file = shared(&path)?;
     file.write_all(content)?;
@@ -104,7 +104,7 @@ fn shared(path: &Path) -> io::Result<AtomicFile> {
 
 /// Makes a symbolic link, in place of a file or link, and creates its folder. Links in one folder are made one at a time,
 /// so that a temporary link that exists was left by a killed process.
-pub fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
+pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     let folder = parent(link);
     fs_err::create_dir_all(folder)?;
     let lock = FileLock::open(folder)?;

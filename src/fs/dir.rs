@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Creates a folder and its parents, with mode 0700, unless they exist. Another rigup may remove an empty parent as soon
 /// as it is created; then it is created again.
-pub fn make_private_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
     const TRIES: usize = 10;
     let mut made = create(path);
     for _ in 1..TRIES {
@@ -26,6 +26,6 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 /// Returns the folder that a file is in; `.` for a bare file name.
-pub fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Returns the path that `~` or `~/...` stands for, or `None` if the path begins with something else or there is no home
 /// folder.
-pub fn expand(path: &Path, home: Option<&Path>) -> Option<PathBuf> {
+pub(crate) fn expand(path: &Path, home: Option<&Path>) -> Option<PathBuf> {
     Some(home?.join(path.strip_prefix("~").ok()?))
 }
 

@@ -9,13 +9,13 @@ use crate::fs::dir::parent;
 const MAX_LINKS: usize = 40;
 
 /// Returns a path and then the target of each link that it leads through, as many as the system follows.
-pub fn steps(path: &Path) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn steps(path: &Path) -> impl Iterator<Item = PathBuf> {
     let next = |path: &PathBuf| Some(parent(path).join(fs_err::read_link(path).ok()?));
     std::iter::successors(Some(path.to_owned()), next).take(MAX_LINKS + 1)
 }
 
 /// Returns the path of the file that a path leads to, or of the file that would be created there, without links.
-pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     for step in steps(path) {
         match step.canonicalize() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -11,14 +11,14 @@ use crate::fs::dir::make_private_dir;
 
 /// A file or folder that is open to be locked. Its lock lasts until the value and all copies of its descriptor are gone.
 #[derive(Debug)]
-pub struct FileLock {
+pub(crate) struct FileLock {
     file: File,
     path: PathBuf,
 }
 
 impl FileLock {
     /// Opens a file to be locked, and creates it and its folder, for this user alone, if they are missing.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             make_private_dir(folder)?;
         }
@@ -28,18 +28,18 @@ impl FileLock {
     }
 
     /// Opens a file or folder that exists, to be locked.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path).map_err(|error| named(path, &error))?;
         Ok(Self { file, path: path.to_owned() })
     }
 
     /// Takes the lock if it is free, and returns whether it was.
-    pub fn try_lock(&self) -> io::Result<bool> {
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
         self.is_taken(self.file.try_lock())
     }
 
     /// Takes a lock that others may share if no process holds it for itself, and returns whether it was taken.
-    pub fn try_lock_shared(&self) -> io::Result<bool> {
+    pub(crate) fn try_lock_shared(&self) -> io::Result<bool> {
         self.is_taken(self.file.try_lock_shared())
     }
 
@@ -52,12 +52,12 @@ impl FileLock {
     }
 
     /// Takes the lock, however long that takes.
-    pub fn lock(&self) -> io::Result<()> {
+    pub(crate) fn lock(&self) -> io::Result<()> {
         self.file.lock().map_err(|error| named(&self.path, &error))
     }
 
     /// Takes the lock if it becomes free within `patience`, and returns whether it did.
-    pub fn try_lock_for(&self, patience: Duration) -> io::Result<bool> {
+    pub(crate) fn try_lock_for(&self, patience: Duration) -> io::Result<bool> {
         const RETRY: Duration = Duration::from_millis(5);
         let deadline = Instant::now() + patience;
         while !self.try_lock()? {
@@ -71,7 +71,7 @@ impl FileLock {
     }
 
     /// Takes the lock, and calls `wait` after each try that failed, until that returns an error.
-    pub fn lock_or<E: From<io::Error>>(
+    pub(crate) fn lock_or<E: From<io::Error>>(
         &mut self,
         mut wait: impl FnMut(&mut Self) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -82,42 +82,42 @@ impl FileLock {
     }
 
     /// Releases the lock, also for those who hold it by a copy of the descriptor.
-    pub fn unlock(self) -> io::Result<()> {
+    pub(crate) fn unlock(self) -> io::Result<()> {
         self.file.unlock()
     }
 
     /// Whether the file was removed since it was opened.
-    pub fn is_removed(&self) -> io::Result<bool> {
+    pub(crate) fn is_removed(&self) -> io::Result<bool> {
         Ok(self.file.metadata()?.nlink() == 0)
     }
 
     /// Returns what the file holds; as much of it as can be read.
-    pub fn read(&mut self) -> String {
+    pub(crate) fn read(&mut self) -> String {
         let mut bytes = Vec::new();
         let _ = self.file.rewind().and_then(|()| self.file.read_to_end(&mut bytes));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Replaces what the file holds, in one write, so that no reader sees half of it.
-    pub fn write(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn write(&mut self, text: &str) -> io::Result<()> {
         self.file.rewind()?;
         self.file.set_len(0)?;
         self.file.write_all(text.as_bytes())
     }
 
     /// The open file.
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// The path that it was opened by.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
 /// Whether a process holds the lock on a file, or `None` if there is no such file.
-pub fn is_locked(path: &Path) -> Option<bool> {
+pub(crate) fn is_locked(path: &Path) -> Option<bool> {
     let free = FileLock::open(path).ok()?.try_lock();
     Some(matches!(free, Ok(false)))
 }

@@ -17,7 +17,7 @@ use crate::settings::{Environment, Settings, TRUST_VARIABLE, is_listable};
 
 /// Returns a request's fields as a hook's arguments, one argv item each: `min_version` becomes `--min-version=...`, true a
 /// bare flag; false, null and blank values are left out; lists and objects are JSON.
-pub fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
+pub(crate) fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
     let spelled = fields.iter().filter_map(|(key, value)| {
         let key = key.replace('_', "-");
         match value {
@@ -33,7 +33,7 @@ pub fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
 
 /// The environment of a hook.
 #[derive(Debug)]
-pub struct HookEnvironment {
+pub(crate) struct HookEnvironment {
     /// The whole environment.
     pub whole: Vec<(OsString, OsString)>,
     /// The variables that rigup added, for the record, with secrets masked.
@@ -57,7 +57,7 @@ const COMPUTED: [&str; 8] = [
 ];
 
 /// Returns the caller's environment with the settings of the plugin and the variables of the hook contract.
-pub fn environment(
+pub(crate) fn environment(
     settings: &Settings,
     machine_id: MachineId,
     process_id: ProcessId,
@@ -136,7 +136,7 @@ fn unique_list(all: impl IntoIterator<Item = PathBuf>) -> OsString {
 
 /// Returns how long a hook of this plugin may take: its setting `<PLUGIN>_TIMEOUT`, else the variable of that name, else the
 /// variable `TIMEOUT`, each in seconds, else [`TIMEOUT`].
-pub fn timeout(
+pub(crate) fn timeout(
     plugin: &str,
     variables: &[Variable],
     caller: &Environment,
@@ -158,21 +158,21 @@ pub fn timeout(
 }
 
 /// How long a hook may take by default.
-pub const TIMEOUT: Duration = Duration::from_mins(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The longest timeout: 12 hours.
-pub const MAX_TIMEOUT: Duration = Duration::from_hours(12);
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_hours(12);
 
 /// An invalid timeout.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}={value} is not a timeout; set it to a number of seconds greater than 0")]
-pub struct InvalidTimeout {
+pub(crate) struct InvalidTimeout {
     name: String,
     value: String,
 }
 
 /// Whether a variable of this name may hold a secret, which no record shows.
-pub fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     const WORDS: [&str; 7] = ["KEY", "TOKEN", "SECRET", "PASS", "AUTH", "COOKIE", "CREDENTIAL"];
     let name = name.to_ascii_uppercase();
     WORDS.iter().any(|word| name.contains(word))

@@ -35,7 +35,7 @@ const WAITER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An event to run.
 #[derive(Debug)]
-pub struct Event<'a> {
+pub(crate) struct Event<'a> {
     /// The hooks with their timeouts, in the order in which they run.
     pub hooks: &'a [(&'a Hook, Duration)],
     /// The arguments of each hook, one argv item each.
@@ -61,7 +61,7 @@ pub enum HookEvent<'a> {
 
 /// Runs all hooks of an event, and passes on what happens, as it happens. A hook that fails stops no other. When this
 /// returns, even with an error, no hook is running any more.
-pub fn run(
+pub(crate) fn run(
     runner: &Runner<'_>,
     event: &Event<'_>,
     on_event: impl FnMut(&Hook, HookEvent<'_>),

@@ -21,7 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 static REAL: LazyLock<Mutex<HashMap<PathBuf, Option<PathBuf>>>> = LazyLock::new(Mutex::default);
 
 /// Returns the program to start for an interpreter: its name, or the real one if a shim is first on the `PATH` in `env`.
-pub fn program(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interrupt) -> OsString {
+pub(crate) fn program(
+    name: &str,
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+    interrupt: &Interrupt,
+) -> OsString {
     real(name, env, cwd, interrupt).map_or_else(|| name.into(), PathBuf::into_os_string)
 }
 

@@ -24,11 +24,11 @@ use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
 /// A hook that exits sooner is recorded only when it has exited.
-pub const RECORD_AFTER: Duration = Duration::from_millis(20);
+pub(crate) const RECORD_AFTER: Duration = Duration::from_millis(20);
 
 /// What the hooks of one rigup have in common.
 #[derive(Debug)]
-pub struct Runner<'a> {
+pub(crate) struct Runner<'a> {
     /// The folders and the caller's environment.
     pub settings: &'a Settings,
     /// The store in which a process is recorded before it is started.
@@ -47,7 +47,7 @@ pub struct Runner<'a> {
 
 /// A hook to run.
 #[derive(Debug)]
-pub struct HookJob<'a> {
+pub(crate) struct HookJob<'a> {
     /// The hook.
     pub hook: &'a Hook,
     /// Its arguments, one argv item each.
@@ -64,7 +64,7 @@ pub struct HookJob<'a> {
 
 /// A hook with its record and its run dir. The record is to be stored before the hook is started.
 #[derive(Debug)]
-pub struct PreparedHook {
+pub(crate) struct PreparedHook {
     /// The record, queued.
     pub process: Process,
     /// The run dir.
@@ -79,7 +79,7 @@ pub struct PreparedHook {
 impl PreparedHook {
     /// Has the hook started by another program, which is followed by its arguments and then the hook's own command line.
     #[must_use]
-    pub fn started_by(mut self, launcher: Vec<OsString>) -> Self {
+    pub(crate) fn started_by(mut self, launcher: Vec<OsString>) -> Self {
         let hook = std::iter::once(self.command.program).chain(self.command.args);
         let mut words = launcher.into_iter().chain(hook);
         self.command.program = words.next().unwrap_or_default();
@@ -91,7 +91,7 @@ impl PreparedHook {
 
 /// A hook that has exited.
 #[derive(Debug)]
-pub struct FinishedHook {
+pub(crate) struct FinishedHook {
     /// Its record with its exit, which the caller stores together with the result.
     pub process: Process,
     /// Its run dir.
@@ -127,7 +127,7 @@ pub enum RunError {
 impl Runner<'_> {
     /// Creates the run dir and the record of a hook, after verifying its file if it is a built-in one. Nothing is stored or
     /// started yet. `waiting` is called if another rigup is unpacking that file.
-    pub fn prepare(&self, job: HookJob<'_>, waiting: impl FnOnce()) -> Result<PreparedHook, RunError> {
+    pub(crate) fn prepare(&self, job: HookJob<'_>, waiting: impl FnOnce()) -> Result<PreparedHook, RunError> {
         let hook_name = &job.hook.name.file_name;
         let unwritable = |error| RunError::RunDir { hook: hook_name.clone(), error };
         let lock = |folder: &Path| folder::take(folder, self.interrupt, PATIENCE, waiting);
@@ -174,7 +174,7 @@ impl Runner<'_> {
 
     /// Runs a hook, whose record is stored, until it has exited. Meanwhile `meanwhile` is called once, and `tick` ten times a
     /// second.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         hook: PreparedHook,
         meanwhile: impl FnOnce(),

@@ -5,7 +5,7 @@ use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 
 text_enum! {
     /// One check. The variants have the order in which the checks are reported.
-    pub enum Check {
+    pub(crate) enum Check {
         /// The grammar of the file name.
         Name = "name",
         /// Exec bit, shebang, interpreter.
@@ -41,7 +41,7 @@ text_enum! {
 
 impl Check {
     /// Returns what a hook promises.
-    pub const fn promise(self) -> &'static str {
+    pub(crate) const fn promise(self) -> &'static str {
         match self {
             Self::Name => "its file is named on_<Event>__<NN>_<name>.<ext>",
             Self::Starts => "it can be started by its shebang or by the interpreter of its language",
@@ -68,12 +68,12 @@ impl Check {
     }
 
     /// Whether the check applies to hooks of any event, and not to providers alone.
-    pub const fn is_of_any_event(self) -> bool {
+    pub(crate) const fn is_of_any_event(self) -> bool {
         !matches!(self, Self::Answer | Self::Absent | Self::NotAsked | Self::Batch | Self::Repeat)
     }
 
     /// Whether the check applies to this hook.
-    pub fn applies_to(self, hook: &HookName) -> bool {
+    pub(crate) fn applies_to(self, hook: &HookName) -> bool {
         match self {
             Self::Batch => hook.is_batch,
             _ => self.is_of_any_event() || hook.event == BINARY_REQUEST,
@@ -81,7 +81,7 @@ impl Check {
     }
 
     /// Parses the word of a check. The error lists all words.
-    pub fn parse(word: &str) -> Result<Self, String> {
+    pub(crate) fn parse(word: &str) -> Result<Self, String> {
         let word = word.trim();
         let all = || Self::ALL.map(Self::as_str).join(", ");
         word.parse().map_err(|_| format!("unknown item {word}; the items are {}", all()))

@@ -18,7 +18,7 @@ const SIGNAL_DELAY: Duration = Duration::from_secs(1);
 const NAME_ONE: &str = "name a binary that it can install: -- --name=NAME";
 
 /// Checks the file name.
-pub fn name(file: &Path) -> CheckResult {
+pub(crate) fn name(file: &Path) -> CheckResult {
     let file_name = file.file_name().unwrap_or_default().to_string_lossy();
     let failed = |reason: String| CheckResult::failed(reason, Some(first_line(file)));
     match HookName::parse(&file_name) {
@@ -37,7 +37,7 @@ pub fn name(file: &Path) -> CheckResult {
 
 /// Checks that the hook can be started. `env` in a shebang exits with 126 or 127 if it does not find the interpreter; the same
 /// codes with another message are the hook's own.
-pub fn starts(run: &HookRun, hook: &Path) -> CheckResult {
+pub(crate) fn starts(run: &HookRun, hook: &Path) -> CheckResult {
     let is_env = ["env:", "/usr/bin/env:"].iter().any(|env| run.last_stderr.starts_with(env));
     match (run.exit_reason, run.exit_code) {
         (ExitReason::SpawnFailed, _) => CheckResult::failed(&run.last_stderr, Some(first_line(hook))),
@@ -50,7 +50,7 @@ pub fn starts(run: &HookRun, hook: &Path) -> CheckResult {
 }
 
 /// Checks the run for a good request, or for a guess at one.
-pub fn answer(run: &HookRun, is_guess: bool) -> CheckResult {
+pub(crate) fn answer(run: &HookRun, is_guess: bool) -> CheckResult {
     if let Some(failed) = failure(run).or_else(|| invalid_record(run)) {
         return failed;
     }
@@ -76,13 +76,13 @@ fn has_no_version(run: &HookRun) -> bool {
 }
 
 /// Checks the run for a name that does not exist.
-pub fn absent(run: &HookRun) -> CheckResult {
+pub(crate) fn absent(run: &HookRun) -> CheckResult {
     let failed = failure(run).or_else(|| unexpected_record(run, "for a name that does not exist"));
     failed.unwrap_or_else(CheckResult::passed)
 }
 
 /// Checks the run for a request that does not allow the provider.
-pub fn not_asked(run: &HookRun) -> CheckResult {
+pub(crate) fn not_asked(run: &HookRun) -> CheckResult {
     let what = "although --binproviders does not allow it";
     if let Some(failed) = failure(run).or_else(|| unexpected_record(run, what)) {
         return failed;
@@ -97,7 +97,7 @@ pub fn not_asked(run: &HookRun) -> CheckResult {
 }
 
 /// Checks the run for a batch of the good request and one for a name that does not exist.
-pub fn batch(good: &HookRun, run: &HookRun) -> CheckResult {
+pub(crate) fn batch(good: &HookRun, run: &HookRun) -> CheckResult {
     let Some(alone) = path_of(good) else {
         return CheckResult::skipped("the request alone has no valid record");
     };
@@ -118,7 +118,7 @@ pub fn batch(good: &HookRun, run: &HookRun) -> CheckResult {
 }
 
 /// Checks the run for the good request with an addition that must change nothing.
-pub fn unchanged(good: &HookRun, run: &HookRun, what: &str) -> CheckResult {
+pub(crate) fn unchanged(good: &HookRun, run: &HookRun, what: &str) -> CheckResult {
     if let Some(failure) = failure(run) {
         return failure;
     }
@@ -135,7 +135,13 @@ pub fn unchanged(good: &HookRun, run: &HookRun, what: &str) -> CheckResult {
 }
 
 /// Checks the run for a request with shell syntax.
-pub fn hostile(good: &HookRun, run: &HookRun, what: &str, is_absent: bool, line: Location) -> CheckResult {
+pub(crate) fn hostile(
+    good: &HookRun,
+    run: &HookRun,
+    what: &str,
+    is_absent: bool,
+    line: Location,
+) -> CheckResult {
     if let Some(canary) = run.canaries.first() {
         let problem = format!("{what} was run: it created {}", canary.display());
         return CheckResult::failed(problem, Some(line));
@@ -155,12 +161,12 @@ pub fn hostile(good: &HookRun, run: &HookRun, what: &str, is_absent: bool, line:
 }
 
 /// Checks the run for a request with a huge argument.
-pub fn huge(good: &HookRun, run: &HookRun) -> CheckResult {
+pub(crate) fn huge(good: &HookRun, run: &HookRun) -> CheckResult {
     invalid_line(run).unwrap_or_else(|| unchanged(good, run, "with an argument of 100 KiB"))
 }
 
 /// Checks the output of all runs that were not terminated.
-pub fn stdout<'a>(runs: impl IntoIterator<Item = &'a HookRun>) -> CheckResult {
+pub(crate) fn stdout<'a>(runs: impl IntoIterator<Item = &'a HookRun>) -> CheckResult {
     let mut ignored = 0;
     for run in runs {
         if run.exit_reason == ExitReason::Stopped {
@@ -179,7 +185,7 @@ pub fn stdout<'a>(runs: impl IntoIterator<Item = &'a HookRun>) -> CheckResult {
 }
 
 /// Checks a second run for the good request.
-pub fn repeat(good: &HookRun, again: &HookRun) -> CheckResult {
+pub(crate) fn repeat(good: &HookRun, again: &HookRun) -> CheckResult {
     let Some(first) = path_of(good) else {
         return CheckResult::skipped("the first run has no valid record");
     };
@@ -200,7 +206,7 @@ pub fn repeat(good: &HookRun, again: &HookRun) -> CheckResult {
 
 /// Checks the last run that was terminated in the middle, or that finished too soon for that. A record that is as invalid as
 /// that of the good run shows nothing about TERM.
-pub fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult {
+pub(crate) fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult {
     let millis = run.duration.as_millis().max(1);
     if run.exit_reason != ExitReason::Timeout {
         return CheckResult::skipped(format!("it exits within {millis} ms, before it can be terminated"));
@@ -225,7 +231,7 @@ pub fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult {
 }
 
 /// Checks that no process outlives the run.
-pub fn leftovers(run: &HookRun, line: Location) -> CheckResult {
+pub(crate) fn leftovers(run: &HookRun, line: Location) -> CheckResult {
     match run.leftovers.first() {
         Some(process) => CheckResult::failed(process, Some(line)),
         None => CheckResult::passed(),
@@ -233,7 +239,7 @@ pub fn leftovers(run: &HookRun, line: Location) -> CheckResult {
 }
 
 /// Checks a run on a faulty file system. A file for which there is no space stays empty.
-pub fn disk_fault(good: &HookRun, run: &HookRun) -> CheckResult {
+pub(crate) fn disk_fault(good: &HookRun, run: &HookRun) -> CheckResult {
     if invalid_record(good).is_some() {
         return CheckResult::skipped("its record is invalid without the fault, too");
     }
@@ -324,12 +330,12 @@ fn with_stderr(run: &HookRun) -> String {
 }
 
 /// Returns the first line of a file.
-pub fn first_line(file: &Path) -> Location {
+pub(crate) fn first_line(file: &Path) -> Location {
     Location { path: file.to_owned(), line: 1 }
 }
 
 /// Returns the first line of a hook with one of these words, or the first line if there is none.
-pub fn suspicious_line(hook: &Path, text: &str, words: &[&str]) -> Location {
+pub(crate) fn suspicious_line(hook: &Path, text: &str, words: &[&str]) -> Location {
     let is_suspicious = |line: &&(u64, &str)| {
         !line.1.trim_start().starts_with(['#', '/']) && words.iter().any(|word| line.1.contains(word))
     };

@@ -12,7 +12,7 @@ use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy}
 use crate::plugin::hook_name::BINARY_REQUEST;
 
 /// The name that providers are tested with if none is given: every Unix has this program.
-pub const GUESS: &str = "sh";
+pub(crate) const GUESS: &str = "sh";
 /// A provider that does not exist.
 const OTHER_PROVIDER: &str = "no-such-provider";
 /// The size of a huge argument in bytes: Linux takes no single one over 128 KiB.
@@ -20,7 +20,7 @@ const HUGE: usize = 100 << 10;
 
 /// The arguments of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TestRequest {
+pub(crate) struct TestRequest {
     /// The argv items.
     pub arguments: Vec<OsString>,
     /// Whether the request is a guess, because none was given.
@@ -29,7 +29,7 @@ pub struct TestRequest {
 
 /// A request that does harm if the hook is careless.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostileRequest {
+pub(crate) struct HostileRequest {
     /// The request.
     pub request: TestRequest,
     /// What is hostile in it, for messages.
@@ -46,13 +46,13 @@ impl HostileRequest {
 
 impl TestRequest {
     /// Returns a request with these arguments.
-    pub fn given(arguments: Vec<OsString>) -> Self {
+    pub(crate) fn given(arguments: Vec<OsString>) -> Self {
         Self { is_guess: arguments.is_empty(), arguments }
     }
 
     /// Adds the arguments that the engine passes to a provider.
     #[must_use]
-    pub fn to_provider(mut self, provider: &str, binary_id: BinaryId, machine_id: MachineId) -> Self {
+    pub(crate) fn for_provider(mut self, provider: &str, binary_id: BinaryId, machine_id: MachineId) -> Self {
         self.is_guess = self.value("name").is_none();
         let is_given = |key: &str| self.value(&key.replace('_', "-")).is_some();
         let rules = [MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY];
@@ -73,7 +73,7 @@ impl TestRequest {
     }
 
     /// Returns the value of an argument, or of its last occurrence.
-    pub fn value(&self, key: &str) -> Option<&str> {
+    pub(crate) fn value(&self, key: &str) -> Option<&str> {
         self.arguments.iter().rev().find_map(|argument| value_of(argument, key)?.to_str())
     }
 
@@ -93,19 +93,19 @@ impl TestRequest {
 
     /// Returns a request for this name, without the overrides, which might name a package that exists.
     #[must_use]
-    pub fn named(&self, name: &str) -> Self {
+    pub(crate) fn named(&self, name: &str) -> Self {
         self.without("overrides").with("name", name)
     }
 
     /// Returns a request that allows only another provider.
     #[must_use]
-    pub fn to_others(&self) -> Self {
+    pub(crate) fn to_others(&self) -> Self {
         self.with("binproviders", OTHER_PROVIDER)
     }
 
     /// Adds unknown arguments.
     #[must_use]
-    pub fn with_unknown(&self) -> Self {
+    pub(crate) fn with_unknown(&self) -> Self {
         let mut request = self.clone();
         request.arguments.insert(0, spelled("rigup-unknown", "a=b c"));
         request.arguments.push("--rigup-unknown-flag".into());
@@ -114,7 +114,7 @@ impl TestRequest {
 
     /// Adds another name in front, which does not count.
     #[must_use]
-    pub fn with_repeated_name(&self, other: &str) -> Self {
+    pub(crate) fn with_repeated_name(&self, other: &str) -> Self {
         let mut request = self.clone();
         request.arguments.insert(0, spelled("name", other));
         request
@@ -123,7 +123,7 @@ impl TestRequest {
     /// Adds 100 KiB that are not for this hook: for a provider in the overrides of another one, otherwise in an argument of
     /// its own.
     #[must_use]
-    pub fn huge(&self, is_provider: bool) -> Self {
+    pub(crate) fn huge(&self, is_provider: bool) -> Self {
         let huge = "x".repeat(HUGE);
         if !is_provider {
             return self.with("rigup-huge", &huge);
@@ -138,7 +138,7 @@ impl TestRequest {
     }
 
     /// Returns the request as a line of a batch hook's stdin, followed by those of other requests.
-    pub fn lines(&self, others: &[&Self]) -> Vec<u8> {
+    pub(crate) fn lines(&self, others: &[&Self]) -> Vec<u8> {
         let all = std::iter::once(self).chain(others.iter().copied());
         all.map(|request| Value::Object(request.record()).to_string() + "\n").collect::<String>().into_bytes()
     }
@@ -162,14 +162,14 @@ impl TestRequest {
     }
 
     /// Returns the overrides.
-    pub fn overrides(&self) -> Map<String, Value> {
+    pub(crate) fn overrides(&self) -> Map<String, Value> {
         let given = self.value("overrides").and_then(|json| serde_json::from_str(json).ok());
         given.unwrap_or_default()
     }
 
     /// Returns requests with shell syntax that creates the file `canary`, in the current folder or at its path. Their names have
     /// no slash, backslash, control character or leading hyphen: the engine passes no others.
-    pub fn hostile(&self, provider: Option<&str>, canary: &Path) -> Vec<HostileRequest> {
+    pub(crate) fn hostile(&self, provider: Option<&str>, canary: &Path) -> Vec<HostileRequest> {
         let word = canary.file_name().unwrap_or_default().to_string_lossy();
         let shell = format!("a$(touch {word})`touch {word}`;touch {word};");
         let quotes = format!("a';touch {word};'\";touch {word};\"");
@@ -237,10 +237,10 @@ mod tests {
     use crate::model::name::BinaryName;
 
     fn good(arguments: &[&str]) -> TestRequest {
-        TestRequest::given(arguments.iter().map(Into::into).collect()).to_provider(
+        TestRequest::given(arguments.iter().map(Into::into).collect()).for_provider(
             "mine",
-            BinaryId::from_u128(0),
-            MachineId::from_u128(0),
+            BinaryId::from(0),
+            MachineId::from(0),
         )
     }
 
@@ -248,7 +248,7 @@ mod tests {
     fn a_provider_receives_all_the_arguments_that_the_engine_passes() {
         let guess = good(&[]);
         assert!(guess.is_guess);
-        let nil = ProcessId::from_u128(0);
+        let nil = ProcessId::from(0);
         let expected = [
             "--name=sh".to_owned(),
             "--binproviders=mine".to_owned(),

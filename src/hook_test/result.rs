@@ -11,7 +11,7 @@ use crate::model::text_enum::text_enum;
 
 text_enum! {
     /// Whether a hook passed a check.
-    pub enum CheckOutcome {
+    pub(crate) enum CheckOutcome {
         /// The hook meets the contract.
         Passed = "passed",
         /// The hook violates the contract.
@@ -23,7 +23,7 @@ text_enum! {
 
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
+pub(crate) struct Location {
     /// A log of the run, or the hook itself.
     pub path: PathBuf,
     /// The line, from 1.
@@ -38,7 +38,7 @@ impl fmt::Display for Location {
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckResult {
+pub(crate) struct CheckResult {
     /// The outcome.
     pub outcome: CheckOutcome,
     /// Why the check failed or was skipped; otherwise a note, or empty.
@@ -51,38 +51,38 @@ pub struct CheckResult {
 
 impl CheckResult {
     /// Returns a result of a hook that meets the contract.
-    pub fn passed() -> Self {
+    pub(crate) fn passed() -> Self {
         Self::noted("")
     }
 
     /// Returns a result of a hook that meets the contract, with a note.
-    pub fn noted(note: impl Into<String>) -> Self {
+    pub(crate) fn noted(note: impl Into<String>) -> Self {
         Self { outcome: CheckOutcome::Passed, reason: note.into(), look_at: None, process_id: None }
     }
 
     /// Returns a result of a hook that violates the contract.
-    pub fn failed(reason: impl Into<String>, look_at: Option<Location>) -> Self {
+    pub(crate) fn failed(reason: impl Into<String>, look_at: Option<Location>) -> Self {
         Self { outcome: CheckOutcome::Failed, reason: reason.into(), look_at, process_id: None }
     }
 
     /// Returns a result of a check that could not be made.
-    pub fn skipped(reason: impl Into<String>) -> Self {
+    pub(crate) fn skipped(reason: impl Into<String>) -> Self {
         Self { outcome: CheckOutcome::Skipped, reason: reason.into(), look_at: None, process_id: None }
     }
 
     /// Adds the run that the result is about.
     #[must_use]
-    pub fn of_run(self, process_id: ProcessId) -> Self {
+    pub(crate) fn of_run(self, process_id: ProcessId) -> Self {
         Self { process_id: Some(process_id), ..self }
     }
 
     /// Whether the hook violates the contract.
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.outcome == CheckOutcome::Failed
     }
 
     /// Returns the result as a record.
-    pub fn to_record(&self, check: Check, hook: &str) -> Value {
+    pub(crate) fn to_record(&self, check: Check, hook: &str) -> Value {
         let Self { outcome, reason, look_at, process_id } = self;
         json!({
             "type": "HookCheck",

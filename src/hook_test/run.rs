@@ -18,7 +18,7 @@ const MAX_STDERR_LINE: usize = 200;
 
 /// A finished run of a hook.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HookRun {
+pub(crate) struct HookRun {
     /// The process.
     pub process_id: ProcessId,
     /// The exit reason.
@@ -55,7 +55,7 @@ pub struct HookRun {
 
 /// A Binary record on a line of stdout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BinaryLine {
+pub(crate) struct BinaryLine {
     /// The line.
     pub line: u64,
     /// The file of the record, or why the record is invalid.
@@ -64,7 +64,7 @@ pub struct BinaryLine {
 
 /// The file of a valid record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedFile {
+pub(crate) struct VerifiedFile {
     /// The file.
     pub abspath: PathBuf,
     /// Its version; empty if the record states none.
@@ -75,7 +75,7 @@ pub struct VerifiedFile {
 
 /// A line that looks like a record and is not one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidLine {
+pub(crate) struct InvalidLine {
     /// The line.
     pub line: u64,
     /// What is wrong with it.
@@ -84,7 +84,7 @@ pub struct InvalidLine {
 
 /// The lines of a log of stdout.
 #[derive(Debug, Default, PartialEq)]
-pub struct StdoutLines {
+pub(crate) struct StdoutLines {
     /// The Binary records.
     pub records: Vec<BinaryLine>,
     /// The lines that look like records and are not.
@@ -95,7 +95,7 @@ pub struct StdoutLines {
 
 impl StdoutLines {
     /// Reads a log, and verifies its records against the expected if there is one.
-    pub fn read(output: impl BufRead, expected: Option<Expected<'_>>) -> io::Result<Self> {
+    pub(crate) fn read(output: impl BufRead, expected: Option<Expected<'_>>) -> io::Result<Self> {
         let mut lines = Self::default();
         jsonl::for_each_line(output, |number, line| lines.take(number, line, expected))?;
         Ok(lines)
@@ -141,7 +141,7 @@ impl StdoutLines {
 
 impl HookRun {
     /// Reads the exit and the logs of a run. The caller adds what it observed beside them.
-    pub fn of(
+    pub(crate) fn of(
         process_id: ProcessId,
         exit: &ProcessExit,
         run_dir: &RunDir,
@@ -171,17 +171,17 @@ impl HookRun {
     }
 
     /// Returns the result of a failed check, which the last line on stderr explains.
-    pub fn failed(&self, reason: impl Into<String>) -> CheckResult {
+    pub(crate) fn failed(&self, reason: impl Into<String>) -> CheckResult {
         CheckResult::failed(reason, Some(self.stderr_location.clone()))
     }
 
     /// Returns the result of a failed check, which a line on stdout explains.
-    pub fn failed_at(&self, line: u64, reason: impl Into<String>) -> CheckResult {
+    pub(crate) fn failed_at(&self, line: u64, reason: impl Into<String>) -> CheckResult {
         CheckResult::failed(reason, Some(Location { path: self.stdout_log.clone(), line }))
     }
 
     /// Whether the hook reported success.
-    pub fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         self.exit_reason == ExitReason::Exited && self.exit_code == Some(0)
     }
 }

@@ -29,7 +29,7 @@ const SLOW_AFTER: Duration = GRACE.saturating_sub(Duration::from_millis(500));
 
 /// A hook, and where it runs.
 #[derive(Debug)]
-pub struct HookRunner<'a> {
+pub(crate) struct HookRunner<'a> {
     /// Runs the hook, in a temporary data dir.
     pub runner: Runner<'a>,
     /// The hook.
@@ -42,7 +42,7 @@ pub struct HookRunner<'a> {
 
 /// An error that ends the test.
 #[derive(Debug, thiserror::Error)]
-pub enum TestError {
+pub(crate) enum TestError {
     /// rigup received a signal.
     #[error("interrupted")]
     Interrupted,
@@ -59,32 +59,32 @@ pub enum TestError {
 
 impl HookRunner<'_> {
     /// Whether the hook is that of a provider.
-    pub fn is_provider(&self) -> bool {
+    pub(crate) fn is_provider(&self) -> bool {
         self.hook.name.event == BINARY_REQUEST
     }
 
     /// Returns a sandbox of this name with empty folders.
-    pub fn sandbox(&self, name: &str) -> Result<Sandbox, TestError> {
+    pub(crate) fn sandbox(&self, name: &str) -> Result<Sandbox, TestError> {
         Ok(Sandbox::create(self.folder.join(name), self.runner.settings)?)
     }
 
     /// Returns the timeout of a run: for a daemon, just long enough to show that it runs.
-    pub fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         if self.is_daemon() { self.timeout.min(DAEMON_TIME) } else { self.timeout }
     }
 
     /// Whether the hook runs until it is terminated.
-    pub fn is_daemon(&self) -> bool {
+    pub(crate) fn is_daemon(&self) -> bool {
         self.hook.name.background == Some(Background::Daemon)
     }
 
     /// Runs the hook once for one request.
-    pub fn run(&self, sandbox: &Sandbox, request: &TestRequest) -> Result<HookRun, TestError> {
+    pub(crate) fn run(&self, sandbox: &Sandbox, request: &TestRequest) -> Result<HookRun, TestError> {
         self.run_with(sandbox, request, &[], self.timeout(), None)
     }
 
     /// Runs the hook once, with all options. A batch hook gets the `others`, too; the result is about the first request.
-    pub fn run_with(
+    pub(crate) fn run_with(
         &self,
         sandbox: &Sandbox,
         request: &TestRequest,
@@ -147,7 +147,7 @@ impl HookRunner<'_> {
     }
 
     /// Returns every file with the name of the canary, which a shell creates in its current folder.
-    pub fn canaries(&self, canary: &str) -> Vec<PathBuf> {
+    pub(crate) fn canaries(&self, canary: &str) -> Vec<PathBuf> {
         let entries = WalkDir::new(self.folder).into_iter().filter_map(Result::ok);
         let below = entries.filter(|entry| entry.file_name() == OsStr::new(canary)).map(DirEntry::into_path);
         let beside = self.hook.path.with_file_name(canary);

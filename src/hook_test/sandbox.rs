@@ -14,7 +14,7 @@ use crate::settings::Settings;
 
 /// The folders of one or more runs.
 #[derive(Debug)]
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     /// The folder that holds the others, and the canary.
     pub disk: PathBuf,
     /// The settings of the runs.
@@ -23,7 +23,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Makes empty folders below `disk`.
-    pub fn create(disk: PathBuf, settings: &Settings) -> io::Result<Self> {
+    pub(crate) fn create(disk: PathBuf, settings: &Settings) -> io::Result<Self> {
         let lib_dir = disk.join("lib");
         let settings = Settings { lib_bin_dir: lib_dir.join("bin"), lib_dir, ..settings.clone() };
         let sandbox = Self { disk, settings };
@@ -33,12 +33,12 @@ impl Sandbox {
     }
 
     /// Returns the folder that the hook runs in.
-    pub fn cwd(&self) -> PathBuf {
+    pub(crate) fn cwd(&self) -> PathBuf {
         self.disk.join("out")
     }
 
     /// Returns the files and folders in LIB_DIR without the locks: taking a lock installs nothing.
-    pub fn installed(&self) -> Vec<PathBuf> {
+    pub(crate) fn installed(&self) -> Vec<PathBuf> {
         let below = WalkDir::new(&self.settings.lib_dir).min_depth(1).into_iter();
         let entries = below.filter_entry(|entry| entry.file_name() != OsStr::new(".locks"));
         entries.filter_map(Result::ok).map(walkdir::DirEntry::into_path).collect()
@@ -47,7 +47,7 @@ impl Sandbox {
 
 text_enum! {
     /// A fault of the file system that a hook runs on.
-    pub enum DiskFault {
+    pub(crate) enum DiskFault {
         /// Nothing can be written.
         ReadOnly = "read-only",
         /// Files can be created, but not written.
@@ -61,7 +61,7 @@ const SCRIPT: &str = include_str!("sandbox.sh");
 impl DiskFault {
     /// Returns the command that starts the hook's program on such a `disk`. The hook's output goes to files that are open
     /// already, outside the disk.
-    pub fn launcher(self, disk: &Path) -> Vec<OsString> {
+    pub(crate) fn launcher(self, disk: &Path) -> Vec<OsString> {
         let (user, group) = (getuid(), getgid());
         let script = ["--mount", "--", "/bin/sh", "-c", SCRIPT, "sandbox"].map(OsString::from);
         let mount = script.into_iter().chain([disk.into(), self.as_str().into()]);

@@ -15,7 +15,7 @@ use crate::model::process::ExitReason;
 
 /// The checks of one hook.
 #[derive(Debug)]
-pub struct Suite<'a> {
+pub(crate) struct Suite<'a> {
     /// Runs the hook.
     pub runner: HookRunner<'a>,
     /// A request that the hook can satisfy.
@@ -24,7 +24,11 @@ pub struct Suite<'a> {
 
 impl Suite<'_> {
     /// Makes these checks, and reports each result as soon as it is known.
-    pub fn run(&self, checks: &[Check], mut report: impl FnMut(Check, CheckResult)) -> Result<(), TestError> {
+    pub(crate) fn run(
+        &self,
+        checks: &[Check],
+        mut report: impl FnMut(Check, CheckResult),
+    ) -> Result<(), TestError> {
         let wants = |check: Check| checks.contains(&check);
         let mut report = |check: Check, result: CheckResult| {
             if wants(check) {

@@ -25,7 +25,7 @@ pub mod arguments;
 
 /// A request that a hook is run for, with its binary.
 #[derive(Debug, Clone)]
-pub struct AttemptTarget {
+pub(crate) struct AttemptTarget {
     /// The request.
     pub request: Arc<Request>,
     /// The record of the binary.
@@ -38,7 +38,7 @@ pub struct AttemptTarget {
 
 /// The result of a hook.
 #[derive(Debug)]
-pub struct AttemptResult {
+pub(crate) struct AttemptResult {
     /// The hook's process with its exit, which the caller stores together with the attempts.
     pub process: Process,
     /// The verdict for each target.
@@ -47,7 +47,7 @@ pub struct AttemptResult {
 
 /// Why a hook could not be run.
 #[derive(Debug, thiserror::Error)]
-pub enum AttemptError {
+pub(crate) enum AttemptError {
     /// The hook's folder cannot be created.
     #[error("cannot create the folder of the hook: {0}")]
     Folder(io::Error),
@@ -64,7 +64,7 @@ pub enum AttemptError {
 
 /// Runs a provider's hook, and returns a verdict for each target. A batch hook reads its requests from standard input;
 /// any other hook gets its only request as arguments.
-pub fn run(
+pub(crate) fn run(
     runner: &Runner<'_>,
     hook: &Hook,
     targets: &[AttemptTarget],
@@ -149,7 +149,7 @@ fn last_line(run_dir: &RunDir) -> Option<String> {
 
 /// Returns the names of the links that the hooks which called this rigup are resolving. Those hooks wait for this
 /// rigup, so it must not wait for them.
-pub fn links_of_callers(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
+pub(crate) fn links_of_callers(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
     let store = runner.store;
     let mut links = Vec::new();
     for process in store.process_with_ancestors(runner.parent_id)? {

@@ -30,7 +30,7 @@ pub enum LinkError {
 
 /// Creates and removes the links of a machine's binaries.
 #[derive(Debug, Clone, Copy)]
-pub struct Linker<'a> {
+pub(crate) struct Linker<'a> {
     /// Where LIB_BIN_DIR is.
     pub settings: &'a Settings,
     /// The binaries that own links.
@@ -43,13 +43,13 @@ pub struct Linker<'a> {
 
 impl Linker<'_> {
     /// Returns the path of a binary's link.
-    pub fn path(&self, name: &BinaryName) -> PathBuf {
+    pub(crate) fn path(&self, name: &BinaryName) -> PathBuf {
         self.settings.lib_bin_dir.join(name.link_name())
     }
 
     /// Links an installed binary. `previous` is the file that it was before. If LIB_BIN_DIR cannot be written, the
     /// binary is installed without a link, and `warn` receives the cause.
-    pub fn link(
+    pub(crate) fn link(
         &self,
         name: &BinaryName,
         installed: &Installed,
@@ -77,7 +77,7 @@ impl Linker<'_> {
     }
 
     /// Removes the link of a binary, if it points to this file.
-    pub fn unlink(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
+    pub(crate) fn unlink(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
         let path = self.path(name);
         if fs_err::read_link(&path).is_ok_and(|target| target == installed.abspath) {
             unlink(&path)?;

@@ -13,7 +13,7 @@ use crate::model::{Installed, ProviderName, version};
 
 /// The pins of a lock file for this platform and its providers.
 #[derive(Debug)]
-pub struct Pins<'a> {
+pub(crate) struct Pins<'a> {
     /// The path of the lock file, for messages.
     pub path: &'a Path,
     /// The contents of the lock file.
@@ -27,7 +27,7 @@ pub struct Pins<'a> {
 impl Pins<'_> {
     /// Pins the request of a step: only the pinned provider is tried, and only for the pinned binary. Refuses a request
     /// whose pin cannot be met.
-    pub fn pin(&self, step: Step) -> Step {
+    pub(crate) fn pin(&self, step: Step) -> Step {
         let request = step?;
         match self.find(&request) {
             Ok(pin) => {
@@ -38,7 +38,7 @@ impl Pins<'_> {
     }
 
     /// Returns the pin of a request, or why the lock file has none that can be met.
-    pub fn find(&self, request: &Request) -> Result<&Pin, String> {
+    pub(crate) fn find(&self, request: &Request) -> Result<&Pin, String> {
         let path = self.path.display();
         let pin = self.lockfile.get(&self.platform, request.name.as_str());
         let pin = pin.ok_or_else(|| format!("{path} has no pin for {}; run `rigup lock`", self.platform))?;
@@ -73,7 +73,7 @@ impl Pins<'_> {
 
 /// Returns the digest of a provider's hook. If the provider has several hooks, it is the digest of their digests, one
 /// on each line.
-pub fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
+pub(crate) fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
     let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));
     match hooks {
         [only] => digest(only.as_ref()),
@@ -83,7 +83,7 @@ pub fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
 
 /// Returns whether an installed binary is the pinned one. The file is read only if its stored digest differs, as that
 /// of a file that contains the path of LIB_DIR does.
-pub fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
+pub(crate) fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
     installed.binprovider == pin.binprovider
         && installed.version == pin.version
         && (installed.sha256 == pin.sha256
@@ -91,7 +91,7 @@ pub fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
 }
 
 /// Returns each value that differs between two pins, before and after; empty if they are equal.
-pub fn difference(before: &Pin, after: &Pin) -> String {
+pub(crate) fn difference(before: &Pin, after: &Pin) -> String {
     let changes = [
         ("binprovider", before.binprovider.as_str(), after.binprovider.as_str()),
         ("version", &before.version, &after.version),

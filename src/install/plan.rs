@@ -11,7 +11,7 @@ use crate::plugin::overrides::Overrides;
 use crate::plugin::requirement::{Providers, Requirement};
 
 /// The provider that finds installed programs and installs nothing.
-pub const ENV: &str = "env";
+pub(crate) const ENV: &str = "env";
 
 /// The choices on the command line.
 #[derive(Debug, Clone, Default)]
@@ -131,10 +131,10 @@ pub struct Refusal {
 }
 
 /// One line of the plan.
-pub type Step = Result<Request, Refusal>;
+pub(crate) type Step = Result<Request, Refusal>;
 
 /// Returns the name of the binary that a step is about.
-pub fn name_of(step: &Step) -> &BinaryName {
+pub(crate) fn name_of(step: &Step) -> &BinaryName {
     match step {
         Ok(request) => &request.name,
         Err(refusal) => &refusal.name,

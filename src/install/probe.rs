@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns device, inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. A file
 /// whose fingerprint is unchanged is unchanged.
-pub fn fingerprint(path: &Path) -> Option<String> {
+pub(crate) fn fingerprint(path: &Path) -> Option<String> {
     let metadata = path.metadata().ok()?;
     Some(format!(
         "{}:{}:{}:{}.{:09}:{}.{:09}",
@@ -34,7 +34,7 @@ pub fn fingerprint(path: &Path) -> Option<String> {
 
 /// Returns the first executable file of this name on `path`, or `None` if there is none. The folder `excluded` is
 /// skipped.
-pub fn find(name: &str, path: &OsStr, excluded: &Path) -> Option<PathBuf> {
+pub(crate) fn find(name: &str, path: &OsStr, excluded: &Path) -> Option<PathBuf> {
     let excluded = excluded.canonicalize().unwrap_or_else(|_| excluded.to_owned());
     let folders = std::env::split_paths(path).filter(|folder| {
         !folder.as_os_str().is_empty() && folder.canonicalize().is_ok_and(|folder| folder != excluded)
@@ -45,7 +45,7 @@ pub fn find(name: &str, path: &OsStr, excluded: &Path) -> Option<PathBuf> {
 
 /// Runs a program to find its version, and returns `None` if it prints none in time. Processes that it starts are
 /// terminated with it.
-pub fn version(
+pub(crate) fn version(
     program: &Path,
     env: &[(OsString, OsString)],
     interrupt: &Interrupt,

@@ -11,7 +11,10 @@ use crate::plugin::requirement::Requirement;
 /// A dependency is installed only by providers that have no dependencies, or whose own dependencies can be installed
 /// this way: uv by pip, which is installed by apt. So no provider depends on itself, not even through others. An
 /// optional dependency may be installed by any provider, its own included.
-pub fn plan(requirements: &[Requirement], providers: &[ProviderName]) -> HashMap<ProviderName, Vec<Request>> {
+pub(crate) fn plan(
+    requirements: &[Requirement],
+    providers: &[ProviderName],
+) -> HashMap<ProviderName, Vec<Request>> {
     let (optional, required): (Vec<&Requirement>, Vec<&Requirement>) =
         requirements.iter().partition(|requirement| requirement.pays_from.is_some());
     let has_dependencies = |provider: &ProviderName| {

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 
 /// Why a binary cannot be registered.
 #[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
+pub(crate) enum RegisterError {
     /// The record is not a Binary record.
     #[error(transparent)]
     Record(#[from] LineError),
@@ -37,7 +37,7 @@ pub enum RegisterError {
 
 /// A registered binary.
 #[derive(Debug)]
-pub struct Registered {
+pub(crate) struct Registered {
     /// The stored record.
     pub binary: Binary,
     /// Whether the store already had the same binary.
@@ -46,7 +46,7 @@ pub struct Registered {
 
 /// A Binary record that was verified.
 #[derive(Debug)]
-pub struct VerifiedRecord {
+pub(crate) struct VerifiedRecord {
     /// The name and the request.
     pub requirement: Requirement,
     /// The installed binary.
@@ -54,7 +54,10 @@ pub struct VerifiedRecord {
 }
 
 /// Verifies a record with an `abspath`, without storing anything. The provider is `env` if the record has none.
-pub fn verify(linker: &Linker<'_>, fields: &Map<String, Value>) -> Result<VerifiedRecord, RegisterError> {
+pub(crate) fn verify(
+    linker: &Linker<'_>,
+    fields: &Map<String, Value>,
+) -> Result<VerifiedRecord, RegisterError> {
     let requirement = requirement::parse_fields(None, fields, linker.settings.home.as_deref())?;
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let provider = Some(text("binprovider")).filter(|provider| !provider.is_empty()).unwrap_or(plan::ENV);
@@ -76,7 +79,7 @@ pub fn verify(linker: &Linker<'_>, fields: &Map<String, Value>) -> Result<Verifi
 }
 
 /// Links and stores a verified binary.
-pub fn register(
+pub(crate) fn register(
     linker: &Linker<'_>,
     verified: VerifiedRecord,
     interrupt: &Interrupt,

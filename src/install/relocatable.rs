@@ -17,7 +17,7 @@ use crate::fs::digest::hex;
 const PLACEHOLDER: &[u8] = b"{LIB_DIR}/";
 
 /// Returns the hex SHA-256 of a file. In a file below LIB_DIR, a `LIB_DIR/` that starts a path is read as `{LIB_DIR}/`.
-pub fn sha256(file: &Path, lib_dir: &Path) -> io::Result<String> {
+pub(crate) fn sha256(file: &Path, lib_dir: &Path) -> io::Result<String> {
     // Installers may write the path as given to them, or with its links resolved.
     let real = lib_dir.canonicalize().unwrap_or_else(|_| lib_dir.to_owned());
     if ![lib_dir, &real].iter().any(|folder| file.starts_with(folder)) {

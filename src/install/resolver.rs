@@ -27,7 +27,7 @@ mod run;
 mod state;
 
 /// Resolves requests with the hooks of all providers.
-pub struct Resolver<'a> {
+pub(crate) struct Resolver<'a> {
     /// Runs the hooks.
     pub runner: Runner<'a>,
     /// The hooks of all providers, in hook order.
@@ -48,7 +48,7 @@ pub struct Resolver<'a> {
 
 /// A request that was resolved, or for which all providers failed.
 #[derive(Debug)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     /// The record of the binary.
     pub binary: Binary,
     /// The attempts of this command.
@@ -56,11 +56,11 @@ pub struct Resolved {
 }
 
 /// A request with its result.
-pub type RequestResult = (Arc<Request>, Result<Resolved, ResolveError>);
+pub(crate) type RequestResult = (Arc<Request>, Result<Resolved, ResolveError>);
 
 /// Why a request could not be tried.
 #[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
+pub(crate) enum ResolveError {
     /// rigup was interrupted.
     #[error("interrupted")]
     Interrupted,

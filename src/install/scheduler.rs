@@ -10,13 +10,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A hook, by its index among all hooks.
-pub type HookIndex = usize;
+pub(crate) type HookIndex = usize;
 /// A request, by the order in which it was added.
-pub type RequestIndex = usize;
+pub(crate) type RequestIndex = usize;
 
 /// A hook to start, and its requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduledHook {
+pub(crate) struct ScheduledHook {
     /// The hook.
     pub hook: HookIndex,
     /// The requests: one, or all that wait for a batch hook.
@@ -25,7 +25,7 @@ pub struct ScheduledHook {
 
 /// The hooks, and the position of each request among its own.
 #[derive(Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     hooks: Vec<HookQueue>,
     requests: Vec<Candidates>,
 }
@@ -49,49 +49,49 @@ struct Candidates {
 
 impl Schedule {
     /// Creates a schedule of these hooks, given whether each is a batch hook.
-    pub fn new(hooks: impl IntoIterator<Item = bool>) -> Self {
+    pub(crate) fn new(hooks: impl IntoIterator<Item = bool>) -> Self {
         let queue = |is_batch| HookQueue { is_batch, ..HookQueue::default() };
         Self { hooks: hooks.into_iter().map(queue).collect(), requests: Vec::new() }
     }
 
     /// Sets how long a hook usually takes.
-    pub fn set_usual_duration(&mut self, hook: HookIndex, duration: Duration) {
+    pub(crate) fn set_usual_duration(&mut self, hook: HookIndex, duration: Duration) {
         self.hooks[hook].usual_duration = duration;
     }
 
     /// Adds a request with its hooks in order. It does not wait for a hook yet.
-    pub fn add(&mut self, hooks: Vec<HookIndex>) -> RequestIndex {
+    pub(crate) fn add(&mut self, hooks: Vec<HookIndex>) -> RequestIndex {
         self.requests.push(Candidates { hooks, position: 0 });
         self.requests.len() - 1
     }
 
     /// Returns the hook that a request is at, or `None` after its last one.
-    pub fn hook_of(&self, request: RequestIndex) -> Option<HookIndex> {
+    pub(crate) fn hook_of(&self, request: RequestIndex) -> Option<HookIndex> {
         let candidates = &self.requests[request];
         candidates.hooks.get(candidates.position).copied()
     }
 
     /// Returns how many of its hooks a request has passed.
-    pub fn position_of(&self, request: RequestIndex) -> usize {
+    pub(crate) fn position_of(&self, request: RequestIndex) -> usize {
         self.requests[request].position
     }
 
     /// Queues a request for the hook that it is at, and returns whether there is one.
-    pub fn enqueue(&mut self, request: RequestIndex) -> bool {
+    pub(crate) fn enqueue(&mut self, request: RequestIndex) -> bool {
         let Some(hook) = self.hook_of(request) else { return false };
         self.hooks[hook].waiting.push_back(request);
         true
     }
 
     /// Moves a request to its next hook.
-    pub fn advance(&mut self, request: RequestIndex) {
+    pub(crate) fn advance(&mut self, request: RequestIndex) {
         self.requests[request].position += 1;
     }
 
     /// Returns the next hook to start, or `None` if none can start now. Batch hooks start first: one serves many requests,
     /// and those that it does not install reach the next hook together. Among hooks of a kind, the slowest starts first,
     /// then the first in hook order.
-    pub fn next_hook(&mut self) -> Option<ScheduledHook> {
+    pub(crate) fn next_hook(&mut self) -> Option<ScheduledHook> {
         let can_run = |hook: &HookQueue| !(hook.waiting.is_empty() || hook.is_batch && hook.is_busy);
         let runnable = self.hooks.iter().enumerate().filter(|(_, hook)| can_run(hook));
         let (index, _) =
@@ -107,22 +107,22 @@ impl Schedule {
     }
 
     /// Returns how many requests wait for a hook.
-    pub fn queue_length(&self, hook: HookIndex) -> usize {
+    pub(crate) fn queue_length(&self, hook: HookIndex) -> usize {
         self.hooks[hook].waiting.len()
     }
 
     /// Removes every request that waits for this hook from its queue, and returns them.
-    pub fn drain_hook(&mut self, hook: HookIndex) -> Vec<RequestIndex> {
+    pub(crate) fn drain_hook(&mut self, hook: HookIndex) -> Vec<RequestIndex> {
         self.hooks[hook].waiting.drain(..).collect()
     }
 
     /// Marks a hook as idle after its exit.
-    pub fn release(&mut self, hook: HookIndex) {
+    pub(crate) fn release(&mut self, hook: HookIndex) {
         self.hooks[hook].is_busy = false;
     }
 
     /// Removes every waiting request from its queue, and returns them.
-    pub fn drain(&mut self) -> Vec<RequestIndex> {
+    pub(crate) fn drain(&mut self) -> Vec<RequestIndex> {
         (0..self.hooks.len()).flat_map(|hook| self.drain_hook(hook)).collect()
     }
 }

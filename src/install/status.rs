@@ -7,7 +7,7 @@ use crate::settings::Settings;
 
 /// The status of a binary for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InstallStatus<'a> {
+pub(crate) enum InstallStatus<'a> {
     /// The binary is installed and linked.
     Ready,
     /// The binary is installed, but not linked.
@@ -17,12 +17,16 @@ pub enum InstallStatus<'a> {
 }
 
 /// Returns whether nothing has to be done for a request.
-pub fn is_ready(binary: &Binary, request: &Request, settings: &Settings) -> bool {
+pub(crate) fn is_ready(binary: &Binary, request: &Request, settings: &Settings) -> bool {
     install_status(binary, request, settings) == InstallStatus::Ready
 }
 
 /// Returns the status of a recorded binary.
-pub fn install_status<'a>(binary: &'a Binary, request: &Request, settings: &Settings) -> InstallStatus<'a> {
+pub(crate) fn install_status<'a>(
+    binary: &'a Binary,
+    request: &Request,
+    settings: &Settings,
+) -> InstallStatus<'a> {
     let Some(installed) = binary.installed() else { return InstallStatus::Missing };
     let fingerprint = probe::fingerprint(&installed.abspath);
     let is_current =

@@ -16,7 +16,7 @@ use crate::protocol::{self, Record};
 
 /// The outcome of a hook for one request.
 #[derive(Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// A Binary record was verified.
     Installed(Installed),
     /// The provider did not install the binary, with the cause.
@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 /// Returns the verdict for each request of a hook. Warnings in the hook's output are passed to `on_event`.
-pub fn verdicts(
+pub(crate) fn verdicts(
     finished: &FinishedHook,
     provider: &str,
     expected: &[Expected<'_>],

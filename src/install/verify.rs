@@ -15,7 +15,7 @@ use crate::process::spawn;
 
 /// Why a Binary record is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VerifyError {
+pub(crate) enum VerifyError {
     /// The record is for another binary.
     #[error("the record is for `{found}`, not for `{requested}`")]
     WrongName {
@@ -65,7 +65,7 @@ const CHANGED: &str = "changed while it was verified; try again when nothing els
 
 /// What a request expects of a Binary record.
 #[derive(Debug, Clone, Copy)]
-pub struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     /// The name in the request.
     pub name: &'a str,
     /// The lowest allowed version; empty for any.
@@ -86,7 +86,12 @@ pub struct Expected<'a> {
 
 impl<'a> Expected<'a> {
     /// Expects a record of this name from this provider, at any path.
-    pub fn new(name: &'a str, min_version: &'a str, provider: &'a ProviderName, link: &'a Path) -> Self {
+    pub(crate) fn new(
+        name: &'a str,
+        min_version: &'a str,
+        provider: &'a ProviderName,
+        link: &'a Path,
+    ) -> Self {
         Self {
             name,
             min_version,
@@ -102,7 +107,7 @@ impl<'a> Expected<'a> {
 
 /// Verifies the fields of a Binary record, and returns the installed binary. A fingerprint in the record, as `rigup
 /// hook binary` prints it, says which file the other fields describe.
-pub fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Installed, VerifyError> {
+pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Installed, VerifyError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let name = text("name");
     if name != expected.name {
@@ -152,7 +157,7 @@ pub fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Ins
 }
 
 /// Verifies that the file has not changed since it was verified.
-pub fn verify_unchanged(installed: &Installed) -> Result<(), VerifyError> {
+pub(crate) fn verify_unchanged(installed: &Installed) -> Result<(), VerifyError> {
     let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
     if is_unchanged { Ok(()) } else { Err(VerifyError::UnusableFile(installed.abspath.clone(), CHANGED)) }
 }

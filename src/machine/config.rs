@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// Why a value cannot be stored in the config of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// The key does not end in `_BINARY`.
     #[error(
         "cannot store {0} in the record of a machine: only keys that end in _BINARY can be stored; put settings into rigup.toml"
@@ -20,7 +20,7 @@ pub enum ConfigError {
 /// Returns what a Machine record changes in the config of a machine; null removes a key. The record has either a whole
 /// `config`, or one `key`, which older tools write as `config/KEY`, with a `value` or the method `unset`. Keys of a whole
 /// `config` are left out if they cannot be stored or if their file does not exist: the record may be old.
-pub fn patch(fields: &Map<String, Value>) -> Result<Map<String, Value>, ConfigError> {
+pub(crate) fn patch(fields: &Map<String, Value>) -> Result<Map<String, Value>, ConfigError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
     if let Some(key) = text("key") {
         let key = key.strip_prefix("config/").unwrap_or(key);
@@ -33,7 +33,7 @@ pub fn patch(fields: &Map<String, Value>) -> Result<Map<String, Value>, ConfigEr
 }
 
 /// Returns a key with its value, or with null if the value is empty.
-pub fn setting(key: &str, value: &str) -> Result<(String, Value), ConfigError> {
+pub(crate) fn setting(key: &str, value: &str) -> Result<(String, Value), ConfigError> {
     if !key.ends_with("_BINARY") || key == "_BINARY" {
         return Err(ConfigError::Key(key.to_owned()));
     }

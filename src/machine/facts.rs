@@ -55,7 +55,7 @@ const DMI_BLANKS: [&str; 9] = [
 /// whatever the files say. `data_dir` need not exist; its disk space is part of the stats.
 ///
 /// In a container, an unknown manufacturer and product are `Docker` and `Container`.
-pub fn gather(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
+pub(crate) fn gather(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
     let kernel = uname().ok();
     let text = |part: fn(&UtsName) -> &OsStr| {
         kernel.as_ref().map(|kernel| part(kernel).to_string_lossy().into_owned()).unwrap_or_default()

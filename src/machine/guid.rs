@@ -38,7 +38,7 @@ struct Candidate {
 /// records of this machine would be lost.
 ///
 /// It is an error if the file in the data dir cannot be read, or is needed and cannot be written.
-pub fn find_or_create(data_dir: &Path) -> io::Result<Guid> {
+pub(crate) fn find_or_create(data_dir: &Path) -> io::Result<Guid> {
     if let Some(id) = read_random_id(&data_dir.join(FILE_NAME))? {
         return Ok(derive(&id, RANDOM));
     }

@@ -32,7 +32,7 @@ enum Kind {
 /// Gathers the local facts; those that need traffic (`ip_public`, `isp`, `city`, `region`, `country`) are empty. `ip_local` is
 /// `127.0.0.1` if the machine is offline. `dns_server` is the first name server of `/etc/resolv.conf`, or `127.0.0.1` if it
 /// has none, as for the resolver itself. The MAC address of a tunnel or the loopback is empty.
-pub fn gather(hostname: &str) -> InterfaceFacts {
+pub(crate) fn gather(hostname: &str) -> InterfaceFacts {
     let ip =
         PUBLIC_ADDRESSES.into_iter().find_map(|address| source_address(address).ok()).unwrap_or(LOCALHOST);
     let (iface, mac_address) = owner(&addresses(), ip);

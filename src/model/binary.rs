@@ -13,9 +13,9 @@ use crate::model::policy::Policy;
 use crate::model::version;
 
 /// The wait after the first failure. Each further failure doubles it.
-pub const BACKOFF: SignedDuration = SignedDuration::from_mins(5);
+pub(crate) const BACKOFF: SignedDuration = SignedDuration::from_mins(5);
 /// The longest wait after a failure.
-pub const BACKOFF_MAX: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const BACKOFF_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 /// A stored binary: one row for each machine and name.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +120,7 @@ impl Installed {
 }
 
 /// Returns whether `path` is a program in `X.app/Contents/MacOS/`.
-pub fn is_in_app_bundle(path: &Path) -> bool {
+pub(crate) fn is_in_app_bundle(path: &Path) -> bool {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
     parts.windows(3).any(|part| part[0].ends_with(".app") && part[1] == "Contents" && part[2] == "MacOS")
 }
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_success_resets_the_count_of_failures() {
         let now = Timestamp::UNIX_EPOCH;
-        let mut binary = Binary::new(BinaryId::from_u128(0), MachineId::from_u128(0), "rg", now);
+        let mut binary = Binary::new(BinaryId::from(0), MachineId::from(0), "rg", now);
         binary.fail("no network".to_owned(), now);
         binary.install(installed("14.0"), now);
         binary.fail("gone".to_owned(), now);

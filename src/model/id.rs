@@ -11,20 +11,22 @@ use crate::clock;
 
 /// Defines an id type: a UUIDv7 that sorts by its time of creation.
 macro_rules! id {
-    ($(#[doc = $doc:literal] $name:ident)*) => {$(
+    ($(#[doc = $doc:literal] $visibility:vis $name:ident)*) => {$(
         #[doc = $doc]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(Uuid);
+        $visibility struct $name(Uuid);
 
         impl $name {
             /// Returns a new id.
-            pub fn generate() -> Self {
+            pub(crate) fn generate() -> Self {
                 Self(clock::new_id())
             }
+        }
 
-            /// Returns the id with this number, for values that are never stored.
-            pub const fn from_u128(number: u128) -> Self {
+        /// For the ids of tests and benches.
+        impl From<u128> for $name {
+            fn from(number: u128) -> Self {
                 Self(Uuid::from_u128(number))
             }
         }
@@ -47,15 +49,15 @@ macro_rules! id {
 
 id! {
     /// The id of a machine.
-    MachineId
+    pub MachineId
     /// The id of a network interface.
-    InterfaceId
+    pub InterfaceId
     /// The id of a binary.
-    BinaryId
+    pub BinaryId
     /// The id of an attempt.
-    AttemptId
+    pub(crate) AttemptId
     /// The id of a process; the process finds it in `RIGUP_PROCESS_ID`.
-    ProcessId
+    pub ProcessId
 }
 
 impl ProcessId {

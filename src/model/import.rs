@@ -14,7 +14,7 @@ use crate::model::process::{
 
 /// Why a record cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ImportError {
+pub(crate) enum ImportError {
     /// A required key is missing.
     #[error("the record has no \"{0}\"")]
     Missing(&'static str),
@@ -67,7 +67,7 @@ impl Fields<'_> {
 }
 
 /// Reads a machine; `now` replaces times that the record does not have.
-pub fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, ImportError> {
+pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, ImportError> {
     let fields = Fields(fields);
     let guid = Guid { value: fields.text("guid"), source: fields.text("guid_source") };
     if guid.value.is_empty() {
@@ -99,7 +99,7 @@ pub fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, I
 }
 
 /// Reads a process that exited. Its run dir is left out, because rigup would remove that folder one day.
-pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
+pub(crate) fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     let fields = Fields(fields);
     if fields.text("status") != "exited" {
         return Err(ImportError::NotExited(fields.text("status")));
@@ -117,7 +117,7 @@ pub fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
 }
 
 /// Reads how a process exited.
-pub fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportError> {
+pub(crate) fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportError> {
     let fields = Fields(fields);
     Ok(ProcessExit {
         ended_at: fields.required("ended_at")?,
@@ -133,7 +133,7 @@ pub fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportError> {
 }
 
 /// Reads a process as it was before its start. Its run dir is left out.
-pub fn queued_process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
+pub(crate) fn queued_process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     let fields = Fields(fields);
     queued(&fields, fields.required("created_at")?)
 }
@@ -192,7 +192,7 @@ mod tests {
         let identity = Identity { pid: 7, start_ticks: 8, boot_id: "boot".to_owned() };
         let usage = Some(Usage { max_rss: 1, user_ms: 2, sys_ms: 3 });
         let exit = ProcessExit { usage, signal: Some(15), ..ProcessExit::exited(143, Timestamp::UNIX_EPOCH) };
-        Process::queued(ProcessId::from_u128(u128::MAX), MachineId::from_u128(0), spec, Timestamp::UNIX_EPOCH)
+        Process::queued(ProcessId::from(u128::MAX), MachineId::from(0), spec, Timestamp::UNIX_EPOCH)
             .into_running(identity, Timestamp::UNIX_EPOCH)
             .into_exited(exit)
     }
@@ -230,10 +230,10 @@ mod tests {
     fn a_machine_is_read_from_its_record() {
         let guid = Guid { value: "ab".to_owned(), source: "random".to_owned() };
         let facts = MachineFacts { hostname: "h".to_owned(), hw_in_vm: true, ..MachineFacts::default() };
-        let mut stored = Machine::new(MachineId::from_u128(u128::MAX), guid, facts, Timestamp::UNIX_EPOCH);
+        let mut stored = Machine::new(MachineId::from(u128::MAX), guid, facts, Timestamp::UNIX_EPOCH);
         stored.config = fields(&json!({"X_BINARY": "/bin/sh"}));
         assert_eq!(machine(&fields(&stored.to_record()), Timestamp::UNIX_EPOCH).unwrap(), stored);
-        let nameless = json!({"id": MachineId::from_u128(u128::MAX)});
+        let nameless = json!({"id": MachineId::from(u128::MAX)});
         assert_eq!(machine(&fields(&nameless), Timestamp::UNIX_EPOCH), Err(ImportError::Missing("guid")));
     }
 }

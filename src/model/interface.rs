@@ -52,7 +52,7 @@ pub struct NetworkInterface {
 }
 
 /// Facts older than this many minutes are gathered again (1 h, as ArchiveBox does).
-pub const RECHECK_MINUTES: i64 = 60;
+pub(crate) const RECHECK_MINUTES: i64 = 60;
 
 impl NetworkInterface {
     /// Returns whether the facts must be gathered again. Facts from the future, which a wrong clock leaves, are stale too.

@@ -74,7 +74,7 @@ pub struct Machine {
 }
 
 /// Facts older than this many hours are gathered again (7 days, as ArchiveBox does).
-pub const RECHECK_HOURS: i64 = 7 * 24;
+pub(crate) const RECHECK_HOURS: i64 = 7 * 24;
 
 impl Machine {
     /// Returns a machine that is not stored yet.

@@ -92,7 +92,7 @@ pub fn link_name(name: &str) -> &str {
 }
 
 /// Returns a binary's name with the minimum version that it must have: `sh`, or `sh (>= 9)`.
-pub fn label(name: &str, min_version: &str) -> String {
+pub(crate) fn label(name: &str, min_version: &str) -> String {
     if min_version.is_empty() { name.to_owned() } else { format!("{name} (>= {min_version})") }
 }
 

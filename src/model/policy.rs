@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 /// The default minimum age of a release, in days: most hijacked packages are discovered within a week.
-pub const MIN_RELEASE_AGE: f64 = 7.0;
+pub(crate) const MIN_RELEASE_AGE: f64 = 7.0;
 
 /// The largest minimum age, in days: a hundred years.
 const MAX_RELEASE_AGE: f64 = 36_500.0;
@@ -41,10 +41,10 @@ pub enum PolicyError {
 }
 
 /// The key of [`Policy::min_release_age`] in requirements, overrides and records.
-pub const MIN_RELEASE_AGE_KEY: &str = "min_release_age";
+pub(crate) const MIN_RELEASE_AGE_KEY: &str = "min_release_age";
 
 /// The key of [`Policy::postinstall_scripts`].
-pub const POSTINSTALL_SCRIPTS_KEY: &str = "postinstall_scripts";
+pub(crate) const POSTINSTALL_SCRIPTS_KEY: &str = "postinstall_scripts";
 
 impl Policy {
     /// Parses the policy in the keys of a requirement, or in its overrides for one provider.

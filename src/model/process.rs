@@ -48,7 +48,7 @@ text_enum! {
 }
 
 /// The exit code of a hook that skips.
-pub const SKIPPED: i32 = 10;
+pub(crate) const SKIPPED: i32 = 10;
 
 /// The identity of a process: no two processes have the same three values. They are compared exactly.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn an_exit_is_final() {
         let now = Timestamp::UNIX_EPOCH;
-        let process = Process::queued(ProcessId::from_u128(0), MachineId::from_u128(0), spec(), now)
+        let process = Process::queued(ProcessId::from(0), MachineId::from(0), spec(), now)
             .into_exited(ProcessExit::exited(3, now));
         let again = process.clone().into_exited(ProcessExit::lost(now));
         assert_eq!(again, process);
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn a_lost_process_has_no_exit_code() {
         let now = Timestamp::UNIX_EPOCH;
-        let record = Process::queued(ProcessId::from_u128(0), MachineId::from_u128(0), spec(), now)
+        let record = Process::queued(ProcessId::from(0), MachineId::from(0), spec(), now)
             .into_exited(ProcessExit::lost(now))
             .to_record();
         assert_eq!(record["exit_reason"], "lost");

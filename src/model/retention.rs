@@ -2,7 +2,7 @@
 
 /// The limits; `None` means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RetentionLimits {
+pub(crate) struct RetentionLimits {
     /// How many processes are kept, newest first.
     pub processes: Option<u64>,
     /// For how many days after their exit processes are kept.
@@ -13,7 +13,7 @@ pub struct RetentionLimits {
 
 impl RetentionLimits {
     /// Returns whether there is no limit at all.
-    pub fn is_unbounded(&self) -> bool {
+    pub(crate) fn is_unbounded(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -90,7 +90,7 @@ fn dotted_number(word: &str) -> Option<&str> {
 }
 
 /// Returns the higher of two minimum versions. A blank one requires nothing, so even `0~rc1` is stricter.
-pub fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
+pub(crate) fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
     let is_blank = |text: &str| text.trim().is_empty();
     let is_higher = || is_blank(one) || Version::parse(other) > Version::parse(one);
     if !is_blank(other) && is_higher() { other } else { one }
@@ -98,7 +98,7 @@ pub fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
 
 /// Returns whether `version` is at least `min_version`. Every version satisfies a blank minimum, and an empty version
 /// satisfies no other.
-pub fn satisfies(version: &str, min_version: &str) -> bool {
+pub(crate) fn satisfies(version: &str, min_version: &str) -> bool {
     min_version.is_empty() || !version.is_empty() && Version::parse(version) >= Version::parse(min_version)
 }
 

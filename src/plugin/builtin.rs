@@ -19,7 +19,7 @@ use crate::plugin::hook_name::HookName;
 static PROVIDERS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/providers");
 
 /// Returns the built-in providers, with their paths below the data dir, where [`unpack`] writes them.
-pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
+pub(crate) fn plugins(data_dir: &Path) -> Vec<Plugin> {
     let folder = folder(data_dir);
     PROVIDERS
         .dirs()
@@ -38,29 +38,30 @@ pub fn plugins(data_dir: &Path) -> Vec<Plugin> {
         .collect()
 }
 
-/// Returns a file of a built-in provider, which need not be unpacked: `None` if the plugin is not built in, `Some(None)` if it
-/// has no such file.
-pub fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<Option<&'static [u8]>> {
+/// Returns a file of a built-in provider, which need not be unpacked, or nothing in it if the provider has no such file.
+/// Returns `None` if the plugin is not built in.
+pub(crate) fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<&'static [u8]> {
     let folder = PROVIDERS.get_dir(plugin.path.strip_prefix(folder(data_dir)).ok()?)?;
     let file = folder.files().find(|file| file.path().file_name().is_some_and(|file_name| file_name == name));
-    Some(file.map(include_dir::File::contents))
+    Some(file.map_or(&[], include_dir::File::contents))
 }
 
 /// Returns the `config.json` of the built-in provider of this name, or `None` if there is no such provider.
-pub fn config(provider: &str) -> Result<Option<Schema>, SchemaError> {
+pub(crate) fn config(provider: &str) -> Result<Option<Schema>, SchemaError> {
     let file = PROVIDERS.get_file(Path::new(provider).join(schema::FILE_NAME));
     file.map(|file| schema::parse(&String::from_utf8_lossy(file.contents()))).transpose()
 }
 
 /// Returns the names of the built-in providers.
-pub fn names() -> impl Iterator<Item = &'static str> {
+#[cfg(test)]
+fn names() -> impl Iterator<Item = &'static str> {
     PROVIDERS.dirs().filter_map(|dir| dir.path().to_str())
 }
 
 /// Writes the built-in providers below the data dir unless they exist. They are written aside and renamed, so that no process
 /// ever sees some of them without the others. `lock` locks the folder, so anything aside was left by a killed rigup. Every
 /// version of rigup has a folder of its own.
-pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<()> {
+pub(crate) fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<()> {
     let folder = folder(data_dir);
     if folder.exists() {
         return Ok(());
@@ -82,7 +83,7 @@ pub fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>)
 
 /// Checks that the file of a built-in hook is the embedded one, byte for byte, and that only this user may write it. Otherwise
 /// the file is written again, under the `lock` on its folder, and a warning returned. Other hooks are not checked.
-pub fn verify(
+pub(crate) fn verify(
     hook: &Path,
     data_dir: &Path,
     lock: impl FnOnce(&Path) -> io::Result<FileLock>,
@@ -108,7 +109,7 @@ pub fn verify(
 }
 
 /// Whether this is the path of a built-in hook, whose file [`verify`] checks.
-pub fn is_one(hook: &Path, data_dir: &Path) -> bool {
+pub(crate) fn is_one(hook: &Path, data_dir: &Path) -> bool {
     original(hook, data_dir).is_some()
 }
 

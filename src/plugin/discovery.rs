@@ -17,7 +17,7 @@ use crate::trust::{Inspection, Trust, Untrusted};
 
 /// A plugin's folder and the hooks in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plugin {
+pub(crate) struct Plugin {
     /// The name of the folder.
     pub name: PluginName,
     /// The folder.
@@ -50,7 +50,7 @@ pub enum Start {
 
 /// The result of a discovery.
 #[derive(Debug, Default)]
-pub struct Discovery {
+pub(crate) struct Discovery {
     /// The plugins, by name.
     pub plugins: Vec<Plugin>,
     /// The files that cannot be read, and the untrusted ones.
@@ -68,7 +68,7 @@ impl Hook {
 
 impl Discovery {
     /// Returns the hooks of an event, in the order in which they run.
-    pub fn hooks_of(&self, event: &str) -> Vec<&Hook> {
+    pub(crate) fn hooks_of(&self, event: &str) -> Vec<&Hook> {
         let mut hooks: Vec<&Hook> = self
             .plugins
             .iter()
@@ -83,7 +83,7 @@ impl Discovery {
 /// Finds the plugins in `roots`: a plugin in an earlier folder replaces one of the same name in a later folder as a whole.
 /// The `built_in` plugins come last. A root that does not exist has no plugins; an untrusted one is a diagnostic and has none,
 /// unless `trust` makes an exception.
-pub fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
+pub(crate) fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
     let mut plugins: BTreeMap<PluginName, Plugin> = BTreeMap::new();
     let mut diagnostics = Vec::new();
     let mut inspection = Inspection::new(trust);
@@ -217,7 +217,7 @@ fn refusal(plugin: String, distrust: &Untrusted, folder: &Path) -> Diagnostic {
 
 /// Returns how a file with a hook's name is started, or `None` if it is not a hook: a folder, or a file that is neither
 /// executable nor a script of a known language.
-pub fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Result<Option<Start>> {
+pub(crate) fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Result<Option<Start>> {
     let by_extension = match name.extension.as_str() {
         "sh" => Some(Start::By("bash")),
         "py" => Some(Start::By("python3")),

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 
 /// The event of provider hooks.
-pub const BINARY_REQUEST: &str = "BinaryRequest";
+pub(crate) const BINARY_REQUEST: &str = "BinaryRequest";
 
 /// A parsed file name of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]

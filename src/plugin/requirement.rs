@@ -15,7 +15,7 @@ use crate::plugin::overrides::{OverrideError, Overrides};
 use crate::trust::{Inspection, TrustedReadError};
 
 /// The name of the file in a plugin's folder.
-pub const FILE_NAME: &str = "binaries.jsonl";
+pub(crate) const FILE_NAME: &str = "binaries.jsonl";
 
 /// A requirement of a plugin.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,7 +167,7 @@ pub enum LineError {
 
 /// Reads the requirements of a plugin, which has none without the file. A line that cannot be parsed and an untrusted file are
 /// diagnostics; the other lines count.
-pub fn read(
+pub(crate) fn read(
     plugin: Option<&PluginName>,
     folder: &Path,
     home: Option<&Path>,
@@ -235,7 +235,7 @@ pub fn parse_line(
 }
 
 /// Whether a record of this type is a requirement: `Dependency` is the oldest spelling.
-pub fn is_requirement(kind: &str) -> bool {
+pub(crate) fn is_requirement(kind: &str) -> bool {
     matches!(kind, "Binary" | "BinaryRequest" | "Dependency")
 }
 
@@ -303,7 +303,7 @@ fn filled(text: &str, mut fill: impl FnMut(&str) -> Option<String>) -> String {
 }
 
 /// Parses the keys of a record whose type is that of a requirement.
-pub fn parse_fields(
+pub(crate) fn parse_fields(
     plugin: Option<&PluginName>,
     keys: &Map<String, Value>,
     home: Option<&Path>,

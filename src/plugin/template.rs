@@ -16,7 +16,7 @@ static EXAMPLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/examples");
 
 /// A template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Template {
+pub(crate) enum Template {
     /// A plugin with a hook for `Snapshot`.
     Plugin,
     /// A provider in POSIX shell.
@@ -29,7 +29,7 @@ pub enum Template {
 
 /// An error after which nothing was written.
 #[derive(Debug, thiserror::Error)]
-pub enum TemplateError {
+pub(crate) enum TemplateError {
     /// A name that cannot stand in file names, variables and scripts alike.
     #[error("{0:?} is not a valid name; use up to 63 letters, digits, - and _, starting with a letter")]
     Name(String),
@@ -59,7 +59,7 @@ impl Template {
     }
 
     /// Writes the folder `name` into `parent`, as a whole or not at all. Returns its files.
-    pub fn write(self, name: &str, parent: &Path) -> Result<Vec<PathBuf>, TemplateError> {
+    pub(crate) fn write(self, name: &str, parent: &Path) -> Result<Vec<PathBuf>, TemplateError> {
         if !is_name(name) {
             return Err(TemplateError::Name(name.to_owned()));
         }

@@ -19,7 +19,7 @@ const READ_LIMIT: u64 = 64 << 10;
 
 /// The output of a program.
 #[derive(Debug)]
-pub struct Captured {
+pub(crate) struct Captured {
     /// Its exit code, 128+N for signal N.
     pub exit_code: Option<i32>,
     /// The beginning of its standard output.
@@ -30,7 +30,11 @@ pub struct Captured {
 
 /// Runs a program, and kills everything that it started. Returns `None` if it cannot be started or does not exit before
 /// `deadline`.
-pub fn run(command: &CommandSpec, deadline: Instant, interrupt: &Interrupt) -> io::Result<Option<Captured>> {
+pub(crate) fn run(
+    command: &CommandSpec,
+    deadline: Instant,
+    interrupt: &Interrupt,
+) -> io::Result<Option<Captured>> {
     let mut streams = [tempfile::tempfile()?, tempfile::tempfile()?];
     let child = match (Spawn { command, stdin: None, stdout: &streams[0], stderr: &streams[1] }).start() {
         Ok(child) => child,

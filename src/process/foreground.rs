@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Waits for the command, however long it takes, and passes the signals that interrupt rigup on to it: the command decides
 /// what to do. A Ctrl-C at the terminal is not passed on, because the terminal sends it to the command as well.
-pub fn wait(child: &Child, interrupt: &Interrupt) -> io::Result<ProcessExit> {
+pub(crate) fn wait(child: &Child, interrupt: &Interrupt) -> io::Result<ProcessExit> {
     let mut passed_on = 0;
     loop {
         let has_exited = if passed_on == 0 {

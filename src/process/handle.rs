@@ -9,13 +9,13 @@ use crate::model::Identity;
 use crate::process::system::{self, ProcessEntry, SystemHandle};
 
 /// Returns the living process with this identity; a zombie is not alive.
-pub fn find(identity: &Identity) -> Option<ProcessEntry> {
+pub(crate) fn find(identity: &Identity) -> Option<ProcessEntry> {
     system::entry(identity.pid).filter(|entry| !entry.is_zombie && entry.identity() == *identity)
 }
 
 /// A reference to one process: a signal through it reaches this process or none, even if its pid is reused.
 #[derive(Debug)]
-pub struct Handle {
+pub(crate) struct Handle {
     /// The process.
     pub entry: ProcessEntry,
     system: SystemHandle,
@@ -23,12 +23,12 @@ pub struct Handle {
 
 impl Handle {
     /// Opens the living process with this identity.
-    pub fn open(identity: &Identity) -> Option<Self> {
+    pub(crate) fn open(identity: &Identity) -> Option<Self> {
         Self::open_entry(&find(identity)?)
     }
 
     /// Opens a process of the process table. It is compared again once its pid cannot be reused.
-    pub fn open_entry(entry: &ProcessEntry) -> Option<Self> {
+    pub(crate) fn open_entry(entry: &ProcessEntry) -> Option<Self> {
         let system = SystemHandle::open(entry.pid).ok()?;
         entry.refreshed().map(|_| Self { entry: *entry, system })
     }
@@ -42,12 +42,12 @@ impl Handle {
     }
 
     /// Sends a signal, and returns whether the process still existed.
-    pub fn signal(&self, signal: Signal) -> bool {
+    pub(crate) fn signal(&self, signal: Signal) -> bool {
         self.system.signal(&self.entry, signal)
     }
 
     /// Sends a signal to the whole group that the process leads, even if the process itself has exited.
-    pub fn signal_group(&self, signal: Signal) {
+    pub(crate) fn signal_group(&self, signal: Signal) {
         if self.entry.pgid != self.entry.pid || self.system.signal_group(signal) {
             return;
         }
@@ -59,7 +59,7 @@ impl Handle {
     }
 
     /// A descriptor that is readable once the process has exited.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.system.fd()
     }
 }

@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// The outcome of terminating a process.
 #[derive(Debug)]
-pub enum KillOutcome {
+pub(crate) enum KillOutcome {
     /// It exited; its record says how.
     Exited(Box<Process>),
     /// It had exited before.
@@ -34,7 +34,7 @@ pub enum KillOutcome {
 /// Terminates a process: it and all processes that carry its id are sent the signal, and KILL after the grace period. A
 /// rigup is sent the signal alone, and terminates its children itself. The process counts as exited only when it is gone and
 /// its exit is stored.
-pub fn kill(
+pub(crate) fn kill(
     store: &Store,
     process: &Process,
     signal: Signal,
@@ -65,7 +65,7 @@ pub fn kill(
 }
 
 /// Sends a signal to a process and its group without waiting, and returns whether the process was running.
-pub fn signal(process: &Process, signal: Signal) -> bool {
+pub(crate) fn signal(process: &Process, signal: Signal) -> bool {
     let ProcessState::Running(running) = &process.state else { return false };
     let Some(root) = Handle::open(&running.identity) else { return false };
     if process.spec.process_type != ProcessType::Cli {

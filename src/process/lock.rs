@@ -1,9 +1,9 @@
 //! Locks between rigups, each of which is an advisory lock on a file or folder.
 
-pub mod folder;
+pub(crate) mod folder;
 mod holder;
 mod named;
-pub mod process_lock;
+pub(crate) mod process_lock;
 
-pub use holder::Holder;
-pub use named::{Busy, Lock, LockError};
+pub(crate) use holder::Holder;
+pub(crate) use named::{Busy, Lock, LockError};

@@ -7,12 +7,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Waits until `deadline`.
-pub fn pause(deadline: Instant) {
+pub(crate) fn pause(deadline: Instant) {
     let [] = readable([], deadline);
 }
 
 /// Waits until at least one descriptor is readable or `deadline` has passed, and returns which are.
-pub fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> [bool; N] {
+pub(crate) fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> [bool; N] {
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 /// Completes the records of the queued and running processes of a machine that no rigup or waiter supervises any more, and
 /// returns them. A hook without a waiter is terminated with its tree; a process that had a waiter goes on without it. The
 /// exit is the one in the run dir, if there is one; otherwise the process is lost.
-pub fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
+pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
     let mut recovered = Vec::new();
     for process in &store.unfinished_processes(machine_id)? {
         recovered.extend(recover_if_lost(store, process)?);
@@ -22,7 +22,7 @@ pub fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>
 }
 
 /// Completes the record of one process, if no rigup or waiter supervises it any more.
-pub fn recover_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
+pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
     if process.spec.run_dir.is_none() && process_lock::is_held(store.data_dir(), process.id) {
         return Ok(None);
     }

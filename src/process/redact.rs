@@ -15,7 +15,7 @@ const KEY: &str = "env";
 
 /// Removes the `env` of every Binary record from a log. All other bytes stay as they are; a log without an `env` is not
 /// written.
-pub fn remove_environments(log: &Path) -> io::Result<()> {
+pub(crate) fn remove_environments(log: &Path) -> io::Result<()> {
     if !has_key(&mut File::open(log)?)? {
         return Ok(());
     }

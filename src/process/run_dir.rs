@@ -21,7 +21,7 @@ use crate::process::tail;
 use crate::shell;
 
 /// The value that replaces a secret in records.
-pub const MASKED: &str = "***";
+pub(crate) const MASKED: &str = "***";
 
 /// The folder in the data dir that holds every run dir.
 pub(super) const FOLDER: &str = "processes";
@@ -40,10 +40,10 @@ const EXIT: &str = "exit.json";
 
 /// The folder with the files of one execution; two executions never share one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunDir(PathBuf);
+pub(crate) struct RunDir(PathBuf);
 
 /// Returns the path of a process's run dir.
-pub fn path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
+pub(crate) fn path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
     data_dir.join(FOLDER).join(process_id.to_string())
 }
 
@@ -51,7 +51,7 @@ impl RunDir {
     /// Creates the run dir of a queued process: its record, `cmd.sh`, which runs the same command again with the
     /// variables that rigup added, and its standard input, if it has any. If a file cannot be written, the folder is
     /// removed again.
-    pub fn create(
+    pub(crate) fn create(
         path: PathBuf,
         process: &Process,
         command: &CommandSpec,
@@ -93,83 +93,83 @@ impl RunDir {
     }
 
     /// Returns the run dir at the path in a record.
-    pub fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         Self(path.to_owned())
     }
 
     /// Removes the folder of a process that will have no record, as far as possible.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         let _ = fs_err::remove_dir_all(&self.0);
     }
 
     /// Returns the folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Returns the record of the process as it was queued, or `None` if there is no valid one.
-    pub fn read_process(&self) -> Option<Process> {
+    pub(crate) fn read_process(&self) -> Option<Process> {
         let mut process = import::queued_process(&self.read_json(RECORD)?).ok()?;
         process.spec.run_dir = Some(self.0.clone());
         Some(process)
     }
 
     /// Returns the path of the command's standard input; there is no such file if it has none.
-    pub fn input(&self) -> PathBuf {
+    pub(crate) fn input(&self) -> PathBuf {
         self.0.join(INPUT)
     }
 
     /// Returns the path of the log of standard output.
-    pub fn stdout(&self) -> PathBuf {
+    pub(crate) fn stdout(&self) -> PathBuf {
         self.0.join("stdout.log")
     }
 
     /// Returns the path of the log of standard error.
-    pub fn stderr(&self) -> PathBuf {
+    pub(crate) fn stderr(&self) -> PathBuf {
         self.0.join("stderr.log")
     }
 
     /// Opens both logs for the process to write to.
-    pub fn open_logs(&self) -> io::Result<[File; 2]> {
+    pub(crate) fn open_logs(&self) -> io::Result<[File; 2]> {
         Ok([self.create_file("stdout.log", 0o600)?, self.create_file("stderr.log", 0o600)?])
     }
 
     /// Takes the lock that shows that a waiter supervises the process. It is held as long as a copy of the file is open in
     /// any process, so it can be passed on and never outlives its holder.
-    pub fn lock(&self) -> io::Result<FileLock> {
+    pub(crate) fn lock(&self) -> io::Result<FileLock> {
         let lock = FileLock::create(&self.0.join(LOCK))?;
         lock.lock()?;
         Ok(lock)
     }
 
     /// Whether a waiter supervises the process, or `None` if it never had a waiter.
-    pub fn is_locked(&self) -> Option<bool> {
+    pub(crate) fn is_locked(&self) -> Option<bool> {
         lock::is_locked(&self.0.join(LOCK))
     }
 
     /// Notes that the process is to be stopped, for the rigup or waiter that supervises it.
-    pub fn request_stop(&self) -> io::Result<()> {
+    pub(crate) fn request_stop(&self) -> io::Result<()> {
         self.create_file("stop", 0o600).map(drop)
     }
 
     /// Whether the process was to be stopped.
-    pub fn is_stop_requested(&self) -> bool {
+    pub(crate) fn is_stop_requested(&self) -> bool {
         self.0.join("stop").exists()
     }
 
     /// Writes `process.pid`: the pid alone.
-    pub fn write_pid(&self, pid: u32) -> io::Result<()> {
+    pub(crate) fn write_pid(&self, pid: u32) -> io::Result<()> {
         writeln!(self.create_file("process.pid", 0o600)?, "{pid}")
     }
 
     /// Writes the identity of a process that a waiter waits for into the lock that the waiter holds.
-    pub fn write_identity(&self, identity: &Identity) -> io::Result<()> {
+    pub(crate) fn write_identity(&self, identity: &Identity) -> io::Result<()> {
         let Identity { pid, start_ticks, boot_id } = identity;
         writeln!(self.create_file(LOCK, 0o600)?, "{pid} {start_ticks} {boot_id}")
     }
 
     /// Returns the identity of the process that a waiter waits for, or `None` if it was not started.
-    pub fn read_identity(&self) -> Option<Identity> {
+    pub(crate) fn read_identity(&self) -> Option<Identity> {
         let text = fs_err::read_to_string(self.0.join(LOCK)).ok()?;
         let mut words = text.split_whitespace();
         Some(Identity {
@@ -180,7 +180,7 @@ impl RunDir {
     }
 
     /// Writes the exit, with its warnings, to `exit.json`, and removes `process.pid`.
-    pub fn write_exit(
+    pub(crate) fn write_exit(
         &self,
         started_at: Timestamp,
         exit: &ProcessExit,
@@ -206,18 +206,18 @@ impl RunDir {
     }
 
     /// Returns the warnings in `exit.json`.
-    pub fn read_warnings(&self) -> Vec<String> {
+    pub(crate) fn read_warnings(&self) -> Vec<String> {
         let warnings = self.read_json(EXIT).and_then(|mut exit| exit.remove("warnings"));
         warnings.and_then(|warnings| serde_json::from_value(warnings).ok()).unwrap_or_default()
     }
 
     /// Returns the exit in `exit.json` without the logs, or `None` if there is no valid one.
-    pub fn read_exit(&self) -> Option<ProcessExit> {
+    pub(crate) fn read_exit(&self) -> Option<ProcessExit> {
         import::exit(&self.read_json(EXIT)?).ok()
     }
 
     /// Returns the exit with the sizes and the last lines of both logs, after environments are removed from them.
-    pub fn add_logs(&self, mut exit: ProcessExit) -> ProcessExit {
+    pub(crate) fn add_logs(&self, mut exit: ProcessExit) -> ProcessExit {
         let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
         let log = |path: &Path| match size(path) {
             0 => (String::new(), 0),
@@ -234,7 +234,7 @@ impl RunDir {
     }
 
     /// Removes the files that a killed process left half-written.
-    pub fn remove_temporary_files(&self) {
+    pub(crate) fn remove_temporary_files(&self) {
         for entry in fs_err::read_dir(&self.0).into_iter().flatten().flatten() {
             if entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes()) {
                 // A file that cannot be removed does no harm.

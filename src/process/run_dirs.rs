@@ -11,13 +11,13 @@ const REMOVED: &str = ".gone-";
 
 /// The folder `processes` of a data dir.
 #[derive(Debug)]
-pub struct RunDirs {
+pub(crate) struct RunDirs {
     folder: PathBuf,
 }
 
 /// A run dir that was found in the folder.
 #[derive(Debug, PartialEq, Eq)]
-pub struct FoundRunDir {
+pub(crate) struct FoundRunDir {
     /// The process that it is named after.
     pub process_id: ProcessId,
     /// The folder.
@@ -28,17 +28,17 @@ pub struct FoundRunDir {
 
 impl RunDirs {
     /// Returns the run dirs of a data dir.
-    pub fn of(data_dir: &Path) -> Self {
+    pub(crate) fn of(data_dir: &Path) -> Self {
         Self { folder: data_dir.join(run_dir::FOLDER) }
     }
 
     /// Whether rigup may remove anything: not if the folder is a link to somewhere else.
-    pub fn is_removable(&self) -> bool {
+    pub(crate) fn is_removable(&self) -> bool {
         !self.folder.is_symlink()
     }
 
     /// Lists every run dir, including half-removed ones. Files, links and folders with any other name are left out.
-    pub fn list(&self) -> impl Iterator<Item = FoundRunDir> {
+    pub(crate) fn list(&self) -> impl Iterator<Item = FoundRunDir> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         folders.filter_map(|entry| {
@@ -58,7 +58,7 @@ impl RunDirs {
 
     /// Renames a run dir and then removes it, so that it is never half there under its name. One that is removed
     /// already, or half, is no error.
-    pub fn remove(&self, process_id: ProcessId) -> io::Result<()> {
+    pub(crate) fn remove(&self, process_id: ProcessId) -> io::Result<()> {
         let removed = self.folder.join(format!("{REMOVED}{process_id}"));
         ignore_missing(fs_err::rename(self.folder.join(process_id.to_string()), &removed))?;
         ignore_missing(fs_err::remove_dir_all(removed))

@@ -15,7 +15,7 @@ use crate::exhaustion;
 ///
 /// Each signal leaves a byte in a pipe that is never read, so every thread that polls it wakes up.
 #[derive(Debug)]
-pub struct Interrupt {
+pub(crate) struct Interrupt {
     pipe: OwnedFd,
     signal: Arc<AtomicUsize>,
 }
@@ -24,7 +24,7 @@ impl Interrupt {
     /// Handles the three signals for the rest of this process's life, even if the launcher blocked them, which is inherited.
     /// INT and HUP stay ignored if they are ignored: by `nohup`, or by a shell without job control that starts rigup in the
     /// background.
-    pub fn install() -> io::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         let unable = |error: io::Error| {
             let reason = exhaustion::explain(&error);
             io::Error::new(error.kind(), format!("cannot handle signals: {reason}"))
@@ -47,7 +47,7 @@ impl Interrupt {
     }
 
     /// Returns the last signal, or `None` if none has come.
-    pub fn signal(&self) -> Option<i32> {
+    pub(crate) fn signal(&self) -> Option<i32> {
         match self.signal.load(Ordering::Relaxed) {
             0 => None,
             number => i32::try_from(number).ok(),
@@ -55,17 +55,17 @@ impl Interrupt {
     }
 
     /// Returns the number of signals that have come.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         rustix::io::ioctl_fionread(&self.pipe).unwrap_or_default()
     }
 
     /// Whether more than one signal has come: rigup then kills at once.
-    pub fn is_urgent(&self) -> bool {
+    pub(crate) fn is_urgent(&self) -> bool {
         self.count() > 1
     }
 
     /// A descriptor that is readable once a signal has come.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
 }

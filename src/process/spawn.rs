@@ -22,7 +22,7 @@ use crate::process::{poll, subreaper, system};
 
 /// A command with everything that decides what it does.
 #[derive(Debug)]
-pub struct CommandSpec {
+pub(crate) struct CommandSpec {
     /// The program, looked up on the `PATH` in `env` if it has no slash.
     pub program: OsString,
     /// Its arguments.
@@ -35,7 +35,7 @@ pub struct CommandSpec {
 
 impl CommandSpec {
     /// Returns the program and its arguments as texts, for records.
-    pub fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         words(&self.program, &self.args)
     }
 
@@ -51,7 +51,7 @@ impl CommandSpec {
 
 /// A command and its streams. Output goes to files, so that a grandchild that keeps them open causes no delay.
 #[derive(Debug)]
-pub struct Spawn<'a> {
+pub(crate) struct Spawn<'a> {
     /// The command.
     pub command: &'a CommandSpec,
     /// Its standard input; `None` for `/dev/null`.
@@ -64,7 +64,7 @@ pub struct Spawn<'a> {
 
 /// A process that rigup started.
 #[derive(Debug)]
-pub struct Child {
+pub(crate) struct Child {
     /// The process.
     pub handle: Handle,
     /// Its start time.
@@ -99,7 +99,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 impl Spawn<'_> {
     /// Starts the command in a session of its own, without a terminal, with no signal blocked and every signal at its default.
-    pub fn start(&self) -> Result<Child, SpawnError> {
+    pub(crate) fn start(&self) -> Result<Child, SpawnError> {
         let CommandSpec { program, cwd, .. } = self.command;
         self.try_start().map_err(|error| SpawnError::new(PathBuf::from(program), cwd, &error))
     }
@@ -150,7 +150,7 @@ fn change_folder(actions: &mut PosixSpawnFileActions, folder: &Path) -> io::Resu
 
 /// Starts a command in this process's own session and group, with its own standard streams, and with this environment or its
 /// own.
-pub fn start_in_foreground(
+pub(crate) fn start_in_foreground(
     program: &OsStr,
     args: &[OsString],
     env: Option<Vec<(OsString, OsString)>>,
@@ -221,7 +221,7 @@ fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
 }
 
 /// Whether the file system of this file is mounted noexec.
-pub fn is_mounted_noexec(path: &Path) -> bool {
+pub(crate) fn is_mounted_noexec(path: &Path) -> bool {
     #[cfg(target_os = "linux")]
     let is_noexec = rustix::fs::statvfs(path)
         .is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
@@ -238,7 +238,7 @@ fn shebang(script: &Path) -> Option<String> {
 }
 
 /// Returns a program and its arguments as texts, for records.
-pub fn words(program: &OsStr, args: &[OsString]) -> Vec<String> {
+pub(crate) fn words(program: &OsStr, args: &[OsString]) -> Vec<String> {
     std::iter::once(program)
         .chain(args.iter().map(OsString::as_os_str))
         .map(|word| word.to_string_lossy().into_owned())

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::process::system;
 
-pub use crate::process::system::become_subreaper;
+pub(crate) use crate::process::system::become_subreaper;
 
 /// The pids of the children that rigup started itself and has not reaped yet.
 static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
@@ -25,12 +25,12 @@ pub(super) fn reap_child<T>(pid: u32, reap: impl FnOnce() -> T) -> T {
 }
 
 /// Whether there is neither an orphan nor an unreaped child, so nothing was left behind. Exited orphans are reaped.
-pub fn has_no_children() -> bool {
+pub(crate) fn has_no_children() -> bool {
     system::has_no_children(&children())
 }
 
 /// Reaps the orphans that have exited.
-pub fn reap_orphans() {
+pub(crate) fn reap_orphans() {
     has_no_children();
 }
 

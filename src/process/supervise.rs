@@ -16,7 +16,7 @@ use crate::process::{subreaper, terminate, tree};
 
 /// The conditions under which a process is supervised.
 #[derive(Debug)]
-pub struct Supervision<'a> {
+pub(crate) struct Supervision<'a> {
     /// The process, whose id everything that it starts carries, and whose timeout is observed.
     pub process: &'a Process,
     /// The run dir with its logs, in which a requested stop is noted.
@@ -33,7 +33,7 @@ pub struct Supervision<'a> {
 
 /// The exit of a supervised process.
 #[derive(Debug)]
-pub struct SupervisedExit {
+pub(crate) struct SupervisedExit {
     /// Its exit.
     pub exit: ProcessExit,
     /// The processes that it left behind, and those that could not be terminated.
@@ -44,7 +44,7 @@ impl Supervision<'_> {
     /// Waits for a child, terminates it if it has to be, and terminates what it left in its group. After
     /// `record_after`, `record` is called; if that fails, the child is killed, because a process that cannot be recorded must
     /// not run. `tick` is called ten times a second.
-    pub fn run<E>(
+    pub(crate) fn run<E>(
         &self,
         child: &Child,
         record: impl FnOnce() -> Result<(), E>,

@@ -11,26 +11,26 @@ mod macos;
 mod process_entry;
 
 #[cfg(target_os = "linux")]
-pub use linux::{PidFd as SystemHandle, *};
+pub(crate) use linux::{PidFd as SystemHandle, *};
 #[cfg(target_os = "macos")]
 pub use macos::{ExitQueue as SystemHandle, *};
-pub use process_entry::ProcessEntry;
+pub(crate) use process_entry::ProcessEntry;
 
 /// The id of the running boot; empty if the system has none.
-pub static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);
+pub(crate) static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);
 
 /// The pid namespace of this process, or `None` if it is unknown. The pids and start times of two processes can be compared
 /// only within one namespace and one boot.
-pub static PID_NAMESPACE: LazyLock<Option<u64>> = LazyLock::new(pid_namespace);
+pub(crate) static PID_NAMESPACE: LazyLock<Option<u64>> = LazyLock::new(pid_namespace);
 
 impl ProcessEntry {
     /// Returns the identity of the process.
-    pub fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         Identity { pid: self.pid, start_ticks: self.start_ticks, boot_id: BOOT_ID.clone() }
     }
 
     /// Returns the process as it is now, or `None` if it is gone.
-    pub fn refreshed(&self) -> Option<Self> {
+    pub(crate) fn refreshed(&self) -> Option<Self> {
         entry(self.pid).filter(|now| now.start_ticks == self.start_ticks)
     }
 }

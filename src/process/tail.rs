@@ -5,12 +5,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The number of lines of each log that a record keeps.
-pub const RECORD_LINES: usize = 10;
+pub(crate) const RECORD_LINES: usize = 10;
 /// The number of bytes of each log that a record keeps.
-pub const RECORD_BYTES: u64 = 4096;
+pub(crate) const RECORD_BYTES: u64 = 4096;
 
 /// Returns the last `lines` lines within the last `bytes` bytes of a file; invalid UTF-8 is replaced.
-pub fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> {
+pub(crate) fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let start = length.saturating_sub(bytes);
@@ -27,7 +27,7 @@ pub fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> {
 }
 
 /// Returns the offset of the last `count` lines of a file, however long they are.
-pub fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u64> {
+pub(crate) fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u64> {
     const BLOCK: u64 = 64 << 10;
     let mut end = file.seek(SeekFrom::End(0))?;
     if count == 0 || end == 0 {
@@ -58,14 +58,14 @@ pub fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u64> {
 
 /// A log that is read while it grows.
 #[derive(Debug)]
-pub struct LogFollower {
+pub(crate) struct LogFollower {
     file: File,
     offset: u64,
 }
 
 impl LogFollower {
     /// Begins with the last `lines` lines, or with the whole log if there is no limit.
-    pub fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
         let mut file = fs_err::File::open(path)?.into_parts().0;
         let offset = match lines {
             Some(lines) => start_of_last_lines(&mut file, lines)?,
@@ -75,7 +75,7 @@ impl LogFollower {
     }
 
     /// Passes the bytes that were added to `take`. A log that was truncated is read from its beginning again.
-    pub fn read<E: From<io::Error>>(
+    pub(crate) fn read<E: From<io::Error>>(
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -99,7 +99,7 @@ impl LogFollower {
 }
 
 /// Returns the last `count` lines of a text.
-pub fn last_lines(text: &str, count: usize) -> &str {
+pub(crate) fn last_lines(text: &str, count: usize) -> &str {
     if count == 0 {
         return "";
     }

@@ -14,7 +14,7 @@ use crate::process::tree;
 /// The grace period of a tree that is terminated.
 pub const GRACE: Duration = Duration::from_secs(5);
 /// The grace period of processes that a hook left behind.
-pub const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
 /// How long KILL may take; only a process that hangs in the kernel takes longer.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
 /// The pause between two reads of the process table.
@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(20);
 
 /// Sends a signal to a process and everything that it started, in any process group, and kills those that are left after the
 /// grace period. Returns the survivors.
-pub fn terminate_tree(
+pub(crate) fn terminate_tree(
     signal: Signal,
     process_id: ProcessId,
     root: &Handle,
@@ -37,12 +37,12 @@ pub fn terminate_tree(
 }
 
 /// Terminates the process group of a root that has exited. Returns the survivors.
-pub fn terminate_group(process_id: ProcessId, root: &Handle) -> Vec<ProcessEntry> {
+pub(crate) fn terminate_group(process_id: ProcessId, root: &Handle) -> Vec<ProcessEntry> {
     terminate(Signal::TERM, Some(root), LEFTOVER_GRACE, None, || tree::find(process_id, root.entry).in_group)
 }
 
 /// Terminates everything that a root left behind, in any process group. Returns the survivors.
-pub fn terminate_leftovers(process_id: ProcessId, root: ProcessEntry) -> Vec<ProcessEntry> {
+pub(crate) fn terminate_leftovers(process_id: ProcessId, root: ProcessEntry) -> Vec<ProcessEntry> {
     terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || {
         let left = tree::find(process_id, root);
         left.in_group.into_iter().chain(left.strays).collect()
@@ -51,7 +51,7 @@ pub fn terminate_leftovers(process_id: ProcessId, root: ProcessEntry) -> Vec<Pro
 
 /// Terminates the processes that carry the id of a process whose root cannot be found: all of them, or those in this group.
 /// Returns the survivors.
-pub fn terminate_marked(process_id: ProcessId, group: Option<u32>) -> Vec<ProcessEntry> {
+pub(crate) fn terminate_marked(process_id: ProcessId, group: Option<u32>) -> Vec<ProcessEntry> {
     terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || {
         let mut marked = tree::marked(process_id);
         marked.retain(|entry| group.is_none_or(|group| entry.pgid == group));

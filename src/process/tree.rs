@@ -5,18 +5,18 @@ use crate::process::subreaper;
 use crate::process::system::{self, ProcessEntry};
 
 /// The variable that marks a process, and everything that it starts, with its process id.
-pub const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
+pub(crate) const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
 /// The variable that marks a waiter: it belongs to no tree, not even to that of the process that it waits for.
-pub const WAITER_VARIABLE: &str = "RIGUP_WAITER";
+pub(crate) const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 
 /// Returns every process that this user may see.
-pub fn entries() -> Vec<ProcessEntry> {
+pub(crate) fn entries() -> Vec<ProcessEntry> {
     system::pids().into_iter().filter_map(system::entry).collect()
 }
 
 /// The members of a process tree, without its root.
 #[derive(Debug, Default)]
-pub struct ProcessTree {
+pub(crate) struct ProcessTree {
     /// The members in the root's process group.
     pub in_group: Vec<ProcessEntry>,
     /// The members outside of it: known by their environment, or by a parent that belongs to the tree.
@@ -25,7 +25,7 @@ pub struct ProcessTree {
 
 /// Returns everything alive that a process started: its group, the processes that carry its id in their environment, the
 /// descendants of both, and an orphan without an environment if it can come from no other process.
-pub fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
+pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     let mark = mark(process_id);
     let this = std::process::id();
     let is_only_child = root.ppid == this && subreaper::is_only_child(root.pid);
@@ -64,7 +64,7 @@ pub fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
 
 /// Returns the living processes that carry a process's id, for a root that is gone or was never recorded: by now its group
 /// id may be that of a foreign process.
-pub fn marked(process_id: ProcessId) -> Vec<ProcessEntry> {
+pub(crate) fn marked(process_id: ProcessId) -> Vec<ProcessEntry> {
     let mark = mark(process_id);
     let this = std::process::id();
     let is_alive = |entry: &ProcessEntry| !entry.is_zombie && entry.pid != this;
@@ -76,7 +76,7 @@ fn mark(process_id: ProcessId) -> String {
 }
 
 /// Whether this process has that identity, or descends from the process that has it.
-pub fn descends_from(identity: &Identity) -> bool {
+pub(crate) fn descends_from(identity: &Identity) -> bool {
     let mut ancestor = system::entry(std::process::id());
     while let Some(process) = ancestor {
         if process.identity() == *identity {
@@ -102,7 +102,7 @@ fn has_variable(environ: &[u8], start: &str) -> bool {
 }
 
 /// Returns the command line of a process for messages, cut to one short line.
-pub fn command_line(pid: u32) -> String {
+pub(crate) fn command_line(pid: u32) -> String {
     let text = String::from_utf8_lossy(&system::arguments(pid)).replace('\0', " ");
     let text: String = text.trim().chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("{text} (pid {pid})")

@@ -5,7 +5,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// The memory and CPU time of one process, without its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct LiveUsage {
+pub(crate) struct LiveUsage {
     /// Resident memory in bytes.
     pub rss: u64,
     /// Virtual memory in bytes.
@@ -15,7 +15,7 @@ pub struct LiveUsage {
 }
 
 /// Returns what the process with this pid uses, or `None` if it is gone.
-pub fn usage(pid: u32) -> Option<LiveUsage> {
+pub(crate) fn usage(pid: u32) -> Option<LiveUsage> {
     query(pid, ProcessRefreshKind::nothing().with_memory().with_cpu(), |process| LiveUsage {
         rss: process.memory(),
         vms: process.virtual_memory(),

@@ -24,7 +24,7 @@ const MAX_RSS_UNIT: u64 = if cfg!(target_os = "macos") { 1 } else { 1024 };
 
 /// What ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WaitOutcome {
+pub(crate) enum WaitOutcome {
     /// The child exited by itself, and is not reaped yet.
     Exited,
     /// The deadline passed.
@@ -37,7 +37,7 @@ pub enum WaitOutcome {
 
 /// Waits until the child has exited or something else ends the wait; the child is not terminated. If the output has a limit,
 /// `tick` is called ten times a second. Exited orphans are reaped meanwhile.
-pub fn wait(
+pub(crate) fn wait(
     child: &Child,
     deadline: Option<Instant>,
     output: &[File],
@@ -69,20 +69,20 @@ fn is_larger_than(file: &File, limit: u64) -> bool {
 }
 
 /// Waits until the child has exited or `deadline` has passed, and returns whether it has exited.
-pub fn has_exited_by(child: &Child, deadline: Instant) -> bool {
+pub(crate) fn has_exited_by(child: &Child, deadline: Instant) -> bool {
     let [has_exited] = poll::readable([child.handle.fd()], deadline);
     has_exited
 }
 
 /// Waits until rigup is interrupted or `deadline` has passed, and returns whether it is interrupted.
-pub fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
+pub(crate) fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
     let [is_interrupted] = poll::readable([interrupt.fd()], deadline);
     is_interrupted
 }
 
 /// Reaps a child, and waits for its exit first if necessary. Returns its exit without the logs. From then on another process
 /// may have its pid.
-pub fn reap(child: &Child) -> io::Result<ProcessExit> {
+pub(crate) fn reap(child: &Child) -> io::Result<ProcessExit> {
     let pid = libc::pid_t::try_from(child.handle.entry.pid).map_err(io::Error::other)?;
     let mut status = 0;
     // SAFETY: rusage is a plain C struct for which all zeroes is a value.

@@ -20,7 +20,7 @@ use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
 /// The hidden command that starts rigup as a waiter.
-pub const COMMAND: &str = "waiter";
+pub(crate) const COMMAND: &str = "waiter";
 
 /// How long a waiter may take to start its process and to report that.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ pub enum LaunchError {
 
 /// Starts a waiter for a command whose record and run dir exist, and returns once the process runs or could not be started,
 /// which its record says. The waiter holds `lock`, the lock of the run dir, until the exit is stored.
-pub fn launch(
+pub(crate) fn launch(
     settings: &Settings,
     process: &Process,
     lock: FileLock,
@@ -83,7 +83,7 @@ pub fn launch(
 
 /// An error of a waiter.
 #[derive(Debug, thiserror::Error)]
-pub enum WaiterError {
+pub(crate) enum WaiterError {
     /// The record cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -95,7 +95,7 @@ pub enum WaiterError {
 /// Does the work of a waiter: starts the process, reports that on standard output, and supervises the process. A hook may
 /// write `output_limit` bytes to a stream, a detached run any number. The waiter's standard input is the lock of the run
 /// dir, which is held by being open.
-pub fn run(
+pub(crate) fn run(
     store: &Store,
     process: Process,
     output_limit: u64,

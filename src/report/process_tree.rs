@@ -7,7 +7,7 @@ use crate::model::process::Process;
 
 /// A process in the tree.
 #[derive(Debug, Clone)]
-pub struct Node<'a> {
+pub(crate) struct Node<'a> {
     /// The process.
     pub process: &'a Process,
     /// Its distance from the root.
@@ -18,7 +18,7 @@ pub struct Node<'a> {
 
 /// Returns the processes as a tree: each root followed by its descendants, oldest first. A process whose parent is not among
 /// them is a root. Processes in a circle of parents, which only a damaged store has, are left out.
-pub fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
+pub(crate) fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
     let mut children: HashMap<Option<ProcessId>, Vec<&Process>> = HashMap::new();
     let known: HashMap<ProcessId, &Process> = processes.iter().map(|process| (process.id, process)).collect();
     for process in processes {
@@ -63,8 +63,8 @@ mod tests {
     fn process(id: u128, parent: Option<u128>) -> Process {
         let spec = ProcessSpec::new(ProcessType::Hook, Vec::new(), "/");
         let mut process =
-            Process::queued(ProcessId::from_u128(id), MachineId::from_u128(0), spec, Timestamp::UNIX_EPOCH);
-        process.parent_id = parent.map(ProcessId::from_u128);
+            Process::queued(ProcessId::from(id), MachineId::from(0), spec, Timestamp::UNIX_EPOCH);
+        process.parent_id = parent.map(ProcessId::from);
         process
     }
 

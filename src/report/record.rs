@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::report::text::{cut_end, printable, width};
 
 /// Returns a record as lines of a key and a value; empty values are left out.
-pub fn lines(record: &Value) -> String {
+pub(crate) fn lines(record: &Value) -> String {
     let Some(fields) = record.as_object() else {
         return format!("{record}\n");
     };
@@ -28,7 +28,7 @@ pub fn lines(record: &Value) -> String {
 }
 
 /// Returns a record that a hook of `plugin` printed as one line of at most 160 columns.
-pub fn line(plugin: &str, record: &Value) -> String {
+pub(crate) fn line(plugin: &str, record: &Value) -> String {
     const COLUMNS: usize = 160;
     let fields = record.as_object().into_iter().flatten();
     let shown = fields

@@ -7,7 +7,7 @@ use std::fmt::Display;
 const CHARACTERS: usize = 8;
 
 /// Returns the shortest end of each id, of at least 8 characters, that no other id of the list has.
-pub fn short_ids<I: Display>(ids: impl IntoIterator<Item = I>) -> Vec<String> {
+pub(crate) fn short_ids<I: Display>(ids: impl IntoIterator<Item = I>) -> Vec<String> {
     let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
     let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
     sorted.sort_by(|one, other| one.bytes().rev().cmp(other.bytes().rev()));
@@ -24,7 +24,7 @@ pub fn short_ids<I: Display>(ids: impl IntoIterator<Item = I>) -> Vec<String> {
 }
 
 /// Returns the short id of a single id.
-pub fn short_id(id: impl Display) -> String {
+pub(crate) fn short_id(id: impl Display) -> String {
     short_ids([id]).remove(0)
 }
 

@@ -18,7 +18,7 @@ enum Overflow {
 
 /// A column of a table. By default, it is always shown in full.
 #[derive(Debug, Clone, Copy)]
-pub struct Column {
+pub(crate) struct Column {
     header: &'static str,
     /// What happens to a text that is too wide, and the width that the column keeps; `None` for a column that does not
     /// shrink.
@@ -29,34 +29,34 @@ pub struct Column {
 
 impl Column {
     /// A column that is always shown in full.
-    pub const fn new(header: &'static str) -> Self {
+    pub(crate) const fn new(header: &'static str) -> Self {
         Self { header, overflow: None, rank: 0 }
     }
 
     /// Lets a narrow table cut the ends of the texts, to at least `min_width` columns.
     #[must_use]
-    pub const fn cut_end(mut self, min_width: usize) -> Self {
+    pub(crate) const fn cut_end(mut self, min_width: usize) -> Self {
         self.overflow = Some((Overflow::CutEnd, min_width));
         self
     }
 
     /// Lets a narrow table cut the beginnings of the texts, as for paths, to at least `min_width` columns.
     #[must_use]
-    pub const fn cut_start(mut self, min_width: usize) -> Self {
+    pub(crate) const fn cut_start(mut self, min_width: usize) -> Self {
         self.overflow = Some((Overflow::CutStart, min_width));
         self
     }
 
     /// Lets a narrow table wrap the texts into lines of at least `min_width` columns.
     #[must_use]
-    pub const fn wrap(mut self, min_width: usize) -> Self {
+    pub(crate) const fn wrap(mut self, min_width: usize) -> Self {
         self.overflow = Some((Overflow::Wrap, min_width));
         self
     }
 
     /// Lets a narrow table leave the column out; of several such columns, those with the highest rank go first.
     #[must_use]
-    pub const fn optional(mut self, rank: u8) -> Self {
+    pub(crate) const fn optional(mut self, rank: u8) -> Self {
         self.rank = rank;
         self
     }
@@ -64,7 +64,7 @@ impl Column {
 
 /// The meaning of a cell, shown as a color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CellStyle {
+pub(crate) enum CellStyle {
     /// No meaning.
     Plain,
     /// Success.
@@ -75,7 +75,7 @@ pub enum CellStyle {
 
 /// A cell of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// The text, on one line.
     pub text: String,
     /// Its meaning.
@@ -84,17 +84,17 @@ pub struct Cell {
 
 impl Cell {
     /// A cell without a meaning.
-    pub fn plain(text: impl Into<String>) -> Self {
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), style: CellStyle::Plain }
     }
 
     /// A cell that reports success.
-    pub fn success(text: impl Into<String>) -> Self {
+    pub(crate) fn success(text: impl Into<String>) -> Self {
         Self { text: text.into(), style: CellStyle::Success }
     }
 
     /// A cell that reports a failure.
-    pub fn failure(text: impl Into<String>) -> Self {
+    pub(crate) fn failure(text: impl Into<String>) -> Self {
         Self { text: text.into(), style: CellStyle::Failure }
     }
 }
@@ -107,19 +107,19 @@ impl<T: Into<String>> From<T> for Cell {
 
 /// A table.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub(crate) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// Returns a table without rows.
-    pub fn new(columns: impl Into<Vec<Column>>) -> Self {
+    pub(crate) fn new(columns: impl Into<Vec<Column>>) -> Self {
         Self { columns: columns.into(), rows: Vec::new() }
     }
 
     /// Returns a table with these rows.
-    pub fn with_rows<C: Into<Cell>>(
+    pub(crate) fn with_rows<C: Into<Cell>>(
         columns: impl Into<Vec<Column>>,
         rows: impl IntoIterator<Item = impl IntoIterator<Item = C>>,
     ) -> Self {
@@ -131,7 +131,7 @@ impl Table {
     }
 
     /// Adds a row; missing cells are empty.
-    pub fn add_row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) {
+    pub(crate) fn add_row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) {
         let mut row: Vec<Cell> = cells.into_iter().map(Into::into).collect();
         row.resize(self.columns.len(), Cell::plain(""));
         for cell in &mut row {
@@ -141,13 +141,13 @@ impl Table {
     }
 
     /// Returns whether the table has no rows.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// Returns the lines of the table, which are at most `width` columns wide; without a width, every column is as wide as
     /// its texts.
-    pub fn render(&self, width: Option<usize>, color: bool) -> String {
+    pub(crate) fn render(&self, width: Option<usize>, color: bool) -> String {
         let columns = self.layout(width.unwrap_or(usize::MAX));
         let mut table = comfy_table::Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(u16::MAX);

@@ -11,7 +11,7 @@ use crate::report::units;
 
 /// A process in a table.
 #[derive(Debug, Clone)]
-pub struct ProcessRow<'a> {
+pub(crate) struct ProcessRow<'a> {
     /// The process.
     pub process: &'a Process,
     /// The lines of the tree that lead to it.
@@ -21,7 +21,7 @@ pub struct ProcessRow<'a> {
 }
 
 /// Returns the table of processes.
-pub fn processes(rows: &[ProcessRow<'_>], now: Timestamp) -> Table {
+pub(crate) fn processes(rows: &[ProcessRow<'_>], now: Timestamp) -> Table {
     let mut table = Table::new([
         Column::new("PROCESS"),
         Column::new("COMMAND").cut_end(24),
@@ -51,12 +51,12 @@ pub fn processes(rows: &[ProcessRow<'_>], now: Timestamp) -> Table {
 }
 
 /// Returns the table of binaries.
-pub fn binaries<'a>(binaries: impl IntoIterator<Item = &'a Binary>) -> Table {
+pub(crate) fn binaries<'a>(binaries: impl IntoIterator<Item = &'a Binary>) -> Table {
     binary_rows(binaries.into_iter().map(binary_row))
 }
 
 /// Returns the table of binaries with these rows.
-pub fn binary_rows(rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
+pub(crate) fn binary_rows(rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
     let columns = [
         Column::new("BINARY").cut_end(20),
         Column::new("STATUS"),
@@ -68,7 +68,7 @@ pub fn binary_rows(rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
 }
 
 /// Returns the row of a binary.
-pub fn binary_row(binary: &Binary) -> Vec<Cell> {
+pub(crate) fn binary_row(binary: &Binary) -> Vec<Cell> {
     match &binary.state {
         BinaryState::Installed(installed) => vec![
             Cell::plain(&binary.name),
@@ -82,12 +82,12 @@ pub fn binary_row(binary: &Binary) -> Vec<Cell> {
 }
 
 /// Returns the row of a binary that is not installed.
-pub fn queued_row(name: &str, binproviders: &str) -> Vec<Cell> {
+pub(crate) fn queued_row(name: &str, binproviders: &str) -> Vec<Cell> {
     vec![Cell::plain(name), Cell::failure("queued"), Cell::plain(""), Cell::plain(binproviders)]
 }
 
 /// Returns the table of the attempts at a binary, each with the time at which it was stored.
-pub fn attempts(attempts: &[(Attempt, Timestamp)], now: Timestamp) -> Table {
+pub(crate) fn attempts(attempts: &[(Attempt, Timestamp)], now: Timestamp) -> Table {
     let mut table = Table::new([
         Column::new("PROVIDER"),
         Column::new("OUTCOME"),
@@ -115,7 +115,7 @@ pub fn attempts(attempts: &[(Attempt, Timestamp)], now: Timestamp) -> Table {
 }
 
 /// Returns the state of a process, in one or two words.
-pub fn process_state(process: &Process) -> Cell {
+pub(crate) fn process_state(process: &Process) -> Cell {
     let exit = match &process.state {
         ProcessState::Queued => return Cell::plain("queued"),
         ProcessState::Running(_) => return Cell::success("running"),
@@ -136,7 +136,7 @@ pub fn process_state(process: &Process) -> Cell {
 }
 
 /// Returns how long a process ran or has been running, or `None` if it was never started.
-pub fn elapsed(process: &Process, now: Timestamp) -> Option<SignedDuration> {
+pub(crate) fn elapsed(process: &Process, now: Timestamp) -> Option<SignedDuration> {
     let end = process.exit().map_or(now, |exit| exit.ended_at);
     Some(end.duration_since(process.running()?.started_at))
 }

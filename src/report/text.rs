@@ -8,17 +8,17 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 const ELLIPSIS: char = '…';
 
 /// Replaces control characters, including escape, so that text from other programs cannot control the terminal.
-pub fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Returns how many columns of a terminal a text takes.
-pub fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// Cuts the end of a text that is wider than `max` columns.
-pub fn cut_end(text: &str, max: usize) -> Cow<'_, str> {
+pub(crate) fn cut_end(text: &str, max: usize) -> Cow<'_, str> {
     if width(text) <= max {
         return Cow::Borrowed(text);
     }
@@ -27,7 +27,7 @@ pub fn cut_end(text: &str, max: usize) -> Cow<'_, str> {
 }
 
 /// Cuts the beginning of a text that is wider than `max` columns.
-pub fn cut_start(text: &str, max: usize) -> Cow<'_, str> {
+pub(crate) fn cut_start(text: &str, max: usize) -> Cow<'_, str> {
     if width(text) <= max {
         return Cow::Borrowed(text);
     }

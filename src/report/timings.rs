@@ -12,10 +12,9 @@ mod provider_total;
 mod record;
 mod timed_command;
 
-pub use hook_timing::{AttemptTiming, Bar, HookTiming};
+pub use hook_timing::{AttemptTiming, HookTiming};
 pub use page::page;
-pub use provider_total::ProviderTotal;
-pub use record::record;
+pub(crate) use record::record;
 pub use timed_command::{TimedCommand, Timings};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 /// Returns a duration like `12 ms`, `3.4 s`, `2 min 5 s` or `3 h 2 min`.
-pub fn duration(time: SignedDuration) -> String {
+pub(crate) fn duration(time: SignedDuration) -> String {
     let millis = time.as_millis().max(0);
     let seconds = millis / 1000;
     match seconds {
@@ -15,7 +15,7 @@ pub fn duration(time: SignedDuration) -> String {
 }
 
 /// Returns a time relative to `now`, like `now`, `12 s ago`, `3 min ago`, `2 h ago`, `5 days ago` or `in 4 min`.
-pub fn relative_time(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn relative_time(time: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(time).as_secs();
     let distance = match seconds.unsigned_abs() {
         0 => return "now".to_owned(),
@@ -29,7 +29,7 @@ pub fn relative_time(time: Timestamp, now: Timestamp) -> String {
 }
 
 /// Returns a size like `812 B`, `6.3 MB` or `41 MB`, in powers of 1000.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if count < 1000 {
         return format!("{count} B");

@@ -81,7 +81,7 @@ impl GcItem {
 
 /// A garbage collection.
 #[derive(Debug)]
-pub struct Gc<'a> {
+pub(crate) struct Gc<'a> {
     /// The records.
     pub store: &'a Store,
     /// The run dirs.
@@ -155,7 +155,7 @@ pub enum GcError {
 impl Gc<'_> {
     /// Collects everything. A process that is terminated or completed now is kept until the next collection, so each process
     /// is listed once.
-    pub fn run(&self) -> Result<GcReport, GcError> {
+    pub(crate) fn run(&self) -> Result<GcReport, GcError> {
         let lock = self.open_lock()?;
         if !self.dry_run {
             lock.lock().map_err(GcError::Lock)?;
@@ -183,7 +183,7 @@ impl Gc<'_> {
     /// Collects at the end of the work of a rigup, whose process is `parent_id`: once a day, unless another rigup is doing
     /// so. It takes no more than a moment; the rest is left to the next one. The first collection in a data dir only notes
     /// the time.
-    pub fn run_if_due(&self, parent_id: ProcessId) -> Result<GcReport, GcError> {
+    pub(crate) fn run_if_due(&self, parent_id: ProcessId) -> Result<GcReport, GcError> {
         if self.keep.is_unbounded() {
             return Ok(GcReport::default());
         }

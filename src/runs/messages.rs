@@ -13,14 +13,14 @@ use crate::jsonl::{self, Line};
 use crate::settings::Environment;
 
 /// The variable with the path of the run dir, for a run and everything that it starts.
-pub const RUN_DIR_VARIABLE: &str = "RIGUP_RUN_DIR";
+pub(crate) const RUN_DIR_VARIABLE: &str = "RIGUP_RUN_DIR";
 
 /// The number of messages that are shown: the newest ones.
-pub const MESSAGES_SHOWN: usize = 1000;
+pub(crate) const MESSAGES_SHOWN: usize = 1000;
 
 /// An error that prevents a message or a result from being written.
 #[derive(Debug, thiserror::Error)]
-pub enum MessageError {
+pub(crate) enum MessageError {
     /// The caller is not part of a detached run.
     #[error(
         "not in a detached run: {RUN_DIR_VARIABLE} is not set; start a run with `rigup start --slug NAME -- CMD`"
@@ -38,7 +38,7 @@ pub enum MessageError {
 }
 
 /// Returns the run dir of the run that this process is part of.
-pub fn current(environment: &Environment) -> Result<PathBuf, MessageError> {
+pub(crate) fn current(environment: &Environment) -> Result<PathBuf, MessageError> {
     let path = PathBuf::from(environment.get(RUN_DIR_VARIABLE).ok_or(MessageError::NotInRun)?);
     if path.is_absolute() && path.join("cmd.sh").is_file() {
         Ok(path)
@@ -48,7 +48,7 @@ pub fn current(environment: &Environment) -> Result<PathBuf, MessageError> {
 }
 
 /// Appends a message: one line in one write, so that the messages of several processes do not mix.
-pub fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<(), MessageError> {
+pub(crate) fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<(), MessageError> {
     let mut message = Map::new();
     message.insert("time".to_owned(), clock::spell(clock::now()).into());
     message.insert("text".to_owned(), text.into());
@@ -71,14 +71,14 @@ pub fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<(),
 }
 
 /// Writes the result, in place of an earlier one.
-pub fn set_result(run_dir: &Path, result: &Value) -> Result<(), MessageError> {
+pub(crate) fn set_result(run_dir: &Path, result: &Value) -> Result<(), MessageError> {
     let result = json!({"time": clock::spell(clock::now()), "result": result});
     atomic::write(&run_dir.join("result.json"), format!("{result}\n").as_bytes())?;
     Ok(())
 }
 
 /// Returns the newest messages, oldest first. Lines that are not JSON objects are left out.
-pub fn messages(run_dir: &Path) -> Vec<Value> {
+pub(crate) fn messages(run_dir: &Path) -> Vec<Value> {
     let Ok(file) = File::open(run_dir.join("messages.jsonl")) else {
         return Vec::new();
     };
@@ -98,7 +98,7 @@ pub fn messages(run_dir: &Path) -> Vec<Value> {
 }
 
 /// Returns the result with its time, or `None` if there is no valid one.
-pub fn result(run_dir: &Path) -> Option<Value> {
+pub(crate) fn result(run_dir: &Path) -> Option<Value> {
     serde_json::from_slice(&fs_err::read(run_dir.join("result.json")).ok()?).ok()
 }
 

@@ -94,7 +94,7 @@ pub enum StartError {
 
 /// Starts a run, and returns its record once it runs, or once its start has failed. `process` is its queued record, in which
 /// what to run is not yet filled in.
-pub fn start(
+pub(crate) fn start(
     settings: &Settings,
     store: &Store,
     mut process: Process,

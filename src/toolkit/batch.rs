@@ -18,7 +18,7 @@ use crate::toolkit::binary::{self, BinaryError, ProgramFacts};
 use crate::toolkit::request::HookRequest;
 
 /// Returns the requests on stdin that allow a provider; `complain` receives what is wrong with the others.
-pub fn requests(
+pub(crate) fn requests(
     input: impl BufRead,
     provider: &str,
     home: Option<&Path>,
@@ -40,13 +40,13 @@ pub fn requests(
 }
 
 /// Returns the record of a request that was not satisfied.
-pub fn failure(name: &str, outcome: Outcome, reason: &str) -> Value {
+pub(crate) fn failure(name: &str, outcome: Outcome, reason: &str) -> Value {
     json!({"type": "BinaryFailure", "name": name, "outcome": outcome.to_string(), "reason": reason})
 }
 
 /// Finds the binaries of several requests.
 #[derive(Debug)]
-pub struct BatchSearch<'a> {
+pub(crate) struct BatchSearch<'a> {
     /// The provider whose hook this is.
     pub provider: &'a str,
     /// Whether a binary that does not exist is declined, not failed.
@@ -62,7 +62,7 @@ pub struct BatchSearch<'a> {
 impl BatchSearch<'_> {
     /// Returns a Binary or a `BinaryFailure` record for each request, in their order. Each file is probed once, and the files
     /// in parallel.
-    pub fn records(&self, requests: &[HookRequest]) -> Vec<Value> {
+    pub(crate) fn records(&self, requests: &[HookRequest]) -> Vec<Value> {
         let home = self.settings.home.as_deref();
         let programs: Vec<Result<(PathBuf, Option<&str>), BinaryError>> = requests
             .iter()

@@ -9,7 +9,7 @@ use crate::toolkit::policy;
 use crate::toolkit::request::{HookRequest, RequestError};
 
 /// The variable that a hook finds itself under a lock by.
-pub const LOCKED: &str = "RIGUP_LOCKED";
+pub(crate) const LOCKED: &str = "RIGUP_LOCKED";
 
 /// Puts the command that starts the hook again into the arguments. Like rigup itself, bash starts a script without an exec
 /// bit or a shebang.
@@ -22,7 +22,7 @@ fi
 /// Returns the shell code that a provider's hook evaluates at its start. Without its lock, the hook starts itself again under
 /// it; with the lock, it gets the variables `name`, `prefix`, `packages` (one per line), `min_version`, `exact_version` and
 /// those of [`policy::assignments`]. The lock is that of the prefix unless `lock` names another.
-pub fn script(
+pub(crate) fn script(
     request: &HookRequest,
     provider: &str,
     lock: Option<&str>,

@@ -16,7 +16,7 @@ use crate::settings::Settings;
 
 /// An error that leaves a request without a record.
 #[derive(Debug, thiserror::Error)]
-pub enum BinaryError {
+pub(crate) enum BinaryError {
     /// No program of this name on PATH.
     #[error("{0} is not on PATH")]
     NotOnPath(String),
@@ -36,14 +36,14 @@ pub enum BinaryError {
 
 impl BinaryError {
     /// Whether the binary does not exist, so that the request can be declined.
-    pub fn is_missing(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::NotOnPath(_) | Self::NotExecutable(_))
     }
 }
 
 /// Finds the file of a binary: `abspath` if it is given, the file at `name` if that is a path, otherwise the first of this
 /// name on PATH without LIB_BIN_DIR.
-pub fn locate(
+pub(crate) fn locate(
     name: &BinaryName,
     abspath: Option<&Path>,
     settings: &Settings,
@@ -60,7 +60,7 @@ pub fn locate(
 
 /// The properties of a program file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProgramFacts {
+pub(crate) struct ProgramFacts {
     /// The version; empty if the program reports none.
     pub version: String,
     /// The SHA-256 digest in hex.
@@ -71,7 +71,7 @@ pub struct ProgramFacts {
 
 /// Probes a file. `version` is the version of a program that does not report one. A file that is still the same as one of the
 /// `known` binaries of the store is not probed again.
-pub fn facts(
+pub(crate) fn facts(
     file: &Path,
     version: Option<&str>,
     known: &[Installed],
@@ -96,7 +96,7 @@ pub fn facts(
 }
 
 /// Returns the Binary record.
-pub fn record(name: &BinaryName, provider: &str, file: &Path, facts: &ProgramFacts) -> Value {
+pub(crate) fn record(name: &BinaryName, provider: &str, file: &Path, facts: &ProgramFacts) -> Value {
     json!({
         "type": "Binary",
         "name": name.as_str(),

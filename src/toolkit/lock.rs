@@ -14,7 +14,7 @@ use crate::process::{foreground, tree};
 
 /// An error that keeps a command from running under a lock.
 #[derive(Debug, thiserror::Error)]
-pub enum LockedError {
+pub(crate) enum LockedError {
     /// The lock was not taken.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -33,7 +33,7 @@ pub enum LockedError {
 /// held until the command exits, even if this rigup receives a signal, which it passes on to the command. If this rigup or
 /// the command is killed, the processes that the command started hold the lock until they exit. If another process holds the
 /// lock, `waiting` receives it.
-pub fn run(
+pub(crate) fn run(
     lib_dir: &Path,
     name: &str,
     program: &OsString,

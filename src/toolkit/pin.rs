@@ -5,7 +5,7 @@ use crate::plugin::config::provider::VERSION_PLACE;
 /// Adds a version in the package manager's format to the first package, which stands for the binary. A package that states a
 /// whole version itself, or is not a name but a URL, a folder or an alias, stays as it is. Nothing changes if the version is
 /// not a plain one.
-pub fn pin(packages: &mut [String], format: &str, version: &str) {
+pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
     if !version.starts_with(|c: char| c.is_ascii_digit()) || !version.bytes().all(is_plain) {
         return;

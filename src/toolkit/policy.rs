@@ -11,7 +11,7 @@ use crate::toolkit::request::HookRequest;
 /// - `run_scripts`: `yes`, or empty if packages may not run their scripts;
 /// - `must_keep_age`, `must_keep_scripts`: `yes` if the rule was requested, so that a hook that cannot enforce it must
 ///   fail; empty if it is a default, which the hook enforces if it can.
-pub fn assignments(request: &HookRequest, now: Timestamp) -> String {
+pub(crate) fn assignments(request: &HookRequest, now: Timestamp) -> String {
     let yes = |is_so: bool| if is_so { "yes" } else { "" };
     let age = request.policy.age();
     let (days, before) = if age > 0.0 {

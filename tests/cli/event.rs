@@ -247,10 +247,7 @@ fn a_second_interrupt_kills_background_hooks_at_once() {
         child.try_wait().unwrap().is_some()
     });
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(
-        began.elapsed() < rigup::process::terminate::GRACE,
-        "the second interrupt cuts the grace period short"
-    );
+    assert!(began.elapsed() < rigup::internal::GRACE, "the second interrupt cuts the grace period short");
     assert_eq!(context.live_processes(), []);
 }
 

@@ -77,7 +77,7 @@ fn installs_the_pinned_version_elsewhere_despite_a_newer_one() {
         |name| format!(r#"{{"type":"Lock","platform":"{}","name":"{name}","#, rigup::settings::platform());
     assert!(lines[1].starts_with(&start("a")) && lines[2].starts_with(&start("b")), "{text}");
     let hook = context.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
-    let hook = rigup::fs::digest::sha256(&hook).unwrap();
+    let hook = rigup::internal::sha256(&hook).unwrap();
     assert!(lines[1].ends_with(&format!(r#""hook_sha256":"{hook}"}}"#)), "{text}");
 
     context.write("home/newest", "2.0.0");
@@ -184,7 +184,7 @@ fn rejects_a_changed_hook_with_both_digests_and_does_not_run_it() {
         .stderr_contains("error: cannot install a: the hook of")
         .record();
     let hook = context.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
-    for digest in [rigup::fs::digest::sha256(&hook).unwrap().as_str(), pin["hook_sha256"].as_str().unwrap()] {
+    for digest in [rigup::internal::sha256(&hook).unwrap().as_str(), pin["hook_sha256"].as_str().unwrap()] {
         assert!(reason(&record).contains(digest), "{record}");
     }
     assert_no_hook_ran_elsewhere(&context);

@@ -128,7 +128,7 @@ fn saves_a_page_with_its_resources_headers_and_digests() {
     let expected: BTreeMap<String, String> = files
         .filter(|path| path.is_file() && !path.ends_with("hashes/hashes.json"))
         .map(|path| {
-            let digest = rigup::fs::digest::sha256(&path).unwrap();
+            let digest = rigup::internal::sha256(&path).unwrap();
             (path.strip_prefix(&out).unwrap().to_string_lossy().into_owned(), digest)
         })
         .collect();

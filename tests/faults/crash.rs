@@ -4,9 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use rigup::model::binary::Binary;
-use rigup::model::process::{ExitReason, Process};
-use rigup::store::{ProcessFilter, Store};
+use rigup::internal::{Binary, ExitReason, Process, ProcessFilter, Store};
 use walkdir::WalkDir;
 
 use crate::leftovers::{self, incomplete_files};
@@ -77,7 +75,7 @@ fn check_installed(context: &TestContext) -> usize {
     let mut count = 0;
     for binary in &binaries {
         let Some(installed) = binary.installed() else { continue };
-        assert_eq!(rigup::fs::digest::sha256(&installed.abspath).unwrap(), installed.sha256);
+        assert_eq!(rigup::internal::sha256(&installed.abspath).unwrap(), installed.sha256);
         assert_eq!(fs::read_link(context.bin(&binary.name)).unwrap(), installed.abspath);
         count += 1;
     }

@@ -164,7 +164,7 @@ fn row_20_a_file_that_keeps_changing_is_rejected_or_recorded_correctly() {
     let lib = context.bin("").parent().unwrap().to_owned();
     let size_of = |digest: &str| {
         let programs = ["a", "b"].map(|name| lib.join(name));
-        let recorded = programs.iter().find(|path| rigup::fs::digest::sha256(path).unwrap() == digest);
+        let recorded = programs.iter().find(|path| rigup::internal::sha256(path).unwrap() == digest);
         recorded.expect("it is one of the two").metadata().unwrap().len().to_string()
     };
     let (mut tried, mut rejected) = (0, 0);

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use nix::pty::{Winsize, openpty};
 use nix::unistd::{tcgetpgrp, ttyname};
-use rigup::process::terminate::GRACE;
+use rigup::internal::GRACE;
 
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{TestContext, wait_until};

@@ -147,7 +147,7 @@ fn entered_call(rigup: Pid, thread: Pid, data: &Path) -> Option<(Change, String)
         libc::SYS_openat if has(2, libc::O_CREAT) => Change::File,
         libc::SYS_clone | libc::SYS_clone3 => Change::Start,
         libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_ftruncate
-            if file().to_string_lossy().contains(rigup::store::FILE_NAME) =>
+            if file().to_string_lossy().contains(rigup::internal::FILE_NAME) =>
         {
             Change::Store
         }

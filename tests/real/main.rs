@@ -77,7 +77,7 @@ fn check_install_and_repair(context: &TestContext, provider: &str, name: &str) {
 fn check_binary(context: &TestContext, name: &str, record: &Value) {
     let abspath = record["abspath"].as_str().unwrap();
     assert_eq!(fs::read_link(context.bin(name)).unwrap(), Path::new(abspath));
-    let digest = rigup::fs::digest::sha256(Path::new(abspath)).unwrap();
+    let digest = rigup::internal::sha256(Path::new(abspath)).unwrap();
     assert_eq!(record["sha256"], digest.as_str());
     let output = Command::new(context.bin(name)).arg("--version").output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);

@@ -4,9 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use rigup::model::attempt::Outcome;
-use rigup::model::id::ProcessId;
-use rigup::report::timings::{self, AttemptTiming, HookTiming, TimedCommand, Timings};
+use rigup::internal::timings::{self, AttemptTiming, HookTiming, TimedCommand, Timings};
+use rigup::internal::{Outcome, ProcessId};
 use serde_json::json;
 
 use crate::test_context::{CommandOutput, TestContext, wait_until};
@@ -91,7 +90,7 @@ fn a_browser_shows_a_page_of_one_bar_and_a_page_of_five_hundred() {
         let reason = format!("<b onclick=alert(1)>{INJECTION}");
         let outcome = Outcome::ALL[usize::from(n) % Outcome::ALL.len()];
         HookTiming {
-            process_id: ProcessId::from_u128(u128::from(n)),
+            process_id: ProcessId::from(u128::from(n)),
             provider: format!("provider-{}", n % 5),
             hook_name: "on_BinaryRequest__50_provider.sh".to_owned(),
             started: at(start),

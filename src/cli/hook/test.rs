@@ -123,7 +123,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
     };
     let mut good = TestRequest::given(arguments);
     if runner.is_provider() {
-        good = good.to_provider(&hook.plugin, BinaryId::generate(), session.machine.id);
+        good = good.for_provider(&hook.plugin, BinaryId::generate(), session.machine.id);
     }
     let suite = Suite { runner, good };
     let checked = suite.run(&selected, |check, result| report.add(check, result));

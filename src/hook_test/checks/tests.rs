@@ -8,7 +8,7 @@ use crate::model::id::ProcessId;
 /// Returns a run that exited with 0 after a second and printed nothing.
 fn run() -> HookRun {
     HookRun {
-        process_id: ProcessId::from_u128(0),
+        process_id: ProcessId::from(0),
         exit_reason: ExitReason::Exited,
         exit_code: Some(0),
         duration: Duration::from_secs(1),

@@ -87,7 +87,7 @@ mod tests {
         let steps = plan(&[requirement], &Selection::default(), &[ProviderName::from_static("pip")]);
         let shown = |provider: &str| {
             let request = steps[0].as_ref().unwrap();
-            let all = arguments(request, provider, BinaryId::from_u128(0), MachineId::from_u128(0));
+            let all = arguments(request, provider, BinaryId::from(0), MachineId::from(0));
             let all = all.into_iter().map(|argument| argument.into_string().unwrap());
             all.filter(|argument| !argument.contains("id=") && !argument.contains("overrides="))
                 .collect::<Vec<_>>()
@@ -102,8 +102,7 @@ mod tests {
             "--name=x --binproviders=* --min-version=2 --min-release-age=7 --postinstall-scripts=false \
              --best-effort=min_release_age,postinstall_scripts"
         );
-        let line =
-            input_line(steps[0].as_ref().unwrap(), "npm", BinaryId::from_u128(0), MachineId::from_u128(0));
+        let line = input_line(steps[0].as_ref().unwrap(), "npm", BinaryId::from(0), MachineId::from(0));
         let start =
             r#"{"type":"BinaryRequest","name":"x","binproviders":"*","min_version":"2","min_release_age":7,"#;
         assert!(line.starts_with(start), "{line}");

@@ -23,7 +23,7 @@ const LONG_TIME: Duration = Duration::from_hours(24);
 impl Resolver<'_> {
     /// Resolves requests, with as many hooks at once as the pool has threads. Only one rigup at a time resolves a name;
     /// another one waits, and finds the binary installed. The results are in the order of the requests.
-    pub fn resolve(
+    pub(crate) fn resolve(
         &self,
         requests: Vec<Request>,
         pool: &ThreadPool,

@@ -9,14 +9,14 @@ use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources};
 
 /// The values of rigup's own settings.
 #[derive(Debug, Clone)]
-pub struct CoreSettings {
+pub(crate) struct CoreSettings {
     /// All settings.
     pub settings: Vec<Setting>,
 }
 
 impl CoreSettings {
     /// Reads the settings. An invalid value is an error.
-    pub fn read(sources: Sources<'_>) -> Result<Self, String> {
+    pub(crate) fn read(sources: Sources<'_>) -> Result<Self, String> {
         let schema = schema::parse(include_str!("core.json")).map_err(|error| error.to_string())?;
         let resolver = SettingResolver::new(sources, &schema.properties);
         let mut diagnostics = Vec::new();
@@ -33,7 +33,7 @@ impl CoreSettings {
     }
 
     /// Returns the plugins that PLUGINS selects; empty if it selects all.
-    pub fn plugins(&self) -> Vec<String> {
+    pub(crate) fn plugins(&self) -> Vec<String> {
         let names: Vec<&str> = match self.value("PLUGINS") {
             Some(Value::String(list)) => list.split(',').collect(),
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
@@ -43,7 +43,7 @@ impl CoreSettings {
     }
 
     /// Returns the policy of the user.
-    pub fn policy(&self) -> Policy {
+    pub(crate) fn policy(&self) -> Policy {
         Policy {
             min_release_age: self.value("MIN_RELEASE_AGE").and_then(Value::as_f64),
             postinstall_scripts: self.value("POSTINSTALL_SCRIPTS").and_then(Value::as_bool),
@@ -51,7 +51,7 @@ impl CoreSettings {
     }
 
     /// Returns the limits for the records of finished processes.
-    pub fn keep(&self) -> RetentionLimits {
+    pub(crate) fn keep(&self) -> RetentionLimits {
         let bound = |name: &str| {
             let setting = self.settings.iter().find(|setting| setting.name == name)?;
             // The schema allows only `none` and numbers.

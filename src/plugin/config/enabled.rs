@@ -15,13 +15,13 @@ use crate::trust::Inspection;
 
 /// The `config.json` files of all plugins.
 #[derive(Debug, Default)]
-pub struct PluginConfigs {
+pub(crate) struct PluginConfigs {
     schemas: HashMap<PluginName, Schema>,
 }
 
 /// Whether a plugin is enabled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PluginStatus {
+pub(crate) enum PluginStatus {
     /// The plugin is enabled.
     Enabled,
     /// Other plugins were selected.
@@ -32,7 +32,7 @@ pub enum PluginStatus {
 
 impl PluginConfigs {
     /// Reads the files. One that cannot be read or is untrusted is a diagnostic, and its plugin has no settings.
-    pub fn read(
+    pub(crate) fn read(
         plugins: &[Plugin],
         data_dir: &Path,
         inspection: &mut Inspection<'_>,
@@ -41,9 +41,9 @@ impl PluginConfigs {
         let mut diagnostics = Vec::new();
         for plugin in plugins {
             let read = match builtin::file(plugin, data_dir, schema::FILE_NAME) {
-                Some(text) => text
-                    .map(|text| schema::parse(&String::from_utf8_lossy(text)))
-                    .transpose()
+                Some([]) => Ok(None),
+                Some(text) => schema::parse(&String::from_utf8_lossy(text))
+                    .map(Some)
                     .map_err(|error| (plugin.path.join(schema::FILE_NAME), error)),
                 None => schema::read(&plugin.path, inspection),
             };
@@ -59,12 +59,12 @@ impl PluginConfigs {
     }
 
     /// Returns the `config.json` of a plugin, or `None` if it has none.
-    pub fn schema(&self, plugin: &str) -> Option<&Schema> {
+    pub(crate) fn schema(&self, plugin: &str) -> Option<&Schema> {
         self.schemas.get(plugin)
     }
 
     /// Returns a resolver for the settings of all plugins.
-    pub fn resolver<'a>(&'a self, sources: Sources<'a>) -> SettingResolver<'a> {
+    pub(crate) fn resolver<'a>(&'a self, sources: Sources<'a>) -> SettingResolver<'a> {
         let mut plugins: Vec<&PluginName> = self.schemas.keys().collect();
         // If two plugins have one setting, the same one counts every time.
         plugins.sort();
@@ -73,7 +73,7 @@ impl PluginConfigs {
     }
 
     /// Returns the settings of a plugin, in the order of its `config.json`.
-    pub fn settings(
+    pub(crate) fn settings(
         &self,
         plugin: &str,
         resolver: &SettingResolver<'_>,
@@ -85,7 +85,7 @@ impl PluginConfigs {
 
     /// Returns the status of every plugin. The `chosen` plugins and those that they require are enabled, or all if none is
     /// chosen. A setting that disables a plugin takes precedence, and disables the plugins that require it, too.
-    pub fn plugin_statuses(
+    pub(crate) fn plugin_statuses(
         &self,
         plugins: &[Plugin],
         chosen: &[String],
@@ -167,7 +167,7 @@ fn find<'a>(plugins: &'a [Plugin], name: &str) -> Option<&'a str> {
 }
 
 /// Returns the prefix of a plugin's settings: `MY_PLUGIN` for `my-plugin`.
-pub fn prefix(plugin: &str) -> String {
+pub(crate) fn prefix(plugin: &str) -> String {
     plugin.to_ascii_uppercase().replace('-', "_")
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, PolicySupport};
 
 /// The place of the version in [`ProviderConfig::version_format`].
-pub const VERSION_PLACE: &str = "{}";
+pub(crate) const VERSION_PLACE: &str = "{}";
 
 /// The keys of a `config.json` that only a provider has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::plugin::config::provider::{KeyError, ProviderConfig};
 use crate::trust::{Inspection, TrustedReadError};
 
 /// The name of the file in a plugin's folder.
-pub const FILE_NAME: &str = "config.json";
+pub(crate) const FILE_NAME: &str = "config.json";
 
 /// A parsed `config.json`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -99,7 +99,7 @@ pub enum SchemaError {
 }
 
 /// Reads the `config.json` in a plugin's folder, or returns `None` if there is none. An untrusted file is an error.
-pub fn read(
+pub(crate) fn read(
     folder: &Path,
     inspection: &mut Inspection<'_>,
 ) -> Result<Option<Schema>, (PathBuf, SchemaError)> {

@@ -10,10 +10,10 @@ use crate::process::signals::Interrupt;
 use crate::process::wait;
 
 /// How long to wait for another holder.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Takes the lock on a folder. `waiting` is called once, if another process holds it.
-pub fn take(
+pub(crate) fn take(
     folder: &Path,
     interrupt: &Interrupt,
     patience: Duration,

@@ -8,7 +8,7 @@ use crate::process::system::{self, BOOT_ID, PID_NAMESPACE};
 /// The holder of a lock: its pid, and what tells whether that can be compared with a pid of this process. A file that is
 /// being written, or that another version of rigup wrote, may hold less.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder(pub(super) String);
+pub(crate) struct Holder(pub(super) String);
 
 impl Holder {
     /// Returns the process with this pid.
@@ -21,7 +21,7 @@ impl Holder {
     }
 
     /// Whether this process holds the lock.
-    pub fn is_this_process(&self) -> bool {
+    pub(crate) fn is_this_process(&self) -> bool {
         *self == Self::of(std::process::id())
     }
 

@@ -21,15 +21,15 @@ const CIRCULAR_TRIES: u32 = 10;
 
 /// A lock that is held until it is dropped, and until every process that shares it is gone.
 #[derive(Debug)]
-pub struct Lock(FileLock);
+pub(crate) struct Lock(FileLock);
 
 /// A lock that another process holds.
 #[derive(Debug)]
-pub struct Busy(FileLock);
+pub(crate) struct Busy(FileLock);
 
 /// Why a lock was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum LockError {
+pub(crate) enum LockError {
     /// rigup was interrupted while it waited.
     #[error("interrupted while waiting for a lock")]
     Interrupted,
@@ -48,24 +48,27 @@ pub enum LockError {
 
 impl Busy {
     /// Returns the holder.
-    pub fn holder(&mut self) -> Holder {
+    pub(crate) fn holder(&mut self) -> Holder {
         Holder(self.0.read())
     }
 
     /// Takes the lock if it is free by now. This costs one system call per try.
-    pub fn try_again(self) -> Result<Result<Lock, Self>, LockError> {
+    pub(crate) fn try_again(self) -> Result<Result<Lock, Self>, LockError> {
         if self.0.try_lock()? { Ok(Ok(Lock::new(self.0)?)) } else { Ok(Err(self)) }
     }
 }
 
 impl Lock {
     /// Takes the lock on the name of a binary if it is free.
-    pub fn try_for_binary(data_dir: &Path, name: &BinaryName) -> Result<Result<Self, Busy>, LockError> {
+    pub(crate) fn try_for_binary(
+        data_dir: &Path,
+        name: &BinaryName,
+    ) -> Result<Result<Self, Busy>, LockError> {
         Busy(FileLock::create(&binary_lock(data_dir, name))?).try_again()
     }
 
     /// Takes the lock on the name of a binary: one rigup at a time installs it.
-    pub fn take_for_binary(
+    pub(crate) fn take_for_binary(
         data_dir: &Path,
         name: &BinaryName,
         interrupt: &Interrupt,
@@ -76,7 +79,7 @@ impl Lock {
 
     /// Takes the lock, however long that takes. `waits_for_this` returns whether a holder waits for this process;
     /// `waiting` is called once with the holder, if there is one.
-    pub fn take(
+    pub(crate) fn take(
         path: &Path,
         interrupt: &Interrupt,
         waits_for_this: impl Fn(&Identity) -> bool,
@@ -107,17 +110,17 @@ impl Lock {
     }
 
     /// Shares the lock with every process that this one starts from now on, whatever becomes of this one.
-    pub fn share_with_children(&self) -> io::Result<()> {
+    pub(crate) fn share_with_children(&self) -> io::Result<()> {
         Ok(rustix::io::fcntl_setfd(self.0.file(), FdFlags::empty())?)
     }
 
     /// Writes the pid for which the lock is held into its file.
-    pub fn set_holder(&mut self, pid: u32) -> io::Result<()> {
+    pub(crate) fn set_holder(&mut self, pid: u32) -> io::Result<()> {
         self.0.write(&Holder::of(pid).0)
     }
 
     /// Releases the lock, also for those that share it.
-    pub fn release(self) -> io::Result<()> {
+    pub(crate) fn release(self) -> io::Result<()> {
         self.0.unlock()
     }
 

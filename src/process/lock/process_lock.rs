@@ -11,11 +11,11 @@ use crate::model::ProcessId;
 
 /// The lock of one process. Its file is removed with the value.
 #[derive(Debug)]
-pub struct ProcessLock(FileLock);
+pub(crate) struct ProcessLock(FileLock);
 
 impl ProcessLock {
     /// Takes the lock of a process that is not recorded yet.
-    pub fn take(data_dir: &Path, process_id: ProcessId) -> io::Result<Self> {
+    pub(crate) fn take(data_dir: &Path, process_id: ProcessId) -> io::Result<Self> {
         let file = FileLock::create(&path(data_dir, process_id))?;
         file.lock()?;
         Ok(Self(file))
@@ -29,7 +29,7 @@ impl Drop for ProcessLock {
 }
 
 /// Whether a rigup holds the lock of this process. If that was killed, its file is removed.
-pub fn is_held(data_dir: &Path, process_id: ProcessId) -> bool {
+pub(crate) fn is_held(data_dir: &Path, process_id: ProcessId) -> bool {
     let path = path(data_dir, process_id);
     let is_locked = lock::is_locked(&path);
     if is_locked == Some(false) {
@@ -39,7 +39,7 @@ pub fn is_held(data_dir: &Path, process_id: ProcessId) -> bool {
 }
 
 /// Removes the files, older than `age`, of rigups that were killed before they recorded their process.
-pub fn remove_stale(data_dir: &Path, age: Duration) {
+pub(crate) fn remove_stale(data_dir: &Path, age: Duration) {
     for file in fs_err::read_dir(folder(data_dir)).into_iter().flatten().flatten() {
         let changed = file.metadata().and_then(|metadata| metadata.modified());
         let is_old = changed.is_ok_and(|time| time.elapsed().is_ok_and(|elapsed| elapsed > age));

@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::process::system::process_entry::ProcessEntry;
 
 /// The flag that makes `posix_spawn` start a session.
-pub const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
+pub(crate) const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
 
 /// The flag that sends a signal through a pidfd to the group that its process leads: Linux 6.9.
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
@@ -31,7 +31,7 @@ pub(super) fn pid_namespace() -> Option<u64> {
 }
 
 /// Returns the pids of all processes that this user may see.
-pub fn pids() -> Vec<u32> {
+pub(crate) fn pids() -> Vec<u32> {
     let Ok(proc) = fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -39,7 +39,7 @@ pub fn pids() -> Vec<u32> {
 }
 
 /// Returns the process with this pid.
-pub fn entry(pid: u32) -> Option<ProcessEntry> {
+pub(crate) fn entry(pid: u32) -> Option<ProcessEntry> {
     let mut stat = [0; 1024];
     // The kernel returns the whole text for one read that is large enough.
     let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
@@ -65,24 +65,24 @@ fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
 
 /// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
 /// read.
-pub fn environ(pid: u32) -> Option<Vec<u8>> {
+pub(crate) fn environ(pid: u32) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{pid}/environ")).ok()
 }
 
 /// Returns the arguments of a process, each followed by a NUL.
-pub fn arguments(pid: u32) -> Vec<u8> {
+pub(crate) fn arguments(pid: u32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
 /// Makes this process the parent of every orphan below it.
-pub fn become_subreaper() {
+pub(crate) fn become_subreaper() {
     // If the kernel refuses, orphans are found by the process id in their environment alone.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
 /// Whether this process has no child. Exited children that are not among `known` are reaped. This takes two system calls;
 /// reading the process table takes hundreds.
-pub fn has_no_children(known: &[u32]) -> bool {
+pub(crate) fn has_no_children(known: &[u32]) -> bool {
     let options = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
         let exited = match waitid(Id::All, options) {
@@ -101,7 +101,7 @@ pub fn has_no_children(known: &[u32]) -> bool {
 
 /// Closes all descriptors but the standard streams, so that a process that outlives its caller keeps none of the caller's pipes
 /// open. It has to be called before anything else is opened.
-pub fn close_inherited() {
+pub(crate) fn close_inherited() {
     // SAFETY: the caller has opened nothing yet, so this process uses no descriptor above 2.
     #[expect(unsafe_code, reason = "neither nix nor rustix closes a range")]
     unsafe {
@@ -116,27 +116,27 @@ pub fn close_inherited() {
 
 /// A pidfd, which refers to one process.
 #[derive(Debug)]
-pub struct PidFd(OwnedFd);
+pub(crate) struct PidFd(OwnedFd);
 
 impl PidFd {
     /// Opens the process that has this pid now.
-    pub fn open(pid: u32) -> io::Result<Self> {
+    pub(crate) fn open(pid: u32) -> io::Result<Self> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
     /// A descriptor that is readable once the process has exited.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
     /// Sends a signal, and returns whether the process still existed.
-    pub fn signal(&self, _: &ProcessEntry, signal: Signal) -> bool {
+    pub(crate) fn signal(&self, _: &ProcessEntry, signal: Signal) -> bool {
         pidfd_send_signal(&self.0, signal).is_ok()
     }
 
     /// Sends a signal to the group that the process leads, even if it has exited itself. Returns false if the system cannot.
-    pub fn signal_group(&self, signal: Signal) -> bool {
+    pub(crate) fn signal_group(&self, signal: Signal) -> bool {
         // SAFETY: the descriptor is open, and a null siginfo stands for that of kill.
         #[expect(unsafe_code, reason = "rustix sends no signals to groups through a pidfd")]
         let sent = unsafe {

@@ -2,7 +2,7 @@
 
 /// A process in the process table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessEntry {
+pub(crate) struct ProcessEntry {
     /// The process id.
     pub pid: u32,
     /// The pid of its parent.

@@ -11,9 +11,9 @@ fn seconds_ago(seconds: i64) -> Timestamp {
 }
 
 fn started(id: u128, spec: ProcessSpec, ago: i64) -> Process {
-    let machine_id = MachineId::from_u128(1);
+    let machine_id = MachineId::from(1);
     let identity = Identity { pid: 7, start_ticks: 8, boot_id: "boot".to_owned() };
-    Process::queued(ProcessId::from_u128(id), machine_id, spec, seconds_ago(ago))
+    Process::queued(ProcessId::from(id), machine_id, spec, seconds_ago(ago))
         .into_running(identity, seconds_ago(ago))
 }
 
@@ -45,8 +45,8 @@ fn example_processes() -> [Process; 5] {
             .into_exited(ProcessExit { reason: ExitReason::Timeout, ..exited(143, 6_700) }),
         started(0x0198_0000_4444_4444, backup, 185),
         Process::queued(
-            ProcessId::from_u128(0x0198_0000_5555_5555),
-            MachineId::from_u128(1),
+            ProcessId::from(0x0198_0000_5555_5555),
+            MachineId::from(1),
             command(&["sh", "-c", "echo \u{1b}]0;title\u{7}"]),
             seconds_ago(1),
         ),
@@ -96,7 +96,7 @@ fn processes_fit_120_and_80_and_60_columns() {
 }
 
 fn example_binaries() -> [Binary; 3] {
-    let binary = |name| Binary::new(BinaryId::from_u128(1), MachineId::from_u128(1), name, seconds_ago(9));
+    let binary = |name| Binary::new(BinaryId::from(1), MachineId::from(1), name, seconds_ago(9));
     let installed = |provider, path: &str, version: &str| {
         BinaryState::Installed(Installed {
             binprovider: ProviderName::from_static(provider),
@@ -142,7 +142,7 @@ fn attempts_fit_120_and_80_columns_with_their_whole_reasons() {
         provider: ProviderName::from_static(provider),
         outcome,
         reason: reason.to_owned(),
-        process_id: process_id.map(ProcessId::from_u128),
+        process_id: process_id.map(ProcessId::from),
     };
     let reason = "the version 1.0.0 is older than 2; try another provider, or lower the min_version of the requirement";
     let list = [

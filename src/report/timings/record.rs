@@ -9,7 +9,7 @@ use crate::report::timings::provider_total::ProviderTotal;
 use crate::report::timings::timed_command::Timings;
 
 /// Returns the record of a command's timings.
-pub fn record(timings: &Timings) -> Value {
+pub(crate) fn record(timings: &Timings) -> Value {
     let all = timings.total();
     json!({
         "type": "Timings",

@@ -22,7 +22,7 @@ fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Ou
         at: verified,
     };
     HookTiming {
-        process_id: ProcessId::from_u128(id),
+        process_id: ProcessId::from(id),
         provider: provider.to_owned(),
         hook_name: format!("on_BinaryRequest__50_{provider}.sh"),
         started,
