@@ -65,9 +65,15 @@ pub use crate::engine::events::{EventReport, EventRequest};
 pub use crate::engine::exit_status::ExitStatus;
 pub use crate::engine::install::{InstallReport, InstallRequest};
 pub use crate::hook::event::HookEvent;
-pub use crate::model::binary::Binary;
-pub use crate::model::process::Process;
+pub use crate::install::event::InstallEvent;
+pub use crate::model::{
+    Attempt, Binary, BinaryId, BinaryState, ExitReason, Identity, Installed, MachineId, Outcome, Policy,
+};
+pub use crate::model::{
+    Process, ProcessExit, ProcessId, ProcessSpec, ProcessState, Queued, Running, Version,
+};
 pub use crate::plugin::discovery::Hook;
+pub use crate::plugin::requirement::Diagnostic;
 pub use crate::runs::gc::GcReport;
 pub use crate::runs::start::{RunRequest, Slug};
 

@@ -45,14 +45,13 @@ pub mod internal {
     pub use crate::install::link::link;
     pub use crate::jsonl::MAX_LINE;
     pub use crate::lockfile::{Lockfile, PinError};
-    pub use crate::model::attempt::Outcome;
-    pub use crate::model::binary::Binary;
-    pub use crate::model::id::{BinaryId, MachineId, ProcessId};
-    pub use crate::model::machine::{Guid, Machine, MachineFacts};
-    pub use crate::model::name::{BinaryName, MAX_CHARS, link_name};
-    pub use crate::model::plugin_name::ProviderName;
-    pub use crate::model::process::{ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessType};
-    pub use crate::model::version::Version;
+    pub use crate::model::name::{MAX_CHARS, link_name};
+    pub use crate::model::{
+        Binary, BinaryId, BinaryName, ExitReason, Guid, Identity, Machine, MachineFacts, MachineId,
+    };
+    pub use crate::model::{
+        Outcome, Process, ProcessExit, ProcessId, ProcessSpec, ProcessType, ProviderName, Version,
+    };
     pub use crate::plugin::config::provider::ProviderConfig;
     pub use crate::plugin::config::value::{Origin, SettingResolver, Sources};
     pub use crate::plugin::hook_name::{Background, HookName, canonical_event};

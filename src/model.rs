@@ -14,17 +14,23 @@ pub(crate) mod retention;
 pub(crate) mod text_enum;
 pub(crate) mod version;
 
-pub(crate) use attempt::{Attempt, Outcome};
-pub(crate) use binary::{Binary, Installed};
-pub(crate) use id::{BinaryId, InterfaceId, MachineId, ProcessId};
-pub(crate) use interface::NetworkInterface;
-pub(crate) use machine::{Guid, Machine, MachineFacts};
-pub(crate) use name::{BinaryName, NameError};
-pub(crate) use plugin_name::{PluginName, PluginNameError, ProviderName};
-pub(crate) use policy::{Policy, PolicySupport};
-pub(crate) use process::{
-    ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType,
-};
+pub(crate) use id::{AttemptId, InterfaceId};
+pub(crate) use interface::{InterfaceFacts, NetworkInterface};
+pub(crate) use name::NameError;
+pub(crate) use plugin_name::{PluginName, PluginNameError};
+pub(crate) use policy::{PolicyError, PolicySupport};
 pub(crate) use process::{RunSpec, Usage};
 pub(crate) use retention::RetentionLimits;
-pub(crate) use version::Version;
+pub(crate) use text_enum::UnknownWord;
+
+pub use attempt::{Attempt, Outcome};
+pub use binary::{Binary, BinaryState, Installed, Queued};
+pub use id::{BinaryId, MachineId, ProcessId};
+pub use machine::{Guid, Machine, MachineFacts};
+pub use name::BinaryName;
+pub use plugin_name::ProviderName;
+pub use policy::Policy;
+pub use process::{
+    ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, Running,
+};
+pub use version::Version;

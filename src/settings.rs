@@ -280,7 +280,7 @@ fn check_folder(path: &Path, flag: &'static str) -> Result<(), SettingsError> {
 }
 
 /// Whether a folder can be in a list of folders, such as PATH.
-pub fn is_listable(folder: &Path) -> bool {
+pub(crate) fn is_listable(folder: &Path) -> bool {
     !folder.as_os_str().is_empty() && !folder.as_os_str().as_encoded_bytes().contains(&b':')
 }
 
@@ -359,7 +359,7 @@ fn absolute(here: &Path, dir: &Path) -> PathBuf {
 }
 
 /// Returns the boolean that a word means, or `None` if it means none.
-pub fn parse_bool(word: &str) -> Option<bool> {
+pub(crate) fn parse_bool(word: &str) -> Option<bool> {
     match word.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" | "y" | "t" => Some(true),
         "false" | "0" | "no" | "off" | "n" | "f" => Some(false),

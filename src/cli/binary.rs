@@ -6,8 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::clock;
 use crate::engine::ExitStatus;
-use crate::model::attempt::Attempt;
-use crate::model::binary::{Binary, BinaryState};
+use crate::model::{Attempt, Binary, BinaryState};
 use crate::report::tables;
 use crate::store::{BinaryFilter, Lookup, Store};
 

@@ -3,9 +3,7 @@
 use crate::cli::message::{error, message};
 use crate::engine::installer::StepResult;
 use crate::install::resolver::Resolved;
-use crate::model::attempt::Outcome;
-use crate::model::binary::{Binary, BinaryState};
-use crate::model::name;
+use crate::model::{Binary, BinaryState, Outcome, name};
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
 

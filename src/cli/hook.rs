@@ -12,7 +12,7 @@ use crate::cli::message::{message, print_event};
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::engine::catalog::Catalog;
-use crate::model::attempt::Outcome;
+use crate::model::Outcome;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
 use crate::process::lock::Holder;

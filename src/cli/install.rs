@@ -19,9 +19,8 @@ use crate::engine::{EngineEvent, ExitStatus, InstallReport, InstallRequest, lock
 use crate::hook::command::MAX_TIMEOUT;
 use crate::install::plan::{Refusal, Request};
 use crate::install::status::{InstallStatus, install_status};
-use crate::model::binary::Binary;
-use crate::model::plugin_name::ProviderName;
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, Policy, PolicyError};
+use crate::model::policy::MIN_RELEASE_AGE_KEY;
+use crate::model::{Binary, Policy, PolicyError, ProviderName};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::tables;
 use crate::store::{BinaryFilter, Store};

@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::engine::ExitStatus;
 use crate::machine::config;
-use crate::model::machine::{Machine, MachineFacts};
+use crate::model::{Machine, MachineFacts};
 use crate::report::table::{Cell, Column, Table};
 
 const SET_EXAMPLES: &str = "\

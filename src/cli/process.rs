@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::clock;
 use crate::engine::{ExitStatus, processes};
-use crate::model::process::{Process, ProcessState};
+use crate::model::{Process, ProcessState};
 use crate::process::run_dir::RunDir;
 use crate::process::{handle, tail, usage};
 use crate::report::table::Table;

@@ -11,8 +11,7 @@ use crate::cli::context::{Context, Verbosity};
 use crate::cli::message::{message, print_event};
 use crate::engine::EngineEvent;
 use crate::install::event::InstallEvent;
-use crate::model::attempt::Outcome;
-use crate::model::name::BinaryName;
+use crate::model::{BinaryName, Outcome};
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
 

@@ -17,7 +17,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::events::{self, READY_TIMEOUT_SECONDS, has_hooks, hook_argument};
 use crate::engine::{EngineEvent, EventRequest, ExitStatus, HookEvent};
 use crate::hook::command::MAX_TIMEOUT;
-use crate::model::process::Process;
+use crate::model::Process;
 use crate::plugin::discovery::Hook;
 use crate::report::short_id::short_id;
 use crate::report::table::{Cell, Column, Table};

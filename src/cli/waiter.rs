@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::engine::ExitStatus;
-use crate::model::id::ProcessId;
+use crate::model::ProcessId;
 use crate::process::spawn::CommandSpec;
 use crate::process::{system, waiter};
 use crate::settings::Settings;

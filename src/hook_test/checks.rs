@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::hook_test::result::{CheckResult, Location};
 use crate::hook_test::run::{BinaryLine, HookRun, InvalidLine};
 use crate::install::verify::VerifyError;
-use crate::model::process::{ExitReason, SKIPPED};
+use crate::model::ExitReason;
+use crate::model::process::SKIPPED;
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::process::terminate::GRACE;
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::hook::command;
-use crate::model::id::{BinaryId, MachineId};
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::model::{BinaryId, MachineId, Policy};
 use crate::plugin::hook_name::BINARY_REQUEST;
 
 /// The name that providers are tested with if none is given: every Unix has this program.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::hook_test::check::Check;
-use crate::model::id::ProcessId;
+use crate::model::ProcessId;
 use crate::model::text_enum::text_enum;
 
 text_enum! {

@@ -8,8 +8,7 @@ use std::time::Duration;
 use crate::hook_test::result::{CheckResult, Location};
 use crate::install::verify::{self, Expected, VerifyError};
 use crate::jsonl::{self, Line};
-use crate::model::id::ProcessId;
-use crate::model::process::{ExitReason, ProcessExit};
+use crate::model::{ExitReason, ProcessExit, ProcessId};
 use crate::process::run_dir::RunDir;
 use crate::protocol;
 

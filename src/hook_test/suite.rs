@@ -11,7 +11,7 @@ use crate::hook_test::result::{CheckOutcome, CheckResult, Location};
 use crate::hook_test::run::HookRun;
 use crate::hook_test::runner::{HookRunner, TestError};
 use crate::hook_test::sandbox::{DiskFault, Sandbox};
-use crate::model::process::ExitReason;
+use crate::model::ExitReason;
 
 /// The checks of one hook.
 #[derive(Debug)]

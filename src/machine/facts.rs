@@ -9,7 +9,7 @@ use nix::sys::utsname::{UtsName, uname};
 use sysinfo::{Product, System};
 
 use crate::machine::stats;
-use crate::model::machine::MachineFacts;
+use crate::model::MachineFacts;
 
 /// Files that container engines (Docker, Podman) put into every container.
 const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];

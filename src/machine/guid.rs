@@ -14,7 +14,7 @@ use sysinfo::Product;
 use crate::clock;
 use crate::fs::atomic::AtomicFile;
 use crate::fs::digest;
-use crate::model::machine::Guid;
+use crate::model::Guid;
 
 /// The message under the HMAC: `ArchiveBox`'s application id.
 const APPLICATION: &str = "archivebox";

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
-use crate::model::interface::InterfaceFacts;
+use crate::model::InterfaceFacts;
 
 /// The addresses that `ArchiveBox` uses too; any public address would do. Nothing is sent there.
 const PUBLIC_ADDRESSES: [SocketAddr; 2] = [

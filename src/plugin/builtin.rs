@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::fs::digest::hex;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
-use crate::model::plugin_name::PluginName;
+use crate::model::PluginName;
 use crate::plugin::config::schema::{self, Schema, SchemaError};
 use crate::plugin::discovery::{Hook, Plugin, Start};
 use crate::plugin::hook_name::HookName;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use crate::model::plugin_name::{PluginName, PluginNameError, ProviderName};
+use crate::model::{PluginName, PluginNameError, ProviderName};
 use crate::plugin::config::schema;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::requirement::{self, Diagnostic};

@@ -11,9 +11,9 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::fs::home;
-use crate::model::plugin_name::{PluginNameError, ProviderName};
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy, PolicyError};
-use crate::model::version::{self, Version};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::model::version;
+use crate::model::{PluginNameError, Policy, PolicyError, ProviderName, Version};
 
 /// An override that no provider could use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::jsonl::{self, Line};
-use crate::model::name::{BinaryName, NameError};
-use crate::model::plugin_name::{PluginName, PluginNameError, ProviderName};
-use crate::model::policy::{Policy, PolicyError};
-use crate::model::version::Version;
+use crate::model::{
+    BinaryName, NameError, PluginName, PluginNameError, Policy, PolicyError, ProviderName, Version,
+};
 use crate::plugin::overrides::{OverrideError, Overrides};
 use crate::trust::{Inspection, TrustedReadError};
 

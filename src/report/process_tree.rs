@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::id::ProcessId;
-use crate::model::process::Process;
+use crate::model::{Process, ProcessId};
 
 /// A process in the tree.
 #[derive(Debug, Clone)]

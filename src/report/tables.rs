@@ -2,9 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::attempt::{Attempt, Outcome};
-use crate::model::binary::{Binary, BinaryState};
-use crate::model::process::{ExitReason, Process, ProcessState};
+use crate::model::{Attempt, Binary, BinaryState, ExitReason, Outcome, Process, ProcessState};
 use crate::report::short_id::short_ids;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::units;

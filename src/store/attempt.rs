@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::model::attempt::Attempt;
-use crate::model::id::{AttemptId, BinaryId, ProcessId};
+use crate::model::{Attempt, AttemptId, BinaryId, ProcessId};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::row::{self, Columns, FromRow, Time};

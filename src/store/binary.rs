@@ -5,12 +5,9 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::model::attempt::Attempt;
-use crate::model::binary::{Binary, BinaryState, Installed, Queued};
-use crate::model::id::{BinaryId, MachineId};
-use crate::model::policy::Policy;
-use crate::model::process::Process;
-use crate::model::text_enum::UnknownWord;
+use crate::model::{
+    Attempt, Binary, BinaryId, BinaryState, Installed, MachineId, Policy, Process, Queued, UnknownWord,
+};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::lookup::{self, Lookup};

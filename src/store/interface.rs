@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::params;
 
-use crate::model::id::{InterfaceId, MachineId};
-use crate::model::interface::{InterfaceFacts, NetworkInterface};
+use crate::model::{InterfaceFacts, InterfaceId, MachineId, NetworkInterface};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::row::{self, Columns, FromRow, Time};

@@ -3,8 +3,7 @@
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value};
 
-use crate::model::id::MachineId;
-use crate::model::machine::{Guid, Machine, MachineFacts};
+use crate::model::{Guid, Machine, MachineFacts, MachineId};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::row::{self, Columns, FromRow, Json, Time};

@@ -8,11 +8,10 @@ use std::time::Duration;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
-use crate::model::id::{MachineId, ProcessId};
-use crate::model::process::{
-    Identity, Process, ProcessExit, ProcessSpec, ProcessState, RunSpec, Running, Usage,
+use crate::model::{
+    Identity, MachineId, Process, ProcessExit, ProcessId, ProcessSpec, ProcessState, RunSpec, Running,
+    UnknownWord, Usage,
 };
-use crate::model::text_enum::UnknownWord;
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::lookup::{self, Lookup};

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::params;
 
 use crate::clock;
-use crate::model::id::{MachineId, ProcessId};
+use crate::model::{MachineId, ProcessId};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::row::{self, Columns, Count, FromRow, Json, Time};

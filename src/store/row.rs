@@ -11,10 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock;
-use crate::model::attempt::Outcome;
-use crate::model::id::{AttemptId, BinaryId, InterfaceId, MachineId, ProcessId};
-use crate::model::plugin_name::ProviderName;
-use crate::model::process::{ExitReason, ProcessType};
+use crate::model::{
+    AttemptId, BinaryId, ExitReason, InterfaceId, MachineId, Outcome, ProcessId, ProcessType, ProviderName,
+};
 
 /// A value that is read from a row.
 pub(super) trait FromRow: Sized {

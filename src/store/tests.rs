@@ -10,12 +10,10 @@ use std::path::Path;
 use super::open::open_read_only;
 use super::row::FromRow;
 use super::*;
-use crate::model::attempt::Attempt;
-use crate::model::binary::Binary;
-use crate::model::id::{MachineId, ProcessId};
-use crate::model::interface::NetworkInterface;
-use crate::model::machine::{Guid, Machine, MachineFacts};
-use crate::model::process::{Process, ProcessSpec, ProcessType};
+use crate::model::{
+    Attempt, Binary, Guid, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessId,
+    ProcessSpec, ProcessType,
+};
 
 /// The n-th millisecond.
 pub(super) fn time(n: i64) -> Timestamp {

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use crate::model::attempt::Outcome;
-use crate::model::binary::Installed;
-use crate::model::name::BinaryName;
+use crate::model::{BinaryName, Installed, Outcome};
 use crate::plugin::requirement;
 use crate::process::signals::Interrupt;
 use crate::protocol;

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fs::digest;
 use crate::install::probe;
-use crate::model::binary::Installed;
-use crate::model::name::BinaryName;
+use crate::model::{BinaryName, Installed};
 use crate::process::signals::Interrupt;
 use crate::process::spawn;
 use crate::settings::Settings;

@@ -5,9 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::model::name::{BinaryName, NameError};
-use crate::model::plugin_name::PluginNameError;
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, Policy, PolicyError};
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::model::{BinaryName, NameError, PluginNameError, Policy, PolicyError};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::overrides::{OptionError, OverrideError, Overrides};
 use crate::plugin::requirement::{self, LineError, Providers};

@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::message::{message, print_event};
 use crate::engine::session::Session;
 use crate::engine::{ExitStatus, runs};
-use crate::model::process::Process;
+use crate::model::Process;
 use crate::report::short_id::short_id;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::units;

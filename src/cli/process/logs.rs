@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::cli::process::find;
 use crate::engine::ExitStatus;
-use crate::model::process::{Process, ProcessType};
+use crate::model::{Process, ProcessType};
 use crate::process::handle;
 use crate::process::poll;
 use crate::process::run_dir::RunDir;

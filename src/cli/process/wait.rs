@@ -8,7 +8,7 @@ use crate::cli::message::message;
 use crate::cli::process::write;
 use crate::engine::ExitStatus;
 use crate::engine::processes::{self, Waited};
-use crate::model::process::Process;
+use crate::model::Process;
 
 const EXAMPLES: &str = "\
 Examples:

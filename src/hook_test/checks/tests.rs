@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::hook_test::result::CheckOutcome;
 use crate::hook_test::run::VerifiedFile;
-use crate::model::id::ProcessId;
+use crate::model::ProcessId;
 
 /// Returns a run that exited with 0 after a second and printed nothing.
 fn run() -> HookRun {

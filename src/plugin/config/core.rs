@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::policy::Policy;
-use crate::model::retention::RetentionLimits;
+use crate::model::{Policy, RetentionLimits};
 use crate::plugin::config::schema::{self, Property};
 use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::model::plugin_name::PluginName;
+use crate::model::PluginName;
 use crate::plugin::builtin;
 use crate::plugin::config::schema::{self, Property, Schema};
 use crate::plugin::config::value::{Setting, SettingResolver, Sources};

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY, PolicySupport};
+use crate::model::PolicySupport;
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 
 /// The place of the version in [`ProviderConfig::version_format`].
 pub(crate) const VERSION_PLACE: &str = "{}";

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::io::FdFlags;
 
 use crate::fs::lock::FileLock;
-use crate::model::Identity;
-use crate::model::name::BinaryName;
+use crate::model::{BinaryName, Identity};
 use crate::process::lock::holder::Holder;
 use crate::process::signals::Interrupt;
 use crate::process::wait;

@@ -1,8 +1,8 @@
 use super::*;
-use crate::model::binary::{Installed, Queued};
-use crate::model::id::{BinaryId, MachineId, ProcessId};
-use crate::model::plugin_name::ProviderName;
-use crate::model::process::{Identity, ProcessExit, ProcessSpec, ProcessType, RunSpec, Usage};
+use crate::model::{
+    BinaryId, Identity, Installed, MachineId, ProcessExit, ProcessId, ProcessSpec, ProcessType, ProviderName,
+    Queued, RunSpec, Usage,
+};
 
 const NOW: i64 = 1_700_000_000;
 

@@ -2,9 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::attempt::Outcome;
-use crate::model::id::ProcessId;
-use crate::model::process::Process;
+use crate::model::{Outcome, Process, ProcessId};
 use crate::report::tables;
 
 /// An attempt at a binary, and when its outcome was known.

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::model::attempt::Outcome;
+use crate::model::Outcome;
 use crate::report::timings::hook_timing::Bar;
 
 /// The times of the hooks of a provider, or of all providers.

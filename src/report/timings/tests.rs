@@ -4,8 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::*;
-use crate::model::attempt::Outcome;
-use crate::model::id::ProcessId;
+use crate::model::{Outcome, ProcessId};
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap()

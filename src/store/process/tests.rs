@@ -6,11 +6,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::model::attempt::{Attempt, Outcome};
-use crate::model::id::{MachineId, ProcessId};
-use crate::model::interface;
-use crate::model::plugin_name::ProviderName;
-use crate::model::process::{ExitReason, ProcessType};
+use crate::model::{
+    Attempt, ExitReason, MachineId, Outcome, ProcessId, ProcessType, ProviderName, interface,
+};
 use crate::store::prune::{self, EndedProcess};
 use crate::store::tests::{hook, store_with_machine, time};
 
