@@ -42,4 +42,4 @@ compare() { # WHAT COMMAND
 }
 compare "process list -n 50" "process list -n 50"
 compare "process tree of an install" "process tree $root_id"
-compare "install of 20 warm" "install"
+compare "warm install of 20" "install"

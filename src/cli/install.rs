@@ -210,7 +210,7 @@ fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Contex
             context.verbosity.note(&format!("{} is already installed", binary.name));
         }
         results if is_all_present => {
-            context.verbosity.note(&format!("all {} binaries are already installed", results.len()));
+            context.verbosity.note(&format!("{} binaries are already installed", results.len()));
         }
         _ => {}
     }

@@ -219,7 +219,11 @@ pub(crate) fn core_settings(settings: &Settings) -> Result<CoreSettings, EngineE
 pub(crate) fn no_such_plugin(name: &str, discovery: &Discovery, settings: &Settings) -> String {
     let folders: Vec<String> = settings.plugin_path.iter().map(|path| path.display().to_string()).collect();
     let names: Vec<&str> = discovery.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-    format!("no plugin is named {name} in {}; available plugins: {}", folders.join(" or "), names.join(", "))
+    format!(
+        "there is no plugin named {name} in {}; available plugins: {}",
+        folders.join(" or "),
+        names.join(", ")
+    )
 }
 
 /// Checks that a selected plugin exists and can be used.

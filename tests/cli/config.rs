@@ -124,7 +124,7 @@ fn the_plugins_setting_selects_plugins_and_those_they_require() {
     let plugins: Vec<Value> = context.hook_processes().iter().map(|hook| hook["plugin"].clone()).collect();
     assert_eq!(plugins, ["my-w", "first"]);
     context.set("PLUGINS", "nosuch");
-    context.run(&["run", "E"]).exits_with(3).stderr_contains("no plugin is named nosuch");
+    context.run(&["run", "E"]).exits_with(3).stderr_contains("there is no plugin named nosuch");
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn runs_only_selected_plugins_and_accepts_an_event_without_hooks() {
     context
         .run(&["run", "--plugins", "nosuch", "E"])
         .exits_with(3)
-        .stderr_contains("no plugin is named nosuch");
+        .stderr_contains("there is no plugin named nosuch");
     let nothing =
         context.run(&["run", "Nothing"]).succeeds().stderr_contains("no hooks found for the event Nothing");
     assert_eq!(nothing.stdout, "");

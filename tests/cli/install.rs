@@ -243,7 +243,7 @@ fn selects_plugins_in_any_case_and_rejects_unknown_ones() {
     context
         .run(&["install", "--plugins", "shel"])
         .exits_with(3)
-        .stderr_contains("no plugin is named shel")
+        .stderr_contains("there is no plugin named shel")
         .stderr_contains("Shell");
 }
 

@@ -30,7 +30,10 @@ fn lists_plugins_with_hooks_and_requirements() {
     let good = plugins.iter().find(|plugin| plugin["name"] == "good").unwrap();
     assert_eq!(good["hooks"], json!(["on_BinaryRequest__50_good.sh"]));
     assert_eq!(context.run(&["plugin", "show", "P"]).succeeds().record(), *plugin);
-    context.run(&["plugin", "show", "absent"]).exits_with(1).stderr_contains("no plugin is named absent");
+    context
+        .run(&["plugin", "show", "absent"])
+        .exits_with(1)
+        .stderr_contains("there is no plugin named absent");
     let hooks = context.run(&["hook", "list"]).succeeds().records();
     assert_eq!(hooks[0]["plugin"], "env");
     assert_eq!(hooks.last().unwrap()["order"], 50);

@@ -87,7 +87,7 @@ fn installs_the_pinned_version_elsewhere_despite_a_newer_one() {
     run_elsewhere(&context, &["lock", "--check"]).succeeds().stderr_contains("rigup.lock is up to date");
     run_elsewhere(&context, &["install", "--locked"])
         .succeeds()
-        .stderr_contains("all 2 binaries are already installed");
+        .stderr_contains("2 binaries are already installed");
     run_elsewhere(&context, &["lock"]).succeeds();
     assert_eq!(lockfile(&context), text, "equal pins are equal bytes");
 }

@@ -75,7 +75,7 @@ fn rejects_a_plugins_folder_that_others_can_write_and_uses_the_others() {
         .run(&["install", "--plugins", "q"])
         .exits_with(3)
         .stderr_contains("others can write to it")
-        .stderr_contains("no plugin is named q");
+        .stderr_contains("there is no plugin named q");
     context
         .run(&["install", "y", "--binproviders", "good"])
         .exits_with(1)

@@ -127,7 +127,7 @@ fn row_01_rigup_never_signals_a_process_that_reuses_a_recorded_pid() {
 }
 
 #[test]
-fn row_02_a_process_of_an_earlier_boot_is_recorded_as_lost() {
+fn row_02_a_process_from_an_earlier_boot_is_recorded_as_lost() {
     check_foreign_process_survives(|pid| {
         format!(", start_ticks = {}, boot_id = '00000000-0000-4000-8000-000000000000'", start_ticks(pid))
     });

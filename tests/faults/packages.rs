@@ -59,7 +59,7 @@ fn row_23_an_install_names_the_holder_of_the_dpkg_lock_and_gives_up() {
 }
 
 #[test]
-fn row_24_ten_equal_installs_start_the_hook_once_and_all_succeed() {
+fn row_24_ten_identical_installs_start_the_hook_once_and_all_succeed() {
     let context = TestContext::new();
     context.fixture("counting");
     let gate = context.gate();

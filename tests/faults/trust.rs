@@ -12,7 +12,7 @@ use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext};
 
 #[test]
-fn row_22_a_plugin_folder_that_others_can_write_is_refused() {
+fn row_22_a_plugin_folder_that_others_can_write_to_is_refused() {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
     let path = context.path("here/plugins/p");
