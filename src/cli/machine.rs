@@ -24,7 +24,7 @@ pub(crate) enum MachineCommand {
     Show,
     /// List the machines that have records here, oldest first
     List(MachineListArgs),
-    /// Store where a binary is on this machine
+    /// Store the path of a binary on this machine
     Set(SetArgs),
 }
 
