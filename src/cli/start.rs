@@ -19,10 +19,10 @@ Examples:
   rigup start --slug crawl --max-live 2 --max-runtime 3600 -- ./crawl.sh https://example.org
   id=$(rigup start --slug build --json -- make | jq -r .id); rigup process wait \"$id\"
 
-`rigup process list --slug NAME` lists the runs with that slug. `process logs -f`, `process wait` and
-`process kill` work on runs just as they do on any other process. Inside a run, `rigup post` and
-`rigup result` report progress and the result; `rigup process show` shows both. The exit code is 1
-if --max-live is reached (nothing is started) or if CMD cannot be started.";
+`rigup process list --slug NAME` lists the runs with that slug. `process logs -f`, `process wait`
+and `process kill` work on runs just as they do on any other process. Inside a run, `rigup post`
+and `rigup result` report progress and the result; `rigup process show` shows both. The exit code
+is 1 if --max-live is reached (nothing is started) or if CMD cannot be started.";
 
 const POST_EXAMPLES: &str = "\
 Examples, inside a run that `rigup start` started:
