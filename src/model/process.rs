@@ -200,6 +200,17 @@ pub enum ProcessState {
     Exited(Option<Running>, ProcessExit),
 }
 
+impl ProcessState {
+    /// Returns the `status` of the record, what is known of the start, and the exit.
+    pub(crate) const fn parts(&self) -> (&'static str, Option<&Running>, Option<&ProcessExit>) {
+        match self {
+            Self::Queued => ("queued", None, None),
+            Self::Running(running) => ("running", Some(running), None),
+            Self::Exited(running, exit) => ("exited", running.as_ref(), Some(exit)),
+        }
+    }
+}
+
 /// What is known of a process once it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
@@ -264,28 +275,17 @@ impl Process {
 
     /// Returns the identity and the start time, or `None` if the process was never started.
     pub fn running(&self) -> Option<&Running> {
-        match &self.state {
-            ProcessState::Queued => None,
-            ProcessState::Running(running) => Some(running),
-            ProcessState::Exited(running, _) => running.as_ref(),
-        }
+        self.state.parts().1
     }
 
     /// Returns the exit, or `None` if the process has not exited.
     pub fn exit(&self) -> Option<&ProcessExit> {
-        match &self.state {
-            ProcessState::Exited(_, exit) => Some(exit),
-            ProcessState::Queued | ProcessState::Running(_) => None,
-        }
+        self.state.parts().2
     }
 
     /// Returns the `status` of the record.
     pub const fn status(&self) -> &'static str {
-        match self.state {
-            ProcessState::Queued => "queued",
-            ProcessState::Running(_) => "running",
-            ProcessState::Exited(..) => "exited",
-        }
+        self.state.parts().0
     }
 
     /// Returns the `state` of the record: `queued`, `running`, `finished`, `killed` or `died`.

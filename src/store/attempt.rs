@@ -1,28 +1,42 @@
 //! The `attempt` table.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use crate::model::{Attempt, AttemptId, BinaryId, ProcessId};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
-use crate::store::row::{self, Columns, FromRow, Time};
+use crate::store::row::{self, TableRow, columns};
 
-/// An attempt and the time at which it was stored.
-impl FromRow for (Attempt, Timestamp) {
+/// A row of the table.
+pub(super) struct AttemptRow {
+    id: AttemptId,
+    binary_id: BinaryId,
+    attempt: Attempt,
+    created_at: Timestamp,
+}
+
+columns! {
+    Attempt { process_id, provider, outcome, reason }
+    AttemptRow { id, binary_id, attempt, created_at }
+    NamedRow { row, binary }
+}
+
+impl TableRow for AttemptRow {
     const TABLE: &'static str = "attempt";
     const COLUMNS: &'static str = "id, binary_id, process_id, provider, outcome, reason, created_at";
+}
 
-    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
-        columns.skip(2);
-        let attempt = Attempt {
-            process_id: columns.get()?,
-            provider: columns.get()?,
-            outcome: columns.get()?,
-            reason: columns.get()?,
-        };
-        Ok((attempt, columns.time()?))
-    }
+/// A row of the table, and the name of its binary.
+struct NamedRow {
+    row: AttemptRow,
+    binary: String,
+}
+
+impl TableRow for NamedRow {
+    const TABLE: &'static str = "attempt AS a JOIN binary AS b ON b.id = a.binary_id";
+    const COLUMNS: &'static str =
+        "a.id, a.binary_id, a.process_id, a.provider, a.outcome, a.reason, a.created_at, b.name";
 }
 
 /// An attempt with the name of its binary.
@@ -34,17 +48,6 @@ pub struct BinaryAttempt {
     pub attempt: Attempt,
     /// When the attempt was stored, which is when its result was verified.
     pub at: Timestamp,
-}
-
-impl FromRow for BinaryAttempt {
-    const TABLE: &'static str = "attempt AS a JOIN binary AS b ON b.id = a.binary_id";
-    const COLUMNS: &'static str =
-        "a.id, a.binary_id, a.process_id, a.provider, a.outcome, a.reason, a.created_at, b.name";
-
-    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
-        let (attempt, at) = FromRow::from_row(columns)?;
-        Ok(Self { binary: columns.get()?, attempt, at })
-    }
 }
 
 impl Store {
@@ -60,16 +63,20 @@ impl Store {
 
     /// Returns the attempts at a binary and when each was stored, oldest first.
     pub fn attempts(&self, binary_id: BinaryId) -> Result<Vec<(Attempt, Timestamp)>, StoreError> {
-        self.with(|connection| {
+        let rows: Vec<AttemptRow> = self.with(|connection| {
             row::all(connection, "WHERE binary_id = ?1 ORDER BY created_at, id", [binary_id])
-        })
+        })?;
+        Ok(rows.into_iter().map(|row| (row.attempt, row.created_at)).collect())
     }
 
     /// Returns the attempts of the processes that a process started, oldest first.
     pub fn attempts_of_children(&self, parent_id: ProcessId) -> Result<Vec<BinaryAttempt>, StoreError> {
         const OF_CHILDREN: &str = "WHERE a.process_id IN (SELECT id FROM process WHERE parent_id = ?1) \
             ORDER BY a.created_at, a.id";
-        self.with(|connection| row::all(connection, OF_CHILDREN, [parent_id]))
+        let rows: Vec<NamedRow> = self.with(|connection| row::all(connection, OF_CHILDREN, [parent_id]))?;
+        let named =
+            |NamedRow { row, binary }| BinaryAttempt { binary, attempt: row.attempt, at: row.created_at };
+        Ok(rows.into_iter().map(named).collect())
     }
 }
 
@@ -79,16 +86,9 @@ pub(super) fn insert(
     attempt: &Attempt,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    connection.prepare_cached(&row::insert_sql::<(Attempt, Timestamp)>(""))?.execute(params![
-        AttemptId::generate(),
-        binary_id,
-        attempt.process_id,
-        attempt.provider,
-        attempt.outcome,
-        attempt.reason,
-        Time(now),
-    ])?;
-    Ok(())
+    let attempt = attempt.clone();
+    let row = AttemptRow { id: AttemptId::generate(), binary_id, attempt, created_at: now };
+    row::write(connection, &row::insert_sql::<AttemptRow>(""), &row)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::model::{
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::lookup::{self, Lookup};
-use crate::store::row::{self, Columns, FilePath, FromRow, Json, Time};
+use crate::store::row::{self, Columns, RowReader, TableRow, Values, columns};
 use crate::store::{attempt, process};
 
 /// Which binaries to list.
@@ -29,53 +29,51 @@ pub struct BinaryFilter {
     pub limit: Option<u32>,
 }
 
-impl FromRow for Binary {
+impl TableRow for Binary {
     const TABLE: &'static str = "binary";
     const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, min_release_age, postinstall_scripts, \
         overrides, status, retry_at, attempt_count, last_error, binprovider, abspath, version, \
         sha256, fingerprint, created_at, modified_at, num_uses_failed, num_uses_succeeded";
+}
 
-    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: columns.get()?,
-            machine_id: columns.get()?,
-            name: columns.get()?,
-            binproviders: columns.get()?,
-            min_version: columns.get()?,
-            policy: Policy { min_release_age: columns.get()?, postinstall_scripts: columns.get()? },
-            overrides: columns.json()?,
-            state: read_state(columns)?,
-            created_at: columns.time()?,
-            modified_at: columns.time()?,
-            num_uses_failed: columns.get()?,
-            num_uses_succeeded: columns.get()?,
-        })
+columns! {
+    Policy { min_release_age, postinstall_scripts }
+    Queued { retry_at, attempt_count, last_error }
+    Installed { binprovider, abspath, version, sha256, fingerprint }
+    Binary {
+        id, machine_id, name, binproviders, min_version, policy, overrides, state, created_at, modified_at,
+        num_uses_failed, num_uses_succeeded,
     }
 }
 
-fn read_state(columns: &mut Columns<'_>) -> rusqlite::Result<BinaryState> {
-    let status: String = columns.get()?;
-    match status.as_str() {
-        "queued" => {
-            let queued = Queued {
-                retry_at: columns.get::<Option<Time>>()?.map(|time| time.0),
-                attempt_count: columns.get()?,
-                last_error: columns.get()?,
-            };
-            columns.skip(5);
-            Ok(BinaryState::Queued(queued))
+/// The columns of the other state are NULL.
+impl Columns for BinaryState {
+    const COUNT: usize = 1 + Queued::COUNT + Installed::COUNT;
+
+    fn read(row: &mut RowReader<'_>) -> rusqlite::Result<Self> {
+        let status = String::read(row)?;
+        match status.as_str() {
+            "queued" => {
+                let queued = Queued::read(row)?;
+                row.skip(Installed::COUNT);
+                Ok(Self::Queued(queued))
+            }
+            "installed" => {
+                row.skip(Queued::COUNT);
+                Installed::read(row).map(Self::Installed)
+            }
+            _ => Err(row.invalid(UnknownWord(status))),
         }
-        "installed" => {
-            columns.skip(3);
-            Ok(BinaryState::Installed(Installed {
-                binprovider: columns.get()?,
-                abspath: columns.path()?,
-                version: columns.get()?,
-                sha256: columns.get()?,
-                fingerprint: columns.get()?,
-            }))
-        }
-        _ => Err(columns.invalid(UnknownWord(status))),
+    }
+
+    fn write<'a>(&'a self, values: &mut Values<'a>) -> rusqlite::Result<()> {
+        let (queued, installed) = match self {
+            Self::Queued(queued) => (Some(queued), None),
+            Self::Installed(installed) => (None, Some(installed)),
+        };
+        values.push(self.as_str().into());
+        row::write_optional(queued, values)?;
+        row::write_optional(installed, values)
     }
 }
 
@@ -134,7 +132,7 @@ impl Store {
         let binary = Binary::new(BinaryId::generate(), machine_id, name, now);
         self.transaction(|transaction| {
             let sql = row::insert_sql::<Binary>("ON CONFLICT (machine_id, name) DO NOTHING");
-            insert(transaction, &binary, &sql)?;
+            row::write(transaction, &sql, &binary)?;
             row::only(transaction, BY_NAME, params![machine_id, name])
         })
     }
@@ -182,38 +180,7 @@ impl Store {
 
 /// Stores a binary in place of the one with its id.
 fn save(connection: &Connection, binary: &Binary) -> rusqlite::Result<()> {
-    insert(connection, binary, &row::upsert_sql::<Binary>("id", &["id"]))
-}
-
-fn insert(connection: &Connection, binary: &Binary, sql: &str) -> rusqlite::Result<()> {
-    let (queued, installed) = match &binary.state {
-        BinaryState::Queued(queued) => (Some(queued), None),
-        BinaryState::Installed(installed) => (None, Some(installed)),
-    };
-    connection.prepare_cached(sql)?.execute(params![
-        binary.id,
-        binary.machine_id,
-        binary.name,
-        binary.binproviders,
-        binary.min_version,
-        binary.policy.min_release_age,
-        binary.policy.postinstall_scripts,
-        Json(&binary.overrides),
-        binary.state.as_str(),
-        queued.and_then(|queued| queued.retry_at).map(Time),
-        queued.map(|queued| queued.attempt_count),
-        queued.map(|queued| &queued.last_error),
-        installed.map(|installed| &installed.binprovider),
-        installed.map(|installed| FilePath(&installed.abspath)),
-        installed.map(|installed| &installed.version),
-        installed.map(|installed| &installed.sha256),
-        installed.map(|installed| &installed.fingerprint),
-        Time(binary.created_at),
-        Time(binary.modified_at),
-        binary.num_uses_failed,
-        binary.num_uses_succeeded,
-    ])?;
-    Ok(())
+    row::write(connection, &row::upsert_sql::<Binary>("id", &["id"]), binary)
 }
 
 #[cfg(test)]

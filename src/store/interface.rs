@@ -6,33 +6,19 @@ use rusqlite::params;
 use crate::model::{InterfaceFacts, InterfaceId, MachineId, NetworkInterface};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
-use crate::store::row::{self, Columns, FromRow, Time};
+use crate::store::row::{self, TableRow, columns};
 
-impl FromRow for NetworkInterface {
+impl TableRow for NetworkInterface {
     const TABLE: &'static str = "network_interface";
     const COLUMNS: &'static str = "id, machine_id, mac_address, ip_public, ip_local, dns_server, hostname, iface, isp, \
         city, region, country, created_at, modified_at";
+}
 
-    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: columns.get()?,
-            machine_id: columns.get()?,
-            facts: InterfaceFacts {
-                mac_address: columns.get()?,
-                ip_public: columns.get()?,
-                ip_local: columns.get()?,
-                dns_server: columns.get()?,
-                hostname: columns.get()?,
-                iface: columns.get()?,
-                isp: columns.get()?,
-                city: columns.get()?,
-                region: columns.get()?,
-                country: columns.get()?,
-            },
-            created_at: columns.time()?,
-            modified_at: columns.time()?,
-        })
+columns! {
+    InterfaceFacts {
+        mac_address, ip_public, ip_local, dns_server, hostname, iface, isp, city, region, country,
     }
+    NetworkInterface { id, machine_id, facts, created_at, modified_at }
 }
 
 /// The columns that identify an interface.
@@ -53,25 +39,17 @@ impl Store {
         facts: &InterfaceFacts,
         now: Timestamp,
     ) -> Result<NetworkInterface, StoreError> {
+        let interface = NetworkInterface {
+            id: InterfaceId::generate(),
+            machine_id,
+            facts: facts.clone(),
+            created_at: now,
+            modified_at: now,
+        };
         let InterfaceFacts { mac_address, ip_public, ip_local, dns_server, .. } = facts;
         self.transaction(|transaction| {
             let sql = row::upsert_sql::<NetworkInterface>(KEY, &["id", "created_at"]);
-            transaction.prepare_cached(&sql)?.execute(params![
-                InterfaceId::generate(),
-                machine_id,
-                mac_address,
-                ip_public,
-                ip_local,
-                dns_server,
-                facts.hostname,
-                facts.iface,
-                facts.isp,
-                facts.city,
-                facts.region,
-                facts.country,
-                Time(now),
-                Time(now),
-            ])?;
+            row::write(transaction, &sql, &interface)?;
             row::only(
                 transaction,
                 &format!("WHERE ({KEY}) = (?1, ?2, ?3, ?4, ?5)"),

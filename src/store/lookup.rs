@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::store::row::{self, FromRow};
+use crate::store::row::{self, TableRow};
 
 /// The result of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) const BY_PREFIX: &str = "WHERE id >= ?1 AND id < ?1 || 'g'";
 
 /// Returns the row whose id is `typed`, or begins or ends with it: in any case, with or without hyphens. UUIDv7 generated at
 /// about the same time have the same beginning, so people rather type the end.
-pub(super) fn by_id<T: FromRow>(connection: &Connection, typed: &str) -> rusqlite::Result<Lookup<T>> {
+pub(super) fn by_id<T: TableRow>(connection: &Connection, typed: &str) -> rusqlite::Result<Lookup<T>> {
     let digits: String = typed.trim().chars().filter(|&c| c != '-').collect::<String>().to_ascii_lowercase();
     if digits.is_empty() || digits.len() > DIGITS || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Ok(Lookup::NotFound);

@@ -1,44 +1,27 @@
 //! The `machine` table.
 
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use serde_json::{Map, Value};
 
 use crate::model::{Guid, Machine, MachineFacts, MachineId};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
-use crate::store::row::{self, Columns, FromRow, Json, Time};
+use crate::store::row::{self, TableRow, columns};
 
-impl FromRow for Machine {
+impl TableRow for Machine {
     const TABLE: &'static str = "machine";
     const COLUMNS: &'static str = "id, guid, guid_source, hostname, hw_in_docker, hw_in_vm, hw_manufacturer, hw_product, \
         hw_uuid, os_arch, os_family, os_platform, os_release, os_kernel, stats, config, \
         created_at, modified_at, num_uses_failed, num_uses_succeeded";
+}
 
-    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: columns.get()?,
-            guid: Guid { value: columns.get()?, source: columns.get()? },
-            facts: MachineFacts {
-                hostname: columns.get()?,
-                hw_in_docker: columns.get()?,
-                hw_in_vm: columns.get()?,
-                hw_manufacturer: columns.get()?,
-                hw_product: columns.get()?,
-                hw_uuid: columns.get()?,
-                os_arch: columns.get()?,
-                os_family: columns.get()?,
-                os_platform: columns.get()?,
-                os_release: columns.get()?,
-                os_kernel: columns.get()?,
-                stats: columns.json()?,
-            },
-            config: columns.json()?,
-            created_at: columns.time()?,
-            modified_at: columns.time()?,
-            num_uses_failed: columns.get()?,
-            num_uses_succeeded: columns.get()?,
-        })
+columns! {
+    Guid { value, source }
+    MachineFacts {
+        hostname, hw_in_docker, hw_in_vm, hw_manufacturer, hw_product, hw_uuid, os_arch, os_family, os_platform, os_release,
+        os_kernel, stats,
     }
+    Machine { id, guid, facts, config, created_at, modified_at, num_uses_failed, num_uses_succeeded }
 }
 
 const BY_GUID: &str = "WHERE guid = ?1";
@@ -54,7 +37,7 @@ impl Store {
         self.with(|connection| {
             connection
                 .prepare_cached("UPDATE machine SET config = json_patch(config, ?2) WHERE id = ?1")?
-                .execute(params![machine_id, Json(patch)])
+                .execute(params![machine_id, row::json(patch)?])
                 .map(drop)
         })
     }
@@ -72,7 +55,7 @@ impl Store {
     /// Stores a machine in place of the one with its id. If another machine has its guid, that is a
     /// [`StoreError::Conflict`]: see [`Store::find_or_add_machine`].
     pub fn save_machine(&self, machine: &Machine) -> Result<(), StoreError> {
-        self.with(|connection| insert(connection, machine, &row::upsert_sql::<Machine>("id", &["id"])))
+        self.with(|connection| row::write(connection, &row::upsert_sql::<Machine>("id", &["id"]), machine))
     }
 
     /// Adds to the counts of requests on a machine that succeeded and failed.
@@ -93,37 +76,10 @@ impl Store {
             return Ok(stored);
         }
         self.transaction(|transaction| {
-            insert(transaction, machine, &row::insert_sql::<Machine>("ON CONFLICT (guid) DO NOTHING"))?;
+            row::write(transaction, &row::insert_sql::<Machine>("ON CONFLICT (guid) DO NOTHING"), machine)?;
             row::only(transaction, BY_GUID, [&machine.guid.value])
         })
     }
-}
-
-fn insert(connection: &Connection, machine: &Machine, sql: &str) -> rusqlite::Result<()> {
-    let facts = &machine.facts;
-    connection.prepare_cached(sql)?.execute(params![
-        machine.id,
-        machine.guid.value,
-        machine.guid.source,
-        facts.hostname,
-        facts.hw_in_docker,
-        facts.hw_in_vm,
-        facts.hw_manufacturer,
-        facts.hw_product,
-        facts.hw_uuid,
-        facts.os_arch,
-        facts.os_family,
-        facts.os_platform,
-        facts.os_release,
-        facts.os_kernel,
-        Json(&facts.stats),
-        Json(&machine.config),
-        Time(machine.created_at),
-        Time(machine.modified_at),
-        machine.num_uses_failed,
-        machine.num_uses_succeeded,
-    ])?;
-    Ok(())
 }
 
 #[cfg(test)]

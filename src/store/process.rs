@@ -1,12 +1,10 @@
 //! The `process` table.
 
-mod filter;
-
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use rusqlite::types::FromSql;
-use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
+use rusqlite::types::{FromSql, ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
 
 use crate::model::{
     Identity, MachineId, Process, ProcessExit, ProcessId, ProcessSpec, ProcessState, RunSpec, Running,
@@ -15,29 +13,14 @@ use crate::model::{
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::lookup::{self, Lookup};
-use crate::store::row::{self, Columns, Count, FilePath, FromRow, Json, Time};
+use crate::store::row::{self, Columns, RowReader, TableRow, Values, columns};
 
-pub use filter::ProcessFilter;
-
-impl FromRow for Process {
+impl TableRow for Process {
     const TABLE: &'static str = "process";
     const COLUMNS: &'static str = "id, machine_id, parent_id, binary_id, iface_id, process_type, plugin, hook_name, \
         cmd, pwd, env, timeout, run_dir, slug, description, ttl_seconds, status, pid, start_ticks, boot_id, \
         started_at, ended_at, exit_code, signal, exit_reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, \
         max_rss, user_ms, sys_ms, created_at";
-
-    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: columns.get()?,
-            machine_id: columns.get()?,
-            parent_id: columns.get()?,
-            binary_id: columns.get()?,
-            iface_id: columns.get()?,
-            spec: read_spec(columns)?,
-            state: read_state(columns)?,
-            created_at: columns.time()?,
-        })
-    }
 
     /// A parent that was pruned in the meantime becomes NULL.
     fn expression(column: &str, parameter: String) -> String {
@@ -48,81 +31,68 @@ impl FromRow for Process {
     }
 }
 
-fn read_spec(columns: &mut Columns<'_>) -> rusqlite::Result<ProcessSpec> {
-    Ok(ProcessSpec {
-        process_type: columns.get()?,
-        plugin: columns.get()?,
-        hook_name: columns.get()?,
-        cmd: columns.json()?,
-        pwd: columns.path()?,
-        env: columns.json()?,
-        timeout: read_seconds(columns)?,
-        run_dir: columns.optional_path()?,
-        run: read_run(columns)?,
-    })
+columns! {
+    Identity { pid, start_ticks, boot_id }
+    Running { identity, started_at }
+    Usage { max_rss, user_ms, sys_ms }
+    ProcessExit {
+        ended_at, exit_code, signal, reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, usage,
+    }
+    ProcessSpec { process_type, plugin, hook_name, cmd, pwd, env, timeout, run_dir, run }
+    Process { id, machine_id, parent_id, binary_id, iface_id, spec, state, created_at }
 }
 
-fn read_run(columns: &mut Columns<'_>) -> rusqlite::Result<Option<RunSpec>> {
-    let run = RunSpec { slug: columns.get()?, description: columns.get()?, ttl: read_seconds(columns)? };
-    Ok((!run.slug.is_empty()).then_some(run))
-}
+/// The slug and the description of a process that is not a run are empty, not NULL.
+impl Columns for RunSpec {
+    const COUNT: usize = 3;
 
-fn read_seconds(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Duration>> {
-    let seconds: Option<f64> = columns.get()?;
-    seconds.map(Duration::try_from_secs_f64).transpose().map_err(|reason| columns.invalid(reason))
-}
+    fn read(row: &mut RowReader<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { slug: Columns::read(row)?, description: Columns::read(row)?, ttl: Columns::read(row)? })
+    }
 
-/// Reads the columns from `status` to `sys_ms`.
-fn read_state(columns: &mut Columns<'_>) -> rusqlite::Result<ProcessState> {
-    let status: String = columns.get()?;
-    match status.as_str() {
-        "queued" => {
-            columns.skip(15);
-            Ok(ProcessState::Queued)
-        }
-        "running" => {
-            let running =
-                read_running(columns)?.ok_or_else(|| columns.invalid("a running process has no pid"))?;
-            columns.skip(11);
-            Ok(ProcessState::Running(running))
-        }
-        "exited" => Ok(ProcessState::Exited(read_running(columns)?, read_exit(columns)?)),
-        _ => Err(columns.invalid(UnknownWord(status))),
+    fn write<'a>(&'a self, values: &mut Values<'a>) -> rusqlite::Result<()> {
+        self.slug.write(values)?;
+        self.description.write(values)?;
+        self.ttl.write(values)
+    }
+
+    fn is_none(row: &RowReader<'_>) -> rusqlite::Result<bool> {
+        Ok(row.peek()? == ValueRef::Text(b""))
+    }
+
+    fn write_none(values: &mut Values<'_>) -> rusqlite::Result<()> {
+        values.extend(["".into(), "".into(), ToSqlOutput::Owned(Value::Null)]);
+        Ok(())
     }
 }
 
-/// Reads the identity and the start time, or `None` for a process that was never started.
-fn read_running(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Running>> {
-    let Some(pid) = columns.get()? else {
-        columns.skip(3);
-        return Ok(None);
-    };
-    Ok(Some(Running {
-        identity: Identity { pid, start_ticks: columns.count()?, boot_id: columns.get()? },
-        started_at: columns.time()?,
-    }))
-}
+/// The columns that the state does not have are NULL.
+impl Columns for ProcessState {
+    const COUNT: usize = 1 + Running::COUNT + ProcessExit::COUNT;
 
-fn read_exit(columns: &mut Columns<'_>) -> rusqlite::Result<ProcessExit> {
-    Ok(ProcessExit {
-        ended_at: columns.time()?,
-        exit_code: columns.get()?,
-        signal: columns.get()?,
-        reason: columns.get()?,
-        stdout_tail: columns.get()?,
-        stderr_tail: columns.get()?,
-        stdout_bytes: columns.count()?,
-        stderr_bytes: columns.count()?,
-        usage: read_usage(columns)?,
-    })
-}
+    fn read(row: &mut RowReader<'_>) -> rusqlite::Result<Self> {
+        let status = String::read(row)?;
+        match status.as_str() {
+            "queued" => {
+                row.skip(Running::COUNT + ProcessExit::COUNT);
+                Ok(Self::Queued)
+            }
+            "running" => {
+                let running = Running::read(row)?;
+                row.skip(ProcessExit::COUNT);
+                Ok(Self::Running(running))
+            }
+            "exited" => Ok(Self::Exited(Columns::read(row)?, Columns::read(row)?)),
+            _ => Err(row.invalid(UnknownWord(status))),
+        }
+    }
 
-fn read_usage(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Usage>> {
-    let Some(Count(max_rss)) = columns.get()? else {
-        columns.skip(2);
-        return Ok(None);
-    };
-    Ok(Some(Usage { max_rss, user_ms: columns.count()?, sys_ms: columns.count()? }))
+    fn write<'a>(&'a self, values: &mut Values<'a>) -> rusqlite::Result<()> {
+        let (status, running, exit) = self.parts();
+        values.push(status.into());
+        row::write_optional(running, values)?;
+        row::write_optional(exit, values)
+    }
 }
 
 /// Inserts or updates a process. The record of a process that exited is final.
@@ -137,6 +107,74 @@ const AVERAGE_SECONDS: &str = "SELECT avg(julianday(ended_at) - julianday(starte
     (SELECT hook_name, started_at, ended_at FROM process WHERE plugin <> '' AND plugin = ?1 \
     ORDER BY created_at DESC, id DESC LIMIT 20) WHERE hook_name = ?2";
 const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
+
+/// Which processes to list.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessFilter {
+    /// Only `queued`, `running` or `exited` processes.
+    pub status: Option<String>,
+    /// Only processes for a binary of this name, on any machine.
+    pub binary_name: Option<String>,
+    /// Only hooks of this plugin.
+    pub plugin: Option<String>,
+    /// Only runs of this slug.
+    pub slug: Option<String>,
+    /// Only processes without a parent.
+    pub is_root: bool,
+    /// At most this many processes.
+    pub limit: Option<u32>,
+}
+
+impl ProcessFilter {
+    /// Returns `WHERE ... ORDER BY ... LIMIT` and its parameters. Only the conditions that are set are part of it, because
+    /// otherwise SQLite could not choose an index; some repeat the condition of a partial index.
+    fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
+        let mut conditions = Vec::new();
+        let mut params: Vec<Box<dyn ToSql>> = Vec::new();
+        if let Some(status) = &self.status {
+            conditions.push(if status == "exited" {
+                "status = ?"
+            } else {
+                "status <> 'exited' AND status = ?"
+            });
+            params.push(Box::new(status.clone()));
+        }
+        if let Some(name) = &self.binary_name {
+            // The record of a hook for several binaries refers to none of them; its attempts refer to each.
+            conditions.push(
+                "id IN (WITH named AS (SELECT id FROM binary WHERE name = ?) \
+                 SELECT process.id FROM named JOIN process ON process.binary_id = named.id \
+                 UNION SELECT process_id FROM named JOIN attempt ON attempt.binary_id = named.id)",
+            );
+            params.push(Box::new(name.clone()));
+        }
+        if let Some(plugin) = &self.plugin {
+            // A plugin has many processes: without the condition of its index, SQLite uses the more selective one.
+            let is_plain = plugin.is_empty() || self.is_selective();
+            conditions.push(if is_plain { "plugin = ?" } else { "plugin <> '' AND plugin = ?" });
+            params.push(Box::new(plugin.clone()));
+        }
+        if let Some(slug) = &self.slug {
+            conditions.push(if self.is_selective() { "slug = ?" } else { "slug <> '' AND slug = ?" });
+            params.push(Box::new(slug.clone()));
+        }
+        if self.is_root {
+            conditions.push("parent_id IS NULL");
+        }
+        let mut sql = String::new();
+        if !conditions.is_empty() {
+            sql = format!("WHERE {} ", conditions.join(" AND "));
+        }
+        sql.push_str("ORDER BY created_at DESC, id DESC LIMIT ?");
+        params.push(Box::new(row::limit(self.limit)));
+        (sql, params)
+    }
+
+    /// Returns whether the filter has a condition that few processes meet, whatever their plugin or slug.
+    fn is_selective(&self) -> bool {
+        self.binary_name.is_some() || self.status.as_deref().is_some_and(|status| status != "exited")
+    }
+}
 
 impl Store {
     /// Stores a process in place of the one with its id, unless that one exited: its record is final.
@@ -248,47 +286,7 @@ fn if_stored<I: FromSql + ToSql>(
 
 /// Stores a process in place of the one with its id, unless that one exited.
 pub(super) fn save(connection: &Connection, process: &Process) -> rusqlite::Result<()> {
-    let spec = &process.spec;
-    let run = spec.run.as_ref();
-    let running = process.running();
-    let exit = process.exit();
-    let usage = exit.and_then(|exit| exit.usage);
-    connection.prepare_cached(&SAVE)?.execute(params![
-        process.id,
-        process.machine_id,
-        process.parent_id,
-        process.binary_id,
-        process.iface_id,
-        spec.process_type,
-        spec.plugin,
-        spec.hook_name,
-        Json(&spec.cmd),
-        FilePath(&spec.pwd),
-        Json(&spec.env),
-        spec.timeout.map(|timeout| timeout.as_secs_f64()),
-        spec.run_dir.as_deref().map(FilePath),
-        run.map_or("", |run| &run.slug),
-        run.map_or("", |run| &run.description),
-        run.and_then(|run| run.ttl).map(|ttl| ttl.as_secs_f64()),
-        process.status(),
-        running.map(|running| running.identity.pid),
-        running.map(|running| Count(running.identity.start_ticks)),
-        running.map(|running| &running.identity.boot_id),
-        running.map(|running| Time(running.started_at)),
-        exit.map(|exit| Time(exit.ended_at)),
-        exit.and_then(|exit| exit.exit_code),
-        exit.and_then(|exit| exit.signal),
-        exit.map(|exit| exit.reason),
-        exit.map(|exit| &exit.stdout_tail),
-        exit.map(|exit| &exit.stderr_tail),
-        exit.map(|exit| Count(exit.stdout_bytes)),
-        exit.map(|exit| Count(exit.stderr_bytes)),
-        usage.map(|usage| Count(usage.max_rss)),
-        usage.map(|usage| Count(usage.user_ms)),
-        usage.map(|usage| Count(usage.sys_ms)),
-        Time(process.created_at),
-    ])?;
-    Ok(())
+    row::write(connection, &SAVE, process)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::model::{MachineId, ProcessId};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
-use crate::store::row::{self, Columns, Count, FromRow, Json, Time};
+use crate::store::row::{self, TableRow, columns};
 
 /// A process that exited, as far as it matters for pruning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,20 +29,15 @@ pub struct EndedProcess {
     pub log_bytes: u64,
 }
 
-impl FromRow for EndedProcess {
+impl TableRow for EndedProcess {
     const TABLE: &'static str = "process";
-    const COLUMNS: &'static str = "id, parent_id, created_at, ended_at, run_dir, stdout_bytes, stderr_bytes";
+    /// The cast turns a sum above 2^63 into the largest integer.
+    const COLUMNS: &'static str =
+        "id, parent_id, created_at, ended_at, run_dir, CAST(stdout_bytes + stderr_bytes AS INTEGER)";
+}
 
-    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: columns.get()?,
-            parent_id: columns.get()?,
-            created_at: columns.time()?,
-            ended_at: columns.time()?,
-            run_dir: columns.optional_path()?,
-            log_bytes: columns.count()?.saturating_add(columns.count()?),
-        })
-    }
+columns! {
+    EndedProcess { id, parent_id, created_at, ended_at, run_dir, log_bytes }
 }
 
 /// The processes that must stay, whatever their age: parents of processes that have not exited; children of a rigup
@@ -77,9 +72,8 @@ impl Store {
     /// Returns how many processes a process started.
     pub fn count_children(&self, parent_id: ProcessId) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT count(*) FROM process WHERE parent_id = ?1";
-        let Count(count) =
-            self.with(|connection| connection.query_row(SQL, [parent_id], |row| row.get(0)))?;
-        Ok(count)
+        let count: i64 = self.with(|connection| connection.query_row(SQL, [parent_id], |row| row.get(0)))?;
+        Ok(count.cast_unsigned())
     }
 
     /// Returns the processes that must stay although they exited, if the run dirs of `removed` no longer exist. Their
@@ -87,7 +81,7 @@ impl Store {
     pub fn retained_processes(&self, removed: &HashSet<ProcessId>) -> Result<HashSet<ProcessId>, StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare(RETAINED)?;
-            let ids = statement.query_map([Json(removed)], |row| row.get::<_, Option<ProcessId>>(0))?;
+            let ids = statement.query_map([row::json(removed)?], |row| row.get::<_, Option<ProcessId>>(0))?;
             ids.filter_map(Result::transpose).collect()
         })
     }
@@ -133,6 +127,6 @@ impl Store {
     pub fn prune_attempts(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
         const SQL: &str = "DELETE FROM attempt WHERE id IN \
             (SELECT id FROM attempt WHERE process_id IS NULL AND created_at < ?1 LIMIT ?2)";
-        self.with(|connection| connection.execute(SQL, params![Time(before), limit]))
+        self.with(|connection| connection.execute(SQL, params![clock::spell(before), limit]))
     }
 }

@@ -2,29 +2,78 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
-use rusqlite::{Connection, Error, OptionalExtension, Params, Row, ToSql};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, Value as SqlValue, ValueRef};
+use rusqlite::{Connection, Error, OptionalExtension, Params, Row, ToSql, params_from_iter};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::model::{
     AttemptId, BinaryId, ExitReason, InterfaceId, MachineId, Outcome, ProcessId, ProcessType, ProviderName,
 };
 
-/// A value that is read from a row.
-pub(super) trait FromRow: Sized {
+/// The values of the columns of a row that is written.
+pub(super) type Values<'a> = Vec<ToSqlOutput<'a>>;
+
+/// A value that is stored in one column, or in several next to each other.
+pub(super) trait Columns: Sized {
+    /// The number of columns.
+    const COUNT: usize = 1;
+
+    /// Reads the value from the next columns.
+    fn read(row: &mut RowReader<'_>) -> rusqlite::Result<Self>;
+
+    /// Adds the values of the columns.
+    fn write<'a>(&'a self, values: &mut Values<'a>) -> rusqlite::Result<()>;
+
+    /// Returns whether the next columns have no value of this type.
+    fn is_none(row: &RowReader<'_>) -> rusqlite::Result<bool> {
+        Ok(row.peek()? == ValueRef::Null)
+    }
+
+    /// Adds the values of columns that have no value of this type.
+    fn write_none(values: &mut Values<'_>) -> rusqlite::Result<()> {
+        values.extend((0..Self::COUNT).map(|_| ToSqlOutput::Owned(SqlValue::Null)));
+        Ok(())
+    }
+}
+
+/// Stores structs in the columns of their fields, which are given in the order of the columns.
+macro_rules! columns {
+    ($($name:ident { $($field:ident),+ $(,)? })+) => {$(
+        impl $crate::store::row::Columns for $name {
+            const COUNT: usize = 0 $(+ $crate::store::row::count(|value: &Self| &value.$field))+;
+
+            fn read(row: &mut $crate::store::row::RowReader<'_>) -> rusqlite::Result<Self> {
+                Ok(Self { $($field: $crate::store::row::Columns::read(row)?),+ })
+            }
+
+            fn write<'a>(&'a self, values: &mut $crate::store::row::Values<'a>) -> rusqlite::Result<()> {
+                $($crate::store::row::Columns::write(&self.$field, values)?;)+
+                Ok(())
+            }
+        }
+    )+};
+}
+
+pub(super) use columns;
+
+/// Returns the number of columns of a field.
+pub(super) const fn count<T, F: Columns>(_field: fn(&T) -> &F) -> usize {
+    F::COUNT
+}
+
+/// A value that is read from, and stored as, a row.
+pub(super) trait TableRow: Columns {
     /// The table.
     const TABLE: &'static str;
-    /// The columns in the order in which [`FromRow::from_row`] reads them, separated by `, `; the id is the first. The
-    /// tables themselves have their columns in this order, and so have the values of [`insert_sql`].
+    /// The columns in the order of [`Columns`], separated by `, `; the id is the first. The tables themselves have their
+    /// columns in this order.
     const COLUMNS: &'static str;
-
-    /// Reads a value.
-    fn from_row(columns: &mut Columns<'_>) -> rusqlite::Result<Self>;
 
     /// Returns the expression that a new row has in `column`, given the parameter with its value.
     fn expression(_column: &str, parameter: String) -> String {
@@ -33,7 +82,7 @@ pub(super) trait FromRow: Sized {
 }
 
 /// Returns all rows that `rest` (`WHERE ... ORDER BY ...`) selects.
-pub(super) fn all<T: FromRow>(
+pub(super) fn all<T: TableRow>(
     connection: &Connection,
     rest: &str,
     params: impl Params,
@@ -42,7 +91,7 @@ pub(super) fn all<T: FromRow>(
 }
 
 /// Returns the first row that `rest` selects.
-pub(super) fn first<T: FromRow>(
+pub(super) fn first<T: TableRow>(
     connection: &Connection,
     rest: &str,
     params: impl Params,
@@ -51,7 +100,7 @@ pub(super) fn first<T: FromRow>(
 }
 
 /// Returns the row that `rest` selects; it is an error if there is none.
-pub(super) fn only<T: FromRow>(
+pub(super) fn only<T: TableRow>(
     connection: &Connection,
     rest: &str,
     params: impl Params,
@@ -59,12 +108,19 @@ pub(super) fn only<T: FromRow>(
     connection.prepare_cached(&select_sql::<T>(rest))?.query_row(params, value)
 }
 
-fn select_sql<T: FromRow>(rest: &str) -> String {
+fn select_sql<T: TableRow>(rest: &str) -> String {
     format!("SELECT {} FROM {} {rest}", T::COLUMNS, T::TABLE)
 }
 
+/// Writes a row with a statement of [`insert_sql`] or [`upsert_sql`].
+pub(super) fn write<T: TableRow>(connection: &Connection, sql: &str, row: &T) -> rusqlite::Result<()> {
+    let mut values = Values::with_capacity(T::COUNT);
+    row.write(&mut values)?;
+    connection.prepare_cached(sql)?.execute(params_from_iter(values)).map(drop)
+}
+
 /// Returns the statement that inserts a row; parameter N is the value of column N.
-pub(super) fn insert_sql<T: FromRow>(on_conflict: &str) -> String {
+pub(super) fn insert_sql<T: TableRow>(on_conflict: &str) -> String {
     let columns = T::COLUMNS.split(", ").zip(1..);
     let values = columns.map(|(column, number)| T::expression(column, format!("?{number}")));
     let values = values.collect::<Vec<_>>().join(", ");
@@ -73,7 +129,7 @@ pub(super) fn insert_sql<T: FromRow>(on_conflict: &str) -> String {
 
 /// Returns the statement that inserts a row, or updates the row with the same values in the columns `key`, of which the
 /// columns `kept` stay as they are.
-pub(super) fn upsert_sql<T: FromRow>(key: &str, kept: &[&str]) -> String {
+pub(super) fn upsert_sql<T: TableRow>(key: &str, kept: &[&str]) -> String {
     let updated = T::COLUMNS.split(", ").filter(|column| !kept.contains(column));
     let updated: Vec<String> = updated.map(|column| format!("{column} = excluded.{column}")).collect();
     insert_sql::<T>(&format!("ON CONFLICT ({key}) DO UPDATE SET {}", updated.join(", ")))
@@ -81,60 +137,41 @@ pub(super) fn upsert_sql<T: FromRow>(key: &str, kept: &[&str]) -> String {
 
 /// Reads a row. The error of a value that cannot be read names the table, the id and the column, and is always a
 /// [`Error::FromSqlConversionFailure`].
-fn value<T: FromRow>(row: &Row<'_>) -> rusqlite::Result<T> {
-    let mut columns = Columns { row, next: 0 };
-    T::from_row(&mut columns).map_err(|error| {
+fn value<T: TableRow>(row: &Row<'_>) -> rusqlite::Result<T> {
+    let mut reader = RowReader { row, next: 0 };
+    T::read(&mut reader).map_err(|error| {
         let reason = match error {
             Error::FromSqlConversionFailure(_, _, reason) => reason.to_string(),
             other => other.to_string(),
         };
         let id: String = row.get(0).unwrap_or_default();
-        let column = row.as_ref().column_name(columns.next - 1).unwrap_or("?");
-        columns.invalid(format!("table {}, id {id}, column {column}: {reason}", T::TABLE))
+        let column = row.as_ref().column_name(reader.next - 1).unwrap_or("?");
+        reader.invalid(format!("table {}, id {id}, column {column}: {reason}", T::TABLE))
     })
 }
 
 /// The columns of a row, read one after the other.
-pub(super) struct Columns<'row> {
+pub(super) struct RowReader<'row> {
     row: &'row Row<'row>,
     next: usize,
 }
 
-impl Columns<'_> {
+impl RowReader<'_> {
+    /// Returns the value of the next column, which stays the next.
+    pub(super) fn peek(&self) -> rusqlite::Result<ValueRef<'_>> {
+        self.row.get_ref(self.next)
+    }
+
     /// Skips columns.
     pub(super) fn skip(&mut self, columns: usize) {
         self.next += columns;
     }
 
-    /// Reads a value.
-    pub(super) fn get<T: FromSql>(&mut self) -> rusqlite::Result<T> {
-        self.next += 1;
-        self.row.get(self.next - 1)
-    }
-
-    /// Reads a count of bytes, ticks or milliseconds.
-    pub(super) fn count(&mut self) -> rusqlite::Result<u64> {
-        Ok(self.get::<Count>()?.0)
-    }
-
-    /// Reads a time.
-    pub(super) fn time(&mut self) -> rusqlite::Result<Timestamp> {
-        Ok(self.get::<Time>()?.0)
-    }
-
-    /// Reads a value that is stored as JSON.
-    pub(super) fn json<T: DeserializeOwned>(&mut self) -> rusqlite::Result<T> {
-        Ok(self.get::<Json<T>>()?.0)
-    }
-
-    /// Reads a path.
-    pub(super) fn path(&mut self) -> rusqlite::Result<PathBuf> {
-        Ok(self.get::<FilePath<PathBuf>>()?.0)
-    }
-
-    /// Reads a path or NULL.
-    pub(super) fn optional_path(&mut self) -> rusqlite::Result<Option<PathBuf>> {
-        Ok(self.get::<Option<FilePath<PathBuf>>>()?.map(|path| path.0))
+    /// Reads a value that `parse` converts.
+    fn parse<T>(&mut self, parse: impl FnOnce(ValueRef<'_>) -> FromSqlResult<T>) -> rusqlite::Result<T> {
+        let parsed = parse(self.peek()?);
+        self.skip(1);
+        parsed.map_err(|error| self.invalid(error))
     }
 
     /// Returns the error of the value that was read last.
@@ -146,6 +183,33 @@ impl Columns<'_> {
 /// Returns the value of `LIMIT`, for which a negative number means no limit.
 pub(super) fn limit(limit: Option<u32>) -> i64 {
     limit.map_or(-1, i64::from)
+}
+
+impl<T: Columns> Columns for Option<T> {
+    const COUNT: usize = T::COUNT;
+
+    fn read(row: &mut RowReader<'_>) -> rusqlite::Result<Self> {
+        if T::is_none(row)? {
+            row.skip(T::COUNT);
+            return Ok(None);
+        }
+        T::read(row).map(Some)
+    }
+
+    fn write<'a>(&'a self, values: &mut Values<'a>) -> rusqlite::Result<()> {
+        write_optional(self.as_ref(), values)
+    }
+}
+
+/// Adds the values of the columns of a value, or of `None`.
+pub(super) fn write_optional<'a, T: Columns>(
+    value: Option<&'a T>,
+    values: &mut Values<'a>,
+) -> rusqlite::Result<()> {
+    match value {
+        Some(value) => value.write(values),
+        None => T::write_none(values),
+    }
 }
 
 /// Stores types by their text.
@@ -166,70 +230,58 @@ macro_rules! stored_as_text {
 }
 
 stored_as_text!(MachineId, InterfaceId, BinaryId, AttemptId, ProcessId);
-stored_as_text!(ProviderName, Outcome, ProcessType, ExitReason);
 
-/// A time, which is stored as text that sorts by time.
-pub(super) struct Time(pub(super) Timestamp);
+/// Stores types in one column: how the column is read, and what is written.
+macro_rules! columns_of_one {
+    ($([$($name:ty),+] => |$column:ident| $read:expr, |$value:ident| $written:expr;)+) => {$($(
+        impl Columns for $name {
+            fn read(row: &mut RowReader<'_>) -> rusqlite::Result<Self> {
+                row.parse(|$column| $read)
+            }
 
-impl ToSql for Time {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(clock::spell(self.0).into())
-    }
+            fn write<'a>(&'a self, values: &mut Values<'a>) -> rusqlite::Result<()> {
+                let $value = self;
+                values.push($written);
+                Ok(())
+            }
+        }
+    )+)+};
 }
 
-impl FromSql for Time {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
-    }
-}
+columns_of_one! {
+    [String, bool, i32, u32, f64] => |column| FromSql::column_result(column), |value| value.to_sql()?;
+    [MachineId, InterfaceId, BinaryId, AttemptId, ProcessId] =>
+        |column| FromSql::column_result(column), |id| id.to_sql()?;
 
-/// A count that is stored as a signed integer, as SQLite has no other. A count above 2^63 is stored as a negative number,
-/// and read as what it was.
-pub(super) struct Count(pub(super) u64);
+    [ProviderName, Outcome, ProcessType, ExitReason] =>
+        |column| column.as_str()?.parse().map_err(FromSqlError::other), |word| word.as_str().into();
 
-impl ToSql for Count {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(self.0.cast_signed().into())
-    }
-}
+    [Vec<String>, Map<String, Value>] =>
+        |column| serde_json::from_str(column.as_str()?).map_err(FromSqlError::other), |value| json(value)?.into();
 
-impl FromSql for Count {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_i64().map(|count| Self(count.cast_unsigned()))
-    }
-}
+    // A time is stored as text that sorts by time.
+    [Timestamp] =>
+        |column| column.as_str()?.parse().map_err(FromSqlError::other), |time| clock::spell(*time).into();
 
-/// A value that is stored as JSON text.
-pub(super) struct Json<T>(pub(super) T);
+    // A duration is stored in seconds.
+    [Duration] =>
+        |column| Self::try_from_secs_f64(column.as_f64()?).map_err(FromSqlError::other),
+        |duration| duration.as_secs_f64().into();
 
-impl<T: Serialize> ToSql for Json<T> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let text = serde_json::to_string(&self.0);
-        text.map(ToSqlOutput::from).map_err(|reason| Error::ToSqlConversionFailure(reason.into()))
-    }
-}
+    // A count is stored as a signed integer, as SQLite has no other. A count above 2^63 is stored as a negative number,
+    // and read as what it was.
+    [u64] => |column| column.as_i64().map(i64::cast_unsigned), |count| count.cast_signed().into();
 
-impl<T: DeserializeOwned> FromSql for Json<T> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?).map(Self).map_err(FromSqlError::other)
-    }
-}
-
-/// A path that is stored as text, or as a blob if it is not UTF-8.
-pub(super) struct FilePath<P>(pub(super) P);
-
-impl<P: AsRef<Path>> ToSql for FilePath<P> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let path = self.0.as_ref().as_os_str();
-        Ok(ToSqlOutput::Borrowed(match path.to_str() {
+    // A path is stored as text, or as a blob if it is not UTF-8.
+    [PathBuf] =>
+        |column| column.as_bytes().map(|bytes| OsStr::from_bytes(bytes).into()),
+        |path| ToSqlOutput::Borrowed(match path.to_str() {
             Some(text) => ValueRef::Text(text.as_bytes()),
-            None => ValueRef::Blob(path.as_bytes()),
-        }))
-    }
+            None => ValueRef::Blob(path.as_os_str().as_bytes()),
+        });
 }
 
-impl FromSql for FilePath<PathBuf> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_bytes().map(|bytes| Self(OsStr::from_bytes(bytes).into()))
-    }
+/// Returns the JSON text of a value.
+pub(super) fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|reason| Error::ToSqlConversionFailure(reason.into()))
 }

@@ -7,12 +7,13 @@ use tempfile::TempDir;
 
 use std::path::Path;
 
+use super::attempt::AttemptRow;
 use super::open::open_read_only;
-use super::row::FromRow;
+use super::row::TableRow;
 use super::*;
 use crate::model::{
-    Attempt, Binary, Guid, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessId,
-    ProcessSpec, ProcessType,
+    Binary, Guid, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessId, ProcessSpec,
+    ProcessType,
 };
 
 /// The n-th millisecond.
@@ -318,7 +319,7 @@ fn the_migrations_create_the_columns_that_the_code_uses() {
         (NetworkInterface::TABLE, NetworkInterface::COLUMNS),
         (Binary::TABLE, Binary::COLUMNS),
         (Process::TABLE, Process::COLUMNS),
-        ("attempt", <(Attempt, Timestamp)>::COLUMNS),
+        (AttemptRow::TABLE, AttemptRow::COLUMNS),
     ] {
         assert_eq!(columns_in_schema(&store, table).join(", "), columns, "{table}");
     }
