@@ -1,7 +1,6 @@
 //! Starting, supervising and terminating processes: the only place that does so, and the only one with `unsafe` code.
 
 pub(crate) mod capture;
-pub(crate) mod foreground;
 pub(crate) mod handle;
 pub(crate) mod kill;
 pub(crate) mod lock;
@@ -9,7 +8,6 @@ pub(crate) mod poll;
 pub(crate) mod recover;
 pub(crate) mod redact;
 pub(crate) mod run_dir;
-pub(crate) mod run_dirs;
 pub(crate) mod signals;
 pub(crate) mod spawn;
 pub(crate) mod subreaper;

@@ -12,8 +12,7 @@ use crate::install::verify::{self, Expected};
 use crate::model::{
     Attempt, Binary, BinaryId, BinaryName, ExitReason, MachineId, Outcome, Process, ProcessExit, ProviderName,
 };
-use crate::process::run_dir::RunDir;
-use crate::process::run_dirs::{FoundRunDir, RunDirs};
+use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::tree;
 use crate::protocol;
 use crate::store::{Store, StoreError};
@@ -33,7 +32,7 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(data_dir: &Path, lib_bin_dir: &Path) -> Option<Recovered> {
     let now = clock::now();
     let mut processes: Vec<Process> =
-        RunDirs::of(data_dir).list().filter_map(|found| process_of(&found)).collect();
+        run_dir::list(data_dir).filter_map(|found| process_of(&found)).collect();
     processes.retain(|process| process.created_at <= now);
     processes.sort_by_key(|process| process.id);
     let machine_id = processes.last()?.machine_id;
@@ -145,7 +144,6 @@ fn binary_of(
 mod tests {
     use super::*;
     use crate::model::{ProcessId, ProcessSpec, ProcessType};
-    use crate::process::run_dir;
     use crate::process::spawn::CommandSpec;
 
     /// Leaves the run dir of a hook that printed a Binary record for this name.
@@ -167,7 +165,8 @@ mod tests {
             "type": "Binary", "name": name, "abspath": "/bin/sh", "version": "1.0.0", "binprovider": "env",
         });
         fs_err::write(run_dir.stdout(), format!("{record}\n")).unwrap();
-        run_dir.write_exit(clock::now(), &ProcessExit::exited(0, clock::now()), &[]).unwrap();
+        let exited = process.into_exited(ProcessExit::exited(0, clock::now()));
+        run_dir.write_exit(&exited, &[]).unwrap();
     }
 
     #[test]

@@ -10,10 +10,9 @@ use crate::engine::error::EngineError;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
 use crate::model::{BinaryId, Process, ProcessExit, ProcessSpec, ProcessType};
-use crate::process::foreground;
 use crate::process::lock::process_lock::ProcessLock;
 use crate::process::signals::Interrupt;
-use crate::process::spawn;
+use crate::process::{spawn, wait};
 use crate::runs::gc::{Gc, GcReport};
 use crate::runs::start::{self, RunRequest};
 use crate::store::BinaryFilter;
@@ -59,7 +58,7 @@ pub(crate) fn exec(
     let process = process.into_running(child.handle.entry.identity(), child.started_at);
     // The command already runs: a record that cannot be written is no reason to give up on it.
     let stored = session.store.save_process(&process);
-    let exit = foreground::wait(&child, &interrupt).map_err(EngineError::Signals)?;
+    let exit = wait::in_foreground(&child, &interrupt).map_err(EngineError::Signals)?;
     let process = process.into_exited(exit);
     if let Err(error) = stored.and_then(|()| session.store.save_process(&process)) {
         session.warn(format!("cannot record the exit of the command: {error}"));

@@ -23,7 +23,6 @@ use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
 use crate::process::lock::folder::{self, PATIENCE};
 use crate::process::lock::process_lock::ProcessLock;
-use crate::process::run_dirs::RunDirs;
 use crate::process::signals::Interrupt;
 use crate::process::{recover, subreaper, system};
 use crate::runs::gc::{Gc, GcAction};
@@ -186,7 +185,6 @@ impl<'e> Session<'e> {
         Gc {
             store: &self.store,
             machine_id: self.machine.id,
-            run_dirs: RunDirs::of(&self.settings.data_dir),
             ttl: None,
             keep,
             now: clock::now(),
@@ -197,16 +195,14 @@ impl<'e> Session<'e> {
     /// Returns what runs hooks for a command, with the settings of their plugins as variables.
     pub(crate) fn runner<'r>(
         &'r self,
-        command: &CommandProcess,
+        command: &'r CommandProcess,
         variables: &'r HashMap<PluginName, Vec<Variable>>,
         interrupt: &'r Interrupt,
     ) -> Runner<'r> {
         Runner {
             settings: &self.settings,
             store: &self.store,
-            machine_id: self.machine.id,
-            iface_id: command.process.iface_id,
-            parent_id: command.process.id,
+            command: &command.process,
             variables,
             interrupt,
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use crate::clock;
-use crate::fs::dir::parent;
+use crate::fs::dir::{ignore_missing, parent};
 use crate::fs::link;
 use crate::fs::lock::FileLock;
 
@@ -115,10 +115,7 @@ pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     } else {
         folder.join(format!(".rigup-{}", clock::new_id()))
     };
-    match fs_err::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    ignore_missing(fs_err::remove_file(&temporary))?;
     symlink(target, &temporary)?;
     fs_err::rename(&temporary, link).inspect_err(|_| {
         let _ = fs_err::remove_file(&temporary);

@@ -12,14 +12,15 @@ use rustix::process::Signal;
 use crate::clock;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
-use crate::hook::run::{FinishedHook, HookJob, PreparedHook, RunError, Runner};
+use crate::hook::run::{HookJob, RunError, Runner};
 use crate::model::{Process, ProcessExit};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::Background;
 use crate::process::handle::Handle;
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
-use crate::process::{poll, terminate, wait, waiter};
+use crate::process::supervise::{FinishedProcess, PreparedProcess};
+use crate::process::{poll, tail, terminate, wait, waiter};
 use crate::protocol::{Record, RecordReader};
 use crate::store::StoreError;
 
@@ -79,8 +80,8 @@ struct EventRun<'a, OnEvent> {
     runner: &'a Runner<'a>,
     event: &'a Event<'a>,
     on_event: OnEvent,
-    /// The background hooks that have not exited yet.
-    background: Vec<BackgroundHook<'a>>,
+    /// The background hooks that have not exited yet, with their waiters.
+    background: Vec<(StartedHook<'a>, Child)>,
     /// The foreground hook that has exited. It is reported once the next one runs, and stored together with the record of
     /// the one after that. If rigup is killed before, its exit is recovered from its run dir.
     ended: Option<StartedHook<'a>>,
@@ -88,25 +89,18 @@ struct EventRun<'a, OnEvent> {
 
 /// A hook that was started.
 struct StartedHook<'a> {
-    hook: &'a Hook,
     process: Process,
     run_dir: RunDir,
-    output: HookOutput,
+    output: HookOutput<'a>,
     /// The problems that are reported once it has exited.
     warnings: Vec<String>,
     was_terminated: bool,
 }
 
-/// A background hook that runs.
-struct BackgroundHook<'a> {
-    started: StartedHook<'a>,
-    waiter: Child,
-}
-
 /// A hook that is recorded and not started yet.
 struct QueuedHook<'a> {
     hook: &'a Hook,
-    prepared: PreparedHook,
+    prepared: PreparedProcess,
     /// The lock for the waiter of a background hook: another rigup that finds the record has to find the lock taken.
     lock: Option<FileLock>,
 }
@@ -138,14 +132,13 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let Some(&(hook, timeout)) = next else {
             return Ok(self.conclude(None).map(|()| None)?);
         };
-        let unwritable = |error| RunError::RunDir { hook: hook.name.file_name.clone(), error };
+        let unwritable = |error| RunError::RunDir(hook.name.file_name.clone(), error);
         let cwd = self.event.output_dir.join(hook.plugin.as_str());
         make_private_dir(&cwd).map_err(unwritable)?;
         let arguments = self.event.arguments.to_vec();
         let job = HookJob { hook, arguments, cwd, binary_id: None, input: None, timeout };
         let prepared = self.runner.prepare(job, || ())?;
-        let is_background = hook.name.background.is_some();
-        let lock = match is_background.then(|| prepared.run_dir.lock()).transpose() {
+        let lock = match hook.name.background.map(|_| prepared.run_dir.lock()).transpose() {
             Ok(lock) => lock,
             Err(error) => {
                 let run_dir = prepared.run_dir.clone();
@@ -170,10 +163,10 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn run_foreground(
         &mut self,
         hook: &'a Hook,
-        prepared: PreparedHook,
+        prepared: PreparedProcess,
         next: Option<&(&'a Hook, Duration)>,
     ) -> Result<Option<QueuedHook<'a>>, RunError> {
-        let mut output = HookOutput::default();
+        let mut output = HookOutput::of(hook);
         let mut queued = Ok(None);
         let this = RefCell::new(&mut *self);
         let runner = this.borrow().runner;
@@ -182,12 +175,12 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             || queued = this.borrow_mut().queue(next),
             |run_dir| {
                 let mut this = this.borrow_mut();
-                output.read(run_dir, READ_LIMIT, |record| (this.on_event)(hook, HookEvent::Record(record)));
+                output.read(run_dir, READ_LIMIT, &mut this.on_event);
                 this.read_all();
             },
         )?;
-        let FinishedHook { process, run_dir, warnings } = finished;
-        self.ended = Some(StartedHook { hook, process, run_dir, output, warnings, was_terminated: false });
+        let FinishedProcess { process, run_dir, warnings } = finished;
+        self.ended = Some(StartedHook { process, run_dir, output, warnings, was_terminated: false });
         queued
     }
 
@@ -195,10 +188,10 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn start_background(
         &mut self,
         hook: &'a Hook,
-        prepared: PreparedHook,
+        prepared: PreparedProcess,
         lock: FileLock,
     ) -> Result<(), RunError> {
-        let PreparedHook { process, run_dir, command, .. } = prepared;
+        let PreparedProcess { process, run_dir, command, .. } = prepared;
         self.conclude(None)?;
         let waiter = match waiter::launch(self.runner.settings, &process, lock, command) {
             Ok(waiter) => waiter,
@@ -210,15 +203,14 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 return Ok(());
             }
         };
-        let output = HookOutput::default();
-        let warnings = Vec::new();
-        let started = StartedHook { hook, process, run_dir, output, warnings, was_terminated: false };
-        self.background.push(BackgroundHook { started, waiter });
+        let (output, warnings) = (HookOutput::of(hook), Vec::new());
+        let started = StartedHook { process, run_dir, output, warnings, was_terminated: false };
+        self.background.push((started, waiter));
         let deadline = Instant::now() + self.event.ready_timeout;
         loop {
             self.read_all();
-            let Some(newest) = self.background.last() else { return Ok(()) };
-            if newest.started.output.has_line {
+            let Some((newest, waiter)) = self.background.last() else { return Ok(()) };
+            if newest.output.has_line {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -229,7 +221,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 return Ok(());
             }
             let next = deadline.min(Instant::now() + TICK);
-            match poll::readable([newest.waiter.handle.fd(), self.runner.interrupt.fd()], next) {
+            match poll::readable([waiter.handle.fd(), self.runner.interrupt.fd()], next) {
                 [true, _] => return self.collect(),
                 [_, true] => return Ok(()),
                 [false, false] => {}
@@ -241,16 +233,13 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn await_finite(&mut self) -> Result<(), RunError> {
         loop {
             self.collect()?;
-            let mut hooks = self.background.iter();
-            let next = hooks.find(|running| running.started.hook.name.background == Some(Background::Finite));
-            let Some(next) = next else {
+            let is_finite =
+                |started: &StartedHook<'_>| started.output.hook.name.background == Some(Background::Finite);
+            let Some((_, waiter)) = self.background.iter().find(|(started, _)| is_finite(started)) else {
                 return Ok(());
             };
-            let [_, is_interrupted] = poll::readable(
-                [next.waiter.handle.fd(), self.runner.interrupt.fd()],
-                Instant::now() + 10 * TICK,
-            );
-            if is_interrupted {
+            let fds = [waiter.handle.fd(), self.runner.interrupt.fd()];
+            if let [_, true] = poll::readable(fds, Instant::now() + 10 * TICK) {
                 return Ok(());
             }
         }
@@ -260,42 +249,38 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     /// interrupt, they are killed at once.
     fn terminate_all(&mut self) -> Result<(), RunError> {
         let mut result = Ok(());
-        for running in &mut self.background {
-            running.started.was_terminated = true;
-            running.waiter.handle.signal(Signal::TERM);
+        for (started, waiter) in &mut self.background {
+            started.was_terminated = true;
+            waiter.handle.signal(Signal::TERM);
         }
         let deadline = Instant::now() + WAITER_PATIENCE;
         let mut was_urgent = false;
         loop {
             result = result.and(self.collect());
-            let Some(next) = self.background.first() else {
-                return result;
-            };
+            let Some((_, next)) = self.background.first() else { return result };
             let is_urgent = self.runner.interrupt.is_urgent();
             let is_overdue = Instant::now() >= deadline;
-            for running in self.background.iter().filter(|_| is_overdue || (is_urgent && !was_urgent)) {
+            for (_, waiter) in self.background.iter().filter(|_| is_overdue || (is_urgent && !was_urgent)) {
                 // Not TERM again: of two equal signals the system may deliver one.
-                running.waiter.handle.signal(if is_overdue { Signal::KILL } else { Signal::INT });
+                waiter.handle.signal(if is_overdue { Signal::KILL } else { Signal::INT });
             }
             was_urgent = is_urgent;
-            poll::readable([next.waiter.handle.fd()], Instant::now() + TICK);
+            wait::has_exited_by(next, Instant::now() + TICK);
         }
     }
 
     fn read_all(&mut self) {
-        let on_event = &mut self.on_event;
-        for BackgroundHook { started, .. } in &mut self.background {
-            let StartedHook { hook, run_dir, output, .. } = started;
-            output.read(run_dir, READ_LIMIT, |record| on_event(hook, HookEvent::Record(record)));
+        for (StartedHook { run_dir, output, .. }, _) in &mut self.background {
+            output.read(run_dir, READ_LIMIT, &mut self.on_event);
         }
     }
 
     /// Reads the output of the background hooks, and removes those that have exited from the list.
     fn collect(&mut self) -> Result<(), RunError> {
         self.read_all();
-        let has_exited = |running: &BackgroundHook<'_>| wait::has_exited_by(&running.waiter, Instant::now());
-        while let Some(at) = self.background.iter().position(has_exited) {
-            let BackgroundHook { mut started, waiter } = self.background.remove(at);
+        let has_exited = |waiter: &Child| wait::has_exited_by(waiter, Instant::now());
+        while let Some(at) = self.background.iter().position(|(_, waiter)| has_exited(waiter)) {
+            let (mut started, waiter) = self.background.remove(at);
             let _ = wait::reap(&waiter);
             started.process = self.exit_of(started.process, &started.run_dir)?;
             started.warnings = started.run_dir.read_warnings();
@@ -329,42 +314,41 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 
     /// Reports the rest of a hook's output and its exit, and returns its record.
     fn report_end(&mut self, ended: StartedHook<'_>) -> Process {
-        let StartedHook { hook, process, run_dir, mut output, warnings, was_terminated } = ended;
+        let StartedHook { process, run_dir, mut output, warnings, was_terminated } = ended;
+        let on_event = &mut self.on_event;
         // Processes that it left behind may go on writing, and what exceeds the limit is not read.
         let limit = self.runner.settings.output_limit;
         let bytes = process.exit().map_or(0, |exit| exit.stdout_bytes.min(limit));
-        output.read(&run_dir, bytes, |record| (self.on_event)(hook, HookEvent::Record(record)));
-        let rest = output.records.finish(|record| (self.on_event)(hook, HookEvent::Record(record)));
+        output.read(&run_dir, bytes, on_event);
+        let HookOutput { hook, records, .. } = output;
+        let rest = records.finish(|record| on_event(hook, HookEvent::Record(record)));
         let diagnostics = rest.diagnostics.into_iter().map(|diagnostic| format!("stdout {diagnostic}"));
         for warning in warnings.into_iter().chain(diagnostics) {
-            (self.on_event)(hook, HookEvent::Warning(warning));
+            on_event(hook, HookEvent::Warning(warning));
         }
-        let event = if has_succeeded(&process, was_terminated) {
-            HookEvent::Succeeded(&process)
-        } else {
-            HookEvent::Failed(&process)
-        };
-        (self.on_event)(hook, event);
+        let has_succeeded = process.run_state() == "finished"
+            || (was_terminated && process.exit().is_some_and(ProcessExit::is_clean_stop));
+        let event = if has_succeeded { HookEvent::Succeeded } else { HookEvent::Failed };
+        on_event(hook, event(&process));
         process
     }
 }
 
-fn has_succeeded(process: &Process, was_terminated: bool) -> bool {
-    process.run_state() == "finished"
-        || (was_terminated && process.exit().is_some_and(ProcessExit::is_clean_stop))
-}
-
 /// The standard output of a hook, read while it is written.
-#[derive(Default)]
-struct HookOutput {
+struct HookOutput<'a> {
+    hook: &'a Hook,
     file: Option<File>,
     records: RecordReader,
     has_line: bool,
 }
 
-impl HookOutput {
-    /// Reads the bytes that were added, at most `limit`. A log that cannot be read has none.
-    fn read(&mut self, run_dir: &RunDir, limit: u64, mut take: impl FnMut(Record)) {
+impl<'a> HookOutput<'a> {
+    fn of(hook: &'a Hook) -> Self {
+        Self { hook, file: None, records: RecordReader::default(), has_line: false }
+    }
+
+    /// Reads the bytes that were added, at most `limit`, and passes on their records. A log that cannot be read has none.
+    fn read(&mut self, run_dir: &RunDir, limit: u64, on_event: &mut impl FnMut(&Hook, HookEvent<'_>)) {
         if limit == 0 {
             return;
         }
@@ -372,17 +356,11 @@ impl HookOutput {
             self.file = File::open(run_dir.stdout()).ok();
         }
         let Some(file) = &mut self.file else { return };
-        let mut file = file.take(limit);
-        let mut buffer = [0; 16 << 10];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(count @ 1..) => {
-                    self.has_line |= buffer[..count].contains(&b'\n');
-                    self.records.push(&buffer[..count], &mut take);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => return,
-            }
-        }
+        // What was read before an error counts.
+        let _ = tail::read_rest(&mut file.take(limit), |bytes| {
+            self.has_line |= bytes.contains(&b'\n');
+            self.records.push(bytes, |record| on_event(self.hook, HookEvent::Record(record)));
+            io::Result::Ok(())
+        });
     }
 }

@@ -20,36 +20,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The real interpreters, by the paths of their shims.
 static REAL: LazyLock<Mutex<HashMap<PathBuf, Option<PathBuf>>>> = LazyLock::new(Mutex::default);
 
-/// Returns the program to start for an interpreter: its name, or the real one if a shim is first on the `PATH` in `env`.
-pub(crate) fn program(
-    name: &str,
-    env: &[(OsString, OsString)],
-    cwd: &Path,
-    interrupt: &Interrupt,
-) -> OsString {
-    real(name, env, cwd, interrupt).map_or_else(|| name.into(), PathBuf::into_os_string)
-}
-
-fn real(name: &str, env: &[(OsString, OsString)], cwd: &Path, interrupt: &Interrupt) -> Option<PathBuf> {
+/// Returns the real interpreter that is the program of a command, or `None` if that is no interpreter or no shim.
+pub(crate) fn real(command: &CommandSpec, interrupt: &Interrupt) -> Option<PathBuf> {
+    let name = command.program.to_str()?;
     let args = match name {
         "python3" => ["-c", "import sys; print(sys.executable)"],
         "node" => ["-p", "process.execPath"],
         _ => return None,
     };
-    let path = env.iter().find(|(variable, _)| variable == "PATH").map(|(_, value)| value);
-    let found = which::which_in(name, path, cwd).ok()?;
+    let found = command.find_program().ok()?;
     let mut known = REAL.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(real) = known.get(&found) {
         return real.clone();
     }
     let query = || {
-        let command = CommandSpec {
+        let query = CommandSpec {
             program: found.clone().into(),
             args: args.map(OsString::from).into(),
-            env: env.to_vec(),
-            cwd: cwd.to_owned(),
+            env: command.env.clone(),
+            cwd: command.cwd.clone(),
         };
-        let captured = capture::run(&command, Instant::now() + PATIENCE, interrupt).ok()??;
+        let captured = capture::run(&query, Instant::now() + PATIENCE, interrupt).ok()??;
         let real = PathBuf::from(captured.stdout.trim_end_matches('\n'));
         (captured.exit_code == Some(0) && real.is_absolute() && real.is_file()).then_some(real)
     };

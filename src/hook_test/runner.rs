@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use walkdir::{DirEntry, WalkDir};
 
-use crate::hook::run::{FinishedHook, HookJob, RunError, Runner};
+use crate::hook::run::{HookJob, RunError, Runner};
 use crate::hook_test::request::TestRequest;
 use crate::hook_test::run::HookRun;
 use crate::hook_test::sandbox::{DiskFault, Sandbox};
@@ -16,6 +16,7 @@ use crate::install::verify::Expected;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::{BINARY_REQUEST, Background};
 use crate::plugin::overrides::Overrides;
+use crate::process::supervise::FinishedProcess;
 use crate::process::system::ProcessEntry;
 use crate::process::terminate::{self, GRACE};
 use crate::process::{subreaper, tree};
@@ -156,7 +157,7 @@ impl HookRunner<'_> {
 }
 
 /// Terminates the processes that outlived a run, wherever they went, and returns their names.
-fn terminate_leftovers(finished: &FinishedHook) -> Vec<String> {
+fn terminate_leftovers(finished: &FinishedProcess) -> Vec<String> {
     let mut leftovers = finished.warnings.clone();
     if subreaper::has_no_children() {
         return leftovers;

@@ -122,7 +122,7 @@ pub(crate) fn run(
 }
 
 fn job<'a>(runner: &Runner<'_>, hook: &'a Hook, targets: &[AttemptTarget], timeout: Duration) -> HookJob<'a> {
-    let machine_id = runner.machine_id;
+    let machine_id = runner.command.machine_id;
     let folder = runner.settings.data_dir.join("machines").join(machine_id.to_string());
     let binary_id = if let [only] = targets { Some(only.binary.id) } else { None };
     let (arguments, folder, input) = match targets {
@@ -152,11 +152,11 @@ fn last_line(run_dir: &RunDir) -> Option<String> {
 pub(crate) fn links_of_callers(runner: &Runner<'_>) -> Result<Vec<String>, StoreError> {
     let store = runner.store;
     let mut links = Vec::new();
-    for process in store.process_with_ancestors(runner.parent_id)? {
+    for process in store.process_with_ancestors(runner.command.id)? {
         if process.exit().is_none() {
             let mut names = batch_names(&process);
             if let Some(id) = process.binary_id {
-                let binaries = store.binaries_of(runner.machine_id)?.into_values();
+                let binaries = store.binaries_of(runner.command.machine_id)?.into_values();
                 names.extend(binaries.filter(|binary| binary.id == id).map(|binary| binary.name));
             }
             links.extend(names.iter().map(|name| name::link_name(name).to_owned()));

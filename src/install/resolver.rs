@@ -155,7 +155,7 @@ impl Resolver<'_> {
 
     /// Returns the record of a dependency, or `None` if it has none or cannot be read, so that it is resolved.
     fn stored(&self, dependency: &Request) -> Option<Binary> {
-        self.runner.store.binary(self.runner.machine_id, dependency.name.as_str()).ok().flatten()
+        self.runner.store.binary(self.runner.command.machine_id, dependency.name.as_str()).ok().flatten()
     }
 
     fn is_ready(&self, request: &Request, stored: Option<&Binary>) -> bool {
@@ -181,7 +181,7 @@ impl Resolver<'_> {
         Linker {
             settings: self.runner.settings,
             store: self.runner.store,
-            machine_id: self.runner.machine_id,
+            machine_id: self.runner.command.machine_id,
             force: self.force,
         }
     }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::hook::run::FinishedHook;
 use crate::install::event::InstallEvent;
 use crate::install::verify::{self, Expected, VerifyError};
 use crate::model::process::SKIPPED;
 use crate::model::{ExitReason, Installed, Outcome, ProcessExit};
+use crate::process::supervise::FinishedProcess;
 use crate::protocol::{self, Record};
 
 /// The outcome of a hook for one request.
@@ -25,7 +25,7 @@ pub(crate) enum Verdict {
 
 /// Returns the verdict for each request of a hook. Warnings in the hook's output are passed to `on_event`.
 pub(crate) fn verdicts(
-    finished: &FinishedHook,
+    finished: &FinishedProcess,
     provider: &str,
     expected: &[Expected<'_>],
     timeout: Duration,

@@ -9,7 +9,7 @@ use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
-use crate::fs::dir::make_private_dir;
+use crate::fs::dir::{ignore_missing, make_private_dir};
 use crate::fs::lock::FileLock;
 use crate::model::PluginName;
 use crate::plugin::config::schema::{self, Schema, SchemaError};
@@ -123,10 +123,7 @@ fn aside(parent: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io:
     make_private_dir(parent)?;
     let lock = lock(parent)?;
     let aside = parent.join(".new");
-    match fs_err::remove_dir_all(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    ignore_missing(fs_err::remove_dir_all(&aside))?;
     make_private_dir(&aside)?;
     Ok((lock, aside))
 }

@@ -16,28 +16,32 @@ const KEY: &str = "env";
 /// Removes the `env` of every Binary record from a log. All other bytes stay as they are; a log without an `env` is not
 /// written.
 pub(crate) fn remove_environments(log: &Path) -> io::Result<()> {
-    if !has_key(&mut File::open(log)?)? {
-        return Ok(());
-    }
-    let mut redacted = BufWriter::new(AtomicFile::private(log)?);
+    let mut redacted: Option<BufWriter<AtomicFile>> = None;
     let mut reader = BufReader::new(File::open(log)?);
     let mut line = Vec::new();
     let mut is_new_line = true;
-    loop {
-        line.clear();
-        // A line over the limit is read in parts, and is not a record.
-        (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
-        if line.is_empty() {
-            break;
-        }
+    let mut before = 0;
+    // A line over the limit is read in parts, and is not a record.
+    while (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line)? > 0 {
         let is_whole = is_new_line && (line.ends_with(b"\n") || line.len() < MAX_LINE);
-        match Some(&line).filter(|_| is_whole).and_then(|line| without_environment(line)) {
-            Some(record) => writeln!(redacted, "{record}")?,
-            None => redacted.write_all(&line)?,
+        let record = Some(&line).filter(|_| is_whole).and_then(|line| without_environment(line));
+        if record.is_some() && redacted.is_none() {
+            let mut file = AtomicFile::private(log)?;
+            io::copy(&mut File::open(log)?.take(before), &mut file)?;
+            redacted = Some(BufWriter::new(file));
+        }
+        if let Some(redacted) = &mut redacted {
+            match record {
+                Some(record) => writeln!(redacted, "{record}")?,
+                None => redacted.write_all(&line)?,
+            }
         }
         is_new_line = line.ends_with(b"\n");
+        before += line.len() as u64;
+        line.clear();
     }
-    redacted.into_inner().map_err(io::IntoInnerError::into_error)?.commit()
+    redacted
+        .map_or(Ok(()), |redacted| redacted.into_inner().map_err(io::IntoInnerError::into_error)?.commit())
 }
 
 /// Returns the record without its environment, or `None` if it is not a Binary record with one.
@@ -50,29 +54,6 @@ fn without_environment(line: &[u8]) -> Option<Value> {
     }
     fields.shift_remove(KEY)?;
     Some(record)
-}
-
-/// Whether the key occurs in a file, which is read in blocks that overlap by the length of the key.
-fn has_key(file: &mut File) -> io::Result<bool> {
-    let wanted = format!("\"{KEY}\"").into_bytes();
-    let finder = memmem::Finder::new(&wanted);
-    let mut block = vec![0; 64 << 10];
-    let mut kept = 0;
-    loop {
-        match file.read(&mut block[kept..]) {
-            Ok(0) => return Ok(false),
-            Ok(count) => {
-                let filled = kept + count;
-                if finder.find(&block[..filled]).is_some() {
-                    return Ok(true);
-                }
-                kept = filled.min(wanted.len() - 1);
-                block.copy_within(filled - kept..filled, 0);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The run dir of one execution, `<data dir>/processes/<process id>/`: its command, its output, its pid and its exit.
+//! The run dir of one execution, `<data dir>/processes/<process id>/`: its command, its output, its pid and its exit. And
+//! the folder of all run dirs: which there are, and their removal.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -6,12 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
 use crate::fs::atomic::{self, TEMPORARY};
-use crate::fs::dir::make_private_dir;
+use crate::fs::dir::{self, make_private_dir};
 use crate::fs::lock::{self, FileLock};
 use crate::model::{Identity, Process, ProcessExit, ProcessId, import};
 use crate::process::redact;
@@ -23,7 +23,7 @@ use crate::shell;
 pub(crate) const MASKED: &str = "***";
 
 /// The folder in the data dir that holds every run dir.
-pub(super) const FOLDER: &str = "processes";
+const FOLDER: &str = "processes";
 
 /// The file with the command's standard input.
 const INPUT: &str = "stdin.jsonl";
@@ -178,15 +178,11 @@ impl RunDir {
         })
     }
 
-    /// Writes the exit, with its warnings, to `exit.json`, and removes `process.pid`.
-    pub(crate) fn write_exit(
-        &self,
-        started_at: Timestamp,
-        exit: &ProcessExit,
-        warnings: &[String],
-    ) -> io::Result<()> {
+    /// Writes the exit of a process, with its warnings, to `exit.json`, and removes `process.pid`.
+    pub(crate) fn write_exit(&self, process: &Process, warnings: &[String]) -> io::Result<()> {
+        let Some(exit) = process.exit() else { return Ok(()) };
         let exit = json!({
-            "started_at": clock::spell(started_at),
+            "started_at": clock::spell(process.running().map_or(exit.ended_at, |running| running.started_at)),
             "exit_code": exit.exit_code,
             "signal": exit.signal,
             "exit_reason": exit.reason.as_str(),
@@ -198,10 +194,7 @@ impl RunDir {
         });
         atomic::write(&self.0.join(EXIT), format!("{exit}\n").as_bytes())?;
         // A process that exited soon never had one.
-        match fs_err::remove_file(self.0.join("process.pid")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        dir::ignore_missing(fs_err::remove_file(self.0.join("process.pid")))
     }
 
     /// Returns the warnings in `exit.json`.
@@ -260,12 +253,111 @@ impl RunDir {
     }
 }
 
+/// The prefix of a run dir that is being removed: it belongs to no process any more.
+const REMOVED: &str = ".gone-";
+
+/// A run dir that was found in the folder.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FoundRunDir {
+    /// The process that it is named after.
+    pub process_id: ProcessId,
+    /// The folder.
+    pub path: PathBuf,
+    /// Whether its removal was begun and not finished.
+    pub is_half_removed: bool,
+}
+
+/// Whether rigup may remove anything: not if the folder of the run dirs is a link to somewhere else.
+pub(crate) fn are_removable(data_dir: &Path) -> bool {
+    !data_dir.join(FOLDER).is_symlink()
+}
+
+/// Lists every run dir, including half-removed ones. Files, links and folders with any other name are left out.
+pub(crate) fn list(data_dir: &Path) -> impl Iterator<Item = FoundRunDir> {
+    let entries = std::fs::read_dir(data_dir.join(FOLDER)).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let id = name.strip_prefix(REMOVED);
+        let (id, is_half_removed) = (id.unwrap_or(&name), id.is_some());
+        let process_id: ProcessId = id.parse().ok().filter(|known: &ProcessId| known.to_string() == id)?;
+        Some(FoundRunDir { process_id, path: entry.path(), is_half_removed })
+    })
+}
+
+/// Renames a run dir and then removes it, so that it is never half there under its name. One that is removed already, or
+/// half, is no error.
+pub(crate) fn remove(data_dir: &Path, process_id: ProcessId) -> io::Result<()> {
+    let removed = data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"));
+    dir::ignore_missing(fs_err::rename(path(data_dir, process_id), &removed))?;
+    dir::ignore_missing(fs_err::remove_dir_all(removed))
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
 
+    use fs_err::os::unix::fs::symlink;
+
     use super::*;
     use crate::model::{MachineId, ProcessSpec, ProcessType};
+
+    /// Returns a data dir with one run dir, which holds a folder with a link to a folder outside the data dir.
+    fn data_dir() -> (tempfile::TempDir, PathBuf, ProcessId) {
+        let root = tempfile::tempdir().unwrap();
+        let data_dir = root.path().join("data");
+        let process_id = ProcessId::generate();
+        let run_dir = path(&data_dir, process_id);
+        fs_err::create_dir_all(run_dir.join("sub")).unwrap();
+        fs_err::create_dir(root.path().join("outside")).unwrap();
+        fs_err::write(root.path().join("outside/kept"), "").unwrap();
+        symlink(root.path().join("outside"), run_dir.join("sub/link")).unwrap();
+        (root, data_dir, process_id)
+    }
+
+    #[test]
+    fn removes_a_run_dir_but_not_the_targets_of_its_links() {
+        let (root, data_dir, process_id) = data_dir();
+        remove(&data_dir, process_id).unwrap();
+        assert_eq!(fs_err::read_dir(data_dir.join(FOLDER)).unwrap().count(), 0);
+        assert!(root.path().join("outside/kept").exists());
+        remove(&data_dir, process_id).unwrap();
+    }
+
+    #[test]
+    fn removes_a_run_dir_that_was_removed_in_part() {
+        let (_root, data_dir, process_id) = data_dir();
+        let half_removed = data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"));
+        fs_err::rename(path(&data_dir, process_id), &half_removed).unwrap();
+        let found = FoundRunDir { process_id, path: half_removed, is_half_removed: true };
+        assert_eq!(list(&data_dir).collect::<Vec<_>>(), [found]);
+        remove(&data_dir, process_id).unwrap();
+        assert_eq!(list(&data_dir).count(), 0);
+    }
+
+    #[test]
+    fn only_folders_that_are_named_after_a_process_are_run_dirs() {
+        let (root, data_dir, process_id) = data_dir();
+        let upper = ProcessId::generate().to_string().to_uppercase();
+        for name in ["x", ".gone-x", &upper, &ProcessId::generate().to_string().replace('-', "")] {
+            fs_err::create_dir(data_dir.join(FOLDER).join(name)).unwrap();
+        }
+        fs_err::write(path(&data_dir, ProcessId::generate()), "").unwrap();
+        let link = path(&data_dir, ProcessId::generate());
+        symlink(root.path().join("outside"), link).unwrap();
+        let found: Vec<ProcessId> = list(&data_dir).map(|run_dir| run_dir.process_id).collect();
+        assert_eq!(found, [process_id]);
+    }
+
+    #[test]
+    fn does_not_follow_a_link_to_remove_files() {
+        let (root, data_dir, _) = data_dir();
+        assert!(are_removable(&data_dir));
+        let elsewhere = root.path().join("elsewhere");
+        fs_err::rename(data_dir.join(FOLDER), &elsewhere).unwrap();
+        symlink(&elsewhere, data_dir.join(FOLDER)).unwrap();
+        assert!(!are_removable(&data_dir));
+    }
 
     fn process(cwd: &Path) -> Process {
         let spec = ProcessSpec {

@@ -40,7 +40,7 @@ impl CommandSpec {
     }
 
     /// Returns the program's file: the program itself if it is a path, otherwise the first of its name on `PATH`.
-    fn find_program(&self) -> io::Result<PathBuf> {
+    pub(crate) fn find_program(&self) -> io::Result<PathBuf> {
         if self.program.as_encoded_bytes().contains(&b'/') {
             return Ok(PathBuf::from(&self.program));
         }

@@ -1,28 +1,64 @@
 //! Supervising a process from its start to its exit, so that nothing is left behind that should not be.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::clock;
-use crate::model::{ExitReason, Process, ProcessExit};
+use crate::model::{ExitReason, Identity, Process, ProcessExit, ProcessId};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
-use crate::process::spawn::Child;
+use crate::process::spawn::{Child, CommandSpec, Spawn};
 use crate::process::system::ProcessEntry;
 use crate::process::wait::{self, WaitOutcome};
 use crate::process::{subreaper, terminate, tree};
 
+/// A process that is ready to be started.
+#[derive(Debug)]
+pub(crate) struct PreparedProcess {
+    /// Its record, queued, whose timeout is observed. Everything that the process starts carries its id.
+    pub process: Process,
+    /// The run dir, in which a requested stop is noted.
+    pub run_dir: RunDir,
+    /// Problems that do not prevent the process from running.
+    pub warnings: Vec<String>,
+    /// The two logs in the run dir.
+    pub logs: [File; 2],
+    /// Its standard input; `None` for `/dev/null`.
+    pub input: Option<File>,
+    /// Its command.
+    pub command: CommandSpec,
+}
+
+impl PreparedProcess {
+    /// Has the process started by another program, which is followed by its arguments and then the process's own command line.
+    #[must_use]
+    pub(crate) fn started_by(mut self, launcher: Vec<OsString>) -> Self {
+        let own = std::iter::once(self.command.program).chain(self.command.args);
+        let mut words = launcher.into_iter().chain(own);
+        self.command.program = words.next().unwrap_or_default();
+        self.command.args = words.collect();
+        self.process.spec.cmd = self.command.words();
+        self
+    }
+}
+
+/// A process that has exited, or could not be started.
+#[derive(Debug)]
+pub(crate) struct FinishedProcess {
+    /// Its record with its exit, which is not stored yet.
+    pub process: Process,
+    /// Its run dir, to which the exit is written.
+    pub run_dir: RunDir,
+    /// Problems, the processes that it left behind, and those that could not be terminated.
+    pub warnings: Vec<String>,
+}
+
 /// The conditions under which a process is supervised.
 #[derive(Debug)]
 pub(crate) struct Supervision<'a> {
-    /// The process, whose id everything that it starts carries, and whose timeout is observed.
-    pub process: &'a Process,
-    /// The run dir with its logs, in which a requested stop is noted.
-    pub run_dir: &'a RunDir,
-    /// Its two logs.
-    pub logs: &'a [File; 2],
     /// A process that exits sooner is recorded only once, when it has exited.
     pub record_after: Duration,
     /// The size of a log, in bytes, at which it is terminated.
@@ -31,55 +67,64 @@ pub(crate) struct Supervision<'a> {
     pub interrupt: &'a Interrupt,
 }
 
-/// The exit of a supervised process.
-#[derive(Debug)]
-pub(crate) struct SupervisedExit {
-    /// Its exit.
-    pub exit: ProcessExit,
-    /// The processes that it left behind, and those that could not be terminated.
-    pub warnings: Vec<String>,
-}
-
 impl Supervision<'_> {
-    /// Waits for a child, terminates it if it has to be, and terminates what it left in its group. After
-    /// `record_after`, `record` is called; if that fails, the child is killed, because a process that cannot be recorded must
-    /// not run. `tick` is called ten times a second.
+    /// Starts a process and calls `meanwhile`. Then waits for the process, terminates it if it has to be, and terminates what
+    /// it left in its group. After `record_after`, `record` is called; if that fails, the process is killed, because one that
+    /// cannot be recorded must not run. `tick` is called ten times a second.
     pub(crate) fn run<E>(
         &self,
-        child: &Child,
-        record: impl FnOnce() -> Result<(), E>,
-        tick: impl FnMut(),
-    ) -> Result<SupervisedExit, E> {
-        let deadline = self.process.spec.timeout.map(|timeout| Instant::now() + timeout);
-        if !wait::has_exited_by(child, Instant::now() + self.record_after)
-            && let Err(error) = record()
-        {
-            terminate::terminate_tree(Signal::TERM, self.process.id, &child.handle, Duration::ZERO, None);
-            let _ = self.exit(WaitOutcome::Interrupted, child);
-            return Err(error);
+        prepared: PreparedProcess,
+        meanwhile: impl FnOnce(),
+        record: impl FnOnce(&Process, &RunDir, &Identity) -> Result<(), E>,
+        mut tick: impl FnMut(&RunDir),
+    ) -> Result<FinishedProcess, E> {
+        let PreparedProcess { process, run_dir, mut warnings, logs, input, command } = prepared;
+        let [stdout, stderr] = &logs;
+        let started = Spawn { command: &command, stdin: input.as_ref(), stdout, stderr }.start();
+        meanwhile();
+        let process = match started {
+            Err(error) => process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now())),
+            Ok(child) => {
+                let deadline = process.spec.timeout.map(|timeout| Instant::now() + timeout);
+                let identity = child.handle.entry.identity();
+                let process = process.into_running(identity.clone(), child.started_at);
+                if !wait::has_exited_by(&child, Instant::now() + self.record_after)
+                    && let Err(error) = record(&process, &run_dir, &identity)
+                {
+                    let (signal, grace) = (Signal::TERM, Duration::ZERO);
+                    terminate::terminate_tree(signal, process.id, &child.handle, grace, None);
+                    let _ = self.exit(WaitOutcome::Interrupted, &child, &run_dir);
+                    return Err(error);
+                }
+                let (limit, tick) = (self.output_limit, || tick(&run_dir));
+                let outcome = wait::wait(&child, deadline, &logs, limit, self.interrupt, tick);
+                if outcome != WaitOutcome::Exited {
+                    warnings.extend(survivor_warnings(&self.terminate_tree(process.id, &child)));
+                }
+                let exit = self.exit(outcome, &child, &run_dir);
+                if outcome == WaitOutcome::Exited && !subreaper::has_no_children() {
+                    warnings.extend(self.terminate_leftovers(process.id, &child, &run_dir));
+                }
+                process.into_exited(exit)
+            }
+        };
+        // The exit in the store is enough for another rigup to learn of it.
+        if let Err(error) = run_dir.write_exit(&process, &warnings) {
+            warnings.push(format!("cannot write its exit to its run dir: {error}"));
         }
-        let outcome = wait::wait(child, deadline, self.logs, self.output_limit, self.interrupt, tick);
-        let mut warnings = Vec::new();
-        if outcome != WaitOutcome::Exited {
-            warnings.extend(survivor_warnings(&self.terminate_tree(child)));
-        }
-        let exit = self.exit(outcome, child);
-        if outcome == WaitOutcome::Exited && !subreaper::has_no_children() {
-            warnings.extend(self.terminate_leftovers(child));
-        }
-        Ok(SupervisedExit { exit, warnings })
+        Ok(FinishedProcess { process, run_dir, warnings })
     }
 
-    fn terminate_tree(&self, child: &Child) -> Vec<ProcessEntry> {
+    fn terminate_tree(&self, process_id: ProcessId, child: &Child) -> Vec<ProcessEntry> {
         let interrupt = Some(self.interrupt);
-        terminate::terminate_tree(Signal::TERM, self.process.id, &child.handle, terminate::GRACE, interrupt)
+        terminate::terminate_tree(Signal::TERM, process_id, &child.handle, terminate::GRACE, interrupt)
     }
 
     /// Terminates what a process that exited by itself left in its group; other processes go on. If its stop was requested,
     /// all of them are terminated: the rigup that requested it cannot recognise every process of the tree.
-    fn terminate_leftovers(&self, child: &Child) -> Vec<String> {
-        let mut left = tree::find(self.process.id, child.handle.entry);
-        let is_stop_requested = self.run_dir.is_stop_requested();
+    fn terminate_leftovers(&self, process_id: ProcessId, child: &Child, run_dir: &RunDir) -> Vec<String> {
+        let mut left = tree::find(process_id, child.handle.entry);
+        let is_stop_requested = run_dir.is_stop_requested();
         if is_stop_requested {
             left.in_group.append(&mut left.strays);
         }
@@ -87,9 +132,9 @@ impl Supervision<'_> {
         warnings.extend(describe("a process that it started is still running", &left.strays));
         if !left.in_group.is_empty() {
             let survivors = if is_stop_requested {
-                self.terminate_tree(child)
+                self.terminate_tree(process_id, child)
             } else {
-                terminate::terminate_group(self.process.id, &child.handle)
+                terminate::terminate_group(process_id, &child.handle)
             };
             warnings.extend(survivor_warnings(&survivors));
             subreaper::reap_orphans();
@@ -98,18 +143,18 @@ impl Supervision<'_> {
     }
 
     /// Reaps the child. One that survived KILL hangs in the kernel; waiting for it would hang rigup as well.
-    fn exit(&self, outcome: WaitOutcome, child: &Child) -> ProcessExit {
+    fn exit(&self, outcome: WaitOutcome, child: &Child, run_dir: &RunDir) -> ProcessExit {
         let reaped = wait::has_exited_by(child, Instant::now()).then(|| wait::reap(child).ok()).flatten();
         let mut exit = reaped.unwrap_or_else(|| ProcessExit::lost(clock::now()));
         exit.reason = match outcome {
             WaitOutcome::Timeout => ExitReason::Timeout,
             WaitOutcome::Interrupted | WaitOutcome::OutputLimit => ExitReason::Stopped,
-            WaitOutcome::Exited if exit.reason != ExitReason::Lost && self.run_dir.is_stop_requested() => {
+            WaitOutcome::Exited if exit.reason != ExitReason::Lost && run_dir.is_stop_requested() => {
                 ExitReason::Stopped
             }
             WaitOutcome::Exited => exit.reason,
         };
-        exit = self.run_dir.add_logs(exit);
+        exit = run_dir.add_logs(exit);
         if outcome == WaitOutcome::OutputLimit {
             let limit = self.output_limit.unwrap_or_default() >> 20;
             exit.stderr_tail = format!("it wrote more than {limit} MiB and was terminated\n");

@@ -35,21 +35,19 @@ pub(crate) fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u
     }
     let mut left = count;
     let mut block = Vec::new();
-    // No line begins after the newline that ends the last line.
-    let mut is_last_byte = true;
+    let length = end;
     while end > 0 {
         let start = end.saturating_sub(BLOCK);
         file.seek(SeekFrom::Start(start))?;
         block.clear();
         (&mut *file).take(end - start).read_to_end(&mut block)?;
-        for (at, &byte) in block.iter().enumerate().rev() {
-            if byte == b'\n' && !std::mem::take(&mut is_last_byte) {
-                left -= 1;
-                if left == 0 {
-                    return Ok(start + at as u64 + 1);
-                }
+        let after_newlines = memchr::memrchr_iter(b'\n', &block).map(|at| start + at as u64 + 1);
+        // No line begins at the end.
+        for line in after_newlines.filter(|line| *line < length) {
+            left -= 1;
+            if left == 0 {
+                return Ok(line);
             }
-            is_last_byte = false;
         }
         end = start;
     }
@@ -83,17 +81,25 @@ impl LogFollower {
             self.offset = 0;
         }
         self.file.seek(SeekFrom::Start(self.offset))?;
-        let mut buffer = [0; 16 << 10];
-        loop {
-            match self.file.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) => {
-                    self.offset += count as u64;
-                    take(&buffer[..count])?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
+        read_rest(&mut self.file, |bytes| {
+            self.offset += bytes.len() as u64;
+            take(bytes)
+        })
+    }
+}
+
+/// Passes all bytes that a reader has left to `take`, in pieces.
+pub(crate) fn read_rest<E: From<io::Error>>(
+    reader: &mut impl Read,
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut buffer = [0; 16 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => take(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use nix::sys::time::{TimeVal, TimeValLike};
+use rustix::process::Signal;
 
 use crate::clock;
 use crate::model::{ExitReason, ProcessExit, Usage};
@@ -117,4 +118,43 @@ pub(crate) fn reap(child: &Child) -> io::Result<ProcessExit> {
 
 fn millis(time: libc::timeval) -> u64 {
     u64::try_from(TimeVal::from(time).num_milliseconds()).unwrap_or_default()
+}
+
+/// The longest delay before another signal is passed on to a command in the foreground.
+const FOREGROUND_TICK: Duration = Duration::from_millis(50);
+
+/// Waits for a command in the foreground, which shares rigup's terminal, however long it takes, and passes the signals that
+/// interrupt rigup on to it: the command decides what to do. A Ctrl-C at the terminal is not passed on, because the terminal
+/// sends it to the command as well.
+pub(crate) fn in_foreground(child: &Child, interrupt: &Interrupt) -> io::Result<ProcessExit> {
+    let mut passed_on = 0;
+    loop {
+        let has_exited = if passed_on == 0 {
+            let deadline = Instant::now() + 20 * FOREGROUND_TICK;
+            poll::readable([child.handle.fd(), interrupt.fd()], deadline)[0]
+        } else {
+            // The descriptor of the interrupt stays readable.
+            has_exited_by(child, Instant::now() + FOREGROUND_TICK)
+        };
+        if has_exited {
+            return reap(child);
+        }
+        // The first process of a container becomes the parent of all orphans in it.
+        subreaper::reap_orphans();
+        let count = interrupt.count();
+        if count > passed_on
+            && let Some(number) = interrupt.signal()
+            && let Some(signal) = Signal::from_named_raw(number)
+            && !(signal == Signal::INT && is_foreground_group())
+        {
+            child.handle.signal(signal);
+        }
+        passed_on = count;
+    }
+}
+
+/// Whether the terminal sends a Ctrl-C to this process's group.
+fn is_foreground_group() -> bool {
+    File::open("/dev/tty")
+        .is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal).ok() == Some(rustix::process::getpgrp()))
 }

@@ -7,17 +7,16 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::clock;
 use crate::fs::lock::FileLock;
-use crate::model::{Process, ProcessExit};
+use crate::model::{Identity, Process};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec, Spawn, SpawnError};
-use crate::process::supervise::Supervision;
+use crate::process::supervise::{PreparedProcess, Supervision};
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::{poll, subreaper, terminate, wait};
 use crate::settings::Settings;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// The hidden command that starts rigup as a waiter.
 pub(crate) const COMMAND: &str = "waiter";
@@ -81,17 +80,6 @@ pub(crate) fn launch(
     Err(LaunchError::Unready(problem))
 }
 
-/// An error of a waiter.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WaiterError {
-    /// The record cannot be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The run dir cannot be written.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-}
-
 /// Does the work of a waiter: starts the process, reports that on standard output, and supervises the process. A hook may
 /// write `output_limit` bytes to a stream, a detached run any number. The waiter's standard input is the lock of the run
 /// dir, which is held by being open.
@@ -100,48 +88,28 @@ pub(crate) fn run(
     process: Process,
     output_limit: u64,
     mut command: CommandSpec,
-) -> Result<(), WaiterError> {
+) -> io::Result<()> {
     let interrupt = Interrupt::install()?;
     subreaper::become_subreaper();
     let path = process.spec.run_dir.as_deref();
     let run_dir = RunDir::at(path.ok_or_else(|| io::Error::other("the process to wait for has no run dir"))?);
     let logs = run_dir.open_logs()?;
-    let [stdout, stderr] = &logs;
     command.env.retain(|(name, _)| name != WAITER_VARIABLE);
     command.env.push((PROCESS_ID_VARIABLE.into(), process.id.to_string().into()));
-    let child = match (Spawn { command: &command, stdin: None, stdout, stderr }).start() {
-        Ok(child) => child,
-        Err(error) => {
-            let now = clock::now();
-            let exit = ProcessExit::spawn_failed(error.to_string(), now);
-            run_dir.write_exit(now, &exit, &[])?;
-            store.save_process(&process.into_exited(exit))?;
-            return Ok(report_ready()?);
-        }
-    };
     let output_limit = process.spec.run.is_none().then_some(output_limit);
-    let process = process.into_running(child.handle.entry.identity(), child.started_at);
-    let supervision = Supervision {
-        process: &process,
-        run_dir: &run_dir,
-        logs: &logs,
-        record_after: Duration::ZERO,
-        output_limit,
-        interrupt: &interrupt,
+    let supervision = Supervision { record_after: Duration::ZERO, output_limit, interrupt: &interrupt };
+    let save = |process: &Process| store.save_process(process).map_err(io::Error::other);
+    let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
+        run_dir.write_pid(identity.pid)?;
+        run_dir.write_identity(identity)?;
+        save(process)?;
+        report_ready()
     };
-    let record = || -> Result<(), WaiterError> {
-        run_dir.write_pid(child.handle.entry.pid)?;
-        run_dir.write_identity(&child.handle.entry.identity())?;
-        store.save_process(&process)?;
-        Ok(report_ready()?)
-    };
-    let supervised = supervision.run(&child, record, || ())?;
-    // Either of the two is enough for another rigup to learn of the exit.
-    let written = run_dir.write_exit(child.started_at, &supervised.exit, &supervised.warnings);
-    store.save_process(&process.clone().into_exited(supervised.exit))?;
-    written?;
-    // A process that exited at once was not reported yet.
-    Ok(report_ready()?)
+    let prepared = PreparedProcess { process, run_dir, warnings: Vec::new(), logs, input: None, command };
+    let finished = supervision.run(prepared, || (), record, |_| ())?;
+    save(&finished.process)?;
+    // A process that could not be started or exited at once was not reported yet.
+    report_ready()
 }
 
 /// Reports to the launcher, and closes the pipe. A launcher that is gone does not concern the waiter.

@@ -15,8 +15,7 @@ use crate::model::text_enum::text_enum;
 use crate::model::{MachineId, Process, ProcessId, RetentionLimits};
 use crate::process::kill::{self, KillOutcome};
 use crate::process::lock::process_lock;
-use crate::process::run_dir::RunDir;
-use crate::process::run_dirs::{FoundRunDir, RunDirs};
+use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::{recover, terminate};
 use crate::report::units;
 use crate::store::{Store, StoreError};
@@ -82,10 +81,8 @@ impl GcItem {
 /// A garbage collection.
 #[derive(Debug)]
 pub(crate) struct Gc<'a> {
-    /// The records.
+    /// The records. Their run dirs are in the same data dir.
     pub store: &'a Store,
-    /// The run dirs.
-    pub run_dirs: RunDirs,
     /// This machine; processes of other machines are left alone.
     pub machine_id: MachineId,
     /// The time to live that replaces that of every run.
@@ -254,7 +251,7 @@ impl Gc<'_> {
             let (Some(ttl), Some(exit), Some(path)) = (ttl, run.exit(), run.spec.run_dir.clone()) else {
                 continue;
             };
-            if touched.contains(&run.id) || self.age(exit.ended_at) <= ttl || !self.run_dirs.is_removable() {
+            if touched.contains(&run.id) || self.age(exit.ended_at) <= ttl || !self.can_remove() {
                 continue;
             }
             let mut item = self.remove(run.id, path, format!("it exited more than {} ago", shown(ttl)));
@@ -272,10 +269,10 @@ impl Gc<'_> {
 
     /// Removes the run dirs without a record: those of killed launchers, and those whose removal was killed.
     fn remove_unrecorded(&self, items: &mut Vec<GcItem>) -> Result<(), StoreError> {
-        if !self.run_dirs.is_removable() {
+        if !self.can_remove() {
             return Ok(());
         }
-        for FoundRunDir { process_id, path, is_half_removed } in self.run_dirs.list() {
+        for FoundRunDir { process_id, path, is_half_removed } in run_dir::list(self.store.data_dir()) {
             if is_half_removed || (self.store.process(process_id)?.is_none() && self.is_abandoned(&path)) {
                 items.push(self.remove(process_id, path, "it has no record".to_owned()));
             }
@@ -295,12 +292,17 @@ impl Gc<'_> {
     }
 
     fn remove(&self, process_id: ProcessId, path: PathBuf, reason: String) -> GcItem {
-        let removed = if self.dry_run { Ok(()) } else { self.run_dirs.remove(process_id) };
+        let removed = if self.dry_run { Ok(()) } else { run_dir::remove(self.store.data_dir(), process_id) };
         let (action, reason) = match removed {
             Ok(()) => (GcAction::Removed, reason),
             Err(error) => (GcAction::Failed, error.to_string()),
         };
         GcItem { action, process: None, path: Some(path), reason }
+    }
+
+    /// Whether rigup may remove run dirs.
+    pub(super) fn can_remove(&self) -> bool {
+        run_dir::are_removable(self.store.data_dir())
     }
 
     fn age(&self, since: Timestamp) -> Duration {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use crate::model::{ProcessId, RetentionLimits};
-use crate::process::poll;
+use crate::process::{poll, run_dir};
 use crate::report::units;
 use crate::runs::gc::{Gc, GcAction, GcItem, GcReport, Pruned};
 use crate::runs::retention::{Decision, Selector};
@@ -65,13 +65,13 @@ impl Gc<'_> {
             if decision == Decision::Keep || *budget == 0 {
                 continue;
             }
-            let has_run_dir = process.run_dir.is_some() && self.run_dirs.is_removable();
+            let has_run_dir = process.run_dir.is_some() && self.can_remove();
             if decision == Decision::RemoveRunDir && !has_run_dir {
                 continue;
             }
             if has_run_dir
                 && !self.dry_run
-                && let Err(error) = self.run_dirs.remove(process.id)
+                && let Err(error) = run_dir::remove(self.store.data_dir(), process.id)
             {
                 selector.keep(&process);
                 report.items.push(GcItem {

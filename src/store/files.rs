@@ -1,7 +1,9 @@
 //! The files of the store.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::fs::dir::ignore_missing;
 
 /// The name of the store in the data dir. SQLite keeps `-wal` and `-shm` files next to it.
 pub const FILE_NAME: &str = "rigup.sqlite3";
@@ -25,12 +27,4 @@ pub(super) fn exists(path: &Path) -> bool {
 /// Removes the side files of a store; those that do not exist are skipped.
 pub(super) fn remove_side_files(path: &Path) -> io::Result<()> {
     SIDE_FILES.iter().try_for_each(|suffix| ignore_missing(fs_err::remove_file(with_suffix(path, suffix))))
-}
-
-/// Turns the error of a missing file into success.
-pub(super) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
 }

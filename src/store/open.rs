@@ -9,6 +9,7 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, ffi};
 
 use crate::clock;
+use crate::fs::dir::ignore_missing;
 use crate::fs::lock::FileLock;
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
@@ -118,7 +119,7 @@ fn connect(path: &Path) -> Result<Option<Connection>, StoreError> {
 fn create(path: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
     let create_error = |cause| StoreError::Create(path.to_owned(), cause);
     let fresh = with_suffix(path, ".new");
-    files::ignore_missing(fs_err::remove_file(&fresh))
+    ignore_missing(fs_err::remove_file(&fresh))
         .and_then(|()| files::remove_side_files(&fresh))
         .map_err(create_error)?;
     // SQLite gives the -wal and -shm files the mode of the database.
@@ -151,7 +152,7 @@ fn move_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let aside = with_suffix(path, &format!(".damaged-{}", clock::now().strftime("%Y%m%dT%H%M%S%.3fZ")));
     // The store itself goes last: if this process is killed before that, the next one finds the damaged store again.
     for suffix in SIDE_FILES.into_iter().chain([""]) {
-        files::ignore_missing(fs_err::rename(with_suffix(path, suffix), with_suffix(&aside, suffix)))
+        ignore_missing(fs_err::rename(with_suffix(path, suffix), with_suffix(&aside, suffix)))
             .map_err(|cause| StoreError::Create(path.to_owned(), cause))?;
     }
     Ok(Some(aside))

@@ -10,7 +10,7 @@ use crate::fs::digest::hex;
 use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, SpawnError};
-use crate::process::{foreground, tree};
+use crate::process::{tree, wait};
 
 /// An error that keeps a command from running under a lock.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub(crate) fn run(
     let child = spawn::start_in_foreground(program, args, None)?;
     // Only a message to a user who waits names the holder.
     let _ = lock.set_holder(child.handle.entry.pid);
-    let exit = foreground::wait(&child, interrupt)?;
+    let exit = wait::in_foreground(&child, interrupt)?;
     if exit.signal.is_none() {
         // A service that the command left behind shares the lock, and must not keep other hooks waiting.
         lock.release()?;

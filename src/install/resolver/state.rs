@@ -105,7 +105,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             started: 0,
             blocked: Vec::new(),
             waiting: Vec::new(),
-            waits: WaitFile::new(&resolver.runner.settings.data_dir, resolver.runner.parent_id),
+            waits: WaitFile::new(&resolver.runner.settings.data_dir, resolver.runner.command.id),
             checked_providers: HashSet::new(),
             timed_hooks: HashSet::new(),
         };
@@ -175,7 +175,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     pub(super) fn check_status(&mut self, index: RequestIndex) -> Result<(), StoreError> {
         let resolver = self.resolver;
         let request = Arc::clone(&self.requests[index].request);
-        let (store, machine_id) = (resolver.runner.store, resolver.runner.machine_id);
+        let (store, machine_id) = (resolver.runner.store, resolver.runner.command.machine_id);
         let stored = store.binary(machine_id, request.name.as_str())?;
         let is_new = stored.is_none();
         let mut binary = stored.unwrap_or_else(|| {
