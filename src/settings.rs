@@ -61,12 +61,6 @@ impl Environment {
     }
 }
 
-impl<const N: usize> From<[(&str, &str); N]> for Environment {
-    fn from(pairs: [(&str, &str); N]) -> Self {
-        pairs.into_iter().collect()
-    }
-}
-
 impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
         Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
@@ -148,27 +142,15 @@ pub enum SettingsError {
     /// The data dir is not set, and there is no home folder.
     #[error("cannot choose a data dir: HOME is not set; set --data-dir or RIGUP_DATA_DIR")]
     NoDataDir,
-    /// The path of a folder has a character that is not supported.
-    #[error("cannot use the folder {}: its path {reason}; choose another with {flag}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The problem of its path.
-        reason: String,
-        /// The flag that chooses another one.
-        flag: &'static str,
-    },
+    /// The path of a folder has a character that is not supported. The last text is the flag that chooses another folder.
+    #[error("cannot use the folder {path}: its path {1}; choose another with {2}", path = .0.display())]
+    Folder(PathBuf, String, &'static str),
     /// The current folder does not exist any more.
     #[error("cannot find the current folder: {0}; change to an existing folder")]
     NoCurrentDir(std::io::Error),
     /// A `rigup.toml` cannot be read or parsed.
-    #[error("cannot use {}: {reason}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        reason: String,
-    },
+    #[error("cannot use {path}: {1}", path = .0.display())]
+    File(PathBuf, String),
     /// Others may have written a `rigup.toml`.
     #[error("{0}")]
     Untrusted(#[from] Untrusted),
@@ -201,23 +183,19 @@ impl Settings {
         flags: Flags,
         environment: Environment,
     ) -> Result<Self, SettingsError> {
-        let data_dir = flags
-            .data_dir
-            .or_else(|| environment.path(&["RIGUP_DATA_DIR", "DATA_DIR"]))
+        let folder = |flag: Option<PathBuf>, names: &[&str]| {
+            Some(absolute(here, &flag.or_else(|| environment.path(names))?))
+        };
+        let data_dir = folder(flags.data_dir, &["RIGUP_DATA_DIR", "DATA_DIR"])
             .or_else(|| {
-                let data = environment.xdg_folder("XDG_DATA_HOME", home.as_deref(), ".local/share");
-                Some(data?.join("rigup"))
+                let data = environment.xdg_folder("XDG_DATA_HOME", home.as_deref(), ".local/share")?;
+                Some(absolute(here, &data.join("rigup")))
             })
-            .map(|dir| absolute(here, &dir))
             .ok_or(SettingsError::NoDataDir)?;
-        let lib_dir = flags
-            .lib_dir
-            .or_else(|| environment.path(&["RIGUP_LIB_DIR", "LIB_DIR"]))
-            .map_or_else(|| data_dir.join("lib").join(platform()), |dir| absolute(here, &dir));
-        let lib_bin_dir = flags
-            .lib_bin_dir
-            .or_else(|| environment.path(&["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"]))
-            .map_or_else(|| lib_dir.join("bin"), |dir| absolute(here, &dir));
+        let lib_dir = folder(flags.lib_dir, &["RIGUP_LIB_DIR", "LIB_DIR"])
+            .unwrap_or_else(|| data_dir.join("lib").join(platform()));
+        let lib_bin_dir = folder(flags.lib_bin_dir, &["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"])
+            .unwrap_or_else(|| lib_dir.join("bin"));
         let folders = [(&data_dir, "--data-dir"), (&lib_dir, "--lib-dir"), (&lib_bin_dir, "--lib-bin-dir")];
         folders.into_iter().try_for_each(|(path, flag)| check_folder(path, flag))?;
         let plugin_path: Vec<PathBuf> = flags
@@ -276,7 +254,7 @@ fn check_folder(path: &Path, flag: &'static str) -> Result<(), SettingsError> {
             None => return Ok(()),
         },
     };
-    Err(SettingsError::Folder { path: path.to_owned(), reason, flag })
+    Err(SettingsError::Folder(path.to_owned(), reason, flag))
 }
 
 /// Whether a folder can be in a list of folders, such as PATH.
@@ -316,8 +294,7 @@ fn read_file(
     if path.try_exists().is_ok_and(|exists| !exists) {
         return Ok(None);
     }
-    let unusable =
-        |reason: String| SettingsError::File { path: path.clone(), reason: reason.trim_end().to_owned() };
+    let unusable = |reason: String| SettingsError::File(path.clone(), reason.trim_end().to_owned());
     let read = trust.read(&path, MAX_SIZE).map_err(|error| match error {
         TrustedReadError::Untrusted(untrusted) => untrusted.into(),
         error => unusable(error.to_string()),
@@ -383,11 +360,11 @@ mod tests {
 
     #[test]
     fn flags_override_the_environment_and_that_overrides_defaults() {
-        let environment = Environment::from([("RIGUP_DATA_DIR", "/env"), ("DATA_DIR", "/older")]);
+        let environment = Environment::from_iter([("RIGUP_DATA_DIR", "/env"), ("DATA_DIR", "/older")]);
         assert_eq!(merge(Flags::default(), environment.clone()).data_dir, Path::new("/env"));
         let flags = Flags { data_dir: Some("flag".into()), ..Flags::default() };
         assert_eq!(merge(flags, environment).data_dir, Path::new("/here/flag"));
-        let environment = Environment::from([("XDG_DATA_HOME", "/xdg"), ("DATA_DIR", "")]);
+        let environment = Environment::from_iter([("XDG_DATA_HOME", "/xdg"), ("DATA_DIR", "")]);
         assert_eq!(merge(Flags::default(), environment).data_dir, Path::new("/xdg/rigup"));
         let environment = Environment::default();
         assert_eq!(merge(Flags::default(), environment).data_dir, Path::new("/home/me/.local/share/rigup"));
@@ -395,17 +372,18 @@ mod tests {
 
     #[test]
     fn lib_dir_is_in_the_data_dir_and_lib_bin_dir_in_lib_dir_by_default() {
-        let settings = merge(Flags::default(), Environment::from([("DATA_DIR", "/d")]));
+        let settings = merge(Flags::default(), Environment::from_iter([("DATA_DIR", "/d")]));
         assert_eq!(settings.lib_dir, Path::new("/d/lib").join(platform()));
         assert_eq!(settings.lib_bin_dir, settings.lib_dir.join("bin"));
-        let settings = merge(Flags::default(), Environment::from([("DATA_DIR", "/d"), ("LIB_DIR", "/l")]));
+        let settings =
+            merge(Flags::default(), Environment::from_iter([("DATA_DIR", "/d"), ("LIB_DIR", "/l")]));
         assert_eq!(settings.lib_bin_dir, Path::new("/l/bin"));
     }
 
     #[test]
     fn the_output_limit_is_a_number_of_mebibytes() {
         let limit = |text: &str| {
-            let environment = Environment::from([("DATA_DIR", "/d"), ("RIGUP_OUTPUT_LIMIT", text)]);
+            let environment = Environment::from_iter([("DATA_DIR", "/d"), ("RIGUP_OUTPUT_LIMIT", text)]);
             let flags = Flags::default();
             Settings::merge_in(Path::new("/"), None, PathBuf::new(), flags, environment)
                 .map(|settings| settings.output_limit)
@@ -427,7 +405,7 @@ mod tests {
         }
         let xdg = folder.path().join("config");
         let environment =
-            || Environment::from([("DATA_DIR", "/d"), ("XDG_CONFIG_HOME", xdg.to_str().unwrap())]);
+            || Environment::from_iter([("DATA_DIR", "/d"), ("XDG_CONFIG_HOME", xdg.to_str().unwrap())]);
         let read = || Settings::merge_in(&here, None, PathBuf::new(), Flags::default(), environment());
         let values: Vec<Value> = read().unwrap().files.into_iter().map(|file| file.values.into()).collect();
         assert_eq!(values, [serde_json::json!({"T": 1, "LIST": ["a", "b"]}), serde_json::json!({"T": 2})]);
@@ -445,7 +423,7 @@ mod tests {
     fn a_folder_with_an_unsupported_path_is_refused() {
         use std::os::unix::ffi::OsStrExt;
         let error = |flags: Flags| {
-            let environment = Environment::from([("DATA_DIR", "/d")]);
+            let environment = Environment::from_iter([("DATA_DIR", "/d")]);
             Settings::merge_in(Path::new("/here"), None, PathBuf::new(), flags, environment)
                 .unwrap_err()
                 .to_string()
@@ -484,7 +462,7 @@ mod tests {
     #[test]
     fn the_plugin_path_has_flags_then_the_variable_then_the_current_folder() {
         let flags = Flags { plugins_dirs: vec!["a".into(), "/b".into()], ..Flags::default() };
-        let environment = Environment::from([("DATA_DIR", "/d"), ("RIGUP_PLUGINS_DIR", "/c::d")]);
+        let environment = Environment::from_iter([("DATA_DIR", "/d"), ("RIGUP_PLUGINS_DIR", "/c::d")]);
         let expected = ["/here/a", "/b", "/c", "/here/d", "/here/plugins", "/here/providers"];
         assert_eq!(merge(flags, environment).plugin_path, expected.map(PathBuf::from));
     }

@@ -60,9 +60,8 @@ impl Trust {
     /// that, returns a note that says so.
     pub fn check(&self, path: &Path) -> Result<Option<String>, Untrusted> {
         let mut inspection = Inspection::new(self);
-        let checked = inspection.check_path(path).and_then(|()| match path.metadata() {
-            Ok(metadata) => inspection.check_target(path, &metadata),
-            Err(_) => Ok(()),
+        let checked = inspection.resolve(path).and_then(|_| {
+            path.metadata().map_or(Ok(()), |metadata| inspection.check_target(path, &metadata))
         });
         match checked {
             Err(untrusted) if !inspection.is_excepted(path, &untrusted) => Err(untrusted),
@@ -162,23 +161,19 @@ impl Untrusted {
 
     /// Returns the reason, and the next step: a fix, or how to declare `folder` trusted.
     pub fn advice(&self, folder: &Path) -> String {
-        let reason = self.reason();
-        let (path, folder_quoted) = (quoted(&self.path), quoted(folder));
+        let (reason, quoted_folder) = (self.reason(), quoted(folder));
+        let declare = format!("declare it trusted with --trust-dir {quoted_folder} or");
+        let variable = format!("RIGUP_TRUST_DIR={quoted_folder}");
         let Some(fix) = &self.fix else {
-            return format!(
-                "{reason}; if you know that only you can write to it, declare it trusted with \
-                 --trust-dir {folder_quoted} or RIGUP_TRUST_DIR={folder_quoted}"
-            );
+            return format!("{reason}; if you know that only you can write to it, {declare} {variable}");
         };
         // A settings file cannot declare itself trusted.
         let other_way = if self.target().ends_with("rigup.toml") {
-            format!("RIGUP_TRUST_DIR={folder_quoted}")
+            variable
         } else {
             format!("trust_dirs = [{:?}] in your own rigup.toml", folder.display().to_string())
         };
-        format!(
-            "{reason}; fix it with `{fix} {path}`, or declare it trusted with --trust-dir {folder_quoted} or {other_way}"
-        )
+        format!("{reason}; fix it with `{fix} {}`, or {declare} {other_way}", quoted(&self.path))
     }
 }
 
@@ -237,60 +232,49 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Checks every existing folder and link on a path, and on the paths of the links' targets.
-    pub(crate) fn check_path(&mut self, path: &Path) -> Result<(), Untrusted> {
-        self.resolve(path).map(drop)
-    }
-
-    /// Checks a path, and returns it without links, or `None` if it does not exist.
-    fn resolve(&mut self, path: &Path) -> Result<Option<PathBuf>, Untrusted> {
-        self.walk(path, MAX_LINKS).map_err(|untrusted| {
+    /// Checks every existing folder and link on a path, and on the paths of the links' targets. Returns the path without links,
+    /// or `None` if it does not exist.
+    pub(crate) fn resolve(&mut self, path: &Path) -> Result<Option<PathBuf>, Untrusted> {
+        self.walk(path).map_err(|untrusted| {
             let leads_to = (untrusted.path != path).then(|| path.to_owned());
             Untrusted { leads_to, ..untrusted }
         })
     }
 
-    fn walk(&mut self, path: &Path, links: usize) -> Result<Option<PathBuf>, Untrusted> {
+    fn walk(&mut self, path: &Path) -> Result<Option<PathBuf>, Untrusted> {
         let mut reached = PathBuf::from("/");
-        let mut parts = path.components();
+        let mut rest = path.to_owned();
+        let mut links = 0;
         loop {
             if !self.passed.contains(&reached) {
-                match fs::symlink_metadata(&reached) {
-                    Ok(metadata) if metadata.is_symlink() => {
-                        self.check(&reached, &metadata, Subject::Ancestor)?;
-                        match self.target(&reached, links)? {
-                            Some(target) => reached = target,
-                            None => return Ok(None),
-                        }
-                        continue;
-                    }
-                    Ok(metadata) => {
-                        self.check(&reached, &metadata, Subject::Ancestor)?;
-                        if metadata.is_dir() {
-                            self.passed.insert(reached.clone());
-                        }
-                    }
+                let metadata = match fs::symlink_metadata(&reached) {
+                    Ok(metadata) => metadata,
                     // A missing file is no danger; opening it reports that it is missing.
                     Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
                     Err(error) => return Err(unreadable(&reached, &error)),
+                };
+                self.check(&reached, &metadata, Subject::Ancestor)?;
+                if metadata.is_dir() {
+                    self.passed.insert(reached.clone());
+                } else if metadata.is_symlink() {
+                    let target = fs::read_link(&reached).map_err(|error| unreadable(&reached, &error))?;
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(unreadable(&reached, &io::Error::other("too many links")));
+                    }
+                    reached.pop();
+                    rest = target.join(rest);
                 }
             }
+            let mut parts = rest.components();
             match parts.next() {
                 None => return Ok(Some(reached)),
                 Some(Component::ParentDir) => drop(reached.pop()),
-                Some(Component::Normal(name)) => reached.push(name),
-                Some(Component::RootDir | Component::CurDir | Component::Prefix(_)) => {}
+                Some(Component::CurDir) => {}
+                Some(part) => reached.push(part),
             }
+            rest = PathBuf::from(parts.as_path());
         }
-    }
-
-    /// Returns the target of a link, without links, or `None` if it does not exist.
-    fn target(&mut self, link: &Path, links: usize) -> Result<Option<PathBuf>, Untrusted> {
-        let target = fs::read_link(link).map_err(|error| unreadable(link, &error))?;
-        let Some(links) = links.checked_sub(1) else {
-            return Err(unreadable(link, &io::Error::other("too many links")));
-        };
-        self.walk(&link.parent().unwrap_or(Path::new("/")).join(target), links)
     }
 
     /// Checks a file or folder itself; `metadata` is that of a link's target. The sticky bit makes no difference here: a file
@@ -367,9 +351,9 @@ impl<'a> Inspection<'a> {
     pub(crate) fn is_excepted(&mut self, folder: &Path, untrusted: &Untrusted) -> bool {
         let real = folder.canonicalize().ok();
         let covers = |exception: &&Exception| {
-            let is_in = |below: &Path| real.as_ref().is_some_and(|real| real.starts_with(below));
+            let both = || real.as_ref().zip(exception.folder.canonicalize().ok());
             folder.starts_with(&exception.folder)
-                || exception.folder.canonicalize().is_ok_and(|real| is_in(&real))
+                || both().is_some_and(|(real, exception)| real.starts_with(exception))
         };
         let Some(exception) = self.trust.exceptions.iter().find(covers) else { return false };
         if !self.used.iter().any(|(known, _)| *known == exception) {
@@ -380,12 +364,8 @@ impl<'a> Inspection<'a> {
 
     /// Returns a note for each exception that was needed.
     pub(crate) fn notes(self) -> Vec<String> {
-        let note = |(exception, problem): (&Exception, String)| {
-            format!(
-                "{} is trusted because of {}, although {problem}",
-                exception.folder.display(),
-                exception.source
-            )
+        let note = |(Exception { folder, source }, problem): (&Exception, String)| {
+            format!("{} is trusted because of {source}, although {problem}", folder.display())
         };
         self.used.into_iter().map(note).collect()
     }

@@ -44,17 +44,8 @@ pub(crate) struct HookEnvironment {
 /// uses the same folders, whatever flags this one was given.
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
-/// The variables that a plugin's setting cannot set.
-const COMPUTED: [&str; 8] = [
-    "ARCHIVE_DIR",
-    "CRAWL_DIR",
-    "NODE_MODULE_DIR",
-    "RIGUP_DATA_DIR",
-    "RIGUP_LIB_BIN_DIR",
-    "RIGUP_LIB_DIR",
-    TRUST_VARIABLE,
-    "SNAP_DIR",
-];
+/// Further variables that a plugin's setting cannot set.
+const COMPUTED: [&str; 5] = ["ARCHIVE_DIR", "CRAWL_DIR", "NODE_MODULE_DIR", TRUST_VARIABLE, "SNAP_DIR"];
 
 /// Returns the caller's environment with the settings of the plugin and the variables of the hook contract.
 pub(crate) fn environment(
@@ -83,28 +74,32 @@ pub(crate) fn environment(
     if settings.trust.exceptions().next().is_some() {
         computed.push((TRUST_VARIABLE, unique_list(settings.trust.exceptions().map(Path::to_owned))));
     }
-    let is_computed =
-        |name: &str| COMPUTED.contains(&name) || computed.iter().any(|(computed, _)| name == *computed);
-    let settable = variables.iter().filter(|variable| !is_computed(&variable.name));
-    let settable =
-        settable.map(|variable| (variable.name.as_str(), OsStr::new(&variable.value), variable.is_secret));
-    let added: Vec<(&str, &OsStr, bool)> =
-        computed.iter().map(|(name, value)| (*name, value.as_os_str(), false)).chain(settable).collect();
+    let is_computed = |name: &str| {
+        COMPUTED
+            .iter()
+            .chain(&OVERRIDDEN)
+            .chain(computed.iter().map(|(name, _)| name))
+            .any(|known| *known == name)
+    };
+    let settable: Vec<&Variable> = variables.iter().filter(|variable| !is_computed(&variable.name)).collect();
+    let settable = settable
+        .into_iter()
+        .map(|Variable { name, value, is_secret, .. }| (name.as_str(), OsString::from(value), *is_secret));
+    let added: Vec<(&str, OsString, bool)> =
+        computed.into_iter().map(|(name, value)| (name, value, false)).chain(settable).collect();
     let is_kept = |name: &OsStr| {
-        !OVERRIDDEN.iter().any(|overridden| name == *overridden)
-            && !added.iter().any(|(added, ..)| name == *added)
+        let replaced = added.iter().map(|(name, ..)| name).chain(&OVERRIDDEN);
+        replaced.into_iter().all(|replaced| name != *replaced)
     };
     let kept = caller.iter().filter(|(name, _)| is_kept(name));
-    let whole = kept
-        .chain(added.iter().map(|(name, value, _)| (OsStr::new(name), *value)))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let shown = |(name, value, is_masked): &(&str, &OsStr, bool)| {
-        let value = if *is_masked || is_secret(name) { MASKED.into() } else { value.to_string_lossy() };
-        ((*name).to_owned(), Value::from(value))
-    };
-    let added = added.iter().map(shown).collect();
-    HookEnvironment { whole, added }
+    let whole = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut environment = HookEnvironment { whole, added: Map::new() };
+    for (name, value, is_masked) in added {
+        let shown = if is_masked || is_secret(name) { MASKED.into() } else { value.to_string_lossy() };
+        environment.added.insert(name.to_owned(), shown.into());
+        environment.whole.push((name.into(), value));
+    }
+    environment
 }
 
 /// Returns PATH: the folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH. Every folder appears
@@ -209,7 +204,7 @@ mod tests {
 
     #[test]
     fn path_has_each_folder_once_and_no_empty_item() {
-        let caller = Environment::from([
+        let caller = Environment::from_iter([
             ("PATH", "/usr/bin::/opt/w/bin:/lib/bin:/usr/bin"),
             ("WGET_BINARY", "/opt/w/bin/wget"),
             ("CURL_BINARY", "curl"),

@@ -17,23 +17,13 @@ const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 /// Parts of the names of a container's cgroup folders: `docker-<id>.scope`, `libpod-<id>`, `lxc.payload.web`.
 const CONTAINER_WORDS: [&str; 6] = ["docker", "containerd", "podman", "libpod", "kubepods", "lxc"];
 
-/// What hypervisors write into DMI, anywhere in the manufacturer's or the product's name.
-const VM_PHRASES: [&str; 14] = [
-    "virtual", // Virtual Machine (Hyper-V), VirtualBox, VMware Virtual Platform, VirtualMac2,1
-    "qemu",
-    "vbox",
-    "innotek",
-    "vmware",
-    "firecracker",
-    "bochs",
-    "bhyve",
-    "parallels",
-    "openstack",
-    "amazon ec2",
-    "google compute engine",
-    "droplet",
-    "vserver",
-];
+/// What hypervisors write into DMI, anywhere in the manufacturer's or the product's name. `virtual` is in Virtual Machine
+/// (Hyper-V), `VirtualBox`, `VMware` Virtual Platform and VirtualMac2,1.
+const HYPERVISORS: [&str; 9] =
+    ["virtual", "qemu", "vbox", "innotek", "vmware", "firecracker", "bochs", "bhyve", "parallels"];
+
+/// What the virtual machines of clouds have there.
+const CLOUDS: [&str; 5] = ["openstack", "amazon ec2", "google compute engine", "droplet", "vserver"];
 
 /// The same, but only as whole words, because these are too short.
 const VM_WORDS: [&str; 5] = ["kvm", "xen", "domu", "lxc", "vm"];
@@ -138,7 +128,7 @@ fn is_vm(manufacturer: &str, product: &str) -> bool {
     let text = format!("{manufacturer} {product}").to_lowercase();
     let mut words = text.split(|c: char| !c.is_alphanumeric());
     !text.contains(".metal")
-        && (VM_PHRASES.iter().any(|phrase| text.contains(phrase))
+        && (HYPERVISORS.iter().chain(&CLOUDS).any(|name| text.contains(name))
             || words.any(|word| VM_WORDS.contains(&word)))
 }
 

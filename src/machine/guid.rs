@@ -106,28 +106,22 @@ fn is_container_id(word: &str) -> bool {
     word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit())
 }
 
-/// Returns the random id in the data dir, and creates it if there is none. If several processes do so at once, all of them
+/// Creates a random id in the data dir, unless there is one, and returns it. If several processes do so at once, all of them
 /// get the same id.
 fn random_id(data_dir: &Path) -> io::Result<String> {
     let path = data_dir.join(FILE_NAME);
-    if let Some(id) = read_random_id(&path)? {
-        return Ok(id);
-    }
+    let failed = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot create the machine id {}: {error}", path.display()))
+    };
     // The file is synced before it is renamed, so that a crash leaves no empty id.
     let create = || {
         let mut file = AtomicFile::private(&path)?;
         writeln!(file, "{}", clock::new_id().simple())?;
         file.commit_new()
     };
-    create().map_err(|error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot create the machine id {}: {error}", path.display()))
-    })?;
+    create().map_err(failed)?;
     read_random_id(&path)?.ok_or_else(|| {
-        let text = format!(
-            "cannot create the machine id {}: the file was removed at once; run the command again",
-            path.display()
-        );
-        io::Error::new(ErrorKind::NotFound, text)
+        failed(io::Error::new(ErrorKind::NotFound, "the file was removed at once; run the command again"))
     })
 }
 

@@ -20,13 +20,8 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Address {
     iface: String,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    Ip(IpAddr),
-    Mac([u8; 6]),
+    ip: Option<IpAddr>,
+    mac: Option<[u8; 6]>,
 }
 
 /// Gathers the local facts; those that need traffic (`ip_public`, `isp`, `city`, `region`, `country`) are empty. `ip_local` is
@@ -60,34 +55,26 @@ fn source_address(target: SocketAddr) -> io::Result<IpAddr> {
 }
 
 fn addresses() -> Vec<Address> {
-    getifaddrs().map(|all| all.filter_map(|one| address(&one)).collect()).unwrap_or_default()
-}
-
-fn address(one: &InterfaceAddress) -> Option<Address> {
-    let raw = one.address.as_ref()?;
-    let kind = if let Some(v4) = raw.as_sockaddr_in() {
-        Kind::Ip(v4.ip().into())
-    } else if let Some(v6) = raw.as_sockaddr_in6() {
-        Kind::Ip(v6.ip().into())
-    } else {
-        Kind::Mac(raw.as_link_addr()?.addr()?)
-    };
-    Some(Address { iface: one.interface_name.clone(), kind })
+    let all = getifaddrs().into_iter().flatten();
+    all.map(|InterfaceAddress { interface_name: iface, address, .. }| {
+        let v4 = address.as_ref().and_then(|address| Some(address.as_sockaddr_in()?.ip().into()));
+        let v6 = || address.as_ref().and_then(|address| Some(address.as_sockaddr_in6()?.ip().into()));
+        let mac = address.as_ref().and_then(|address| address.as_link_addr()?.addr());
+        Address { iface, ip: v4.or_else(v6), mac }
+    })
+    .collect()
 }
 
 /// Returns the name and the MAC address of the interface that has this IP address; both are empty if they are unknown.
 fn owner(addresses: &[Address], ip: IpAddr) -> (String, String) {
-    let Some(Address { iface, .. }) = addresses.iter().find(|address| address.kind == Kind::Ip(ip)) else {
+    let Some(Address { iface, .. }) = addresses.iter().find(|address| address.ip == Some(ip)) else {
         return Default::default();
     };
     // `eth0:1` is a second address of `eth0`.
     let iface = iface.split(':').next().unwrap_or_default();
-    let mac = addresses.iter().find_map(|address| match address.kind {
-        Kind::Mac(mac) if address.iface == iface && mac != [0; 6] => {
-            Some(mac.map(|byte| format!("{byte:02x}")).join(":"))
-        }
-        _ => None,
-    });
+    let macs = addresses.iter().filter(|address| address.iface == iface).filter_map(|address| address.mac);
+    let mac = macs.into_iter().find(|mac| *mac != [0; 6]);
+    let mac = mac.map(|mac| mac.map(|byte| format!("{byte:02x}")).join(":"));
     (iface.to_owned(), mac.unwrap_or_default())
 }
 
@@ -114,11 +101,11 @@ mod tests {
     use super::*;
 
     fn ip(iface: &str, ip: &str) -> Address {
-        Address { iface: iface.to_owned(), kind: Kind::Ip(ip.parse().unwrap()) }
+        Address { iface: iface.to_owned(), ip: ip.parse().ok(), mac: None }
     }
 
     fn mac(iface: &str, mac: [u8; 6]) -> Address {
-        Address { iface: iface.to_owned(), kind: Kind::Mac(mac) }
+        Address { iface: iface.to_owned(), ip: None, mac: Some(mac) }
     }
 
     fn machine() -> Vec<Address> {

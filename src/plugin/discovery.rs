@@ -109,7 +109,7 @@ fn discover_in(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<PluginName, Plugin> {
     let distrusted =
-        inspection.check_path(root).err().filter(|distrust| !inspection.is_excepted(root, distrust));
+        inspection.resolve(root).err().filter(|distrust| !inspection.is_excepted(root, distrust));
     let mut search =
         RootScan { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, diagnostics };
     let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
@@ -202,7 +202,7 @@ impl RootScan<'_, '_> {
 /// Checks that a folder or file in a trusted root is trusted, and returns its metadata.
 fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<Metadata>, Untrusted> {
     if entry.path_is_symlink() {
-        inspection.check_path(entry.path())?;
+        inspection.resolve(entry.path())?;
     }
     let metadata = entry.path().metadata();
     if let Ok(metadata) = &metadata {

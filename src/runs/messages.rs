@@ -138,7 +138,7 @@ mod tests {
     fn only_a_folder_that_rigup_created_is_a_run_dir() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
-        let of = |path: &str| current(&Environment::from([(RUN_DIR_VARIABLE, path)]));
+        let of = |path: &str| current(&Environment::from_iter([(RUN_DIR_VARIABLE, path)]));
         assert!(matches!(of(path), Err(MessageError::NotRunDir(_))));
         assert!(matches!(of(""), Err(MessageError::NotInRun)));
         fs_err::write(folder.path().join("cmd.sh"), "").unwrap();

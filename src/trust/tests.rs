@@ -202,10 +202,10 @@ fn an_exception_covers_what_is_in_it_and_is_reported_once() {
     trust.add_exception(tree.path("open/p"), "--trust-dir");
     let mut inspection = Inspection::new(&trust);
     for path in [&one, &two] {
-        let untrusted = inspection.check_path(path).unwrap_err();
+        let untrusted = inspection.resolve(path).unwrap_err();
         assert!(inspection.is_excepted(path, &untrusted));
     }
-    let untrusted = inspection.check_path(&tree.folder("open/q", 0o755)).unwrap_err();
+    let untrusted = inspection.resolve(&tree.folder("open/q", 0o755)).unwrap_err();
     assert!(!inspection.is_excepted(&tree.path("open/q"), &untrusted), "its parent is not covered");
     let notes = inspection.notes();
     let expected = format!(
