@@ -68,8 +68,6 @@ pub use crate::hook::event::HookEvent;
 pub use crate::install::event::InstallEvent;
 pub use crate::model::{
     Attempt, Binary, BinaryId, BinaryState, ExitReason, Identity, Installed, MachineId, Outcome, Policy,
-};
-pub use crate::model::{
     Process, ProcessExit, ProcessId, ProcessSpec, ProcessState, Queued, Running, Version,
 };
 pub use crate::plugin::discovery::Hook;
@@ -105,7 +103,7 @@ impl<'e> Engine<'e> {
     /// binary, which is verified and linked. Binaries that are installed start no process.
     pub fn install(&self, request: &InstallRequest) -> Result<InstallReport, EngineError> {
         let plan = InstallPlan::new(request, &self.session.settings, self.on_event)?;
-        let report = install::execute(&self.session, &plan)?;
+        let report = install::execute(&self.session, &plan, &plan.steps)?;
         self.prune_after(&report, &plan);
         Ok(report)
     }

@@ -47,10 +47,8 @@ pub mod internal {
     pub use crate::lockfile::{Lockfile, PinError};
     pub use crate::model::name::{MAX_CHARS, link_name};
     pub use crate::model::{
-        Binary, BinaryId, BinaryName, ExitReason, Guid, Identity, Machine, MachineFacts, MachineId,
-    };
-    pub use crate::model::{
-        Outcome, Process, ProcessExit, ProcessId, ProcessSpec, ProcessType, ProviderName, Version,
+        Binary, BinaryId, BinaryName, ExitReason, Guid, Identity, Machine, MachineFacts, MachineId, Outcome,
+        Process, ProcessExit, ProcessId, ProcessSpec, ProcessType, ProviderName, Version,
     };
     pub use crate::plugin::config::provider::ProviderConfig;
     pub use crate::plugin::config::value::{Origin, SettingResolver, Sources};

@@ -6,11 +6,11 @@ use crate::engine::catalog::Catalog;
 
 /// Prints the problems of a catalog, and returns the exit status that they lead to.
 pub(crate) fn print(catalog: &Catalog) -> ExitStatus {
-    for warning in &catalog.warnings {
+    for warning in &catalog.discovery.warnings {
         warning!("{warning}");
     }
-    for diagnostic in &catalog.diagnostics {
+    for diagnostic in &catalog.discovery.diagnostics {
         error!("{diagnostic}");
     }
-    if catalog.diagnostics.is_empty() { ExitStatus::Success } else { ExitStatus::Incomplete }
+    if catalog.discovery.diagnostics.is_empty() { ExitStatus::Success } else { ExitStatus::Incomplete }
 }

@@ -181,7 +181,7 @@ fn execute(
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
-    let report = install::execute(engine.session(), plan)?;
+    let report = install::execute(engine.session(), plan, &plan.steps)?;
     progress.clear();
     let printed = print_report(plan, &report, context);
     let mut status = report.exit_status();

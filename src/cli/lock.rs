@@ -11,7 +11,7 @@ use crate::cli::message::{error, message};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::engine::pin::{self, LockChange, LockReport, LockRequest, LockRow};
-use crate::engine::{ExitStatus, lockfile};
+use crate::engine::{EngineError, ExitStatus, lockfile};
 use crate::lockfile::Pin;
 use crate::report::table::{Cell, Column, Table};
 
@@ -62,12 +62,13 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> Result<ExitStatus, 
         is_prune: args.prune,
     };
     let progress = ProgressDisplay::new(context);
-    let report = pin::lock(&request, &context.settings, &|event| progress.show(event))?;
+    let report = pin::lock(&request, &context.settings, &|event| progress.show(event));
     progress.clear();
-    if let ExitStatus::Interrupted(_) = report.status {
+    if let Err(EngineError::Interrupted(signal)) = report {
         message!("interrupted: {} is unchanged", request.lockfile.display());
-        return Ok(report.status);
+        return Ok(ExitStatus::Interrupted(signal));
     }
+    let report = report?;
     if report.is_plan_empty && !request.is_prune {
         context.verbosity.note(NOTHING_REQUIRED);
     }

@@ -130,12 +130,9 @@ impl<'a> Applier<'a> {
         if !self.is_dry_run && !answers.results.iter().all(StepResult::is_installed) {
             self.refuse();
         }
-        for answer in accepted {
-            match answer {
-                Ok(record) => answers.records.push(record),
-                Err(index) => answers.records.push(answers.results[index].to_record()),
-            }
-        }
+        let record =
+            |answer: Result<Value, usize>| answer.unwrap_or_else(|index| answers.results[index].to_record());
+        answers.records = accepted.into_iter().map(record).collect();
         Ok(answers)
     }
 
@@ -193,7 +190,7 @@ impl<'a> Applier<'a> {
     }
 
     fn resolve(&mut self, planned: Vec<StepResult>) -> Result<Vec<StepResult>, EngineError> {
-        if self.is_dry_run || !planned.iter().any(StepResult::is_planned) {
+        if self.is_dry_run || !planned.iter().any(|result| result.planned().is_some()) {
             return Ok(planned);
         }
         let installer = match self.installer.take() {

@@ -25,14 +25,13 @@ use crate::trust::Inspection;
 /// What the plugin folders contain, and the problems that were found in them.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    /// All plugins and providers, by name.
+    /// All plugins and providers, by name, with the folders and files that cannot be used, and with warnings of values that
+    /// are invalid and were replaced by a default.
     pub(crate) discovery: Discovery,
     /// The requirements of the enabled plugins.
     pub(crate) requirements: Vec<Requirement>,
     /// The requirements of providers that no plugin selection names.
     pub(crate) provider_requirements: Vec<Requirement>,
-    /// The folders and files that cannot be used.
-    pub(crate) diagnostics: Vec<Diagnostic>,
     /// The `config.json` files of the plugins.
     pub(crate) configs: PluginConfigs,
     /// rigup's own settings.
@@ -41,8 +40,6 @@ pub(crate) struct Catalog {
     pub(crate) settings: HashMap<PluginName, Vec<Setting>>,
     /// Whether each plugin is enabled.
     pub(crate) statuses: HashMap<PluginName, PluginStatus>,
-    /// Values that are invalid and were replaced by a default.
-    pub(crate) warnings: Vec<String>,
 }
 
 impl Catalog {
@@ -65,8 +62,7 @@ impl Catalog {
         // The folder of a plugin and its parents are inspected once for both of its files.
         let mut inspection = Inspection::new(&settings.trust);
         let mut catalog = Self::find_with(settings, selected, &mut inspection, on_event)?;
-        let Self { configs, discovery, statuses, requirements, provider_requirements, diagnostics, .. } =
-            &mut catalog;
+        let Self { configs, discovery, statuses, requirements, provider_requirements, .. } = &mut catalog;
         let resolver = configs.resolver(sources(settings));
         let has_selection = statuses.values().any(|status| *status == PluginStatus::NotChosen);
         for plugin in &discovery.plugins {
@@ -84,7 +80,7 @@ impl Catalog {
             let configured = configured_requirements(plugin, configs, &resolver, settings);
             for (read, problems) in [listed, configured] {
                 target.extend(read);
-                diagnostics.extend(problems);
+                discovery.diagnostics.extend(problems);
             }
         }
         Ok(catalog)
@@ -98,15 +94,15 @@ impl Catalog {
     ) -> Result<Self, EngineError> {
         let mut discovery =
             discovery::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir), &settings.trust);
-        let diagnostics = std::mem::take(&mut discovery.diagnostics);
-        let mut warnings = std::mem::take(&mut discovery.warnings);
         let core = core_settings(settings)?;
         let by_setting = if selected.is_empty() { core.plugins() } else { Vec::new() };
         let selected = if selected.is_empty() { &by_setting } else { selected };
-        for name in selected {
-            check_selected(name, &discovery, &diagnostics, settings, on_event)?;
-        }
-        let (configs, unreadable) = PluginConfigs::read(&discovery.plugins, &settings.data_dir, inspection);
+        let chosen: Vec<PluginName> = selected
+            .iter()
+            .map(|name| selected_plugin(name, &discovery, settings, on_event))
+            .collect::<Result<_, _>>()?;
+        let Discovery { plugins, warnings, .. } = &mut discovery;
+        let (configs, unreadable) = PluginConfigs::read(plugins, &settings.data_dir, inspection);
         warnings.extend(unreadable.iter().map(ToString::to_string));
         let resolver = configs.resolver(sources(settings));
         // Several plugins may share a setting; a problem with it is reported once.
@@ -115,30 +111,16 @@ impl Catalog {
                 warnings.push(warning);
             }
         };
-        let statuses = configs.plugin_statuses(&discovery.plugins, selected, &resolver, &mut warn);
-        for name in selected {
-            let plugin = discovery.plugins.iter().find(|plugin| is_named(&plugin.name, name));
-            if let Some(PluginStatus::Disabled(reason)) = plugin.and_then(|plugin| statuses.get(&plugin.name))
-            {
+        let statuses = configs.plugin_statuses(plugins, selected, &resolver, &mut warn);
+        for (name, plugin) in selected.iter().zip(&chosen) {
+            if let Some(PluginStatus::Disabled(reason)) = statuses.get(plugin) {
                 warn(format!("the plugin {name} is disabled: {reason}"));
             }
         }
-        let values = discovery.plugins.iter().map(|plugin| {
-            let values = configs.settings(&plugin.name, &resolver, &mut warn);
-            (plugin.name.clone(), values)
-        });
-        let values = values.collect();
-        Ok(Self {
-            discovery,
-            requirements: Vec::new(),
-            provider_requirements: Vec::new(),
-            diagnostics,
-            configs,
-            core,
-            settings: values,
-            statuses,
-            warnings,
-        })
+        let mut values_of = |name: &PluginName| configs.settings(name, &resolver, &mut warn);
+        let values = plugins.iter().map(|plugin| (plugin.name.clone(), values_of(&plugin.name))).collect();
+        let (requirements, provider_requirements) = (Vec::new(), Vec::new());
+        Ok(Self { discovery, requirements, provider_requirements, configs, core, settings: values, statuses })
     }
 
     /// Returns the foreground hooks of providers, in hook order.
@@ -226,19 +208,19 @@ pub(crate) fn no_such_plugin(name: &str, discovery: &Discovery, settings: &Setti
     )
 }
 
-/// Checks that a selected plugin exists and can be used.
-fn check_selected(
+/// Returns the name of a selected plugin as its folder has it, after checking that the plugin exists and can be used.
+fn selected_plugin(
     name: &str,
     discovery: &Discovery,
-    diagnostics: &[Diagnostic],
     settings: &Settings,
     on_event: OnEvent<'_>,
-) -> Result<(), EngineError> {
+) -> Result<PluginName, EngineError> {
+    let Discovery { plugins, diagnostics, .. } = discovery;
     if let Some(diagnostic) = diagnostics.iter().find(|diagnostic| is_named(&diagnostic.plugin, name)) {
         return Err(EngineError::Setup(format!("cannot use the plugin {name}: {diagnostic}")));
     }
-    if discovery.plugins.iter().any(|plugin| is_named(&plugin.name, name)) {
-        return Ok(());
+    if let Some(plugin) = plugins.iter().find(|plugin| is_named(&plugin.name, name)) {
+        return Ok(plugin.name.clone());
     }
     // The plugin may be in a folder that was refused as a whole.
     for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.plugin.is_empty()) {
@@ -286,12 +268,11 @@ fn configured_requirements(
     for (number, entry) in (1..).zip(entries) {
         match requirement::parse_entry(Some(&plugin.name), entry, settings.home.as_deref(), value_of) {
             Ok(requirement) => requirements.push(requirement),
-            Err(error) => diagnostics.push(Diagnostic {
-                plugin: plugin.name.to_string(),
-                path: plugin.path.join(schema::FILE_NAME),
-                line: None,
-                message: format!("required_binaries, entry {number}: {error}"),
-            }),
+            Err(error) => {
+                let problem = format!("required_binaries, entry {number}: {error}");
+                let path = plugin.path.join(schema::FILE_NAME);
+                diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, problem));
+            }
         }
     }
     (requirements, diagnostics)

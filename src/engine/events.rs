@@ -117,7 +117,7 @@ pub(crate) fn run(
     let status = match interrupt.signal() {
         Some(signal) => ExitStatus::Interrupted(signal),
         None if ran.is_err() => ExitStatus::Setup,
-        None if failed > 0 || !catalog.diagnostics.is_empty() => ExitStatus::Incomplete,
+        None if failed > 0 || !catalog.discovery.diagnostics.is_empty() => ExitStatus::Incomplete,
         None => ExitStatus::Success,
     };
     if request.output_dir.is_none() {

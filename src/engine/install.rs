@@ -1,6 +1,7 @@
 //! The work of `rigup install` and `rigup load`: plans the requests, resolves those that are not installed, and reports
 //! the result of each.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,10 +69,6 @@ impl InstallRequest {
     pub fn for_names<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         Self { names: names.into_iter().map(Into::into).collect(), ..Self::default() }
     }
-
-    fn options(&self) -> InstallOptions {
-        InstallOptions { force: self.force, is_lookup: false, jobs: self.jobs, timeout: self.timeout }
-    }
 }
 
 /// The steps that an install request comes to, before anything runs.
@@ -92,15 +89,12 @@ impl InstallPlan {
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Self, EngineError> {
-        let selection = selection(request, settings)?;
+        let mut selection = selection(request, settings)?;
         let plugins: Vec<String> =
             request.plugins.iter().filter(|name| !name.trim().is_empty()).cloned().collect();
         let catalog = Catalog::read(settings, &plugins, on_event)?;
-        let selection = Selection {
-            curated: catalog.curated_providers(),
-            settings_policy: catalog.core.policy(),
-            ..selection
-        };
+        selection.curated = catalog.curated_providers();
+        selection.settings_policy = catalog.core.policy();
         let mut requirements = catalog.requirements.clone();
         if !selection.names.is_empty() {
             requirements.extend_from_slice(&catalog.provider_requirements);
@@ -110,7 +104,8 @@ impl InstallPlan {
             Some(path) => lockfile::pin_steps(steps, path, &catalog, settings, on_event)?,
             None => steps,
         };
-        Ok(Self { catalog, steps, options: request.options() })
+        let InstallRequest { force, jobs, timeout, .. } = *request;
+        Ok(Self { catalog, steps, options: InstallOptions { force, is_lookup: false, jobs, timeout } })
     }
 
     /// Plans a look at what is installed: nothing but env is tried, and failures change no record.
@@ -155,25 +150,23 @@ impl InstallReport {
 
     /// Returns the exit status that `rigup install` ends with.
     pub fn exit_status(&self) -> ExitStatus {
-        match status_of(&self.results, &self.diagnostics, self.interrupted) {
-            interrupted @ ExitStatus::Interrupted(_) => interrupted,
-            _ if self.is_unrecorded => ExitStatus::Setup,
-            status => status,
+        let is_unresolved = |result: &StepResult| matches!(result, StepResult::Unresolved(..));
+        match self.interrupted {
+            Some(signal) => ExitStatus::Interrupted(signal),
+            None if self.is_unrecorded || self.results.iter().any(is_unresolved) => ExitStatus::Setup,
+            None if self.results.iter().all(StepResult::is_installed) && self.diagnostics.is_empty() => {
+                ExitStatus::Success
+            }
+            None => ExitStatus::Incomplete,
         }
     }
 }
 
-/// Carries out a plan. Starts no process if everything is installed.
-pub(crate) fn execute(session: &Session<'_>, plan: &InstallPlan) -> Result<InstallReport, EngineError> {
-    execute_steps(session, &plan.catalog, &plan.steps, plan.options)
-}
-
-/// Carries out the steps of a plan that may have been pinned since.
-pub(crate) fn execute_steps(
+/// Carries out the steps of a plan, which may have been pinned since. Starts no process if everything is installed.
+pub(crate) fn execute(
     session: &Session<'_>,
-    catalog: &Catalog,
+    InstallPlan { catalog, options, .. }: &InstallPlan,
     steps: &[Step],
-    options: InstallOptions,
 ) -> Result<InstallReport, EngineError> {
     let mut binaries = session.store.binaries_of(session.machine.id)?;
     let results = steps.iter().map(|step| match step {
@@ -187,21 +180,20 @@ pub(crate) fn execute_steps(
     });
     let mut report = InstallReport {
         results: results.collect(),
-        diagnostics: catalog.diagnostics.clone(),
+        diagnostics: catalog.discovery.diagnostics.clone(),
         interrupted: None,
         command: None,
         is_unrecorded: false,
     };
-    if report.results.iter().any(StepResult::is_planned) {
+    if report.results.iter().any(|result| result.planned().is_some()) {
         let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
-        let installer = Installer::open(catalog, session, options, steps.len(), &interrupt)?;
+        let installer = Installer::open(catalog, session, *options, steps.len(), &interrupt)?;
         report.command = Some(installer.command_id());
         report.results = installer.resolve(report.results)?;
         report.interrupted = interrupt.signal();
         // The results are reported even if they cannot be recorded.
         let counted = installer.count_uses(&report.results).map_err(EngineError::from);
-        let status = status_of(&report.results, &report.diagnostics, report.interrupted);
-        if let Err(error) = counted.and(installer.finish(status)) {
+        if let Err(error) = counted.and(installer.finish(report.exit_status())) {
             session.report(EngineEvent::Error(error.to_string()));
             report.is_unrecorded = true;
         }
@@ -216,6 +208,7 @@ pub(crate) fn execute_steps(
 
 fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection, EngineError> {
     let home = settings.home.as_deref();
+    let invalid = |error: &dyn Display| EngineError::InvalidRequest(error.to_string());
     let names = request.names.iter().map(|name| BinaryName::parse(name, home));
     let names = names.collect::<Result<_, _>>().map_err(|error| invalid(&error))?;
     if !request.min_version.trim().is_empty() && !Version::looks_like_version(&request.min_version) {
@@ -234,10 +227,6 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
     })
 }
 
-fn invalid(error: &dyn std::fmt::Display) -> EngineError {
-    EngineError::InvalidRequest(error.to_string())
-}
-
 /// Stores the paths of binaries that settings name: hooks get these paths as the values of the settings.
 fn remember_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) -> Result<(), StoreError> {
     let mut paths = Map::new();
@@ -249,18 +238,4 @@ fn remember_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>)
     }
     paths.retain(|name, path| session.machine.config.get(name) != Some(path));
     if paths.is_empty() { Ok(()) } else { session.store.merge_machine_config(session.machine.id, &paths) }
-}
-
-fn status_of(results: &[StepResult], diagnostics: &[Diagnostic], interrupted: Option<i32>) -> ExitStatus {
-    if let Some(signal) = interrupted {
-        return ExitStatus::Interrupted(signal);
-    }
-    if results.iter().any(|result| matches!(result, StepResult::Unresolved(..))) {
-        return ExitStatus::Setup;
-    }
-    if results.iter().all(StepResult::is_installed) && diagnostics.is_empty() {
-        ExitStatus::Success
-    } else {
-        ExitStatus::Incomplete
-    }
 }

@@ -1,6 +1,5 @@
 //! Resolves requests with the hooks of a catalog, several at the same time, and records the command that does so.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +14,7 @@ use crate::engine::exit_status::ExitStatus;
 use crate::engine::session::{CommandProcess, Session};
 use crate::install::plan::{Refusal, Request};
 use crate::install::resolver::{ResolveError, Resolved, Resolver};
-use crate::model::{Binary, BinaryName, Installed, PluginName, ProcessId, ProviderName};
-use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::config::value::Variable;
-use crate::plugin::discovery::Hook;
+use crate::model::{Binary, BinaryName, Installed, ProcessId};
 use crate::process::signals::Interrupt;
 use crate::store::StoreError;
 
@@ -76,9 +72,9 @@ impl StepResult {
         self.installed().is_some()
     }
 
-    /// Whether the request still has to be resolved.
-    pub(crate) fn is_planned(&self) -> bool {
-        matches!(self, Self::Planned(_))
+    /// Returns the request if it still has to be resolved.
+    pub(crate) fn planned(&self) -> Option<&Request> {
+        if let Self::Planned(request) = self { Some(request) } else { None }
     }
 
     /// Returns the record that JSONL shows.
@@ -107,13 +103,10 @@ pub(crate) fn unresolved(name: &BinaryName, reason: &str) -> Value {
 
 /// Resolves requests with as many hooks at the same time as its pool has threads.
 pub(crate) struct Installer<'a> {
+    catalog: &'a Catalog,
     session: &'a Session<'a>,
     options: InstallOptions,
     interrupt: &'a Interrupt,
-    hooks: Vec<&'a Hook>,
-    provider_deps: HashMap<ProviderName, Vec<Request>>,
-    provider_configs: HashMap<ProviderName, ProviderConfig>,
-    variables: HashMap<PluginName, Vec<Variable>>,
     pool: ThreadPool,
     command: CommandProcess,
 }
@@ -133,17 +126,7 @@ impl<'a> Installer<'a> {
         let jobs = options.jobs.unwrap_or(cores.max(MIN_JOBS)).min(max_requests);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
         let command = session.begin()?;
-        Ok(Self {
-            session,
-            options,
-            interrupt,
-            hooks: catalog.provider_hooks(),
-            provider_deps: catalog.provider_deps(),
-            provider_configs: catalog.provider_configs(),
-            variables: catalog.variables(),
-            pool,
-            command,
-        })
+        Ok(Self { catalog, session, options, interrupt, pool, command })
     }
 
     /// Returns the id of the command's record.
@@ -153,22 +136,20 @@ impl<'a> Installer<'a> {
 
     /// Resolves the planned requests, and puts their results in their places.
     pub(crate) fn resolve(&self, mut results: Vec<StepResult>) -> Result<Vec<StepResult>, EngineError> {
+        let variables = self.catalog.variables();
         let resolver = Resolver {
-            runner: self.session.runner(&self.command, &self.variables, self.interrupt),
-            hooks: &self.hooks,
-            provider_deps: &self.provider_deps,
-            provider_configs: &self.provider_configs,
+            runner: self.session.runner(&self.command, &variables, self.interrupt),
+            hooks: &self.catalog.provider_hooks(),
+            provider_deps: &self.catalog.provider_deps(),
+            provider_configs: &self.catalog.provider_configs(),
             force: self.options.force,
             is_lookup: self.options.is_lookup,
             timeout: self.options.timeout,
             on_event: &|request, event| self.session.report(EngineEvent::Install(request, event)),
         };
-        let planned = results.iter().filter_map(|result| match result {
-            StepResult::Planned(request) => Some(request.clone()),
-            _ => None,
-        });
+        let planned = results.iter().filter_map(StepResult::planned).cloned();
         let outcomes = resolver.resolve(planned.collect(), &self.pool)?;
-        let open = results.iter_mut().filter(|result| result.is_planned());
+        let open = results.iter_mut().filter(|result| result.planned().is_some());
         for (result, (request, outcome)) in open.zip(outcomes) {
             *result = match outcome {
                 Ok(done) => StepResult::Resolved(done),
@@ -180,15 +161,13 @@ impl<'a> Installer<'a> {
 
     /// Adds the resolved requests to the use counts of the machine.
     pub(crate) fn count_uses(&self, results: &[StepResult]) -> Result<(), StoreError> {
-        let resolved: Vec<&StepResult> =
-            results.iter().filter(|result| matches!(result, StepResult::Resolved(_))).collect();
-        if self.options.is_lookup || resolved.is_empty() {
+        let resolved = results.iter().filter(|result| matches!(result, StepResult::Resolved(_)));
+        let (installed, failed): (Vec<_>, Vec<_>) = resolved.partition(|result| result.is_installed());
+        if self.options.is_lookup || installed.is_empty() && failed.is_empty() {
             return Ok(());
         }
-        let succeeded = resolved.iter().filter(|result| result.is_installed()).count();
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let failed = resolved.len() - succeeded;
-        self.session.store.count_uses(self.session.machine.id, count(succeeded), count(failed))
+        let count = |results: Vec<&StepResult>| u32::try_from(results.len()).unwrap_or(u32::MAX);
+        self.session.store.count_uses(self.session.machine.id, count(installed), count(failed))
     }
 
     /// Records the exit status of the command.

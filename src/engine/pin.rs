@@ -51,7 +51,7 @@ pub(crate) struct LockReport {
     pub(crate) is_plan_empty: bool,
     /// What was installed; `None` if nothing was to be installed.
     pub(crate) installed: Option<InstallReport>,
-    /// The exit status so far; an interrupted command writes no lock file.
+    /// The exit status so far.
     pub(crate) status: ExitStatus,
 }
 
@@ -118,15 +118,7 @@ impl LockRow {
     }
 }
 
-impl LockReport {
-    fn new(plan: InstallPlan, installed: Option<InstallReport>, status: ExitStatus) -> Self {
-        let is_plan_empty = plan.steps.is_empty();
-        let (rows, is_up_to_date) = (Vec::new(), false);
-        Self { catalog: plan.catalog, rows, is_up_to_date, is_plan_empty, installed, status }
-    }
-}
-
-/// Writes the lock file, or compares it with what is installed.
+/// Writes the lock file, or compares it with what is installed. A command that is interrupted writes no lock file.
 pub(crate) fn lock(
     request: &LockRequest,
     settings: &Settings,
@@ -147,28 +139,21 @@ pub(crate) fn lock(
         settings,
     };
     let installed = if request.is_check { None } else { Some(update.install_missing(&plan, on_event)?) };
-    let mut status = match &installed {
+    let status = match &installed {
         Some(report) => report.exit_status(),
-        None if plan.catalog.diagnostics.is_empty() => ExitStatus::Success,
+        None if plan.catalog.discovery.diagnostics.is_empty() => ExitStatus::Success,
         None => ExitStatus::Incomplete,
     };
-    let mut held = None;
-    if !request.is_check && !matches!(status, ExitStatus::Interrupted(_)) {
-        match update.hold_and_read_again(on_event) {
-            Ok(lock) => held = Some(lock),
-            Err(EngineError::Interrupted(signal)) => status = ExitStatus::Interrupted(signal),
-            Err(error) => return Err(error),
-        }
+    if let ExitStatus::Interrupted(signal) = status {
+        return Err(EngineError::Interrupted(signal));
     }
-    if let ExitStatus::Interrupted(_) = status {
-        return Ok(LockReport::new(plan, installed, status));
-    }
+    let held = if request.is_check { None } else { Some(update.hold_and_read_again(on_event)?) };
     let mut rows = match &installed {
         Some(report) => update.write_lines(&plan.steps, report),
         None => update.compare_lines(&plan.steps),
     };
     // A file that cannot be read may require a name, too.
-    if request.is_prune && plan.catalog.diagnostics.is_empty() {
+    if request.is_prune && plan.catalog.discovery.diagnostics.is_empty() {
         rows.extend(update.prune(&plan.steps));
     }
     let text = update.after.to_string();
@@ -182,7 +167,8 @@ pub(crate) fn lock(
         atomic::write_for_user(&file.path, text.as_bytes()).map_err(|error| unwritable(file, &error))?;
     }
     drop(held);
-    Ok(LockReport { rows, is_up_to_date, ..LockReport::new(plan, installed, status) })
+    let InstallPlan { catalog, steps, .. } = plan;
+    Ok(LockReport { catalog, rows, is_up_to_date, is_plan_empty: steps.is_empty(), installed, status })
 }
 
 fn unwritable(file: &LockfileOnDisk, error: &io::Error) -> EngineError {
@@ -214,7 +200,7 @@ impl LockfileUpdate<'_> {
         });
         let steps: Vec<Step> = pinned.collect();
         let session = Session::open(self.settings.clone(), on_event)?;
-        install::execute_steps(&session, &plan.catalog, &steps, plan.options)
+        install::execute(&session, plan, &steps)
     }
 
     /// Locks the folder of the file until the returned value is dropped, and reads the lines that other commands wrote

@@ -58,31 +58,21 @@ pub(crate) fn with_descendants(store: &Store, mut open: Vec<Process>) -> Result<
     Ok(all)
 }
 
-/// A process that was waited for.
-#[derive(Debug)]
-pub(crate) enum Waited {
-    /// Its exit is recorded.
-    Exited(Process),
-    /// The deadline passed first.
-    TimedOut(Process),
-}
-
-/// Waits until the exit of a process is recorded.
+/// Waits until the exit of a process is recorded. If the deadline passes first, the returned process has no exit.
 pub(crate) fn wait(
     store: &Store,
     mut process: Process,
     deadline: Option<Instant>,
-) -> Result<Waited, EngineError> {
+) -> Result<Process, EngineError> {
     loop {
-        if process.exit().is_some() {
-            return Ok(Waited::Exited(process));
-        }
-        if let Some(completed) = recover::recover_if_lost(store, &process)? {
-            return Ok(Waited::Exited(completed));
+        if process.exit().is_none()
+            && let Some(completed) = recover::recover_if_lost(store, &process)?
+        {
+            return Ok(completed);
         }
         let now = Instant::now();
-        if deadline.is_some_and(|deadline| now >= deadline) {
-            return Ok(Waited::TimedOut(process));
+        if process.exit().is_some() || deadline.is_some_and(|deadline| now >= deadline) {
+            return Ok(process);
         }
         match process.running().and_then(|running| Handle::open(&running.identity)) {
             // A process that disappears without a waiter is noticed after this time at the latest.

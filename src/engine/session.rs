@@ -52,36 +52,30 @@ pub(crate) struct CommandProcess {
 impl<'e> Session<'e> {
     /// Opens the data dir, and creates it if it does not exist.
     pub(crate) fn open(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
-        match Self::open_once(&settings, on_event, false) {
+        match Self::open_once(settings.clone(), on_event, false) {
             // Opening reads little of the store, so it finds little of a damage.
             Err(EngineError::Store(StoreError::Corrupt { .. })) => Self::open_checked(settings, on_event),
-            opened => opened.map(|(store, machine)| Self { settings, store, machine, on_event }),
+            opened => opened,
         }
     }
 
     /// Opens the data dir after a check of the whole store.
     pub(crate) fn open_checked(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
-        let (store, machine) = Self::open_once(&settings, on_event, true)?;
-        Ok(Self { settings, store, machine, on_event })
+        Self::open_once(settings, on_event, true)
     }
 
-    fn open_once(
-        settings: &Settings,
-        on_event: OnEvent<'_>,
-        is_suspect: bool,
-    ) -> Result<(Store, Machine), EngineError> {
-        let warning = check_trust(settings)?;
+    fn open_once(settings: Settings, on_event: OnEvent<'e>, is_suspect: bool) -> Result<Self, EngineError> {
+        let warning = check_trust(&settings)?;
         if !settings.data_dir.is_dir() {
-            make_private_dir(&settings.data_dir).map_err(|error| unusable(settings, error))?;
+            make_private_dir(&settings.data_dir).map_err(|error| unusable(&settings, error))?;
             // In a shared folder such as /tmp, another user may have created it first.
-            check_trust(settings)?;
+            check_trust(&settings)?;
         }
         warn_once(warning, on_event);
-        let guid =
-            machine::guid::find_or_create(&settings.data_dir).map_err(|error| unusable(settings, error))?;
-        let store = open_store(settings, &guid, is_suspect, on_event)?;
-        let machine = find_machine(&store, guid, settings)?;
-        Ok((store, machine))
+        let guid = guid(&settings)?;
+        let store = open_store(&settings, &guid, is_suspect, on_event)?;
+        let machine = find_machine(&store, guid, &settings)?;
+        Ok(Self { settings, store, machine, on_event })
     }
 
     /// Records this command as a process, after completing the records that crashed commands left.
@@ -149,8 +143,9 @@ impl<'e> Session<'e> {
     /// Unpacks the built-in providers into the data dir, unless they are there.
     pub(crate) fn unpack_providers(&self, interrupt: &Interrupt) -> Result<(), EngineError> {
         let on_wait = || {
-            let text = "waiting for another rigup that unpacks its providers";
-            self.report(EngineEvent::Waiting(text.to_owned()));
+            self.report(EngineEvent::Waiting(
+                "waiting for another rigup that unpacks its providers".to_owned(),
+            ));
         };
         let lock = |folder: &Path| folder::take(folder, interrupt, PATIENCE, on_wait);
         builtin::unpack(&self.settings.data_dir, lock).map_err(|error| match interrupt.signal() {
@@ -166,17 +161,14 @@ impl<'e> Session<'e> {
             return;
         }
         let problem = match self.gc(limits).run_if_due(command) {
-            Ok(cleaned) => cleaned
-                .items
-                .into_iter()
-                .find(|entry| entry.action == GcAction::Failed)
-                .map(|entry| entry.reason),
+            Ok(cleaned) => {
+                let failed = cleaned.items.into_iter().find(|entry| entry.action == GcAction::Failed);
+                failed.map(|entry| entry.reason)
+            }
             Err(error) => Some(error.to_string()),
         };
         if let Some(problem) = problem {
-            self.report(EngineEvent::Warning(format!(
-                "cannot prune all expired records: {problem}; run `rigup process gc`"
-            )));
+            self.warn(format!("cannot prune all expired records: {problem}; run `rigup process gc`"));
         }
     }
 
@@ -241,9 +233,7 @@ pub(crate) fn open_to_read_with_machine(
     on_event: OnEvent<'_>,
 ) -> Result<Option<(Store, Machine)>, EngineError> {
     let Some(store) = open_to_read(settings, on_event)? else { return Ok(None) };
-    let guid =
-        machine::guid::find_or_create(&settings.data_dir).map_err(|error| unusable(settings, error))?;
-    let machine = store.machine_by_guid(&guid.value)?;
+    let machine = store.machine_by_guid(&guid(settings)?.value)?;
     Ok(machine.map(|machine| (store, machine)))
 }
 
@@ -306,6 +296,11 @@ fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machin
         }
         None => store.find_or_add_machine(&Machine::new(MachineId::generate(), guid, facts(settings), now)),
     }
+}
+
+/// Returns the guid of this machine.
+fn guid(settings: &Settings) -> Result<Guid, EngineError> {
+    machine::guid::find_or_create(&settings.data_dir).map_err(|error| unusable(settings, error))
 }
 
 fn facts(settings: &Settings) -> MachineFacts {

@@ -233,10 +233,8 @@ pub(crate) fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult
 
 /// Checks that no process outlives the run.
 pub(crate) fn leftovers(run: &HookRun, line: Location) -> CheckResult {
-    match run.leftovers.first() {
-        Some(process) => CheckResult::failed(process, Some(line)),
-        None => CheckResult::passed(),
-    }
+    let failed = run.leftovers.first().map(|process| CheckResult::failed(process, Some(line)));
+    failed.unwrap_or_else(CheckResult::passed)
 }
 
 /// Checks a run on a faulty file system. A file for which there is no space stays empty.

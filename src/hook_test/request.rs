@@ -38,12 +38,6 @@ pub(crate) struct HostileRequest {
     pub is_absent: bool,
 }
 
-impl HostileRequest {
-    fn new(request: TestRequest, what: String, is_absent: bool) -> Self {
-        Self { request, what, is_absent }
-    }
-}
-
 impl TestRequest {
     /// Returns a request with these arguments.
     pub(crate) fn given(arguments: Vec<OsString>) -> Self {
@@ -174,13 +168,15 @@ impl TestRequest {
         let shell = format!("a$(touch {word})`touch {word}`;touch {word};");
         let quotes = format!("a';touch {word};'\";touch {word};\"");
         let words = "b\u{f6}se \u{540d}\u{524d} \u{1f980} *".to_owned();
-        let what = ["shell text", "quotes", "blanks and characters beyond ASCII"];
-        let texts = [shell, quotes, words].into_iter().zip(what);
+        let texts =
+            [(shell, "shell text"), (quotes, "quotes"), (words, "blanks and characters beyond ASCII")]
+                .into_iter();
+        let hostile = |request, what, is_absent| HostileRequest { request, what, is_absent };
         let Some(provider) = provider else {
-            let hostile = |(text, what): (String, &str)| {
-                HostileRequest::new(self.with_all_values(&text), format!("{what} in every value"), false)
+            let of_text = |(text, what): (String, &str)| {
+                hostile(self.with_all_values(&text), format!("{what} in every value"), false)
             };
-            return texts.map(hostile).collect();
+            return texts.map(of_text).collect();
         };
         let path = canary.to_string_lossy();
         let with_path = |text: &str| text.replace('@', &path);
@@ -196,11 +192,10 @@ impl TestRequest {
         let options = ["--to-command=touch @", "-oDPkg::Pre-Invoke::=touch @"];
         let packages =
             [(shell.map(with_path).to_vec(), "shell text"), (options.map(with_path).to_vec(), "options")];
-        let names = texts
-            .map(|(text, what)| HostileRequest::new(self.named(&text), format!("{what} in the name"), true));
+        let names = texts.map(|(text, what)| hostile(self.named(&text), format!("{what} in the name"), true));
         let overrides = packages.into_iter().map(|(packages, what)| {
             let request = self.with_overrides(provider, json!({"packages": packages}));
-            HostileRequest::new(request, format!("{what} among the packages"), false)
+            hostile(request, format!("{what} among the packages"), false)
         });
         names.chain(overrides).collect()
     }

@@ -17,6 +17,7 @@ enum Overflow {
 }
 
 /// A column of a table. By default, it is always shown in full.
+#[must_use]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     header: &'static str,
@@ -34,43 +35,24 @@ impl Column {
     }
 
     /// Lets a narrow table cut the ends of the texts, to at least `min_width` columns.
-    #[must_use]
-    pub(crate) const fn cut_end(mut self, min_width: usize) -> Self {
-        self.overflow = Some((Overflow::CutEnd, min_width));
-        self
+    pub(crate) const fn cut_end(self, min_width: usize) -> Self {
+        Self { overflow: Some((Overflow::CutEnd, min_width)), ..self }
     }
 
     /// Lets a narrow table cut the beginnings of the texts, as for paths, to at least `min_width` columns.
-    #[must_use]
-    pub(crate) const fn cut_start(mut self, min_width: usize) -> Self {
-        self.overflow = Some((Overflow::CutStart, min_width));
-        self
+    pub(crate) const fn cut_start(self, min_width: usize) -> Self {
+        Self { overflow: Some((Overflow::CutStart, min_width)), ..self }
     }
 
     /// Lets a narrow table wrap the texts into lines of at least `min_width` columns.
-    #[must_use]
-    pub(crate) const fn wrap(mut self, min_width: usize) -> Self {
-        self.overflow = Some((Overflow::Wrap, min_width));
-        self
+    pub(crate) const fn wrap(self, min_width: usize) -> Self {
+        Self { overflow: Some((Overflow::Wrap, min_width)), ..self }
     }
 
     /// Lets a narrow table leave the column out; of several such columns, those with the highest rank go first.
-    #[must_use]
-    pub(crate) const fn optional(mut self, rank: u8) -> Self {
-        self.rank = rank;
-        self
+    pub(crate) const fn optional(self, rank: u8) -> Self {
+        Self { rank, ..self }
     }
-}
-
-/// The meaning of a cell, shown as a color.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CellStyle {
-    /// No meaning.
-    Plain,
-    /// Success.
-    Success,
-    /// Failure.
-    Failure,
 }
 
 /// A cell of a table.
@@ -78,24 +60,24 @@ pub(crate) enum CellStyle {
 pub(crate) struct Cell {
     /// The text, on one line.
     pub text: String,
-    /// Its meaning.
-    pub style: CellStyle,
+    /// Its meaning, as a color: green for success, red for failure.
+    color: Option<Color>,
 }
 
 impl Cell {
     /// A cell without a meaning.
     pub(crate) fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), style: CellStyle::Plain }
+        Self { text: text.into(), color: None }
     }
 
     /// A cell that reports success.
     pub(crate) fn success(text: impl Into<String>) -> Self {
-        Self { text: text.into(), style: CellStyle::Success }
+        Self { text: text.into(), color: Some(Color::Green) }
     }
 
     /// A cell that reports a failure.
     pub(crate) fn failure(text: impl Into<String>) -> Self {
-        Self { text: text.into(), style: CellStyle::Failure }
+        Self { text: text.into(), color: Some(Color::Red) }
     }
 }
 
@@ -233,11 +215,9 @@ fn cell(cell: &Cell, column: Column, width: usize) -> comfy_table::Cell {
         Some((Overflow::CutEnd, _)) | None => text::cut_end(&cell.text, width),
     };
     let shown = comfy_table::Cell::new(&text);
-    match cell.style {
-        _ if text.is_empty() => shown,
-        CellStyle::Success => shown.fg(Color::Green),
-        CellStyle::Failure => shown.fg(Color::Red),
-        CellStyle::Plain => shown,
+    match cell.color {
+        Some(color) if !text.is_empty() => shown.fg(color),
+        _ => shown,
     }
 }
 

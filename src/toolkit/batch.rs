@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use crate::model::{BinaryName, Installed, Outcome};
+use crate::model::{Installed, Outcome};
 use crate::plugin::requirement;
 use crate::process::signals::Interrupt;
 use crate::protocol;
@@ -86,14 +86,12 @@ impl BatchSearch<'_> {
             .map(|program| (&program.0, &facts[program]))
         {
             Ok((file, Ok(facts))) => binary::record(&request.name, self.provider, file, facts),
-            Ok((_, Err(error))) | Err(error) => self.failure(&request.name, error),
+            Ok((_, Err(error))) | Err(error) => {
+                let is_declined = self.or_decline && error.is_missing();
+                let outcome = if is_declined { Outcome::Declined } else { Outcome::Failed };
+                failure(request.name.as_str(), outcome, &error.to_string())
+            }
         };
         requests.iter().zip(&programs).map(record).collect()
-    }
-
-    fn failure(&self, name: &BinaryName, error: &BinaryError) -> Value {
-        let is_declined = self.or_decline && error.is_missing();
-        let outcome = if is_declined { Outcome::Declined } else { Outcome::Failed };
-        failure(name.as_str(), outcome, &error.to_string())
     }
 }

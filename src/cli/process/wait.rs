@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::message::message;
 use crate::cli::process::write;
 use crate::engine::ExitStatus;
-use crate::engine::processes::{self, Waited};
+use crate::engine::processes;
 use crate::model::Process;
 
 const EXAMPLES: &str = "\
@@ -39,14 +39,13 @@ pub(super) fn wait(args: &WaitArgs, context: &mut Context) -> Result<ExitStatus,
     let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut exited = Vec::new();
     for process in processes::find_all(&session, &args.processes)? {
-        match processes::wait(&session.store, process, deadline)? {
-            Waited::Exited(process) => exited.push(process),
-            Waited::TimedOut(process) => {
-                message!("process {} is still {}", process.id, process.status());
-                write(&exited, &mut context.output)?;
-                return Ok(TIMED_OUT);
-            }
+        let process = processes::wait(&session.store, process, deadline)?;
+        if process.exit().is_none() {
+            message!("process {} is still {}", process.id, process.status());
+            write(&exited, &mut context.output)?;
+            return Ok(TIMED_OUT);
         }
+        exited.push(process);
     }
     write(&exited, &mut context.output)?;
     let mut statuses = exited.iter().map(exit_status);

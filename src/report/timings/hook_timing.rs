@@ -89,6 +89,17 @@ impl HookTiming {
         self.run_time() + self.verify_time()
     }
 
+    /// Returns the ends of its logs, each with its name.
+    pub(super) fn logs(&self) -> [(&'static str, &str); 2] {
+        [("stderr", self.stderr_tail.trim_end()), ("stdout", self.stdout_tail.trim_end())]
+    }
+
+    /// Returns the share of the busy time in which the hook ran, from 0 to 1.
+    pub(super) fn run_share(&self) -> f64 {
+        let busy = self.busy_time().as_secs_f64();
+        if busy > 0.0 { self.run_time().as_secs_f64() / busy } else { 1.0 }
+    }
+
     /// Returns the names of the binaries, short enough for a label.
     pub(super) fn label(&self) -> String {
         const NAMES: usize = 3;

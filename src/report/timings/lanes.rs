@@ -12,6 +12,12 @@ const MIN_WIDTHS: [f64; 3] = [0.07, 0.006, 0.0];
 /// The rows that a lane may grow to for the sake of minimum widths.
 const MAX_ROWS: usize = 6;
 
+/// The height of a row and of a bar in it, in CSS pixels; `page.css` has the same numbers.
+const ROW: usize = 26;
+pub(super) const BAR: usize = 20;
+/// The space above and below the rows of a lane.
+const PADDING: usize = 9;
+
 /// The bars of a provider.
 #[derive(Debug, PartialEq)]
 pub(super) struct Lane<'a> {
@@ -36,17 +42,24 @@ pub(super) struct Placement {
     pub(super) free_until: Timestamp,
 }
 
+impl Lane<'_> {
+    /// Returns the height in CSS pixels.
+    pub(super) fn height(&self) -> usize {
+        self.rows * ROW - (ROW - BAR) + 2 * PADDING
+    }
+}
+
+impl Placement {
+    /// Returns the distance from the top of the lane in CSS pixels.
+    pub(super) fn top(&self) -> usize {
+        PADDING + self.row * ROW
+    }
+}
+
 /// Returns the lanes in the order of their first bars.
 pub(super) fn lanes(timings: &Timings) -> Vec<Lane<'_>> {
-    let mut lanes: Vec<(&str, Vec<usize>)> = Vec::new();
-    for (index, bar) in timings.bars.iter().enumerate() {
-        let provider = bar.hook.provider.as_str();
-        match lanes.iter_mut().find(|(known, _)| *known == provider) {
-            Some((_, bars)) => bars.push(index),
-            None => lanes.push((provider, vec![index])),
-        }
-    }
-    lanes.into_iter().map(|(provider, bars)| lane(provider, &bars, timings)).collect()
+    let providers = timings.providers().into_iter();
+    providers.map(|(provider, bars)| lane(provider, &bars, timings)).collect()
 }
 
 fn lane<'a>(provider: &'a str, bars: &[usize], timings: &Timings) -> Lane<'a> {

@@ -1,38 +1,66 @@
 //! The timings page: one file of HTML, SVG and CSS.
 
 use askama::Template;
+use jiff::Timestamp;
 
 use crate::clock;
-use crate::report::timings::chart::Chart;
-use crate::report::timings::hook_timing::Bar;
+use crate::report::timings::axis;
+use crate::report::timings::lanes::{self, Lane};
 use crate::report::timings::provider_total::ProviderTotal;
 use crate::report::timings::timed_command::Timings;
 use crate::report::units;
 
-/// A critical path of more bars than this is collapsed.
-const SHORT_PATH: usize = 12;
-
+/// The page. In the chart, time goes from left to right; there is a lane for each provider, and a bar for each hook.
 #[derive(Template)]
 #[template(path = "page.html", config = "src/report/timings/askama.toml")]
 struct Page<'a> {
     timings: &'a Timings,
-    chart: Chart<'a>,
-    critical_bars: Vec<(usize, &'a Bar)>,
-    is_path_long: bool,
-    providers: Vec<ProviderTotal>,
+    lanes: Vec<Lane<'a>>,
     total: ProviderTotal,
+}
+
+impl Page<'_> {
+    /// Whether a bar has this outcome.
+    fn has_outcome(&self, word: &str) -> bool {
+        self.timings.bars.iter().any(|bar| bar.hook.outcome() == word)
+    }
+
+    /// Returns the share of the chart between two times.
+    fn share(&self, from: Timestamp, to: Timestamp) -> f64 {
+        let span = self.timings.duration().as_secs_f64();
+        if span > 0.0 { to.duration_since(from).as_secs_f64() / span } else { 0.0 }
+    }
+
+    fn width(&self, from: Timestamp, to: Timestamp) -> String {
+        format!("{:.3}%", self.share(from, to) * 100.0)
+    }
+
+    fn left(&self, at: Timestamp) -> String {
+        self.width(self.timings.command.started, at)
+    }
+
+    /// Returns how long after the start of the command a time is.
+    fn offset(&self, at: Timestamp) -> String {
+        units::duration(at.duration_since(self.timings.command.started))
+    }
+
+    /// Returns the place of the middle of each bar below the top of the chart, in CSS pixels.
+    fn middles(&self) -> Vec<usize> {
+        let mut middles = vec![0; self.timings.bars.len()];
+        let mut top = 0;
+        for lane in &self.lanes {
+            for placement in &lane.placements {
+                middles[placement.index] = top + placement.top() + lanes::BAR / 2;
+            }
+            top += lane.height();
+        }
+        middles
+    }
 }
 
 /// Returns the page. It needs no other file, no network and no script.
 pub fn page(timings: &Timings) -> String {
-    let page = Page {
-        timings,
-        chart: Chart::new(timings),
-        critical_bars: timings.critical_path.iter().copied().zip(timings.critical_bars()).collect(),
-        is_path_long: timings.critical_path.len() > SHORT_PATH,
-        providers: timings.totals(),
-        total: timings.total(),
-    };
+    let page = Page { timings, lanes: lanes::lanes(timings), total: timings.total() };
     // Writing to a string never fails.
     page.render().unwrap_or_default()
 }

@@ -27,16 +27,21 @@ pub struct ProviderTotal {
 }
 
 impl ProviderTotal {
-    fn add(&mut self, bar: &Bar) {
-        let hook = &bar.hook;
-        let installed = hook.attempts.iter().filter(|attempt| attempt.outcome == Outcome::Installed);
-        self.hooks += 1;
-        self.attempts += hook.attempts.len();
-        self.installed += installed.count();
-        self.wait += bar.wait_time();
-        self.run += hook.run_time();
-        self.verify += hook.verify_time();
-        self.cpu_ms += hook.cpu_ms.unwrap_or_default();
+    /// Returns the total of the bars of a provider.
+    pub(super) fn of<'a>(provider: &str, bars: impl IntoIterator<Item = &'a Bar>) -> Self {
+        let mut total = Self { provider: provider.to_owned(), ..Self::default() };
+        for bar in bars {
+            let hook = &bar.hook;
+            let installed = hook.attempts.iter().filter(|attempt| attempt.outcome == Outcome::Installed);
+            total.hooks += 1;
+            total.attempts += hook.attempts.len();
+            total.installed += installed.count();
+            total.wait += bar.wait_time();
+            total.run += hook.run_time();
+            total.verify += hook.verify_time();
+            total.cpu_ms += hook.cpu_ms.unwrap_or_default();
+        }
+        total
     }
 
     /// Returns how long the hooks ran and were verified.
@@ -54,28 +59,4 @@ impl ProviderTotal {
         let all = all.busy_time();
         if all.is_zero() { 0.0 } else { self.busy_time().as_secs_f64() / all.as_secs_f64() }
     }
-}
-
-/// Returns the total of each provider, in the order of their first bars.
-pub(super) fn by_provider(bars: &[Bar]) -> Vec<ProviderTotal> {
-    let mut totals: Vec<ProviderTotal> = Vec::new();
-    for bar in bars {
-        let provider = &bar.hook.provider;
-        let known = totals.iter().position(|total| total.provider == *provider);
-        let index = known.unwrap_or_else(|| {
-            totals.push(ProviderTotal { provider: provider.clone(), ..ProviderTotal::default() });
-            totals.len() - 1
-        });
-        totals[index].add(bar);
-    }
-    totals
-}
-
-/// Returns the total of all bars.
-pub(super) fn all(bars: &[Bar]) -> ProviderTotal {
-    let mut all = ProviderTotal::default();
-    for bar in bars {
-        all.add(bar);
-    }
-    all
 }

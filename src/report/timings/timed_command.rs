@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::report::timings::critical_path;
 use crate::report::timings::hook_timing::{Bar, HookTiming};
-use crate::report::timings::provider_total::{self, ProviderTotal};
+use crate::report::timings::provider_total::ProviderTotal;
 
 /// A command and when it ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,14 +64,30 @@ impl Timings {
         self.critical_path.iter().map(|&index| &self.bars[index])
     }
 
+    /// Returns the providers in the order of their first bars, each with the indexes of its bars.
+    pub(super) fn providers(&self) -> Vec<(&str, Vec<usize>)> {
+        let mut providers: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (index, bar) in self.bars.iter().enumerate() {
+            let provider = bar.hook.provider.as_str();
+            match providers.iter_mut().find(|(known, _)| *known == provider) {
+                Some((_, bars)) => bars.push(index),
+                None => providers.push((provider, vec![index])),
+            }
+        }
+        providers
+    }
+
     /// Returns the times of each provider, in the order of their first hooks.
     pub fn totals(&self) -> Vec<ProviderTotal> {
-        provider_total::by_provider(&self.bars)
+        let total = |(provider, bars): (&str, Vec<usize>)| {
+            ProviderTotal::of(provider, bars.into_iter().map(|index| &self.bars[index]))
+        };
+        self.providers().into_iter().map(total).collect()
     }
 
     /// Returns the times of all providers together.
     pub fn total(&self) -> ProviderTotal {
-        provider_total::all(&self.bars)
+        ProviderTotal::of("", &self.bars)
     }
 }
 
