@@ -4,26 +4,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::context::{Context, Verbosity};
-use crate::cli::error::{CliError, unless_closed};
+use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::message::{error, warning};
-use crate::cli::output::{ColorChoice, Output};
+use crate::cli::output::Output;
 use crate::engine::ExitStatus;
 use crate::settings::{Environment, Flags, Settings};
 
 mod apply;
 mod binary;
+mod command;
 mod config;
-mod context;
-mod diagnostics;
-mod error;
 mod exec;
 mod failure;
 mod hook;
 mod init;
-mod input;
 mod install;
 mod lock;
 mod machine;
@@ -37,31 +33,11 @@ mod start;
 mod timings;
 mod waiter;
 
-const EXAMPLES: &str = "\
-Examples:
-  rigup install                         Install everything that the plugins require
-  rigup install --plugins git,ytdlp     Install what these two plugins require
-  rigup install jq --min-version 1.6    Install a binary that no plugin requires
-  rigup load                            Report what is installed
-  rigup process tree                    Show what ran, and how it exited
-
-Default folders:
-  DATA_DIR  ~/.local/share/rigup    LIB_DIR  DATA_DIR/lib/ARCH-OS    LIB_BIN_DIR  LIB_DIR/bin
-  Plugins   ./plugins, ./providers
-
-Exit codes:
-  0    Success
-  1    Some of the requested work could not be done
-  2    Usage error
-  3    Setup error: the data dir, a setting, a lock file or a selected plugin is unusable
-  129, 130, 143
-       Interrupted by HUP, INT or TERM, after every child was terminated";
-
 const GLOBAL_OPTIONS_HINT: &str = "Run `rigup --help` to see the global options.";
 
 /// Installs the binaries that plugins need, runs their hooks, and records every process it starts
 #[derive(Debug, Parser)]
-#[command(name = "rigup", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "rigup", version, after_help = include_str!("cli/help/rigup.txt"), max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -94,12 +70,8 @@ struct Global {
     /// Use color
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
-    /// Print only errors and warnings to stderr
-    #[arg(long, short, global = true)]
-    quiet: bool,
-    /// Print each attempt's outcome, the reason for it, and how to see its log
-    #[arg(long, short, global = true, conflicts_with = "quiet")]
-    verbose: bool,
+    #[command(flatten)]
+    verbosity: Verbosity,
 }
 
 #[derive(Debug, Subcommand)]
@@ -161,7 +133,6 @@ pub fn main() -> ExitCode {
     };
     let environment = Environment::of_this_process();
     let output = Output::new(cli.global.json, cli.global.color, &environment);
-    let verbosity = Verbosity { quiet: cli.global.quiet, verbose: cli.global.verbose };
     let flags = Flags {
         data_dir: cli.global.data_dir,
         lib_dir: cli.global.lib_dir,
@@ -174,15 +145,13 @@ pub fn main() -> ExitCode {
             for warning in &settings.warnings {
                 warning!("{warning}");
             }
-            run_and_flush(cli.command, &mut Context { settings, output, verbosity })
+            run_and_flush(cli.command, &mut Context { settings, output, verbosity: cli.global.verbosity })
         }
         Err(error) => Err(CliError::setup(error)),
     };
     exit_code(status.unwrap_or_else(|error| {
-        if !matches!(error, CliError::OutputClosed) {
-            error!("{error}");
-        }
-        error.exit_status()
+        error!("{error}");
+        error.status
     }))
 }
 
@@ -210,7 +179,9 @@ fn without_global_options() -> Option<clap::Error> {
 }
 
 fn hide_global_options(command: &mut clap::Command) {
-    let help = command.get_after_help().map(|help| format!("{help}\n\n")).unwrap_or_default();
+    // The examples of most commands are a file, which ends with a line break.
+    let help = command.get_after_help().map(|help| format!("{}\n\n", help.to_string().trim_end()));
+    let help = help.unwrap_or_default();
     let hidden = std::mem::take(command)
         .mut_args(|argument| if argument.is_global_set() { argument.hide(true) } else { argument })
         .after_help(format!("{help}{GLOBAL_OPTIONS_HINT}"));
@@ -220,13 +191,14 @@ fn hide_global_options(command: &mut clap::Command) {
     }
 }
 
-fn run_and_flush(command: Command, context: &mut Context) -> Result<ExitStatus, CliError> {
+fn run_and_flush(command: Command, context: &mut Context) -> CommandResult {
     let status = run(command, context)?;
-    unless_closed(context.output.flush())?;
+    let finished = context.output.finish();
+    finished.map_err(|error| CliError::setup(format!("cannot write to standard output: {error}")))?;
     Ok(status)
 }
 
-fn run(command: Command, context: &mut Context) -> Result<ExitStatus, CliError> {
+fn run(command: Command, context: &mut Context) -> CommandResult {
     match command {
         Command::Install(args) => install::install(args, context),
         Command::Lock(args) => lock::lock(args, context),

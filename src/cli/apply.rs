@@ -6,38 +6,23 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::failure::{self, Goal};
 use crate::cli::install::{JobArgs, PolicyArgs};
 use crate::cli::message::{error, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
+use crate::engine::EngineEvent;
 use crate::engine::apply::Applier;
 use crate::engine::catalog::Catalog;
 use crate::engine::installer::InstallOptions;
-use crate::engine::{EngineError, EngineEvent, ExitStatus};
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::protocol::{Record, RecordReader};
 
-const EXAMPLES: &str = "\
-Examples:
-  echo '{\"type\":\"BinaryRequest\",\"name\":\"jq\",\"binproviders\":\"env,apt\"}' | rigup apply
-  rigup apply plugins/*/binaries.jsonl
-  ./print-requirements.py | rigup apply | jq -r .abspath
-  rigup --data-dir old binary list | rigup apply
-
-Each record is processed as soon as it is read, in order:
-  BinaryRequest            Resolved, unless it failed recently and its retry_at is in the future
-  Binary with an abspath   Verified, stored and linked; resolved if the file does not match
-  Machine                  Stored; for this machine, only its \"config\"
-  Process                  Stored if the process has exited
-  Any other record         Passed through";
-
 /// What to apply.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("help/apply.txt"))]
 pub(crate) struct ApplyArgs {
     /// Files to read records from [default: standard input]
     #[arg(value_name = "FILE")]
@@ -55,15 +40,15 @@ pub(crate) struct ApplyArgs {
 const CHUNK: usize = 64 << 10;
 
 /// Runs `rigup apply`.
-pub(crate) fn apply(args: &ApplyArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn apply(args: &ApplyArgs, context: &mut Context) -> CommandResult {
     if args.files.is_empty() && io::stdin().is_terminal() {
-        return Err(CliError::Usage("no records: name a file, or pipe JSONL into `rigup apply`".to_owned()));
+        return Err(CliError::usage("no records: name a file, or pipe JSONL into `rigup apply`"));
     }
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let catalog = Catalog::read(&context.settings, &[], &on_event)?;
     let engine = context.engine(&on_event)?;
-    let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+    let interrupt = interrupt()?;
     let options = InstallOptions {
         force: false,
         is_lookup: false,
@@ -110,7 +95,8 @@ impl Feed<'_> {
         let mut records = RecordReader::default();
         let mut chunk = vec![0; CHUNK];
         let mut batch = Vec::new();
-        while self.interrupt.signal().is_none() {
+        // Nobody reads the answers any more once the output has failed.
+        while self.interrupt.signal().is_none() && !self.output.has_failed() {
             let fds = [input.as_fd(), self.interrupt.fd()];
             let [can_read, _] = poll::readable(fds, Instant::now() + Duration::from_hours(1));
             if !can_read {
@@ -155,8 +141,9 @@ impl Feed<'_> {
                 failure::print(result, Goal::Install);
             }
         }
-        self.output.records(answers.records)?;
-        self.output.flush()
+        self.output.records(answers.records);
+        self.output.flush();
+        Ok(())
     }
 
     fn refuse(&mut self, text: &str) {

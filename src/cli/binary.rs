@@ -2,8 +2,7 @@
 
 use clap::Subcommand;
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context};
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::model::{Attempt, Binary, BinaryState};
@@ -51,48 +50,49 @@ pub(crate) struct BinaryListArgs {
 }
 
 /// Runs `rigup binary`.
-pub(crate) fn run(command: BinaryCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn run(command: BinaryCommand, context: &mut Context) -> CommandResult {
     match command {
-        BinaryCommand::List(args) => list(args, context)?,
-        BinaryCommand::Show { binary } => show(&binary, context)?,
-        BinaryCommand::Create(args) => return change::create(&args, context),
-        BinaryCommand::Update(args) => return change::update(&args, context),
-        BinaryCommand::Delete(args) => return change::delete(&args, context),
+        BinaryCommand::List(args) => list(args, context),
+        BinaryCommand::Show { binary } => show(&binary, context),
+        BinaryCommand::Create(args) => change::create(&args, context),
+        BinaryCommand::Update(args) => change::update(&args, context),
+        BinaryCommand::Delete(args) => change::delete(&args, context),
+    }
+}
+
+fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
+    let Some(store) = context.store()? else { return Ok(ExitStatus::Success) };
+    let BinaryListArgs { name, status, abspath, version, limit } = args;
+    let binaries = store.binaries(&BinaryFilter { name, status, abspath, version, limit })?;
+    let output = &mut context.output;
+    if !output.is_json() {
+        output.table(&tables::binaries(&binaries));
+        return Ok(ExitStatus::Success);
+    }
+    for binary in &binaries {
+        let attempts = match &binary.state {
+            BinaryState::Queued(_) => attempts_of(&store, binary)?,
+            BinaryState::Installed(_) => Vec::new(),
+        };
+        output.record(&binary.to_record(&attempts));
     }
     Ok(ExitStatus::Success)
 }
 
-fn list(args: BinaryListArgs, context: &mut Context) -> Result<(), CliError> {
-    let store = context.store()?;
-    let BinaryListArgs { name, status, abspath, version, limit } = args;
-    let filter = BinaryFilter { name, status, abspath, version, limit };
-    let binaries = store.as_ref().map(|store| store.binaries(&filter)).transpose()?.unwrap_or_default();
-    let output = &mut context.output;
-    if !output.is_json() {
-        return output.table(&tables::binaries(&binaries));
-    }
-    for binary in &binaries {
-        let attempts = match (&store, &binary.state) {
-            (Some(store), BinaryState::Queued(_)) => attempts_of(store, binary)?,
-            _ => Vec::new(),
-        };
-        output.record(&binary.to_record(&attempts))?;
-    }
-    Ok(())
-}
-
-fn show(name: &str, context: &mut Context) -> Result<(), CliError> {
+fn show(name: &str, context: &mut Context) -> CommandResult {
     let store = context.store()?.ok_or_else(|| not_found(name))?;
     let binary = match store.find_binary(name)? {
         Lookup::NotFound => return Err(not_found(name)),
-        Lookup::Ambiguous(count) => return Err(CliError::NotFound(ambiguous(name, count))),
+        Lookup::Ambiguous(count) => return Err(CliError::not_found(ambiguous(name, count))),
         Lookup::Found(binary) => binary,
     };
     if context.output.is_json() {
-        return context.output.record(&binary.to_record(&attempts_of(&store, &binary)?));
+        context.output.record(&binary.to_record(&attempts_of(&store, &binary)?));
+    } else {
+        context.output.record(&binary.to_record(&[]));
+        context.output.table(&tables::attempts(&store.attempts(binary.id)?, clock::now()));
     }
-    context.output.record(&binary.to_record(&[]))?;
-    context.output.table(&tables::attempts(&store.attempts(binary.id)?, clock::now()))
+    Ok(ExitStatus::Success)
 }
 
 fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<Attempt>, CliError> {
@@ -100,7 +100,7 @@ fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<Attempt>, CliError>
 }
 
 fn not_found(name: &str) -> CliError {
-    CliError::NotFound(format!(
+    CliError::not_found(format!(
         "no binary has the name or id `{name}`; `rigup binary list` shows the binaries"
     ))
 }

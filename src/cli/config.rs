@@ -2,31 +2,19 @@
 
 use serde_json::json;
 
-use crate::cli::context::Context;
-use crate::cli::diagnostics;
-use crate::cli::error::CliError;
-use crate::cli::message::print_event;
+use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::message::{print_diagnostics, print_event};
 use crate::cli::plugin::displayed_value;
 use crate::engine::catalog::Catalog;
-use crate::engine::{ExitStatus, session};
 use crate::plugin::config::value::Setting;
 use crate::report::table::{Cell, Column, Table};
-
-const EXAMPLES: &str = "\
-Examples:
-  rigup config                  Show every setting of rigup and of every plugin
-  rigup config WGET_TIMEOUT     Show where the value of a setting comes from
-  WGET_TIMEOUT=5 rigup config WGET_TIMEOUT
-
-The first of these to set a value wins: the environment, ./rigup.toml, rigup/rigup.toml in your
-configuration folder, another setting, the plugin's default.";
 
 /// The plugin name of rigup's own settings.
 const CORE: &str = "rigup";
 
 /// Which settings to show.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("help/config.txt"))]
 pub(crate) struct ConfigArgs {
     /// Names of settings [default: all settings]
     #[arg(value_name = "SETTING")]
@@ -34,11 +22,8 @@ pub(crate) struct ConfigArgs {
 }
 
 /// Runs `rigup config`.
-pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
-    let mut catalog = Catalog::find(&context.settings, &[], &print_event)?;
-    if let Some((_, machine)) = session::open_to_read_with_machine(&context.settings, &print_event)? {
-        catalog.apply_machine_config(&machine.config);
-    }
+pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> CommandResult {
+    let catalog = context.with_machine_config(Catalog::find(&context.settings, &[], &print_event)?)?;
     let core = catalog.core.settings.iter().map(|setting| (CORE, setting));
     let of_plugins = catalog.discovery.plugins.iter().flat_map(|plugin| {
         catalog.settings[&plugin.name].iter().map(|setting| (plugin.name.as_str(), setting))
@@ -48,7 +33,7 @@ pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> Result<ExitSta
         core.chain(of_plugins).filter(|(_, setting)| is_wanted(setting)).collect();
     if let Some(name) = args.names.iter().find(|name| !all.iter().any(|(_, setting)| setting.name == **name))
     {
-        return Err(CliError::NotFound(format!(
+        return Err(CliError::not_found(format!(
             "no setting is named {name}; `rigup config` shows all settings"
         )));
     }
@@ -71,6 +56,6 @@ pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> Result<ExitSta
         let value = displayed_value(setting).to_string();
         [*plugin, &setting.name, &value, &setting.origin.to_string()].map(Cell::plain)
     });
-    context.output.list(records, || Table::with_rows(columns, rows))?;
-    Ok(diagnostics::print(&catalog))
+    context.output.list(records, || Table::with_rows(columns, rows));
+    Ok(print_diagnostics(&catalog))
 }

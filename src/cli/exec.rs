@@ -2,23 +2,13 @@
 
 use std::ffi::OsString;
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::error;
 use crate::engine::{EngineError, ExitStatus, runs};
 
-const EXAMPLES: &str = "\
-Examples:
-  rigup exec -- yt-dlp --version
-  rigup exec -- sh -c 'wget -q https://example.org | rg title'
-
-Inside a hook, `\"$RIGUP\" exec -- CMD` gives CMD its own entry in `rigup process tree`.
-The exit code is CMD's own, 128+N if signal N killed it, 127 if CMD does not exist, and 126 if
-it cannot be started.";
-
 /// What to run.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("help/exec.txt"))]
 pub(crate) struct ExecArgs {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -26,9 +16,9 @@ pub(crate) struct ExecArgs {
 }
 
 /// Runs `rigup exec`.
-pub(crate) fn exec(args: &ExecArgs, context: &Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn exec(args: &ExecArgs, context: &Context) -> CommandResult {
     let Some((program, arguments)) = args.command.split_first() else {
-        return Err(CliError::Usage("no command to run".to_owned()));
+        return Err(CliError::usage("no command to run"));
     };
     match runs::exec(&context.session()?, program, arguments) {
         Ok(process) => {

@@ -1,39 +1,31 @@
 //! `rigup hook`: lists and tests hooks, and is the toolkit for hook scripts.
 
 use std::ffi::OsString;
+use std::io;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::cli::context::Context;
-use crate::cli::diagnostics;
-use crate::cli::error::CliError;
-use crate::cli::message::{message, print_event};
+use crate::cli::command::{CliError, CommandResult, Context, interrupt};
+use crate::cli::message::{message, print_diagnostics, print_event, warning};
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::engine::catalog::Catalog;
 use crate::model::Outcome;
+use crate::plugin::builtin;
+use crate::plugin::config::provider::ProviderConfig;
+use crate::plugin::config::schema;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
 use crate::process::lock::Holder;
-use crate::report::table::{Column, Table};
+use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
 use crate::toolkit::request::HookRequest;
 use crate::toolkit::{batch, begin, lock, policy};
+use crate::trust::Inspection;
 
 mod binary;
-mod input;
 mod test;
-
-use input::{config, interrupt, parse, requests, usage};
-
-const BEGIN_EXAMPLE: &str = "\
-Example:
-  eval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"
-
-If the request does not allow the provider, the code exits with 10. Otherwise, it starts the
-hook again with the prefix's lock held, and sets name, prefix, packages (one per line),
-min_version, exact_version and the variables of `rigup hook policy`.";
 
 /// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]
@@ -46,7 +38,7 @@ pub(crate) enum HookCommand {
     /// Check a hook against the hook contract, item by item
     Test(test::TestArgs),
     /// For provider hooks: print shell code that takes the lock and sets variables
-    #[command(after_help = BEGIN_EXAMPLE)]
+    #[command(after_help = include_str!("help/hook_begin.txt"))]
     Begin {
         /// Take this lock instead of the prefix's lock
         #[arg(long, value_name = "NAME")]
@@ -114,11 +106,48 @@ pub(crate) struct ProviderArgs {
     arguments: Vec<String>,
 }
 
+impl ProviderArgs {
+    /// Parses the request in the arguments of the hook.
+    fn request(&self, settings: &Settings) -> Result<HookRequest, CliError> {
+        HookRequest::parse(&self.arguments, settings.home.as_deref()).map_err(CliError::usage)
+    }
+
+    /// Reads the requests on stdin that allow the provider.
+    fn piped_requests(&self, settings: &Settings) -> Result<Vec<HookRequest>, CliError> {
+        let complain = |diagnostic: String| warning!("stdin: {diagnostic}");
+        batch::requests(io::stdin().lock(), &self.provider, settings.home.as_deref(), complain)
+            .map_err(|error| CliError::setup(format!("cannot read stdin: {error}")))
+    }
+
+    /// Whether a request allows the provider. Says so if it does not.
+    fn is_accepted_by(&self, request: &HookRequest) -> bool {
+        let HookRequest { providers, .. } = request;
+        let is_accepted = providers.allows(&self.provider);
+        if !is_accepted {
+            message!("{} is not one of the providers that the request allows: {providers}", self.provider);
+        }
+        is_accepted
+    }
+
+    /// Reads what the `config.json` of the provider states about it: of the first plugin of this name on the search path, as
+    /// discovery finds it. A provider that does not exist takes no options.
+    fn config(&self, settings: &Settings) -> Result<ProviderConfig, CliError> {
+        let folders = settings.plugin_path.iter().map(|root| root.join(&self.provider));
+        let schema = match folders.into_iter().find(|folder| folder.is_dir()) {
+            Some(folder) => schema::read(&folder, &mut Inspection::new(&settings.trust))
+                .map_err(|(path, error)| CliError::setup(format!("{}: {error}", path.display())))?,
+            None => builtin::config(&self.provider)
+                .map_err(|error| CliError::setup(format!("{}: {error}", self.provider)))?,
+        };
+        Ok(schema.map(|schema| schema.provider).unwrap_or_default())
+    }
+}
+
 /// The exit code of a hook whose provider the request does not allow.
 const SKIPPED: ExitStatus = ExitStatus::Code(10);
 
 /// Runs the command.
-pub(crate) fn run(command: HookCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult {
     let Context { settings, output, .. } = context;
     match command {
         HookCommand::List { event } => return list(event.as_deref(), context),
@@ -127,53 +156,48 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> Result<ExitSta
         HookCommand::Begin { lock, of } => {
             // A shell that evaluates the output sees nothing else of this command.
             let result = begin(&of, lock.as_deref(), settings);
-            output.raw(result.as_ref().map_or("exit 2\n", |(script, _)| script).as_bytes())?;
-            output.flush()?;
+            output.raw(result.as_ref().map_or("exit 2\n", |(script, _)| script).as_bytes());
             return result.map(|(_, status)| status);
         }
         HookCommand::Accepts(of) => {
-            let is_accepted = accepts(&parse(&of.arguments, settings)?, &of.provider);
+            let is_accepted = of.is_accepted_by(&of.request(settings)?);
             return Ok(if is_accepted { ExitStatus::Success } else { SKIPPED });
         }
         HookCommand::Packages { batch, pin, of } => {
-            let requests =
-                if batch { requests(&of.provider, settings)? } else { vec![parse(&of.arguments, settings)?] };
-            let mut config = config(&of.provider, settings)?;
+            let requests = if batch { of.piped_requests(settings)? } else { vec![of.request(settings)?] };
+            let mut config = of.config(settings)?;
             config.version_format = pin.or(config.version_format);
             for request in requests {
-                let packages = request.packages(&of.provider, &config).map_err(usage)?;
-                let text = if batch {
-                    format!("{}\t{}\n", request.name, packages.join("\t"))
+                let packages = request.packages(&of.provider, &config).map_err(CliError::usage)?;
+                if batch {
+                    output.line(format_args!("{}\t{}", request.name, packages.join("\t")));
                 } else {
-                    packages.join("\n") + "\n"
-                };
-                output.raw(text.as_bytes())?;
+                    output.line(packages.join("\n"));
+                }
             }
         }
         HookCommand::Failure { name, declined, reason } => {
             let outcome = if declined { Outcome::Declined } else { Outcome::Failed };
-            output.records([batch::failure(&name, outcome, &reason)])?;
+            output.records([batch::failure(&name, outcome, &reason)]);
         }
         HookCommand::Policy(of) => {
-            let request = parse(&of.arguments, settings)?;
-            output.raw(policy::assignments(&request, clock::now()).as_bytes())?;
+            output.raw(policy::assignments(&of.request(settings)?, clock::now()).as_bytes());
         }
         HookCommand::Override { key, of } => {
-            let request = parse(&of.arguments, settings)?;
-            match request.overrides.of(&of.provider).get(&key) {
+            match of.request(settings)?.overrides.of(&of.provider).get(&key) {
                 None | Some(Value::Null) => {}
-                Some(Value::String(text)) => output.raw(format!("{text}\n").as_bytes())?,
-                Some(other) => output.raw(format!("{other}\n").as_bytes())?,
+                Some(Value::String(text)) => output.line(text),
+                Some(other) => output.line(other),
             }
         }
         HookCommand::Prefix(of) => {
-            let request = parse(&of.arguments, settings)?;
-            let prefix = request.prefix(&of.provider, &settings.lib_dir).map_err(usage)?;
-            output.raw(&[prefix.as_os_str().as_encoded_bytes(), b"\n"].concat())?;
+            let prefix = of.request(settings)?.prefix(&of.provider, &settings.lib_dir);
+            let prefix = prefix.map_err(CliError::usage)?;
+            output.raw(&[prefix.as_os_str().as_encoded_bytes(), b"\n"].concat());
         }
         HookCommand::Lock { name, command } => {
             let Some((program, rest)) = command.split_first() else {
-                return Err(usage("no command to run under the lock"));
+                return Err(CliError::usage("no command to run under the lock"));
             };
             let interrupt = interrupt()?;
             let waiting = |holder: &Holder| message!("waiting for the lock {name}, held by pid {holder}");
@@ -191,62 +215,47 @@ fn begin(
     lock: Option<&str>,
     settings: &Settings,
 ) -> Result<(String, ExitStatus), CliError> {
-    let request = parse(&of.arguments, settings)?;
-    if !accepts(&request, &of.provider) {
+    let request = of.request(settings)?;
+    if !of.is_accepted_by(&request) {
         return Ok(("exit 10\n".to_owned(), SKIPPED));
     }
-    let config = config(&of.provider, settings)?;
+    let config = of.config(settings)?;
     let script = begin::script(&request, &of.provider, lock, &config, settings, clock::now());
-    Ok((script.map_err(usage)?, ExitStatus::Success))
+    Ok((script.map_err(CliError::usage)?, ExitStatus::Success))
 }
 
-fn accepts(request: &HookRequest, provider: &str) -> bool {
-    let is_accepted = request.providers.allows(provider);
-    if !is_accepted {
-        message!("{provider} is not one of the providers that the request allows: {}", request.providers);
-    }
-    is_accepted
-}
-
-fn list(event: Option<&str>, context: &mut Context) -> Result<ExitStatus, CliError> {
-    let Context { settings, output, .. } = context;
-    let catalog = Catalog::read(settings, &[], &print_event)?;
+fn list(event: Option<&str>, context: &mut Context) -> CommandResult {
+    let catalog = Catalog::read(&context.settings, &[], &print_event)?;
     let all = catalog.discovery.plugins.iter().flat_map(|plugin| &plugin.hooks);
     let is_listed = |hook: &&Hook| event.is_none_or(|event| hook.name.event == canonical_event(event));
     let mut hooks: Vec<&Hook> = all.filter(is_listed).collect();
     hooks.sort_by(|a, b| {
         a.name.event.cmp(&b.name.event).then(a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin))
     });
-    if output.is_json() {
-        output.records(hooks.into_iter().map(|hook| {
-            json!({
-                "type": "Hook",
-                "event": hook.name.event,
-                "order": hook.name.order,
-                "name": hook.name.name,
-                "plugin": hook.plugin,
-                "path": hook.path.to_string_lossy(),
-                "background": hook.name.background.is_some(),
-            })
-        }))?;
-    } else {
-        let rows = hooks.into_iter().map(|hook| {
-            [
-                hook.name.event.clone(),
-                hook.name.order.map(|order| order.to_string()).unwrap_or_default(),
-                hook.plugin.to_string(),
-                hook.name.background.map(|_| "background".to_owned()).unwrap_or_default(),
-                hook.path.display().to_string(),
-            ]
-        });
-        let columns = [
-            Column::new("EVENT"),
-            Column::new("ORDER").optional(2),
-            Column::new("PLUGIN"),
-            Column::new("").optional(1),
-            Column::new("PATH").cut_start(20),
-        ];
-        output.table(&Table::with_rows(columns, rows))?;
-    }
-    Ok(diagnostics::print(&catalog))
+    let records = hooks.iter().map(|hook| {
+        json!({
+            "type": "Hook",
+            "event": hook.name.event,
+            "order": hook.name.order,
+            "name": hook.name.name,
+            "plugin": hook.plugin,
+            "path": hook.path.to_string_lossy(),
+            "background": hook.name.background.is_some(),
+        })
+    });
+    let rows = hooks.iter().map(|hook| {
+        let order = hook.name.order.map(|order| order.to_string()).unwrap_or_default();
+        let background = if hook.name.background.is_some() { "background" } else { "" };
+        let path = hook.path.to_string_lossy();
+        [&hook.name.event, order.as_str(), hook.plugin.as_str(), background, &path].map(Cell::plain)
+    });
+    let columns = [
+        Column::new("EVENT"),
+        Column::new("ORDER").optional(2),
+        Column::new("PLUGIN"),
+        Column::new("").optional(1),
+        Column::new("PATH").cut_start(20),
+    ];
+    context.output.list(records, || Table::with_rows(columns, rows));
+    Ok(print_diagnostics(&catalog))
 }

@@ -5,33 +5,17 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::message;
 use crate::engine::ExitStatus;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::template::{Template, TemplateError};
 
-const PLUGIN_EXAMPLES: &str = "\
-Examples:
-  rigup init plugin notes                    Create plugins/notes
-  rigup hook test plugins/notes/on_Snapshot__50_notes.sh -- --url=https://example.org
-  rigup run Snapshot --url=https://example.org";
-
-const PROVIDER_EXAMPLES: &str = "\
-Examples:
-  rigup init provider shelf --lang python    Create providers/shelf
-  rigup hook test providers/shelf/on_BinaryRequest__50_shelf.py
-  rigup install sh --binproviders shelf
-
-The new provider works as is: it copies programs from a folder. Replace that step with your own
-installation code.";
-
 /// What to write.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InitCommand {
     /// Create a plugin with a requirement, a setting and a Snapshot hook
-    #[command(after_help = PLUGIN_EXAMPLES)]
+    #[command(after_help = include_str!("help/init_plugin.txt"))]
     Plugin {
         /// Name of the plugin and its folder
         name: String,
@@ -40,7 +24,7 @@ pub(crate) enum InitCommand {
         dir: PathBuf,
     },
     /// Create a provider with a setting and a hook that installs binaries
-    #[command(after_help = PROVIDER_EXAMPLES)]
+    #[command(after_help = include_str!("help/init_provider.txt"))]
     Provider {
         /// Name of the provider and its folder
         name: String,
@@ -62,7 +46,7 @@ pub(crate) enum Lang {
 }
 
 /// Runs `rigup init`.
-pub(crate) fn run(command: InitCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn run(command: InitCommand, context: &mut Context) -> CommandResult {
     let output = &mut context.output;
     let (template, name, dir) = match command {
         InitCommand::Plugin { name, dir } => (Template::Plugin, name, dir),
@@ -77,17 +61,17 @@ pub(crate) fn run(command: InitCommand, context: &mut Context) -> Result<ExitSta
     };
     let files = template.write(&name, &dir).map_err(|error| match error {
         TemplateError::Name(_) => CliError::usage(error),
-        TemplateError::Exists(_) => CliError::NotFound(error.to_string()),
+        TemplateError::Exists(_) => CliError::not_found(error),
         TemplateError::Io(..) => CliError::setup(error),
     })?;
-    if output.is_json() {
-        output.records(files.iter().map(|file| json!({"type": "File", "path": file.to_string_lossy()})))?;
-    } else {
-        for file in &files {
-            output.raw(format!("{}\n", file.display()).as_bytes())?;
+    for file in &files {
+        if output.is_json() {
+            output.record(&json!({"type": "File", "path": file.to_string_lossy()}));
+        } else {
+            output.line(file.display());
         }
     }
-    output.flush()?;
+    output.flush();
     if let Some(hook) = files.iter().find(|file| HookName::of_file(file).is_some()) {
         message!("next: rigup hook test {}", hook.display());
     }

@@ -6,37 +6,22 @@ use std::time::Duration;
 use clap::builder::{TypedValueParser as _, UnknownArgumentValueParser};
 use serde_json::{Map, Value, json};
 
-use crate::cli::context::Context;
-use crate::cli::diagnostics;
-use crate::cli::error::{CliError, unless_closed};
+use crate::cli::command::{CommandResult, Context};
 use crate::cli::failure::{self, Goal};
-use crate::cli::message::{error, print_event};
+use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
 use crate::engine::install::{self, InstallPlan, TIMEOUT_SECONDS};
 use crate::engine::installer::{StepResult, unresolved};
 use crate::engine::{EngineEvent, ExitStatus, InstallReport, InstallRequest, lockfile};
 use crate::hook::command::MAX_TIMEOUT;
-use crate::install::plan::{Refusal, Request};
+use crate::install::plan::Refusal;
 use crate::install::status::{InstallStatus, install_status};
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
-use crate::model::{Binary, Policy, PolicyError, ProviderName};
+use crate::model::{Policy, PolicyError, ProviderName};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::tables;
-use crate::store::{BinaryFilter, Store};
-
-const EXAMPLES: &str = "\
-Examples:
-  rigup install                        Install everything that the plugins require
-  rigup install --plugins ytdlp,git    Install what these two plugins require
-  rigup install rg yt-dlp              Install two binaries; a name that no plugin requires is
-                                       looked up with env, brew and apt only
-  rigup install httpie --binproviders pip
-  rigup install single-file --postinstall-scripts --min-release-age 0
-                                       Allow install scripts and brand-new releases
-  rigup install --locked               Install exactly what ./rigup.lock pins; see `rigup lock`
-  rigup install --dry-run              Show which providers would be tried
-  rigup install --timings              Write a page that shows where the time went";
+use crate::store::BinaryFilter;
 
 /// Which binaries, in which version.
 #[derive(Debug, clap::Args)]
@@ -87,7 +72,7 @@ pub(crate) struct JobArgs {
 
 /// What to install.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("help/install.txt"))]
 pub(crate) struct InstallArgs {
     #[command(flatten)]
     selection: SelectionArgs,
@@ -149,7 +134,7 @@ pub(crate) fn request(
 }
 
 /// `rigup install`
-pub(crate) fn install(args: InstallArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult {
     let timings = args.timings.map(TimingsFile::begin).transpose()?;
     let lockfile = args.locked.then(|| args.lockfile.unwrap_or_else(|| lockfile::DEFAULT.into()));
     let request = InstallRequest {
@@ -165,7 +150,7 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> Result<ExitSt
 }
 
 /// `rigup load`
-pub(crate) fn load(args: LoadArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
     let SelectionArgs { names, plugins, min_version } = args.selection;
     let request = InstallRequest { names, plugins, min_version, ..InstallRequest::default() };
     let plan = InstallPlan::lookup(&request, &context.settings, &print_event)?;
@@ -173,17 +158,13 @@ pub(crate) fn load(args: LoadArgs, context: &mut Context) -> Result<ExitStatus, 
 }
 
 /// Carries out a plan, prints the results, and writes the timings.
-fn execute(
-    plan: &InstallPlan,
-    context: &mut Context,
-    timings: Option<&TimingsFile>,
-) -> Result<ExitStatus, CliError> {
+fn execute(plan: &InstallPlan, context: &mut Context, timings: Option<&TimingsFile>) -> CommandResult {
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
     let report = install::execute(engine.session(), plan, &plan.steps)?;
     progress.clear();
-    let printed = print_report(plan, &report, context);
+    print_report(plan, &report, context);
     let mut status = report.exit_status();
     if let Some(file) = timings
         && let Err(error) = file.write(&engine.session().store, report.command, context.verbosity)
@@ -192,13 +173,12 @@ fn execute(
         status = status.or_incomplete();
     }
     engine.prune_after(&report, plan);
-    printed.map(|()| status)
+    Ok(status)
 }
 
-/// Prints the results. A reader that closes standard output early changes neither the errors nor the exit code.
-fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Context) -> Result<(), CliError> {
-    let printed = print_results(&report.results, context);
-    diagnostics::print(&plan.catalog);
+fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Context) {
+    print_results(&report.results, context);
+    print_diagnostics(&plan.catalog);
     let goal = if plan.options.is_lookup { Goal::LookUp } else { Goal::Install };
     for result in &report.results {
         failure::print(result, goal);
@@ -214,14 +194,13 @@ fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Contex
         }
         _ => {}
     }
-    unless_closed(printed)
 }
 
 /// The note for a plan without steps.
 pub(crate) const NOTHING_REQUIRED: &str =
     "no plugin requires a binary; `rigup plugin list` shows the plugins that are found";
 
-fn print_results(results: &[StepResult], context: &mut Context) -> Result<(), CliError> {
+fn print_results(results: &[StepResult], context: &mut Context) {
     let rows = results.iter().map(|result| match result {
         StepResult::Present(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
         StepResult::Resolved(resolved) => tables::binary_row(&resolved.binary),
@@ -231,12 +210,12 @@ fn print_results(results: &[StepResult], context: &mut Context) -> Result<(), Cl
         }
     });
     let records = results.iter().map(StepResult::to_record);
-    context.output.list(records, || tables::binary_rows(rows))?;
-    context.output.flush()
+    context.output.list(records, || tables::binary_rows(rows));
+    context.output.flush();
 }
 
 /// Prints the plan. Creates no file, not even the data dir.
-fn dry_run(plan: &InstallPlan, context: &mut Context) -> Result<ExitStatus, CliError> {
+fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
     let store = context.store()?;
     let providers = plan.catalog.providers();
     let mut rows = Vec::new();
@@ -244,9 +223,10 @@ fn dry_run(plan: &InstallPlan, context: &mut Context) -> Result<ExitStatus, CliE
     for step in &plan.steps {
         let (status, tried, record) = match step {
             Ok(request) => {
-                let known = store.as_ref().map(|store| stored_binary(store, request)).transpose()?.flatten();
-                let is_installed = known.is_some_and(|binary| {
-                    install_status(&binary, request, &context.settings) != InstallStatus::Missing
+                let filter = BinaryFilter { name: Some(request.name.to_string()), ..BinaryFilter::default() };
+                let known = store.as_ref().map(|store| store.binaries(&filter)).transpose()?;
+                let is_installed = known.unwrap_or_default().first().is_some_and(|binary| {
+                    install_status(binary, request, &context.settings) != InstallStatus::Missing
                 });
                 let status = if is_installed { "installed" } else { "queued" };
                 let (known, unknown): (Vec<&ProviderName>, Vec<&ProviderName>) =
@@ -275,12 +255,7 @@ fn dry_run(plan: &InstallPlan, context: &mut Context) -> Result<ExitStatus, CliE
         Column::new("PROVIDERS").wrap(16),
         Column::new("ERROR").wrap(24).optional(1),
     ];
-    context.output.list(records, || Table::with_rows(columns, rows))?;
-    let status = diagnostics::print(&plan.catalog);
+    context.output.list(records, || Table::with_rows(columns, rows));
+    let status = print_diagnostics(&plan.catalog);
     Ok(if plan.steps.iter().all(Result::is_ok) { status } else { ExitStatus::Incomplete })
-}
-
-fn stored_binary(store: &Store, request: &Request) -> Result<Option<Binary>, CliError> {
-    let filter = BinaryFilter { name: Some(request.name.as_str().to_owned()), ..BinaryFilter::default() };
-    Ok(store.binaries(&filter)?.into_iter().next())
 }

@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::context::Context;
-use crate::cli::diagnostics;
-use crate::cli::error::{CliError, unless_closed};
+use crate::cli::command::{CommandResult, Context};
 use crate::cli::failure::{self, Goal};
 use crate::cli::install::{self, JobArgs, NOTHING_REQUIRED, PolicyArgs, SelectionArgs};
-use crate::cli::message::{error, message};
+use crate::cli::message::{error, message, print_diagnostics};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::engine::pin::{self, LockChange, LockReport, LockRequest, LockRow};
@@ -15,23 +13,9 @@ use crate::engine::{EngineError, ExitStatus, lockfile};
 use crate::lockfile::Pin;
 use crate::report::table::{Cell, Column, Table};
 
-const EXAMPLES: &str = "\
-Examples:
-  rigup lock                    Install what the plugins require, and write ./rigup.lock
-  rigup install --locked        On another machine: install exactly these versions
-  rigup lock --check            In CI: fail if ./rigup.lock is not what `rigup lock` would write
-  rigup lock yt-dlp             Write only the line for yt-dlp
-  rigup install --force yt-dlp && rigup lock yt-dlp
-                                Update yt-dlp and its line
-  rigup lock --prune            Remove the lines for binaries that are no longer required
-
-Installed binaries are pinned at their current versions. A missing binary is installed at the
-version in its line, if the requirement still allows that. Lines for other platforms are kept, so
-run `rigup lock` once on each platform.";
-
 /// What to lock.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("help/lock.txt"))]
 pub(crate) struct LockArgs {
     #[command(flatten)]
     selection: SelectionArgs,
@@ -54,7 +38,7 @@ pub(crate) struct LockArgs {
 }
 
 /// Runs `rigup lock`.
-pub(crate) fn lock(args: LockArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
     let request = LockRequest {
         install: install::request(args.selection, args.binproviders, args.policy, args.jobs),
         lockfile: args.lockfile,
@@ -72,19 +56,18 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> Result<ExitStatus, 
     if report.is_plan_empty && !request.is_prune {
         context.verbosity.note(NOTHING_REQUIRED);
     }
-    let printed = print_rows(&report.rows, request.is_check, &mut context.output);
-    diagnostics::print(&report.catalog);
+    print_rows(&report.rows, request.is_check, &mut context.output);
+    print_diagnostics(&report.catalog);
     for result in report.installed.iter().flat_map(|installed| &installed.results) {
         failure::print(result, Goal::Install);
     }
     print_changes(&report, &request.lockfile, request.is_check, context);
     let is_ok = report.rows.iter().all(|row| row.change.is_ok(request.is_check))
         && (report.is_up_to_date || !request.is_check);
-    unless_closed(printed)?;
     Ok(if is_ok { report.status } else { report.status.or_incomplete() })
 }
 
-fn print_rows(rows: &[LockRow], is_check: bool, output: &mut Output) -> Result<(), CliError> {
+fn print_rows(rows: &[LockRow], is_check: bool, output: &mut Output) {
     let columns = [
         Column::new("BINARY").cut_end(20),
         Column::new("STATUS"),
@@ -92,8 +75,8 @@ fn print_rows(rows: &[LockRow], is_check: bool, output: &mut Output) -> Result<(
         Column::new("PROVIDER"),
     ];
     let cells = rows.iter().map(|row| cells(row, is_check));
-    output.list(rows.iter().map(|row| &row.record), || Table::with_rows(columns, cells))?;
-    output.flush()
+    output.list(rows.iter().map(|row| &row.record), || Table::with_rows(columns, cells));
+    output.flush();
 }
 
 fn cells(row: &LockRow, is_check: bool) -> [Cell; 4] {

@@ -3,19 +3,11 @@
 use clap::Subcommand;
 use serde_json::Map;
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context};
 use crate::engine::ExitStatus;
 use crate::machine::config;
 use crate::model::{Machine, MachineFacts};
 use crate::report::table::{Cell, Column, Table};
-
-const SET_EXAMPLES: &str = "\
-Examples:
-  rigup machine set WGET_BINARY=/opt/wget/bin/wget    Pass this path to hooks as WGET_BINARY
-  rigup machine set WGET_BINARY=                      Remove the value
-
-`rigup install` automatically stores the paths of binaries named in settings.";
 
 /// What to do with machines.
 #[derive(Debug, Subcommand)]
@@ -44,7 +36,7 @@ pub(crate) struct MachineListArgs {
 
 /// What to store.
 #[derive(Debug, clap::Args)]
-#[command(after_help = SET_EXAMPLES)]
+#[command(after_help = include_str!("help/machine_set.txt"))]
 pub(crate) struct SetArgs {
     /// A setting that ends in _BINARY, and an absolute path; an empty path unsets it
     #[arg(required = true, value_name = "KEY=VALUE")]
@@ -55,7 +47,7 @@ pub(crate) struct SetArgs {
 }
 
 /// Runs `rigup machine`.
-pub(crate) fn run(command: MachineCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn run(command: MachineCommand, context: &mut Context) -> CommandResult {
     match command {
         MachineCommand::Show => show(context)?,
         MachineCommand::List(args) => list(&args, context)?,
@@ -67,8 +59,9 @@ pub(crate) fn run(command: MachineCommand, context: &mut Context) -> Result<Exit
 fn show(context: &mut Context) -> Result<(), CliError> {
     let session = context.session()?;
     let interface = session.interface()?;
-    context.output.record(&session.machine.to_record())?;
-    context.output.record(&interface.to_record())
+    context.output.record(&session.machine.to_record());
+    context.output.record(&interface.to_record());
+    Ok(())
 }
 
 fn list(args: &MachineListArgs, context: &mut Context) -> Result<(), CliError> {
@@ -88,7 +81,8 @@ fn list(args: &MachineListArgs, context: &mut Context) -> Result<(), CliError> {
         Column::new("ARCH").optional(2),
         Column::new("ID"),
     ];
-    context.output.list(machines.iter().map(Machine::to_record), || Table::with_rows(columns, rows))
+    context.output.list(machines.iter().map(Machine::to_record), || Table::with_rows(columns, rows));
+    Ok(())
 }
 
 /// Whether a text contains a part, in any case; every text contains no part.
@@ -100,7 +94,7 @@ fn set(args: &SetArgs, context: &mut Context) -> Result<(), CliError> {
     let mut patch = Map::new();
     for pair in &args.pairs {
         let (key, value) =
-            pair.split_once('=').ok_or_else(|| CliError::Usage(format!("{pair:?} is not KEY=VALUE")))?;
+            pair.split_once('=').ok_or_else(|| CliError::usage(format!("{pair:?} is not KEY=VALUE")))?;
         let setting = config::setting(key.trim(), value.trim());
         patch.extend([setting.map_err(CliError::usage)?]);
     }
@@ -115,5 +109,6 @@ fn set(args: &SetArgs, context: &mut Context) -> Result<(), CliError> {
             machine.config.insert(key, value);
         }
     }
-    context.output.record(&machine.to_record())
+    context.output.record(&machine.to_record());
+    Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::engine::EngineEvent;
+use crate::engine::catalog::Catalog;
+use crate::engine::{EngineEvent, ExitStatus};
 use crate::report::text::printable;
 
 /// Prints a formatted message.
@@ -44,4 +45,15 @@ pub(crate) fn print_event(event: &EngineEvent<'_>) {
         EngineEvent::Error(text) => error!("{text}"),
         EngineEvent::Waiting(text) => message!("{text}"),
     }
+}
+
+/// Prints the problems that were found in plugin folders, and returns the exit status that they lead to.
+pub(crate) fn print_diagnostics(catalog: &Catalog) -> ExitStatus {
+    for warning in &catalog.discovery.warnings {
+        warning!("{warning}");
+    }
+    for diagnostic in &catalog.discovery.diagnostics {
+        error!("{diagnostic}");
+    }
+    if catalog.discovery.diagnostics.is_empty() { ExitStatus::Success } else { ExitStatus::Incomplete }
 }

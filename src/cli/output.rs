@@ -1,28 +1,18 @@
 //! Data on standard output: a table on a terminal, JSONL elsewhere.
 
 use std::borrow::Borrow;
+use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
-use clap::ValueEnum;
+use clap::ColorChoice;
 use serde_json::Value;
 
-use crate::cli::error::CliError;
 use crate::report::record;
 use crate::report::table::Table;
 use crate::settings::Environment;
 
 /// The size of the write buffer: the capacity of a pipe on Linux, in bytes.
 const BUFFER_SIZE: usize = 64 << 10;
-
-/// When to use color.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ColorChoice {
-    // On a terminal, unless NO_COLOR is set.
-    Auto,
-    // Even into a pipe.
-    Always,
-    Never,
-}
 
 /// Standard output: a table on a terminal, JSONL elsewhere.
 #[derive(Debug)]
@@ -32,6 +22,9 @@ pub(crate) struct Output {
     color: bool,
     /// The columns of the terminal; `None` if standard output is not a terminal.
     width: Option<usize>,
+    /// The error of the first write that failed. Nothing is written after it, but the work of the command goes on: a reader
+    /// that closes standard output early does not change the exit code.
+    error: Option<io::Error>,
 }
 
 impl Output {
@@ -48,6 +41,7 @@ impl Output {
             is_json: json || !is_terminal,
             color,
             width: is_terminal.then(|| terminal_width(environment)),
+            error: None,
         }
     }
 
@@ -57,14 +51,8 @@ impl Output {
     }
 
     /// Writes records as JSONL, one on each line.
-    pub(crate) fn records<R: Borrow<Value>>(
-        &mut self,
-        records: impl IntoIterator<Item = R>,
-    ) -> Result<(), CliError> {
-        for record in records {
-            writeln!(self.out, "{}", record.borrow())?;
-        }
-        Ok(())
+    pub(crate) fn records<R: Borrow<Value>>(&mut self, records: impl IntoIterator<Item = R>) {
+        self.write(|out| records.into_iter().try_for_each(|record| writeln!(out, "{}", record.borrow())));
     }
 
     /// Writes records as JSONL, or the table that shows them.
@@ -72,31 +60,63 @@ impl Output {
         &mut self,
         records: impl IntoIterator<Item = R>,
         table: impl FnOnce() -> Table,
-    ) -> Result<(), CliError> {
-        if self.is_json { self.records(records) } else { self.table(&table()) }
+    ) {
+        if self.is_json {
+            self.records(records);
+        } else {
+            self.table(&table());
+        }
     }
 
     /// Writes a table that fits the terminal, or nothing if it has no rows.
-    pub(crate) fn table(&mut self, table: &Table) -> Result<(), CliError> {
-        if table.is_empty() {
-            return Ok(());
+    pub(crate) fn table(&mut self, table: &Table) {
+        if !table.is_empty() {
+            self.raw(table.render(self.width, self.color).as_bytes());
         }
-        self.raw(table.render(self.width, self.color).as_bytes())
     }
 
     /// Writes one record: its fields on a terminal, a line of JSONL elsewhere.
-    pub(crate) fn record(&mut self, record: &Value) -> Result<(), CliError> {
-        if self.is_json { self.records([record]) } else { self.raw(record::lines(record).as_bytes()) }
+    pub(crate) fn record(&mut self, record: &Value) {
+        if self.is_json {
+            self.records([record]);
+        } else {
+            self.raw(record::lines(record).as_bytes());
+        }
+    }
+
+    /// Writes a line of text.
+    pub(crate) fn line(&mut self, text: impl Display) {
+        self.write(|out| writeln!(out, "{text}"));
     }
 
     /// Writes bytes unchanged.
-    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        Ok(self.out.write_all(bytes)?)
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.write(|out| out.write_all(bytes));
     }
 
     /// Flushes the buffer.
-    pub(crate) fn flush(&mut self) -> Result<(), CliError> {
-        Ok(self.out.flush()?)
+    pub(crate) fn flush(&mut self) {
+        self.write(Write::flush);
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>) {
+        if self.error.is_none() {
+            self.error = write(&mut self.out).err();
+        }
+    }
+
+    /// Whether a write failed, so that more output is useless.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// Flushes the buffer, and returns the error of the first write that failed. A closed standard output is no error.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.flush();
+        match self.error.take() {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

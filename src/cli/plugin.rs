@@ -3,13 +3,10 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::cli::context::Context;
-use crate::cli::diagnostics;
-use crate::cli::error::CliError;
-use crate::cli::message::print_event;
+use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::message::{print_diagnostics, print_event};
 use crate::cli::output::Output;
 use crate::engine::catalog::{Catalog, no_such_plugin};
-use crate::engine::{ExitStatus, session};
 use crate::hook::command::is_secret;
 use crate::model::PolicySupport;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
@@ -34,24 +31,21 @@ pub(crate) enum PluginCommand {
 }
 
 /// Runs `rigup plugin`.
-pub(crate) fn run(command: PluginCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
-    let mut catalog = Catalog::read(&context.settings, &[], &print_event)?;
-    if let Some((_, machine)) = session::open_to_read_with_machine(&context.settings, &print_event)? {
-        catalog.apply_machine_config(&machine.config);
-    }
+pub(crate) fn run(command: PluginCommand, context: &mut Context) -> CommandResult {
+    let catalog = context.with_machine_config(Catalog::read(&context.settings, &[], &print_event)?)?;
     match command {
-        PluginCommand::List => list(&catalog, &mut context.output)?,
-        PluginCommand::Show { name } => match catalog.plugin(&name) {
-            Some(plugin) => show(plugin, &catalog, &mut context.output)?,
-            None => {
-                return Err(CliError::NotFound(no_such_plugin(&name, &catalog.discovery, &context.settings)));
-            }
-        },
+        PluginCommand::List => list(&catalog, &mut context.output),
+        PluginCommand::Show { name } => {
+            let plugin = catalog.plugin(&name).ok_or_else(|| {
+                CliError::not_found(no_such_plugin(&name, &catalog.discovery, &context.settings))
+            })?;
+            show(plugin, &catalog, &mut context.output);
+        }
     }
-    Ok(diagnostics::print(&catalog))
+    Ok(print_diagnostics(&catalog))
 }
 
-fn list(catalog: &Catalog, output: &mut Output) -> Result<(), CliError> {
+fn list(catalog: &Catalog, output: &mut Output) {
     let plugins = &catalog.discovery.plugins;
     let rows = plugins.iter().map(|plugin| {
         let requires: Vec<&str> =
@@ -68,19 +62,18 @@ fn list(catalog: &Catalog, output: &mut Output) -> Result<(), CliError> {
         Column::new("REQUIRES").cut_end(20),
         Column::new("PATH").cut_start(20),
     ];
-    output.list(plugins.iter().map(|plugin| record(plugin, catalog)), || Table::with_rows(columns, rows))
+    output.list(plugins.iter().map(|plugin| record(plugin, catalog)), || Table::with_rows(columns, rows));
 }
 
-fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) -> Result<(), CliError> {
+fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) {
     if output.is_json() {
         return output.record(&record(plugin, catalog));
     }
     let disabled = disabled_reason(plugin, catalog);
-    output.record(
-        &json!({ "name": plugin.name, "path": plugin.path.to_string_lossy(), "disabled": disabled }),
-    )?;
+    output
+        .record(&json!({ "name": plugin.name, "path": plugin.path.to_string_lossy(), "disabled": disabled }));
     for hook in &plugin.hooks {
-        output.record(&json!({ "hook": hook.name.file_name }))?;
+        output.record(&json!({ "hook": hook.name.file_name }));
     }
     let rows = requirements(plugin, catalog).map(|requirement| {
         let providers = requirement.providers.to_string();
@@ -93,7 +86,7 @@ fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) -> Result<(), C
         Column::new("MIN VERSION"),
         Column::new("OVERRIDES").wrap(20),
     ];
-    output.table(&Table::with_rows(columns, rows))?;
+    output.table(&Table::with_rows(columns, rows));
     if is_provider(plugin) {
         let support = policy_support(plugin, catalog);
         let rows = [
@@ -101,14 +94,14 @@ fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) -> Result<(), C
             (POSTINSTALL_SCRIPTS_KEY, support.postinstall_scripts),
         ]
         .map(|(key, is_enforced)| [key, enforcement(is_enforced)]);
-        output.table(&Table::with_rows([Column::new("POLICY"), Column::new("ENFORCED")], rows))?;
+        output.table(&Table::with_rows([Column::new("POLICY"), Column::new("ENFORCED")], rows));
     }
     let rows = catalog.settings[&plugin.name].iter().map(|setting| {
         [setting.name.clone(), displayed_value(setting).to_string(), setting.origin.to_string()]
     });
     let columns =
         [Column::new("SETTING"), Column::new("VALUE").cut_end(20), Column::new("ORIGIN").cut_start(12)];
-    output.table(&Table::with_rows(columns, rows))
+    output.table(&Table::with_rows(columns, rows));
 }
 
 fn is_provider(plugin: &Plugin) -> bool {
@@ -136,6 +129,15 @@ fn disabled_reason<'a>(plugin: &Plugin, catalog: &'a Catalog) -> Option<&'a str>
     }
 }
 
+/// Returns the name of a setting, its value and where the value comes from.
+pub(crate) fn setting_record(setting: &Setting) -> Value {
+    json!({
+        "name": setting.name,
+        "value": displayed_value(setting),
+        "origin": setting.origin.to_string(),
+    })
+}
+
 /// Returns the value of a setting, masked if it is secret.
 pub(crate) fn displayed_value(setting: &Setting) -> Value {
     let is_secret = setting.is_secret || is_secret(&setting.name);
@@ -155,12 +157,6 @@ fn overrides(requirement: &Requirement) -> String {
 }
 
 fn record(plugin: &Plugin, catalog: &Catalog) -> Value {
-    let support = is_provider(plugin).then(|| policy_support(plugin, catalog)).map(|support| {
-        json!({
-            MIN_RELEASE_AGE_KEY: support.min_release_age,
-            POSTINSTALL_SCRIPTS_KEY: support.postinstall_scripts,
-        })
-    });
     json!({
         "type": "Plugin",
         "name": plugin.name,
@@ -169,17 +165,8 @@ fn record(plugin: &Plugin, catalog: &Catalog) -> Value {
         "disabled_because": disabled_reason(plugin, catalog),
         "hooks": plugin.hooks.iter().map(|hook| hook.name.file_name.as_str()).collect::<Vec<_>>(),
         "requirements": requirements(plugin, catalog).map(|requirement| requirement.name.as_str()).collect::<Vec<_>>(),
-        "enforces": support,
-        "settings": catalog.settings[&plugin.name]
-            .iter()
-            .map(|setting| {
-                json!({
-                    "name": setting.name,
-                    "value": displayed_value(setting),
-                    "origin": setting.origin.to_string(),
-                })
-            })
-            .collect::<Vec<_>>(),
+        "enforces": is_provider(plugin).then(|| policy_support(plugin, catalog)),
+        "settings": catalog.settings[&plugin.name].iter().map(setting_record).collect::<Vec<_>>(),
     })
 }
 

@@ -1,16 +1,21 @@
 //! `rigup process`: recorded processes and the live processes behind them.
 
+use std::time::{Duration, Instant};
+
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::message::message;
 use crate::cli::output::Output;
 use crate::clock;
 use crate::engine::{ExitStatus, processes};
 use crate::model::{Process, ProcessState};
 use crate::process::run_dir::RunDir;
-use crate::process::{handle, tail, usage};
+use crate::process::system::ProcessEntry;
+use crate::process::usage::{self, LiveUsage};
+use crate::process::{handle, tail};
+use crate::report::process_tree;
 use crate::report::table::Table;
 use crate::report::tables::{self, ProcessRow};
 use crate::report::text::printable;
@@ -20,8 +25,6 @@ use crate::store::{ProcessFilter, Store};
 mod gc;
 mod kill;
 pub(crate) mod logs;
-mod tree;
-mod wait;
 
 /// What to do with processes.
 #[derive(Debug, Subcommand)]
@@ -34,11 +37,11 @@ pub(crate) enum ProcessCommand {
         process: String,
     },
     /// Show processes as a tree
-    Tree(tree::TreeArgs),
+    Tree(TreeArgs),
     /// Print the output of a process
     Logs(logs::LogsArgs),
     /// Wait for processes, and exit with the first exit code that is not 0
-    Wait(wait::WaitArgs),
+    Wait(WaitArgs),
     /// Terminate processes and everything that they started
     Kill(kill::KillArgs),
     /// Terminate overdue runs, complete unfinished records, and prune expired records and logs
@@ -65,21 +68,46 @@ pub(crate) struct ProcessListArgs {
     plugin: Option<String>,
 }
 
+/// Which processes to show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TreeArgs {
+    /// Process to show with its ancestors and descendants [default: the newest trees]
+    process: Option<String>,
+    /// Show the N newest trees
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 5)]
+    limit: u32,
+}
+
+/// Which processes to wait for, and for how long.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/process_wait.txt"))]
+pub(crate) struct WaitArgs {
+    /// Process ids, or a unique prefix or suffix of each
+    #[arg(required = true, value_name = "PROCESS")]
+    processes: Vec<String>,
+    /// Give up after S seconds
+    #[arg(long, value_name = "S")]
+    timeout: Option<u64>,
+}
+
+/// The exit code of `timeout`, too.
+const TIMED_OUT: ExitStatus = ExitStatus::Code(124);
+
 /// Runs `rigup process`.
-pub(crate) fn run(command: ProcessCommand, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn run(command: ProcessCommand, context: &mut Context) -> CommandResult {
     match command {
         ProcessCommand::List(args) => list(args, context),
         ProcessCommand::Show { process } => show(&process, context),
-        ProcessCommand::Tree(args) => tree::tree(&args, context),
+        ProcessCommand::Tree(args) => tree(&args, context),
         ProcessCommand::Logs(args) => logs::logs(&args, context),
-        ProcessCommand::Wait(args) => wait::wait(&args, context),
+        ProcessCommand::Wait(args) => wait(&args, context),
         ProcessCommand::Kill(args) => kill::kill(&args, context),
         ProcessCommand::Gc(args) => gc::gc(&args, context),
     }
 }
 
 /// `rigup process list`
-pub(crate) fn list(args: ProcessListArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn list(args: ProcessListArgs, context: &mut Context) -> CommandResult {
     let filter = ProcessFilter {
         status: args.status,
         slug: args.slug,
@@ -89,26 +117,23 @@ pub(crate) fn list(args: ProcessListArgs, context: &mut Context) -> Result<ExitS
         ..ProcessFilter::default()
     };
     let processes = context.store()?.map(|store| store.processes(&filter)).transpose()?.unwrap_or_default();
-    write(&processes, &mut context.output)?;
+    write(&processes, &mut context.output);
     Ok(ExitStatus::Success)
 }
 
 /// Prints processes as a table or as records.
-pub(crate) fn write(processes: &[Process], output: &mut Output) -> Result<(), CliError> {
+pub(crate) fn write(processes: &[Process], output: &mut Output) {
     let table = || table(processes.iter().map(|process| (process, "")));
-    output.list(processes.iter().map(Process::to_record), table)
+    output.list(processes.iter().map(Process::to_record), table);
 }
 
-fn show(id: &str, context: &mut Context) -> Result<ExitStatus, CliError> {
+fn show(id: &str, context: &mut Context) -> CommandResult {
     let (_, process) = find(id, context)?;
     let output = &mut context.output;
     let mut record = process.to_record();
-    let end = process.exit().map_or_else(clock::now, |exit| exit.ended_at);
-    let elapsed = process.running().map(|running| end.duration_since(running.started_at).as_secs());
-    record["elapsed_seconds"] = json!(elapsed);
-    if let ProcessState::Running(running) = &process.state
-        && let Some(root) = handle::find(&running.identity)
-    {
+    let elapsed = tables::elapsed(&process, clock::now());
+    record["elapsed_seconds"] = json!(elapsed.map(|elapsed| elapsed.as_secs()));
+    if let Some(root) = live_entry(&process) {
         record["live"] = json!(usage::usage(root.pid));
         let tree = crate::process::tree::find(process.id, root);
         let pids: Vec<u32> = tree.in_group.iter().chain(&tree.strays).map(|entry| entry.pid).collect();
@@ -128,14 +153,66 @@ fn show(id: &str, context: &mut Context) -> Result<ExitStatus, CliError> {
     if output.is_json() && process.spec.run.is_some() {
         record["messages"] = messages.clone().into();
     }
-    output.record(&record)?;
+    output.record(&record);
     if !output.is_json() {
         for message in &messages {
             let text = |key: &str| message[key].as_str().map(printable).unwrap_or_default();
-            output.raw(format!("{}  {}\n", text("time"), text("text")).as_bytes())?;
+            output.line(format_args!("{}  {}", text("time"), text("text")));
         }
     }
     Ok(ExitStatus::Success)
+}
+
+/// `rigup process tree`
+fn tree(args: &TreeArgs, context: &mut Context) -> CommandResult {
+    let (store, mut processes, roots) = if let Some(id) = &args.process {
+        let (store, process) = find(id, context)?;
+        let ancestors = store.process_with_ancestors(process.id)?.into_iter().skip(1).collect();
+        (store, ancestors, vec![process])
+    } else {
+        let Some(store) = context.store()? else { return Ok(ExitStatus::Success) };
+        let filter = ProcessFilter { is_root: true, limit: Some(args.limit), ..ProcessFilter::default() };
+        let roots = store.processes(&filter)?;
+        (store, Vec::new(), roots)
+    };
+    processes.extend(processes::with_descendants(&store, roots)?);
+    let nodes = process_tree::arrange(&processes);
+    let records = nodes.iter().map(|node| {
+        let mut record = node.process.to_record();
+        record["depth"] = json!(node.depth);
+        record["live"] = json!(live_usage(node.process));
+        record
+    });
+    let table = || table(nodes.iter().map(|node| (node.process, node.branch.as_str())));
+    context.output.list(records, table);
+    Ok(ExitStatus::Success)
+}
+
+/// `rigup process wait`
+fn wait(args: &WaitArgs, context: &mut Context) -> CommandResult {
+    let session = context.session()?;
+    let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut exited = Vec::new();
+    for process in processes::find_all(&session, &args.processes)? {
+        let process = processes::wait(&session.store, process, deadline)?;
+        if process.exit().is_none() {
+            message!("process {} is still {}", process.id, process.status());
+            write(&exited, &mut context.output);
+            return Ok(TIMED_OUT);
+        }
+        exited.push(process);
+    }
+    write(&exited, &mut context.output);
+    let mut statuses = exited.iter().map(exit_status);
+    Ok(statuses.find(|status| *status != ExitStatus::Success).unwrap_or(ExitStatus::Success))
+}
+
+fn exit_status(process: &Process) -> ExitStatus {
+    match process.exit().and_then(|exit| exit.exit_code) {
+        Some(0) => ExitStatus::Success,
+        Some(code) => ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)),
+        None => ExitStatus::Incomplete,
+    }
 }
 
 /// Returns the process with this id, and the open store.
@@ -148,16 +225,21 @@ fn find(id: &str, context: &Context) -> Result<(Store, Process), CliError> {
 /// Returns the table of processes, each with the branch of the tree in front of it.
 fn table<'a>(processes: impl IntoIterator<Item = (&'a Process, &'a str)>) -> Table {
     let row = |(process, branch): (&'a Process, &'a str)| {
-        let usage = live_usage(process);
-        ProcessRow { process, branch, live: usage.map(|usage| (usage.cpu_ms, usage.rss)) }
+        let live = live_usage(process).map(|usage| (usage.cpu_ms, usage.rss));
+        ProcessRow { process, branch, live }
     };
     tables::processes(&processes.into_iter().map(row).collect::<Vec<_>>(), clock::now())
 }
 
 /// Returns what a process uses now, or `None` if it is not running.
-fn live_usage(process: &Process) -> Option<usage::LiveUsage> {
+fn live_usage(process: &Process) -> Option<LiveUsage> {
+    usage::usage(live_entry(process)?.pid)
+}
+
+/// Returns the entry of a process in the process table, or `None` if it is not running.
+fn live_entry(process: &Process) -> Option<ProcessEntry> {
     match &process.state {
-        ProcessState::Running(running) => usage::usage(handle::find(&running.identity)?.pid),
+        ProcessState::Running(running) => handle::find(&running.identity),
         ProcessState::Queued | ProcessState::Exited(..) => None,
     }
 }

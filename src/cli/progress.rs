@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::cli::context::{Context, Verbosity};
+use crate::cli::command::{Context, Verbosity};
 use crate::cli::message::{message, print_event};
 use crate::engine::EngineEvent;
 use crate::install::event::InstallEvent;

@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::context::{Context, Verbosity};
-use crate::cli::diagnostics;
-use crate::cli::error::{CliError, unless_closed};
-use crate::cli::message::{error, print_event, warning};
+use crate::cli::command::{CommandResult, Context, Verbosity};
+use crate::cli::message::{error, print_diagnostics, print_event, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::events::{self, READY_TIMEOUT_SECONDS, has_hooks, hook_argument};
-use crate::engine::{EngineEvent, EventRequest, ExitStatus, HookEvent};
+use crate::engine::{EngineEvent, EventRequest, HookEvent};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::model::Process;
 use crate::plugin::discovery::Hook;
@@ -24,18 +22,9 @@ use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
 use crate::report::{record, tables, units};
 
-const EXAMPLES: &str = "\
-Examples:
-  rigup run Snapshot --url=https://example.org
-  rigup run --plugins wget,hashes --output-dir out Snapshot --url=https://example.org
-  rigup run --timeout 60 Snapshot --url=https://example.org | jq 'select(.type == \"ArchiveResult\")'
-
-rigup's own options go before EVENT; every argument after EVENT goes to the hooks.
-If a hook fails, the others still run, and the exit code is 1.";
-
 /// Which event, and what its hooks get.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("help/run.txt"))]
 pub(crate) struct RunArgs {
     /// Run only the hooks of these plugins
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -60,11 +49,10 @@ pub(crate) struct RunArgs {
 const MAX_REASON_CHARS: usize = 200;
 
 /// Runs `rigup run`.
-pub(crate) fn run(args: RunArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
-    let arguments = args.arguments.into_iter().map(hook_argument).collect::<Result<Vec<_>, _>>()?;
+pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let request = EventRequest {
         event: args.event,
-        arguments,
+        arguments: args.arguments.into_iter().map(hook_argument).collect::<Result<_, _>>()?,
         plugins: args.plugins.into_iter().filter(|name| !name.trim().is_empty()).collect(),
         timeout: args.timeout.map(Duration::from_secs),
         ready_timeout: Duration::from_secs(args.ready_timeout),
@@ -72,7 +60,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> Result<ExitStatus, Cl
     };
     let event = request.name()?;
     let mut catalog = Catalog::find(&context.settings, &request.plugins, &print_event)?;
-    let status = diagnostics::print(&catalog);
+    let status = print_diagnostics(&catalog);
     if !has_hooks(&catalog, event) {
         context
             .verbosity
@@ -83,12 +71,11 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> Result<ExitStatus, Cl
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
     let Context { output, verbosity, .. } = context;
-    let mut display = EventDisplay { output, verbosity: *verbosity, rows: Vec::new(), written: Ok(()) };
+    let mut display = EventDisplay { output, verbosity: *verbosity, rows: Vec::new() };
     let session = engine.session();
     let report = events::run(session, &mut catalog, &request, |hook, event| display.show(hook, event))?;
-    let written = display.finish(report.output_dir.as_deref());
+    display.finish(report.output_dir.as_deref());
     events::prune_after(session, &report, &catalog);
-    unless_closed(written)?;
     Ok(report.status)
 }
 
@@ -97,8 +84,6 @@ struct EventDisplay<'a> {
     output: &'a mut Output,
     verbosity: Verbosity,
     rows: Vec<Vec<Cell>>,
-    /// Whether records can still be written. A reader may close standard output early; the hooks run on.
-    written: Result<(), CliError>,
 }
 
 impl EventDisplay<'_> {
@@ -127,37 +112,31 @@ impl EventDisplay<'_> {
             tables::process_state(process),
             Cell::plain(tables::elapsed(process, clock::now()).map(units::duration).unwrap_or_default()),
         ]);
-        if self.output.is_json() {
-            self.write(&process.to_record(), |_record| String::new());
-        }
+        self.write(&process.to_record(), |_record| String::new());
     }
 
     fn write(&mut self, record: &Value, line: impl FnOnce(&Value) -> String) {
-        if self.written.is_ok() {
-            let written = if self.output.is_json() {
-                self.output.records([record])
-            } else {
-                self.output.raw(line(record).as_bytes())
-            };
-            self.written = written.and_then(|()| self.output.flush());
+        if self.output.is_json() {
+            self.output.records([record]);
+        } else {
+            self.output.raw(line(record).as_bytes());
         }
+        self.output.flush();
     }
 
-    fn finish(self, output_dir: Option<&Path>) -> Result<(), CliError> {
-        self.written?;
+    fn finish(self, output_dir: Option<&Path>) {
+        let columns = [
+            Column::new("PLUGIN").cut_end(12),
+            Column::new("HOOK").cut_end(24),
+            Column::new("STATE"),
+            Column::new("DURATION").optional(1),
+        ];
         if !self.output.is_json() {
-            let columns = [
-                Column::new("PLUGIN").cut_end(12),
-                Column::new("HOOK").cut_end(24),
-                Column::new("STATE"),
-                Column::new("DURATION").optional(1),
-            ];
-            self.output.table(&Table::with_rows(columns, self.rows))?;
+            self.output.table(&Table::with_rows(columns, self.rows));
         }
         if let Some(output_dir) = output_dir {
             self.verbosity.note(&format!("the files of the hooks are in {}", output_dir.display()));
         }
-        Ok(())
     }
 }
 

@@ -6,37 +6,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::print_event;
 use crate::cli::process;
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
 use crate::runs::messages::{self, MessageError};
 
-const START_EXAMPLES: &str = "\
-Examples:
-  rigup start --slug backup -- restic backup /home
-  rigup start --slug crawl --max-live 2 --max-runtime 3600 -- ./crawl.sh https://example.org
-  id=$(rigup start --slug build --json -- make | jq -r .id); rigup process wait \"$id\"
-
-`rigup process list --slug NAME` lists the runs with that slug. `process logs -f`, `process wait`
-and `process kill` work on runs just as they do on any other process. Inside a run, `rigup post`
-and `rigup result` report progress and the result; `rigup process show` shows both. The exit code
-is 1 if --max-live is reached (nothing is started) or if CMD cannot be started.";
-
-const POST_EXAMPLES: &str = "\
-Examples, inside a run that `rigup start` started:
-  rigup post 'half done'
-  rigup post 'page fetched' url=https://example.org size=1234";
-
-const RESULT_EXAMPLES: &str = "\
-Examples, inside a run that `rigup start` started:
-  rigup result '{\"pages\": 12}'
-  make-report | rigup result -";
-
 /// What to run, and for how long.
 #[derive(Debug, clap::Args)]
-#[command(after_help = START_EXAMPLES)]
+#[command(after_help = include_str!("help/start.txt"))]
 pub(crate) struct StartArgs {
     /// Group the run with others of the same name (a-z, 0-9, - and _)
     #[arg(long, value_name = "NAME")]
@@ -72,7 +50,7 @@ fn parse_limit(text: &str) -> Result<Limit, String> {
 
 /// A progress message.
 #[derive(Debug, clap::Args)]
-#[command(after_help = POST_EXAMPLES)]
+#[command(after_help = include_str!("help/post.txt"))]
 pub(crate) struct PostArgs {
     /// The text of the message
     text: String,
@@ -83,7 +61,7 @@ pub(crate) struct PostArgs {
 
 /// A result.
 #[derive(Debug, clap::Args)]
-#[command(after_help = RESULT_EXAMPLES)]
+#[command(after_help = include_str!("help/result.txt"))]
 pub(crate) struct ResultArgs {
     /// Any JSON value; `-` reads it from standard input
     #[arg(value_name = "JSON")]
@@ -91,9 +69,9 @@ pub(crate) struct ResultArgs {
 }
 
 /// `rigup start`
-pub(crate) fn start(args: StartArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
     let mut command = args.command.into_iter();
-    let program = command.next().ok_or_else(|| CliError::Usage("no command to run".to_owned()))?;
+    let program = command.next().ok_or_else(|| CliError::usage("no command to run"))?;
     let request = RunRequest {
         slug: args.slug,
         description: args.description,
@@ -105,15 +83,15 @@ pub(crate) fn start(args: StartArgs, context: &mut Context) -> Result<ExitStatus
         ttl: args.ttl.0,
     };
     let process = context.engine(&print_event)?.start(request)?;
-    process::write(std::slice::from_ref(&process), &mut context.output)?;
+    process::write(std::slice::from_ref(&process), &mut context.output);
     match process.exit().filter(|_exit| process.running().is_none()) {
-        Some(exit) => Err(CliError::NotFound(exit.stderr_tail.clone())),
+        Some(exit) => Err(CliError::not_found(exit.stderr_tail.clone())),
         None => Ok(ExitStatus::Success),
     }
 }
 
 /// `rigup post`. Prints nothing, because its standard output is the log of the run.
-pub(crate) fn post(args: &PostArgs, context: &Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn post(args: &PostArgs, context: &Context) -> CommandResult {
     let mut extra = Map::new();
     for pair in &args.extra {
         match pair.split_once('=') {
@@ -121,7 +99,7 @@ pub(crate) fn post(args: &PostArgs, context: &Context) -> Result<ExitStatus, Cli
                 extra.insert(key.to_owned(), value.into());
             }
             _ => {
-                return Err(CliError::Usage(format!(
+                return Err(CliError::usage(format!(
                     "{pair:?} is not KEY=VALUE with a KEY other than `time` and `text`"
                 )));
             }
@@ -133,15 +111,15 @@ pub(crate) fn post(args: &PostArgs, context: &Context) -> Result<ExitStatus, Cli
 }
 
 /// `rigup result`. Prints nothing, like `post`.
-pub(crate) fn result(args: &ResultArgs, context: &Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn result(args: &ResultArgs, context: &Context) -> CommandResult {
     let mut text = args.value.clone();
     if text == "-" {
         text.clear();
         let read = std::io::stdin().read_to_string(&mut text);
-        read.map_err(|error| CliError::Usage(format!("cannot read standard input: {error}")))?;
+        read.map_err(|error| CliError::usage(format!("cannot read standard input: {error}")))?;
     }
     let value: Value = serde_json::from_str(&text).map_err(|error| {
-        CliError::Usage(format!("the result is not JSON: {error}; quote a text twice: '\"done\"'"))
+        CliError::usage(format!("the result is not JSON: {error}; quote a text twice: '\"done\"'"))
     })?;
     let run_dir = messages::current(&context.settings.environment)?;
     messages::set_result(&run_dir, &value)?;
@@ -152,7 +130,7 @@ impl From<MessageError> for CliError {
     fn from(error: MessageError) -> Self {
         match error {
             MessageError::TooLong(_) => Self::usage(error),
-            MessageError::NotInRun | MessageError::NotRunDir(_) => Self::NotFound(error.to_string()),
+            MessageError::NotInRun | MessageError::NotRunDir(_) => Self::not_found(error),
             MessageError::Io(error) => Self::setup(format!("cannot write to the run dir: {error}")),
         }
     }

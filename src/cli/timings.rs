@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::cli::context::Verbosity;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, Verbosity};
 use crate::clock;
 use crate::fs::atomic;
 use crate::model::{ProcessId, ProcessType};
@@ -54,7 +53,7 @@ impl TimingsFile {
             Some("json") => TimingsFormat::Json,
             _ => {
                 let text = format!("--timings={}: name a file that ends in .html or .json", path.display());
-                return Err(CliError::Usage(text));
+                return Err(CliError::usage(text));
             }
         };
         atomic::check_for_user(&path)

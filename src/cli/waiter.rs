@@ -2,8 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context};
 use crate::engine::ExitStatus;
 use crate::model::ProcessId;
 use crate::process::spawn::CommandSpec;
@@ -22,18 +21,18 @@ pub(crate) struct WaiterArgs {
 }
 
 /// Runs `rigup waiter`. Errors go to the launcher, through standard output.
-pub(crate) fn run(args: WaiterArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn run(args: WaiterArgs, context: &mut Context) -> CommandResult {
     system::close_inherited();
     let waited = wait_for(args, &context.settings);
-    if let Err(error @ (CliError::Setup(_) | CliError::Engine(_))) = &waited {
-        context.output.raw(error.to_string().as_bytes())?;
+    if let Err(error) = &waited {
+        context.output.raw(error.to_string().as_bytes());
     }
     waited
 }
 
-fn wait_for(args: WaiterArgs, settings: &Settings) -> Result<ExitStatus, CliError> {
+fn wait_for(args: WaiterArgs, settings: &Settings) -> CommandResult {
     let mut command = args.command.into_iter();
-    let program = command.next().ok_or_else(|| CliError::Usage("no command to wait for".to_owned()))?;
+    let program = command.next().ok_or_else(|| CliError::usage("no command to wait for"))?;
     let store = Store::open(&settings.data_dir)?;
     let process = store.process(args.process)?.ok_or_else(|| CliError::setup("the process has no record"))?;
     let environment = settings.environment.iter();

@@ -2,6 +2,7 @@
 //!
 //! Anyone can publish to an open registry, so a mistyped name is enough to install a package by an unknown author.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The default minimum age of a release, in days: most hijacked packages are discovered within a week.
@@ -21,7 +22,7 @@ pub struct Policy {
 
 /// The rules of a policy that a provider enforces. A rule that is `None` is not declared, or does not apply to the
 /// provider.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct PolicySupport {
     /// Whether the provider can leave out releases that are too new.
     pub min_release_age: Option<bool>,

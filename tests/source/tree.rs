@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct SourceFile {
     /// The path of its module, `install::plan`.
     pub(crate) module: String,
+    /// The folder that it is in.
+    folder: PathBuf,
     /// The text before the inline tests.
     text: String,
 }
@@ -20,7 +22,7 @@ pub(crate) fn source_files() -> Vec<SourceFile> {
         let module = name.to_str().unwrap().replace('/', "::");
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
-        SourceFile { module, text: code.to_owned() }
+        SourceFile { module, folder: path.parent().unwrap().to_owned(), text: code.to_owned() }
     });
     files.filter(|file| file.module != "lib").collect()
 }
@@ -125,7 +127,7 @@ impl SourceFile {
         self.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"))
     }
 
-    /// Returns the string literals, and the doc comments of command lines, which are help.
+    /// Returns the string literals, and the doc comments and included texts of command lines, which are help.
     pub(crate) fn strings_and_help(&self) -> Vec<String> {
         let mut texts = Vec::new();
         for line in self.text.lines().map(str::trim) {
@@ -135,10 +137,18 @@ impl SourceFile {
                 }
                 continue;
             }
-            texts.extend(line.split('"').skip(1).step_by(2).map(str::to_owned));
+            for literal in line.split('"').skip(1).step_by(2) {
+                let is_file = line.contains(&format!("include_str!(\"{literal}\")"));
+                texts.push(if is_file { words(&self.folder.join(literal)) } else { literal.to_owned() });
+            }
         }
         texts
     }
+}
+
+/// Returns the words of a file, with a space between them in place of line breaks.
+pub(crate) fn words(path: &Path) -> String {
+    fs::read_to_string(path).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a text contains a phrase as whole words.

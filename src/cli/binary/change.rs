@@ -1,50 +1,25 @@
 //! `rigup binary create`, `update` and `delete`: records changed by hand or through a pipe.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::cli::binary::ambiguous;
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
-use crate::cli::input;
+use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::message::{message, print_warning, warning};
 use crate::clock;
+use crate::engine::ExitStatus;
 use crate::engine::session::Session;
-use crate::engine::{EngineError, ExitStatus};
 use crate::install::register::{self, RegisterError};
 use crate::model::{Binary, BinaryName, Version};
 use crate::plugin::requirement::Providers;
-use crate::process::signals::Interrupt;
+use crate::protocol;
 use crate::store::{Lookup, Store};
-
-const CREATE_EXAMPLES: &str = "\
-Examples:
-  rigup binary create --name mytool --abspath /opt/mytool/bin/mytool
-  rigup binary create --name mytool --abspath /opt/mytool/bin/mytool --version 1.2
-
-The file must exist and be executable. It is linked into LIB_BIN_DIR, and `rigup install mytool`
-accepts it. Creating the same record again changes nothing.";
-
-const UPDATE_EXAMPLES: &str = "\
-Examples:
-  rigup binary update jq --min-version 1.7
-  rigup binary list --status installed | rigup binary update --status queued
-  rigup binary update mytool --abspath /opt/mytool-2/bin/mytool --version 2.0";
-
-const DELETE_EXAMPLES: &str = "\
-Examples:
-  rigup binary delete jq --yes
-  rigup binary list --name jq | rigup binary delete --yes
-  rigup binary list --status queued | rigup binary delete --dry-run
-
-This deletes the record, its attempts, and the link in LIB_BIN_DIR. The files that a provider
-installed are kept, and so are the records of processes.";
 
 /// The record to create.
 #[derive(Debug, clap::Args)]
-#[command(after_help = CREATE_EXAMPLES)]
+#[command(after_help = include_str!("../help/binary_create.txt"))]
 pub(crate) struct CreateArgs {
     /// Name of the binary
     #[arg(long)]
@@ -65,7 +40,7 @@ pub(crate) struct CreateArgs {
 
 /// Which records to change, and how.
 #[derive(Debug, clap::Args)]
-#[command(after_help = UPDATE_EXAMPLES)]
+#[command(after_help = include_str!("../help/binary_update.txt"))]
 pub(crate) struct UpdateArgs {
     /// Names or ids of binaries [default: the records on standard input]
     #[arg(value_name = "BINARY")]
@@ -92,7 +67,7 @@ pub(crate) struct UpdateArgs {
 
 /// Which records to delete.
 #[derive(Debug, clap::Args)]
-#[command(after_help = DELETE_EXAMPLES)]
+#[command(after_help = include_str!("../help/binary_delete.txt"))]
 pub(crate) struct DeleteArgs {
     /// Names or ids of binaries [default: the records on standard input]
     #[arg(value_name = "BINARY")]
@@ -106,7 +81,7 @@ pub(crate) struct DeleteArgs {
 }
 
 /// `rigup binary create`
-pub(crate) fn create(args: &CreateArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
     let path = absolute(&args.abspath);
     let fields = [
         ("name", args.name.as_str()),
@@ -121,7 +96,7 @@ pub(crate) fn create(args: &CreateArgs, context: &mut Context) -> Result<ExitSta
         message!("{} already has this record", registered.binary.name);
     }
     let record = registered.map_or(Value::Object(fields), |registered| registered.binary.to_record(&[]));
-    context.output.record(&record)?;
+    context.output.record(&record);
     Ok(ExitStatus::Success)
 }
 
@@ -136,15 +111,16 @@ fn register(
     if is_dry_run {
         return Ok(None);
     }
-    let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
-    register::register(&linker, checked, &interrupt, |text| print_warning(&text)).map(Some).map_err(refused)
+    register::register(&linker, checked, &interrupt()?, |text| print_warning(&text))
+        .map(Some)
+        .map_err(refused)
 }
 
 fn refused(error: RegisterError) -> CliError {
     match error {
         RegisterError::Store(error) => error.into(),
         RegisterError::Record(error) => CliError::usage(error),
-        other => CliError::NotFound(other.to_string()),
+        other => CliError::not_found(other),
     }
 }
 
@@ -153,10 +129,10 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// `rigup binary update`
-pub(crate) fn update(args: &UpdateArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
     let min_version = args.min_version.as_deref().unwrap_or_default();
     if !min_version.is_empty() && !Version::looks_like_version(min_version) {
-        return Err(CliError::Usage("--min-version is not a version; use a form such as 1.2".to_owned()));
+        return Err(CliError::usage("--min-version is not a version; use a form such as 1.2"));
     }
     let providers =
         args.binproviders.as_deref().map(Providers::parse).transpose().map_err(CliError::usage)?;
@@ -172,7 +148,7 @@ pub(crate) fn update(args: &UpdateArgs, context: &mut Context) -> Result<ExitSta
         if args.abspath.is_some() || args.version.is_some() {
             let fields = changed_fields(&binary, args);
             let Some(registered) = register(&session, &fields, args.dry_run)? else {
-                context.output.record(&Value::Object(fields))?;
+                context.output.record(&Value::Object(fields));
                 continue;
             };
             binary = registered.binary;
@@ -186,7 +162,7 @@ pub(crate) fn update(args: &UpdateArgs, context: &mut Context) -> Result<ExitSta
                 session.store.save_binary(&binary)?;
             }
         }
-        context.output.record(&binary.to_record(&[]))?;
+        context.output.record(&binary.to_record(&[]));
     }
     Ok(status)
 }
@@ -205,13 +181,13 @@ fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
 }
 
 /// `rigup binary delete`
-pub(crate) fn delete(args: &DeleteArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let (binaries, status) = selected(&session.store, &args.binaries)?;
     if !args.yes && !args.dry_run {
         let count = binaries.len();
         let noun = if count == 1 { "record" } else { "records" };
-        return Err(CliError::NotFound(format!(
+        return Err(CliError::not_found(format!(
             "nothing deleted; confirm with --yes to delete {count} {noun}, or use --dry-run to see what would be deleted"
         )));
     }
@@ -228,7 +204,7 @@ pub(crate) fn delete(args: &DeleteArgs, context: &mut Context) -> Result<ExitSta
             }
             session.store.delete_binary(binary.id)?;
         }
-        context.output.record(&binary.to_record(&[]))?;
+        context.output.record(&binary.to_record(&[]));
     }
     Ok(status)
 }
@@ -237,9 +213,9 @@ pub(crate) fn delete(args: &DeleteArgs, context: &mut Context) -> Result<ExitSta
 /// reported, and the others are returned.
 fn selected(store: &Store, names: &[String]) -> Result<(Vec<Binary>, ExitStatus), CliError> {
     let names = if names.is_empty() {
-        let ids = input::ids(io::stdin(), &["Binary", "BinaryRequest"])?;
+        let ids = piped_ids()?;
         if ids.is_empty() {
-            return Err(CliError::NotFound(
+            return Err(CliError::not_found(
                 "no binaries: name some, or pipe in records as `rigup binary list` prints them".to_owned(),
             ));
         }
@@ -264,4 +240,25 @@ fn selected(store: &Store, names: &[String]) -> Result<(Vec<Binary>, ExitStatus)
         }
     }
     Ok((binaries, status))
+}
+
+/// Returns the ids of the binaries whose records are piped in, or the names of those without an id. Returns nothing if the
+/// input is a terminal, because no one types records.
+fn piped_ids() -> Result<Vec<String>, CliError> {
+    let mut ids = Vec::new();
+    if io::stdin().is_terminal() {
+        return Ok(ids);
+    }
+    let leftover = protocol::read(io::stdin().lock(), |record| {
+        let text = |key: &str| record.fields.get(key).and_then(Value::as_str).map(str::to_owned);
+        if matches!(record.kind.as_str(), "Binary" | "BinaryRequest") {
+            ids.extend(text("id").or_else(|| text("name")));
+        }
+    });
+    let leftover =
+        leftover.map_err(|error| CliError::setup(format!("cannot read standard input: {error}")))?;
+    for diagnostic in leftover.diagnostics {
+        warning!("standard input: {diagnostic}");
+    }
+    Ok(ids)
 }

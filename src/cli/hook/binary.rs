@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use super::ProviderArgs;
-use super::input::{interrupt, parse, requests, usage};
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::message::{message, print_event};
 use crate::engine::session;
 use crate::engine::{EngineError, ExitStatus};
@@ -37,7 +35,7 @@ pub(crate) struct BinaryArgs {
 }
 
 /// Prints the records.
-pub(crate) fn print(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn print(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     // Only the parent of a version probe notices the processes that it leaves.
     subreaper::become_subreaper();
     // Files are probed on threads, and the implicit pool panics if it cannot start any.
@@ -45,16 +43,16 @@ pub(crate) fn print(args: &BinaryArgs, context: &mut Context) -> Result<ExitStat
     if args.batch { print_all(args, context) } else { print_one(args, context) }
 }
 
-fn print_one(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+fn print_one(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let Context { settings, output, .. } = context;
     let request = match (&args.name, args.of.arguments.is_empty()) {
         (Some(_), true) => None,
-        _ => Some(parse(&args.of.arguments, settings)?),
+        _ => Some(args.of.request(settings)?),
     };
     let name = match (&args.name, &request) {
-        (Some(name), _) => BinaryName::parse(name, settings.home.as_deref()).map_err(usage)?,
+        (Some(name), _) => BinaryName::parse(name, settings.home.as_deref()).map_err(CliError::usage)?,
         (None, Some(request)) => request.name.clone(),
-        (None, None) => return Err(usage(RequestError::NoName)),
+        (None, None) => return Err(CliError::usage(RequestError::NoName)),
     };
     let overrides = request.map(|request| request.overrides).unwrap_or_default();
     let overrides = overrides.of(&args.of.provider);
@@ -71,17 +69,17 @@ fn print_one(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, Cli
         return Ok(ExitStatus::Interrupted(signal));
     }
     match record {
-        Ok(record) => output.records([record])?,
+        Ok(record) => output.records([record]),
         Err(error) if args.or_decline && error.is_missing() => message!("{error}"),
-        Err(error) => return Err(CliError::NotFound(error.to_string())),
+        Err(error) => return Err(CliError::not_found(error)),
     }
     Ok(ExitStatus::Success)
 }
 
 /// Prints a record for each request of a batch.
-fn print_all(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+fn print_all(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let Context { settings, output, .. } = context;
-    let requests = requests(&args.of.provider, settings)?;
+    let requests = args.of.piped_requests(settings)?;
     let known = known(None, settings);
     let interrupt = interrupt()?;
     let search = BatchSearch {
@@ -95,7 +93,7 @@ fn print_all(args: &BinaryArgs, context: &mut Context) -> Result<ExitStatus, Cli
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
-    output.records(records)?;
+    output.records(records);
     Ok(ExitStatus::Success)
 }
 

@@ -5,9 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::input::interrupt;
-use crate::cli::context::{Context, Verbosity};
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context, Verbosity, interrupt};
 use crate::cli::message::{message, print_event, print_warning, warning};
 use crate::cli::output::Output;
 use crate::engine::ExitStatus;
@@ -30,20 +28,9 @@ use crate::report::text::printable;
 use crate::settings::Settings;
 use crate::trust::Inspection;
 
-const EXAMPLES: &str = "\
-Examples:
-  rigup hook test providers/mine/on_BinaryRequest__50_mine.py -- --name=jq
-  rigup hook test plugins/wget/on_Snapshot__20_wget.finite.bg.sh -- --url=https://example.org
-  rigup hook test providers/mine/on_BinaryRequest__50_mine.py --only term,full
-
-rigup runs the hook about twenty times in the usual way, but with a temporary data dir,
-LIB_DIR and LIB_BIN_DIR. Without --name, a provider is asked to install sh. If the provider installs
-from an open registry, name a package that you trust.
-If an item fails, rigup keeps the logs, prints their folder and exits with 1.";
-
 /// The arguments of `rigup hook test`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("../help/hook_test.txt"))]
 pub(crate) struct TestArgs {
     /// Path of the hook
     file: PathBuf,
@@ -59,23 +46,18 @@ pub(crate) struct TestArgs {
 }
 
 /// Tests a hook.
-pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
     let Context { settings, output, verbosity } = context;
     let file = std::path::absolute(&args.file).map_err(CliError::setup)?;
     if !file.is_file() {
-        return Err(CliError::Usage(format!("{} is not a file; give a hook's file", file.display())));
+        return Err(CliError::usage(format!("{} is not a file; give a hook's file", file.display())));
     }
     if let Some(note) = settings.trust.check(&file).map_err(CliError::setup)? {
         warning!("{note}");
     }
     let arguments = args.arguments.into_iter().map(hook_argument).collect::<Result<Vec<_>, _>>()?;
-    let mut report = Report {
-        output,
-        verbosity: *verbosity,
-        hook: file.display().to_string(),
-        results: Vec::new(),
-        written: Ok(()),
-    };
+    let hook = file.display().to_string();
+    let mut report = Report { output, verbosity: *verbosity, hook, results: Vec::new() };
     let is_selected = |check: &Check| args.only.is_empty() || args.only.contains(check);
     let hook = match hook_at(&file) {
         Ok(hook) => hook,
@@ -83,13 +65,14 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
             for (check, result) in results.into_iter().filter(|(check, _)| is_selected(check)) {
                 report.add(check, result);
             }
-            return report.finish(None);
+            report.print(None);
+            return Ok(report.status());
         }
     };
     let applies = |check: &Check| is_selected(check) && check.applies_to(&hook.name);
     let selected: Vec<Check> = Check::ALL.into_iter().filter(applies).collect();
     if selected.is_empty() {
-        return Err(CliError::Usage(format!("none of these items applies to {} hooks", hook.name.event)));
+        return Err(CliError::usage(format!("none of these items applies to {} hooks", hook.name.event)));
     }
 
     let playground =
@@ -110,10 +93,10 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
         environment: settings.environment.clone().without("NODE_MODULES_DIR"),
         ..settings.clone()
     };
-    let session = Session::open(here.clone(), &print_event)?;
+    let session = Session::open(here, &print_event)?;
     let interrupt = interrupt()?;
     let me = session.begin()?;
-    let variables = variables(&hook, &here);
+    let variables = variables(&hook, &session.settings);
     let runner = HookRunner {
         runner: session.runner(&me, &variables, &interrupt),
         hook: &hook,
@@ -127,20 +110,17 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> Result<ExitStatus, 
     let suite = Suite { runner, good };
     let checked = suite.run(&selected, |check, result| report.add(check, result));
     let exit = match &checked {
-        Ok(()) if report.has_any_failed() => ExitStatus::Incomplete,
-        Ok(()) => ExitStatus::Success,
+        Ok(()) => report.status(),
         Err(TestError::Interrupted) => ExitStatus::Interrupted(interrupt.signal().unwrap_or_default()),
         Err(_) => ExitStatus::Setup,
     };
     session.finish(me, exit)?;
     match checked {
-        Ok(()) => {
-            let kept = report.has_any_failed().then(|| playground.keep());
-            report.finish(kept.as_deref())
-        }
-        Err(TestError::Interrupted) => Ok(exit),
-        Err(error) => Err(CliError::setup(error)),
+        Ok(()) => report.print(report.has_any_failed().then(|| playground.keep())),
+        Err(TestError::Interrupted) => {}
+        Err(error) => return Err(CliError::setup(error)),
     }
+    Ok(exit)
 }
 
 /// Returns the hook in a file, or the results of a file that is not a hook or cannot be started.
@@ -201,15 +181,13 @@ struct Report<'a> {
     verbosity: Verbosity,
     hook: String,
     results: Vec<(Check, CheckResult)>,
-    /// Whether records can still be written: the reader of a pipe may exit early.
-    written: Result<(), CliError>,
 }
 
 impl Report<'_> {
     fn add(&mut self, check: Check, result: CheckResult) {
-        if self.output.is_json() && self.written.is_ok() {
-            let written = self.output.records([result.to_record(check, &self.hook)]);
-            self.written = written.and_then(|()| self.output.flush());
+        if self.output.is_json() {
+            self.output.records([result.to_record(check, &self.hook)]);
+            self.output.flush();
         }
         self.results.push((check, result));
     }
@@ -218,12 +196,17 @@ impl Report<'_> {
         self.results.iter().any(|(_, result)| result.has_failed())
     }
 
-    fn finish(self, kept: Option<&Path>) -> Result<ExitStatus, CliError> {
-        let exit = if self.has_any_failed() { ExitStatus::Incomplete } else { ExitStatus::Success };
+    fn status(&self) -> ExitStatus {
+        if self.has_any_failed() { ExitStatus::Incomplete } else { ExitStatus::Success }
+    }
+
+    /// Prints the table and the reasons. `kept` is the folder with the logs of the runs, if it is kept.
+    fn print(&mut self, kept: Option<PathBuf>) {
+        let columns = [Column::new("ITEM"), Column::new("OUTCOME"), Column::new("PROMISE").wrap(24)];
+        let rows = self.results.iter().map(row);
         if !self.output.is_json() {
-            let columns = [Column::new("ITEM"), Column::new("OUTCOME"), Column::new("PROMISE").wrap(24)];
-            self.output.table(&Table::with_rows(columns, self.results.iter().map(row)))?;
-            self.output.flush()?;
+            self.output.table(&Table::with_rows(columns, rows));
+            self.output.flush();
         }
         for (check, CheckResult { outcome, reason, look_at, .. }) in &self.results {
             let reason = printable(reason);
@@ -239,10 +222,6 @@ impl Report<'_> {
         }
         if let Some(kept) = kept {
             message!("note: the logs of the runs are in {}", kept.display());
-        }
-        match self.written {
-            Ok(()) | Err(CliError::OutputClosed) => Ok(exit),
-            Err(error) => Err(error),
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CommandResult, Context};
 use crate::cli::message::{message, print_event};
 use crate::engine::session::Session;
 use crate::engine::{ExitStatus, runs};
@@ -13,23 +12,9 @@ use crate::report::table::{Cell, Column, Table};
 use crate::report::units;
 use crate::runs::gc::{GcAction, GcItem, GcReport, Pruned};
 
-const EXAMPLES: &str = "\
-Examples:
-  rigup process gc
-  rigup process gc --dry-run
-  rigup process gc --ttl 0                      Remove the run dirs of all runs that have exited
-  RIGUP_KEEP_PROCESSES=100 rigup process gc     Keep the records of the newest 100 processes
-
-gc terminates runs that exceed their --max-runtime, completes the records of processes that exited
-unobserved, and removes the run dirs of runs past their --ttl. If the store (rigup.sqlite3) is
-damaged, gc moves it aside and rebuilds the records from the run dirs.
-The settings keep.processes (10000), keep.days (30) and keep.log_bytes (1 GiB) limit what is kept;
-the oldest are pruned first. Live processes, their parents, the attempt that installed each binary,
-and runs within their --ttl are always kept. Pruned records are counted, not listed.";
-
 /// What to clean up.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("../help/process_gc.txt"))]
 pub(crate) struct GcArgs {
     /// Keep run dirs for S seconds after a run exits, regardless of its own --ttl
     #[arg(long, value_name = "S")]
@@ -40,7 +25,7 @@ pub(crate) struct GcArgs {
 }
 
 /// `rigup process gc`
-pub(super) fn gc(args: &GcArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(super) fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
     let settings = context.settings.clone();
     let session = if args.dry_run {
         Session::open(settings, &print_event)?
@@ -60,7 +45,7 @@ pub(super) fn gc(args: &GcArgs, context: &mut Context) -> Result<ExitStatus, Cli
     ];
     let records = items.iter().map(GcItem::to_record).chain(pruned.iter().map(Pruned::to_record));
     let rows = items.iter().map(row).chain(pruned.iter().map(pruned_row));
-    context.output.list(records, || Table::with_rows(columns, rows))?;
+    context.output.list(records, || Table::with_rows(columns, rows));
     let has_failed = items.iter().any(|item| item.action == GcAction::Failed);
     Ok(if has_failed { ExitStatus::Incomplete } else { ExitStatus::Success })
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CommandResult, Context};
 use crate::cli::message::{error, message};
 use crate::cli::process::write;
 use crate::engine::{ExitStatus, processes};
@@ -15,19 +14,9 @@ use crate::process::kill::{self, KillOutcome};
 use crate::process::system::ProcessEntry;
 use crate::process::{terminate, tree};
 
-const EXAMPLES: &str = "\
-Examples:
-  rigup process kill 4d5b21c7
-  rigup process kill --tree 4d5b21c7        Terminate its recorded descendants, too
-  rigup process kill --signal HUP 4d5b21c7  Only send the signal
-  rigup process kill --signal INT --grace 30 4d5b21c7
-
-After TERM, INT, QUIT or KILL, rigup waits for the processes to exit. The exit code is 0 if all of
-them have exited, including any that had already exited, and 1 if any are still alive.";
-
 /// Which processes to terminate, and how.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("../help/process_kill.txt"))]
 pub(crate) struct KillArgs {
     /// Process ids, or a unique prefix or suffix of each
     #[arg(required = true, value_name = "PROCESS")]
@@ -53,7 +42,7 @@ fn parse_signal(text: &str) -> Result<Signal, String> {
 }
 
 /// `rigup process kill`
-pub(super) fn kill(args: &KillArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(super) fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let mut processes = processes::find_all(&session, &args.processes)?;
     if args.tree {
@@ -85,7 +74,7 @@ pub(super) fn kill(args: &KillArgs, context: &mut Context) -> Result<ExitStatus,
             }
         }
     }
-    write(&exited, &mut context.output)?;
+    write(&exited, &mut context.output);
     Ok(status)
 }
 

@@ -1,13 +1,11 @@
 //! `rigup process logs`
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::output::Output;
 use crate::cli::process::find;
 use crate::engine::ExitStatus;
@@ -18,15 +16,9 @@ use crate::process::run_dir::RunDir;
 use crate::process::tail::LogFollower;
 use crate::store::Store;
 
-const EXAMPLES: &str = "\
-Examples:
-  rigup process logs 4d5b21c7
-  rigup process logs -n 20 --stream stderr 4d5b21c7
-  rigup process logs -f 4d5b21c7        Print the output as it is written, until the process exits";
-
 /// Which logs to print.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = include_str!("../help/process_logs.txt"))]
 pub(crate) struct LogsArgs {
     /// Process id, or a unique prefix or suffix of it
     process: String,
@@ -52,60 +44,43 @@ pub(crate) enum Stream {
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// `rigup process logs`
-pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> Result<ExitStatus, CliError> {
+pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
     let (store, process) = find(&args.process, context)?;
     let run_dir = run_dir(&process)?;
     let all = [(Stream::Stdout, run_dir.stdout()), (Stream::Stderr, run_dir.stderr())];
     let wanted = all.into_iter().filter(|(stream, _)| args.stream.is_none_or(|wanted| wanted == *stream));
     let mut logs = Vec::new();
     for (_, path) in wanted {
-        let follow = LogFollower::open(&path, args.lines).map_err(|error| unreadable(&error))?;
-        logs.push((path, follow));
+        let log = LogFollower::open(&path, args.lines).map_err(|error| unreadable(&error))?;
+        logs.push((path, log));
     }
-    let mut printer =
-        LogPrinter { output: &mut context.output, last: None, is_single: args.stream.is_some() };
-    if !args.follow {
-        for (path, log) in &mut logs {
-            printer.print_heading(path)?;
-            log.read(|bytes| printer.output.raw(bytes))?;
-        }
-        return Ok(ExitStatus::Success);
-    }
+    let output = &mut context.output;
+    let mut last = None;
     loop {
         // Checked before the logs are read: a process that has exited by then has written everything.
-        let has_exited = has_exited(&store, &process)?;
+        let is_last = !args.follow || has_exited(&store, &process)?;
         for (path, log) in &mut logs {
-            log.read(|bytes| printer.print(path, bytes))?;
+            let mut print_heading = |output: &mut Output| {
+                if args.stream.is_none() && last.as_ref() != Some(path) {
+                    output.line(format_args!("==> {} <==", path.display()));
+                    last = Some(path.clone());
+                }
+            };
+            if !args.follow {
+                print_heading(output);
+            }
+            let take = |bytes: &[u8]| {
+                print_heading(output);
+                output.raw(bytes);
+                Ok(())
+            };
+            log.read(take).map_err(|error| unreadable(&error))?;
         }
-        printer.output.flush()?;
-        if has_exited {
+        output.flush();
+        if is_last || output.has_failed() {
             return Ok(ExitStatus::Success);
         }
         poll::pause(Instant::now() + POLL_INTERVAL);
-    }
-}
-
-/// Prints logs, with a heading for each unless there is only one.
-struct LogPrinter<'a> {
-    output: &'a mut Output,
-    last: Option<PathBuf>,
-    is_single: bool,
-}
-
-impl LogPrinter<'_> {
-    fn print(&mut self, path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-        if self.last.as_deref() != Some(path) {
-            self.print_heading(path)?;
-        }
-        self.output.raw(bytes)
-    }
-
-    fn print_heading(&mut self, path: &Path) -> Result<(), CliError> {
-        self.last = Some(path.to_owned());
-        if self.is_single {
-            return Ok(());
-        }
-        self.output.raw(format!("==> {} <==\n", path.display()).as_bytes())
     }
 }
 
@@ -121,7 +96,7 @@ fn run_dir(process: &Process) -> Result<RunDir, CliError> {
         return Ok(RunDir::at(path));
     }
     let id = process.id;
-    Err(CliError::NotFound(match (&process.spec.run, process.spec.process_type) {
+    Err(CliError::not_found(match (&process.spec.run, process.spec.process_type) {
         (Some(_), _) | (_, ProcessType::Hook) => {
             format!("the logs of process {id} have expired; `rigup process show {id}` has the last lines")
         }
@@ -135,5 +110,5 @@ fn run_dir(process: &Process) -> Result<RunDir, CliError> {
 }
 
 fn unreadable(error: &io::Error) -> CliError {
-    CliError::NotFound(format!("cannot read the log: {error}"))
+    CliError::not_found(format!("cannot read the log: {error}"))
 }

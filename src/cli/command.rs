@@ -1,0 +1,114 @@
+//! What every command works with, and how it ends.
+
+use std::fmt::Display;
+
+use crate::cli::message::{message, print_event};
+use crate::cli::output::Output;
+use crate::engine::catalog::Catalog;
+use crate::engine::session::{self, Session};
+use crate::engine::{Engine, EngineError, ExitStatus, OnEvent};
+use crate::process::signals::Interrupt;
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
+
+/// The exit status of a command, or the error that ended it.
+pub(crate) type CommandResult = Result<ExitStatus, CliError>;
+
+/// Why a command ended before its work was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct CliError {
+    text: String,
+    /// The exit status of the command.
+    pub(crate) status: ExitStatus,
+}
+
+impl CliError {
+    /// Returns the error of arguments that make no sense together, or of a name that is invalid.
+    pub(crate) fn usage(text: impl Display) -> Self {
+        Self { text: text.to_string(), status: ExitStatus::Usage }
+    }
+
+    /// Returns the error of arguments that name what does not exist.
+    pub(crate) fn not_found(text: impl Display) -> Self {
+        Self { text: text.to_string(), status: ExitStatus::Incomplete }
+    }
+
+    /// Returns the error of a file, a folder or a setting that rigup cannot work without.
+    pub(crate) fn setup(text: impl Display) -> Self {
+        Self { text: text.to_string(), status: ExitStatus::Setup }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        Self { text: error.to_string(), status: error.exit_status() }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+/// The settings, standard output and verbosity of a command.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Folders, environment and flags.
+    pub(crate) settings: Settings,
+    /// Standard output.
+    pub(crate) output: Output,
+    /// How much to print to standard error.
+    pub(crate) verbosity: Verbosity,
+}
+
+impl Context {
+    /// Opens the data dir, and creates it if it does not exist.
+    pub(crate) fn engine<'e>(&self, on_event: OnEvent<'e>) -> Result<Engine<'e>, CliError> {
+        Ok(Engine::open_with(self.settings.clone(), on_event)?)
+    }
+
+    /// Opens the data dir like [`Context::engine`], for a command that prints events at once.
+    pub(crate) fn session(&self) -> Result<Session<'static>, CliError> {
+        Ok(Session::open(self.settings.clone(), &print_event)?)
+    }
+
+    /// Returns the catalog with the paths that are stored for this machine.
+    pub(crate) fn with_machine_config(&self, mut catalog: Catalog) -> Result<Catalog, CliError> {
+        if let Some((_, machine)) = session::open_to_read_with_machine(&self.settings, &print_event)? {
+            catalog.apply_machine_config(&machine.config);
+        }
+        Ok(catalog)
+    }
+
+    /// Opens the store to read it, or returns `None` if nothing was ever recorded.
+    pub(crate) fn store(&self) -> Result<Option<Store>, CliError> {
+        Ok(session::open_to_read(&self.settings, &print_event)?)
+    }
+}
+
+/// How much to print to standard error.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Verbosity {
+    /// Print only errors and warnings to stderr
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print each attempt's outcome, the reason for it, and how to see its log
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+}
+
+impl Verbosity {
+    /// Prints a note, unless only errors are wanted.
+    pub(crate) fn note(self, text: &str) {
+        if !self.quiet {
+            message!("{text}");
+        }
+    }
+}
+
+/// Notes the signals that interrupt a command.
+pub(crate) fn interrupt() -> Result<Interrupt, CliError> {
+    Interrupt::install().map_err(CliError::setup)
+}
