@@ -1,5 +1,5 @@
-//! Any `config.json`: it has settings or is rejected with a reason, every setting resolves to a value that its schema allows,
-//! and no value is one that an environment variable cannot have.
+//! For any `config.json` that is accepted, each setting resolves to a value that its schema allows and that an
+//! environment variable can hold.
 
 use std::path::Path;
 
@@ -8,15 +8,15 @@ use rigup::internal::{Origin, SettingResolver, Sources, requirement};
 use rigup::settings::{Environment, SettingsFile};
 use serde_json::{Map, Value, json};
 
-/// Values that a variable may have.
+/// Values of an environment variable.
 const TEXTS: [&str; 7] = ["", "1", "-0.5", "Yes", "[\"a\"]", "{}", "x y"];
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(schema) = schema::parse(&String::from_utf8_lossy(input)) else { return };
     let names = || schema.properties.iter().flat_map(Property::names);
     assert!(schema.required_plugins.iter().all(|name| !name.is_empty() && name.trim() == name));
-    for (at, text) in TEXTS.iter().enumerate() {
-        let environment: Environment = names().skip(at % 2).step_by(2).map(|name| (name, *text)).collect();
+    for (index, text) in TEXTS.iter().enumerate() {
+        let environment: Environment = names().skip(index % 2).step_by(2).map(|name| (name, *text)).collect();
         let values: Map<String, Value> = names().map(|name| (name.to_owned(), json!([text]))).collect();
         let files = [SettingsFile { path: "/rigup.toml".into(), values }];
         let resolver =
@@ -25,8 +25,8 @@ pub(crate) fn check(input: &[u8]) {
             check_property(&resolver, property, text);
         }
         for entry in &schema.required_binaries {
-            let fill = |name: &str| resolver.value(name)?.as_str().map(str::to_owned);
-            let _ = requirement::parse_entry(None, entry, Some(Path::new("/home/me")), fill);
+            let lookup = |name: &str| resolver.value(name)?.as_str().map(str::to_owned);
+            let _ = requirement::parse_entry(None, entry, Some(Path::new("/home/me")), lookup);
         }
     }
 }
@@ -42,7 +42,7 @@ fn check_property(resolver: &SettingResolver<'_>, property: &Property, text: &st
         }
         Origin::File(_, name) => assert!(property.names().any(|known| known == name), "{setting:?}"),
         Origin::Fallback(name) => assert_ne!(name, &property.name),
-        Origin::Machine => panic!("the machine has no settings: {setting:?}"),
+        Origin::Machine => panic!("no machine record was given: {setting:?}"),
     }
     if property.is_secret && text.len() > 2 {
         assert!(

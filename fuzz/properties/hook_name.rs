@@ -1,4 +1,4 @@
-//! Any file name: if it is the name of a hook, the name that is built from its parts is the name of the same hook.
+//! For any file name that is the name of a hook, the name that is built from its parts parses to the same hook.
 
 use rigup::internal::{Background, HookName, canonical_event};
 
@@ -12,13 +12,14 @@ pub(crate) fn check(input: &[u8]) {
     assert!(!hook.name.contains('.') && !hook.extension.contains('.'));
     assert!(hook.name.is_empty() || file_name.contains(&hook.name));
 
-    let spelled = spell(&hook);
-    let again = HookName::parse(&spelled);
-    assert_eq!(again, Some(HookName { file_name: spelled.clone(), ..hook }), "spelled {spelled}");
+    let formatted = format_file_name(&hook);
+    let reparsed = HookName::parse(&formatted);
+    assert_eq!(reparsed, Some(HookName { file_name: formatted.clone(), ..hook }), "{formatted}");
 }
 
-/// Builds a file name from the parts of a hook's name.
-fn spell(hook: &HookName) -> String {
+/// Builds a file name from the parts of a hook's name, with the suffix `Event`. Without it, a `_` at the end of the
+/// event would count as part of the separator `__`.
+fn format_file_name(hook: &HookName) -> String {
     let HookName { event, order, name, background, is_batch, extension, .. } = hook;
     let number = match order {
         Some(order) if name.is_empty() => order.to_string(),
@@ -31,6 +32,5 @@ fn spell(hook: &HookName) -> String {
         None => "",
     };
     let batch = if *is_batch { ".batch" } else { "" };
-    // After an event that ends in `_`, its last two characters are the first `__`.
     format!("on_{event}Event__{number}{name}{background}{batch}.{extension}")
 }

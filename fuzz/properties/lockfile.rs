@@ -1,5 +1,5 @@
-//! Any `rigup.lock`: it is rejected with the number of one of its lines, or what is written of it reads the same and has the
-//! values of its lines and no others.
+//! Any `rigup.lock` is either rejected with the number of one of its lines, or has exactly the values of its lines and
+//! parses to the same pins after it is written out.
 
 use std::path::{Component, Path};
 
@@ -10,16 +10,16 @@ pub(crate) fn check(input: &[u8]) {
     let lines: Vec<&[u8]> = input.split(|&byte| byte == b'\n').collect();
     match Lockfile::parse(input) {
         Err(error) => {
-            let said = error.to_string();
+            let message = error.to_string();
             let number =
-                said.strip_prefix("line ").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
-            assert!(number.is_some_and(|number| (1..=lines.len()).contains(&number)), "{said}");
+                message.strip_prefix("line ").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
+            assert!(number.is_some_and(|number| (1..=lines.len()).contains(&number)), "{message}");
         }
-        Ok(lockfile) => check_read(&lockfile, &lines),
+        Ok(lockfile) => check_parsed(&lockfile, &lines),
     }
 }
 
-fn check_read(lockfile: &Lockfile, lines: &[&[u8]]) {
+fn check_parsed(lockfile: &Lockfile, lines: &[&[u8]]) {
     let written = lockfile.to_string();
     assert_eq!(Lockfile::parse(written.as_bytes()).as_ref(), Ok(lockfile));
 
@@ -29,21 +29,23 @@ fn check_read(lockfile: &Lockfile, lines: &[&[u8]]) {
     reversed.reverse();
     assert_eq!(Lockfile::parse(&reversed.join(&b"\n\n"[..])).as_ref(), Ok(lockfile));
 
-    let locks: Vec<&&[u8]> = lines[1..].iter().filter(|line| !line.is_empty()).collect();
-    assert_eq!(written.lines().count(), 1 + locks.len());
-    for line in locks {
-        let fields: Map<String, Value> = serde_json::from_slice(line).expect("a line is an object");
-        let text = |key: &str| fields[key].as_str().expect("a field is a text");
-        let locked = lockfile.get(text("platform"), text("name")).expect("a line that was read is there");
-        assert_eq!(locked.to_record(), Value::Object(fields.clone()));
-        check_name(&locked.name);
-        let put: Result<_, PinError> = lockfile.clone().insert(locked.clone());
-        assert_eq!(put, Ok(Some(locked.clone())), "what was read may be written");
+    let pin_lines: Vec<&&[u8]> = lines[1..].iter().filter(|line| !line.is_empty()).collect();
+    assert_eq!(written.lines().count(), 1 + pin_lines.len());
+    for line in pin_lines {
+        let fields: Map<String, Value> = serde_json::from_slice(line).expect("each line is an object");
+        let text = |key: &str| fields[key].as_str().expect("each field is a string");
+        let pin = lockfile.get(text("platform"), text("name")).expect("each line has a pin");
+        assert_eq!(pin.to_record(), Value::Object(fields.clone()));
+        check_name(&pin.name);
+        let inserted: Result<_, PinError> = lockfile.clone().insert(pin.clone());
+        assert_eq!(inserted, Ok(Some(pin.clone())), "a parsed pin can be inserted again");
     }
     // A duplicate line is rejected.
     if let Some(line) = lines[1..].iter().find(|line| !line.is_empty()) {
-        let twice = [lines, &[*line]].concat().join(&b"\n"[..]);
-        assert!(Lockfile::parse(&twice).is_err_and(|error| error.to_string().contains("already has a line")));
+        let duplicated = [lines, &[*line]].concat().join(&b"\n"[..]);
+        assert!(
+            Lockfile::parse(&duplicated).is_err_and(|error| error.to_string().contains("already has a line"))
+        );
     }
 }
 

@@ -1,39 +1,44 @@
-//! Any output of a hook: the records do not depend on the pieces in which it is read, each has the number of its line, none
-//! is invented or lost, and the memory for other lines is limited.
+//! For any output of a hook, the records do not depend on the size of the chunks in which it is read, each has the
+//! right line number, none is added or lost, and the memory for other lines is limited.
 
 use rigup::internal::MAX_LINE;
 use rigup::internal::protocol::{self, MAX_DIAGNOSTICS, Record, RecordReader, Unparsed};
 use serde_json::Value;
 
-/// In an input that begins with this byte, which no text has, the next such byte stands for a line that is too long: no
-/// input of a fuzzer's size would ever have one.
+/// If an input starts with this byte, which is never valid UTF-8, the next such byte is replaced with a line that is
+/// too long. The inputs of a fuzzer are too small to contain such a line.
 const LONG: u8 = 0xff;
 
 pub(crate) fn check(input: &[u8]) {
     let output = expanded(input);
     let mut records = Vec::new();
-    let left = protocol::read(&output[..], |record| records.push(record)).expect("memory can be read");
+    let unparsed =
+        protocol::read(&output[..], |record| records.push(record)).expect("reading from memory cannot fail");
     let sizes: &[usize] = if output.len() > MAX_LINE { &[65_521] } else { &[1, 2, 3, 7, 64] };
     for &size in sizes {
-        assert_eq!(in_pieces(&output, size), (records.clone(), left.clone()), "in pieces of {size}");
+        assert_eq!(in_chunks(&output, size), (records.clone(), unparsed.clone()), "in chunks of {size}");
     }
 
-    assert!(left.diagnostics.len() <= MAX_DIAGNOSTICS && left.diagnostics.len() as u64 <= left.ignored);
-    for diagnostic in &left.diagnostics {
+    assert!(
+        unparsed.diagnostics.len() <= MAX_DIAGNOSTICS
+            && unparsed.diagnostics.len() as u64 <= unparsed.ignored
+    );
+    for diagnostic in &unparsed.diagnostics {
         assert!(diagnostic.len() < 1024, "{diagnostic}");
         assert!(!diagnostic.contains(char::is_control), "{diagnostic:?}");
     }
 
     let mut rest = &records[..];
     for (number, line) in (1..).zip(output.split(|&byte| byte == b'\n')) {
-        let (here, below) = rest.split_at(rest.iter().take_while(|record| record.line == number).count());
-        check_line(line, here);
-        rest = below;
+        let (of_line, remaining) =
+            rest.split_at(rest.iter().take_while(|record| record.line == number).count());
+        check_line(line, of_line);
+        rest = remaining;
     }
-    assert!(rest.is_empty(), "no line has {rest:?}");
+    assert!(rest.is_empty(), "records with a wrong line number: {rest:?}");
 }
 
-/// Compares the records of a line with the line.
+/// Asserts that these are the records of a line.
 fn check_line(line: &[u8], records: &[Record]) {
     let text = String::from_utf8_lossy(line);
     let text = text.trim_start_matches('\u{feff}');
@@ -52,23 +57,23 @@ fn check_line(line: &[u8], records: &[Record]) {
     }
 }
 
-fn in_pieces(output: &[u8], size: usize) -> (Vec<Record>, Unparsed) {
+fn in_chunks(output: &[u8], size: usize) -> (Vec<Record>, Unparsed) {
     let mut reader = RecordReader::default();
     let mut records = Vec::new();
-    for piece in output.chunks(size) {
-        reader.push(piece, |record| records.push(record));
+    for chunk in output.chunks(size) {
+        reader.push(chunk, |record| records.push(record));
     }
-    let left = reader.finish(|record| records.push(record));
-    (records, left)
+    let unparsed = reader.finish(|record| records.push(record));
+    (records, unparsed)
 }
 
 fn expanded(input: &[u8]) -> Vec<u8> {
-    let parts = input.strip_prefix(&[LONG]).and_then(|rest| {
+    let split = input.strip_prefix(&[LONG]).and_then(|rest| {
         let at = rest.iter().position(|&byte| byte == LONG)?;
         Some((&rest[..at], &rest[at + 1..]))
     });
-    match parts {
-        Some((before, behind)) => [before, &vec![b'x'; MAX_LINE], behind].concat(),
+    match split {
+        Some((before, after)) => [before, &vec![b'x'; MAX_LINE], after].concat(),
         None => input.to_owned(),
     }
 }

@@ -1,5 +1,5 @@
-//! Any `binaries.jsonl`: an accepted requirement has a name that can be a folder and a link, is the same when it is read from
-//! its record or from a hook's arguments, and never leads out of LIB_DIR.
+//! For any `binaries.jsonl`, an accepted requirement has a name that is valid for a folder and a link, is the same
+//! after a round trip through a record or a hook's arguments, and has no prefix outside LIB_DIR.
 
 use std::path::{Component, Path};
 
@@ -12,7 +12,7 @@ use rigup::internal::{
 const HOME: &str = "/home/me";
 const LIB_DIR: &str = "/lib/dir";
 
-/// How pip, npm, gem and apt write one version of a package.
+/// The formats in which pip, npm, gem and apt accept a version of a package.
 const FORMATS: [&str; 4] = ["=={}", "@{}", ":{}", "={}"];
 
 pub(crate) fn check(input: &[u8]) {
@@ -32,7 +32,7 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
 
     let known = ["env", "pip"].map(ProviderName::from_static);
     let steps = plan::plan(std::slice::from_ref(requirement), &Selection::default(), &known);
-    let [Ok(request)] = &steps[..] else { panic!("one requirement comes to {steps:?}") };
+    let [Ok(request)] = &steps[..] else { panic!("the plan is {steps:?}") };
     check_record(requirement, request);
     let providers = request
         .candidates
@@ -44,13 +44,13 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
         let on_argv = from_arguments(request, provider);
         check_request(requirement, provider, &on_argv);
         let line = arguments::input_line(request, provider, BinaryId::from(0), MachineId::from(0));
-        let fields = serde_json::from_str(&line).expect("the line of a batch hook is an object");
-        let in_batch = HookRequest::from_record(&fields, None).expect("what was accepted once is again");
-        assert_eq!(in_batch, on_argv, "a batch hook gets another request");
+        let fields = serde_json::from_str(&line).expect("the input of a batch hook is an object");
+        let in_batch = HookRequest::from_record(&fields, None).expect("a batch hook can read its input");
+        assert_eq!(in_batch, on_argv, "a batch hook receives a different request");
     }
 }
 
-/// A name can be a folder and a link, and parses to itself.
+/// Asserts that a name is valid for a folder and a link, and parses to itself.
 fn check_name(name: &BinaryName) {
     assert_eq!(BinaryName::parse(name.as_str(), None).as_ref(), Ok(name));
     let link = name.link_name();
@@ -61,19 +61,21 @@ fn check_name(name: &BinaryName) {
     assert!(name.file().is_none_or(|file| file.is_absolute()));
 }
 
-/// The record of a request is a requirement: `rigup apply` reads what `rigup install --dry-run` prints.
+/// Asserts that the record of a request is a requirement: `rigup apply` reads what `rigup install --dry-run` prints.
 fn check_record(requirement: &Requirement, request: &Request) {
     let record = request.to_record("queued").to_string();
-    let again = requirement::parse_line(requirement.plugin.as_ref(), record.as_bytes(), None)
-        .expect("a record can be read");
+    let reparsed = requirement::parse_line(requirement.plugin.as_ref(), record.as_bytes(), None)
+        .expect("the record can be parsed");
     let providers = Providers::Only(request.candidates.clone());
-    assert_eq!(again, Requirement { providers, setting: None, pays_from: None, ..requirement.clone() });
+    assert_eq!(reparsed, Requirement { providers, setting: None, pays_from: None, ..requirement.clone() });
 }
 
 fn from_arguments(request: &Request, provider: &str) -> HookRequest {
     let arguments = arguments::arguments(request, provider, BinaryId::from(0), MachineId::from(0));
-    let arguments: Vec<String> =
-        arguments.into_iter().map(|argument| argument.into_string().expect("text")).collect();
+    let arguments: Vec<String> = arguments
+        .into_iter()
+        .map(|argument| argument.into_string().expect("each argument is UTF-8"))
+        .collect();
     assert!(
         arguments.iter().all(|argument| argument.starts_with("--") && !argument.contains('\0')),
         "{arguments:?}"
@@ -81,12 +83,12 @@ fn from_arguments(request: &Request, provider: &str) -> HookRequest {
     HookRequest::parse(&arguments, None).expect("a hook can read its arguments")
 }
 
-/// The request of a provider's hook.
+/// Asserts that a provider's hook receives the values of the requirement.
 fn check_request(requirement: &Requirement, provider: &str, request: &HookRequest) {
     assert_eq!((&request.name, &request.providers), (&requirement.name, &requirement.providers));
     assert_eq!(request.overrides, requirement.overrides);
-    let own = requirement.overrides.of(provider).min_version();
-    assert_eq!(request.min_version.trim(), own.unwrap_or(&requirement.min_version).trim());
+    let override_min_version = requirement.overrides.of(provider).min_version();
+    assert_eq!(request.min_version.trim(), override_min_version.unwrap_or(&requirement.min_version).trim());
     let policy = requirement.overrides.of(provider).policy().or(requirement.policy);
     assert_eq!(
         (request.policy.age(), request.policy.may_run_scripts()),
@@ -101,11 +103,11 @@ fn check_request(requirement: &Requirement, provider: &str, request: &HookReques
         exact.packages(provider, &config)
     };
     let Ok(unpinned) = packages(None) else {
-        assert!(may_be_options, "only options are refused");
+        assert!(may_be_options, "only options are rejected");
         return;
     };
     for format in FORMATS {
-        let pinned = packages(Some(format)).expect("its options were checked");
+        let pinned = packages(Some(format)).expect("the same options were accepted");
         assert_eq!(pinned.len(), unpinned.len());
         assert!(pinned.iter().zip(&unpinned).filter(|(one, other)| one != other).count() <= 1, "{pinned:?}");
         for package in unpinned.iter().chain(&pinned) {
