@@ -1,4 +1,4 @@
-//! Makes an incremental build see a new or changed file in the folders that are embedded in the executable.
+//! Triggers a rebuild if a file is added or changed in one of the folders that are embedded in the executable.
 
 fn main() {
     for folder in ["providers", "examples"] {

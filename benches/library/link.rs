@@ -1,4 +1,4 @@
-//! 10,000 links in LIB_BIN_DIR: created, verified, and pointed at another file.
+//! Creates, verifies and replaces 10,000 links in LIB_BIN_DIR.
 
 use std::path::{Path, PathBuf};
 
@@ -29,29 +29,29 @@ impl Bin {
 
     fn link_all(&self, target: &str) {
         for path in &self.links {
-            link(path, Path::new(target), |_| true, false).expect("a folder of our own can be written");
+            link(path, Path::new(target), |_| true, false).expect("the temporary folder is writable");
         }
     }
 }
 
-fn bench(bencher: Bencher<'_, '_>, before: impl Fn() -> Bin, target: &str) {
-    bencher.counter(ItemsCount::new(LINKS)).with_inputs(before).bench_local_values(|bin| {
+fn bench(bencher: Bencher<'_, '_>, setup: impl Fn() -> Bin, target: &str) {
+    bencher.counter(ItemsCount::new(LINKS)).with_inputs(setup).bench_local_values(|bin| {
         bin.link_all(target);
-        bin.dir // removed by divan, out of the time
+        bin.dir // divan drops it outside the measured time
     });
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
-fn make_10_000_links(bencher: Bencher<'_, '_>) {
+fn create_10_000_links(bencher: Bencher<'_, '_>) {
     bench(bencher, Bin::empty, "/bin/sh");
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
-fn find_10_000_links_right(bencher: Bencher<'_, '_>) {
+fn verify_10_000_links(bencher: Bencher<'_, '_>) {
     bench(bencher, || Bin::full("/bin/sh"), "/bin/sh");
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
-fn turn_10_000_links(bencher: Bencher<'_, '_>) {
+fn replace_10_000_links(bencher: Bencher<'_, '_>) {
     bench(bencher, || Bin::full("/bin/ls"), "/bin/sh");
 }

@@ -12,10 +12,11 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// Returns a folder in memory if possible: how long a file takes to create on a disk depends on what was deleted before.
+/// Returns a temporary folder, in memory if possible: on a disk, the time to create a file depends on what was deleted
+/// before.
 fn folder() -> TempDir {
     let memory = tempfile::tempdir_in(Path::new("/dev/shm"));
-    memory.or_else(|_| tempfile::tempdir()).expect("a folder for temporary files")
+    memory.or_else(|_| tempfile::tempdir()).expect("a temporary folder can be created")
 }
 
 fn main() {

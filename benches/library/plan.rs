@@ -1,4 +1,4 @@
-//! 20,000 requirements: read and planned.
+//! Reads and plans 20,000 requirements.
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
@@ -8,7 +8,8 @@ use rigup::internal::{BinaryName, ProviderName};
 
 const REQUIREMENTS: u32 = 20_000;
 
-/// Every second requirement shares its name with another one, like those of plugins that require the same program.
+/// Returns the lines of all requirements. Every second one shares its name with another, as if two plugins required the
+/// same program.
 fn lines() -> String {
     use std::fmt::Write;
     let mut lines = String::new();
@@ -18,7 +19,7 @@ fn lines() -> String {
             lines,
             r#"{{"type":"Binary","name":"{name}","binproviders":"env,apt","min_version":"1.{n}","overrides":{{"apt":["package{n}"]}}}}"#
         )
-        .expect("a string takes everything");
+        .expect("writing to a string cannot fail");
     }
     lines
 }
@@ -29,7 +30,7 @@ fn read(lines: &str) -> Vec<Requirement> {
     requirements
 }
 
-fn known() -> Vec<ProviderName> {
+fn known_providers() -> Vec<ProviderName> {
     ["env", "npm", "pip", "brew", "apt"].map(ProviderName::from_static).into()
 }
 
@@ -44,17 +45,17 @@ fn read_20_000_lines(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn plan_20_000_requirements(bencher: Bencher<'_, '_>) {
-    let (requirements, known) = (read(&lines()), known());
+    let (requirements, providers) = (read(&lines()), known_providers());
     bencher
         .counter(ItemsCount::new(REQUIREMENTS))
-        .bench_local(|| plan::plan(&requirements, &Selection::default(), &known));
+        .bench_local(|| plan::plan(&requirements, &Selection::default(), &providers));
 }
 
-/// Requests as of `rigup install NAME...`, for names that no plugin requires.
+/// Plans `rigup install NAME...` for names that no plugin requires.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn plan_20_000_bare_names(bencher: Bencher<'_, '_>) {
-    let name = |n: u32| BinaryName::parse(&format!("tool{n}"), None).expect("a good name");
-    let wish = Selection { names: (0..REQUIREMENTS).map(name).collect(), ..Selection::default() };
-    let known = known();
-    bencher.counter(ItemsCount::new(REQUIREMENTS)).bench_local(|| plan::plan(&[], &wish, &known));
+    let name = |n: u32| BinaryName::parse(&format!("tool{n}"), None).expect("a valid name");
+    let selection = Selection { names: (0..REQUIREMENTS).map(name).collect(), ..Selection::default() };
+    let providers = known_providers();
+    bencher.counter(ItemsCount::new(REQUIREMENTS)).bench_local(|| plan::plan(&[], &selection, &providers));
 }

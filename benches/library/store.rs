@@ -1,4 +1,4 @@
-//! 100,000 processes in the store: written and read.
+//! Writes and reads 100,000 processes in a store.
 
 use std::path::PathBuf;
 
@@ -14,34 +14,37 @@ use tempfile::TempDir;
 
 const PROCESSES: u32 = 100_000;
 
-/// A store with a machine and its hooks.
-struct Filled {
+/// A store with a machine, and the hooks that ran on it.
+struct BenchStore {
     store: Store,
     hooks: Vec<Process>,
     _dir: TempDir,
 }
 
-impl Filled {
+impl BenchStore {
     fn with(count: u32) -> Self {
-        let filled = Self::empty(count);
-        filled.store.save_processes(&filled.hooks.iter().collect::<Vec<_>>()).expect("a good store");
-        filled
+        let bench_store = Self::empty(count);
+        bench_store
+            .store
+            .save_processes(&bench_store.hooks.iter().collect::<Vec<_>>())
+            .expect("the store is writable");
+        bench_store
     }
 
-    /// Returns a store in which the hooks are not stored yet.
+    /// Returns a store that does not contain the hooks yet.
     fn empty(count: u32) -> Self {
         let dir = crate::folder();
-        let store = Store::open(dir.path()).expect("a new store");
-        let guid = Guid { value: "here".to_owned(), source: "random".to_owned() };
+        let store = Store::open(dir.path()).expect("the store can be created");
+        let guid = Guid { value: "guid".to_owned(), source: "random".to_owned() };
         let machine = Machine::new(MachineId::from(0), guid, MachineFacts::default(), time(0));
-        store.save_machine(&machine).expect("a good store");
+        store.save_machine(&machine).expect("the store is writable");
         let hooks = (0..count).map(|n| hook(machine.id, n)).collect();
         Self { store, hooks, _dir: dir }
     }
 }
 
 fn time(n: u32) -> Timestamp {
-    Timestamp::from_millisecond(1_700_000_000_000 + i64::from(n)).expect("a time of this century")
+    Timestamp::from_millisecond(1_700_000_000_000 + i64::from(n)).expect("the time is in range")
 }
 
 /// Returns a hook that exited, with an environment and output of the usual size.
@@ -80,42 +83,48 @@ fn hook(machine_id: MachineId, n: u32) -> Process {
 
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn store_100_000_processes_at_once(bencher: Bencher<'_, '_>) {
-    bencher.counter(ItemsCount::new(PROCESSES)).with_inputs(|| Filled::empty(PROCESSES)).bench_local_refs(
-        |filled| {
-            filled.store.save_processes(&filled.hooks.iter().collect::<Vec<_>>()).expect("a good store");
+    bencher
+        .counter(ItemsCount::new(PROCESSES))
+        .with_inputs(|| BenchStore::empty(PROCESSES))
+        .bench_local_refs(|bench_store| {
+            bench_store
+                .store
+                .save_processes(&bench_store.hooks.iter().collect::<Vec<_>>())
+                .expect("the store is writable");
+        });
+}
+
+/// Stores one process at a time, as rigup does before a hook starts and after it exits.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn store_10_000_processes_one_by_one(bencher: Bencher<'_, '_>) {
+    const COUNT: u32 = PROCESSES / 10;
+    bencher.counter(ItemsCount::new(COUNT)).with_inputs(|| BenchStore::empty(COUNT)).bench_local_refs(
+        |bench_store| {
+            for hook in &bench_store.hooks {
+                bench_store.store.save_process(hook).expect("the store is writable");
+            }
         },
     );
 }
 
-/// Stores each process by itself, as rigup does before a hook starts and after it exits.
-#[divan::bench(sample_count = 3, sample_size = 1)]
-fn store_10_000_processes_one_by_one(bencher: Bencher<'_, '_>) {
-    const SOME: u32 = PROCESSES / 10;
-    bencher.counter(ItemsCount::new(SOME)).with_inputs(|| Filled::empty(SOME)).bench_local_refs(|filled| {
-        for hook in &filled.hooks {
-            filled.store.save_process(hook).expect("a good store");
-        }
-    });
-}
-
 #[divan::bench(sample_count = 50, sample_size = 1)]
 fn list_50_of_100_000_processes(bencher: Bencher<'_, '_>) {
-    let filled = Filled::with(PROCESSES);
+    let bench_store = BenchStore::with(PROCESSES);
     let filter = ProcessFilter { limit: Some(50), ..ProcessFilter::default() };
-    bencher.bench_local(|| filled.store.processes(&filter).expect("a good store"));
+    bencher.bench_local(|| bench_store.store.processes(&filter).expect("the store is readable"));
 }
 
 #[divan::bench(sample_count = 50, sample_size = 1)]
 fn list_50_of_a_plugin_of_100_000_processes(bencher: Bencher<'_, '_>) {
-    let filled = Filled::with(PROCESSES);
+    let bench_store = BenchStore::with(PROCESSES);
     let plugin = Some("plugin7".to_owned());
     let filter = ProcessFilter { plugin, limit: Some(50), ..ProcessFilter::default() };
-    bencher.bench_local(|| filled.store.processes(&filter).expect("a good store"));
+    bencher.bench_local(|| bench_store.store.processes(&filter).expect("the store is readable"));
 }
 
 #[divan::bench(sample_count = 50, sample_size = 1)]
 fn find_one_of_100_000_processes_by_its_prefix(bencher: Bencher<'_, '_>) {
-    let filled = Filled::with(PROCESSES);
-    let typed = filled.hooks[PROCESSES as usize / 2].id.to_string();
-    bencher.bench_local(|| filled.store.find_process(&typed[..30]).expect("a good store"));
+    let bench_store = BenchStore::with(PROCESSES);
+    let id = bench_store.hooks[PROCESSES as usize / 2].id.to_string();
+    bencher.bench_local(|| bench_store.store.find_process(&id[..30]).expect("the store is readable"));
 }
