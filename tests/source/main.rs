@@ -1,9 +1,9 @@
-//! The rules of CONTRIBUTING.md, held against the `use` lines, names and strings of `src`, and against the pages.
+//! Checks the source files and the documentation against the rules of CONTRIBUTING.md.
 
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "the tests read the source files by themselves"
+    reason = "tests read files directly, and panic on failure"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +15,8 @@ mod tree;
 
 use tree::source_files;
 
-/// The layer of each top-level module. A file imports only from its own module and from lower layers. The modules of layer
-/// -1 import nothing, so that those of layer 0 can use them.
+/// The layer of each top-level module. A file imports only from its own module and from lower layers. The modules of
+/// layer -1 import nothing, so that those of layer 0 can use them.
 const LAYERS: [(&str, i8); 23] = [
     ("main", 9),
     ("cli", 8),
@@ -43,17 +43,17 @@ const LAYERS: [(&str, i8); 23] = [
     ("jsonl", -1),
 ];
 
-/// The most lines of a file.
+/// The maximum number of lines of a file.
 const MAX_FILE_LINES: usize = 500;
 
-/// The most lines of code in `src`, without tests, comments and blank lines. It is lowered when code is deleted, and raised
-/// only for a feature.
+/// The maximum number of lines of code in `src`, without tests, comments and blank lines. Lower it when you delete
+/// code, and raise it only for a feature.
 const MAX_CODE_LINES: usize = 19_400;
 
-/// The number of equal lines from which two files count as copies of each other.
+/// The number of equal consecutive lines that two files must not share.
 const COPIED_LINES: usize = 10;
 
-/// Phrases that pages, help texts and messages must not have, because they read like a translation.
+/// Phrases that the documentation, help and messages must not contain, because they are not idiomatic English.
 const FORBIDDEN_PHRASES: [&str; 11] = [
     "is not there",
     "got",
@@ -75,7 +75,7 @@ fn layer(module: &str) -> i8 {
 }
 
 #[test]
-fn imports_point_to_the_own_module_or_to_a_lower_layer() {
+fn files_import_only_from_their_own_module_and_from_lower_layers() {
     let files = source_files();
     for (file, import) in files.iter().flat_map(|file| file.imports(&files).map(move |import| (file, import)))
     {
@@ -91,20 +91,20 @@ fn imports_point_to_the_own_module_or_to_a_lower_layer() {
 }
 
 #[test]
-fn no_two_files_import_each_other_not_even_through_others() {
+fn no_two_files_import_each_other_directly_or_indirectly() {
     let files = source_files();
     let graph: BTreeMap<&str, BTreeSet<String>> =
         files.iter().map(|file| (file.module.as_str(), file.imports(&files).collect())).collect();
     for start in graph.keys() {
         let mut seen = BTreeSet::new();
-        let mut open = vec![vec![*start]];
-        while let Some(path) = open.pop() {
+        let mut paths = vec![vec![*start]];
+        while let Some(path) = paths.pop() {
             for import in &graph[path[path.len() - 1]] {
                 let mut path = path.clone();
                 path.push(import);
-                assert!(import != start, "these import each other: {}", path.join(", "));
+                assert!(import != start, "files import each other: {}", path.join(", "));
                 if seen.insert(import) {
-                    open.push(path);
+                    paths.push(path);
                 }
             }
         }
@@ -134,7 +134,7 @@ fn files_are_short() {
 }
 
 #[test]
-fn the_code_stays_small() {
+fn src_stays_below_its_line_limit() {
     let lines: usize = source_files().iter().map(|file| file.code_lines().count()).sum();
     assert!(lines <= MAX_CODE_LINES, "{lines} lines of code");
 }
@@ -151,13 +151,13 @@ fn no_two_files_share_ten_lines() {
     }
 }
 
-/// Whether a line says something: imports and lone punctuation repeat everywhere.
+/// Whether a line counts as copied code: imports and lone punctuation repeat everywhere.
 fn is_substantial(line: &str) -> bool {
     !line.starts_with("use ") && line.chars().filter(char::is_ascii_alphanumeric).count() > 2
 }
 
 #[test]
-fn variables_have_names() {
+fn no_closure_parameter_is_named_it() {
     for folder in ["src", "tests", "benches", "fuzz/properties", "fuzz/fuzz_targets"] {
         for path in tree::rust_files(&root().join(folder)) {
             let text = fs::read_to_string(&path).unwrap();
@@ -169,7 +169,7 @@ fn variables_have_names() {
 }
 
 #[test]
-fn messages_and_help_have_no_phrase_that_reads_like_a_translation() {
+fn messages_and_help_contain_no_forbidden_phrase() {
     for file in source_files() {
         for text in file.strings_and_help() {
             let found = FORBIDDEN_PHRASES.iter().find(|phrase| tree::has_phrase(&text, phrase));
@@ -179,7 +179,7 @@ fn messages_and_help_have_no_phrase_that_reads_like_a_translation() {
 }
 
 #[test]
-fn names_of_tests_are_short_sentences() {
+fn test_names_have_at_most_70_characters() {
     let mut long = Vec::new();
     for folder in ["src", "tests"] {
         for path in tree::rust_files(&root().join(folder)) {
@@ -197,7 +197,7 @@ fn names_of_tests_are_short_sentences() {
             }
         }
     }
-    assert!(long.is_empty(), "names of more than 70 characters:\n{}", long.join("\n"));
+    assert!(long.is_empty(), "test names of more than 70 characters:\n{}", long.join("\n"));
 }
 
 fn root() -> PathBuf {

@@ -1,4 +1,4 @@
-//! The pages in the repository's root and in `docs/`: their links and phrases.
+//! The links and phrases of the Markdown pages in the root of the repository and in `docs/`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ fn pages() -> impl Iterator<Item = PathBuf> {
 }
 
 #[test]
-fn no_page_has_a_phrase_that_reads_like_a_translation() {
+fn no_page_contains_a_forbidden_phrase() {
     for page in pages() {
         let text = tree::words(&page);
         let found = FORBIDDEN_PHRASES.iter().find(|phrase| tree::has_phrase(&text, phrase));
@@ -34,7 +34,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_link_between_pages_leads_to_a_file_and_a_heading() {
+fn each_link_between_pages_points_to_an_existing_file_and_heading() {
     let mut links = 0;
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();

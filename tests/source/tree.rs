@@ -1,13 +1,13 @@
-//! The source files, and what their lines say.
+//! Parses the source files for their imports, types, code lines and strings.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file of `src`, without its tests.
 pub(crate) struct SourceFile {
-    /// The path of its module, `install::plan`.
+    /// The path of its module, such as `install::plan`.
     pub(crate) module: String,
-    /// The folder that it is in.
+    /// The folder that contains it.
     folder: PathBuf,
     /// The text before the inline tests.
     text: String,
@@ -51,12 +51,12 @@ impl SourceFile {
         self.module.split("::").next().unwrap()
     }
 
-    /// Whether other files define the same names for other systems.
+    /// Whether another file defines the same names for another operating system.
     pub(crate) fn is_platform(&self) -> bool {
         self.module.starts_with("process::system::")
     }
 
-    /// Returns the modules that the file imports from, `crate::`, `super::`, `self::` and child modules alike.
+    /// Returns the modules that the file imports from, by `crate::`, `super::`, `self::` or the name of a child module.
     pub(crate) fn imports<'a>(&'a self, files: &'a [SourceFile]) -> impl Iterator<Item = String> + 'a {
         let text = without_comments(&self.text);
         let mut paths = Vec::new();
@@ -71,7 +71,7 @@ impl SourceFile {
         modules.filter(|module| *module != self.module).collect::<std::collections::BTreeSet<_>>().into_iter()
     }
 
-    /// Returns the module that a path names an item of.
+    /// Returns the module that contains the item at a path.
     fn resolve(&self, path: &str, files: &[SourceFile]) -> Option<String> {
         let mut base: Vec<&str> = self.module.split("::").collect();
         let mut parts: Vec<&str> = path.split("::").map(str::trim).collect();
@@ -111,7 +111,7 @@ impl SourceFile {
             if matches!(kind, "struct" | "enum" | "trait" | "union") || is_alias {
                 let name = words.next().unwrap_or_default();
                 let name: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                // Associated types of traits that the standard library defines.
+                // Associated types of traits of the standard library.
                 if !name.is_empty()
                     && !matches!(name.as_str(), "Err" | "Item" | "Output" | "Target" | "Error")
                 {
@@ -127,7 +127,7 @@ impl SourceFile {
         self.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"))
     }
 
-    /// Returns the string literals, and the doc comments and included texts of command lines, which are help.
+    /// Returns the string literals, and the doc comments and included texts in `cli`, which are the text of the help.
     pub(crate) fn strings_and_help(&self) -> Vec<String> {
         let mut texts = Vec::new();
         for line in self.text.lines().map(str::trim) {
@@ -164,13 +164,13 @@ fn without_comments(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether what stands before `use` on its line is only a visibility.
+/// Whether the text before `use` on its line is empty or a visibility.
 fn is_statement(before: &str) -> bool {
     let line = before.rsplit('\n').next().unwrap_or_default().trim();
     line.is_empty() || line.starts_with("pub")
 }
 
-/// Adds the paths of a use tree.
+/// Adds the paths of a `use` tree.
 fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     let Some((head, rest)) = tree.split_once('{') else {
         paths.push(format!("{prefix}{}", tree.split(" as ").next().unwrap().trim()));
@@ -196,7 +196,7 @@ fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// Returns the paths from `crate::` in an expression. The path of a visibility is not an import.
+/// Returns the paths in a statement that start with `crate::`, except those in a visibility, which are not imports.
 fn inline_paths(statement: &str) -> Vec<String> {
     let starts = statement.match_indices("crate::").filter(|(at, _)| !statement[..*at].ends_with("pub(in "));
     let paths = starts.map(|(at, _)| {
