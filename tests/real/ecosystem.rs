@@ -1,4 +1,4 @@
-//! Published plugins by other authors, unchanged.
+//! Published plugins by other authors, without changes.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ fn print_skipped(requirement: &str, reason: &[u8]) {
     eprintln!("skipped: cannot install {requirement}: {}", String::from_utf8_lossy(reason));
 }
 
-/// Returns the folder of the plugins of a published version of abx-plugins, unpacked below the context, or `None` if the
+/// Unpacks a published version of abx-plugins below the context. Returns the folder of its plugins, or `None` if the
 /// registry does not have that version.
 fn published(context: &TestContext, version: &str) -> Option<PathBuf> {
     let folder = context.path("published");
@@ -120,7 +120,7 @@ fn rigup_finds_plans_and_installs_the_requirements_of_published_plugins() {
             }
         }
         if plugins.join("env/on_BinaryRequest__00_env.py").exists() {
-            // The providers of this version replace the built-in ones and need Python packages: see the tests below.
+            // The providers of this version replace the built-in ones and need Python packages; see the tests below.
             continue;
         }
         let chosen = ["--plugins-dir", dir, "install", "--plugins", "git,wget,search_backend_ripgrep"];
@@ -171,7 +171,7 @@ fn published_provider_hooks_run_unchanged() {
     assert!(["git", "wget", "rg"].iter().all(|name| installed.iter().any(|binary| binary["name"] == *name)));
 }
 
-/// A server that serves one page on the loopback interface until it is dropped.
+/// An HTTP server that serves one page on the loopback interface until it is dropped.
 struct Server {
     child: std::process::Child,
     port: u16,

@@ -1,4 +1,4 @@
-//! Kills rigup during installs by real package managers.
+//! Kills rigup during installs with real package managers.
 
 use std::fs;
 
@@ -7,7 +7,8 @@ use walkdir::WalkDir;
 use crate::test_context::{TestContext, wait_until};
 use crate::tracer::{TracedExit, kill_before};
 
-/// The number of kills, spread evenly over all changes of a run. Each costs two installs by pip and two by npm.
+/// The number of kills, spread evenly over all changes of an install. Each takes two installs with pip and two with
+/// npm.
 const KILLS: usize = 30;
 
 const INSTALL: &[&str] = &["install", "pycodestyle", "json", "one"];
@@ -39,7 +40,7 @@ fn check_complete(context: &TestContext) {
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 #[expect(clippy::print_stdout, reason = "shown with --nocapture: the counts in docs/reliability.md")]
-fn installs_killed_anywhere_are_finished_by_the_next_one() {
+fn installs_killed_at_any_point_are_finished_by_the_next_one() {
     let first = context();
     let TracedExit::Exited { calls, code: 0 } = kill_before(&first, INSTALL, usize::MAX, |_| true) else {
         panic!("{}", fs::read_to_string(first.path("output")).unwrap())
@@ -58,7 +59,7 @@ fn installs_killed_anywhere_are_finished_by_the_next_one() {
         let lib = context.bin("").parent().unwrap().to_owned();
         let paths = WalkDir::new(lib).max_depth(2).into_iter().map(|entry| entry.unwrap().into_path());
         let parts = paths.filter(|path| path.extension().is_some_and(|extension| extension == "part"));
-        // In this file, npm's hook stores whether the registry has dates.
+        // npm's hook stores in this folder whether the registry has release dates.
         let mut incomplete = parts.filter(|path| !path.ends_with("registry.part"));
         assert_eq!(incomplete.next(), None);
     }

@@ -1,11 +1,11 @@
-//! A lock file that was written with one data dir gives the same versions and digests in another, by real package managers,
-//! although newer versions exist.
+//! With real package managers, a lock file that was written with one data dir gives the same versions and digests in
+//! another one, although newer versions exist.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::more_providers::{context_with_cargo, context_with_gems, context_with_module, put_pnpm_on_path};
+use crate::package_managers::{context_with_cargo, context_with_gems, context_with_module, put_pnpm_on_path};
 use crate::test_context::{CommandOutput, TestContext};
 use crate::{context_with_registries, context_with_uv};
 

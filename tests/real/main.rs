@@ -1,4 +1,4 @@
-//! Installs from real registries by real package managers. These tests are slow, so they only run on request:
+//! Installs from real registries with real package managers. These tests are slow, so they run only on request:
 //! `cargo test --locked --test real -- --ignored`.
 
 #![expect(
@@ -11,7 +11,7 @@ mod ecosystem;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
 mod lock;
-mod more_providers;
+mod package_managers;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;
@@ -27,7 +27,7 @@ use std::process::Command;
 use serde_json::Value;
 use test_context::{TestContext, wait_until};
 
-/// Returns a context whose package managers use the registries that this machine is configured for.
+/// Creates a context whose package managers use the registries that the environment configures.
 fn context_with_registries() -> TestContext {
     let mut context = TestContext::new();
     let prefixes = [
@@ -58,8 +58,8 @@ fn context_with_registries() -> TestContext {
     context
 }
 
-/// Asserts what every provider must do: ten commands at once start its hook once, the record is correct, the next command
-/// does nothing, and a removed program is installed again.
+/// Asserts what every provider must do: ten concurrent commands start its hook once, the record is correct, the next
+/// command does nothing, and a removed program is installed again.
 fn check_install_and_repair(context: &TestContext, provider: &str, name: &str) {
     let args = ["install", name, "--binproviders", provider];
     context.run_concurrently(10, &args);
@@ -85,7 +85,7 @@ fn check_binary(context: &TestContext, name: &str, record: &Value) {
     assert!(!version.is_empty() && printed.contains(version), "{version} in {printed}");
 }
 
-/// Kills an install as soon as `is_halfway` returns true for its prefix, and asserts that the next install completes it.
+/// Kills an install as soon as `is_halfway` returns true for its prefix, and asserts that the next install succeeds.
 fn check_killed_install(
     context: &TestContext,
     provider: &str,
@@ -98,19 +98,13 @@ fn check_killed_install(
     wait_until("the install is halfway", || is_halfway(&prefix));
     context.kill_all(rigup);
     check_binary(context, name, &context.run(&args).succeeds().record());
-    let left = fs::read_dir(prefix.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
-    // In this file, npm's hook stores whether the registry has dates.
-    let left: Vec<PathBuf> = left.filter(|path| !path.ends_with("registry.part")).collect();
-    assert_eq!(left, [prefix], "no mark and no incomplete prefix is left");
+    let kept = fs::read_dir(prefix.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    // npm's hook stores in this folder whether the registry has release dates.
+    let kept: Vec<PathBuf> = kept.filter(|path| !path.ends_with("registry.part")).collect();
+    assert_eq!(kept, [prefix], "no .part file and no incomplete prefix is left");
 }
 
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
-fn pip_installs_once_for_ten_commands_and_repairs() {
-    check_install_and_repair(&context_with_registries(), "pip", "pycodestyle");
-}
-
-/// Returns a context with uv on PATH, from `PyPI`, because the machine may not have it.
+/// Creates a context with uv on PATH, installed from `PyPI` because the machine may not have it.
 fn context_with_uv() -> TestContext {
     let mut context = context_with_registries();
     let venv = context.path("uv");
@@ -120,68 +114,4 @@ fn context_with_uv() -> TestContext {
     python(&["-m", "pip", "--python", interpreter.to_str().unwrap(), "install", "--quiet", "uv"]);
     context.set("PATH", format!("{}:/usr/bin:/bin", venv.join("bin").display()));
     context
-}
-
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
-fn pip_with_uv_installs_once_for_ten_commands_and_repairs() {
-    let context = context_with_uv();
-    check_install_and_repair(&context, "pip", "pycodestyle");
-    let ran_uv = |hook: &Value| hook["stderr_tail"].as_str().unwrap().contains("pycodestyle==");
-    assert!(context.hook_processes().iter().all(ran_uv), "the hook ran uv");
-}
-
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
-fn npm_installs_once_for_ten_commands_and_repairs() {
-    check_install_and_repair(&context_with_registries(), "npm", "json");
-}
-
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
-fn pip_completes_an_install_that_was_killed() {
-    check_killed_install(&context_with_registries(), "pip", "pycodestyle", |prefix| {
-        prefix.join("bin/python").exists()
-    });
-}
-
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
-fn npm_completes_an_install_that_was_killed() {
-    check_killed_install(&context_with_registries(), "npm", "json", |prefix| {
-        prefix.with_extension("part").join("package.json").exists()
-    });
-}
-
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
-fn a_package_that_does_not_exist_is_reported_with_the_cause() {
-    let context = context_with_registries();
-    let name = "rigup-no-such-package-anywhere";
-    for (provider, outcome, reason) in [
-        ("pip", "failed", "No matching distribution found for"),
-        ("npm", "failed", "404 Not Found"),
-        ("apt", "declined", "apt has no package"),
-    ] {
-        let record = context.run(&["install", name, "--binproviders", provider]).exits_with(1).record();
-        let attempt = &record["attempts"][0];
-        assert_eq!(attempt["outcome"], outcome, "{attempt}");
-        assert!(attempt["reason"].as_str().unwrap().contains(reason), "{attempt}");
-    }
-}
-
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
-fn apt_installs_once_for_ten_commands_and_repairs() {
-    let apt = |verb: &str| {
-        let args = ["-o", "DPkg::Lock::Timeout=300", verb, "-qy", "tree"];
-        let output = Command::new("apt-get").args(args).output().unwrap();
-        assert!(output.status.success(), "needs apt-get and root");
-    };
-    let was_installed = Path::new("/usr/bin/tree").exists();
-    apt("remove");
-    check_install_and_repair(&context_with_registries(), "apt", "tree");
-    if !was_installed {
-        apt("remove");
-    }
 }

@@ -1,4 +1,4 @@
-//! The page of `rigup install --timings` in a real browser: headless, from Debian's package `chromium`.
+//! The page of `rigup install --timings` in a real headless browser, Debian's package `chromium`.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn load(context: &TestContext, page: &Path) -> (String, Vec<String>) {
     (output.stdout, console)
 }
 
-/// Returns the size of a screenshot of the page in bytes. It is small if the page shows nothing.
+/// Returns the size of a screenshot of the page, in bytes. The screenshot of a blank page is small.
 fn screenshot_size(context: &TestContext, page: &Path) -> u64 {
     let screenshot = context.path("page.png");
     open(context, page, &[&format!("--screenshot={}", screenshot.display())]);
@@ -51,8 +51,8 @@ fn check_page(context: &TestContext, page: &Path, lanes: usize, bars: usize) {
         assert!(!dom.contains(tag), "{tag}");
     }
     let blank = context.write("blank.html", "<!DOCTYPE html><title>blank</title>");
-    let (blank, shown) = (screenshot_size(context, &blank), screenshot_size(context, page));
-    assert!(shown > 4 * blank, "a screenshot of {shown} bytes; a blank page has {blank}");
+    let (blank, size) = (screenshot_size(context, &blank), screenshot_size(context, page));
+    assert!(size > 4 * blank, "a screenshot of {size} bytes; a blank page has {blank}");
 }
 
 const INJECTION: &str = "<img src=x onerror=alert(1)>";
@@ -72,7 +72,7 @@ fn a_browser_shows_the_lanes_and_bars_of_a_run_without_errors() {
     let page = context.path("here/rigup-timings.html");
     check_page(&context, &page, 3, 30);
 
-    // If the page did run a script, the console would show it.
+    // The console reports scripts that the page's policy blocks, so the empty console above means that it has none.
     let page = context.write("broken.html", fs::read_to_string(page).unwrap() + "<script>alert(3)</script>");
     let (_, console) = load(&context, &page);
     assert!(console.iter().any(|message| message.contains("Content Security Policy")), "{console:?}");
@@ -80,7 +80,7 @@ fn a_browser_shows_the_lanes_and_bars_of_a_run_without_errors() {
 
 #[test]
 #[ignore = "needs chromium: run with --ignored"]
-fn a_browser_shows_a_page_of_one_bar_and_a_page_of_five_hundred() {
+fn a_browser_shows_a_page_with_one_bar_and_a_page_with_five_hundred() {
     let context = TestContext::new();
     let began = Timestamp::UNIX_EPOCH;
     let at = |millis| began + SignedDuration::from_millis(millis);

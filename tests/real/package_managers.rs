@@ -1,4 +1,4 @@
-//! Installs by uv, pnpm and cargo from `PyPI`, the npm registry and crates.io, and by go and gem from local folders.
+//! Installs with pip, npm, apt, uv, pnpm and cargo from their registries, and with go and gem from local folders.
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,76 @@ fn attempts(context: &TestContext) -> Vec<String> {
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
+fn pip_installs_once_for_ten_commands_and_repairs() {
+    check_install_and_repair(&context_with_registries(), "pip", "pycodestyle");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn pip_with_uv_installs_once_for_ten_commands_and_repairs() {
+    let context = context_with_uv();
+    check_install_and_repair(&context, "pip", "pycodestyle");
+    let ran_uv = |hook: &Value| hook["stderr_tail"].as_str().unwrap().contains("pycodestyle==");
+    assert!(context.hook_processes().iter().all(ran_uv), "the hook ran uv");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn npm_installs_once_for_ten_commands_and_repairs() {
+    check_install_and_repair(&context_with_registries(), "npm", "json");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn pip_completes_an_install_that_was_killed() {
+    check_killed_install(&context_with_registries(), "pip", "pycodestyle", |prefix| {
+        prefix.join("bin/python").exists()
+    });
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn npm_completes_an_install_that_was_killed() {
+    check_killed_install(&context_with_registries(), "npm", "json", |prefix| {
+        prefix.with_extension("part").join("package.json").exists()
+    });
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn a_package_that_does_not_exist_is_reported_with_the_cause() {
+    let context = context_with_registries();
+    let name = "rigup-no-such-package-anywhere";
+    for (provider, outcome, reason) in [
+        ("pip", "failed", "No matching distribution found for"),
+        ("npm", "failed", "404 Not Found"),
+        ("apt", "declined", "apt has no package"),
+    ] {
+        let record = context.run(&["install", name, "--binproviders", provider]).exits_with(1).record();
+        let attempt = &record["attempts"][0];
+        assert_eq!(attempt["outcome"], outcome, "{attempt}");
+        assert!(attempt["reason"].as_str().unwrap().contains(reason), "{attempt}");
+    }
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn apt_installs_once_for_ten_commands_and_repairs() {
+    let apt = |verb: &str| {
+        let args = ["-o", "DPkg::Lock::Timeout=300", verb, "-qy", "tree"];
+        let output = Command::new("apt-get").args(args).output().unwrap();
+        assert!(output.status.success(), "apt-get as root succeeds");
+    };
+    let was_installed = Path::new("/usr/bin/tree").exists();
+    apt("remove");
+    check_install_and_repair(&context_with_registries(), "apt", "tree");
+    if !was_installed {
+        apt("remove");
+    }
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
 fn uv_installs_once_for_ten_commands_and_repairs() {
     check_install_and_repair(&context_with_uv(), "uv", "pycodestyle");
 }
@@ -36,7 +106,7 @@ fn uv_completes_an_install_that_was_killed() {
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn rigup_installs_a_missing_uv_by_pip() {
+fn rigup_installs_a_missing_uv_with_pip() {
     let context = context_with_registries();
     check_binary(
         &context,
@@ -55,7 +125,7 @@ fn uv_and_pnpm_enforce_the_minimum_release_age() {
         let install = ["install", name, "--binproviders", provider, "--min-release-age"];
         let record = context.run(&[&install[..], &["9000"]].concat()).exits_with(1).record();
         assert_eq!(record["attempts"][0]["outcome"], "failed", "{record}");
-        assert!(!context.bin(name).exists(), "no release is twenty-five years old");
+        assert!(!context.bin(name).exists(), "no release is as old as 9,000 days");
         check_binary(&context, name, &context.run(&[&install[..], &["0.5"]].concat()).succeeds().record());
     }
 }
@@ -64,7 +134,7 @@ fn uv_and_pnpm_enforce_the_minimum_release_age() {
 #[ignore = "installs from a registry: run with --ignored"]
 fn uv_builds_nothing_without_postinstall_scripts() {
     let context = context_with_uv();
-    // docopt was published only as source.
+    // docopt has no wheels, only a source distribution.
     let install = ["install", "docopt", "--binproviders", "uv"];
     let reason = context.run(&install).exits_with(1).record()["last_error"].clone();
     assert!(
@@ -73,7 +143,7 @@ fn uv_builds_nothing_without_postinstall_scripts() {
     );
 }
 
-/// Puts a pnpm on PATH that also runs on older versions of Node.
+/// Puts a version of pnpm on PATH that also runs on older versions of Node.js.
 pub(crate) fn put_pnpm_on_path(context: &mut TestContext) {
     let folder = context.path("pnpm");
     let install = ["install", "--silent", "--no-audit", "--no-fund", "pnpm@10", "--prefix"];
@@ -103,7 +173,7 @@ fn pnpm_completes_an_install_that_was_killed() {
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn rigup_installs_a_missing_pnpm_by_npm() {
+fn rigup_installs_a_missing_pnpm_with_npm() {
     let context = context_with_registries();
     check_binary(
         &context,
@@ -113,7 +183,7 @@ fn rigup_installs_a_missing_pnpm_by_npm() {
     assert_eq!(attempts(&context), ["pnpm json", "env pnpm", "npm pnpm", "pnpm json"]);
 }
 
-/// Returns a context with the cargo on PATH that runs these tests.
+/// Creates a context whose cargo is the one that runs these tests.
 pub(crate) fn context_with_cargo() -> TestContext {
     let mut context = context_with_registries();
     let toolchain = Path::new(env!("CARGO")).parent().unwrap();
@@ -179,14 +249,14 @@ fn uv_pnpm_and_cargo_report_the_cause_if_a_package_does_not_exist() {
     }
 }
 
-/// Puts the folder first on PATH in which this machine has a tool.
+/// Sets PATH to the folder of a tool, followed by /usr/bin and /bin.
 fn put_on_path(context: &mut TestContext, tool: &str) {
     let path = std::env::var_os("PATH").unwrap();
     let folder = std::env::split_paths(&path).find(|folder| folder.join(tool).is_file()).unwrap();
     context.set("PATH", format!("{}:/usr/bin:/bin", folder.display()));
 }
 
-/// Returns a context whose go finds the module `example.test/hello` in a local folder.
+/// Creates a context whose go finds the module `example.test/hello` in a local folder.
 pub(crate) fn context_with_module() -> TestContext {
     let mut context = context_with_registries();
     let versions = "proxy/example.test/hello/@v";
@@ -195,12 +265,12 @@ pub(crate) fn context_with_module() -> TestContext {
     context
         .write(&format!("{versions}/v1.2.0.info"), r#"{"Version":"v1.2.0","Time":"2024-01-01T00:00:00Z"}"#);
     context.write(&format!("{versions}/v1.2.0.mod"), module);
-    let inside = "zip/example.test/hello@v1.2.0";
-    context.write(&format!("{inside}/go.mod"), module);
+    let source_dir = "zip/example.test/hello@v1.2.0";
+    context.write(&format!("{source_dir}/go.mod"), module);
     let program =
         "package main\n\nimport \"os\"\n\nfunc main() { os.Stdout.WriteString(\"hello 1.2.0\\n\") }\n";
-    context.write(&format!("{inside}/main.go"), program);
-    // go refuses a zip file with entries for folders.
+    context.write(&format!("{source_dir}/main.go"), program);
+    // go rejects a zip file that has entries for folders.
     let zip = "import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as archive:\n for name in sys.argv[2:]: archive.write(name)";
     let archive = context.path(versions).join("v1.2.0.zip");
     let files = ["go.mod", "main.go"].map(|name| format!("example.test/hello@v1.2.0/{name}"));
@@ -250,7 +320,7 @@ fn go_reports_a_missing_module_and_a_missing_program() {
     check_reason("hallo", "example.test/hello@v1.2.0", "go built no program hallo, but ./hello");
 }
 
-/// A Ruby script that builds a gem, another gem that depends on it, and an index of both.
+/// A Ruby script that builds a gem, a gem that depends on it, and an index of both.
 const GEMS: &str = r##"
 require "rubygems/package"
 Dir.mkdir "bin"
@@ -276,7 +346,7 @@ index = [words, hello].map { |spec| [spec.name, spec.version, "ruby"] }
 end
 "##;
 
-/// Returns a context whose gem finds two gems in a local folder.
+/// Creates a context whose gem finds two gems in a local folder.
 pub(crate) fn context_with_gems() -> TestContext {
     let mut context = context_with_registries();
     let script = context.write("gems/make.rb", GEMS);
@@ -296,7 +366,7 @@ pub(crate) fn context_with_gems() -> TestContext {
 fn gem_installs_once_for_ten_commands_and_repairs() {
     let context = context_with_gems();
     check_install_and_repair(&context, "gem", "hello");
-    // The program runs wherever the user's own gems are.
+    // The program does not depend on the user's own gem folders.
     for home in ["", "/nonexistent"] {
         let mut hello = Command::new(context.bin("hello"));
         hello.env_remove("GEM_HOME").env_remove("GEM_PATH");
