@@ -1,4 +1,4 @@
-//! What a person sees, whole: help, errors and tables, as snapshots.
+//! Snapshots of everything that a person reads: help, errors and tables.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::test_context::{TestContext, wait_until};
 
-/// The commands that have help of their own.
+/// The commands, each of which has its own help.
 const COMMANDS: [&str; 44] = [
     "",
     "install",
@@ -59,10 +59,10 @@ const COMMANDS: [&str; 44] = [
     "machine set",
 ];
 
-/// The widest line of help, in columns.
+/// The maximum width of a line of help, in columns.
 const MAX_HELP_WIDTH: usize = 100;
 
-/// Replaces what differs from run to run. The order matters: ids before numbers.
+/// Replaces text that differs between runs. Ids must come before numbers.
 const FILTERS: [(&str, &str); 9] = [
     (r"…[./A-Za-z0-9]*?/(data|here)/", "…TMP/$1/"),
     (r"/tmp/\.tmp[A-Za-z0-9]+", "TMP"),
@@ -70,14 +70,14 @@ const FILTERS: [(&str, &str); 9] = [
     (r"(?m)(^| )[0-9a-f]{8}( |\)|$)", "${1}SHORT-ID${2}"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"(?:now  |\d+ s ago)", "RECENT"),
-    // The column is as wide as its times.
+    // The width of the column depends on its times.
     (r"RECENT +SHORT-ID", "RECENT  SHORT-ID"),
     (r"TIME +PROCESS", "TIME    PROCESS"),
     (r"builtin/[0-9a-f]{16}", "builtin/DIGEST"),
 ];
 
-/// Runs commands, and returns what they print to standard error.
-fn session(context: &TestContext, commands: &[&[&str]]) -> String {
+/// Runs commands, and returns their command lines, standard error and exit codes.
+fn transcript(context: &TestContext, commands: &[&[&str]]) -> String {
     let shown = commands.iter().map(|args| {
         let output = context.run(args);
         format!("$ rigup {}\n{}[exit {}]\n\n", args.join(" "), output.stderr, output.code.unwrap())
@@ -85,8 +85,8 @@ fn session(context: &TestContext, commands: &[&[&str]]) -> String {
     shown.collect()
 }
 
-/// Runs a program at a terminal with this many columns, and returns its screen.
-pub(crate) fn at_terminal(context: &TestContext, columns: u16, program: &Path, args: &[&str]) -> String {
+/// Runs a program on a terminal of this width, and returns its output.
+pub(crate) fn run_on_terminal(context: &TestContext, columns: u16, program: &Path, args: &[&str]) -> String {
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(Some(&size), None).unwrap();
     let slave = || Stdio::from(pty.slave.try_clone().unwrap());
@@ -99,7 +99,7 @@ pub(crate) fn at_terminal(context: &TestContext, columns: u16, program: &Path, a
     drop(pty.slave);
     let reader = std::thread::spawn(move || {
         let mut shown = Vec::new();
-        // The end of a terminal that no process has open is an error.
+        // Reading from a terminal that no process has open any more fails instead of returning 0 bytes.
         let _ = screen.read_to_end(&mut shown);
         String::from_utf8_lossy(&shown).replace("\r\n", "\n")
     });
@@ -107,9 +107,9 @@ pub(crate) fn at_terminal(context: &TestContext, columns: u16, program: &Path, a
     reader.join().unwrap()
 }
 
-/// Runs rigup at a terminal, and checks that no line of a table is wider than the terminal.
+/// Runs rigup on a terminal, and asserts that no line of a table is wider than the terminal.
 fn screen_of(context: &TestContext, columns: u16, args: &[&str]) -> String {
-    let screen = at_terminal(context, columns, Path::new(env!("CARGO_BIN_EXE_rigup")), args);
+    let screen = run_on_terminal(context, columns, Path::new(env!("CARGO_BIN_EXE_rigup")), args);
     // The fields of one record are not a table.
     let is_table = !args.contains(&"show");
     for line in screen.lines().filter(|_| is_table) {
@@ -126,8 +126,8 @@ fn with_filters(check: impl FnOnce()) {
     settings.bind(check);
 }
 
-/// Creates a context with two plugins, one of which requires a binary that no provider has.
-fn furnished() -> TestContext {
+/// Creates a context with two plugins, one of which requires a binary that no provider can install.
+fn context_with_two_plugins() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").fixture("failing");
     context.plugin("reader", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
@@ -155,8 +155,8 @@ fn every_command_has_help() {
 
 #[test]
 fn errors_say_what_failed_why_and_what_to_do_next() {
-    let context = furnished();
-    let shown = session(
+    let context = context_with_two_plugins();
+    let shown = transcript(
         &context,
         &[
             &["install", "-q"],
@@ -185,7 +185,7 @@ fn errors_say_what_failed_why_and_what_to_do_next() {
 
 #[test]
 fn tables_fit_a_terminal_of_80_and_of_120_columns() {
-    let context = furnished();
+    let context = context_with_two_plugins();
     context.run(&["install"]);
     context.run(&["install", "--force", "one"]);
     for columns in [80, 120] {
@@ -203,7 +203,7 @@ fn tables_fit_a_terminal_of_80_and_of_120_columns() {
             shown += &screen_of(&context, columns, args);
             shown.push('\n');
         }
-        // The widths of these depend on times and sizes; src/report/tables has snapshots with fixed ones.
+        // The column widths of these tables depend on times and sizes; src/report/tables has snapshots with fixed ones.
         for args in [&["process", "list"][..], &["process", "tree"], &["machine", "list"], &["hook", "list"]]
         {
             assert!(screen_of(&context, columns, args).lines().count() > 2);

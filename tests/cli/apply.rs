@@ -44,7 +44,7 @@ fn resolves_a_request_and_prints_its_record() {
 }
 
 #[test]
-fn answers_records_in_order_and_passes_on_unknown_types() {
+fn prints_results_in_order_and_passes_through_unknown_types() {
     let context = TestContext::new();
     let unknown = json!({"type": "Snapshot", "url": "https://example.com", "n": 1.5});
     let output =
@@ -59,20 +59,20 @@ fn answers_records_in_order_and_passes_on_unknown_types() {
 }
 
 #[test]
-fn answers_each_record_before_the_next_one_arrives() {
+fn prints_the_result_of_each_record_before_the_next_one_arrives() {
     let context = TestContext::new();
     let mut child = context.command(&["apply"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let mut answers = BufReader::new(output).lines();
+    let mut printed = BufReader::new(output).lines();
     for name in ["sh", "ls", "cat"] {
         writeln!(input, "{}", request(name)).unwrap();
-        let answer: Value = serde_json::from_str(&answers.next().unwrap().unwrap()).unwrap();
-        assert_eq!((&answer["name"], &answer["status"]), (&json!(name), &json!("installed")));
+        let result: Value = serde_json::from_str(&printed.next().unwrap().unwrap()).unwrap();
+        assert_eq!((&result["name"], &result["status"]), (&json!(name), &json!("installed")));
     }
     drop(input);
     assert!(child.wait().unwrap().success());
     let runs = context.processes().into_iter().filter(|process| process["process_type"] == "cli").count();
-    assert_eq!(runs, 1, "one process for all records");
+    assert_eq!(runs, 1, "one process handles all records");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn apply_respects_the_retry_time_and_install_ignores_it() {
 }
 
 #[test]
-fn accepts_older_spellings_of_records() {
+fn accepts_records_in_older_formats() {
     let context = TestContext::new();
     let dependency = json!({"type": "Dependency", "bin_name": "sh", "bin_providers": "env,apt"});
     let older = json!({"type": "Binary", "name": "ls", "binproviders": "env", "status": "failed", "abspath": "/gone"});
@@ -133,8 +133,8 @@ fn stores_and_links_a_binary_record_that_matches_its_file() {
     assert_eq!(stored["env"], json!(null), "unused fields are not stored");
     assert_eq!(fs::read_link(context.bin("tool")).unwrap(), tool);
     assert!(context.hook_processes().is_empty());
-    let again = apply(&context, std::slice::from_ref(&stored)).succeeds().record();
-    assert_eq!(again, stored, "a repeated record changes nothing");
+    let repeated = apply(&context, std::slice::from_ref(&stored)).succeeds().record();
+    assert_eq!(repeated, stored, "a repeated record changes nothing");
 
     let mut invalid = record;
     invalid["sha256"] = json!("0".repeat(64));
@@ -156,11 +156,11 @@ fn imports_the_records_of_another_data_dir() {
     }
     let process = context.hook_processes().remove(0);
     context.set("RIGUP_DATA_DIR", context.path("other"));
-    let answers = pipe(&context, &["apply"], &records).succeeds().records();
-    assert_eq!(answers.len(), records.lines().count());
+    let printed = pipe(&context, &["apply"], &records).succeeds().records();
+    assert_eq!(printed.len(), records.lines().count());
     let stored = context.run(&["process", "show", process["id"].as_str().unwrap()]).succeeds().record();
     assert_eq!((&stored["exit_code"], &stored["ended_at"]), (&process["exit_code"], &process["ended_at"]));
-    assert_eq!(stored["run_dir"], json!(null), "a run dir outside of this data dir is not imported");
+    assert_eq!(stored["run_dir"], json!(null), "a run dir outside this data dir is not imported");
     assert_eq!(context.run(&["binary", "show", "sh"]).succeeds().record()["status"], "installed");
 }
 
@@ -220,10 +220,10 @@ fn creates_a_binary_record_once() {
         ["binary", "create", "--name", "tool", "--abspath", tool.to_str().unwrap(), "--version", "1.2"];
     let record = context.run(&create).succeeds().record();
     assert_eq!((&record["version"], &record["status"]), (&json!("1.2"), &json!("installed")));
-    let again = context.run(&create).succeeds().stderr_contains("already has this record");
-    assert_eq!(again.record()["id"], record["id"]);
+    let repeated = context.run(&create).succeeds().stderr_contains("already has this record");
+    assert_eq!(repeated.record()["id"], record["id"]);
     context.run(&["install", "tool"]).succeeds();
-    assert!(context.hook_processes().is_empty(), "install accepts the created record");
+    assert!(context.hook_processes().is_empty(), "install uses the created record");
     context
         .run(&["binary", "create", "--name", "x", "--abspath", "/no/such"])
         .exits_with(1)
@@ -235,7 +235,7 @@ fn creates_a_binary_record_once() {
 }
 
 #[test]
-fn updates_the_binaries_that_a_pipe_lists() {
+fn updates_the_binaries_listed_on_standard_input() {
     let context = TestContext::new();
     context.run(&["install", "sh", "ls"]).succeeds();
     let list = context.run(&["binary", "list"]).succeeds().stdout;
@@ -311,7 +311,7 @@ fn machine_set_accepts_only_paths_of_binaries() {
 }
 
 #[test]
-fn resolves_equal_requests_once_and_answers_each_of_them() {
+fn resolves_equal_requests_once_and_prints_a_record_for_each() {
     let context = TestContext::new();
     context.provider("p", "#!/bin/sh\necho no >&2\nexit 3\n");
     let line = json!({"type": "BinaryRequest", "name": "x", "binproviders": "p"}).to_string();
@@ -320,14 +320,14 @@ fn resolves_equal_requests_once_and_answers_each_of_them() {
     let machine = json!({"type": "Snapshot", "url": "u"}).to_string();
     let file = context.write("in.jsonl", [line.as_str(), &machine, &line, &other, &line, ""].join("\n"));
     let output = context.run(&["apply", file.to_str().unwrap()]).exits_with(1);
-    let answers: Vec<String> = output
+    let printed: Vec<String> = output
         .records()
         .iter()
         .map(|record| format!("{} {}", record["type"], record["min_version"]))
         .collect();
     let request = "\"BinaryRequest\" \"\"".to_owned();
-    let wanted = [&request, "\"Snapshot\" null", &request, "\"BinaryRequest\" \"2\"", &request];
-    assert_eq!(answers, wanted);
+    let expected = [&request, "\"Snapshot\" null", &request, "\"BinaryRequest\" \"2\"", &request];
+    assert_eq!(printed, expected);
     assert_eq!(context.hook_processes().len(), 2);
     assert_eq!(output.stderr.matches("error: cannot install x").count(), 2, "{}", output.stderr);
     assert!(!output.stderr.contains("another rigup"), "{}", output.stderr);

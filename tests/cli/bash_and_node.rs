@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::builtin_providers;
 use crate::test_context::{TestContext, wait_until};
 
-/// Sets PATH to a folder that has only these programs.
-fn only_tools(context: &mut TestContext, tools: &[&str]) {
+/// Sets PATH to a folder that contains only these programs.
+fn put_only_on_path(context: &mut TestContext, tools: &[&str]) {
     let folder = context.path("tools");
     fs::create_dir(&folder).unwrap();
     for tool in tools {
@@ -26,8 +26,8 @@ fn only_tools(context: &mut TestContext, tools: &[&str]) {
     context.set("PATH", folder);
 }
 
-/// Returns the outcome and the reason of a provider's attempt.
-fn answer(context: &TestContext, provider: &str, overrides: &Value) -> String {
+/// Installs `x` with a provider, and returns the outcome and the reason of its attempt.
+fn attempt_with(context: &TestContext, provider: &str, overrides: &Value) -> String {
     let line = json!({"type": "Binary", "name": "x", "binproviders": provider, "overrides": overrides});
     context.plugin("p", &[line]);
     let record = context.run(&["install", "--plugins", "p"]).exits_with(1).record();
@@ -36,8 +36,8 @@ fn answer(context: &TestContext, provider: &str, overrides: &Value) -> String {
 }
 
 /// Returns a path below LIB_DIR.
-fn lib(context: &TestContext, below: &str) -> PathBuf {
-    context.path("data/lib").join(rigup::settings::platform()).join(below)
+fn lib(context: &TestContext, path: &str) -> PathBuf {
+    context.path("data/lib").join(rigup::settings::platform()).join(path)
 }
 
 /// Returns the sorted names in a folder, or none if the folder does not exist.
@@ -52,13 +52,13 @@ fn names_in(folder: &Path) -> Vec<String> {
 #[test]
 fn a_provider_without_its_package_manager_declines_with_a_hint() {
     let mut context = TestContext::new();
-    only_tools(
+    put_only_on_path(
         &mut context,
         &["sh", "env", "id", "find", "grep", "cat", "mkdir", "rm", "mv", "ls", "sed", "tr"],
     );
     context.script("tools/node", "#!/bin/sh\necho v22.0.0\n");
     let providers = builtin_providers::providers();
-    // env has no package manager, and node is one.
+    // env needs no package manager, and node installs one.
     for provider in providers.iter().filter(|provider| !["env", "node"].contains(&provider.as_str())) {
         let overrides = match provider.as_str() {
             "go" => json!({"go": ["example.com/tools/cmd/x"]}),
@@ -70,7 +70,7 @@ fn a_provider_without_its_package_manager_declines_with_a_hint() {
             "pip" => "python3",
             provider => provider,
         };
-        let reason = answer(&context, provider, &overrides);
+        let reason = attempt_with(&context, provider, &overrides);
         assert!(reason.starts_with(&format!("declined {program} is not on PATH; ")), "{reason}");
     }
     context
@@ -83,17 +83,17 @@ fn a_provider_without_its_package_manager_declines_with_a_hint() {
 fn go_declines_a_name_that_is_not_a_module_path_with_a_hint() {
     let context = TestContext::new();
     for package in ["x", "./cmd/x", "/src/x", "tools/cmd/x", "x@v1.2/3"] {
-        let attempt = answer(&context, "go", &json!({"go": [package]}));
+        let attempt = attempt_with(&context, "go", &json!({"go": [package]}));
         let expected = format!("declined {package} is not a module path; put one into overrides.go.packages");
         assert!(attempt.starts_with(&expected), "{attempt}");
     }
 }
 
-/// A command that installs `x` and a file beside its folder.
+/// A command that installs `x`, and creates a file next to `BIN_DIR`.
 const INSTALL: &str =
     "printf '#!/bin/sh\\necho x 1.5\\n' >$BIN_DIR/x; chmod +x $INSTALL_ROOT/bin/x; touch made-here";
 
-/// Writes a plugin that requires `x` from bash with a command.
+/// Writes a plugin that requires `x` and installs it with a bash command.
 fn require_with_command(context: &TestContext, command: &str) {
     let overrides = json!({"bash": {"install": command}});
     let line = json!({"type": "Binary", "name": "x", "binproviders": "bash", "overrides": overrides});
@@ -128,7 +128,7 @@ fn bash_runs_only_if_it_is_named_and_has_a_command() {
     let context = TestContext::new();
     let canary = context.path("ran");
     let overrides = json!({"bash": {"install": format!("touch {}", canary.display())}});
-    // Other providers would access their registries, so the test runs this hook alone, as rigup runs it.
+    // Other providers would contact their registries, so the test runs only this hook, in the way rigup does.
     let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers/bash/on_BinaryRequest__20_bash.sh");
     let output = Command::new(hook)
         .args(["--name=x", "--binproviders=*"])
@@ -140,18 +140,18 @@ fn bash_runs_only_if_it_is_named_and_has_a_command() {
     assert!(output.status.success() && output.stdout.is_empty());
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("bash runs only if it is named"));
     assert!(!canary.exists());
-    let attempt = answer(&context, "bash", &json!({}));
-    assert!(attempt.starts_with("declined no command is given; overrides.bash.install"), "{attempt}");
+    let attempt = attempt_with(&context, "bash", &json!({}));
+    assert!(attempt.starts_with("declined no command is given; set overrides.bash.install"), "{attempt}");
 }
 
 #[test]
-fn a_failed_bash_command_keeps_the_earlier_installation() {
+fn a_failed_bash_command_keeps_the_earlier_version() {
     let context = TestContext::new();
     require_with_command(&context, "echo all is lost >&2; false | true; exit 0");
     let record = context.run(&["install"]).exits_with(1).record();
     assert_eq!(
         record["last_error"], "bash failed: exit code 1: all is lost",
-        "the failure of a pipeline counts"
+        "a failure within a pipeline fails the command"
     );
     assert!(names_in(&lib(&context, "bash")).is_empty(), "the failed command leaves no files");
     require_with_command(&context, INSTALL);
@@ -192,28 +192,25 @@ fn a_killed_bash_command_leaves_no_partial_installation() {
     context.run(&["install"]).succeeds();
     require_with_command(&context, &format!("{INSTALL}; touch half; exec tail -f /dev/null"));
     let rigup = context.start(&["install", "--force"]);
-    wait_until("the command is halfway", || lib(&context, "bash/x/half").exists());
+    wait_until("the command has created a file", || lib(&context, "bash/x/half").exists());
     context.kill_all(rigup);
     require_with_command(&context, "false");
     context.run(&["install", "--force"]).exits_with(1);
-    assert_eq!(
-        names_in(&lib(&context, "bash/x")),
-        ["bin", "made-here"],
-        "the earlier installation is restored"
-    );
+    assert_eq!(names_in(&lib(&context, "bash/x")), ["bin", "made-here"], "the earlier version is restored");
     require_with_command(&context, INSTALL);
     context.run(&["install", "--force"]).succeeds();
     assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
 }
 
-/// An HTTP server for a folder. It stops when it is dropped.
+/// An HTTP server that serves a folder until it is dropped.
 struct Mirror {
     address: String,
     thread: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Mirror {
-    /// Serves a folder. If `stalls` is set, the first archive stops in the middle, and the client waits for the rest.
+    /// Serves a folder. If `stalls` is set, the server sends only half of the first archive and keeps the connection
+    /// open.
     fn start(folder: PathBuf, mut stalls: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -227,15 +224,15 @@ impl Mirror {
                 }
                 let body = fs::read(folder.join(path.trim_start_matches('/')));
                 let (status, body) = body.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
-                let is_cut = stalls && path.contains(".tar.");
-                let sent = if is_cut { body.len() / 2 } else { body.len() };
+                let is_truncated = stalls && path.contains(".tar.");
+                let sent = if is_truncated { body.len() / 2 } else { body.len() };
                 let head = format!(
                     "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                     body.len()
                 );
                 let _ = stream.write_all(head.as_bytes());
                 let _ = stream.write_all(&body[..sent]);
-                if is_cut {
+                if is_truncated {
                     stalls = false;
                     let _ = stream.read(&mut [0]);
                 }
@@ -317,7 +314,7 @@ fn make_releases(context: &TestContext) -> PathBuf {
 fn context_with_mirror(stalls: bool) -> (TestContext, Mirror) {
     let mut context = TestContext::new();
     let mirror = Mirror::start(make_releases(&context), stalls);
-    // With a trailing slash, as people write it.
+    // With a trailing slash, which users may add.
     context.set("NODEJS_ORG_MIRROR", format!("http://{}/", mirror.address));
     (context, mirror)
 }
@@ -355,9 +352,9 @@ fn node_respects_min_release_age_and_min_version() {
     assert_eq!(
         version("node", &["--min-version", "22.11.1"]),
         "25.2.0",
-        "no LTS release is new enough and old enough"
+        "no LTS release satisfies both min_version and the age"
     );
-    assert_eq!(version("npm", &["--min-version", "11"]), "11.6.0", "min_version is a version of npm");
+    assert_eq!(version("npm", &["--min-version", "11"]), "11.6.0", "min_version applies to npm");
     assert_eq!(version("npm", &["--min-version", "10.8.2"]), "10.9.0");
     context
         .run(&install("node", &["--min-version", "26", "--min-release-age", "3"]))
@@ -395,7 +392,7 @@ fn node_installs_the_pinned_release_despite_a_newer_one() {
 #[test]
 fn node_declines_names_that_do_not_come_with_node() {
     let context = TestContext::new();
-    let attempt = answer(&context, "node", &json!({}));
+    let attempt = attempt_with(&context, "node", &json!({}));
     assert_eq!(attempt, "declined only node, npm, npx and corepack come with Node.js");
 }
 
@@ -407,7 +404,7 @@ fn node_fails_if_the_archive_lacks_the_program() {
 }
 
 #[test]
-fn node_rejects_an_archive_with_another_digest() {
+fn node_rejects_an_archive_with_a_wrong_digest() {
     let (context, _mirror) = context_with_mirror(false);
     let sums = context.path("mirror/v22.11.0/SHASUMS256.txt");
     let wrong = fs::read_to_string(&sums).unwrap().replace(['0', '1', '2'], "f");
@@ -428,7 +425,7 @@ fn node_works_with_wget_and_without_xz_and_repairs_itself() {
     let (mut context, _mirror) = context_with_mirror(false);
     let tools =
         ["sh", "env", "uname", "awk", "sed", "tar", "gzip", "sha256sum", "cut", "mkdir", "mv", "rm", "chmod"];
-    only_tools(&mut context, &[&tools[..], &["wget", "cat"]].concat());
+    put_only_on_path(&mut context, &[&tools[..], &["wget", "cat"]].concat());
     context.run(&install("node", &[])).succeeds();
     let node = lib(&context, "node/v22.11.0/bin/node");
     fs::write(&node, "#!/bin/sh\nexit 1\n").unwrap();
@@ -440,7 +437,10 @@ fn node_works_with_wget_and_without_xz_and_repairs_itself() {
 fn npm_installs_node_and_npm_if_they_are_missing() {
     let (mut context, _mirror) = context_with_mirror(false);
     let tools = ["sh", "env", "uname", "awk", "sed", "tar", "gzip", "sha256sum", "cut", "mkdir", "mv", "rm"];
-    only_tools(&mut context, &[&tools[..], &["wget", "cat", "chmod", "grep", "head", "find", "cp"]].concat());
+    put_only_on_path(
+        &mut context,
+        &[&tools[..], &["wget", "cat", "chmod", "grep", "head", "find", "cp"]].concat(),
+    );
     let record = context.run(&["install", "x", "--binproviders", "npm"]).exits_with(1).record();
     let attempts = record["attempts"].as_array().unwrap();
     assert!(attempts[0]["reason"].as_str().unwrap().starts_with("node is not on PATH"), "{record}");
@@ -454,7 +454,7 @@ fn node_completes_a_download_that_was_killed() {
     let (context, _mirror) = context_with_mirror(true);
     let rigup = context.start(&install("node", &[]));
     let has_begun = || names_in(&lib(&context, "node/new.part")).iter().any(|name| name.contains(".tar."));
-    wait_until("the archive is halfway", has_begun);
+    wait_until("half of the archive is downloaded", has_begun);
     context.kill_all(rigup);
     context.run(&install("node", &[])).succeeds();
     assert_eq!(names_in(&lib(&context, "node")), ["v22.11.0"]);

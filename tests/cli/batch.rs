@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::test_context::TestContext;
 
-/// A batch hook that installs names with `a`, declines names with `b`, fails for names with `c`, prints an invalid record
-/// for names with `d`, and prints nothing for other names.
+/// A batch hook that depends on the first letter of each name: it installs names with `a`, declines names with `b`,
+/// fails for names with `c`, prints an invalid record for names with `d`, and prints nothing for other names.
 const SHELF: &str = r#"#!/bin/sh
 mkdir -p "$LIB_DIR"
-tee -a "$DATA_DIR/seen" | while read -r line; do
+tee -a "$DATA_DIR/input" | while read -r line; do
     name=${line#*\"name\":\"} name=${name%%\"*}
     case $name in
     a*)
@@ -16,7 +16,7 @@ tee -a "$DATA_DIR/seen" | while read -r line; do
         echo "{\"type\":\"Binary\",\"name\":\"$name\",\"abspath\":\"$LIB_DIR/$name\",\"version\":\"1.0\"}"
         ;;
     b*) "$RIGUP" hook failure --name "$name" --declined "no $name here" ;;
-    c*) "$RIGUP" hook failure --name "$name" "the shelf broke under $name" ;;
+    c*) "$RIGUP" hook failure --name "$name" "cannot build $name" ;;
     d*) echo "{\"type\":\"Binary\",\"name\":\"$name\",\"abspath\":\"/no/such/file\"}" ;;
     esac
 done
@@ -41,7 +41,7 @@ fn attempts(record: &Value) -> Vec<String> {
 }
 
 #[test]
-fn one_process_answers_all_requests_with_an_outcome_for_each() {
+fn one_process_resolves_all_requests_with_an_outcome_for_each() {
     let context = context(SHELF, &["a1", "a2", "b", "c", "d", "e"], "shelf");
     let records = context.run(&["install"]).exits_with(1).records();
     assert_eq!(context.hook_processes().len(), 1);
@@ -49,7 +49,7 @@ fn one_process_answers_all_requests_with_an_outcome_for_each() {
         assert_eq!((&installed["status"], &installed["version"]), (&json!("installed"), &json!("1.0")));
     }
     assert_eq!(attempts(&records[2]), ["shelf declined: no b here"]);
-    assert_eq!(attempts(&records[3]), ["shelf failed: the shelf broke under c"]);
+    assert_eq!(attempts(&records[3]), ["shelf failed: cannot build c"]);
     assert_eq!(attempts(&records[4]).len(), 1);
     assert!(
         attempts(&records[4])[0]
@@ -73,13 +73,13 @@ fn a_batch_hook_reads_its_requests_on_standard_input() {
     let line = json!({"type": "Binary", "name": "a", "binproviders": "shelf", "min_version": "0.5", "overrides": overrides});
     context.plugin("p", &[line]);
     let record = context.run(&["install"]).succeeds().record();
-    let seen: Value = serde_json::from_slice(&std::fs::read(context.path("data/seen")).unwrap()).unwrap();
+    let input: Value = serde_json::from_slice(&std::fs::read(context.path("data/input")).unwrap()).unwrap();
     let expected = json!({
         "type": "BinaryRequest", "name": "a", "binproviders": "shelf", "min_version": "0.5", "min_release_age": 7,
         "postinstall_scripts": false, "best_effort": "min_release_age,postinstall_scripts", "overrides": overrides,
         "binary_id": record["id"], "machine_id": record["machine_id"],
     });
-    assert_eq!(seen, expected);
+    assert_eq!(input, expected);
     let process = &context.hook_processes()[0];
     let script = std::path::Path::new(process["run_dir"].as_str().unwrap()).join("cmd.sh");
     assert!(
@@ -150,7 +150,8 @@ fn hook_failure_accepts_a_reason_that_starts_with_a_dash() {
     }
 }
 
-/// Creates a test context with an `id` that prints root's and a `dpkg` that always succeeds. Tests add `apt-get`.
+/// Creates a context with a fake `id` that prints the uid of root and a fake `dpkg` that succeeds. Each test adds its
+/// own `apt-get`.
 fn context_with_dpkg() -> TestContext {
     let mut context = TestContext::new();
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools").display()));
@@ -189,9 +190,9 @@ fn apt_prefers_the_requested_version_to_one_that_starts_with_it() {
 }
 
 #[test]
-fn apt_reports_the_reason_of_each_package() {
+fn apt_reports_a_reason_for_each_package() {
     let context = context_with_dpkg();
-    // The last line looks like an option.
+    // The last line of stderr is not the reason, and looks like an option.
     let apt = "#!/bin/sh\n[ \"$1\" = update ] || { for last; do :; done; echo \"E: $last is broken\" >&2; echo '-- dpkg' >&2; exit 100; }\n";
     context.script("tools/apt-get", apt);
     let lines = ["a", "b"].map(|name| json!({"type": "Binary", "name": name, "binproviders": "apt"}));

@@ -1,4 +1,4 @@
-//! Parallel requests, several rigups at the same time, locks and deadlocks.
+//! Parallel requests, concurrent commands, locks and deadlocks.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,8 +15,8 @@ fn resolves_requests_in_parallel() {
     let context = TestContext::new();
     // Each hook exits only after the other one has started.
     context.provider("pair", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
-        case $name in a) other=b ;; b) other=a ;; esac\nmkdir -p \"$DATA_DIR/met\"\n: >\"$DATA_DIR/met/$name\"\n\
-        until [ -e \"$DATA_DIR/met/$other\" ]; do :; done\n\
+        case $name in a) other=b ;; b) other=a ;; esac\nmkdir -p \"$DATA_DIR/started\"\n: >\"$DATA_DIR/started/$name\"\n\
+        until [ -e \"$DATA_DIR/started/$other\" ]; do :; done\n\
         printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n");
     context.run(&["install", "a", "b", "--binproviders", "pair", "-j", "2", "--timeout", "30"]).succeeds();
 }
@@ -41,7 +41,7 @@ fn concurrent_first_installs_share_one_store() {
 }
 
 #[test]
-fn commands_under_one_lock_run_one_at_a_time_with_their_exit_codes() {
+fn commands_with_one_lock_run_one_at_a_time_and_keep_their_exit_codes() {
     let context = TestContext::new();
     let body = "mkdir \"$HOME/inside\" || exit 9; rmdir \"$HOME/inside\"; exit 7";
     fs::create_dir(context.path("home")).unwrap();
@@ -68,7 +68,7 @@ fn a_lock_is_held_until_its_terminated_command_exits() {
     assert_eq!(second.wait_with_output().unwrap().status.code(), Some(0));
 }
 
-/// Starts a command under the lock `x`, and waits until rigup reports that it waits for the lock.
+/// Starts a command with the lock `x`, and returns when rigup reports that it waits for the lock.
 fn wait_for_lock(context: &TestContext, args: &[&str]) -> Child {
     let mut waiting = context.start(&[&["hook", "lock", "x", "--"], args].concat());
     let mut message = String::new();
@@ -130,7 +130,7 @@ if [ "$name" = a ]; then
     echo $! >"$in/pid.new" && mv "$in/pid.new" "$in/pid"
     wait $! || exit
 else
-    # Exits after the other rigup has polled the lock often, or has given up.
+    # Exit when the other rigup has polled the lock many times, or has given up.
     until grep -q waiting "$in/stderr" && read -r pid <"$in/pid"; do :; done 2>/dev/null
     until [ ! -e "/proc/$pid" ] || awk '/^voluntary/ { n += $2 } END { exit n < 60 }' /proc/$pid/task/*/status; do :; done
 fi
@@ -160,7 +160,7 @@ fn a_hook_that_installs_its_own_binary_fails_instead_of_waiting() {
     context.run(&nested).exits_with(3).stderr_contains("waits for this process");
 }
 
-/// A hook that installs the binary of the other hook, once both hooks run.
+/// A hook that waits until both hooks run, and then installs the binary of the other hook.
 const MUTUAL_INSTALL: &str = r#"#!/bin/sh
 name=${1#--name=}
 case $name in a) other=b ;; b) other=a ;; esac

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::test_context::TestContext;
 
-/// Creates the plugin `my-w` with settings of each kind, and a hook for the event E that writes its environment to a file.
+/// Creates the plugin `my-w` with settings of each kind, and a hook for the event E that writes its environment to a
+/// file.
 fn context() -> TestContext {
     let context = TestContext::new();
     let config = json!({
@@ -162,7 +163,7 @@ fn the_path_of_a_binary_is_the_default_of_the_setting_that_names_it() {
     assert_eq!(setting(&context, "W_BINARY"), (found.clone(), "the machine's record".to_owned()));
     context.run(&["run", "E"]).succeeds();
     assert_eq!(context.hook_processes().last().unwrap()["env"]["W_BINARY"], found);
-    // The requirement keeps its name: once the path is gone, rigup must be able to find the binary elsewhere.
+    // The requirement keeps its name, so that rigup can find the binary elsewhere when the path no longer exists.
     assert_eq!(context.run(&["install", "--dry-run"]).succeeds().record()["name"], "sh");
     context.set("W_BINARY", "dash");
     assert_eq!(setting(&context, "W_BINARY").0, "dash");

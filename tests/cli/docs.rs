@@ -1,4 +1,4 @@
-//! The pages in `docs/`: their examples and tables.
+//! The examples and tables in `docs/`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::builtin_providers;
 use crate::test_context::TestContext;
 
-/// A fenced block: the text after the backticks, which is a language and maybe a file, and the lines of the block.
+/// A fenced block: the text after the backticks (a language, and optionally a file) and the lines of the block.
 struct Block<'a> {
     info: &'a str,
     body: String,
@@ -25,16 +25,16 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
 }
 
 /// Writes the files of a page and runs its commands, in the order of the page.
-fn follow(context: &TestContext, page: &str) {
+fn run_page(context: &TestContext, page: &str) {
     let mut commands = 0;
     for Block { info, body } in blocks(page) {
         if let Some((_, path)) = info.split_once(' ') {
             context.write(&format!("here/{path}"), body);
         } else if info == "console" {
-            let typed = format!("\n{body}");
-            for command in typed.split("\n$ ").skip(1) {
+            let session = format!("\n{body}");
+            for command in session.split("\n$ ").skip(1) {
                 let (command, expected) = command.split_once('\n').unwrap_or((command, ""));
-                check(context, command, expected);
+                check_command(context, command, expected);
                 commands += 1;
             }
         }
@@ -43,7 +43,7 @@ fn follow(context: &TestContext, page: &str) {
 }
 
 /// Runs a command, and asserts that its output contains the expected lines in this order.
-fn check(context: &TestContext, command: &str, expected: &str) {
+fn check_command(context: &TestContext, command: &str, expected: &str) {
     let args = ["-c", &format!("{{ {command}\n}} 2>&1")];
     let output = context.command_for(Path::new("/bin/sh"), &args).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -52,7 +52,7 @@ fn check(context: &TestContext, command: &str, expected: &str) {
     for line in expected.lines().filter(|line| !line.trim().is_empty()) {
         let at = rest
             .find(line)
-            .unwrap_or_else(|| panic!("`{line}` is not in what `{command}` prints:\n{printed}"));
+            .unwrap_or_else(|| panic!("`{line}` is not in the output of `{command}`:\n{printed}"));
         rest = &rest[at + line.len()..];
     }
 }
@@ -67,17 +67,17 @@ fn context() -> TestContext {
 
 #[test]
 fn the_examples_of_docs_hooks_work() {
-    follow(&context(), include_str!("../../docs/hooks.md"));
+    run_page(&context(), include_str!("../../docs/hooks.md"));
 }
 
 #[test]
 fn the_examples_of_docs_lock_work() {
-    follow(&context(), include_str!("../../docs/lock.md"));
+    run_page(&context(), include_str!("../../docs/lock.md"));
 }
 
 #[test]
 fn the_examples_of_docs_plugins_work() {
-    follow(&context(), include_str!("../../docs/plugins.md"));
+    run_page(&context(), include_str!("../../docs/plugins.md"));
 }
 
 #[test]
@@ -106,7 +106,11 @@ fn docs_providers_has_a_row_for_each_built_in_provider() {
         let cell = line.strip_prefix("| ").and_then(|rest| rest.split(" |").next());
         cell.and_then(|cell| cell.split_once(" (")?.1.strip_suffix(')')?.parse::<u32>().ok()).is_some()
     };
-    assert_eq!(page.lines().filter(is_row).count(), providers.len(), "a row for each provider and no other");
+    assert_eq!(
+        page.lines().filter(is_row).count(),
+        providers.len(),
+        "each row is that of a built-in provider"
+    );
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn docs_reliability_names_every_test_of_its_rows_and_no_other() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
     let files = fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
     let tests: String = files.collect();
-    let mut named = rows_in(include_str!("../../docs/reliability.md"), "`row_");
-    named.remove("row_NN_");
-    assert_eq!(named, rows_in(&tests, "fn row_"));
+    let mut mentioned = rows_in(include_str!("../../docs/reliability.md"), "`row_");
+    mentioned.remove("row_NN_");
+    assert_eq!(mentioned, rows_in(&tests, "fn row_"));
 }

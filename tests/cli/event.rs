@@ -25,7 +25,7 @@ fn record(kind: &str, n: usize) -> String {
     format!("echo '{{\"type\":\"{kind}\",\"n\":{n}}}'")
 }
 
-/// Returns the printed records in order: `HOOK=EXIT_CODE` for a process, else the type.
+/// Returns the printed records in order: `HOOK=EXIT_CODE` for a process, and the type for any other record.
 fn printed(output: &CommandOutput) -> Vec<String> {
     let format = |record: &Value| match record["type"].as_str().unwrap() {
         "Process" => format!("{}={}", record["hook_name"].as_str().unwrap(), record["exit_code"]),
@@ -35,7 +35,7 @@ fn printed(output: &CommandOutput) -> Vec<String> {
 }
 
 #[test]
-fn runs_foreground_hooks_in_order_and_goes_on_after_a_failure() {
+fn runs_foreground_hooks_in_order_and_continues_after_a_failure() {
     let context =
         context_with(&[("10_b.sh", &record("B", 1)), ("2_a.sh", "exit 3"), ("30_c.sh", &record("C", 1))]);
     let output = context.run(&["run", "E"]).exits_with(1).stderr_contains("error: p/on_E__2_a.sh: exit 3");
@@ -84,7 +84,7 @@ fn adds_plugin_and_hook_name_to_records_that_lack_them() {
 }
 
 #[test]
-fn hooks_get_the_arguments_unchanged_and_their_own_folder() {
+fn hooks_receive_the_arguments_unchanged_and_run_in_their_own_folder() {
     let context = context_with(&[("1_a.sh", "printf '%s\\n' \"$@\" >args; pwd >&2")]);
     let out = context.path("here/out");
     let output =
@@ -105,7 +105,7 @@ fn prints_the_records_that_a_daemon_writes_on_term() {
 }
 
 #[test]
-fn a_daemon_may_die_of_term_but_not_of_kill() {
+fn a_daemon_that_exits_on_term_succeeds_and_one_that_must_be_killed_fails() {
     let context = context_with(&[("1_d.bg.sh", "echo up; exec sleep 600")]);
     context.run(&["run", "E"]).succeeds();
     assert_eq!(context.hook_processes()[0]["exit_code"], 143);
@@ -268,7 +268,7 @@ fn terminates_a_hook_whose_waiter_was_killed_after_the_event() {
 }
 
 #[test]
-fn goes_on_with_the_hooks_after_the_reader_closes_stdout() {
+fn runs_the_remaining_hooks_after_the_reader_closes_stdout() {
     let context = context_with(&[("1_a.sh", &record("A", 1)), ("2_b.sh", "touch \"$DATA_DIR/ran\"; exit 1")]);
     let mut child = context.start(&["run", "E"]);
     drop(child.stdout.take());

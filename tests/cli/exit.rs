@@ -1,4 +1,4 @@
-//! Exit codes of hooks and commands in the foreground, in the background and after a kill of rigup; `process kill`.
+//! Exit codes of hooks and commands, in the foreground, in the background and after rigup was killed; `process kill`.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
-/// The last line of a script, and the exit code that it causes.
+/// The last lines of scripts, each with its exit code.
 const EXITS: [(&str, i32); 6] = [
     ("exit 0", 0),
     ("exit 1", 1),
@@ -17,7 +17,7 @@ const EXITS: [(&str, i32); 6] = [
     ("kill -KILL $$; sleep 600", 137),
 ];
 
-/// Creates a hook of the kind `kind` for each exit; `before` runs first.
+/// Creates a hook of this kind for each exit. `before` is the first line of each script.
 fn context_with_exits(kind: &str, before: &str) -> TestContext {
     let context = TestContext::new();
     for (n, (exit, _)) in EXITS.iter().enumerate() {

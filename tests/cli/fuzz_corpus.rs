@@ -1,4 +1,4 @@
-//! The properties of the fuzz targets, checked for the inputs in `fuzz/corpus`. See docs/reliability.md.
+//! Checks the properties of the fuzz targets on the inputs in `fuzz/corpus`. See docs/reliability.md.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn hook_output_parses_the_same_in_pieces_of_any_size() {
+fn hook_output_parses_the_same_in_chunks_of_any_size() {
     replay("protocol", protocol::check);
 }
 
@@ -42,11 +42,11 @@ fn settings_have_values_that_their_schema_allows() {
 }
 
 #[test]
-fn hook_names_mean_the_same_in_their_full_form() {
+fn hook_names_parse_the_same_in_their_full_form() {
     replay("hook_name", hook_name::check);
 }
 
 #[test]
-fn lock_files_are_written_as_they_were_read() {
+fn lock_files_parse_the_same_after_they_are_written() {
     replay("lockfile", lockfile::check);
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::test_context::{TestContext, wait_until};
 
 impl TestContext {
-    /// Creates `hooks` hooks for the event E, each of which prints 1,000 bytes.
+    /// Creates this number of hooks for the event E, each of which prints 1,000 bytes.
     fn event(&self, hooks: usize) -> &Self {
         for at in 0..hooks {
             let hook = "#!/bin/sh\nhead -c 1000 /dev/zero | tr '\\0' x\n";
@@ -36,7 +36,7 @@ impl TestContext {
         File::options().write(true).open(self.path("data/locks/gc")).unwrap()
     }
 
-    /// Starts a run, waits for it, and returns its id.
+    /// Starts a run, waits until it exits, and returns its id.
     fn finished_run(&self, slug: &str) -> String {
         let run = self.run(&["start", "--slug", slug, "--", "true"]).succeeds().record();
         let id = run["id"].as_str().unwrap().to_owned();
@@ -51,7 +51,7 @@ impl TestContext {
         records.iter().map(|record| (action(record), record["processes"].as_u64().unwrap_or(1))).collect()
     }
 
-    /// Returns the run dirs that records name and that exist.
+    /// Returns the existing run dirs that records refer to.
     fn run_dirs(&self) -> Vec<PathBuf> {
         let all = self.processes();
         let all = all.iter().filter_map(|process| Some(PathBuf::from(process["run_dir"].as_str()?)));
@@ -81,10 +81,10 @@ fn keeps_the_newest_processes_and_those_that_installed_a_binary() {
     context.set("RIGUP_KEEP_PROCESSES", "3");
 
     // The `rigup run` of the second event is kept as the parent of its three hooks.
-    let wanted = [counted("pruned", 4)];
-    assert_eq!(context.gc(&["--dry-run"]), wanted);
+    let expected = [counted("pruned", 4)];
+    assert_eq!(context.gc(&["--dry-run"]), expected);
     assert_eq!(context.processes().len(), 10, "a dry run prunes nothing");
-    assert_eq!(context.gc(&[]), wanted);
+    assert_eq!(context.gc(&[]), expected);
     let types: Vec<Value> =
         context.processes().iter().map(|process| process["process_type"].clone()).collect();
     assert_eq!(types, ["cli", "hook", "cli", "hook", "hook", "hook"]);
@@ -111,19 +111,19 @@ fn prunes_old_processes_but_no_live_process_or_its_parents() {
     context.backdate_exits();
 
     assert_eq!(context.gc(&[]), [counted("pruned", 3)]);
-    let left = context.processes();
+    let kept = context.processes();
     assert_eq!(
-        left.iter().map(|process| process["id"].clone()).collect::<Vec<_>>(),
+        kept.iter().map(|process| process["id"].clone()).collect::<Vec<_>>(),
         [run["parent_id"].clone(), json!(id)]
     );
-    assert_eq!(left[1]["parent_id"], left[0]["id"], "the parent of the run is kept");
+    assert_eq!(kept[1]["parent_id"], kept[0]["id"], "the parent of the run is kept");
 
     context.run(&["process", "kill", id]).succeeds();
     assert_eq!(context.gc(&[]), [], "the run and its parent are kept");
     context.backdate_exits();
-    let wanted = [counted("removed", 1), counted("pruned", 2)];
-    assert_eq!(context.gc(&["--dry-run"]), wanted);
-    assert_eq!(context.gc(&[]), wanted, "the --ttl expires, then the record");
+    let expected = [counted("removed", 1), counted("pruned", 2)];
+    assert_eq!(context.gc(&["--dry-run"]), expected);
+    assert_eq!(context.gc(&[]), expected, "the run dir is removed, and then the record");
     assert_eq!(context.processes().len(), 0);
     wait_until("the waiter has exited", || context.live_processes().is_empty());
 }
@@ -164,7 +164,7 @@ fn keeps_the_newest_logs_and_the_records_of_the_others() {
 }
 
 #[test]
-fn removes_nothing_outside_of_the_data_dir_or_behind_a_link() {
+fn removes_nothing_outside_the_data_dir_or_behind_a_link() {
     let mut context = TestContext::new();
     context.script("here/plugins/p/on_E__1_x.sh", "#!/bin/sh\ntouch written\n");
     let outside = context.path("outside");
@@ -242,8 +242,8 @@ fn several_gcs_and_runs_work_at_the_same_time() {
         );
     }
     context.gc(&[]);
-    let left = context.processes();
-    assert_eq!(left.len(), 11, "ten hooks and their parent are kept");
+    let kept = context.processes();
+    assert_eq!(kept.len(), 11, "ten hooks and their parent are kept");
     assert_eq!((context.run_dirs().len(), context.run_dir_count()), (10, 10));
 }
 

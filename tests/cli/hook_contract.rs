@@ -7,10 +7,10 @@ use serde_json::json;
 
 use crate::test_context::TestContext;
 
-/// A provider that writes its arguments, environment, cwd, stdin, session and pid to files.
+/// A provider that writes its arguments, environment, working folder, stdin, session and pid to files.
 const RECORDER: &str = r#"#!/bin/sh
 set -eu
-out=$DATA_DIR/seen && mkdir -p "$out"
+out=$DATA_DIR/recorded && mkdir -p "$out"
 for arg; do printf '%s\0' "$arg"; done >"$out/argv"
 env -0 >"$out/env"
 pwd >"$out/cwd"
@@ -19,13 +19,13 @@ cut -d ' ' -f 6 /proc/$$/stat >"$out/session" && echo $$ >"$out/pid"
 printf '{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}\n'
 "#;
 
-/// Reads a file of the recorder.
-fn seen(context: &TestContext, what: &str) -> String {
-    String::from_utf8_lossy(&fs::read(context.path("data/seen").join(what)).unwrap()).into_owned()
+/// Returns what the recorder wrote to a file.
+fn recorded(context: &TestContext, file: &str) -> String {
+    String::from_utf8_lossy(&fs::read(context.path("data/recorded").join(file)).unwrap()).into_owned()
 }
 
 #[test]
-fn a_hook_gets_the_arguments_and_environment_of_the_contract() {
+fn a_hook_receives_the_arguments_and_environment_of_the_contract() {
     let mut context = TestContext::new();
     context
         .set("MY_SECRET_TOKEN", "canary")
@@ -38,7 +38,7 @@ fn a_hook_gets_the_arguments_and_environment_of_the_contract() {
     })]);
     let record = context.run(&["install"]).succeeds().record();
 
-    let argv = seen(&context, "argv");
+    let argv = recorded(&context, "argv");
     let argv: Vec<&str> = argv.split_terminator('\0').collect();
     let (id, machine) = (record["id"].as_str().unwrap(), record["machine_id"].as_str().unwrap());
     let expected = [
@@ -56,11 +56,11 @@ fn a_hook_gets_the_arguments_and_environment_of_the_contract() {
 
     let data = context.path("data");
     let cwd = data.join("machines").join(machine).join("binaries/x").join(id).join("recorder");
-    assert_eq!(seen(&context, "cwd").trim(), cwd.to_str().unwrap());
-    assert_eq!(seen(&context, "stdin").trim(), "/dev/null");
-    assert_eq!(seen(&context, "session"), seen(&context, "pid"), "the hook leads its own session");
+    assert_eq!(recorded(&context, "cwd").trim(), cwd.to_str().unwrap());
+    assert_eq!(recorded(&context, "stdin").trim(), "/dev/null");
+    assert_eq!(recorded(&context, "session"), recorded(&context, "pid"), "the hook leads its own session");
 
-    let env = seen(&context, "env");
+    let env = recorded(&context, "env");
     let variable = |name: &str| env.split('\0').find_map(|line| line.strip_prefix(&format!("{name}=")));
     let lib = data.join("lib").join(rigup::settings::platform());
     assert_eq!(variable("DATA_DIR"), data.to_str());
@@ -69,7 +69,7 @@ fn a_hook_gets_the_arguments_and_environment_of_the_contract() {
     assert_eq!(variable("MACHINE_ID"), Some(machine));
     assert_eq!(variable("NODE_MODULES_DIR"), lib.join("npm/node_modules").to_str());
     assert_eq!(variable("MY_SECRET_TOKEN"), Some("canary"));
-    assert_eq!(variable("RIGUP_DATA_DIR"), None, "a rigup called by a hook uses DATA_DIR");
+    assert_eq!(variable("RIGUP_DATA_DIR"), None, "a rigup that a hook calls uses DATA_DIR");
     assert!(fs::metadata(variable("RIGUP").unwrap()).unwrap().is_file());
     let path: Vec<&str> = variable("PATH").unwrap().split(':').collect();
     assert_eq!(path[..2], ["/opt/tool/bin", lib.join("bin").to_str().unwrap()]);
@@ -161,7 +161,7 @@ fn terminates_a_hook_with_endless_output() {
 #[test]
 fn the_extension_selects_the_interpreter_of_a_hook_without_shebang() {
     let mut context = TestContext::new();
-    // Fake interpreters, so that the test needs neither Python nor Node.js.
+    // The interpreters are fake, so that the test needs neither Python nor Node.js.
     for interpreter in ["python3", "node"] {
         let fake = format!("#!/bin/sh\nINTERPRETER={interpreter} exec /bin/sh \"$@\"\n");
         context.script(&format!("tools/{interpreter}"), &fake);
@@ -177,8 +177,8 @@ fn the_extension_selects_the_interpreter_of_a_hook_without_shebang() {
     );
     for (provider, interpreter) in [("a", "bash"), ("b", "python3"), ("c", "node"), ("d", "itself")] {
         context.run(&["install", "x", "--binproviders", provider]).exits_with(1);
-        let seen = fs::read_to_string(context.path("data/interpreter")).unwrap();
-        assert_eq!(seen.trim(), interpreter, "{provider}");
+        let used = fs::read_to_string(context.path("data/interpreter")).unwrap();
+        assert_eq!(used.trim(), interpreter, "{provider}");
     }
 }
 
@@ -199,7 +199,7 @@ fn passes_an_environment_that_is_not_utf8_to_the_hook() {
     let mut context = TestContext::new();
     context.set("RAW", std::ffi::OsStr::from_bytes(b"a\xffb").to_owned()).provider("recorder", RECORDER);
     context.run(&["install", "x", "--binproviders", "recorder"]).succeeds();
-    let env = fs::read(context.path("data/seen/env")).unwrap();
+    let env = fs::read(context.path("data/recorded/env")).unwrap();
     assert!(env.split(|&byte| byte == 0).any(|variable| variable == b"RAW=a\xffb"));
 }
 

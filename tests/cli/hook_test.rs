@@ -1,4 +1,4 @@
-//! `rigup hook test`, with hooks that keep the contract and hooks that break one item each.
+//! `rigup hook test`, with hooks that follow the contract and hooks that break one item each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn repository(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).display().to_string()
 }
 
-/// Creates a test context with its own folder for temporary files.
+/// Creates a context with its own folder for temporary files.
 fn context() -> TestContext {
     let mut context = TestContext::new();
     let tmp = context.path("tmp");
@@ -27,7 +27,7 @@ fn temporary_files(context: &TestContext) -> Vec<PathBuf> {
     fs::read_dir(context.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Returns the items with this outcome.
+/// Returns the ids of the items with this outcome.
 fn items(output: &CommandOutput, outcome: &str) -> Vec<String> {
     let records = output.records().into_iter().filter(|record| record["outcome"] == outcome);
     records.map(|record| record["item"].as_str().unwrap().to_owned()).collect()
@@ -38,7 +38,7 @@ fn item(output: &CommandOutput, id: &str) -> Value {
     output.records().into_iter().find(|record| record["item"] == id).expect("the item is reported")
 }
 
-/// Asserts that no item is broken, and that only these items are skipped.
+/// Asserts that no item fails, and that only these items are skipped.
 #[track_caller]
 fn assert_passes(output: CommandOutput, may_be_skipped: &[&str]) {
     let output = output.succeeds();
@@ -46,11 +46,11 @@ fn assert_passes(output: CommandOutput, may_be_skipped: &[&str]) {
     assert!(skipped.iter().all(|item| may_be_skipped.contains(&item.as_str())), "{}", output.stderr);
 }
 
-/// Without the permission to mount, `read-only` and `full` are skipped; `term` is skipped if the hook exits first.
+/// `read-only` and `full` are skipped if the test is not allowed to mount, and `term` if the hook exits first.
 const MAY_BE_SKIPPED: [&str; 3] = ["read-only", "full", "term"];
 
-/// Tests a broken hook and asserts that only the item that its folder is named after is broken. Returns that item's record,
-/// or `None` if the system cannot check it.
+/// Tests a broken hook, and asserts that only the item with this id fails. Returns the record of the item, or `None` if
+/// the system cannot check it.
 #[track_caller]
 fn assert_breaks(id: &str) -> Option<Value> {
     let context = context();
@@ -96,7 +96,7 @@ fn a_hook_that_evaluates_its_arguments_breaks_hostile_alone() {
 }
 
 #[test]
-fn a_hook_that_leaves_a_daemon_after_term_breaks_term_alone() {
+fn a_hook_that_leaves_a_process_after_term_breaks_term_alone() {
     let found = assert_breaks("term").unwrap();
     assert!(found["reason"].as_str().unwrap().contains("after TERM: sleep 600"), "{found}");
 }
@@ -118,7 +118,7 @@ fn a_hook_that_rejects_arguments_breaks_unknown_arguments_alone() {
 }
 
 #[test]
-fn env_keeps_the_contract_and_the_test_removes_its_files() {
+fn env_follows_the_contract_and_the_test_removes_its_files() {
     let context = context();
     let output =
         context.run(&["hook", "test", &repository("providers/env/on_BinaryRequest__00_env.batch.sh")]);
@@ -130,7 +130,7 @@ fn env_keeps_the_contract_and_the_test_removes_its_files() {
 }
 
 #[test]
-fn the_example_providers_keep_the_contract() {
+fn the_example_providers_follow_the_contract() {
     for (language, file, program) in [
         ("sh", "on_BinaryRequest__50_example.sh", "/bin/sh"),
         ("python", "on_BinaryRequest__50_example.py", "/usr/bin/python3"),
@@ -229,7 +229,7 @@ fn skips_answer_if_the_provider_declines_the_default_name() {
 }
 
 #[test]
-fn reports_files_that_are_no_hooks_or_cannot_be_started() {
+fn reports_files_that_are_not_hooks_or_cannot_be_started() {
     let context = context();
     for (file, text, is_executable, broken) in [
         ("p/install.sh", "#!/bin/sh\n", true, "name"),

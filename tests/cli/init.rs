@@ -1,4 +1,4 @@
-//! `rigup init`: the files that it writes work without changes.
+//! `rigup init` writes plugins and providers that work without changes.
 
 use std::fs;
 use std::path::Path;
@@ -72,8 +72,8 @@ fn overwrites_no_file() {
     context.run(&["init", "provider", "shelf", "--dir", "here"]).succeeds();
     let hook = context.path("here/here/shelf/on_BinaryRequest__50_shelf.sh");
     fs::write(&hook, "mine").unwrap();
-    let again = ["init", "provider", "shelf", "--dir", "here"];
-    context.run(&again).exits_with(1).stderr_contains("here/shelf already exists, so nothing was written");
+    let repeated = ["init", "provider", "shelf", "--dir", "here"];
+    context.run(&repeated).exits_with(1).stderr_contains("here/shelf already exists, so nothing was written");
     assert_eq!(fs::read_to_string(hook).unwrap(), "mine");
     context.run(&["init", "plugin", "../x"]).exits_with(2).stderr_contains("is not a valid name");
     context.run(&["init", "provider", "x", "--lang", "cobol"]).exits_with(2);

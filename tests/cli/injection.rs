@@ -1,5 +1,5 @@
-//! The text of requirements never reaches a shell, and never reaches a package manager as an option. Each built-in
-//! provider runs with fake package managers that record their arguments.
+//! No text of a requirement is run by a shell or becomes an option of a package manager. Each built-in provider runs
+//! with fake package managers that record their arguments.
 
 use std::fs;
 use std::path::Path;
@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use crate::builtin_providers;
 use crate::test_context::TestContext;
 
-/// A shell command that appends each argument of a program to a file, after the name of the program.
+/// A shell command that appends the name of the program and each of its arguments to a file.
 const RECORD: &str = "for arg; do printf '%s|%s\\n' \"${0##*/}\" \"$arg\" >>\"$ARGV\"; done\n";
 
-/// The names of the package managers, and the shell commands that answer their hooks until the installation.
-const FAKES: [(&str, &str); 13] = [
+/// The fake package managers: each name, and a shell command that gives the provider's hook the output it needs to get
+/// as far as the installation.
+const FAKE_PACKAGE_MANAGERS: [(&str, &str); 13] = [
     ("apt-get", "[ \"$1\" = update ]"),
     ("dpkg", "true"),
     ("brew", "[ \"$1\" = --prefix ] && echo /nowhere"),
@@ -40,8 +41,8 @@ fn enforces_release_age(provider: &str) -> bool {
 
 fn context() -> TestContext {
     let mut context = TestContext::new();
-    for (name, answer) in FAKES {
-        context.script(&format!("tools/{name}"), &format!("#!/bin/sh\n{RECORD}{answer}\n"));
+    for (name, output) in FAKE_PACKAGE_MANAGERS {
+        context.script(&format!("tools/{name}"), &format!("#!/bin/sh\n{RECORD}{output}\n"));
     }
     // Homebrew refuses to run as root, and apt-get needs root.
     context.script("tools/id", "#!/bin/sh\necho 1000\n");
@@ -51,7 +52,7 @@ fn context() -> TestContext {
     context
 }
 
-/// Returns the recorded arguments, each after its program, and clears the record.
+/// Returns the recorded arguments, each with its program, and removes the recording.
 fn take_arguments(context: &TestContext) -> Vec<(String, String)> {
     let text = fs::read_to_string(context.path("argv")).unwrap_or_default();
     let _ = fs::remove_file(context.path("argv"));
@@ -59,7 +60,7 @@ fn take_arguments(context: &TestContext) -> Vec<(String, String)> {
     lines.map(|(program, argument)| (program.to_owned(), argument.to_owned())).collect()
 }
 
-/// Returns texts that an injection turns into the option `evil`, or into a command that creates the canary.
+/// Returns texts that an injection would turn into the option `evil`, or into a command that creates the canary file.
 fn hostile_texts(canary: &Path) -> Vec<String> {
     let canary = canary.display();
     let mut all: Vec<String> = [
@@ -89,8 +90,8 @@ fn hostile_texts(canary: &Path) -> Vec<String> {
     all
 }
 
-/// Requires binaries with these keys from a provider, and asserts that no text becomes an option or a command.
-fn assert_harmless(context: &TestContext, provider: &str, lines: &[Value]) {
+/// Requires a binary with each set of keys from a provider, and asserts that no text becomes an option or a command.
+fn assert_no_injection(context: &TestContext, provider: &str, lines: &[Value]) {
     let lines: Vec<Value> = lines
         .iter()
         .enumerate()
@@ -101,18 +102,18 @@ fn assert_harmless(context: &TestContext, provider: &str, lines: &[Value]) {
         })
         .collect();
     context.plugin("p", &lines);
-    // The release age makes these providers run more of their code.
-    let rules = if enforces_release_age(provider) { &["--min-release-age", "3"][..] } else { &[] };
-    context.run(&[&["install", "--plugins", "p", "--force"], rules].concat()).exits_with(1);
+    // With a release age, these providers run more of their code.
+    let options = if enforces_release_age(provider) { &["--min-release-age", "3"][..] } else { &[] };
+    context.run(&[&["install", "--plugins", "p", "--force"], options].concat()).exits_with(1);
     for (program, argument) in take_arguments(context) {
         let is_option = argument.trim_start().starts_with('-') && argument.contains("evil");
         assert!(!is_option, "{provider} passes {argument:?} to {program}");
     }
-    assert!(!context.path("canary").exists(), "{provider} passes text to a shell");
+    assert!(!context.path("canary").exists(), "{provider} ran text in a shell");
 }
 
 #[test]
-fn the_fake_package_managers_get_the_packages_of_a_requirement() {
+fn the_fake_package_managers_receive_the_packages_of_a_requirement() {
     let context = context();
     for provider in builtin_providers::providers() {
         let provider = provider.as_str();
@@ -144,7 +145,11 @@ fn no_package_of_a_requirement_becomes_an_option_or_a_command() {
             .iter()
             .filter(|text| text.starts_with('-'))
             .map(|text| json!({"overrides": {provider: {"install_args": [text]}}}));
-        assert_harmless(&context, provider, &package_overrides.chain(argument_overrides).collect::<Vec<_>>());
+        assert_no_injection(
+            &context,
+            provider,
+            &package_overrides.chain(argument_overrides).collect::<Vec<_>>(),
+        );
     }
 }
 
@@ -156,14 +161,14 @@ fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
         let texts = hostile_texts(&context.path("canary"));
         let names = texts.iter().map(|text| json!({"name": text}));
         // One text of each kind is enough: the same functions read all of these keys.
-        let some =
+        let selected =
             ["x --evil", "x\\n--evil", "$(touch"].map(|kind| texts.iter().find(|text| text.contains(kind)));
-        let others = some.into_iter().flatten().flat_map(|text| {
+        let others = selected.into_iter().flatten().flat_map(|text| {
             let keys = [json!({"min_version": text}), json!({"binproviders": format!("{provider},{text}")})];
             let overrides = ["install_root", "abspath", "version", "overrides"]
                 .map(|key| json!({"overrides": {provider: {key: text}}}));
             keys.into_iter().chain(overrides)
         });
-        assert_harmless(&context, provider, &names.chain(others).collect::<Vec<_>>());
+        assert_no_injection(&context, provider, &names.chain(others).collect::<Vec<_>>());
     }
 }

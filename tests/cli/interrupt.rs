@@ -1,4 +1,4 @@
-//! Signals to rigup, and readers that close its output.
+//! Signals to rigup, and readers that close its stdout.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Invalid input is an error with path and line, and leaves nothing unfinished.
+//! Invalid input is reported with its path and line, and leaves nothing unfinished.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -37,17 +37,17 @@ fn plugin_names_and_lines_cannot_send_terminal_escape_codes() {
 fn writes_each_message_to_stderr_in_one_piece() {
     let context = TestContext::new();
     context.write("here/plugins/p/binaries.jsonl", "x\n\n{}\n");
-    // A datagram socket keeps the boundaries of writes.
-    let (pieces, stderr) = UnixDatagram::pair().unwrap();
+    // A datagram socket preserves the boundaries between writes.
+    let (receiver, stderr) = UnixDatagram::pair().unwrap();
     let mut command = context.command(&["install"]);
     command.stdout(Stdio::null()).stderr(OwnedFd::from(stderr));
     assert_eq!(command.status().unwrap().code(), Some(1));
     drop(command);
-    pieces.set_nonblocking(true).unwrap();
-    let mut piece = [0; 4096];
+    receiver.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 4096];
     for line in [1, 3] {
-        let size = pieces.recv(&mut piece).unwrap();
-        let message = std::str::from_utf8(&piece[..size]).unwrap();
+        let size = receiver.recv(&mut buffer).unwrap();
+        let message = std::str::from_utf8(&buffer[..size]).unwrap();
         assert!(
             message.contains(&format!("binaries.jsonl:{line}: ")) && message.ends_with('\n'),
             "{message:?}"
@@ -112,7 +112,8 @@ fn usage_errors_exit_with_2() {
 pub(crate) fn run_as_nobody(context: &TestContext, args: &[&str]) -> CommandOutput {
     const NOBODY: u32 = 65534;
     let rigup = context.path("rigup");
-    // Another process copies it: a child forked while this one has the copy open for writing would keep it busy.
+    // Copied by another process. If this one had the copy open for writing, a child forked meanwhile would inherit the
+    // descriptor, and the kernel would refuse to run the copy.
     assert_cmd::Command::new("cp")
         .args([env!("CARGO_BIN_EXE_rigup").as_ref(), rigup.as_os_str()])
         .assert()

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::test_context::TestContext;
 
-/// Creates a context in which one binary was installed and one was not.
+/// Creates a context in which one binary is installed and the install of another failed.
 fn context_with_history() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").fixture("failing");

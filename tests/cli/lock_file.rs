@@ -1,4 +1,4 @@
-//! `rigup lock` and `install --locked`: the same binaries on each machine, or none.
+//! `rigup lock` and `install --locked`, which installs the same binaries on each machine, or none.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
-/// Installs a script that contains LIB_DIR, in the requested version or else in the newest one, followed by the text of
-/// the file `extra`.
+/// Installs a script in the requested version, or else in the newest one. The script contains LIB_DIR and the text of
+/// the file `extra`. If the file `stubborn` exists, the requested version is ignored.
 const SHELF: &str = r#"#!/bin/sh
 exact=$(cat "$HOME/newest")
 for arg; do case $arg in --name=*) name=${arg#--name=} ;; --exact-version=*) exact=${arg#--exact-version=} ;; esac; done
@@ -22,7 +22,7 @@ chmod +x "$LIB_DIR/shelf/$name.new" && mv "$LIB_DIR/shelf/$name.new" "$LIB_DIR/s
 "$RIGUP" hook binary --provider shelf --abspath "$LIB_DIR/shelf/$name" -- "$@"
 "#;
 
-/// Creates a context with a plugin that requires these names from the shelf, whose newest version is 1.0.0.
+/// Creates a context with a plugin that requires these names from the provider `shelf`, whose newest version is 1.0.0.
 fn context_with_shelf(names: &[&str]) -> TestContext {
     let context = TestContext::new();
     context.provider("shelf", SHELF);
@@ -89,7 +89,7 @@ fn installs_the_pinned_version_elsewhere_despite_a_newer_one() {
         .succeeds()
         .stderr_contains("2 binaries are already installed");
     run_elsewhere(&context, &["lock"]).succeeds();
-    assert_eq!(lockfile(&context), text, "equal pins are equal bytes");
+    assert_eq!(lockfile(&context), text, "both commands write the same bytes");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn load_suggests_install_locked_for_the_lock_options() {
             .stderr_contains("tip: run `rigup install --locked`: it compares with the lock file");
         assert!(
             !output.stderr.contains("-- --lock"),
-            "the tip does not take the option for a name: {}",
+            "the tip does not treat the option as a name: {}",
             output.stderr
         );
     }
@@ -124,7 +124,7 @@ fn load_suggests_install_locked_for_the_lock_options() {
 }
 
 #[test]
-fn rejects_another_version_and_leaves_the_link_unchanged() {
+fn rejects_a_different_version_and_leaves_the_link_unchanged() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     context.write("home/newest", "2.0.0");
@@ -142,7 +142,7 @@ fn rejects_another_version_and_leaves_the_link_unchanged() {
 }
 
 #[test]
-fn rejects_another_file_of_the_same_version_with_both_digests() {
+fn rejects_a_different_file_of_the_same_version_and_shows_both_digests() {
     let context = context_with_shelf(&["a"]);
     let pin = context.run(&["lock"]).succeeds().record();
     context.write("home/extra", "# something more\n");
@@ -160,7 +160,7 @@ fn rejects_a_record_that_has_the_pinned_digest_for_another_file() {
     context.provider("shelf", &forging_hook);
     context.write("home/forge", "");
     let pin = context.run(&["lock"]).succeeds().record();
-    // The fingerprint is that of the installed file.
+    // The fingerprint in the record is that of the installed file.
     let digest = pin["sha256"].as_str().unwrap();
     context.write("home/forge", format!("s/\"sha256\":\"[0-9a-f]*/\"sha256\":\"{digest}/"));
     context.write("home/extra", "# something more\n");
@@ -175,7 +175,7 @@ fn rejects_a_record_that_has_the_pinned_digest_for_another_file() {
 }
 
 #[test]
-fn rejects_a_changed_hook_with_both_digests_and_does_not_run_it() {
+fn rejects_a_changed_hook_without_running_it_and_shows_both_digests() {
     let context = context_with_shelf(&["a"]);
     let pin = context.run(&["lock"]).succeeds().record();
     context.provider("shelf", &SHELF.replace("exact=$(cat", "exact=$(cat --"));
@@ -299,7 +299,7 @@ fn lock_check_installs_nothing_and_names_each_outdated_pin() {
 }
 
 #[test]
-fn keeps_pins_of_other_platforms_and_prunes_unused_ones_on_request() {
+fn keeps_pins_of_other_platforms_and_removes_unused_ones_on_request() {
     let context = context_with_shelf(&["a", "b"]);
     context.run(&["lock"]).succeeds();
     let other = lockfile(&context).replace(&rigup::settings::platform(), "riscv64-plan9");
@@ -384,13 +384,13 @@ fn accepts_another_lock_file_and_rejects_an_unusable_one_first() {
     context.write("home/newest", "2.0.0");
     context.run(&["install", "--force"]).succeeds();
     context.run(&["lock"]).succeeds();
-    assert!(context.path("here/rigup.lock").is_symlink(), "the link stays a link");
+    assert!(context.path("here/rigup.lock").is_symlink(), "the link is not replaced with a file");
     assert!(fs::read_to_string(context.path("here/locks/linux.lock")).unwrap().contains("2.0.0"));
     assert_eq!(context.path("here/locks/linux.lock").metadata().unwrap().mode() & 0o777, 0o644);
 }
 
 #[test]
-fn concurrent_locks_of_different_names_keep_all_pins() {
+fn concurrent_lock_commands_for_different_names_keep_all_pins() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let context = context_with_shelf(&names);
     let all: Vec<_> = names.iter().map(|name| (name, context.start(&["lock", name]))).collect();
@@ -402,7 +402,7 @@ fn concurrent_locks_of_different_names_keep_all_pins() {
 }
 
 #[test]
-fn rejects_a_lock_file_that_becomes_writable_by_others_meanwhile() {
+fn rejects_a_lock_file_that_becomes_writable_by_others_before_the_write() {
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     let before = lockfile(&context);
@@ -435,7 +435,7 @@ fn reports_a_wait_to_write_the_lock_file_and_can_be_interrupted() {
 }
 
 #[test]
-fn an_interrupted_lock_changes_no_file() {
+fn an_interrupted_lock_command_changes_no_file() {
     let context = context_with_shelf(&["a"]);
     context.fixture("hanging");
     context.plugin("more", &[json!({"type": "Binary", "name": "never", "binproviders": "hanging"})]);

@@ -1,11 +1,11 @@
-//! `min_release_age`, `postinstall_scripts`, and the overrides for single providers.
+//! `min_release_age`, `postinstall_scripts`, and overrides for a provider.
 
 use serde_json::json;
 
 use crate::builtin_providers;
 use crate::test_context::TestContext;
 
-/// A provider that installs every name; the version in its record lists the policy that it was given.
+/// A provider that installs every name, and reports the policy that it received as the version.
 const REGISTRY: &str = r#"#!/bin/sh
 for arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done
 eval "$("$RIGUP" hook policy --provider registry -- "$@")"
@@ -15,7 +15,7 @@ version="1.5+age.${min_release_age:-any}.scripts.${run_scripts:-no}.required.${m
 echo "{\"type\":\"Binary\",\"name\":\"$name\",\"abspath\":\"$PWD/$name\",\"version\":\"$version\"}"
 "#;
 
-/// Creates a context with the registry and a config that states what it enforces.
+/// Creates a context with the provider `registry`, whose config states what it enforces.
 fn context(enforces: &serde_json::Value) -> TestContext {
     let context = TestContext::new();
     context.provider("registry", REGISTRY);
@@ -24,7 +24,7 @@ fn context(enforces: &serde_json::Value) -> TestContext {
     context
 }
 
-/// Creates a context whose registry enforces the whole policy.
+/// Creates a context whose provider `registry` enforces the whole policy.
 fn context_with_policy() -> TestContext {
     context(&json!({"min_release_age": true, "postinstall_scripts": true}))
 }
@@ -35,7 +35,7 @@ fn require(context: &TestContext, keys: &serde_json::Value) {
     context.plugin("p", &[line]);
 }
 
-/// Installs `x` and returns the policy that the registry was given.
+/// Installs `x`, and returns the policy that the provider `registry` received.
 fn policy(context: &TestContext, args: &[&str]) -> String {
     let record = context.run(&[&["install", "--force"], args].concat()).succeeds().record();
     record["version"].as_str().unwrap().trim_start_matches("1.5+").to_owned()
@@ -93,9 +93,9 @@ fn warns_once_about_a_default_policy_that_cannot_be_enforced() {
         1,
         "{warnings:?}"
     );
-    let own = "warning: registry: the registry is slow today";
+    let from_hook = "warning: registry: the registry is slow today";
     assert_eq!(
-        warnings.iter().filter(|warning| **warning == own).count(),
+        warnings.iter().filter(|warning| **warning == from_hook).count(),
         1,
         "warnings of the hook: {warnings:?}"
     );
@@ -129,11 +129,11 @@ fn plugin_show_prints_what_each_provider_enforces() {
         |provider: &str| context.run(&["plugin", "show", provider]).succeeds().record()["enforces"].clone();
     for provider in builtin_providers::providers() {
         let config = builtin_providers::config(&provider);
-        let stated = &config["enforces"];
-        assert!(config["curated"] == true || stated["min_release_age"].is_boolean(), "{provider}");
+        let declared = &config["enforces"];
+        assert!(config["curated"] == true || declared["min_release_age"].is_boolean(), "{provider}");
         let expected = json!({
-            "min_release_age": stated["min_release_age"],
-            "postinstall_scripts": stated["postinstall_scripts"],
+            "min_release_age": declared["min_release_age"],
+            "postinstall_scripts": declared["postinstall_scripts"],
         });
         assert_eq!(enforced(&provider), expected, "{provider}");
     }
@@ -160,7 +160,7 @@ fn overrides_set_the_file_and_the_version_for_a_provider() {
 }
 
 #[test]
-fn rejects_another_file_than_the_one_in_overrides() {
+fn rejects_a_file_other_than_the_one_in_overrides() {
     let context = context_with_policy();
     require(&context, &json!({"overrides": {"registry": {"abspath": "/opt/x"}}}));
     let record = context.run(&["install"]).exits_with(1).record();

@@ -1,4 +1,5 @@
-//! The built-in providers without a registry; `tests/real` runs them with one. The requirements of providers.
+//! The built-in providers without registries (`tests/real` runs them with registries), and the requirements of
+//! providers.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -105,7 +106,7 @@ fn tries_a_provider_again_if_another_request_installed_its_requirement() {
         command -v pickle >/dev/null || { : >\"$declined\"; echo no pickle >&2; exit 0; }\n\
         \"$RIGUP\" hook binary --provider picky --abspath /bin/sh -- \"$@\"\n",
     );
-    // The pickle is installed only after both requests were declined.
+    // The provider installs the requirement `pickle` only after both requests were declined.
     context.provider(
         "jar",
         "#!/bin/sh\nuntil [ -e \"$DATA_DIR/declined-x\" ] && [ -e \"$DATA_DIR/declined-y\" ]; do :; done\n\
@@ -132,12 +133,12 @@ fn warns_about_a_provider_requirement_that_cannot_be_installed() {
     .stderr_contains("picky declined: no pickle");
 }
 
-/// Creates a context with the fake Homebrew on PATH, and with a user who is not root.
+/// Creates a context with the fake Homebrew on PATH and a fake `id` whose user is not root.
 fn context_with_brew() -> TestContext {
     let mut context = TestContext::new();
     let brew = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bin/brew")).unwrap();
     context.script("brew/bin/brew", &brew);
-    // The tests may run as root, and Homebrew asks `id` for the user.
+    // The tests may run as root, and the hook checks the user with `id`.
     context.script("brew/bin/id", "#!/bin/sh\n[ \"$1\" = -u ] && echo 1000 || exec /usr/bin/id \"$@\"\n");
     fs::set_permissions(context.path("brew"), fs::Permissions::from_mode(0o755)).unwrap();
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("brew/bin").display()));
@@ -287,7 +288,7 @@ fn installs_an_optional_requirement_first_if_enough_requests_need_it() {
 }
 
 #[test]
-fn goes_on_without_an_optional_requirement_that_is_unavailable() {
+fn continues_without_an_optional_requirement_that_is_unavailable() {
     let context = TestContext::new();
     context
         .provider("slow", "#!/bin/sh\n\"$RIGUP\" hook binary --provider slow --abspath /bin/sh -- \"$@\"\n");

@@ -1,8 +1,8 @@
-//! The example of the README, run command by command.
+//! Runs the example of the README, command by command.
 
 use std::path::Path;
 
-use crate::appearance::at_terminal;
+use crate::appearance::run_on_terminal;
 use crate::test_context::TestContext;
 
 const README: &str = include_str!("../../README.md");
@@ -26,7 +26,7 @@ fn the_example_of_the_readme_prints_the_shown_output() {
     let mut context = TestContext::new();
     let rigup = Path::new(env!("CARGO_BIN_EXE_rigup")).parent().unwrap();
     context.set("PATH", format!("{}:/usr/bin:/bin", rigup.display()));
-    let (mut script, mut shown) = (String::from("set -e\n"), String::new());
+    let (mut script, mut expected) = (String::from("set -e\n"), String::new());
     let mut files = 0;
     for (info, body) in blocks("A plugin and a provider in five minutes") {
         if let Some((_, path)) = info.split_once(' ') {
@@ -38,12 +38,12 @@ fn the_example_of_the_readme_prints_the_shown_output() {
                     script.extend(["echo '$ ", command, "'\n", command, "\n"]);
                 }
             }
-            shown += &body;
+            expected += &body;
         }
     }
     assert_eq!(files, 3, "a plugin and two providers");
-    let printed = at_terminal(&context, 120, Path::new("/bin/sh"), &["-c", &script]);
-    assert_eq!(normalized(&printed), normalized(&shown), "{printed}");
+    let printed = run_on_terminal(&context, 120, Path::new("/bin/sh"), &["-c", &script]);
+    assert_eq!(normalized(&printed), normalized(&expected), "{printed}");
 }
 
 /// Returns the lines without ids, numbers, units, folders and column widths, which differ between runs.

@@ -1,4 +1,4 @@
-//! A rigup that was killed: the next rigup terminates its hooks and completes their records.
+//! The next command after rigup was killed terminates the hooks and completes their records.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn terminates_a_hook_of_a_killed_rigup_and_records_it_as_lost() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!context.live_processes().is_empty());
-    assert_eq!(statuses(&context), [r#""running" null"#; 2], "reading changes no record");
+    assert_eq!(statuses(&context), [r#""running" null"#; 2], "listing changes no record");
 
     context.run(&["install", "y", "--binproviders", "good"]).succeeds();
     assert_eq!(context.live_processes(), []);
@@ -31,7 +31,7 @@ fn terminates_a_hook_of_a_killed_rigup_and_records_it_as_lost() {
 }
 
 #[test]
-fn takes_an_exit_that_is_not_in_the_store_from_the_run_dir() {
+fn reads_an_exit_that_is_not_in_the_store_from_the_run_dir() {
     let context = TestContext::new();
     context.fixture("failing").fixture("good");
     context.run(&["install", "x", "--binproviders", "failing"]).exits_with(1);

@@ -1,4 +1,4 @@
-//! Runs: `rigup start`, `post` and `result`, and the process commands for runs.
+//! `rigup start`, `post` and `result`, and the process commands for runs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -82,7 +82,7 @@ fn the_state_of_a_run_is_running_then_finished_died_or_killed() {
 #[test]
 fn a_run_outlives_its_caller_and_holds_none_of_its_pipes_open() {
     let context = TestContext::new();
-    // The test reads the caller's output until its end; descriptor 9 is one more copy of that pipe.
+    // The test reads the caller's output until the pipe is closed. Descriptor 9 is another copy of that pipe.
     let mut command = context.command_for(
         Path::new("/bin/sh"),
         &["-c", "exec 9>&1; \"$0\" start --slug s -- sleep 600", env!("CARGO_BIN_EXE_rigup")],
@@ -154,7 +154,7 @@ fn records_a_command_that_cannot_be_started() {
 }
 
 #[test]
-fn stores_no_secret_and_creates_the_run_dir_for_its_owner_only() {
+fn stores_no_secret_and_makes_the_run_dir_private() {
     let mut context = TestContext::new();
     context.set("API_TOKEN", "canary-7f3a").set("RIGUP_RUN_DIR", "/nowhere");
     let id = context.start_run(&["--slug", "s"], "test -n \"$API_TOKEN\" && \"$RIGUP\" post hello >&2");
@@ -171,7 +171,7 @@ fn stores_no_secret_and_creates_the_run_dir_for_its_owner_only() {
 }
 
 #[test]
-fn messages_of_concurrent_processes_never_mix() {
+fn messages_of_concurrent_processes_never_interleave() {
     let context = TestContext::new();
     let script = "for i in 1 2 3 4 5 6 7 8; do \"$RIGUP\" post \"$(head -c 60000 /dev/zero | tr '\\0' $i)\" >&2 & done; wait";
     let id = context.start_run(&["--slug", "s"], script);
@@ -186,7 +186,7 @@ fn messages_of_concurrent_processes_never_mix() {
 }
 
 #[test]
-fn post_and_result_fail_outside_of_a_run() {
+fn post_and_result_fail_outside_a_run() {
     let mut context = TestContext::new();
     context.run(&["post", "hello"]).exits_with(1).stderr_contains("RIGUP_RUN_DIR is not set");
     context.run(&["result", "1"]).exits_with(1);
@@ -202,7 +202,7 @@ fn the_next_start_completes_the_record_of_a_launcher_that_died() {
     let id = context.start_run(&["--slug", "s"], "exit 0");
     context.run(&["process", "wait", &id]).succeeds();
     context.wait_for_waiters();
-    // Resets the record to that of a launcher that was killed before it started the waiter: no process holds the lock.
+    // Reset the record to the state in which a launcher that is killed before it starts the waiter leaves it.
     let run_dir = context.show(&id)["run_dir"].as_str().unwrap().to_owned();
     fs::remove_file(format!("{run_dir}/exit.json")).unwrap();
     context
@@ -222,7 +222,7 @@ fn the_next_start_completes_the_record_of_a_launcher_that_died() {
 }
 
 #[test]
-fn a_run_whose_waiter_was_killed_goes_on_and_has_no_exit_code() {
+fn a_run_whose_waiter_was_killed_continues_and_has_no_exit_code() {
     let context = TestContext::new();
     let id = context.start_run(&["--slug", "s"], WAIT_FOR_GO);
     let waiter =
@@ -241,7 +241,7 @@ fn a_run_whose_waiter_was_killed_goes_on_and_has_no_exit_code() {
 }
 
 #[test]
-fn gc_prints_each_action_with_its_run() {
+fn gc_prints_each_action_and_its_run() {
     let mut context = TestContext::new();
     context.set("RIGUP_KEEP_DAYS", "none");
     let old = context.start_run(
@@ -262,7 +262,7 @@ fn gc_prints_each_action_with_its_run() {
             })
             .collect()
     };
-    // Backdates the records, and kills the waiter that would terminate the late run.
+    // Backdate the records, and kill the waiter that would terminate the run `late`.
     let waiter =
         context.live_processes().into_iter().find(|(_, command)| command.contains(" waiter ")).unwrap().0;
     signal(waiter, Signal::SIGKILL);

@@ -1,4 +1,4 @@
-//! The Snapshot hooks of `plugins/`, with real programs against a server on loopback.
+//! The Snapshot hooks of `plugins/`, with real programs and a server on the loopback interface.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::test_context::{CommandOutput, TestContext};
 
 const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
 
-/// An HTTP server with one page. It stops when it is dropped.
+/// An HTTP server that serves one page until it is dropped.
 struct Server {
     address: String,
     thread: Option<JoinHandle<()>>,
@@ -54,7 +54,7 @@ const PAGE: &str =
 fn answer(mut stream: &TcpStream) -> String {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
-    // A client may close the connection without a request.
+    // A client may close the connection without sending a request.
     let _ = reader.read_line(&mut request);
     let mut header = String::new();
     while reader.read_line(&mut header).is_ok_and(|length| length > 2) {

@@ -1,4 +1,4 @@
-//! A data dir, plugins, providers and an environment for one test, and the commands that run with them.
+//! The data dir, plugins, providers and environment of one test, and the commands that use them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The environment variable by which a test finds each process that it started, even without its parents.
+/// The environment variable that identifies the processes of a test, even those whose parents have exited.
 const MARK: &str = "RIGUP_TEST_CONTEXT";
 
 /// The files and the environment of one test. Dropping it asserts that no process of the test is alive.
@@ -23,7 +23,7 @@ pub(crate) struct TestContext {
 }
 
 impl TestContext {
-    /// Creates an empty context: no plugins, only the built-in providers, and Debian's own folders on PATH.
+    /// Creates an empty context: no plugins, only the built-in providers, and Debian's default PATH.
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("here")).unwrap();
@@ -52,7 +52,7 @@ impl TestContext {
         self.path("data/lib").join(rigup::settings::platform()).join("bin").join(name)
     }
 
-    /// Writes a file and creates its folders.
+    /// Writes a file, and creates its parent folders.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -80,14 +80,14 @@ impl TestContext {
         self
     }
 
-    /// Writes a copy of a provider in `fixtures/providers`.
+    /// Copies a provider from `fixtures/providers`.
     pub(crate) fn fixture(&self, name: &str) -> &Self {
         let hook = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("fixtures/providers/{name}/on_BinaryRequest__50_{name}.sh"));
         self.provider(name, &fs::read_to_string(hook).unwrap())
     }
 
-    /// Returns a command that runs rigup in `here`, with no environment but that of the context.
+    /// Returns a command that runs rigup in `here`, with only the environment of the context.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         self.command_for(Path::new(env!("CARGO_BIN_EXE_rigup")), args)
     }
@@ -109,20 +109,20 @@ impl TestContext {
         CommandOutput::new(args, &self.command(args).output().unwrap())
     }
 
-    /// Starts rigup and returns at once.
+    /// Starts rigup without waiting for it.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Runs rigup `times` times at the same time. Each must succeed.
-    pub(crate) fn run_concurrently(&self, times: usize, args: &[&str]) {
-        let children: Vec<Child> = (0..times).map(|_| self.start(args)).collect();
+    /// Runs this number of rigups at the same time, and asserts that all succeed.
+    pub(crate) fn run_concurrently(&self, count: usize, args: &[&str]) {
+        let children: Vec<Child> = (0..count).map(|_| self.start(args)).collect();
         for child in children {
             CommandOutput::new(args, &child.wait_with_output().unwrap()).succeeds();
         }
     }
 
-    /// Creates the named pipe `gate` in the data dir. A hook that reads it waits until the test writes a line.
+    /// Creates the named pipe `gate` in the data dir. A hook that reads from it waits until the test writes a line.
     pub(crate) fn gate(&self) -> PathBuf {
         fs::create_dir_all(self.path("data")).unwrap();
         let gate = self.path("data/gate");
@@ -130,7 +130,7 @@ impl TestContext {
         gate
     }
 
-    /// Opens the store, for reads and writes that bypass rigup.
+    /// Opens the store, to read and write it without rigup.
     pub(crate) fn store(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path("data/rigup.sqlite3")).unwrap()
     }
@@ -165,7 +165,7 @@ impl TestContext {
         self.live_processes().iter().filter(|(_, line)| line.starts_with(command)).count()
     }
 
-    /// Kills a rigup, and then each process that it started.
+    /// Kills rigup, and then each process that it started.
     pub(crate) fn kill_all(&self, mut rigup: Child) {
         rigup.kill().unwrap();
         rigup.wait().unwrap();
@@ -231,10 +231,13 @@ impl CommandOutput {
     /// Returns the printed records, one JSON object per line.
     #[track_caller]
     pub(crate) fn records(&self) -> Vec<Value> {
-        self.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSONL")).collect()
+        self.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("each line is a JSON object"))
+            .collect()
     }
 
-    /// Returns the only printed record.
+    /// Returns the printed record, and asserts that it is the only one.
     #[track_caller]
     pub(crate) fn record(&self) -> Value {
         let records = self.records();

@@ -51,7 +51,7 @@ fn the_json_has_the_times_the_outcome_and_the_log_of_each_hook() {
     assert_eq!(two[0]["attempts"][0]["reason"], "exit code 3: the disk is on fire");
     assert_eq!(two[0]["stderr_tail"], "the disk is on fire\n");
     assert_eq!(two[1]["attempts"][0]["outcome"], "installed");
-    assert_eq!(two[1]["waiting_since"], two[0]["judged_at"], "the second attempt waits for the first");
+    assert_eq!(two[1]["waiting_since"], two[0]["judged_at"], "the second attempt starts after the first");
     let hooks = context.hook_processes();
     for bar in timings["bars"].as_array().unwrap() {
         let process = hooks.iter().find(|process| process["id"] == bar["process_id"]).unwrap();

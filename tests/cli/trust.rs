@@ -1,4 +1,4 @@
-//! Files that other users can write are not run, not read and not written to.
+//! rigup does not run, read or write files that other users can write to.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::invalid_input::run_as_nobody;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
-/// Sets the mode of a file.
+/// Sets the permissions of a file.
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -146,13 +146,14 @@ fn trusts_one_plugin_in_an_untrusted_folder() {
 fn the_rigup_that_a_hook_calls_trusts_the_same_folders() {
     let context = TestContext::new();
     let hook = "#!/bin/sh\necho \"$RIGUP_TRUST_DIR\" >&2\n";
-    context.provider("asks", hook);
+    context.provider("printing", hook);
     set_mode(&context.path("here/providers"), 0o777);
-    let flags = ["--trust-dir", "providers", "install", "x", "--binproviders", "asks"];
+    let flags = ["--trust-dir", "providers", "install", "x", "--binproviders", "printing"];
     let record = context.run(&flags).exits_with(1).record();
     assert_eq!(record["attempts"][0]["reason"], context.path("here/providers").to_str().unwrap());
     set_mode(&context.path("here/providers"), 0o755);
-    let record = context.run(&["install", "x", "--binproviders", "asks", "--force"]).exits_with(1).record();
+    let record =
+        context.run(&["install", "x", "--binproviders", "printing", "--force"]).exits_with(1).record();
     assert_eq!(record["attempts"][0]["reason"], "printed no Binary record", "RIGUP_TRUST_DIR is not set");
 }
 
@@ -178,7 +179,7 @@ fn rejects_a_settings_file_that_others_can_write_and_its_trust_dirs() {
     context.run(&["install"]).succeeds().stderr_contains("here is trusted because of trust_dirs in ");
 }
 
-/// An untrusted settings file cannot make itself trusted.
+/// The advice must not name `trust_dirs`, because an untrusted settings file cannot make itself trusted.
 #[test]
 fn an_untrusted_settings_file_can_be_trusted_without_settings() {
     let context = context();
@@ -221,7 +222,7 @@ fn rejects_a_lock_file_that_others_can_write() {
     context.run(&["install", "--locked"]).succeeds();
 }
 
-/// The checks of a file mean nothing for a pipe: the process at its other end decides what a reader gets.
+/// The owner and the mode of a pipe say nothing about its content, which another process writes.
 #[test]
 fn rejects_a_named_pipe_as_settings_without_waiting_for_it() {
     let context = context();
@@ -234,7 +235,7 @@ fn rejects_a_named_pipe_as_settings_without_waiting_for_it() {
         nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
         std::os::unix::fs::chown(&file, owner, None).unwrap();
         let mut rigup = context.start(&["install"]);
-        wait_until("the pipe was read, or rigup has exited", || {
+        wait_until("rigup has exited", || {
             let opened =
                 fs::OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&file);
             if let Ok(mut pipe) = opened {
@@ -252,7 +253,7 @@ fn rejects_a_named_pipe_as_settings_without_waiting_for_it() {
 #[test]
 fn rejects_files_of_another_user_unless_that_user_called_sudo() {
     if !nix::unistd::geteuid().is_root() {
-        return; // Only root can change the owner of a file.
+        return; // only root can change the owner of a file
     }
     let mut context = context();
     for path in ["here", "here/plugins", "here/plugins/p", "here/plugins/p/binaries.jsonl"] {
@@ -305,7 +306,7 @@ fn reports_a_trusted_data_dir_once_per_command() {
     }
 }
 
-/// Adds the path and the mode of each file below a folder, but not of those in LIB_DIR, which hooks create.
+/// Adds the path and the mode of each file below a folder, except in LIB_DIR, where hooks create the files.
 fn modes(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -320,7 +321,7 @@ fn modes(folder: &Path, found: &mut Vec<(PathBuf, u32)>) {
 }
 
 #[test]
-fn files_of_rigup_are_private_with_any_umask() {
+fn rigup_creates_private_files_with_any_umask() {
     for umask in ["000", "022", "077"] {
         let mut context = context();
         context.script("here/plugins/p/on_Snapshot__1_x.bg.sh", "#!/bin/sh\necho '{\"type\":\"X\"}'\n");

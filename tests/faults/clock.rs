@@ -1,5 +1,5 @@
-//! A clock that jumps. The tests do not set the machine's clock: they write times of a different clock into the store, and
-//! a preloaded library reports a different time to rigup.
+//! A clock that jumps. The tests do not set the machine's clock: they write times of a different clock into the store,
+//! or preload a library that gives rigup a different time.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -12,10 +12,11 @@ use crate::kernel;
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
-/// Times long before and long after now, as of a clock that was set forward or back since.
+/// Times far in the past and far in the future, as if the clock had been set since they were recorded.
 const TIMES: [&str; 2] = ["2020-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z"];
 
-/// Returns a context with a hook of this kind, foreground or background, that waits at the gate.
+/// Creates a context with a hook that waits at the gate. `kind` is the part of the hook's name that makes it a
+/// background hook, or empty.
 fn context_with_gate(kind: &str) -> TestContext {
     let context = TestContext::new();
     context.gate();
@@ -35,7 +36,7 @@ fn is_recorded_as_running(context: &TestContext) -> bool {
 fn row_26_a_clock_that_jumps_changes_no_timeout_and_loses_no_record() {
     in_parallel(TIMES, |time| {
         for kind in ["", ".finite.bg"] {
-            // The timeout is far away, whatever the clock says.
+            // A long timeout is not reached, whatever the clock says.
             let context = context_with_gate(kind);
             let child = context.start(&["run", "--timeout", "600", "E"]);
             wait_until("the hook runs", || is_recorded_as_running(&context));
@@ -51,7 +52,7 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_loses_no_record() {
             CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).succeeds();
             assert_nothing_is_left(&context);
 
-            // The timeout is near, whatever the clock says.
+            // A short timeout is reached, whatever the clock says.
             let context = context_with_gate(kind);
             let child = context.start(&["run", "--timeout", "2", "E"]);
             // On a busy machine, the hook may have exited already.
@@ -81,7 +82,7 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_loses_no_record() {
     });
 }
 
-/// The C source of a library that adds the seconds in the file `CLOCK` to the time of day, and to no other clock.
+/// The C source of a library that adds the seconds in the file `CLOCK` to the wall-clock time, and to no other clock.
 const SHIFT: &str = r#"
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -100,8 +101,8 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
 }
 "#;
 
-/// Returns a context with a clock that can be set, and a hook that prints a record after the first line from the gate
-/// and exits after the second.
+/// Creates a context with a clock that can be set, and a hook that prints a record when it reads the first line from
+/// the gate and exits when it reads the second.
 fn context_with_clock(kind: &str) -> TestContext {
     let mut context = TestContext::new();
     let (source, library) = (context.write("shift.c", SHIFT), context.path("shift.so"));
@@ -121,7 +122,7 @@ fn row_26_setting_the_clock_while_a_hook_runs_changes_no_timeout() {
     }
     in_parallel(["", ".finite.bg"], |kind| {
         for (seconds, is_later) in [("-200000000", false), ("200000000", true)] {
-            // The timeout is far away, and the record that the hook prints after the jump counts.
+            // A long timeout is not reached, and rigup reads the record that the hook prints after the jump.
             let context = context_with_clock(kind);
             let mut child = context.start(&["run", "--timeout", "600", "E"]);
             wait_until("the hook runs", || context.path("data/up").exists());
@@ -142,7 +143,7 @@ fn row_26_setting_the_clock_while_a_hook_runs_changes_no_timeout() {
             CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).succeeds();
             assert_nothing_is_left(&context);
 
-            // The timeout is near.
+            // A short timeout is reached.
             let context = context_with_clock(kind);
             let mut child = context.start(&["run", "--timeout", "2", "E"]);
             wait_until("the hook runs", || context.path("data/up").exists());

@@ -1,4 +1,4 @@
-//! Kills rigup before each of its changes: the Nth run before its Nth change, until a run has no such change left.
+//! Kills rigup before each of its changes: the Nth run before its Nth change, until a run has fewer than N changes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,15 +11,15 @@ use crate::leftovers::{self, incomplete_files};
 use crate::test_context::{TestContext, wait_until};
 use crate::tracer::{Change, TracedExit, kill_before};
 
-/// The changes that are rare enough to kill rigup before each one.
+/// The kinds of changes that are rare enough to kill rigup before each one.
 const RARE: &[Change] = &[Change::Rename, Change::Link, Change::Sync, Change::Remove, Change::Start];
 const FILES: &[Change] = &[Change::Folder, Change::File, Change::Content];
 
-/// If this variable is set, the tests kill rigup before each change, which takes a few minutes.
+/// If this environment variable is set, the tests kill rigup before every change, which takes a few minutes.
 const ALL_KILLS: &str = "RIGUP_TEST_ALL_KILLS";
 
-/// Kills rigup before every `step`-th of these changes, each time in a new context, and calls `after` with what the
-/// killed rigup left.
+/// Kills rigup before every `step`-th of these changes, each time in a new context, and calls `after` with that
+/// context.
 #[expect(clippy::print_stdout, reason = "shown with --nocapture: the counts in docs/reliability.md")]
 fn kill_anywhere(
     prepare: impl Fn() -> TestContext,
@@ -29,9 +29,9 @@ fn kill_anywhere(
     after: impl Fn(&TestContext),
 ) {
     let step = if std::env::var_os(ALL_KILLS).is_some() { 1 } else { step };
-    for tried in 0.. {
+    for kills in 0.. {
         let context = prepare();
-        let nth = 1 + tried * step;
+        let nth = 1 + kills * step;
         match kill_before(&context, args, nth, |change| changes.contains(&change)) {
             TracedExit::Killed(call) => {
                 let _report = OnPanic(format!("rigup was killed before change {nth}: {call}"));
@@ -40,15 +40,15 @@ fn kill_anywhere(
             TracedExit::Exited { code, .. } => {
                 wait_until("every process has exited", || context.live_processes().is_empty());
                 assert_eq!(code, 0, "{}", fs::read_to_string(context.path("output")).unwrap());
-                assert_ne!(tried, 0, "rigup made no change at all");
-                println!("killed {tried} times: {args:?}, {changes:?}");
+                assert_ne!(kills, 0, "rigup made a change");
+                println!("killed {kills} times: {args:?}, {changes:?}");
                 return;
             }
         }
     }
 }
 
-/// Prints where rigup was killed if a later check fails.
+/// Prints its message if a later check fails.
 struct OnPanic(String);
 
 impl Drop for OnPanic {
@@ -60,7 +60,7 @@ impl Drop for OnPanic {
     }
 }
 
-/// Returns the records of the store, or none if there is no store.
+/// Returns the binaries and processes in the store, or none if there is no store.
 fn records(context: &TestContext) -> (Vec<Binary>, Vec<Process>) {
     let Some(store) = Store::open_existing(&context.path("data")).unwrap() else { return Default::default() };
     let machines = store.machines().unwrap();
@@ -82,8 +82,8 @@ fn check_installed(context: &TestContext) -> usize {
     count
 }
 
-/// Runs `process gc` when each run dir is older than a day, so that it also removes those without a record, and asserts
-/// that nothing is left behind.
+/// Makes each run dir older than a day, so that `process gc` also removes those without a record, runs it, and asserts
+/// that nothing is left.
 fn assert_gc_leaves_nothing(context: &TestContext) {
     let over_a_day_ago = SystemTime::now() - Duration::from_hours(25);
     let paths = WalkDir::new(context.path("data")).into_iter().map(|entry| entry.unwrap().into_path());
@@ -145,7 +145,7 @@ fn row_12_a_killed_install_leaves_the_old_link_or_the_new_one() {
     });
 }
 
-/// Returns a context with a store.
+/// Creates a context with a store.
 fn context_with_store() -> TestContext {
     let context = TestContext::new();
     context.fixture("good");
@@ -153,7 +153,8 @@ fn context_with_store() -> TestContext {
     context
 }
 
-/// Asserts that each run exits by itself and is recorded with its exit code or as lost, and that `gc` removes its run dir.
+/// Asserts that each run exits on its own, that it is recorded with its exit code or as lost, and that `gc` removes its
+/// run dir.
 fn check_runs(context: &TestContext) {
     wait_until("every run has exited", || context.live_processes().is_empty());
     context.run(&["process", "gc", "--ttl", "0"]).succeeds();
@@ -206,7 +207,7 @@ fn row_12_a_killed_event_leaves_no_hook_without_a_record() {
     for (changes, step) in [(RARE, 1), (FILES, 3), (&[Change::Store], 9)] {
         kill_anywhere(prepare, RUN, changes, step, |context| {
             context.run(RUN).succeeds();
-            // The background hook of the killed rigup keeps running. `process kill` finds it by its record.
+            // The background hook of the killed rigup keeps running, and `process kill` finds it by its record.
             for process in records(context).1.iter().filter(|process| process.exit().is_none()) {
                 assert_eq!(process.spec.hook_name, DAEMON);
                 context.run(&["process", "kill", &process.id.to_string()]).succeeds();

@@ -8,17 +8,17 @@ use serde_json::json;
 use crate::kernel::Namespaces;
 use crate::test_context::{CommandOutput, TestContext};
 
-/// Returns a context with a separate file system mounted at this path.
+/// Creates a context with a separate file system mounted at this path.
 fn context_with(path: &str, options: &str) -> Option<(TestContext, Namespaces)> {
     let context = TestContext::new();
     context.fixture("good");
-    let inside = Namespaces::new(&["--mount"])?;
+    let namespaces = Namespaces::new(&["--mount"])?;
     let path = context.path(path);
-    inside.sh(
+    namespaces.sh(
         &context,
         &format!("mkdir -p {0} && mount -t tmpfs -o mode=755,{options} none {0}", path.display()),
     );
-    Some((context, inside))
+    Some((context, namespaces))
 }
 
 fn check_error(output: CommandOutput, path: &Path) {
@@ -27,29 +27,29 @@ fn check_error(output: CommandOutput, path: &Path) {
     output.stderr_contains(path.to_str().unwrap());
 }
 
-fn assert_nothing_is_left(context: &TestContext, inside: &Namespaces) {
+fn assert_nothing_is_left(context: &TestContext, namespaces: &Namespaces) {
     assert_eq!(context.live_processes(), []);
-    let processes = inside.run(context, &["process", "list"]).succeeds().records();
+    let processes = namespaces.run(context, &["process", "list"]).succeeds().records();
     assert!(processes.iter().all(|process| process["status"] == "exited"), "{processes:?}");
     let incomplete =
-        inside.sh(context, "find \"$RIGUP_DATA_DIR\" -name '.new*' -o -name '.rigup*' -o -name '*.new*'");
+        namespaces.sh(context, "find \"$RIGUP_DATA_DIR\" -name '.new*' -o -name '.rigup*' -o -name '*.new*'");
     assert_eq!(incomplete.stdout, "");
 }
 
 const INSTALL: &[&str] = &["install", "one", "--binproviders", "good"];
 
 #[test]
-fn row_25_a_disk_too_small_for_the_store_is_named() {
-    let Some((context, inside)) = context_with("data", "size=64k") else { return };
-    check_error(inside.run(&context, INSTALL).exits_with(3), &context.path("data"));
-    inside.sh(&context, "mount -o remount,size=16m \"$RIGUP_DATA_DIR\"");
-    inside.run(&context, INSTALL).succeeds();
-    assert_nothing_is_left(&context, &inside);
+fn row_25_a_disk_too_small_for_the_store_is_reported() {
+    let Some((context, namespaces)) = context_with("data", "size=64k") else { return };
+    check_error(namespaces.run(&context, INSTALL).exits_with(3), &context.path("data"));
+    namespaces.sh(&context, "mount -o remount,size=16m \"$RIGUP_DATA_DIR\"");
+    namespaces.run(&context, INSTALL).succeeds();
+    assert_nothing_is_left(&context, &namespaces);
 }
 
 #[test]
 fn row_25_a_disk_that_fills_up_during_an_install_loses_no_finished_work() {
-    let Some((context, inside)) = context_with("data", "size=2m") else { return };
+    let Some((context, namespaces)) = context_with("data", "size=2m") else { return };
     context.provider(
         "last",
         "#!/bin/sh\n[ -e \"$HOME\" ] || cat /dev/zero >\"$DATA_DIR/filler\" 2>/dev/null\n\
@@ -58,107 +58,109 @@ fn row_25_a_disk_that_fills_up_during_an_install_loses_no_finished_work() {
     let request =
         |name: &str, provider: &str| json!({"type": "Binary", "name": name, "binproviders": provider});
     context.plugin("p", &[request("one", "good"), request("three", "good"), request("two", "last")]);
-    let output = inside.run(&context, &["install", "-j", "1"]).exits_with(3);
+    let output = namespaces.run(&context, &["install", "-j", "1"]).exits_with(3);
     let statuses = |output: &CommandOutput| -> Vec<String> {
         output.records().iter().map(|record| format!("{} {}", record["name"], record["status"])).collect()
     };
     assert_eq!(statuses(&output), [r#""one" "installed""#, r#""three" "installed""#, r#""two" "queued""#]);
     check_error(output, &context.path("data/rigup.sqlite3"));
-    let store = inside.run(&context, &["binary", "list", "--status", "installed"]).succeeds();
+    let store = namespaces.run(&context, &["binary", "list", "--status", "installed"]).succeeds();
     assert_eq!(store.records().len(), 2, "the finished installs are recorded");
 
-    // rigup cannot even record its own command.
-    check_error(inside.run(&context, &["install"]).exits_with(3), &context.path("data/rigup.sqlite3"));
-    inside.sh(&context, "rm \"$RIGUP_DATA_DIR/filler\" && mkdir \"$HOME\"");
-    let output = inside.run(&context, &["install"]).succeeds();
+    // Without space, rigup cannot even record its own command.
+    check_error(namespaces.run(&context, &["install"]).exits_with(3), &context.path("data/rigup.sqlite3"));
+    namespaces.sh(&context, "rm \"$RIGUP_DATA_DIR/filler\" && mkdir \"$HOME\"");
+    let output = namespaces.run(&context, &["install"]).succeeds();
     assert_eq!(statuses(&output), [r#""one" "installed""#, r#""three" "installed""#, r#""two" "installed""#]);
-    assert_nothing_is_left(&context, &inside);
+    assert_nothing_is_left(&context, &namespaces);
 }
 
 #[test]
 fn row_25_an_install_without_space_for_the_store_keeps_earlier_links() {
-    let Some((context, inside)) = context_with("data", "size=2m") else { return };
+    let Some((context, namespaces)) = context_with("data", "size=2m") else { return };
     context.plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
     // Create the files of the store before the disk is full.
-    inside.run(&context, &["install"]).succeeds();
-    inside.sh(&context, "cat /dev/zero >\"$RIGUP_DATA_DIR/filler\" 2>/dev/null || :");
-    let output = inside.run(&context, &["install", "--force"]).exits_with(3);
+    namespaces.run(&context, &["install"]).succeeds();
+    namespaces.sh(&context, "cat /dev/zero >\"$RIGUP_DATA_DIR/filler\" 2>/dev/null || :");
+    let output = namespaces.run(&context, &["install", "--force"]).exits_with(3);
     check_error(output, &context.path("data"));
-    let link = inside.path(&context.bin("one"));
-    assert!(inside.path(&fs::read_link(link).unwrap()).exists(), "the old link works");
-    inside.sh(&context, "rm \"$RIGUP_DATA_DIR/filler\"");
-    inside.run(&context, &["install", "--force"]).succeeds();
-    assert_nothing_is_left(&context, &inside);
+    let link = namespaces.path(&context.bin("one"));
+    assert!(namespaces.path(&fs::read_link(link).unwrap()).exists(), "the old link works");
+    namespaces.sh(&context, "rm \"$RIGUP_DATA_DIR/filler\"");
+    namespaces.run(&context, &["install", "--force"]).succeeds();
+    assert_nothing_is_left(&context, &namespaces);
 }
 
 #[test]
-fn row_25_a_full_disk_for_the_run_dirs_is_named() {
-    let Some((context, inside)) = context_with("data/processes", "size=64k") else { return };
-    inside.sh(&context, "cat /dev/zero >\"$RIGUP_DATA_DIR/processes/filler\" 2>/dev/null || :");
-    check_error(inside.run(&context, INSTALL).exits_with(3), &context.path("data/processes"));
+fn row_25_a_full_disk_for_the_run_dirs_is_reported() {
+    let Some((context, namespaces)) = context_with("data/processes", "size=64k") else { return };
+    namespaces.sh(&context, "cat /dev/zero >\"$RIGUP_DATA_DIR/processes/filler\" 2>/dev/null || :");
+    check_error(namespaces.run(&context, INSTALL).exits_with(3), &context.path("data/processes"));
     assert!(!context.bin("one").is_symlink());
-    inside.sh(&context, "rm \"$RIGUP_DATA_DIR/processes/filler\"");
-    inside.run(&context, INSTALL).succeeds();
-    assert_nothing_is_left(&context, &inside);
+    namespaces.sh(&context, "rm \"$RIGUP_DATA_DIR/processes/filler\"");
+    namespaces.run(&context, INSTALL).succeeds();
+    assert_nothing_is_left(&context, &namespaces);
 }
 
 #[test]
 fn row_25_a_hook_without_space_in_lib_dir_fails_and_links_stay() {
-    let Some((mut context, inside)) = context_with("lib", "size=64k") else { return };
+    let Some((mut context, namespaces)) = context_with("lib", "size=64k") else { return };
     context.set("LIB_DIR", context.path("lib"));
-    inside.run(&context, INSTALL).succeeds();
-    inside.sh(&context, "cat /dev/zero >\"$LIB_DIR/filler\" 2>/dev/null || :");
-    let again = [INSTALL, &["--force"]].concat();
-    let record = inside.run(&context, &again).exits_with(1).record();
+    namespaces.run(&context, INSTALL).succeeds();
+    namespaces.sh(&context, "cat /dev/zero >\"$LIB_DIR/filler\" 2>/dev/null || :");
+    let force_install = [INSTALL, &["--force"]].concat();
+    let record = namespaces.run(&context, &force_install).exits_with(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "failed", "{record}");
     let reason = record["attempts"][0]["reason"].as_str().unwrap();
     let expected = format!("; no space left in {}", context.path("lib").display());
     assert!(reason.ends_with(&expected), "{reason}");
-    assert_eq!(inside.sh(&context, "\"$LIB_DIR/bin/one\"").stdout, "one 2.0.1\n", "the old link works");
-    inside.sh(&context, "rm \"$LIB_DIR/filler\"");
-    inside.run(&context, &again).succeeds();
-    assert_nothing_is_left(&context, &inside);
+    assert_eq!(namespaces.sh(&context, "\"$LIB_DIR/bin/one\"").stdout, "one 2.0.1\n", "the old link works");
+    namespaces.sh(&context, "rm \"$LIB_DIR/filler\"");
+    namespaces.run(&context, &force_install).succeeds();
+    assert_nothing_is_left(&context, &namespaces);
 }
 
 #[test]
 fn row_25_a_link_without_space_is_a_warning_and_the_old_link_stays() {
-    let Some((mut context, inside)) = context_with("bin", "nr_inodes=3") else { return };
+    let Some((mut context, namespaces)) = context_with("bin", "nr_inodes=3") else { return };
     context.set("LIB_BIN_DIR", context.path("bin"));
-    inside.run(&context, INSTALL).succeeds();
-    let link = inside.path(&context.path("bin/one"));
+    namespaces.run(&context, INSTALL).succeeds();
+    let link = namespaces.path(&context.path("bin/one"));
     let old = fs::read_link(&link).unwrap();
-    inside.sh(&context, ": >../bin/the-last-inode");
+    namespaces.sh(&context, ": >../bin/the-last-inode");
 
     context.set("RIGUP_DATA_DIR", context.path("other"));
-    let again = [INSTALL, &["--force"]].concat();
-    let output = inside.run(&context, &again).succeeds().stderr_contains("warning: one: cannot link ");
+    let force_install = [INSTALL, &["--force"]].concat();
+    let output =
+        namespaces.run(&context, &force_install).succeeds().stderr_contains("warning: one: cannot link ");
     check_error(output, &context.path("bin"));
     assert_eq!(fs::read_link(&link).unwrap(), old);
-    inside.sh(&context, "rm ../bin/the-last-inode");
-    inside.run(&context, &again).succeeds();
+    namespaces.sh(&context, "rm ../bin/the-last-inode");
+    namespaces.run(&context, &force_install).succeeds();
     assert_ne!(fs::read_link(&link).unwrap(), old);
-    assert_eq!(inside.sh(&context, "ls -A ../bin").stdout, "one\n");
-    assert_nothing_is_left(&context, &inside);
+    assert_eq!(namespaces.sh(&context, "ls -A ../bin").stdout, "one\n");
+    assert_nothing_is_left(&context, &namespaces);
 }
 
 #[test]
 fn row_28_a_hook_on_a_noexec_file_system_fails_with_that_reason() {
-    let Some((context, inside)) = context_with("here/providers/noexec", "noexec") else { return };
-    inside.sh(&context, "cp providers/good/*good.sh providers/noexec/on_BinaryRequest__50_noexec.sh");
-    let record = inside.run(&context, &["install", "one", "--binproviders", "noexec"]).exits_with(1).record();
+    let Some((context, namespaces)) = context_with("here/providers/noexec", "noexec") else { return };
+    namespaces.sh(&context, "cp providers/good/*good.sh providers/noexec/on_BinaryRequest__50_noexec.sh");
+    let record =
+        namespaces.run(&context, &["install", "one", "--binproviders", "noexec"]).exits_with(1).record();
     let reason = record["attempts"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("mounted noexec") && !reason.contains("denied"), "{reason}");
-    assert_nothing_is_left(&context, &inside);
+    assert_nothing_is_left(&context, &namespaces);
 }
 
 #[test]
 fn row_28_a_binary_on_a_noexec_file_system_is_rejected_with_that_reason() {
-    let Some((context, inside)) = context_with("lib", "noexec") else { return };
+    let Some((context, namespaces)) = context_with("lib", "noexec") else { return };
     let mut context = context;
     context.set("LIB_DIR", context.path("lib"));
     let reason = |provider: &str| {
         let record =
-            inside.run(&context, &["install", "one", "--binproviders", provider]).exits_with(1).record();
+            namespaces.run(&context, &["install", "one", "--binproviders", provider]).exits_with(1).record();
         record["attempts"][0]["reason"].as_str().unwrap().to_owned()
     };
     let from_hook_binary = reason("good");
@@ -171,5 +173,5 @@ fn row_28_a_binary_on_a_noexec_file_system_is_rejected_with_that_reason() {
     let from_own_record = reason("lib");
     assert!(from_own_record.contains("mounted noexec"), "{from_own_record}");
     assert!(!fs::exists(context.path("lib/bin/one")).unwrap());
-    assert_nothing_is_left(&context, &inside);
+    assert_nothing_is_left(&context, &namespaces);
 }

@@ -10,17 +10,18 @@ use crate::RECORD;
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
-/// The beginning of each secret in these tests.
+/// The prefix of each secret in these tests.
 const CANARY: &str = "canary-91c2";
 
-/// Exits with 9 if one of the secrets is missing.
+/// A shell script that exits with 9 if one of the secrets is missing.
 const CHECK_SECRETS: &str = "for secret in \"$MY_SECRET_TOKEN\" \"$PLAIN\" \"$W_PIN\"; do\n\
     case $secret in canary-*) ;; *) exit 9 ;; esac; done";
 
 #[test]
 fn row_21_no_file_and_no_output_of_rigup_contains_a_secret() {
     let mut context = TestContext::new();
-    // One whose name marks it as a secret, one with a plain name, and one that its plugin declares sensitive, from a file.
+    // A secret with a name that rigup masks, one with a plain name, and one from rigup.toml that its plugin declares
+    // sensitive.
     context.set("MY_SECRET_TOKEN", format!("{CANARY}-token")).set("PLAIN", format!("{CANARY}-plain"));
     let pin = json!({"type": "string", "default": "", "x-sensitive": true});
     for folder in ["plugins/w", "providers/good", "providers/bad"] {
@@ -30,8 +31,8 @@ fn row_21_no_file_and_no_output_of_rigup_contains_a_secret() {
     context.write("here/rigup.toml", format!("W_PIN = \"{CANARY}-pin\"\n"));
     context.provider("good", &format!("#!/bin/sh\n{CHECK_SECRETS}\necho '{RECORD}'\n"));
     context.provider("bad", &format!("#!/bin/sh\n{CHECK_SECRETS}\necho 'no luck' >&2\nexit 1\n"));
-    for (kind, then) in [("", ""), (".finite.bg", ""), (".daemon.bg", "; exec sleep 600")] {
-        let hook = format!("#!/bin/sh\n{CHECK_SECRETS}\necho '{{\"type\":\"Seen\"}}'{then}\n");
+    for (kind, suffix) in [("", ""), (".finite.bg", ""), (".daemon.bg", "; exec sleep 600")] {
+        let hook = format!("#!/bin/sh\n{CHECK_SECRETS}\necho '{{\"type\":\"Seen\"}}'{suffix}\n");
         context.script(&format!("here/plugins/w/on_E__1_a{kind}.sh"), &hook);
     }
     // A command of `exec` or `start` does not receive the settings of a plugin.
@@ -85,14 +86,14 @@ fn row_21_no_file_and_no_output_of_rigup_contains_a_secret() {
 #[test]
 fn row_32_an_environment_that_is_not_utf8_keeps_its_bytes() {
     let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
-    // The environment at the start of the shell, because a shell drops variables whose names it cannot use.
+    // Read the environment from /proc, because a shell drops variables whose names it cannot use.
     let write = |name: &str| format!("cat /proc/$$/environ >\"$DATA_DIR/env-{name}\"; :");
     let mut context = TestContext::new();
     let home = context.path("").join(bytes(b"home-\xff"));
     let folder = context.path("").join(bytes(b"bin-\xfe"));
     fs::create_dir(&home).unwrap();
     fs::create_dir(&folder).unwrap();
-    // In no other folder of PATH.
+    // No other folder on PATH contains this program.
     fs::copy(context.script("tool", "#!/bin/sh\necho 1.2\n"), folder.join("tool")).unwrap();
     let path = [folder.as_os_str().as_bytes(), b":/usr/bin:/bin"].concat();
     context.set("PATH", bytes(&path)).set("HOME", home.clone()).set("X", bytes(b"\xff\xfe=\x80"));
@@ -111,7 +112,7 @@ fn row_32_an_environment_that_is_not_utf8_keeps_its_bytes() {
     assert_eq!(
         run(&["exec", "--", "tool"]).stdout,
         "1.2\n",
-        "rigup finds it in a folder whose path is not UTF-8"
+        "rigup finds the binary in a folder whose path is not UTF-8"
     );
     run(&["run", "E"]);
     run(&["exec", "--", "sh", "-c", &write("exec")]);
@@ -139,7 +140,7 @@ fn row_32_an_environment_that_is_not_utf8_keeps_its_bytes() {
 }
 
 #[test]
-fn row_32_a_path_that_no_record_can_hold_is_refused() {
+fn row_32_a_path_that_no_record_can_hold_is_rejected() {
     let mut context = TestContext::new();
     let folder = context.path("").join(OsString::from_vec(b"here-\xff".to_vec()));
     fs::create_dir(&folder).unwrap();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::kernel;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
-/// Makes the record of an exited process look as if the process were still running.
+/// The SQL assignments that make the record of an exited process look like that of a running one.
 const RUNNING: &str = "status = 'running', started_at = '2020-01-01T00:00:00.000Z', ended_at = NULL, exit_code = NULL, \
     signal = NULL, exit_reason = NULL, stdout_tail = NULL, stderr_tail = NULL, stdout_bytes = NULL, \
     stderr_bytes = NULL, max_rss = NULL, user_ms = NULL, sys_ms = NULL";
@@ -26,8 +26,8 @@ impl Drop for ForeignProcess {
     }
 }
 
-/// Forges the records of an exited hook and an exited run, so that they run with the pid of a foreign process, and
-/// asserts that no command signals that process. `columns(pid)` adds columns to the records.
+/// Forges the records of an exited hook and an exited run to be running with the pid of a foreign process, and asserts
+/// that no command signals that process. `columns(pid)` returns more assignments for the records.
 fn check_foreign_process_survives(columns: impl FnOnce(u32) -> String) {
     let context = TestContext::new();
     context.fixture("good");
@@ -44,11 +44,11 @@ fn check_foreign_process_survives(columns: impl FnOnce(u32) -> String) {
 
     let gate = context.path("gate");
     nix::unistd::mkfifo(&gate, Mode::S_IRWXU).unwrap();
-    // It leads a process group, like the process that had its pid, so that signals to the group would reach it too.
+    // It leads a process group, like the process that had its pid before, so a signal to the group would reach it too.
     let mut foreign = ForeignProcess(Command::new("cat").arg(&gate).process_group(0).spawn().unwrap());
     let pid = foreign.0.id();
     let store = context.store();
-    let forge =
+    let sql =
         format!("UPDATE process SET {RUNNING}, pid = {pid}{} WHERE id IN ('{hook}', '{run}')", columns(pid));
     for args in [
         &["process", "kill", hook, run][..],
@@ -60,10 +60,10 @@ fn check_foreign_process_survives(columns: impl FnOnce(u32) -> String) {
         &["start", "--slug", "s", "--max-live", "1", "--", "true"],
         &["install", "x", "--force", "--binproviders", "good"],
     ] {
-        assert_eq!(store.execute(&forge, []).unwrap(), 2);
+        assert_eq!(store.execute(&sql, []).unwrap(), 2);
         context.run(args);
         assert_eq!(foreign.0.try_wait().unwrap(), None, "the foreign process survives {args:?}");
-        // A signal that does not terminate leaves the record to a command that terminates, waits or cleans up.
+        // Only a command that terminates, waits or cleans up changes the record; USR1 does not.
         for id in [hook, run].into_iter().filter(|_| !args.contains(&"USR1")) {
             let lost = context.run(&["process", "show", id]).succeeds().record();
             assert_eq!(
@@ -97,7 +97,7 @@ fn row_01_rigup_never_signals_a_process_that_reuses_a_recorded_pid() {
     }
     let mut context = TestContext::new();
     context.set("RIGUP_FILE", env!("CARGO_BIN_EXE_rigup"));
-    // The kernel gives the next process the pid after the last one.
+    // The kernel gives the next process the next pid.
     let script = r#"set -eu
         field() { sed "s/.*\"$1\":\"\{0,1\}\([^\",]*\).*/\1/"; }
         record=$("$RIGUP_FILE" start --slug s -- sleep 600)
@@ -133,7 +133,7 @@ fn row_02_a_process_from_an_earlier_boot_is_recorded_as_lost() {
     });
 }
 
-/// Returns how often the threads of a process have given up the processor by themselves.
+/// Returns the number of voluntary context switches of all threads of a process.
 fn voluntary_switches(pid: u32) -> u64 {
     let mut count = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten() {
@@ -158,19 +158,20 @@ fn rigup_waits_for_a_lock_that_is_held_in_another_container() {
     let mut first = context.command_for(Path::new("unshare"), &args).spawn().unwrap();
     wait_until("the first command holds the lock", || context.count_live("cat ") > 0);
 
-    // Its ancestors have the pids from 1 to 20. The holder has one of these pids in its own container.
-    let below = context.script(
-        "below",
+    // The ancestors of the second command have the pids 1 to 20 in its container, and the holder of the lock has one of
+    // these pids in its own container.
+    let nested = context.script(
+        "nested",
         "[ $1 = 0 ] || { sh \"$0\" $(($1 - 1)) \"$2\"; exit; }\n\"$2\" hook lock x -- true\n",
     );
-    let args = [kernel::PIDS, &["sh", below.to_str().unwrap(), "20", rigup]].concat();
+    let args = [kernel::PIDS, &["sh", nested.to_str().unwrap(), "20", rigup]].concat();
     let second = context.command_for(Path::new("unshare"), &args).stderr(Stdio::piped()).spawn().unwrap();
     let command = format!("{rigup} hook lock x -- true ");
     let waiter = || context.live_processes().into_iter().find(|(_, line)| *line == command);
     wait_until("the second command waits", || waiter().is_some());
     let waiter = waiter().unwrap().0;
-    // Either it keeps trying to take the lock, or it has given up.
-    wait_until("the second command has tried often", || {
+    // It either keeps trying to take the lock, or has given up.
+    wait_until("the second command has polled the lock many times, or has given up", || {
         !Path::new(&format!("/proc/{waiter}")).exists() || voluntary_switches(waiter) > 60
     });
     fs::write(&gate, "").unwrap();

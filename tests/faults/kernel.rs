@@ -1,4 +1,4 @@
-//! Checks what the kernel and the machine allow. A test that cannot cause its fault here prints why and is skipped.
+//! Checks what the kernel and the machine allow. A test that cannot cause its fault prints the reason and is skipped.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::test_context::{CommandOutput, TestContext};
 
-/// The options with which `unshare` makes rigup the first process of a new pid namespace, as in a container.
+/// The options of `unshare` that make rigup the first process of a new pid namespace, as in a container.
 pub(crate) const PIDS: &[&str] = &["--pid", "--fork", "--mount-proc", "--kill-child"];
 
 /// Whether `unshare` can create these namespaces. If not, prints that the test is skipped.
@@ -14,7 +14,7 @@ pub(crate) fn unshares(flags: &[&str]) -> bool {
     can_run(&[&["unshare"], flags].concat())
 }
 
-/// Whether a command can start another one. If not, prints that the test is skipped.
+/// Whether a command that runs another command works. If not, prints that the test is skipped.
 pub(crate) fn can_run(words: &[&str]) -> bool {
     works(Command::new(words[0]).args(&words[1..]).args(["sh", "-c", "true"]))
 }
@@ -28,7 +28,7 @@ fn works(command: &mut Command) -> bool {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let works = status.as_ref().is_ok_and(std::process::ExitStatus::success);
     if !works {
-        print_skipped(&format!("{command:?} does not work here: {status:?}"));
+        print_skipped(&format!("{command:?} does not work: {status:?}"));
     }
     works
 }
@@ -46,7 +46,7 @@ pub(crate) fn has(program: &str) -> bool {
 pub(crate) fn is_root() -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {
-        print_skipped("only root can do this");
+        print_skipped("the test needs root");
     }
     is_root
 }
@@ -65,12 +65,12 @@ pub(crate) fn refuses_open_programs() -> bool {
     is_refused
 }
 
-/// Writes to stderr directly, because the test harness shows the captured output of failed tests only.
+/// Writes to stderr directly, because the test harness shows captured output only for failed tests.
 fn print_skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
-/// Namespaces of a test. A mount in them is invisible elsewhere and disappears with them.
+/// The namespaces of a test. Mounts in them are invisible outside and disappear with them.
 pub(crate) struct Namespaces {
     flags: Vec<&'static str>,
     /// A process that keeps the namespaces alive until its stdin is closed.
@@ -105,7 +105,7 @@ impl Namespaces {
         self.command(context, &[&[env!("CARGO_BIN_EXE_rigup")], args].concat())
     }
 
-    /// Returns the path by which a process outside the namespaces reaches this path inside them.
+    /// Returns the path outside the namespaces of a path inside them.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.holder.id())).join(path.strip_prefix("/").unwrap())
     }
@@ -113,8 +113,8 @@ impl Namespaces {
     fn command(&self, context: &TestContext, words: &[&str]) -> CommandOutput {
         let here = context.path("here");
         let pid = self.holder.id().to_string();
-        let inside = ["--", "sh", "-c", "cd \"$0\" && exec \"$@\"", here.to_str().unwrap()];
-        let args = [&["--target", &pid], &self.flags[..], &inside, words].concat();
+        let in_folder = ["--", "sh", "-c", "cd \"$0\" && exec \"$@\"", here.to_str().unwrap()];
+        let args = [&["--target", &pid], &self.flags[..], &in_folder, words].concat();
         CommandOutput::new(&args, &context.command_for(Path::new("nsenter"), &args).output().unwrap())
     }
 }

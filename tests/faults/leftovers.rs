@@ -1,4 +1,4 @@
-//! What rigup may not leave behind after a fault, once every command has exited.
+//! What rigup must not leave behind after a fault, once every command has exited.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,15 +12,16 @@ use crate::test_context::TestContext;
 pub(crate) fn assert_nothing_is_left(context: &TestContext) {
     assert_eq!(context.live_processes(), []);
     let processes = context.processes();
-    let open: Vec<_> = processes.iter().filter(|process| process["status"] != "exited").collect();
-    assert!(open.is_empty(), "these have not exited: {open:?}");
+    let running: Vec<_> = processes.iter().filter(|process| process["status"] != "exited").collect();
+    assert!(running.is_empty(), "processes that have not exited: {running:?}");
     let known: BTreeSet<&str> = processes.iter().filter_map(|process| process["run_dir"].as_str()).collect();
     let links = context.bin("");
-    // rigup cannot remove this folder if it has no descriptors left; the next command that unpacks removes it first.
+    // Without free descriptors, rigup cannot remove this folder. The next command that unpacks the providers removes
+    // it.
     let mut incomplete = incomplete_files(context);
     incomplete.retain(|path| !path.ends_with("builtin/.new"));
-    assert!(incomplete.is_empty(), "these are incomplete: {incomplete:?}");
-    for path in below(&context.path("data")) {
+    assert!(incomplete.is_empty(), "incomplete files: {incomplete:?}");
+    for path in paths_in(&context.path("data")) {
         let name = path.file_name().unwrap().to_string_lossy();
         if name == "cmd.sh" {
             let run_dir = path.parent().unwrap().to_str().unwrap();
@@ -36,14 +37,14 @@ pub(crate) fn assert_nothing_is_left(context: &TestContext) {
     }
 }
 
-/// Returns the files in the data dir that were not moved to their final path yet.
+/// Returns the files in the data dir that have not been renamed to their final path.
 pub(crate) fn incomplete_files(context: &TestContext) -> Vec<PathBuf> {
     let is_incomplete = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_hidden = name.starts_with('.') && name != ".locks";
         is_hidden || name.contains(".new")
     };
-    below(&context.path("data")).into_iter().filter(is_incomplete).collect()
+    paths_in(&context.path("data")).into_iter().filter(is_incomplete).collect()
 }
 
 fn is_lock(path: &Path) -> bool {
@@ -53,7 +54,7 @@ fn is_lock(path: &Path) -> bool {
             || path.parent().is_some_and(|folder| folder.iter().any(is_lock_folder)))
 }
 
-fn below(folder: &Path) -> Vec<PathBuf> {
+fn paths_in(folder: &Path) -> Vec<PathBuf> {
     if !fs::exists(folder).unwrap() {
         return Vec::new();
     }

@@ -10,8 +10,8 @@ use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 use crate::{RECORD, kernel};
 
-/// Returns a context with a provider `p`, and a foreground and a background hook of the event `E`. Each creates a file
-/// when it runs.
+/// Creates a context with a provider `p`, and a foreground and a background hook for the event `E`. Each of them
+/// creates a file when it runs.
 fn context() -> TestContext {
     let context = TestContext::new();
     let mark = ": >\"$DATA_DIR/ran-$RIGUP_PROCESS_ID\"";
@@ -32,8 +32,8 @@ const COMMANDS: [&[&str]; 6] = [
     &["hook", "binary", "--name", "sh", "--provider", "env"],
 ];
 
-/// Runs each command under each limit, lowest first, until it succeeds. Asserts that a failure names the limit with one
-/// of these messages, and that no process which is recorded as not started has run.
+/// Runs each command with each limit, lowest first, until it succeeds. Asserts that each failure contains one of these
+/// messages, and that no process that is recorded as not started has run.
 fn check_limits(
     messages: &[&str],
     limits: std::ops::Range<u32>,
@@ -43,7 +43,7 @@ fn check_limits(
         let mut limits = limits.clone();
         let is_enough = limits.any(|limit| {
             let mut context = context();
-            // If another user has the limit, root later repairs the records of that user, as under sudo.
+            // The limit may apply to another user, whose records root later repairs, as with sudo.
             context.set("SUDO_UID", user_with(limit).to_string());
             let output = run_limited(&context, limit, args);
             let details =
@@ -59,7 +59,7 @@ fn check_limits(
             }
             wait_until("the waiter has exited", || context.live_processes().is_empty());
             if context.path("data/rigup.sqlite3").exists() {
-                // The next command that writes completes the records.
+                // The next command that writes to the store completes the records.
                 context.run(&["exec", "--", "true"]).succeeds();
                 assert_nothing_is_left(&context);
             }
@@ -69,11 +69,11 @@ fn check_limits(
             }
             output.code == Some(0)
         });
-        assert!(is_enough, "{args:?} works under the highest limit");
+        assert!(is_enough, "{args:?} succeeds with the highest limit");
     }
 }
 
-/// Returns a uid that only one command runs as, because the limit counts all processes of a user.
+/// Returns a uid that only one command runs as, because the limit applies to all processes of a user.
 fn user_with(limit: u32) -> u32 {
     1_000_000 + std::process::id() * 100 + limit
 }
@@ -106,7 +106,7 @@ fn row_33_nothing_is_half_started_without_enough_processes() {
         let result =
             CommandOutput::new(&args, &context.command_for(Path::new("setpriv"), &args).output().unwrap());
         wait_until("the waiter has exited", || context.live_processes().is_empty());
-        // rigup, run as root, does not trust another user's folders.
+        // As root, rigup does not trust another user's folders.
         assert!(Command::new("chown").args(["-Rh", "0"]).arg(context.path("")).status().unwrap().success());
         result
     });
@@ -122,7 +122,7 @@ fn row_27_starting_a_program_that_is_open_for_writing_is_retried() {
     let tool = context.script("tool", "#!/bin/sh\nexit 7\n");
     let open = |path: &Path| File::options().append(true).open(path).unwrap();
 
-    // A program that stays open for writing is a clear failure.
+    // If the program stays open for writing, the error says so.
     let expected = "another process has it open for writing; try again later";
     let writer = open(&hook);
     context.run(&["install", "x", "--binproviders", "p"]).exits_with(1).stderr_contains(expected);
@@ -132,7 +132,7 @@ fn row_27_starting_a_program_that_is_open_for_writing_is_retried() {
     drop(writer);
     assert_nothing_is_left(&context);
 
-    // A program that is closed while rigup retries works.
+    // If it is closed while rigup retries, the start succeeds.
     let context = self::context();
     let writer = open(&context.path("here/providers/p/on_BinaryRequest__50_p.sh"));
     let child = context.start(&["install", "x", "--binproviders", "p"]);

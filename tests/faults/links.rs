@@ -1,4 +1,4 @@
-//! Names of binaries, and the links with these names.
+//! The names of binaries, and their links.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use crate::test_context::{CommandOutput, TestContext, wait_until};
 use crate::tracer::{Change, TracedExit, act_before};
 
 #[test]
-fn row_17_a_name_that_cannot_be_a_folder_or_a_link_is_refused() {
+fn row_17_a_name_that_cannot_be_a_folder_or_a_link_is_rejected() {
     for name in ["", " ", ".", "..", "a/b", "../x", "-rf", "x\ny", "x\0y", &"x".repeat(64), &"x".repeat(300)]
     {
         let context = TestContext::new();
@@ -46,7 +46,7 @@ fn row_17_a_name_that_cannot_be_a_folder_or_a_link_is_refused() {
     }
 }
 
-/// Returns a context whose plugin requires the binary `one`.
+/// Creates a context with a plugin that requires the binary `one`.
 fn context_with_one() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
@@ -116,7 +116,7 @@ fn row_19_eight_commands_replace_one_link_at_once_without_a_gap() {
     let mut context = context_with_one();
     let shared = context.path("shared");
     context.set("LIB_BIN_DIR", shared.clone());
-    // With two data dirs, the commands do not exclude each other by the lock on the name, and the link keeps changing.
+    // Commands with different data dirs do not share the lock of a name, so the link keeps changing.
     let data = ["one", "two"].map(|name| context.path(name).to_str().unwrap().to_owned());
     for data in &data {
         context.run(&["--data-dir", data, "install", "--force"]).succeeds();
@@ -144,7 +144,7 @@ fn row_19_eight_commands_replace_one_link_at_once_without_a_gap() {
     assert_eq!(context.live_processes(), []);
 }
 
-/// A provider whose program keeps changing: a process outside its group replaces it by one of a different size.
+/// A provider whose program keeps changing: a process outside its group replaces it with one of a different size.
 const SWAPPING: &str = r#"#!/bin/sh
 set -eu
 mkdir -p "$LIB_DIR" && cd "$LIB_DIR"
@@ -165,12 +165,12 @@ fn row_20_a_file_that_keeps_changing_is_rejected_or_recorded_correctly() {
     let size_of = |digest: &str| {
         let programs = ["a", "b"].map(|name| lib.join(name));
         let recorded = programs.iter().find(|path| rigup::internal::sha256(path).unwrap() == digest);
-        recorded.expect("it is one of the two").metadata().unwrap().len().to_string()
+        recorded.expect("the digest is that of one of the two programs").metadata().unwrap().len().to_string()
     };
-    let (mut tried, mut rejected) = (0, 0);
-    while tried < 20 || rejected == 0 {
-        tried += 1;
-        assert!(tried < 200, "no attempt was rejected");
+    let (mut attempts, mut rejected) = (0, 0);
+    while attempts < 20 || rejected == 0 {
+        attempts += 1;
+        assert!(attempts < 200, "no attempt was rejected");
         let record = context.run(&["install", "x", "--force", "--binproviders", "swapping"]).record();
         if record["status"] == "installed" {
             let fingerprint = record["fingerprint"].as_str().unwrap();
@@ -217,7 +217,7 @@ fn row_20_a_file_that_changes_before_its_record_is_stored_is_rejected() {
     assert_nothing_is_left(&context);
 }
 
-/// One hook finds two programs, and rigup verifies both before it links either.
+/// One hook finds two programs, and rigup verifies both before it creates either link.
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn row_20_a_file_that_changes_before_its_link_is_made_is_rejected() {

@@ -1,4 +1,4 @@
-//! Causes each fault of `docs/reliability.md` and checks what the user sees, and that nothing is left behind.
+//! Causes each fault of `docs/reliability.md`, and checks what the user sees and that nothing is left behind.
 
 #![expect(
     clippy::disallowed_methods,
@@ -29,10 +29,10 @@ mod tracer;
 mod tree;
 mod trust;
 
-/// A valid record of a program that every machine has.
+/// A valid record of a program that exists on every machine.
 const RECORD: &str = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
 
-/// Checks several slow cases at the same time.
+/// Runs a check for each of several slow cases at the same time.
 fn in_parallel<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
     std::thread::scope(|scope| {
         for case in cases {

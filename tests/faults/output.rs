@@ -1,4 +1,4 @@
-//! Invalid and excessive output of hooks, and readers that close rigup's own output.
+//! Invalid and excessive output of hooks, and readers that close rigup's stdout.
 
 use std::process::Stdio;
 
@@ -8,14 +8,14 @@ use crate::RECORD;
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext};
 
-/// Returns a context with one hook of the event `E`.
+/// Creates a context with one hook for the event `E`.
 fn context_with(kind: &str, script: &str) -> TestContext {
     let context = TestContext::new();
     context.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), &format!("#!/bin/sh\n{script}\n"));
     context
 }
 
-/// Returns the records that the hook printed, without the fields that rigup added.
+/// Returns the records that the hook printed, without the fields that rigup adds.
 fn printed(output: &CommandOutput) -> Vec<Value> {
     let mut records = output.records();
     records.retain(|record| record["type"] != "Process");
@@ -72,12 +72,13 @@ fn row_14_each_line_is_read_or_reported_whatever_its_bytes() {
     }
 }
 
-/// The most memory that rigup may use, in bytes: less than the output of one hook.
+/// The maximum memory use of rigup, in bytes: less than the output of one hook.
 const MAX_MEMORY: u64 = 40 << 20;
 
-/// Runs rigup as the command of `rigup exec`, which records its memory use, and asserts that it uses little.
+/// Runs rigup as the command of `rigup exec`, which records its memory use, and asserts that it does not exceed the
+/// maximum.
 fn run_in_little_memory(context: &TestContext, args: &[&str]) -> CommandOutput {
-    // If rigup's limit does not work, this one keeps the file system from filling up: 256 MiB in blocks of 512 bytes.
+    // 256 MiB in blocks of 512 bytes, so that the file system does not fill up if rigup's own limit does not work.
     let limited = "ulimit -f 524288; exec \"$RIGUP\" \"$@\"";
     let exec = ["exec", "--", "sh", "-c", limited, "sh"];
     let output = context.run(&[&exec[..], args].concat());
@@ -88,7 +89,8 @@ fn run_in_little_memory(context: &TestContext, args: &[&str]) -> CommandOutput {
     output
 }
 
-/// Writes lines without end. `yes` alone would write hundreds of megabytes between two checks of the log's size.
+/// A shell script that writes lines without end. `yes` alone would write hundreds of megabytes between two checks of
+/// the log's size.
 const ENDLESS: &str = "lines=$(yes | head -n 256)\nwhile :; do echo \"$lines\"; done";
 
 #[test]
@@ -117,7 +119,7 @@ fn row_15_a_hook_is_terminated_when_it_exceeds_the_output_limit() {
 
 #[test]
 fn row_15_rigup_reads_no_output_beyond_the_limit() {
-    // A hole in the log takes no time to write and no space.
+    // A sparse log takes no time to write and no space.
     let hole = "truncate -s 64M /proc/$$/fd/1\necho '\n{\"type\":\"Late\"}'\nexec sleep 600";
     let mut context = context_with("", hole);
     context.set("RIGUP_OUTPUT_LIMIT", "1");
@@ -185,7 +187,7 @@ fn row_35_a_closed_stdout_changes_neither_errors_nor_the_exit_code() {
     output.exits_with(1).stderr_contains("error: cannot install x: ");
     assert_nothing_is_left(&context);
 
-    // If stderr is closed too, rigup does not panic, which would exit with 101.
+    // If stderr is closed too, rigup must not panic: the exit code would be 101.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = context.command(&["install", "x", "--binproviders", "failing"]);

@@ -19,10 +19,10 @@ fn row_23_an_install_names_the_holder_of_the_dpkg_lock_and_gives_up() {
     if !(kernel::has("apt-get") && kernel::is_root()) {
         return;
     }
-    let Some(inside) = Namespaces::new(&["--mount"]) else { return };
+    let Some(namespaces) = Namespaces::new(&["--mount"]) else { return };
     let lock = fs::File::create(context.write("lock", "")).unwrap();
-    // The test mounts its own lock and lists, so that other tests can use apt at the same time.
-    inside.sh(
+    // The test mounts its own lock file and package lists, so that other tests can use apt at the same time.
+    namespaces.sh(
         &context,
         "mount --bind ../lock /var/lib/dpkg/lock-frontend\n\
         mount -t tmpfs none /var/lib/apt/lists\nmkdir /var/lib/apt/lists/partial\n: >/var/lib/apt/lists/x_Packages",
@@ -38,7 +38,7 @@ fn row_23_an_install_names_the_holder_of_the_dpkg_lock_and_gives_up() {
     context.set("APT_LOCK_PATIENCE", "1");
     let waiting = format!("hello: waiting for the dpkg lock (pid {})", std::process::id());
     let reason = |context: &TestContext, args: &[&str]| {
-        let output = inside.run(context, args).exits_with(1);
+        let output = namespaces.run(context, args).exits_with(1);
         let attempt = output.record()["attempts"][0].clone();
         output.stderr_contains(&waiting);
         assert_eq!(context.live_processes(), []);
@@ -46,14 +46,14 @@ fn row_23_an_install_names_the_holder_of_the_dpkg_lock_and_gives_up() {
     };
 
     context.plugin("p", &[json!({"type": "Binary", "name": "hello", "binproviders": "apt"})]);
-    let gave_up = reason(&context, &["install"]);
+    let lock_timeout = reason(&context, &["install"]);
     let pid = std::process::id();
-    assert_eq!(gave_up, format!("failed the dpkg lock is still held (pid {pid}); try again later"));
+    assert_eq!(lock_timeout, format!("failed the dpkg lock is still held (pid {pid}); try again later"));
 
     context.set("APT_LOCK_PATIENCE", "60");
     let timed_out = reason(&context, &["install", "--timeout", "3"]);
     assert!(timed_out.starts_with("timeout terminated after 3 s: "), "{timed_out}");
-    // On a busy machine, apt has not printed its line yet, but the hook has.
+    // On a busy machine, apt-get may not have printed its line yet, but the hook has.
     let lines = [format!("is held by process {pid}"), format!("waiting for the dpkg lock (pid {pid})")];
     assert!(lines.iter().any(|line| timed_out.contains(line)), "{timed_out}");
 }

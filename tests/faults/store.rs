@@ -12,7 +12,7 @@ use crate::test_context::{TestContext, wait_until};
 
 const INSTALL: &[&str] = &["install", "one", "two", "--binproviders", "good"];
 
-/// Returns a context with two installed binaries, a failed install and an exited run.
+/// Creates a context with two installed binaries, a failed install and an exited run.
 fn context() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").fixture("failing");
@@ -47,7 +47,7 @@ fn row_29_rigup_waits_for_a_locked_store_and_names_its_holder() {
     assert_eq!(context.live_processes(), []);
     context.run(&["binary", "list"]).succeeds();
 
-    // A waiting command continues when the holder releases the lock.
+    // A command that waits continues when the holder releases the lock.
     let mut waiting = context.start(&force);
     let files = format!("/proc/{}/fd", waiting.id());
     let is_store = |file: fs::DirEntry| fs::read_link(file.path()).is_ok_and(|path| path == store(&context));
@@ -61,8 +61,8 @@ fn row_29_rigup_waits_for_a_locked_store_and_names_its_holder() {
     context.run(INSTALL).succeeds().stderr_contains("2 binaries are already installed");
 }
 
-/// Returns the records that a rebuild restores: installed binaries, and processes except rigup's own.
-fn lasting_records(context: &TestContext) -> Vec<String> {
+/// Returns the records that a rebuild restores: installed binaries, and processes other than rigup's own.
+fn restorable_records(context: &TestContext) -> Vec<String> {
     let binaries = context.run(&["binary", "list", "--status", "installed"]).succeeds().records();
     let binaries = binaries
         .iter()
@@ -108,7 +108,7 @@ fn overwrite(path: &Path, offset: u64, length: usize) {
 #[test]
 fn row_30_a_store_with_a_damaged_header_is_rebuilt_from_the_run_dirs() {
     let context = context();
-    let before = lasting_records(&context);
+    let before = restorable_records(&context);
     assert_eq!(before.len(), 6, "{before:?}");
     overwrite(&store(&context), 0, 4096);
     let damaged = fs::read(store(&context)).unwrap();
@@ -127,7 +127,7 @@ fn row_30_a_store_with_a_damaged_header_is_rebuilt_from_the_run_dirs() {
         .stderr_contains("2 binaries are already installed");
     let [kept] = &damaged_stores(&context)[..] else { panic!("the damaged store is kept") };
     assert_eq!(fs::read(context.path("data").join(kept)).unwrap(), damaged);
-    assert_eq!(lasting_records(&context), before);
+    assert_eq!(restorable_records(&context), before);
     context.run(&["install", "four", "--binproviders", "good"]).succeeds();
     assert_eq!(context.live_processes(), []);
 }
@@ -135,12 +135,12 @@ fn row_30_a_store_with_a_damaged_header_is_rebuilt_from_the_run_dirs() {
 #[test]
 fn row_30_gc_finds_and_repairs_damage_inside_the_store() {
     let context = context();
-    let before = lasting_records(&context);
+    let before = restorable_records(&context);
     let length = fs::metadata(store(&context)).unwrap().len();
     overwrite(&store(&context), 8192, usize::try_from(length - 8192).unwrap());
     context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged and was moved to");
     assert_eq!(damaged_stores(&context).len(), 1);
-    assert_eq!(lasting_records(&context), before);
+    assert_eq!(restorable_records(&context), before);
     context.run(&["process", "gc"]).succeeds();
     assert_eq!(damaged_stores(&context).len(), 1);
 }
@@ -164,7 +164,7 @@ fn row_30_a_rebuild_keeps_the_hook_that_found_several_binaries() {
     let mut context = TestContext::new();
     context.run(&["install", "sh", "ls", "--binproviders", "env"]).succeeds();
     let hooks: Vec<_> = context.hook_processes().into_iter().map(|process| process["id"].clone()).collect();
-    assert_eq!(hooks.len(), 1, "both were one request");
+    assert_eq!(hooks.len(), 1, "both attempts belong to one request");
     overwrite(&store(&context), 0, 4096);
     context.set("RIGUP_KEEP_PROCESSES", "0");
     context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged and was moved to");
@@ -177,7 +177,7 @@ fn row_30_a_rebuild_keeps_the_hook_that_found_several_binaries() {
 }
 
 #[test]
-fn row_31_a_store_from_a_newer_rigup_is_refused_and_not_changed() {
+fn row_31_a_store_from_a_newer_rigup_is_rejected_and_not_changed() {
     let context = context();
     let newer = rusqlite::Connection::open(store(&context)).unwrap();
     newer.execute_batch("PRAGMA user_version = 999; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();

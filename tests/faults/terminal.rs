@@ -14,7 +14,7 @@ use rigup::internal::GRACE;
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{TestContext, wait_until};
 
-/// A terminal on which rigup runs as the session leader.
+/// A terminal, and a rigup that runs on it as the session leader.
 struct Terminal {
     keyboard: File,
     screen: std::thread::JoinHandle<String>,
@@ -27,7 +27,7 @@ impl Terminal {
         Self::start_with_columns(context, args, 0)
     }
 
-    /// Starts rigup on a new terminal of this width; 0 columns stands for an unknown width.
+    /// Starts rigup on a new terminal of this width, where 0 columns means an unknown width.
     fn start_with_columns(context: &mut TestContext, args: &[&str], columns: u16) -> Self {
         let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
@@ -39,10 +39,10 @@ impl Terminal {
         let keyboard = File::from(pty.master);
         let mut screen = keyboard.try_clone().unwrap();
         let screen = std::thread::spawn(move || {
-            let mut shown = Vec::new();
+            let mut output = Vec::new();
             // Reading fails when no process has the terminal open any more.
-            let _ = screen.read_to_end(&mut shown);
-            String::from_utf8_lossy(&shown).into_owned()
+            let _ = screen.read_to_end(&mut output);
+            String::from_utf8_lossy(&output).into_owned()
         });
         Self { keyboard, screen, rigup }
     }
@@ -51,14 +51,14 @@ impl Terminal {
         self.keyboard.write_all(b"\x03").unwrap();
     }
 
-    /// Waits until rigup exits, and returns its exit code and everything that the terminal showed.
+    /// Waits until rigup exits, and returns its exit code and everything that was written to the terminal.
     fn wait(mut self) -> (Option<i32>, String) {
         wait_until("rigup has exited and is not suspended", || self.rigup.try_wait().unwrap().is_some());
         (self.rigup.wait().unwrap().code(), self.screen.join().unwrap())
     }
 }
 
-/// Starts an install of two binaries by hooks with a child that ignores TERM, and waits until all of these run.
+/// Starts an install of two binaries whose hooks start children that ignore TERM, and waits until all of them run.
 fn start_hanging(context: &mut TestContext) -> Terminal {
     context.fixture("hanging");
     let terminal = Terminal::start(context, &["install", "x", "y", "--binproviders", "hanging"]);
@@ -84,7 +84,7 @@ fn row_09_ctrl_c_terminates_every_child_before_rigup_exits() {
     let mut terminal = start_hanging(&mut context);
     terminal.press_ctrl_c();
     let (code, _) = terminal.wait();
-    // When rigup has exited, no child is alive.
+    // No child is alive after rigup has exited.
     assert_eq!(context.live_processes(), []);
     assert_eq!(code, Some(130));
     assert_all_are_stopped(&context);
@@ -92,16 +92,16 @@ fn row_09_ctrl_c_terminates_every_child_before_rigup_exits() {
 
 #[test]
 fn row_10_a_second_ctrl_c_kills_at_once() {
-    // On a busy machine, the grace period can end before the second Ctrl-C has an effect. One success is proof enough.
+    // On a busy machine, the grace period can end before the second Ctrl-C takes effect, so one success is enough.
     assert!(
         (0..5).any(|_| second_ctrl_c_shortens_the_grace_period()),
-        "the hooks had the whole grace period"
+        "one of the runs ended before the grace period"
     );
 }
 
 fn second_ctrl_c_shortens_the_grace_period() -> bool {
     let mut context = TestContext::new();
-    // The hooks ignore TERM, and would do so for the whole grace period.
+    // The hooks ignore TERM for the whole grace period.
     context.provider(
         "p",
         "#!/bin/sh\ntrap 'echo \"TERM $RIGUP_PROCESS_ID\" >>\"$DATA_DIR/terminated\"' TERM\n\
@@ -123,16 +123,17 @@ fn second_ctrl_c_shortens_the_grace_period() -> bool {
     is_shorter
 }
 
-/// Tries to take the terminal in three ways: it makes its own group the foreground group, opens the controlling terminal,
-/// and makes the terminal its controlling terminal, by force if the argument is 1 (for root only).
-const GRAB: &str = "import fcntl, os, signal, sys, termios
+/// A script that tries to take the terminal in three ways: it makes its own group the foreground group, opens the
+/// controlling terminal, and makes the terminal its controlling terminal. The argument 1 takes it from another session,
+/// which only root may do.
+const TAKE_TERMINAL: &str = "import fcntl, os, signal, sys, termios
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 terminal = os.open(os.environ['TERMINAL'], os.O_RDWR)
-for grab in (lambda: os.tcsetpgrp(terminal, os.getpgrp()), lambda: os.open('/dev/tty', os.O_RDWR),
+for take in (lambda: os.tcsetpgrp(terminal, os.getpgrp()), lambda: os.open('/dev/tty', os.O_RDWR),
              lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, int(sys.argv[1]))):
     try:
-        grab()
-        print('grabbed')
+        take()
+        print('taken')
     except OSError as error:
         print('refused:', error)
 ";
@@ -141,12 +142,12 @@ for grab in (lambda: os.tcsetpgrp(terminal, os.getpgrp()), lambda: os.open('/dev
 fn row_11_a_hook_that_takes_the_terminal_does_not_suspend_rigup() {
     for by_force in [false, true] {
         let mut context = TestContext::new();
-        let grab = context.write("grab.py", GRAB);
+        let script = context.write("take_terminal.py", TAKE_TERMINAL);
         let hook = format!(
             "#!/bin/sh\n[ -t 0 ] || [ -t 1 ] || [ -t 2 ] || echo 'no terminal'\npython3 {} {}\n\
              stty tostop <\"$TERMINAL\"\n: >\"$DATA_DIR/up\"\nread -r _ <\"$DATA_DIR/gate\"\n\
              printf '{{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}}'\n",
-            grab.display(),
+            script.display(),
             u8::from(by_force)
         );
         context.provider("p", &hook);
@@ -158,13 +159,13 @@ fn row_11_a_hook_that_takes_the_terminal_does_not_suspend_rigup() {
             assert_eq!(u32::try_from(foreground).unwrap(), terminal.rigup.id(), "rigup is in the foreground");
         }
         fs::write(gate, "\n").unwrap();
-        let (code, shown) = terminal.wait();
-        assert_eq!(code, Some(0), "{shown}");
-        assert!(shown.contains("/bin/sh"), "rigup prints its table: {shown}");
+        let (code, output) = terminal.wait();
+        assert_eq!(code, Some(0), "{output}");
+        assert!(output.contains("/bin/sh"), "rigup prints its table: {output}");
         let hook = &context.hook_processes()[0];
         let printed = hook["stdout_tail"].as_str().unwrap();
         assert!(printed.starts_with("no terminal\n"), "{printed}");
-        assert!(by_force || !printed.contains("grabbed"), "{printed}");
+        assert!(by_force || !printed.contains("taken"), "{printed}");
         assert_nothing_is_left(&context);
     }
 }
@@ -172,11 +173,11 @@ fn row_11_a_hook_that_takes_the_terminal_does_not_suspend_rigup() {
 #[test]
 fn row_11_a_command_that_keeps_the_terminal_does_not_suspend_rigup() {
     let mut context = TestContext::new();
-    // An interactive shell creates a foreground group of its own. When it is killed, it does not restore the old one.
+    // An interactive shell creates its own foreground group. If it is killed, it does not restore the previous one.
     let command = "stty tostop; bash --norc -ic 'kill -KILL $$'; exit 3";
     let terminal = Terminal::start(&mut context, &["exec", "--", "sh", "-c", command]);
-    let (code, shown) = terminal.wait();
-    assert_eq!(code, Some(3), "{shown}");
+    let (code, output) = terminal.wait();
+    assert_eq!(code, Some(3), "{output}");
     assert_nothing_is_left(&context);
 }
 
@@ -186,10 +187,10 @@ fn tables_fit_the_width_of_the_terminal() {
     context.run(&["install", "sh", "ls"]).succeeds();
     for (columns, width) in [(120, 120), (80, 80), (50, 50), (0, 80)] {
         for args in [&["process", "tree"][..], &["process", "list"], &["binary", "list"], &["config"]] {
-            let (code, shown) = Terminal::start_with_columns(&mut context, args, columns).wait();
-            assert_eq!(code, Some(0), "{shown}");
-            assert!(shown.lines().count() > 2, "{shown}");
-            for line in shown.lines() {
+            let (code, output) = Terminal::start_with_columns(&mut context, args, columns).wait();
+            assert_eq!(code, Some(0), "{output}");
+            assert!(output.lines().count() > 2, "{output}");
+            for line in output.lines() {
                 let line = without_colors(line);
                 assert!(line.trim_end().chars().count() <= width, "{columns} columns: {line}");
             }
@@ -197,7 +198,7 @@ fn tables_fit_the_width_of_the_terminal() {
     }
 }
 
-/// Removes the escape sequences that color a line.
+/// Removes the escape sequences for colors from a line.
 fn without_colors(line: &str) -> String {
     let mut parts = line.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();

@@ -1,5 +1,6 @@
-//! Traces rigup, and kills it or acts right before the Nth system call that changes something. The tracer follows all
-//! threads of rigup and none of its children, so hooks keep running, as they do when the system kills rigup.
+//! Traces rigup, and kills it or calls a function right before the Nth system call that changes something. The tracer
+//! follows all threads of rigup but none of its children, so hooks keep running, as they do when the system kills
+//! rigup.
 
 use std::fs;
 use std::io::Write as _;
@@ -22,7 +23,7 @@ pub(crate) enum Change {
     Rename,
     /// Creates a link.
     Link,
-    /// Waits until the disk has the content of a file.
+    /// Flushes a file to disk.
     Sync,
     /// Removes a file, link or folder.
     Remove,
@@ -32,27 +33,27 @@ pub(crate) enum Change {
     Store,
     /// Creates a folder.
     Folder,
-    /// Opens a file and creates it if it does not exist.
+    /// Opens a file, and creates it if it does not exist.
     File,
     /// Writes to another file in the data dir.
     Content,
 }
 
-/// How a traced rigup ended.
+/// How a traced rigup exited.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TracedExit {
     /// It was killed before this call.
     Killed(String),
-    /// It exited by itself.
+    /// It exited on its own.
     Exited {
-        /// The number of calls that counted.
+        /// The number of calls that were counted.
         calls: usize,
         /// The exit code.
         code: i32,
     },
 }
 
-/// Runs rigup and kills it before the `nth` call, from 1, whose change `counts`.
+/// Runs rigup, and kills it before the `nth` call (from 1) whose change `counts`.
 pub(crate) fn kill_before(
     context: &TestContext,
     args: &[&str],
@@ -62,7 +63,7 @@ pub(crate) fn kill_before(
     act_before(context, args, nth, counts, |rigup| kill(rigup, Signal::SIGKILL).unwrap())
 }
 
-/// Runs rigup and calls `act` when rigup is about to make the `nth` call, from 1, whose change `counts`.
+/// Runs rigup, and calls `act` when rigup is about to make the `nth` call (from 1) whose change `counts`.
 #[expect(clippy::zombie_processes, reason = "its tracer reaps it")]
 pub(crate) fn act_before(
     context: &TestContext,
@@ -87,9 +88,9 @@ pub(crate) fn act_before(
     let data = context.path("data");
     let mut calls = 0;
     let mut act = Some(act);
-    let mut reached = None;
+    let mut reached_call = None;
     loop {
-        // Other tests wait for their own children in other threads.
+        // __WNOTHREAD, because other tests wait for their own children in other threads.
         match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)).unwrap() {
             WaitStatus::PtraceSyscall(thread) => {
                 if let Some((change, call)) = entered_call(rigup, thread, &data)
@@ -100,7 +101,7 @@ pub(crate) fn act_before(
                         && let Some(act) = act.take()
                     {
                         act(rigup);
-                        reached = Some(call);
+                        reached_call = Some(call);
                     }
                 }
                 resume(thread, None);
@@ -109,14 +110,14 @@ pub(crate) fn act_before(
             WaitStatus::Stopped(thread, signal) => resume(thread, Some(signal)),
             WaitStatus::Exited(pid, code) if pid == rigup => return TracedExit::Exited { calls, code },
             WaitStatus::Signaled(pid, ..) if pid == rigup => {
-                return TracedExit::Killed(reached.expect("only `act` kills it"));
+                return TracedExit::Killed(reached_call.expect("only `act` kills rigup"));
             }
             _ => {}
         }
     }
 }
 
-/// Lets a thread continue. After a KILL, the thread may not exist any more.
+/// Lets a thread continue, unless it no longer exists after a KILL.
 fn resume(thread: Pid, signal: Option<Signal>) {
     match ptrace::syscall(thread, signal) {
         Ok(()) | Err(Errno::ESRCH) => {}
@@ -124,7 +125,7 @@ fn resume(thread: Pid, signal: Option<Signal>) {
     }
 }
 
-/// Returns what the call changes that a thread has just entered, and a description of the call, or `None` if the call
+/// Returns what the system call that a thread has just entered changes, with a description of the call, or `None` if it
 /// changes nothing.
 fn entered_call(rigup: Pid, thread: Pid, data: &Path) -> Option<(Change, String)> {
     const ENTRY: u8 = 1; // PTRACE_SYSCALL_INFO_ENTRY

@@ -10,7 +10,7 @@ use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 use crate::{RECORD, in_parallel, kernel};
 
-/// Returns a context with one provider, `p`, and its script.
+/// Creates a context with a provider `p` that runs this script.
 fn context_with(script: &str) -> TestContext {
     let context = TestContext::new();
     context.provider("p", &format!("#!/bin/sh\n{script}\n"));
@@ -18,13 +18,13 @@ fn context_with(script: &str) -> TestContext {
     context
 }
 
-/// Installs `x` by the provider `p`.
+/// Installs `x` with the provider `p`.
 fn install(context: &TestContext) -> CommandOutput {
     context.run(&["install", "x", "--binproviders", "p"])
 }
 
-/// Whether the process whose pid is in a file still runs this command. Unlike `live_processes`, this does not depend on
-/// the environment of the process.
+/// Whether the process whose pid is in a file still runs this command. Unlike `live_processes`, this works for a
+/// process with an empty environment.
 fn is_alive(pid: &Path, command: &str) -> bool {
     let pid = fs::read_to_string(pid).unwrap();
     let found = fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
@@ -32,7 +32,7 @@ fn is_alive(pid: &Path, command: &str) -> bool {
 }
 
 #[test]
-fn row_03_a_leftover_process_delays_nothing_and_is_terminated_and_named() {
+fn row_03_a_leftover_process_delays_nothing_and_is_terminated() {
     let context = TestContext::new();
     context.fixture("forking");
     let output = context.run(&["install", "x", "--binproviders", "forking"]).succeeds();
@@ -55,7 +55,7 @@ fn row_03_a_leftover_process_delays_nothing_and_is_terminated_and_named() {
 }
 
 #[test]
-fn row_04_a_child_outside_the_group_is_named_and_outlives_its_hook() {
+fn row_04_a_child_outside_the_group_is_reported_and_outlives_its_hook() {
     let service = "setsid sh -c 'exec >/dev/null 2>&1; read -r _ <\"$DATA_DIR/gate\"' &\n\
         until [ \"$(cut -d ' ' -f 6 /proc/$!/stat)\" = $! ]; do :; done";
     let context = context_with(&format!("{service}\necho '{RECORD}'"));
@@ -67,8 +67,8 @@ fn row_04_a_child_outside_the_group_is_named_and_outlives_its_hook() {
     assert_nothing_is_left(&context);
 }
 
-/// Starts a child that ignores TERM, a grandchild in a new session, a child with an empty environment, and a process with
-/// a new session, an empty environment and no parent.
+/// A shell script that starts a child that ignores TERM, a grandchild in a new session, a child with an empty
+/// environment, and an orphan with an empty environment in a new session.
 const TREE: &str = "sh -c 'trap \"\" TERM; while :; do sleep 600; done' &\n\
     sh -c 'setsid sleep 600 & wait' &\n\
     env -i sh -c 'echo $$ >wiped; exec sleep 600' &\n\
@@ -96,8 +96,8 @@ fn row_04_a_kill_terminates_a_child_that_left_the_session() {
     });
 }
 
-/// Runs a foreground and a background hook that start `TREE`, calls `terminate`, and asserts that no process survives. The
-/// timeout is in seconds.
+/// Runs a foreground and a background hook that start `TREE`, calls `terminate`, and asserts that no process survives.
+/// The timeout is in seconds.
 fn check_tree_is_terminated(timeout: &str, terminate: impl Fn(&TestContext, &Child) + Sync) {
     in_parallel(["", ".finite.bg"], |kind| {
         let context = TestContext::new();
@@ -126,14 +126,15 @@ fn check_tree_is_terminated(timeout: &str, terminate: impl Fn(&TestContext, &Chi
 
 #[test]
 fn row_05_no_process_of_a_forking_tree_survives_its_termination() {
-    // Each process ignores TERM and lives just long enough to start the next one. The chain ends after 30,000 processes.
+    // Each process ignores TERM and exits as soon as it has started the next one. The chain ends after 30,000
+    // processes.
     let context = context_with(
         "trap '' TERM\nleft=${LEFT-30000}\n[ \"$left\" = 0 ] || LEFT=$((left - 1)) \"$0\" \"$@\" &\n\
          [ \"$LEFT\" ] || read -r _ <\"$DATA_DIR/gate\"",
     );
     context.gate();
     context.run(&["install", "x", "--binproviders", "p", "--timeout", "1"]).exits_with(1);
-    // A single check can miss a process that lives for a moment.
+    // A single check can miss a short-lived process.
     for _ in 0..50 {
         assert_eq!(context.live_processes(), []);
     }
@@ -150,11 +151,11 @@ fn row_06_a_child_that_ignores_term_is_killed_after_the_grace_period() {
     assert_eq!(record["attempts"][0]["reason"], "terminated after 1 s: hanging");
     let hook = &context.hook_processes()[0];
     assert_eq!(hook["exit_reason"], "timeout");
-    assert_eq!(hook["exit_code"], 143, "the hook itself obeyed TERM");
+    assert_eq!(hook["exit_code"], 143, "the hook itself exited on TERM");
     assert_nothing_is_left(&context);
 }
 
-/// Arguments with which `env` starts rigup with signals blocked.
+/// The arguments with which `env` starts rigup with signals blocked.
 const BLOCKED: &[&str] =
     &["--block-signal=TERM", "--block-signal=INT", "--block-signal=HUP", env!("CARGO_BIN_EXE_rigup")];
 
@@ -198,7 +199,7 @@ fn row_07_rigup_and_its_command_receive_term_even_if_it_was_blocked() {
     }
 }
 
-/// Returns the pids of this process's children that are zombies.
+/// Returns the pids of the zombies among this process's children.
 fn zombies(parent: u32) -> Vec<u32> {
     let pids =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -243,7 +244,7 @@ fn a_command_whose_start_is_not_recorded_yet_does_not_become_lost() {
         return;
     }
     let context = TestContext::new();
-    // strace delays rigup right after the start of its command, and meanwhile the command runs another rigup.
+    // strace delays rigup right after it starts its command, and meanwhile the command runs another rigup.
     let strace = ["-o", "/dev/null", "-e", "inject=clone,clone3,vfork:delay_exit=2000000"];
     let exec = [env!("CARGO_BIN_EXE_rigup"), "exec", "--", "sh", "-c", "\"$RIGUP\" exec -- true; exit 7"];
     let args = [&strace[..], &exec].concat();

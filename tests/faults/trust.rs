@@ -1,4 +1,4 @@
-//! Plugin files that other users can write or own.
+//! Plugin files that other users own or can write to.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -12,7 +12,7 @@ use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext};
 
 #[test]
-fn row_22_a_plugin_folder_that_others_can_write_to_is_refused() {
+fn row_22_a_plugin_folder_that_others_can_write_to_is_rejected() {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
     let path = context.path("here/plugins/p");
@@ -30,9 +30,9 @@ fn row_22_a_plugin_folder_that_others_can_write_to_is_refused() {
         .stderr_contains("cannot use the plugin p")
         .stderr_contains("mode 0777");
     assert!(!context.bin("x").exists());
-    assert!(context.hook_processes().is_empty(), "no hook ran for it");
+    assert!(context.hook_processes().is_empty(), "no hook ran for the binary");
 
-    // Only root can give a folder to a group that it is not in.
+    // Only root can change the group of a folder to one that the user is not in.
     if kernel::is_root() {
         chown(&path, None, Some(0)).unwrap();
         set(0o2775);
@@ -50,7 +50,7 @@ fn row_22_a_plugin_folder_that_others_can_write_to_is_refused() {
 }
 
 #[test]
-fn a_file_of_an_unmapped_user_is_refused_unless_it_is_trusted() {
+fn a_file_of_an_unmapped_user_is_rejected_unless_it_is_trusted() {
     let as_user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare"];
     let as_root = ["--user", "--map-root-user"];
     if !kernel::is_root() || !kernel::can_run(&[&as_user[..], &as_root].concat()) {

@@ -1,4 +1,4 @@
-//! Many commands at once and many hooks in a row lose no record, leave nothing behind and leak no resources.
+//! Many concurrent commands, and many hooks in a row, lose no record, leave nothing behind and leak no resources.
 
 #![expect(
     clippy::disallowed_methods,
@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use leftovers::{assert_nothing_is_left, incomplete_files};
 use test_context::TestContext;
 
-/// Returns an empty context with its own folder for temporary files.
+/// Creates an empty context with its own folder for temporary files.
 fn context() -> TestContext {
     let mut context = TestContext::new();
     context.set("TMPDIR", context.path("tmp"));
@@ -29,12 +29,12 @@ fn context() -> TestContext {
     context
 }
 
-/// Returns the number that a query returns.
+/// Runs a query that returns one number.
 fn count(context: &TestContext, sql: &str) -> i64 {
     context.store().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-/// Asserts that this number of hooks and of commands is recorded, that each exited with 0, and that nothing else is recorded.
+/// Asserts that exactly these numbers of hooks and commands are recorded, and that all exited with 0.
 #[track_caller]
 fn assert_recorded(context: &TestContext, hooks: usize, commands: usize) {
     let exited = |kind: &str| {
@@ -48,7 +48,7 @@ fn assert_recorded(context: &TestContext, hooks: usize, commands: usize) {
     assert_eq!(usize::try_from(count(context, "SELECT count(*) FROM process")).unwrap(), hooks + commands);
 }
 
-/// Asserts that the store is intact, and that no incomplete file, no file of a live process and no temporary file is left.
+/// Asserts that the store is intact, and that no incomplete files, temporary files or files of live processes are left.
 #[track_caller]
 fn assert_intact(context: &TestContext) {
     let integrity: String =

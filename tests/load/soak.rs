@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::test_context::TestContext;
 use crate::{assert_intact, assert_recorded, context, count};
 
-/// A hook whose number is in its file name or in the requested name. One in twenty counts the descriptors, threads and
-/// zombies of its rigup.
+/// A hook whose number is in its file name or in the requested name. Every twentieth hook counts the descriptors,
+/// threads and zombies of its rigup.
 const SAMPLE: &str = r#"#!/bin/sh
 number=${0##*__} number=${number%%_*}
 case $1 in --name=*) number=${1#--name=n} ;; esac
@@ -32,8 +32,8 @@ fn add_hooks(context: &TestContext, event: &str, hooks: usize) {
     }
 }
 
-/// Asserts that the lowest count of the last quarter is not above the highest count of the first. The counts vary, because
-/// a hook counts while its rigup prepares the next hook.
+/// Asserts that the lowest count of the last quarter does not exceed the highest count of the first quarter. The counts
+/// vary, because a hook counts while its rigup prepares the next one.
 fn assert_nothing_grows(context: &TestContext) {
     let text = fs::read_to_string(context.path("data/samples")).unwrap();
     let samples: Vec<Vec<u32>> =
@@ -50,7 +50,7 @@ fn assert_nothing_grows(context: &TestContext) {
             "{resource}: {} to {} in the first quarter, {} to {} in the last",
             first.0, first.1, last.0, last.1
         );
-        assert!(last.0 <= first.1, "{resource}: {first:?} became {last:?}");
+        assert!(last.0 <= first.1, "{resource}: {first:?} in the first quarter, {last:?} in the last");
     }
 }
 

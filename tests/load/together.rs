@@ -21,8 +21,8 @@ fn names() -> impl Iterator<Item = String> {
     (0..NAMES).map(|number| format!("n{number:02}"))
 }
 
-/// Adds three providers: the first declines every name, the second installs every other name, and the third installs the
-/// rest. Each records its start and takes 0 to 50 ms, longer for later names. The first waits at the gate.
+/// Adds three providers: the first declines every name, the second installs every other name, and the third installs
+/// the rest. Each records its start and takes 0 to 50 ms, longer for later names. The first also waits at the gate.
 fn add_providers(context: &TestContext) {
     let head = "#!/bin/sh\nname=${1#--name=} number=${1#--name=n}\nnumber=${number#0}\n\
         echo \"$name\" >>\"$DATA_DIR/started.PROVIDER\"\n";
@@ -46,7 +46,7 @@ struct RunningCommand {
 }
 
 impl RunningCommand {
-    /// Starts rigup. Sends one message when it runs a hook or waits for another command.
+    /// Starts rigup, and sends one message when it runs a hook or waits for another command.
     fn start(context: &TestContext, args: &[&str], sender: Sender<()>) -> Self {
         let mut child = context.start(args);
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -93,7 +93,7 @@ fn eight_commands_at_once_start_each_hook_once_and_lose_no_record() {
     let lines: Vec<String> = requests.iter().map(|request| format!("{request}\n")).collect();
     let file = context.write("requests.jsonl", lines.concat().repeat(REPEATS));
     let gate = context.gate();
-    // Open in both directions, so that hooks do not wait until another process opens the pipe.
+    // Open for reading and writing, so that no open of the pipe blocks.
     let mut gate = File::options().read(true).write(true).open(gate).unwrap();
 
     let (sender, receiver) = mpsc::channel();
@@ -106,7 +106,7 @@ fn eight_commands_at_once_start_each_hook_once_and_lose_no_record() {
     // `recv` fails if a command exits before it sends its message.
     drop(sender);
     for _ in 0..COMMANDS {
-        receiver.recv().expect("every command tries or waits");
+        receiver.recv().expect("every command runs a hook or waits");
     }
     gate.write_all(&[b'\n'; COMMANDS * NAMES]).unwrap();
     for (number, command) in commands.into_iter().enumerate() {
