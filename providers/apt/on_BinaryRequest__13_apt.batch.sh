@@ -1,7 +1,7 @@
 #!/bin/sh
-# apt: installs packages of Debian, Ubuntu and their derivatives with apt-get, as root or with `sudo -n`: all in one
-# transaction, and each alone if that fails, so that one bad package does not affect the others.
-# They go into the system's own folders. The package lists are fetched if they are missing or older than a day.
+# apt: installs packages of Debian, Ubuntu and their derivatives with apt-get, as root or with `sudo -n`. All packages
+# are installed in one transaction, and one request at a time if that fails, so that a bad package does not affect the
+# others. Packages are installed system-wide. The package lists are fetched if they are missing or older than a day.
 set -euf
 IFS='
 '
@@ -20,7 +20,7 @@ plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch
 tab=$(printf '\t')
 packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
 
-# The lists keep the server's time, but every fetch touches lists/partial, even if nothing is new.
+# The list files have the server's modification times, but each fetch touches lists/partial, even if nothing is new.
 if [ -z "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null)" ] ||
     [ -z "$(find /var/lib/apt/lists/partial -prune -mtime -1 2>/dev/null)" ]; then
     as_root apt-get update >&2 || echo "apt-get update failed, so the existing lists are used" >&2
@@ -29,9 +29,9 @@ fi
 # A killed dpkg leaves a journal, and apt-get refuses to work until dpkg has processed it.
 [ -z "$(ls /var/lib/dpkg/updates)" ] || as_root dpkg --force-confdef --force-confold --configure -a >&2 || :
 
-# A request has the version that the program reports; apt needs the whole one, with epoch and revision. 1.2 is 1.2-1 or 1.2+b1
-# rather than 1.2.3-1, although some programs omit the end of their version.
-whole() {
+# A request has the version that the program reports, but apt needs the full version, with epoch and revision. For 1.2,
+# prefer 1.2-1 and 1.2+b1; use 1.2.3-1 only if there is no other, because some programs omit the end of their version.
+full_version() {
     found=$(apt-cache madison "${1%%=*}" 2>/dev/null | awk -F ' *[|] *' -v wanted="${1#*=}" '
         { upstream = $2; sub(/^[0-9]+:/, "", upstream); rest = substr(upstream, length(wanted) + 1) }
         index(upstream, wanted) != 1 || rest ~ /^[0-9]/ { next }
@@ -44,7 +44,7 @@ case $plan in *=*)
     plan=$(for line in $plan; do
         printf %s "${line%%"$tab"*}"
         for package in $(packages "$line"); do
-            case $package in -*) ;; *=*) package=$(whole "$package") ;; esac
+            case $package in -*) ;; *=*) package=$(full_version "$package") ;; esac
             printf '\t%s' "$package"
         done
         echo
@@ -53,29 +53,29 @@ esac
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-locked=
+lock_error=
 apt_get_install() {
-    patience=$1 && shift
-    as_root apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$patience" \
+    timeout=$1 && shift
+    as_root apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$timeout" \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
         -o APT::Cmd::Pattern-Only=true "$@" >&2 2>"$log"
 }
 is_locked() { grep -q '^E: Unable to acquire the dpkg' "$log"; }
 install() {
-    # Wait in vain for the dpkg lock only once.
-    [ -z "$locked" ] || return 1
+    # Do not wait for the dpkg lock again after a wait that timed out.
+    [ -z "$lock_error" ] || return 1
     apt_get_install 0 "$@" && return
     if is_locked; then
-        # With a timeout of 0, apt-get names the holder of the lock; otherwise it reports the wait only at its end.
+        # With a timeout of 0, apt-get names the holder of the lock at once; otherwise it is silent until the wait ends.
         holder="pid $(sed -n 's/^E: Could not get lock .* held by process \([0-9]*\).*/\1/p' "$log")"
         echo "waiting for the dpkg lock ($holder)" >&2
         apt_get_install "${APT_LOCK_PATIENCE:-300}" "$@" && return
-        ! is_locked || locked="the dpkg lock is still held ($holder); try again later"
+        ! is_locked || lock_error="the dpkg lock is still held ($holder); try again later"
     fi
     cat "$log" >&2
     false
 }
-reason() { if [ "$locked" ]; then echo "$locked"; else grep '^E: ' "$log" | tail -n 1; fi; }
+reason() { if [ "$lock_error" ]; then echo "$lock_error"; else grep '^E: ' "$log" | tail -n 1; fi; }
 unknown() { sed -n "s/^E: Unable to locate package //p; s/^E: Package '\(.*\)' has no .*/\1/p" "$log"; }
 failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" ${3+"$3"}; }
 
@@ -88,7 +88,7 @@ for line in $plan; do
 done
 # shellcheck disable=SC2046 # one package a line
 [ -z "$together" ] || install $(packages "$together") || {
-    # Report unknown packages, and try the others again.
+    # Report unknown packages, and retry the others.
     unknown=$(unknown) known=
     for line in $together; do
         missing=$(packages "$line" | grep -Fx "$unknown" | paste -sd ' ' -) || :

@@ -1,6 +1,7 @@
 #!/bin/sh
-# bash: runs the command in overrides.bash.install with `bash -eo pipefail` inside the prefix, which is also INSTALL_ROOT. The
-# command must put the program into BIN_DIR. The provider runs only if a requirement names it; "*" does not include it.
+# bash: runs the command in overrides.bash.install with `bash -eo pipefail` in the prefix, which is also INSTALL_ROOT.
+# The command must put the program into BIN_DIR. The provider runs only if a requirement names it; "*" does not include
+# it.
 # Each requirement has a prefix of its own, LIB_DIR/bash/<name>, unless overrides.bash.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
@@ -14,29 +15,29 @@ case ,$(printf %s "$providers" | tr -d ' '), in
     *) decline "bash runs only if it is named; add bash to the requirement's binproviders" ;;
 esac
 install=$("$RIGUP" hook override install --provider bash -- "$@")
-[ "$install" ] || decline "no command is given; overrides.bash.install must put $name into \$BIN_DIR"
+[ "$install" ] || decline "no command is given; set overrides.bash.install to one that puts $name into \$BIN_DIR"
 command -v bash >/dev/null || decline "bash is not on PATH; install it with apt-get install bash"
 
 printf 'bash runs the command of the requirement, in %s: %s\n' "$prefix" "$install" >&2
 
-# A command may store the path that it installs into, so it works in the prefix itself. The earlier version is kept aside
-# meanwhile, and restored after a failure, or by the next run after a kill.
-aside=$prefix.part
+# A command may store the path that it installs into, so it runs in the prefix itself. Meanwhile the earlier version is
+# in a backup folder, and is restored after a failure, or by the next run of this hook after a kill.
+backup=$prefix.part
 restore() {
-    if [ -e "$aside/old" ]; then rm -rf "$prefix" && mv "$aside/old" "$prefix"; fi
-    rm -rf "$aside"
+    if [ -e "$backup/old" ]; then rm -rf "$prefix" && mv "$backup/old" "$prefix"; fi
+    rm -rf "$backup"
     rmdir "$prefix" 2>/dev/null || :
 }
 restore
-mkdir -p "$prefix" "$aside"
-if [ "$prefix" = "$LIB_DIR/bash/$name" ]; then mv "$prefix" "$aside/old"
-else cp -Rp "$prefix" "$aside/copy" && mv "$aside/copy" "$aside/old"; fi
+mkdir -p "$prefix" "$backup"
+if [ "$prefix" = "$LIB_DIR/bash/$name" ]; then mv "$prefix" "$backup/old"
+else cp -Rp "$prefix" "$backup/copy" && mv "$backup/copy" "$backup/old"; fi
 mkdir -p "$prefix/bin"
 (cd "$prefix" && INSTALL_ROOT=$prefix BIN_DIR=$prefix/bin bash -eo pipefail -c "$install" >&2) || {
     code=$?
     restore
-    [ "$code" != 10 ] || code=1 # 10 would count as skipped
+    [ "$code" != 10 ] || code=1 # 10 would mean that the hook skips the request
     exit "$code"
 }
 "$RIGUP" hook binary --provider bash --abspath "$prefix/bin/$name" -- "$@" || { restore && exit 1; }
-mv "$aside/old" "$aside/gone" && rm -rf "$aside"
+mv "$backup/old" "$backup/removed" && rm -rf "$backup"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# brew: installs Homebrew formulae, never casks: all at once, and each requirement alone if that fails.
-# They go into Homebrew's own Cellar; programs come from the opt folders of the formulae, so keg-only formulae work too.
+# brew: installs Homebrew formulae, never casks: all at once, and one request at a time if that fails.
+# Formulae are installed into Homebrew's Cellar. Programs are found in the opt folders of the formulae, so keg-only
+# formulae work too.
 set -euf
 IFS='
 '
@@ -25,11 +26,11 @@ is_damaged() { brew list --versions "$1" >/dev/null 2>&1 && [ ! -x "$(brew --pre
 
 alone='' together=''
 for line in $plan; do
-    name=${line%%"$tab"*} way=together
+    name=${line%%"$tab"*} mode=together
     for formula in $(packages "$line"); do
-        case $formula in -*) way=alone ;; *) ! is_damaged "$formula" "$name" || way=alone ;; esac
+        case $formula in -*) mode=alone ;; *) ! is_damaged "$formula" "$name" || mode=alone ;; esac
     done
-    if [ $way = alone ]; then alone="$alone$line$IFS"; else together="$together$line$IFS"; fi
+    if [ $mode = alone ]; then alone="$alone$line$IFS"; else together="$together$line$IFS"; fi
 done
 # `install` also upgrades an outdated formula.
 # shellcheck disable=SC2046 # one formula a line

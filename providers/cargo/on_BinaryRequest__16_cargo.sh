@@ -1,5 +1,6 @@
 #!/bin/sh
-# cargo: builds Rust programs from crates.io with `cargo install`. `ripgrep@14.1.0` is that version, `ripgrep@14` any 14.
+# cargo: builds Rust programs from crates.io with `cargo install`. `ripgrep@14.1.0` selects that version, and
+# `ripgrep@14` the newest 14.x.
 # Each requirement has a root of its own, LIB_DIR/cargo/<name>, unless overrides.cargo.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
@@ -10,20 +11,20 @@ decline() { echo "$1" >&2; exit 0; }
 eval "$("$RIGUP" hook begin --provider cargo -- "$@")"
 program=bin/$name
 command -v cargo >/dev/null || decline "cargo is not on PATH; install Rust from https://rustup.rs, or with apt-get install cargo"
-# cargo rejects a version of fewer than three numbers unless it is marked as a range.
+# cargo rejects a version with fewer than three numbers unless it is a range.
 packages=$(printf '%s\n' "$packages" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
 
 # Build beside the prefix, then replace it: a failure or a kill leaves the working version.
 part=$prefix.part
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/cargo/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
-# Programs contain the path of their sources; remapped, the same program is the same file on every machine. The user's own
-# flags take precedence.
-home=${CARGO_HOME:-$HOME/.cargo} sources=
-case $home in *[\'\"\\]*) ;; *) sources="build.rustflags=['--remap-path-prefix=$home=/cargo']" ;; esac
+# Programs contain the paths of their sources. Remap the paths, so that a build gives the same file on every machine.
+# The user's own flags take precedence.
+home=${CARGO_HOME:-$HOME/.cargo} remap=
+case $home in *[\'\"\\]*) ;; *) remap="build.rustflags=['--remap-path-prefix=$home=/cargo']" ;; esac
 # shellcheck disable=SC2086 # one package a line
 try() {
-    cargo install ${sources:+"--config=$sources"} --root "$part" --force --color never "$@" $packages >&2 2>cargo.err && return
+    cargo install ${remap:+"--config=$remap"} --root "$part" --force --color never "$@" $packages >&2 2>cargo.err && return
     cat cargo.err >&2
     false
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# gem: installs Ruby programs from RubyGems. `rake:13.0` is that version.
+# gem: installs Ruby programs from RubyGems. `rake:13.0` selects that version.
 # Each requirement has a gem home of its own, LIB_DIR/gem/<name>, unless overrides.gem.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
@@ -19,10 +19,10 @@ rm -rf "$part" && mkdir -p "$part"
 gem install --install-dir "$part" --bindir "$part/stubs" --no-user-install --no-document $packages >&2 2>gem.err || {
     cat gem.err >&2 && rm -rf "$part"
     sed -n '/^ERROR: /{/:$/N;s/\n[[:space:]]*/ /;p;q;}' gem.err >&2
-    ! grep -q "can't find header files for ruby" gem.err || echo "the gem must be compiled; apt-get install ruby-dev gcc make" >&2
+    ! grep -q "can't find header files for ruby" gem.err || echo "the gem must be compiled; install a compiler and the headers with apt-get install ruby-dev gcc make" >&2
     exit 1
 }
-# RubyGems' stubs find their gems only through GEM_HOME. These launchers set it, so that no other gem interferes.
+# RubyGems' stubs find their gems only through GEM_HOME, so create launchers that set it.
 mkdir -p "$part/bin"
 home=$(printf %s "$prefix" | sed "s/'/'\\\\''/g")
 set +f

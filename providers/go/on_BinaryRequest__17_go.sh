@@ -1,7 +1,9 @@
 #!/bin/sh
-# go: builds Go programs with `go install`, from module paths such as example.com/tools/cmd/x, with @v1.2.3 or the latest.
-# Each requirement has a folder of its own, LIB_DIR/go/<name>, unless overrides.go.install_root names another. Downloads and
-# compiled packages stay in the user's caches: go makes them read-only, so a data dir that held them could not be removed.
+# go: builds Go programs with `go install` from module paths such as example.com/tools/cmd/x, at the version after the
+# `@` or at the latest one.
+# Each requirement has a folder of its own, LIB_DIR/go/<name>, unless overrides.go.install_root names another. Downloads
+# and compiled packages stay in the user's caches: go makes them read-only, so a data dir that contains them is hard to
+# remove.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 IFS='
@@ -13,7 +15,7 @@ program=bin/$name
 options=$(printf '%s\n' "$packages" | grep '^-') || :
 packages=$(printf '%s\n' "$packages" | grep -v '^-') || decline "overrides.go has options but no module path"
 for package in $packages; do
-    # A module path starts with a host, which has a dot; ./x would be a folder.
+    # A module path starts with a host name, which has a dot; ./x is a folder.
     printf '%s\n' "${package%%@*}" | grep -q '^[A-Za-z0-9][^/]*\.[^/]*/' ||
         decline "$package is not a module path; put one into overrides.go.packages, such as example.com/tools/cmd/$name"
 done
@@ -23,7 +25,7 @@ command -v go >/dev/null || decline "go is not on PATH; install Go from https://
 part=$prefix.part
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/go/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
-# Without its build folders, the same program is the same file on every machine.
+# -trimpath removes the build folders from the program, so that a build gives the same file on every machine.
 for package in $packages; do
     case $package in *@*) ;; *) package=$package@latest ;; esac
     # shellcheck disable=SC2086 # one option a line

@@ -1,6 +1,7 @@
 #!/bin/sh
-# node: installs Node.js with npm, npx and corepack, from nodejs.org/dist or the mirror that NODEJS_ORG_MIRROR names: the
-# newest LTS release that the policy and min_version allow, otherwise the newest release; `node@22` in overrides.node.packages is one of that line.
+# node: installs Node.js with npm, npx and corepack from nodejs.org/dist, or from the mirror that NODEJS_ORG_MIRROR
+# names. It installs the newest LTS release that the policy and min_version allow, or else the newest release. `node@22`
+# in overrides.node.packages selects a release of that line.
 # Each version has a folder of its own, LIB_DIR/node/<version>, which the four programs share.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
@@ -22,10 +23,10 @@ version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min
     function number(text, part) { sub(/^v/, "", text); split(text, part, "."); return (part[1] * 1e3 + part[2]) * 1e4 + part[3] }
     NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
     index("," $column["files"] ",", "," listed ",") == 0 || line != "" && index($1 ".", "v" line ".") != 1 { next }
-    # The index has only the day, and a release counts from the end of it.
+    # The index lists only the day of a release, so a release counts as published at the end of that day.
     before != "" && ($column["date"] !~ /^[0-9]+-[0-9]+-[0-9]+$/ || $column["date"] >= substr(before, 1, 10)) { next }
     exact != "" && name != "corepack" && (name == "node" ? substr($1, 2) : $column["npm"]) != exact { next }
-    # min_version is that of the requested program. The index does not list the version of corepack, which Node 25 dropped.
+    # min_version applies to the requested program. The index has no versions of corepack, which Node.js 25 dropped.
     name == "corepack" ? number($1) >= number("25") : number(name == "node" ? $1 : $column["npm"]) < number(min) { next }
     { rank = number($1) + ($column["lts"] == "-" ? 0 : 1e12); if (rank > best) { best = rank; version = $1 } }
     END { print version }' index.tab)
@@ -34,7 +35,7 @@ ${released_before:+ released before $released_before} for $os-$arch"
 
 root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=$LIB_DIR/node/$version/run/$name
 [ "$name" != node ] || program=$root/bin/node
-# A program that runs was verified when it was unpacked.
+# The archive of a program that runs was verified before it was unpacked.
 if ! "$program" --version >/dev/null 2>&1; then
     file=node-$version-$os-$arch.tar.xz
     command -v xz >/dev/null || file=${file%xz}gz
@@ -46,7 +47,7 @@ if ! "$program" --version >/dev/null 2>&1; then
     [ "$digest" = "$expected" ] || { rm -rf "$part" &&
         fail "$file does not match SHASUMS256.txt: its digest is $digest, not ${expected:-listed}"; }
     tar -xof "$part/$file" -C "$part" --strip-components 1 && rm "$part/$file"
-    # The other programs look for node on PATH, and must find their own.
+    # The other programs look for node on PATH, and must find the one in this folder.
     bin=$(printf %s "$root/bin" | sed "s/'/'\\\\''/g")
     for other in npm npx corepack; do
         printf "#!/bin/sh\nPATH='%s':\$PATH exec '%s/node' '%s/$other' \"\$@\"\n" "$bin" "$bin" "$bin" >"$part/run/$other"

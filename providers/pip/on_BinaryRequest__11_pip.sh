@@ -14,7 +14,7 @@ binary=$prefix/bin/$name
 if command -v uv >/dev/null; then
     no_build=--no-build age=${released_before:+--exclude-newer=$released_before}
     make_venv() { uv venv --quiet "$prefix"; }
-    install() { uv pip install --python "$prefix/bin/python" ${again:+--reinstall} "$@"; }
+    install() { uv pip install --python "$prefix/bin/python" ${reinstall:+--reinstall} "$@"; }
 else
     command -v python3 >/dev/null || decline "python3 is not on PATH; install it with apt-get install python3 python3-pip"
     pip=$(python3 -c 'import venv, pip; print(pip.__version__.split(".")[0])' 2>/dev/null) || pip=0
@@ -28,15 +28,16 @@ else
     fi
     export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off PIP_USER=0
     make_venv() { python3 -m venv --without-pip "$prefix"; }
-    install() { python3 -m pip --python "$prefix/bin/python" install --no-compile ${again:+--force-reinstall} "$@"; }
+    install() { python3 -m pip --python "$prefix/bin/python" install --no-compile ${reinstall:+--force-reinstall} "$@"; }
 fi
 
-# The .part file exists while the venv is filled. If it exists at the start, a run was killed, and the venv is made again.
-# After a mere failure the old files still work: pip and uv download everything before they replace them.
-again=yes
-if [ -e "$prefix.part" ] || [ ! -x "$prefix/bin/python" ]; then again= && rm -rf "$prefix"; fi
+# The .part file exists during an install. If it exists at the start, an earlier hook was killed, and the venv is
+# created again. After an ordinary failure, the old files still work: pip and uv download everything before they
+# replace them.
+reinstall=yes
+if [ -e "$prefix.part" ] || [ ! -x "$prefix/bin/python" ]; then reinstall= && rm -rf "$prefix"; fi
 mkdir -p "$prefix" && : >"$prefix.part"
-[ "$again" ] || make_venv >&2
+[ "$reinstall" ] || make_venv >&2
 if [ "$run_scripts" ]; then no_build=; fi
 # shellcheck disable=SC2086 # one package a line; the last of conflicting options counts
 try() { code=0; install $packages $no_build $age >&2 2>pip.err || code=$?; cat pip.err >&2; [ "$code" = 0 ]; }
@@ -49,7 +50,7 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= &&
         echo "$(tail -n 1 pip.err); a package that must be built needs --postinstall-scripts" >&2
     exit 1
 }
-# pip, uv and their versions write different launchers for one program; rigup.lock needs the same file each time.
+# pip, uv and their versions write different launchers for the same program; rigup.lock needs the same file each time.
 if [ -f "$binary" ] && [ "$(wc -l <"$binary")" -lt 15 ] && grep -q 'sys\.argv\[0\].*exe' "$binary"; then
     sed "/^import re\$/d; /^# -\*- coding/d; /sys\.argv\[0\]/d; s/'__main__'/\"__main__\"/" "$binary" >"$binary.part"
     chmod +x "$binary.part" && mv "$binary.part" "$binary"

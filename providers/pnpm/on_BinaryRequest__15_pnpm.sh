@@ -1,6 +1,6 @@
 #!/bin/sh
 # pnpm: installs Node packages from the npm registry with pnpm, which keeps downloads in a store of its own.
-# binaries.jsonl requires pnpm 10, which runs on Node 18 and later; pnpm 11 needs Node 22.
+# binaries.jsonl requires pnpm 10, which runs on Node.js 18 and later; pnpm 11 needs Node.js 22.
 # Each requirement has a prefix of its own, LIB_DIR/pnpm/<name>, unless overrides.pnpm.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
@@ -14,7 +14,8 @@ program=node_modules/.bin/$name
 command -v node >/dev/null || decline "node is not on PATH; install it with apt-get install nodejs"
 command -v pnpm >/dev/null || decline "pnpm is not on PATH; install it with npm install --global pnpm, or see https://pnpm.io/installation"
 
-# pnpm 10.16 and later take an age in minutes. Unless strict, pnpm installs a release that is too new rather than none.
+# pnpm 10.16 and later take an age in minutes. Without minimum-release-age-strict, pnpm installs a release that is too
+# new rather than none.
 minutes=$(echo "${min_release_age:-0}" | awk '{ minutes = $1 * 1440; print int(minutes) + (minutes > int(minutes)) }')
 if [ "$minutes" != 0 ] && pnpm --version | awk -F. '{ exit $1 > 10 || $1 == 10 && $2 >= 16 }'; then
     [ -z "$must_keep_age" ] || { echo "pnpm $(pnpm --version) cannot enforce min_release_age; install 10.16 or later" >&2; exit 1; }
@@ -37,7 +38,7 @@ try() {
         --config.package-import-method=clone-or-copy --config.update-notifier=false --reporter=append-only >pnpm.log 2>&1
 }
 no_dates() { tr -s ' \n' ' ' <pnpm.log | grep -q 'is missing the "time" field'; }
-# In a registry without release dates, pnpm fails for any option about ages, even for age 0.
+# With a registry without release dates, pnpm fails if any option about ages is set, even with age 0.
 try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 0 ] ||
     warn "the registry has no release dates, so the newest releases are installed"; }; } || {
     cat pnpm.log >&2 && rm -rf "$part"

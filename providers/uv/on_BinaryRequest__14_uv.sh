@@ -1,6 +1,6 @@
 #!/bin/sh
-# uv: installs Python packages from PyPI with uv, never with pip. It uses a venv instead of `uv tool`, which installs one
-# package at a time, so that all packages and options of a requirement are one install.
+# uv: installs Python packages from PyPI with uv, never with pip. It uses a venv rather than `uv tool`, which takes only
+# one package, so that all packages and options of a requirement are one install.
 # Each requirement has a venv of its own, LIB_DIR/uv/<name>, unless overrides.uv.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
@@ -15,18 +15,18 @@ command -v uv >/dev/null || decline "uv is not on PATH; install it with pip inst
 # A requested age takes precedence over the options of a requirement.
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -v '^--exclude-newer-package='); fi
 
-# The .part file exists while the venv is filled. If it exists at the start, a run was killed, and the venv is made again.
-# After a mere failure the old files still work: uv downloads everything before it replaces them.
-again=--reinstall
-if [ -e "$prefix.part" ] || [ ! -x "$prefix/bin/python" ]; then again= && rm -rf "$prefix"; fi
+# The .part file exists during an install. If it exists at the start, an earlier hook was killed, and the venv is
+# created again. After an ordinary failure, the old files still work: uv downloads everything before it replaces them.
+reinstall=--reinstall
+if [ -e "$prefix.part" ] || [ ! -x "$prefix/bin/python" ]; then reinstall= && rm -rf "$prefix"; fi
 mkdir -p "$prefix" && : >"$prefix.part"
-[ "$again" ] || uv venv --quiet "$prefix" >&2
+[ "$reinstall" ] || uv venv --quiet "$prefix" >&2
 no_build=--no-build age=${released_before:+--exclude-newer=$released_before}
 if [ "$run_scripts" ]; then no_build=; fi
 # shellcheck disable=SC2086 # one package a line; the last of conflicting options counts
 try() {
     code=0
-    uv pip install --python "$prefix/bin/python" $again $packages $no_build $age >&2 2>uv.err || code=$?
+    uv pip install --python "$prefix/bin/python" $reinstall $packages $no_build $age >&2 2>uv.err || code=$?
     cat uv.err >&2
     [ "$code" = 0 ]
 }
@@ -39,7 +39,7 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= &&
         echo "$(tail -n 1 uv.err); a package that must be built needs --postinstall-scripts" >&2
     exit 1
 }
-# pip, uv and their versions write different launchers for one program; rigup.lock needs the same file each time.
+# pip, uv and their versions write different launchers for the same program; rigup.lock needs the same file each time.
 if [ -f "$binary" ] && [ "$(wc -l <"$binary")" -lt 15 ] && grep -q 'sys\.argv\[0\].*exe' "$binary"; then
     sed "/^import re\$/d; /^# -\*- coding/d; /sys\.argv\[0\]/d; s/'__main__'/\"__main__\"/" "$binary" >"$binary.part"
     chmod +x "$binary.part" && mv "$binary.part" "$binary"
