@@ -1,5 +1,5 @@
 #!/bin/sh
-# git: clones the repository at --url, and skips an address that is not one of a repository.
+# git: clones the repository at --url, and skips any other address.
 set -eu
 
 url=
@@ -12,7 +12,7 @@ https://github.com/*/* | https://gitlab.com/*/* | https://codeberg.org/*/*) ;;
 *) echo "$url is not the address of a repository" >&2; exit 10 ;;
 esac
 
-# Git must not prompt for a password, which no one would see, and must not leave maintenance in the background.
+# Git must not prompt for a password, because no one would see the prompt, or run maintenance in the background.
 export GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND="ssh -oBatchMode=yes"
 git() { command git -c core.hooksPath=/dev/null -c maintenance.auto=false -c gc.auto=0 "$@"; }
 if [ ! -d repository/.git ]; then

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-# hashes: waits for the background hooks that exit by themselves, and writes the SHA-256 digest of each other plugin's file.
+# hashes: waits for the background hooks that exit on their own, and writes the SHA-256 digests of the other plugins'
+# files.
 import hashlib
 import json
 import os
@@ -8,16 +9,16 @@ import sys
 import time
 from pathlib import Path
 
-here = Path.cwd()
+own_folder = Path.cwd()
 timeout = int(os.environ.get("HASHES_TIMEOUT") or os.environ.get("TIMEOUT") or 300)
 deadline = time.monotonic() + max(timeout - 10, timeout / 2)
 
 
 def is_any_running():
-    """Returns whether a background hook of this event is still running; daemons run until after this hook."""
+    """Returns whether a background hook of this event is still running, except daemons, which run until all hooks exit."""
     listed = subprocess.run([os.environ["RIGUP"], "process", "list", "--status", "running", "--json"], stdout=subprocess.PIPE, check=True)
     hooks = map(json.loads, listed.stdout.splitlines())
-    return any(".finite." in hook["hook_name"] and Path(hook["pwd"]).parent == here.parent for hook in hooks)
+    return any(".finite." in hook["hook_name"] and Path(hook["pwd"]).parent == own_folder.parent for hook in hooks)
 
 
 def sha256(path):
@@ -34,13 +35,13 @@ while is_any_running():
     time.sleep(0.1)
 
 hashes = {}
-for folder, folders, names in os.walk(here.parent):
-    folders[:] = [name for name in folders if Path(folder, name) != here]
+for folder, folders, names in os.walk(own_folder.parent):
+    folders[:] = [name for name in folders if Path(folder, name) != own_folder]
     for path in (Path(folder, name) for name in names):
         try:
             if path.is_symlink() or not path.is_file():
                 continue
-            hashes[str(path.relative_to(here.parent))] = sha256(path)
+            hashes[str(path.relative_to(own_folder.parent))] = sha256(path)
         except OSError as error:
             print(f"skipped: {error}", file=sys.stderr)
 

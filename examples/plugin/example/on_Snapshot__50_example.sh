@@ -6,7 +6,7 @@ url=
 for arg; do case $arg in --url=*) url=${arg#--url=} ;; esac; done
 case $url in http://* | https://*) ;; *) echo "$url is not the address of a web page" >&2; exit 10 ;; esac
 
-# Write to a temporary file and rename it, so that the file is complete or does not exist.
+# Write to a temporary file and rename it, so that the file either is complete or does not exist.
 printf '%s\n' "$url" >example.part
 mv example.part example.txt
 printf '{"type":"ArchiveResult","status":"succeeded","output":"example.txt"}\n'

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# example: copies programs out of the folder EXAMPLE_SOURCE (see config.json).
+# example: copies programs from the folder EXAMPLE_SOURCE (see config.json).
 # Each requirement has a folder of its own, LIB_DIR/example/<name>.
 import json
 import os
@@ -20,16 +20,16 @@ package = packages if isinstance(packages, str) else packages[0]
 
 source = Path(os.environ["EXAMPLE_SOURCE"], package)
 if "/" in package or not source.is_file():
-    print(f"{source.parent} does not hold {package}", file=sys.stderr)
+    print(f"{source.parent} does not contain {package}", file=sys.stderr)
     sys.exit(0)
 
-# Copied aside, then renamed: an incomplete program never counts.
+# Copy to a temporary name and rename it, so that the program either is complete or does not exist.
 program = Path(os.environ["LIB_DIR"], "example", name, name)
 part = program.with_name(name + ".part")
 program.parent.mkdir(parents=True, exist_ok=True)
 shutil.copy(source, part)  # your installer goes here
 part.replace(program)
 
-# Probes the version, computes the digest and prints the record.
+# Probe the version, compute the digest and print the record.
 rigup = os.environ["RIGUP"]
 os.execv(rigup, [rigup, "hook", "binary", "--provider", "example", "--abspath", program, "--", *sys.argv[1:]])

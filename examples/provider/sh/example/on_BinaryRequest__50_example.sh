@@ -1,16 +1,16 @@
 #!/bin/sh
-# example: copies programs out of the folder EXAMPLE_SOURCE (see config.json).
+# example: copies programs from the folder EXAMPLE_SOURCE (see config.json).
 # Each requirement has a folder of its own, LIB_DIR/example/<name>.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -eu
 decline() { echo "$1" >&2; exit 0; }
 
-# Sets name, prefix and packages, and takes the lock of the prefix.
+# Set name, prefix and packages, and take the lock of the prefix.
 eval "$("$RIGUP" hook begin --provider example -- "$@")"
 
-[ -f "$EXAMPLE_SOURCE/$packages" ] || decline "$EXAMPLE_SOURCE does not hold $packages"
+[ -f "$EXAMPLE_SOURCE/$packages" ] || decline "$EXAMPLE_SOURCE does not contain $packages"
 
-# Copied aside, then renamed: an incomplete program never counts.
+# Copy to a temporary name and rename it, so that the program either is complete or does not exist.
 mkdir -p "$prefix"
 cp "$EXAMPLE_SOURCE/$packages" "$prefix/$name.part" # your installer goes here
 mv "$prefix/$name.part" "$prefix/$name"
