@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Compares rigup with the programs that it replaces: each figure is next to one measured in the same run.
+# Compares rigup with the programs that it replaces. Each figure is next to one that was measured in the same run.
 #   benches/compare.sh [RUNS] [PART...] [--write]
-# RUNS is how often each command runs (default: 20); the PARTs are files in benches/parts (default: all).
-# --write runs all parts and puts the table into docs/performance.md.
-# Needs hyperfine and python3. Other programs come from PyPI and npm; those that cannot be installed are skipped with a reason.
-#   BENCH_DIR=folder      where to measure (default: memory)
-#   BENCH_TOOLS=folder    where the other programs are kept for the next time (default: nowhere)
+# RUNS is the number of times that each command runs (default: 20). The PARTs are files in benches/parts (default: all).
+# --write runs all parts and writes the table to docs/performance.md.
+# Needs hyperfine and python3. The other programs are installed from PyPI and npm; a program that cannot be installed is
+# skipped with a reason.
+#   BENCH_DIR=folder      the folder for all files (default: in memory)
+#   BENCH_TOOLS=folder    keeps the other programs for later runs (default: they are removed)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly root=$PWD
@@ -18,18 +19,18 @@ for arg; do
     case $arg in
     --write) write=yes ;;
     *[!0-9]*)
-        [ -f "benches/parts/$arg.sh" ] || { echo "$arg is no part; there are: ${all_parts[*]}" >&2 && exit 2; }
+        [ -f "benches/parts/$arg.sh" ] || { echo "unknown part: $arg; the parts are: ${all_parts[*]}" >&2 && exit 2; }
         parts+=("$arg")
         ;;
     *) runs=$arg ;;
     esac
 done
-[ -z "$write" ] || [ ${#parts[@]} = 0 ] || { echo "--write takes all parts: a table is of one run" >&2 && exit 2; }
+[ -z "$write" ] || [ ${#parts[@]} = 0 ] || { echo "--write cannot be combined with parts, because the table must come from one run" >&2 && exit 2; }
 [ ${#parts[@]} -gt 0 ] || parts=("${all_parts[@]}")
 
 cargo build --release --locked --quiet
 rigup=$(realpath "${CARGO_TARGET_DIR:-target}")/release/rigup
-# In memory if possible: how long a file takes to create on a disk depends on what was deleted before.
+# In memory if possible: on a disk, the time to create a file depends on what was deleted before.
 scratch=$(mktemp -d -p "${BENCH_DIR:-$(if [ -w /dev/shm ]; then echo /dev/shm; else echo "${TMPDIR:-/tmp}"; fi)}")
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT

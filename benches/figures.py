@@ -1,4 +1,4 @@
-"""The figures of compare.sh: out of hyperfine's files, into rows, into docs/performance.md."""
+"""Turns the results of hyperfine into the rows that compare.sh prints and the table in docs/performance.md."""
 
 import datetime
 import json
@@ -14,29 +14,29 @@ WIDTHS = "{:<70} {:>20} {:>20} {:>14}  {}"
 
 
 def times(index, *files):
-    """Of all turns the median and the fastest, in milliseconds."""
+    """Prints the median and the fastest time of all turns, in milliseconds."""
     times = [1000 * time for file in files for time in json.load(open(file))["results"][int(index)]["times"]]
     print(statistics.median(times), min(times))
 
 
-def digits(value):
-    """Three digits: measurements like these are not more precise."""
+def format_number(value):
+    """Formats a number with three significant digits, because the measurements are not more precise."""
     return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
-def shown(values, unit):
-    """The median, then the fastest run in parentheses if there were several."""
+def format_values(values, unit):
+    """Formats the median, followed by the fastest run in parentheses if there were several."""
     if unit == "ms" and values[0] >= 10_000:
         values, unit = [value / 1000 for value in values], "s"
-    return " ".join([f"{digits(values[0])} {unit}", *(f"({digits(value)})" for value in values[1:])])
+    return " ".join([f"{format_number(values[0])} {unit}", *(f"({format_number(value)})" for value in values[1:])])
 
 
 def ratios(row):
-    """The ratio of the medians, and that of the fastest runs."""
+    """Returns the ratio of the medians, and that of the fastest runs if there were several."""
     return [ours / theirs for ours, theirs in zip(row["ours"], row["theirs"])]
 
 
-def wanted(target, unit):
+def format_target(target, unit):
     kind, number = target.split()
     return f"≤ {number} ×" if kind == "ratio" else f"< {number} {unit}"
 
@@ -48,12 +48,12 @@ def is_met(row):
 
 
 def cells(row):
-    verdict = ", ".join(wanted(target, row["unit"]) for target in row["targets"])
+    verdict = ", ".join(format_target(target, row["unit"]) for target in row["targets"])
     if verdict:
         verdict += ": " + ("met" if is_met(row) else "missed")
     first, *rest = (f"{number:.2f}" if number >= 0.1 else f"{number:.3f}" for number in ratios(row))
     ratio = " ".join([f"{first} ×", *(f"({text})" for text in rest)])
-    return shown(row["ours"], row["unit"]), shown(row["theirs"], row["unit"]), ratio, verdict
+    return format_values(row["ours"], row["unit"]), format_values(row["theirs"], row["unit"]), ratio, verdict
 
 
 def append(rows, **fields):
@@ -72,9 +72,9 @@ def row(rows, part, what, baseline, ours, theirs, unit, *targets):
     print(WIDTHS.format(f"{what} ({baseline})", *cells(fields)), flush=True)
 
 
-def skip(rows, part, what, why):
-    append(rows, part=part, what=what, skipped=why)
-    print(f"{what}: left out: {why}", flush=True)
+def skip(rows, part, what, reason):
+    append(rows, part=part, what=what, skipped=reason)
+    print(f"{what}: skipped: {reason}", flush=True)
 
 
 def version(rows, name, text):
@@ -83,7 +83,7 @@ def version(rows, name, text):
 
 
 def peak(*command):
-    """Polls the peak: the one reported at exit includes the process before it executed the program."""
+    """Prints the peak memory of a command in MB. Polls it, because the peak at exit includes the forked process before exec."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     highest = 0
     while os.waitpid(child.pid, os.WNOHANG)[0] == 0:
@@ -96,11 +96,11 @@ def peak(*command):
     print(highest / 1000)
 
 
-def said(*command):
+def output_of(*command):
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
-def fact(path, pattern, default):
+def read_fact(path, pattern, default):
     try:
         with open(path) as file:
             found = re.search(pattern, file.read(), re.M)
@@ -110,10 +110,10 @@ def fact(path, pattern, default):
 
 
 def machine():
-    cpu = fact("/proc/cpuinfo", r"^model name\s*: (.*)", os.uname().machine)
-    memory = int(fact("/proc/meminfo", r"^MemTotal:\s*(\d+)", "0")) / 2**20
+    cpu = read_fact("/proc/cpuinfo", r"^model name\s*: (.*)", os.uname().machine)
+    memory = int(read_fact("/proc/meminfo", r"^MemTotal:\s*(\d+)", "0")) / 2**20
     kernel = re.match(r"[\d.]*\d", os.uname().release).group()
-    system = fact("/etc/os-release", r'^PRETTY_NAME="(.*)"', os.uname().sysname)
+    system = read_fact("/etc/os-release", r'^PRETTY_NAME="(.*)"', os.uname().sysname)
     return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB; {system}, kernel {kernel}"
 
 
@@ -121,16 +121,16 @@ def write(rows, page, rigup, runs):
     with open(rows) as file:
         lines = [json.loads(line) for line in file]
     folder = os.path.dirname(page)
-    # The paths that are measured, without those that measure.
+    # Only the code that is measured, without the benchmarks.
     code = ("--", ":/src", ":/providers")
-    commit = said("git", "-C", folder, "log", "-1", "--format=%h", *code)
-    changed = " and changes" if said("git", "-C", folder, "status", "--porcelain", *code) else ""
+    commit = output_of("git", "-C", folder, "log", "-1", "--format=%h", *code)
+    changed = " and changes" if output_of("git", "-C", folder, "status", "--porcelain", *code) else ""
     versions = {line["tool"]: line["version"] for line in lines if "tool" in line}
     measured = [line for line in lines if "ours" in line]
     loads = [row["load"] for row in measured]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     text = [
-        f"Measured on {datetime.date.today():%Y-%m-%d} with `{said(rigup, '--version')}` at commit `{commit}`{changed}; {runs} runs of each command.",
+        f"Measured on {datetime.date.today():%Y-%m-%d} with `{output_of(rigup, '--version')}` at commit `{commit}`{changed}; {runs} runs of each command.",
         "",
         f"- machine: {machine()}",
         f"- compared with: {versions}",
@@ -143,13 +143,13 @@ def write(rows, page, rigup, runs):
         ours, theirs, ratio, verdict = cells(row)
         text.append(f"| {row['part']} | {row['what']} | {ours} | {row['baseline']} | {theirs} | {ratio} | {verdict} |")
     skipped = [line for line in lines if "skipped" in line]
-    text += [""] * bool(skipped) + [f"- {line['part']}: {line['what']} was left out: {line['skipped']}" for line in skipped]
+    text += [""] * bool(skipped) + [f"- {line['part']}: {line['what']} was skipped: {line['skipped']}" for line in skipped]
     with open(page) as file:
         before, rest = file.read().split(BEGIN)
     after = rest.split(END)[1]
     with open(page, "w") as file:
         file.write(before + BEGIN + "\n" + "\n".join(text) + "\n" + END + after)
-    print(f"written: {page}")
+    print(f"wrote {page}")
 
 
 if __name__ == "__main__":

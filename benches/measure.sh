@@ -1,12 +1,13 @@
 # shellcheck shell=bash
-# Functions that measure and report; compare.sh sources this file.
-# shellcheck disable=SC2154 # part, root, rows, runs: compare.sh has them
+# Functions that measure and report. compare.sh sources this file.
+# shellcheck disable=SC2154 # compare.sh sets part, root, rows and runs
 
 figures() { python3 "$root/benches/figures.py" "$@"; }
 
 heading() { figures heading; }
 
-# measure NAME [--prepare COMMAND] COMMAND...: runs the commands in turns, so that other load affects all of them alike.
+# measure NAME [--prepare COMMAND] COMMAND...: runs the commands in turn, so that other load affects all of them
+# equally.
 measure() {
     local name=$1 turns=5 turn
     shift
@@ -17,28 +18,29 @@ measure() {
     done
 }
 
-# times NAME INDEX: median and fastest of the command that was given as number INDEX, from 0, in milliseconds.
+# times NAME INDEX: prints the median and the fastest time of the measured command with this index, in milliseconds.
 times() { figures times "$2" "$1".*.json; }
 
-# row WHAT BASELINE OURS THEIRS UNIT [TARGET...]: a figure may be followed by the fastest; a TARGET is `ratio N`, at most N times the baseline, or `below N`.
+# row WHAT BASELINE OURS THEIRS UNIT [TARGET...]: adds a row. OURS and THEIRS are a median, or a median and the fastest
+# time. A TARGET is `ratio N` (at most N times the baseline) or `below N`.
 row() { figures row "$rows" "$part" "$@"; }
 
-# tell WHAT BASELINE NAME INDEX [TARGET...]: the first command that was measured, beside the one with this number.
-tell() { row "$1" "$2" "$(times "$3" 0)" "$(times "$3" "$4")" ms "${@:5}"; }
+# compare WHAT BASELINE NAME INDEX [TARGET...]: adds a row that compares the first measured command with that at INDEX.
+compare() { row "$1" "$2" "$(times "$3" 0)" "$(times "$3" "$4")" ms "${@:5}"; }
 
-# skip WHAT WHY
+# skip WHAT REASON: reports that a benchmark was skipped.
 skip() { figures skip "$rows" "$part" "$@"; }
 
-# now: in milliseconds, for what is measured once.
+# now: prints the time in milliseconds.
 now() { echo $(($(date +%s%N) / 1000000)); }
 
-# peak COMMAND...: the most memory that the command itself takes, in MB; that of its children does not count.
+# peak COMMAND...: prints the peak memory of the command in MB, without its children.
 peak() { figures peak "$@"; }
 
-# programs: twenty that are everywhere, and tell their version at once.
+# programs: prints the names of twenty programs that every machine has and that print their version quickly.
 programs() { echo bash cat cp cut date df du find grep gzip head ls mkdir mv sed sort tail tar tr wc; }
 
-# plugin NAME PROVIDERS BINARY...: a plugin that requires these.
+# plugin NAME PROVIDERS BINARY...: writes a plugin that requires these binaries.
 plugin() {
     local name=$1 providers=$2 binary
     shift 2

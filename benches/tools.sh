@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # The programs that compare.sh installs. Each function prints the path of a program, or prints a reason and fails.
-# shellcheck disable=SC2154 # tools: compare.sh has it
+# shellcheck disable=SC2154 # compare.sh sets tools
 
-# python AT_LEAST: a Python with the venv module. A pyenv shim may be on PATH without any version behind it.
+# python MIN_VERSION: prints the path of a Python with the venv module. Runs each candidate, because a pyenv shim may be
+# on PATH although no version is installed.
 python() {
     local candidate
     for candidate in python3.12 python3.13 python3.14 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3; do
@@ -11,11 +12,12 @@ python() {
             return
         fi
     done
-    echo "there is no Python $1 or later with venv"
+    echo "no Python $1 or later with venv was found"
     return 1
 }
 
-# from_pypi PACKAGE PROGRAM AT_LEAST: in a venv of its own, byte-compiled.
+# from_pypi PACKAGE PROGRAM MIN_VERSION: installs a package into a venv of its own, byte-compiled. MIN_VERSION is that
+# of Python.
 from_pypi() {
     local python venv=$tools/$1
     if [ ! -x "$venv/bin/$2" ]; then
@@ -23,7 +25,7 @@ from_pypi() {
         rm -rf "$venv" && mkdir -p "$tools"
         if ! "$python" -m venv "$venv" >"$tools/log" 2>&1 ||
             ! "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --compile "$1" >>"$tools/log" 2>&1; then
-            echo "$1 cannot be had from PyPI: $(tail -n 1 "$tools/log")"
+            echo "cannot install $1 from PyPI: $(tail -n 1 "$tools/log")"
             rm -rf "$venv"
             return 1
         fi
@@ -31,7 +33,7 @@ from_pypi() {
     echo "$venv/bin/$2"
 }
 
-# from_npm PACKAGE PROGRAM
+# from_npm PACKAGE PROGRAM: installs a package into a prefix of its own.
 from_npm() {
     local prefix=$tools/$2
     if [ ! -x "$prefix/node_modules/.bin/$2" ]; then
@@ -39,7 +41,7 @@ from_npm() {
         mkdir -p "$prefix"
         if ! npm install --prefix "$prefix" --no-audit --no-fund --loglevel=error "$1" >"$tools/log" 2>&1 ||
             ! "$prefix/node_modules/.bin/$2" --version >/dev/null 2>&1; then
-            echo "$1 cannot be had from npm: $(grep -v '^npm warn' "$tools/log" | tail -n 1)"
+            echo "cannot install $1 from npm: $(grep -v '^npm warn' "$tools/log" | tail -n 1)"
             rm -rf "$prefix"
             return 1
         fi
@@ -47,11 +49,11 @@ from_npm() {
     echo "$prefix/node_modules/.bin/$2"
 }
 
-# version NAME PROGRAM [ARG...]: notes the version of a program for the table.
+# version NAME PROGRAM [ARG...]: records the version of a program for the documentation.
 version() { figures version "$rows" "$1" "$("${@:2}" 2>/dev/null | head -n 1)"; }
 
-# without NAME: prints PATH without the folders that contain this program.
-without() {
+# path_without NAME: prints PATH without the folders that contain this program.
+path_without() {
     local folder kept=()
     while IFS= read -r -d : folder; do [ -x "$folder/$1" ] || kept+=("$folder"); done <<<"$PATH:"
     (IFS=: && echo "${kept[*]}")

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # what compare.sh has set
-# 200 hooks that do nothing, each with a run dir, two logs and a record, compared with a shell that starts the same files
-# and with two hook runners.
+# shellcheck disable=SC2154 # variables that compare.sh sets
+# 200 hooks that do nothing, each with a run dir, two logs and a record. Compared with a shell loop that starts the same
+# files, and with two hook runners.
 
 mkdir -p plugins/noop
 for n in $(seq 200); do
@@ -44,6 +44,6 @@ else
     skip "200 no-op hooks, by pre-commit" "$pre_commit"
 fi
 measure hooks "${commands[@]}"
-for at in "${!baselines[@]}"; do
-    tell "200 no-op hooks" "${baselines[at]}" hooks $((at + 1)) "${targets[at]}"
+for index in "${!baselines[@]}"; do
+    compare "200 no-op hooks" "${baselines[index]}" hooks $((index + 1)) "${targets[index]}"
 done

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # what compare.sh has set
-# The newest 50 of 100,000 records, compared with a rigup command that reads nothing.
+# shellcheck disable=SC2154 # variables that compare.sh sets
+# Lists the newest 50 of 100,000 processes. Compared with a rigup command that reads nothing.
 
 "$rigup" start --slug one -- true >/dev/null
 python3 - "$RIGUP_DATA_DIR" <<'FILL'
@@ -18,4 +18,4 @@ store.executemany(f"INSERT INTO process ({','.join(columns)}) VALUES ({','.join(
 store.commit()
 FILL
 measure list "$rigup process list -n 50" "$rigup --version"
-tell "process list -n 50 of 100,000 records" "rigup --version" list 1
+compare "process list -n 50 of 100,000 records" "rigup --version" list 1

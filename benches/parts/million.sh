@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # what compare.sh has set
-# A store with 1,000,000 processes more, which are copies of those of an install of twenty; the store without them.
+# shellcheck disable=SC2154 # variables that compare.sh sets
+# Commands with a store that also contains 1,000,000 copies of the processes of an install of twenty programs. Compared
+# with the same commands without the copies.
 
 read -ra names <<<"$(programs)"
 plugin twenty env "${names[@]}"
@@ -16,16 +17,16 @@ at = {name: columns.index(name) for name in ("id", "parent_id")}
 
 
 def copies():
-    made = run = 0
-    while made < 1_000_000:
+    count = run = 0
+    while count < 1_000_000:
         run += 1
-        for number, of in enumerate([roots[0], *hooks]):
-            copy = list(of)
+        for number, original in enumerate([roots[0], *hooks]):
+            copy = list(original)
             copy[at["id"]] = f"{run:08x}-0000-7000-8000-{number:012x}"
             if number > 0:
                 copy[at["parent_id"]] = f"{run:08x}-0000-7000-8000-{0:012x}"
             yield copy
-            made += 1
+            count += 1
 
 
 store.execute("PRAGMA foreign_keys = OFF")
@@ -34,12 +35,12 @@ store.commit()
 FILL
 root_id=$("$rigup" process list --json -n 1000 | python3 -c '
 import json, sys
-print(next(it["id"] for it in map(json.loads, sys.stdin) if it["parent_id"] is None))')
-compare() { # WHAT COMMAND
+print(next(process["id"] for process in map(json.loads, sys.stdin) if process["parent_id"] is None))')
+compare_stores() { # WHAT COMMAND
     local name=${1// /-}
     measure "$name" "$rigup --data-dir full/data $2" "$rigup --data-dir data $2"
-    tell "$1, 1,000,000 records" "21 records" "$name" 1 "ratio 1.5"
+    compare "$1, 1,000,000 records" "21 records" "$name" 1 "ratio 1.5"
 }
-compare "process list -n 50" "process list -n 50"
-compare "process tree of an install" "process tree $root_id"
-compare "warm install of 20" "install"
+compare_stores "process list -n 50" "process list -n 50"
+compare_stores "process tree of an install" "process tree $root_id"
+compare_stores "warm install of 20" "install"

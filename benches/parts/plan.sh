@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # what compare.sh has set
-# 10,000 plugins with 20,000 requirements: found, merged and planned; a `find` that reads the same files.
+# shellcheck disable=SC2154 # variables that compare.sh sets
+# Finds, merges and plans the 20,000 requirements of 10,000 plugins. Compared with a `find` that reads the same files.
 
 python3 - <<'PLUGINS'
 import json, os
@@ -24,4 +24,4 @@ PLUGINS
 planned=$("$rigup" install --dry-run | wc -l)
 [ "$planned" = 15000 ] || { echo "$planned requests were planned, not 15,000" >&2 && exit 1; }
 measure plan "$rigup install --dry-run" "find plugins -type f -exec cat {} +"
-tell "plan for 20,000 requirements from 10,000 plugins" "find, cat" plan 1
+compare "plan for 20,000 requirements from 10,000 plugins" "find, cat" plan 1
