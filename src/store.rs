@@ -5,7 +5,6 @@ mod binary;
 mod connection;
 mod error;
 mod files;
-mod holder;
 mod interface;
 mod lookup;
 mod machine;

@@ -87,9 +87,9 @@ fn from_arguments(request: &Request, provider: &str) -> HookRequest {
 fn check_request(requirement: &Requirement, provider: &str, request: &HookRequest) {
     assert_eq!((&request.name, &request.providers), (&requirement.name, &requirement.providers));
     assert_eq!(request.overrides, requirement.overrides);
-    let override_min_version = requirement.overrides.of(provider).min_version();
+    let override_min_version = requirement.overrides.of(provider).min_version.as_deref();
     assert_eq!(request.min_version.trim(), override_min_version.unwrap_or(&requirement.min_version).trim());
-    let policy = requirement.overrides.of(provider).policy().or(requirement.policy);
+    let policy = requirement.overrides.of(provider).policy.or(requirement.policy);
     assert_eq!(
         (request.policy.age(), request.policy.may_run_scripts()),
         (policy.age(), policy.may_run_scripts())

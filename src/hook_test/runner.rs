@@ -138,7 +138,7 @@ impl HookRunner<'_> {
         let min_version = request.value("min-version").unwrap_or_default();
         let expected = self.is_provider().then(|| Expected {
             abspath: abspath.as_deref(),
-            version: overrides.version(),
+            version: overrides.version.as_deref(),
             ..Expected::new(name, min_version, &provider, &link)
         });
         let observed = HookRun::of(process_id, exit, &finished.run_dir, expected, (duration, timeout))?;

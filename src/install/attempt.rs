@@ -103,7 +103,7 @@ pub(crate) fn run(
         .zip(&abspaths)
         .map(|(AttemptTarget { request, link, .. }, abspath)| Expected {
             abspath: abspath.as_deref(),
-            version: request.overrides.of(provider).version(),
+            version: request.overrides.of(provider).version.as_deref(),
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
             is_measured: builtin::is_one(&hook.path, &settings.data_dir),
             ..Expected::new(request.name.as_str(), request.min_version_of(provider), provider, link)

@@ -86,12 +86,12 @@ impl Request {
 
     /// Returns the minimum version that is allowed from this provider; empty for any.
     pub fn min_version_of(&self, provider: &str) -> &str {
-        self.overrides.of(provider).min_version().unwrap_or(&self.min_version)
+        self.overrides.of(provider).min_version.as_deref().unwrap_or(&self.min_version)
     }
 
     /// Returns the policy that is stated for this provider.
     pub fn policy_of(&self, provider: &str) -> Policy {
-        self.overrides.of(provider).policy().or(self.policy)
+        self.overrides.of(provider).policy.or(self.policy)
     }
 
     /// Returns the JSONL record of a request that was not resolved.

@@ -28,15 +28,8 @@ pub(crate) enum VerifyError {
     #[error("the record has no abspath")]
     NoPath,
     /// The file is not the one that the request names.
-    #[error("abspath is {found}, but overrides.{provider}.abspath is {requested}", found = .found.display(), requested = .requested.display())]
-    WrongFile {
-        /// The file in the record.
-        found: PathBuf,
-        /// The file in the request.
-        requested: PathBuf,
-        /// The provider whose overrides name the file.
-        provider: String,
-    },
+    #[error("abspath is {found}, but overrides.{1}.abspath is {requested}", found = .0.display(), requested = .2.display())]
+    WrongFile(PathBuf, ProviderName, PathBuf),
     /// The file does not exist, or cannot be read.
     #[error("cannot read abspath {path}: {reason}", path = .0.display(), reason = .1)]
     Unreadable(PathBuf, String),
@@ -118,8 +111,7 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     }
     let abspath = PathBuf::from(text("abspath"));
     if let Some(requested) = expected.abspath.filter(|path| *path != abspath) {
-        let (requested, provider) = (requested.to_owned(), expected.provider.to_string());
-        return Err(VerifyError::WrongFile { found: abspath, requested, provider });
+        return Err(VerifyError::WrongFile(abspath, expected.provider.clone(), requested.to_owned()));
     }
     check_file(&abspath, expected.link)?;
     let version = expected.version.unwrap_or(text("version"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::model::machine::{Guid, Machine, MachineFacts};
@@ -30,24 +31,13 @@ pub(crate) enum ImportError {
 struct Fields<'a>(&'a Map<String, Value>);
 
 impl Fields<'_> {
-    fn text(&self, key: &str) -> String {
-        self.0.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-    }
-
-    fn flag(&self, key: &str) -> bool {
-        self.0.get(key).and_then(Value::as_bool).unwrap_or_default()
-    }
-
-    fn number<N: TryFrom<i64>>(&self, key: &str) -> Option<N> {
-        self.0.get(key)?.as_i64()?.try_into().ok()
-    }
-
-    fn object(&self, key: &str) -> Map<String, Value> {
-        self.0.get(key).and_then(Value::as_object).cloned().unwrap_or_default()
+    /// Returns a value, or the empty value of its type if the record has none.
+    fn get<T: DeserializeOwned + Default>(&self, key: &str) -> T {
+        self.0.get(key).and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
     }
 
     fn duration(&self, key: &str) -> Option<Duration> {
-        self.number(key).map(Duration::from_secs)
+        self.get::<Option<_>>(key).map(Duration::from_secs)
     }
 
     /// Returns a value that is written as text, or `None` if the record has none.
@@ -69,7 +59,7 @@ impl Fields<'_> {
 /// Reads a machine; `now` replaces times that the record does not have.
 pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, ImportError> {
     let fields = Fields(fields);
-    let guid = Guid { value: fields.text("guid"), source: fields.text("guid_source") };
+    let guid = Guid { value: fields.get("guid"), source: fields.get("guid_source") };
     if guid.value.is_empty() {
         return Err(ImportError::Missing("guid"));
     }
@@ -77,37 +67,38 @@ pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Mac
         id: fields.required("id")?,
         guid,
         facts: MachineFacts {
-            hostname: fields.text("hostname"),
-            hw_in_docker: fields.flag("hw_in_docker"),
-            hw_in_vm: fields.flag("hw_in_vm"),
-            hw_manufacturer: fields.text("hw_manufacturer"),
-            hw_product: fields.text("hw_product"),
-            hw_uuid: fields.text("hw_uuid"),
-            os_arch: fields.text("os_arch"),
-            os_family: fields.text("os_family"),
-            os_platform: fields.text("os_platform"),
-            os_release: fields.text("os_release"),
-            os_kernel: fields.text("os_kernel"),
-            stats: fields.object("stats"),
+            hostname: fields.get("hostname"),
+            hw_in_docker: fields.get("hw_in_docker"),
+            hw_in_vm: fields.get("hw_in_vm"),
+            hw_manufacturer: fields.get("hw_manufacturer"),
+            hw_product: fields.get("hw_product"),
+            hw_uuid: fields.get("hw_uuid"),
+            os_arch: fields.get("os_arch"),
+            os_family: fields.get("os_family"),
+            os_platform: fields.get("os_platform"),
+            os_release: fields.get("os_release"),
+            os_kernel: fields.get("os_kernel"),
+            stats: fields.get("stats"),
         },
-        config: fields.object("config"),
+        config: fields.get("config"),
         created_at: fields.parsed("created_at")?.unwrap_or(now),
         modified_at: fields.parsed("modified_at")?.unwrap_or(now),
-        num_uses_failed: fields.number("num_uses_failed").unwrap_or_default(),
-        num_uses_succeeded: fields.number("num_uses_succeeded").unwrap_or_default(),
+        num_uses_failed: fields.get("num_uses_failed"),
+        num_uses_succeeded: fields.get("num_uses_succeeded"),
     })
 }
 
 /// Reads a process that exited. Its run dir is left out, because rigup would remove that folder one day.
 pub(crate) fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     let fields = Fields(fields);
-    if fields.text("status") != "exited" {
-        return Err(ImportError::NotExited(fields.text("status")));
+    let status: String = fields.get("status");
+    if status != "exited" {
+        return Err(ImportError::NotExited(status));
     }
     let exit = exit(fields.0)?;
-    let running = match (fields.number("pid"), fields.number("start_ticks"), fields.parsed("started_at")?) {
+    let running = match (fields.get("pid"), fields.get("start_ticks"), fields.parsed("started_at")?) {
         (Some(pid), Some(start_ticks), Some(started_at)) => Some(Running {
-            identity: Identity { pid, start_ticks, boot_id: fields.text("boot_id") },
+            identity: Identity { pid, start_ticks, boot_id: fields.get("boot_id") },
             started_at,
         }),
         _ => None,
@@ -121,13 +112,13 @@ pub(crate) fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportErr
     let fields = Fields(fields);
     Ok(ProcessExit {
         ended_at: fields.required("ended_at")?,
-        exit_code: fields.number("exit_code"),
-        signal: fields.number("signal"),
+        exit_code: fields.get("exit_code"),
+        signal: fields.get("signal"),
         reason: fields.required("exit_reason")?,
-        stdout_tail: fields.text("stdout_tail"),
-        stderr_tail: fields.text("stderr_tail"),
-        stdout_bytes: fields.number("stdout_bytes").unwrap_or_default(),
-        stderr_bytes: fields.number("stderr_bytes").unwrap_or_default(),
+        stdout_tail: fields.get("stdout_tail"),
+        stderr_tail: fields.get("stderr_tail"),
+        stdout_bytes: fields.get("stdout_bytes"),
+        stderr_bytes: fields.get("stderr_bytes"),
         usage: Usage::deserialize(fields.0).ok(),
     })
 }
@@ -140,21 +131,21 @@ pub(crate) fn queued_process(fields: &Map<String, Value>) -> Result<Process, Imp
 
 /// Returns a process as it was before its start. `created_at` replaces the time if the record has none.
 fn queued(fields: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportError> {
-    let slug = fields.text("slug");
+    let slug: String = fields.get("slug");
     let run = (!slug.is_empty()).then(|| RunSpec {
         slug,
-        description: fields.text("description"),
+        description: fields.get("description"),
         ttl: fields.duration("ttl_seconds"),
     });
     let words = fields.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
     let cmd = words.filter_map(Value::as_str).map(str::to_owned).collect();
     let spec = ProcessSpec {
-        plugin: fields.text("plugin"),
-        hook_name: fields.text("hook_name"),
-        env: fields.object("env"),
+        plugin: fields.get("plugin"),
+        hook_name: fields.get("hook_name"),
+        env: fields.get("env"),
         timeout: fields.duration("timeout"),
         run,
-        ..ProcessSpec::new(fields.required("process_type")?, cmd, fields.text("pwd"))
+        ..ProcessSpec::new(fields.required("process_type")?, cmd, fields.get::<String>("pwd"))
     };
     Ok(Process {
         id: fields.required("id")?,

@@ -26,7 +26,7 @@ macro_rules! name {
     ($(#[doc = $doc:literal] $name:ident)*) => {$(
         #[doc = $doc]
         #[derive(Debug, Clone, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[serde(try_from = "String")]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -87,12 +87,6 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, PluginNameError> {
                 Self::parse(text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.as_str().to_owned()
             }
         }
     )*};

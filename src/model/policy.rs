@@ -50,22 +50,19 @@ pub(crate) const POSTINSTALL_SCRIPTS_KEY: &str = "postinstall_scripts";
 impl Policy {
     /// Parses the policy in the keys of a requirement, or in its overrides for one provider.
     pub fn parse(keys: &Map<String, Value>) -> Result<Self, PolicyError> {
-        let min_release_age = match keys.get(MIN_RELEASE_AGE_KEY) {
-            None | Some(Value::Null) => None,
-            Some(Value::Number(days)) => Some(days.as_f64().ok_or(PolicyError::Age)?),
-            Some(Value::String(days)) => Some(days.trim().parse().map_err(|_| PolicyError::Age)?),
-            Some(_) => return Err(PolicyError::Age),
+        let stated = |key: &str| keys.get(key).filter(|value| !value.is_null());
+        let age = |value: &Value| {
+            let days = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+            days.filter(|days| (0.0..=MAX_RELEASE_AGE).contains(days)).ok_or(PolicyError::Age)
         };
-        if min_release_age.is_some_and(|days| !(0.0..=MAX_RELEASE_AGE).contains(&days)) {
-            return Err(PolicyError::Age);
-        }
-        let postinstall_scripts = match keys.get(POSTINSTALL_SCRIPTS_KEY) {
-            None | Some(Value::Null) => None,
-            Some(Value::Bool(is_allowed)) => Some(*is_allowed),
-            Some(Value::String(word)) => Some(word.trim().parse().map_err(|_| PolicyError::Scripts)?),
-            Some(_) => return Err(PolicyError::Scripts),
+        let scripts = |value: &Value| {
+            let is_allowed = value.as_bool().or_else(|| value.as_str()?.trim().parse().ok());
+            is_allowed.ok_or(PolicyError::Scripts)
         };
-        Ok(Self { min_release_age, postinstall_scripts })
+        Ok(Self {
+            min_release_age: stated(MIN_RELEASE_AGE_KEY).map(age).transpose()?,
+            postinstall_scripts: stated(POSTINSTALL_SCRIPTS_KEY).map(scripts).transpose()?,
+        })
     }
 
     /// Returns the stricter rule of both policies, for each rule.

@@ -31,6 +31,7 @@ text_enum! {
 
 text_enum! {
     /// Why a process ended.
+    #[derive(Default)]
     pub enum ExitReason {
         /// The process exited by itself.
         Exited = "exited",
@@ -41,6 +42,7 @@ text_enum! {
         /// rigup terminated the process on request: a signal to rigup, `process kill`, or output beyond its limit.
         Stopped = "stopped",
         /// No process observed the exit. The exit code is unknown, and never taken as 0.
+        #[default]
         Lost = "lost",
         /// The process could not be started.
         SpawnFailed = "spawn_failed",
@@ -113,7 +115,7 @@ pub struct RunSpec {
 }
 
 /// How a process exited, and the ends of its logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessExit {
     /// When the process exited.
     pub ended_at: Timestamp,
@@ -175,17 +177,7 @@ impl ProcessExit {
     }
 
     fn without_code(reason: ExitReason, ended_at: Timestamp) -> Self {
-        Self {
-            ended_at,
-            exit_code: None,
-            signal: None,
-            reason,
-            stdout_tail: String::new(),
-            stderr_tail: String::new(),
-            stdout_bytes: 0,
-            stderr_bytes: 0,
-            usage: None,
-        }
+        Self { ended_at, reason, ..Self::default() }
     }
 }
 

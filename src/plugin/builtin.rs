@@ -52,12 +52,6 @@ pub(crate) fn config(provider: &str) -> Result<Option<Schema>, SchemaError> {
     file.map(|file| schema::parse(&String::from_utf8_lossy(file.contents()))).transpose()
 }
 
-/// Returns the names of the built-in providers.
-#[cfg(test)]
-fn names() -> impl Iterator<Item = &'static str> {
-    PROVIDERS.dirs().filter_map(|dir| dir.path().to_str())
-}
-
 /// Writes the built-in providers below the data dir unless they exist. They are written aside and renamed, so that no process
 /// ever sees some of them without the others. `lock` locks the folder, so anything aside was left by a killed rigup. Every
 /// version of rigup has a folder of its own.
@@ -175,6 +169,11 @@ mod tests {
         let found = discovery::discover(&[super::folder(data_dir.path())], Vec::new(), &Trust::new(None));
         assert!(!listed.is_empty());
         assert_eq!(found.plugins, listed);
+    }
+
+    /// Returns the names of the built-in providers.
+    fn names() -> impl Iterator<Item = &'static str> {
+        PROVIDERS.dirs().filter_map(|dir| dir.path().to_str())
     }
 
     #[test]

@@ -30,15 +30,12 @@ pub enum OverrideError {
     /// A package that the package manager would read as an option.
     #[error("overrides.{0}: the package `{1}` starts with `-`; put options into install_args")]
     Option(ProviderName, String),
-    /// A key whose value must be a string.
-    #[error("overrides.{0}.{1} must be a string without control characters")]
-    NotText(ProviderName, &'static str),
+    /// A key whose value is invalid: the key, and what its value must be.
+    #[error("overrides.{0}.{1} must be {2}")]
+    WrongValue(ProviderName, &'static str, &'static str),
     /// A NUL, which neither an argument nor a variable can hold.
     #[error("overrides.{0} contains a NUL")]
     Nul(ProviderName),
-    /// A minimum version that is not a version.
-    #[error("overrides.{0}.min_version must be a version such as \"1.2\"")]
-    NoVersion(ProviderName),
     /// A policy that cannot be parsed.
     #[error("overrides.{0}: {1}")]
     Policy(ProviderName, PolicyError),
@@ -73,12 +70,18 @@ pub struct Overrides {
 /// The overrides for one provider. Blank values count as absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProviderOverrides {
-    packages: Vec<String>,
-    install_root: Option<String>,
+    /// The packages that stand for the binary, with options among them if they are `install_args`; empty if the binary's
+    /// own name stands for it.
+    pub packages: Vec<String>,
+    /// The prefix that the provider installs into, instead of one of the requirement's own.
+    pub install_root: Option<String>,
     abspath: Option<String>,
-    version: Option<String>,
-    min_version: Option<String>,
-    policy: Policy,
+    /// The version of a binary that does not report one.
+    pub version: Option<String>,
+    /// The minimum version that the requirement accepts from this provider.
+    pub min_version: Option<String>,
+    /// The policy for this provider.
+    pub policy: Policy,
     /// The value as it was spelled, with the keys that only a hook knows.
     json: Value,
 }
@@ -145,7 +148,7 @@ impl Overrides {
     /// and `min_version` tighten them.
     pub fn tighten(&mut self, min_version: &str, default: Policy, stated: Policy) {
         self.restate(|_, own| {
-            let own_version = own.min_version().unwrap_or_default();
+            let own_version = own.min_version.as_deref().unwrap_or_default();
             (version::stricter(own_version, min_version).to_owned(), stated.or(own.policy.and(default)))
         });
     }
@@ -168,11 +171,15 @@ impl ProviderOverrides {
             Some(Value::String(text)) if !text.chars().any(char::is_control) => {
                 Ok(Some(text.clone()).filter(|text| !text.is_empty()))
             }
-            Some(_) => Err(OverrideError::NotText(provider.clone(), key)),
+            Some(_) => {
+                let text = "a string without control characters";
+                Err(OverrideError::WrongValue(provider.clone(), key, text))
+            }
         };
         let min_version = text("min_version")?;
         if min_version.as_deref().is_some_and(|version| !Version::looks_like_version(version)) {
-            return Err(OverrideError::NoVersion(provider.clone()));
+            let version = "a version such as \"1.2\"";
+            return Err(OverrideError::WrongValue(provider.clone(), "min_version", version));
         }
         let policy = json.as_object().map(Policy::parse).transpose();
         Ok(Self {
@@ -188,36 +195,10 @@ impl ProviderOverrides {
         })
     }
 
-    /// Returns the packages that stand for the binary, with options among them if they are `install_args`; empty if the
-    /// binary's own name stands for it.
-    pub fn packages(&self) -> &[String] {
-        &self.packages
-    }
-
-    /// Returns the prefix that the provider installs into, instead of one of the requirement's own.
-    pub fn install_root(&self) -> Option<&str> {
-        self.install_root.as_deref()
-    }
-
     /// Returns the file that the binary must be. `home` is what a leading `~` stands for.
     pub fn abspath(&self, home: Option<&Path>) -> Option<PathBuf> {
         let path = Path::new(self.abspath.as_deref()?);
         Some(home::expand(path, home).unwrap_or_else(|| path.to_owned()))
-    }
-
-    /// Returns the version of a binary that does not report one.
-    pub fn version(&self) -> Option<&str> {
-        self.version.as_deref()
-    }
-
-    /// Returns the minimum version that the requirement accepts from this provider.
-    pub fn min_version(&self) -> Option<&str> {
-        self.min_version.as_deref()
-    }
-
-    /// Returns the policy for this provider.
-    pub fn policy(&self) -> Policy {
-        self.policy
     }
 
     /// Returns the value of any key, as it was spelled.
@@ -296,6 +277,17 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
+/// Returns a list of strings, for which a string stands for a list of one, and null for none. Returns `None` for any other
+/// value.
+pub(super) fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Null => Some(Vec::new()),
+        Value::String(one) => Some(vec![one.clone()]),
+        Value::Array(many) => many.iter().map(|text| text.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
 fn packages(provider: &ProviderName, json: &Value) -> Result<Vec<String>, OverrideError> {
     let (listed, may_be_options) = match json {
         Value::Object(keys) => {
@@ -305,13 +297,7 @@ fn packages(provider: &ProviderName, json: &Value) -> Result<Vec<String>, Overri
         }
         other => (other, false),
     };
-    let packages: Option<Vec<String>> = match listed {
-        Value::Null => Some(Vec::new()),
-        Value::String(one) => Some(vec![one.clone()]),
-        Value::Array(many) => many.iter().map(|package| package.as_str().map(str::to_owned)).collect(),
-        _ => None,
-    };
-    let mut packages = packages.ok_or_else(|| OverrideError::NotPackages(provider.clone()))?;
+    let mut packages = texts(listed).ok_or_else(|| OverrideError::NotPackages(provider.clone()))?;
     packages.retain(|package| !package.trim().is_empty());
     for package in &packages {
         if package.contains(|c: char| c.is_control() || c == '\\') {
@@ -334,7 +320,7 @@ mod tests {
     }
 
     fn packages_of(own: &Value) -> Result<Vec<String>, OverrideError> {
-        parse(&json!({ "pip": own })).map(|overrides| overrides.of("pip").packages().to_vec())
+        parse(&json!({ "pip": own })).map(|overrides| overrides.of("pip").packages.clone())
     }
 
     #[test]
@@ -377,7 +363,7 @@ mod tests {
         for none in [json!({"install_root": "x"}), json!([]), json!(null), json!({"packages": " "})] {
             assert_eq!(packages_of(&none), Ok(Vec::new()), "{none}");
         }
-        assert!(parse(&json!({})).unwrap().of("pip").packages().is_empty());
+        assert!(parse(&json!({})).unwrap().of("pip").packages.is_empty());
     }
 
     #[test]
@@ -413,7 +399,7 @@ mod tests {
             "pip": {"min_version": "2", "min_release_age": 14.0}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
         });
         assert_eq!(json!(overrides), expected);
-        assert_eq!(overrides.of("pip").min_version(), Some("2"));
+        assert_eq!(overrides.of("pip").min_version.as_deref(), Some("2"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::jsonl::{self, Line};
 use crate::model::{
     BinaryName, NameError, PluginName, PluginNameError, Policy, PolicyError, ProviderName, Version,
 };
-use crate::plugin::overrides::{OverrideError, Overrides};
+use crate::plugin::overrides::{self, OverrideError, Overrides};
 use crate::trust::{Inspection, TrustedReadError};
 
 /// The name of the file in a plugin's folder.
@@ -313,26 +313,16 @@ pub(crate) fn parse_fields(
         Some(_) => return Err(LineError::WrongValue("name", "a text")),
         None => return Err(LineError::NoName),
     };
-    let providers = match keys.get("binproviders").or_else(|| keys.get("bin_providers")) {
-        None | Some(Value::Null) => Some(String::new()),
-        Some(Value::String(list)) => Some(list.clone()),
-        Some(Value::Array(names)) => {
-            let names: Option<Vec<&str>> = names.iter().map(Value::as_str).collect();
-            names.map(|names| names.join(","))
-        }
-        Some(_) => None,
-    };
-    let providers = providers
+    let providers = keys.get("binproviders").or_else(|| keys.get("bin_providers"));
+    let providers = overrides::texts(providers.unwrap_or(&Value::Null))
+        .map(|names| names.join(","))
         .filter(|list| !has_control(list))
         .ok_or(LineError::WrongValue("binproviders", "a text such as \"pip,env\""))?;
-    let min_version = match stated("min_version") {
-        None => "",
-        Some(Value::String(version)) if version.trim().is_empty() => "",
-        Some(Value::String(version)) if !has_control(version) && Version::looks_like_version(version) => {
-            version.trim()
-        }
-        Some(_) => return Err(LineError::WrongValue("min_version", "a version such as \"1.2\"")),
-    };
+    let is_version = |text: &str| !has_control(text) && Version::looks_like_version(text);
+    let min_version = stated("min_version")
+        .map_or(Some(""), Value::as_str)
+        .filter(|version| version.trim().is_empty() || is_version(version))
+        .ok_or(LineError::WrongValue("min_version", "a version such as \"1.2\""))?;
     let overrides = match stated("overrides") {
         None => Overrides::default(),
         Some(Value::Object(overrides)) => Overrides::parse(overrides)?,
@@ -345,7 +335,7 @@ pub(crate) fn parse_fields(
     Ok(Requirement {
         name,
         providers: Providers::parse(&providers)?,
-        min_version: min_version.to_owned(),
+        min_version: min_version.trim().to_owned(),
         policy: Policy::parse(keys)?,
         overrides,
         plugin: plugin.cloned(),

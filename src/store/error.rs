@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
 
 use crate::exhaustion;
-use crate::store::holder;
+use crate::store::files::with_suffix;
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +121,7 @@ impl StoreError {
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
             ) => {
                 let unknown = || format!("another process (`fuser {}` shows its pid)", path.display());
-                let holder = holder::find(&path).unwrap_or_else(unknown);
+                let holder = write_lock_holder(&path).unwrap_or_else(unknown);
                 Self::Busy(path, holder)
             }
             Some(ErrorCode::DiskFull) => Self::Full(path),
@@ -137,4 +138,18 @@ impl StoreError {
 
 fn is_foreign_key(cause: &rusqlite::Error) -> bool {
     cause.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_FOREIGNKEY)
+}
+
+/// Returns the name and pid of the process that holds the write lock of the store at `path`, or `None` if no process does
+/// or the system does not report it. The store itself is not opened: closing it would drop this process's own locks on it.
+fn write_lock_holder(path: &Path) -> Option<String> {
+    // In WAL mode, the write lock is a lock on the -shm file.
+    let inode = format!(":{}", with_suffix(path, "-shm").metadata().ok()?.ino());
+    let locks = fs_err::read_to_string("/proc/locks").ok()?;
+    let pid = locks.lines().find_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [_, "POSIX", _, "WRITE", pid, file, ..] if file.ends_with(&inode) => Some(pid.to_owned()),
+        _ => None,
+    })?;
+    let name = fs_err::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(format!("{} (pid {pid})", name.trim()))
 }

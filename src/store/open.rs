@@ -14,7 +14,7 @@ use crate::fs::lock::FileLock;
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::files::{self, FILE_NAME, SIDE_FILES, with_suffix};
-use crate::store::schema::{self, SchemaStatus};
+use crate::store::schema;
 
 /// Fills a new store before other processes can see it.
 type Fill<'a> = &'a dyn Fn(&Store) -> Result<(), StoreError>;
@@ -187,10 +187,10 @@ pub(super) fn open_read_only(path: &Path) -> Result<Store, StoreError> {
         }
         found => (connection, found.map_err(store_error)?),
     };
-    match schema::check(path, found)? {
-        SchemaStatus::Current => Ok(Store::new(path.to_owned(), connection)),
-        SchemaStatus::Older => Err(StoreError::Older { path: path.to_owned(), found, known: schema::KNOWN }),
+    if schema::is_older(path, found)? {
+        return Err(StoreError::Older { path: path.to_owned(), found, known: schema::KNOWN });
     }
+    Ok(Store::new(path.to_owned(), connection))
 }
 
 /// Returns the URI by which SQLite opens a file that does not change while it is read.

@@ -19,15 +19,6 @@ const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_FILES);
 #[expect(clippy::cast_possible_wrap, reason = "there are only a few files")]
 pub(super) const KNOWN: i64 = MIGRATION_FILES.len() as i64;
 
-/// The schema of a store, compared with that of this program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SchemaStatus {
-    /// The same version.
-    Current,
-    /// An older version.
-    Older,
-}
-
 /// Sets what belongs to a connection, not to the file. It reads nothing, because a newer schema may not even parse.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -39,18 +30,19 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// Compares the schema version `found` in the store at `path` with that of this program, and rejects a newer one.
-pub(super) fn check(path: &Path, found: i64) -> Result<SchemaStatus, StoreError> {
+/// Returns whether the schema version `found` in the store at `path` is older than that of this program. A newer one is
+/// an error.
+pub(super) fn is_older(path: &Path, found: i64) -> Result<bool, StoreError> {
     if found > KNOWN {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: KNOWN });
     }
-    Ok(if found == KNOWN { SchemaStatus::Current } else { SchemaStatus::Older })
+    Ok(found < KNOWN)
 }
 
 /// Returns whether a store has the schema of this program and a WAL.
 pub(super) fn is_current(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     let found = version(connection).map_err(|cause| StoreError::new(path, cause))?;
-    if check(path, found)? == SchemaStatus::Older {
+    if is_older(path, found)? {
         return Ok(false);
     }
     let mode: String = connection

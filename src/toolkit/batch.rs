@@ -67,7 +67,7 @@ impl BatchSearch<'_> {
             .map(|request| {
                 let overrides = request.overrides.of(self.provider);
                 let file = binary::locate(&request.name, overrides.abspath(home).as_deref(), self.settings)?;
-                Ok((file, overrides.version()))
+                Ok((file, overrides.version.as_deref()))
             })
             .collect();
         let mut different: Vec<&(PathBuf, Option<&str>)> = programs.iter().flatten().collect();

@@ -126,7 +126,7 @@ impl HookRequest {
     /// another, because providers empty the prefix that they install into.
     pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<PathBuf, RequestError> {
         let below = lib_dir.join(provider);
-        let root = self.overrides.of(provider).install_root().unwrap_or(self.name.link_name());
+        let root = self.overrides.of(provider).install_root.as_deref().unwrap_or(self.name.link_name());
         let path = below.join(root);
         let inside = path.strip_prefix(&below).unwrap_or(Path::new("")).components();
         // A name that ends with `.part` is an unfinished prefix, or the mark of one.
@@ -147,7 +147,7 @@ impl HookRequest {
     pub fn packages(&self, provider: &str, config: &ProviderConfig) -> Result<Vec<String>, OptionError> {
         let own = self.overrides.of(provider);
         own.check_options(provider, &config.options)?;
-        let mut packages = own.packages().to_vec();
+        let mut packages = own.packages.clone();
         if packages.is_empty() {
             packages.push(self.name.link_name().to_owned());
         }

@@ -61,7 +61,7 @@ fn print_one(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let known = known(Some(&name), settings);
     let record =
         binary::locate(&name, abspath.as_deref().or(args.abspath.as_deref()), settings).and_then(|file| {
-            let facts = binary::facts(&file, overrides.version(), &known, settings, &interrupt)?;
+            let facts = binary::facts(&file, overrides.version.as_deref(), &known, settings, &interrupt)?;
             Ok(binary::record(&name, &args.of.provider, &file, &facts))
         });
     // The probe was interrupted: a record without a version would state that the program has none.

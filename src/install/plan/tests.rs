@@ -34,11 +34,11 @@ fn plan_one(requirements: &[Requirement]) -> Request {
 }
 
 fn min_version_of<'a>(requirement: &'a Requirement, provider: &str) -> &'a str {
-    requirement.overrides.of(provider).min_version().unwrap_or(&requirement.min_version)
+    requirement.overrides.of(provider).min_version.as_deref().unwrap_or(&requirement.min_version)
 }
 
 fn policy_of(requirement: &Requirement, provider: &str) -> Policy {
-    requirement.overrides.of(provider).policy().or(requirement.policy)
+    requirement.overrides.of(provider).policy.or(requirement.policy)
 }
 
 fn version() -> impl Strategy<Value = String> {
@@ -101,7 +101,7 @@ fn sorted<T: Ord + serde::Serialize>(values: &[T]) -> Value {
 fn meaning(step: &Step) -> Value {
     let Ok(request) = step else { return Value::Null };
     let of_provider = |provider: &&str| {
-        let packages = request.overrides.of(provider).packages();
+        let packages = &request.overrides.of(provider).packages;
         let overrides = request.overrides.to_json();
         let keys = overrides.get(*provider).and_then(Value::as_object);
         let keys: BTreeSet<&String> =
@@ -150,7 +150,7 @@ fn the_stricter_of_two_rules_for_a_provider_wins() {
     let second = json!({"pip": {"min_version": "1.10", "postinstall_scripts": false, "packages": "x"}});
     let request = plan_one(&[first, requirement("b", &second)]);
     assert_eq!(
-        (request.min_version_of("pip"), request.overrides.of("pip").packages().to_vec()),
+        (request.min_version_of("pip"), request.overrides.of("pip").packages.clone()),
         ("1.10", vec!["x".to_owned()])
     );
     let rules = Policy { min_release_age: Some(3.0), postinstall_scripts: Some(false) };
@@ -235,7 +235,7 @@ proptest! {
                 let policy = request.policy_of(provider);
                 prop_assert!(is_as_strict(policy, policy_of(requirement, provider)));
                 prop_assert!(is_as_strict(policy, settings_policy));
-                let packages = |overrides: &Overrides| overrides.of(provider).packages().to_vec();
+                let packages = |overrides: &Overrides| overrides.of(provider).packages.clone();
                 let wanted = packages(&requirement.overrides);
                 let all = packages(&request.overrides);
                 prop_assert!(wanted.iter().all(|package| all.contains(package)), "{all:?} lacks some of {wanted:?}");

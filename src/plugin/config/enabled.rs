@@ -100,17 +100,12 @@ impl PluginConfigs {
                 switched_off.insert(&plugin.name, reason);
             }
         }
-        let mut wanted: HashSet<&str> = HashSet::new();
-        let mut open: Vec<&str> = if chosen.is_empty() {
+        let selected: Vec<&str> = if chosen.is_empty() {
             plugins.iter().map(|plugin| plugin.name.as_str()).collect()
         } else {
-            chosen.iter().filter_map(|name| find(plugins, name.trim())).collect()
+            chosen.iter().map(|name| name.trim()).collect()
         };
-        while let Some(plugin) = open.pop() {
-            if wanted.insert(plugin) {
-                open.extend(self.required(plugin).iter().filter_map(|name| find(plugins, name)));
-            }
-        }
+        let wanted: HashSet<&str> = self.with_required(selected, plugins).into_iter().flatten().collect();
         let status = |plugin: &Plugin| {
             if let Some(reason) = self.obstacle(&plugin.name, plugins, &switched_off) {
                 PluginStatus::Disabled(reason)
@@ -124,31 +119,38 @@ impl PluginConfigs {
     }
 
     /// Returns the first reason that disables a plugin or one that it requires, or `None`.
-    fn obstacle<'a>(
-        &'a self,
-        plugin: &'a str,
-        plugins: &'a [Plugin],
+    fn obstacle(
+        &self,
+        plugin: &str,
+        plugins: &[Plugin],
         switched_off: &HashMap<&str, String>,
     ) -> Option<String> {
-        let mut seen = HashSet::new();
-        let mut open = vec![plugin];
-        while let Some(name) = open.pop() {
-            let Some(known) = find(plugins, name) else {
-                return Some(format!("it requires the plugin {name}, which does not exist"));
-            };
-            if let Some(reason) = switched_off.get(known) {
+        self.with_required(vec![plugin], plugins).into_iter().find_map(|required| match required {
+            Err(name) => Some(format!("it requires the plugin {name}, which does not exist")),
+            Ok(known) => {
                 let by = if known == plugin { String::new() } else { format!("it requires {known}, and ") };
-                return Some(format!("{by}{reason}"));
+                switched_off.get(known).map(|reason| format!("{by}{reason}"))
             }
-            if seen.insert(known) {
-                open.extend(self.required(known).iter().map(String::as_str));
-            }
-        }
-        None
+        })
     }
 
-    fn required(&self, plugin: &str) -> &[String] {
-        self.schema(plugin).map(|schema| schema.required_plugins.as_slice()).unwrap_or_default()
+    /// Returns these plugins and all that they require, directly or not: each as its folder spells it, or the name of one
+    /// that does not exist.
+    fn with_required<'a>(
+        &'a self,
+        mut open: Vec<&'a str>,
+        plugins: &'a [Plugin],
+    ) -> Vec<Result<&'a str, &'a str>> {
+        let mut seen = Vec::new();
+        while let Some(name) = open.pop() {
+            let found = find(plugins, name).ok_or(name);
+            if !seen.contains(&found) {
+                seen.push(found);
+                let schema = found.ok().and_then(|plugin| self.schema(plugin));
+                open.extend(schema.iter().flat_map(|schema| &schema.required_plugins).map(String::as_str));
+            }
+        }
+        seen
     }
 
     /// Returns `<PLUGIN>_ENABLED` from the `config.json`, or a default one, so that every plugin can be disabled.

@@ -86,16 +86,9 @@ pub enum SchemaError {
     /// A key of a provider whose value has the wrong type.
     #[error("{0}; the defaults apply")]
     Provider(#[from] KeyError),
-    /// A setting that cannot be a variable of a hook.
-    #[error(
-        "the setting {0:?} cannot be a variable: its name is empty, or has a `=` or a NUL; the defaults apply"
-    )]
+    /// A setting, the name or the default of which cannot be in the environment, for the second reason.
+    #[error("the {0}; the defaults apply")]
     NoVariable(String),
-    /// A default that cannot be the value of a variable.
-    #[error(
-        "the default of {0:?} contains a NUL, which no environment variable can contain; the defaults apply"
-    )]
-    NoValue(String),
 }
 
 /// Reads the `config.json` in a plugin's folder, or returns `None` if there is none. An untrusted file is an error.
@@ -136,10 +129,12 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
 
 fn property((name, schema): (String, Value)) -> Result<Property, SchemaError> {
     if name.is_empty() || name.contains(['=', '\0']) {
-        return Err(SchemaError::NoVariable(name));
+        let problem = "its name is empty, or has a `=` or a NUL";
+        return Err(SchemaError::NoVariable(format!("setting {name:?} cannot be a variable: {problem}")));
     }
     if schema["default"].as_str().is_some_and(|default| default.contains('\0')) {
-        return Err(SchemaError::NoValue(name));
+        let problem = "contains a NUL, which no environment variable can contain";
+        return Err(SchemaError::NoVariable(format!("default of {name:?} {problem}")));
     }
     Ok(Property::new(name, schema))
 }
