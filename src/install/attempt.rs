@@ -32,6 +32,8 @@ pub(crate) struct AttemptTarget {
     pub binary: Binary,
     /// Whether the record is new or changed, and must be stored before the hook starts.
     pub is_unsaved: bool,
+    /// The file that the request names for the provider.
+    pub abspath: Option<PathBuf>,
     /// The path of the binary's link.
     pub link: PathBuf,
 }
@@ -94,14 +96,9 @@ pub(crate) fn run(
     }
 
     let settings = runner.settings;
-    let abspaths: Vec<Option<PathBuf>> = targets
-        .iter()
-        .map(|target| target.request.overrides.of(provider).abspath(settings.home.as_deref()))
-        .collect();
     let expected: Vec<Expected<'_>> = targets
         .iter()
-        .zip(&abspaths)
-        .map(|(AttemptTarget { request, link, .. }, abspath)| Expected {
+        .map(|AttemptTarget { request, abspath, link, .. }| Expected {
             abspath: abspath.as_deref(),
             version: request.overrides.of(provider).version.as_deref(),
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),

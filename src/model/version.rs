@@ -119,23 +119,12 @@ fn prerelease(suffix: &str) -> Prerelease {
     if !is_tilde && !PRERELEASE_WORDS.contains(&word.as_str()) {
         return Prerelease::EMPTY;
     }
-    let mut parts: Vec<String> = Vec::new();
-    for c in text.chars() {
-        if !c.is_ascii_alphanumeric() {
-            parts.push(String::new());
-            continue;
-        }
-        match parts.last_mut() {
-            Some(part) if part.bytes().all(|byte| byte.is_ascii_digit() == c.is_ascii_digit()) => {
-                part.push(c);
-            }
-            _ => parts.push(c.to_string()),
-        }
-    }
-    let spelled: Vec<&str> = parts
-        .iter()
-        .filter(|part| !part.is_empty())
-        .map(|part| if all_digits(part) { without_leading_zeros(part) } else { part.as_str() })
+    let are_alike = |one: &u8, other: &u8| one.is_ascii_digit() == other.is_ascii_digit();
+    let spelled: Vec<&str> = text
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .flat_map(|part| part.as_bytes().chunk_by(are_alike))
+        .filter_map(|part| std::str::from_utf8(part).ok())
+        .map(|part| if all_digits(part) { without_leading_zeros(part) } else { part })
         .collect();
     // A bare `~` sorts before every other pre-release.
     let spelled = if spelled.is_empty() { "0".to_owned() } else { spelled.join(".") };

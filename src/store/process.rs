@@ -128,36 +128,26 @@ pub struct ProcessFilter {
 impl ProcessFilter {
     /// Returns `WHERE ... ORDER BY ... LIMIT` and its parameters. Only the conditions that are set are part of it, because
     /// otherwise SQLite could not choose an index; some repeat the condition of a partial index.
-    fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
-        let mut conditions = Vec::new();
-        let mut params: Vec<Box<dyn ToSql>> = Vec::new();
-        if let Some(status) = &self.status {
-            conditions.push(if status == "exited" {
-                "status = ?"
-            } else {
-                "status <> 'exited' AND status = ?"
-            });
-            params.push(Box::new(status.clone()));
-        }
-        if let Some(name) = &self.binary_name {
-            // The record of a hook for several binaries refers to none of them; its attempts refer to each.
-            conditions.push(
-                "id IN (WITH named AS (SELECT id FROM binary WHERE name = ?) \
-                 SELECT process.id FROM named JOIN process ON process.binary_id = named.id \
-                 UNION SELECT process_id FROM named JOIN attempt ON attempt.binary_id = named.id)",
-            );
-            params.push(Box::new(name.clone()));
-        }
-        if let Some(plugin) = &self.plugin {
-            // A plugin has many processes: without the condition of its index, SQLite uses the more selective one.
-            let is_plain = plugin.is_empty() || self.is_selective();
-            conditions.push(if is_plain { "plugin = ?" } else { "plugin <> '' AND plugin = ?" });
-            params.push(Box::new(plugin.clone()));
-        }
-        if let Some(slug) = &self.slug {
-            conditions.push(if self.is_selective() { "slug = ?" } else { "slug <> '' AND slug = ?" });
-            params.push(Box::new(slug.clone()));
-        }
+    fn sql(&self) -> (String, Vec<&str>) {
+        // The record of a hook for several binaries refers to none of them; its attempts refer to each.
+        const OF_BINARY: &str = "id IN (WITH named AS (SELECT id FROM binary WHERE name = ?) \
+            SELECT process.id FROM named JOIN process ON process.binary_id = named.id \
+            UNION SELECT process_id FROM named JOIN attempt ON attempt.binary_id = named.id)";
+        let of_status =
+            |status| if status == "exited" { "status = ?" } else { "status <> 'exited' AND status = ?" };
+        // A plugin has many processes: without the condition of its index, SQLite uses the more selective one.
+        let is_selective = self.is_selective();
+        let of_plugin = |plugin: &str| {
+            if plugin.is_empty() || is_selective { "plugin = ?" } else { "plugin <> '' AND plugin = ?" }
+        };
+        let of_slug = if is_selective { "slug = ?" } else { "slug <> '' AND slug = ?" };
+        let conditions = [
+            self.status.as_deref().map(|status| (of_status(status), status)),
+            self.binary_name.as_deref().map(|name| (OF_BINARY, name)),
+            self.plugin.as_deref().map(|plugin| (of_plugin(plugin), plugin)),
+            self.slug.as_deref().map(|slug| (of_slug, slug)),
+        ];
+        let (mut conditions, params): (Vec<&str>, Vec<&str>) = conditions.into_iter().flatten().unzip();
         if self.is_root {
             conditions.push("parent_id IS NULL");
         }
@@ -165,9 +155,7 @@ impl ProcessFilter {
         if !conditions.is_empty() {
             sql = format!("WHERE {} ", conditions.join(" AND "));
         }
-        sql.push_str("ORDER BY created_at DESC, id DESC LIMIT ?");
-        params.push(Box::new(row::limit(self.limit)));
-        (sql, params)
+        (format!("{sql}ORDER BY created_at DESC, id DESC LIMIT {}", row::limit(self.limit)), params)
     }
 
     /// Returns whether the filter has a condition that few processes meet, whatever their plugin or slug.

@@ -326,6 +326,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
                 request: Arc::clone(&state.request),
                 binary: state.binary.clone()?,
                 is_unsaved: std::mem::take(&mut state.is_unsaved),
+                abspath: state.request.overrides.of(provider).abspath(linker.settings.home.as_deref()),
                 link: linker.path(&state.request.name),
             })
         });
