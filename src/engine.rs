@@ -47,9 +47,7 @@ pub(crate) mod catalog;
 mod error;
 mod event;
 pub(crate) mod events;
-mod exit_status;
 pub(crate) mod install;
-pub(crate) mod installer;
 pub(crate) mod lockfile;
 pub(crate) mod pin;
 pub(crate) mod processes;
@@ -59,10 +57,9 @@ pub(crate) mod session;
 
 use std::time::Duration;
 
-pub use crate::engine::error::EngineError;
+pub use crate::engine::error::{EngineError, ExitStatus};
 pub use crate::engine::event::{EngineEvent, OnEvent};
 pub use crate::engine::events::{EventReport, EventRequest};
-pub use crate::engine::exit_status::ExitStatus;
 pub use crate::engine::install::{InstallReport, InstallRequest};
 pub use crate::hook::event::HookEvent;
 pub use crate::install::event::InstallEvent;
@@ -83,7 +80,6 @@ use crate::settings::Settings;
 /// An open data dir, and everything that rigup does with it.
 pub struct Engine<'e> {
     session: Session<'e>,
-    on_event: OnEvent<'e>,
 }
 
 impl Engine<'static> {
@@ -96,13 +92,13 @@ impl Engine<'static> {
 impl<'e> Engine<'e> {
     /// Opens the data dir of `settings`, and calls `on_event` for everything that happens from now on.
     pub fn open_with(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
-        Ok(Self { session: Session::open(settings, on_event)?, on_event })
+        Ok(Self { session: Session::open(settings, on_event)? })
     }
 
     /// Resolves every request: requests that are not installed go through their providers until one installs the
     /// binary, which is verified and linked. Binaries that are installed start no process.
     pub fn install(&self, request: &InstallRequest) -> Result<InstallReport, EngineError> {
-        let plan = InstallPlan::new(request, &self.session.settings, self.on_event)?;
+        let plan = InstallPlan::new(request, &self.session.settings, self.session.on_event)?;
         let report = install::execute(&self.session, &plan, &plan.steps)?;
         self.prune_after(&report, &plan);
         Ok(report)
@@ -115,7 +111,7 @@ impl<'e> Engine<'e> {
         request: &EventRequest,
         on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
     ) -> Result<EventReport, EngineError> {
-        let mut catalog = Catalog::find(&self.session.settings, &request.plugins, self.on_event)?;
+        let mut catalog = Catalog::find(&self.session.settings, &request.plugins, self.session.on_event)?;
         let report = events::run(&self.session, &mut catalog, request, on_hook_event)?;
         events::prune_after(&self.session, &report, &catalog);
         Ok(report)
@@ -140,8 +136,8 @@ impl<'e> Engine<'e> {
 
     /// Prunes expired records and logs after an install, unless they were pruned today.
     pub(crate) fn prune_after(&self, report: &InstallReport, plan: &InstallPlan) {
-        if let (Some(command), None) = (report.command, report.interrupted) {
-            self.session.prune_if_due(command, plan.catalog.core.keep());
+        if let Some(command) = report.command {
+            self.session.prune_if_due(command, report.interrupted, plan.catalog.core.keep());
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::cli::progress::ProgressDisplay;
 use crate::engine::EngineEvent;
 use crate::engine::apply::Applier;
 use crate::engine::catalog::Catalog;
-use crate::engine::installer::InstallOptions;
+use crate::engine::install::InstallOptions;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::protocol::{Record, RecordReader};

@@ -1,7 +1,7 @@
 //! Why a binary is not installed, for a person.
 
 use crate::cli::message::{error, message};
-use crate::engine::installer::StepResult;
+use crate::engine::install::StepResult;
 use crate::install::resolver::Resolved;
 use crate::model::{Binary, BinaryState, Outcome, name};
 use crate::report::short_id::short_id;

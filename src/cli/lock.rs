@@ -53,7 +53,7 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
         return Ok(ExitStatus::Interrupted(signal));
     }
     let report = report?;
-    if report.is_plan_empty && !request.is_prune {
+    if report.rows.is_empty() && !request.is_prune {
         context.verbosity.note(NOTHING_REQUIRED);
     }
     print_rows(&report.rows, request.is_check, &mut context.output);

@@ -7,10 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::engine::catalog::Catalog;
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::EngineEvent;
-use crate::engine::exit_status::ExitStatus;
-use crate::engine::installer::{InstallOptions, Installer, StepResult};
+use crate::engine::install::{InstallOptions, Installer, StepResult};
 use crate::engine::session::Session;
 use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, RegisterError};
@@ -147,9 +146,7 @@ impl<'a> Applier<'a> {
         if let Some(installer) = self.installer {
             let command = installer.command_id();
             installer.finish(status)?;
-            if self.interrupt.signal().is_none() {
-                self.session.prune_if_due(command, self.catalog.core.keep());
-            }
+            self.session.prune_if_due(command, self.interrupt.signal(), self.catalog.core.keep());
         }
         Ok(status)
     }

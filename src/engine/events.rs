@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine::catalog::Catalog;
-use crate::engine::error::EngineError;
-use crate::engine::exit_status::ExitStatus;
+use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::session::Session;
 use crate::hook::command::{self, MAX_TIMEOUT};
 use crate::hook::event::{self, Event, HookEvent};
@@ -132,9 +131,8 @@ pub(crate) fn run(
 
 /// Prunes expired records and logs after an event, unless they were pruned today.
 pub(crate) fn prune_after(session: &Session<'_>, report: &EventReport, catalog: &Catalog) {
-    if !matches!(report.status, ExitStatus::Interrupted(_)) {
-        session.prune_if_due(report.command, catalog.core.keep());
-    }
+    let interrupted = if let ExitStatus::Interrupted(signal) = report.status { Some(signal) } else { None };
+    session.prune_if_due(report.command, interrupted, catalog.core.keep());
 }
 
 /// Removes the folders of plugins whose hooks wrote no files.

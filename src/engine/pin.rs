@@ -7,11 +7,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::engine::catalog::Catalog;
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
-use crate::engine::exit_status::ExitStatus;
-use crate::engine::install::{self, InstallPlan, InstallReport, InstallRequest};
-use crate::engine::installer::unresolved;
+use crate::engine::install::{self, InstallPlan, InstallReport, InstallRequest, unresolved};
 use crate::engine::lockfile::{self, LockfileOnDisk, hook_digests};
 use crate::engine::session::{self, Session};
 use crate::fs::lock::FileLock;
@@ -47,8 +45,6 @@ pub(crate) struct LockReport {
     pub(crate) rows: Vec<LockRow>,
     /// Whether the file already has the contents that `rigup lock` writes.
     pub(crate) is_up_to_date: bool,
-    /// Whether no plugin requires anything.
-    pub(crate) is_plan_empty: bool,
     /// What was installed; `None` if nothing was to be installed.
     pub(crate) installed: Option<InstallReport>,
     /// The exit status so far.
@@ -167,8 +163,7 @@ pub(crate) fn lock(
         atomic::write_for_user(&file.path, text.as_bytes()).map_err(|error| unwritable(file, &error))?;
     }
     drop(held);
-    let InstallPlan { catalog, steps, .. } = plan;
-    Ok(LockReport { catalog, rows, is_up_to_date, is_plan_empty: steps.is_empty(), installed, status })
+    Ok(LockReport { catalog: plan.catalog, rows, is_up_to_date, installed, status })
 }
 
 fn unwritable(file: &LockfileOnDisk, error: &io::Error) -> EngineError {

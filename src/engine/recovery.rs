@@ -89,11 +89,10 @@ fn is_of_install(process: &Process, run_dir: &RunDir) -> bool {
 /// Returns the last binary that a hook printed for each name, if its file is unchanged.
 fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<(Binary, Attempt)> {
     let mut found: BTreeMap<String, (&Process, Map<String, Value>)> = BTreeMap::new();
+    let is_success = |exit: &ProcessExit| exit.reason == ExitReason::Exited && exit.exit_code == Some(0);
     for process in processes.iter().filter(|process| process.exit().is_some_and(is_success)) {
-        let Some(run_dir) = process.spec.run_dir.as_deref().map(RunDir::at) else { continue };
-        if !is_of_install(process, &run_dir) {
-            continue;
-        }
+        let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
+        let Some(run_dir) = run_dir.filter(|run_dir| is_of_install(process, run_dir)) else { continue };
         let Ok(output) = File::open(run_dir.stdout()) else { continue };
         let _ = protocol::read(BufReader::new(output), |record| {
             if record.kind == "Binary"
@@ -110,10 +109,6 @@ fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<(Binary, Attemp
         Some((binary, Attempt { provider, outcome, reason: String::new(), process_id }))
     });
     binaries.collect()
-}
-
-fn is_success(exit: &ProcessExit) -> bool {
-    exit.reason == ExitReason::Exited && exit.exit_code == Some(0)
 }
 
 fn binary_of(

@@ -23,7 +23,7 @@ pub(crate) fn start(session: &Session<'_>, request: RunRequest) -> Result<Proces
     session.complete_lost()?;
     let process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &request.cwd))?;
     let process = start::start(&session.settings, &session.store, process, request)?;
-    session.prune_if_due(process.id, limits);
+    session.prune_if_due(process.id, None, limits);
     Ok(process)
 }
 
@@ -63,9 +63,7 @@ pub(crate) fn exec(
     if let Err(error) = stored.and_then(|()| session.store.save_process(&process)) {
         session.warn(format!("cannot record the exit of the command: {error}"));
     }
-    if interrupt.signal().is_none() {
-        session.prune_if_due(id, limits);
-    }
+    session.prune_if_due(id, interrupt.signal(), limits);
     Ok(process)
 }
 

@@ -7,9 +7,8 @@ use std::path::Path;
 use std::sync::Once;
 
 use crate::clock;
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
-use crate::engine::exit_status::ExitStatus;
 use crate::engine::recovery;
 use crate::fs::dir::make_private_dir;
 use crate::hook::run::Runner;
@@ -37,7 +36,8 @@ pub(crate) struct Session<'e> {
     pub(crate) store: Store,
     /// This machine.
     pub(crate) machine: Machine,
-    on_event: OnEvent<'e>,
+    /// Receives what happens.
+    pub(crate) on_event: OnEvent<'e>,
 }
 
 /// The record of the running command of rigup, while the command works.
@@ -100,8 +100,10 @@ impl<'e> Session<'e> {
 
     /// Returns the record of a process that this command, or the process that called it, is about to start.
     pub(crate) fn queued(&self, spec: ProcessSpec) -> Result<Process, EngineError> {
+        // The store may not know the process that called this rigup.
+        let parent = self.settings.parent_process.map(|id| self.store.process(id)).transpose()?.flatten();
         Ok(Process {
-            parent_id: self.known_parent()?,
+            parent_id: parent.map(|process| process.id),
             iface_id: Some(self.interface()?.id),
             ..Process::queued(ProcessId::generate(), self.machine.id, spec, clock::now())
         })
@@ -134,12 +136,6 @@ impl<'e> Session<'e> {
         })
     }
 
-    /// Returns the process that called this rigup, or `None` if the store does not know it.
-    pub(crate) fn known_parent(&self) -> Result<Option<ProcessId>, EngineError> {
-        let parent = self.settings.parent_process.map(|id| self.store.process(id)).transpose()?.flatten();
-        Ok(parent.map(|process| process.id))
-    }
-
     /// Unpacks the built-in providers into the data dir, unless they are there.
     pub(crate) fn unpack_providers(&self, interrupt: &Interrupt) -> Result<(), EngineError> {
         let on_wait = || {
@@ -154,10 +150,10 @@ impl<'e> Session<'e> {
         })
     }
 
-    /// Prunes expired records and logs once a day, after the work of the command with this id. A rigup that a hook
-    /// called leaves that to the rigup above it. A failure is only a warning: the work is done.
-    pub(crate) fn prune_if_due(&self, command: ProcessId, limits: RetentionLimits) {
-        if self.settings.parent_process.is_some() {
+    /// Prunes expired records and logs once a day, after the work of the command with this id, unless a signal interrupted
+    /// it. A rigup that a hook called leaves that to the rigup above it. A failure is only a warning: the work is done.
+    pub(crate) fn prune_if_due(&self, command: ProcessId, interrupted: Option<i32>, limits: RetentionLimits) {
+        if interrupted.is_some() || self.settings.parent_process.is_some() {
             return;
         }
         let problem = match self.gc(limits).run_if_due(command) {

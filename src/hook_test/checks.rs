@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::hook_test::result::{CheckResult, Location};
+use crate::hook_test::check::{CheckResult, Location};
 use crate::hook_test::run::{BinaryLine, HookRun, InvalidLine};
 use crate::install::verify::VerifyError;
 use crate::model::ExitReason;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::hook_test::result::{CheckResult, Location};
+use crate::hook_test::check::{CheckResult, Location};
 use crate::install::verify::{self, Expected, VerifyError};
 use crate::jsonl::{self, Line};
 use crate::model::{ExitReason, ProcessExit, ProcessId};
@@ -177,6 +177,11 @@ impl HookRun {
     /// Returns the result of a failed check, which a line on stdout explains.
     pub(crate) fn failed_at(&self, line: u64, reason: impl Into<String>) -> CheckResult {
         CheckResult::failed(reason, Some(Location { path: self.stdout_log.clone(), line }))
+    }
+
+    /// Returns what a check says about this run.
+    pub(crate) fn judged(&self, check: impl FnOnce(&Self) -> CheckResult) -> CheckResult {
+        check(self).of_run(self.process_id)
     }
 
     /// Whether the hook reported success.

@@ -1,143 +1,162 @@
-//! Runs a hook in every way that the contract covers, and checks each run.
+//! Runs a hook as the engine does, in every way that the contract covers, and checks each run.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::clock;
-use crate::hook::run::RECORD_AFTER;
-use crate::hook_test::check::Check;
+use crate::hook::run::{HookJob, RECORD_AFTER, RunError, Runner};
+use crate::hook_test::check::{Check, CheckOutcome, CheckResult, Location};
 use crate::hook_test::checks;
 use crate::hook_test::request::TestRequest;
-use crate::hook_test::result::{CheckOutcome, CheckResult, Location};
 use crate::hook_test::run::HookRun;
-use crate::hook_test::runner::{HookRunner, TestError};
 use crate::hook_test::sandbox::{DiskFault, Sandbox};
+use crate::install::verify::Expected;
 use crate::model::ExitReason;
+use crate::plugin::discovery::Hook;
+use crate::plugin::hook_name::{BINARY_REQUEST, Background};
+use crate::plugin::overrides::Overrides;
+use crate::process::supervise::FinishedProcess;
+use crate::process::system::ProcessEntry;
+use crate::process::terminate::{self, GRACE};
+use crate::process::{subreaper, tree};
+use crate::store::StoreError;
 
-/// The checks of one hook.
+/// The time that a daemon runs before it is terminated.
+const DAEMON_TIME: Duration = Duration::from_secs(2);
+
+/// The time after TERM at which the processes that are still alive are listed, just before the grace period ends.
+const SLOW_AFTER: Duration = GRACE.saturating_sub(Duration::from_millis(500));
+
+/// A hook, where it runs, and what it is asked.
 #[derive(Debug)]
 pub(crate) struct Suite<'a> {
-    /// Runs the hook.
-    pub runner: HookRunner<'a>,
+    /// Runs the hook, in a temporary data dir.
+    pub runner: Runner<'a>,
+    /// The hook.
+    pub hook: &'a Hook,
+    /// The folder that holds all sandboxes.
+    pub folder: &'a Path,
+    /// The timeout of one run.
+    pub timeout: Duration,
     /// A request that the hook can satisfy.
     pub good: TestRequest,
 }
 
+/// An error that ends the test.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TestError {
+    /// rigup received a signal.
+    #[error("interrupted")]
+    Interrupted,
+    /// A file cannot be read or written.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The hook cannot be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A run cannot be recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Suite<'_> {
-    /// Makes these checks, and reports each result as soon as it is known.
+    /// Makes these checks, and reports each result as soon as it is known. A hook that cannot be started or does not exit by
+    /// itself is only terminated in the middle: running it again would show nothing new.
     pub(crate) fn run(
         &self,
         checks: &[Check],
         mut report: impl FnMut(Check, CheckResult),
     ) -> Result<(), TestError> {
-        let wants = |check: Check| checks.contains(&check);
-        let mut report = |check: Check, result: CheckResult| {
-            if wants(check) {
+        if checks.contains(&Check::Name) {
+            report(Check::Name, checks::name(&self.hook.path));
+        }
+        let sandbox = self.sandbox("good")?;
+        let good = self.run_once(&sandbox, &self.good)?;
+        let started = good.judged(|good| checks::starts(good, &self.hook.path));
+        let is_endless = good.exit_reason == ExitReason::Timeout && !self.is_daemon();
+        let is_provider = self.is_provider();
+        let first = if is_provider { Check::Answer } else { Check::UnknownArguments };
+        let absent = self.good.named(&absent_name());
+        let mut runs = vec![good.clone()];
+        let mut again = None;
+        // The check of stdout looks at the runs of other checks, too.
+        let has_stdout = is_provider && checks.contains(&Check::Stdout);
+        let needs_run = |check: &Check| has_stdout && matches!(check, Check::Absent | Check::NotAsked);
+        let is_needed = |check: &Check| checks.contains(check) || needs_run(check);
+        for check in Check::ALL.into_iter().skip(1).filter(is_needed) {
+            let result = match check {
+                Check::Name | Check::Starts => started.clone(),
+                _ if started.has_failed() => CheckResult::skipped("it cannot be started"),
+                Check::Term => self.term(&good)?,
+                _ if is_endless && check == first => good.judged(|good| checks::answer(good, false)),
+                _ if is_endless => CheckResult::skipped("it does not exit on its own"),
+                Check::Answer => good.judged(|good| checks::answer(good, self.good.is_guess)),
+                Check::Absent => {
+                    runs.push(self.run_once(&self.sandbox("absent")?, &absent)?);
+                    runs[runs.len() - 1].judged(checks::absent)
+                }
+                Check::NotAsked => {
+                    runs.push(self.run_once(&self.sandbox("not-asked")?, &self.good.to_others())?);
+                    runs[runs.len() - 1].judged(checks::not_asked)
+                }
+                Check::Batch => {
+                    let run = self.run_with(&sandbox, &self.good, &[&absent], self.timeout(), None)?;
+                    run.judged(|run| checks::batch(&good, run))
+                }
+                Check::UnknownArguments => self.unknown_arguments(&sandbox, &good)?,
+                Check::Hostile => self.hostile(&good)?,
+                Check::Huge => {
+                    let run = self.run_once(&sandbox, &self.good.huge(is_provider))?;
+                    run.judged(|run| checks::huge(&good, run))
+                }
+                Check::Stdout => {
+                    again = is_provider.then(|| self.run_once(&sandbox, &self.good)).transpose()?;
+                    checks::stdout(runs.iter().chain(&again))
+                }
+                Check::Repeat => {
+                    let again = again.take().map_or_else(|| self.run_once(&sandbox, &self.good), Ok)?;
+                    again.judged(|again| checks::repeat(&good, again))
+                }
+                Check::Leftovers => {
+                    let words = ["setsid", "nohup", "daemon", "detached", "start_new_session", " &"];
+                    good.judged(|good| checks::leftovers(good, self.suspicious_line(&words)))
+                }
+                Check::ReadOnly => self.on_disk(&good, DiskFault::ReadOnly)?,
+                Check::Full => self.on_disk(&good, DiskFault::Full)?,
+            };
+            if checks.contains(&check) {
                 report(check, result);
             }
-        };
-        report(Check::Name, checks::name(&self.runner.hook.path));
-        let sandbox = self.runner.sandbox("good")?;
-        let good = self.runner.run(&sandbox, &self.good)?;
-        let started = checks::starts(&good, &self.runner.hook.path);
-        let is_started = !started.has_failed();
-        report(Check::Starts, started.of_run(good.process_id));
-        if !is_started || good.exit_reason == ExitReason::Timeout && !self.runner.is_daemon() {
-            return self.without_exit(&good, is_started, checks, report);
-        }
-        let mut runs = vec![good.clone()];
-        let is_provider = self.runner.is_provider();
-        if is_provider {
-            report(Check::Answer, checks::answer(&good, self.good.is_guess).of_run(good.process_id));
-            let absent = self.good.named(&absent_name());
-            if wants(Check::Absent) || wants(Check::Stdout) {
-                let run = self.runner.run(&self.runner.sandbox("absent")?, &absent)?;
-                report(Check::Absent, checks::absent(&run).of_run(run.process_id));
-                runs.push(run);
-            }
-            if wants(Check::NotAsked) || wants(Check::Stdout) {
-                let run = self.runner.run(&self.runner.sandbox("not-asked")?, &self.good.to_others())?;
-                report(Check::NotAsked, checks::not_asked(&run).of_run(run.process_id));
-                runs.push(run);
-            }
-            if wants(Check::Batch) {
-                let run =
-                    self.runner.run_with(&sandbox, &self.good, &[&absent], self.runner.timeout(), None)?;
-                report(Check::Batch, checks::batch(&good, &run).of_run(run.process_id));
-            }
-        }
-        if wants(Check::UnknownArguments) {
-            report(Check::UnknownArguments, self.unknown_arguments(&sandbox, &good)?);
-        }
-        if wants(Check::Hostile) {
-            report(Check::Hostile, self.hostile(&good)?);
-        }
-        if wants(Check::Huge) {
-            let run = self.runner.run(&sandbox, &self.good.huge(is_provider))?;
-            report(Check::Huge, checks::huge(&good, &run).of_run(run.process_id));
-        }
-        if is_provider && (wants(Check::Repeat) || wants(Check::Stdout)) {
-            let again = self.runner.run(&sandbox, &self.good)?;
-            report(Check::Stdout, checks::stdout(runs.iter().chain([&again])));
-            report(Check::Repeat, checks::repeat(&good, &again).of_run(again.process_id));
-        } else {
-            report(Check::Stdout, checks::stdout(&runs));
-        }
-        if wants(Check::Term) {
-            report(Check::Term, self.term(&good)?);
-        }
-        let line =
-            self.suspicious_line(&["setsid", "nohup", "daemon", "detached", "start_new_session", " &"]);
-        report(Check::Leftovers, checks::leftovers(&good, line).of_run(good.process_id));
-        for (check, fault) in [(Check::ReadOnly, DiskFault::ReadOnly), (Check::Full, DiskFault::Full)] {
-            if wants(check) {
-                report(check, self.on_disk(&good, fault)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Reports the results of a hook that cannot be started or does not exit by itself: running it again would show nothing
-    /// new.
-    fn without_exit(
-        &self,
-        good: &HookRun,
-        is_started: bool,
-        checks: &[Check],
-        mut report: impl FnMut(Check, CheckResult),
-    ) -> Result<(), TestError> {
-        let first = if self.runner.is_provider() { Check::Answer } else { Check::UnknownArguments };
-        for &check in checks.iter().filter(|check| !matches!(check, Check::Name | Check::Starts)) {
-            let result = match check {
-                _ if !is_started => CheckResult::skipped("it cannot be started"),
-                Check::Term => self.term(good)?,
-                check if check == first => checks::answer(good, false).of_run(good.process_id),
-                _ => CheckResult::skipped("it does not exit on its own"),
-            };
-            report(check, result);
         }
         Ok(())
     }
 
     fn unknown_arguments(&self, sandbox: &Sandbox, good: &HookRun) -> Result<CheckResult, TestError> {
-        let run = self.runner.run(sandbox, &self.good.with_unknown())?;
+        let run = self.run_once(sandbox, &self.good.with_unknown())?;
         let result = checks::unchanged(good, &run, "with --rigup-unknown=... and --rigup-unknown-flag");
         // A record has no key twice.
-        if result.has_failed() || !self.runner.is_provider() || self.runner.hook.name.is_batch {
+        if result.has_failed() || !self.is_provider() || self.hook.name.is_batch {
             return Ok(result.of_run(run.process_id));
         }
-        let run = self.runner.run(sandbox, &self.good.with_repeated_name(&absent_name()))?;
+        let run = self.run_once(sandbox, &self.good.with_repeated_name(&absent_name()))?;
         Ok(checks::unchanged(good, &run, "with another --name before its own").of_run(run.process_id))
     }
 
     fn hostile(&self, good: &HookRun) -> Result<CheckResult, TestError> {
-        let provider = self.runner.is_provider().then_some(self.runner.hook.plugin.as_str());
-        let sandbox = self.runner.sandbox("hostile")?;
+        let provider = self.is_provider().then_some(self.hook.plugin.as_str());
+        let sandbox = self.sandbox("hostile")?;
         // Short, because names are, and unique, because the file may appear in the hook's own folder.
         let canary = format!("k{:08x}", clock::new_id().as_u64_pair().1 & 0xffff_ffff);
         for hostile in self.good.hostile(provider, &sandbox.disk.join(&canary)) {
-            let mut run = self.runner.run(&sandbox, &hostile.request)?;
-            run.canaries = self.runner.canaries(&canary);
-            let outside = run.canaries.iter().filter(|canary| !canary.starts_with(self.runner.folder));
+            let mut run = self.run_once(&sandbox, &hostile.request)?;
+            run.canaries = self.canaries(&canary);
+            let outside = run.canaries.iter().filter(|canary| !canary.starts_with(self.folder));
             for canary in outside {
                 fs_err::remove_file(canary)?;
             }
@@ -155,12 +174,12 @@ impl Suite<'_> {
     /// the engine notices. A success is repeated once, because a busy machine may delay the signal.
     fn term(&self, good: &HookRun) -> Result<CheckResult, TestError> {
         let line = self.suspicious_line(&["trap", "SIGTERM", "SIG_IGN", "setsid", "nohup", "detached", " &"]);
-        let mut timeout = (good.duration.min(self.runner.timeout) / 2).max(RECORD_AFTER);
+        let mut timeout = (good.duration.min(self.timeout) / 2).max(RECORD_AFTER);
         let (mut attempt, mut successes) = (0, 0);
         loop {
             attempt += 1;
-            let sandbox = self.runner.sandbox(&format!("term-{attempt}"))?;
-            let run = self.runner.run_with(&sandbox, &self.good, &[], timeout, None)?;
+            let sandbox = self.sandbox(&format!("term-{attempt}"))?;
+            let run = self.run_with(&sandbox, &self.good, &[], timeout, None)?;
             let result = checks::term(good, &run, line.clone()).of_run(run.process_id);
             let is_success = result.has_failed() && run.exit_code == Some(0);
             successes += u32::from(is_success);
@@ -173,8 +192,8 @@ impl Suite<'_> {
     }
 
     fn on_disk(&self, good: &HookRun, fault: DiskFault) -> Result<CheckResult, TestError> {
-        let sandbox = self.runner.sandbox(fault.as_str())?;
-        let run = self.runner.run_with(&sandbox, &self.good, &[], self.runner.timeout(), Some(fault))?;
+        let sandbox = self.sandbox(fault.as_str())?;
+        let run = self.run_with(&sandbox, &self.good, &[], self.timeout(), Some(fault))?;
         // Without this file, the hook was not started, because the system does not allow such mounts.
         if !sandbox.disk.join("set-up").exists() {
             // The first line has the cause; `mount` prints more after it.
@@ -187,12 +206,141 @@ impl Suite<'_> {
     }
 
     fn suspicious_line(&self, words: &[&str]) -> Location {
-        let text = fs_err::read(&self.runner.hook.path).unwrap_or_default();
-        checks::suspicious_line(&self.runner.hook.path, &String::from_utf8_lossy(&text), words)
+        let text = fs_err::read(&self.hook.path).unwrap_or_default();
+        checks::suspicious_line(&self.hook.path, &String::from_utf8_lossy(&text), words)
+    }
+
+    /// Whether the hook is that of a provider.
+    pub(crate) fn is_provider(&self) -> bool {
+        self.hook.name.event == BINARY_REQUEST
+    }
+
+    /// Returns a sandbox of this name with empty folders.
+    fn sandbox(&self, name: &str) -> Result<Sandbox, TestError> {
+        Ok(Sandbox::create(self.folder.join(name), self.runner.settings)?)
+    }
+
+    /// Returns the timeout of a run: for a daemon, just long enough to show that it runs.
+    fn timeout(&self) -> Duration {
+        if self.is_daemon() { self.timeout.min(DAEMON_TIME) } else { self.timeout }
+    }
+
+    /// Whether the hook runs until it is terminated.
+    fn is_daemon(&self) -> bool {
+        self.hook.name.background == Some(Background::Daemon)
+    }
+
+    /// Runs the hook once for one request.
+    fn run_once(&self, sandbox: &Sandbox, request: &TestRequest) -> Result<HookRun, TestError> {
+        self.run_with(sandbox, request, &[], self.timeout(), None)
+    }
+
+    /// Runs the hook once, with all options. A batch hook gets the `others`, too; the result is about the first request.
+    fn run_with(
+        &self,
+        sandbox: &Sandbox,
+        request: &TestRequest,
+        others: &[&TestRequest],
+        timeout: Duration,
+        fault: Option<DiskFault>,
+    ) -> Result<HookRun, TestError> {
+        let before = sandbox.installed();
+        let is_batch = self.hook.name.is_batch;
+        let runner = Runner { settings: &sandbox.settings, ..self.runner };
+        let job = HookJob {
+            hook: self.hook,
+            arguments: if is_batch { Vec::new() } else { request.arguments.clone() },
+            cwd: sandbox.cwd(),
+            binary_id: None,
+            input: is_batch.then(|| request.lines(others)),
+            timeout,
+        };
+        let mut ready = runner.prepare(job, || ())?;
+        if let Some(fault) = fault {
+            ready = ready.started_by(fault.launcher(&sandbox.disk));
+        }
+        let process_id = ready.process.id;
+        runner.store.save_process(&ready.process)?;
+        let (over, is_over) = mpsc::channel::<()>();
+        let begin = Instant::now();
+        let (finished, duration, slow_to_exit) = std::thread::scope(|scope| {
+            let look = move || match is_over.recv_timeout(timeout + SLOW_AFTER) {
+                Err(RecvTimeoutError::Timeout) => named(&tree::marked(process_id)),
+                Err(RecvTimeoutError::Disconnected) | Ok(()) => Vec::new(),
+            };
+            let witness = std::thread::Builder::new().spawn_scoped(scope, look)?;
+            let finished = runner.run(ready, || (), |_| ())?;
+            let duration = begin.elapsed();
+            drop(over);
+            Ok::<_, TestError>((finished, duration, witness.join().unwrap_or_default()))
+        })?;
+        runner.store.save_process(&finished.process)?;
+        let leftovers = terminate_leftovers(&finished);
+        if runner.interrupt.signal().is_some() {
+            return Err(TestError::Interrupted);
+        }
+        let exit = finished.process.exit().ok_or_else(|| io::Error::other("a run has no exit"))?;
+        let name = request.value("name").unwrap_or_default();
+        let link = sandbox.settings.lib_bin_dir.join(name);
+        let overrides = Overrides::parse(&request.overrides()).unwrap_or_default();
+        let overrides = overrides.of(&self.hook.plugin);
+        let abspath = overrides.abspath(sandbox.settings.home.as_deref());
+        let provider = self.hook.provider();
+        let min_version = request.value("min-version").unwrap_or_default();
+        let expected = self.is_provider().then(|| Expected {
+            abspath: abspath.as_deref(),
+            version: overrides.version.as_deref(),
+            ..Expected::new(name, min_version, &provider, &link)
+        });
+        let observed = HookRun::of(process_id, exit, &finished.run_dir, expected, (duration, timeout))?;
+        let mut installed = sandbox.installed();
+        installed.retain(|path| !before.contains(path));
+        Ok(HookRun { is_daemon: self.is_daemon(), leftovers, slow_to_exit, installed, ..observed })
+    }
+
+    /// Returns every file with the name of the canary, which a shell creates in its current folder.
+    fn canaries(&self, canary: &str) -> Vec<PathBuf> {
+        let entries = WalkDir::new(self.folder).into_iter().filter_map(Result::ok);
+        let below = entries.filter(|entry| entry.file_name() == OsStr::new(canary)).map(DirEntry::into_path);
+        let beside = self.hook.path.with_file_name(canary);
+        below.chain(beside.exists().then_some(beside)).collect()
     }
 }
 
 /// Returns a name that no provider has.
 fn absent_name() -> String {
     format!("rigup-absent-{}", Uuid::simple(clock::new_id()))
+}
+
+/// Terminates the processes that outlived a run, wherever they went, and returns their names.
+fn terminate_leftovers(finished: &FinishedProcess) -> Vec<String> {
+    let mut leftovers = finished.warnings.clone();
+    if subreaper::has_no_children() {
+        return leftovers;
+    }
+    if let Some(running) = finished.process.running() {
+        let pid = running.identity.pid;
+        let root = ProcessEntry {
+            pid,
+            ppid: std::process::id(),
+            pgid: pid,
+            start_ticks: running.identity.start_ticks,
+            is_zombie: true,
+        };
+        let tree = tree::find(finished.process.id, root);
+        let strays = named(&[tree.in_group, tree.strays].concat());
+        for stray in strays {
+            if !leftovers.iter().any(|known| known.contains(&stray)) {
+                leftovers.push(format!("a process outlives it: {stray}"));
+            }
+        }
+        let survivors = named(&terminate::terminate_leftovers(finished.process.id, root));
+        leftovers.extend(survivors.iter().map(|process| format!("cannot terminate {process}")));
+    }
+    subreaper::has_no_children();
+    leftovers
+}
+
+fn named(entries: &[ProcessEntry]) -> Vec<String> {
+    entries.iter().map(|entry| tree::command_line(entry.pid)).collect()
 }

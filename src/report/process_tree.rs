@@ -28,26 +28,27 @@ pub(crate) fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
         siblings.sort_by_key(|process| process.id);
     }
     let mut nodes = Vec::new();
-    for root in children.remove(&None).unwrap_or_default() {
-        nodes.push(Node { process: root, depth: 0, branch: String::new() });
-        descend(root.id, 1, "", &mut children, &mut nodes);
-    }
+    descend(None, 0, "", &mut children, &mut nodes);
     nodes
 }
 
 fn descend<'a>(
-    parent: ProcessId,
+    parent: Option<ProcessId>,
     depth: usize,
     indent: &str,
     children: &mut HashMap<Option<ProcessId>, Vec<&'a Process>>,
     nodes: &mut Vec<Node<'a>>,
 ) {
-    let siblings = children.remove(&Some(parent)).unwrap_or_default();
+    let siblings = children.remove(&parent).unwrap_or_default();
     let count = siblings.len();
     for (index, child) in siblings.into_iter().enumerate() {
-        let (tee, below) = if index + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (tee, below) = match depth {
+            0 => ("", ""),
+            _ if index + 1 == count => ("└─ ", "   "),
+            _ => ("├─ ", "│  "),
+        };
         nodes.push(Node { process: child, depth, branch: format!("{indent}{tee}") });
-        descend(child.id, depth + 1, &format!("{indent}{below}"), children, nodes);
+        descend(Some(child.id), depth + 1, &format!("{indent}{below}"), children, nodes);
     }
 }
 

@@ -160,26 +160,22 @@ impl Table {
         let mut shown: Vec<(usize, usize)> =
             (0..self.columns.len()).map(|index| (index, self.natural_width(index))).collect();
         // A column without a text says nothing in a table that has no room to spare.
-        let is_narrow = total(&shown) > width;
+        let is_narrow = total(shown.iter().map(|column| column.1)) > width;
         shown.retain(|&(index, _)| !is_narrow || self.columns[index].rank == 0 || !self.is_blank(index));
-        let min_width = |&(index, natural): &(usize, usize)| match self.columns[index].overflow {
-            Some((_, min_width)) => {
-                (index, natural.min(min_width.max(text::width(self.columns[index].header))))
-            }
-            None => (index, natural),
+        let min_width = |&(index, width): &(usize, usize)| match self.columns[index].overflow {
+            Some((_, min_width)) => width.min(min_width.max(text::width(self.columns[index].header))),
+            None => width,
         };
-        while total(&shown.iter().map(min_width).collect::<Vec<_>>()) > width {
+        while total(shown.iter().map(min_width)) > width {
             let ranks = shown.iter().map(|&(index, _)| self.columns[index].rank).enumerate();
             match ranks.filter(|&(_, rank)| rank > 0).max_by_key(|&(_, rank)| rank) {
                 Some((position, _)) => drop(shown.remove(position)),
                 None => break,
             }
         }
-        let min_widths: Vec<usize> = shown.iter().map(|column| min_width(column).1).collect();
-        shrink(&mut shown, width, &min_widths);
+        shrink(&mut shown, width, min_width);
         // In a very narrow terminal, every column shrinks.
-        let ones = vec![1; shown.len()];
-        shrink(&mut shown, width, &ones);
+        shrink(&mut shown, width, |_column| 1);
         shown
     }
 
@@ -194,18 +190,18 @@ impl Table {
 }
 
 /// Makes the widest column narrower, again and again, until the table fits or no column is wider than its minimum.
-fn shrink(shown: &mut [(usize, usize)], width: usize, min_widths: &[usize]) {
-    while total(shown) > width {
-        let wider = shown.iter_mut().zip(min_widths).filter(|((_, width), min_width)| width > min_width);
-        match wider.max_by_key(|((_, width), _)| *width) {
-            Some(((_, width), _)) => *width -= 1,
+fn shrink(shown: &mut [(usize, usize)], width: usize, min_width: impl Fn(&(usize, usize)) -> usize) {
+    while total(shown.iter().map(|column| column.1)) > width {
+        let wider = shown.iter_mut().filter(|column| column.1 > min_width(column));
+        match wider.max_by_key(|column| column.1) {
+            Some(column) => column.1 -= 1,
             None => break,
         }
     }
 }
 
-fn total(columns: &[(usize, usize)]) -> usize {
-    columns.iter().map(|(_, width)| width + GAP).sum::<usize>().saturating_sub(GAP)
+fn total(widths: impl Iterator<Item = usize>) -> usize {
+    widths.map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
 }
 
 fn cell(cell: &Cell, column: Column, width: usize) -> comfy_table::Cell {

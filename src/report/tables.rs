@@ -40,7 +40,7 @@ pub(crate) fn processes(rows: &[ProcessRow<'_>], now: Timestamp) -> Table {
             Cell::plain(format!("{branch}{}", process.title())),
             process_state(process),
             Cell::plain(elapsed(process, now).map(units::duration).unwrap_or_default()),
-            Cell::plain(cpu_ms.map(milliseconds).map(units::duration).unwrap_or_default()),
+            Cell::plain(cpu_ms.map(units::milliseconds).map(units::duration).unwrap_or_default()),
             Cell::plain(memory.map(units::bytes).unwrap_or_default()),
             Cell::plain(started.unwrap_or_default()),
         ]);
@@ -137,10 +137,6 @@ pub(crate) fn process_state(process: &Process) -> Cell {
 pub(crate) fn elapsed(process: &Process, now: Timestamp) -> Option<SignedDuration> {
     let end = process.exit().map_or(now, |exit| exit.ended_at);
     Some(end.duration_since(process.running()?.started_at))
-}
-
-fn milliseconds(count: u64) -> SignedDuration {
-    SignedDuration::from_millis(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

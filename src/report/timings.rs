@@ -2,7 +2,6 @@
 //! command took.
 
 mod axis;
-mod critical_path;
 mod hook_timing;
 mod html;
 mod lanes;

@@ -2,6 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+/// Returns a count of milliseconds as a duration.
+pub(crate) fn milliseconds(count: u64) -> SignedDuration {
+    SignedDuration::from_millis(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
 /// Returns a duration like `12 ms`, `3.4 s`, `2 min 5 s` or `3 h 2 min`.
 pub(crate) fn duration(time: SignedDuration) -> String {
     let millis = time.as_millis().max(0);

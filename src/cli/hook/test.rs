@@ -12,12 +12,10 @@ use crate::engine::ExitStatus;
 use crate::engine::events::hook_argument;
 use crate::engine::session::Session;
 use crate::hook::command::MAX_TIMEOUT;
-use crate::hook_test::check::Check;
+use crate::hook_test::check::{Check, CheckOutcome, CheckResult};
 use crate::hook_test::checks;
 use crate::hook_test::request::TestRequest;
-use crate::hook_test::result::{CheckOutcome, CheckResult};
-use crate::hook_test::runner::{HookRunner, TestError};
-use crate::hook_test::suite::Suite;
+use crate::hook_test::suite::{Suite, TestError};
 use crate::model::{BinaryId, PluginName};
 use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::config::value::{Setting, Sources, Variable};
@@ -97,17 +95,16 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
     let interrupt = interrupt()?;
     let me = session.begin()?;
     let variables = variables(&hook, &session.settings);
-    let runner = HookRunner {
+    let mut suite = Suite {
         runner: session.runner(&me, &variables, &interrupt),
         hook: &hook,
         folder: &folder,
         timeout: Duration::from_secs(args.timeout),
+        good: TestRequest::given(arguments),
     };
-    let mut good = TestRequest::given(arguments);
-    if runner.is_provider() {
-        good = good.for_provider(&hook.plugin, BinaryId::generate(), session.machine.id);
+    if suite.is_provider() {
+        suite.good = suite.good.for_provider(&hook.plugin, BinaryId::generate(), session.machine.id);
     }
-    let suite = Suite { runner, good };
     let checked = suite.run(&selected, |check, result| report.add(check, result));
     let exit = match &checked {
         Ok(()) => report.status(),

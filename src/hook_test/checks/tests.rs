@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::hook_test::result::CheckOutcome;
+use crate::hook_test::check::CheckOutcome;
 use crate::hook_test::run::VerifiedFile;
 use crate::model::ProcessId;
 

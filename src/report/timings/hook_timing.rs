@@ -1,12 +1,13 @@
 //! The times of one execution of a provider's hook.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use crate::model::{Outcome, Process, ProcessId};
 use crate::report::tables;
 
 /// An attempt at a binary, and when its outcome was known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptTiming {
     /// The binary's name.
     pub binary: String,
@@ -15,6 +16,7 @@ pub struct AttemptTiming {
     /// Why; empty if the binary was installed.
     pub reason: String,
     /// When the outcome was known: the record verified, the file hashed, the version probed.
+    #[serde(skip)]
     pub at: Timestamp,
 }
 

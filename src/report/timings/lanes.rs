@@ -71,21 +71,15 @@ fn lane<'a>(provider: &'a str, bars: &[usize], timings: &Timings) -> Lane<'a> {
     let height = |rows: &[usize]| rows.iter().max().map_or(0, |row| row + 1);
     let limit = height(&fewest).max(MAX_ROWS);
     let rows = MIN_WIDTHS.into_iter().map(rows_of).find(|rows| height(rows) <= limit).unwrap_or(fewest);
-    let mut free_from = vec![timings.command.started; height(&rows)];
+    let mut last_of_row: Vec<Option<usize>> = vec![None; height(&rows)];
     let mut placements: Vec<Placement> = Vec::with_capacity(bars.len());
     for (&index, &row) in bars.iter().zip(&rows) {
-        placements.push(Placement {
-            index,
-            row,
-            free_from: free_from[row],
-            free_until: timings.command.ended,
-        });
-        free_from[row] = timings.bars[index].hook.verified_at();
-    }
-    let mut free_until = vec![timings.command.ended; height(&rows)];
-    for placement in placements.iter_mut().rev() {
-        placement.free_until = free_until[placement.row];
-        free_until[placement.row] = timings.bars[placement.index].hook.started;
+        let mut free_from = timings.command.started;
+        if let Some(last) = last_of_row[row].replace(placements.len()) {
+            placements[last].free_until = timings.bars[index].hook.started;
+            free_from = timings.bars[placements[last].index].hook.verified_at();
+        }
+        placements.push(Placement { index, row, free_from, free_until: timings.command.ended });
     }
     Lane { provider, rows: height(&rows), placements }
 }

@@ -49,11 +49,6 @@ impl ProviderTotal {
         self.run + self.verify
     }
 
-    /// Returns the CPU time, as far as it was measured.
-    pub fn cpu_time(&self) -> SignedDuration {
-        SignedDuration::from_millis(i64::try_from(self.cpu_ms).unwrap_or(i64::MAX))
-    }
-
     /// Returns the share of the busy time of all providers, from 0 to 1.
     pub fn share(&self, all: &Self) -> f64 {
         let all = all.busy_time();

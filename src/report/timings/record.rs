@@ -4,7 +4,6 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::report::timings::hook_timing::AttemptTiming;
 use crate::report::timings::provider_total::ProviderTotal;
 use crate::report::timings::timed_command::Timings;
 
@@ -42,16 +41,12 @@ fn bar_record(timings: &Timings, index: usize) -> Value {
         "probe_ms": millis(hook.verify_time()),
         "is_critical": timings.critical_path.contains(&index),
         "ending": hook.exit,
-        "attempts": hook.attempts.iter().map(attempt_record).collect::<Vec<_>>(),
+        "attempts": hook.attempts,
         "cpu_ms": hook.cpu_ms,
         "max_rss": hook.max_rss,
         "stdout_tail": hook.stdout_tail,
         "stderr_tail": hook.stderr_tail,
     })
-}
-
-fn attempt_record(attempt: &AttemptTiming) -> Value {
-    json!({ "binary": attempt.binary, "outcome": attempt.outcome, "reason": attempt.reason })
 }
 
 fn total_record(total: &ProviderTotal, all: &ProviderTotal) -> Value {

@@ -1,12 +1,17 @@
-//! A command with the times of its hooks.
+//! A command with the times of its hooks, and the critical path: the hooks that would have to be faster for the command to be
+//! faster.
 
 use std::collections::HashMap;
+use std::iter;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::report::timings::critical_path;
 use crate::report::timings::hook_timing::{Bar, HookTiming};
 use crate::report::timings::provider_total::ProviderTotal;
+
+/// A hook starts at most this long after what it waited for: in between, rigup links, stores records and starts the hook,
+/// which takes a few milliseconds, or a few hundred on a busy machine.
+const SHORT_GAP: SignedDuration = SignedDuration::from_millis(250);
 
 /// A command and when it ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +50,7 @@ impl Timings {
             previous: previous.map(|(_, index)| index),
         });
         let bars: Vec<Bar> = bars.collect();
-        let critical_path = critical_path::find(&bars);
+        let critical_path = critical_path(&bars);
         Self { command, bars, critical_path }
     }
 
@@ -107,4 +112,34 @@ fn previous_attempts(hooks: &[HookTiming]) -> Vec<Option<(Timestamp, usize)>> {
         attempts.filter(|&&(at, other)| at <= hook.started && other < index).max().copied()
     };
     hooks.iter().enumerate().map(previous).collect()
+}
+
+/// Returns the indexes of the bars on the critical path, first to last: it follows the predecessors of the bar that was
+/// done last. The bars are in the order in which their hooks started.
+fn critical_path(bars: &[Bar]) -> Vec<usize> {
+    let last = (0..bars.len()).max_by_key(|&index| bars[index].hook.verified_at());
+    let mut path: Vec<usize> = iter::successors(last, |&index| predecessor(bars, index)).collect();
+    path.reverse();
+    path
+}
+
+/// Returns the bar that this one waited for: the previous attempt at the same binary. If that was done long before, the hook
+/// waited for one that was done just before it started: a hook of the same provider, which held its lock, or any other hook,
+/// which kept a thread busy or installed a program that the provider needs. A predecessor always has a lower index, so the
+/// path ends.
+fn predecessor(bars: &[Bar], index: usize) -> Option<usize> {
+    let bar = &bars[index];
+    if bar.previous.is_some() && bar.wait_time() <= SHORT_GAP {
+        return bar.previous;
+    }
+    let started = bar.hook.started;
+    let is_just_before = |&other: &usize| {
+        let done = bars[other].hook.verified_at();
+        done <= started && started.duration_since(done) <= SHORT_GAP
+    };
+    let rank = |&other: &usize| {
+        let hook = &bars[other].hook;
+        (hook.provider == bar.hook.provider, hook.verified_at())
+    };
+    (0..index).filter(is_just_before).max_by_key(rank).or(bar.previous)
 }
