@@ -120,16 +120,10 @@ pub enum PinError {
 
 /// A line of the file.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(tag = "type", deny_unknown_fields)]
 enum LockLine {
-    Lockfile(Header),
+    Lockfile { version: u64 },
     Lock(Pin),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    version: u64,
 }
 
 impl Lockfile {
@@ -143,7 +137,7 @@ impl Lockfile {
         let mut lockfile = Self::default();
         for (number, text) in lines.filter(|(_, text)| !text.is_empty()) {
             match parse_line(number, text)? {
-                LockLine::Lockfile(_) => return Err(LockfileError::SecondHeader(number)),
+                LockLine::Lockfile { .. } => return Err(LockfileError::SecondHeader(number)),
                 LockLine::Lock(pin) => {
                     let replaced = lockfile.insert(pin);
                     let replaced =
@@ -178,7 +172,7 @@ impl Lockfile {
 /// The file, byte for byte.
 impl fmt::Display for Lockfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = LockLine::Lockfile(Header { version: FORMAT });
+        let header = LockLine::Lockfile { version: FORMAT };
         let pins = self.pins.values().map(|pin| LockLine::Lock(pin.clone()));
         std::iter::once(header)
             .chain(pins)

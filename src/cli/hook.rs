@@ -134,8 +134,12 @@ impl ProviderArgs {
     fn config(&self, settings: &Settings) -> Result<ProviderConfig, CliError> {
         let folders = settings.plugin_path.iter().map(|root| root.join(&self.provider));
         let schema = match folders.into_iter().find(|folder| folder.is_dir()) {
-            Some(folder) => schema::read(&folder, &mut Inspection::new(&settings.trust))
-                .map_err(|(path, error)| CliError::setup(format!("{}: {error}", path.display())))?,
+            Some(folder) => {
+                schema::read(&folder, &mut Inspection::new(&settings.trust)).map_err(|error| {
+                    let path = folder.join(schema::FILE_NAME);
+                    CliError::setup(format!("{}: {error}", path.display()))
+                })?
+            }
             None => builtin::config(&self.provider)
                 .map_err(|error| CliError::setup(format!("{}: {error}", self.provider)))?,
         };

@@ -13,10 +13,9 @@ use crate::install::link::{LinkError, Linker};
 use crate::install::plan::Request;
 use crate::install::scheduler::HookIndex;
 use crate::install::status;
-use crate::model::{Attempt, Binary, Installed, Outcome, PolicySupport, ProviderName};
+use crate::model::{Attempt, Binary, Installed, Outcome, ProviderName};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
-use crate::plugin::overrides::OptionError;
 use crate::process::lock::LockError;
 use crate::store::StoreError;
 
@@ -34,7 +33,7 @@ pub(crate) struct Resolver<'a> {
     pub hooks: &'a [&'a Hook],
     /// The dependencies of each provider, such as npm. They are installed if the provider declines without them.
     pub provider_deps: &'a HashMap<ProviderName, Vec<Request>>,
-    /// The `config.json` of each provider.
+    /// The `config.json` of each provider. A provider without one allows no options, and declares no rule.
     pub provider_configs: &'a HashMap<ProviderName, ProviderConfig>,
     /// Whether to resolve installed binaries too, and to replace a foreign file in place of a link.
     pub force: bool,
@@ -93,13 +92,14 @@ impl Resolver<'_> {
                 let attempt = Attempt { provider: provider.clone(), outcome, reason, process_id: None };
                 untried.push((hooks_before, attempt));
             };
-            let support = self.policy_support(provider);
+            let config = self.provider_configs.get(provider).cloned().unwrap_or_default();
+            let overrides = request.overrides.of(provider);
             if !self.hooks.iter().any(|hook| hook.plugin == *provider) {
                 let reason = "no such provider; `rigup hook list BinaryRequest` shows all providers";
                 skip(Outcome::Skipped, reason.to_owned());
-            } else if let Some(reason) = support.unsupported_rule(request.policy_of(provider)) {
+            } else if let Some(reason) = config.enforces.unsupported_rule(request.policy_of(provider)) {
                 skip(Outcome::Rejected, reason);
-            } else if let Err(error) = self.check_options(request, provider) {
+            } else if let Err(error) = overrides.check_options(provider, &config.options) {
                 skip(Outcome::Rejected, error.to_string());
             } else {
                 hooks.extend((0..self.hooks.len()).filter(|&index| self.hooks[index].plugin == *provider));
@@ -108,19 +108,10 @@ impl Resolver<'_> {
         (hooks, untried)
     }
 
-    fn policy_support(&self, provider: &str) -> PolicySupport {
-        self.provider_configs.get(provider).map(|config| config.enforces).unwrap_or_default()
-    }
-
-    /// Checks the options that a request has for a provider. A provider without a `config.json` allows none.
-    fn check_options(&self, request: &Request, provider: &str) -> Result<(), OptionError> {
-        let allowed = self.provider_configs.get(provider).map(|config| &config.options[..]);
-        request.overrides.of(provider).check_options(provider, allowed.unwrap_or_default())
-    }
-
     /// Reports the default rules of the policy that the provider of an installed binary cannot enforce.
     fn report_unsupported_defaults(&self, request: &Request, provider: &str) {
-        let rules = self.policy_support(provider).unsupported_defaults(request.policy_of(provider));
+        let enforces = self.provider_configs.get(provider).map(|config| config.enforces).unwrap_or_default();
+        let rules = enforces.unsupported_defaults(request.policy_of(provider));
         if !rules.is_empty() {
             let notice = format!("{provider} cannot enforce {}; see docs/hooks.md", rules.join(" and "));
             (self.on_event)(request, InstallEvent::Notice(notice));

@@ -82,13 +82,6 @@ macro_rules! name {
             }
         }
 
-        impl std::str::FromStr for $name {
-            type Err = PluginNameError;
-
-            fn from_str(text: &str) -> Result<Self, PluginNameError> {
-                Self::parse(text)
-            }
-        }
     )*};
 }
 

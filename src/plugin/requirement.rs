@@ -195,10 +195,7 @@ pub fn read_from(
         };
         match parsed {
             Ok(requirement) => requirements.push(requirement),
-            Err(error) => {
-                let problem = diagnostic(plugin, folder, error.to_string());
-                diagnostics.push(Diagnostic { line: Some(number), ..problem });
-            }
+            Err(error) => diagnostics.push(diagnostic(plugin, folder, Some(number), error.to_string())),
         }
     });
     if let Err(error) = read {
@@ -208,11 +205,12 @@ pub fn read_from(
 }
 
 fn unreadable(plugin: Option<&PluginName>, folder: &Path, error: &TrustedReadError) -> Diagnostic {
-    diagnostic(plugin, folder, format!("cannot read the file: {error}"))
+    diagnostic(plugin, folder, None, format!("cannot read the file: {error}"))
 }
 
-fn diagnostic(plugin: Option<&PluginName>, folder: &Path, message: String) -> Diagnostic {
-    Diagnostic::new(plugin.map(ToString::to_string).unwrap_or_default(), folder.join(FILE_NAME), message)
+fn diagnostic(plugin: Option<&PluginName>, folder: &Path, line: Option<u64>, message: String) -> Diagnostic {
+    let plugin = plugin.map(ToString::to_string).unwrap_or_default();
+    Diagnostic { plugin, path: folder.join(FILE_NAME), line, message }
 }
 
 /// Parses one line, in every accepted spelling.

@@ -253,7 +253,10 @@ columns_of_one! {
     [MachineId, InterfaceId, BinaryId, AttemptId, ProcessId] =>
         |column| FromSql::column_result(column), |id| id.to_sql()?;
 
-    [ProviderName, Outcome, ProcessType, ExitReason] =>
+    [ProviderName] =>
+        |column| ProviderName::parse(column.as_str()?).map_err(FromSqlError::other), |name| name.as_str().into();
+
+    [Outcome, ProcessType, ExitReason] =>
         |column| column.as_str()?.parse().map_err(FromSqlError::other), |word| word.as_str().into();
 
     [Vec<String>, Map<String, Value>] =>

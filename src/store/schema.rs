@@ -41,13 +41,12 @@ pub(super) fn is_older(path: &Path, found: i64) -> Result<bool, StoreError> {
 
 /// Returns whether a store has the schema of this program and a WAL.
 pub(super) fn is_current(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
-    let found = version(connection).map_err(|cause| StoreError::new(path, cause))?;
-    if is_older(path, found)? {
+    let store_error = |cause| StoreError::new(path, cause);
+    if is_older(path, version(connection).map_err(store_error)?)? {
         return Ok(false);
     }
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .map_err(|cause| StoreError::new(path, cause))?;
+    let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+    let mode = mode.map_err(store_error)?;
     Ok(mode == "wal")
 }
 

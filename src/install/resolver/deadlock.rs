@@ -19,7 +19,8 @@ pub(super) type Wait = (String, String);
 pub(super) struct WaitFile {
     path: PathBuf,
     file: Option<FileLock>,
-    written: Vec<Wait>,
+    /// The waits of this rigup.
+    pub(super) written: Vec<Wait>,
 }
 
 impl WaitFile {
@@ -42,11 +43,6 @@ impl WaitFile {
         file.write(&lines.concat())?;
         self.written = waits;
         Ok(())
-    }
-
-    /// Returns the waits of this rigup.
-    pub(super) fn written(&self) -> &[Wait] {
-        &self.written
     }
 
     /// Returns the waits of all running rigups. A write that is in progress is seen the next time.

@@ -79,13 +79,13 @@ impl ResolverState<'_, '_> {
     /// Returns the requests that wait for themselves through other rigups, each with its circle of names.
     fn deadlocks(&self) -> Vec<(RequestIndex, String)> {
         let mut deadlocks = Vec::new();
-        if self.blocked.is_empty() || self.waits.written().is_empty() {
+        if self.blocked.is_empty() || self.waits.written.is_empty() {
             return deadlocks;
         }
         let all = self.waits.read_all();
         for &(index, _) in &self.blocked {
             let name = self.requests[index].request.name.link_name();
-            let waits_for_name = self.waits.written().iter().filter(|(_, other)| other == name);
+            let waits_for_name = self.waits.written.iter().filter(|(_, other)| other == name);
             let waiting: Vec<&str> = waits_for_name.map(|(one, _)| one.as_str()).collect();
             if let Some(path) = deadlock::path(&all, name, &waiting)
                 && let Some(last) = path.last()

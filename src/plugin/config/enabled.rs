@@ -42,15 +42,14 @@ impl PluginConfigs {
         for plugin in plugins {
             let read = match builtin::file(plugin, data_dir, schema::FILE_NAME) {
                 Some([]) => Ok(None),
-                Some(text) => schema::parse(&String::from_utf8_lossy(text))
-                    .map(Some)
-                    .map_err(|error| (plugin.path.join(schema::FILE_NAME), error)),
+                Some(text) => schema::parse(&String::from_utf8_lossy(text)).map(Some),
                 None => schema::read(&plugin.path, inspection),
             };
             match read {
                 Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),
                 Ok(None) => {}
-                Err((path, error)) => {
+                Err(error) => {
+                    let path = plugin.path.join(schema::FILE_NAME);
                     diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, error.to_string()));
                 }
             }

@@ -1,6 +1,6 @@
 //! A plugin's `config.json`: a JSON Schema of its settings, its requirements, and the keys of a provider.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -76,7 +76,7 @@ impl Property {
 pub enum SchemaError {
     /// The file cannot be read.
     #[error("cannot read the file: {0}; the defaults apply")]
-    Read(TrustedReadError),
+    Read(#[from] TrustedReadError),
     /// The file is not JSON.
     #[error("is not JSON ({0}); the defaults apply")]
     NotJson(serde_json::Error),
@@ -92,17 +92,10 @@ pub enum SchemaError {
 }
 
 /// Reads the `config.json` in a plugin's folder, or returns `None` if there is none. An untrusted file is an error.
-pub(crate) fn read(
-    folder: &Path,
-    inspection: &mut Inspection<'_>,
-) -> Result<Option<Schema>, (PathBuf, SchemaError)> {
-    let path = folder.join(FILE_NAME);
-    let read = inspection.open(&path).and_then(|file| Ok(file.map(std::io::read_to_string).transpose()?));
-    match read {
-        Ok(None) => Ok(None),
-        Err(error) => Err((path, SchemaError::Read(error))),
-        Ok(Some(text)) => parse(&text).map(Some).map_err(|error| (path, error)),
-    }
+pub(crate) fn read(folder: &Path, inspection: &mut Inspection<'_>) -> Result<Option<Schema>, SchemaError> {
+    let file = inspection.open(&folder.join(FILE_NAME))?;
+    let text = file.map(std::io::read_to_string).transpose().map_err(TrustedReadError::from)?;
+    text.map(|text| parse(&text)).transpose()
 }
 
 /// Parses the text of a `config.json`.
@@ -161,7 +154,7 @@ mod tests {
         std::os::unix::fs::symlink(&elsewhere, folder.path().join(FILE_NAME)).unwrap();
         let read = || {
             let trust = Trust::new(None);
-            read(folder.path(), &mut Inspection::new(&trust)).map_err(|(_, error)| error.to_string())
+            read(folder.path(), &mut Inspection::new(&trust)).map_err(|error| error.to_string())
         };
         assert_eq!(read(), Ok(Some(Schema::default())));
         fs_err::set_permissions(&elsewhere, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
@@ -219,6 +212,6 @@ mod tests {
         let (folder, trust) = (tempfile::tempdir().unwrap(), Trust::new(None));
         assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Ok(None)));
         fs_err::write(folder.path().join(FILE_NAME), b"\xff").unwrap();
-        assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Err((_, SchemaError::Read(_)))));
+        assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Err(SchemaError::Read(_))));
     }
 }
