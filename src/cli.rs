@@ -1,6 +1,5 @@
 //! The command line: one file for each command. Commands call the engine and print what it returns.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -49,21 +48,8 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Keep records and installed files in DIR [env: RIGUP_DATA_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Install into DIR [env: RIGUP_LIB_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
-    lib_dir: Option<PathBuf>,
-    /// Link binaries into DIR [env: RIGUP_LIB_BIN_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
-    lib_bin_dir: Option<PathBuf>,
-    /// Look for plugins in DIR first; repeatable [env: RIGUP_PLUGINS_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
-    plugins_dir: Vec<PathBuf>,
-    /// Trust DIR even if writable by others; repeatable [env: RIGUP_TRUST_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
-    trust_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    folders: Flags,
     /// Print JSONL instead of tables
     #[arg(long, global = true)]
     json: bool,
@@ -129,18 +115,11 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return exit_code(print_usage(error)),
+        Err(error) => return ExitCode::from(print_usage(error).code()),
     };
     let environment = Environment::of_this_process();
     let output = Output::new(cli.global.json, cli.global.color, &environment);
-    let flags = Flags {
-        data_dir: cli.global.data_dir,
-        lib_dir: cli.global.lib_dir,
-        lib_bin_dir: cli.global.lib_bin_dir,
-        plugins_dirs: cli.global.plugins_dir,
-        trust_dirs: cli.global.trust_dir,
-    };
-    let status = match Settings::merge(flags, environment) {
+    let status = match Settings::merge(cli.global.folders, environment) {
         Ok(settings) => {
             for warning in &settings.warnings {
                 warning!("{warning}");
@@ -149,10 +128,11 @@ pub fn main() -> ExitCode {
         }
         Err(error) => Err(CliError::setup(error)),
     };
-    exit_code(status.unwrap_or_else(|error| {
+    let status = status.unwrap_or_else(|error| {
         error!("{error}");
         error.status
-    }))
+    });
+    ExitCode::from(status.code())
 }
 
 /// Prints help, the version, or what is wrong with the command line.
@@ -220,8 +200,4 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Ps(args) => process::list(args, context),
         Command::Logs(args) => process::logs::logs(&args, context),
     }
-}
-
-fn exit_code(status: ExitStatus) -> ExitCode {
-    ExitCode::from(status.code())
 }

@@ -90,17 +90,22 @@ pub struct SettingsFile {
 }
 
 /// The folders on the command line.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct Flags {
-    /// `--data-dir`
+    /// Keep records and installed files in DIR [env: RIGUP_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// `--lib-dir`
+    /// Install into DIR [env: RIGUP_LIB_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
     pub lib_dir: Option<PathBuf>,
-    /// `--lib-bin-dir`
+    /// Link binaries into DIR [env: RIGUP_LIB_BIN_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
     pub lib_bin_dir: Option<PathBuf>,
-    /// Every `--plugins-dir`
+    /// Look for plugins in DIR first; repeatable [env: RIGUP_PLUGINS_DIR]
+    #[arg(long = "plugins-dir", global = true, value_name = "DIR")]
     pub plugins_dirs: Vec<PathBuf>,
-    /// Every `--trust-dir`
+    /// Trust DIR even if writable by others; repeatable [env: RIGUP_TRUST_DIR]
+    #[arg(long = "trust-dir", global = true, value_name = "DIR")]
     pub trust_dirs: Vec<PathBuf>,
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
-use crate::cli::failure::{self, Goal};
+use crate::cli::failure;
 use crate::cli::install::{JobArgs, PolicyArgs};
 use crate::cli::message::{error, warning};
 use crate::cli::output::Output;
@@ -138,7 +138,7 @@ impl Feed<'_> {
         }
         if !self.is_dry_run {
             for result in &answers.results {
-                failure::print(result, Goal::Install);
+                failure::print(result, false);
             }
         }
         self.output.records(answers.records);

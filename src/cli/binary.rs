@@ -1,15 +1,22 @@
 //! `rigup binary`: the records of binaries.
 
-use clap::Subcommand;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 
-use crate::cli::command::{CliError, CommandResult, Context};
+use clap::Subcommand;
+use serde_json::{Map, Value};
+
+use crate::cli::command::{CliError, CommandResult, Context, interrupt};
+use crate::cli::message::{message, warning};
 use crate::clock;
 use crate::engine::ExitStatus;
-use crate::model::{Attempt, Binary, BinaryState};
+use crate::engine::session::Session;
+use crate::install::register::{self, RegisterError};
+use crate::model::{Attempt, Binary, BinaryName, BinaryState, Version};
+use crate::plugin::requirement::Providers;
+use crate::protocol;
 use crate::report::tables;
 use crate::store::{BinaryFilter, Lookup, Store};
-
-mod change;
 
 /// What to do with binaries.
 #[derive(Debug, Subcommand)]
@@ -22,11 +29,11 @@ pub(crate) enum BinaryCommand {
         binary: String,
     },
     /// Store the record of an existing file, and link it
-    Create(change::CreateArgs),
+    Create(CreateArgs),
     /// Change the records of binaries
-    Update(change::UpdateArgs),
+    Update(UpdateArgs),
     /// Delete the records and links of binaries
-    Delete(change::DeleteArgs),
+    Delete(DeleteArgs),
 }
 
 /// Which binaries to list.
@@ -49,14 +56,77 @@ pub(crate) struct BinaryListArgs {
     limit: Option<u32>,
 }
 
+/// The record to create.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/binary_create.txt"))]
+pub(crate) struct CreateArgs {
+    /// Name of the binary
+    #[arg(long)]
+    name: String,
+    /// Path of the file
+    #[arg(long, value_name = "PATH")]
+    abspath: PathBuf,
+    /// Version of the file [default: probed]
+    #[arg(long, value_name = "V", default_value = "", hide_default_value = true)]
+    version: String,
+    /// Provider that installed the file
+    #[arg(long, value_name = "PROVIDER", default_value = "env")]
+    binprovider: String,
+    /// Show the record without storing it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Which records to change, and how.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/binary_update.txt"))]
+pub(crate) struct UpdateArgs {
+    /// Names or ids of binaries [default: the records on standard input]
+    #[arg(value_name = "BINARY")]
+    binaries: Vec<String>,
+    /// Set a different path
+    #[arg(long, value_name = "PATH")]
+    abspath: Option<PathBuf>,
+    /// Set a different version
+    #[arg(long, value_name = "V")]
+    version: Option<String>,
+    /// Set the providers that may install it
+    #[arg(long, value_name = "X,Y")]
+    binproviders: Option<String>,
+    /// Set the minimum version
+    #[arg(long, value_name = "V")]
+    min_version: Option<String>,
+    /// Set the status; `queued` requests the binary again
+    #[arg(long, value_parser = ["queued"], conflicts_with_all = ["abspath", "version"])]
+    status: Option<String>,
+    /// Show the changed records without storing them
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Which records to delete.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/binary_delete.txt"))]
+pub(crate) struct DeleteArgs {
+    /// Names or ids of binaries [default: the records on standard input]
+    #[arg(value_name = "BINARY")]
+    binaries: Vec<String>,
+    /// Confirm the deletion
+    #[arg(long, short)]
+    yes: bool,
+    /// Show what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+}
+
 /// Runs `rigup binary`.
 pub(crate) fn run(command: BinaryCommand, context: &mut Context) -> CommandResult {
     match command {
         BinaryCommand::List(args) => list(args, context),
         BinaryCommand::Show { binary } => show(&binary, context),
-        BinaryCommand::Create(args) => change::create(&args, context),
-        BinaryCommand::Update(args) => change::update(&args, context),
-        BinaryCommand::Delete(args) => change::delete(&args, context),
+        BinaryCommand::Create(args) => create(&args, context),
+        BinaryCommand::Update(args) => update(&args, context),
+        BinaryCommand::Delete(args) => delete(&args, context),
     }
 }
 
@@ -108,4 +178,185 @@ fn not_found(name: &str) -> CliError {
 /// Describes a name that more than one id matches.
 fn ambiguous(name: &str, count: u64) -> String {
     format!("{name} matches {count} binaries; type more characters of an id")
+}
+
+/// `rigup binary create`
+fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
+    let path = absolute(&args.abspath);
+    let fields = [
+        ("name", args.name.as_str()),
+        ("abspath", &path.to_string_lossy()),
+        ("version", &args.version),
+        ("binprovider", &args.binprovider),
+        ("binproviders", &args.binprovider),
+    ];
+    let fields = fields.into_iter().map(|(key, text)| (key.to_owned(), Value::from(text))).collect();
+    let registered = register(&context.session()?, &fields, args.dry_run)?;
+    if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {
+        message!("{} already has this record", registered.binary.name);
+    }
+    let record = registered.map_or(Value::Object(fields), |registered| registered.binary.to_record(&[]));
+    context.output.record(&record);
+    Ok(ExitStatus::Success)
+}
+
+/// Verifies a record, stores it and links the file. A dry run only verifies it and returns `None`.
+fn register(
+    session: &Session<'_>,
+    fields: &Map<String, Value>,
+    is_dry_run: bool,
+) -> Result<Option<register::Registered>, CliError> {
+    let linker = session.linker();
+    let checked = register::verify(&linker, fields).map_err(refused)?;
+    if is_dry_run {
+        return Ok(None);
+    }
+    register::register(&linker, checked, &interrupt()?, |text| warning!("{text}")).map(Some).map_err(refused)
+}
+
+fn refused(error: RegisterError) -> CliError {
+    match error {
+        RegisterError::Store(error) => error.into(),
+        RegisterError::Record(error) => CliError::usage(error),
+        other => CliError::not_found(other),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_error| path.to_owned())
+}
+
+/// `rigup binary update`
+fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
+    let min_version = args.min_version.as_deref().unwrap_or_default();
+    if !min_version.is_empty() && !Version::looks_like_version(min_version) {
+        return Err(CliError::usage("--min-version is not a version; use a form such as 1.2"));
+    }
+    let providers =
+        args.binproviders.as_deref().map(Providers::parse).transpose().map_err(CliError::usage)?;
+    let session = context.session()?;
+    let (binaries, status) = selected(&session.store, &args.binaries)?;
+    for mut binary in binaries {
+        if let Some(providers) = &providers {
+            binary.binproviders = providers.to_string();
+        }
+        if let Some(min_version) = &args.min_version {
+            binary.min_version.clone_from(min_version);
+        }
+        if args.abspath.is_some() || args.version.is_some() {
+            let fields = changed_fields(&binary, args);
+            let Some(registered) = register(&session, &fields, args.dry_run)? else {
+                context.output.record(&Value::Object(fields));
+                continue;
+            };
+            binary = registered.binary;
+        } else {
+            let now = clock::now();
+            binary.modified_at = now;
+            if args.status.is_some() {
+                binary.requeue(now);
+            }
+            if !args.dry_run {
+                session.store.save_binary(&binary)?;
+            }
+        }
+        context.output.record(&binary.to_record(&[]));
+    }
+    Ok(status)
+}
+
+/// Returns the record of a binary with another file or version.
+fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
+    let mut fields = binary.to_record(&[]).as_object().cloned().unwrap_or_default();
+    fields.remove("sha256");
+    if let Some(path) = &args.abspath {
+        fields.insert("abspath".to_owned(), absolute(path).to_string_lossy().into());
+    }
+    if let Some(version) = &args.version {
+        fields.insert("version".to_owned(), version.as_str().into());
+    }
+    fields
+}
+
+/// `rigup binary delete`
+fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
+    let session = context.session()?;
+    let (binaries, status) = selected(&session.store, &args.binaries)?;
+    if !args.yes && !args.dry_run {
+        let count = binaries.len();
+        let noun = if count == 1 { "record" } else { "records" };
+        return Err(CliError::not_found(format!(
+            "nothing deleted; confirm with --yes to delete {count} {noun}, or use --dry-run to see what would be deleted"
+        )));
+    }
+    let linker = session.linker();
+    for binary in &binaries {
+        if args.dry_run {
+            message!("would delete {}", binary.name);
+        } else {
+            let name = BinaryName::parse(&binary.name, None);
+            if let (Ok(name), Some(installed)) = (name, binary.installed())
+                && let Err(error) = linker.unlink(&name, installed)
+            {
+                warning!("{error}");
+            }
+            session.store.delete_binary(binary.id)?;
+        }
+        context.output.record(&binary.to_record(&[]));
+    }
+    Ok(status)
+}
+
+/// Returns the binaries with these names or ids, or those whose records are on standard input. Names without a record are
+/// reported, and the others are returned.
+fn selected(store: &Store, names: &[String]) -> Result<(Vec<Binary>, ExitStatus), CliError> {
+    let names = if names.is_empty() {
+        let ids = piped_ids()?;
+        if ids.is_empty() {
+            return Err(CliError::not_found(
+                "no binaries: name some, or pipe in records as `rigup binary list` prints them".to_owned(),
+            ));
+        }
+        ids
+    } else {
+        names.to_vec()
+    };
+    let mut status = ExitStatus::Success;
+    let mut binaries: Vec<Binary> = Vec::new();
+    for name in names {
+        match store.find_binary(&name)? {
+            Lookup::Found(binary) if binaries.iter().any(|known| known.id == binary.id) => {}
+            Lookup::Found(binary) => binaries.push(binary),
+            Lookup::NotFound => {
+                status = ExitStatus::Incomplete;
+                warning!("no binary has the name or id `{name}`");
+            }
+            Lookup::Ambiguous(count) => {
+                status = ExitStatus::Incomplete;
+                warning!("{}", ambiguous(&name, count));
+            }
+        }
+    }
+    Ok((binaries, status))
+}
+
+/// Returns the ids of the binaries whose records are piped in, or the names of those without an id. Returns nothing if the
+/// input is a terminal, because no one types records.
+fn piped_ids() -> Result<Vec<String>, CliError> {
+    let mut ids = Vec::new();
+    if io::stdin().is_terminal() {
+        return Ok(ids);
+    }
+    let leftover = protocol::read(io::stdin().lock(), |record| {
+        let text = |key: &str| record.fields.get(key).and_then(Value::as_str).map(str::to_owned);
+        if matches!(record.kind.as_str(), "Binary" | "BinaryRequest") {
+            ids.extend(text("id").or_else(|| text("name")));
+        }
+    });
+    let leftover =
+        leftover.map_err(|error| CliError::setup(format!("cannot read standard input: {error}")))?;
+    for diagnostic in leftover.diagnostics {
+        warning!("standard input: {diagnostic}");
+    }
+    Ok(ids)
 }

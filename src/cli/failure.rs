@@ -7,26 +7,13 @@ use crate::model::{Binary, BinaryState, Outcome, name};
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
 
-/// What a command was to do with a binary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Goal {
-    /// Install it.
-    Install,
-    /// Look it up.
-    LookUp,
-}
-
-/// Prints why a step failed, if it did.
-pub(crate) fn print(result: &StepResult, goal: Goal) {
+/// Prints why a step failed, if it did. After a look-up, a binary that is not installed is no failure of a provider.
+pub(crate) fn print(result: &StepResult, is_lookup: bool) {
     match result {
-        StepResult::Refused(refusal) => {
-            error!("cannot install {}: {}", refusal.name, refusal.reason);
-        }
-        StepResult::Unresolved(request, error) => {
-            error!("cannot install {request}: {error}");
-        }
+        StepResult::Refused(refusal) => error!("cannot install {}: {}", refusal.name, refusal.reason),
+        StepResult::Unresolved(request, error) => error!("cannot install {request}: {error}"),
         StepResult::Resolved(resolved) if resolved.binary.installed().is_none() => {
-            print_attempts(resolved, goal);
+            print_attempts(resolved, is_lookup);
         }
         StepResult::Deferred(binary, retry_at) => {
             let label = label(binary);
@@ -43,7 +30,7 @@ pub(crate) fn print(result: &StepResult, goal: Goal) {
 }
 
 /// Prints every attempt with its reason and the command that shows its log.
-fn print_attempts(resolved: &Resolved, goal: Goal) {
+fn print_attempts(resolved: &Resolved, is_lookup: bool) {
     let binary = &resolved.binary;
     let label = label(binary);
     let last_error = match &binary.state {
@@ -52,12 +39,13 @@ fn print_attempts(resolved: &Resolved, goal: Goal) {
     };
     // The attempts explain nothing if there was no provider to try, or if the winner could not be linked.
     let has_reasons = resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
-    let problem = match goal {
-        Goal::LookUp => format!("{label} is not installed"),
-        Goal::Install if has_reasons => format!("cannot install {label}: no provider could install it"),
-        Goal::Install => format!("cannot install {label}: {last_error}"),
-    };
-    error!("{problem}");
+    if is_lookup {
+        error!("{label} is not installed");
+    } else if has_reasons {
+        error!("cannot install {label}: no provider could install it");
+    } else {
+        error!("cannot install {label}: {last_error}");
+    }
     let failed = resolved.attempts.iter().filter(|attempt| attempt.outcome != Outcome::Installed);
     for attempt in failed {
         let log = attempt.process_id.map(|id| format!(" (rigup process logs {})", short_id(id)));

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -9,22 +10,24 @@ use serde_json::{Value, json};
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::message::{message, print_diagnostics, print_event, warning};
 use crate::clock;
-use crate::engine::ExitStatus;
 use crate::engine::catalog::Catalog;
-use crate::model::Outcome;
+use crate::engine::{EngineError, ExitStatus};
+use crate::model::{BinaryName, Installed, Outcome};
 use crate::plugin::builtin;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::config::schema;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
 use crate::process::lock::Holder;
+use crate::process::subreaper;
 use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
-use crate::toolkit::request::HookRequest;
-use crate::toolkit::{batch, begin, lock, policy};
+use crate::store::BinaryFilter;
+use crate::toolkit::batch::{self, BatchSearch};
+use crate::toolkit::request::{HookRequest, RequestError};
+use crate::toolkit::{begin, binary, lock, policy};
 use crate::trust::Inspection;
 
-mod binary;
 mod test;
 
 /// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
@@ -84,7 +87,7 @@ pub(crate) enum HookCommand {
     /// For hook scripts: print the folder to install into
     Prefix(ProviderArgs),
     /// For hook scripts: find the binary, probe its version and print its Binary record
-    Binary(binary::BinaryArgs),
+    Binary(BinaryArgs),
     /// For hook scripts: run a command while holding an exclusive lock
     Lock {
         /// Name of the lock, such as `pip/yt-dlp`
@@ -147,6 +150,25 @@ impl ProviderArgs {
     }
 }
 
+/// The arguments of `rigup hook binary`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BinaryArgs {
+    #[command(flatten)]
+    of: ProviderArgs,
+    /// Name of the binary [default: the one in the hook's arguments]
+    #[arg(long)]
+    name: Option<String>,
+    /// Path of the binary [default: the first match on PATH, ignoring LIB_BIN_DIR]
+    #[arg(long, value_name = "PATH")]
+    abspath: Option<PathBuf>,
+    /// If the binary does not exist, decline: exit with 0 and print no record
+    #[arg(long)]
+    or_decline: bool,
+    /// Read the requests from stdin; print a record for each
+    #[arg(long, conflicts_with_all = ["name", "abspath"])]
+    batch: bool,
+}
+
 /// The exit code of a hook whose provider the request does not allow.
 const SKIPPED: ExitStatus = ExitStatus::Code(10);
 
@@ -156,7 +178,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
     match command {
         HookCommand::List { event } => return list(event.as_deref(), context),
         HookCommand::Test(args) => return test::test(args, context),
-        HookCommand::Binary(args) => return binary::print(&args, context),
+        HookCommand::Binary(args) => return print_binaries(&args, context),
         HookCommand::Begin { lock, of } => {
             // A shell that evaluates the output sees nothing else of this command.
             let result = begin(&of, lock.as_deref(), settings);
@@ -262,4 +284,75 @@ fn list(event: Option<&str>, context: &mut Context) -> CommandResult {
     ];
     context.output.list(records, || Table::with_rows(columns, rows));
     Ok(print_diagnostics(&catalog))
+}
+
+/// `rigup hook binary`
+fn print_binaries(args: &BinaryArgs, context: &mut Context) -> CommandResult {
+    // Only the parent of a version probe notices the processes that it leaves.
+    subreaper::become_subreaper();
+    // Files are probed on threads, and the implicit pool panics if it cannot start any.
+    rayon::ThreadPoolBuilder::new().build_global().map_err(EngineError::from)?;
+    if args.batch { print_batch(args, context) } else { print_binary(args, context) }
+}
+
+fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
+    let settings = &context.settings;
+    let request = match (&args.name, args.of.arguments.is_empty()) {
+        (Some(_), true) => None,
+        _ => Some(args.of.request(settings)?),
+    };
+    let name = match (&args.name, &request) {
+        (Some(name), _) => BinaryName::parse(name, settings.home.as_deref()).map_err(CliError::usage)?,
+        (None, Some(request)) => request.name.clone(),
+        (None, None) => return Err(CliError::usage(RequestError::NoName)),
+    };
+    let overrides = request.map(|request| request.overrides).unwrap_or_default();
+    let overrides = overrides.of(&args.of.provider);
+    let abspath = overrides.abspath(settings.home.as_deref());
+    let interrupt = interrupt()?;
+    let known = known_binaries(Some(&name), context);
+    let record =
+        binary::locate(&name, abspath.as_deref().or(args.abspath.as_deref()), settings).and_then(|file| {
+            let facts = binary::facts(&file, overrides.version.as_deref(), &known, settings, &interrupt)?;
+            Ok(binary::record(&name, &args.of.provider, &file, &facts))
+        });
+    // The probe was interrupted: a record without a version would state that the program has none.
+    if let Some(signal) = interrupt.signal() {
+        return Ok(ExitStatus::Interrupted(signal));
+    }
+    match record {
+        Ok(record) => context.output.records([record]),
+        Err(error) if args.or_decline && error.is_missing() => message!("{error}"),
+        Err(error) => return Err(CliError::not_found(error)),
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// Prints a record for each request of a batch.
+fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
+    let settings = &context.settings;
+    let requests = args.of.piped_requests(settings)?;
+    let known = known_binaries(None, context);
+    let interrupt = interrupt()?;
+    let search = BatchSearch {
+        provider: &args.of.provider,
+        or_decline: args.or_decline,
+        known: &known,
+        settings,
+        interrupt: &interrupt,
+    };
+    let records = search.records(&requests);
+    if let Some(signal) = interrupt.signal() {
+        return Ok(ExitStatus::Interrupted(signal));
+    }
+    context.output.records(records);
+    Ok(ExitStatus::Success)
+}
+
+/// Returns the installed binaries in the store, of one name or all. If the store cannot be read, the files are probed.
+fn known_binaries(name: Option<&BinaryName>, context: &Context) -> Vec<Installed> {
+    let Ok(Some(store)) = context.store() else { return Vec::new() };
+    let filter = BinaryFilter { name: name.map(|name| name.as_str().to_owned()), ..BinaryFilter::default() };
+    let binaries = store.binaries(&filter).unwrap_or_default();
+    binaries.iter().filter_map(|binary| binary.installed().cloned()).collect()
 }

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::message;
 use crate::engine::ExitStatus;
 use crate::plugin::hook_name::HookName;
-use crate::plugin::template::{Template, TemplateError};
+use crate::plugin::template::{self, TemplateError};
 
 /// What to write.
 #[derive(Debug, Subcommand)]
@@ -29,37 +29,22 @@ pub(crate) enum InitCommand {
         /// Name of the provider and its folder
         name: String,
         /// Language of the hook
-        #[arg(long, value_enum, default_value = "sh")]
-        lang: Lang,
+        #[arg(long, value_parser = ["sh", "python", "node"], default_value = "sh")]
+        lang: String,
         /// Create the folder in DIR
         #[arg(long, value_name = "DIR", default_value = "providers")]
         dir: PathBuf,
     },
 }
 
-/// The languages of the examples. Hooks can be written in any other language, too.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Lang {
-    Sh,
-    Python,
-    Node,
-}
-
 /// Runs `rigup init`.
 pub(crate) fn run(command: InitCommand, context: &mut Context) -> CommandResult {
     let output = &mut context.output;
     let (template, name, dir) = match command {
-        InitCommand::Plugin { name, dir } => (Template::Plugin, name, dir),
-        InitCommand::Provider { name, lang, dir } => {
-            let template = match lang {
-                Lang::Sh => Template::ShProvider,
-                Lang::Python => Template::PythonProvider,
-                Lang::Node => Template::NodeProvider,
-            };
-            (template, name, dir)
-        }
+        InitCommand::Plugin { name, dir } => ("plugin".to_owned(), name, dir),
+        InitCommand::Provider { name, lang, dir } => (format!("provider/{lang}"), name, dir),
     };
-    let files = template.write(&name, &dir).map_err(|error| match error {
+    let files = template::write(&template, &name, &dir).map_err(|error| match error {
         TemplateError::Name(_) => CliError::usage(error),
         TemplateError::Exists(_) => CliError::not_found(error),
         TemplateError::Io(..) => CliError::setup(error),

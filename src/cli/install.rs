@@ -7,7 +7,7 @@ use clap::builder::{TypedValueParser as _, UnknownArgumentValueParser};
 use serde_json::{Map, Value, json};
 
 use crate::cli::command::{CommandResult, Context};
-use crate::cli::failure::{self, Goal};
+use crate::cli::failure;
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
@@ -178,9 +178,8 @@ fn execute(plan: &InstallPlan, context: &mut Context, timings: Option<&TimingsFi
 fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Context) {
     print_results(&report.results, context);
     print_diagnostics(&plan.catalog);
-    let goal = if plan.options.is_lookup { Goal::LookUp } else { Goal::Install };
     for result in &report.results {
-        failure::print(result, goal);
+        failure::print(result, plan.options.is_lookup);
     }
     let is_all_present = report.results.iter().all(|result| matches!(result, StepResult::Present(_)));
     match report.results.as_slice() {

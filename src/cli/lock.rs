@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::command::{CommandResult, Context};
-use crate::cli::failure::{self, Goal};
+use crate::cli::failure;
 use crate::cli::install::{self, JobArgs, NOTHING_REQUIRED, PolicyArgs, SelectionArgs};
 use crate::cli::message::{error, message, print_diagnostics};
 use crate::cli::output::Output;
@@ -59,7 +59,7 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
     print_rows(&report.rows, request.is_check, &mut context.output);
     print_diagnostics(&report.catalog);
     for result in report.installed.iter().flat_map(|installed| &installed.results) {
-        failure::print(result, Goal::Install);
+        failure::print(result, false);
     }
     print_changes(&report, &request.lockfile, request.is_check, context);
     let is_ok = report.rows.iter().all(|row| row.change.is_ok(request.is_check))
@@ -97,12 +97,8 @@ fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Con
         match change {
             LockChange::Missing(reason) if !reason.is_empty() => error!("{name}: {reason}"),
             LockChange::Changed(values) if is_check => error!("{path}: {name}: {values}"),
-            LockChange::Added if is_check => {
-                error!("{path}: {name} has no line; run `rigup lock`");
-            }
-            LockChange::Removed if is_check => {
-                error!("{path}: {name} has a line but is not required");
-            }
+            LockChange::Added if is_check => error!("{path}: {name} has no line; run `rigup lock`"),
+            LockChange::Removed if is_check => error!("{path}: {name} has a line but is not required"),
             LockChange::Changed(values) => context.verbosity.note(&format!("{name}: {values}")),
             _ => {}
         }

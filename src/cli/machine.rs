@@ -49,22 +49,21 @@ pub(crate) struct SetArgs {
 /// Runs `rigup machine`.
 pub(crate) fn run(command: MachineCommand, context: &mut Context) -> CommandResult {
     match command {
-        MachineCommand::Show => show(context)?,
-        MachineCommand::List(args) => list(&args, context)?,
-        MachineCommand::Set(args) => set(&args, context)?,
+        MachineCommand::Show => show(context),
+        MachineCommand::List(args) => list(&args, context),
+        MachineCommand::Set(args) => set(&args, context),
     }
-    Ok(ExitStatus::Success)
 }
 
-fn show(context: &mut Context) -> Result<(), CliError> {
+fn show(context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let interface = session.interface()?;
     context.output.record(&session.machine.to_record());
     context.output.record(&interface.to_record());
-    Ok(())
+    Ok(ExitStatus::Success)
 }
 
-fn list(args: &MachineListArgs, context: &mut Context) -> Result<(), CliError> {
+fn list(args: &MachineListArgs, context: &mut Context) -> CommandResult {
     let mut machines = context.store()?.map(|store| store.machines()).transpose()?.unwrap_or_default();
     machines.retain(|machine| {
         contains(&machine.facts.hostname, args.hostname.as_deref())
@@ -82,7 +81,7 @@ fn list(args: &MachineListArgs, context: &mut Context) -> Result<(), CliError> {
         Column::new("ID"),
     ];
     context.output.list(machines.iter().map(Machine::to_record), || Table::with_rows(columns, rows));
-    Ok(())
+    Ok(ExitStatus::Success)
 }
 
 /// Whether a text contains a part, in any case; every text contains no part.
@@ -90,7 +89,7 @@ fn contains(text: &str, part: Option<&str>) -> bool {
     part.is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
 }
 
-fn set(args: &SetArgs, context: &mut Context) -> Result<(), CliError> {
+fn set(args: &SetArgs, context: &mut Context) -> CommandResult {
     let mut patch = Map::new();
     for pair in &args.pairs {
         let (key, value) =
@@ -110,5 +109,5 @@ fn set(args: &SetArgs, context: &mut Context) -> Result<(), CliError> {
         }
     }
     context.output.record(&machine.to_record());
-    Ok(())
+    Ok(ExitStatus::Success)
 }

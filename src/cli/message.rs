@@ -31,11 +31,6 @@ pub(crate) fn print_message(text: &str) {
     let _ = io::stderr().write_all(lines.as_bytes());
 }
 
-/// Prints a warning.
-pub(crate) fn print_warning(text: &str) {
-    warning!("{text}");
-}
-
 /// Prints an event of the engine that is not progress of a request.
 pub(crate) fn print_event(event: &EngineEvent<'_>) {
     match event {

@@ -48,12 +48,11 @@ pub(crate) fn run(command: PluginCommand, context: &mut Context) -> CommandResul
 fn list(catalog: &Catalog, output: &mut Output) {
     let plugins = &catalog.discovery.plugins;
     let rows = plugins.iter().map(|plugin| {
-        let requires: Vec<&str> =
-            requirements(plugin, catalog).map(|requirement| requirement.name.as_str()).collect();
         let enabled = if disabled_reason(plugin, catalog).is_some() { "disabled" } else { "" };
         let hooks = plugin.hooks.len().to_string();
         let path = plugin.path.to_string_lossy();
-        [plugin.name.as_str(), enabled, &hooks, &requires.join(", "), &path].map(Cell::plain)
+        [plugin.name.as_str(), enabled, &hooks, &required_names(plugin, catalog).join(", "), &path]
+            .map(Cell::plain)
     });
     let columns = [
         Column::new("PLUGIN"),
@@ -87,8 +86,7 @@ fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) {
         Column::new("OVERRIDES").wrap(20),
     ];
     output.table(&Table::with_rows(columns, rows));
-    if is_provider(plugin) {
-        let support = policy_support(plugin, catalog);
+    if let Some(support) = policy_support(plugin, catalog) {
         let rows = [
             (MIN_RELEASE_AGE_KEY, support.min_release_age),
             (POSTINSTALL_SCRIPTS_KEY, support.postinstall_scripts),
@@ -104,12 +102,11 @@ fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) {
     output.table(&Table::with_rows(columns, rows));
 }
 
-fn is_provider(plugin: &Plugin) -> bool {
-    plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST)
-}
-
-fn policy_support(plugin: &Plugin, catalog: &Catalog) -> PolicySupport {
-    catalog.configs.schema(&plugin.name).map(|schema| schema.provider.enforces).unwrap_or_default()
+/// Returns which parts of the policy a provider enforces, or `None` if the plugin is not a provider.
+fn policy_support(plugin: &Plugin, catalog: &Catalog) -> Option<PolicySupport> {
+    let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
+    let schema = catalog.configs.schema(&plugin.name);
+    is_provider.then(|| schema.map(|schema| schema.provider.enforces).unwrap_or_default())
 }
 
 /// Describes whether a provider enforces a part of the policy.
@@ -164,10 +161,14 @@ fn record(plugin: &Plugin, catalog: &Catalog) -> Value {
         "enabled": catalog.is_enabled(&plugin.name),
         "disabled_because": disabled_reason(plugin, catalog),
         "hooks": plugin.hooks.iter().map(|hook| hook.name.file_name.as_str()).collect::<Vec<_>>(),
-        "requirements": requirements(plugin, catalog).map(|requirement| requirement.name.as_str()).collect::<Vec<_>>(),
-        "enforces": is_provider(plugin).then(|| policy_support(plugin, catalog)),
+        "requirements": required_names(plugin, catalog),
+        "enforces": policy_support(plugin, catalog),
         "settings": catalog.settings[&plugin.name].iter().map(setting_record).collect::<Vec<_>>(),
     })
+}
+
+fn required_names<'a>(plugin: &'a Plugin, catalog: &'a Catalog) -> Vec<&'a str> {
+    requirements(plugin, catalog).map(|requirement| requirement.name.as_str()).collect()
 }
 
 fn requirements<'a>(plugin: &'a Plugin, catalog: &'a Catalog) -> impl Iterator<Item = &'a Requirement> {

@@ -1,29 +1,34 @@
 //! `rigup process`: recorded processes and the live processes behind them.
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::cli::command::{CliError, CommandResult, Context};
-use crate::cli::message::message;
+use crate::cli::message::{error, message, print_event};
 use crate::cli::output::Output;
 use crate::clock;
-use crate::engine::{ExitStatus, processes};
-use crate::model::{Process, ProcessState};
+use crate::engine::session::Session;
+use crate::engine::{ExitStatus, processes, runs};
+use crate::model::{Process, ProcessId, ProcessState};
+use crate::process::kill::{self, KillOutcome};
 use crate::process::run_dir::RunDir;
 use crate::process::system::ProcessEntry;
 use crate::process::usage::{self, LiveUsage};
-use crate::process::{handle, tail};
+use crate::process::{handle, tail, terminate, tree};
 use crate::report::process_tree;
-use crate::report::table::Table;
+use crate::report::short_id::short_id;
+use crate::report::table::{Cell, Column, Table};
 use crate::report::tables::{self, ProcessRow};
 use crate::report::text::printable;
+use crate::report::units;
+use crate::runs::gc::{GcAction, GcItem, GcReport, Pruned};
 use crate::runs::messages;
 use crate::store::{ProcessFilter, Store};
 
-mod gc;
-mod kill;
 pub(crate) mod logs;
 
 /// What to do with processes.
@@ -43,9 +48,9 @@ pub(crate) enum ProcessCommand {
     /// Wait for processes, and exit with the first exit code that is not 0
     Wait(WaitArgs),
     /// Terminate processes and everything that they started
-    Kill(kill::KillArgs),
+    Kill(KillArgs),
     /// Terminate overdue runs, complete unfinished records, and prune expired records and logs
-    Gc(gc::GcArgs),
+    Gc(GcArgs),
 }
 
 /// Which processes to list.
@@ -93,6 +98,36 @@ pub(crate) struct WaitArgs {
 /// The exit code of `timeout`, too.
 const TIMED_OUT: ExitStatus = ExitStatus::Code(124);
 
+/// What to clean up.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/process_gc.txt"))]
+pub(crate) struct GcArgs {
+    /// Keep run dirs for S seconds after a run exits, regardless of its own --ttl
+    #[arg(long, value_name = "S")]
+    ttl: Option<u64>,
+    /// Show what would be done, without doing it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Which processes to terminate, and how.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/process_kill.txt"))]
+pub(crate) struct KillArgs {
+    /// Process ids, or a unique prefix or suffix of each
+    #[arg(required = true, value_name = "PROCESS")]
+    processes: Vec<String>,
+    /// Send this signal
+    #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = parse_signal)]
+    signal: Signal,
+    /// Kill whatever is still alive after S seconds [default: 5]
+    #[arg(long, value_name = "S")]
+    grace: Option<u64>,
+    /// Terminate recorded descendants, too
+    #[arg(long)]
+    tree: bool,
+}
+
 /// Runs `rigup process`.
 pub(crate) fn run(command: ProcessCommand, context: &mut Context) -> CommandResult {
     match command {
@@ -101,8 +136,8 @@ pub(crate) fn run(command: ProcessCommand, context: &mut Context) -> CommandResu
         ProcessCommand::Tree(args) => tree(&args, context),
         ProcessCommand::Logs(args) => logs::logs(&args, context),
         ProcessCommand::Wait(args) => wait(&args, context),
-        ProcessCommand::Kill(args) => kill::kill(&args, context),
-        ProcessCommand::Gc(args) => gc::gc(&args, context),
+        ProcessCommand::Kill(args) => kill(&args, context),
+        ProcessCommand::Gc(args) => gc(&args, context),
     }
 }
 
@@ -135,7 +170,7 @@ fn show(id: &str, context: &mut Context) -> CommandResult {
     record["elapsed_seconds"] = json!(elapsed.map(|elapsed| elapsed.as_secs()));
     if let Some(root) = live_entry(&process) {
         record["live"] = json!(usage::usage(root.pid));
-        let tree = crate::process::tree::find(process.id, root);
+        let tree = tree::find(process.id, root);
         let pids: Vec<u32> = tree.in_group.iter().chain(&tree.strays).map(|entry| entry.pid).collect();
         record["live"]["pids"] = json!(pids);
     }
@@ -215,6 +250,119 @@ fn exit_status(process: &Process) -> ExitStatus {
     }
 }
 
+/// `rigup process gc`
+fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
+    let session = if args.dry_run {
+        context.session()?
+    } else {
+        Session::open_checked(context.settings.clone(), &print_event)?
+    };
+    let GcReport { items, pruned } = runs::gc(&session, args.ttl.map(Duration::from_secs), args.dry_run)?;
+    if items.is_empty() && pruned.is_empty() && !context.output.is_json() {
+        message!("nothing to clean up");
+    }
+    let columns = [
+        Column::new("ACTION"),
+        Column::new("PROCESS"),
+        Column::new("COMMAND").cut_end(16),
+        Column::new("REASON").wrap(20),
+        Column::new("RUN DIR").cut_start(16).optional(1),
+    ];
+    let records = items.iter().map(GcItem::to_record).chain(pruned.iter().map(Pruned::to_record));
+    let rows = items.iter().map(gc_row).chain(pruned.iter().map(pruned_row));
+    context.output.list(records, || Table::with_rows(columns, rows));
+    let has_failed = items.iter().any(|item| item.action == GcAction::Failed);
+    Ok(if has_failed { ExitStatus::Incomplete } else { ExitStatus::Success })
+}
+
+fn pruned_row(pruned: &Pruned) -> Vec<Cell> {
+    let count = match pruned.processes {
+        1 => "1 process".to_owned(),
+        count => format!("{count} processes"),
+    };
+    let logs = format!("{} of logs", units::bytes(pruned.log_bytes));
+    [pruned.action().to_owned(), count, logs, pruned.reason.clone()].map(Cell::plain).into()
+}
+
+fn gc_row(item: &GcItem) -> Vec<Cell> {
+    let action = item.action.as_str();
+    let process = item.process.as_ref();
+    vec![
+        if item.action == GcAction::Failed { Cell::failure(action) } else { Cell::plain(action) },
+        Cell::plain(process.map(|process| short_id(process.id)).unwrap_or_default()),
+        Cell::plain(process.map(Process::title).unwrap_or_default()),
+        Cell::plain(&item.reason),
+        Cell::plain(item.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+    ]
+}
+
+/// `rigup process kill`
+fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
+    let session = context.session()?;
+    let mut processes = processes::find_all(&session, &args.processes)?;
+    if args.tree {
+        processes = processes::with_descendants(&session.store, processes)?;
+        // Parents first: they may terminate their children themselves.
+        processes.sort_by_key(|process| process.id);
+    }
+    let signal = args.signal;
+    let is_final = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
+    if !is_final && args.grace.is_none() {
+        return Ok(send(&processes, signal));
+    }
+    let grace = args.grace.map_or(terminate::GRACE, Duration::from_secs);
+    let mut exited = Vec::new();
+    let mut status = ExitStatus::Success;
+    for process in processes {
+        let id = process.id;
+        match kill::kill(&session.store, &process, signal, grace)? {
+            KillOutcome::Exited(process) => exited.push(*process),
+            KillOutcome::AlreadyExited if args.tree => {}
+            KillOutcome::AlreadyExited => message!("process {id} has already exited"),
+            KillOutcome::NotStarted => {
+                error!("cannot kill process {id}: it has not started yet; kill its parent");
+                status = ExitStatus::Incomplete;
+            }
+            KillOutcome::Survived(survivors) => {
+                print_survivors(id, &survivors);
+                status = ExitStatus::Incomplete;
+            }
+        }
+    }
+    write(&exited, &mut context.output);
+    Ok(status)
+}
+
+fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
+    if survivors.is_empty() {
+        error!(
+            "cannot kill process {id}: it is not visible from here; kill it in the container that it runs in"
+        );
+    }
+    for survivor in survivors {
+        let command = tree::command_line(survivor.pid);
+        error!("cannot kill process {id}: {command} survived");
+    }
+}
+
+fn send(processes: &[Process], signal: Signal) -> ExitStatus {
+    let mut status = ExitStatus::Success;
+    for process in processes.iter().filter(|process| !kill::signal(process, signal)) {
+        error!("cannot signal process {}: it is not running", process.id);
+        status = ExitStatus::Incomplete;
+    }
+    status
+}
+
+/// Parses a signal, written as `TERM`, `sigterm` or `15`.
+fn parse_signal(text: &str) -> Result<Signal, String> {
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    let number = text.parse().ok().or_else(|| Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32));
+    let signal = number.and_then(Signal::from_named_raw);
+    signal.ok_or_else(|| "not a signal; use a name such as TERM, or a number".to_owned())
+}
+
 /// Returns the process with this id, and the open store.
 fn find(id: &str, context: &Context) -> Result<(Store, Process), CliError> {
     let store = context.store()?.ok_or_else(|| processes::not_found(id))?;
@@ -241,5 +389,20 @@ fn live_entry(process: &Process) -> Option<ProcessEntry> {
     match &process.state {
         ProcessState::Running(running) => handle::find(&running.identity),
         ProcessState::Queued | ProcessState::Exited(..) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_known_by_its_name_and_by_its_number() {
+        for text in ["TERM", "sigterm", "15", "SIGTERM"] {
+            assert_eq!(parse_signal(text).unwrap(), Signal::TERM, "{text}");
+        }
+        for text in ["", "TERMINATE", "0", "-9", "999"] {
+            assert!(parse_signal(text).is_err(), "{text}");
+        }
     }
 }

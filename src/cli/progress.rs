@@ -1,14 +1,13 @@
 //! What a person sees while requests are resolved: one line for each binary on a terminal, plain lines elsewhere.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, IsTerminal};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::command::{Context, Verbosity};
-use crate::cli::message::{message, print_event};
+use crate::cli::message::print_event;
 use crate::engine::EngineEvent;
 use crate::install::event::InstallEvent;
 use crate::model::{BinaryName, Outcome};
@@ -22,7 +21,8 @@ const MAX_LINE_CHARS: usize = 100;
 #[derive(Debug)]
 pub(crate) struct ProgressDisplay {
     verbosity: Verbosity,
-    bars: Option<MultiProgress>,
+    /// Hidden if there are no bars.
+    bars: MultiProgress,
     bar_by_name: Mutex<HashMap<BinaryName, ProgressBar>>,
     printed: Mutex<HashSet<String>>,
 }
@@ -30,15 +30,11 @@ pub(crate) struct ProgressDisplay {
 impl ProgressDisplay {
     /// Uses bars on a terminal, unless `CI` is set or the user wants only errors.
     pub(crate) fn new(context: &Context) -> Self {
-        let Context { settings, verbosity, .. } = context;
-        let has_bars =
-            io::stderr().is_terminal() && settings.environment.get("CI").is_none() && !verbosity.quiet;
-        Self {
-            verbosity: *verbosity,
-            bars: has_bars.then(MultiProgress::new),
-            bar_by_name: Mutex::default(),
-            printed: Mutex::default(),
+        let bars = MultiProgress::new();
+        if context.settings.environment.get("CI").is_some() || context.verbosity.quiet {
+            bars.set_draw_target(ProgressDrawTarget::hidden());
         }
+        Self { verbosity: context.verbosity, bars, bar_by_name: Mutex::default(), printed: Mutex::default() }
     }
 
     /// Shows an event.
@@ -107,23 +103,17 @@ impl ProgressDisplay {
 
     /// Prints a line, unless the user wants only errors.
     fn note(&self, line: &str) {
-        if self.verbosity.quiet {
-            return;
-        }
-        match &self.bars {
-            Some(bars) => {
-                // A closed standard error is no reason to fail.
-                let _ = bars.println(line);
-            }
-            None => message!("{line}"),
+        if self.bars.is_hidden() {
+            self.verbosity.note(line);
+        } else {
+            // A closed standard error is no reason to fail.
+            let _ = self.bars.println(line);
         }
     }
 
     /// Removes the bars that are left.
     pub(crate) fn clear(&self) {
-        if let Some(bars) = &self.bars {
-            let _ = bars.clear();
-        }
+        let _ = self.bars.clear();
     }
 
     /// Whether a text is seen for the first time.
@@ -133,14 +123,15 @@ impl ProgressDisplay {
 
     /// Returns the bar of a binary, or `None` if there are no bars.
     fn bar(&self, name: &BinaryName) -> Option<ProgressBar> {
-        let bars = self.bars.as_ref()?;
+        if self.bars.is_hidden() {
+            return None;
+        }
         let mut bar_by_name = self.bar_by_name.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = bar_by_name.entry(name.clone()).or_insert_with(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed} {wide_msg}");
-            let bar = bars.add(ProgressBar::new_spinner().with_prefix(name.to_string()));
-            if let Ok(style) = style {
-                bar.set_style(style);
-            }
+            let style = style.unwrap_or_else(|_error| ProgressStyle::default_spinner());
+            let bar = ProgressBar::new_spinner().with_prefix(name.to_string()).with_style(style);
+            let bar = self.bars.add(bar);
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });

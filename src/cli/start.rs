@@ -94,16 +94,11 @@ pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
 pub(crate) fn post(args: &PostArgs, context: &Context) -> CommandResult {
     let mut extra = Map::new();
     for pair in &args.extra {
-        match pair.split_once('=') {
-            Some((key, value)) if !matches!(key, "" | "time" | "text") => {
-                extra.insert(key.to_owned(), value.into());
-            }
-            _ => {
-                return Err(CliError::usage(format!(
-                    "{pair:?} is not KEY=VALUE with a KEY other than `time` and `text`"
-                )));
-            }
-        }
+        let named = pair.split_once('=').filter(|(key, _)| !matches!(*key, "" | "time" | "text"));
+        let (key, value) = named.ok_or_else(|| {
+            CliError::usage(format!("{pair:?} is not KEY=VALUE with a KEY other than `time` and `text`"))
+        })?;
+        extra.insert(key.to_owned(), value.into());
     }
     let run_dir = messages::current(&context.settings.environment)?;
     messages::post(&run_dir, &args.text, extra)?;

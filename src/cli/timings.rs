@@ -17,30 +17,12 @@ use crate::store::{Store, StoreError};
 /// The default path of the file.
 pub(crate) const DEFAULT: &str = "rigup-timings.html";
 
-/// The format of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TimingsFormat {
-    Html,
-    Json,
-}
-
 /// A file for the timings, and when the command started.
 #[derive(Debug)]
 pub(crate) struct TimingsFile {
     path: PathBuf,
-    format: TimingsFormat,
+    is_json: bool,
     started: Timestamp,
-}
-
-/// Why the file cannot be written. The work of the command is done all the same.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TimingsError {
-    /// The file cannot be written.
-    #[error("cannot write the timings to {}: {error}", path.display())]
-    File { path: PathBuf, error: io::Error },
-    /// The records cannot be read.
-    #[error("cannot read the timings: {0}")]
-    Store(#[from] StoreError),
 }
 
 impl TimingsFile {
@@ -48,17 +30,16 @@ impl TimingsFile {
     pub(crate) fn begin(path: PathBuf) -> Result<Self, CliError> {
         let started = clock::now();
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        let format = match extension.to_str() {
-            Some("html" | "htm") => TimingsFormat::Html,
-            Some("json") => TimingsFormat::Json,
+        let is_json = match extension.to_str() {
+            Some("html" | "htm") => false,
+            Some("json") => true,
             _ => {
                 let text = format!("--timings={}: name a file that ends in .html or .json", path.display());
                 return Err(CliError::usage(text));
             }
         };
-        atomic::check_for_user(&path)
-            .map_err(|error| CliError::setup(TimingsError::File { path: path.clone(), error }))?;
-        Ok(Self { path, format, started })
+        atomic::check_for_user(&path).map_err(|error| unwritable(&path, &error))?;
+        Ok(Self { path, is_json, started })
     }
 
     /// Writes the times of the hooks that a process of rigup started, or of no hooks if it has no record.
@@ -67,20 +48,23 @@ impl TimingsFile {
         store: &Store,
         process_id: Option<ProcessId>,
         verbosity: Verbosity,
-    ) -> Result<(), TimingsError> {
+    ) -> Result<(), CliError> {
         let ended = clock::now();
-        let hooks = process_id.map(|id| hooks(store, id, ended)).transpose()?.unwrap_or_default();
+        let hooks = process_id.map(|id| hooks(store, id, ended)).transpose();
+        let hooks = hooks.map_err(|error| CliError::setup(format!("cannot read the timings: {error}")))?;
         let command = TimedCommand { command_line: command_line(), started: self.started, ended };
-        let timings = Timings::new(command, hooks);
-        let text = match self.format {
-            TimingsFormat::Html => timings::page(&timings),
-            TimingsFormat::Json => format!("{}\n", timings::record(&timings)),
-        };
+        let timings = Timings::new(command, hooks.unwrap_or_default());
+        let text =
+            if self.is_json { format!("{}\n", timings::record(&timings)) } else { timings::page(&timings) };
         atomic::write_for_user(&self.path, text.as_bytes())
-            .map_err(|error| TimingsError::File { path: self.path.clone(), error })?;
+            .map_err(|error| unwritable(&self.path, &error))?;
         verbosity.note(&format!("timings written to {}", self.path.display()));
         Ok(())
     }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> CliError {
+    CliError::setup(format!("cannot write the timings to {}: {error}", path.display()))
 }
 
 /// Returns the hooks that a process started, with their attempts. Hooks that these started in turn are part of their time.

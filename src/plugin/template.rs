@@ -14,19 +14,6 @@ const EXAMPLE: &str = "example";
 
 static EXAMPLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/examples");
 
-/// A template.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Template {
-    /// A plugin with a hook for `Snapshot`.
-    Plugin,
-    /// A provider in POSIX shell.
-    ShProvider,
-    /// A provider in Python 3.
-    PythonProvider,
-    /// A provider in Node.js.
-    NodeProvider,
-}
-
 /// An error after which nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TemplateError {
@@ -41,55 +28,48 @@ pub(crate) enum TemplateError {
     Io(PathBuf, io::Error),
 }
 
-impl Template {
-    /// Returns the names and contents of its files, in the order of their names.
-    fn files(self) -> Vec<(&'static str, &'static str)> {
-        let folder = match self {
-            Self::Plugin => "plugin/example",
-            Self::ShProvider => "provider/sh/example",
-            Self::PythonProvider => "provider/python/example",
-            Self::NodeProvider => "provider/node/example",
-        };
-        let files = EXAMPLES.get_dir(folder).into_iter().flat_map(Dir::files);
-        let mut files: Vec<_> = files
-            .filter_map(|file| Some((file.path().file_name()?.to_str()?, file.contents_utf8()?)))
-            .collect();
-        files.sort_unstable();
-        files
-    }
+/// Returns the names and contents of the files of a template, in the order of their names. The template is a folder of the
+/// examples, such as `provider/sh`.
+fn files(template: &str) -> Vec<(&'static str, &'static str)> {
+    let folder = EXAMPLES.get_dir(Path::new(template).join(EXAMPLE));
+    let files = folder.into_iter().flat_map(Dir::files);
+    let mut files: Vec<_> =
+        files.filter_map(|file| Some((file.path().file_name()?.to_str()?, file.contents_utf8()?))).collect();
+    files.sort_unstable();
+    files
+}
 
-    /// Writes the folder `name` into `parent`, as a whole or not at all. Returns its files.
-    pub(crate) fn write(self, name: &str, parent: &Path) -> Result<Vec<PathBuf>, TemplateError> {
-        if !is_name(name) {
-            return Err(TemplateError::Name(name.to_owned()));
-        }
-        let folder = parent.join(name);
-        if folder.symlink_metadata().is_ok() {
-            return Err(TemplateError::Exists(folder));
-        }
-        self.write_into(name, parent, &folder).map_err(|error| match error.kind() {
-            // Another process was faster.
-            io::ErrorKind::DirectoryNotEmpty => TemplateError::Exists(folder),
-            _ => TemplateError::Io(folder, error),
-        })
+/// Writes a template as the folder `name` into `parent`, as a whole or not at all. Returns its files.
+pub(crate) fn write(template: &str, name: &str, parent: &Path) -> Result<Vec<PathBuf>, TemplateError> {
+    if !is_name(name) {
+        return Err(TemplateError::Name(name.to_owned()));
     }
+    let folder = parent.join(name);
+    if folder.symlink_metadata().is_ok() {
+        return Err(TemplateError::Exists(folder));
+    }
+    write_into(template, name, parent, &folder).map_err(|error| match error.kind() {
+        // Another process was faster.
+        io::ErrorKind::DirectoryNotEmpty => TemplateError::Exists(folder),
+        _ => TemplateError::Io(folder, error),
+    })
+}
 
-    fn write_into(self, name: &str, parent: &Path, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        fs_err::create_dir_all(parent)?;
-        let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
-        let mut files = Vec::new();
-        for (file_name, text) in self.files() {
-            let file_name = renamed(file_name, name);
-            let path = aside.path().join(&file_name);
-            fs_err::write(&path, renamed(text, name))?;
-            let mode = if HookName::of_file(&path).is_some() { 0o755 } else { 0o644 };
-            fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))?;
-            files.push(folder.join(file_name));
-        }
-        fs_err::set_permissions(aside.path(), PermissionsExt::from_mode(0o755))?;
-        fs_err::rename(aside.path(), folder)?;
-        Ok(files)
+fn write_into(template: &str, name: &str, parent: &Path, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fs_err::create_dir_all(parent)?;
+    let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
+    let mut written = Vec::new();
+    for (file_name, text) in files(template) {
+        let file_name = renamed(file_name, name);
+        let path = aside.path().join(&file_name);
+        fs_err::write(&path, renamed(text, name))?;
+        let mode = if HookName::of_file(&path).is_some() { 0o755 } else { 0o644 };
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))?;
+        written.push(folder.join(file_name));
     }
+    fs_err::set_permissions(aside.path(), PermissionsExt::from_mode(0o755))?;
+    fs_err::rename(aside.path(), folder)?;
+    Ok(written)
 }
 
 /// Returns an example's text under another name, with which its settings start, too.
@@ -109,14 +89,13 @@ mod tests {
     use crate::plugin::config::schema;
     use crate::trust::{Inspection, Trust};
 
-    const ALL: [Template; 4] =
-        [Template::Plugin, Template::ShProvider, Template::PythonProvider, Template::NodeProvider];
+    const ALL: [&str; 4] = ["plugin", "provider/sh", "provider/python", "provider/node"];
 
     #[test]
     fn the_written_files_contain_the_new_name_only() {
         for template in ALL {
             let parent = tempfile::tempdir().unwrap();
-            let files = template.write("my-tool", parent.path()).unwrap();
+            let files = write(template, "my-tool", parent.path()).unwrap();
             for file in &files {
                 let text = fs_err::read_to_string(file).unwrap();
                 assert!(!text.to_lowercase().contains(EXAMPLE), "{}", file.display());
@@ -133,7 +112,7 @@ mod tests {
 
     #[test]
     fn each_template_has_fewer_than_40_lines() {
-        for (name, text) in ALL.into_iter().flat_map(Template::files) {
+        for (name, text) in ALL.into_iter().flat_map(files) {
             assert!(text.lines().count() < 40, "{name}");
         }
     }
@@ -142,7 +121,7 @@ mod tests {
     fn does_not_change_an_existing_folder() {
         let parent = tempfile::tempdir().unwrap();
         fs_err::create_dir(parent.path().join("mine")).unwrap();
-        assert!(matches!(Template::Plugin.write("mine", parent.path()), Err(TemplateError::Exists(_))));
+        assert!(matches!(write("plugin", "mine", parent.path()), Err(TemplateError::Exists(_))));
         assert_eq!(fs_err::read_dir(parent.path().join("mine")).unwrap().count(), 0);
         assert_eq!(fs_err::read_dir(parent.path()).unwrap().count(), 1, "no incomplete folder is left");
     }

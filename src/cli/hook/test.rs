@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity, interrupt};
-use crate::cli::message::{message, print_event, print_warning, warning};
+use crate::cli::message::{message, print_event, warning};
 use crate::cli::output::Output;
 use crate::engine::ExitStatus;
 use crate::engine::events::hook_argument;
@@ -76,18 +76,13 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
     let playground =
         tempfile::Builder::new().prefix("rigup-hook-test-").tempdir().map_err(CliError::setup)?;
     let folder = playground.path().canonicalize().map_err(CliError::setup)?;
+    let plugins = file.ancestors().nth(2).map(Path::to_owned);
     let here = Settings {
         data_dir: folder.join("data"),
         lib_dir: folder.join("lib"),
         lib_bin_dir: folder.join("lib/bin"),
         // The toolkit reads the config.json in the folder of the hook.
-        plugin_path: file
-            .ancestors()
-            .nth(2)
-            .into_iter()
-            .map(Path::to_owned)
-            .chain(settings.plugin_path.clone())
-            .collect(),
+        plugin_path: plugins.into_iter().chain(settings.plugin_path.clone()).collect(),
         environment: settings.environment.clone().without("NODE_MODULES_DIR"),
         ..settings.clone()
     };
@@ -168,7 +163,7 @@ fn variables(hook: &Hook, settings: &Settings) -> HashMap<PluginName, Vec<Variab
     }
     let sources = Sources { environment: &settings.environment, files: &settings.files };
     let resolver = configs.resolver(sources);
-    let variables = configs.settings(&plugin.name, &resolver, |problem| print_warning(&problem));
+    let variables = configs.settings(&plugin.name, &resolver, |problem| warning!("{problem}"));
     HashMap::from([(plugin.name, variables.iter().filter_map(Setting::variable).collect())])
 }
 
