@@ -3,5 +3,4 @@
 pub(crate) mod gc;
 pub(crate) mod messages;
 mod prune;
-mod retention;
 pub(crate) mod start;

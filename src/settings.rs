@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::fs::home;
+use crate::fs::dir;
 use crate::model::ProcessId;
 use crate::trust::{Trust, TrustedFile, TrustedReadError, Untrusted};
 
@@ -318,7 +318,7 @@ fn read_file(
         } else {
             let here = path.parent().unwrap_or(Path::new("/"));
             for folder in folders {
-                let folder = home::expand(&folder, home).unwrap_or_else(|| absolute(here, &folder));
+                let folder = dir::expand_home(&folder, home).unwrap_or_else(|| absolute(here, &folder));
                 trust.add_exception(folder, format!("{TRUST_DIRS} in {}", path.display()));
             }
         }

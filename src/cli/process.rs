@@ -170,8 +170,8 @@ fn show(id: &str, context: &mut Context) -> CommandResult {
     record["elapsed_seconds"] = json!(elapsed.map(|elapsed| elapsed.as_secs()));
     if let Some(root) = live_entry(&process) {
         record["live"] = json!(usage::usage(root.pid));
-        let tree = tree::find(process.id, root);
-        let pids: Vec<u32> = tree.in_group.iter().chain(&tree.strays).map(|entry| entry.pid).collect();
+        let tree = tree::find(process.id, root).all();
+        let pids: Vec<u32> = tree.iter().map(|entry| entry.pid).collect();
         record["live"]["pids"] = json!(pids);
     }
     let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);

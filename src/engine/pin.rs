@@ -19,7 +19,7 @@ use crate::install::status::{InstallStatus, install_status};
 use crate::install::{pin, relocatable};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
-use crate::process::lock::folder::{self, PATIENCE};
+use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::signals::Interrupt;
 use crate::settings::{self, Settings};
 
@@ -207,7 +207,7 @@ impl LockfileUpdate<'_> {
             on_event(&EngineEvent::Waiting(format!("waiting for another rigup that writes {path}")));
         };
         let held = link::resolve(&self.file.path)
-            .and_then(|file| folder::take(dir::parent(&file), &interrupt, PATIENCE, on_wait));
+            .and_then(|file| lock::take_folder(dir::parent(&file), &interrupt, FOLDER_PATIENCE, on_wait));
         if let Some(signal) = interrupt.signal() {
             return Err(EngineError::Interrupted(signal));
         }

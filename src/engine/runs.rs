@@ -10,7 +10,7 @@ use crate::engine::error::EngineError;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
 use crate::model::{BinaryId, Process, ProcessExit, ProcessSpec, ProcessType};
-use crate::process::lock::process_lock::ProcessLock;
+use crate::process::lock::ProcessLock;
 use crate::process::signals::Interrupt;
 use crate::process::{spawn, wait};
 use crate::runs::gc::{Gc, GcReport};

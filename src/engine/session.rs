@@ -20,8 +20,8 @@ use crate::model::{
 };
 use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
-use crate::process::lock::folder::{self, PATIENCE};
-use crate::process::lock::process_lock::ProcessLock;
+use crate::process::lock::ProcessLock;
+use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::signals::Interrupt;
 use crate::process::{recover, subreaper, system};
 use crate::runs::gc::{Gc, GcAction};
@@ -143,7 +143,7 @@ impl<'e> Session<'e> {
                 "waiting for another rigup that unpacks its providers".to_owned(),
             ));
         };
-        let lock = |folder: &Path| folder::take(folder, interrupt, PATIENCE, on_wait);
+        let lock = |folder: &Path| lock::take_folder(folder, interrupt, FOLDER_PATIENCE, on_wait);
         builtin::unpack(&self.settings.data_dir, lock).map_err(|error| match interrupt.signal() {
             Some(signal) => EngineError::Interrupted(signal),
             None => EngineError::Setup(format!("cannot unpack the built-in providers: {error}")),

@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
@@ -16,76 +16,54 @@ use crate::fs::lock::FileLock;
 /// The prefix of files that are being written. A killed process leaves one behind.
 pub(crate) const TEMPORARY: &str = ".new-";
 
+/// The mode of a file for the user, from which the umask takes away, as for any other program.
+const SHARED: u32 = 0o666;
+
 /// How long a link waits for other links in its folder, each of which takes a moment.
 const LINK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A file that replaces another one, or comes into being, when it is complete.
-#[derive(Debug)]
-pub(crate) struct AtomicFile {
-    temporary: NamedTempFile,
-    path: PathBuf,
+/// Begins a file with mode 0600 that replaces the one at `path` when it is complete and persisted there.
+pub(crate) fn private(path: &Path) -> io::Result<NamedTempFile> {
+    begin(path, 0o600)
 }
 
-impl AtomicFile {
-    /// Begins a file with mode 0600.
-    pub(crate) fn private(path: &Path) -> io::Result<Self> {
-        Self::begin(path, 0o600)
-    }
-
-    fn begin(path: &Path, mode: u32) -> io::Result<Self> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY).permissions(Permissions::from_mode(mode));
-        Ok(Self { temporary: builder.tempfile_in(parent(path))?, path: path.to_owned() })
-    }
-
-    /// Puts the file into its place.
-    pub(crate) fn commit(self) -> io::Result<()> {
-        self.temporary.persist(&self.path).map(drop).map_err(|error| error.error)
-    }
-
-    /// Puts the file into its place, where it outlasts a crash of the system, unless there is one already; returns whether
-    /// there was none.
-    pub(crate) fn commit_new(self) -> io::Result<bool> {
-        self.temporary.as_file().sync_all()?;
-        match self.temporary.persist_noclobber(&self.path) {
-            Ok(_) => Ok(true),
-            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(failed) => Err(failed.error),
-        }
-    }
+fn begin(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY).permissions(Permissions::from_mode(mode)).tempfile_in(parent(path))
 }
 
-impl Write for AtomicFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.temporary.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.temporary.flush()
+/// Puts a file into its place, where it outlasts a crash of the system, unless there is one already; returns whether there
+/// was none.
+pub(crate) fn persist_new(file: NamedTempFile, path: &Path) -> io::Result<bool> {
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(failed) => Err(failed.error),
     }
 }
 
 /// Writes a file with mode 0600.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = AtomicFile::private(path)?;
+    let mut file = private(path)?;
     file.write_all(content)?;
-    file.commit()
+    Ok(file.persist(path).map(drop)?)
 }
 
 /// Checks that [`write_for_user`] can write a file, and creates its folder.
 pub(crate) fn check_for_user(path: &Path) -> io::Result<()> {
     let path = link::resolve(path)?;
     fs_err::create_dir_all(parent(&path))?;
-    if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { shared(&path).map(drop) }
+    if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { begin(&path, SHARED).map(drop) }
 }
 
 /// Writes a file in one of the user's own folders, where it outlasts a crash of the system. A link stays a link, also if
 /// its target does not exist yet, and an existing file keeps its mode.
 pub(crate) fn write_for_user(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = link::resolve(path)?;
-    let mut file = shared(&path)?;
+    let mut file = begin(&path, SHARED)?;
     file.write_all(content)?;
-    let written = file.temporary.as_file();
+    let written = file.as_file();
     match path.metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         found => {
@@ -94,12 +72,7 @@ pub(crate) fn write_for_user(path: &Path, content: &[u8]) -> io::Result<()> {
         }
     }
     written.sync_all()?;
-    file.commit()
-}
-
-/// Begins a file with the mode that the umask gives, as any other program does.
-fn shared(path: &Path) -> io::Result<AtomicFile> {
-    AtomicFile::begin(path, 0o666)
+    Ok(file.persist(path).map(drop)?)
 }
 
 /// Makes a symbolic link, in place of a file or link, and creates its folder. Links in one folder are made one at a time,
@@ -158,11 +131,11 @@ mod tests {
     fn a_private_file_is_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
-        drop(AtomicFile::private(&path).unwrap());
+        drop(private(&path).unwrap());
         assert!(!path.exists());
         write(&path, b"one").unwrap();
         write(&path, b"two").unwrap();
-        assert!(!AtomicFile::private(&path).unwrap().commit_new().unwrap());
+        assert!(!persist_new(private(&path).unwrap(), &path).unwrap());
         assert_eq!((mode(&path), fs_err::read(&path).unwrap()), (0o600, b"two".to_vec()));
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
     }

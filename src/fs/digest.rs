@@ -24,11 +24,8 @@ pub fn sha256(path: &Path) -> io::Result<String> {
     let mut file = fs_err::File::open(path)?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            count => digest.update(&buffer[..count]),
-        }
+    while let count @ 1.. = file.read(&mut buffer)? {
+        digest.update(&buffer[..count]);
     }
     Ok(hex(&digest.finalize()))
 }

@@ -1,9 +1,9 @@
-//! Folders for this user alone.
+//! Folders: those for this user alone, and `~`.
 
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Creates a folder and its parents, with mode 0700, unless they exist. Another rigup may remove an empty parent as soon
 /// as it is created; then it is created again.
@@ -36,4 +36,24 @@ pub(crate) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
 /// Returns the folder that a file is in; `.` for a bare file name.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Returns the path that `~` or `~/...` stands for, or `None` if the path begins with something else or there is no home
+/// folder.
+pub(crate) fn expand_home(path: &Path, home: Option<&Path>) -> Option<PathBuf> {
+    Some(home?.join(path.strip_prefix("~").ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expands_a_tilde_only_as_a_whole_path_component() {
+        let expand = |path: &str| expand_home(Path::new(path), Some(Path::new("/home/me")));
+        assert_eq!(expand("~/a/b"), Some(PathBuf::from("/home/me/a/b")));
+        assert_eq!(expand("~"), Some(PathBuf::from("/home/me/")));
+        assert_eq!([expand("~me/a"), expand("/a"), expand("a/~")], [None, None, None]);
+        assert_eq!(expand_home(Path::new("~/a"), None), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! The arguments and the environment of a hook.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::fs::home;
+use crate::fs::dir;
 use crate::model::{MachineId, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
@@ -74,19 +75,14 @@ pub(crate) fn environment(
     if settings.trust.exceptions().next().is_some() {
         computed.push((TRUST_VARIABLE, unique_list(settings.trust.exceptions().map(Path::to_owned))));
     }
-    let is_computed = |name: &str| {
-        COMPUTED
-            .iter()
-            .chain(&OVERRIDDEN)
-            .chain(computed.iter().map(|(name, _)| name))
-            .any(|known| *known == name)
-    };
-    let settable: Vec<&Variable> = variables.iter().filter(|variable| !is_computed(&variable.name)).collect();
-    let settable = settable
-        .into_iter()
-        .map(|Variable { name, value, is_secret, .. }| (name.as_str(), OsString::from(value), *is_secret));
-    let added: Vec<(&str, OsString, bool)> =
-        computed.into_iter().map(|(name, value)| (name, value, false)).chain(settable).collect();
+    let computed_names = COMPUTED.iter().chain(&OVERRIDDEN).chain(computed.iter().map(|(name, _)| name));
+    let is_settable = |variable: &&Variable| !computed_names.clone().any(|name| *name == variable.name);
+    let settable: Vec<&Variable> = variables.iter().filter(is_settable).collect();
+    let mut added: Vec<(&str, OsString, bool)> = Vec::new();
+    added.extend(computed.into_iter().map(|(name, value)| (name, value, false)));
+    added.extend(
+        settable.iter().map(|Variable { name, value, is_secret }| (name.as_str(), value.into(), *is_secret)),
+    );
     let is_kept = |name: &OsStr| {
         let replaced = added.iter().map(|(name, ..)| name).chain(&OVERRIDDEN);
         replaced.into_iter().all(|replaced| name != *replaced)
@@ -109,7 +105,7 @@ fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_b
     let of_binaries =
         caller.iter().chain(settings).filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY")).filter_map(
             |(_, value)| {
-                let file = home::expand(Path::new(value), home).unwrap_or_else(|| PathBuf::from(value));
+                let file = dir::expand_home(Path::new(value), home).unwrap_or_else(|| PathBuf::from(value));
                 let is_path = value.as_bytes().contains(&b'/');
                 is_path.then(|| std::path::absolute(file).ok()?.parent().map(Path::to_owned)).flatten()
             },
@@ -120,12 +116,8 @@ fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_b
 /// Joins folders into a list, each at its first place. A folder that cannot be in a list is left out; [`Settings`] warn about
 /// it.
 fn unique_list(all: impl IntoIterator<Item = PathBuf>) -> OsString {
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for folder in all {
-        if is_listable(&folder) && !folders.contains(&folder) {
-            folders.push(folder);
-        }
-    }
+    let mut seen = HashSet::new();
+    let folders = all.into_iter().filter(|folder| is_listable(folder) && seen.insert(folder.clone()));
     std::env::join_paths(folders).expect("each folder was checked for colons")
 }
 
@@ -137,18 +129,16 @@ pub(crate) fn timeout(
     caller: &Environment,
 ) -> Result<Duration, InvalidTimeout> {
     let own = format!("{}_TIMEOUT", enabled::prefix(plugin));
-    let setting = variables
-        .iter()
-        .find(|setting| setting.name == own)
-        .map(|setting| (own.as_str(), OsStr::new(&setting.value)));
-    let in_caller = [own.as_str(), "TIMEOUT"].into_iter().filter_map(|name| Some((name, caller.get(name)?)));
-    let Some((name, value)) = setting.into_iter().chain(in_caller).next() else {
+    let setting = variables.iter().find(|setting| setting.name == own);
+    let value = setting.map(|setting| OsStr::new(&setting.value)).or_else(|| caller.get(&own));
+    let of_plugin = value.map(|value| (own.as_str(), value));
+    let Some((name, value)) = of_plugin.or_else(|| Some(("TIMEOUT", caller.get("TIMEOUT")?))) else {
         return Ok(TIMEOUT);
     };
     let seconds = value.to_str().and_then(|text| text.trim().parse().ok());
     match seconds.map(Duration::try_from_secs_f64) {
         Some(Ok(timeout)) if !timeout.is_zero() => Ok(timeout.min(MAX_TIMEOUT)),
-        _ => Err(InvalidTimeout { name: name.to_owned(), value: value.to_string_lossy().into_owned() }),
+        _ => Err(InvalidTimeout(name.to_owned(), value.to_string_lossy().into_owned())),
     }
 }
 
@@ -160,11 +150,8 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_hours(12);
 
 /// An invalid timeout.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}={value} is not a timeout; set it to a number of seconds greater than 0")]
-pub(crate) struct InvalidTimeout {
-    name: String,
-    value: String,
-}
+#[error("{0}={1} is not a timeout; set it to a number of seconds greater than 0")]
+pub(crate) struct InvalidTimeout(String, String);
 
 /// Whether a variable of this name may hold a secret, which no record shows.
 pub(crate) fn is_secret(name: &str) -> bool {

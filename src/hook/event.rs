@@ -1,6 +1,5 @@
 //! Running all hooks of an event: foreground hooks one after the other, background hooks beside them.
 
-use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
@@ -167,18 +166,15 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         next: Option<&(&'a Hook, Duration)>,
     ) -> Result<Option<QueuedHook<'a>>, RunError> {
         let mut output = HookOutput::of(hook);
-        let mut queued = Ok(None);
-        let this = RefCell::new(&mut *self);
-        let runner = this.borrow().runner;
-        let finished = runner.run(
-            prepared,
-            || queued = this.borrow_mut().queue(next),
-            |run_dir| {
-                let mut this = this.borrow_mut();
-                output.read(run_dir, READ_LIMIT, &mut this.on_event);
-                this.read_all();
-            },
-        )?;
+        let (runner, mut next, mut queued) = (self.runner, Some(next), Ok(None));
+        let finished = runner.run(prepared, |run_dir| {
+            if let Some(next) = next.take() {
+                queued = self.queue(next);
+            } else {
+                output.read(run_dir, READ_LIMIT, &mut self.on_event);
+                self.read_all();
+            }
+        })?;
         let FinishedProcess { process, run_dir, warnings } = finished;
         self.ended = Some(StartedHook { process, run_dir, output, warnings, was_terminated: false });
         queued

@@ -13,10 +13,10 @@ use crate::model::{BinaryId, Identity, PluginName, Process, ProcessId, ProcessSp
 use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::{Hook, Start};
-use crate::process::lock::folder::{self, PATIENCE};
+use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
-use crate::process::spawn::CommandSpec;
+use crate::process::spawn::{self, CommandSpec};
 use crate::process::supervise::{FinishedProcess, PreparedProcess, Supervision};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -81,7 +81,7 @@ impl Runner<'_> {
     ) -> Result<PreparedProcess, RunError> {
         let hook_name = &job.hook.name.file_name;
         let unwritable = |error| RunError::RunDir(hook_name.clone(), error);
-        let lock = |folder: &Path| folder::take(folder, self.interrupt, PATIENCE, waiting);
+        let lock = |folder: &Path| lock::take_folder(folder, self.interrupt, FOLDER_PATIENCE, waiting);
         let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
             .map_err(|error| RunError::BuiltIn(hook_name.clone(), error))?;
         let process_id = ProcessId::generate();
@@ -104,7 +104,11 @@ impl Runner<'_> {
             env: environment.added,
             timeout: Some(job.timeout),
             run_dir: Some(path.clone()),
-            ..ProcessSpec::new(ProcessType::Hook, command.words(), command.cwd.clone())
+            ..ProcessSpec::new(
+                ProcessType::Hook,
+                spawn::words(&command.program, &command.args),
+                command.cwd.clone(),
+            )
         };
         let process = Process {
             parent_id: Some(self.command.id),
@@ -125,12 +129,11 @@ impl Runner<'_> {
         Ok(PreparedProcess { process, run_dir, warnings, logs, input, command })
     }
 
-    /// Runs a hook, whose record is stored, until it has exited. Meanwhile `meanwhile` is called once, and `tick` ten times a
-    /// second. The caller stores the record with the exit together with the result.
+    /// Runs a hook, whose record is stored, until it has exited. `tick` is called once it runs, and then ten times a second.
+    /// The caller stores the record with the exit together with the result.
     pub(crate) fn run(
         &self,
         hook: PreparedProcess,
-        meanwhile: impl FnOnce(),
         tick: impl FnMut(&RunDir),
     ) -> Result<FinishedProcess, RunError> {
         let supervision = Supervision {
@@ -143,6 +146,6 @@ impl Runner<'_> {
             run_dir.write_pid(identity.pid).map_err(unwritable)?;
             Ok(self.store.save_process(process)?)
         };
-        supervision.run(hook, meanwhile, record, tick)
+        supervision.run(hook, record, tick)
     }
 }

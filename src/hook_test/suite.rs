@@ -269,7 +269,7 @@ impl Suite<'_> {
                 Err(RecvTimeoutError::Disconnected) | Ok(()) => Vec::new(),
             };
             let witness = std::thread::Builder::new().spawn_scoped(scope, look)?;
-            let finished = runner.run(ready, || (), |_| ())?;
+            let finished = runner.run(ready, |_| ())?;
             let duration = begin.elapsed();
             drop(over);
             Ok::<_, TestError>((finished, duration, witness.join().unwrap_or_default()))
@@ -327,8 +327,7 @@ fn terminate_leftovers(finished: &FinishedProcess) -> Vec<String> {
             start_ticks: running.identity.start_ticks,
             is_zombie: true,
         };
-        let tree = tree::find(finished.process.id, root);
-        let strays = named(&[tree.in_group, tree.strays].concat());
+        let strays = named(&tree::find(finished.process.id, root).all());
         for stray in strays {
             if !leftovers.iter().any(|known| known.contains(&stray)) {
                 leftovers.push(format!("a process outlives it: {stray}"));

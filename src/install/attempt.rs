@@ -90,7 +90,7 @@ pub(crate) fn run(
             on_event(InstallEvent::Output(line));
         }
     };
-    let finished = runner.run(ready, || (), on_tick)?;
+    let finished = runner.run(ready, on_tick)?;
     for warning in &finished.warnings {
         on_event(InstallEvent::Warning(format!("{provider}: {warning}")));
     }

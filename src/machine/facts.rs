@@ -53,20 +53,19 @@ pub(crate) fn gather(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
     let (release, arch) = (text(UtsName::release), text(UtsName::machine));
 
     let hw_in_docker = in_docker_hint || in_container();
-    let mut hw_manufacturer = dmi_text(&Product::vendor_name().unwrap_or_default());
-    let mut hw_product = dmi_text(&Product::name().unwrap_or_default());
+    let hw_manufacturer = dmi_text(&Product::vendor_name().unwrap_or_default());
+    let hw_product = dmi_text(&Product::name().unwrap_or_default());
     let hw_in_vm = is_vm(&hw_manufacturer, &hw_product) || has_hypervisor_flag(&head("/proc/cpuinfo"));
-    if hw_in_docker {
-        or_else(&mut hw_manufacturer, "Docker");
-        or_else(&mut hw_product, "Container");
-    }
+    let or_else = |fact: String, in_docker: &str| {
+        if hw_in_docker && fact.is_empty() { in_docker.to_owned() } else { fact }
+    };
 
     MachineFacts {
         hostname: text(UtsName::nodename),
         hw_in_docker,
         hw_in_vm,
-        hw_manufacturer,
-        hw_product,
+        hw_manufacturer: or_else(hw_manufacturer, "Docker"),
+        hw_product: or_else(hw_product, "Container"),
         hw_uuid: dmi_text(&Product::uuid().unwrap_or_default()),
         os_family: consts::OS.to_owned(),
         os_platform: platform(&text(UtsName::sysname), &release, &arch),
@@ -74,12 +73,6 @@ pub(crate) fn gather(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
         os_kernel: text(UtsName::version),
         os_arch: arch,
         stats: stats::gather(data_dir),
-    }
-}
-
-fn or_else(fact: &mut String, default: &str) {
-    if fact.is_empty() {
-        default.clone_into(fact);
     }
 }
 

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use sysinfo::Product;
 
 use crate::clock;
-use crate::fs::atomic::AtomicFile;
+use crate::fs::atomic;
 use crate::fs::digest;
 use crate::model::Guid;
 
@@ -26,10 +26,7 @@ const FILE_NAME: &str = "machine-id";
 const RANDOM: &str = "random";
 
 /// A file that may contain the machine's id, and how to find the id in its text.
-struct Candidate {
-    path: PathBuf,
-    id_in: fn(&str) -> Option<String>,
-}
+type Candidate = (PathBuf, fn(&str) -> Option<String>);
 
 /// Returns the guid of this machine. It is derived from the first of `/var/lib/dbus/machine-id`, `/etc/machine-id`, the Docker container's id in
 /// `/proc/self/cgroup` or `/proc/self/mountinfo` that is an id; on macOS the `IOPlatformUUID`, which is then the
@@ -47,17 +44,17 @@ pub(crate) fn find_or_create(data_dir: &Path) -> io::Result<Guid> {
     {
         return Ok(derive(&id, "IOPlatformUUID"));
     }
-    let candidates = [
-        Candidate { path: "/var/lib/dbus/machine-id".into(), id_in: machine_id },
-        Candidate { path: "/etc/machine-id".into(), id_in: machine_id },
-        Candidate { path: "/proc/self/cgroup".into(), id_in: id_in_cgroup },
-        Candidate { path: "/proc/self/mountinfo".into(), id_in: id_in_mountinfo },
+    let candidates: [Candidate; 4] = [
+        ("/var/lib/dbus/machine-id".into(), machine_id),
+        ("/etc/machine-id".into(), machine_id),
+        ("/proc/self/cgroup".into(), id_in_cgroup),
+        ("/proc/self/mountinfo".into(), id_in_mountinfo),
     ];
     guid_from(&candidates, data_dir)
 }
 
 fn guid_from(candidates: &[Candidate], data_dir: &Path) -> io::Result<Guid> {
-    for Candidate { path, id_in } in candidates {
+    for (path, id_in) in candidates {
         if let Some(id) = fs_err::read_to_string(path).ok().and_then(|text| id_in(&text)) {
             return Ok(derive(&id, &path.to_string_lossy()));
         }
@@ -115,9 +112,9 @@ fn random_id(data_dir: &Path) -> io::Result<String> {
     };
     // The file is synced before it is renamed, so that a crash leaves no empty id.
     let create = || {
-        let mut file = AtomicFile::private(&path)?;
+        let mut file = atomic::private(&path)?;
         writeln!(file, "{}", clock::new_id().simple())?;
-        file.commit_new()
+        atomic::persist_new(file, &path)
     };
     create().map_err(failed)?;
     read_random_id(&path)?.ok_or_else(|| {
@@ -158,10 +155,10 @@ mod tests {
     /// The data dir, and files in it that stand for the machine's own.
     fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Vec<Candidate>) {
         let dir = tempfile::tempdir().unwrap();
-        let candidate = |(name, text): &(&str, &str)| {
+        let candidate = |(name, text): &(&str, &str)| -> Candidate {
             let path = dir.path().join(name);
             fs_err::write(&path, text).unwrap();
-            Candidate { path, id_in: machine_id }
+            (path, machine_id)
         };
         let candidates = files.iter().map(candidate).collect();
         (dir, candidates)
@@ -172,14 +169,14 @@ mod tests {
         let (dir, files) = machine(&[("etc", &format!(" {ID}\u{1}\r\n"))]);
         let guid = guid_from(&files, dir.path()).unwrap();
         assert_eq!(guid.value, GUID);
-        assert_eq!(guid.source, files[0].path.to_str().unwrap());
+        assert_eq!(guid.source, files[0].0.to_str().unwrap());
     }
 
     #[test]
     fn the_first_file_that_holds_an_id_wins() {
         let other = "f".repeat(32);
         let (dir, mut files) = machine(&[("dbus", ID), ("etc", &other)]);
-        files.insert(0, Candidate { path: dir.path().join("absent"), id_in: machine_id });
+        files.insert(0, (dir.path().join("absent"), machine_id));
         assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
     }
 
@@ -191,7 +188,7 @@ mod tests {
             let guid = guid_from(&files, dir.path()).unwrap();
             assert_eq!(
                 (guid.value.as_str(), guid.source),
-                (GUID, files[1].path.display().to_string()),
+                (GUID, files[1].0.display().to_string()),
                 "{text:?}"
             );
         }
@@ -200,7 +197,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_utf_8_is_skipped() {
         let (dir, files) = machine(&[("dbus", ""), ("etc", ID)]);
-        fs_err::write(&files[0].path, [0xff, 0xfe]).unwrap();
+        fs_err::write(&files[0].0, [0xff, 0xfe]).unwrap();
         assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
     }
 

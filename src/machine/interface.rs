@@ -1,17 +1,16 @@
 //! The network interface of outgoing traffic, found without sending any.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
 use crate::model::InterfaceFacts;
 
-/// The addresses that `ArchiveBox` uses too; any public address would do. Nothing is sent there.
-const PUBLIC_ADDRESSES: [SocketAddr; 2] = [
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), 80),
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111)), 80),
-];
+/// For IPv4 and for IPv6, any address of this machine and the public address that `ArchiveBox` uses too; any other would do.
+/// Nothing is sent there.
+const PUBLIC_ROUTES: [(&str, &str); 2] =
+    [("0.0.0.0:0", "1.1.1.1:80"), ("[::]:0", "[2606:4700:4700::1111]:80")];
 
 /// The name server that the resolver uses if resolv.conf(5) has none, and the source address of a machine without a route.
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -28,8 +27,10 @@ struct Address {
 /// `127.0.0.1` if the machine is offline. `dns_server` is the first name server of `/etc/resolv.conf`, or `127.0.0.1` if it
 /// has none, as for the resolver itself. The MAC address of a tunnel or the loopback is empty.
 pub(crate) fn gather(hostname: &str) -> InterfaceFacts {
-    let ip =
-        PUBLIC_ADDRESSES.into_iter().find_map(|address| source_address(address).ok()).unwrap_or(LOCALHOST);
+    let ip = PUBLIC_ROUTES
+        .into_iter()
+        .find_map(|(any, target)| source_address(any, target).ok())
+        .unwrap_or(LOCALHOST);
     let (iface, mac_address) = owner(&addresses(), ip);
     let resolv_conf = fs_err::read_to_string("/etc/resolv.conf").unwrap_or_default();
     InterfaceFacts {
@@ -43,10 +44,8 @@ pub(crate) fn gather(hostname: &str) -> InterfaceFacts {
 }
 
 /// Returns the source address of traffic to `target`. Connecting a UDP socket only consults the routing table.
-fn source_address(target: SocketAddr) -> io::Result<IpAddr> {
-    let any: IpAddr =
-        if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
+fn source_address(any: &str, target: &str) -> io::Result<IpAddr> {
+    let socket = UdpSocket::bind(any)?;
     socket.connect(target)?;
     match socket.local_addr()?.ip() {
         ip if ip.is_unspecified() => Err(io::ErrorKind::AddrNotAvailable.into()),
@@ -80,12 +79,9 @@ fn owner(addresses: &[Address], ip: IpAddr) -> (String, String) {
 
 /// Returns the first name server of a resolv.conf(5): a line that begins with the keyword, blanks and the address.
 fn name_server(resolv_conf: &str) -> Option<&str> {
-    resolv_conf
-        .lines()
-        .filter_map(|line| line.strip_prefix("nameserver"))
-        .filter(|rest| rest.starts_with([' ', '\t']))
-        .filter_map(|rest| rest.split_whitespace().next())
-        .find(|server| is_address(server))
+    let rests = resolv_conf.lines().filter_map(|line| line.strip_prefix("nameserver"));
+    let servers = rests.filter_map(|rest| rest.strip_prefix([' ', '\t'])?.split_whitespace().next());
+    servers.into_iter().find(|server| is_address(server))
 }
 
 /// Returns whether a text is an IP address, possibly with the interface of a link-local one: `fe80::1%eth0`.
@@ -182,7 +178,7 @@ mod tests {
     #[test]
     fn the_route_to_the_loopback_is_the_loopback() {
         // A new network namespace has no address at all.
-        if let Ok(source) = source_address(SocketAddr::new(LOCALHOST, 80)) {
+        if let Ok(source) = source_address("0.0.0.0:0", "127.0.0.1:80") {
             assert_eq!(source, LOCALHOST);
             let (iface, mac) = owner(&addresses(), source);
             assert!(iface.starts_with("lo"), "{iface}");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::fs::home;
+use crate::fs::dir;
 
 /// The longest name, in characters. 63 four-byte characters still fit into a file name of 255 bytes.
 pub const MAX_CHARS: usize = 63;
@@ -53,7 +53,7 @@ impl BinaryName {
             return Err(NameError::Control(text.to_owned()));
         }
         let whole = if text.starts_with("~/") {
-            let path = home::expand(Path::new(text), home);
+            let path = dir::expand_home(Path::new(text), home);
             let path = path.ok_or_else(|| NameError::NoHome(text.to_owned()))?;
             // A slash at the end, which may follow a blank, is gone.
             path.to_string_lossy().trim_end_matches(is_blank).to_owned()

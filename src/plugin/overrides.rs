@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::fs::home;
+use crate::fs::dir;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::version;
 use crate::model::{PluginNameError, Policy, PolicyError, ProviderName, Version};
@@ -198,7 +198,7 @@ impl ProviderOverrides {
     /// Returns the file that the binary must be. `home` is what a leading `~` stands for.
     pub fn abspath(&self, home: Option<&Path>) -> Option<PathBuf> {
         let path = Path::new(self.abspath.as_deref()?);
-        Some(home::expand(path, home).unwrap_or_else(|| path.to_owned()))
+        Some(dir::expand_home(path, home).unwrap_or_else(|| path.to_owned()))
     }
 
     /// Returns the value of any key, as it was spelled.

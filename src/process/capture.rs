@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::model::ProcessId;
 use crate::process::signals::Interrupt;
-use crate::process::spawn::{CommandSpec, Spawn};
+use crate::process::spawn::CommandSpec;
 use crate::process::wait::WaitOutcome;
 use crate::process::{subreaper, terminate, wait};
 
@@ -36,7 +36,7 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> io::Result<Option<Captured>> {
     let mut streams = [tempfile::tempfile()?, tempfile::tempfile()?];
-    let child = match (Spawn { command, stdin: None, stdout: &streams[0], stderr: &streams[1] }).start() {
+    let child = match command.start(None, &streams[0], &streams[1]) {
         Ok(child) => child,
         Err(error) if error.is_exhausted => return Err(io::Error::other(error)),
         Err(_) => return Ok(None),

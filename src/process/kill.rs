@@ -95,11 +95,10 @@ fn await_stored_exit(store: &Store, process: &Process) -> Result<KillOutcome, St
     let deadline = Instant::now() + STORE_PATIENCE;
     loop {
         let now = store.process(process.id)?.unwrap_or_else(|| process.clone());
+        let recovered = if now.exit().is_some() { None } else { recover::recover_if_lost(store, &now)? };
+        let now = recovered.unwrap_or(now);
         if now.exit().is_some() {
             return Ok(KillOutcome::Exited(Box::new(now)));
-        }
-        if let Some(recovered) = recover::recover_if_lost(store, &now)? {
-            return Ok(KillOutcome::Exited(Box::new(recovered)));
         }
         if Instant::now() >= deadline {
             let root = now.running().and_then(|running| handle::find(&running.identity));

@@ -1,9 +1,359 @@
-//! Locks between rigups, each of which is an advisory lock on a file or folder.
+//! Locks between rigups, each of which is an advisory lock on a file or folder. A lock that is a file of its own names its
+//! holder.
 
-pub(crate) mod folder;
-mod holder;
-mod named;
-pub(crate) mod process_lock;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-pub(crate) use holder::Holder;
-pub(crate) use named::{Busy, Lock, LockError};
+use rustix::io::FdFlags;
+
+use crate::fs::lock::{self as file_lock, FileLock};
+use crate::model::{BinaryName, Identity, ProcessId};
+use crate::process::poll;
+use crate::process::signals::Interrupt;
+use crate::process::system::{self, BOOT_ID, PID_NAMESPACE};
+
+/// The pause between two tries to take a lock.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// The number of tries in a row after which a holder that waits for this process is taken to do so.
+const CIRCULAR_TRIES: u32 = 10;
+
+/// A lock that is held until it is dropped, and until every process that shares it is gone.
+#[derive(Debug)]
+pub(crate) struct Lock(FileLock);
+
+/// A lock that another process holds.
+#[derive(Debug)]
+pub(crate) struct Busy(FileLock);
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LockError {
+    /// rigup was interrupted while it waited.
+    #[error("interrupted while waiting for a lock")]
+    Interrupted,
+    /// The holder of the lock, a process with this pid, waits for this process.
+    #[error("cannot take the lock {path}: process {1} holds it and waits for this process", path = .0.display())]
+    Circular(PathBuf, u32),
+    /// The file cannot be created or locked.
+    #[error("cannot take a lock: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Busy {
+    /// Returns the holder.
+    pub(crate) fn holder(&mut self) -> Holder {
+        Holder(self.0.read())
+    }
+
+    /// Takes the lock if it is free by now. This costs one system call per try.
+    pub(crate) fn try_again(self) -> Result<Result<Lock, Self>, LockError> {
+        if self.0.try_lock()? { Ok(Ok(Lock::new(self.0)?)) } else { Ok(Err(self)) }
+    }
+}
+
+impl Lock {
+    /// Takes the lock on the name of a binary if it is free.
+    pub(crate) fn try_for_binary(
+        data_dir: &Path,
+        name: &BinaryName,
+    ) -> Result<Result<Self, Busy>, LockError> {
+        Busy(FileLock::create(&binary_lock(data_dir, name))?).try_again()
+    }
+
+    /// Takes the lock on the name of a binary: one rigup at a time installs it.
+    pub(crate) fn take_for_binary(
+        data_dir: &Path,
+        name: &BinaryName,
+        interrupt: &Interrupt,
+        waiting: impl FnOnce(&Holder),
+    ) -> Result<Self, LockError> {
+        Self::take(&binary_lock(data_dir, name), interrupt, |_| false, waiting)
+    }
+
+    /// Takes the lock, however long that takes. `waits_for_this` returns whether a holder waits for this process;
+    /// `waiting` is called once with the holder, if there is one.
+    pub(crate) fn take(
+        path: &Path,
+        interrupt: &Interrupt,
+        waits_for_this: impl Fn(&Identity) -> bool,
+        waiting: impl FnOnce(&Holder),
+    ) -> Result<Self, LockError> {
+        let mut file = FileLock::create(path)?;
+        let mut waiting = Some(waiting);
+        let mut circular_tries = 0;
+        file.lock_or(|file| {
+            let holder = Holder(file.read());
+            if let Some(waiting) = waiting.take() {
+                waiting(&holder);
+            }
+            // For a moment after the lock changed hands, the file names its holder of before.
+            let circular = holder.identity().filter(&waits_for_this);
+            circular_tries = if circular.is_some() { circular_tries + 1 } else { 0 };
+            match circular {
+                Some(holder) if circular_tries == CIRCULAR_TRIES => {
+                    Err(LockError::Circular(path.to_owned(), holder.pid))
+                }
+                _ if is_interrupted_by(interrupt, Instant::now() + RETRY) => Err(LockError::Interrupted),
+                _ => Ok(()),
+            }
+        })?;
+        Ok(Self::new(file)?)
+    }
+
+    /// Shares the lock with every process that this one starts from now on, whatever becomes of this one.
+    pub(crate) fn share_with_children(&self) -> io::Result<()> {
+        Ok(rustix::io::fcntl_setfd(self.0.file(), FdFlags::empty())?)
+    }
+
+    /// Writes the pid for which the lock is held into its file.
+    pub(crate) fn set_holder(&mut self, pid: u32) -> io::Result<()> {
+        self.0.write(&Holder::of(pid).0)
+    }
+
+    /// Releases the lock, also for those that share it.
+    pub(crate) fn release(self) -> io::Result<()> {
+        self.0.unlock()
+    }
+
+    fn new(file: FileLock) -> io::Result<Self> {
+        let mut lock = Self(file);
+        lock.set_holder(std::process::id())?;
+        Ok(lock)
+    }
+}
+
+fn binary_lock(data_dir: &Path, name: &BinaryName) -> PathBuf {
+    data_dir.join("locks").join("binary").join(name.link_name())
+}
+
+/// The holder of a lock: its pid, and what tells whether that can be compared with a pid of this process. A file that is
+/// being written, or that another version of rigup wrote, may hold less.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder(String);
+
+impl Holder {
+    /// Returns the process with this pid.
+    fn of(pid: u32) -> Self {
+        let known = system::entry(pid).zip(*PID_NAMESPACE);
+        Self(known.map_or_else(
+            || format!("{pid}\n"),
+            |(entry, namespace)| format!("{pid} {} {} {namespace}\n", entry.start_ticks, *BOOT_ID),
+        ))
+    }
+
+    /// Whether this process holds the lock.
+    pub(crate) fn is_this_process(&self) -> bool {
+        *self == Self::of(std::process::id())
+    }
+
+    /// Returns the identity of the holder, or `None` if it cannot be known here: a holder in another container, or on
+    /// another machine, may have the pid of any process of this one.
+    fn identity(&self) -> Option<Identity> {
+        let [pid, start_ticks, boot_id, namespace] = self.fields()?;
+        if boot_id != *BOOT_ID || namespace.parse().ok() != *PID_NAMESPACE {
+            return None;
+        }
+        Some(Identity {
+            pid: pid.parse().ok()?,
+            start_ticks: start_ticks.parse().ok()?,
+            boot_id: boot_id.to_owned(),
+        })
+    }
+
+    /// Returns everything that the file names, or `None` if it is not complete.
+    fn fields(&self) -> Option<[&str; 4]> {
+        let fields: Vec<&str> = self.0.strip_suffix('\n')?.split(' ').collect();
+        fields.try_into().ok()
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.split_whitespace().next().unwrap_or_default())?;
+        let is_elsewhere = self.fields().is_some() && self.identity().is_none();
+        f.write_str(if is_elsewhere { " of another pid namespace" } else { "" })
+    }
+}
+
+/// How long to wait for another holder of the lock on a folder.
+pub(crate) const FOLDER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Takes the lock on a folder that rigup writes into, which is waited for, for a limited time. `waiting` is called once, if another process holds it.
+pub(crate) fn take_folder(
+    folder: &Path,
+    interrupt: &Interrupt,
+    patience: Duration,
+    waiting: impl FnOnce(),
+) -> io::Result<FileLock> {
+    let mut lock = FileLock::open(folder)?;
+    let deadline = Instant::now() + patience;
+    let mut waiting = Some(waiting);
+    lock.lock_or(|_| {
+        if let Some(waiting) = waiting.take() {
+            waiting();
+        }
+        if is_interrupted_by(interrupt, deadline.min(Instant::now() + RETRY)) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if Instant::now() < deadline {
+            return Ok(());
+        }
+        let reason = format!(
+            "cannot lock the folder {}: another process holds the lock; find it with `lslocks`, wait until it ends, and try again",
+            folder.display()
+        );
+        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+    })?;
+    Ok(lock)
+}
+
+/// Whether rigup is interrupted before `deadline`.
+fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
+    poll::readable([interrupt.fd()], deadline) == [true]
+}
+
+/// The lock of a process without a run dir, such as rigup itself: its rigup holds it from before the process is recorded
+/// until its exit is. Other rigups can look at it even if they do not see the pid: from another container over the same
+/// data dir. Its file is removed with the value.
+#[derive(Debug)]
+pub(crate) struct ProcessLock(FileLock);
+
+impl ProcessLock {
+    /// Takes the lock of a process that is not recorded yet.
+    pub(crate) fn take(data_dir: &Path, process_id: ProcessId) -> io::Result<Self> {
+        let file = FileLock::create(&process_lock(data_dir, process_id))?;
+        file.lock()?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for ProcessLock {
+    fn drop(&mut self) {
+        let _ = fs_err::remove_file(self.0.path());
+    }
+}
+
+/// Whether a rigup holds the lock of this process. If that was killed, its file is removed.
+pub(crate) fn is_process_locked(data_dir: &Path, process_id: ProcessId) -> bool {
+    let path = process_lock(data_dir, process_id);
+    let is_locked = file_lock::is_locked(&path);
+    if is_locked == Some(false) {
+        let _ = fs_err::remove_file(&path);
+    }
+    is_locked == Some(true)
+}
+
+/// Removes the files, older than `age`, of rigups that were killed before they recorded their process.
+pub(crate) fn remove_stale_process_locks(data_dir: &Path, age: Duration) {
+    for file in fs_err::read_dir(process_locks(data_dir)).into_iter().flatten().flatten() {
+        let changed = file.metadata().and_then(|metadata| metadata.modified());
+        let is_old = changed.is_ok_and(|time| time.elapsed().is_ok_and(|elapsed| elapsed > age));
+        if is_old && file_lock::is_locked(&file.path()) == Some(false) {
+            let _ = fs_err::remove_file(file.path());
+        }
+    }
+}
+
+fn process_lock(data_dir: &Path, process_id: ProcessId) -> PathBuf {
+    process_locks(data_dir).join(process_id.to_string())
+}
+
+fn process_locks(data_dir: &Path) -> PathBuf {
+    data_dir.join("locks").join("process")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_has_one_holder_and_waiting_callers_learn_its_pid() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("locks/x");
+        let interrupt = Interrupt::install().unwrap();
+        let (inside, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let first = Lock::take(&path, &interrupt, |_| false, |_| panic!("the lock is free")).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let _lock = Lock::take(
+                        &path,
+                        &interrupt,
+                        |_| false,
+                        |holder| {
+                            assert!(holder.is_this_process());
+                            assert_eq!(holder.to_string(), std::process::id().to_string());
+                            told.fetch_add(1, Ordering::SeqCst);
+                        },
+                    )
+                    .unwrap();
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while told.load(Ordering::SeqCst) < 4 && Instant::now() < deadline {
+                poll::pause(Instant::now() + Duration::from_millis(1));
+            }
+            drop(first);
+        });
+        assert_eq!(told.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn a_holder_is_compared_only_with_processes_of_its_pid_namespace() {
+        let this = Holder::of(std::process::id());
+        assert_eq!(this.identity(), system::entry(std::process::id()).map(|entry| entry.identity()));
+        let [pid, start, boot, namespace] = this.fields().unwrap();
+        for (text, shown) in [
+            (format!("{pid}\n"), pid.to_owned()),
+            (format!("{pid} {start} {boot} {namespace}"), pid.to_owned()),
+            (format!("{pid} {start} {boot} 1\n"), format!("{pid} of another pid namespace")),
+            (format!("{pid} {start} other {namespace}\n"), format!("{pid} of another pid namespace")),
+            (String::new(), String::new()),
+        ] {
+            let holder = Holder(text);
+            assert_eq!((holder.identity(), holder.to_string()), (None, shown));
+        }
+    }
+
+    #[test]
+    fn gives_up_on_a_folder_that_stays_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let interrupt = Interrupt::install().unwrap();
+        let first =
+            take_folder(folder.path(), &interrupt, FOLDER_PATIENCE, || panic!("the lock is free")).unwrap();
+        let mut calls = 0;
+        let error = take_folder(folder.path(), &interrupt, Duration::ZERO, || calls += 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("wait until it ends"), "{error}");
+        assert_eq!(calls, 1);
+        take_folder(folder.path(), &interrupt, FOLDER_PATIENCE, || drop(first)).unwrap();
+    }
+
+    #[test]
+    fn an_old_lock_file_is_removed_unless_its_lock_is_process_locked() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let (held, stale) = (ProcessId::generate(), ProcessId::generate());
+        let lock = ProcessLock::take(data_dir.path(), held).unwrap();
+        File::create(process_lock(data_dir.path(), stale)).unwrap();
+        remove_stale_process_locks(data_dir.path(), Duration::from_mins(1));
+        assert!(process_lock(data_dir.path(), stale).exists());
+        let long_ago = SystemTime::now() - Duration::from_hours(1);
+        for id in [held, stale] {
+            let file = File::options().write(true).open(process_lock(data_dir.path(), id)).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        remove_stale_process_locks(data_dir.path(), Duration::from_mins(1));
+        assert!(!process_lock(data_dir.path(), stale).exists() && is_process_locked(data_dir.path(), held));
+        drop(lock);
+        assert!(!process_lock(data_dir.path(), held).exists());
+    }
+}

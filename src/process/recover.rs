@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::clock;
 use crate::model::{MachineId, Process, ProcessExit, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
-use crate::process::lock::process_lock;
+use crate::process::lock;
 use crate::process::run_dir::RunDir;
 use crate::process::terminate;
 use crate::store::{Store, StoreError};
@@ -14,16 +14,13 @@ use crate::store::{Store, StoreError};
 /// returns them. A hook without a waiter is terminated with its tree; a process that had a waiter goes on without it. The
 /// exit is the one in the run dir, if there is one; otherwise the process is lost.
 pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
-    let mut recovered = Vec::new();
-    for process in &store.unfinished_processes(machine_id)? {
-        recovered.extend(recover_if_lost(store, process)?);
-    }
-    Ok(recovered)
+    let processes = store.unfinished_processes(machine_id)?;
+    processes.iter().filter_map(|process| recover_if_lost(store, process).transpose()).collect()
 }
 
 /// Completes the record of one process, if no rigup or waiter supervises it any more.
 pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
-    if process.spec.run_dir.is_none() && process_lock::is_held(store.data_dir(), process.id) {
+    if process.spec.run_dir.is_none() && lock::is_process_locked(store.data_dir(), process.id) {
         return Ok(None);
     }
     // Its exit may have been stored since the record was read.
@@ -73,5 +70,6 @@ fn terminate_rest(process: &Process) {
 /// Whether the rigup that supervises this hook is alive.
 fn is_rigup_alive(store: &Store, hook: &Process) -> Result<bool, StoreError> {
     let rigup = hook.parent_id.map(|id| store.process(id)).transpose()?.flatten();
-    Ok(rigup.is_some_and(|rigup| rigup.exit().is_none() && process_lock::is_held(store.data_dir(), rigup.id)))
+    Ok(rigup
+        .is_some_and(|rigup| rigup.exit().is_none() && lock::is_process_locked(store.data_dir(), rigup.id)))
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use memchr::memmem;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
-use crate::fs::atomic::AtomicFile;
+use crate::fs::atomic;
 use crate::jsonl::MAX_LINE;
 
 /// The key that is removed.
@@ -16,7 +17,7 @@ const KEY: &str = "env";
 /// Removes the `env` of every Binary record from a log. All other bytes stay as they are; a log without an `env` is not
 /// written.
 pub(crate) fn remove_environments(log: &Path) -> io::Result<()> {
-    let mut redacted: Option<BufWriter<AtomicFile>> = None;
+    let mut redacted: Option<BufWriter<NamedTempFile>> = None;
     let mut reader = BufReader::new(File::open(log)?);
     let mut line = Vec::new();
     let mut is_new_line = true;
@@ -26,7 +27,7 @@ pub(crate) fn remove_environments(log: &Path) -> io::Result<()> {
         let is_whole = is_new_line && (line.ends_with(b"\n") || line.len() < MAX_LINE);
         let record = Some(&line).filter(|_| is_whole).and_then(|line| without_environment(line));
         if record.is_some() && redacted.is_none() {
-            let mut file = AtomicFile::private(log)?;
+            let mut file = atomic::private(log)?;
             io::copy(&mut File::open(log)?.take(before), &mut file)?;
             redacted = Some(BufWriter::new(file));
         }
@@ -40,8 +41,10 @@ pub(crate) fn remove_environments(log: &Path) -> io::Result<()> {
         before += line.len() as u64;
         line.clear();
     }
-    redacted
-        .map_or(Ok(()), |redacted| redacted.into_inner().map_err(io::IntoInnerError::into_error)?.commit())
+    if let Some(redacted) = redacted {
+        redacted.into_inner().map_err(io::IntoInnerError::into_error)?.persist(log)?;
+    }
+    Ok(())
 }
 
 /// Returns the record without its environment, or `None` if it is not a Binary record with one.

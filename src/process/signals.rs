@@ -25,11 +25,10 @@ impl Interrupt {
     /// INT and HUP stay ignored if they are ignored: by `nohup`, or by a shell without job control that starts rigup in the
     /// background.
     pub(crate) fn install() -> io::Result<Self> {
-        let unable = |error: io::Error| {
+        Self::handle().map_err(|error| {
             let reason = exhaustion::explain(&error);
             io::Error::new(error.kind(), format!("cannot handle signals: {reason}"))
-        };
-        Self::handle().map_err(unable)
+        })
     }
 
     fn handle() -> io::Result<Self> {

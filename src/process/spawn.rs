@@ -34,11 +34,6 @@ pub(crate) struct CommandSpec {
 }
 
 impl CommandSpec {
-    /// Returns the program and its arguments as texts, for records.
-    pub(crate) fn words(&self) -> Vec<String> {
-        words(&self.program, &self.args)
-    }
-
     /// Returns the program's file: the program itself if it is a path, otherwise the first of its name on `PATH`.
     pub(crate) fn find_program(&self) -> io::Result<PathBuf> {
         if self.program.as_encoded_bytes().contains(&b'/') {
@@ -47,19 +42,6 @@ impl CommandSpec {
         let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
         which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
     }
-}
-
-/// A command and its streams. Output goes to files, so that a grandchild that keeps them open causes no delay.
-#[derive(Debug)]
-pub(crate) struct Spawn<'a> {
-    /// The command.
-    pub command: &'a CommandSpec,
-    /// Its standard input; `None` for `/dev/null`.
-    pub stdin: Option<&'a File>,
-    /// The file for its standard output.
-    pub stdout: &'a File,
-    /// The file for its standard error.
-    pub stderr: &'a File,
 }
 
 /// A process that rigup started.
@@ -97,20 +79,27 @@ impl SpawnError {
 const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-impl Spawn<'_> {
+impl CommandSpec {
     /// Starts the command in a session of its own, without a terminal, with no signal blocked and every signal at its default.
-    pub(crate) fn start(&self) -> Result<Child, SpawnError> {
-        let CommandSpec { program, cwd, .. } = self.command;
-        self.try_start().map_err(|error| SpawnError::new(PathBuf::from(program), cwd, &error))
+    /// Without `stdin`, its standard input is `/dev/null`. Its output goes to files, so that a grandchild that keeps them open
+    /// causes no delay.
+    pub(crate) fn start(
+        &self,
+        stdin: Option<&File>,
+        stdout: &File,
+        stderr: &File,
+    ) -> Result<Child, SpawnError> {
+        let started = self.try_start(stdin, [stdout, stderr]);
+        started.map_err(|error| SpawnError::new(PathBuf::from(&self.program), &self.cwd, &error))
     }
 
-    fn try_start(&self) -> io::Result<Child> {
-        let stdin = match self.stdin {
+    fn try_start(&self, stdin: Option<&File>, [stdout, stderr]: [&File; 2]) -> io::Result<Child> {
+        let stdin = match stdin {
             Some(stdin) => stdin,
             None => &File::open("/dev/null")?,
         };
-        let CommandSpec { program, args, env, cwd } = self.command;
-        let file = CString::new(self.command.find_program()?.into_os_string().into_vec())?;
+        let Self { program, args, env, cwd } = self;
+        let file = CString::new(self.find_program()?.into_os_string().into_vec())?;
         let argv = std::iter::once(program).chain(args).map(|word| CString::new(word.as_bytes()));
         let argv = argv.collect::<Result<Vec<_>, _>>()?;
         let env =
@@ -118,7 +107,7 @@ impl Spawn<'_> {
         let env = env.collect::<Result<Vec<_>, _>>()?;
         let mut actions = PosixSpawnFileActions::init()?;
         change_folder(&mut actions, cwd)?;
-        for (target, stream) in (0..).zip([stdin, self.stdout, self.stderr]) {
+        for (target, stream) in (0..).zip([stdin, stdout, stderr]) {
             actions.add_dup2(stream.as_raw_fd(), target)?;
         }
         let mut attributes = PosixSpawnAttr::init()?;
@@ -197,12 +186,10 @@ fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
     let is_path = program.as_os_str().as_encoded_bytes().contains(&b'/');
     match error.kind() {
         io::ErrorKind::NotFound if !cwd.is_dir() => format!("the folder {} does not exist", cwd.display()),
-        io::ErrorKind::NotFound if is_path && program.exists() => match shebang(program) {
-            Some(line) => {
-                format!("its interpreter does not exist: {line}; install it, or change the first line")
-            }
-            None => "its loader does not exist: it was built for another system".to_owned(),
-        },
+        io::ErrorKind::NotFound if is_path && program.exists() => shebang(program).map_or_else(
+            || "its loader does not exist: it was built for another system".to_owned(),
+            |line| format!("its interpreter does not exist: {line}; install it, or change the first line"),
+        ),
         io::ErrorKind::NotFound if is_path => "the file does not exist".to_owned(),
         io::ErrorKind::NotFound => "it is not on PATH; install it".to_owned(),
         io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),

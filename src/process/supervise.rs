@@ -10,10 +10,13 @@ use crate::clock;
 use crate::model::{ExitReason, Identity, Process, ProcessExit, ProcessId};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
-use crate::process::spawn::{Child, CommandSpec, Spawn};
+use crate::process::spawn::{self, Child, CommandSpec};
 use crate::process::system::ProcessEntry;
 use crate::process::wait::{self, WaitOutcome};
 use crate::process::{subreaper, terminate, tree};
+
+/// The warning about a process that survived KILL.
+const SURVIVOR: &str = "cannot terminate a process";
 
 /// A process that is ready to be started.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ impl PreparedProcess {
         let mut words = launcher.into_iter().chain(own);
         self.command.program = words.next().unwrap_or_default();
         self.command.args = words.collect();
-        self.process.spec.cmd = self.command.words();
+        self.process.spec.cmd = spawn::words(&self.command.program, &self.command.args);
         self
     }
 }
@@ -68,20 +71,18 @@ pub(crate) struct Supervision<'a> {
 }
 
 impl Supervision<'_> {
-    /// Starts a process and calls `meanwhile`. Then waits for the process, terminates it if it has to be, and terminates what
-    /// it left in its group. After `record_after`, `record` is called; if that fails, the process is killed, because one that
-    /// cannot be recorded must not run. `tick` is called ten times a second.
+    /// Starts a process, waits for it, terminates it if it has to be, and terminates what it left in its group. After
+    /// `record_after`, `record` is called; if that fails, the process is killed, because one that cannot be recorded must not
+    /// run. `tick` is called at once, and then ten times a second.
     pub(crate) fn run<E>(
         &self,
         prepared: PreparedProcess,
-        meanwhile: impl FnOnce(),
         record: impl FnOnce(&Process, &RunDir, &Identity) -> Result<(), E>,
         mut tick: impl FnMut(&RunDir),
     ) -> Result<FinishedProcess, E> {
         let PreparedProcess { process, run_dir, mut warnings, logs, input, command } = prepared;
-        let [stdout, stderr] = &logs;
-        let started = Spawn { command: &command, stdin: input.as_ref(), stdout, stderr }.start();
-        meanwhile();
+        let started = command.start(input.as_ref(), &logs[0], &logs[1]);
+        tick(&run_dir);
         let process = match started {
             Err(error) => process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now())),
             Ok(child) => {
@@ -99,7 +100,7 @@ impl Supervision<'_> {
                 let (limit, tick) = (self.output_limit, || tick(&run_dir));
                 let outcome = wait::wait(&child, deadline, &logs, limit, self.interrupt, tick);
                 if outcome != WaitOutcome::Exited {
-                    warnings.extend(survivor_warnings(&self.terminate_tree(process.id, &child)));
+                    warnings.extend(describe(SURVIVOR, &self.terminate_tree(process.id, &child)));
                 }
                 let exit = self.exit(outcome, &child, &run_dir);
                 if outcome == WaitOutcome::Exited && !subreaper::has_no_children() {
@@ -136,7 +137,7 @@ impl Supervision<'_> {
             } else {
                 terminate::terminate_group(process_id, &child.handle)
             };
-            warnings.extend(survivor_warnings(&survivors));
+            warnings.extend(describe(SURVIVOR, &survivors));
             subreaper::reap_orphans();
         }
         warnings
@@ -161,10 +162,6 @@ impl Supervision<'_> {
         }
         exit
     }
-}
-
-fn survivor_warnings(survivors: &[ProcessEntry]) -> Vec<String> {
-    describe("cannot terminate a process", survivors)
 }
 
 fn describe(what: &str, processes: &[ProcessEntry]) -> Vec<String> {

@@ -34,3 +34,20 @@ impl ProcessEntry {
         entry(self.pid).filter(|now| now.start_ticks == self.start_ticks)
     }
 }
+
+/// Closes all descriptors but the standard streams, so that a process that outlives its caller keeps none of the caller's pipes
+/// open. It has to be called before anything else is opened.
+pub(crate) fn close_inherited() {
+    // SAFETY: getdtablesize only reads; the caller has opened nothing yet, so this process uses no descriptor above 2.
+    #[expect(unsafe_code, reason = "neither nix nor rustix closes descriptors without an owner")]
+    unsafe {
+        // Linux before 5.9 has no such call.
+        #[cfg(target_os = "linux")]
+        if libc::close_range(3, libc::c_uint::MAX, 0) == 0 {
+            return;
+        }
+        for descriptor in 3..libc::getdtablesize() {
+            libc::close(descriptor);
+        }
+    }
+}

@@ -30,9 +30,9 @@ pub(crate) fn terminate_tree(
     interrupt: Option<&Interrupt>,
 ) -> Vec<ProcessEntry> {
     terminate(signal, Some(root), grace, interrupt, || {
-        let tree = tree::find(process_id, root.entry);
+        let members = tree::find(process_id, root.entry).all();
         let root = root.entry.refreshed().filter(|now| !now.is_zombie);
-        root.into_iter().chain(tree.in_group).chain(tree.strays).collect()
+        root.into_iter().chain(members).collect()
     })
 }
 
@@ -43,10 +43,7 @@ pub(crate) fn terminate_group(process_id: ProcessId, root: &Handle) -> Vec<Proce
 
 /// Terminates everything that a root left behind, in any process group. Returns the survivors.
 pub(crate) fn terminate_leftovers(process_id: ProcessId, root: ProcessEntry) -> Vec<ProcessEntry> {
-    terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || {
-        let left = tree::find(process_id, root);
-        left.in_group.into_iter().chain(left.strays).collect()
-    })
+    terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || tree::find(process_id, root).all())
 }
 
 /// Terminates the processes that carry the id of a process whose root cannot be found: all of them, or those in this group.

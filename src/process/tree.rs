@@ -23,6 +23,13 @@ pub(crate) struct ProcessTree {
     pub strays: Vec<ProcessEntry>,
 }
 
+impl ProcessTree {
+    /// Returns all members.
+    pub(crate) fn all(self) -> Vec<ProcessEntry> {
+        [self.in_group, self.strays].concat()
+    }
+}
+
 /// Returns everything alive that a process started: its group, the processes that carry its id in their environment, the
 /// descendants of both, and an orphan without an environment if it can come from no other process.
 pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {

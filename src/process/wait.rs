@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::time::{TimeVal, TimeValLike};
 use rustix::process::Signal;
 
@@ -57,7 +60,8 @@ pub(crate) fn wait(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return WaitOutcome::Timeout;
         }
-        if output_limit.is_some_and(|limit| output.iter().any(|file| is_larger_than(file, limit))) {
+        let mut sizes = output.iter().filter_map(|file| Some(file.metadata().ok()?.len()));
+        if output_limit.is_some_and(|limit| sizes.any(|size| size > limit)) {
             return WaitOutcome::OutputLimit;
         }
         subreaper::reap_orphans();
@@ -65,20 +69,9 @@ pub(crate) fn wait(
     }
 }
 
-fn is_larger_than(file: &File, limit: u64) -> bool {
-    file.metadata().is_ok_and(|metadata| metadata.len() > limit)
-}
-
 /// Waits until the child has exited or `deadline` has passed, and returns whether it has exited.
 pub(crate) fn has_exited_by(child: &Child, deadline: Instant) -> bool {
-    let [has_exited] = poll::readable([child.handle.fd()], deadline);
-    has_exited
-}
-
-/// Waits until rigup is interrupted or `deadline` has passed, and returns whether it is interrupted.
-pub(crate) fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
-    let [is_interrupted] = poll::readable([interrupt.fd()], deadline);
-    is_interrupted
+    poll::readable([child.handle.fd()], deadline) == [true]
 }
 
 /// Reaps a child, and waits for its exit first if necessary. Returns its exit without the logs. From then on another process
@@ -94,17 +87,16 @@ pub(crate) fn reap(child: &Child) -> io::Result<ProcessExit> {
             // SAFETY: both pointers are to live values of the right type, and the pid is that of an unreaped child.
             #[expect(unsafe_code, reason = "nix has no wait4")]
             let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
-            let error = io::Error::last_os_error();
-            match waited {
-                waited if waited == pid => return Ok(()),
-                _ if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
+            match Errno::result(waited) {
+                Err(Errno::EINTR) => {}
+                waited => return waited,
             }
         }
     })?;
-    let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
+    let status = ExitStatus::from_raw(status);
+    let signal = status.signal();
     Ok(ProcessExit {
-        exit_code: Some(signal.map_or_else(|| libc::WEXITSTATUS(status), |number| 128 + number)),
+        exit_code: status.code().or_else(|| Some(128 + signal?)),
         signal,
         reason: if signal.is_some() { ExitReason::Signalled } else { ExitReason::Exited },
         usage: Some(Usage {

@@ -11,7 +11,7 @@ use crate::fs::lock::FileLock;
 use crate::model::{Identity, Process};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
-use crate::process::spawn::{Child, CommandSpec, Spawn, SpawnError};
+use crate::process::spawn::{Child, CommandSpec, SpawnError};
 use crate::process::supervise::{PreparedProcess, Supervision};
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::{poll, subreaper, terminate, wait};
@@ -60,8 +60,7 @@ pub(crate) fn launch(
     env.push((WAITER_VARIABLE.into(), id.into()));
     let waiter = CommandSpec { program: settings.rigup.clone().into(), args: words, env, cwd };
     let (ready_writer, null) = (File::from(OwnedFd::from(ready_writer)), null()?);
-    let stdin = Some(lock.file());
-    let child = Spawn { command: &waiter, stdin, stdout: &ready_writer, stderr: &null }.start()?;
+    let child = waiter.start(Some(lock.file()), &ready_writer, &null)?;
     // From here on the waiter alone holds the lock and the pipe.
     drop((lock, ready_writer));
     let mut report = String::new();
@@ -106,7 +105,7 @@ pub(crate) fn run(
         report_ready()
     };
     let prepared = PreparedProcess { process, run_dir, warnings: Vec::new(), logs, input: None, command };
-    let finished = supervision.run(prepared, || (), record, |_| ())?;
+    let finished = supervision.run(prepared, record, |_| ())?;
     save(&finished.process)?;
     // A process that could not be started or exited at once was not reported yet.
     report_ready()

@@ -14,7 +14,7 @@ use crate::fs::lock::FileLock;
 use crate::model::text_enum::text_enum;
 use crate::model::{MachineId, Process, ProcessId, RetentionLimits};
 use crate::process::kill::{self, KillOutcome};
-use crate::process::lock::process_lock;
+use crate::process::lock;
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::{recover, terminate};
 use crate::report::units;
@@ -154,11 +154,9 @@ impl Gc<'_> {
     /// is listed once.
     pub(crate) fn run(&self) -> Result<GcReport, GcError> {
         let lock = self.open_lock()?;
-        if !self.dry_run {
-            lock.lock().map_err(GcError::Lock)?;
-        }
         let mut report = GcReport::default();
         if !self.dry_run {
+            lock.lock().map_err(GcError::Lock)?;
             for process in recover::recover_lost(self.store, self.machine_id)? {
                 let reason = "its exit was not observed".to_owned();
                 report.items.push(GcItem::of(GcAction::Finished, process, reason));
@@ -248,21 +246,18 @@ impl Gc<'_> {
                 break;
             }
             let ttl = self.ttl.or(run.spec.run.as_ref().and_then(|spec| spec.ttl));
-            let (Some(ttl), Some(exit), Some(path)) = (ttl, run.exit(), run.spec.run_dir.clone()) else {
-                continue;
-            };
+            let (Some(ttl), Some(exit)) = (ttl, run.exit()) else { continue };
             if touched.contains(&run.id) || self.age(exit.ended_at) <= ttl || !self.can_remove() {
                 continue;
             }
-            let mut item = self.remove(run.id, path, format!("it exited more than {} ago", shown(ttl)));
-            if item.action == GcAction::Removed {
+            let (action, reason) = self.remove(run.id, format!("it exited more than {} ago", shown(ttl)));
+            if action == GcAction::Removed {
                 removed.insert(run.id);
                 if !self.dry_run {
                     self.store.clear_run_dir(run.id)?;
                 }
             }
-            item.process = Some(run);
-            items.push(item);
+            items.push(GcItem::of(action, run, reason));
         }
         Ok(removed)
     }
@@ -274,11 +269,12 @@ impl Gc<'_> {
         }
         for FoundRunDir { process_id, path, is_half_removed } in run_dir::list(self.store.data_dir()) {
             if is_half_removed || (self.store.process(process_id)?.is_none() && self.is_abandoned(&path)) {
-                items.push(self.remove(process_id, path, "it has no record".to_owned()));
+                let (action, reason) = self.remove(process_id, "it has no record".to_owned());
+                items.push(GcItem { action, process: None, path: Some(path), reason });
             }
         }
         if !self.dry_run {
-            process_lock::remove_stale(self.store.data_dir(), UNRECORDED_TTL);
+            lock::remove_stale_process_locks(self.store.data_dir(), UNRECORDED_TTL);
         }
         Ok(())
     }
@@ -291,13 +287,13 @@ impl Gc<'_> {
         is_old && RunDir::at(run_dir).is_locked() != Some(true)
     }
 
-    fn remove(&self, process_id: ProcessId, path: PathBuf, reason: String) -> GcItem {
+    /// Removes a run dir for this reason. Returns what was done, and why.
+    pub(super) fn remove(&self, process_id: ProcessId, reason: String) -> (GcAction, String) {
         let removed = if self.dry_run { Ok(()) } else { run_dir::remove(self.store.data_dir(), process_id) };
-        let (action, reason) = match removed {
+        match removed {
             Ok(()) => (GcAction::Removed, reason),
             Err(error) => (GcAction::Failed, error.to_string()),
-        };
-        GcItem { action, process: None, path: Some(path), reason }
+        }
     }
 
     /// Whether rigup may remove run dirs.

@@ -49,23 +49,18 @@ pub(crate) fn current(environment: &Environment) -> Result<PathBuf, MessageError
 
 /// Appends a message: one line in one write, so that the messages of several processes do not mix.
 pub(crate) fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<(), MessageError> {
-    let mut message = Map::new();
-    message.insert("time".to_owned(), clock::spell(clock::now()).into());
-    message.insert("text".to_owned(), text.into());
+    let time = clock::spell(clock::now());
+    let mut message = Map::from_iter([("time".to_owned(), time.into()), ("text".to_owned(), text.into())]);
     message.extend(extra);
-    let message = Value::Object(message);
-    let line = format!("{message}\n");
+    let line = format!("{}\n", Value::Object(message));
     if line.len() > jsonl::MAX_LINE {
         return Err(MessageError::TooLong(line.len()));
     }
-    let mut file =
-        OpenOptions::new().append(true).create(true).mode(0o600).open(run_dir.join("messages.jsonl"))?;
-    let written = file.write(line.as_bytes())?;
-    if written < line.len() {
-        return Err(MessageError::Io(io::Error::new(
-            io::ErrorKind::StorageFull,
-            "the message was truncated: no space left",
-        )));
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o600).open(run_dir.join("messages.jsonl"));
+    if file?.write(line.as_bytes())? < line.len() {
+        let reason = "the message was truncated: no space left";
+        return Err(io::Error::new(io::ErrorKind::StorageFull, reason).into());
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::hook::command::{self, HookEnvironment};
 use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
-use crate::process::spawn::CommandSpec;
+use crate::process::spawn::{self, CommandSpec};
 use crate::process::waiter::{self, LaunchError};
 use crate::runs::messages::RUN_DIR_VARIABLE;
 use crate::settings::Settings;
@@ -71,16 +71,11 @@ pub struct RunRequest {
 /// An error that prevents a run from being started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The limit of living runs is reached.
+    /// As many runs of this slug live as the limit allows.
     #[error(
-        "cannot start another run of {slug}: --max-live {max_live} is reached; wait for one of them (`rigup process list --slug {slug} --status running`), or kill it"
+        "cannot start another run of {0}: --max-live {1} is reached; wait for one of them (`rigup process list --slug {0} --status running`), or kill it"
     )]
-    TooMany {
-        /// The slug.
-        slug: String,
-        /// The limit.
-        max_live: u32,
-    },
+    TooMany(String, u32),
     /// The run dir cannot be created or written.
     #[error("cannot write the run dir: {0}")]
     RunDir(#[from] io::Error),
@@ -114,7 +109,11 @@ pub(crate) fn start(
         timeout: max_runtime,
         run_dir: Some(path.clone()),
         run: Some(RunSpec { slug: slug.clone(), description, ttl }),
-        ..ProcessSpec::new(ProcessType::Binary, command.words(), command.cwd.clone())
+        ..ProcessSpec::new(
+            ProcessType::Binary,
+            spawn::words(&command.program, &command.args),
+            command.cwd.clone(),
+        )
     };
     let run_dir = RunDir::create(path, &process, &command, None)?;
     // Another rigup that finds the record has to find the lock taken.
@@ -127,7 +126,7 @@ pub(crate) fn start(
         run_dir.discard();
     }
     if let (false, Some(max_live)) = (is_reserved?, max_live) {
-        return Err(StartError::TooMany { slug, max_live });
+        return Err(StartError::TooMany(slug, max_live));
     }
     if let Err(error) = waiter::launch(settings, &process, lock, command) {
         let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());

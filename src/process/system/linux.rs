@@ -32,10 +32,8 @@ pub(super) fn pid_namespace() -> Option<u64> {
 
 /// Returns the pids of all processes that this user may see.
 pub(crate) fn pids() -> Vec<u32> {
-    let Ok(proc) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    proc.filter_map(|dir| dir.ok()?.file_name().to_str()?.parse().ok()).collect()
+    let folders = fs::read_dir("/proc").into_iter().flatten();
+    folders.filter_map(|folder| folder.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Returns the process with this pid.
@@ -48,18 +46,16 @@ pub(crate) fn entry(pid: u32) -> Option<ProcessEntry> {
 
 /// Parses `/proc/<pid>/stat`. The name in parentheses may hold any character, including parentheses and blanks.
 fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
-    const STATE: usize = 0;
-    const PPID: usize = 1;
-    const PGRP: usize = 2;
-    const STARTTIME: usize = 19;
+    /// The fields between `pgrp` and `starttime`.
+    const BETWEEN: usize = 16;
     let (_, rest) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let mut fields = rest.split_ascii_whitespace();
     Some(ProcessEntry {
         pid,
-        ppid: fields.get(PPID)?.parse().ok()?,
-        pgid: fields.get(PGRP)?.parse().ok()?,
-        start_ticks: fields.get(STARTTIME)?.parse().ok()?,
-        is_zombie: matches!(*fields.get(STATE)?, "Z" | "X"),
+        is_zombie: matches!(fields.next()?, "Z" | "X"),
+        ppid: fields.next()?.parse().ok()?,
+        pgid: fields.next()?.parse().ok()?,
+        start_ticks: fields.nth(BETWEEN)?.parse().ok()?,
     })
 }
 
@@ -95,21 +91,6 @@ pub(crate) fn has_no_children(known: &[u32]) -> bool {
                 let _ = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
             }
             _ => return false,
-        }
-    }
-}
-
-/// Closes all descriptors but the standard streams, so that a process that outlives its caller keeps none of the caller's pipes
-/// open. It has to be called before anything else is opened.
-pub(crate) fn close_inherited() {
-    // SAFETY: the caller has opened nothing yet, so this process uses no descriptor above 2.
-    #[expect(unsafe_code, reason = "neither nix nor rustix closes a range")]
-    unsafe {
-        // Linux before 5.9 has no such call.
-        if libc::close_range(3, libc::c_uint::MAX, 0) != 0 {
-            for descriptor in 3..libc::getdtablesize() {
-                libc::close(descriptor);
-            }
         }
     }
 }

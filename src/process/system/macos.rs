@@ -106,18 +106,6 @@ pub fn has_no_children(_: &[u32]) -> bool {
     false
 }
 
-/// Closes all descriptors but the standard streams, so that a process that outlives its caller keeps none of the caller's pipes
-/// open. It has to be called before anything else is opened.
-pub fn close_inherited() {
-    // SAFETY: getdtablesize only reads; the caller has opened nothing yet, so this process uses no descriptor above 2.
-    #[expect(unsafe_code, reason = "nix has no getdtablesize, and these descriptors have no owner")]
-    unsafe {
-        for descriptor in 3..libc::getdtablesize() {
-            libc::close(descriptor);
-        }
-    }
-}
-
 /// A kqueue that waits for the exit of a process.
 #[derive(Debug)]
 pub struct ExitQueue(Kqueue);
