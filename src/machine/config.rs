@@ -37,14 +37,12 @@ pub(crate) fn setting(key: &str, value: &str) -> Result<(String, Value), ConfigE
     if !key.ends_with("_BINARY") || key == "_BINARY" {
         return Err(ConfigError::Key(key.to_owned()));
     }
-    let path = Path::new(value);
-    if value.is_empty() {
-        return Ok((key.to_owned(), Value::Null));
-    }
-    if !path.is_absolute() || !path.is_file() {
-        return Err(ConfigError::NoFile(key.to_owned(), value.to_owned()));
-    }
-    Ok((key.to_owned(), value.into()))
+    let value = match Path::new(value) {
+        _ if value.is_empty() => Value::Null,
+        path if path.is_absolute() && path.is_file() => value.into(),
+        _ => return Err(ConfigError::NoFile(key.to_owned(), value.to_owned())),
+    };
+    Ok((key.to_owned(), value))
 }
 
 #[cfg(test)]

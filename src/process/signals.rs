@@ -47,10 +47,7 @@ impl Interrupt {
 
     /// Returns the last signal, or `None` if none has come.
     pub(crate) fn signal(&self) -> Option<i32> {
-        match self.signal.load(Ordering::Relaxed) {
-            0 => None,
-            number => i32::try_from(number).ok(),
-        }
+        i32::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|number| *number != 0)
     }
 
     /// Returns the number of signals that have come.

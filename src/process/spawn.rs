@@ -33,17 +33,6 @@ pub(crate) struct CommandSpec {
     pub cwd: PathBuf,
 }
 
-impl CommandSpec {
-    /// Returns the program's file: the program itself if it is a path, otherwise the first of its name on `PATH`.
-    pub(crate) fn find_program(&self) -> io::Result<PathBuf> {
-        if self.program.as_encoded_bytes().contains(&b'/') {
-            return Ok(PathBuf::from(&self.program));
-        }
-        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
-        which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
-    }
-}
-
 /// A process that rigup started.
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -80,6 +69,15 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 impl CommandSpec {
+    /// Returns the program's file: the program itself if it is a path, otherwise the first of its name on `PATH`.
+    pub(crate) fn find_program(&self) -> io::Result<PathBuf> {
+        if self.program.as_encoded_bytes().contains(&b'/') {
+            return Ok(PathBuf::from(&self.program));
+        }
+        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+        which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
+    }
+
     /// Starts the command in a session of its own, without a terminal, with no signal blocked and every signal at its default.
     /// Without `stdin`, its standard input is `/dev/null`. Its output goes to files, so that a grandchild that keeps them open
     /// causes no delay.
