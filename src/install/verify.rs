@@ -132,17 +132,18 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
         Some(measured) => measured.to_owned(),
         None => digest::sha256(&abspath).map_err(unreadable)?,
     };
+    let pinned = expected.pin.filter(|(pin, _)| pin.sha256 != sha256);
+    let pinned = pinned.map(|(pin, lib_dir)| Ok((pin, relocatable::sha256(&abspath, lib_dir)?)));
+    let pinned = pinned.transpose().map_err(unreadable)?;
+    // If the file changed, its digests say nothing.
+    if probe::fingerprint(&abspath).as_ref() != Some(&fingerprint) {
+        return Err(VerifyError::UnusableFile(abspath, CHANGED));
+    }
     if let Some(found) = stated.filter(|stated| *stated != sha256) {
         return Err(VerifyError::WrongDigest(found.to_owned(), sha256));
     }
-    if let Some((pin, lib_dir)) = expected.pin.filter(|(pin, _)| pin.sha256 != sha256) {
-        let found = relocatable::sha256(&abspath, lib_dir).map_err(unreadable)?;
-        if found != pin.sha256 {
-            return Err(VerifyError::OtherFile(found, pin.sha256.clone()));
-        }
-    }
-    if probe::fingerprint(&abspath).as_ref() != Some(&fingerprint) {
-        return Err(VerifyError::UnusableFile(abspath, CHANGED));
+    if let Some((pin, found)) = pinned.filter(|(pin, found)| *found != pin.sha256) {
+        return Err(VerifyError::OtherFile(found, pin.sha256.clone()));
     }
     let (binprovider, version) = (expected.provider.clone(), version.to_owned());
     Ok(Installed { binprovider, abspath, version, sha256, fingerprint })
