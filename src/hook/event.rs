@@ -187,20 +187,19 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         prepared: PreparedProcess,
         lock: FileLock,
     ) -> Result<(), RunError> {
-        let PreparedProcess { process, run_dir, command, .. } = prepared;
+        let PreparedProcess { process, run_dir, warnings, command, .. } = prepared;
+        let output = HookOutput::of(hook);
+        let mut started = StartedHook { process, run_dir, output, warnings, was_terminated: false };
         self.conclude(None)?;
-        let waiter = match waiter::launch(self.runner.settings, &process, lock, command) {
+        let waiter = match waiter::launch(self.runner.settings, &started.process, lock, command) {
             Ok(waiter) => waiter,
             Err(error) => {
                 let exit = ProcessExit::spawn_failed(error.to_string(), clock::now());
-                let process = process.into_exited(exit);
-                self.runner.store.save_process(&process)?;
-                (self.on_event)(hook, HookEvent::Failed(&process));
-                return Ok(());
+                started.process = started.process.into_exited(exit);
+                let process = self.report_end(started);
+                return Ok(self.runner.store.save_process(&process)?);
             }
         };
-        let (output, warnings) = (HookOutput::of(hook), Vec::new());
-        let started = StartedHook { process, run_dir, output, warnings, was_terminated: false };
         self.background.push((started, waiter));
         let deadline = Instant::now() + self.event.ready_timeout;
         loop {
@@ -279,7 +278,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             let (mut started, waiter) = self.background.remove(at);
             let _ = wait::reap(&waiter);
             started.process = self.exit_of(started.process, &started.run_dir)?;
-            started.warnings = started.run_dir.read_warnings();
+            started.warnings.extend(started.run_dir.read_warnings());
             self.report_end(started);
         }
         Ok(())
