@@ -1,4 +1,4 @@
-//! The current time and new ids, which come from here alone.
+//! The only source of the current time and of new ids.
 //!
 //! Code that computes with time takes a [`Timestamp`] as an argument, so that tests can fix it.
 
@@ -7,7 +7,7 @@ use serde::Serializer;
 use uuid::Uuid;
 
 /// Returns the current time, truncated to milliseconds, as in records.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+#[expect(clippy::disallowed_methods, reason = "only this function reads the clock")]
 pub(crate) fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)

@@ -2,61 +2,63 @@
 
 use std::io::{self, BufRead};
 
-/// The longest line that is kept, in bytes: 1 MiB.
+/// The longest line that is line, in bytes: 1 MiB.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// A line of JSONL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
-    /// The bytes without the newline, and without blanks, NULs and byte order marks around them.
+    /// The line without its newline, surrounding blanks and NULs, and byte order marks before it.
     Text(&'a [u8]),
     /// The beginning of a line that is longer than [`MAX_LINE`].
     TooLong(&'a [u8]),
 }
 
-/// Splits a stream into lines, in pieces of any size. Only `\n` ends a line; the last line needs none.
+/// A splitter of a stream into lines. The stream may come in pieces of any size. Only `\n` ends a line; the last line
+/// does not need one.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    kept: Vec<u8>,
+    line: Vec<u8>,
     is_too_long: bool,
-    before: u64,
+    number: u64,
 }
 
 impl Lines {
-    /// Adds the next bytes, and passes each complete line that is not blank to `take`, with its number from 1.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], mut take: impl FnMut(u64, Line<'_>)) {
+    /// Adds the next bytes. Calls `on_line` with each complete line that is not blank, and its number, which counts
+    /// from 1.
+    pub(crate) fn push(&mut self, mut bytes: &[u8], mut on_line: impl FnMut(u64, Line<'_>)) {
         while let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
             self.keep(&bytes[..newline]);
-            self.finish(&mut take);
+            self.finish(&mut on_line);
             bytes = &bytes[newline + 1..];
         }
         self.keep(bytes);
     }
 
-    /// Ends the stream: the rest is a line as well.
-    pub(crate) fn finish(&mut self, mut take: impl FnMut(u64, Line<'_>)) {
-        self.before += 1;
-        let text = trim(&self.kept);
+    /// Ends the current line. At the end of the stream, that is the last line.
+    pub(crate) fn finish(&mut self, mut on_line: impl FnMut(u64, Line<'_>)) {
+        self.number += 1;
+        let text = trim(&self.line);
         if self.is_too_long {
-            take(self.before, Line::TooLong(text));
+            on_line(self.number, Line::TooLong(text));
         } else if !text.is_empty() {
-            take(self.before, Line::Text(text));
+            on_line(self.number, Line::Text(text));
         }
-        self.kept.clear();
+        self.line.clear();
         self.is_too_long = false;
     }
 
     fn keep(&mut self, part: &[u8]) {
-        let room = MAX_LINE - self.kept.len();
+        let room = MAX_LINE - self.line.len();
         self.is_too_long |= part.len() > room;
-        self.kept.extend_from_slice(&part[..part.len().min(room)]);
+        self.line.extend_from_slice(&part[..part.len().min(room)]);
     }
 }
 
-/// Passes each line of a reader that is not blank to `take`, with its number from 1.
+/// Calls `on_line` with each line of a reader that is not blank, and its number, which counts from 1.
 pub(crate) fn for_each_line<R: BufRead>(
     mut reader: R,
-    mut take: impl FnMut(u64, Line<'_>),
+    mut on_line: impl FnMut(u64, Line<'_>),
 ) -> io::Result<()> {
     let mut lines = Lines::default();
     loop {
@@ -66,16 +68,16 @@ pub(crate) fn for_each_line<R: BufRead>(
             Err(error) => return Err(error),
         };
         if chunk.is_empty() {
-            lines.finish(take);
+            lines.finish(on_line);
             return Ok(());
         }
-        lines.push(chunk, &mut take);
+        lines.push(chunk, &mut on_line);
         let consumed = chunk.len();
         reader.consume(consumed);
     }
 }
 
-/// Returns the beginning of a line, short enough for a message.
+/// Returns the beginning of a line, shortened for a message.
 pub(crate) fn head(line: &[u8]) -> String {
     const CHARS: usize = 60;
     let text = String::from_utf8_lossy(&line[..line.len().min(4 * CHARS)]);

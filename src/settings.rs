@@ -17,12 +17,12 @@ pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
     /// Reads the environment of this process; called once, at the start.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
     pub fn of_this_process() -> Self {
         Self(std::env::vars_os().collect())
     }
 
-    /// Returns the value of a variable; an empty one counts as unset.
+    /// Returns the value of a variable, or `None` if it is unset or empty.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
@@ -32,12 +32,12 @@ impl Environment {
         names.iter().find_map(|name| self.get(name)).map(PathBuf::from)
     }
 
-    /// Returns the value of a variable, if it is UTF-8.
+    /// Returns the value of a variable, or `None` if it is unset, empty or not UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(OsStr::to_str)
     }
 
-    /// Returns the folders in a list such as PATH; none if it is unset.
+    /// Returns the folders in a list such as PATH, or none if it is unset.
     pub fn folders(&self, name: &str) -> Vec<PathBuf> {
         self.get(name).map(|list| std::env::split_paths(list).collect()).unwrap_or_default()
     }
@@ -76,8 +76,8 @@ pub const FILE_NAME: &str = "rigup.toml";
 /// The size limit of a `rigup.toml`, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// The key with folders that are declared trusted. It counts only in a file that others cannot write to, so that no folder can
-/// declare itself trusted.
+/// The key with folders that are declared trusted. It is ignored in a file that others can write to, so that no folder
+/// can declare itself trusted.
 const TRUST_DIRS: &str = "trust_dirs";
 
 /// A settings file.
@@ -126,7 +126,7 @@ pub struct Settings {
     pub plugin_path: Vec<PathBuf>,
     /// The project's `rigup.toml` and the user's, if they exist.
     pub files: Vec<SettingsFile>,
-    /// The users whose files are trusted.
+    /// The users and folders that are trusted.
     pub trust: Trust,
     /// Warnings about these settings.
     pub warnings: Vec<String>,
@@ -134,7 +134,7 @@ pub struct Settings {
     pub output_limit: u64,
     /// The path of the running rigup, for hooks to call.
     pub rigup: PathBuf,
-    /// The process that started this rigup, if rigup started that process.
+    /// The process that started this rigup, if rigup started that process itself.
     pub parent_process: Option<ProcessId>,
 }
 
@@ -147,7 +147,8 @@ pub enum SettingsError {
     /// The data dir is not set, and there is no home folder.
     #[error("cannot choose a data dir: HOME is not set; set --data-dir or RIGUP_DATA_DIR")]
     NoDataDir,
-    /// The path of a folder has a character that is not supported. The last text is the flag that chooses another folder.
+    /// The path of a folder has a character that is not supported. The last text is the flag that chooses another
+    /// folder.
     #[error("cannot use the folder {path}: its path {1}; choose another with {2}", path = .0.display())]
     Folder(PathBuf, String, &'static str),
     /// The current folder does not exist any more.
@@ -214,15 +215,15 @@ impl Settings {
         let user = environment.xdg_folder("XDG_CONFIG_HOME", home.as_deref(), ".config");
         let mut trust = trust(here, flags.trust_dirs, &environment);
         let mut warnings = Vec::new();
-        // The user's own file may declare the project's file trusted, not the other way round.
+        // The user's own file may declare the project's file trusted, but not the other way around.
         let paths = [user.map(|folder| folder.join("rigup").join(FILE_NAME)), Some(here.join(FILE_NAME))];
         let mut files = Vec::new();
         for path in paths.into_iter().flatten() {
             files.extend(read_file(path, home.as_deref(), &mut trust, &mut warnings)?);
         }
         files.reverse();
-        warnings.extend(unlisted(plugin_path.iter().map(PathBuf::as_path), "finds no plugins there"));
-        warnings.extend(unlisted(trust.exceptions(), "does not trust it"));
+        warnings.extend(list_warnings(plugin_path.iter().map(PathBuf::as_path), "finds no plugins there"));
+        warnings.extend(list_warnings(trust.exceptions(), "does not trust it"));
         let output_limit = match environment.get("RIGUP_OUTPUT_LIMIT") {
             None => OUTPUT_LIMIT,
             Some(text) => text
@@ -248,13 +249,13 @@ impl Settings {
     }
 }
 
-/// Checks that a folder can be written in records, which are JSON, in PATH, and in the scripts that pip and others create to
-/// start a program, some of which put it in double quotes.
+/// Checks that the path of a folder can be written into records, which are JSON, into PATH, and into the scripts by
+/// which pip and others start a program, some of which put it in double quotes.
 fn check_folder(path: &Path, flag: &'static str) -> Result<(), SettingsError> {
-    let is_bad = |c: &char| c.is_control() || [':', '"', '$', '`', '\\'].contains(c);
+    let is_unsupported = |c: &char| c.is_control() || [':', '"', '$', '`', '\\'].contains(c);
     let reason = match path.to_str() {
         None => "is not UTF-8, which records require".to_owned(),
-        Some(text) => match text.chars().find(is_bad) {
+        Some(text) => match text.chars().find(is_unsupported) {
             Some(c) => format!("has a {c:?}, which PATH and program launchers do not support"),
             None => return Ok(()),
         },
@@ -262,13 +263,13 @@ fn check_folder(path: &Path, flag: &'static str) -> Result<(), SettingsError> {
     Err(SettingsError::Folder(path.to_owned(), reason, flag))
 }
 
-/// Whether a folder can be in a list of folders, such as PATH.
+/// Returns whether a folder can be in a list of folders, such as PATH.
 pub(crate) fn is_listable(folder: &Path) -> bool {
     !folder.as_os_str().is_empty() && !folder.as_os_str().as_encoded_bytes().contains(&b':')
 }
 
 /// Returns a warning for each existing folder that cannot be passed to hooks in a list.
-fn unlisted<'a>(folders: impl Iterator<Item = &'a Path>, what: &str) -> impl Iterator<Item = String> {
+fn list_warnings<'a>(folders: impl Iterator<Item = &'a Path>, what: &str) -> impl Iterator<Item = String> {
     folders.filter(|folder| !is_listable(folder) && folder.is_dir()).map(move |folder| {
         format!(
             "the path {} contains a ':', so rigup {what} if a hook runs it; rename the folder",
@@ -277,7 +278,7 @@ fn unlisted<'a>(folders: impl Iterator<Item = &'a Path>, what: &str) -> impl Ite
     })
 }
 
-/// Returns what the command line and the environment trust.
+/// Returns the trust that the command line and the environment declare.
 fn trust(here: &Path, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
     let mut trust = Trust::new(environment.text("SUDO_UID").and_then(|uid| uid.parse().ok()));
     for (folders, source) in [(flags, "--trust-dir"), (environment.folders(TRUST_VARIABLE), TRUST_VARIABLE)] {
@@ -295,22 +296,22 @@ fn read_file(
     trust: &mut Trust,
     warnings: &mut Vec<String>,
 ) -> Result<Option<SettingsFile>, SettingsError> {
-    // A missing file needs no trusted path: if someone creates it, it is checked when it is read.
+    // A missing file is not checked. If someone creates it meanwhile, it is checked when it is read.
     if path.try_exists().is_ok_and(|exists| !exists) {
         return Ok(None);
     }
-    let unusable = |reason: String| SettingsError::File(path.clone(), reason.trim_end().to_owned());
+    let file_error = |reason: String| SettingsError::File(path.clone(), reason.trim_end().to_owned());
     let read = trust.read(&path, MAX_SIZE).map_err(|error| match error {
         TrustedReadError::Untrusted(untrusted) => untrusted.into(),
-        error => unusable(error.to_string()),
+        error => file_error(error.to_string()),
     })?;
     let Some(TrustedFile { bytes, note }) = read else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|error| unusable(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| file_error(error.to_string()))?;
     let mut values: Map<String, Value> =
-        toml::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| file_error(error.to_string()))?;
     if let Some(folders) = values.remove(TRUST_DIRS) {
         let folders: Vec<PathBuf> = serde_json::from_value(folders).map_err(|_| {
-            unusable(format!("{TRUST_DIRS} must be a list of folders, such as [\"/srv/plugins\"]"))
+            file_error(format!("{TRUST_DIRS} must be a list of folders, such as [\"/srv/plugins\"]"))
         })?;
         if note.is_some() {
             warnings
@@ -327,7 +328,8 @@ fn read_file(
     Ok(Some(SettingsFile { path, values }))
 }
 
-/// Returns a folder relative to `here`. A path with `..` is resolved as far as it exists, because links will contain it.
+/// Returns the absolute path of a folder relative to `here`. A path with `..` is resolved as far as it exists, because
+/// it is written into links.
 fn absolute(here: &Path, dir: &Path) -> PathBuf {
     let path = here.join(dir);
     if !path.components().any(|part| part == Component::ParentDir) {
@@ -340,7 +342,7 @@ fn absolute(here: &Path, dir: &Path) -> PathBuf {
     resolved.unwrap_or(path)
 }
 
-/// Returns the boolean that a word means, or `None` if it means none.
+/// Parses a boolean, or returns `None` if the word is not one.
 pub(crate) fn parse_bool(word: &str) -> Option<bool> {
     match word.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" | "y" | "t" => Some(true),
@@ -349,7 +351,7 @@ pub(crate) fn parse_bool(word: &str) -> Option<bool> {
     }
 }
 
-/// Returns the part of LIB_DIR that separates the builds for different machines: `x86_64-linux`.
+/// Returns the part of LIB_DIR that separates the builds for different platforms: `x86_64-linux`.
 pub fn platform() -> String {
     format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
 }
@@ -425,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_an_unsupported_path_is_refused() {
+    fn a_folder_with_an_unsupported_path_is_an_error() {
         use std::os::unix::ffi::OsStrExt;
         let error = |flags: Flags| {
             let environment = Environment::from_iter([("DATA_DIR", "/d")]);

@@ -1,9 +1,9 @@
-//! Words as a POSIX shell reads them.
+//! Quoting words for a POSIX shell.
 
 use std::borrow::Cow;
 use std::io;
 
-/// Quotes a word for a shell, if it needs quotes. A word with a NUL, which no shell can pass on, is an error.
+/// Quotes a word for a shell, if it needs quotes. Fails for a word with a NUL, which no shell can pass to a program.
 pub(crate) fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"@%+=:,./_-".contains(byte);
     if !word.is_empty() && word.iter().all(is_plain) {
@@ -12,7 +12,7 @@ pub(crate) fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
     shlex::bytes::try_quote(word).map_err(io::Error::other)
 }
 
-/// Quotes a text for a shell, if it needs quotes. One with a NUL is left as it is.
+/// Quotes a text for a shell, if it needs quotes. A text with a NUL is returned unchanged.
 pub(crate) fn quote_text(text: &str) -> String {
     let quoted = quote(text.as_bytes());
     quoted.map_or_else(|_| text.to_owned(), |quoted| String::from_utf8_lossy(&quoted).into_owned())

@@ -1,10 +1,10 @@
-//! Whether a file that rigup reads or runs is trusted: whether only this user and root can have written it.
+//! Checking that a file that rigup reads or runs is trusted: that only this user and root can have written it.
 //!
-//! This is the rule that OpenSSH and sudo have for their files. The file, and every folder on the path to it, has to belong to
-//! this user or to root, because anyone who can write to such a folder can replace the file. Other users must not be able to
-//! write to them, and neither must a group, unless that is private: group 0, or this user's own primary group without other
-//! members, which many systems give to each user. A folder with the sticky bit, such as `/tmp`, may be on the path, because
-//! only the owner of a file can replace that there.
+//! OpenSSH and sudo have the same rule for their files. The file, and every folder on the path to it, has to belong to
+//! this user or to root, because anyone who can write to such a folder can replace the file. Other users must not be
+//! able to write to them, and neither must a group, unless it is private: group 0, or this user's own primary group
+//! without other members, which many systems give to each user. A folder with the sticky bit, such as `/tmp`, may be on
+//! the path, because only the owner of a file in it can replace that file.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -17,7 +17,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Group, geteuid};
 
 use crate::shell;
-use users::{is_own_group, is_unknown, user};
+use users::{is_unknown, is_user_private_group, user};
 
 mod users;
 
@@ -29,7 +29,7 @@ pub struct Trust {
     exceptions: Vec<Exception>,
 }
 
-/// A folder that is trusted with everything in it, whatever its permissions are.
+/// A folder that is trusted with everything in it, regardless of its permissions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Exception {
     folder: PathBuf,
@@ -38,7 +38,7 @@ struct Exception {
 }
 
 impl Trust {
-    /// Trusts the user that this process runs as and, if that is root, the user who called sudo.
+    /// Returns the trust in the user that this process runs as and, if that is root, in the user who called sudo.
     pub fn new(sudo_user: Option<u32>) -> Self {
         let this_user = geteuid();
         let sudo_user = sudo_user.filter(|_| this_user.is_root());
@@ -46,7 +46,7 @@ impl Trust {
         Self { users: users.collect(), exceptions: Vec::new() }
     }
 
-    /// Trusts a folder that this flag or file declares trusted.
+    /// Adds a folder that `source`, a flag or a file, declares trusted.
     pub fn add_exception(&mut self, folder: PathBuf, source: impl Into<String>) {
         self.exceptions.push(Exception { folder, source: source.into() });
     }
@@ -56,8 +56,8 @@ impl Trust {
         self.exceptions.iter().map(|exception| exception.folder.as_path())
     }
 
-    /// Checks a file or folder and the path to it. A missing file is trusted. If it is trusted only because the user declared
-    /// that, returns a note that says so.
+    /// Checks a file or folder and the path to it. A missing file is trusted. Returns a note if the file is trusted
+    /// only because the user declared it trusted.
     pub fn check(&self, path: &Path) -> Result<Option<String>, Untrusted> {
         let mut inspection = Inspection::new(self);
         let checked = inspection.resolve(path).and_then(|_| {
@@ -69,8 +69,8 @@ impl Trust {
         }
     }
 
-    /// Reads a file that has to be trusted, or returns `None` if it does not exist. A file of more than `limit` bytes is an
-    /// error, because it could be endless.
+    /// Reads a file that has to be trusted, or returns `None` if it does not exist. Fails if it has more than `limit`
+    /// bytes, because it could be endless.
     pub fn read(&self, path: &Path, limit: u64) -> Result<Option<TrustedFile>, TrustedReadError> {
         let mut inspection = Inspection::new(self);
         let Some(file) = inspection.open(path)? else { return Ok(None) };
@@ -96,7 +96,7 @@ fn open(path: &Path, flags: OFlag) -> io::Result<(File, Metadata)> {
 pub struct TrustedFile {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// A note, if the file is trusted only because the user declared that.
+    /// A note, if the file is trusted only because the user declared it trusted.
     pub note: Option<String>,
 }
 
@@ -117,14 +117,14 @@ pub enum TrustedReadError {
     TooLarge(u64),
 }
 
-/// How a file or folder is checked.
+/// The way in which a file or folder is checked.
 #[derive(Debug, Clone, Copy)]
 enum Subject<'a> {
     /// By its path, as a part of a longer path.
     Ancestor,
     /// By its path, as the file or folder to check.
     Target,
-    /// By its open descriptor, whatever its path leads to now.
+    /// By its open descriptor, regardless of its path.
     Open(&'a File),
 }
 
@@ -133,11 +133,11 @@ enum Subject<'a> {
 pub struct Untrusted {
     /// The file or folder with the unsafe owner or permissions.
     pub path: PathBuf,
-    /// What is unsafe, as a clause.
+    /// The unsafe property, as a clause.
     cause: String,
     /// The command that makes `path` safe, without the path; `None` if no command does.
     fix: Option<String>,
-    /// The file or folder that was to be checked, if `path` is only a part of its path.
+    /// The file or folder to check, if `path` is only a part of its path.
     leads_to: Option<PathBuf>,
 }
 
@@ -154,7 +154,7 @@ impl Untrusted {
         }
     }
 
-    /// Returns the file or folder that was to be checked.
+    /// Returns the file or folder to check.
     fn target(&self) -> &Path {
         self.leads_to.as_deref().unwrap_or(&self.path)
     }
@@ -188,7 +188,7 @@ impl fmt::Display for Untrusted {
 
 impl std::error::Error for Untrusted {}
 
-/// A check of many files, in which the folders on several of their paths are checked once.
+/// A check of many files that checks each folder only once, even if it is on several of their paths.
 #[derive(Debug)]
 pub(crate) struct Inspection<'a> {
     trust: &'a Trust,
@@ -199,7 +199,7 @@ pub(crate) struct Inspection<'a> {
     used: Vec<(&'a Exception, String)>,
 }
 
-/// The number of links on one path, as in the kernel.
+/// The maximum number of links on one path, as in the Linux kernel.
 const MAX_LINKS: usize = 40;
 
 impl<'a> Inspection<'a> {
@@ -208,13 +208,13 @@ impl<'a> Inspection<'a> {
         Self { trust, passed: HashSet::new(), groups: HashMap::new(), used: Vec::new() }
     }
 
-    /// Opens a file that has to be trusted, or returns `None` if it does not exist. The path is checked first, and then the
-    /// open file that is read, so that one file cannot be checked and another one read. A file that is not regular is an
-    /// error, because it could block.
+    /// Opens a file that has to be trusted, or returns `None` if it does not exist. Checks the path first and then the
+    /// open file, so that the file that is read is the one that was checked. Fails if the file is not regular, because
+    /// reading it could block.
     pub(crate) fn open(&mut self, path: &Path) -> Result<Option<File>, TrustedReadError> {
         let opened = match self.resolve(path) {
             Ok(None) => return Ok(None),
-            // The path is checked; a link that was put there since is not followed.
+            // The path has been checked; a link that was put there since is not followed.
             Ok(Some(real)) => open(&real, OFlag::O_NOFOLLOW),
             Err(untrusted) if self.is_excepted(path, &untrusted) => open(path, OFlag::empty()),
             Err(untrusted) => return Err(untrusted.into()),
@@ -232,8 +232,8 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Checks every existing folder and link on a path, and on the paths of the links' targets. Returns the path without links,
-    /// or `None` if it does not exist.
+    /// Checks every existing folder and link on a path, and on the paths of the links' targets. Returns the path
+    /// without links, or `None` if it does not exist.
     pub(crate) fn resolve(&mut self, path: &Path) -> Result<Option<PathBuf>, Untrusted> {
         self.walk(path).map_err(|untrusted| {
             let leads_to = (untrusted.path != path).then(|| path.to_owned());
@@ -249,7 +249,7 @@ impl<'a> Inspection<'a> {
             if !self.passed.contains(&reached) {
                 let metadata = match fs::symlink_metadata(&reached) {
                     Ok(metadata) => metadata,
-                    // A missing file is no danger; opening it reports that it is missing.
+                    // A missing file cannot do harm; opening it reports that it is missing.
                     Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
                     Err(error) => return Err(unreadable(&reached, &error)),
                 };
@@ -277,8 +277,8 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Checks a file or folder itself; `metadata` is that of a link's target. The sticky bit makes no difference here: a file
-    /// that others add to a plugin's folder is a part of the plugin.
+    /// Checks a file or folder itself; for a link, `metadata` is that of its target. The sticky bit is ignored, because
+    /// a file that others add to a plugin's folder becomes a part of the plugin.
     pub(crate) fn check_target(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
         self.check(path, metadata, Subject::Target)
     }
@@ -289,7 +289,7 @@ impl<'a> Inspection<'a> {
         let owner = metadata.uid();
         let (cause, fix) = if owner != 0 && !self.trust.users.contains(&owner) {
             if is_unknown(owner) {
-                // It cannot be fixed inside the namespace, and a rigup.toml is usually below the same `/`.
+                // The owner cannot be changed inside the namespace, and a rigup.toml is usually below the same `/`.
                 let cause =
                     format!("it belongs to a user that this user namespace does not map (uid {owner})");
                 return Err(Untrusted::new(path, cause, None));
@@ -319,17 +319,17 @@ impl<'a> Inspection<'a> {
         Err(Untrusted::new(path, cause, Some(fix)))
     }
 
-    /// Whether a group has no members but trusted users.
+    /// Returns whether a group has no members except trusted users.
     fn is_private(&mut self, gid: u32) -> bool {
         let users = &self.trust.users;
         *self
             .groups
             .entry(gid)
-            .or_insert_with(|| gid == 0 || users.iter().any(|uid| is_own_group(*uid, gid, users)))
+            .or_insert_with(|| gid == 0 || users.iter().any(|uid| is_user_private_group(*uid, gid, users)))
     }
 
-    /// Whether an access control list lets others write. If there is a list, the group bits of the mode are its mask, so it is
-    /// read only if they allow writing.
+    /// Returns whether an access control list lets others write. If a file has a list, the group bits of its mode are
+    /// the mask of the list, so the list matters only if they allow writing.
     fn has_other_writers(&mut self, path: &Path, subject: Subject<'_>) -> bool {
         const SIZE: usize = 4096;
         let mut list = [0; SIZE];
@@ -347,7 +347,8 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Whether the user has declared a folder, or one that it is in, trusted; then the exception is noted.
+    /// Returns whether the user has declared a folder, or one that contains it, trusted. Records the exception for
+    /// [`Self::notes`].
     pub(crate) fn is_excepted(&mut self, folder: &Path, untrusted: &Untrusted) -> bool {
         let real = folder.canonicalize().ok();
         let covers = |exception: &&Exception| {
@@ -382,7 +383,8 @@ enum Writer {
     Group(u32),
 }
 
-/// Returns the users and groups that an access control list lets write. Its entries have eight bytes: tag, permissions, id.
+/// Returns the users and groups that an access control list lets write. Its entries have eight bytes: tag, permissions,
+/// id.
 fn acl_writers(list: &[u8]) -> impl Iterator<Item = Writer> {
     const VERSION: usize = 4;
     const USER: u16 = 0x02;

@@ -31,13 +31,13 @@ impl TestTree {
     }
 }
 
-/// Returns why a path is untrusted, or an empty text if it is trusted.
+/// Returns the reason for which a path is untrusted, or an empty text if it is trusted.
 fn reason(path: &Path) -> String {
     Trust::new(None).check(path).map_or_else(|untrusted| untrusted.to_string(), Option::unwrap_or_default)
 }
 
 #[test]
-fn refuses_what_others_can_write_with_its_mode_and_the_fix() {
+fn rejects_a_file_that_others_can_write_and_shows_its_mode_and_a_fix() {
     let tree = TestTree::new();
     for mode in [0o700, 0o755, 0o555, 0o2755] {
         assert_eq!(reason(&tree.folder("x", mode)), "", "{mode:o}");
@@ -56,7 +56,7 @@ fn refuses_what_others_can_write_with_its_mode_and_the_fix() {
 }
 
 #[test]
-fn refuses_what_is_in_a_folder_that_others_can_write_unless_it_is_sticky() {
+fn rejects_files_in_a_folder_that_others_can_write_unless_it_is_sticky() {
     let tree = TestTree::new();
     tree.folder("open", 0o777);
     let inside = tree.folder("open/a/b", 0o755);
@@ -123,7 +123,7 @@ fn reads_only_a_regular_file_of_limited_size_also_through_links() {
 }
 
 #[test]
-fn reads_what_others_can_write_only_with_an_exception() {
+fn reads_a_file_that_others_can_write_only_with_an_exception() {
     let mut trust = Trust::new(None);
     let tree = TestTree::new();
     let file = tree.file("x", 0o666);
@@ -140,7 +140,7 @@ fn reads_what_others_can_write_only_with_an_exception() {
 }
 
 #[test]
-fn refuses_a_folder_of_another_user_unless_that_user_called_sudo() {
+fn rejects_a_folder_of_another_user_unless_that_user_called_sudo() {
     const OTHER_USER: u32 = 12345;
     if !geteuid().is_root() {
         return; // only root can give files away
@@ -159,7 +159,7 @@ fn accepts_a_folder_that_a_private_group_can_write_but_no_other() {
     let tree = TestTree::new();
     let folder = tree.folder("x", 0o2775);
     let gid = folder.metadata().unwrap().gid();
-    let is_private = gid == 0 || is_own_group(geteuid().as_raw(), gid, &[geteuid().as_raw()]);
+    let is_private = gid == 0 || is_user_private_group(geteuid().as_raw(), gid, &[geteuid().as_raw()]);
     assert_eq!(reason(&folder).is_empty(), is_private);
     if geteuid().is_root() {
         std::os::unix::fs::chown(&folder, None, Some(12345)).unwrap();
@@ -194,7 +194,7 @@ fn finds_the_writers_in_an_access_control_list() {
 }
 
 #[test]
-fn an_exception_covers_what_is_in_it_and_is_reported_once() {
+fn an_exception_covers_its_contents_and_is_reported_once() {
     let tree = TestTree::new();
     tree.folder("open", 0o777);
     let (one, two) = (tree.folder("open/p/one", 0o777), tree.folder("open/p/two", 0o755));
@@ -217,7 +217,7 @@ fn an_exception_covers_what_is_in_it_and_is_reported_once() {
 }
 
 #[test]
-fn an_exception_covers_what_is_in_it_by_any_path() {
+fn an_exception_covers_its_contents_by_any_path() {
     let tree = TestTree::new();
     tree.folder("open", 0o777);
     tree.folder("open/p", 0o755);
@@ -230,7 +230,7 @@ fn an_exception_covers_what_is_in_it_by_any_path() {
 }
 
 #[test]
-fn refuses_what_an_access_control_list_lets_others_write() {
+fn rejects_a_folder_that_an_access_control_list_lets_others_write() {
     let tree = TestTree::new();
     let folder = tree.folder("x", 0o770);
     let list = |may: u8| {

@@ -10,23 +10,24 @@ pub(super) fn user(uid: u32) -> String {
     }
 }
 
-/// Whether this group is the primary group of this user, has the user's name, and has no members but `users`. By the name it
-/// differs from a group that a directory service gives to every user, whose members are in no file.
-pub(super) fn is_own_group(uid: u32, gid: u32, users: &[u32]) -> bool {
+/// Returns whether this group is the primary group of this user, has the name of the user, and has no members except
+/// `users`. The name distinguishes it from a group that a directory service gives to every user, whose members are not
+/// in a file.
+pub(super) fn is_user_private_group(uid: u32, gid: u32, users: &[u32]) -> bool {
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
     let primary = user.as_ref().map_or_else(getegid, |user| user.gid);
     let group = Group::from_gid(primary).ok().flatten();
     let is_allowed = |name: &String| {
         User::from_name(name).ok().flatten().is_some_and(|member| users.contains(&member.uid.as_raw()))
     };
-    // In a container neither may have a name.
+    // In a container, the user and the group may have no names.
     let has_same_name = group.as_ref().is_none_or(|group| user.is_some_and(|user| user.name == group.name));
     let has_no_others = group.is_none_or(|group| group.mem.iter().all(is_allowed));
     let passwd = fs_err::read_to_string("/etc/passwd").unwrap_or_default();
     primary.as_raw() == gid && has_same_name && has_no_others && !is_shared(&passwd, gid, users)
 }
 
-/// Whether a line of a `passwd` file gives this primary group to any other user.
+/// Returns whether a `passwd` file gives this primary group to any other user.
 fn is_shared(passwd: &str, gid: u32, users: &[u32]) -> bool {
     passwd.lines().any(|line| {
         let mut fields = line.split(':').skip(2).map(|field| field.parse::<u32>().ok());
@@ -35,7 +36,8 @@ fn is_shared(passwd: &str, gid: u32, users: &[u32]) -> bool {
     })
 }
 
-/// Whether this uid stands for all users that the user namespace does not map: a file that it owns may be any user's.
+/// Returns whether this uid stands for all users that the user namespace does not map, so that a file of it may belong
+/// to any user.
 pub(super) fn is_unknown(uid: u32) -> bool {
     // The first user namespace of a system maps all users. Only Linux has others.
     const ALL_USERS: u32 = u32::MAX;

@@ -93,7 +93,7 @@ fn row_33_nothing_is_half_started_without_enough_processes() {
     if !kernel::is_root() {
         return;
     }
-    let messages = ["too many processes and threads"];
+    let messages = ["too many processes or threads"];
     check_limits(&messages, 1..8, |context, limit, args| {
         let user = user_with(limit);
         fs::create_dir(context.path("data")).unwrap();
