@@ -1,5 +1,5 @@
-//! The facts of this machine, gathered without network traffic, child processes or the environment. A fact that cannot be
-//! found out is empty, which is not an error.
+//! Facts about this machine, gathered without network traffic, child processes or environment variables. A fact that
+//! cannot be determined is left empty.
 
 pub(crate) mod config;
 pub(crate) mod facts;

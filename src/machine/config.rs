@@ -1,10 +1,10 @@
-//! The config of a machine's record: the paths of its binaries.
+//! The config in the record of a machine: the paths of its binaries.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-/// Why a value cannot be stored in the config of a machine.
+/// An error about a value that cannot be stored in the config of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The key does not end in `_BINARY`.
@@ -17,9 +17,10 @@ pub(crate) enum ConfigError {
     NoFile(String, String),
 }
 
-/// Returns what a Machine record changes in the config of a machine; null removes a key. The record has either a whole
-/// `config`, or one `key`, which older tools write as `config/KEY`, with a `value` or the method `unset`. Keys of a whole
-/// `config` are left out if they cannot be stored or if their file does not exist: the record may be old.
+/// Returns the changes that a Machine record makes to the config of a machine; null removes a key. The record has
+/// either a complete `config`, or one `key`, which older tools write as `config/KEY`, with a `value` or the method
+/// `unset`. Keys of a complete `config` are left out if they cannot be stored or if their file does not exist, because
+/// the record may be out of date.
 pub(crate) fn patch(fields: &Map<String, Value>) -> Result<Map<String, Value>, ConfigError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
     if let Some(key) = text("key") {
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_a_patch_is_read() {
+    fn accepts_every_form_of_a_patch() {
         let set = json!({"SH_BINARY": "/bin/sh"});
         assert_eq!(patched(&json!({"config": {"SH_BINARY": "/bin/sh"}})), Ok(set.clone()));
         let older = json!({"_method": "update", "key": "config/SH_BINARY", "value": "/bin/sh"});

@@ -1,4 +1,4 @@
-//! The facts of the hardware and the operating system.
+//! Facts about the hardware and the operating system.
 
 use std::env::consts;
 use std::ffi::OsStr;
@@ -12,24 +12,24 @@ use crate::machine::stats;
 use crate::model::MachineFacts;
 
 /// Files that container engines (Docker, Podman) put into every container.
-const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
+const CONTAINER_FILES: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 
 /// Parts of the names of a container's cgroup folders: `docker-<id>.scope`, `libpod-<id>`, `lxc.payload.web`.
 const CONTAINER_WORDS: [&str; 6] = ["docker", "containerd", "podman", "libpod", "kubepods", "lxc"];
 
-/// What hypervisors write into DMI, anywhere in the manufacturer's or the product's name. `virtual` is in Virtual Machine
-/// (Hyper-V), `VirtualBox`, `VMware` Virtual Platform and VirtualMac2,1.
+/// Strings that hypervisors write into DMI, anywhere in the name of the manufacturer or the product. `virtual` is in
+/// Virtual Machine (Hyper-V), `VirtualBox`, `VMware` Virtual Platform and VirtualMac2,1.
 const HYPERVISORS: [&str; 9] =
     ["virtual", "qemu", "vbox", "innotek", "vmware", "firecracker", "bochs", "bhyve", "parallels"];
 
-/// What the virtual machines of clouds have there.
+/// Strings in the same fields of virtual machines in a cloud.
 const CLOUDS: [&str; 5] = ["openstack", "amazon ec2", "google compute engine", "droplet", "vserver"];
 
-/// The same, but only as whole words, because these are too short.
+/// Strings that count only as whole words, because they are too short.
 const VM_WORDS: [&str; 5] = ["kvm", "xen", "domu", "lxc", "vm"];
 
 /// Placeholders that manufacturers leave in DMI, in lower case.
-const DMI_BLANKS: [&str; 9] = [
+const DMI_PLACEHOLDERS: [&str; 9] = [
     "none",
     "unknown",
     "not specified",
@@ -41,10 +41,10 @@ const DMI_BLANKS: [&str; 9] = [
     "o.e.m.",
 ];
 
-/// Gathers the facts of this machine. `in_docker_hint` is the variable `IN_DOCKER`: if it is true, this is a container
-/// whatever the files say. `data_dir` need not exist; its disk space is part of the stats.
+/// Gathers the facts about this machine. `in_docker_hint` is the variable `IN_DOCKER`: if it is true, the machine is a
+/// container, regardless of its files. `data_dir` need not exist; its disk space is part of the stats.
 ///
-/// In a container, an unknown manufacturer and product are `Docker` and `Container`.
+/// In a container, an unknown manufacturer becomes `Docker`, and an unknown product `Container`.
 pub(crate) fn gather(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
     let kernel = uname().ok();
     let text = |part: fn(&UtsName) -> &OsStr| {
@@ -77,12 +77,12 @@ pub(crate) fn gather(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
 }
 
 fn in_container() -> bool {
-    CONTAINER_MARKS.iter().any(|mark| Path::new(mark).exists())
+    CONTAINER_FILES.iter().any(|path| Path::new(path).exists())
         || is_container_engine(&head("/run/systemd/container"))
         || is_container_cgroup(&head("/proc/self/cgroup"))
 }
 
-/// Returns the name of the distribution; on macOS, of the release.
+/// Returns the name of the distribution or, on macOS, of the release, or `None` if it is unknown.
 fn distribution() -> Option<String> {
     // os-release(5): the second file is read only if the first one does not exist.
     ["/etc/os-release", "/usr/lib/os-release"]
@@ -92,16 +92,17 @@ fn distribution() -> Option<String> {
         .or_else(|| System::long_os_version().ok())
 }
 
-/// Returns the first 16 KiB of a file, or an empty text. One CPU of `/proc/cpuinfo` is enough, and the kernel takes long to
-/// list a hundred.
+/// Returns the first 16 KiB of a file, or an empty text if it cannot be opened. The first CPU in `/proc/cpuinfo` is
+/// enough, and the kernel needs a long time to list a hundred of them.
 fn head(path: &str) -> String {
     let mut bytes = Vec::new();
-    // If reading fails, what was read before counts.
+    // If reading fails, the bytes that were read before are used.
     let _ = fs_err::File::open(path).and_then(|file| file.take(16 * 1024).read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Returns whether a process with this `/proc/self/cgroup` is in a container. The engine's own service on the host is not.
+/// Returns whether a process with this `/proc/self/cgroup` is in a container. The engine's own service on the host is
+/// not.
 fn is_container_cgroup(text: &str) -> bool {
     text.lines()
         .filter_map(|line| line.splitn(3, ':').nth(2))
@@ -110,13 +111,13 @@ fn is_container_cgroup(text: &str) -> bool {
         .any(|folder| CONTAINER_WORDS.iter().any(|word| folder.contains(word)))
 }
 
-/// Returns whether `/run/systemd/container` names a container. systemd lists WSL there, which is a virtual machine.
+/// Returns whether `/run/systemd/container` names a container engine. systemd also writes WSL there, a virtual machine.
 fn is_container_engine(text: &str) -> bool {
     !matches!(text.trim(), "" | "wsl")
 }
 
-/// Returns whether DMI names a hypervisor. Bare metal of EC2 has the manufacturer "Amazon EC2" too, with a product such as
-/// `m5.metal`.
+/// Returns whether DMI names a hypervisor. A bare-metal machine of EC2 also has the manufacturer "Amazon EC2", but a
+/// product such as `m5.metal`.
 fn is_vm(manufacturer: &str, product: &str) -> bool {
     let text = format!("{manufacturer} {product}").to_lowercase();
     let mut words = text.split(|c: char| !c.is_alphanumeric());
@@ -132,23 +133,24 @@ fn has_hypervisor_flag(cpuinfo: &str) -> bool {
     })
 }
 
-/// Returns a DMI field without surrounding blanks; a placeholder becomes empty.
+/// Returns a DMI field without surrounding blanks, or an empty text if it is a placeholder.
 fn dmi_text(text: &str) -> String {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
-    let blank = DMI_BLANKS.contains(&text.to_lowercase().as_str());
-    if blank { String::new() } else { text.to_owned() }
+    let is_placeholder = DMI_PLACEHOLDERS.contains(&text.to_lowercase().as_str());
+    if is_placeholder { String::new() } else { text.to_owned() }
 }
 
-/// Returns `PRETTY_NAME` of os-release(5), whose values are quoted as in a shell.
+/// Returns `PRETTY_NAME` of os-release(5), whose values are quoted as in a shell, or `None` if it is missing or
+/// invalid.
 fn pretty_name(os_release: &str) -> Option<String> {
     let value = os_release.lines().find_map(|line| line.trim_start().strip_prefix("PRETTY_NAME="))?;
     Some(shlex::split(value)?.join(" ")).filter(|name| !name.is_empty())
 }
 
-/// Returns what Python's `platform.platform()` does, without the C library: `Linux-6.1.0-13-amd64-x86_64`.
+/// Returns the platform as Python's `platform.platform()` does, without the C library: `Linux-6.1.0-13-amd64-x86_64`.
 fn platform(system: &str, release: &str, arch: &str) -> String {
-    let known: Vec<_> = [system, release, arch].into_iter().filter(|part| !part.is_empty()).collect();
-    known.join("-").replace(' ', "_")
+    let parts: Vec<_> = [system, release, arch].into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("-").replace(' ', "_")
 }
 
 #[cfg(test)]

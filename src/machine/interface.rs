@@ -1,4 +1,4 @@
-//! The network interface of outgoing traffic, found without sending any.
+//! The network interface for outgoing traffic, determined without sending any.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -7,15 +7,16 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
 use crate::model::InterfaceFacts;
 
-/// For IPv4 and for IPv6, any address of this machine and the public address that `ArchiveBox` uses too; any other would do.
-/// Nothing is sent there.
+/// A local and a public address for IPv4 and for IPv6. The local one stands for any address of this machine. Nothing is
+/// sent to the public one, which is the same as in `ArchiveBox`; any other would do.
 const PUBLIC_ROUTES: [(&str, &str); 2] =
     [("0.0.0.0:0", "1.1.1.1:80"), ("[::]:0", "[2606:4700:4700::1111]:80")];
 
-/// The name server that the resolver uses if resolv.conf(5) has none, and the source address of a machine without a route.
+/// The name server that the resolver uses if resolv.conf(5) has none, and the source address of a machine without a
+/// route.
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// One address of an interface, of the IP or of the link layer.
+/// An IP address or link-layer address of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Address {
     iface: String,
@@ -23,13 +24,14 @@ struct Address {
     mac: Option<[u8; 6]>,
 }
 
-/// Gathers the local facts; those that need traffic (`ip_public`, `isp`, `city`, `region`, `country`) are empty. `ip_local` is
-/// `127.0.0.1` if the machine is offline. `dns_server` is the first name server of `/etc/resolv.conf`, or `127.0.0.1` if it
-/// has none, as for the resolver itself. The MAC address of a tunnel or the loopback is empty.
+/// Gathers the local facts; those that need traffic (`ip_public`, `isp`, `city`, `region`, `country`) are empty.
+/// `ip_local` is `127.0.0.1` if the machine is offline. `dns_server` is the first name server in `/etc/resolv.conf`, or
+/// `127.0.0.1` if there is none, which is also the default of the resolver. The MAC address of a tunnel or the loopback
+/// interface is empty.
 pub(crate) fn gather(hostname: &str) -> InterfaceFacts {
     let ip = PUBLIC_ROUTES
         .into_iter()
-        .find_map(|(any, target)| source_address(any, target).ok())
+        .find_map(|(local, public)| source_address(local, public).ok())
         .unwrap_or(LOCALHOST);
     let (iface, mac_address) = owner(&addresses(), ip);
     let resolv_conf = fs_err::read_to_string("/etc/resolv.conf").unwrap_or_default();
@@ -44,8 +46,8 @@ pub(crate) fn gather(hostname: &str) -> InterfaceFacts {
 }
 
 /// Returns the source address of traffic to `target`. Connecting a UDP socket only consults the routing table.
-fn source_address(any: &str, target: &str) -> io::Result<IpAddr> {
-    let socket = UdpSocket::bind(any)?;
+fn source_address(local: &str, target: &str) -> io::Result<IpAddr> {
+    let socket = UdpSocket::bind(local)?;
     socket.connect(target)?;
     match socket.local_addr()?.ip() {
         ip if ip.is_unspecified() => Err(io::ErrorKind::AddrNotAvailable.into()),
@@ -77,14 +79,15 @@ fn owner(addresses: &[Address], ip: IpAddr) -> (String, String) {
     (iface.to_owned(), mac.unwrap_or_default())
 }
 
-/// Returns the first name server of a resolv.conf(5): a line that begins with the keyword, blanks and the address.
+/// Returns the first name server in a resolv.conf(5), or `None` if there is none. Its line begins with the keyword,
+/// blanks and the address.
 fn name_server(resolv_conf: &str) -> Option<&str> {
     let rests = resolv_conf.lines().filter_map(|line| line.strip_prefix("nameserver"));
     let servers = rests.filter_map(|rest| rest.strip_prefix([' ', '\t'])?.split_whitespace().next());
     servers.into_iter().find(|server| is_address(server))
 }
 
-/// Returns whether a text is an IP address, possibly with the interface of a link-local one: `fe80::1%eth0`.
+/// Returns whether a text is an IP address; a link-local one may have an interface: `fe80::1%eth0`.
 fn is_address(text: &str) -> bool {
     match text.split_once('%') {
         Some((address, zone)) => address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty(),
@@ -192,8 +195,8 @@ mod tests {
         assert_eq!(facts.hostname, "box");
         assert!(facts.ip_local.parse::<IpAddr>().is_ok());
         assert!(is_address(&facts.dns_server));
-        for asked in [&facts.ip_public, &facts.isp, &facts.city, &facts.region, &facts.country] {
-            assert_eq!(asked, "");
+        for remote in [&facts.ip_public, &facts.isp, &facts.city, &facts.region, &facts.country] {
+            assert_eq!(remote, "");
         }
     }
 }

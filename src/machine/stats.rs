@@ -10,14 +10,14 @@ use sysinfo::System;
 
 use crate::clock;
 
-/// The folder of `disk_tmp_*`. Only the settings read `TMPDIR`.
+/// The folder of `disk_tmp_*`, regardless of `TMPDIR`, because only the settings read the environment.
 const TMP: &str = "/tmp";
 
 /// Returns `cpu_boot_time` (a time), `cpu_count` (logical CPUs that rigup may use), `cpu_load` (1, 5, 15 minutes), and
 /// `_used_pct`, `_used_gb`, `_free_gb` (1024³ bytes) of `mem_virt`, `mem_swap`, and the file systems that hold
 /// `/tmp` (`disk_tmp`), the running program (`disk_app`) and the data dir (`disk_data`), all with two decimals.
 ///
-/// Values that cannot be found out are left out.
+/// Values that cannot be determined are left out.
 pub(super) fn gather(data_dir: &Path) -> Map<String, Value> {
     let mut stats = Map::new();
     cpu(&mut stats);
@@ -44,7 +44,7 @@ fn cpu(stats: &mut Map<String, Value>) {
     }
 }
 
-/// Adds the memory. Caches that the kernel would give up count as free.
+/// Adds memory and swap. Caches that the kernel can reclaim count as free.
 fn memory(stats: &mut Map<String, Value>) {
     let Ok(mut system) = System::new() else { return };
     system.refresh_memory();
@@ -56,8 +56,8 @@ fn memory(stats: &mut Map<String, Value>) {
     }
 }
 
-/// Adds the file system of `path`, which need not exist. Free is what users other than root can use, so the percentage is
-/// that of `df`.
+/// Adds the file system of `path`, which need not exist. Only space that users other than root can use is free, so the
+/// percentage is the same as in `df`.
 fn disk(stats: &mut Map<String, Value>, name: &str, path: &Path) {
     let here = Path::new(".");
     let folders = path.ancestors().map(|folder| if folder.as_os_str().is_empty() { here } else { folder });
