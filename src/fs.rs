@@ -1,4 +1,4 @@
-//! Files: each operation is written once, here.
+//! Operations on files and folders, each implemented only once.
 
 pub(crate) mod atomic;
 pub(crate) mod digest;

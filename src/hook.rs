@@ -1,4 +1,4 @@
-//! The hook contract: what a hook is given, and what its execution leaves behind.
+//! Running hooks: their arguments and environment, the execution of one hook, and all hooks of an event.
 
 pub(crate) mod command;
 pub(crate) mod event;

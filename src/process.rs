@@ -1,4 +1,4 @@
-//! Starting, supervising and terminating processes: the only place that does so, and the only one with `unsafe` code.
+//! Starting, supervising and terminating processes. No other module does so, and no other has `unsafe` code.
 
 pub(crate) mod capture;
 pub(crate) mod handle;

@@ -59,7 +59,7 @@ impl Recovered {
 
 /// Returns the process of a run dir, or `None` if the run dir has no valid record.
 fn process_of(found: &FoundRunDir) -> Option<Process> {
-    if found.is_half_removed {
+    if found.is_partly_removed {
         return None;
     }
     let run_dir = RunDir::at(&found.path);
@@ -74,7 +74,7 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
     if run_dir.is_locked() == Some(true) {
         return Some(process.into_running(run_dir.read_identity()?, created_at));
     }
-    tree::marked(id)
+    tree::find_by_id(id)
         .is_empty()
         .then(|| process.into_exited(run_dir.add_logs(ProcessExit::lost(clock::now()))))
 }

@@ -47,7 +47,7 @@ pub(crate) fn exec(
     let _lock =
         ProcessLock::take(&settings.data_dir, id).map_err(|error| session::unusable(settings, error))?;
     session.store.save_process(&process)?;
-    let child = match spawn::start_in_foreground(program, arguments, Some(environment.whole)) {
+    let child = match spawn::start_in_foreground(program, arguments, Some(environment.all)) {
         Ok(child) => child,
         Err(error) => {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());

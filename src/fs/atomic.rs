@@ -1,4 +1,4 @@
-//! Files and links that are written whole or not at all: under a temporary name first, then renamed.
+//! Atomic writes of files and links: each is created under a temporary name and then renamed.
 
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -13,27 +13,26 @@ use crate::fs::dir::{ignore_missing, parent};
 use crate::fs::link;
 use crate::fs::lock::FileLock;
 
-/// The prefix of files that are being written. A killed process leaves one behind.
+/// The prefix of the names of temporary files. A process that is killed while it writes a file leaves one behind.
 pub(crate) const TEMPORARY: &str = ".new-";
 
-/// The mode of a file for the user, from which the umask takes away, as for any other program.
-const SHARED: u32 = 0o666;
+/// The mode of a new file in one of the user's own folders, before the umask is applied.
+const USER_MODE: u32 = 0o666;
 
-/// How long a link waits for other links in its folder, each of which takes a moment.
+/// How long to wait for the lock on a link's folder, which each holder needs only for a moment.
 const LINK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Begins a file with mode 0600 that replaces the one at `path` when it is complete and persisted there.
-pub(crate) fn private(path: &Path) -> io::Result<NamedTempFile> {
-    begin(path, 0o600)
+/// Creates a temporary file with mode 0600 in the folder of `path`. The caller writes it and persists it at `path`.
+pub(crate) fn create_private(path: &Path) -> io::Result<NamedTempFile> {
+    create(path, 0o600)
 }
 
-fn begin(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
+fn create(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY).permissions(Permissions::from_mode(mode)).tempfile_in(parent(path))
 }
 
-/// Puts a file into its place, where it outlasts a crash of the system, unless there is one already; returns whether there
-/// was none.
+/// Syncs a temporary file to disk and renames it to `path`, unless a file exists there. Returns whether it was renamed.
 pub(crate) fn persist_new(file: NamedTempFile, path: &Path) -> io::Result<bool> {
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
@@ -43,9 +42,9 @@ pub(crate) fn persist_new(file: NamedTempFile, path: &Path) -> io::Result<bool> 
     }
 }
 
-/// Writes a file with mode 0600.
+/// Writes or replaces a file with mode 0600.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = private(path)?;
+    let mut file = create_private(path)?;
     file.write_all(content)?;
     Ok(file.persist(path).map(drop)?)
 }
@@ -54,14 +53,14 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 pub(crate) fn check_for_user(path: &Path) -> io::Result<()> {
     let path = link::resolve(path)?;
     fs_err::create_dir_all(parent(&path))?;
-    if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { begin(&path, SHARED).map(drop) }
+    if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { create(&path, USER_MODE).map(drop) }
 }
 
-/// Writes a file in one of the user's own folders, where it outlasts a crash of the system. A link stays a link, also if
-/// its target does not exist yet, and an existing file keeps its mode.
+/// Writes or replaces a file in one of the user's own folders, and syncs it to disk. If `path` is a link, writes its
+/// target, even if that does not exist yet. An existing file keeps its mode.
 pub(crate) fn write_for_user(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = link::resolve(path)?;
-    let mut file = begin(&path, SHARED)?;
+    let mut file = create(&path, USER_MODE)?;
     file.write_all(content)?;
     let written = file.as_file();
     match path.metadata() {
@@ -75,14 +74,14 @@ pub(crate) fn write_for_user(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(file.persist(path).map(drop)?)
 }
 
-/// Makes a symbolic link, in place of a file or link, and creates its folder. Links in one folder are made one at a time,
-/// so that a temporary link that exists was left by a killed process.
+/// Creates a symbolic link, with its folder, and replaces an existing file or link. Only one process at a time creates
+/// links in a folder, so an existing temporary link was left by a killed process.
 pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     let folder = parent(link);
     fs_err::create_dir_all(folder)?;
     let lock = FileLock::open(folder)?;
-    // Some network file systems cannot lock a folder. There, and if a process does not release its lock, the temporary
-    // link has a name of its own.
+    // Some network file systems cannot lock a folder. On these, and if another process does not release the lock in
+    // time, the temporary link gets a unique name.
     let temporary = if lock.try_lock_for(LINK_PATIENCE).unwrap_or(false) {
         folder.join(".rigup-new")
     } else {
@@ -131,11 +130,11 @@ mod tests {
     fn a_private_file_is_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
-        drop(private(&path).unwrap());
+        drop(create_private(&path).unwrap());
         assert!(!path.exists());
         write(&path, b"one").unwrap();
         write(&path, b"two").unwrap();
-        assert!(!persist_new(private(&path).unwrap(), &path).unwrap());
+        assert!(!persist_new(create_private(&path).unwrap(), &path).unwrap());
         assert_eq!((mode(&path), fs_err::read(&path).unwrap()), (0o600, b"two".to_vec()));
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -1,4 +1,4 @@
-//! SHA-256 digests and their spelling.
+//! SHA-256 digests in hexadecimal.
 
 use std::fmt::Write as _;
 use std::io::{self, Read};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-/// Returns bytes in lower-case hex.
+/// Encodes bytes in lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -14,7 +14,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Whether a text is a SHA-256 digest as [`hex`] spells it.
+/// Returns whether a text is a SHA-256 digest in lower-case hex.
 pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_what_sha256sum_prints() {
+    fn a_digest_equals_the_output_of_sha256sum() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         fs_err::write(&path, "abc").unwrap();

@@ -1,22 +1,22 @@
-//! Folders: those for this user alone, and `~`.
+//! Private folders, parent folders, and the expansion of `~`.
 
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Creates a folder and its parents, with mode 0700, unless they exist. Another rigup may remove an empty parent as soon
-/// as it is created; then it is created again.
+/// Creates a folder and its missing parents with mode 0700. Tries again if another rigup removes an empty parent
+/// meanwhile.
 pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
     const TRIES: usize = 10;
-    let mut made = create(path);
+    let mut created = create(path);
     for _ in 1..TRIES {
-        match made {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => made = create(path),
+        match created {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => created = create(path),
             _ => break,
         }
     }
-    made.map_err(|error| {
+    created.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot create the folder {}: {error}", path.display()))
     })
 }
@@ -25,7 +25,7 @@ fn create(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes it no error if a file or folder to remove does not exist.
+/// Turns the error of a removal into success if the file or folder does not exist.
 pub(crate) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -33,13 +33,13 @@ pub(crate) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Returns the folder that a file is in; `.` for a bare file name.
+/// Returns the folder of a file, or `.` for a bare file name.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Returns the path that `~` or `~/...` stands for, or `None` if the path begins with something else or there is no home
-/// folder.
+/// Returns the path that `~` or `~/...` stands for, or `None` if the path begins with something else or there is no
+/// home folder.
 pub(crate) fn expand_home(path: &Path, home: Option<&Path>) -> Option<PathBuf> {
     Some(home?.join(path.strip_prefix("~").ok()?))
 }

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 use crate::fs::dir::parent;
 
-/// The number of links on one path, as in the kernel.
+/// The maximum number of links on one path, as in the Linux kernel.
 const MAX_LINKS: usize = 40;
 
-/// Returns a path and then the target of each link that it leads through, as many as the system follows.
+/// Returns a path and, if it is a link, its target, and so on, up to the limit of the system.
 pub(crate) fn steps(path: &Path) -> impl Iterator<Item = PathBuf> {
     let next = |path: &PathBuf| Some(parent(path).join(fs_err::read_link(path).ok()?));
     std::iter::successors(Some(path.to_owned()), next).take(MAX_LINKS + 1)
 }
 
-/// Returns the path of the file that a path leads to, or of the file that would be created there, without links.
+/// Follows the links of a path. Returns the canonical path of the file, or the path at which a missing file would be
+/// created.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     for step in steps(path) {
         match step.canonicalize() {

@@ -1,5 +1,5 @@
-//! Advisory locks on files and folders. The system releases a lock when the last copy of the open file is closed, however
-//! its holder ended.
+//! Advisory locks on files and folders. The system releases a lock when the last copy of its descriptor is closed, even
+//! if the holder was killed.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::fs::dir::make_private_dir;
 
-/// A file or folder that is open to be locked. Its lock lasts until the value and all copies of its descriptor are gone.
+/// A file or folder that was opened for locking. Its lock is held until this value and all copies of its descriptor are
+/// closed.
 #[derive(Debug)]
 pub(crate) struct FileLock {
     file: File,
@@ -17,46 +18,46 @@ pub(crate) struct FileLock {
 }
 
 impl FileLock {
-    /// Opens a file to be locked, and creates it and its folder, for this user alone, if they are missing.
+    /// Opens a file for locking. Creates the file and its folder, accessible to this user only, if they are missing.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             make_private_dir(folder)?;
         }
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        Ok(Self { file: file.map_err(|error| named(path, &error))?, path: path.to_owned() })
+        Ok(Self { file: file.map_err(|error| with_path(path, &error))?, path: path.to_owned() })
     }
 
-    /// Opens a file or folder that exists, to be locked.
+    /// Opens an existing file or folder for locking.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path).map_err(|error| named(path, &error))?;
+        let file = File::open(path).map_err(|error| with_path(path, &error))?;
         Ok(Self { file, path: path.to_owned() })
     }
 
     /// Takes the lock if it is free, and returns whether it was.
     pub(crate) fn try_lock(&self) -> io::Result<bool> {
-        self.is_taken(self.file.try_lock())
+        self.was_taken(self.file.try_lock())
     }
 
-    /// Takes a lock that others may share if no process holds it for itself, and returns whether it was taken.
+    /// Takes a shared lock if no process holds the exclusive one, and returns whether it was taken.
     pub(crate) fn try_lock_shared(&self) -> io::Result<bool> {
-        self.is_taken(self.file.try_lock_shared())
+        self.was_taken(self.file.try_lock_shared())
     }
 
-    fn is_taken(&self, tried: Result<(), TryLockError>) -> io::Result<bool> {
+    fn was_taken(&self, tried: Result<(), TryLockError>) -> io::Result<bool> {
         match tried {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(named(&self.path, &error)),
+            Err(TryLockError::Error(error)) => Err(with_path(&self.path, &error)),
         }
     }
 
-    /// Takes the lock, however long that takes.
+    /// Waits for the lock without a time limit, and takes it.
     pub(crate) fn lock(&self) -> io::Result<()> {
-        self.file.lock().map_err(|error| named(&self.path, &error))
+        self.file.lock().map_err(|error| with_path(&self.path, &error))
     }
 
-    /// Takes the lock if it becomes free within `patience`, and returns whether it did.
+    /// Takes the lock if it becomes free within `patience`, and returns whether it was taken.
     pub(crate) fn try_lock_for(&self, patience: Duration) -> io::Result<bool> {
         const RETRY: Duration = Duration::from_millis(5);
         let deadline = Instant::now() + patience;
@@ -64,13 +65,13 @@ impl FileLock {
             if Instant::now() >= deadline {
                 return Ok(false);
             }
-            #[expect(clippy::disallowed_methods, reason = "no event tells that a lock is free")]
+            #[expect(clippy::disallowed_methods, reason = "no event reports a free lock")]
             std::thread::sleep(RETRY);
         }
         Ok(true)
     }
 
-    /// Takes the lock, and calls `wait` after each try that failed, until that returns an error.
+    /// Takes the lock. Calls `wait` after each failed try, and gives up if `wait` returns an error.
     pub(crate) fn lock_or<E: From<io::Error>>(
         &mut self,
         mut wait: impl FnMut(&mut Self) -> Result<(), E>,
@@ -81,48 +82,48 @@ impl FileLock {
         Ok(())
     }
 
-    /// Releases the lock, also for those who hold it by a copy of the descriptor.
+    /// Releases the lock, even if other processes have copies of the descriptor.
     pub(crate) fn unlock(self) -> io::Result<()> {
         self.file.unlock()
     }
 
-    /// Whether the file was removed since it was opened.
+    /// Returns whether the file was removed after it was opened.
     pub(crate) fn is_removed(&self) -> io::Result<bool> {
         Ok(self.file.metadata()?.nlink() == 0)
     }
 
-    /// Returns what the file holds; as much of it as can be read.
+    /// Returns the content of the file, as far as it can be read.
     pub(crate) fn read(&mut self) -> String {
         let mut bytes = Vec::new();
         let _ = self.file.rewind().and_then(|()| self.file.read_to_end(&mut bytes));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Replaces what the file holds, in one write, so that no reader sees half of it.
+    /// Replaces the content of the file in one write, so that no reader sees only a part of it.
     pub(crate) fn write(&mut self, text: &str) -> io::Result<()> {
         self.file.rewind()?;
         self.file.set_len(0)?;
         self.file.write_all(text.as_bytes())
     }
 
-    /// The open file.
+    /// Returns the open file.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// The path that it was opened by.
+    /// Returns the path by which the file was opened.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Whether a process holds the lock on a file, or `None` if there is no such file.
+/// Returns whether a process holds the lock on a file, or `None` if the file cannot be opened.
 pub(crate) fn is_locked(path: &Path) -> Option<bool> {
-    let free = FileLock::open(path).ok()?.try_lock();
-    Some(matches!(free, Ok(false)))
+    let result = FileLock::open(path).ok()?.try_lock();
+    Some(matches!(result, Ok(false)))
 }
 
-fn named(path: &Path, error: &io::Error) -> io::Error {
+fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 

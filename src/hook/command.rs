@@ -16,10 +16,11 @@ use crate::process::run_dir::MASKED;
 use crate::process::tree::PROCESS_ID_VARIABLE;
 use crate::settings::{Environment, Settings, TRUST_VARIABLE, is_listable};
 
-/// Returns a request's fields as a hook's arguments, one argv item each: `min_version` becomes `--min-version=...`, true a
-/// bare flag; false, null and blank values are left out; lists and objects are JSON.
+/// Converts the fields of a request to the arguments of a hook, one for each field. `min_version` becomes
+/// `--min-version=...`, and true becomes a bare flag. False, null and blank values are left out; lists and objects are
+/// written as JSON.
 pub(crate) fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
-    let spelled = fields.iter().filter_map(|(key, value)| {
+    let arguments = fields.iter().filter_map(|(key, value)| {
         let key = key.replace('_', "-");
         match value {
             Value::Null | Value::Bool(false) => None,
@@ -29,23 +30,23 @@ pub(crate) fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
             other => Some(format!("--{key}={other}")),
         }
     });
-    spelled.map(OsString::from).collect()
+    arguments.map(OsString::from).collect()
 }
 
 /// The environment of a hook.
 #[derive(Debug)]
 pub(crate) struct HookEnvironment {
-    /// The whole environment.
-    pub whole: Vec<(OsString, OsString)>,
+    /// All variables.
+    pub all: Vec<(OsString, OsString)>,
     /// The variables that rigup added, for the record, with secrets masked.
     pub added: Map<String, Value>,
 }
 
-/// The variables with this rigup's folders. A hook gets `DATA_DIR` and the like instead, so that a rigup that the hook calls
-/// uses the same folders, whatever flags this one was given.
+/// The variables that choose the folders of rigup. A hook gets `DATA_DIR` and the like instead, so that a rigup that
+/// the hook runs uses the same folders as this one, even if flags chose them.
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
-/// Further variables that a plugin's setting cannot set.
+/// Further variables that the settings of a plugin cannot set.
 const COMPUTED: [&str; 5] = ["ARCHIVE_DIR", "CRAWL_DIR", "NODE_MODULE_DIR", TRUST_VARIABLE, "SNAP_DIR"];
 
 /// Returns the caller's environment with the settings of the plugin and the variables of the hook contract.
@@ -88,21 +89,21 @@ pub(crate) fn environment(
         replaced.into_iter().all(|replaced| name != *replaced)
     };
     let kept = caller.iter().filter(|(name, _)| is_kept(name));
-    let whole = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let mut environment = HookEnvironment { whole, added: Map::new() };
+    let all = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut environment = HookEnvironment { all, added: Map::new() };
     for (name, value, is_masked) in added {
         let shown = if is_masked || is_secret(name) { MASKED.into() } else { value.to_string_lossy() };
         environment.added.insert(name.to_owned(), shown.into());
-        environment.whole.push((name.into(), value));
+        environment.all.push((name.into(), value));
     }
     environment
 }
 
-/// Returns PATH: the folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH. Every folder appears
-/// once, at its first place; there is no empty item, which would mean the current folder.
+/// Returns the value of PATH: the folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH.
+/// Each folder appears once, at its first position. There is no empty item, which would mean the current folder.
 fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_bin_dir: &Path) -> OsString {
     let settings = variables.iter().map(|setting| (OsStr::new(&setting.name), OsStr::new(&setting.value)));
-    let of_binaries =
+    let binary_folders =
         caller.iter().chain(settings).filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY")).filter_map(
             |(_, value)| {
                 let file = dir::expand_home(Path::new(value), home).unwrap_or_else(|| PathBuf::from(value));
@@ -110,29 +111,29 @@ fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_b
                 is_path.then(|| std::path::absolute(file).ok()?.parent().map(Path::to_owned)).flatten()
             },
         );
-    unique_list(of_binaries.chain([lib_bin_dir.to_owned()]).chain(caller.folders("PATH")))
+    unique_list(binary_folders.chain([lib_bin_dir.to_owned()]).chain(caller.folders("PATH")))
 }
 
-/// Joins folders into a list, each at its first place. A folder that cannot be in a list is left out; [`Settings`] warn about
-/// it.
+/// Joins folders with `:`, without duplicates. Leaves out folders that cannot be in such a list; [`Settings`] warn
+/// about them.
 fn unique_list(all: impl IntoIterator<Item = PathBuf>) -> OsString {
     let mut seen = HashSet::new();
     let folders = all.into_iter().filter(|folder| is_listable(folder) && seen.insert(folder.clone()));
     std::env::join_paths(folders).expect("each folder was checked for colons")
 }
 
-/// Returns how long a hook of this plugin may take: its setting `<PLUGIN>_TIMEOUT`, else the variable of that name, else the
-/// variable `TIMEOUT`, each in seconds, else [`TIMEOUT`].
+/// Returns the timeout of the hooks of a plugin. It is the first of the setting `<PLUGIN>_TIMEOUT`, the variable of
+/// that name and the variable `TIMEOUT`, each in seconds, or [`TIMEOUT`] by default.
 pub(crate) fn timeout(
     plugin: &str,
     variables: &[Variable],
     caller: &Environment,
 ) -> Result<Duration, InvalidTimeout> {
-    let own = format!("{}_TIMEOUT", enabled::prefix(plugin));
-    let setting = variables.iter().find(|setting| setting.name == own);
-    let value = setting.map(|setting| OsStr::new(&setting.value)).or_else(|| caller.get(&own));
-    let of_plugin = value.map(|value| (own.as_str(), value));
-    let Some((name, value)) = of_plugin.or_else(|| Some(("TIMEOUT", caller.get("TIMEOUT")?))) else {
+    let plugin_key = format!("{}_TIMEOUT", enabled::prefix(plugin));
+    let setting = variables.iter().find(|setting| setting.name == plugin_key);
+    let value = setting.map(|setting| OsStr::new(&setting.value)).or_else(|| caller.get(&plugin_key));
+    let plugin_value = value.map(|value| (plugin_key.as_str(), value));
+    let Some((name, value)) = plugin_value.or_else(|| Some(("TIMEOUT", caller.get("TIMEOUT")?))) else {
         return Ok(TIMEOUT);
     };
     let seconds = value.to_str().and_then(|text| text.trim().parse().ok());
@@ -142,7 +143,7 @@ pub(crate) fn timeout(
     }
 }
 
-/// How long a hook may take by default.
+/// The default timeout of a hook.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The longest timeout: 12 hours.
@@ -153,7 +154,7 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_hours(12);
 #[error("{0}={1} is not a timeout; set it to a number of seconds greater than 0")]
 pub(crate) struct InvalidTimeout(String, String);
 
-/// Whether a variable of this name may hold a secret, which no record shows.
+/// Returns whether a variable with this name may hold a secret, which records must not contain.
 pub(crate) fn is_secret(name: &str) -> bool {
     const WORDS: [&str; 7] = ["KEY", "TOKEN", "SECRET", "PASS", "AUTH", "COOKIE", "CREDENTIAL"];
     let name = name.to_ascii_uppercase();

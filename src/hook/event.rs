@@ -1,4 +1,4 @@
-//! Running all hooks of an event: foreground hooks one after the other, background hooks beside them.
+//! Running all hooks of an event: foreground hooks one after another, with background hooks alongside.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,14 +23,14 @@ use crate::process::{poll, tail, terminate, wait, waiter};
 use crate::protocol::{Record, RecordReader};
 use crate::store::StoreError;
 
-/// The pause between two looks at the background hooks.
+/// The interval at which the background hooks are polled.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The number of bytes of an output that are read at once while its hook runs: a hook that writes faster than rigup reads
-/// must not keep it from checking the timeout and the size of the log.
+/// The maximum number of bytes of an output that are read at once while its hook runs, so that a hook that writes
+/// faster than rigup reads does not keep rigup from checking the timeout and the size of the log.
 const READ_LIMIT: u64 = 4 << 20;
 
-/// How long a waiter may take to terminate its hook: the grace period of the hook, and some more.
+/// How long a waiter may take to terminate its hook: longer than the grace period of the hook.
 const WAITER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An event to run.
@@ -38,15 +38,15 @@ const WAITER_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Event<'a> {
     /// The hooks with their timeouts, in the order in which they run.
     pub hooks: &'a [(&'a Hook, Duration)],
-    /// The arguments of each hook, one argv item each.
+    /// The arguments of each hook.
     pub arguments: &'a [OsString],
-    /// The folder in which the hooks of each plugin have a folder of the plugin's name.
+    /// The folder that contains the working directory of each plugin's hooks, which has the name of the plugin.
     pub output_dir: PathBuf,
     /// How long a background hook may take to print its first line.
     pub ready_timeout: Duration,
 }
 
-/// What happens to a hook.
+/// A notification about a hook of a running event.
 #[derive(Debug)]
 pub enum HookEvent<'a> {
     /// It printed a record.
@@ -59,8 +59,8 @@ pub enum HookEvent<'a> {
     Failed(&'a Process),
 }
 
-/// Runs all hooks of an event, and passes on what happens, as it happens. A hook that fails stops no other. When this
-/// returns, even with an error, no hook is running any more.
+/// Runs all hooks of an event, and calls `on_event` with each notification as it occurs. A failed hook does not prevent
+/// other hooks from running. When this returns, even with an error, no hook is still running.
 pub(crate) fn run(
     runner: &Runner<'_>,
     event: &Event<'_>,
@@ -81,8 +81,8 @@ struct EventRun<'a, OnEvent> {
     on_event: OnEvent,
     /// The background hooks that have not exited yet, with their waiters.
     background: Vec<(StartedHook<'a>, Child)>,
-    /// The foreground hook that has exited. It is reported once the next one runs, and stored together with the record of
-    /// the one after that. If rigup is killed before, its exit is recovered from its run dir.
+    /// The last foreground hook that has exited. It is reported once the next one runs, and stored together with the
+    /// record of the one after that. If rigup is killed before that, the exit is recovered from the run dir.
     ended: Option<StartedHook<'a>>,
 }
 
@@ -91,16 +91,17 @@ struct StartedHook<'a> {
     process: Process,
     run_dir: RunDir,
     output: HookOutput<'a>,
-    /// The problems that are reported once it has exited.
+    /// The warnings that are reported once it has exited.
     warnings: Vec<String>,
     was_terminated: bool,
 }
 
-/// A hook that is recorded and not started yet.
+/// A hook that is recorded but not started yet.
 struct QueuedHook<'a> {
     hook: &'a Hook,
     prepared: PreparedProcess,
-    /// The lock for the waiter of a background hook: another rigup that finds the record has to find the lock taken.
+    /// The lock for the waiter of a background hook. It is taken before the record is stored, because another rigup
+    /// would complete a record without a locked run dir as lost.
     lock: Option<FileLock>,
 }
 
@@ -131,9 +132,9 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let Some(&(hook, timeout)) = next else {
             return Ok(self.conclude(None).map(|()| None)?);
         };
-        let unwritable = |error| RunError::RunDir(hook.name.file_name.clone(), error);
+        let dir_error = |error| RunError::RunDir(hook.name.file_name.clone(), error);
         let cwd = self.event.output_dir.join(hook.plugin.as_str());
-        make_private_dir(&cwd).map_err(unwritable)?;
+        make_private_dir(&cwd).map_err(dir_error)?;
         let arguments = self.event.arguments.to_vec();
         let job = HookJob { hook, arguments, cwd, binary_id: None, input: None, timeout };
         let prepared = self.runner.prepare(job, || ())?;
@@ -141,10 +142,10 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             Ok(lock) => lock,
             Err(error) => {
                 let run_dir = prepared.run_dir.clone();
-                // If open files are exhausted, closing its logs makes room for removing it.
+                // If the limit of open files is reached, the run dir can be removed only after its logs are closed.
                 drop(prepared);
                 run_dir.discard();
-                return Err(unwritable(error));
+                return Err(dir_error(error));
             }
         };
         self.conclude(Some(&prepared.process))?;
@@ -154,11 +155,11 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     /// Reports the hook that has exited, and stores its exit and the record of the next one.
     fn conclude(&mut self, queued: Option<&Process>) -> Result<(), StoreError> {
         let ended = self.ended.take().map(|ended| self.report_end(ended));
-        let both: Vec<&Process> = ended.iter().chain(queued).collect();
-        if both.is_empty() { Ok(()) } else { self.runner.store.save_processes(&both) }
+        let processes: Vec<&Process> = ended.iter().chain(queued).collect();
+        if processes.is_empty() { Ok(()) } else { self.runner.store.save_processes(&processes) }
     }
 
-    /// Runs a hook until it exits, and prepares the next one meanwhile.
+    /// Runs a hook until it exits, and queues the next one meanwhile.
     fn run_foreground(
         &mut self,
         hook: &'a Hook,
@@ -211,7 +212,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             if Instant::now() >= deadline {
                 let seconds = self.event.ready_timeout.as_secs_f64();
                 let warning =
-                    format!("it printed no line in {seconds} seconds; the next hook starts without it");
+                    format!("it did not print a line within {seconds} seconds; the next hook starts now");
                 (self.on_event)(hook, HookEvent::Warning(warning));
                 return Ok(());
             }
@@ -224,7 +225,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         }
     }
 
-    /// Waits for the finite background hooks, each of which has a timeout of its own.
+    /// Waits for the finite background hooks, each of which has its own timeout.
     fn await_finite(&mut self) -> Result<(), RunError> {
         loop {
             self.collect()?;
@@ -240,8 +241,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         }
     }
 
-    /// Terminates the background hooks that are left, and waits for them, even if an error occurs meanwhile. On a second
-    /// interrupt, they are killed at once.
+    /// Terminates the remaining background hooks and waits for them, even if an error occurs meanwhile. Kills them at
+    /// once on a second interrupt.
     fn terminate_all(&mut self) -> Result<(), RunError> {
         let mut result = Ok(());
         for (started, waiter) in &mut self.background {
@@ -256,7 +257,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             let is_urgent = self.runner.interrupt.is_urgent();
             let is_overdue = Instant::now() >= deadline;
             for (_, waiter) in self.background.iter().filter(|_| is_overdue || (is_urgent && !was_urgent)) {
-                // Not TERM again: of two equal signals the system may deliver one.
+                // Not TERM again: the system may deliver only one of two equal signals.
                 waiter.handle.signal(if is_overdue { Signal::KILL } else { Signal::INT });
             }
             was_urgent = is_urgent;
@@ -270,7 +271,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         }
     }
 
-    /// Reads the output of the background hooks, and removes those that have exited from the list.
+    /// Reads the output of the background hooks, and reports and removes those that have exited.
     fn collect(&mut self) -> Result<(), RunError> {
         self.read_all();
         let has_exited = |waiter: &Child| wait::has_exited_by(waiter, Instant::now());
@@ -284,8 +285,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         Ok(())
     }
 
-    /// Returns a background hook with the exit that its waiter stored. If the waiter was killed before, the hook is terminated
-    /// here.
+    /// Returns the record of a background hook with the exit that its waiter stored. If the waiter was killed before it
+    /// stored one, terminates the hook.
     fn exit_of(&self, process: Process, run_dir: &RunDir) -> Result<Process, RunError> {
         let store = self.runner.store;
         let process = store.process(process.id)?.unwrap_or(process);
@@ -298,7 +299,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                     let interrupt = Some(self.runner.interrupt);
                     terminate::terminate_tree(Signal::TERM, process.id, &root, terminate::GRACE, interrupt)
                 }
-                None => terminate::terminate_marked(process.id, None),
+                None => terminate::terminate_by_id(process.id, None),
             };
             ProcessExit::lost(clock::now())
         });
@@ -311,7 +312,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn report_end(&mut self, ended: StartedHook<'_>) -> Process {
         let StartedHook { process, run_dir, mut output, warnings, was_terminated } = ended;
         let on_event = &mut self.on_event;
-        // Processes that it left behind may go on writing, and what exceeds the limit is not read.
+        // Processes that it left behind may still be writing, and output over the limit is not read.
         let limit = self.runner.settings.output_limit;
         let bytes = process.exit().map_or(0, |exit| exit.stdout_bytes.min(limit));
         output.read(&run_dir, bytes, on_event);
@@ -342,7 +343,7 @@ impl<'a> HookOutput<'a> {
         Self { hook, file: None, records: RecordReader::default(), has_line: false }
     }
 
-    /// Reads the bytes that were added, at most `limit`, and passes on their records. A log that cannot be read has none.
+    /// Reads at most `limit` new bytes of the log, and reports their records. A log that cannot be read has no records.
     fn read(&mut self, run_dir: &RunDir, limit: u64, on_event: &mut impl FnMut(&Hook, HookEvent<'_>)) {
         if limit == 0 {
             return;
@@ -351,7 +352,7 @@ impl<'a> HookOutput<'a> {
             self.file = File::open(run_dir.stdout()).ok();
         }
         let Some(file) = &mut self.file else { return };
-        // What was read before an error counts.
+        // The bytes that were read before an error are used.
         let _ = tail::read_rest(&mut file.take(limit), |bytes| {
             self.has_line |= bytes.contains(&b'\n');
             self.records.push(bytes, |record| on_event(self.hook, HookEvent::Record(record)));

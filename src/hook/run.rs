@@ -1,4 +1,4 @@
-//! One execution of one hook, from its record to its exit.
+//! The execution of one hook, from its record to its exit.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -21,10 +21,10 @@ use crate::process::supervise::{FinishedProcess, PreparedProcess, Supervision};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
-/// A hook that exits sooner is recorded only when it has exited.
+/// The time after which a hook is recorded as running. A hook that exits sooner is recorded only with its exit.
 pub(crate) const RECORD_AFTER: Duration = Duration::from_millis(20);
 
-/// What the hooks of one rigup have in common.
+/// The context that all hooks of one rigup share.
 #[derive(Debug)]
 pub(crate) struct Runner<'a> {
     /// The folders and the caller's environment.
@@ -33,9 +33,9 @@ pub(crate) struct Runner<'a> {
     pub store: &'a Store,
     /// The process of this rigup.
     pub command: &'a Process,
-    /// The settings of the plugins, by plugin.
+    /// The settings of each plugin.
     pub variables: &'a HashMap<PluginName, Vec<Variable>>,
-    /// The interrupts of this rigup.
+    /// The signals that interrupt this rigup.
     pub interrupt: &'a Interrupt,
 }
 
@@ -44,19 +44,19 @@ pub(crate) struct Runner<'a> {
 pub(crate) struct HookJob<'a> {
     /// The hook.
     pub hook: &'a Hook,
-    /// Its arguments, one argv item each.
+    /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// Its own folder.
+    /// Its working directory.
     pub cwd: PathBuf,
-    /// The binary that it installs.
+    /// The binary that it is run to install, if any.
     pub binary_id: Option<BinaryId>,
     /// Its standard input; `None` for `/dev/null`.
     pub input: Option<Vec<u8>>,
-    /// How long it may take.
+    /// Its timeout.
     pub timeout: Duration,
 }
 
-/// An error that prevents a hook from being run at all. A hook that fails is no error, but has an exit that says so.
+/// An error that prevents a hook from running. The failure of a hook that ran is part of its exit instead.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The run dir of the hook with this file name cannot be created or written.
@@ -71,17 +71,17 @@ pub enum RunError {
 }
 
 impl Runner<'_> {
-    /// Creates the run dir and the record of a hook, after verifying its file if it is a built-in one. Nothing is stored or
-    /// started yet: the record has to be stored before the hook is started. `waiting` is called if another rigup is unpacking
-    /// that file.
+    /// Creates the run dir and the record of a hook, and opens its logs. Verifies the file of a built-in hook first,
+    /// and calls `on_wait` if another rigup is unpacking that file. The caller has to store the record before it runs
+    /// the hook.
     pub(crate) fn prepare(
         &self,
         job: HookJob<'_>,
-        waiting: impl FnOnce(),
+        on_wait: impl FnOnce(),
     ) -> Result<PreparedProcess, RunError> {
         let hook_name = &job.hook.name.file_name;
-        let unwritable = |error| RunError::RunDir(hook_name.clone(), error);
-        let lock = |folder: &Path| lock::take_folder(folder, self.interrupt, FOLDER_PATIENCE, waiting);
+        let dir_error = |error| RunError::RunDir(hook_name.clone(), error);
+        let lock = |folder: &Path| lock::take_folder(folder, self.interrupt, FOLDER_PATIENCE, on_wait);
         let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
             .map_err(|error| RunError::BuiltIn(hook_name.clone(), error))?;
         let process_id = ProcessId::generate();
@@ -93,8 +93,8 @@ impl Runner<'_> {
             Start::Itself => (script, job.arguments),
             Start::By(name) => (name.into(), std::iter::once(script).chain(job.arguments).collect()),
         };
-        let mut command = CommandSpec { program, args, env: environment.whole, cwd: job.cwd };
-        if let Some(real) = interpreter::real(&command, self.interrupt) {
+        let mut command = CommandSpec { program, args, env: environment.all, cwd: job.cwd };
+        if let Some(real) = interpreter::resolve_shim(&command, self.interrupt) {
             command.program = real.into();
         }
         let path = run_dir::path(&self.settings.data_dir, process_id);
@@ -116,21 +116,21 @@ impl Runner<'_> {
             iface_id: self.command.iface_id,
             ..Process::queued(process_id, machine_id, spec, clock::now())
         };
-        let run_dir = RunDir::create(path, &process, &command, job.input.as_deref()).map_err(unwritable)?;
+        let run_dir = RunDir::create(path, &process, &command, job.input.as_deref()).map_err(dir_error)?;
         let open = || -> io::Result<_> {
             let input = job.input.map(|_| File::open(run_dir.input())).transpose()?;
             Ok((input, run_dir.open_logs()?))
         };
         let (input, logs) = open().map_err(|error| {
             run_dir.discard();
-            unwritable(error)
+            dir_error(error)
         })?;
         let warnings = restored.into_iter().collect();
         Ok(PreparedProcess { process, run_dir, warnings, logs, input, command })
     }
 
-    /// Runs a hook, whose record is stored, until it has exited. `tick` is called once it runs, and then ten times a second.
-    /// The caller stores the record with the exit together with the result.
+    /// Runs a hook until it exits. The caller has stored its record, and stores the returned one together with the
+    /// result. Calls `tick` once the hook runs, and then ten times a second.
     pub(crate) fn run(
         &self,
         hook: PreparedProcess,
@@ -142,8 +142,8 @@ impl Runner<'_> {
             interrupt: self.interrupt,
         };
         let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
-            let unwritable = |error| RunError::RunDir(process.spec.hook_name.clone(), error);
-            run_dir.write_pid(identity.pid).map_err(unwritable)?;
+            let dir_error = |error| RunError::RunDir(process.spec.hook_name.clone(), error);
+            run_dir.write_pid(identity.pid).map_err(dir_error)?;
             Ok(self.store.save_process(process)?)
         };
         supervision.run(hook, record, tick)

@@ -265,7 +265,7 @@ impl Suite<'_> {
         let begin = Instant::now();
         let (finished, duration, slow_to_exit) = std::thread::scope(|scope| {
             let look = move || match is_over.recv_timeout(timeout + SLOW_AFTER) {
-                Err(RecvTimeoutError::Timeout) => named(&tree::marked(process_id)),
+                Err(RecvTimeoutError::Timeout) => named(&tree::find_by_id(process_id)),
                 Err(RecvTimeoutError::Disconnected) | Ok(()) => Vec::new(),
             };
             let witness = std::thread::Builder::new().spawn_scoped(scope, look)?;

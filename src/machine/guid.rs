@@ -1,8 +1,8 @@
 //! The guid of this machine, which stays the same and does not reveal the machine id.
 //!
-//! The places and their order are those of [py-machineid](https://github.com/keygen-sh/py-machineid) 1.0, so that
-//! `ArchiveBox` and rigup give a machine the same guid. In contrast to it, text that cannot be an id is skipped (systemd
-//! writes `uninitialized` into fresh images), and a machine without an id gets a random one.
+//! The sources and their order are those of [py-machineid](https://github.com/keygen-sh/py-machineid) 1.0, so that
+//! `ArchiveBox` and rigup give a machine the same guid. Unlike py-machineid, rigup skips text that cannot be an id
+//! (systemd writes `uninitialized` into fresh images), and gives a machine without an id a random one.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::fs::atomic;
 use crate::fs::digest;
 use crate::model::Guid;
 
-/// The message under the HMAC: `ArchiveBox`'s application id.
+/// The message of the HMAC: the application id of `ArchiveBox`.
 const APPLICATION: &str = "archivebox";
 
-/// The file in the data dir with the random id.
+/// The file in the data dir that contains the random id.
 const FILE_NAME: &str = "machine-id";
 
 /// The source of a guid that is derived from the random id.
@@ -28,13 +28,16 @@ const RANDOM: &str = "random";
 /// A file that may contain the machine's id, and how to find the id in its text.
 type Candidate = (PathBuf, fn(&str) -> Option<String>);
 
-/// Returns the guid of this machine. It is derived from the first of `/var/lib/dbus/machine-id`, `/etc/machine-id`, the Docker container's id in
-/// `/proc/self/cgroup` or `/proc/self/mountinfo` that is an id; on macOS the `IOPlatformUUID`, which is then the
-/// source; or from a random id in `data_dir/machine-id`, which is created if it is needed. An existing
-/// file in the data dir wins: installing a package may give the system a machine id later, and with another guid the
-/// records of this machine would be lost.
+/// Returns the guid of this machine, which is derived from the first of these ids:
 ///
-/// It is an error if the file in the data dir cannot be read, or is needed and cannot be written.
+/// - a random id in `data_dir/machine-id`, so that the guid, and with it the records of this machine, stay the same if
+///   the installation of a package gives the system a machine id later
+/// - on macOS, the `IOPlatformUUID`
+/// - the id in `/var/lib/dbus/machine-id` or `/etc/machine-id`
+/// - the id of the Docker container in `/proc/self/cgroup` or `/proc/self/mountinfo`
+/// - a new random id, which is written to `data_dir/machine-id`
+///
+/// Fails if the file in the data dir cannot be read, or is needed and cannot be written.
 pub(crate) fn find_or_create(data_dir: &Path) -> io::Result<Guid> {
     if let Some(id) = read_random_id(&data_dir.join(FILE_NAME))? {
         return Ok(derive(&id, RANDOM));
@@ -69,8 +72,9 @@ fn derive(id: &str, source: &str) -> Guid {
     Guid { value, source: source.to_owned() }
 }
 
-/// Returns the id in a machine-id file: 32 hex digits, possibly with the dashes of a UUID, not all zero (machine-id(5)).
-/// Blanks and control characters are removed and case is kept, as in py-machineid.
+/// Returns the id in a machine-id file, or `None` if it contains none. An id has 32 hex digits, possibly with the
+/// dashes of a UUID, not all zero (machine-id(5)). Blanks and control characters are removed and case is kept, as in
+/// py-machineid.
 fn machine_id(text: &str) -> Option<String> {
     let id: String = text.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
     let digits = || id.chars().filter(|c| *c != '-');
@@ -79,8 +83,8 @@ fn machine_id(text: &str) -> Option<String> {
     is_id.then_some(id)
 }
 
-/// Returns the container in the second folder of the first line, as in `12:cpu:/docker/<id>` or
-/// `1:name=systemd:/system.slice/docker-<id>.scope`. Under cgroup v2 a container sees only `0::/`.
+/// Returns the name of the container: the second folder in the first line, as in `12:cpu:/docker/<id>` or
+/// `1:name=systemd:/system.slice/docker-<id>.scope`. Under cgroup v2, a container sees only `0::/`.
 fn id_in_cgroup(text: &str) -> Option<String> {
     if !text.contains("docker") {
         return None;
@@ -89,7 +93,7 @@ fn id_in_cgroup(text: &str) -> Option<String> {
     folder.split(|c: char| !c.is_ascii_alphanumeric()).any(is_container_id).then(|| folder.to_owned())
 }
 
-/// Returns the container whose `/var/lib/docker/containers/<id>/hostname` is mounted.
+/// Returns the id of the container whose `/var/lib/docker/containers/<id>/hostname` is mounted.
 fn id_in_mountinfo(text: &str) -> Option<String> {
     text.split("docker/containers/")
         .skip(1)
@@ -103,16 +107,16 @@ fn is_container_id(word: &str) -> bool {
     word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit())
 }
 
-/// Creates a random id in the data dir, unless there is one, and returns it. If several processes do so at once, all of them
-/// get the same id.
+/// Returns the random id in the data dir, and creates it if it is missing. Processes that create it at the same time
+/// all get the same id.
 fn random_id(data_dir: &Path) -> io::Result<String> {
     let path = data_dir.join(FILE_NAME);
     let failed = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot create the machine id {}: {error}", path.display()))
     };
-    // The file is synced before it is renamed, so that a crash leaves no empty id.
+    // The file is synced before it is renamed, so that a crash does not leave an empty file.
     let create = || {
-        let mut file = atomic::private(&path)?;
+        let mut file = atomic::create_private(&path)?;
         writeln!(file, "{}", clock::new_id().simple())?;
         atomic::persist_new(file, &path)
     };
@@ -122,8 +126,8 @@ fn random_id(data_dir: &Path) -> io::Result<String> {
     })
 }
 
-/// Returns the random id in a file, or `None` if the file does not exist. A file without an id is an error: if it were
-/// replaced, two processes could get two ids.
+/// Returns the random id in a file, or `None` if the file does not exist. Fails for a file without an id: if it were
+/// replaced, two processes could get different ids.
 fn read_random_id(path: &Path) -> io::Result<Option<String>> {
     match fs_err::read_to_string(path) {
         Ok(text) => machine_id(&text).map(Some).ok_or_else(|| {
@@ -152,7 +156,7 @@ mod tests {
     const GUID: &str = "33c2a00a6d59cd26eca49c7c784ec179b98d6952fc06f8c150d6dbe49004ee7c";
     const CONTAINER: &str = "3f4e5d6c7b8a99887766554433221100ffeeddccbbaa00112233445566778899";
 
-    /// The data dir, and files in it that stand for the machine's own.
+    /// Returns a data dir, and candidate files in it with these names and texts.
     fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Vec<Candidate>) {
         let dir = tempfile::tempdir().unwrap();
         let candidate = |(name, text): &(&str, &str)| -> Candidate {

@@ -1,4 +1,4 @@
-//! Running a program for its output, such as its version.
+//! Running a program to capture its output, such as its version.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -14,7 +14,7 @@ use crate::process::{subreaper, terminate, wait};
 
 /// The size of a stream, in bytes, at which the program is killed.
 const OUTPUT_LIMIT: u64 = 64 << 20;
-/// The length of the beginning of each stream that is read, in bytes.
+/// The number of bytes that are read from the beginning of each stream.
 const READ_LIMIT: u64 = 64 << 10;
 
 /// The output of a program.
@@ -28,8 +28,8 @@ pub(crate) struct Captured {
     pub stderr: String,
 }
 
-/// Runs a program, and kills everything that it started. Returns `None` if it cannot be started or does not exit before
-/// `deadline`.
+/// Runs a program, and terminates the processes that it leaves in its group. Returns `None` if the program cannot be
+/// started, or is killed because of the deadline, an interrupt or the size of its output.
 pub(crate) fn run(
     command: &CommandSpec,
     deadline: Instant,
@@ -41,17 +41,18 @@ pub(crate) fn run(
         Err(error) if error.is_exhausted => return Err(io::Error::other(error)),
         Err(_) => return Ok(None),
     };
-    // The process id in the environment is the caller's: only the process group belongs to this program alone.
-    let no_id = ProcessId::generate();
+    // The program inherits the process id in the environment from the caller, so its processes are found by their group
+    // instead.
+    let unused_id = ProcessId::generate();
     let outcome = wait::wait(&child, Some(deadline), &streams, Some(OUTPUT_LIMIT), interrupt, || ());
     if outcome != WaitOutcome::Exited {
-        terminate::terminate_tree(Signal::TERM, no_id, &child.handle, Duration::ZERO, None);
+        terminate::terminate_tree(Signal::TERM, unused_id, &child.handle, Duration::ZERO, None);
         wait::reap(&child)?;
         return Ok(None);
     }
     let exit = wait::reap(&child)?;
     if !subreaper::has_no_children() {
-        terminate::terminate_group(no_id, &child.handle);
+        terminate::terminate_group(unused_id, &child.handle);
     }
     let [stdout, stderr] = streams.each_mut().map(read_start);
     Ok(Some(Captured { exit_code: exit.exit_code, stdout: stdout?, stderr: stderr? }))

@@ -1,4 +1,4 @@
-//! The identity of a process, and handles that refer to one process however often its pid is reused.
+//! The identity of a process, and handles that refer to the same process even if its pid is reused.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -8,12 +8,13 @@ use rustix::process::{Pid, Signal};
 use crate::model::Identity;
 use crate::process::system::{self, ProcessEntry, SystemHandle};
 
-/// Returns the living process with this identity; a zombie is not alive.
+/// Returns the process with this identity, or `None` if it has exited. A zombie has exited.
 pub(crate) fn find(identity: &Identity) -> Option<ProcessEntry> {
     system::entry(identity.pid).filter(|entry| !entry.is_zombie && entry.identity() == *identity)
 }
 
-/// A reference to one process: a signal through it reaches this process or none, even if its pid is reused.
+/// A reference to one process. A signal that is sent through it never reaches another process, even if the pid is
+/// reused.
 #[derive(Debug)]
 pub(crate) struct Handle {
     /// The process.
@@ -22,18 +23,19 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Opens the living process with this identity.
+    /// Opens the process with this identity, or returns `None` if it has exited.
     pub(crate) fn open(identity: &Identity) -> Option<Self> {
         Self::open_entry(&find(identity)?)
     }
 
-    /// Opens a process of the process table. It is compared again once its pid cannot be reused.
+    /// Opens a process of the process table, or returns `None` if it has exited. The entry is checked again after the
+    /// process is opened, because its pid may have been reused before.
     pub(crate) fn open_entry(entry: &ProcessEntry) -> Option<Self> {
         let system = SystemHandle::open(entry.pid).ok()?;
         entry.refreshed().map(|_| Self { entry: *entry, system })
     }
 
-    /// Opens a child that was not reaped yet, so its pid cannot be reused.
+    /// Opens a child that has not been reaped, so its pid cannot have been reused.
     pub(super) fn open_child(pid: u32) -> io::Result<Self> {
         let system = SystemHandle::open(pid)?;
         let entry = system::entry(pid)
@@ -58,7 +60,7 @@ impl Handle {
         }
     }
 
-    /// A descriptor that is readable once the process has exited.
+    /// Returns a descriptor that becomes readable when the process exits.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.system.fd()
     }

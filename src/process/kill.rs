@@ -13,27 +13,27 @@ use crate::store::{Store, StoreError};
 
 /// How long a rigup or waiter may take to store the exit of its process.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a rigup that was interrupted twice may take: it kills its children and stores their exits.
+/// How long a rigup may take after a second interrupt, on which it kills its children and stores their exits.
 const URGENT_PATIENCE: Duration = Duration::from_secs(4);
-/// The pause between two looks at the store.
+/// The interval at which the store is polled.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// The outcome of terminating a process.
 #[derive(Debug)]
 pub(crate) enum KillOutcome {
-    /// It exited; its record says how.
+    /// It exited, and its record has the exit.
     Exited(Box<Process>),
     /// It had exited before.
     AlreadyExited,
-    /// It is recorded, and its rigup has not started it yet.
+    /// It is recorded, but its rigup has not started it yet.
     NotStarted,
     /// These processes could not be terminated.
     Survived(Vec<ProcessEntry>),
 }
 
-/// Terminates a process: it and all processes that carry its id are sent the signal, and KILL after the grace period. A
-/// rigup is sent the signal alone, and terminates its children itself. The process counts as exited only when it is gone and
-/// its exit is stored.
+/// Terminates a process and all processes that have its id in their environment: sends them the signal, and KILL after
+/// the grace period. If the process is a rigup, sends the signal to it alone, because it terminates its children
+/// itself. Returns once the process is gone and its exit is stored, or if that takes too long.
 pub(crate) fn kill(
     store: &Store,
     process: &Process,
@@ -49,8 +49,8 @@ pub(crate) fn kill(
         ProcessState::Running(running) => running,
     };
     if let Some(root) = Handle::open(&running.identity) {
-        // The process's rigup or waiter has to know that this exit was requested. If the run dir cannot be written, the
-        // process is terminated all the same.
+        // The request makes the rigup or waiter of the process record the exit as stopped. If it cannot be written to
+        // the run dir, the process is terminated nevertheless.
         let _ = process.spec.run_dir.as_deref().map(|run_dir| RunDir::at(run_dir).request_stop());
         let survivors = if process.spec.process_type == ProcessType::Cli {
             terminate_rigup(&root, signal, grace)
@@ -77,7 +77,8 @@ pub(crate) fn signal(process: &Process, signal: Signal) -> bool {
     root.signal(signal)
 }
 
-/// Signals a rigup, then once more, on which it kills its children at once, and then kills it.
+/// Sends the signal to a rigup, then TERM, on which it kills its children at once, and then KILL. Returns the
+/// survivors.
 fn terminate_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<ProcessEntry> {
     for (signal, patience) in
         [(signal, grace + terminate::GRACE), (Signal::TERM, URGENT_PATIENCE), (Signal::KILL, URGENT_PATIENCE)]
@@ -90,18 +91,18 @@ fn terminate_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<Proces
     vec![root.entry]
 }
 
-/// Waits until the exit of a process that is gone is stored, and stores it if no rigup or waiter is left to do so.
+/// Waits until the exit of a process that is gone is stored. Stores it if no rigup or waiter is left to do so.
 fn await_stored_exit(store: &Store, process: &Process) -> Result<KillOutcome, StoreError> {
     let deadline = Instant::now() + STORE_PATIENCE;
     loop {
-        let now = store.process(process.id)?.unwrap_or_else(|| process.clone());
-        let recovered = if now.exit().is_some() { None } else { recover::recover_if_lost(store, &now)? };
-        let now = recovered.unwrap_or(now);
-        if now.exit().is_some() {
-            return Ok(KillOutcome::Exited(Box::new(now)));
+        let saved = store.process(process.id)?.unwrap_or_else(|| process.clone());
+        let recovered = if saved.exit().is_some() { None } else { recover::recover_if_lost(store, &saved)? };
+        let saved = recovered.unwrap_or(saved);
+        if saved.exit().is_some() {
+            return Ok(KillOutcome::Exited(Box::new(saved)));
         }
         if Instant::now() >= deadline {
-            let root = now.running().and_then(|running| handle::find(&running.identity));
+            let root = saved.running().and_then(|running| handle::find(&running.identity));
             return Ok(KillOutcome::Survived(root.into_iter().collect()));
         }
         poll::pause(Instant::now() + RETRY);

@@ -1,4 +1,4 @@
-//! Locks between rigups, each of which is an advisory lock on a file or folder. A lock that is a file of its own names its
+//! Locks between rigup processes, which are advisory locks on files and folders. The file of a [`Lock`] names its
 //! holder.
 
 use std::fmt;
@@ -17,10 +17,10 @@ use crate::process::system::{self, BOOT_ID, PID_NAMESPACE};
 /// The pause between two tries to take a lock.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// The number of tries in a row after which a holder that waits for this process is taken to do so.
+/// The number of consecutive tries that have to find the holder waiting for this process before rigup gives up.
 const CIRCULAR_TRIES: u32 = 10;
 
-/// A lock that is held until it is dropped, and until every process that shares it is gone.
+/// A lock that is held until it is dropped and every process that shares it is gone.
 #[derive(Debug)]
 pub(crate) struct Lock(FileLock);
 
@@ -28,7 +28,7 @@ pub(crate) struct Lock(FileLock);
 #[derive(Debug)]
 pub(crate) struct Busy(FileLock);
 
-/// Why a lock was not taken.
+/// An error that prevents a lock from being taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LockError {
     /// rigup was interrupted while it waited.
@@ -48,7 +48,7 @@ impl Busy {
         Holder(self.0.read())
     }
 
-    /// Takes the lock if it is free by now. This costs one system call per try.
+    /// Takes the lock if it is free by now. Costs one system call.
     pub(crate) fn try_again(self) -> Result<Result<Lock, Self>, LockError> {
         if self.0.try_lock()? { Ok(Ok(Lock::new(self.0)?)) } else { Ok(Err(self)) }
     }
@@ -63,33 +63,33 @@ impl Lock {
         Busy(FileLock::create(&binary_lock(data_dir, name))?).try_again()
     }
 
-    /// Takes the lock on the name of a binary: one rigup at a time installs it.
+    /// Waits for the lock on the name of a binary, and takes it, so that only one rigup at a time installs the binary.
     pub(crate) fn take_for_binary(
         data_dir: &Path,
         name: &BinaryName,
         interrupt: &Interrupt,
-        waiting: impl FnOnce(&Holder),
+        on_wait: impl FnOnce(&Holder),
     ) -> Result<Self, LockError> {
-        Self::take(&binary_lock(data_dir, name), interrupt, |_| false, waiting)
+        Self::take(&binary_lock(data_dir, name), interrupt, |_| false, on_wait)
     }
 
-    /// Takes the lock, however long that takes. `waits_for_this` returns whether a holder waits for this process;
-    /// `waiting` is called once with the holder, if there is one.
+    /// Waits for the lock without a time limit, and takes it. `waits_for_this` returns whether a holder waits for this
+    /// process. If another process holds the lock, calls `on_wait` once with the holder.
     pub(crate) fn take(
         path: &Path,
         interrupt: &Interrupt,
         waits_for_this: impl Fn(&Identity) -> bool,
-        waiting: impl FnOnce(&Holder),
+        on_wait: impl FnOnce(&Holder),
     ) -> Result<Self, LockError> {
         let mut file = FileLock::create(path)?;
-        let mut waiting = Some(waiting);
+        let mut on_wait = Some(on_wait);
         let mut circular_tries = 0;
         file.lock_or(|file| {
             let holder = Holder(file.read());
-            if let Some(waiting) = waiting.take() {
-                waiting(&holder);
+            if let Some(on_wait) = on_wait.take() {
+                on_wait(&holder);
             }
-            // For a moment after the lock changed hands, the file names its holder of before.
+            // For a moment after the lock changes hands, the file still names the previous holder.
             let circular = holder.identity().filter(&waits_for_this);
             circular_tries = if circular.is_some() { circular_tries + 1 } else { 0 };
             match circular {
@@ -103,17 +103,17 @@ impl Lock {
         Ok(Self::new(file)?)
     }
 
-    /// Shares the lock with every process that this one starts from now on, whatever becomes of this one.
+    /// Shares the lock with every process that this one starts from now on, which keep it when this one exits.
     pub(crate) fn share_with_children(&self) -> io::Result<()> {
         Ok(rustix::io::fcntl_setfd(self.0.file(), FdFlags::empty())?)
     }
 
-    /// Writes the pid for which the lock is held into its file.
+    /// Writes the pid of the holder to the file of the lock.
     pub(crate) fn set_holder(&mut self, pid: u32) -> io::Result<()> {
         self.0.write(&Holder::of(pid).0)
     }
 
-    /// Releases the lock, also for those that share it.
+    /// Releases the lock, even if other processes share it.
     pub(crate) fn release(self) -> io::Result<()> {
         self.0.unlock()
     }
@@ -129,13 +129,14 @@ fn binary_lock(data_dir: &Path, name: &BinaryName) -> PathBuf {
     data_dir.join("locks").join("binary").join(name.link_name())
 }
 
-/// The holder of a lock: its pid, and what tells whether that can be compared with a pid of this process. A file that is
-/// being written, or that another version of rigup wrote, may hold less.
+/// The holder of a lock, as the file names it: the pid, and the start time, boot id and pid namespace, without which a
+/// pid cannot be compared with those of other processes. A file that is being written, or that another version of rigup
+/// wrote, may contain only a part of this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder(String);
 
 impl Holder {
-    /// Returns the process with this pid.
+    /// Returns the process with this pid as a holder.
     fn of(pid: u32) -> Self {
         let known = system::entry(pid).zip(*PID_NAMESPACE);
         Self(known.map_or_else(
@@ -144,13 +145,13 @@ impl Holder {
         ))
     }
 
-    /// Whether this process holds the lock.
+    /// Returns whether this process holds the lock.
     pub(crate) fn is_this_process(&self) -> bool {
         *self == Self::of(std::process::id())
     }
 
-    /// Returns the identity of the holder, or `None` if it cannot be known here: a holder in another container, or on
-    /// another machine, may have the pid of any process of this one.
+    /// Returns the identity of the holder, or `None` if it is unknown. A holder in another container or on another
+    /// machine may have the pid of any process on this one.
     fn identity(&self) -> Option<Identity> {
         let [pid, start_ticks, boot_id, namespace] = self.fields()?;
         if boot_id != *BOOT_ID || namespace.parse().ok() != *PID_NAMESPACE {
@@ -163,7 +164,7 @@ impl Holder {
         })
     }
 
-    /// Returns everything that the file names, or `None` if it is not complete.
+    /// Returns the pid, start time, boot id and pid namespace, or `None` if the file is incomplete.
     fn fields(&self) -> Option<[&str; 4]> {
         let fields: Vec<&str> = self.0.strip_suffix('\n')?.split(' ').collect();
         fields.try_into().ok()
@@ -174,26 +175,27 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.split_whitespace().next().unwrap_or_default())?;
         let is_elsewhere = self.fields().is_some() && self.identity().is_none();
-        f.write_str(if is_elsewhere { " of another pid namespace" } else { "" })
+        f.write_str(if is_elsewhere { " in another pid namespace" } else { "" })
     }
 }
 
-/// How long to wait for another holder of the lock on a folder.
+/// How long to wait for the lock on a folder.
 pub(crate) const FOLDER_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Takes the lock on a folder that rigup writes into, which is waited for, for a limited time. `waiting` is called once, if another process holds it.
+/// Waits for the lock on a folder that rigup writes into, for a limited time, and takes it. If another process holds
+/// it, calls `on_wait` once.
 pub(crate) fn take_folder(
     folder: &Path,
     interrupt: &Interrupt,
     patience: Duration,
-    waiting: impl FnOnce(),
+    on_wait: impl FnOnce(),
 ) -> io::Result<FileLock> {
     let mut lock = FileLock::open(folder)?;
     let deadline = Instant::now() + patience;
-    let mut waiting = Some(waiting);
+    let mut on_wait = Some(on_wait);
     lock.lock_or(|_| {
-        if let Some(waiting) = waiting.take() {
-            waiting();
+        if let Some(on_wait) = on_wait.take() {
+            on_wait();
         }
         if is_interrupted_by(interrupt, deadline.min(Instant::now() + RETRY)) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -202,7 +204,7 @@ pub(crate) fn take_folder(
             return Ok(());
         }
         let reason = format!(
-            "cannot lock the folder {}: another process holds the lock; find it with `lslocks`, wait until it ends, and try again",
+            "cannot lock the folder {}: another process holds the lock; find it with `lslocks`, wait until it exits, and try again",
             folder.display()
         );
         Err(io::Error::new(io::ErrorKind::TimedOut, reason))
@@ -210,14 +212,14 @@ pub(crate) fn take_folder(
     Ok(lock)
 }
 
-/// Whether rigup is interrupted before `deadline`.
+/// Returns whether rigup is interrupted before `deadline`.
 fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
     poll::readable([interrupt.fd()], deadline) == [true]
 }
 
-/// The lock of a process without a run dir, such as rigup itself: its rigup holds it from before the process is recorded
-/// until its exit is. Other rigups can look at it even if they do not see the pid: from another container over the same
-/// data dir. Its file is removed with the value.
+/// The lock of a process without a run dir, such as rigup itself. Its rigup takes the lock before the process is
+/// recorded, and holds it until the exit is recorded. A rigup that shares the data dir from another container can check
+/// the lock, although the pid is not visible to it. The file is removed when the value is dropped.
 #[derive(Debug)]
 pub(crate) struct ProcessLock(FileLock);
 
@@ -236,7 +238,7 @@ impl Drop for ProcessLock {
     }
 }
 
-/// Whether a rigup holds the lock of this process. If that was killed, its file is removed.
+/// Returns whether a rigup holds the lock of this process. Removes the file if that rigup was killed.
 pub(crate) fn is_process_locked(data_dir: &Path, process_id: ProcessId) -> bool {
     let path = process_lock(data_dir, process_id);
     let is_locked = file_lock::is_locked(&path);
@@ -246,7 +248,7 @@ pub(crate) fn is_process_locked(data_dir: &Path, process_id: ProcessId) -> bool 
     is_locked == Some(true)
 }
 
-/// Removes the files, older than `age`, of rigups that were killed before they recorded their process.
+/// Removes files older than `age` whose rigups were killed before they recorded their process.
 pub(crate) fn remove_stale_process_locks(data_dir: &Path, age: Duration) {
     for file in fs_err::read_dir(process_locks(data_dir)).into_iter().flatten().flatten() {
         let changed = file.metadata().and_then(|metadata| metadata.modified());
@@ -274,11 +276,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_has_one_holder_and_waiting_callers_learn_its_pid() {
+    fn a_lock_has_one_holder_and_waiting_callers_get_its_pid() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("locks/x");
         let interrupt = Interrupt::install().unwrap();
-        let (inside, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (inside, notified) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let first = Lock::take(&path, &interrupt, |_| false, |_| panic!("the lock is free")).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -290,7 +292,7 @@ mod tests {
                         |holder| {
                             assert!(holder.is_this_process());
                             assert_eq!(holder.to_string(), std::process::id().to_string());
-                            told.fetch_add(1, Ordering::SeqCst);
+                            notified.fetch_add(1, Ordering::SeqCst);
                         },
                     )
                     .unwrap();
@@ -299,12 +301,12 @@ mod tests {
                 });
             }
             let deadline = Instant::now() + Duration::from_secs(10);
-            while told.load(Ordering::SeqCst) < 4 && Instant::now() < deadline {
+            while notified.load(Ordering::SeqCst) < 4 && Instant::now() < deadline {
                 poll::pause(Instant::now() + Duration::from_millis(1));
             }
             drop(first);
         });
-        assert_eq!(told.load(Ordering::SeqCst), 4);
+        assert_eq!(notified.load(Ordering::SeqCst), 4);
     }
 
     #[test]
@@ -315,8 +317,8 @@ mod tests {
         for (text, shown) in [
             (format!("{pid}\n"), pid.to_owned()),
             (format!("{pid} {start} {boot} {namespace}"), pid.to_owned()),
-            (format!("{pid} {start} {boot} 1\n"), format!("{pid} of another pid namespace")),
-            (format!("{pid} {start} other {namespace}\n"), format!("{pid} of another pid namespace")),
+            (format!("{pid} {start} {boot} 1\n"), format!("{pid} in another pid namespace")),
+            (format!("{pid} {start} other {namespace}\n"), format!("{pid} in another pid namespace")),
             (String::new(), String::new()),
         ] {
             let holder = Holder(text);
@@ -333,13 +335,13 @@ mod tests {
         let mut calls = 0;
         let error = take_folder(folder.path(), &interrupt, Duration::ZERO, || calls += 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(error.to_string().contains("wait until it ends"), "{error}");
+        assert!(error.to_string().contains("wait until it exits"), "{error}");
         assert_eq!(calls, 1);
         take_folder(folder.path(), &interrupt, FOLDER_PATIENCE, || drop(first)).unwrap();
     }
 
     #[test]
-    fn an_old_lock_file_is_removed_unless_its_lock_is_process_locked() {
+    fn an_old_lock_file_is_removed_unless_its_lock_is_held() {
         let data_dir = tempfile::tempdir().unwrap();
         let (held, stale) = (ProcessId::generate(), ProcessId::generate());
         let lock = ProcessLock::take(data_dir.path(), held).unwrap();

@@ -11,13 +11,13 @@ pub(crate) fn pause(deadline: Instant) {
     let [] = readable([], deadline);
 }
 
-/// Waits until at least one descriptor is readable or `deadline` has passed, and returns which are.
+/// Waits until at least one descriptor is readable or `deadline` has passed. Returns whether each is readable.
 pub(crate) fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> [bool; N] {
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up, so that a deadline less than a millisecond away causes no busy loop.
-        let millis = left.as_micros().div_ceil(1000).min(i32::MAX as u128);
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        // Rounded up, so that a deadline less than a millisecond away does not cause a busy loop.
+        let millis = remaining.as_micros().div_ceil(1000).min(i32::MAX as u128);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
         match poll(&mut polled, timeout) {
             Err(Errno::EINTR) => {}

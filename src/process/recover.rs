@@ -10,15 +10,15 @@ use crate::process::run_dir::RunDir;
 use crate::process::terminate;
 use crate::store::{Store, StoreError};
 
-/// Completes the records of the queued and running processes of a machine that no rigup or waiter supervises any more, and
-/// returns them. A hook without a waiter is terminated with its tree; a process that had a waiter goes on without it. The
-/// exit is the one in the run dir, if there is one; otherwise the process is lost.
+/// Completes and returns the records of the queued and running processes of a machine that no rigup or waiter
+/// supervises any more. Terminates a hook that had no waiter, with its tree; leaves a running process that had a waiter
+/// alone. Uses the exit in the run dir, if there is one; otherwise, the process is lost.
 pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
     let processes = store.unfinished_processes(machine_id)?;
     processes.iter().filter_map(|process| recover_if_lost(store, process).transpose()).collect()
 }
 
-/// Completes the record of one process, if no rigup or waiter supervises it any more.
+/// Completes and returns the record of one process, or returns `None` if it has exited or is still supervised.
 pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
     if process.spec.run_dir.is_none() && lock::is_process_locked(store.data_dir(), process.id) {
         return Ok(None);
@@ -52,22 +52,23 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     Ok(Some(process))
 }
 
-/// Terminates what is left of a process. If its root exited by itself, the processes that left its group go on, as always.
+/// Terminates the remaining processes of a tree. If its root exited by itself, processes that left its group keep
+/// running, as after every exit.
 fn terminate_rest(process: &Process) {
     match &process.state {
         ProcessState::Running(running) => match Handle::open(&running.identity) {
             Some(root) => {
                 terminate::terminate_tree(Signal::TERM, process.id, &root, terminate::LEFTOVER_GRACE, None)
             }
-            None => terminate::terminate_marked(process.id, Some(running.identity.pid)),
+            None => terminate::terminate_by_id(process.id, Some(running.identity.pid)),
         },
-        // Its rigup may have been killed after it started the process and before it stored that.
-        ProcessState::Queued => terminate::terminate_marked(process.id, None),
+        // Its rigup may have been killed between starting and recording the process.
+        ProcessState::Queued => terminate::terminate_by_id(process.id, None),
         ProcessState::Exited(..) => Vec::new(),
     };
 }
 
-/// Whether the rigup that supervises this hook is alive.
+/// Returns whether the rigup that supervises this hook is running.
 fn is_rigup_alive(store: &Store, hook: &Process) -> Result<bool, StoreError> {
     let rigup = hook.parent_id.map(|id| store.process(id)).transpose()?.flatten();
     Ok(rigup

@@ -1,4 +1,4 @@
-//! Removing from logs the environments that some hooks print in their Binary records: they may hold secrets.
+//! Removing environments, which may hold secrets, from logs: some hooks print them in their Binary records.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -14,21 +14,21 @@ use crate::jsonl::MAX_LINE;
 /// The key that is removed.
 const KEY: &str = "env";
 
-/// Removes the `env` of every Binary record from a log. All other bytes stay as they are; a log without an `env` is not
-/// written.
+/// Removes the `env` of every Binary record from a log. All other bytes stay the same; a log without an `env` is not
+/// rewritten.
 pub(crate) fn remove_environments(log: &Path) -> io::Result<()> {
     let mut redacted: Option<BufWriter<NamedTempFile>> = None;
     let mut reader = BufReader::new(File::open(log)?);
     let mut line = Vec::new();
     let mut is_new_line = true;
-    let mut before = 0;
+    let mut offset = 0;
     // A line over the limit is read in parts, and is not a record.
     while (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line)? > 0 {
         let is_whole = is_new_line && (line.ends_with(b"\n") || line.len() < MAX_LINE);
         let record = Some(&line).filter(|_| is_whole).and_then(|line| without_environment(line));
         if record.is_some() && redacted.is_none() {
-            let mut file = atomic::private(log)?;
-            io::copy(&mut File::open(log)?.take(before), &mut file)?;
+            let mut file = atomic::create_private(log)?;
+            io::copy(&mut File::open(log)?.take(offset), &mut file)?;
             redacted = Some(BufWriter::new(file));
         }
         if let Some(redacted) = &mut redacted {
@@ -38,7 +38,7 @@ pub(crate) fn remove_environments(log: &Path) -> io::Result<()> {
             }
         }
         is_new_line = line.ends_with(b"\n");
-        before += line.len() as u64;
+        offset += line.len() as u64;
         line.clear();
     }
     if let Some(redacted) = redacted {
@@ -47,7 +47,7 @@ pub(crate) fn remove_environments(log: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the record without its environment, or `None` if it is not a Binary record with one.
+/// Returns the record without its environment, or `None` if the line is not a Binary record with an environment.
 fn without_environment(line: &[u8]) -> Option<Value> {
     memmem::find(line, KEY.as_bytes())?;
     let mut record: Value = serde_json::from_slice(line.trim_ascii()).ok()?;

@@ -1,5 +1,5 @@
-//! The run dir of one execution, `<data dir>/processes/<process id>/`: its command, its output, its pid and its exit. And
-//! the folder of all run dirs: which there are, and their removal.
+//! Run dirs. The run dir of one execution, `<data dir>/processes/<process id>/`, contains its command, its output, its
+//! pid and its exit.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ const FOLDER: &str = "processes";
 /// The file with the command's standard input.
 const INPUT: &str = "stdin.jsonl";
 
-/// The file that a waiter holds locked.
+/// The file that a waiter locks, and that contains the identity of the process.
 const LOCK: &str = "lock";
 
 /// The file with the record of the process as it was queued.
@@ -37,7 +37,7 @@ const RECORD: &str = "process.json";
 /// The file with the exit of the process.
 const EXIT: &str = "exit.json";
 
-/// The folder with the files of one execution; two executions never share one.
+/// The folder with the files of one execution, which no other execution shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunDir(PathBuf);
 
@@ -47,9 +47,9 @@ pub(crate) fn path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
 }
 
 impl RunDir {
-    /// Creates the run dir of a queued process: its record, `cmd.sh`, which runs the same command again with the
-    /// variables that rigup added, and its standard input, if it has any. If a file cannot be written, the folder is
-    /// removed again.
+    /// Creates the run dir of a queued process. It contains the record, the standard input, if there is any, and
+    /// `cmd.sh`, which runs the same command again with the variables that rigup added. Removes the folder if a file
+    /// cannot be written.
     pub(crate) fn create(
         path: PathBuf,
         process: &Process,
@@ -96,7 +96,7 @@ impl RunDir {
         Self(path.to_owned())
     }
 
-    /// Removes the folder of a process that will have no record, as far as possible.
+    /// Removes the run dir of a process that will not have a record. Ignores errors.
     pub(crate) fn discard(&self) {
         let _ = fs_err::remove_dir_all(&self.0);
     }
@@ -113,7 +113,7 @@ impl RunDir {
         Some(process)
     }
 
-    /// Returns the path of the command's standard input; there is no such file if it has none.
+    /// Returns the path of the file with the standard input, which exists only if the command has one.
     pub(crate) fn input(&self) -> PathBuf {
         self.0.join(INPUT)
     }
@@ -133,41 +133,41 @@ impl RunDir {
         Ok([self.create_file("stdout.log", 0o600)?, self.create_file("stderr.log", 0o600)?])
     }
 
-    /// Takes the lock that shows that a waiter supervises the process. It is held as long as a copy of the file is open in
-    /// any process, so it can be passed on and never outlives its holder.
+    /// Takes the lock that shows that a waiter supervises the process. It is held while any process has a copy of the
+    /// descriptor open, so it can be passed to the waiter, and is released when the waiter exits.
     pub(crate) fn lock(&self) -> io::Result<FileLock> {
         let lock = FileLock::create(&self.0.join(LOCK))?;
         lock.lock()?;
         Ok(lock)
     }
 
-    /// Whether a waiter supervises the process, or `None` if it never had a waiter.
+    /// Returns whether a waiter supervises the process, or `None` if it never had a waiter.
     pub(crate) fn is_locked(&self) -> Option<bool> {
         lock::is_locked(&self.0.join(LOCK))
     }
 
-    /// Notes that the process is to be stopped, for the rigup or waiter that supervises it.
+    /// Requests a stop, so that the rigup or waiter that supervises the process records its exit as stopped.
     pub(crate) fn request_stop(&self) -> io::Result<()> {
         self.create_file("stop", 0o600).map(drop)
     }
 
-    /// Whether the process was to be stopped.
+    /// Returns whether a stop of the process was requested.
     pub(crate) fn is_stop_requested(&self) -> bool {
         self.0.join("stop").exists()
     }
 
-    /// Writes `process.pid`: the pid alone.
+    /// Writes the pid to `process.pid`.
     pub(crate) fn write_pid(&self, pid: u32) -> io::Result<()> {
         writeln!(self.create_file("process.pid", 0o600)?, "{pid}")
     }
 
-    /// Writes the identity of a process that a waiter waits for into the lock that the waiter holds.
+    /// Writes the identity of the process to the lock that its waiter holds.
     pub(crate) fn write_identity(&self, identity: &Identity) -> io::Result<()> {
         let Identity { pid, start_ticks, boot_id } = identity;
         writeln!(self.create_file(LOCK, 0o600)?, "{pid} {start_ticks} {boot_id}")
     }
 
-    /// Returns the identity of the process that a waiter waits for, or `None` if it was not started.
+    /// Returns the identity of a process that has a waiter, or `None` if the process was not started.
     pub(crate) fn read_identity(&self) -> Option<Identity> {
         let text = fs_err::read_to_string(self.0.join(LOCK)).ok()?;
         let mut words = text.split_whitespace();
@@ -193,7 +193,7 @@ impl RunDir {
             "warnings": warnings,
         });
         atomic::write(&self.0.join(EXIT), format!("{exit}\n").as_bytes())?;
-        // A process that exited soon never had one.
+        // If the process exited quickly, the file was never written.
         dir::ignore_missing(fs_err::remove_file(self.0.join("process.pid")))
     }
 
@@ -208,7 +208,8 @@ impl RunDir {
         import::exit(&self.read_json(EXIT)?).ok()
     }
 
-    /// Returns the exit with the sizes and the last lines of both logs, after environments are removed from them.
+    /// Returns the exit with the sizes and the last lines of both logs. Removes environments from the log of standard
+    /// output first.
     pub(crate) fn add_logs(&self, mut exit: ProcessExit) -> ProcessExit {
         let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
         let log = |path: &Path| match size(path) {
@@ -217,7 +218,7 @@ impl RunDir {
         };
         let (stdout, stderr) = (self.stdout(), self.stderr());
         if size(&stdout) > 0 {
-            // A log that cannot be written is kept as it is.
+            // A log that cannot be rewritten is left as it is.
             let _ = redact::remove_environments(&stdout);
         }
         (exit.stdout_tail, exit.stdout_bytes) = log(&stdout);
@@ -225,7 +226,7 @@ impl RunDir {
         exit
     }
 
-    /// Removes the files that a killed process left half-written.
+    /// Removes the temporary files that a killed process left behind.
     pub(crate) fn remove_temporary_files(&self) {
         for entry in fs_err::read_dir(&self.0).into_iter().flatten().flatten() {
             if entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes()) {
@@ -241,52 +242,52 @@ impl RunDir {
 
     fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {
         let open = OpenOptions::new().append(true).create(true).mode(mode).open(self.0.join(name));
-        open.map_err(|error| self.named(name, &error))
+        open.map_err(|error| self.with_path(name, &error))
     }
 
     fn write_file(&self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
-        self.create_file(name, mode)?.write_all(content).map_err(|error| self.named(name, &error))
+        self.create_file(name, mode)?.write_all(content).map_err(|error| self.with_path(name, &error))
     }
 
-    fn named(&self, name: &str, error: &io::Error) -> io::Error {
+    fn with_path(&self, name: &str, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("{}: {error}", self.0.join(name).display()))
     }
 }
 
-/// The prefix of a run dir that is being removed: it belongs to no process any more.
+/// The prefix of the name of a run dir whose removal has begun; it belongs to no process any more.
 const REMOVED: &str = ".gone-";
 
 /// A run dir that was found in the folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FoundRunDir {
-    /// The process that it is named after.
+    /// The process whose id is its name.
     pub process_id: ProcessId,
     /// The folder.
     pub path: PathBuf,
-    /// Whether its removal was begun and not finished.
-    pub is_half_removed: bool,
+    /// Whether its removal has begun but is not complete.
+    pub is_partly_removed: bool,
 }
 
-/// Whether rigup may remove anything: not if the folder of the run dirs is a link to somewhere else.
+/// Returns whether rigup may remove run dirs: not if the folder that contains them is a link.
 pub(crate) fn are_removable(data_dir: &Path) -> bool {
     !data_dir.join(FOLDER).is_symlink()
 }
 
-/// Lists every run dir, including half-removed ones. Files, links and folders with any other name are left out.
+/// Lists every run dir, including partly removed ones. Files, links and folders with other names are left out.
 pub(crate) fn list(data_dir: &Path) -> impl Iterator<Item = FoundRunDir> {
     let entries = std::fs::read_dir(data_dir.join(FOLDER)).into_iter().flatten().flatten();
     let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     folders.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
         let id = name.strip_prefix(REMOVED);
-        let (id, is_half_removed) = (id.unwrap_or(&name), id.is_some());
-        let process_id: ProcessId = id.parse().ok().filter(|known: &ProcessId| known.to_string() == id)?;
-        Some(FoundRunDir { process_id, path: entry.path(), is_half_removed })
+        let (id, is_partly_removed) = (id.unwrap_or(&name), id.is_some());
+        let process_id: ProcessId = id.parse().ok().filter(|parsed: &ProcessId| parsed.to_string() == id)?;
+        Some(FoundRunDir { process_id, path: entry.path(), is_partly_removed })
     })
 }
 
-/// Renames a run dir and then removes it, so that it is never half there under its name. One that is removed already, or
-/// half, is no error.
+/// Renames a run dir before removing it, so that a run dir with its original name is always complete. Succeeds if the
+/// run dir, or a part of it, was already removed.
 pub(crate) fn remove(data_dir: &Path, process_id: ProcessId) -> io::Result<()> {
     let removed = data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"));
     dir::ignore_missing(fs_err::rename(path(data_dir, process_id), &removed))?;
@@ -327,9 +328,9 @@ mod tests {
     #[test]
     fn removes_a_run_dir_that_was_removed_in_part() {
         let (_root, data_dir, process_id) = data_dir();
-        let half_removed = data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"));
-        fs_err::rename(path(&data_dir, process_id), &half_removed).unwrap();
-        let found = FoundRunDir { process_id, path: half_removed, is_half_removed: true };
+        let partly_removed = data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"));
+        fs_err::rename(path(&data_dir, process_id), &partly_removed).unwrap();
+        let found = FoundRunDir { process_id, path: partly_removed, is_partly_removed: true };
         assert_eq!(list(&data_dir).collect::<Vec<_>>(), [found]);
         remove(&data_dir, process_id).unwrap();
         assert_eq!(list(&data_dir).count(), 0);

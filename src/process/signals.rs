@@ -1,4 +1,4 @@
-//! INT, TERM and HUP to rigup itself, as a descriptor that can be polled.
+//! The signals INT, TERM and HUP that rigup receives, as a descriptor that can be polled.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,9 +11,9 @@ use signal_hook::{flag, low_level};
 
 use crate::exhaustion;
 
-/// The interrupts of this rigup, and their number.
+/// The signals that interrupted this rigup: the last one, and their number.
 ///
-/// Each signal leaves a byte in a pipe that is never read, so every thread that polls it wakes up.
+/// Each signal adds a byte to a pipe that is never read, so every thread that polls the pipe wakes up.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
     pipe: OwnedFd,
@@ -21,9 +21,9 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Handles the three signals for the rest of this process's life, even if the launcher blocked them, which is inherited.
-    /// INT and HUP stay ignored if they are ignored: by `nohup`, or by a shell without job control that starts rigup in the
-    /// background.
+    /// Installs handlers for the three signals, and unblocks the signals, because a blocked signal is inherited from
+    /// the launcher. INT and HUP stay ignored if the launcher ignores them, as `nohup` does, or a shell without job
+    /// control that starts rigup in the background.
     pub(crate) fn install() -> io::Result<Self> {
         Self::handle().map_err(|error| {
             let reason = exhaustion::explain(&error);
@@ -45,22 +45,22 @@ impl Interrupt {
         Ok(Self { pipe: pipe.into(), signal })
     }
 
-    /// Returns the last signal, or `None` if none has come.
+    /// Returns the last signal, or `None` if none was received.
     pub(crate) fn signal(&self) -> Option<i32> {
         i32::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|number| *number != 0)
     }
 
-    /// Returns the number of signals that have come.
+    /// Returns the number of signals that were received.
     pub(crate) fn count(&self) -> u64 {
         rustix::io::ioctl_fionread(&self.pipe).unwrap_or_default()
     }
 
-    /// Whether more than one signal has come: rigup then kills at once.
+    /// Returns whether more than one signal was received, on which rigup kills its children at once.
     pub(crate) fn is_urgent(&self) -> bool {
         self.count() > 1
     }
 
-    /// A descriptor that is readable once a signal has come.
+    /// Returns a descriptor that becomes readable when a signal is received.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
@@ -68,10 +68,10 @@ impl Interrupt {
 
 fn is_ignored(number: i32) -> io::Result<bool> {
     // SAFETY: sigaction is a plain C struct for which all zeroes is a value.
-    #[expect(unsafe_code, reason = "nix cannot look at an action without changing it")]
+    #[expect(unsafe_code, reason = "nix cannot read an action without changing it")]
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: a null new action changes nothing, and the old one is written to a live value.
-    #[expect(unsafe_code, reason = "nix cannot look at an action without changing it")]
+    #[expect(unsafe_code, reason = "nix cannot read an action without changing it")]
     let done = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) };
     if done == 0 { Ok(action.sa_sigaction == libc::SIG_IGN) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,4 +1,4 @@
-//! Starting processes: the only place that does so.
+//! Starting processes. No other module does so.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -20,14 +20,14 @@ use crate::exhaustion;
 use crate::process::handle::Handle;
 use crate::process::{poll, subreaper, system};
 
-/// A command with everything that decides what it does.
+/// A command with its environment and working directory.
 #[derive(Debug)]
 pub(crate) struct CommandSpec {
     /// The program, looked up on the `PATH` in `env` if it has no slash.
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Its whole environment.
+    /// Its complete environment.
     pub env: Vec<(OsString, OsString)>,
     /// Its working directory.
     pub cwd: PathBuf,
@@ -42,7 +42,7 @@ pub(crate) struct Child {
     pub started_at: Timestamp,
 }
 
-/// A process that could not be started.
+/// An error that prevents a process from being started.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start {}: {reason}", program.display())]
 pub struct SpawnError {
@@ -50,7 +50,7 @@ pub struct SpawnError {
     pub program: PathBuf,
     /// The cause and the next step.
     pub reason: String,
-    /// Whether the program does not exist; otherwise it exists, and cannot be started.
+    /// Whether the program does not exist, rather than being impossible to start.
     pub is_missing: bool,
     /// Whether the system ran out of resources, so that the program itself may be fine.
     pub is_exhausted: bool,
@@ -64,12 +64,12 @@ impl SpawnError {
     }
 }
 
-/// How long a program that another process has open for writing is tried again, and the pause between two tries.
+/// How long to retry a program that another process has open for writing, and the pause between two tries.
 const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 impl CommandSpec {
-    /// Returns the program's file: the program itself if it is a path, otherwise the first of its name on `PATH`.
+    /// Returns the path of the program: the program itself if it is a path, otherwise the first match on `PATH`.
     pub(crate) fn find_program(&self) -> io::Result<PathBuf> {
         if self.program.as_encoded_bytes().contains(&b'/') {
             return Ok(PathBuf::from(&self.program));
@@ -78,9 +78,9 @@ impl CommandSpec {
         which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
     }
 
-    /// Starts the command in a session of its own, without a terminal, with no signal blocked and every signal at its default.
-    /// Without `stdin`, its standard input is `/dev/null`. Its output goes to files, so that a grandchild that keeps them open
-    /// causes no delay.
+    /// Starts the command in its own session, without a terminal, with no signal blocked and every signal at its
+    /// default. Without `stdin`, the standard input is `/dev/null`. The output goes to files, so that a grandchild that
+    /// keeps them open does not cause a delay.
     pub(crate) fn start(
         &self,
         stdin: Option<&File>,
@@ -128,21 +128,21 @@ fn change_folder(actions: &mut PosixSpawnFileActions, folder: &Path) -> io::Resu
     let folder = CString::new(folder.as_os_str().as_bytes())?;
     let actions: *mut libc::posix_spawn_file_actions_t = (&raw mut *actions).cast();
     // SAFETY: PosixSpawnFileActions is a transparent wrapper of the initialized C struct, and the path is copied.
-    #[expect(unsafe_code, reason = "nix adds no change of the folder")]
+    #[expect(unsafe_code, reason = "nix has no function for this action")]
     match unsafe { libc::posix_spawn_file_actions_addchdir_np(actions, folder.as_ptr()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
-/// Starts a command in this process's own session and group, with its own standard streams, and with this environment or its
-/// own.
+/// Starts a command in this process's session and group, with this process's standard streams, and with the environment
+/// `env` or, if there is none, that of this process.
 pub(crate) fn start_in_foreground(
     program: &OsStr,
     args: &[OsString],
     env: Option<Vec<(OsString, OsString)>>,
 ) -> Result<Child, SpawnError> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(clippy::disallowed_methods, reason = "only this module starts processes")]
     let mut command = Command::new(program);
     command.args(args);
     if let Some(env) = env {
@@ -152,9 +152,9 @@ pub(crate) fn start_in_foreground(
         .map_err(|error| SpawnError::new(program.into(), Path::new("."), &error))
 }
 
-/// Starts a child, and tries again for a while if its program is still being written.
+/// Starts a child. Tries again for a while if another process has the program open for writing.
 fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
-    // The descriptors that the handle of the child needs: no child is started that could only be killed again.
+    // Reserves the descriptors that the handle of the child needs, so that no child has to be killed for lack of them.
     let reserve = [File::open("/dev/null")?, File::open("/dev/null")?];
     let deadline = Instant::now() + BUSY_PATIENCE;
     let pid = loop {
@@ -178,8 +178,8 @@ fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
     }
 }
 
-/// Explains the error of a spawn. The system reports the same number for a missing program, a missing interpreter and a
-/// missing folder.
+/// Explains why a process could not be started. The system reports the same error for a missing program, a missing
+/// interpreter and a missing folder.
 fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
     let is_path = program.as_os_str().as_encoded_bytes().contains(&b'/');
     match error.kind() {
@@ -195,7 +195,7 @@ fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
             "its format is unknown; a script begins with a line such as #!/bin/sh".to_owned()
         }
         io::ErrorKind::PermissionDenied if is_mounted_noexec(program) => {
-            "its file system is mounted noexec; move it to another one, or remount that with exec".to_owned()
+            "its file system is mounted noexec; move it to another, or remount this one with exec".to_owned()
         }
         io::ErrorKind::PermissionDenied => format!("{error}; check its mode"),
         _ if error.raw_os_error() == Some(libc::ETXTBSY) => {
@@ -205,12 +205,12 @@ fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Whether the file system of this file is mounted noexec.
+/// Returns whether the file system of this file is mounted noexec.
 pub(crate) fn is_mounted_noexec(path: &Path) -> bool {
     #[cfg(target_os = "linux")]
     let is_noexec = rustix::fs::statvfs(path)
         .is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
-    // Elsewhere only the mode of a file decides.
+    // On other systems, only the mode of the file is checked.
     #[cfg(not(target_os = "linux"))]
     let is_noexec = false;
     is_noexec

@@ -1,4 +1,5 @@
-//! Orphans: the processes that a child leaves behind. rigup asks the system to be their parent.
+//! Orphans: the processes that an exited child leaves behind. rigup registers as a subreaper, which makes it their
+//! parent.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,7 @@ pub(crate) use crate::process::system::become_subreaper;
 /// The pids of the children that rigup started itself and has not reaped yet.
 static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Starts a child, and registers it before it can be taken for an orphan.
+/// Starts a child, and registers it before another thread can reap it as an orphan.
 pub(super) fn start_child<E>(start: impl FnOnce() -> Result<u32, E>) -> Result<u32, E> {
     let mut children = children();
     let pid = start()?;
@@ -17,14 +18,14 @@ pub(super) fn start_child<E>(start: impl FnOnce() -> Result<u32, E>) -> Result<u
     Ok(pid)
 }
 
-/// Reaps a registered child. From then on another process may have its pid.
+/// Reaps a registered child. After this, another process may have its pid.
 pub(super) fn reap_child<T>(pid: u32, reap: impl FnOnce() -> T) -> T {
     let mut children = children();
     children.retain(|child| *child != pid);
     reap()
 }
 
-/// Whether there is neither an orphan nor an unreaped child, so nothing was left behind. Exited orphans are reaped.
+/// Reaps the orphans that have exited, and returns whether there is no other orphan and no unreaped child.
 pub(crate) fn has_no_children() -> bool {
     system::has_no_children(&children())
 }
@@ -34,7 +35,7 @@ pub(crate) fn reap_orphans() {
     has_no_children();
 }
 
-/// Whether this child is the only one, so that every orphan comes from it.
+/// Returns whether this child is the only one, so that every orphan comes from it.
 pub(super) fn is_only_child(pid: u32) -> bool {
     children().iter().all(|child| *child == pid)
 }

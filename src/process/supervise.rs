@@ -1,4 +1,4 @@
-//! Supervising a process from its start to its exit, so that nothing is left behind that should not be.
+//! Supervising a process from its start to its exit, and terminating the processes that it leaves behind.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -21,9 +21,10 @@ const SURVIVOR: &str = "cannot terminate a process";
 /// A process that is ready to be started.
 #[derive(Debug)]
 pub(crate) struct PreparedProcess {
-    /// Its record, queued, whose timeout is observed. Everything that the process starts carries its id.
+    /// Its queued record. The timeout in it is enforced, and everything that the process starts has its id in the
+    /// environment.
     pub process: Process,
-    /// The run dir, in which a requested stop is noted.
+    /// The run dir, in which a stop may be requested.
     pub run_dir: RunDir,
     /// Problems that do not prevent the process from running.
     pub warnings: Vec<String>,
@@ -36,11 +37,11 @@ pub(crate) struct PreparedProcess {
 }
 
 impl PreparedProcess {
-    /// Has the process started by another program, which is followed by its arguments and then the process's own command line.
+    /// Returns the process with a launcher in front of its command line: a program that starts it, with arguments.
     #[must_use]
     pub(crate) fn started_by(mut self, launcher: Vec<OsString>) -> Self {
-        let own = std::iter::once(self.command.program).chain(self.command.args);
-        let mut words = launcher.into_iter().chain(own);
+        let command_line = std::iter::once(self.command.program).chain(self.command.args);
+        let mut words = launcher.into_iter().chain(command_line);
         self.command.program = words.next().unwrap_or_default();
         self.command.args = words.collect();
         self.process.spec.cmd = spawn::words(&self.command.program, &self.command.args);
@@ -53,27 +54,28 @@ impl PreparedProcess {
 pub(crate) struct FinishedProcess {
     /// Its record with its exit, which is not stored yet.
     pub process: Process,
-    /// Its run dir, to which the exit is written.
+    /// Its run dir, which contains the exit.
     pub run_dir: RunDir,
-    /// Problems, the processes that it left behind, and those that could not be terminated.
+    /// Warnings about problems, about processes that it left behind, and about processes that could not be terminated.
     pub warnings: Vec<String>,
 }
 
 /// The conditions under which a process is supervised.
 #[derive(Debug)]
 pub(crate) struct Supervision<'a> {
-    /// A process that exits sooner is recorded only once, when it has exited.
+    /// The time after which the process is recorded as running. A process that exits sooner is recorded only with its
+    /// exit.
     pub record_after: Duration,
-    /// The size of a log, in bytes, at which it is terminated.
+    /// The size of a log, in bytes, at which the process is terminated.
     pub output_limit: Option<u64>,
-    /// The interrupt on which it is terminated.
+    /// The interrupt on which the process is terminated.
     pub interrupt: &'a Interrupt,
 }
 
 impl Supervision<'_> {
-    /// Starts a process, waits for it, terminates it if it has to be, and terminates what it left in its group. After
-    /// `record_after`, `record` is called; if that fails, the process is killed, because one that cannot be recorded must not
-    /// run. `tick` is called at once, and then ten times a second.
+    /// Starts a process and waits for its exit. Terminates it on a timeout, an interrupt or too much output, and then
+    /// the processes that it left in its group. Calls `record` after `record_after`; if that fails, kills the process,
+    /// because a process that cannot be recorded must not run. Calls `tick` at once, and then ten times a second.
     pub(crate) fn run<E>(
         &self,
         prepared: PreparedProcess,
@@ -109,7 +111,7 @@ impl Supervision<'_> {
                 process.into_exited(exit)
             }
         };
-        // The exit in the store is enough for another rigup to learn of it.
+        // Not an error, because other rigups find the exit in the store.
         if let Err(error) = run_dir.write_exit(&process, &warnings) {
             warnings.push(format!("cannot write its exit to its run dir: {error}"));
         }
@@ -121,17 +123,18 @@ impl Supervision<'_> {
         terminate::terminate_tree(Signal::TERM, process_id, &child.handle, terminate::GRACE, interrupt)
     }
 
-    /// Terminates what a process that exited by itself left in its group; other processes go on. If its stop was requested,
-    /// all of them are terminated: the rigup that requested it cannot recognise every process of the tree.
+    /// Terminates the processes that a process left in its group when it exited by itself; other processes keep
+    /// running. If a stop was requested, terminates all of them, because the rigup that requested it cannot recognize
+    /// every process of the tree. Returns warnings.
     fn terminate_leftovers(&self, process_id: ProcessId, child: &Child, run_dir: &RunDir) -> Vec<String> {
-        let mut left = tree::find(process_id, child.handle.entry);
+        let mut leftovers = tree::find(process_id, child.handle.entry);
         let is_stop_requested = run_dir.is_stop_requested();
         if is_stop_requested {
-            left.in_group.append(&mut left.strays);
+            leftovers.in_group.append(&mut leftovers.strays);
         }
-        let mut warnings = describe("terminated a process that it left behind", &left.in_group);
-        warnings.extend(describe("a process that it started is still running", &left.strays));
-        if !left.in_group.is_empty() {
+        let mut warnings = describe("terminated a process that it left behind", &leftovers.in_group);
+        warnings.extend(describe("a process that it started is still running", &leftovers.strays));
+        if !leftovers.in_group.is_empty() {
             let survivors = if is_stop_requested {
                 self.terminate_tree(process_id, child)
             } else {
@@ -143,7 +146,8 @@ impl Supervision<'_> {
         warnings
     }
 
-    /// Reaps the child. One that survived KILL hangs in the kernel; waiting for it would hang rigup as well.
+    /// Reaps the child, and returns its exit. A child that survived KILL hangs in the kernel; waiting for it would make
+    /// rigup hang as well.
     fn exit(&self, outcome: WaitOutcome, child: &Child, run_dir: &RunDir) -> ProcessExit {
         let reaped = wait::has_exited_by(child, Instant::now()).then(|| wait::reap(child).ok()).flatten();
         let mut exit = reaped.unwrap_or_else(|| ProcessExit::lost(clock::now()));

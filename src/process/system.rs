@@ -16,11 +16,11 @@ pub(crate) use linux::{PidFd as SystemHandle, *};
 pub use macos::{ExitQueue as SystemHandle, *};
 pub(crate) use process_entry::ProcessEntry;
 
-/// The id of the running boot; empty if the system has none.
+/// The id of the current boot; empty if the system has none.
 pub(crate) static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);
 
-/// The pid namespace of this process, or `None` if it is unknown. The pids and start times of two processes can be compared
-/// only within one namespace and one boot.
+/// The pid namespace of this process, or `None` if it is unknown. The pids and start times of two processes can be
+/// compared only within one namespace and one boot.
 pub(crate) static PID_NAMESPACE: LazyLock<Option<u64>> = LazyLock::new(pid_namespace);
 
 impl ProcessEntry {
@@ -35,13 +35,13 @@ impl ProcessEntry {
     }
 }
 
-/// Closes all descriptors but the standard streams, so that a process that outlives its caller keeps none of the caller's pipes
-/// open. It has to be called before anything else is opened.
+/// Closes all descriptors except the standard streams, so that a process that outlives its caller does not keep the
+/// caller's pipes open. Must be called before anything else is opened.
 pub(crate) fn close_inherited() {
     // SAFETY: getdtablesize only reads; the caller has opened nothing yet, so this process uses no descriptor above 2.
     #[expect(unsafe_code, reason = "neither nix nor rustix closes descriptors without an owner")]
     unsafe {
-        // Linux before 5.9 has no such call.
+        // Linux before 5.9 does not have this call.
         #[cfg(target_os = "linux")]
         if libc::close_range(3, libc::c_uint::MAX, 0) == 0 {
             return;

@@ -18,7 +18,7 @@ pub(crate) fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> 
     let mut end = Vec::new();
     file.take(bytes).read_to_end(&mut end)?;
     let text = String::from_utf8_lossy(&end);
-    // A line that was cut is kept only if there is no other.
+    // A line that was cut off is kept only if it is the only one.
     let whole = match text.split_once('\n') {
         Some((_, rest)) if start > 0 && !rest.is_empty() => rest,
         _ => &text,
@@ -26,14 +26,14 @@ pub(crate) fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> 
     Ok(last_lines(whole, lines).to_owned())
 }
 
-/// Returns the offset of the last `count` lines of a file, however long they are.
+/// Returns the offset of the last `count` lines of a file, regardless of their length.
 pub(crate) fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u64> {
     const BLOCK: u64 = 64 << 10;
     let mut end = file.seek(SeekFrom::End(0))?;
     if count == 0 || end == 0 {
         return Ok(end);
     }
-    let mut left = count;
+    let mut remaining = count;
     let mut block = Vec::new();
     let length = end;
     while end > 0 {
@@ -42,10 +42,10 @@ pub(crate) fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u
         block.clear();
         (&mut *file).take(end - start).read_to_end(&mut block)?;
         let after_newlines = memchr::memrchr_iter(b'\n', &block).map(|at| start + at as u64 + 1);
-        // No line begins at the end.
+        // A newline at the end of the file does not begin a line.
         for line in after_newlines.filter(|line| *line < length) {
-            left -= 1;
-            if left == 0 {
+            remaining -= 1;
+            if remaining == 0 {
                 return Ok(line);
             }
         }
@@ -62,7 +62,7 @@ pub(crate) struct LogFollower {
 }
 
 impl LogFollower {
-    /// Begins with the last `lines` lines, or with the whole log if there is no limit.
+    /// Opens a log to read its last `lines` lines, or the whole log if there is no limit, and what is added later.
     pub(crate) fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
         let mut file = fs_err::File::open(path)?.into_parts().0;
         let offset = match lines {
@@ -72,7 +72,7 @@ impl LogFollower {
         Ok(Self { file, offset })
     }
 
-    /// Passes the bytes that were added to `take`. A log that was truncated is read from its beginning again.
+    /// Calls `take` with the bytes that were added. Reads a log that was truncated from its beginning again.
     pub(crate) fn read<E: From<io::Error>>(
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
@@ -88,7 +88,7 @@ impl LogFollower {
     }
 }
 
-/// Passes all bytes that a reader has left to `take`, in pieces.
+/// Reads a reader to its end, and calls `take` with each piece.
 pub(crate) fn read_rest<E: From<io::Error>>(
     reader: &mut impl Read,
     mut take: impl FnMut(&[u8]) -> Result<(), E>,
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_last_lines_are_returned_as_requested() {
+    fn returns_the_requested_number_of_last_lines() {
         let text = "one\ntwo\nthree\n";
         assert_eq!(last_lines(text, 0), "");
         assert_eq!(last_lines(text, 1), "three\n");

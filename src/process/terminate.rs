@@ -20,8 +20,8 @@ const KILL_PATIENCE: Duration = Duration::from_secs(2);
 /// The pause between two reads of the process table.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Sends a signal to a process and everything that it started, in any process group, and kills those that are left after the
-/// grace period. Returns the survivors.
+/// Sends a signal to a process and everything that it started, in any process group, and kills the processes that are
+/// still running after the grace period. Returns the survivors.
 pub(crate) fn terminate_tree(
     signal: Signal,
     process_id: ProcessId,
@@ -41,23 +41,23 @@ pub(crate) fn terminate_group(process_id: ProcessId, root: &Handle) -> Vec<Proce
     terminate(Signal::TERM, Some(root), LEFTOVER_GRACE, None, || tree::find(process_id, root.entry).in_group)
 }
 
-/// Terminates everything that a root left behind, in any process group. Returns the survivors.
+/// Terminates all processes that a root left behind, in any process group. Returns the survivors.
 pub(crate) fn terminate_leftovers(process_id: ProcessId, root: ProcessEntry) -> Vec<ProcessEntry> {
     terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || tree::find(process_id, root).all())
 }
 
-/// Terminates the processes that carry the id of a process whose root cannot be found: all of them, or those in this group.
-/// Returns the survivors.
-pub(crate) fn terminate_marked(process_id: ProcessId, group: Option<u32>) -> Vec<ProcessEntry> {
+/// Terminates the processes that have this process id in their environment, if their root cannot be found: all of them,
+/// or only those in `group`. Returns the survivors.
+pub(crate) fn terminate_by_id(process_id: ProcessId, group: Option<u32>) -> Vec<ProcessEntry> {
     terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || {
-        let mut marked = tree::marked(process_id);
-        marked.retain(|entry| group.is_none_or(|group| entry.pgid == group));
-        marked
+        let mut found = tree::find_by_id(process_id);
+        found.retain(|entry| group.is_none_or(|group| entry.pgid == group));
+        found
     })
 }
 
-/// Sends every target the signal once. After the grace period, or a second interrupt, kills those that are left and
-/// everything that they fork meanwhile.
+/// Sends the signal to each target once. After the grace period, or on a second interrupt, kills the remaining targets
+/// and everything that they fork meanwhile.
 fn terminate(
     signal: Signal,
     root: Option<&Handle>,
@@ -67,9 +67,9 @@ fn terminate(
 ) -> Vec<ProcessEntry> {
     let deadline = Instant::now() + grace;
     let mut signalled = Vec::new();
-    let mut left = targets();
-    while !left.is_empty() && Instant::now() < deadline && !interrupt.is_some_and(Interrupt::is_urgent) {
-        for target in left {
+    let mut remaining = targets();
+    while !remaining.is_empty() && Instant::now() < deadline && !interrupt.is_some_and(Interrupt::is_urgent) {
+        for target in remaining {
             if signalled.contains(&(target.pid, target.start_ticks)) {
                 continue;
             }
@@ -81,20 +81,20 @@ fn terminate(
             signalled.push((target.pid, target.start_ticks));
         }
         poll::pause(deadline.min(Instant::now() + RETRY));
-        left = targets();
+        remaining = targets();
     }
     let deadline = Instant::now() + KILL_PATIENCE;
     loop {
-        // Even if no target was found: processes that only fork and exit escape every read of the process table and every
-        // signal to a single pid, but not one signal to their whole group.
+        // The group is signalled even if no target was found: processes that only fork and exit escape every read of
+        // the process table and every signal to a single pid, but not one signal to their whole group.
         if let Some(root) = root {
             root.signal_group(Signal::KILL);
         }
-        let left = targets();
-        if left.is_empty() || Instant::now() >= deadline {
-            return left;
+        let remaining = targets();
+        if remaining.is_empty() || Instant::now() >= deadline {
+            return remaining;
         }
-        for target in left.iter().filter_map(Handle::open_entry) {
+        for target in remaining.iter().filter_map(Handle::open_entry) {
             target.signal(Signal::KILL);
         }
         poll::pause(deadline.min(Instant::now() + RETRY));

@@ -4,9 +4,9 @@ use crate::model::{Identity, ProcessId};
 use crate::process::subreaper;
 use crate::process::system::{self, ProcessEntry};
 
-/// The variable that marks a process, and everything that it starts, with its process id.
+/// The variable with the id of a process, which everything that the process starts inherits.
 pub(crate) const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
-/// The variable that marks a waiter: it belongs to no tree, not even to that of the process that it waits for.
+/// The variable that marks a waiter. A waiter belongs to no tree, not even to that of the process that it waits for.
 pub(crate) const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 
 /// Returns every process that this user may see.
@@ -19,7 +19,7 @@ pub(crate) fn entries() -> Vec<ProcessEntry> {
 pub(crate) struct ProcessTree {
     /// The members in the root's process group.
     pub in_group: Vec<ProcessEntry>,
-    /// The members outside of it: known by their environment, or by a parent that belongs to the tree.
+    /// The members outside of this group, which are found by their environment or by a parent that belongs to the tree.
     pub strays: Vec<ProcessEntry>,
 }
 
@@ -30,10 +30,10 @@ impl ProcessTree {
     }
 }
 
-/// Returns everything alive that a process started: its group, the processes that carry its id in their environment, the
-/// descendants of both, and an orphan without an environment if it can come from no other process.
+/// Returns the running processes that a process started: its group, the processes that have its id in their
+/// environment, the descendants of both, and orphans without an id if no other process can have started them.
 pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
-    let mark = mark(process_id);
+    let variable = id_variable(process_id);
     let this = std::process::id();
     let is_only_child = root.ppid == this && subreaper::is_only_child(root.pid);
     let all: Vec<ProcessEntry> = entries()
@@ -43,12 +43,12 @@ pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     // Once the root is gone, its group may be gone as well, and a foreign group may have the same id.
     let has_root = all.iter().any(|entry| entry.pid == root.pid && entry.start_ticks == root.start_ticks);
     let is_member = |entry: &ProcessEntry| {
-        entry.pgid == root.pid && (has_root || entry.ppid == this || is_marked_with(entry.pid, &mark))
+        entry.pgid == root.pid && (has_root || entry.ppid == this || environ_has(entry.pid, &variable))
     };
     let (mut in_group, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_member);
     let is_stray = |entry: &ProcessEntry| {
         system::environ(entry.pid).is_some_and(|environ| {
-            has_variable(&environ, &mark) || (is_only_child && entry.ppid == this && !is_marked(&environ))
+            has_variable(&environ, &variable) || (is_only_child && entry.ppid == this && !has_id(&environ))
         })
     };
     let (mut strays, mut others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_stray);
@@ -58,7 +58,7 @@ pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     while let Some(at) = others.iter().position(|entry| parents.contains(&entry.ppid)) {
         let child = others.swap_remove(at);
         // A detached run does not belong to the tree, and neither does its waiter.
-        if !is_marked_with(child.pid, &format!("{WAITER_VARIABLE}=")) {
+        if !environ_has(child.pid, &format!("{WAITER_VARIABLE}=")) {
             parents.push(child.pid);
             strays.push(child);
         }
@@ -69,20 +69,20 @@ pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     ProcessTree { in_group, strays }
 }
 
-/// Returns the living processes that carry a process's id, for a root that is gone or was never recorded: by now its group
-/// id may be that of a foreign process.
-pub(crate) fn marked(process_id: ProcessId) -> Vec<ProcessEntry> {
-    let mark = mark(process_id);
+/// Returns the running processes that have a process id in their environment. For a root that is gone or was never
+/// recorded, because the id of its group may have been reused by foreign processes.
+pub(crate) fn find_by_id(process_id: ProcessId) -> Vec<ProcessEntry> {
+    let variable = id_variable(process_id);
     let this = std::process::id();
     let is_alive = |entry: &ProcessEntry| !entry.is_zombie && entry.pid != this;
-    entries().into_iter().filter(|entry| is_alive(entry) && is_marked_with(entry.pid, &mark)).collect()
+    entries().into_iter().filter(|entry| is_alive(entry) && environ_has(entry.pid, &variable)).collect()
 }
 
-fn mark(process_id: ProcessId) -> String {
+fn id_variable(process_id: ProcessId) -> String {
     format!("{PROCESS_ID_VARIABLE}={process_id}")
 }
 
-/// Whether this process has that identity, or descends from the process that has it.
+/// Returns whether this process has this identity, or descends from the process with it.
 pub(crate) fn descends_from(identity: &Identity) -> bool {
     let mut ancestor = system::entry(std::process::id());
     while let Some(process) = ancestor {
@@ -94,21 +94,21 @@ pub(crate) fn descends_from(identity: &Identity) -> bool {
     false
 }
 
-fn is_marked_with(pid: u32, mark: &str) -> bool {
-    system::environ(pid).is_some_and(|environ| has_variable(&environ, mark))
+fn environ_has(pid: u32, start: &str) -> bool {
+    system::environ(pid).is_some_and(|environ| has_variable(&environ, start))
 }
 
-/// Whether an environment marks a process or a waiter of any rigup.
-fn is_marked(environ: &[u8]) -> bool {
+/// Returns whether an environment has the id of a process or waiter of any rigup.
+fn has_id(environ: &[u8]) -> bool {
     [PROCESS_ID_VARIABLE, WAITER_VARIABLE].iter().any(|name| has_variable(environ, &format!("{name}=")))
 }
 
-/// Whether a variable with its value begins with this text, in an environment as the system shows it.
+/// Returns whether a variable in an environment of the system begins with this text: `NAME=`, or `NAME=VALUE`.
 fn has_variable(environ: &[u8], start: &str) -> bool {
     environ.split(|&byte| byte == 0).any(|variable| variable.starts_with(start.as_bytes()))
 }
 
-/// Returns the command line of a process for messages, cut to one short line.
+/// Returns the command line of a process for messages, shortened to one line, with the pid.
 pub(crate) fn command_line(pid: u32) -> String {
     let text = String::from_utf8_lossy(&system::arguments(pid)).replace('\0', " ");
     let text: String = text.trim().chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -14,7 +14,7 @@ pub(crate) struct LiveUsage {
     pub cpu_ms: u64,
 }
 
-/// Returns what the process with this pid uses, or `None` if it is gone.
+/// Returns the usage of the process with this pid, or `None` if it is gone.
 pub(crate) fn usage(pid: u32) -> Option<LiveUsage> {
     query(pid, ProcessRefreshKind::nothing().with_memory().with_cpu(), |process| LiveUsage {
         rss: process.memory(),
@@ -23,7 +23,7 @@ pub(crate) fn usage(pid: u32) -> Option<LiveUsage> {
     })
 }
 
-/// Reads facts of one kind about the process with this pid. Returns `None` if it is gone.
+/// Reads one kind of information about the process with this pid. Returns `None` if the process is gone.
 pub(super) fn query<T>(
     pid: u32,
     kind: ProcessRefreshKind,

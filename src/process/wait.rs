@@ -1,4 +1,4 @@
-//! Waiting for a child, an interrupt, a deadline or the limit of its output.
+//! Waiting for a child until it exits, an interrupt or deadline occurs, or its output exceeds a limit.
 
 use std::fs::File;
 use std::io;
@@ -17,16 +17,16 @@ use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
 use crate::process::subreaper;
 
-/// The time between two looks at the size of the output, and between two calls of `tick`.
+/// The interval at which the size of the output is checked and `tick` is called.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The time between two reaps of orphans if the output has no limit.
+/// The interval at which orphans are reaped if the output has no limit.
 const REAP: Duration = Duration::from_secs(5);
 
 /// The unit of peak memory, in bytes: Linux counts KiB, macOS bytes.
 const MAX_RSS_UNIT: u64 = if cfg!(target_os = "macos") { 1 } else { 1024 };
 
-/// What ended a wait.
+/// The event that ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WaitOutcome {
     /// The child exited by itself, and is not reaped yet.
@@ -35,12 +35,12 @@ pub(crate) enum WaitOutcome {
     Timeout,
     /// rigup was interrupted.
     Interrupted,
-    /// The child wrote more to a stream than it may.
+    /// The child exceeded the output limit of a stream.
     OutputLimit,
 }
 
-/// Waits until the child has exited or something else ends the wait; the child is not terminated. If the output has a limit,
-/// `tick` is called ten times a second. Exited orphans are reaped meanwhile.
+/// Waits until the child has exited or another [`WaitOutcome`] occurs. Does not terminate the child. If the output has
+/// a limit, calls `tick` ten times a second. Reaps exited orphans meanwhile.
 pub(crate) fn wait(
     child: &Child,
     deadline: Option<Instant>,
@@ -74,8 +74,8 @@ pub(crate) fn has_exited_by(child: &Child, deadline: Instant) -> bool {
     poll::readable([child.handle.fd()], deadline) == [true]
 }
 
-/// Reaps a child, and waits for its exit first if necessary. Returns its exit without the logs. From then on another process
-/// may have its pid.
+/// Reaps a child, after waiting for its exit if necessary. Returns its exit without the logs. After this, another
+/// process may have its pid.
 pub(crate) fn reap(child: &Child) -> io::Result<ProcessExit> {
     let pid = libc::pid_t::try_from(child.handle.entry.pid).map_err(io::Error::other)?;
     let mut status = 0;
@@ -112,40 +112,40 @@ fn millis(time: libc::timeval) -> u64 {
     u64::try_from(TimeVal::from(time).num_milliseconds()).unwrap_or_default()
 }
 
-/// The longest delay before another signal is passed on to a command in the foreground.
+/// The longest delay before a further signal is forwarded to a command in the foreground.
 const FOREGROUND_TICK: Duration = Duration::from_millis(50);
 
-/// Waits for a command in the foreground, which shares rigup's terminal, however long it takes, and passes the signals that
-/// interrupt rigup on to it: the command decides what to do. A Ctrl-C at the terminal is not passed on, because the terminal
-/// sends it to the command as well.
+/// Waits for a command in the foreground, which shares rigup's terminal, without a time limit. Forwards the signals
+/// that interrupt rigup to the command, except a Ctrl-C at the terminal, which the terminal sends to the command as
+/// well.
 pub(crate) fn in_foreground(child: &Child, interrupt: &Interrupt) -> io::Result<ProcessExit> {
-    let mut passed_on = 0;
+    let mut forwarded = 0;
     loop {
-        let has_exited = if passed_on == 0 {
+        let has_exited = if forwarded == 0 {
             let deadline = Instant::now() + 20 * FOREGROUND_TICK;
             poll::readable([child.handle.fd(), interrupt.fd()], deadline)[0]
         } else {
-            // The descriptor of the interrupt stays readable.
+            // The descriptor of the interrupt stays readable after the first signal.
             has_exited_by(child, Instant::now() + FOREGROUND_TICK)
         };
         if has_exited {
             return reap(child);
         }
-        // The first process of a container becomes the parent of all orphans in it.
+        // If rigup is the first process of a container, it becomes the parent of all orphans in the container.
         subreaper::reap_orphans();
         let count = interrupt.count();
-        if count > passed_on
+        if count > forwarded
             && let Some(number) = interrupt.signal()
             && let Some(signal) = Signal::from_named_raw(number)
             && !(signal == Signal::INT && is_foreground_group())
         {
             child.handle.signal(signal);
         }
-        passed_on = count;
+        forwarded = count;
     }
 }
 
-/// Whether the terminal sends a Ctrl-C to this process's group.
+/// Returns whether the terminal sends a Ctrl-C to this process's group.
 fn is_foreground_group() -> bool {
     File::open("/dev/tty")
         .is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal).ok() == Some(rustix::process::getpgrp()))

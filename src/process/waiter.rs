@@ -1,4 +1,4 @@
-//! The waiter: a small rigup process that waits for a background command, whatever becomes of the rigup that launched it.
+//! The waiter: a small rigup process that waits for a background command, even if the rigup that launched it exits.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -24,7 +24,7 @@ pub(crate) const COMMAND: &str = "waiter";
 /// How long a waiter may take to start its process and to report that.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a waiter writes to standard output once its process runs or could not be started.
+/// The text that a waiter writes to standard output once its process runs or could not be started.
 const READY: &str = "ready";
 
 /// An error that prevents a waiter from being launched.
@@ -33,16 +33,16 @@ pub enum LaunchError {
     /// It cannot be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// It was started, and reported an error or nothing.
+    /// It was started, but reported an error or nothing.
     #[error("the waiter {0}")]
     Unready(String),
-    /// There is no pipe or no `/dev/null`.
+    /// A pipe or `/dev/null` cannot be opened.
     #[error("cannot open a pipe to the waiter: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Starts a waiter for a command whose record and run dir exist, and returns once the process runs or could not be started,
-/// which its record says. The waiter holds `lock`, the lock of the run dir, until the exit is stored.
+/// Starts a waiter for a command whose record and run dir exist. Returns once the process runs or could not be started;
+/// the record shows which. The waiter holds `lock`, the lock of the run dir, until the exit is stored.
 pub(crate) fn launch(
     settings: &Settings,
     process: &Process,
@@ -69,19 +69,19 @@ pub(crate) fn launch(
     }
     let problem = match report.trim() {
         READY => return Ok(child),
-        "" => "does not answer".to_owned(),
+        "" => "did not report that it is ready".to_owned(),
         error => format!("failed: {error}"),
     };
     // No process may run unsupervised.
     child.handle.signal(Signal::KILL);
     let _ = wait::reap(&child);
-    terminate::terminate_marked(process.id, None);
+    terminate::terminate_by_id(process.id, None);
     Err(LaunchError::Unready(problem))
 }
 
-/// Does the work of a waiter: starts the process, reports that on standard output, and supervises the process. A hook may
-/// write `output_limit` bytes to a stream, a detached run any number. The waiter's standard input is the lock of the run
-/// dir, which is held by being open.
+/// Runs as a waiter: starts the process, reports that on standard output, and supervises the process. A hook may write
+/// `output_limit` bytes to a stream, a detached run any number. The standard input of the waiter is the lock of the run
+/// dir, so the waiter holds the lock while it runs.
 pub(crate) fn run(
     store: &Store,
     process: Process,
@@ -111,7 +111,7 @@ pub(crate) fn run(
     report_ready()
 }
 
-/// Reports to the launcher, and closes the pipe. A launcher that is gone does not concern the waiter.
+/// Reports to the launcher that the waiter is ready, and closes the pipe. Ignores a launcher that has exited.
 fn report_ready() -> io::Result<()> {
     let _ = writeln!(io::stdout(), "{READY}");
     rustix::stdio::dup2_stdout(null()?)?;

@@ -1,5 +1,5 @@
-//! Garbage collection: runs that exceed their maximum runtime are terminated, records of lost processes are completed, and
-//! run dirs and records that are too old or too many are pruned.
+//! Garbage collection: terminates runs that exceed their maximum runtime, completes the records of lost processes, and
+//! prunes run dirs and records that are too old or too many.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,19 +20,20 @@ use crate::process::{recover, terminate};
 use crate::report::units;
 use crate::store::{Store, StoreError};
 
-/// The time past its maximum runtime after which a run is terminated here: its waiter should have done so.
+/// The time past its maximum runtime after which gc terminates a run, which its waiter should have done.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(15);
-/// The age at which a run dir without a record is removed: its launcher may be about to store the record.
+/// The age at which a run dir without a record is removed. The launcher of a newer one may be about to store the
+/// record.
 const UNRECORDED_TTL: Duration = Duration::from_hours(24);
 /// How far the clock of a file server may be ahead.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
 /// The interval of automatic collections.
 const INTERVAL: Duration = Duration::from_hours(24);
-/// The number of processes that an automatic collection prunes at least, if there are as many: a second of work.
+/// The number of processes that an automatic collection may always prune, which takes about a second.
 const MIN_BUDGET: u64 = 1_000;
 
 text_enum! {
-    /// What gc did to a process or run dir.
+    /// An action of gc on a process or run dir.
     pub enum GcAction {
         /// The run exceeded its maximum runtime and was terminated.
         Killed = "killed",
@@ -40,12 +41,12 @@ text_enum! {
         Finished = "finished",
         /// The run dir was past its time to live and was removed.
         Removed = "removed",
-        /// One of these failed.
+        /// One of these actions failed.
         Failed = "failed",
     }
 }
 
-/// What gc did to one process or run dir, or would do.
+/// An action that gc took, or would take, on one process or run dir.
 #[derive(Debug)]
 pub struct GcItem {
     /// The action.
@@ -64,7 +65,7 @@ impl GcItem {
         Self { action, process: Some(process), path, reason }
     }
 
-    /// Returns the record as JSONL shows it.
+    /// Returns the record in its JSONL form.
     pub fn to_record(&self) -> Value {
         let run = self.process.as_ref().and_then(|process| process.spec.run.as_ref());
         json!({
@@ -81,26 +82,26 @@ impl GcItem {
 /// A garbage collection.
 #[derive(Debug)]
 pub(crate) struct Gc<'a> {
-    /// The records. Their run dirs are in the same data dir.
+    /// The store with the records. The run dirs are in the same data dir.
     pub store: &'a Store,
     /// This machine; processes of other machines are left alone.
     pub machine_id: MachineId,
     /// The time to live that replaces that of every run.
     pub ttl: Option<Duration>,
-    /// The limits of what is kept.
+    /// The retention limits.
     pub keep: RetentionLimits,
     /// The current time.
     pub now: Timestamp,
-    /// Whether nothing is done, and only what would be done is returned.
+    /// Whether to return the actions that gc would take without taking them.
     pub dry_run: bool,
 }
 
-/// What a garbage collection did, or would do.
+/// The actions that a garbage collection took, or would take.
 #[derive(Debug, Default)]
 pub struct GcReport {
-    /// Single processes and run dirs.
+    /// The actions on single processes and run dirs.
     pub items: Vec<GcItem>,
-    /// Processes that were pruned, by reason.
+    /// The processes that were pruned, by reason.
     pub pruned: Vec<Pruned>,
 }
 
@@ -118,12 +119,12 @@ pub struct Pruned {
 }
 
 impl Pruned {
-    /// Returns the action, as a word in records.
+    /// Returns the action, as records name it.
     pub const fn action(&self) -> &'static str {
         if self.with_records { "pruned" } else { "removed" }
     }
 
-    /// Returns the record as JSONL shows it.
+    /// Returns the record in its JSONL form.
     pub fn to_record(&self) -> Value {
         json!({
             "type": "Gc",
@@ -142,7 +143,7 @@ impl Pruned {
 #[derive(Debug, thiserror::Error)]
 pub enum GcError {
     /// The lock cannot be created or taken.
-    #[error("cannot remove old processes: cannot take the lock: {0}")]
+    #[error("cannot prune processes: cannot take the lock: {0}")]
     Lock(io::Error),
     /// A record cannot be read or stored.
     #[error(transparent)]
@@ -150,8 +151,8 @@ pub enum GcError {
 }
 
 impl Gc<'_> {
-    /// Collects everything. A process that is terminated or completed now is kept until the next collection, so each process
-    /// is listed once.
+    /// Runs a complete collection. A process that it terminates or completes is kept until the next collection, so that
+    /// each process is listed once.
     pub(crate) fn run(&self) -> Result<GcReport, GcError> {
         let lock = self.open_lock()?;
         let mut report = GcReport::default();
@@ -169,15 +170,15 @@ impl Gc<'_> {
         self.remove_unrecorded(&mut report.items)?;
         self.prune(&removed, u64::MAX, &mut report)?;
         if !self.dry_run {
-            // Without the time of this collection, the next automatic one comes sooner.
+            // If the time cannot be stored, the next automatic collection is due sooner.
             let _ = lock.file().set_modified(SystemTime::now());
         }
         Ok(report)
     }
 
-    /// Collects at the end of the work of a rigup, whose process is `parent_id`: once a day, unless another rigup is doing
-    /// so. It takes no more than a moment; the rest is left to the next one. The first collection in a data dir only notes
-    /// the time.
+    /// Runs an automatic collection at the end of the work of a rigup, whose process is `parent_id`, if one is due and
+    /// no other rigup is running one. Takes no more than a moment; the rest is left to the next collection. The first
+    /// collection in a data dir only stores the time.
     pub(crate) fn run_if_due(&self, parent_id: ProcessId) -> Result<GcReport, GcError> {
         if self.keep.is_unbounded() {
             return Ok(GcReport::default());
@@ -191,7 +192,7 @@ impl Gc<'_> {
         if is_first || !lock.try_lock().map_err(GcError::Lock)? {
             return Ok(GcReport::default());
         }
-        // More processes than this rigup added, so that their number does not grow.
+        // The budget exceeds the number of processes that this rigup added, so that the total does not grow.
         let budget = MIN_BUDGET.max(2 * self.store.count_children(parent_id)?);
         let mut report = GcReport::default();
         let removed = self.remove_expired(budget, &mut report.items)?;
@@ -201,7 +202,7 @@ impl Gc<'_> {
         Ok(report)
     }
 
-    /// The file that is locked during a collection, and whose modification time is that of the last one.
+    /// Returns the path of the file that is locked during a collection. Its modification time is that of the last one.
     fn lock_path(&self) -> PathBuf {
         self.store.data_dir().join("locks").join("gc")
     }
@@ -215,28 +216,29 @@ impl Gc<'_> {
         let (Some(timeout), Some(running)) = (process.spec.timeout, process.running()) else {
             return Ok(None);
         };
-        // A waiter's clock cannot be set back. A process that its rigup supervises exits with that.
+        // A waiter enforces the limit itself, with a clock that cannot be set back. A process without a waiter exits
+        // with its rigup.
         let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
         let is_unsupervised = run_dir.is_some_and(|run_dir| run_dir.is_locked() == Some(false));
         if !is_unsupervised || self.age(running.started_at) <= timeout + OVERDUE_PATIENCE {
             return Ok(None);
         }
-        let reason = format!("it exceeded its maximum runtime of {}", shown(timeout));
+        let reason = format!("it exceeded its maximum runtime of {}", display(timeout));
         if self.dry_run {
             return Ok(Some(GcItem::of(GcAction::Killed, process, reason)));
         }
         Ok(match kill::kill(self.store, &process, Signal::TERM, terminate::GRACE)? {
             KillOutcome::AlreadyExited => None,
             KillOutcome::NotStarted | KillOutcome::Survived(_) => {
-                let reason = format!("{reason}, and cannot be terminated");
+                let reason = format!("{reason}, but cannot be terminated");
                 Some(GcItem::of(GcAction::Failed, process, reason))
             }
             KillOutcome::Exited(process) => Some(GcItem::of(GcAction::Killed, *process, reason)),
         })
     }
 
-    /// Removes the run dirs of runs that are past their time to live, except those in `items`, and at most `budget`. Their
-    /// records are kept. Returns the runs.
+    /// Removes at most `budget` run dirs of runs that are past their time to live, except those in `items`. Keeps the
+    /// records. Returns the runs.
     fn remove_expired(&self, budget: u64, items: &mut Vec<GcItem>) -> Result<HashSet<ProcessId>, StoreError> {
         let touched: HashSet<ProcessId> =
             items.iter().filter_map(|item| Some(item.process.as_ref()?.id)).collect();
@@ -250,7 +252,7 @@ impl Gc<'_> {
             if touched.contains(&run.id) || self.age(exit.ended_at) <= ttl || !self.can_remove() {
                 continue;
             }
-            let (action, reason) = self.remove(run.id, format!("it exited more than {} ago", shown(ttl)));
+            let (action, reason) = self.remove(run.id, format!("it exited more than {} ago", display(ttl)));
             if action == GcAction::Removed {
                 removed.insert(run.id);
                 if !self.dry_run {
@@ -262,13 +264,13 @@ impl Gc<'_> {
         Ok(removed)
     }
 
-    /// Removes the run dirs without a record: those of killed launchers, and those whose removal was killed.
+    /// Removes the run dirs without a record: those of killed launchers, and those whose removal was interrupted.
     fn remove_unrecorded(&self, items: &mut Vec<GcItem>) -> Result<(), StoreError> {
         if !self.can_remove() {
             return Ok(());
         }
-        for FoundRunDir { process_id, path, is_half_removed } in run_dir::list(self.store.data_dir()) {
-            if is_half_removed || (self.store.process(process_id)?.is_none() && self.is_abandoned(&path)) {
+        for FoundRunDir { process_id, path, is_partly_removed } in run_dir::list(self.store.data_dir()) {
+            if is_partly_removed || (self.store.process(process_id)?.is_none() && self.is_abandoned(&path)) {
                 let (action, reason) = self.remove(process_id, "it has no record".to_owned());
                 items.push(GcItem { action, process: None, path: Some(path), reason });
             }
@@ -279,7 +281,7 @@ impl Gc<'_> {
         Ok(())
     }
 
-    /// Whether a run dir is old and its process has no waiter.
+    /// Returns whether a run dir is old and its process has no waiter.
     fn is_abandoned(&self, run_dir: &Path) -> bool {
         let ttl = self.ttl.unwrap_or_default().max(UNRECORDED_TTL);
         let modified = run_dir.metadata().and_then(|metadata| metadata.modified());
@@ -287,7 +289,7 @@ impl Gc<'_> {
         is_old && RunDir::at(run_dir).is_locked() != Some(true)
     }
 
-    /// Removes a run dir for this reason. Returns what was done, and why.
+    /// Removes a run dir. Returns the action and its reason: the given one, or the cause of a failure.
     pub(super) fn remove(&self, process_id: ProcessId, reason: String) -> (GcAction, String) {
         let removed = if self.dry_run { Ok(()) } else { run_dir::remove(self.store.data_dir(), process_id) };
         match removed {
@@ -296,7 +298,7 @@ impl Gc<'_> {
         }
     }
 
-    /// Whether rigup may remove run dirs.
+    /// Returns whether rigup may remove run dirs.
     pub(super) fn can_remove(&self) -> bool {
         run_dir::are_removable(self.store.data_dir())
     }
@@ -306,12 +308,12 @@ impl Gc<'_> {
     }
 }
 
-fn shown(duration: Duration) -> String {
+fn display(duration: Duration) -> String {
     units::duration(SignedDuration::try_from(duration).unwrap_or_default())
 }
 
-/// Whether an automatic collection is due after one at this time. A time in the future counts as long ago, because the clock
-/// was set back; the clock of a file server may be a little ahead.
+/// Returns whether an automatic collection is due if the last one was at this time. A time in the future counts as long
+/// ago, because the clock was set back; but the clock of a file server may be slightly ahead.
 fn is_due_after(time: SystemTime) -> bool {
     match SystemTime::now().duration_since(time) {
         Ok(age) => age >= INTERVAL,

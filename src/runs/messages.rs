@@ -15,7 +15,7 @@ use crate::settings::Environment;
 /// The variable with the path of the run dir, for a run and everything that it starts.
 pub(crate) const RUN_DIR_VARIABLE: &str = "RIGUP_RUN_DIR";
 
-/// The number of messages that are shown: the newest ones.
+/// The maximum number of messages that are shown. Older ones are left out.
 pub(crate) const MESSAGES_SHOWN: usize = 1000;
 
 /// An error that prevents a message or a result from being written.
@@ -29,7 +29,7 @@ pub(crate) enum MessageError {
     /// The variable does not name a run dir.
     #[error("{RUN_DIR_VARIABLE}={} is not a run dir of rigup", .0.display())]
     NotRunDir(PathBuf),
-    /// The message is longer than a line may be.
+    /// The message exceeds the maximum length of a line.
     #[error("a message of {0} bytes is too long; write at most {max} bytes, and the rest to a file", max = jsonl::MAX_LINE)]
     TooLong(usize),
     /// The file cannot be written.
@@ -47,7 +47,7 @@ pub(crate) fn current(environment: &Environment) -> Result<PathBuf, MessageError
     }
 }
 
-/// Appends a message: one line in one write, so that the messages of several processes do not mix.
+/// Appends a message as one line, in one write, so that the messages of several processes do not mix.
 pub(crate) fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<(), MessageError> {
     let time = clock::spell(clock::now());
     let mut message = Map::from_iter([("time".to_owned(), time.into()), ("text".to_owned(), text.into())]);
@@ -65,7 +65,7 @@ pub(crate) fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Res
     Ok(())
 }
 
-/// Writes the result, in place of an earlier one.
+/// Writes the result, and replaces an earlier one.
 pub(crate) fn set_result(run_dir: &Path, result: &Value) -> Result<(), MessageError> {
     let result = json!({"time": clock::spell(clock::now()), "result": result});
     atomic::write(&run_dir.join("result.json"), format!("{result}\n").as_bytes())?;
@@ -78,7 +78,7 @@ pub(crate) fn messages(run_dir: &Path) -> Vec<Value> {
         return Vec::new();
     };
     let mut messages = std::collections::VecDeque::new();
-    // If the file cannot be read to its end, the messages before that count.
+    // If the file cannot be read to its end, the messages before the error are returned.
     let _ = jsonl::for_each_line(BufReader::new(file), |_, line| {
         if let Line::Text(text) = line
             && let Ok(message @ Value::Object(_)) = serde_json::from_slice(text)

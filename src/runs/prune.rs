@@ -1,5 +1,5 @@
-//! Pruning what the retention limits do not keep: run dirs first, then their records. The limits keep the newest processes,
-//! and those that others descend from.
+//! Pruning the processes that exceed the retention limits: run dirs first, then records. The limits keep the newest
+//! processes and their ancestors.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -12,12 +12,12 @@ use crate::report::units;
 use crate::runs::gc::{Gc, GcAction, GcItem, GcReport, Pruned};
 use crate::store::{EndedProcess, StoreError};
 
-/// The number of processes that are pruned in one transaction, which keeps other rigups from writing for some 10 ms.
+/// The number of processes that are pruned in one transaction, which blocks the writes of other rigups for about 10 ms.
 const PAGE: u32 = 100;
 
 impl Gc<'_> {
-    /// Prunes the oldest processes, at most `budget`, and returns the part of the budget that is left. `removed` are the runs
-    /// whose run dirs are removed already, or would be.
+    /// Prunes at most `budget` of the oldest processes, and returns the remaining budget. `removed` contains the runs
+    /// whose run dirs have been, or would be, removed before.
     pub(super) fn prune(
         &self,
         removed: &HashSet<ProcessId>,
@@ -84,15 +84,15 @@ impl Gc<'_> {
             if pruned.with_records { &mut with_records } else { &mut run_dirs_only }.push(process.id);
         }
         if !(self.dry_run || with_records.is_empty() && run_dirs_only.is_empty()) {
-            let begun = Instant::now();
+            let start = Instant::now();
             self.store.prune_processes(&with_records, &run_dirs_only)?;
-            // Other rigups try to write from time to time, and have to find the store free.
-            poll::pause(Instant::now() + begun.elapsed());
+            // Other rigups that are waiting to write find the store free during this pause.
+            poll::pause(Instant::now() + start.elapsed());
         }
         Ok(())
     }
 
-    /// Returns an empty group for each decision but [`Decision::Keep`], in their order.
+    /// Returns an empty group for each decision except [`Decision::Keep`], in their order.
     fn reasons(&self) -> Vec<Pruned> {
         let RetentionLimits { processes, days, log_bytes } = self.keep;
         let log_bytes = units::bytes(log_bytes.unwrap_or(0));
@@ -106,7 +106,7 @@ impl Gc<'_> {
     }
 }
 
-/// What becomes of a process that has exited.
+/// A decision about a process that has exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
     /// It is kept.
@@ -119,7 +119,7 @@ enum Decision {
     TooMany,
 }
 
-/// Decides on one process after the other, the newest first.
+/// A selector of the processes to prune, which decides on one process after another, from the newest to the oldest.
 #[derive(Debug)]
 struct Selector {
     limits: RetentionLimits,
@@ -131,10 +131,10 @@ struct Selector {
 }
 
 impl Selector {
-    /// Returns a selector that keeps the `retained` processes, and those that they descend from, whatever the limits say.
+    /// Returns a selector that keeps the `retained` processes and their ancestors, regardless of the limits.
     fn new(limits: RetentionLimits, retained: HashSet<ProcessId>, now: Timestamp) -> Self {
         let hours = limits.days.and_then(|days| i64::try_from(days).ok()?.checked_mul(24));
-        // With a limit before the beginning of time, every process is young enough.
+        // If the limit is before the earliest timestamp, no process is too old.
         let oldest = hours.and_then(|hours| now.checked_sub(SignedDuration::try_from_hours(hours)?).ok());
         Self { limits, oldest, retained, processes: 0, log_bytes: 0 }
     }
@@ -164,7 +164,7 @@ impl Selector {
         }
     }
 
-    /// Keeps the parent of a process that is kept. The parent is older, and comes later.
+    /// Retains the parent of a process that is kept. The parent is older, so it is decided on later.
     fn keep(&mut self, process: &EndedProcess) {
         self.retained.extend(process.parent_id);
     }

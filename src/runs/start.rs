@@ -18,11 +18,11 @@ use crate::runs::messages::RUN_DIR_VARIABLE;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
-/// The name that runs of one kind have in common.
+/// A name that runs of the same kind share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slug(String);
 
-/// A text that is not a slug.
+/// An error about a text that is not a slug.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a slug; use 1 to 63 characters from a-z, 0-9, - and _")]
 pub struct InvalidSlug(String);
@@ -52,7 +52,7 @@ impl fmt::Display for Slug {
 pub struct RunRequest {
     /// Its slug.
     pub slug: Slug,
-    /// Its description, in the caller's words.
+    /// Its description, in any form.
     pub description: String,
     /// The program.
     pub program: OsString,
@@ -60,7 +60,7 @@ pub struct RunRequest {
     pub args: Vec<OsString>,
     /// Its working directory.
     pub cwd: PathBuf,
-    /// The number of runs with this slug that may be alive, including this one.
+    /// The maximum number of unfinished runs with this slug, including this one.
     pub max_live: Option<u32>,
     /// The time after which it is terminated.
     pub max_runtime: Option<Duration>,
@@ -71,7 +71,7 @@ pub struct RunRequest {
 /// An error that prevents a run from being started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// As many runs of this slug live as the limit allows.
+    /// The number of unfinished runs with this slug has reached the limit.
     #[error(
         "cannot start another run of {0}: --max-live {1} is reached; wait for one of them (`rigup process list --slug {0} --status running`), or kill it"
     )]
@@ -87,8 +87,8 @@ pub enum StartError {
     Launch(#[from] LaunchError),
 }
 
-/// Starts a run, and returns its record once it runs, or once its start has failed. `process` is its queued record, in which
-/// what to run is not yet filled in.
+/// Starts a run, and returns its record once it runs or could not be started. `process` is its queued record, whose
+/// spec is filled in here.
 pub(crate) fn start(
     settings: &Settings,
     store: &Store,
@@ -98,7 +98,7 @@ pub(crate) fn start(
     let RunRequest { slug: Slug(slug), description, program, args, cwd, max_live, max_runtime, ttl } =
         request;
     let path = run_dir::path(&settings.data_dir, process.id);
-    let HookEnvironment { whole: mut env, mut added } =
+    let HookEnvironment { all: mut env, mut added } =
         command::environment(settings, process.machine_id, process.id, &[]);
     env.retain(|(name, _)| name != RUN_DIR_VARIABLE);
     env.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
@@ -116,7 +116,8 @@ pub(crate) fn start(
         )
     };
     let run_dir = RunDir::create(path, &process, &command, None)?;
-    // Another rigup that finds the record has to find the lock taken.
+    // The lock is taken before the record is stored, because another rigup would complete a record without a locked run
+    // dir as lost.
     let lock = run_dir.lock().inspect_err(|_| run_dir.discard())?;
     let is_reserved = match max_live {
         None => store.save_process(&process).map(|()| true),

@@ -151,7 +151,7 @@ fn waits_no_longer_than_the_ready_timeout_or_the_exit_of_the_hook() {
     let output = context
         .run(&["run", "--ready-timeout", "0", "E"])
         .succeeds()
-        .stderr_contains("it printed no line in 0 seconds");
+        .stderr_contains("it did not print a line within 0 seconds");
     assert_eq!(printed(&output)[0], "A");
     let context = context_with(&[("1_f.finite.bg.sh", "exit 0"), ("2_a.sh", &record("A", 1))]);
     let began = std::time::Instant::now();

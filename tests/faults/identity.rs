@@ -179,7 +179,7 @@ fn rigup_waits_for_a_lock_that_is_held_in_another_container() {
     let result = CommandOutput::new(&args, &second.wait_with_output().unwrap()).succeeds();
     result
         .stderr_contains("waiting for the lock x, held by pid ")
-        .stderr_contains(" of another pid namespace");
+        .stderr_contains(" in another pid namespace");
 
     let deadlock = [kernel::PIDS, &[rigup], &lock, &[rigup], &lock, &["true"]].concat();
     let result = CommandOutput::new(

@@ -15,18 +15,18 @@ use crate::process::system::process_entry::ProcessEntry;
 /// The flag that makes `posix_spawn` start a session.
 pub(crate) const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
 
-/// The flag that sends a signal through a pidfd to the group that its process leads: Linux 6.9.
+/// The flag that sends a signal through a pidfd to the group that its process leads (since Linux 6.9).
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
-/// Returns the id of the running boot; empty if the system has none.
+/// Returns the id of the current boot; empty if the system has none.
 pub(super) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// Returns the pid namespace of this process, or `None` if it is unknown or `/proc` shows the pids of another one.
 pub(super) fn pid_namespace() -> Option<u64> {
-    let shown = fs::read_link("/proc/self").ok()?;
-    let is_own = shown.to_str() == Some(std::process::id().to_string().as_str());
+    let link = fs::read_link("/proc/self").ok()?;
+    let is_own = link.to_str() == Some(std::process::id().to_string().as_str());
     is_own.then(|| fs::metadata("/proc/self/ns/pid").ok().map(|metadata| metadata.ino())).flatten()
 }
 
@@ -36,10 +36,10 @@ pub(crate) fn pids() -> Vec<u32> {
     folders.filter_map(|folder| folder.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Returns the process with this pid.
+/// Returns the process with this pid, or `None` if it is gone.
 pub(crate) fn entry(pid: u32) -> Option<ProcessEntry> {
     let mut stat = [0; 1024];
-    // The kernel returns the whole text for one read that is large enough.
+    // One read returns the whole text if the buffer is large enough.
     let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
     parse_stat(pid, &String::from_utf8_lossy(&stat[..length]))
 }
@@ -70,14 +70,14 @@ pub(crate) fn arguments(pid: u32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
-/// Makes this process the parent of every orphan below it.
+/// Makes this process the parent of its orphaned descendants.
 pub(crate) fn become_subreaper() {
-    // If the kernel refuses, orphans are found by the process id in their environment alone.
+    // If this fails, orphans are found only by the process id in their environment.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// Whether this process has no child. Exited children that are not among `known` are reaped. This takes two system calls;
-/// reading the process table takes hundreds.
+/// Reaps exited children that are not in `known`, and returns whether this process has no children. Takes two system
+/// calls; reading the process table takes hundreds.
 pub(crate) fn has_no_children(known: &[u32]) -> bool {
     let options = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
@@ -106,7 +106,7 @@ impl PidFd {
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
-    /// A descriptor that is readable once the process has exited.
+    /// Returns a descriptor that becomes readable when the process exits.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -116,7 +116,8 @@ impl PidFd {
         pidfd_send_signal(&self.0, signal).is_ok()
     }
 
-    /// Sends a signal to the group that the process leads, even if it has exited itself. Returns false if the system cannot.
+    /// Sends a signal to the group that the process leads, even if the process has exited. Returns whether the system
+    /// supports this.
     pub(crate) fn signal_group(&self, signal: Signal) -> bool {
         // SAFETY: the descriptor is open, and a null siginfo stands for that of kill.
         #[expect(unsafe_code, reason = "rustix sends no signals to groups through a pidfd")]

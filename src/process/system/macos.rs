@@ -1,5 +1,5 @@
-//! macOS: libproc, and a kqueue for the exit of a process. There is no pidfd and no subreaper: a process is compared right
-//! before it is signalled, and orphans are found by the process id in their environment alone.
+//! macOS: libproc, and a kqueue for the exit of a process. There is no pidfd and no subreaper: the identity of a
+//! process is checked right before it is signalled, and orphans are found only by the process id in their environment.
 
 use std::ffi::{OsString, c_int, c_void};
 use std::io;
@@ -15,10 +15,10 @@ use sysinfo::{ProcessRefreshKind, UpdateKind};
 use crate::process::system::process_entry::ProcessEntry;
 use crate::process::usage::query;
 
-/// The flag that makes `posix_spawn` start a session: macOS 10.15.
+/// The flag that makes `posix_spawn` start a session (since macOS 10.15).
 pub const SETSID: libc::c_short = 0x0400;
 
-/// Returns the id of the running boot; empty if the system has none.
+/// Returns the id of the current boot; empty if the system has none.
 pub(super) fn boot_id() -> String {
     let mut text = [0_u8; 64];
     let mut length = text.len();
@@ -37,7 +37,7 @@ pub(super) fn boot_id() -> String {
     String::from_utf8_lossy(text).trim_end_matches('\0').to_owned()
 }
 
-/// Returns the only pid namespace.
+/// Returns a constant: macOS has no pid namespaces.
 #[expect(clippy::unnecessary_wraps, reason = "on Linux it may be unknown")]
 pub(super) fn pid_namespace() -> Option<u64> {
     Some(0)
@@ -60,7 +60,7 @@ pub fn pids() -> Vec<u32> {
     }
 }
 
-/// Returns the process with this pid.
+/// Returns the process with this pid, or `None` if it is gone.
 pub fn entry(pid: u32) -> Option<ProcessEntry> {
     let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
     // SAFETY: proc_bsdinfo is a plain C struct for which all zeroes is a value.
@@ -98,10 +98,10 @@ fn joined(texts: &[OsString]) -> Vec<u8> {
     texts.iter().flat_map(|text| text.as_bytes().iter().copied().chain([0])).collect()
 }
 
-/// Does nothing: the parent of all orphans is launchd.
+/// Does nothing: launchd is the parent of all orphans.
 pub fn become_subreaper() {}
 
-/// Returns false: orphans are not children of this process here, so the process table has to be read.
+/// Returns false: orphans are not children of this process on macOS, so the process table has to be read.
 pub fn has_no_children(_: &[u32]) -> bool {
     false
 }
@@ -119,7 +119,7 @@ impl ExitQueue {
         let event = KEvent::new(ident, EventFilter::EVFILT_PROC, flags, end, 0, 0);
         match queue.kevent(&[event], &mut [], None) {
             Err(Errno::ESRCH) => {
-                // The process has exited, and no event will come: a user event takes its place.
+                // The process has exited, and no event will follow, so a user event replaces it.
                 let exited =
                     KEvent::new(0, EventFilter::EVFILT_USER, EvFlags::EV_ADD, FilterFlag::NOTE_TRIGGER, 0, 0);
                 queue.kevent(&[exited], &mut [], None)?;
@@ -129,7 +129,7 @@ impl ExitQueue {
         Ok(Self(queue))
     }
 
-    /// A descriptor that is readable once the process has exited.
+    /// Returns a descriptor that becomes readable when the process exits.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

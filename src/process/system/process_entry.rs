@@ -1,4 +1,4 @@
-//! What the process table says of a process.
+//! The entry of a process in the process table.
 
 /// A process in the process table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
