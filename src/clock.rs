@@ -18,14 +18,14 @@ pub(crate) fn new_id() -> Uuid {
     Uuid::now_v7()
 }
 
-/// Returns a time as in records and in the store: RFC 3339 in UTC with milliseconds.
-pub(crate) fn spell(time: Timestamp) -> String {
+/// Formats a time as in records and in the store: RFC 3339 in UTC with milliseconds.
+pub(crate) fn format(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// Serializes a time as [`spell`] writes it.
+/// Serializes a time as [`format`] does.
 pub(crate) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&spell(*time))
+    serializer.serialize_str(&format(*time))
 }
 
 #[cfg(test)]
@@ -33,9 +33,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_spelled_in_utc_with_exactly_three_decimals() {
+    fn a_time_is_formatted_in_utc_with_exactly_three_decimals() {
         let time = Timestamp::from_millisecond(1_700_000_000_120).unwrap();
-        assert_eq!(spell(time), "2023-11-14T22:13:20.120Z");
-        assert_eq!(spell(time).parse::<Timestamp>().unwrap(), time);
+        assert_eq!(format(time), "2023-11-14T22:13:20.120Z");
+        assert_eq!(format(time).parse::<Timestamp>().unwrap(), time);
     }
 }

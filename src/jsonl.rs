@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead};
 
-/// The longest line that is line, in bytes: 1 MiB.
+/// The longest line that is kept, in bytes: 1 MiB.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// A line of JSONL.

@@ -42,8 +42,8 @@ pub(crate) struct HookEnvironment {
     pub added: Map<String, Value>,
 }
 
-/// The variables that choose the folders of rigup. A hook gets `DATA_DIR` and the like instead, so that a rigup that
-/// the hook runs uses the same folders as this one, even if flags chose them.
+/// The variables that set the folders of rigup. A hook gets `DATA_DIR` and the like instead, so that a rigup that the
+/// hook runs uses the same folders as this one, even if flags set them.
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
 /// Further variables that the settings of a plugin cannot set.

@@ -33,7 +33,7 @@ pub(super) fn gather(data_dir: &Path) -> Map<String, Value> {
 fn cpu(stats: &mut Map<String, Value>) {
     let boot = System::boot_time().ok().and_then(|seconds| i64::try_from(seconds).ok());
     if let Some(boot) = boot.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
-        stats.insert("cpu_boot_time".to_owned(), json!(clock::spell(boot)));
+        stats.insert("cpu_boot_time".to_owned(), json!(clock::format(boot)));
     }
     if let Ok(count) = thread::available_parallelism() {
         stats.insert("cpu_count".to_owned(), json!(count));

@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// The outcome of terminating a process.
 #[derive(Debug)]
 pub(crate) enum KillOutcome {
-    /// It exited, and its record has the exit.
+    /// It exited, and its record contains the exit.
     Exited(Box<Process>),
     /// It had exited before.
     AlreadyExited,

@@ -103,7 +103,7 @@ impl Lock {
         Ok(Self::new(file)?)
     }
 
-    /// Shares the lock with every process that this one starts from now on, which keep it when this one exits.
+    /// Shares the lock with all processes that this one starts from now on. They keep it when this one exits.
     pub(crate) fn share_with_children(&self) -> io::Result<()> {
         Ok(rustix::io::fcntl_setfd(self.0.file(), FdFlags::empty())?)
     }

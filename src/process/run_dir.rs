@@ -182,11 +182,11 @@ impl RunDir {
     pub(crate) fn write_exit(&self, process: &Process, warnings: &[String]) -> io::Result<()> {
         let Some(exit) = process.exit() else { return Ok(()) };
         let exit = json!({
-            "started_at": clock::spell(process.running().map_or(exit.ended_at, |running| running.started_at)),
+            "started_at": clock::format(process.running().map_or(exit.ended_at, |running| running.started_at)),
             "exit_code": exit.exit_code,
             "signal": exit.signal,
             "exit_reason": exit.reason.as_str(),
-            "ended_at": clock::spell(exit.ended_at),
+            "ended_at": clock::format(exit.ended_at),
             "max_rss": exit.usage.map(|usage| usage.max_rss),
             "user_ms": exit.usage.map(|usage| usage.user_ms),
             "sys_ms": exit.usage.map(|usage| usage.sys_ms),

@@ -49,7 +49,7 @@ pub(crate) fn current(environment: &Environment) -> Result<PathBuf, MessageError
 
 /// Appends a message as one line, in one write, so that the messages of several processes do not mix.
 pub(crate) fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<(), MessageError> {
-    let time = clock::spell(clock::now());
+    let time = clock::format(clock::now());
     let mut message = Map::from_iter([("time".to_owned(), time.into()), ("text".to_owned(), text.into())]);
     message.extend(extra);
     let line = format!("{}\n", Value::Object(message));
@@ -67,7 +67,7 @@ pub(crate) fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Res
 
 /// Writes the result, and replaces an earlier one.
 pub(crate) fn set_result(run_dir: &Path, result: &Value) -> Result<(), MessageError> {
-    let result = json!({"time": clock::spell(clock::now()), "result": result});
+    let result = json!({"time": clock::format(clock::now()), "result": result});
     atomic::write(&run_dir.join("result.json"), format!("{result}\n").as_bytes())?;
     Ok(())
 }

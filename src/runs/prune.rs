@@ -17,7 +17,7 @@ const PAGE: u32 = 100;
 
 impl Gc<'_> {
     /// Prunes at most `budget` of the oldest processes, and returns the remaining budget. `removed` contains the runs
-    /// whose run dirs have been, or would be, removed before.
+    /// whose run dirs this collection has already removed, or would remove.
     pub(super) fn prune(
         &self,
         removed: &HashSet<ProcessId>,

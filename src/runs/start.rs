@@ -52,7 +52,7 @@ impl fmt::Display for Slug {
 pub struct RunRequest {
     /// Its slug.
     pub slug: Slug,
-    /// Its description, in any form.
+    /// Its description, as free text.
     pub description: String,
     /// The program.
     pub program: OsString,

@@ -94,7 +94,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<EndedProcess>, StoreError> {
         let (time, id) = match before {
-            Some(process) => (clock::spell(process.created_at), process.id.to_string()),
+            Some(process) => (clock::format(process.created_at), process.id.to_string()),
             None => (AFTER_ALL_TIMES.to_owned(), String::new()),
         };
         self.with(|connection| row::all(connection, ENDED_BEFORE, params![machine_id, time, id, limit]))
@@ -127,6 +127,6 @@ impl Store {
     pub fn prune_attempts(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
         const SQL: &str = "DELETE FROM attempt WHERE id IN \
             (SELECT id FROM attempt WHERE process_id IS NULL AND created_at < ?1 LIMIT ?2)";
-        self.with(|connection| connection.execute(SQL, params![clock::spell(before), limit]))
+        self.with(|connection| connection.execute(SQL, params![clock::format(before), limit]))
     }
 }

@@ -264,7 +264,7 @@ columns_of_one! {
 
     // A time is stored as text that sorts by time.
     [Timestamp] =>
-        |column| column.as_str()?.parse().map_err(FromSqlError::other), |time| clock::spell(*time).into();
+        |column| column.as_str()?.parse().map_err(FromSqlError::other), |time| clock::format(*time).into();
 
     // A duration is stored in seconds.
     [Duration] =>
