@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -320,6 +320,22 @@ fn follows_logs_until_the_process_exits() {
     assert!(child.wait().unwrap().success(), "following ends when the process exits");
     assert_eq!(fs::read_to_string(&out).unwrap(), "three\nnew\n");
     context.wait_for_waiters();
+}
+
+#[test]
+fn stops_reading_a_log_when_stdout_is_closed() {
+    let context = TestContext::new();
+    let id = context.start_run(&["--slug", "s"], "echo one");
+    context.wait_for_waiters();
+    let log = Path::new(context.show(&id)["run_dir"].as_str().unwrap()).join("stdout.log");
+    // Reading this sparse file to its end takes minutes.
+    fs::File::options().write(true).open(log).unwrap().set_len(1 << 40).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let start = Instant::now();
+    let mut command = context.command(&["process", "logs", &id]);
+    assert!(command.stdout(writer).status().unwrap().success());
+    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `rigup process logs`
+//! `rigup process logs`: the logs of a process.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::process::run_dir::RunDir;
 use crate::process::tail::LogFollower;
 use crate::store::Store;
 
-/// Which logs to print.
+/// The arguments of `rigup process logs`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/process_logs.txt"))]
 pub(crate) struct LogsArgs {
@@ -40,10 +40,10 @@ pub(crate) enum Stream {
     Stderr,
 }
 
-/// How often a log that is followed is read.
+/// The time between two reads of a log that is followed.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// `rigup process logs`
+/// Runs `rigup process logs`.
 pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
     let (store, process) = find(&args.process, context)?;
     let run_dir = run_dir(&process)?;
@@ -51,13 +51,13 @@ pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
     let wanted = all.into_iter().filter(|(stream, _)| args.stream.is_none_or(|wanted| wanted == *stream));
     let mut logs = Vec::new();
     for (_, path) in wanted {
-        let log = LogFollower::open(&path, args.lines).map_err(|error| unreadable(&error))?;
+        let log = LogFollower::open(&path, args.lines).map_err(|error| read_error(&error))?;
         logs.push((path, log));
     }
     let output = &mut context.output;
     let mut last = None;
     loop {
-        // Checked before the logs are read: a process that has exited by then has written everything.
+        // The exit is checked before the logs are read: a process that has exited has written everything.
         let is_last = !args.follow || has_exited(&store, &process)?;
         for (path, log) in &mut logs {
             let mut print_heading = |output: &mut Output| {
@@ -72,9 +72,13 @@ pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
             let take = |bytes: &[u8]| {
                 print_heading(output);
                 output.raw(bytes);
-                Ok(())
+                if output.has_failed() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
             };
-            log.read(take).map_err(|error| unreadable(&error))?;
+            match log.read(take) {
+                // The rest of the logs could not be printed.
+                Err(_) if output.has_failed() => break,
+                read => read.map_err(|error| read_error(&error))?,
+            }
         }
         output.flush();
         if is_last || output.has_failed() {
@@ -84,11 +88,11 @@ pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
     }
 }
 
-/// Whether a process writes nothing more: its exit is recorded, or it is gone and its record not completed yet.
+/// Whether a process has exited: its exit is recorded, or it no longer exists and its record is not yet completed.
 fn has_exited(store: &Store, process: &Process) -> Result<bool, CliError> {
-    let Some(now) = store.process(process.id)? else { return Ok(true) };
-    let is_gone = || now.running().is_some_and(|running| handle::find(&running.identity).is_none());
-    Ok(now.exit().is_some() || is_gone())
+    let Some(current) = store.process(process.id)? else { return Ok(true) };
+    let has_vanished = || current.running().is_some_and(|running| handle::find(&running.identity).is_none());
+    Ok(current.exit().is_some() || has_vanished())
 }
 
 fn run_dir(process: &Process) -> Result<RunDir, CliError> {
@@ -98,7 +102,7 @@ fn run_dir(process: &Process) -> Result<RunDir, CliError> {
     let id = process.id;
     Err(CliError::not_found(match (&process.spec.run, process.spec.process_type) {
         (Some(_), _) | (_, ProcessType::Hook) => {
-            format!("the logs of process {id} have expired; `rigup process show {id}` has the last lines")
+            format!("the logs of process {id} have expired; `rigup process show {id}` shows the last lines")
         }
         (None, ProcessType::Cli) => format!(
             "process {id} is a command of rigup, which has no logs; `rigup process tree {id}` shows its hooks"
@@ -109,6 +113,6 @@ fn run_dir(process: &Process) -> Result<RunDir, CliError> {
     }))
 }
 
-fn unreadable(error: &io::Error) -> CliError {
+fn read_error(error: &io::Error) -> CliError {
     CliError::not_found(format!("cannot read the log: {error}"))
 }
