@@ -6,7 +6,7 @@ use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::error;
 use crate::engine::{EngineError, ExitStatus, runs};
 
-/// What to run.
+/// The arguments of `rigup exec`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/exec.txt"))]
 pub(crate) struct ExecArgs {
@@ -21,10 +21,7 @@ pub(crate) fn exec(args: &ExecArgs, context: &Context) -> CommandResult {
         return Err(CliError::usage("no command to run"));
     };
     match runs::exec(&context.session()?, program, arguments) {
-        Ok(process) => {
-            let code = process.exit().and_then(|exit| exit.exit_code).unwrap_or_default();
-            Ok(ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)))
-        }
+        Ok(process) => Ok(ExitStatus::of_exit_code(process.exit().and_then(|exit| exit.exit_code))),
         Err(EngineError::Spawn(error)) => {
             error!("{error}");
             Ok(ExitStatus::Code(if error.is_missing { 127 } else { 126 }))

@@ -1,4 +1,4 @@
-//! `rigup hook`: lists and tests hooks, and is the toolkit for hook scripts.
+//! `rigup hook`: lists and tests hooks, and provides the toolkit for hook scripts.
 
 use std::ffi::OsString;
 use std::io;
@@ -117,12 +117,12 @@ impl ProviderArgs {
 
     /// Reads the requests on stdin that allow the provider.
     fn piped_requests(&self, settings: &Settings) -> Result<Vec<HookRequest>, CliError> {
-        let complain = |diagnostic: String| warning!("stdin: {diagnostic}");
-        batch::requests(io::stdin().lock(), &self.provider, settings.home.as_deref(), complain)
+        let warn = |diagnostic: String| warning!("stdin: {diagnostic}");
+        batch::requests(io::stdin().lock(), &self.provider, settings.home.as_deref(), warn)
             .map_err(|error| CliError::setup(format!("cannot read stdin: {error}")))
     }
 
-    /// Whether a request allows the provider. Says so if it does not.
+    /// Whether a request allows the provider. Prints a message if it does not.
     fn is_accepted_by(&self, request: &HookRequest) -> bool {
         let HookRequest { providers, .. } = request;
         let is_accepted = providers.allows(&self.provider);
@@ -132,8 +132,8 @@ impl ProviderArgs {
         is_accepted
     }
 
-    /// Reads what the `config.json` of the provider states about it: of the first plugin of this name on the search path, as
-    /// discovery finds it. A provider that does not exist takes no options.
+    /// Reads the configuration of the provider from its `config.json`. Like discovery, it uses the first plugin of this
+    /// name on the search path. A provider that does not exist has the default configuration.
     fn config(&self, settings: &Settings) -> Result<ProviderConfig, CliError> {
         let folders = settings.plugin_path.iter().map(|root| root.join(&self.provider));
         let schema = match folders.into_iter().find(|folder| folder.is_dir()) {
@@ -180,7 +180,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         HookCommand::Test(args) => return test::test(args, context),
         HookCommand::Binary(args) => return print_binaries(&args, context),
         HookCommand::Begin { lock, of } => {
-            // A shell that evaluates the output sees nothing else of this command.
+            // The shell that evaluates the output does not check the exit code of this command.
             let result = begin(&of, lock.as_deref(), settings);
             output.raw(result.as_ref().map_or("exit 2\n", |(script, _)| script).as_bytes());
             return result.map(|(_, status)| status);
@@ -226,16 +226,16 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
                 return Err(CliError::usage("no command to run under the lock"));
             };
             let interrupt = interrupt()?;
-            let waiting = |holder: &Holder| message!("waiting for the lock {name}, held by pid {holder}");
-            let code = lock::run(&settings.lib_dir, &name, program, rest, &interrupt, waiting)
+            let on_wait = |holder: &Holder| message!("waiting for the lock {name}, held by pid {holder}");
+            let exit = lock::run(&settings.lib_dir, &name, program, rest, &interrupt, on_wait)
                 .map_err(CliError::setup)?;
-            return Ok(ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)));
+            return Ok(ExitStatus::of_exit_code(exit.exit_code));
         }
     }
     Ok(ExitStatus::Success)
 }
 
-/// Returns the shell code that starts a provider's hook, and the exit code of the command.
+/// Returns the shell code that starts a provider's hook, and the exit status of the command.
 fn begin(
     of: &ProviderArgs,
     lock: Option<&str>,
@@ -286,11 +286,12 @@ fn list(event: Option<&str>, context: &mut Context) -> CommandResult {
     Ok(print_diagnostics(&catalog))
 }
 
-/// `rigup hook binary`
+/// Runs `rigup hook binary`.
 fn print_binaries(args: &BinaryArgs, context: &mut Context) -> CommandResult {
-    // Only the parent of a version probe notices the processes that it leaves.
+    // A subreaper becomes the parent of the processes that a version probe leaves behind, so that it can terminate
+    // them.
     subreaper::become_subreaper();
-    // Files are probed on threads, and the implicit pool panics if it cannot start any.
+    // Files are probed in parallel, and rayon's implicit pool panics if it cannot start a thread.
     rayon::ThreadPoolBuilder::new().build_global().map_err(EngineError::from)?;
     if args.batch { print_batch(args, context) } else { print_binary(args, context) }
 }
@@ -316,7 +317,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
             let facts = binary::facts(&file, overrides.version.as_deref(), &known, settings, &interrupt)?;
             Ok(binary::record(&name, &args.of.provider, &file, &facts))
         });
-    // The probe was interrupted: a record without a version would state that the program has none.
+    // After an interrupted probe, the version is unknown, but a record without one states that the program has none.
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
@@ -349,7 +350,8 @@ fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-/// Returns the installed binaries in the store, of one name or all. If the store cannot be read, the files are probed.
+/// Returns the installed binaries in the store: those with this name, or all. Returns none if the store cannot be read;
+/// the files are then probed.
 fn known_binaries(name: Option<&BinaryName>, context: &Context) -> Vec<Installed> {
     let Ok(Some(store)) = context.store() else { return Vec::new() };
     let filter = BinaryFilter { name: name.map(|name| name.as_str().to_owned()), ..BinaryFilter::default() };

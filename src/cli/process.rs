@@ -1,4 +1,4 @@
-//! `rigup process`: recorded processes and the live processes behind them.
+//! `rigup process`: the records of processes, and the live processes.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ use crate::store::{ProcessFilter, Store};
 
 pub(crate) mod logs;
 
-/// What to do with processes.
+/// The subcommands of `rigup process`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProcessCommand {
     /// List processes, newest first
@@ -53,7 +53,7 @@ pub(crate) enum ProcessCommand {
     Gc(GcArgs),
 }
 
-/// Which processes to list.
+/// The arguments of `rigup process list`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProcessListArgs {
     /// List at most N processes
@@ -73,7 +73,7 @@ pub(crate) struct ProcessListArgs {
     plugin: Option<String>,
 }
 
-/// Which processes to show.
+/// The arguments of `rigup process tree`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TreeArgs {
     /// Process to show with its ancestors and descendants [default: the newest trees]
@@ -83,7 +83,7 @@ pub(crate) struct TreeArgs {
     limit: u32,
 }
 
-/// Which processes to wait for, and for how long.
+/// The arguments of `rigup process wait`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/process_wait.txt"))]
 pub(crate) struct WaitArgs {
@@ -95,10 +95,10 @@ pub(crate) struct WaitArgs {
     timeout: Option<u64>,
 }
 
-/// The exit code of `timeout`, too.
+/// The exit status after a timeout: that of the command `timeout`.
 const TIMED_OUT: ExitStatus = ExitStatus::Code(124);
 
-/// What to clean up.
+/// The arguments of `rigup process gc`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/process_gc.txt"))]
 pub(crate) struct GcArgs {
@@ -110,7 +110,7 @@ pub(crate) struct GcArgs {
     dry_run: bool,
 }
 
-/// Which processes to terminate, and how.
+/// The arguments of `rigup process kill`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/process_kill.txt"))]
 pub(crate) struct KillArgs {
@@ -141,7 +141,7 @@ pub(crate) fn run(command: ProcessCommand, context: &mut Context) -> CommandResu
     }
 }
 
-/// `rigup process list`
+/// Runs `rigup process list`.
 pub(crate) fn list(args: ProcessListArgs, context: &mut Context) -> CommandResult {
     let filter = ProcessFilter {
         status: args.status,
@@ -198,7 +198,7 @@ fn show(id: &str, context: &mut Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-/// `rigup process tree`
+/// Runs `rigup process tree`.
 fn tree(args: &TreeArgs, context: &mut Context) -> CommandResult {
     let (store, mut processes, roots) = if let Some(id) = &args.process {
         let (store, process) = find(id, context)?;
@@ -223,7 +223,7 @@ fn tree(args: &TreeArgs, context: &mut Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-/// `rigup process wait`
+/// Runs `rigup process wait`.
 fn wait(args: &WaitArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -243,14 +243,10 @@ fn wait(args: &WaitArgs, context: &mut Context) -> CommandResult {
 }
 
 fn exit_status(process: &Process) -> ExitStatus {
-    match process.exit().and_then(|exit| exit.exit_code) {
-        Some(0) => ExitStatus::Success,
-        Some(code) => ExitStatus::Code(u8::try_from(code).unwrap_or(u8::MAX)),
-        None => ExitStatus::Incomplete,
-    }
+    ExitStatus::of_exit_code(process.exit().and_then(|exit| exit.exit_code))
 }
 
-/// `rigup process gc`
+/// Runs `rigup process gc`.
 fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
     let session = if args.dry_run {
         context.session()?
@@ -296,7 +292,7 @@ fn gc_row(item: &GcItem) -> Vec<Cell> {
     ]
 }
 
-/// `rigup process kill`
+/// Runs `rigup process kill`.
 fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let mut processes = processes::find_all(&session, &args.processes)?;
@@ -370,7 +366,7 @@ fn find(id: &str, context: &Context) -> Result<(Store, Process), CliError> {
     Ok((store, process))
 }
 
-/// Returns the table of processes, each with the branch of the tree in front of it.
+/// Returns the table of processes, each with its branch of the tree in front.
 fn table<'a>(processes: impl IntoIterator<Item = (&'a Process, &'a str)>) -> Table {
     let row = |(process, branch): (&'a Process, &'a str)| {
         let live = live_usage(process).map(|usage| (usage.cpu_ms, usage.rss));
@@ -397,7 +393,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_known_by_its_name_and_by_its_number() {
+    fn parses_a_signal_by_its_name_and_by_its_number() {
         for text in ["TERM", "sigterm", "15", "SIGTERM"] {
             assert_eq!(parse_signal(text).unwrap(), Signal::TERM, "{text}");
         }

@@ -1,4 +1,4 @@
-//! Why the engine cannot do what it was called for, and the exit codes that users may rely on.
+//! The errors of the engine, and the exit codes that users may rely on.
 
 use std::error::Error;
 use std::io;
@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// An error that ends a call of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The call makes no sense: a name, a version or a combination that is invalid.
+    /// A name, a version or a combination of arguments is invalid.
     #[error("{0}")]
     InvalidRequest(String),
     /// A record, a plugin or a file that the call names does not exist.
@@ -25,7 +25,7 @@ pub enum EngineError {
     DataDir {
         /// The data dir.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// A setting, a plugin that is selected by name or something else that the call needs cannot be used.
@@ -36,11 +36,11 @@ pub enum EngineError {
     Lockfile {
         /// The lock file.
         path: PathBuf,
-        /// Why not, and what to do.
+        /// The reason, and the next step.
         reason: String,
     },
     /// The signal handlers cannot be installed.
-    #[error("cannot handle signals: {0}")]
+    #[error(transparent)]
     Signals(io::Error),
     /// A path cannot be resolved.
     #[error("cannot resolve the current folder: {0}")]
@@ -77,7 +77,7 @@ impl EngineError {
     }
 }
 
-/// How a command of rigup ends.
+/// The exit status of a rigup command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
     /// 0: all of the requested work is done.
@@ -107,7 +107,16 @@ impl ExitStatus {
         }
     }
 
-    /// Returns [`Incomplete`](Self::Incomplete) in place of [`Success`](Self::Success).
+    /// Returns the exit status that passes on the exit code of a process. An unknown exit code is never a success.
+    pub(crate) fn of_exit_code(code: Option<i32>) -> Self {
+        match code {
+            Some(0) => Self::Success,
+            Some(code) => Self::Code(u8::try_from(code).unwrap_or(u8::MAX)),
+            None => Self::Incomplete,
+        }
+    }
+
+    /// Returns [`Incomplete`](Self::Incomplete) instead of [`Success`](Self::Success), and any other status unchanged.
     #[must_use]
     pub fn or_incomplete(self) -> Self {
         if self == Self::Success { Self::Incomplete } else { self }

@@ -43,9 +43,9 @@ pub(crate) fn exec(
     let id = process.id;
     let environment = command::environment(settings, session.machine.id, id, &[]);
     process.spec.env = environment.added;
-    process.binary_id = binary_called(program, session)?;
-    let _lock =
-        ProcessLock::take(&settings.data_dir, id).map_err(|error| session::unusable(settings, error))?;
+    process.binary_id = binary_of_program(program, session)?;
+    let _lock = ProcessLock::take(&settings.data_dir, id)
+        .map_err(|error| session::data_dir_error(settings, error))?;
     session.store.save_process(&process)?;
     let child = match spawn::start_in_foreground(program, arguments, Some(environment.all)) {
         Ok(child) => child,
@@ -56,9 +56,10 @@ pub(crate) fn exec(
         }
     };
     let process = process.into_running(child.handle.entry.identity(), child.started_at);
-    // The command already runs: a record that cannot be written is no reason to give up on it.
+    // The command is already running, so rigup waits for it even if its record cannot be written.
     let stored = session.store.save_process(&process);
-    let exit = wait::in_foreground(&child, &interrupt).map_err(EngineError::Signals)?;
+    let exit = wait::in_foreground(&child, &interrupt)
+        .map_err(|error| EngineError::Setup(format!("cannot observe the exit of the command: {error}")))?;
     let process = process.into_exited(exit);
     if let Err(error) = stored.and_then(|()| session.store.save_process(&process)) {
         session.warn(format!("cannot record the exit of the command: {error}"));
@@ -67,8 +68,8 @@ pub(crate) fn exec(
     Ok(process)
 }
 
-/// Terminates what runs too long, completes the records of lost processes, and prunes what has expired. `ttl` replaces
-/// the time that each run asks its run dir to be kept.
+/// Terminates overdue runs, completes the records of lost processes, and prunes expired records and logs. `ttl`
+/// overrides how long each run keeps its run dir.
 pub(crate) fn gc(
     session: &Session<'_>,
     ttl: Option<Duration>,
@@ -78,8 +79,8 @@ pub(crate) fn gc(
     Ok(Gc { ttl, dry_run: is_dry_run, ..session.gc(limits) }.run()?)
 }
 
-/// Returns the installed binary that a command is named after.
-fn binary_called(program: &OsString, session: &Session<'_>) -> Result<Option<BinaryId>, EngineError> {
+/// Returns the id of the binary with the name of a program, or `None` if there is none.
+fn binary_of_program(program: &OsString, session: &Session<'_>) -> Result<Option<BinaryId>, EngineError> {
     let Some(name) = Path::new(program).file_name() else { return Ok(None) };
     let filter = BinaryFilter { name: Some(name.to_string_lossy().into_owned()), ..BinaryFilter::default() };
     let mut binaries = session.store.binaries(&filter)?.into_iter();

@@ -36,16 +36,16 @@ pub(crate) struct Session<'e> {
     pub(crate) store: Store,
     /// This machine.
     pub(crate) machine: Machine,
-    /// Receives what happens.
+    /// The callback for events.
     pub(crate) on_event: OnEvent<'e>,
 }
 
-/// The record of the running command of rigup, while the command works.
+/// The record of the running rigup command.
 #[derive(Debug)]
 pub(crate) struct CommandProcess {
     /// The record.
     pub(crate) process: Process,
-    /// Other processes see by it that this one lives, even from another pid namespace.
+    /// The lock that shows other processes that this one is alive, even in another pid namespace.
     _lock: ProcessLock,
 }
 
@@ -53,13 +53,13 @@ impl<'e> Session<'e> {
     /// Opens the data dir, and creates it if it does not exist.
     pub(crate) fn open(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
         match Self::open_once(settings.clone(), on_event, false) {
-            // Opening reads little of the store, so it finds little of a damage.
+            // Opening reads only a part of the store, so the damage may be larger.
             Err(EngineError::Store(StoreError::Corrupt { .. })) => Self::open_checked(settings, on_event),
             opened => opened,
         }
     }
 
-    /// Opens the data dir after a check of the whole store.
+    /// Opens the data dir, and checks the whole store for damage.
     pub(crate) fn open_checked(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
         Self::open_once(settings, on_event, true)
     }
@@ -67,7 +67,7 @@ impl<'e> Session<'e> {
     fn open_once(settings: Settings, on_event: OnEvent<'e>, is_suspect: bool) -> Result<Self, EngineError> {
         let warning = check_trust(&settings)?;
         if !settings.data_dir.is_dir() {
-            make_private_dir(&settings.data_dir).map_err(|error| unusable(&settings, error))?;
+            make_private_dir(&settings.data_dir).map_err(|error| data_dir_error(&settings, error))?;
             // In a shared folder such as /tmp, another user may have created it first.
             check_trust(&settings)?;
         }
@@ -78,7 +78,7 @@ impl<'e> Session<'e> {
         Ok(Self { settings, store, machine, on_event })
     }
 
-    /// Records this command as a process, after completing the records that crashed commands left.
+    /// Completes the records of processes whose rigup crashed, and records this command as a process.
     pub(crate) fn begin(&self) -> Result<CommandProcess, EngineError> {
         subreaper::become_subreaper();
         self.complete_lost()?;
@@ -93,14 +93,14 @@ impl<'e> Session<'e> {
         let started_at = process.created_at;
         let process = process.into_running(this_process.identity(), started_at);
         let lock = ProcessLock::take(&self.settings.data_dir, process.id)
-            .map_err(|error| unusable(&self.settings, error))?;
+            .map_err(|error| data_dir_error(&self.settings, error))?;
         self.store.save_process(&process)?;
         Ok(CommandProcess { process, _lock: lock })
     }
 
-    /// Returns the record of a process that this command, or the process that called it, is about to start.
+    /// Returns the record of a queued process. Its parent is the process that called this rigup.
     pub(crate) fn queued(&self, spec: ProcessSpec) -> Result<Process, EngineError> {
-        // The store may not know the process that called this rigup.
+        // The process that called this rigup may be in another store.
         let parent = self.settings.parent_process.map(|id| self.store.process(id)).transpose()?.flatten();
         Ok(Process {
             parent_id: parent.map(|process| process.id),
@@ -136,7 +136,7 @@ impl<'e> Session<'e> {
         })
     }
 
-    /// Unpacks the built-in providers into the data dir, unless they are there.
+    /// Unpacks the built-in providers into the data dir, unless they are already there.
     pub(crate) fn unpack_providers(&self, interrupt: &Interrupt) -> Result<(), EngineError> {
         let on_wait = || {
             self.report(EngineEvent::Waiting(
@@ -150,8 +150,9 @@ impl<'e> Session<'e> {
         })
     }
 
-    /// Prunes expired records and logs once a day, after the work of the command with this id, unless a signal interrupted
-    /// it. A rigup that a hook called leaves that to the rigup above it. A failure is only a warning: the work is done.
+    /// Prunes expired records and logs once a day, after the work of the command with this id, unless a signal
+    /// interrupted it. A rigup that a hook started does not prune, because the rigup that runs the hook does. A failure
+    /// is only a warning, because the work of the command is done.
     pub(crate) fn prune_if_due(&self, command: ProcessId, interrupted: Option<i32>, limits: RetentionLimits) {
         if interrupted.is_some() || self.settings.parent_process.is_some() {
             return;
@@ -168,7 +169,7 @@ impl<'e> Session<'e> {
         }
     }
 
-    /// Returns a clean-up of this data dir that keeps what these limits allow.
+    /// Returns the cleanup of this data dir with these limits.
     pub(crate) fn gc(&self, keep: RetentionLimits) -> Gc<'_> {
         Gc {
             store: &self.store,
@@ -180,7 +181,7 @@ impl<'e> Session<'e> {
         }
     }
 
-    /// Returns what runs hooks for a command, with the settings of their plugins as variables.
+    /// Returns the runner of a command's hooks, with the settings of their plugins as variables.
     pub(crate) fn runner<'r>(
         &'r self,
         command: &'r CommandProcess,
@@ -196,14 +197,14 @@ impl<'e> Session<'e> {
         }
     }
 
-    /// Returns a linker that replaces no file of others.
+    /// Returns a linker that does not overwrite foreign files.
     pub(crate) fn linker(&self) -> Linker<'_> {
         let Self { settings, store, machine, .. } = self;
         Linker { settings, store, machine_id: machine.id, force: false }
     }
 
-    /// Calls the callback of the engine.
-    #[expect(clippy::needless_pass_by_value, reason = "an event is made for the call")]
+    /// Reports an event.
+    #[expect(clippy::needless_pass_by_value, reason = "each caller creates the event for the call")]
     pub(crate) fn report(&self, event: EngineEvent<'_>) {
         (self.on_event)(&event);
     }
@@ -214,16 +215,17 @@ impl<'e> Session<'e> {
     }
 }
 
-/// Opens the store to read it, or returns `None` if nothing was ever recorded.
+/// Opens the store for reading. Returns `None` if it does not exist.
 pub(crate) fn open_to_read(settings: &Settings, on_event: OnEvent<'_>) -> Result<Option<Store>, EngineError> {
     if settings.data_dir.exists() && !settings.data_dir.is_dir() {
-        return Err(unusable(settings, "it is not a folder"));
+        return Err(data_dir_error(settings, "it is not a folder"));
     }
     warn_once(check_trust(settings)?, on_event);
     Ok(Store::open_existing(&settings.data_dir)?)
 }
 
-/// Opens the store to read it, with the record of this machine, or returns `None` if that was never recorded.
+/// Opens the store for reading, and returns it with the record of this machine. Returns `None` if there is no such
+/// record.
 pub(crate) fn open_to_read_with_machine(
     settings: &Settings,
     on_event: OnEvent<'_>,
@@ -233,13 +235,13 @@ pub(crate) fn open_to_read_with_machine(
     Ok(machine.map(|machine| (store, machine)))
 }
 
-/// Refuses a data dir that other users may write to: hooks run from it and records in it are believed. Returns a
-/// warning if the user made an exception for it.
+/// Rejects a data dir that other users may write to, because rigup runs hooks from it and relies on its records.
+/// Returns a warning if the user made an exception for it.
 fn check_trust(settings: &Settings) -> Result<Option<String>, EngineError> {
-    settings.trust.check(&settings.data_dir).map_err(|error| unusable(settings, error))
+    settings.trust.check(&settings.data_dir).map_err(|error| data_dir_error(settings, error))
 }
 
-/// Reports the warning once for a command that opens the data dir first to read and then to write.
+/// Reports the warning only once, even if a command opens the data dir first for reading and then for writing.
 fn warn_once(warning: Option<String>, on_event: OnEvent<'_>) {
     static WARNED: Once = Once::new();
     if let Some(warning) = warning {
@@ -247,8 +249,7 @@ fn warn_once(warning: Option<String>, on_event: OnEvent<'_>) {
     }
 }
 
-/// Opens the store. A store that has to be created, because it does not exist or was damaged, is filled from the run
-/// dirs.
+/// Opens the store. Creates a store that does not exist or is damaged, and fills it from the run dirs.
 fn open_store(
     settings: &Settings,
     guid: &Guid,
@@ -265,13 +266,13 @@ fn open_store(
         store.find_or_add_machine(&machine)?;
         recovered.store(store)
     };
-    let (store, aside) = Store::open_or_rebuild(&settings.data_dir, is_suspect, &refill)?;
+    let (store, damaged) = Store::open_or_rebuild(&settings.data_dir, is_suspect, &refill)?;
     let path = store.path().display();
-    let problem = match &aside {
-        Some(aside) => format!("{path} was damaged and was moved to {}", aside.display()),
+    let problem = match &damaged {
+        Some(damaged) => format!("{path} was damaged and was moved to {}", damaged.display()),
         None => format!("{path} did not exist"),
     };
-    if aside.is_some() || restored.get() > 0 {
+    if damaged.is_some() || restored.get() > 0 {
         on_event(&EngineEvent::Warning(format!(
             "the store {problem}; {} records were restored from the run dirs",
             restored.get()
@@ -280,7 +281,7 @@ fn open_store(
     Ok(store)
 }
 
-/// Returns the record of this machine, with facts that are not stale.
+/// Returns the record of this machine, and updates stale facts in it.
 fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machine, StoreError> {
     let now = clock::now();
     match store.machine_by_guid(&guid.value)? {
@@ -296,7 +297,7 @@ fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machin
 
 /// Returns the guid of this machine.
 fn guid(settings: &Settings) -> Result<Guid, EngineError> {
-    machine::guid::find_or_create(&settings.data_dir).map_err(|error| unusable(settings, error))
+    machine::guid::find_or_create(&settings.data_dir).map_err(|error| data_dir_error(settings, error))
 }
 
 fn facts(settings: &Settings) -> MachineFacts {
@@ -305,6 +306,6 @@ fn facts(settings: &Settings) -> MachineFacts {
 }
 
 /// Returns the error for a data dir that cannot be used.
-pub(crate) fn unusable(settings: &Settings, reason: impl Display) -> EngineError {
+pub(crate) fn data_dir_error(settings: &Settings, reason: impl Display) -> EngineError {
     EngineError::DataDir { path: settings.data_dir.clone(), reason: reason.to_string() }
 }

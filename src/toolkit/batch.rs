@@ -15,12 +15,12 @@ use crate::settings::Settings;
 use crate::toolkit::binary::{self, BinaryError, ProgramFacts};
 use crate::toolkit::request::HookRequest;
 
-/// Returns the requests on stdin that allow a provider; `complain` receives what is wrong with the others.
+/// Returns the requests on stdin that allow a provider. Calls `warn` for each invalid line.
 pub(crate) fn requests(
     input: impl BufRead,
     provider: &str,
     home: Option<&Path>,
-    mut complain: impl FnMut(String),
+    mut warn: impl FnMut(String),
 ) -> io::Result<Vec<HookRequest>> {
     let mut requests = Vec::new();
     let leftover = protocol::read(input, |record| {
@@ -30,10 +30,10 @@ pub(crate) fn requests(
         match HookRequest::from_record(&record.fields, home) {
             Ok(request) if request.providers.allows(provider) => requests.push(request),
             Ok(_) => {}
-            Err(error) => complain(format!("line {}: {error}", record.line)),
+            Err(error) => warn(format!("line {}: {error}", record.line)),
         }
     })?;
-    leftover.diagnostics.into_iter().for_each(complain);
+    leftover.diagnostics.into_iter().for_each(warn);
     Ok(requests)
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn failure(name: &str, outcome: Outcome, reason: &str) -> Value {
     json!({"type": "BinaryFailure", "name": name, "outcome": outcome.to_string(), "reason": reason})
 }
 
-/// Finds the binaries of several requests.
+/// A search for the binaries of several requests.
 #[derive(Debug)]
 pub(crate) struct BatchSearch<'a> {
     /// The provider whose hook this is.
@@ -58,8 +58,8 @@ pub(crate) struct BatchSearch<'a> {
 }
 
 impl BatchSearch<'_> {
-    /// Returns a Binary or a `BinaryFailure` record for each request, in their order. Each file is probed once, and the files
-    /// in parallel.
+    /// Returns a Binary or a `BinaryFailure` record for each request, in their order. Probes each file once, and the
+    /// files in parallel.
     pub(crate) fn records(&self, requests: &[HookRequest]) -> Vec<Value> {
         let home = self.settings.home.as_deref();
         let programs: Vec<Result<(PathBuf, Option<&str>), BinaryError>> = requests
@@ -70,10 +70,10 @@ impl BatchSearch<'_> {
                 Ok((file, overrides.version.as_deref()))
             })
             .collect();
-        let mut different: Vec<&(PathBuf, Option<&str>)> = programs.iter().flatten().collect();
-        different.sort_unstable();
-        different.dedup();
-        let facts: HashMap<_, Result<ProgramFacts, BinaryError>> = different
+        let mut unique: Vec<&(PathBuf, Option<&str>)> = programs.iter().flatten().collect();
+        unique.sort_unstable();
+        unique.dedup();
+        let facts: HashMap<_, Result<ProgramFacts, BinaryError>> = unique
             .into_par_iter()
             .with_max_len(1)
             .map(|program| {

@@ -1,4 +1,4 @@
-//! A command under a lock, so that no two hooks install into one prefix at once.
+//! Runs a command under a lock, so that no two hooks install into one prefix at once.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
+use crate::model::ProcessExit;
 use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, SpawnError};
@@ -21,47 +22,48 @@ pub(crate) enum LockedError {
     /// The command could not be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// The command cannot be made to hold the lock.
+    /// The lock cannot be shared with the command.
     #[error("cannot pass the lock to the command: {0}")]
-    HandOn(io::Error),
+    Share(io::Error),
     /// The exit of the command cannot be observed.
     #[error("cannot observe the exit of the command: {0}")]
     Wait(#[from] io::Error),
 }
 
-/// Runs a command under the lock of this name in LIB_DIR, and returns its exit code, or 128+N for signal N. The lock is
-/// held until the command exits, even if this rigup receives a signal, which it passes on to the command. If this rigup or
-/// the command is killed, the processes that the command started hold the lock until they exit. If another process holds the
-/// lock, `waiting` receives it.
+/// Runs a command under the lock of this name in LIB_DIR, and returns its exit. The lock is held until the command
+/// exits, even if this rigup receives a signal, which it passes on to the command. If this rigup or the command is
+/// killed, the processes that the command started hold the lock until they exit. If another process holds the lock,
+/// calls `on_wait` with it.
 pub(crate) fn run(
     lib_dir: &Path,
     name: &str,
     program: &OsString,
     args: &[OsString],
     interrupt: &Interrupt,
-    waiting: impl FnOnce(&Holder),
-) -> Result<i32, LockedError> {
-    // The holder is the command of a rigup or that rigup: a process that it waits for is the holder or descends from it.
-    let mut lock = Lock::take(&path(lib_dir, name), interrupt, tree::descends_from, waiting)?;
-    lock.share_with_children().map_err(LockedError::HandOn)?;
+    on_wait: impl FnOnce(&Holder),
+) -> Result<ProcessExit, LockedError> {
+    // The holder is a rigup or the command that it runs. If this process descends from the holder, the holder waits for
+    // this process.
+    let mut lock = Lock::take(&path(lib_dir, name), interrupt, tree::descends_from, on_wait)?;
+    lock.share_with_children().map_err(LockedError::Share)?;
     let child = spawn::start_in_foreground(program, args, None)?;
-    // Only a message to a user who waits names the holder.
+    // An error is ignored, because the file still names this rigup as the holder.
     let _ = lock.set_holder(child.handle.entry.pid);
     let exit = wait::in_foreground(&child, interrupt)?;
     if exit.signal.is_none() {
         // A service that the command left behind shares the lock, and must not keep other hooks waiting.
         lock.release()?;
     }
-    Ok(exit.exit_code.unwrap_or_default())
+    Ok(exit)
 }
 
-/// Returns the file of a lock, whose name is readable, and different for different locks.
+/// Returns the file of a lock. Its name is readable, and differs for different locks.
 fn path(lib_dir: &Path, name: &str) -> PathBuf {
-    const SHOWN: usize = 60;
+    const MAX_CHARS: usize = 60;
     let digest = Sha256::digest(name.as_bytes());
     let plain = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
-    let shown = &plain[plain.len().saturating_sub(SHOWN)..];
-    lib_dir.join(".locks").join(format!("{shown}-{}", hex(&digest[..4])))
+    let suffix = &plain[plain.len().saturating_sub(MAX_CHARS)..];
+    lib_dir.join(".locks").join(format!("{suffix}-{}", hex(&digest[..4])))
 }
 
 #[cfg(test)]
