@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(status.code())
 }
 
-/// Prints help, the version, or what is wrong with the command line.
+/// Prints the help, the version, or the usage error.
 fn print_usage(error: clap::Error) -> ExitStatus {
     let error = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -143,12 +143,12 @@ fn print_usage(error: clap::Error) -> ExitStatus {
         }
         _ => error,
     };
-    // A closed output is no reason to fail.
+    // A closed output does not change the exit code.
     let _ = error.print();
     if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
 }
 
-/// Returns the help that the arguments of this process ask for, with the global options hidden in subcommands.
+/// Returns the help that the arguments of this process request, without the global options in that of a subcommand.
 fn without_global_options() -> Option<clap::Error> {
     let mut command = Cli::command();
     command.build();
@@ -159,7 +159,7 @@ fn without_global_options() -> Option<clap::Error> {
 }
 
 fn hide_global_options(command: &mut clap::Command) {
-    // The examples of most commands are a file, which ends with a line break.
+    // The examples of most commands come from a file, which ends with a line break.
     let help = command.get_after_help().map(|help| format!("{}\n\n", help.to_string().trim_end()));
     let help = help.unwrap_or_default();
     let hidden = std::mem::take(command)

@@ -1,7 +1,7 @@
 //! The engine: installs binaries, runs the hooks of events, and starts runs, without printing.
 //!
 //! A program that links rigup opens an [`Engine`] on a data dir and calls it. The example has a plugin folder with one
-//! provider, which is a shell script that claims `/bin/sh` for every request:
+//! provider, a shell script that prints a record of `/bin/sh` for every request:
 //!
 //! ```
 //! use std::fs;
@@ -77,7 +77,7 @@ use crate::engine::install::InstallPlan;
 use crate::engine::session::Session;
 use crate::settings::Settings;
 
-/// An open data dir, and everything that rigup does with it.
+/// An open data dir, and the operations on it.
 pub struct Engine<'e> {
     session: Session<'e>,
 }
@@ -90,13 +90,13 @@ impl Engine<'static> {
 }
 
 impl<'e> Engine<'e> {
-    /// Opens the data dir of `settings`, and calls `on_event` for everything that happens from now on.
+    /// Opens the data dir of `settings`, and calls `on_event` for every event from now on.
     pub fn open_with(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
         Ok(Self { session: Session::open(settings, on_event)? })
     }
 
-    /// Resolves every request: requests that are not installed go through their providers until one installs the
-    /// binary, which is verified and linked. Binaries that are installed start no process.
+    /// Resolves every request: tries the providers of a missing binary in order until one installs it, then verifies
+    /// and links the binary. Starts no process if all binaries are installed.
     pub fn install(&self, request: &InstallRequest) -> Result<InstallReport, EngineError> {
         let plan = InstallPlan::new(request, &self.session.settings, self.session.on_event)?;
         let report = install::execute(&self.session, &plan, &plan.steps)?;
@@ -104,8 +104,8 @@ impl<'e> Engine<'e> {
         Ok(report)
     }
 
-    /// Runs every hook of an event, foreground hooks in order and background hooks beside them. Calls `on_hook_event` for
-    /// every record that a hook prints and for its exit. When this returns, none of the hooks runs any more.
+    /// Runs every hook of an event, foreground hooks in order and background hooks in parallel. Calls `on_hook_event`
+    /// for every record that a hook prints and for its exit. All hooks have exited when this returns.
     pub fn run_event(
         &self,
         request: &EventRequest,
@@ -117,14 +117,14 @@ impl<'e> Engine<'e> {
         Ok(report)
     }
 
-    /// Starts a detached run, which outlives this process, and returns its record. The record has an exit already if the
-    /// command cannot be started.
+    /// Starts a detached run, which outlives this process, and returns its record. If the command cannot be started,
+    /// the record already has an exit.
     pub fn start(&self, request: RunRequest) -> Result<Process, EngineError> {
         runs::start(&self.session, request)
     }
 
     /// Terminates processes that run too long, completes the records of processes whose exit no process observed, and
-    /// prunes expired records and logs. With `ttl`, run dirs are kept for that time, whatever the runs asked for.
+    /// prunes expired records and logs. `ttl` overrides how long each run keeps its run dir.
     pub fn gc(&self, ttl: Option<Duration>) -> Result<GcReport, EngineError> {
         runs::gc(&self.session, ttl, false)
     }

@@ -1,7 +1,7 @@
 //! rigup installs the binaries that plugins require, runs the plugins' hooks, and records every process that it starts.
 //!
-//! [`engine::Engine`] is the library's public face: it opens a data dir, installs, runs events, starts runs and cleans up.
-//! [`settings::Settings`] says which folders it uses.
+//! [`engine::Engine`] is the library's public API: it opens a data dir, installs, runs events, starts runs and cleans
+//! up. [`settings::Settings`] has the folders that it uses.
 //!
 //! Data flows one way:
 //!
@@ -36,7 +36,7 @@ mod store;
 mod toolkit;
 mod trust;
 
-/// What the executable, the tests, the benches and the fuzz targets use. It changes without notice.
+/// The items that the executable, the tests, the benches and the fuzz targets use. They change without notice.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::cli::main;

@@ -13,14 +13,14 @@ use crate::cli::message::{error, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::engine::EngineEvent;
-use crate::engine::apply::Applier;
+use crate::engine::apply::{Applier, BatchOutput};
 use crate::engine::catalog::Catalog;
 use crate::engine::install::InstallOptions;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::protocol::{Record, RecordReader};
 
-/// What to apply.
+/// The arguments of `rigup apply`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/apply.txt"))]
 pub(crate) struct ApplyArgs {
@@ -36,7 +36,7 @@ pub(crate) struct ApplyArgs {
     dry_run: bool,
 }
 
-/// How many bytes are read at a time. The records in them are resolved together.
+/// The number of bytes that are read at a time. The records in one chunk are resolved together.
 const CHUNK: usize = 64 << 10;
 
 /// Runs `rigup apply`.
@@ -56,26 +56,26 @@ pub(crate) fn apply(args: &ApplyArgs, context: &mut Context) -> CommandResult {
         timeout: Duration::from_secs(args.jobs.timeout),
     };
     let policy = args.policy.into();
-    let mut feed = Feed {
+    let mut streams = StreamApplier {
         applier: Applier::new(&catalog, engine.session(), &interrupt, policy, options, args.dry_run),
         interrupt: &interrupt,
         output: &mut context.output,
         is_dry_run: args.dry_run,
     };
-    let done = feed.apply_files(&args.files);
-    let status = feed.applier.finish()?;
-    done.map(|()| status)
+    let applied = streams.apply_files(&args.files);
+    let status = streams.applier.finish()?;
+    applied.map(|()| status)
 }
 
-/// The records that are applied, and where the answers go.
-struct Feed<'a> {
+/// The applier of a command, and the output that receives the resulting records.
+struct StreamApplier<'a> {
     applier: Applier<'a>,
     interrupt: &'a Interrupt,
     output: &'a mut Output,
     is_dry_run: bool,
 }
 
-impl Feed<'_> {
+impl StreamApplier<'_> {
     fn apply_files(&mut self, files: &[PathBuf]) -> Result<(), CliError> {
         if files.is_empty() {
             return self.apply_stream("standard input", io::stdin().lock());
@@ -84,18 +84,18 @@ impl Feed<'_> {
             let name = path.display().to_string();
             match File::open(path) {
                 Ok(file) => self.apply_stream(&name, file)?,
-                Err(error) => self.refuse(&format!("{name}: cannot read the file: {error}")),
+                Err(error) => self.print_error(&format!("{name}: cannot read the file: {error}")),
             }
         }
         Ok(())
     }
 
-    /// Reads to the end, and answers records as soon as they are read.
+    /// Reads a stream to its end, and applies each record as soon as it is read.
     fn apply_stream(&mut self, name: &str, mut input: impl Read + AsFd) -> Result<(), CliError> {
         let mut records = RecordReader::default();
         let mut chunk = vec![0; CHUNK];
         let mut batch = Vec::new();
-        // Nobody reads the answers any more once the output has failed.
+        // After a failed write, no more results can be printed.
         while self.interrupt.signal().is_none() && !self.output.has_failed() {
             let fds = [input.as_fd(), self.interrupt.fd()];
             let [can_read, _] = poll::readable(fds, Instant::now() + Duration::from_hours(1));
@@ -105,7 +105,7 @@ impl Feed<'_> {
             let count = match input.read(&mut chunk) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    self.refuse(&format!("{name}: cannot read it: {error}"));
+                    self.print_error(&format!("{name}: cannot read it: {error}"));
                     0
                 }
                 Ok(count) => count,
@@ -119,7 +119,7 @@ impl Feed<'_> {
             self.apply_batch(name, batch)?;
             let ignored = leftover.ignored.saturating_sub(leftover.diagnostics.len() as u64);
             for diagnostic in leftover.diagnostics {
-                self.refuse(&format!("{name}: {diagnostic}"));
+                self.print_error(&format!("{name}: {diagnostic}"));
             }
             if ignored > 0 {
                 let lines =
@@ -132,22 +132,22 @@ impl Feed<'_> {
     }
 
     fn apply_batch(&mut self, name: &str, batch: Vec<Record>) -> Result<(), CliError> {
-        let answers = self.applier.answer(batch)?;
-        for (line, reason) in answers.refused {
-            error!("{name}:{line}: {reason}");
+        let BatchOutput { records, results, errors } = self.applier.apply(batch)?;
+        for (line, error) in errors {
+            error!("{name}:{line}: {error}");
         }
         if !self.is_dry_run {
-            for result in &answers.results {
+            for result in &results {
                 failure::print(result, false);
             }
         }
-        self.output.records(answers.records);
+        self.output.records(records);
         self.output.flush();
         Ok(())
     }
 
-    fn refuse(&mut self, text: &str) {
-        self.applier.refuse();
+    fn print_error(&mut self, text: &str) {
+        self.applier.add_failure();
         error!("{text}");
     }
 }

@@ -18,7 +18,7 @@ use crate::protocol;
 use crate::report::tables;
 use crate::store::{BinaryFilter, Lookup, Store};
 
-/// What to do with binaries.
+/// The subcommands of `rigup binary`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BinaryCommand {
     /// List all binaries that were requested on this machine
@@ -36,7 +36,7 @@ pub(crate) enum BinaryCommand {
     Delete(DeleteArgs),
 }
 
-/// Which binaries to list.
+/// The arguments of `rigup binary list`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BinaryListArgs {
     /// List only the binary with this name
@@ -56,7 +56,7 @@ pub(crate) struct BinaryListArgs {
     limit: Option<u32>,
 }
 
-/// The record to create.
+/// The arguments of `rigup binary create`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/binary_create.txt"))]
 pub(crate) struct CreateArgs {
@@ -77,7 +77,7 @@ pub(crate) struct CreateArgs {
     dry_run: bool,
 }
 
-/// Which records to change, and how.
+/// The arguments of `rigup binary update`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/binary_update.txt"))]
 pub(crate) struct UpdateArgs {
@@ -104,7 +104,7 @@ pub(crate) struct UpdateArgs {
     dry_run: bool,
 }
 
-/// Which records to delete.
+/// The arguments of `rigup binary delete`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/binary_delete.txt"))]
 pub(crate) struct DeleteArgs {
@@ -175,12 +175,12 @@ fn not_found(name: &str) -> CliError {
     ))
 }
 
-/// Describes a name that more than one id matches.
+/// Describes a name that matches several ids.
 fn ambiguous(name: &str, count: u64) -> String {
     format!("{name} matches {count} binaries; type more characters of an id")
 }
 
-/// `rigup binary create`
+/// Runs `rigup binary create`.
 fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
     let path = absolute(&args.abspath);
     let fields = [
@@ -207,14 +207,16 @@ fn register(
     is_dry_run: bool,
 ) -> Result<Option<register::Registered>, CliError> {
     let linker = session.linker();
-    let checked = register::verify(&linker, fields).map_err(refused)?;
+    let checked = register::verify(&linker, fields).map_err(register_error)?;
     if is_dry_run {
         return Ok(None);
     }
-    register::register(&linker, checked, &interrupt()?, |text| warning!("{text}")).map(Some).map_err(refused)
+    register::register(&linker, checked, &interrupt()?, |text| warning!("{text}"))
+        .map(Some)
+        .map_err(register_error)
 }
 
-fn refused(error: RegisterError) -> CliError {
+fn register_error(error: RegisterError) -> CliError {
     match error {
         RegisterError::Store(error) => error.into(),
         RegisterError::Record(error) => CliError::usage(error),
@@ -226,7 +228,7 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_error| path.to_owned())
 }
 
-/// `rigup binary update`
+/// Runs `rigup binary update`.
 fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
     let min_version = args.min_version.as_deref().unwrap_or_default();
     if !min_version.is_empty() && !Version::looks_like_version(min_version) {
@@ -265,7 +267,7 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
     Ok(status)
 }
 
-/// Returns the record of a binary with another file or version.
+/// Returns the record of a binary with the path and version in the arguments.
 fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
     let mut fields = binary.to_record(&[]).as_object().cloned().unwrap_or_default();
     fields.remove("sha256");
@@ -278,7 +280,7 @@ fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
     fields
 }
 
-/// `rigup binary delete`
+/// Runs `rigup binary delete`.
 fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let (binaries, status) = selected(&session.store, &args.binaries)?;
@@ -307,8 +309,8 @@ fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
     Ok(status)
 }
 
-/// Returns the binaries with these names or ids, or those whose records are on standard input. Names without a record are
-/// reported, and the others are returned.
+/// Returns the binaries with these names or ids, or those whose records are on standard input. Warns about each name
+/// that has no record or several.
 fn selected(store: &Store, names: &[String]) -> Result<(Vec<Binary>, ExitStatus), CliError> {
     let names = if names.is_empty() {
         let ids = piped_ids()?;
@@ -340,8 +342,8 @@ fn selected(store: &Store, names: &[String]) -> Result<(Vec<Binary>, ExitStatus)
     Ok((binaries, status))
 }
 
-/// Returns the ids of the binaries whose records are piped in, or the names of those without an id. Returns nothing if the
-/// input is a terminal, because no one types records.
+/// Reads the records of binaries from standard input, and returns the id of each, or its name if it has no id. Returns
+/// none if standard input is a terminal, because no one types records.
 fn piped_ids() -> Result<Vec<String>, CliError> {
     let mut ids = Vec::new();
     if io::stdin().is_terminal() {

@@ -1,4 +1,4 @@
-//! What every command works with, and how it ends.
+//! The context and the result of a command.
 
 use std::fmt::Display;
 
@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 /// The exit status of a command, or the error that ended it.
 pub(crate) type CommandResult = Result<ExitStatus, CliError>;
 
-/// Why a command ended before its work was done.
+/// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct CliError {
@@ -24,17 +24,17 @@ pub(crate) struct CliError {
 }
 
 impl CliError {
-    /// Returns the error of arguments that make no sense together, or of a name that is invalid.
+    /// Returns the error for an invalid command line, such as an invalid name or conflicting arguments.
     pub(crate) fn usage(text: impl Display) -> Self {
         Self { text: text.to_string(), status: ExitStatus::Usage }
     }
 
-    /// Returns the error of arguments that name what does not exist.
+    /// Returns the error for an argument that names a missing record, file or setting.
     pub(crate) fn not_found(text: impl Display) -> Self {
         Self { text: text.to_string(), status: ExitStatus::Incomplete }
     }
 
-    /// Returns the error of a file, a folder or a setting that rigup cannot work without.
+    /// Returns the error for a file, a folder or a setting that rigup needs but cannot use.
     pub(crate) fn setup(text: impl Display) -> Self {
         Self { text: text.to_string(), status: ExitStatus::Setup }
     }
@@ -69,12 +69,12 @@ impl Context {
         Ok(Engine::open_with(self.settings.clone(), on_event)?)
     }
 
-    /// Opens the data dir like [`Context::engine`], for a command that prints events at once.
+    /// Opens the data dir like [`Context::engine`], and prints each event at once.
     pub(crate) fn session(&self) -> Result<Session<'static>, CliError> {
         Ok(Session::open(self.settings.clone(), &print_event)?)
     }
 
-    /// Returns the catalog with the paths that are stored for this machine.
+    /// Adds the paths that are stored for this machine to the catalog.
     pub(crate) fn with_machine_config(&self, mut catalog: Catalog) -> Result<Catalog, CliError> {
         if let Some((_, machine)) = session::open_to_read_with_machine(&self.settings, &print_event)? {
             catalog.apply_machine_config(&machine.config);
@@ -82,7 +82,7 @@ impl Context {
         Ok(catalog)
     }
 
-    /// Opens the store to read it, or returns `None` if nothing was ever recorded.
+    /// Opens the store for reading. Returns `None` if it does not exist.
     pub(crate) fn store(&self) -> Result<Option<Store>, CliError> {
         Ok(session::open_to_read(&self.settings, &print_event)?)
     }
@@ -100,7 +100,7 @@ pub(crate) struct Verbosity {
 }
 
 impl Verbosity {
-    /// Prints a note, unless only errors are wanted.
+    /// Prints a note, unless `--quiet` is set.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
             message!("{text}");
@@ -108,7 +108,7 @@ impl Verbosity {
     }
 }
 
-/// Notes the signals that interrupt a command.
+/// Handles the signals that interrupt a command.
 pub(crate) fn interrupt() -> Result<Interrupt, CliError> {
     Interrupt::install().map_err(CliError::setup)
 }

@@ -9,10 +9,10 @@ use crate::engine::catalog::Catalog;
 use crate::plugin::config::value::Setting;
 use crate::report::table::{Cell, Column, Table};
 
-/// The plugin name of rigup's own settings.
+/// The name in the plugin column for rigup's own settings.
 const CORE: &str = "rigup";
 
-/// Which settings to show.
+/// The arguments of `rigup config`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/config.txt"))]
 pub(crate) struct ConfigArgs {

@@ -1,4 +1,4 @@
-//! Why a binary is not installed, for a person.
+//! Messages that explain why a binary is not installed.
 
 use crate::cli::message::{error, message};
 use crate::engine::install::StepResult;
@@ -7,7 +7,8 @@ use crate::model::{Binary, BinaryState, Outcome, name};
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
 
-/// Prints why a step failed, if it did. After a look-up, a binary that is not installed is no failure of a provider.
+/// Prints why a step failed, if it did. A lookup does not try to install anything, so it only states that the binary is
+/// not installed.
 pub(crate) fn print(result: &StepResult, is_lookup: bool) {
     match result {
         StepResult::Refused(refusal) => error!("cannot install {}: {}", refusal.name, refusal.reason),
@@ -29,7 +30,7 @@ pub(crate) fn print(result: &StepResult, is_lookup: bool) {
     }
 }
 
-/// Prints every attempt with its reason and the command that shows its log.
+/// Prints every failed attempt with its reason and the command that shows its log.
 fn print_attempts(resolved: &Resolved, is_lookup: bool) {
     let binary = &resolved.binary;
     let label = label(binary);
@@ -37,11 +38,12 @@ fn print_attempts(resolved: &Resolved, is_lookup: bool) {
         BinaryState::Queued(queued) => printable(&queued.last_error),
         BinaryState::Installed(_) => return,
     };
-    // The attempts explain nothing if there was no provider to try, or if the winner could not be linked.
-    let has_reasons = resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
+    // No attempt has the reason if there was no provider to try, or if the installed binary could not be linked.
+    let has_failed_last =
+        resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
     if is_lookup {
         error!("{label} is not installed");
-    } else if has_reasons {
+    } else if has_failed_last {
         error!("cannot install {label}: no provider could install it");
     } else {
         error!("cannot install {label}: {last_error}");
@@ -55,7 +57,7 @@ fn print_attempts(resolved: &Resolved, is_lookup: bool) {
     }
 }
 
-/// Returns the name of a binary with the version that it must have: `sh (>= 9)`.
+/// Returns the name of a binary with its minimum version: `sh (>= 9)`.
 fn label(binary: &Binary) -> String {
     name::label(&binary.name, &binary.min_version)
 }

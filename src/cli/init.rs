@@ -11,7 +11,7 @@ use crate::engine::ExitStatus;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::template::{self, TemplateError};
 
-/// What to write.
+/// The subcommands of `rigup init`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InitCommand {
     /// Create a plugin with a requirement, a setting and a Snapshot hook

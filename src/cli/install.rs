@@ -22,7 +22,7 @@ use crate::report::table::{Cell, Column, Table};
 use crate::report::tables;
 use crate::store::BinaryFilter;
 
-/// Which binaries, in which version.
+/// The options that select binaries and their minimum version.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SelectionArgs {
     /// Names of binaries [default: everything that the plugins require]
@@ -36,7 +36,7 @@ pub(crate) struct SelectionArgs {
     min_version: String,
 }
 
-/// What packages from open registries may be.
+/// The policy options for packages from open registries.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct PolicyArgs {
     /// Use only releases at least DAYS old [default: 7]
@@ -58,7 +58,7 @@ fn parse_age(text: &str) -> Result<f64, PolicyError> {
     Policy::parse(&keys)?.min_release_age.ok_or(PolicyError::Age)
 }
 
-/// How many hooks at the same time, and for how long.
+/// The limits on the number of hooks that run at once, and on their run time.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct JobArgs {
     /// Run up to N hooks at once [default: cores, at least 4]
@@ -69,7 +69,7 @@ pub(crate) struct JobArgs {
     pub(crate) timeout: u64,
 }
 
-/// What to install.
+/// The arguments of `rigup install`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/install.txt"))]
 pub(crate) struct InstallArgs {
@@ -99,12 +99,12 @@ pub(crate) struct InstallArgs {
     timings: Option<PathBuf>,
 }
 
-/// What to look up.
+/// The arguments of `rigup load`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LoadArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Leads users of this option to the right command
+    /// Suggest `rigup install --locked`
     #[arg(long, alias = "lockfile", hide = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = UnknownArgumentValueParser::suggest(LOCKED_TIP))]
     locked: Option<String>,
 }
@@ -132,7 +132,7 @@ pub(crate) fn request(
     }
 }
 
-/// `rigup install`
+/// Runs `rigup install`.
 pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult {
     let timings = args.timings.map(TimingsFile::begin).transpose()?;
     let lockfile = args.locked.then(|| args.lockfile.unwrap_or_else(|| lockfile::DEFAULT.into()));
@@ -148,7 +148,7 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
     execute(&plan, context, timings.as_ref())
 }
 
-/// `rigup load`
+/// Runs `rigup load`.
 pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
     let SelectionArgs { names, plugins, min_version } = args.selection;
     let request = InstallRequest { names, plugins, min_version, ..InstallRequest::default() };
@@ -181,13 +181,13 @@ fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Contex
     for result in &report.results {
         failure::print(result, plan.options.is_lookup);
     }
-    let is_all_present = report.results.iter().all(|result| matches!(result, StepResult::Present(_)));
+    let are_all_present = report.results.iter().all(|result| matches!(result, StepResult::Present(_)));
     match report.results.as_slice() {
         [] => context.verbosity.note(NOTHING_REQUIRED),
         [StepResult::Present(binary)] => {
             context.verbosity.note(&format!("{} is already installed", binary.name));
         }
-        results if is_all_present => {
+        results if are_all_present => {
             context.verbosity.note(&format!("{} binaries are already installed", results.len()));
         }
         _ => {}

@@ -13,7 +13,7 @@ use crate::engine::{EngineError, ExitStatus, lockfile};
 use crate::lockfile::Pin;
 use crate::report::table::{Cell, Column, Table};
 
-/// What to lock.
+/// The arguments of `rigup lock`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/lock.txt"))]
 pub(crate) struct LockArgs {
@@ -90,7 +90,7 @@ fn cells(row: &LockRow, is_check: bool) -> [Cell; 4] {
     [Cell::plain(&row.name), status, value(|line| &line.version), value(|line| line.binprovider.as_str())]
 }
 
-/// Prints what differs, and what was written.
+/// Prints how each line differs, and how many lines were written.
 fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Context) {
     let path = path.display();
     for LockRow { name, change, .. } in &report.rows {

@@ -9,7 +9,7 @@ use crate::machine::config;
 use crate::model::{Machine, MachineFacts};
 use crate::report::table::{Cell, Column, Table};
 
-/// What to do with machines.
+/// The subcommands of `rigup machine`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
     /// Show this machine and its network interface
@@ -20,7 +20,7 @@ pub(crate) enum MachineCommand {
     Set(SetArgs),
 }
 
-/// Which machines to list.
+/// The arguments of `rigup machine list`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MachineListArgs {
     /// List only machines whose host name contains TEXT
@@ -34,7 +34,7 @@ pub(crate) struct MachineListArgs {
     limit: Option<usize>,
 }
 
-/// What to store.
+/// The arguments of `rigup machine set`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/machine_set.txt"))]
 pub(crate) struct SetArgs {
@@ -84,7 +84,7 @@ fn list(args: &MachineListArgs, context: &mut Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-/// Whether a text contains a part, in any case; every text contains no part.
+/// Whether a text contains a part, ignoring case. Every text matches `None`.
 fn contains(text: &str, part: Option<&str>) -> bool {
     part.is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
 }

@@ -23,15 +23,15 @@ macro_rules! error {
 
 pub(crate) use {error, message, warning};
 
-/// Prints a message to standard error. Escape sequences in it are neutralized, because paths and files that others wrote
-/// may be part of it. It is written in one call, because other rigups may print at the same time. A closed standard error
-/// is no reason to fail.
+/// Prints a message to standard error. Replaces control characters, because the message may contain paths and lines of
+/// files that others wrote. Writes the message in one call, because other rigups may print at the same time. Ignores
+/// errors, because a closed standard error does not make a command fail.
 pub(crate) fn print_message(text: &str) {
     let lines: String = text.split('\n').map(|line| printable(line) + "\n").collect();
     let _ = io::stderr().write_all(lines.as_bytes());
 }
 
-/// Prints an event of the engine that is not progress of a request.
+/// Prints an event of the engine, except for the progress of a request.
 pub(crate) fn print_event(event: &EngineEvent<'_>) {
     match event {
         EngineEvent::Install(..) => {}
@@ -42,7 +42,7 @@ pub(crate) fn print_event(event: &EngineEvent<'_>) {
     }
 }
 
-/// Prints the problems that were found in plugin folders, and returns the exit status that they lead to.
+/// Prints the problems that were found in plugin folders, and returns the resulting exit status.
 pub(crate) fn print_diagnostics(catalog: &Catalog) -> ExitStatus {
     for warning in &catalog.discovery.warnings {
         warning!("{warning}");

@@ -20,15 +20,15 @@ pub(crate) struct Output {
     out: BufWriter<Stdout>,
     is_json: bool,
     color: bool,
-    /// The columns of the terminal; `None` if standard output is not a terminal.
+    /// The width of the terminal in columns; `None` if standard output is not a terminal.
     width: Option<usize>,
-    /// The error of the first write that failed. Nothing is written after it, but the work of the command goes on: a reader
-    /// that closes standard output early does not change the exit code.
+    /// The error of the first write that failed. Nothing is written after it, but the command continues its work: a
+    /// reader that closes standard output early does not change the exit code.
     error: Option<io::Error>,
 }
 
 impl Output {
-    /// Chooses the form of the output and its color.
+    /// Returns the output with its format and color.
     pub(crate) fn new(json: bool, color: ColorChoice, environment: &Environment) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let color = match color {
@@ -55,7 +55,7 @@ impl Output {
         self.write(|out| records.into_iter().try_for_each(|record| writeln!(out, "{}", record.borrow())));
     }
 
-    /// Writes records as JSONL, or the table that shows them.
+    /// Writes records as JSONL or as a table.
     pub(crate) fn list<R: Borrow<Value>>(
         &mut self,
         records: impl IntoIterator<Item = R>,
@@ -105,12 +105,12 @@ impl Output {
         }
     }
 
-    /// Whether a write failed, so that more output is useless.
+    /// Whether a write failed, so that all further output is dropped.
     pub(crate) fn has_failed(&self) -> bool {
         self.error.is_some()
     }
 
-    /// Flushes the buffer, and returns the error of the first write that failed. A closed standard output is no error.
+    /// Flushes the buffer, and returns the error of the first write that failed. Ignores a closed standard output.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.flush();
         match self.error.take() {
@@ -120,7 +120,7 @@ impl Output {
     }
 }
 
-/// Returns the columns of the terminal: those that it reports, else those of the variable `COLUMNS`, else 80.
+/// Returns the width of the terminal in columns: as the terminal reports it, or as `COLUMNS` sets it, or else 80.
 fn terminal_width(environment: &Environment) -> usize {
     let reported = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
     if reported > 0 {

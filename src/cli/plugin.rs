@@ -1,4 +1,4 @@
-//! `rigup plugin`: the plugins that are catalog.
+//! `rigup plugin`: the plugins on the search path.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::plugin::requirement::Requirement;
 use crate::process::run_dir::MASKED;
 use crate::report::table::{Cell, Column, Table};
 
-/// What to do with plugins.
+/// The subcommands of `rigup plugin`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// List all plugins and providers with their folders and requirements
@@ -126,7 +126,7 @@ fn disabled_reason<'a>(plugin: &Plugin, catalog: &'a Catalog) -> Option<&'a str>
     }
 }
 
-/// Returns the name of a setting, its value and where the value comes from.
+/// Returns a setting as JSON: its name, its value and the origin of the value.
 pub(crate) fn setting_record(setting: &Setting) -> Value {
     json!({
         "name": setting.name,

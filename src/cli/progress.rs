@@ -1,4 +1,4 @@
-//! What a person sees while requests are resolved: one line for each binary on a terminal, plain lines elsewhere.
+//! The progress of requests: one bar for each binary on a terminal, plain lines elsewhere.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -14,10 +14,10 @@ use crate::model::{BinaryName, Outcome};
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
 
-/// The longest line of a hook that is shown, in characters.
+/// The length to which a line of a hook is cut, in characters.
 const MAX_LINE_CHARS: usize = 100;
 
-/// Shows the events of the engine on standard error. Several threads may call it at the same time.
+/// A display of the engine's events on standard error. Several threads may call it at the same time.
 #[derive(Debug)]
 pub(crate) struct ProgressDisplay {
     verbosity: Verbosity,
@@ -28,7 +28,7 @@ pub(crate) struct ProgressDisplay {
 }
 
 impl ProgressDisplay {
-    /// Uses bars on a terminal, unless `CI` is set or the user wants only errors.
+    /// Returns a display with bars on a terminal, unless `CI` or `--quiet` is set.
     pub(crate) fn new(context: &Context) -> Self {
         let bars = MultiProgress::new();
         if context.settings.environment.get("CI").is_some() || context.verbosity.quiet {
@@ -80,8 +80,8 @@ impl ProgressDisplay {
         }
     }
 
-    /// Shows the latest line of a hook. Without bars only a wait is shown, as docs/hooks.md promises: otherwise nothing
-    /// would tell why nothing happens.
+    /// Shows the latest line of a hook. Without bars, it shows only a line that begins with `waiting for`, as
+    /// docs/hooks.md promises, so that the user sees why the hook does not continue.
     fn show_output(&self, name: &BinaryName, line: &str) {
         let line: String = printable(line).chars().take(MAX_LINE_CHARS).collect();
         if let Some(bar) = self.bar(name) {
@@ -101,22 +101,22 @@ impl ProgressDisplay {
         }
     }
 
-    /// Prints a line, unless the user wants only errors.
+    /// Prints a line, unless `--quiet` is set.
     fn note(&self, line: &str) {
         if self.bars.is_hidden() {
             self.verbosity.note(line);
         } else {
-            // A closed standard error is no reason to fail.
+            // A closed standard error does not make a command fail.
             let _ = self.bars.println(line);
         }
     }
 
-    /// Removes the bars that are left.
+    /// Removes the remaining bars.
     pub(crate) fn clear(&self) {
         let _ = self.bars.clear();
     }
 
-    /// Whether a text is seen for the first time.
+    /// Whether a text has not been printed yet. Counts it as printed.
     fn is_new(&self, text: &str) -> bool {
         self.printed.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
     }

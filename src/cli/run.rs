@@ -22,7 +22,7 @@ use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
 use crate::report::{record, tables, units};
 
-/// Which event, and what its hooks get.
+/// The arguments of `rigup run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/run.txt"))]
 pub(crate) struct RunArgs {
@@ -45,7 +45,7 @@ pub(crate) struct RunArgs {
     arguments: Vec<OsString>,
 }
 
-/// The longest reason of a failure that is shown, in characters.
+/// The length to which the reason of a failure is cut, in characters.
 const MAX_REASON_CHARS: usize = 200;
 
 /// Runs `rigup run`.
@@ -79,7 +79,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     Ok(report.status)
 }
 
-/// Prints the records of hooks as they come, and how each hook exited.
+/// A display of the records of hooks as they arrive, and of how each hook exited.
 struct EventDisplay<'a> {
     output: &'a mut Output,
     verbosity: Verbosity,
@@ -141,13 +141,13 @@ impl EventDisplay<'_> {
 }
 
 fn print_failure(hook: &Hook, process: &Process) {
-    let how = tables::process_state(process).text;
+    let state = tables::process_state(process).text;
     let stderr = process.exit().map_or("", |exit| exit.stderr_tail.trim_end());
     let last_line = stderr.lines().next_back().unwrap_or_default();
     let last_line: String = printable(last_line).chars().take(MAX_REASON_CHARS).collect();
     let reason = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
     error!(
-        "{}/{}: {how}{reason} (rigup process logs {})",
+        "{}/{}: {state}{reason} (rigup process logs {})",
         hook.plugin,
         hook.name.file_name,
         short_id(process.id)

@@ -12,7 +12,7 @@ use crate::cli::process;
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
 use crate::runs::messages::{self, MessageError};
 
-/// What to run, and for how long.
+/// The arguments of `rigup start`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/start.txt"))]
 pub(crate) struct StartArgs {
@@ -36,7 +36,7 @@ pub(crate) struct StartArgs {
     command: Vec<OsString>,
 }
 
-/// A time limit, or none.
+/// An optional time limit.
 #[derive(Debug, Clone, Copy)]
 struct Limit(Option<Duration>);
 
@@ -48,7 +48,7 @@ fn parse_limit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// A progress message.
+/// The arguments of `rigup post`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/post.txt"))]
 pub(crate) struct PostArgs {
@@ -59,7 +59,7 @@ pub(crate) struct PostArgs {
     extra: Vec<String>,
 }
 
-/// A result.
+/// The arguments of `rigup result`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/result.txt"))]
 pub(crate) struct ResultArgs {
@@ -68,7 +68,7 @@ pub(crate) struct ResultArgs {
     value: String,
 }
 
-/// `rigup start`
+/// Runs `rigup start`.
 pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
     let mut command = args.command.into_iter();
     let program = command.next().ok_or_else(|| CliError::usage("no command to run"))?;
@@ -90,7 +90,7 @@ pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
     }
 }
 
-/// `rigup post`. Prints nothing, because its standard output is the log of the run.
+/// Runs `rigup post`. Prints nothing, because standard output is the log of the run.
 pub(crate) fn post(args: &PostArgs, context: &Context) -> CommandResult {
     let mut extra = Map::new();
     for pair in &args.extra {
@@ -105,7 +105,7 @@ pub(crate) fn post(args: &PostArgs, context: &Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-/// `rigup result`. Prints nothing, like `post`.
+/// Runs `rigup result`. Prints nothing, like `post`.
 pub(crate) fn result(args: &ResultArgs, context: &Context) -> CommandResult {
     let mut text = args.value.clone();
     if text == "-" {

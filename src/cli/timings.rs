@@ -17,7 +17,7 @@ use crate::store::{Store, StoreError};
 /// The default path of the file.
 pub(crate) const DEFAULT: &str = "rigup-timings.html";
 
-/// A file for the timings, and when the command started.
+/// A file for the timings, and the start of the command.
 #[derive(Debug)]
 pub(crate) struct TimingsFile {
     path: PathBuf,
@@ -26,7 +26,7 @@ pub(crate) struct TimingsFile {
 }
 
 impl TimingsFile {
-    /// Notes when the command starts. A file that cannot be written is an error now, not after all the work.
+    /// Records the start of the command. Fails now, and not after the work, if the file cannot be written.
     pub(crate) fn begin(path: PathBuf) -> Result<Self, CliError> {
         let started = clock::now();
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
@@ -38,11 +38,11 @@ impl TimingsFile {
                 return Err(CliError::usage(text));
             }
         };
-        atomic::check_for_user(&path).map_err(|error| unwritable(&path, &error))?;
+        atomic::check_for_user(&path).map_err(|error| write_error(&path, &error))?;
         Ok(Self { path, is_json, started })
     }
 
-    /// Writes the times of the hooks that a process of rigup started, or of no hooks if it has no record.
+    /// Writes the times of the hooks that a rigup process started. A process without a record started no hooks.
     pub(crate) fn write(
         &self,
         store: &Store,
@@ -57,17 +57,18 @@ impl TimingsFile {
         let text =
             if self.is_json { format!("{}\n", timings::record(&timings)) } else { timings::page(&timings) };
         atomic::write_for_user(&self.path, text.as_bytes())
-            .map_err(|error| unwritable(&self.path, &error))?;
+            .map_err(|error| write_error(&self.path, &error))?;
         verbosity.note(&format!("timings written to {}", self.path.display()));
         Ok(())
     }
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> CliError {
+fn write_error(path: &Path, error: &io::Error) -> CliError {
     CliError::setup(format!("cannot write the timings to {}: {error}", path.display()))
 }
 
-/// Returns the hooks that a process started, with their attempts. Hooks that these started in turn are part of their time.
+/// Returns the hooks that a process started, with their attempts. The time of a hook includes that of the hooks that it
+/// started.
 fn hooks(store: &Store, parent_id: ProcessId, now: Timestamp) -> Result<Vec<HookTiming>, StoreError> {
     let mut attempts: HashMap<ProcessId, Vec<AttemptTiming>> = HashMap::new();
     for stored in store.attempts_of_children(parent_id)? {

@@ -37,8 +37,8 @@ fn wait_for(args: WaiterArgs, settings: &Settings) -> CommandResult {
     let process = store.process(args.process)?.ok_or_else(|| CliError::setup("the process has no record"))?;
     let environment = settings.environment.iter();
     let env = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let here = std::env::current_dir().map_err(CliError::setup)?;
-    let command = CommandSpec { program, args: command.collect(), env, cwd: here };
+    let cwd = std::env::current_dir().map_err(CliError::setup)?;
+    let command = CommandSpec { program, args: command.collect(), env, cwd };
     waiter::run(&store, process, settings.output_limit, command).map_err(CliError::setup)?;
     Ok(ExitStatus::Success)
 }

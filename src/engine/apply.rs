@@ -1,4 +1,4 @@
-//! The work of `rigup apply`: answers records with what is stored, after resolving requests and storing the rest.
+//! The work of `rigup apply`: resolves requests, stores other records, and returns a record for each.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ use crate::process::signals::Interrupt;
 use crate::protocol::Record;
 use crate::store::StoreError;
 
-/// Answers records one batch after the other.
+/// The state of `rigup apply` between two batches of records.
 pub(crate) struct Applier<'a> {
     catalog: &'a Catalog,
     session: &'a Session<'a>,
@@ -30,33 +30,33 @@ pub(crate) struct Applier<'a> {
     selection: Selection,
     providers: Vec<ProviderName>,
     is_dry_run: bool,
-    /// Opened for the first request that has to be resolved.
+    /// The installer, which is opened for the first request that has to be resolved.
     installer: Option<Installer<'a>>,
-    /// The ids that this machine has in other data dirs, as far as its records were read.
+    /// The ids of this machine in other data dirs, from the Machine records that were read so far.
     aliases: Vec<MachineId>,
     status: ExitStatus,
 }
 
-/// The answers to a batch of records.
+/// The result of a batch of records.
 #[derive(Debug, Default)]
-pub(crate) struct BatchAnswers {
-    /// One record for each record that was accepted, in the same order.
+pub(crate) struct BatchOutput {
+    /// One record for each record that was applied, in the same order.
     pub(crate) records: Vec<Value>,
     /// The results of the requests.
     pub(crate) results: Vec<StepResult>,
-    /// The lines that were refused, each with the reason.
-    pub(crate) refused: Vec<(u64, String)>,
+    /// The lines that cannot be applied, each with the error.
+    pub(crate) errors: Vec<(u64, String)>,
 }
 
 /// What to do with a record.
 enum RecordAction {
-    /// The answer is known.
-    Answer(Value),
-    /// The record is a request to resolve.
+    /// Print this record.
+    Print(Value),
+    /// Resolve this request, and print its record.
     Resolve(Box<Request>),
 }
 
-/// Why a record cannot be applied.
+/// An error that keeps a record from being applied.
 #[derive(Debug, thiserror::Error)]
 enum ApplyError {
     #[error(transparent)]
@@ -74,7 +74,7 @@ enum ApplyError {
 }
 
 impl<'a> Applier<'a> {
-    /// Prepares to answer records.
+    /// Returns an applier that has not applied any record.
     pub(crate) fn new(
         catalog: &'a Catalog,
         session: &'a Session<'_>,
@@ -97,22 +97,22 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Answers a batch of records. Equal requests in it are resolved once.
-    pub(crate) fn answer(&mut self, batch: Vec<Record>) -> Result<BatchAnswers, EngineError> {
-        let mut answers = BatchAnswers::default();
-        // The answer of each accepted record, or the number of its result among those of the requests.
-        let mut accepted: Vec<Result<Value, usize>> = Vec::new();
+    /// Applies a batch of records. Resolves equal requests in it once.
+    pub(crate) fn apply(&mut self, batch: Vec<Record>) -> Result<BatchOutput, EngineError> {
+        let mut output = BatchOutput::default();
+        // For each applied record, the record to print, or the index of its result among those of the requests.
+        let mut applied: Vec<Result<Value, usize>> = Vec::new();
         let mut results = Vec::new();
         let mut requested: HashMap<String, Vec<(Request, usize)>> = HashMap::new();
         for record in batch {
             let line = record.line;
             match self.action(record) {
-                Ok(RecordAction::Answer(answer)) => accepted.push(Ok(answer)),
+                Ok(RecordAction::Print(record)) => applied.push(Ok(record)),
                 Ok(RecordAction::Resolve(request)) => {
                     let same_name = requested.entry(request.name.as_str().to_owned()).or_default();
                     let equal = same_name.iter().find(|(other, _)| *other == *request);
                     let known = equal.map(|(_, index)| *index);
-                    accepted.push(Err(known.unwrap_or(results.len())));
+                    applied.push(Err(known.unwrap_or(results.len())));
                     if known.is_none() {
                         same_name.push(((*request).clone(), results.len()));
                         results.push(self.plan(*request)?);
@@ -120,27 +120,27 @@ impl<'a> Applier<'a> {
                 }
                 Err(ApplyError::Store(error)) => return Err(error.into()),
                 Err(error) => {
-                    self.refuse();
-                    answers.refused.push((line, error.to_string()));
+                    self.add_failure();
+                    output.errors.push((line, error.to_string()));
                 }
             }
         }
-        answers.results = self.resolve(results)?;
-        if !self.is_dry_run && !answers.results.iter().all(StepResult::is_installed) {
-            self.refuse();
+        output.results = self.resolve(results)?;
+        if !self.is_dry_run && !output.results.iter().all(StepResult::is_installed) {
+            self.add_failure();
         }
         let record =
-            |answer: Result<Value, usize>| answer.unwrap_or_else(|index| answers.results[index].to_record());
-        answers.records = accepted.into_iter().map(record).collect();
-        Ok(answers)
+            |record: Result<Value, usize>| record.unwrap_or_else(|index| output.results[index].to_record());
+        output.records = applied.into_iter().map(record).collect();
+        Ok(output)
     }
 
-    /// Counts a record or a line that cannot be applied.
-    pub(crate) fn refuse(&mut self) {
+    /// Makes the exit status report a record or a line that could not be applied.
+    pub(crate) fn add_failure(&mut self) {
         self.status = self.status.or_incomplete();
     }
 
-    /// Records the end of this command, and returns its exit status.
+    /// Records the exit status of this command, and returns it.
     pub(crate) fn finish(self) -> Result<ExitStatus, EngineError> {
         let status = self.interrupt.signal().map_or(self.status, ExitStatus::Interrupted);
         if let Some(installer) = self.installer {
@@ -153,14 +153,14 @@ impl<'a> Applier<'a> {
 
     fn action(&mut self, record: Record) -> Result<RecordAction, ApplyError> {
         let Record { kind, fields, .. } = record;
-        let answer = match kind.as_str() {
+        let printed = match kind.as_str() {
             "Machine" => Some(self.store_machine(&fields)?),
             "Process" => Some(self.store_process(&fields)?),
             kind if requirement::is_requirement(kind) => self.store_binary(&fields)?,
             _ => Some(Value::Object(fields.clone())),
         };
-        Ok(match answer {
-            Some(answer) => RecordAction::Answer(answer),
+        Ok(match printed {
+            Some(record) => RecordAction::Print(record),
             None => RecordAction::Resolve(Box::new(self.request(&fields)?)),
         })
     }
@@ -173,7 +173,7 @@ impl<'a> Applier<'a> {
         request.ok_or(ApplyError::Requirement(requirement::LineError::NoName))
     }
 
-    /// Compares a request with what is installed.
+    /// Returns the result of a request that no hook has to resolve, or the request as planned.
     fn plan(&self, request: Request) -> Result<StepResult, StoreError> {
         let known = self.session.store.binary(self.session.machine.id, request.name.as_str())?;
         let Some(binary) = known else { return Ok(StepResult::Planned(request)) };
@@ -192,7 +192,7 @@ impl<'a> Applier<'a> {
         }
         let installer = match self.installer.take() {
             Some(installer) => installer,
-            // The number of requests that are still to come is unknown.
+            // The number of further requests is unknown.
             None => Installer::open(self.catalog, self.session, self.options, usize::MAX, self.interrupt)?,
         };
         let installer = self.installer.insert(installer);
@@ -205,11 +205,11 @@ impl<'a> Applier<'a> {
         Ok(results)
     }
 
-    /// Stores a Binary record with an `abspath`. Returns `None` if the record has to be resolved as a request: its file
-    /// does not match the record, and it names providers.
+    /// Stores a Binary record with an `abspath`. Returns `None` if the record has to be resolved as a request: it is
+    /// not installed, or its file does not match the record and the record names providers.
     fn store_binary(&self, fields: &Map<String, Value>) -> Result<Option<Value>, ApplyError> {
         let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
-        // `failed` and `started` are statuses of ArchiveBox that mean queued.
+        // In ArchiveBox, the statuses `failed` and `started` mean queued.
         if text("abspath").is_empty() || matches!(text("status"), "queued" | "failed" | "started") {
             return Ok(None);
         }
@@ -229,9 +229,9 @@ impl<'a> Applier<'a> {
     /// Stores a change of this machine's configuration, or the record of another machine.
     fn store_machine(&mut self, fields: &Map<String, Value>) -> Result<Value, ApplyError> {
         let store = &self.session.store;
-        let own = &self.session.machine;
+        let this_machine = &self.session.machine;
         let guid = fields.get("guid").and_then(Value::as_str);
-        if let Some(guid) = guid.filter(|guid| *guid != own.guid.value) {
+        if let Some(guid) = guid.filter(|guid| *guid != this_machine.guid.value) {
             let machine = import::machine(fields, clock::now())?;
             if !self.is_dry_run && store.machine_by_guid(guid)?.is_none() {
                 store.find_or_add_machine(&machine)?;
@@ -241,10 +241,10 @@ impl<'a> Applier<'a> {
         self.aliases.extend(id::<MachineId>(fields, "id"));
         let patch = config::patch(fields)?;
         if !self.is_dry_run && !patch.is_empty() {
-            store.merge_machine_config(own.id, &patch)?;
+            store.merge_machine_config(this_machine.id, &patch)?;
         }
-        let stored = store.machine_by_guid(&own.guid.value)?;
-        Ok(stored.as_ref().unwrap_or(own).to_record())
+        let stored = store.machine_by_guid(&this_machine.guid.value)?;
+        Ok(stored.as_ref().unwrap_or(this_machine).to_record())
     }
 
     fn store_process(&self, fields: &Map<String, Value>) -> Result<Value, ApplyError> {

@@ -1,4 +1,4 @@
-//! The plugins that a command sees: their hooks, requirements and settings, read once.
+//! The plugins that a command uses: their hooks, requirements and settings, read once.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -22,15 +22,15 @@ use crate::plugin::requirement::{self, Diagnostic, Requirement};
 use crate::settings::Settings;
 use crate::trust::Inspection;
 
-/// What the plugin folders contain, and the problems that were found in them.
+/// The contents of the plugin folders, and the problems that were found in them.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    /// All plugins and providers, by name, with the folders and files that cannot be used, and with warnings of values that
-    /// are invalid and were replaced by a default.
+    /// All plugins and providers, by name, with the folders and files that cannot be used, and with warnings about
+    /// invalid values, which are replaced by a default.
     pub(crate) discovery: Discovery,
     /// The requirements of the enabled plugins.
     pub(crate) requirements: Vec<Requirement>,
-    /// The requirements of providers that no plugin selection names.
+    /// The requirements of providers, except for providers that a selection of plugins names.
     pub(crate) provider_requirements: Vec<Requirement>,
     /// The `config.json` files of the plugins.
     pub(crate) configs: PluginConfigs,
@@ -43,8 +43,8 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Finds all plugins, and checks that the selected ones exist: the named ones, or those in the setting PLUGINS.
-    /// Reads no requirements.
+    /// Finds all plugins, and checks that those in `selected` exist, or those in the setting PLUGINS if `selected` is
+    /// empty. Reads no requirements.
     pub(crate) fn find(
         settings: &Settings,
         selected: &[String],
@@ -143,14 +143,14 @@ impl Catalog {
         provider_deps::plan(&self.provider_requirements, &self.providers())
     }
 
-    /// Returns what the `config.json` of each provider states.
+    /// Returns the configuration in the `config.json` of each provider.
     pub(crate) fn provider_configs(&self) -> HashMap<ProviderName, ProviderConfig> {
         let config = |name: &ProviderName| self.configs.schema(name).map(|schema| schema.provider.clone());
         self.providers().into_iter().map(|name| (name.clone(), config(&name).unwrap_or_default())).collect()
     }
 
-    /// Returns the curated providers, in hook order. A plugin that replaces a built-in provider and states nothing is as
-    /// curated as that one.
+    /// Returns the curated providers, in hook order. A plugin that replaces a built-in provider is as curated as that
+    /// provider, unless it sets `curated` itself.
     pub(crate) fn curated_providers(&self) -> Vec<ProviderName> {
         let configs = self.provider_configs();
         let built_in =
@@ -166,12 +166,11 @@ impl Catalog {
         self.settings.iter().map(|(plugin, settings)| (plugin.clone(), variables(settings))).collect()
     }
 
-    /// Fills `*_BINARY` settings that have no explicit value with the paths that earlier commands found on this
-    /// machine.
+    /// Sets the `*_BINARY` settings that have no explicit value to the paths that are stored for this machine.
     pub(crate) fn apply_machine_config(&mut self, config: &Map<String, Value>) {
         for setting in self.settings.values_mut().flatten() {
-            let is_open = matches!(setting.origin, Origin::Default | Origin::Fallback(_));
-            if is_open
+            let has_no_explicit_value = matches!(setting.origin, Origin::Default | Origin::Fallback(_));
+            if has_no_explicit_value
                 && setting.name.ends_with("_BINARY")
                 && let Some(path) = config.get(&setting.name).filter(|path| is_file(path))
             {
@@ -186,7 +185,7 @@ impl Catalog {
         self.statuses.get(plugin) == Some(&PluginStatus::Enabled)
     }
 
-    /// Returns the plugin with this name.
+    /// Returns the plugin with this name, ignoring case, or `None` if there is none.
     pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
         self.discovery.plugins.iter().find(|plugin| is_named(&plugin.name, name))
     }
@@ -197,7 +196,8 @@ pub(crate) fn core_settings(settings: &Settings) -> Result<CoreSettings, EngineE
     CoreSettings::read(sources(settings)).map_err(EngineError::Setup)
 }
 
-/// Describes a plugin that does not exist: where rigup looked and what it found there.
+/// Returns the error for a plugin that does not exist. It lists the folders that rigup searched, and the plugins in
+/// them.
 pub(crate) fn no_such_plugin(name: &str, discovery: &Discovery, settings: &Settings) -> String {
     let folders: Vec<String> = settings.plugin_path.iter().map(|path| path.display().to_string()).collect();
     let names: Vec<&str> = discovery.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
@@ -208,7 +208,7 @@ pub(crate) fn no_such_plugin(name: &str, discovery: &Discovery, settings: &Setti
     )
 }
 
-/// Returns the name of a selected plugin as its folder has it, after checking that the plugin exists and can be used.
+/// Returns the name of a selected plugin in the case of its folder, after checking that rigup can use the plugin.
 fn selected_plugin(
     name: &str,
     discovery: &Discovery,
@@ -222,7 +222,7 @@ fn selected_plugin(
     if let Some(plugin) = plugins.iter().find(|plugin| is_named(&plugin.name, name)) {
         return Ok(plugin.name.clone());
     }
-    // The plugin may be in a folder that was refused as a whole.
+    // The plugin may be in a folder of plugins that rigup does not use.
     for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.plugin.is_empty()) {
         on_event(&EngineEvent::Diagnostic(diagnostic));
     }

@@ -1,19 +1,19 @@
-//! What the engine reports while it works. The caller decides what to print.
+//! The events that the engine reports while it works. The caller decides what to print.
 
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::plugin::requirement::Diagnostic;
 
-/// Something that happens while the engine works.
+/// An event of the engine.
 #[derive(Debug)]
 pub enum EngineEvent<'a> {
     /// The state of a request changed.
     Install(&'a Request, InstallEvent),
     /// A file or a folder of a plugin cannot be used.
     Diagnostic(&'a Diagnostic),
-    /// Something that the user should know and that changes nothing.
+    /// A warning for the user, which does not change the result.
     Warning(String),
-    /// Something could not be recorded; the work itself goes on.
+    /// A result could not be recorded; the engine continues its work.
     Error(String),
     /// rigup waits for another rigup.
     Waiting(String),

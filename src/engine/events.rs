@@ -17,10 +17,10 @@ use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::{Background, canonical_event};
 use crate::process::signals::Interrupt;
 
-/// How long a background hook may take to print its first line by default, in seconds.
+/// The default time in which a background hook has to print its first line, in seconds.
 pub(crate) const READY_TIMEOUT_SECONDS: u64 = 30;
 
-/// An event, and what to tell its hooks.
+/// An event, with the arguments and limits of its hooks.
 #[derive(Debug, Clone)]
 pub struct EventRequest {
     /// The name of the event, such as `Snapshot`.
@@ -29,11 +29,11 @@ pub struct EventRequest {
     pub arguments: Vec<OsString>,
     /// The plugins whose hooks run; all enabled plugins if empty.
     pub plugins: Vec<String>,
-    /// How long each hook may run; `<PLUGIN>_TIMEOUT`, else `TIMEOUT`, else 300 s, if `None`.
+    /// How long each hook may run. If `None`, the setting `<PLUGIN>_TIMEOUT` applies, or else `TIMEOUT`, or else 300 s.
     pub timeout: Option<Duration>,
     /// How long a background hook may take to print its first line.
     pub ready_timeout: Duration,
-    /// The folder below which each plugin has its own; a folder in the data dir if `None`.
+    /// The folder with a subfolder for each plugin; a folder in the data dir if `None`.
     pub output_dir: Option<PathBuf>,
 }
 
@@ -68,7 +68,7 @@ impl EventRequest {
 pub struct EventReport {
     /// The exit status that `rigup run` ends with.
     pub status: ExitStatus,
-    /// The folder below which the hooks wrote their files; `None` if they wrote none.
+    /// The folder that contains the files of the hooks; `None` if they wrote none.
     pub output_dir: Option<PathBuf>,
     /// The number of hooks that failed.
     pub failed: usize,
@@ -81,7 +81,7 @@ pub(crate) fn has_hooks(catalog: &Catalog, event: &str) -> bool {
     catalog.discovery.hooks_of(event).iter().any(|hook| catalog.is_enabled(&hook.plugin))
 }
 
-/// Runs the hooks of an event, and calls `on_hook_event` for what each of them does.
+/// Runs the hooks of an event, and calls `on_hook_event` for each of their records, warnings and exits.
 pub(crate) fn run(
     session: &Session<'_>,
     catalog: &mut Catalog,
@@ -109,13 +109,13 @@ pub(crate) fn run(
         ready_timeout: request.ready_timeout,
     };
     let mut failed = 0;
-    let ran = event::run(&runner, &event, |hook, hook_event| {
+    let result = event::run(&runner, &event, |hook, hook_event| {
         failed += usize::from(matches!(hook_event, HookEvent::Failed(_)));
         on_hook_event(hook, hook_event);
     });
     let status = match interrupt.signal() {
         Some(signal) => ExitStatus::Interrupted(signal),
-        None if ran.is_err() => ExitStatus::Setup,
+        None if result.is_err() => ExitStatus::Setup,
         None if failed > 0 || !catalog.discovery.diagnostics.is_empty() => ExitStatus::Incomplete,
         None => ExitStatus::Success,
     };
@@ -124,7 +124,7 @@ pub(crate) fn run(
         let _ = std::fs::remove_dir(events_dir);
     }
     session.finish(command, status)?;
-    ran?;
+    result?;
     let output_dir = Some(event.output_dir).filter(|dir| dir.exists());
     Ok(EventReport { status, output_dir, failed, command: command_id })
 }
@@ -139,12 +139,13 @@ pub(crate) fn prune_after(session: &Session<'_>, report: &EventReport, catalog: 
 fn remove_empty_folders(output_dir: &Path) {
     let plugins = std::fs::read_dir(output_dir).into_iter().flatten().flatten().map(|entry| entry.path());
     for folder in plugins.chain([output_dir.to_owned()]) {
-        // A folder with files in it stays.
+        // This fails for a folder with files, which is kept.
         let _ = std::fs::remove_dir(folder);
     }
 }
 
-/// Returns the hooks of an event with their timeouts. A daemon lives as long as the event.
+/// Returns the hooks of an event with their timeouts. A daemon has the maximum timeout, because it runs until the event
+/// ends.
 fn hooks_with_timeouts<'c>(
     catalog: &'c Catalog,
     event: &str,
@@ -169,9 +170,9 @@ fn hooks_with_timeouts<'c>(
     hooks.into_iter().map(with_timeout).collect()
 }
 
-/// Returns an argument in the form that hooks get: `--snapshot_id=1` is `--snapshot-id=1`; the value is not changed.
-pub(crate) fn hook_argument(typed: OsString) -> Result<OsString, EngineError> {
-    let mut bytes = typed.into_vec();
+/// Normalizes an argument for hooks: `--snapshot_id=1` becomes `--snapshot-id=1`. The value does not change.
+pub(crate) fn hook_argument(argument: OsString) -> Result<OsString, EngineError> {
+    let mut bytes = argument.into_vec();
     let key = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
     if !bytes.starts_with(b"--") || key <= 2 {
         return Err(EngineError::InvalidRequest(format!(

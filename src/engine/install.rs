@@ -27,10 +27,11 @@ use crate::store::StoreError;
 /// How long a provider hook may run by default, in seconds.
 pub(crate) const TIMEOUT_SECONDS: u64 = 600;
 
-/// The fewest hooks that may run at the same time by default: hooks mostly wait for the network.
+/// The minimum for the default number of hooks that run at the same time. It may exceed the number of cores, because
+/// hooks mostly wait for the network.
 const MIN_JOBS: usize = 4;
 
-/// What to install, and how.
+/// A request to install binaries.
 #[derive(Debug, Clone)]
 pub struct InstallRequest {
     /// The binaries to install; everything that the plugins require if empty.
@@ -41,13 +42,13 @@ pub struct InstallRequest {
     pub binproviders: Option<String>,
     /// The lowest acceptable version; any version if empty.
     pub min_version: String,
-    /// What packages from open registries may be.
+    /// The policy for packages from open registries.
     pub policy: Policy,
-    /// Whether to reinstall what is installed, and to replace a foreign file where a link goes.
+    /// Whether to reinstall installed binaries, and to overwrite existing files with links.
     pub force: bool,
     /// The lock file whose pins to install; no pins if `None`.
     pub lockfile: Option<PathBuf>,
-    /// How many hooks may run at the same time; the number of cores, but at least four, if `None`.
+    /// How many hooks may run at the same time. If `None`, this is the number of cores, but at least four.
     pub jobs: Option<usize>,
     /// How long a hook may run.
     pub timeout: Duration,
@@ -76,14 +77,14 @@ impl InstallRequest {
     }
 }
 
-/// The steps that an install request comes to, before anything runs.
+/// The steps of an install request, before anything runs.
 #[derive(Debug)]
 pub(crate) struct InstallPlan {
-    /// The plugins that the plan was made from.
+    /// The plugins whose requirements were planned.
     pub(crate) catalog: Catalog,
     /// One step for each binary.
     pub(crate) steps: Vec<Step>,
-    /// How to carry it out.
+    /// The options of the install.
     pub(crate) options: InstallOptions,
 }
 
@@ -113,7 +114,7 @@ impl InstallPlan {
         Ok(Self { catalog, steps, options: InstallOptions { force, is_lookup: false, jobs, timeout } })
     }
 
-    /// Plans a look at what is installed: nothing but env is tried, and failures change no record.
+    /// Plans a lookup: only env is tried, and failures change no record.
     pub(crate) fn lookup(
         request: &InstallRequest,
         settings: &Settings,
@@ -167,7 +168,7 @@ impl InstallReport {
     }
 }
 
-/// Carries out the steps of a plan, which may have been pinned since. Starts no process if everything is installed.
+/// Carries out the steps of a plan, or pinned copies of them. Starts no process if everything is installed.
 pub(crate) fn execute(
     session: &Session<'_>,
     InstallPlan { catalog, options, .. }: &InstallPlan,
@@ -205,7 +206,7 @@ pub(crate) fn execute(
     } else {
         session.complete_lost()?;
     }
-    if let Err(error) = remember_paths(steps, &report.results, session) {
+    if let Err(error) = store_paths(steps, &report.results, session) {
         session.warn(format!("cannot store the paths of the binaries for hooks: {error}"));
     }
     Ok(report)
@@ -232,8 +233,8 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
     })
 }
 
-/// Stores the paths of binaries that settings name: hooks get these paths as the values of the settings.
-fn remember_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) -> Result<(), StoreError> {
+/// Stores the paths of the binaries that settings name, so that hooks get them as the values of these settings.
+fn store_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) -> Result<(), StoreError> {
     let mut paths = Map::new();
     for (step, result) in steps.iter().zip(results) {
         if let (Ok(request), Some(installed)) = (step, result.installed()) {
@@ -245,12 +246,12 @@ fn remember_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>)
     if paths.is_empty() { Ok(()) } else { session.store.merge_machine_config(session.machine.id, &paths) }
 }
 
-/// How to resolve requests.
+/// The options for resolving requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InstallOptions {
-    /// Reinstall what is installed, and replace a foreign file where a link goes.
+    /// Whether to reinstall installed binaries, and to overwrite existing files with links.
     pub(crate) force: bool,
-    /// Leave the record of what cannot be installed as it was.
+    /// Whether a failure leaves the record of the binary unchanged.
     pub(crate) is_lookup: bool,
     /// How many hooks may run at the same time.
     pub(crate) jobs: Option<usize>,
@@ -271,12 +272,12 @@ pub(crate) enum StepResult {
     Planned(Request),
     /// No provider may install the binary.
     Refused(Refusal),
-    /// The request could not be resolved at all.
+    /// An error ended the request before its outcome was known.
     Unresolved(Request, ResolveError),
 }
 
 impl StepResult {
-    /// Returns the record of the binary if it is installed.
+    /// Returns the record of the binary, or `None` if it is not installed.
     pub(crate) fn installed_binary(&self) -> Option<&Binary> {
         match self {
             Self::Present(binary) | Self::Resolved(Resolved { binary, .. }) => {
@@ -286,7 +287,7 @@ impl StepResult {
         }
     }
 
-    /// Returns the installed file.
+    /// Returns the installed file, or `None` if the binary is not installed.
     pub(crate) fn installed(&self) -> Option<&Installed> {
         self.installed_binary().and_then(Binary::installed)
     }
@@ -296,12 +297,12 @@ impl StepResult {
         self.installed().is_some()
     }
 
-    /// Returns the request if it still has to be resolved.
+    /// Returns the request, or `None` if it does not have to be resolved any more.
     pub(crate) fn planned(&self) -> Option<&Request> {
         if let Self::Planned(request) = self { Some(request) } else { None }
     }
 
-    /// Returns the record that JSONL shows.
+    /// Returns the result as a record.
     pub(crate) fn to_record(&self) -> Value {
         match self {
             Self::Present(binary) | Self::Deferred(binary, _) => binary.to_record(&[]),
@@ -325,7 +326,7 @@ pub(crate) fn unresolved(name: &BinaryName, reason: &str) -> Value {
     })
 }
 
-/// Resolves requests with as many hooks at the same time as its pool has threads.
+/// A thread pool that resolves requests, with one hook on each thread.
 pub(crate) struct Installer<'a> {
     catalog: &'a Catalog,
     session: &'a Session<'a>,
@@ -336,7 +337,7 @@ pub(crate) struct Installer<'a> {
 }
 
 impl<'a> Installer<'a> {
-    /// Prepares for at most `max_requests` requests at a time, and records the command.
+    /// Starts the threads for at most `max_requests` requests at a time, and records the command.
     pub(crate) fn open(
         catalog: &'a Catalog,
         session: &'a Session<'_>,
@@ -358,7 +359,7 @@ impl<'a> Installer<'a> {
         self.command.process.id
     }
 
-    /// Resolves the planned requests, and puts their results in their places.
+    /// Resolves the planned requests, and replaces each of them by its result.
     pub(crate) fn resolve(&self, mut results: Vec<StepResult>) -> Result<Vec<StepResult>, EngineError> {
         let variables = self.catalog.variables();
         let resolver = Resolver {
@@ -373,8 +374,8 @@ impl<'a> Installer<'a> {
         };
         let planned = results.iter().filter_map(StepResult::planned).cloned();
         let outcomes = resolver.resolve(planned.collect(), &self.pool)?;
-        let open = results.iter_mut().filter(|result| result.planned().is_some());
-        for (result, (request, outcome)) in open.zip(outcomes) {
+        let places = results.iter_mut().filter(|result| result.planned().is_some());
+        for (result, (request, outcome)) in places.zip(outcomes) {
             *result = match outcome {
                 Ok(done) => StepResult::Resolved(done),
                 Err(error) => StepResult::Unresolved(Arc::unwrap_or_clone(request), error),

@@ -1,4 +1,4 @@
-//! The lock file of a command: read, compared with the providers that are found, and applied to a plan.
+//! Reads the lock file of a command, and pins the steps of a plan to its lines.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -16,10 +16,10 @@ use crate::plugin::discovery::{Hook, Plugin};
 use crate::settings::{self, Settings};
 use crate::trust::TrustedFile;
 
-/// The lock file that is used if none is named.
+/// The default path of the lock file.
 pub(crate) const DEFAULT: &str = FILE_NAME;
 
-/// A lock file as it was read.
+/// A lock file and its contents on disk.
 #[derive(Debug)]
 pub(crate) struct LockfileOnDisk {
     /// The path of the file.
@@ -31,16 +31,16 @@ pub(crate) struct LockfileOnDisk {
 }
 
 impl LockfileOnDisk {
-    /// Reads a lock file; one that does not exist is empty. A file that other users may write to is refused, because
-    /// its pins count as reviewed.
+    /// Reads a lock file; a missing file is empty. Rejects a file that other users may write to, because its pins count
+    /// as reviewed.
     pub(crate) fn read(path: &Path, settings: &Settings, on_event: OnEvent<'_>) -> Result<Self, EngineError> {
-        let whole = std::path::absolute(path).map_err(|error| unusable(path, error))?;
-        let read = settings.trust.read(&whole, MAX_SIZE as u64);
+        let absolute = std::path::absolute(path).map_err(|error| lockfile_error(path, error))?;
+        let read = settings.trust.read(&absolute, MAX_SIZE as u64);
         let path = path.to_owned();
-        let Some(TrustedFile { bytes, note }) = read.map_err(|error| unusable(&path, error))? else {
+        let Some(TrustedFile { bytes, note }) = read.map_err(|error| lockfile_error(&path, error))? else {
             return Ok(Self { path, bytes: None, lockfile: Lockfile::default() });
         };
-        let lockfile = Lockfile::parse(&bytes).map_err(|error| unusable(&path, error))?;
+        let lockfile = Lockfile::parse(&bytes).map_err(|error| lockfile_error(&path, error))?;
         if let Some(warning) = note {
             on_event(&EngineEvent::Warning(warning));
         }
@@ -63,7 +63,7 @@ pub(crate) fn pin_steps(
 ) -> Result<Vec<Step>, EngineError> {
     let file = LockfileOnDisk::read(path, settings, on_event)?;
     if file.bytes.is_none() {
-        return Err(unusable(path, "it does not exist; run `rigup lock` to create it"));
+        return Err(lockfile_error(path, "it does not exist; run `rigup lock` to create it"));
     }
     let hooks = hook_digests(catalog, settings);
     let pins = file.pins(&hooks);
@@ -75,8 +75,9 @@ pub(crate) fn hook_digests(catalog: &Catalog, settings: &Settings) -> HashMap<Pr
     let hooks = catalog.provider_hooks();
     let digest = |name: ProviderName| {
         let plugin = catalog.plugin(name.as_str())?;
-        let own = hooks.iter().filter(|hook| hook.plugin == name);
-        let contents: Option<Vec<Vec<u8>>> = own.map(|hook| hook_content(plugin, hook, settings)).collect();
+        let of_provider = hooks.iter().filter(|hook| hook.plugin == name);
+        let contents: Option<Vec<Vec<u8>>> =
+            of_provider.map(|hook| hook_content(plugin, hook, settings)).collect();
         Some((name, pin::hook_digest(&contents?)))
     };
     catalog.providers().into_iter().filter_map(digest).collect()
@@ -92,6 +93,6 @@ fn hook_content(plugin: &Plugin, hook: &Hook, settings: &Settings) -> Option<Vec
 }
 
 /// Returns the error for a lock file that cannot be used.
-pub(crate) fn unusable(path: &Path, reason: impl Display) -> EngineError {
+pub(crate) fn lockfile_error(path: &Path, reason: impl Display) -> EngineError {
     EngineError::Lockfile { path: path.to_owned(), reason: reason.to_string() }
 }

@@ -1,4 +1,4 @@
-//! The work of `rigup lock`: installs what is missing, and writes the lines of the lock file or compares with them.
+//! The work of `rigup lock`: installs missing binaries, and writes the lines of the lock file or checks them.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -23,20 +23,20 @@ use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::signals::Interrupt;
 use crate::settings::{self, Settings};
 
-/// What to lock.
+/// A request to write or check a lock file.
 #[derive(Debug)]
 pub(crate) struct LockRequest {
     /// The binaries.
     pub(crate) install: InstallRequest,
     /// The lock file.
     pub(crate) lockfile: PathBuf,
-    /// Only compare: install nothing and write nothing.
+    /// Whether to only compare, without installing or writing anything.
     pub(crate) is_check: bool,
-    /// Remove the lines of this platform whose names are not required.
+    /// Whether to remove the lines of this platform for binaries that are not required.
     pub(crate) is_prune: bool,
 }
 
-/// What became of the lock file.
+/// The result of `rigup lock`.
 #[derive(Debug)]
 pub(crate) struct LockReport {
     /// The plugins that the lines come from.
@@ -45,33 +45,33 @@ pub(crate) struct LockReport {
     pub(crate) rows: Vec<LockRow>,
     /// Whether the file already has the contents that `rigup lock` writes.
     pub(crate) is_up_to_date: bool,
-    /// What was installed; `None` if nothing was to be installed.
+    /// The result of the install; `None` for a check.
     pub(crate) installed: Option<InstallReport>,
-    /// The exit status so far.
+    /// The exit status, without the rows.
     pub(crate) status: ExitStatus,
 }
 
-/// The line of a name, before and after.
+/// A binary, and the change of its line.
 #[derive(Debug)]
 pub(crate) struct LockRow {
     /// The name of the binary.
     pub(crate) name: String,
-    /// What changes.
+    /// The change of the line.
     pub(crate) change: LockChange,
-    /// The line; `None` if it is unknown.
+    /// The new line, or the removed one; `None` if there is no line.
     pub(crate) line: Option<Pin>,
-    /// The record that JSONL shows.
+    /// The row as a record.
     pub(crate) record: Value,
 }
 
-/// How a line of the lock file changes.
+/// A change of a line of the lock file.
 #[derive(Debug)]
 pub(crate) enum LockChange {
-    /// The line stays.
+    /// The line does not change.
     Unchanged,
     /// The line is new.
     Added,
-    /// Some values differ; the text names each, before and after.
+    /// Some values differ; the text has the old and the new value of each.
     Changed(String),
     /// The line is removed.
     Removed,
@@ -91,7 +91,7 @@ impl LockChange {
         }
     }
 
-    /// Whether the change is a success: any change while the file is written, none while it is only compared.
+    /// Whether the change is a success. A check succeeds only if the line does not change.
     pub(crate) const fn is_ok(&self, is_check: bool) -> bool {
         match self {
             Self::Unchanged => true,
@@ -114,7 +114,7 @@ impl LockRow {
     }
 }
 
-/// Writes the lock file, or compares it with what is installed. A command that is interrupted writes no lock file.
+/// Writes the lock file, or compares it with what is installed. An interrupted command writes no lock file.
 pub(crate) fn lock(
     request: &LockRequest,
     settings: &Settings,
@@ -122,7 +122,7 @@ pub(crate) fn lock(
 ) -> Result<LockReport, EngineError> {
     let file = LockfileOnDisk::read(&request.lockfile, settings, on_event)?;
     if !request.is_check {
-        atomic::check_for_user(&file.path).map_err(|error| unwritable(&file, &error))?;
+        atomic::check_for_user(&file.path).map_err(|error| write_error(&file, &error))?;
     }
     let plan = InstallPlan::new(&request.install, settings, on_event)?;
     let stored = session::open_to_read_with_machine(settings, on_event)?;
@@ -143,34 +143,34 @@ pub(crate) fn lock(
     if let ExitStatus::Interrupted(signal) = status {
         return Err(EngineError::Interrupted(signal));
     }
-    let held = if request.is_check { None } else { Some(update.hold_and_read_again(on_event)?) };
+    let folder_lock = if request.is_check { None } else { Some(update.lock_and_read_again(on_event)?) };
     let mut rows = match &installed {
-        Some(report) => update.write_lines(&plan.steps, report),
+        Some(report) => update.update_lines(&plan.steps, report),
         None => update.compare_lines(&plan.steps),
     };
-    // A file that cannot be read may require a name, too.
+    // A plugin's file that cannot be read may require a binary, too.
     if request.is_prune && plan.catalog.discovery.diagnostics.is_empty() {
         rows.extend(update.prune(&plan.steps));
     }
     let text = update.after.to_string();
     let file = &update.file;
-    // An empty lock file is not written.
+    // A lock file without lines is not created.
     let is_up_to_date = match &file.bytes {
         Some(bytes) => *bytes == text.as_bytes(),
         None => update.after == Lockfile::default(),
     };
     if !request.is_check && !is_up_to_date {
-        atomic::write_for_user(&file.path, text.as_bytes()).map_err(|error| unwritable(file, &error))?;
+        atomic::write_for_user(&file.path, text.as_bytes()).map_err(|error| write_error(file, &error))?;
     }
-    drop(held);
+    drop(folder_lock);
     Ok(LockReport { catalog: plan.catalog, rows, is_up_to_date, installed, status })
 }
 
-fn unwritable(file: &LockfileOnDisk, error: &io::Error) -> EngineError {
-    lockfile::unusable(&file.path, format!("cannot write it: {error}; choose another with --lockfile"))
+fn write_error(file: &LockfileOnDisk, error: &io::Error) -> EngineError {
+    lockfile::lockfile_error(&file.path, format!("cannot write it: {error}; choose another with --lockfile"))
 }
 
-/// A lock file and the contents that it is going to have.
+/// A lock file and its new contents.
 struct LockfileUpdate<'a> {
     settings: &'a Settings,
     file: LockfileOnDisk,
@@ -180,7 +180,7 @@ struct LockfileUpdate<'a> {
 }
 
 impl LockfileUpdate<'_> {
-    /// Installs what is missing: as its line pins it if the line is acceptable.
+    /// Installs missing binaries, each in its pinned version if the requirement allows that.
     fn install_missing(
         &self,
         plan: &InstallPlan,
@@ -198,32 +198,32 @@ impl LockfileUpdate<'_> {
         install::execute(&session, plan, &steps)
     }
 
-    /// Locks the folder of the file until the returned value is dropped, and reads the lines that other commands wrote
-    /// meanwhile.
-    fn hold_and_read_again(&mut self, on_event: OnEvent<'_>) -> Result<FileLock, EngineError> {
+    /// Locks the folder of the file until the returned lock is dropped, and reads the file again, because another
+    /// command may have written it.
+    fn lock_and_read_again(&mut self, on_event: OnEvent<'_>) -> Result<FileLock, EngineError> {
         let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
         let on_wait = || {
             let path = self.file.path.display();
             on_event(&EngineEvent::Waiting(format!("waiting for another rigup that writes {path}")));
         };
-        let held = link::resolve(&self.file.path)
+        let folder_lock = link::resolve(&self.file.path)
             .and_then(|file| lock::take_folder(dir::parent(&file), &interrupt, FOLDER_PATIENCE, on_wait));
         if let Some(signal) = interrupt.signal() {
             return Err(EngineError::Interrupted(signal));
         }
-        let held = held.map_err(|error| unwritable(&self.file, &error))?;
-        // The first read reported its warning.
+        let folder_lock = folder_lock.map_err(|error| write_error(&self.file, &error))?;
+        // A warning about the file was already reported at the first read.
         self.file = LockfileOnDisk::read(&self.file.path, self.settings, &|_event| {})?;
         self.after = self.file.lockfile.clone();
-        Ok(held)
+        Ok(folder_lock)
     }
 
-    /// Writes the lines of what was installed.
-    fn write_lines(&mut self, steps: &[Step], report: &InstallReport) -> Vec<LockRow> {
+    /// Updates the lines of the installed binaries.
+    fn update_lines(&mut self, steps: &[Step], report: &InstallReport) -> Vec<LockRow> {
         let results = steps.iter().zip(&report.results);
         let rows = results.map(|(step, result)| {
             if let (Ok(request), Some(installed)) = (step, result.installed()) {
-                return self.write_line(request, installed);
+                return self.update_line(request, installed);
             }
             let row = LockRow::missing(plan::name_of(step), String::new());
             LockRow { record: result.to_record(), ..row }
@@ -231,13 +231,13 @@ impl LockfileUpdate<'_> {
         rows.collect()
     }
 
-    /// Compares what is installed with its lines. A missing binary would be installed from its line, so the line has to
-    /// be acceptable.
+    /// Compares the installed binaries with their lines. The line of a missing binary has to be acceptable, because
+    /// `rigup lock` would install its version.
     fn compare_lines(&mut self, steps: &[Step]) -> Vec<LockRow> {
         let rows = steps.iter().map(|step| match step {
             Err(refusal) => LockRow::missing(&refusal.name, refusal.reason.clone()),
             Ok(request) => match self.installed(request).cloned() {
-                Some(installed) => self.write_line(request, &installed),
+                Some(installed) => self.update_line(request, &installed),
                 None => match self.file.pins(&self.hooks).find(request) {
                     Ok(line) => LockRow::new(line.clone(), LockChange::Unchanged),
                     Err(reason) => LockRow::missing(&request.name, reason),
@@ -247,14 +247,14 @@ impl LockfileUpdate<'_> {
         rows.collect()
     }
 
-    /// Returns what is installed for a request, whatever the lock file pins.
+    /// Returns the installed file of a request, regardless of its pin, or `None` if the binary is missing.
     fn installed(&self, request: &Request) -> Option<&Installed> {
         let binary = self.binaries.get(request.name.as_str())?;
         let is_installed = install_status(binary, request, self.settings) != InstallStatus::Missing;
         binary.installed().filter(|_| is_installed)
     }
 
-    fn write_line(&mut self, request: &Request, installed: &Installed) -> LockRow {
+    fn update_line(&mut self, request: &Request, installed: &Installed) -> LockRow {
         let line = self.line(request, installed).and_then(|line| {
             self.after.insert(line.clone()).map_err(|error| error.to_string())?;
             Ok(line)
@@ -266,7 +266,7 @@ impl LockfileUpdate<'_> {
                 let difference = pin::difference(before, &after);
                 LockRow::new(after, LockChange::Changed(difference))
             }
-            (Err(reason), _) => LockRow::missing(&request.name, format!("cannot lock it: {reason}")),
+            (Err(reason), _) => LockRow::missing(&request.name, format!("cannot pin it: {reason}")),
         }
     }
 
@@ -292,7 +292,7 @@ impl LockfileUpdate<'_> {
         })
     }
 
-    /// Removes the lines of names that are not required.
+    /// Removes the lines for binaries that are not required.
     fn prune(&mut self, steps: &[Step]) -> Vec<LockRow> {
         let names: HashSet<&str> = steps.iter().map(|step| plan::name_of(step).as_str()).collect();
         let removed = self.after.prune(&settings::platform(), |name| names.contains(name));

@@ -10,10 +10,10 @@ use crate::process::handle::Handle;
 use crate::process::{poll, recover};
 use crate::store::{Lookup, Store};
 
-/// How often a record is read whose process cannot be waited for.
+/// The time between two reads of a record if rigup cannot wait for its process.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Returns the process with this id, or with an id that begins or ends with it.
+/// Returns the process with this id, which may be a unique prefix or suffix.
 pub(crate) fn find(store: &Store, id: &str) -> Result<Process, EngineError> {
     match store.find_process(id)? {
         Lookup::Found(process) => Ok(process),
@@ -24,13 +24,13 @@ pub(crate) fn find(store: &Store, id: &str) -> Result<Process, EngineError> {
     }
 }
 
-/// Returns the error for an id that no process has.
+/// Returns the error for an unknown process id.
 pub(crate) fn not_found(id: &str) -> EngineError {
     EngineError::NotFound(format!("no process has the id {id}; `rigup process list` shows the ids"))
 }
 
-/// Returns the processes with these ids, each once. Refuses a process that runs on another machine, because its state
-/// cannot be known here.
+/// Returns the processes with these ids, each once. Rejects a process that runs on another machine, because rigup
+/// cannot observe its state from here.
 pub(crate) fn find_all(session: &Session<'_>, ids: &[String]) -> Result<Vec<Process>, EngineError> {
     let mut processes: Vec<Process> = Vec::new();
     for id in ids {
@@ -46,12 +46,12 @@ pub(crate) fn find_all(session: &Session<'_>, ids: &[String]) -> Result<Vec<Proc
 }
 
 /// Returns processes with all their descendants, each once.
-pub(crate) fn with_descendants(store: &Store, mut open: Vec<Process>) -> Result<Vec<Process>, EngineError> {
+pub(crate) fn with_descendants(store: &Store, mut queue: Vec<Process>) -> Result<Vec<Process>, EngineError> {
     let mut seen: HashSet<ProcessId> = HashSet::new();
     let mut all = Vec::new();
-    while let Some(process) = open.pop() {
+    while let Some(process) = queue.pop() {
         if seen.insert(process.id) {
-            open.extend(store.process_children(process.id)?);
+            queue.extend(store.process_children(process.id)?);
             all.push(process);
         }
     }
@@ -75,7 +75,7 @@ pub(crate) fn wait(
             return Ok(process);
         }
         match process.running().and_then(|running| Handle::open(&running.identity)) {
-            // A process that disappears without a waiter is noticed after this time at the latest.
+            // After this time at the latest, rigup checks whether a process without a waiter has vanished.
             Some(handle) => {
                 let wake_up = now + 50 * POLL_INTERVAL;
                 poll::readable([handle.fd()], deadline.map_or(wake_up, |deadline| deadline.min(wake_up)));

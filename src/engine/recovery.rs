@@ -20,15 +20,15 @@ use crate::store::{Store, StoreError};
 /// The records that the run dirs contain.
 #[derive(Debug)]
 pub(crate) struct Recovered {
-    /// The machine of all records: the one of the newest process.
+    /// The machine of all records: that of the newest process.
     pub(crate) machine_id: MachineId,
     processes: Vec<Process>,
     /// The binaries, each with the attempt that installed it.
     binaries: Vec<(Binary, Attempt)>,
 }
 
-/// Reads all run dirs, and returns `None` if there are none. A live process without a waiter is left out: its rigup works
-/// with another store. A binary is recovered only if its file still has the recorded digest.
+/// Reads all run dirs, and returns `None` if there are none. Leaves out a live process without a waiter, because its
+/// rigup uses another store. A binary is recovered only if its file still has the recorded digest.
 pub(crate) fn recover(data_dir: &Path, lib_bin_dir: &Path) -> Option<Recovered> {
     let now = clock::now();
     let mut processes: Vec<Process> =
@@ -47,7 +47,7 @@ impl Recovered {
         self.processes.len() + self.binaries.len()
     }
 
-    /// Stores the records. The machine must be stored before.
+    /// Stores the records. The machine must already be stored.
     pub(crate) fn store(&self, store: &Store) -> Result<(), StoreError> {
         self.binaries.iter().try_for_each(|(binary, _)| store.save_binary(binary))?;
         self.processes.iter().try_for_each(|process| store.import_process(process).map(drop))?;
@@ -65,7 +65,7 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
     let run_dir = RunDir::at(&found.path);
     let process = run_dir.read_process().filter(|process| process.id == found.process_id)?;
     let id = process.id;
-    // The id sorts by its own time, whatever time the record has.
+    // Processes are sorted by the time in their ids, so that time replaces the one in the record.
     let created_at = id.created_at()?;
     let process = Process { created_at, ..process };
     if let Some(exit) = run_dir.read_exit() {
@@ -79,14 +79,14 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
         .then(|| process.into_exited(run_dir.add_logs(ProcessExit::lost(clock::now()))))
 }
 
-/// Whether an install ran this hook, for one binary or for the requests in its standard input. A hook that `rigup run` ran
-/// installs nothing.
+/// Whether an install ran this hook, for one binary or for the requests on its standard input. A hook that `rigup run`
+/// ran installs nothing.
 fn is_of_install(process: &Process, run_dir: &RunDir) -> bool {
     process.spec.hook_name.starts_with("on_Binary")
         && (process.binary_id.is_some() || run_dir.input().exists())
 }
 
-/// Returns the last binary that a hook printed for each name, if its file is unchanged.
+/// Returns the binary in the last record for each name, if its file is unchanged.
 fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<(Binary, Attempt)> {
     let mut found: BTreeMap<String, (&Process, Map<String, Value>)> = BTreeMap::new();
     let is_success = |exit: &ProcessExit| exit.reason == ExitReason::Exited && exit.exit_code == Some(0);
@@ -141,8 +141,14 @@ mod tests {
     use crate::model::{ProcessId, ProcessSpec, ProcessType};
     use crate::process::spawn::CommandSpec;
 
-    /// Leaves the run dir of a hook that printed a Binary record for this name.
-    fn leave(data_dir: &Path, id: ProcessId, machine: MachineId, hook: &str, binary: Option<BinaryId>) {
+    /// Creates the run dir of a hook that printed a Binary record.
+    fn create_run_dir(
+        data_dir: &Path,
+        id: ProcessId,
+        machine: MachineId,
+        hook: &str,
+        binary: Option<BinaryId>,
+    ) {
         let path = run_dir::path(data_dir, id);
         let spec = ProcessSpec {
             plugin: "env".to_owned(),
@@ -170,11 +176,11 @@ mod tests {
         let (ours, foreign) = (MachineId::generate(), MachineId::generate());
         let hook = "on_BinaryRequest__00_env.sh";
         let ids: Vec<ProcessId> = (0..3).map(|_| ProcessId::generate()).collect();
-        leave(root.path(), ids[0], foreign, hook, Some(BinaryId::generate()));
-        leave(root.path(), ids[1], ours, hook, Some(BinaryId::generate()));
-        leave(root.path(), ids[2], ours, hook, None);
+        create_run_dir(root.path(), ids[0], foreign, hook, Some(BinaryId::generate()));
+        create_run_dir(root.path(), ids[1], ours, hook, Some(BinaryId::generate()));
+        create_run_dir(root.path(), ids[2], ours, hook, None);
         let future = "ffffffff-ffff-7fff-bfff-ffffffffffff".parse().unwrap();
-        leave(root.path(), future, foreign, hook, Some(BinaryId::generate()));
+        create_run_dir(root.path(), future, foreign, hook, Some(BinaryId::generate()));
         fs_err::create_dir(run_dir::path(root.path(), ProcessId::generate())).unwrap();
         let found = recover(root.path(), root.path()).unwrap();
         assert_eq!(found.machine_id, ours);

@@ -462,7 +462,7 @@ fn does_not_pin_a_binary_of_a_provider_that_is_not_allowed() {
     context
         .run(&["lock"])
         .exits_with(1)
-        .stderr_contains("error: a: cannot lock it: shelf installed it, but only good may");
+        .stderr_contains("error: a: cannot pin it: shelf installed it, but only good may");
     assert!(!context.path("here/rigup.lock").exists(), "no empty lock file is written");
     context.run(&["install", "--force", "a"]).succeeds();
     context.run(&["lock"]).succeeds();

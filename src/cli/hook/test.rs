@@ -73,25 +73,24 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
         return Err(CliError::usage(format!("none of these items applies to {} hooks", hook.name.event)));
     }
 
-    let playground =
-        tempfile::Builder::new().prefix("rigup-hook-test-").tempdir().map_err(CliError::setup)?;
-    let folder = playground.path().canonicalize().map_err(CliError::setup)?;
+    let sandbox = tempfile::Builder::new().prefix("rigup-hook-test-").tempdir().map_err(CliError::setup)?;
+    let folder = sandbox.path().canonicalize().map_err(CliError::setup)?;
     let plugins = file.ancestors().nth(2).map(Path::to_owned);
-    let here = Settings {
+    let sandbox_settings = Settings {
         data_dir: folder.join("data"),
         lib_dir: folder.join("lib"),
         lib_bin_dir: folder.join("lib/bin"),
-        // The toolkit reads the config.json in the folder of the hook.
+        // The toolkit finds the config.json next to the hook on this search path.
         plugin_path: plugins.into_iter().chain(settings.plugin_path.clone()).collect(),
         environment: settings.environment.clone().without("NODE_MODULES_DIR"),
         ..settings.clone()
     };
-    let session = Session::open(here, &print_event)?;
+    let session = Session::open(sandbox_settings, &print_event)?;
     let interrupt = interrupt()?;
-    let me = session.begin()?;
+    let command = session.begin()?;
     let variables = variables(&hook, &session.settings);
     let mut suite = Suite {
-        runner: session.runner(&me, &variables, &interrupt),
+        runner: session.runner(&command, &variables, &interrupt),
         hook: &hook,
         folder: &folder,
         timeout: Duration::from_secs(args.timeout),
@@ -106,41 +105,44 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
         Err(TestError::Interrupted) => ExitStatus::Interrupted(interrupt.signal().unwrap_or_default()),
         Err(_) => ExitStatus::Setup,
     };
-    session.finish(me, exit)?;
+    session.finish(command, exit)?;
     match checked {
-        Ok(()) => report.print(report.has_any_failed().then(|| playground.keep())),
+        Ok(()) => report.print(report.has_any_failed().then(|| sandbox.keep())),
         Err(TestError::Interrupted) => {}
         Err(error) => return Err(CliError::setup(error)),
     }
     Ok(exit)
 }
 
-/// Returns the hook in a file, or the results of a file that is not a hook or cannot be started.
+/// Returns the hook in a file, or the results of all checks if the file is not a hook or cannot be started.
 fn hook_at(file: &Path) -> Result<Hook, Vec<(Check, CheckResult)>> {
-    let named = checks::name(file);
+    let name_result = checks::name(file);
     let Some(name) = HookName::of_file(file) else {
-        return Err(without_run([named], "its name is not that of a hook", Check::is_of_any_event));
+        return Err(without_run([name_result], "its name is not that of a hook", Check::is_of_any_event));
     };
-    let unstartable = |reason: String| {
-        let starts = CheckResult::failed(reason, Some(checks::first_line(file)));
-        without_run([named.clone(), starts], "it cannot be started", |check| check.applies_to(&name))
+    let cannot_start = |reason: String| {
+        let starts_result = CheckResult::failed(reason, Some(checks::first_line(file)));
+        without_run([name_result.clone(), starts_result], "it cannot be started", |check| {
+            check.applies_to(&name)
+        })
     };
     let start = file
         .metadata()
         .and_then(|metadata| discovery::start(file, &name, &metadata))
-        .map_err(|error| unstartable(format!("it cannot be read: {error}")))?
+        .map_err(|error| cannot_start(format!("it cannot be read: {error}")))?
         .ok_or_else(|| {
             let reason =
                 "it has no exec bit, and its extension names no known language; run `chmod +x` on it";
-            unstartable(reason.to_owned())
+            cannot_start(reason.to_owned())
         })?;
     let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
     let plugin =
-        PluginName::parse(&folder.to_string_lossy()).map_err(|error| unstartable(error.to_string()))?;
+        PluginName::parse(&folder.to_string_lossy()).map_err(|error| cannot_start(error.to_string()))?;
     Ok(Hook { name, plugin, path: file.to_owned(), start })
 }
 
-/// Returns the results of a hook that is never run: those of the first checks, and the other checks as skipped.
+/// Returns the results for a hook that is not run: the given results of the first checks, and the other checks as
+/// skipped.
 fn without_run<const N: usize>(
     first: [CheckResult; N],
     reason: &str,
@@ -151,7 +153,7 @@ fn without_run<const N: usize>(
     Check::ALL.into_iter().zip(first).chain(rest).collect()
 }
 
-/// Returns the settings in the plugin's `config.json`, for its hook.
+/// Returns the settings in the plugin's `config.json` as variables for its hook.
 fn variables(hook: &Hook, settings: &Settings) -> HashMap<PluginName, Vec<Variable>> {
     let path = hook.path.parent().map(Path::to_owned).unwrap_or_default();
     let plugin = Plugin { name: hook.plugin.clone(), path, hooks: Vec::new() };
@@ -167,7 +169,7 @@ fn variables(hook: &Hook, settings: &Settings) -> HashMap<PluginName, Vec<Variab
     HashMap::from([(plugin.name, variables.iter().filter_map(Setting::variable).collect())])
 }
 
-/// The report: each result as a record as soon as it is known, or a table at the end.
+/// The report, which prints each result as a record as soon as it is known, or all results as a table at the end.
 struct Report<'a> {
     output: &'a mut Output,
     verbosity: Verbosity,
@@ -192,8 +194,8 @@ impl Report<'_> {
         if self.has_any_failed() { ExitStatus::Incomplete } else { ExitStatus::Success }
     }
 
-    /// Prints the table and the reasons. `kept` is the folder with the logs of the runs, if it is kept.
-    fn print(&mut self, kept: Option<PathBuf>) {
+    /// Prints the table and the reasons. `logs` is the folder with the logs of the runs, or `None` if it is removed.
+    fn print(&mut self, logs: Option<PathBuf>) {
         let columns = [Column::new("ITEM"), Column::new("OUTCOME"), Column::new("PROMISE").wrap(24)];
         let rows = self.results.iter().map(row);
         if !self.output.is_json() {
@@ -212,8 +214,8 @@ impl Report<'_> {
                 CheckOutcome::Passed => self.verbosity.note(&format!("note: {check}: {reason}")),
             }
         }
-        if let Some(kept) = kept {
-            message!("note: the logs of the runs are in {}", kept.display());
+        if let Some(logs) = logs {
+            message!("note: the logs of the runs are in {}", logs.display());
         }
     }
 }
