@@ -1,4 +1,4 @@
-//! The `rigup hook` commands for hook scripts: the parts of the contract that are hard in shell.
+//! The `rigup hook` commands for hook scripts: the parts of the contract that are hard to implement in shell.
 
 pub(crate) mod batch;
 pub(crate) mod begin;

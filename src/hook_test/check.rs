@@ -10,7 +10,7 @@ use crate::model::text_enum::text_enum;
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 
 text_enum! {
-    /// One check. The variants have the order in which the checks are reported.
+    /// One check. The checks are reported in the order of the variants.
     pub(crate) enum Check {
         /// The grammar of the file name.
         Name = "name",
@@ -46,7 +46,7 @@ text_enum! {
 }
 
 impl Check {
-    /// Returns what a hook promises.
+    /// Returns the promise of the contract that the check covers.
     pub(crate) const fn promise(self) -> &'static str {
         match self {
             Self::Name => "its file is named on_<Event>__<NN>_<name>.<ext>",
@@ -73,7 +73,7 @@ impl Check {
         }
     }
 
-    /// Whether the check applies to hooks of any event, and not to providers alone.
+    /// Whether the check applies to hooks of any event, and not only to providers.
     pub(crate) const fn is_of_any_event(self) -> bool {
         !matches!(self, Self::Answer | Self::Absent | Self::NotAsked | Self::Batch | Self::Repeat)
     }
@@ -86,7 +86,7 @@ impl Check {
         }
     }
 
-    /// Parses the word of a check. The error lists all words.
+    /// Parses the name of a check. The error lists all names.
     pub(crate) fn parse(word: &str) -> Result<Self, String> {
         let word = word.trim();
         let all = || Self::ALL.map(Self::as_str).join(", ");
@@ -95,7 +95,7 @@ impl Check {
 }
 
 text_enum! {
-    /// Whether a hook passed a check.
+    /// The outcome of a check.
     pub(crate) enum CheckOutcome {
         /// The hook meets the contract.
         Passed = "passed",

@@ -1,4 +1,4 @@
-//! What a run means for a check. Pure: no process, no disk.
+//! Evaluates the runs of a hook for each check. Pure: it starts no process and reads no file.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::process::terminate::GRACE;
 /// rigup reads the process table, and the machine may be busy.
 const SIGNAL_DELAY: Duration = Duration::from_secs(1);
 
-/// The next step after a request that the hook does not satisfy.
+/// The next step if the hook does not satisfy the request.
 const NAME_ONE: &str = "name a binary that it can install: -- --name=NAME";
 
 /// Checks the file name.
@@ -50,7 +50,7 @@ pub(crate) fn starts(run: &HookRun, hook: &Path) -> CheckResult {
     }
 }
 
-/// Checks the run for a good request, or for a guess at one.
+/// Checks the run for a good request, or for a guessed one.
 pub(crate) fn answer(run: &HookRun, is_guess: bool) -> CheckResult {
     if let Some(failed) = failure(run).or_else(|| invalid_record(run)) {
         return failed;
@@ -118,7 +118,7 @@ pub(crate) fn batch(good: &HookRun, run: &HookRun) -> CheckResult {
     }
 }
 
-/// Checks the run for the good request with an addition that must change nothing.
+/// Checks the run for the good request with an addition that must not change the result.
 pub(crate) fn unchanged(good: &HookRun, run: &HookRun, what: &str) -> CheckResult {
     if let Some(failure) = failure(run) {
         return failure;
@@ -186,27 +186,27 @@ pub(crate) fn stdout<'a>(runs: impl IntoIterator<Item = &'a HookRun>) -> CheckRe
 }
 
 /// Checks a second run for the good request.
-pub(crate) fn repeat(good: &HookRun, again: &HookRun) -> CheckResult {
+pub(crate) fn repeat(good: &HookRun, second: &HookRun) -> CheckResult {
     let Some(first) = path_of(good) else {
         return CheckResult::skipped("the first run has no valid record");
     };
-    if let Some(failed) = failure(again).or_else(|| invalid_record(again)) {
+    if let Some(failed) = failure(second).or_else(|| invalid_record(second)) {
         return failed;
     }
-    match again.records.first() {
-        Some(BinaryLine { line, verified: Ok(file) }) if again.succeeded() => {
+    match second.records.first() {
+        Some(BinaryLine { line, verified: Ok(file) }) if second.succeeded() => {
             if file.abspath == first {
                 return CheckResult::passed();
             }
-            let second = file.abspath.display();
-            again.failed_at(*line, format!("{} the first time, {second} the second", first.display()))
+            let second_path = file.abspath.display();
+            second.failed_at(*line, format!("{} the first time, {second_path} the second", first.display()))
         }
-        _ => again.failed(format!("it prints its record only the first time: {}", exit_with_stderr(again))),
+        _ => second.failed(format!("it prints its record only the first time: {}", exit_with_stderr(second))),
     }
 }
 
-/// Checks the last run that was terminated in the middle, or that finished too soon for that. A record that is as invalid as
-/// that of the good run shows nothing about TERM.
+/// Checks the last run that was terminated halfway, or that finished too soon to be terminated. If the record of the
+/// good run is invalid, too, an invalid record is not caused by TERM.
 pub(crate) fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult {
     let millis = run.duration.as_millis().max(1);
     if run.exit_reason != ExitReason::Timeout {
@@ -217,7 +217,7 @@ pub(crate) fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult
     }
     if !exited_in_grace(run) {
         let process = run.slow_to_exit.first().map(|process| format!(": {process}")).unwrap_or_default();
-        return CheckResult::failed(exited_by_kill() + &process, Some(line));
+        return CheckResult::failed(killed_after_term() + &process, Some(line));
     }
     let Some(record) = run.records.first().filter(|_| run.exit_code == Some(0)) else {
         return CheckResult::passed();
@@ -252,12 +252,12 @@ pub(crate) fn disk_fault(good: &HookRun, run: &HookRun) -> CheckResult {
     }
 }
 
-/// Returns the result of a run that did not exit by itself. A daemon is terminated, and must exit then.
+/// Returns the failure of a run that did not exit by itself. A daemon is terminated, and must exit then.
 fn failure(run: &HookRun) -> Option<CheckResult> {
     let problem = match run.exit_reason {
         ExitReason::Exited => return None,
         ExitReason::Timeout if run.is_daemon && exited_in_grace(run) => return None,
-        ExitReason::Timeout if run.is_daemon => exited_by_kill(),
+        ExitReason::Timeout if run.is_daemon => killed_after_term(),
         ExitReason::Timeout => {
             format!("it did not exit within {} s{}", run.timeout.as_secs_f64(), with_stderr(run))
         }
@@ -266,7 +266,7 @@ fn failure(run: &HookRun) -> Option<CheckResult> {
             let signal = run.exit_code.unwrap_or(128) - 128;
             format!("it was killed by signal {signal}{}", with_stderr(run))
         }
-        ExitReason::Stopped => "it was terminated, because it wrote more than it may".to_owned(),
+        ExitReason::Stopped => "it was terminated, because it exceeded the output limit".to_owned(),
         ExitReason::Lost => "its exit was not observed".to_owned(),
     };
     Some(run.failed(problem))
@@ -277,15 +277,15 @@ fn exited_in_grace(run: &HookRun) -> bool {
     run.duration < run.timeout + GRACE
 }
 
-fn exited_by_kill() -> String {
-    format!("it exited only by KILL, {} s after TERM", GRACE.as_secs())
+fn killed_after_term() -> String {
+    format!("it was killed, because it had not exited {} s after TERM", GRACE.as_secs())
 }
 
-/// Returns the first invalid record of a run that reported success, or `None` if there is none.
+/// Returns the failure of the first invalid record of a run that reported success, or `None` if there is none.
 fn invalid_record(run: &HookRun) -> Option<CheckResult> {
     run.records.iter().filter(|_| run.succeeded()).find_map(|record| match &record.verified {
         Ok(_) => None,
-        // Beside a valid record, one of another binary is allowed.
+        // Next to a valid record, one of another binary is allowed.
         Err(VerifyError::WrongName { .. }) if has_valid_record(run) => None,
         Err(error) => Some(run.failed_at(record.line, error.to_string())),
     })
@@ -295,12 +295,13 @@ fn has_valid_record(run: &HookRun) -> bool {
     run.records.iter().any(|record| record.verified.is_ok())
 }
 
-/// Returns the first invalid record, unless the good run has one already: each fault breaks one check.
+/// Returns the failure of the first invalid record, unless the good run has one, too, because one fault should fail
+/// only one check.
 fn new_invalid_record(good: &HookRun, run: &HookRun) -> Option<CheckResult> {
     if invalid_record(good).is_some() { None } else { invalid_record(run) }
 }
 
-/// Returns the first record of a run that must not have one.
+/// Returns the failure of a run that must not have a record, or `None` if it has none.
 fn unexpected_record(run: &HookRun, what: &str) -> Option<CheckResult> {
     let record = run.records.first().filter(|_| run.succeeded())?;
     Some(run.failed_at(record.line, format!("it prints a record {what}")))

@@ -15,19 +15,19 @@ use crate::plugin::hook_name::BINARY_REQUEST;
 pub(crate) const GUESS: &str = "sh";
 /// A provider that does not exist.
 const OTHER_PROVIDER: &str = "no-such-provider";
-/// The size of a huge argument in bytes: Linux takes no single one over 128 KiB.
+/// The size of a huge argument in bytes: Linux accepts none over 128 KiB.
 const HUGE: usize = 100 << 10;
 
 /// The arguments of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TestRequest {
-    /// The argv items.
+    /// The arguments.
     pub arguments: Vec<OsString>,
     /// Whether the request is a guess, because none was given.
     pub is_guess: bool,
 }
 
-/// A request that does harm if the hook is careless.
+/// A request that does harm if the hook runs or prints its arguments unquoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostileRequest {
     /// The request.
@@ -71,11 +71,11 @@ impl TestRequest {
         self.arguments.iter().rev().find_map(|argument| value_of(argument, key)?.to_str())
     }
 
-    /// Replaces every value of a key by one.
+    /// Replaces all values of a key by this one.
     #[must_use]
     fn with(&self, key: &str, value: &str) -> Self {
         let mut request = self.without(key);
-        request.arguments.push(spelled(key, value));
+        request.arguments.push(format_argument(key, value));
         request
     }
 
@@ -93,7 +93,7 @@ impl TestRequest {
 
     /// Returns a request that allows only another provider.
     #[must_use]
-    pub(crate) fn to_others(&self) -> Self {
+    pub(crate) fn for_other_provider(&self) -> Self {
         self.with("binproviders", OTHER_PROVIDER)
     }
 
@@ -101,21 +101,21 @@ impl TestRequest {
     #[must_use]
     pub(crate) fn with_unknown(&self) -> Self {
         let mut request = self.clone();
-        request.arguments.insert(0, spelled("rigup-unknown", "a=b c"));
+        request.arguments.insert(0, format_argument("rigup-unknown", "a=b c"));
         request.arguments.push("--rigup-unknown-flag".into());
         request
     }
 
-    /// Adds another name in front, which does not count.
+    /// Adds another name in front, which the hook must ignore because the last name counts.
     #[must_use]
     pub(crate) fn with_repeated_name(&self, other: &str) -> Self {
         let mut request = self.clone();
-        request.arguments.insert(0, spelled("name", other));
+        request.arguments.insert(0, format_argument("name", other));
         request
     }
 
-    /// Adds 100 KiB that are not for this hook: for a provider in the overrides of another one, otherwise in an argument of
-    /// its own.
+    /// Adds 100 KiB that the hook must ignore: for a provider, in the overrides of another provider; for another hook,
+    /// in an unknown argument.
     #[must_use]
     pub(crate) fn huge(&self, is_provider: bool) -> Self {
         let huge = "x".repeat(HUGE);
@@ -161,8 +161,8 @@ impl TestRequest {
         given.unwrap_or_default()
     }
 
-    /// Returns requests with shell syntax that creates the file `canary`, in the current folder or at its path. Their names have
-    /// no slash, backslash, control character or leading hyphen: the engine passes no others.
+    /// Returns requests with shell syntax that creates the file `canary`, in the current folder or at its path. Their
+    /// names have no slash, backslash, control character or leading hyphen, because the engine passes no such names.
     pub(crate) fn hostile(&self, provider: Option<&str>, canary: &Path) -> Vec<HostileRequest> {
         let word = canary.file_name().unwrap_or_default().to_string_lossy();
         let shell = format!("a$(touch {word})`touch {word}`;touch {word};");
@@ -210,13 +210,13 @@ impl TestRequest {
             }
         }
         if request.arguments.is_empty() {
-            request.arguments.push(spelled("url", text));
+            request.arguments.push(format_argument("url", text));
         }
         request
     }
 }
 
-fn spelled(key: &str, value: &str) -> OsString {
+fn format_argument(key: &str, value: &str) -> OsString {
     format!("--{key}={value}").into()
 }
 
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn the_engine_accepts_every_hostile_name() {
-        let all = good(&[]).hostile(Some("mine"), Path::new("/room/k01234567"));
+        let all = good(&[]).hostile(Some("mine"), Path::new("/disk/k01234567"));
         for hostile in all.iter().filter(|hostile| hostile.is_absent) {
             let name = hostile.request.value("name").unwrap();
             assert!(BinaryName::parse(name, None).is_ok(), "{name}");
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn every_argument_value_of_another_event_becomes_hostile() {
         let request = TestRequest::given(vec!["--url=https://example.org".into(), "--deep".into()]);
-        let all = request.hostile(None, Path::new("/room/k"));
+        let all = request.hostile(None, Path::new("/disk/k"));
         assert_eq!(all[0].request.arguments, ["--url=a$(touch k)`touch k`;touch k;", "--deep"]);
         assert_eq!(
             TestRequest::given(Vec::new()).hostile(None, Path::new("/k"))[0].request.arguments.len(),

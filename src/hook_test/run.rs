@@ -1,4 +1,4 @@
-//! What a run of a hook shows: its exit, its records, and what it left behind.
+//! The result of a run of a hook: its exit, its records, and the processes and files that it left behind.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -32,7 +32,7 @@ pub(crate) struct HookRun {
     pub is_daemon: bool,
     /// The Binary records.
     pub records: Vec<BinaryLine>,
-    /// The lines that look like records and are not.
+    /// The lines that look like records but are not.
     pub invalid_lines: Vec<InvalidLine>,
     /// The number of other lines.
     pub ignored_lines: u64,
@@ -48,7 +48,7 @@ pub(crate) struct HookRun {
     pub stdout_log: PathBuf,
     /// The files that the hook wrote into LIB_DIR.
     pub installed: Vec<PathBuf>,
-    /// The files that only a shell that runs an argument creates.
+    /// The files that exist only if a shell ran an argument.
     pub canaries: Vec<PathBuf>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct VerifiedFile {
     pub size: u64,
 }
 
-/// A line that looks like a record and is not one.
+/// A line that looks like a record but is not one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InvalidLine {
     /// The line.
@@ -86,14 +86,14 @@ pub(crate) struct InvalidLine {
 pub(crate) struct StdoutLines {
     /// The Binary records.
     pub records: Vec<BinaryLine>,
-    /// The lines that look like records and are not.
+    /// The lines that look like records but are not.
     pub invalid_lines: Vec<InvalidLine>,
     /// The number of other lines.
     pub ignored_lines: u64,
 }
 
 impl StdoutLines {
-    /// Reads a log, and verifies its records against the expected if there is one.
+    /// Reads a log, and verifies its Binary records if `expected` is given.
     pub(crate) fn read(output: impl BufRead, expected: Option<Expected<'_>>) -> io::Result<Self> {
         let mut lines = Self::default();
         jsonl::for_each_line(output, |number, line| lines.take(number, line, expected))?;
@@ -139,7 +139,7 @@ impl StdoutLines {
 }
 
 impl HookRun {
-    /// Reads the exit and the logs of a run. The caller adds what it observed beside them.
+    /// Reads the exit and the logs of a run. The caller adds its own observations.
     pub(crate) fn of(
         process_id: ProcessId,
         exit: &ProcessExit,
@@ -179,8 +179,8 @@ impl HookRun {
         CheckResult::failed(reason, Some(Location { path: self.stdout_log.clone(), line }))
     }
 
-    /// Returns what a check says about this run.
-    pub(crate) fn judged(&self, check: impl FnOnce(&Self) -> CheckResult) -> CheckResult {
+    /// Applies a check to this run. The result names the run.
+    pub(crate) fn check(&self, check: impl FnOnce(&Self) -> CheckResult) -> CheckResult {
         check(self).of_run(self.process_id)
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes empty folders below `disk`.
+    /// Creates empty folders below `disk`.
     pub(crate) fn create(disk: PathBuf, settings: &Settings) -> io::Result<Self> {
         let lib_dir = disk.join("lib");
         let settings = Settings { lib_bin_dir: lib_dir.join("bin"), lib_dir, ..settings.clone() };
@@ -55,12 +55,12 @@ text_enum! {
     }
 }
 
-/// Sets the mount namespace up and starts the hook in it.
+/// The script that sets up the mount namespace and starts the hook in it.
 const SCRIPT: &str = include_str!("sandbox.sh");
 
 impl DiskFault {
-    /// Returns the command that starts the hook's program on such a `disk`. The hook's output goes to files that are open
-    /// already, outside the disk.
+    /// Returns the command that starts the hook's program on a `disk` with this fault. The hook's output goes to files
+    /// that are open already, outside the disk.
     pub(crate) fn launcher(self, disk: &Path) -> Vec<OsString> {
         let (user, group) = (getuid(), getgid());
         let script = ["--mount", "--", "/bin/sh", "-c", SCRIPT, "sandbox"].map(OsString::from);
@@ -68,8 +68,8 @@ impl DiskFault {
         if user.is_root() {
             return std::iter::once("unshare".into()).chain(mount).collect();
         }
-        // Other users may mount in a user namespace in which they are root. A second one gives the hook the user's own id
-        // again.
+        // Users other than root can mount only in a user namespace in which they are root. A second user namespace
+        // gives the hook the user's own id back.
         let as_root = ["unshare", "--user", "--map-root-user"].map(OsString::from);
         let (map_user, map_group) = (format!("--map-user={user}"), format!("--map-group={group}"));
         let as_user = ["unshare", "--user", &map_user, &map_group, "--"].map(OsString::from);

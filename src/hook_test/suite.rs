@@ -33,7 +33,7 @@ const DAEMON_TIME: Duration = Duration::from_secs(2);
 /// The time after TERM at which the processes that are still alive are listed, just before the grace period ends.
 const SLOW_AFTER: Duration = GRACE.saturating_sub(Duration::from_millis(500));
 
-/// A hook, where it runs, and what it is asked.
+/// A hook, the folder that it runs in, and its request.
 #[derive(Debug)]
 pub(crate) struct Suite<'a> {
     /// Runs the hook, in a temporary data dir.
@@ -66,8 +66,8 @@ pub(crate) enum TestError {
 }
 
 impl Suite<'_> {
-    /// Makes these checks, and reports each result as soon as it is known. A hook that cannot be started or does not exit by
-    /// itself is only terminated in the middle: running it again would show nothing new.
+    /// Runs these checks, and reports each result as soon as it is known. A hook that cannot be started is not run
+    /// again, and one that does not exit by itself only for the TERM check: other runs would show nothing new.
     pub(crate) fn run(
         &self,
         checks: &[Check],
@@ -78,13 +78,13 @@ impl Suite<'_> {
         }
         let sandbox = self.sandbox("good")?;
         let good = self.run_once(&sandbox, &self.good)?;
-        let started = good.judged(|good| checks::starts(good, &self.hook.path));
+        let started = good.check(|good| checks::starts(good, &self.hook.path));
         let is_endless = good.exit_reason == ExitReason::Timeout && !self.is_daemon();
         let is_provider = self.is_provider();
         let first = if is_provider { Check::Answer } else { Check::UnknownArguments };
         let absent = self.good.named(&absent_name());
         let mut runs = vec![good.clone()];
-        let mut again = None;
+        let mut second = None;
         // The check of stdout looks at the runs of other checks, too.
         let has_stdout = is_provider && checks.contains(&Check::Stdout);
         let needs_run = |check: &Check| has_stdout && matches!(check, Check::Absent | Check::NotAsked);
@@ -94,38 +94,38 @@ impl Suite<'_> {
                 Check::Name | Check::Starts => started.clone(),
                 _ if started.has_failed() => CheckResult::skipped("it cannot be started"),
                 Check::Term => self.term(&good)?,
-                _ if is_endless && check == first => good.judged(|good| checks::answer(good, false)),
+                _ if is_endless && check == first => good.check(|good| checks::answer(good, false)),
                 _ if is_endless => CheckResult::skipped("it does not exit on its own"),
-                Check::Answer => good.judged(|good| checks::answer(good, self.good.is_guess)),
+                Check::Answer => good.check(|good| checks::answer(good, self.good.is_guess)),
                 Check::Absent => {
                     runs.push(self.run_once(&self.sandbox("absent")?, &absent)?);
-                    runs[runs.len() - 1].judged(checks::absent)
+                    runs[runs.len() - 1].check(checks::absent)
                 }
                 Check::NotAsked => {
-                    runs.push(self.run_once(&self.sandbox("not-asked")?, &self.good.to_others())?);
-                    runs[runs.len() - 1].judged(checks::not_asked)
+                    runs.push(self.run_once(&self.sandbox("not-asked")?, &self.good.for_other_provider())?);
+                    runs[runs.len() - 1].check(checks::not_asked)
                 }
                 Check::Batch => {
                     let run = self.run_with(&sandbox, &self.good, &[&absent], self.timeout(), None)?;
-                    run.judged(|run| checks::batch(&good, run))
+                    run.check(|run| checks::batch(&good, run))
                 }
                 Check::UnknownArguments => self.unknown_arguments(&sandbox, &good)?,
                 Check::Hostile => self.hostile(&good)?,
                 Check::Huge => {
                     let run = self.run_once(&sandbox, &self.good.huge(is_provider))?;
-                    run.judged(|run| checks::huge(&good, run))
+                    run.check(|run| checks::huge(&good, run))
                 }
                 Check::Stdout => {
-                    again = is_provider.then(|| self.run_once(&sandbox, &self.good)).transpose()?;
-                    checks::stdout(runs.iter().chain(&again))
+                    second = is_provider.then(|| self.run_once(&sandbox, &self.good)).transpose()?;
+                    checks::stdout(runs.iter().chain(&second))
                 }
                 Check::Repeat => {
-                    let again = again.take().map_or_else(|| self.run_once(&sandbox, &self.good), Ok)?;
-                    again.judged(|again| checks::repeat(&good, again))
+                    let second = second.take().map_or_else(|| self.run_once(&sandbox, &self.good), Ok)?;
+                    second.check(|second| checks::repeat(&good, second))
                 }
                 Check::Leftovers => {
                     let words = ["setsid", "nohup", "daemon", "detached", "start_new_session", " &"];
-                    good.judged(|good| checks::leftovers(good, self.suspicious_line(&words)))
+                    good.check(|good| checks::leftovers(good, self.suspicious_line(&words)))
                 }
                 Check::ReadOnly => self.on_disk(&good, DiskFault::ReadOnly)?,
                 Check::Full => self.on_disk(&good, DiskFault::Full)?,
@@ -140,7 +140,7 @@ impl Suite<'_> {
     fn unknown_arguments(&self, sandbox: &Sandbox, good: &HookRun) -> Result<CheckResult, TestError> {
         let run = self.run_once(sandbox, &self.good.with_unknown())?;
         let result = checks::unchanged(good, &run, "with --rigup-unknown=... and --rigup-unknown-flag");
-        // A record has no key twice.
+        // The record of a batch request has no key twice.
         if result.has_failed() || !self.is_provider() || self.hook.name.is_batch {
             return Ok(result.of_run(run.process_id));
         }
@@ -151,7 +151,8 @@ impl Suite<'_> {
     fn hostile(&self, good: &HookRun) -> Result<CheckResult, TestError> {
         let provider = self.is_provider().then_some(self.hook.plugin.as_str());
         let sandbox = self.sandbox("hostile")?;
-        // Short, because names are, and unique, because the file may appear in the hook's own folder.
+        // The name is short, because the length of names is limited, and unique, because the file may appear in the
+        // hook's own folder.
         let canary = format!("k{:08x}", clock::new_id().as_u64_pair().1 & 0xffff_ffff);
         for hostile in self.good.hostile(provider, &sandbox.disk.join(&canary)) {
             let mut run = self.run_once(&sandbox, &hostile.request)?;
@@ -170,8 +171,8 @@ impl Suite<'_> {
         Ok(CheckResult::passed())
     }
 
-    /// Terminates the hook halfway. A run that finishes earlier is repeated with a shorter timeout, down to the shortest that
-    /// the engine notices. A success is repeated once, because a busy machine may delay the signal.
+    /// Terminates the hook halfway. A run that finishes earlier is repeated with a shorter timeout, down to the
+    /// shortest run that the engine records. A success is repeated once, because a busy machine may delay the signal.
     fn term(&self, good: &HookRun) -> Result<CheckResult, TestError> {
         let line = self.suspicious_line(&["trap", "SIGTERM", "SIG_IGN", "setsid", "nohup", "detached", " &"]);
         let mut timeout = (good.duration.min(self.timeout) / 2).max(RECORD_AFTER);
@@ -194,7 +195,8 @@ impl Suite<'_> {
     fn on_disk(&self, good: &HookRun, fault: DiskFault) -> Result<CheckResult, TestError> {
         let sandbox = self.sandbox(fault.as_str())?;
         let run = self.run_with(&sandbox, &self.good, &[], self.timeout(), Some(fault))?;
-        // Without this file, the hook was not started, because the system does not allow such mounts.
+        // The script creates this file just before it starts the hook. It is missing if the system does not allow such
+        // mounts.
         if !sandbox.disk.join("set-up").exists() {
             // The first line has the cause; `mount` prints more after it.
             let log = fs_err::read(run.stderr_location.path)?;
@@ -261,18 +263,18 @@ impl Suite<'_> {
         }
         let process_id = ready.process.id;
         runner.store.save_process(&ready.process)?;
-        let (over, is_over) = mpsc::channel::<()>();
-        let begin = Instant::now();
+        let (run_ended, on_run_end) = mpsc::channel::<()>();
+        let start = Instant::now();
         let (finished, duration, slow_to_exit) = std::thread::scope(|scope| {
-            let look = move || match is_over.recv_timeout(timeout + SLOW_AFTER) {
-                Err(RecvTimeoutError::Timeout) => named(&tree::find_by_id(process_id)),
+            let list_slow = move || match on_run_end.recv_timeout(timeout + SLOW_AFTER) {
+                Err(RecvTimeoutError::Timeout) => command_lines(&tree::find_by_id(process_id)),
                 Err(RecvTimeoutError::Disconnected) | Ok(()) => Vec::new(),
             };
-            let witness = std::thread::Builder::new().spawn_scoped(scope, look)?;
+            let observer = std::thread::Builder::new().spawn_scoped(scope, list_slow)?;
             let finished = runner.run(ready, |_| ())?;
-            let duration = begin.elapsed();
-            drop(over);
-            Ok::<_, TestError>((finished, duration, witness.join().unwrap_or_default()))
+            let duration = start.elapsed();
+            drop(run_ended);
+            Ok::<_, TestError>((finished, duration, observer.join().unwrap_or_default()))
         })?;
         runner.store.save_process(&finished.process)?;
         let leftovers = terminate_leftovers(&finished);
@@ -302,8 +304,8 @@ impl Suite<'_> {
     fn canaries(&self, canary: &str) -> Vec<PathBuf> {
         let entries = WalkDir::new(self.folder).into_iter().filter_map(Result::ok);
         let below = entries.filter(|entry| entry.file_name() == OsStr::new(canary)).map(DirEntry::into_path);
-        let beside = self.hook.path.with_file_name(canary);
-        below.chain(beside.exists().then_some(beside)).collect()
+        let next_to_hook = self.hook.path.with_file_name(canary);
+        below.chain(next_to_hook.exists().then_some(next_to_hook)).collect()
     }
 }
 
@@ -312,7 +314,8 @@ fn absent_name() -> String {
     format!("rigup-absent-{}", Uuid::simple(clock::new_id()))
 }
 
-/// Terminates the processes that outlived a run, wherever they went, and returns their names.
+/// Terminates the processes that outlived a run, even those outside its process group, and returns a description of
+/// each.
 fn terminate_leftovers(finished: &FinishedProcess) -> Vec<String> {
     let mut leftovers = finished.warnings.clone();
     if subreaper::has_no_children() {
@@ -327,19 +330,19 @@ fn terminate_leftovers(finished: &FinishedProcess) -> Vec<String> {
             start_ticks: running.identity.start_ticks,
             is_zombie: true,
         };
-        let strays = named(&tree::find(finished.process.id, root).all());
-        for stray in strays {
-            if !leftovers.iter().any(|known| known.contains(&stray)) {
-                leftovers.push(format!("a process outlives it: {stray}"));
+        let outliving = command_lines(&tree::find(finished.process.id, root).all());
+        for process in outliving {
+            if !leftovers.iter().any(|known| known.contains(&process)) {
+                leftovers.push(format!("a process outlives it: {process}"));
             }
         }
-        let survivors = named(&terminate::terminate_leftovers(finished.process.id, root));
+        let survivors = command_lines(&terminate::terminate_leftovers(finished.process.id, root));
         leftovers.extend(survivors.iter().map(|process| format!("cannot terminate {process}")));
     }
     subreaper::has_no_children();
     leftovers
 }
 
-fn named(entries: &[ProcessEntry]) -> Vec<String> {
+fn command_lines(entries: &[ProcessEntry]) -> Vec<String> {
     entries.iter().map(|entry| tree::command_line(entry.pid)).collect()
 }

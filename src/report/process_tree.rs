@@ -11,12 +11,12 @@ pub(crate) struct Node<'a> {
     pub process: &'a Process,
     /// Its distance from the root.
     pub depth: usize,
-    /// The lines that lead to it from its parent.
+    /// The lines of the tree in front of it.
     pub branch: String,
 }
 
-/// Returns the processes as a tree: each root followed by its descendants, oldest first. A process whose parent is not among
-/// them is a root. Processes in a circle of parents, which only a damaged store has, are left out.
+/// Returns the processes as a tree: each root followed by its descendants, oldest first. A process whose parent is not
+/// among them is a root. Processes in a cycle of parents, which only a damaged store has, are left out.
 pub(crate) fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
     let mut children: HashMap<Option<ProcessId>, Vec<&Process>> = HashMap::new();
     let known: HashMap<ProcessId, &Process> = processes.iter().map(|process| (process.id, process)).collect();
@@ -28,11 +28,11 @@ pub(crate) fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
         siblings.sort_by_key(|process| process.id);
     }
     let mut nodes = Vec::new();
-    descend(None, 0, "", &mut children, &mut nodes);
+    add_descendants(None, 0, "", &mut children, &mut nodes);
     nodes
 }
 
-fn descend<'a>(
+fn add_descendants<'a>(
     parent: Option<ProcessId>,
     depth: usize,
     indent: &str,
@@ -48,7 +48,7 @@ fn descend<'a>(
             _ => ("├─ ", "│  "),
         };
         nodes.push(Node { process: child, depth, branch: format!("{indent}{tee}") });
-        descend(Some(child.id), depth + 1, &format!("{indent}{below}"), children, nodes);
+        add_descendants(Some(child.id), depth + 1, &format!("{indent}{below}"), children, nodes);
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_parents_ends() {
+    fn a_cycle_of_parents_is_left_out() {
         assert!(arrange(&[process(1, Some(2)), process(2, Some(1))]).is_empty());
     }
 }

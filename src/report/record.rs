@@ -1,4 +1,4 @@
-//! One record as people read it.
+//! One record as text for people.
 
 use std::fmt::Write as _;
 
@@ -6,19 +6,19 @@ use serde_json::Value;
 
 use crate::report::text::{cut_end, printable, width};
 
-/// Returns a record as lines of a key and a value; empty values are left out.
+/// Returns a record as lines, each with a key and its value. Leaves out empty values.
 pub(crate) fn lines(record: &Value) -> String {
     let Some(fields) = record.as_object() else {
         return format!("{record}\n");
     };
-    let shown: Vec<(&String, String)> = fields
+    let entries: Vec<(&String, String)> = fields
         .iter()
         .filter(|(_, value)| !is_empty(value))
         .map(|(key, value)| (key, value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect();
-    let key_width = shown.iter().map(|(key, _)| width(key)).max().unwrap_or_default();
+    let key_width = entries.iter().map(|(key, _)| width(key)).max().unwrap_or_default();
     let mut lines = String::new();
-    for (key, value) in shown {
+    for (key, value) in entries {
         for (index, line) in value.trim_end().lines().enumerate() {
             let label = if index == 0 { key.as_str() } else { "" };
             let _ = writeln!(lines, "{label:key_width$}  {}", printable(line));
@@ -31,10 +31,10 @@ pub(crate) fn lines(record: &Value) -> String {
 pub(crate) fn line(plugin: &str, record: &Value) -> String {
     const COLUMNS: usize = 160;
     let fields = record.as_object().into_iter().flatten();
-    let shown = fields
+    let entries = fields
         .filter(|(key, value)| !matches!(key.as_str(), "type" | "plugin" | "hook_name") && !is_empty(value));
     let mut line = format!("{plugin}  {}", record["type"].as_str().unwrap_or_default());
-    for (key, value) in shown {
+    for (key, value) in entries {
         let _ = match value {
             Value::String(text) => write!(line, "  {key}={text}"),
             other => write!(line, "  {key}={other}"),

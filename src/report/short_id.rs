@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 
-/// How many characters an id has at least. UUIDv7 generated at about the same time have the same beginning, so a short id
-/// is the end of one.
-const CHARACTERS: usize = 8;
+/// The minimum length of a short id, in characters. A short id is a suffix, because UUIDs of version 7 have the same
+/// prefix if they were generated at about the same time.
+const MIN_CHARS: usize = 8;
 
-/// Returns the shortest end of each id, of at least 8 characters, that no other id of the list has.
+/// Returns the shortest suffix of each id, of at least 8 characters, that no other id of the list has.
 pub(crate) fn short_ids<I: Display>(ids: impl IntoIterator<Item = I>) -> Vec<String> {
     let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
     let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -16,8 +16,8 @@ pub(crate) fn short_ids<I: Display>(ids: impl IntoIterator<Item = I>) -> Vec<Str
         let at = sorted.partition_point(|other| other.bytes().rev().lt(id.bytes().rev()));
         let before = at.checked_sub(1).map(|index| sorted[index]);
         let after = sorted.get(at + 1).copied();
-        let shared = [before, after].into_iter().flatten().map(|other| common_end(id, other)).max();
-        let count = shared.map_or(0, |shared| shared + 1).max(CHARACTERS);
+        let shared = [before, after].into_iter().flatten().map(|other| common_suffix(id, other)).max();
+        let count = shared.map_or(0, |shared| shared + 1).max(MIN_CHARS);
         id[id.len().saturating_sub(count)..].to_owned()
     };
     ids.iter().map(shorten).collect()
@@ -28,8 +28,8 @@ pub(crate) fn short_id(id: impl Display) -> String {
     short_ids([id]).remove(0)
 }
 
-/// Returns the length of the longest common end of two ids.
-fn common_end(one: &str, other: &str) -> usize {
+/// Returns the length of the longest common suffix of two ids.
+fn common_suffix(one: &str, other: &str) -> usize {
     one.bytes().rev().zip(other.bytes().rev()).take_while(|(one, other)| one == other).count()
 }
 
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_id_is_the_shortest_unique_end() {
+    fn a_short_id_is_the_shortest_unique_suffix() {
         let ids = [
             "0198abcd-0000-7000-8000-0123456789ab",
             "0198abcd-0000-7000-8000-1123456789ab",

@@ -5,10 +5,10 @@ use comfy_table::{Color, ColumnConstraint, ContentArrangement, Width};
 
 use crate::report::text;
 
-/// The columns of a terminal between two columns of a table.
+/// The space between two columns of a table, in columns of the terminal.
 const GAP: usize = 2;
 
-/// What becomes of a text that is wider than its column.
+/// The treatment of a text that is wider than its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Overflow {
     CutEnd,
@@ -21,15 +21,15 @@ enum Overflow {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     header: &'static str,
-    /// What happens to a text that is too wide, and the width that the column keeps; `None` for a column that does not
+    /// The treatment of a text that is too wide, and the minimum width of the column; `None` for a column that does not
     /// shrink.
     overflow: Option<(Overflow, usize)>,
-    /// Columns are left out of a narrow table by this number, the highest first; a column with 0 is never left out.
+    /// The rank by which columns are left out of a narrow table, highest first. A column with rank 0 is never left out.
     rank: u8,
 }
 
 impl Column {
-    /// A column that is always shown in full.
+    /// Returns a column that is always shown in full.
     pub(crate) const fn new(header: &'static str) -> Self {
         Self { header, overflow: None, rank: 0 }
     }
@@ -49,7 +49,8 @@ impl Column {
         Self { overflow: Some((Overflow::Wrap, min_width)), ..self }
     }
 
-    /// Lets a narrow table leave the column out; of several such columns, those with the highest rank go first.
+    /// Lets a narrow table leave the column out; of several such columns, the one with the highest rank is left out
+    /// first.
     pub(crate) const fn optional(self, rank: u8) -> Self {
         Self { rank, ..self }
     }
@@ -60,22 +61,22 @@ impl Column {
 pub(crate) struct Cell {
     /// The text, on one line.
     pub text: String,
-    /// Its meaning, as a color: green for success, red for failure.
+    /// The color: green for success, red for failure.
     color: Option<Color>,
 }
 
 impl Cell {
-    /// A cell without a meaning.
+    /// Returns a cell without a color.
     pub(crate) fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), color: None }
     }
 
-    /// A cell that reports success.
+    /// Returns a cell that reports success.
     pub(crate) fn success(text: impl Into<String>) -> Self {
         Self { text: text.into(), color: Some(Color::Green) }
     }
 
-    /// A cell that reports a failure.
+    /// Returns a cell that reports a failure.
     pub(crate) fn failure(text: impl Into<String>) -> Self {
         Self { text: text.into(), color: Some(Color::Red) }
     }
@@ -122,7 +123,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Returns whether the table has no rows.
+    /// Whether the table has no rows.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -157,26 +158,26 @@ impl Table {
 
     /// Returns the columns to show, each with its width.
     fn layout(&self, width: usize) -> Vec<(usize, usize)> {
-        let mut shown: Vec<(usize, usize)> =
+        let mut layout: Vec<(usize, usize)> =
             (0..self.columns.len()).map(|index| (index, self.natural_width(index))).collect();
-        // A column without a text says nothing in a table that has no room to spare.
-        let is_narrow = total(shown.iter().map(|column| column.1)) > width;
-        shown.retain(|&(index, _)| !is_narrow || self.columns[index].rank == 0 || !self.is_blank(index));
+        // A table that is too wide leaves out its optional columns without any text first.
+        let is_too_wide = total(layout.iter().map(|column| column.1)) > width;
+        layout.retain(|&(index, _)| !is_too_wide || self.columns[index].rank == 0 || !self.is_blank(index));
         let min_width = |&(index, width): &(usize, usize)| match self.columns[index].overflow {
             Some((_, min_width)) => width.min(min_width.max(text::width(self.columns[index].header))),
             None => width,
         };
-        while total(shown.iter().map(min_width)) > width {
-            let ranks = shown.iter().map(|&(index, _)| self.columns[index].rank).enumerate();
+        while total(layout.iter().map(min_width)) > width {
+            let ranks = layout.iter().map(|&(index, _)| self.columns[index].rank).enumerate();
             match ranks.filter(|&(_, rank)| rank > 0).max_by_key(|&(_, rank)| rank) {
-                Some((position, _)) => drop(shown.remove(position)),
+                Some((position, _)) => drop(layout.remove(position)),
                 None => break,
             }
         }
-        shrink(&mut shown, width, min_width);
-        // In a very narrow terminal, every column shrinks.
-        shrink(&mut shown, width, |_column| 1);
-        shown
+        shrink(&mut layout, width, min_width);
+        // If the table is still too wide, every column shrinks below its minimum.
+        shrink(&mut layout, width, |_column| 1);
+        layout
     }
 
     fn natural_width(&self, index: usize) -> usize {
@@ -189,10 +190,10 @@ impl Table {
     }
 }
 
-/// Makes the widest column narrower, again and again, until the table fits or no column is wider than its minimum.
-fn shrink(shown: &mut [(usize, usize)], width: usize, min_width: impl Fn(&(usize, usize)) -> usize) {
-    while total(shown.iter().map(|column| column.1)) > width {
-        let wider = shown.iter_mut().filter(|column| column.1 > min_width(column));
+/// Narrows the widest column, step by step, until the table fits or every column has its minimum width.
+fn shrink(layout: &mut [(usize, usize)], width: usize, min_width: impl Fn(&(usize, usize)) -> usize) {
+    while total(layout.iter().map(|column| column.1)) > width {
+        let wider = layout.iter_mut().filter(|column| column.1 > min_width(column));
         match wider.max_by_key(|column| column.1) {
             Some(column) => column.1 -= 1,
             None => break,
@@ -210,10 +211,10 @@ fn cell(cell: &Cell, column: Column, width: usize) -> comfy_table::Cell {
         Some((Overflow::Wrap, _)) => cell.text.as_str().into(),
         Some((Overflow::CutEnd, _)) | None => text::cut_end(&cell.text, width),
     };
-    let shown = comfy_table::Cell::new(&text);
+    let styled = comfy_table::Cell::new(&text);
     match cell.color {
-        Some(color) if !text.is_empty() => shown.fg(color),
-        _ => shown,
+        Some(color) if !text.is_empty() => styled.fg(color),
+        _ => styled,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::report::units;
 pub(crate) struct ProcessRow<'a> {
     /// The process.
     pub process: &'a Process,
-    /// The lines of the tree that lead to it.
+    /// The lines of the tree in front of it.
     pub branch: &'a str,
     /// CPU time in milliseconds and memory in bytes of a running process.
     pub live: Option<(u64, u64)>,

@@ -35,13 +35,13 @@ pub(crate) fn cut_start(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(std::iter::once(ELLIPSIS).chain(kept.into_iter().rev()).collect())
 }
 
-/// Returns as many characters as fit into `max` columns.
+/// Returns the first characters, as many as fit into `max` columns.
 fn take_width(characters: impl Iterator<Item = char>, max: usize) -> Vec<char> {
-    let mut left = max;
+    let mut remaining = max;
     let fits = |character: &char| {
         let width = character.width().unwrap_or_default();
-        let fits = width <= left;
-        left = left.saturating_sub(width);
+        let fits = width <= remaining;
+        remaining = remaining.saturating_sub(width);
         fits
     };
     characters.take_while(fits).collect()

@@ -1,4 +1,4 @@
-//! Where the time of a command went: how long each hook waited, ran and was verified, and which hooks determined how long the
+//! The timings of a command: how long each hook waited, ran and was verified, and which hooks determined how long the
 //! command took.
 
 mod axis;

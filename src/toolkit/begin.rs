@@ -1,5 +1,4 @@
-//! The start of a provider's hook in one call: whether the request is for the provider, the lock, and the request as shell
-//! variables.
+//! The shell code at the start of a provider's hook, which takes the lock and sets the request as shell variables.
 
 use jiff::Timestamp;
 
@@ -8,20 +7,21 @@ use crate::settings::Settings;
 use crate::toolkit::policy;
 use crate::toolkit::request::{HookRequest, RequestError};
 
-/// The variable that a hook finds itself under a lock by.
+/// The environment variable that identifies the lock under which a hook runs.
 pub(crate) const LOCKED: &str = "RIGUP_LOCKED";
 
-/// Puts the command that starts the hook again into the arguments. Like rigup itself, bash starts a script without an exec
-/// bit or a shebang.
+/// The shell code that sets the arguments to the command that starts the hook again. Like rigup, it starts a script
+/// without an exec bit or a shebang with bash.
 const RESTART: &str = r##"if [ -x "$0" ] && read -r shebang <"$0" && [ "${shebang#"#!"}" != "$shebang" ]
 then set -- "$0" "$@"
 else set -- bash "$0" "$@"
 fi
 "##;
 
-/// Returns the shell code that a provider's hook evaluates at its start. Without its lock, the hook starts itself again under
-/// it; with the lock, it gets the variables `name`, `prefix`, `packages` (one per line), `min_version`, `exact_version` and
-/// those of [`policy::assignments`]. The lock is that of the prefix unless `lock` names another.
+/// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
+/// starts the hook again under the lock. Otherwise, it sets the variables `name`, `prefix`, `packages` (one per line),
+/// `min_version`, `exact_version` and those of [`policy::assignments`]. The lock is that of the prefix unless `lock`
+/// names another.
 pub(crate) fn script(
     request: &HookRequest,
     provider: &str,
@@ -33,10 +33,10 @@ pub(crate) fn script(
     let prefix = request.prefix(provider, &settings.lib_dir)?;
     let own_lock = format!("{provider}/{}", prefix.file_name().unwrap_or_default().to_string_lossy());
     let lock = lock.unwrap_or(&own_lock);
-    let mark = settings.lib_dir.join(lock);
-    if settings.environment.get(LOCKED) != Some(mark.as_os_str()) {
-        let (mark, lock) = (quoted(&mark.to_string_lossy())?, quoted(lock)?);
-        return Ok(format!("{RESTART}{LOCKED}={mark} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n"));
+    let lock_id = settings.lib_dir.join(lock);
+    if settings.environment.get(LOCKED) != Some(lock_id.as_os_str()) {
+        let (lock_id, lock) = (quoted(&lock_id.to_string_lossy())?, quoted(lock)?);
+        return Ok(format!("{RESTART}{LOCKED}={lock_id} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n"));
     }
     let packages = request.packages(provider, config)?.join("\n");
     Ok(format!(
@@ -50,7 +50,7 @@ pub(crate) fn script(
     ))
 }
 
-/// Returns a word in single quotes, in which a shell leaves everything as it is.
+/// Returns a word in single quotes, in which a shell expands nothing.
 fn quoted(text: &str) -> Result<String, RequestError> {
     if text.contains('\0') {
         return Err(RequestError::Nul(text.to_owned()));

@@ -13,7 +13,7 @@ use crate::process::signals::Interrupt;
 use crate::process::spawn;
 use crate::settings::Settings;
 
-/// An error that leaves a request without a record.
+/// An error for a request that gets no Binary record.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BinaryError {
     /// No program of this name on PATH.
@@ -40,8 +40,8 @@ impl BinaryError {
     }
 }
 
-/// Finds the file of a binary: `abspath` if it is given, the file at `name` if that is a path, otherwise the first of this
-/// name on PATH without LIB_BIN_DIR.
+/// Finds the file of a binary: `abspath` if it is given, the file at `name` if that is a path, otherwise the first
+/// program of this name on PATH, ignoring LIB_BIN_DIR.
 pub(crate) fn locate(
     name: &BinaryName,
     abspath: Option<&Path>,
@@ -68,8 +68,8 @@ pub(crate) struct ProgramFacts {
     pub fingerprint: String,
 }
 
-/// Probes a file. `version` is the version of a program that does not report one. A file that is still the same as one of the
-/// `known` binaries of the store is not probed again.
+/// Probes a file. `version` is the version of a program that does not report one. An unchanged file of one of the
+/// `known` binaries in the store is not probed again.
 pub(crate) fn facts(
     file: &Path,
     version: Option<&str>,

@@ -1,10 +1,10 @@
-//! A package with one exact version.
+//! Pins a package to one exact version.
 
 use crate::plugin::config::provider::VERSION_PLACE;
 
-/// Adds a version in the package manager's format to the first package, which stands for the binary. A package that states a
-/// whole version itself, or is not a name but a URL, a folder or an alias, stays as it is. Nothing changes if the version is
-/// not a plain one.
+/// Adds a version in the package manager's format to the first package, which stands for the binary. Does not change a
+/// package that already has an exact version, or that is a URL, a folder or an alias. Changes nothing if the version is
+/// not plain.
 pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
     if !version.starts_with(|c: char| c.is_ascii_digit()) || !version.bytes().all(is_plain) {
@@ -19,36 +19,36 @@ fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
     if !is_name(package) {
         return None;
     }
-    let spelled = format.replace(VERSION_PLACE, version);
+    let suffix = format.replace(VERSION_PLACE, version);
     let separator = format.split(VERSION_PLACE).next()?.chars().next()?;
     if format.starts_with("==") {
-        // Python's: x, x[extra], x>=1,<3
+        // The forms of Python packages: x, x[extra], x>=1,<3
         return match package.find(['<', '>', '=', '!', '~']) {
-            None => Some(format!("{package}{spelled}")),
+            None => Some(format!("{package}{suffix}")),
             Some(_) if package.contains("==") && !package.contains('*') => None,
-            Some(_) => Some(format!("{package},{spelled}")),
+            Some(_) => Some(format!("{package},{suffix}")),
         };
     }
-    // What npm calls a scope begins with the separator: @postlight/parser
+    // An npm scope begins with the separator: @postlight/parser
     match package.char_indices().skip(1).find(|&(_, c)| c == separator) {
-        None => Some(format!("{package}{spelled}")),
-        Some((at, _)) if is_one(&package[at + separator.len_utf8()..], separator) => None,
-        Some((at, _)) => Some(format!("{}{spelled}", &package[..at])),
+        None => Some(format!("{package}{suffix}")),
+        Some((at, _)) if is_exact(&package[at + separator.len_utf8()..], separator) => None,
+        Some((at, _)) => Some(format!("{}{suffix}", &package[..at])),
     }
 }
 
-/// Whether a package is a name with versions, and not a place.
+/// Whether a package is a name with an optional version, and not a location.
 fn is_name(package: &str) -> bool {
-    let is_place =
+    let is_location =
         package.contains("://") || package.starts_with(['.', '/', '~']) || package.contains([' ', ';']);
-    // user/repository; a module path begins with a host, and a scope with @.
+    // `user/repository` is a location; a module path begins with a host, and a scope with @.
     let (owner, is_path) = package.split_once('/').map_or((package, false), |(owner, _)| (owner, true));
-    !is_place && (!is_path || owner.starts_with('@') || owner.contains('.'))
+    !is_location && (!is_path || owner.starts_with('@') || owner.contains('.'))
 }
 
-/// Whether a version is exact: three numbers, or an epoch or alias in front; for apt's `=` and gem's `:` anything but a
-/// pattern.
-fn is_one(version: &str, separator: char) -> bool {
+/// Whether a version is exact: it has three numbers, or an epoch or alias in front. After apt's `=` or gem's `:`, every
+/// version that is not a pattern is exact.
+fn is_exact(version: &str, separator: char) -> bool {
     let starts_with_digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     let numbers = version.trim_start_matches('v').split(['.', '-', '+']);
     version.contains(':')

@@ -12,17 +12,18 @@ use crate::toolkit::request::HookRequest;
 /// - `must_keep_age`, `must_keep_scripts`: `yes` if the rule was requested, so that a hook that cannot enforce it must
 ///   fail; empty if it is a default, which the hook enforces if it can.
 pub(crate) fn assignments(request: &HookRequest, now: Timestamp) -> String {
-    let yes = |is_so: bool| if is_so { "yes" } else { "" };
+    let yes = |condition: bool| if condition { "yes" } else { "" };
     let age = request.policy.age();
     let (days, before) = if age > 0.0 {
-        // Registries store no fractions of seconds.
+        // Registries store times in whole seconds.
         let before = now - SignedDuration::from_secs_f64(age * 86_400.0);
         (age.to_string(), before.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
     } else {
         (String::new(), String::new())
     };
-    let must_keep =
-        |key: &str, is_asked: bool| yes(is_asked && !request.best_effort.iter().any(|name| name == key));
+    let must_keep = |key: &str, is_requested: bool| {
+        yes(is_requested && !request.best_effort.iter().any(|name| name == key))
+    };
     let must_keep_age =
         must_keep(MIN_RELEASE_AGE_KEY, request.policy.min_release_age.is_some_and(|days| days > 0.0));
     let must_keep_scripts =

@@ -12,7 +12,7 @@ use crate::plugin::overrides::{OptionError, OverrideError, Overrides};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::toolkit::pin;
 
-/// The folder below `LIB_DIR/<provider>` that holds prefixes itself, as in abx-plugins.
+/// The folder below `LIB_DIR/<provider>` that contains further prefixes, as in abx-plugins.
 const SHARED: &str = "packages";
 
 /// The request of a hook. Unknown arguments are ignored.
@@ -34,7 +34,7 @@ pub struct HookRequest {
     pub overrides: Overrides,
 }
 
-/// Arguments that are not a request.
+/// An error in the arguments of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// No `--name=...`.
@@ -121,19 +121,20 @@ impl HookRequest {
         })
     }
 
-    /// Returns the folder that a provider installs into: `LIB_DIR/<provider>/<name>`, so that no tool breaks another's dependencies, unless the overrides put several into one
-    /// `install_root`: a name or an absolute path directly below `LIB_DIR/<provider>` or its folder `packages`. No prefix contains
-    /// another, because providers empty the prefix that they install into.
+    /// Returns the folder that a provider installs into: `LIB_DIR/<provider>/<name>`, so that no tool breaks another's
+    /// dependencies. The overrides may put several tools into one `install_root`: a name or an absolute path directly
+    /// below `LIB_DIR/<provider>` or its folder `packages`. No prefix contains another, because providers empty the
+    /// prefix that they install into.
     pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<PathBuf, RequestError> {
         let below = lib_dir.join(provider);
         let root = self.overrides.of(provider).install_root.as_deref().unwrap_or(self.name.link_name());
         let path = below.join(root);
         let inside = path.strip_prefix(&below).unwrap_or(Path::new("")).components();
-        // A name that ends with `.part` is an unfinished prefix, or the mark of one.
-        let is_free = |name: &OsStr| !name.as_encoded_bytes().ends_with(b".part");
+        // Names that end with `.part` are reserved for unfinished prefixes.
+        let is_allowed = |name: &OsStr| !name.as_encoded_bytes().ends_with(b".part");
         match inside.collect::<Vec<_>>()[..] {
-            [Component::Normal(name)] if is_free(name) && name != SHARED => Ok(below.join(name)),
-            [Component::Normal(shared), Component::Normal(name)] if shared == SHARED && is_free(name) => {
+            [Component::Normal(name)] if is_allowed(name) && name != SHARED => Ok(below.join(name)),
+            [Component::Normal(shared), Component::Normal(name)] if shared == SHARED && is_allowed(name) => {
                 Ok(below.join(shared).join(name))
             }
             _ => {
@@ -145,9 +146,9 @@ impl HookRequest {
     /// Returns the packages to request from a provider: those of the overrides, or the name itself. If one version is
     /// requested and the provider has a format for it, the first package states it.
     pub fn packages(&self, provider: &str, config: &ProviderConfig) -> Result<Vec<String>, OptionError> {
-        let own = self.overrides.of(provider);
-        own.check_options(provider, &config.options)?;
-        let mut packages = own.packages.clone();
+        let overrides = self.overrides.of(provider);
+        overrides.check_options(provider, &config.options)?;
+        let mut packages = overrides.packages.clone();
         if packages.is_empty() {
             packages.push(self.name.link_name().to_owned());
         }

@@ -199,7 +199,7 @@ fn a_hook_obeys_term_and_prints_no_record_after_it() {
         HookRun { duration: Duration::from_secs(6), slow_to_exit: vec!["sleep (pid 7)".into()], ..ended() };
     fails(
         &term(&answered(), &killed, location()),
-        "it exited only by KILL, 5 s after TERM: sleep (pid 7)",
+        "it was killed, because it had not exited 5 s after TERM: sleep (pid 7)",
         "hook.sh:2",
     );
     let survived = HookRun { leftovers: vec!["sleep (pid 7)".into()], ..ended() };

@@ -13,7 +13,7 @@ pub struct AttemptTiming {
     pub binary: String,
     /// The outcome.
     pub outcome: Outcome,
-    /// Why; empty if the binary was installed.
+    /// The reason; empty if the binary was installed.
     pub reason: String,
     /// When the outcome was known: the record verified, the file hashed, the version probed.
     #[serde(skip)]
@@ -29,13 +29,13 @@ pub struct HookTiming {
     pub provider: String,
     /// The hook's file name.
     pub hook_name: String,
-    /// When the hook started; the time of its end if it never started.
+    /// When the hook started; `ended` if it never started.
     pub started: Timestamp,
     /// When the hook exited.
     pub ended: Timestamp,
     /// How the hook exited, like `exit 0`.
     pub exit: String,
-    /// The binary that its arguments name; empty for a hook for several binaries.
+    /// The binary in its arguments; empty for a hook for several binaries.
     pub subject: String,
     /// The attempts, one for each binary; empty if they were never stored.
     pub attempts: Vec<AttemptTiming>,
@@ -50,7 +50,7 @@ pub struct HookTiming {
 }
 
 impl HookTiming {
-    /// Returns the times of a process; one that has not exited ends `now`.
+    /// Returns the times of a process. The times of a running process end at `now`.
     pub fn of(process: &Process, attempts: Vec<AttemptTiming>, now: Timestamp) -> Self {
         let exit = process.exit();
         let ended = exit.map_or(now, |exit| exit.ended_at);
@@ -86,12 +86,12 @@ impl HookTiming {
         self.verified_at().duration_since(self.ended)
     }
 
-    /// Returns how long the hook ran and was verified.
+    /// Returns how long the hook ran and its records were verified.
     pub fn busy_time(&self) -> SignedDuration {
         self.run_time() + self.verify_time()
     }
 
-    /// Returns the ends of its logs, each with its name.
+    /// Returns the last lines of each log, with the name of the stream.
     pub(super) fn logs(&self) -> [(&'static str, &str); 2] {
         [("stderr", self.stderr_tail.trim_end()), ("stdout", self.stdout_tail.trim_end())]
     }

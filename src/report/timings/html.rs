@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use askama::filters::Escaper;
 
-/// Escapes text, so that it is plain text between tags and in a quoted attribute. Control characters other than line breaks
-/// and tabs are replaced.
+/// An escaper for text between tags and in quoted attributes. It replaces control characters other than line breaks and
+/// tabs.
 #[derive(Clone, Copy)]
 pub(super) struct Html;
 

@@ -5,11 +5,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::report::timings::hook_timing::Bar;
 use crate::report::timings::timed_command::Timings;
 
-/// The widths that a lane reserves for each bar at least, as shares of the chart: enough for its name, enough to point at it,
-/// none. The first one that does not make the lane too high is used.
+/// The minimum widths that a lane may reserve for each bar, as shares of the chart: enough for its name, enough to
+/// point at it, none. A lane uses the first one that does not make it too high.
 const MIN_WIDTHS: [f64; 3] = [0.07, 0.006, 0.0];
 
-/// The rows that a lane may grow to for the sake of minimum widths.
+/// The number of rows up to which a lane may grow to reserve minimum widths.
 const MAX_ROWS: usize = 6;
 
 /// The height of a row and of a bar in it, in CSS pixels; `page.css` has the same numbers.

@@ -20,7 +20,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Whether a bar has this outcome.
+    /// Whether any bar has this outcome.
     fn has_outcome(&self, word: &str) -> bool {
         self.timings.bars.iter().any(|bar| bar.hook.outcome() == word)
     }
@@ -39,12 +39,12 @@ impl Page<'_> {
         self.width(self.timings.command.started, at)
     }
 
-    /// Returns how long after the start of the command a time is.
+    /// Returns the time since the start of the command.
     fn offset(&self, at: Timestamp) -> String {
         units::duration(at.duration_since(self.timings.command.started))
     }
 
-    /// Returns the place of the middle of each bar below the top of the chart, in CSS pixels.
+    /// Returns the distance from the top of the chart to the middle of each bar, in CSS pixels.
     fn middles(&self) -> Vec<usize> {
         let mut middles = vec![0; self.timings.bars.len()];
         let mut top = 0;
@@ -58,7 +58,7 @@ impl Page<'_> {
     }
 }
 
-/// Returns the page. It needs no other file, no network and no script.
+/// Returns the page, which needs no other file, no network and no script.
 pub fn page(timings: &Timings) -> String {
     let page = Page { timings, lanes: lanes::lanes(timings), total: timings.total() };
     // Writing to a string never fails.

@@ -20,7 +20,7 @@ pub struct ProviderTotal {
     pub wait: SignedDuration,
     /// How long the hooks ran.
     pub run: SignedDuration,
-    /// How long their records were verified.
+    /// How long it took to verify their records.
     pub verify: SignedDuration,
     /// CPU time in milliseconds, as far as it was measured.
     pub cpu_ms: u64,
@@ -44,7 +44,7 @@ impl ProviderTotal {
         total
     }
 
-    /// Returns how long the hooks ran and were verified.
+    /// Returns how long the hooks ran and their records were verified.
     pub fn busy_time(&self) -> SignedDuration {
         self.run + self.verify
     }

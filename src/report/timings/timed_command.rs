@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::report::timings::hook_timing::{Bar, HookTiming};
 use crate::report::timings::provider_total::ProviderTotal;
 
-/// A hook starts at most this long after what it waited for: in between, rigup links, stores records and starts the hook,
-/// which takes a few milliseconds, or a few hundred on a busy machine.
+/// The longest time between the end of a wait and the start of the hook: in between, rigup links, stores records and
+/// starts the hook, which takes a few milliseconds, or a few hundred on a busy machine.
 const SHORT_GAP: SignedDuration = SignedDuration::from_millis(250);
 
 /// A command and when it ran.
@@ -24,20 +24,20 @@ pub struct TimedCommand {
     pub ended: Timestamp,
 }
 
-/// Where the time of a command went.
+/// The timings of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timings {
     /// The command.
     pub command: TimedCommand,
     /// Its hooks, in the order in which they started.
     pub bars: Vec<Bar>,
-    /// The indexes of the bars on the critical path, first to last: each hook could only start after the one before it, and
-    /// the last one was done last of all.
+    /// The indexes of the bars on the critical path, first to last: each hook could only start after the one before it,
+    /// and the last one finished last.
     pub critical_path: Vec<usize>,
 }
 
 impl Timings {
-    /// Finds out what each hook waited for.
+    /// Determines what each hook waited for.
     pub fn new(mut command: TimedCommand, mut hooks: Vec<HookTiming>) -> Self {
         hooks.sort_by_key(|hook| (hook.started, hook.process_id));
         let ends = hooks.iter().map(HookTiming::verified_at);
@@ -59,7 +59,7 @@ impl Timings {
         self.command.ended.duration_since(self.command.started)
     }
 
-    /// Returns how long the hooks on the critical path ran and were verified.
+    /// Returns how long the hooks on the critical path ran and their records were verified.
     pub fn critical_time(&self) -> SignedDuration {
         self.critical_bars().map(|bar| bar.hook.busy_time()).sum()
     }
@@ -114,8 +114,8 @@ fn previous_attempts(hooks: &[HookTiming]) -> Vec<Option<(Timestamp, usize)>> {
     hooks.iter().enumerate().map(previous).collect()
 }
 
-/// Returns the indexes of the bars on the critical path, first to last: it follows the predecessors of the bar that was
-/// done last. The bars are in the order in which their hooks started.
+/// Returns the indexes of the bars on the critical path, first to last: it follows the predecessors of the bar that
+/// finished last. The bars are in the order in which their hooks started.
 fn critical_path(bars: &[Bar]) -> Vec<usize> {
     let last = (0..bars.len()).max_by_key(|&index| bars[index].hook.verified_at());
     let mut path: Vec<usize> = iter::successors(last, |&index| predecessor(bars, index)).collect();
@@ -123,10 +123,10 @@ fn critical_path(bars: &[Bar]) -> Vec<usize> {
     path
 }
 
-/// Returns the bar that this one waited for: the previous attempt at the same binary. If that was done long before, the hook
-/// waited for one that was done just before it started: a hook of the same provider, which held its lock, or any other hook,
-/// which kept a thread busy or installed a program that the provider needs. A predecessor always has a lower index, so the
-/// path ends.
+/// Returns the bar that this one waited for: the previous attempt at the same binary. If that one finished long before,
+/// the hook waited for one that finished just before it started: a hook of the same provider, which held its lock, or
+/// any other hook, which kept a thread busy or installed a program that the provider needs. A predecessor always has a
+/// lower index, so the path ends.
 fn predecessor(bars: &[Bar], index: usize) -> Option<usize> {
     let bar = &bars[index];
     if bar.previous.is_some() && bar.wait_time() <= SHORT_GAP {
