@@ -375,7 +375,7 @@ fn table<'a>(processes: impl IntoIterator<Item = (&'a Process, &'a str)>) -> Tab
     tables::processes(&processes.into_iter().map(row).collect::<Vec<_>>(), clock::now())
 }
 
-/// Returns what a process uses now, or `None` if it is not running.
+/// Returns the current resource usage of a process, or `None` if it is not running.
 fn live_usage(process: &Process) -> Option<LiveUsage> {
     usage::usage(live_entry(process)?.pid)
 }

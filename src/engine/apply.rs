@@ -48,7 +48,7 @@ pub(crate) struct BatchOutput {
     pub(crate) errors: Vec<(u64, String)>,
 }
 
-/// What to do with a record.
+/// The action for a record.
 enum RecordAction {
     /// Print this record.
     Print(Value),

@@ -1,4 +1,4 @@
-//! Looking up recorded processes, and waiting for them.
+//! Finds recorded processes, and waits for them.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -32,7 +32,7 @@ pub(crate) struct TestRequest {
 pub(crate) struct HostileRequest {
     /// The request.
     pub request: TestRequest,
-    /// What is hostile in it, for messages.
+    /// The hostile part of it, for messages.
     pub what: String,
     /// Whether the name does not exist; otherwise, a valid record is allowed.
     pub is_absent: bool,

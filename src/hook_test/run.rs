@@ -77,7 +77,7 @@ pub(crate) struct VerifiedFile {
 pub(crate) struct InvalidLine {
     /// The line.
     pub line: u64,
-    /// What is wrong with it.
+    /// The problem with it.
     pub problem: String,
 }
 

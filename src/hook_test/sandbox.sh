@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs a hook on a read-only or full file system: DISK FAULT HOOK [ARGUMENT...]
-# It must be started in a mount namespace of its own, in DISK/out. DISK becomes a small file system in memory that only the
+# It must be started in its own mount namespace, in DISK/out. DISK becomes a small file system in memory that only the
 # hook sees. Afterwards its contents are copied to the real DISK for inspection.
 set -eu
 disk=$1 fault=$2
