@@ -1,6 +1,6 @@
 //! The only source of the current time and of new ids.
 //!
-//! Code that computes with time takes a [`Timestamp`] as an argument, so that tests can fix it.
+//! Code that computes with time takes a [`Timestamp`] as an argument, so that tests can set it.
 
 use jiff::Timestamp;
 use serde::Serializer;

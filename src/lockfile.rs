@@ -5,9 +5,9 @@
 //! {"type":"Lock","platform":"x86_64-linux","name":"rg","binprovider":"apt","version":"13.0.0","sha256":"5e1c...","hook_sha256":"07d2..."}
 //! ```
 //!
-//! Lines are sorted by platform and name, and their keys have a fixed order, so equal pins are equal bytes, and branches
-//! that pin different names or platforms merge. Parsing is strict: rigup refuses a file with a line that it does not fully
-//! understand.
+//! Lines are sorted by platform and name, and their keys have a fixed order, so equal pins make identical files, and
+//! git can merge branches that pin different names or platforms. Parsing is strict: rigup rejects a file if any line
+//! has an unknown type, field or value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,10 +33,10 @@ const MAX_NAME: usize = 4096;
 /// The longest other text, in bytes.
 const MAX_TEXT: usize = 255;
 
-/// The lines that git writes around two versions that it could not merge.
+/// The beginnings of the lines with which git marks a merge conflict.
 const CONFLICT_MARKERS: [&[u8]; 4] = [b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>"];
 
-/// The binary that a name denotes on a platform: one line.
+/// A pin, which is one line: the binary that a name stands for on a platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
@@ -60,7 +60,7 @@ pub struct Lockfile {
     pins: BTreeMap<(String, String), Pin>,
 }
 
-/// Why a lock file cannot be parsed.
+/// An error in a lock file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockfileError {
     /// The file is larger than [`MAX_SIZE`].
@@ -91,7 +91,7 @@ pub enum LockfileError {
     /// The line is not a JSON object with the fields of a pin, or one of them has an invalid value.
     #[error("line {0}: {1}")]
     Invalid(usize, String),
-    /// A name and platform have two lines, and this is the second one.
+    /// The file already has a line for this name and platform.
     #[error("line {0}: {1} already has a line for {2}; keep one of them, or run `rigup lock`")]
     Duplicate(usize, String, String),
 }
@@ -127,7 +127,8 @@ enum LockLine {
 }
 
 impl Lockfile {
-    /// Parses a lock file. Lines may be in any order, with blank lines between them, as a merge may leave them.
+    /// Parses a lock file. Lines may be in any order, and there may be blank lines, because a merge may leave the file
+    /// like this.
     pub fn parse(bytes: &[u8]) -> Result<Self, LockfileError> {
         if bytes.len() > MAX_SIZE {
             return Err(LockfileError::TooLarge);
@@ -151,7 +152,7 @@ impl Lockfile {
         Ok(lockfile)
     }
 
-    /// Returns the pin of a name on a platform, or `None` if it has none.
+    /// Returns the pin of a name on a platform, or `None` if there is none.
     pub fn get(&self, platform: &str, name: &str) -> Option<&Pin> {
         self.pins.get(&(platform.to_owned(), name.to_owned()))
     }
@@ -169,7 +170,7 @@ impl Lockfile {
     }
 }
 
-/// The file, byte for byte.
+/// Writes the contents of the file.
 impl fmt::Display for Lockfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = LockLine::Lockfile { version: FORMAT };
@@ -240,7 +241,7 @@ fn parse_line(number: usize, text: &[u8]) -> Result<LockLine, LockfileError> {
     }
     serde_json::from_slice(text).map_err(|error| {
         let reason = error.to_string();
-        // The parser sees one line, and counts it as line 1.
+        // The parser receives a single line, so it always reports line 1.
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason).to_owned();
         LockfileError::Invalid(number, reason)
     })
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_pin_that_could_not_be_parsed_again() {
+    fn rejects_a_pin_that_could_not_be_parsed_again() {
         let mut lockfile = Lockfile::default();
         assert!(matches!(lockfile.insert(pin("x86_64-linux", "x", "1\n2")), Err(PinError::Version(_))));
         assert_eq!(lockfile, Lockfile::default());
@@ -390,7 +391,7 @@ mod tests {
         }
 
         #[test]
-        fn parses_or_refuses_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+        fn parses_or_rejects_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
             let with_header = [HEADER.as_bytes(), b"\n", &bytes].concat();
             for bytes in [bytes, with_header] {
                 if let Ok(read) = Lockfile::parse(&bytes) {

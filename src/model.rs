@@ -1,4 +1,4 @@
-//! The stored nouns with their states and transitions. Values only: nothing here does I/O.
+//! The domain types with their states and transitions. Nothing here does I/O.
 
 pub(crate) mod attempt;
 pub(crate) mod binary;

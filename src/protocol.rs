@@ -17,20 +17,19 @@ pub struct Record {
     pub fields: Map<String, Value>,
 }
 
-/// The part of an output that is not records.
+/// The parts of an output that are not records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unparsed {
     /// The number of lines without a record: logs, numbers, lists, objects without a type.
     pub ignored: u64,
-    /// A message for each line that starts like a record and cannot be parsed, for the first [`MAX_DIAGNOSTICS`] of
-    /// them.
+    /// A message for each of the first [`MAX_DIAGNOSTICS`] lines that start like a record but cannot be parsed.
     pub diagnostics: Vec<String>,
 }
 
-/// The number of diagnostics that are kept, so that endless garbage cannot fill the memory.
+/// The maximum number of diagnostics that are kept, so that endless invalid output cannot fill the memory.
 pub const MAX_DIAGNOSTICS: usize = 20;
 
-/// The number of records of a hook that are kept where one is enough.
+/// The maximum number of records of a hook that are kept when one would be enough.
 pub(crate) const MAX_RECORDS: usize = 1000;
 
 /// Parses a whole output, and passes each record to `on_record`.
@@ -54,7 +53,7 @@ impl RecordReader {
         self.lines.push(bytes, |number, line| unparsed.parse_line(number, line, &mut on_record));
     }
 
-    /// Parses a last line without a newline, and returns what was not a record.
+    /// Parses the last line if it has no newline, and returns the parts of the output that are not records.
     pub fn finish(mut self, mut on_record: impl FnMut(Record)) -> Unparsed {
         let unparsed = &mut self.unparsed;
         self.lines.finish(|number, line| unparsed.parse_line(number, line, &mut on_record));
@@ -63,8 +62,8 @@ impl RecordReader {
 }
 
 impl Unparsed {
-    /// Parses a line. Each of several objects on a line is a record, an invalid byte is replaced, the last of equal
-    /// keys counts, and a number that does not fit into 64 bits becomes a float.
+    /// Parses a line. If a line contains several objects, each is a record. Invalid bytes are replaced, the last value
+    /// of a repeated key is used, and a number that does not fit into 64 bits becomes a float.
     fn parse_line(&mut self, number: u64, line: Line<'_>, on_record: &mut impl FnMut(Record)) {
         let text = match line {
             Line::Text(text) if text[0] == b'{' => text,

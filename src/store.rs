@@ -1,4 +1,4 @@
-//! The records in the data dir: a SQLite database, with one file of this folder for each table.
+//! The store: the SQLite database in the data dir. Each table has its own file in this folder.
 
 mod attempt;
 mod binary;

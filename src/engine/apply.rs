@@ -180,7 +180,7 @@ impl<'a> Applier<'a> {
         if is_ready(&binary, &request, &self.session.settings) {
             return Ok(StepResult::Present(binary));
         }
-        Ok(match binary.queued().and_then(|queued| queued.waits_until(clock::now())) {
+        Ok(match binary.queued().and_then(|queued| queued.pending_retry(clock::now())) {
             Some(retry_at) => StepResult::Deferred(binary, retry_at),
             None => StepResult::Planned(request),
         })

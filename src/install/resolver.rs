@@ -25,23 +25,23 @@ mod locks;
 mod run;
 mod state;
 
-/// Resolves requests with the hooks of all providers.
+/// A resolver, which resolves requests with the hooks of all providers.
 pub(crate) struct Resolver<'a> {
-    /// Runs the hooks.
+    /// The runner of the hooks.
     pub runner: Runner<'a>,
     /// The hooks of all providers, in hook order.
     pub hooks: &'a [&'a Hook],
-    /// The dependencies of each provider, such as npm. They are installed if the provider declines without them.
+    /// The dependencies of each provider, which are installed if the provider declines without them.
     pub provider_deps: &'a HashMap<ProviderName, Vec<Request>>,
-    /// The `config.json` of each provider. A provider without one allows no options, and declares no rule.
+    /// The `config.json` of each provider. A provider without one allows no options, and enforces no rules.
     pub provider_configs: &'a HashMap<ProviderName, ProviderConfig>,
     /// Whether to resolve installed binaries too, and to replace a foreign file in place of a link.
     pub force: bool,
-    /// Whether to find installed programs only, and to leave the records of all others unchanged.
+    /// Whether to find only installed programs, and to leave the records of all others unchanged.
     pub is_lookup: bool,
-    /// How long a hook may take.
+    /// The timeout of a hook.
     pub timeout: Duration,
-    /// Receives each event as it happens, from any thread.
+    /// The receiver of events, which is called from any thread.
     pub on_event: &'a (dyn Fn(&Request, InstallEvent) + Sync),
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Resolved {
 /// A request with its result.
 pub(crate) type RequestResult = (Arc<Request>, Result<Resolved, ResolveError>);
 
-/// Why a request could not be tried.
+/// An error that prevents a request from being resolved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResolveError {
     /// rigup was interrupted.
@@ -127,14 +127,14 @@ impl Resolver<'_> {
     }
 
     /// Returns the optional dependencies of a provider that are not installed, and that save time for this number of
-    /// requests. One that failed is not tried again before its time.
+    /// requests. A dependency that failed is not tried again before its retry time.
     fn worthwhile_dependencies(&self, provider: &str, requests: usize) -> Vec<Request> {
         let is_worthwhile = |dependency: &&Request| {
             let stored = self.stored(dependency);
             let queued = stored.as_ref().and_then(Binary::queued);
-            let waits = queued.is_some_and(|queued| queued.waits_until(clock::now()).is_some());
+            let is_waiting = queued.is_some_and(|queued| queued.pending_retry(clock::now()).is_some());
             dependency.pays_from.is_some_and(|from| requests >= from as usize)
-                && !waits
+                && !is_waiting
                 && !self.is_ready(dependency, stored.as_ref())
         };
         self.dependencies_of(provider).filter(is_worthwhile).cloned().collect()
@@ -144,7 +144,8 @@ impl Resolver<'_> {
         self.provider_deps.get(provider).into_iter().flatten()
     }
 
-    /// Returns the record of a dependency, or `None` if it has none or cannot be read, so that it is resolved.
+    /// Returns the record of a dependency, or `None` if there is none or it cannot be read, so that the dependency is
+    /// resolved.
     fn stored(&self, dependency: &Request) -> Option<Binary> {
         self.runner.store.binary(self.runner.command.machine_id, dependency.name.as_str()).ok().flatten()
     }
@@ -153,7 +154,7 @@ impl Resolver<'_> {
         stored.is_some_and(|binary| status::is_ready(binary, request, self.runner.settings))
     }
 
-    /// Links a binary. The inner error says why it has no link.
+    /// Links a binary. The inner error is the reason why it cannot be linked.
     fn link(
         &self,
         request: &Request,

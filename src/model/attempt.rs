@@ -1,4 +1,4 @@
-//! One provider tried for one request.
+//! An attempt to resolve one request with one provider, and its outcome.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ text_enum! {
         Skipped = "skipped",
         /// The hook exited with another code, was killed by a signal or could not be started.
         Failed = "failed",
-        /// The hook exited with 0, and its Binary record could not be verified; or the provider does not enforce the
+        /// The hook exited with 0, but its Binary record could not be verified; or the provider does not enforce the
         /// policy of the request.
         Rejected = "rejected",
         /// The hook reached its timeout and was terminated.
@@ -25,7 +25,7 @@ text_enum! {
     }
 }
 
-/// A provider tried for a request, with its outcome.
+/// An attempt of a provider for a request, with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     /// The provider's name.

@@ -28,11 +28,11 @@ pub struct Binary {
     pub name: String,
     /// The allowed providers, in order of preference: `pip,env`, or `*`.
     pub binproviders: String,
-    /// The lowest allowed version; empty for any.
+    /// The minimum version; empty for any.
     pub min_version: String,
     /// The policy of the request.
     pub policy: Policy,
-    /// Packages and other options for each provider, as the requirement spells them.
+    /// Packages and other options for each provider, as the requirement states them.
     pub overrides: Map<String, Value>,
     /// Queued or installed, with the data of that state.
     pub state: BinaryState,
@@ -92,9 +92,9 @@ impl BinaryState {
 }
 
 impl Queued {
-    /// Returns when to try again, or `None` if that time has come. A time further away than the longest wait after this
-    /// number of failures was written by a clock that was ahead, and is ignored.
-    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+    /// Returns the time before which `apply` does not try again, or `None` if that time has passed. Ignores a time that
+    /// is further away than the wait after this number of failures, because the clock was ahead when it was stored.
+    pub fn pending_retry(&self, now: Timestamp) -> Option<Timestamp> {
         self.retry_at.filter(|at| *at > now && now.duration_until(*at) <= backoff(self.attempt_count))
     }
 
@@ -107,8 +107,8 @@ impl Queued {
 }
 
 impl Installed {
-    /// Returns whether the file is unchanged and its version is allowed. `fingerprint` is the file's present one, or
-    /// `None` if the file is gone.
+    /// Returns whether the file is unchanged and its version satisfies the minimum version. `fingerprint` is the
+    /// current fingerprint of the file, or `None` if the file does not exist.
     pub fn is_current(&self, fingerprint: Option<&str>, min_version: &str) -> bool {
         fingerprint == Some(self.fingerprint.as_str()) && version::satisfies(&self.version, min_version)
     }
@@ -183,13 +183,13 @@ impl Binary {
         self.modified_at = now;
     }
 
-    /// Queues the binary for the next command.
+    /// Queues the binary, so that the next command may try it at once.
     pub fn requeue(&mut self, now: Timestamp) {
         self.state = BinaryState::Queued(Queued { retry_at: None, ..self.take_queued() });
         self.modified_at = now;
     }
 
-    /// Takes the failures since the last success out of the state: none if the binary is installed.
+    /// Takes the data of the queued state, which is empty if the binary is installed.
     fn take_queued(&mut self) -> Queued {
         match std::mem::replace(&mut self.state, BinaryState::Queued(Queued::default())) {
             BinaryState::Queued(queued) => queued,
@@ -263,9 +263,9 @@ mod tests {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let queued = Queued::default().fail("no network".to_owned(), now);
         let at = now + SignedDuration::from_mins(5);
-        assert_eq!(queued.waits_until(now), Some(at));
-        assert_eq!(queued.waits_until(at), None);
-        assert_eq!(queued.waits_until(now - SignedDuration::from_mins(1)), None, "the clock was set back");
+        assert_eq!(queued.pending_retry(now), Some(at));
+        assert_eq!(queued.pending_retry(at), None);
+        assert_eq!(queued.pending_retry(now - SignedDuration::from_mins(1)), None, "the clock was set back");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The ids of stored records. Each table has a type of its own, so that an id never names a row of another table.
+//! The ids of stored records. Each table has its own id type, so that an id cannot be used for another table.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::clock;
 
-/// Defines an id type: a UUIDv7 that sorts by its time of creation.
+/// Defines id types: a UUIDv7 each, which sorts by its time of creation.
 macro_rules! id {
     ($(#[doc = $doc:literal] $visibility:vis $name:ident)*) => {$(
         #[doc = $doc]
@@ -24,7 +24,7 @@ macro_rules! id {
             }
         }
 
-        /// For the ids of tests and benches.
+        /// Creates an id for tests and benchmarks.
         impl From<u128> for $name {
             fn from(number: u128) -> Self {
                 Self(Uuid::from_u128(number))
@@ -56,7 +56,7 @@ id! {
     pub BinaryId
     /// The id of an attempt.
     pub(crate) AttemptId
-    /// The id of a process; the process finds it in `RIGUP_PROCESS_ID`.
+    /// The id of a process; it is also in the process's variable `RIGUP_PROCESS_ID`.
     pub ProcessId
 }
 
@@ -70,7 +70,7 @@ impl ProcessId {
 
 #[cfg(test)]
 impl ProcessId {
-    /// Returns the number of the id.
+    /// Returns the id as a number.
     pub(crate) const fn as_u128(self) -> u128 {
         self.0.as_u128()
     }

@@ -1,4 +1,4 @@
-//! Machine and Process records of other data dirs or older tools, as values.
+//! Parses Machine and Process records from other data dirs or older tools.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::model::process::{
     Identity, Process, ProcessExit, ProcessSpec, ProcessState, RunSpec, Running, Usage,
 };
 
-/// Why a record cannot be imported.
+/// An error in a record that is imported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ImportError {
     /// A required key is missing.
@@ -22,7 +22,7 @@ pub(crate) enum ImportError {
     /// The value of a key is invalid.
     #[error("the record has an invalid \"{0}\": {1}")]
     Invalid(&'static str, String),
-    /// The process has not exited: rigup could not observe its exit.
+    /// The process has not exited, and rigup could not observe its exit.
     #[error("the process is {0}; only an exited process can be imported")]
     NotExited(String),
 }
@@ -40,7 +40,7 @@ impl Fields<'_> {
         self.get::<Option<_>>(key).map(Duration::from_secs)
     }
 
-    /// Returns a value that is written as text, or `None` if the record has none.
+    /// Parses a value that is written as text, or returns `None` if the record has none.
     fn parsed<T: FromStr<Err: ToString>>(&self, key: &'static str) -> Result<Option<T>, ImportError> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(None),
@@ -56,7 +56,7 @@ impl Fields<'_> {
     }
 }
 
-/// Reads a machine; `now` replaces times that the record does not have.
+/// Reads a machine. `now` is used for times that the record does not have.
 pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, ImportError> {
     let fields = Fields(fields);
     let guid = Guid { value: fields.get("guid"), source: fields.get("guid_source") };
@@ -88,7 +88,7 @@ pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Mac
     })
 }
 
-/// Reads a process that exited. Its run dir is left out, because rigup would remove that folder one day.
+/// Reads a process that has exited. Its run dir is left out, because `process gc` would remove that folder.
 pub(crate) fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     let fields = Fields(fields);
     let status: String = fields.get("status");
@@ -107,7 +107,7 @@ pub(crate) fn process(fields: &Map<String, Value>) -> Result<Process, ImportErro
     Ok(Process { state: ProcessState::Exited(running, exit), ..queued })
 }
 
-/// Reads how a process exited.
+/// Reads the exit of a process.
 pub(crate) fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportError> {
     let fields = Fields(fields);
     Ok(ProcessExit {
@@ -123,13 +123,13 @@ pub(crate) fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportErr
     })
 }
 
-/// Reads a process as it was before its start. Its run dir is left out.
+/// Reads a process in its state before it was started. Its run dir is left out.
 pub(crate) fn queued_process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     let fields = Fields(fields);
     queued(&fields, fields.required("created_at")?)
 }
 
-/// Returns a process as it was before its start. `created_at` replaces the time if the record has none.
+/// Reads a process in its state before it was started. `created_at` is used if the record does not have one.
 fn queued(fields: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportError> {
     let slug: String = fields.get("slug");
     let run = (!slug.is_empty()).then(|| RunSpec {

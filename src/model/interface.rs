@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::clock;
 use crate::model::id::{InterfaceId, MachineId};
 
-/// The facts of the network that are known without any traffic. Unknown facts are empty.
+/// Facts about a network interface, which are gathered without traffic except for the public address and its location.
+/// Unknown facts are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct InterfaceFacts {
     /// The MAC address of the interface, `aa:bb:cc:dd:ee:ff`.
@@ -32,7 +33,7 @@ pub struct InterfaceFacts {
     pub country: String,
 }
 
-/// A stored interface: one for each machine, addresses, MAC address and name server.
+/// A stored interface: one row for each combination of machine, addresses, MAC address and name server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type")]
 pub struct NetworkInterface {
@@ -43,10 +44,10 @@ pub struct NetworkInterface {
     /// The facts.
     #[serde(flatten)]
     pub facts: InterfaceFacts,
-    /// When the interface was stored first.
+    /// When the interface was first stored.
     #[serde(serialize_with = "clock::serialize")]
     pub created_at: Timestamp,
-    /// When the machine was last seen to use it.
+    /// When rigup last found that the machine uses it.
     #[serde(serialize_with = "clock::serialize")]
     pub modified_at: Timestamp,
 }
@@ -55,7 +56,8 @@ pub struct NetworkInterface {
 pub(crate) const RECHECK_MINUTES: i64 = 60;
 
 impl NetworkInterface {
-    /// Returns whether the facts must be gathered again. Facts from the future, which a wrong clock leaves, are stale too.
+    /// Returns whether the facts must be gathered again. Facts with a time in the future, which a wrong clock causes,
+    /// are stale, too.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         now.duration_since(self.modified_at).abs().as_mins() >= RECHECK_MINUTES
     }

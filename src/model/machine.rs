@@ -7,18 +7,19 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::model::id::MachineId;
 
-/// A machine's guid and its source. Cloned images share a machine id, which the source helps to notice.
+/// A machine's guid and its source. Clones of an image share a machine id; the source helps to detect this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Guid {
     /// Hex HMAC-SHA256 with the OS machine id as key and `archivebox` as message: 64 characters.
     #[serde(rename = "guid")]
     pub value: String,
-    /// The file the machine id was read from, `IOPlatformUUID`, or `random` for one kept in the data dir.
+    /// The file that the machine id was read from, `IOPlatformUUID`, or `random` for an id that is kept in the data
+    /// dir.
     #[serde(rename = "guid_source")]
     pub source: String,
 }
 
-/// The facts of the hardware and the operating system. Unknown facts are empty.
+/// Facts about the hardware and the operating system. Unknown facts are empty.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct MachineFacts {
     /// The host's name.
@@ -61,15 +62,15 @@ pub struct Machine {
     pub facts: MachineFacts,
     /// The paths of binaries: only keys that end in `_BINARY`, with paths that exist.
     pub config: Map<String, Value>,
-    /// When the machine was stored first.
+    /// When the machine was first stored.
     #[serde(serialize_with = "clock::serialize")]
     pub created_at: Timestamp,
     /// When the facts were last gathered.
     #[serde(serialize_with = "clock::serialize")]
     pub modified_at: Timestamp,
-    /// How many requests on this machine failed.
+    /// The number of requests on this machine that failed.
     pub num_uses_failed: u32,
-    /// How many requests on this machine succeeded.
+    /// The number of requests on this machine that succeeded.
     pub num_uses_succeeded: u32,
 }
 
@@ -91,7 +92,8 @@ impl Machine {
         }
     }
 
-    /// Returns whether the facts must be gathered again. Facts from the future, which a wrong clock leaves, are stale too.
+    /// Returns whether the facts must be gathered again. Facts with a time in the future, which a wrong clock causes,
+    /// are stale, too.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         now.duration_since(self.modified_at).abs().as_hours() >= RECHECK_HOURS
     }

@@ -1,4 +1,4 @@
-//! The name of a binary, checked once because it becomes a folder and a link.
+//! The name of a binary, which is checked when it is parsed because it becomes the name of a folder and of a link.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ pub const MAX_CHARS: usize = 63;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BinaryName(String);
 
-/// Why a text is not the name of a binary.
+/// An error in the name of a binary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The text is empty or blank.
@@ -42,7 +42,7 @@ pub enum NameError {
 }
 
 impl BinaryName {
-    /// Parses a name and trims blanks around it. `home` replaces a leading `~/`.
+    /// Parses a name, and trims blanks around it. `home` replaces the `~` of a leading `~/`.
     pub fn parse(text: &str, home: Option<&Path>) -> Result<Self, NameError> {
         let is_blank = |c: char| c.is_whitespace() && !c.is_control();
         let text = text.trim_matches(is_blank);
@@ -55,7 +55,7 @@ impl BinaryName {
         let whole = if text.starts_with("~/") {
             let path = dir::expand_home(Path::new(text), home);
             let path = path.ok_or_else(|| NameError::NoHome(text.to_owned()))?;
-            // A slash at the end, which may follow a blank, is gone.
+            // Expanding removes a trailing slash, which may have followed a blank.
             path.to_string_lossy().trim_end_matches(is_blank).to_owned()
         } else {
             text.to_owned()
@@ -91,7 +91,7 @@ pub fn link_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// Returns a binary's name with the minimum version that it must have: `sh`, or `sh (>= 9)`.
+/// Returns a binary's name with its minimum version: `sh`, or `sh (>= 9)`.
 pub(crate) fn label(name: &str, min_version: &str) -> String {
     if min_version.is_empty() { name.to_owned() } else { format!("{name} (>= {min_version})") }
 }

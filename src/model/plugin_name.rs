@@ -1,4 +1,4 @@
-//! The names of plugins and of providers. A provider is a plugin, and its hook's requests name it as a provider.
+//! The names of plugins and of providers. A provider is a plugin, which requirements and records name as a provider.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// A text that cannot name a plugin.
+/// An error in the name of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PluginNameError {
-    /// An empty name, or one of blanks alone.
+    /// The name is empty or blank.
     #[error("the name of a plugin is blank")]
     Blank,
-    /// A folder that discovery skips.
+    /// Discovery skips a folder with this name.
     #[error("{0:?} is not a plugin name: it starts with `.` or `_`")]
     Hidden(String),
-    /// A character that cannot stand in a folder's name or in a list of names.
+    /// The name contains a character that the name of a folder or a list of names cannot contain.
     #[error("{0:?} is not a plugin name: it contains a `/`, a comma or a control character")]
     Character(String),
 }
@@ -30,13 +30,13 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Parses a name; blanks around it are kept.
+            /// Parses a name, and keeps blanks around it.
             pub fn parse(text: &str) -> Result<Self, PluginNameError> {
                 check(text)?;
                 Ok(Self(text.into()))
             }
 
-            /// Returns a name that stands in the source code.
+            /// Returns a name that is written in the source code.
             pub fn from_static(text: &'static str) -> Self {
                 Self::parse(text).expect("a name in the source code is valid")
             }
@@ -86,9 +86,9 @@ macro_rules! name {
 }
 
 name! {
-    /// The name of a plugin: that of its folder.
+    /// The name of a plugin, which is the name of its folder.
     PluginName
-    /// The name of a provider: that of a plugin with a `BinaryRequest` hook, whether or not it exists here.
+    /// The name of a provider: a plugin with a `BinaryRequest` hook, which need not exist.
     ProviderName
 }
 
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejects_what_discovery_would_skip_or_a_list_could_not_hold() {
+    fn rejects_a_name_that_discovery_skips_or_that_breaks_a_list() {
         assert!(PluginName::parse("my plugin").is_ok());
         assert_eq!(ProviderName::parse(" "), Err(PluginNameError::Blank));
         assert_eq!(PluginName::parse("_old"), Err(PluginNameError::Hidden("_old".to_owned())));

@@ -24,7 +24,7 @@ pub struct Policy {
 /// provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct PolicySupport {
-    /// Whether the provider can leave out releases that are too new.
+    /// Whether the provider can exclude releases that are too new.
     pub min_release_age: Option<bool>,
     /// Whether the provider can install packages without running their scripts.
     pub postinstall_scripts: Option<bool>,
@@ -65,7 +65,7 @@ impl Policy {
         })
     }
 
-    /// Returns the stricter rule of both policies, for each rule.
+    /// Combines two policies: for each rule, the stricter value applies.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Policy {
         }
     }
 
-    /// Returns this policy, with the rules of the other for those that it does not state.
+    /// Returns this policy, with the rules that it does not state taken from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -107,13 +107,13 @@ impl Policy {
 }
 
 impl PolicySupport {
-    /// Returns why the provider cannot meet the rules that the policy states, or `None` if it enforces all of them.
+    /// Returns why the provider does not enforce a rule that the policy states, or `None` if it enforces all of them.
     pub fn unsupported_rule(self, policy: Policy) -> Option<String> {
-        let is_age_stated = policy.min_release_age.is_some_and(|days| days > 0.0);
-        let is_scripts_stated = policy.postinstall_scripts == Some(false);
+        let limits_age = policy.min_release_age.is_some_and(|days| days > 0.0);
+        let forbids_scripts = policy.postinstall_scripts == Some(false);
         let rules = [
-            (is_age_stated, self.min_release_age, MIN_RELEASE_AGE_KEY),
-            (is_scripts_stated, self.postinstall_scripts, POSTINSTALL_SCRIPTS_KEY),
+            (limits_age, self.min_release_age, MIN_RELEASE_AGE_KEY),
+            (forbids_scripts, self.postinstall_scripts, POSTINSTALL_SCRIPTS_KEY),
         ];
         rules.into_iter().filter(|(is_stated, ..)| *is_stated).find_map(|(_, enforces, key)| match enforces {
             Some(true) => None,
@@ -124,8 +124,7 @@ impl PolicySupport {
         })
     }
 
-    /// Returns the keys of the rules that the policy leaves at their defaults and the provider declares that it cannot
-    /// enforce.
+    /// Returns the keys of the rules that the policy does not state and that the provider declares it cannot enforce.
     pub fn unsupported_defaults(self, policy: Policy) -> Vec<&'static str> {
         let age = policy.min_release_age.is_none() && self.min_release_age == Some(false);
         let scripts = policy.postinstall_scripts.is_none() && self.postinstall_scripts == Some(false);
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_is_unsupported_if_the_provider_says_so() {
+    fn a_default_is_unsupported_if_the_provider_cannot_enforce_it() {
         let unsupported = support(Some(false), Some(false));
         assert_eq!(
             unsupported.unsupported_defaults(Policy::default()),

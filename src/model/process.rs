@@ -39,9 +39,10 @@ text_enum! {
         Signalled = "signalled",
         /// The process reached its timeout, and rigup terminated it.
         Timeout = "timeout",
-        /// rigup terminated the process on request: a signal to rigup, `process kill`, or output beyond its limit.
+        /// rigup terminated the process because of a signal to rigup, `process kill`, or output that exceeded its
+        /// limit.
         Stopped = "stopped",
-        /// No process observed the exit. The exit code is unknown, and never taken as 0.
+        /// No process observed the exit. The exit code is unknown, and never assumed to be 0.
         #[default]
         Lost = "lost",
         /// The process could not be started.
@@ -63,7 +64,7 @@ pub struct Identity {
     pub boot_id: String,
 }
 
-/// What to run, and how. It is fixed before the process exists.
+/// The specification of a process: what to run, and how. It is complete before the process starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessSpec {
     /// The kind of the process.
@@ -80,9 +81,9 @@ pub struct ProcessSpec {
     pub env: Map<String, Value>,
     /// How long the process may run; `None` for no limit.
     pub timeout: Option<Duration>,
-    /// The run dir; `None` for rigup itself, for processes that use the terminal, and once it is removed.
+    /// The run dir; `None` for rigup itself, for processes that use the terminal, and after it was removed.
     pub run_dir: Option<PathBuf>,
-    /// What `rigup start` adds; `None` for a process that is not a run.
+    /// The values of a run; `None` for a process that is not a run.
     pub run: Option<RunSpec>,
 }
 
@@ -103,10 +104,10 @@ impl ProcessSpec {
     }
 }
 
-/// What `rigup start` adds to a command to make it a run.
+/// The values that `rigup start` adds to a command to make it a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSpec {
-    /// The name of the kind of run.
+    /// The name of this kind of run.
     pub slug: String,
     /// A description by the caller.
     pub description: String,
@@ -114,7 +115,7 @@ pub struct RunSpec {
     pub ttl: Option<Duration>,
 }
 
-/// How a process exited, and the ends of its logs.
+/// The exit of a process, with the last lines of its logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessExit {
     /// When the process exited.
@@ -140,8 +141,8 @@ pub struct ProcessExit {
 /// The CPU time and memory of a process and of the children that it waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Usage {
-    /// Peak resident memory in bytes. The kernel counts from the fork on, so this is never less than what rigup itself
-    /// used at that time.
+    /// Peak resident memory in bytes. The kernel counts from the fork, so this is at least as much as rigup itself used
+    /// at that time.
     pub max_rss: u64,
     /// CPU time in user mode, milliseconds.
     pub user_ms: u64,
@@ -155,17 +156,17 @@ impl ProcessExit {
         Self::without_code(ExitReason::Lost, now)
     }
 
-    /// Returns the exit of a process that could not be started; its stderr is the message.
+    /// Returns the exit of a process that could not be started; `message` becomes its stderr.
     pub fn spawn_failed(message: String, now: Timestamp) -> Self {
         Self { stderr_tail: message, ..Self::without_code(ExitReason::SpawnFailed, now) }
     }
 
-    /// Returns the exit of a process that was not started because rigup was interrupted before.
+    /// Returns the exit of a process that was not started because rigup was interrupted first.
     pub fn not_started(now: Timestamp) -> Self {
         Self::without_code(ExitReason::Stopped, now)
     }
 
-    /// Returns whether the process exited on TERM: with 0 by a handler of its own, or by the signal itself.
+    /// Returns whether the process exited because of TERM: with 0 from its own handler, or killed by the signal.
     pub fn is_clean_stop(&self) -> bool {
         const ON_TERM: [i32; 2] = [0, 143];
         self.reason == ExitReason::Stopped && self.exit_code.is_some_and(|code| ON_TERM.contains(&code))
@@ -193,7 +194,7 @@ pub enum ProcessState {
 }
 
 impl ProcessState {
-    /// Returns the `status` of the record, what is known of the start, and the exit.
+    /// Returns the `status` of the record, the identity and start time, and the exit.
     pub(crate) const fn parts(&self) -> (&'static str, Option<&Running>, Option<&ProcessExit>) {
         match self {
             Self::Queued => ("queued", None, None),
@@ -203,7 +204,7 @@ impl ProcessState {
     }
 }
 
-/// What is known of a process once it is started.
+/// The identity and start time of a process that was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
     /// Its identity.
@@ -215,7 +216,7 @@ pub struct Running {
 /// A stored process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
-    /// The id, which the process has in `RIGUP_PROCESS_ID`.
+    /// The id, which is also in the process's variable `RIGUP_PROCESS_ID`.
     pub id: ProcessId,
     /// The machine on which it runs.
     pub machine_id: MachineId,
@@ -254,7 +255,7 @@ impl Process {
         Self { state: ProcessState::Running(Running { identity, started_at }), ..self }
     }
 
-    /// Returns the process as exited. An exit is final: a process that exited already stays as it is.
+    /// Returns the process as exited. An exit is final: a process that has already exited is returned unchanged.
     #[must_use]
     pub fn into_exited(self, exit: ProcessExit) -> Self {
         let state = match self.state {
@@ -293,12 +294,12 @@ impl Process {
         }
     }
 
-    /// Returns whether a hook skipped.
+    /// Returns whether the process is a hook that skipped.
     fn is_skipped(&self, exit: &ProcessExit) -> bool {
         self.spec.process_type == ProcessType::Hook && exit.exit_code == Some(SKIPPED)
     }
 
-    /// Returns what people recognize the process by: plugin, file and binary of a hook, otherwise the command.
+    /// Returns a title for the process: the plugin, file and binary of a hook, otherwise the command.
     pub fn title(&self) -> String {
         if self.spec.hook_name.is_empty() {
             let command = self.spec.cmd.join(" ");
@@ -311,7 +312,7 @@ impl Process {
         format!("{}/{} {subject}", self.spec.plugin, self.spec.hook_name).trim_end().to_owned()
     }
 
-    /// Returns the binary that the arguments of a hook name, or an empty text.
+    /// Returns the name of the binary in the arguments of a hook, or an empty string.
     pub fn subject(&self) -> &str {
         self.spec.cmd.iter().find_map(|word| word.strip_prefix("--name=")).unwrap_or_default()
     }
@@ -372,8 +373,8 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let process = Process::queued(ProcessId::from(0), MachineId::from(0), spec(), now)
             .into_exited(ProcessExit::exited(3, now));
-        let again = process.clone().into_exited(ProcessExit::lost(now));
-        assert_eq!(again, process);
+        let result = process.clone().into_exited(ProcessExit::lost(now));
+        assert_eq!(result, process);
     }
 
     #[test]

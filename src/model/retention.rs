@@ -1,13 +1,13 @@
-//! The limits of what is kept of processes that exited.
+//! The limits on the records and logs of exited processes that are kept.
 
-/// The limits; `None` means no limit.
+/// The retention limits; `None` means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RetentionLimits {
-    /// How many processes are kept, newest first.
+    /// The number of processes that are kept, newest first.
     pub processes: Option<u64>,
-    /// For how many days after their exit processes are kept.
+    /// The number of days for which processes are kept after their exit.
     pub days: Option<u64>,
-    /// How many bytes of their standard output and standard error are kept, newest first.
+    /// The number of bytes of their standard output and standard error that are kept, newest first.
     pub log_bytes: Option<u64>,
 }
 

@@ -1,12 +1,12 @@
 //! Enums whose variants are words in records and in the store.
 
-/// A word that is not one of an enum's.
+/// A word that no variant of an enum has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown value `{0}`; a newer rigup may have written it")]
 pub struct UnknownWord(pub String);
 
-/// Defines an enum with one word for each variant, and `ALL`, `as_str`, `Display`, `FromStr` and `Serialize` by these
-/// words.
+/// Defines an enum with one word for each variant. `as_str`, `Display`, `FromStr` and `Serialize` use these words, and
+/// `ALL` contains the variants.
 macro_rules! text_enum {
     (
         $(#[$enum_doc:meta])*
@@ -24,7 +24,7 @@ macro_rules! text_enum {
             /// All variants, in the order of their definition.
             $visibility const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
 
-            /// Returns the word in records and in the store.
+            /// Returns the word of the variant in records and in the store.
             $visibility const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
@@ -64,21 +64,21 @@ mod tests {
     use super::*;
 
     text_enum! {
-        /// Two colours.
-        enum Colour {
-            /// Like blood.
+        /// Two colors.
+        enum Color {
+            /// The color red.
             Red = "red",
-            /// Like the sky at night.
+            /// The color dark blue.
             DarkBlue = "dark_blue",
         }
     }
 
     #[test]
     fn a_variant_is_written_and_parsed_as_its_word() {
-        for colour in Colour::ALL {
-            assert_eq!(colour.as_str().parse(), Ok(colour));
-            assert_eq!(serde_json::to_value(colour).unwrap(), colour.to_string());
+        for color in Color::ALL {
+            assert_eq!(color.as_str().parse(), Ok(color));
+            assert_eq!(serde_json::to_value(color).unwrap(), color.to_string());
         }
-        assert_eq!("blue".parse::<Colour>(), Err(UnknownWord("blue".to_owned())));
+        assert_eq!("blue".parse::<Color>(), Err(UnknownWord("blue".to_owned())));
     }
 }

@@ -1,9 +1,9 @@
-//! Versions in any spelling, in one total order.
+//! Versions in any format, in one total order.
 //!
-//! `1.2`, `2024.01.02`, `v3`, `1:2.3-4+deb12u1` and `1.0.0-rc.1` all compare. The order is semver's for versions of
-//! three numbers whose pre-release starts with one of `PRERELEASE_WORDS` and mixes no letters and digits in one part.
-//! It is Debian's for epochs, numbers that do not end in `.0`, `~` and revisions. Where the two disagree, Debian's
-//! order wins: `1.2.0-1` comes after `1.2.0`, but semver sorts it before.
+//! Any two versions can be compared, such as `1.2`, `2024.01.02`, `v3`, `1:2.3-4+deb12u1` and `1.0.0-rc.1`. The order
+//! is semver's for versions of three numbers whose pre-release starts with one of `PRERELEASE_WORDS` and has no part
+//! with both letters and digits. It is Debian's for epochs, numbers that do not end in `.0`, `~` and revisions. If the
+//! two differ, Debian's order applies: `1.2.0-1` sorts after `1.2.0`, although semver sorts it before.
 
 use semver::Prerelease;
 
@@ -11,11 +11,11 @@ use semver::Prerelease;
 const PRERELEASE_WORDS: [&str; 12] =
     ["alpha", "beta", "rc", "pre", "preview", "dev", "nightly", "snapshot", "canary", "next", "a", "b"];
 
-/// A version. Equality is by meaning: `1.2` equals `1.2.0`.
+/// A version. Trailing zeros do not matter: `1.2` equals `1.2.0`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     epoch: u64,
-    /// The numbers, without zeros at the end.
+    /// The numbers, without trailing zeros.
     release: Vec<u64>,
     pre: Prerelease,
     /// The parts of the revision; see [`revision_parts`].
@@ -29,13 +29,13 @@ type Part = (Vec<i64>, u64);
 const END: i64 = 0;
 
 impl Version {
-    /// Returns whether `text` starts like a version. A minimum version that does not would accept every version.
+    /// Returns whether `text` starts like a version. If a minimum version did not, every version would satisfy it.
     pub fn looks_like_version(text: &str) -> bool {
         let text = text.trim();
         text.strip_prefix(['v', 'V']).unwrap_or(text).starts_with(|c: char| c.is_ascii_digit())
     }
 
-    /// Parses any text. A part that is not understood is ignored, so parsing never fails.
+    /// Parses any text. Unknown parts are ignored, so parsing never fails.
     pub fn parse(text: &str) -> Self {
         let text = text.trim();
         let (epoch, rest) = match text.split_once(':') {
@@ -61,8 +61,8 @@ impl Version {
         Self { epoch, release, pre, revision: revision_parts(revision) }
     }
 
-    /// Returns the first version in a program's output, or `None` if it has none: a dotted number with its suffix, else
-    /// a whole number that is a word of the first line.
+    /// Returns the first dotted number in a program's output, with its suffix. If there is none, returns the first
+    /// whole number that is a word of the first line, or `None`.
     pub fn find_in(output: &str) -> Option<&str> {
         let dotted = output.split_whitespace().find_map(dotted_number);
         dotted.or_else(|| {
@@ -96,8 +96,8 @@ pub(crate) fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
     if !is_blank(other) && is_higher() { other } else { one }
 }
 
-/// Returns whether `version` is at least `min_version`. Every version satisfies a blank minimum, and an empty version
-/// satisfies no other.
+/// Returns whether `version` satisfies a minimum version. Every version satisfies an empty minimum version; an empty
+/// version satisfies no other.
 pub(crate) fn satisfies(version: &str, min_version: &str) -> bool {
     min_version.is_empty() || !version.is_empty() && Version::parse(version) >= Version::parse(min_version)
 }
@@ -106,29 +106,29 @@ fn all_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Parses a number of any length. A number that does not fit into 64 bits becomes the largest one.
+/// Parses a number of any length. A number that does not fit into 64 bits becomes the largest 64-bit number.
 fn number(digits: &str) -> u64 {
     digits.parse().unwrap_or(u64::MAX)
 }
 
 /// Returns the pre-release of a suffix such as `-rc.1`, `rc1`, `~beta2` or `.dev3`, or an empty one if it has none.
 fn prerelease(suffix: &str) -> Prerelease {
-    let is_tilde = suffix.starts_with('~');
+    let has_tilde = suffix.starts_with('~');
     let text = suffix.trim_start_matches(['-', '.', '~', '_']).to_ascii_lowercase();
     let word: String = text.chars().take_while(char::is_ascii_alphabetic).collect();
-    if !is_tilde && !PRERELEASE_WORDS.contains(&word.as_str()) {
+    if !has_tilde && !PRERELEASE_WORDS.contains(&word.as_str()) {
         return Prerelease::EMPTY;
     }
     let are_alike = |one: &u8, other: &u8| one.is_ascii_digit() == other.is_ascii_digit();
-    let spelled: Vec<&str> = text
+    let parts: Vec<&str> = text
         .split(|c: char| !c.is_ascii_alphanumeric())
         .flat_map(|part| part.as_bytes().chunk_by(are_alike))
         .filter_map(|part| std::str::from_utf8(part).ok())
         .map(|part| if all_digits(part) { without_leading_zeros(part) } else { part })
         .collect();
     // A bare `~` sorts before every other pre-release.
-    let spelled = if spelled.is_empty() { "0".to_owned() } else { spelled.join(".") };
-    Prerelease::new(&spelled).unwrap_or(Prerelease::EMPTY)
+    let joined = if parts.is_empty() { "0".to_owned() } else { parts.join(".") };
+    Prerelease::new(&joined).unwrap_or(Prerelease::EMPTY)
 }
 
 fn without_leading_zeros(digits: &str) -> &str {
@@ -136,9 +136,9 @@ fn without_leading_zeros(digits: &str) -> &str {
     if trimmed.is_empty() { "0" } else { trimmed }
 }
 
-/// Splits a revision into parts that compare by Debian's rules: alternating text and numbers, with `~` before the end,
-/// the end before letters, and letters before all other characters. No revision is `0`. The last part stands for the
-/// end, so that `0~1` sorts before `0`; no other part but the first is equal to it.
+/// Splits a revision into parts that compare by Debian's rules: alternating text and numbers, in which `~` sorts before
+/// the end, the end before letters, and letters before all other characters. A missing revision is `0`. The last part
+/// marks the end, so that `0~1` sorts before `0`; only the first of the other parts can be equal to it.
 fn revision_parts(revision: &str) -> Vec<Part> {
     let weight = |character| match character {
         '~' => -1,

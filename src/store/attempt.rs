@@ -27,7 +27,7 @@ impl TableRow for AttemptRow {
     const COLUMNS: &'static str = "id, binary_id, process_id, provider, outcome, reason, created_at";
 }
 
-/// A row of the table, and the name of its binary.
+/// A row of the table with the name of its binary.
 struct NamedRow {
     row: AttemptRow,
     binary: String,
@@ -51,7 +51,7 @@ pub struct BinaryAttempt {
 }
 
 impl Store {
-    /// Stores an attempt at a binary.
+    /// Stores an attempt to install a binary.
     pub fn add_attempt(
         &self,
         binary_id: BinaryId,
@@ -61,7 +61,7 @@ impl Store {
         self.with(|connection| insert(connection, binary_id, attempt, now))
     }
 
-    /// Returns the attempts at a binary and when each was stored, oldest first.
+    /// Returns the attempts to install a binary, each with the time when it was stored, oldest first.
     pub fn attempts(&self, binary_id: BinaryId) -> Result<Vec<(Attempt, Timestamp)>, StoreError> {
         let rows: Vec<AttemptRow> = self.with(|connection| {
             row::all(connection, "WHERE binary_id = ?1 ORDER BY created_at, id", [binary_id])
@@ -69,7 +69,7 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.attempt, row.created_at)).collect())
     }
 
-    /// Returns the attempts of the processes that a process started, oldest first.
+    /// Returns the attempts of the children of a process, oldest first.
     pub fn attempts_of_children(&self, parent_id: ProcessId) -> Result<Vec<BinaryAttempt>, StoreError> {
         const OF_CHILDREN: &str = "WHERE a.process_id IN (SELECT id FROM process WHERE parent_id = ?1) \
             ORDER BY a.created_at, a.id";
@@ -115,8 +115,8 @@ mod tests {
         for outcome in Outcome::ALL {
             store.add_attempt(binary, &attempt(outcome), time(1)).unwrap();
         }
-        let wanted = Outcome::ALL.map(|outcome| (attempt(outcome), time(1)));
-        assert_eq!(store.attempts(binary).unwrap(), wanted);
+        let expected = Outcome::ALL.map(|outcome| (attempt(outcome), time(1)));
+        assert_eq!(store.attempts(binary).unwrap(), expected);
         assert_eq!(store.attempts(BinaryId::generate()).unwrap(), []);
     }
 
@@ -127,9 +127,9 @@ mod tests {
         let process = hook(machine, time(1)).into_exited(ProcessExit::exited(0, time(2)));
         let finished = Attempt { process_id: Some(process.id), ..attempt(Outcome::Declined) };
         let no_such_binary = BinaryId::generate();
-        let refused =
+        let error =
             store.finish_attempts(&process, &[(no_such_binary, &finished)], &[], time(2)).unwrap_err();
-        assert!(matches!(refused, StoreError::UnknownReference { .. }), "{refused}");
+        assert!(matches!(error, StoreError::UnknownReference { .. }), "{error}");
         assert_eq!(store.process(process.id).unwrap(), None);
         store.finish_attempts(&process, &[(binary, &finished)], &[], time(2)).unwrap();
         assert_eq!(store.process(process.id).unwrap(), Some(process));
@@ -139,18 +139,18 @@ mod tests {
     #[test]
     fn finds_the_attempts_of_the_hooks_that_a_process_started() {
         let (_dir, store, machine) = store_with_machine();
-        let me = hook(machine, time(1));
-        store.save_process(&me).unwrap();
+        let rigup = hook(machine, time(1));
+        store.save_process(&rigup).unwrap();
         let try_for = |name, parent: &Process, at| {
-            let mut below = hook(machine, time(at));
-            below.parent_id = Some(parent.id);
-            let attempt = Attempt { process_id: Some(below.id), ..attempt(Outcome::Declined) };
+            let mut process = hook(machine, time(at));
+            process.parent_id = Some(parent.id);
+            let attempt = Attempt { process_id: Some(process.id), ..attempt(Outcome::Declined) };
             let binary = store.find_or_add_binary(machine, name, time(1)).unwrap().id;
-            store.finish_attempts(&below, &[(binary, &attempt)], &[], time(at)).unwrap();
-            (below, BinaryAttempt { binary: name.to_owned(), attempt, at: time(at) })
+            store.finish_attempts(&process, &[(binary, &attempt)], &[], time(at)).unwrap();
+            (process, BinaryAttempt { binary: name.to_owned(), attempt, at: time(at) })
         };
-        let (child, first) = try_for("rg", &me, 2);
-        let (_, second) = try_for("jq", &me, 3);
+        let (child, first) = try_for("rg", &rigup, 2);
+        let (_, second) = try_for("jq", &rigup, 3);
         try_for("node", &child, 4);
         store
             .add_attempt(
@@ -159,7 +159,7 @@ mod tests {
                 time(5),
             )
             .unwrap();
-        assert_eq!(store.attempts_of_children(me.id).unwrap(), [first, second]);
+        assert_eq!(store.attempts_of_children(rigup.id).unwrap(), [first, second]);
     }
 
     #[test]

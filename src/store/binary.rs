@@ -14,10 +14,10 @@ use crate::store::lookup::{self, Lookup};
 use crate::store::row::{self, Columns, RowReader, TableRow, Values, columns};
 use crate::store::{attempt, process};
 
-/// Which binaries to list.
+/// A filter for lists of binaries.
 #[derive(Debug, Clone, Default)]
 pub struct BinaryFilter {
-    /// Only binaries of this name, on any machine.
+    /// Only binaries with this name, on any machine.
     pub name: Option<String>,
     /// Only `queued` or `installed` binaries.
     pub status: Option<String>,
@@ -80,7 +80,7 @@ impl Columns for BinaryState {
 const BY_NAME: &str = "WHERE machine_id = ?1 AND name = ?2";
 
 impl Store {
-    /// Returns the binary of this name, which is case-sensitive, on a machine.
+    /// Returns the binary with this name, which is case-sensitive, on a machine, or `None` if there is none.
     pub fn binary(&self, machine_id: MachineId, name: &str) -> Result<Option<Binary>, StoreError> {
         self.with(|connection| row::first(connection, BY_NAME, params![machine_id, name]))
     }
@@ -106,7 +106,8 @@ impl Store {
         })
     }
 
-    /// Returns the binary with this name, or whose id is `typed`, begins or ends with it if no binary has that name.
+    /// Returns the binary whose name is `typed`. If there is none, returns the binary whose id is `typed`, or begins or
+    /// ends with it.
     pub fn find_binary(&self, typed: &str) -> Result<Lookup<Binary>, StoreError> {
         self.with(|connection| {
             let mut named = row::all(connection, "WHERE name = ?1", [typed])?;
@@ -118,8 +119,8 @@ impl Store {
         })
     }
 
-    /// Returns the binary of this name on a machine, and adds it if there is none. If several processes do so at once,
-    /// all of them get the same binary.
+    /// Returns the binary with this name on a machine, and adds it if there is none. If several processes do this at
+    /// once, they all get the same binary.
     pub fn find_or_add_binary(
         &self,
         machine_id: MachineId,
@@ -137,20 +138,20 @@ impl Store {
         })
     }
 
-    /// Stores a binary in place of the one with its id. If another binary has its name on its machine, that is a
-    /// [`StoreError::Conflict`].
+    /// Stores a binary, and replaces the one with the same id. If another binary on its machine has the same name,
+    /// returns [`StoreError::Conflict`].
     pub fn save_binary(&self, binary: &Binary) -> Result<(), StoreError> {
         self.with(|connection| save(connection, binary))
     }
 
-    /// Deletes a binary and its attempts; its processes stay. Returns whether the binary existed.
+    /// Deletes a binary and its attempts; its processes are kept. Returns whether the binary existed.
     pub fn delete_binary(&self, id: BinaryId) -> Result<bool, StoreError> {
         self.with(|connection| {
             Ok(connection.prepare_cached("DELETE FROM binary WHERE id = ?1")?.execute([id])? > 0)
         })
     }
 
-    /// Stores the process of a provider's hook before it starts, with those of the requested binaries that are new or
+    /// Stores the process of a provider's hook before it starts, together with the requested binaries that are new or
     /// changed, in one transaction.
     pub fn begin_attempts(&self, process: &Process, binaries: &[&Binary]) -> Result<(), StoreError> {
         self.transaction(|transaction| {
@@ -159,8 +160,8 @@ impl Store {
         })
     }
 
-    /// Stores the process of a provider's hook after it exited, with its attempts and the binaries that these changed, in
-    /// one transaction.
+    /// Stores the process of a provider's hook after it has exited, together with its attempts and the binaries that
+    /// they changed, in one transaction.
     pub fn finish_attempts(
         &self,
         process: &Process,
@@ -178,7 +179,7 @@ impl Store {
     }
 }
 
-/// Stores a binary in place of the one with its id.
+/// Stores a binary, and replaces the one with the same id.
 fn save(connection: &Connection, binary: &Binary) -> rusqlite::Result<()> {
     row::write(connection, &row::upsert_sql::<Binary>("id", &["id"]), binary)
 }
@@ -229,8 +230,8 @@ mod tests {
         assert_eq!(store.find_or_add_binary(machine_id, "rg", time(2)).unwrap(), first);
         assert_ne!(store.find_or_add_binary(machine_id, "RG", time(2)).unwrap().id, first.id);
         let twin = Binary::new(BinaryId::generate(), machine_id, "rg", time(3));
-        let refused = store.save_binary(&twin).unwrap_err();
-        assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
+        let error = store.save_binary(&twin).unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
     }
 
     #[test]

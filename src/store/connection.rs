@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::store::error::StoreError;
 
-/// How many prepared statements a connection keeps: more than all methods of [`Store`] use.
+/// The number of prepared statements that a connection caches: more than all methods of [`Store`] use.
 const PREPARED_STATEMENTS: usize = 48;
 
 /// The store of a data dir: one connection, which threads share by reference. Each process opens its own; SQLite lets one
@@ -38,7 +38,7 @@ impl Store {
         self.connection.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `query`, which reads, or writes with a single statement.
+    /// Runs `query`, which only reads, or writes with a single statement.
     pub(super) fn with<T>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -46,8 +46,8 @@ impl Store {
         query(&self.lock()).map_err(|error| StoreError::new(&self.path, error))
     }
 
-    /// Runs `write` in a transaction: either all of its statements take effect or none. The transaction takes the write
-    /// lock first, because one that has read already cannot wait for it.
+    /// Runs `write` in a transaction: either all of its statements take effect, or none do. The transaction takes the
+    /// write lock when it begins, because a transaction that has already read cannot wait for it.
     pub(super) fn transaction<T>(
         &self,
         write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,

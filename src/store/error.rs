@@ -47,7 +47,7 @@ pub enum StoreError {
          recover more of it"
     )]
     Corrupt(PathBuf, rusqlite::Error),
-    /// The path is a folder or another thing that is not a file.
+    /// The path is a folder, or something else that is not a file.
     #[error(
         "cannot open the store {0}: it is not a file; move it away, or choose another data dir with --data-dir"
     )]
@@ -58,10 +58,10 @@ pub enum StoreError {
          choose another data dir with --data-dir"
     )]
     Denied(PathBuf, rusqlite::Error),
-    /// Another process has been writing for longer than a statement waits, which is 10 seconds. The text names the
-    /// process, or how to find it.
+    /// Another process has held the write lock for longer than a statement waits, which is 10 seconds. The text is the
+    /// name of the process, or how to find it.
     #[error(
-        "cannot write to the store {0}: {1} has locked it for 10 seconds; wait until that process exits or \
+        "cannot write to the store {0}: {1} has kept it locked for 10 seconds; wait until that process exits or \
          terminate it, then try again"
     )]
     Busy(PathBuf, String),
@@ -79,12 +79,13 @@ pub enum StoreError {
         "cannot store the record in {0}: it conflicts with a stored record ({1}); change that one instead"
     )]
     Conflict(PathBuf, rusqlite::Error),
-    /// A row has a value that this version does not support. The text has the table, the id, the column and the reason.
+    /// A row has a value that this version does not support. The text contains the table, the id, the column and the
+    /// reason.
     #[error(
         "cannot read the store {0}: {1}; update rigup if a newer version wrote the row, otherwise correct it with sqlite3"
     )]
     InvalidRow(PathBuf, Box<dyn Error + Send + Sync>),
-    /// A new store could not be created, or an existing one not be locked or moved.
+    /// A new store could not be created, or an existing one could not be locked or moved.
     #[error(
         "cannot create the store {0}: {1}; check the permissions of the folder, or choose another data dir with \
          --data-dir"
@@ -101,7 +102,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Returns the meaning of an error of SQLite for the store at `path`.
+    /// Converts an error of SQLite for the store at `path`.
     pub(super) fn new(path: &Path, cause: rusqlite::Error) -> Self {
         let path = path.to_owned();
         let cause = match cause {
@@ -140,8 +141,9 @@ fn is_foreign_key(cause: &rusqlite::Error) -> bool {
     cause.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_FOREIGNKEY)
 }
 
-/// Returns the name and pid of the process that holds the write lock of the store at `path`, or `None` if no process does
-/// or the system does not report it. The store itself is not opened: closing it would drop this process's own locks on it.
+/// Returns the name and pid of the process that holds the write lock of the store at `path`, or `None` if no process
+/// holds it or the system does not report it. Does not open the store: closing it would release this process's own
+/// locks on it.
 fn write_lock_holder(path: &Path) -> Option<String> {
     // In WAL mode, the write lock is a lock on the -shm file.
     let inode = format!(":{}", with_suffix(path, "-shm").metadata().ok()?.ino());

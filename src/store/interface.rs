@@ -25,7 +25,7 @@ columns! {
 const KEY: &str = "machine_id, ip_public, ip_local, mac_address, dns_server";
 
 impl Store {
-    /// Returns the interface that a machine used last.
+    /// Returns the interface that a machine used last, or `None` if none is stored.
     pub fn newest_interface(&self, machine_id: MachineId) -> Result<Option<NetworkInterface>, StoreError> {
         const NEWEST: &str = "WHERE machine_id = ?1 ORDER BY modified_at DESC, id DESC LIMIT 1";
         self.with(|connection| row::first(connection, NEWEST, [machine_id]))
@@ -81,8 +81,8 @@ mod tests {
         assert_eq!((first.created_at, first.modified_at, &first.facts), (time(1), time(1), &facts()));
         let renamed = InterfaceFacts { hostname: "new".to_owned(), ..facts() };
         let second = store.save_interface(machine, &renamed, time(2)).unwrap();
-        let wanted = NetworkInterface { facts: renamed, modified_at: time(2), ..first };
-        assert_eq!(second, wanted);
+        let expected = NetworkInterface { facts: renamed, modified_at: time(2), ..first };
+        assert_eq!(second, expected);
     }
 
     #[test]

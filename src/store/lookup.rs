@@ -1,4 +1,4 @@
-//! Finding a record by an id, or a part of one, that a person types.
+//! Finds a record by its id, or by the beginning or end of its id, as typed by a user.
 
 use rusqlite::{Connection, params};
 
@@ -11,21 +11,21 @@ pub enum Lookup<T> {
     NotFound,
     /// Exactly one record matches.
     Found(T),
-    /// More than one record matches; the number of them.
+    /// More than one record matches; the number of matching records.
     Ambiguous(u64),
 }
 
-/// How many hexadecimal digits an id has.
+/// The number of hexadecimal digits in an id.
 const DIGITS: usize = 32;
 
-/// The digits before which an id has a hyphen, counted from its beginning.
+/// The indexes of the digits that follow a hyphen in an id.
 const HYPHENS: [usize; 4] = [8, 12, 16, 20];
 
-/// The ids that begin with a text: `g` sorts after every character that may follow in an id.
+/// The condition for ids that begin with parameter 1: `g` sorts after every character of an id.
 pub(super) const BY_PREFIX: &str = "WHERE id >= ?1 AND id < ?1 || 'g'";
 
-/// Returns the row whose id is `typed`, or begins or ends with it: in any case, with or without hyphens. UUIDv7 generated at
-/// about the same time have the same beginning, so people rather type the end.
+/// Returns the row whose id is `typed`, or begins or ends with it, regardless of case and hyphens. UUIDv7 ids that are
+/// generated at about the same time begin with the same digits, so the end of an id is usually the shorter choice.
 pub(super) fn by_id<T: TableRow>(connection: &Connection, typed: &str) -> rusqlite::Result<Lookup<T>> {
     let digits: String = typed.trim().chars().filter(|&c| c != '-').collect::<String>().to_ascii_lowercase();
     if digits.is_empty() || digits.len() > DIGITS || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -53,7 +53,7 @@ pub(super) fn by_id<T: TableRow>(connection: &Connection, typed: &str) -> rusqli
     }
 }
 
-/// Returns digits of an id, the first of which is digit number `first`, with the hyphens that belong between them.
+/// Returns consecutive digits of an id with the hyphens between them. `first` is the index of the first digit.
 fn hyphenated(digits: &str, first: usize) -> String {
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

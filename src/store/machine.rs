@@ -27,8 +27,8 @@ columns! {
 const BY_GUID: &str = "WHERE guid = ?1";
 
 impl Store {
-    /// Adds keys to the config of a machine: a key that it already has gets the new value, null removes a key, and the
-    /// other keys stay. `modified_at`, the age of the facts, stays too.
+    /// Merges keys into the config of a machine: a value replaces the previous one, and null removes the key. Other
+    /// keys do not change. Neither does `modified_at`, because it is the age of the facts.
     pub fn merge_machine_config(
         &self,
         machine_id: MachineId,
@@ -42,7 +42,7 @@ impl Store {
         })
     }
 
-    /// Returns the machine with this guid.
+    /// Returns the machine with this guid, or `None` if there is none.
     pub fn machine_by_guid(&self, guid: &str) -> Result<Option<Machine>, StoreError> {
         self.with(|connection| row::first(connection, BY_GUID, [guid]))
     }
@@ -52,13 +52,13 @@ impl Store {
         self.with(|connection| row::all(connection, "ORDER BY created_at, id", []))
     }
 
-    /// Stores a machine in place of the one with its id. If another machine has its guid, that is a
-    /// [`StoreError::Conflict`]: see [`Store::find_or_add_machine`].
+    /// Stores a machine, and replaces the one with the same id. If another machine has the same guid, returns
+    /// [`StoreError::Conflict`]; see [`Store::find_or_add_machine`].
     pub fn save_machine(&self, machine: &Machine) -> Result<(), StoreError> {
         self.with(|connection| row::write(connection, &row::upsert_sql::<Machine>("id", &["id"]), machine))
     }
 
-    /// Adds to the counts of requests on a machine that succeeded and failed.
+    /// Adds to the numbers of requests on a machine that succeeded and failed.
     pub fn count_uses(&self, id: MachineId, succeeded: u32, failed: u32) -> Result<(), StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
@@ -69,8 +69,8 @@ impl Store {
         })
     }
 
-    /// Returns the stored machine with the guid of `machine`, and stores `machine` itself if there is none. If several
-    /// processes do so at once, all of them get the same machine.
+    /// Returns the stored machine with the guid of `machine`, or stores and returns `machine` if there is none. If
+    /// several processes do this at once, they all get the same machine.
     pub fn find_or_add_machine(&self, machine: &Machine) -> Result<Machine, StoreError> {
         if let Some(stored) = self.machine_by_guid(&machine.guid.value)? {
             return Ok(stored);
@@ -109,15 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_two_machines_with_one_guid_stays() {
+    fn the_first_of_two_machines_with_one_guid_is_kept() {
         let (_dir, store) = crate::store::tests::store();
         let first = machine("a");
         let second =
             Machine { id: MachineId::generate(), created_at: Timestamp::UNIX_EPOCH, ..first.clone() };
         assert_eq!(store.find_or_add_machine(&first).unwrap(), first);
         assert_eq!(store.find_or_add_machine(&second).unwrap(), first);
-        let refused = store.save_machine(&second).unwrap_err();
-        assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
-        assert!(refused.to_string().contains("machine.guid"), "{refused}");
+        let error = store.save_machine(&second).unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+        assert!(error.to_string().contains("machine.guid"), "{error}");
     }
 }

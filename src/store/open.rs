@@ -1,4 +1,4 @@
-//! Opening a store: creating, migrating or replacing it if necessary.
+//! Opens the store, and creates, migrates or replaces it if necessary.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -16,19 +16,20 @@ use crate::store::error::StoreError;
 use crate::store::files::{self, FILE_NAME, SIDE_FILES, with_suffix};
 use crate::store::schema;
 
-/// Fills a new store before other processes can see it.
+/// A function that adds records to a new store before other processes can see it.
 type Fill<'a> = &'a dyn Fn(&Store) -> Result<(), StoreError>;
 
 impl Store {
-    /// Opens the store in `data_dir`, which must exist, for reading and writing. Creates the store with access for this
-    /// user only if it does not exist, and migrates an older schema. Any number of processes may do so at once.
+    /// Opens the store in `data_dir`, which must exist, for reading and writing. If there is no store, creates one that
+    /// only this user can access. Migrates an older schema. Any number of processes may do this at once.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
         open(&data_dir.join(FILE_NAME), None)
     }
 
-    /// Opens the store like [`Store::open`]; `fill` adds records to a new store before other processes can see it. A
-    /// damaged store is moved aside and replaced: one that cannot be opened, and with `is_suspect` any damage that a
-    /// check of the whole file finds. Returns the path of the damaged store, if there was one.
+    /// Opens the store like [`Store::open`], but moves a damaged store aside and creates a new one. Without
+    /// `is_suspect`, a store counts as damaged only if it cannot be opened; with it, the whole file is checked. `fill`
+    /// adds records to a new store before other processes can see it. Returns the new path of the damaged store, or
+    /// `None` if the store was not damaged.
     pub fn open_or_rebuild(
         data_dir: &Path,
         is_suspect: bool,
@@ -45,8 +46,8 @@ impl Store {
         }
     }
 
-    /// Opens the store in `data_dir` for a command that only reads, or returns `None` if there is no store. A store that
-    /// cannot be written is opened read-only.
+    /// Opens the store in `data_dir` for a command that only reads, or returns `None` if there is no store. A store
+    /// that this user cannot write to is opened read-only.
     pub fn open_existing(data_dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = data_dir.join(FILE_NAME);
         if !files::exists(&path) {
@@ -62,8 +63,9 @@ impl Store {
 /// Opens the store at `path` for reading and writing; `fill` adds records to a new one.
 fn open(path: &Path, fill: Option<Fill<'_>>) -> Result<Store, StoreError> {
     let connection = open_current(path, fill)?;
-    // With a WAL, a power failure may lose the last transactions, but never damages the store. The WAL may grow to 16 MiB
-    // before a checkpoint, for which SQLite waits until all data is on disk, including that of concurrently written logs.
+    // With a WAL, a power failure may lose the latest transactions, but never damages the store. The WAL may grow to 16
+    // MiB before a checkpoint. During a checkpoint, SQLite waits until all data is on disk, including logs that other
+    // processes are writing.
     connection
         .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096")
         .map_err(|cause| StoreError::new(path, cause))?;
@@ -88,8 +90,9 @@ fn open_current(path: &Path, fill: Option<Fill<'_>>) -> Result<Connection, Store
     Ok(connection)
 }
 
-/// Locks the folder of the store, so that only one process creates, migrates or moves the store. The store itself is not
-/// locked: closing its file a second time would drop SQLite's locks on it in this process.
+/// Locks the folder of the store, so that only one process at a time creates, migrates or moves the store. The file of
+/// the store is not locked: opening and closing it once more would release the locks that SQLite holds on it in this
+/// process.
 fn lock(path: &Path) -> Result<FileLock, StoreError> {
     let folder = FileLock::open(path.parent().unwrap_or(Path::new(".")));
     folder
@@ -97,8 +100,8 @@ fn lock(path: &Path) -> Result<FileLock, StoreError> {
         .map_err(|cause| StoreError::Create(path.to_owned(), cause))
 }
 
-/// Connects for reading and writing, or returns `None` if the file does not exist. The file is looked for first: between
-/// a failed connection and a look, another process may create it.
+/// Connects for reading and writing, or returns `None` if the file does not exist. The file is checked first: if it
+/// were checked after a failed connection, another process could have created it in between.
 fn connect(path: &Path) -> Result<Option<Connection>, StoreError> {
     if !path.exists() {
         return Ok(None);
@@ -114,8 +117,8 @@ fn connect(path: &Path) -> Result<Option<Connection>, StoreError> {
     Ok(Some(connection))
 }
 
-/// Creates a store under another name and renames it, so that no other process ever sees an incomplete one. The caller
-/// holds the lock: an existing file of that name was left by a process that was killed.
+/// Creates a store under a temporary name and then renames it, so that no other process ever sees an incomplete store.
+/// The caller holds the lock, so any existing file with the temporary name was left by a killed process.
 fn create(path: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
     let create_error = |cause| StoreError::Create(path.to_owned(), cause);
     let fresh = with_suffix(path, ".new");
@@ -126,7 +129,7 @@ fn create(path: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).open(&fresh).map_err(create_error)?;
     let mut connection = connect(&fresh)?.ok_or_else(|| sqlite_error(path, ffi::SQLITE_CANTOPEN))?;
-    // No other process sees the store before it is complete: it is synced once, not after each record.
+    // No other process sees the store before it is complete, so one sync at the end is enough.
     connection.execute_batch("PRAGMA synchronous = OFF").map_err(|cause| StoreError::new(path, cause))?;
     schema::migrate(&mut connection, path)?;
     if let Some(fill) = fill {
@@ -141,7 +144,7 @@ fn create(path: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
     fs_err::rename(&fresh, path).map_err(create_error)
 }
 
-/// Moves a damaged store aside and returns its new path, or `None` if the store is sound.
+/// Moves the store aside if it is damaged, and returns its new path, or `None` if it is undamaged.
 fn move_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let _lock = lock(path)?;
     match is_sound(path) {
@@ -150,7 +153,7 @@ fn move_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
         Err(error) => return Err(error),
     }
     let aside = with_suffix(path, &format!(".damaged-{}", clock::now().strftime("%Y%m%dT%H%M%S%.3fZ")));
-    // The store itself goes last: if this process is killed before that, the next one finds the damaged store again.
+    // The database is moved last: if this process is killed before that, the next one finds the damaged store again.
     for suffix in SIDE_FILES.into_iter().chain([""]) {
         ignore_missing(fs_err::rename(with_suffix(path, suffix), with_suffix(&aside, suffix)))
             .map_err(|cause| StoreError::Create(path.to_owned(), cause))?;
@@ -158,7 +161,7 @@ fn move_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     Ok(Some(aside))
 }
 
-/// Returns whether a store is undamaged; a missing one is.
+/// Returns whether a store is undamaged or missing.
 fn is_sound(path: &Path) -> Result<bool, StoreError> {
     let Some(connection) = connect(path)? else { return Ok(true) };
     schema::is_current(&connection, path)?;
@@ -168,15 +171,15 @@ fn is_sound(path: &Path) -> Result<bool, StoreError> {
     Ok(result == "ok")
 }
 
-/// Opens a store that cannot be written.
+/// Opens a store that cannot be written to.
 pub(super) fn open_read_only(path: &Path) -> Result<Store, StoreError> {
     let store_error = |cause| StoreError::new(path, cause);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
     schema::configure(&connection).map_err(store_error)?;
     let (connection, found) = match schema::version(&connection) {
-        // Reading a WAL needs a -shm file, which neither exists nor can be created here. So no process is writing, and
-        // the file does not change.
+        // Reading a WAL needs a -shm file, which neither exists nor can be created here. So no process is writing to
+        // the store, and the file does not change.
         Err(cause)
             if matches!(cause.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) =>
         {
@@ -193,7 +196,7 @@ pub(super) fn open_read_only(path: &Path) -> Result<Store, StoreError> {
     Ok(Store::new(path.to_owned(), connection))
 }
 
-/// Returns the URI by which SQLite opens a file that does not change while it is read.
+/// Returns the URI with which SQLite opens a file as immutable.
 fn immutable_uri(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut uri = "file://".to_owned();

@@ -66,7 +66,7 @@ impl Columns for RunSpec {
     }
 }
 
-/// The columns that the state does not have are NULL.
+/// Columns that do not apply to the state are NULL.
 impl Columns for ProcessState {
     const COUNT: usize = 1 + Running::COUNT + ProcessExit::COUNT;
 
@@ -95,7 +95,7 @@ impl Columns for ProcessState {
     }
 }
 
-/// Inserts or updates a process. The record of a process that exited is final.
+/// The statement that inserts or updates a process. The record of a process that has exited is final.
 static SAVE: LazyLock<String> =
     LazyLock::new(|| row::upsert_sql::<Process>("id", &["id"]) + " WHERE process.status <> 'exited'");
 
@@ -108,7 +108,7 @@ const AVERAGE_SECONDS: &str = "SELECT avg(julianday(ended_at) - julianday(starte
     ORDER BY created_at DESC, id DESC LIMIT 20) WHERE hook_name = ?2";
 const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
 
-/// Which processes to list.
+/// A filter for lists of processes.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessFilter {
     /// Only `queued`, `running` or `exited` processes.
@@ -117,7 +117,7 @@ pub struct ProcessFilter {
     pub binary_name: Option<String>,
     /// Only hooks of this plugin.
     pub plugin: Option<String>,
-    /// Only runs of this slug.
+    /// Only runs with this slug.
     pub slug: Option<String>,
     /// Only processes without a parent.
     pub is_root: bool,
@@ -126,16 +126,17 @@ pub struct ProcessFilter {
 }
 
 impl ProcessFilter {
-    /// Returns `WHERE ... ORDER BY ... LIMIT` and its parameters. Only the conditions that are set are part of it, because
-    /// otherwise SQLite could not choose an index; some repeat the condition of a partial index.
+    /// Returns `WHERE ... ORDER BY ... LIMIT` and its parameters. Includes only the conditions that are set, because
+    /// otherwise SQLite could not choose an index; some conditions repeat that of a partial index.
     fn sql(&self) -> (String, Vec<&str>) {
-        // The record of a hook for several binaries refers to none of them; its attempts refer to each.
+        // The record of a hook that ran for several binaries refers to none of them, but its attempts do.
         const OF_BINARY: &str = "id IN (WITH named AS (SELECT id FROM binary WHERE name = ?) \
             SELECT process.id FROM named JOIN process ON process.binary_id = named.id \
             UNION SELECT process_id FROM named JOIN attempt ON attempt.binary_id = named.id)";
         let of_status =
             |status| if status == "exited" { "status = ?" } else { "status <> 'exited' AND status = ?" };
-        // A plugin has many processes: without the condition of its index, SQLite uses the more selective one.
+        // A plugin has many processes. Without the condition of the plugin's partial index, SQLite uses a more
+        // selective index.
         let is_selective = self.is_selective();
         let of_plugin = |plugin: &str| {
             if plugin.is_empty() || is_selective { "plugin = ?" } else { "plugin <> '' AND plugin = ?" }
@@ -158,14 +159,14 @@ impl ProcessFilter {
         (format!("{sql}ORDER BY created_at DESC, id DESC LIMIT {}", row::limit(self.limit)), params)
     }
 
-    /// Returns whether the filter has a condition that few processes meet, whatever their plugin or slug.
+    /// Returns whether the filter has a condition on the binary or the status that few processes meet.
     fn is_selective(&self) -> bool {
         self.binary_name.is_some() || self.status.as_deref().is_some_and(|status| status != "exited")
     }
 }
 
 impl Store {
-    /// Stores a process in place of the one with its id, unless that one exited: its record is final.
+    /// Stores a process, and replaces the one with the same id unless that one has exited: its record is final.
     pub fn save_process(&self, process: &Process) -> Result<(), StoreError> {
         self.with(|connection| save(connection, process))
     }
@@ -175,8 +176,8 @@ impl Store {
         self.transaction(|transaction| processes.iter().try_for_each(|process| save(transaction, process)))
     }
 
-    /// Stores a queued run, unless `max_live` runs of its slug have not exited yet. Returns whether it was stored. The
-    /// limit also holds for processes that call this at once.
+    /// Stores a queued run, unless `max_live` runs with its slug have not exited yet. Returns whether it was stored.
+    /// The limit also holds if several processes reserve runs at once.
     pub fn reserve_run(&self, process: &Process, max_live: u32) -> Result<bool, StoreError> {
         let slug = process.spec.run.as_ref().map_or("", |run| &run.slug);
         self.transaction(|transaction| {
@@ -189,8 +190,8 @@ impl Store {
         })
     }
 
-    /// Stores a process that another rigup recorded, unless its id is stored already, and returns the stored process.
-    /// References to records that are not stored are left out.
+    /// Stores a process that another rigup recorded, unless a process with its id is already stored. Returns the stored
+    /// process. References to records that are not stored are removed.
     pub fn import_process(&self, process: &Process) -> Result<Process, StoreError> {
         self.transaction(|transaction| {
             if let Some(stored) = row::first(transaction, "WHERE id = ?1", [process.id])? {
@@ -207,7 +208,7 @@ impl Store {
         })
     }
 
-    /// Returns the process with this id.
+    /// Returns the process with this id, or `None` if there is none.
     pub fn process(&self, id: ProcessId) -> Result<Option<Process>, StoreError> {
         self.with(|connection| row::first(connection, "WHERE id = ?1", [id]))
     }
@@ -228,12 +229,13 @@ impl Store {
         self.with(|connection| row::all(connection, UNFINISHED, [machine_id]))
     }
 
-    /// Returns the runs of a machine that exited and whose run dirs still exist, oldest first.
+    /// Returns the runs of a machine that have exited and whose run dirs still exist, oldest first.
     pub fn ended_runs(&self, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
         self.with(|connection| row::all(connection, ENDED_RUNS, [machine_id]))
     }
 
-    /// Returns the average duration of the latest executions of a hook, or zero if it never ran.
+    /// Returns the average duration of the executions of a hook among the latest 20 of its plugin, or zero if there are
+    /// none.
     pub fn average_duration(&self, plugin: &str, hook_name: &str) -> Result<Duration, StoreError> {
         let seconds: Option<f64> = self.with(|connection| {
             connection.prepare_cached(AVERAGE_SECONDS)?.query_row([plugin, hook_name], |row| row.get(0))
@@ -247,8 +249,8 @@ impl Store {
         self.with(|connection| row::all(connection, CHILDREN, [parent_id]))
     }
 
-    /// Returns a process and its ancestors, the nearest first. A circle of parents, which only a damaged store has, ends
-    /// where it began.
+    /// Returns a process and its ancestors, nearest first. If the parents form a cycle, which happens only in a damaged
+    /// store, each process is returned once.
     pub fn process_with_ancestors(&self, id: ProcessId) -> Result<Vec<Process>, StoreError> {
         let mut processes: Vec<Process> = Vec::new();
         let mut next = Some(id);
@@ -262,7 +264,7 @@ impl Store {
     }
 }
 
-/// Returns an id if its row is stored, otherwise `None`.
+/// Returns the id, or `None` if its row is not stored.
 fn if_stored<I: FromSql + ToSql>(
     connection: &Connection,
     table: &str,
@@ -272,7 +274,7 @@ fn if_stored<I: FromSql + ToSql>(
     connection.prepare_cached(&sql)?.query_row([id], |row| row.get(0)).optional()
 }
 
-/// Stores a process in place of the one with its id, unless that one exited.
+/// Stores a process, and replaces the one with the same id unless that one has exited.
 pub(super) fn save(connection: &Connection, process: &Process) -> rusqlite::Result<()> {
     row::write(connection, &SAVE, process)
 }

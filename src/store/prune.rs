@@ -1,4 +1,4 @@
-//! Pruning: the processes that exited, and what keeps them in the store.
+//! Prunes processes that have exited, and finds those that must be kept.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::row::{self, TableRow, columns};
 
-/// A process that exited, as far as it matters for pruning.
+/// The fields of an exited process that pruning needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedProcess {
     /// The process.
@@ -23,7 +23,7 @@ pub struct EndedProcess {
     pub created_at: Timestamp,
     /// When it exited.
     pub ended_at: Timestamp,
-    /// Its run dir, unless that was removed.
+    /// The run dir, or `None` if it was removed.
     pub run_dir: Option<PathBuf>,
     /// The size of its standard output and standard error, in bytes.
     pub log_bytes: u64,
@@ -40,9 +40,9 @@ columns! {
     EndedProcess { id, parent_id, created_at, ended_at, run_dir, log_bytes }
 }
 
-/// The processes that must stay, whatever their age: parents of processes that have not exited; children of a rigup
-/// command that still runs and may read their records; runs whose run dirs exist, that is until their ttl is over; and the
-/// process of each binary's latest successful attempt.
+/// The query for processes that must be kept regardless of their age: parents of processes that have not exited;
+/// children of a rigup command that is still running, because it may read their records; runs whose run dirs exist,
+/// that is, until their ttl has passed; and the process of each binary's latest successful attempt.
 const RETAINED: &str = "SELECT parent_id FROM process WHERE status <> 'exited' AND parent_id IS NOT NULL \
     UNION SELECT child.id FROM process AS rigup JOIN process AS child ON child.parent_id = rigup.id \
           WHERE rigup.status <> 'exited' AND rigup.process_type = 'cli' \
@@ -57,27 +57,27 @@ pub(super) const ENDED_BEFORE: &str = "WHERE machine_id = ?1 AND status = 'exite
 /// A text that sorts after every time.
 const AFTER_ALL_TIMES: &str = "~";
 
-/// A process that started another one since it was selected stays.
+/// The condition that a process has no children: it is kept if it has started one since it was selected.
 const HAS_NO_CHILD: &str = "NOT EXISTS (SELECT 1 FROM process AS child WHERE child.parent_id = ?1)";
 
 const CLEAR_RUN_DIR: &str = "UPDATE process SET run_dir = NULL WHERE id = ?1";
 
 impl Store {
-    /// Records that the run dir of a process was removed. Nothing else ever changes in the record of a process that
+    /// Records that the run dir of a process was removed. Nothing else ever changes in the record of a process that has
     /// exited.
     pub fn clear_run_dir(&self, id: ProcessId) -> Result<(), StoreError> {
         self.with(|connection| connection.execute(CLEAR_RUN_DIR, [id]).map(drop))
     }
 
-    /// Returns how many processes a process started.
+    /// Returns the number of processes that a process started.
     pub fn count_children(&self, parent_id: ProcessId) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT count(*) FROM process WHERE parent_id = ?1";
         let count: i64 = self.with(|connection| connection.query_row(SQL, [parent_id], |row| row.get(0)))?;
         Ok(count.cast_unsigned())
     }
 
-    /// Returns the processes that must stay although they exited, if the run dirs of `removed` no longer exist. Their
-    /// ancestors must stay as well.
+    /// Returns the processes that must be kept even if they have exited, given that the run dirs of `removed` no longer
+    /// exist. Their ancestors must be kept, too.
     pub fn retained_processes(&self, removed: &HashSet<ProcessId>) -> Result<HashSet<ProcessId>, StoreError> {
         self.with(|connection| {
             let mut statement = connection.prepare(RETAINED)?;
@@ -86,7 +86,7 @@ impl Store {
         })
     }
 
-    /// Returns at most `limit` processes of a machine that exited, newest first, starting after `before`.
+    /// Returns at most `limit` exited processes of a machine, newest first, starting after `before`.
     pub fn ended_processes(
         &self,
         machine_id: MachineId,
@@ -100,8 +100,8 @@ impl Store {
         self.with(|connection| row::all(connection, ENDED_BEFORE, params![machine_id, time, id, limit]))
     }
 
-    /// Deletes processes that exited, with their attempts, and clears the run dirs of others, in one transaction. A
-    /// process that started another one since it was selected only loses its run dir.
+    /// Deletes exited processes with their attempts, and records that the run dirs of others were removed, in one
+    /// transaction. A process that has started another one since it was selected is kept without its run dir.
     pub fn prune_processes(&self, processes: &[ProcessId], run_dirs: &[ProcessId]) -> Result<(), StoreError> {
         self.transaction(|transaction| {
             let attempts = format!("DELETE FROM attempt WHERE process_id = ?1 AND {HAS_NO_CHILD}");
@@ -123,7 +123,8 @@ impl Store {
         })
     }
 
-    /// Deletes at most `limit` attempts without a process that were stored before this time. Returns how many it deleted.
+    /// Deletes at most `limit` attempts without a process that were stored before a time. Returns the number of deleted
+    /// attempts.
     pub fn prune_attempts(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
         const SQL: &str = "DELETE FROM attempt WHERE id IN \
             (SELECT id FROM attempt WHERE process_id IS NULL AND created_at < ?1 LIMIT ?2)";

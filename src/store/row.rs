@@ -1,4 +1,4 @@
-//! Rows as values: how ids, times, paths and JSON are stored, and how rows are read and written.
+//! Reads and writes rows as values, and defines how ids, times, paths and JSON are stored.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +19,7 @@ use crate::model::{
 /// The values of the columns of a row that is written.
 pub(super) type Values<'a> = Vec<ToSqlOutput<'a>>;
 
-/// A value that is stored in one column, or in several next to each other.
+/// A value that is stored in one column, or in several adjacent columns.
 pub(super) trait Columns: Sized {
     /// The number of columns.
     const COUNT: usize = 1;
@@ -42,7 +42,7 @@ pub(super) trait Columns: Sized {
     }
 }
 
-/// Stores structs in the columns of their fields, which are given in the order of the columns.
+/// Implements [`Columns`] for structs, whose fields are listed in the order of their columns.
 macro_rules! columns {
     ($($name:ident { $($field:ident),+ $(,)? })+) => {$(
         impl $crate::store::row::Columns for $name {
@@ -67,15 +67,15 @@ pub(super) const fn count<T, F: Columns>(_field: fn(&T) -> &F) -> usize {
     F::COUNT
 }
 
-/// A value that is read from, and stored as, a row.
+/// A value that is stored as a row.
 pub(super) trait TableRow: Columns {
     /// The table.
     const TABLE: &'static str;
-    /// The columns in the order of [`Columns`], separated by `, `; the id is the first. The tables themselves have their
-    /// columns in this order.
+    /// The columns in the order of [`Columns`], separated by `, `; the first is the id. The tables themselves have
+    /// their columns in this order.
     const COLUMNS: &'static str;
 
-    /// Returns the expression that a new row has in `column`, given the parameter with its value.
+    /// Returns the SQL expression for `column` in a new row. `parameter` is the SQL parameter with its value.
     fn expression(_column: &str, parameter: String) -> String {
         parameter
     }
@@ -90,7 +90,7 @@ pub(super) fn all<T: TableRow>(
     connection.prepare_cached(&select_sql::<T>(rest))?.query_map(params, value)?.collect()
 }
 
-/// Returns the first row that `rest` selects.
+/// Returns the first row that `rest` selects, or `None` if it selects none.
 pub(super) fn first<T: TableRow>(
     connection: &Connection,
     rest: &str,
@@ -99,7 +99,7 @@ pub(super) fn first<T: TableRow>(
     only(connection, rest, params).optional()
 }
 
-/// Returns the row that `rest` selects; it is an error if there is none.
+/// Returns the row that `rest` selects, or an error if it selects none.
 pub(super) fn only<T: TableRow>(
     connection: &Connection,
     rest: &str,
@@ -112,7 +112,7 @@ fn select_sql<T: TableRow>(rest: &str) -> String {
     format!("SELECT {} FROM {} {rest}", T::COLUMNS, T::TABLE)
 }
 
-/// Writes a row with a statement of [`insert_sql`] or [`upsert_sql`].
+/// Writes a row with a statement from [`insert_sql`] or [`upsert_sql`].
 pub(super) fn write<T: TableRow>(connection: &Connection, sql: &str, row: &T) -> rusqlite::Result<()> {
     let mut values = Values::with_capacity(T::COUNT);
     row.write(&mut values)?;
@@ -127,8 +127,8 @@ pub(super) fn insert_sql<T: TableRow>(on_conflict: &str) -> String {
     format!("INSERT INTO {} ({}) VALUES ({values}) {on_conflict}", T::TABLE, T::COLUMNS)
 }
 
-/// Returns the statement that inserts a row, or updates the row with the same values in the columns `key`, of which the
-/// columns `kept` stay as they are.
+/// Returns the statement that inserts a row or, if a row has the same values in the columns `key`, updates all columns
+/// of that row except `kept`.
 pub(super) fn upsert_sql<T: TableRow>(key: &str, kept: &[&str]) -> String {
     let updated = T::COLUMNS.split(", ").filter(|column| !kept.contains(column));
     let updated: Vec<String> = updated.map(|column| format!("{column} = excluded.{column}")).collect();
@@ -150,37 +150,37 @@ fn value<T: TableRow>(row: &Row<'_>) -> rusqlite::Result<T> {
     })
 }
 
-/// The columns of a row, read one after the other.
+/// A reader of the columns of a row, one after the other.
 pub(super) struct RowReader<'row> {
     row: &'row Row<'row>,
     next: usize,
 }
 
 impl RowReader<'_> {
-    /// Returns the value of the next column, which stays the next.
+    /// Returns the value of the next column without skipping it.
     pub(super) fn peek(&self) -> rusqlite::Result<ValueRef<'_>> {
         self.row.get_ref(self.next)
     }
 
-    /// Skips columns.
+    /// Skips a number of columns.
     pub(super) fn skip(&mut self, columns: usize) {
         self.next += columns;
     }
 
-    /// Reads a value that `parse` converts.
+    /// Reads the next column, and converts its value with `parse`.
     fn parse<T>(&mut self, parse: impl FnOnce(ValueRef<'_>) -> FromSqlResult<T>) -> rusqlite::Result<T> {
         let parsed = parse(self.peek()?);
         self.skip(1);
         parsed.map_err(|error| self.invalid(error))
     }
 
-    /// Returns the error of the value that was read last.
+    /// Returns an error for the value that was read last.
     pub(super) fn invalid(&self, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::FromSqlConversionFailure(self.next - 1, Type::Text, reason.into())
     }
 }
 
-/// Returns the value of `LIMIT`, for which a negative number means no limit.
+/// Returns the operand of `LIMIT`, for which a negative number means no limit.
 pub(super) fn limit(limit: Option<u32>) -> i64 {
     limit.map_or(-1, i64::from)
 }
@@ -212,7 +212,7 @@ pub(super) fn write_optional<'a, T: Columns>(
     }
 }
 
-/// Stores types by their text.
+/// Implements `ToSql` and `FromSql` for types that are stored as text.
 macro_rules! stored_as_text {
     ($($name:ty),+) => {$(
         impl ToSql for $name {
@@ -231,7 +231,7 @@ macro_rules! stored_as_text {
 
 stored_as_text!(MachineId, InterfaceId, BinaryId, AttemptId, ProcessId);
 
-/// Stores types in one column: how the column is read, and what is written.
+/// Implements [`Columns`] for types that are stored in one column, with expressions that read and write it.
 macro_rules! columns_of_one {
     ($([$($name:ty),+] => |$column:ident| $read:expr, |$value:ident| $written:expr;)+) => {$($(
         impl Columns for $name {
@@ -271,8 +271,8 @@ columns_of_one! {
         |column| Self::try_from_secs_f64(column.as_f64()?).map_err(FromSqlError::other),
         |duration| duration.as_secs_f64().into();
 
-    // A count is stored as a signed integer, as SQLite has no other. A count above 2^63 is stored as a negative number,
-    // and read as what it was.
+    // SQLite has only signed integers, so a count of 2^63 or more is stored as a negative number, which is converted
+    // back when it is read.
     [u64] => |column| column.as_i64().map(i64::cast_unsigned), |count| count.cast_signed().into();
 
     // A path is stored as text, or as a blob if it is not UTF-8.

@@ -11,7 +11,7 @@ use crate::store::error::StoreError;
 /// How long a statement waits while another process writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The migrations, oldest first; the n-th leads to schema version n.
+/// The migrations, oldest first. Migration N leads to schema version N.
 const MIGRATION_FILES: &[M<'_>] = &[M::up(include_str!("migrations/0001_initial.sql"))];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_FILES);
 
@@ -19,7 +19,8 @@ const MIGRATIONS: Migrations<'_> = Migrations::from_slice(MIGRATION_FILES);
 #[expect(clippy::cast_possible_wrap, reason = "there are only a few files")]
 pub(super) const KNOWN: i64 = MIGRATION_FILES.len() as i64;
 
-/// Sets what belongs to a connection, not to the file. It reads nothing, because a newer schema may not even parse.
+/// Sets the options of a connection, which are not stored in the file. Reads nothing, because SQLite may not be able to
+/// parse a newer schema.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch("PRAGMA foreign_keys = ON")
@@ -64,8 +65,8 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     })
 }
 
-/// Switches the journal mode. The switch needs exclusive access to the file, and does not always wait for it as other
-/// statements do. A transaction does wait, so an empty one runs between two tries.
+/// Switches the journal mode to WAL. The switch needs exclusive access to the file, and does not always wait for it as
+/// other statements do. A transaction does wait, so an empty one runs between two tries.
 fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
     const TRIES: usize = 10;
     let switch = || connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));

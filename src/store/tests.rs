@@ -16,7 +16,7 @@ use crate::model::{
     ProcessType,
 };
 
-/// The n-th millisecond.
+/// Returns the time `n` milliseconds after the Unix epoch.
 pub(super) fn time(n: i64) -> Timestamp {
     Timestamp::from_millisecond(n).unwrap()
 }
@@ -160,8 +160,8 @@ fn refuses_a_newer_schema_and_does_not_change_it() {
     drop(store);
     let file = dir.path().join(FILE_NAME);
     let before = fs_err::read(&file).unwrap();
-    for refused in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
-        let error = refused.unwrap_err();
+    for result in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
+        let error = result.unwrap_err();
         let text = error.to_string();
         let StoreError::Newer { path, found, known } = error else { panic!("{text}") };
         assert_eq!((path, found, known), (file.clone(), newer, schema::KNOWN));
@@ -177,8 +177,8 @@ fn reports_a_file_that_is_not_a_database_and_does_not_change_it() {
     let file = dir.path().join(FILE_NAME);
     let garbage = "not a database, though long enough to be one ".repeat(100);
     fs_err::write(&file, &garbage).unwrap();
-    for refused in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
-        let error = refused.unwrap_err();
+    for result in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
+        let error = result.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         let text = error.to_string();
         assert!(text.contains("rigup.sqlite3") && text.contains("moves it aside"), "{text}");
@@ -202,8 +202,8 @@ fn reports_a_damaged_page() {
 fn reports_a_folder_at_the_path_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     fs_err::create_dir(dir.path().join(FILE_NAME)).unwrap();
-    for refused in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
-        let error = refused.unwrap_err();
+    for result in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
+        let error = result.unwrap_err();
         assert!(matches!(error, StoreError::NotAFile { .. }), "{error}");
     }
 }
@@ -234,14 +234,14 @@ fn reads_a_read_only_store() {
     let file = dir.path().join(FILE_NAME);
     fs_err::set_permissions(&file, Permissions::from_mode(0o400)).unwrap();
     fs_err::set_permissions(dir.path(), Permissions::from_mode(0o500)).unwrap();
-    let only_read = open_read_only(&file).unwrap();
-    for store in [only_read, Store::open_existing(dir.path()).unwrap().unwrap()] {
+    let read_only = open_read_only(&file).unwrap();
+    for store in [read_only, Store::open_existing(dir.path()).unwrap().unwrap()] {
         assert_eq!(store.machine_by_guid("here").unwrap().unwrap().id, machine_id);
     }
-    let only_read = open_read_only(&file).unwrap();
-    let error = only_read.save_machine(&machine("there")).unwrap_err();
+    let read_only = open_read_only(&file).unwrap();
+    let error = read_only.save_machine(&machine("there")).unwrap_err();
     assert!(matches!(error, StoreError::Denied { .. }), "{error}");
-    drop(only_read);
+    drop(read_only);
     fs_err::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
 }
 
@@ -251,20 +251,20 @@ fn reads_a_store_in_a_folder_that_takes_no_new_files() {
     drop(store);
     // SQLite does not follow a link to its `-shm` file, so not even root can create one.
     std::os::unix::fs::symlink("nowhere", dir.path().join("rigup.sqlite3-shm")).unwrap();
-    let refused = Store::open(dir.path()).unwrap_err();
-    assert!(matches!(refused, StoreError::Denied { .. }), "{refused}");
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Denied { .. }), "{error}");
     let store = Store::open_existing(dir.path()).unwrap().unwrap();
     assert_eq!(store.machine_by_guid("here").unwrap().unwrap().id, machine_id);
 }
 
 #[test]
-fn a_new_store_does_not_use_the_log_of_a_deleted_one() {
+fn a_new_store_does_not_use_the_wal_of_a_deleted_one() {
     let (dir, store, _) = store_with_machine();
-    let log = dir.path().join("rigup.sqlite3-wal");
-    let left = fs_err::read(&log).unwrap();
+    let wal_path = dir.path().join("rigup.sqlite3-wal");
+    let wal = fs_err::read(&wal_path).unwrap();
     drop(store);
     fs_err::remove_file(dir.path().join(FILE_NAME)).unwrap();
-    fs_err::write(&log, left).unwrap();
+    fs_err::write(&wal_path, wal).unwrap();
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(store.machines().unwrap(), []);
 }

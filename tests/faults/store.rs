@@ -42,7 +42,7 @@ fn row_29_rigup_waits_for_a_locked_store_and_names_its_holder() {
     let force = ["install", "one", "--force", "--binproviders", "good"];
     let began = Instant::now();
     let output = context.run(&force).exits_with(3).stderr_contains(store(&context).to_str().unwrap());
-    output.stderr_contains(&format!("python3 (pid {}) has locked it for 10 seconds", holder.id()));
+    output.stderr_contains(&format!("python3 (pid {}) has kept it locked for 10 seconds", holder.id()));
     assert!(began.elapsed() >= Duration::from_secs(10), "rigup waited for 10 seconds");
     assert_eq!(context.live_processes(), []);
     context.run(&["binary", "list"]).succeeds();

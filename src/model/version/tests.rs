@@ -1,4 +1,4 @@
-//! The order of versions, compared with semver's and Debian's where those apply.
+//! The order of versions, compared with the orders of semver and Debian.
 
 use std::cmp::Ordering;
 
@@ -17,7 +17,7 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 /// Two versions, mostly of the same release, so that often only their suffixes differ.
-fn two(
+fn version_pair(
     releases: &'static str,
     tails: impl Strategy<Value = String> + Clone,
 ) -> impl Strategy<Value = (String, String)> {
@@ -28,9 +28,10 @@ fn two(
     })
 }
 
-/// Two versions of three numbers, with a pre-release that starts with one of the words. Semver's other pre-releases
-/// (`1.0.0-1`, `1.0.0-x64`) are revisions and builds here, and words with numbers are split: `rc9` comes before `rc10`.
-fn two_of_semver() -> impl Strategy<Value = (String, String)> {
+/// Two versions of three numbers, with a pre-release that starts with one of `PRERELEASE_WORDS`. Semver's other
+/// pre-releases (`1.0.0-1`, `1.0.0-x64`) are revisions and builds here, and words with numbers are split: `rc9` comes
+/// before `rc10`.
+fn semver_pair() -> impl Strategy<Value = (String, String)> {
     let word = proptest::sample::select(PRERELEASE_WORDS.to_vec());
     let identifier = prop_oneof!["[a-c]{1,2}", "[1-9][0-9]{0,2}", "0"];
     let pre = (word, proptest::collection::vec(identifier, 0..3))
@@ -39,16 +40,16 @@ fn two_of_semver() -> impl Strategy<Value = (String, String)> {
         (proptest::option::of(pre), proptest::option::of("\\+[0-9a-z]{1,3}")).prop_map(|(pre, build)| {
             format!("{}{}", pre.map(|word| format!("-{word}")).unwrap_or_default(), build.unwrap_or_default())
         });
-    two("(0|[1-9][0-9]?|18446744073709551615)\\.(0|[1-9][0-9]?)\\.(0|[1-9][0-9]?)", tail)
+    version_pair("(0|[1-9][0-9]?|18446744073709551615)\\.(0|[1-9][0-9]?)\\.(0|[1-9][0-9]?)", tail)
 }
 
 /// Two versions of an epoch, numbers, a pre-release after `~`, and a revision like those of Debian's own packages. The
-/// last number is not 0, because `1.2` equals `1.2.0` here and is older for Debian; nor does the pre-release contain a
-/// 0, because `~rc` equals `~rc0` for Debian.
-fn two_of_debian() -> impl Strategy<Value = (String, String)> {
+/// last number is not 0, because `1.2` equals `1.2.0` here but is older than it in Debian. The pre-release contains no
+/// 0, because `~rc` equals `~rc0` in Debian.
+fn debian_pair() -> impl Strategy<Value = (String, String)> {
     let tail = "(~((alpha|beta|rc)[1-9]?|[1-9])?)?\
                 (-[0-9]{1,2}(\\.[0-9])?(~bpo1[0-2]\\+[1-9]|\\+(deb1[0-2]u[1-9]|b[1-9]))?)?";
-    two("([0-2]:)?(0?[0-9]{1,2}\\.){0,3}[1-9]", tail)
+    version_pair("([0-2]:)?(0?[0-9]{1,2}\\.){0,3}[1-9]", tail)
 }
 
 /// Compares two versions as deb-version(7) describes.
@@ -98,7 +99,7 @@ fn compare_parts(one: &str, other: &str) -> Ordering {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "dpkg itself compares the versions")]
-fn dpkg_orders_versions_like_the_model_of_its_order() {
+fn the_model_of_debians_order_matches_dpkg() {
     let versions = [
         "1.2~",
         "1.2~1",
@@ -142,9 +143,9 @@ fn an_update_or_a_backport_does_not_equal_the_package() {
 
 #[test]
 fn a_pre_release_of_0_is_stricter_than_no_minimum() {
-    for lowest in ["0~rc1", "v0.0-beta", "1"] {
-        assert_eq!(stricter(lowest, ""), lowest);
-        assert_eq!(stricter(" ", lowest), lowest);
+    for minimum in ["0~rc1", "v0.0-beta", "1"] {
+        assert_eq!(stricter(minimum, ""), minimum);
+        assert_eq!(stricter(" ", minimum), minimum);
     }
     assert_eq!(stricter("", ""), "");
 }
@@ -172,13 +173,13 @@ proptest! {
     }
 
     #[test]
-    fn semver_versions_sort_as_in_semver((a, b) in two_of_semver()) {
+    fn semver_versions_sort_as_in_semver((a, b) in semver_pair()) {
         let semver = |text: &str| semver::Version::parse(text).unwrap();
         prop_assert_eq!(order(&a, &b), semver(&a).cmp_precedence(&semver(&b)), "{} {}", a, b);
     }
 
     #[test]
-    fn package_versions_sort_as_in_debian((a, b) in two_of_debian()) {
+    fn package_versions_sort_as_in_debian((a, b) in debian_pair()) {
         prop_assert_eq!(order(&a, &b), debian_order(&a, &b), "{} {}", a, b);
     }
 }
@@ -194,7 +195,7 @@ fn a_text_that_starts_with_a_number_looks_like_a_version() {
 }
 
 #[test]
-fn versions_in_every_spelling_compare() {
+fn versions_in_every_format_are_ordered() {
     let ascending = [
         "",
         "0.9",
@@ -226,7 +227,7 @@ fn versions_in_every_spelling_compare() {
 }
 
 #[test]
-fn different_spellings_of_a_version_are_equal() {
+fn different_formats_of_a_version_are_equal() {
     for (one, other) in [("1.2", "1.2.0"), ("v3", "3"), ("2024.04.09", "2024.4.9"), ("1.2+a", "1.2+b")] {
         assert_eq!(Version::parse(one), Version::parse(other), "{one} = {other}");
     }

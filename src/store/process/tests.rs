@@ -59,7 +59,7 @@ fn a_process_round_trips_in_every_state() {
 }
 
 #[test]
-fn the_average_duration_of_a_hook_counts_only_its_own_runs() {
+fn the_average_duration_of_a_hook_covers_only_its_own_executions() {
     let (_dir, store, machine_id) = store_with_machine();
     let average = |plugin, hook_name| store.average_duration(plugin, hook_name).unwrap();
     let ProcessSpec { plugin, hook_name, .. } = hook(machine_id, time(1)).spec;
@@ -67,8 +67,11 @@ fn the_average_duration_of_a_hook_counts_only_its_own_runs() {
     for process in one_of_each(machine_id) {
         store.save_process(&process).unwrap();
     }
-    let off = average(&plugin, &hook_name).abs_diff(Duration::from_millis(1));
-    assert!(off < Duration::from_micros(100), "from 2 to 3; only runs that started and exited count");
+    let deviation = average(&plugin, &hook_name).abs_diff(Duration::from_millis(1));
+    assert!(
+        deviation < Duration::from_micros(100),
+        "from 2 ms to 3 ms; only executions that started and exited count"
+    );
     assert_eq!(average(&plugin, "on_Other.sh"), Duration::ZERO);
     assert_eq!(average("other", &hook_name), Duration::ZERO);
 }
@@ -118,9 +121,9 @@ fn an_exited_process_is_never_overwritten() {
 #[test]
 fn refuses_a_process_of_an_unknown_machine_with_the_next_step() {
     let (_dir, store, _) = store_with_machine();
-    let refused = store.save_process(&hook(MachineId::generate(), time(1))).unwrap_err();
-    assert!(matches!(refused, StoreError::UnknownReference { .. }), "{refused}");
-    assert!(refused.to_string().contains("store that one first"), "{refused}");
+    let error = store.save_process(&hook(MachineId::generate(), time(1))).unwrap_err();
+    assert!(matches!(error, StoreError::UnknownReference { .. }), "{error}");
+    assert!(error.to_string().contains("store that one first"), "{error}");
 }
 
 #[test]
@@ -199,14 +202,14 @@ fn lists_the_filtered_processes_newest_first() {
     assert_eq!(list(all()), [time(5), time(4), time(3), time(2), time(1)]);
     let filter = ProcessFilter { limit: Some(2), ..all() };
     assert_eq!(list(filter), [time(5), time(4)]);
-    for (status, wanted) in [
+    for (status, expected) in [
         ("exited", vec![time(5), time(4)]),
         ("running", vec![time(3)]),
         ("queued", vec![time(2), time(1)]),
         ("molten", vec![]),
     ] {
         let filter = ProcessFilter { status: word(status), ..all() };
-        assert_eq!(list(filter), wanted, "{status}");
+        assert_eq!(list(filter), expected, "{status}");
     }
     let filter = ProcessFilter { binary_name: word("rg"), status: word("running"), ..all() };
     assert_eq!(list(filter), [time(3)]);
@@ -222,7 +225,7 @@ fn lists_the_filtered_processes_newest_first() {
 }
 
 #[test]
-fn reserves_no_more_runs_than_may_be_alive() {
+fn reserves_at_most_the_maximum_number_of_live_runs() {
     let (_dir, store, machine_id) = store_with_machine();
     let run = |slug| {
         let mut run = hook(machine_id, time(1));
@@ -239,7 +242,7 @@ fn reserves_no_more_runs_than_may_be_alive() {
 }
 
 #[test]
-fn does_not_list_a_run_again_whose_run_dir_was_removed() {
+fn does_not_list_a_run_after_its_run_dir_was_removed() {
     let (_dir, store, machine_id) = store_with_machine();
     let mut run = hook(machine_id, time(1)).into_exited(ProcessExit::exited(0, time(2)));
     run.spec.run = Some(detached("a"));
@@ -310,10 +313,10 @@ fn reads_exited_processes_in_pages_newest_first() {
         }
         read.extend(page);
     }
-    let mut wanted: Vec<(Timestamp, ProcessId)> =
+    let mut expected: Vec<(Timestamp, ProcessId)> =
         all.iter().map(|process| (process.created_at, process.id)).collect();
-    wanted.sort_by(|one, other| other.cmp(one));
-    assert_eq!(read.iter().map(|process| (process.created_at, process.id)).collect::<Vec<_>>(), wanted);
+    expected.sort_by(|one, other| other.cmp(one));
+    assert_eq!(read.iter().map(|process| (process.created_at, process.id)).collect::<Vec<_>>(), expected);
     assert_eq!(store.ended_processes(MachineId::generate(), None, 9).unwrap(), []);
 }
 
@@ -343,8 +346,8 @@ fn prunes_attempts_too_but_keeps_a_process_with_a_new_child() {
         kept.spec.run_dir = None;
         assert_eq!(store.process(kept.id).unwrap(), Some(kept));
     }
-    let left: Vec<Timestamp> = store.attempts(binary).unwrap().into_iter().map(|(_, at)| at).collect();
-    assert_eq!(left, [time(4), time(4)]);
+    let remaining: Vec<Timestamp> = store.attempts(binary).unwrap().into_iter().map(|(_, at)| at).collect();
+    assert_eq!(remaining, [time(4), time(4)]);
 }
 
 #[test]
