@@ -1,4 +1,4 @@
-//! The execution of a provider's hook, for one request or for a batch, and the verdict for each request.
+//! Runs a provider's hook for one request or for a batch, and returns a verdict for each request.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::store::StoreError;
 
 pub mod arguments;
 
-/// A request that a hook is run for, with its binary.
+/// A request for which a hook is run, with its binary.
 #[derive(Debug, Clone)]
 pub(crate) struct AttemptTarget {
     /// The request.
@@ -47,7 +47,7 @@ pub(crate) struct AttemptResult {
     pub verdicts: Vec<Verdict>,
 }
 
-/// Why a hook could not be run.
+/// An error that prevents a provider's hook from being run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AttemptError {
     /// The hook's folder cannot be created.
@@ -102,13 +102,13 @@ pub(crate) fn run(
             abspath: abspath.as_deref(),
             version: request.overrides.of(provider).version.as_deref(),
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
-            is_measured: builtin::is_one(&hook.path, &settings.data_dir),
+            is_measured: builtin::is_builtin(&hook.path, &settings.data_dir),
             ..Expected::new(request.name.as_str(), request.min_version_of(provider), provider, link)
         })
         .collect();
     let mut verdicts = verdict::verdicts(&finished, provider, &expected, timeout, &on_event);
     for verdict in &mut verdicts {
-        // A full disk makes programs fail with many messages, such as "I/O error".
+        // If the disk is full, programs print various messages, such as "I/O error".
         if let Verdict::NotInstalled(Outcome::Failed, reason) = verdict
             && exhaustion::is_full(&settings.lib_dir)
         {

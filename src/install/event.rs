@@ -1,14 +1,14 @@
-//! What happens to a request while it is resolved.
+//! The events of a request while it is resolved.
 
 use crate::model::{Attempt, ProviderName};
 
-/// A step of a request on its way to an installed binary.
+/// An event of a request that is being resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InstallEvent {
-    /// Another rigup holds the lock of the name: the process with this pid, with a remark if it is in another pid
+    /// Another rigup holds the lock of the name: the process with this pid, with a note if it is in another pid
     /// namespace.
     Waiting(String),
-    /// The hook of this provider is started.
+    /// The hook of this provider is about to start.
     Started(ProviderName),
     /// The last line that the hook has written to standard error, trimmed.
     Output(String),
@@ -16,8 +16,8 @@ pub enum InstallEvent {
     Attempted(Attempt),
     /// A problem that does not change the outcome.
     Warning(String),
-    /// A remark on a provider. Several requests may report the same one, and a reader wants to see it once.
+    /// A note about a provider. Several requests may report the same one, which is shown only once.
     Notice(String),
-    /// Nothing more happens to the request.
+    /// The last event of the request.
     Finished,
 }

@@ -8,7 +8,7 @@ use crate::model::{BinaryName, Installed, MachineId, name};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
-/// Why a binary cannot be linked.
+/// An error while linking a binary.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The path is a folder.
@@ -28,10 +28,10 @@ pub enum LinkError {
     Store(#[from] StoreError),
 }
 
-/// Creates and removes the links of a machine's binaries.
+/// A linker, which creates and removes the links of a machine's binaries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Linker<'a> {
-    /// Where LIB_BIN_DIR is.
+    /// The settings, which contain LIB_BIN_DIR.
     pub settings: &'a Settings,
     /// The binaries that own links.
     pub store: &'a Store,
@@ -47,7 +47,7 @@ impl Linker<'_> {
         self.settings.lib_bin_dir.join(name.link_name())
     }
 
-    /// Links an installed binary. `previous` is the file that it was before. If LIB_BIN_DIR cannot be written, the
+    /// Links an installed binary. `previous` is the path that it had before. If LIB_BIN_DIR cannot be written, the
     /// binary is installed without a link, and `warn` receives the cause.
     pub(crate) fn link(
         &self,
@@ -65,7 +65,7 @@ impl Linker<'_> {
         let linked = if installed.is_in_app_bundle() {
             unlink(&path)
         } else {
-            link(&path, &installed.abspath, |target| self.is_own(previous, target), self.force)
+            link(&path, &installed.abspath, |target| self.is_managed(previous, target), self.force)
         };
         match linked {
             Err(error @ LinkError::Unwritable(..)) => {
@@ -99,20 +99,20 @@ impl Linker<'_> {
         Ok(owners.next().map(|binary| binary.name))
     }
 
-    /// Returns whether rigup created the link to `target`: it created every link in a LIB_BIN_DIR below LIB_DIR.
-    /// Elsewhere, it created the links into LIB_DIR and to the recorded file.
-    fn is_own(&self, previous: Option<&Path>, target: &Path) -> bool {
+    /// Returns whether a link to `target` counts as created by rigup: any link if LIB_BIN_DIR is below LIB_DIR,
+    /// otherwise only a link into LIB_DIR or to the recorded path.
+    fn is_managed(&self, previous: Option<&Path>, target: &Path) -> bool {
         let Settings { lib_dir, lib_bin_dir, .. } = self.settings;
         lib_bin_dir.starts_with(lib_dir) || target.starts_with(lib_dir) || previous == Some(target)
     }
 }
 
-/// Creates the link `path` to `target`, or keeps it if it is correct. `is_own` returns whether rigup created an
+/// Creates the link `path` to `target`, or keeps it if it is correct. `is_managed` returns whether rigup created an
 /// existing link to this target. With `force`, a file or a foreign link is replaced too, but never a folder.
 pub fn link(
     path: &Path,
     target: &Path,
-    is_own: impl Fn(&Path) -> bool,
+    is_managed: impl Fn(&Path) -> bool,
     force: bool,
 ) -> Result<(), LinkError> {
     match path.symlink_metadata() {
@@ -123,7 +123,7 @@ pub fn link(
                 return Ok(());
             }
             let is_dangling = !path.exists();
-            if !(force || is_dangling || is_own(&old_target)) {
+            if !(force || is_dangling || is_managed(&old_target)) {
                 return Err(LinkError::Foreign(path.to_owned()));
             }
         }
@@ -133,7 +133,7 @@ pub fn link(
     atomic::replace_link(path, target).map_err(|error| unwritable(path, error))
 }
 
-/// Removes a link; anything else is kept.
+/// Removes a link, but keeps anything else.
 fn unlink(path: &Path) -> Result<(), LinkError> {
     if path.is_symlink() {
         fs_err::remove_file(path).map_err(|error| unwritable(path, error))?;

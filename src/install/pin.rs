@@ -71,8 +71,8 @@ impl Pins<'_> {
     }
 }
 
-/// Returns the digest of a provider's hook. If the provider has several hooks, it is the digest of their digests, one
-/// on each line.
+/// Returns the digest of a provider's hook. The digest of several hooks is the digest of their digests, one on each
+/// line.
 pub(crate) fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
     let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));
     match hooks {
@@ -81,8 +81,8 @@ pub(crate) fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
     }
 }
 
-/// Returns whether an installed binary is the pinned one. The file is read only if its stored digest differs, as that
-/// of a file that contains the path of LIB_DIR does.
+/// Returns whether an installed binary is the pinned one. The file is read only if its stored digest differs, as it
+/// does if the file contains the path of LIB_DIR.
 pub(crate) fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
     installed.binprovider == pin.binprovider
         && installed.version == pin.version

@@ -1,4 +1,4 @@
-//! Requirements -> requests: one for each name, with its providers in order. Pure.
+//! Turns requirements into requests: one for each name, with its providers in order. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -13,14 +13,14 @@ use crate::plugin::requirement::{Providers, Requirement};
 /// The provider that finds installed programs and installs nothing.
 pub(crate) const ENV: &str = "env";
 
-/// The choices on the command line.
+/// The options of a plan, from the command line and the settings.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// The names to plan; all requirements if empty.
     pub names: Vec<BinaryName>,
     /// The only allowed providers, in order of preference.
     pub providers: Option<Providers>,
-    /// The lowest allowed version, besides those that the requirements state; empty for any.
+    /// The minimum version, in addition to those that the requirements state; empty for any.
     pub min_version: String,
     /// The providers of a name that no plugin requires, in hook order: those with `"curated": true` in their
     /// `config.json`. In an open registry, a mistyped name may be a package by an unknown author.
@@ -36,11 +36,11 @@ pub struct Selection {
 pub struct Request {
     /// The name of the binary.
     pub name: BinaryName,
-    /// The allowed providers, as recorded.
+    /// The allowed providers, as in the record.
     pub providers: Providers,
     /// The providers to try, in order. They need not exist.
     pub candidates: Vec<ProviderName>,
-    /// The lowest allowed version; empty for any.
+    /// The minimum version; empty for any.
     pub min_version: String,
     /// The stated policy.
     pub policy: Policy,
@@ -84,7 +84,7 @@ impl Request {
         }
     }
 
-    /// Returns the minimum version that is allowed from this provider; empty for any.
+    /// Returns the minimum version for this provider; empty for any.
     pub fn min_version_of(&self, provider: &str) -> &str {
         self.overrides.of(provider).min_version.as_deref().unwrap_or(&self.min_version)
     }
@@ -130,7 +130,7 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// One line of the plan.
+/// A step of the plan: a request, or why there is none.
 pub(crate) type Step = Result<Request, Refusal>;
 
 /// Returns the name of the binary that a step is about.
@@ -141,7 +141,7 @@ pub(crate) fn name_of(step: &Step) -> &BinaryName {
     }
 }
 
-/// Makes the plan. `providers` are the existing ones, in hook order.
+/// Plans the requests. `providers` are all existing providers, in hook order.
 pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[ProviderName]) -> Vec<Step> {
     let mut merged: Vec<Step> = Vec::new();
     let mut indexes: HashMap<&BinaryName, usize> = HashMap::new();
@@ -192,8 +192,8 @@ fn merge(first: &Request, second: Request) -> Step {
         });
     };
     let mut overrides = first.overrides.merge(&second.overrides);
-    // A rule for one provider replaces the rule for all. It must not undo the rule of the other requirement.
-    overrides.restate(|provider, _| {
+    // A rule for one provider replaces the rule for all providers, but must not undo the rule of the other requirement.
+    overrides.replace_rules(|provider, _| {
         let min_version = version::stricter(first.min_version_of(provider), second.min_version_of(provider));
         (min_version.to_owned(), first.policy_of(provider).and(second.policy_of(provider)))
     });

@@ -16,8 +16,8 @@ const FLAGS: [&str; 4] = ["--version", "-version", "-v", "version"];
 /// How long a program may take to print its version, with all arguments together.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns device, inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. A file
-/// whose fingerprint is unchanged is unchanged.
+/// Returns the device, inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. If the
+/// fingerprint is unchanged, so is the file.
 pub(crate) fn fingerprint(path: &Path) -> Option<String> {
     let metadata = path.metadata().ok()?;
     Some(format!(

@@ -1,4 +1,4 @@
-//! The dependencies of providers, and the providers that may install those. Pure.
+//! The dependencies of providers, and the providers that may install them. Pure.
 
 use std::collections::HashMap;
 
@@ -9,8 +9,8 @@ use crate::plugin::requirement::Requirement;
 /// Returns the requests for each provider's dependencies. `providers` are all providers, in hook order.
 ///
 /// A dependency is installed only by providers that have no dependencies, or whose own dependencies can be installed
-/// this way: uv by pip, which is installed by apt. So no provider depends on itself, not even through others. An
-/// optional dependency may be installed by any provider, its own included.
+/// this way: uv by pip, which is installed by apt. So no provider depends on itself, not even indirectly. Any provider
+/// may install an optional dependency, including the one that has it.
 pub(crate) fn plan(
     requirements: &[Requirement],
     providers: &[ProviderName],
@@ -73,12 +73,12 @@ mod tests {
                 .unwrap()
         };
         let providers = ["env", "npm", "pip", "apt", "uv", "ring"].map(ProviderName::from_static);
-        let mut shown: Vec<String> = plan(&lines.iter().map(dependency).collect::<Vec<_>>(), &providers)
+        let mut candidates: Vec<String> = plan(&lines.iter().map(dependency).collect::<Vec<_>>(), &providers)
             .into_iter()
             .map(|(provider, requests)| format!("{provider}: {}", requests[0].candidates.join(",")))
             .collect();
-        shown.sort();
-        shown
+        candidates.sort();
+        candidates
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Binaries that another tool found: verified, linked and stored like those of a provider.
+//! Registers binaries that another tool found: verifies, links and stores them like those of a provider.
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use crate::process::lock::{Lock, LockError};
 use crate::process::signals::Interrupt;
 use crate::store::StoreError;
 
-/// Why a binary cannot be registered.
+/// An error while registering a binary.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegisterError {
     /// The record is not a Binary record.

@@ -1,4 +1,4 @@
-//! The digest of a file that does not depend on where LIB_DIR is.
+//! A digest of a file that does not depend on the path of LIB_DIR.
 //!
 //! A launcher, such as that of a venv, contains the path of the folder that it was installed into. With `{LIB_DIR}` in
 //! place of that path, the same launcher has the same digest in every data dir. A file that does not contain the path,
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::fs::digest;
 use crate::fs::digest::hex;
 
-/// Replaces the path of LIB_DIR.
+/// The text that replaces the path of LIB_DIR.
 const PLACEHOLDER: &[u8] = b"{LIB_DIR}/";
 
 /// Returns the hex SHA-256 of a file. In a file below LIB_DIR, a `LIB_DIR/` that starts a path is read as `{LIB_DIR}/`.
@@ -32,7 +32,7 @@ pub(crate) fn sha256(file: &Path, lib_dir: &Path) -> io::Result<String> {
 /// Digests a file in chunks of `chunk_size` bytes.
 fn digest(mut file: impl Read, folders: &[Vec<u8>], chunk_size: usize) -> io::Result<String> {
     let finders: Vec<Finder<'_>> = folders.iter().map(|folder| Finder::new(folder.as_slice())).collect();
-    // A chunk may end within a folder.
+    // A chunk may end within the path of a folder.
     let longest = folders.iter().map(Vec::len).max().unwrap_or_default();
     let mut digest = Sha256::new();
     // The last byte before `unread` that is not a slash.
@@ -43,15 +43,15 @@ fn digest(mut file: impl Read, folders: &[Vec<u8>], chunk_size: usize) -> io::Re
         let count = file.read(&mut chunk)?;
         unread.extend_from_slice(&chunk[..count]);
         let mut done = 0;
-        // The next place of each folder, searched again only after it is passed.
-        let mut places: Vec<Option<usize>> = finders.iter().map(|finder| finder.find(&unread)).collect();
+        // The next position of each folder, which is searched for again only after it was passed.
+        let mut positions: Vec<Option<usize>> = finders.iter().map(|finder| finder.find(&unread)).collect();
         loop {
-            let found = places
+            let found = positions
                 .iter()
                 .zip(&finders)
-                .filter_map(|(place, finder)| Some(((*place)?, finder.needle().len())));
+                .filter_map(|(position, finder)| Some(((*position)?, finder.needle().len())));
             let first = found.min_by_key(|&(at, length)| (at, usize::MAX - length));
-            // A longer folder may start there, and be truncated.
+            // A longer folder may start at the same position, and be truncated.
             let Some((at, length)) = first.filter(|(at, _)| count == 0 || unread.len() - at >= longest)
             else {
                 break;
@@ -64,18 +64,18 @@ fn digest(mut file: impl Read, folders: &[Vec<u8>], chunk_size: usize) -> io::Re
                 done = at + length;
                 done
             };
-            for (place, finder) in places.iter_mut().zip(&finders) {
-                if place.is_some_and(|place| place < passed) {
-                    *place = finder.find(&unread[passed..]).map(|place| place + passed);
+            for (position, finder) in positions.iter_mut().zip(&finders) {
+                if position.is_some_and(|position| position < passed) {
+                    *position = finder.find(&unread[passed..]).map(|position| position + passed);
                 }
             }
         }
         let rest = &unread[done..];
         let kept = if count == 0 { 0 } else { longest.min(rest.len()) };
-        let (settled, open) = rest.split_at(rest.len() - kept);
-        digest.update(settled);
+        let (complete, incomplete) = rest.split_at(rest.len() - kept);
+        digest.update(complete);
         last_byte = last_byte_of_name(&unread[..unread.len() - kept]).or(last_byte);
-        unread = open.to_vec();
+        unread = incomplete.to_vec();
         if count == 0 {
             return Ok(hex(&digest.finalize()));
         }

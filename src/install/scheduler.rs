@@ -1,9 +1,9 @@
-//! Which hook starts next, and for which requests. Pure: it knows no processes and no time.
+//! Decides which hook starts next, and for which requests. Pure: it starts no processes and reads no clock.
 //!
-//! Each request has a list of hooks in its order of preference, and waits for one of them. Requests do not depend on
-//! each other. A batch hook takes all requests that wait for it when it is idle. Any other hook takes one request, but
-//! may run several times at once. The hook that usually takes longest runs first: if it ran last, everything would wait
-//! for it.
+//! Each request has a list of hooks in order of preference, and waits for one of them. Requests do not depend on each
+//! other. A batch hook takes all requests that wait for it when it is idle. Any other hook takes one request, but may
+//! run several times at once. The hook that usually takes longest runs first: if it ran last, everything would wait for
+//! it.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ pub(crate) struct ScheduledHook {
     pub requests: Vec<RequestIndex>,
 }
 
-/// The hooks, and the position of each request among its own.
+/// The queue of each hook, and the position of each request in its list of hooks.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     hooks: Vec<HookQueue>,
@@ -65,18 +65,18 @@ impl Schedule {
         self.requests.len() - 1
     }
 
-    /// Returns the hook that a request is at, or `None` after its last one.
+    /// Returns the current hook of a request, or `None` after its last one.
     pub(crate) fn hook_of(&self, request: RequestIndex) -> Option<HookIndex> {
         let candidates = &self.requests[request];
         candidates.hooks.get(candidates.position).copied()
     }
 
-    /// Returns how many of its hooks a request has passed.
+    /// Returns the number of hooks that a request has passed.
     pub(crate) fn position_of(&self, request: RequestIndex) -> usize {
         self.requests[request].position
     }
 
-    /// Queues a request for the hook that it is at, and returns whether there is one.
+    /// Queues a request for its current hook, and returns whether it has one.
     pub(crate) fn enqueue(&mut self, request: RequestIndex) -> bool {
         let Some(hook) = self.hook_of(request) else { return false };
         self.hooks[hook].waiting.push_back(request);
@@ -88,9 +88,9 @@ impl Schedule {
         self.requests[request].position += 1;
     }
 
-    /// Returns the next hook to start, or `None` if none can start now. Batch hooks start first: one serves many requests,
-    /// and those that it does not install reach the next hook together. Among hooks of a kind, the slowest starts first,
-    /// then the first in hook order.
+    /// Returns the next hook to start, or `None` if none can start now. Batch hooks start first: one serves many
+    /// requests, and those that it does not install reach the next hook together. Among hooks of the same kind, the
+    /// slowest starts first; hooks that are equally slow start in hook order.
     pub(crate) fn next_hook(&mut self) -> Option<ScheduledHook> {
         let can_run = |hook: &HookQueue| !(hook.waiting.is_empty() || hook.is_batch && hook.is_busy);
         let runnable = self.hooks.iter().enumerate().filter(|(_, hook)| can_run(hook));
@@ -106,7 +106,7 @@ impl Schedule {
         Some(ScheduledHook { hook: index, requests })
     }
 
-    /// Returns how many requests wait for a hook.
+    /// Returns the number of requests that wait for a hook.
     pub(crate) fn queue_length(&self, hook: HookIndex) -> usize {
         self.hooks[hook].waiting.len()
     }

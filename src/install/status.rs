@@ -1,4 +1,4 @@
-//! Whether a binary is installed, without running anything.
+//! Checks whether a binary is installed, without running anything.
 
 use crate::install::plan::Request;
 use crate::install::{pin, probe};
@@ -16,7 +16,7 @@ pub(crate) enum InstallStatus<'a> {
     Missing,
 }
 
-/// Returns whether nothing has to be done for a request.
+/// Returns whether the binary of a request is installed and linked.
 pub(crate) fn is_ready(binary: &Binary, request: &Request, settings: &Settings) -> bool {
     install_status(binary, request, settings) == InstallStatus::Ready
 }

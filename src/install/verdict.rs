@@ -50,11 +50,11 @@ pub(crate) fn verdicts(
         }),
         Err(error) => return for_all(Outcome::Failed, &format!("cannot read its output: {error}")),
     }
-    let is_alone = expected.len() == 1;
-    expected.iter().map(|expected| output.verdict(*expected, is_alone, exit)).collect()
+    let is_only_one = expected.len() == 1;
+    expected.iter().map(|expected| output.verdict(*expected, is_only_one, exit)).collect()
 }
 
-/// The reason of a hook whose exit is unknown.
+/// The reason for a hook whose exit is unknown.
 const NO_EXIT: &str = "no process observed its exit";
 
 /// The records in a hook's output that matter for its requests.
@@ -66,7 +66,7 @@ struct ProviderOutput {
 
 impl ProviderOutput {
     fn take(&mut self, record: Record, provider: &str, requests: usize, on_event: &impl Fn(InstallEvent)) {
-        // Endless records must not fill the memory.
+        // Endless output must not fill the memory.
         if self.binaries.len() + self.failures.len() >= protocol::MAX_RECORDS.max(2 * requests) {
             return;
         }
@@ -84,13 +84,14 @@ impl ProviderOutput {
         }
     }
 
-    /// Accepts the first record that can be verified, unless the hook reported a failure.
-    fn verdict(&self, expected: Expected<'_>, is_alone: bool, exit: &ProcessExit) -> Verdict {
+    /// Returns the verdict for one request. Accepts the first record that can be verified, unless the hook reported a
+    /// failure.
+    fn verdict(&self, expected: Expected<'_>, is_only_one: bool, exit: &ProcessExit) -> Verdict {
         if let Some((outcome, reason)) = self.failures.get(expected.name) {
             return Verdict::NotInstalled(*outcome, reason.clone());
         }
         let is_of_request = |fields: &&Map<String, Value>| {
-            is_alone || fields.get("name").and_then(Value::as_str).map(str::trim) == Some(expected.name)
+            is_only_one || fields.get("name").and_then(Value::as_str).map(str::trim) == Some(expected.name)
         };
         let mut errors = Vec::new();
         for fields in self.binaries.iter().filter(is_of_request) {
@@ -109,7 +110,7 @@ impl ProviderOutput {
     }
 }
 
-/// Returns the outcome of an exit after which the hook's output does not count, or `None` after exit code 0.
+/// Returns the outcome of an exit after which the hook's output is ignored, or `None` after exit code 0.
 fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, String)> {
     let last_line = last_line(exit);
     let cause = match (exit.reason, exit.exit_code) {
@@ -129,7 +130,7 @@ fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, St
     Some((outcome, last_line.map(|line| format!("{cause}: {line}")).unwrap_or(cause)))
 }
 
-/// Returns the last line of a hook's standard error that is not blank.
+/// Returns the last line of a hook's standard error that is not blank, or `None` if there is none.
 fn last_line(exit: &ProcessExit) -> Option<&str> {
     exit.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty())
 }

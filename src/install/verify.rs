@@ -1,4 +1,4 @@
-//! Whether the Binary record of a hook is correct.
+//! Verifies the Binary records of hooks.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::lockfile::Pin;
 use crate::model::{Installed, ProviderName, version};
 use crate::process::spawn;
 
-/// Why a Binary record is rejected.
+/// An error in a Binary record, because of which it is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum VerifyError {
     /// The record is for another binary.
@@ -33,13 +33,13 @@ pub(crate) enum VerifyError {
     /// The file does not exist, or cannot be read.
     #[error("cannot read abspath {path}: {reason}", path = .0.display(), reason = .1)]
     Unreadable(PathBuf, String),
-    /// The file cannot be the binary, for the second reason.
+    /// The file cannot be the binary, with the reason.
     #[error("abspath {path} {problem}", path = .0.display(), problem = .1)]
     UnusableFile(PathBuf, &'static str),
-    /// The version in the record is below the lowest allowed one.
+    /// The version in the record is older than the minimum version.
     #[error("version {0} is older than {1}")]
     TooOld(String, String),
-    /// The request has a minimum version, and the record no version.
+    /// The request has a minimum version, but the record has no version.
     #[error("the version is unknown, but {0} or newer is required")]
     NoVersion(String),
     /// The version in the record is not the one in the lock file.
@@ -53,15 +53,15 @@ pub(crate) enum VerifyError {
     WrongDigest(String, String),
 }
 
-/// What is wrong with a file that changed since the provider or rigup looked at it.
-const CHANGED: &str = "changed while it was verified; try again when nothing else writes there";
+/// The problem of a file that has changed since the provider or rigup inspected it.
+const CHANGED: &str = "changed while it was verified; try again when no other process writes to it";
 
-/// What a request expects of a Binary record.
+/// The values that a request expects in a Binary record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected<'a> {
     /// The name in the request.
     pub name: &'a str,
-    /// The lowest allowed version; empty for any.
+    /// The minimum version; empty for any.
     pub min_version: &'a str,
     /// The provider that printed the record.
     pub provider: &'a ProviderName,
@@ -78,7 +78,7 @@ pub(crate) struct Expected<'a> {
 }
 
 impl<'a> Expected<'a> {
-    /// Expects a record of this name from this provider, at any path.
+    /// Returns the expectations for a record of this name from this provider, at any path.
     pub(crate) fn new(
         name: &'a str,
         min_version: &'a str,
@@ -98,8 +98,8 @@ impl<'a> Expected<'a> {
     }
 }
 
-/// Verifies the fields of a Binary record, and returns the installed binary. A fingerprint in the record, as `rigup
-/// hook binary` prints it, says which file the other fields describe.
+/// Verifies the fields of a Binary record, and returns the installed binary. If the record has a fingerprint, as `rigup
+/// hook binary` prints it, the file must match it.
 pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Installed, VerifyError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let name = text("name");
@@ -116,7 +116,7 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     check_file(&abspath, expected.link)?;
     let version = expected.version.unwrap_or(text("version"));
     check_version(version, &expected)?;
-    // The fingerprint is taken before and after the digest is computed, so it belongs to the digested bytes.
+    // The fingerprint is taken before and after the digest is computed, so it is that of the digested bytes.
     let unreadable = |error: io::Error| VerifyError::Unreadable(abspath.clone(), error.to_string());
     let fingerprint =
         probe::fingerprint(&abspath).ok_or_else(|| unreadable(io::ErrorKind::NotFound.into()))?;
@@ -125,8 +125,8 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
         return Err(VerifyError::UnusableFile(abspath, CHANGED));
     }
     let stated = Some(text("sha256")).filter(|text| is_sha256(text));
-    // Later commands compare the stored digest with `rigup.lock`, so it is never taken from a hook that is not built
-    // in.
+    // Later commands compare the stored digest with `rigup.lock`, so rigup uses the digest in a record only if a
+    // built-in hook printed it.
     let is_measured = expected.is_measured && expected.pin.is_none() && stated_fingerprint.is_some();
     let sha256 = match stated.filter(|_| is_measured) {
         Some(measured) => measured.to_owned(),
@@ -173,21 +173,21 @@ fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError
 }
 
 fn check_file(path: &Path, link: &Path) -> Result<(), VerifyError> {
-    let unusable = |problem| VerifyError::UnusableFile(path.to_owned(), problem);
+    let file_error = |problem| VerifyError::UnusableFile(path.to_owned(), problem);
     if !path.is_absolute() {
-        return Err(unusable("is not absolute"));
+        return Err(file_error("is not absolute"));
     }
     if path == link || leads_through(path, link) {
-        return Err(unusable("is the link that rigup creates"));
+        return Err(file_error("is the link that rigup creates"));
     }
     let metadata =
         path.metadata().map_err(|error| VerifyError::Unreadable(path.to_owned(), error.to_string()))?;
     if !metadata.is_file() {
-        return Err(unusable("is not a file"));
+        return Err(file_error("is not a file"));
     }
-    // For the superuser, access(2) succeeds only if some exec bit is set, which is what exec requires too.
+    // For root, access(2) succeeds only if at least one exec bit is set, which exec also requires.
     access(path, AccessFlags::X_OK).map_err(|_| {
-        unusable(if spawn::is_mounted_noexec(path) {
+        file_error(if spawn::is_mounted_noexec(path) {
             "is on a file system that is mounted noexec; choose another LIB_DIR, or remount it with exec"
         } else {
             "is not executable"
@@ -195,11 +195,11 @@ fn check_file(path: &Path, link: &Path) -> Result<(), VerifyError> {
     })
 }
 
-/// Returns whether `path` is this link, under any name, or leads to its file through it.
+/// Returns whether `path` is `link`, even if its folder has another path, or leads to its file through `link`.
 fn leads_through(path: &Path, link: &Path) -> bool {
-    let place = |path: &Path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?.to_owned()));
-    let Some(link) = place(link) else { return false };
-    link::steps(path).any(|step| place(&step).is_some_and(|step| step == link))
+    let location = |path: &Path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?.to_owned()));
+    let Some(link) = location(link) else { return false };
+    link::steps(path).any(|step| location(&step).is_some_and(|step| step == link))
 }
 
 #[cfg(test)]

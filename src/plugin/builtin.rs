@@ -38,8 +38,8 @@ pub(crate) fn plugins(data_dir: &Path) -> Vec<Plugin> {
         .collect()
 }
 
-/// Returns a file of a built-in provider, which need not be unpacked, or nothing in it if the provider has no such file.
-/// Returns `None` if the plugin is not built in.
+/// Returns the contents of a file of a built-in provider, which need not be unpacked. Returns an empty slice if the
+/// provider has no such file, or `None` if the plugin is not built in.
 pub(crate) fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<&'static [u8]> {
     let folder = PROVIDERS.get_dir(plugin.path.strip_prefix(folder(data_dir)).ok()?)?;
     let file = folder.files().find(|file| file.path().file_name().is_some_and(|file_name| file_name == name));
@@ -52,37 +52,37 @@ pub(crate) fn config(provider: &str) -> Result<Option<Schema>, SchemaError> {
     file.map(|file| schema::parse(&String::from_utf8_lossy(file.contents()))).transpose()
 }
 
-/// Writes the built-in providers below the data dir unless they exist. They are written aside and renamed, so that no process
-/// ever sees some of them without the others. `lock` locks the folder, so anything aside was left by a killed rigup. Every
-/// version of rigup has a folder of its own.
+/// Writes the built-in providers below the data dir unless they exist. They are written to a staging folder, which is
+/// then renamed, so that no process ever sees only some of them. `lock` locks the parent folder. Every version of rigup
+/// has its own folder.
 pub(crate) fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<()> {
     let folder = folder(data_dir);
     if folder.exists() {
         return Ok(());
     }
     let parent = data_dir.join("builtin");
-    let (_lock, aside) = aside(&parent, lock)?;
+    let (_lock, staging) = stage(&parent, lock)?;
     if folder.exists() {
-        return fs_err::remove_dir(aside);
+        return fs_err::remove_dir(staging);
     }
     let fill = || {
         for dir in PROVIDERS.dirs() {
-            make_private_dir(&aside.join(dir.path()))?;
-            dir.files().try_for_each(|file| write(&aside.join(file.path()), file))?;
+            make_private_dir(&staging.join(dir.path()))?;
+            dir.files().try_for_each(|file| write(&staging.join(file.path()), file))?;
         }
-        fs_err::rename(&aside, &folder)
+        fs_err::rename(&staging, &folder)
     };
-    fill().inspect_err(|_| drop(fs_err::remove_dir_all(&aside)))
+    fill().inspect_err(|_| drop(fs_err::remove_dir_all(&staging)))
 }
 
-/// Checks that the file of a built-in hook is the embedded one, byte for byte, and that only this user may write it. Otherwise
-/// the file is written again, under the `lock` on its folder, and a warning returned. Other hooks are not checked.
+/// Checks that the file of a built-in hook is identical to the embedded one, and that only this user can write to it.
+/// If not, locks its folder with `lock`, writes the file again and returns a warning. Does not check other hooks.
 pub(crate) fn verify(
     hook: &Path,
     data_dir: &Path,
     lock: impl FnOnce(&Path) -> io::Result<FileLock>,
 ) -> io::Result<Option<String>> {
-    let Some(file) = original(hook, data_dir) else { return Ok(None) };
+    let Some(file) = embedded_file(hook, data_dir) else { return Ok(None) };
     let is_same = match hook.metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         found => found?.mode() & 0o122 == 0o100 && fs_err::read(hook)? == file.contents(),
@@ -91,38 +91,38 @@ pub(crate) fn verify(
         return Ok(None);
     }
     let parent = hook.parent().unwrap_or(data_dir);
-    let (_lock, aside) = aside(parent, lock)?;
-    let whole = aside.join("whole");
+    let (_lock, staging) = stage(parent, lock)?;
+    let whole = staging.join("whole");
     write(&whole, file)?;
     fs_err::rename(&whole, hook)?;
-    fs_err::remove_dir(aside)?;
+    fs_err::remove_dir(staging)?;
     Ok(Some(format!(
-        "{} was changed, and rigup restored it; put a provider of your own into a folder of the search path",
+        "{} was changed, and rigup restored it; put your own provider into a folder of the search path",
         hook.display()
     )))
 }
 
-/// Whether this is the path of a built-in hook, whose file [`verify`] checks.
-pub(crate) fn is_one(hook: &Path, data_dir: &Path) -> bool {
-    original(hook, data_dir).is_some()
+/// Returns whether this is the path of a built-in hook, whose file [`verify`] checks.
+pub(crate) fn is_builtin(hook: &Path, data_dir: &Path) -> bool {
+    embedded_file(hook, data_dir).is_some()
 }
 
-fn original(hook: &Path, data_dir: &Path) -> Option<&'static include_dir::File<'static>> {
+fn embedded_file(hook: &Path, data_dir: &Path) -> Option<&'static include_dir::File<'static>> {
     PROVIDERS.get_file(hook.strip_prefix(folder(data_dir)).ok()?)
 }
 
-/// Returns an empty folder that only this user can read, and the lock on its parent. Anything in the folder was left by a
-/// killed rigup.
-fn aside(parent: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<(FileLock, PathBuf)> {
+/// Creates an empty staging folder that only this user can read, and returns it with the lock on its parent. Anything
+/// that was in the folder was left by a killed rigup.
+fn stage(parent: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<(FileLock, PathBuf)> {
     make_private_dir(parent)?;
     let lock = lock(parent)?;
-    let aside = parent.join(".new");
-    ignore_missing(fs_err::remove_dir_all(&aside))?;
-    make_private_dir(&aside)?;
-    Ok((lock, aside))
+    let staging = parent.join(".new");
+    ignore_missing(fs_err::remove_dir_all(&staging))?;
+    make_private_dir(&staging)?;
+    Ok((lock, staging))
 }
 
-/// Writes a file that only this user can read, and run if it is a hook.
+/// Writes a file that only this user can read, and can run if it is a hook.
 fn write(path: &Path, file: &include_dir::File<'_>) -> io::Result<()> {
     let mode = if HookName::of_file(file.path()).is_some() { 0o700 } else { 0o600 };
     fs_err::write(path, file.contents())?;
@@ -197,7 +197,7 @@ mod tests {
                 scope.spawn(|| unpack(data_dir.path()));
             }
         });
-        let left = fs_err::read_dir(data_dir.path().join("builtin")).unwrap().count();
-        assert_eq!(left, 1, "no incomplete copy is left");
+        let count = fs_err::read_dir(data_dir.path().join("builtin")).unwrap().count();
+        assert_eq!(count, 1, "no incomplete copy is left");
     }
 }

@@ -1,5 +1,4 @@
-//! `config.json`: the settings that it declares and their values, what it states about a provider, and which plugins are
-//! enabled.
+//! `config.json`: settings and their values, the keys of a provider, and which plugins are enabled.
 
 pub(crate) mod core;
 pub(crate) mod enabled;

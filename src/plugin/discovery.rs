@@ -39,7 +39,7 @@ pub struct Hook {
     pub start: Start,
 }
 
-/// The way in which a hook is started.
+/// How a hook is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// Directly: the file has the exec bit, and a shebang or a binary format.
@@ -53,14 +53,15 @@ pub enum Start {
 pub(crate) struct Discovery {
     /// The plugins, by name.
     pub plugins: Vec<Plugin>,
-    /// The files that cannot be read, and the untrusted ones.
+    /// The files and folders that are untrusted or cannot be read.
     pub diagnostics: Vec<Diagnostic>,
-    /// Notes about files that are trusted only because the user says so.
+    /// Notes about files that are trusted only by an exception that the user made. The catalog adds its warnings about
+    /// settings.
     pub warnings: Vec<String>,
 }
 
 impl Hook {
-    /// Returns the name of the plugin, as requests name it.
+    /// Returns the name of the plugin as a provider.
     pub fn provider(&self) -> ProviderName {
         ProviderName::from(&self.plugin)
     }
@@ -80,9 +81,9 @@ impl Discovery {
     }
 }
 
-/// Finds the plugins in `roots`: a plugin in an earlier folder replaces one of the same name in a later folder as a whole.
-/// The `built_in` plugins come last. A root that does not exist has no plugins; an untrusted one is a diagnostic and has none,
-/// unless `trust` makes an exception.
+/// Finds the plugins in `roots`: a plugin in an earlier folder completely replaces one with the same name in a later
+/// folder, and the `built_in` plugins come last. A root that does not exist has no plugins. Neither has an untrusted
+/// root, for which a diagnostic is returned, unless `trust` makes an exception.
 pub(crate) fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
     let mut plugins: BTreeMap<PluginName, Plugin> = BTreeMap::new();
     let mut diagnostics = Vec::new();
@@ -108,32 +109,32 @@ fn discover_in(
     inspection: &mut Inspection<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<PluginName, Plugin> {
-    let distrusted =
-        inspection.resolve(root).err().filter(|distrust| !inspection.is_excepted(root, distrust));
-    let mut search =
-        RootScan { distrusted, is_any_refused: false, here: BTreeMap::new(), inspection, diagnostics };
+    let root_error =
+        inspection.resolve(root).err().filter(|untrusted| !inspection.is_excepted(root, untrusted));
+    let mut scan =
+        RootScan { root_error, has_ignored_plugin: false, plugins: BTreeMap::new(), inspection, diagnostics };
     let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
     while let Some(entry) = entries.next() {
         match entry {
-            Err(error) => search.diagnostics.extend(diagnostic_of(root, &error)),
-            Ok(entry) if entry.depth() == 2 => search.file(&entry),
-            Ok(entry) if entry.file_type().is_dir() && !search.folder(&entry) => entries.skip_current_dir(),
+            Err(error) => scan.diagnostics.extend(diagnostic_of(root, &error)),
+            Ok(entry) if entry.depth() == 2 => scan.file(&entry),
+            Ok(entry) if entry.file_type().is_dir() && !scan.folder(&entry) => entries.skip_current_dir(),
             Ok(_) => {}
         }
     }
-    if let Some(distrust) = search.distrusted.filter(|_| search.is_any_refused) {
-        search.diagnostics.push(refusal(String::new(), &distrust, root));
+    if let Some(untrusted) = scan.root_error.filter(|_| scan.has_ignored_plugin) {
+        scan.diagnostics.push(untrusted_diagnostic(String::new(), &untrusted, root));
     }
-    search.here
+    scan.plugins
 }
 
 /// The scan of one root.
 struct RootScan<'s, 't> {
-    /// Why the root is untrusted.
-    distrusted: Option<Untrusted>,
-    /// Whether a plugin was refused for that reason.
-    is_any_refused: bool,
-    here: BTreeMap<PluginName, Plugin>,
+    /// The reason why the root is untrusted, or `None` if it is trusted.
+    root_error: Option<Untrusted>,
+    /// Whether a plugin was ignored for that reason.
+    has_ignored_plugin: bool,
+    plugins: BTreeMap<PluginName, Plugin>,
     inspection: &'s mut Inspection<'t>,
     diagnostics: &'s mut Vec<Diagnostic>,
 }
@@ -150,36 +151,35 @@ impl RootScan<'_, '_> {
                 return false;
             }
         };
-        let looked = match &self.distrusted {
-            Some(distrust) => Err(distrust.clone()),
-            None => look(entry, self.inspection).map(drop),
+        let checked = match &self.root_error {
+            Some(untrusted) => Err(untrusted.clone()),
+            None => check_trust(entry, self.inspection).map(drop),
         };
         let path = entry.path().to_owned();
-        let Some(distrust) = looked.err().filter(|distrust| !self.inspection.is_excepted(&path, distrust))
-        else {
-            self.here.insert(name.clone(), Plugin { name, path, hooks: Vec::new() });
+        let Some(untrusted) = checked.err().filter(|error| !self.inspection.is_excepted(&path, error)) else {
+            self.plugins.insert(name.clone(), Plugin { name, path, hooks: Vec::new() });
             return true;
         };
-        self.is_any_refused = true;
-        if self.distrusted.is_none() {
-            self.diagnostics.push(refusal(name.to_string(), &distrust, &path));
+        self.has_ignored_plugin = true;
+        if self.root_error.is_none() {
+            self.diagnostics.push(untrusted_diagnostic(name.to_string(), &untrusted, &path));
         }
         false
     }
 
-    /// Adds a hook to its plugin. A plugin with an untrusted file is refused as a whole.
+    /// Adds a hook to its plugin. A plugin with an untrusted file is ignored completely.
     fn file(&mut self, entry: &DirEntry) {
         let name = entry.file_name().to_string_lossy();
         let hook_name = HookName::parse(&name);
-        let counts = hook_name.is_some() || [schema::FILE_NAME, requirement::FILE_NAME].contains(&&*name);
-        let Some(folder) = entry.path().parent().filter(|_| counts) else { return };
+        let is_read = hook_name.is_some() || [schema::FILE_NAME, requirement::FILE_NAME].contains(&&*name);
+        let Some(folder) = entry.path().parent().filter(|_| is_read) else { return };
         let plugin = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(known) = self.here.get_mut(plugin.as_str()) else { return };
+        let Some(known) = self.plugins.get_mut(plugin.as_str()) else { return };
         let path = entry.path().to_owned();
-        let metadata = match look(entry, self.inspection) {
-            Err(distrust) if !self.inspection.is_excepted(folder, &distrust) => {
-                self.here.remove(plugin.as_str());
-                self.diagnostics.push(refusal(plugin, &distrust, folder));
+        let metadata = match check_trust(entry, self.inspection) {
+            Err(untrusted) if !self.inspection.is_excepted(folder, &untrusted) => {
+                self.plugins.remove(plugin.as_str());
+                self.diagnostics.push(untrusted_diagnostic(plugin, &untrusted, folder));
                 return;
             }
             Err(_) => path.metadata(),
@@ -200,7 +200,7 @@ impl RootScan<'_, '_> {
 }
 
 /// Checks that a folder or file in a trusted root is trusted, and returns its metadata.
-fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<Metadata>, Untrusted> {
+fn check_trust(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<Metadata>, Untrusted> {
     if entry.path_is_symlink() {
         inspection.resolve(entry.path())?;
     }
@@ -211,8 +211,8 @@ fn look(entry: &DirEntry, inspection: &mut Inspection<'_>) -> Result<io::Result<
     Ok(metadata)
 }
 
-fn refusal(plugin: String, distrust: &Untrusted, folder: &Path) -> Diagnostic {
-    Diagnostic::new(plugin, &distrust.path, distrust.advice(folder))
+fn untrusted_diagnostic(plugin: String, untrusted: &Untrusted, folder: &Path) -> Diagnostic {
+    Diagnostic::new(plugin, &untrusted.path, untrusted.advice(folder))
 }
 
 /// Returns how a file with a hook's name is started, or `None` if it is not a hook: a folder, or a file that is neither
@@ -233,7 +233,7 @@ pub(crate) fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Re
     let mut beginning = Vec::new();
     File::open(path)?.take(64).read_to_end(&mut beginning)?;
     Ok(Some(match beginning.split(|&byte| byte == b'\n').next().unwrap_or_default() {
-        // rigup finds the program of `env` faster itself.
+        // rigup finds these programs faster than `env`.
         b"#!/usr/bin/env python3" => Start::By("python3"),
         b"#!/usr/bin/env node" => Start::By("node"),
         // The kernel starts a file with a shebang, ELF and Mach-O.
@@ -242,7 +242,8 @@ pub(crate) fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Re
     }))
 }
 
-/// Returns the diagnostic of an error during a scan, or `None` if it is about a file that is neither a plugin nor a hook.
+/// Returns the diagnostic for an error during a scan, or `None` if it is about a file that is neither a plugin nor a
+/// hook.
 fn diagnostic_of(root: &Path, error: &walkdir::Error) -> Option<Diagnostic> {
     let path = error.path().unwrap_or(root);
     let mut inside = path.strip_prefix(root).unwrap_or(Path::new("")).iter().map(OsStr::to_string_lossy);

@@ -26,22 +26,22 @@ pub struct HookName {
     pub extension: String,
 }
 
-/// How a background hook exits.
+/// The kind of a background hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Background {
-    /// By itself; rigup waits for it (`.finite.bg.`).
+    /// The hook exits by itself, and rigup waits for it (`.finite.bg.`).
     Finite,
-    /// rigup terminates it at the end of the event (`.daemon.bg.`, and a plain `.bg.`).
+    /// rigup terminates the hook at the end of the event (`.daemon.bg.`, or only `.bg.`).
     Daemon,
 }
 
 impl HookName {
-    /// Parses a file name. Returns `None` if it is not that of a hook.
+    /// Parses a file name, or returns `None` if it is not the name of a hook.
     pub fn parse(file_name: &str) -> Option<Self> {
         let (event, rest) = file_name.strip_prefix("on_")?.split_once("__")?;
         let (stem, extension) = rest.rsplit_once('.').unwrap_or((rest, ""));
         let (order, named) = split_number(stem);
-        let (name, marks) = named.split_once('.').unwrap_or((named, ""));
+        let (name, modifiers) = named.split_once('.').unwrap_or((named, ""));
         let event = canonical_event(event);
         let is_older_spelling = event == "Binary" && name.contains("install");
         let event = if is_older_spelling { BINARY_REQUEST } else { event };
@@ -53,13 +53,13 @@ impl HookName {
             event: event.to_owned(),
             order,
             name: name.to_owned(),
-            background: background(name, marks),
-            is_batch: event == BINARY_REQUEST && has_mark(marks, "batch"),
+            background: background(name, modifiers),
+            is_batch: event == BINARY_REQUEST && has_modifier(modifiers, "batch"),
             extension: extension.to_owned(),
         })
     }
 
-    /// Parses the name of a file. Returns `None` if it is not that of a hook.
+    /// Parses the file name of a path, or returns `None` if it is not the name of a hook.
     pub fn of_file(path: &Path) -> Option<Self> {
         Self::parse(&path.file_name()?.to_string_lossy())
     }
@@ -80,7 +80,8 @@ pub fn canonical_event(event: &str) -> &str {
     event.trim_end_matches("Event")
 }
 
-/// `10_npm` is 10 and `npm`; `npm` and `10npm` have no number. A number too large for 64 bits counts as the largest.
+/// Splits off the number: `10_npm` is 10 and `npm`, but `npm` and `10npm` have no number. A number that does not fit
+/// into 64 bits becomes the largest 64-bit number.
 fn split_number(stem: &str) -> (Option<u64>, &str) {
     let digits = stem.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = stem.split_at(digits);
@@ -92,14 +93,14 @@ fn split_number(stem: &str) -> (Option<u64>, &str) {
     }
 }
 
-fn has_mark(marks: &str, mark: &str) -> bool {
-    marks.split('.').any(|known| known == mark)
+fn has_modifier(modifiers: &str, modifier: &str) -> bool {
+    modifiers.split('.').any(|known| known == modifier)
 }
 
-fn background(name: &str, marks: &str) -> Option<Background> {
-    if !has_mark(marks, "bg") && !name.ends_with("__background") {
+fn background(name: &str, modifiers: &str) -> Option<Background> {
+    if !has_modifier(modifiers, "bg") && !name.ends_with("__background") {
         None
-    } else if has_mark(marks, "finite") {
+    } else if has_modifier(modifiers, "finite") {
         Some(Background::Finite)
     } else {
         Some(Background::Daemon)
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_bg_mark_between_dots_makes_a_hook_background() {
+    fn only_bg_between_dots_makes_a_hook_background() {
         assert_eq!(parse("on_E__1_x.daemon.bg.js").background, Some(Background::Daemon));
         assert_eq!(parse("on_E__1_x.finite.bg.py").background, Some(Background::Finite));
         assert_eq!(parse("on_E__1_x.bg.sh").background, Some(Background::Daemon));
@@ -185,7 +186,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn parses_or_refuses_any_file_name_and_keeps_its_spelling(name in "(on_)?.{0,40}") {
+        fn parses_or_rejects_any_file_name_and_keeps_it(name in "(on_)?.{0,40}") {
             if let Some(hook) = HookName::parse(&name) {
                 proptest::prop_assert_eq!(hook.file_name, name);
             }

@@ -1,4 +1,4 @@
-//! What a requirement states for single providers.
+//! The overrides of a requirement: what it states for individual providers.
 //!
 //! `{"pip": {"packages": ["yt-dlp[default]"]}}`: a string stands for a list of one, and a bare list or string under a
 //! provider is its packages. `install_args` is a synonym of `packages` that may also hold options of the package manager.
@@ -15,7 +15,7 @@ use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::version;
 use crate::model::{PluginNameError, Policy, PolicyError, ProviderName, Version};
 
-/// An override that no provider could use.
+/// An error in the overrides of a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OverrideError {
     /// A key that cannot name a provider.
@@ -24,8 +24,8 @@ pub enum OverrideError {
     /// Neither a string nor a list of strings.
     #[error("overrides.{0}: packages must be a string or a list of strings")]
     NotPackages(ProviderName),
-    /// A package that a shell could read as several packages: many an `echo` turns `\n` into a line break.
-    #[error("overrides.{0}: the package {1:?} has a control character or a backslash")]
+    /// A package that a shell could read as several packages: the `echo` of many shells turns `\n` into a line break.
+    #[error("overrides.{0}: the package {1:?} contains a control character or a backslash")]
     Control(ProviderName, String),
     /// A package that the package manager would read as an option.
     #[error("overrides.{0}: the package `{1}` starts with `-`; put options into install_args")]
@@ -33,7 +33,7 @@ pub enum OverrideError {
     /// A key whose value is invalid: the key, and what its value must be.
     #[error("overrides.{0}.{1} must be {2}")]
     WrongValue(ProviderName, &'static str, &'static str),
-    /// A NUL, which neither an argument nor a variable can hold.
+    /// A NUL, which neither an argument nor a variable can contain.
     #[error("overrides.{0} contains a NUL")]
     Nul(ProviderName),
     /// A policy that cannot be parsed.
@@ -42,7 +42,7 @@ pub enum OverrideError {
 }
 
 /// An option in `install_args` that the provider's `config.json` does not allow. Options of package managers can run
-/// commands, fetch from another place or write to one, so each has to be allowed by name.
+/// commands, fetch from other places or write to them, so each option must be allowed by name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("overrides.{provider}: a requirement may not use the option `{option}`; {provider} allows {}", list(.allowed))]
 pub struct OptionError {
@@ -61,7 +61,7 @@ fn list(options: &[String]) -> String {
 /// The keys that name packages: the first names packages alone, the second packages and options.
 const PACKAGES_KEYS: [&str; 2] = ["packages", "install_args"];
 
-/// The overrides of a requirement: parsed and checked once, and serialised as they were spelled.
+/// The overrides of a requirement: parsed and checked once, and serialized as they were written.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
     providers: Vec<(ProviderName, ProviderOverrides)>,
@@ -70,10 +70,10 @@ pub struct Overrides {
 /// The overrides for one provider. Blank values count as absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProviderOverrides {
-    /// The packages that stand for the binary, with options among them if they are `install_args`; empty if the binary's
-    /// own name stands for it.
+    /// The packages that provide the binary, which may include options if they come from `install_args`; empty if the
+    /// package has the name of the binary.
     pub packages: Vec<String>,
-    /// The prefix that the provider installs into, instead of one of the requirement's own.
+    /// The folder that the provider installs into, instead of a separate one for each binary.
     pub install_root: Option<String>,
     abspath: Option<String>,
     /// The version of a binary that does not report one.
@@ -82,7 +82,7 @@ pub struct ProviderOverrides {
     pub min_version: Option<String>,
     /// The policy for this provider.
     pub policy: Policy,
-    /// The value as it was spelled, with the keys that only a hook knows.
+    /// The value as it was written, including keys that only the hook uses.
     json: Value,
 }
 
@@ -102,7 +102,10 @@ impl Overrides {
 
     /// Returns the overrides for a provider, which are empty if there are none.
     pub fn of(&self, provider: &str) -> &ProviderOverrides {
-        self.providers.iter().find(|(name, _)| name == provider).map_or(&NO_OVERRIDES, |(_, own)| own)
+        self.providers
+            .iter()
+            .find(|(name, _)| name == provider)
+            .map_or(&NO_OVERRIDES, |(_, overrides)| overrides)
     }
 
     /// Returns the providers that have overrides, in the order of the requirement.
@@ -110,18 +113,18 @@ impl Overrides {
         self.providers.iter().map(|(provider, _)| provider)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no overrides.
     pub fn is_empty(&self) -> bool {
         self.providers.is_empty()
     }
 
-    /// Returns the overrides as they were spelled.
+    /// Returns the overrides as they were written.
     pub fn to_json(&self) -> Map<String, Value> {
-        self.providers.iter().map(|(provider, own)| (provider.to_string(), own.json.clone())).collect()
+        self.providers.iter().map(|(name, overrides)| (name.to_string(), overrides.json.clone())).collect()
     }
 
-    /// Merges the overrides of two plugins that require one binary: the packages of both, and of every other key the value
-    /// of `self` if it has one.
+    /// Merges the overrides of two plugins that require the same binary: the packages of both are combined, and for
+    /// every other key, the value of `self` takes precedence.
     #[must_use]
     pub fn merge(&self, other: &Self) -> Self {
         let mut merged = self.clone();
@@ -135,28 +138,31 @@ impl Overrides {
         merged
     }
 
-    /// Replaces the minimum version and the policy that a provider has of its own by those that `rules` returns for it; a
-    /// value that was not stated stays absent.
-    pub fn restate(&mut self, rules: impl Fn(&ProviderName, &ProviderOverrides) -> (String, Policy)) {
-        for (provider, own) in &mut self.providers {
-            let (min_version, policy) = rules(provider, own);
-            *own = own.with_rules(&min_version, policy, provider);
+    /// Replaces the minimum version and the policy in the overrides for each provider with those that `rules` returns.
+    /// A value that the overrides do not state stays absent.
+    pub fn replace_rules(&mut self, rules: impl Fn(&ProviderName, &ProviderOverrides) -> (String, Policy)) {
+        for (provider, overrides) in &mut self.providers {
+            let (min_version, policy) = rules(provider, overrides);
+            *overrides = overrides.with_rules(&min_version, policy, provider);
         }
     }
 
-    /// Makes the overrides at least as strict as what applies to all providers: `stated` replaces their policy; `default`
+    /// Makes the overrides at least as strict as the rules for all providers: `stated` replaces their policy; `default`
     /// and `min_version` tighten them.
     pub fn tighten(&mut self, min_version: &str, default: Policy, stated: Policy) {
-        self.restate(|_, own| {
-            let own_version = own.min_version.as_deref().unwrap_or_default();
-            (version::stricter(own_version, min_version).to_owned(), stated.or(own.policy.and(default)))
+        self.replace_rules(|_, overrides| {
+            let stated_version = overrides.min_version.as_deref().unwrap_or_default();
+            (
+                version::stricter(stated_version, min_version).to_owned(),
+                stated.or(overrides.policy.and(default)),
+            )
         });
     }
 }
 
 impl Serialize for Overrides {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.providers.iter().map(|(provider, own)| (provider, &own.json)))
+        serializer.collect_map(self.providers.iter().map(|(name, overrides)| (name, &overrides.json)))
     }
 }
 
@@ -195,13 +201,13 @@ impl ProviderOverrides {
         })
     }
 
-    /// Returns the file that the binary must be. `home` is what a leading `~` stands for.
+    /// Returns the path that the binary must have, or `None` if any path is allowed. `home` replaces a leading `~`.
     pub fn abspath(&self, home: Option<&Path>) -> Option<PathBuf> {
         let path = Path::new(self.abspath.as_deref()?);
         Some(dir::expand_home(path, home).unwrap_or_else(|| path.to_owned()))
     }
 
-    /// Returns the value of any key, as it was spelled.
+    /// Returns the value of any key as it was written, or `None` if there is none.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.json.get(key)
     }
@@ -229,8 +235,8 @@ impl ProviderOverrides {
             packages => Map::from_iter([(PACKAGES_KEYS[0].to_owned(), packages.clone())]),
         };
         for (key, theirs) in other.json.as_object().into_iter().flatten() {
-            let is_open = keys.get(key).is_none_or(Value::is_null);
-            if is_open && !PACKAGES_KEYS.contains(&key.as_str()) {
+            let is_absent = keys.get(key).is_none_or(Value::is_null);
+            if is_absent && !PACKAGES_KEYS.contains(&key.as_str()) {
                 keys.insert(key.clone(), theirs.clone());
             }
         }
@@ -255,9 +261,9 @@ impl ProviderOverrides {
             (POSTINSTALL_SCRIPTS_KEY, policy.postinstall_scripts.into()),
         ];
         for (key, rule) in rules {
-            let own = json.as_object_mut().and_then(|keys| keys.get_mut(key));
-            if let Some(own) = own.filter(|own| !own.is_null() && *own != "") {
-                *own = rule;
+            let value = json.as_object_mut().and_then(|keys| keys.get_mut(key));
+            if let Some(value) = value.filter(|value| !value.is_null() && *value != "") {
+                *value = rule;
             }
         }
         Self::parse(provider, json).expect("a valid rule replaces a valid one")
@@ -277,8 +283,8 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Returns a list of strings, for which a string stands for a list of one, and null for none. Returns `None` for any other
-/// value.
+/// Returns a list of strings. A string stands for a list of one, and null for an empty list. Returns `None` for any
+/// other value.
 pub(super) fn texts(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::Null => Some(Vec::new()),
@@ -319,8 +325,8 @@ mod tests {
         Overrides::parse(json.as_object().unwrap())
     }
 
-    fn packages_of(own: &Value) -> Result<Vec<String>, OverrideError> {
-        parse(&json!({ "pip": own })).map(|overrides| overrides.of("pip").packages.clone())
+    fn packages_of(overrides: &Value) -> Result<Vec<String>, OverrideError> {
+        parse(&json!({ "pip": overrides })).map(|overrides| overrides.of("pip").packages.clone())
     }
 
     #[test]
@@ -336,9 +342,9 @@ mod tests {
             overrides.of("pip").check_options("pip", &allowed).map_err(|error| error.to_string())
         };
         assert_eq!(check(&["--no-deps", "--only-binary="]), Ok(()));
-        let refused =
+        let error =
             "overrides.pip: a requirement may not use the option `--only-binary=x`; pip allows --no-deps";
-        assert_eq!(check(&["--no-deps"]), Err(refused.to_owned()));
+        assert_eq!(check(&["--no-deps"]), Err(error.to_owned()));
         assert!(check(&[]).unwrap_err().ends_with("`--no-deps`; pip allows none"));
         let blank = parse(&json!({"pip": {"install_args": [" --no-deps"]}})).unwrap();
         assert!(blank.of("pip").check_options("pip", &["--no-deps".to_owned()]).is_err());
@@ -350,15 +356,15 @@ mod tests {
     }
 
     #[test]
-    fn parses_every_spelling_of_packages() {
-        for spelled in [
+    fn parses_every_format_of_packages() {
+        for value in [
             json!({"packages": ["x"]}),
             json!({"install_args": ["x"]}),
             json!({"packages": "x"}),
             json!(["x"]),
             json!("x"),
         ] {
-            assert_eq!(packages_of(&spelled), Ok(vec!["x".to_owned()]), "{spelled}");
+            assert_eq!(packages_of(&value), Ok(vec!["x".to_owned()]), "{value}");
         }
         for none in [json!({"install_root": "x"}), json!([]), json!(null), json!({"packages": " "})] {
             assert_eq!(packages_of(&none), Ok(Vec::new()), "{none}");

@@ -23,22 +23,22 @@ pub struct Requirement {
     pub name: BinaryName,
     /// The providers that may install it.
     pub providers: Providers,
-    /// The lowest accepted version; empty for any.
+    /// The minimum version; empty for any.
     pub min_version: String,
     /// The policy for open registries.
     pub policy: Policy,
-    /// The overrides for single providers.
+    /// The overrides for individual providers.
     pub overrides: Overrides,
     /// The plugin, or `None` if the requirement comes from the command line or a record.
     pub plugin: Option<PluginName>,
     /// The setting that names the binary, such as `WGET_BINARY`; rigup sets it to the path.
     pub setting: Option<String>,
-    /// For a binary that a provider does not strictly need: the number of requests from which installing it saves time.
+    /// For an optional dependency of a provider: the number of requests from which installing it saves time.
     pub pays_from: Option<u32>,
 }
 
 impl Requirement {
-    /// Returns the plugin that has the requirement, as a provider, or `None` if no plugin has it.
+    /// Returns the plugin of the requirement as a provider, or `None` if it has no plugin.
     pub fn provider(&self) -> Option<ProviderName> {
         self.plugin.as_ref().map(ProviderName::from)
     }
@@ -69,7 +69,7 @@ impl Providers {
         Ok(if names.is_empty() { Self::Any } else { Self::Only(names) })
     }
 
-    /// Whether the list allows this provider.
+    /// Returns whether the list allows this provider.
     pub fn allows(&self, provider: &str) -> bool {
         match self {
             Self::Any => true,
@@ -108,12 +108,12 @@ pub struct Diagnostic {
     pub path: PathBuf,
     /// The line in the file, from 1.
     pub line: Option<u64>,
-    /// The problem, and what would be right.
+    /// The problem, and how to fix it.
     pub message: String,
 }
 
 impl Diagnostic {
-    /// Returns the problem of a whole file or folder.
+    /// Returns a diagnostic about a whole file or folder.
     pub fn new(plugin: impl Into<String>, path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
         Self { plugin: plugin.into(), path: path.into(), line: None, message: message.into() }
     }
@@ -132,7 +132,7 @@ impl fmt::Display for Diagnostic {
 /// An error in a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// Not one JSON object, but another value, or a text that the JSON parser rejects; with its beginning.
+    /// The line is not a JSON object: the reason, and the beginning of the line.
     #[error("not a JSON object ({0}): {1}")]
     NotAnObject(String, String),
     /// Another type of record.
@@ -156,16 +156,16 @@ pub enum LineError {
     /// A policy that cannot be parsed.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// An override that no provider could use.
+    /// An invalid override.
     #[error(transparent)]
     Override(#[from] OverrideError),
-    /// A line over [`jsonl::MAX_LINE`].
+    /// A line longer than [`jsonl::MAX_LINE`].
     #[error("the line is longer than {} bytes", jsonl::MAX_LINE)]
     TooLong,
 }
 
-/// Reads the requirements of a plugin, which has none without the file. A line that cannot be parsed and an untrusted file are
-/// diagnostics; the other lines count.
+/// Reads the requirements of a plugin: none if the file does not exist. Returns a diagnostic for an untrusted file, and
+/// for each line that cannot be parsed; the other lines are used.
 pub(crate) fn read(
     plugin: Option<&PluginName>,
     folder: &Path,
@@ -213,7 +213,7 @@ fn diagnostic(plugin: Option<&PluginName>, folder: &Path, line: Option<u64>, mes
     Diagnostic { plugin, path: folder.join(FILE_NAME), line, message }
 }
 
-/// Parses one line, in every accepted spelling.
+/// Parses one line in any accepted format.
 pub fn parse_line(
     plugin: Option<&PluginName>,
     line: &[u8],
@@ -231,14 +231,14 @@ pub fn parse_line(
     parse_fields(plugin, &keys, home)
 }
 
-/// Whether a record of this type is a requirement: `Dependency` is the oldest spelling.
+/// Returns whether a record of this type is a requirement. `Dependency` is the oldest name of the type.
 pub(crate) fn is_requirement(kind: &str) -> bool {
     matches!(kind, "Binary" | "BinaryRequest" | "Dependency")
 }
 
-/// Parses an entry of `required_binaries` in a plugin's `config.json`: a line without a type, in which `fill` gives the values
-/// of settings in braces. A setting in a name must have a value. In overrides, where braces may belong to a command, a
-/// setting without one stays as it is.
+/// Parses an entry of `required_binaries` in a plugin's `config.json`: a line without a type, in which `fill` returns
+/// the values of the settings in braces. A setting in a name must have a value. In overrides, in which braces may
+/// belong to a command, a setting without a value is left unchanged.
 pub fn parse_entry(
     plugin: Option<&PluginName>,
     entry: &Value,
@@ -270,7 +270,7 @@ pub fn parse_entry(
     Ok(Requirement { setting, ..parse_fields(plugin, &keys, home)? })
 }
 
-/// Fills in every string of a value.
+/// Replaces the settings in every string of a value.
 fn fill_all(value: &mut Value, fill: &impl Fn(&str) -> Option<String>) {
     match value {
         Value::String(text) => *text = filled(text, fill),
@@ -280,7 +280,7 @@ fn fill_all(value: &mut Value, fill: &impl Fn(&str) -> Option<String>) {
     }
 }
 
-/// Returns a text with every `{SETTING}` replaced by the value from `fill`, or left as it is if there is none.
+/// Returns a text with every `{SETTING}` replaced by the value from `fill`, or unchanged if there is none.
 fn filled(text: &str, mut fill: impl FnMut(&str) -> Option<String>) -> String {
     let mut done = String::new();
     let mut rest = text;
@@ -308,14 +308,14 @@ pub(crate) fn parse_fields(
     let stated = |key: &str| keys.get(key).filter(|value| !value.is_null());
     let name = match keys.get("name").or_else(|| keys.get("bin_name")) {
         Some(Value::String(name)) => BinaryName::parse(name, home)?,
-        Some(_) => return Err(LineError::WrongValue("name", "a text")),
+        Some(_) => return Err(LineError::WrongValue("name", "a string")),
         None => return Err(LineError::NoName),
     };
     let providers = keys.get("binproviders").or_else(|| keys.get("bin_providers"));
     let providers = overrides::texts(providers.unwrap_or(&Value::Null))
         .map(|names| names.join(","))
         .filter(|list| !has_control(list))
-        .ok_or(LineError::WrongValue("binproviders", "a text such as \"pip,env\""))?;
+        .ok_or(LineError::WrongValue("binproviders", "a string such as \"pip,env\""))?;
     let is_version = |text: &str| !has_control(text) && Version::looks_like_version(text);
     let min_version = stated("min_version")
         .map_or(Some(""), Value::as_str)
@@ -324,7 +324,7 @@ pub(crate) fn parse_fields(
     let overrides = match stated("overrides") {
         None => Overrides::default(),
         Some(Value::Object(overrides)) => Overrides::parse(overrides)?,
-        Some(_) => return Err(LineError::WrongValue("overrides", "an object, a key per provider")),
+        Some(_) => return Err(LineError::WrongValue("overrides", "an object with a key for each provider")),
     };
     let count = |value: &Value| u32::try_from(value.as_u64()?).ok().filter(|count| *count > 0);
     let pays_from = stated("pays_from")
@@ -342,7 +342,8 @@ pub(crate) fn parse_fields(
     })
 }
 
-/// Whether a text cannot be an argument of a hook, or would be read as several lines.
+/// Returns whether a text has a control character: it could not be an argument of a hook, or would be read as several
+/// lines.
 fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn parses_every_accepted_spelling_of_a_requirement() {
+    fn parses_every_accepted_format_of_a_requirement() {
         let newest = parse(
             r#"{"type":"BinaryRequest","name":"yt-dlp","binproviders":" pip, env,,pip","min_version":"2024.1"}"#,
         );
@@ -398,9 +399,9 @@ mod tests {
             ("{}", "the type is null; a requirement is"),
             (r#"{"type":"Machine"}"#, "the type is \"Machine\"; a requirement is"),
             (r#"{"type":"Binary"}"#, "no \"name\""),
-            (r#"{"type":"Binary","name":7}"#, "\"name\" must be a text"),
+            (r#"{"type":"Binary","name":7}"#, "\"name\" must be a string"),
             (r#"{"type":"Binary","name":"a/b"}"#, "the name `a/b` contains a `/`"),
-            (r#"{"type":"Binary","name":"x","binproviders":7}"#, "\"binproviders\" must be a text such as"),
+            (r#"{"type":"Binary","name":"x","binproviders":7}"#, "\"binproviders\" must be a string such as"),
             (
                 r#"{"type":"Binary","name":"x","min_version":"latest"}"#,
                 "\"min_version\" must be a version such",

@@ -1,4 +1,4 @@
-//! Templates for `rigup init`: the plugins and providers in `examples/`, under another name.
+//! Templates for `rigup init`: the plugins and providers in `examples/`, renamed.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -14,10 +14,10 @@ const EXAMPLE: &str = "example";
 
 static EXAMPLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/examples");
 
-/// An error after which nothing was written.
+/// An error while writing a template. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TemplateError {
-    /// A name that cannot stand in file names, variables and scripts alike.
+    /// A name that is not valid in file names, variables and scripts.
     #[error("{0:?} is not a valid name; use up to 63 letters, digits, - and _, starting with a letter")]
     Name(String),
     /// The folder exists.
@@ -39,7 +39,7 @@ fn files(template: &str) -> Vec<(&'static str, &'static str)> {
     files
 }
 
-/// Writes a template as the folder `name` into `parent`, as a whole or not at all. Returns its files.
+/// Writes a template to the folder `name` in `parent`, completely or not at all. Returns the paths of its files.
 pub(crate) fn write(template: &str, name: &str, parent: &Path) -> Result<Vec<PathBuf>, TemplateError> {
     if !is_name(name) {
         return Err(TemplateError::Name(name.to_owned()));
@@ -49,7 +49,7 @@ pub(crate) fn write(template: &str, name: &str, parent: &Path) -> Result<Vec<Pat
         return Err(TemplateError::Exists(folder));
     }
     write_into(template, name, parent, &folder).map_err(|error| match error.kind() {
-        // Another process was faster.
+        // Another process created the folder first.
         io::ErrorKind::DirectoryNotEmpty => TemplateError::Exists(folder),
         _ => TemplateError::Io(folder, error),
     })
@@ -57,27 +57,27 @@ pub(crate) fn write(template: &str, name: &str, parent: &Path) -> Result<Vec<Pat
 
 fn write_into(template: &str, name: &str, parent: &Path, folder: &Path) -> io::Result<Vec<PathBuf>> {
     fs_err::create_dir_all(parent)?;
-    let aside = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
+    let staging = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
     let mut written = Vec::new();
     for (file_name, text) in files(template) {
         let file_name = renamed(file_name, name);
-        let path = aside.path().join(&file_name);
+        let path = staging.path().join(&file_name);
         fs_err::write(&path, renamed(text, name))?;
         let mode = if HookName::of_file(&path).is_some() { 0o755 } else { 0o644 };
         fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))?;
         written.push(folder.join(file_name));
     }
-    fs_err::set_permissions(aside.path(), PermissionsExt::from_mode(0o755))?;
-    fs_err::rename(aside.path(), folder)?;
+    fs_err::set_permissions(staging.path(), PermissionsExt::from_mode(0o755))?;
+    fs_err::rename(staging.path(), folder)?;
     Ok(written)
 }
 
-/// Returns an example's text under another name, with which its settings start, too.
+/// Replaces the name of an example in a text, including the prefix of its settings.
 fn renamed(text: &str, name: &str) -> String {
     text.replace(EXAMPLE, name).replace(&enabled::prefix(EXAMPLE), &enabled::prefix(name))
 }
 
-/// Whether a folder may have this name, and settings may start with it in any language.
+/// Returns whether a folder may have this name, and variables in any language may start with it.
 fn is_name(name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_part) && name.len() <= 63

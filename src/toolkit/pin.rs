@@ -1,6 +1,6 @@
 //! Pins a package to one exact version.
 
-use crate::plugin::config::provider::VERSION_PLACE;
+use crate::plugin::config::provider::VERSION_PLACEHOLDER;
 
 /// Adds a version in the package manager's format to the first package, which stands for the binary. Does not change a
 /// package that already has an exact version, or that is a URL, a folder or an alias. Changes nothing if the version is
@@ -19,8 +19,8 @@ fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
     if !is_name(package) {
         return None;
     }
-    let suffix = format.replace(VERSION_PLACE, version);
-    let separator = format.split(VERSION_PLACE).next()?.chars().next()?;
+    let suffix = format.replace(VERSION_PLACEHOLDER, version);
+    let separator = format.split(VERSION_PLACEHOLDER).next()?.chars().next()?;
     if format.starts_with("==") {
         // The forms of Python packages: x, x[extra], x>=1,<3
         return match package.find(['<', '>', '=', '!', '~']) {

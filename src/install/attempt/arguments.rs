@@ -18,7 +18,7 @@ pub fn arguments(
 ) -> Vec<OsString> {
     let mut fields = fields(request, provider, binary_id, machine_id);
     for (_, value) in &mut fields {
-        // As a word, because a hook's argument that is false would be left out.
+        // As text, because an argument with the value false would be left out.
         if let Value::Bool(flag) = value {
             *value = flag.to_string().into();
         }
@@ -85,7 +85,7 @@ mod tests {
         let line = line.to_string();
         let requirement: Requirement = requirement::parse_line(None, line.as_bytes(), None).unwrap();
         let steps = plan(&[requirement], &Selection::default(), &[ProviderName::from_static("pip")]);
-        let shown = |provider: &str| {
+        let arguments_of = |provider: &str| {
             let request = steps[0].as_ref().unwrap();
             let all = arguments(request, provider, BinaryId::from(0), MachineId::from(0));
             let all = all.into_iter().map(|argument| argument.into_string().unwrap());
@@ -94,11 +94,11 @@ mod tests {
                 .join(" ")
         };
         assert_eq!(
-            shown("pip"),
+            arguments_of("pip"),
             "--name=x --binproviders=* --min-version=1 --min-release-age=0.5 --postinstall-scripts=true"
         );
         assert_eq!(
-            shown("npm"),
+            arguments_of("npm"),
             "--name=x --binproviders=* --min-version=2 --min-release-age=7 --postinstall-scripts=false \
              --best-effort=min_release_age,postinstall_scripts"
         );

@@ -1,4 +1,4 @@
-//! Plans of any requirements, and of the cases that users meet.
+//! Tests the plans of arbitrary requirements and of typical cases.
 
 use std::collections::BTreeSet;
 
@@ -98,7 +98,7 @@ fn sorted<T: Ord + serde::Serialize>(values: &[T]) -> Value {
 }
 
 /// Returns the part of a step that does not depend on the order of the requirements.
-fn meaning(step: &Step) -> Value {
+fn unordered(step: &Step) -> Value {
     let Ok(request) = step else { return Value::Null };
     let of_provider = |provider: &&str| {
         let packages = &request.overrides.of(provider).packages;
@@ -106,9 +106,9 @@ fn meaning(step: &Step) -> Value {
         let keys = overrides.get(*provider).and_then(Value::as_object);
         let keys: BTreeSet<&String> =
             keys.into_iter().flat_map(serde_json::Map::keys).filter(|key| *key != "packages").collect();
-        let mut meaning = json!({"packages": BTreeSet::from_iter(packages), "keys": keys});
-        request.policy_of(provider).write_to(&mut meaning);
-        meaning
+        let mut values = json!({"packages": BTreeSet::from_iter(packages), "keys": keys});
+        request.policy_of(provider).write_to(&mut values);
+        values
     };
     json!({
         "candidates": sorted(&request.candidates),
@@ -119,7 +119,7 @@ fn meaning(step: &Step) -> Value {
     })
 }
 
-fn lowest_versions(step: &Step) -> Vec<Version> {
+fn min_versions(step: &Step) -> Vec<Version> {
     let of_provider = |request: &Request| {
         PROVIDERS.iter().map(|name| Version::parse(request.min_version_of(name))).collect()
     };
@@ -174,8 +174,11 @@ fn an_optional_dependency_pays_from_the_lower_count() {
 
 #[test]
 fn a_requirement_without_a_plugin_is_required_by_no_plugin() {
-    let unowned = requirement("", &json!({}));
-    assert_eq!(plan_one(&[unowned.clone(), requirement("a", &json!({})), unowned]).required_by, ["a"]);
+    let without_plugin = requirement("", &json!({}));
+    assert_eq!(
+        plan_one(&[without_plugin.clone(), requirement("a", &json!({})), without_plugin]).required_by,
+        ["a"]
+    );
 }
 
 proptest! {
@@ -193,8 +196,8 @@ proptest! {
             }
             let selection = Selection { names: vec![name], ..Selection::default() };
             let steps = [&requirements, &other].map(|requirements| plan(requirements, &selection, &known()).remove(0));
-            prop_assert_eq!(meaning(&steps[0]), meaning(&steps[1]));
-            prop_assert_eq!(lowest_versions(&steps[0]), lowest_versions(&steps[1]));
+            prop_assert_eq!(unordered(&steps[0]), unordered(&steps[1]));
+            prop_assert_eq!(min_versions(&steps[0]), min_versions(&steps[1]));
         }
     }
 
@@ -203,12 +206,12 @@ proptest! {
         let once = plan(&requirements, &Selection::default(), &known());
         let twice = plan(&[requirements.clone(), requirements].concat(), &Selection::default(), &known());
         prop_assert_eq!(
-            once.iter().map(meaning).collect::<Vec<_>>(),
-            twice.iter().map(meaning).collect::<Vec<_>>()
+            once.iter().map(unordered).collect::<Vec<_>>(),
+            twice.iter().map(unordered).collect::<Vec<_>>()
         );
         prop_assert_eq!(
-            once.iter().map(lowest_versions).collect::<Vec<_>>(),
-            twice.iter().map(lowest_versions).collect::<Vec<_>>()
+            once.iter().map(min_versions).collect::<Vec<_>>(),
+            twice.iter().map(min_versions).collect::<Vec<_>>()
         );
     }
 
@@ -229,16 +232,16 @@ proptest! {
             prop_assert!(!request.candidates.is_empty());
             for provider in &request.candidates {
                 prop_assert!(requirement.providers.allows(provider));
-                let lowest = Version::parse(request.min_version_of(provider));
-                prop_assert!(lowest >= Version::parse(min_version_of(requirement, provider)));
-                prop_assert!(lowest >= Version::parse(&selection.min_version));
+                let minimum = Version::parse(request.min_version_of(provider));
+                prop_assert!(minimum >= Version::parse(min_version_of(requirement, provider)));
+                prop_assert!(minimum >= Version::parse(&selection.min_version));
                 let policy = request.policy_of(provider);
                 prop_assert!(is_as_strict(policy, policy_of(requirement, provider)));
                 prop_assert!(is_as_strict(policy, settings_policy));
                 let packages = |overrides: &Overrides| overrides.of(provider).packages.clone();
-                let wanted = packages(&requirement.overrides);
+                let required_packages = packages(&requirement.overrides);
                 let all = packages(&request.overrides);
-                prop_assert!(wanted.iter().all(|package| all.contains(package)), "{all:?} lacks some of {wanted:?}");
+                prop_assert!(required_packages.iter().all(|package| all.contains(package)), "{all:?} lacks some of {required_packages:?}");
                 for key in ["install_root", "abspath"] {
                     let has_key = |overrides: &Overrides| {
                         overrides.of(provider).get(key).is_some_and(|value| value != "" && !value.is_null())

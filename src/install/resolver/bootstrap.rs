@@ -1,12 +1,12 @@
-//! Installs the dependencies of providers: if a provider declines without them, or beforehand if that saves time.
+//! Installs the dependencies of providers: after a provider declines without them, or in advance if that saves time.
 
 use crate::install::event::InstallEvent;
 use crate::install::resolver::state::ResolverState;
 use crate::install::scheduler::{RequestIndex, ScheduledHook};
 
 impl ResolverState<'_, '_> {
-    /// Starts the optional dependencies that save time for all requests that now wait for a provider. Returns false if
-    /// there are none, and the hook can start.
+    /// Starts the optional dependencies that save time for all requests that now wait for a provider. Returns whether
+    /// there are any; otherwise, the hook can start.
     pub(super) fn start_optional_dependencies(&mut self, scheduled: &ScheduledHook) -> bool {
         let provider = self.resolver.hooks[scheduled.hook].provider();
         if !self.checked_providers.insert(provider.clone()) {
@@ -30,7 +30,7 @@ impl ResolverState<'_, '_> {
         true
     }
 
-    /// Starts the missing dependencies of the provider that a request is at.
+    /// Starts the missing dependencies of a request's current provider.
     pub(super) fn start_dependencies(&mut self, index: RequestIndex) {
         for dependency in std::mem::take(&mut self.requests[index].dependencies.missing) {
             let known = self.by_name.get(dependency.name.as_str()).copied();
@@ -61,8 +61,8 @@ impl ResolverState<'_, '_> {
             || self.requests[one].dependencies.waits_for.iter().any(|&next| self.is_waiting_for(next, other))
     }
 
-    /// Tries the provider that a request is at again if one of its dependencies is now installed, otherwise the next
-    /// one.
+    /// Tries a request's current provider again if one of its dependencies is now installed, otherwise the next
+    /// provider.
     pub(super) fn finish_dependencies(&mut self, index: RequestIndex) {
         let dependencies = &mut self.requests[index].dependencies;
         let is_any_installed = std::mem::take(&mut dependencies.is_any_installed);
@@ -78,7 +78,7 @@ impl ResolverState<'_, '_> {
         }
     }
 
-    /// Warns that a dependency of the provider that a request is at was not installed.
+    /// Warns that a dependency of a request's current provider was not installed.
     pub(super) fn warn_of_dependency(&self, index: RequestIndex, dependency: RequestIndex) {
         let error = match &self.requests[dependency].result {
             Some(Ok(resolved)) => match resolved.binary.queued() {

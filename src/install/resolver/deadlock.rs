@@ -1,8 +1,8 @@
 //! Finds deadlocks between the rigups of a data dir.
 //!
 //! A name waits for another name if a hook that resolves the first calls a rigup that waits for the second, or if a
-//! provider of the first depends on the second. Each rigup writes the waits in it to a file, which it keeps locked
-//! while it runs.
+//! provider of the first depends on the second. Each rigup writes its waits to a file, which it keeps locked while it
+//! runs.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -24,7 +24,7 @@ pub(super) struct WaitFile {
 }
 
 impl WaitFile {
-    /// Returns the file of a rigup. It is created by the first write.
+    /// Returns the file of a rigup. The first write creates it.
     pub(super) fn new(data_dir: &Path, rigup: ProcessId) -> Self {
         let path = data_dir.join("locks").join("waiting").join(rigup.to_string());
         Self { path, file: None, written: Vec::new() }
@@ -45,7 +45,7 @@ impl WaitFile {
         Ok(())
     }
 
-    /// Returns the waits of all running rigups. A write that is in progress is seen the next time.
+    /// Returns the waits of all running rigups. If a write is in progress, the next call returns its waits.
     pub(super) fn read_all(&self) -> Vec<Wait> {
         let folder = self.path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
         let texts = folder.into_iter().flatten().flatten().filter_map(|file| read_if_running(&file.path()));
@@ -67,7 +67,8 @@ impl Drop for WaitFile {
     }
 }
 
-/// Creates a file and locks it. Before it is locked, another rigup may take it for that of a dead one and remove it.
+/// Creates a file and locks it. Until it is locked, another rigup may remove it as a file of a rigup that has exited;
+/// then it is created again.
 fn create_locked(path: &Path) -> io::Result<FileLock> {
     loop {
         let file = FileLock::create(path)?;

@@ -1,4 +1,4 @@
-//! Requests whose names other rigups are resolving.
+//! Handles requests whose names other rigups are resolving.
 
 use crate::install::event::InstallEvent;
 use crate::install::resolver::ResolveError;
@@ -14,7 +14,7 @@ impl ResolverState<'_, '_> {
         match Lock::try_for_binary(&self.resolver.runner.settings.data_dir, name) {
             Ok(Err(mut busy)) => {
                 let holder = busy.holder();
-                // Another request of this rigup may hold it.
+                // Another request of this rigup may hold the lock.
                 if !holder.is_this_process() {
                     self.emit(index, InstallEvent::Waiting(holder.to_string()));
                 }
@@ -58,8 +58,8 @@ impl ResolverState<'_, '_> {
         !self.blocked.is_empty()
     }
 
-    /// Tells other rigups what waits here: requests for the dependencies of their providers, and the requests of the
-    /// hooks that called this rigup for the names that it cannot lock.
+    /// Publishes the waits of this rigup to other rigups. Requests wait for the dependencies of their providers. The
+    /// requests of the hooks that called this rigup wait for the names that it cannot lock.
     fn publish_waits(&mut self) {
         let requests = &self.requests;
         self.waiting.retain(|index| !requests[*index].dependencies.waits_for.is_empty());

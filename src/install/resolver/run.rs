@@ -1,4 +1,4 @@
-//! The loop that resolves requests. One thread keeps the state and the records; hooks run on others.
+//! The loop that resolves requests. One thread updates the state and the records; hooks run on other threads.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc;
@@ -17,12 +17,12 @@ use crate::store::StoreError;
 /// How often to try a lock that another rigup holds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Longer than the longest timeout of a hook.
+/// A time that is longer than the longest timeout of a hook.
 const LONG_TIME: Duration = Duration::from_hours(24);
 
 impl Resolver<'_> {
-    /// Resolves requests, with as many hooks at once as the pool has threads. Only one rigup at a time resolves a name;
-    /// another one waits, and finds the binary installed. The results are in the order of the requests.
+    /// Resolves requests, and runs as many hooks at once as the pool has threads. Only one rigup at a time resolves a
+    /// name; any other waits, and then finds the binary installed. Returns the results in the order of the requests.
     pub(crate) fn resolve(
         &self,
         requests: Vec<Request>,
@@ -68,7 +68,7 @@ impl Resolver<'_> {
     fn attempt(&self, hook: HookIndex, targets: &[AttemptTarget]) -> Result<AttemptResult, AttemptError> {
         let on_event = |event: InstallEvent| {
             let is_for_all = matches!(event, InstallEvent::Started(_) | InstallEvent::Output(_));
-            // A batch hook's other messages do not say which of its requests they are about.
+            // A batch hook's other messages do not state which of its requests they are about.
             let count = if is_for_all { targets.len() } else { 1 };
             for target in targets.iter().take(count) {
                 (self.on_event)(&target.request, event.clone());

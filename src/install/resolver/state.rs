@@ -29,9 +29,9 @@ pub(super) struct ResolverState<'r, 'a> {
     pub(super) by_name: HashMap<String, RequestIndex>,
     /// The names of the links that the hooks which called this rigup are resolving.
     pub(super) callers: Vec<String>,
-    /// The next request of the command to start. Dependencies start at once.
+    /// The next request of the command to start. Dependencies are started immediately.
     next_request: usize,
-    /// The number of requests that are started and not finished.
+    /// The number of requests that were started and are not finished.
     started: usize,
     /// The requests whose locks other rigups hold.
     pub(super) blocked: Vec<(RequestIndex, Busy)>,
@@ -51,7 +51,7 @@ pub(super) struct RequestState {
     pub(super) lock: Option<Lock>,
     binary: Option<Binary>,
     is_unsaved: bool,
-    /// The file that the binary was before.
+    /// The path that the binary had before.
     previous: Option<PathBuf>,
     attempts: Vec<Attempt>,
     /// The providers that are not tried, each with the number of hooks before it.
@@ -62,10 +62,10 @@ pub(super) struct RequestState {
     pub(super) result: Option<Result<Resolved, ResolveError>>,
 }
 
-/// The dependencies of the provider that a request is at.
+/// The dependencies of a request's current provider.
 #[derive(Default)]
 pub(super) struct Dependencies {
-    /// Those that were not installed when the provider's hook started.
+    /// The dependencies that were not installed when the provider's hook started.
     pub(super) missing: Vec<Request>,
     pub(super) waits_for: Vec<RequestIndex>,
     pub(super) is_any_installed: bool,
@@ -74,15 +74,15 @@ pub(super) struct Dependencies {
     pub(super) is_retried: bool,
 }
 
-/// What a request does after a hook.
+/// The next step of a request after a hook.
 enum NextStep {
-    /// Its result is known.
+    /// Complete the request, whose result is known.
     Complete,
-    /// It waits for its next hook.
+    /// Wait for the next hook.
     NextHook,
-    /// It waits for the dependencies of its provider.
+    /// Wait for the dependencies of the provider.
     Dependencies,
-    /// Nothing, because rigup was interrupted.
+    /// Stop, because rigup was interrupted.
     Stop,
 }
 
@@ -170,8 +170,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         self.lock(index);
     }
 
-    /// Finishes a request that is already installed, perhaps by the rigup that held its lock. Otherwise, it waits for
-    /// its first hook.
+    /// Finishes a request whose binary is already installed, perhaps by the rigup that held its lock. Otherwise, queues
+    /// the request for its first hook.
     pub(super) fn check_status(&mut self, index: RequestIndex) -> Result<(), StoreError> {
         let resolver = self.resolver;
         let request = Arc::clone(&self.requests[index].request);
@@ -210,7 +210,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         Ok(())
     }
 
-    /// Queues a request for the hook that it is at. After its last hook, the request fails.
+    /// Queues a request for its current hook. After its last hook, the request fails.
     pub(super) fn enqueue(&mut self, index: RequestIndex) {
         if let Err(error) = self.record_untried(index).and_then(|()| self.look_up_duration(index)) {
             self.finish(index, Err(error.into()));
@@ -219,7 +219,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         }
     }
 
-    /// Looks up how long the hook that a request is at usually takes.
+    /// Looks up how long a request's current hook usually takes.
     fn look_up_duration(&mut self, index: RequestIndex) -> Result<(), StoreError> {
         if let Some(hook_index) = self.schedule.hook_of(index)
             && self.timed_hooks.insert(hook_index)
@@ -232,7 +232,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         Ok(())
     }
 
-    /// Records the providers before the next hook that are not tried.
+    /// Records the untried providers that come before the next hook.
     fn record_untried(&mut self, index: RequestIndex) -> Result<(), StoreError> {
         let position = self.schedule.position_of(index);
         let state = &mut self.requests[index];
@@ -333,7 +333,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         targets.collect()
     }
 
-    /// Stores the result of a hook, all of it or nothing, and continues its requests.
+    /// Stores the result of a hook in one transaction, and continues its requests.
     pub(super) fn complete_hook(
         &mut self,
         scheduled: &ScheduledHook,
@@ -415,7 +415,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         Ok(NextStep::Complete)
     }
 
-    /// Returns what a request does after a provider that did not install it.
+    /// Returns the next step of a request after a provider did not install its binary.
     fn step_after(&mut self, index: RequestIndex, outcome: Outcome) -> Result<NextStep, StoreError> {
         if self.is_interrupted() {
             return Ok(NextStep::Stop);
@@ -440,8 +440,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
 
 /// Returns why no provider installed a binary, in one line.
 fn summary(attempts: &[Attempt]) -> String {
-    let spell =
+    let describe =
         |Attempt { provider, outcome, reason, .. }: &Attempt| format!("{provider} {outcome}: {reason}");
-    let summary = attempts.iter().map(spell).collect::<Vec<_>>().join("; ");
+    let summary = attempts.iter().map(describe).collect::<Vec<_>>().join("; ");
     if attempts.is_empty() { "no provider to try".to_owned() } else { summary }
 }

@@ -25,7 +25,7 @@ impl CoreSettings {
             .map(|property| resolver.resolve(property, |problem| diagnostics.push(problem)))
             .collect();
         diagnostics.extend(sources.files.iter().find_map(|file| {
-            let reason = misspelled(file.values.get("keep")?, &schema.properties)?;
+            let reason = keep_problem(file.values.get("keep")?, &schema.properties)?;
             Some(format!("{}: {reason}", file.path.display()))
         }));
         diagnostics.into_iter().next().map_or(Ok(Self { settings }), Err)
@@ -49,21 +49,21 @@ impl CoreSettings {
         }
     }
 
-    /// Returns the limits for the records of finished processes.
+    /// Returns the limits for the records of exited processes.
     pub(crate) fn keep(&self) -> RetentionLimits {
-        let bound = |name: &str| {
+        let limit = |name: &str| {
             let setting = self.settings.iter().find(|setting| setting.name == name)?;
             // The schema allows only `none` and numbers.
             setting.value.as_u64().or_else(|| setting.value.as_str()?.parse().ok())
         };
         RetentionLimits {
-            processes: bound("keep.processes"),
-            days: bound("keep.days"),
-            log_bytes: bound("keep.log_bytes"),
+            processes: limit("keep.processes"),
+            days: limit("keep.days"),
+            log_bytes: limit("keep.log_bytes"),
         }
     }
 
-    /// Returns the value of a setting that is not its default, or `None`.
+    /// Returns the value of a setting, or `None` if it has its default.
     fn value(&self, name: &str) -> Option<&Value> {
         let setting =
             self.settings.iter().find(|setting| setting.name == name && setting.origin != Origin::Default);
@@ -71,9 +71,10 @@ impl CoreSettings {
     }
 }
 
-/// Returns the problem of the table `keep`, or `None`: a misspelt limit would remove records that the user wants to keep.
-fn misspelled(keep: &Value, known: &[Property]) -> Option<String> {
-    let Value::Object(keep) = keep else { return Some("`keep` is a table: [keep]".to_owned()) };
+/// Returns the problem of the table `keep`, or `None` if there is none. If a misspelled limit were ignored, rigup would
+/// remove records that the user intends to keep.
+fn keep_problem(keep: &Value, known: &[Property]) -> Option<String> {
+    let Value::Object(keep) = keep else { return Some("`keep` must be a table: [keep]".to_owned()) };
     let all: Vec<&str> = known.iter().filter_map(|property| property.name.strip_prefix("keep.")).collect();
     let unknown = keep.keys().find(|key| !all.contains(&key.as_str()))?;
     Some(format!("unknown setting keep.{unknown}; the settings are {}", all.join(", ")))
@@ -122,17 +123,17 @@ mod tests {
             keep(&[], json!({"keep": {"processes": "none", "days": "none", "log_bytes": "none"}}))
                 .is_unbounded()
         );
-        for (file, wanted) in [
+        for (file, expected) in [
             (json!({"keep": {"days": -1}}), "keep.days from keep.days in /p/rigup.toml is not a valid value"),
             (json!({"keep": {"days": "a week"}}), "is not a valid value of keep.days"),
             (
                 json!({"keep": {"day": 7}}),
                 "/p/rigup.toml: unknown setting keep.day; the settings are processes, days",
             ),
-            (json!({"keep": 7}), "/p/rigup.toml: `keep` is a table"),
+            (json!({"keep": 7}), "/p/rigup.toml: `keep` must be a table"),
         ] {
             let error = read(&[], &file).unwrap_err();
-            assert!(error.contains(wanted), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 

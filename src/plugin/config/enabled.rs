@@ -31,7 +31,8 @@ pub(crate) enum PluginStatus {
 }
 
 impl PluginConfigs {
-    /// Reads the files. One that cannot be read or is untrusted is a diagnostic, and its plugin has no settings.
+    /// Reads the files. Returns a diagnostic for each file that is untrusted or cannot be read; its plugin has no
+    /// settings.
     pub(crate) fn read(
         plugins: &[Plugin],
         data_dir: &Path,
@@ -65,7 +66,7 @@ impl PluginConfigs {
     /// Returns a resolver for the settings of all plugins.
     pub(crate) fn resolver<'a>(&'a self, sources: Sources<'a>) -> SettingResolver<'a> {
         let mut plugins: Vec<&PluginName> = self.schemas.keys().collect();
-        // If two plugins have one setting, the same one counts every time.
+        // If two plugins declare the same setting, that of the first plugin by name applies.
         plugins.sort();
         let properties = plugins.into_iter().flat_map(|plugin| &self.schemas[plugin].properties);
         SettingResolver::new(sources, properties)
@@ -76,27 +77,28 @@ impl PluginConfigs {
         &self,
         plugin: &str,
         resolver: &SettingResolver<'_>,
-        mut complain: impl FnMut(String),
+        mut report: impl FnMut(String),
     ) -> Vec<Setting> {
         let properties = self.schema(plugin).map(|schema| schema.properties.as_slice()).unwrap_or_default();
-        properties.iter().map(|property| resolver.resolve(property, &mut complain)).collect()
+        properties.iter().map(|property| resolver.resolve(property, &mut report)).collect()
     }
 
-    /// Returns the status of every plugin. The `chosen` plugins and those that they require are enabled, or all if none is
-    /// chosen. A setting that disables a plugin takes precedence, and disables the plugins that require it, too.
+    /// Returns the status of every plugin. The `chosen` plugins and those that they require are enabled, or all plugins
+    /// if none is chosen. A setting that disables a plugin takes precedence, and also disables the plugins that require
+    /// it.
     pub(crate) fn plugin_statuses(
         &self,
         plugins: &[Plugin],
         chosen: &[String],
         resolver: &SettingResolver<'_>,
-        mut complain: impl FnMut(String),
+        mut report: impl FnMut(String),
     ) -> HashMap<PluginName, PluginStatus> {
-        let mut switched_off: HashMap<&str, String> = HashMap::new();
+        let mut disabled: HashMap<&str, String> = HashMap::new();
         for plugin in plugins {
-            let setting = resolver.resolve(&self.switch(&plugin.name), &mut complain);
+            let setting = resolver.resolve(&self.enabled_property(&plugin.name), &mut report);
             if setting.value == false {
                 let reason = format!("{} is false: {}", setting.name, setting.origin);
-                switched_off.insert(&plugin.name, reason);
+                disabled.insert(&plugin.name, reason);
             }
         }
         let selected: Vec<&str> = if chosen.is_empty() {
@@ -104,11 +106,11 @@ impl PluginConfigs {
         } else {
             chosen.iter().map(|name| name.trim()).collect()
         };
-        let wanted: HashSet<&str> = self.with_required(selected, plugins).into_iter().flatten().collect();
+        let enabled: HashSet<&str> = self.with_required(selected, plugins).into_iter().flatten().collect();
         let status = |plugin: &Plugin| {
-            if let Some(reason) = self.obstacle(&plugin.name, plugins, &switched_off) {
+            if let Some(reason) = self.disabled_reason(&plugin.name, plugins, &disabled) {
                 PluginStatus::Disabled(reason)
-            } else if wanted.contains(plugin.name.as_str()) {
+            } else if enabled.contains(plugin.name.as_str()) {
                 PluginStatus::Enabled
             } else {
                 PluginStatus::NotChosen
@@ -117,52 +119,53 @@ impl PluginConfigs {
         plugins.iter().map(|plugin| (plugin.name.clone(), status(plugin))).collect()
     }
 
-    /// Returns the first reason that disables a plugin or one that it requires, or `None`.
-    fn obstacle(
+    /// Returns why a plugin or one that it requires is disabled, or `None` if none is.
+    fn disabled_reason(
         &self,
         plugin: &str,
         plugins: &[Plugin],
-        switched_off: &HashMap<&str, String>,
+        disabled: &HashMap<&str, String>,
     ) -> Option<String> {
         self.with_required(vec![plugin], plugins).into_iter().find_map(|required| match required {
             Err(name) => Some(format!("it requires the plugin {name}, which does not exist")),
             Ok(known) => {
                 let by = if known == plugin { String::new() } else { format!("it requires {known}, and ") };
-                switched_off.get(known).map(|reason| format!("{by}{reason}"))
+                disabled.get(known).map(|reason| format!("{by}{reason}"))
             }
         })
     }
 
-    /// Returns these plugins and all that they require, directly or not: each as its folder spells it, or the name of one
-    /// that does not exist.
+    /// Returns these plugins and all that they require, directly or indirectly: the name of each plugin's folder, or
+    /// the name of a plugin that does not exist as an error.
     fn with_required<'a>(
         &'a self,
-        mut open: Vec<&'a str>,
+        mut pending: Vec<&'a str>,
         plugins: &'a [Plugin],
     ) -> Vec<Result<&'a str, &'a str>> {
         let mut seen = Vec::new();
-        while let Some(name) = open.pop() {
+        while let Some(name) = pending.pop() {
             let found = find(plugins, name).ok_or(name);
             if !seen.contains(&found) {
                 seen.push(found);
                 let schema = found.ok().and_then(|plugin| self.schema(plugin));
-                open.extend(schema.iter().flat_map(|schema| &schema.required_plugins).map(String::as_str));
+                pending.extend(schema.iter().flat_map(|schema| &schema.required_plugins).map(String::as_str));
             }
         }
         seen
     }
 
-    /// Returns `<PLUGIN>_ENABLED` from the `config.json`, or a default one, so that every plugin can be disabled.
-    fn switch(&self, plugin: &str) -> Property {
+    /// Returns the property `<PLUGIN>_ENABLED` from the `config.json`, or a default one, so that every plugin can be
+    /// disabled.
+    fn enabled_property(&self, plugin: &str) -> Property {
         let name = format!("{}_ENABLED", prefix(plugin));
-        let own = self
+        let declared = self
             .schema(plugin)
             .and_then(|schema| schema.properties.iter().find(|property| property.name == name));
-        own.cloned().unwrap_or_else(|| Property::new(name, json!({"type": "boolean", "default": true})))
+        declared.cloned().unwrap_or_else(|| Property::new(name, json!({"type": "boolean", "default": true})))
     }
 }
 
-/// Returns the name of a plugin as its folder spells it.
+/// Returns the name of a plugin's folder, or `None` if there is no such plugin. Ignores case.
 fn find<'a>(plugins: &'a [Plugin], name: &str) -> Option<&'a str> {
     plugins.iter().map(|plugin| plugin.name.as_str()).find(|known| known.eq_ignore_ascii_case(name))
 }
@@ -204,12 +207,12 @@ mod tests {
         let chosen: Vec<String> = chosen.iter().map(|name| (*name).to_owned()).collect();
         let found =
             configuration.plugin_statuses(&plugins, &chosen, &resolver, |problem| panic!("{problem}"));
-        let spelled = |plugin: &Plugin| match &found[&plugin.name] {
+        let describe = |plugin: &Plugin| match &found[&plugin.name] {
             PluginStatus::Enabled => plugin.name.to_string(),
             PluginStatus::NotChosen => format!("({})", plugin.name),
             PluginStatus::Disabled(reason) => reason.clone(),
         };
-        plugins.iter().map(spelled).collect()
+        plugins.iter().map(describe).collect()
     }
 
     #[test]

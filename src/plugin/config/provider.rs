@@ -1,4 +1,4 @@
-//! What a provider's `config.json` states about the provider.
+//! The keys in a `config.json` that describe a provider.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 use crate::model::PolicySupport;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 
-/// The place of the version in [`ProviderConfig::version_format`].
-pub(crate) const VERSION_PLACE: &str = "{}";
+/// The placeholder for the version in [`ProviderConfig::version_format`].
+pub(crate) const VERSION_PLACEHOLDER: &str = "{}";
 
 /// The keys of a `config.json` that only a provider has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderConfig {
-    /// The options that a requirement may use in `install_args`; one that ends with `=` takes any value. A provider that
-    /// states none takes none.
+    /// The options that a requirement may use in `install_args`; one that ends with `=` takes any value. If the file
+    /// states none, none are allowed.
     pub options: Vec<String>,
-    /// How the package manager writes one version of a package, after its name: `=={}`, `@{}`. `None` if it cannot.
+    /// How the package manager selects a version of a package, after its name: `=={}`, `@{}`. `None` if it cannot.
     pub version_format: Option<String>,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,
@@ -34,7 +34,7 @@ impl ProviderConfig {
     pub(super) fn parse(keys: &Map<String, Value>) -> Result<Self, KeyError> {
         let enforces: Map<String, Value> = stated(keys, "enforces", "an object")?.unwrap_or_default();
         let options = "a list of options such as \"--pre\" or \"--only-binary=\"";
-        let version_format = "a text with {} for the version, such as \"=={}\"";
+        let version_format = "a string with {} for the version, such as \"=={}\"";
         let boolean = "true or false";
         let config = Self {
             options: stated(keys, "options", options)?.unwrap_or_default(),
@@ -72,8 +72,8 @@ fn is_option(text: &str) -> bool {
 }
 
 fn is_version_format(format: &str) -> bool {
-    !format.starts_with(VERSION_PLACE)
-        && format.matches(VERSION_PLACE).count() == 1
+    !format.starts_with(VERSION_PLACEHOLDER)
+        && format.matches(VERSION_PLACEHOLDER).count() == 1
         && !format.contains(|c: char| c.is_control() || c.is_whitespace())
 }
 
@@ -105,8 +105,8 @@ mod tests {
             (json!({"options": "--pre"}), "\"options\" must be a list"),
             (json!({"options": ["pre"]}), "\"options\" must be a list"),
             (json!({"options": ["--"]}), "\"options\" must be a list"),
-            (json!({"version_format": "=="}), "\"version_format\" must be a text with {}"),
-            (json!({"version_format": "{}"}), "\"version_format\" must be a text with {}"),
+            (json!({"version_format": "=="}), "\"version_format\" must be a string with {}"),
+            (json!({"version_format": "{}"}), "\"version_format\" must be a string with {}"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),
             (json!({"enforces": {"min_release_age": 1}}), "\"min_release_age\" must be true or false"),

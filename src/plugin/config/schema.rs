@@ -23,14 +23,14 @@ pub struct Schema {
     pub provider: ProviderConfig,
 }
 
-/// One setting.
+/// A setting of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Property {
     /// The name, which is also that of the variable.
     pub name: String,
     /// Other names: `x-aliases`.
     pub aliases: Vec<String>,
-    /// The setting whose value counts if this one has none: `x-fallback`.
+    /// The setting whose value applies if this one has none: `x-fallback`.
     pub fallback: Option<String>,
     /// The default value.
     pub default: Value,
@@ -56,7 +56,7 @@ impl Property {
         }
     }
 
-    /// Whether the value may be of this type of JSON Schema: `string`, `boolean`, `integer`, ...
+    /// Returns whether the value may have this JSON Schema type: `string`, `boolean`, `integer`, ...
     pub fn may_be(&self, kind: &str) -> bool {
         match &self.schema["type"] {
             Value::String(only) => only == kind,
@@ -71,7 +71,7 @@ impl Property {
     }
 }
 
-/// An error in a `config.json`, which then does not count.
+/// An error in a `config.json`, which is then ignored.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The file cannot be read.
@@ -86,7 +86,7 @@ pub enum SchemaError {
     /// A key of a provider whose value has the wrong type.
     #[error("{0}; the defaults apply")]
     Provider(#[from] KeyError),
-    /// A setting, the name or the default of which cannot be in the environment, for the second reason.
+    /// A setting whose name or default cannot be in the environment, with the reason.
     #[error("the {0}; the defaults apply")]
     NoVariable(String),
 }
@@ -122,7 +122,7 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
 
 fn property((name, schema): (String, Value)) -> Result<Property, SchemaError> {
     if name.is_empty() || name.contains(['=', '\0']) {
-        let problem = "its name is empty, or has a `=` or a NUL";
+        let problem = "its name is empty, or contains a `=` or a NUL";
         return Err(SchemaError::NoVariable(format!("setting {name:?} cannot be a variable: {problem}")));
     }
     if schema["default"].as_str().is_some_and(|default| default.contains('\0')) {

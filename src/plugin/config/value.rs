@@ -25,7 +25,7 @@ pub enum Origin {
     Environment(String),
     /// A key of a file.
     File(PathBuf, String),
-    /// The path that an earlier run found on this machine.
+    /// The path that an earlier command found on this machine.
     Machine,
     /// Another setting.
     Fallback(String),
@@ -58,7 +58,7 @@ pub struct Setting {
     pub is_secret: bool,
 }
 
-/// Resolves settings. A setting may fall back to one of another plugin.
+/// A resolver of settings. A setting may fall back to a setting of another plugin.
 #[derive(Debug)]
 pub struct SettingResolver<'a> {
     sources: Sources<'a>,
@@ -66,7 +66,8 @@ pub struct SettingResolver<'a> {
 }
 
 impl<'a> SettingResolver<'a> {
-    /// Returns a resolver for the properties of all plugins. The first of several with one name counts.
+    /// Returns a resolver for the properties of all plugins. If several properties have the same name, the first one
+    /// applies.
     pub fn new(sources: Sources<'a>, all: impl IntoIterator<Item = &'a Property>) -> Self {
         let mut properties = HashMap::new();
         for property in all {
@@ -83,27 +84,28 @@ impl<'a> SettingResolver<'a> {
         }
     }
 
-    /// Resolves a property. `complain` receives each invalid value, instead of which the next source counts.
-    pub fn resolve(&self, property: &Property, mut complain: impl FnMut(String)) -> Setting {
+    /// Resolves a property. Passes a message about each invalid value to `report`, and uses the next source
+    /// instead.
+    pub fn resolve(&self, property: &Property, mut report: impl FnMut(String)) -> Setting {
         let name = property.name.clone();
-        let found = self.look(property, &property.names().collect::<Vec<_>>(), &mut complain);
+        let found = self.find_value(property, &property.names().collect::<Vec<_>>(), &mut report);
         let (value, origin) = found
-            .or_else(|| self.fall_back(property, &mut complain))
+            .or_else(|| self.fall_back(property, &mut report))
             .unwrap_or_else(|| (property.default.clone(), Origin::Default));
         Setting { name, value, origin, is_secret: property.is_secret }
     }
 
-    /// Returns the value of the fallbacks of a property, and of their fallbacks.
-    fn fall_back(&self, property: &Property, complain: &mut impl FnMut(String)) -> Option<(Value, Origin)> {
+    /// Returns the first value in the chain of fallbacks of a property, or `None` if there is none.
+    fn fall_back(&self, property: &Property, report: &mut impl FnMut(String)) -> Option<(Value, Origin)> {
         let mut seen = vec![property.name.as_str()];
         let mut next = property.fallback.as_deref();
         while let Some(name) = next.filter(|name| !seen.contains(name)) {
-            let behind = self.properties.get(name).copied();
-            let names = behind.map_or_else(|| vec![name], |property| property.names().collect());
-            next = behind.and_then(|property| property.fallback.as_deref());
-            // The default at the end of the chain counts.
-            let default = behind.filter(|_| next.is_none()).map(|property| &property.default);
-            let value = self.look(property, &names, complain).map(|(value, _)| value);
+            let fallback = self.properties.get(name).copied();
+            let names = fallback.map_or_else(|| vec![name], |property| property.names().collect());
+            next = fallback.and_then(|property| property.fallback.as_deref());
+            // Only the default at the end of the chain applies.
+            let default = fallback.filter(|_| next.is_none()).map(|property| &property.default);
+            let value = self.find_value(property, &names, report).map(|(value, _)| value);
             if let Some(value) = value.or_else(|| default.filter(|value| !value.is_null()).cloned()) {
                 return Some((value, Origin::Fallback(name.to_owned())));
             }
@@ -112,12 +114,12 @@ impl<'a> SettingResolver<'a> {
         None
     }
 
-    /// Returns the first valid value of one of these names in the sources.
-    fn look(
+    /// Returns the first valid value that the sources have for one of these names, and its origin.
+    fn find_value(
         &self,
         property: &Property,
         names: &[&str],
-        complain: &mut impl FnMut(String),
+        report: &mut impl FnMut(String),
     ) -> Option<(Value, Origin)> {
         let in_environment = names.iter().filter_map(|&name| {
             let value = Value::from(self.sources.environment.text(name)?);
@@ -129,17 +131,18 @@ impl<'a> SettingResolver<'a> {
                 Some((name, value, Origin::File(file.path.clone(), name.to_owned())))
             })
         });
-        in_environment.chain(in_files).find_map(|(name, raw, origin)| match understood(property, raw) {
+        in_environment.chain(in_files).find_map(|(name, raw, origin)| match converted(property, raw) {
             Ok(value) => Some((value, origin)),
             Err(reason) => {
-                complain(format!("{name} from {origin} is not a valid value of {}: {reason}", property.name));
+                report(format!("{name} from {origin} is not a valid value of {}: {reason}", property.name));
                 None
             }
         })
     }
 }
 
-/// Returns the value of a name in a file; `keep.days` is the key `days` of the table `keep`.
+/// Returns the value of a name in a file, or `None` if there is none; `keep.days` is the key `days` of the table
+/// `keep`.
 fn in_tables<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let within = || {
         let (table, rest) = name.split_once('.')?;
@@ -148,10 +151,10 @@ fn in_tables<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value
     values.get(name).or_else(within)
 }
 
-/// Converts a value to the type of a property: a string is parsed as that type.
-fn understood(property: &Property, raw: Value) -> Result<Value, String> {
+/// Converts a value to the type of a property, and validates it: a string is parsed as that type.
+fn converted(property: &Property, raw: Value) -> Result<Value, String> {
     let value = match &raw {
-        Value::String(text) if !property.may_be("string") => read(property, text.trim()).unwrap_or(raw),
+        Value::String(text) if !property.may_be("string") => parse_text(property, text.trim()).unwrap_or(raw),
         _ => raw,
     };
     if value.as_str().is_some_and(|text| text.contains('\0')) {
@@ -166,17 +169,17 @@ fn understood(property: &Property, raw: Value) -> Result<Value, String> {
     }
 }
 
-fn read(property: &Property, text: &str) -> Option<Value> {
+fn parse_text(property: &Property, text: &str) -> Option<Value> {
     let boolean = parse_bool(text).filter(|_| property.may_be("boolean"));
     boolean.map(Value::from).or_else(|| serde_json::from_str(text).ok())
 }
 
-/// A setting as a variable of a hook.
+/// A setting as an environment variable of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
     /// The name.
     pub name: String,
-    /// The value: true and false as such, lists and objects as JSON.
+    /// The value: `true` or `false` for a boolean, JSON for a list or an object.
     pub value: String,
     /// Whether the value is hidden in records.
     pub is_secret: bool,
