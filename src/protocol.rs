@@ -32,7 +32,7 @@ pub const MAX_DIAGNOSTICS: usize = 20;
 /// The maximum number of records of a hook that are kept when one would be enough.
 pub(crate) const MAX_RECORDS: usize = 1000;
 
-/// Parses a whole output, and passes each record to `on_record`.
+/// Parses a complete output, and passes each record to `on_record`.
 pub fn read(output: impl BufRead, mut on_record: impl FnMut(Record)) -> io::Result<Unparsed> {
     let mut unparsed = Unparsed::default();
     jsonl::for_each_line(output, |number, line| unparsed.parse_line(number, line, &mut on_record))?;

@@ -122,7 +122,7 @@ fn enforcement(is_enforced: Option<bool>) -> &'static str {
 fn disabled_reason<'a>(plugin: &Plugin, catalog: &'a Catalog) -> Option<&'a str> {
     match &catalog.statuses[&plugin.name] {
         PluginStatus::Disabled(reason) => Some(reason),
-        PluginStatus::Enabled | PluginStatus::NotChosen => None,
+        PluginStatus::Enabled | PluginStatus::NotSelected => None,
     }
 }
 

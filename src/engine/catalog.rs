@@ -64,7 +64,7 @@ impl Catalog {
         let mut catalog = Self::find_with(settings, selected, &mut inspection, on_event)?;
         let Self { configs, discovery, statuses, requirements, provider_requirements, .. } = &mut catalog;
         let resolver = configs.resolver(sources(settings));
-        let has_selection = statuses.values().any(|status| *status == PluginStatus::NotChosen);
+        let has_selection = statuses.values().any(|status| *status == PluginStatus::NotSelected);
         for plugin in &discovery.plugins {
             let is_enabled = statuses[&plugin.name] == PluginStatus::Enabled;
             let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);

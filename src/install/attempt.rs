@@ -65,7 +65,7 @@ pub(crate) enum AttemptError {
 }
 
 /// Runs a provider's hook, and returns a verdict for each target. A batch hook reads its requests from standard input;
-/// any other hook gets its only request as arguments.
+/// any other hook receives its only request as arguments.
 pub(crate) fn run(
     runner: &Runner<'_>,
     hook: &Hook,

@@ -13,7 +13,7 @@ use crate::process::spawn::CommandSpec;
 
 /// The arguments that make programs print their version, in the order in which they are tried.
 const FLAGS: [&str; 4] = ["--version", "-version", "-v", "version"];
-/// How long a program may take to print its version, with all arguments together.
+/// The time in which a program must print its version, for all arguments together.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns the device, inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. If the

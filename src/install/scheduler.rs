@@ -90,7 +90,7 @@ impl Schedule {
 
     /// Returns the next hook to start, or `None` if none can start now. Batch hooks start first: one serves many
     /// requests, and those that it does not install reach the next hook together. Among hooks of the same kind, the
-    /// slowest starts first; hooks that are equally slow start in hook order.
+    /// slowest starts first; equally slow hooks start in hook order.
     pub(crate) fn next_hook(&mut self) -> Option<ScheduledHook> {
         let can_run = |hook: &HookQueue| !(hook.waiting.is_empty() || hook.is_batch && hook.is_busy);
         let runnable = self.hooks.iter().enumerate().filter(|(_, hook)| can_run(hook));

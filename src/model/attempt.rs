@@ -7,7 +7,7 @@ use crate::model::plugin_name::ProviderName;
 use crate::model::text_enum::text_enum;
 
 text_enum! {
-    /// How an attempt ended.
+    /// The outcome of an attempt.
     pub enum Outcome {
         /// The hook exited with 0, and its Binary record was verified.
         Installed = "installed",
@@ -30,7 +30,7 @@ text_enum! {
 pub struct Attempt {
     /// The provider's name.
     pub provider: ProviderName,
-    /// How the attempt ended.
+    /// The outcome.
     pub outcome: Outcome,
     /// The cause, in one line that a person can act on; empty for [`Outcome::Installed`].
     pub reason: String,

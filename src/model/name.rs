@@ -52,7 +52,7 @@ impl BinaryName {
         if text.contains(|c: char| c.is_control() || c == '\\') {
             return Err(NameError::Control(text.to_owned()));
         }
-        let whole = if text.starts_with("~/") {
+        let expanded = if text.starts_with("~/") {
             let path = dir::expand_home(Path::new(text), home);
             let path = path.ok_or_else(|| NameError::NoHome(text.to_owned()))?;
             // Expanding removes a trailing slash, which may have followed a blank.
@@ -60,14 +60,14 @@ impl BinaryName {
         } else {
             text.to_owned()
         };
-        if whole.contains('/') && !whole.starts_with('/') {
+        if expanded.contains('/') && !expanded.starts_with('/') {
             return Err(NameError::RelativePath(text.to_owned()));
         }
-        if whole.ends_with('/') {
+        if expanded.ends_with('/') {
             return Err(NameError::Dots(text.to_owned()));
         }
-        check_plain(link_name(&whole))?;
-        Ok(Self(whole))
+        check_plain(link_name(&expanded))?;
+        Ok(Self(expanded))
     }
 
     /// Returns the name as written in records: a plain name or an absolute path.

@@ -30,7 +30,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Why a process ended.
+    /// The reason why a process exited.
     #[derive(Default)]
     pub enum ExitReason {
         /// The process exited by itself.
@@ -124,7 +124,7 @@ pub struct ProcessExit {
     pub exit_code: Option<i32>,
     /// The signal that killed the process.
     pub signal: Option<i32>,
-    /// Why the process exited.
+    /// The reason why the process exited.
     pub reason: ExitReason,
     /// The last lines of standard output.
     pub stdout_tail: String,
@@ -226,7 +226,7 @@ pub struct Process {
     pub binary_id: Option<BinaryId>,
     /// The network interface of the machine when it started.
     pub iface_id: Option<InterfaceId>,
-    /// What to run.
+    /// The specification.
     pub spec: ProcessSpec,
     /// Its state.
     pub state: ProcessState,

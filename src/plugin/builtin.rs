@@ -92,9 +92,9 @@ pub(crate) fn verify(
     }
     let parent = hook.parent().unwrap_or(data_dir);
     let (_lock, staging) = stage(parent, lock)?;
-    let whole = staging.join("whole");
-    write(&whole, file)?;
-    fs_err::rename(&whole, hook)?;
+    let copy = staging.join("whole");
+    write(&copy, file)?;
+    fs_err::rename(&copy, hook)?;
     fs_err::remove_dir(staging)?;
     Ok(Some(format!(
         "{} was changed, and rigup restored it; put your own provider into a folder of the search path",

@@ -35,11 +35,11 @@ pub struct Hook {
     pub plugin: PluginName,
     /// The file.
     pub path: PathBuf,
-    /// How the file is started.
+    /// The way in which the file is started.
     pub start: Start,
 }
 
-/// How a hook is started.
+/// The way in which a hook is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// Directly: the file has the exec bit, and a shebang or a binary format.
@@ -82,8 +82,8 @@ impl Discovery {
 }
 
 /// Finds the plugins in `roots`: a plugin in an earlier folder completely replaces one with the same name in a later
-/// folder, and the `built_in` plugins come last. A root that does not exist has no plugins. Neither has an untrusted
-/// root, for which a diagnostic is returned, unless `trust` makes an exception.
+/// folder, and the `built_in` plugins come last. A root that does not exist has no plugins. An untrusted root has none
+/// either, and a diagnostic is returned, unless `trust` makes an exception.
 pub(crate) fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
     let mut plugins: BTreeMap<PluginName, Plugin> = BTreeMap::new();
     let mut diagnostics = Vec::new();

@@ -10,7 +10,7 @@ pub(crate) const BINARY_REQUEST: &str = "BinaryRequest";
 /// A parsed file name of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookName {
-    /// The whole file name.
+    /// The complete file name.
     pub file_name: String,
     /// The event, without any trailing `Event`.
     pub event: String,

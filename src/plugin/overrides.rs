@@ -139,7 +139,7 @@ impl Overrides {
     }
 
     /// Replaces the minimum version and the policy in the overrides for each provider with those that `rules` returns.
-    /// A value that the overrides do not state stays absent.
+    /// A value that the overrides do not state remains absent.
     pub fn replace_rules(&mut self, rules: impl Fn(&ProviderName, &ProviderOverrides) -> (String, Policy)) {
         for (provider, overrides) in &mut self.providers {
             let (min_version, policy) = rules(provider, overrides);

@@ -21,9 +21,9 @@ pub struct BinaryFilter {
     pub name: Option<String>,
     /// Only `queued` or `installed` binaries.
     pub status: Option<String>,
-    /// Only binaries whose path contains this text, in any case.
+    /// Only binaries whose path contains this text, regardless of case.
     pub abspath: Option<String>,
-    /// Only binaries whose version contains this text, in any case.
+    /// Only binaries whose version contains this text, regardless of case.
     pub version: Option<String>,
     /// At most this many binaries.
     pub limit: Option<u32>,

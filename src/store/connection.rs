@@ -10,8 +10,8 @@ use crate::store::error::StoreError;
 /// The number of prepared statements that a connection caches: more than all methods of [`Store`] use.
 const PREPARED_STATEMENTS: usize = 48;
 
-/// The store of a data dir: one connection, which threads share by reference. Each process opens its own; SQLite lets one
-/// process write at a time while the others read.
+/// The store of a data dir: one connection, which threads share by reference. Each process opens its own. SQLite allows
+/// one process at a time to write while others read.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,

@@ -125,7 +125,7 @@ fn create(path: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
     ignore_missing(fs_err::remove_file(&fresh))
         .and_then(|()| files::remove_side_files(&fresh))
         .map_err(create_error)?;
-    // SQLite gives the -wal and -shm files the mode of the database.
+    // SQLite creates the -wal and -shm files with the mode of the database.
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).open(&fresh).map_err(create_error)?;
     let mut connection = connect(&fresh)?.ok_or_else(|| sqlite_error(path, ffi::SQLITE_CANTOPEN))?;

@@ -8,7 +8,7 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::store::error::StoreError;
 
-/// How long a statement waits while another process writes.
+/// The time that a statement waits while another process writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The migrations, oldest first. Migration N leads to schema version N.

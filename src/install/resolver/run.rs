@@ -14,7 +14,7 @@ use crate::install::resolver::{RequestResult, Resolver};
 use crate::install::scheduler::HookIndex;
 use crate::store::StoreError;
 
-/// How often to try a lock that another rigup holds.
+/// The interval at which a lock that another rigup holds is tried.
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A time that is longer than the longest timeout of a hook.

@@ -19,13 +19,13 @@ pub(crate) struct PluginConfigs {
     schemas: HashMap<PluginName, Schema>,
 }
 
-/// Whether a plugin is enabled.
+/// The status of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PluginStatus {
     /// The plugin is enabled.
     Enabled,
-    /// Other plugins were selected.
-    NotChosen,
+    /// Only other plugins were selected.
+    NotSelected,
     /// A setting disables the plugin or one that it requires, or a required plugin does not exist; with the reason.
     Disabled(String),
 }
@@ -83,13 +83,13 @@ impl PluginConfigs {
         properties.iter().map(|property| resolver.resolve(property, &mut report)).collect()
     }
 
-    /// Returns the status of every plugin. The `chosen` plugins and those that they require are enabled, or all plugins
-    /// if none is chosen. A setting that disables a plugin takes precedence, and also disables the plugins that require
-    /// it.
+    /// Returns the status of every plugin. The plugins in `selection` and those that they require are enabled, or all
+    /// plugins if it is empty. A setting that disables a plugin takes precedence, and also disables the plugins that
+    /// require it.
     pub(crate) fn plugin_statuses(
         &self,
         plugins: &[Plugin],
-        chosen: &[String],
+        selection: &[String],
         resolver: &SettingResolver<'_>,
         mut report: impl FnMut(String),
     ) -> HashMap<PluginName, PluginStatus> {
@@ -101,10 +101,10 @@ impl PluginConfigs {
                 disabled.insert(&plugin.name, reason);
             }
         }
-        let selected: Vec<&str> = if chosen.is_empty() {
+        let selected: Vec<&str> = if selection.is_empty() {
             plugins.iter().map(|plugin| plugin.name.as_str()).collect()
         } else {
-            chosen.iter().map(|name| name.trim()).collect()
+            selection.iter().map(|name| name.trim()).collect()
         };
         let enabled: HashSet<&str> = self.with_required(selected, plugins).into_iter().flatten().collect();
         let status = |plugin: &Plugin| {
@@ -113,7 +113,7 @@ impl PluginConfigs {
             } else if enabled.contains(plugin.name.as_str()) {
                 PluginStatus::Enabled
             } else {
-                PluginStatus::NotChosen
+                PluginStatus::NotSelected
             }
         };
         plugins.iter().map(|plugin| (plugin.name.clone(), status(plugin))).collect()
@@ -183,7 +183,7 @@ mod tests {
     /// Returns the status of each plugin. `plugins` are names, each with the names of the plugins that it requires.
     fn plugin_statuses(
         plugins: &[(&str, &[&str])],
-        chosen: &[&str],
+        selection: &[&str],
         environment: &[(&str, &str)],
     ) -> Vec<String> {
         let plugins: Vec<(Plugin, Schema)> = plugins
@@ -204,26 +204,26 @@ mod tests {
         let environment: Environment = environment.iter().copied().collect();
         let sources = Sources { environment: &environment, files: &[] };
         let resolver = configuration.resolver(sources);
-        let chosen: Vec<String> = chosen.iter().map(|name| (*name).to_owned()).collect();
+        let selection: Vec<String> = selection.iter().map(|name| (*name).to_owned()).collect();
         let found =
-            configuration.plugin_statuses(&plugins, &chosen, &resolver, |problem| panic!("{problem}"));
+            configuration.plugin_statuses(&plugins, &selection, &resolver, |problem| panic!("{problem}"));
         let describe = |plugin: &Plugin| match &found[&plugin.name] {
             PluginStatus::Enabled => plugin.name.to_string(),
-            PluginStatus::NotChosen => format!("({})", plugin.name),
+            PluginStatus::NotSelected => format!("({})", plugin.name),
             PluginStatus::Disabled(reason) => reason.clone(),
         };
         plugins.iter().map(describe).collect()
     }
 
     #[test]
-    fn the_chosen_plugins_and_those_that_they_require_are_enabled() {
+    fn the_selected_plugins_and_those_that_they_require_are_enabled() {
         let plugins: [(&str, &[&str]); 4] = [("a", &["B"]), ("b", &["c"]), ("c", &[]), ("d", &[])];
         assert_eq!(plugin_statuses(&plugins, &[" A "], &[]), ["a", "b", "c", "(d)"]);
         assert_eq!(plugin_statuses(&plugins, &[], &[]), ["a", "b", "c", "d"]);
     }
 
     #[test]
-    fn a_disabled_plugin_disables_the_chosen_plugins_that_require_it() {
+    fn a_disabled_plugin_disables_the_selected_plugins_that_require_it() {
         let plugins: [(&str, &[&str]); 3] = [("a", &["my-b"]), ("my-b", &[]), ("c", &[])];
         assert_eq!(
             plugin_statuses(&plugins, &["a", "my-b"], &[("MY_B_ENABLED", "No")]),

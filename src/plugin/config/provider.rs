@@ -16,7 +16,8 @@ pub struct ProviderConfig {
     /// The options that a requirement may use in `install_args`; one that ends with `=` takes any value. If the file
     /// states none, none are allowed.
     pub options: Vec<String>,
-    /// How the package manager selects a version of a package, after its name: `=={}`, `@{}`. `None` if it cannot.
+    /// The text after the name of a package with which the package manager selects a version: `=={}`, `@{}`. `None` if
+    /// it cannot.
     pub version_format: Option<String>,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,

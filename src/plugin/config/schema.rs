@@ -101,22 +101,22 @@ pub(crate) fn read(folder: &Path, inspection: &mut Inspection<'_>) -> Result<Opt
 /// Parses the text of a `config.json`.
 pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     let text = text.trim_start_matches('\u{feff}');
-    let mut whole: Map<String, Value> = match serde_json::from_str(text).map_err(SchemaError::NotJson)? {
-        Value::Object(whole) => whole,
+    let mut keys: Map<String, Value> = match serde_json::from_str(text).map_err(SchemaError::NotJson)? {
+        Value::Object(keys) => keys,
         _ => return Err(SchemaError::NotASchema("it is not an object")),
     };
-    if whole.get("type").and_then(Value::as_str) != Some("object") {
+    if keys.get("type").and_then(Value::as_str) != Some("object") {
         return Err(SchemaError::NotASchema("its \"type\" is not \"object\""));
     }
-    let Some(Value::Object(properties)) = whole.remove("properties") else {
+    let Some(Value::Object(properties)) = keys.remove("properties") else {
         return Err(SchemaError::NotASchema("its \"properties\" are not an object"));
     };
-    let list = |key: &str| whole.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list = |key: &str| keys.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     Ok(Schema {
         properties: properties.into_iter().map(property).collect::<Result<_, _>>()?,
         required_plugins: texts(&list("required_plugins")),
         required_binaries: list("required_binaries"),
-        provider: ProviderConfig::parse(&whole)?,
+        provider: ProviderConfig::parse(&keys)?,
     })
 }
 
