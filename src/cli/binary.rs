@@ -17,6 +17,7 @@ use crate::plugin::requirement::Providers;
 use crate::protocol;
 use crate::report::tables;
 use crate::store::{BinaryFilter, Lookup, Store};
+use crate::toolkit::binary::facts;
 
 /// The subcommands of `rigup binary`.
 #[derive(Debug, Subcommand)]
@@ -67,8 +68,8 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "PATH")]
     abspath: PathBuf,
     /// Version of the file [default: probed]
-    #[arg(long, value_name = "V", default_value = "", hide_default_value = true)]
-    version: String,
+    #[arg(long, value_name = "V")]
+    version: Option<String>,
     /// Provider that installed the file
     #[arg(long, value_name = "PROVIDER", default_value = "env")]
     binprovider: String,
@@ -186,12 +187,20 @@ fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
     let fields = [
         ("name", args.name.as_str()),
         ("abspath", &path.to_string_lossy()),
-        ("version", &args.version),
+        ("version", args.version.as_deref().unwrap_or_default()),
         ("binprovider", &args.binprovider),
         ("binproviders", &args.binprovider),
     ];
-    let fields = fields.into_iter().map(|(key, text)| (key.to_owned(), Value::from(text))).collect();
-    let registered = register(&context.session()?, &fields, args.dry_run)?;
+    let mut fields: Map<_, _> =
+        fields.into_iter().map(|(key, text)| (key.to_owned(), Value::from(text))).collect();
+    let session = context.session()?;
+    if args.version.is_none() {
+        // The file is run only if nothing else is wrong with the record.
+        register(&session, &fields, true)?;
+        let facts = facts(&path, None, &[], &session.settings, &interrupt()?).map_err(CliError::not_found)?;
+        fields["version"] = facts.version.into();
+    }
+    let registered = register(&session, &fields, args.dry_run)?;
     if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {
         message!("{} already has this record", registered.binary.name);
     }

@@ -235,6 +235,17 @@ fn creates_a_binary_record_once() {
 }
 
 #[test]
+fn creates_a_binary_record_with_the_version_that_the_file_prints() {
+    let context = TestContext::new();
+    let tool = context.script("opt/tool", "#!/bin/sh\necho tool 1.2\n");
+    let create = ["binary", "create", "--name", "tool", "--abspath", tool.to_str().unwrap()];
+    assert_eq!(context.run(&[&create[..], &["--dry-run"]].concat()).succeeds().record()["version"], "1.2");
+    assert_eq!(context.run(&create).succeeds().record()["version"], "1.2");
+    context.run(&["install", "tool", "--min-version", "1.1"]).succeeds();
+    assert!(context.hook_processes().is_empty(), "the version in the record is sufficient");
+}
+
+#[test]
 fn updates_the_binaries_listed_on_standard_input() {
     let context = TestContext::new();
     context.run(&["install", "sh", "ls"]).succeeds();
