@@ -98,9 +98,9 @@ text_enum! {
     /// The outcome of a check.
     pub(crate) enum CheckOutcome {
         /// The hook meets the contract.
-        Passed = "passed",
+        Held = "held",
         /// The hook violates the contract.
-        Failed = "failed",
+        Broken = "broken",
         /// The check could not be made.
         Skipped = "skipped",
     }
@@ -126,7 +126,7 @@ impl fmt::Display for Location {
 pub(crate) struct CheckResult {
     /// The outcome.
     pub outcome: CheckOutcome,
-    /// Why the check failed or was skipped; otherwise a note, or empty.
+    /// Why the promise is broken or the check was skipped; otherwise a note, or empty.
     pub reason: String,
     /// The line that explains the result.
     pub look_at: Option<Location>,
@@ -136,18 +136,18 @@ pub(crate) struct CheckResult {
 
 impl CheckResult {
     /// Returns a result of a hook that meets the contract.
-    pub(crate) fn passed() -> Self {
+    pub(crate) fn held() -> Self {
         Self::noted("")
     }
 
     /// Returns a result of a hook that meets the contract, with a note.
     pub(crate) fn noted(note: impl Into<String>) -> Self {
-        Self { outcome: CheckOutcome::Passed, reason: note.into(), look_at: None, process_id: None }
+        Self { outcome: CheckOutcome::Held, reason: note.into(), look_at: None, process_id: None }
     }
 
     /// Returns a result of a hook that violates the contract.
-    pub(crate) fn failed(reason: impl Into<String>, look_at: Option<Location>) -> Self {
-        Self { outcome: CheckOutcome::Failed, reason: reason.into(), look_at, process_id: None }
+    pub(crate) fn broken(reason: impl Into<String>, look_at: Option<Location>) -> Self {
+        Self { outcome: CheckOutcome::Broken, reason: reason.into(), look_at, process_id: None }
     }
 
     /// Returns a result of a check that could not be made.
@@ -162,8 +162,8 @@ impl CheckResult {
     }
 
     /// Whether the hook violates the contract.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.outcome == CheckOutcome::Failed
+    pub(crate) fn is_broken(&self) -> bool {
+        self.outcome == CheckOutcome::Broken
     }
 
     /// Returns the result as a record.

@@ -21,7 +21,7 @@ const NAME_ONE: &str = "name a binary that it can install: -- --name=NAME";
 /// Checks the file name.
 pub(crate) fn name(file: &Path) -> CheckResult {
     let file_name = file.file_name().unwrap_or_default().to_string_lossy();
-    let failed = |reason: String| CheckResult::failed(reason, Some(first_line(file)));
+    let failed = |reason: String| CheckResult::broken(reason, Some(first_line(file)));
     match HookName::parse(&file_name) {
         None => {
             failed(format!("{file_name} is not the name of a hook, such as on_{BINARY_REQUEST}__50_mine.sh"))
@@ -32,7 +32,7 @@ pub(crate) fn name(file: &Path) -> CheckResult {
         Some(name) if name.order.is_none() => {
             CheckResult::noted("it has no number, so it runs before all hooks that have one")
         }
-        Some(_) => CheckResult::passed(),
+        Some(_) => CheckResult::held(),
     }
 }
 
@@ -41,12 +41,12 @@ pub(crate) fn name(file: &Path) -> CheckResult {
 pub(crate) fn starts(run: &HookRun, hook: &Path) -> CheckResult {
     let is_env = ["env:", "/usr/bin/env:"].iter().any(|env| run.last_stderr.starts_with(env));
     match (run.exit_reason, run.exit_code) {
-        (ExitReason::SpawnFailed, _) => CheckResult::failed(&run.last_stderr, Some(first_line(hook))),
-        (_, Some(126 | 127)) if is_env => CheckResult::failed(&run.last_stderr, Some(first_line(hook))),
+        (ExitReason::SpawnFailed, _) => CheckResult::broken(&run.last_stderr, Some(first_line(hook))),
+        (_, Some(126 | 127)) if is_env => CheckResult::broken(&run.last_stderr, Some(first_line(hook))),
         (ExitReason::Exited, Some(code)) if code != 0 && code != SKIPPED => {
             CheckResult::noted(exit_with_stderr(run))
         }
-        _ => CheckResult::passed(),
+        _ => CheckResult::held(),
     }
 }
 
@@ -63,12 +63,12 @@ pub(crate) fn answer(run: &HookRun, is_guess: bool) -> CheckResult {
         _ if is_success && !is_guess && has_no_version(run) => {
             CheckResult::noted("its record has no version, so it cannot satisfy a min_version")
         }
-        _ if is_success => CheckResult::passed(),
+        _ if is_success => CheckResult::held(),
         Some(SKIPPED) => {
             CheckResult::skipped(format!("it skipped the request{}; {NAME_ONE}", with_stderr(run)))
         }
         _ if is_guess => CheckResult::skipped(format!("{}; {NAME_ONE}", exit_with_stderr(run))),
-        _ => run.failed(exit_with_stderr(run)),
+        _ => run.broken(exit_with_stderr(run)),
     }
 }
 
@@ -79,7 +79,7 @@ fn has_no_version(run: &HookRun) -> bool {
 /// Checks the run for a name that does not exist.
 pub(crate) fn absent(run: &HookRun) -> CheckResult {
     let failed = failure(run).or_else(|| unexpected_record(run, "for a name that does not exist"));
-    failed.unwrap_or_else(CheckResult::passed)
+    failed.unwrap_or_else(CheckResult::held)
 }
 
 /// Checks the run for a request that does not allow the provider.
@@ -89,11 +89,11 @@ pub(crate) fn not_asked(run: &HookRun) -> CheckResult {
         return failed;
     }
     if let Some(written) = run.installed.first() {
-        return run.failed(format!("it wrote {}, {what}", written.display()));
+        return run.broken(format!("it wrote {}, {what}", written.display()));
     }
     match run.exit_code {
-        Some(0 | SKIPPED) => CheckResult::passed(),
-        _ => run.failed(format!("{} instead of 0 or {SKIPPED}{}", exit(run), with_stderr(run))),
+        Some(0 | SKIPPED) => CheckResult::held(),
+        _ => run.broken(format!("{} instead of 0 or {SKIPPED}{}", exit(run), with_stderr(run))),
     }
 }
 
@@ -108,10 +108,10 @@ pub(crate) fn batch(good: &HookRun, run: &HookRun) -> CheckResult {
     let is_foreign = |record: &&BinaryLine| matches!(record.verified, Err(VerifyError::WrongName { .. }));
     match run.records.iter().find(is_foreign) {
         Some(record) if run.succeeded() => {
-            run.failed_at(record.line, "it prints a record for a name that does not exist")
+            run.broken_at(record.line, "it prints a record for a name that does not exist")
         }
-        _ if path_of(run) == Some(alone) => CheckResult::passed(),
-        _ => run.failed(format!(
+        _ if path_of(run) == Some(alone) => CheckResult::held(),
+        _ => run.broken(format!(
             "in a batch with another request, it does not print its record{}",
             with_stderr(run)
         )),
@@ -124,15 +124,15 @@ pub(crate) fn unchanged(good: &HookRun, run: &HookRun, what: &str) -> CheckResul
         return failure;
     }
     if (good.exit_reason, good.exit_code) != (run.exit_reason, run.exit_code) {
-        return run.failed(format!("{} {what}, {} without it{}", exit(run), exit(good), with_stderr(run)));
+        return run.broken(format!("{} {what}, {} without it{}", exit(run), exit(good), with_stderr(run)));
     }
     if let Some(invalid) = new_invalid_record(good, run) {
         return invalid;
     }
     if run.records.is_empty() != good.records.is_empty() {
-        return run.failed(format!("its records {what} differ from those without it{}", with_stderr(run)));
+        return run.broken(format!("its records {what} differ from those without it{}", with_stderr(run)));
     }
-    CheckResult::passed()
+    CheckResult::held()
 }
 
 /// Checks the run for a request with shell syntax.
@@ -145,20 +145,20 @@ pub(crate) fn hostile(
 ) -> CheckResult {
     if let Some(canary) = run.canaries.first() {
         let problem = format!("{what} was run: it created {}", canary.display());
-        return CheckResult::failed(problem, Some(line));
+        return CheckResult::broken(problem, Some(line));
     }
     if let Some(failure) = failure(run) {
         return failure;
     }
     if let Some(CheckResult { reason, look_at, .. }) = invalid_line(run) {
-        return CheckResult::failed(format!("{what} reaches its output: {reason}"), look_at);
+        return CheckResult::broken(format!("{what} reaches its output: {reason}"), look_at);
     }
     let failed = if is_absent {
         unexpected_record(run, "for a name that does not exist")
     } else {
         new_invalid_record(good, run)
     };
-    failed.unwrap_or_else(CheckResult::passed)
+    failed.unwrap_or_else(CheckResult::held)
 }
 
 /// Checks the run for a request with a huge argument.
@@ -171,7 +171,7 @@ pub(crate) fn stdout<'a>(runs: impl IntoIterator<Item = &'a HookRun>) -> CheckRe
     let mut ignored = 0;
     for run in runs {
         if run.exit_reason == ExitReason::Stopped {
-            return failure(run).unwrap_or_else(CheckResult::passed);
+            return failure(run).unwrap_or_else(CheckResult::held);
         }
         if let Some(invalid) = invalid_line(run) {
             return invalid;
@@ -179,7 +179,7 @@ pub(crate) fn stdout<'a>(runs: impl IntoIterator<Item = &'a HookRun>) -> CheckRe
         ignored = ignored.max(run.ignored_lines);
     }
     match ignored {
-        0 => CheckResult::passed(),
+        0 => CheckResult::held(),
         1 => CheckResult::noted("1 line is not a record and is ignored"),
         lines => CheckResult::noted(format!("{lines} lines are not records and are ignored")),
     }
@@ -196,12 +196,12 @@ pub(crate) fn repeat(good: &HookRun, second: &HookRun) -> CheckResult {
     match second.records.first() {
         Some(BinaryLine { line, verified: Ok(file) }) if second.succeeded() => {
             if file.abspath == first {
-                return CheckResult::passed();
+                return CheckResult::held();
             }
             let second_path = file.abspath.display();
-            second.failed_at(*line, format!("{} the first time, {second_path} the second", first.display()))
+            second.broken_at(*line, format!("{} the first time, {second_path} the second", first.display()))
         }
-        _ => second.failed(format!("it prints its record only the first time: {}", exit_with_stderr(second))),
+        _ => second.broken(format!("it prints its record only the first time: {}", exit_with_stderr(second))),
     }
 }
 
@@ -213,14 +213,14 @@ pub(crate) fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult
         return CheckResult::skipped(format!("it exits within {millis} ms, before it can be terminated"));
     }
     if let Some(survivor) = run.leftovers.first() {
-        return CheckResult::failed(format!("it left a process: {survivor}"), Some(line));
+        return CheckResult::broken(format!("it left a process: {survivor}"), Some(line));
     }
     if !exited_in_grace(run) {
         let process = run.slow_to_exit.first().map(|process| format!(": {process}")).unwrap_or_default();
-        return CheckResult::failed(killed_after_term() + &process, Some(line));
+        return CheckResult::broken(killed_after_term() + &process, Some(line));
     }
     let Some(record) = run.records.first().filter(|_| run.exit_code == Some(0)) else {
-        return CheckResult::passed();
+        return CheckResult::held();
     };
     if invalid_record(good).is_some() {
         return CheckResult::skipped("its record is invalid without TERM, too");
@@ -228,13 +228,13 @@ pub(crate) fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult
     if has_valid_record(run) && run.duration < run.timeout + SIGNAL_DELAY {
         return CheckResult::skipped(format!("its work was done before TERM, after {millis} ms"));
     }
-    run.failed_at(record.line, "it exited with 0 and a Binary record in spite of TERM")
+    run.broken_at(record.line, "it exited with 0 and a Binary record in spite of TERM")
 }
 
 /// Checks that no process outlives the run.
 pub(crate) fn leftovers(run: &HookRun, line: Location) -> CheckResult {
-    let failed = run.leftovers.first().map(|process| CheckResult::failed(process, Some(line)));
-    failed.unwrap_or_else(CheckResult::passed)
+    let failed = run.leftovers.first().map(|process| CheckResult::broken(process, Some(line)));
+    failed.unwrap_or_else(CheckResult::held)
 }
 
 /// Checks a run on a faulty file system. A file for which there is no space stays empty.
@@ -247,8 +247,8 @@ pub(crate) fn disk_fault(good: &HookRun, run: &HookRun) -> CheckResult {
     }
     let is_empty = |record: &&BinaryLine| record.verified.as_ref().is_ok_and(|file| file.size == 0);
     match run.records.iter().find(is_empty) {
-        Some(record) if run.succeeded() => run.failed_at(record.line, "its record names an empty file"),
-        _ => invalid_record(run).unwrap_or_else(CheckResult::passed),
+        Some(record) if run.succeeded() => run.broken_at(record.line, "its record names an empty file"),
+        _ => invalid_record(run).unwrap_or_else(CheckResult::held),
     }
 }
 
@@ -269,7 +269,7 @@ fn failure(run: &HookRun) -> Option<CheckResult> {
         ExitReason::Stopped => "it was terminated, because it exceeded the output limit".to_owned(),
         ExitReason::Lost => "its exit was not observed".to_owned(),
     };
-    Some(run.failed(problem))
+    Some(run.broken(problem))
 }
 
 /// Whether the hook and its processes exited within the grace period.
@@ -287,7 +287,7 @@ fn invalid_record(run: &HookRun) -> Option<CheckResult> {
         Ok(_) => None,
         // Next to a valid record, one of another binary is allowed.
         Err(VerifyError::WrongName { .. }) if has_valid_record(run) => None,
-        Err(error) => Some(run.failed_at(record.line, error.to_string())),
+        Err(error) => Some(run.broken_at(record.line, error.to_string())),
     })
 }
 
@@ -304,12 +304,12 @@ fn new_invalid_record(good: &HookRun, run: &HookRun) -> Option<CheckResult> {
 /// Returns the failure of a run that must not have a record, or `None` if it has none.
 fn unexpected_record(run: &HookRun, what: &str) -> Option<CheckResult> {
     let record = run.records.first().filter(|_| run.succeeded())?;
-    Some(run.failed_at(record.line, format!("it prints a record {what}")))
+    Some(run.broken_at(record.line, format!("it prints a record {what}")))
 }
 
 fn invalid_line(run: &HookRun) -> Option<CheckResult> {
     let InvalidLine { line, problem } = run.invalid_lines.first()?;
-    Some(run.failed_at(*line, format!("line {line} {problem}")).of_run(run.process_id))
+    Some(run.broken_at(*line, format!("line {line} {problem}")).of_run(run.process_id))
 }
 
 fn path_of(run: &HookRun) -> Option<&Path> {

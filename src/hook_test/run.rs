@@ -170,13 +170,13 @@ impl HookRun {
     }
 
     /// Returns the result of a failed check, which the last line on stderr explains.
-    pub(crate) fn failed(&self, reason: impl Into<String>) -> CheckResult {
-        CheckResult::failed(reason, Some(self.stderr_location.clone()))
+    pub(crate) fn broken(&self, reason: impl Into<String>) -> CheckResult {
+        CheckResult::broken(reason, Some(self.stderr_location.clone()))
     }
 
     /// Returns the result of a failed check, which a line on stdout explains.
-    pub(crate) fn failed_at(&self, line: u64, reason: impl Into<String>) -> CheckResult {
-        CheckResult::failed(reason, Some(Location { path: self.stdout_log.clone(), line }))
+    pub(crate) fn broken_at(&self, line: u64, reason: impl Into<String>) -> CheckResult {
+        CheckResult::broken(reason, Some(Location { path: self.stdout_log.clone(), line }))
     }
 
     /// Applies a check to this run. The result names the run.

@@ -92,7 +92,7 @@ impl Suite<'_> {
         for check in Check::ALL.into_iter().skip(1).filter(is_needed) {
             let result = match check {
                 Check::Name | Check::Starts => started.clone(),
-                _ if started.has_failed() => CheckResult::skipped("it cannot be started"),
+                _ if started.is_broken() => CheckResult::skipped("it cannot be started"),
                 Check::Term => self.term(&good)?,
                 _ if is_endless && check == first => good.check(|good| checks::answer(good, false)),
                 _ if is_endless => CheckResult::skipped("it does not exit on its own"),
@@ -141,7 +141,7 @@ impl Suite<'_> {
         let run = self.run_once(sandbox, &self.good.with_unknown())?;
         let result = checks::unchanged(good, &run, "with --rigup-unknown=... and --rigup-unknown-flag");
         // The record of a batch request has no key twice.
-        if result.has_failed() || !self.is_provider() || self.hook.name.is_batch {
+        if result.is_broken() || !self.is_provider() || self.hook.name.is_batch {
             return Ok(result.of_run(run.process_id));
         }
         let run = self.run_once(sandbox, &self.good.with_repeated_name(&absent_name()))?;
@@ -164,11 +164,11 @@ impl Suite<'_> {
             let line =
                 self.suspicious_line(&["eval", "sh -c", "shell=True", "os.system", "execSync(", "exec("]);
             let result = checks::hostile(good, &run, &hostile.what, hostile.is_absent, line);
-            if result.has_failed() {
+            if result.is_broken() {
                 return Ok(result.of_run(run.process_id));
             }
         }
-        Ok(CheckResult::passed())
+        Ok(CheckResult::held())
     }
 
     /// Terminates the hook halfway. A run that finishes earlier is repeated with a shorter timeout, down to the
@@ -182,7 +182,7 @@ impl Suite<'_> {
             let sandbox = self.sandbox(&format!("term-{attempt}"))?;
             let run = self.run_with(&sandbox, &self.good, &[], timeout, None)?;
             let result = checks::term(good, &run, line.clone()).of_run(run.process_id);
-            let is_success = result.has_failed() && run.exit_code == Some(0);
+            let is_success = result.is_broken() && run.exit_code == Some(0);
             successes += u32::from(is_success);
             let is_known = result.outcome != CheckOutcome::Skipped && (!is_success || successes > 1);
             if is_known || timeout == RECORD_AFTER {

@@ -61,7 +61,7 @@ fn assert_breaks(id: &str) -> Option<Value> {
         return None;
     }
     let output = output.exits_with(1).stderr_contains(&format!("error: {id}: "));
-    assert_eq!(items(&output, "failed"), [id], "{}", output.stderr);
+    assert_eq!(items(&output, "broken"), [id], "{}", output.stderr);
     let found = item(&output, id);
     let look_at = found["look_at"].as_str().unwrap();
     let (path, line) = look_at.rsplit_once(':').unwrap();
@@ -181,7 +181,7 @@ fn a_daemon_only_has_to_exit_on_term() {
             "starts,unknown-arguments,term",
         ])
         .succeeds();
-    assert_eq!(item(&output, "term")["outcome"], "passed");
+    assert_eq!(item(&output, "term")["outcome"], "held");
     let ignores_term = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 600; done\n";
     let hook = context.script("q/on_Snapshot__10_q.daemon.bg.sh", ignores_term);
     let only = ["hook", "test", hook.to_str().unwrap(), "--timeout", "1", "--only", "term"];
@@ -199,7 +199,7 @@ fn waits_only_once_for_a_hook_that_never_exits() {
     let output = context
         .run(&["hook", "test", &hook, "--timeout", "1", "--only", "answer,hostile,full"])
         .exits_with(1);
-    assert_eq!(items(&output, "failed"), ["answer"]);
+    assert_eq!(items(&output, "broken"), ["answer"]);
     assert_eq!(item(&output, "full")["reason"], "it does not exit on its own");
 }
 
@@ -240,7 +240,7 @@ fn reports_files_that_are_not_hooks_or_cannot_be_started() {
     ] {
         let hook = if is_executable { context.script(file, text) } else { context.write(file, text) };
         let output = context.run(&["hook", "test", hook.to_str().unwrap()]).exits_with(1);
-        assert_eq!(items(&output, "failed"), [broken], "{file}");
+        assert_eq!(items(&output, "broken"), [broken], "{file}");
     }
 }
 

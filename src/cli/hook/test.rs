@@ -107,7 +107,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
     };
     session.finish(command, exit)?;
     match checked {
-        Ok(()) => report.print(report.has_any_failed().then(|| sandbox.keep())),
+        Ok(()) => report.print(report.has_broken().then(|| sandbox.keep())),
         Err(TestError::Interrupted) => {}
         Err(error) => return Err(CliError::setup(error)),
     }
@@ -121,7 +121,7 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<(Check, CheckResult)>> {
         return Err(without_run([name_result], "its name is not that of a hook", Check::is_of_any_event));
     };
     let cannot_start = |reason: String| {
-        let starts_result = CheckResult::failed(reason, Some(checks::first_line(file)));
+        let starts_result = CheckResult::broken(reason, Some(checks::first_line(file)));
         without_run([name_result.clone(), starts_result], "it cannot be started", |check| {
             check.applies_to(&name)
         })
@@ -186,12 +186,12 @@ impl Report<'_> {
         self.results.push((check, result));
     }
 
-    fn has_any_failed(&self) -> bool {
-        self.results.iter().any(|(_, result)| result.has_failed())
+    fn has_broken(&self) -> bool {
+        self.results.iter().any(|(_, result)| result.is_broken())
     }
 
     fn status(&self) -> ExitStatus {
-        if self.has_any_failed() { ExitStatus::Incomplete } else { ExitStatus::Success }
+        if self.has_broken() { ExitStatus::Incomplete } else { ExitStatus::Success }
     }
 
     /// Prints the table and the reasons. `logs` is the folder with the logs of the runs, or `None` if it is removed.
@@ -205,13 +205,13 @@ impl Report<'_> {
         for (check, CheckResult { outcome, reason, look_at, .. }) in &self.results {
             let reason = printable(reason);
             match outcome {
-                CheckOutcome::Failed => {
+                CheckOutcome::Broken => {
                     let place = look_at.as_ref().map(|line| format!("\n  see {line}")).unwrap_or_default();
                     message!("error: {check}: {reason}{place}");
                 }
                 _ if reason.is_empty() => {}
                 CheckOutcome::Skipped => self.verbosity.note(&format!("skipped: {check}: {reason}")),
-                CheckOutcome::Passed => self.verbosity.note(&format!("note: {check}: {reason}")),
+                CheckOutcome::Held => self.verbosity.note(&format!("note: {check}: {reason}")),
             }
         }
         if let Some(logs) = logs {
@@ -222,8 +222,8 @@ impl Report<'_> {
 
 fn row((check, result): &(Check, CheckResult)) -> [Cell; 3] {
     let outcome = match result.outcome {
-        CheckOutcome::Passed => Cell::success("passed"),
-        CheckOutcome::Failed => Cell::failure("failed"),
+        CheckOutcome::Held => Cell::success("held"),
+        CheckOutcome::Broken => Cell::failure("broken"),
         CheckOutcome::Skipped => Cell::plain("skipped"),
     };
     [Cell::plain(check.as_str()), outcome, Cell::plain(check.promise())]

@@ -63,20 +63,20 @@ fn summary(result: &CheckResult) -> (CheckOutcome, &str, String) {
 
 #[track_caller]
 fn fails(result: &CheckResult, reason: &str, look_at: &str) {
-    assert_eq!(summary(result), (CheckOutcome::Failed, reason, look_at.to_owned()));
+    assert_eq!(summary(result), (CheckOutcome::Broken, reason, look_at.to_owned()));
 }
 
 #[track_caller]
 fn passes(result: &CheckResult) {
-    assert_eq!(summary(result), (CheckOutcome::Passed, "", String::new()));
+    assert_eq!(summary(result), (CheckOutcome::Held, "", String::new()));
 }
 
 #[test]
 fn rejects_a_file_name_that_is_not_a_hooks() {
     passes(&name(Path::new("/p/on_Snapshot__10_x.sh")));
-    assert!(name(Path::new("/p/install.sh")).has_failed());
-    assert!(name(Path::new("/p/on_BinaryRequest__10_x.bg.sh")).has_failed());
-    assert!(!name(Path::new("/p/on_Snapshot__10_x.bg.sh")).has_failed());
+    assert!(name(Path::new("/p/install.sh")).is_broken());
+    assert!(name(Path::new("/p/on_BinaryRequest__10_x.bg.sh")).is_broken());
+    assert!(!name(Path::new("/p/on_Snapshot__10_x.bg.sh")).is_broken());
     assert!(name(Path::new("/p/on_Snapshot__x.sh")).reason.starts_with("it has no number"));
 }
 
@@ -91,7 +91,7 @@ fn only_a_hook_that_never_started_is_reported_as_not_startable() {
     };
     fails(&starts(&never, hook), "no ruby", "hook.rb:1");
     let by_env = HookRun { last_stderr: "env: 'ruby': No such file or directory".to_owned(), ..exited(127) };
-    assert!(starts(&by_env, hook).has_failed());
+    assert!(starts(&by_env, hook).is_broken());
     assert_eq!(starts(&exited(127), hook).reason, "exit 127: no luck", "the hook ran and lacked a program");
     passes(&starts(&run(), hook));
 }
@@ -106,7 +106,7 @@ fn accepts_only_a_verified_record_as_an_answer() {
         line: 1,
         verified: Err(VerifyError::WrongName { found: "a".into(), requested: "b".into() }),
     };
-    assert!(answer(&HookRun { records: vec![other.clone()], ..run() }, false).has_failed());
+    assert!(answer(&HookRun { records: vec![other.clone()], ..run() }, false).is_broken());
     passes(&answer(&HookRun { records: vec![other, valid("/lib/jq", 9)], ..run() }, false));
 }
 
@@ -133,7 +133,7 @@ fn a_hook_may_refuse_an_unknown_name_but_not_print_a_record_for_it() {
     passes(&absent(&HookRun { exit_code: Some(3), ..answered() }));
     fails(&absent(&answered()), "it prints a record for a name that does not exist", "stdout.log:3");
     fails(&absent(&invalid()), "it prints a record for a name that does not exist", "stdout.log:7");
-    assert!(absent(&endless()).has_failed());
+    assert!(absent(&endless()).is_broken());
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_hook_that_the_request_does_not_allow_does_nothing() {
     passes(&not_asked(&run()));
     passes(&not_asked(&exited(10)));
     fails(&not_asked(&exited(1)), "exit 1 instead of 0 or 10: no luck", "stderr.log:1");
-    assert!(not_asked(&answered()).has_failed());
+    assert!(not_asked(&answered()).is_broken());
     let written = HookRun { installed: vec![PathBuf::from("/lib/x")], ..exited(10) };
     fails(&not_asked(&written), "it wrote /lib/x, although --binproviders does not allow it", "stderr.log:1");
 }
@@ -151,8 +151,8 @@ fn an_irrelevant_change_of_the_request_does_not_change_the_result() {
     passes(&unchanged(&answered(), &answered(), "so"));
     passes(&unchanged(&exited(3), &exited(3), "so"));
     fails(&unchanged(&answered(), &exited(2), "so"), "exit 2 so, exit 0 without it: no luck", "stderr.log:1");
-    assert!(unchanged(&answered(), &run(), "so").has_failed());
-    assert!(unchanged(&answered(), &invalid(), "so").has_failed());
+    assert!(unchanged(&answered(), &run(), "so").is_broken());
+    assert!(unchanged(&answered(), &invalid(), "so").is_broken());
     passes(&unchanged(&invalid(), &invalid(), "so"));
 }
 
@@ -163,8 +163,8 @@ fn detects_that_shell_text_was_run_by_the_file_that_it_creates() {
     fails(&checks(&with_canary, true), "shell text was run: it created /room/canary", "hook.sh:2");
     passes(&checks(&exited(1), true));
     passes(&checks(&answered(), false));
-    assert!(checks(&answered(), true).has_failed(), "no provider has such a name");
-    assert!(checks(&invalid(), false).has_failed());
+    assert!(checks(&answered(), true).is_broken(), "no provider has such a name");
+    assert!(checks(&invalid(), false).is_broken());
     let invalid_lines = vec![InvalidLine { line: 5, problem: "is not JSON".to_owned() }];
     let raw = checks(&HookRun { invalid_lines, ..run() }, true);
     fails(&raw, "shell text reaches its output: line 5 is not JSON", "stdout.log:5");
@@ -178,7 +178,7 @@ fn notes_ignored_lines_and_rejects_invalid_ones() {
     let invalid_lines = vec![InvalidLine { line: 5, problem: "is not JSON".to_owned() }];
     fails(&stdout([&run(), &HookRun { invalid_lines, ..run() }]), "line 5 is not JSON", "stdout.log:5");
     let endless = HookRun { exit_reason: ExitReason::Stopped, ..run() };
-    assert!(stdout([&endless]).has_failed());
+    assert!(stdout([&endless]).is_broken());
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn the_same_request_gives_the_same_record() {
     assert_eq!(repeat(&run(), &run()).outcome, CheckOutcome::Skipped, "the hook installed nothing");
     let elsewhere = HookRun { records: vec![valid("/tmp/jq", 9)], ..run() };
     fails(&repeat(&answered(), &elsewhere), "/lib/jq the first time, /tmp/jq the second", "stdout.log:3");
-    assert!(repeat(&answered(), &run()).has_failed());
+    assert!(repeat(&answered(), &run()).is_broken());
 }
 
 #[test]
@@ -203,16 +203,16 @@ fn a_hook_obeys_term_and_prints_no_record_after_it() {
         "hook.sh:2",
     );
     let survived = HookRun { leftovers: vec!["sleep (pid 7)".into()], ..ended() };
-    assert!(term(&answered(), &survived, location()).has_failed());
+    assert!(term(&answered(), &survived, location()).is_broken());
     let ignoring = HookRun { exit_code: Some(0), records: answered().records, ..ended() };
-    assert!(term(&answered(), &ignoring, location()).has_failed(), "it continued for a second");
+    assert!(term(&answered(), &ignoring, location()).is_broken(), "it continued for a second");
     let done = HookRun { duration: ignoring.timeout + Duration::from_millis(50), ..ignoring };
     assert_eq!(
         term(&answered(), &done, location()).outcome,
         CheckOutcome::Skipped,
         "it was done before TERM"
     );
-    assert!(term(&answered(), &HookRun { records: invalid().records, ..done }, location()).has_failed());
+    assert!(term(&answered(), &HookRun { records: invalid().records, ..done }, location()).is_broken());
     let idle = HookRun { records: invalid().records, exit_code: Some(0), ..ended() };
     assert_eq!(
         term(&invalid(), &idle, location()).outcome,
@@ -225,7 +225,7 @@ fn a_hook_obeys_term_and_prints_no_record_after_it() {
 fn a_daemon_may_run_until_it_receives_term() {
     let daemon = HookRun { is_daemon: true, timeout: Duration::from_mins(1), ..endless() };
     passes(&unchanged(&daemon, &daemon, "so"));
-    assert!(disk_fault(&answered(), &HookRun { duration: Duration::from_secs(66), ..daemon }).has_failed());
+    assert!(disk_fault(&answered(), &HookRun { duration: Duration::from_secs(66), ..daemon }).is_broken());
 }
 
 #[test]
