@@ -105,7 +105,7 @@ impl StreamApplier<'_> {
             let count = match input.read(&mut chunk) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    self.print_error(&format!("{name}: cannot read it: {error}"));
+                    self.print_error(&format!("cannot read {name}: {error}"));
                     0
                 }
                 Ok(count) => count,

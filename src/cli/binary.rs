@@ -136,17 +136,15 @@ fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
     let BinaryListArgs { name, status, abspath, version, limit } = args;
     let binaries = store.binaries(&BinaryFilter { name, status, abspath, version, limit })?;
     let output = &mut context.output;
-    if !output.is_json() {
-        output.table(&tables::binaries(&binaries));
-        return Ok(ExitStatus::Success);
-    }
-    for binary in &binaries {
+    let record = |binary: &Binary| {
         let attempts = match &binary.state {
             BinaryState::Queued(_) => attempts_of(&store, binary)?,
             BinaryState::Installed(_) => Vec::new(),
         };
-        output.record(&binary.to_record(&attempts));
-    }
+        Ok(binary.to_record(&attempts))
+    };
+    let records = binaries.iter().map(record).collect::<Result<Vec<_>, CliError>>()?;
+    output.list(records, "no binaries", || tables::binaries(&binaries));
     Ok(ExitStatus::Success)
 }
 

@@ -56,6 +56,6 @@ pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> CommandResult 
         let value = displayed_value(setting).to_string();
         [*plugin, &setting.name, &value, &setting.origin.to_string()].map(Cell::plain)
     });
-    context.output.list(records, || Table::with_rows(columns, rows));
+    context.output.list(records, "no settings", || Table::with_rows(columns, rows));
     Ok(print_diagnostics(&catalog))
 }

@@ -42,7 +42,7 @@ fn print_attempts(resolved: &Resolved, is_lookup: bool) {
     let has_failed_last =
         resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
     if is_lookup {
-        error!("{label} is not installed");
+        error!("{label} is not installed; run `rigup install {}`", binary.name);
     } else if has_failed_last {
         error!("cannot install {label}: no provider could install it");
     } else {

@@ -282,7 +282,7 @@ fn list(event: Option<&str>, context: &mut Context) -> CommandResult {
         Column::new("").optional(1),
         Column::new("PATH").cut_start(20),
     ];
-    context.output.list(records, || Table::with_rows(columns, rows));
+    context.output.list(records, "no hooks", || Table::with_rows(columns, rows));
     Ok(print_diagnostics(&catalog))
 }
 

@@ -208,7 +208,7 @@ fn print_results(results: &[StepResult], context: &mut Context) {
         }
     });
     let records = results.iter().map(StepResult::to_record);
-    context.output.list(records, || tables::binary_rows(rows));
+    context.output.list(records, "", || tables::binary_rows(rows));
     context.output.flush();
 }
 
@@ -253,7 +253,7 @@ fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
         Column::new("PROVIDERS").wrap(16),
         Column::new("ERROR").wrap(24).optional(1),
     ];
-    context.output.list(records, || Table::with_rows(columns, rows));
+    context.output.list(records, "", || Table::with_rows(columns, rows));
     let status = print_diagnostics(&plan.catalog);
     Ok(if plan.steps.iter().all(Result::is_ok) { status } else { ExitStatus::Incomplete })
 }

@@ -75,7 +75,7 @@ fn print_rows(rows: &[LockRow], is_check: bool, output: &mut Output) {
         Column::new("PROVIDER"),
     ];
     let cells = rows.iter().map(|row| cells(row, is_check));
-    output.list(rows.iter().map(|row| &row.record), || Table::with_rows(columns, cells));
+    output.list(rows.iter().map(|row| &row.record), "", || Table::with_rows(columns, cells));
     output.flush();
 }
 
@@ -96,7 +96,7 @@ fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Con
     for LockRow { name, change, .. } in &report.rows {
         match change {
             LockChange::Missing(reason) if !reason.is_empty() => error!("{name}: {reason}"),
-            LockChange::Changed(values) if is_check => error!("{path}: {name}: {values}"),
+            LockChange::Changed(values) if is_check => error!("{path}: {name}: {values}; run `rigup lock`"),
             LockChange::Added if is_check => error!("{path}: {name} has no line; run `rigup lock`"),
             LockChange::Removed if is_check => error!("{path}: {name} has a line but is not required"),
             LockChange::Changed(values) => context.verbosity.note(&format!("{name}: {values}")),
@@ -105,7 +105,7 @@ fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Con
     }
     let count = |word: &str| report.rows.iter().filter(|row| row.change.as_str() == word).count();
     if is_check && !report.is_up_to_date && count("unchanged") == report.rows.len() {
-        error!("{path}: the lines are not sorted and formatted as `rigup lock` writes them");
+        error!("{path}: the lines are not sorted and formatted as `rigup lock` writes them; run it");
     } else if report.is_up_to_date && count("missing") < report.rows.len() {
         context.verbosity.note(&format!("{path} is up to date"));
     } else if !is_check && !report.is_up_to_date {

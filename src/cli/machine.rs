@@ -80,7 +80,9 @@ fn list(args: &MachineListArgs, context: &mut Context) -> CommandResult {
         Column::new("ARCH").optional(2),
         Column::new("ID"),
     ];
-    context.output.list(machines.iter().map(Machine::to_record), || Table::with_rows(columns, rows));
+    context
+        .output
+        .list(machines.iter().map(Machine::to_record), "no machines", || Table::with_rows(columns, rows));
     Ok(ExitStatus::Success)
 }
 

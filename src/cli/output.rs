@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use clap::ColorChoice;
 use serde_json::Value;
 
+use crate::cli::message::message;
 use crate::report::record;
 use crate::report::table::Table;
 use crate::settings::Environment;
@@ -55,16 +56,21 @@ impl Output {
         self.write(|out| records.into_iter().try_for_each(|record| writeln!(out, "{}", record.borrow())));
     }
 
-    /// Writes records as JSONL or as a table.
+    /// Writes records as JSONL or as a table. Prints the message `if_empty` in place of a table without rows.
     pub(crate) fn list<R: Borrow<Value>>(
         &mut self,
         records: impl IntoIterator<Item = R>,
+        if_empty: &str,
         table: impl FnOnce() -> Table,
     ) {
         if self.is_json {
             self.records(records);
         } else {
-            self.table(&table());
+            let table = table();
+            if table.is_empty() && !if_empty.is_empty() {
+                message!("{if_empty}");
+            }
+            self.table(&table);
         }
     }
 

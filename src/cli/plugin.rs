@@ -61,7 +61,9 @@ fn list(catalog: &Catalog, output: &mut Output) {
         Column::new("REQUIRES").cut_end(20),
         Column::new("PATH").cut_start(20),
     ];
-    output.list(plugins.iter().map(|plugin| record(plugin, catalog)), || Table::with_rows(columns, rows));
+    output.list(plugins.iter().map(|plugin| record(plugin, catalog)), "no plugins", || {
+        Table::with_rows(columns, rows)
+    });
 }
 
 fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) {

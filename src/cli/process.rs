@@ -159,7 +159,7 @@ pub(crate) fn list(args: ProcessListArgs, context: &mut Context) -> CommandResul
 /// Prints processes as a table or as records.
 pub(crate) fn write(processes: &[Process], output: &mut Output) {
     let table = || table(processes.iter().map(|process| (process, "")));
-    output.list(processes.iter().map(Process::to_record), table);
+    output.list(processes.iter().map(Process::to_record), "no processes", table);
 }
 
 fn show(id: &str, context: &mut Context) -> CommandResult {
@@ -219,7 +219,7 @@ fn tree(args: &TreeArgs, context: &mut Context) -> CommandResult {
         record
     });
     let table = || table(nodes.iter().map(|node| (node.process, node.branch.as_str())));
-    context.output.list(records, table);
+    context.output.list(records, "no processes", table);
     Ok(ExitStatus::Success)
 }
 
@@ -254,9 +254,6 @@ fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
         Session::open_checked(context.settings.clone(), &print_event)?
     };
     let GcReport { items, pruned } = runs::gc(&session, args.ttl.map(Duration::from_secs), args.dry_run)?;
-    if items.is_empty() && pruned.is_empty() && !context.output.is_json() {
-        message!("nothing to clean up");
-    }
     let columns = [
         Column::new("ACTION"),
         Column::new("PROCESS"),
@@ -266,7 +263,7 @@ fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
     ];
     let records = items.iter().map(GcItem::to_record).chain(pruned.iter().map(Pruned::to_record));
     let rows = items.iter().map(gc_row).chain(pruned.iter().map(pruned_row));
-    context.output.list(records, || Table::with_rows(columns, rows));
+    context.output.list(records, "nothing to clean up", || Table::with_rows(columns, rows));
     let has_failed = items.iter().any(|item| item.action == GcAction::Failed);
     Ok(if has_failed { ExitStatus::Incomplete } else { ExitStatus::Success })
 }

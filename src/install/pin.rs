@@ -41,7 +41,9 @@ impl Pins<'_> {
     pub(crate) fn find(&self, request: &Request) -> Result<&Pin, String> {
         let path = self.path.display();
         let pin = self.lockfile.get(&self.platform, request.name.as_str());
-        let pin = pin.ok_or_else(|| format!("{path} has no pin for {}; run `rigup lock`", self.platform))?;
+        let pin = pin.ok_or_else(|| {
+            format!("{path} has no pin for {}; run `rigup lock {}`", self.platform, request.name)
+        })?;
         let provider = &pin.binprovider;
         if !request.candidates.contains(provider) {
             let allowed = request.candidates.join(", ");

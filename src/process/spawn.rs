@@ -189,7 +189,9 @@ fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
             |line| format!("its interpreter does not exist: {line}; install it, or change the first line"),
         ),
         io::ErrorKind::NotFound if is_path => "the file does not exist".to_owned(),
-        io::ErrorKind::NotFound => "it is not on PATH; install it".to_owned(),
+        io::ErrorKind::NotFound => {
+            format!("it is not on PATH; run `rigup install {}`, or install it yourself", program.display())
+        }
         io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
         _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
             "its format is unknown; a script begins with a line such as #!/bin/sh".to_owned()

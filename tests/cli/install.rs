@@ -275,7 +275,7 @@ fn a_failed_load_changes_no_record() {
     let output = context
         .run(&["load", "one", "--min-version", "9"])
         .exits_with(1)
-        .stderr_contains("error: one (>= 9) is not installed");
+        .stderr_contains("error: one (>= 9) is not installed; run `rigup install one`");
     assert_eq!(output.record()["status"], "queued");
     assert_eq!(context.run(&["load", "one"]).succeeds().record(), installed);
 }

@@ -223,7 +223,7 @@ fn reports_a_binary_without_a_pin_and_installs_the_others() {
     require(&context, &["a", "new"], "shelf");
     let records = run_elsewhere(&context, &["install", "--locked"]).exits_with(1).records();
     assert_eq!((&records[0]["status"], &records[1]["status"]), (&json!("installed"), &json!("queued")));
-    let expected = format!("rigup.lock has no pin for {}; run `rigup lock`", rigup::settings::platform());
+    let expected = format!("rigup.lock has no pin for {}; run `rigup lock new`", rigup::settings::platform());
     assert_eq!(reason(&records[1]), expected);
 }
 
