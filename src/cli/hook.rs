@@ -226,7 +226,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
                 return Err(CliError::usage("no command to run under the lock"));
             };
             let interrupt = interrupt()?;
-            let on_wait = |holder: &Holder| message!("waiting for the lock {name}, held by pid {holder}");
+            let on_wait = |holder: &Holder| message!("waiting for the lock {name}, held by {holder}");
             let exit = lock::run(&settings.lib_dir, &name, program, rest, &interrupt, on_wait)
                 .map_err(CliError::setup)?;
             return Ok(ExitStatus::of_exit_code(exit.exit_code));

@@ -49,7 +49,7 @@ impl ProgressDisplay {
     fn show_install(&self, name: &BinaryName, event: &InstallEvent) {
         match event {
             InstallEvent::Waiting(holder) => {
-                self.show_step(name, format!("waiting for another rigup (pid {holder})"));
+                self.show_step(name, format!("waiting for another rigup ({holder})"));
             }
             InstallEvent::Started(provider) => self.show_step(name, format!("trying {provider}")),
             InstallEvent::Output(line) => self.show_output(name, line),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::command::{CommandResult, Context, Verbosity};
+use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::message::{error, print_diagnostics, print_event, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
@@ -24,7 +24,10 @@ use crate::report::{record, tables, units};
 
 /// The arguments of `rigup run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = include_str!("help/run.txt"))]
+#[command(
+    after_help = include_str!("help/run.txt"),
+    override_usage = "rigup run [OPTIONS] <EVENT> [--KEY=VALUE]..."
+)]
 pub(crate) struct RunArgs {
     /// Run only the hooks of these plugins
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -38,11 +41,10 @@ pub(crate) struct RunArgs {
     /// Run each plugin's hooks in DIR/PLUGIN [default: a folder in DATA_DIR]
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
-    /// The event, such as `Snapshot`
-    event: String,
-    /// Arguments for the hooks
-    #[arg(value_name = "--KEY=VALUE", trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<OsString>,
+    /// The event, such as `Snapshot`, then arguments for its hooks
+    // One list, because clap would still look for rigup's own options between two.
+    #[arg(value_name = "EVENT", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    event: Vec<OsString>,
 }
 
 /// The length to which the reason of a failure is cut, in characters.
@@ -50,9 +52,16 @@ const MAX_REASON_CHARS: usize = 200;
 
 /// Runs `rigup run`.
 pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
+    let mut words = args.event.into_iter();
+    let event = words.next().unwrap_or_default().to_string_lossy().into_owned();
+    if event.starts_with('-') {
+        return Err(CliError::usage(format!(
+            "`{event}` is not an option of `rigup run`; put arguments for hooks after the event"
+        )));
+    }
     let request = EventRequest {
-        event: args.event,
-        arguments: args.arguments.into_iter().map(hook_argument).collect::<Result<_, _>>()?,
+        event,
+        arguments: words.map(hook_argument).collect::<Result<_, _>>()?,
         plugins: args.plugins.into_iter().filter(|name| !name.trim().is_empty()).collect(),
         timeout: args.timeout.map(Duration::from_secs),
         ready_timeout: Duration::from_secs(args.ready_timeout),

@@ -270,7 +270,7 @@ fn open_store(
     let path = store.path().display();
     let problem = match &damaged {
         Some(damaged) => format!("{path} was damaged and was moved to {}", damaged.display()),
-        None => format!("{path} did not exist"),
+        None => format!("{path} was missing or empty"),
     };
     if damaged.is_some() || restored.get() > 0 {
         on_event(&EngineEvent::Warning(format!(

@@ -91,7 +91,7 @@ pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Mac
 /// Reads a process that has exited. Its run dir is left out, because `process gc` would remove that folder.
 pub(crate) fn process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     let fields = Fields(fields);
-    let status: String = fields.get("status");
+    let status: String = fields.required("status")?;
     if status != "exited" {
         return Err(ImportError::NotExited(status));
     }

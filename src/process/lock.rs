@@ -173,7 +173,10 @@ impl Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.split_whitespace().next().unwrap_or_default())?;
+        match self.0.split_whitespace().next() {
+            Some(pid) => write!(f, "pid {pid}")?,
+            None => f.write_str("an unknown process")?,
+        }
         let is_elsewhere = self.fields().is_some() && self.identity().is_none();
         f.write_str(if is_elsewhere { " in another pid namespace" } else { "" })
     }
@@ -291,7 +294,7 @@ mod tests {
                         |_| false,
                         |holder| {
                             assert!(holder.is_this_process());
-                            assert_eq!(holder.to_string(), std::process::id().to_string());
+                            assert_eq!(holder.to_string(), format!("pid {}", std::process::id()));
                             notified.fetch_add(1, Ordering::SeqCst);
                         },
                     )
@@ -315,11 +318,11 @@ mod tests {
         assert_eq!(this.identity(), system::entry(std::process::id()).map(|entry| entry.identity()));
         let [pid, start, boot, namespace] = this.fields().unwrap();
         for (text, shown) in [
-            (format!("{pid}\n"), pid.to_owned()),
-            (format!("{pid} {start} {boot} {namespace}"), pid.to_owned()),
-            (format!("{pid} {start} {boot} 1\n"), format!("{pid} in another pid namespace")),
-            (format!("{pid} {start} other {namespace}\n"), format!("{pid} in another pid namespace")),
-            (String::new(), String::new()),
+            (format!("{pid}\n"), format!("pid {pid}")),
+            (format!("{pid} {start} {boot} {namespace}"), format!("pid {pid}")),
+            (format!("{pid} {start} {boot} 1\n"), format!("pid {pid} in another pid namespace")),
+            (format!("{pid} {start} other {namespace}\n"), format!("pid {pid} in another pid namespace")),
+            (String::new(), "an unknown process".to_owned()),
         ] {
             let holder = Holder(text);
             assert_eq!((holder.identity(), holder.to_string()), (None, shown));

@@ -148,9 +148,10 @@ impl Table {
             table
                 .add_row(columns.iter().map(|&(index, width)| cell(&row[index], self.columns[index], width)));
         }
-        for (column, (_, width)) in table.column_iter_mut().zip(&columns) {
-            column.set_padding((0, u16::try_from(GAP).unwrap_or_default()));
-            let width = u16::try_from((*width).max(1) + GAP).unwrap_or(u16::MAX);
+        for (position, (column, (_, width))) in table.column_iter_mut().zip(&columns).enumerate() {
+            let gap = if position + 1 < columns.len() { GAP } else { 0 };
+            column.set_padding((0, u16::try_from(gap).unwrap_or_default()));
+            let width = u16::try_from((*width).max(1) + gap).unwrap_or(u16::MAX);
             column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
         }
         table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
@@ -278,6 +279,17 @@ mod tests {
                 assert!(text::width(line) <= width, "{width}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn the_last_column_is_not_padded_within_its_color() {
+        let mut table = Table::new([Column::new("ID"), Column::new("STATE")]);
+        table.add_row([Cell::plain("456789ab"), Cell::failure("exit 127")]);
+        assert!(
+            table.render(Some(18), true).contains("mexit 127\u{1b}["),
+            "{}",
+            table.render(Some(18), true)
+        );
     }
 
     #[test]

@@ -87,11 +87,15 @@ fn adds_plugin_and_hook_name_to_records_that_lack_them() {
 fn hooks_receive_the_arguments_unchanged_and_run_in_their_own_folder() {
     let context = context_with(&[("1_a.sh", "printf '%s\\n' \"$@\" >args; pwd >&2")]);
     let out = context.path("here/out");
-    let output =
-        context.run(&["run", "--output-dir", "out", "EEvent", "--a_b= x\n'y\" $(z)_", "--json", "--n=0"]);
-    output.succeeds();
-    assert_eq!(fs::read_to_string(out.join("p/args")).unwrap(), "--a-b= x\n'y\" $(z)_\n--json\n--n=0\n");
+    let arguments = ["--timeout=never", "--a_b= x\n'y\" $(z)_", "--json", "--n=0"];
+    context.run(&[&["run", "--output-dir", "out", "EEvent"], &arguments[..]].concat()).succeeds();
+    let expected = "--timeout=never\n--a-b= x\n'y\" $(z)_\n--json\n--n=0\n";
+    assert_eq!(fs::read_to_string(out.join("p/args")).unwrap(), expected);
     context.run(&["run", "E", "url=x"]).exits_with(2).stderr_contains("write --key=value");
+    context
+        .run(&["run", "--url=x", "E"])
+        .exits_with(2)
+        .stderr_contains("put arguments for hooks after the event");
 }
 
 #[test]

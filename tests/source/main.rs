@@ -48,7 +48,7 @@ const MAX_FILE_LINES: usize = 500;
 
 /// The maximum number of lines of code in `src`, without tests, comments and blank lines. Lower it when you delete
 /// code, and raise it only for a feature.
-const MAX_CODE_LINES: usize = 19_400;
+const MAX_CODE_LINES: usize = 18_150;
 
 /// The number of equal consecutive lines that two files must not share.
 const COPIED_LINES: usize = 10;
