@@ -9,10 +9,11 @@ use crate::engine::catalog;
 use crate::engine::error::EngineError;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
-use crate::model::{BinaryId, Process, ProcessExit, ProcessSpec, ProcessType};
-use crate::process::lock::ProcessLock;
+use crate::model::{BinaryId, ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
-use crate::process::{spawn, wait};
+use crate::process::spawn::{self, CommandSpec};
+use crate::process::wait;
 use crate::runs::gc::{Gc, GcReport};
 use crate::runs::start::{self, RunRequest};
 use crate::store::BinaryFilter;
@@ -44,23 +45,43 @@ pub(crate) fn exec(
     let environment = command::environment(settings, session.machine.id, id, &[]);
     process.spec.env = environment.added;
     process.binary_id = binary_of_program(program, session)?;
-    let _lock = ProcessLock::take(&settings.data_dir, id)
+    let path = run_dir::path(&settings.data_dir, id);
+    process.spec.run_dir = Some(path.clone());
+    let command = CommandSpec {
+        program: program.clone(),
+        args: arguments.to_vec(),
+        env: Vec::new(),
+        cwd: process.spec.pwd.clone(),
+    };
+    let (run_dir, _lock) = RunDir::create(path, &process, &command, None)
+        .and_then(|run_dir| run_dir.lock().map(|lock| (run_dir, lock)))
         .map_err(|error| session::data_dir_error(settings, error))?;
-    session.store.save_process(&process)?;
+    session.store.save_process(&process).inspect_err(|_| run_dir.discard())?;
     let child = match spawn::start_in_foreground(program, arguments, Some(environment.all)) {
         Ok(child) => child,
         Err(error) => {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
-            session.store.save_process(&process.into_exited(failed))?;
+            let process = process.into_exited(failed);
+            // The error of the start matters more.
+            let _ = run_dir.write_exit(&process, &[]);
+            session.store.save_process(&process)?;
             return Err(error.into());
         }
     };
-    let process = process.into_running(child.handle.entry.identity(), child.started_at);
-    // The command is already running, so rigup waits for it even if its record cannot be written.
+    let identity = child.handle.entry.identity();
+    // The command is already running, so rigup waits for it even if its pid or its record cannot be written.
+    let written = run_dir.write_pid(identity.pid).and_then(|()| run_dir.write_identity(&identity));
+    let process = process.into_running(identity, child.started_at);
     let stored = session.store.save_process(&process);
-    let exit = wait::in_foreground(&child, &interrupt)
+    let mut exit = wait::in_foreground(&child, &interrupt)
         .map_err(|error| EngineError::Setup(format!("cannot observe the exit of the command: {error}")))?;
+    if exit.reason != ExitReason::Lost && run_dir.is_stop_requested() {
+        exit.reason = ExitReason::Stopped;
+    }
     let process = process.into_exited(exit);
+    if let Err(error) = written.and_then(|()| run_dir.write_exit(&process, &[])) {
+        session.warn(format!("cannot write to the run dir of the command: {error}"));
+    }
     if let Err(error) = stored.and_then(|()| session.store.save_process(&process)) {
         session.warn(format!("cannot record the exit of the command: {error}"));
     }

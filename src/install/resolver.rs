@@ -64,10 +64,10 @@ pub(crate) enum ResolveError {
     #[error("interrupted")]
     Interrupted,
     /// The hook that called rigup is resolving the same name.
-    #[error("the hook that called rigup is itself resolving {0}, so waiting would never end")]
+    #[error("the hook that called rigup is itself resolving {0}, so rigup would wait forever")]
     Circular(String),
     /// Another rigup holds the lock of the name, and waits for a request of this one.
-    #[error("{0}, so waiting would never end; one of the hooks must do without the other's binary")]
+    #[error("{0}, so each would wait forever; one of the hooks must do without the other's binary")]
     Deadlock(String),
     /// The lock of the name cannot be taken.
     #[error(transparent)]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::plugin::config::provider::ProviderConfig;
 use crate::settings::Settings;
+use crate::shell;
 use crate::toolkit::policy;
 use crate::toolkit::request::{HookRequest, RequestError};
 
@@ -50,12 +51,12 @@ pub(crate) fn script(
     ))
 }
 
-/// Returns a word in single quotes, in which a shell expands nothing.
+/// Quotes a word for a shell.
 fn quoted(text: &str) -> Result<String, RequestError> {
     if text.contains('\0') {
         return Err(RequestError::Nul(text.to_owned()));
     }
-    Ok(format!("'{}'", text.replace('\'', r"'\''")))
+    Ok(shell::quote_text(text))
 }
 
 #[cfg(test)]
@@ -64,8 +65,9 @@ mod tests {
 
     #[test]
     fn quotes_everything_that_a_shell_would_expand() {
-        assert_eq!(quoted("a b$(c)`d`\n\"e\\").unwrap(), "'a b$(c)`d`\n\"e\\'");
-        assert_eq!(quoted("it's").unwrap(), r"'it'\''s'");
+        for text in ["a b$(c)`d`\n\"e\\", "it's", "~", ""] {
+            assert_eq!(shlex::split(&quoted(text).unwrap()).unwrap(), [text]);
+        }
         assert!(quoted("a\0").is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Exit codes of hooks and commands, in the foreground, in the background and after rigup was killed; `process kill`.
 
 use std::fs;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -99,6 +100,31 @@ fn exec_passes_on_the_exit_code_and_records_its_caller() {
     let leaf = tree[3]["id"].as_str().unwrap();
     let from_below = context.run(&["process", "tree", leaf]).succeeds().records();
     assert_eq!(from_below.len(), 4, "the tree includes all ancestors");
+}
+
+#[test]
+fn a_command_of_exec_has_a_run_dir_without_logs() {
+    let context = TestContext::new();
+    context
+        .run(&["exec", "--", "sh", "-c", "ls \"$RIGUP_DATA_DIR/processes/$RIGUP_PROCESS_ID\"; exit 7"])
+        .exits_with(7);
+    let processes = context.processes();
+    let run_dir = Path::new(processes[0]["run_dir"].as_str().unwrap());
+    let exit: Value = serde_json::from_slice(&fs::read(run_dir.join("exit.json")).unwrap()).unwrap();
+    assert_eq!((&exit["exit_code"], &exit["exit_reason"]), (&json!(7), &json!("exited")));
+    assert!(run_dir.join("cmd.sh").exists() && !run_dir.join("process.pid").exists());
+    let id = processes[0]["id"].as_str().unwrap();
+    context
+        .run(&["process", "logs", id])
+        .exits_with(1)
+        .stderr_contains("has no logs: it wrote to the terminal");
+    fs::remove_file(context.path("data/rigup.sqlite3")).unwrap();
+    context.run(&["process", "gc"]).succeeds();
+    assert_eq!(
+        context.run(&["process", "show", id]).succeeds().record()["exit_code"],
+        7,
+        "a rebuild restores the record"
+    );
 }
 
 #[test]

@@ -277,7 +277,7 @@ fn exec_and_start_prune_once_a_day() {
     assert_eq!((context.processes().len(), context.run_dir_count()), (1, 1), "expired runs are removed too");
     context.backdate_pruning();
     context.run(&["exec", "--", "true"]).succeeds();
-    assert_eq!((context.processes().len(), context.run_dir_count()), (2, 1));
+    assert_eq!((context.processes().len(), context.run_dir_count()), (2, 2));
     wait_until("the waiters have exited", || context.live_processes().is_empty());
 }
 

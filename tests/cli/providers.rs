@@ -246,13 +246,13 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
     let begin = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--exact-version=1.2"];
     let lib_dir = context.run(&["hook", "prefix", "--provider", "pip", "--", "--name=it"]).succeeds().stdout;
     let prefix = lib_dir.trim_end();
-    let locking = format!("\nRIGUP_LOCKED='{prefix}' exec \"$RIGUP\" hook lock 'pip/it' -- \"$@\"\n");
+    let locking = format!("\nRIGUP_LOCKED={prefix} exec \"$RIGUP\" hook lock pip/it -- \"$@\"\n");
     let code = context.run(&begin).succeeds().stdout;
     assert!(code.ends_with(&locking), "{code}");
     context.set("RIGUP_LOCKED", prefix);
     let code = context.run(&begin).succeeds().stdout;
     let start = format!(
-        "name='it'\nprefix='{prefix}'\npackages='it==1.2'\nmin_version=''\nexact_version='1.2'\nmin_release_age=7\n"
+        "name=it\nprefix={prefix}\npackages=it==1.2\nmin_version=''\nexact_version=1.2\nmin_release_age=7\n"
     );
     assert!(code.starts_with(&start), "{code}");
     let others = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--binproviders=apt"];

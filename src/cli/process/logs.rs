@@ -96,11 +96,12 @@ fn has_exited(store: &Store, process: &Process) -> Result<bool, CliError> {
 }
 
 fn run_dir(process: &Process) -> Result<RunDir, CliError> {
-    if let Some(path) = &process.spec.run_dir {
+    let (id, process_type) = (process.id, process.spec.process_type);
+    let is_exec = process_type == ProcessType::Binary && process.spec.run.is_none();
+    if let Some(path) = process.spec.run_dir.as_deref().filter(|_| !is_exec) {
         return Ok(RunDir::at(path));
     }
-    let id = process.id;
-    Err(CliError::not_found(match (&process.spec.run, process.spec.process_type) {
+    Err(CliError::not_found(match (&process.spec.run, process_type) {
         (Some(_), _) | (_, ProcessType::Hook) => {
             format!("the logs of process {id} have expired; `rigup process show {id}` shows the last lines")
         }
