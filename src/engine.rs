@@ -62,15 +62,23 @@ pub use crate::engine::event::{EngineEvent, OnEvent};
 pub use crate::engine::events::{EventReport, EventRequest};
 pub use crate::engine::install::{InstallReport, InstallRequest};
 pub use crate::hook::event::HookEvent;
+pub use crate::hook::run::RunError;
 pub use crate::install::event::InstallEvent;
 pub use crate::model::{
-    Attempt, Binary, BinaryId, BinaryState, ExitReason, Identity, Installed, MachineId, Outcome, Policy,
-    Process, ProcessExit, ProcessId, ProcessSpec, ProcessState, Queued, Running, Version,
+    Attempt, Binary, BinaryId, BinaryName, BinaryState, ExitReason, Identity, Installed, InterfaceId,
+    MachineId, NameError, Outcome, PluginName, PluginNameError, Policy, PolicyError, Process, ProcessExit,
+    ProcessId, ProcessSpec, ProcessState, ProcessType, ProviderName, Queued, RunSpec, Running, UnknownWord,
+    Usage, Version,
 };
-pub use crate::plugin::discovery::Hook;
+pub use crate::plugin::discovery::{Hook, Start};
+pub use crate::plugin::hook_name::{Background, HookName};
 pub use crate::plugin::requirement::Diagnostic;
-pub use crate::runs::gc::GcReport;
-pub use crate::runs::start::{RunRequest, Slug};
+pub use crate::process::spawn::SpawnError;
+pub use crate::process::waiter::LaunchError;
+pub use crate::protocol::Record;
+pub use crate::runs::gc::{GcAction, GcError, GcItem, GcReport, Pruned};
+pub use crate::runs::start::{InvalidSlug, RunRequest, Slug, StartError};
+pub use crate::store::StoreError;
 
 use crate::engine::catalog::Catalog;
 use crate::engine::install::InstallPlan;
@@ -95,12 +103,29 @@ impl<'e> Engine<'e> {
         Ok(Self { session: Session::open(settings, on_event)? })
     }
 
+    /// Opens the data dir like [`Engine::open_with`], and checks the whole store for damage, which takes longer.
+    pub fn open_checked(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
+        Ok(Self { session: Session::open_checked(settings, on_event)? })
+    }
+
     /// Resolves every request: tries the providers of a missing binary in order until one installs it, then verifies
     /// and links the binary. Starts no process if all binaries are installed.
     pub fn install(&self, request: &InstallRequest) -> Result<InstallReport, EngineError> {
         let plan = InstallPlan::new(request, &self.session.settings, self.session.on_event)?;
-        let report = install::execute(&self.session, &plan, &plan.steps)?;
-        self.prune_after(&report, &plan);
+        self.install_planned(&plan, |_report| {})
+    }
+
+    /// Carries out a plan. Calls `on_report` before it prunes expired records and logs, which may take a second.
+    pub(crate) fn install_planned(
+        &self,
+        plan: &InstallPlan,
+        on_report: impl FnOnce(&InstallReport),
+    ) -> Result<InstallReport, EngineError> {
+        let report = install::execute(&self.session, plan, &plan.steps)?;
+        on_report(&report);
+        if let Some(command) = report.command {
+            self.session.prune_if_due(command, report.interrupted, plan.catalog.core.keep());
+        }
         Ok(report)
     }
 
@@ -112,8 +137,22 @@ impl<'e> Engine<'e> {
         on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
     ) -> Result<EventReport, EngineError> {
         let mut catalog = Catalog::find(&self.session.settings, &request.plugins, self.session.on_event)?;
-        let report = events::run(&self.session, &mut catalog, request, on_hook_event)?;
-        events::prune_after(&self.session, &report, &catalog);
+        self.run_hooks(&mut catalog, request, on_hook_event, |_report| {})
+    }
+
+    /// Runs the hooks of an event that are in the catalog. Calls `on_report` before it prunes expired records and logs.
+    pub(crate) fn run_hooks(
+        &self,
+        catalog: &mut Catalog,
+        request: &EventRequest,
+        on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
+        on_report: impl FnOnce(&EventReport),
+    ) -> Result<EventReport, EngineError> {
+        let report = events::run(&self.session, catalog, request, on_hook_event)?;
+        on_report(&report);
+        let interrupted =
+            if let ExitStatus::Interrupted(signal) = report.status { Some(signal) } else { None };
+        self.session.prune_if_due(report.command, interrupted, catalog.core.keep());
         Ok(report)
     }
 
@@ -124,20 +163,14 @@ impl<'e> Engine<'e> {
     }
 
     /// Terminates processes that run too long, completes the records of processes whose exit no process observed, and
-    /// prunes expired records and logs. `ttl` overrides how long each run keeps its run dir.
-    pub fn gc(&self, ttl: Option<Duration>) -> Result<GcReport, EngineError> {
-        runs::gc(&self.session, ttl, false)
+    /// prunes expired records and logs. A dry run only returns what would be done. `ttl` overrides how long each run
+    /// keeps its run dir.
+    pub fn gc(&self, ttl: Option<Duration>, is_dry_run: bool) -> Result<GcReport, EngineError> {
+        runs::gc(&self.session, ttl, is_dry_run)
     }
 
     /// Returns the open data dir.
     pub(crate) fn session(&self) -> &Session<'e> {
         &self.session
-    }
-
-    /// Prunes expired records and logs after an install, unless they were pruned today.
-    pub(crate) fn prune_after(&self, report: &InstallReport, plan: &InstallPlan) {
-        if let Some(command) = report.command {
-            self.session.prune_if_due(command, report.interrupted, plan.catalog.core.keep());
-        }
     }
 }

@@ -14,23 +14,21 @@ pub(crate) mod retention;
 pub(crate) mod text_enum;
 pub(crate) mod version;
 
-pub(crate) use id::{AttemptId, InterfaceId};
+pub(crate) use id::AttemptId;
 pub(crate) use interface::{InterfaceFacts, NetworkInterface};
-pub(crate) use name::NameError;
-pub(crate) use plugin_name::{PluginName, PluginNameError};
-pub(crate) use policy::{PolicyError, PolicySupport};
-pub(crate) use process::{RunSpec, Usage};
+pub(crate) use policy::PolicySupport;
 pub(crate) use retention::RetentionLimits;
-pub(crate) use text_enum::UnknownWord;
 
 pub use attempt::{Attempt, Outcome};
 pub use binary::{Binary, BinaryState, Installed, Queued};
-pub use id::{BinaryId, MachineId, ProcessId};
+pub use id::{BinaryId, InterfaceId, MachineId, ProcessId};
 pub use machine::{Guid, Machine, MachineFacts};
-pub use name::BinaryName;
-pub use plugin_name::ProviderName;
-pub use policy::Policy;
+pub use name::{BinaryName, NameError};
+pub use plugin_name::{PluginName, PluginNameError, ProviderName};
+pub use policy::{Policy, PolicyError};
 pub use process::{
-    ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, Running,
+    ExitReason, Identity, Process, ProcessExit, ProcessSpec, ProcessState, ProcessType, RunSpec, Running,
+    Usage,
 };
+pub use text_enum::UnknownWord;
 pub use version::Version;

@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 
 use crate::fs::dir;
 use crate::model::ProcessId;
-use crate::trust::{Trust, TrustedFile, TrustedReadError, Untrusted};
+use crate::trust::{TrustedFile, TrustedReadError};
+
+pub use crate::trust::{Trust, Untrusted};
 
 /// The environment that rigup was started with. Bytes that are not UTF-8 are kept.
 #[derive(Debug, Clone, Default)]

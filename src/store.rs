@@ -16,7 +16,7 @@ mod schema;
 
 pub(crate) use binary::BinaryFilter;
 pub use connection::Store;
-pub(crate) use error::StoreError;
+pub use error::StoreError;
 pub use files::FILE_NAME;
 pub(crate) use lookup::Lookup;
 pub use process::ProcessFilter;

@@ -71,7 +71,7 @@ impl Trust {
 
     /// Reads a file that has to be trusted, or returns `None` if it does not exist. Fails if it has more than `limit`
     /// bytes, because it could be endless.
-    pub fn read(&self, path: &Path, limit: u64) -> Result<Option<TrustedFile>, TrustedReadError> {
+    pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Option<TrustedFile>, TrustedReadError> {
         let mut inspection = Inspection::new(self);
         let Some(file) = inspection.open(path)? else { return Ok(None) };
         let mut bytes = Vec::new();
@@ -93,7 +93,7 @@ fn open(path: &Path, flags: OFlag) -> io::Result<(File, Metadata)> {
 
 /// The content of a trusted file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrustedFile {
+pub(crate) struct TrustedFile {
     /// Its bytes.
     pub bytes: Vec<u8>,
     /// A note, if the file is trusted only because the user declared it trusted.

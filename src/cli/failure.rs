@@ -26,7 +26,7 @@ pub(crate) fn print(result: &StepResult, is_lookup: bool) {
                 message!("  {}", printable(&queued.last_error));
             }
         }
-        StepResult::Present(_) | StepResult::Planned(_) | StepResult::Resolved(_) => {}
+        StepResult::AlreadyInstalled(_) | StepResult::Planned(_) | StepResult::Resolved(_) => {}
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cli::failure;
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
-use crate::engine::install::{self, InstallPlan, StepResult, TIMEOUT_SECONDS, unresolved};
+use crate::engine::install::{InstallPlan, StepResult, TIMEOUT_SECONDS, unresolved};
 use crate::engine::{EngineEvent, ExitStatus, InstallReport, InstallRequest, lockfile};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::install::plan::Refusal;
@@ -161,18 +161,19 @@ fn execute(plan: &InstallPlan, context: &mut Context, timings: Option<&TimingsFi
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
-    let report = install::execute(engine.session(), plan, &plan.steps)?;
-    progress.clear();
-    print_report(plan, &report, context);
-    let mut status = report.exit_status();
-    if let Some(file) = timings
-        && let Err(error) = file.write(&engine.session().store, report.command, context.verbosity)
-    {
-        error!("{error}");
-        status = status.or_incomplete();
-    }
-    engine.prune_after(&report, plan);
-    Ok(status)
+    let mut written = Ok(());
+    let report = engine.install_planned(plan, |report| {
+        progress.clear();
+        print_report(plan, report, context);
+        if let Some(file) = timings {
+            written = file.write(&engine.session().store, report.command, context.verbosity);
+        }
+        if let Err(error) = &written {
+            error!("{error}");
+        }
+    })?;
+    let status = report.exit_status();
+    Ok(if written.is_ok() { status } else { status.or_incomplete() })
 }
 
 fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Context) {
@@ -181,13 +182,14 @@ fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Contex
     for result in &report.results {
         failure::print(result, plan.options.is_lookup);
     }
-    let are_all_present = report.results.iter().all(|result| matches!(result, StepResult::Present(_)));
+    let are_all_installed =
+        report.results.iter().all(|result| matches!(result, StepResult::AlreadyInstalled(_)));
     match report.results.as_slice() {
         [] => context.verbosity.note(NOTHING_REQUIRED),
-        [StepResult::Present(binary)] => {
+        [StepResult::AlreadyInstalled(binary)] => {
             context.verbosity.note(&format!("{} is already installed", binary.name));
         }
-        results if are_all_present => {
+        results if are_all_installed => {
             context.verbosity.note(&format!("{} binaries are already installed", results.len()));
         }
         _ => {}
@@ -200,7 +202,7 @@ pub(crate) const NOTHING_REQUIRED: &str =
 
 fn print_results(results: &[StepResult], context: &mut Context) {
     let rows = results.iter().map(|result| match result {
-        StepResult::Present(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
+        StepResult::AlreadyInstalled(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
         StepResult::Resolved(resolved) => tables::binary_row(&resolved.binary),
         StepResult::Refused(Refusal { name, .. }) => tables::queued_row(name.as_str(), ""),
         StepResult::Planned(request) | StepResult::Unresolved(request, _) => {

@@ -11,8 +11,7 @@ use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::{error, message, print_event};
 use crate::cli::output::Output;
 use crate::clock;
-use crate::engine::session::Session;
-use crate::engine::{ExitStatus, processes, runs};
+use crate::engine::{Engine, ExitStatus, processes};
 use crate::model::{Process, ProcessId, ProcessState};
 use crate::process::kill::{self, KillOutcome};
 use crate::process::run_dir::RunDir;
@@ -248,12 +247,12 @@ fn exit_status(process: &Process) -> ExitStatus {
 
 /// Runs `rigup process gc`.
 fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
-    let session = if args.dry_run {
-        context.session()?
+    let engine = if args.dry_run {
+        context.engine(&print_event)?
     } else {
-        Session::open_checked(context.settings.clone(), &print_event)?
+        Engine::open_checked(context.settings.clone(), &print_event)?
     };
-    let GcReport { items, pruned } = runs::gc(&session, args.ttl.map(Duration::from_secs), args.dry_run)?;
+    let GcReport { items, pruned } = engine.gc(args.ttl.map(Duration::from_secs), args.dry_run)?;
     let columns = [
         Column::new("ACTION"),
         Column::new("PROCESS"),

@@ -40,7 +40,7 @@ impl ProgressDisplay {
     /// Shows an event.
     pub(crate) fn show(&self, event: &EngineEvent<'_>) {
         match event {
-            EngineEvent::Install(request, event) => self.show_install(&request.name, event),
+            EngineEvent::Install(name, event) => self.show_install(name, event),
             EngineEvent::Waiting(text) => self.note(text),
             other => print_event(other),
         }

@@ -1,5 +1,6 @@
 //! `rigup run`: the hooks of an event.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +13,8 @@ use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::clock;
 use crate::engine::catalog::Catalog;
-use crate::engine::events::{self, READY_TIMEOUT_SECONDS, has_hooks, hook_argument};
-use crate::engine::{EngineEvent, EventRequest, HookEvent};
+use crate::engine::events::{READY_TIMEOUT_SECONDS, has_hooks, hook_argument};
+use crate::engine::{EngineEvent, EventReport, EventRequest, HookEvent};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::model::Process;
 use crate::plugin::discovery::Hook;
@@ -80,12 +81,10 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
     let Context { output, verbosity, .. } = context;
-    let mut display = EventDisplay { output, verbosity: *verbosity, rows: Vec::new() };
-    let session = engine.session();
-    let report = events::run(session, &mut catalog, &request, |hook, event| display.show(hook, event))?;
-    display.finish(report.output_dir.as_deref());
-    events::prune_after(session, &report, &catalog);
-    Ok(report.status)
+    let display = RefCell::new(EventDisplay { output, verbosity: *verbosity, rows: Vec::new() });
+    let on_hook_event = |hook: &Hook, event: HookEvent<'_>| display.borrow_mut().show(hook, event);
+    let on_report = |report: &EventReport| display.borrow_mut().finish(report.output_dir.as_deref());
+    Ok(engine.run_hooks(&mut catalog, &request, on_hook_event, on_report)?.status)
 }
 
 /// A display of the records of hooks as they arrive, and of how each hook exited.
@@ -133,7 +132,7 @@ impl EventDisplay<'_> {
         self.output.flush();
     }
 
-    fn finish(self, output_dir: Option<&Path>) {
+    fn finish(&mut self, output_dir: Option<&Path>) {
         let columns = [
             Column::new("PLUGIN").cut_end(12),
             Column::new("HOOK").cut_end(24),
@@ -141,7 +140,7 @@ impl EventDisplay<'_> {
             Column::new("DURATION").optional(1),
         ];
         if !self.output.is_json() {
-            self.output.table(&Table::with_rows(columns, self.rows));
+            self.output.table(&Table::with_rows(columns, std::mem::take(&mut self.rows)));
         }
         if let Some(output_dir) = output_dir {
             self.verbosity.note(&format!("the files of the hooks are in {}", output_dir.display()));

@@ -178,7 +178,7 @@ impl<'a> Applier<'a> {
         let known = self.session.store.binary(self.session.machine.id, request.name.as_str())?;
         let Some(binary) = known else { return Ok(StepResult::Planned(request)) };
         if is_ready(&binary, &request, &self.session.settings) {
-            return Ok(StepResult::Present(binary));
+            return Ok(StepResult::AlreadyInstalled(binary));
         }
         Ok(match binary.queued().and_then(|queued| queued.pending_retry(clock::now())) {
             Some(retry_at) => StepResult::Deferred(binary, retry_at),

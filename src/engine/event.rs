@@ -1,14 +1,14 @@
 //! The events that the engine reports while it works. The caller decides what to print.
 
 use crate::install::event::InstallEvent;
-use crate::install::plan::Request;
+use crate::model::BinaryName;
 use crate::plugin::requirement::Diagnostic;
 
 /// An event of the engine.
 #[derive(Debug)]
 pub enum EngineEvent<'a> {
-    /// The state of a request changed.
-    Install(&'a Request, InstallEvent),
+    /// The state of the request for this binary changed.
+    Install(&'a BinaryName, InstallEvent),
     /// A file or a folder of a plugin cannot be used.
     Diagnostic(&'a Diagnostic),
     /// A warning for the user, which does not change the result.

@@ -129,12 +129,6 @@ pub(crate) fn run(
     Ok(EventReport { status, output_dir, failed, command: command_id })
 }
 
-/// Prunes expired records and logs after an event, unless they were pruned today.
-pub(crate) fn prune_after(session: &Session<'_>, report: &EventReport, catalog: &Catalog) {
-    let interrupted = if let ExitStatus::Interrupted(signal) = report.status { Some(signal) } else { None };
-    session.prune_if_due(report.command, interrupted, catalog.core.keep());
-}
-
 /// Removes the folders of plugins whose hooks wrote no files.
 fn remove_empty_folders(output_dir: &Path) {
     let plugins = std::fs::read_dir(output_dir).into_iter().flatten().flatten().map(|entry| entry.path());

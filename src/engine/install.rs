@@ -179,7 +179,7 @@ pub(crate) fn execute(
         Err(refusal) => StepResult::Refused(refusal.clone()),
         Ok(request) => match binaries.remove(request.name.as_str()) {
             Some(binary) if !options.force && is_ready(&binary, request, &session.settings) => {
-                StepResult::Present(binary)
+                StepResult::AlreadyInstalled(binary)
             }
             _ => StepResult::Planned(request.clone()),
         },
@@ -263,7 +263,7 @@ pub(crate) struct InstallOptions {
 #[derive(Debug)]
 pub(crate) enum StepResult {
     /// The binary was installed before; no hook ran.
-    Present(Binary),
+    AlreadyInstalled(Binary),
     /// The request was resolved, with or without success.
     Resolved(Resolved),
     /// The request failed recently and is not tried again before this time.
@@ -280,7 +280,7 @@ impl StepResult {
     /// Returns the record of the binary, or `None` if it is not installed.
     pub(crate) fn installed_binary(&self) -> Option<&Binary> {
         match self {
-            Self::Present(binary) | Self::Resolved(Resolved { binary, .. }) => {
+            Self::AlreadyInstalled(binary) | Self::Resolved(Resolved { binary, .. }) => {
                 binary.installed().map(|_| binary)
             }
             Self::Deferred(..) | Self::Planned(_) | Self::Refused(_) | Self::Unresolved(..) => None,
@@ -305,7 +305,7 @@ impl StepResult {
     /// Returns the result as a record.
     pub(crate) fn to_record(&self) -> Value {
         match self {
-            Self::Present(binary) | Self::Deferred(binary, _) => binary.to_record(&[]),
+            Self::AlreadyInstalled(binary) | Self::Deferred(binary, _) => binary.to_record(&[]),
             Self::Resolved(resolved) => resolved.binary.to_record(&resolved.attempts),
             Self::Planned(request) => request.to_record("queued"),
             Self::Refused(refusal) => unresolved(&refusal.name, &refusal.reason),
@@ -370,7 +370,7 @@ impl<'a> Installer<'a> {
             force: self.options.force,
             is_lookup: self.options.is_lookup,
             timeout: self.options.timeout,
-            on_event: &|request, event| self.session.report(EngineEvent::Install(request, event)),
+            on_event: &|request, event| self.session.report(EngineEvent::Install(&request.name, event)),
         };
         let planned = results.iter().filter_map(StepResult::planned).cloned();
         let outcomes = resolver.resolve(planned.collect(), &self.pool)?;
