@@ -7,7 +7,7 @@ use clap::Subcommand;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::command::{CommandResult, Context};
 use crate::cli::message::{error, message, print_event};
 use crate::cli::output::Output;
 use crate::clock;
@@ -26,7 +26,7 @@ use crate::report::text::printable;
 use crate::report::units;
 use crate::runs::gc::{GcAction, GcItem, GcReport, Pruned};
 use crate::runs::messages;
-use crate::store::{ProcessFilter, Store};
+use crate::store::ProcessFilter;
 
 pub(crate) mod logs;
 
@@ -162,7 +162,7 @@ pub(crate) fn write(processes: &[Process], output: &mut Output) {
 }
 
 fn show(id: &str, context: &mut Context) -> CommandResult {
-    let (_, process) = find(id, context)?;
+    let (_, process) = context.process(id)?;
     let output = &mut context.output;
     let mut record = process.to_record();
     let elapsed = tables::elapsed(&process, clock::now());
@@ -200,7 +200,7 @@ fn show(id: &str, context: &mut Context) -> CommandResult {
 /// Runs `rigup process tree`.
 fn tree(args: &TreeArgs, context: &mut Context) -> CommandResult {
     let (store, mut processes, roots) = if let Some(id) = &args.process {
-        let (store, process) = find(id, context)?;
+        let (store, process) = context.process(id)?;
         let ancestors = store.process_with_ancestors(process.id)?.into_iter().skip(1).collect();
         (store, ancestors, vec![process])
     } else {
@@ -353,13 +353,6 @@ fn parse_signal(text: &str) -> Result<Signal, String> {
     let number = text.parse().ok().or_else(|| Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32));
     let signal = number.and_then(Signal::from_named_raw);
     signal.ok_or_else(|| "not a signal; use a name such as TERM, or a number".to_owned())
-}
-
-/// Returns the process with this id, and the open store.
-fn find(id: &str, context: &Context) -> Result<(Store, Process), CliError> {
-    let store = context.store()?.ok_or_else(|| processes::not_found(id))?;
-    let process = processes::find(&store, id)?;
-    Ok((store, process))
 }
 
 /// Returns the table of processes, each with its branch of the tree in front.

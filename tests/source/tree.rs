@@ -59,12 +59,15 @@ impl SourceFile {
     /// Returns the modules that the file imports from, by `crate::`, `super::`, `self::` or the name of a child module.
     pub(crate) fn imports<'a>(&'a self, files: &'a [SourceFile]) -> impl Iterator<Item = String> + 'a {
         let text = without_comments(&self.text);
+        let children =
+            files.iter().filter_map(|file| file.module.strip_prefix(&self.module)?.strip_prefix("::"));
+        let starts: Vec<&str> = children.chain(["crate", "super", "self"]).collect();
         let mut paths = Vec::new();
         for statement in text.split(';') {
             let start = statement.find("use ").filter(|at| is_statement(&statement[..*at]));
-            match start {
-                Some(at) => expand("", statement[at + 4..].trim(), &mut paths),
-                None => paths.extend(inline_paths(statement)),
+            paths.extend(inline_paths(&statement[..start.unwrap_or(statement.len())], &starts));
+            if let Some(at) = start {
+                expand("", statement[at + 4..].trim(), &mut paths);
             }
         }
         let modules = paths.into_iter().filter_map(|path| self.resolve(&path, files));
@@ -196,12 +199,33 @@ fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// Returns the paths in a statement that start with `crate::`, except those in a visibility, which are not imports.
-fn inline_paths(statement: &str) -> Vec<String> {
-    let starts = statement.match_indices("crate::").filter(|(at, _)| !statement[..*at].ends_with("pub(in "));
-    let paths = starts.map(|(at, _)| {
-        let path = &statement[at..];
-        path.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect::<String>()
+/// Returns the paths in a statement that start with one of these modules, except those in a visibility, which are not
+/// imports.
+fn inline_paths(statement: &str, starts: &[&str]) -> Vec<String> {
+    let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
+    let paths = statement.match_indices("::").filter_map(|(at, _)| {
+        let start = statement[..at].trim_end_matches(is_path).len();
+        let is_import = starts.contains(&&statement[start..at]) && !statement[..start].ends_with("pub(in ");
+        let path = &statement[start..];
+        is_import.then(|| path[..path.find(|c| !is_path(c)).unwrap_or(path.len())].to_owned())
     });
     paths.collect()
+}
+
+#[test]
+fn finds_imports_by_paths_that_begin_with_a_child_module() {
+    let file = |module: &str, text: &str| SourceFile {
+        module: module.to_owned(),
+        folder: PathBuf::new(),
+        text: text.to_owned(),
+    };
+    let parent =
+        "mod child;\nfn f() -> crate::x::T { child::g(&[child::T::new(), other::T, grandchild::T]) }";
+    let files = [
+        file("parent", parent),
+        file("parent::child", ""),
+        file("parent::child::grandchild", ""),
+        file("x", ""),
+    ];
+    assert_eq!(files[0].imports(&files).collect::<Vec<_>>(), ["parent::child", "x"]);
 }

@@ -7,7 +7,6 @@ use clap::ValueEnum;
 
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::output::Output;
-use crate::cli::process::find;
 use crate::engine::ExitStatus;
 use crate::model::{Process, ProcessType};
 use crate::process::handle;
@@ -45,7 +44,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs `rigup process logs`.
 pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
-    let (store, process) = find(&args.process, context)?;
+    let (store, process) = context.process(&args.process)?;
     let run_dir = run_dir(&process)?;
     let all = [(Stream::Stdout, run_dir.stdout()), (Stream::Stderr, run_dir.stderr())];
     let wanted = all.into_iter().filter(|(stream, _)| args.stream.is_none_or(|wanted| wanted == *stream));
