@@ -46,6 +46,9 @@ const LAYERS: [(&str, i8); 23] = [
 /// The maximum number of lines of a file.
 const MAX_FILE_LINES: usize = 500;
 
+/// The maximum number of lines of the tests in a file of code.
+const MAX_INLINE_TEST_LINES: usize = 150;
+
 /// The maximum number of lines of code in `src`, without tests, comments and blank lines. Lower it when you delete
 /// code, and raise it only for a feature.
 const MAX_CODE_LINES: usize = 18_150;
@@ -130,6 +133,15 @@ fn files_are_short() {
             let lines = fs::read_to_string(&path).unwrap().lines().count();
             assert!(lines <= MAX_FILE_LINES, "{} has {lines} lines", path.display());
         }
+    }
+}
+
+#[test]
+fn long_tests_are_in_a_file_of_their_own() {
+    for path in tree::rust_files(&root().join("src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let tests = text.split_once(tree::INLINE_TESTS).map_or(0, |(_, tests)| tests.lines().count());
+        assert!(tests <= MAX_INLINE_TEST_LINES, "{} has {tests} lines of tests", path.display());
     }
 }
 

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The start of the tests in a file of code.
+pub(crate) const INLINE_TESTS: &str = "\n#[cfg(test)]\nmod tests {";
+
 /// A file of `src`, without its tests.
 pub(crate) struct SourceFile {
     /// The path of its module, such as `install::plan`.
@@ -21,7 +24,7 @@ pub(crate) fn source_files() -> Vec<SourceFile> {
         let name = path.strip_prefix(&src).unwrap().with_extension("");
         let module = name.to_str().unwrap().replace('/', "::");
         let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
+        let code = text.split(INLINE_TESTS).next().unwrap();
         SourceFile { module, folder: path.parent().unwrap().to_owned(), text: code.to_owned() }
     });
     files.filter(|file| file.module != "lib").collect()

@@ -1,0 +1,162 @@
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Barrier;
+use std::thread;
+
+use super::*;
+
+const ID: &str = "0123456789abcdef0123456789abcdef";
+/// python3: `hmac.new(b'0123456789abcdef0123456789abcdef', b'archivebox', 'sha256').hexdigest()`
+const GUID: &str = "33c2a00a6d59cd26eca49c7c784ec179b98d6952fc06f8c150d6dbe49004ee7c";
+const CONTAINER: &str = "3f4e5d6c7b8a99887766554433221100ffeeddccbbaa00112233445566778899";
+
+/// Returns a data dir, and candidate files in it with these names and texts.
+fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Vec<Candidate>) {
+    let dir = tempfile::tempdir().unwrap();
+    let candidate = |(name, text): &(&str, &str)| -> Candidate {
+        let path = dir.path().join(name);
+        fs_err::write(&path, text).unwrap();
+        (path, machine_id)
+    };
+    let candidates = files.iter().map(candidate).collect();
+    (dir, candidates)
+}
+
+#[test]
+fn the_guid_is_the_hmac_that_py_machineid_computes() {
+    let (dir, files) = machine(&[("etc", &format!(" {ID}\u{1}\r\n"))]);
+    let guid = guid_from(&files, dir.path()).unwrap();
+    assert_eq!(guid.value, GUID);
+    assert_eq!(guid.source, files[0].0.to_str().unwrap());
+}
+
+#[test]
+fn the_first_file_that_holds_an_id_wins() {
+    let other = "f".repeat(32);
+    let (dir, mut files) = machine(&[("dbus", ID), ("etc", &other)]);
+    files.insert(0, (dir.path().join("absent"), machine_id));
+    assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
+}
+
+#[test]
+fn a_file_without_an_id_is_skipped() {
+    let zeros = "0".repeat(32);
+    for text in ["", " \n", "uninitialized\n", &zeros, &ID[1..], "g123456789abcdef0123456789abcdef"] {
+        let (dir, files) = machine(&[("dbus", text), ("etc", ID)]);
+        let guid = guid_from(&files, dir.path()).unwrap();
+        assert_eq!((guid.value.as_str(), guid.source), (GUID, files[1].0.display().to_string()), "{text:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_is_skipped() {
+    let (dir, files) = machine(&[("dbus", ""), ("etc", ID)]);
+    fs_err::write(&files[0].0, [0xff, 0xfe]).unwrap();
+    assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
+}
+
+#[test]
+fn a_uuid_keeps_its_dashes_and_its_case() {
+    let uuid = "17A28A73-BEA9-4D4B-AF5B-03A5AAE9B92C";
+    assert_eq!(machine_id(uuid).as_deref(), Some(uuid));
+}
+
+#[test]
+fn a_container_is_named_by_the_first_line_of_its_cgroup() {
+    let plain = format!("12:memory:/docker/{CONTAINER}\n11:cpu:/docker/other\n");
+    assert_eq!(id_in_cgroup(&plain).as_deref(), Some(CONTAINER));
+    let scope = format!("docker-{CONTAINER}.scope");
+    assert_eq!(id_in_cgroup(&format!("1:name=systemd:/system.slice/{scope}\n")), Some(scope));
+}
+
+#[test]
+fn a_cgroup_without_a_container_has_no_id() {
+    for text in [
+        "",
+        "0::/\n",
+        "0::/system.slice/docker.service\n",
+        "0::/user.slice/user-1000.slice/session-2.scope\n",
+        &format!("0::/kubepods/burstable/pod12/{CONTAINER}\n1:docker:/\n"),
+        &format!("0::/podman/{CONTAINER}\n"),
+    ] {
+        assert_eq!(id_in_cgroup(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn a_container_is_named_by_the_hostname_file_that_docker_mounts() {
+    let text = format!(
+        "613 594 254:1 /docker/containers/{CONTAINER}/resolv.conf /etc/resolv.conf rw - ext4 /dev/vda1 rw\n\
+         614 594 254:1 /docker/containers/{CONTAINER}/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw\n"
+    );
+    assert_eq!(id_in_mountinfo(&text).as_deref(), Some(CONTAINER));
+    let rootless =
+        "614 594 0:1 /home/me/.local/share/docker/containers/ID/hostname /etc/hostname rw - ext4 a rw";
+    assert_eq!(id_in_mountinfo(&rootless.replace("ID", CONTAINER)).as_deref(), Some(CONTAINER));
+}
+
+#[test]
+fn a_host_that_runs_containers_is_not_one_of_them() {
+    let host = format!(
+        "22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+         90 27 0:45 / /var/lib/docker/containers/{CONTAINER}/mounts/shm rw - tmpfs shm rw\n"
+    );
+    assert_eq!(id_in_mountinfo(&host), None);
+    assert_eq!(id_in_mountinfo("1 2 0:3 /docker/containers/../hostname /x rw - ext4 a rw"), None);
+}
+
+#[test]
+fn a_machine_without_an_id_gets_a_random_one_that_only_its_owner_reads() {
+    let (dir, none) = machine(&[]);
+    let first = guid_from(&none, dir.path()).unwrap();
+    assert_eq!(first.source, "random");
+    assert_eq!(first.value.len(), 64);
+    assert_eq!(guid_from(&none, dir.path()).unwrap(), first);
+
+    let kept = fs_err::metadata(dir.path().join(FILE_NAME)).unwrap();
+    assert_eq!(kept.permissions().mode() & 0o777, 0o600);
+    let (elsewhere, none) = machine(&[]);
+    assert_ne!(guid_from(&none, elsewhere.path()).unwrap(), first);
+}
+
+#[test]
+fn sixteen_threads_that_race_for_the_random_id_agree_and_leave_one_file() {
+    let (dir, none) = machine(&[]);
+    let start = Barrier::new(16);
+    let guids: BTreeSet<String> = thread::scope(|scope| {
+        let racer = || {
+            start.wait();
+            guid_from(&none, dir.path()).unwrap().value
+        };
+        let racers: Vec<_> = (0..16).map(|_| scope.spawn(racer)).collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+    });
+    assert_eq!(guids.len(), 1);
+    assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_damaged_random_id_is_an_error_with_its_path() {
+    let (dir, none) = machine(&[]);
+    let path = dir.path().join(FILE_NAME);
+    fs_err::write(&path, "oops").unwrap();
+    let error = guid_from(&none, dir.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert_eq!(fs_err::read_to_string(&path).unwrap(), "oops");
+}
+
+#[test]
+fn a_missing_data_dir_is_an_error_only_if_it_is_needed() {
+    let (dir, files) = machine(&[("etc", ID)]);
+    let absent = dir.path().join("absent");
+    assert_eq!(guid_from(&files, &absent).unwrap().value, GUID);
+    assert_eq!(guid_from(&[], &absent).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_random_id_stays_even_if_the_system_gets_an_id_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = guid_from(&[], folder.path()).unwrap();
+    assert_eq!(find_or_create(folder.path()).unwrap(), first);
+}
