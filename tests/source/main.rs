@@ -94,6 +94,16 @@ fn files_import_only_from_their_own_module_and_from_lower_layers() {
 }
 
 #[test]
+fn the_contributing_page_lists_each_top_level_module() {
+    let page = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let list = page.split_once("    layer 9").unwrap().1.split("\n\n").next().unwrap();
+    for (module, _) in LAYERS {
+        let is_listed = ["/", ".rs"].iter().any(|end| tree::has_phrase(list, &format!("{module}{end}")));
+        assert!(is_listed, "CONTRIBUTING.md does not list the module {module}");
+    }
+}
+
+#[test]
 fn no_two_files_import_each_other_directly_or_indirectly() {
     let files = source_files();
     let graph: BTreeMap<&str, BTreeSet<String>> =
