@@ -1,6 +1,6 @@
 //! Snapshots of everything that a person reads: help, errors and tables.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
@@ -10,54 +10,6 @@ use nix::pty::{Winsize, openpty};
 use serde_json::json;
 
 use crate::test_context::{TestContext, wait_until};
-
-/// The commands, each of which has its own help.
-const COMMANDS: [&str; 44] = [
-    "",
-    "install",
-    "lock",
-    "load",
-    "apply",
-    "run",
-    "exec",
-    "start",
-    "post",
-    "result",
-    "plugin",
-    "plugin list",
-    "plugin show",
-    "config",
-    "hook",
-    "hook list",
-    "hook test",
-    "hook begin",
-    "hook accepts",
-    "hook packages",
-    "hook failure",
-    "hook policy",
-    "hook override",
-    "hook prefix",
-    "hook binary",
-    "hook lock",
-    "init",
-    "init plugin",
-    "init provider",
-    "binary",
-    "binary list",
-    "binary show",
-    "binary create",
-    "binary update",
-    "binary delete",
-    "process",
-    "process list",
-    "process show",
-    "process tree",
-    "process logs",
-    "process wait",
-    "process kill",
-    "process gc",
-    "machine set",
-];
 
 /// The maximum width of a line of help, in columns.
 const MAX_HELP_WIDTH: usize = 100;
@@ -138,19 +90,37 @@ fn context_with_two_plugins() -> TestContext {
     context
 }
 
+/// Returns the names of the subcommands that a help text lists, without `help`.
+fn subcommands(help: &str) -> impl Iterator<Item = &str> {
+    let list = help.split_once("\nCommands:\n").map_or("", |(_, rest)| rest);
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    lines.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help")
+}
+
 #[test]
 fn every_command_has_help() {
-    for command in COMMANDS {
-        let context = TestContext::new();
-        let mut args: Vec<&str> = command.split_whitespace().collect();
-        args.push("--help");
+    let context = TestContext::new();
+    let mut commands = vec![String::new()];
+    let mut count = 0;
+    while let Some(command) = commands.pop() {
+        let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = context.run(&args).succeeds().stdout;
         for line in help.lines() {
             assert!(line.chars().count() <= MAX_HELP_WIDTH, "rigup {command} --help: {line}");
         }
-        let name = format!("help {command}").trim().replace(' ', "_");
+        commands.extend(subcommands(&help).map(|name| format!("{command} {name}")));
+        let name = format!("help{}", command.replace(' ', "_"));
         assert_snapshot!(name, help);
+        count += 1;
     }
+    let snapshots = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/snapshots")).unwrap();
+    let names = snapshots.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let helps = names.filter(|name| name.starts_with("cli__appearance__help"));
+    assert_eq!(
+        helps.count(),
+        count,
+        "a snapshot for each command, and none for a command that no longer exists"
+    );
 }
 
 #[test]
