@@ -7,6 +7,7 @@ use crate::cli::command::{CliError, CommandResult, Context};
 use crate::engine::ExitStatus;
 use crate::machine::config;
 use crate::model::{Machine, MachineFacts};
+use crate::report::short_id::short_ids;
 use crate::report::table::{Cell, Column, Table};
 
 /// The subcommands of `rigup machine`.
@@ -70,9 +71,10 @@ fn list(args: &MachineListArgs, context: &mut Context) -> CommandResult {
             && contains(&machine.facts.os_platform, args.os_platform.as_deref())
     });
     machines.truncate(args.limit.unwrap_or(usize::MAX));
-    let rows = machines.iter().map(|machine| {
+    let ids = short_ids(machines.iter().map(|machine| machine.id));
+    let rows = machines.iter().zip(&ids).map(|(machine, id)| {
         let MachineFacts { hostname, os_release, os_arch, .. } = &machine.facts;
-        [hostname, os_release, os_arch, &machine.id.to_string()].map(Cell::plain)
+        [hostname, os_release, os_arch, id].map(Cell::plain)
     });
     let columns = [
         Column::new("HOSTNAME").cut_end(12),

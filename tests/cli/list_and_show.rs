@@ -1,7 +1,10 @@
 //! The commands that list and show records.
 
+use std::path::Path;
+
 use serde_json::json;
 
+use crate::appearance::run_on_terminal;
 use crate::test_context::TestContext;
 
 /// Creates a context in which one binary is installed and the install of another failed.
@@ -122,6 +125,17 @@ fn shows_the_same_machine_each_time() {
     context.run(&["install", "sh", "no-such-tool", "--binproviders", "env"]).exits_with(1);
     let machine = &context.run(&["machine", "show"]).succeeds().records()[0];
     assert_eq!((&machine["num_uses_succeeded"], &machine["num_uses_failed"]), (&json!(1), &json!(1)));
+}
+
+#[test]
+fn the_table_of_machines_has_short_ids() {
+    let context = TestContext::new();
+    let machine = &context.run(&["machine", "show"]).succeeds().records()[0];
+    let rigup = Path::new(env!("CARGO_BIN_EXE_rigup"));
+    let table = run_on_terminal(&context, 80, rigup, &["machine", "list"]);
+    let short_id = table.split_whitespace().next_back().unwrap();
+    assert_eq!(short_id.len(), 8, "{table}");
+    assert!(machine["id"].as_str().unwrap().ends_with(short_id), "{table}");
 }
 
 #[test]
