@@ -1,4 +1,4 @@
-//! The names and the `config.json` files of the built-in providers.
+//! The names, the orders and the `config.json` files of the built-in providers.
 
 use std::fs;
 
@@ -15,4 +15,15 @@ pub(crate) fn providers() -> Vec<String> {
 pub(crate) fn config(provider: &str) -> serde_json::Value {
     let path = format!("{}/providers/{provider}/config.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Returns the number in the name of a built-in provider's hook.
+pub(crate) fn order(provider: &str) -> u64 {
+    let files = fs::read_dir(format!("{}/providers/{provider}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let mut names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let order = names.find_map(|name| {
+        let (order, _) = name.strip_prefix("on_BinaryRequest__")?.split_once('_')?;
+        Some(order.parse().unwrap())
+    });
+    order.unwrap()
 }
