@@ -15,6 +15,7 @@
 pub mod engine;
 pub mod settings;
 
+mod boolean;
 mod cli;
 mod clock;
 mod exhaustion;

@@ -344,15 +344,6 @@ fn absolute(here: &Path, dir: &Path) -> PathBuf {
     resolved.unwrap_or(path)
 }
 
-/// Parses a boolean, or returns `None` if the word is not one.
-pub(crate) fn parse_bool(word: &str) -> Option<bool> {
-    match word.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" | "y" | "t" => Some(true),
-        "false" | "0" | "no" | "off" | "n" | "f" => Some(false),
-        _ => None,
-    }
-}
-
 /// Returns the part of LIB_DIR that separates the builds for different platforms: `x86_64-linux`.
 pub fn platform() -> String {
     format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{TypedValueParser as _, UnknownArgumentValueParser};
 use serde_json::{Map, Value, json};
 
+use crate::boolean;
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::failure;
 use crate::cli::message::{error, print_diagnostics, print_event};
@@ -43,7 +44,7 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "DAYS", value_parser = parse_age)]
     min_release_age: Option<f64>,
     /// Let packages run install scripts [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     postinstall_scripts: Option<bool>,
 }
 
@@ -51,6 +52,10 @@ impl From<PolicyArgs> for Policy {
     fn from(args: PolicyArgs) -> Self {
         Self { min_release_age: args.min_release_age, postinstall_scripts: args.postinstall_scripts }
     }
+}
+
+fn parse_bool(word: &str) -> Result<bool, PolicyError> {
+    boolean::parse(word).ok_or(PolicyError::Scripts)
 }
 
 fn parse_age(text: &str) -> Result<f64, PolicyError> {

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Once;
 
+use crate::boolean;
 use crate::clock;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
@@ -25,7 +26,7 @@ use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::signals::Interrupt;
 use crate::process::{recover, subreaper, system};
 use crate::runs::gc::{Gc, GcAction};
-use crate::settings::{Settings, parse_bool};
+use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
 /// An open data dir.
@@ -301,7 +302,7 @@ fn guid(settings: &Settings) -> Result<Guid, EngineError> {
 }
 
 fn facts(settings: &Settings) -> MachineFacts {
-    let in_docker = settings.environment.text("IN_DOCKER").and_then(parse_bool) == Some(true);
+    let in_docker = settings.environment.text("IN_DOCKER").and_then(boolean::parse) == Some(true);
     machine::facts::gather(in_docker, &settings.data_dir)
 }
 

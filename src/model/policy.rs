@@ -5,6 +5,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::boolean;
+
 /// The default minimum age of a release, in days: most hijacked packages are discovered within a week.
 pub(crate) const MIN_RELEASE_AGE: f64 = 7.0;
 
@@ -56,7 +58,7 @@ impl Policy {
             days.filter(|days| (0.0..=MAX_RELEASE_AGE).contains(days)).ok_or(PolicyError::Age)
         };
         let scripts = |value: &Value| {
-            let is_allowed = value.as_bool().or_else(|| value.as_str()?.trim().parse().ok());
+            let is_allowed = value.as_bool().or_else(|| boolean::parse(value.as_str()?.trim()));
             is_allowed.ok_or(PolicyError::Scripts)
         };
         Ok(Self {
@@ -171,7 +173,7 @@ mod tests {
         for bad in [json!(-1), json!("soon"), json!([]), json!(1e9), json!("NaN"), json!("inf")] {
             assert_eq!(parse(&json!({"min_release_age": bad})), Err(PolicyError::Age), "{bad}");
         }
-        for bad in [json!(1), json!("yes"), json!([])] {
+        for bad in [json!(1), json!("maybe"), json!([])] {
             assert_eq!(parse(&json!({"postinstall_scripts": bad})), Err(PolicyError::Scripts), "{bad}");
         }
     }

@@ -17,7 +17,7 @@ use tree::source_files;
 
 /// The layer of each top-level module. A file imports only from its own module and from lower layers. The modules of
 /// layer -1 import nothing, so that those of layer 0 can use them.
-const LAYERS: [(&str, i8); 23] = [
+const LAYERS: [(&str, i8); 24] = [
     ("main", 9),
     ("cli", 8),
     ("engine", 7),
@@ -37,6 +37,7 @@ const LAYERS: [(&str, i8); 23] = [
     ("model", 1),
     ("fs", 0),
     ("trust", 0),
+    ("boolean", -1),
     ("shell", -1),
     ("exhaustion", -1),
     ("clock", -1),

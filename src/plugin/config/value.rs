@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use crate::boolean;
 use crate::plugin::config::schema::Property;
-use crate::settings::{Environment, SettingsFile, parse_bool};
+use crate::settings::{Environment, SettingsFile};
 
 /// The sources of values: the environment, then the files.
 #[derive(Debug, Clone, Copy)]
@@ -170,7 +171,7 @@ fn converted(property: &Property, raw: Value) -> Result<Value, String> {
 }
 
 fn parse_text(property: &Property, text: &str) -> Option<Value> {
-    let boolean = parse_bool(text).filter(|_| property.may_be("boolean"));
+    let boolean = boolean::parse(text).filter(|_| property.may_be("boolean"));
     boolean.map(Value::from).or_else(|| serde_json::from_str(text).ok())
 }
 
