@@ -29,7 +29,7 @@ pub(crate) enum BinaryCommand {
         /// Name of the binary, or a unique prefix or suffix of its id
         binary: String,
     },
-    /// Store the record of an existing file, and link it
+    /// Store a record of an existing file, and link it
     Create(CreateArgs),
     /// Change the records of binaries
     Update(UpdateArgs),
