@@ -134,7 +134,8 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// The number of bytes that a hook may write to one stream.
     pub output_limit: u64,
-    /// The path of the running rigup, for hooks to call.
+    /// The path of the rigup executable, which hooks call and which waits for background processes. [`Settings::merge`]
+    /// takes the running program; a program that links this library sets it to an installed rigup.
     pub rigup: PathBuf,
     /// The process that started this rigup, if rigup started that process itself.
     pub parent_process: Option<ProcessId>,

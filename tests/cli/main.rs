@@ -25,6 +25,7 @@ mod injection;
 mod install;
 mod interrupt;
 mod invalid_input;
+mod library;
 mod links;
 mod list_and_show;
 mod lock_file;
