@@ -34,7 +34,7 @@ pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> CommandResult 
     if let Some(name) = args.names.iter().find(|name| !all.iter().any(|(_, setting)| setting.name == **name))
     {
         return Err(CliError::not_found(format!(
-            "no setting is named {name}; `rigup config` shows all settings"
+            "there is no setting named {name}; `rigup config` shows all settings"
         )));
     }
     let records = all.iter().map(|(plugin, setting)| {

@@ -192,7 +192,10 @@ fn config_shows_all_settings_or_the_named_ones() {
     let two = context.run(&["config", "W_FAST", "W_PIN"]).succeeds().records();
     assert_eq!((&two[0]["value"], &two[0]["origin"]), (&json!(false), &json!("the variable W_FAST")));
     assert_eq!(two[1]["value"], "***");
-    context.run(&["config", "W_FAST", "NOSUCH"]).exits_with(1).stderr_contains("no setting is named NOSUCH");
+    context
+        .run(&["config", "W_FAST", "NOSUCH"])
+        .exits_with(1)
+        .stderr_contains("there is no setting named NOSUCH");
 }
 
 #[test]
