@@ -161,9 +161,13 @@ impl Table {
     fn layout(&self, width: usize) -> Vec<(usize, usize)> {
         let mut layout: Vec<(usize, usize)> =
             (0..self.columns.len()).map(|index| (index, self.natural_width(index))).collect();
-        // A table that is too wide leaves out its optional columns without any text first.
+        // A table that is too wide leaves out its optional columns without any text first; one without a header would
+        // only be a gap in any table.
         let is_too_wide = total(layout.iter().map(|column| column.1)) > width;
-        layout.retain(|&(index, _)| !is_too_wide || self.columns[index].rank == 0 || !self.is_blank(index));
+        layout.retain(|&(index, _)| {
+            let Column { header, rank, .. } = self.columns[index];
+            rank == 0 || !self.is_blank(index) || !(is_too_wide || header.is_empty())
+        });
         let min_width = |&(index, width): &(usize, usize)| match self.columns[index].overflow {
             Some((_, min_width)) => width.min(min_width.max(text::width(self.columns[index].header))),
             None => width,
