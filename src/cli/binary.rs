@@ -91,7 +91,7 @@ pub(crate) struct UpdateArgs {
     /// Set a different version
     #[arg(long, value_name = "V")]
     version: Option<String>,
-    /// Set the providers that may install it
+    /// Set the providers that may install the binary
     #[arg(long, value_name = "X,Y")]
     binproviders: Option<String>,
     /// Set the minimum version
