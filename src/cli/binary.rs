@@ -10,14 +10,14 @@ use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::message::{message, warning};
 use crate::clock;
 use crate::engine::ExitStatus;
-use crate::engine::session::Session;
-use crate::install::register::{self, RegisterError};
+use crate::install::link::Linker;
+use crate::install::register::{self, RegisterError, VerifiedRecord};
 use crate::model::{Attempt, Binary, BinaryName, BinaryState, Version};
 use crate::plugin::requirement::Providers;
 use crate::protocol;
 use crate::report::tables;
 use crate::store::{BinaryFilter, Lookup, Store};
-use crate::toolkit::binary::facts;
+use crate::toolkit::binary::probe_version;
 
 /// The subcommands of `rigup binary`.
 #[derive(Debug, Subcommand)]
@@ -192,13 +192,15 @@ fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
     let mut fields: Map<_, _> =
         fields.into_iter().map(|(key, text)| (key.to_owned(), Value::from(text))).collect();
     let session = context.session()?;
+    let linker = session.linker();
+    let mut verified = register::verify(&linker, &fields).map_err(register_error)?;
     if args.version.is_none() {
         // The file is run only if nothing else is wrong with the record.
-        register(&session, &fields, true)?;
-        let facts = facts(&path, None, &[], &session.settings, &interrupt()?).map_err(CliError::not_found)?;
-        fields["version"] = facts.version.into();
+        let version = probe_version(&path, &session.settings, &interrupt()?).map_err(CliError::not_found)?;
+        fields["version"] = version.as_str().into();
+        verified.installed.version = version;
     }
-    let registered = register(&session, &fields, args.dry_run)?;
+    let registered = register(&linker, verified, args.dry_run)?;
     if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {
         message!("{} already has this record", registered.binary.name);
     }
@@ -207,18 +209,16 @@ fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-/// Verifies a record, stores it and links the file. A dry run only verifies it and returns `None`.
+/// Stores a verified record and links the file. A dry run does neither and returns `None`.
 fn register(
-    session: &Session<'_>,
-    fields: &Map<String, Value>,
+    linker: &Linker<'_>,
+    verified: VerifiedRecord,
     is_dry_run: bool,
 ) -> Result<Option<register::Registered>, CliError> {
-    let linker = session.linker();
-    let checked = register::verify(&linker, fields).map_err(register_error)?;
     if is_dry_run {
         return Ok(None);
     }
-    register::register(&linker, checked, &interrupt()?, |text| warning!("{text}"))
+    register::register(linker, verified, &interrupt()?, |text| warning!("{text}"))
         .map(Some)
         .map_err(register_error)
 }
@@ -244,6 +244,7 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
     let providers =
         args.binproviders.as_deref().map(Providers::parse).transpose().map_err(CliError::usage)?;
     let session = context.session()?;
+    let linker = session.linker();
     let (binaries, status) = selected(&session.store, &args.binaries)?;
     for mut binary in binaries {
         if let Some(providers) = &providers {
@@ -254,7 +255,8 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
         }
         if args.abspath.is_some() || args.version.is_some() {
             let fields = changed_fields(&binary, args);
-            let Some(registered) = register(&session, &fields, args.dry_run)? else {
+            let verified = register::verify(&linker, &fields).map_err(register_error)?;
+            let Some(registered) = register(&linker, verified, args.dry_run)? else {
                 context.output.record(&Value::Object(fields));
                 continue;
             };

@@ -9,7 +9,7 @@ use crate::engine::catalog;
 use crate::engine::error::EngineError;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
-use crate::model::{BinaryId, ExitReason, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::{BinaryId, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, CommandSpec};
@@ -70,14 +70,12 @@ pub(crate) fn exec(
     };
     let identity = child.handle.entry.identity();
     // The command is already running, so rigup waits for it even if its pid or its record cannot be written.
-    let written = run_dir.write_pid(identity.pid).and_then(|()| run_dir.write_identity(&identity));
+    let written = run_dir.write_identity(&identity);
     let process = process.into_running(identity, child.started_at);
     let stored = session.store.save_process(&process);
     let mut exit = wait::in_foreground(&child, &interrupt)
         .map_err(|error| EngineError::Setup(format!("cannot observe the exit of the command: {error}")))?;
-    if exit.reason != ExitReason::Lost && run_dir.is_stop_requested() {
-        exit.reason = ExitReason::Stopped;
-    }
+    exit.reason = run_dir.exit_reason(&exit);
     let process = process.into_exited(exit);
     if let Err(error) = written.and_then(|()| run_dir.write_exit(&process, &[])) {
         session.warn(format!("cannot write to the run dir of the command: {error}"));

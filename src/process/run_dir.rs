@@ -13,7 +13,7 @@ use crate::clock;
 use crate::fs::atomic::{self, TEMPORARY};
 use crate::fs::dir::{self, make_private_dir};
 use crate::fs::lock::{self, FileLock};
-use crate::model::{Identity, Process, ProcessExit, ProcessId, import};
+use crate::model::{ExitReason, Identity, Process, ProcessExit, ProcessId, import};
 use crate::process::redact;
 use crate::process::spawn::CommandSpec;
 use crate::process::tail;
@@ -156,14 +156,21 @@ impl RunDir {
         self.0.join("stop").exists()
     }
 
+    /// Returns why a process exited that its rigup did not terminate: `stopped` if a stop was requested.
+    pub(crate) fn exit_reason(&self, exit: &ProcessExit) -> ExitReason {
+        let is_stopped = exit.reason != ExitReason::Lost && self.is_stop_requested();
+        if is_stopped { ExitReason::Stopped } else { exit.reason }
+    }
+
     /// Writes the pid to `process.pid`.
     pub(crate) fn write_pid(&self, pid: u32) -> io::Result<()> {
         writeln!(self.create_file("process.pid", 0o600)?, "{pid}")
     }
 
-    /// Writes the identity of the process to the lock that its waiter holds.
+    /// Writes the pid to `process.pid`, and the identity of the process to the lock that its waiter holds.
     pub(crate) fn write_identity(&self, identity: &Identity) -> io::Result<()> {
         let Identity { pid, start_ticks, boot_id } = identity;
+        self.write_pid(*pid)?;
         writeln!(self.create_file(LOCK, 0o600)?, "{pid} {start_ticks} {boot_id}")
     }
 

@@ -154,10 +154,7 @@ impl Supervision<'_> {
         exit.reason = match outcome {
             WaitOutcome::Timeout => ExitReason::Timeout,
             WaitOutcome::Interrupted | WaitOutcome::OutputLimit => ExitReason::Stopped,
-            WaitOutcome::Exited if exit.reason != ExitReason::Lost && run_dir.is_stop_requested() => {
-                ExitReason::Stopped
-            }
-            WaitOutcome::Exited => exit.reason,
+            WaitOutcome::Exited => run_dir.exit_reason(&exit),
         };
         exit = run_dir.add_logs(exit);
         if outcome == WaitOutcome::OutputLimit {

@@ -99,7 +99,6 @@ pub(crate) fn run(
     let supervision = Supervision { record_after: Duration::ZERO, output_limit, interrupt: &interrupt };
     let save = |process: &Process| store.save_process(process).map_err(io::Error::other);
     let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
-        run_dir.write_pid(identity.pid)?;
         run_dir.write_identity(identity)?;
         save(process)?;
         report_ready()

@@ -83,12 +83,13 @@ pub(crate) fn facts(
     let (found, sha256) = if let Some(known) = known.iter().find(is_same) {
         (known.version.clone(), known.sha256.clone())
     } else {
-        let probed = if version.is_some() {
-            digest::sha256(file).map(|sha256| (String::new(), sha256))
+        let sha256 = || digest::sha256(file).map_err(|error| BinaryError::Io(file.to_owned(), error));
+        if version.is_some() {
+            (String::new(), sha256()?)
         } else {
-            probe_file(file, settings, interrupt)
-        };
-        probed.map_err(|error| BinaryError::Io(file.to_owned(), error))?
+            let (version, sha256) = rayon::join(|| probe_version(file, settings, interrupt), sha256);
+            (version?, sha256?)
+        }
     };
     let version = version.map_or(found, str::to_owned);
     Ok(ProgramFacts { version, sha256, fingerprint: fingerprint.unwrap_or_default() })
@@ -119,10 +120,14 @@ fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {
     }
 }
 
-/// Probes the version and computes the digest, in parallel.
-fn probe_file(file: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Result<(String, String)> {
+/// Probes the version of a program, which is empty if the program reports none.
+pub(crate) fn probe_version(
+    file: &Path,
+    settings: &Settings,
+    interrupt: &Interrupt,
+) -> Result<String, BinaryError> {
     let env: Vec<(OsString, OsString)> =
         settings.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let (version, sha256) = rayon::join(|| probe::version(file, &env, interrupt), || digest::sha256(file));
-    Ok((version?.unwrap_or_default(), sha256?))
+    let version = probe::version(file, &env, interrupt);
+    version.map(Option::unwrap_or_default).map_err(|error| BinaryError::Io(file.to_owned(), error))
 }
