@@ -1,6 +1,7 @@
 //! Too few descriptors or processes, and programs that are still open for writing.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -93,6 +94,11 @@ fn row_33_nothing_is_half_started_without_enough_processes() {
     if !kernel::is_root() {
         return;
     }
+    // The other user may not be able to reach the folder that rigup was built in.
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let rigup = folder.path().join("rigup");
+    fs::copy(env!("CARGO_BIN_EXE_rigup"), &rigup).unwrap();
     let messages = ["too many processes or threads"];
     check_limits(&messages, 1..8, |context, limit, args| {
         let user = user_with(limit);
@@ -101,7 +107,7 @@ fn row_33_nothing_is_half_started_without_enough_processes() {
             chown(&context.path(folder), Some(Uid::from_raw(user)), None).unwrap();
         }
         let (user, limit) = (format!("--reuid={user}"), format!("--nproc={limit}"));
-        let user = [user.as_str(), "--clear-groups", "prlimit", &limit, env!("CARGO_BIN_EXE_rigup")];
+        let user = [user.as_str(), "--clear-groups", "prlimit", &limit, rigup.to_str().unwrap()];
         let args = [&user, args].concat();
         let result =
             CommandOutput::new(&args, &context.command_for(Path::new("setpriv"), &args).output().unwrap());
