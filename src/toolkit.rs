@@ -6,4 +6,5 @@ pub(crate) mod binary;
 pub(crate) mod lock;
 pub(crate) mod pin;
 pub(crate) mod policy;
+pub(crate) mod relocate;
 pub(crate) mod request;

@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use crate::store::BinaryFilter;
 use crate::toolkit::batch::{self, BatchSearch};
 use crate::toolkit::request::{HookRequest, RequestError};
-use crate::toolkit::{begin, binary, lock, policy};
+use crate::toolkit::{begin, binary, lock, policy, relocate};
 use crate::trust::Inspection;
 
 mod test;
@@ -86,6 +86,11 @@ pub(crate) enum HookCommand {
     },
     /// For hook scripts: print the folder to install into
     Prefix(ProviderArgs),
+    /// For hook scripts: make the links and launchers in a folder work after a move
+    Relocate {
+        /// Folder that was installed into
+        prefix: PathBuf,
+    },
     /// For hook scripts: find the binary, probe its version and print its Binary record
     Binary(BinaryArgs),
     /// For hook scripts: run a command while holding an exclusive lock
@@ -220,6 +225,13 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             let prefix = of.request(settings)?.prefix(&of.provider, &settings.lib_dir);
             let prefix = prefix.map_err(CliError::usage)?;
             output.raw(&[prefix.as_os_str().as_encoded_bytes(), b"\n"].concat());
+        }
+        HookCommand::Relocate { prefix } => {
+            let fixed_scripts = relocate::relocate(&prefix, &settings.lib_dir)
+                .map_err(|error| CliError::setup(format!("cannot relocate {}: {error}", prefix.display())))?;
+            for script in fixed_scripts {
+                message!("{} works only in this folder, which it names", script.display());
+            }
         }
         HookCommand::Lock { name, command } => {
             let Some((program, rest)) = command.split_first() else {

@@ -89,7 +89,7 @@ fn last_byte_of_name(bytes: &[u8]) -> Option<u8> {
 
 /// Returns whether a path continues after this byte, because it ends a name or an expansion, as in `${X}/lib`. Other
 /// bytes may occur in a name too, but usually precede the start of a path: `${X:-/lib}`, `A=/lib`, `"/lib"`.
-const fn ends_name(byte: u8) -> bool {
+pub(crate) const fn ends_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || !byte.is_ascii()
         || matches!(byte, b'_' | b'.' | b'~' | b'+' | b')' | b']' | b'}')

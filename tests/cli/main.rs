@@ -33,6 +33,7 @@ mod policy;
 mod providers;
 mod readme;
 mod recovery;
+mod relocate;
 mod runs;
 mod snapshot_hooks;
 mod test_context;

@@ -1,0 +1,89 @@
+//! Makes a folder relocatable: its links and launchers still work after it was moved or copied.
+//!
+//! Installers write absolute paths into links and launchers. A path relative to the link or launcher replaces each one
+//! that is below the folder, or below LIB_DIR if the folder is.
+
+use std::fs::{FileTimes, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use crate::fs::atomic;
+use crate::toolkit::relocate::interpreter::Interpreter;
+use crate::toolkit::relocate::roots::Roots;
+
+mod interpreter;
+mod roots;
+mod shell_script;
+
+/// Rewrites the links and launchers below `prefix`. Returns the scripts that still name their own folder.
+pub(crate) fn relocate(prefix: &Path, lib_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let real = fs_err::canonicalize(prefix)?;
+    let roots = Roots::new(prefix, &real, lib_dir)?;
+    let mut fixed_scripts = Vec::new();
+    // The entries are collected first, because rewriting a file adds one to its folder.
+    for entry in WalkDir::new(&real).min_depth(1).into_iter().collect::<Result<Vec<_>, _>>()? {
+        let path = entry.path();
+        let roots = roots.seen_from(entry.depth() - 1);
+        if entry.path_is_symlink() {
+            let target = fs_err::read_link(path)?;
+            if let Some(relative) = roots.relative(target.as_os_str().as_bytes()) {
+                atomic::replace_link(path, Path::new(&std::ffi::OsString::from_vec(relative)))?;
+            }
+        } else if let Some(script) = read_script(path)? {
+            let rewritten = rewrite(&script, &roots);
+            if roots.is_in(rewritten.as_ref().unwrap_or(&script)) {
+                fixed_scripts.push(path.to_owned());
+            }
+            if let Some(rewritten) = rewritten {
+                replace(path, &rewritten)?;
+            }
+        }
+    }
+    Ok(fixed_scripts)
+}
+
+/// Returns the content of an executable file that begins with `#!`.
+fn read_script(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let metadata = fs_err::symlink_metadata(path)?;
+    if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 || metadata.len() < 3 {
+        return Ok(None);
+    }
+    let mut content = vec![0; 2];
+    let mut file = fs_err::File::open(path)?;
+    file.read_exact(&mut content)?;
+    if content != b"#!" {
+        return Ok(None);
+    }
+    file.read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+/// Replaces the paths in a script. Returns `None` if it has none, or is in a language in which that is not possible.
+fn rewrite(script: &[u8], roots: &Roots) -> Option<Vec<u8>> {
+    let interpreter = Interpreter::of(script, roots)?;
+    match interpreter.name() {
+        name if name.starts_with(b"python") || name.starts_with(b"pypy") => interpreter.trampoline(roots),
+        b"sh" | b"bash" | b"dash" | b"ksh" | b"zsh" => {
+            let is_movable = roots.relative(&interpreter.path).is_none() && roots.is_in(script);
+            is_movable.then(|| shell_script::rewrite(script, roots)).flatten()
+        }
+        _ => None,
+    }
+}
+
+/// Replaces a file, which may be a hard link into a cache. The new file has the mode and the time of the old one.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let metadata = fs_err::metadata(path)?;
+    let mut file = atomic::create_private(path)?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(Permissions::from_mode(metadata.permissions().mode() & 0o777))?;
+    file.as_file().set_times(FileTimes::new().set_modified(metadata.modified()?))?;
+    Ok(file.persist(path).map(drop)?)
+}
+
+#[cfg(test)]
+mod tests;

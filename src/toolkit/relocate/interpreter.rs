@@ -1,0 +1,90 @@
+//! The interpreter of a script, and the trampoline that finds a Python interpreter relative to the script.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::shell;
+use crate::toolkit::relocate::roots::{Roots, SCRIPT_DIR};
+
+/// The start of a script that both sh and Python can run: sh starts Python, for which the line is a string. pip and uv
+/// write it too, if the kernel cannot read the interpreter's path in a `#!` line.
+const TRAMPOLINE: &str = "#!/bin/sh\n'''exec' ";
+
+/// The arguments at the end of the line.
+const ARGUMENTS: &str = " \"$0\" \"$@\"";
+
+/// The line after it, which ends the string.
+const STRING_END: &str = "' '''\n";
+
+/// The program that runs a script.
+#[derive(Debug)]
+pub(super) struct Interpreter<'a> {
+    /// Its path.
+    pub path: Vec<u8>,
+    /// Its arguments before the path of the script.
+    arguments: Vec<Vec<u8>>,
+    /// The rest of the script.
+    body: &'a [u8],
+}
+
+impl<'a> Interpreter<'a> {
+    /// Returns the interpreter of a script. The path of one below a root may contain blanks.
+    pub(super) fn of(script: &'a [u8], roots: &Roots) -> Option<Self> {
+        if let Some(interpreter) = Self::of_trampoline(script, roots) {
+            return Some(interpreter);
+        }
+        let (line, body) = split_line(script.strip_prefix(b"#!")?);
+        let line = line.trim_ascii();
+        let root_length = roots.at(line, 0).map_or(0, |(length, _)| length);
+        let end = line[root_length..].iter().position(u8::is_ascii_whitespace);
+        let (path, rest) = line.split_at(end.map_or(line.len(), |end| root_length + end));
+        let rest = rest.trim_ascii();
+        if path == b"/usr/bin/env" {
+            let name = rest.split(u8::is_ascii_whitespace).next()?;
+            return Some(Self { path: name.to_vec(), arguments: Vec::new(), body });
+        }
+        // The kernel passes the rest of the line as one argument.
+        let arguments = if rest.is_empty() { Vec::new() } else { vec![rest.to_vec()] };
+        Some(Self { path: path.to_vec(), arguments, body })
+    }
+
+    /// Returns the interpreter that a trampoline starts.
+    fn of_trampoline(script: &'a [u8], roots: &Roots) -> Option<Self> {
+        let (line, rest) = split_line(script.strip_prefix(TRAMPOLINE.as_bytes())?);
+        let command = line.strip_suffix(ARGUMENTS.as_bytes())?;
+        let body = rest.strip_prefix(STRING_END.as_bytes())?;
+        let mut words = shlex::bytes::split(command).unwrap_or_default().into_iter();
+        // pip puts the path between double quotes, and does not escape the quotes in it.
+        if let Some(path) = words.next().filter(|path| roots.relative(path).is_some()) {
+            return Some(Self { path, arguments: words.collect(), body });
+        }
+        let path = command.strip_prefix(b"\"").and_then(|path| path.strip_suffix(b"\""))?;
+        Some(Self { path: path.to_vec(), arguments: Vec::new(), body })
+    }
+
+    /// Returns the file name.
+    pub(super) fn name(&self) -> &[u8] {
+        Path::new(OsStr::from_bytes(&self.path)).file_name().unwrap_or_default().as_bytes()
+    }
+
+    /// Returns the script with a trampoline that finds the interpreter, if that is below a root.
+    pub(super) fn trampoline(&self, roots: &Roots) -> Option<Vec<u8>> {
+        let relative = roots.relative(&self.path)?;
+        let mut script = format!("{TRAMPOLINE}\"{SCRIPT_DIR}\"/").into_bytes();
+        script.extend_from_slice(&shell::quote(&relative).ok()?);
+        for argument in &self.arguments {
+            script.push(b' ');
+            script.extend_from_slice(&shell::quote(argument).ok()?);
+        }
+        script.extend_from_slice(format!("{ARGUMENTS}\n{STRING_END}").as_bytes());
+        script.extend_from_slice(self.body);
+        Some(script)
+    }
+}
+
+/// Splits a text after its first line.
+fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b'\n', text).unwrap_or(text.len());
+    (&text[..end], text.get(end + 1..).unwrap_or_default())
+}

@@ -1,0 +1,86 @@
+use super::*;
+
+fn roots() -> Roots {
+    Roots { folders: vec![(b"/lib/pip/x".to_vec(), 1), (b"/lib".to_vec(), 3)] }
+}
+
+fn rewritten(script: &str) -> Option<String> {
+    rewrite(script.as_bytes(), &roots()).map(|script| String::from_utf8(script).unwrap())
+}
+
+#[test]
+fn a_path_is_relative_to_the_folder_of_the_file() {
+    for (path, relative) in [
+        ("/lib/pip/x/bin/y", Some("../bin/y")),
+        ("/lib/pip/x", Some("..")),
+        ("/lib/pip/x2//z/", Some("../../../pip/x2/z")),
+        ("/lib64/y", None),
+        ("/usr/lib/y", None),
+        ("y", None),
+    ] {
+        let found = roots().relative(path.as_bytes());
+        assert_eq!(found.map(|path| String::from_utf8(path).unwrap()).as_deref(), relative, "{path}");
+    }
+}
+
+#[test]
+fn a_python_script_finds_its_interpreter_next_to_itself() {
+    let trampoline = |command: &str| {
+        format!(
+            "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/{command} \"$0\" \"$@\"\n' '''\nmain()\n"
+        )
+    };
+    for start in [
+        "#!/lib/pip/x/bin/python3\n",
+        "#! /lib/pip/x/bin/python3 \n",
+        "#!/bin/sh\n'''exec' /lib/pip/x/bin/python3 \"$0\" \"$@\"\n' '''\n",
+        "#!/bin/sh\n'''exec' \"/lib/pip/x/bin/python3\" \"$0\" \"$@\"\n' '''\n",
+    ] {
+        let script = rewritten(&format!("{start}main()\n")).unwrap();
+        assert_eq!(script, trampoline("../bin/python3"), "{start}");
+        assert!(!roots().is_in(script.as_bytes()));
+    }
+    let roots = Roots { folders: vec![(b"/a b/\"x".to_vec(), 0)] };
+    for start in [
+        "#!/a b/\"x/python3 -I -s\n",
+        "#!/bin/sh\n'''exec' '/a b/\"x/python3' '-I -s' \"$0\" \"$@\"\n' '''\n",
+    ] {
+        let script = rewrite(format!("{start}main()\n").as_bytes(), &roots).unwrap();
+        assert_eq!(String::from_utf8(script).unwrap(), trampoline("python3 '-I -s'"), "{start}");
+    }
+    let by_pip = b"#!/bin/sh\n'''exec' \"/a b/\"x/python3\" \"$0\" \"$@\"\n' '''\nmain()\n";
+    assert_eq!(rewrite(by_pip, &roots).unwrap(), trampoline("python3").as_bytes());
+}
+
+#[test]
+fn a_shell_script_finds_its_paths_in_every_kind_of_quotes() {
+    for (code, expected) in [
+        ("exec /lib/pip/x/a /lib/b", "exec \"$launcher_dir\"/../a \"$launcher_dir\"/../../../b"),
+        (
+            "A=\"/lib/b:/lib\" # don't /lib",
+            "A=\"$launcher_dir/../../../b:$launcher_dir/../../..\" # don't /lib",
+        ),
+        ("B='/lib/b'", "B=''\"$launcher_dir\"'/../../../b'"),
+        ("C=\"$(f \"/lib/b\")\"", "C=\"$(f \"$launcher_dir/../../../b\")\""),
+        (
+            "case `uname` in x) f \"\\\"/lib/b\";; esac",
+            "case `uname` in x) f \"\\\"$launcher_dir/../../../b\";; esac",
+        ),
+    ] {
+        let dir = "launcher_dir=$(dirname -- \"$(realpath -- \"$0\")\")";
+        let script = rewritten(&format!("#!/bin/sh -e\n{code}\n"));
+        assert_eq!(script, Some(format!("#!/bin/sh -e\n{dir}\n{expected}\n")));
+    }
+    for code in ["cat <<END\n/lib/b\nEND", "f '/lib/b", "f /lib/b\0"] {
+        assert_eq!(rewritten(&format!("#!/bin/sh\n{code}\n")), None, "{code}");
+    }
+}
+
+#[test]
+fn scripts_in_other_languages_are_left_alone() {
+    for script in
+        ["#!/usr/bin/env node\nrun('/lib/b')\n", "#!/lib/pip/x/bin/node\n", "#!/lib/pip/x/bin/sh\n:\n"]
+    {
+        assert_eq!(rewritten(script), None);
+    }
+}
