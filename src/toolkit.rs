@@ -6,5 +6,6 @@ pub(crate) mod binary;
 pub(crate) mod lock;
 pub(crate) mod pin;
 pub(crate) mod policy;
+pub(crate) mod programs;
 pub(crate) mod relocate;
 pub(crate) mod request;

@@ -103,4 +103,4 @@ for line in $alone; do
 done
 
 printf '%s\n' "$requests" |
-    PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/games "$RIGUP" hook binary --provider apt --batch
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/games "$RIGUP" hook binary --provider apt --batch --list-files 'dpkg -L'

@@ -54,4 +54,6 @@ done
 bins=$(for formula in $(packages "$plan" | grep -v '^-'); do
     prefix=$(brew --prefix "$formula" 2>/dev/null) && printf '%s:' "$prefix/bin"
 done) || :
-printf '%s\n' "$requests" | PATH=${bins%:} "$RIGUP" hook binary --provider brew --batch
+list_files="/usr/bin/env 'PATH=$PATH' brew list --formula"
+printf '%s\n' "$requests" |
+    PATH=${bins%:} "$RIGUP" hook binary --provider brew --batch --list-files "$list_files"

@@ -34,7 +34,7 @@ try --locked || { grep -qE 'failed to compile|lock file|yanked' cargo.err && try
     grep -E '^error' cargo.err | head -n 1 >&2
     exit 1
 }
-[ -x "$part/$program" ] || { rm -rf "$part"; echo "cargo installed no program $name" >&2; exit 1; }
+[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider cargo --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider cargo --abspath "$prefix/$program" -- "$@"

@@ -31,7 +31,7 @@ for stub in "$part"/stubs/*; do
     printf '#!/bin/sh\nGEM_HOME=%s GEM_PATH=%s exec %s "$@"\n' "'$home'" "'$home'" "'$home/stubs/$stub'" >"$part/bin/$stub"
     chmod +x "$part/bin/$stub"
 done
-[ -x "$part/$program" ] || { rm -rf "$part"; echo "gem installed no program $name" >&2; exit 1; }
+[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider gem --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider gem --abspath "$prefix/$program" -- "$@"

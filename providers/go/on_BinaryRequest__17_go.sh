@@ -35,10 +35,7 @@ for package in $packages; do
         exit 1
     }
 done
-[ -x "$part/$program" ] || {
-    echo "go built no program $name, but $(set +f && cd "$part/bin" && echo ./*)" >&2
-    rm -rf "$part" && exit 1
-}
+[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider go --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider go --abspath "$prefix/$program" -- "$@"

@@ -63,7 +63,7 @@ if [ "$check_pid" ]; then
     if [ -s npm.dates ]; then : >"$dates"
     else warn "the registry has no release dates, so the newest releases are installed"; fi
 fi
-[ -x "$part/$program" ] || { echo "npm installed no program $name" >&2; exit 1; }
+[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider npm --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider npm --abspath "$prefix/$program" -- "$@"

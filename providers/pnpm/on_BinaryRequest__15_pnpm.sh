@@ -50,7 +50,7 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 
     echo "$reason" >&2
     exit 1
 }
-[ -x "$part/$program" ] || { rm -rf "$part"; echo "pnpm installed no program $name" >&2; exit 1; }
+[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider pnpm --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
 rm -rf "$prefix" && mv "$part" "$prefix"
 
 "$RIGUP" hook binary --provider pnpm --abspath "$prefix/$program" -- "$@"

@@ -1,11 +1,14 @@
 //! Messages that explain why a binary is not installed.
 
 use crate::cli::message::{error, message};
-use crate::engine::install::StepResult;
+use crate::engine::install::{InstallPlan, StepResult};
+use crate::install::plan::Step;
 use crate::install::resolver::Resolved;
-use crate::model::{Binary, BinaryState, Outcome, name};
+use crate::model::{Attempt, Binary, BinaryState, Outcome, name};
+use crate::plugin::requirement::Providers;
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
+use crate::shell;
 
 /// Prints why a step failed, if it did. A lookup does not try to install anything, so it only states that the binary is
 /// not installed.
@@ -54,6 +57,24 @@ fn print_attempts(resolved: &Resolved, is_lookup: bool) {
         let log = log.unwrap_or_default();
         let reason = printable(&attempt.reason);
         message!("  {} {}: {reason}{log}", attempt.provider, attempt.outcome);
+    }
+}
+
+/// Prints the command that asks open registries, if only curated providers were asked by default and all of them
+/// declined.
+pub(crate) fn print_open_registries(step: &Step, result: &StepResult, plan: &InstallPlan) {
+    let (Ok(request), StepResult::Resolved(resolved)) = (step, result) else { return };
+    let is_declined = |attempt: &Attempt| attempt.outcome == Outcome::Declined;
+    let has_default_providers = request.required_by.is_empty()
+        && request.name.file().is_none()
+        && request.providers == Providers::Only(plan.catalog.curated_providers());
+    if has_default_providers
+        && !plan.options.is_lookup
+        && resolved.binary.installed().is_none()
+        && resolved.attempts.iter().all(is_declined)
+    {
+        let name = shell::quote_text(request.name.as_str());
+        message!("  to ask PyPI and npm, run `rigup install {name} --binproviders pip,npm`");
     }
 }
 

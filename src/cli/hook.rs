@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
 use crate::store::BinaryFilter;
 use crate::toolkit::batch::{self, BatchSearch};
+use crate::toolkit::binary::BinaryError;
+use crate::toolkit::programs::InstalledPackages;
 use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::{begin, binary, lock, policy, relocate};
 use crate::trust::Inspection;
@@ -172,6 +174,9 @@ pub(crate) struct BinaryArgs {
     /// Read the requests from stdin; print a record for each
     #[arg(long, conflicts_with_all = ["name", "abspath"])]
     batch: bool,
+    /// If a binary does not exist, name the programs of its packages, whose files CMD lists
+    #[arg(long, value_name = "CMD", requires = "batch")]
+    list_files: Option<String>,
 }
 
 /// The exit code of a hook whose provider the request does not allow.
@@ -319,7 +324,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         (None, Some(request)) => request.name.clone(),
         (None, None) => return Err(CliError::usage(RequestError::NoName)),
     };
-    let overrides = request.map(|request| request.overrides).unwrap_or_default();
+    let overrides = request.as_ref().map(|request| request.overrides.clone()).unwrap_or_default();
     let overrides = overrides.of(&args.of.provider);
     let abspath = overrides.abspath(settings.home.as_deref());
     let interrupt = interrupt()?;
@@ -333,10 +338,17 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
-    match record {
-        Ok(record) => context.output.records([record]),
-        Err(error) if args.or_decline && error.is_missing() => message!("{error}"),
-        Err(error) => return Err(CliError::not_found(error)),
+    match (record, request) {
+        (Ok(record), _) => context.output.records([record]),
+        (Err(error), _) if args.or_decline && error.is_missing() => message!("{error}"),
+        (Err(BinaryError::NotExecutable(file)), Some(request)) if Some(&file) == args.abspath.as_ref() => {
+            let version_format = args.of.config(settings)?.version_format;
+            let packages = InstalledPackages::new(&request, &args.of.provider, version_format.as_deref());
+            let programs =
+                packages.in_folder(file.parent().unwrap_or(Path::new("/"))).map_err(CliError::setup)?;
+            return Err(CliError::not_found(packages.no_program(programs)));
+        }
+        (Err(error), _) => return Err(CliError::not_found(error)),
     }
     Ok(ExitStatus::Success)
 }
@@ -345,11 +357,16 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
 fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let settings = &context.settings;
     let requests = args.of.piped_requests(settings)?;
+    let list_files = match &args.list_files {
+        Some(command) => Some((command.as_str(), args.of.config(settings)?.version_format)),
+        None => None,
+    };
     let known = known_binaries(None, context);
     let interrupt = interrupt()?;
     let search = BatchSearch {
         provider: &args.of.provider,
         or_decline: args.or_decline,
+        list_files,
         known: &known,
         settings,
         interrupt: &interrupt,

@@ -184,8 +184,9 @@ fn execute(plan: &InstallPlan, context: &mut Context, timings: Option<&TimingsFi
 fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Context) {
     print_results(&report.results, context);
     print_diagnostics(&plan.catalog);
-    for result in &report.results {
+    for (step, result) in plan.steps.iter().zip(&report.results) {
         failure::print(result, plan.options.is_lookup);
+        failure::print_open_registries(step, result, plan);
     }
     let are_all_installed =
         report.results.iter().all(|result| matches!(result, StepResult::AlreadyInstalled(_)));

@@ -130,7 +130,9 @@ fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, St
     Some((outcome, last_line.map(|line| format!("{cause}: {line}")).unwrap_or(cause)))
 }
 
-/// Returns the last line of a hook's standard error that is not blank, or `None` if there is none.
+/// Returns the last line of a hook's standard error that is not blank, without rigup's own prefix, or `None` if there is
+/// none.
 fn last_line(exit: &ProcessExit) -> Option<&str> {
-    exit.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty())
+    let line = exit.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    Some(line.strip_prefix("error: ").unwrap_or(line))
 }

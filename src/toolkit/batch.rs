@@ -13,6 +13,7 @@ use crate::process::signals::Interrupt;
 use crate::protocol;
 use crate::settings::Settings;
 use crate::toolkit::binary::{self, BinaryError, ProgramFacts};
+use crate::toolkit::programs::InstalledPackages;
 use crate::toolkit::request::HookRequest;
 
 /// Returns the requests on stdin that allow a provider. Calls `warn` for each invalid line.
@@ -49,6 +50,8 @@ pub(crate) struct BatchSearch<'a> {
     pub provider: &'a str,
     /// Whether a binary that does not exist is declined, not failed.
     pub or_decline: bool,
+    /// A command that lists the files of packages, and the provider's format of a package with a version.
+    pub list_files: Option<(&'a str, Option<String>)>,
     /// The installed binaries in the store.
     pub known: &'a [Installed],
     /// The PATH and the folders.
@@ -66,7 +69,8 @@ impl BatchSearch<'_> {
             .iter()
             .map(|request| {
                 let overrides = request.overrides.of(self.provider);
-                let file = binary::locate(&request.name, overrides.abspath(home).as_deref(), self.settings)?;
+                let file = binary::locate(&request.name, overrides.abspath(home).as_deref(), self.settings)
+                    .map_err(|error| self.explain(error, request))?;
                 Ok((file, overrides.version.as_deref()))
             })
             .collect();
@@ -93,5 +97,17 @@ impl BatchSearch<'_> {
             }
         };
         requests.iter().zip(&programs).map(record).collect()
+    }
+
+    /// Names the programs of the installed packages if the requested one does not exist.
+    fn explain(&self, error: BinaryError, request: &HookRequest) -> BinaryError {
+        let (BinaryError::NotOnPath(_), Some((command, version_format))) = (&error, &self.list_files) else {
+            return error;
+        };
+        let packages = InstalledPackages::new(request, self.provider, version_format.as_deref());
+        match packages.listed_by(command, self.settings, self.interrupt) {
+            Ok(programs) => BinaryError::NoProgram(packages.no_program(programs)),
+            Err(_) => error,
+        }
     }
 }

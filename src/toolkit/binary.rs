@@ -22,6 +22,9 @@ pub(crate) enum BinaryError {
     /// A file that does not exist or cannot be run.
     #[error("{path} is not an executable file", path = .0.display())]
     NotExecutable(PathBuf),
+    /// Packages that are installed but have no program of the requested name, with the message.
+    #[error("{0}")]
+    NoProgram(String),
     /// A path that a record, which is JSON, cannot hold.
     #[error("cannot record {path}: the path is not UTF-8; rename the file", path = .0.display())]
     NotUtf8(PathBuf),

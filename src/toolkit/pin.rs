@@ -37,6 +37,15 @@ fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
     }
 }
 
+/// Returns a package without its version, which `format` separates from the name, and without extras.
+pub(crate) fn without_version<'a>(package: &'a str, format: Option<&str>) -> &'a str {
+    let Some(separator) = format.and_then(|format| format.chars().next()) else { return package };
+    let is_end = |c: char| c == separator || separator == '=' && "<>!~[ ;".contains(c);
+    // An npm scope begins with the separator: @postlight/parser
+    let end = package.char_indices().skip(1).find(|&(_, c)| is_end(c));
+    end.map_or(package, |(at, _)| &package[..at])
+}
+
 /// Whether a package is a name with an optional version, and not a location.
 fn is_name(package: &str) -> bool {
     let is_location =
@@ -83,6 +92,18 @@ mod tests {
             ("git=1.*", "={}", "git=1.2.3"),
         ] {
             assert_eq!(pin_one(package, format), expected);
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_package_ends_before_its_version() {
+        for (package, format, expected) in [
+            ("yt-dlp[default]>=1,<3", Some("=={}"), "yt-dlp"),
+            ("@postlight/parser@1.2", Some("@{}"), "@postlight/parser"),
+            ("git=1:2.39", Some("={}"), "git"),
+            ("node@22", None, "node@22"),
+        ] {
+            assert_eq!(without_version(package, format), expected);
         }
     }
 

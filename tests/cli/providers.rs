@@ -163,6 +163,58 @@ fn brew_installs_a_formula_and_links_its_program() {
 }
 
 #[test]
+fn names_the_programs_of_a_package_that_has_none_of_the_requested_name() {
+    let context = context_with_brew();
+    // A provider with a prefix: a folder of programs, a venv, and the folder of npm with a program of a dependency.
+    context.provider(
+        "p",
+        "#!/bin/sh\nroot=$LIB_DIR/p/x; bin=$root/bin\n\
+        case $1 in\n\
+        --name=my-venv) info=$root/lib/python3/site-packages/My_Venv-1.0.dist-info; mkdir -p \"$info\"\n\
+        : >$root/pyvenv.cfg; echo ../../../bin/other,sha256=x,1 >\"$info/RECORD\" ;;\n\
+        --name=my-node) bin=$root/node_modules/.bin; mkdir -p \"$bin\" \"$bin/../my-node\"; cp /bin/true \"$bin/../my-node/\"\n\
+        ln -s ../my-node/true \"$bin/other\" ;;\n\
+        esac\n\
+        mkdir -p \"$bin\"; for name in other python dep; do [ -e \"$bin/$name\" ] || cp /bin/true \"$bin/$name\"; done\n\
+        exec \"$RIGUP\" hook binary --provider p --abspath \"$bin/x\" -- \"$@\"\n",
+    );
+    for (name, provider, program, others) in [
+        ("ripgrep", "brew", "rg", ""),
+        ("plain", "p", "dep", ", other and python"),
+        ("my-venv", "p", "other", ""),
+        ("my-node", "p", "other", ""),
+    ] {
+        let record = context.run(&["install", name, "--binproviders", provider]).exits_with(1).record();
+        let line = format!(
+            r#"{{"type":"BinaryRequest","name":"{program}","binproviders":"{provider}","overrides":{{"{provider}":["{name}"]}}}}"#
+        );
+        let expected = format!(
+            "{provider} installed {name}, which has no program of that name; it has {program}{others}: \
+             run `echo '{line}' | rigup apply`, or put the line into a plugin's binaries.jsonl"
+        );
+        let reason = record["attempts"][0]["reason"].as_str().unwrap();
+        assert_eq!(reason.trim_start_matches("exit code 1: "), expected);
+        fs::remove_dir_all(context.path("data")).unwrap();
+    }
+    let line = json!({"type": "BinaryRequest", "name": "rg", "binproviders": "brew", "overrides": {"brew": ["ripgrep"]}});
+    context.plugin("p", &[line]);
+    assert_eq!(context.run(&["install", "rg"]).succeeds().record()["binprovider"], "brew");
+}
+
+#[test]
+fn names_the_command_that_asks_open_registries_for_an_unknown_name() {
+    let context = TestContext::new();
+    context.provider("apt", "#!/bin/sh\necho no >&2\n").provider("brew", "#!/bin/sh\necho no >&2\n");
+    let hint = "run `rigup install no-such --binproviders pip,npm`";
+    context.run(&["install", "no-such"]).exits_with(1).stderr_contains(hint);
+    for args in
+        [&["install", "no-such", "--binproviders", "env"][..], &["load", "no-such"], &["install", "/no-such"]]
+    {
+        assert!(!context.run(args).exits_with(1).stderr.contains(hint), "{args:?}");
+    }
+}
+
+#[test]
 fn brew_declines_an_unknown_formula() {
     let context = context_with_brew();
     let record =

@@ -317,7 +317,11 @@ fn go_reports_a_missing_module_and_a_missing_program() {
         assert!(record["last_error"].as_str().unwrap().contains(reason), "{record}");
     };
     check_reason("none", "example.test/none@v1.0.0", "go: example.test/none@v1.0.0");
-    check_reason("hallo", "example.test/hello@v1.2.0", "go built no program hallo, but ./hello");
+    check_reason(
+        "hallo",
+        "example.test/hello@v1.2.0",
+        "go installed example.test/hello, which has no program named hallo; it has hello",
+    );
 }
 
 /// A Ruby script that builds a gem, a gem that depends on it, and an index of both.
