@@ -1,13 +1,15 @@
 #!/bin/sh
 # apt: installs packages of Debian, Ubuntu and their derivatives with apt-get, as root or with `sudo -n`. All packages
 # are installed in one transaction, and one request at a time if that fails, so that a bad package does not affect the
-# others. Packages are installed system-wide. The package lists are fetched if they are missing or older than a day.
+# others. Packages are installed system-wide. The package lists are updated if they are missing, if the hook did not
+# update them in the last day, or if they list a file that the server no longer has.
 set -euf
 IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 as_root() {
-    set -- env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"
+    # The hook reads apt's messages, which LANGUAGE translates even if LC_ALL is set.
+    set -- env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 LANGUAGE= "$@"
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
@@ -20,10 +22,22 @@ plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch
 tab=$(printf '\t')
 packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
 
-# The list files have the server's modification times, but each fetch touches lists/partial, even if nothing is new.
-if [ -z "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null)" ] ||
-    [ -z "$(find /var/lib/apt/lists/partial -prune -mtime -1 2>/dev/null)" ]; then
-    as_root apt-get update >&2 || echo "apt-get update failed, so the existing lists are used" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+lock_error='' update_error='' is_updated=''
+fetch_error() { sed -n 's/^[EW]: Failed to fetch \([^ ]*\) */cannot fetch \1: /p' "$log" | head -n 1; }
+error() { sed -n 's/^E: //p' "$log" | head -n 1; }
+update() {
+    is_updated=yes
+    # Without this option, apt-get succeeds even if it cannot reach a server.
+    if as_root apt-get update -o APT::Update::Error-Mode=any >&2 2>"$log"; then as_root touch "$stamp" || :
+    else cat "$log" >&2 && update_error=$(fetch_error) && update_error=${update_error:-$(error)}; fi
+}
+state=/var/lib/apt/ lists=/var/lib/apt/lists/
+eval "$(apt-config shell state Dir::State/d lists Dir::State::lists/d)"
+stamp=${state}rigup-updated
+if [ -z "$(find "$lists" -name '*_Packages*' 2>/dev/null)" ] || [ -z "$(find "$stamp" -mtime -1 2>/dev/null)" ]; then
+    update
 fi
 
 # A killed dpkg leaves a journal, and apt-get refuses to work until dpkg has processed it.
@@ -51,9 +65,6 @@ case $plan in *=*)
     done) ;;
 esac
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-lock_error=
 apt_get_install() {
     timeout=$1 && shift
     as_root apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$timeout" \
@@ -65,6 +76,11 @@ install() {
     # Do not wait for the dpkg lock again after a wait that timed out.
     [ -z "$lock_error" ] || return 1
     apt_get_install 0 "$@" && return
+    if [ -z "$is_updated" ] && grep -q '^E: Failed to fetch .* 404 ' "$log"; then
+        echo "the package lists are out of date" >&2
+        update
+        apt_get_install 0 "$@" && return
+    fi
     if is_locked; then
         # With a timeout of 0, apt-get names the holder of the lock at once; otherwise it is silent until the wait ends.
         holder="pid $(sed -n 's/^E: Could not get lock .* held by process \([0-9]*\).*/\1/p' "$log")"
@@ -75,15 +91,27 @@ install() {
     cat "$log" >&2
     false
 }
-reason() { if [ "$lock_error" ]; then echo "$lock_error"; else grep '^E: ' "$log" | tail -n 1; fi; }
+reason() {
+    reason=${lock_error:-$(fetch_error)}
+    echo "${reason:-$(error)}"
+}
 unknown() { sed -n "s/^E: Unable to locate package //p; s/^E: Package '\(.*\)' has no .*/\1/p" "$log"; }
 failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" ${3+"$3"}; }
+decline_unknown() {
+    if [ "$update_error" ]; then failure "$1" "cannot update the package lists, which have no package named $2: $update_error"
+    else failure "$1" --declined "apt has no package named $2"; fi
+}
 
-# dpkg counts a package as installed even if its program is missing or damaged.
+# apt-get also takes patterns and files, and removes the package x for `x-`. dpkg counts a package as installed even if
+# its program is missing or damaged.
+name_pattern='[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]*[a-z0-9])?([=/][A-Za-z0-9+.:~*-]*[A-Za-z0-9+.~*])?'
 alone='' together=''
 for line in $plan; do
+    odd=$(packages "$line" | grep -vxE "$name_pattern" | head -n 1)
     # shellcheck disable=SC2046 # one package a line
-    if dpkg --verify $(packages "$line" | sed 's/=.*//') 2>/dev/null | grep -q "bin/${line%%"$tab"*}\$"; then alone="$alone$line$IFS"
+    if [ "$odd" ]; then failure "$line" --declined "$odd is not the name of a Debian package"
+    elif dpkg --verify $(packages "$line" | sed 's/=.*//') 2>/dev/null |
+        grep -q -e "bin/${line%%"$tab"*}\$" -e "games/${line%%"$tab"*}\$"; then alone="$alone$line$IFS"
     else together="$together$line$IFS"; fi
 done
 # shellcheck disable=SC2046 # one package a line
@@ -92,7 +120,7 @@ done
     unknown=$(unknown) known=
     for line in $together; do
         missing=$(packages "$line" | grep -Fx "$unknown" | paste -sd ' ' -) || :
-        if [ "$unknown" ] && [ "$missing" ]; then failure "$line" --declined "apt has no package named $missing"
+        if [ "$unknown" ] && [ "$missing" ]; then decline_unknown "$line" "$missing"
         else known="$known$line$IFS"; fi
     done
     if [ -z "$unknown" ] || { [ "$known" ] && ! install $(packages "$known"); }; then alone=$alone$known; fi

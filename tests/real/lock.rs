@@ -114,5 +114,5 @@ fn apt_installs_only_the_pinned_version_whatever_its_epoch() {
     let version = lockfile.split("\"version\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     context.write("here/rigup.lock", lockfile.replace(&version, "0.99.1"));
     let record = run_elsewhere(&context, &["install", "--locked"]).exits_with(1).record();
-    assert_eq!(record["last_error"], "apt failed: E: Version '0.99.1' for 'git' was not found");
+    assert_eq!(record["last_error"], "apt failed: Version '0.99.1' for 'git' was not found");
 }

@@ -7,6 +7,7 @@
     reason = "tests start rigup and read files themselves, and an error in them is a failed test"
 )]
 
+mod apt;
 mod ecosystem;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
