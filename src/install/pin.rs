@@ -133,8 +133,10 @@ mod tests {
             binprovider: ProviderName::from_static("pip"),
             abspath: "/no/such/file".into(),
             version: "1.0".to_owned(),
+            package_version: String::new(),
             sha256: "a".repeat(64),
             fingerprint: "1:2".to_owned(),
+            request_digest: String::new(),
         };
         let lib_dir = Path::new("/lib");
         assert!(matches(&pin("1.0", &"a".repeat(64)), &installed, lib_dir));

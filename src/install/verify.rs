@@ -145,8 +145,15 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     if let Some((pin, found)) = pinned.filter(|(pin, found)| *found != pin.sha256) {
         return Err(VerifyError::OtherFile(found, pin.sha256.clone()));
     }
-    let (binprovider, version) = (expected.provider.clone(), version.to_owned());
-    Ok(Installed { binprovider, abspath, version, sha256, fingerprint })
+    Ok(Installed {
+        binprovider: expected.provider.clone(),
+        abspath,
+        version: version.to_owned(),
+        package_version: text("package_version").to_owned(),
+        sha256,
+        fingerprint,
+        request_digest: String::new(),
+    })
 }
 
 /// Verifies that the file has not changed since it was verified.

@@ -73,12 +73,17 @@ pub struct Installed {
     pub binprovider: ProviderName,
     /// The executable file.
     pub abspath: PathBuf,
-    /// The version; empty if it is unknown.
+    /// The version that is compared with those of requests; empty if it is unknown.
     pub version: String,
+    /// The version of the package that owns the program, exactly as the package manager writes it; empty if no package
+    /// manager installed it.
+    pub package_version: String,
     /// Hex SHA-256 of the file.
     pub sha256: String,
     /// Device, inode, size and times of the file when it was verified.
     pub fingerprint: String,
+    /// The digest of the request that the provider was tried for; empty if the record came without a request.
+    pub request_digest: String,
 }
 
 impl BinaryState {
@@ -228,8 +233,10 @@ impl Binary {
             "binprovider": installed.map_or("", |installed| &installed.binprovider),
             "abspath": installed.map(|installed| installed.abspath.to_string_lossy()).unwrap_or_default(),
             "version": installed.map_or("", |installed| &installed.version),
+            "package_version": installed.map_or("", |installed| &installed.package_version),
             "sha256": installed.map_or("", |installed| &installed.sha256),
             "fingerprint": installed.map_or("", |installed| &installed.fingerprint),
+            "request_digest": installed.map_or("", |installed| &installed.request_digest),
             "status": self.state.as_str(),
             "retry_at": queued.retry_at.map(clock::format),
             "attempt_count": queued.attempt_count,
@@ -301,8 +308,10 @@ mod tests {
             binprovider: ProviderName::from_static("env"),
             abspath: PathBuf::from("/usr/bin/rg"),
             version: version.to_owned(),
+            package_version: String::new(),
             sha256: String::new(),
             fingerprint: "1:2".to_owned(),
+            request_digest: String::new(),
         }
     }
 }

@@ -33,13 +33,13 @@ impl TableRow for Binary {
     const TABLE: &'static str = "binary";
     const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, min_release_age, postinstall_scripts, \
         overrides, status, retry_at, attempt_count, last_error, binprovider, abspath, version, \
-        sha256, fingerprint, created_at, modified_at, num_uses_failed, num_uses_succeeded";
+        package_version, sha256, fingerprint, request_digest, created_at, modified_at, num_uses_failed, num_uses_succeeded";
 }
 
 columns! {
     Policy { min_release_age, postinstall_scripts }
     Queued { retry_at, attempt_count, last_error }
-    Installed { binprovider, abspath, version, sha256, fingerprint }
+    Installed { binprovider, abspath, version, package_version, sha256, fingerprint, request_digest }
     Binary {
         id, machine_id, name, binproviders, min_version, policy, overrides, state, created_at, modified_at,
         num_uses_failed, num_uses_succeeded,
@@ -200,8 +200,10 @@ mod tests {
             binprovider: ProviderName::from_static("apt"),
             abspath: OsStr::from_bytes(b"/opt/caf\xe9/rg").into(),
             version: String::new(),
+            package_version: "1:2.0-1".to_owned(),
             sha256: "00ff".to_owned(),
             fingerprint: "1:2:3".to_owned(),
+            request_digest: "ff00".to_owned(),
         }
     }
 

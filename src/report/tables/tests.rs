@@ -102,8 +102,10 @@ fn example_binaries() -> [Binary; 3] {
             binprovider: ProviderName::from_static(provider),
             abspath: path.into(),
             version: version.to_owned(),
+            package_version: String::new(),
             sha256: String::new(),
             fingerprint: String::new(),
+            request_digest: String::new(),
         })
     };
     let rg = "/usr/bin/rg";

@@ -64,8 +64,10 @@ CREATE TABLE binary (
     binprovider          TEXT,
     abspath              ANY,
     version              TEXT,
+    package_version      TEXT,
     sha256               TEXT,
     fingerprint          TEXT,
+    request_digest       TEXT,
     created_at           TEXT NOT NULL,
     modified_at          TEXT NOT NULL,
     num_uses_failed      INTEGER NOT NULL,
@@ -73,7 +75,8 @@ CREATE TABLE binary (
     UNIQUE (machine_id, name),
     CHECK ((status = 'queued') = (attempt_count IS NOT NULL AND last_error IS NOT NULL)),
     CHECK ((status = 'installed') = (binprovider IS NOT NULL AND abspath IS NOT NULL AND version IS NOT NULL
-                                     AND sha256 IS NOT NULL AND fingerprint IS NOT NULL))
+                                     AND package_version IS NOT NULL AND sha256 IS NOT NULL
+                                     AND fingerprint IS NOT NULL AND request_digest IS NOT NULL))
 ) STRICT;
 
 CREATE TABLE process (
