@@ -104,7 +104,7 @@ decline_unknown() {
 
 # apt-get also takes patterns and files, and removes the package x for `x-`. dpkg counts a package as installed even if
 # its program is missing or damaged.
-name_pattern='[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]*[a-z0-9])?([=/][A-Za-z0-9+.:~*-]*[A-Za-z0-9+.~*])?'
+name_pattern='[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]*[a-z0-9])?([=/][A-Za-z0-9+.:~*/-]*[A-Za-z0-9+.~*])?'
 alone='' together=''
 for line in $plan; do
     odd=$(packages "$line" | grep -vxE "$name_pattern" | head -n 1)
