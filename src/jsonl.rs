@@ -86,6 +86,13 @@ pub(crate) fn head(line: &[u8]) -> String {
     if shown.len() < line.len() { format!("{shown}...") } else { shown }
 }
 
+/// Describes why a line is not JSON, without the line in the parser's own message, which is always 1.
+pub(crate) fn parse_error(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    format!("{reason} at column {}", error.column())
+}
+
 fn trim(mut line: &[u8]) -> &[u8] {
     const BOM: &[u8] = b"\xef\xbb\xbf";
     while let Some(rest) = line.strip_prefix(BOM) {

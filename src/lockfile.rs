@@ -239,12 +239,7 @@ fn parse_line(number: usize, text: &[u8]) -> Result<LockLine, LockfileError> {
     if CONFLICT_MARKERS.iter().any(|marker| text.starts_with(marker)) {
         return Err(LockfileError::Conflict(number));
     }
-    serde_json::from_slice(text).map_err(|error| {
-        let reason = error.to_string();
-        // The parser receives a single line, so it always reports line 1.
-        let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason).to_owned();
-        LockfileError::Invalid(number, reason)
-    })
+    serde_json::from_slice(text).map_err(|error| LockfileError::Invalid(number, jsonl::parse_error(&error)))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod plugin_name;
 pub(crate) mod policy;
 pub(crate) mod process;
 pub(crate) mod retention;
+pub(crate) mod secret;
 pub(crate) mod text_enum;
 pub(crate) mod version;
 

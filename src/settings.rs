@@ -78,8 +78,8 @@ pub const FILE_NAME: &str = "rigup.toml";
 /// The size limit of a `rigup.toml`, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// The key with folders that are declared trusted. It is ignored in a file that others can write to, so that no folder
-/// can declare itself trusted.
+/// The key with folders that are declared trusted. It is ignored in a project's file and in a file that others can write
+/// to, so that no folder can declare itself trusted.
 const TRUST_DIRS: &str = "trust_dirs";
 
 /// A settings file.
@@ -219,10 +219,12 @@ impl Settings {
         let mut trust = trust(here, flags.trust_dirs, &environment);
         let mut warnings = Vec::new();
         // The user's own file may declare the project's file trusted, but not the other way around.
-        let paths = [user.map(|folder| folder.join("rigup").join(FILE_NAME)), Some(here.join(FILE_NAME))];
+        let users = user.map(|folder| folder.join("rigup").join(FILE_NAME));
+        let projects = Some(here.join(FILE_NAME)).filter(|path| users.as_ref() != Some(path));
         let mut files = Vec::new();
-        for path in paths.into_iter().flatten() {
-            files.extend(read_file(path, home.as_deref(), &mut trust, &mut warnings)?);
+        for (path, is_project) in [(users, false), (projects, true)] {
+            let Some(path) = path else { continue };
+            files.extend(read_file(path, is_project, home.as_deref(), &mut trust, &mut warnings)?);
         }
         files.reverse();
         warnings.extend(list_warnings(plugin_path.iter().map(PathBuf::as_path), "finds no plugins there"));
@@ -292,9 +294,11 @@ fn trust(here: &Path, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
     trust
 }
 
-/// Reads a `rigup.toml` and trusts the folders that it declares trusted. Returns `None` if it does not exist.
+/// Reads a `rigup.toml`, and trusts the folders that the user's own file declares trusted. Returns `None` if it does not
+/// exist.
 fn read_file(
     path: PathBuf,
+    is_project: bool,
     home: Option<&Path>,
     trust: &mut Trust,
     warnings: &mut Vec<String>,
@@ -311,14 +315,20 @@ fn read_file(
     let Some(TrustedFile { bytes, note }) = read else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|error| file_error(error.to_string()))?;
     let mut values: Map<String, Value> =
-        toml::from_str(&text).map_err(|error| file_error(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| file_error(syntax_error(&error, &text)))?;
     if let Some(folders) = values.remove(TRUST_DIRS) {
         let folders: Vec<PathBuf> = serde_json::from_value(folders).map_err(|_| {
             file_error(format!("{TRUST_DIRS} must be a list of folders, such as [\"/srv/plugins\"]"))
         })?;
-        if note.is_some() {
-            warnings
-                .push(format!("{TRUST_DIRS} in {} is ignored: others can write to the file", path.display()));
+        let problem = if is_project {
+            Some(
+                "a project cannot make folders trusted; put the key into your own rigup.toml, or use --trust-dir",
+            )
+        } else {
+            note.is_some().then_some("others can write to the file")
+        };
+        if let Some(problem) = problem {
+            warnings.push(format!("{TRUST_DIRS} in {} is ignored: {problem}", path.display()));
         } else {
             let here = path.parent().unwrap_or(Path::new("/"));
             for folder in folders {
@@ -329,6 +339,13 @@ fn read_file(
     }
     warnings.extend(note);
     Ok(Some(SettingsFile { path, values }))
+}
+
+/// Describes a syntax error without quoting the text, because the file may be a link to any file.
+fn syntax_error(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    format!("not TOML: line {line}: {}", error.message())
 }
 
 /// Returns the absolute path of a folder relative to `here`. A path with `..` is resolved as far as it exists, because

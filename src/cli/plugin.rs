@@ -7,7 +7,6 @@ use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::{print_diagnostics, print_event};
 use crate::cli::output::Output;
 use crate::engine::catalog::{Catalog, no_such_plugin};
-use crate::hook::command::is_secret;
 use crate::model::PolicySupport;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::plugin::config::enabled::PluginStatus;
@@ -139,8 +138,7 @@ pub(crate) fn setting_record(setting: &Setting) -> Value {
 
 /// Returns the value of a setting, masked if it is secret.
 pub(crate) fn displayed_value(setting: &Setting) -> Value {
-    let is_secret = setting.is_secret || is_secret(&setting.name);
-    if is_secret && !setting.value.is_null() && setting.value != "" {
+    if setting.is_secret && !setting.value.is_null() && setting.value != "" {
         MASKED.into()
     } else {
         setting.value.clone()

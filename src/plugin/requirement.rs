@@ -132,9 +132,10 @@ impl fmt::Display for Diagnostic {
 /// An error in a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// The line is not a JSON object: the reason, and the beginning of the line.
-    #[error("not a JSON object ({0}): {1}")]
-    NotAnObject(String, String),
+    /// The line is not a JSON object, with the reason. The message does not quote the line, because the file may be a
+    /// link to any file.
+    #[error("not a JSON object: {0}")]
+    NotAnObject(String),
     /// Another type of record.
     #[error("the type is {0}; a requirement is a \"Binary\" or a \"BinaryRequest\"")]
     WrongType(Value),
@@ -219,16 +220,18 @@ pub fn parse_line(
     line: &[u8],
     home: Option<&Path>,
 ) -> Result<Requirement, LineError> {
-    let not_an_object = |reason: String| LineError::NotAnObject(reason, jsonl::head(line));
-    let value: Value = serde_json::from_slice(line).map_err(|error| not_an_object(error.to_string()))?;
-    let Value::Object(keys) = value else {
-        return Err(not_an_object("another kind of JSON value".to_owned()));
-    };
+    let value =
+        serde_json::from_slice(line).map_err(|error| LineError::NotAnObject(jsonl::parse_error(&error)))?;
+    let Value::Object(keys) = value else { return Err(other_value()) };
     match keys.get("type") {
         Some(Value::String(kind)) if is_requirement(kind) => {}
         other => return Err(LineError::WrongType(other.cloned().unwrap_or(Value::Null))),
     }
     parse_fields(plugin, &keys, home)
+}
+
+fn other_value() -> LineError {
+    LineError::NotAnObject("another kind of JSON value".to_owned())
 }
 
 /// Returns whether a record of this type is a requirement. `Dependency` is the oldest name of the type.
@@ -245,10 +248,7 @@ pub fn parse_entry(
     home: Option<&Path>,
     fill: impl Fn(&str) -> Option<String>,
 ) -> Result<Requirement, LineError> {
-    let Value::Object(keys) = entry else {
-        let head = jsonl::head(entry.to_string().as_bytes());
-        return Err(LineError::NotAnObject("another kind of JSON value".to_owned(), head));
-    };
+    let Value::Object(keys) = entry else { return Err(other_value()) };
     let mut keys = keys.clone();
     let mut setting = None;
     if let Some(Value::String(name)) = keys.get_mut("name") {
@@ -394,8 +394,8 @@ mod tests {
     #[test]
     fn reports_why_a_line_is_not_a_requirement() {
         for (line, expected) in [
-            ("{\"type\":\"Binary\",\"na", "not a JSON object (EOF"),
-            ("[]", "not a JSON object (another kind of JSON value): []"),
+            ("{\"type\":\"Binary\",\"na", "not a JSON object: EOF"),
+            ("[]", "not a JSON object: another kind of JSON value"),
             ("{}", "the type is null; a requirement is"),
             (r#"{"type":"Machine"}"#, "the type is \"Machine\"; a requirement is"),
             (r#"{"type":"Binary"}"#, "no \"name\""),

@@ -67,6 +67,37 @@ fn random_bytes_are_an_error_without_a_panic() {
         .stderr_contains(&format!("error: {}:1: not a JSON object", bad.display()));
 }
 
+/// A file of a project can be a link to any file of the user, such as ~/.netrc or /proc/self/environ.
+#[test]
+fn a_syntax_error_in_a_file_does_not_quote_the_file() {
+    let context = TestContext::new();
+    for (file, args) in [
+        ("here/rigup.toml", &["config"][..]),
+        ("here/plugins/a/binaries.jsonl", &["install"]),
+        ("here/plugins/a/config.json", &["plugin", "list"]),
+        ("here/rigup.lock", &["install", "--locked"]),
+        ("data/machine-id", &["install"]),
+    ] {
+        for secret in [
+            "machine example.org login me password canary\n",
+            "SECRET=canary\0PATH=/bin\0",
+            "\"canary\"\n",
+            "canary = canary\n",
+            "[canary\n",
+            "{\"canary\": canary",
+            "[\"canary\",\n",
+            "{\"type\":\"Lockfile\",\"version\":1}\n{\"canary\"",
+        ] {
+            context.write(file, secret);
+            let output = context.run(args);
+            let printed = format!("{}{}", output.stdout, output.stderr);
+            assert!(printed.contains(file.rsplit('/').next().unwrap()), "{file} {secret:?}: {printed}");
+            assert!(!printed.contains("canary"), "{file} {secret:?}: {printed}");
+        }
+        fs::remove_file(context.path(file)).unwrap();
+    }
+}
+
 #[test]
 fn rejects_a_data_dir_that_is_a_file() {
     let context = TestContext::new();

@@ -158,9 +158,9 @@ fn the_rigup_that_a_hook_calls_trusts_the_same_folders() {
 }
 
 #[test]
-fn rejects_a_settings_file_that_others_can_write_and_its_trust_dirs() {
+fn rejects_a_settings_file_that_others_can_write() {
     let context = context();
-    let file = context.write("here/rigup.toml", format!("trust_dirs = [{:?}]", context.path("here")));
+    let file = context.write("here/rigup.toml", "");
     set_mode(&file, 0o666);
     let message =
         format!("error: {}: others can write to it (mode 0666); fix it with `chmod o-w ", file.display());
@@ -168,15 +168,26 @@ fn rejects_a_settings_file_that_others_can_write_and_its_trust_dirs() {
     set_mode(&file, 0o644);
     set_mode(&context.path("here"), 0o777);
     context.run(&["install"]).exits_with(3).stderr_contains("here: others can write to it (mode 0777), and ");
-    let output = context.run(&["install", "--trust-dir", file.to_str().unwrap()]).exits_with(1);
-    let output = output.stderr_contains(&format!(
-        "trust_dirs in {} is ignored: others can write to the file",
-        file.display()
-    ));
-    output.stderr_contains("here: others can write to it (mode 0777), and ");
-    set_mode(&context.path("here"), 0o755);
+}
+
+#[test]
+fn trust_dirs_counts_only_in_the_users_own_trusted_file() {
+    let context = context();
     set_mode(&context.path("here/plugins"), 0o777);
+    let line = format!("trust_dirs = [{:?}]", context.path("here"));
+    let untrusted = "here/plugins: others can write to it (mode 0777)";
+    let projects = context.write("here/rigup.toml", &line);
+    let ignored =
+        format!("trust_dirs in {} is ignored: a project cannot make folders trusted", projects.display());
+    context.run(&["install"]).exits_with(1).stderr_contains(&ignored).stderr_contains(untrusted);
+    fs::remove_file(projects).unwrap();
+
+    let users = context.write("home/.config/rigup/rigup.toml", &line);
     context.run(&["install"]).succeeds().stderr_contains("here is trusted because of trust_dirs in ");
+    set_mode(&users, 0o666);
+    let ignored = format!("trust_dirs in {} is ignored: others can write to the file", users.display());
+    let args = ["install", "--trust-dir", users.to_str().unwrap()];
+    context.run(&args).exits_with(1).stderr_contains(&ignored).stderr_contains(untrusted);
 }
 
 /// The advice must not name `trust_dirs`, because an untrusted settings file cannot make itself trusted.

@@ -1,12 +1,13 @@
 //! The values of settings, and the origin of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
 use crate::boolean;
+use crate::model::secret::is_secret_name;
 use crate::plugin::config::schema::Property;
 use crate::settings::{Environment, SettingsFile};
 
@@ -55,7 +56,8 @@ pub struct Setting {
     pub value: Value,
     /// The origin of the value.
     pub origin: Origin,
-    /// Whether the value is hidden in records.
+    /// Whether the value is hidden in records and messages: a plugin declares the setting or one of its fallbacks
+    /// sensitive, or one of their names stands for a secret.
     pub is_secret: bool,
 }
 
@@ -64,17 +66,20 @@ pub struct Setting {
 pub struct SettingResolver<'a> {
     sources: Sources<'a>,
     properties: HashMap<&'a str, &'a Property>,
+    /// The names that some plugin declares sensitive.
+    sensitive: HashSet<&'a str>,
 }
 
 impl<'a> SettingResolver<'a> {
     /// Returns a resolver for the properties of all plugins. If several properties have the same name, the first one
     /// applies.
     pub fn new(sources: Sources<'a>, all: impl IntoIterator<Item = &'a Property>) -> Self {
-        let mut properties = HashMap::new();
+        let (mut properties, mut sensitive) = (HashMap::new(), HashSet::new());
         for property in all {
             properties.entry(property.name.as_str()).or_insert(property);
+            sensitive.extend(property.names().filter(|_| property.is_secret));
         }
-        Self { sources, properties }
+        Self { sources, properties, sensitive }
     }
 
     /// Returns the value of a setting, or `None` if no plugin has it and no source sets it.
@@ -88,31 +93,37 @@ impl<'a> SettingResolver<'a> {
     /// Resolves a property. Passes a message about each invalid value to `report`, and uses the next source
     /// instead.
     pub fn resolve(&self, property: &Property, mut report: impl FnMut(String)) -> Setting {
-        let name = property.name.clone();
-        let found = self.find_value(property, &property.names().collect::<Vec<_>>(), &mut report);
-        let (value, origin) = found
-            .or_else(|| self.fall_back(property, &mut report))
-            .unwrap_or_else(|| (property.default.clone(), Origin::Default));
-        Setting { name, value, origin, is_secret: property.is_secret }
+        let chain = self.chain(property);
+        let is_secret = chain
+            .iter()
+            .any(|link| link.names().any(|name| is_secret_name(name) || self.sensitive.contains(name)));
+        let mut find = |link: &ChainLink<'_>| {
+            let names: Vec<&str> = link.names().collect();
+            self.find_value(property, &names, is_secret, &mut report)
+        };
+        let found = find(&chain[0]).or_else(|| {
+            chain[1..].iter().find_map(|link| {
+                // Only the default at the end of the chain applies.
+                let default = link.property.filter(|property| property.fallback.is_none());
+                let default = default.map(|property| &property.default).filter(|value| !value.is_null());
+                let value = find(link).map(|(value, _)| value).or_else(|| default.cloned());
+                Some((value?, Origin::Fallback(link.name.to_owned())))
+            })
+        });
+        let (value, origin) = found.unwrap_or_else(|| (property.default.clone(), Origin::Default));
+        Setting { name: property.name.clone(), value, origin, is_secret }
     }
 
-    /// Returns the first value in the chain of fallbacks of a property, or `None` if there is none.
-    fn fall_back(&self, property: &Property, report: &mut impl FnMut(String)) -> Option<(Value, Origin)> {
-        let mut seen = vec![property.name.as_str()];
+    /// Returns a property and its fallbacks, up to the first that would repeat.
+    fn chain<'p>(&'p self, property: &'p Property) -> Vec<ChainLink<'p>> {
+        let mut chain = vec![ChainLink { name: &property.name, property: Some(property) }];
         let mut next = property.fallback.as_deref();
-        while let Some(name) = next.filter(|name| !seen.contains(name)) {
-            let fallback = self.properties.get(name).copied();
-            let names = fallback.map_or_else(|| vec![name], |property| property.names().collect());
-            next = fallback.and_then(|property| property.fallback.as_deref());
-            // Only the default at the end of the chain applies.
-            let default = fallback.filter(|_| next.is_none()).map(|property| &property.default);
-            let value = self.find_value(property, &names, report).map(|(value, _)| value);
-            if let Some(value) = value.or_else(|| default.filter(|value| !value.is_null()).cloned()) {
-                return Some((value, Origin::Fallback(name.to_owned())));
-            }
-            seen.push(name);
+        while let Some(name) = next.filter(|name| !chain.iter().any(|link| link.name == *name)) {
+            let property = self.properties.get(name).copied();
+            chain.push(ChainLink { name, property });
+            next = property.and_then(|property| property.fallback.as_deref());
         }
-        None
+        chain
     }
 
     /// Returns the first valid value that the sources have for one of these names, and its origin.
@@ -120,6 +131,7 @@ impl<'a> SettingResolver<'a> {
         &self,
         property: &Property,
         names: &[&str],
+        is_secret: bool,
         report: &mut impl FnMut(String),
     ) -> Option<(Value, Origin)> {
         let in_environment = names.iter().filter_map(|&name| {
@@ -132,13 +144,28 @@ impl<'a> SettingResolver<'a> {
                 Some((name, value, Origin::File(file.path.clone(), name.to_owned())))
             })
         });
-        in_environment.chain(in_files).find_map(|(name, raw, origin)| match converted(property, raw) {
+        let mut all = in_environment.chain(in_files);
+        all.find_map(|(name, raw, origin)| match converted(property, raw, is_secret) {
             Ok(value) => Some((value, origin)),
             Err(reason) => {
                 report(format!("{name} from {origin} is not a valid value of {}: {reason}", property.name));
                 None
             }
         })
+    }
+}
+
+/// A property or one of its fallbacks, which need not be a setting of a plugin.
+#[derive(Debug)]
+struct ChainLink<'a> {
+    name: &'a str,
+    property: Option<&'a Property>,
+}
+
+impl ChainLink<'_> {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let aliases = self.property.into_iter().flat_map(Property::names).skip(1);
+        std::iter::once(self.name).chain(aliases)
     }
 }
 
@@ -153,7 +180,7 @@ fn in_tables<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value
 }
 
 /// Converts a value to the type of a property, and validates it: a string is parsed as that type.
-fn converted(property: &Property, raw: Value) -> Result<Value, String> {
+fn converted(property: &Property, raw: Value, is_secret: bool) -> Result<Value, String> {
     let value = match &raw {
         Value::String(text) if !property.may_be("string") => parse_text(property, text.trim()).unwrap_or(raw),
         _ => raw,
@@ -165,7 +192,7 @@ fn converted(property: &Property, raw: Value) -> Result<Value, String> {
         .map_err(|error| format!("its schema in config.json is invalid: {error}"))?;
     match validator.validate(&value) {
         Ok(()) => Ok(value),
-        Err(_) if property.is_secret => Err("it does not match its schema".to_owned()),
+        Err(_) if is_secret => Err("it does not match its schema".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -328,5 +355,28 @@ mod tests {
         assert_eq!((value, diagnostics.len()), (json!(""), 1), "no environment variable can hold it");
         let (_, _, diagnostics) = resolve(&[("KEY", "canary")], &json!({}), &all, "KEY");
         assert!(!diagnostics[0].contains("canary"), "{}", diagnostics[0]);
+    }
+
+    #[test]
+    fn a_setting_is_secret_if_it_or_a_fallback_is_declared_or_named_so() {
+        let all = [
+            property("N", json!({"type": "integer", "x-fallback": "M"})),
+            property("M", json!({"type": "string", "x-fallback": "DSN"})),
+            property("DSN", json!({"type": "string", "x-sensitive": true})),
+            property("LIMIT", json!({"type": "integer", "x-aliases": ["API_TOKEN"]})),
+            property("OTHER", json!({"type": "integer", "x-fallback": "DB_PASSWORD"})),
+            property("PLAIN", json!({"type": "integer"})),
+        ];
+        let again = [property("DSN", json!({"type": "integer"}))];
+        let names = ["N", "DSN", "LIMIT", "API_TOKEN", "OTHER", "DB_PASSWORD", "PLAIN"];
+        let environment: Environment = names.map(|name| (name, "canary")).into_iter().collect();
+        let sources = Sources { environment: &environment, files: &[] };
+        let resolver = SettingResolver::new(sources, all.iter().chain(&again));
+        for property in all.iter().chain(&again) {
+            let mut diagnostics = String::new();
+            let setting = resolver.resolve(property, |diagnostic| diagnostics += &diagnostic);
+            assert_eq!(setting.is_secret, property.name != "PLAIN", "{}", property.name);
+            assert_eq!(diagnostics.contains("canary"), property.name == "PLAIN", "{diagnostics}");
+        }
     }
 }

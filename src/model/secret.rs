@@ -1,0 +1,23 @@
+//! Which names of variables and settings stand for secrets.
+
+/// Returns whether a variable or setting with this name may hold a secret, which records and messages must not contain.
+pub(crate) fn is_secret_name(name: &str) -> bool {
+    const WORDS: [&str; 7] = ["KEY", "TOKEN", "SECRET", "PASS", "AUTH", "COOKIE", "CREDENTIAL"];
+    let name = name.to_ascii_uppercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_one_of_the_words_is_secret() {
+        for name in
+            ["GITHUB_TOKEN", "api_key", "DB_PASSWORD", "MY_SECRET", "AUTH", "COOKIES_FILE", "CREDENTIALS"]
+        {
+            assert!(is_secret_name(name), "{name}");
+        }
+        assert!(!is_secret_name("PATH"));
+    }
+}
