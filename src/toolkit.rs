@@ -3,6 +3,7 @@
 pub(crate) mod batch;
 pub(crate) mod begin;
 pub(crate) mod binary;
+pub(crate) mod built;
 pub(crate) mod lock;
 pub(crate) mod pin;
 pub(crate) mod policy;

@@ -29,15 +29,19 @@ restore() {
     rmdir "$prefix" 2>/dev/null || :
 }
 restore
+trap restore EXIT
+trap 'exit 143' HUP INT TERM
 mkdir -p "$prefix" "$backup"
 if [ "$prefix" = "$LIB_DIR/bash/$name" ]; then mv "$prefix" "$backup/old"
 else cp -Rp "$prefix" "$backup/copy" && mv "$backup/copy" "$backup/old"; fi
 mkdir -p "$prefix/bin"
 (cd "$prefix" && INSTALL_ROOT=$prefix BIN_DIR=$prefix/bin bash -eo pipefail -c "$install" >&2) || {
     code=$?
-    restore
     [ "$code" != 10 ] || code=1 # 10 would mean that the hook skips the request
     exit "$code"
 }
-"$RIGUP" hook binary --provider bash --abspath "$prefix/bin/$name" -- "$@" || { restore && exit 1; }
+[ -x "$prefix/bin/$name" ] || { echo "the command put no program $name into BIN_DIR" >&2 && exit 1; }
+"$RIGUP" hook relocate "$prefix"
+"$RIGUP" hook binary --provider bash --abspath "$prefix/bin/$name" -- "$@"
+trap - EXIT
 mv "$backup/old" "$backup/removed" && rm -rf "$backup"

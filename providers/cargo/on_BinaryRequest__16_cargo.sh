@@ -9,32 +9,58 @@ IFS='
 decline() { echo "$1" >&2; exit 0; }
 
 eval "$("$RIGUP" hook begin --provider cargo -- "$@")"
-program=bin/$name
 command -v cargo >/dev/null || decline "cargo is not on PATH; install Rust from https://rustup.rs, or with apt-get install cargo"
 # cargo rejects a version with fewer than three numbers unless it is a range.
 packages=$(printf '%s\n' "$packages" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
 
-# Build beside the prefix, then replace it: a failure or a kill leaves the working version.
-part=$prefix.part
+# cargo and rustup read the configuration of the folders around the one in which they start; this one has no parents.
+# Variables of a surrounding project must not choose the toolchain, if there is a default, or the target.
+part=$prefix.part log=$PWD/cargo.err
+cd /
+unset CARGO_BUILD_TARGET CARGO_BUILD_BUILD_DIR
+if (unset RUSTUP_TOOLCHAIN && cargo --version) >/dev/null 2>&1; then unset RUSTUP_TOOLCHAIN; fi
+home=${CARGO_HOME:-${HOME:-}/.cargo}
+if [ "$cache" ] && [ -z "${CARGO_HOME:-}" ]; then
+    # cargo also reads the configuration of the folders around its home.
+    folder=$cache
+    while [ "$folder" ]; do
+        [ -z "$(find "$folder" -maxdepth 0 -perm -0002 2>/dev/null)" ] ||
+            decline "cargo has no home folder, and others can write to $folder; set CARGO_HOME to a folder in which only you can write"
+        folder=${folder%/*}
+    done
+    export CARGO_HOME="$cache/cargo"
+    mkdir -p "$CARGO_HOME"
+    for file in config.toml credentials.toml; do
+        if [ -e "$home/$file" ]; then ln -sf "$home/$file" "$CARGO_HOME"; fi
+    done
+    home=$CARGO_HOME
+fi
+
+# Build beside the prefix: a failure or a kill leaves the working version.
+trap 'rm -rf "$part"' EXIT
+trap 'exit 143' HUP INT TERM
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/cargo/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
 # Programs contain the paths of their sources. Remap the paths, so that a build gives the same file on every machine.
 # The user's own flags take precedence.
-home=${CARGO_HOME:-$HOME/.cargo} remap=
-case $home in *[\'\"\\]*) ;; *) remap="build.rustflags=['--remap-path-prefix=$home=/cargo']" ;; esac
+remap="build.rustflags=['--remap-path-prefix=$home=/cargo', '--remap-path-prefix=$part/target=/target']"
+case $home$part in *[\'\"\\]*) remap= ;; esac
 # shellcheck disable=SC2086 # one package a line
 try() {
-    cargo install ${remap:+"--config=$remap"} --root "$part" --force --color never "$@" $packages >&2 2>cargo.err && return
-    cat cargo.err >&2
+    cargo install ${remap:+"--config=$remap"} --root "$part" --target-dir "$part/target" --force --color never "$@" \
+        $packages >&2 2>"$log" && return
+    cat "$log" >&2
     false
 }
 # Use the versions that the author tested, and newer ones if those no longer build.
-try --locked || { grep -qE 'failed to compile|lock file|yanked' cargo.err && try; } || {
-    rm -rf "$part"
-    grep -E '^error' cargo.err | head -n 1 >&2
+try --locked || { grep -qE 'failed to compile|lock file|yanked' "$log" && try; } || {
+    reason=$(grep -E '^error' "$log" | head -n 1)
+    # The last line of the chain of causes, such as "[6] Could not resolve host: ...".
+    network=$(sed -n 's/^ *\(\[[0-9]*\] .*\)/\1/p; s/^ *\(network failure .*\)/\1/p' "$log" | head -n 1)
+    [ -z "$network" ] || reason="cannot reach the registry: $network; check the network, and the registry and the proxy in cargo's configuration"
+    printf '%s\n' "$reason" >&2
     exit 1
 }
-[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider cargo --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
-rm -rf "$prefix" && mv "$part" "$prefix"
+rm -rf "$part/target"
 
-"$RIGUP" hook binary --provider cargo --abspath "$prefix/$program" -- "$@"
+"$RIGUP" hook binary --provider cargo --built "$part" --abspath "$prefix/bin/$name" -- "$@"

@@ -8,30 +8,43 @@ IFS='
 decline() { echo "$1" >&2; exit 0; }
 
 eval "$("$RIGUP" hook begin --provider gem -- "$@")"
-program=bin/$name
 command -v gem >/dev/null || decline "gem is not on PATH; install it with apt-get install ruby"
 
-# Build beside the prefix, then replace it: a failure or a kill leaves the working version.
-part=$prefix.part
+# A surrounding project, such as one of `bundle exec`, must not choose the version of Ruby or its libraries.
+part=$prefix.part log=$PWD/gem.err
+cd /
+unset RUBYOPT RUBYLIB RUBYGEMS_GEMDEPS GEM_HOME GEM_PATH BUNDLE_GEMFILE
+[ -z "$cache" ] || export GEM_SPEC_CACHE="${GEM_SPEC_CACHE:-$cache/gem}"
+
+# Build beside the prefix: a failure or a kill leaves the working version.
+trap 'rm -rf "$part"' EXIT
+trap 'exit 143' HUP INT TERM
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/gem/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
 # shellcheck disable=SC2086 # one package a line
-gem install --install-dir "$part" --bindir "$part/stubs" --no-user-install --no-document $packages >&2 2>gem.err || {
-    cat gem.err >&2 && rm -rf "$part"
-    sed -n '/^ERROR: /{/:$/N;s/\n[[:space:]]*/ /;p;q;}' gem.err >&2
-    ! grep -q "can't find header files for ruby" gem.err || echo "the gem must be compiled; install a compiler and the headers with apt-get install ruby-dev gcc make" >&2
+gem install --install-dir "$part" --bindir "$part/stubs" --no-user-install --no-document $packages >&2 2>"$log" || {
+    cat "$log" >&2
+    reason=$(sed -n '/^ERROR: /{/:$/N;s/\n[[:space:]]*/ /;p;q;}' "$log")
+    network=$(sed -n 's/.*Unable to download data from /from /p; s/.*Errno::E\(CONN\|HOST\|NET\)/&/p' "$log" | head -n 1)
+    [ -z "$network" ] || reason="cannot reach the gem server: no data $network; check the network, the sources and the proxy in gem's configuration"
+    printf '%s\n' "$reason" >&2
+    ! grep -q "can't find header files for ruby" "$log" || echo "the gem must be compiled; install a compiler and the headers with apt-get install ruby-dev gcc make" >&2
     exit 1
 }
-# RubyGems' stubs find their gems only through GEM_HOME, so create launchers that set it.
+# RubyGems' stubs find their gems only through GEM_HOME. Create launchers that set it to the folder that they are in, so
+# that the folder can be moved.
 mkdir -p "$part/bin"
-home=$(printf %s "$prefix" | sed "s/'/'\\\\''/g")
 set +f
 for stub in "$part"/stubs/*; do
-    stub=${stub##*/}
-    printf '#!/bin/sh\nGEM_HOME=%s GEM_PATH=%s exec %s "$@"\n' "'$home'" "'$home'" "'$home/stubs/$stub'" >"$part/bin/$stub"
-    chmod +x "$part/bin/$stub"
+    launcher=$part/bin/${stub##*/}
+    { head -n 1 "$stub" && cat <<'LAUNCHER'; } >"$launcher"
+launcher = File.realpath(__FILE__)
+home = File.expand_path("../..", launcher)
+ENV["GEM_HOME"] = ENV["GEM_PATH"] = home
+Gem.clear_paths
+load File.join(home, "stubs", File.basename(launcher))
+LAUNCHER
+    chmod +x "$launcher"
 done
-[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider gem --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
-rm -rf "$prefix" && mv "$part" "$prefix"
 
-"$RIGUP" hook binary --provider gem --abspath "$prefix/$program" -- "$@"
+"$RIGUP" hook binary --provider gem --built "$part" --abspath "$prefix/bin/$name" -- "$@"

@@ -11,7 +11,6 @@ IFS='
 decline() { echo "$1" >&2; exit 0; }
 
 eval "$("$RIGUP" hook begin --provider go -- "$@")"
-program=bin/$name
 options=$(printf '%s\n' "$packages" | grep '^-') || :
 packages=$(printf '%s\n' "$packages" | grep -v '^-') || decline "overrides.go has options but no module path"
 for package in $packages; do
@@ -21,21 +20,32 @@ for package in $packages; do
 done
 command -v go >/dev/null || decline "go is not on PATH; install Go from https://go.dev/dl, or with apt-get install golang-go"
 
-# Build beside the prefix, then replace it: a failure or a kill leaves the working version.
-part=$prefix.part
+# A surrounding module or workspace, and flags and targets for other builds, must not change what is installed. A
+# variable takes precedence over `go env -w`. -trimpath removes the build folders from the program, so that a build
+# gives the same file on every machine.
+part=$prefix.part log=$PWD/go.err
+cd /
+[ -z "$cache" ] || export GOPATH="${GOPATH:-$cache/go}" GOCACHE="${GOCACHE:-$cache/go-build}"
+case "$cache $(go env GOFLAGS) " in "/"* | *" -modcacherw "*) modcacherw=-modcacherw ;; *) modcacherw= ;; esac
+GOHOSTOS=$(go env GOHOSTOS) GOHOSTARCH=$(go env GOHOSTARCH)
+export GO111MODULE=on GOWORK=off GOFLAGS="-trimpath $modcacherw" GOOS="$GOHOSTOS" GOARCH="$GOHOSTARCH" GOBIN="$part/bin"
+
+# Build beside the prefix: a failure or a kill leaves the working version.
+trap 'rm -rf "$part"' EXIT
+trap 'exit 143' HUP INT TERM
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/go/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
-# -trimpath removes the build folders from the program, so that a build gives the same file on every machine.
 for package in $packages; do
     case $package in *@*) ;; *) package=$package@latest ;; esac
     # shellcheck disable=SC2086 # one option a line
-    GO111MODULE=on GOBIN=$part/bin go install -trimpath $options "$package" >&2 2>go.err || {
-        cat go.err >&2 && rm -rf "$part"
-        grep -vE '^(go: (downloading|finding|extracting)|#) ' go.err | head -n 1 >&2
+    go install $options "$package" >&2 2>"$log" || {
+        cat "$log" >&2
+        reason=$(grep -vE '^(go: (downloading|finding|extracting)|#) ' "$log" | head -n 1)
+        ! printf %s "$reason" | grep -qE 'dial tcp|i/o timeout|TLS handshake|x509: ' ||
+            reason="cannot reach the module proxy: ${reason#go: }; check the network, GOPROXY and the proxy"
+        printf '%s\n' "$reason" >&2
         exit 1
     }
 done
-[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider go --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
-rm -rf "$prefix" && mv "$part" "$prefix"
 
-"$RIGUP" hook binary --provider go --abspath "$prefix/$program" -- "$@"
+"$RIGUP" hook binary --provider go --built "$part" --abspath "$prefix/bin/$name" -- "$@"

@@ -7,12 +7,13 @@
 set -euf
 decline() { echo "$1" >&2; exit 0; }
 fail() { echo "$1" >&2; exit 1; }
+unreachable() { fail "cannot download $mirror/$1: $(sed -n '$p' fetch.err); check the network and NODEJS_ORG_MIRROR"; }
 
 eval "$("$RIGUP" hook begin --provider node --lock node -- "$@")"
 case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx and corepack come with Node.js" ;; esac
 line=$(printf '%s\n' "$packages" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
-if command -v curl >/dev/null; then fetch() { curl -fsSL -o "$2" "$mirror/$1" || fail "cannot download $mirror/$1"; }
-elif command -v wget >/dev/null; then fetch() { wget -q -O "$2" "$mirror/$1" || fail "cannot download $mirror/$1"; }
+if command -v curl >/dev/null; then fetch() { curl -fsSL -o "$2" "$mirror/$1" 2>fetch.err || unreachable "$1"; }
+elif command -v wget >/dev/null; then fetch() { wget -nv -O "$2" "$mirror/$1" 2>fetch.err || unreachable "$1"; }
 else decline "neither curl nor wget is on PATH; install one with apt-get install curl"; fi
 case $(uname -m) in x86_64 | amd64) arch=x64 ;; aarch64 | arm64) arch=arm64 ;; armv7*) arch=armv7l ;; *) arch=$(uname -m) ;; esac
 case $(uname -s) in Darwin) os=darwin listed=osx-$arch-tar ;; *) os=linux listed=linux-$arch ;; esac
@@ -33,28 +34,33 @@ version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min
 [ "$version" ] || fail "$mirror has no $name${exact_version:+ $exact_version}${min_version:+ $min_version or later}${line:+ of node $line}\
 ${released_before:+ released before $released_before} for $os-$arch"
 
-root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=$LIB_DIR/node/$version/run/$name
-[ "$name" != node ] || program=$root/bin/node
+root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=run/$name
+[ "$name" != node ] || program=bin/node
 # The archive of a program that runs was verified before it was unpacked.
-if ! "$program" --version >/dev/null 2>&1; then
+if ! "$root/$program" --version >/dev/null 2>&1; then
     file=node-$version-$os-$arch.tar.xz
     command -v xz >/dev/null || file=${file%xz}gz
+    trap 'rm -rf "$part"' EXIT
+    trap 'exit 143' HUP INT TERM
     rm -rf "$part" && mkdir -p "$part/run"
     fetch "$version/SHASUMS256.txt" SHASUMS256.txt
     fetch "$version/$file" "$part/$file"
     expected=$(awk -v file="$file" '$2 == file { print $1 }' SHASUMS256.txt)
     digest=$({ sha256sum "$part/$file" 2>/dev/null || shasum -a 256 "$part/$file"; } | cut -d ' ' -f 1)
-    [ "$digest" = "$expected" ] || { rm -rf "$part" &&
-        fail "$file does not match SHASUMS256.txt: its digest is $digest, not ${expected:-listed}"; }
+    [ "$digest" = "$expected" ] ||
+        fail "$file does not match SHASUMS256.txt: its digest is $digest, not ${expected:-listed}"
     tar -xof "$part/$file" -C "$part" --strip-components 1 && rm "$part/$file"
-    # The other programs look for node on PATH, and must find the one in this folder.
-    bin=$(printf %s "$root/bin" | sed "s/'/'\\\\''/g")
+    # The other programs look for node on PATH, and must find the one in this folder, wherever that is moved.
     for other in npm npx corepack; do
-        printf "#!/bin/sh\nPATH='%s':\$PATH exec '%s/node' '%s/$other' \"\$@\"\n" "$bin" "$bin" "$bin" >"$part/run/$other"
+        cat >"$part/run/$other" <<LAUNCHER
+#!/bin/sh
+run=\$(realpath -- "\$0") bin=\${run%/run/*}/bin
+PATH=\$bin:\$PATH exec "\$bin/node" "\$bin/$other" "\$@"
+LAUNCHER
         if [ -e "$part/bin/$other" ]; then chmod +x "$part/run/$other"; fi
     done
+    "$part/$program" --version >/dev/null || fail "$file has no $name that runs here"
     rm -rf "$root" && mv "$part" "$root"
-    "$program" --version >/dev/null || fail "$file has no $name that runs here"
 fi
 
-"$RIGUP" hook binary --provider node --abspath "$program" -- "$@"
+"$RIGUP" hook binary --provider node --abspath "$root/$program" -- "$@"

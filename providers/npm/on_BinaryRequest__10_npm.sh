@@ -7,63 +7,105 @@ IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
+reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
 
 eval "$("$RIGUP" hook begin --provider npm -- "$@")"
-program=node_modules/.bin/$name
-
 command -v node >/dev/null || decline "node is not on PATH; install it with apt-get install nodejs npm"
 command -v npm >/dev/null || decline "npm is not on PATH; install it with apt-get install npm"
+# The .npmrc of a repository can choose the programs that npm runs.
+[ -z "$locations" ] || [ "$run_scripts" ] ||
+    reject "$locations is not from the registry, so it can run scripts; allow them with --postinstall-scripts"
+
+# Options take precedence over the user's files and variables, of which only registries, proxies, certificates and the
+# like apply. No file of a project applies: every npm command uses the prefix, or starts in a folder without parents.
+part=$prefix.part log=$PWD/npm.log dates=$PWD/npm.dates
+isolated="--prefix=$part
+--global=false
+--location=project
+--workspaces=false
+--dry-run=false
+--save=true
+--bin-links=true
+--install-links=true
+--package-lock-only=false
+--loglevel=error"
+case $packages in *--omit=*) ;; *) isolated="$isolated
+--include=prod
+--include=optional
+--include=peer" ;; esac
+# shellcheck disable=SC2086 # one option a line
+npm() { command npm $isolated "$@"; }
+cd /
+unset NODE_PATH npm_config_workspace NPM_CONFIG_WORKSPACE
+NODE_OPTIONS=$(printf %s "${NODE_OPTIONS:-}" | tr ' ' '\n' | grep -E '^--(dns|max|openssl|tls|use)-' | tr '\n' ' ') || :
+export NODE_OPTIONS
+[ -z "$cache" ] || export npm_config_cache="$cache/npm"
+export PUPPETEER_SKIP_DOWNLOAD="${PUPPETEER_SKIP_DOWNLOAD:-true}"
+export PUPPETEER_SKIP_CHROMIUM_DOWNLOAD="${PUPPETEER_SKIP_CHROMIUM_DOWNLOAD:-true}"
+# Prints the cause of npm's failure.
+explain() {
+    cat "$log" >&2
+    cause=$(grep -E '^npm (error|ERR!) ' "$log" | grep -vE '^npm [^ ]+ (code|errno|syscall|path|dest) ' | head -n 1)
+    if grep -qE '^npm [^ ]+ code (E(AI_AGAIN|CONN|HOST|NET|NOTFOUND|PIPE|TIMEDOUT)|ERR_SOCKET|.*CERT|.*SIGNATURE)' "$log"; then
+        cause=$(printf %s "$cause" | sed 's/^npm [^ ]* \(network \)\{0,1\}\([A-Za-z]*Error: \)\{0,1\}//')
+        cause="cannot reach the registry: $cause; check the network, and the registry and the proxy in npm's configuration"
+    fi
+    printf '%s\n' "$cause" | sed "/No versions available/s/\$/ that was released before $released_before/" >&2
+}
+
+# Build beside the prefix: a failure or a kill leaves the working version.
+trap 'rm -rf "$part"' EXIT
+trap 'exit 143' HUP INT TERM
+rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
+[ "$prefix" = "$LIB_DIR/npm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
+
 # A requested age takes precedence over the options of a requirement, and these take precedence over the default age.
 own_age=$(printf '%s\n' "$packages" | grep -E '^--min-release-age=') || :
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -vE '^--min-release-age='); fi
 if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi
 # If a registry has no release dates, npm treats every release as old enough, so check whether it has dates. A registry
 # that has dates is not checked again for a day, and only one of several concurrent hooks checks it.
-dates=$LIB_DIR/npm/registry.part/has-dates check_lock=$LIB_DIR/npm/registry.part/asked check_pid=
-fetch_dates() { npm view "$(printf '%s\n' "$packages" | grep -v '^-' | head -n 1)" time >npm.dates 2>/dev/null || :; }
+has_dates=$LIB_DIR/.cache/npm-registry/has-dates check_lock=$LIB_DIR/.cache/npm-registry/asked check_pid=
+fetch_dates() { npm view "$(printf '%s\n' "$packages" | grep -v '^-' | head -n 1)" time >"$dates" 2>"$1"; }
 if [ "$must_keep_age" ]; then
-    fetch_dates
-    [ -s npm.dates ] || {
+    fetch_dates "$log" || { explain && exit 1; }
+    [ -s "$dates" ] || {
         echo "cannot enforce min_release_age: the registry has no release date of $packages" >&2
         exit 1
     }
-elif [ "$released_before" ] && [ -z "$(find "$dates" -mtime -1 2>/dev/null)" ]; then
+elif [ "$released_before" ] && [ -z "$(find "$has_dates" -mtime -1 2>/dev/null)" ]; then
     [ "$(find "$check_lock" -mmin -1 2>/dev/null)" ] || rm -f "$check_lock"
-    mkdir -p "${dates%/*}"
-    if (set -C && : >"$check_lock") 2>/dev/null; then { fetch_dates; rm -f "$check_lock"; } & check_pid=$!; fi
+    mkdir -p "${has_dates%/*}"
+    if (set -C && : >"$check_lock") 2>/dev/null; then
+        { fetch_dates /dev/null || rm -f "$dates"; rm -f "$check_lock"; } & check_pid=$!
+    fi
 fi
-scripts=--ignore-scripts
-[ -z "$run_scripts" ] || scripts=--ignore-scripts=false
 
-export PUPPETEER_SKIP_DOWNLOAD="${PUPPETEER_SKIP_DOWNLOAD:-true}"
-export PUPPETEER_SKIP_CHROMIUM_DOWNLOAD="${PUPPETEER_SKIP_CHROMIUM_DOWNLOAD:-true}"
-
-# Build beside the prefix, then replace it: a failure or a kill leaves the working version.
-part=$prefix.part
-rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
-[ "$prefix" = "$LIB_DIR/npm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
 # overrides.npm.overrides becomes npm's own field `overrides`, which replaces transitive dependencies.
 overrides=$("$RIGUP" hook override overrides --provider npm -- "$@")
 if [ "$overrides" ]; then
-    npm pkg set --prefix "$part" --loglevel=error --json "overrides=$overrides" >&2
+    npm pkg set --json "overrides=$overrides" >&2
     # npm before 10 fails with "Invalid comparator" if a dependency from git is overridden.
-    case $(npm --version) in [1-9].*) npm() { npx --yes npm@10 "$@"; } ;; esac
+    # shellcheck disable=SC2086 # one option a line
+    case $(npm --version) in [1-9].*) npm() { npx --global=false --yes npm@10 $isolated "$@"; } ;; esac
 fi
+# npm 11.13 and later can require that the dependencies of a package come from the registry too.
+scripts="--ignore-scripts=true
+--allow-git=root
+--allow-remote=root
+--allow-file=root
+--allow-directory=root"
+[ -z "$run_scripts" ] || scripts=--ignore-scripts=false
 # shellcheck disable=SC2086 # one package a line
-npm install --prefix "$part" --no-audit --no-fund --no-progress --no-update-notifier --loglevel=error \
-    $packages $scripts ${released_before:+--before=$released_before} >npm.log 2>&1 || {
+npm install --no-audit --no-fund --no-progress --no-update-notifier $packages $scripts \
+    ${released_before:+--before=$released_before} >"$log" 2>&1 || {
     [ -z "$check_pid" ] || wait "$check_pid"
-    cat npm.log >&2 && rm -rf "$part"
-    grep -E '^npm (error|ERR!) ' npm.log | grep -vE '^npm [^ ]+ (code|errno|syscall|path|dest) ' |
-        head -n 1 | sed "/No versions available/s/\$/ that was released before $released_before/" >&2
-    exit 1
+    explain && exit 1
 }
 if [ "$check_pid" ]; then
     wait "$check_pid"
-    if [ -s npm.dates ]; then : >"$dates"
-    else warn "the registry has no release dates, so the newest releases are installed"; fi
+    if [ -s "$dates" ]; then : >"$has_dates"
+    elif [ -e "$dates" ]; then warn "the registry has no release dates, so the newest releases are installed"; fi
 fi
-[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider npm --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
-rm -rf "$prefix" && mv "$part" "$prefix"
 
-"$RIGUP" hook binary --provider npm --abspath "$prefix/$program" -- "$@"
+"$RIGUP" hook binary --provider npm --built "$part" --abspath "$prefix/node_modules/.bin/$name" -- "$@"

@@ -8,11 +8,34 @@ IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
+reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
 
 eval "$("$RIGUP" hook begin --provider pnpm -- "$@")"
-program=node_modules/.bin/$name
 command -v node >/dev/null || decline "node is not on PATH; install it with apt-get install nodejs"
 command -v pnpm >/dev/null || decline "pnpm is not on PATH; install it with npm install --global pnpm, or see https://pnpm.io/installation"
+# The files of a repository can choose the programs that pnpm runs.
+[ -z "$locations" ] || [ "$run_scripts" ] ||
+    reject "$locations is not from the registry, so it can run scripts; allow them with --postinstall-scripts"
+
+# Options take precedence over the user's files and variables, of which only registries, proxies, certificates and the
+# like apply. No file of a project applies: pnpm reads those of the new prefix, and starts in a folder without parents.
+part=$prefix.part log=$PWD/pnpm.log
+isolated="--dir=$part
+--ignore-workspace
+--config.global=false
+--config.modules-dir=node_modules
+--config.virtual-store-dir=node_modules/.pnpm
+--config.enable-global-virtual-store=false
+--config.lockfile-dir=$part
+--config.symlink=true
+--config.block-exotic-subdeps=${run_scripts:+false}"
+cd /
+unset NODE_PATH
+NODE_OPTIONS=$(printf %s "${NODE_OPTIONS:-}" | tr ' ' '\n' | grep -E '^--(dns|max|openssl|tls|use)-' | tr '\n' ' ') || :
+export NODE_OPTIONS
+if [ "$cache" ]; then
+    export XDG_CACHE_HOME="${XDG_CACHE_HOME:-$cache}" XDG_DATA_HOME="${XDG_DATA_HOME:-$cache}" XDG_STATE_HOME="${XDG_STATE_HOME:-$cache}"
+fi
 
 # pnpm 10.16 and later take an age in minutes. Without minimum-release-age-strict, pnpm installs a release that is too
 # new rather than none.
@@ -24,9 +47,10 @@ fi
 scripts=--ignore-scripts
 [ -z "$run_scripts" ] || scripts=--config.dangerously-allow-all-builds=true
 
-# Build beside the prefix, then replace it: a failure or a kill leaves the working version. Commands must be
-# links: pnpm's launcher scripts do not find their packages when they are called through another link.
-part=$prefix.part
+# Build beside the prefix: a failure or a kill leaves the working version. Commands must be links: pnpm's launcher
+# scripts do not find their packages when they are called through another link.
+trap 'rm -rf "$part"' EXIT
+trap 'exit 143' HUP INT TERM
 rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
 [ "$prefix" = "$LIB_DIR/pnpm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
 age="--config.minimum-release-age=$minutes
@@ -34,23 +58,21 @@ age="--config.minimum-release-age=$minutes
 --config.minimum-release-age-ignore-missing-time=false"
 # shellcheck disable=SC2086 # one package a line
 try() {
-    pnpm add --dir "$part" --ignore-workspace $packages $scripts $age --config.prefer-symlinked-executables=true \
-        --config.package-import-method=clone-or-copy --config.update-notifier=false --reporter=append-only >pnpm.log 2>&1
+    pnpm add $isolated $packages $scripts $age --config.prefer-symlinked-executables=true \
+        --config.package-import-method=clone-or-copy --config.update-notifier=false --reporter=append-only >"$log" 2>&1
 }
-no_dates() { tr -s ' \n' ' ' <pnpm.log | grep -q 'is missing the "time" field'; }
+no_dates() { tr -s ' \n' ' ' <"$log" | grep -q 'is missing the "time" field'; }
 # With a registry without release dates, pnpm fails if any option about ages is set, even with age 0.
 try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 0 ] ||
     warn "the registry has no release dates, so the newest releases are installed"; }; } || {
-    cat pnpm.log >&2 && rm -rf "$part"
+    cat "$log" >&2
     # pnpm wraps its message: join the lines.
-    reason=$(tr -s ' \n' ' ' <pnpm.log | sed "s/.*ERR_PNPM_/ERR_PNPM_/; s/ × .* ╰─▶//
+    reason=$(tr -s ' \n' ' ' <"$log" | sed "s/.*ERR_PNPM_/ERR_PNPM_/; s/ × .* ╰─▶//
         s/ while fetching it from .*/${released_before:+ that was released before $released_before}/
         s/ This error happened.*//; s/ help: .*//")
     ! no_dates || reason="cannot enforce min_release_age: the registry has no release dates"
     echo "$reason" >&2
     exit 1
 }
-[ -x "$part/$program" ] || { "$RIGUP" hook binary --provider pnpm --abspath "$part/$program" -- "$@" || rm -rf "$part"; exit 1; }
-rm -rf "$prefix" && mv "$part" "$prefix"
 
-"$RIGUP" hook binary --provider pnpm --abspath "$prefix/$program" -- "$@"
+"$RIGUP" hook binary --provider pnpm --built "$part" --abspath "$prefix/node_modules/.bin/$name" -- "$@"

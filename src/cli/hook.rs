@@ -25,6 +25,7 @@ use crate::settings::Settings;
 use crate::store::BinaryFilter;
 use crate::toolkit::batch::{self, BatchSearch};
 use crate::toolkit::binary::BinaryError;
+use crate::toolkit::built::BuiltPrefix;
 use crate::toolkit::programs::InstalledPackages;
 use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::{begin, binary, lock, policy, relocate};
@@ -64,7 +65,7 @@ pub(crate) enum HookCommand {
         #[command(flatten)]
         of: ProviderArgs,
     },
-    /// For batch hooks: print the record of a request that failed or was declined
+    /// For hook scripts: print the record of a request that was not satisfied
     Failure {
         /// Name of the binary
         #[arg(long)]
@@ -72,6 +73,9 @@ pub(crate) enum HookCommand {
         /// Report the request as declined rather than failed
         #[arg(long)]
         declined: bool,
+        /// Report the request as rejected rather than failed
+        #[arg(long, conflicts_with = "declined")]
+        rejected: bool,
         /// Reason, which may start with `-`
         #[arg(allow_hyphen_values = true)]
         reason: String,
@@ -168,6 +172,9 @@ pub(crate) struct BinaryArgs {
     /// Path of the binary [default: the first match on PATH, ignoring LIB_BIN_DIR]
     #[arg(long, value_name = "PATH")]
     abspath: Option<PathBuf>,
+    /// Probe the binary in this folder, and then move the folder to the prefix
+    #[arg(long, value_name = "FOLDER", requires = "abspath", conflicts_with = "or_decline")]
+    built: Option<PathBuf>,
     /// If the binary does not exist, decline: exit with 0 and print no record
     #[arg(long)]
     or_decline: bool,
@@ -212,8 +219,12 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
                 }
             }
         }
-        HookCommand::Failure { name, declined, reason } => {
-            let outcome = if declined { Outcome::Declined } else { Outcome::Failed };
+        HookCommand::Failure { name, declined, rejected, reason } => {
+            let outcome = match (declined, rejected) {
+                (true, _) => Outcome::Declined,
+                (_, true) => Outcome::Rejected,
+                _ => Outcome::Failed,
+            };
             output.records([batch::failure(&name, outcome, &reason)]);
         }
         HookCommand::Policy(of) => {
@@ -326,24 +337,41 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     };
     let overrides = request.as_ref().map(|request| request.overrides.clone()).unwrap_or_default();
     let overrides = overrides.of(&args.of.provider);
-    let abspath = overrides.abspath(settings.home.as_deref());
+    let abspath = overrides.abspath(settings.home.as_deref()).or_else(|| args.abspath.clone());
+    let built = match (&args.built, &request) {
+        (Some(built), Some(request)) => {
+            let prefix = request.prefix(&args.of.provider, &settings.lib_dir).map_err(CliError::usage)?;
+            Some(BuiltPrefix { built, prefix })
+        }
+        _ => None,
+    };
+    let is_named = abspath == args.abspath;
+    let file = abspath.map(|file| built.as_ref().map_or_else(|| file.clone(), |built| built.locate(&file)));
     let interrupt = interrupt()?;
     let known = known_binaries(Some(&name), context);
-    let record =
-        binary::locate(&name, abspath.as_deref().or(args.abspath.as_deref()), settings).and_then(|file| {
-            let facts = binary::facts(&file, overrides.version.as_deref(), &known, settings, &interrupt)?;
-            Ok(binary::record(&name, &args.of.provider, &file, &facts))
-        });
+    let facts = binary::locate(&name, file.as_deref(), settings).and_then(|file| {
+        let facts = binary::facts(&file, overrides.version.as_deref(), &known, settings, &interrupt)?;
+        Ok((file, facts))
+    });
     // After an interrupted probe, the version is unknown, but a record without one states that the program has none.
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
-    match (record, request) {
-        (Ok(record), _) => context.output.records([record]),
+    let provider = &args.of.provider;
+    match (facts, request) {
+        (Ok((file, facts)), request) => {
+            let record = match (&built, &request) {
+                (Some(built), Some(request)) => built
+                    .accept(request, provider, &file, &facts)
+                    .map_err(|error| CliError::setup(format!("cannot replace the prefix: {error}")))?,
+                _ => binary::record(&name, provider, &file, &facts),
+            };
+            context.output.records([record]);
+        }
         (Err(error), _) if args.or_decline && error.is_missing() => message!("{error}"),
-        (Err(BinaryError::NotExecutable(file)), Some(request)) if Some(&file) == args.abspath.as_ref() => {
+        (Err(BinaryError::NotExecutable(file)), Some(request)) if is_named => {
             let version_format = args.of.config(settings)?.version_format;
-            let packages = InstalledPackages::new(&request, &args.of.provider, version_format.as_deref());
+            let packages = InstalledPackages::new(&request, provider, version_format.as_deref());
             let programs =
                 packages.in_folder(file.parent().unwrap_or(Path::new("/"))).map_err(CliError::setup)?;
             return Err(CliError::not_found(packages.no_program(programs)));

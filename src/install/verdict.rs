@@ -74,8 +74,9 @@ impl ProviderOutput {
         match record.kind.as_str() {
             "Warning" => on_event(InstallEvent::Notice(format!("{provider}: {}", text("message")))),
             "BinaryFailure" => {
-                let is_declined = text("outcome") == Outcome::Declined.as_str();
-                let outcome = if is_declined { Outcome::Declined } else { Outcome::Failed };
+                let stated = [Outcome::Declined, Outcome::Rejected];
+                let outcome = stated.into_iter().find(|outcome| text("outcome") == outcome.as_str());
+                let outcome = outcome.unwrap_or(Outcome::Failed);
                 let reason = text("reason").to_owned();
                 self.failures.entry(text("name").to_owned()).or_insert((outcome, reason));
             }

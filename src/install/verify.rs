@@ -162,15 +162,20 @@ pub(crate) fn verify_unchanged(installed: &Installed) -> Result<(), VerifyError>
     if is_unchanged { Ok(()) } else { Err(VerifyError::UnusableFile(installed.abspath.clone(), CHANGED)) }
 }
 
-fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
-    let min_version = expected.min_version;
-    if !version::satisfies(found, min_version) {
-        let min_version = min_version.to_owned();
-        return Err(match found {
-            "" => VerifyError::NoVersion(min_version),
-            found => VerifyError::TooOld(found.to_owned(), min_version),
-        });
+/// Checks a version against the minimum version of a request.
+pub(crate) fn check_min_version(found: &str, min_version: &str) -> Result<(), VerifyError> {
+    if version::satisfies(found, min_version) {
+        return Ok(());
     }
+    let min_version = min_version.to_owned();
+    Err(match found {
+        "" => VerifyError::NoVersion(min_version),
+        found => VerifyError::TooOld(found.to_owned(), min_version),
+    })
+}
+
+fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
+    check_min_version(found, expected.min_version)?;
     match expected.pin {
         Some((pin, _)) if pin.version != found => {
             Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone()))

@@ -1,12 +1,16 @@
 //! The shell code at the start of a provider's hook, which takes the lock and sets the request as shell variables.
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
 use jiff::Timestamp;
+use nix::unistd::{AccessFlags, access};
 
 use crate::plugin::config::provider::ProviderConfig;
 use crate::settings::Settings;
 use crate::shell;
-use crate::toolkit::policy;
 use crate::toolkit::request::{HookRequest, RequestError};
+use crate::toolkit::{pin, policy};
 
 /// The environment variable that identifies the lock under which a hook runs.
 pub(crate) const LOCKED: &str = "RIGUP_LOCKED";
@@ -20,9 +24,9 @@ fi
 "##;
 
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
-/// starts the hook again under the lock. Otherwise, it sets the variables `name`, `prefix`, `packages` (one per line),
-/// `min_version`, `exact_version` and those of [`policy::assignments`]. The lock is that of the prefix unless `lock`
-/// names another.
+/// starts the hook again under the lock. Otherwise, it sets the variables `name`, `prefix`, `packages` and `locations`
+/// (one per line), `min_version`, `exact_version`, `cache` and those of [`policy::assignments`], and HOME if it
+/// is unset. The lock is that of the prefix unless `lock` names another.
 pub(crate) fn script(
     request: &HookRequest,
     provider: &str,
@@ -39,16 +43,34 @@ pub(crate) fn script(
         let (lock_id, lock) = (quoted(&lock_id.to_string_lossy())?, quoted(lock)?);
         return Ok(format!("{RESTART}{LOCKED}={lock_id} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n"));
     }
-    let packages = request.packages(provider, config)?.join("\n");
+    let packages = request.packages(provider, config)?;
+    let is_location = |package: &&String| !package.starts_with('-') && pin::is_location(package);
+    let locations: Vec<String> = packages.iter().filter(is_location).cloned().collect();
+    let cache = cache(settings).map(|cache| cache.to_string_lossy().into_owned()).unwrap_or_default();
+    let home = settings.home.as_deref().map_or(cache.as_str().into(), Path::to_string_lossy);
+    let is_unset = settings.environment.get("HOME").is_none_or(OsStr::is_empty);
+    let home = if is_unset { format!("export HOME={}\n", quoted(&home)?) } else { String::new() };
     Ok(format!(
-        "name={}\nprefix={}\npackages={}\nmin_version={}\nexact_version={}\n{}",
+        "name={}\nprefix={}\npackages={}\nlocations={}\nmin_version={}\nexact_version={}\ncache={}\n{home}{}",
         quoted(request.name.link_name())?,
         quoted(&prefix.to_string_lossy())?,
-        quoted(&packages)?,
+        quoted(&packages.join("\n"))?,
+        quoted(&locations.join("\n"))?,
         quoted(&request.min_version)?,
         quoted(&request.exact_version)?,
+        quoted(&cache)?,
         policy::assignments(request, now)
     ))
+}
+
+/// Returns the folder for the caches of package managers if they cannot keep them below the home folder.
+fn cache(settings: &Settings) -> Option<PathBuf> {
+    let is_writable = |home: &Path| {
+        let existing = home.ancestors().find(|folder| folder.exists());
+        existing.is_some_and(|folder| access(folder, AccessFlags::W_OK).is_ok())
+    };
+    let is_usable = settings.home.as_deref().is_some_and(|home| home.is_absolute() && is_writable(home));
+    (!is_usable).then(|| settings.lib_dir.join(".cache"))
 }
 
 /// Quotes a word for a shell.

@@ -55,6 +55,19 @@ fn is_name(package: &str) -> bool {
     !is_location && (!is_path || owner.starts_with('@') || owner.contains('.'))
 }
 
+/// Returns whether a package is a URL, a repository, a file or a folder rather than the name of a package in a registry,
+/// with an optional version. Applies to the forms of npm and Python; a module path of Go is a location too.
+pub(crate) fn is_location(package: &str) -> bool {
+    const ARCHIVES: [&str; 5] = [".tgz", ".tar", ".tar.gz", ".zip", ".whl"];
+    // npm's alias: x@npm:@scope/y@1
+    let named = package.split_once("@npm:").map_or(package, |(_, named)| named);
+    let scoped = named.strip_prefix('@').and_then(|scope| scope.split_once('/'));
+    let name = scoped.map_or(named, |(_, name)| name);
+    name.contains(['/', ':'])
+        || name.starts_with(['.', '~'])
+        || ARCHIVES.iter().any(|end| name.ends_with(end))
+}
+
 /// Whether a version is exact: it has three numbers, or an epoch or alias in front. After apt's `=` or gem's `:`, every
 /// version that is not a pattern is exact.
 fn is_exact(version: &str, separator: char) -> bool {
@@ -104,6 +117,35 @@ mod tests {
             ("node@22", None, "node@22"),
         ] {
             assert_eq!(without_version(package, format), expected);
+        }
+    }
+
+    #[test]
+    fn a_package_that_is_not_from_the_registry_is_a_location() {
+        for name in
+            ["x", "x@^1.2", "@s/x", "@s/x@latest", "y@npm:x@1", "y@npm:@s/x", "x[a]>=1,<3; os_name=='a'"]
+        {
+            assert!(!is_location(name), "{name}");
+        }
+        for location in [
+            "user/x",
+            "user/x#v1",
+            "x@user/x",
+            "github:user/x",
+            "x@git+ssh://git@example.org/x.git",
+            "@s/x@file:../x",
+            "git@example.org:x.git",
+            "./x",
+            "../x",
+            "/src/x",
+            "~/x",
+            "x.tgz",
+            "x @ https://example.org/x",
+            "x-1.0.whl",
+            "y@npm:x@user/x",
+            "file:x",
+        ] {
+            assert!(is_location(location), "{location}");
         }
     }
 

@@ -158,7 +158,7 @@ fn a_failed_bash_command_keeps_the_earlier_version() {
     context.run(&["install"]).succeeds();
     for (command, reason) in [
         ("rm -rf ./*; echo gone >&2; exit 10", "bash failed: exit code 1: gone"),
-        ("touch other", "x is not an executable file"),
+        ("touch other", "the command put no program x into BIN_DIR"),
     ] {
         require_with_command(&context, command);
         let record = context.run(&["install", "--force"]).exits_with(1).record();

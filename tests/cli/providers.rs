@@ -308,7 +308,8 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
     context.set("RIGUP_LOCKED", prefix);
     let code = context.run(&begin).succeeds().stdout;
     let start = format!(
-        "name=it\nprefix={prefix}\npackages=it==1.2\nmin_version=''\nexact_version=1.2\nmin_release_age=7\n"
+        "name=it\nprefix={prefix}\npackages=it==1.2\nlocations=''\nmin_version=''\nexact_version=1.2\n\
+         cache=''\nmin_release_age=7\n"
     );
     assert!(code.starts_with(&start), "{code}");
     let others = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--binproviders=apt"];
