@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU64;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -12,6 +12,10 @@ use crate::model::ProcessId;
 use crate::trust::{TrustedFile, TrustedReadError};
 
 pub use crate::trust::{Trust, Untrusted};
+
+mod folders;
+
+pub(crate) use folders::{STORE_NAME, is_listable};
 
 /// The environment that rigup was started with. Bytes that are not UTF-8 are kept.
 #[derive(Debug, Clone, Default)]
@@ -81,6 +85,10 @@ const MAX_SIZE: u64 = 1 << 20;
 /// The key with folders that are declared trusted. It is ignored in a project's file and in a file that others can write
 /// to, so that no folder can declare itself trusted.
 const TRUST_DIRS: &str = "trust_dirs";
+
+/// The table with the retention limits. It is ignored in a project's file, because it applies to the records of all
+/// projects.
+const KEEP: &str = "keep";
 
 /// A settings file.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,12 +201,14 @@ impl Settings {
         environment: Environment,
     ) -> Result<Self, SettingsError> {
         let folder = |flag: Option<PathBuf>, names: &[&str]| {
-            Some(absolute(here, &flag.or_else(|| environment.path(names))?))
+            Some(folders::absolute(here, &flag.or_else(|| environment.path(names))?))
         };
-        let data_dir = folder(flags.data_dir, &["RIGUP_DATA_DIR", "DATA_DIR"])
+        let mut warnings = Vec::new();
+        let data_dir = folder(flags.data_dir, &["RIGUP_DATA_DIR"])
+            .or_else(|| folder(None, &["DATA_DIR"]).filter(|path| folders::is_usable(path, &mut warnings)))
             .or_else(|| {
                 let data = environment.xdg_folder("XDG_DATA_HOME", home.as_deref(), ".local/share")?;
-                Some(absolute(here, &data.join("rigup")))
+                Some(folders::absolute(here, &data.join("rigup")))
             })
             .ok_or(SettingsError::NoDataDir)?;
         let lib_dir = folder(flags.lib_dir, &["RIGUP_LIB_DIR", "LIB_DIR"])
@@ -206,29 +216,37 @@ impl Settings {
         let lib_bin_dir = folder(flags.lib_bin_dir, &["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"])
             .unwrap_or_else(|| lib_dir.join("bin"));
         let folders = [(&data_dir, "--data-dir"), (&lib_dir, "--lib-dir"), (&lib_bin_dir, "--lib-bin-dir")];
-        folders.into_iter().try_for_each(|(path, flag)| check_folder(path, flag))?;
+        for (path, flag) in folders {
+            if let Some(problem) = folders::problem(path) {
+                return Err(SettingsError::Folder(path.to_owned(), problem, flag));
+            }
+        }
         let plugin_path: Vec<PathBuf> = flags
             .plugins_dirs
             .into_iter()
             .chain(environment.folders("RIGUP_PLUGINS_DIR"))
             .chain(["plugins", "providers"].map(PathBuf::from))
             .filter(|dir| !dir.as_os_str().is_empty())
-            .map(|dir| absolute(here, &dir))
+            .map(|dir| folders::absolute(here, &dir))
             .collect();
         let user = environment.xdg_folder("XDG_CONFIG_HOME", home.as_deref(), ".config");
         let mut trust = trust(here, flags.trust_dirs, &environment);
-        let mut warnings = Vec::new();
         // The user's own file may declare the project's file trusted, but not the other way around.
         let users = user.map(|folder| folder.join("rigup").join(FILE_NAME));
         let projects = Some(here.join(FILE_NAME)).filter(|path| users.as_ref() != Some(path));
         let mut files = Vec::new();
         for (path, is_project) in [(users, false), (projects, true)] {
             let Some(path) = path else { continue };
-            files.extend(read_file(path, is_project, home.as_deref(), &mut trust, &mut warnings)?);
+            let file = read_file(path, is_project, home.as_deref(), &mut trust, &mut warnings)?;
+            files
+                .extend(file.map(|file| if is_project { without_limits(file, &mut warnings) } else { file }));
         }
         files.reverse();
-        warnings.extend(list_warnings(plugin_path.iter().map(PathBuf::as_path), "finds no plugins there"));
-        warnings.extend(list_warnings(trust.exceptions(), "does not trust it"));
+        warnings.extend(folders::list_warnings(
+            plugin_path.iter().map(PathBuf::as_path),
+            "finds no plugins there",
+        ));
+        warnings.extend(folders::list_warnings(trust.exceptions(), "does not trust it"));
         let output_limit = match environment.get("RIGUP_OUTPUT_LIMIT") {
             None => OUTPUT_LIMIT,
             Some(text) => text
@@ -254,41 +272,12 @@ impl Settings {
     }
 }
 
-/// Checks that the path of a folder can be written into records, which are JSON, into PATH, and into the scripts by
-/// which pip and others start a program, some of which put it in double quotes.
-fn check_folder(path: &Path, flag: &'static str) -> Result<(), SettingsError> {
-    let is_unsupported = |c: &char| c.is_control() || [':', '"', '$', '`', '\\'].contains(c);
-    let reason = match path.to_str() {
-        None => "is not UTF-8, which records require".to_owned(),
-        Some(text) => match text.chars().find(is_unsupported) {
-            Some(c) => format!("has a {c:?}, which PATH and program launchers do not support"),
-            None => return Ok(()),
-        },
-    };
-    Err(SettingsError::Folder(path.to_owned(), reason, flag))
-}
-
-/// Returns whether a folder can be in a list of folders, such as PATH.
-pub(crate) fn is_listable(folder: &Path) -> bool {
-    !folder.as_os_str().is_empty() && !folder.as_os_str().as_encoded_bytes().contains(&b':')
-}
-
-/// Returns a warning for each existing folder that cannot be passed to hooks in a list.
-fn list_warnings<'a>(folders: impl Iterator<Item = &'a Path>, what: &str) -> impl Iterator<Item = String> {
-    folders.filter(|folder| !is_listable(folder) && folder.is_dir()).map(move |folder| {
-        format!(
-            "the path {} contains a ':', so rigup {what} if a hook runs it; rename the folder",
-            folder.display()
-        )
-    })
-}
-
 /// Returns the trust that the command line and the environment declare.
 fn trust(here: &Path, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
     let mut trust = Trust::new(environment.text("SUDO_UID").and_then(|uid| uid.parse().ok()));
     for (folders, source) in [(flags, "--trust-dir"), (environment.folders(TRUST_VARIABLE), TRUST_VARIABLE)] {
         for folder in folders.iter().filter(|folder| !folder.as_os_str().is_empty()) {
-            trust.add_exception(absolute(here, folder), source);
+            trust.add_exception(folders::absolute(here, folder), source);
         }
     }
     trust
@@ -332,7 +321,8 @@ fn read_file(
         } else {
             let here = path.parent().unwrap_or(Path::new("/"));
             for folder in folders {
-                let folder = dir::expand_home(&folder, home).unwrap_or_else(|| absolute(here, &folder));
+                let folder =
+                    dir::expand_home(&folder, home).unwrap_or_else(|| folders::absolute(here, &folder));
                 trust.add_exception(folder, format!("{TRUST_DIRS} in {}", path.display()));
             }
         }
@@ -348,18 +338,18 @@ fn syntax_error(error: &toml::de::Error, text: &str) -> String {
     format!("not TOML: line {line}: {}", error.message())
 }
 
-/// Returns the absolute path of a folder relative to `here`. A path with `..` is resolved as far as it exists, because
-/// it is written into links.
-fn absolute(here: &Path, dir: &Path) -> PathBuf {
-    let path = here.join(dir);
-    if !path.components().any(|part| part == Component::ParentDir) {
-        return path;
+/// Removes the retention limits from a project's file, with a warning.
+fn without_limits(mut file: SettingsFile, warnings: &mut Vec<String>) -> SettingsFile {
+    let is_limit = |key: &str| key == KEEP || key.starts_with("keep.") || key.starts_with("RIGUP_KEEP_");
+    let count = file.values.len();
+    file.values.retain(|key, _| !is_limit(key));
+    if file.values.len() < count {
+        warnings.push(format!(
+            "[{KEEP}] in {} is ignored: it applies to the records of all projects; set it in rigup/{FILE_NAME} in your configuration folder",
+            file.path.display()
+        ));
     }
-    let resolved = path.ancestors().find_map(|existing| {
-        let rest = path.strip_prefix(existing).ok()?;
-        Some(existing.canonicalize().ok()?.join(rest))
-    });
-    resolved.unwrap_or(path)
+    file
 }
 
 /// Returns the part of LIB_DIR that separates the builds for different platforms: `x86_64-linux`.
@@ -473,8 +463,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let real = folder.path().canonicalize().unwrap();
         fs_err::create_dir(real.join("here")).unwrap();
-        assert_eq!(absolute(&real.join("here"), Path::new("../new/data")), real.join("new/data"));
-        assert_eq!(absolute(&real.join("here"), Path::new("data")), real.join("here/data"));
+        assert_eq!(folders::absolute(&real.join("here"), Path::new("../new/data")), real.join("new/data"));
+        assert_eq!(folders::absolute(&real.join("here"), Path::new("data")), real.join("here/data"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `rigup process`: the records of processes, and the live processes.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::clock;
 use crate::engine::{Engine, ExitStatus, processes};
 use crate::model::{Process, ProcessId, ProcessState};
 use crate::process::kill::{self, KillOutcome};
-use crate::process::run_dir::RunDir;
+use crate::process::run_dir;
 use crate::process::system::ProcessEntry;
 use crate::process::usage::{self, LiveUsage};
 use crate::process::{handle, tail, terminate, tree};
@@ -162,7 +163,7 @@ pub(crate) fn write(processes: &[Process], output: &mut Output) {
 }
 
 fn show(id: &str, context: &mut Context) -> CommandResult {
-    let (_, process) = context.process(id)?;
+    let (store, process) = context.process(id)?;
     let output = &mut context.output;
     let mut record = process.to_record();
     let elapsed = tables::elapsed(&process, clock::now());
@@ -173,7 +174,7 @@ fn show(id: &str, context: &mut Context) -> CommandResult {
         let pids: Vec<u32> = tree.iter().map(|entry| entry.pid).collect();
         record["live"]["pids"] = json!(pids);
     }
-    let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
+    let run_dir = run_dir::of(store.data_dir(), &process);
     if let (Some(run_dir), None) = (&run_dir, process.exit()) {
         for (key, log) in [("stdout_tail", run_dir.stdout()), ("stderr_tail", run_dir.stderr())] {
             record[key] = tail::read(&log, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default().into();
@@ -252,7 +253,7 @@ fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
     } else {
         Engine::open_checked(context.settings.clone(), &print_event)?
     };
-    let GcReport { items, pruned } = engine.gc(args.ttl.map(Duration::from_secs), args.dry_run)?;
+    let GcReport { items, pruned, .. } = engine.gc(args.ttl.map(Duration::from_secs), args.dry_run)?;
     let columns = [
         Column::new("ACTION"),
         Column::new("PROCESS"),
@@ -300,7 +301,7 @@ fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
     let signal = args.signal;
     let is_final = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
     if !is_final && args.grace.is_none() {
-        return Ok(send(&processes, signal));
+        return Ok(send(session.store.data_dir(), &processes, signal));
     }
     let grace = args.grace.map_or(terminate::GRACE, Duration::from_secs);
     let mut exited = Vec::new();
@@ -313,6 +314,13 @@ fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
             KillOutcome::AlreadyExited => message!("process {id} has already exited"),
             KillOutcome::NotStarted => {
                 error!("cannot kill process {id}: it has not started yet; kill its parent");
+                status = ExitStatus::Incomplete;
+            }
+            KillOutcome::Elsewhere(run_dir) => {
+                error!(
+                    "cannot kill process {id}: it belongs to another data dir, as its run dir {} shows; use that --data-dir",
+                    run_dir.display()
+                );
                 status = ExitStatus::Incomplete;
             }
             KillOutcome::Survived(survivors) => {
@@ -337,9 +345,9 @@ fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
     }
 }
 
-fn send(processes: &[Process], signal: Signal) -> ExitStatus {
+fn send(data_dir: &Path, processes: &[Process], signal: Signal) -> ExitStatus {
     let mut status = ExitStatus::Success;
-    for process in processes.iter().filter(|process| !kill::signal(process, signal)) {
+    for process in processes.iter().filter(|process| !kill::signal(data_dir, process, signal)) {
         error!("cannot signal process {}: it is not running", process.id);
         status = ExitStatus::Incomplete;
     }

@@ -14,7 +14,7 @@ use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, CommandSpec};
 use crate::process::wait;
-use crate::runs::gc::{Gc, GcReport};
+use crate::runs::gc::{self, Gc, GcReport};
 use crate::runs::start::{self, RunRequest};
 use crate::store::BinaryFilter;
 
@@ -95,7 +95,14 @@ pub(crate) fn gc(
     is_dry_run: bool,
 ) -> Result<GcReport, EngineError> {
     let limits = catalog::core_settings(&session.settings)?.keep();
-    Ok(Gc { ttl, dry_run: is_dry_run, ..session.gc(limits) }.run()?)
+    let report = Gc { ttl, dry_run: is_dry_run, ..session.gc(limits) }.run()?;
+    if let Some(lead) = report.clock_lead.filter(|_| !report.items.is_empty() || !report.pruned.is_empty()) {
+        session.warn(format!(
+            "the clock is {} ahead of the newest earlier record, and the ages of all records were computed with it",
+            gc::display(lead)
+        ));
+    }
+    Ok(report)
 }
 
 /// Returns the id of the binary with the name of a program, or `None` if there is none.

@@ -298,12 +298,18 @@ fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machin
 
 /// Returns the guid of this machine.
 fn guid(settings: &Settings) -> Result<Guid, EngineError> {
-    machine::guid::find_or_create(&settings.data_dir).map_err(|error| data_dir_error(settings, error))
+    machine::guid::find_or_create(&settings.data_dir, is_container(settings))
+        .map_err(|error| data_dir_error(settings, error))
 }
 
 fn facts(settings: &Settings) -> MachineFacts {
-    let in_docker = settings.environment.text("IN_DOCKER").and_then(boolean::parse) == Some(true);
-    machine::facts::gather(in_docker, &settings.data_dir)
+    machine::facts::gather(is_container(settings), &settings.data_dir)
+}
+
+/// Returns whether this machine is a container, as the variable `IN_DOCKER` or its files say.
+fn is_container(settings: &Settings) -> bool {
+    let in_docker = settings.environment.text("IN_DOCKER").and_then(boolean::parse);
+    in_docker == Some(true) || machine::facts::is_container()
 }
 
 /// Returns the error for a data dir that cannot be used.

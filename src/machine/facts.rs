@@ -41,18 +41,16 @@ const DMI_PLACEHOLDERS: [&str; 9] = [
     "o.e.m.",
 ];
 
-/// Gathers the facts about this machine. `in_docker_hint` is the variable `IN_DOCKER`: if it is true, the machine is a
-/// container, regardless of its files. `data_dir` need not exist; its disk space is part of the stats.
+/// Gathers the facts about this machine. `data_dir` need not exist; its disk space is part of the stats.
 ///
 /// In a container, an unknown manufacturer becomes `Docker`, and an unknown product `Container`.
-pub(crate) fn gather(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
+pub(crate) fn gather(hw_in_docker: bool, data_dir: &Path) -> MachineFacts {
     let kernel = uname().ok();
     let text = |part: fn(&UtsName) -> &OsStr| {
         kernel.as_ref().map(|kernel| part(kernel).to_string_lossy().into_owned()).unwrap_or_default()
     };
     let (release, arch) = (text(UtsName::release), text(UtsName::machine));
 
-    let hw_in_docker = in_docker_hint || in_container();
     let hw_manufacturer = dmi_text(&Product::vendor_name().unwrap_or_default());
     let hw_product = dmi_text(&Product::name().unwrap_or_default());
     let hw_in_vm = is_vm(&hw_manufacturer, &hw_product) || has_hypervisor_flag(&head("/proc/cpuinfo"));
@@ -76,7 +74,8 @@ pub(crate) fn gather(in_docker_hint: bool, data_dir: &Path) -> MachineFacts {
     }
 }
 
-fn in_container() -> bool {
+/// Returns whether this machine is a container.
+pub(crate) fn is_container() -> bool {
     CONTAINER_FILES.iter().any(|path| Path::new(path).exists())
         || is_container_engine(&head("/run/systemd/container"))
         || is_container_cgroup(&head("/proc/self/cgroup"))

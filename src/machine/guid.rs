@@ -1,8 +1,10 @@
 //! The guid of this machine, which stays the same and does not reveal the machine id.
 //!
-//! The sources and their order are those of [py-machineid](https://github.com/keygen-sh/py-machineid) 1.0, so that
-//! `ArchiveBox` and rigup give a machine the same guid. Unlike py-machineid, rigup skips text that cannot be an id
-//! (systemd writes `uninitialized` into fresh images), and gives a machine without an id a random one.
+//! The sources and their order on a host are those of [py-machineid](https://github.com/keygen-sh/py-machineid) 1.0, so
+//! that `ArchiveBox` and rigup give a host the same guid. Unlike py-machineid, rigup skips text that cannot be an id
+//! (systemd writes `uninitialized` into fresh images), and gives a machine without an id a random one. A container has no
+//! id that lasts as long as its data: the id of the container changes with every `docker run`, and the machine id of an
+//! image is the same in all of its containers. So a random id in the data dir identifies all containers that use it.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -25,40 +27,34 @@ const FILE_NAME: &str = "machine-id";
 /// The source of a guid that is derived from the random id.
 const RANDOM: &str = "random";
 
-/// A file that may contain the machine's id, and how to find the id in its text.
-type Candidate = (PathBuf, fn(&str) -> Option<String>);
-
 /// Returns the guid of this machine, which is derived from the first of these ids:
 ///
-/// - a random id in `data_dir/machine-id`, so that the guid, and with it the records of this machine, stay the same if
-///   the installation of a package gives the system a machine id later
-/// - on macOS, the `IOPlatformUUID`
-/// - the id in `/var/lib/dbus/machine-id` or `/etc/machine-id`
-/// - the id of the Docker container in `/proc/self/cgroup` or `/proc/self/mountinfo`
+/// - the random id in `data_dir/machine-id`, so that the guid, and with it the records of this machine, stay the same if
+///   the system gets a machine id later
+/// - unless this is a container: on macOS, the `IOPlatformUUID`; elsewhere, the id in `/var/lib/dbus/machine-id` or
+///   `/etc/machine-id`
 /// - a new random id, which is written to `data_dir/machine-id`
 ///
 /// Fails if the file in the data dir cannot be read, or is needed and cannot be written.
-pub(crate) fn find_or_create(data_dir: &Path) -> io::Result<Guid> {
+pub(crate) fn find_or_create(data_dir: &Path, is_container: bool) -> io::Result<Guid> {
     if let Some(id) = read_random_id(&data_dir.join(FILE_NAME))? {
         return Ok(derive(&id, RANDOM));
+    }
+    if is_container {
+        return guid_from(&[], data_dir);
     }
     if cfg!(target_os = "macos")
         && let Some(id) = Product::uuid().ok().and_then(|text| machine_id(&text))
     {
         return Ok(derive(&id, "IOPlatformUUID"));
     }
-    let candidates: [Candidate; 4] = [
-        ("/var/lib/dbus/machine-id".into(), machine_id),
-        ("/etc/machine-id".into(), machine_id),
-        ("/proc/self/cgroup".into(), id_in_cgroup),
-        ("/proc/self/mountinfo".into(), id_in_mountinfo),
-    ];
-    guid_from(&candidates, data_dir)
+    guid_from(&["/var/lib/dbus/machine-id", "/etc/machine-id"].map(PathBuf::from), data_dir)
 }
 
-fn guid_from(candidates: &[Candidate], data_dir: &Path) -> io::Result<Guid> {
-    for (path, id_in) in candidates {
-        if let Some(id) = fs_err::read_to_string(path).ok().and_then(|text| id_in(&text)) {
+/// Returns the guid of the first file that contains an id, or else that of the random id.
+fn guid_from(files: &[PathBuf], data_dir: &Path) -> io::Result<Guid> {
+    for path in files {
+        if let Some(id) = fs_err::read_to_string(path).ok().and_then(|text| machine_id(&text)) {
             return Ok(derive(&id, &path.to_string_lossy()));
         }
     }
@@ -81,30 +77,6 @@ fn machine_id(text: &str) -> Option<String> {
     let is_id =
         digits().count() == 32 && digits().all(|c| c.is_ascii_hexdigit()) && digits().any(|c| c != '0');
     is_id.then_some(id)
-}
-
-/// Returns the name of the container: the second folder in the first line, as in `12:cpu:/docker/<id>` or
-/// `1:name=systemd:/system.slice/docker-<id>.scope`. Under cgroup v2, a container sees only `0::/`.
-fn id_in_cgroup(text: &str) -> Option<String> {
-    if !text.contains("docker") {
-        return None;
-    }
-    let folder = text.lines().next()?.split('/').nth(2)?.trim();
-    folder.split(|c: char| !c.is_ascii_alphanumeric()).any(is_container_id).then(|| folder.to_owned())
-}
-
-/// Returns the id of the container whose `/var/lib/docker/containers/<id>/hostname` is mounted.
-fn id_in_mountinfo(text: &str) -> Option<String> {
-    text.split("docker/containers/")
-        .skip(1)
-        .filter_map(|rest| rest.split_once("/hostname"))
-        .map(|(id, _)| id)
-        .find(|id| is_container_id(id))
-        .map(str::to_owned)
-}
-
-fn is_container_id(word: &str) -> bool {
-    word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 /// Returns the random id in the data dir, and creates it if it is missing. Processes that create it at the same time

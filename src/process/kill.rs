@@ -1,12 +1,13 @@
 //! Terminating a recorded process that another rigup started.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::model::{Process, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
-use crate::process::run_dir::RunDir;
+use crate::process::run_dir;
 use crate::process::system::ProcessEntry;
 use crate::process::{poll, recover, terminate, tree};
 use crate::store::{Store, StoreError};
@@ -27,6 +28,8 @@ pub(crate) enum KillOutcome {
     AlreadyExited,
     /// It is recorded, but its rigup has not started it yet.
     NotStarted,
+    /// It belongs to another data dir, of which this one is a copy. This is its run dir.
+    Elsewhere(PathBuf),
     /// These processes could not be terminated.
     Survived(Vec<ProcessEntry>),
 }
@@ -40,6 +43,11 @@ pub(crate) fn kill(
     signal: Signal,
     grace: Duration,
 ) -> Result<KillOutcome, StoreError> {
+    if let (None, Some(run_dir)) = (process.exit(), &process.spec.run_dir)
+        && !run_dir::is_original(store.data_dir(), process)
+    {
+        return Ok(KillOutcome::Elsewhere(run_dir.clone()));
+    }
     let running = match &process.state {
         ProcessState::Exited(..) => return Ok(KillOutcome::AlreadyExited),
         ProcessState::Queued if recover::recover_if_lost(store, process)?.is_none() => {
@@ -51,7 +59,7 @@ pub(crate) fn kill(
     if let Some(root) = Handle::open(&running.identity) {
         // The request makes the rigup or waiter of the process record the exit as stopped. If it cannot be written to
         // the run dir, the process is terminated nevertheless.
-        let _ = process.spec.run_dir.as_deref().map(|run_dir| RunDir::at(run_dir).request_stop());
+        let _ = run_dir::of(store.data_dir(), process).map(|run_dir| run_dir.request_stop());
         let survivors = if process.spec.process_type == ProcessType::Cli {
             terminate_rigup(&root, signal, grace)
         } else {
@@ -64,9 +72,13 @@ pub(crate) fn kill(
     await_stored_exit(store, process)
 }
 
-/// Sends a signal to a process and its group without waiting, and returns whether the process was running.
-pub(crate) fn signal(process: &Process, signal: Signal) -> bool {
+/// Sends a signal to a process of this data dir and its group without waiting, and returns whether the process was
+/// running.
+pub(crate) fn signal(data_dir: &Path, process: &Process, signal: Signal) -> bool {
     let ProcessState::Running(running) = &process.state else { return false };
+    if !run_dir::is_original(data_dir, process) {
+        return false;
+    }
     let Some(root) = Handle::open(&running.identity) else { return false };
     if process.spec.process_type != ProcessType::Cli {
         let members = tree::find(process.id, root.entry).in_group;

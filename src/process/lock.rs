@@ -11,6 +11,7 @@ use rustix::io::FdFlags;
 use crate::fs::lock::{self as file_lock, FileLock};
 use crate::model::{BinaryName, Identity, ProcessId};
 use crate::process::poll;
+use crate::process::run_dir;
 use crate::process::signals::Interrupt;
 use crate::process::system::{self, BOOT_ID, PID_NAMESPACE};
 
@@ -253,7 +254,12 @@ pub(crate) fn is_process_locked(data_dir: &Path, process_id: ProcessId) -> bool 
 
 /// Removes files older than `age` whose rigups were killed before they recorded their process.
 pub(crate) fn remove_stale_process_locks(data_dir: &Path, age: Duration) {
-    for file in fs_err::read_dir(process_locks(data_dir)).into_iter().flatten().flatten() {
+    for file in fs_err::read_dir(data_dir.join(run_dir::FOLDER)).into_iter().flatten().flatten() {
+        let name = file.file_name();
+        let id = name.to_str().and_then(|name| name.strip_suffix(LOCK_SUFFIX)?.parse::<ProcessId>().ok());
+        if id.is_none_or(|id| file.path() != process_lock(data_dir, id)) {
+            continue;
+        }
         let changed = file.metadata().and_then(|metadata| metadata.modified());
         let is_old = changed.is_ok_and(|time| time.elapsed().is_ok_and(|elapsed| elapsed > age));
         if is_old && file_lock::is_locked(&file.path()) == Some(false) {
@@ -262,12 +268,12 @@ pub(crate) fn remove_stale_process_locks(data_dir: &Path, age: Duration) {
     }
 }
 
-fn process_lock(data_dir: &Path, process_id: ProcessId) -> PathBuf {
-    process_locks(data_dir).join(process_id.to_string())
-}
+/// The end of the name of a process's lock, after its id.
+const LOCK_SUFFIX: &str = ".lock";
 
-fn process_locks(data_dir: &Path) -> PathBuf {
-    data_dir.join("locks").join("process")
+/// Returns the lock of a process. It is among the run dirs, so that `process gc` removes files from one folder only.
+fn process_lock(data_dir: &Path, process_id: ProcessId) -> PathBuf {
+    data_dir.join(run_dir::FOLDER).join(format!("{process_id}{LOCK_SUFFIX}"))
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use crate::clock;
 use crate::model::{MachineId, Process, ProcessExit, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::lock;
-use crate::process::run_dir::RunDir;
+use crate::process::run_dir::{self, RunDir};
 use crate::process::terminate;
 use crate::store::{Store, StoreError};
 
 /// Completes and returns the records of the queued and running processes of a machine that no rigup or waiter
 /// supervises any more. Terminates a hook that had no waiter, with its tree; leaves a running process that had a waiter
-/// alone. Uses the exit in the run dir, if there is one; otherwise, the process is lost.
+/// alone. Uses the exit in the run dir, if there is one; otherwise, the process is lost. In a copy of a data dir, the
+/// process is lost at once, and is not terminated, because it belongs to the original.
 pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
     let processes = store.unfinished_processes(machine_id)?;
     processes.iter().filter_map(|process| recover_if_lost(store, process).transpose()).collect()
@@ -28,8 +29,10 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     if process.exit().is_some() {
         return Ok(None);
     }
-    let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
-    let is_alive = || process.running().is_some_and(|running| handle::find(&running.identity).is_some());
+    let run_dir = run_dir::of(store.data_dir(), process);
+    let is_original = run_dir::is_original(store.data_dir(), process);
+    let is_alive =
+        || is_original && process.running().is_some_and(|running| handle::find(&running.identity).is_some());
     let is_supervised = match run_dir.as_ref().and_then(RunDir::is_locked) {
         Some(is_locked) => is_locked || is_alive(),
         None if process.spec.process_type == ProcessType::Hook => is_rigup_alive(store, process)?,
@@ -39,7 +42,7 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
         return Ok(None);
     }
     let exit = run_dir.as_ref().and_then(RunDir::read_exit);
-    if exit.is_none() {
+    if exit.is_none() && is_original {
         terminate_rest(process);
     }
     let mut exit = exit.unwrap_or_else(|| ProcessExit::lost(clock::now()));

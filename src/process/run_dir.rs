@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -23,7 +23,7 @@ use crate::shell;
 pub(crate) const MASKED: &str = "***";
 
 /// The folder in the data dir that holds every run dir.
-const FOLDER: &str = "processes";
+pub(super) const FOLDER: &str = "processes";
 
 /// The file with the command's standard input.
 const INPUT: &str = "stdin.jsonl";
@@ -37,6 +37,10 @@ const RECORD: &str = "process.json";
 /// The file with the exit of the process.
 const EXIT: &str = "exit.json";
 
+/// The names of the other files that rigup writes into a run dir, including those of a run.
+const OTHER_FILES: [&str; 7] =
+    ["cmd.sh", "stdout.log", "stderr.log", "stop", "process.pid", "messages.jsonl", "result.json"];
+
 /// The folder with the files of one execution, which no other execution shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunDir(PathBuf);
@@ -44,6 +48,20 @@ pub(crate) struct RunDir(PathBuf);
 /// Returns the path of a process's run dir.
 pub(crate) fn path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
     data_dir.join(FOLDER).join(process_id.to_string())
+}
+
+/// Returns the run dir of a process in this data dir, or `None` if it was removed or never existed. A data dir may have
+/// been moved or copied since the path in the record was written.
+pub(crate) fn of(data_dir: &Path, process: &Process) -> Option<RunDir> {
+    process.spec.run_dir.as_ref().map(|_| RunDir(path(data_dir, process.id)))
+}
+
+/// Returns whether the run dir in the record of a process is the one in this data dir. If it is not, this data dir is a
+/// copy, or was moved: the process, if it is still running, belongs to the original.
+pub(crate) fn is_original(data_dir: &Path, process: &Process) -> bool {
+    let file = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    let local = path(data_dir, process.id);
+    process.spec.run_dir.as_ref().is_none_or(|recorded| *recorded == local || file(recorded) == file(&local))
 }
 
 impl RunDir {
@@ -111,6 +129,26 @@ impl RunDir {
         let mut process = import::queued_process(&self.read_json(RECORD)?).ok()?;
         process.spec.run_dir = Some(self.0.clone());
         Some(process)
+    }
+
+    /// Returns whether rigup made this folder for the process: it has the record of the process or, if its rigup was
+    /// killed before it wrote one, no file that rigup does not write.
+    pub(crate) fn is_of(&self, process_id: ProcessId) -> bool {
+        if let Some(record) = self.read_json(RECORD) {
+            return record.get("id").and_then(Value::as_str) == Some(&*process_id.to_string());
+        }
+        let is_known = |name: &str| {
+            [INPUT, LOCK, RECORD, EXIT].contains(&name)
+                || OTHER_FILES.contains(&name)
+                || name.starts_with(TEMPORARY)
+        };
+        let mut files = fs_err::read_dir(&self.0).into_iter().flatten();
+        files.all(|file| {
+            file.is_ok_and(|file| {
+                file.file_type().is_ok_and(|kind| kind.is_file())
+                    && file.file_name().to_str().is_some_and(is_known)
+            })
+        })
     }
 
     /// Returns the path of the file with the standard input, which exists only if the command has one.

@@ -27,6 +27,8 @@ const OVERDUE_PATIENCE: Duration = Duration::from_secs(15);
 const UNRECORDED_TTL: Duration = Duration::from_hours(24);
 /// How far the clock of a file server may be ahead.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
+/// How far the clock may be ahead of the newest record without being suspected.
+const MAX_CLOCK_LEAD: Duration = Duration::from_hours(24);
 /// The interval of automatic collections.
 const INTERVAL: Duration = Duration::from_hours(24);
 /// The number of processes that an automatic collection may always prune, which takes about a second.
@@ -80,7 +82,7 @@ impl GcItem {
 }
 
 /// A garbage collection.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Gc<'a> {
     /// The store with the records. The run dirs are in the same data dir.
     pub store: &'a Store,
@@ -103,6 +105,8 @@ pub struct GcReport {
     pub items: Vec<GcItem>,
     /// The processes that were pruned, by reason.
     pub pruned: Vec<Pruned>,
+    /// How far the clock is ahead of the newest record, if that is more than a day.
+    pub clock_lead: Option<Duration>,
 }
 
 /// The processes that were pruned for one reason.
@@ -155,7 +159,7 @@ impl Gc<'_> {
     /// each process is listed once.
     pub(crate) fn run(&self) -> Result<GcReport, GcError> {
         let lock = self.open_lock()?;
-        let mut report = GcReport::default();
+        let mut report = GcReport { clock_lead: self.clock_lead(self.now)?, ..GcReport::default() };
         if !self.dry_run {
             lock.lock().map_err(GcError::Lock)?;
             for process in recover::recover_lost(self.store, self.machine_id)? {
@@ -195,11 +199,25 @@ impl Gc<'_> {
         // The budget exceeds the number of processes that this rigup added, so that the total does not grow.
         let budget = MIN_BUDGET.max(2 * self.store.count_children(parent_id)?);
         let mut report = GcReport::default();
+        let began = self.store.process(parent_id)?.map_or(self.now, |process| process.created_at);
+        if self.clock_lead(began)?.is_some() {
+            // Perhaps the clock is wrong. If it is right, the next collection finds newer records.
+            let keep = RetentionLimits { days: None, ..self.keep };
+            Gc { keep, ..*self }.prune(&HashSet::new(), budget, &mut report)?;
+            let _ = lock.file().set_modified(SystemTime::now());
+            return Ok(report);
+        }
         let removed = self.remove_expired(budget, &mut report.items)?;
         if self.prune(&removed, budget - removed.len() as u64, &mut report)? > 0 {
             let _ = lock.file().set_modified(SystemTime::now());
         }
         Ok(report)
+    }
+
+    /// Returns how far the clock is ahead of the newest record from before `began`, or `None` if that is at most a day.
+    fn clock_lead(&self, began: Timestamp) -> Result<Option<Duration>, StoreError> {
+        let newest = self.store.newest_process_time(began)?;
+        Ok(newest.map(|newest| self.age(newest)).filter(|lead| *lead > MAX_CLOCK_LEAD))
     }
 
     /// Returns the path of the file that is locked during a collection. Its modification time is that of the last one.
@@ -218,8 +236,9 @@ impl Gc<'_> {
         };
         // A waiter enforces the limit itself, with a clock that cannot be set back. A process without a waiter exits
         // with its rigup.
-        let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
-        let is_unsupervised = run_dir.is_some_and(|run_dir| run_dir.is_locked() == Some(false));
+        let data_dir = self.store.data_dir();
+        let is_unsupervised = run_dir::is_original(data_dir, &process)
+            && run_dir::of(data_dir, &process).is_some_and(|run_dir| run_dir.is_locked() == Some(false));
         if !is_unsupervised || self.age(running.started_at) <= timeout + OVERDUE_PATIENCE {
             return Ok(None);
         }
@@ -229,7 +248,7 @@ impl Gc<'_> {
         }
         Ok(match kill::kill(self.store, &process, Signal::TERM, terminate::GRACE)? {
             KillOutcome::AlreadyExited => None,
-            KillOutcome::NotStarted | KillOutcome::Survived(_) => {
+            KillOutcome::NotStarted | KillOutcome::Elsewhere(_) | KillOutcome::Survived(_) => {
                 let reason = format!("{reason}, but cannot be terminated");
                 Some(GcItem::of(GcAction::Failed, process, reason))
             }
@@ -264,13 +283,18 @@ impl Gc<'_> {
         Ok(removed)
     }
 
-    /// Removes the run dirs without a record: those of killed launchers, and those whose removal was interrupted.
+    /// Removes the run dirs without a record: those of killed launchers, and those whose removal was interrupted. Leaves
+    /// a folder alone that rigup did not make.
     fn remove_unrecorded(&self, items: &mut Vec<GcItem>) -> Result<(), StoreError> {
         if !self.can_remove() {
             return Ok(());
         }
         for FoundRunDir { process_id, path, is_partly_removed } in run_dir::list(self.store.data_dir()) {
-            if is_partly_removed || (self.store.process(process_id)?.is_none() && self.is_abandoned(&path)) {
+            if is_partly_removed
+                || (self.store.process(process_id)?.is_none()
+                    && RunDir::at(&path).is_of(process_id)
+                    && self.is_abandoned(&path))
+            {
                 let (action, reason) = self.remove(process_id, "it has no record".to_owned());
                 items.push(GcItem { action, process: None, path: Some(path), reason });
             }
@@ -308,7 +332,8 @@ impl Gc<'_> {
     }
 }
 
-fn display(duration: Duration) -> String {
+/// Displays a duration for people.
+pub(crate) fn display(duration: Duration) -> String {
     units::duration(SignedDuration::try_from(duration).unwrap_or_default())
 }
 

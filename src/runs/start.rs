@@ -121,7 +121,11 @@ pub(crate) fn start(
     let lock = run_dir.lock().inspect_err(|_| run_dir.discard())?;
     let is_reserved = match max_live {
         None => store.save_process(&process).map(|()| true),
-        Some(max_live) => store.reserve_run(&process, max_live),
+        Some(max_live) => {
+            let is_supervised =
+                |id| RunDir::at(&run_dir::path(&settings.data_dir, id)).is_locked() == Some(true);
+            store.reserve_run(&process, max_live, is_supervised)
+        }
     };
     if !matches!(is_reserved, Ok(true)) {
         run_dir.discard();

@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::dir::ignore_missing;
+use crate::settings::STORE_NAME;
 
 /// The name of the store in the data dir. SQLite keeps `-wal` and `-shm` files next to it.
-pub const FILE_NAME: &str = "rigup.sqlite3";
+pub const FILE_NAME: &str = STORE_NAME;
 
 /// The suffixes of the files that SQLite keeps next to a database.
 pub(super) const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];

@@ -102,7 +102,8 @@ static SAVE: LazyLock<String> =
 const UNFINISHED: &str = "WHERE status <> 'exited' AND machine_id = ?1 ORDER BY created_at, id";
 const ENDED_RUNS: &str = "WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL AND machine_id = ?1 \
     ORDER BY created_at, id";
-const LIVE_RUNS: &str = "SELECT count(*) FROM process WHERE slug <> '' AND slug = ?1 AND status <> 'exited'";
+const LIVE_RUNS: &str =
+    "SELECT id, machine_id FROM process WHERE slug <> '' AND slug = ?1 AND status <> 'exited'";
 const AVERAGE_SECONDS: &str = "SELECT avg(julianday(ended_at) - julianday(started_at)) * 86400.0 FROM \
     (SELECT hook_name, started_at, ended_at FROM process WHERE plugin <> '' AND plugin = ?1 \
     ORDER BY created_at DESC, id DESC LIMIT 20) WHERE hook_name = ?2";
@@ -177,12 +178,22 @@ impl Store {
     }
 
     /// Stores a queued run, unless `max_live` runs with its slug have not exited yet. Returns whether it was stored.
-    /// The limit also holds if several processes reserve runs at once.
-    pub fn reserve_run(&self, process: &Process, max_live: u32) -> Result<bool, StoreError> {
+    /// The limit also holds if several processes reserve runs at once. `is_supervised` returns whether a run of another
+    /// machine still has a waiter; without one, its machine will never record its exit, and it does not count.
+    pub fn reserve_run(
+        &self,
+        process: &Process,
+        max_live: u32,
+        is_supervised: impl Fn(ProcessId) -> bool,
+    ) -> Result<bool, StoreError> {
         let slug = process.spec.run.as_ref().map_or("", |run| &run.slug);
         self.transaction(|transaction| {
-            let live: u32 = transaction.prepare_cached(LIVE_RUNS)?.query_row([slug], |row| row.get(0))?;
-            if live >= max_live {
+            let mut statement = transaction.prepare_cached(LIVE_RUNS)?;
+            let unfinished: Vec<(ProcessId, MachineId)> = statement
+                .query_map([slug], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            let is_live = |(id, machine)| machine == process.machine_id || is_supervised(id);
+            if unfinished.into_iter().filter(|run| is_live(*run)).count() >= max_live as usize {
                 return Ok(false);
             }
             save(transaction, process)?;

@@ -69,6 +69,14 @@ impl Store {
         self.with(|connection| connection.execute(CLEAR_RUN_DIR, [id]).map(drop))
     }
 
+    /// Returns when the newest process from before a time was queued, or `None` if there is none.
+    pub fn newest_process_time(&self, before: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        const SQL: &str = "SELECT max(created_at) FROM process WHERE created_at < ?1";
+        let newest: Option<String> =
+            self.with(|connection| connection.query_row(SQL, [clock::format(before)], |row| row.get(0)))?;
+        Ok(newest.and_then(|text| text.parse().ok()))
+    }
+
     /// Returns the number of processes that a process started.
     pub fn count_children(&self, parent_id: ProcessId) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT count(*) FROM process WHERE parent_id = ?1";

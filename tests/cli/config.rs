@@ -215,3 +215,27 @@ fn warns_about_a_folder_with_a_colon_in_its_path() {
     let output = context.run(&["hook", "list", "E", "--trust-dir", "a"]).succeeds();
     assert_eq!(output.stderr, "");
 }
+
+#[test]
+fn data_dir_counts_only_if_it_can_be_a_data_dir_of_rigup() {
+    let mut context = TestContext::new();
+    let home = context.path("home/.local/share/rigup");
+    let data_dir = |context: &TestContext, expected: &std::path::Path| {
+        let output = context.run(&["exec", "--", "sh", "-c", "echo $DATA_DIR"]).succeeds();
+        assert_eq!(output.stdout.trim(), expected.to_str().unwrap(), "{output:?}");
+        output
+    };
+    let ml = context.path("ml");
+    context.unset("RIGUP_DATA_DIR").set("DATA_DIR", ml);
+    context.write("ml/runs/detect/train1/best.pt", "weights");
+    data_dir(&context, &home).stderr_contains("ml is ignored: the folder holds other files");
+    assert!(!context.path("ml/rigup.sqlite3").exists());
+    for name in ["absent", "empty"] {
+        std::fs::create_dir_all(context.path("empty")).unwrap();
+        let expected = context.path(name);
+        context.set("DATA_DIR", expected.clone());
+        for _ in 0..2 {
+            assert!(data_dir(&context, &expected).stderr.is_empty(), "{name}");
+        }
+    }
+}

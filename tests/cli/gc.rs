@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::test_context::{TestContext, wait_until};
 
+/// The user's own settings file.
+const USERS_FILE: &str = "home/.config/rigup/rigup.toml";
+
 impl TestContext {
     /// Creates this number of hooks for the event E, each of which prints 1,000 bytes.
     fn event(&self, hooks: usize) -> &Self {
@@ -309,21 +312,96 @@ fn the_documentation_shows_the_default_retention_limits() {
     let (defaults, are_defaults): (Vec<Value>, Vec<bool>) = limits();
     let page = include_str!("../../docs/processes.md");
     let (_, block) = page.split_once("```toml rigup.toml\n").unwrap();
-    context.write("here/rigup.toml", block.split_once("```").unwrap().0);
+    context.write(USERS_FILE, block.split_once("```").unwrap().0);
     assert_eq!((limits(), are_defaults), ((defaults, vec![false; 3]), vec![true; 3]));
 }
 
 #[test]
 fn rejects_an_invalid_retention_limit_and_prunes_nothing() {
     let context = TestContext::new();
-    context.write("here/rigup.toml", "[keep]\ndays = \"a week\"\n");
+    context.write(USERS_FILE, "[keep]\ndays = \"a week\"\n");
     context.run(&["process", "gc"]).exits_with(3).stderr_contains("keep.days from keep.days in");
-    context.write("here/rigup.toml", "[keep]\nday = 7\n");
+    context.write(USERS_FILE, "[keep]\nday = 7\n");
     context
         .run(&["process", "gc"])
         .exits_with(3)
         .stderr_contains("unknown setting keep.day; the settings are processes, days, log_bytes");
-    context.write("here/rigup.toml", "[keep]\ndays = 7\n");
+    context.write(USERS_FILE, "[keep]\ndays = 7\n");
     let shown = context.run(&["config", "keep.days"]).succeeds().record();
     assert_eq!(shown["value"], 7);
+}
+
+#[test]
+fn the_file_of_a_project_does_not_limit_what_is_kept() {
+    let context = TestContext::new();
+    context.event(1);
+    context.run(&["run", "E"]).succeeds();
+    for limits in ["[keep]\ndays = 0\nprocesses = 0\n", "RIGUP_KEEP_PROCESSES = 0\n", "\"keep.days\" = 0\n"] {
+        context.write("here/rigup.toml", limits);
+        let output = context.run(&["process", "gc"]).succeeds();
+        assert_eq!(output.records(), [] as [Value; 0]);
+        output.stderr_contains("here/rigup.toml is ignored: it applies to the records of all projects");
+    }
+    assert_eq!(context.processes().len(), 2);
+    context.write(USERS_FILE, "[keep]\nprocesses = 0\n");
+    assert_eq!(context.gc(&[]), [counted("pruned", 2)]);
+}
+
+#[test]
+fn gc_removes_no_folder_that_rigup_did_not_make() {
+    let context = TestContext::new();
+    context.run(&["exec", "--", "true"]).succeeds();
+    let long_ago = SystemTime::now() - Duration::from_hours(100);
+    let folder = |id: &str, files: &[(&str, &str)]| {
+        let folder = context.path("data/processes").join(id);
+        fs::create_dir(&folder).unwrap();
+        for (name, text) in files {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        File::open(&folder).unwrap().set_modified(long_ago).unwrap();
+        folder
+    };
+    let id = |last: u8| format!("0198abcd-0123-7456-89ab-cdef0123456{last}");
+    let kept = [
+        folder(&id(0), &[("best.pt", "weights")]),
+        folder(&id(1), &[("process.json", "{}"), ("cmd.sh", "")]),
+        folder(&id(2), &[("process.json", &json!({"id": id(0)}).to_string())]),
+    ];
+    let removed = [
+        folder(&id(3), &[("process.json", &json!({"id": id(3)}).to_string()), ("mine", "")]),
+        folder(&id(4), &[("process.json", ""), ("stdin.jsonl", "")]),
+        folder(&id(5), &[]),
+    ];
+    for name in ["runs/detect/best.pt", "locks/process/mine", "processes/notes.lock", "events/x/y"] {
+        let path = context.write(&format!("data/{name}"), "");
+        File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+    assert_eq!(context.gc(&[]), [counted("removed", 1), counted("removed", 1), counted("removed", 1)]);
+    assert!(kept.iter().all(|folder| folder.exists()) && !removed.iter().any(|folder| folder.exists()));
+    for name in ["runs/detect/best.pt", "locks/process/mine", "processes/notes.lock", "events/x/y"] {
+        assert!(context.path("data").join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_ahead_prunes_nothing_by_age_without_a_word() {
+    let context = TestContext::new();
+    context.event(1);
+    context.run(&["run", "E"]).succeeds();
+    let sixty_days_ago = "UPDATE process SET created_at = '2020-01-01T00:00:00.000Z', \
+        ended_at = '2020-01-01T00:00:01.000Z'";
+    context.store().execute(sixty_days_ago, []).unwrap();
+    context.run(&["exec", "--", "true"]).succeeds();
+    for command in [&["exec", "--", "true"][..], &["run", "E"]] {
+        context.store().execute(sixty_days_ago, []).unwrap();
+        context.backdate_pruning();
+        context.run(command).succeeds();
+    }
+    assert_eq!(context.processes().len(), 6, "the clock may be wrong");
+    context.store().execute(sixty_days_ago, []).unwrap();
+    let output = context.run(&["process", "gc"]).succeeds();
+    output.stderr_contains("ahead of the newest earlier record");
+    assert_eq!(context.processes().len(), 0);
+    let output = context.run(&["process", "gc"]).succeeds();
+    assert_eq!(output.stderr.matches("ahead").count(), 0);
 }

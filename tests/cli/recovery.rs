@@ -89,3 +89,81 @@ fn terminates_a_hook_whose_start_is_not_in_the_store() {
     context.run(&["install", "y", "--binproviders", "good"]).succeeds();
     assert_eq!(context.live_processes(), []);
 }
+
+/// Copies the data dir while a hook of the original runs, and returns the copy.
+fn copied_data_dir(context: &TestContext) -> String {
+    let copy = context.path("copy");
+    let copied =
+        std::process::Command::new("cp").arg("-a").args([context.path("data"), copy.clone()]).status();
+    assert!(copied.unwrap().success());
+    copy.into_os_string().into_string().unwrap()
+}
+
+#[test]
+fn a_copy_of_a_data_dir_ends_no_process_of_the_original() {
+    let context = TestContext::new();
+    context.fixture("hanging").fixture("good");
+    let run = context.run(&["start", "--slug", "s", "--", "sleep", "601"]).succeeds().record();
+    let id = run["id"].as_str().unwrap();
+    let mut child = context.start(&["install", "x", "--binproviders", "hanging"]);
+    let running = |context: &TestContext| {
+        let processes = context.processes();
+        processes.iter().filter(|process| process["status"] == "running").count()
+    };
+    wait_until("the hook runs, and is recorded", || {
+        context.count_live("sleep") >= 3 && running(&context) == 3
+    });
+    let copy = copied_data_dir(&context);
+    let live = context.live_processes();
+    for args in [
+        &["install", "y", "--binproviders", "good"][..],
+        &["process", "gc"],
+        &["start", "--slug", "s", "--max-live", "1", "--", "true"],
+    ] {
+        context.run(&[&["--data-dir", &copy], args].concat()).succeeds();
+        wait_until("the run of the copy has exited", || context.live_processes().len() <= live.len());
+        assert_eq!(context.live_processes(), live, "{args:?}");
+    }
+    let in_copy = context.run(&["--data-dir", &copy, "process", "show", id]).succeeds().record();
+    assert_eq!(in_copy["exit_reason"], "lost");
+    let set_running = "UPDATE process SET status = 'running', ended_at = NULL, exit_reason = NULL, stdout_tail = NULL, \
+        stderr_tail = NULL, stdout_bytes = NULL, stderr_bytes = NULL WHERE slug = 's' AND exit_reason = 'lost'";
+    let store = rusqlite::Connection::open(format!("{copy}/rigup.sqlite3")).unwrap();
+    for signal in ["TERM", "USR1"] {
+        assert_eq!(store.execute(set_running, []).unwrap(), usize::from(signal == "TERM"));
+        let output = context.run(&["--data-dir", &copy, "process", "kill", "-s", signal, id]).exits_with(1);
+        assert!(output.stderr.contains("cannot"), "{output:?}");
+    }
+    assert_eq!(context.live_processes(), live);
+    assert_eq!(running(&context), 3);
+    context.run(&["process", "kill", id]).succeeds();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    context.run(&["process", "gc"]).succeeds();
+    wait_until("all processes are gone", || context.live_processes().is_empty());
+}
+
+#[test]
+fn a_run_of_another_machine_without_a_waiter_does_not_count_as_live() {
+    let context = TestContext::new();
+    let start = ["start", "--slug", "s", "--max-live", "1", "--", "sleep", "602"];
+    let id = context.run(&start).succeeds().record()["id"].clone();
+    // As if a container had recorded the run, before containers that share a data dir were one machine.
+    let store = context.store();
+    let other = "INSERT INTO machine SELECT '00000000-0000-7000-8000-000000000001', 'other', guid_source, hostname, \
+        hw_in_docker, hw_in_vm, hw_manufacturer, hw_product, hw_uuid, os_arch, os_family, os_platform, os_release, \
+        os_kernel, stats, config, created_at, modified_at, num_uses_failed, num_uses_succeeded FROM machine LIMIT 1";
+    store.execute(other, []).unwrap();
+    let moved = "UPDATE process SET machine_id = '00000000-0000-7000-8000-000000000001', iface_id = NULL";
+    store.execute(moved, []).unwrap();
+    context.run(&start).exits_with(1).stderr_contains("--max-live 1 is reached");
+    for (pid, line) in context.live_processes() {
+        assert!(line.contains("602"), "{line}");
+        crate::test_context::signal(pid, nix::sys::signal::Signal::SIGKILL);
+    }
+    wait_until("the run and its waiter are dead", || context.live_processes().is_empty());
+    let second = context.run(&start).succeeds().record()["id"].clone();
+    assert_ne!(second, id);
+    context.run(&["process", "kill", second.as_str().unwrap()]).succeeds();
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+}

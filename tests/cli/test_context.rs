@@ -42,6 +42,12 @@ impl TestContext {
         self
     }
 
+    /// Removes an environment variable.
+    pub(crate) fn unset(&mut self, name: &str) -> &mut Self {
+        self.env.retain(|(known, _)| known != name);
+        self
+    }
+
     /// Returns a path below the context's folder. Commands run in `here`.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)

@@ -11,7 +11,7 @@ use crate::engine::ExitStatus;
 use crate::model::{Process, ProcessType};
 use crate::process::handle;
 use crate::process::poll;
-use crate::process::run_dir::RunDir;
+use crate::process::run_dir::{self, RunDir};
 use crate::process::tail::LogFollower;
 use crate::store::Store;
 
@@ -45,7 +45,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Runs `rigup process logs`.
 pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
     let (store, process) = context.process(&args.process)?;
-    let run_dir = run_dir(&process)?;
+    let run_dir = run_dir(&store, &process)?;
     let all = [(Stream::Stdout, run_dir.stdout()), (Stream::Stderr, run_dir.stderr())];
     let wanted = all.into_iter().filter(|(stream, _)| args.stream.is_none_or(|wanted| wanted == *stream));
     let mut logs = Vec::new();
@@ -94,11 +94,11 @@ fn has_exited(store: &Store, process: &Process) -> Result<bool, CliError> {
     Ok(current.exit().is_some() || has_vanished())
 }
 
-fn run_dir(process: &Process) -> Result<RunDir, CliError> {
+fn run_dir(store: &Store, process: &Process) -> Result<RunDir, CliError> {
     let (id, process_type) = (process.id, process.spec.process_type);
     let is_exec = process_type == ProcessType::Binary && process.spec.run.is_none();
-    if let Some(path) = process.spec.run_dir.as_deref().filter(|_| !is_exec) {
-        return Ok(RunDir::at(path));
+    if let Some(run_dir) = run_dir::of(store.data_dir(), process).filter(|_| !is_exec) {
+        return Ok(run_dir);
     }
     Err(CliError::not_found(match (&process.spec.run, process_type) {
         (Some(_), _) | (_, ProcessType::Hook) => {

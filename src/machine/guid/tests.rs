@@ -8,18 +8,17 @@ use super::*;
 const ID: &str = "0123456789abcdef0123456789abcdef";
 /// python3: `hmac.new(b'0123456789abcdef0123456789abcdef', b'archivebox', 'sha256').hexdigest()`
 const GUID: &str = "33c2a00a6d59cd26eca49c7c784ec179b98d6952fc06f8c150d6dbe49004ee7c";
-const CONTAINER: &str = "3f4e5d6c7b8a99887766554433221100ffeeddccbbaa00112233445566778899";
 
-/// Returns a data dir, and candidate files in it with these names and texts.
-fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Vec<Candidate>) {
+/// Returns a data dir, and files in it with these names and texts.
+fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Vec<PathBuf>) {
     let dir = tempfile::tempdir().unwrap();
-    let candidate = |(name, text): &(&str, &str)| -> Candidate {
+    let write = |(name, text): &(&str, &str)| {
         let path = dir.path().join(name);
         fs_err::write(&path, text).unwrap();
-        (path, machine_id)
+        path
     };
-    let candidates = files.iter().map(candidate).collect();
-    (dir, candidates)
+    let files = files.iter().map(write).collect();
+    (dir, files)
 }
 
 #[test]
@@ -27,14 +26,14 @@ fn the_guid_is_the_hmac_that_py_machineid_computes() {
     let (dir, files) = machine(&[("etc", &format!(" {ID}\u{1}\r\n"))]);
     let guid = guid_from(&files, dir.path()).unwrap();
     assert_eq!(guid.value, GUID);
-    assert_eq!(guid.source, files[0].0.to_str().unwrap());
+    assert_eq!(guid.source, files[0].to_str().unwrap());
 }
 
 #[test]
 fn the_first_file_that_holds_an_id_wins() {
     let other = "f".repeat(32);
     let (dir, mut files) = machine(&[("dbus", ID), ("etc", &other)]);
-    files.insert(0, (dir.path().join("absent"), machine_id));
+    files.insert(0, dir.path().join("absent"));
     assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
 }
 
@@ -44,14 +43,14 @@ fn a_file_without_an_id_is_skipped() {
     for text in ["", " \n", "uninitialized\n", &zeros, &ID[1..], "g123456789abcdef0123456789abcdef"] {
         let (dir, files) = machine(&[("dbus", text), ("etc", ID)]);
         let guid = guid_from(&files, dir.path()).unwrap();
-        assert_eq!((guid.value.as_str(), guid.source), (GUID, files[1].0.display().to_string()), "{text:?}");
+        assert_eq!((guid.value.as_str(), guid.source), (GUID, files[1].display().to_string()), "{text:?}");
     }
 }
 
 #[test]
 fn a_file_that_is_not_utf_8_is_skipped() {
     let (dir, files) = machine(&[("dbus", ""), ("etc", ID)]);
-    fs_err::write(&files[0].0, [0xff, 0xfe]).unwrap();
+    fs_err::write(&files[0], [0xff, 0xfe]).unwrap();
     assert_eq!(guid_from(&files, dir.path()).unwrap().value, GUID);
 }
 
@@ -62,47 +61,15 @@ fn a_uuid_keeps_its_dashes_and_its_case() {
 }
 
 #[test]
-fn a_container_is_named_by_the_first_line_of_its_cgroup() {
-    let plain = format!("12:memory:/docker/{CONTAINER}\n11:cpu:/docker/other\n");
-    assert_eq!(id_in_cgroup(&plain).as_deref(), Some(CONTAINER));
-    let scope = format!("docker-{CONTAINER}.scope");
-    assert_eq!(id_in_cgroup(&format!("1:name=systemd:/system.slice/{scope}\n")), Some(scope));
-}
-
-#[test]
-fn a_cgroup_without_a_container_has_no_id() {
-    for text in [
-        "",
-        "0::/\n",
-        "0::/system.slice/docker.service\n",
-        "0::/user.slice/user-1000.slice/session-2.scope\n",
-        &format!("0::/kubepods/burstable/pod12/{CONTAINER}\n1:docker:/\n"),
-        &format!("0::/podman/{CONTAINER}\n"),
-    ] {
-        assert_eq!(id_in_cgroup(text), None, "{text:?}");
+fn the_containers_that_share_a_data_dir_are_one_machine() {
+    let (dir, _) = machine(&[]);
+    let first = find_or_create(dir.path(), true).unwrap();
+    assert_eq!(first.source, RANDOM);
+    for is_container in [true, false] {
+        assert_eq!(find_or_create(dir.path(), is_container).unwrap(), first);
     }
-}
-
-#[test]
-fn a_container_is_named_by_the_hostname_file_that_docker_mounts() {
-    let text = format!(
-        "613 594 254:1 /docker/containers/{CONTAINER}/resolv.conf /etc/resolv.conf rw - ext4 /dev/vda1 rw\n\
-         614 594 254:1 /docker/containers/{CONTAINER}/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw\n"
-    );
-    assert_eq!(id_in_mountinfo(&text).as_deref(), Some(CONTAINER));
-    let rootless =
-        "614 594 0:1 /home/me/.local/share/docker/containers/ID/hostname /etc/hostname rw - ext4 a rw";
-    assert_eq!(id_in_mountinfo(&rootless.replace("ID", CONTAINER)).as_deref(), Some(CONTAINER));
-}
-
-#[test]
-fn a_host_that_runs_containers_is_not_one_of_them() {
-    let host = format!(
-        "22 27 0:21 / /proc rw,relatime - proc proc rw\n\
-         90 27 0:45 / /var/lib/docker/containers/{CONTAINER}/mounts/shm rw - tmpfs shm rw\n"
-    );
-    assert_eq!(id_in_mountinfo(&host), None);
-    assert_eq!(id_in_mountinfo("1 2 0:3 /docker/containers/../hostname /x rw - ext4 a rw"), None);
+    let (other, _) = machine(&[]);
+    assert_ne!(find_or_create(other.path(), true).unwrap(), first);
 }
 
 #[test]
@@ -158,5 +125,5 @@ fn a_missing_data_dir_is_an_error_only_if_it_is_needed() {
 fn a_random_id_stays_even_if_the_system_gets_an_id_later() {
     let folder = tempfile::tempdir().unwrap();
     let first = guid_from(&[], folder.path()).unwrap();
-    assert_eq!(find_or_create(folder.path()).unwrap(), first);
+    assert_eq!(find_or_create(folder.path(), false).unwrap(), first);
 }

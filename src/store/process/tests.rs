@@ -10,7 +10,7 @@ use crate::model::{
     Attempt, ExitReason, MachineId, Outcome, ProcessId, ProcessType, ProviderName, interface,
 };
 use crate::store::prune::{self, EndedProcess};
-use crate::store::tests::{hook, store_with_machine, time};
+use crate::store::tests::{hook, machine, store_with_machine, time};
 
 fn identity() -> Identity {
     Identity { pid: 4_000_000_000, start_ticks: u64::MAX, boot_id: "8a".to_owned() }
@@ -233,12 +233,18 @@ fn reserves_at_most_the_maximum_number_of_live_runs() {
         run
     };
     let first = run("a");
-    assert!(!store.reserve_run(&run("a"), 0).unwrap());
-    assert!(store.reserve_run(&first, 1).unwrap());
-    assert!(!store.reserve_run(&run("a"), 1).unwrap());
-    assert!(store.reserve_run(&run("b"), 1).unwrap(), "runs with other slugs do not count");
+    assert!(!store.reserve_run(&run("a"), 0, |_| false).unwrap());
+    assert!(store.reserve_run(&first, 1, |_| false).unwrap());
+    assert!(!store.reserve_run(&run("a"), 1, |_| false).unwrap());
+    assert!(store.reserve_run(&run("b"), 1, |_| false).unwrap(), "runs with other slugs do not count");
     store.save_process(&first.into_exited(ProcessExit::exited(0, time(2)))).unwrap();
-    assert!(store.reserve_run(&run("a"), 1).unwrap(), "exited runs do not count");
+    assert!(store.reserve_run(&run("a"), 1, |_| false).unwrap(), "exited runs do not count");
+    let there = machine("there");
+    store.save_machine(&there).unwrap();
+    let foreign = Process { machine_id: there.id, ..run("c") };
+    store.save_process(&foreign).unwrap();
+    assert!(!store.reserve_run(&run("c"), 1, |id| id == foreign.id).unwrap(), "a supervised run counts");
+    assert!(store.reserve_run(&run("c"), 1, |_| false).unwrap(), "its machine is gone");
 }
 
 #[test]

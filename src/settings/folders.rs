@@ -1,0 +1,81 @@
+//! The paths of folders in the settings.
+
+use std::path::{Component, Path, PathBuf};
+
+/// The file name of the store in the data dir.
+pub(crate) const STORE_NAME: &str = "rigup.sqlite3";
+
+/// Returns whether `DATA_DIR`, a variable that other programs use too, is or may become a data dir of rigup: the folder does not exist, is empty, or holds a
+/// store, perhaps a damaged one that was moved aside. Adds a warning if not. A folder that cannot be read counts, so that
+/// the command that uses it reports the cause.
+pub(super) fn is_usable(path: &Path, warnings: &mut Vec<String>) -> bool {
+    let Ok(entries) = path.read_dir() else { return true };
+    let mut names = entries.flatten().map(|entry| entry.file_name()).peekable();
+    let is_usable = names.peek().is_none()
+        || names.any(|name| name.as_encoded_bytes().starts_with(STORE_NAME.as_bytes()));
+    if !is_usable {
+        warnings.push(format!(
+            "DATA_DIR={} is ignored: the folder holds other files, and no {STORE_NAME}; set RIGUP_DATA_DIR to choose a data dir",
+            path.display()
+        ));
+    }
+    is_usable
+}
+
+/// Checks that the path of a folder can be written into records, which are JSON, into PATH, and into the scripts by
+/// which pip and others start a program, some of which put it in double quotes. Returns what is wrong with it, or `None`.
+pub(super) fn problem(path: &Path) -> Option<String> {
+    let is_unsupported = |c: &char| c.is_control() || [':', '"', '$', '`', '\\'].contains(c);
+    let Some(text) = path.to_str() else { return Some("is not UTF-8, which records require".to_owned()) };
+    let unsupported = text.chars().find(is_unsupported)?;
+    Some(format!("has a {unsupported:?}, which PATH and program launchers do not support"))
+}
+
+/// Returns whether a folder can be in a list of folders, such as PATH.
+pub(crate) fn is_listable(folder: &Path) -> bool {
+    !folder.as_os_str().is_empty() && !folder.as_os_str().as_encoded_bytes().contains(&b':')
+}
+
+/// Returns a warning for each existing folder that cannot be passed to hooks in a list.
+pub(super) fn list_warnings<'a>(
+    folders: impl Iterator<Item = &'a Path>,
+    what: &str,
+) -> impl Iterator<Item = String> {
+    folders.filter(|folder| !is_listable(folder) && folder.is_dir()).map(move |folder| {
+        format!(
+            "the path {} contains a ':', so rigup {what} if a hook runs it; rename the folder",
+            folder.display()
+        )
+    })
+}
+
+/// Returns the absolute path of a folder relative to `here`. A path with `..` is resolved as far as it exists, because
+/// it is written into links.
+pub(super) fn absolute(here: &Path, dir: &Path) -> PathBuf {
+    let path = here.join(dir);
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    let resolved = path.ancestors().find_map(|existing| {
+        let rest = path.strip_prefix(existing).ok()?;
+        Some(existing.canonicalize().ok()?.join(rest))
+    });
+    resolved.unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_files_of_another_program_is_not_a_data_dir() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_usable = |path: &Path| is_usable(path, &mut Vec::new());
+        assert!(is_usable(&folder.path().join("absent")));
+        assert!(is_usable(folder.path()), "it is empty");
+        fs_err::write(folder.path().join("best.pt"), "").unwrap();
+        assert!(!is_usable(folder.path()));
+        fs_err::write(folder.path().join("rigup.sqlite3.damaged-1"), "").unwrap();
+        assert!(is_usable(folder.path()));
+    }
+}
