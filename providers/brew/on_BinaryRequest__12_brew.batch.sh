@@ -21,6 +21,8 @@ export HOMEBREW_NO_COLOR=1 HOMEBREW_NO_EMOJI=1 NONINTERACTIVE=1
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 run() { brew "$@" >&2 2>"$log" && return; cat "$log" >&2; false; }
+# Without a network, Homebrew knows no formulae. curl exits with 22 for an answer such as 404, so that is not meant.
+network_error() { grep -E '^curl: \((5|6|7|28|35|52|55|56)\)' "$log" | head -n 1; }
 # Whether a formula is installed but its program is missing: Homebrew still counts it as installed.
 is_damaged() { brew list --versions "$1" >/dev/null 2>&1 && [ ! -x "$(brew --prefix "$1")/bin/$2" ]; }
 
@@ -42,7 +44,9 @@ for line in $alone; do
         ! is_damaged "$formula" "$name" || verb=reinstall
         # shellcheck disable=SC2086 # one option a line
         run $verb --formula $options "$formula" && continue
-        if grep -q 'No available formula' "$log"; then
+        error=$(network_error)
+        if [ "$error" ]; then "$RIGUP" hook failure --name "$name" "cannot reach the servers of Homebrew: $error"
+        elif grep -q 'No available formula' "$log"; then
             "$RIGUP" hook failure --name "$name" --declined "Homebrew has no formula named $formula"
         else
             "$RIGUP" hook failure --name "$name" "$(tail -n 1 "$log")"

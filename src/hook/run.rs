@@ -60,7 +60,7 @@ pub(crate) struct HookJob<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The run dir of the hook with this file name cannot be created or written.
-    #[error("cannot write the run dir of {0}: {1}; check its permissions and the free disk space")]
+    #[error("cannot write the run dir of {0}: {1}")]
     RunDir(String, io::Error),
     /// The file of a built-in hook was changed, and cannot be unpacked again.
     #[error("cannot unpack the built-in hook {0}: {1}")]

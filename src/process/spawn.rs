@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::clock;
 use crate::exhaustion;
 use crate::process::handle::Handle;
 use crate::process::{poll, subreaper, system};
+use crate::shell;
 
 /// A command with its environment and working directory.
 #[derive(Debug)]
@@ -199,12 +201,18 @@ fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied if is_mounted_noexec(program) => {
             "its file system is mounted noexec; move it to another, or remount this one with exec".to_owned()
         }
-        io::ErrorKind::PermissionDenied => format!("{error}; check its mode"),
+        io::ErrorKind::PermissionDenied if has_no_exec_bit(program) => {
+            format!("it has no exec bit; run `chmod +x {}`", shell::quote_text(&program.to_string_lossy()))
+        }
         _ if error.raw_os_error() == Some(libc::ETXTBSY) => {
             format!("{error}: another process has it open for writing; try again later")
         }
         _ => exhaustion::explain(error),
     }
+}
+
+fn has_no_exec_bit(program: &Path) -> bool {
+    program.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 == 0)
 }
 
 /// Returns whether the file system of this file is mounted noexec.

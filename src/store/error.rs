@@ -86,10 +86,7 @@ pub enum StoreError {
     )]
     InvalidRow(PathBuf, Box<dyn Error + Send + Sync>),
     /// A new store could not be created, or an existing one could not be locked or moved.
-    #[error(
-        "cannot create the store {0}: {1}; check the permissions of the folder, or choose another data dir with \
-         --data-dir"
-    )]
+    #[error("cannot create the store {0}: {1}; choose another data dir with --data-dir")]
     Create(PathBuf, io::Error),
     /// A migration failed and was rolled back.
     #[error("cannot migrate the store {0}: {1}; this is a bug in rigup: report it")]

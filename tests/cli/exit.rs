@@ -86,7 +86,8 @@ fn exec_passes_on_the_exit_code_and_records_its_caller() {
     assert_eq!(recorded, expected());
     context.run(&["exec", "--", "no-such-program"]).exits_with(127).stderr_contains("it is not on PATH");
     let text = context.write("here/text", "no program");
-    context.run(&["exec", "--", text.to_str().unwrap()]).exits_with(126);
+    let output = context.run(&["exec", "--", text.to_str().unwrap()]).exits_with(126);
+    output.stderr_contains(&format!("it has no exec bit; run `chmod +x {}`", text.display()));
 
     let context = TestContext::new();
     context.script(

@@ -224,6 +224,16 @@ fn brew_declines_an_unknown_formula() {
 }
 
 #[test]
+fn brew_names_the_network_as_the_cause_if_it_is_unreachable() {
+    let mut context = context_with_brew();
+    context.set("HOMEBREW_FAKE_OFFLINE", "1");
+    let record = context.run(&["install", "hello", "--binproviders", "brew"]).exits_with(1).record();
+    assert_eq!(record["attempts"][0]["outcome"], "failed");
+    let cause = "cannot reach the servers of Homebrew: curl: (6) Could not resolve host: formulae.brew.sh";
+    assert_eq!(record["attempts"][0]["reason"], cause);
+}
+
+#[test]
 fn brew_declines_to_run_as_root() {
     let mut context = context_with_brew();
     fs::remove_file(context.path("brew/bin/id")).unwrap();
