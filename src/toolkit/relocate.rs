@@ -3,6 +3,7 @@
 //! Installers write absolute paths into links and launchers. A path relative to the link or launcher replaces each one
 //! that is below the folder, or below LIB_DIR if the folder is.
 
+use std::ffi::OsString;
 use std::fs::{FileTimes, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::fs::atomic;
+use crate::fs::{atomic, dir};
 use crate::toolkit::relocate::interpreter::Interpreter;
 use crate::toolkit::relocate::roots::Roots;
 
@@ -27,11 +28,12 @@ pub(crate) fn relocate(prefix: &Path, lib_dir: &Path) -> io::Result<Vec<PathBuf>
     // The entries are collected first, because rewriting a file adds one to its folder.
     for entry in WalkDir::new(&real).min_depth(1).into_iter().collect::<Result<Vec<_>, _>>()? {
         let path = entry.path();
-        let roots = roots.seen_from(entry.depth() - 1);
+        let folder = dir::parent(path);
+        let roots = roots.seen_from(folder.strip_prefix(&real).unwrap_or(folder));
         if entry.path_is_symlink() {
             let target = fs_err::read_link(path)?;
             if let Some(relative) = roots.relative(target.as_os_str().as_bytes()) {
-                atomic::replace_link(path, Path::new(&std::ffi::OsString::from_vec(relative)))?;
+                atomic::replace_link(path, Path::new(&OsString::from_vec(relative)))?;
             }
         } else if let Some(script) = read_script(path)? {
             let rewritten = rewrite(&script, &roots);

@@ -1,8 +1,9 @@
 //! The folders that are moved as a whole.
 
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
 
 use memchr::memmem;
 
@@ -14,25 +15,26 @@ pub(super) const SCRIPT_DIR: &str = r#"$(dirname -- "$(realpath -- "$0")")"#;
 /// The folders that are moved as a whole, as a file below them names them and finds them.
 #[derive(Debug, Clone)]
 pub(super) struct Roots {
-    /// The absolute path of each, and how many folders it is above the folder of the file. The longest come first.
-    pub folders: Vec<(Vec<u8>, usize)>,
+    /// The absolute path of each, and the path from there to the folder of the file. The longest come first.
+    pub folders: Vec<(Vec<u8>, PathBuf)>,
 }
 
 impl Roots {
     /// Returns the roots of the files directly in `prefix`. An installer may write a path as given to it, or with its
     /// links resolved.
     pub(super) fn new(prefix: &Path, real_prefix: &Path, lib_dir: &Path) -> io::Result<Self> {
-        let mut folders = vec![(std::path::absolute(prefix)?, 0), (real_prefix.to_owned(), 0)];
+        let mut folders =
+            vec![(std::path::absolute(prefix)?, PathBuf::new()), (real_prefix.to_owned(), PathBuf::new())];
         let real_lib_dir = lib_dir.canonicalize().unwrap_or_else(|_| lib_dir.to_owned());
         if let Ok(below) = real_prefix.strip_prefix(&real_lib_dir) {
-            let levels = below.components().count();
-            folders.extend([(lib_dir.to_owned(), levels), (real_lib_dir, levels)]);
+            folders
+                .extend([(lib_dir.to_owned(), below.to_owned()), (real_lib_dir.clone(), below.to_owned())]);
         }
         if folders.iter().any(|(folder, _)| folder.parent().is_none()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "/ cannot be moved"));
         }
-        let bytes = |(folder, levels): (PathBuf, usize)| {
-            (folder.components().collect::<PathBuf>().into_os_string().into_vec(), levels)
+        let bytes = |(folder, below): (PathBuf, PathBuf)| {
+            (folder.components().collect::<PathBuf>().into_os_string().into_vec(), below)
         };
         let mut folders: Vec<_> = folders.into_iter().map(bytes).collect();
         folders.sort_by_key(|(folder, _)| std::cmp::Reverse(folder.len()));
@@ -40,14 +42,15 @@ impl Roots {
         Ok(Self { folders })
     }
 
-    /// Returns the same roots for a file that is this many folders further down.
-    pub(super) fn seen_from(&self, depth: usize) -> Self {
-        let folders = self.folders.iter().map(|(folder, levels)| (folder.clone(), levels + depth));
+    /// Returns the same roots for a file in a folder below the current one.
+    pub(super) fn seen_from(&self, folder: &Path) -> Self {
+        let folders = self.folders.iter().map(|(root, below)| (root.clone(), below.join(folder)));
         Self { folders: folders.collect() }
     }
 
-    /// Returns the length of the root that begins at a position of a text, and how many folders it is up.
-    pub(super) fn at(&self, text: &[u8], position: usize) -> Option<(usize, usize)> {
+    /// Returns the length of the root that begins at a position of a text, and the path from there to the folder of the
+    /// file.
+    pub(super) fn at(&self, text: &[u8], position: usize) -> Option<(usize, &Path)> {
         let is_start = position.checked_sub(1).is_none_or(|before| {
             let before = text[before];
             before != b'/' && !ends_name(before)
@@ -56,8 +59,8 @@ impl Roots {
             let next = text[position..].strip_prefix(folder).map(<[u8]>::first);
             next.is_some_and(|next| next.is_none_or(|byte| !continues_name(*byte)))
         };
-        let (folder, levels) = self.folders.iter().find(|(folder, _)| is_start && starts(folder))?;
-        Some((folder.len(), *levels))
+        let (folder, below) = self.folders.iter().find(|(folder, _)| is_start && starts(folder))?;
+        Some((folder.len(), below))
     }
 
     /// Whether a text contains the path of a root.
@@ -68,11 +71,17 @@ impl Roots {
 
     /// Returns a path below a root as a path relative to the folder of the file.
     pub(super) fn relative(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let (length, levels) = self.at(path, 0)?;
-        let up = std::iter::repeat_n(b"..".as_slice(), levels);
-        let down = path[length..].split(|byte| *byte == b'/').filter(|name| !name.is_empty());
-        let names: Vec<&[u8]> = up.chain(down).collect();
-        Some(if names.is_empty() { b".".to_vec() } else { names.join(&b'/') })
+        let (length, below) = self.at(path, 0)?;
+        let target = Path::new(OsStr::from_bytes(&path[length..]));
+        let mut folders = below.components();
+        let mut names = target.strip_prefix("/").unwrap_or(target).components();
+        while folders.clone().next().is_some() && folders.clone().next() == names.clone().next() {
+            folders.next();
+            names.next();
+        }
+        let relative: PathBuf = folders.map(|_| Component::ParentDir).chain(names).collect();
+        let relative = if relative == Path::new("") { PathBuf::from(".") } else { relative };
+        Some(relative.into_os_string().into_vec())
     }
 }
 

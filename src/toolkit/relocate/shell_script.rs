@@ -26,7 +26,7 @@ pub(super) fn rewrite(script: &[u8], roots: &Roots) -> Option<Vec<u8>> {
     let mut position = start;
     while position < script.len() {
         let nesting = *nestings.last()?;
-        if let Some((length, levels)) = roots.at(script, position) {
+        if let Some((length, below)) = roots.at(script, position) {
             let quote = match nesting {
                 Nesting::DoubleQuotes => "",
                 Nesting::SingleQuotes => "'\"",
@@ -34,7 +34,7 @@ pub(super) fn rewrite(script: &[u8], roots: &Roots) -> Option<Vec<u8>> {
             };
             let end: String = quote.chars().rev().collect();
             rewritten.extend_from_slice(format!("{quote}${VARIABLE}{end}").as_bytes());
-            rewritten.extend_from_slice("/..".repeat(levels).as_bytes());
+            rewritten.extend_from_slice("/..".repeat(below.components().count()).as_bytes());
             position += length;
             continue;
         }
