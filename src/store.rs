@@ -13,6 +13,7 @@ mod process;
 mod prune;
 mod row;
 mod schema;
+mod stored_path;
 
 pub(crate) use binary::BinaryFilter;
 pub use connection::Store;

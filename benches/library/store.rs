@@ -34,7 +34,7 @@ impl BenchStore {
     /// Returns a store that does not contain the hooks yet.
     fn empty(count: u32) -> Self {
         let dir = crate::folder();
-        let store = Store::open(dir.path()).expect("the store can be created");
+        let store = Store::open(dir.path(), dir.path()).expect("the store can be created");
         let guid = Guid { value: "guid".to_owned(), source: "random".to_owned() };
         let machine = Machine::new(MachineId::from(0), guid, MachineFacts::default(), time(0));
         store.save_machine(&machine).expect("the store is writable");
@@ -51,7 +51,7 @@ fn time(n: u32) -> Timestamp {
 fn hook(machine_id: MachineId, n: u32) -> Process {
     let env = [
         "DATA_DIR",
-        "LIB_DIR",
+        "dir.path()",
         "LIB_BIN_DIR",
         "MACHINE_ID",
         "RIGUP",

@@ -33,7 +33,7 @@ pub(crate) fn run(args: WaiterArgs, context: &mut Context) -> CommandResult {
 fn wait_for(args: WaiterArgs, settings: &Settings) -> CommandResult {
     let mut command = args.command.into_iter();
     let program = command.next().ok_or_else(|| CliError::usage("no command to wait for"))?;
-    let store = Store::open(&settings.data_dir)?;
+    let store = Store::open(&settings.data_dir, &settings.lib_dir)?;
     let process = store.process(args.process)?.ok_or_else(|| CliError::setup("the process has no record"))?;
     let environment = settings.environment.iter();
     let env = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

@@ -222,7 +222,7 @@ pub(crate) fn open_to_read(settings: &Settings, on_event: OnEvent<'_>) -> Result
         return Err(data_dir_error(settings, "it is not a folder"));
     }
     warn_once(check_trust(settings)?, on_event);
-    Ok(Store::open_existing(&settings.data_dir)?)
+    Ok(Store::open_existing(&settings.data_dir, &settings.lib_dir)?)
 }
 
 /// Opens the store for reading, and returns it with the record of this machine. Returns `None` if there is no such
@@ -267,7 +267,8 @@ fn open_store(
         store.find_or_add_machine(&machine)?;
         recovered.store(store)
     };
-    let (store, damaged) = Store::open_or_rebuild(&settings.data_dir, is_suspect, &refill)?;
+    let (store, damaged) =
+        Store::open_or_rebuild(&settings.data_dir, &settings.lib_dir, is_suspect, &refill)?;
     let path = store.path().display();
     let problem = match &damaged {
         Some(damaged) => format!("{path} was damaged and was moved to {}", damaged.display()),

@@ -34,6 +34,7 @@ impl TableRow for Binary {
     const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, min_release_age, postinstall_scripts, \
         overrides, status, retry_at, attempt_count, last_error, binprovider, abspath, version, \
         package_version, sha256, fingerprint, request_digest, created_at, modified_at, num_uses_failed, num_uses_succeeded";
+    const PATHS: &'static [&'static str] = &["abspath"];
 }
 
 columns! {
@@ -98,7 +99,7 @@ impl Store {
             row::all(
                 connection,
                 "WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR status = ?2) \
-                 AND (?4 IS NULL OR instr(lower(abspath), lower(?4)) > 0) \
+                 AND (?4 IS NULL OR instr(lower(real_path(abspath)), lower(?4)) > 0) \
                  AND (?5 IS NULL OR instr(lower(version), lower(?5)) > 0) \
                  ORDER BY name, created_at DESC, id DESC LIMIT ?3",
                 params![filter.name, filter.status, row::limit(filter.limit), filter.abspath, filter.version],
@@ -142,6 +143,15 @@ impl Store {
     /// returns [`StoreError::Conflict`].
     pub fn save_binary(&self, binary: &Binary) -> Result<(), StoreError> {
         self.with(|connection| save(connection, binary))
+    }
+
+    /// Stores the new fingerprint of an installed file whose content is unchanged. Does nothing if the record was changed
+    /// meanwhile.
+    pub fn renew_fingerprint(&self, id: BinaryId, old: &str, new: &str) -> Result<(), StoreError> {
+        self.with(|connection| {
+            let sql = "UPDATE binary SET fingerprint = ?3 WHERE id = ?1 AND fingerprint = ?2";
+            connection.prepare_cached(sql)?.execute(params![id, old, new]).map(drop)
+        })
     }
 
     /// Deletes a binary and its attempts; its processes are kept. Returns whether the binary existed.

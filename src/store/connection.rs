@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::fs::dir;
 use crate::store::error::StoreError;
+use crate::store::stored_path;
 
 /// The number of prepared statements that a connection caches: more than all methods of [`Store`] use.
 const PREPARED_STATEMENTS: usize = 48;
@@ -19,14 +21,16 @@ pub struct Store {
 }
 
 impl Store {
-    pub(super) fn new(path: PathBuf, connection: Connection) -> Self {
+    pub(super) fn new(path: PathBuf, connection: Connection, lib_dir: &Path) -> Result<Self, StoreError> {
         connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
-        Self { path, connection: Mutex::new(connection) }
+        let added = stored_path::add_functions(&connection, lib_dir, dir::parent(&path));
+        added.map_err(|cause| StoreError::new(&path, cause))?;
+        Ok(Self { path, connection: Mutex::new(connection) })
     }
 
     /// Returns the folder of the store.
     pub fn data_dir(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("."))
+        dir::parent(&self.path)
     }
 
     /// Returns the path of the store.

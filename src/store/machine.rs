@@ -13,6 +13,25 @@ impl TableRow for Machine {
     const COLUMNS: &'static str = "id, guid, guid_source, hostname, hw_in_docker, hw_in_vm, hw_manufacturer, hw_product, \
         hw_uuid, os_arch, os_family, os_platform, os_release, os_kernel, stats, config, \
         created_at, modified_at, num_uses_failed, num_uses_succeeded";
+
+    fn selected(column: &str) -> String {
+        match column {
+            "config" => with_paths("real_path", "config") + " AS config",
+            _ => column.to_owned(),
+        }
+    }
+
+    fn expression(column: &str, parameter: String) -> String {
+        match column {
+            "config" => with_paths("stored_path", &parameter),
+            _ => parameter,
+        }
+    }
+}
+
+/// Returns the SQL expression for a JSON object of paths, each converted with `function`.
+fn with_paths(function: &str, object: &str) -> String {
+    format!("(SELECT json_group_object(key, {function}(value)) FROM json_each({object}))")
 }
 
 columns! {
@@ -35,10 +54,9 @@ impl Store {
         patch: &Map<String, Value>,
     ) -> Result<(), StoreError> {
         self.with(|connection| {
-            connection
-                .prepare_cached("UPDATE machine SET config = json_patch(config, ?2) WHERE id = ?1")?
-                .execute(params![machine_id, row::json(patch)?])
-                .map(drop)
+            let patch_paths = with_paths("stored_path", "?2");
+            let sql = format!("UPDATE machine SET config = json_patch(config, {patch_paths}) WHERE id = ?1");
+            connection.prepare_cached(&sql)?.execute(params![machine_id, row::json(patch)?]).map(drop)
         })
     }
 

@@ -21,9 +21,10 @@ type Fill<'a> = &'a dyn Fn(&Store) -> Result<(), StoreError>;
 
 impl Store {
     /// Opens the store in `data_dir`, which must exist, for reading and writing. If there is no store, creates one that
-    /// only this user can access. Migrates an older schema. Any number of processes may do this at once.
-    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        open(&data_dir.join(FILE_NAME), None)
+    /// only this user can access. Migrates an older schema. Any number of processes may do this at once. Stored paths
+    /// below LIB_DIR are relative to `lib_dir`.
+    pub fn open(data_dir: &Path, lib_dir: &Path) -> Result<Self, StoreError> {
+        open(&data_dir.join(FILE_NAME), lib_dir, None)
     }
 
     /// Opens the store like [`Store::open`], but moves a damaged store aside and creates a new one. Without
@@ -32,15 +33,16 @@ impl Store {
     /// `None` if the store was not damaged.
     pub fn open_or_rebuild(
         data_dir: &Path,
+        lib_dir: &Path,
         is_suspect: bool,
         fill: &dyn Fn(&Self) -> Result<(), StoreError>,
     ) -> Result<(Self, Option<PathBuf>), StoreError> {
         let path = data_dir.join(FILE_NAME);
         let aside = if is_suspect { move_aside(&path)? } else { None };
-        match open(&path, Some(fill)) {
+        match open(&path, lib_dir, Some(fill)) {
             Err(StoreError::Corrupt { .. }) if !is_suspect => {
                 let aside = move_aside(&path)?;
-                Ok((open(&path, Some(fill))?, aside))
+                Ok((open(&path, lib_dir, Some(fill))?, aside))
             }
             result => Ok((result?, aside)),
         }
@@ -48,31 +50,31 @@ impl Store {
 
     /// Opens the store in `data_dir` for a command that only reads, or returns `None` if there is no store. A store
     /// that this user cannot write to is opened read-only.
-    pub fn open_existing(data_dir: &Path) -> Result<Option<Self>, StoreError> {
+    pub fn open_existing(data_dir: &Path, lib_dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = data_dir.join(FILE_NAME);
         if !files::exists(&path) {
             return Ok(None);
         }
-        match open(&path, None) {
-            Err(StoreError::Denied { .. }) => open_read_only(&path).map(Some),
+        match open(&path, lib_dir, None) {
+            Err(StoreError::Denied { .. }) => open_read_only(&path, lib_dir).map(Some),
             result => result.map(Some),
         }
     }
 }
 
 /// Opens the store at `path` for reading and writing; `fill` adds records to a new one.
-fn open(path: &Path, fill: Option<Fill<'_>>) -> Result<Store, StoreError> {
-    let connection = open_current(path, fill)?;
+fn open(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<Store, StoreError> {
+    let connection = open_current(path, lib_dir, fill)?;
     // With a WAL, a power failure may lose the latest transactions, but never damages the store. The WAL may grow to 16
     // MiB before a checkpoint. During a checkpoint, SQLite waits until all data is on disk, including logs that other
     // processes are writing.
     connection
         .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096")
         .map_err(|cause| StoreError::new(path, cause))?;
-    Ok(Store::new(path.to_owned(), connection))
+    Store::new(path.to_owned(), connection, lib_dir)
 }
 
-fn open_current(path: &Path, fill: Option<Fill<'_>>) -> Result<Connection, StoreError> {
+fn open_current(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<Connection, StoreError> {
     if files::exists(path)
         && let Some(connection) = connect(path)?
         && schema::is_current(&connection, path)?
@@ -81,7 +83,7 @@ fn open_current(path: &Path, fill: Option<Fill<'_>>) -> Result<Connection, Store
     }
     let _lock = lock(path)?;
     if !files::exists(path) {
-        create(path, fill)?;
+        create(path, lib_dir, fill)?;
     }
     let mut connection = connect(path)?.ok_or_else(|| sqlite_error(path, ffi::SQLITE_CANTOPEN))?;
     if !schema::is_current(&connection, path)? {
@@ -119,7 +121,7 @@ fn connect(path: &Path) -> Result<Option<Connection>, StoreError> {
 
 /// Creates a store under a temporary name and then renames it, so that no other process ever sees an incomplete store.
 /// The caller holds the lock, so any existing file with the temporary name was left by a killed process.
-fn create(path: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
+fn create(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
     let create_error = |cause| StoreError::Create(path.to_owned(), cause);
     let fresh = with_suffix(path, ".new");
     ignore_missing(fs_err::remove_file(&fresh))
@@ -133,7 +135,7 @@ fn create(path: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
     connection.execute_batch("PRAGMA synchronous = OFF").map_err(|cause| StoreError::new(path, cause))?;
     schema::migrate(&mut connection, path)?;
     if let Some(fill) = fill {
-        let store = Store::new(fresh.clone(), connection);
+        let store = Store::new(fresh.clone(), connection, lib_dir)?;
         fill(&store)?;
         connection = store.into_connection();
     }
@@ -172,7 +174,7 @@ fn is_sound(path: &Path) -> Result<bool, StoreError> {
 }
 
 /// Opens a store that cannot be written to.
-pub(super) fn open_read_only(path: &Path) -> Result<Store, StoreError> {
+pub(super) fn open_read_only(path: &Path, lib_dir: &Path) -> Result<Store, StoreError> {
     let store_error = |cause| StoreError::new(path, cause);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
@@ -193,7 +195,7 @@ pub(super) fn open_read_only(path: &Path) -> Result<Store, StoreError> {
     if schema::is_older(path, found)? {
         return Err(StoreError::Older { path: path.to_owned(), found, known: schema::KNOWN });
     }
-    Ok(Store::new(path.to_owned(), connection))
+    Store::new(path.to_owned(), connection, lib_dir)
 }
 
 /// Returns the URI with which SQLite opens a file as immutable.

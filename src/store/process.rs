@@ -22,10 +22,13 @@ impl TableRow for Process {
         started_at, ended_at, exit_code, signal, exit_reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, \
         max_rss, user_ms, sys_ms, created_at";
 
+    const PATHS: &'static [&'static str] = &["run_dir"];
+
     /// A parent that was pruned in the meantime becomes NULL.
     fn expression(column: &str, parameter: String) -> String {
         match column {
             "parent_id" => format!("(SELECT id FROM process WHERE id = {parameter})"),
+            "run_dir" => format!("stored_path({parameter})"),
             _ => parameter,
         }
     }

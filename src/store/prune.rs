@@ -34,6 +34,7 @@ impl TableRow for EndedProcess {
     /// The cast turns a sum above 2^63 into the largest integer.
     const COLUMNS: &'static str =
         "id, parent_id, created_at, ended_at, run_dir, CAST(stdout_bytes + stderr_bytes AS INTEGER)";
+    const PATHS: &'static [&'static str] = &["run_dir"];
 }
 
 columns! {

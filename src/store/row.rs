@@ -74,10 +74,21 @@ pub(super) trait TableRow: Columns {
     /// The columns in the order of [`Columns`], separated by `, `; the first is the id. The tables themselves have
     /// their columns in this order.
     const COLUMNS: &'static str;
+    /// The columns with paths that are stored relative to LIB_DIR or the data dir.
+    const PATHS: &'static [&'static str] = &[];
+
+    /// Returns the SQL expression that reads `column`.
+    fn selected(column: &str) -> String {
+        if Self::PATHS.contains(&column) {
+            format!("real_path({column}) AS {column}")
+        } else {
+            column.to_owned()
+        }
+    }
 
     /// Returns the SQL expression for `column` in a new row. `parameter` is the SQL parameter with its value.
-    fn expression(_column: &str, parameter: String) -> String {
-        parameter
+    fn expression(column: &str, parameter: String) -> String {
+        if Self::PATHS.contains(&column) { format!("stored_path({parameter})") } else { parameter }
     }
 }
 
@@ -109,7 +120,8 @@ pub(super) fn only<T: TableRow>(
 }
 
 fn select_sql<T: TableRow>(rest: &str) -> String {
-    format!("SELECT {} FROM {} {rest}", T::COLUMNS, T::TABLE)
+    let columns: Vec<String> = T::COLUMNS.split(", ").map(T::selected).collect();
+    format!("SELECT {} FROM {} {rest}", columns.join(", "), T::TABLE)
 }
 
 /// Writes a row with a statement from [`insert_sql`] or [`upsert_sql`].

@@ -12,8 +12,8 @@ use super::open::open_read_only;
 use super::row::TableRow;
 use super::*;
 use crate::model::{
-    Binary, Guid, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessId, ProcessSpec,
-    ProcessType,
+    Binary, Guid, Installed, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessId,
+    ProcessSpec, ProcessType, ProviderName,
 };
 
 /// Returns the time `n` milliseconds after the Unix epoch.
@@ -35,9 +35,13 @@ pub(super) fn hook(machine_id: MachineId, now: Timestamp) -> Process {
     Process::queued(ProcessId::generate(), machine_id, spec, now)
 }
 
+fn lib() -> &'static Path {
+    Path::new("/lib")
+}
+
 pub(super) fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), lib()).unwrap();
     (dir, store)
 }
 
@@ -90,7 +94,7 @@ fn a_connection_uses_a_wal_checks_foreign_keys_and_waits() {
 fn records_persist_when_the_store_is_closed() {
     let (dir, store, machine_id) = store_with_machine();
     drop(store);
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), lib()).unwrap();
     assert_eq!(store.machine_by_guid("here").unwrap().unwrap().id, machine_id);
 }
 
@@ -103,7 +107,7 @@ fn many_threads_can_create_and_write_one_store_at_once() {
         for _ in 0..8 {
             scope.spawn(|| {
                 start.wait();
-                let store = Store::open(dir.path()).unwrap();
+                let store = Store::open(dir.path(), lib()).unwrap();
                 let machine = store.find_or_add_machine(&machine("here")).unwrap();
                 for n in 0..EACH {
                     store.find_or_add_binary(machine.id, "rg", time(n)).unwrap();
@@ -112,7 +116,7 @@ fn many_threads_can_create_and_write_one_store_at_once() {
             });
         }
     });
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), lib()).unwrap();
     let machines = store.machines().unwrap();
     assert_eq!(machines.len(), 1);
     assert_eq!(store.binaries(&BinaryFilter::default()).unwrap().len(), 1);
@@ -131,7 +135,7 @@ fn many_threads_can_migrate_an_empty_file_at_once() {
         for _ in 0..8 {
             scope.spawn(|| {
                 start.wait();
-                let store = Store::open(dir.path()).unwrap();
+                let store = Store::open(dir.path(), lib()).unwrap();
                 store.find_or_add_machine(&machine("here")).unwrap();
             });
         }
@@ -160,7 +164,7 @@ fn refuses_a_newer_schema_and_does_not_change_it() {
     drop(store);
     let file = dir.path().join(FILE_NAME);
     let before = fs_err::read(&file).unwrap();
-    for result in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
+    for result in [Store::open(dir.path(), lib()).map(Some), Store::open_existing(dir.path(), lib())] {
         let error = result.unwrap_err();
         let text = error.to_string();
         let StoreError::Newer { path, found, known } = error else { panic!("{text}") };
@@ -177,7 +181,7 @@ fn reports_a_file_that_is_not_a_database_and_does_not_change_it() {
     let file = dir.path().join(FILE_NAME);
     let garbage = "not a database, though long enough to be one ".repeat(100);
     fs_err::write(&file, &garbage).unwrap();
-    for result in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
+    for result in [Store::open(dir.path(), lib()).map(Some), Store::open_existing(dir.path(), lib())] {
         let error = result.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         let text = error.to_string();
@@ -194,7 +198,7 @@ fn reports_a_damaged_page() {
     let mut bytes = fs_err::read(&file).unwrap();
     bytes[4096..].fill(0xff);
     fs_err::write(&file, bytes).unwrap();
-    let error = Store::open(dir.path()).and_then(|store| store.binaries_of(machine_id)).unwrap_err();
+    let error = Store::open(dir.path(), lib()).and_then(|store| store.binaries_of(machine_id)).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }
 
@@ -202,7 +206,7 @@ fn reports_a_damaged_page() {
 fn reports_a_folder_at_the_path_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     fs_err::create_dir(dir.path().join(FILE_NAME)).unwrap();
-    for result in [Store::open(dir.path()).map(Some), Store::open_existing(dir.path())] {
+    for result in [Store::open(dir.path(), lib()).map(Some), Store::open_existing(dir.path(), lib())] {
         let error = result.unwrap_err();
         assert!(matches!(error, StoreError::NotAFile { .. }), "{error}");
     }
@@ -212,7 +216,7 @@ fn reports_a_folder_at_the_path_of_the_file() {
 fn a_missing_data_dir_is_an_error_and_is_not_created() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");
-    let error = Store::open(&nowhere).unwrap_err();
+    let error = Store::open(&nowhere, lib()).unwrap_err();
     assert!(matches!(error, StoreError::Create { .. }), "{error}");
     assert!(!nowhere.exists());
 }
@@ -220,10 +224,10 @@ fn a_missing_data_dir_is_an_error_and_is_not_created() {
 #[test]
 fn a_command_that_only_reads_creates_no_store() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(Store::open_existing(dir.path()).unwrap().is_none());
+    assert!(Store::open_existing(dir.path(), lib()).unwrap().is_none());
     assert_eq!(names(dir.path()), Vec::<String>::new());
-    drop(Store::open(dir.path()).unwrap());
-    assert!(Store::open_existing(dir.path()).unwrap().is_some());
+    drop(Store::open(dir.path(), lib()).unwrap());
+    assert!(Store::open_existing(dir.path(), lib()).unwrap().is_some());
 }
 
 #[test]
@@ -234,11 +238,11 @@ fn reads_a_read_only_store() {
     let file = dir.path().join(FILE_NAME);
     fs_err::set_permissions(&file, Permissions::from_mode(0o400)).unwrap();
     fs_err::set_permissions(dir.path(), Permissions::from_mode(0o500)).unwrap();
-    let read_only = open_read_only(&file).unwrap();
-    for store in [read_only, Store::open_existing(dir.path()).unwrap().unwrap()] {
+    let read_only = open_read_only(&file, lib()).unwrap();
+    for store in [read_only, Store::open_existing(dir.path(), lib()).unwrap().unwrap()] {
         assert_eq!(store.machine_by_guid("here").unwrap().unwrap().id, machine_id);
     }
-    let read_only = open_read_only(&file).unwrap();
+    let read_only = open_read_only(&file, lib()).unwrap();
     let error = read_only.save_machine(&machine("there")).unwrap_err();
     assert!(matches!(error, StoreError::Denied { .. }), "{error}");
     drop(read_only);
@@ -251,9 +255,9 @@ fn reads_a_store_in_a_folder_that_takes_no_new_files() {
     drop(store);
     // SQLite does not follow a link to its `-shm` file, so not even root can create one.
     std::os::unix::fs::symlink("nowhere", dir.path().join("rigup.sqlite3-shm")).unwrap();
-    let error = Store::open(dir.path()).unwrap_err();
+    let error = Store::open(dir.path(), lib()).unwrap_err();
     assert!(matches!(error, StoreError::Denied { .. }), "{error}");
-    let store = Store::open_existing(dir.path()).unwrap().unwrap();
+    let store = Store::open_existing(dir.path(), lib()).unwrap().unwrap();
     assert_eq!(store.machine_by_guid("here").unwrap().unwrap().id, machine_id);
 }
 
@@ -265,14 +269,14 @@ fn a_new_store_does_not_use_the_wal_of_a_deleted_one() {
     drop(store);
     fs_err::remove_file(dir.path().join(FILE_NAME)).unwrap();
     fs_err::write(&wal_path, wal).unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), lib()).unwrap();
     assert_eq!(store.machines().unwrap(), []);
 }
 
 #[test]
 fn reports_a_locked_store_as_busy() {
     let (dir, store) = store();
-    let other = Store::open(dir.path()).unwrap();
+    let other = Store::open(dir.path(), lib()).unwrap();
     other.lock().busy_timeout(std::time::Duration::ZERO).unwrap();
     store.lock().execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = other.save_machine(&machine("here")).unwrap_err();
@@ -296,11 +300,11 @@ fn an_empty_file_is_not_a_store_and_is_rebuilt() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
     fs_err::write(&path, "").unwrap();
-    assert!(Store::open_existing(folder.path()).unwrap().is_none());
+    assert!(Store::open_existing(folder.path(), lib()).unwrap().is_none());
     assert_eq!(path.metadata().unwrap().len(), 0, "a reader does not create a store");
     let known = machine("g");
     let refill = |store: &Store| store.find_or_add_machine(&known).map(drop);
-    let (store, moved_aside) = Store::open_or_rebuild(folder.path(), false, &refill).unwrap();
+    let (store, moved_aside) = Store::open_or_rebuild(folder.path(), lib(), false, &refill).unwrap();
     assert_eq!((store.find_or_add_machine(&machine("g")).unwrap().id, moved_aside), (known.id, None));
 }
 
@@ -323,4 +327,52 @@ fn the_migrations_create_the_columns_that_the_code_uses() {
     ] {
         assert_eq!(columns_in_schema(&store, table).join(", "), columns, "{table}");
     }
+}
+
+#[test]
+fn paths_below_lib_dir_and_the_data_dir_move_with_these_folders() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+    fs_err::create_dir(&old).unwrap();
+    let store = Store::open(&old, &old.join("lib")).unwrap();
+    let mut machine = machine("here");
+    let config = |folder: &Path| {
+        let paths = [("RG_BINARY", folder.join("lib/rg")), ("SH_BINARY", "/bin/sh".into())];
+        serde_json::Map::from_iter(paths.map(|(key, path)| (key.to_owned(), path.to_str().unwrap().into())))
+    };
+    machine.config = config(&old);
+    store.save_machine(&machine).unwrap();
+    store.merge_machine_config(machine.id, &config(&old)).unwrap();
+    let mut binary = store.find_or_add_binary(machine.id, "rg", time(1)).unwrap();
+    let installed = |folder: &Path| Installed {
+        binprovider: ProviderName::from_static("pip"),
+        abspath: folder.join("lib/rg"),
+        version: String::new(),
+        package_version: String::new(),
+        sha256: "00".to_owned(),
+        fingerprint: "1".to_owned(),
+        request_digest: String::new(),
+    };
+    binary.install(installed(&old), time(1));
+    store.save_binary(&binary).unwrap();
+    let mut process = hook(machine.id, time(1));
+    process.spec.run_dir = Some(old.join("processes/x"));
+    store.save_process(&process).unwrap();
+    drop(store);
+    fs_err::rename(&old, &new).unwrap();
+
+    let store = Store::open(&new, &new.join("lib")).unwrap();
+    assert_eq!(store.machine_by_guid("here").unwrap().unwrap().config, config(&new));
+    let moved = store.binary(machine.id, "rg").unwrap().unwrap();
+    assert_eq!(moved.installed(), Some(&installed(&new)));
+    let stored = store.process(process.id).unwrap().unwrap();
+    assert_eq!(stored.spec.run_dir, Some(new.join("processes/x")));
+    store.renew_fingerprint(binary.id, "0", "2").unwrap();
+    assert_eq!(store.binary(machine.id, "rg").unwrap().unwrap(), moved, "it is not the fingerprint to renew");
+    store.renew_fingerprint(binary.id, "1", "2").unwrap();
+    let renewed = store.binary(machine.id, "rg").unwrap().unwrap();
+    assert_eq!(renewed.installed().unwrap().fingerprint, "2");
+    let other_lib = Store::open(&new, Path::new("/lib")).unwrap();
+    let elsewhere = other_lib.binary(machine.id, "rg").unwrap().unwrap();
+    assert_eq!(elsewhere.installed().unwrap().abspath, Path::new("/lib/rg"));
 }

@@ -62,7 +62,8 @@ impl Drop for OnPanic {
 
 /// Returns the binaries and processes in the store, or none if there is no store.
 fn records(context: &TestContext) -> (Vec<Binary>, Vec<Process>) {
-    let Some(store) = Store::open_existing(&context.path("data")).unwrap() else { return Default::default() };
+    let data_dir = context.path("data");
+    let Some(store) = Store::open_existing(&data_dir, &data_dir).unwrap() else { return Default::default() };
     let machines = store.machines().unwrap();
     let binaries = machines.iter().flat_map(|machine| store.binaries_of(machine.id).unwrap().into_values());
     (binaries.collect(), store.processes(&ProcessFilter::default()).unwrap())

@@ -1,0 +1,81 @@
+//! The paths in the store. A path below LIB_DIR or the data dir is stored relative to it, as `{LIB_DIR}/...` or
+//! `{DATA_DIR}/...`, so that the records are still correct after these folders were moved or copied.
+
+use std::cmp::Reverse;
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use rusqlite::Connection;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::{Value, ValueRef};
+
+/// A folder that stored paths are relative to.
+struct Root {
+    /// The name that stands for the folder.
+    name: &'static str,
+    path: PathBuf,
+    /// The path with its links resolved, as some installers write it.
+    real_path: LazyLock<PathBuf, Box<dyn FnOnce() -> PathBuf + Send>>,
+}
+
+impl Root {
+    fn new(name: &'static str, path: &Path) -> Self {
+        let path = path.to_owned();
+        let unresolved = path.clone();
+        let resolve = move || unresolved.canonicalize().unwrap_or(unresolved);
+        Self { name, path, real_path: LazyLock::new(Box::new(resolve)) }
+    }
+
+    /// Returns the stored form of a path, or `None` if it is not below this folder.
+    fn to_stored(&self, path: &Path) -> Option<PathBuf> {
+        let rest = path.strip_prefix(&self.path).or_else(|_| path.strip_prefix(&*self.real_path)).ok()?;
+        Some(Path::new(self.name).join(rest))
+    }
+
+    fn to_path(&self, stored: &Path) -> Option<PathBuf> {
+        Some(self.path.join(stored.strip_prefix(self.name).ok()?))
+    }
+}
+
+/// Adds the SQL functions `stored_path` and `real_path` to a connection, which convert a path to its stored form and
+/// back. Both leave any value unchanged that is not a path.
+pub(super) fn add_functions(
+    connection: &Connection,
+    lib_dir: &Path,
+    data_dir: &Path,
+) -> rusqlite::Result<()> {
+    let roots = || {
+        let mut roots = [Root::new("{DATA_DIR}", data_dir), Root::new("{LIB_DIR}", lib_dir)];
+        // Either folder may be in the other one. The inner one comes first, and the data dir if they are the same.
+        roots.sort_by_key(|root| Reverse(root.path.as_os_str().len()));
+        roots
+    };
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    let stored = roots();
+    connection.create_scalar_function("stored_path", 1, flags, move |context| {
+        convert(context, b"/", |path| stored.iter().find_map(|root| root.to_stored(path)))
+    })?;
+    let real = roots();
+    connection.create_scalar_function("real_path", 1, flags, move |context| {
+        convert(context, b"{", |path| real.iter().find_map(|root| root.to_path(path)))
+    })
+}
+
+/// Converts the argument of a function if it is a path that begins with `start`.
+fn convert(
+    context: &Context<'_>,
+    start: &[u8],
+    convert: impl FnOnce(&Path) -> Option<PathBuf>,
+) -> rusqlite::Result<Value> {
+    let value = context.get_raw(0);
+    if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = value
+        && bytes.starts_with(start)
+        && let Some(path) = convert(Path::new(OsStr::from_bytes(bytes)))
+    {
+        let bytes = path.into_os_string().into_vec();
+        return Ok(String::from_utf8(bytes).map_or_else(|error| Value::Blob(error.into_bytes()), Value::Text));
+    }
+    Ok(Value::try_from(value)?)
+}
