@@ -3,6 +3,7 @@
 pub(crate) mod attempt;
 pub(crate) mod event;
 pub(crate) mod link;
+pub(crate) mod link_users;
 pub(crate) mod pin;
 pub(crate) mod plan;
 pub(crate) mod probe;

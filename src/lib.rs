@@ -42,6 +42,7 @@ mod trust;
 pub mod internal {
     pub use crate::cli::main;
     pub use crate::fs::digest::sha256;
+    pub use crate::fs::link::target as link_target;
     pub use crate::install::attempt::arguments;
     pub use crate::install::link::link;
     pub use crate::jsonl::MAX_LINE;

@@ -128,6 +128,8 @@ pub struct Settings {
     pub home: Option<PathBuf>,
     /// The data dir: records, run dirs, and LIB_DIR by default.
     pub data_dir: PathBuf,
+    /// Whether the data dir is the default one, which neither a flag nor a variable names.
+    pub is_default_data_dir: bool,
     /// LIB_DIR, which providers install into.
     pub lib_dir: PathBuf,
     /// LIB_BIN_DIR, in which installed binaries are linked.
@@ -204,15 +206,23 @@ impl Settings {
             Some(folders::absolute(here, &flag.or_else(|| environment.path(names))?))
         };
         let mut warnings = Vec::new();
-        let data_dir = folder(flags.data_dir, &["RIGUP_DATA_DIR"])
-            .or_else(|| folder(None, &["DATA_DIR"]).filter(|path| folders::is_usable(path, &mut warnings)))
+        let named_lib_dir = folder(flags.lib_dir, &["RIGUP_LIB_DIR", "LIB_DIR"]);
+        let named_data_dir = folder(flags.data_dir, &["RIGUP_DATA_DIR"])
+            .or_else(|| folder(None, &["DATA_DIR"]).filter(|path| folders::is_usable(path, &mut warnings)));
+        let is_default_data_dir = named_data_dir.is_none();
+        let data_dir = named_data_dir
             .or_else(|| {
-                let data = environment.xdg_folder("XDG_DATA_HOME", home.as_deref(), ".local/share")?;
-                Some(folders::absolute(here, &data.join("rigup")))
+                let data = environment.xdg_folder("XDG_DATA_HOME", home.as_deref(), ".local/share");
+                let default = data.map(|data| folders::absolute(here, &data.join("rigup")));
+                // Without a usable home folder, the records are kept with the installed files.
+                let fallback = named_lib_dir.as_ref().map(|lib_dir| lib_dir.join(".rigup"));
+                match default {
+                    Some(default) if fallback.is_none() || dir::is_creatable(&default) => Some(default),
+                    default => fallback.or(default),
+                }
             })
             .ok_or(SettingsError::NoDataDir)?;
-        let lib_dir = folder(flags.lib_dir, &["RIGUP_LIB_DIR", "LIB_DIR"])
-            .unwrap_or_else(|| data_dir.join("lib").join(platform()));
+        let lib_dir = named_lib_dir.unwrap_or_else(|| data_dir.join("lib").join(platform()));
         let lib_bin_dir = folder(flags.lib_bin_dir, &["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"])
             .unwrap_or_else(|| lib_dir.join("bin"));
         let folders = [(&data_dir, "--data-dir"), (&lib_dir, "--lib-dir"), (&lib_bin_dir, "--lib-bin-dir")];
@@ -259,6 +269,7 @@ impl Settings {
             environment,
             home,
             data_dir,
+            is_default_data_dir,
             lib_dir,
             lib_bin_dir,
             plugin_path,

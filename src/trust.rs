@@ -19,7 +19,7 @@ use nix::unistd::{Gid, Group, geteuid};
 use crate::shell;
 use users::{is_unknown, is_user_private_group, user};
 
-mod users;
+pub(crate) mod users;
 
 /// The users that rigup trusts, and the folders that the user has declared trusted.
 #[derive(Debug, Clone, Default)]

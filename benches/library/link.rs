@@ -29,7 +29,8 @@ impl Bin {
 
     fn link_all(&self, target: &str) {
         for path in &self.links {
-            link(path, Path::new(target), |_| true, false).expect("the temporary folder is writable");
+            let target = Path::new(target);
+            link(path, target, target, |_| true, false).expect("the temporary folder is writable");
         }
     }
 }

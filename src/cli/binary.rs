@@ -7,11 +7,11 @@ use clap::Subcommand;
 use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
-use crate::cli::message::{message, warning};
+use crate::cli::message::{error, message, warning};
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::install::link::Linker;
-use crate::install::register::{self, RegisterError, VerifiedRecord};
+use crate::install::register::{self, RegisterError, Registered, VerifiedRecord};
 use crate::model::{Attempt, Binary, BinaryName, BinaryState, Version};
 use crate::plugin::requirement::Providers;
 use crate::protocol;
@@ -204,9 +204,21 @@ fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
     if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {
         message!("{} already has this record", registered.binary.name);
     }
-    let record = registered.map_or(Value::Object(fields), |registered| registered.binary.to_record(&[]));
+    let status = registered.as_ref().map_or(ExitStatus::Success, link_status);
+    let record = registered.map_or(Value::Object(fields), |registered| registered.to_record());
     context.output.record(&record);
-    Ok(ExitStatus::Success)
+    Ok(status)
+}
+
+/// Prints why a registered binary could not be linked, if it could not, and returns the exit status.
+fn link_status(registered: &Registered) -> ExitStatus {
+    match &registered.link_error {
+        Some(error) => {
+            error!("{error}");
+            ExitStatus::Incomplete
+        }
+        None => ExitStatus::Success,
+    }
 }
 
 /// Stores a verified record and links the file. A dry run does neither and returns `None`.
@@ -214,13 +226,11 @@ fn register(
     linker: &Linker<'_>,
     verified: VerifiedRecord,
     is_dry_run: bool,
-) -> Result<Option<register::Registered>, CliError> {
+) -> Result<Option<Registered>, CliError> {
     if is_dry_run {
         return Ok(None);
     }
-    register::register(linker, verified, &interrupt()?, |text| warning!("{text}"))
-        .map(Some)
-        .map_err(register_error)
+    register::register(linker, verified, &interrupt()?).map(Some).map_err(register_error)
 }
 
 fn register_error(error: RegisterError) -> CliError {
@@ -245,7 +255,7 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
         args.binproviders.as_deref().map(Providers::parse).transpose().map_err(CliError::usage)?;
     let session = context.session()?;
     let linker = session.linker();
-    let (binaries, status) = selected(&session.store, &args.binaries)?;
+    let (binaries, mut status) = selected(&session.store, &args.binaries)?;
     for mut binary in binaries {
         if let Some(providers) = &providers {
             binary.binproviders = providers.to_string();
@@ -260,7 +270,8 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
                 context.output.record(&Value::Object(fields));
                 continue;
             };
-            binary = registered.binary;
+            status = if registered.link_error.is_some() { link_status(&registered) } else { status };
+            context.output.record(&registered.to_record());
         } else {
             let now = clock::now();
             binary.modified_at = now;
@@ -270,8 +281,8 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
             if !args.dry_run {
                 session.store.save_binary(&binary)?;
             }
+            context.output.record(&binary.to_record(&[]));
         }
-        context.output.record(&binary.to_record(&[]));
     }
     Ok(status)
 }

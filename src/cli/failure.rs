@@ -13,6 +13,9 @@ use crate::shell;
 /// Prints why a step failed, if it did. A lookup does not try to install anything, so it only states that the binary is
 /// not installed.
 pub(crate) fn print(result: &StepResult, is_lookup: bool) {
+    if let Some(error) = result.link_error() {
+        error!("{error}");
+    }
     match result {
         StepResult::Refused(refusal) => error!("cannot install {}: {}", refusal.name, refusal.reason),
         StepResult::Unresolved(request, error) => error!("cannot install {request}: {error}"),
@@ -41,7 +44,7 @@ fn print_attempts(resolved: &Resolved, is_lookup: bool) {
         BinaryState::Queued(queued) => printable(&queued.last_error),
         BinaryState::Installed(_) => return,
     };
-    // No attempt has the reason if there was no provider to try, or if the installed binary could not be linked.
+    // No attempt has the reason if there was no provider to try.
     let has_failed_last =
         resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
     if is_lookup {

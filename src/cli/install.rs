@@ -16,7 +16,7 @@ use crate::engine::install::{InstallPlan, StepResult, TIMEOUT_SECONDS, unresolve
 use crate::engine::{EngineEvent, ExitStatus, InstallReport, InstallRequest, lockfile};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::install::plan::Refusal;
-use crate::install::status::{InstallStatus, install_status};
+use crate::install::status::{self, InstallStatus, install_status};
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::model::{Policy, PolicyError, ProviderName};
 use crate::report::table::{Cell, Column, Table};
@@ -209,7 +209,13 @@ pub(crate) const NOTHING_REQUIRED: &str =
 fn print_results(results: &[StepResult], context: &mut Context) {
     let rows = results.iter().map(|result| match result {
         StepResult::AlreadyInstalled(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
-        StepResult::Resolved(resolved) => tables::binary_row(&resolved.binary),
+        StepResult::Resolved(resolved) => {
+            let mut row = tables::binary_row(&resolved.binary);
+            if resolved.link_error.is_some() {
+                row[tables::STATUS] = Cell::failure("not linked");
+            }
+            row
+        }
         StepResult::Refused(Refusal { name, .. }) => tables::queued_row(name.as_str(), ""),
         StepResult::Planned(request) | StepResult::Unresolved(request, _) => {
             tables::queued_row(request.name.as_str(), "")
@@ -231,7 +237,8 @@ fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
             Ok(request) => {
                 let filter = BinaryFilter { name: Some(request.name.to_string()), ..BinaryFilter::default() };
                 let known = store.as_ref().map(|store| store.binaries(&filter)).transpose()?;
-                let is_installed = known.unwrap_or_default().first().is_some_and(|binary| {
+                let is_installed = known.unwrap_or_default().first_mut().is_some_and(|binary| {
+                    status::renew_fingerprint(binary);
                     install_status(binary, request, &context.settings) != InstallStatus::Missing
                 });
                 let status = if is_installed { "installed" } else { "queued" };

@@ -13,7 +13,7 @@ use crate::engine::install::{InstallOptions, Installer, StepResult};
 use crate::engine::session::Session;
 use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, RegisterError};
-use crate::install::status::is_ready;
+use crate::install::status::{self, is_ready};
 use crate::machine::config;
 use crate::model::{MachineId, Policy, ProcessId, ProviderName, import};
 use crate::plugin::requirement;
@@ -126,7 +126,7 @@ impl<'a> Applier<'a> {
             }
         }
         output.results = self.resolve(results)?;
-        if !self.is_dry_run && !output.results.iter().all(StepResult::is_installed) {
+        if !self.is_dry_run && !output.results.iter().all(StepResult::is_linked) {
             self.add_failure();
         }
         let record =
@@ -176,7 +176,8 @@ impl<'a> Applier<'a> {
     /// Returns the result of a request that no hook has to resolve, or the request as planned.
     fn plan(&self, request: Request) -> Result<StepResult, StoreError> {
         let known = self.session.store.binary(self.session.machine.id, request.name.as_str())?;
-        let Some(binary) = known else { return Ok(StepResult::Planned(request)) };
+        let Some(mut binary) = known else { return Ok(StepResult::Planned(request)) };
+        status::store_renewed_fingerprint(&mut binary, &self.session.store)?;
         if is_ready(&binary, &request, &self.session.settings) {
             return Ok(StepResult::AlreadyInstalled(binary));
         }
@@ -207,7 +208,7 @@ impl<'a> Applier<'a> {
 
     /// Stores a Binary record with an `abspath`. Returns `None` if the record has to be resolved as a request: it is
     /// not installed, or its file does not match the record and the record names providers.
-    fn store_binary(&self, fields: &Map<String, Value>) -> Result<Option<Value>, ApplyError> {
+    fn store_binary(&mut self, fields: &Map<String, Value>) -> Result<Option<Value>, ApplyError> {
         let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
         // In ArchiveBox, the statuses `failed` and `started` mean queued.
         if text("abspath").is_empty() || matches!(text("status"), "queued" | "failed" | "started") {
@@ -221,9 +222,12 @@ impl<'a> Applier<'a> {
         if self.is_dry_run {
             return Ok(Some(Value::Object(fields.clone())));
         }
-        let registered =
-            register::register(&linker, checked, self.interrupt, |warning| self.session.warn(warning))?;
-        Ok(Some(registered.binary.to_record(&[])))
+        let registered = register::register(&linker, checked, self.interrupt)?;
+        if let Some(error) = &registered.link_error {
+            self.session.report(EngineEvent::Error(error.clone()));
+            self.add_failure();
+        }
+        Ok(Some(registered.to_record()))
     }
 
     /// Stores a change of this machine's configuration, or the record of another machine.

@@ -17,7 +17,7 @@ use crate::engine::lockfile;
 use crate::engine::session::{CommandProcess, Session};
 use crate::install::plan::{self, Refusal, Request, Selection, Step};
 use crate::install::resolver::{ResolveError, Resolved, Resolver};
-use crate::install::status::is_ready;
+use crate::install::status::{self, is_ready};
 use crate::model::{Binary, BinaryName, Installed, Policy, ProcessId, Version};
 use crate::plugin::requirement::{Diagnostic, Providers};
 use crate::process::signals::Interrupt;
@@ -160,7 +160,7 @@ impl InstallReport {
         match self.interrupted {
             Some(signal) => ExitStatus::Interrupted(signal),
             None if self.is_unrecorded || self.results.iter().any(is_unresolved) => ExitStatus::Setup,
-            None if self.results.iter().all(StepResult::is_installed) && self.diagnostics.is_empty() => {
+            None if self.results.iter().all(StepResult::is_linked) && self.diagnostics.is_empty() => {
                 ExitStatus::Success
             }
             None => ExitStatus::Incomplete,
@@ -175,6 +175,11 @@ pub(crate) fn execute(
     steps: &[Step],
 ) -> Result<InstallReport, EngineError> {
     let mut binaries = session.store.binaries_of(session.machine.id)?;
+    for request in steps.iter().flatten() {
+        if let Some(binary) = binaries.get_mut(request.name.as_str()) {
+            status::store_renewed_fingerprint(binary, &session.store)?;
+        }
+    }
     let results = steps.iter().map(|step| match step {
         Err(refusal) => StepResult::Refused(refusal.clone()),
         Ok(request) => match binaries.remove(request.name.as_str()) {
@@ -297,6 +302,17 @@ impl StepResult {
         self.installed().is_some()
     }
 
+    /// Whether the binary is installed and linked.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.is_installed() && self.link_error().is_none()
+    }
+
+    /// Returns why the binary is installed without a link, or `None` if it is linked or not installed.
+    pub(crate) fn link_error(&self) -> Option<&str> {
+        let Self::Resolved(resolved) = self else { return None };
+        resolved.link_error.as_deref()
+    }
+
     /// Returns the request, or `None` if it does not have to be resolved any more.
     pub(crate) fn planned(&self) -> Option<&Request> {
         if let Self::Planned(request) = self { Some(request) } else { None }
@@ -304,13 +320,17 @@ impl StepResult {
 
     /// Returns the result as a record.
     pub(crate) fn to_record(&self) -> Value {
-        match self {
+        let mut record = match self {
             Self::AlreadyInstalled(binary) | Self::Deferred(binary, _) => binary.to_record(&[]),
             Self::Resolved(resolved) => resolved.binary.to_record(&resolved.attempts),
             Self::Planned(request) => request.to_record("queued"),
             Self::Refused(refusal) => unresolved(&refusal.name, &refusal.reason),
             Self::Unresolved(request, error) => unresolved(&request.name, &error.to_string()),
+        };
+        if let Some(error) = self.link_error() {
+            record["link_error"] = error.into();
         }
+        record
     }
 }
 

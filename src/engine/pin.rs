@@ -15,7 +15,7 @@ use crate::engine::session::{self, Session};
 use crate::fs::lock::FileLock;
 use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
-use crate::install::status::{InstallStatus, install_status};
+use crate::install::status::{self, InstallStatus, install_status};
 use crate::install::{pin, relocatable};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
@@ -126,7 +126,10 @@ pub(crate) fn lock(
     }
     let plan = InstallPlan::new(&request.install, settings, on_event)?;
     let stored = session::open_to_read_with_machine(settings, on_event)?;
-    let binaries = stored.map(|(store, machine)| store.binaries_of(machine.id)).transpose()?;
+    let mut binaries = stored.map(|(store, machine)| store.binaries_of(machine.id)).transpose()?;
+    for binary in binaries.iter_mut().flat_map(HashMap::values_mut) {
+        status::renew_fingerprint(binary);
+    }
     let mut update = LockfileUpdate {
         hooks: hook_digests(&plan.catalog, settings),
         binaries: binaries.unwrap_or_default(),

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Once;
 
@@ -11,7 +12,7 @@ use crate::clock;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::recovery;
-use crate::fs::dir::make_private_dir;
+use crate::fs::dir::{make_parents, make_private_dir, nearest_existing};
 use crate::hook::run::Runner;
 use crate::install::link::Linker;
 use crate::machine;
@@ -27,7 +28,9 @@ use crate::process::signals::Interrupt;
 use crate::process::{recover, subreaper, system};
 use crate::runs::gc::{Gc, GcAction};
 use crate::settings::Settings;
+use crate::shell;
 use crate::store::{Store, StoreError};
+use crate::trust::users;
 
 /// An open data dir.
 pub(crate) struct Session<'e> {
@@ -68,7 +71,10 @@ impl<'e> Session<'e> {
     fn open_once(settings: Settings, on_event: OnEvent<'e>, is_suspect: bool) -> Result<Self, EngineError> {
         let warning = check_trust(&settings)?;
         if !settings.data_dir.is_dir() {
-            make_private_dir(&settings.data_dir).map_err(|error| data_dir_error(&settings, error))?;
+            check_owner(&settings)?;
+            make_parents(&settings.data_dir)
+                .and_then(|()| make_private_dir(&settings.data_dir))
+                .map_err(|error| data_dir_error(&settings, error))?;
             // In a shared folder such as /tmp, another user may have created it first.
             check_trust(&settings)?;
         }
@@ -240,6 +246,27 @@ pub(crate) fn open_to_read_with_machine(
 /// Returns a warning if the user made an exception for it.
 fn check_trust(settings: &Settings) -> Result<Option<String>, EngineError> {
     settings.trust.check(&settings.data_dir).map_err(|error| data_dir_error(settings, error))
+}
+
+/// Rejects a default data dir in the home folder of another user, where root would create folders that this user cannot
+/// write to. `sudo` may keep the HOME of its caller.
+fn check_owner(settings: &Settings) -> Result<(), EngineError> {
+    let parent = nearest_existing(&settings.data_dir);
+    let owner = fs_err::metadata(parent).map_err(|error| data_dir_error(settings, error))?.uid();
+    if !settings.is_default_data_dir || owner == 0 || !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let arguments: Vec<String> =
+        std::env::args().skip(1).map(|argument| shell::quote_text(&argument)).collect();
+    Err(data_dir_error(
+        settings,
+        format!(
+            "rigup runs as root, but {} belongs to {}; run `sudo -H rigup {}`, run rigup without sudo, or set --data-dir",
+            parent.display(),
+            users::user(owner),
+            arguments.join(" ")
+        ),
+    ))
 }
 
 /// Reports the warning only once, even if a command opens the data dir first for reading and then for writing.

@@ -1,9 +1,11 @@
 //! Private folders, parent folders, and the expansion of `~`.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
 
 /// Creates a folder and its missing parents with mode 0700. Tries again if another rigup removes an empty parent
 /// meanwhile.
@@ -23,6 +25,51 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
 
 fn create(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Creates the missing parents of a folder. They are writable by their owner only, whatever the umask is.
+pub(crate) fn make_parents(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(parent(folder))
+}
+
+/// Creates a file in a folder of its own, unless they exist. They get the group and the permissions of the folder above
+/// them, so that all users who may write there can use them.
+pub(crate) fn make_shared_file(path: &Path) -> io::Result<()> {
+    let folder = parent(path);
+    make_shared_dir(folder)?;
+    let mode = folder.metadata()?.permissions().mode() & 0o666;
+    match fs_err::File::create_new(path) {
+        Ok(file) => file.set_permissions(Permissions::from_mode(mode)),
+        Err(error) => ignore_existing(error),
+    }
+}
+
+/// Creates a folder, unless it exists, with the group and the permissions of the folder above it.
+pub(crate) fn make_shared_dir(path: &Path) -> io::Result<()> {
+    let above = parent(path);
+    fs_err::create_dir_all(above)?;
+    if let Err(error) = fs_err::create_dir(path) {
+        return ignore_existing(error);
+    }
+    let above = above.metadata()?;
+    // Fails if this user is not in the group.
+    let _ = chown(path, None, Some(above.gid()));
+    fs_err::set_permissions(path, above.permissions())
+}
+
+fn ignore_existing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+}
+
+/// Returns the nearest folder above a path that exists, or the path itself if it exists.
+pub(crate) fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"))
+}
+
+/// Returns whether this user can write to a folder, or create it.
+pub(crate) fn is_creatable(folder: &Path) -> bool {
+    let existing = nearest_existing(folder);
+    existing.is_dir() && access(existing, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
 /// Turns the error of a removal into success if the file or folder does not exist.
@@ -47,6 +94,22 @@ pub(crate) fn expand_home(path: &Path, home: Option<&Path>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shared_file_has_the_permissions_of_the_folder_above() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        for expected in [0o755, 0o2775, 0o1777, 0o700] {
+            fs_err::set_permissions(folder.path(), Permissions::from_mode(expected)).unwrap();
+            let file = folder.path().join(format!("{expected:o}/x"));
+            for _ in 0..2 {
+                make_shared_file(&file).unwrap();
+            }
+            assert_eq!(mode(parent(&file)), expected);
+            assert_eq!(mode(&file), expected & 0o666);
+            assert_eq!(nearest_existing(&file.join("a/b")), file);
+        }
+    }
 
     #[test]
     fn expands_a_tilde_only_as_a_whole_path_component() {

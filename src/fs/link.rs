@@ -1,7 +1,7 @@
 //! Following symbolic links.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::fs::dir::parent;
 
@@ -12,6 +12,21 @@ const MAX_LINKS: usize = 40;
 pub(crate) fn steps(path: &Path) -> impl Iterator<Item = PathBuf> {
     let next = |path: &PathBuf| Some(parent(path).join(fs_err::read_link(path).ok()?));
     std::iter::successors(Some(path.to_owned()), next).take(MAX_LINKS + 1)
+}
+
+/// Returns the absolute path that a link names, or `None` if the file is no link. Each `..` in the target is resolved
+/// without regard for other links.
+pub fn target(link: &Path) -> Option<PathBuf> {
+    let target = parent(link).join(fs_err::read_link(link).ok()?);
+    let mut resolved = PathBuf::new();
+    for part in target.components() {
+        if part == Component::ParentDir {
+            resolved.pop();
+        } else {
+            resolved.push(part);
+        }
+    }
+    Some(resolved)
 }
 
 /// Follows the links of a path. Returns the canonical path of the file, or the path at which a missing file would be
@@ -43,6 +58,10 @@ mod tests {
         symlink("below/target", root.join("next")).unwrap();
         assert_eq!(resolve(&root.join("link")).unwrap(), root.join("below/target"));
         assert_eq!(steps(&root.join("link")).count(), 3);
+        assert_eq!(target(&root.join("next")), Some(root.join("below/target")));
+        assert_eq!(target(&root), None);
+        symlink("../../x", root.join("up")).unwrap();
+        assert_eq!(target(&root.join("up")), root.ancestors().nth(2).map(|folder| folder.join("x")));
         fs_err::create_dir(root.join("below")).unwrap();
         fs_err::write(root.join("below/target"), "").unwrap();
         assert_eq!(resolve(&root.join("link")).unwrap(), root.join("below/target"));

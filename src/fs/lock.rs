@@ -20,6 +20,10 @@ pub(crate) struct FileLock {
 impl FileLock {
     /// Opens a file for locking. Creates the file and its folder, accessible to this user only, if they are missing.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        // In a sticky folder, the kernel may refuse to open an existing file of another user with O_CREAT.
+        if let Ok(file) = File::options().read(true).write(true).open(path) {
+            return Ok(Self { file, path: path.to_owned() });
+        }
         if let Some(folder) = path.parent() {
             make_private_dir(folder)?;
         }

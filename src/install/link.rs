@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::fs::atomic;
+use crate::fs::dir::parent;
+use crate::fs::{atomic, link};
+use crate::install::{link_users, probe};
 use crate::model::{BinaryName, Installed, MachineId, name};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -47,14 +49,12 @@ impl Linker<'_> {
         self.settings.lib_bin_dir.join(name.link_name())
     }
 
-    /// Links an installed binary. `previous` is the path that it had before. If LIB_BIN_DIR cannot be written, the
-    /// binary is installed without a link, and `warn` receives the cause.
+    /// Links an installed binary. `previous` is the path that it had before.
     pub(crate) fn link(
         &self,
         name: &BinaryName,
         installed: &Installed,
         previous: Option<&Path>,
-        warn: impl Fn(String),
     ) -> Result<(), LinkError> {
         let path = self.path(name);
         if !self.force
@@ -62,24 +62,40 @@ impl Linker<'_> {
         {
             return Err(LinkError::OtherBinary(path, owner));
         }
-        let linked = if installed.is_in_app_bundle() {
-            unlink(&path)
-        } else {
-            link(&path, &installed.abspath, |target| self.is_managed(previous, target), self.force)
-        };
-        match linked {
-            Err(error @ LinkError::Unwritable(..)) => {
-                warn(error.to_string());
+        let is_managed = |target: &Path| self.is_managed(previous, target);
+        if installed.is_in_app_bundle() {
+            return if link::target(&path).is_some_and(|target| is_managed(&target)) {
+                unlink(&path)
+            } else {
                 Ok(())
-            }
-            linked => linked,
+            };
         }
+        // A relative target can only be resolved from an existing folder.
+        fs_err::create_dir_all(parent(&path)).map_err(|error| unwritable(&path, error))?;
+        link(&path, &installed.abspath, &self.written_target(&installed.abspath), is_managed, self.force)?;
+        link_users::add(self.settings, name).map_err(|error| unwritable(&path, error))
     }
 
-    /// Removes the link of a binary, if it points to this file.
+    /// Returns the target of the link to a file: relative to LIB_BIN_DIR if both are below LIB_DIR, so that the link is
+    /// still correct after LIB_DIR was moved.
+    fn written_target(&self, file: &Path) -> PathBuf {
+        let Settings { lib_dir, lib_bin_dir, .. } = self.settings;
+        let relative = || {
+            let levels = lib_bin_dir.strip_prefix(lib_dir).ok()?.components().count();
+            let up: PathBuf = std::iter::repeat_n("..", levels).collect();
+            Some(up.join(file.strip_prefix(lib_dir).ok()?))
+        };
+        // If LIB_BIN_DIR is itself a link, the system resolves `..` from the folder that it leads to.
+        let leads_to_file =
+            |path: &PathBuf| probe::fingerprint(&lib_bin_dir.join(path)) == probe::fingerprint(file);
+        relative().filter(leads_to_file).unwrap_or_else(|| file.to_owned())
+    }
+
+    /// Removes the link of a binary, if it points to this file and no other data dir uses it.
     pub(crate) fn unlink(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
         let path = self.path(name);
-        if fs_err::read_link(&path).is_ok_and(|target| target == installed.abspath) {
+        let is_used = link_users::remove(self.settings, name).map_err(|error| unwritable(&path, error))?;
+        if !is_used && leads_to(&path, &installed.abspath) {
             unlink(&path)?;
         }
         Ok(())
@@ -88,7 +104,7 @@ impl Linker<'_> {
     /// Returns the other binary that owns the link, or `None` if there is none: `/opt/x/tool` and `tool` have the same
     /// link.
     fn other_owner(&self, name: &BinaryName, installed: &Installed) -> Result<Option<String>, StoreError> {
-        let target = fs_err::read_link(self.path(name)).ok();
+        let target = link::target(&self.path(name));
         let Some(target) = target.filter(|target| *target != installed.abspath) else { return Ok(None) };
         let binaries = self.store.binaries_of(self.machine_id)?.into_values();
         let mut owners = binaries.filter(|binary| {
@@ -107,10 +123,17 @@ impl Linker<'_> {
     }
 }
 
-/// Creates the link `path` to `target`, or keeps it if it is correct. `is_managed` returns whether rigup created an
-/// existing link to this target. With `force`, a file or a foreign link is replaced too, but never a folder.
+/// Returns whether a link in LIB_BIN_DIR leads to this file.
+pub(crate) fn leads_to(link: &Path, file: &Path) -> bool {
+    link::target(link).is_some_and(|target| target == file)
+}
+
+/// Creates the link `path` to `file`, or keeps it if it is correct. `target` is the path of the file in a new link.
+/// `is_managed` returns whether rigup created an existing link to this file. With `force`, a file or a foreign link is
+/// replaced too, but never a folder.
 pub fn link(
     path: &Path,
+    file: &Path,
     target: &Path,
     is_managed: impl Fn(&Path) -> bool,
     force: bool,
@@ -118,12 +141,11 @@ pub fn link(
     match path.symlink_metadata() {
         Ok(existing) if existing.is_dir() => return Err(LinkError::Folder(path.to_owned())),
         Ok(existing) if existing.is_symlink() => {
-            let old_target = fs_err::read_link(path).map_err(|error| unwritable(path, error))?;
-            if old_target == target {
+            let old_file = link::target(path);
+            if old_file.as_deref() == Some(file) {
                 return Ok(());
             }
-            let is_dangling = !path.exists();
-            if !(force || is_dangling || is_managed(&old_target)) {
+            if !(force || old_file.is_some_and(|old_file| is_managed(&old_file))) {
                 return Err(LinkError::Foreign(path.to_owned()));
             }
         }
@@ -164,7 +186,8 @@ mod tests {
         }
 
         fn link(&self, target: &str, force: bool) -> Result<(), LinkError> {
-            link(&self.path("x"), Path::new(target), |old| old.starts_with("/own"), force)
+            let target = Path::new(target);
+            link(&self.path("x"), target, target, |old| old.starts_with("/own"), force)
         }
     }
 
@@ -178,18 +201,18 @@ mod tests {
     }
 
     #[test]
-    fn replaces_its_own_and_dangling_links_but_no_foreign_one() {
+    fn replaces_its_own_links_but_no_foreign_one_dangling_or_not() {
         let bin = LibBinDir::new();
-        symlink("/bin/ls", bin.path("x")).unwrap();
-        assert!(matches!(bin.link("/bin/sh", false), Err(LinkError::Foreign(_))));
-        assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new("/bin/ls"));
-        bin.link("/bin/sh", true).unwrap();
-        for old in ["/own/old", "/nowhere/at/all"] {
-            fs_err::remove_file(bin.path("x")).unwrap();
+        for old in ["/bin/ls", "/nowhere/at/all"] {
             symlink(old, bin.path("x")).unwrap();
-            bin.link("/bin/sh", false).unwrap();
-            assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new("/bin/sh"));
+            assert!(matches!(bin.link("/bin/sh", false), Err(LinkError::Foreign(_))));
+            assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new(old));
+            bin.link("/bin/sh", true).unwrap();
+            fs_err::remove_file(bin.path("x")).unwrap();
         }
+        symlink("/own/old", bin.path("x")).unwrap();
+        bin.link("/bin/sh", false).unwrap();
+        assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new("/bin/sh"));
     }
 
     #[test]

@@ -24,9 +24,6 @@ pub(crate) enum RegisterError {
     /// The `binprovider` is not the name of a provider.
     #[error("binprovider: {0}")]
     Provider(#[from] PluginNameError),
-    /// The binary cannot be linked.
-    #[error(transparent)]
-    Link(#[from] LinkError),
     /// The lock of the name cannot be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -42,6 +39,19 @@ pub(crate) struct Registered {
     pub binary: Binary,
     /// Whether the store already had the same binary.
     pub is_unchanged: bool,
+    /// Why the binary could not be linked; `None` if it is linked.
+    pub link_error: Option<String>,
+}
+
+impl Registered {
+    /// Returns the record of the binary.
+    pub(crate) fn to_record(&self) -> Value {
+        let mut record = self.binary.to_record(&[]);
+        if let Some(error) = &self.link_error {
+            record["link_error"] = error.as_str().into();
+        }
+        record
+    }
 }
 
 /// A Binary record that was verified.
@@ -83,7 +93,6 @@ pub(crate) fn register(
     linker: &Linker<'_>,
     verified: VerifiedRecord,
     interrupt: &Interrupt,
-    warn: impl Fn(String),
 ) -> Result<Registered, RegisterError> {
     let VerifiedRecord {
         requirement: Requirement { name, providers, min_version, policy, overrides, .. },
@@ -95,14 +104,19 @@ pub(crate) fn register(
     let now = clock::now();
     let mut binary = linker.store.find_or_add_binary(linker.machine_id, name.as_str(), now)?;
     let previous = binary.installed().cloned();
-    linker.link(&name, &installed, previous.as_ref().map(|previous| previous.abspath.as_path()), warn)?;
+    let previous_path = previous.as_ref().map(|previous| previous.abspath.as_path());
+    let link_error = match linker.link(&name, &installed, previous_path) {
+        Ok(()) => None,
+        Err(LinkError::Store(error)) => return Err(error.into()),
+        Err(error) => Some(error.to_string()),
+    };
     if previous
         .is_some_and(|previous| Installed { sha256: installed.sha256.clone(), ..previous } == installed)
     {
-        return Ok(Registered { binary, is_unchanged: true });
+        return Ok(Registered { binary, is_unchanged: true, link_error });
     }
     binary.set_request(&providers.to_string(), &min_version, policy, &overrides.to_json(), now);
     binary.install(installed, now);
     linker.store.save_binary(&binary)?;
-    Ok(Registered { binary, is_unchanged: false })
+    Ok(Registered { binary, is_unchanged: false, link_error })
 }

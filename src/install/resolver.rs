@@ -52,6 +52,8 @@ pub(crate) struct Resolved {
     pub binary: Binary,
     /// The attempts of this command.
     pub attempts: Vec<Attempt>,
+    /// Why the installed binary could not be linked; `None` if it is linked.
+    pub link_error: Option<String>,
 }
 
 /// A request with its result.
@@ -147,25 +149,28 @@ impl Resolver<'_> {
     /// Returns the record of a dependency, or `None` if there is none or it cannot be read, so that the dependency is
     /// resolved.
     fn stored(&self, dependency: &Request) -> Option<Binary> {
-        self.runner.store.binary(self.runner.command.machine_id, dependency.name.as_str()).ok().flatten()
+        let store = self.runner.store;
+        let mut binary =
+            store.binary(self.runner.command.machine_id, dependency.name.as_str()).ok().flatten()?;
+        status::store_renewed_fingerprint(&mut binary, store).ok()?;
+        Some(binary)
     }
 
     fn is_ready(&self, request: &Request, stored: Option<&Binary>) -> bool {
         stored.is_some_and(|binary| status::is_ready(binary, request, self.runner.settings))
     }
 
-    /// Links a binary. The inner error is the reason why it cannot be linked.
+    /// Links a binary. Returns why it cannot be linked, or `None` if it is linked.
     fn link(
         &self,
         request: &Request,
         installed: &Installed,
         previous: Option<&Path>,
-    ) -> Result<Result<(), String>, StoreError> {
-        let warn = |warning| (self.on_event)(request, InstallEvent::Warning(warning));
-        match self.linker().link(&request.name, installed, previous, warn) {
-            Ok(()) => Ok(Ok(())),
+    ) -> Result<Option<String>, StoreError> {
+        match self.linker().link(&request.name, installed, previous) {
+            Ok(()) => Ok(None),
             Err(LinkError::Store(error)) => Err(error),
-            Err(error) => Ok(Err(error.to_string())),
+            Err(error) => Ok(Some(error.to_string())),
         }
     }
 

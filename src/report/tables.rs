@@ -53,6 +53,9 @@ pub(crate) fn binaries<'a>(binaries: impl IntoIterator<Item = &'a Binary>) -> Ta
     binary_rows(binaries.into_iter().map(binary_row))
 }
 
+/// The index of the cell with the status in the row of a binary.
+pub(crate) const STATUS: usize = 1;
+
 /// Returns the table of binaries with these rows.
 pub(crate) fn binary_rows(rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
     let columns = [

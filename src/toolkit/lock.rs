@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
+use crate::fs::dir::make_shared_file;
 use crate::model::ProcessExit;
 use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::signals::Interrupt;
@@ -44,7 +45,9 @@ pub(crate) fn run(
 ) -> Result<ProcessExit, LockedError> {
     // The holder is a rigup or the command that it runs. If this process descends from the holder, the holder waits for
     // this process.
-    let mut lock = Lock::take(&path(lib_dir, name), interrupt, tree::descends_from, on_wait)?;
+    let path = path(lib_dir, name);
+    make_shared_file(&path).map_err(LockError::Io)?;
+    let mut lock = Lock::take(&path, interrupt, tree::descends_from, on_wait)?;
     lock.share_with_children().map_err(LockedError::Share)?;
     let child = spawn::start_in_foreground(program, args, None)?;
     // An error is ignored, because the file still names this rigup as the holder.

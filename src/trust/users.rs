@@ -3,7 +3,7 @@
 use nix::unistd::{Group, Uid, User, getegid};
 
 /// Returns the name and the uid of a user.
-pub(super) fn user(uid: u32) -> String {
+pub(crate) fn user(uid: u32) -> String {
     match User::from_uid(Uid::from_raw(uid)).ok().flatten() {
         Some(user) => format!("{} (uid {uid})", user.name),
         None => format!("uid {uid}"),

@@ -58,7 +58,7 @@ fn resolves_again_only_the_binary_whose_file_was_deleted() {
     );
     context.run(&["install"]).succeeds();
     let untouched = context.bin("two").symlink_metadata().unwrap().ino();
-    fs::remove_file(fs::read_link(context.bin("one")).unwrap()).unwrap();
+    fs::remove_file(context.linked_file("one")).unwrap();
     context.run(&["install"]).succeeds();
     let mut names: Vec<Value> = context.hook_processes().iter().map(|hook| hook["cmd"][1].clone()).collect();
     assert_eq!(names.pop().unwrap(), "--name=one");
@@ -74,7 +74,7 @@ fn resolves_a_binary_again_if_its_file_changes() {
         .fixture("good")
         .plugin("one", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
     context.run(&["install"]).succeeds();
-    fs::write(fs::read_link(context.bin("one")).unwrap(), "#!/bin/sh\necho hijacked\n").unwrap();
+    fs::write(context.linked_file("one"), "#!/bin/sh\necho hijacked\n").unwrap();
     context.run(&["install"]).succeeds();
     Command::new(context.bin("one")).assert().success().stdout("one 2.0.1\n");
 }

@@ -58,6 +58,11 @@ impl TestContext {
         self.path("data/lib").join(rigup::settings::platform()).join("bin").join(name)
     }
 
+    /// Returns the file that the link of a binary leads to.
+    pub(crate) fn linked_file(&self, name: &str) -> PathBuf {
+        rigup::internal::link_target(&self.bin(name)).unwrap()
+    }
+
     /// Writes a file, and creates its parent folders.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);

@@ -62,8 +62,9 @@ impl Drop for OnPanic {
 
 /// Returns the binaries and processes in the store, or none if there is no store.
 fn records(context: &TestContext) -> (Vec<Binary>, Vec<Process>) {
-    let data_dir = context.path("data");
-    let Some(store) = Store::open_existing(&data_dir, &data_dir).unwrap() else { return Default::default() };
+    let (data_dir, bin) = (context.path("data"), context.bin(""));
+    let store = Store::open_existing(&data_dir, bin.parent().unwrap()).unwrap();
+    let Some(store) = store else { return Default::default() };
     let machines = store.machines().unwrap();
     let binaries = machines.iter().flat_map(|machine| store.binaries_of(machine.id).unwrap().into_values());
     (binaries.collect(), store.processes(&ProcessFilter::default()).unwrap())
@@ -77,7 +78,7 @@ fn check_installed(context: &TestContext) -> usize {
     for binary in &binaries {
         let Some(installed) = binary.installed() else { continue };
         assert_eq!(rigup::internal::sha256(&installed.abspath).unwrap(), installed.sha256);
-        assert_eq!(fs::read_link(context.bin(&binary.name)).unwrap(), installed.abspath);
+        assert_eq!(context.linked_file(&binary.name), installed.abspath);
         count += 1;
     }
     count
@@ -137,10 +138,10 @@ fn row_12_a_killed_install_leaves_the_old_link_or_the_new_one() {
     };
     let old = |context: &TestContext| context.bin("").parent().unwrap().join("good/sh");
     kill_anywhere(prepare, REPLACE, RARE, 1, |context| {
-        let link = fs::read_link(context.bin("sh")).unwrap();
+        let link = context.linked_file("sh");
         assert!(link == old(context) || link.ends_with("bin/sh") && link.is_file(), "{}", link.display());
         context.run(REPLACE).succeeds();
-        assert_ne!(fs::read_link(context.bin("sh")).unwrap(), old(context));
+        assert_ne!(context.linked_file("sh"), old(context));
         assert_eq!(check_installed(context), 1);
         assert_gc_leaves_nothing(context);
     });

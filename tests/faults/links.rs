@@ -64,7 +64,7 @@ fn row_18_only_force_replaces_a_foreign_file_at_the_path_of_a_link() {
     let context = context_with_one();
     fs::write(context.bin("one"), "mine").unwrap();
     let output = context.run(&["install"]).exits_with(1);
-    assert_eq!(output.record()["status"], "queued");
+    assert_eq!(output.record()["status"], "installed");
     output
         .stderr_contains("cannot link")
         .stderr_contains(context.bin("one").to_str().unwrap())

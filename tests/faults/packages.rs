@@ -122,7 +122,7 @@ fn row_36_an_invalid_record_is_rejected_and_the_next_provider_is_tried() {
             .unwrap();
         assert_eq!(first.0, outcome, "{fault} {id}");
         assert!(first.1.contains(reason), "{fault}: {}", first.1);
-        assert_eq!(fs::read_link(context.bin("x")).unwrap().to_str(), record["abspath"].as_str(), "{fault}");
+        assert_eq!(context.linked_file("x").to_str(), record["abspath"].as_str(), "{fault}");
         assert_nothing_is_left(&context);
     }
 }

@@ -77,7 +77,7 @@ fn check_install_and_repair(context: &TestContext, provider: &str, name: &str) {
 /// Asserts that the record is correct and that the program runs through its link.
 fn check_binary(context: &TestContext, name: &str, record: &Value) {
     let abspath = record["abspath"].as_str().unwrap();
-    assert_eq!(fs::read_link(context.bin(name)).unwrap(), Path::new(abspath));
+    assert_eq!(context.linked_file(name), Path::new(abspath));
     let digest = rigup::internal::sha256(Path::new(abspath)).unwrap();
     assert_eq!(record["sha256"], digest.as_str());
     let output = Command::new(context.bin(name)).arg("--version").output().unwrap();

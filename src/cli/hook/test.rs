@@ -78,6 +78,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
     let plugins = file.ancestors().nth(2).map(Path::to_owned);
     let sandbox_settings = Settings {
         data_dir: folder.join("data"),
+        is_default_data_dir: false,
         lib_dir: folder.join("lib"),
         lib_bin_dir: folder.join("lib/bin"),
         // The toolkit finds the config.json next to the hook on this search path.

@@ -11,7 +11,7 @@ use crate::install::plan::Request;
 use crate::install::resolver::deadlock::WaitFile;
 use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver};
 use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook};
-use crate::install::status::{InstallStatus, install_status};
+use crate::install::status::{self, InstallStatus, install_status};
 use crate::install::verdict::Verdict;
 use crate::install::verify;
 use crate::model::{Attempt, Binary, BinaryId, Installed, Outcome, ProviderName};
@@ -54,6 +54,8 @@ pub(super) struct RequestState {
     /// The path that the binary had before.
     previous: Option<PathBuf>,
     attempts: Vec<Attempt>,
+    /// Why the installed binary could not be linked.
+    link_error: Option<String>,
     /// The providers that are not tried, each with the number of hooks before it.
     untried: Vec<(usize, Attempt)>,
     pub(super) dependencies: Dependencies,
@@ -127,6 +129,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             is_unsaved: false,
             previous: None,
             attempts: Vec::new(),
+            link_error: None,
             untried,
             dependencies: Dependencies::default(),
             dependents: Vec::new(),
@@ -181,17 +184,18 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let mut binary = stored.unwrap_or_else(|| {
             Binary::new(BinaryId::generate(), machine_id, request.name.as_str(), clock::now())
         });
+        status::store_renewed_fingerprint(&mut binary, store)?;
         let previous = binary.installed().map(|installed| installed.abspath.clone());
         if !resolver.force {
             let status = install_status(&binary, &request, resolver.runner.settings);
             if status != InstallStatus::Missing {
-                if let InstallStatus::Unlinked(installed) = status
-                    && let Err(reason) = resolver.link(&request, installed, previous.as_deref())?
-                {
-                    binary.fail(reason, clock::now());
-                    resolver.save(&binary)?;
-                }
-                self.finish(index, Ok(Resolved { binary, attempts: Vec::new() }));
+                let link_error = match status {
+                    InstallStatus::Unlinked(installed) => {
+                        resolver.link(&request, installed, previous.as_deref())?
+                    }
+                    _ => None,
+                };
+                self.finish(index, Ok(Resolved { binary, attempts: Vec::new(), link_error }));
                 return Ok(());
             }
         }
@@ -266,8 +270,9 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     fn complete(&mut self, index: RequestIndex) {
         let state = &mut self.requests[index];
         let attempts = std::mem::take(&mut state.attempts);
+        let link_error = state.link_error.take();
         if let Some(binary) = state.binary.take() {
-            self.finish(index, Ok(Resolved { binary, attempts }));
+            self.finish(index, Ok(Resolved { binary, attempts, link_error }));
         }
     }
 
@@ -403,13 +408,10 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     /// Links a binary that a provider installed, and updates its record.
     fn install(&mut self, index: RequestIndex, installed: Installed) -> Result<NextStep, StoreError> {
         let state = &mut self.requests[index];
-        let linked = self.resolver.link(&state.request, &installed, state.previous.as_deref())?;
+        state.link_error = self.resolver.link(&state.request, &installed, state.previous.as_deref())?;
         let provider = installed.binprovider.clone();
         if let Some(binary) = &mut state.binary {
-            match linked {
-                Ok(()) => binary.install(installed, clock::now()),
-                Err(reason) => binary.fail(reason, clock::now()),
-            }
+            binary.install(installed, clock::now());
         }
         self.resolver.report_unsupported_defaults(&state.request, &provider);
         Ok(NextStep::Complete)
