@@ -69,9 +69,9 @@ impl<'e> Session<'e> {
     }
 
     fn open_once(settings: Settings, on_event: OnEvent<'e>, is_suspect: bool) -> Result<Self, EngineError> {
+        check_owner(&settings)?;
         let warning = check_trust(&settings)?;
         if !settings.data_dir.is_dir() {
-            check_owner(&settings)?;
             make_parents(&settings.data_dir)
                 .and_then(|()| make_private_dir(&settings.data_dir))
                 .map_err(|error| data_dir_error(&settings, error))?;
@@ -248,12 +248,15 @@ fn check_trust(settings: &Settings) -> Result<Option<String>, EngineError> {
     settings.trust.check(&settings.data_dir).map_err(|error| data_dir_error(settings, error))
 }
 
-/// Rejects a default data dir in the home folder of another user, where root would create folders that this user cannot
-/// write to. `sudo` may keep the HOME of its caller.
+/// Rejects a default data dir in the home folder of another user, where root would create files that this user cannot
+/// change. `sudo` may keep the HOME of its caller.
 fn check_owner(settings: &Settings) -> Result<(), EngineError> {
-    let parent = nearest_existing(&settings.data_dir);
-    let owner = fs_err::metadata(parent).map_err(|error| data_dir_error(settings, error))?.uid();
-    if !settings.is_default_data_dir || owner == 0 || !nix::unistd::geteuid().is_root() {
+    if !settings.is_default_data_dir || !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let existing = nearest_existing(&settings.data_dir);
+    let owner = fs_err::metadata(existing).map_err(|error| data_dir_error(settings, error))?.uid();
+    if owner == 0 {
         return Ok(());
     }
     let arguments: Vec<String> =
@@ -261,8 +264,8 @@ fn check_owner(settings: &Settings) -> Result<(), EngineError> {
     Err(data_dir_error(
         settings,
         format!(
-            "rigup runs as root, but {} belongs to {}; run `sudo -H rigup {}`, run rigup without sudo, or set --data-dir",
-            parent.display(),
+            "rigup runs as root, but {} belongs to {}; run `sudo -H rigup {}`, or rigup without sudo",
+            existing.display(),
             users::user(owner),
             arguments.join(" ")
         ),

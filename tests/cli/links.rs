@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use serde_json::json;
 
+use crate::appearance::run_on_terminal;
 use crate::test_context::TestContext;
 
 /// Creates a context with a plugin that requires `one`.
@@ -61,8 +63,9 @@ fn a_binary_that_cannot_be_linked_is_installed_and_reported() {
             let record = output.record();
             assert_eq!((&record["type"], &record["status"]), (&json!("Binary"), &json!("installed")));
             assert!(record["link_error"].as_str().unwrap().contains(cause), "{record}");
-            let table = context.run(&[command, "--format", "table"]).exits_with(1);
-            assert!(table.stdout.contains("not linked"), "{}", table.stdout);
+            let rigup = Path::new(env!("CARGO_BIN_EXE_rigup"));
+            let table = run_on_terminal(&context, 80, rigup, &[command]);
+            assert!(table.contains("not linked"), "{table}");
         }
         let create = ["binary", "create", "--name", "two", "--abspath", "/bin/sh", "--version", "1"];
         if cause == "Not a directory" {

@@ -280,6 +280,46 @@ fn rejects_files_of_another_user_unless_that_user_called_sudo() {
     context.run(&["install"]).succeeds();
 }
 
+/// `sudo` may keep the HOME of its caller.
+#[test]
+fn root_creates_no_default_data_dir_in_the_home_folder_of_another_user() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let mut context = context();
+    let home = context.path("other-home");
+    fs::create_dir(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(12345), Some(12345)).unwrap();
+    context.set("HOME", home.clone()).set("RIGUP_DATA_DIR", "");
+    let args = ["install", "a b", "sh"];
+    let output = context.run(&args).exits_with(3).stderr_contains(&format!(
+        "rigup runs as root, but {} belongs to uid 12345; run `sudo -H rigup install 'a b' sh`",
+        home.display()
+    ));
+    assert!(output.stderr.starts_with("error: cannot use the data dir "), "{}", output.stderr);
+    assert!(!home.join(".local").exists());
+    context.set("HOME", context.path("home"));
+    context.run(&["install", "sh"]).succeeds();
+    let mode = context.path("home/.local/share/rigup").metadata().unwrap().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert_eq!(context.path("home/.local/share").metadata().unwrap().mode() & 0o022, 0);
+}
+
+#[test]
+fn a_writable_lib_dir_is_enough_without_a_usable_home_folder() {
+    let mut context = context();
+    let lib = context.path("lib");
+    fs::create_dir(&lib).unwrap();
+    set_mode(&lib, 0o1777);
+    context.set("LIB_DIR", lib.clone()).set("RIGUP_DATA_DIR", "");
+    for home in ["/", "/nonexistent/home", "/proc"] {
+        context.set("HOME", home);
+        run_as_nobody(&context, &["install", "sh"]).succeeds();
+        run_as_nobody(&context, &["load", "sh"]).succeeds();
+        assert!(lib.join("bin/sh").exists() && lib.join(".rigup/rigup.sqlite3").exists());
+    }
+}
+
 #[test]
 fn rejects_a_data_dir_that_others_can_write_but_not_one_they_can_read() {
     let context = context();
