@@ -9,7 +9,7 @@ IFS='
 decline() { echo "$1" >&2; exit 0; }
 as_root() {
     # The hook reads apt's messages, which LANGUAGE translates even if LC_ALL is set.
-    set -- env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 LANGUAGE= "$@"
+    set -- env -u TMPDIR DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 LANGUAGE= "$@"
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
@@ -22,8 +22,7 @@ plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch
 tab=$(printf '\t')
 packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+log=$PWD/apt.log
 lock_error='' update_error='' is_updated=''
 fetch_error() { sed -n 's/^[EW]: Failed to fetch \([^ ]*\) */cannot fetch \1: /p' "$log" | head -n 1; }
 error() { sed -n 's/^E: //p' "$log" | head -n 1; }

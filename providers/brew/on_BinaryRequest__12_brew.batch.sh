@@ -18,8 +18,7 @@ packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
 export HOMEBREW_NO_AUTO_UPDATE=1 HOMEBREW_NO_ENV_HINTS=1 HOMEBREW_NO_INSTALL_CLEANUP=1 HOMEBREW_NO_ANALYTICS=1
 export HOMEBREW_NO_COLOR=1 HOMEBREW_NO_EMOJI=1 NONINTERACTIVE=1
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+log=$PWD/brew.log
 run() { brew "$@" >&2 2>"$log" && return; cat "$log" >&2; false; }
 # Without a network, Homebrew knows no formulae. curl exits with 22 for an answer such as 404, so that is not meant.
 network_error() { grep -E '^curl: \((5|6|7|28|35|52|55|56)\)' "$log" | head -n 1; }
