@@ -21,11 +21,14 @@ const CHECK_SECRETS: &str = "for secret in \"$MY_SECRET_TOKEN\" \"$PLAIN\" \"$W_
 fn row_21_no_file_and_no_output_of_rigup_contains_a_secret() {
     let mut context = TestContext::new();
     // A secret with a name that rigup masks, one with a plain name, and one from rigup.toml that its plugin declares
-    // sensitive.
+    // sensitive, with two settings that fall back to it: one of them cannot have this value.
     context.set("MY_SECRET_TOKEN", format!("{CANARY}-token")).set("PLAIN", format!("{CANARY}-plain"));
     let pin = json!({"type": "string", "default": "", "x-sensitive": true});
     for folder in ["plugins/w", "providers/good", "providers/bad"] {
-        let config = json!({"type": "object", "properties": {"W_PIN": pin}});
+        let copy = json!({"type": "string", "x-fallback": "W_PIN"});
+        let number = json!({"type": "integer", "x-fallback": "W_PIN"});
+        let properties = json!({"W_PIN": pin, "W_COPY": copy, "W_NUMBER": number});
+        let config = json!({"type": "object", "properties": properties});
         context.write(&format!("here/{folder}/config.json"), config.to_string());
     }
     context.write("here/rigup.toml", format!("W_PIN = \"{CANARY}-pin\"\n"));
@@ -68,7 +71,7 @@ fn row_21_no_file_and_no_output_of_rigup_contains_a_secret() {
     }
     for hook in context.hook_processes() {
         outputs.push(context.run(&["process", "logs", hook["id"].as_str().unwrap()]));
-        assert_eq!(hook["env"]["W_PIN"], "***");
+        assert_eq!([&hook["env"]["W_PIN"], &hook["env"]["W_COPY"]], ["***", "***"]);
     }
 
     let has_secret = |text: &[u8]| memchr::memmem::find(text, CANARY.as_bytes()).is_some();
