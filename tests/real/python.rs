@@ -1,0 +1,149 @@
+//! pip and uv with a private index on this machine, which has packages that no other index has.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+
+use crate::test_context::TestContext;
+use crate::{context_with_registries, context_with_uv};
+
+/// A Python script that writes an index with the packages `rigup-private-a`, whose program is `private`, and
+/// `rigup-private-b`, which the first one needs.
+const INDEX: &str = r#"
+import os, zipfile
+for name, needs in (("a", "b"), ("b", "")):
+    package = f"rigup_private_{name}"
+    folder, info = f"simple/rigup-private-{name}", f"{package}-1.0.dist-info"
+    os.makedirs(folder)
+    files = {
+        f"{package}.py": (f"import rigup_private_{needs}\n" if needs else "") + "def main(): print('1.0')\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: rigup-private-{name}\nVersion: 1.0\n"
+            + (f"Requires-Dist: rigup-private-{needs}\n" if needs else ""),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\nprivate = {package}:main\n" if needs else "",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(f"{folder}/{package}-1.0-py3-none-any.whl", "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(path, text)
+"#;
+
+/// A web server for the index. It is killed when the value is dropped.
+struct Index {
+    server: Child,
+    url: String,
+}
+
+impl Index {
+    /// Writes the index into a folder of the context, and starts the server.
+    fn start(context: &TestContext) -> Self {
+        let script = context.write("index/make.py", INDEX);
+        let folder = script.parent().unwrap();
+        assert!(Command::new("python3").arg(&script).current_dir(folder).status().unwrap().success());
+        let mut server = Command::new("python3")
+            .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"])
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // "Serving HTTP on 127.0.0.1 port 34567 (http://127.0.0.1:34567/) ..."
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.split_whitespace().nth(5).unwrap();
+        Self { url: format!("http://127.0.0.1:{port}/simple"), server }
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// Requires the program `private` of the private package.
+fn require(context: &TestContext, provider: &str) {
+    let overrides = json!({provider: ["rigup-private-a"]});
+    let line = json!({"type": "Binary", "name": "private", "binproviders": provider, "overrides": overrides});
+    context.plugin("p", &[line]);
+}
+
+/// Installs `private`, and asserts that it runs after its LIB_DIR was moved.
+fn check_install(context: &TestContext) {
+    context.run(&["install", "--force"]).succeeds();
+    let (lib_dir, moved) = (context.path("data/lib"), context.path("moved lib"));
+    fs::rename(&lib_dir, &moved).unwrap();
+    let program = moved.join(rigup::settings::platform()).join("pip/private/bin/private");
+    let output = Command::new(program).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1.0\n", "{output:?}");
+    fs::rename(moved, lib_dir).unwrap();
+}
+
+#[test]
+#[ignore = "needs pip, and PyPI for uv: run with --ignored"]
+fn pip_and_uv_ask_only_the_indexes_in_the_settings_of_pip() {
+    for mut context in [context_with_registries(), context_with_uv()] {
+        let index = Index::start(&context);
+        let config = context.write("pip.conf", format!("[global]\nindex-url = {}\n", index.url));
+        require(&context, "pip");
+        for (variable, value) in
+            [("PIP_INDEX_URL", index.url.clone()), ("PIP_CONFIG_FILE", config.display().to_string())]
+        {
+            context.set("PIP_INDEX_URL", "").set("PIP_CONFIG_FILE", "").set(variable, value);
+            check_install(&context);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs pip, and PyPI for uv: run with --ignored"]
+fn settings_of_the_caller_and_of_projects_do_not_change_an_install() {
+    for mut context in [context_with_registries(), context_with_uv()] {
+        let index = Index::start(&context);
+        // pip would take the dependency for installed.
+        let packages = context.path("packages");
+        let mut unzip = Command::new("python3");
+        unzip.args(["-m", "zipfile", "-e"]);
+        let wheel = "index/simple/rigup-private-b/rigup_private_b-1.0-py3-none-any.whl";
+        assert!(unzip.arg(context.path(wheel)).arg(&packages).status().unwrap().success());
+        context.set("PYTHONPATH", &packages).set("PIP_INDEX_URL", index.url.clone());
+        for variable in ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "UV_PROJECT", "UV_WORKING_DIR"] {
+            context.set(variable, context.path("elsewhere"));
+        }
+        for variable in ["PIP_USER", "PIP_NO_DEPS", "PIP_DRY_RUN", "UV_SYSTEM_PYTHON"] {
+            context.set(variable, "1");
+        }
+        context.write("uv.toml", "index-url = \"http://127.0.0.1:9/simple\"\n");
+        context.write(
+            "data/pyproject.toml",
+            "[project]\nname = \"x\"\nversion = \"1\"\nrequires-python = \">=3.99\"\n",
+        );
+        require(&context, "pip");
+        check_install(&context);
+        assert!(!context.path("elsewhere").exists());
+    }
+}
+
+#[test]
+#[ignore = "needs pip, and PyPI for uv: run with --ignored"]
+fn an_index_that_cannot_be_reached_is_named_with_the_cause() {
+    for mut context in [context_with_registries(), context_with_uv()] {
+        context
+            .set("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+            .set("UV_INDEX_URL", "http://127.0.0.1:9/simple");
+        context.set("PIP_RETRIES", "0").set("UV_HTTP_RETRIES", "0");
+        for provider in ["pip", "uv"] {
+            require(&context, provider);
+            let output = context.run(&["install", "--force", "--binproviders", provider]).exits_with(1);
+            let reason = output.record()["last_error"].as_str().unwrap().to_owned();
+            if !reason.contains("uv is not on PATH") {
+                let url = "cannot fetch http://127.0.0.1:9/simple/rigup-private-a/: ";
+                assert!(reason.contains(url) && reason.contains("Connection refused"), "{reason}");
+                assert!(!reason.contains("postinstall"), "{reason}");
+            }
+        }
+    }
+}
