@@ -8,21 +8,17 @@ IFS='
 '
 decline() { echo "$1" >&2; exit 0; }
 fail() { echo "$1" >&2; exit 1; }
+reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
 warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
 eval "$("$RIGUP" hook begin --provider pip -- "$@")"
-binary=$prefix/bin/$name
-
-# Packages that are not releases in an index: URLs, files and repositories.
-for package in $packages; do
-    case $package in
-        -*) continue ;;
-        */* | *@* | .*) [ -z "$must_keep_age" ] || fail "cannot enforce min_release_age for $package: it has no release date" ;;
-        *) continue ;;
-    esac
-    case $package in
+# Packages that are not releases in an index: URLs, files and repositories. A wheel runs nothing when it is installed.
+for location in $locations; do
+    [ -z "$must_keep_age" ] || reject "cannot enforce min_release_age: $location has no release date"
+    case $location in
         *.whl | *.whl'#'*) ;;
-        *) [ "$run_scripts" ] || fail "cannot install $package: building it runs its scripts; allow that with --postinstall-scripts" ;;
+        *) [ "$run_scripts" ] ||
+            reject "$location is not from an index, so it can run scripts; allow them with --postinstall-scripts" ;;
     esac
 done
 
@@ -32,10 +28,7 @@ unset PIP_ABI PIP_EDITABLE PIP_IMPLEMENTATION PIP_PLATFORM PIP_PYTHON PIP_PYTHON
 export PIP_NO_DEPS=0 PIP_DRY_RUN=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off
 # These empty files keep uv from reading the project files of the folders above.
 : >uv.toml && : >pyproject.toml
-# Without a home folder that can be written to, the cache is in LIB_DIR.
-cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}
-case $cache in /.cache | //.cache) cache= ;; esac
-if ! { [ -d "${cache%/*}" ] && mkdir -p "$cache" && [ -w "$cache" ]; } 2>/dev/null; then export XDG_CACHE_HOME="$LIB_DIR/.cache"; fi
+[ -z "$cache" ] || export XDG_CACHE_HOME="${XDG_CACHE_HOME:-$cache}"
 
 # Prints pip's settings as key=value, the weakest first.
 pip_settings() {
@@ -91,8 +84,8 @@ if [ "$python" ] && [ -f "$python_prefix/pip.conf" ]; then export PIP_CONFIG_FIL
 only_pip='' no_index='' no_age=''
 if command -v uv >/dev/null && hand_settings_to_uv; then
     no_build=--no-build age=${released_before:+--exclude-newer=$released_before}
-    make_venv() { uv venv --quiet "$prefix"; }
-    install() { uv pip install --python "$prefix/bin/python" $no_index ${reinstall:+--reinstall} "$@"; }
+    make_venv() { uv venv --quiet "$part"; }
+    install() { uv pip install --python "$part/bin/python" $no_index ${reinstall:+--reinstall} "$@"; }
 else
     or_uv=", or put uv on PATH"
     if [ "$only_pip" ]; then or_uv=", because uv has no setting like pip's $only_pip"; fi
@@ -107,21 +100,25 @@ else
         with_uv="install uv, which can: rigup install uv --binproviders pip"
         [ -z "$must_keep_age" ] || fail "$no_age; $with_uv --min-release-age 0"
     fi
-    make_venv() { python3 -m venv --without-pip "$prefix"; }
+    make_venv() { python3 -m venv --without-pip "$part"; }
     install() {
-        python3 -m pip --python "$prefix/bin/python" install --no-compile --no-warn-script-location --log pip.log \
-            --target= --root=/ --prefix="$prefix" --no-user ${reinstall:+--force-reinstall} "$@"
+        python3 -m pip --python "$part/bin/python" install --no-compile --no-warn-script-location --log pip.log \
+            --target= --root=/ --prefix="$part" --no-user ${reinstall:+--force-reinstall} "$@"
     }
 fi
 
-# The .part file exists during an install. If it exists at the start, an earlier hook was killed, and the venv is
-# created again. After an ordinary failure, the old files still work: pip and uv download everything before they
-# replace them.
-reinstall=yes
-if [ -e "$prefix.part" ] || [ ! -x "$prefix/bin/python" ]; then reinstall= && rm -rf "$prefix"; fi
-undo() { [ "$reinstall" ] || rm -rf "$prefix" "$prefix.part"; }
-mkdir -p "$prefix" && : >"$prefix.part"
-[ "$reinstall" ] || make_venv >&2 || { undo && exit 1; }
+# Build beside the prefix: a failure or a kill leaves the working version. hook relocate makes the venv movable,
+# except for the scripts that activate it.
+part=$prefix.part reinstall=
+trap 'rm -rf "$part"' EXIT
+trap 'exit 143' HUP INT TERM
+rm -rf "$part"
+if [ "$prefix" != "$LIB_DIR/pip/$name" ] && [ -e "$prefix" ]; then
+    reinstall=yes && cp -Rp "$prefix" "$part"
+else
+    make_venv >&2
+    find "$part/bin" -iname '*activate*' -delete
+fi
 if [ "$run_scripts" ]; then no_build=; fi
 # shellcheck disable=SC2086 # one package a line; the last of conflicting options counts
 try() { code=0; : >pip.log; install $packages $no_build $age >&2 2>pip.err || code=$?; cat pip.err >&2; [ "$code" = 0 ]; }
@@ -137,24 +134,23 @@ unreachable() {
 reason() { tail -n 1 pip.err | sed -E 's/^ *(ERROR|cause|hint): //'; }
 try || { [ -z "$must_keep_age" ] && no_dates && age= &&
     warn "the index has no release dates, so the newest releases are installed" && try; } || {
-    if [ "$code" -le 127 ]; then undo && if [ -x "$binary" ]; then rm -f "$prefix.part"; fi; fi
     url=$(unreachable)
     if no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
-    [ -z "$url" ] || fail "cannot fetch $url; check the network, or the index and the proxy in pip's settings"
+    [ -z "$url" ] || fail "cannot reach the index: $url; check the network, and the index and the proxy in pip's configuration"
     if seen 'building.* is disabled|No (sources|binaries) permitted'; then
         fail "$(reason); a package that must be built needs --postinstall-scripts"
     fi
     fail "$(reason)"
 }
+"$RIGUP" hook relocate "$part"
 # pip, uv and their versions write different launchers for the same program; rigup.lock needs the same file each time.
+binary=$part/bin/$name
 if [ -f "$binary" ] && [ "$(wc -l <"$binary")" -lt 15 ] && grep -q 'sys\.argv\[0\].*exe' "$binary"; then
     sed "/^import re\$/d; /^# -\*- coding/d; /sys\.argv\[0\]/d; s/'__main__'/\"__main__\"/" "$binary" >"$binary.part"
     chmod +x "$binary.part" && mv "$binary.part" "$binary"
 fi
-"$RIGUP" hook relocate "$prefix"
-rm -f "$prefix.part"
 
-"$RIGUP" hook binary --provider pip --abspath "$binary" -- "$@" || { undo && exit 1; }
+"$RIGUP" hook binary --provider pip --built "$part" --abspath "$prefix/bin/$name" -- "$@"
 # One warning per LIB_DIR is enough.
 if [ "$no_age" ] && mkdir -p "$LIB_DIR/.cache" && (set -C && : >"$LIB_DIR/.cache/pip-$pip-noted") 2>/dev/null; then
     warn "$no_age and installs the newest releases; $with_uv"

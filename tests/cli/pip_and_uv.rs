@@ -101,12 +101,11 @@ fn variables_that_would_install_elsewhere_do_not_reach_uv() {
 
 #[test]
 fn without_a_usable_home_the_cache_of_uv_is_in_lib_dir() {
+    let mut context = context();
+    context.set("HOME", context.write("file", ""));
     let cache = format!("uv XDG_CACHE_HOME=TMP/data/lib/{}/.cache", rigup::settings::platform());
-    for home in ["", "/", "/nonexistent", "/proc"] {
-        let mut context = context();
-        context.set("HOME", home);
-        let provider = if home == "/" { "uv" } else { "pip" };
-        assert_eq!(installed_by(&context, provider), cache, "{provider}, HOME={home}");
+    for provider in ["pip", "uv"] {
+        assert_eq!(installed_by(&context, provider), cache, "{provider}");
     }
 }
 
@@ -125,11 +124,14 @@ fn packages_that_are_not_in_an_index_need_postinstall_scripts() {
     for provider in ["pip", "uv"] {
         for package in ["git+https://host/x", "x @ https://host/x.tar.gz", "x@file:x.zip", "./x", "/srv/x"] {
             let reason = install(provider, package, &[]);
-            assert!(reason.contains("building it runs its scripts"), "{provider} {package}: {reason}");
+            assert!(
+                reason.contains("rejected") && reason.contains("can run scripts"),
+                "{provider} {package}: {reason}"
+            );
         }
         assert_eq!(install(provider, "/srv/x", &["--postinstall-scripts"]), "", "{provider}");
         let reason = install(provider, "/srv/x", &["--postinstall-scripts", "--min-release-age", "1"]);
-        assert!(reason.contains("it has no release date"), "{provider}: {reason}");
+        assert!(reason.contains("has no release date"), "{provider}: {reason}");
         assert_eq!(install(provider, "/srv/x-1.0-py3-none-any.whl", &[]), "", "a wheel is not built");
     }
 }

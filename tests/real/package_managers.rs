@@ -45,7 +45,7 @@ fn npm_installs_once_for_ten_commands_and_repairs() {
 #[ignore = "installs from a registry: run with --ignored"]
 fn pip_completes_an_install_that_was_killed() {
     check_killed_install(&context_with_registries(), "pip", "pycodestyle", |prefix| {
-        prefix.join("bin/python").exists()
+        prefix.with_extension("part").join("bin/python").exists()
     });
 }
 
@@ -100,7 +100,7 @@ fn uv_installs_once_for_ten_commands_and_repairs() {
 #[ignore = "installs from a registry: run with --ignored"]
 fn uv_completes_an_install_that_was_killed() {
     check_killed_install(&context_with_uv(), "uv", "pycodestyle", |prefix| {
-        prefix.join("bin/python").exists()
+        prefix.with_extension("part").join("bin/python").exists()
     });
 }
 

@@ -140,7 +140,7 @@ fn an_index_that_cannot_be_reached_is_named_with_the_cause() {
             let output = context.run(&["install", "--force", "--binproviders", provider]).exits_with(1);
             let reason = output.record()["last_error"].as_str().unwrap().to_owned();
             if !reason.contains("uv is not on PATH") {
-                let url = "cannot fetch http://127.0.0.1:9/simple/rigup-private-a/: ";
+                let url = "cannot reach the index: http://127.0.0.1:9/simple/rigup-private-a/: ";
                 assert!(reason.contains(url) && reason.contains("Connection refused"), "{reason}");
                 assert!(!reason.contains("postinstall"), "{reason}");
             }
