@@ -67,7 +67,7 @@ pub(crate) fn script(
 fn cache(settings: &Settings) -> Option<PathBuf> {
     let is_writable = |home: &Path| {
         let existing = home.ancestors().find(|folder| folder.exists());
-        existing.is_some_and(|folder| access(folder, AccessFlags::W_OK).is_ok())
+        existing.is_some_and(|folder| folder.is_dir() && access(folder, AccessFlags::W_OK).is_ok())
     };
     let is_usable = settings.home.as_deref().is_some_and(|home| home.is_absolute() && is_writable(home));
     (!is_usable).then(|| settings.lib_dir.join(".cache"))
