@@ -13,8 +13,8 @@ mod ecosystem;
 mod killed;
 mod lock;
 mod package_managers;
-mod relocated;
 mod python;
+mod relocated;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;
