@@ -29,7 +29,7 @@ restore() {
     rmdir "$prefix" 2>/dev/null || :
 }
 restore
-trap restore EXIT
+trap 'trap "" HUP INT TERM; restore' EXIT
 trap 'exit 143' HUP INT TERM
 mkdir -p "$prefix" "$backup"
 if [ "$prefix" = "$LIB_DIR/bash/$name" ]; then mv "$prefix" "$backup/old"

@@ -37,7 +37,7 @@ if [ "$cache" ] && [ -z "${CARGO_HOME:-}" ]; then
 fi
 
 # Build beside the prefix: a failure or a kill leaves the working version.
-trap 'rm -rf "$part"' EXIT
+trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
 trap 'exit 143' HUP INT TERM
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/cargo/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
@@ -47,7 +47,7 @@ remap="build.rustflags=['--remap-path-prefix=$home=/cargo', '--remap-path-prefix
 case $home$part in *[\'\"\\]*) remap= ;; esac
 # shellcheck disable=SC2086 # one package a line
 try() {
-    cargo install ${remap:+"--config=$remap"} --root "$part" --target-dir "$part/target" --force --color never "$@" \
+    cargo install ${remap:+--config} ${remap:+"$remap"} --root "$part" --target-dir "$part/target" --force --color never "$@" \
         $packages >&2 2>"$log" && return
     cat "$log" >&2
     false

@@ -14,10 +14,9 @@ command -v gem >/dev/null || decline "gem is not on PATH; install it with apt-ge
 part=$prefix.part log=$PWD/gem.err
 cd /
 unset RUBYOPT RUBYLIB RUBYGEMS_GEMDEPS GEM_HOME GEM_PATH BUNDLE_GEMFILE
-[ -z "$cache" ] || export GEM_SPEC_CACHE="${GEM_SPEC_CACHE:-$cache/gem}"
 
 # Build beside the prefix: a failure or a kill leaves the working version.
-trap 'rm -rf "$part"' EXIT
+trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
 trap 'exit 143' HUP INT TERM
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/gem/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"

@@ -20,18 +20,18 @@ for package in $packages; do
 done
 command -v go >/dev/null || decline "go is not on PATH; install Go from https://go.dev/dl, or with apt-get install golang-go"
 
-# A surrounding module or workspace, and flags and targets for other builds, must not change what is installed. A
-# variable takes precedence over `go env -w`. -trimpath removes the build folders from the program, so that a build
+# A surrounding module or workspace, and flags and targets for other builds, must not change what is installed.
+# GOFLAGS takes precedence over `go env -w`. -trimpath removes the build folders from the program, so that a build
 # gives the same file on every machine.
 part=$prefix.part log=$PWD/go.err
 cd /
 [ -z "$cache" ] || export GOPATH="${GOPATH:-$cache/go}" GOCACHE="${GOCACHE:-$cache/go-build}"
 case "$cache $(go env GOFLAGS) " in "/"* | *" -modcacherw "*) modcacherw=-modcacherw ;; *) modcacherw= ;; esac
-GOHOSTOS=$(go env GOHOSTOS) GOHOSTARCH=$(go env GOHOSTARCH)
-export GO111MODULE=on GOWORK=off GOFLAGS="-trimpath $modcacherw" GOOS="$GOHOSTOS" GOARCH="$GOHOSTARCH" GOBIN="$part/bin"
+unset GOOS GOARCH
+export GO111MODULE=on GOWORK=off GOFLAGS="-trimpath $modcacherw" GOBIN="$part/bin"
 
 # Build beside the prefix: a failure or a kill leaves the working version.
-trap 'rm -rf "$part"' EXIT
+trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
 trap 'exit 143' HUP INT TERM
 rm -rf "$part" && mkdir -p "$part"
 [ "$prefix" = "$LIB_DIR/go/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"

@@ -40,7 +40,7 @@ root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=run/$name
 if ! "$root/$program" --version >/dev/null 2>&1; then
     file=node-$version-$os-$arch.tar.xz
     command -v xz >/dev/null || file=${file%xz}gz
-    trap 'rm -rf "$part"' EXIT
+    trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
     trap 'exit 143' HUP INT TERM
     rm -rf "$part" && mkdir -p "$part/run"
     fetch "$version/SHASUMS256.txt" SHASUMS256.txt

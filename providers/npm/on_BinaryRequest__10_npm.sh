@@ -15,11 +15,13 @@ command -v npm >/dev/null || decline "npm is not on PATH; install it with apt-ge
 # The .npmrc of a repository can choose the programs that npm runs.
 [ -z "$locations" ] || [ "$run_scripts" ] ||
     reject "$locations is not from the registry, so it can run scripts; allow them with --postinstall-scripts"
+[ -z "$locations" ] || [ -z "$must_keep_age" ] || reject "cannot enforce min_release_age for $locations: it has no release date"
 
 # Options take precedence over the user's files and variables, of which only registries, proxies, certificates and the
 # like apply. No file of a project applies: every npm command uses the prefix, or starts in a folder without parents.
 part=$prefix.part log=$PWD/npm.log dates=$PWD/npm.dates
-isolated="--prefix=$part
+isolated="--prefix
+$part
 --global=false
 --location=project
 --workspaces=false
@@ -54,7 +56,7 @@ explain() {
 }
 
 # Build beside the prefix: a failure or a kill leaves the working version.
-trap 'rm -rf "$part"' EXIT
+trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
 trap 'exit 143' HUP INT TERM
 rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
 [ "$prefix" = "$LIB_DIR/npm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"

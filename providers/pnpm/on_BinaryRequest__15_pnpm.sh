@@ -16,17 +16,21 @@ command -v pnpm >/dev/null || decline "pnpm is not on PATH; install it with npm 
 # The files of a repository can choose the programs that pnpm runs.
 [ -z "$locations" ] || [ "$run_scripts" ] ||
     reject "$locations is not from the registry, so it can run scripts; allow them with --postinstall-scripts"
+[ -z "$locations" ] || [ -z "$must_keep_age" ] || reject "cannot enforce min_release_age for $locations: it has no release date"
+
+# Copy a folder; a link to it would not be part of the prefix.
+packages=$(printf '%s\n' "$packages" | sed 's,^/,file:/,')
 
 # Options take precedence over the user's files and variables, of which only registries, proxies, certificates and the
 # like apply. No file of a project applies: pnpm reads those of the new prefix, and starts in a folder without parents.
 part=$prefix.part log=$PWD/pnpm.log
-isolated="--dir=$part
+isolated="--dir
+$part
 --ignore-workspace
 --config.global=false
 --config.modules-dir=node_modules
 --config.virtual-store-dir=node_modules/.pnpm
 --config.enable-global-virtual-store=false
---config.lockfile-dir=$part
 --config.symlink=true
 --config.block-exotic-subdeps=${run_scripts:+false}"
 cd /
@@ -49,7 +53,7 @@ scripts=--ignore-scripts
 
 # Build beside the prefix: a failure or a kill leaves the working version. Commands must be links: pnpm's launcher
 # scripts do not find their packages when they are called through another link.
-trap 'rm -rf "$part"' EXIT
+trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
 trap 'exit 143' HUP INT TERM
 rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
 [ "$prefix" = "$LIB_DIR/pnpm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
@@ -70,6 +74,8 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 
     reason=$(tr -s ' \n' ' ' <"$log" | sed "s/.*ERR_PNPM_/ERR_PNPM_/; s/ × .* ╰─▶//
         s/ while fetching it from .*/${released_before:+ that was released before $released_before}/
         s/ This error happened.*//; s/ help: .*//")
+    network=$(printf %s "$reason" | sed -n 's/.*\(request to .* failed, reason: .*[^ ]\).*/\1/p')
+    [ -z "$network" ] || reason="cannot reach the registry: $network; check the network, and the registry and the proxy in pnpm's configuration"
     ! no_dates || reason="cannot enforce min_release_age: the registry has no release dates"
     echo "$reason" >&2
     exit 1

@@ -105,7 +105,8 @@ fn assert_no_injection(context: &TestContext, provider: &str, lines: &[Value]) {
     context.plugin("p", &lines);
     // With a release age, these providers run more of their code.
     let options = if enforces_release_age(provider) { &["--min-release-age", "3"][..] } else { &[] };
-    context.run(&[&["install", "--plugins", "p", "--force"], options].concat()).exits_with(1);
+    let install = ["install", "--plugins", "p", "--force", "--postinstall-scripts"];
+    context.run(&[&install[..], options].concat()).exits_with(1);
     for (program, argument) in take_arguments(context) {
         // The value of a hook's own option may be a path that contains the name of the binary.
         let option = argument.split('=').next().unwrap_or_default();
@@ -128,7 +129,7 @@ fn the_fake_package_managers_receive_the_packages_of_a_requirement() {
         let line =
             json!({"type": "Binary", "name": "good", "binproviders": provider, "overrides": overrides});
         context.plugin("p", &[line]);
-        context.run(&["install", "--plugins", "p"]).exits_with(1);
+        context.run(&["install", "--plugins", "p", "--postinstall-scripts"]).exits_with(1);
         let arguments = take_arguments(&context);
         assert!(
             arguments.iter().any(|(_, argument)| argument.starts_with(package)),

@@ -29,6 +29,7 @@ mod library;
 mod links;
 mod list_and_show;
 mod lock_file;
+mod package_managers;
 mod pip_and_uv;
 mod policy;
 mod providers;

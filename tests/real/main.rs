@@ -9,6 +9,7 @@
 
 mod apt;
 mod ecosystem;
+mod isolation;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
 mod lock;

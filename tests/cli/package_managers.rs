@@ -1,0 +1,222 @@
+//! The hooks that build a prefix with a package manager, with one fake program in place of every package manager.
+
+use std::fs;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::test_context::{TestContext, signal, wait_until};
+
+/// A package manager that installs `x`, whose version is the content of `version`. With `fault`, it fails after it has
+/// created the program, or never ends.
+const FAKE: &str = r#"#!/bin/sh
+here=${0%/*} previous=
+for arg; do
+    case $previous in --prefix | --dir) bin=$arg/node_modules/.bin ;; --root) bin=$arg/bin ;; --bindir) bin=$arg ;; esac
+    previous=$arg
+done
+case " $* " in *" install "* | *" add "*) ;; *) exit 0 ;; esac
+[ -z "${GOBIN:-}" ] || bin=$GOBIN
+mkdir -p "$bin"
+# The first line of a gem's stub is also that of its launcher.
+printf '#!%s/program\nx %s\n' "$here" "$(cat "$here/version")" >"$bin/x"
+chmod +x "$bin/x"
+{ pwd; printf '%s\n' "NODE_OPTIONS=${NODE_OPTIONS:-}" "RUBYOPT=${RUBYOPT:-}" "GOFLAGS=${GOFLAGS:-}"; } >"$here/seen"
+case $(cat "$here/fault") in
+    fail) echo "$(cat "$here/errors")" >&2 && exit 1 ;;
+    hang) exec tail -f /dev/null ;;
+esac
+"#;
+
+/// The interpreter of the program. A gem's launcher differs from its stub.
+const PROGRAM: &str = r#"#!/bin/sh
+file=$(realpath "$1")
+stub=${file%/*/*}/stubs/x
+[ -e "$stub" ] || stub=$file
+sed -n 2p "$stub"
+"#;
+
+/// Creates a context in which the fake is the package manager of every provider.
+fn context() -> TestContext {
+    let mut context = TestContext::new();
+    for manager in ["npm", "pnpm", "cargo", "go", "gem"] {
+        context.script(&format!("fake/{manager}"), FAKE);
+    }
+    context.script("fake/node", "#!/bin/sh\n");
+    context.script("fake/program", PROGRAM);
+    context.set("PATH", format!("{}:/usr/bin:/bin", context.path("fake").display()));
+    set(&context, "version", "1.5");
+    set(&context, "fault", "");
+    set(&context, "errors", "");
+    context
+}
+
+/// Sets what the fake does.
+fn set(context: &TestContext, name: &str, value: &str) {
+    context.write(&format!("fake/{name}"), value);
+}
+
+/// Writes a plugin that requires `x` from a provider.
+fn require(context: &TestContext, provider: &str, overrides: &Value) {
+    let overrides = json!({provider: overrides});
+    let line = json!({"type": "Binary", "name": "x", "binproviders": provider, "overrides": overrides});
+    context.plugin("p", &[line]);
+}
+
+/// Returns the package that provides `x`.
+fn package(provider: &str) -> Value {
+    json!(if provider == "go" { "example.com/tools/cmd/x" } else { "x" })
+}
+
+/// The providers that build a prefix with the fake.
+const PROVIDERS: [&str; 5] = ["npm", "pnpm", "cargo", "go", "gem"];
+
+/// Returns the names in a provider's folder in LIB_DIR.
+fn prefixes(context: &TestContext, provider: &str) -> Vec<String> {
+    let folder = context.path("data/lib").join(rigup::settings::platform()).join(provider);
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn abspath(record: &Value) -> PathBuf {
+    PathBuf::from(record["abspath"].as_str().unwrap())
+}
+
+#[test]
+fn a_failed_or_terminated_install_removes_what_it_half_made() {
+    for provider in PROVIDERS {
+        let context = context();
+        require(&context, provider, &package(provider));
+        set(&context, "fault", "fail");
+        context.run(&["install"]).exits_with(1);
+        assert!(prefixes(&context, provider).is_empty(), "{provider}");
+
+        set(&context, "fault", "hang");
+        fs::remove_file(context.path("fake/seen")).unwrap();
+        let mut rigup = context.start(&["install"]);
+        wait_until("the package manager has started", || context.path("fake/seen").exists());
+        signal(rigup.id(), Signal::SIGTERM);
+        rigup.wait().unwrap();
+        assert!(prefixes(&context, provider).is_empty(), "{provider}");
+        assert_eq!(context.live_processes(), [], "{provider}");
+    }
+}
+
+#[test]
+fn a_rejected_version_leaves_the_installed_one_in_place() {
+    for provider in PROVIDERS {
+        let context = context();
+        require(&context, provider, &package(provider));
+        let installed = context.run(&["install"]).succeeds().record();
+        assert_eq!(installed["version"], "1.5", "{provider}");
+        let bytes = fs::read(abspath(&installed)).unwrap();
+        set(&context, "version", "1.6");
+        let record = context.run(&["install", "--force", "--min-version", "2"]).exits_with(1).record();
+        assert_eq!(record["attempts"][0]["outcome"], "rejected", "{record}");
+        assert_eq!(record["attempts"][0]["reason"], "version 1.6 is older than 2", "{record}");
+        assert_eq!(fs::read(abspath(&installed)).unwrap(), bytes, "{provider}");
+        assert_eq!(prefixes(&context, provider), ["x"]);
+    }
+}
+
+#[test]
+fn package_managers_start_in_the_root_folder_without_foreign_options() {
+    for provider in PROVIDERS {
+        let mut context = context();
+        context.set("NODE_OPTIONS", "--require ./x.js --use-openssl-ca --inspect");
+        context.set("RUBYOPT", "-r./x").set("GOFLAGS", "-toolexec=./x -mod=vendor");
+        require(&context, provider, &package(provider));
+        context.run(&["install"]).succeeds();
+        let seen = fs::read_to_string(context.path("fake/seen")).unwrap();
+        let mut lines = seen.lines();
+        assert_eq!(lines.next(), Some("/"), "{provider}");
+        let expected = match provider {
+            "npm" | "pnpm" => "NODE_OPTIONS=--use-openssl-ca ",
+            "go" => "GOFLAGS=-trimpath ",
+            "gem" => "RUBYOPT=",
+            _ => continue,
+        };
+        assert!(lines.any(|line| line == expected), "{provider}: {seen}");
+    }
+}
+
+#[test]
+fn a_package_outside_the_registry_needs_postinstall_scripts() {
+    for provider in ["npm", "pnpm"] {
+        for location in ["git+https://example.org/x.git", "user/x", "/src/x", "y@file:/src/x.tgz"] {
+            let context = context();
+            require(&context, provider, &json!([location]));
+            for rule in [&[][..], &["--postinstall-scripts=false"]] {
+                let record = context.run(&[&["install"], rule].concat()).exits_with(1).record();
+                assert_eq!(record["attempts"][0]["outcome"], "rejected", "{record}");
+                let expected = format!("{location} is not from the registry, so it can run scripts");
+                assert!(record["last_error"].as_str().unwrap().contains(&expected), "{record}");
+            }
+            assert!(!context.path("fake/seen").exists(), "{provider} {location}");
+            let allowed = ["install", "--postinstall-scripts"];
+            let record =
+                context.run(&[&allowed[..], &["--min-release-age", "3"]].concat()).exits_with(1).record();
+            let expected = format!("cannot enforce min_release_age for {location}");
+            assert!(record["last_error"].as_str().unwrap().contains(&expected), "{record}");
+            context.run(&allowed).succeeds();
+        }
+    }
+}
+
+#[test]
+fn an_unreachable_registry_is_named_as_such() {
+    for (provider, errors, expected) in [
+        (
+            "npm",
+            "npm error code ENOTFOUND\nnpm error syscall getaddrinfo\nnpm error network request to http://a.test/x failed, reason: y",
+            "cannot reach the registry: request to http://a.test/x failed, reason: y; check the network",
+        ),
+        ("npm", "npm error code E404\nnpm error 404 Not Found", "exit code 1: npm error 404 Not Found"),
+        (
+            "pnpm",
+            " ERR_PNPM_META_FETCH_FAIL  GET http://a.test/x: request to http://a.test/x failed, reason: y",
+            "cannot reach the registry: request to http://a.test/x failed, reason: y; check the network",
+        ),
+        (
+            "cargo",
+            "error: download of config.json failed\n\nCaused by:\n  [6] Could not resolve host: a.test",
+            "cannot reach the registry: [6] Could not resolve host: a.test; check the network",
+        ),
+        (
+            "go",
+            "go: module x: Get \"http://a.test/x\": dial tcp: lookup a.test: no such host",
+            "cannot reach the module proxy: module x: Get \"http://a.test/x\": dial tcp",
+        ),
+        (
+            "gem",
+            "ERROR:  Could not find a valid gem 'x' (>= 0), here is why:\n    Unable to download data from http://a.test/ - y",
+            "cannot reach the gem server: no data from http://a.test/ - y; check the network",
+        ),
+    ] {
+        let context = context();
+        set(&context, "fault", "fail");
+        set(&context, "errors", errors);
+        require(&context, provider, &package(provider));
+        let record = context.run(&["install"]).exits_with(1).record();
+        assert!(record["last_error"].as_str().unwrap().contains(expected), "{record}");
+    }
+}
+
+#[test]
+fn caches_are_in_lib_dir_if_the_home_folder_is_not_writable() {
+    let mut context = TestContext::new();
+    let lib_dir = context.path("data/lib").join(rigup::settings::platform());
+    context.set("RIGUP_LOCKED", lib_dir.join("npm/x"));
+    let begin = |context: &TestContext| {
+        context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]).succeeds().stdout
+    };
+    assert!(begin(&context).contains("\ncache=''\n"), "the home folder can be created");
+    let file = context.write("file", "");
+    context.set("HOME", file.join("home"));
+    let code = begin(&context);
+    assert!(code.contains(&format!("\ncache={}\n", lib_dir.join(".cache").display())), "{code}");
+    assert!(!code.contains("HOME="), "{code}");
+    context.set("HOME", "");
+    assert!(begin(&context).contains("\nexport HOME=/"), "HOME is set if it is not");
+}
