@@ -15,3 +15,4 @@ pub(crate) mod scheduler;
 pub(crate) mod status;
 pub(crate) mod verdict;
 pub(crate) mod verify;
+pub(crate) mod wrapper;

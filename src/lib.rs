@@ -45,6 +45,7 @@ pub mod internal {
     pub use crate::fs::link::target as link_target;
     pub use crate::install::attempt::arguments;
     pub use crate::install::link::link;
+    pub use crate::install::wrapper::LinkKind;
     pub use crate::jsonl::MAX_LINE;
     pub use crate::lockfile::{Lockfile, PinError};
     pub use crate::model::name::{MAX_CHARS, link_name};

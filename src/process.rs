@@ -1,6 +1,7 @@
 //! Starting, supervising and terminating processes. No other module does so, and no other has `unsafe` code.
 
 pub(crate) mod capture;
+pub(crate) mod executable;
 pub(crate) mod handle;
 pub(crate) mod kill;
 pub(crate) mod lock;
@@ -8,6 +9,7 @@ pub(crate) mod poll;
 pub(crate) mod recover;
 pub(crate) mod redact;
 pub(crate) mod run_dir;
+pub(crate) mod sandbox;
 pub(crate) mod signals;
 pub(crate) mod spawn;
 pub(crate) mod subreaper;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use rigup::internal::link;
+use rigup::internal::{LinkKind, link};
 use tempfile::TempDir;
 
 const LINKS: u32 = 10_000;
@@ -30,7 +30,8 @@ impl Bin {
     fn link_all(&self, target: &str) {
         for path in &self.links {
             let target = Path::new(target);
-            link(path, target, target, |_| true, false).expect("the temporary folder is writable");
+            link(path, target, target, LinkKind::Symlink, |_| true, false)
+                .expect("the temporary folder is writable");
         }
     }
 }

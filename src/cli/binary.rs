@@ -17,7 +17,6 @@ use crate::plugin::requirement::Providers;
 use crate::protocol;
 use crate::report::tables;
 use crate::store::{BinaryFilter, Lookup, Store};
-use crate::toolkit::binary::probe_version;
 
 /// The subcommands of `rigup binary`.
 #[derive(Debug, Subcommand)]
@@ -193,13 +192,8 @@ fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
         fields.into_iter().map(|(key, text)| (key.to_owned(), Value::from(text))).collect();
     let session = context.session()?;
     let linker = session.linker();
-    let mut verified = register::verify(&linker, &fields).map_err(register_error)?;
-    if args.version.is_none() {
-        // The file is run only if nothing else is wrong with the record.
-        let version = probe_version(&path, &session.settings, &interrupt()?).map_err(CliError::not_found)?;
-        fields["version"] = version.as_str().into();
-        verified.installed.version = version;
-    }
+    let verified = register::verify(&linker, &fields, &interrupt()?).map_err(register_error)?;
+    fields["version"] = verified.verified.installed.version.as_str().into();
     let registered = register(&linker, verified, args.dry_run)?;
     if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {
         message!("{} already has this record", registered.binary.name);
@@ -265,7 +259,7 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
         }
         if args.abspath.is_some() || args.version.is_some() {
             let fields = changed_fields(&binary, args);
-            let verified = register::verify(&linker, &fields).map_err(register_error)?;
+            let verified = register::verify(&linker, &fields, &interrupt()?).map_err(register_error)?;
             let Some(registered) = register(&linker, verified, args.dry_run)? else {
                 context.output.record(&Value::Object(fields));
                 continue;

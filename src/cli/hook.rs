@@ -12,6 +12,7 @@ use crate::cli::message::{message, print_diagnostics, print_event, warning};
 use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::{EngineError, ExitStatus};
+use crate::install::probe::Prober;
 use crate::model::{BinaryName, Installed, Outcome};
 use crate::plugin::builtin;
 use crate::plugin::config::provider::ProviderConfig;
@@ -24,11 +25,11 @@ use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
 use crate::store::BinaryFilter;
 use crate::toolkit::batch::{self, BatchSearch};
-use crate::toolkit::binary::BinaryError;
+use crate::toolkit::binary::{BinaryError, Search};
 use crate::toolkit::built::BuiltPrefix;
 use crate::toolkit::programs::InstalledPackages;
 use crate::toolkit::request::{HookRequest, RequestError};
-use crate::toolkit::{begin, binary, lock, policy, relocate};
+use crate::toolkit::{begin, lock, policy, relocate};
 use crate::trust::Inspection;
 
 mod test;
@@ -349,36 +350,50 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let file = abspath.map(|file| built.as_ref().map_or_else(|| file.clone(), |built| built.locate(&file)));
     let interrupt = interrupt()?;
     let known = known_binaries(Some(&name), context);
-    let facts = binary::locate(&name, file.as_deref(), settings).and_then(|file| {
-        let facts = binary::facts(&file, overrides.version.as_deref(), &known, settings, &interrupt)?;
-        Ok((file, facts))
-    });
+    let search = Search {
+        provider: &args.of.provider,
+        known: &known,
+        settings,
+        prober: Prober::new(settings, &interrupt),
+    };
+    let facts = search.locate(&name, file.as_deref()).and_then(|file| search.facts(&name, overrides, file));
     // After an interrupted probe, the version is unknown, but a record without one states that the program has none.
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
     let provider = &args.of.provider;
-    match (facts, request) {
-        (Ok((file, facts)), request) => {
-            let record = match (&built, &request) {
+    let error = match facts {
+        Ok(facts) => {
+            let records = match (&built, &request) {
                 (Some(built), Some(request)) => built
-                    .accept(request, provider, &file, &facts)
+                    .accept(request, provider, facts)
                     .map_err(|error| CliError::setup(format!("cannot replace the prefix: {error}")))?,
-                _ => binary::record(&name, provider, &file, &facts),
+                _ => facts.records(&name, provider),
             };
-            context.output.records([record]);
+            context.output.records(records);
+            return Ok(ExitStatus::Success);
         }
-        (Err(error), _) if args.or_decline && error.is_missing() => message!("{error}"),
-        (Err(BinaryError::NotExecutable(file)), Some(request)) if is_named => {
-            let version_format = args.of.config(settings)?.version_format;
-            let packages = InstalledPackages::new(&request, provider, version_format.as_deref());
-            let programs =
-                packages.in_folder(file.parent().unwrap_or(Path::new("/"))).map_err(CliError::setup)?;
-            return Err(CliError::not_found(packages.no_program(programs)));
+        Err(error) => error,
+    };
+    match error.outcome(args.or_decline) {
+        Outcome::Declined => {
+            message!("{error}");
+            return Ok(ExitStatus::Success);
         }
-        (Err(error), _) => return Err(CliError::not_found(error)),
+        Outcome::Rejected => {
+            let reason = error.to_string();
+            context.output.records([batch::failure(name.as_str(), Outcome::Rejected, &reason)]);
+        }
+        _ => {}
     }
-    Ok(ExitStatus::Success)
+    if let (BinaryError::NotExecutable(file), Some(request), true) = (&error, &request, is_named) {
+        let version_format = args.of.config(&context.settings)?.version_format;
+        let packages = InstalledPackages::new(request, provider, version_format.as_deref());
+        let programs =
+            packages.in_folder(file.parent().unwrap_or(Path::new("/"))).map_err(CliError::setup)?;
+        return Err(CliError::not_found(packages.no_program(programs)));
+    }
+    Err(CliError::not_found(error))
 }
 
 /// Prints a record for each request of a batch.
@@ -392,11 +407,14 @@ fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let known = known_binaries(None, context);
     let interrupt = interrupt()?;
     let search = BatchSearch {
-        provider: &args.of.provider,
+        search: Search {
+            provider: &args.of.provider,
+            known: &known,
+            settings,
+            prober: Prober::new(settings, &interrupt),
+        },
         or_decline: args.or_decline,
         list_files,
-        known: &known,
-        settings,
         interrupt: &interrupt,
     };
     let records = search.records(&requests);

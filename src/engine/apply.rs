@@ -215,7 +215,7 @@ impl<'a> Applier<'a> {
             return Ok(None);
         }
         let linker = self.session.linker();
-        let checked = match register::verify(&linker, fields) {
+        let checked = match register::verify(&linker, fields, self.interrupt) {
             Err(RegisterError::Verify(_)) if !text("binproviders").is_empty() => return Ok(None),
             checked => checked?,
         };

@@ -123,7 +123,7 @@ fn binary_of(
     let recorded = fields.remove("sha256");
     let link = lib_bin_dir.join(name.link_name());
     let expected = Expected::new(name.as_str(), argument("--min-version="), provider, &link);
-    let installed = verify::verify(expected, &fields).ok()?;
+    let installed = verify::verify(expected, &fields).ok()?.installed;
     if recorded.is_some_and(|digest| digest != installed.sha256.as_str()) {
         return None;
     }

@@ -49,6 +49,14 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(file.persist(path).map(drop)?)
 }
 
+/// Writes or replaces an executable file, with its folder, that every user can run.
+pub(crate) fn write_program(path: &Path, content: &[u8]) -> io::Result<()> {
+    fs_err::create_dir_all(parent(path))?;
+    let mut file = create(path, 0o777)?;
+    file.write_all(content)?;
+    Ok(file.persist(path).map(drop)?)
+}
+
 /// Checks that [`write_for_user`] can write a file, and creates its folder.
 pub(crate) fn check_for_user(path: &Path) -> io::Result<()> {
     let path = link::resolve(path)?;

@@ -17,16 +17,20 @@ pub(crate) fn steps(path: &Path) -> impl Iterator<Item = PathBuf> {
 /// Returns the absolute path that a link names, or `None` if the file is no link. Each `..` in the target is resolved
 /// without regard for other links.
 pub fn target(link: &Path) -> Option<PathBuf> {
-    let target = parent(link).join(fs_err::read_link(link).ok()?);
+    Some(resolve_from(parent(link), &fs_err::read_link(link).ok()?))
+}
+
+/// Returns the absolute path that a path in a folder names, with each `..` resolved without regard for links.
+pub(crate) fn resolve_from(folder: &Path, path: &Path) -> PathBuf {
     let mut resolved = PathBuf::new();
-    for part in target.components() {
+    for part in folder.join(path).components() {
         if part == Component::ParentDir {
             resolved.pop();
         } else {
             resolved.push(part);
         }
     }
-    Some(resolved)
+    resolved
 }
 
 /// Follows the links of a path. Returns the canonical path of the file, or the path at which a missing file would be

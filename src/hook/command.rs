@@ -100,6 +100,11 @@ pub(crate) fn environment(
     environment
 }
 
+/// Returns the PATH of hooks, without the settings of their plugins.
+pub(crate) fn search_path(settings: &Settings) -> OsString {
+    path(&settings.environment, &[], settings.home.as_deref(), &settings.lib_bin_dir)
+}
+
 /// Returns the value of PATH: the folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH.
 /// Each folder appears once, at its first position. There is no empty item, which would mean the current folder.
 fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_bin_dir: &Path) -> OsString {

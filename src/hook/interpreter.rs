@@ -41,9 +41,10 @@ pub(crate) fn resolve_shim(command: &CommandSpec, interrupt: &Interrupt) -> Opti
             env: command.env.clone(),
             cwd: command.cwd.clone(),
         };
-        let captured = capture::run(&query, Instant::now() + PATIENCE, interrupt).ok()??;
-        let real = PathBuf::from(captured.stdout.trim_end_matches('\n'));
-        (captured.exit_code == Some(0) && real.is_absolute() && real.is_file()).then_some(real)
+        let deadline = Instant::now() + PATIENCE;
+        let stdout = capture::stdout(&query, deadline, interrupt).ok()??;
+        let real = PathBuf::from(stdout.trim_end_matches('\n'));
+        (real.is_absolute() && real.is_file()).then_some(real)
     };
     let real = if is_shim(&found, name) { run_shim() } else { None };
     cache.insert(found, real.clone());

@@ -68,8 +68,6 @@ pub(crate) struct VerifiedFile {
     pub abspath: PathBuf,
     /// Its version; empty if the record states none.
     pub version: String,
-    /// Its size in bytes.
-    pub size: u64,
 }
 
 /// A line that looks like a record but is not one.
@@ -121,10 +119,9 @@ impl StdoutLines {
             if let (Some(expected), "Binary") = (expected, record.kind.as_str())
                 && self.records.len() < protocol::MAX_RECORDS
             {
-                let verified = verify::verify(expected, &record.fields).map(|installed| VerifiedFile {
-                    size: installed.abspath.metadata().map_or(0, |metadata| metadata.len()),
-                    abspath: installed.abspath,
-                    version: installed.version,
+                let verified = verify::verify(expected, &record.fields).map(|verified| VerifiedFile {
+                    abspath: verified.installed.abspath,
+                    version: verified.installed.version,
                 });
                 self.records.push(BinaryLine { line: number, verified });
             }

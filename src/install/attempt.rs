@@ -12,6 +12,7 @@ use crate::fs::dir::make_private_dir;
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
+use crate::install::probe::Prober;
 use crate::install::verdict::{self, Verdict};
 use crate::install::verify::Expected;
 use crate::model::{Binary, Outcome, Process, name};
@@ -96,13 +97,16 @@ pub(crate) fn run(
     }
 
     let settings = runner.settings;
+    let prober = Prober::new(settings, runner.interrupt);
     let expected: Vec<Expected<'_>> = targets
         .iter()
         .map(|AttemptTarget { request, abspath, link, .. }| Expected {
             abspath: abspath.as_deref(),
             version: request.overrides.of(provider).version.as_deref(),
+            version_args: &request.overrides.of(provider).version_args,
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
             is_measured: builtin::is_builtin(&hook.path, &settings.data_dir),
+            prober: Some(&prober),
             ..Expected::new(request.name.as_str(), request.min_version_of(provider), provider, link)
         })
         .collect();

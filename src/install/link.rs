@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::fs::atomic;
 use crate::fs::dir::parent;
-use crate::fs::{atomic, link};
+use crate::install::wrapper::{self, LinkKind};
 use crate::install::{link_users, probe};
 use crate::model::{BinaryName, Installed, MachineId, name};
 use crate::settings::Settings;
@@ -49,11 +50,12 @@ impl Linker<'_> {
         self.settings.lib_bin_dir.join(name.link_name())
     }
 
-    /// Links an installed binary. `previous` is the path that it had before.
+    /// Links an installed binary by a link of this kind. `previous` is the path that it had before.
     pub(crate) fn link(
         &self,
         name: &BinaryName,
         installed: &Installed,
+        kind: LinkKind,
         previous: Option<&Path>,
     ) -> Result<(), LinkError> {
         let path = self.path(name);
@@ -64,7 +66,7 @@ impl Linker<'_> {
         }
         let is_managed = |target: &Path| self.is_managed(previous, target);
         if installed.is_in_app_bundle() {
-            return if link::target(&path).is_some_and(|target| is_managed(&target)) {
+            return if wrapper::target(&path).is_some_and(|(target, _)| is_managed(&target)) {
                 unlink(&path)
             } else {
                 Ok(())
@@ -72,7 +74,8 @@ impl Linker<'_> {
         }
         // A relative target can only be resolved from an existing folder.
         fs_err::create_dir_all(parent(&path)).map_err(|error| unwritable(&path, error))?;
-        link(&path, &installed.abspath, &self.written_target(&installed.abspath), is_managed, self.force)?;
+        let file = &installed.abspath;
+        link(&path, file, &self.written_target(file), kind, is_managed, self.force)?;
         link_users::add(self.settings, name).map_err(|error| unwritable(&path, error))
     }
 
@@ -104,7 +107,7 @@ impl Linker<'_> {
     /// Returns the other binary that owns the link, or `None` if there is none: `/opt/x/tool` and `tool` have the same
     /// link.
     fn other_owner(&self, name: &BinaryName, installed: &Installed) -> Result<Option<String>, StoreError> {
-        let target = link::target(&self.path(name));
+        let target = wrapper::target(&self.path(name)).map(|(target, _)| target);
         let Some(target) = target.filter(|target| *target != installed.abspath) else { return Ok(None) };
         let binaries = self.store.binaries_of(self.machine_id)?.into_values();
         let mut owners = binaries.filter(|binary| {
@@ -123,41 +126,44 @@ impl Linker<'_> {
     }
 }
 
-/// Returns whether a link in LIB_BIN_DIR leads to this file.
-pub(crate) fn leads_to(link: &Path, file: &Path) -> bool {
-    link::target(link).is_some_and(|target| target == file)
+/// Returns whether the link or wrapper `path` leads to a file.
+pub(crate) fn leads_to(path: &Path, file: &Path) -> bool {
+    wrapper::target(path).is_some_and(|(target, _)| target == file)
 }
 
-/// Creates the link `path` to `file`, or keeps it if it is correct. `target` is the path of the file in a new link.
-/// `is_managed` returns whether rigup created an existing link to this file. With `force`, a file or a foreign link is
-/// replaced too, but never a folder.
+/// Creates the link or wrapper `path` to `file`, or keeps it if it is correct. `target` is the path of the file in a new
+/// link. `is_managed` returns whether rigup created an existing link to this file. With `force`, a file or a foreign
+/// link is replaced too, but never a folder.
 pub fn link(
     path: &Path,
     file: &Path,
     target: &Path,
+    kind: LinkKind,
     is_managed: impl Fn(&Path) -> bool,
     force: bool,
 ) -> Result<(), LinkError> {
-    match path.symlink_metadata() {
-        Ok(existing) if existing.is_dir() => return Err(LinkError::Folder(path.to_owned())),
-        Ok(existing) if existing.is_symlink() => {
-            let old_file = link::target(path);
-            if old_file.as_deref() == Some(file) {
-                return Ok(());
-            }
-            if !(force || old_file.is_some_and(|old_file| is_managed(&old_file))) {
-                return Err(LinkError::Foreign(path.to_owned()));
-            }
+    if let Ok(existing) = path.symlink_metadata() {
+        let found = wrapper::target(path);
+        if existing.is_dir() {
+            return Err(LinkError::Folder(path.to_owned()));
+        } else if found == Some((file.to_owned(), kind)) {
+            return Ok(());
+        } else if !(force || found.is_some_and(|(old, kind)| kind == LinkKind::Wrapper || is_managed(&old))) {
+            return Err(LinkError::Foreign(path.to_owned()));
         }
-        Ok(_) if !force => return Err(LinkError::Foreign(path.to_owned())),
-        _ => {}
     }
-    atomic::replace_link(path, target).map_err(|error| unwritable(path, error))
+    let created = match kind {
+        LinkKind::Symlink => atomic::replace_link(path, target),
+        LinkKind::Wrapper => {
+            wrapper::content(target).and_then(|content| atomic::write_program(path, &content))
+        }
+    };
+    created.map_err(|error| unwritable(path, error))
 }
 
-/// Removes a link, but keeps anything else.
+/// Removes a link or a wrapper, but keeps anything else.
 fn unlink(path: &Path) -> Result<(), LinkError> {
-    if path.is_symlink() {
+    if wrapper::target(path).is_some() {
         fs_err::remove_file(path).map_err(|error| unwritable(path, error))?;
     }
     Ok(())
@@ -186,8 +192,12 @@ mod tests {
         }
 
         fn link(&self, target: &str, force: bool) -> Result<(), LinkError> {
+            self.link_as(target, LinkKind::Symlink, force)
+        }
+
+        fn link_as(&self, target: &str, kind: LinkKind, force: bool) -> Result<(), LinkError> {
             let target = Path::new(target);
-            link(&self.path("x"), target, target, |old| old.starts_with("/own"), force)
+            link(&self.path("x"), target, target, kind, |old| old.starts_with("/own"), force)
         }
     }
 
@@ -198,6 +208,22 @@ mod tests {
         let before = bin.path("x").symlink_metadata().unwrap().ino();
         bin.link("/bin/sh", false).unwrap();
         assert_eq!(bin.path("x").symlink_metadata().unwrap().ino(), before);
+    }
+
+    #[test]
+    fn a_wrapper_and_a_link_replace_each_other() {
+        let bin = LibBinDir::new();
+        for kind in [LinkKind::Wrapper, LinkKind::Symlink, LinkKind::Wrapper] {
+            bin.link_as("/own/sh", kind, false).unwrap();
+            assert_eq!(wrapper::target(&bin.path("x")), Some(("/own/sh".into(), kind)));
+        }
+        let before = bin.path("x").metadata().unwrap().ino();
+        bin.link_as("/own/sh", LinkKind::Wrapper, false).unwrap();
+        assert_eq!(bin.path("x").metadata().unwrap().ino(), before);
+        bin.link_as("/own/other", LinkKind::Wrapper, false).unwrap();
+        assert!(leads_to(&bin.path("x"), Path::new("/own/other")));
+        unlink(&bin.path("x")).unwrap();
+        assert!(!bin.path("x").exists());
     }
 
     #[test]

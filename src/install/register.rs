@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::install::link::{LinkError, Linker};
 use crate::install::plan;
-use crate::install::verify::{self, Expected, VerifyError};
+use crate::install::probe::Prober;
+use crate::install::verify::{self, Expected, Verified, VerifyError};
 use crate::model::{Binary, Installed, PluginNameError, ProviderName};
 use crate::plugin::requirement::{self, LineError, Requirement};
 use crate::process::lock::{Lock, LockError};
@@ -60,13 +61,15 @@ pub(crate) struct VerifiedRecord {
     /// The name and the request.
     pub requirement: Requirement,
     /// The installed binary.
-    pub installed: Installed,
+    pub verified: Verified,
 }
 
-/// Verifies a record with an `abspath`, without storing anything. The provider is `env` if the record has none.
+/// Verifies a record with an `abspath`, without storing anything. The provider is `env` if the record has none. The
+/// version is the one that the program prints if the record has none.
 pub(crate) fn verify(
     linker: &Linker<'_>,
     fields: &Map<String, Value>,
+    interrupt: &Interrupt,
 ) -> Result<VerifiedRecord, RegisterError> {
     let requirement = requirement::parse_fields(None, fields, linker.settings.home.as_deref())?;
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
@@ -79,25 +82,27 @@ pub(crate) fn verify(
     // `verify` ignores a sha256 that is not a digest; here it is an error. A fingerprint may be that of another copy.
     checked.remove("sha256");
     checked.remove("fingerprint");
+    let prober = Prober::new(linker.settings, interrupt);
     let expected = Expected::new(name, &requirement.min_version, &provider, &link);
-    let installed = verify::verify(expected, &checked)?;
+    let verified = verify::verify(Expected { prober: Some(&prober), ..expected }, &checked)?;
     let found = text("sha256").to_owned();
-    if !found.is_empty() && found != installed.sha256 {
-        return Err(VerifyError::WrongDigest(found, installed.sha256).into());
+    let sha256 = &verified.installed.sha256;
+    if !found.is_empty() && found != *sha256 {
+        return Err(VerifyError::WrongDigest(found, sha256.clone()).into());
     }
-    Ok(VerifiedRecord { requirement, installed })
+    Ok(VerifiedRecord { requirement, verified })
 }
 
 /// Links and stores a verified binary.
 pub(crate) fn register(
     linker: &Linker<'_>,
-    verified: VerifiedRecord,
+    record: VerifiedRecord,
     interrupt: &Interrupt,
 ) -> Result<Registered, RegisterError> {
     let VerifiedRecord {
         requirement: Requirement { name, providers, min_version, policy, overrides, .. },
-        installed,
-    } = verified;
+        verified: Verified { installed, link_kind },
+    } = record;
     let _lock = Lock::take_for_binary(&linker.settings.data_dir, &name, interrupt, |_| ())?;
     // The file may have changed while rigup waited for the lock.
     verify::verify_unchanged(&installed)?;
@@ -105,7 +110,7 @@ pub(crate) fn register(
     let mut binary = linker.store.find_or_add_binary(linker.machine_id, name.as_str(), now)?;
     let previous = binary.installed().cloned();
     let previous_path = previous.as_ref().map(|previous| previous.abspath.as_path());
-    let link_error = match linker.link(&name, &installed, previous_path) {
+    let link_error = match linker.link(&name, &installed, link_kind, previous_path) {
         Ok(()) => None,
         Err(LinkError::Store(error)) => return Err(error.into()),
         Err(error) => Some(error.to_string()),

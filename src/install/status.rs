@@ -1,9 +1,11 @@
 //! Checks whether a binary is installed, without running anything.
 
 use crate::fs::digest;
+use crate::hook::command;
 use crate::install::plan::Request;
 use crate::install::{link, pin, probe};
 use crate::model::{Binary, BinaryState, Installed};
+use crate::process::executable;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
@@ -14,7 +16,7 @@ pub(crate) enum InstallStatus<'a> {
     Ready,
     /// The binary is installed, but not linked.
     Unlinked(&'a Installed),
-    /// The binary is not installed, has changed, is too old or does not match its pin.
+    /// The binary is not installed, has changed, cannot be started, is too old or does not match its pin.
     Missing,
 }
 
@@ -53,7 +55,8 @@ pub(crate) fn install_status<'a>(
     let is_current =
         installed.is_current(fingerprint.as_deref(), request.min_version_of(&installed.binprovider));
     let is_pinned = |pin| pin::matches(pin, installed, &settings.lib_dir);
-    if !is_current || !request.pin.as_ref().is_none_or(is_pinned) {
+    let starts = || executable::check(&installed.abspath, Some(&command::search_path(settings))).is_ok();
+    if !is_current || !starts() || !request.pin.as_ref().is_none_or(is_pinned) {
         return InstallStatus::Missing;
     }
     let path = settings.lib_bin_dir.join(request.name.link_name());

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::install::event::InstallEvent;
-use crate::install::verify::{self, Expected, VerifyError};
+use crate::install::verify::{self, Expected, Verified, VerifyError};
 use crate::model::process::SKIPPED;
-use crate::model::{ExitReason, Installed, Outcome, ProcessExit};
+use crate::model::{ExitReason, Outcome, ProcessExit};
 use crate::process::supervise::FinishedProcess;
 use crate::protocol::{self, Record};
 
@@ -18,7 +18,7 @@ use crate::protocol::{self, Record};
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// A Binary record was verified.
-    Installed(Installed),
+    Installed(Verified),
     /// The provider did not install the binary, with the cause.
     NotInstalled(Outcome, String),
 }
@@ -35,8 +35,11 @@ pub(crate) fn verdicts(
         expected.iter().map(|_| Verdict::NotInstalled(outcome, reason.to_owned())).collect()
     };
     let Some(exit) = finished.process.exit() else { return for_all(Outcome::Failed, NO_EXIT) };
-    if let Some((outcome, reason)) = outcome_of_exit(exit, timeout) {
-        return for_all(outcome, &reason);
+    let failed = outcome_of_exit(exit, timeout);
+    if let Some((outcome, reason)) = &failed
+        && exit.reason != ExitReason::Exited
+    {
+        return for_all(*outcome, reason);
     }
     let mut output = ProviderOutput::default();
     let read = File::open(finished.run_dir.stdout()).and_then(|stdout| {
@@ -51,7 +54,17 @@ pub(crate) fn verdicts(
         Err(error) => return for_all(Outcome::Failed, &format!("cannot read its output: {error}")),
     }
     let is_only_one = expected.len() == 1;
-    expected.iter().map(|expected| output.verdict(*expected, is_only_one, exit)).collect()
+    let verdict = |expected: &Expected<'_>| match &failed {
+        Some((outcome, reason)) => {
+            // `rigup hook binary` exits with 1 for a program that cannot run.
+            let rejected =
+                output.failures.get(expected.name).filter(|(outcome, _)| *outcome == Outcome::Rejected);
+            let (outcome, reason) = rejected.cloned().unwrap_or((*outcome, reason.clone()));
+            Verdict::NotInstalled(outcome, reason)
+        }
+        None => output.verdict(*expected, is_only_one, exit),
+    };
+    expected.iter().map(verdict).collect()
 }
 
 /// The reason for a hook whose exit is unknown.
@@ -97,7 +110,7 @@ impl ProviderOutput {
         let mut errors = Vec::new();
         for fields in self.binaries.iter().filter(is_of_request) {
             match verify::verify(expected, fields) {
-                Ok(installed) => return Verdict::Installed(installed),
+                Ok(verified) => return Verdict::Installed(verified),
                 Err(error) => errors.push(error),
             }
         }

@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use serde_json::{Map, Value};
 
+use crate::fs::digest;
 use crate::fs::digest::is_sha256;
-use crate::fs::{digest, link};
-use crate::install::{probe, relocatable};
+use crate::fs::dir::parent;
+use crate::install::probe::{self, Prober, Program};
+use crate::install::relocatable;
+use crate::install::wrapper::{self, LinkKind};
 use crate::lockfile::Pin;
-use crate::model::{Installed, ProviderName, version};
+use crate::model::{Installed, ProviderName, name, version};
+use crate::process::executable::{self, ExecutableError};
 use crate::process::spawn;
 
 /// An error in a Binary record, because of which it is rejected.
@@ -30,12 +34,21 @@ pub(crate) enum VerifyError {
     /// The file is not the one that the request names.
     #[error("abspath is {found}, but overrides.{1}.abspath is {requested}", found = .0.display(), requested = .2.display())]
     WrongFile(PathBuf, ProviderName, PathBuf),
+    /// The file is not the one that the name is the path of.
+    #[error("abspath is {found}, but the name is the path of another file", found = .0.display())]
+    NotNamedFile(PathBuf),
     /// The file does not exist, or cannot be read.
     #[error("cannot read abspath {path}: {reason}", path = .0.display(), reason = .1)]
     Unreadable(PathBuf, String),
     /// The file cannot be the binary, with the reason.
     #[error("abspath {path} {problem}", path = .0.display(), problem = .1)]
     UnusableFile(PathBuf, &'static str),
+    /// The system cannot start the file.
+    #[error("abspath {path} {problem}", path = .0.display(), problem = .1)]
+    NotExecutable(PathBuf, ExecutableError),
+    /// The program was run, and failed.
+    #[error("abspath {path} {problem}", path = .0.display(), problem = .1)]
+    NotRunning(PathBuf, String),
     /// The version in the record is older than the minimum version.
     #[error("version {0} is older than {1}")]
     TooOld(String, String),
@@ -53,6 +66,9 @@ pub(crate) enum VerifyError {
     WrongDigest(String, String),
 }
 
+/// The key of a record whose program does not run through a link.
+pub(crate) const NEEDS_WRAPPER: &str = "needs_wrapper";
+
 /// The problem of a file that has changed since the provider or rigup inspected it.
 const CHANGED: &str = "changed while it was verified; try again when no other process writes to it";
 
@@ -67,10 +83,15 @@ pub(crate) struct Expected<'a> {
     pub provider: &'a ProviderName,
     /// The path of the binary's link.
     pub link: &'a Path,
+    /// Runs the program, unless `rigup hook binary` did so before it printed the record. Without one, the program is not
+    /// run.
+    pub prober: Option<&'a Prober<'a>>,
     /// The file that the request names.
     pub abspath: Option<&'a Path>,
-    /// The version that the request states for a program that cannot report its own.
+    /// The version that the request states for a program that cannot report its own, and that is not run.
     pub version: Option<&'a str>,
+    /// The arguments that make the program print its version; empty for the usual ones.
+    pub version_args: &'a [String],
     /// The pin that the binary must match, and the LIB_DIR that its digest does not depend on.
     pub pin: Option<(&'a Pin, &'a Path)>,
     /// Whether a built-in hook printed the record, so that `rigup hook binary` computed its digest.
@@ -90,17 +111,28 @@ impl<'a> Expected<'a> {
             min_version,
             provider,
             link,
+            prober: None,
             abspath: None,
             version: None,
+            version_args: &[],
             pin: None,
             is_measured: false,
         }
     }
 }
 
-/// Verifies the fields of a Binary record, and returns the installed binary. If the record has a fingerprint, as `rigup
-/// hook binary` prints it, the file must match it.
-pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Installed, VerifyError> {
+/// A verified record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// The installed binary.
+    pub installed: Installed,
+    /// How LIB_BIN_DIR must lead to it.
+    pub link_kind: LinkKind,
+}
+
+/// Verifies the fields of a Binary record. If the record has a fingerprint, as `rigup hook binary` prints it, the file
+/// must match it.
+pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Verified, VerifyError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let name = text("name");
     if name != expected.name {
@@ -113,14 +145,21 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     if let Some(requested) = expected.abspath.filter(|path| *path != abspath) {
         return Err(VerifyError::WrongFile(abspath, expected.provider.clone(), requested.to_owned()));
     }
-    check_file(&abspath, expected.link)?;
-    let version = expected.version.unwrap_or(text("version"));
-    check_version(version, &expected)?;
+    if Path::new(name).is_absolute() && abspath != Path::new(name) {
+        return Err(VerifyError::NotNamedFile(abspath));
+    }
+    check_file(&abspath, &expected)?;
+    let stated_fingerprint = Some(text("fingerprint")).filter(|text| !text.is_empty());
+    let is_run = stated_fingerprint.is_some() || expected.version.is_some();
+    let prober = expected.prober.filter(|_| !is_run);
+    let mut version = expected.version.unwrap_or(text("version")).to_owned();
+    if prober.is_none() || !version.is_empty() {
+        check_version(&version, &expected)?;
+    }
     // The fingerprint is taken before and after the digest is computed, so it is that of the digested bytes.
     let unreadable = |error: io::Error| VerifyError::Unreadable(abspath.clone(), error.to_string());
     let fingerprint =
         probe::fingerprint(&abspath).ok_or_else(|| unreadable(io::ErrorKind::NotFound.into()))?;
-    let stated_fingerprint = Some(text("fingerprint")).filter(|text| !text.is_empty());
     if stated_fingerprint.is_some_and(|stated| stated != fingerprint) {
         return Err(VerifyError::UnusableFile(abspath, CHANGED));
     }
@@ -145,15 +184,31 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     if let Some((pin, found)) = pinned.filter(|(pin, found)| *found != pin.sha256) {
         return Err(VerifyError::OtherFile(found, pin.sha256.clone()));
     }
-    Ok(Installed {
+    let mut link_kind = probe::link_kind(&abspath);
+    if fields.get(NEEDS_WRAPPER).and_then(Value::as_bool) == Some(true) {
+        link_kind = LinkKind::Wrapper;
+    }
+    // Running the program comes last, because it takes the most time.
+    if let Some(prober) = prober {
+        let version_args = expected.version_args;
+        let program = Program { link_name: name::link_name(name), file: &abspath, version_args };
+        let known = Some(version.as_str()).filter(|version| !version.is_empty());
+        let answer = prober.ask(program, known);
+        let answer = answer.map_err(|error| VerifyError::NotRunning(abspath.clone(), error.to_string()))?;
+        version = answer.version.unwrap_or_default();
+        link_kind = answer.link_kind;
+        check_version(&version, &expected)?;
+    }
+    let installed = Installed {
         binprovider: expected.provider.clone(),
         abspath,
-        version: version.to_owned(),
+        version,
         package_version: text("package_version").to_owned(),
         sha256,
         fingerprint,
         request_digest: String::new(),
-    })
+    };
+    Ok(Verified { installed, link_kind })
 }
 
 /// Verifies that the file has not changed since it was verified.
@@ -184,13 +239,14 @@ fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError
     }
 }
 
-fn check_file(path: &Path, link: &Path) -> Result<(), VerifyError> {
+fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), VerifyError> {
     let file_error = |problem| VerifyError::UnusableFile(path.to_owned(), problem);
     if !path.is_absolute() {
         return Err(file_error("is not absolute"));
     }
-    if path == link || leads_through(path, link) {
-        return Err(file_error("is the link that rigup creates"));
+    let lib_bin_dir = parent(expected.link);
+    if is_same_place(path, expected.link) || wrapper::leads_through(path, lib_bin_dir) {
+        return Err(file_error("is a link that rigup creates; name the file that it leads to"));
     }
     let metadata =
         path.metadata().map_err(|error| VerifyError::Unreadable(path.to_owned(), error.to_string()))?;
@@ -204,14 +260,15 @@ fn check_file(path: &Path, link: &Path) -> Result<(), VerifyError> {
         } else {
             "is not executable"
         })
-    })
+    })?;
+    executable::check(path, expected.prober.map(Prober::search_path))
+        .map_err(|problem| VerifyError::NotExecutable(path.to_owned(), problem))
 }
 
-/// Returns whether `path` is `link`, even if its folder has another path, or leads to its file through `link`.
-fn leads_through(path: &Path, link: &Path) -> bool {
-    let location = |path: &Path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?.to_owned()));
-    let Some(link) = location(link) else { return false };
-    link::steps(path).any(|step| location(&step).is_some_and(|step| step == link))
+/// Returns whether two paths are the same, even if their folders have several paths.
+fn is_same_place(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| Some((parent(path).canonicalize().ok()?, path.file_name()?.to_owned()));
+    one == other || place(one).is_some_and(|found| Some(found) == place(other))
 }
 
 #[cfg(test)]
@@ -229,7 +286,8 @@ mod tests {
     }
 
     fn check(min_version: &str, record: &Value) -> Result<Installed, String> {
-        verify(expected(min_version), record.as_object().unwrap()).map_err(|error| error.to_string())
+        let verified = verify(expected(min_version), record.as_object().unwrap());
+        verified.map(|verified| verified.installed).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -245,7 +303,7 @@ mod tests {
         let (abspath, version) = (Some(Path::new("/bin/sh")), Some("2.0"));
         let expected = Expected { abspath, version, ..expected("1.5") };
         let record = json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"});
-        assert_eq!(verify(expected, record.as_object().unwrap()).unwrap().version, "2.0");
+        assert_eq!(verify(expected, record.as_object().unwrap()).unwrap().installed.version, "2.0");
         let other = json!({"name": "sh", "abspath": "/bin/ls"});
         let error = verify(expected, other.as_object().unwrap()).unwrap_err().to_string();
         assert_eq!(error, "abspath is /bin/ls, but overrides.env.abspath is /bin/sh");
@@ -265,7 +323,7 @@ mod tests {
         assert_eq!(check("", &forged), Err(error));
         let built_in = Expected { is_measured: true, ..expected("") };
         let found = verify(built_in, forged.as_object().unwrap()).unwrap();
-        assert_eq!(found.sha256, zeros, "the digest is not computed twice");
+        assert_eq!(found.installed.sha256, zeros, "the digest is not computed twice");
         let pin = Pin {
             platform: String::new(),
             name: "sh".to_owned(),
@@ -290,7 +348,7 @@ mod tests {
             (json!({"name": "sh", "abspath": "/etc/passwd"}), "abspath /etc/passwd is not executable"),
             (
                 json!({"name": "sh", "abspath": "/lib/bin/sh"}),
-                "abspath /lib/bin/sh is the link that rigup creates",
+                "abspath /lib/bin/sh is a link that rigup creates; name the file that it leads to",
             ),
             (json!({"name": "sh", "abspath": "/bin/sh", "version": "1.9"}), "version 1.9 is older than 1.10"),
             (

@@ -7,6 +7,8 @@
 
 use semver::Prerelease;
 
+pub(crate) mod output;
+
 /// The suffixes of pre-releases. Any other suffix marks a packaged release.
 const PRERELEASE_WORDS: [&str; 12] =
     ["alpha", "beta", "rc", "pre", "preview", "dev", "nightly", "snapshot", "canary", "next", "a", "b"];
@@ -60,33 +62,6 @@ impl Version {
         };
         Self { epoch, release, pre, revision: revision_parts(revision) }
     }
-
-    /// Returns the first dotted number in a program's output, with its suffix. If there is none, returns the first
-    /// whole number that is a word of the first line, or `None`.
-    pub fn find_in(output: &str) -> Option<&str> {
-        let dotted = output.split_whitespace().find_map(dotted_number);
-        dotted.or_else(|| {
-            let mut words = output.lines().next()?.split_whitespace();
-            words.find_map(|word| {
-                let digits = word.strip_prefix(['v', 'V']).unwrap_or(word);
-                all_digits(digits).then_some(digits)
-            })
-        })
-    }
-}
-
-/// Returns the dotted number in a word with its suffix: `5.1.6-0+deb12u1` for `(5.1.6-0+deb12u1),`, and `None` for
-/// `foo.bar` or `12.`.
-fn dotted_number(word: &str) -> Option<&str> {
-    const PUNCTUATION: [char; 5] = ['.', '-', '+', '~', '_'];
-    let bytes = word.as_bytes();
-    let is_dotted = |part: &[u8]| part[0].is_ascii_digit() && part[1] == b'.' && part[2].is_ascii_digit();
-    let before_dot = bytes.windows(3).position(is_dotted)?;
-    let start =
-        bytes[..before_dot].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
-    let tail = &word[start..];
-    let end = tail.find(|c: char| !c.is_ascii_alphanumeric() && !PUNCTUATION.contains(&c));
-    Some(tail[..end.unwrap_or(tail.len())].trim_end_matches(PUNCTUATION))
 }
 
 /// Returns the higher of two minimum versions. A blank one requires nothing, so even `0~rc1` is stricter.

@@ -78,6 +78,8 @@ pub struct ProviderOverrides {
     abspath: Option<String>,
     /// The version of a binary that does not report one.
     pub version: Option<String>,
+    /// The arguments that make the program print its version; empty for the usual ones.
+    pub version_args: Vec<String>,
     /// The minimum version that the requirement accepts from this provider.
     pub min_version: Option<String>,
     /// The policy for this provider.
@@ -182,6 +184,13 @@ impl ProviderOverrides {
                 Err(OverrideError::WrongValue(provider.clone(), key, text))
             }
         };
+        let version_args = texts(json.get("version_args").unwrap_or(&Value::Null));
+        let version_args =
+            version_args.filter(|args| args.iter().flat_map(|arg| arg.chars()).all(|c| !c.is_control()));
+        let version_args = version_args.ok_or_else(|| {
+            let list = "a string or a list of strings, without control characters";
+            OverrideError::WrongValue(provider.clone(), "version_args", list)
+        })?;
         let min_version = text("min_version")?;
         if min_version.as_deref().is_some_and(|version| !Version::looks_like_version(version)) {
             let version = "a version such as \"1.2\"";
@@ -193,6 +202,7 @@ impl ProviderOverrides {
             install_root: text("install_root")?,
             abspath: text("abspath")?,
             version: text("version")?,
+            version_args,
             min_version,
             policy: policy
                 .map_err(|error| OverrideError::Policy(provider.clone(), error))?

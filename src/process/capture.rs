@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::model::ProcessId;
 use crate::process::signals::Interrupt;
-use crate::process::spawn::CommandSpec;
+use crate::process::spawn::{CommandSpec, SpawnError};
 use crate::process::wait::WaitOutcome;
 use crate::process::{subreaper, terminate, wait};
 
@@ -17,9 +18,20 @@ const OUTPUT_LIMIT: u64 = 64 << 20;
 /// The number of bytes that are read from the beginning of each stream.
 const READ_LIMIT: u64 = 64 << 10;
 
-/// The output of a program.
+/// The result of running a program.
 #[derive(Debug)]
-pub(crate) struct Captured {
+pub(crate) enum Captured {
+    /// It exited by itself.
+    Exited(CapturedExit),
+    /// It cannot be started.
+    NotStarted(SpawnError),
+    /// It was killed because of the deadline, an interrupt or the size of its output.
+    Killed(WaitOutcome),
+}
+
+/// The exit and the output of a program.
+#[derive(Debug)]
+pub(crate) struct CapturedExit {
     /// Its exit code, 128+N for signal N.
     pub exit_code: Option<i32>,
     /// The beginning of its standard output.
@@ -28,18 +40,19 @@ pub(crate) struct Captured {
     pub stderr: String,
 }
 
-/// Runs a program, and terminates the processes that it leaves in its group. Returns `None` if the program cannot be
-/// started, or is killed because of the deadline, an interrupt or the size of its output.
+/// Runs a program, and terminates the processes that it leaves in its group. Its output goes to unnamed files in
+/// `folder`.
 pub(crate) fn run(
     command: &CommandSpec,
+    folder: &Path,
     deadline: Instant,
     interrupt: &Interrupt,
-) -> io::Result<Option<Captured>> {
-    let mut streams = [tempfile::tempfile()?, tempfile::tempfile()?];
+) -> io::Result<Captured> {
+    let mut streams = [tempfile::tempfile_in(folder)?, tempfile::tempfile_in(folder)?];
     let child = match command.start(None, &streams[0], &streams[1]) {
         Ok(child) => child,
         Err(error) if error.is_exhausted => return Err(io::Error::other(error)),
-        Err(_) => return Ok(None),
+        Err(error) => return Ok(Captured::NotStarted(error)),
     };
     // The program inherits the process id in the environment from the caller, so its processes are found by their group
     // instead.
@@ -48,14 +61,26 @@ pub(crate) fn run(
     if outcome != WaitOutcome::Exited {
         terminate::terminate_tree(Signal::TERM, unused_id, &child.handle, Duration::ZERO, None);
         wait::reap(&child)?;
-        return Ok(None);
+        return Ok(Captured::Killed(outcome));
     }
     let exit = wait::reap(&child)?;
     if !subreaper::has_no_children() {
         terminate::terminate_group(unused_id, &child.handle);
     }
     let [stdout, stderr] = streams.each_mut().map(read_start);
-    Ok(Some(Captured { exit_code: exit.exit_code, stdout: stdout?, stderr: stderr? }))
+    Ok(Captured::Exited(CapturedExit { exit_code: exit.exit_code, stdout: stdout?, stderr: stderr? }))
+}
+
+/// Runs a program, and returns the beginning of its standard output, or `None` if it does not exit with 0 in time.
+pub(crate) fn stdout(
+    command: &CommandSpec,
+    deadline: Instant,
+    interrupt: &Interrupt,
+) -> io::Result<Option<String>> {
+    match run(command, &std::env::temp_dir(), deadline, interrupt)? {
+        Captured::Exited(exit) if exit.exit_code == Some(0) => Ok(Some(exit.stdout)),
+        _ => Ok(None),
+    }
 }
 
 fn read_start(file: &mut File) -> io::Result<String> {

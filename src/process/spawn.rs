@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 
 use crate::clock;
 use crate::exhaustion;
+use crate::process::executable;
 use crate::process::handle::Handle;
 use crate::process::{poll, subreaper, system};
 use crate::shell;
@@ -184,20 +185,20 @@ fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
 /// interpreter and a missing folder.
 fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
     let is_path = program.as_os_str().as_encoded_bytes().contains(&b'/');
+    let is_format = error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENOEXEC);
     match error.kind() {
         io::ErrorKind::NotFound if !cwd.is_dir() => format!("the folder {} does not exist", cwd.display()),
-        io::ErrorKind::NotFound if is_path && program.exists() => shebang(program).map_or_else(
-            || "its loader does not exist: it was built for another system".to_owned(),
-            |line| format!("its interpreter does not exist: {line}; install it, or change the first line"),
-        ),
+        _ if is_path
+            && is_format
+            && let Err(problem) = executable::check(program, None) =>
+        {
+            format!("it {problem}")
+        }
         io::ErrorKind::NotFound if is_path => "the file does not exist".to_owned(),
         io::ErrorKind::NotFound => {
             format!("it is not on PATH; run `rigup install {}`, or install it yourself", program.display())
         }
         io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
-        _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
-            "its format is unknown; a script begins with a line such as #!/bin/sh".to_owned()
-        }
         io::ErrorKind::PermissionDenied if is_mounted_noexec(program) => {
             "its file system is mounted noexec; move it to another, or remount this one with exec".to_owned()
         }
@@ -224,12 +225,6 @@ pub(crate) fn is_mounted_noexec(path: &Path) -> bool {
     #[cfg(not(target_os = "linux"))]
     let is_noexec = false;
     is_noexec
-}
-
-fn shebang(script: &Path) -> Option<String> {
-    let start = fs_err::read(script).ok()?;
-    let line = start.split(|&byte| byte == b'\n').next()?;
-    line.starts_with(b"#!").then(|| String::from_utf8_lossy(line).trim().to_owned())
 }
 
 /// Returns a program and its arguments as texts, for records.

@@ -1,15 +1,18 @@
 //! The Binary record of a file: its path, version and digest.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::fs::digest;
-use crate::install::probe;
-use crate::model::{BinaryName, Installed};
-use crate::process::signals::Interrupt;
+use crate::install::probe::{self, Answer, ProbeError, Prober, Program};
+use crate::install::verify;
+use crate::install::wrapper::{self, LinkKind};
+use crate::model::{BinaryName, Installed, Outcome};
+use crate::plugin::overrides::ProviderOverrides;
+use crate::process::executable::{self, ExecutableError};
 use crate::process::spawn;
 use crate::settings::Settings;
 
@@ -31,84 +34,136 @@ pub(crate) enum BinaryError {
     /// A file on a file system that forbids execution.
     #[error("{path} is on a file system that is mounted noexec; choose another LIB_DIR, or mount the file system with exec", path = .0.display())]
     Noexec(PathBuf),
+    /// A file that the system cannot start.
+    #[error("{path} {problem}", path = .0.display(), problem = .1)]
+    Unusable(PathBuf, ExecutableError),
+    /// A program that was run, and failed.
+    #[error("{path} {problem}", path = .0.display(), problem = .1)]
+    NotRunning(PathBuf, String),
     /// The file cannot be read, or no temporary file can be made.
     #[error("cannot probe {path}: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, io::Error),
 }
 
 impl BinaryError {
-    /// Whether the binary does not exist, so that the request can be declined.
-    pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::NotOnPath(_) | Self::NotExecutable(_))
+    /// Returns the outcome for the request. `or_decline` states whether a binary that does not exist is declined.
+    pub(crate) fn outcome(&self, or_decline: bool) -> Outcome {
+        match self {
+            Self::Unusable(..) | Self::NotRunning(..) => Outcome::Rejected,
+            Self::NotOnPath(_) | Self::NotExecutable(_) if or_decline => Outcome::Declined,
+            _ => Outcome::Failed,
+        }
     }
 }
 
-/// Finds the file of a binary: `abspath` if it is given, the file at `name` if that is a path, otherwise the first
-/// program of this name on PATH, ignoring LIB_BIN_DIR.
-pub(crate) fn locate(
-    name: &BinaryName,
-    abspath: Option<&Path>,
-    settings: &Settings,
-) -> Result<PathBuf, BinaryError> {
-    let file = if let Some(file) = abspath.map(Path::to_owned).or_else(|| name.file()) {
-        executable(file)?
-    } else {
-        let path = settings.environment.get("PATH").unwrap_or(OsStr::new(""));
-        probe::find(name.as_str(), path, &settings.lib_bin_dir)
-            .ok_or_else(|| BinaryError::NotOnPath(name.as_str().to_owned()))?
-    };
-    if file.to_str().is_some() { Ok(file) } else { Err(BinaryError::NotUtf8(file)) }
+/// Finds and probes the files of binaries.
+#[derive(Debug)]
+pub(crate) struct Search<'a> {
+    /// The provider whose hook this is.
+    pub provider: &'a str,
+    /// The installed binaries in the store.
+    pub known: &'a [Installed],
+    /// The PATH and the folders.
+    pub settings: &'a Settings,
+    /// Runs the programs.
+    pub prober: Prober<'a>,
 }
 
 /// The properties of a program file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProgramFacts {
+    /// The file.
+    pub file: PathBuf,
     /// The version; empty if the program reports none.
     pub version: String,
-    /// The SHA-256 digest in hex.
-    pub sha256: String,
+    sha256: String,
     /// The fingerprint of the file when it was probed.
-    pub fingerprint: String,
+    fingerprint: String,
+    link_kind: LinkKind,
+    /// Whether the program did not print its version in time.
+    is_timed_out: bool,
 }
 
-/// Probes a file. `version` is the version of a program that does not report one. An unchanged file of one of the
-/// `known` binaries in the store is not probed again.
-pub(crate) fn facts(
-    file: &Path,
-    version: Option<&str>,
-    known: &[Installed],
-    settings: &Settings,
-    interrupt: &Interrupt,
-) -> Result<ProgramFacts, BinaryError> {
-    let fingerprint = probe::fingerprint(file);
-    let is_same =
-        |known: &&Installed| known.abspath == file && Some(&known.fingerprint) == fingerprint.as_ref();
-    let (found, sha256) = if let Some(known) = known.iter().find(is_same) {
-        (known.version.clone(), known.sha256.clone())
-    } else {
-        let sha256 = || digest::sha256(file).map_err(|error| BinaryError::Io(file.to_owned(), error));
-        if version.is_some() {
-            (String::new(), sha256()?)
-        } else {
-            let (version, sha256) = rayon::join(|| probe_version(file, settings, interrupt), sha256);
-            (version?, sha256?)
+impl ProgramFacts {
+    /// Returns the Binary record, and perhaps a warning.
+    pub(crate) fn records(&self, name: &BinaryName, provider: &str) -> Vec<Value> {
+        let mut record = json!({
+            "type": "Binary",
+            "name": name.as_str(),
+            "abspath": self.file.to_string_lossy(),
+            "version": self.version,
+            "sha256": self.sha256,
+            "fingerprint": self.fingerprint,
+            "binprovider": provider,
+        });
+        if self.link_kind == LinkKind::Wrapper {
+            record[verify::NEEDS_WRAPPER] = true.into();
         }
-    };
-    let version = version.map_or(found, str::to_owned);
-    Ok(ProgramFacts { version, sha256, fingerprint: fingerprint.unwrap_or_default() })
+        let warning = self.is_timed_out.then(|| {
+            let message = format!("{name} printed no version in time, so its version is unknown");
+            json!({"type": "Warning", "message": message})
+        });
+        warning.into_iter().chain([record]).collect()
+    }
 }
 
-/// Returns the Binary record.
-pub(crate) fn record(name: &BinaryName, provider: &str, file: &Path, facts: &ProgramFacts) -> Value {
-    json!({
-        "type": "Binary",
-        "name": name.as_str(),
-        "abspath": file.to_string_lossy(),
-        "version": facts.version,
-        "sha256": facts.sha256,
-        "fingerprint": facts.fingerprint,
-        "binprovider": provider,
-    })
+impl Search<'_> {
+    /// Finds the file of a binary: `abspath` if it is given, the file at `name` if that is a path, otherwise the first
+    /// program of this name on PATH, ignoring LIB_BIN_DIR.
+    pub(crate) fn locate(&self, name: &BinaryName, abspath: Option<&Path>) -> Result<PathBuf, BinaryError> {
+        let file = if let Some(file) = abspath.map(Path::to_owned).or_else(|| name.file()) {
+            executable(file)?
+        } else {
+            let path = self.settings.environment.get("PATH").unwrap_or(OsStr::new(""));
+            probe::find(name.as_str(), path, &self.settings.lib_bin_dir)
+                .ok_or_else(|| BinaryError::NotOnPath(name.as_str().to_owned()))?
+        };
+        if file.to_str().is_some() { Ok(file) } else { Err(BinaryError::NotUtf8(file)) }
+    }
+
+    /// Probes a file. The unchanged file of a binary in the store is not run again, unless its version is unknown: the
+    /// program may have been too slow.
+    pub(crate) fn facts(
+        &self,
+        name: &BinaryName,
+        overrides: &ProviderOverrides,
+        file: PathBuf,
+    ) -> Result<ProgramFacts, BinaryError> {
+        if let Err(problem) = executable::check(&file, Some(self.prober.search_path())) {
+            return Err(BinaryError::Unusable(file, problem));
+        }
+        let fingerprint = probe::fingerprint(&file).unwrap_or_default();
+        let link = self.settings.lib_bin_dir.join(name.link_name());
+        let kind_of_link = wrapper::target(&link).filter(|(target, _)| *target == file).map(|(_, kind)| kind);
+        let is_same = |known: &&Installed| {
+            known.abspath == file && known.fingerprint == fingerprint && !known.version.is_empty()
+        };
+        let known = self.known.iter().find(is_same).zip(kind_of_link);
+        let sha256 = || digest::sha256(&file).map_err(|error| BinaryError::Io(file.clone(), error));
+        let (answer, sha256) = match (known, &overrides.version) {
+            (Some((known, link_kind)), stated) => {
+                let version = Some(stated.as_ref().unwrap_or(&known.version).clone());
+                (Answer { version, link_kind, is_timed_out: false }, known.sha256.clone())
+            }
+            (None, Some(stated)) => {
+                let link_kind = probe::link_kind(&file);
+                (Answer { version: Some(stated.clone()), link_kind, is_timed_out: false }, sha256()?)
+            }
+            (None, None) => {
+                let version_args = &overrides.version_args;
+                let program = Program { link_name: name.link_name(), file: &file, version_args };
+                let (answer, sha256) = rayon::join(|| self.prober.ask(program, None), sha256);
+                let answer = answer.map_err(|error| match error {
+                    ProbeError::Io(error) => BinaryError::Io(file.clone(), error),
+                    error => BinaryError::NotRunning(file.clone(), error.to_string()),
+                });
+                (answer?, sha256?)
+            }
+        };
+        let Answer { version, link_kind, is_timed_out } = answer;
+        let version = version.unwrap_or_default();
+        Ok(ProgramFacts { file, version, sha256, fingerprint, link_kind, is_timed_out })
+    }
 }
 
 fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {
@@ -121,16 +176,4 @@ fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {
     } else {
         Err(BinaryError::NotExecutable(file))
     }
-}
-
-/// Probes the version of a program, which is empty if the program reports none.
-pub(crate) fn probe_version(
-    file: &Path,
-    settings: &Settings,
-    interrupt: &Interrupt,
-) -> Result<String, BinaryError> {
-    let env: Vec<(OsString, OsString)> =
-        settings.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let version = probe::version(file, &env, interrupt);
-    version.map(Option::unwrap_or_default).map_err(|error| BinaryError::Io(file.to_owned(), error))
 }

@@ -9,7 +9,7 @@ use crate::fs::dir::ignore_missing;
 use crate::install::verify::{self, VerifyError};
 use crate::model::Outcome;
 use crate::toolkit::batch;
-use crate::toolkit::binary::{self, ProgramFacts};
+use crate::toolkit::binary::ProgramFacts;
 use crate::toolkit::request::HookRequest;
 
 /// A folder that a hook has filled, and the prefix that it replaces.
@@ -27,15 +27,14 @@ impl BuiltPrefix<'_> {
         file.strip_prefix(&self.prefix).map_or_else(|_| file.to_owned(), |inside| self.built.join(inside))
     }
 
-    /// Replaces the prefix with the folder, and returns the Binary record of a program in it. If the request does not
-    /// accept the version of the program, keeps the earlier prefix and returns the record of a rejection.
+    /// Replaces the prefix with the folder, and returns the records of a program in it. If the request does not accept
+    /// the version of the program, keeps the earlier prefix and returns the record of a rejection.
     pub(crate) fn accept(
         &self,
         request: &HookRequest,
         provider: &str,
-        file: &Path,
-        facts: &ProgramFacts,
-    ) -> io::Result<Value> {
+        mut facts: ProgramFacts,
+    ) -> io::Result<Vec<Value>> {
         let version = facts.version.as_str();
         let pinned = request.exact_version.as_str();
         let mut accepted = verify::check_min_version(version, &request.min_version);
@@ -43,12 +42,13 @@ impl BuiltPrefix<'_> {
             accepted = Err(VerifyError::OtherVersion(version.to_owned(), pinned.to_owned()));
         }
         if let Err(error) = accepted {
-            return Ok(batch::failure(request.name.as_str(), Outcome::Rejected, &error.to_string()));
+            return Ok(vec![batch::failure(request.name.as_str(), Outcome::Rejected, &error.to_string())]);
         }
         self.put_in_place()?;
-        let file =
-            file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |file| self.prefix.join(file));
-        Ok(binary::record(&request.name, provider, &file, facts))
+        if let Ok(file) = facts.file.strip_prefix(self.built) {
+            facts.file = self.prefix.join(file);
+        }
+        Ok(facts.records(&request.name, provider))
     }
 
     /// Replaces the prefix with the folder. After an error, the earlier prefix is still in place.

@@ -104,7 +104,7 @@ fn a_hook_that_leaves_a_process_after_term_breaks_term_alone() {
 #[test]
 fn a_hook_that_ignores_write_errors_breaks_full_alone() {
     if let Some(found) = assert_breaks("full") {
-        assert_eq!(found["reason"], "its record names an empty file");
+        assert!(found["reason"].as_str().unwrap().ends_with("/tool is empty"), "{found}");
     }
 }
 

@@ -36,6 +36,7 @@ mod providers;
 mod readme;
 mod recovery;
 mod relocate;
+mod running;
 mod runs;
 mod snapshot_hooks;
 mod test_context;

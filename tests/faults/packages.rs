@@ -101,7 +101,7 @@ fn row_36_an_invalid_record_is_rejected_and_the_next_provider_is_tried() {
         ("relative", "rejected", "abspath bin/sh is not absolute"),
         ("version", "rejected", "version 0.1 is older than 1.0"),
         ("silent", "rejected", "the version is unknown, but 1.0 or newer is required"),
-        ("link", "rejected", "is the link that rigup creates"),
+        ("link", "rejected", "is a link that rigup creates; name the file that it leads to"),
         ("exit", "failed", "exit code 3"),
     ] {
         let context = TestContext::new();

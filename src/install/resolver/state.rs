@@ -13,8 +13,8 @@ use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver};
 use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook};
 use crate::install::status::{self, InstallStatus, install_status};
 use crate::install::verdict::Verdict;
-use crate::install::verify;
-use crate::model::{Attempt, Binary, BinaryId, Installed, Outcome, ProviderName};
+use crate::install::verify::{self, Verified};
+use crate::model::{Attempt, Binary, BinaryId, Outcome, ProviderName};
 use crate::process::lock::{Busy, Lock};
 use crate::store::StoreError;
 
@@ -191,7 +191,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             if status != InstallStatus::Missing {
                 let link_error = match status {
                     InstallStatus::Unlinked(installed) => {
-                        resolver.link(&request, installed, previous.as_deref())?
+                        resolver.restore_link(&request, installed, previous.as_deref())?
                     }
                     _ => None,
                 };
@@ -373,9 +373,9 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let AttemptResult { process, verdicts } = result;
         let mut steps = Vec::new();
         for (&index, verdict) in scheduled.requests.iter().zip(verdicts) {
-            let (outcome, reason, installed) = match verdict {
-                Verdict::Installed(installed) => match verify::verify_unchanged(&installed) {
-                    Ok(()) => (Outcome::Installed, String::new(), Some(installed)),
+            let (outcome, reason, verified) = match verdict {
+                Verdict::Installed(verified) => match verify::verify_unchanged(&verified.installed) {
+                    Ok(()) => (Outcome::Installed, String::new(), Some(verified)),
                     Err(error) => (Outcome::Rejected, error.to_string(), None),
                 },
                 Verdict::NotInstalled(outcome, reason) => (outcome, reason, None),
@@ -384,8 +384,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             let attempt = Attempt { provider, outcome, reason, process_id: Some(process.id) };
             self.emit(index, InstallEvent::Attempted(attempt.clone()));
             self.requests[index].attempts.push(attempt);
-            steps.push(match installed {
-                Some(installed) => self.install(index, installed)?,
+            steps.push(match verified {
+                Some(verified) => self.install(index, verified)?,
                 None => self.step_after(index, outcome)?,
             });
         }
@@ -406,9 +406,10 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     }
 
     /// Links a binary that a provider installed, and updates its record.
-    fn install(&mut self, index: RequestIndex, installed: Installed) -> Result<NextStep, StoreError> {
+    fn install(&mut self, index: RequestIndex, verified: Verified) -> Result<NextStep, StoreError> {
         let state = &mut self.requests[index];
-        state.link_error = self.resolver.link(&state.request, &installed, state.previous.as_deref())?;
+        state.link_error = self.resolver.link(&state.request, &verified, state.previous.as_deref())?;
+        let installed = verified.installed;
         let provider = installed.binprovider.clone();
         if let Some(binary) = &mut state.binary {
             binary.install(installed, clock::now());

@@ -1,0 +1,117 @@
+//! How LIB_BIN_DIR leads to a program: by a symbolic link, or by a wrapper script that executes the program by its path.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::fs::dir::parent;
+use crate::fs::link;
+use crate::shell;
+
+/// The kind of a file in LIB_BIN_DIR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinkKind {
+    /// A symbolic link.
+    #[default]
+    Symlink,
+    /// A script that executes the program by its path: the program does not run through a link.
+    Wrapper,
+}
+
+/// The start of each wrapper.
+const HEAD: &[u8] =
+    b"#!/bin/sh\n# rigup wrote this wrapper because the program does not run through a link.\n";
+
+/// The start of the command for an absolute path.
+const ABSOLUTE: &[u8] = b"exec ";
+
+/// The start of the command for a path relative to the wrapper, which may itself be called through a link.
+const RELATIVE: &[u8] = br#"[ ! -L "$0" ] || exec "$(realpath -- "$0")" "$@"
+exec "${0%/*}"/"#;
+
+/// The arguments of a wrapper.
+const TAIL: &[u8] = b" \"$@\"\n";
+
+/// The size limit of a wrapper, in bytes: twice the longest path.
+const MAX_SIZE: u64 = 2 * 4096;
+
+/// Returns the content of the wrapper of a program. A relative path is relative to the wrapper's folder.
+pub(crate) fn content(program: &Path) -> io::Result<Vec<u8>> {
+    let command = if program.is_absolute() { ABSOLUTE } else { RELATIVE };
+    let path = shell::quote(program.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    Ok([HEAD, command, &path, TAIL].concat())
+}
+
+/// Returns the path that a file in LIB_BIN_DIR leads to, and its kind, or `None` if it is neither a link nor a wrapper.
+pub(crate) fn target(file: &Path) -> Option<(PathBuf, LinkKind)> {
+    if let Some(target) = link::target(file) {
+        return Some((target, LinkKind::Symlink));
+    }
+    let mut text = Vec::new();
+    fs_err::File::open(file).ok()?.take(MAX_SIZE).read_to_end(&mut text).ok()?;
+    let path = text.strip_prefix(HEAD)?.strip_suffix(TAIL)?;
+    let path = path.strip_prefix(RELATIVE).or_else(|| path.strip_prefix(ABSOLUTE))?;
+    let path = PathBuf::from(OsString::from_vec(shlex::bytes::split(path)?.into_iter().next()?));
+    let is_unchanged = content(&path).is_ok_and(|content| content == text);
+    is_unchanged.then(|| (link::resolve_from(parent(file), &path), LinkKind::Wrapper))
+}
+
+/// Returns the links and wrappers that lead from a path to its file, beginning with the path itself.
+fn steps(path: &Path) -> impl Iterator<Item = PathBuf> {
+    /// The maximum number of links on one path, as in the Linux kernel.
+    const MAX_STEPS: usize = 40;
+    let next = |path: &PathBuf| Some(target(path)?.0);
+    std::iter::successors(Some(path.to_owned()), next).take(MAX_STEPS)
+}
+
+/// Returns whether a path leads to its file through a link or a wrapper in LIB_BIN_DIR, even if that has another path.
+pub(crate) fn leads_through(path: &Path, lib_bin_dir: &Path) -> bool {
+    let Ok(lib_bin_dir) = lib_bin_dir.canonicalize() else { return false };
+    let is_in_lib_bin_dir =
+        |step: &Path| parent(step).canonicalize().is_ok_and(|folder| folder == lib_bin_dir);
+    steps(path).any(|step| target(&step).is_some() && is_in_lib_bin_dir(&step))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_target_of_a_wrapper_is_the_path_that_it_was_written_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        for path in ["/opt/a b/it's", "pip/x/bin/python", "/x"] {
+            fs_err::write(&file, content(Path::new(path)).unwrap()).unwrap();
+            assert_eq!(target(&file), Some((folder.path().join(path), LinkKind::Wrapper)));
+        }
+        let edited = String::from_utf8(content(Path::new("/x")).unwrap()).unwrap().replace("/x", "/x -y");
+        for other in ["", "#!/bin/sh\nexec /x \"$@\"\n", &edited] {
+            fs_err::write(&file, other).unwrap();
+            assert_eq!(target(&file), None);
+        }
+        assert_eq!(target(&folder.path().join("missing")), None);
+    }
+
+    #[test]
+    fn a_path_leads_through_a_folder_by_links_and_wrappers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["bin", "other"] {
+            fs_err::create_dir(path(name)).unwrap();
+        }
+        symlink("bin", path("alias")).unwrap();
+        symlink("/bin/sh", path("bin/sh")).unwrap();
+        symlink("../alias/sh", path("other/link")).unwrap();
+        fs_err::write(path("other/wrapper"), content(&path("other/link")).unwrap()).unwrap();
+        for name in ["bin/sh", "alias/sh", "other/link", "other/wrapper"] {
+            assert!(leads_through(&path(name), &path("bin")), "{name}");
+        }
+        fs_err::write(path("bin/file"), "").unwrap();
+        for name in ["bin/file", "bin/missing", "other/missing"] {
+            assert!(!leads_through(&path(name), &path("bin")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Checks that the system can start a program, without starting it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+use object::elf::{
+    EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_X86_64, ET_DYN, ET_EXEC, FileHeader32, FileHeader64,
+};
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::{Endianness, FileKind, ReadCache, ReadRef};
+
+/// The number of bytes at the start of a file that are read to tell its format. The kernel reads 256 bytes of a `#!`
+/// line, but a trampoline has the path of its interpreter in the second line.
+const HEAD: u64 = 4096;
+
+/// The maximum number of interpreters of interpreters, as in the Linux kernel.
+const MAX_DEPTH: usize = 5;
+
+/// The reason why the system cannot start a program. It completes a sentence that starts with the path of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ExecutableError {
+    /// The file has no content.
+    #[error("is empty")]
+    Empty,
+    /// The file is HTML, as a download that failed leaves it.
+    #[error("is a web page, not a program")]
+    WebPage,
+    /// The file is neither a program nor a script.
+    #[error("has no executable format; a script begins with a line such as #!/bin/sh")]
+    UnknownFormat,
+    /// The file is a program for another processor or operating system.
+    #[error("was built for another system ({0})")]
+    Foreign(String),
+    /// The end of the file is missing.
+    #[error("is incomplete: it has {0} of at least {1} bytes")]
+    Incomplete(u64, u64),
+    /// The loader of the program does not exist.
+    #[error("needs the loader {path}, which does not exist: it was built for another system", path = .0.display())]
+    NoLoader(PathBuf),
+    /// The interpreter of the script does not exist.
+    #[error("needs the interpreter {path:?}, which does not exist; install it, or change the script", path = .0)]
+    NoInterpreter(PathBuf),
+    /// The interpreter that `env` searches for is not on PATH.
+    #[error("needs the interpreter `{name}`, which is not on PATH; install it, or change the script", name = .0.display())]
+    NotOnPath(OsString),
+    /// The interpreters of a script are scripts themselves, without an end.
+    #[error("has too many interpreters: the interpreter of a script is a program")]
+    Loop,
+}
+
+/// Checks that the system can start a program: that its format is one of this system, and that its interpreter or
+/// loader exists. `env` searches for interpreters on `search_path`; without one, they count as existing, and so does the format of a
+/// file that cannot be read.
+pub(crate) fn check(program: &Path, search_path: Option<&OsStr>) -> Result<(), ExecutableError> {
+    check_program(program, search_path, 0)
+}
+
+fn check_program(program: &Path, search_path: Option<&OsStr>, depth: usize) -> Result<(), ExecutableError> {
+    if depth == MAX_DEPTH {
+        return Err(ExecutableError::Loop);
+    }
+    let Ok(mut file) = File::open(program) else { return Ok(()) };
+    let mut head = Vec::new();
+    if file.by_ref().take(HEAD).read_to_end(&mut head).is_err() {
+        return Ok(());
+    }
+    if let Some(script) = head.strip_prefix(b"#!") {
+        return check_script(program, script, search_path, depth);
+    }
+    match check_format(file, &head) {
+        Err(ExecutableError::Foreign(_) | ExecutableError::UnknownFormat) if has_emulators() => Ok(()),
+        checked => checked,
+    }
+}
+
+/// Checks the interpreter of a script. `script` is the text after `#!`.
+fn check_script(
+    program: &Path,
+    script: &[u8],
+    search_path: Option<&OsStr>,
+    depth: usize,
+) -> Result<(), ExecutableError> {
+    let (line, body) = split_once(script, b'\n');
+    let line = line.trim_ascii_start();
+    // A carriage return is a part of the name.
+    let (interpreter, argument) = match line.iter().position(|byte| matches!(byte, b' ' | b'\t')) {
+        Some(end) => (&line[..end], line[end..].trim_ascii()),
+        None => (line, [].as_slice()),
+    };
+    if interpreter.is_empty() {
+        return Err(ExecutableError::UnknownFormat);
+    }
+    check_interpreter(Path::new(OsStr::from_bytes(interpreter)), search_path, depth)?;
+    let started = if interpreter.ends_with(b"/env") {
+        let find = |(name, search_path)| find(OsStr::from_bytes(name), search_path);
+        env_program(argument).zip(search_path).map(find).transpose()?
+    } else {
+        trampoline(program, body)
+    };
+    started.map_or(Ok(()), |path| check_interpreter(&path, search_path, depth))
+}
+
+fn check_interpreter(
+    interpreter: &Path,
+    search_path: Option<&OsStr>,
+    depth: usize,
+) -> Result<(), ExecutableError> {
+    // Without a slash at its start, the path would depend on the current folder.
+    if !interpreter.is_absolute() || !is_program(interpreter) {
+        return Err(ExecutableError::NoInterpreter(interpreter.to_owned()));
+    }
+    check_program(interpreter, search_path, depth + 1)
+}
+
+fn is_program(path: &Path) -> bool {
+    path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+}
+
+/// Returns the program that `env` starts for the argument of a `#!` line, or `None` if it is unknown.
+fn env_program(argument: &[u8]) -> Option<&[u8]> {
+    let split = |text: &'_ [u8]| -> bool { text.starts_with(b"-") || cfg!(target_os = "macos") };
+    if !split(argument) {
+        // Linux passes everything after `env` as one argument.
+        return Some(argument).filter(|name| !name.is_empty());
+    }
+    let words = argument.split(u8::is_ascii_whitespace).map(|word| word.strip_prefix(b"-S").unwrap_or(word));
+    let mut words = words.filter(|word| !word.is_empty() && !word.contains(&b'='));
+    words.next().filter(|word| !word.starts_with(b"-"))
+}
+
+fn find(name: &OsStr, search_path: &OsStr) -> Result<PathBuf, ExecutableError> {
+    which::which_in(name, Some(search_path), "/").map_err(|_| ExecutableError::NotOnPath(name.to_owned()))
+}
+
+/// The start of the second line of a script that both sh and Python can run. pip, uv and `rigup hook relocate` write
+/// such scripts. After it comes the interpreter.
+const TRAMPOLINE: &[u8] = b"'''exec' ";
+
+/// The folder of the script, for an interpreter that is found relative to it.
+const SCRIPT_DIR: &[u8] = br#""$(dirname -- "$(realpath -- "$0")")"/"#;
+
+/// Returns the Python interpreter that a script for sh starts, or `None` if it starts none.
+fn trampoline(program: &Path, body: &[u8]) -> Option<PathBuf> {
+    let command = split_once(body.strip_prefix(TRAMPOLINE)?, b'\n').0;
+    let (folder, word) = match command.strip_prefix(SCRIPT_DIR) {
+        Some(word) => (program.canonicalize().ok()?.parent()?.to_owned(), word),
+        None => (PathBuf::from("/"), command),
+    };
+    let word = shlex::bytes::split(word)?.into_iter().next()?;
+    Some(folder.join(OsStr::from_bytes(&word)))
+}
+
+fn split_once(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(separator, text).unwrap_or(text.len());
+    (&text[..end], text.get(end + 1..).unwrap_or_default())
+}
+
+fn check_format(file: File, head: &[u8]) -> Result<(), ExecutableError> {
+    const MACH_O: [&[u8]; 3] = [b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe"];
+    let text = head.trim_ascii_start();
+    let is_for_macos = MACH_O.iter().any(|magic| head.starts_with(magic));
+    match FileKind::parse(head) {
+        _ if head.is_empty() => Err(ExecutableError::Empty),
+        _ if text.starts_with(b"<") => Err(ExecutableError::WebPage),
+        _ if is_for_macos && cfg!(target_os = "macos") => Ok(()),
+        _ if is_for_macos => Err(ExecutableError::Foreign("macOS".to_owned())),
+        _ if head.starts_with(b"MZ") => Err(ExecutableError::Foreign("Windows".to_owned())),
+        Ok(FileKind::Elf32 | FileKind::Elf64) if cfg!(target_os = "macos") => {
+            Err(ExecutableError::Foreign("Linux".to_owned()))
+        }
+        Ok(FileKind::Elf32) => check_elf::<FileHeader32<Endianness>>(file),
+        Ok(FileKind::Elf64) => check_elf::<FileHeader64<Endianness>>(file),
+        _ if head.starts_with(b"\x7fELF") => Err(ExecutableError::Incomplete(head.len() as u64, 64)),
+        _ => Err(ExecutableError::UnknownFormat),
+    }
+}
+
+fn check_elf<Elf: FileHeader<Endian = Endianness>>(file: File) -> Result<(), ExecutableError> {
+    let file = ReadCache::new(file);
+    let length = (&file).len().unwrap_or_default();
+    let is_cut = |_error: object::read::Error| ExecutableError::Incomplete(length, length + 1);
+    let header = Elf::parse(&file).map_err(is_cut)?;
+    let endian = header.endian().map_err(|_| ExecutableError::UnknownFormat)?;
+    if ![ET_EXEC, ET_DYN].contains(&header.e_type(endian)) {
+        return Err(ExecutableError::UnknownFormat);
+    }
+    let machine = header.e_machine(endian);
+    let runs = match std::env::consts::ARCH {
+        "x86_64" => [EM_X86_64, EM_386].contains(&machine),
+        "aarch64" => [EM_AARCH64, EM_ARM].contains(&machine),
+        _ => true,
+    };
+    if !runs {
+        let name = match machine {
+            EM_X86_64 => "x86_64".to_owned(),
+            EM_386 => "x86".to_owned(),
+            EM_AARCH64 => "aarch64".to_owned(),
+            EM_ARM => "arm".to_owned(),
+            EM_RISCV => "riscv".to_owned(),
+            other => format!("machine type {other:?}"),
+        };
+        return Err(ExecutableError::Foreign(name));
+    }
+    for segment in header.program_headers(endian, &file).map_err(is_cut)? {
+        let end = segment.p_offset(endian).into().saturating_add(segment.p_filesz(endian).into());
+        if end > length {
+            return Err(ExecutableError::Incomplete(length, end));
+        }
+        let loader = segment.interpreter(endian, &file).map_err(is_cut)?;
+        let loader = loader.map(|loader| PathBuf::from(OsStr::from_bytes(loader)));
+        if let Some(loader) = loader.filter(|loader| !loader.exists()) {
+            return Err(ExecutableError::NoLoader(loader));
+        }
+    }
+    Ok(())
+}
+
+/// Whether Linux may run foreign formats, with the emulators that are registered at `binfmt_misc`.
+fn has_emulators() -> bool {
+    let formats = fs_err::read_dir("/proc/sys/fs/binfmt_misc").into_iter().flatten().flatten();
+    formats.map(|format| format.file_name()).any(|name| name != "register" && name != "status")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Writes an executable file, and returns why it cannot be started.
+    fn problem(folder: &Path, content: &[u8]) -> Option<String> {
+        let path = folder.join("program");
+        fs_err::write(&path, content).unwrap();
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        check(&path, Some(OsStr::new("/usr/bin:/bin"))).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn reports_why_the_system_cannot_start_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let shell = fs_err::read("/bin/sh").unwrap();
+        let mut foreign = shell.clone();
+        foreign[18] = if cfg!(target_arch = "aarch64") { 62 } else { 183 };
+        let mut without_loader = shell.clone();
+        let loader = memchr::memmem::find(&shell, b"/ld-linux").unwrap();
+        without_loader[loader + 1] = b'X';
+        let incomplete = format!("is incomplete: it has {} of at least ", shell.len() / 2);
+        for (content, expected) in [
+            (b"".as_slice(), "is empty"),
+            (b"<!DOCTYPE html>", "is a web page, not a program"),
+            (b"\n <html>", "is a web page, not a program"),
+            (
+                b"echo no first line",
+                "has no executable format; a script begins with a line such as #!/bin/sh",
+            ),
+            (b"MZ and more than sixteen bytes", "was built for another system (Windows)"),
+            (b"\xcf\xfa\xed\xfe", "was built for another system (macOS)"),
+            (&foreign, "was built for another system ("),
+            (&without_loader, "needs the loader /"),
+            (&shell[..shell.len() / 2], &incomplete),
+            (&shell[..20], "is incomplete: it has 20 of at least 21 bytes"),
+            (b"#!\n", "has no executable format"),
+            (b"#!/no/such/python -u\n", "needs the interpreter \"/no/such/python\", which does not exist"),
+            (b"#!/bin/sh\r\n", "needs the interpreter \"/bin/sh\\r\", which does not exist"),
+            (b"#!bin/sh\n", "needs the interpreter \"bin/sh\", which does not exist"),
+            (b"#!/usr/bin/env nosuch\n", "needs the interpreter `nosuch`, which is not on PATH"),
+            (b"#!/usr/bin/env -S A=b nosuch -u\n", "needs the interpreter `nosuch`, which is not on PATH"),
+            (
+                b"#!/bin/sh\n'''exec' \"/no such/python\" \"$0\" \"$@\"\n",
+                "needs the interpreter \"/no such/python\"",
+            ),
+            (
+                b"#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\"\n",
+                "needs the interpreter \"/",
+            ),
+        ] {
+            let found = problem(folder.path(), content).unwrap_or_default();
+            let shown = String::from_utf8_lossy(&content[..content.len().min(60)]);
+            assert!(found.starts_with(expected), "{shown}: {found}");
+        }
+    }
+
+    #[test]
+    fn accepts_programs_and_scripts_whose_interpreters_exist() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/bin/sh", folder.path().join("python")).unwrap();
+        for content in [
+            b"#!/bin/sh\n".as_slice(),
+            b"#! /bin/sh -e",
+            b"#!/usr/bin/env sh\n",
+            b"#!/usr/bin/env -S sh -e\n",
+            b"#!/usr/bin/env -i\n",
+            b"#!/bin/sh\n'''exec' '/bin/sh' \"$0\" \"$@\"\n",
+            b"#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\"\n",
+            &fs_err::read("/bin/sh").unwrap(),
+        ] {
+            assert_eq!(problem(folder.path(), content), None);
+        }
+        assert_eq!(check(Path::new("/no/such/file"), None), Ok(()));
+    }
+}

@@ -1,0 +1,178 @@
+//! Installed means that it runs: programs that cannot run, programs that do not run through a link, and their versions.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::{Value, json};
+
+use crate::test_context::TestContext;
+
+/// Returns the attempts of a failed install with the provider env, as pairs of outcome and reason.
+fn attempts(context: &TestContext, name: &str) -> Vec<(String, String)> {
+    let record = context.run(&["install", name, "--binproviders", "env"]).exits_with(1).record();
+    let text = |attempt: &Value, key: &str| attempt[key].as_str().unwrap().to_owned();
+    record["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| (text(attempt, "outcome"), text(attempt, "reason")))
+        .collect()
+}
+
+/// Creates a context whose PATH begins with `tools`.
+fn context_with_tools() -> TestContext {
+    let mut context = TestContext::new();
+    let path = format!("{}:/usr/bin:/bin", context.path("tools").display());
+    context.set("PATH", path);
+    context
+}
+
+#[test]
+fn a_program_that_cannot_run_is_rejected_and_the_next_provider_asked() {
+    let context = context_with_tools();
+    let shell = fs::read("/bin/sh").unwrap();
+    for (name, content, reason) in [
+        (
+            "gone",
+            b"#!/opt/gone/python3\n".as_slice(),
+            "needs the interpreter \"/opt/gone/python3\", which does not exist",
+        ),
+        ("nosuch", b"#!/usr/bin/env nosuch-interpreter\n", "needs the interpreter `nosuch-interpreter`"),
+        ("empty", b"", "is empty"),
+        ("page", b"<!DOCTYPE html><p>404", "is a web page, not a program"),
+        ("cut", &shell[..shell.len() / 2], "is incomplete"),
+        ("fails", b"#!/bin/sh\nexec /no/such/file\n", "cannot run: `--version` exits with 127"),
+        ("crashes", b"#!/bin/sh\nkill -SEGV $$\n", "cannot run: `--version` makes it crash with SIGSEGV"),
+        (
+            "stub",
+            b"#!/bin/sh\necho stub failed to install correctly; exit 1\n",
+            "stub failed to install correctly",
+        ),
+    ] {
+        context.script(&format!("tools/{name}"), "");
+        fs::write(context.path("tools").join(name), content).unwrap();
+        let [(outcome, found)] = attempts(&context, name).try_into().unwrap();
+        assert!(outcome == "rejected" && found.contains(reason), "{name}: {outcome} {found}");
+        assert!(!context.bin(name).is_symlink());
+    }
+    context.fixture("good");
+    let record = context.run(&["install", "fails", "--binproviders", "env,good"]).succeeds().record();
+    assert_eq!(record["binprovider"], "good");
+}
+
+#[test]
+fn the_record_of_any_hook_is_rejected_if_its_program_cannot_run() {
+    let context = TestContext::new();
+    let broken = context.script("broken", "#!/bin/sh\nexit 127\n");
+    let record = json!({"type": "Binary", "name": "x", "abspath": broken, "version": "1.0"});
+    context.provider("raw", &format!("#!/bin/sh\necho '{record}'\n"));
+    context.provider(
+        "tool",
+        &format!(
+            "#!/bin/sh\n\"$RIGUP\" hook binary --provider tool --abspath '{}' -- \"$@\"\n",
+            broken.display()
+        ),
+    );
+    for provider in ["raw", "tool"] {
+        let failed = context.run(&["install", "x", "--binproviders", provider]).exits_with(1).record();
+        let attempt = &failed["attempts"][0];
+        assert_eq!(attempt["outcome"], "rejected", "{attempt}");
+        let expected = format!("{} cannot run: `--version` exits with 127", broken.display());
+        assert!(attempt["reason"].as_str().unwrap().ends_with(&expected), "{attempt}");
+    }
+    context.run(&["binary", "create", "--name", "x", "--abspath", broken.to_str().unwrap()]).exits_with(1);
+}
+
+#[test]
+fn a_program_whose_interpreter_is_gone_is_installed_again() {
+    let context = TestContext::new();
+    fs::create_dir(context.path("interpreters")).unwrap();
+    let interpreter = context.path("interpreters/sh");
+    symlink("/bin/sh", &interpreter).unwrap();
+    let tool = context.path("tool");
+    context.provider(
+        "p",
+        &format!(
+            "#!/bin/sh\nprintf '#!%s\\necho tool 1.0\\n' \"$(ls '{}'/*)\" >'{tool}'\nchmod +x '{tool}'\n\
+             \"$RIGUP\" hook binary --provider p --abspath '{tool}' -- \"$@\"\n",
+            context.path("interpreters").display(),
+            tool = tool.display()
+        ),
+    );
+    let install = || context.run(&["install", "tool", "--binproviders", "p"]).succeeds();
+    install();
+    install();
+    assert_eq!(context.hook_processes().len(), 1);
+    fs::rename(&interpreter, context.path("interpreters/sh2")).unwrap();
+    context.run(&["load", "tool"]).exits_with(1);
+    install();
+    context.run(&["exec", "--", "tool"]).succeeds();
+}
+
+#[test]
+fn a_program_that_does_not_run_through_a_link_gets_a_wrapper() {
+    let context = context_with_tools();
+    context.script("libexec/real", "#!/bin/sh\necho \"real 4.5 $*\"\n");
+    let program =
+        context.script("tools/tool", "#!/bin/sh\nexec \"$(dirname \"$0\")/../libexec/real\" \"$@\"\n");
+    let install = || context.run(&["install", "tool", "--binproviders", "env"]).succeeds().record();
+    assert_eq!(install()["version"], "4.5");
+    let output = context.run(&["exec", "--", "tool", "a b"]).succeeds();
+    assert_eq!(output.stdout, "real 4.5 a b\n");
+    let wrapper = fs::read_to_string(context.bin("tool")).unwrap();
+    install();
+    for changed in ["missing", "edited"] {
+        match changed {
+            "missing" => fs::remove_file(context.bin("tool")).unwrap(),
+            _ => fs::write(context.bin("tool"), wrapper.replace("exec ", "exec env ")).unwrap(),
+        }
+        context.run(&["install", "tool", "--binproviders", "env", "--force"]).succeeds();
+        assert_eq!(fs::read_to_string(context.bin("tool")).unwrap(), wrapper, "{changed}");
+    }
+    fs::remove_file(context.bin("tool")).unwrap();
+    install();
+    assert_eq!(fs::read_to_string(context.bin("tool")).unwrap(), wrapper);
+    // The file of another record with the wrapper in between would call itself.
+    let bin = context.bin("tool");
+    context
+        .run(&["binary", "create", "--name", "other", "--abspath", bin.to_str().unwrap()])
+        .exits_with(1)
+        .stderr_contains("is a link that rigup creates; name the file that it leads to");
+    context.run(&["binary", "delete", "tool", "--yes"]).succeeds();
+    assert!(!context.bin("tool").exists() && program.exists());
+}
+
+#[test]
+fn the_python_of_a_venv_keeps_its_packages() {
+    let mut context = TestContext::new();
+    let python = "import venv; venv.create('venv')";
+    let made = context.command_for("/usr/bin/python3".as_ref(), &["-c", python]).status().unwrap();
+    assert!(made.success());
+    context.set("PATH", format!("{}:/usr/bin:/bin", context.path("here/venv/bin").display()));
+    context.run(&["install", "python3", "--binproviders", "env"]).succeeds();
+    let output = context.run(&["exec", "--", "python3", "-c", "import sys; print(sys.prefix)"]).succeeds();
+    assert_eq!(output.stdout.trim(), context.path("here/venv").to_str().unwrap());
+}
+
+#[test]
+fn version_args_in_the_requirement_replace_the_usual_arguments() {
+    let context = context_with_tools();
+    context
+        .script("tools/tool", "#!/bin/sh\n[ \"$1$2\" = showversion ] && echo 3.2.1 || { : >ran; exit 1; }\n");
+    let overrides = json!({"env": {"version_args": ["show", "version"]}});
+    context.plugin("p", &[json!({"type": "Binary", "name": "tool", "binproviders": "env", "min_version": "3.2", "overrides": overrides})]);
+    assert_eq!(context.run(&["install"]).succeeds().record()["version"], "3.2.1");
+}
+
+#[test]
+fn a_record_for_a_path_is_for_that_file() {
+    let context = TestContext::new();
+    let named = context.script("opt/tool", "#!/bin/sh\necho 1.0\n");
+    let other = context.script("opt/other", "#!/bin/sh\necho 1.0\n");
+    let [named, other] = [named.to_str().unwrap(), other.to_str().unwrap()];
+    context
+        .run(&["binary", "create", "--name", named, "--abspath", other])
+        .exits_with(1)
+        .stderr_contains("but the name is the path of another file");
+    context.run(&["binary", "create", "--name", named, "--abspath", named]).succeeds();
+}
