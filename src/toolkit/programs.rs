@@ -9,6 +9,7 @@ use fs_err as fs;
 use nix::unistd::{AccessFlags, access};
 use serde_json::{Value, json};
 
+use crate::install::probe;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::process::capture;
 use crate::process::signals::Interrupt;
@@ -47,8 +48,8 @@ impl<'a> InstalledPackages<'a> {
         Self { request, provider, names }
     }
 
-    /// Returns the programs that a command, such as `dpkg -L`, lists: it prints the path of one file per line. Returns
-    /// none if the command fails.
+    /// Returns the programs on PATH that a command, such as `dpkg -L`, lists: it prints the path of one file per line.
+    /// Returns none if the command fails.
     pub(crate) fn listed_by(
         &self,
         command: &str,
@@ -72,9 +73,12 @@ impl<'a> InstalledPackages<'a> {
         let files = stdout.lines().map(Path::new).filter(|file| {
             let folder = file.parent().and_then(Path::file_name);
             folder.is_some_and(|folder| PROGRAM_FOLDERS.iter().any(|name| folder == *name))
-                && is_executable(file)
         });
-        Ok(sorted_names(files))
+        // Some packages keep programs in folders of their own, such as /usr/lib/postgresql/15/bin.
+        let mut names = sorted_names(files);
+        let path = settings.environment.get("PATH").unwrap_or(OsStr::new(""));
+        names.retain(|name| probe::find(name, path, &settings.lib_bin_dir).is_some());
+        Ok(names)
     }
 
     /// Returns the programs in the folder of programs of a prefix. In a venv or a prefix of npm or pnpm, which also

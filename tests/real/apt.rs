@@ -17,7 +17,7 @@ const SERVER: &str = "import functools, http.server as h, sys\n\
     print(server.server_port, flush=True)\n\
     server.serve_forever()\n";
 
-/// A repository with the package `rigup-cow`, whose only program is `rigup-moo`.
+/// A repository with the package `rigup-cow`, whose only program on PATH is `rigup-moo`.
 struct Repository {
     context: TestContext,
     server: Child,
@@ -63,6 +63,7 @@ impl Repository {
         );
         self.context.write("cow/DEBIAN/control", &control);
         self.context.script("cow/usr/games/rigup-moo", &format!("#!/bin/sh\necho moo {version}\n"));
+        self.context.script("cow/usr/lib/rigup-cow/bin/rigup-hidden", "#!/bin/sh\n");
         let repository = self.context.path("repository");
         fs::remove_dir_all(&repository).unwrap();
         fs::create_dir(&repository).unwrap();
