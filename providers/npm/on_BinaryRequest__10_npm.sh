@@ -75,7 +75,7 @@ if [ "$must_keep_age" ]; then
         echo "cannot enforce min_release_age: the registry has no release date of $packages" >&2
         exit 1
     }
-elif [ "$released_before" ] && [ -z "$(find "$has_dates" -mtime -1 2>/dev/null)" ]; then
+elif [ "$released_before" ] && [ -z "$locations$(find "$has_dates" -mtime -1 2>/dev/null)" ]; then
     [ "$(find "$check_lock" -mmin -1 2>/dev/null)" ] || rm -f "$check_lock"
     mkdir -p "${has_dates%/*}"
     if (set -C && : >"$check_lock") 2>/dev/null; then

@@ -159,7 +159,8 @@ fn a_package_outside_the_registry_needs_postinstall_scripts() {
                 context.run(&[&allowed[..], &["--min-release-age", "3"]].concat()).exits_with(1).record();
             let expected = format!("cannot enforce min_release_age for {location}");
             assert!(record["last_error"].as_str().unwrap().contains(&expected), "{record}");
-            context.run(&allowed).succeeds();
+            let output = context.run(&allowed).succeeds();
+            assert!(!output.stderr.contains("no release dates"), "only a registry has dates: {output:?}");
         }
     }
 }
