@@ -386,7 +386,9 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         }
         _ => {}
     }
-    if let (BinaryError::NotExecutable(file), Some(request), true) = (&error, &request, is_named) {
+    if let (BinaryError::NotExecutable(file), Some(request), true) = (&error, &request, is_named)
+        && !file.exists()
+    {
         let version_format = args.of.config(&context.settings)?.version_format;
         let packages = InstalledPackages::new(request, provider, version_format.as_deref());
         let programs =
