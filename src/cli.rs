@@ -30,6 +30,7 @@ mod progress;
 mod run;
 mod start;
 mod timings;
+mod uninstall;
 mod waiter;
 
 const GLOBAL_OPTIONS_HINT: &str = "Run `rigup --help` to see the global options.";
@@ -68,6 +69,8 @@ enum Command {
     Lock(lock::LockArgs),
     /// Report which binaries are installed, without installing any
     Load(install::LoadArgs),
+    /// Remove binaries with the files that no other binary uses
+    Uninstall(uninstall::UninstallArgs),
     /// Read records, resolve requests, store the rest, and print the results
     Apply(apply::ApplyArgs),
     /// Run every hook of an event
@@ -183,6 +186,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Install(args) => install::install(args, context),
         Command::Lock(args) => lock::lock(args, context),
         Command::Load(args) => install::load(args, context),
+        Command::Uninstall(args) => uninstall::uninstall(&args, context),
         Command::Apply(args) => apply::apply(&args, context),
         Command::Run(args) => run::run(args, context),
         Command::Exec(args) => exec::exec(&args, context),

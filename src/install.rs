@@ -6,6 +6,7 @@ pub(crate) mod link;
 pub(crate) mod link_users;
 pub(crate) mod pin;
 pub(crate) mod plan;
+pub(crate) mod prefix;
 pub(crate) mod probe;
 pub(crate) mod provider_deps;
 pub(crate) mod register;

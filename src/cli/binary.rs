@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::message::{error, message, warning};
 use crate::clock;
-use crate::engine::ExitStatus;
+use crate::engine::{ExitStatus, uninstall};
 use crate::install::link::Linker;
 use crate::install::register::{self, RegisterError, Registered, VerifiedRecord};
 use crate::model::{Attempt, Binary, BinaryName, BinaryState, Version};
@@ -267,6 +267,13 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
             status = if registered.link_error.is_some() { link_status(&registered) } else { status };
             context.output.record(&registered.to_record());
         } else {
+            let name = BinaryName::parse(&binary.name, None).map_err(CliError::usage)?;
+            let _lock =
+                if args.dry_run { None } else { Some(uninstall::lock(&session, &name, &interrupt()?)?) };
+            // An install may have changed the record meanwhile.
+            let Some(stored) = session.store.binary(binary.machine_id, &binary.name)? else { continue };
+            let Binary { binproviders, min_version, .. } = binary;
+            binary = Binary { binproviders, min_version, ..stored };
             let now = clock::now();
             binary.modified_at = now;
             if args.status.is_some() {
@@ -305,18 +312,12 @@ fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
             "nothing deleted; confirm with --yes to delete {count} {noun}, or use --dry-run to see what would be deleted"
         )));
     }
-    let linker = session.linker();
+    let interrupt = interrupt()?;
     for binary in &binaries {
         if args.dry_run {
             message!("would delete {}", binary.name);
         } else {
-            let name = BinaryName::parse(&binary.name, None);
-            if let (Ok(name), Some(installed)) = (name, binary.installed())
-                && let Err(error) = linker.unlink(&name, installed)
-            {
-                warning!("{error}");
-            }
-            session.store.delete_binary(binary.id)?;
+            uninstall::delete(&session, binary, &interrupt)?;
         }
         context.output.record(&binary.to_record(&[]));
     }

@@ -316,11 +316,9 @@ fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
                 error!("cannot kill process {id}: it has not started yet; kill its parent");
                 status = ExitStatus::Incomplete;
             }
-            KillOutcome::Elsewhere(run_dir) => {
-                error!(
-                    "cannot kill process {id}: it belongs to another data dir, as its run dir {} shows; use that --data-dir",
-                    run_dir.display()
-                );
+            KillOutcome::Elsewhere(data_dir) => {
+                let data_dir = data_dir.display();
+                error!("cannot kill process {id}: it belongs to {data_dir}; use --data-dir {data_dir}");
                 status = ExitStatus::Incomplete;
             }
             KillOutcome::Survived(survivors) => {

@@ -72,6 +72,11 @@ pub(crate) fn is_creatable(folder: &Path) -> bool {
     existing.is_dir() && access(existing, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
+/// Returns the device and the inode of a file or folder, or `None` if it does not exist.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok()
+}
+
 /// Turns the error of a removal into success if the file or folder does not exist.
 pub(crate) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
     match removed {

@@ -12,10 +12,11 @@ use crate::fs::dir::make_private_dir;
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
+use crate::install::prefix::{Prefix, PrefixError, Prefixes};
 use crate::install::probe::Prober;
 use crate::install::verdict::{self, Verdict};
 use crate::install::verify::Expected;
-use crate::model::{Binary, Outcome, Process, name};
+use crate::model::{Binary, BinaryName, Outcome, Process, name};
 use crate::plugin::builtin;
 use crate::plugin::discovery::Hook;
 use crate::process::run_dir::RunDir;
@@ -82,6 +83,7 @@ pub(crate) fn run(
         let line = format!("waiting for another rigup to unpack {}", hook.name.file_name);
         on_event(InstallEvent::Output(line));
     };
+    let own_prefix = OwnPrefix::mark(runner, hook, targets)?;
     let ready = runner.prepare(job, on_wait)?;
     let unsaved: Vec<&Binary> =
         targets.iter().filter(|target| target.is_unsaved).map(|target| &target.binary).collect();
@@ -119,7 +121,58 @@ pub(crate) fn run(
             *reason = format!("{reason}; no space left in {}", settings.lib_dir.display());
         }
     }
+    if let (Some(own_prefix), [verdict]) = (own_prefix, &*verdicts) {
+        own_prefix.settle(verdict, &on_event);
+    }
     Ok(AttemptResult { process: finished.process, verdicts })
+}
+
+/// The prefix of the only request of a hook.
+struct OwnPrefix<'a> {
+    prefixes: Prefixes<'a>,
+    prefix: Prefix,
+    name: &'a BinaryName,
+    path: PathBuf,
+    /// Whether it existed before the hook started.
+    is_old: bool,
+}
+
+impl<'a> OwnPrefix<'a> {
+    /// Marks the prefix before the hook installs into it. Returns `None` if the hook has several requests, or installs
+    /// elsewhere.
+    fn mark(
+        runner: &Runner<'a>,
+        hook: &Hook,
+        targets: &'a [AttemptTarget],
+    ) -> Result<Option<Self>, StoreError> {
+        let [AttemptTarget { request, .. }] = targets else { return Ok(None) };
+        let lib_dir = &runner.settings.lib_dir;
+        let path = request.overrides.of(&hook.plugin).prefix(&hook.plugin, &request.name, lib_dir);
+        let prefix = path.as_deref().and_then(|path| Prefix::new(path, lib_dir));
+        let (Some(path), Some(prefix), false) = (path, prefix, hook.name.is_batch) else { return Ok(None) };
+        let prefixes = Prefixes::new(runner.settings, runner.store, runner.command.machine_id)?;
+        let (name, is_old) = (&request.name, path.exists());
+        // If LIB_DIR cannot be written, the hook reports that.
+        let _ = prefixes.mark(&prefix, name);
+        Ok(Some(Self { prefixes, prefix, name, path, is_old }))
+    }
+
+    /// Removes what the hook has half made, if nothing was there before. Marks the prefix that it installed into.
+    fn settle(self, verdict: &Verdict, on_event: &impl Fn(InstallEvent)) {
+        match verdict {
+            Verdict::Installed(installed) => {
+                if !installed.abspath.starts_with(&self.path) {
+                    self.prefixes.unmark(&self.prefix, self.name);
+                }
+                let _ = self.prefixes.mark_installed(installed, self.name);
+            }
+            Verdict::NotInstalled(..) if self.is_old => {}
+            Verdict::NotInstalled(..) => match self.prefixes.remove(&self.prefix, Some(self.name.as_str())) {
+                Ok(_) | Err(PrefixError::Used(..)) => {}
+                Err(error) => on_event(InstallEvent::Warning(error.to_string())),
+            },
+        }
+    }
 }
 
 fn job<'a>(runner: &Runner<'_>, hook: &'a Hook, targets: &[AttemptTarget], timeout: Duration) -> HookJob<'a> {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::install::link::{LinkError, Linker};
 use crate::install::plan;
+use crate::install::prefix::Prefixes;
 use crate::install::probe::Prober;
 use crate::install::verify::{self, Expected, Verified, VerifyError};
 use crate::model::{Binary, Installed, PluginNameError, ProviderName};
@@ -120,6 +121,9 @@ pub(crate) fn register(
     {
         return Ok(Registered { binary, is_unchanged: true, link_error });
     }
+    // Without a marker, another data dir that shares LIB_DIR may remove the file, and this one then installs it again.
+    let _ =
+        Prefixes::new(linker.settings, linker.store, linker.machine_id)?.mark_installed(&installed, &name);
     binary.set_request(&providers.to_string(), &min_version, policy, &overrides.to_json(), now);
     binary.install(installed, now);
     linker.store.save_binary(&binary)?;

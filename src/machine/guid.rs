@@ -17,15 +17,13 @@ use crate::clock;
 use crate::fs::atomic;
 use crate::fs::digest;
 use crate::model::Guid;
+use crate::model::machine::RANDOM;
 
 /// The message of the HMAC: the application id of `ArchiveBox`.
 const APPLICATION: &str = "archivebox";
 
 /// The file in the data dir that contains the random id.
 const FILE_NAME: &str = "machine-id";
-
-/// The source of a guid that is derived from the random id.
-const RANDOM: &str = "random";
 
 /// Returns the guid of this machine, which is derived from the first of these ids:
 ///

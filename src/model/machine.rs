@@ -19,6 +19,16 @@ pub struct Guid {
     pub source: String,
 }
 
+/// The source of a guid that is derived from a random id in the data dir.
+pub(crate) const RANDOM: &str = "random";
+
+impl Guid {
+    /// Returns whether the guid is that of a data dir, because the machine is a container or has no id.
+    pub(crate) fn is_random(&self) -> bool {
+        self.source == RANDOM
+    }
+}
+
 /// Facts about the hardware and the operating system. Unknown facts are empty.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct MachineFacts {

@@ -28,7 +28,7 @@ pub(crate) enum KillOutcome {
     AlreadyExited,
     /// It is recorded, but its rigup has not started it yet.
     NotStarted,
-    /// It belongs to another data dir, of which this one is a copy. This is its run dir.
+    /// It belongs to this other data dir, of which the current one is a copy.
     Elsewhere(PathBuf),
     /// These processes could not be terminated.
     Survived(Vec<ProcessEntry>),
@@ -43,10 +43,10 @@ pub(crate) fn kill(
     signal: Signal,
     grace: Duration,
 ) -> Result<KillOutcome, StoreError> {
-    if let (None, Some(run_dir)) = (process.exit(), &process.spec.run_dir)
-        && !run_dir::is_original(store.data_dir(), process)
+    if process.exit().is_none()
+        && let Some(original) = run_dir::original(store.data_dir(), process)
     {
-        return Ok(KillOutcome::Elsewhere(run_dir.clone()));
+        return Ok(KillOutcome::Elsewhere(original));
     }
     let running = match &process.state {
         ProcessState::Exited(..) => return Ok(KillOutcome::AlreadyExited),
@@ -76,7 +76,7 @@ pub(crate) fn kill(
 /// running.
 pub(crate) fn signal(data_dir: &Path, process: &Process, signal: Signal) -> bool {
     let ProcessState::Running(running) = &process.state else { return false };
-    if !run_dir::is_original(data_dir, process) {
+    if run_dir::original(data_dir, process).is_some() {
         return false;
     }
     let Some(root) = Handle::open(&running.identity) else { return false };

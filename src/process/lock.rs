@@ -7,13 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::io::FdFlags;
+use sha2::{Digest, Sha256};
 
+use crate::fs::digest::hex;
+use crate::fs::dir::make_shared_file;
 use crate::fs::lock::{self as file_lock, FileLock};
-use crate::model::{BinaryName, Identity, ProcessId};
+use crate::model::{BinaryName, Identity, ProcessId, name};
 use crate::process::poll;
 use crate::process::run_dir;
 use crate::process::signals::Interrupt;
 use crate::process::system::{self, BOOT_ID, PID_NAMESPACE};
+use crate::process::tree;
 
 /// The pause between two tries to take a lock.
 const RETRY: Duration = Duration::from_millis(20);
@@ -61,7 +65,7 @@ impl Lock {
         data_dir: &Path,
         name: &BinaryName,
     ) -> Result<Result<Self, Busy>, LockError> {
-        Busy(FileLock::create(&binary_lock(data_dir, name))?).try_again()
+        Busy(FileLock::create(&binary_lock(data_dir, name.link_name()))?).try_again()
     }
 
     /// Waits for the lock on the name of a binary, and takes it, so that only one rigup at a time installs the binary.
@@ -71,7 +75,14 @@ impl Lock {
         interrupt: &Interrupt,
         on_wait: impl FnOnce(&Holder),
     ) -> Result<Self, LockError> {
-        Self::take(&binary_lock(data_dir, name), interrupt, |_| false, on_wait)
+        Self::take(&binary_lock(data_dir, name.link_name()), interrupt, tree::descends_from, on_wait)
+    }
+
+    /// Takes a lock in LIB_DIR, which may be shared with other users, if it is free.
+    pub(crate) fn try_in_lib_dir(lib_dir: &Path, name: &str) -> Result<Result<Self, Busy>, LockError> {
+        let path = in_lib_dir(lib_dir, name);
+        make_shared_file(&path)?;
+        Busy(FileLock::create(&path)?).try_again()
     }
 
     /// Waits for the lock without a time limit, and takes it. `waits_for_this` returns whether a holder waits for this
@@ -126,8 +137,22 @@ impl Lock {
     }
 }
 
-fn binary_lock(data_dir: &Path, name: &BinaryName) -> PathBuf {
-    data_dir.join("locks").join("binary").join(name.link_name())
+fn binary_lock(data_dir: &Path, link_name: &str) -> PathBuf {
+    data_dir.join("locks").join("binary").join(link_name)
+}
+
+/// Returns whether a rigup holds the lock on the name of a binary.
+pub(crate) fn is_binary_locked(data_dir: &Path, name: &str) -> bool {
+    file_lock::is_locked(&binary_lock(data_dir, name::link_name(name))) == Some(true)
+}
+
+/// Returns the file of a lock in LIB_DIR. Its name is readable, and differs for different locks.
+pub(crate) fn in_lib_dir(lib_dir: &Path, name: &str) -> PathBuf {
+    const MAX_CHARS: usize = 60;
+    let digest = Sha256::digest(name.as_bytes());
+    let plain = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
+    let suffix = &plain[plain.len().saturating_sub(MAX_CHARS)..];
+    lib_dir.join(".locks").join(format!("{suffix}-{}", hex(&digest[..4])))
 }
 
 /// The holder of a lock, as the file names it: the pid, and the start time, boot id and pid namespace, without which a
@@ -366,5 +391,13 @@ mod tests {
         assert!(!process_lock(data_dir.path(), stale).exists() && is_process_locked(data_dir.path(), held));
         drop(lock);
         assert!(!process_lock(data_dir.path(), held).exists());
+    }
+
+    #[test]
+    fn different_lock_names_are_different_files_in_one_folder() {
+        let file = |name| in_lib_dir(Path::new("/lib"), name);
+        assert_ne!(file("pip/a"), file("pip_a"));
+        assert_eq!(file("../../etc").parent(), Some(Path::new("/lib/.locks")));
+        assert!(file(&"x/".repeat(500)).file_name().unwrap().len() < 100);
     }
 }

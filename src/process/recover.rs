@@ -30,7 +30,7 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
         return Ok(None);
     }
     let run_dir = run_dir::of(store.data_dir(), process);
-    let is_original = run_dir::is_original(store.data_dir(), process);
+    let is_original = run_dir::original(store.data_dir(), process).is_none();
     let is_alive =
         || is_original && process.running().is_some_and(|running| handle::find(&running.identity).is_some());
     let is_supervised = match run_dir.as_ref().and_then(RunDir::is_locked) {

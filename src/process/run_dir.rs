@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -50,18 +50,17 @@ pub(crate) fn path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
     data_dir.join(FOLDER).join(process_id.to_string())
 }
 
-/// Returns the run dir of a process in this data dir, or `None` if it was removed or never existed. A data dir may have
-/// been moved or copied since the path in the record was written.
+/// Returns the run dir of a process in this data dir, or `None` if it was removed or never existed.
 pub(crate) fn of(data_dir: &Path, process: &Process) -> Option<RunDir> {
     process.spec.run_dir.as_ref().map(|_| RunDir(path(data_dir, process.id)))
 }
 
-/// Returns whether the run dir in the record of a process is the one in this data dir. If it is not, this data dir is a
-/// copy, or was moved: the process, if it is still running, belongs to the original.
-pub(crate) fn is_original(data_dir: &Path, process: &Process) -> bool {
-    let file = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
-    let local = path(data_dir, process.id);
-    process.spec.run_dir.as_ref().is_none_or(|recorded| *recorded == local || file(recorded) == file(&local))
+/// Returns the data dir that a process was started in, if this one is a copy of it, or `None` if the process belongs to
+/// this data dir.
+pub(crate) fn original(data_dir: &Path, process: &Process) -> Option<PathBuf> {
+    let started_in = Path::new(process.spec.env.get("DATA_DIR")?.as_str()?);
+    let is_same = started_in == data_dir || dir::identity(started_in) == dir::identity(data_dir);
+    (!is_same).then(|| started_in.to_owned())
 }
 
 impl RunDir {

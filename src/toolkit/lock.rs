@@ -2,14 +2,11 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use crate::fs::digest::hex;
 use crate::fs::dir::make_shared_file;
 use crate::model::ProcessExit;
-use crate::process::lock::{Holder, Lock, LockError};
+use crate::process::lock::{self, Holder, Lock, LockError};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, SpawnError};
 use crate::process::{tree, wait};
@@ -45,7 +42,7 @@ pub(crate) fn run(
 ) -> Result<ProcessExit, LockedError> {
     // The holder is a rigup or the command that it runs. If this process descends from the holder, the holder waits for
     // this process.
-    let path = path(lib_dir, name);
+    let path = lock::in_lib_dir(lib_dir, name);
     make_shared_file(&path).map_err(LockError::Io)?;
     let mut lock = Lock::take(&path, interrupt, tree::descends_from, on_wait)?;
     lock.share_with_children().map_err(LockedError::Share)?;
@@ -58,26 +55,4 @@ pub(crate) fn run(
         lock.release()?;
     }
     Ok(exit)
-}
-
-/// Returns the file of a lock. Its name is readable, and differs for different locks.
-fn path(lib_dir: &Path, name: &str) -> PathBuf {
-    const MAX_CHARS: usize = 60;
-    let digest = Sha256::digest(name.as_bytes());
-    let plain = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
-    let suffix = &plain[plain.len().saturating_sub(MAX_CHARS)..];
-    lib_dir.join(".locks").join(format!("{suffix}-{}", hex(&digest[..4])))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn different_lock_names_are_different_files_in_one_folder() {
-        let file = |name| path(Path::new("/lib"), name);
-        assert_ne!(file("pip/a"), file("pip_a"));
-        assert_eq!(file("../../etc").parent(), Some(Path::new("/lib/.locks")));
-        assert!(file(&"x/".repeat(500)).file_name().unwrap().len() < 100);
-    }
 }

@@ -1,19 +1,15 @@
 //! The request in a hook's arguments.
 
-use std::ffi::OsStr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{BinaryName, NameError, PluginNameError, Policy, PolicyError};
 use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::overrides::{OptionError, OverrideError, Overrides};
+use crate::plugin::overrides::{OptionError, OverrideError, Overrides, SHARED};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::toolkit::pin;
-
-/// The folder below `LIB_DIR/<provider>` that contains further prefixes, as in abx-plugins.
-const SHARED: &str = "packages";
 
 /// The request of a hook. Unknown arguments are ignored.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,26 +117,16 @@ impl HookRequest {
         })
     }
 
-    /// Returns the folder that a provider installs into: `LIB_DIR/<provider>/<name>`, so that no tool breaks another's
-    /// dependencies. The overrides may put several tools into one `install_root`: a name or an absolute path directly
-    /// below `LIB_DIR/<provider>` or its folder `packages`. No prefix contains another, because providers empty the
-    /// prefix that they install into.
+    /// Returns the folder that a provider installs into; see [`ProviderOverrides::prefix`].
+    ///
+    /// [`ProviderOverrides::prefix`]: crate::plugin::overrides::ProviderOverrides::prefix
     pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<PathBuf, RequestError> {
-        let below = lib_dir.join(provider);
-        let root = self.overrides.of(provider).install_root.as_deref().unwrap_or(self.name.link_name());
-        let path = below.join(root);
-        let inside = path.strip_prefix(&below).unwrap_or(Path::new("")).components();
-        // Names that end with `.part` are reserved for unfinished prefixes.
-        let is_allowed = |name: &OsStr| !name.as_encoded_bytes().ends_with(b".part");
-        match inside.collect::<Vec<_>>()[..] {
-            [Component::Normal(name)] if is_allowed(name) && name != SHARED => Ok(below.join(name)),
-            [Component::Normal(shared), Component::Normal(name)] if shared == SHARED && is_allowed(name) => {
-                Ok(below.join(shared).join(name))
-            }
-            _ => {
-                Err(RequestError::InstallRoot { provider: provider.to_owned(), root: root.to_owned(), below })
-            }
-        }
+        let overrides = self.overrides.of(provider);
+        overrides.prefix(provider, &self.name, lib_dir).ok_or_else(|| RequestError::InstallRoot {
+            provider: provider.to_owned(),
+            root: overrides.install_root.clone().unwrap_or_default(),
+            below: lib_dir.join(provider),
+        })
     }
 
     /// Returns the packages to request from a provider: those of the overrides, or the name itself. If one version is

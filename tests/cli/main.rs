@@ -42,3 +42,4 @@ mod snapshot_hooks;
 mod test_context;
 mod timings;
 mod trust;
+mod uninstall;

@@ -1,0 +1,106 @@
+//! `rigup uninstall`: removes binaries, and prefixes that no record names.
+
+use crate::cli::command::{CliError, CommandResult, Context, interrupt};
+use crate::cli::message::{message, warning};
+use crate::engine::session::Session;
+use crate::engine::uninstall::{self, Uninstalled};
+use crate::engine::{EngineError, ExitStatus};
+use crate::model::BinaryName;
+use crate::report::table::{Cell, Column, Table};
+use crate::report::units;
+
+/// The arguments of `rigup uninstall`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/uninstall.txt"))]
+pub(crate) struct UninstallArgs {
+    /// Names of binaries
+    #[arg(value_name = "NAME", required_unless_present = "orphaned", conflicts_with = "orphaned")]
+    names: Vec<String>,
+    /// Remove what rigup installed into LIB_DIR and no record names
+    #[arg(long)]
+    orphaned: bool,
+    /// Confirm --orphaned
+    #[arg(long, short)]
+    yes: bool,
+    /// Show what would be removed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs `rigup uninstall`.
+pub(crate) fn uninstall(args: &UninstallArgs, context: &mut Context) -> CommandResult {
+    let home = context.settings.home.clone();
+    let names = args.names.iter().map(|name| BinaryName::parse(name, home.as_deref()));
+    let names = names.collect::<Result<Vec<_>, _>>().map_err(CliError::usage)?;
+    let session = context.session()?;
+    let (results, mut status) =
+        if args.orphaned { orphans(args, &session)? } else { named(&names, args, &session)? };
+    for result in &results {
+        if !result.reason.is_empty() {
+            message!("{}", result.reason);
+        }
+        if result.has_failed {
+            status = status.or_incomplete();
+        }
+    }
+    let columns = [
+        Column::new("BINARY"),
+        Column::new("SIZE"),
+        Column::new(if args.is_preview() { "WOULD REMOVE" } else { "REMOVED" }).cut_start(16),
+    ];
+    let rows = results.iter().map(row);
+    let records = results.iter().map(Uninstalled::to_record);
+    context.output.list(records, "no orphaned prefixes", || Table::with_rows(columns, rows));
+    let bytes = results.iter().map(Uninstalled::bytes).sum();
+    if args.orphaned && !results.is_empty() && !args.yes && !args.dry_run {
+        return Err(CliError::not_found(format!(
+            "nothing removed; confirm with --yes to remove {}",
+            units::bytes(bytes)
+        )));
+    }
+    Ok(status)
+}
+
+impl UninstallArgs {
+    /// Whether nothing is removed.
+    fn is_preview(&self) -> bool {
+        self.dry_run || (self.orphaned && !self.yes)
+    }
+}
+
+/// Uninstalls binaries. Warns about each name without a record.
+fn named(
+    names: &[BinaryName],
+    args: &UninstallArgs,
+    session: &Session<'_>,
+) -> Result<(Vec<Uninstalled>, ExitStatus), CliError> {
+    let interrupt = interrupt()?;
+    let mut status = ExitStatus::Success;
+    let mut results = Vec::new();
+    for name in names {
+        match uninstall::uninstall(session, name, args.is_preview(), &interrupt)? {
+            Some(uninstalled) => results.push(uninstalled),
+            None => {
+                status = ExitStatus::Incomplete;
+                warning!("{name} is not installed; `rigup binary list` shows the binaries");
+            }
+        }
+    }
+    Ok((results, status))
+}
+
+fn orphans(
+    args: &UninstallArgs,
+    session: &Session<'_>,
+) -> Result<(Vec<Uninstalled>, ExitStatus), EngineError> {
+    Ok((uninstall::remove_orphans(session, args.is_preview())?, ExitStatus::Success))
+}
+
+fn row(result: &Uninstalled) -> Vec<Cell> {
+    let name = result.binary.as_ref().map(|binary| binary.name.clone());
+    let removed = match &*result.paths() {
+        [] => "only the record and the link".to_owned(),
+        paths => paths.join(", "),
+    };
+    [name.unwrap_or_default(), units::bytes(result.bytes()), removed].map(Cell::plain).into()
+}

@@ -1,0 +1,191 @@
+//! `rigup uninstall`, `rigup binary delete` and what a failed attempt leaves behind.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::test_context::{CommandOutput, TestContext, wait_until};
+
+/// A provider that installs a program of 1,000 bytes into its prefix; `then` is what it does before it prints the record.
+fn provider(then: &str) -> String {
+    format!(
+        "#!/bin/sh\nset -eu\nfor arg; do case $arg in --name=*) name=${{arg#--name=}} ;; esac; done\n\
+         prefix=$(\"$RIGUP\" hook prefix --provider p -- \"$@\")\nmkdir -p \"$prefix/bin\"\n\
+         (printf '#!/bin/sh\\n'; head -c 990 /dev/zero | tr '\\0' '#') >\"$prefix/bin/$name\"\n\
+         chmod +x \"$prefix/bin/$name\"\n{then}\n\
+         printf '{{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"%s\",\"version\":\"1\"}}\\n' \
+         \"$name\" \"$prefix/bin/$name\"\n"
+    )
+}
+
+impl TestContext {
+    /// Returns a path below LIB_DIR.
+    fn lib(&self, name: &str) -> PathBuf {
+        self.bin("x").parent().unwrap().parent().unwrap().join(name)
+    }
+
+    /// Installs binaries with the provider `p`.
+    fn install_p(&self, args: &[&str]) -> CommandOutput {
+        self.run(&[&["install", "--binproviders", "p"], args].concat())
+    }
+}
+
+#[test]
+fn uninstall_removes_link_record_and_a_prefix_that_nothing_else_uses() {
+    let context = TestContext::new();
+    let shared =
+        |name: &str| json!({"type": "Binary", "name": name, "overrides": {"p": {"install_root": "shared"}}});
+    context.provider("p", &provider("")).plugin("two", &[shared("a"), shared("b")]);
+    context.install_p(&["alone", "a", "b"]).succeeds();
+    context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
+
+    let preview = context.run(&["uninstall", "alone", "--dry-run"]).succeeds().record();
+    assert!(context.lib("p/alone").exists() && context.bin("alone").is_symlink());
+    let removed = context.run(&["uninstall", "alone"]).succeeds().record();
+    assert_eq!(removed, preview);
+    let path = context.lib("p/alone");
+    let expected = json!({"type": "Uninstall", "name": "alone", "binprovider": "p", "removed": [path], "bytes": 1000,
+        "reason": ""});
+    assert_eq!(removed, expected);
+    assert!(!path.exists() && !context.bin("alone").is_symlink());
+    context.run(&["binary", "show", "alone"]).exits_with(1);
+    context.run(&["uninstall", "alone"]).exits_with(1).stderr_contains("alone is not installed");
+
+    let kept = context.run(&["uninstall", "a", "sh"]).succeeds();
+    let shown = kept.records();
+    assert!(shown[0]["reason"].as_str().unwrap().ends_with("p/shared is kept: b uses it"), "{shown:?}");
+    assert!(shown[1]["reason"].as_str().unwrap().contains("sh is kept: env found or installed it"));
+    assert!(context.lib("p/shared/bin/b").exists() && !context.bin("a").is_symlink());
+    context.run(&["uninstall", "b"]).succeeds();
+    assert!(!context.lib("p/shared").exists());
+    context.run(&["uninstall"]).exits_with(2);
+    context.run(&["uninstall", "b", "--orphaned"]).exits_with(2);
+}
+
+#[test]
+fn uninstall_orphaned_removes_only_what_rigup_made_and_no_record_names() {
+    let context = TestContext::new();
+    context.provider("p", &provider(""));
+    context.install_p(&["used", "deleted"]).succeeds();
+    context.run(&["binary", "delete", "deleted", "--yes"]).succeeds();
+    for file in ["p/killed.part/f", "p/mine/f", "q/mine/f", "q/mine.part/f"] {
+        context.write(context.lib(file).to_str().unwrap(), "1234");
+    }
+    let list = |args: &[&str]| -> Vec<Value> {
+        let output = context.run(&[&["uninstall", "--orphaned"], args].concat());
+        output
+            .records()
+            .into_iter()
+            .flat_map(|record| record["removed"].as_array().unwrap().clone())
+            .collect()
+    };
+    let orphans = [json!(context.lib("p/deleted")), json!(context.lib("p/killed.part"))];
+    assert_eq!(list(&["--dry-run"]), orphans);
+    assert_eq!(list(&[]), orphans);
+    context
+        .run(&["uninstall", "--orphaned"])
+        .exits_with(1)
+        .stderr_contains("confirm with --yes to remove 1.0 kB");
+    assert!(context.lib("p/deleted").exists());
+    context.run(&["uninstall", "--orphaned", "--yes"]).succeeds();
+    let left: Vec<bool> = ["p/used", "p/deleted", "p/killed.part", "p/mine/f", "q/mine/f", "q/mine.part/f"]
+        .map(|file| context.lib(file).exists())
+        .into();
+    assert_eq!(left, [true, false, false, true, true, true]);
+    assert_eq!(context.run(&["uninstall", "--orphaned"]).succeeds().stdout, "");
+}
+
+#[test]
+fn a_prefix_that_another_data_dir_uses_is_not_orphaned() {
+    let context = TestContext::new();
+    context.provider("p", &provider(""));
+    let lib_dir = context.path("shared");
+    let other = context.path("other");
+    let (lib, second) = (lib_dir.to_str().unwrap(), other.to_str().unwrap());
+    context.install_p(&["x", "--lib-dir", lib]).succeeds();
+    context.install_p(&["x", "--lib-dir", lib, "--data-dir", second]).succeeds();
+    let kept = context.run(&["uninstall", "x", "--lib-dir", lib]).succeeds().record();
+    assert!(kept["reason"].as_str().unwrap().contains("x of the data dir"), "{kept}");
+    let orphans = || context.run(&["uninstall", "--orphaned", "--dry-run", "--lib-dir", lib]).succeeds();
+    assert_eq!(orphans().records().len(), 0);
+    // A copy of LIB_DIR is not used by the data dir of the original.
+    let copy = context.path("copy");
+    assert!(std::process::Command::new("cp").arg("-a").args([&lib_dir, &copy]).status().unwrap().success());
+    let in_copy = ["uninstall", "--orphaned", "--dry-run", "--lib-dir", copy.to_str().unwrap()];
+    assert_eq!(context.run(&in_copy).succeeds().records().len(), 1);
+    fs::remove_dir_all(other).unwrap();
+    assert_eq!(orphans().records().len(), 1, "the other data dir is gone");
+    // The user of another machine cannot be looked up from here.
+    let markers = lib_dir.join(".prefixes/p/x");
+    let marker = fs::read_dir(&markers).unwrap().next().unwrap().unwrap().path();
+    let mut text: Value = serde_json::from_str(&fs::read_to_string(&marker).unwrap()).unwrap();
+    (text["guid"], text["container"]) = ("another".into(), "another".into());
+    fs::write(&marker, text.to_string()).unwrap();
+    assert_eq!(orphans().records().len(), 0);
+}
+
+#[test]
+fn a_failed_or_rejected_attempt_removes_what_it_half_made() {
+    let context = TestContext::new();
+    let fail = "touch \"$prefix.part\"; [ \"$name\" = rejected ] || exit 1";
+    context.provider("p", &provider(fail));
+    context.install_p(&["failed"]).exits_with(1);
+    context.install_p(&["rejected", "--min-version", "2"]).exits_with(1);
+    for name in ["failed", "rejected"] {
+        let paths = [format!("p/{name}"), format!("p/{name}.part"), format!(".prefixes/p/{name}")];
+        assert_eq!(paths.map(|path| context.lib(&path).exists()), [false; 3], "{name}");
+    }
+    context.provider("p", &provider(""));
+    context.install_p(&["failed"]).succeeds();
+    context.provider("p", &provider(fail));
+    context.install_p(&["failed", "--force"]).exits_with(1);
+    assert!(context.lib("p/failed/bin/failed").exists(), "an earlier installation is kept");
+}
+
+#[test]
+fn delete_waits_while_another_rigup_installs_the_same_name() {
+    let context = TestContext::new();
+    let gate = context.gate();
+    context.provider("p", &provider("read -r _ <\"$DATA_DIR/gate\""));
+    for command in [&["binary", "delete", "x", "--yes"][..], &["uninstall", "x"]] {
+        // The record exists before the hook runs.
+        let install = context.start(&["install", "--binproviders", "p", "x"]);
+        wait_until("the hook waits", || !context.processes().is_empty() && context.count_live("/bin/sh") > 0);
+        let delete = context.start(command);
+        let waits = |line: &str| line.contains(command[0]) && line.contains(" x ");
+        wait_until("the command runs", || context.live_processes().iter().any(|(_, line)| waits(line)));
+        fs::write(&gate, "\n").unwrap();
+        CommandOutput::new(&["install"], &install.wait_with_output().unwrap()).succeeds();
+        CommandOutput::new(command, &delete.wait_with_output().unwrap()).succeeds();
+        assert!(!context.bin("x").is_symlink());
+        context.run(&["binary", "show", "x"]).exits_with(1);
+    }
+}
+
+#[test]
+fn installs_and_deletes_of_one_name_leave_a_link_only_with_a_record() {
+    let context = TestContext::new();
+    context.provider("p", &provider(""));
+    context.install_p(&["x"]).succeeds();
+    let commands: [&[&str]; 4] = [
+        &["install", "--binproviders", "p", "x"],
+        &["binary", "delete", "x", "--yes"],
+        &["install", "--binproviders", "p", "x", "--force"],
+        &["uninstall", "x"],
+    ];
+    std::thread::scope(|scope| {
+        for command in commands {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let output = context.run(command);
+                    assert!(!output.stderr.contains("the store") && output.code != Some(3), "{output:?}");
+                }
+            });
+        }
+    });
+    let is_recorded = context.run(&["binary", "show", "x"]).code == Some(0);
+    assert_eq!(context.bin("x").is_symlink(), is_recorded);
+    context.install_p(&["x"]).succeeds();
+    assert!(context.bin("x").exists());
+}
