@@ -1,5 +1,6 @@
 //! From requirements to linked binaries.
 
+pub(crate) mod adopt;
 pub(crate) mod attempt;
 pub(crate) mod event;
 pub(crate) mod link;

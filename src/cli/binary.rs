@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::message::{error, message, warning};
 use crate::clock;
+use crate::engine::session::{self, Session};
 use crate::engine::{ExitStatus, uninstall};
 use crate::install::link::Linker;
 use crate::install::register::{self, RegisterError, Registered, VerifiedRecord};
@@ -133,7 +134,10 @@ pub(crate) fn run(command: BinaryCommand, context: &mut Context) -> CommandResul
 fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
     let Some(store) = context.store()? else { return Ok(ExitStatus::Success) };
     let BinaryListArgs { name, status, abspath, version, limit } = args;
-    let binaries = store.binaries(&BinaryFilter { name, status, abspath, version, limit })?;
+    // A data dir that came from another machine has its records, too.
+    let machine_id = session::machine_id(&context.settings, &store)?;
+    let filter = BinaryFilter { name, status, abspath, version, machine_id, limit };
+    let binaries = store.binaries(&filter)?;
     let output = &mut context.output;
     let record = |binary: &Binary| {
         let attempts = match &binary.state {
@@ -149,7 +153,8 @@ fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
 
 fn show(name: &str, context: &mut Context) -> CommandResult {
     let store = context.store()?.ok_or_else(|| not_found(name))?;
-    let binary = match store.find_binary(name)? {
+    let machine_id = session::machine_id(&context.settings, &store)?;
+    let binary = match store.find_binary(name, machine_id)? {
         Lookup::NotFound => return Err(not_found(name)),
         Lookup::Ambiguous(count) => return Err(CliError::not_found(ambiguous(name, count))),
         Lookup::Found(binary) => binary,
@@ -249,7 +254,7 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
         args.binproviders.as_deref().map(Providers::parse).transpose().map_err(CliError::usage)?;
     let session = context.session()?;
     let linker = session.linker();
-    let (binaries, mut status) = selected(&session.store, &args.binaries)?;
+    let (binaries, mut status) = selected(&session, &args.binaries)?;
     for mut binary in binaries {
         if let Some(providers) = &providers {
             binary.binproviders = providers.to_string();
@@ -304,7 +309,7 @@ fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
 /// Runs `rigup binary delete`.
 fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
-    let (binaries, status) = selected(&session.store, &args.binaries)?;
+    let (binaries, status) = selected(&session, &args.binaries)?;
     if !args.yes && !args.dry_run {
         let count = binaries.len();
         let noun = if count == 1 { "record" } else { "records" };
@@ -326,7 +331,7 @@ fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
 
 /// Returns the binaries with these names or ids, or those whose records are on standard input. Warns about each name
 /// that has no record or several.
-fn selected(store: &Store, names: &[String]) -> Result<(Vec<Binary>, ExitStatus), CliError> {
+fn selected(session: &Session<'_>, names: &[String]) -> Result<(Vec<Binary>, ExitStatus), CliError> {
     let names = if names.is_empty() {
         let ids = piped_ids()?;
         if ids.is_empty() {
@@ -341,7 +346,7 @@ fn selected(store: &Store, names: &[String]) -> Result<(Vec<Binary>, ExitStatus)
     let mut status = ExitStatus::Success;
     let mut binaries: Vec<Binary> = Vec::new();
     for name in names {
-        match store.find_binary(&name)? {
+        match session.store.find_binary(&name, Some(session.machine.id))? {
             Lookup::Found(binary) if binaries.iter().any(|known| known.id == binary.id) => {}
             Lookup::Found(binary) => binaries.push(binary),
             Lookup::NotFound => {

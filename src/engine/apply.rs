@@ -11,6 +11,7 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::EngineEvent;
 use crate::engine::install::{InstallOptions, Installer, StepResult};
 use crate::engine::session::Session;
+use crate::install::adopt;
 use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, RegisterError};
 use crate::install::status::{self, is_ready};
@@ -175,7 +176,8 @@ impl<'a> Applier<'a> {
 
     /// Returns the result of a request that no hook has to resolve, or the request as planned.
     fn plan(&self, request: Request) -> Result<StepResult, StoreError> {
-        let known = self.session.store.binary(self.session.machine.id, request.name.as_str())?;
+        let known =
+            adopt::find_or_adopt(&self.session.store, self.session.machine.id, request.name.as_str())?;
         let Some(mut binary) = known else { return Ok(StepResult::Planned(request)) };
         status::store_renewed_fingerprint(&mut binary, &self.session.store)?;
         if is_ready(&binary, &request, &self.session.settings) {

@@ -15,6 +15,7 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::lockfile;
 use crate::engine::session::{CommandProcess, Session};
+use crate::install::adopt;
 use crate::install::plan::{self, Refusal, Request, Selection, Step};
 use crate::install::resolver::{ResolveError, Resolved, Resolver};
 use crate::install::status::{self, is_ready};
@@ -176,8 +177,11 @@ pub(crate) fn execute(
 ) -> Result<InstallReport, EngineError> {
     let mut binaries = session.store.binaries_of(session.machine.id)?;
     for request in steps.iter().flatten() {
-        if let Some(binary) = binaries.get_mut(request.name.as_str()) {
+        let name = request.name.as_str();
+        if let Some(binary) = binaries.get_mut(name) {
             status::store_renewed_fingerprint(binary, &session.store)?;
+        } else if let Some(binary) = adopt::find_or_adopt(&session.store, session.machine.id, name)? {
+            binaries.insert(name.to_owned(), binary);
         }
     }
     let results = steps.iter().map(|step| match step {

@@ -1,20 +1,16 @@
 //! Recovers the records of a lost store from the run dirs in the data dir.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
-
-use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
 
 use crate::clock;
-use crate::install::verify::{self, Expected};
+use crate::fs::digest;
+use crate::install::probe;
 use crate::model::{
-    Attempt, Binary, BinaryId, BinaryName, ExitReason, MachineId, Outcome, Process, ProcessExit, ProviderName,
+    Attempt, Binary, BinaryState, MachineId, Outcome, Process, ProcessExit, ProcessId, import,
 };
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::tree;
-use crate::protocol;
 use crate::store::{Store, StoreError};
 
 /// The records that the run dirs contain.
@@ -25,20 +21,35 @@ pub(crate) struct Recovered {
     processes: Vec<Process>,
     /// The binaries, each with the attempt that installed it.
     binaries: Vec<(Binary, Attempt)>,
+    /// The run dirs whose `process.json` is invalid, so that their processes are not recovered.
+    pub(crate) unreadable: Vec<PathBuf>,
 }
 
-/// Reads all run dirs, and returns `None` if there are none. Leaves out a live process without a waiter, because its
-/// rigup uses another store. A binary is recovered only if its file still has the recorded digest.
-pub(crate) fn recover(data_dir: &Path, lib_bin_dir: &Path) -> Option<Recovered> {
+/// Reads all run dirs, and returns `None` if they contain no record. Leaves out a live process without a waiter, because
+/// its rigup uses another store. A binary is recovered only if it was accepted when its hook exited, and if its file
+/// still has the recorded digest.
+pub(crate) fn recover(data_dir: &Path) -> Option<Recovered> {
     let now = clock::now();
-    let mut processes: Vec<Process> =
-        run_dir::list(data_dir).filter_map(|found| process_of(&found)).collect();
-    processes.retain(|process| process.created_at <= now);
-    processes.sort_by_key(|process| process.id);
-    let machine_id = processes.last()?.machine_id;
+    let mut run_dirs: Vec<FoundRunDir> =
+        run_dir::list(data_dir).filter(|found| !found.is_partly_removed).collect();
+    run_dirs.retain(|found| found.process_id.created_at().is_some_and(|time| time <= now));
+    run_dirs.sort_by_key(|found| found.process_id);
+    let is_unreadable = |found: &&FoundRunDir| {
+        let run_dir = RunDir::at(&found.path);
+        run_dir.read_process().is_none() && run_dir.is_of(found.process_id)
+    };
+    let unreadable = run_dirs.iter().filter(is_unreadable).map(|found| found.path.clone()).collect();
+    let mut processes: Vec<Process> = run_dirs.iter().filter_map(process_of).collect();
+    let accepted = run_dirs.iter().flat_map(|found| {
+        let records = RunDir::at(&found.path).read_accepted().into_iter();
+        records.filter_map(|record| Some((found.process_id, import::binary(&record).ok()?)))
+    });
+    let accepted: Vec<(ProcessId, Binary)> = accepted.collect();
+    let newest = processes.last().map(|process| process.machine_id);
+    let machine_id = newest.or_else(|| Some(accepted.last()?.1.machine_id))?;
     processes.retain(|process| process.machine_id == machine_id);
-    let binaries = binaries_of(&processes, lib_bin_dir);
-    Some(Recovered { machine_id, processes, binaries })
+    let binaries = binaries_of(accepted, machine_id, &processes);
+    Some(Recovered { machine_id, processes, binaries, unreadable })
 }
 
 impl Recovered {
@@ -59,9 +70,6 @@ impl Recovered {
 
 /// Returns the process of a run dir, or `None` if the run dir has no valid record.
 fn process_of(found: &FoundRunDir) -> Option<Process> {
-    if found.is_partly_removed {
-        return None;
-    }
     let run_dir = RunDir::at(&found.path);
     let process = run_dir.read_process().filter(|process| process.id == found.process_id)?;
     let id = process.id;
@@ -79,114 +87,92 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
         .then(|| process.into_exited(run_dir.add_logs(ProcessExit::lost(clock::now()))))
 }
 
-/// Whether an install ran this hook, for one binary or for the requests on its standard input. A hook that `rigup run`
-/// ran installs nothing.
-fn is_of_install(process: &Process, run_dir: &RunDir) -> bool {
-    process.spec.hook_name.starts_with("on_Binary")
-        && (process.binary_id.is_some() || run_dir.input().exists())
-}
-
 /// Returns the binary in the last record for each name, if its file is unchanged.
-fn binaries_of(processes: &[Process], lib_bin_dir: &Path) -> Vec<(Binary, Attempt)> {
-    let mut found: BTreeMap<String, (&Process, Map<String, Value>)> = BTreeMap::new();
-    let is_success = |exit: &ProcessExit| exit.reason == ExitReason::Exited && exit.exit_code == Some(0);
-    for process in processes.iter().filter(|process| process.exit().is_some_and(is_success)) {
-        let run_dir = process.spec.run_dir.as_deref().map(RunDir::at);
-        let Some(run_dir) = run_dir.filter(|run_dir| is_of_install(process, run_dir)) else { continue };
-        let Ok(output) = File::open(run_dir.stdout()) else { continue };
-        let _ = protocol::read(BufReader::new(output), |record| {
-            if record.kind == "Binary"
-                && let Some(name) = record.fields.get("name").and_then(Value::as_str)
-            {
-                found.insert(name.to_owned(), (process, record.fields));
-            }
-        });
-    }
-    let binaries = found.into_values().filter_map(|(process, fields)| {
-        let provider = ProviderName::parse(&process.spec.plugin).ok()?;
-        let binary = binary_of(process, &provider, fields, lib_bin_dir)?;
-        let (outcome, process_id) = (Outcome::Installed, Some(process.id));
-        Some((binary, Attempt { provider, outcome, reason: String::new(), process_id }))
+fn binaries_of(
+    accepted: Vec<(ProcessId, Binary)>,
+    machine_id: MachineId,
+    processes: &[Process],
+) -> Vec<(Binary, Attempt)> {
+    let of_machine = accepted.into_iter().filter(|(_, binary)| binary.machine_id == machine_id);
+    let newest: BTreeMap<String, (ProcessId, Binary)> =
+        of_machine.map(|(process_id, binary)| (binary.name.clone(), (process_id, binary))).collect();
+    let attempts = newest.into_values().filter_map(|(process_id, mut binary)| {
+        let BinaryState::Installed(installed) = &mut binary.state else { return None };
+        installed.fingerprint = probe::fingerprint(&installed.abspath)?;
+        let is_unchanged = digest::sha256(&installed.abspath).is_ok_and(|found| found == installed.sha256);
+        let provider = installed.binprovider.clone();
+        let process_id = processes.iter().any(|process| process.id == process_id).then_some(process_id);
+        let (outcome, reason) = (Outcome::Installed, String::new());
+        is_unchanged.then_some((binary, Attempt { provider, outcome, reason, process_id }))
     });
-    binaries.collect()
-}
-
-fn binary_of(
-    process: &Process,
-    provider: &ProviderName,
-    mut fields: Map<String, Value>,
-    lib_bin_dir: &Path,
-) -> Option<Binary> {
-    let name = BinaryName::parse(fields.get("name")?.as_str()?, None).ok()?;
-    let argument =
-        |key: &str| process.spec.cmd.iter().find_map(|word| word.strip_prefix(key)).unwrap_or_default();
-    let recorded = fields.remove("sha256");
-    let link = lib_bin_dir.join(name.link_name());
-    let expected = Expected::new(name.as_str(), argument("--min-version="), provider, &link);
-    let installed = verify::verify(expected, &fields).ok()?.installed;
-    if recorded.is_some_and(|digest| digest != installed.sha256.as_str()) {
-        return None;
-    }
-    let id = process.binary_id.unwrap_or_else(BinaryId::generate);
-    let mut binary = Binary::new(id, process.machine_id, name.as_str(), process.created_at);
-    argument("--binproviders=").clone_into(&mut binary.binproviders);
-    argument("--min-version=").clone_into(&mut binary.min_version);
-    binary.install(installed, process.created_at);
-    Some(binary)
+    attempts.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ProcessId, ProcessSpec, ProcessType};
+    use crate::model::{BinaryId, Installed, ProcessSpec, ProcessType, ProviderName};
     use crate::process::spawn::CommandSpec;
 
-    /// Creates the run dir of a hook that printed a Binary record.
-    fn create_run_dir(
-        data_dir: &Path,
-        id: ProcessId,
-        machine: MachineId,
-        hook: &str,
-        binary: Option<BinaryId>,
-    ) {
+    /// Creates the run dir of a hook that printed a record of `/bin/sh`, which was accepted if there is a binary.
+    fn create_run_dir(data_dir: &Path, id: ProcessId, machine: MachineId, binary: Option<&str>) {
         let path = run_dir::path(data_dir, id);
         let spec = ProcessSpec {
             plugin: "env".to_owned(),
-            hook_name: hook.to_owned(),
+            hook_name: "on_BinaryRequest__00_env.sh".to_owned(),
             run_dir: Some(path.clone()),
             ..ProcessSpec::new(ProcessType::Hook, vec!["hook".to_owned()], "/")
         };
-        let mut process = Process::queued(id, machine, spec, clock::now());
-        process.binary_id = binary;
+        let process = Process::queued(id, machine, spec, clock::now());
         let command =
             CommandSpec { program: "hook".into(), args: Vec::new(), env: Vec::new(), cwd: "/".into() };
         let run_dir = RunDir::create(path, &process, &command, None).unwrap();
-        let name = if binary.is_some() { "x" } else { "y" };
         let record = serde_json::json!({
-            "type": "Binary", "name": name, "abspath": "/bin/sh", "version": "1.0.0", "binprovider": "env",
+            "type": "Binary", "name": "ignored", "abspath": "/bin/sh", "version": "1.0.0", "binprovider": "env",
         });
         fs_err::write(run_dir.stdout(), format!("{record}\n")).unwrap();
         let exited = process.into_exited(ProcessExit::exited(0, clock::now()));
         run_dir.write_exit(&exited, &[]).unwrap();
+        let accepted = binary.map(|name| {
+            let installed = Installed {
+                binprovider: ProviderName::from_static("env"),
+                abspath: "/bin/sh".into(),
+                version: "1.0.0".to_owned(),
+                package_version: String::new(),
+                sha256: digest::sha256(Path::new("/bin/sh")).unwrap(),
+                fingerprint: "1:2".to_owned(),
+                request_digest: String::new(),
+            };
+            let mut binary = Binary::new(BinaryId::generate(), machine, name, clock::now());
+            binary.install(installed, clock::now());
+            binary.to_record(&[])
+        });
+        run_dir.write_accepted(&Vec::from_iter(accepted)).unwrap();
     }
 
     #[test]
-    fn only_hooks_that_an_install_ran_recover_binaries() {
+    fn only_accepted_records_of_the_newest_machine_are_recovered() {
         let root = tempfile::tempdir().unwrap();
         let (ours, foreign) = (MachineId::generate(), MachineId::generate());
-        let hook = "on_BinaryRequest__00_env.sh";
-        let ids: Vec<ProcessId> = (0..3).map(|_| ProcessId::generate()).collect();
-        create_run_dir(root.path(), ids[0], foreign, hook, Some(BinaryId::generate()));
-        create_run_dir(root.path(), ids[1], ours, hook, Some(BinaryId::generate()));
-        create_run_dir(root.path(), ids[2], ours, hook, None);
+        let ids: Vec<ProcessId> = (0..4).map(|_| ProcessId::generate()).collect();
+        create_run_dir(root.path(), ids[0], foreign, Some("foreign"));
+        create_run_dir(root.path(), ids[1], ours, Some("x"));
+        create_run_dir(root.path(), ids[2], ours, None);
+        create_run_dir(root.path(), ids[3], ours, Some("y"));
+        let record = run_dir::path(root.path(), ids[3]).join("process.json");
+        fs_err::write(&record, "").unwrap();
         let future = "ffffffff-ffff-7fff-bfff-ffffffffffff".parse().unwrap();
-        create_run_dir(root.path(), future, foreign, hook, Some(BinaryId::generate()));
-        fs_err::create_dir(run_dir::path(root.path(), ProcessId::generate())).unwrap();
-        let found = recover(root.path(), root.path()).unwrap();
+        create_run_dir(root.path(), future, foreign, Some("future"));
+        let found = recover(root.path()).unwrap();
         assert_eq!(found.machine_id, ours);
         let processes: Vec<ProcessId> = found.processes.iter().map(|process| process.id).collect();
         assert_eq!(processes, [ids[1], ids[2]]);
-        let names: Vec<_> = found.binaries.iter().map(|(binary, _)| binary.name.as_str()).collect();
-        assert_eq!(names, ["x"], "only hooks that an install ran find binaries");
+        let binaries: Vec<_> = found
+            .binaries
+            .iter()
+            .map(|(binary, attempt)| (binary.name.as_str(), attempt.process_id))
+            .collect();
+        assert_eq!(binaries, [("x", Some(ids[1])), ("y", None)]);
+        assert_eq!(found.unreadable, [record.parent().unwrap()]);
     }
 }

@@ -242,6 +242,11 @@ pub(crate) fn open_to_read_with_machine(
     Ok(machine.map(|machine| (store, machine)))
 }
 
+/// Returns the id of this machine, or `None` if the store has no record of it.
+pub(crate) fn machine_id(settings: &Settings, store: &Store) -> Result<Option<MachineId>, EngineError> {
+    Ok(store.machine_by_guid(&guid(settings)?.value)?.map(|machine| machine.id))
+}
+
 /// Rejects a data dir that other users may write to, because rigup runs hooks from it and relies on its records.
 /// Returns a warning if the user made an exception for it.
 fn check_trust(settings: &Settings) -> Result<Option<String>, EngineError> {
@@ -289,10 +294,20 @@ fn open_store(
 ) -> Result<Store, EngineError> {
     let restored = Cell::new(0);
     let refill = |store: &Store| -> Result<(), StoreError> {
-        let Some(recovered) = recovery::recover(&settings.data_dir, &settings.lib_bin_dir) else {
+        let Some(recovered) = recovery::recover(&settings.data_dir) else {
             return Ok(());
         };
         restored.set(recovered.count());
+        if let Some(first) = recovered.unreadable.first() {
+            let others = match recovered.unreadable.len() {
+                1 => String::new(),
+                count => format!(", and {} more", count - 1),
+            };
+            on_event(&EngineEvent::Warning(format!(
+                "a process is not restored, because its process.json is empty or damaged: {}{others}",
+                first.display()
+            )));
+        }
         let machine = Machine::new(recovered.machine_id, guid.clone(), facts(settings), clock::now());
         store.find_or_add_machine(&machine)?;
         recovered.store(store)

@@ -1,18 +1,21 @@
 //! The prefixes in LIB_DIR, each a folder that a provider installed a binary into, and the data dirs that use them.
 //!
-//! `LIB_DIR/.prefixes/<provider>/<prefix>` shows that rigup made `LIB_DIR/<provider>/<prefix>`. It contains a marker, a
-//! small file, for each binary of each data dir that is, or is being, installed there. A data dir looks up its own
-//! binaries in its store. Other stores may not be readable, so their markers decide.
+//! `LIB_DIR/.prefixes/<provider>/<prefix>` shows that rigup made `LIB_DIR/<provider>/<prefix>`. It contains a marker for
+//! each binary of each data dir that is, or is being, installed there: a symbolic link whose target is JSON, because a
+//! link is created at once and completely. A data dir looks up its own binaries in its store. Other stores may not be
+//! readable, so their markers decide.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use fs_err::DirEntry;
+use fs_err::os::unix::fs::symlink;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
+use crate::fs::digest;
 use crate::fs::dir::{self, ignore_missing};
-use crate::fs::{atomic, digest};
 use crate::model::{Binary, BinaryName, Installed, Machine, MachineId};
 use crate::plugin::overrides::{PART, SHARED};
 use crate::process::lock::{self, Lock, LockError};
@@ -165,10 +168,6 @@ impl<'a> Prefixes<'a> {
 
     /// Marks a prefix as used by a binary, before its provider installs into it.
     pub(crate) fn mark(&self, prefix: &Prefix, name: &BinaryName) -> io::Result<()> {
-        let path = self.marker(prefix, name);
-        if path.exists() {
-            return Ok(());
-        }
         let Settings { data_dir, lib_dir, .. } = self.settings.clone();
         let marker = Marker { data_dir, lib_dir, host: self.host.clone(), name: name.to_string() };
         let mut folder = self.settings.lib_dir.clone();
@@ -176,7 +175,10 @@ impl<'a> Prefixes<'a> {
             folder.push(part);
             dir::make_shared_dir(&folder)?;
         }
-        atomic::write_for_user(&path, serde_json::to_string(&marker)?.as_bytes())
+        match symlink(serde_json::to_string(&marker)?, self.marker(prefix, name)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Marks the prefix of an installed binary, if its provider made one.
@@ -210,8 +212,9 @@ impl<'a> Prefixes<'a> {
             return Ok(Some(user.name));
         }
         let files = fs_err::read_dir(prefix.markers(&self.settings.lib_dir)).into_iter().flatten().flatten();
-        for file in files.filter(|file| file.file_type().is_ok_and(|kind| kind.is_file())) {
-            let marker = fs_err::read(file.path()).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        for file in files.filter(is_marker) {
+            let target = fs_err::read_link(file.path()).ok();
+            let marker = target.and_then(|text| serde_json::from_str(text.to_str()?).ok());
             // Another version of rigup may have written a marker that this one cannot read.
             let Some(marker): Option<Marker> = marker else {
                 return Ok(Some(format!("the unknown user in {}", file.path().display())));
@@ -340,7 +343,7 @@ impl<'a> Prefixes<'a> {
         }
         let markers = prefix.markers(lib_dir);
         for file in fs_err::read_dir(&markers).into_iter().flatten().flatten() {
-            if file.file_type().is_ok_and(|kind| kind.is_file()) {
+            if is_marker(&file) {
                 ignore_missing(fs_err::remove_file(file.path()))?;
             }
         }
@@ -348,6 +351,10 @@ impl<'a> Prefixes<'a> {
         let _ = fs_err::remove_dir(markers);
         Ok(orphan)
     }
+}
+
+fn is_marker(file: &DirEntry) -> bool {
+    file.file_type().is_ok_and(|kind| kind.is_symlink())
 }
 
 /// Returns the entries of a folder, or none if it cannot be read.

@@ -1,4 +1,4 @@
-//! Parses Machine and Process records from other data dirs or older tools.
+//! Parses Machine and Process records from other data dirs or older tools, and Binary records in run dirs.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +8,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::model::binary::{Binary, BinaryState, Installed};
 use crate::model::machine::{Guid, Machine, MachineFacts};
+use crate::model::plugin_name::ProviderName;
+use crate::model::policy::Policy;
 use crate::model::process::{
     Identity, Process, ProcessExit, ProcessSpec, ProcessState, RunSpec, Running, Usage,
 };
@@ -27,17 +30,20 @@ pub(crate) enum ImportError {
     NotExited(String),
 }
 
-/// The keys of a record. A missing value, null or a value of another type counts as empty, except for ids and times.
+/// The keys of a record. A missing value or null counts as empty.
 struct Fields<'a>(&'a Map<String, Value>);
 
 impl Fields<'_> {
     /// Returns a value, or the empty value of its type if the record has none.
-    fn get<T: DeserializeOwned + Default>(&self, key: &str) -> T {
-        self.0.get(key).and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
+    fn get<T: DeserializeOwned + Default>(&self, key: &'static str) -> Result<T, ImportError> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(T::default()),
+            Some(value) => T::deserialize(value).map_err(|_| ImportError::Invalid(key, value.to_string())),
+        }
     }
 
-    fn duration(&self, key: &str) -> Option<Duration> {
-        self.get::<Option<_>>(key).map(Duration::from_secs)
+    fn duration(&self, key: &'static str) -> Result<Option<Duration>, ImportError> {
+        Ok(self.get::<Option<_>>(key)?.map(Duration::from_secs))
     }
 
     /// Parses a value that is written as text, or returns `None` if the record has none.
@@ -59,7 +65,7 @@ impl Fields<'_> {
 /// Reads a machine. `now` is used for times that the record does not have.
 pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Machine, ImportError> {
     let fields = Fields(fields);
-    let guid = Guid { value: fields.get("guid"), source: fields.get("guid_source") };
+    let guid = Guid { value: fields.get("guid")?, source: fields.get("guid_source")? };
     if guid.value.is_empty() {
         return Err(ImportError::Missing("guid"));
     }
@@ -67,24 +73,24 @@ pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Mac
         id: fields.required("id")?,
         guid,
         facts: MachineFacts {
-            hostname: fields.get("hostname"),
-            hw_in_docker: fields.get("hw_in_docker"),
-            hw_in_vm: fields.get("hw_in_vm"),
-            hw_manufacturer: fields.get("hw_manufacturer"),
-            hw_product: fields.get("hw_product"),
-            hw_uuid: fields.get("hw_uuid"),
-            os_arch: fields.get("os_arch"),
-            os_family: fields.get("os_family"),
-            os_platform: fields.get("os_platform"),
-            os_release: fields.get("os_release"),
-            os_kernel: fields.get("os_kernel"),
-            stats: fields.get("stats"),
+            hostname: fields.get("hostname")?,
+            hw_in_docker: fields.get("hw_in_docker")?,
+            hw_in_vm: fields.get("hw_in_vm")?,
+            hw_manufacturer: fields.get("hw_manufacturer")?,
+            hw_product: fields.get("hw_product")?,
+            hw_uuid: fields.get("hw_uuid")?,
+            os_arch: fields.get("os_arch")?,
+            os_family: fields.get("os_family")?,
+            os_platform: fields.get("os_platform")?,
+            os_release: fields.get("os_release")?,
+            os_kernel: fields.get("os_kernel")?,
+            stats: fields.get("stats")?,
         },
-        config: fields.get("config"),
+        config: fields.get("config")?,
         created_at: fields.parsed("created_at")?.unwrap_or(now),
         modified_at: fields.parsed("modified_at")?.unwrap_or(now),
-        num_uses_failed: fields.get("num_uses_failed"),
-        num_uses_succeeded: fields.get("num_uses_succeeded"),
+        num_uses_failed: fields.get("num_uses_failed")?,
+        num_uses_succeeded: fields.get("num_uses_succeeded")?,
     })
 }
 
@@ -96,9 +102,9 @@ pub(crate) fn process(fields: &Map<String, Value>) -> Result<Process, ImportErro
         return Err(ImportError::NotExited(status));
     }
     let exit = exit(fields.0)?;
-    let running = match (fields.get("pid"), fields.get("start_ticks"), fields.parsed("started_at")?) {
+    let running = match (fields.get("pid")?, fields.get("start_ticks")?, fields.parsed("started_at")?) {
         (Some(pid), Some(start_ticks), Some(started_at)) => Some(Running {
-            identity: Identity { pid, start_ticks, boot_id: fields.get("boot_id") },
+            identity: Identity { pid, start_ticks, boot_id: fields.get("boot_id")? },
             started_at,
         }),
         _ => None,
@@ -107,18 +113,48 @@ pub(crate) fn process(fields: &Map<String, Value>) -> Result<Process, ImportErro
     Ok(Process { state: ProcessState::Exited(running, exit), ..queued })
 }
 
+/// Reads an installed binary.
+pub(crate) fn binary(fields: &Map<String, Value>) -> Result<Binary, ImportError> {
+    let policy = Policy::parse(fields).map_err(|error| ImportError::Invalid("policy", error.to_string()))?;
+    let fields = Fields(fields);
+    let provider = ProviderName::parse(&fields.get::<String>("binprovider")?);
+    let installed = Installed {
+        binprovider: provider.map_err(|error| ImportError::Invalid("binprovider", error.to_string()))?,
+        abspath: fields.get::<String>("abspath")?.into(),
+        version: fields.get("version")?,
+        package_version: fields.get("package_version")?,
+        sha256: fields.get("sha256")?,
+        fingerprint: fields.get("fingerprint")?,
+        request_digest: fields.get("request_digest")?,
+    };
+    Ok(Binary {
+        id: fields.required("id")?,
+        machine_id: fields.required("machine_id")?,
+        name: fields.get("name")?,
+        binproviders: fields.get("binproviders")?,
+        min_version: fields.get("min_version")?,
+        policy,
+        overrides: fields.get("overrides")?,
+        state: BinaryState::Installed(installed),
+        created_at: fields.required("created_at")?,
+        modified_at: fields.required("modified_at")?,
+        num_uses_failed: fields.get("num_uses_failed")?,
+        num_uses_succeeded: fields.get("num_uses_succeeded")?,
+    })
+}
+
 /// Reads the exit of a process.
 pub(crate) fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportError> {
     let fields = Fields(fields);
     Ok(ProcessExit {
         ended_at: fields.required("ended_at")?,
-        exit_code: fields.get("exit_code"),
-        signal: fields.get("signal"),
+        exit_code: fields.get::<Option<u8>>("exit_code")?.map(i32::from),
+        signal: fields.get("signal")?,
         reason: fields.required("exit_reason")?,
-        stdout_tail: fields.get("stdout_tail"),
-        stderr_tail: fields.get("stderr_tail"),
-        stdout_bytes: fields.get("stdout_bytes"),
-        stderr_bytes: fields.get("stderr_bytes"),
+        stdout_tail: fields.get("stdout_tail")?,
+        stderr_tail: fields.get("stderr_tail")?,
+        stdout_bytes: fields.get("stdout_bytes")?,
+        stderr_bytes: fields.get("stderr_bytes")?,
         usage: Usage::deserialize(fields.0).ok(),
     })
 }
@@ -131,21 +167,17 @@ pub(crate) fn queued_process(fields: &Map<String, Value>) -> Result<Process, Imp
 
 /// Reads a process in its state before it was started. `created_at` is used if the record does not have one.
 fn queued(fields: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportError> {
-    let slug: String = fields.get("slug");
-    let run = (!slug.is_empty()).then(|| RunSpec {
-        slug,
-        description: fields.get("description"),
-        ttl: fields.duration("ttl_seconds"),
-    });
-    let words = fields.0.get("cmd").and_then(Value::as_array).into_iter().flatten();
-    let cmd = words.filter_map(Value::as_str).map(str::to_owned).collect();
+    let slug: String = fields.get("slug")?;
+    let (description, ttl) = (fields.get("description")?, fields.duration("ttl_seconds")?);
+    let run = (!slug.is_empty()).then_some(RunSpec { slug, description, ttl });
+    let cmd = fields.get("cmd")?;
     let spec = ProcessSpec {
-        plugin: fields.get("plugin"),
-        hook_name: fields.get("hook_name"),
-        env: fields.get("env"),
-        timeout: fields.duration("timeout"),
+        plugin: fields.get("plugin")?,
+        hook_name: fields.get("hook_name")?,
+        env: fields.get("env")?,
+        timeout: fields.duration("timeout")?,
         run,
-        ..ProcessSpec::new(fields.required("process_type")?, cmd, fields.get::<String>("pwd"))
+        ..ProcessSpec::new(fields.required("process_type")?, cmd, fields.get::<String>("pwd")?)
     };
     Ok(Process {
         id: fields.required("id")?,
@@ -209,6 +241,11 @@ mod tests {
             ("id", json!(7), "the record has an invalid \"id\": 7"),
             ("exit_reason", json!("tired"), "the record has an invalid \"exit_reason\": "),
             ("process_type", json!(null), "the record has no \"process_type\""),
+            ("exit_code", json!("zero"), "the record has an invalid \"exit_code\": \"zero\""),
+            ("exit_code", json!(-15), "the record has an invalid \"exit_code\": -15"),
+            ("exit_code", json!(4_294_967_296_u64), "the record has an invalid \"exit_code\": "),
+            ("ttl_seconds", json!("a day"), "the record has an invalid \"ttl_seconds\": \"a day\""),
+            ("cmd", json!("sh -c true"), "the record has an invalid \"cmd\": "),
         ] {
             let mut record = exited().to_record();
             record[key] = value;

@@ -37,6 +37,9 @@ const RECORD: &str = "process.json";
 /// The file with the exit of the process.
 const EXIT: &str = "exit.json";
 
+/// The key in that file with the records of the binaries that the process installed.
+const ACCEPTED: &str = "accepted";
+
 /// The names of the other files that rigup writes into a run dir, including those of a run.
 const OTHER_FILES: [&str; 7] =
     ["cmd.sh", "stdout.log", "stderr.log", "stop", "process.pid", "messages.jsonl", "result.json"];
@@ -239,6 +242,20 @@ impl RunDir {
         atomic::write(&self.0.join(EXIT), format!("{exit}\n").as_bytes())?;
         // If the process exited quickly, the file was never written.
         dir::ignore_missing(fs_err::remove_file(self.0.join("process.pid")))
+    }
+
+    /// Adds the records of the binaries that were accepted from the output of the process to `exit.json`, so that a
+    /// rebuilt store believes no other record.
+    pub(crate) fn write_accepted(&self, binaries: &[Value]) -> io::Result<()> {
+        let mut exit = self.read_json(EXIT).unwrap_or_default();
+        exit.insert(ACCEPTED.to_owned(), binaries.into());
+        atomic::write(&self.0.join(EXIT), format!("{}\n", Value::Object(exit)).as_bytes())
+    }
+
+    /// Returns the records of the binaries that were accepted.
+    pub(crate) fn read_accepted(&self) -> Vec<Map<String, Value>> {
+        let accepted = self.read_json(EXIT).and_then(|mut exit| exit.remove(ACCEPTED));
+        accepted.and_then(|accepted| serde_json::from_value(accepted).ok()).unwrap_or_default()
     }
 
     /// Returns the warnings in `exit.json`.

@@ -25,6 +25,8 @@ pub struct BinaryFilter {
     pub abspath: Option<String>,
     /// Only binaries whose version contains this text, regardless of case.
     pub version: Option<String>,
+    /// Only binaries of this machine.
+    pub machine_id: Option<MachineId>,
     /// At most this many binaries.
     pub limit: Option<u32>,
 }
@@ -101,17 +103,31 @@ impl Store {
                 "WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR status = ?2) \
                  AND (?4 IS NULL OR instr(lower(real_path(abspath)), lower(?4)) > 0) \
                  AND (?5 IS NULL OR instr(lower(version), lower(?5)) > 0) \
-                 ORDER BY name, created_at DESC, id DESC LIMIT ?3",
-                params![filter.name, filter.status, row::limit(filter.limit), filter.abspath, filter.version],
+                 AND (?6 IS NULL OR machine_id = ?6) ORDER BY name, created_at DESC, id DESC LIMIT ?3",
+                params![
+                    filter.name,
+                    filter.status,
+                    row::limit(filter.limit),
+                    filter.abspath,
+                    filter.version,
+                    filter.machine_id
+                ],
             )
         })
     }
 
-    /// Returns the binary whose name is `typed`. If there is none, returns the binary whose id is `typed`, or begins or
-    /// ends with it.
-    pub fn find_binary(&self, typed: &str) -> Result<Lookup<Binary>, StoreError> {
+    /// Returns the binary whose name is `typed`, preferably that of a machine. If there is none, returns the binary whose
+    /// id is `typed`, or begins or ends with it.
+    pub fn find_binary(
+        &self,
+        typed: &str,
+        machine_id: Option<MachineId>,
+    ) -> Result<Lookup<Binary>, StoreError> {
         self.with(|connection| {
-            let mut named = row::all(connection, "WHERE name = ?1", [typed])?;
+            let mut named: Vec<Binary> = row::all(connection, "WHERE name = ?1", [typed])?;
+            if let Some(own) = named.iter().position(|binary| Some(binary.machine_id) == machine_id) {
+                return Ok(Lookup::Found(named.swap_remove(own)));
+            }
             match (named.pop(), named.len()) {
                 (None, _) => lookup::by_id(connection, typed),
                 (Some(binary), 0) => Ok(Lookup::Found(binary)),
@@ -273,16 +289,17 @@ mod tests {
         let (_dir, store, machine_id) = store_with_machine();
         let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         let whole = rg.id.to_string();
-        assert_eq!(store.find_binary("rg").unwrap(), Lookup::Found(rg.clone()));
-        assert_eq!(store.find_binary(&whole[..4]).unwrap(), Lookup::Found(rg.clone()));
-        assert_eq!(store.find_binary("r").unwrap(), Lookup::NotFound);
-        assert_eq!(store.find_binary("").unwrap(), Lookup::NotFound);
+        assert_eq!(store.find_binary("rg", None).unwrap(), Lookup::Found(rg.clone()));
+        assert_eq!(store.find_binary(&whole[..4], None).unwrap(), Lookup::Found(rg.clone()));
+        assert_eq!(store.find_binary("r", None).unwrap(), Lookup::NotFound);
+        assert_eq!(store.find_binary("", None).unwrap(), Lookup::NotFound);
         let named_like_the_id = store.find_or_add_binary(machine_id, &whole[..4], time(1)).unwrap();
-        assert_eq!(store.find_binary(&whole[..4]).unwrap(), Lookup::Found(named_like_the_id));
+        assert_eq!(store.find_binary(&whole[..4], None).unwrap(), Lookup::Found(named_like_the_id));
         let there = machine("there");
         store.save_machine(&there).unwrap();
         store.find_or_add_binary(there.id, "rg", time(1)).unwrap();
-        assert_eq!(store.find_binary("rg").unwrap(), Lookup::Ambiguous(2));
+        assert_eq!(store.find_binary("rg", None).unwrap(), Lookup::Ambiguous(2));
+        assert_eq!(store.find_binary("rg", Some(machine_id)).unwrap(), Lookup::Found(rg));
     }
 
     #[test]

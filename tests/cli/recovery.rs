@@ -167,3 +167,27 @@ fn a_run_of_another_machine_without_a_waiter_does_not_count_as_live() {
     context.run(&["process", "kill", second.as_str().unwrap()]).succeeds();
     wait_until("the waiter has exited", || context.live_processes().is_empty());
 }
+
+#[test]
+fn the_binaries_of_another_machine_stay_installed_if_their_files_are_unchanged() {
+    let context = TestContext::new();
+    context.fixture("good");
+    let install = ["install", "x", "y", "--binproviders", "good"];
+    context.run(&install).succeeds();
+    let as_machine = |digit: &str| fs::write(context.path("data/machine-id"), digit.repeat(32)).unwrap();
+    let hooks = context.hook_processes().len();
+    as_machine("1");
+    context.run(&install).succeeds().stderr_contains("2 binaries are already installed");
+    assert_eq!(context.hook_processes().len(), hooks);
+    let shown = context.run(&["binary", "list"]).succeeds().records();
+    assert_eq!(shown.len(), 2, "those of this machine");
+    assert_eq!(context.run(&["binary", "show", "x"]).succeeds().record()["id"], shown[0]["id"]);
+
+    as_machine("2");
+    let lib_dir = context.bin("x").parent().unwrap().parent().unwrap().to_owned();
+    fs::write(lib_dir.join("good/y"), "#!/bin/sh\necho 9\n").unwrap();
+    let output = context.run(&install).succeeds();
+    assert!(output.stderr.contains("y: installed by good") && !output.stderr.contains("x: "), "{output:?}");
+    context.run(&["uninstall", "x"]).succeeds();
+    context.run(&["binary", "show", "x"]).exits_with(1);
+}

@@ -119,9 +119,10 @@ fn a_prefix_that_another_data_dir_uses_is_not_orphaned() {
     // The user of another machine cannot be looked up from here.
     let markers = lib_dir.join(".prefixes/p/x");
     let marker = fs::read_dir(&markers).unwrap().next().unwrap().unwrap().path();
-    let mut text: Value = serde_json::from_str(&fs::read_to_string(&marker).unwrap()).unwrap();
+    let mut text: Value = serde_json::from_str(fs::read_link(&marker).unwrap().to_str().unwrap()).unwrap();
     (text["guid"], text["container"]) = ("another".into(), "another".into());
-    fs::write(&marker, text.to_string()).unwrap();
+    fs::remove_file(&marker).unwrap();
+    std::os::unix::fs::symlink(text.to_string(), &marker).unwrap();
     assert_eq!(orphans().records().len(), 0);
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn assert_nothing_is_left(context: &TestContext) {
 pub(crate) fn incomplete_files(context: &TestContext) -> Vec<PathBuf> {
     let is_incomplete = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_hidden = name.starts_with('.') && name != ".locks";
+        let is_hidden = name.starts_with('.') && name != ".locks" && name != ".prefixes";
         is_hidden || name.contains(".new")
     };
     paths_in(&context.path("data")).into_iter().filter(is_incomplete).collect()

@@ -202,3 +202,33 @@ fn row_31_a_store_from_a_newer_rigup_is_rejected_and_not_changed() {
     assert_eq!(files(&context), before);
     assert_eq!(context.live_processes(), []);
 }
+
+#[test]
+fn row_30_a_rebuild_believes_only_records_that_were_accepted() {
+    let context = TestContext::new();
+    let record = |name: &str, version: &str| {
+        format!(r#"echo '{{"type":"Binary","name":"{name}","abspath":"/bin/sh","version":"{version}"}}'"#)
+    };
+    let hook =
+        format!("#!/bin/sh\n{}\n{}\n{}\n", record("ignored", "1"), record("x", "1"), record("old", "1"));
+    context.provider("p", &hook);
+    context.run(&["install", "x", "--binproviders", "p"]).succeeds();
+    context.run(&["install", "old", "--binproviders", "p", "--min-version", "2"]).exits_with(1);
+    let hooks = context.hook_processes();
+    let run_dir = Path::new(hooks[1]["run_dir"].as_str().unwrap());
+    fs::write(run_dir.join("process.json"), "").unwrap();
+    let accepted = Path::new(hooks[0]["run_dir"].as_str().unwrap());
+    for (emptied, expected) in [("none", 1), ("accepted", 0)] {
+        if emptied == "accepted" {
+            fs::write(accepted.join("process.json"), "").unwrap();
+        }
+        overwrite(&store(&context), 0, 4096);
+        let output = context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged");
+        output.stderr_contains("a process is not restored, because its process.json is empty or damaged");
+        let binaries = context.run(&["binary", "list"]).succeeds().records();
+        let names: Vec<_> = binaries.iter().map(|binary| binary["name"].clone()).collect();
+        assert_eq!(names, ["x"], "{emptied}");
+        assert_eq!(context.hook_processes().len(), expected, "{emptied}");
+    }
+    context.run(&["install", "x", "--binproviders", "p"]).succeeds().stderr_contains("already installed");
+}

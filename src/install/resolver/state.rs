@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::clock;
+use crate::install::adopt;
 use crate::install::attempt::{self, AttemptError, AttemptResult, AttemptTarget};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
@@ -14,8 +17,9 @@ use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook
 use crate::install::status::{self, InstallStatus, install_status};
 use crate::install::verdict::Verdict;
 use crate::install::verify::{self, Verified};
-use crate::model::{Attempt, Binary, BinaryId, Outcome, ProviderName};
+use crate::model::{Attempt, Binary, BinaryId, Outcome, Process, ProviderName};
 use crate::process::lock::{Busy, Lock};
+use crate::process::run_dir::RunDir;
 use crate::store::StoreError;
 
 /// The number of requests that are started at once. Each holds a lock, which is an open file.
@@ -179,7 +183,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let resolver = self.resolver;
         let request = Arc::clone(&self.requests[index].request);
         let (store, machine_id) = (resolver.runner.store, resolver.runner.command.machine_id);
-        let stored = store.binary(machine_id, request.name.as_str())?;
+        let stored = adopt::find_or_adopt(store, machine_id, request.name.as_str())?;
         let is_new = stored.is_none();
         let mut binary = stored.unwrap_or_else(|| {
             Binary::new(BinaryId::generate(), machine_id, request.name.as_str(), clock::now())
@@ -401,8 +405,22 @@ impl<'r, 'a> ResolverState<'r, 'a> {
                 changed.push(binary);
             }
         }
+        self.write_accepted(&process, &changed);
         self.resolver.runner.store.finish_attempts(&process, &attempts, &changed, clock::now())?;
         Ok(steps)
+    }
+
+    /// Writes the records of installed binaries into the run dir of the hook, for a rebuild of the store.
+    fn write_accepted(&self, process: &Process, changed: &[&Binary]) {
+        let accepted = changed.iter().filter(|binary| binary.installed().is_some());
+        let accepted: Vec<Value> = accepted.map(|binary| binary.to_record(&[])).collect();
+        if let (Some(run_dir), false) = (&process.spec.run_dir, accepted.is_empty())
+            && let Err(error) = RunDir::at(run_dir).write_accepted(&accepted)
+            && let Some(request) = self.requests.first()
+        {
+            let warning = format!("cannot write the records of a hook to its run dir: {error}");
+            (self.resolver.on_event)(&request.request, InstallEvent::Warning(warning));
+        }
     }
 
     /// Links a binary that a provider installed, and updates its record.
