@@ -78,12 +78,11 @@ fn named(
     let mut status = ExitStatus::Success;
     let mut results = Vec::new();
     for name in names {
-        match uninstall::uninstall(session, name, args.is_preview(), &interrupt)? {
-            Some(uninstalled) => results.push(uninstalled),
-            None => {
-                status = ExitStatus::Incomplete;
-                warning!("{name} is not installed; `rigup binary list` shows the binaries");
-            }
+        if let Some(uninstalled) = uninstall::uninstall(session, name, args.is_preview(), &interrupt)? {
+            results.push(uninstalled);
+        } else {
+            status = ExitStatus::Incomplete;
+            warning!("{name} is not installed; `rigup binary list` shows the binaries");
         }
     }
     Ok((results, status))

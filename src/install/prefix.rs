@@ -171,7 +171,7 @@ impl<'a> Prefixes<'a> {
         let Settings { data_dir, lib_dir, .. } = self.settings.clone();
         let marker = Marker { data_dir, lib_dir, host: self.host.clone(), name: name.to_string() };
         let mut folder = self.settings.lib_dir.clone();
-        for part in Path::new(FOLDER).join(&prefix.0).iter() {
+        for part in &Path::new(FOLDER).join(&prefix.0) {
             folder.push(part);
             dir::make_shared_dir(&folder)?;
         }
@@ -220,7 +220,6 @@ impl<'a> Prefixes<'a> {
                 return Ok(Some(format!("the unknown user in {}", file.path().display())));
             };
             match self.owner(&marker) {
-                Owner::Gone => {}
                 Owner::Other => {
                     let (name, data_dir) = (marker.name, marker.data_dir.display());
                     return Ok(Some(format!(
@@ -233,7 +232,7 @@ impl<'a> Prefixes<'a> {
                 Owner::This if lock::is_binary_locked(&self.settings.data_dir, &marker.name) => {
                     return Ok(Some(marker.name));
                 }
-                Owner::This => {}
+                Owner::This | Owner::Gone => {}
             }
         }
         Ok(None)
@@ -264,7 +263,7 @@ impl<'a> Prefixes<'a> {
         for provider in folders(&lib_dir.join(FOLDER)) {
             let Some(name) = provider.file_name() else { continue };
             for below in [lib_dir.join(name), lib_dir.join(name).join(SHARED)] {
-                prefixes.extend(folders(&below).into_iter().filter_map(|path| self.made(path)));
+                prefixes.extend(folders(&below).into_iter().filter_map(|path| self.made(&path)));
             }
         }
         prefixes.sort();
@@ -279,13 +278,13 @@ impl<'a> Prefixes<'a> {
     }
 
     /// Returns the prefix that rigup made at this path, or that an unfinished install at this path belongs to.
-    fn made(&self, path: PathBuf) -> Option<Prefix> {
+    fn made(&self, path: &Path) -> Option<Prefix> {
         let lib_dir = &self.settings.lib_dir;
         // No prefix has such a name, so rigup, or a hook, made the folder.
         if let Some(whole) = path.to_str().and_then(|path| path.strip_suffix(PART)) {
             return Prefix::new(Path::new(whole), lib_dir);
         }
-        Prefix::new(&path, lib_dir).filter(|prefix| prefix.markers(lib_dir).is_dir())
+        Prefix::new(path, lib_dir).filter(|prefix| prefix.markers(lib_dir).is_dir())
     }
 
     /// Returns what exists of a prefix, or `None` if nothing does.
@@ -311,7 +310,7 @@ impl<'a> Prefixes<'a> {
         let lib_dir = &self.settings.lib_dir;
         let providers = folders(&lib_dir.join(FOLDER)).into_iter();
         let path = |provider: PathBuf| Some(lib_dir.join(provider.file_name()?).join(name.link_name()));
-        providers.filter_map(|provider| self.made(path(provider)?)).collect()
+        providers.filter_map(|provider| self.made(&path(provider)?)).collect()
     }
 
     /// Returns what exists of a prefix, or the reason why it must be kept. The binary with the name `except` is not one.

@@ -169,7 +169,7 @@ fn a_run_of_another_machine_without_a_waiter_does_not_count_as_live() {
 }
 
 #[test]
-fn the_binaries_of_another_machine_stay_installed_if_their_files_are_unchanged() {
+fn unchanged_binaries_of_another_machine_stay_installed() {
     let context = TestContext::new();
     context.fixture("good");
     let install = ["install", "x", "y", "--binproviders", "good"];
