@@ -65,8 +65,8 @@ hand_settings_to_uv() {
             trusted-host=*) export UV_INSECURE_HOST="$value" ;;
             cert=*) export SSL_CERT_FILE="${SSL_CERT_FILE:-$value}" ;;
             proxy=*) export ALL_PROXY="$value" HTTP_PROXY="$value" HTTPS_PROXY="$value" ;;
-            *' of several lines='* | *binary=* | pre=* | *-releases=* | only-final=* | require-hashes=* | build-constraint=* | \
-                client-cert=* | keyring-provider=* | uploaded-prior-to=* | upgrade-strategy=* | use-*=*)
+            *' of several lines='* | *binary=* | pre=* | *-releases=* | only-final=* | require-hashes=* | \
+                build-constraint=* | client-cert=* | keyring-provider=* | uploaded-prior-to=* | upgrade-strategy=* | use-*=*)
                 only_pip=${setting%%=*} && return 1
                 ;;
         esac
@@ -79,7 +79,9 @@ case $python in
     */bin/*) python_prefix=${python%/bin/*} ;;
     ?*) python_prefix=$(python3 -c 'import sys; print(sys.prefix)') || python_prefix= ;;
 esac
-if [ "$python" ] && [ -f "$python_prefix/pip.conf" ]; then export PIP_CONFIG_FILE="${PIP_CONFIG_FILE:-$python_prefix/pip.conf}"; fi
+if [ "$python" ] && [ -f "$python_prefix/pip.conf" ]; then
+    export PIP_CONFIG_FILE="${PIP_CONFIG_FILE:-$python_prefix/pip.conf}"
+fi
 
 only_pip='' no_index='' no_age=''
 if command -v uv >/dev/null && hand_settings_to_uv; then
@@ -121,7 +123,12 @@ else
 fi
 if [ "$run_scripts" ]; then no_build=; fi
 # shellcheck disable=SC2086 # one package a line; the last of conflicting options counts
-try() { code=0; : >pip.log; install $packages $no_build $age >&2 2>pip.err || code=$?; cat pip.err >&2; [ "$code" = 0 ]; }
+try() {
+    code=0 && : >pip.log
+    install $packages $no_build $age >&2 2>pip.err || code=$?
+    cat pip.err >&2
+    [ "$code" = 0 ]
+}
 seen() { grep -qE "$1" pip.err pip.log; }
 no_dates() { seen 'missing an upload date|does not provide upload-time'; }
 # Prints the first URL that could not be fetched, and why.
@@ -136,7 +143,8 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= &&
     warn "the index has no release dates, so the newest releases are installed" && try; } || {
     url=$(unreachable)
     if no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
-    [ -z "$url" ] || fail "cannot reach the index: $url; check the network, and the index and the proxy in pip's configuration"
+    [ -z "$url" ] ||
+        fail "cannot reach the index: $url; check the network, and the index and the proxy in pip's configuration"
     if seen 'building.* is disabled|No (sources|binaries) permitted'; then
         fail "$(reason); a package that must be built needs --postinstall-scripts"
     fi

@@ -59,7 +59,8 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= &&
     if no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
     url=$(sed -nE "s/.*Failed to fetch: \`?([^\`]+)\`?\$/\1/p" uv.err | head -n 1)
     cause=$(sed -nE 's/^ *(cause|Caused by): //p' uv.err | tail -n 1)
-    [ -z "$url" ] || fail "cannot reach the index: $url: $cause; check the network, and the index and the proxy in uv's configuration"
+    [ -z "$url" ] ||
+        fail "cannot reach the index: $url: $cause; check the network, and the index and the proxy in uv's configuration"
     reason=$(tail -n 1 uv.err | sed -E 's/^ *(cause|hint): //')
     ! grep -qE 'building.* is disabled|no usable wheels' uv.err ||
         fail "$reason; a package that must be built needs --postinstall-scripts"
