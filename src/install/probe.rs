@@ -292,9 +292,12 @@ fn problem_of(exit: &CapturedExit, args: &[OsString]) -> Option<String> {
 /// Returns the kind of link that a program needs as far as that can be seen without running it: the Python of a venv
 /// finds the venv by the path that it is called by.
 pub(crate) fn link_kind(file: &Path) -> LinkKind {
-    let is_python = file
-        .canonicalize()
-        .is_ok_and(|file| file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"py")));
+    let target = file.canonicalize().unwrap_or_default();
+    let name = target.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_python = [b"python".as_slice(), b"pypy"].iter().any(|start| {
+        let version = name.strip_prefix(*start);
+        version.is_some_and(|version| version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'))
+    });
     let is_in_venv = file.ancestors().skip(1).take(2).any(|folder| folder.join("pyvenv.cfg").exists());
     if is_python && is_in_venv { LinkKind::Wrapper } else { LinkKind::Symlink }
 }

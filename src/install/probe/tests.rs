@@ -111,6 +111,8 @@ fn a_program_that_runs_only_by_its_own_path_needs_a_wrapper() {
     assert_eq!(ask_file(&python, &[], None), Ok(answer("3.11.2", LinkKind::Symlink)));
     fs_err::write(folder.path().join("venv/pyvenv.cfg"), "").unwrap();
     assert_eq!(ask_file(&python, &[], None), Ok(answer("3.11.2", LinkKind::Wrapper)));
+    let tool = script(folder.path(), "venv/bin/pycodestyle", "echo 2.11.0");
+    assert_eq!(ask_file(&tool, &[], None), Ok(answer("2.11.0", LinkKind::Symlink)));
 }
 
 #[test]
