@@ -25,7 +25,7 @@ const FAKE_PACKAGE_MANAGERS: [(&str, &str); 14] = [
     ("node", "echo v22.0.0"),
     ("npm", "case $1 in view) echo '{}' ;; --version) echo 11.0.0 ;; pkg) ;; *) false ;; esac"),
     ("pnpm", "[ \"$1\" = --version ] && echo 10.20.0"),
-    ("uv", "[ \"$1\" = venv ]"),
+    ("uv", "[ \"$1\" = venv ] && for last; do :; done && mkdir -p \"$last/bin\" && : >\"$last/bin/python\""),
     (
         "python3",
         "case $1$2 in -c*) echo 26 ;; -mvenv) for last; do :; done; mkdir -p \"$last/bin\" && : >\"$last/bin/python\" ;; *) false ;; esac",
