@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use nix::unistd::{AccessFlags, access};
 
+use crate::fs::dir::is_creatable;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::settings::Settings;
 use crate::shell;
@@ -65,11 +65,7 @@ pub(crate) fn script(
 
 /// Returns the folder for the caches of package managers if they cannot keep them below the home folder.
 fn cache(settings: &Settings) -> Option<PathBuf> {
-    let is_writable = |home: &Path| {
-        let existing = home.ancestors().find(|folder| folder.exists());
-        existing.is_some_and(|folder| folder.is_dir() && access(folder, AccessFlags::W_OK).is_ok())
-    };
-    let is_usable = settings.home.as_deref().is_some_and(|home| home.is_absolute() && is_writable(home));
+    let is_usable = settings.home.as_deref().is_some_and(|home| home.is_absolute() && is_creatable(home));
     (!is_usable).then(|| settings.lib_dir.join(".cache"))
 }
 
