@@ -192,7 +192,12 @@ impl Settings {
         if let Some(missing) = flags.plugins_dirs.iter().find(|folder| !here.join(folder).is_dir()) {
             return Err(SettingsError::NoPluginsDir(missing.clone()));
         }
-        Self::merge_in(&here, std::env::home_dir(), rigup, flags, environment)
+        let tmpdir = environment.path(&["TMPDIR"]);
+        let warning = tmpdir.and_then(|folder| folders::replace_unusable_tmpdir(&folder));
+        let environment = if warning.is_some() { environment.without("TMPDIR") } else { environment };
+        let mut settings = Self::merge_in(&here, std::env::home_dir(), rigup, flags, environment)?;
+        settings.warnings.extend(warning);
+        Ok(settings)
     }
 
     fn merge_in(

@@ -5,6 +5,7 @@ pub(crate) mod begin;
 pub(crate) mod binary;
 pub(crate) mod built;
 pub(crate) mod lock;
+pub(crate) mod package;
 pub(crate) mod pin;
 pub(crate) mod policy;
 pub(crate) mod programs;

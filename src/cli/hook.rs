@@ -352,6 +352,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let known = known_binaries(Some(&name), context);
     let search = Search {
         provider: &args.of.provider,
+        metadata: args.of.config(settings)?.metadata,
         known: &known,
         settings,
         prober: Prober::new(settings, &interrupt),
@@ -411,6 +412,7 @@ fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let search = BatchSearch {
         search: Search {
             provider: &args.of.provider,
+            metadata: args.of.config(settings)?.metadata,
             known: &known,
             settings,
             prober: Prober::new(settings, &interrupt),

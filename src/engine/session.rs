@@ -53,6 +53,10 @@ pub(crate) struct CommandProcess {
     _lock: ProcessLock,
 }
 
+/// The maximum number of processes of rigup that start each other, which a program that runs itself through rigup
+/// reaches soon.
+const MAX_NESTING: usize = 32;
+
 impl<'e> Session<'e> {
     /// Opens the data dir, and creates it if it does not exist.
     pub(crate) fn open(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
@@ -108,7 +112,15 @@ impl<'e> Session<'e> {
     /// Returns the record of a queued process. Its parent is the process that called this rigup.
     pub(crate) fn queued(&self, spec: ProcessSpec) -> Result<Process, EngineError> {
         // The process that called this rigup may be in another store.
-        let parent = self.settings.parent_process.map(|id| self.store.process(id)).transpose()?.flatten();
+        let callers = self.settings.parent_process.map(|id| self.store.process_with_ancestors(id));
+        let callers = callers.transpose()?.unwrap_or_default();
+        if callers.len() >= MAX_NESTING {
+            return Err(EngineError::Setup(format!(
+                "cannot start another rigup: {MAX_NESTING} processes of rigup started each other; a program that runs \
+                 itself with `rigup exec` must be called by its own path"
+            )));
+        }
+        let parent = callers.into_iter().next();
         Ok(Process {
             parent_id: parent.map(|process| process.id),
             iface_id: Some(self.interface()?.id),

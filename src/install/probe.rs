@@ -138,6 +138,11 @@ impl<'a> Prober<'a> {
         &self.search_path
     }
 
+    /// Returns the signals that interrupt a probe.
+    pub(crate) fn interrupt(&self) -> &'a Interrupt {
+        self.interrupt
+    }
+
     /// Returns what a program answers. `known` is its version if that is known already, so that the program only has to
     /// run.
     pub(crate) fn ask(&self, program: Program<'_>, known: Option<&str>) -> Result<Answer, ProbeError> {

@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use nix::unistd::{AccessFlags, access};
+
 /// The file name of the store in the data dir.
 pub(crate) const STORE_NAME: &str = "rigup.sqlite3";
 
@@ -61,6 +63,18 @@ pub(super) fn absolute(here: &Path, dir: &Path) -> PathBuf {
         Some(existing.canonicalize().ok()?.join(rest))
     });
     resolved.unwrap_or(path)
+}
+
+/// Replaces a TMPDIR in which no file can be created, because neither rigup nor most programs work with it. Returns a
+/// warning if it was replaced.
+pub(super) fn replace_unusable_tmpdir(folder: &Path) -> Option<String> {
+    const DEFAULT: &str = "/tmp";
+    if folder.is_dir() && access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
+        return None;
+    }
+    // A program that links this library may have chosen a folder of its own.
+    let _ = tempfile::env::override_temp_dir(Path::new(DEFAULT));
+    Some(format!("TMPDIR={} is not a writable folder, so {DEFAULT} is used instead", folder.display()))
 }
 
 #[cfg(test)]

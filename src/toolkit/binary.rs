@@ -11,10 +11,12 @@ use crate::install::probe::{self, Answer, ProbeError, Prober, Program};
 use crate::install::verify;
 use crate::install::wrapper::{self, LinkKind};
 use crate::model::{BinaryName, Installed, Outcome};
+use crate::plugin::config::provider::PackageMetadata;
 use crate::plugin::overrides::ProviderOverrides;
 use crate::process::executable::{self, ExecutableError};
 use crate::process::spawn;
 use crate::settings::Settings;
+use crate::toolkit::package;
 
 /// An error for a request that gets no Binary record.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,8 @@ impl BinaryError {
 pub(crate) struct Search<'a> {
     /// The provider whose hook this is.
     pub provider: &'a str,
+    /// The metadata of the provider's package manager, which has the versions of its programs.
+    pub metadata: Option<PackageMetadata>,
     /// The installed binaries in the store.
     pub known: &'a [Installed],
     /// The PATH and the folders.
@@ -76,6 +80,8 @@ pub(crate) struct ProgramFacts {
     pub file: PathBuf,
     /// The version; empty if the program reports none.
     pub version: String,
+    /// The version of the package that owns the program; empty if no package manager installed it.
+    package_version: String,
     sha256: String,
     /// The fingerprint of the file when it was probed.
     fingerprint: String,
@@ -92,6 +98,7 @@ impl ProgramFacts {
             "name": name.as_str(),
             "abspath": self.file.to_string_lossy(),
             "version": self.version,
+            "package_version": self.package_version,
             "sha256": self.sha256,
             "fingerprint": self.fingerprint,
             "binprovider": provider,
@@ -138,7 +145,15 @@ impl Search<'_> {
         let is_same = |known: &&Installed| {
             known.abspath == file && known.fingerprint == fingerprint && !known.version.is_empty()
         };
+        let is_same = |known: &&Installed| is_same(known) && known.binprovider == self.provider;
         let known = self.known.iter().find(is_same).zip(kind_of_link);
+        let package = match (known, self.metadata) {
+            (None, Some(metadata)) => package::owner(metadata, &file, self.settings, self.prober.interrupt()),
+            _ => None,
+        };
+        let package_version = known.map(|(known, _)| known.package_version.clone());
+        let package_version =
+            package_version.or(package.as_ref().map(|package| package.package_version.clone()));
         let sha256 = || digest::sha256(&file).map_err(|error| BinaryError::Io(file.clone(), error));
         let (answer, sha256) = match (known, &overrides.version) {
             (Some((known, link_kind)), stated) => {
@@ -152,7 +167,8 @@ impl Search<'_> {
             (None, None) => {
                 let version_args = &overrides.version_args;
                 let program = Program { link_name: name.link_name(), file: &file, version_args };
-                let (answer, sha256) = rayon::join(|| self.prober.ask(program, None), sha256);
+                let known_version = package.as_ref().map(|package| package.version.as_str());
+                let (answer, sha256) = rayon::join(|| self.prober.ask(program, known_version), sha256);
                 let answer = answer.map_err(|error| match error {
                     ProbeError::Io(error) => BinaryError::Io(file.clone(), error),
                     error => BinaryError::NotRunning(file.clone(), error.to_string()),
@@ -162,7 +178,8 @@ impl Search<'_> {
         };
         let Answer { version, link_kind, is_timed_out } = answer;
         let version = version.unwrap_or_default();
-        Ok(ProgramFacts { file, version, sha256, fingerprint, link_kind, is_timed_out })
+        let package_version = package_version.unwrap_or_default();
+        Ok(ProgramFacts { file, version, package_version, sha256, fingerprint, link_kind, is_timed_out })
     }
 }
 

@@ -176,3 +176,56 @@ fn a_record_for_a_path_is_for_that_file() {
         .stderr_contains("but the name is the path of another file");
     context.run(&["binary", "create", "--name", named, "--abspath", named]).succeeds();
 }
+
+#[test]
+fn a_program_that_runs_itself_through_exec_ends_with_a_reason() {
+    let context = context_with_tools();
+    let rigup = env!("CARGO_BIN_EXE_rigup");
+    context.script("tools/tool", &format!("#!/bin/sh\nexec '{rigup}' exec -- tool\n"));
+    context
+        .run(&["exec", "--", "tool"])
+        .exits_with(3)
+        .stderr_contains("cannot start another rigup: 32 processes of rigup started each other");
+}
+
+#[test]
+fn a_tmpdir_that_does_not_exist_is_replaced() {
+    let mut context = context_with_tools();
+    context.set("TMPDIR", "/no/such/folder");
+    context.script("tools/tool", "#!/bin/sh\necho 1.0\n");
+    let output = context.run(&["install", "tool", "--binproviders", "env"]).succeeds();
+    let output = output.stderr_contains("TMPDIR=/no/such/folder is not a writable folder");
+    assert_eq!(output.record()["version"], "1.0");
+}
+
+#[test]
+fn a_program_that_leads_through_lib_bin_dir_is_skipped_on_path() {
+    let mut context = context_with_tools();
+    context.script("tools/tool", "#!/bin/sh\necho 1.0\n");
+    let install = |context: &TestContext, data: &str| {
+        let args = ["--data-dir", data, "install", "tool", "--binproviders", "env", "--force"];
+        context.run(&args).succeeds().record()
+    };
+    let [one, two] = ["one", "two"].map(|name| context.path(name).display().to_string());
+    let bin = |data: &str| format!("{data}/lib/{}/bin", rigup::settings::platform());
+    install(&context, &one);
+    context.set(
+        "PATH",
+        format!("{}:{}:{}:/usr/bin:/bin", bin(&one), bin(&two), context.path("tools").display()),
+    );
+    install(&context, &two);
+    assert_eq!(install(&context, &one)["abspath"], context.path("tools/tool").to_str().unwrap());
+}
+
+#[test]
+fn a_program_without_a_version_is_asked_again_when_one_is_needed() {
+    let context = context_with_tools();
+    let answer = context.write("answer", "exit 1");
+    context.script("tools/tool", &format!("#!/bin/sh\n. '{}'\n", answer.display()));
+    let install = |args: &[&str]| {
+        context.run(&[&["install", "tool", "--binproviders", "env"], args].concat()).succeeds().record()
+    };
+    assert_eq!(install(&[])["version"], "");
+    fs::write(&answer, "echo 2.0").unwrap();
+    assert_eq!(install(&["--min-version", "1"])["version"], "2.0");
+}

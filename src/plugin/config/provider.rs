@@ -21,8 +21,32 @@ pub struct ProviderConfig {
     pub version_format: Option<String>,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,
+    /// The metadata that states the version of the package that owns a program. `None` if the program is asked.
+    pub metadata: Option<PackageMetadata>,
     /// Whether someone reviews what the provider installs, as in a distribution. `None` if the file does not state it.
     pub curated: Option<bool>,
+}
+
+/// The metadata of a package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageMetadata {
+    /// The `dist-info` folders of a venv.
+    DistInfo,
+    /// The `package.json` of a Node package.
+    #[serde(rename = "package.json")]
+    PackageJson,
+    /// The `.crates.toml` of `cargo install`.
+    #[serde(rename = ".crates.toml")]
+    Crates,
+    /// The specifications in a gem home.
+    Gemspec,
+    /// The module that Go writes into a program.
+    Go,
+    /// Homebrew's cellar.
+    Cellar,
+    /// The database of dpkg.
+    Dpkg,
 }
 
 /// A key whose value has the wrong type: the key, and what its value must be.
@@ -37,6 +61,7 @@ impl ProviderConfig {
         let options = "a list of options such as \"--pre\" or \"--only-binary=\"";
         let version_format = "a string with {} for the version, such as \"=={}\"";
         let boolean = "true or false";
+        let metadata = "dist-info, package.json, .crates.toml, gemspec, go, cellar or dpkg";
         let config = Self {
             options: stated(keys, "options", options)?.unwrap_or_default(),
             version_format: stated(keys, "version_format", version_format)?,
@@ -44,6 +69,7 @@ impl ProviderConfig {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
                 postinstall_scripts: stated(&enforces, POSTINSTALL_SCRIPTS_KEY, boolean)?,
             },
+            metadata: stated(keys, "metadata", metadata)?,
             curated: stated(keys, "curated", boolean)?,
         };
         if !config.options.iter().all(|option| is_option(option)) {
@@ -108,6 +134,7 @@ mod tests {
             (json!({"options": ["--"]}), "\"options\" must be a list"),
             (json!({"version_format": "=="}), "\"version_format\" must be a string with {}"),
             (json!({"version_format": "{}"}), "\"version_format\" must be a string with {}"),
+            (json!({"metadata": "rpm"}), "\"metadata\" must be dist-info"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),
             (json!({"enforces": {"min_release_age": 1}}), "\"min_release_age\" must be true or false"),

@@ -1,0 +1,245 @@
+//! The version of a program in the metadata of the package manager that installed it.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use memchr::memmem;
+use serde_json::Value;
+
+use crate::fs::link;
+use crate::plugin::config::provider::PackageMetadata;
+use crate::process::capture;
+use crate::process::signals::Interrupt;
+use crate::process::spawn::CommandSpec;
+use crate::settings::Settings;
+
+/// The time in which dpkg must find a package.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The package that owns a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Package {
+    /// The version to compare with others: that of the author, without the distribution's epoch and revision.
+    pub version: String,
+    /// The version as the package manager writes it.
+    pub package_version: String,
+}
+
+impl Package {
+    fn new(version: &str) -> Self {
+        Self { version: version.to_owned(), package_version: version.to_owned() }
+    }
+}
+
+/// Returns the package that owns a program, or `None` if the metadata names none.
+pub(crate) fn owner(
+    metadata: PackageMetadata,
+    program: &Path,
+    settings: &Settings,
+    interrupt: &Interrupt,
+) -> Option<Package> {
+    let bin = program.parent()?;
+    let name = program.file_name()?.to_str()?;
+    match metadata {
+        PackageMetadata::DistInfo => dist_info(bin, name),
+        PackageMetadata::PackageJson => package_json(program),
+        PackageMetadata::Crates => crates_toml(&bin.join("../.crates.toml"), name),
+        PackageMetadata::Gemspec => gemspec(&bin.join("../specifications"), name),
+        PackageMetadata::Go => go_module(program),
+        PackageMetadata::Cellar => cellar(program),
+        PackageMetadata::Dpkg => dpkg(program, settings, interrupt).ok()?,
+    }
+}
+
+/// Returns the entries of a folder, sorted; none if it cannot be read.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+    let mut entries: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    entries.sort();
+    entries
+}
+
+/// Finds a Python package in the venv of a program by the files that it recorded.
+fn dist_info(bin: &Path, name: &str) -> Option<Package> {
+    let record_of_program = format!("/bin/{name},");
+    let folders = entries(&bin.join("../lib")).into_iter().map(|python| python.join("site-packages"));
+    let infos = folders.flat_map(|folder| entries(&folder));
+    let mut infos = infos.filter(|info| info.extension() == Some(OsStr::new("dist-info")));
+    let info = infos.find(|info| {
+        fs_err::read(info.join("RECORD"))
+            .is_ok_and(|record| memmem::find(&record, record_of_program.as_bytes()).is_some())
+    })?;
+    let metadata = fs_err::read_to_string(info.join("METADATA")).ok()?;
+    metadata.lines().find_map(|line| line.strip_prefix("Version: ")).map(Package::new)
+}
+
+/// Finds the Node package that contains a program, which is a link into it.
+fn package_json(program: &Path) -> Option<Package> {
+    let file = program.canonicalize().ok()?;
+    file.ancestors().skip(1).find_map(|folder| {
+        let text = fs_err::read_to_string(folder.join("package.json")).ok()?;
+        let json: Value = serde_json::from_str(&text).ok()?;
+        // A package.json without a name only sets options for a folder of a package.
+        json["name"].as_str()?;
+        json["version"].as_str().map(Package::new)
+    })
+}
+
+/// Finds the crate of a program in the list of `cargo install`: `"ripgrep 14.1.0 (registry+...)" = ["rg"]`.
+fn crates_toml(path: &Path, name: &str) -> Option<Package> {
+    let list: toml::Table = fs_err::read_to_string(path).ok()?.parse().ok()?;
+    let mut crates = list.get("v1")?.as_table()?.iter();
+    let is_owner = |programs: &toml::Value| {
+        programs
+            .as_array()
+            .is_some_and(|programs| programs.iter().any(|program| program.as_str() == Some(name)))
+    };
+    let (id, _) = crates.find(|(_, programs)| is_owner(programs))?;
+    id.split(' ').nth(1).map(Package::new)
+}
+
+/// Finds the gem of a program by the executables in its specification.
+fn gemspec(folder: &Path, name: &str) -> Option<Package> {
+    let quoted = format!("\"{name}\"");
+    entries(folder).iter().find_map(|path| {
+        let text = fs_err::read_to_string(path).ok()?;
+        let value = |key: &str| text.lines().find_map(|line| line.trim().strip_prefix(key));
+        value("s.executables = ").filter(|programs| programs.contains(&quoted))?;
+        value("s.version = \"")?.split('"').next().map(Package::new)
+    })
+}
+
+/// Returns the version of the main module that Go writes into each program.
+fn go_module(program: &Path) -> Option<Package> {
+    let bytes = fs_err::read(program).ok()?;
+    let start = memmem::find(&bytes, b"\nmod\t")? + 1;
+    let line = bytes[start..].split(|byte| *byte == b'\n').next()?;
+    let version = std::str::from_utf8(line).ok()?.split('\t').nth(2)?;
+    Some(Package::new(version.strip_prefix('v')?))
+}
+
+/// Returns the version in the path of Homebrew's cellar: `Cellar/<formula>/<version>_<revision>/bin/<name>`.
+fn cellar(program: &Path) -> Option<Package> {
+    let file = program.canonicalize().ok()?;
+    let mut names = file.iter().skip_while(|name| *name != "Cellar");
+    let package_version = names.nth(2)?.to_str()?.to_owned();
+    let version = package_version.split('_').next()?.to_owned();
+    Some(Package { version, package_version })
+}
+
+/// Asks dpkg for the package that owns a program, or the file that the program is a link to.
+fn dpkg(program: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Result<Option<Package>> {
+    let deadline = Instant::now() + TIMEOUT;
+    let run = |args: &[&OsStr]| {
+        let env = settings.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let command = CommandSpec {
+            program: "dpkg-query".into(),
+            args: args.iter().map(OsString::from).collect(),
+            env: env.chain([("LC_ALL".into(), "C".into())]).collect(),
+            cwd: PathBuf::from("/"),
+        };
+        capture::stdout(&command, deadline, interrupt)
+    };
+    for step in link::steps(program) {
+        // Where /bin is a link to /usr/bin, dpkg knows only the path in the package.
+        let unmerged = step.strip_prefix("/usr").map(|path| Path::new("/").join(path));
+        for path in [Some(step), unmerged.ok()].into_iter().flatten() {
+            let Some(found) = run(&["-S".as_ref(), path.as_os_str()])? else { continue };
+            let mut owners = found.lines().filter(|line| !line.starts_with("diversion "));
+            let Some(owner) = owners.next().and_then(|line| line.split([',', ' ']).next()) else { continue };
+            let owner = owner.trim_end_matches(':');
+            let version = run(&["-W".as_ref(), "-f=${Version}".as_ref(), owner.as_ref()])?;
+            return Ok(version.map(|package_version| Package {
+                version: upstream_version(&package_version).to_owned(),
+                package_version,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the author's part of a Debian version: `10.11.19` of `1:10.11.19+dfsg-0+deb12u1`.
+fn upstream_version(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    let version = version.rsplit_once('-').map_or(version, |(upstream, _)| upstream);
+    let version = version.rsplit_once("+really").map_or(version, |(_, real)| real);
+    let repacked = ["+dfsg", "~dfsg", ".dfsg", "+ds", "~ds", "+repack"];
+    let end = repacked.iter().filter_map(|suffix| version.find(suffix)).min();
+    &version[..end.unwrap_or(version.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn write(path: &Path, content: &str) {
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, content).unwrap();
+    }
+
+    fn version(package: Option<Package>) -> String {
+        package.map(|package| package.package_version).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_package_that_recorded_a_program_owns_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs_err::create_dir(path("bin")).unwrap();
+        let site = path("lib/python3.11/site-packages");
+        for (package, program) in [("a-1.0", "other"), ("lit-2.14.7", "lit")] {
+            let info = site.join(format!("{package}.dist-info"));
+            write(&info.join("RECORD"), &format!("../../../bin/{program},sha256=x,1\n"));
+            let version = package.split('-').nth(1).unwrap();
+            write(&info.join("METADATA"), &format!("Metadata-Version: 2.1\nName: x\nVersion: {version}\n"));
+        }
+        assert_eq!(version(dist_info(&path("bin"), "lit")), "2.14.7");
+        assert_eq!(version(dist_info(&path("bin"), "python")), "");
+
+        write(&path("node_modules/x/package.json"), r#"{"name": "x", "version": "3.10.1"}"#);
+        write(&path("node_modules/x/dist/package.json"), r#"{"type": "module"}"#);
+        write(&path("node_modules/x/dist/cli.js"), "");
+        fs_err::create_dir(path("node_modules/.bin")).unwrap();
+        symlink("../x/dist/cli.js", path("node_modules/.bin/x")).unwrap();
+        assert_eq!(version(package_json(&path("node_modules/.bin/x"))), "3.10.1");
+
+        write(
+            &path(".crates.toml"),
+            "[v1]\n\"a 1.0.0 (r)\" = [\"b\"]\n\"ripgrep 14.1.0 (registry+x)\" = [\"rg\"]\n",
+        );
+        assert_eq!(version(crates_toml(&path(".crates.toml"), "rg")), "14.1.0");
+
+        let spec =
+            "  s.name = \"rake\".freeze\n  s.version = \"13.0.6\"\n  s.executables = [\"rake\".freeze]\n";
+        write(&path("specifications/rake-13.0.6.gemspec"), spec);
+        assert_eq!(version(gemspec(&path("specifications"), "rake")), "13.0.6");
+        assert_eq!(version(gemspec(&path("specifications"), "rak")), "");
+
+        write(&path("go"), "\0\npath\tx.org/cmd\nmod\tx.org\tv1.2.3\th1:x=\ndep\ty.org\tv4.0.0\n");
+        assert_eq!(version(go_module(&path("go"))), "1.2.3");
+        write(&path("go"), "\nmod\tx.org\t(devel)\t\n");
+        assert_eq!(go_module(&path("go")), None);
+
+        write(&path("Cellar/jq/1.7.1_2/bin/jq"), "");
+        let package = cellar(&path("Cellar/jq/1.7.1_2/bin/jq")).unwrap();
+        assert_eq!((package.version.as_str(), package.package_version.as_str()), ("1.7.1", "1.7.1_2"));
+    }
+
+    #[test]
+    fn the_version_of_a_debian_package_is_that_of_its_author() {
+        for (version, expected) in [
+            ("1:10.11.19-0+deb12u1", "10.11.19"),
+            ("18.19.0+dfsg-6~deb12u2", "18.19.0"),
+            ("2.14.7+ds-1", "2.14.7"),
+            ("3.0+really2.9-1", "2.9"),
+            ("1.2.3", "1.2.3"),
+            ("3.0~rc1-2", "3.0~rc1"),
+        ] {
+            assert_eq!(upstream_version(version), expected);
+        }
+    }
+}
