@@ -199,7 +199,7 @@ fn apt_reports_a_reason_for_each_package() {
         let attempt = &record["attempts"][0];
         assert_eq!(
             (attempt["outcome"].as_str(), attempt["reason"].as_str()),
-            (Some("failed"), Some(&*format!("E: {name} is broken")))
+            (Some("failed"), Some(&*format!("{name} is broken")))
         );
     }
 }
