@@ -66,10 +66,10 @@ pub use crate::hook::event::HookEvent;
 pub use crate::hook::run::RunError;
 pub use crate::install::event::InstallEvent;
 pub use crate::model::{
-    Attempt, Binary, BinaryId, BinaryName, BinaryState, ExitReason, Identity, Installed, InterfaceId,
-    MachineId, NameError, Outcome, PluginName, PluginNameError, Policy, PolicyError, Process, ProcessExit,
-    ProcessId, ProcessSpec, ProcessState, ProcessType, ProviderName, Queued, RunSpec, Running, UnknownWord,
-    Usage, Version,
+    Attempt, Backoff, Binary, BinaryId, BinaryName, ExitReason, Identity, Installed, InterfaceId, MachineId,
+    NameError, Outcome, PluginName, PluginNameError, Policy, PolicyError, Process, ProcessExit, ProcessId,
+    ProcessSpec, ProcessState, ProcessType, ProviderName, RunSpec, Running, UnknownWord, Usage, Version,
+    VersionRange,
 };
 pub use crate::plugin::discovery::{Hook, Start};
 pub use crate::plugin::hook_name::{Background, HookName};

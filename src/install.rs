@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod attempt;
+pub(crate) mod digest;
 pub(crate) mod event;
 pub(crate) mod link;
 pub(crate) mod link_users;

@@ -51,7 +51,7 @@ pub mod internal {
     pub use crate::model::name::{MAX_CHARS, link_name};
     pub use crate::model::{
         Binary, BinaryId, BinaryName, ExitReason, Guid, Identity, Machine, MachineFacts, MachineId, Outcome,
-        Process, ProcessExit, ProcessId, ProcessSpec, ProcessType, ProviderName, Version,
+        Process, ProcessExit, ProcessId, ProcessSpec, ProcessType, ProviderName, Version, VersionRange,
     };
     pub use crate::plugin::config::provider::ProviderConfig;
     pub use crate::plugin::config::value::{Origin, SettingResolver, Sources};
@@ -67,7 +67,9 @@ pub mod internal {
         pub use crate::protocol::{MAX_DIAGNOSTICS, Record, RecordReader, Unparsed, read};
     }
     pub mod requirement {
-        pub use crate::plugin::requirement::{Providers, Requirement, parse_entry, parse_line, read_from};
+        pub use crate::plugin::requirement::{
+            Providers, Requirement, Substitution, parse_entry, parse_line, read_from,
+        };
     }
     pub mod schema {
         pub use crate::plugin::config::schema::{Property, parse};

@@ -52,6 +52,9 @@ pub struct Pin {
     pub sha256: String,
     /// Hex SHA-256 of the provider's hook.
     pub hook_sha256: String,
+    /// Hex SHA-256 of the requirement's overrides for the provider; empty if there are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub overrides_sha256: String,
 }
 
 /// The pins of a lock file.
@@ -188,7 +191,7 @@ impl Pin {
     }
 
     fn check(&self) -> Result<(), PinError> {
-        let Self { platform, name, binprovider: _, version, sha256, hook_sha256 } = self;
+        let Self { platform, name, binprovider: _, version, sha256, hook_sha256, overrides_sha256 } = self;
         if platform.len() > MAX_TEXT
             || !platform.split_once('-').is_some_and(|(arch, os)| is_word(arch) && is_word(os))
         {
@@ -204,6 +207,9 @@ impl Pin {
             if !is_sha256(digest) {
                 return Err(PinError::Digest(key));
             }
+        }
+        if !overrides_sha256.is_empty() && !is_sha256(overrides_sha256) {
+            return Err(PinError::Digest("overrides_sha256"));
         }
         Ok(())
     }

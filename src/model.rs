@@ -21,7 +21,7 @@ pub(crate) use policy::PolicySupport;
 pub(crate) use retention::RetentionLimits;
 
 pub use attempt::{Attempt, Outcome};
-pub use binary::{Binary, BinaryState, Installed, Queued};
+pub use binary::{Backoff, Binary, Installed};
 pub use id::{BinaryId, InterfaceId, MachineId, ProcessId};
 pub use machine::{Guid, Machine, MachineFacts};
 pub use name::{BinaryName, NameError};
@@ -32,4 +32,4 @@ pub use process::{
     Usage,
 };
 pub use text_enum::UnknownWord;
-pub use version::Version;
+pub use version::{Version, VersionRange};

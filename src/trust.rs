@@ -350,7 +350,8 @@ impl<'a> Inspection<'a> {
     /// Returns whether the user has declared a folder, or one that contains it, trusted. Records the exception for
     /// [`Self::notes`].
     pub(crate) fn is_excepted(&mut self, folder: &Path, untrusted: &Untrusted) -> bool {
-        let real = folder.canonicalize().ok();
+        // A file that does not exist is covered like its folder.
+        let real = folder.canonicalize().or_else(|_| folder.parent().unwrap_or(folder).canonicalize()).ok();
         let covers = |exception: &&Exception| {
             let both = || real.as_ref().zip(exception.folder.canonicalize().ok());
             folder.starts_with(&exception.folder)

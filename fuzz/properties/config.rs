@@ -25,8 +25,8 @@ pub(crate) fn check(input: &[u8]) {
             check_property(&resolver, property, text);
         }
         for entry in &schema.required_binaries {
-            let lookup = |name: &str| resolver.value(name)?.as_str().map(str::to_owned);
-            let _ = requirement::parse_entry(None, entry, Some(Path::new("/home/me")), lookup);
+            let fill = |name: &str| resolver.fill(name);
+            let _ = requirement::parse_entry(None, entry, Some(Path::new("/home/me")), fill);
         }
     }
 }

@@ -19,7 +19,8 @@ pub(crate) fn check(input: &[u8]) {
     let folder = Path::new("/plugins/p");
     let (requirements, diagnostics) = requirement::read_from(None, folder, input, Some(Path::new(HOME)));
     let lines = input.split(|&byte| byte == b'\n').count();
-    assert!(requirements.len() + diagnostics.len() <= lines);
+    let errors = diagnostics.iter().filter(|diagnostic| !diagnostic.is_warning).count();
+    assert!(requirements.len() + errors <= lines);
     for diagnostic in &diagnostics {
         assert!(diagnostic.line.is_some_and(|line| line <= lines as u64), "{diagnostic}");
     }
@@ -31,7 +32,8 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
     assert!(requirement.min_version.is_empty() || Version::looks_like_version(&requirement.min_version));
 
     let known = ["env", "pip"].map(ProviderName::from_static);
-    let steps = plan::plan(std::slice::from_ref(requirement), &Selection::default(), &known);
+    let selection = Selection { curated: known.to_vec(), ..Selection::default() };
+    let steps = plan::plan(std::slice::from_ref(requirement), &selection, &known);
     let [Ok(request)] = &steps[..] else { panic!("the plan is {steps:?}") };
     check_record(requirement, request);
     let providers = request
@@ -42,7 +44,7 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
         .chain(requirement.overrides.providers().map(ProviderName::as_str));
     for provider in providers {
         let on_argv = from_arguments(request, provider);
-        check_request(requirement, provider, &on_argv);
+        check_request(requirement, request, provider, &on_argv);
         let line = arguments::input_line(request, provider, BinaryId::from(0), MachineId::from(0));
         let fields = serde_json::from_str(&line).expect("the input of a batch hook is an object");
         let in_batch = HookRequest::from_record(&fields, None).expect("a batch hook can read its input");
@@ -84,8 +86,12 @@ fn from_arguments(request: &Request, provider: &str) -> HookRequest {
 }
 
 /// Asserts that a provider's hook receives the values of the requirement.
-fn check_request(requirement: &Requirement, provider: &str, request: &HookRequest) {
-    assert_eq!((&request.name, &request.providers), (&requirement.name, &requirement.providers));
+fn check_request(requirement: &Requirement, planned: &Request, provider: &str, request: &HookRequest) {
+    let providers = match &requirement.providers {
+        Providers::Default => &Providers::Only(planned.candidates.clone()),
+        stated => stated,
+    };
+    assert_eq!((&request.name, &request.providers), (&requirement.name, providers));
     assert_eq!(request.overrides, requirement.overrides);
     let override_min_version = requirement.overrides.of(provider).min_version.as_deref();
     assert_eq!(request.min_version.trim(), override_min_version.unwrap_or(&requirement.min_version).trim());

@@ -13,7 +13,7 @@ use crate::engine::session::{self, Session};
 use crate::engine::{ExitStatus, uninstall};
 use crate::install::link::Linker;
 use crate::install::register::{self, RegisterError, Registered, VerifiedRecord};
-use crate::model::{Attempt, Binary, BinaryName, BinaryState, Version};
+use crate::model::{Attempt, Binary, BinaryName, Version};
 use crate::plugin::requirement::Providers;
 use crate::protocol;
 use crate::report::tables;
@@ -140,10 +140,7 @@ fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
     let binaries = store.binaries(&filter)?;
     let output = &mut context.output;
     let record = |binary: &Binary| {
-        let attempts = match &binary.state {
-            BinaryState::Queued(_) => attempts_of(&store, binary)?,
-            BinaryState::Installed(_) => Vec::new(),
-        };
+        let attempts = if binary.installed().is_none() { attempts_of(&store, binary)? } else { Vec::new() };
         Ok(binary.to_record(&attempts))
     };
     let records = binaries.iter().map(record).collect::<Result<Vec<_>, CliError>>()?;

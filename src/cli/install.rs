@@ -13,12 +13,13 @@ use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
 use crate::engine::install::{InstallPlan, StepResult, TIMEOUT_SECONDS, unresolved};
-use crate::engine::{EngineEvent, ExitStatus, InstallReport, InstallRequest, lockfile};
+use crate::engine::{EngineEvent, InstallReport, InstallRequest, lockfile};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::install::plan::Refusal;
+use crate::install::resolver::rejection;
 use crate::install::status::{self, InstallStatus, install_status};
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
-use crate::model::{Policy, PolicyError, ProviderName};
+use crate::model::{Policy, PolicyError};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::tables;
 use crate::store::BinaryFilter;
@@ -26,7 +27,7 @@ use crate::store::BinaryFilter;
 /// The options that select binaries and their minimum version.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SelectionArgs {
-    /// Names of binaries [default: everything that the plugins require]
+    /// Names of binaries, or NAME@VERSION [default: everything that the plugins require]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Use only the requirements of these plugins
@@ -35,6 +36,9 @@ pub(crate) struct SelectionArgs {
     /// Require at least this version
     #[arg(long, value_name = "V", default_value = "", hide_default_value = true)]
     min_version: String,
+    /// Require at most this version
+    #[arg(long, value_name = "V", default_value = "", hide_default_value = true)]
+    max_version: String,
 }
 
 /// The policy options for packages from open registries.
@@ -130,6 +134,7 @@ pub(crate) fn request(
         plugins: selection.plugins,
         binproviders,
         min_version: selection.min_version,
+        max_version: selection.max_version,
         policy: policy.into(),
         jobs: jobs.jobs,
         timeout: Duration::from_secs(jobs.timeout),
@@ -155,8 +160,8 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
 
 /// Runs `rigup load`.
 pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
-    let SelectionArgs { names, plugins, min_version } = args.selection;
-    let request = InstallRequest { names, plugins, min_version, ..InstallRequest::default() };
+    let SelectionArgs { names, plugins, min_version, max_version } = args.selection;
+    let request = InstallRequest { names, plugins, min_version, max_version, ..InstallRequest::default() };
     let plan = InstallPlan::lookup(&request, &context.settings, &print_event)?;
     execute(&plan, context, None)
 }
@@ -209,7 +214,7 @@ pub(crate) const NOTHING_REQUIRED: &str =
 fn print_results(results: &[StepResult], context: &mut Context) {
     let rows = results.iter().map(|result| match result {
         StepResult::AlreadyInstalled(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
-        StepResult::Resolved(resolved) => {
+        StepResult::Resolved(_, resolved) => {
             let mut row = tables::binary_row(&resolved.binary);
             if resolved.link_error.is_some() {
                 row[tables::STATUS] = Cell::failure("not linked");
@@ -230,6 +235,8 @@ fn print_results(results: &[StepResult], context: &mut Context) {
 fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
     let store = context.store()?;
     let providers = plan.catalog.providers();
+    let configs = plan.catalog.provider_configs();
+    let mut are_all_possible = plan.steps.iter().all(Result::is_ok);
     let mut rows = Vec::new();
     let mut records = Vec::new();
     for step in &plan.steps {
@@ -239,16 +246,32 @@ fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
                 let known = store.as_ref().map(|store| store.binaries(&filter)).transpose()?;
                 let is_installed = known.unwrap_or_default().first_mut().is_some_and(|binary| {
                     status::renew_fingerprint(binary);
-                    install_status(binary, request, &context.settings) != InstallStatus::Missing
+                    let status = install_status(binary, request, &context.settings);
+                    matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_))
                 });
                 let status = if is_installed { "installed" } else { "queued" };
-                let (known, unknown): (Vec<&ProviderName>, Vec<&ProviderName>) =
-                    request.candidates.iter().partition(|provider| providers.contains(provider));
-                let known = known.into_iter().map(ToString::to_string);
-                let tried: Vec<String> =
-                    known.chain(unknown.iter().map(|provider| format!("{provider} (unknown)"))).collect();
+                let (mut tried, mut unknown, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
+                for provider in &request.candidates {
+                    if !providers.contains(provider) {
+                        unknown.push(provider);
+                    } else if let Some(reason) = rejection(request, provider, configs.get(provider)) {
+                        rejected.push(format!("{provider} rejected: {reason}"));
+                    } else {
+                        tried.push(provider.to_string());
+                    }
+                }
+                are_all_possible &= is_installed || !tried.is_empty() || rejected.is_empty();
                 let mut record = request.to_record(status);
+                record["binproviders"] = tried
+                    .iter()
+                    .map(String::as_str)
+                    .chain(unknown.iter().map(|name| name.as_str()))
+                    .collect::<Vec<_>>()
+                    .join(",")
+                    .into();
                 record["unknown_providers"] = json!(unknown);
+                record["last_error"] = rejected.join("; ").into();
+                tried.extend(unknown.iter().map(|provider| format!("{provider} (unknown)")));
                 (status, tried.join(", "), record)
             }
             Err(refusal) => ("queued", String::new(), unresolved(&refusal.name, &refusal.reason)),
@@ -270,5 +293,5 @@ fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
     ];
     context.output.list(records, "", || Table::with_rows(columns, rows));
     let status = print_diagnostics(&plan.catalog);
-    Ok(if plan.steps.iter().all(Result::is_ok) { status } else { ExitStatus::Incomplete })
+    Ok(if are_all_possible { status } else { status.or_incomplete() })
 }

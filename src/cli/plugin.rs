@@ -7,8 +7,8 @@ use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::{print_diagnostics, print_event};
 use crate::cli::output::Output;
 use crate::engine::catalog::{Catalog, no_such_plugin};
-use crate::model::PolicySupport;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::model::{PolicySupport, VersionRange};
 use crate::plugin::config::enabled::PluginStatus;
 use crate::plugin::config::value::Setting;
 use crate::plugin::discovery::Plugin;
@@ -77,13 +77,14 @@ fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) {
     }
     let rows = requirements(plugin, catalog).map(|requirement| {
         let providers = requirement.providers.to_string();
-        [requirement.name.as_str(), &providers, &requirement.min_version, &overrides(requirement)]
-            .map(Cell::plain)
+        let versions = VersionRange { min: &requirement.min_version, max: &requirement.max_version };
+        let versions = versions.to_string();
+        [requirement.name.as_str(), &providers, &versions, &overrides(requirement)].map(Cell::plain)
     });
     let columns = [
         Column::new("REQUIRES").cut_end(20),
         Column::new("PROVIDERS"),
-        Column::new("MIN VERSION"),
+        Column::new("VERSION"),
         Column::new("OVERRIDES").wrap(20),
     ];
     output.table(&Table::with_rows(columns, rows));
@@ -122,7 +123,7 @@ fn enforcement(is_enforced: Option<bool>) -> &'static str {
 /// Returns why a plugin is disabled, or `None` if it is enabled or not selected.
 fn disabled_reason<'a>(plugin: &Plugin, catalog: &'a Catalog) -> Option<&'a str> {
     match &catalog.statuses[&plugin.name] {
-        PluginStatus::Disabled(reason) => Some(reason),
+        PluginStatus::Disabled(reason) | PluginStatus::Incomplete(reason) => Some(reason),
         PluginStatus::Enabled | PluginStatus::NotSelected => None,
     }
 }

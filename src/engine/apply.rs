@@ -89,7 +89,12 @@ impl<'a> Applier<'a> {
             session,
             interrupt,
             options,
-            selection: Selection { policy, settings_policy: catalog.core.policy(), ..Selection::default() },
+            selection: Selection {
+                policy,
+                settings_policy: catalog.core.policy(),
+                curated: catalog.curated_providers(),
+                ..Selection::default()
+            },
             providers: catalog.providers(),
             is_dry_run,
             installer: None,
@@ -167,7 +172,7 @@ impl<'a> Applier<'a> {
     }
 
     fn request(&self, fields: &Map<String, Value>) -> Result<Request, ApplyError> {
-        let requirement = requirement::parse_fields(None, fields, self.session.settings.home.as_deref())?;
+        let requirement = requirement::parse_record(fields, self.session.settings.home.as_deref())?;
         let steps = plan::plan(&[requirement], &self.selection, &self.providers);
         // A single requirement without a selection of providers is never refused.
         let request = steps.into_iter().flatten().next();
@@ -183,7 +188,7 @@ impl<'a> Applier<'a> {
         if is_ready(&binary, &request, &self.session.settings) {
             return Ok(StepResult::AlreadyInstalled(binary));
         }
-        Ok(match binary.queued().and_then(|queued| queued.pending_retry(clock::now())) {
+        Ok(match binary.backoff.pending_retry(clock::now()) {
             Some(retry_at) => StepResult::Deferred(binary, retry_at),
             None => StepResult::Planned(request),
         })

@@ -1,13 +1,14 @@
 //! The plugins that a command uses: their hooks, requirements and settings, read once.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
-use crate::install::plan::Request;
+use crate::install::plan::{Request, Selection};
 use crate::install::provider_deps;
 use crate::model::{PluginName, ProviderName};
 use crate::plugin::builtin;
@@ -18,7 +19,7 @@ use crate::plugin::config::schema;
 use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources, Variable};
 use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
 use crate::plugin::hook_name::BINARY_REQUEST;
-use crate::plugin::requirement::{self, Diagnostic, Requirement};
+use crate::plugin::requirement::{self, Diagnostic, Requirement, Substitution};
 use crate::settings::Settings;
 use crate::trust::Inspection;
 
@@ -50,7 +51,10 @@ impl Catalog {
         selected: &[String],
         on_event: OnEvent<'_>,
     ) -> Result<Self, EngineError> {
-        Self::find_with(settings, selected, &mut Inspection::new(&settings.trust), on_event)
+        let mut inspection = Inspection::new(&settings.trust);
+        let (mut catalog, unreadable) = Self::find_with(settings, selected, &mut inspection, on_event)?;
+        catalog.discovery.warnings.extend(unreadable.iter().map(ToString::to_string));
+        Ok(catalog)
     }
 
     /// Finds all plugins, and reads the requirements of the enabled ones and of the providers.
@@ -61,7 +65,9 @@ impl Catalog {
     ) -> Result<Self, EngineError> {
         // The folder of a plugin and its parents are inspected once for both of its files.
         let mut inspection = Inspection::new(&settings.trust);
-        let mut catalog = Self::find_with(settings, selected, &mut inspection, on_event)?;
+        let (mut catalog, unreadable) = Self::find_with(settings, selected, &mut inspection, on_event)?;
+        // Such a file may contain requirements, too.
+        catalog.discovery.diagnostics.extend(unreadable);
         let Self { configs, discovery, statuses, requirements, provider_requirements, .. } = &mut catalog;
         let resolver = configs.resolver(sources(settings));
         let has_selection = statuses.values().any(|status| *status == PluginStatus::NotSelected);
@@ -80,18 +86,22 @@ impl Catalog {
             let configured = configured_requirements(plugin, configs, &resolver, settings);
             for (read, problems) in [listed, configured] {
                 target.extend(read);
-                discovery.diagnostics.extend(problems);
+                let (warnings, errors): (Vec<_>, Vec<_>) =
+                    problems.into_iter().partition(|problem| problem.is_warning);
+                discovery.warnings.extend(warnings.iter().map(ToString::to_string));
+                discovery.diagnostics.extend(errors);
             }
         }
         Ok(catalog)
     }
 
+    /// Finds all plugins. Also returns a diagnostic for each `config.json` that cannot be read.
     fn find_with(
         settings: &Settings,
         selected: &[String],
         inspection: &mut Inspection<'_>,
         on_event: OnEvent<'_>,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<(Self, Vec<Diagnostic>), EngineError> {
         let mut discovery =
             discovery::discover(&settings.plugin_path, builtin::plugins(&settings.data_dir), &settings.trust);
         let core = core_settings(settings)?;
@@ -103,7 +113,6 @@ impl Catalog {
             .collect::<Result<_, _>>()?;
         let Discovery { plugins, warnings, .. } = &mut discovery;
         let (configs, unreadable) = PluginConfigs::read(plugins, &settings.data_dir, inspection);
-        warnings.extend(unreadable.iter().map(ToString::to_string));
         let resolver = configs.resolver(sources(settings));
         // Several plugins may share a setting; a problem with it is reported once.
         let mut warn = |warning: String| {
@@ -113,14 +122,29 @@ impl Catalog {
         };
         let statuses = configs.plugin_statuses(plugins, selected, &resolver, &mut warn);
         for (name, plugin) in selected.iter().zip(&chosen) {
-            if let Some(PluginStatus::Disabled(reason)) = statuses.get(plugin) {
-                warn(format!("the plugin {name} is disabled: {reason}"));
+            match statuses.get(plugin) {
+                Some(PluginStatus::Disabled(reason)) => {
+                    warn(format!("the plugin {name} is disabled: {reason}"));
+                }
+                Some(PluginStatus::Incomplete(reason)) => {
+                    return Err(EngineError::Setup(format!("cannot use the plugin {name}: {reason}")));
+                }
+                _ => {}
             }
         }
         let mut values_of = |name: &PluginName| configs.settings(name, &resolver, &mut warn);
         let values = plugins.iter().map(|plugin| (plugin.name.clone(), values_of(&plugin.name))).collect();
         let (requirements, provider_requirements) = (Vec::new(), Vec::new());
-        Ok(Self { discovery, requirements, provider_requirements, configs, core, settings: values, statuses })
+        let catalog = Self {
+            discovery,
+            requirements,
+            provider_requirements,
+            configs,
+            core,
+            settings: values,
+            statuses,
+        };
+        Ok((catalog, unreadable))
     }
 
     /// Returns the foreground hooks of providers, in hook order.
@@ -140,7 +164,8 @@ impl Catalog {
 
     /// Returns the requests that each provider depends on.
     pub(crate) fn provider_deps(&self) -> HashMap<ProviderName, Vec<Request>> {
-        provider_deps::plan(&self.provider_requirements, &self.providers())
+        let selection = Selection { curated: self.curated_providers(), ..Selection::default() };
+        provider_deps::plan(&self.provider_requirements, &selection, &self.providers())
     }
 
     /// Returns the configuration in the `config.json` of each provider.
@@ -149,14 +174,19 @@ impl Catalog {
         self.providers().into_iter().map(|name| (name.clone(), config(&name).unwrap_or_default())).collect()
     }
 
-    /// Returns the curated providers, in hook order. A plugin that replaces a built-in provider is as curated as that
-    /// provider, unless it sets `curated` itself.
+    /// Returns the curated providers, in hook order: all except the open registries. A plugin that replaces a built-in
+    /// provider is at most as curated as that provider. A provider whose `config.json` cannot be read is not curated.
     pub(crate) fn curated_providers(&self) -> Vec<ProviderName> {
         let configs = self.provider_configs();
-        let built_in =
-            |name: &str| builtin::config(name).ok().flatten().and_then(|schema| schema.provider.curated);
-        let is_curated =
-            |name: &ProviderName| configs[name].curated.or_else(|| built_in(name)).unwrap_or(false);
+        let is_built_in_curated = |name: &ProviderName| {
+            let schema = builtin::config(name).ok().flatten();
+            schema.and_then(|schema| schema.provider.curated).unwrap_or(true)
+        };
+        let is_curated = |name: &ProviderName| {
+            configs[name].curated.unwrap_or(true)
+                && is_built_in_curated(name)
+                && self.configs.is_readable(name)
+        };
         self.providers().into_iter().filter(is_curated).collect()
     }
 
@@ -251,28 +281,29 @@ fn configured_requirements(
 ) -> (Vec<Requirement>, Vec<Diagnostic>) {
     let schema = configs.schema(&plugin.name);
     let entries = schema.map(|schema| schema.required_binaries.as_slice()).unwrap_or_default();
-    let value_of = |name: &str| {
+    let fill = |name: &str| {
         let folder = match name {
-            "LIB_DIR" => Some(&settings.lib_dir),
-            "LIB_BIN_DIR" => Some(&settings.lib_bin_dir),
-            "DATA_DIR" => Some(&settings.data_dir),
-            _ => None,
+            "LIB_DIR" | "ABXPKG_LIB_DIR" => &settings.lib_dir,
+            "LIB_BIN_DIR" => &settings.lib_bin_dir,
+            "DATA_DIR" => &settings.data_dir,
+            _ => return resolver.fill(name),
         };
-        let value = match folder {
-            Some(folder) => Value::from(folder.to_string_lossy()),
-            None => resolver.value(name)?,
-        };
-        Some(value.as_str()?.trim().to_owned()).filter(|value| !value.is_empty())
+        Substitution::Value(folder.to_string_lossy().into_owned())
     };
     let (mut requirements, mut diagnostics) = (Vec::new(), Vec::new());
     for (number, entry) in (1..).zip(entries) {
-        match requirement::parse_entry(Some(&plugin.name), entry, settings.home.as_deref(), value_of) {
-            Ok(requirement) => requirements.push(requirement),
-            Err(error) => {
-                let problem = format!("required_binaries, entry {number}: {error}");
-                let path = plugin.path.join(schema::FILE_NAME);
-                diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, problem));
+        let problem = |text: &dyn Display| {
+            let path = plugin.path.join(schema::FILE_NAME);
+            let message = format!("required_binaries, entry {number}: {text}");
+            Diagnostic::new(plugin.name.as_str(), path, message)
+        };
+        match requirement::parse_entry(Some(&plugin.name), entry, settings.home.as_deref(), fill) {
+            Ok((requirement, unknown)) => {
+                requirements.push(requirement);
+                diagnostics
+                    .extend(unknown.map(|unknown| Diagnostic { is_warning: true, ..problem(&unknown) }));
             }
+            Err(error) => diagnostics.push(problem(&error)),
         }
     }
     (requirements, diagnostics)

@@ -18,8 +18,8 @@ use crate::engine::session::{CommandProcess, Session};
 use crate::install::adopt;
 use crate::install::plan::{self, Refusal, Request, Selection, Step};
 use crate::install::resolver::{ResolveError, Resolved, Resolver};
-use crate::install::status::{self, is_ready};
-use crate::model::{Binary, BinaryName, Installed, Policy, ProcessId, Version};
+use crate::install::status::{self, is_ready, is_usable};
+use crate::model::{Binary, BinaryName, Installed, Policy, ProcessId, Version, VersionRange};
 use crate::plugin::requirement::{Diagnostic, Providers};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
@@ -43,6 +43,8 @@ pub struct InstallRequest {
     pub binproviders: Option<String>,
     /// The lowest acceptable version; any version if empty.
     pub min_version: String,
+    /// The highest acceptable version; any version if empty.
+    pub max_version: String,
     /// The policy for packages from open registries.
     pub policy: Policy,
     /// Whether to reinstall installed binaries, and to overwrite existing files with links.
@@ -62,6 +64,7 @@ impl Default for InstallRequest {
             plugins: Vec::new(),
             binproviders: None,
             min_version: String::new(),
+            max_version: String::new(),
             policy: Policy::default(),
             force: false,
             lockfile: None,
@@ -187,7 +190,7 @@ pub(crate) fn execute(
     let results = steps.iter().map(|step| match step {
         Err(refusal) => StepResult::Refused(refusal.clone()),
         Ok(request) => match binaries.remove(request.name.as_str()) {
-            Some(binary) if !options.force && is_ready(&binary, request, &session.settings) => {
+            Some(binary) if !options.force && options.is_done(&binary, request, &session.settings) => {
                 StepResult::AlreadyInstalled(binary)
             }
             _ => StepResult::Planned(request.clone()),
@@ -226,10 +229,19 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
     let invalid = |error: &dyn Display| EngineError::InvalidRequest(error.to_string());
     let names = request.names.iter().map(|name| BinaryName::parse(name, home));
     let names = names.collect::<Result<_, _>>().map_err(|error| invalid(&error))?;
-    if !request.min_version.trim().is_empty() && !Version::looks_like_version(&request.min_version) {
+    for (flag, version) in [("--min-version", &request.min_version), ("--max-version", &request.max_version)]
+    {
+        if !version.trim().is_empty() && !Version::looks_like_version(version) {
+            return Err(EngineError::InvalidRequest(format!(
+                "{flag} {version:?} is not a version; use a form such as 1.2 or 2024.01.02"
+            )));
+        }
+    }
+    let versions = VersionRange { min: &request.min_version, max: &request.max_version };
+    if versions.is_empty() {
         return Err(EngineError::InvalidRequest(format!(
-            "--min-version {:?} is not a version; use a form such as 1.2 or 2024.01.02",
-            request.min_version
+            "--min-version {} is newer than --max-version {}",
+            versions.min, versions.max
         )));
     }
     let providers = request.binproviders.as_deref().map(Providers::parse).transpose();
@@ -237,6 +249,7 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
         names,
         providers: providers.map_err(|error| invalid(&error))?,
         min_version: request.min_version.clone(),
+        max_version: request.max_version.clone(),
         policy: request.policy,
         ..Selection::default()
     })
@@ -268,13 +281,24 @@ pub(crate) struct InstallOptions {
     pub(crate) timeout: Duration,
 }
 
+impl InstallOptions {
+    /// Returns whether the binary of a request is installed. A lookup, which can only try env, also accepts a binary
+    /// that another provider installed for another request.
+    fn is_done(self, binary: &Binary, request: &Request, settings: &Settings) -> bool {
+        let is_of_other_provider =
+            || binary.installed().is_some_and(|installed| installed.binprovider != plan::ENV);
+        is_ready(binary, request, settings)
+            || self.is_lookup && is_of_other_provider() && is_usable(binary, request, settings)
+    }
+}
+
 /// The result of one step of a plan.
 #[derive(Debug)]
 pub(crate) enum StepResult {
     /// The binary was installed before; no hook ran.
     AlreadyInstalled(Binary),
     /// The request was resolved, with or without success.
-    Resolved(Resolved),
+    Resolved(Arc<Request>, Resolved),
     /// The request failed recently and is not tried again before this time.
     Deferred(Binary, Timestamp),
     /// The request has to be resolved.
@@ -289,10 +313,13 @@ impl StepResult {
     /// Returns the record of the binary, or `None` if it is not installed.
     pub(crate) fn installed_binary(&self) -> Option<&Binary> {
         match self {
-            Self::AlreadyInstalled(binary) | Self::Resolved(Resolved { binary, .. }) => {
-                binary.installed().map(|_| binary)
-            }
-            Self::Deferred(..) | Self::Planned(_) | Self::Refused(_) | Self::Unresolved(..) => None,
+            Self::AlreadyInstalled(binary)
+            | Self::Resolved(_, Resolved { binary, has_succeeded: true, .. }) => Some(binary),
+            Self::Resolved(..)
+            | Self::Deferred(..)
+            | Self::Planned(_)
+            | Self::Refused(_)
+            | Self::Unresolved(..) => None,
         }
     }
 
@@ -313,7 +340,7 @@ impl StepResult {
 
     /// Returns why the binary is installed without a link, or `None` if it is linked or not installed.
     pub(crate) fn link_error(&self) -> Option<&str> {
-        let Self::Resolved(resolved) = self else { return None };
+        let Self::Resolved(_, resolved) = self else { return None };
         resolved.link_error.as_deref()
     }
 
@@ -326,7 +353,10 @@ impl StepResult {
     pub(crate) fn to_record(&self) -> Value {
         let mut record = match self {
             Self::AlreadyInstalled(binary) | Self::Deferred(binary, _) => binary.to_record(&[]),
-            Self::Resolved(resolved) => resolved.binary.to_record(&resolved.attempts),
+            Self::Resolved(_, Resolved { binary, has_succeeded: true, attempts, .. }) => {
+                binary.to_record(attempts)
+            }
+            Self::Resolved(request, resolved) => failed(request, resolved),
             Self::Planned(request) => request.to_record("queued"),
             Self::Refused(refusal) => unresolved(&refusal.name, &refusal.reason),
             Self::Unresolved(request, error) => unresolved(&request.name, &error.to_string()),
@@ -336,6 +366,19 @@ impl StepResult {
         }
         record
     }
+}
+
+/// Returns the record of a request that failed. It has the values of the earlier file if that stays installed.
+fn failed(request: &Request, resolved: &Resolved) -> Value {
+    let mut record = resolved.binary.to_record(&[]);
+    for (key, value) in request.to_record("queued").as_object().into_iter().flatten() {
+        if key != "last_error" && key != "binproviders" {
+            record[key] = value.clone();
+        }
+    }
+    record["binproviders"] = request.binproviders().into();
+    record["attempts"] = json!(resolved.attempts);
+    record
 }
 
 /// Returns the record of a request that has no row in the store.
@@ -401,7 +444,7 @@ impl<'a> Installer<'a> {
         let places = results.iter_mut().filter(|result| result.planned().is_some());
         for (result, (request, outcome)) in places.zip(outcomes) {
             *result = match outcome {
-                Ok(done) => StepResult::Resolved(done),
+                Ok(done) => StepResult::Resolved(request, done),
                 Err(error) => StepResult::Unresolved(Arc::unwrap_or_clone(request), error),
             };
         }
@@ -410,7 +453,7 @@ impl<'a> Installer<'a> {
 
     /// Adds the resolved requests to the use counts of the machine.
     pub(crate) fn count_uses(&self, results: &[StepResult]) -> Result<(), StoreError> {
-        let resolved = results.iter().filter(|result| matches!(result, StepResult::Resolved(_)));
+        let resolved = results.iter().filter(|result| matches!(result, StepResult::Resolved(..)));
         let (installed, failed): (Vec<_>, Vec<_>) = resolved.partition(|result| result.is_installed());
         if self.options.is_lookup || installed.is_empty() && failed.is_empty() {
             return Ok(());

@@ -48,8 +48,13 @@ impl LockfileOnDisk {
     }
 
     /// Returns the pins of this platform.
-    pub(crate) fn pins<'a>(&'a self, hooks: &'a HashMap<ProviderName, String>) -> Pins<'a> {
-        Pins { path: &self.path, lockfile: &self.lockfile, platform: settings::platform(), hooks }
+    pub(crate) fn pins<'a>(
+        &'a self,
+        hooks: &'a HashMap<ProviderName, String>,
+        settings: &'a Settings,
+    ) -> Pins<'a> {
+        let platform = settings::platform();
+        Pins { path: &self.path, lockfile: &self.lockfile, platform, hooks, settings }
     }
 }
 
@@ -66,7 +71,7 @@ pub(crate) fn pin_steps(
         return Err(lockfile_error(path, "it does not exist; run `rigup lock` to create it"));
     }
     let hooks = hook_digests(catalog, settings);
-    let pins = file.pins(&hooks);
+    let pins = file.pins(&hooks, settings);
     Ok(steps.into_iter().map(|step| pins.pin(step)).collect())
 }
 

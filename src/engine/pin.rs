@@ -16,7 +16,7 @@ use crate::fs::lock::FileLock;
 use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
 use crate::install::status::{self, InstallStatus, install_status};
-use crate::install::{pin, relocatable};
+use crate::install::{digest, pin, relocatable};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
 use crate::process::lock::{self, FOLDER_PATIENCE};
@@ -189,7 +189,7 @@ impl LockfileUpdate<'_> {
         plan: &InstallPlan,
         on_event: OnEvent<'_>,
     ) -> Result<InstallReport, EngineError> {
-        let pins = self.file.pins(&self.hooks);
+        let pins = self.file.pins(&self.hooks, self.settings);
         let pinned = plan.steps.iter().map(|step| match step {
             Ok(request) if self.installed(request).is_none() => {
                 pins.pin(Ok(request.clone())).or_else(|_| step.clone())
@@ -241,8 +241,18 @@ impl LockfileUpdate<'_> {
             Err(refusal) => LockRow::missing(&refusal.name, refusal.reason.clone()),
             Ok(request) => match self.installed(request).cloned() {
                 Some(installed) => self.update_line(request, &installed),
-                None => match self.file.pins(&self.hooks).find(request) {
-                    Ok(line) => LockRow::new(line.clone(), LockChange::Unchanged),
+                None => match self.file.pins(&self.hooks, self.settings).find(request) {
+                    Ok(before) => {
+                        let provider = &before.binprovider;
+                        let overrides_sha256 = digest::of_overrides(request, provider, self.settings);
+                        let line = Pin { overrides_sha256, ..before.clone() };
+                        let difference = pin::difference(before, &line);
+                        let is_same = difference.is_empty();
+                        LockRow::new(
+                            line,
+                            if is_same { LockChange::Unchanged } else { LockChange::Changed(difference) },
+                        )
+                    }
                     Err(reason) => LockRow::missing(&request.name, reason),
                 },
             },
@@ -253,8 +263,10 @@ impl LockfileUpdate<'_> {
     /// Returns the installed file of a request, regardless of its pin, or `None` if the binary is missing.
     fn installed(&self, request: &Request) -> Option<&Installed> {
         let binary = self.binaries.get(request.name.as_str())?;
-        let is_installed = install_status(binary, request, self.settings) != InstallStatus::Missing;
-        binary.installed().filter(|_| is_installed)
+        match install_status(binary, request, self.settings) {
+            InstallStatus::Ready | InstallStatus::Unlinked(_) => binary.installed(),
+            InstallStatus::Other(_) | InstallStatus::Missing => None,
+        }
     }
 
     fn update_line(&mut self, request: &Request, installed: &Installed) -> LockRow {
@@ -275,12 +287,6 @@ impl LockfileUpdate<'_> {
 
     fn line(&self, request: &Request, installed: &Installed) -> Result<Pin, String> {
         let Installed { binprovider, abspath, version, .. } = installed;
-        if !request.candidates.contains(binprovider) {
-            let (name, allowed) = (&request.name, request.candidates.join(", "));
-            return Err(format!(
-                "{binprovider} installed it, but only {allowed} may; run `rigup install --force {name}`"
-            ));
-        }
         let hook_sha256 =
             self.hooks.get(binprovider).ok_or_else(|| format!("cannot find a hook of {binprovider}"))?;
         let sha256 =
@@ -292,6 +298,7 @@ impl LockfileUpdate<'_> {
             version: version.clone(),
             sha256,
             hook_sha256: hook_sha256.clone(),
+            overrides_sha256: digest::of_overrides(request, binprovider, self.settings),
         })
     }
 

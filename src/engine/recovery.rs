@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::clock;
 use crate::fs::digest;
 use crate::install::probe;
-use crate::model::{
-    Attempt, Binary, BinaryState, MachineId, Outcome, Process, ProcessExit, ProcessId, import,
-};
+use crate::model::{Attempt, Binary, MachineId, Outcome, Process, ProcessExit, ProcessId, import};
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::tree;
 use crate::store::{Store, StoreError};
@@ -97,7 +95,7 @@ fn binaries_of(
     let newest: BTreeMap<String, (ProcessId, Binary)> =
         of_machine.map(|(process_id, binary)| (binary.name.clone(), (process_id, binary))).collect();
     let attempts = newest.into_values().filter_map(|(process_id, mut binary)| {
-        let BinaryState::Installed(installed) = &mut binary.state else { return None };
+        let installed = binary.installed.as_mut()?;
         installed.fingerprint = probe::fingerprint(&installed.abspath)?;
         let is_unchanged = digest::sha256(&installed.abspath).is_ok_and(|found| found == installed.sha256);
         let provider = installed.binprovider.clone();

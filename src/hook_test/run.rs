@@ -204,12 +204,14 @@ fn last_line(output: impl BufRead) -> io::Result<(String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::VersionRange;
     use crate::model::plugin_name::ProviderName;
 
     fn read(output: &[u8]) -> StdoutLines {
         let link = "/no/such/link".as_ref();
         let provider = ProviderName::from_static("mine");
-        StdoutLines::read(output, Some(Expected::new("sh", "", &provider, link))).unwrap()
+        StdoutLines::read(output, Some(Expected::new("sh", VersionRange::default(), &provider, link)))
+            .unwrap()
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::hook_test::request::TestRequest;
 use crate::hook_test::run::HookRun;
 use crate::hook_test::sandbox::{DiskFault, Sandbox};
 use crate::install::verify::Expected;
-use crate::model::ExitReason;
+use crate::model::{ExitReason, VersionRange};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::{BINARY_REQUEST, Background};
 use crate::plugin::overrides::Overrides;
@@ -288,11 +288,12 @@ impl Suite<'_> {
         let overrides = overrides.of(&self.hook.plugin);
         let abspath = overrides.abspath(sandbox.settings.home.as_deref());
         let provider = self.hook.provider();
-        let min_version = request.value("min-version").unwrap_or_default();
+        let version = |key: &str| request.value(key).unwrap_or_default();
+        let versions = VersionRange { min: version("min-version"), max: version("max-version") };
         let expected = self.is_provider().then(|| Expected {
             abspath: abspath.as_deref(),
             version: overrides.version.as_deref(),
-            ..Expected::new(name, min_version, &provider, &link)
+            ..Expected::new(name, versions, &provider, &link)
         });
         let observed = HookRun::of(process_id, exit, &finished.run_dir, expected, (duration, timeout))?;
         let mut installed = sandbox.installed();

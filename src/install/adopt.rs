@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::fs::digest;
 use crate::install::probe;
-use crate::model::{Binary, BinaryId, BinaryState, Installed, MachineId};
+use crate::model::{Binary, BinaryId, Installed, MachineId};
 use crate::store::{BinaryFilter, Store, StoreError};
 
 /// Returns the binary with this name on a machine. If there is none, copies the newest record of another machine with
@@ -42,12 +42,12 @@ fn adopted(other: Binary, machine_id: MachineId) -> Option<Binary> {
     let installed = other.installed()?;
     let fingerprint = probe::fingerprint(&installed.abspath)?;
     let is_unchanged = digest::sha256(&installed.abspath).is_ok_and(|found| found == installed.sha256);
-    let state = BinaryState::Installed(Installed { fingerprint, ..installed.clone() });
+    let installed = Some(Installed { fingerprint, ..installed.clone() });
     let now = clock::now();
     is_unchanged.then_some(Binary {
         id: BinaryId::generate(),
         machine_id,
-        state,
+        installed,
         created_at: now,
         modified_at: now,
         num_uses_failed: 0,

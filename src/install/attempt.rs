@@ -109,7 +109,7 @@ pub(crate) fn run(
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
             is_measured: builtin::is_builtin(&hook.path, &settings.data_dir),
             prober: Some(&prober),
-            ..Expected::new(request.name.as_str(), request.min_version_of(provider), provider, link)
+            ..Expected::new(request.name.as_str(), request.versions_of(provider), provider, link)
         })
         .collect();
     let mut verdicts = verdict::verdicts(&finished, provider, &expected, timeout, &on_event);

@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
 use crate::install::plan::{Refusal, Request, Step};
-use crate::install::relocatable;
+use crate::install::{digest, relocatable};
 use crate::lockfile::{Lockfile, Pin};
-use crate::model::{Installed, ProviderName, version};
+use crate::model::{Installed, ProviderName, VersionRange};
+use crate::settings::Settings;
 
 /// The pins of a lock file for this platform and its providers.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Pins<'a> {
     pub platform: String,
     /// The digest of each provider's hook; see [`hook_digest`].
     pub hooks: &'a HashMap<ProviderName, String>,
+    /// The settings.
+    pub settings: &'a Settings,
 }
 
 impl Pins<'_> {
@@ -62,12 +65,17 @@ impl Pins<'_> {
                 pin.hook_sha256
             ));
         }
-        let min_version = request.min_version_of(provider);
-        if !version::satisfies(&pin.version, min_version) {
+        let versions = request.versions_of(provider);
+        if !versions.contains(&pin.version) {
             let pinned = &pin.version;
-            return Err(format!(
-                "{path} pins version {pinned}, which is older than {min_version}; run `rigup lock`"
-            ));
+            let VersionRange { min, max } = versions;
+            let is_old = !(VersionRange { min, max: "" }).contains(pinned);
+            let problem = if is_old { format!("older than {min}") } else { format!("newer than {max}") };
+            return Err(format!("{path} pins version {pinned}, which is {problem}; run `rigup lock`"));
+        }
+        let overrides_sha256 = digest::of_overrides(request, provider, self.settings);
+        if !overrides_sha256.is_empty() && pin.overrides_sha256 != overrides_sha256 {
+            return Err(format!("overrides.{provider} changed since {path} was written; run `rigup lock`"));
         }
         Ok(pin)
     }
@@ -99,6 +107,7 @@ pub(crate) fn difference(before: &Pin, after: &Pin) -> String {
         ("version", &before.version, &after.version),
         ("sha256", &before.sha256, &after.sha256),
         ("hook_sha256", &before.hook_sha256, &after.hook_sha256),
+        ("overrides_sha256", &before.overrides_sha256, &after.overrides_sha256),
     ];
     changes
         .into_iter()
@@ -124,6 +133,7 @@ mod tests {
             version: version.to_owned(),
             sha256: sha256.to_owned(),
             hook_sha256: "0".repeat(64),
+            overrides_sha256: String::new(),
         }
     }
 

@@ -6,8 +6,8 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::lockfile::Pin;
-use crate::model::{BinaryName, PluginName, Policy, ProviderName, name, version};
-use crate::plugin::overrides::Overrides;
+use crate::model::{BinaryName, PluginName, Policy, ProviderName, VersionRange, name};
+use crate::plugin::overrides::{Overrides, Rules};
 use crate::plugin::requirement::{Providers, Requirement};
 
 /// The provider that finds installed programs and installs nothing.
@@ -22,8 +22,10 @@ pub struct Selection {
     pub providers: Option<Providers>,
     /// The minimum version, in addition to those that the requirements state; empty for any.
     pub min_version: String,
-    /// The providers of a name that no plugin requires, in hook order: those with `"curated": true` in their
-    /// `config.json`. In an open registry, a mistyped name may be a package by an unknown author.
+    /// The maximum version, in addition to those that the requirements state; empty for any.
+    pub max_version: String,
+    /// The providers of a request that names none, in hook order. In an open registry, a mistyped name may be a package
+    /// by an unknown author.
     pub curated: Vec<ProviderName>,
     /// The policy of the command line, which overrides requirements and settings.
     pub policy: Policy,
@@ -42,6 +44,8 @@ pub struct Request {
     pub candidates: Vec<ProviderName>,
     /// The minimum version; empty for any.
     pub min_version: String,
+    /// The maximum version; empty for any.
+    pub max_version: String,
     /// The stated policy.
     pub policy: Policy,
     /// Packages and other options for each provider.
@@ -63,6 +67,7 @@ impl Request {
             providers,
             candidates: Vec::new(),
             min_version: String::new(),
+            max_version: String::new(),
             policy: Policy::default(),
             overrides: Overrides::default(),
             required_by: Vec::new(),
@@ -75,6 +80,7 @@ impl Request {
     fn from_requirement(requirement: &Requirement) -> Self {
         Self {
             min_version: requirement.min_version.clone(),
+            max_version: requirement.max_version.clone(),
             policy: requirement.policy,
             overrides: requirement.overrides.clone(),
             required_by: requirement.plugin.iter().cloned().collect(),
@@ -84,9 +90,32 @@ impl Request {
         }
     }
 
-    /// Returns the minimum version for this provider; empty for any.
-    pub fn min_version_of(&self, provider: &str) -> &str {
-        self.overrides.of(provider).min_version.as_deref().unwrap_or(&self.min_version)
+    /// Returns the versions that are accepted from any provider without overrides.
+    pub fn versions(&self) -> VersionRange<'_> {
+        VersionRange { min: &self.min_version, max: &self.max_version }
+    }
+
+    /// Returns the versions that are accepted from this provider.
+    pub fn versions_of(&self, provider: &str) -> VersionRange<'_> {
+        let overrides = self.overrides.of(provider);
+        VersionRange {
+            min: overrides.min_version.as_deref().unwrap_or(&self.min_version),
+            max: overrides.max_version.as_deref().unwrap_or(&self.max_version),
+        }
+    }
+
+    /// Returns the only version that is accepted from this provider, or `None` if there are several.
+    pub fn exact_version_of(&self, provider: &str) -> Option<&str> {
+        let pinned = self.pin.as_ref().map(|pin| pin.version.as_str()).filter(|version| !version.is_empty());
+        pinned.or_else(|| self.versions_of(provider).exact())
+    }
+
+    /// Returns the providers as a record states them: those that are tried if the request names none.
+    pub fn binproviders(&self) -> String {
+        match &self.providers {
+            Providers::Default => self.candidates.join(","),
+            named => named.to_string(),
+        }
     }
 
     /// Returns the policy that is stated for this provider.
@@ -102,6 +131,7 @@ impl Request {
             "status": status,
             "binproviders": self.candidates.join(","),
             "min_version": self.min_version,
+            "max_version": self.max_version,
             "overrides": self.overrides,
             "last_error": "",
         });
@@ -110,13 +140,13 @@ impl Request {
     }
 }
 
-/// The name with its version requirement: `sh`, `sh (>= 9)`, or `sh (== 9.1)` if it is pinned.
+/// The name with the accepted versions: `sh`, `sh (>= 9)`, or `sh (== 9.1)` if it is pinned.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, min_version, pin, .. } = self;
+        let Self { name, pin, .. } = self;
         match pin {
             Some(pin) if !pin.version.is_empty() => write!(f, "{name} (== {})", pin.version),
-            _ => f.write_str(&name::label(name.as_str(), min_version)),
+            _ => f.write_str(&name::label(name.as_str(), self.versions())),
         }
     }
 }
@@ -163,18 +193,38 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
     } else {
         let mut seen = HashSet::new();
         let names = selection.names.iter().filter(|name| seen.insert(*name));
-        let steps = names.map(|name| match indexes.get(name) {
-            Some(&index) => merged[index].clone(),
-            None => Ok(bare_request(name, selection)),
+        let steps = names.map(|name| {
+            if let Some(&index) = indexes.get(name) {
+                return merged[index].clone();
+            }
+            let Some((base, version)) = name.split_version() else { return Ok(bare_request(name)) };
+            let index = indexes.get(&base);
+            let step = index.map_or_else(|| Ok(bare_request(&base)), |&index| merged[index].clone());
+            let exactly = VersionRange { min: version, max: version };
+            step.and_then(|request| restrict(request, exactly, name.as_str()))
         });
         steps.collect()
     };
     selected.into_iter().map(|step| step.and_then(|request| narrow(request, selection, providers))).collect()
 }
 
-fn bare_request(name: &BinaryName, selection: &Selection) -> Request {
-    let curated = || Providers::Only(selection.curated.clone());
-    Request::new(name.clone(), selection.providers.clone().unwrap_or_else(curated))
+/// Returns the request for a name that no plugin requires.
+fn bare_request(name: &BinaryName) -> Request {
+    Request::new(name.clone(), Providers::Default)
+}
+
+/// Restricts a request to versions that `source` requires.
+fn restrict(mut request: Request, versions: VersionRange<'_>, source: &str) -> Step {
+    let before = request.versions().to_string();
+    let VersionRange { min, max } = request.versions().and(versions);
+    (request.min_version, request.max_version) = (min.to_owned(), max.to_owned());
+    request.overrides.tighten(versions, Policy::default(), Policy::default());
+    if request.versions().is_empty() {
+        let by = request.required_by.join(", ");
+        let reason = format!("plugin {by} requires version {before}, but {source} requires {versions}");
+        return Err(Refusal { name: request.name, reason });
+    }
+    Ok(request)
 }
 
 /// Merges the requests of two requirements of one name.
@@ -191,14 +241,29 @@ fn merge(first: &Request, second: Request) -> Step {
             ),
         });
     };
+    let versions = first.versions().and(second.versions());
+    if versions.is_empty() {
+        return Err(Refusal {
+            reason: format!(
+                "plugin {} requires version {}, but plugin {} requires {}; change one of them",
+                first.required_by.join(", "),
+                first.versions(),
+                second.required_by.join(", "),
+                second.versions()
+            ),
+            name: second.name,
+        });
+    }
     let mut overrides = first.overrides.merge(&second.overrides);
     // A rule for one provider replaces the rule for all providers, but must not undo the rule of the other requirement.
-    overrides.replace_rules(|provider, _| {
-        let min_version = version::stricter(first.min_version_of(provider), second.min_version_of(provider));
-        (min_version.to_owned(), first.policy_of(provider).and(second.policy_of(provider)))
+    overrides.replace_rules(|provider| {
+        let versions = first.versions_of(provider).and(second.versions_of(provider));
+        let policy = first.policy_of(provider).and(second.policy_of(provider));
+        Rules { versions, policy }
     });
     Ok(Request {
-        min_version: version::stricter(&first.min_version, &second.min_version).to_owned(),
+        min_version: versions.min.to_owned(),
+        max_version: versions.max.to_owned(),
         policy: first.policy.and(second.policy),
         overrides,
         required_by: union(&first.required_by, second.required_by),
@@ -228,12 +293,14 @@ fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName
         };
         request.providers = both;
     }
-    request.min_version = version::stricter(&request.min_version, &selection.min_version).to_owned();
+    let versions = VersionRange { min: &selection.min_version, max: &selection.max_version };
+    let mut request = restrict(request, versions, "the command line")?;
     request.policy = selection.policy.or(request.policy.and(selection.settings_policy));
-    request.overrides.tighten(&selection.min_version, selection.settings_policy, selection.policy);
+    request.overrides.tighten(VersionRange::default(), selection.settings_policy, selection.policy);
     request.candidates = match &request.providers {
         // A path denotes one file, which no provider can install.
         _ if request.name.file().is_some() => vec![ProviderName::from_static(ENV)],
+        Providers::Default => selection.curated.clone(),
         Providers::Any => providers.to_vec(),
         Providers::Only(names) => names.clone(),
     };

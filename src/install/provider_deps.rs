@@ -6,13 +6,15 @@ use crate::install::plan::{self, Request, Selection};
 use crate::model::ProviderName;
 use crate::plugin::requirement::Requirement;
 
-/// Returns the requests for each provider's dependencies. `providers` are all providers, in hook order.
+/// Returns the requests for each provider's dependencies. `selection` has the curated providers, and `providers` are all
+/// providers, in hook order.
 ///
 /// A dependency is installed only by providers that have no dependencies, or whose own dependencies can be installed
 /// this way: uv by pip, which is installed by apt. So no provider depends on itself, not even indirectly. Any provider
 /// may install an optional dependency, including the one that has it.
 pub(crate) fn plan(
     requirements: &[Requirement],
+    selection: &Selection,
     providers: &[ProviderName],
 ) -> HashMap<ProviderName, Vec<Request>> {
     let (optional, required): (Vec<&Requirement>, Vec<&Requirement>) =
@@ -23,7 +25,7 @@ pub(crate) fn plan(
     let (mut unresolved, mut resolved): (Vec<ProviderName>, Vec<ProviderName>) =
         providers.iter().cloned().partition(has_dependencies);
     let mut requests: HashMap<ProviderName, Vec<Request>> = HashMap::new();
-    add_requests(&mut requests, &required, &resolved);
+    add_requests(&mut requests, &required, selection, &resolved);
     loop {
         let is_blocked = |provider: &ProviderName| {
             let mut candidates = requests[provider].iter().flat_map(|request| &request.candidates);
@@ -43,18 +45,19 @@ pub(crate) fn plan(
         resolved.extend(ready);
         unresolved = blocked;
     }
-    add_requests(&mut requests, &optional, providers);
+    add_requests(&mut requests, &optional, selection, providers);
     requests
 }
 
 fn add_requests(
     requests: &mut HashMap<ProviderName, Vec<Request>>,
     requirements: &[&Requirement],
+    selection: &Selection,
     providers: &[ProviderName],
 ) {
     for requirement in requirements {
         let Some(provider) = requirement.provider() else { continue };
-        let steps = plan::plan(std::slice::from_ref(*requirement), &Selection::default(), providers);
+        let steps = plan::plan(std::slice::from_ref(*requirement), selection, providers);
         requests.entry(provider).or_default().extend(steps.into_iter().flatten());
     }
 }
@@ -73,10 +76,11 @@ mod tests {
                 .unwrap()
         };
         let providers = ["env", "npm", "pip", "apt", "uv", "ring"].map(ProviderName::from_static);
-        let mut candidates: Vec<String> = plan(&lines.iter().map(dependency).collect::<Vec<_>>(), &providers)
-            .into_iter()
-            .map(|(provider, requests)| format!("{provider}: {}", requests[0].candidates.join(",")))
-            .collect();
+        let mut candidates: Vec<String> =
+            plan(&lines.iter().map(dependency).collect::<Vec<_>>(), &Selection::default(), &providers)
+                .into_iter()
+                .map(|(provider, requests)| format!("{provider}: {}", requests[0].candidates.join(",")))
+                .collect();
         candidates.sort();
         candidates
     }
@@ -92,7 +96,8 @@ mod tests {
     fn an_optional_dependency_may_be_installed_by_its_own_provider() {
         let line = br#"{"type":"Binary","name":"uv","binproviders":"env,pip","pays_from":3}"#;
         let optional = requirement::parse_line(Some(&PluginName::from_static("pip")), line, None).unwrap();
-        let requests = plan(&[optional], &["env", "pip"].map(ProviderName::from_static));
+        let requests =
+            plan(&[optional], &Selection::default(), &["env", "pip"].map(ProviderName::from_static));
         assert_eq!(
             (requests["pip"][0].candidates.join(","), requests["pip"][0].pays_from),
             ("env,pip".to_owned(), Some(3))

@@ -8,7 +8,7 @@ use crate::install::plan;
 use crate::install::prefix::Prefixes;
 use crate::install::probe::Prober;
 use crate::install::verify::{self, Expected, Verified, VerifyError};
-use crate::model::{Binary, Installed, PluginNameError, ProviderName};
+use crate::model::{Binary, Installed, PluginNameError, ProviderName, VersionRange};
 use crate::plugin::requirement::{self, LineError, Requirement};
 use crate::process::lock::{Lock, LockError};
 use crate::process::signals::Interrupt;
@@ -72,7 +72,7 @@ pub(crate) fn verify(
     fields: &Map<String, Value>,
     interrupt: &Interrupt,
 ) -> Result<VerifiedRecord, RegisterError> {
-    let requirement = requirement::parse_fields(None, fields, linker.settings.home.as_deref())?;
+    let requirement = requirement::parse_record(fields, linker.settings.home.as_deref())?;
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let provider = Some(text("binprovider")).filter(|provider| !provider.is_empty()).unwrap_or(plan::ENV);
     let provider = ProviderName::parse(provider)?;
@@ -83,9 +83,12 @@ pub(crate) fn verify(
     // `verify` ignores a sha256 that is not a digest; here it is an error. A fingerprint may be that of another copy.
     checked.remove("sha256");
     checked.remove("fingerprint");
+    let versions = VersionRange { min: &requirement.min_version, max: &requirement.max_version };
     let prober = Prober::new(linker.settings, interrupt);
-    let expected = Expected::new(name, &requirement.min_version, &provider, &link);
-    let verified = verify::verify(Expected { prober: Some(&prober), ..expected }, &checked)?;
+    let expected = Expected::new(name, versions, &provider, &link);
+    let mut verified = verify::verify(Expected { prober: Some(&prober), ..expected }, &checked)?;
+    // The request that a record was printed for, perhaps on another machine.
+    text("request_digest").clone_into(&mut verified.installed.request_digest);
     let found = text("sha256").to_owned();
     let sha256 = &verified.installed.sha256;
     if !found.is_empty() && found != *sha256 {
@@ -101,7 +104,7 @@ pub(crate) fn register(
     interrupt: &Interrupt,
 ) -> Result<Registered, RegisterError> {
     let VerifiedRecord {
-        requirement: Requirement { name, providers, min_version, policy, overrides, .. },
+        requirement: Requirement { name, providers, min_version, max_version, policy, overrides, .. },
         verified: Verified { installed, link_kind },
     } = record;
     let _lock = Lock::take_for_binary(&linker.settings.data_dir, &name, interrupt, |_| ())?;
@@ -124,7 +127,8 @@ pub(crate) fn register(
     // Without a marker, another data dir that shares LIB_DIR may remove the file, and this one then installs it again.
     let _ =
         Prefixes::new(linker.settings, linker.store, linker.machine_id)?.mark_installed(&installed, &name);
-    binary.set_request(&providers.to_string(), &min_version, policy, &overrides.to_json(), now);
+    let versions = VersionRange { min: &min_version, max: &max_version };
+    binary.set_request(&providers.to_string(), versions, policy, &overrides.to_json(), now);
     binary.install(installed, now);
     linker.store.save_binary(&binary)?;
     Ok(Registered { binary, is_unchanged: false, link_error })

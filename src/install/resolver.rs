@@ -50,8 +50,10 @@ pub(crate) struct Resolver<'a> {
 /// A request that was resolved, or for which all providers failed.
 #[derive(Debug)]
 pub(crate) struct Resolved {
-    /// The record of the binary.
+    /// The record of the binary. If the request failed, an earlier file stays installed.
     pub binary: Binary,
+    /// Whether the request was resolved.
+    pub has_succeeded: bool,
     /// The attempts of this command.
     pub attempts: Vec<Attempt>,
     /// Why the installed binary could not be linked; `None` if it is linked.
@@ -96,15 +98,11 @@ impl Resolver<'_> {
                 let attempt = Attempt { provider: provider.clone(), outcome, reason, process_id: None };
                 untried.push((hooks_before, attempt));
             };
-            let config = self.provider_configs.get(provider).cloned().unwrap_or_default();
-            let overrides = request.overrides.of(provider);
             if !self.hooks.iter().any(|hook| hook.plugin == *provider) {
                 let reason = "no such provider; `rigup hook list BinaryRequest` shows all providers";
                 skip(Outcome::Skipped, reason.to_owned());
-            } else if let Some(reason) = config.enforces.unsupported_rule(request.policy_of(provider)) {
+            } else if let Some(reason) = rejection(request, provider, self.provider_configs.get(provider)) {
                 skip(Outcome::Rejected, reason);
-            } else if let Err(error) = overrides.check_options(provider, &config.options) {
-                skip(Outcome::Rejected, error.to_string());
             } else {
                 hooks.extend((0..self.hooks.len()).filter(|&index| self.hooks[index].plugin == *provider));
             }
@@ -125,7 +123,7 @@ impl Resolver<'_> {
     /// Returns the dependencies of a provider that are not installed.
     fn missing_dependencies(&self, provider: &str) -> Vec<Request> {
         let is_missing = |dependency: &&Request| {
-            dependency.pays_from.is_none() && !self.is_ready(dependency, self.stored(dependency).as_ref())
+            dependency.pays_from.is_none() && !self.is_usable(dependency, self.stored(dependency).as_ref())
         };
         self.dependencies_of(provider).filter(is_missing).cloned().collect()
     }
@@ -135,11 +133,10 @@ impl Resolver<'_> {
     fn worthwhile_dependencies(&self, provider: &str, requests: usize) -> Vec<Request> {
         let is_worthwhile = |dependency: &&Request| {
             let stored = self.stored(dependency);
-            let queued = stored.as_ref().and_then(Binary::queued);
-            let is_waiting = queued.is_some_and(|queued| queued.pending_retry(clock::now()).is_some());
+            let retry_at = stored.as_ref().and_then(|binary| binary.backoff.pending_retry(clock::now()));
             dependency.pays_from.is_some_and(|from| requests >= from as usize)
-                && !is_waiting
-                && !self.is_ready(dependency, stored.as_ref())
+                && retry_at.is_none()
+                && !self.is_usable(dependency, stored.as_ref())
         };
         self.dependencies_of(provider).filter(is_worthwhile).cloned().collect()
     }
@@ -158,8 +155,8 @@ impl Resolver<'_> {
         Some(binary)
     }
 
-    fn is_ready(&self, request: &Request, stored: Option<&Binary>) -> bool {
-        stored.is_some_and(|binary| status::is_ready(binary, request, self.runner.settings))
+    fn is_usable(&self, request: &Request, stored: Option<&Binary>) -> bool {
+        stored.is_some_and(|binary| status::is_usable(binary, request, self.runner.settings))
     }
 
     /// Links a binary whose link is missing or wrong. Returns why it cannot be linked, or `None` if it is linked.
@@ -204,13 +201,26 @@ impl Resolver<'_> {
             force: self.force,
         }
     }
+}
 
-    /// Stores a binary, unless a lookup did not find it.
-    fn save(&self, binary: &Binary) -> Result<(), StoreError> {
-        if self.must_save(binary) { self.runner.store.save_binary(binary) } else { Ok(()) }
-    }
-
-    fn must_save(&self, binary: &Binary) -> bool {
-        !self.is_lookup || binary.installed().is_some()
-    }
+/// Returns why a provider must not be tried for a request, or `None` if it may be. A provider without a `config.json`
+/// allows no options, and enforces no rules.
+pub(crate) fn rejection(
+    request: &Request,
+    provider: &ProviderName,
+    config: Option<&ProviderConfig>,
+) -> Option<String> {
+    let default = ProviderConfig::default();
+    let config = config.unwrap_or(&default);
+    let overrides = request.overrides.of(provider);
+    let versions = request.versions_of(provider);
+    let is_impossible = || versions.is_empty().then(|| format!("no version is {versions}"));
+    let unsupported_rule = config.enforces.unsupported_rule(request.policy_of(provider));
+    let has_option =
+        || overrides.check_options(provider, &config.options).err().map(|error| error.to_string());
+    let has_key = || {
+        let known = config.override_keys.as_deref();
+        overrides.check_keys(provider, known).err().map(|error| error.to_string())
+    };
+    unsupported_rule.or_else(has_option).or_else(has_key).or_else(is_impossible)
 }

@@ -3,8 +3,8 @@
 use crate::fs::digest;
 use crate::hook::command;
 use crate::install::plan::Request;
-use crate::install::{link, pin, probe};
-use crate::model::{Binary, BinaryState, Installed};
+use crate::install::{digest as request_digest, link, pin, probe};
+use crate::model::{Binary, Installed};
 use crate::process::executable;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -16,7 +16,9 @@ pub(crate) enum InstallStatus<'a> {
     Ready,
     /// The binary is installed, but not linked.
     Unlinked(&'a Installed),
-    /// The binary is not installed, has changed, cannot be started, is too old or does not match its pin.
+    /// The binary is installed, but for another request.
+    Other(&'a Installed),
+    /// The binary is not installed, or its file has changed or cannot be started.
     Missing,
 }
 
@@ -28,7 +30,7 @@ pub(crate) fn is_ready(binary: &Binary, request: &Request, settings: &Settings) 
 /// Replaces the fingerprint of a binary whose file has another one but the recorded digest, as after a copy. Returns the
 /// earlier fingerprint, or `None` if it was not replaced.
 pub(crate) fn renew_fingerprint(binary: &mut Binary) -> Option<String> {
-    let BinaryState::Installed(installed) = &mut binary.state else { return None };
+    let installed = binary.installed.as_mut()?;
     let found = probe::fingerprint(&installed.abspath).filter(|found| *found != installed.fingerprint)?;
     let is_same = digest::sha256(&installed.abspath).is_ok_and(|sha256| sha256 == installed.sha256);
     // If the file changed meanwhile, the digest may be that of another content.
@@ -51,13 +53,13 @@ pub(crate) fn install_status<'a>(
     settings: &Settings,
 ) -> InstallStatus<'a> {
     let Some(installed) = binary.installed() else { return InstallStatus::Missing };
-    let fingerprint = probe::fingerprint(&installed.abspath);
-    let is_current =
-        installed.is_current(fingerprint.as_deref(), request.min_version_of(&installed.binprovider));
-    let is_pinned = |pin| pin::matches(pin, installed, &settings.lib_dir);
-    let starts = || executable::check(&installed.abspath, Some(&command::search_path(settings))).is_ok();
-    if !is_current || !starts() || !request.pin.as_ref().is_none_or(is_pinned) {
+    let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
+    if !is_unchanged || executable::check(&installed.abspath, Some(&command::search_path(settings))).is_err()
+    {
         return InstallStatus::Missing;
+    }
+    if !is_accepted(installed, request, settings) || !is_of_request(installed, request, settings) {
+        return InstallStatus::Other(installed);
     }
     let path = settings.lib_bin_dir.join(request.name.link_name());
     if installed.is_in_app_bundle() || link::leads_to(&path, &installed.abspath) {
@@ -65,4 +67,33 @@ pub(crate) fn install_status<'a>(
     } else {
         InstallStatus::Unlinked(installed)
     }
+}
+
+/// Returns whether a binary is installed, perhaps for another request, and this request accepts its version and
+/// provider.
+pub(crate) fn is_usable(binary: &Binary, request: &Request, settings: &Settings) -> bool {
+    match install_status(binary, request, settings) {
+        InstallStatus::Ready | InstallStatus::Unlinked(_) => true,
+        InstallStatus::Other(installed) => is_accepted(installed, request, settings),
+        InstallStatus::Missing => false,
+    }
+}
+
+/// Returns whether a request accepts the version and the provider of an installed binary, which matches its pin.
+fn is_accepted(installed: &Installed, request: &Request, settings: &Settings) -> bool {
+    let provider = &installed.binprovider;
+    request.providers.allows(provider)
+        && request.versions_of(provider).contains(&installed.version)
+        && request.pin.as_ref().is_none_or(|pin| pin::matches(pin, installed, &settings.lib_dir))
+}
+
+/// Returns whether a binary was installed for this request. A record that came without a request fits any that names no
+/// other file.
+fn is_of_request(installed: &Installed, request: &Request, settings: &Settings) -> bool {
+    let provider = &installed.binprovider;
+    if installed.request_digest.is_empty() {
+        let abspath = request.overrides.of(provider).abspath(settings.home.as_deref());
+        return abspath.is_none_or(|abspath| abspath == installed.abspath);
+    }
+    installed.request_digest == request_digest::of_request(request, provider, settings)
 }

@@ -13,7 +13,7 @@ use crate::install::probe::{self, Prober, Program};
 use crate::install::relocatable;
 use crate::install::wrapper::{self, LinkKind};
 use crate::lockfile::Pin;
-use crate::model::{Installed, ProviderName, name, version};
+use crate::model::{Installed, ProviderName, VersionRange, name};
 use crate::process::executable::{self, ExecutableError};
 use crate::process::spawn;
 
@@ -52,8 +52,11 @@ pub(crate) enum VerifyError {
     /// The version in the record is older than the minimum version.
     #[error("version {0} is older than {1}")]
     TooOld(String, String),
-    /// The request has a minimum version, but the record has no version.
-    #[error("the version is unknown, but {0} or newer is required")]
+    /// The version in the record is newer than the maximum version.
+    #[error("version {0} is newer than {1}")]
+    TooNew(String, String),
+    /// The request restricts the version, but the record has none.
+    #[error("the version is unknown, but {0} is required")]
     NoVersion(String),
     /// The version in the record is not the one in the lock file.
     #[error("version {0:?} is not the pinned {1:?}")]
@@ -77,8 +80,8 @@ const CHANGED: &str = "changed while it was verified; try again when no other pr
 pub(crate) struct Expected<'a> {
     /// The name in the request.
     pub name: &'a str,
-    /// The minimum version; empty for any.
-    pub min_version: &'a str,
+    /// The versions that the request accepts.
+    pub versions: VersionRange<'a>,
     /// The provider that printed the record.
     pub provider: &'a ProviderName,
     /// The path of the binary's link.
@@ -102,13 +105,13 @@ impl<'a> Expected<'a> {
     /// Returns the expectations for a record of this name from this provider, at any path.
     pub(crate) fn new(
         name: &'a str,
-        min_version: &'a str,
+        versions: VersionRange<'a>,
         provider: &'a ProviderName,
         link: &'a Path,
     ) -> Self {
         Self {
             name,
-            min_version,
+            versions,
             provider,
             link,
             prober: None,
@@ -217,20 +220,22 @@ pub(crate) fn verify_unchanged(installed: &Installed) -> Result<(), VerifyError>
     if is_unchanged { Ok(()) } else { Err(VerifyError::UnusableFile(installed.abspath.clone(), CHANGED)) }
 }
 
-/// Checks a version against the minimum version of a request.
-pub(crate) fn check_min_version(found: &str, min_version: &str) -> Result<(), VerifyError> {
-    if version::satisfies(found, min_version) {
+/// Checks a version against those that a request accepts.
+pub(crate) fn check_versions(found: &str, versions: VersionRange<'_>) -> Result<(), VerifyError> {
+    if versions.contains(found) {
         return Ok(());
     }
-    let min_version = min_version.to_owned();
+    let VersionRange { min, max } = versions;
+    let is_old = !(VersionRange { min, max: "" }).contains(found);
     Err(match found {
-        "" => VerifyError::NoVersion(min_version),
-        found => VerifyError::TooOld(found.to_owned(), min_version),
+        "" => VerifyError::NoVersion(versions.in_words()),
+        found if is_old => VerifyError::TooOld(found.to_owned(), min.to_owned()),
+        found => VerifyError::TooNew(found.to_owned(), max.to_owned()),
     })
 }
 
 fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
-    check_min_version(found, expected.min_version)?;
+    check_versions(found, expected.versions)?;
     match expected.pin {
         Some((pin, _)) if pin.version != found => {
             Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone()))
@@ -282,7 +287,9 @@ mod tests {
     static ENV: LazyLock<ProviderName> = LazyLock::new(|| ProviderName::from_static("env"));
 
     fn expected(min_version: &str) -> Expected<'_> {
-        Expected::new("sh", min_version, &ENV, Path::new("/lib/bin/sh"))
+        let max = if min_version.is_empty() { "" } else { "3" };
+        let versions = VersionRange { min: min_version, max };
+        Expected::new("sh", versions, &ENV, Path::new("/lib/bin/sh"))
     }
 
     fn check(min_version: &str, record: &Value) -> Result<Installed, String> {
@@ -331,6 +338,7 @@ mod tests {
             version: String::new(),
             sha256: zeros,
             hook_sha256: String::new(),
+            overrides_sha256: String::new(),
         };
         let pinned = Expected { pin: Some((&pin, Path::new("/lib"))), ..built_in };
         assert!(matches!(verify(pinned, forged.as_object().unwrap()), Err(VerifyError::WrongDigest(..))));
@@ -353,8 +361,9 @@ mod tests {
             (json!({"name": "sh", "abspath": "/bin/sh", "version": "1.9"}), "version 1.9 is older than 1.10"),
             (
                 json!({"name": "sh", "abspath": "/bin/sh"}),
-                "the version is unknown, but 1.10 or newer is required",
+                "the version is unknown, but 1.10 to 3 is required",
             ),
+            (json!({"name": "sh", "abspath": "/bin/sh", "version": "3.1"}), "version 3.1 is newer than 3"),
         ] {
             let error = check("1.10", &record).unwrap_err();
             assert!(error.starts_with(expected), "{record}: {error}");

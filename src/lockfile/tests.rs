@@ -12,6 +12,7 @@ fn pin(platform: &str, name: &str, version: &str) -> Pin {
         version: version.to_owned(),
         sha256: "a".repeat(64),
         hook_sha256: "0".repeat(64),
+        overrides_sha256: String::new(),
     }
 }
 
@@ -118,8 +119,10 @@ prop_compose! {
     fn any_pin()(
         platform in "[a-z0-9_]{1,8}-[a-z]{1,8}", name in "[a-z0-9][^/{}\\\\\\pC\\s]{0,10}", binprovider in "[a-z]{1,5}",
         version in "[^\\pC\\s]{0,12}", sha256 in "[0-9a-f]{64}", hook_sha256 in "[0-9a-f]{64}",
+        overrides_sha256 in "([0-9a-f]{64})?",
     ) -> Pin {
-        Pin { platform, name, binprovider: ProviderName::parse(&binprovider).unwrap(), version, sha256, hook_sha256 }
+        let binprovider = ProviderName::parse(&binprovider).unwrap();
+        Pin { platform, name, binprovider, version, sha256, hook_sha256, overrides_sha256 }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::attempt::Attempt;
 use crate::model::id::{BinaryId, MachineId};
 use crate::model::plugin_name::ProviderName;
 use crate::model::policy::Policy;
-use crate::model::version;
+use crate::model::version::VersionRange;
 
 /// The wait after the first failure. Each further failure doubles it.
 pub(crate) const BACKOFF: SignedDuration = SignedDuration::from_mins(5);
@@ -30,12 +30,16 @@ pub struct Binary {
     pub binproviders: String,
     /// The minimum version; empty for any.
     pub min_version: String,
+    /// The maximum version; empty for any.
+    pub max_version: String,
     /// The policy of the request.
     pub policy: Policy,
     /// Packages and other options for each provider, as the requirement states them.
     pub overrides: Map<String, Value>,
-    /// Queued or installed, with the data of that state.
-    pub state: BinaryState,
+    /// The failures since the last success.
+    pub backoff: Backoff,
+    /// The installed file, or `None` if the binary is queued. It stays installed while a changed request is resolved.
+    pub installed: Option<Installed>,
     /// When the row was created.
     pub created_at: Timestamp,
     /// When the row was last changed.
@@ -46,18 +50,9 @@ pub struct Binary {
     pub num_uses_succeeded: u32,
 }
 
-/// The state of a binary.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BinaryState {
-    /// Requested, and not installed or no longer installed.
-    Queued(Queued),
-    /// Resolved and verified.
-    Installed(Installed),
-}
-
-/// The data of a queued binary.
+/// The failures of a binary since its last success.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Queued {
+pub struct Backoff {
     /// When `apply` may try again, or `None` before the first failure.
     pub retry_at: Option<Timestamp>,
     /// The number of failures since the last success.
@@ -86,17 +81,7 @@ pub struct Installed {
     pub request_digest: String,
 }
 
-impl BinaryState {
-    /// Returns the word in records and in the store.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Queued(_) => "queued",
-            Self::Installed(_) => "installed",
-        }
-    }
-}
-
-impl Queued {
+impl Backoff {
     /// Returns the time before which `apply` does not try again, or `None` if that time has passed. Ignores a time that
     /// is further away than the wait after this number of failures, because the clock was ahead when it was stored.
     pub fn pending_retry(&self, now: Timestamp) -> Option<Timestamp> {
@@ -112,12 +97,6 @@ impl Queued {
 }
 
 impl Installed {
-    /// Returns whether the file is unchanged and its version satisfies the minimum version. `fingerprint` is the
-    /// current fingerprint of the file, or `None` if the file does not exist.
-    pub fn is_current(&self, fingerprint: Option<&str>, min_version: &str) -> bool {
-        fingerprint == Some(self.fingerprint.as_str()) && version::satisfies(&self.version, min_version)
-    }
-
     /// Returns whether the file belongs to a macOS app bundle, where links break the signature.
     pub fn is_in_app_bundle(&self) -> bool {
         is_in_app_bundle(&self.abspath)
@@ -145,9 +124,11 @@ impl Binary {
             name: name.to_owned(),
             binproviders: String::new(),
             min_version: String::new(),
+            max_version: String::new(),
             policy: Policy::default(),
             overrides: Map::new(),
-            state: BinaryState::Queued(Queued::default()),
+            backoff: Backoff::default(),
+            installed: None,
             created_at: now,
             modified_at: now,
             num_uses_failed: 0,
@@ -155,72 +136,62 @@ impl Binary {
         }
     }
 
-    /// Returns the data of the installed binary, or `None` if it is queued.
+    /// Returns the installed file, or `None` if the binary is queued.
     pub fn installed(&self) -> Option<&Installed> {
-        match &self.state {
-            BinaryState::Installed(installed) => Some(installed),
-            BinaryState::Queued(_) => None,
-        }
+        self.installed.as_ref()
     }
 
-    /// Returns the data of the queued binary, or `None` if it is installed.
-    pub fn queued(&self) -> Option<&Queued> {
-        match &self.state {
-            BinaryState::Queued(queued) => Some(queued),
-            BinaryState::Installed(_) => None,
-        }
+    /// Returns the status in records and in the store.
+    pub fn status(&self) -> &'static str {
+        if self.installed.is_some() { "installed" } else { "queued" }
     }
 
-    /// Sets the request that is now resolved, and queues the binary.
+    /// Returns the versions that the request accepts.
+    pub fn versions(&self) -> VersionRange<'_> {
+        VersionRange { min: &self.min_version, max: &self.max_version }
+    }
+
+    /// Sets the request that is resolved, or that was resolved.
     pub fn set_request(
         &mut self,
         binproviders: &str,
-        min_version: &str,
+        versions: VersionRange<'_>,
         policy: Policy,
         overrides: &Map<String, Value>,
         now: Timestamp,
     ) {
         binproviders.clone_into(&mut self.binproviders);
-        min_version.clone_into(&mut self.min_version);
+        versions.min.clone_into(&mut self.min_version);
+        versions.max.clone_into(&mut self.max_version);
         self.policy = policy;
         self.overrides.clone_from(overrides);
-        self.state = BinaryState::Queued(self.take_queued());
         self.modified_at = now;
     }
 
     /// Queues the binary, so that the next command may try it at once.
     pub fn requeue(&mut self, now: Timestamp) {
-        self.state = BinaryState::Queued(Queued { retry_at: None, ..self.take_queued() });
+        self.installed = None;
+        self.backoff.retry_at = None;
         self.modified_at = now;
-    }
-
-    /// Takes the data of the queued state, which is empty if the binary is installed.
-    fn take_queued(&mut self) -> Queued {
-        match std::mem::replace(&mut self.state, BinaryState::Queued(Queued::default())) {
-            BinaryState::Queued(queued) => queued,
-            BinaryState::Installed(_) => Queued::default(),
-        }
     }
 
     /// Records that a request was resolved.
     pub fn install(&mut self, installed: Installed, now: Timestamp) {
-        self.state = BinaryState::Installed(installed);
+        self.installed = Some(installed);
+        self.backoff = Backoff::default();
         self.num_uses_succeeded = self.num_uses_succeeded.saturating_add(1);
         self.modified_at = now;
     }
 
-    /// Records that a request could not be resolved.
+    /// Records that a request could not be resolved. An installed binary stays installed.
     pub fn fail(&mut self, reason: String, now: Timestamp) {
-        let queued = self.take_queued();
-        self.state = BinaryState::Queued(queued.fail(reason, now));
+        self.backoff = std::mem::take(&mut self.backoff).fail(reason, now);
         self.num_uses_failed = self.num_uses_failed.saturating_add(1);
         self.modified_at = now;
     }
 
     /// Returns the JSONL record: a Binary if it is installed, otherwise a `BinaryRequest` with its attempts.
     pub fn to_record(&self, attempts: &[Attempt]) -> Value {
-        let no_failure = Queued::default();
-        let queued = self.queued().unwrap_or(&no_failure);
         let installed = self.installed();
         let mut record = json!({
             "type": if installed.is_some() { "Binary" } else { "BinaryRequest" },
@@ -229,6 +200,7 @@ impl Binary {
             "name": self.name,
             "binproviders": self.binproviders,
             "min_version": self.min_version,
+            "max_version": self.max_version,
             "overrides": self.overrides,
             "binprovider": installed.map_or("", |installed| &installed.binprovider),
             "abspath": installed.map(|installed| installed.abspath.to_string_lossy()).unwrap_or_default(),
@@ -237,10 +209,10 @@ impl Binary {
             "sha256": installed.map_or("", |installed| &installed.sha256),
             "fingerprint": installed.map_or("", |installed| &installed.fingerprint),
             "request_digest": installed.map_or("", |installed| &installed.request_digest),
-            "status": self.state.as_str(),
-            "retry_at": queued.retry_at.map(clock::format),
-            "attempt_count": queued.attempt_count,
-            "last_error": queued.last_error,
+            "status": self.status(),
+            "retry_at": self.backoff.retry_at.map(clock::format),
+            "attempt_count": self.backoff.attempt_count,
+            "last_error": self.backoff.last_error,
             "created_at": clock::format(self.created_at),
             "modified_at": clock::format(self.modified_at),
             "num_uses_failed": self.num_uses_failed,
@@ -268,7 +240,7 @@ mod tests {
     #[test]
     fn ignores_a_retry_time_that_only_a_wrong_clock_can_have_set() {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let queued = Queued::default().fail("no network".to_owned(), now);
+        let queued = Backoff::default().fail("no network".to_owned(), now);
         let at = now + SignedDuration::from_mins(5);
         assert_eq!(queued.pending_retry(now), Some(at));
         assert_eq!(queued.pending_retry(at), None);
@@ -283,18 +255,8 @@ mod tests {
         binary.install(installed("14.0"), now);
         binary.fail("gone".to_owned(), now);
         assert_eq!((binary.num_uses_failed, binary.num_uses_succeeded), (2, 1));
-        assert_eq!(binary.queued().unwrap().attempt_count, 1);
-    }
-
-    #[test]
-    fn is_current_while_the_file_is_unchanged_and_new_enough() {
-        let binary = installed("14.0");
-        assert!(binary.is_current(Some("1:2"), ""));
-        assert!(binary.is_current(Some("1:2"), "13.9"));
-        assert!(!binary.is_current(Some("1:2"), "14.1"));
-        assert!(!binary.is_current(Some("1:3"), ""));
-        assert!(!binary.is_current(None, ""));
-        assert!(!installed("").is_current(Some("1:2"), "1"));
+        assert_eq!(binary.backoff.attempt_count, 1);
+        assert_eq!(binary.installed(), Some(&installed("14.0")), "a failure leaves it installed");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::model::binary::{Binary, BinaryState, Installed};
+use crate::model::binary::{Backoff, Binary, Installed};
 use crate::model::machine::{Guid, Machine, MachineFacts};
 use crate::model::plugin_name::ProviderName;
 use crate::model::policy::Policy;
@@ -133,9 +133,11 @@ pub(crate) fn binary(fields: &Map<String, Value>) -> Result<Binary, ImportError>
         name: fields.get("name")?,
         binproviders: fields.get("binproviders")?,
         min_version: fields.get("min_version")?,
+        max_version: fields.get("max_version")?,
         policy,
         overrides: fields.get("overrides")?,
-        state: BinaryState::Installed(installed),
+        backoff: Backoff::default(),
+        installed: Some(installed),
         created_at: fields.required("created_at")?,
         modified_at: fields.required("modified_at")?,
         num_uses_failed: fields.get("num_uses_failed")?,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::fs::dir;
+use crate::model::version::VersionRange;
 
 /// The longest name, in characters. 63 four-byte characters still fit into a file name of 255 bytes.
 pub const MAX_CHARS: usize = 63;
@@ -75,6 +76,15 @@ impl BinaryName {
         &self.0
     }
 
+    /// Returns the name and the version of `prettier@3.0.0`, or `None` if a plain name has no version.
+    pub fn split_version(&self) -> Option<(Self, &str)> {
+        let (name, version) = self.0.rsplit_once('@')?;
+        let version = version.strip_prefix('v').unwrap_or(version);
+        let is_version = version.starts_with(|c: char| c.is_ascii_digit()) && !version.contains('/');
+        let name = Self::parse(name, None).ok().filter(|name| is_version && name.file().is_none())?;
+        Some((name, version))
+    }
+
     /// Returns the file that the name denotes, or `None` for a plain name.
     pub fn file(&self) -> Option<PathBuf> {
         self.0.starts_with('/').then(|| PathBuf::from(&self.0))
@@ -91,9 +101,9 @@ pub fn link_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// Returns a binary's name with its minimum version: `sh`, or `sh (>= 9)`.
-pub(crate) fn label(name: &str, min_version: &str) -> String {
-    if min_version.is_empty() { name.to_owned() } else { format!("{name} (>= {min_version})") }
+/// Returns a binary's name with the accepted versions: `sh`, or `sh (>= 9)`.
+pub(crate) fn label(name: &str, versions: VersionRange<'_>) -> String {
+    if versions == VersionRange::default() { name.to_owned() } else { format!("{name} ({versions})") }
 }
 
 fn check_plain(name: &str) -> Result<(), NameError> {

@@ -5,6 +5,8 @@
 //! with both letters and digits. It is Debian's for epochs, numbers that do not end in `.0`, `~` and revisions. If the
 //! two differ, Debian's order applies: `1.2.0-1` sorts after `1.2.0`, although semver sorts it before.
 
+use std::fmt;
+
 use semver::Prerelease;
 
 pub(crate) mod output;
@@ -65,16 +67,79 @@ impl Version {
 }
 
 /// Returns the higher of two minimum versions. A blank one requires nothing, so even `0~rc1` is stricter.
-pub(crate) fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
+fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
     let is_blank = |text: &str| text.trim().is_empty();
     let is_higher = || is_blank(one) || Version::parse(other) > Version::parse(one);
     if !is_blank(other) && is_higher() { other } else { one }
 }
 
-/// Returns whether `version` satisfies a minimum version. Every version satisfies an empty minimum version; an empty
-/// version satisfies no other.
-pub(crate) fn satisfies(version: &str, min_version: &str) -> bool {
-    min_version.is_empty() || !version.is_empty() && Version::parse(version) >= Version::parse(min_version)
+/// Returns the lower of two maximum versions. A blank one allows every version.
+fn stricter_max<'a>(one: &'a str, other: &'a str) -> &'a str {
+    let is_blank = |text: &str| text.trim().is_empty();
+    let is_lower = || is_blank(one) || Version::parse(other) < Version::parse(one);
+    if !is_blank(other) && is_lower() { other } else { one }
+}
+
+/// The versions that a request accepts, including both bounds. An empty bound allows every version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VersionRange<'a> {
+    /// The minimum version.
+    pub min: &'a str,
+    /// The maximum version.
+    pub max: &'a str,
+}
+
+impl<'a> VersionRange<'a> {
+    /// Returns whether the range has the version. An empty version is only in a range without bounds.
+    pub fn contains(self, version: &str) -> bool {
+        let Self { min, max } = self;
+        let found = Version::parse(version);
+        (min.is_empty() && max.is_empty() || !version.is_empty())
+            && (min.is_empty() || found >= Version::parse(min))
+            && (max.is_empty() || found <= Version::parse(max))
+    }
+
+    /// Returns the versions that are in both ranges.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { min: stricter(self.min, other.min), max: stricter_max(self.max, other.max) }
+    }
+
+    /// Returns whether no version is in the range.
+    pub fn is_empty(self) -> bool {
+        !self.min.is_empty() && !self.max.is_empty() && Version::parse(self.min) > Version::parse(self.max)
+    }
+
+    /// Returns the range in words: `1 or newer`, `3 or older`, `1 to 3`, or the only version.
+    pub(crate) fn in_words(self) -> String {
+        match (self.exact(), self.min, self.max) {
+            (Some(exact), ..) => exact.to_owned(),
+            (None, min, "") => format!("{min} or newer"),
+            (None, "", max) => format!("{max} or older"),
+            (None, min, max) => format!("{min} to {max}"),
+        }
+    }
+
+    /// Returns the only version in the range, or `None` if it has several.
+    pub fn exact(self) -> Option<&'a str> {
+        let is_exact = !self.min.is_empty()
+            && !self.max.is_empty()
+            && Version::parse(self.min) == Version::parse(self.max);
+        is_exact.then_some(self.max)
+    }
+}
+
+/// `>= 1`, `<= 3`, `>= 1, <= 3` or `== 2`; nothing without bounds.
+impl fmt::Display for VersionRange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.exact(), self.min, self.max) {
+            (Some(exact), ..) => write!(f, "== {exact}"),
+            (None, "", "") => Ok(()),
+            (None, min, "") => write!(f, ">= {min}"),
+            (None, "", max) => write!(f, "<= {max}"),
+            (None, min, max) => write!(f, ">= {min}, <= {max}"),
+        }
+    }
 }
 
 fn all_digits(text: &str) -> bool {

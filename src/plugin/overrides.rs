@@ -13,8 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::fs::dir;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
-use crate::model::version;
-use crate::model::{BinaryName, PluginNameError, Policy, PolicyError, ProviderName, Version};
+use crate::model::{BinaryName, PluginNameError, Policy, PolicyError, ProviderName, Version, VersionRange};
 
 /// An error in the overrides of a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,9 +54,25 @@ pub struct OptionError {
     pub allowed: Vec<String>,
 }
 
+/// A key in the overrides that the provider does not understand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{provider} does not understand overrides.{provider}.{key}; remove the key, or use another provider")]
+pub struct UnknownKeyError {
+    /// The provider.
+    pub provider: String,
+    /// The key.
+    pub key: String,
+}
+
 fn list(options: &[String]) -> String {
     if options.is_empty() { "none".to_owned() } else { options.join(", ") }
 }
+
+/// The keys of rules, which replace those of the requirement.
+const RULE_KEYS: [&str; 4] = ["min_version", "max_version", MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY];
+
+/// The other keys that rigup itself handles, for every provider.
+const COMMON_KEYS: [&str; 3] = ["abspath", "version", "version_args"];
 
 /// The keys that name packages: the first names packages alone, the second packages and options.
 const PACKAGES_KEYS: [&str; 2] = ["packages", "install_args"];
@@ -83,6 +98,8 @@ pub struct ProviderOverrides {
     pub version_args: Vec<String>,
     /// The minimum version that the requirement accepts from this provider.
     pub min_version: Option<String>,
+    /// The maximum version that the requirement accepts from this provider.
+    pub max_version: Option<String>,
     /// The policy for this provider.
     pub policy: Policy,
     /// The value as it was written, including keys that only the hook uses.
@@ -113,6 +130,15 @@ impl ProviderOverrides {
             _ => None,
         }
     }
+}
+
+/// The versions and the policy that a request accepts from a provider.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules<'a> {
+    /// The versions.
+    pub versions: VersionRange<'a>,
+    /// The policy.
+    pub policy: Policy,
 }
 
 static NO_OVERRIDES: LazyLock<ProviderOverrides> = LazyLock::new(ProviderOverrides::default);
@@ -167,25 +193,25 @@ impl Overrides {
         merged
     }
 
-    /// Replaces the minimum version and the policy in the overrides for each provider with those that `rules` returns.
-    /// A value that the overrides do not state remains absent.
-    pub fn replace_rules(&mut self, rules: impl Fn(&ProviderName, &ProviderOverrides) -> (String, Policy)) {
+    /// Replaces the versions and the policy in the overrides for each provider with those that `rules` returns. A value
+    /// that the overrides do not state remains absent.
+    pub fn replace_rules<'a>(&mut self, rules: impl Fn(&ProviderName) -> Rules<'a>) {
         for (provider, overrides) in &mut self.providers {
-            let (min_version, policy) = rules(provider, overrides);
-            *overrides = overrides.with_rules(&min_version, policy, provider);
+            *overrides = overrides.with_rules(rules(provider), provider);
         }
     }
 
     /// Makes the overrides at least as strict as the rules for all providers: `stated` replaces their policy; `default`
-    /// and `min_version` tighten them.
-    pub fn tighten(&mut self, min_version: &str, default: Policy, stated: Policy) {
-        self.replace_rules(|_, overrides| {
-            let stated_version = overrides.min_version.as_deref().unwrap_or_default();
-            (
-                version::stricter(stated_version, min_version).to_owned(),
-                stated.or(overrides.policy.and(default)),
-            )
-        });
+    /// and `versions` tighten them.
+    pub fn tighten(&mut self, versions: VersionRange<'_>, default: Policy, stated: Policy) {
+        for (provider, overrides) in &mut self.providers {
+            let own = VersionRange {
+                min: overrides.min_version.as_deref().unwrap_or_default(),
+                max: overrides.max_version.as_deref().unwrap_or_default(),
+            };
+            let policy = stated.or(overrides.policy.and(default));
+            *overrides = overrides.with_rules(Rules { versions: own.and(versions), policy }, provider);
+        }
     }
 }
 
@@ -218,11 +244,13 @@ impl ProviderOverrides {
             let list = "a string or a list of strings, without control characters";
             OverrideError::WrongValue(provider.clone(), "version_args", list)
         })?;
-        let min_version = text("min_version")?;
-        if min_version.as_deref().is_some_and(|version| !Version::looks_like_version(version)) {
-            let version = "a version such as \"1.2\"";
-            return Err(OverrideError::WrongValue(provider.clone(), "min_version", version));
-        }
+        let version = |key: &'static str| {
+            let version = text(key)?;
+            if version.as_deref().is_none_or(Version::looks_like_version) {
+                return Ok(version);
+            }
+            Err(OverrideError::WrongValue(provider.clone(), key, "a version such as \"1.2\""))
+        };
         let policy = json.as_object().map(Policy::parse).transpose();
         Ok(Self {
             packages,
@@ -230,7 +258,8 @@ impl ProviderOverrides {
             abspath: text("abspath")?,
             version: text("version")?,
             version_args,
-            min_version,
+            min_version: version("min_version")?,
+            max_version: version("max_version")?,
             policy: policy
                 .map_err(|error| OverrideError::Policy(provider.clone(), error))?
                 .unwrap_or_default(),
@@ -266,6 +295,30 @@ impl ProviderOverrides {
         })
     }
 
+    /// Checks the keys against those that the provider understands besides rigup's own, or accepts all if `known` is
+    /// `None`. If a key were dropped, the provider might install something else.
+    pub fn check_keys(&self, provider: &str, known: Option<&[String]>) -> Result<(), UnknownKeyError> {
+        let Some(known) = known else { return Ok(()) };
+        let keys = self.json.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        let is_known = |key: &String| {
+            [&PACKAGES_KEYS[..], &RULE_KEYS, &COMMON_KEYS].concat().contains(&key.as_str())
+                || known.contains(key)
+        };
+        let mut unknown = keys.map(|(key, _)| key).filter(|key| !is_known(key));
+        unknown
+            .next()
+            .map_or(Ok(()), |key| Err(UnknownKeyError { provider: provider.to_owned(), key: key.clone() }))
+    }
+
+    /// Returns the value as it was written, without the rules.
+    pub fn without_rules(&self) -> Value {
+        let mut json = self.json.clone();
+        if let Some(keys) = json.as_object_mut() {
+            keys.retain(|key, value| !value.is_null() && !RULE_KEYS.contains(&key.as_str()));
+        }
+        json
+    }
+
     fn merge(&self, other: &Self, provider: &ProviderName) -> Self {
         let mut keys = match &self.json {
             Value::Object(keys) => keys.clone(),
@@ -290,14 +343,15 @@ impl ProviderOverrides {
         Self::parse(provider, keys.into()).expect("valid overrides merge into valid ones")
     }
 
-    fn with_rules(&self, min_version: &str, policy: Policy, provider: &ProviderName) -> Self {
+    fn with_rules(&self, rules: Rules<'_>, provider: &ProviderName) -> Self {
         let mut json = self.json.clone();
-        let rules = [
-            ("min_version", min_version.into()),
-            (MIN_RELEASE_AGE_KEY, policy.min_release_age.into()),
-            (POSTINSTALL_SCRIPTS_KEY, policy.postinstall_scripts.into()),
+        let values = [
+            rules.versions.min.into(),
+            rules.versions.max.into(),
+            rules.policy.min_release_age.into(),
+            rules.policy.postinstall_scripts.into(),
         ];
-        for (key, rule) in rules {
+        for (key, rule) in RULE_KEYS.into_iter().zip(values) {
             let value = json.as_object_mut().and_then(|keys| keys.get_mut(key));
             if let Some(value) = value.filter(|value| !value.is_null() && *value != "") {
                 *value = rule;
@@ -353,111 +407,4 @@ fn packages(provider: &ProviderName, json: &Value) -> Result<Vec<String>, Overri
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn parse(json: &Value) -> Result<Overrides, OverrideError> {
-        Overrides::parse(json.as_object().unwrap())
-    }
-
-    fn packages_of(overrides: &Value) -> Result<Vec<String>, OverrideError> {
-        parse(&json!({ "pip": overrides })).map(|overrides| overrides.of("pip").packages.clone())
-    }
-
-    #[test]
-    fn only_install_args_may_hold_options_and_only_allowed_ones() {
-        let arguments = json!({"install_args": ["--no-deps", "--only-binary=x", "x"]});
-        assert_eq!(packages_of(&arguments).unwrap().len(), 3);
-        for strict in [json!({"packages": ["--no-deps"]}), json!(["--no-deps"]), json!("--no-deps")] {
-            assert!(matches!(packages_of(&strict), Err(OverrideError::Option(..))));
-        }
-        let overrides = parse(&json!({ "pip": arguments })).unwrap();
-        let check = |allowed: &[&str]| {
-            let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-            overrides.of("pip").check_options("pip", &allowed).map_err(|error| error.to_string())
-        };
-        assert_eq!(check(&["--no-deps", "--only-binary="]), Ok(()));
-        let error =
-            "overrides.pip: a requirement may not use the option `--only-binary=x`; pip allows --no-deps";
-        assert_eq!(check(&["--no-deps"]), Err(error.to_owned()));
-        assert!(check(&[]).unwrap_err().ends_with("`--no-deps`; pip allows none"));
-        let blank = parse(&json!({"pip": {"install_args": [" --no-deps"]}})).unwrap();
-        assert!(blank.of("pip").check_options("pip", &["--no-deps".to_owned()]).is_err());
-        let merged = overrides.merge(&parse(&json!({"pip": ["y"]})).unwrap());
-        assert_eq!(
-            merged.of("pip").get("install_args"),
-            Some(&json!(["--no-deps", "--only-binary=x", "x", "y"]))
-        );
-    }
-
-    #[test]
-    fn parses_every_format_of_packages() {
-        for value in [
-            json!({"packages": ["x"]}),
-            json!({"install_args": ["x"]}),
-            json!({"packages": "x"}),
-            json!(["x"]),
-            json!("x"),
-        ] {
-            assert_eq!(packages_of(&value), Ok(vec!["x".to_owned()]), "{value}");
-        }
-        for none in [json!({"install_root": "x"}), json!([]), json!(null), json!({"packages": " "})] {
-            assert_eq!(packages_of(&none), Ok(Vec::new()), "{none}");
-        }
-        assert!(parse(&json!({})).unwrap().of("pip").packages.is_empty());
-    }
-
-    #[test]
-    fn rejects_an_invalid_list_of_packages() {
-        assert!(packages_of(&json!(5)).is_err());
-        assert!(packages_of(&json!(["x", 5])).is_err());
-        for hidden in ["jq\n--allow-downgrades", "jq\\n--allow-downgrades"] {
-            let hidden = packages_of(&json!([hidden]));
-            assert!(matches!(hidden, Err(OverrideError::Control(..))), "packages are passed on one per line");
-        }
-    }
-
-    #[test]
-    fn merges_the_packages_of_two_requirements_for_one_binary() {
-        let first = json!({"pip": {"install_args": ["a"], "install_root": "shared"}, "apt": ["z"]});
-        let second = json!({"pip": ["b", "a"], "brew": ["c"], "apt": "z"});
-        let expected = json!({
-            "pip": {"install_root": "shared", "packages": ["a", "b"]}, "apt": {"packages": ["z"]}, "brew": ["c"],
-        });
-        assert_eq!(json!(parse(&first).unwrap().merge(&parse(&second).unwrap())), expected);
-    }
-
-    #[test]
-    fn the_command_line_replaces_rules_and_settings_tighten_them() {
-        let mut overrides = parse(&json!({
-            "pip": {"min_version": "1.9", "min_release_age": 3}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
-        }))
-        .unwrap();
-        let default = Policy { min_release_age: Some(14.0), postinstall_scripts: Some(false) };
-        let stated = Policy { min_release_age: None, postinstall_scripts: Some(true) };
-        overrides.tighten("2", default, stated);
-        let expected = json!({
-            "pip": {"min_version": "2", "min_release_age": 14.0}, "npm": {"postinstall_scripts": true}, "apt": ["x"],
-        });
-        assert_eq!(json!(overrides), expected);
-        assert_eq!(overrides.of("pip").min_version.as_deref(), Some("2"));
-    }
-
-    #[test]
-    fn rejects_values_that_a_provider_cannot_use() {
-        for (bad, expected) in [
-            (json!({"abspath": 7}), "overrides.pip.abspath must be a string"),
-            (json!({"install_root": "a\nb"}), "overrides.pip.install_root must be a string without control"),
-            (json!({"of": ["mine", {"x": "\0"}]}), "overrides.pip contains a NUL"),
-            (json!({"min_version": "new"}), "overrides.pip.min_version must be a version"),
-            (json!({"min_release_age": "new"}), "overrides.pip: \"min_release_age\" must be a number"),
-        ] {
-            let error = parse(&json!({ "pip": bad })).unwrap_err().to_string();
-            assert!(error.starts_with(expected), "{error}");
-        }
-        assert!(parse(&json!({"pip": {"abspath": null, "version": "1", "custom": 7}})).is_ok());
-        assert!(matches!(parse(&json!({"a/b": []})), Err(OverrideError::Provider(_))));
-    }
-}
+mod tests;

@@ -9,9 +9,19 @@ use serde_json::{Map, Value};
 use crate::jsonl::{self, Line};
 use crate::model::{
     BinaryName, NameError, PluginName, PluginNameError, Policy, PolicyError, ProviderName, Version,
+    VersionRange,
 };
 use crate::plugin::overrides::{self, OverrideError, Overrides};
 use crate::trust::{Inspection, TrustedReadError};
+
+mod fill;
+mod keys;
+mod providers;
+
+use fill::FillError;
+pub use fill::Substitution;
+use keys::MisspelledKey;
+pub use providers::Providers;
 
 /// The name of the file in a plugin's folder.
 pub(crate) const FILE_NAME: &str = "binaries.jsonl";
@@ -25,6 +35,8 @@ pub struct Requirement {
     pub providers: Providers,
     /// The minimum version; empty for any.
     pub min_version: String,
+    /// The maximum version; empty for any.
+    pub max_version: String,
     /// The policy for open registries.
     pub policy: Policy,
     /// The overrides for individual providers.
@@ -44,61 +56,6 @@ impl Requirement {
     }
 }
 
-/// The providers that may install a binary, in order of preference.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Providers {
-    /// Every provider, in hook order (`*`, or absent).
-    Any,
-    /// These, in this order.
-    Only(Vec<ProviderName>),
-}
-
-impl Providers {
-    /// Parses a list such as `pip, env`; `*` and a blank list mean any.
-    pub fn parse(list: &str) -> Result<Self, PluginNameError> {
-        let mut names: Vec<ProviderName> = Vec::new();
-        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            if name == "*" {
-                return Ok(Self::Any);
-            }
-            let name = ProviderName::parse(name)?;
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        Ok(if names.is_empty() { Self::Any } else { Self::Only(names) })
-    }
-
-    /// Returns whether the list allows this provider.
-    pub fn allows(&self, provider: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Only(names) => names.iter().any(|name| name == provider),
-        }
-    }
-
-    /// Returns the providers that both allow, in the order of `self`, or `None` if there are none.
-    pub fn both(&self, other: &Self) -> Option<Self> {
-        match self {
-            Self::Any => Some(other.clone()),
-            Self::Only(names) => {
-                let common: Vec<ProviderName> =
-                    names.iter().filter(|name| other.allows(name)).cloned().collect();
-                (!common.is_empty()).then_some(Self::Only(common))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Providers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("*"),
-            Self::Only(names) => f.write_str(&names.join(",")),
-        }
-    }
-}
-
 /// A problem in a file of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -110,12 +67,20 @@ pub struct Diagnostic {
     pub line: Option<u64>,
     /// The problem, and how to fix it.
     pub message: String,
+    /// Whether the file is used all the same.
+    pub is_warning: bool,
 }
 
 impl Diagnostic {
     /// Returns a diagnostic about a whole file or folder.
     pub fn new(plugin: impl Into<String>, path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
-        Self { plugin: plugin.into(), path: path.into(), line: None, message: message.into() }
+        Self {
+            plugin: plugin.into(),
+            path: path.into(),
+            line: None,
+            message: message.into(),
+            is_warning: false,
+        }
     }
 }
 
@@ -142,9 +107,15 @@ pub enum LineError {
     /// No `name`.
     #[error("no \"name\"")]
     NoName,
-    /// An unknown setting in a name, or one without a value.
-    #[error("the setting {0} has no value; set the variable {0}, or put it into rigup.toml")]
-    NoSetting(String),
+    /// A setting in braces that has no value.
+    #[error(transparent)]
+    Setting(#[from] FillError),
+    /// A misspelled key.
+    #[error(transparent)]
+    Key(#[from] MisspelledKey),
+    /// Versions that exclude each other.
+    #[error("\"min_version\" {0} is newer than \"max_version\" {1}")]
+    NoVersionInRange(String, String),
     /// A name that cannot be a folder and a link.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -191,11 +162,17 @@ pub fn read_from(
     let mut diagnostics = Vec::new();
     let read = jsonl::for_each_line(text, |number, line| {
         let parsed = match line {
-            Line::Text(text) => parse_line(plugin, text, home),
+            Line::Text(text) => parse_line_with_unknown(plugin, text, home),
             Line::TooLong(_) => Err(LineError::TooLong),
         };
         match parsed {
-            Ok(requirement) => requirements.push(requirement),
+            Ok((requirement, unknown)) => {
+                requirements.push(requirement);
+                diagnostics.extend(unknown.map(|message| Diagnostic {
+                    is_warning: true,
+                    ..diagnostic(plugin, folder, Some(number), message)
+                }));
+            }
             Err(error) => diagnostics.push(diagnostic(plugin, folder, Some(number), error.to_string())),
         }
     });
@@ -211,7 +188,7 @@ fn unreadable(plugin: Option<&PluginName>, folder: &Path, error: &TrustedReadErr
 
 fn diagnostic(plugin: Option<&PluginName>, folder: &Path, line: Option<u64>, message: String) -> Diagnostic {
     let plugin = plugin.map(ToString::to_string).unwrap_or_default();
-    Diagnostic { plugin, path: folder.join(FILE_NAME), line, message }
+    Diagnostic { line, ..Diagnostic::new(plugin, folder.join(FILE_NAME), message) }
 }
 
 /// Parses one line in any accepted format.
@@ -220,6 +197,15 @@ pub fn parse_line(
     line: &[u8],
     home: Option<&Path>,
 ) -> Result<Requirement, LineError> {
+    parse_line_with_unknown(plugin, line, home).map(|(requirement, _)| requirement)
+}
+
+/// Parses one line. Returns the requirement, and a message about the unknown keys of the line if it has any.
+fn parse_line_with_unknown(
+    plugin: Option<&PluginName>,
+    line: &[u8],
+    home: Option<&Path>,
+) -> Result<(Requirement, Option<String>), LineError> {
     let value =
         serde_json::from_slice(line).map_err(|error| LineError::NotAnObject(jsonl::parse_error(&error)))?;
     let Value::Object(keys) = value else { return Err(other_value()) };
@@ -227,7 +213,8 @@ pub fn parse_line(
         Some(Value::String(kind)) if is_requirement(kind) => {}
         other => return Err(LineError::WrongType(other.cloned().unwrap_or(Value::Null))),
     }
-    parse_fields(plugin, &keys, home)
+    let unknown = keys::check(&keys)?;
+    Ok((parse_fields(plugin, &keys, home)?, unknown))
 }
 
 fn other_value() -> LineError {
@@ -241,66 +228,43 @@ pub(crate) fn is_requirement(kind: &str) -> bool {
 
 /// Parses an entry of `required_binaries` in a plugin's `config.json`: a line without a type, in which `fill` returns
 /// the values of the settings in braces. A setting in a name must have a value. In overrides, in which braces may
-/// belong to a command, a setting without a value is left unchanged.
+/// belong to a command, a setting without a value is left unchanged. Returns the requirement, and a message about the
+/// unknown keys of the entry if it has any.
 pub fn parse_entry(
     plugin: Option<&PluginName>,
     entry: &Value,
     home: Option<&Path>,
-    fill: impl Fn(&str) -> Option<String>,
-) -> Result<Requirement, LineError> {
+    fill: impl Fn(&str) -> Substitution,
+) -> Result<(Requirement, Option<String>), LineError> {
     let Value::Object(keys) = entry else { return Err(other_value()) };
     let mut keys = keys.clone();
     let mut setting = None;
     if let Some(Value::String(name)) = keys.get_mut("name") {
         let only = name.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
         setting = only.filter(|setting| setting.ends_with("_BINARY")).map(str::to_owned);
-        let mut missing = None;
-        *name = filled(name, |setting| {
-            let value = fill(setting);
-            if value.is_none() {
-                missing.get_or_insert_with(|| setting.to_owned());
-            }
-            value
-        });
-        missing.map_or(Ok(()), |setting| Err(LineError::NoSetting(setting)))?;
+        *name = fill::filled(name, &|setting| match fill(setting) {
+            Substitution::Unset => Err(FillError::Unset(setting.to_owned())),
+            Substitution::Undeclared => Err(FillError::Undeclared(setting.to_owned())),
+            other => other.value(setting),
+        })?;
     }
     if let Some(overrides) = keys.get_mut("overrides") {
-        fill_all(overrides, &fill);
+        fill::fill_all(overrides, &|setting| fill(setting).value(setting))?;
     }
-    Ok(Requirement { setting, ..parse_fields(plugin, &keys, home)? })
+    let unknown = keys::check(&keys)?;
+    Ok((Requirement { setting, ..parse_fields(plugin, &keys, home)? }, unknown))
 }
 
-/// Replaces the settings in every string of a value.
-fn fill_all(value: &mut Value, fill: &impl Fn(&str) -> Option<String>) {
-    match value {
-        Value::String(text) => *text = filled(text, fill),
-        Value::Array(values) => values.iter_mut().for_each(|value| fill_all(value, fill)),
-        Value::Object(keys) => keys.values_mut().for_each(|value| fill_all(value, fill)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
+/// Parses a record whose type is that of a requirement. It may have all keys of a Binary record.
+pub(crate) fn parse_record(
+    fields: &Map<String, Value>,
+    home: Option<&Path>,
+) -> Result<Requirement, LineError> {
+    keys::check_record(fields)?;
+    parse_fields(None, fields, home)
 }
 
-/// Returns a text with every `{SETTING}` replaced by the value from `fill`, or unchanged if there is none.
-fn filled(text: &str, mut fill: impl FnMut(&str) -> Option<String>) -> String {
-    let mut done = String::new();
-    let mut rest = text;
-    while let Some((before, (setting, after))) =
-        rest.split_once('{').and_then(|(before, behind)| Some((before, behind.split_once('}')?)))
-    {
-        done.push_str(before);
-        if let Some(value) = fill(setting) {
-            done.push_str(&value);
-            rest = after;
-        } else {
-            done.push('{');
-            rest = &rest[before.len() + 1..];
-        }
-    }
-    done + rest
-}
-
-/// Parses the keys of a record whose type is that of a requirement.
-pub(crate) fn parse_fields(
+fn parse_fields(
     plugin: Option<&PluginName>,
     keys: &Map<String, Value>,
     home: Option<&Path>,
@@ -317,10 +281,15 @@ pub(crate) fn parse_fields(
         .filter(|list| !has_control(list))
         .ok_or(LineError::WrongValue("binproviders", "a string such as \"pip,env\""))?;
     let is_version = |text: &str| !has_control(text) && Version::looks_like_version(text);
-    let min_version = stated("min_version")
-        .map_or(Some(""), Value::as_str)
-        .filter(|version| version.trim().is_empty() || is_version(version))
-        .ok_or(LineError::WrongValue("min_version", "a version such as \"1.2\""))?;
+    let version = |key| {
+        let text = stated(key).map_or(Some(""), Value::as_str).map(str::trim);
+        text.filter(|version| version.is_empty() || is_version(version))
+            .ok_or(LineError::WrongValue(key, "a version such as \"1.2\""))
+    };
+    let (min, max) = (version("min_version")?, version("max_version")?);
+    if (VersionRange { min, max }).is_empty() {
+        return Err(LineError::NoVersionInRange(min.to_owned(), max.to_owned()));
+    }
     let overrides = match stated("overrides") {
         None => Overrides::default(),
         Some(Value::Object(overrides)) => Overrides::parse(overrides)?,
@@ -333,7 +302,8 @@ pub(crate) fn parse_fields(
     Ok(Requirement {
         name,
         providers: Providers::parse(&providers)?,
-        min_version: min_version.trim().to_owned(),
+        min_version: min.to_owned(),
+        max_version: max.to_owned(),
         policy: Policy::parse(keys)?,
         overrides,
         plugin: plugin.cloned(),
@@ -386,8 +356,12 @@ mod tests {
             newest.unwrap().providers,
             Providers::Only(["pip", "env"].map(ProviderName::from_static).into())
         );
-        for any in [r#"{"type":"Binary","name":"x"}"#, r#"{"type":"Binary","name":"x","binproviders":"*"}"#] {
-            assert_eq!(parse(any).unwrap().providers, Providers::Any);
+        let any = r#"{"type":"Binary","name":"x","binproviders":"*"}"#;
+        assert_eq!(parse(any).unwrap().providers, Providers::Any);
+        for absent in
+            [r#"{"type":"Binary","name":"x"}"#, r#"{"type":"Binary","name":"x","binproviders":" "}"#]
+        {
+            assert_eq!(parse(absent).unwrap().providers, Providers::Default);
         }
     }
 
@@ -408,6 +382,18 @@ mod tests {
             ),
             (r#"{"type":"Binary","name":"x","overrides":[]}"#, "\"overrides\" must be an object"),
             (
+                r#"{"type":"Binary","name":"x","min_version":"3","max_version":"2.9"}"#,
+                "\"min_version\" 3 is newer than \"max_version\" 2.9",
+            ),
+            (
+                r#"{"type":"Binary","name":"x","binprovider":"pip"}"#,
+                "unknown key \"binprovider\"; write \"binproviders\"",
+            ),
+            (
+                r#"{"type":"Binary","name":"x","min_versoin":"1"}"#,
+                "unknown key \"min_versoin\"; write \"min_version\"",
+            ),
+            (
                 r#"{"type":"Binary","name":"x","overrides":{"apt":["-o"]}}"#,
                 "overrides.apt: the package `-o` starts",
             ),
@@ -421,16 +407,28 @@ mod tests {
     fn fills_settings_into_the_name_of_an_entry() {
         let entry = |name: &str| {
             let entry = serde_json::json!({"name": name, "binproviders": "env", "min_version": null});
-            let fill = |setting: &str| (setting == "W_BINARY").then(|| "wget".to_owned());
+            let fill = |setting: &str| match setting {
+                "W_BINARY" => Substitution::Value("wget".to_owned()),
+                "X_BINARY" => Substitution::Unset,
+                "X_TOKEN" => Substitution::Sensitive,
+                _ => Substitution::Undeclared,
+            };
             parse_entry(None, &entry, None, fill)
-                .map(|requirement| requirement.name.to_string())
+                .map(|(requirement, _)| requirement.name.to_string())
                 .map_err(|error| error.to_string())
         };
         assert_eq!(entry("{W_BINARY}").unwrap(), "wget");
         assert_eq!(entry("my-{W_BINARY}2").unwrap(), "my-wget2");
         assert_eq!(entry("plain").unwrap(), "plain");
         assert!(entry("{X_BINARY}").unwrap_err().starts_with("the setting X_BINARY has no value"));
-        let no_object = parse_entry(None, &Value::Null, None, |_| None).unwrap_err().to_string();
+        assert!(entry("{X_TOKEN}").unwrap_err().starts_with("the setting X_TOKEN is sensitive"));
+        assert!(
+            entry("{HOME}")
+                .unwrap_err()
+                .starts_with("the setting HOME has no value: no config.json declares it")
+        );
+        let no_object =
+            parse_entry(None, &Value::Null, None, |_| Substitution::Unset).unwrap_err().to_string();
         assert!(no_object.starts_with("not a JSON object"), "{no_object}");
     }
 
@@ -458,14 +456,5 @@ mod tests {
             read(None, folder.path(), None, &mut Inspection::new(&Trust::new(None)));
         assert!(requirements.is_empty());
         assert!(diagnostics[0].message.starts_with("cannot read the file"), "{}", diagnostics[0]);
-    }
-
-    #[test]
-    fn two_requirements_share_the_providers_that_both_allow() {
-        let only = |list| Providers::parse(list).unwrap();
-        assert_eq!(only("pip,apt,env").both(&only("env,pip")), Some(only("pip,env")));
-        assert_eq!(Providers::Any.both(&only("apt")), Some(only("apt")));
-        assert_eq!(only("apt").both(&Providers::Any), Some(only("apt")));
-        assert_eq!(only("pip").both(&only("npm")), None);
     }
 }

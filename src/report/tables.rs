@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Attempt, Binary, BinaryState, ExitReason, Outcome, Process, ProcessState};
+use crate::model::{Attempt, Binary, ExitReason, Outcome, Process, ProcessState};
 use crate::report::short_id::short_ids;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::units;
@@ -70,15 +70,15 @@ pub(crate) fn binary_rows(rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
 
 /// Returns the row of a binary.
 pub(crate) fn binary_row(binary: &Binary) -> Vec<Cell> {
-    match &binary.state {
-        BinaryState::Installed(installed) => vec![
+    match &binary.installed {
+        Some(installed) => vec![
             Cell::plain(&binary.name),
             Cell::success("installed"),
             Cell::plain(&installed.version),
             Cell::plain(installed.binprovider.as_str()),
             Cell::plain(installed.abspath.display().to_string()),
         ],
-        BinaryState::Queued(_) => queued_row(&binary.name, &binary.binproviders),
+        None => queued_row(&binary.name, &binary.binproviders),
     }
 }
 

@@ -5,13 +5,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::model::{
-    Attempt, Binary, BinaryId, BinaryState, Installed, MachineId, Policy, Process, Queued, UnknownWord,
-};
+use crate::model::{Attempt, Backoff, Binary, BinaryId, Installed, MachineId, Policy, Process};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::lookup::{self, Lookup};
-use crate::store::row::{self, Columns, RowReader, TableRow, Values, columns};
+use crate::store::row::{self, TableRow, columns};
 use crate::store::{attempt, process};
 
 /// A filter for lists of binaries.
@@ -33,50 +31,20 @@ pub struct BinaryFilter {
 
 impl TableRow for Binary {
     const TABLE: &'static str = "binary";
-    const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, min_release_age, postinstall_scripts, \
-        overrides, status, retry_at, attempt_count, last_error, binprovider, abspath, version, \
-        package_version, sha256, fingerprint, request_digest, created_at, modified_at, num_uses_failed, num_uses_succeeded";
+    const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, max_version, min_release_age, \
+        postinstall_scripts, overrides, retry_at, attempt_count, last_error, binprovider, abspath, version, \
+        package_version, sha256, fingerprint, request_digest, created_at, modified_at, num_uses_failed, \
+        num_uses_succeeded";
     const PATHS: &'static [&'static str] = &["abspath"];
 }
 
 columns! {
     Policy { min_release_age, postinstall_scripts }
-    Queued { retry_at, attempt_count, last_error }
+    Backoff { retry_at, attempt_count, last_error }
     Installed { binprovider, abspath, version, package_version, sha256, fingerprint, request_digest }
     Binary {
-        id, machine_id, name, binproviders, min_version, policy, overrides, state, created_at, modified_at,
-        num_uses_failed, num_uses_succeeded,
-    }
-}
-
-/// The columns of the other state are NULL.
-impl Columns for BinaryState {
-    const COUNT: usize = 1 + Queued::COUNT + Installed::COUNT;
-
-    fn read(row: &mut RowReader<'_>) -> rusqlite::Result<Self> {
-        let status = String::read(row)?;
-        match status.as_str() {
-            "queued" => {
-                let queued = Queued::read(row)?;
-                row.skip(Installed::COUNT);
-                Ok(Self::Queued(queued))
-            }
-            "installed" => {
-                row.skip(Queued::COUNT);
-                Installed::read(row).map(Self::Installed)
-            }
-            _ => Err(row.invalid(UnknownWord(status))),
-        }
-    }
-
-    fn write<'a>(&'a self, values: &mut Values<'a>) -> rusqlite::Result<()> {
-        let (queued, installed) = match self {
-            Self::Queued(queued) => (Some(queued), None),
-            Self::Installed(installed) => (None, Some(installed)),
-        };
-        values.push(self.as_str().into());
-        row::write_optional(queued, values)?;
-        row::write_optional(installed, values)
+        id, machine_id, name, binproviders, min_version, max_version, policy, overrides, backoff, installed,
+        created_at, modified_at, num_uses_failed, num_uses_succeeded,
     }
 }
 
@@ -240,12 +208,12 @@ mod tests {
         assert_eq!(binary, Binary::new(binary.id, machine_id, "rg", time(1)));
         binary.overrides.insert("pip".to_owned(), json!({"packages": ["a[b]"]}));
         binary.fail("no network".to_owned(), time(2));
-        for state in [binary.state.clone(), BinaryState::Installed(installed())] {
-            binary.state = state;
+        for installed in [None, Some(installed())] {
+            binary.installed = installed;
             store.save_binary(&binary).unwrap();
             assert_eq!(store.binary(machine_id, "rg").unwrap().as_ref(), Some(&binary));
         }
-        binary.state = BinaryState::Queued(Queued::default());
+        binary.requeue(time(3));
         store.save_binary(&binary).unwrap();
         let all = store.binaries_of(machine_id).unwrap();
         assert_eq!(all, HashMap::from([("rg".to_owned(), binary)]));
@@ -303,15 +271,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_state_is_an_error_that_names_the_row() {
+    fn an_unknown_value_is_an_error_that_names_the_row() {
         let (_dir, store, machine_id) = store_with_machine();
         let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
-        store
-            .lock()
-            .execute_batch("PRAGMA ignore_check_constraints = ON; UPDATE binary SET status = 'molten'")
-            .unwrap();
+        store.lock().execute_batch("UPDATE binary SET modified_at = 'molten'").unwrap();
         let text = store.binary(machine_id, "rg").unwrap_err().to_string();
-        for part in ["table binary", &rg.id.to_string(), "column status", "`molten`"] {
+        for part in ["table binary", &rg.id.to_string(), "column modified_at", "got m"] {
             assert!(text.contains(part), "{text}");
         }
     }

@@ -25,7 +25,7 @@ fi
 
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
 /// starts the hook again under the lock. Otherwise, it sets the variables `name`, `prefix`, `packages` and `locations`
-/// (one per line), `min_version`, `exact_version`, `cache` and those of [`policy::assignments`], and HOME if it
+/// (one per line), `min_version`, `exact_version`, `cache`, `max_version` and those of [`policy::assignments`], and HOME if it
 /// is unset. The lock is that of the prefix unless `lock` names another.
 pub(crate) fn script(
     request: &HookRequest,
@@ -51,7 +51,7 @@ pub(crate) fn script(
     let is_unset = settings.environment.get("HOME").is_none_or(OsStr::is_empty);
     let home = if is_unset { format!("export HOME={}\n", quoted(&home)?) } else { String::new() };
     Ok(format!(
-        "name={}\nprefix={}\npackages={}\nlocations={}\nmin_version={}\nexact_version={}\ncache={}\n{home}{}",
+        "name={}\nprefix={}\npackages={}\nlocations={}\nmin_version={}\nexact_version={}\ncache={}\n{home}{}max_version={}\n",
         quoted(request.name.link_name())?,
         quoted(&prefix.to_string_lossy())?,
         quoted(&packages.join("\n"))?,
@@ -59,7 +59,8 @@ pub(crate) fn script(
         quoted(&request.min_version)?,
         quoted(&request.exact_version)?,
         quoted(&cache)?,
-        policy::assignments(request, now)
+        policy::assignments(request, now),
+        quoted(&request.max_version)?
     ))
 }
 

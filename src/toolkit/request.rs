@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
-use crate::model::{BinaryName, NameError, PluginNameError, Policy, PolicyError};
+use crate::model::{BinaryName, NameError, PluginNameError, Policy, PolicyError, VersionRange};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::overrides::{OptionError, OverrideError, Overrides, SHARED};
 use crate::plugin::requirement::{self, LineError, Providers};
@@ -20,6 +20,8 @@ pub struct HookRequest {
     pub providers: Providers,
     /// `--min-version`; empty for any.
     pub min_version: String,
+    /// `--max-version`; empty for any.
+    pub max_version: String,
     /// `--exact-version`; empty for any.
     pub exact_version: String,
     /// `--min-release-age`, `--postinstall-scripts`
@@ -95,6 +97,7 @@ impl HookRequest {
             name,
             providers: Providers::parse(value("binproviders").unwrap_or_default())?,
             min_version: value("min-version").unwrap_or_default().to_owned(),
+            max_version: value("max-version").unwrap_or_default().to_owned(),
             exact_version: value("exact-version").unwrap_or_default().to_owned(),
             policy: Policy::parse(&rules.collect())?,
             best_effort: value("best-effort").unwrap_or_default().split(',').map(str::to_owned).collect(),
@@ -104,17 +107,23 @@ impl HookRequest {
 
     /// Parses a record on the stdin of a batch hook.
     pub fn from_record(fields: &Map<String, Value>, home: Option<&Path>) -> Result<Self, LineError> {
-        let requirement = requirement::parse_fields(None, fields, home)?;
+        let requirement = requirement::parse_record(fields, home)?;
         let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
         Ok(Self {
             name: requirement.name,
             providers: requirement.providers,
             min_version: requirement.min_version,
+            max_version: requirement.max_version,
             exact_version: text("exact_version").to_owned(),
             policy: requirement.policy,
             best_effort: text("best_effort").split(',').map(str::to_owned).collect(),
             overrides: requirement.overrides,
         })
+    }
+
+    /// Returns the versions that the request accepts.
+    pub fn versions(&self) -> VersionRange<'_> {
+        VersionRange { min: &self.min_version, max: &self.max_version }
     }
 
     /// Returns the folder that a provider installs into; see [`ProviderOverrides::prefix`].

@@ -194,7 +194,7 @@ fn a_bare_name_tries_only_env_and_curated_providers() {
 #[test]
 fn a_dry_run_creates_no_data_dir() {
     let context = TestContext::new();
-    context.plugin("shell", &[json!({"type": "Binary", "name": "sh"})]);
+    context.plugin("shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "*"})]);
     let plan = context.run(&["install", "--dry-run"]).succeeds().record();
     assert_eq!(plan["status"], "queued");
     assert!(plan["binproviders"].as_str().unwrap().starts_with("env,npm,pip,brew,apt,"), "{plan}");

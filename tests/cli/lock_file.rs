@@ -454,18 +454,15 @@ fn an_interrupted_lock_command_changes_no_file() {
 }
 
 #[test]
-fn does_not_pin_a_binary_of_a_provider_that_is_not_allowed() {
+fn resolves_a_binary_again_whose_provider_is_no_longer_allowed() {
     let context = context_with_shelf(&["a"]);
-    context.fixture("good");
+    context.fixture("good").fixture("failing");
     context.run(&["install"]).succeeds();
-    require(&context, &["a"], "good");
-    context
-        .run(&["lock"])
-        .exits_with(1)
-        .stderr_contains("error: a: cannot pin it: shelf installed it, but only good may");
+    require(&context, &["a"], "failing");
+    context.run(&["lock"]).exits_with(1).stderr_contains("which shelf installed, stays installed");
     assert!(!context.path("here/rigup.lock").exists(), "no empty lock file is written");
-    context.run(&["install", "--force", "a"]).succeeds();
-    context.run(&["lock"]).succeeds();
+    require(&context, &["a"], "good");
+    assert_eq!(context.run(&["lock"]).succeeds().record()["binprovider"], "good");
 }
 
 #[test]

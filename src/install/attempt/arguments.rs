@@ -42,9 +42,10 @@ fn fields(
     provider: &str,
     binary_id: BinaryId,
     machine_id: MachineId,
-) -> [(&'static str, Value); 10] {
+) -> [(&'static str, Value); 11] {
     let overrides = Value::Object(request.overrides.to_json());
     let policy = request.policy_of(provider);
+    let versions = request.versions_of(provider);
     let mut best_effort = Vec::new();
     if policy.min_release_age.is_none() {
         best_effort.push(MIN_RELEASE_AGE_KEY);
@@ -54,9 +55,10 @@ fn fields(
     }
     [
         ("name", request.name.as_str().into()),
-        ("binproviders", request.providers.to_string().into()),
-        ("min_version", request.min_version_of(provider).into()),
-        ("exact_version", request.pin.as_ref().map_or("", |pin| &pin.version).into()),
+        ("binproviders", request.binproviders().into()),
+        ("min_version", versions.min.into()),
+        ("max_version", versions.max.into()),
+        ("exact_version", request.exact_version_of(provider).into()),
         // Written as 7, not as 7.0.
         (MIN_RELEASE_AGE_KEY, policy.age().to_string().parse::<Number>().map_or(Value::Null, Value::Number)),
         (POSTINSTALL_SCRIPTS_KEY, policy.may_run_scripts().into()),
@@ -79,8 +81,8 @@ mod tests {
     #[test]
     fn rules_that_are_not_stated_are_best_effort() {
         let line = json!({
-            "type": "Binary", "name": "x", "min_version": "2",
-            "overrides": {"pip": {"min_version": "1", "min_release_age": 0.5, "postinstall_scripts": true}},
+            "type": "Binary", "name": "x", "binproviders": "*", "min_version": "2", "max_version": "3",
+            "overrides": {"pip": {"min_version": "1", "max_version": "1.0", "min_release_age": 0.5, "postinstall_scripts": true}},
         });
         let line = line.to_string();
         let requirement: Requirement = requirement::parse_line(None, line.as_bytes(), None).unwrap();
@@ -95,16 +97,15 @@ mod tests {
         };
         assert_eq!(
             arguments_of("pip"),
-            "--name=x --binproviders=* --min-version=1 --min-release-age=0.5 --postinstall-scripts=true"
+            "--name=x --binproviders=* --min-version=1 --max-version=1.0 --exact-version=1.0 --min-release-age=0.5 --postinstall-scripts=true"
         );
         assert_eq!(
             arguments_of("npm"),
-            "--name=x --binproviders=* --min-version=2 --min-release-age=7 --postinstall-scripts=false \
+            "--name=x --binproviders=* --min-version=2 --max-version=3 --min-release-age=7 --postinstall-scripts=false \
              --best-effort=min_release_age,postinstall_scripts"
         );
         let line = input_line(steps[0].as_ref().unwrap(), "npm", BinaryId::from(0), MachineId::from(0));
-        let start =
-            r#"{"type":"BinaryRequest","name":"x","binproviders":"*","min_version":"2","min_release_age":7,"#;
+        let start = r#"{"type":"BinaryRequest","name":"x","binproviders":"*","min_version":"2","max_version":"3","min_release_age":7,"#;
         assert!(line.starts_with(start), "{line}");
         assert!(
             line.contains(r#""postinstall_scripts":false,"best_effort":"min_release_age,postinstall"#),

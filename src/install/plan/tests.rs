@@ -21,6 +21,7 @@ fn requirement(plugin: &str, overrides: &Value) -> Requirement {
         name: BinaryName::parse("x", None).unwrap(),
         providers: Providers::Any,
         min_version: String::new(),
+        max_version: String::new(),
         policy: Policy::default(),
         overrides: Overrides::parse(overrides.as_object().unwrap()).unwrap(),
         plugin: PluginName::parse(plugin).ok(),
@@ -121,7 +122,7 @@ fn unordered(step: &Step) -> Value {
 
 fn min_versions(step: &Step) -> Vec<Version> {
     let of_provider = |request: &Request| {
-        PROVIDERS.iter().map(|name| Version::parse(request.min_version_of(name))).collect()
+        PROVIDERS.iter().map(|name| Version::parse(request.versions_of(name).min)).collect()
     };
     step.as_ref().map(of_provider).unwrap_or_default()
 }
@@ -137,11 +138,11 @@ fn an_override_for_one_provider_does_not_relax_another_plugins_rule() {
     let loose = requirement("loose", &loose);
     for requirements in [[strict.clone(), loose.clone()], [loose.clone(), strict.clone()]] {
         let request = plan_one(&requirements);
-        assert_eq!(request.min_version_of("pip"), "5");
+        assert_eq!(request.versions_of("pip").min, "5");
         assert_eq!(request.policy_of("pip"), strict.policy);
     }
     let both = plan_one(&[loose.clone(), Requirement { min_version: "5".to_owned(), ..loose.clone() }]);
-    assert_eq!(both.min_version_of("pip"), "2", "both plugins state it for this provider");
+    assert_eq!(both.versions_of("pip").min, "2", "both plugins state it for this provider");
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn the_stricter_of_two_rules_for_a_provider_wins() {
     let second = json!({"pip": {"min_version": "1.10", "postinstall_scripts": false, "packages": "x"}});
     let request = plan_one(&[first, requirement("b", &second)]);
     assert_eq!(
-        (request.min_version_of("pip"), request.overrides.of("pip").packages.clone()),
+        (request.versions_of("pip").min, request.overrides.of("pip").packages.clone()),
         ("1.10", vec!["x".to_owned()])
     );
     let rules = Policy { min_release_age: Some(3.0), postinstall_scripts: Some(false) };
@@ -232,7 +233,7 @@ proptest! {
             prop_assert!(!request.candidates.is_empty());
             for provider in &request.candidates {
                 prop_assert!(requirement.providers.allows(provider));
-                let minimum = Version::parse(request.min_version_of(provider));
+                let minimum = Version::parse(request.versions_of(provider).min);
                 prop_assert!(minimum >= Version::parse(min_version_of(requirement, provider)));
                 prop_assert!(minimum >= Version::parse(&selection.min_version));
                 let policy = request.policy_of(provider);
@@ -300,6 +301,51 @@ fn refuses_plugins_without_a_common_provider_and_names_both() {
         plan(&requirements, &Selection::default(), &common_providers())[0].clone().unwrap_err().reason;
     assert!(reason.contains("plugin a allows only pip"), "{reason}");
     assert!(reason.contains("plugin b allows only npm"), "{reason}");
+}
+
+#[test]
+fn plugins_whose_versions_exclude_each_other_are_refused_by_name() {
+    let at_most = |plugin: &str, max: &str| Requirement {
+        max_version: max.to_owned(),
+        ..required(plugin, "x", "pip", "")
+    };
+    let request = plan_one(&[at_most("a", "1.10"), at_most("b", "1.9")]);
+    assert_eq!(request.versions_of("pip"), VersionRange { min: "", max: "1.9" });
+    let steps = plan(
+        &[at_most("a", "1.9"), required("b", "x", "pip", "1.10")],
+        &Selection::default(),
+        &common_providers(),
+    );
+    assert_eq!(
+        steps[0].clone().unwrap_err().reason,
+        "plugin a requires version <= 1.9, but plugin b requires >= 1.10; change one of them"
+    );
+}
+
+#[test]
+fn a_name_with_a_version_requests_exactly_that_version() {
+    let mut first = required("a", "x", "pip", "1");
+    first.overrides = Overrides::parse(json!({"pip": {"min_version": "2"}}).as_object().unwrap()).unwrap();
+    let of_names =
+        |names: &[&str]| plan(&[first.clone()], &selection(names, None), &common_providers()).remove(0);
+    let request = of_names(&["x@3.0"]).unwrap();
+    assert_eq!((request.name.as_str(), request.to_string().as_str()), ("x", "x (== 3.0)"));
+    assert_eq!(
+        (request.exact_version_of("pip"), request.exact_version_of("npm")),
+        (Some("3.0"), Some("3.0"))
+    );
+    let too_old = of_names(&["x@v0.9"]).unwrap_err().reason;
+    assert_eq!(too_old, "plugin a requires version >= 1, but x@v0.9 requires == 0.9");
+    let bare = of_names(&["y@1.2"]).unwrap();
+    assert_eq!((bare.name.as_str(), bare.exact_version_of("env")), ("y", Some("1.2")));
+    assert_eq!(of_names(&["y@next"]).unwrap().name.as_str(), "y@next");
+}
+
+#[test]
+fn a_request_without_providers_asks_only_curated_ones() {
+    let steps = plan(&[required("a", "x", "", "")], &selection(&[], None), &common_providers());
+    let request = steps[0].as_ref().unwrap();
+    assert_eq!((request.binproviders().as_str(), request.providers.allows("pip")), ("env,apt", true));
 }
 
 #[test]

@@ -81,10 +81,8 @@ impl ResolverState<'_, '_> {
     /// Warns that a dependency of a request's current provider was not installed.
     pub(super) fn warn_of_dependency(&self, index: RequestIndex, dependency: RequestIndex) {
         let error = match &self.requests[dependency].result {
-            Some(Ok(resolved)) => match resolved.binary.queued() {
-                Some(queued) => queued.last_error.clone(),
-                None => return,
-            },
+            Some(Ok(resolved)) if resolved.has_succeeded => return,
+            Some(Ok(resolved)) => resolved.binary.backoff.last_error.clone(),
             Some(Err(error)) => error.to_string(),
             None => return,
         };

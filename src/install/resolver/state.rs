@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::clock;
 use crate::install::adopt;
 use crate::install::attempt::{self, AttemptError, AttemptResult, AttemptTarget};
+use crate::install::digest;
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::install::resolver::deadlock::WaitFile;
@@ -55,6 +56,7 @@ pub(super) struct RequestState {
     pub(super) lock: Option<Lock>,
     binary: Option<Binary>,
     is_unsaved: bool,
+    has_succeeded: bool,
     /// The path that the binary had before.
     previous: Option<PathBuf>,
     attempts: Vec<Attempt>,
@@ -94,7 +96,7 @@ enum NextStep {
 
 impl RequestState {
     pub(super) fn is_installed(&self) -> bool {
-        matches!(&self.result, Some(Ok(resolved)) if resolved.binary.installed().is_some())
+        matches!(&self.result, Some(Ok(resolved)) if resolved.has_succeeded)
     }
 }
 
@@ -131,6 +133,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             lock: None,
             binary: None,
             is_unsaved: false,
+            has_succeeded: false,
             previous: None,
             attempts: Vec::new(),
             link_error: None,
@@ -190,28 +193,28 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         });
         status::store_renewed_fingerprint(&mut binary, store)?;
         let previous = binary.installed().map(|installed| installed.abspath.clone());
-        if !resolver.force {
-            let status = install_status(&binary, &request, resolver.runner.settings);
-            if status != InstallStatus::Missing {
-                let link_error = match status {
-                    InstallStatus::Unlinked(installed) => {
-                        resolver.restore_link(&request, installed, previous.as_deref())?
-                    }
-                    _ => None,
-                };
-                self.finish(index, Ok(Resolved { binary, attempts: Vec::new(), link_error }));
-                return Ok(());
-            }
+        let status = install_status(&binary, &request, resolver.runner.settings);
+        let is_missing = status == InstallStatus::Missing;
+        if !resolver.force && matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_)) {
+            let link_error = match status {
+                InstallStatus::Unlinked(installed) => {
+                    resolver.restore_link(&request, installed, previous.as_deref())?
+                }
+                _ => None,
+            };
+            self.finish(
+                index,
+                Ok(Resolved { binary, has_succeeded: true, attempts: Vec::new(), link_error }),
+            );
+            return Ok(());
         }
-        binary.set_request(
-            &request.providers.to_string(),
-            &request.min_version,
-            request.policy,
-            &request.overrides.to_json(),
-            clock::now(),
-        );
+        // An installed binary stays as it is until the request is resolved.
+        if is_missing {
+            binary.installed = None;
+            set_request(&mut binary, &request);
+        }
         let state = &mut self.requests[index];
-        state.is_unsaved = is_new || !resolver.is_lookup;
+        state.is_unsaved = is_new || is_missing && !resolver.is_lookup;
         state.binary = Some(binary);
         state.previous = previous;
         self.enqueue(index);
@@ -264,7 +267,9 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let state = &mut self.requests[index];
         let Some(binary) = &mut state.binary else { return };
         binary.fail(summary(&state.attempts), clock::now());
-        match self.resolver.save(binary) {
+        let saved =
+            if self.resolver.is_lookup { Ok(()) } else { self.resolver.runner.store.save_binary(binary) };
+        match saved {
             Ok(()) => self.complete(index),
             Err(error) => self.finish(index, Err(error.into())),
         }
@@ -274,9 +279,10 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     fn complete(&mut self, index: RequestIndex) {
         let state = &mut self.requests[index];
         let attempts = std::mem::take(&mut state.attempts);
+        let has_succeeded = state.has_succeeded;
         let link_error = state.link_error.take();
         if let Some(binary) = state.binary.take() {
-            self.finish(index, Ok(Resolved { binary, attempts, link_error }));
+            self.finish(index, Ok(Resolved { binary, has_succeeded, attempts, link_error }));
         }
     }
 
@@ -396,12 +402,14 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let mut attempts = Vec::new();
         let mut changed = Vec::new();
         for (&index, step) in scheduled.requests.iter().zip(&steps) {
-            let RequestState { binary: Some(binary), attempts: all, .. } = &self.requests[index] else {
+            let RequestState { binary: Some(binary), attempts: all, has_succeeded, .. } =
+                &self.requests[index]
+            else {
                 continue;
             };
             let of_hook = all.iter().filter(|attempt| attempt.process_id == Some(process.id));
             attempts.extend(of_hook.map(|attempt| (binary.id, attempt)));
-            if matches!(step, NextStep::Complete) && self.resolver.must_save(binary) {
+            if matches!(step, NextStep::Complete) && (*has_succeeded || !self.resolver.is_lookup) {
                 changed.push(binary);
             }
         }
@@ -427,10 +435,14 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     fn install(&mut self, index: RequestIndex, verified: Verified) -> Result<NextStep, StoreError> {
         let state = &mut self.requests[index];
         state.link_error = self.resolver.link(&state.request, &verified, state.previous.as_deref())?;
-        let installed = verified.installed;
+        let mut installed = verified.installed;
         let provider = installed.binprovider.clone();
+        installed.request_digest =
+            digest::of_request(&state.request, &provider, self.resolver.runner.settings);
         if let Some(binary) = &mut state.binary {
+            set_request(binary, &state.request);
             binary.install(installed, clock::now());
+            state.has_succeeded = true;
         }
         self.resolver.report_unsupported_defaults(&state.request, &provider);
         Ok(NextStep::Complete)
@@ -457,6 +469,12 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         }
         Ok(NextStep::Complete)
     }
+}
+
+/// Sets the request of a binary's record.
+fn set_request(binary: &mut Binary, request: &Request) {
+    let (versions, overrides) = (request.versions(), request.overrides.to_json());
+    binary.set_request(&request.binproviders(), versions, request.policy, &overrides, clock::now());
 }
 
 /// Returns why no provider installed a binary, in one line.

@@ -241,6 +241,21 @@ fn a_packaged_release_is_not_older_than_the_release() {
 
 #[test]
 fn an_empty_version_satisfies_only_a_blank_minimum() {
+    let satisfies = |version: &str, min: &str| VersionRange { min, max: "" }.contains(version);
     assert!(satisfies("", "") && satisfies("1.10", "1.9"));
     assert!(!satisfies("", "1") && !satisfies("1.9", "1.10"));
+}
+
+#[test]
+fn a_range_includes_both_bounds() {
+    let range = VersionRange { min: "1.2", max: "1.10" };
+    for (version, is_in) in [("1.1", false), ("1.2.0", true), ("1.10", true), ("1.10.1", false), ("", false)]
+    {
+        assert_eq!(range.contains(version), is_in, "{version:?}");
+    }
+    assert!(VersionRange { min: "2", max: "1" }.is_empty() && !range.is_empty());
+    assert_eq!((range.exact(), VersionRange { min: "2.0", max: "2" }.exact()), (None, Some("2")));
+    let shown = [("1", ""), ("", "3"), ("1", "3"), ("2", "2")]
+        .map(|(min, max)| VersionRange { min, max }.to_string());
+    assert_eq!(shown, [">= 1", "<= 3", ">= 1, <= 3", "== 2"]);
 }

@@ -17,6 +17,7 @@ use crate::trust::Inspection;
 #[derive(Debug, Default)]
 pub(crate) struct PluginConfigs {
     schemas: HashMap<PluginName, Schema>,
+    unreadable: HashSet<PluginName>,
 }
 
 /// The status of a plugin.
@@ -26,8 +27,10 @@ pub(crate) enum PluginStatus {
     Enabled,
     /// Only other plugins were selected.
     NotSelected,
-    /// A setting disables the plugin or one that it requires, or a required plugin does not exist; with the reason.
+    /// A setting disables the plugin or one that it requires, with the reason.
     Disabled(String),
+    /// A required plugin does not exist, with its name in the reason.
+    Incomplete(String),
 }
 
 impl PluginConfigs {
@@ -39,6 +42,7 @@ impl PluginConfigs {
         inspection: &mut Inspection<'_>,
     ) -> (Self, Vec<Diagnostic>) {
         let mut schemas = HashMap::new();
+        let mut unreadable = HashSet::new();
         let mut diagnostics = Vec::new();
         for plugin in plugins {
             let read = match builtin::file(plugin, data_dir, schema::FILE_NAME) {
@@ -50,17 +54,23 @@ impl PluginConfigs {
                 Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),
                 Ok(None) => {}
                 Err(error) => {
+                    unreadable.insert(plugin.name.clone());
                     let path = plugin.path.join(schema::FILE_NAME);
                     diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, error.to_string()));
                 }
             }
         }
-        (Self { schemas }, diagnostics)
+        (Self { schemas, unreadable }, diagnostics)
     }
 
     /// Returns the `config.json` of a plugin, or `None` if it has none.
     pub(crate) fn schema(&self, plugin: &str) -> Option<&Schema> {
         self.schemas.get(plugin)
+    }
+
+    /// Returns whether the `config.json` of a plugin, if it has one, could be read.
+    pub(crate) fn is_readable(&self, plugin: &str) -> bool {
+        !self.unreadable.iter().any(|unreadable| unreadable == plugin)
     }
 
     /// Returns a resolver for the settings of all plugins.
@@ -108,8 +118,8 @@ impl PluginConfigs {
         };
         let enabled: HashSet<&str> = self.with_required(selected, plugins).into_iter().flatten().collect();
         let status = |plugin: &Plugin| {
-            if let Some(reason) = self.disabled_reason(&plugin.name, plugins, &disabled) {
-                PluginStatus::Disabled(reason)
+            if let Some(status) = self.disabled_status(&plugin.name, plugins, &disabled) {
+                status
             } else if enabled.contains(plugin.name.as_str()) {
                 PluginStatus::Enabled
             } else {
@@ -119,18 +129,20 @@ impl PluginConfigs {
         plugins.iter().map(|plugin| (plugin.name.clone(), status(plugin))).collect()
     }
 
-    /// Returns why a plugin or one that it requires is disabled, or `None` if none is.
-    fn disabled_reason(
+    /// Returns why a plugin or one that it requires is not used, or `None` if it is.
+    fn disabled_status(
         &self,
         plugin: &str,
         plugins: &[Plugin],
         disabled: &HashMap<&str, String>,
-    ) -> Option<String> {
+    ) -> Option<PluginStatus> {
         self.with_required(vec![plugin], plugins).into_iter().find_map(|required| match required {
-            Err(name) => Some(format!("it requires the plugin {name}, which does not exist")),
+            Err(name) => {
+                Some(PluginStatus::Incomplete(format!("it requires the plugin {name}, which does not exist")))
+            }
             Ok(known) => {
                 let by = if known == plugin { String::new() } else { format!("it requires {known}, and ") };
-                disabled.get(known).map(|reason| format!("{by}{reason}"))
+                disabled.get(known).map(|reason| PluginStatus::Disabled(format!("{by}{reason}")))
             }
         })
     }
@@ -199,7 +211,7 @@ mod tests {
             })
             .collect();
         let schemas = plugins.iter().map(|(plugin, schema)| (plugin.name.clone(), schema.clone())).collect();
-        let configuration = PluginConfigs { schemas };
+        let configuration = PluginConfigs { schemas, unreadable: HashSet::new() };
         let plugins: Vec<Plugin> = plugins.into_iter().map(|(plugin, _)| plugin).collect();
         let environment: Environment = environment.iter().copied().collect();
         let sources = Sources { environment: &environment, files: &[] };
@@ -210,7 +222,7 @@ mod tests {
         let describe = |plugin: &Plugin| match &found[&plugin.name] {
             PluginStatus::Enabled => plugin.name.to_string(),
             PluginStatus::NotSelected => format!("({})", plugin.name),
-            PluginStatus::Disabled(reason) => reason.clone(),
+            PluginStatus::Disabled(reason) | PluginStatus::Incomplete(reason) => reason.clone(),
         };
         plugins.iter().map(describe).collect()
     }

@@ -16,6 +16,9 @@ pub struct ProviderConfig {
     /// The options that a requirement may use in `install_args`; one that ends with `=` takes any value. If the file
     /// states none, none are allowed.
     pub options: Vec<String>,
+    /// The keys that the provider reads from its overrides, besides those that rigup handles. `None` if the file does
+    /// not state them, so that any key is passed on.
+    pub override_keys: Option<Vec<String>>,
     /// The text after the name of a package with which the package manager selects a version: `=={}`, `@{}`. `None` if
     /// it cannot.
     pub version_format: Option<String>,
@@ -64,6 +67,7 @@ impl ProviderConfig {
         let metadata = "dist-info, package.json, .crates.toml, gemspec, go, cellar or dpkg";
         let config = Self {
             options: stated(keys, "options", options)?.unwrap_or_default(),
+            override_keys: stated(keys, "override_keys", "a list of keys such as \"install_root\"")?,
             version_format: stated(keys, "version_format", version_format)?,
             enforces: PolicySupport {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
@@ -135,6 +139,7 @@ mod tests {
             (json!({"version_format": "=="}), "\"version_format\" must be a string with {}"),
             (json!({"version_format": "{}"}), "\"version_format\" must be a string with {}"),
             (json!({"metadata": "rpm"}), "\"metadata\" must be dist-info"),
+            (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),
             (json!({"enforces": {"min_release_age": 1}}), "\"min_release_age\" must be true or false"),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::boolean;
 use crate::model::secret::is_secret_name;
 use crate::plugin::config::schema::Property;
+use crate::plugin::requirement::Substitution;
 use crate::settings::{Environment, SettingsFile};
 
 /// The sources of values: the environment, then the files.
@@ -82,11 +83,18 @@ impl<'a> SettingResolver<'a> {
         Self { sources, properties, sensitive }
     }
 
-    /// Returns the value of a setting, or `None` if no plugin has it and no source sets it.
-    pub fn value(&self, name: &str) -> Option<Value> {
+    /// Returns the value that replaces a setting in braces. Only settings that a `config.json` declares have one.
+    pub fn fill(&self, name: &str) -> Substitution {
         match self.properties.get(name) {
-            Some(property) => Some(self.resolve(property, drop).value),
-            None => self.sources.environment.text(name).map(Value::from),
+            None => Substitution::Undeclared,
+            Some(property) => {
+                let setting = self.resolve(property, drop);
+                match setting.value.as_str().map(str::trim) {
+                    _ if setting.is_secret => Substitution::Sensitive,
+                    None | Some("") => Substitution::Unset,
+                    Some(value) => Substitution::Value(value.to_owned()),
+                }
+            }
         }
     }
 

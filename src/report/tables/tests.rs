@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::{
     BinaryId, Identity, Installed, MachineId, ProcessExit, ProcessId, ProcessSpec, ProcessType, ProviderName,
-    Queued, RunSpec, Usage,
+    RunSpec, Usage,
 };
 
 const NOW: i64 = 1_700_000_000;
@@ -98,7 +98,7 @@ fn processes_fit_120_and_80_and_60_columns() {
 fn example_binaries() -> [Binary; 3] {
     let binary = |name| Binary::new(BinaryId::from(1), MachineId::from(1), name, seconds_ago(9));
     let installed = |provider, path: &str, version: &str| {
-        BinaryState::Installed(Installed {
+        Some(Installed {
             binprovider: ProviderName::from_static(provider),
             abspath: path.into(),
             version: version.to_owned(),
@@ -110,14 +110,11 @@ fn example_binaries() -> [Binary; 3] {
     };
     let rg = "/usr/bin/rg";
     let yt_dlp = "/home/anna/.local/share/rigup/lib/x86_64-linux/pip/yt-dlp/venv/bin/yt-dlp";
-    let queued = BinaryState::Queued(Queued::default());
     [
-        Binary { state: installed("env", rg, "14.1.1"), ..binary("rg") },
-        Binary { state: installed("pip", yt_dlp, "2025.1.12.232754.dev0"), ..binary("yt-dlp") },
+        Binary { installed: installed("env", rg, "14.1.1"), ..binary("rg") },
+        Binary { installed: installed("pip", yt_dlp, "2025.1.12.232754.dev0"), ..binary("yt-dlp") },
         Binary {
-            state: queued,
-            binproviders: "npm,pip,brew,apt,env".to_owned(),
-            ..binary("日本語の長い名前のプログラム")
+            binproviders: "npm,pip,brew,apt,env".to_owned(), ..binary("日本語の長い名前のプログラム")
         },
     ]
 }

@@ -51,16 +51,17 @@ CREATE TABLE binary (
     name                 TEXT NOT NULL,
     binproviders         TEXT NOT NULL,
     min_version          TEXT NOT NULL,
+    max_version          TEXT NOT NULL,
     -- The policy of the request; NULL if the request does not set it.
     min_release_age      REAL,          -- days
     postinstall_scripts  INTEGER,
     overrides            TEXT NOT NULL, -- JSON object
-    status               TEXT NOT NULL CHECK (status IN ('queued', 'installed')),
-    -- While queued.
+    -- The failures since the last success.
     retry_at             TEXT,
-    attempt_count        INTEGER,
-    last_error           TEXT,
+    attempt_count        INTEGER NOT NULL,
+    last_error           TEXT NOT NULL,
     -- While installed.
+    status               TEXT NOT NULL AS (iif(binprovider IS NULL, 'queued', 'installed')),
     binprovider          TEXT,
     abspath              ANY,
     version              TEXT,
@@ -73,10 +74,9 @@ CREATE TABLE binary (
     num_uses_failed      INTEGER NOT NULL,
     num_uses_succeeded   INTEGER NOT NULL,
     UNIQUE (machine_id, name),
-    CHECK ((status = 'queued') = (attempt_count IS NOT NULL AND last_error IS NOT NULL)),
-    CHECK ((status = 'installed') = (binprovider IS NOT NULL AND abspath IS NOT NULL AND version IS NOT NULL
-                                     AND package_version IS NOT NULL AND sha256 IS NOT NULL
-                                     AND fingerprint IS NOT NULL AND request_digest IS NOT NULL))
+    CHECK ((binprovider IS NOT NULL) = (abspath IS NOT NULL AND version IS NOT NULL AND package_version IS NOT NULL
+                                        AND sha256 IS NOT NULL AND fingerprint IS NOT NULL
+                                        AND request_digest IS NOT NULL))
 ) STRICT;
 
 CREATE TABLE process (

@@ -1,0 +1,144 @@
+//! A request that changes is resolved again, and what is installed stays until the new request succeeds.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::test_context::TestContext;
+
+/// A provider that installs a program whose version is that of the package `x@VERSION`, or breaks it and fails.
+const SHOP: &str = r#"#!/bin/sh
+set -eu
+eval "$("$RIGUP" hook begin --provider shop -- "$@")"
+[ "${packages#*@}" != broken ] || { echo "no such package" >&2; exit 1; }
+version=${packages#*@}
+[ -z "$exact_version" ] || version=$exact_version
+mkdir -p "$prefix"
+printf '#!/bin/sh\necho x %s\n' "$version" >"$prefix/x"
+chmod +x "$prefix/x"
+"$RIGUP" hook binary --provider shop --abspath "$prefix/x" -- "$@"
+"#;
+
+fn context() -> TestContext {
+    let context = TestContext::new();
+    context.provider("shop", SHOP);
+    context
+}
+
+fn require(context: &TestContext, binproviders: &str, package: &str) {
+    let overrides = json!({"shop": {"packages": [package]}});
+    let line = json!({"type": "Binary", "name": "x", "binproviders": binproviders, "overrides": overrides});
+    context.plugin("p", &[line]);
+}
+
+fn digest(record: &Value) -> String {
+    record["request_digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_changed_override_is_resolved_again_also_with_a_lock_file() {
+    let context = context();
+    require(&context, "shop", "x@3.10.1");
+    let first = context.run(&["install"]).succeeds().record();
+    assert_eq!((first["version"].as_str(), digest(&first).len()), (Some("3.10.1"), 64));
+    context.run(&["lock"]).succeeds();
+    context.run(&["lock", "--check"]).succeeds();
+
+    require(&context, "shop", "x@3.0.0");
+    context.run(&["load"]).succeeds();
+    let changed = "overrides.shop changed since rigup.lock was written; run `rigup lock`";
+    context.run(&["lock", "--check"]).exits_with(1).stderr_contains(changed);
+    context.run(&["install", "--locked"]).exits_with(1).stderr_contains(changed);
+    let second = context.run(&["install"]).succeeds().record();
+    assert_eq!(second["version"], "3.0.0");
+    assert_ne!(digest(&first), digest(&second));
+    context.run(&["lock"]).succeeds();
+    context.run(&["lock", "--check"]).succeeds();
+    context.run(&["install", "--locked"]).succeeds().stderr_contains("is already installed");
+}
+
+#[test]
+fn a_changed_file_or_list_of_providers_is_resolved_again() {
+    let context = context();
+    let [one, two] =
+        ["one", "two"].map(|name| context.script(&format!("tools/{name}"), "#!/bin/sh\necho 1.2\n"));
+    for file in [&one, &two] {
+        let overrides = json!({"env": {"abspath": file}});
+        let line = json!({"type": "Binary", "name": "x", "binproviders": "env", "overrides": overrides});
+        context.plugin("p", &[line]);
+        let record = context.run(&["install"]).succeeds().record();
+        assert_eq!(record["abspath"], file.to_str().unwrap());
+        assert_eq!(fs::read_link(context.bin("x")).unwrap(), *file);
+    }
+    require(&context, "shop,env", "x@2.0");
+    assert_eq!(
+        context.run(&["install", "--binproviders", "shop"]).succeeds().record()["binprovider"],
+        "shop"
+    );
+    context.run(&["install"]).succeeds().stderr_contains("is already installed");
+    require(&context, "env", "x@2.0");
+    let record = context.run(&["install"]).exits_with(1).record();
+    assert_eq!((record["type"].as_str(), record["status"].as_str()), (Some("BinaryRequest"), Some("queued")));
+    assert_eq!(record["attempts"][0]["outcome"], "declined");
+}
+
+#[test]
+fn what_is_installed_stays_until_a_new_request_succeeds() {
+    let context = context();
+    require(&context, "shop", "x@1.5");
+    let installed = context.run(&["install"]).succeeds().record();
+    let is_kept = |context: &TestContext| {
+        let record = context.run(&["load", "x"]).succeeds().record();
+        for key in ["abspath", "version", "sha256", "status", "binprovider"] {
+            assert_eq!(record[key], installed[key], "{key}");
+        }
+        assert!(context.bin("x").exists());
+    };
+    require(&context, "shop", "x@broken");
+    for args in [&["install"][..], &["install", "--force"], &["install", "--min-version", "9"]] {
+        let output = context.run(args).exits_with(1);
+        assert!(output.stderr.contains("x 1.5, which shop installed, stays installed"), "{}", output.stderr);
+        is_kept(&context);
+    }
+    let shown = context.run(&["binary", "show", "x"]).succeeds().record();
+    assert_eq!((shown["status"].as_str(), shown["num_uses_failed"].as_u64()), (Some("installed"), Some(3)));
+}
+
+#[test]
+fn max_version_is_an_inclusive_bound_wherever_it_is_stated() {
+    let context = context();
+    require(&context, "shop", "x@1.10");
+    let reason =
+        |output: &crate::test_context::CommandOutput| output.record()["attempts"][0]["reason"].clone();
+    let too_new = context.run(&["install", "--max-version", "1.9"]).exits_with(1);
+    assert_eq!(reason(&too_new), "version 1.10 is newer than 1.9");
+    let record = context.run(&["install", "--max-version", "1.10"]).succeeds().record();
+    assert_eq!((record["version"].as_str(), record["max_version"].as_str()), (Some("1.10"), Some("1.10")));
+    let line = |max: &str| json!({"type": "Binary", "name": "x", "binproviders": "shop", "max_version": max});
+    context.plugin("q", &[line("1.9")]);
+    assert_eq!(reason(&context.run(&["install"]).exits_with(1)), "version 1.10 is newer than 1.9");
+    context
+        .plugin("q", &[json!({"type": "Binary", "name": "x", "binproviders": "shop", "min_version": "2"})]);
+    context.plugin("r", &[line("1")]);
+    let refused = context.run(&["install", "--dry-run"]).exits_with(1).record();
+    assert_eq!(
+        refused["last_error"],
+        "plugin p, q requires version >= 2, but plugin r requires <= 1; change one of them"
+    );
+    context.run(&["install", "--min-version", "2", "--max-version", "1"]).exits_with(2);
+}
+
+#[test]
+fn a_name_with_a_version_installs_exactly_that_version() {
+    let context = context();
+    let args = ["install", "x@2.5.0", "--binproviders", "shop"];
+    let record = context.run(&args).succeeds().record();
+    assert_eq!((record["name"].as_str(), record["version"].as_str()), (Some("x"), Some("2.5.0")));
+    let hook = context.hook_processes().pop().unwrap();
+    let cmd = hook["cmd"].to_string();
+    for argument in ["--exact-version=2.5.0", "--min-version=2.5.0", "--max-version=2.5.0"] {
+        assert!(cmd.contains(argument), "{cmd}");
+    }
+    context.run(&args).succeeds().stderr_contains("is already installed");
+    context.run(&["load", "x@2.5.1"]).exits_with(1).stderr_contains("x (== 2.5.1) is not installed");
+}

@@ -1,0 +1,106 @@
+//! Keys, settings and providers that a requirement must not use silently.
+
+use serde_json::json;
+
+use crate::test_context::TestContext;
+
+#[test]
+fn unknown_keys_are_named_and_misspelled_ones_are_errors() {
+    let context = TestContext::new();
+    context.plugin(
+        "p",
+        &[
+            json!({"type": "Binary", "name": "sh", "binproviders": "env", "_comment": "any"}),
+            json!({"type": "Binary", "name": "ls", "binprovider": "pip"}),
+            json!({"type": "Binary", "name": "cat", "binproviders": "env", "min_versoin": "1"}),
+        ],
+    );
+    let output = context.run(&["install"]).exits_with(1);
+    assert_eq!(output.record()["name"], "sh");
+    for expected in [
+        "warning: ",
+        "binaries.jsonl:1: ignored the unknown key \"_comment\"",
+        "binaries.jsonl:2: unknown key \"binprovider\"; write \"binproviders\"",
+        "binaries.jsonl:3: unknown key \"min_versoin\"; write \"min_version\"",
+    ] {
+        assert!(output.stderr.contains(expected), "{expected} is not in\n{}", output.stderr);
+    }
+    let record = json!({"type": "BinaryRequest", "name": "ls", "binprovider": "pip"});
+    let file = context.write("here/records.jsonl", record.to_string());
+    context.run(&["apply", file.to_str().unwrap()]).exits_with(1).stderr_contains("write \"binproviders\"");
+}
+
+#[test]
+fn absent_providers_ask_no_open_registry() {
+    let context = TestContext::new();
+    context.provider("reviewed", "#!/bin/sh\nexit 0\n").provider("open", "#!/bin/sh\nexit 0\n");
+    context.write("here/providers/open/config.json", r#"{"type":"object","properties":{},"curated":false}"#);
+    context.script("here/providers/npm/on_BinaryRequest__10_npm.sh", "#!/bin/sh\nexit 0\n");
+    let curated = "env,brew,apt,reviewed";
+    context.plugin("p", &[json!({"type": "Binary", "name": "nosuch"})]);
+    assert_eq!(context.run(&["install", "--dry-run"]).succeeds().record()["binproviders"], curated);
+    let failed = json!({"type": "BinaryRequest", "name": "nosuch", "status": "failed", "binproviders": " "});
+    let file = context.write("here/records.jsonl", failed.to_string());
+    let planned = context.run(&["apply", "--dry-run", file.to_str().unwrap()]).succeeds().record();
+    assert_eq!(planned["binproviders"], curated);
+}
+
+#[test]
+fn an_override_or_option_that_the_provider_does_not_know_is_rejected() {
+    let context = TestContext::new();
+    let line =
+        |overrides| json!({"type": "Binary", "name": "sonic", "binproviders": "apt", "overrides": overrides});
+    for (overrides, reason) in [
+        (
+            json!({"apt": {"packages": ["sonic"], "apt_sources": ["deb x"]}}),
+            "does not understand overrides.apt.apt_sources",
+        ),
+        (json!({"apt": {"install_args": ["-o", "sonic"]}}), "a requirement may not use the option `-o`"),
+    ] {
+        context.plugin("p", &[line(overrides)]);
+        for args in [&["install"][..], &["install", "--dry-run"]] {
+            let record = context.run(args).exits_with(1).record();
+            assert!(record["last_error"].as_str().unwrap().contains(reason), "{record}");
+        }
+        assert!(context.hook_processes().is_empty());
+    }
+}
+
+#[test]
+fn a_template_takes_only_declared_settings_that_are_not_sensitive() {
+    let mut context = TestContext::new();
+    context.set("AWS_REGION", "eu").set("P_TOKEN", "canary").set("P_NAME", "sh");
+    let config = |package: &str| {
+        let entry = json!({"name": "{P_NAME}", "binproviders": "pip,env", "overrides": {"pip": [package]}});
+        let string = json!({"type": "string"});
+        let properties = json!({"P_NAME": string, "P_TOKEN": string});
+        json!({"type": "object", "properties": properties, "required_binaries": [entry]}).to_string()
+    };
+    context.write("here/plugins/p/config.json", config("{P_NAME}-{AWS_REGION}-{LIB_DIR}"));
+    let record = context.run(&["install", "--dry-run"]).succeeds().record();
+    let lib_dir = context.path("data/lib").join(rigup::settings::platform());
+    assert_eq!(record["overrides"]["pip"][0], format!("sh-{{AWS_REGION}}-{}", lib_dir.display()));
+    context.write("here/plugins/p/config.json", config("{P_TOKEN}"));
+    let output = context.run(&["install", "--dry-run"]).exits_with(1);
+    assert!(output.stderr.contains("the setting P_TOKEN is sensitive"), "{}", output.stderr);
+    assert!(!output.stderr.contains("canary") && !output.stdout.contains("canary"));
+}
+
+#[test]
+fn an_invalid_config_or_a_missing_required_plugin_is_not_a_success() {
+    let context = TestContext::new();
+    context.plugin("p", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
+    context.write("here/plugins/q/config.json", "{oops");
+    let record =
+        context.run(&["install"]).exits_with(1).stderr_contains("q/config.json: is not JSON").record();
+    assert_eq!(record["status"], "installed", "the other plugins are used");
+    context.write(
+        "here/plugins/q/config.json",
+        r#"{"type":"object","properties":{},"required_plugins":["gone"]}"#,
+    );
+    context
+        .run(&["install", "--plugins", "q"])
+        .exits_with(3)
+        .stderr_contains("cannot use the plugin q: it requires the plugin gone, which does not exist");
+    context.run(&["install"]).succeeds();
+}
