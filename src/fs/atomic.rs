@@ -32,16 +32,6 @@ fn create(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     builder.prefix(TEMPORARY).permissions(Permissions::from_mode(mode)).tempfile_in(parent(path))
 }
 
-/// Syncs a temporary file to disk and renames it to `path`, unless a file exists there. Returns whether it was renamed.
-pub(crate) fn persist_new(file: NamedTempFile, path: &Path) -> io::Result<bool> {
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(true),
-        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(failed) => Err(failed.error),
-    }
-}
-
 /// Writes or replaces a file with mode 0600.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = create_private(path)?;
@@ -142,7 +132,6 @@ mod tests {
         assert!(!path.exists());
         write(&path, b"one").unwrap();
         write(&path, b"two").unwrap();
-        assert!(!persist_new(create_private(&path).unwrap(), &path).unwrap());
         assert_eq!((mode(&path), fs_err::read(&path).unwrap()), (0o600, b"two".to_vec()));
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -16,6 +16,8 @@ use sysinfo::Product;
 use crate::clock;
 use crate::fs::atomic;
 use crate::fs::digest;
+use crate::fs::dir::ignore_missing;
+use crate::fs::lock::FileLock;
 use crate::model::Guid;
 use crate::model::machine::RANDOM;
 
@@ -78,22 +80,32 @@ fn machine_id(text: &str) -> Option<String> {
 }
 
 /// Returns the random id in the data dir, and creates it if it is missing. Processes that create it at the same time
-/// all get the same id.
+/// all get the same id. Removes the temporary file of a process that was killed while it created the id.
 fn random_id(data_dir: &Path) -> io::Result<String> {
     let path = data_dir.join(FILE_NAME);
     let failed = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot create the machine id {}: {error}", path.display()))
     };
+    let lock = FileLock::open(data_dir).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    if let Some(id) = read_random_id(&path)? {
+        return Ok(id);
+    }
+    for file in fs_err::read_dir(data_dir).map_err(failed)?.flatten() {
+        if file.file_name().as_encoded_bytes().starts_with(atomic::TEMPORARY.as_bytes()) {
+            ignore_missing(fs_err::remove_file(file.path())).map_err(failed)?;
+        }
+    }
+    let id = clock::new_id().simple().to_string();
     // The file is synced before it is renamed, so that a crash does not leave an empty file.
     let create = || {
         let mut file = atomic::create_private(&path)?;
-        writeln!(file, "{}", clock::new_id().simple())?;
-        atomic::persist_new(file, &path)
+        writeln!(file, "{id}")?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(io::Error::from)
     };
     create().map_err(failed)?;
-    read_random_id(&path)?.ok_or_else(|| {
-        failed(io::Error::new(ErrorKind::NotFound, "the file was removed at once; run the command again"))
-    })
+    Ok(id)
 }
 
 /// Returns the random id in a file, or `None` if the file does not exist. Fails for a file without an id: if it were
