@@ -15,7 +15,7 @@ use object::{Endianness, FileKind, ReadCache, ReadRef};
 
 /// The number of bytes at the start of a file that are read to tell its format. The kernel reads 256 bytes of a `#!`
 /// line, but a trampoline has the path of its interpreter in the second line.
-const HEAD: u64 = 4096;
+const HEAD: usize = 4096;
 
 /// The maximum number of interpreters of interpreters, as in the Linux kernel.
 const MAX_DEPTH: usize = 5;
@@ -64,8 +64,9 @@ fn check_program(program: &Path, search_path: Option<&OsStr>, depth: usize) -> R
         return Err(ExecutableError::Loop);
     }
     let Ok(mut file) = File::open(program) else { return Ok(()) };
-    let mut head = Vec::new();
-    if file.by_ref().take(HEAD).read_to_end(&mut head).is_err() {
+    // With this capacity, one read is enough.
+    let mut head = Vec::with_capacity(HEAD);
+    if file.by_ref().take(HEAD as u64).read_to_end(&mut head).is_err() {
         return Ok(());
     }
     if let Some(script) = head.strip_prefix(b"#!") {
