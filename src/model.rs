@@ -6,6 +6,7 @@ pub(crate) mod id;
 pub(crate) mod import;
 pub(crate) mod interface;
 pub(crate) mod machine;
+pub(crate) mod misspelling;
 pub(crate) mod name;
 pub(crate) mod plugin_name;
 pub(crate) mod policy;

@@ -81,12 +81,16 @@ pub(crate) struct JobArgs {
 /// The arguments of `rigup install`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/install.txt"))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub(crate) struct InstallArgs {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Try only these providers, in this order
     #[arg(long, value_name = "X,Y")]
     binproviders: Option<String>,
+    /// Install only queued binaries whose retry time has come
+    #[arg(long, conflicts_with_all = ["names", "plugins", "force", "locked"])]
+    due: bool,
     /// Reinstall, and overwrite existing files with links
     #[arg(long)]
     force: bool,
@@ -147,6 +151,7 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
     let timings = args.timings.map(TimingsFile::begin).transpose()?;
     let lockfile = args.locked.then(|| args.lockfile.unwrap_or_else(|| lockfile::DEFAULT.into()));
     let request = InstallRequest {
+        is_due: args.due,
         force: args.force,
         lockfile,
         ..request(args.selection, args.binproviders, args.policy, args.jobs)

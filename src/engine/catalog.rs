@@ -10,7 +10,7 @@ use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::install::plan::{Request, Selection};
 use crate::install::provider_deps;
-use crate::model::{PluginName, ProviderName};
+use crate::model::{PluginName, ProviderName, misspelling};
 use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::enabled::{PluginConfigs, PluginStatus};
@@ -113,6 +113,7 @@ impl Catalog {
             .collect::<Result<_, _>>()?;
         let Discovery { plugins, warnings, .. } = &mut discovery;
         let (configs, unreadable) = PluginConfigs::read(plugins, &settings.data_dir, inspection);
+        check_file_keys(settings, &configs, &core)?;
         let resolver = configs.resolver(sources(settings));
         // Several plugins may share a setting; a problem with it is reported once.
         let mut warn = |warning: String| {
@@ -219,6 +220,27 @@ impl Catalog {
     pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
         self.discovery.plugins.iter().find(|plugin| is_named(&plugin.name, name))
     }
+}
+
+/// Checks the keys of each `rigup.toml`: a key that no plugin declares must not look like one of rigup's own settings,
+/// which would then be ignored silently.
+fn check_file_keys(
+    settings: &Settings,
+    configs: &PluginConfigs,
+    core: &CoreSettings,
+) -> Result<(), EngineError> {
+    let own: Vec<&str> =
+        core.settings.iter().map(|setting| setting.name.split('.').next().unwrap_or_default()).collect();
+    for file in &settings.files {
+        let unknown = file.values.keys().filter(|key| !own.contains(&key.as_str()) && !configs.declares(key));
+        for key in unknown {
+            if let Some(known) = misspelling::closest(key, own.iter().copied()) {
+                let path = file.path.display();
+                return Err(EngineError::Setup(format!("{path}: unknown setting {key}; write {known}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns rigup's own settings.

@@ -10,17 +10,18 @@ use jiff::Timestamp;
 use rayon::ThreadPool;
 use serde_json::{Map, Value, json};
 
+use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::lockfile;
-use crate::engine::session::{CommandProcess, Session};
+use crate::engine::session::{self, CommandProcess, Session};
 use crate::install::adopt;
 use crate::install::plan::{self, Refusal, Request, Selection, Step};
 use crate::install::resolver::{ResolveError, Resolved, Resolver};
 use crate::install::status::{self, is_ready, is_usable};
 use crate::model::{Binary, BinaryName, Installed, Policy, ProcessId, Version, VersionRange};
-use crate::plugin::requirement::{Diagnostic, Providers};
+use crate::plugin::requirement::{self, Diagnostic, Providers, Requirement};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::store::StoreError;
@@ -37,6 +38,8 @@ const MIN_JOBS: usize = 4;
 pub struct InstallRequest {
     /// The binaries to install; everything that the plugins require if empty.
     pub names: Vec<String>,
+    /// Whether to install only the queued binaries whose retry time has come.
+    pub is_due: bool,
     /// The plugins whose requirements count; all enabled plugins if empty.
     pub plugins: Vec<String>,
     /// The only providers to try, in this order, separated by commas.
@@ -61,6 +64,7 @@ impl Default for InstallRequest {
     fn default() -> Self {
         Self {
             names: Vec::new(),
+            is_due: false,
             plugins: Vec::new(),
             binproviders: None,
             min_version: String::new(),
@@ -106,10 +110,21 @@ impl InstallPlan {
         selection.curated = catalog.curated_providers();
         selection.settings_policy = catalog.core.policy();
         let mut requirements = catalog.requirements.clone();
+        let due = if request.is_due { due_requirements(settings, on_event)? } else { Vec::new() };
+        selection.names.extend(due.iter().map(|requirement| requirement.name.clone()));
         if !selection.names.is_empty() {
             requirements.extend_from_slice(&catalog.provider_requirements);
         }
-        let steps = plan::plan(&requirements, &selection, &catalog.providers());
+        // A plugin's requirement is newer than the stored request.
+        let is_required =
+            |name: &BinaryName| requirements.iter().any(|requirement| requirement.name == *name);
+        let stored: Vec<_> = due.into_iter().filter(|requirement| !is_required(&requirement.name)).collect();
+        requirements.extend(stored);
+        let steps = if request.is_due && selection.names.is_empty() {
+            Vec::new()
+        } else {
+            plan::plan(&requirements, &selection, &catalog.providers())
+        };
         let steps = match &request.lockfile {
             Some(path) => lockfile::pin_steps(steps, path, &catalog, settings, on_event)?,
             None => steps,
@@ -222,6 +237,22 @@ pub(crate) fn execute(
         session.warn(format!("cannot store the paths of the binaries for hooks: {error}"));
     }
     Ok(report)
+}
+
+/// Returns the stored requests of the queued binaries whose retry time has come.
+fn due_requirements(settings: &Settings, on_event: OnEvent<'_>) -> Result<Vec<Requirement>, EngineError> {
+    let Some((store, machine)) = session::open_to_read_with_machine(settings, on_event)? else {
+        return Ok(Vec::new());
+    };
+    let now = clock::now();
+    let mut due: Vec<Binary> = store.binaries_of(machine.id)?.into_values().collect();
+    due.retain(|binary| binary.installed().is_none() && binary.backoff.pending_retry(now).is_none());
+    due.sort_by(|one, other| one.name.cmp(&other.name));
+    let parse = |binary: &Binary| {
+        let record = binary.to_record(&[]);
+        requirement::parse_record(record.as_object()?, settings.home.as_deref()).ok()
+    };
+    Ok(due.iter().filter_map(parse).collect())
 }
 
 fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection, EngineError> {

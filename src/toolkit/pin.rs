@@ -15,6 +15,15 @@ pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
     }
 }
 
+/// Writes `package@1.2`, which every requirement may use, in the package manager's format.
+pub(crate) fn with_version(package: &str, format: &str) -> Option<String> {
+    let (name, version) = package.rsplit_once('@').filter(|(name, _)| !name.is_empty() && is_name(name))?;
+    let is_other_format = !format.starts_with(&format!("@{VERSION_PLACEHOLDER}"));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit()) && version.bytes().all(is_plain);
+    (is_other_format && is_version).then(|| format!("{name}{}", format.replace(VERSION_PLACEHOLDER, version)))
+}
+
 fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
     if !is_name(package) {
         return None;
@@ -105,6 +114,22 @@ mod tests {
             ("git=1.*", "={}", "git=1.2.3"),
         ] {
             assert_eq!(pin_one(package, format), expected);
+        }
+    }
+
+    #[test]
+    fn a_package_with_a_version_is_written_in_the_package_managers_format() {
+        for (package, format, expected) in [
+            ("yt-dlp@2025.12.8", "=={}", Some("yt-dlp==2025.12.8")),
+            ("yt-dlp[default]@2025.12.8", "=={}", Some("yt-dlp[default]==2025.12.8")),
+            ("git@1.2-1", "={}", Some("git=1.2-1")),
+            ("example.com/x@1.2.3", "@v{}", Some("example.com/x@v1.2.3")),
+            ("prettier@3.0.0", "@{}", None),
+            ("x @ https://example.org/x.whl", "=={}", None),
+            ("x@latest", "@v{}", None),
+            ("@scope/x", "@v{}", None),
+        ] {
+            assert_eq!(with_version(package, format).as_deref(), expected, "{package}");
         }
     }
 

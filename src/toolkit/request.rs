@@ -148,6 +148,11 @@ impl HookRequest {
             packages.push(self.name.link_name().to_owned());
         }
         if let Some(format) = &config.version_format {
+            for package in packages.iter_mut().filter(|package| !package.starts_with('-')) {
+                if let Some(written) = pin::with_version(package, format) {
+                    *package = written;
+                }
+            }
             pin::pin(&mut packages, format, &self.exact_version);
         }
         Ok(packages)

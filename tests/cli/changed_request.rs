@@ -142,3 +142,15 @@ fn a_name_with_a_version_installs_exactly_that_version() {
     context.run(&args).succeeds().stderr_contains("is already installed");
     context.run(&["load", "x@2.5.1"]).exits_with(1).stderr_contains("x (== 2.5.1) is not installed");
 }
+
+#[test]
+fn due_installs_only_queued_binaries_whose_retry_time_has_come() {
+    let context = context();
+    assert_eq!(context.run(&["install", "--due"]).succeeds().stdout, "");
+    context.run(&["install", "x@7", "--binproviders", "shop"]).succeeds();
+    context.run(&["install", "nosuch", "--binproviders", "env"]).exits_with(1);
+    context.run(&["binary", "update", "x", "--status", "queued"]).succeeds();
+    let records = context.run(&["install", "--due"]).succeeds().records();
+    assert_eq!(records.len(), 1, "nosuch is tried again in five minutes");
+    assert_eq!((records[0]["name"].as_str(), records[0]["version"].as_str()), (Some("x"), Some("7")));
+}

@@ -104,3 +104,17 @@ fn an_invalid_config_or_a_missing_required_plugin_is_not_a_success() {
         .stderr_contains("cannot use the plugin q: it requires the plugin gone, which does not exist");
     context.run(&["install"]).succeeds();
 }
+
+#[test]
+fn a_misspelled_setting_in_rigup_toml_is_an_error() {
+    let context = TestContext::new();
+    for (key, known) in [("MIN_RELEASE_AGES", "MIN_RELEASE_AGE"), ("min_release_age", "MIN_RELEASE_AGE")] {
+        context.write("here/rigup.toml", format!("{key} = 30\n"));
+        context
+            .run(&["install", "sh"])
+            .exits_with(3)
+            .stderr_contains(&format!("unknown setting {key}; write {known}"));
+    }
+    context.write("here/rigup.toml", "WGET_TIMEOUT = 30\n");
+    context.run(&["install", "sh", "--dry-run"]).succeeds();
+}

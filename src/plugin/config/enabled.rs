@@ -73,6 +73,12 @@ impl PluginConfigs {
         !self.unreadable.iter().any(|unreadable| unreadable == plugin)
     }
 
+    /// Returns whether a plugin declares a setting with this name.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        let mut properties = self.schemas.values().flat_map(|schema| &schema.properties);
+        properties.any(|property| property.names().any(|known| known == name))
+    }
+
     /// Returns a resolver for the settings of all plugins.
     pub(crate) fn resolver<'a>(&'a self, sources: Sources<'a>) -> SettingResolver<'a> {
         let mut plugins: Vec<&PluginName> = self.schemas.keys().collect();

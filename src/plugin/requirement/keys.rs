@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::misspelling::closest;
+
 /// The keys of a requirement.
 const KEYS: [&str; 11] = [
     "type",
@@ -30,7 +32,7 @@ pub struct MisspelledKey(String, &'static str);
 pub(super) fn check(keys: &Map<String, Value>) -> Result<Option<String>, MisspelledKey> {
     let mut unknown = Vec::new();
     for key in keys.keys().filter(|key| !KEYS.contains(&key.as_str())) {
-        if let Some(known) = similar(key) {
+        if let Some(known) = closest(key, KEYS) {
             return Err(MisspelledKey(key.clone(), known));
         }
         unknown.push(format!("{key:?}"));
@@ -45,18 +47,10 @@ pub(super) fn check_record(fields: &Map<String, Value>) -> Result<(), Misspelled
     // A Binary record has this key, and a request does not.
     let may_have_provider = is_blank(BINPROVIDER) || !is_blank("abspath") || !is_blank("binproviders");
     let is_known = |key: &str| KEYS.contains(&key) || key == BINPROVIDER && may_have_provider;
-    match fields.keys().filter(|key| !is_known(key)).find_map(|key| Some((key, similar(key)?))) {
+    match fields.keys().filter(|key| !is_known(key)).find_map(|key| Some((key, closest(key, KEYS)?))) {
         Some((key, known)) => Err(MisspelledKey(key.clone(), known)),
         None => Ok(()),
     }
-}
-
-/// Returns the known key that a key looks like, or `None` if there is none.
-fn similar(key: &str) -> Option<&'static str> {
-    let key = key.to_lowercase().replace(['-', ' '], "_");
-    let distance = |known: &str| strsim::osa_distance(&key, known);
-    let closest = KEYS.into_iter().min_by_key(|known| distance(known))?;
-    (distance(closest) <= if closest.len() < 6 { 1 } else { 2 }).then_some(closest)
 }
 
 #[cfg(test)]
