@@ -14,7 +14,7 @@ use crate::engine::session::Session;
 use crate::install::adopt;
 use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, RegisterError};
-use crate::install::status::{self, is_ready};
+use crate::install::status::{self, InstallStatus, install_status};
 use crate::machine::config;
 use crate::model::{MachineId, Policy, ProcessId, ProviderName, import};
 use crate::plugin::requirement;
@@ -185,7 +185,7 @@ impl<'a> Applier<'a> {
             adopt::find_or_adopt(&self.session.store, self.session.machine.id, request.name.as_str())?;
         let Some(mut binary) = known else { return Ok(StepResult::Planned(request)) };
         status::store_renewed_fingerprint(&mut binary, &self.session.store)?;
-        if is_ready(&binary, &request, &self.session.settings) {
+        if install_status(&binary, &request, &self.session.settings) == InstallStatus::Ready {
             return Ok(StepResult::AlreadyInstalled(binary));
         }
         Ok(match binary.backoff.pending_retry(clock::now()) {

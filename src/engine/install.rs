@@ -19,7 +19,7 @@ use crate::engine::session::{self, CommandProcess, Session};
 use crate::install::adopt;
 use crate::install::plan::{self, Refusal, Request, Selection, Step};
 use crate::install::resolver::{ResolveError, Resolved, Resolver};
-use crate::install::status::{self, is_ready, is_usable};
+use crate::install::status::{self, InstallStatus, install_status, lookup_status};
 use crate::model::{Binary, BinaryName, Installed, Policy, ProcessId, Version, VersionRange};
 use crate::plugin::requirement::{self, Diagnostic, Providers, Requirement};
 use crate::process::signals::Interrupt;
@@ -313,13 +313,10 @@ pub(crate) struct InstallOptions {
 }
 
 impl InstallOptions {
-    /// Returns whether the binary of a request is installed. A lookup, which can only try env, also accepts a binary
-    /// that another provider installed for another request.
+    /// Returns whether the binary of a request is installed and linked.
     fn is_done(self, binary: &Binary, request: &Request, settings: &Settings) -> bool {
-        let is_of_other_provider =
-            || binary.installed().is_some_and(|installed| installed.binprovider != plan::ENV);
-        is_ready(binary, request, settings)
-            || self.is_lookup && is_of_other_provider() && is_usable(binary, request, settings)
+        let status_of = if self.is_lookup { lookup_status } else { install_status };
+        status_of(binary, request, settings) == InstallStatus::Ready
     }
 }
 

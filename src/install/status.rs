@@ -2,7 +2,7 @@
 
 use crate::fs::digest;
 use crate::hook::command;
-use crate::install::plan::Request;
+use crate::install::plan::{self, Request};
 use crate::install::{digest as request_digest, link, pin, probe};
 use crate::model::{Binary, Installed};
 use crate::process::executable;
@@ -20,11 +20,6 @@ pub(crate) enum InstallStatus<'a> {
     Other(&'a Installed),
     /// The binary is not installed, or its file has changed or cannot be started.
     Missing,
-}
-
-/// Returns whether the binary of a request is installed and linked.
-pub(crate) fn is_ready(binary: &Binary, request: &Request, settings: &Settings) -> bool {
-    install_status(binary, request, settings) == InstallStatus::Ready
 }
 
 /// Replaces the fingerprint of a binary whose file has another one but the recorded digest, as after a copy. Returns the
@@ -52,13 +47,34 @@ pub(crate) fn install_status<'a>(
     request: &Request,
     settings: &Settings,
 ) -> InstallStatus<'a> {
+    status(binary, request, settings, is_of_request)
+}
+
+/// Like [`install_status`], for a command that can only try env: a binary that another provider installed for another
+/// request counts as installed.
+pub(crate) fn lookup_status<'a>(
+    binary: &'a Binary,
+    request: &Request,
+    settings: &Settings,
+) -> InstallStatus<'a> {
+    status(binary, request, settings, |installed, request, settings| {
+        installed.binprovider != plan::ENV || is_of_request(installed, request, settings)
+    })
+}
+
+fn status<'a>(
+    binary: &'a Binary,
+    request: &Request,
+    settings: &Settings,
+    is_expected: impl Fn(&Installed, &Request, &Settings) -> bool,
+) -> InstallStatus<'a> {
     let Some(installed) = binary.installed() else { return InstallStatus::Missing };
     let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
     if !is_unchanged || executable::check(&installed.abspath, Some(&command::search_path(settings))).is_err()
     {
         return InstallStatus::Missing;
     }
-    if !is_accepted(installed, request, settings) || !is_of_request(installed, request, settings) {
+    if !is_accepted(installed, request, settings) || !is_expected(installed, request, settings) {
         return InstallStatus::Other(installed);
     }
     let path = settings.lib_bin_dir.join(request.name.link_name());

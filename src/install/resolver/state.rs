@@ -15,7 +15,7 @@ use crate::install::plan::Request;
 use crate::install::resolver::deadlock::WaitFile;
 use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver};
 use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook};
-use crate::install::status::{self, InstallStatus, install_status};
+use crate::install::status::{self, InstallStatus, install_status, lookup_status};
 use crate::install::verdict::Verdict;
 use crate::install::verify::{self, Verified};
 use crate::model::{Attempt, Binary, BinaryId, Outcome, Process, ProviderName};
@@ -193,7 +193,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         });
         status::store_renewed_fingerprint(&mut binary, store)?;
         let previous = binary.installed().map(|installed| installed.abspath.clone());
-        let status = install_status(&binary, &request, resolver.runner.settings);
+        let status_of = if resolver.is_lookup { lookup_status } else { install_status };
+        let status = status_of(&binary, &request, resolver.runner.settings);
         let is_missing = status == InstallStatus::Missing;
         if !resolver.force && matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_)) {
             let link_error = match status {
