@@ -13,6 +13,7 @@ mod isolation;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
 mod lock;
+mod lookup;
 mod package_managers;
 mod python;
 mod relocated;
