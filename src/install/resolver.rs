@@ -204,7 +204,7 @@ impl Resolver<'_> {
 }
 
 /// Returns why a provider must not be tried for a request, or `None` if it may be. A provider without a `config.json`
-/// allows no options, and enforces no rules.
+/// checks its options itself, and enforces no rules.
 pub(crate) fn rejection(
     request: &Request,
     provider: &ProviderName,
@@ -216,8 +216,10 @@ pub(crate) fn rejection(
     let versions = request.versions_of(provider);
     let is_impossible = || versions.is_empty().then(|| format!("no version is {versions}"));
     let unsupported_rule = config.enforces.unsupported_rule(request.policy_of(provider));
-    let has_option =
-        || overrides.check_options(provider, &config.options).err().map(|error| error.to_string());
+    let has_option = || {
+        let allowed = config.options.as_deref()?;
+        overrides.check_options(provider, allowed).err().map(|error| error.to_string())
+    };
     let has_key = || {
         let known = config.override_keys.as_deref();
         overrides.check_keys(provider, known).err().map(|error| error.to_string())

@@ -142,7 +142,7 @@ impl HookRequest {
     /// requested and the provider has a format for it, the first package states it.
     pub fn packages(&self, provider: &str, config: &ProviderConfig) -> Result<Vec<String>, OptionError> {
         let overrides = self.overrides.of(provider);
-        overrides.check_options(provider, &config.options)?;
+        overrides.check_options(provider, config.options.as_deref().unwrap_or_default())?;
         let mut packages = overrides.packages.clone();
         if packages.is_empty() {
             packages.push(self.name.link_name().to_owned());

@@ -10,9 +10,14 @@ use serde_json::{Value, json};
 
 use crate::test_context::TestContext;
 
-/// A web server for a folder, on a free port, which it prints.
+/// A web server for a folder, on a free port, which it prints. It always sends the whole file: the times of two releases
+/// may be in the same second, so apt must not ask whether a file changed.
 const SERVER: &str = "import functools, http.server as h, sys\n\
-    handler = functools.partial(h.SimpleHTTPRequestHandler, directory=sys.argv[1])\n\
+    class Handler(h.SimpleHTTPRequestHandler):\n\
+    \tdef send_head(self):\n\
+    \t\tdel self.headers['If-Modified-Since']\n\
+    \t\treturn super().send_head()\n\
+    handler = functools.partial(Handler, directory=sys.argv[1])\n\
     server = h.ThreadingHTTPServer(('127.0.0.1', 0), handler)\n\
     print(server.server_port, flush=True)\n\
     server.serve_forever()\n";

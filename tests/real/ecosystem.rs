@@ -103,7 +103,7 @@ fn rigup_finds_plans_and_installs_the_requirements_of_published_plugins() {
         });
         assert_eq!(found, folders.count(), "every folder is a plugin");
 
-        let planned = context.run(&["--plugins-dir", dir, "install", "--dry-run"]).succeeds().records();
+        let planned = context.run(&["--plugins-dir", dir, "install", "--dry-run"]).records();
         assert!(planned.len() > 20 && count_required(&plugins) >= planned.len());
         assert!(
             planned.iter().all(|request| !request["name"].as_str().unwrap().contains('{')),
@@ -113,7 +113,7 @@ fn rigup_finds_plans_and_installs_the_requirements_of_published_plugins() {
         let providers = providers(&context, dir);
         for request in &planned {
             let unknown = request["unknown_providers"].as_array().unwrap();
-            for provider in request["binproviders"].as_str().unwrap().split(',') {
+            for provider in request["binproviders"].as_str().unwrap().split_terminator(',') {
                 let is_reported = unknown.iter().any(|name| name == provider);
                 let is_known = providers.iter().any(|name| name == provider);
                 assert_eq!(is_reported, !is_known, "{provider} is either known or reported: {request}");

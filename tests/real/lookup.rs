@@ -36,6 +36,11 @@ fn names_of_programs() -> Vec<String> {
     names.into_iter().step_by(step).take(COUNT).collect()
 }
 
+#[expect(clippy::print_stderr, reason = "prints why the test is skipped")]
+fn print_skipped(reason: &str) {
+    eprintln!("skipped: the test needs root, mount namespaces and overlayfs: {reason}");
+}
+
 #[test]
 #[ignore = "slow"]
 fn a_lookup_of_300_programs_changes_nothing_outside_the_data_dir() {
@@ -54,7 +59,7 @@ fn a_lookup_of_300_programs_changes_nothing_outside_the_data_dir() {
     };
     let output = in_layer(&["sh", "-c", "mkdir /rigup-folder; rm /etc/debian_version"]);
     if output.code != Some(0) {
-        println!("skipped: the test needs root, mount namespaces and overlayfs: {}", output.stderr);
+        print_skipped(&output.stderr);
         return;
     }
     assert_eq!(changes(&output), ["c /etc/debian_version", "d /rigup-folder"], "changes are seen");

@@ -13,9 +13,9 @@ pub(crate) const VERSION_PLACEHOLDER: &str = "{}";
 /// The keys of a `config.json` that only a provider has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderConfig {
-    /// The options that a requirement may use in `install_args`; one that ends with `=` takes any value. If the file
-    /// states none, none are allowed.
-    pub options: Vec<String>,
+    /// The options that a requirement may use in `install_args`; one that ends with `=` takes any value. `None` if the
+    /// file does not state them, so that the hook itself decides; `rigup hook packages` then allows none.
+    pub options: Option<Vec<String>>,
     /// The keys that the provider reads from its overrides, besides those that rigup handles. `None` if the file does
     /// not state them, so that any key is passed on.
     pub override_keys: Option<Vec<String>>,
@@ -66,7 +66,7 @@ impl ProviderConfig {
         let boolean = "true or false";
         let metadata = "dist-info, package.json, .crates.toml, gemspec, go, cellar or dpkg";
         let config = Self {
-            options: stated(keys, "options", options)?.unwrap_or_default(),
+            options: stated(keys, "options", options)?,
             override_keys: stated(keys, "override_keys", "a list of keys such as \"install_root\"")?,
             version_format: stated(keys, "version_format", version_format)?,
             enforces: PolicySupport {
@@ -76,7 +76,7 @@ impl ProviderConfig {
             metadata: stated(keys, "metadata", metadata)?,
             curated: stated(keys, "curated", boolean)?,
         };
-        if !config.options.iter().all(|option| is_option(option)) {
+        if !config.options.iter().flatten().all(|option| is_option(option)) {
             return Err(KeyError("options", options));
         }
         if config.version_format.as_deref().is_some_and(|format| !is_version_format(format)) {
@@ -130,7 +130,7 @@ mod tests {
             "enforces": {"min_release_age": true},
         }))
         .unwrap();
-        assert_eq!((config.options.len(), config.version_format.as_deref()), (3, Some("@v{}")));
+        assert_eq!((config.options.unwrap().len(), config.version_format.as_deref()), (3, Some("@v{}")));
         assert_eq!((config.curated, config.enforces.min_release_age), (Some(false), Some(true)));
         for (bad, expected) in [
             (json!({"options": "--pre"}), "\"options\" must be a list"),
