@@ -118,7 +118,7 @@ done
     # Report unknown packages, and retry the others.
     unknown=$(unknown) known=
     for line in $together; do
-        missing=$(packages "$line" | grep -Fx "$unknown" | paste -sd ' ' -) || :
+        missing=$(packages "$line" | sed 's/=.*//' | grep -Fx "$unknown" | paste -sd ' ' -) || :
         if [ "$unknown" ] && [ "$missing" ]; then decline_unknown "$line" "$missing"
         else known="$known$line$IFS"; fi
     done

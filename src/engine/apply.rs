@@ -11,7 +11,7 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::EngineEvent;
 use crate::engine::install::{InstallOptions, Installer, StepResult};
 use crate::engine::session::Session;
-use crate::install::adopt;
+use crate::install::adopt::{self, Found};
 use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, RegisterError};
 use crate::install::status::{self, InstallStatus, install_status};
@@ -181,10 +181,18 @@ impl<'a> Applier<'a> {
 
     /// Returns the result of a request that no hook has to resolve, or the request as planned.
     fn plan(&self, request: Request) -> Result<StepResult, StoreError> {
-        let known =
-            adopt::find_or_adopt(&self.session.store, self.session.machine.id, request.name.as_str())?;
+        let (store, machine_id, name) = (&self.session.store, self.session.machine.id, request.name.as_str());
+        let known = if self.is_dry_run {
+            adopt::find(store, machine_id, name)?.map(Found::into_binary)
+        } else {
+            adopt::find_or_adopt(store, machine_id, name)?
+        };
         let Some(mut binary) = known else { return Ok(StepResult::Planned(request)) };
-        status::store_renewed_fingerprint(&mut binary, &self.session.store)?;
+        if self.is_dry_run {
+            status::renew_fingerprint(&mut binary);
+        } else {
+            status::store_renewed_fingerprint(&mut binary, store)?;
+        }
         if install_status(&binary, &request, &self.session.settings) == InstallStatus::Ready {
             return Ok(StepResult::AlreadyInstalled(binary));
         }

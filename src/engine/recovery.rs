@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::clock;
-use crate::fs::digest;
 use crate::install::probe;
 use crate::model::{Attempt, Binary, MachineId, Outcome, Process, ProcessExit, ProcessId, import};
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
@@ -96,12 +95,11 @@ fn binaries_of(
         of_machine.map(|(process_id, binary)| (binary.name.clone(), (process_id, binary))).collect();
     let attempts = newest.into_values().filter_map(|(process_id, mut binary)| {
         let installed = binary.installed.as_mut()?;
-        installed.fingerprint = probe::fingerprint(&installed.abspath)?;
-        let is_unchanged = digest::sha256(&installed.abspath).is_ok_and(|found| found == installed.sha256);
+        installed.fingerprint = probe::fingerprint_of_same_file(installed)?;
         let provider = installed.binprovider.clone();
         let process_id = processes.iter().any(|process| process.id == process_id).then_some(process_id);
         let (outcome, reason) = (Outcome::Installed, String::new());
-        is_unchanged.then_some((binary, Attempt { provider, outcome, reason, process_id }))
+        Some((binary, Attempt { provider, outcome, reason, process_id }))
     });
     attempts.collect()
 }
@@ -109,6 +107,7 @@ fn binaries_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::digest;
     use crate::model::{BinaryId, Installed, ProcessSpec, ProcessType, ProviderName};
     use crate::process::spawn::CommandSpec;
 

@@ -49,13 +49,21 @@ impl Uninstalled {
         })
     }
 
+    /// Adds why something is kept.
+    fn add_reason(&mut self, reason: &str) {
+        if !self.reason.is_empty() {
+            self.reason.push_str("; ");
+        }
+        self.reason.push_str(reason);
+    }
+
     /// Adds the result of removing a prefix.
     fn add(&mut self, removed: Result<Option<Orphan>, PrefixError>) {
         match removed {
             Ok(orphan) => self.removed.extend(orphan),
             Err(error) => {
                 self.has_failed |= !matches!(error, PrefixError::Used(..));
-                self.reason = error.to_string();
+                self.add_reason(&error.to_string());
             }
         }
     }
@@ -98,7 +106,8 @@ pub(crate) fn uninstall(
         (_, Some(prefix)) => of_binary.push(prefix),
         (Some(installed), None) => {
             let (path, provider) = (installed.abspath.display(), &installed.binprovider);
-            uninstalled.reason = format!("{path} is kept: {provider} found or installed it outside LIB_DIR");
+            uninstalled
+                .add_reason(&format!("{path} is kept: {provider} found or installed it outside LIB_DIR"));
         }
         (None, None) => {}
     }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::fs::digest;
 use crate::hook::command;
 use crate::install::wrapper::{self, LinkKind};
+use crate::model::Installed;
 use crate::model::version::output::find_version;
 use crate::process::capture::{self, Captured, CapturedExit};
 use crate::process::sandbox;
@@ -49,13 +51,13 @@ const INCOMPLETE: [&str; 5] = [
     "ModuleNotFoundError",
 ];
 
-/// Returns the device, inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. If the
-/// fingerprint is unchanged, so is the file.
+/// Returns the inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. If the
+/// fingerprint is unchanged, so is the file. The device is not a part: a container image has another one in each
+/// container.
 pub(crate) fn fingerprint(path: &Path) -> Option<String> {
     let metadata = path.metadata().ok()?;
     Some(format!(
-        "{}:{}:{}:{}.{:09}:{}.{:09}",
-        metadata.dev(),
+        "{}:{}:{}.{:09}:{}.{:09}",
         metadata.ino(),
         metadata.size(),
         metadata.mtime(),
@@ -63,6 +65,16 @@ pub(crate) fn fingerprint(path: &Path) -> Option<String> {
         metadata.ctime(),
         metadata.ctime_nsec()
     ))
+}
+
+/// Returns the fingerprint of an installed file that still has the recorded digest, or `None` if it has another one or
+/// does not exist.
+pub(crate) fn fingerprint_of_same_file(installed: &Installed) -> Option<String> {
+    let path = &installed.abspath;
+    let found = fingerprint(path)?;
+    let is_same = digest::sha256(path).is_ok_and(|sha256| sha256 == installed.sha256);
+    // If the file changed meanwhile, the digest may be that of another content.
+    (is_same && fingerprint(path).as_ref() == Some(&found)).then_some(found)
 }
 
 /// A program to run.

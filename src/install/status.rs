@@ -1,6 +1,5 @@
 //! Checks whether a binary is installed, without running anything.
 
-use crate::fs::digest;
 use crate::hook::command;
 use crate::install::plan::{self, Request};
 use crate::install::{digest as request_digest, link, pin, probe};
@@ -26,11 +25,11 @@ pub(crate) enum InstallStatus<'a> {
 /// earlier fingerprint, or `None` if it was not replaced.
 pub(crate) fn renew_fingerprint(binary: &mut Binary) -> Option<String> {
     let installed = binary.installed.as_mut()?;
-    let found = probe::fingerprint(&installed.abspath).filter(|found| *found != installed.fingerprint)?;
-    let is_same = digest::sha256(&installed.abspath).is_ok_and(|sha256| sha256 == installed.sha256);
-    // If the file changed meanwhile, the digest may be that of another content.
-    let is_stable = || probe::fingerprint(&installed.abspath).as_ref() == Some(&found);
-    (is_same && is_stable()).then(|| std::mem::replace(&mut installed.fingerprint, found))
+    if probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint) {
+        return None;
+    }
+    let found = probe::fingerprint_of_same_file(installed)?;
+    Some(std::mem::replace(&mut installed.fingerprint, found))
 }
 
 /// Renews the fingerprint of a binary, also in the store.

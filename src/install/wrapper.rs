@@ -48,6 +48,8 @@ pub(crate) fn target(file: &Path) -> Option<(PathBuf, LinkKind)> {
     if let Some(target) = link::target(file) {
         return Some((target, LinkKind::Symlink));
     }
+    // Opening a FIFO would wait for a writer.
+    file.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
     let mut text = Vec::new();
     fs_err::File::open(file).ok()?.take(MAX_SIZE).read_to_end(&mut text).ok()?;
     let path = text.strip_prefix(HEAD)?.strip_suffix(TAIL)?;

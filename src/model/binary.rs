@@ -75,7 +75,7 @@ pub struct Installed {
     pub package_version: String,
     /// Hex SHA-256 of the file.
     pub sha256: String,
-    /// Device, inode, size and times of the file when it was verified.
+    /// Inode, size and times of the file when it was verified.
     pub fingerprint: String,
     /// The digest of the request that the provider was tried for; empty if the record came without a request.
     pub request_digest: String,

@@ -59,11 +59,11 @@ pub(crate) fn of(data_dir: &Path, process: &Process) -> Option<RunDir> {
 }
 
 /// Returns the data dir that a process was started in, if this one is a copy of it, or `None` if the process belongs to
-/// this data dir.
+/// this data dir, which may have been moved.
 pub(crate) fn original(data_dir: &Path, process: &Process) -> Option<PathBuf> {
     let started_in = Path::new(process.spec.env.get("DATA_DIR")?.as_str()?);
     let is_same = started_in == data_dir || dir::identity(started_in) == dir::identity(data_dir);
-    (!is_same).then(|| started_in.to_owned())
+    (!is_same && started_in.is_dir()).then(|| started_in.to_owned())
 }
 
 impl RunDir {

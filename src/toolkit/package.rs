@@ -63,13 +63,13 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 /// Finds a Python package in the venv of a program by the files that it recorded.
 fn dist_info(bin: &Path, name: &str) -> Option<Package> {
-    let record_of_program = format!("/bin/{name},");
+    let program = format!("../../../bin/{name},");
     let folders = entries(&bin.join("../lib")).into_iter().map(|python| python.join("site-packages"));
     let infos = folders.flat_map(|folder| entries(&folder));
     let mut infos = infos.filter(|info| info.extension() == Some(OsStr::new("dist-info")));
     let info = infos.find(|info| {
-        fs_err::read(info.join("RECORD"))
-            .is_ok_and(|record| memmem::find(&record, record_of_program.as_bytes()).is_some())
+        let record = fs_err::read_to_string(info.join("RECORD")).unwrap_or_default();
+        record.lines().any(|line| line.starts_with(&program))
     })?;
     let metadata = fs_err::read_to_string(info.join("METADATA")).ok()?;
     metadata.lines().find_map(|line| line.strip_prefix("Version: ")).map(Package::new)

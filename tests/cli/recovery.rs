@@ -177,6 +177,13 @@ fn unchanged_binaries_of_another_machine_stay_installed() {
     let as_machine = |digit: &str| fs::write(context.path("data/machine-id"), digit.repeat(32)).unwrap();
     let hooks = context.hook_processes().len();
     as_machine("1");
+    let rows =
+        || -> u32 { context.store().query_row("SELECT count(*) FROM binary", (), |row| row.get(0)).unwrap() };
+    let request = r#"{"type":"BinaryRequest","name":"x","binproviders":"good"}"#;
+    context.write("requests.jsonl", request);
+    let requests = context.path("requests.jsonl");
+    let dry = context.run(&["apply", "--dry-run", requests.to_str().unwrap()]).succeeds().record();
+    assert_eq!((dry["status"].as_str(), rows()), (Some("installed"), 2), "a dry run stores nothing");
     context.run(&install).succeeds().stderr_contains("2 binaries are already installed");
     assert_eq!(context.hook_processes().len(), hooks);
     let shown = context.run(&["binary", "list"]).succeeds().records();

@@ -81,6 +81,12 @@ fn the_record_of_any_hook_is_rejected_if_its_program_cannot_run() {
         assert!(attempt["reason"].as_str().unwrap().ends_with(&expected), "{attempt}");
     }
     context.run(&["binary", "create", "--name", "x", "--abspath", broken.to_str().unwrap()]).exits_with(1);
+
+    // Opening a FIFO waits for a writer.
+    let fifo = context.path("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let create = ["binary", "create", "--name", "x", "--abspath", fifo.to_str().unwrap()];
+    context.run(&create).exits_with(1).stderr_contains("is not a file");
 }
 
 #[test]

@@ -414,21 +414,21 @@ impl<'r, 'a> ResolverState<'r, 'a> {
                 changed.push(binary);
             }
         }
-        self.write_accepted(&process, &changed);
+        self.write_accepted(&process, &changed, scheduled.requests[0]);
         self.resolver.runner.store.finish_attempts(&process, &attempts, &changed, clock::now())?;
         Ok(steps)
     }
 
-    /// Writes the records of installed binaries into the run dir of the hook, for a rebuild of the store.
-    fn write_accepted(&self, process: &Process, changed: &[&Binary]) {
+    /// Writes the records of installed binaries into the run dir of the hook, for a rebuild of the store. A warning is
+    /// shown with the first request of the hook.
+    fn write_accepted(&self, process: &Process, changed: &[&Binary], first: RequestIndex) {
         let accepted = changed.iter().filter(|binary| binary.installed().is_some());
         let accepted: Vec<Value> = accepted.map(|binary| binary.to_record(&[])).collect();
         if let (Some(run_dir), false) = (&process.spec.run_dir, accepted.is_empty())
             && let Err(error) = RunDir::at(run_dir).write_accepted(&accepted)
-            && let Some(request) = self.requests.first()
         {
             let warning = format!("cannot write the records of a hook to its run dir: {error}");
-            (self.resolver.on_event)(&request.request, InstallEvent::Warning(warning));
+            self.emit(first, InstallEvent::Warning(warning));
         }
     }
 
