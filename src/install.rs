@@ -2,7 +2,6 @@
 
 pub(crate) mod adopt;
 pub(crate) mod attempt;
-pub(crate) mod digest;
 pub(crate) mod event;
 pub(crate) mod link;
 pub(crate) mod link_users;
@@ -13,6 +12,7 @@ pub(crate) mod probe;
 pub(crate) mod provider_deps;
 pub(crate) mod register;
 pub(crate) mod relocatable;
+pub(crate) mod request_digest;
 pub(crate) mod resolver;
 pub(crate) mod scheduler;
 pub(crate) mod status;

@@ -6,7 +6,7 @@ pub(crate) mod binary;
 pub(crate) mod built;
 pub(crate) mod lock;
 pub(crate) mod package;
-pub(crate) mod pin;
+pub(crate) mod package_spec;
 pub(crate) mod policy;
 pub(crate) mod programs;
 pub(crate) mod relocate;

@@ -175,20 +175,11 @@ impl Catalog {
         self.providers().into_iter().map(|name| (name.clone(), config(&name).unwrap_or_default())).collect()
     }
 
-    /// Returns the curated providers, in hook order: all except the open registries. A plugin that replaces a built-in
-    /// provider is at most as curated as that provider. A provider whose `config.json` cannot be read is not curated.
+    /// Returns the curated providers, in hook order: all except the open registries.
     pub(crate) fn curated_providers(&self) -> Vec<ProviderName> {
-        let configs = self.provider_configs();
-        let is_built_in_curated = |name: &ProviderName| {
-            let schema = builtin::config(name).ok().flatten();
-            schema.and_then(|schema| schema.provider.curated).unwrap_or(true)
-        };
-        let is_curated = |name: &ProviderName| {
-            configs[name].curated.unwrap_or(true)
-                && is_built_in_curated(name)
-                && self.configs.is_readable(name)
-        };
-        self.providers().into_iter().filter(is_curated).collect()
+        let mut providers = self.providers();
+        providers.retain(|name| self.configs.is_curated(name));
+        providers
     }
 
     /// Returns the settings of each plugin as variables for its hooks.

@@ -16,7 +16,7 @@ use crate::fs::lock::FileLock;
 use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
 use crate::install::status::{self, InstallStatus, install_status};
-use crate::install::{digest, pin, relocatable};
+use crate::install::{pin, relocatable, request_digest};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
 use crate::process::lock::{self, FOLDER_PATIENCE};
@@ -244,7 +244,7 @@ impl LockfileUpdate<'_> {
                 None => match self.file.pins(&self.hooks, self.settings).find(request) {
                     Ok(before) => {
                         let provider = &before.binprovider;
-                        let overrides_sha256 = digest::of_overrides(request, provider, self.settings);
+                        let overrides_sha256 = request_digest::of_overrides(request, provider, self.settings);
                         let line = Pin { overrides_sha256, ..before.clone() };
                         let difference = pin::difference(before, &line);
                         let is_same = difference.is_empty();
@@ -298,7 +298,7 @@ impl LockfileUpdate<'_> {
             version: version.clone(),
             sha256,
             hook_sha256: hook_sha256.clone(),
-            overrides_sha256: digest::of_overrides(request, binprovider, self.settings),
+            overrides_sha256: request_digest::of_overrides(request, binprovider, self.settings),
         })
     }
 

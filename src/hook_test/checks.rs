@@ -11,8 +11,8 @@ use crate::model::process::SKIPPED;
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::process::terminate::GRACE;
 
-/// A hook that exits this soon after the timeout with a valid record may have finished before TERM arrived: before the signal,
-/// rigup reads the process table, and the machine may be busy.
+/// A hook that exits this soon after the timeout with a valid record may have finished before TERM arrived: before the
+/// signal, rigup reads the process table, and the machine may be busy.
 const SIGNAL_DELAY: Duration = Duration::from_secs(1);
 
 /// The next step if the hook does not satisfy the request.
@@ -36,8 +36,8 @@ pub(crate) fn name(file: &Path) -> CheckResult {
     }
 }
 
-/// Checks that the hook can be started. `env` in a shebang exits with 126 or 127 if it does not find the interpreter; the same
-/// codes with another message are the hook's own.
+/// Checks that the hook can be started. `env` in a shebang exits with 126 or 127 if it does not find the interpreter;
+/// the same codes with another message are the hook's own.
 pub(crate) fn starts(run: &HookRun, hook: &Path) -> CheckResult {
     let is_env = ["env:", "/usr/bin/env:"].iter().any(|env| run.last_stderr.starts_with(env));
     match (run.exit_reason, run.exit_code) {

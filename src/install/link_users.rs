@@ -1,5 +1,5 @@
-//! The data dirs that use the links of a LIB_DIR outside the data dir, in `LIB_DIR/.links/<name>/`. Several data dirs, even
-//! of several users, may share such a LIB_DIR.
+//! The data dirs that use the links of a LIB_DIR outside the data dir, in `LIB_DIR/.links/<name>/`. Several data dirs,
+//! even of several users, may share such a LIB_DIR.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -46,7 +46,7 @@ pub(super) fn remove(settings: &Settings, name: &BinaryName) -> io::Result<bool>
 }
 
 /// Returns whether another data dir that still exists uses the link of this name.
-pub(crate) fn is_used_elsewhere(settings: &Settings, name: &BinaryName) -> bool {
+fn is_used_elsewhere(settings: &Settings, name: &BinaryName) -> bool {
     let own_name = own_name(settings);
     let entries = folder(settings, name).and_then(|folder| fs_err::read_dir(folder).ok());
     let mut others = entries.into_iter().flatten().flatten().filter(|entry| entry.file_name() != *own_name);

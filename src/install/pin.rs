@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
 use crate::install::plan::{Refusal, Request, Step};
-use crate::install::{digest, relocatable};
+use crate::install::{relocatable, request_digest};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Installed, ProviderName, VersionRange};
 use crate::settings::Settings;
@@ -73,7 +73,7 @@ impl Pins<'_> {
             let problem = if is_old { format!("older than {min}") } else { format!("newer than {max}") };
             return Err(format!("{path} pins version {pinned}, which is {problem}; run `rigup lock`"));
         }
-        let overrides_sha256 = digest::of_overrides(request, provider, self.settings);
+        let overrides_sha256 = request_digest::of_overrides(request, provider, self.settings);
         if !overrides_sha256.is_empty() && pin.overrides_sha256 != overrides_sha256 {
             return Err(format!("overrides.{provider} changed since {path} was written; run `rigup lock`"));
         }

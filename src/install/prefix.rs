@@ -168,9 +168,14 @@ impl<'a> Prefixes<'a> {
 
     /// Marks a prefix as used by a binary, before its provider installs into it.
     pub(crate) fn mark(&self, prefix: &Prefix, name: &BinaryName) -> io::Result<()> {
-        let Settings { data_dir, lib_dir, .. } = self.settings.clone();
-        let marker = Marker { data_dir, lib_dir, host: self.host.clone(), name: name.to_string() };
-        let mut folder = self.settings.lib_dir.clone();
+        let Settings { data_dir, lib_dir, .. } = self.settings;
+        let marker = Marker {
+            data_dir: data_dir.clone(),
+            lib_dir: lib_dir.clone(),
+            host: self.host.clone(),
+            name: name.to_string(),
+        };
+        let mut folder = lib_dir.clone();
         for part in &Path::new(FOLDER).join(&prefix.0) {
             folder.push(part);
             dir::make_shared_dir(&folder)?;
@@ -201,15 +206,21 @@ impl<'a> Prefixes<'a> {
         prefix.markers(&self.settings.lib_dir).join(format!("{digest}-{}", name.link_name()))
     }
 
-    /// Returns who uses a prefix, or `None` if nobody does. The binary with the name `except` does not count.
-    fn user(&self, prefix: &Prefix, except: Option<&str>) -> Result<Option<String>, StoreError> {
+    /// Returns the binaries of all machines in the store.
+    fn binaries(&self) -> Result<Vec<Binary>, StoreError> {
+        self.store.binaries(&BinaryFilter::default())
+    }
+
+    /// Returns what uses a prefix, or `None` if nothing does. `binaries` are those in the store; the one with the name
+    /// `except` does not count.
+    fn user(&self, prefix: &Prefix, except: Option<&str>, binaries: &[Binary]) -> Option<String> {
         let path = prefix.path(&self.settings.lib_dir);
-        let is_user = |binary: &Binary| {
+        let is_user = |binary: &&Binary| {
             except != Some(&binary.name)
                 && binary.installed().is_some_and(|installed| installed.abspath.starts_with(&path))
         };
-        if let Some(user) = self.store.binaries(&BinaryFilter::default())?.into_iter().find(is_user) {
-            return Ok(Some(user.name));
+        if let Some(user) = binaries.iter().find(is_user) {
+            return Some(user.name.clone());
         }
         let files = fs_err::read_dir(prefix.markers(&self.settings.lib_dir)).into_iter().flatten().flatten();
         for file in files.filter(is_marker) {
@@ -217,25 +228,22 @@ impl<'a> Prefixes<'a> {
             let marker = target.and_then(|text| serde_json::from_str(text.to_str()?).ok());
             // Another version of rigup may have written a marker that this one cannot read.
             let Some(marker): Option<Marker> = marker else {
-                return Ok(Some(format!("the unknown user in {}", file.path().display())));
+                return Some(format!("the unknown user in {}", file.path().display()));
             };
             match self.owner(&marker) {
                 Owner::Other => {
                     let (name, data_dir) = (marker.name, marker.data_dir.display());
-                    return Ok(Some(format!(
-                        "{name} of the data dir {data_dir} ({})",
-                        file.path().display()
-                    )));
+                    return Some(format!("{name} of the data dir {data_dir} ({})", file.path().display()));
                 }
                 Owner::This if except == Some(&marker.name) => {}
                 // Its rigup holds the lock of the name until the binary is recorded.
                 Owner::This if lock::is_binary_locked(&self.settings.data_dir, &marker.name) => {
-                    return Ok(Some(marker.name));
+                    return Some(marker.name);
                 }
                 Owner::This | Owner::Gone => {}
             }
         }
-        Ok(None)
+        None
     }
 
     fn owner(&self, marker: &Marker) -> Owner {
@@ -255,7 +263,7 @@ impl<'a> Prefixes<'a> {
         }
     }
 
-    /// Returns the prefixes that rigup made and that nobody uses, with the remains of unfinished installs, sorted by
+    /// Returns the prefixes that rigup made and that nothing uses, with the remains of unfinished installs, sorted by
     /// path.
     pub(crate) fn orphans(&self) -> Result<Vec<Orphan>, StoreError> {
         let lib_dir = &self.settings.lib_dir;
@@ -268,13 +276,9 @@ impl<'a> Prefixes<'a> {
         }
         prefixes.sort();
         prefixes.dedup();
-        let mut orphans = Vec::new();
-        for prefix in prefixes {
-            if self.user(&prefix, None)?.is_none() {
-                orphans.extend(self.orphan(prefix));
-            }
-        }
-        Ok(orphans)
+        let binaries = self.binaries()?;
+        prefixes.retain(|prefix| self.user(prefix, None, &binaries).is_none());
+        Ok(prefixes.into_iter().filter_map(|prefix| self.orphan(prefix)).collect())
     }
 
     /// Returns the prefix that rigup made at this path, or that an unfinished install at this path belongs to.
@@ -315,7 +319,7 @@ impl<'a> Prefixes<'a> {
 
     /// Returns what exists of a prefix, or the reason why it must be kept. The binary with the name `except` is not one.
     pub(crate) fn find(&self, prefix: &Prefix, except: Option<&str>) -> Result<Option<Orphan>, PrefixError> {
-        match self.user(prefix, except)? {
+        match self.user(prefix, except, &self.binaries()?) {
             Some(user) => Err(PrefixError::Used(prefix.path(&self.settings.lib_dir), user)),
             None => Ok(self.orphan(prefix.clone())),
         }

@@ -2,7 +2,7 @@
 
 use crate::hook::command;
 use crate::install::plan::{self, Request};
-use crate::install::{digest as request_digest, link, pin, probe};
+use crate::install::{link, pin, probe, request_digest};
 use crate::model::{Binary, Installed};
 use crate::process::executable;
 use crate::settings::Settings;
@@ -69,7 +69,8 @@ fn status<'a>(
 ) -> InstallStatus<'a> {
     let Some(installed) = binary.installed() else { return InstallStatus::Missing };
     let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
-    if !is_unchanged || executable::check(&installed.abspath, Some(&command::search_path(settings))).is_err()
+    if !is_unchanged
+        || executable::check(&installed.abspath, Some(&|| command::search_path(settings))).is_err()
     {
         return InstallStatus::Missing;
     }

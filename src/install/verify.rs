@@ -266,8 +266,11 @@ fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), VerifyError> {
             "is not executable"
         })
     })?;
-    executable::check(path, expected.prober.map(Prober::search_path))
-        .map_err(|problem| VerifyError::NotExecutable(path.to_owned(), problem))
+    let checked = match expected.prober {
+        Some(prober) => executable::check(path, Some(&|| prober.search_path().to_owned())),
+        None => executable::check(path, None),
+    };
+    checked.map_err(|problem| VerifyError::NotExecutable(path.to_owned(), problem))
 }
 
 /// Returns whether two paths are the same, even if their folders have several paths.

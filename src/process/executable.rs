@@ -52,14 +52,21 @@ pub(crate) enum ExecutableError {
     Loop,
 }
 
+/// Returns the value of PATH. Few programs need it.
+type SearchPath<'a> = &'a dyn Fn() -> OsString;
+
 /// Checks that the system can start a program: that its format is one of this system, and that its interpreter or
-/// loader exists. `env` searches for interpreters on `search_path`; without one, they count as existing, and so does the format of a
-/// file that cannot be read.
-pub(crate) fn check(program: &Path, search_path: Option<&OsStr>) -> Result<(), ExecutableError> {
+/// loader exists. `env` searches for interpreters on the path that `search_path` returns; without one, they count as
+/// existing. A file that cannot be read passes.
+pub(crate) fn check(program: &Path, search_path: Option<SearchPath<'_>>) -> Result<(), ExecutableError> {
     check_program(program, search_path, 0)
 }
 
-fn check_program(program: &Path, search_path: Option<&OsStr>, depth: usize) -> Result<(), ExecutableError> {
+fn check_program(
+    program: &Path,
+    search_path: Option<SearchPath<'_>>,
+    depth: usize,
+) -> Result<(), ExecutableError> {
     if depth == MAX_DEPTH {
         return Err(ExecutableError::Loop);
     }
@@ -82,7 +89,7 @@ fn check_program(program: &Path, search_path: Option<&OsStr>, depth: usize) -> R
 fn check_script(
     program: &Path,
     script: &[u8],
-    search_path: Option<&OsStr>,
+    search_path: Option<SearchPath<'_>>,
     depth: usize,
 ) -> Result<(), ExecutableError> {
     let (line, body) = split_once(script, b'\n');
@@ -97,7 +104,7 @@ fn check_script(
     }
     check_interpreter(Path::new(OsStr::from_bytes(interpreter)), search_path, depth)?;
     let started = if interpreter.ends_with(b"/env") {
-        let find = |(name, search_path)| find(OsStr::from_bytes(name), search_path);
+        let find = |(name, search_path): (_, SearchPath<'_>)| find(OsStr::from_bytes(name), &search_path());
         env_program(argument).zip(search_path).map(find).transpose()?
     } else {
         trampoline(program, body)
@@ -107,7 +114,7 @@ fn check_script(
 
 fn check_interpreter(
     interpreter: &Path,
-    search_path: Option<&OsStr>,
+    search_path: Option<SearchPath<'_>>,
     depth: usize,
 ) -> Result<(), ExecutableError> {
     // Without a slash at its start, the path would depend on the current folder.
@@ -237,7 +244,7 @@ mod tests {
         let path = folder.join("program");
         fs_err::write(&path, content).unwrap();
         fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-        check(&path, Some(OsStr::new("/usr/bin:/bin"))).err().map(|error| error.to_string())
+        check(&path, Some(&|| "/usr/bin:/bin".into())).err().map(|error| error.to_string())
     }
 
     #[test]

@@ -7,9 +7,9 @@ use nix::unistd::{AccessFlags, access};
 /// The file name of the store in the data dir.
 pub(crate) const STORE_NAME: &str = "rigup.sqlite3";
 
-/// Returns whether `DATA_DIR`, a variable that other programs use too, is or may become a data dir of rigup: the folder does not exist, is empty, or holds a
-/// store, perhaps a damaged one that was moved aside. Adds a warning if not. A folder that cannot be read counts, so that
-/// the command that uses it reports the cause.
+/// Returns whether `DATA_DIR`, a variable that other programs use too, is or may become a data dir of rigup: the folder
+/// does not exist, is empty, or holds a store, perhaps a damaged one that was moved aside. Adds a warning if not. A folder
+/// that cannot be read counts, so that the command that uses it reports the cause.
 pub(super) fn is_usable(path: &Path, warnings: &mut Vec<String>) -> bool {
     let Ok(entries) = path.read_dir() else { return true };
     let mut names = entries.flatten().map(|entry| entry.file_name()).peekable();

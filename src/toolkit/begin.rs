@@ -10,7 +10,7 @@ use crate::plugin::config::provider::ProviderConfig;
 use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::request::{HookRequest, RequestError};
-use crate::toolkit::{pin, policy};
+use crate::toolkit::{package_spec, policy};
 
 /// The environment variable that identifies the lock under which a hook runs.
 pub(crate) const LOCKED: &str = "RIGUP_LOCKED";
@@ -25,8 +25,8 @@ fi
 
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
 /// starts the hook again under the lock. Otherwise, it sets the variables `name`, `prefix`, `packages` and `locations`
-/// (one per line), `min_version`, `exact_version`, `cache`, `max_version` and those of [`policy::assignments`], and HOME if it
-/// is unset. The lock is that of the prefix unless `lock` names another.
+/// (one per line), `min_version`, `max_version`, `exact_version`, `cache` and those of [`policy::assignments`], and HOME
+/// if it is unset. The lock is that of the prefix unless `lock` names another.
 pub(crate) fn script(
     request: &HookRequest,
     provider: &str,
@@ -44,24 +44,28 @@ pub(crate) fn script(
         return Ok(format!("{RESTART}{LOCKED}={lock_id} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n"));
     }
     let packages = request.packages(provider, config)?;
-    let is_location = |package: &&String| !package.starts_with('-') && pin::is_location(package);
+    let is_location = |package: &&String| !package.starts_with('-') && package_spec::is_location(package);
     let locations: Vec<String> = packages.iter().filter(is_location).cloned().collect();
     let cache = cache(settings).map(|cache| cache.to_string_lossy().into_owned()).unwrap_or_default();
     let home = settings.home.as_deref().map_or(cache.as_str().into(), Path::to_string_lossy);
-    let is_unset = settings.environment.get("HOME").is_none_or(OsStr::is_empty);
-    let home = if is_unset { format!("export HOME={}\n", quoted(&home)?) } else { String::new() };
-    Ok(format!(
-        "name={}\nprefix={}\npackages={}\nlocations={}\nmin_version={}\nexact_version={}\ncache={}\n{home}{}max_version={}\n",
-        quoted(request.name.link_name())?,
-        quoted(&prefix.to_string_lossy())?,
-        quoted(&packages.join("\n"))?,
-        quoted(&locations.join("\n"))?,
-        quoted(&request.min_version)?,
-        quoted(&request.exact_version)?,
-        quoted(&cache)?,
-        policy::assignments(request, now),
-        quoted(&request.max_version)?
-    ))
+    let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
+    let mut variables = vec![
+        ("name", request.name.link_name()),
+        ("prefix", &prefix),
+        ("packages", &packages),
+        ("locations", &locations),
+        ("min_version", &request.min_version),
+        ("exact_version", &request.exact_version),
+        ("cache", &cache),
+    ];
+    if settings.environment.get("HOME").is_none_or(OsStr::is_empty) {
+        variables.push(("export HOME", &home));
+    }
+    let assignment = |(name, value): (&str, &str)| Ok([name, "=", &quoted(value)?, "\n"].concat());
+    let mut script = variables.into_iter().map(assignment).collect::<Result<String, RequestError>>()?;
+    script += &policy::assignments(request, now);
+    script += &assignment(("max_version", &request.max_version))?;
+    Ok(script)
 }
 
 /// Returns the folder for the caches of package managers if they cannot keep them below the home folder.

@@ -136,7 +136,7 @@ impl Search<'_> {
         overrides: &ProviderOverrides,
         file: PathBuf,
     ) -> Result<ProgramFacts, BinaryError> {
-        if let Err(problem) = executable::check(&file, Some(self.prober.search_path())) {
+        if let Err(problem) = executable::check(&file, Some(&|| self.prober.search_path().to_owned())) {
             return Err(BinaryError::Unusable(file, problem));
         }
         let fingerprint = probe::fingerprint(&file).unwrap_or_default();

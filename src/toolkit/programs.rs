@@ -16,7 +16,7 @@ use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::settings::Settings;
 use crate::shell;
-use crate::toolkit::pin;
+use crate::toolkit::package_spec;
 use crate::toolkit::request::HookRequest;
 
 /// How many programs a message names.
@@ -40,8 +40,9 @@ impl<'a> InstalledPackages<'a> {
     pub(crate) fn new(request: &'a HookRequest, provider: &'a str, version_format: Option<&str>) -> Self {
         let packages =
             request.overrides.of(provider).packages.iter().filter(|package| !package.starts_with('-'));
-        let mut names: Vec<String> =
-            packages.map(|package| pin::without_version(package, version_format).to_owned()).collect();
+        let mut names: Vec<String> = packages
+            .map(|package| package_spec::without_version(package, version_format).to_owned())
+            .collect();
         if names.is_empty() {
             names.push(request.name.link_name().to_owned());
         }

@@ -9,7 +9,7 @@ use crate::model::{BinaryName, NameError, PluginNameError, Policy, PolicyError, 
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::overrides::{OptionError, OverrideError, Overrides, SHARED};
 use crate::plugin::requirement::{self, LineError, Providers};
-use crate::toolkit::pin;
+use crate::toolkit::package_spec;
 
 /// The request of a hook. Unknown arguments are ignored.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,11 +149,11 @@ impl HookRequest {
         }
         if let Some(format) = &config.version_format {
             for package in packages.iter_mut().filter(|package| !package.starts_with('-')) {
-                if let Some(written) = pin::with_version(package, format) {
+                if let Some(written) = package_spec::with_version(package, format) {
                     *package = written;
                 }
             }
-            pin::pin(&mut packages, format, &self.exact_version);
+            package_spec::pin(&mut packages, format, &self.exact_version);
         }
         Ok(packages)
     }

@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::clock;
 use crate::install::adopt;
 use crate::install::attempt::{self, AttemptError, AttemptResult, AttemptTarget};
-use crate::install::digest;
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
+use crate::install::request_digest;
 use crate::install::resolver::deadlock::WaitFile;
 use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver};
 use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook};
@@ -439,7 +439,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let mut installed = verified.installed;
         let provider = installed.binprovider.clone();
         installed.request_digest =
-            digest::of_request(&state.request, &provider, self.resolver.runner.settings);
+            request_digest::of_request(&state.request, &provider, self.resolver.runner.settings);
         if let Some(binary) = &mut state.binary {
             set_request(binary, &state.request);
             binary.install(installed, clock::now());

@@ -17,7 +17,9 @@ use crate::trust::Inspection;
 #[derive(Debug, Default)]
 pub(crate) struct PluginConfigs {
     schemas: HashMap<PluginName, Schema>,
-    unreadable: HashSet<PluginName>,
+    /// The providers that are not curated whatever their files state: the file cannot be read, or the provider replaces
+    /// a built-in one that is not curated.
+    uncurated: HashSet<PluginName>,
 }
 
 /// The status of a plugin.
@@ -42,25 +44,31 @@ impl PluginConfigs {
         inspection: &mut Inspection<'_>,
     ) -> (Self, Vec<Diagnostic>) {
         let mut schemas = HashMap::new();
-        let mut unreadable = HashSet::new();
+        let mut uncurated = HashSet::new();
         let mut diagnostics = Vec::new();
         for plugin in plugins {
             let read = match builtin::file(plugin, data_dir, schema::FILE_NAME) {
                 Some([]) => Ok(None),
                 Some(text) => schema::parse(&String::from_utf8_lossy(text)).map(Some),
-                None => schema::read(&plugin.path, inspection),
+                None => {
+                    let replaced = builtin::config(&plugin.name).ok().flatten();
+                    if replaced.is_some_and(|schema| schema.provider.curated == Some(false)) {
+                        uncurated.insert(plugin.name.clone());
+                    }
+                    schema::read(&plugin.path, inspection)
+                }
             };
             match read {
                 Ok(Some(schema)) => drop(schemas.insert(plugin.name.clone(), schema)),
                 Ok(None) => {}
                 Err(error) => {
-                    unreadable.insert(plugin.name.clone());
+                    uncurated.insert(plugin.name.clone());
                     let path = plugin.path.join(schema::FILE_NAME);
                     diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, error.to_string()));
                 }
             }
         }
-        (Self { schemas, unreadable }, diagnostics)
+        (Self { schemas, uncurated }, diagnostics)
     }
 
     /// Returns the `config.json` of a plugin, or `None` if it has none.
@@ -68,9 +76,10 @@ impl PluginConfigs {
         self.schemas.get(plugin)
     }
 
-    /// Returns whether the `config.json` of a plugin, if it has one, could be read.
-    pub(crate) fn is_readable(&self, plugin: &str) -> bool {
-        !self.unreadable.iter().any(|unreadable| unreadable == plugin)
+    /// Returns whether a provider is curated: its `config.json` does not say otherwise.
+    pub(crate) fn is_curated(&self, plugin: &str) -> bool {
+        let stated = self.schema(plugin).and_then(|schema| schema.provider.curated);
+        stated.unwrap_or(true) && !self.uncurated.iter().any(|name| name == plugin)
     }
 
     /// Returns whether a plugin declares a setting with this name.
@@ -217,7 +226,7 @@ mod tests {
             })
             .collect();
         let schemas = plugins.iter().map(|(plugin, schema)| (plugin.name.clone(), schema.clone())).collect();
-        let configuration = PluginConfigs { schemas, unreadable: HashSet::new() };
+        let configuration = PluginConfigs { schemas, uncurated: HashSet::new() };
         let plugins: Vec<Plugin> = plugins.into_iter().map(|(plugin, _)| plugin).collect();
         let environment: Environment = environment.iter().copied().collect();
         let sources = Sources { environment: &environment, files: &[] };

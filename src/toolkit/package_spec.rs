@@ -1,4 +1,4 @@
-//! Pins a package to one exact version.
+//! How a package of a request is written: its name, its version, or its location.
 
 use crate::plugin::config::provider::VERSION_PLACEHOLDER;
 
@@ -6,8 +6,7 @@ use crate::plugin::config::provider::VERSION_PLACEHOLDER;
 /// package that already has an exact version, or that is a URL, a folder or an alias. Changes nothing if the version is
 /// not plain.
 pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
-    if !version.starts_with(|c: char| c.is_ascii_digit()) || !version.bytes().all(is_plain) {
+    if !is_plain_version(version) {
         return;
     }
     if let Some(first) = packages.iter_mut().find(|package| !package.starts_with('-')) {
@@ -19,9 +18,14 @@ pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
 pub(crate) fn with_version(package: &str, format: &str) -> Option<String> {
     let (name, version) = package.rsplit_once('@').filter(|(name, _)| !name.is_empty() && is_name(name))?;
     let is_other_format = !format.starts_with(&format!("@{VERSION_PLACEHOLDER}"));
+    (is_other_format && is_plain_version(version))
+        .then(|| format!("{name}{}", format.replace(VERSION_PLACEHOLDER, version)))
+}
+
+/// Returns whether a version has no character that another format could read as an operator.
+fn is_plain_version(version: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
-    let is_version = version.starts_with(|c: char| c.is_ascii_digit()) && version.bytes().all(is_plain);
-    (is_other_format && is_version).then(|| format!("{name}{}", format.replace(VERSION_PLACEHOLDER, version)))
+    version.starts_with(|c: char| c.is_ascii_digit()) && version.bytes().all(is_plain)
 }
 
 fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
