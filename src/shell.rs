@@ -1,7 +1,14 @@
-//! Quoting words for a POSIX shell.
+//! Quoting words for a POSIX shell, and the code of launchers.
 
 use std::borrow::Cow;
 use std::io;
+
+/// An expression for the folder of the running script.
+pub(crate) const SCRIPT_DIR: &str = r#"$(dirname -- "$(realpath -- "$0")")"#;
+
+/// The start of the second line of a script that both sh and Python can run: sh starts the Python interpreter that comes
+/// after it, for which the line is a string. pip, uv and `rigup hook relocate` write such scripts.
+pub(crate) const PYTHON_TRAMPOLINE: &str = "'''exec' ";
 
 /// Quotes a word for a shell, if it needs quotes. Fails for a word with a NUL, which no shell can pass to a program.
 pub(crate) fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
@@ -16,6 +23,12 @@ pub(crate) fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
 pub(crate) fn quote_text(text: &str) -> String {
     let quoted = quote(text.as_bytes());
     quoted.map_or_else(|_| text.to_owned(), |quoted| String::from_utf8_lossy(&quoted).into_owned())
+}
+
+/// Splits a text after its first line.
+pub(crate) fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b'\n', text).unwrap_or(text.len());
+    (&text[..end], text.get(end + 1..).unwrap_or_default())
 }
 
 #[cfg(test)]

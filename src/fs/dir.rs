@@ -68,8 +68,12 @@ pub(crate) fn nearest_existing(path: &Path) -> &Path {
 
 /// Returns whether this user can write to a folder, or create it.
 pub(crate) fn is_creatable(folder: &Path) -> bool {
-    let existing = nearest_existing(folder);
-    existing.is_dir() && access(existing, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+    is_writable(nearest_existing(folder))
+}
+
+/// Returns whether a path is a folder in which this user can create files.
+pub(crate) fn is_writable(folder: &Path) -> bool {
+    folder.is_dir() && access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
 /// Returns the device and the inode of a file or folder, or `None` if it does not exist.

@@ -13,6 +13,8 @@ use object::elf::{
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 
+use crate::shell::{PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
+
 /// The number of bytes at the start of a file that are read to tell its format. The kernel reads 256 bytes of a `#!`
 /// line, but a trampoline has the path of its interpreter in the second line.
 const HEAD: usize = 4096;
@@ -92,7 +94,7 @@ fn check_script(
     search_path: Option<SearchPath<'_>>,
     depth: usize,
 ) -> Result<(), ExecutableError> {
-    let (line, body) = split_once(script, b'\n');
+    let (line, body) = split_line(script);
     let line = line.trim_ascii_start();
     // A carriage return is a part of the name.
     let (interpreter, argument) = match line.iter().position(|byte| matches!(byte, b' ' | b'\t')) {
@@ -124,7 +126,8 @@ fn check_interpreter(
     check_program(interpreter, search_path, depth + 1)
 }
 
-fn is_program(path: &Path) -> bool {
+/// Returns whether a path leads to a file that this user may execute.
+pub(crate) fn is_program(path: &Path) -> bool {
     path.is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
@@ -144,27 +147,16 @@ fn find(name: &OsStr, search_path: &OsStr) -> Result<PathBuf, ExecutableError> {
     which::which_in(name, Some(search_path), "/").map_err(|_| ExecutableError::NotOnPath(name.to_owned()))
 }
 
-/// The start of the second line of a script that both sh and Python can run. pip, uv and `rigup hook relocate` write
-/// such scripts. After it comes the interpreter.
-const TRAMPOLINE: &[u8] = b"'''exec' ";
-
-/// The folder of the script, for an interpreter that is found relative to it.
-const SCRIPT_DIR: &[u8] = br#""$(dirname -- "$(realpath -- "$0")")"/"#;
-
 /// Returns the Python interpreter that a script for sh starts, or `None` if it starts none.
 fn trampoline(program: &Path, body: &[u8]) -> Option<PathBuf> {
-    let command = split_once(body.strip_prefix(TRAMPOLINE)?, b'\n').0;
-    let (folder, word) = match command.strip_prefix(SCRIPT_DIR) {
+    let command = split_line(body.strip_prefix(PYTHON_TRAMPOLINE.as_bytes())?).0;
+    let relative = command.strip_prefix(b"\"").and_then(|rest| rest.strip_prefix(SCRIPT_DIR.as_bytes()));
+    let (folder, word) = match relative.and_then(|rest| rest.strip_prefix(b"\"/")) {
         Some(word) => (program.canonicalize().ok()?.parent()?.to_owned(), word),
         None => (PathBuf::from("/"), command),
     };
     let word = shlex::bytes::split(word)?.into_iter().next()?;
     Some(folder.join(OsStr::from_bytes(&word)))
-}
-
-fn split_once(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
-    let end = memchr::memchr(separator, text).unwrap_or(text.len());
-    (&text[..end], text.get(end + 1..).unwrap_or_default())
 }
 
 fn check_format(file: File, head: &[u8]) -> Result<(), ExecutableError> {

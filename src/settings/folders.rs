@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use nix::unistd::{AccessFlags, access};
+use crate::fs::dir;
 
 /// The file name of the store in the data dir.
 pub(crate) const STORE_NAME: &str = "rigup.sqlite3";
@@ -69,7 +69,7 @@ pub(super) fn absolute(here: &Path, dir: &Path) -> PathBuf {
 /// warning if it was replaced.
 pub(super) fn replace_unusable_tmpdir(folder: &Path) -> Option<String> {
     const DEFAULT: &str = "/tmp";
-    if folder.is_dir() && access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
+    if dir::is_writable(folder) {
         return None;
     }
     // A program that links this library may have chosen a folder of its own.

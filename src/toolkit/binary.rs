@@ -185,10 +185,9 @@ impl Search<'_> {
 
 fn executable(file: PathBuf) -> Result<PathBuf, BinaryError> {
     let file = std::path::absolute(&file).map_err(|error| BinaryError::Io(file, error))?;
-    let is_file = file.is_file();
-    if is_file && nix::unistd::access(&file, nix::unistd::AccessFlags::X_OK).is_ok() {
+    if executable::is_program(&file) {
         Ok(file)
-    } else if is_file && spawn::is_mounted_noexec(&file) {
+    } else if file.is_file() && spawn::is_mounted_noexec(&file) {
         Err(BinaryError::Noexec(file))
     } else {
         Err(BinaryError::NotExecutable(file))

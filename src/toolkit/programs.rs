@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use nix::unistd::{AccessFlags, access};
 use serde_json::{Value, json};
 
 use crate::install::probe;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::process::capture;
+use crate::process::executable::is_program;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::settings::Settings;
@@ -95,7 +95,7 @@ impl<'a> InstalledPackages<'a> {
             self.names.iter().any(|package| target.starts_with(Path::new("..").join(package)))
         };
         let files = entries(folder)?.into_iter();
-        Ok(sorted_names(files.filter(|file| is_executable(file) && (!is_node || is_own(file)))))
+        Ok(sorted_names(files.filter(|file| is_program(file) && (!is_node || is_own(file)))))
     }
 
     /// Returns the files of Python packages, relative to `site-packages`, from the RECORD files of a venv.
@@ -176,10 +176,6 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
-}
-
-fn is_executable(file: &Path) -> bool {
-    file.is_file() && access(file, AccessFlags::X_OK).is_ok()
 }
 
 fn sorted_names(files: impl Iterator<Item = impl AsRef<Path>>) -> Vec<String> {

@@ -4,14 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::shell;
-use crate::toolkit::relocate::roots::{Roots, SCRIPT_DIR};
+use crate::shell::{self, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
+use crate::toolkit::relocate::roots::Roots;
 
-/// The start of a script that both sh and Python can run: sh starts Python, for which the line is a string. pip and uv
-/// write it too, if the kernel cannot read the interpreter's path in a `#!` line.
-const TRAMPOLINE: &str = "#!/bin/sh\n'''exec' ";
+/// The line before the trampoline.
+const SHEBANG: &str = "#!/bin/sh\n";
 
-/// The arguments at the end of the line.
+/// The arguments at the end of the trampoline.
 const ARGUMENTS: &str = " \"$0\" \"$@\"";
 
 /// The line after it, which ends the string.
@@ -51,7 +50,8 @@ impl<'a> Interpreter<'a> {
 
     /// Returns the interpreter that a trampoline starts.
     fn of_trampoline(script: &'a [u8], roots: &Roots) -> Option<Self> {
-        let (line, rest) = split_line(script.strip_prefix(TRAMPOLINE.as_bytes())?);
+        let (line, rest) =
+            split_line(script.strip_prefix(SHEBANG.as_bytes())?.strip_prefix(PYTHON_TRAMPOLINE.as_bytes())?);
         let command = line.strip_suffix(ARGUMENTS.as_bytes())?;
         let body = rest.strip_prefix(STRING_END.as_bytes())?;
         let mut words = shlex::bytes::split(command).unwrap_or_default().into_iter();
@@ -71,7 +71,7 @@ impl<'a> Interpreter<'a> {
     /// Returns the script with a trampoline that finds the interpreter, if that is below a root.
     pub(super) fn trampoline(&self, roots: &Roots) -> Option<Vec<u8>> {
         let relative = roots.relative(&self.path)?;
-        let mut script = format!("{TRAMPOLINE}\"{SCRIPT_DIR}\"/").into_bytes();
+        let mut script = format!("{SHEBANG}{PYTHON_TRAMPOLINE}\"{SCRIPT_DIR}\"/").into_bytes();
         script.extend_from_slice(&shell::quote(&relative).ok()?);
         for argument in &self.arguments {
             script.push(b' ');
@@ -81,10 +81,4 @@ impl<'a> Interpreter<'a> {
         script.extend_from_slice(self.body);
         Some(script)
     }
-}
-
-/// Splits a text after its first line.
-fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = memchr::memchr(b'\n', text).unwrap_or(text.len());
-    (&text[..end], text.get(end + 1..).unwrap_or_default())
 }

@@ -9,9 +9,6 @@ use memchr::memmem;
 
 use crate::install::relocatable::ends_name;
 
-/// A shell expression: the folder of the running script.
-pub(super) const SCRIPT_DIR: &str = r#"$(dirname -- "$(realpath -- "$0")")"#;
-
 /// The folders that are moved as a whole, as a file below them names them and finds them.
 #[derive(Debug, Clone)]
 pub(super) struct Roots {

@@ -1,6 +1,7 @@
 //! Replaces absolute paths in a shell script.
 
-use crate::toolkit::relocate::roots::{Roots, SCRIPT_DIR};
+use crate::shell::SCRIPT_DIR;
+use crate::toolkit::relocate::roots::Roots;
 
 /// The variable that holds the folder of the script.
 const VARIABLE: &str = "launcher_dir";
