@@ -7,7 +7,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::message::{error, warning};
-use crate::cli::output::Output;
+use crate::cli::output::{Format, Output};
 use crate::engine::ExitStatus;
 use crate::settings::{Environment, Flags, Settings};
 
@@ -52,8 +52,11 @@ struct Global {
     #[command(flatten)]
     folders: Flags,
     /// Print JSONL instead of tables
-    #[arg(long, global = true)]
+    #[arg(long, global = true, conflicts_with = "format")]
     json: bool,
+    /// Print tables or JSONL [default: tables on a terminal]
+    #[arg(long, global = true, value_name = "FORM")]
+    format: Option<Format>,
     /// Use color
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
@@ -121,7 +124,8 @@ pub fn main() -> ExitCode {
         Err(error) => return ExitCode::from(print_usage(error).code()),
     };
     let environment = Environment::of_this_process();
-    let output = Output::new(cli.global.json, cli.global.color, &environment);
+    let format = cli.global.format.or(cli.global.json.then_some(Format::Jsonl));
+    let output = Output::new(format, cli.global.color, &environment);
     let status = match Settings::merge(cli.global.folders, environment) {
         Ok(settings) => {
             for warning in &settings.warnings {

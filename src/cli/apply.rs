@@ -15,7 +15,7 @@ use crate::cli::progress::ProgressDisplay;
 use crate::engine::EngineEvent;
 use crate::engine::apply::{Applier, BatchOutput};
 use crate::engine::catalog::Catalog;
-use crate::engine::install::InstallOptions;
+use crate::engine::step_result::InstallOptions;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::protocol::{Record, RecordReader};
@@ -50,10 +50,10 @@ pub(crate) fn apply(args: &ApplyArgs, context: &mut Context) -> CommandResult {
     let engine = context.engine(&on_event)?;
     let interrupt = interrupt()?;
     let options = InstallOptions {
-        force: false,
-        is_lookup: false,
+        waits_for_retry: true,
         jobs: args.jobs.jobs,
         timeout: Duration::from_secs(args.jobs.timeout),
+        ..InstallOptions::default()
     };
     let policy = args.policy.into();
     let mut streams = StreamApplier {

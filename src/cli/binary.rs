@@ -13,10 +13,12 @@ use crate::engine::session::{self, Session};
 use crate::engine::{ExitStatus, uninstall};
 use crate::install::link::Linker;
 use crate::install::register::{self, RegisterError, Registered, VerifiedRecord};
+use crate::install::status;
 use crate::model::{Attempt, Binary, BinaryName, Version};
 use crate::plugin::requirement::Providers;
 use crate::protocol;
 use crate::report::tables;
+use crate::shell;
 use crate::store::{BinaryFilter, Lookup, Store};
 
 /// The subcommands of `rigup binary`.
@@ -138,13 +140,22 @@ fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
     let machine_id = session::machine_id(&context.settings, &store)?;
     let filter = BinaryFilter { name, status, abspath, version, machine_id, limit };
     let binaries = store.binaries(&filter)?;
-    let output = &mut context.output;
+    let Context { settings, output, .. } = context;
+    let is_linked = |binary: &Binary| {
+        binary.installed().is_none_or(|installed| status::is_linked(&binary.name, installed, settings))
+    };
     let record = |binary: &Binary| {
         let attempts = if binary.installed().is_none() { attempts_of(&store, binary)? } else { Vec::new() };
-        Ok(binary.to_record(&attempts))
+        let mut record = binary.to_record(&attempts);
+        if !is_linked(binary) {
+            let name = shell::quote_text(&binary.name);
+            record["link_error"] = format!("it is not linked; run `rigup install {name}`").into();
+        }
+        Ok(record)
     };
     let records = binaries.iter().map(record).collect::<Result<Vec<_>, CliError>>()?;
-    output.list(records, "no binaries", || tables::binaries(&binaries));
+    let rows = binaries.iter().map(|binary| tables::binary_row(binary, is_linked(binary)));
+    output.list(records, "no binaries", || tables::binary_rows(rows));
     Ok(ExitStatus::Success)
 }
 

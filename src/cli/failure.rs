@@ -1,10 +1,11 @@
 //! Messages that explain why a binary is not installed.
 
 use crate::cli::message::{error, message};
-use crate::engine::install::{InstallPlan, StepResult};
+use crate::engine::install::InstallPlan;
+use crate::engine::step_result::StepResult;
 use crate::install::plan::{Request, Step};
 use crate::install::resolver::Resolved;
-use crate::model::{Attempt, Installed, Outcome, name};
+use crate::model::{Attempt, Binary, Installed, Outcome};
 use crate::plugin::requirement::Providers;
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
@@ -22,13 +23,13 @@ pub(crate) fn print(result: &StepResult, is_lookup: bool) {
         StepResult::Resolved(request, resolved) if !resolved.has_succeeded => {
             print_attempts(request, resolved, is_lookup);
         }
-        StepResult::Deferred(binary, retry_at) => {
-            let label = name::label(&binary.name, binary.versions());
+        StepResult::Deferred(request, binary, retry_at) => {
             error!(
-                "cannot install {label}: it failed and is not tried again before {retry_at}; run `rigup install {}` to try now",
+                "cannot install {request}: it failed and is not tried again before {retry_at}; run `rigup install {}` to try now",
                 binary.name
             );
             message!("  {}", printable(&binary.backoff.last_error));
+            print_earlier(binary);
         }
         StepResult::AlreadyInstalled(_) | StepResult::Planned(_) | StepResult::Resolved(..) => {}
     }
@@ -56,7 +57,14 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
         let reason = printable(&attempt.reason);
         message!("  {} {}: {reason}{log}", attempt.provider, attempt.outcome);
     }
-    if let Some(Installed { binprovider, version, .. }) = binary.installed().filter(|_| !is_lookup) {
+    if !is_lookup {
+        print_earlier(binary);
+    }
+}
+
+/// Prints the earlier file of a request that failed, if that stays installed.
+fn print_earlier(binary: &Binary) {
+    if let Some(Installed { binprovider, version, .. }) = binary.installed() {
         let separator = if version.is_empty() { "" } else { " " };
         message!("  {}{separator}{version}, which {binprovider} installed, stays installed", binary.name);
     }

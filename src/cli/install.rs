@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{TypedValueParser as _, UnknownArgumentValueParser};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::boolean;
 use crate::cli::command::{CommandResult, Context};
@@ -12,17 +12,16 @@ use crate::cli::failure;
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
-use crate::engine::install::{InstallPlan, StepResult, TIMEOUT_SECONDS, unresolved};
+use crate::engine::install::{InstallPlan, TIMEOUT_SECONDS};
+use crate::engine::step_result::StepResult;
 use crate::engine::{EngineEvent, InstallReport, InstallRequest, lockfile};
 use crate::hook::command::MAX_TIMEOUT;
-use crate::install::plan::Refusal;
-use crate::install::resolver::rejection;
-use crate::install::status::{self, InstallStatus, install_status};
+use crate::install::plan::{Refusal, Request};
+use crate::install::resolver::Resolved;
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::model::{Policy, PolicyError};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::tables;
-use crate::store::BinaryFilter;
 
 /// The options that select binaries and their minimum version.
 #[derive(Debug, clap::Args)]
@@ -218,85 +217,53 @@ pub(crate) const NOTHING_REQUIRED: &str =
 
 fn print_results(results: &[StepResult], context: &mut Context) {
     let rows = results.iter().map(|result| match result {
-        StepResult::AlreadyInstalled(binary) | StepResult::Deferred(binary, _) => tables::binary_row(binary),
-        StepResult::Resolved(_, resolved) => {
-            let mut row = tables::binary_row(&resolved.binary);
-            if resolved.link_error.is_some() {
-                row[tables::STATUS] = Cell::failure("not linked");
-            }
-            row
+        StepResult::AlreadyInstalled(binary) => tables::binary_row(binary, true),
+        StepResult::Resolved(_, Resolved { binary, has_succeeded: true, link_error, .. }) => {
+            tables::binary_row(binary, link_error.is_none())
         }
+        StepResult::Resolved(request, _) => queued_row(request),
+        StepResult::Deferred(request, ..)
+        | StepResult::Planned(request)
+        | StepResult::Unresolved(request, _) => queued_row(request),
         StepResult::Refused(Refusal { name, .. }) => tables::queued_row(name.as_str(), ""),
-        StepResult::Planned(request) | StepResult::Unresolved(request, _) => {
-            tables::queued_row(request.name.as_str(), "")
-        }
     });
     let records = results.iter().map(StepResult::to_record);
     context.output.list(records, "", || tables::binary_rows(rows));
     context.output.flush();
 }
 
+fn queued_row(request: &Request) -> Vec<Cell> {
+    tables::queued_row(request.name.as_str(), &request.binproviders())
+}
+
 /// Prints the plan. Creates no file, not even the data dir.
 fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
-    let store = context.store()?;
-    let providers = plan.catalog.providers();
-    let configs = plan.catalog.provider_configs();
-    let mut are_all_possible = plan.steps.iter().all(Result::is_ok);
-    let mut rows = Vec::new();
-    let mut records = Vec::new();
-    for step in &plan.steps {
-        let (status, tried, record) = match step {
-            Ok(request) => {
-                let filter = BinaryFilter { name: Some(request.name.to_string()), ..BinaryFilter::default() };
-                let known = store.as_ref().map(|store| store.binaries(&filter)).transpose()?;
-                let is_installed = known.unwrap_or_default().first_mut().is_some_and(|binary| {
-                    status::renew_fingerprint(binary);
-                    let status = install_status(binary, request, &context.settings);
-                    matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_))
-                });
-                let status = if is_installed { "installed" } else { "queued" };
-                let (mut tried, mut unknown, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
-                for provider in &request.candidates {
-                    if !providers.contains(provider) {
-                        unknown.push(provider);
-                    } else if let Some(reason) = rejection(request, provider, configs.get(provider)) {
-                        rejected.push(format!("{provider} rejected: {reason}"));
-                    } else {
-                        tried.push(provider.to_string());
-                    }
-                }
-                are_all_possible &= is_installed || !tried.is_empty() || rejected.is_empty();
-                let mut record = request.to_record(status);
-                record["binproviders"] = tried
-                    .iter()
-                    .map(String::as_str)
-                    .chain(unknown.iter().map(|name| name.as_str()))
-                    .collect::<Vec<_>>()
-                    .join(",")
-                    .into();
-                record["unknown_providers"] = json!(unknown);
-                record["last_error"] = rejected.join("; ").into();
-                tried.extend(unknown.iter().map(|provider| format!("{provider} (unknown)")));
-                (status, tried.join(", "), record)
-            }
-            Err(refusal) => ("queued", String::new(), unresolved(&refusal.name, &refusal.reason)),
-        };
-        let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
-        rows.push(vec![
+    let results = plan.dry_run(&context.settings, &print_event)?;
+    let (providers, configs) = (plan.catalog.providers(), plan.catalog.provider_configs());
+    let records = results.iter().map(|result| result.to_dry_run_record(&providers, &configs));
+    let records: Vec<Value> = records.collect();
+    let rows = results.iter().zip(&records).map(|(result, record)| {
+        let text = |key: &str| record[key].as_str().unwrap_or_default();
+        let status = text("status");
+        [
             Cell::plain(text("name")),
-            if status == "installed" { Cell::success(status) } else { Cell::plain(status) },
-            Cell::plain(tried),
+            if result.is_installed() { Cell::success(status) } else { Cell::plain(status) },
+            Cell::plain(text("binproviders").replace(',', ", ")),
             Cell::failure(text("last_error")),
-        ]);
-        records.push(record);
-    }
+        ]
+    });
     let columns = [
         Column::new("BINARY").cut_end(20),
         Column::new("STATUS"),
         Column::new("PROVIDERS").wrap(16),
         Column::new("ERROR").wrap(24).optional(1),
     ];
-    context.output.list(records, "", || Table::with_rows(columns, rows));
+    context.output.list(&records, "", || Table::with_rows(columns, rows));
     let status = print_diagnostics(&plan.catalog);
+    let is_possible = |(result, record): (&StepResult, &Value)| {
+        result.is_installed()
+            || record["binproviders"].as_str().is_some_and(|providers| !providers.is_empty())
+    };
+    let are_all_possible = results.iter().zip(&records).all(is_possible);
     Ok(if are_all_possible { status } else { status.or_incomplete() })
 }

@@ -15,6 +15,15 @@ use crate::settings::Environment;
 /// The size of the write buffer: the capacity of a pipe on Linux, in bytes.
 const BUFFER_SIZE: usize = 64 << 10;
 
+/// The form of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Tables, and one field on each line.
+    Table,
+    /// One record on each line.
+    Jsonl,
+}
+
 /// Standard output: a table on a terminal, JSONL elsewhere.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -30,7 +39,7 @@ pub(crate) struct Output {
 
 impl Output {
     /// Returns the output with its format and color.
-    pub(crate) fn new(json: bool, color: ColorChoice, environment: &Environment) -> Self {
+    pub(crate) fn new(format: Option<Format>, color: ColorChoice, environment: &Environment) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let color = match color {
             ColorChoice::Always => true,
@@ -39,7 +48,7 @@ impl Output {
         };
         Self {
             out: BufWriter::with_capacity(BUFFER_SIZE, io::stdout()),
-            is_json: json || !is_terminal,
+            is_json: format.map_or(!is_terminal, |format| format == Format::Jsonl),
             color,
             width: is_terminal.then(|| terminal_width(environment)),
             error: None,

@@ -9,12 +9,11 @@ use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::EngineEvent;
-use crate::engine::install::{InstallOptions, Installer, StepResult};
+use crate::engine::install::Installer;
 use crate::engine::session::Session;
-use crate::install::adopt::{self, Found};
+use crate::engine::step_result::{InstallOptions, StatusCheck, StepResult};
 use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, RegisterError};
-use crate::install::status::{self, InstallStatus, install_status};
 use crate::machine::config;
 use crate::model::{MachineId, Policy, ProcessId, ProviderName, import};
 use crate::plugin::requirement;
@@ -121,7 +120,7 @@ impl<'a> Applier<'a> {
                     applied.push(Err(known.unwrap_or(results.len())));
                     if known.is_none() {
                         same_name.push(((*request).clone(), results.len()));
-                        results.push(self.plan(*request)?);
+                        results.push(self.plan(&request)?);
                     }
                 }
                 Err(ApplyError::Store(error)) => return Err(error.into()),
@@ -135,8 +134,13 @@ impl<'a> Applier<'a> {
         if !self.is_dry_run && !output.results.iter().all(StepResult::is_linked) {
             self.add_failure();
         }
-        let record =
-            |record: Result<Value, usize>| record.unwrap_or_else(|index| output.results[index].to_record());
+        let configs = self.catalog.provider_configs();
+        let record = |record: Result<Value, usize>| match record {
+            Err(index) if self.is_dry_run => {
+                output.results[index].to_dry_run_record(&self.providers, &configs)
+            }
+            record => record.unwrap_or_else(|index| output.results[index].to_record()),
+        };
         output.records = applied.into_iter().map(record).collect();
         Ok(output)
     }
@@ -180,26 +184,11 @@ impl<'a> Applier<'a> {
     }
 
     /// Returns the result of a request that no hook has to resolve, or the request as planned.
-    fn plan(&self, request: Request) -> Result<StepResult, StoreError> {
-        let (store, machine_id, name) = (&self.session.store, self.session.machine.id, request.name.as_str());
-        let known = if self.is_dry_run {
-            adopt::find(store, machine_id, name)?.map(Found::into_binary)
-        } else {
-            adopt::find_or_adopt(store, machine_id, name)?
-        };
-        let Some(mut binary) = known else { return Ok(StepResult::Planned(request)) };
-        if self.is_dry_run {
-            status::renew_fingerprint(&mut binary);
-        } else {
-            status::store_renewed_fingerprint(&mut binary, store)?;
-        }
-        if install_status(&binary, &request, &self.session.settings) == InstallStatus::Ready {
-            return Ok(StepResult::AlreadyInstalled(binary));
-        }
-        Ok(match binary.backoff.pending_retry(clock::now()) {
-            Some(retry_at) => StepResult::Deferred(binary, retry_at),
-            None => StepResult::Planned(request),
-        })
+    fn plan(&self, request: &Request) -> Result<StepResult, StoreError> {
+        let Session { store, machine, settings, .. } = self.session;
+        let (machine_id, options, is_dry_run) = (machine.id, self.options, self.is_dry_run);
+        let check = StatusCheck { store, machine_id, settings, options, is_dry_run };
+        check.request(request, store.binary(machine.id, request.name.as_str())?)
     }
 
     fn resolve(&mut self, planned: Vec<StepResult>) -> Result<Vec<StepResult>, EngineError> {

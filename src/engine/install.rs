@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rayon::ThreadPool;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::engine::catalog::Catalog;
@@ -16,11 +15,10 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::lockfile;
 use crate::engine::session::{self, CommandProcess, Session};
-use crate::install::adopt;
-use crate::install::plan::{self, Refusal, Request, Selection, Step};
-use crate::install::resolver::{ResolveError, Resolved, Resolver};
-use crate::install::status::{self, InstallStatus, install_status, lookup_status};
-use crate::model::{Binary, BinaryName, Installed, Policy, ProcessId, Version, VersionRange};
+use crate::engine::step_result::{InstallOptions, StatusCheck, StepResult};
+use crate::install::plan::{self, Selection, Step};
+use crate::install::resolver::Resolver;
+use crate::model::{Binary, BinaryName, MachineId, Policy, ProcessId, Version, VersionRange};
 use crate::plugin::requirement::{self, Diagnostic, Providers, Requirement};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
@@ -130,7 +128,11 @@ impl InstallPlan {
             None => steps,
         };
         let InstallRequest { force, jobs, timeout, .. } = *request;
-        Ok(Self { catalog, steps, options: InstallOptions { force, is_lookup: false, jobs, timeout } })
+        Ok(Self {
+            catalog,
+            steps,
+            options: InstallOptions { force, jobs, timeout, ..InstallOptions::default() },
+        })
     }
 
     /// Plans a lookup: only env is tried, and failures change no record.
@@ -145,6 +147,22 @@ impl InstallPlan {
         }
         plan.options.is_lookup = true;
         Ok(plan)
+    }
+
+    /// Returns the result of each step as far as it is known before a hook runs. Changes nothing.
+    pub(crate) fn dry_run(
+        &self,
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+    ) -> Result<Vec<StepResult>, EngineError> {
+        let Some(store) = session::open_to_read(settings, on_event)? else {
+            let planned = |step: &Step| step.clone().map_or_else(StepResult::Refused, StepResult::Planned);
+            return Ok(self.steps.iter().map(planned).collect());
+        };
+        let machine_id = session::machine_id(settings, &store)?.unwrap_or_else(MachineId::generate);
+        let check =
+            StatusCheck { store: &store, machine_id, settings, options: self.options, is_dry_run: true };
+        Ok(check.steps(&self.steps)?)
     }
 }
 
@@ -193,26 +211,11 @@ pub(crate) fn execute(
     InstallPlan { catalog, options, .. }: &InstallPlan,
     steps: &[Step],
 ) -> Result<InstallReport, EngineError> {
-    let mut binaries = session.store.binaries_of(session.machine.id)?;
-    for request in steps.iter().flatten() {
-        let name = request.name.as_str();
-        if let Some(binary) = binaries.get_mut(name) {
-            status::store_renewed_fingerprint(binary, &session.store)?;
-        } else if let Some(binary) = adopt::find_or_adopt(&session.store, session.machine.id, name)? {
-            binaries.insert(name.to_owned(), binary);
-        }
-    }
-    let results = steps.iter().map(|step| match step {
-        Err(refusal) => StepResult::Refused(refusal.clone()),
-        Ok(request) => match binaries.remove(request.name.as_str()) {
-            Some(binary) if !options.force && options.is_done(&binary, request, &session.settings) => {
-                StepResult::AlreadyInstalled(binary)
-            }
-            _ => StepResult::Planned(request.clone()),
-        },
-    });
+    let (store, settings) = (&session.store, &session.settings);
+    let check =
+        StatusCheck { store, machine_id: session.machine.id, settings, options: *options, is_dry_run: false };
     let mut report = InstallReport {
-        results: results.collect(),
+        results: check.steps(steps)?,
         diagnostics: catalog.discovery.diagnostics.clone(),
         interrupted: None,
         command: None,
@@ -297,128 +300,6 @@ fn store_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) ->
     }
     paths.retain(|name, path| session.machine.config.get(name) != Some(path));
     if paths.is_empty() { Ok(()) } else { session.store.merge_machine_config(session.machine.id, &paths) }
-}
-
-/// The options for resolving requests.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct InstallOptions {
-    /// Whether to reinstall installed binaries, and to overwrite existing files with links.
-    pub(crate) force: bool,
-    /// Whether a failure leaves the record of the binary unchanged.
-    pub(crate) is_lookup: bool,
-    /// How many hooks may run at the same time.
-    pub(crate) jobs: Option<usize>,
-    /// How long a hook may run.
-    pub(crate) timeout: Duration,
-}
-
-impl InstallOptions {
-    /// Returns whether the binary of a request is installed and linked.
-    fn is_done(self, binary: &Binary, request: &Request, settings: &Settings) -> bool {
-        let status_of = if self.is_lookup { lookup_status } else { install_status };
-        status_of(binary, request, settings) == InstallStatus::Ready
-    }
-}
-
-/// The result of one step of a plan.
-#[derive(Debug)]
-pub(crate) enum StepResult {
-    /// The binary was installed before; no hook ran.
-    AlreadyInstalled(Binary),
-    /// The request was resolved, with or without success.
-    Resolved(Arc<Request>, Resolved),
-    /// The request failed recently and is not tried again before this time.
-    Deferred(Binary, Timestamp),
-    /// The request has to be resolved.
-    Planned(Request),
-    /// No provider may install the binary.
-    Refused(Refusal),
-    /// An error ended the request before its outcome was known.
-    Unresolved(Request, ResolveError),
-}
-
-impl StepResult {
-    /// Returns the record of the binary, or `None` if it is not installed.
-    pub(crate) fn installed_binary(&self) -> Option<&Binary> {
-        match self {
-            Self::AlreadyInstalled(binary)
-            | Self::Resolved(_, Resolved { binary, has_succeeded: true, .. }) => Some(binary),
-            Self::Resolved(..)
-            | Self::Deferred(..)
-            | Self::Planned(_)
-            | Self::Refused(_)
-            | Self::Unresolved(..) => None,
-        }
-    }
-
-    /// Returns the installed file, or `None` if the binary is not installed.
-    pub(crate) fn installed(&self) -> Option<&Installed> {
-        self.installed_binary().and_then(Binary::installed)
-    }
-
-    /// Whether the binary is installed.
-    pub(crate) fn is_installed(&self) -> bool {
-        self.installed().is_some()
-    }
-
-    /// Whether the binary is installed and linked.
-    pub(crate) fn is_linked(&self) -> bool {
-        self.is_installed() && self.link_error().is_none()
-    }
-
-    /// Returns why the binary is installed without a link, or `None` if it is linked or not installed.
-    pub(crate) fn link_error(&self) -> Option<&str> {
-        let Self::Resolved(_, resolved) = self else { return None };
-        resolved.link_error.as_deref()
-    }
-
-    /// Returns the request, or `None` if it does not have to be resolved any more.
-    pub(crate) fn planned(&self) -> Option<&Request> {
-        if let Self::Planned(request) = self { Some(request) } else { None }
-    }
-
-    /// Returns the result as a record.
-    pub(crate) fn to_record(&self) -> Value {
-        let mut record = match self {
-            Self::AlreadyInstalled(binary) | Self::Deferred(binary, _) => binary.to_record(&[]),
-            Self::Resolved(_, Resolved { binary, has_succeeded: true, attempts, .. }) => {
-                binary.to_record(attempts)
-            }
-            Self::Resolved(request, resolved) => failed(request, resolved),
-            Self::Planned(request) => request.to_record("queued"),
-            Self::Refused(refusal) => unresolved(&refusal.name, &refusal.reason),
-            Self::Unresolved(request, error) => unresolved(&request.name, &error.to_string()),
-        };
-        if let Some(error) = self.link_error() {
-            record["link_error"] = error.into();
-        }
-        record
-    }
-}
-
-/// Returns the record of a request that failed. It has the values of the earlier file if that stays installed.
-fn failed(request: &Request, resolved: &Resolved) -> Value {
-    let mut record = resolved.binary.to_record(&[]);
-    for (key, value) in request.to_record("queued").as_object().into_iter().flatten() {
-        if key != "last_error" && key != "binproviders" {
-            record[key] = value.clone();
-        }
-    }
-    record["binproviders"] = request.binproviders().into();
-    record["attempts"] = json!(resolved.attempts);
-    record
-}
-
-/// Returns the record of a request that has no row in the store.
-pub(crate) fn unresolved(name: &BinaryName, reason: &str) -> Value {
-    json!({
-        "type": "BinaryRequest",
-        "name": name.as_str(),
-        "status": "queued",
-        "last_error": reason,
-        "retry_at": null,
-        "attempts": [],
-    })
 }
 
 /// A thread pool that resolves requests, with one hook on each thread.

@@ -16,6 +16,11 @@ pub(crate) fn of_request(request: &Request, provider: &str, settings: &Settings)
     digest(&json!([name, policy.min_release_age, policy.postinstall_scripts, overrides]), settings)
 }
 
+/// Returns the digest of a whole request, with which its failures are stored.
+pub(crate) fn of_failure(request: &Request, settings: &Settings) -> String {
+    digest(&json!([request.to_record(""), request.pin]), settings)
+}
+
 /// Returns the digest of a provider's own overrides without the rules, which a pin is compared with directly. Empty if
 /// there are none.
 pub(crate) fn of_overrides(request: &Request, provider: &str, settings: &Settings) -> String {

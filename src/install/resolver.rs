@@ -12,9 +12,11 @@ use crate::install::event::InstallEvent;
 use crate::install::link::{LinkError, Linker};
 use crate::install::plan::Request;
 use crate::install::probe::{self, Prober, Program};
+use crate::install::request_digest;
 use crate::install::scheduler::HookIndex;
 use crate::install::status;
 use crate::install::verify::Verified;
+use crate::model::misspelling::closest;
 use crate::model::{Attempt, Binary, Installed, Outcome, ProviderName};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
@@ -92,19 +94,12 @@ impl Resolver<'_> {
     fn candidates(&self, request: &Request) -> (Vec<HookIndex>, Vec<(usize, Attempt)>) {
         let mut hooks = Vec::new();
         let mut untried = Vec::new();
+        let providers: Vec<ProviderName> = self.hooks.iter().map(|hook| hook.provider()).collect();
         for provider in &request.candidates {
-            let hooks_before = hooks.len();
-            let mut skip = |outcome, reason: String| {
-                let attempt = Attempt { provider: provider.clone(), outcome, reason, process_id: None };
-                untried.push((hooks_before, attempt));
-            };
-            if !self.hooks.iter().any(|hook| hook.plugin == *provider) {
-                let reason = "no such provider; `rigup hook list BinaryRequest` shows all providers";
-                skip(Outcome::Skipped, reason.to_owned());
-            } else if let Some(reason) = rejection(request, provider, self.provider_configs.get(provider)) {
-                skip(Outcome::Rejected, reason);
-            } else {
-                hooks.extend((0..self.hooks.len()).filter(|&index| self.hooks[index].plugin == *provider));
+            let config = self.provider_configs.get(provider);
+            match self::untried(request, provider, &providers, config) {
+                Some(attempt) => untried.push((hooks.len(), attempt)),
+                None => hooks.extend((0..providers.len()).filter(|&index| providers[index] == *provider)),
             }
         }
         (hooks, untried)
@@ -133,7 +128,9 @@ impl Resolver<'_> {
     fn worthwhile_dependencies(&self, provider: &str, requests: usize) -> Vec<Request> {
         let is_worthwhile = |dependency: &&Request| {
             let stored = self.stored(dependency);
-            let retry_at = stored.as_ref().and_then(|binary| binary.backoff.pending_retry(clock::now()));
+            let digest = request_digest::of_failure(dependency, self.runner.settings);
+            let retry_at =
+                stored.as_ref().and_then(|binary| binary.backoff.pending_retry_of(&digest, clock::now()));
             dependency.pays_from.is_some_and(|from| requests >= from as usize)
                 && retry_at.is_none()
                 && !self.is_usable(dependency, stored.as_ref())
@@ -203,13 +200,37 @@ impl Resolver<'_> {
     }
 }
 
-/// Returns why a provider must not be tried for a request, or `None` if it may be. A provider without a `config.json`
-/// checks its options itself, and enforces no rules.
-pub(crate) fn rejection(
+/// Returns the attempt of a provider that must not be tried for a request, or `None` if it may be tried.
+pub(crate) fn untried(
     request: &Request,
     provider: &ProviderName,
+    providers: &[ProviderName],
     config: Option<&ProviderConfig>,
-) -> Option<String> {
+) -> Option<Attempt> {
+    let (outcome, reason) = if providers.contains(provider) {
+        (Outcome::Rejected, rejection(request, provider, config)?)
+    } else {
+        let similar = closest(provider, providers.iter().map(ProviderName::as_str));
+        let next = similar
+            .map_or("`rigup hook list BinaryRequest` shows all providers".to_owned(), |similar| {
+                format!("write {similar}")
+            });
+        (Outcome::Skipped, format!("no such provider; {next}"))
+    };
+    Some(Attempt { provider: provider.clone(), outcome, reason, process_id: None })
+}
+
+/// Returns why no provider installed a binary, in one line.
+pub(crate) fn summary(attempts: &[Attempt]) -> String {
+    let describe =
+        |Attempt { provider, outcome, reason, .. }: &Attempt| format!("{provider} {outcome}: {reason}");
+    let summary = attempts.iter().map(describe).collect::<Vec<_>>().join("; ");
+    if attempts.is_empty() { "no provider to try".to_owned() } else { summary }
+}
+
+/// Returns why a provider must not be tried for a request, or `None` if it may be. A provider without a `config.json`
+/// checks its options itself, and enforces no rules.
+fn rejection(request: &Request, provider: &ProviderName, config: Option<&ProviderConfig>) -> Option<String> {
     let default = ProviderConfig::default();
     let config = config.unwrap_or(&default);
     let overrides = request.overrides.of(provider);

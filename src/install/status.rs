@@ -3,7 +3,7 @@
 use crate::hook::command;
 use crate::install::plan::{self, Request};
 use crate::install::{link, pin, probe, request_digest};
-use crate::model::{Binary, Installed};
+use crate::model::{Binary, Installed, name};
 use crate::process::executable;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -77,12 +77,17 @@ fn status<'a>(
     if !is_accepted(installed, request, settings) || !is_expected(installed, request, settings) {
         return InstallStatus::Other(installed);
     }
-    let path = settings.lib_bin_dir.join(request.name.link_name());
-    if installed.is_in_app_bundle() || link::leads_to(&path, &installed.abspath) {
+    if is_linked(&binary.name, installed, settings) {
         InstallStatus::Ready
     } else {
         InstallStatus::Unlinked(installed)
     }
+}
+
+/// Returns whether LIB_BIN_DIR leads to an installed binary, or does not have to.
+pub(crate) fn is_linked(name: &str, installed: &Installed, settings: &Settings) -> bool {
+    let path = settings.lib_bin_dir.join(name::link_name(name));
+    installed.is_in_app_bundle() || link::leads_to(&path, &installed.abspath)
 }
 
 /// Returns whether a binary is installed, perhaps for another request, and this request accepts its version and

@@ -59,6 +59,8 @@ pub struct Backoff {
     pub attempt_count: u32,
     /// The cause of the last failure; empty before the first.
     pub last_error: String,
+    /// The digest of the request that failed. Another request is not held back.
+    pub failed_request_digest: String,
 }
 
 /// The data of an installed binary.
@@ -88,11 +90,22 @@ impl Backoff {
         self.retry_at.filter(|at| *at > now && now.duration_until(*at) <= backoff(self.attempt_count))
     }
 
-    /// Counts a failure, and sets when to try again.
+    /// Returns the time before which `apply` does not try this request again, or `None` if it may try now.
+    pub fn pending_retry_of(&self, request_digest: &str, now: Timestamp) -> Option<Timestamp> {
+        self.pending_retry(now).filter(|_| self.failed_request_digest == request_digest)
+    }
+
+    /// Counts a failure of a request, and sets when to try it again. The failures of other requests do not count.
     #[must_use]
-    pub fn fail(self, reason: String, now: Timestamp) -> Self {
-        let attempt_count = self.attempt_count.saturating_add(1);
-        Self { retry_at: Some(now + backoff(attempt_count)), attempt_count, last_error: reason }
+    pub fn fail(self, request_digest: String, reason: String, now: Timestamp) -> Self {
+        let earlier = if self.failed_request_digest == request_digest { self.attempt_count } else { 0 };
+        let attempt_count = earlier.saturating_add(1);
+        Self {
+            retry_at: Some(now + backoff(attempt_count)),
+            attempt_count,
+            last_error: reason,
+            failed_request_digest: request_digest,
+        }
     }
 }
 
@@ -184,8 +197,8 @@ impl Binary {
     }
 
     /// Records that a request could not be resolved. An installed binary stays installed.
-    pub fn fail(&mut self, reason: String, now: Timestamp) {
-        self.backoff = std::mem::take(&mut self.backoff).fail(reason, now);
+    pub fn fail(&mut self, request_digest: String, reason: String, now: Timestamp) {
+        self.backoff = std::mem::take(&mut self.backoff).fail(request_digest, reason, now);
         self.num_uses_failed = self.num_uses_failed.saturating_add(1);
         self.modified_at = now;
     }
@@ -240,7 +253,7 @@ mod tests {
     #[test]
     fn ignores_a_retry_time_that_only_a_wrong_clock_can_have_set() {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let queued = Backoff::default().fail("no network".to_owned(), now);
+        let queued = Backoff::default().fail("d1".to_owned(), "no network".to_owned(), now);
         let at = now + SignedDuration::from_mins(5);
         assert_eq!(queued.pending_retry(now), Some(at));
         assert_eq!(queued.pending_retry(at), None);
@@ -248,12 +261,22 @@ mod tests {
     }
 
     #[test]
+    fn the_failures_of_one_request_do_not_hold_back_another() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let fail = |queued: Backoff, digest: &str| queued.fail(digest.to_owned(), String::new(), now);
+        let twice = fail(fail(Backoff::default(), "d1"), "d1");
+        assert_eq!(twice.pending_retry_of("d1", now), Some(now + 2 * BACKOFF));
+        assert_eq!(twice.pending_retry_of("d2", now), None);
+        assert_eq!(fail(twice, "d2").pending_retry_of("d2", now), Some(now + BACKOFF));
+    }
+
+    #[test]
     fn a_success_resets_the_count_of_failures() {
         let now = Timestamp::UNIX_EPOCH;
         let mut binary = Binary::new(BinaryId::from(0), MachineId::from(0), "rg", now);
-        binary.fail("no network".to_owned(), now);
+        binary.fail(String::new(), "no network".to_owned(), now);
         binary.install(installed("14.0"), now);
-        binary.fail("gone".to_owned(), now);
+        binary.fail(String::new(), "gone".to_owned(), now);
         assert_eq!((binary.num_uses_failed, binary.num_uses_succeeded), (2, 1));
         assert_eq!(binary.backoff.attempt_count, 1);
         assert_eq!(binary.installed(), Some(&installed("14.0")), "a failure leaves it installed");

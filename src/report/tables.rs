@@ -48,14 +48,6 @@ pub(crate) fn processes(rows: &[ProcessRow<'_>], now: Timestamp) -> Table {
     table
 }
 
-/// Returns the table of binaries.
-pub(crate) fn binaries<'a>(binaries: impl IntoIterator<Item = &'a Binary>) -> Table {
-    binary_rows(binaries.into_iter().map(binary_row))
-}
-
-/// The index of the cell with the status in the row of a binary.
-pub(crate) const STATUS: usize = 1;
-
 /// Returns the table of binaries with these rows.
 pub(crate) fn binary_rows(rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
     let columns = [
@@ -69,11 +61,11 @@ pub(crate) fn binary_rows(rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
 }
 
 /// Returns the row of a binary.
-pub(crate) fn binary_row(binary: &Binary) -> Vec<Cell> {
+pub(crate) fn binary_row(binary: &Binary, is_linked: bool) -> Vec<Cell> {
     match &binary.installed {
         Some(installed) => vec![
             Cell::plain(&binary.name),
-            Cell::success("installed"),
+            if is_linked { Cell::success("installed") } else { Cell::failure("not linked") },
             Cell::plain(&installed.version),
             Cell::plain(installed.binprovider.as_str()),
             Cell::plain(installed.abspath.display().to_string()),

@@ -32,15 +32,15 @@ pub struct BinaryFilter {
 impl TableRow for Binary {
     const TABLE: &'static str = "binary";
     const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, max_version, min_release_age, \
-        postinstall_scripts, overrides, retry_at, attempt_count, last_error, binprovider, abspath, version, \
-        package_version, sha256, fingerprint, request_digest, created_at, modified_at, num_uses_failed, \
+        postinstall_scripts, overrides, retry_at, attempt_count, last_error, failed_request_digest, \
+        binprovider, abspath, version, package_version, sha256, fingerprint, request_digest, created_at, modified_at, num_uses_failed, \
         num_uses_succeeded";
     const PATHS: &'static [&'static str] = &["abspath"];
 }
 
 columns! {
     Policy { min_release_age, postinstall_scripts }
-    Backoff { retry_at, attempt_count, last_error }
+    Backoff { retry_at, attempt_count, last_error, failed_request_digest }
     Installed { binprovider, abspath, version, package_version, sha256, fingerprint, request_digest }
     Binary {
         id, machine_id, name, binproviders, min_version, max_version, policy, overrides, backoff, installed,
@@ -138,6 +138,23 @@ impl Store {
         })
     }
 
+    /// Removes the failures from a binary's record.
+    pub fn clear_failures(&self, id: BinaryId) -> Result<(), StoreError> {
+        self.with(|connection| {
+            let sql = "UPDATE binary SET retry_at = NULL, attempt_count = 0, last_error = '', \
+                       failed_request_digest = '' WHERE id = ?1";
+            connection.prepare_cached(sql)?.execute([id]).map(drop)
+        })
+    }
+
+    /// Returns the binaries with this name on other machines, newest first.
+    pub fn binaries_elsewhere(&self, machine_id: MachineId, name: &str) -> Result<Vec<Binary>, StoreError> {
+        self.with(|connection| {
+            let rest = "WHERE machine_id <> ?1 AND name = ?2 ORDER BY created_at DESC, id DESC";
+            row::all(connection, rest, params![machine_id, name])
+        })
+    }
+
     /// Deletes a binary and its attempts; its processes are kept. Returns whether the binary existed.
     pub fn delete_binary(&self, id: BinaryId) -> Result<bool, StoreError> {
         self.with(|connection| {
@@ -207,7 +224,7 @@ mod tests {
         let mut binary = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap();
         assert_eq!(binary, Binary::new(binary.id, machine_id, "rg", time(1)));
         binary.overrides.insert("pip".to_owned(), json!({"packages": ["a[b]"]}));
-        binary.fail("no network".to_owned(), time(2));
+        binary.fail("f0".to_owned(), "no network".to_owned(), time(2));
         for installed in [None, Some(installed())] {
             binary.installed = installed;
             store.save_binary(&binary).unwrap();

@@ -25,7 +25,7 @@ fn pipe(context: &TestContext, args: &[&str], input: &str) -> CommandOutput {
     CommandOutput::new(args, &output)
 }
 
-fn apply(context: &TestContext, records: &[Value]) -> CommandOutput {
+pub(crate) fn apply(context: &TestContext, records: &[Value]) -> CommandOutput {
     let lines: Vec<String> = records.iter().map(Value::to_string).collect();
     pipe(context, &["apply"], &lines.join("\n"))
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::apply::apply;
 use crate::test_context::TestContext;
 
 /// A provider that installs a program whose version is that of the package `x@VERSION`, or breaks it and fails.
@@ -102,6 +103,47 @@ fn what_is_installed_stays_until_a_new_request_succeeds() {
     }
     let shown = context.run(&["binary", "show", "x"]).succeeds().record();
     assert_eq!((shown["status"].as_str(), shown["num_uses_failed"].as_u64()), (Some("installed"), Some(3)));
+}
+
+#[test]
+fn a_failed_request_holds_back_only_itself() {
+    let context = context();
+    let request = |package: &str, key: &str, value: Value| {
+        let overrides = json!({"shop": {"packages": [package]}});
+        json!({"type": "BinaryRequest", "name": "x", "binproviders": "shop", "overrides": overrides, key: value})
+    };
+    let broken = request("x@broken", "min_version", json!("1"));
+    apply(&context, &[request("x@1.5", "min_version", json!(""))]).succeeds();
+    let failed = apply(&context, std::slice::from_ref(&broken)).exits_with(1).record();
+    let hooks = context.hook_processes().len();
+    let output = apply(&context, &[broken]).exits_with(1);
+    let deferred = output.stderr_contains("x 1.5, which shop installed, stays installed").record();
+    for key in ["type", "status", "overrides", "min_version", "last_error", "retry_at"] {
+        assert_eq!(deferred[key], failed[key], "{key}");
+    }
+    assert_eq!(
+        (deferred["type"].as_str(), deferred["status"].as_str()),
+        (Some("BinaryRequest"), Some("queued"))
+    );
+    assert_eq!(context.hook_processes().len(), hooks, "no provider was tried");
+
+    let others = [
+        request("x@broken", "min_version", json!("2")),
+        request("x@broken", "postinstall_scripts", json!(false)),
+        request("y@broken", "min_version", json!("1")),
+    ];
+    for other in others {
+        let record = apply(&context, &[other]).exits_with(1).record();
+        assert_eq!((record["attempts"].as_array().unwrap().len(), &record["attempt_count"]), (1, &json!(1)));
+    }
+    let met = apply(&context, &[request("x@1.5", "min_version", json!(""))]).succeeds().record();
+    for record in [met, context.run(&["binary", "show", "x"]).succeeds().record()] {
+        assert_eq!(
+            (record["last_error"].as_str(), record["retry_at"].as_str()),
+            (Some(""), None),
+            "{record}"
+        );
+    }
 }
 
 #[test]

@@ -21,8 +21,16 @@ fn restores_a_missing_link_without_a_provider() {
     let context = context_with_one();
     context.run(&["install"]).succeeds();
     fs::remove_file(context.bin("one")).unwrap();
+    let listed = context.run(&["binary", "list"]).succeeds().record();
+    assert_eq!(listed["link_error"], "it is not linked; run `rigup install one`");
+    let table = context.run(&["binary", "list", "--format", "table"]).succeeds().stdout;
+    assert!(table.contains("not linked"), "{table}");
     context.run(&["install"]).succeeds();
     assert!(context.bin("one").exists());
+    assert_eq!(
+        context.run(&["binary", "list", "--format=jsonl"]).succeeds().record()["link_error"],
+        json!(null)
+    );
     assert_eq!(context.hook_processes().len(), 1);
 }
 

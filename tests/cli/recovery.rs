@@ -193,6 +193,9 @@ fn unchanged_binaries_of_another_machine_stay_installed() {
     as_machine("2");
     let lib_dir = context.bin("x").parent().unwrap().parent().unwrap().to_owned();
     fs::write(lib_dir.join("good/y"), "#!/bin/sh\necho 9\n").unwrap();
+    let planned = context.run(&[&install[..], &["--dry-run"]].concat()).succeeds().records();
+    let statuses: Vec<_> = planned.iter().map(|record| record["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["installed", "queued"], "as the install that follows finds them");
     let output = context.run(&install).succeeds();
     assert!(output.stderr.contains("y: installed by good") && !output.stderr.contains("x: "), "{output:?}");
     context.run(&["uninstall", "x"]).succeeds();

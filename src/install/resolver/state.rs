@@ -13,9 +13,9 @@ use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
 use crate::install::request_digest;
 use crate::install::resolver::deadlock::WaitFile;
-use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver};
+use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver, summary};
 use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook};
-use crate::install::status::{self, InstallStatus, install_status, lookup_status};
+use crate::install::status::{InstallStatus, install_status, lookup_status};
 use crate::install::verdict::Verdict;
 use crate::install::verify::{self, Verified};
 use crate::model::{Attempt, Binary, BinaryId, Outcome, Process, ProviderName};
@@ -186,12 +186,11 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let resolver = self.resolver;
         let request = Arc::clone(&self.requests[index].request);
         let (store, machine_id) = (resolver.runner.store, resolver.runner.command.machine_id);
-        let stored = adopt::find_or_adopt(store, machine_id, request.name.as_str())?;
+        let name = request.name.as_str();
+        let stored = adopt::find_or_adopt(store, machine_id, name, store.binary(machine_id, name)?, false)?;
         let is_new = stored.is_none();
-        let mut binary = stored.unwrap_or_else(|| {
-            Binary::new(BinaryId::generate(), machine_id, request.name.as_str(), clock::now())
-        });
-        status::store_renewed_fingerprint(&mut binary, store)?;
+        let mut binary =
+            stored.unwrap_or_else(|| Binary::new(BinaryId::generate(), machine_id, name, clock::now()));
         let previous = binary.installed().map(|installed| installed.abspath.clone());
         let status_of = if resolver.is_lookup { lookup_status } else { install_status };
         let status = status_of(&binary, &request, resolver.runner.settings);
@@ -265,9 +264,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
 
     /// Finishes a request for which every provider failed.
     fn fail(&mut self, index: RequestIndex) {
-        let state = &mut self.requests[index];
-        let Some(binary) = &mut state.binary else { return };
-        binary.fail(summary(&state.attempts), clock::now());
+        self.add_failure(index);
+        let Some(binary) = &self.requests[index].binary else { return };
         let saved =
             if self.resolver.is_lookup { Ok(()) } else { self.resolver.runner.store.save_binary(binary) };
         match saved {
@@ -464,11 +462,17 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             return Ok(NextStep::NextHook);
         }
         self.record_untried(index)?;
-        let state = &mut self.requests[index];
-        if let Some(binary) = &mut state.binary {
-            binary.fail(summary(&state.attempts), clock::now());
-        }
+        self.add_failure(index);
         Ok(NextStep::Complete)
+    }
+
+    /// Adds a failure to the record of a request's binary.
+    fn add_failure(&mut self, index: RequestIndex) {
+        let RequestState { request, binary, attempts, .. } = &mut self.requests[index];
+        if let Some(binary) = binary {
+            let digest = request_digest::of_failure(request, self.resolver.runner.settings);
+            binary.fail(digest, summary(attempts), clock::now());
+        }
     }
 }
 
@@ -476,12 +480,4 @@ impl<'r, 'a> ResolverState<'r, 'a> {
 fn set_request(binary: &mut Binary, request: &Request) {
     let (versions, overrides) = (request.versions(), request.overrides.to_json());
     binary.set_request(&request.binproviders(), versions, request.policy, &overrides, clock::now());
-}
-
-/// Returns why no provider installed a binary, in one line.
-fn summary(attempts: &[Attempt]) -> String {
-    let describe =
-        |Attempt { provider, outcome, reason, .. }: &Attempt| format!("{provider} {outcome}: {reason}");
-    let summary = attempts.iter().map(describe).collect::<Vec<_>>().join("; ");
-    if attempts.is_empty() { "no provider to try".to_owned() } else { summary }
 }

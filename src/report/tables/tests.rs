@@ -95,6 +95,10 @@ fn processes_fit_120_and_80_and_60_columns() {
         ");
 }
 
+fn example_table() -> Table {
+    binary_rows(example_binaries().iter().map(|binary| binary_row(binary, true)))
+}
+
 fn example_binaries() -> [Binary; 3] {
     let binary = |name| Binary::new(BinaryId::from(1), MachineId::from(1), name, seconds_ago(9));
     let installed = |provider, path: &str, version: &str| {
@@ -121,13 +125,13 @@ fn example_binaries() -> [Binary; 3] {
 
 #[test]
 fn binaries_fit_120_and_80_columns() {
-    insta::assert_snapshot!(binaries(&example_binaries()).render(Some(120), false), @r"
+    insta::assert_snapshot!(example_table().render(Some(120), false), @r"
         BINARY                        STATUS     VERSION                PROVIDER              PATH
         rg                            installed  14.1.1                 env                   /usr/bin/rg
         yt-dlp                        installed  2025.1.12.232754.dev0  pip                   …-linux/pip/yt-dlp/venv/bin/yt-dlp
         日本語の長い名前のプログラム  queued                            npm,pip,brew,apt,env
         ");
-    insta::assert_snapshot!(binaries(&example_binaries()).render(Some(80), false), @r"
+    insta::assert_snapshot!(example_table().render(Some(80), false), @r"
         BINARY                STATUS     VERSION       PROVIDER      PATH
         rg                    installed  14.1.1        env           /usr/bin/rg
         yt-dlp                installed  2025.1.12.2…  pip           …lp/venv/bin/yt-dlp

@@ -60,6 +60,7 @@ CREATE TABLE binary (
     retry_at             TEXT,
     attempt_count        INTEGER NOT NULL,
     last_error           TEXT NOT NULL,
+    failed_request_digest TEXT NOT NULL,
     -- While installed.
     status               TEXT NOT NULL AS (iif(binprovider IS NULL, 'queued', 'installed')),
     binprovider          TEXT,
