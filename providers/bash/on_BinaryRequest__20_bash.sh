@@ -5,7 +5,6 @@
 # Each requirement has a prefix of its own, LIB_DIR/bash/<name>, unless overrides.bash.install_root names another.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
-decline() { echo "$1" >&2; exit 0; }
 
 eval "$("$RIGUP" hook begin --provider bash -- "$@")"
 providers=
@@ -16,7 +15,7 @@ case ,$(printf %s "$providers" | tr -d ' '), in
 esac
 install=$("$RIGUP" hook override install --provider bash -- "$@")
 [ "$install" ] || decline "no command is given; set overrides.bash.install to one that puts $name into \$BIN_DIR"
-command -v bash >/dev/null || decline "bash is not on PATH; install it with apt-get install bash"
+needs bash "install it with apt-get install bash"
 
 printf 'bash runs the command of the requirement, in %s: %s\n' "$prefix" "$install" >&2
 
@@ -32,7 +31,7 @@ restore
 trap 'trap "" HUP INT TERM; restore' EXIT
 trap 'exit 143' HUP INT TERM
 mkdir -p "$prefix" "$backup"
-if [ "$prefix" = "$LIB_DIR/bash/$name" ]; then mv "$prefix" "$backup/old"
+if [ -z "$shared" ]; then mv "$prefix" "$backup/old"
 else cp -Rp "$prefix" "$backup/copy" && mv "$backup/copy" "$backup/old"; fi
 mkdir -p "$prefix/bin"
 (cd "$prefix" && INSTALL_ROOT=$prefix BIN_DIR=$prefix/bin bash -eo pipefail -c "$install" >&2) || {
@@ -40,7 +39,7 @@ mkdir -p "$prefix/bin"
     [ "$code" != 10 ] || code=1 # 10 would mean that the hook skips the request
     exit "$code"
 }
-[ -x "$prefix/bin/$name" ] || { echo "the command put no program $name into BIN_DIR" >&2 && exit 1; }
+[ -x "$prefix/bin/$name" ] || fail "the command put no program $name into BIN_DIR"
 "$RIGUP" hook relocate "$prefix"
 "$RIGUP" hook binary --provider bash --abspath "$prefix/bin/$name" -- "$@"
 trap - EXIT

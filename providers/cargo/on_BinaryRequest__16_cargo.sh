@@ -6,16 +6,15 @@
 set -euf
 IFS='
 '
-decline() { echo "$1" >&2; exit 0; }
 
 eval "$("$RIGUP" hook begin --provider cargo -- "$@")"
-command -v cargo >/dev/null || decline "cargo is not on PATH; install Rust from https://rustup.rs, or with apt-get install cargo"
+needs cargo "install Rust from https://rustup.rs, or with apt-get install cargo"
 # cargo rejects a version with fewer than three numbers unless it is a range.
 packages=$(printf '%s\n' "$packages" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')
 
 # cargo and rustup read the configuration of the folders around the one in which they start; this one has no parents.
 # Variables of a surrounding project must not choose the toolchain, if there is a default, or the target.
-part=$prefix.part log=$PWD/cargo.err
+log=$PWD/cargo.err
 cd /
 unset CARGO_BUILD_TARGET CARGO_BUILD_BUILD_DIR
 if (unset RUSTUP_TOOLCHAIN && cargo --version) >/dev/null 2>&1; then unset RUSTUP_TOOLCHAIN; fi
@@ -36,11 +35,7 @@ if [ "$cache" ] && [ -z "${CARGO_HOME:-}" ]; then
     home=$CARGO_HOME
 fi
 
-# Build beside the prefix: a failure or a kill leaves the working version.
-trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
-trap 'exit 143' HUP INT TERM
-rm -rf "$part" && mkdir -p "$part"
-[ "$prefix" = "$LIB_DIR/cargo/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
+make_part
 # Programs contain the paths of their sources. Remap the paths, so that a build gives the same file on every machine.
 # The user's own flags take precedence.
 remap="build.rustflags=['--remap-path-prefix=$home=/cargo', '--remap-path-prefix=$part/target=/target']"
@@ -58,8 +53,7 @@ try --locked || { grep -qE 'failed to compile|lock file|yanked' "$log" && try; }
     # The last line of the chain of causes, such as "[6] Could not resolve host: ...".
     network=$(sed -n 's/^ *\(\[[0-9]*\] .*\)/\1/p; s/^ *\(network failure .*\)/\1/p' "$log" | head -n 1)
     [ -z "$network" ] || reason="cannot reach the registry: $network; check the network, and the registry and the proxy in cargo's configuration"
-    printf '%s\n' "$reason" >&2
-    exit 1
+    fail "$reason"
 }
 rm -rf "$part/target"
 

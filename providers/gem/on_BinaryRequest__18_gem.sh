@@ -5,21 +5,16 @@
 set -euf
 IFS='
 '
-decline() { echo "$1" >&2; exit 0; }
 
 eval "$("$RIGUP" hook begin --provider gem -- "$@")"
-command -v gem >/dev/null || decline "gem is not on PATH; install it with apt-get install ruby"
+needs gem "install it with apt-get install ruby"
 
 # A surrounding project, such as one of `bundle exec`, must not choose the version of Ruby or its libraries.
-part=$prefix.part log=$PWD/gem.err
+log=$PWD/gem.err
 cd /
 unset RUBYOPT RUBYLIB RUBYGEMS_GEMDEPS GEM_HOME GEM_PATH BUNDLE_GEMFILE
 
-# Build beside the prefix: a failure or a kill leaves the working version.
-trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
-trap 'exit 143' HUP INT TERM
-rm -rf "$part" && mkdir -p "$part"
-[ "$prefix" = "$LIB_DIR/gem/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
+make_part
 # shellcheck disable=SC2086 # one package a line
 gem install --install-dir "$part" --bindir "$part/stubs" --no-user-install --no-document $packages >&2 2>"$log" || {
     cat "$log" >&2

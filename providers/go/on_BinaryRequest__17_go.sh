@@ -8,7 +8,6 @@
 set -euf
 IFS='
 '
-decline() { echo "$1" >&2; exit 0; }
 
 eval "$("$RIGUP" hook begin --provider go -- "$@")"
 options=$(printf '%s\n' "$packages" | grep '^-') || :
@@ -18,23 +17,19 @@ for package in $packages; do
     printf '%s\n' "${package%%@*}" | grep -q '^[A-Za-z0-9][^/]*\.[^/]*/' ||
         decline "$package is not a module path; put one into overrides.go.packages, such as example.com/tools/cmd/$name"
 done
-command -v go >/dev/null || decline "go is not on PATH; install Go from https://go.dev/dl, or with apt-get install golang-go"
+needs go "install Go from https://go.dev/dl, or with apt-get install golang-go"
 
 # A surrounding module or workspace, and flags and targets for other builds, must not change what is installed.
 # GOFLAGS takes precedence over `go env -w`. -trimpath removes the build folders from the program, so that a build
 # gives the same file on every machine.
-part=$prefix.part log=$PWD/go.err
+log=$PWD/go.err
 cd /
 [ -z "$cache" ] || export GOPATH="${GOPATH:-$cache/go}" GOCACHE="${GOCACHE:-$cache/go-build}"
 case "$cache $(go env GOFLAGS) " in "/"* | *" -modcacherw "*) modcacherw=-modcacherw ;; *) modcacherw= ;; esac
 unset GOOS GOARCH
 export GO111MODULE=on GOWORK=off GOFLAGS="-trimpath $modcacherw" GOBIN="$part/bin"
 
-# Build beside the prefix: a failure or a kill leaves the working version.
-trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
-trap 'exit 143' HUP INT TERM
-rm -rf "$part" && mkdir -p "$part"
-[ "$prefix" = "$LIB_DIR/go/$name" ] || [ ! -e "$prefix" ] || cp -Rp "$prefix/." "$part"
+make_part
 for package in $packages; do
     case $package in *@*) ;; *) package=$package@latest ;; esac
     # shellcheck disable=SC2086 # one option a line
@@ -43,8 +38,7 @@ for package in $packages; do
         reason=$(grep -vE '^(go: (downloading|finding|extracting)|#) ' "$log" | head -n 1)
         ! printf %s "$reason" | grep -qE 'dial tcp|i/o timeout|TLS handshake|x509: ' ||
             reason="cannot reach the module proxy: ${reason#go: }; check the network, GOPROXY and the proxy"
-        printf '%s\n' "$reason" >&2
-        exit 1
+        fail "$reason"
     }
 done
 

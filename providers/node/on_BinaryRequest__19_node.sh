@@ -5,8 +5,6 @@
 # Each version has a folder of its own, LIB_DIR/node/<version>, which the four programs share.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
-decline() { echo "$1" >&2; exit 0; }
-fail() { echo "$1" >&2; exit 1; }
 unreachable() { fail "cannot download $mirror/$1: $(sed -n '$p' fetch.err); check the network and NODEJS_ORG_MIRROR"; }
 
 eval "$("$RIGUP" hook begin --provider node --lock node -- "$@")"
@@ -40,9 +38,8 @@ root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=run/$name
 if ! "$root/$program" --version >/dev/null 2>&1; then
     file=node-$version-$os-$arch.tar.xz
     command -v xz >/dev/null || file=${file%xz}gz
-    trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
-    trap 'exit 143' HUP INT TERM
-    rm -rf "$part" && mkdir -p "$part/run"
+    make_part
+    mkdir "$part/run"
     fetch "$version/SHASUMS256.txt" SHASUMS256.txt
     fetch "$version/$file" "$part/$file"
     expected=$(awk -v file="$file" '$2 == file { print $1 }' SHASUMS256.txt)

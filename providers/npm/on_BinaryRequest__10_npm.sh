@@ -5,21 +5,16 @@
 set -euf
 IFS='
 '
-decline() { echo "$1" >&2; exit 0; }
-warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
-reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
 
 eval "$("$RIGUP" hook begin --provider npm -- "$@")"
-command -v node >/dev/null || decline "node is not on PATH; install it with apt-get install nodejs npm"
-command -v npm >/dev/null || decline "npm is not on PATH; install it with apt-get install npm"
+needs node "install it with apt-get install nodejs npm"
+needs npm "install it with apt-get install npm"
 # The .npmrc of a repository can choose the programs that npm runs.
-[ -z "$locations" ] || [ "$run_scripts" ] ||
-    reject "$locations is not from the registry, so it can run scripts; allow them with --postinstall-scripts"
-[ -z "$locations" ] || [ -z "$must_keep_age" ] || reject "cannot enforce min_release_age for $locations: it has no release date"
+check_locations
 
 # Options take precedence over the user's files and variables, of which only registries, proxies, certificates and the
 # like apply. No file of a project applies: every npm command uses the prefix, or starts in a folder without parents.
-part=$prefix.part log=$PWD/npm.log dates=$PWD/npm.dates
+log=$PWD/npm.log dates=$PWD/npm.dates
 isolated="--prefix
 $part
 --global=false
@@ -55,11 +50,8 @@ explain() {
     printf '%s\n' "$cause" | sed "/No versions available/s/\$/ that was released before $released_before/" >&2
 }
 
-# Build beside the prefix: a failure or a kill leaves the working version.
-trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
-trap 'exit 143' HUP INT TERM
-rm -rf "$part" && mkdir -p "$part" && echo '{"private": true}' >"$part/package.json"
-[ "$prefix" = "$LIB_DIR/npm/$name" ] || [ ! -e "$prefix/package.json" ] || cp "$prefix/package.json" "$part/"
+make_part package.json
+[ -e "$part/package.json" ] || echo '{"private": true}' >"$part/package.json"
 
 # A requested age takes precedence over the options of a requirement, and these take precedence over the default age.
 own_age=$(printf '%s\n' "$packages" | grep -E '^--min-release-age=') || :
@@ -71,10 +63,7 @@ has_dates=$LIB_DIR/.cache/npm-registry/has-dates check_lock=$LIB_DIR/.cache/npm-
 fetch_dates() { npm view "$(printf '%s\n' "$packages" | grep -v '^-' | head -n 1)" time >"$dates" 2>"$1"; }
 if [ "$must_keep_age" ]; then
     fetch_dates "$log" || { explain && exit 1; }
-    [ -s "$dates" ] || {
-        echo "cannot enforce min_release_age: the registry has no release date of $packages" >&2
-        exit 1
-    }
+    [ -s "$dates" ] || fail "cannot enforce min_release_age: the registry has no release date of $packages"
 elif [ "$released_before" ] && [ -z "$locations$(find "$has_dates" -mtime -1 2>/dev/null)" ]; then
     [ "$(find "$check_lock" -mmin -1 2>/dev/null)" ] || rm -f "$check_lock"
     mkdir -p "${has_dates%/*}"

@@ -44,6 +44,16 @@ pub(crate) fn make_shared_file(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Creates the missing ones of the folders on the path `inside` below a folder; see [`make_shared_dir`].
+pub(crate) fn make_shared_dirs(folder: &Path, inside: &Path) -> io::Result<()> {
+    let mut folder = folder.to_owned();
+    for part in inside {
+        folder.push(part);
+        make_shared_dir(&folder)?;
+    }
+    Ok(())
+}
+
 /// Creates a folder, unless it exists, with the group and the permissions of the folder above it.
 pub(crate) fn make_shared_dir(path: &Path) -> io::Result<()> {
     let above = parent(path);

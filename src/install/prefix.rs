@@ -175,11 +175,7 @@ impl<'a> Prefixes<'a> {
             host: self.host.clone(),
             name: name.to_string(),
         };
-        let mut folder = lib_dir.clone();
-        for part in &Path::new(FOLDER).join(&prefix.0) {
-            folder.push(part);
-            dir::make_shared_dir(&folder)?;
-        }
+        dir::make_shared_dirs(lib_dir, &Path::new(FOLDER).join(&prefix.0))?;
         match symlink(serde_json::to_string(&marker)?, self.marker(prefix, name)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),

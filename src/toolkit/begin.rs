@@ -1,11 +1,13 @@
 //! The shell code at the start of a provider's hook, which takes the lock and sets the request as shell variables.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use nix::unistd::geteuid;
 
-use crate::fs::dir::is_creatable;
+use crate::fs::dir::{self, is_creatable};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::settings::Settings;
 use crate::shell;
@@ -15,6 +17,9 @@ use crate::toolkit::{package_spec, policy};
 /// The environment variable that identifies the lock under which a hook runs.
 pub(crate) const LOCKED: &str = "RIGUP_LOCKED";
 
+/// The folder in LIB_DIR with the caches of each user.
+const CACHE: &str = ".cache";
+
 /// The shell code that sets the arguments to the command that starts the hook again. Like rigup, it starts a script
 /// without an exec bit or a shebang with bash.
 const RESTART: &str = r##"if [ -x "$0" ] && read -r shebang <"$0" && [ "${shebang#"#!"}" != "$shebang" ]
@@ -23,10 +28,14 @@ else set -- bash "$0" "$@"
 fi
 "##;
 
+/// The shell code that defines functions for hooks.
+const FUNCTIONS: &str = include_str!("begin.sh");
+
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
-/// starts the hook again under the lock. Otherwise, it sets the variables `name`, `prefix`, `packages` and `locations`
-/// (one per line), `min_version`, `max_version`, `exact_version`, `cache` and those of [`policy::assignments`], and HOME
-/// if it is unset. The lock is that of the prefix unless `lock` names another.
+/// starts the hook again under the lock. Otherwise, it sets the umask and the variables `name`, `prefix`, `packages` and
+/// `locations` (one per line), `min_version`, `max_version`, `exact_version`, `cache`, `shared`, `stamps` and
+/// those of [`policy::assignments`], and HOME if it is unset, and it defines functions. The lock is that of the prefix unless
+/// `lock` names another. The folder that contains the prefix is created, if possible.
 pub(crate) fn script(
     request: &HookRequest,
     provider: &str,
@@ -43,10 +52,17 @@ pub(crate) fn script(
         let (lock_id, lock) = (quoted(&lock_id.to_string_lossy())?, quoted(lock)?);
         return Ok(format!("{RESTART}{LOCKED}={lock_id} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n"));
     }
+    let above = dir::parent(&prefix).strip_prefix(&settings.lib_dir).unwrap_or(Path::new(""));
+    // If LIB_DIR cannot be written, the hook reports that.
+    let _ = dir::make_shared_dirs(&settings.lib_dir, above);
+    let is_shared = prefix != settings.lib_dir.join(provider).join(request.name.link_name());
     let packages = request.packages(provider, config)?;
     let is_location = |package: &&String| !package.starts_with('-') && package_spec::is_location(package);
     let locations: Vec<String> = packages.iter().filter(is_location).cloned().collect();
     let cache = cache(settings).map(|cache| cache.to_string_lossy().into_owned()).unwrap_or_default();
+    if !cache.is_empty() {
+        let _ = dir::make_shared_dirs(&settings.lib_dir, CACHE.as_ref());
+    }
     let home = settings.home.as_deref().map_or(cache.as_str().into(), Path::to_string_lossy);
     let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
     let mut variables = vec![
@@ -65,13 +81,23 @@ pub(crate) fn script(
     let mut script = variables.into_iter().map(assignment).collect::<Result<String, RequestError>>()?;
     script += &policy::assignments(request, now);
     script += &assignment(("max_version", &request.max_version))?;
-    Ok(script)
+    script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
+    script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
+    Ok(script + &format!("umask {:03o}\n{FUNCTIONS}", umask(&settings.lib_dir)))
 }
 
-/// Returns the folder for the caches of package managers if they cannot keep them below the home folder.
+/// Returns the umask with which files get the permissions of LIB_DIR. Only their owner may write to them if everyone may
+/// write to LIB_DIR.
+fn umask(lib_dir: &Path) -> u32 {
+    let mode = lib_dir.metadata().map_or(0o755, |metadata| metadata.permissions().mode());
+    if mode & 0o002 == 0 { !mode & 0o077 } else { 0o022 }
+}
+
+/// Returns the folder for the caches of package managers of this user if they cannot keep them below
+/// the home folder.
 fn cache(settings: &Settings) -> Option<PathBuf> {
     let is_usable = settings.home.as_deref().is_some_and(|home| home.is_absolute() && is_creatable(home));
-    (!is_usable).then(|| settings.lib_dir.join(".cache"))
+    (!is_usable).then(|| settings.lib_dir.join(CACHE).join(geteuid().to_string()))
 }
 
 /// Quotes a word for a shell.

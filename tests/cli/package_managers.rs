@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use serde_json::{Value, json};
 
 use crate::test_context::{TestContext, signal, wait_until};
@@ -144,20 +145,20 @@ fn package_managers_start_in_the_root_folder_without_foreign_options() {
 #[test]
 fn a_package_outside_the_registry_needs_postinstall_scripts() {
     for provider in ["npm", "pnpm"] {
-        for location in ["git+https://example.org/x.git", "user/x", "/src/x", "y@file:/src/x.tgz"] {
+        for location in ["git+https://example.org/x.git", "user/x.whl", "/src/x", "y@file:/src/x.tgz"] {
             let context = context();
             require(&context, provider, &json!([location]));
             for rule in [&[][..], &["--postinstall-scripts=false"]] {
                 let record = context.run(&[&["install"], rule].concat()).exits_with(1).record();
                 assert_eq!(record["attempts"][0]["outcome"], "rejected", "{record}");
-                let expected = format!("{location} is not from the registry, so it can run scripts");
+                let expected = format!("{location} is not from a registry, so it can run scripts");
                 assert!(record["last_error"].as_str().unwrap().contains(&expected), "{record}");
             }
             assert!(!context.path("fake/seen").exists(), "{provider} {location}");
             let allowed = ["install", "--postinstall-scripts"];
             let record =
                 context.run(&[&allowed[..], &["--min-release-age", "3"]].concat()).exits_with(1).record();
-            let expected = format!("cannot enforce min_release_age for {location}");
+            let expected = format!("cannot enforce min_release_age: {location} has no release date");
             assert!(record["last_error"].as_str().unwrap().contains(&expected), "{record}");
             let output = context.run(&allowed).succeeds();
             assert!(!output.stderr.contains("no release dates"), "only a registry has dates: {output:?}");
@@ -216,8 +217,8 @@ fn caches_are_in_lib_dir_if_the_home_folder_is_not_writable() {
     let file = context.write("file", "");
     context.set("HOME", file.join("home"));
     let code = begin(&context);
-    assert!(code.contains(&format!("\ncache={}\n", lib_dir.join(".cache").display())), "{code}");
-    assert!(!code.contains("HOME="), "{code}");
+    assert!(code.contains(&format!("\ncache={}/.cache/{}\n", lib_dir.display(), geteuid())), "{code}");
+    assert!(!code.contains("export HOME="), "{code}");
     context.set("HOME", "");
     assert!(begin(&context).contains("\nexport HOME=/"), "HOME is set if it is not");
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nix::unistd::geteuid;
 use serde_json::json;
 
 use crate::test_context::TestContext;
@@ -103,7 +104,8 @@ fn variables_that_would_install_elsewhere_do_not_reach_uv() {
 fn without_a_usable_home_the_cache_of_uv_is_in_lib_dir() {
     let mut context = context();
     context.set("HOME", context.write("file", ""));
-    let cache = format!("uv XDG_CACHE_HOME=TMP/data/lib/{}/.cache", rigup::settings::platform());
+    let folder = format!("TMP/data/lib/{}/.cache/{}", rigup::settings::platform(), geteuid());
+    let cache = format!("uv XDG_CACHE_HOME={folder} XDG_DATA_HOME={folder} XDG_STATE_HOME={folder}");
     for provider in ["pip", "uv"] {
         assert_eq!(installed_by(&context, provider), cache, "{provider}");
     }

@@ -322,6 +322,7 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
          cache=''\nmin_release_age=7\n"
     );
     assert!(code.starts_with(&start), "{code}");
+    assert!(code.contains("\nmust_keep_scripts=\nmax_version=''\nshared=''\nstamps="), "{code}");
     let others = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--binproviders=apt"];
     assert_eq!(context.run(&others).exits_with(10).stdout, "exit 10\n");
     let options = r#"--overrides={"pip":{"install_args":["--index-url=x"]}}"#;
@@ -329,6 +330,40 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
         context.run(&["hook", "begin", "--provider", "pip", "--", "--name=it", options]).exits_with(2);
     assert_eq!(refused.stdout, "exit 2\n");
     refused.stderr_contains("may not use the option `--index-url=x`");
+}
+
+#[test]
+fn hook_begin_defines_the_functions_that_provider_hooks_share() {
+    for (step, expected) in [
+        (r#"warn 'a "b" \c'; decline '-n \t'"#, r#"mine: a "b" \c"#),
+        ("decline '-n x'", "declined: -n x"),
+        ("needs no-such-tool 'buy one'", "declined: no-such-tool is not on PATH; buy one"),
+        ("fail '-n x'", "failed: exit code 1: -n x"),
+        (r#"reject 'a "b"'"#, r#"rejected: a "b""#),
+        ("check_locations", "rejected: ./y.whl is not from a registry, so it can run scripts"),
+        (r"check_locations '\.whl(#|$)'", "rejected: ./z is not from a registry, so it can run scripts"),
+        (
+            "must_keep_age=yes; check_locations",
+            "rejected: cannot enforce min_release_age: ./y.whl has no release date",
+        ),
+        ("make_part; ls \"$part\"; fail \"$(cat \"$part/file\")\"", "failed: exit code 1: earlier"),
+        ("once a && ! once a && once b && decline first", "declined: first"),
+        ("make_part file; rm \"$part/other\"", "other': No such file"),
+    ] {
+        let context = TestContext::new();
+        let hook = format!(
+            "#!/bin/sh\nset -eu\neval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"\n{step}\n"
+        );
+        context.provider("mine", &hook);
+        let prefix = format!("data/lib/{}/mine/shared", rigup::settings::platform());
+        context.write(&format!("{prefix}/file"), "earlier");
+        context.write(&format!("{prefix}/other"), "");
+        let overrides = json!({"mine": {"packages": ["y", "./y.whl", "./z"], "install_root": "shared"}});
+        let line = json!({"type": "Binary", "name": "x", "binproviders": "mine", "overrides": overrides});
+        context.plugin("p", &[line]);
+        context.run(&["install"]).exits_with(1).stderr_contains(expected);
+        assert!(!context.path(&format!("{prefix}.part")).exists(), "{step}");
+    }
 }
 
 #[test]
