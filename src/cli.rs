@@ -54,8 +54,8 @@ struct Global {
     /// Print JSONL instead of tables
     #[arg(long, global = true, conflicts_with = "format")]
     json: bool,
-    /// Print tables or JSONL [default: tables on a terminal]
-    #[arg(long, global = true, value_name = "FORM")]
+    /// Print data as `table` or `jsonl` [default: table on a terminal]
+    #[arg(long, global = true, value_name = "FORM", hide_possible_values = true)]
     format: Option<Format>,
     /// Use color
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]

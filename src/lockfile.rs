@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::fs::digest::is_sha256;
 use crate::jsonl;
-use crate::model::{BinaryName, NameError, ProviderName};
+use crate::model::{BinaryName, NameError, ProviderName, VersionRange};
 
 /// The default name of the file, in the current folder.
 pub(crate) const FILE_NAME: &str = "rigup.lock";
@@ -185,6 +185,11 @@ impl fmt::Display for Lockfile {
 }
 
 impl Pin {
+    /// Returns the pinned version, or all versions if it is unknown: then the digest decides alone.
+    pub fn versions(&self) -> VersionRange<'_> {
+        VersionRange::exactly(&self.version)
+    }
+
     /// Returns the pin's line as a record.
     pub fn to_record(&self) -> Value {
         serde_json::to_value(LockLine::Lock(self.clone())).unwrap_or_default()

@@ -11,8 +11,7 @@ use crate::cli::message::{error, message, warning};
 use crate::clock;
 use crate::engine::session::{self, Session};
 use crate::engine::{ExitStatus, uninstall};
-use crate::install::link::Linker;
-use crate::install::register::{self, RegisterError, Registered, VerifiedRecord};
+use crate::install::register::{self, RegisterError, Registered};
 use crate::install::status;
 use crate::model::{Attempt, Binary, BinaryName, Version};
 use crate::plugin::requirement::Providers;
@@ -207,7 +206,8 @@ fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
     let linker = session.linker();
     let verified = register::verify(&linker, &fields, &interrupt()?).map_err(register_error)?;
     fields["version"] = verified.verified.installed.version.as_str().into();
-    let registered = register(&linker, verified, args.dry_run)?;
+    let register = || register::register(&linker, verified, &interrupt()?).map_err(register_error);
+    let registered = if args.dry_run { None } else { Some(register()?) };
     if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {
         message!("{} already has this record", registered.binary.name);
     }
@@ -226,18 +226,6 @@ fn link_status(registered: &Registered) -> ExitStatus {
         }
         None => ExitStatus::Success,
     }
-}
-
-/// Stores a verified record and links the file. A dry run does neither and returns `None`.
-fn register(
-    linker: &Linker<'_>,
-    verified: VerifiedRecord,
-    is_dry_run: bool,
-) -> Result<Option<Registered>, CliError> {
-    if is_dry_run {
-        return Ok(None);
-    }
-    register::register(linker, verified, &interrupt()?).map(Some).map_err(register_error)
 }
 
 fn register_error(error: RegisterError) -> CliError {
@@ -263,7 +251,12 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let linker = session.linker();
     let (binaries, mut status) = selected(&session, &args.binaries)?;
-    for mut binary in binaries {
+    for Binary { machine_id, name, .. } in binaries {
+        let parsed = BinaryName::parse(&name, None).map_err(CliError::usage)?;
+        let _lock =
+            if args.dry_run { None } else { Some(uninstall::lock(&session, &parsed, &interrupt()?)?) };
+        // Another rigup may have changed the record meanwhile.
+        let Some(mut binary) = session.store.binary(machine_id, &name)? else { continue };
         if let Some(providers) = &providers {
             binary.binproviders = providers.to_string();
         }
@@ -273,20 +266,14 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
         if args.abspath.is_some() || args.version.is_some() {
             let fields = changed_fields(&binary, args);
             let verified = register::verify(&linker, &fields, &interrupt()?).map_err(register_error)?;
-            let Some(registered) = register(&linker, verified, args.dry_run)? else {
+            if args.dry_run {
                 context.output.record(&Value::Object(fields));
                 continue;
-            };
+            }
+            let registered = register::register_locked(&linker, verified).map_err(register_error)?;
             status = if registered.link_error.is_some() { link_status(&registered) } else { status };
             context.output.record(&registered.to_record());
         } else {
-            let name = BinaryName::parse(&binary.name, None).map_err(CliError::usage)?;
-            let _lock =
-                if args.dry_run { None } else { Some(uninstall::lock(&session, &name, &interrupt()?)?) };
-            // An install may have changed the record meanwhile.
-            let Some(stored) = session.store.binary(binary.machine_id, &binary.name)? else { continue };
-            let Binary { binproviders, min_version, .. } = binary;
-            binary = Binary { binproviders, min_version, ..stored };
             let now = clock::now();
             binary.modified_at = now;
             if args.status.is_some() {

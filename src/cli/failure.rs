@@ -5,7 +5,7 @@ use crate::engine::install::InstallPlan;
 use crate::engine::step_result::StepResult;
 use crate::install::plan::{Request, Step};
 use crate::install::resolver::Resolved;
-use crate::model::{Attempt, Binary, Installed, Outcome};
+use crate::model::{Attempt, Binary, Installed, Outcome, VersionRange};
 use crate::plugin::requirement::Providers;
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
@@ -70,7 +70,20 @@ fn print_earlier(binary: &Binary) {
     }
 }
 
-/// Prints the command that asks open registries, if only curated providers were asked by default and all of them
+/// Returns the arguments that request a bare name with its versions.
+fn typed(request: &Request) -> String {
+    let VersionRange { min, max } = request.versions();
+    let name = request.name.as_str();
+    if let Some(exact) = request.versions().exact() {
+        return shell::quote_text(&format!("{name}@{exact}"));
+    }
+    let bounds = [("--min-version", min), ("--max-version", max)];
+    let bounds = bounds.into_iter().filter(|(_, version)| !version.is_empty());
+    let bounds = bounds.map(|(option, version)| format!(" {option} {}", shell::quote_text(version)));
+    shell::quote_text(name) + &bounds.collect::<String>()
+}
+
+/// Prints the command that tries open registries, if only curated providers were asked by default and all of them
 /// declined.
 pub(crate) fn print_open_registries(step: &Step, result: &StepResult, plan: &InstallPlan) {
     let (Ok(request), StepResult::Resolved(_, resolved)) = (step, result) else { return };
@@ -83,7 +96,8 @@ pub(crate) fn print_open_registries(step: &Step, result: &StepResult, plan: &Ins
         && !resolved.has_succeeded
         && resolved.attempts.iter().all(is_declined)
     {
-        let name = shell::quote_text(request.name.as_str());
-        message!("  to ask PyPI and npm, run `rigup install {name} --binproviders pip,npm`");
+        let registries = plan.catalog.open_registries();
+        let command = format!("rigup install {} --binproviders {}", typed(request), registries.join(","));
+        message!("  to try {}, to which anyone can publish, run `{command}`", registries.join(" and "));
     }
 }

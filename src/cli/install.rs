@@ -159,7 +159,8 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
     if args.dry_run {
         return dry_run(&plan, context);
     }
-    execute(&plan, context, timings.as_ref())
+    let if_empty = if args.due { NOTHING_DUE } else { NOTHING_REQUIRED };
+    execute(&plan, if_empty, context, timings.as_ref())
 }
 
 /// Runs `rigup load`.
@@ -167,18 +168,23 @@ pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
     let SelectionArgs { names, plugins, min_version, max_version } = args.selection;
     let request = InstallRequest { names, plugins, min_version, max_version, ..InstallRequest::default() };
     let plan = InstallPlan::lookup(&request, &context.settings, &print_event)?;
-    execute(&plan, context, None)
+    execute(&plan, NOTHING_REQUIRED, context, None)
 }
 
-/// Carries out a plan, prints the results, and writes the timings.
-fn execute(plan: &InstallPlan, context: &mut Context, timings: Option<&TimingsFile>) -> CommandResult {
+/// Carries out a plan, prints the results or the note `if_empty`, and writes the timings.
+fn execute(
+    plan: &InstallPlan,
+    if_empty: &str,
+    context: &mut Context,
+    timings: Option<&TimingsFile>,
+) -> CommandResult {
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
     let mut written = Ok(());
     let report = engine.install_planned(plan, |report| {
         progress.clear();
-        print_report(plan, report, context);
+        print_report(plan, report, if_empty, context);
         if let Some(file) = timings {
             written = file.write(&engine.session().store, report.command, context.verbosity);
         }
@@ -190,7 +196,7 @@ fn execute(plan: &InstallPlan, context: &mut Context, timings: Option<&TimingsFi
     Ok(if written.is_ok() { status } else { status.or_incomplete() })
 }
 
-fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Context) {
+fn print_report(plan: &InstallPlan, report: &InstallReport, if_empty: &str, context: &mut Context) {
     print_results(&report.results, context);
     print_diagnostics(&plan.catalog);
     for (step, result) in plan.steps.iter().zip(&report.results) {
@@ -200,7 +206,7 @@ fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Contex
     let are_all_installed =
         report.results.iter().all(|result| matches!(result, StepResult::AlreadyInstalled(_)));
     match report.results.as_slice() {
-        [] => context.verbosity.note(NOTHING_REQUIRED),
+        [] => context.verbosity.note(if_empty),
         [StepResult::AlreadyInstalled(binary)] => {
             context.verbosity.note(&format!("{} is already installed", binary.name));
         }
@@ -214,6 +220,10 @@ fn print_report(plan: &InstallPlan, report: &InstallReport, context: &mut Contex
 /// The note for a plan without steps.
 pub(crate) const NOTHING_REQUIRED: &str =
     "no plugin requires a binary; `rigup plugin list` shows the plugins that are found";
+
+/// The note for `--due` if no retry time has come.
+const NOTHING_DUE: &str =
+    "no queued binary is due; `rigup binary list --status queued --json` shows each `retry_at`";
 
 fn print_results(results: &[StepResult], context: &mut Context) {
     let rows = results.iter().map(|result| match result {

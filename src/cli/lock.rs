@@ -106,7 +106,7 @@ fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Con
     let count = |word: &str| report.rows.iter().filter(|row| row.change.as_str() == word).count();
     if is_check && !report.is_up_to_date && count("unchanged") == report.rows.len() {
         error!("{path}: the lines are not sorted and formatted as `rigup lock` writes them; run it");
-    } else if report.is_up_to_date && count("missing") < report.rows.len() {
+    } else if report.is_up_to_date && report.rows.iter().all(|row| row.change.is_ok(is_check)) {
         context.verbosity.note(&format!("{path} is up to date"));
     } else if !is_check && !report.is_up_to_date {
         let counts = ["added", "changed", "removed", "unchanged"].map(|word| (count(word), word));

@@ -18,9 +18,7 @@ const BUFFER_SIZE: usize = 64 << 10;
 /// The form of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Tables, and one field on each line.
     Table,
-    /// One record on each line.
     Jsonl,
 }
 

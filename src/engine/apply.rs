@@ -177,6 +177,9 @@ impl<'a> Applier<'a> {
 
     fn request(&self, fields: &Map<String, Value>) -> Result<Request, ApplyError> {
         let requirement = requirement::parse_record(fields, self.session.settings.home.as_deref())?;
+        if let Some(warning) = requirement.check_override_providers(&self.providers)? {
+            self.session.warn(format!("{}: {warning}", requirement.name));
+        }
         let steps = plan::plan(&[requirement], &self.selection, &self.providers);
         // A single requirement without a selection of providers is never refused.
         let request = steps.into_iter().flatten().next();

@@ -10,7 +10,7 @@ use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::install::plan::{Request, Selection};
 use crate::install::provider_deps;
-use crate::model::{PluginName, ProviderName, misspelling};
+use crate::model::{PluginName, Policy, ProviderName, misspelling};
 use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::enabled::{PluginConfigs, PluginStatus};
@@ -68,6 +68,7 @@ impl Catalog {
         let (mut catalog, unreadable) = Self::find_with(settings, selected, &mut inspection, on_event)?;
         // Such a file may contain requirements, too.
         catalog.discovery.diagnostics.extend(unreadable);
+        let providers = catalog.providers();
         let Self { configs, discovery, statuses, requirements, provider_requirements, .. } = &mut catalog;
         let resolver = configs.resolver(sources(settings));
         let has_selection = statuses.values().any(|status| *status == PluginStatus::NotSelected);
@@ -84,7 +85,17 @@ impl Catalog {
             };
             let listed = listed_requirements(plugin, settings, &mut inspection);
             let configured = configured_requirements(plugin, configs, &resolver, settings);
-            for (read, problems) in [listed, configured] {
+            for (mut read, mut problems) in [listed, configured] {
+                read.retain(|requirement| {
+                    let (message, is_warning) = match requirement.check_override_providers(&providers) {
+                        Ok(None) => return true,
+                        Ok(Some(message)) => (message, true),
+                        Err(error) => (error.to_string(), false),
+                    };
+                    let problem = Diagnostic::new(plugin.name.as_str(), &requirement.source, message);
+                    problems.push(Diagnostic { is_warning, ..problem });
+                    is_warning
+                });
                 target.extend(read);
                 let (warnings, errors): (Vec<_>, Vec<_>) =
                     problems.into_iter().partition(|problem| problem.is_warning);
@@ -179,6 +190,23 @@ impl Catalog {
     pub(crate) fn curated_providers(&self) -> Vec<ProviderName> {
         let mut providers = self.providers();
         providers.retain(|name| self.configs.is_curated(name));
+        providers
+    }
+
+    /// Returns the providers of open registries that enforce the whole default policy: the first for each kind of
+    /// package.
+    pub(crate) fn open_registries(&self) -> Vec<ProviderName> {
+        let configs = self.provider_configs();
+        let mut kinds = Vec::new();
+        let mut providers = self.providers();
+        providers.retain(|name| {
+            let ProviderConfig { enforces, metadata: Some(kind), .. } = &configs[name] else { return false };
+            let is_first = !kinds.contains(kind);
+            kinds.push(*kind);
+            is_first
+                && !self.configs.is_curated(name)
+                && enforces.unsupported_defaults(Policy::default()).is_empty()
+        });
         providers
     }
 
@@ -305,16 +333,14 @@ fn configured_requirements(
     };
     let (mut requirements, mut diagnostics) = (Vec::new(), Vec::new());
     for (number, entry) in (1..).zip(entries) {
-        let problem = |text: &dyn Display| {
-            let path = plugin.path.join(schema::FILE_NAME);
-            let message = format!("required_binaries, entry {number}: {text}");
-            Diagnostic::new(plugin.name.as_str(), path, message)
-        };
+        let path = plugin.path.join(schema::FILE_NAME);
+        let source = format!("{}: required_binaries, entry {number}", path.display());
+        let problem = |text: &dyn Display| Diagnostic::new(plugin.name.as_str(), &source, text.to_string());
         match requirement::parse_entry(Some(&plugin.name), entry, settings.home.as_deref(), fill) {
             Ok((requirement, unknown)) => {
-                requirements.push(requirement);
                 diagnostics
                     .extend(unknown.map(|unknown| Diagnostic { is_warning: true, ..problem(&unknown) }));
+                requirements.push(Requirement { source, ..requirement });
             }
             Err(error) => diagnostics.push(problem(&error)),
         }

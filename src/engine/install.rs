@@ -253,7 +253,8 @@ fn due_requirements(settings: &Settings, on_event: OnEvent<'_>) -> Result<Vec<Re
     due.sort_by(|one, other| one.name.cmp(&other.name));
     let parse = |binary: &Binary| {
         let record = binary.to_record(&[]);
-        requirement::parse_record(record.as_object()?, settings.home.as_deref()).ok()
+        let requirement = requirement::parse_record(record.as_object()?, settings.home.as_deref()).ok()?;
+        Some(Requirement { source: "the queued request".to_owned(), ..requirement })
     };
     Ok(due.iter().filter_map(parse).collect())
 }

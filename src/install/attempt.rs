@@ -18,6 +18,7 @@ use crate::install::verdict::{self, Verdict};
 use crate::install::verify::{Expected, Verified};
 use crate::model::{Binary, BinaryName, Outcome, Process, name};
 use crate::plugin::builtin;
+use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
 use crate::process::run_dir::RunDir;
 use crate::process::tail;
@@ -71,6 +72,7 @@ pub(crate) enum AttemptError {
 pub(crate) fn run(
     runner: &Runner<'_>,
     hook: &Hook,
+    config: Option<&ProviderConfig>,
     targets: &[AttemptTarget],
     timeout: Duration,
     on_event: impl Fn(InstallEvent),
@@ -107,6 +109,8 @@ pub(crate) fn run(
             version: request.overrides.of(provider).version.as_deref(),
             version_args: &request.overrides.of(provider).version_args,
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
+            needs_exact_version: config
+                .is_some_and(|config| config.version_format.is_some() && config.max_version_format.is_none()),
             is_measured: builtin::is_builtin(&hook.path, &settings.data_dir),
             prober: Some(&prober),
             ..Expected::new(request.name.as_str(), request.versions_of(provider), provider, link)

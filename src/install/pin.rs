@@ -74,7 +74,7 @@ impl Pins<'_> {
             return Err(format!("{path} pins version {pinned}, which is {problem}; run `rigup lock`"));
         }
         let overrides_sha256 = request_digest::of_overrides(request, provider, self.settings);
-        if !overrides_sha256.is_empty() && pin.overrides_sha256 != overrides_sha256 {
+        if pin.overrides_sha256 != overrides_sha256 {
             return Err(format!("overrides.{provider} changed since {path} was written; run `rigup lock`"));
         }
         Ok(pin)
@@ -95,7 +95,7 @@ pub(crate) fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
 /// does if the file contains the path of LIB_DIR.
 pub(crate) fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
     installed.binprovider == pin.binprovider
-        && installed.version == pin.version
+        && pin.versions().contains(&installed.version)
         && (installed.sha256 == pin.sha256
             || relocatable::sha256(&installed.abspath, lib_dir).is_ok_and(|sha256| sha256 == pin.sha256))
 }

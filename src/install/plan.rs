@@ -1,6 +1,6 @@
 //! Turns requirements into requests: one for each name, with its providers in order. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -52,6 +52,8 @@ pub struct Request {
     pub overrides: Overrides,
     /// The plugins that require the binary; empty for a bare name.
     pub required_by: Vec<PluginName>,
+    /// The places that state the request, for messages.
+    pub sources: Vec<String>,
     /// The settings that receive the path of the binary.
     pub settings: Vec<String>,
     /// For an optional dependency of a provider: the number of waiting requests from which it is worth installing.
@@ -71,6 +73,7 @@ impl Request {
             policy: Policy::default(),
             overrides: Overrides::default(),
             required_by: Vec::new(),
+            sources: Vec::new(),
             settings: Vec::new(),
             pays_from: None,
             pin: None,
@@ -84,6 +87,11 @@ impl Request {
             policy: requirement.policy,
             overrides: requirement.overrides.clone(),
             required_by: requirement.plugin.iter().cloned().collect(),
+            sources: Some(&requirement.source)
+                .filter(|source| !source.is_empty())
+                .into_iter()
+                .cloned()
+                .collect(),
             settings: requirement.setting.iter().cloned().collect(),
             pays_from: requirement.pays_from,
             ..Self::new(requirement.name.clone(), requirement.providers.clone())
@@ -191,19 +199,24 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
     let selected = if selection.names.is_empty() {
         merged
     } else {
-        let mut seen = HashSet::new();
-        let names = selection.names.iter().filter(|name| seen.insert(*name));
-        let steps = names.map(|name| {
-            if let Some(&index) = indexes.get(name) {
-                return merged[index].clone();
+        let mut steps: Vec<Step> = Vec::new();
+        let mut positions: HashMap<BinaryName, usize> = HashMap::new();
+        for name in &selection.names {
+            let split = if indexes.contains_key(name) { None } else { name.split_version() };
+            let (name, versions, source) = match split {
+                Some((base, version)) => (base, VersionRange::exactly(version), name.as_str()),
+                None => (name.clone(), VersionRange::default(), ""),
+            };
+            let required = indexes.get(&name).map(|&index| merged[index].clone());
+            let position = *positions.entry(name).or_insert_with_key(|name| {
+                steps.push(required.unwrap_or_else(|| Ok(bare_request(name))));
+                steps.len() - 1
+            });
+            if let Ok(request) = &steps[position] {
+                steps[position] = restrict(request.clone(), versions, source);
             }
-            let Some((base, version)) = name.split_version() else { return Ok(bare_request(name)) };
-            let index = indexes.get(&base);
-            let step = index.map_or_else(|| Ok(bare_request(&base)), |&index| merged[index].clone());
-            let exactly = VersionRange { min: version, max: version };
-            step.and_then(|request| restrict(request, exactly, name.as_str()))
-        });
-        steps.collect()
+        }
+        steps
     };
     selected.into_iter().map(|step| step.and_then(|request| narrow(request, selection, providers))).collect()
 }
@@ -215,44 +228,39 @@ fn bare_request(name: &BinaryName) -> Request {
 
 /// Restricts a request to versions that `source` requires.
 fn restrict(mut request: Request, versions: VersionRange<'_>, source: &str) -> Step {
+    if versions == VersionRange::default() {
+        return Ok(request);
+    }
     let before = request.versions().to_string();
     let VersionRange { min, max } = request.versions().and(versions);
     (request.min_version, request.max_version) = (min.to_owned(), max.to_owned());
     request.overrides.tighten(versions, Policy::default(), Policy::default());
     if request.versions().is_empty() {
-        let by = request.required_by.join(", ");
-        let reason = format!("plugin {by} requires version {before}, but {source} requires {versions}");
-        return Err(Refusal { name: request.name, reason });
+        return Err(conflict(request, "version", &before, &versions.to_string(), source));
     }
+    request.sources.push(source.to_owned());
     Ok(request)
+}
+
+/// Returns the refusal of a request that the last source contradicts.
+fn conflict(request: Request, noun: &str, before: &str, last: &str, source: &str) -> Refusal {
+    let before = format!("{before} ({})", request.sources.join(", "));
+    let reason = format!("no {noun} is in both {before} and {last} ({source}); change one of them");
+    Refusal { name: request.name, reason }
 }
 
 /// Merges the requests of two requirements of one name.
 fn merge(first: &Request, second: Request) -> Step {
+    let refusal = |noun, before: &dyn fmt::Display, last: &dyn fmt::Display| {
+        let source = second.sources.join(", ");
+        conflict(first.clone(), noun, &before.to_string(), &last.to_string(), &source)
+    };
     let Some(providers) = first.providers.both(&second.providers) else {
-        return Err(Refusal {
-            name: second.name,
-            reason: format!(
-                "plugin {} allows only {}, but plugin {} allows only {}; give them a provider in common",
-                first.required_by.join(", "),
-                first.providers,
-                second.required_by.join(", "),
-                second.providers
-            ),
-        });
+        return Err(refusal("provider", &first.providers, &second.providers));
     };
     let versions = first.versions().and(second.versions());
     if versions.is_empty() {
-        return Err(Refusal {
-            reason: format!(
-                "plugin {} requires version {}, but plugin {} requires {}; change one of them",
-                first.required_by.join(", "),
-                first.versions(),
-                second.required_by.join(", "),
-                second.versions()
-            ),
-            name: second.name,
-        });
+        return Err(refusal("version", &first.versions(), &second.versions()));
     }
     let mut overrides = first.overrides.merge(&second.overrides);
     // A rule for one provider replaces the rule for all providers, but must not undo the rule of the other requirement.
@@ -267,6 +275,7 @@ fn merge(first: &Request, second: Request) -> Step {
         policy: first.policy.and(second.policy),
         overrides,
         required_by: union(&first.required_by, second.required_by),
+        sources: union(&first.sources, second.sources),
         settings: union(&first.settings, second.settings),
         pays_from: first.pays_from.zip(second.pays_from).map(|(one, other)| one.min(other)),
         ..Request::new(second.name, providers)
@@ -282,14 +291,8 @@ fn union<T: Clone + PartialEq>(first: &[T], second: Vec<T>) -> Vec<T> {
 fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName]) -> Step {
     if let Some(selected) = &selection.providers {
         let Some(both) = selected.both(&request.providers) else {
-            return Err(Refusal {
-                reason: format!(
-                    "plugin {} allows only {}, but --binproviders allows only {selected}",
-                    request.required_by.join(", "),
-                    request.providers
-                ),
-                name: request.name,
-            });
+            let before = request.providers.to_string();
+            return Err(conflict(request, "provider", &before, &selected.to_string(), "--binproviders"));
         };
         request.providers = both;
     }

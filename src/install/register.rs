@@ -103,11 +103,20 @@ pub(crate) fn register(
     record: VerifiedRecord,
     interrupt: &Interrupt,
 ) -> Result<Registered, RegisterError> {
+    let name = &record.requirement.name;
+    let _lock = Lock::take_for_binary(&linker.settings.data_dir, name, interrupt, |_| ())?;
+    register_locked(linker, record)
+}
+
+/// Like [`register`], for a caller that has the lock on the name.
+pub(crate) fn register_locked(
+    linker: &Linker<'_>,
+    record: VerifiedRecord,
+) -> Result<Registered, RegisterError> {
     let VerifiedRecord {
         requirement: Requirement { name, providers, min_version, max_version, policy, overrides, .. },
         verified: Verified { installed, link_kind },
     } = record;
-    let _lock = Lock::take_for_binary(&linker.settings.data_dir, &name, interrupt, |_| ())?;
     // The file may have changed while rigup waited for the lock.
     verify::verify_unchanged(&installed)?;
     let now = clock::now();

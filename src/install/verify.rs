@@ -52,9 +52,9 @@ pub(crate) enum VerifyError {
     /// The version in the record is older than the minimum version.
     #[error("version {0} is older than {1}")]
     TooOld(String, String),
-    /// The version in the record is newer than the maximum version.
-    #[error("version {0} is newer than {1}")]
-    TooNew(String, String),
+    /// The version in the record is newer than the maximum version, with the next step.
+    #[error("version {0} is newer than {1}{2}")]
+    TooNew(String, String, &'static str),
     /// The request restricts the version, but the record has none.
     #[error("the version is unknown, but {0} is required")]
     NoVersion(String),
@@ -97,6 +97,8 @@ pub(crate) struct Expected<'a> {
     pub version_args: &'a [String],
     /// The pin that the binary must match, and the LIB_DIR that its digest does not depend on.
     pub pin: Option<(&'a Pin, &'a Path)>,
+    /// Whether the provider installs the newest release unless exactly one version is requested.
+    pub needs_exact_version: bool,
     /// Whether a built-in hook printed the record, so that `rigup hook binary` computed its digest.
     pub is_measured: bool,
 }
@@ -119,6 +121,7 @@ impl<'a> Expected<'a> {
             version: None,
             version_args: &[],
             pin: None,
+            needs_exact_version: false,
             is_measured: false,
         }
     }
@@ -230,14 +233,21 @@ pub(crate) fn check_versions(found: &str, versions: VersionRange<'_>) -> Result<
     Err(match found {
         "" => VerifyError::NoVersion(versions.in_words()),
         found if is_old => VerifyError::TooOld(found.to_owned(), min.to_owned()),
-        found => VerifyError::TooNew(found.to_owned(), max.to_owned()),
+        found => VerifyError::TooNew(found.to_owned(), max.to_owned(), ""),
     })
 }
 
 fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
-    check_versions(found, expected.versions)?;
+    check_versions(found, expected.versions).map_err(|error| match error {
+        VerifyError::TooNew(found, max, _) if expected.needs_exact_version => {
+            let next_step =
+                "; the provider cannot choose an older release by itself, so request one as NAME@VERSION";
+            VerifyError::TooNew(found, max, next_step)
+        }
+        error => error,
+    })?;
     match expected.pin {
-        Some((pin, _)) if pin.version != found => {
+        Some((pin, _)) if !pin.versions().contains(found) => {
             Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone()))
         }
         _ => Ok(()),

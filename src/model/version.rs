@@ -90,6 +90,11 @@ pub struct VersionRange<'a> {
 }
 
 impl<'a> VersionRange<'a> {
+    /// Returns the range of one version, or of all versions if it is empty.
+    pub fn exactly(version: &'a str) -> Self {
+        Self { min: version, max: version }
+    }
+
     /// Returns whether the range has the version. An empty version is only in a range without bounds.
     pub fn contains(self, version: &str) -> bool {
         let Self { min, max } = self;

@@ -30,6 +30,9 @@ pub enum OverrideError {
     /// A package that the package manager would read as an option.
     #[error("overrides.{0}: the package `{1}` starts with `-`; put options into install_args")]
     Option(ProviderName, String),
+    /// Options without a package.
+    #[error("overrides.{0} has only options; add the name of the package to them")]
+    NoPackage(ProviderName),
     /// A key whose value is invalid: the key, and what its value must be.
     #[error("overrides.{0}.{1} must be {2}")]
     WrongValue(ProviderName, &'static str, &'static str),
@@ -402,6 +405,9 @@ fn packages(provider: &ProviderName, json: &Value) -> Result<Vec<String>, Overri
         } else if is_option(package) && !may_be_options {
             return Err(OverrideError::Option(provider.clone(), package.clone()));
         }
+    }
+    if !packages.is_empty() && packages.iter().all(|package| is_option(package)) {
+        return Err(OverrideError::NoPackage(provider.clone()));
     }
     Ok(packages)
 }

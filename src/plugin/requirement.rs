@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::jsonl::{self, Line};
+use crate::model::misspelling::closest;
 use crate::model::{
     BinaryName, NameError, PluginName, PluginNameError, Policy, PolicyError, ProviderName, Version,
     VersionRange,
@@ -43,6 +44,8 @@ pub struct Requirement {
     pub overrides: Overrides,
     /// The plugin, or `None` if the requirement comes from the command line or a record.
     pub plugin: Option<PluginName>,
+    /// The place that states it, for messages: the file and its line or entry; empty for a record.
+    pub source: String,
     /// The setting that names the binary, such as `WGET_BINARY`; rigup sets it to the path.
     pub setting: Option<String>,
     /// For an optional dependency of a provider: the number of requests from which installing it saves time.
@@ -53,6 +56,25 @@ impl Requirement {
     /// Returns the plugin of the requirement as a provider, or `None` if it has no plugin.
     pub fn provider(&self) -> Option<ProviderName> {
         self.plugin.as_ref().map(ProviderName::from)
+    }
+
+    /// Checks the providers in the overrides against those that exist or that the requirement allows. One that looks
+    /// like a known provider is an error. Returns a message about the other unknown ones, or `None` if there are none.
+    pub(crate) fn check_override_providers(
+        &self,
+        existing: &[ProviderName],
+    ) -> Result<Option<String>, LineError> {
+        let named = if let Providers::Only(names) = &self.providers { names.as_slice() } else { &[] };
+        let known = || existing.iter().chain(named);
+        let mut unknown = Vec::new();
+        for provider in self.overrides.providers().filter(|provider| !known().any(|name| name == *provider)) {
+            if let Some(known) = closest(provider, known().map(ProviderName::as_str)) {
+                return Err(LineError::MisspelledProvider(provider.clone(), known.to_owned()));
+            }
+            unknown.push(format!("overrides.{provider}"));
+        }
+        let message = || format!("ignored {}, because there is no such provider", unknown.join(", "));
+        Ok((!unknown.is_empty()).then(message))
     }
 }
 
@@ -113,6 +135,9 @@ pub enum LineError {
     /// A misspelled key.
     #[error(transparent)]
     Key(#[from] MisspelledKey),
+    /// Overrides for a provider that does not exist: its name, and the known one that it looks like.
+    #[error("overrides.{0}: there is no such provider; write overrides.{1}")]
+    MisspelledProvider(ProviderName, String),
     /// Versions that exclude each other.
     #[error("\"min_version\" {0} is newer than \"max_version\" {1}")]
     NoVersionInRange(String, String),
@@ -167,7 +192,8 @@ pub fn read_from(
         };
         match parsed {
             Ok((requirement, unknown)) => {
-                requirements.push(requirement);
+                let source = format!("{}:{number}", folder.join(FILE_NAME).display());
+                requirements.push(Requirement { source, ..requirement });
                 diagnostics.extend(unknown.map(|message| Diagnostic {
                     is_warning: true,
                     ..diagnostic(plugin, folder, Some(number), message)
@@ -307,6 +333,7 @@ fn parse_fields(
         policy: Policy::parse(keys)?,
         overrides,
         plugin: plugin.cloned(),
+        source: String::new(),
         setting: None,
         pays_from,
     })

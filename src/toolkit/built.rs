@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::fs::dir::ignore_missing;
 use crate::install::verify::{self, VerifyError};
-use crate::model::{Outcome, Version};
+use crate::model::{Outcome, VersionRange};
 use crate::toolkit::batch;
 use crate::toolkit::binary::ProgramFacts;
 use crate::toolkit::request::HookRequest;
@@ -38,7 +38,7 @@ impl BuiltPrefix<'_> {
         let version = facts.version.as_str();
         let pinned = request.exact_version.as_str();
         let mut accepted = verify::check_versions(version, request.versions());
-        if !pinned.is_empty() && Version::parse(pinned) != Version::parse(version) {
+        if !VersionRange::exactly(pinned).contains(version) {
             accepted = Err(VerifyError::OtherVersion(version.to_owned(), pinned.to_owned()));
         }
         if let Err(error) = accepted {

@@ -14,6 +14,29 @@ pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
     }
 }
 
+/// Limits the first package to releases up to a version, in the package manager's format. Changes nothing if the package
+/// states versions of its own that another limit cannot be added to, or if the version is not made of numbers.
+pub(crate) fn limit(packages: &mut [String], format: &str, max: &str) {
+    let first = packages.iter_mut().find(|package| !package.starts_with('-'));
+    let (Some(first), Some(max)) = (first.filter(|first| is_name(first)), three_numbers(max)) else { return };
+    match format.chars().next() {
+        // The forms of Python packages: x>=1,<=3
+        Some('<') if first.contains(['<', '>', '=', '!', '~']) => first.push(','),
+        Some(separator) if first.chars().skip(1).any(|c| c == separator) => return,
+        _ => {}
+    }
+    *first += &format.replace(VERSION_PLACEHOLDER, &max);
+}
+
+/// Returns a version with at least three numbers, without leading zeros: npm and cargo read `<=3` as `<4`. Returns `None`
+/// if it has other parts.
+fn three_numbers(version: &str) -> Option<String> {
+    let version = version.strip_prefix(['v', 'V']).unwrap_or(version);
+    let mut numbers = version.split('.').map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
+    numbers.resize(numbers.len().max(3), 0);
+    Some(numbers.iter().map(u64::to_string).collect::<Vec<_>>().join("."))
+}
+
 /// Writes `package@1.2`, which every requirement may use, in the package manager's format.
 pub(crate) fn with_version(package: &str, format: &str) -> Option<String> {
     let (name, version) = package.rsplit_once('@').filter(|(name, _)| !name.is_empty() && is_name(name))?;
@@ -195,6 +218,26 @@ mod tests {
             ("x:13.0", ":{}"),
         ] {
             assert_eq!(pin_one(package, format), package);
+        }
+    }
+
+    #[test]
+    fn limits_the_first_package_to_releases_up_to_a_version() {
+        for (package, format, max, expected) in [
+            ("black", "<={}", "24.1", "black<=24.1.0"),
+            ("yt-dlp[default]>=2024", "<={}", "2025.01.02", "yt-dlp[default]>=2024,<=2025.1.2"),
+            ("prettier", "@<={}", "v3", "prettier@<=3.0.0"),
+            ("@postlight/parser", "@<={}", "1.2.3.4", "@postlight/parser@<=1.2.3.4"),
+            ("@postlight/parser@^2", "@<={}", "3", "@postlight/parser@^2"),
+            ("rake", ":<={}", "13", "rake:<=13.0.0"),
+            ("./x", "<={}", "3", "./x"),
+            ("x", "@<={}", "1:2", "x"),
+            ("x", "@<={}", "2.0-rc1", "x"),
+            ("x", "@<={}", "", "x"),
+        ] {
+            let mut packages = ["--quiet", package, "other"].map(str::to_owned);
+            limit(&mut packages, format, max);
+            assert_eq!(packages, ["--quiet", expected, "other"]);
         }
     }
 

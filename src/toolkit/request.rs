@@ -139,7 +139,7 @@ impl HookRequest {
     }
 
     /// Returns the packages to request from a provider: those of the overrides, or the name itself. If one version is
-    /// requested and the provider has a format for it, the first package states it.
+    /// requested, or the newest up to one, and the provider has a format for that, the first package states it.
     pub fn packages(&self, provider: &str, config: &ProviderConfig) -> Result<Vec<String>, OptionError> {
         let overrides = self.overrides.of(provider);
         overrides.check_options(provider, config.options.as_deref().unwrap_or_default())?;
@@ -154,6 +154,9 @@ impl HookRequest {
                 }
             }
             package_spec::pin(&mut packages, format, &self.exact_version);
+        }
+        if let (Some(format), true) = (&config.max_version_format, self.exact_version.is_empty()) {
+            package_spec::limit(&mut packages, format, &self.max_version);
         }
         Ok(packages)
     }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::test_context::{CommandOutput, TestContext, signal};
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// Runs rigup with a text on standard input.
 fn pipe(context: &TestContext, args: &[&str], input: &str) -> CommandOutput {
@@ -342,4 +342,27 @@ fn resolves_equal_requests_once_and_prints_a_record_for_each() {
     assert_eq!(context.hook_processes().len(), 2);
     assert_eq!(output.stderr.matches("error: cannot install x").count(), 2, "{}", output.stderr);
     assert!(!output.stderr.contains("another rigup"), "{}", output.stderr);
+}
+
+#[test]
+fn an_update_keeps_what_another_command_changed_meanwhile() {
+    let context = TestContext::new();
+    let gate = context.gate();
+    context.run(&["binary", "create", "--name", "x", "--abspath", "/bin/ls"]).succeeds();
+    let tool = format!("#!/bin/sh\nread -r _ <'{}'\necho x 1.0\n", gate.display());
+    let tool = context.script("tool", &tool);
+    let first = context.start(&["binary", "update", "x", "--abspath", tool.to_str().unwrap()]);
+    let mut gate = fs::OpenOptions::new().write(true).open(gate).unwrap();
+    let log = context.path("stderr.log");
+    let mut second = context.command(&["binary", "update", "x", "--min-version", "0.1"]);
+    let mut second = second.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    wait_until("the second update waits or is done", || {
+        second.try_wait().unwrap().is_some() || !fs::read_to_string(&log).unwrap().is_empty()
+    });
+    writeln!(gate).unwrap();
+    drop(gate);
+    assert!(first.wait_with_output().unwrap().status.success());
+    assert!(second.wait().unwrap().success());
+    let shown = context.run(&["binary", "show", "x"]).succeeds().record();
+    assert_eq!((shown["abspath"].as_str(), shown["min_version"].as_str()), (tool.to_str(), Some("0.1")));
 }

@@ -56,6 +56,12 @@ fn a_changed_override_is_resolved_again_also_with_a_lock_file() {
     context.run(&["lock"]).succeeds();
     context.run(&["lock", "--check"]).succeeds();
     context.run(&["install", "--locked"]).succeeds().stderr_contains("is already installed");
+
+    context.plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "shop"})]);
+    for args in [&["lock", "--check"][..], &["install", "--locked"]] {
+        let output = context.run(args).exits_with(1).stderr_contains(changed);
+        assert!(!output.stderr.contains("up to date"), "{}", output.stderr);
+    }
 }
 
 #[test]
@@ -154,6 +160,12 @@ fn max_version_is_an_inclusive_bound_wherever_it_is_stated() {
         |output: &crate::test_context::CommandOutput| output.record()["attempts"][0]["reason"].clone();
     let too_new = context.run(&["install", "--max-version", "1.9"]).exits_with(1);
     assert_eq!(reason(&too_new), "version 1.10 is newer than 1.9");
+    let config = "here/providers/shop/config.json";
+    context.write(config, r#"{"type":"object","properties":{},"version_format":"@{}"}"#);
+    let too_new = context.run(&["install", "--max-version", "1.9"]).exits_with(1);
+    let next_step = "; the provider cannot choose an older release by itself, so request one as NAME@VERSION";
+    assert_eq!(reason(&too_new), format!("version 1.10 is newer than 1.9{next_step}"));
+    fs::remove_file(context.path(config)).unwrap();
     let record = context.run(&["install", "--max-version", "1.10"]).succeeds().record();
     assert_eq!((record["version"].as_str(), record["max_version"].as_str()), (Some("1.10"), Some("1.10")));
     let line = |max: &str| json!({"type": "Binary", "name": "x", "binproviders": "shop", "max_version": max});
@@ -163,10 +175,10 @@ fn max_version_is_an_inclusive_bound_wherever_it_is_stated() {
         .plugin("q", &[json!({"type": "Binary", "name": "x", "binproviders": "shop", "min_version": "2"})]);
     context.plugin("r", &[line("1")]);
     let refused = context.run(&["install", "--dry-run"]).exits_with(1).record();
-    assert_eq!(
-        refused["last_error"],
-        "plugin p, q requires version >= 2, but plugin r requires <= 1; change one of them"
-    );
+    let file = |plugin: &str| context.path("here/plugins").join(plugin).join("binaries.jsonl:1");
+    let (p, q, r) = (file("p"), file("q"), file("r"));
+    let sources = format!(">= 2 ({}, {}) and <= 1 ({})", p.display(), q.display(), r.display());
+    assert_eq!(refused["last_error"], format!("no version is in both {sources}; change one of them"));
     context.run(&["install", "--min-version", "2", "--max-version", "1"]).exits_with(2);
 }
 
@@ -186,9 +198,32 @@ fn a_name_with_a_version_installs_exactly_that_version() {
 }
 
 #[test]
+fn contradicting_requests_of_a_name_are_refused_with_their_sources() {
+    let context = context();
+    let line = json!({"type": "Binary", "name": "q", "binproviders": "shop", "max_version": "2"});
+    context.plugin("p", &[line]);
+    let file = context.path("here/plugins/p/binaries.jsonl:1");
+    let in_file = format!("<= 2 ({})", file.display());
+    for (args, contradiction) in [
+        (&["x@3.0.0", "x@3.0.1"][..], "== 3.0.0 (x@3.0.0) and == 3.0.1 (x@3.0.1)"),
+        (&["x@1", "x", "--min-version", "2"], "== 1 (x@1) and >= 2 (the command line)"),
+        (&["q@3"], &format!("{in_file} and == 3 (q@3)")),
+        (&["q", "--min-version", "3"], &format!("{in_file} and >= 3 (the command line)")),
+    ] {
+        let args = [&["install", "--binproviders", "shop"], args].concat();
+        let expected = format!("no version is in both {contradiction}; change one of them");
+        assert_eq!(context.run(&args).exits_with(1).record()["last_error"], expected);
+    }
+    assert!(context.hook_processes().is_empty());
+    let same = ["install", "x@3.0", "x", "x@3.0.0", "--binproviders", "shop"];
+    assert_eq!(context.run(&same).succeeds().record()["version"], "3.0");
+}
+
+#[test]
 fn due_installs_only_queued_binaries_whose_retry_time_has_come() {
     let context = context();
-    assert_eq!(context.run(&["install", "--due"]).succeeds().stdout, "");
+    let nothing = context.run(&["install", "--due"]).succeeds().stderr_contains("no queued binary is due");
+    assert_eq!(nothing.stdout, "");
     context.run(&["install", "x@7", "--binproviders", "shop"]).succeeds();
     context.run(&["install", "nosuch", "--binproviders", "env"]).exits_with(1);
     context.run(&["binary", "update", "x", "--status", "queued"]).succeeds();

@@ -267,3 +267,35 @@ echo "{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"$PWD/x\",\"version\":\"1
         std::process::Command::new("grep").args(["-rl", "canary-7f3a"]).arg(context.path("data")).output();
     assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "", "no file contains the secret");
 }
+
+#[test]
+fn hook_packages_limits_releases_if_the_package_manager_can() {
+    let context = TestContext::new();
+    for (provider, expected) in [
+        ("pip", "x<=3.0.0"),
+        ("uv", "x<=3.0.0"),
+        ("npm", "x@<=3.0.0"),
+        ("pnpm", "x@<=3.0.0"),
+        ("cargo", "x@<=3.0.0"),
+        ("gem", "x:<=3.0.0"),
+        ("go", "x"),
+        ("apt", "x"),
+        ("brew", "x"),
+    ] {
+        let args = ["hook", "packages", "--provider", provider, "--", "--name=x", "--max-version=3"];
+        assert_eq!(context.run(&args).succeeds().stdout, format!("{expected}\n"), "{provider}");
+    }
+}
+
+#[test]
+fn hook_packages_adds_the_exact_version_to_each_package() {
+    let context = TestContext::new();
+    let packages = |arguments: &[&str]| {
+        let args = ["hook", "packages", "--provider", "pip", "--pin", "=={}", "--"];
+        context.run(&[&args, arguments].concat()).succeeds().stdout
+    };
+    assert_eq!(packages(&["--name=x", "--exact-version=1.2"]), "x==1.2\n");
+    assert_eq!(packages(&["--name=x"]), "x\n");
+    let overrides = r#"--overrides={"pip":{"install_args":["--no-deps","y[z]","w"]}}"#;
+    assert_eq!(packages(&["--name=x", "--exact-version=1.2", overrides]), "--no-deps\ny[z]==1.2\nw\n");
+}

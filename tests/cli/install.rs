@@ -177,7 +177,9 @@ fn names_both_plugins_that_have_no_provider_in_common() {
     let output = context
         .run(&["install"])
         .exits_with(1)
-        .stderr_contains("plugin a allows only pip, but plugin b allows only npm");
+        .stderr_contains("no provider is in both pip (")
+        .stderr_contains("plugins/a/binaries.jsonl:1) and npm (")
+        .stderr_contains("plugins/b/binaries.jsonl:1); change one of them");
     assert_eq!(output.record()["type"], "BinaryRequest");
 }
 

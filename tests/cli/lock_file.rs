@@ -473,16 +473,3 @@ fn pins_a_built_in_provider_that_is_not_unpacked_yet() {
     assert_eq!(run_elsewhere(&context, &["install", "--locked"]).succeeds().record()["binprovider"], "env");
     run_elsewhere(&context, &["install", "--locked", "--dry-run"]).succeeds();
 }
-
-#[test]
-fn hook_packages_adds_the_exact_version_to_each_package() {
-    let context = TestContext::new();
-    let packages = |arguments: &[&str]| {
-        let args = ["hook", "packages", "--provider", "pip", "--pin", "=={}", "--"];
-        context.run(&[&args, arguments].concat()).succeeds().stdout
-    };
-    assert_eq!(packages(&["--name=x", "--exact-version=1.2"]), "x==1.2\n");
-    assert_eq!(packages(&["--name=x"]), "x\n");
-    let overrides = r#"--overrides={"pip":{"install_args":["--no-deps","y[z]","w"]}}"#;
-    assert_eq!(packages(&["--name=x", "--exact-version=1.2", overrides]), "--no-deps\ny[z]==1.2\nw\n");
-}

@@ -205,12 +205,21 @@ fn names_the_programs_of_a_package_that_has_none_of_the_requested_name() {
 fn names_the_command_that_asks_open_registries_for_an_unknown_name() {
     let context = TestContext::new();
     context.provider("apt", "#!/bin/sh\necho no >&2\n").provider("brew", "#!/bin/sh\necho no >&2\n");
-    let hint = "run `rigup install no-such --binproviders pip,npm`";
-    context.run(&["install", "no-such"]).exits_with(1).stderr_contains(hint);
+    for (args, same) in [
+        (&["no-such"][..], "no-such"),
+        (&["no-such@1.2"], "no-such@1.2"),
+        (&["no-such", "--min-version", "2"], "no-such --min-version 2"),
+    ] {
+        let command = format!("run `rigup install {same} --binproviders npm,pip`");
+        context
+            .run(&[&["install"], args].concat())
+            .exits_with(1)
+            .stderr_contains(&format!("to try npm and pip, to which anyone can publish, {command}"));
+    }
     for args in
         [&["install", "no-such", "--binproviders", "env"][..], &["load", "no-such"], &["install", "/no-such"]]
     {
-        assert!(!context.run(args).exits_with(1).stderr.contains(hint), "{args:?}");
+        assert!(!context.run(args).exits_with(1).stderr.contains("to try npm"), "{args:?}");
     }
 }
 
@@ -325,7 +334,7 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
     assert!(code.contains("\nmust_keep_scripts=\nmax_version=''\nshared=''\nstamps="), "{code}");
     let others = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--binproviders=apt"];
     assert_eq!(context.run(&others).exits_with(10).stdout, "exit 10\n");
-    let options = r#"--overrides={"pip":{"install_args":["--index-url=x"]}}"#;
+    let options = r#"--overrides={"pip":{"install_args":["--index-url=x","it"]}}"#;
     let refused =
         context.run(&["hook", "begin", "--provider", "pip", "--", "--name=it", options]).exits_with(2);
     assert_eq!(refused.stdout, "exit 2\n");
@@ -400,7 +409,7 @@ fn continues_without_an_optional_requirement_that_is_unavailable() {
     context
         .run(&["install"])
         .succeeds()
-        .stderr_contains("slow requires no-such, which cannot be installed: env declined");
+        .stderr_contains("slow is faster with no-such, which cannot be installed: env declined");
     context.run(&["install", "--force"]).succeeds();
     let attempts = context.hook_processes().iter().filter(|hook| hook["plugin"] == "env").count();
     assert_eq!(attempts, 1, "the requirement is not tried again before its retry time");

@@ -31,6 +31,38 @@ fn unknown_keys_are_named_and_misspelled_ones_are_errors() {
 }
 
 #[test]
+fn a_misspelled_provider_is_an_error_and_an_unknown_one_a_warning() {
+    let context = TestContext::new();
+    let overrides = |name: &str, providers: &str, provider: &str| json!({"type": "Binary", "name": name, "binproviders": providers, "overrides": {provider: ["x"]}});
+    let lines = [
+        overrides("sh", "npm,env", "npn"),
+        json!({"type": "Binary", "name": "sh", "providers": "env"}),
+        overrides("ls", "env", "zypper"),
+        overrides("cat", "apk,env", "apk"),
+        json!({"type": "Binary", "name": "nosuch", "binproviders": "npn"}),
+        overrides("nosuch", "piip", "pip"),
+    ];
+    context.plugin("p", &lines);
+    let output = context.run(&["install"]).exits_with(1);
+    let names: Vec<_> = output.records().iter().map(|record| record["name"].clone()).collect();
+    assert_eq!(names, ["ls", "cat", "nosuch"]);
+    for expected in [
+        "binaries.jsonl:1: overrides.npn: there is no such provider; write overrides.npm\n",
+        "binaries.jsonl:2: unknown key \"providers\"; write \"binproviders\"\n",
+        "binaries.jsonl:3: ignored overrides.zypper, because there is no such provider\n",
+        "no provider is in both npn (",
+    ] {
+        assert!(output.stderr.contains(expected), "{expected} is not in\n{}", output.stderr);
+    }
+    assert!(!output.stderr.contains("apk, because"), "{}", output.stderr);
+    let skipped = ["install", "nosuch", "--plugins", "none", "--binproviders", "npn"];
+    context.plugin("none", &[]);
+    context.run(&skipped).exits_with(1).stderr_contains("npn skipped: no such provider; write npm");
+    context.write("here/records.jsonl", overrides("sh", "npm,env", "npn").to_string());
+    context.run(&["apply", "records.jsonl"]).exits_with(1).stderr_contains("write overrides.npm");
+}
+
+#[test]
 fn absent_providers_ask_no_open_registry() {
     let context = TestContext::new();
     context.provider("reviewed", "#!/bin/sh\nexit 0\n").provider("open", "#!/bin/sh\nexit 0\n");

@@ -25,6 +25,7 @@ fn requirement(plugin: &str, overrides: &Value) -> Requirement {
         policy: Policy::default(),
         overrides: Overrides::parse(overrides.as_object().unwrap()).unwrap(),
         plugin: PluginName::parse(plugin).ok(),
+        source: format!("{plugin}/binaries.jsonl:1"),
         setting: None,
         pays_from: None,
     }
@@ -299,8 +300,9 @@ fn refuses_plugins_without_a_common_provider_and_names_both() {
     let requirements = [required("a", "x", "pip", ""), required("b", "x", "npm", "")];
     let reason =
         plan(&requirements, &Selection::default(), &common_providers())[0].clone().unwrap_err().reason;
-    assert!(reason.contains("plugin a allows only pip"), "{reason}");
-    assert!(reason.contains("plugin b allows only npm"), "{reason}");
+    let expected =
+        "no provider is in both pip (a/binaries.jsonl:1) and npm (b/binaries.jsonl:1); change one of them";
+    assert_eq!(reason, expected);
 }
 
 #[test]
@@ -318,7 +320,7 @@ fn plugins_whose_versions_exclude_each_other_are_refused_by_name() {
     );
     assert_eq!(
         steps[0].clone().unwrap_err().reason,
-        "plugin a requires version <= 1.9, but plugin b requires >= 1.10; change one of them"
+        "no version is in both <= 1.9 (a/binaries.jsonl:1) and >= 1.10 (b/binaries.jsonl:1); change one of them"
     );
 }
 
@@ -335,7 +337,10 @@ fn a_name_with_a_version_requests_exactly_that_version() {
         (Some("3.0"), Some("3.0"))
     );
     let too_old = of_names(&["x@v0.9"]).unwrap_err().reason;
-    assert_eq!(too_old, "plugin a requires version >= 1, but x@v0.9 requires == 0.9");
+    let expected = "no version is in both >= 1 (a/binaries.jsonl:1) and == 0.9 (x@v0.9); change one of them";
+    assert_eq!(too_old, expected);
+    let twice = of_names(&["y@1.2", "y", "y@1.3"]).unwrap_err().reason;
+    assert_eq!(twice, "no version is in both == 1.2 (y@1.2) and == 1.3 (y@1.3); change one of them");
     let bare = of_names(&["y@1.2"]).unwrap();
     assert_eq!((bare.name.as_str(), bare.exact_version_of("env")), ("y", Some("1.2")));
     assert_eq!(of_names(&["y@next"]).unwrap().name.as_str(), "y@next");
@@ -368,7 +373,9 @@ fn the_command_line_selects_and_orders_providers_but_adds_none() {
     let steps = plan(&requirements, &selection(&["y", "x", "y"], Some("env,pip")), &common_providers());
     assert_eq!(steps.len(), 2);
     let refusal = steps[0].clone().unwrap_err();
-    assert_eq!(refusal.reason, "plugin a allows only apt, but --binproviders allows only env,pip");
+    let expected =
+        "no provider is in both apt (a/binaries.jsonl:1) and env,pip (--binproviders); change one of them";
+    assert_eq!(refusal.reason, expected);
     assert_eq!(steps[1].as_ref().unwrap().candidates, ["env", "pip"]);
 }
 

@@ -89,7 +89,9 @@ impl ResolverState<'_, '_> {
         if let Some(hook) = self.schedule.hook_of(index) {
             let provider = &self.resolver.hooks[hook].plugin;
             let name = &self.requests[dependency].request.name;
-            let warning = format!("{provider} requires {name}, which cannot be installed: {error}");
+            let need =
+                if self.requests[index].dependencies.is_optional { "is faster with" } else { "requires" };
+            let warning = format!("{provider} {need} {name}, which cannot be installed: {error}");
             self.emit(index, InstallEvent::Warning(warning));
         }
     }

@@ -74,6 +74,8 @@ impl Resolver<'_> {
                 (self.on_event)(&target.request, event.clone());
             }
         };
-        attempt::run(&self.runner, self.hooks[hook], targets, self.timeout, on_event)
+        let hook = self.hooks[hook];
+        let config = self.provider_configs.get(hook.plugin.as_str());
+        attempt::run(&self.runner, hook, config, targets, self.timeout, on_event)
     }
 }

@@ -22,6 +22,9 @@ pub struct ProviderConfig {
     /// The text after the name of a package with which the package manager selects a version: `=={}`, `@{}`. `None` if
     /// it cannot.
     pub version_format: Option<String>,
+    /// The text after the name of a package that asks for its newest release up to a version: `<={}`. `None` if the
+    /// package manager cannot.
+    pub max_version_format: Option<String>,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,
     /// The metadata that states the version of the package that owns a program. `None` if the program is asked.
@@ -69,6 +72,7 @@ impl ProviderConfig {
             options: stated(keys, "options", options)?,
             override_keys: stated(keys, "override_keys", "a list of keys such as \"install_root\"")?,
             version_format: stated(keys, "version_format", version_format)?,
+            max_version_format: stated(keys, "max_version_format", version_format)?,
             enforces: PolicySupport {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
                 postinstall_scripts: stated(&enforces, POSTINSTALL_SCRIPTS_KEY, boolean)?,
@@ -79,8 +83,12 @@ impl ProviderConfig {
         if !config.options.iter().flatten().all(|option| is_option(option)) {
             return Err(KeyError("options", options));
         }
-        if config.version_format.as_deref().is_some_and(|format| !is_version_format(format)) {
-            return Err(KeyError("version_format", version_format));
+        for (key, format) in
+            [("version_format", &config.version_format), ("max_version_format", &config.max_version_format)]
+        {
+            if format.as_deref().is_some_and(|format| !is_version_format(format)) {
+                return Err(KeyError(key, version_format));
+            }
         }
         Ok(config)
     }
@@ -138,6 +146,7 @@ mod tests {
             (json!({"options": ["--"]}), "\"options\" must be a list"),
             (json!({"version_format": "=="}), "\"version_format\" must be a string with {}"),
             (json!({"version_format": "{}"}), "\"version_format\" must be a string with {}"),
+            (json!({"max_version_format": "<="}), "\"max_version_format\" must be a string with {}"),
             (json!({"metadata": "rpm"}), "\"metadata\" must be dist-info"),
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),

@@ -28,7 +28,7 @@ fn only_install_args_may_hold_options_and_only_allowed_ones() {
     let error = "overrides.pip: a requirement may not use the option `--only-binary=x`; pip allows --no-deps";
     assert_eq!(check(&["--no-deps"]), Err(error.to_owned()));
     assert!(check(&[]).unwrap_err().ends_with("`--no-deps`; pip allows none"));
-    let blank = parse(&json!({"pip": {"install_args": [" --no-deps"]}})).unwrap();
+    let blank = parse(&json!({"pip": {"install_args": [" --no-deps", "x"]}})).unwrap();
     assert!(blank.of("pip").check_options("pip", &["--no-deps".to_owned()]).is_err());
     let merged = overrides.merge(&parse(&json!({"pip": ["y"]})).unwrap());
     assert_eq!(
@@ -109,6 +109,7 @@ fn rejects_values_that_a_provider_cannot_use() {
         (json!({"install_root": "a\nb"}), "overrides.pip.install_root must be a string without control"),
         (json!({"of": ["mine", {"x": "\0"}]}), "overrides.pip contains a NUL"),
         (json!({"min_version": "new"}), "overrides.pip.min_version must be a version"),
+        (json!({"install_args": ["--pre"]}), "overrides.pip has only options; add the name of the package"),
         (json!({"min_release_age": "new"}), "overrides.pip: \"min_release_age\" must be a number"),
     ] {
         let error = parse(&json!({ "pip": bad })).unwrap_err().to_string();

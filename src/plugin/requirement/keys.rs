@@ -19,8 +19,16 @@ const KEYS: [&str; 11] = [
     "pays_from",
 ];
 
-/// The key of a Binary record that names the provider which installed it.
-const BINPROVIDER: &str = "binprovider";
+/// The keys of a Binary record that name the provider which installed it; the last two are those of other programs.
+const PROVIDER_KEYS: [&str; 3] = ["binprovider", "provider", "providers"];
+
+/// Returns the known key that an unknown one stands for, or `None` if there is none.
+fn known_key(key: &str) -> Option<&'static str> {
+    match key {
+        "provider" | "providers" => Some("binproviders"),
+        key => closest(key, KEYS),
+    }
+}
 
 /// A key that looks like a known one: the key, and the known one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +40,7 @@ pub struct MisspelledKey(String, &'static str);
 pub(super) fn check(keys: &Map<String, Value>) -> Result<Option<String>, MisspelledKey> {
     let mut unknown = Vec::new();
     for key in keys.keys().filter(|key| !KEYS.contains(&key.as_str())) {
-        if let Some(known) = closest(key, KEYS) {
+        if let Some(known) = known_key(key) {
             return Err(MisspelledKey(key.clone(), known));
         }
         unknown.push(format!("{key:?}"));
@@ -44,10 +52,10 @@ pub(super) fn check(keys: &Map<String, Value>) -> Result<Option<String>, Misspel
 /// Checks the keys of a record. Its other keys may belong to another program.
 pub(super) fn check_record(fields: &Map<String, Value>) -> Result<(), MisspelledKey> {
     let is_blank = |key: &str| fields.get(key).is_none_or(|value| value.is_null() || *value == "");
-    // A Binary record has this key, and a request does not.
-    let may_have_provider = is_blank(BINPROVIDER) || !is_blank("abspath") || !is_blank("binproviders");
-    let is_known = |key: &str| KEYS.contains(&key) || key == BINPROVIDER && may_have_provider;
-    match fields.keys().filter(|key| !is_known(key)).find_map(|key| Some((key, closest(key, KEYS)?))) {
+    // A Binary record has such a key, and a request does not.
+    let may_have_provider = |key: &str| is_blank(key) || !is_blank("abspath") || !is_blank("binproviders");
+    let is_known = |key: &str| KEYS.contains(&key) || PROVIDER_KEYS.contains(&key) && may_have_provider(key);
+    match fields.keys().filter(|key| !is_known(key)).find_map(|key| Some((key, known_key(key)?))) {
         Some((key, known)) => Err(MisspelledKey(key.clone(), known)),
         None => Ok(()),
     }
@@ -78,6 +86,8 @@ mod tests {
             ("min-version", "min_version"),
             ("override", "overrides"),
             ("Name", "name"),
+            ("provider", "binproviders"),
+            ("providers", "binproviders"),
         ] {
             let error = MisspelledKey(wrong.to_owned(), right);
             assert_eq!(check(&keys(&json!({ wrong: 0 }))), Err(error));
@@ -89,7 +99,7 @@ mod tests {
         let installed = json!({"abspath": "/bin/sh", "binprovider": "env", "version": "1", "uuid": 7});
         assert_eq!(check_record(&keys(&installed)), Ok(()));
         assert_eq!(check_record(&keys(&json!({"binprovider": "", "binproviders": ""}))), Ok(()));
-        for wrong in ["binprovider", "min_versoin"] {
+        for wrong in ["binprovider", "provider", "min_versoin"] {
             assert!(check_record(&keys(&json!({ wrong: "pip" }))).is_err(), "{wrong}");
         }
     }
