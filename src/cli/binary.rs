@@ -205,7 +205,7 @@ fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let linker = session.linker();
     let verified = register::verify(&linker, &fields, &interrupt()?).map_err(register_error)?;
-    fields["version"] = verified.verified.installed.version.as_str().into();
+    fields["version"] = verified.installed.version.as_str().into();
     let register = || register::register(&linker, verified, &interrupt()?).map_err(register_error);
     let registered = if args.dry_run { None } else { Some(register()?) };
     if let Some(registered) = registered.as_ref().filter(|registered| registered.is_unchanged) {

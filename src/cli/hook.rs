@@ -13,17 +13,17 @@ use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::{EngineError, ExitStatus};
 use crate::install::probe::Prober;
-use crate::model::{BinaryName, Installed, Outcome};
+use crate::model::{BinaryName, Outcome};
 use crate::plugin::builtin;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::config::schema;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
+use crate::process::executable::ExecutableError;
 use crate::process::lock::Holder;
 use crate::process::subreaper;
 use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
-use crate::store::BinaryFilter;
 use crate::toolkit::batch::{self, BatchSearch};
 use crate::toolkit::binary::{BinaryError, Search};
 use crate::toolkit::built::BuiltPrefix;
@@ -349,11 +349,9 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let is_named = abspath == args.abspath;
     let file = abspath.map(|file| built.as_ref().map_or_else(|| file.clone(), |built| built.locate(&file)));
     let interrupt = interrupt()?;
-    let known = known_binaries(Some(&name), context);
     let search = Search {
         provider: &args.of.provider,
         metadata: args.of.config(settings)?.metadata,
-        known: &known,
         settings,
         prober: Prober::new(settings, &interrupt),
     };
@@ -376,19 +374,20 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         }
         Err(error) => error,
     };
+    let reason = error.to_string();
+    let reason = built.as_ref().map_or_else(|| reason.clone(), |built| built.with_final_paths(&reason));
     match error.outcome(args.or_decline) {
         Outcome::Declined => {
-            message!("{error}");
+            message!("{reason}");
             return Ok(ExitStatus::Success);
         }
         Outcome::Rejected => {
-            let reason = error.to_string();
             context.output.records([batch::failure(name.as_str(), Outcome::Rejected, &reason)]);
         }
         _ => {}
     }
-    if let (BinaryError::NotExecutable(file), Some(request), true) = (&error, &request, is_named)
-        && !file.exists()
+    if let (BinaryError::Unusable(file, ExecutableError::Missing), Some(request), true) =
+        (&error, &request, is_named)
     {
         let version_format = args.of.config(&context.settings)?.version_format;
         let packages = InstalledPackages::new(request, provider, version_format.as_deref());
@@ -396,7 +395,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
             packages.in_folder(file.parent().unwrap_or(Path::new("/"))).map_err(CliError::setup)?;
         return Err(CliError::not_found(packages.no_program(programs)));
     }
-    Err(CliError::not_found(error))
+    Err(CliError::not_found(reason))
 }
 
 /// Prints a record for each request of a batch.
@@ -407,13 +406,11 @@ fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         Some(command) => Some((command.as_str(), args.of.config(settings)?.version_format)),
         None => None,
     };
-    let known = known_binaries(None, context);
     let interrupt = interrupt()?;
     let search = BatchSearch {
         search: Search {
             provider: &args.of.provider,
             metadata: args.of.config(settings)?.metadata,
-            known: &known,
             settings,
             prober: Prober::new(settings, &interrupt),
         },
@@ -427,13 +424,4 @@ fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     }
     context.output.records(records);
     Ok(ExitStatus::Success)
-}
-
-/// Returns the installed binaries in the store: those with this name, or all. Returns none if the store cannot be read;
-/// the files are then probed.
-fn known_binaries(name: Option<&BinaryName>, context: &Context) -> Vec<Installed> {
-    let Ok(Some(store)) = context.store() else { return Vec::new() };
-    let filter = BinaryFilter { name: name.map(|name| name.as_str().to_owned()), ..BinaryFilter::default() };
-    let binaries = store.binaries(&filter).unwrap_or_default();
-    binaries.iter().filter_map(|binary| binary.installed().cloned()).collect()
 }

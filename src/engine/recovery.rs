@@ -139,6 +139,7 @@ mod tests {
                 sha256: digest::sha256(Path::new("/bin/sh")).unwrap(),
                 fingerprint: "1:2".to_owned(),
                 request_digest: String::new(),
+                needs_wrapper: false,
             };
             let mut binary = Binary::new(BinaryId::generate(), machine, name, clock::now());
             binary.install(installed, clock::now());

@@ -119,10 +119,8 @@ impl StdoutLines {
             if let (Some(expected), "Binary") = (expected, record.kind.as_str())
                 && self.records.len() < protocol::MAX_RECORDS
             {
-                let verified = verify::verify(expected, &record.fields).map(|verified| VerifiedFile {
-                    abspath: verified.installed.abspath,
-                    version: verified.installed.version,
-                });
+                let verified = verify::verify(expected, &record.fields)
+                    .map(|verified| VerifiedFile { abspath: verified.abspath, version: verified.version });
                 self.records.push(BinaryLine { line: number, verified });
             }
         }

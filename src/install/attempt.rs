@@ -15,7 +15,7 @@ use crate::install::plan::Request;
 use crate::install::prefix::{Prefix, PrefixError, Prefixes};
 use crate::install::probe::Prober;
 use crate::install::verdict::{self, Verdict};
-use crate::install::verify::{Expected, Verified};
+use crate::install::verify::Expected;
 use crate::model::{Binary, BinaryName, Outcome, Process, name};
 use crate::plugin::builtin;
 use crate::plugin::config::provider::ProviderConfig;
@@ -164,7 +164,7 @@ impl<'a> OwnPrefix<'a> {
     /// Removes what the hook has half made, if nothing was there before. Marks the prefix that it installed into.
     fn settle(self, verdict: &Verdict, on_event: &impl Fn(InstallEvent)) {
         match verdict {
-            Verdict::Installed(Verified { installed, .. }) => {
+            Verdict::Installed(installed) => {
                 if !installed.abspath.starts_with(&self.path) {
                     self.prefixes.unmark(&self.prefix, self.name);
                 }

@@ -50,12 +50,11 @@ impl Linker<'_> {
         self.settings.lib_bin_dir.join(name.link_name())
     }
 
-    /// Links an installed binary by a link of this kind. `previous` is the path that it had before.
+    /// Links an installed binary. `previous` is the path that it had before.
     pub(crate) fn link(
         &self,
         name: &BinaryName,
         installed: &Installed,
-        kind: LinkKind,
         previous: Option<&Path>,
     ) -> Result<(), LinkError> {
         let path = self.path(name);
@@ -75,6 +74,7 @@ impl Linker<'_> {
         // A relative target can only be resolved from an existing folder.
         fs_err::create_dir_all(parent(&path)).map_err(|error| unwritable(&path, error))?;
         let file = &installed.abspath;
+        let kind = LinkKind::of(installed);
         link(&path, file, &self.written_target(file), kind, is_managed, self.force)?;
         link_users::add(self.settings, name).map_err(|error| unwritable(&path, error))
     }

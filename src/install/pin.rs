@@ -147,6 +147,7 @@ mod tests {
             sha256: "a".repeat(64),
             fingerprint: "1:2".to_owned(),
             request_digest: String::new(),
+            needs_wrapper: false,
         };
         let lib_dir = Path::new("/lib");
         assert!(matches(&pin("1.0", &"a".repeat(64)), &installed, lib_dir));

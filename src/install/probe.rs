@@ -1,4 +1,4 @@
-//! The fingerprint of a file, and what a program answers when it is run to ask for its version.
+//! The fingerprint of a file, and the probe of a program, which is run to find its version.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use crate::fs::digest;
 use crate::hook::command;
-use crate::install::wrapper::{self, LinkKind};
+use crate::install::wrapper;
 use crate::model::Installed;
 use crate::model::version::output::find_version;
 use crate::process::capture::{self, Captured, CapturedExit};
@@ -24,7 +24,8 @@ use crate::settings::Settings;
 const FLAGS: [&str; 2] = ["--version", "-V"];
 
 /// The programs that need other arguments.
-const KNOWN_ARGUMENTS: [(&str, &[&str]); 12] = [
+const KNOWN_ARGUMENTS: [(&str, &[&str]); 13] = [
+    ("busybox", &["--help"]),
     ("ffmpeg", &["-version"]),
     ("ffplay", &["-version"]),
     ("ffprobe", &["-version"]),
@@ -39,16 +40,23 @@ const KNOWN_ARGUMENTS: [(&str, &[&str]); 12] = [
     ("unzip", &["-v"]),
 ];
 
-/// The time in which a program must answer, for all arguments together.
+/// The time in which a program must exit, for all arguments together.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What programs print that were not installed completely, and exit with an error.
-const INCOMPLETE: [&str; 5] = [
-    "failed to install correctly",
-    "not installed correctly",
-    "did not install correctly",
-    "Cannot find module",
-    "ModuleNotFoundError",
+/// What a program prints, in lower case, if it was not installed completely or a part of it is gone.
+const INCOMPLETE: [&str; 12] = [
+    "(loaderror)",
+    "can't find module",
+    "can't locate ",
+    "cannot find module",
+    "cannot find package",
+    "cannot open shared object file",
+    "could not find or load main class",
+    "could not be found, and is needed by",
+    "importerror:",
+    "install correctly",
+    "installed correctly",
+    "modulenotfounderror",
 ];
 
 /// Returns the inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. If the
@@ -88,18 +96,18 @@ pub(crate) struct Program<'a> {
     pub version_args: &'a [String],
 }
 
-/// What a program answered.
+/// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    /// The version that it printed, or `None` if it printed none.
+pub(crate) struct ProbeResult {
+    /// The version that the program printed, or `None` if it printed none.
     pub version: Option<String>,
-    /// How LIB_BIN_DIR must lead to the program.
-    pub link_kind: LinkKind,
-    /// Whether it did not exit in time.
+    /// Whether LIB_BIN_DIR must lead to the program by a wrapper.
+    pub needs_wrapper: bool,
+    /// Whether the program did not exit in time.
     pub is_timed_out: bool,
 }
 
-/// An error because of which there is no answer.
+/// An error because of which a probe has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProbeError {
     /// The program cannot run, with the reason.
@@ -113,13 +121,15 @@ pub(crate) enum ProbeError {
     Io(#[from] io::Error),
 }
 
-/// Runs programs to ask for their versions. Each runs in an empty folder, with the standard input closed, and can write
-/// only there if the system supports that.
+/// Probes programs: runs them to find their versions. Each runs in an empty folder, with the standard input closed, and
+/// can write only there if the system supports that.
 #[derive(Debug)]
 pub(crate) struct Prober<'a> {
     search_path: OsString,
     env: Vec<(OsString, OsString)>,
     interrupt: &'a Interrupt,
+    /// The time in which a program must exit, for all arguments together.
+    timeout: Duration,
 }
 
 /// The variables that a program does not get, because it could open a window or start a service.
@@ -134,6 +144,8 @@ impl<'a> Prober<'a> {
             // Versions are found by English words.
             ("LC_ALL", "C".into()),
             ("PYTHONDONTWRITEBYTECODE", "1".into()),
+            // Without a display, a Qt program aborts unless it draws nothing.
+            ("QT_QPA_PLATFORM", "offscreen".into()),
         ];
         let mut env: Vec<(OsString, OsString)> = Vec::new();
         for (name, value) in settings.environment.iter() {
@@ -142,7 +154,7 @@ impl<'a> Prober<'a> {
             }
         }
         env.extend(added.map(|(name, value)| (name.into(), value)));
-        Self { search_path, env, interrupt }
+        Self { search_path, env, interrupt, timeout: TIMEOUT }
     }
 
     /// Returns the PATH of the programs.
@@ -155,49 +167,48 @@ impl<'a> Prober<'a> {
         self.interrupt
     }
 
-    /// Returns what a program answers. `known` is its version if that is known already, so that the program only has to
-    /// run.
-    pub(crate) fn ask(&self, program: Program<'_>, known: Option<&str>) -> Result<Answer, ProbeError> {
+    /// Probes a program through a link and by its file. `known` is its version if that is known already, so that the
+    /// program only has to run.
+    pub(crate) fn probe(&self, program: Program<'_>, known: Option<&str>) -> Result<ProbeResult, ProbeError> {
         let folder = tempfile::Builder::new().prefix("rigup-").tempdir()?;
         let cwd = folder.path().join("cwd");
         fs_err::create_dir(&cwd)?;
         let link = folder.path().join(program.link_name);
         symlink(program.file, &link)?;
-        let query = Query {
+        let probe = Probe {
             program,
             arguments: arguments(program),
             is_version_known: known.is_some(),
             folder: folder.path(),
             cwd,
-            deadline: Instant::now() + TIMEOUT,
+            start: Instant::now(),
             prober: self,
         };
-        let mut reply = query.run(&link)?;
-        let mut link_kind = link_kind(program.file);
-        // The program may find its own files by the path that it was called by.
-        if !query.is_answered_by(&reply) && !reply.is_timed_out {
-            let direct = query.run(program.file)?;
-            if query.is_answered_by(&direct) || reply.problem.is_some() && direct.problem.is_none() {
-                reply = direct;
-                link_kind = LinkKind::Wrapper;
-            }
-        }
+        let (by_link, by_file) = rayon::join(|| probe.run(&link), || probe.run(program.file));
+        let (by_link, by_file) = (by_link?, by_file?);
+        // The program may find its own files by the path that it was called by. It may also be several programs, which
+        // it distinguishes by the name that it was called by.
+        let is_same_name = program.file.file_name().is_some_and(|name| name == program.link_name);
+        let is_file_better =
+            if is_same_name { by_file != by_link } else { by_file.success() > by_link.success() };
+        let needs_wrapper = is_file_better && by_file.problem.is_none() && !by_file.is_timed_out;
+        let found = if needs_wrapper { by_file } else { by_link };
         if self.interrupt.signal().is_some() {
             return Err(ProbeError::Interrupted);
         }
-        if let Some(problem) = reply.problem {
+        if let Some(problem) = found.problem {
             return Err(ProbeError::CannotRun(problem));
         }
-        Ok(Answer {
-            version: known.map(str::to_owned).or(reply.version),
-            link_kind,
-            is_timed_out: reply.is_timed_out,
+        Ok(ProbeResult {
+            version: known.map(str::to_owned).or(found.version),
+            needs_wrapper: needs_wrapper || is_python_of_venv(program.file),
+            is_timed_out: found.is_timed_out,
         })
     }
 }
 
-/// A program that is asked for its version.
-struct Query<'a> {
+/// The probe of one program.
+struct Probe<'a> {
     program: Program<'a>,
     /// The lists of arguments, in the order in which they are tried.
     arguments: Vec<Vec<OsString>>,
@@ -206,61 +217,72 @@ struct Query<'a> {
     folder: &'a Path,
     /// The working directory.
     cwd: PathBuf,
-    deadline: Instant,
+    start: Instant,
     prober: &'a Prober<'a>,
 }
 
-/// What a program replied to all arguments together.
-#[derive(Debug, Default)]
-struct Reply {
+/// How a program behaves when it is called by one path with all arguments.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Behavior {
     version: Option<String>,
+    /// The exit code for the last arguments that were tried.
+    exit_code: Option<i32>,
     /// Why it cannot run.
     problem: Option<String>,
     is_timed_out: bool,
 }
 
-impl Query<'_> {
-    fn is_answered_by(&self, reply: &Reply) -> bool {
-        reply.version.is_some() || self.is_version_known && reply.problem.is_none()
+impl Behavior {
+    /// Returns how well the program runs; a higher value is better.
+    fn success(&self) -> [bool; 3] {
+        [self.problem.is_none(), self.exit_code == Some(0), self.version.is_some()]
     }
+}
 
+impl Probe<'_> {
     /// Runs the program at a path, in a sandbox.
-    fn run(&self, path: &Path) -> io::Result<Reply> {
+    fn run(&self, path: &Path) -> io::Result<Behavior> {
         sandbox::with_writable(self.folder, || self.try_arguments(path))?
     }
 
-    fn try_arguments(&self, path: &Path) -> io::Result<Reply> {
+    fn try_arguments(&self, path: &Path) -> io::Result<Behavior> {
+        let mut behavior = Behavior::default();
         let mut problem = None;
         let mut is_running = false;
-        for args in &self.arguments {
+        for (index, args) in self.arguments.iter().enumerate() {
             let mut env = self.prober.env.clone();
             env.push(("TMPDIR".into(), self.folder.into()));
             let command =
                 CommandSpec { program: path.into(), args: args.clone(), env, cwd: self.cwd.clone() };
-            match capture::run(&command, self.folder, self.deadline, self.prober.interrupt)? {
+            // A program that hangs with these arguments may know the next ones.
+            let quarters = if index + 1 < self.arguments.len() { 3 } else { 4 };
+            let deadline = self.start + self.prober.timeout * quarters / 4;
+            match capture::run(&command, self.folder, deadline, self.prober.interrupt)? {
                 Captured::NotStarted(error) => {
-                    return Ok(Reply { problem: Some(error.reason), ..Reply::default() });
+                    return Ok(Behavior { problem: Some(error.reason), ..behavior });
                 }
-                Captured::Killed(WaitOutcome::OutputLimit) => is_running = true,
                 // The caller checks for an interrupt.
                 Captured::Killed(outcome) => {
-                    let is_timed_out = outcome == WaitOutcome::Timeout;
-                    return Ok(Reply { is_timed_out, ..Reply::default() });
+                    is_running = true;
+                    behavior.is_timed_out |= outcome == WaitOutcome::Timeout;
                 }
                 Captured::Exited(exit) => {
+                    behavior.exit_code = exit.exit_code;
                     if let Some(found) = problem_of(&exit, args) {
                         problem = problem.or(Some(found));
                         continue;
                     }
                     is_running = true;
-                    let version = self.version_in(&exit);
-                    if version.is_some() || self.is_version_known {
-                        return Ok(Reply { version, ..Reply::default() });
+                    behavior.version = self.version_in(&exit);
+                    if behavior.version.is_some() || self.is_version_known {
+                        behavior.is_timed_out = false;
+                        return Ok(behavior);
                     }
                 }
             }
         }
-        Ok(Reply { problem: problem.filter(|_| !is_running), ..Reply::default() })
+        behavior.problem = problem.filter(|_| !is_running);
+        Ok(behavior)
     }
 
     /// Returns the version that a program printed. The output of one that failed has none.
@@ -273,7 +295,7 @@ impl Query<'_> {
     }
 }
 
-/// Returns the lists of arguments with which to ask a program for its version.
+/// Returns the lists of arguments with which a program is probed.
 fn arguments(program: Program<'_>) -> Vec<Vec<OsString>> {
     if !program.version_args.is_empty() {
         return vec![program.version_args.iter().map(OsString::from).collect()];
@@ -289,34 +311,44 @@ fn arguments(program: Program<'_>) -> Vec<Vec<OsString>> {
 
 /// Returns why a program that exited in this way cannot run, or `None` if it can.
 fn problem_of(exit: &CapturedExit, args: &[OsString]) -> Option<String> {
-    const CRASHES: [Signal; 3] = [Signal::SIGBUS, Signal::SIGILL, Signal::SIGSEGV];
+    const CRASHES: [Signal; 4] = [Signal::SIGABRT, Signal::SIGBUS, Signal::SIGILL, Signal::SIGSEGV];
     let code = exit.exit_code.filter(|code| *code != 0)?;
     let arguments = args.join(OsStr::new(" "));
-    let arguments = arguments.display();
-    if let Some(signal) = CRASHES.into_iter().find(|signal| code == 128 + *signal as i32) {
-        return Some(format!("`{arguments}` makes it crash with {signal}"));
-    }
-    let lines = || exit.stderr.lines().chain(exit.stdout.lines()).map(str::trim);
-    let line = if matches!(code, 126 | 127) {
-        lines().next().unwrap_or_default()
+    let arguments = arguments.to_string_lossy();
+    let mut lines = exit.stderr.lines().chain(exit.stdout.lines()).map(str::trim);
+    let crash = CRASHES.into_iter().find(|signal| code == 128 + *signal as i32);
+    let line = if crash.is_some() || matches!(code, 126 | 127) {
+        lines.next().unwrap_or_default()
     } else {
-        lines().find(|line| INCOMPLETE.iter().any(|text| line.contains(text)))?
+        lines.find(|line| is_incomplete(line))?
     };
+    // As in "--version: applet not found": the program runs, and does not know the argument.
+    if args.iter().any(|argument| line.contains(&*argument.to_string_lossy())) {
+        return None;
+    }
     let separator = if line.is_empty() { "" } else { ": " };
-    Some(format!("`{arguments}` exits with {code}{separator}{line}"))
+    Some(match crash {
+        Some(signal) => format!("`{arguments}` makes it crash with {signal}{separator}{line}"),
+        None => format!("`{arguments}` exits with {code}{separator}{line}"),
+    })
 }
 
-/// Returns the kind of link that a program needs as far as that can be seen without running it: the Python of a venv
-/// finds the venv by the path that it is called by.
-pub(crate) fn link_kind(file: &Path) -> LinkKind {
+/// Returns whether a line of an error states that a part of the program itself is missing.
+fn is_incomplete(line: &str) -> bool {
+    let line = line.to_lowercase();
+    let is_spawn_of_file = || line.contains("spawn /") && line.contains("enoent");
+    INCOMPLETE.iter().any(|text| line.contains(text)) || is_spawn_of_file()
+}
+
+/// Returns whether a file is the Python of a venv, which finds the venv by the path that it is called by.
+pub(crate) fn is_python_of_venv(file: &Path) -> bool {
     let target = file.canonicalize().unwrap_or_default();
     let name = target.file_name().unwrap_or_default().as_encoded_bytes();
     let is_python = [b"python".as_slice(), b"pypy"].iter().any(|start| {
         let version = name.strip_prefix(*start);
         version.is_some_and(|version| version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'))
     });
-    let is_in_venv = file.ancestors().skip(1).take(2).any(|folder| folder.join("pyvenv.cfg").exists());
-    if is_python && is_in_venv { LinkKind::Wrapper } else { LinkKind::Symlink }
+    is_python && file.ancestors().skip(1).take(2).any(|folder| folder.join("pyvenv.cfg").exists())
 }
 
 /// Returns the first executable file of this name on `path`, or `None` if there is none. LIB_BIN_DIR is skipped, and so

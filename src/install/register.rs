@@ -7,7 +7,7 @@ use crate::install::link::{LinkError, Linker};
 use crate::install::plan;
 use crate::install::prefix::Prefixes;
 use crate::install::probe::Prober;
-use crate::install::verify::{self, Expected, Verified, VerifyError};
+use crate::install::verify::{self, Expected, VerifyError};
 use crate::model::{Binary, Installed, PluginNameError, ProviderName, VersionRange};
 use crate::plugin::requirement::{self, LineError, Requirement};
 use crate::process::lock::{Lock, LockError};
@@ -62,7 +62,7 @@ pub(crate) struct VerifiedRecord {
     /// The name and the request.
     pub requirement: Requirement,
     /// The installed binary.
-    pub verified: Verified,
+    pub installed: Installed,
 }
 
 /// Verifies a record with an `abspath`, without storing anything. The provider is `env` if the record has none. The
@@ -86,15 +86,15 @@ pub(crate) fn verify(
     let versions = VersionRange { min: &requirement.min_version, max: &requirement.max_version };
     let prober = Prober::new(linker.settings, interrupt);
     let expected = Expected::new(name, versions, &provider, &link);
-    let mut verified = verify::verify(Expected { prober: Some(&prober), ..expected }, &checked)?;
+    let mut installed = verify::verify(Expected { prober: Some(&prober), ..expected }, &checked)?;
     // The request that a record was printed for, perhaps on another machine.
-    text("request_digest").clone_into(&mut verified.installed.request_digest);
+    text("request_digest").clone_into(&mut installed.request_digest);
     let found = text("sha256").to_owned();
-    let sha256 = &verified.installed.sha256;
+    let sha256 = &installed.sha256;
     if !found.is_empty() && found != *sha256 {
         return Err(VerifyError::WrongDigest(found, sha256.clone()).into());
     }
-    Ok(VerifiedRecord { requirement, verified })
+    Ok(VerifiedRecord { requirement, installed })
 }
 
 /// Links and stores a verified binary.
@@ -115,7 +115,7 @@ pub(crate) fn register_locked(
 ) -> Result<Registered, RegisterError> {
     let VerifiedRecord {
         requirement: Requirement { name, providers, min_version, max_version, policy, overrides, .. },
-        verified: Verified { installed, link_kind },
+        installed,
     } = record;
     // The file may have changed while rigup waited for the lock.
     verify::verify_unchanged(&installed)?;
@@ -123,7 +123,7 @@ pub(crate) fn register_locked(
     let mut binary = linker.store.find_or_add_binary(linker.machine_id, name.as_str(), now)?;
     let previous = binary.installed().cloned();
     let previous_path = previous.as_ref().map(|previous| previous.abspath.as_path());
-    let link_error = match linker.link(&name, &installed, link_kind, previous_path) {
+    let link_error = match linker.link(&name, &installed, previous_path) {
         Ok(()) => None,
         Err(LinkError::Store(error)) => return Err(error.into()),
         Err(error) => Some(error.to_string()),

@@ -7,6 +7,10 @@ use crate::fs::digest::hex;
 use crate::install::plan::Request;
 use crate::settings::Settings;
 
+/// The digest of a request whose program did not print its version in time. It is that of no request, so a later command
+/// probes the program again.
+pub(crate) const UNFINISHED: &str = "unfinished";
+
 /// Returns the digest of a request as a provider sees it: the name, the policy, and the provider's own overrides. The
 /// accepted versions are not part of it: they are compared with the installed version.
 pub(crate) fn of_request(request: &Request, provider: &str, settings: &Settings) -> String {

@@ -11,11 +11,9 @@ use crate::install::attempt::AttemptError;
 use crate::install::event::InstallEvent;
 use crate::install::link::{LinkError, Linker};
 use crate::install::plan::Request;
-use crate::install::probe::{self, Prober, Program};
 use crate::install::request_digest;
 use crate::install::scheduler::HookIndex;
 use crate::install::status;
-use crate::install::verify::Verified;
 use crate::model::misspelling::closest;
 use crate::model::{Attempt, Binary, Installed, Outcome, ProviderName};
 use crate::plugin::config::provider::ProviderConfig;
@@ -156,34 +154,14 @@ impl Resolver<'_> {
         stored.is_some_and(|binary| status::is_usable(binary, request, self.runner.settings))
     }
 
-    /// Links a binary whose link is missing or wrong. Returns why it cannot be linked, or `None` if it is linked.
-    fn restore_link(
+    /// Links a binary. Returns why it cannot be linked, or `None` if it is linked.
+    fn link(
         &self,
         request: &Request,
         installed: &Installed,
         previous: Option<&Path>,
     ) -> Result<Option<String>, StoreError> {
-        let Installed { abspath: file, version, binprovider, .. } = installed;
-        let overrides = request.overrides.of(binprovider);
-        let link_kind = if overrides.version.is_some() {
-            probe::link_kind(file)
-        } else {
-            let version_args = &overrides.version_args;
-            let program = Program { link_name: request.name.link_name(), file, version_args };
-            let answer = Prober::new(self.runner.settings, self.runner.interrupt).ask(program, Some(version));
-            answer.map(|answer| answer.link_kind).unwrap_or_default()
-        };
-        self.link(request, &Verified { installed: installed.clone(), link_kind }, previous)
-    }
-
-    /// Links a binary. Returns why it cannot be linked, or `None` if it is linked.
-    fn link(
-        &self,
-        request: &Request,
-        verified: &Verified,
-        previous: Option<&Path>,
-    ) -> Result<Option<String>, StoreError> {
-        match self.linker().link(&request.name, &verified.installed, verified.link_kind, previous) {
+        match self.linker().link(&request.name, installed, previous) {
             Ok(()) => Ok(None),
             Err(LinkError::Store(error)) => Err(error),
             Err(error) => Ok(Some(error.to_string())),

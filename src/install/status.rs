@@ -2,7 +2,8 @@
 
 use crate::hook::command;
 use crate::install::plan::{self, Request};
-use crate::install::{link, pin, probe, request_digest};
+use crate::install::wrapper::{self, LinkKind};
+use crate::install::{pin, probe, request_digest};
 use crate::model::{Binary, Installed, name};
 use crate::process::executable;
 use crate::settings::Settings;
@@ -87,7 +88,8 @@ fn status<'a>(
 /// Returns whether LIB_BIN_DIR leads to an installed binary, or does not have to.
 pub(crate) fn is_linked(name: &str, installed: &Installed, settings: &Settings) -> bool {
     let path = settings.lib_bin_dir.join(name::link_name(name));
-    installed.is_in_app_bundle() || link::leads_to(&path, &installed.abspath)
+    let leads_to_it = || wrapper::target(&path) == Some((installed.abspath.clone(), LinkKind::of(installed)));
+    installed.is_in_app_bundle() || leads_to_it()
 }
 
 /// Returns whether a binary is installed, perhaps for another request, and this request accepts its version and

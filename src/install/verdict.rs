@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::install::event::InstallEvent;
-use crate::install::verify::{self, Expected, Verified, VerifyError};
+use crate::install::verify::{self, Expected, VerifyError};
 use crate::model::process::SKIPPED;
-use crate::model::{ExitReason, Outcome, ProcessExit};
+use crate::model::{ExitReason, Installed, Outcome, ProcessExit};
 use crate::process::supervise::FinishedProcess;
 use crate::protocol::{self, Record};
 
@@ -18,7 +18,7 @@ use crate::protocol::{self, Record};
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// A Binary record was verified.
-    Installed(Verified),
+    Installed(Installed),
     /// The provider did not install the binary, with the cause.
     NotInstalled(Outcome, String),
 }
@@ -110,7 +110,7 @@ impl ProviderOutput {
         let mut errors = Vec::new();
         for fields in self.binaries.iter().filter(is_of_request) {
             match verify::verify(expected, fields) {
-                Ok(verified) => return Verdict::Installed(verified),
+                Ok(installed) => return Verdict::Installed(installed),
                 Err(error) => errors.push(error),
             }
         }

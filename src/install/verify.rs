@@ -3,19 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{AccessFlags, access};
 use serde_json::{Map, Value};
 
 use crate::fs::digest;
 use crate::fs::digest::is_sha256;
 use crate::fs::dir::parent;
 use crate::install::probe::{self, Prober, Program};
-use crate::install::relocatable;
-use crate::install::wrapper::{self, LinkKind};
+use crate::install::{relocatable, request_digest, wrapper};
 use crate::lockfile::Pin;
 use crate::model::{Installed, ProviderName, VersionRange, name};
 use crate::process::executable::{self, ExecutableError};
-use crate::process::spawn;
 
 /// An error in a Binary record, because of which it is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +34,7 @@ pub(crate) enum VerifyError {
     /// The file is not the one that the name is the path of.
     #[error("abspath is {found}, but the name is the path of another file", found = .0.display())]
     NotNamedFile(PathBuf),
-    /// The file does not exist, or cannot be read.
+    /// The file cannot be read.
     #[error("cannot read abspath {path}: {reason}", path = .0.display(), reason = .1)]
     Unreadable(PathBuf, String),
     /// The file cannot be the binary, with the reason.
@@ -69,8 +66,8 @@ pub(crate) enum VerifyError {
     WrongDigest(String, String),
 }
 
-/// The key of a record whose program does not run through a link.
-pub(crate) const NEEDS_WRAPPER: &str = "needs_wrapper";
+/// The key of a record whose program did not exit in time.
+pub(crate) const TIMED_OUT: &str = "timed_out";
 
 /// The problem of a file that has changed since the provider or rigup inspected it.
 const CHANGED: &str = "changed while it was verified; try again when no other process writes to it";
@@ -127,18 +124,9 @@ impl<'a> Expected<'a> {
     }
 }
 
-/// A verified record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Verified {
-    /// The installed binary.
-    pub installed: Installed,
-    /// How LIB_BIN_DIR must lead to it.
-    pub link_kind: LinkKind,
-}
-
 /// Verifies the fields of a Binary record. If the record has a fingerprint, as `rigup hook binary` prints it, the file
 /// must match it.
-pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Verified, VerifyError> {
+pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Installed, VerifyError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
     let name = text("name");
     if name != expected.name {
@@ -190,31 +178,32 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     if let Some((pin, found)) = pinned.filter(|(pin, found)| *found != pin.sha256) {
         return Err(VerifyError::OtherFile(found, pin.sha256.clone()));
     }
-    let mut link_kind = probe::link_kind(&abspath);
-    if fields.get(NEEDS_WRAPPER).and_then(Value::as_bool) == Some(true) {
-        link_kind = LinkKind::Wrapper;
-    }
+    let is_stated = |key: &str| fields.get(key).and_then(Value::as_bool) == Some(true);
+    let mut needs_wrapper = is_stated("needs_wrapper") || probe::is_python_of_venv(&abspath);
+    let mut is_timed_out = is_stated(TIMED_OUT);
     // Running the program comes last, because it takes the most time.
     if let Some(prober) = prober {
         let version_args = expected.version_args;
         let program = Program { link_name: name::link_name(name), file: &abspath, version_args };
         let known = Some(version.as_str()).filter(|version| !version.is_empty());
-        let answer = prober.ask(program, known);
-        let answer = answer.map_err(|error| VerifyError::NotRunning(abspath.clone(), error.to_string()))?;
-        version = answer.version.unwrap_or_default();
-        link_kind = answer.link_kind;
+        let found = prober.probe(program, known);
+        let found = found.map_err(|error| VerifyError::NotRunning(abspath.clone(), error.to_string()))?;
+        version = found.version.unwrap_or_default();
+        needs_wrapper = found.needs_wrapper;
+        is_timed_out = found.is_timed_out;
         check_version(&version, &expected)?;
     }
-    let installed = Installed {
+    let request_digest = if is_timed_out { request_digest::UNFINISHED } else { "" };
+    Ok(Installed {
         binprovider: expected.provider.clone(),
         abspath,
         version,
         package_version: text("package_version").to_owned(),
         sha256,
         fingerprint,
-        request_digest: String::new(),
-    };
-    Ok(Verified { installed, link_kind })
+        request_digest: request_digest.to_owned(),
+        needs_wrapper,
+    })
 }
 
 /// Verifies that the file has not changed since it was verified.
@@ -263,19 +252,6 @@ fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), VerifyError> {
     if is_same_place(path, expected.link) || wrapper::leads_through(path, lib_bin_dir) {
         return Err(file_error("is a link that rigup creates; name the file that it leads to"));
     }
-    let metadata =
-        path.metadata().map_err(|error| VerifyError::Unreadable(path.to_owned(), error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(file_error("is not a file"));
-    }
-    // For root, access(2) succeeds only if at least one exec bit is set, which exec also requires.
-    access(path, AccessFlags::X_OK).map_err(|_| {
-        file_error(if spawn::is_mounted_noexec(path) {
-            "is on a file system that is mounted noexec; choose another LIB_DIR, or remount it with exec"
-        } else {
-            "is not executable"
-        })
-    })?;
     let checked = match expected.prober {
         Some(prober) => executable::check(path, Some(&|| prober.search_path().to_owned())),
         None => executable::check(path, None),
@@ -306,8 +282,7 @@ mod tests {
     }
 
     fn check(min_version: &str, record: &Value) -> Result<Installed, String> {
-        let verified = verify(expected(min_version), record.as_object().unwrap());
-        verified.map(|verified| verified.installed).map_err(|error| error.to_string())
+        verify(expected(min_version), record.as_object().unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -323,7 +298,7 @@ mod tests {
         let (abspath, version) = (Some(Path::new("/bin/sh")), Some("2.0"));
         let expected = Expected { abspath, version, ..expected("1.5") };
         let record = json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"});
-        assert_eq!(verify(expected, record.as_object().unwrap()).unwrap().installed.version, "2.0");
+        assert_eq!(verify(expected, record.as_object().unwrap()).unwrap().version, "2.0");
         let other = json!({"name": "sh", "abspath": "/bin/ls"});
         let error = verify(expected, other.as_object().unwrap()).unwrap_err().to_string();
         assert_eq!(error, "abspath is /bin/ls, but overrides.env.abspath is /bin/sh");
@@ -343,7 +318,7 @@ mod tests {
         assert_eq!(check("", &forged), Err(error));
         let built_in = Expected { is_measured: true, ..expected("") };
         let found = verify(built_in, forged.as_object().unwrap()).unwrap();
-        assert_eq!(found.installed.sha256, zeros, "the digest is not computed twice");
+        assert_eq!(found.sha256, zeros, "the digest is not computed twice");
         let pin = Pin {
             platform: String::new(),
             name: "sh".to_owned(),
@@ -364,9 +339,9 @@ mod tests {
             (json!({"name": "sh"}), "the record has no abspath"),
             (json!({"name": "sh", "abspath": ["/bin/sh"]}), "the record has no abspath"),
             (json!({"name": "sh", "abspath": "bin/sh"}), "abspath bin/sh is not absolute"),
-            (json!({"name": "sh", "abspath": "/no/such"}), "cannot read abspath /no/such: No such file"),
+            (json!({"name": "sh", "abspath": "/no/such"}), "abspath /no/such does not exist"),
             (json!({"name": "sh", "abspath": "/usr"}), "abspath /usr is not a file"),
-            (json!({"name": "sh", "abspath": "/etc/passwd"}), "abspath /etc/passwd is not executable"),
+            (json!({"name": "sh", "abspath": "/etc/passwd"}), "abspath /etc/passwd has no exec bit"),
             (
                 json!({"name": "sh", "abspath": "/lib/bin/sh"}),
                 "abspath /lib/bin/sh is a link that rigup creates; name the file that it leads to",

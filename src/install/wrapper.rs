@@ -7,16 +7,23 @@ use std::path::{Path, PathBuf};
 
 use crate::fs::dir::parent;
 use crate::fs::link;
+use crate::model::Installed;
 use crate::shell;
 
 /// The kind of a file in LIB_BIN_DIR.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkKind {
     /// A symbolic link.
-    #[default]
     Symlink,
     /// A script that executes the program by its path: the program does not run through a link.
     Wrapper,
+}
+
+impl LinkKind {
+    /// Returns the kind that an installed binary needs.
+    pub(crate) fn of(installed: &Installed) -> Self {
+        if installed.needs_wrapper { Self::Wrapper } else { Self::Symlink }
+    }
 }
 
 /// The start of each wrapper.

@@ -81,6 +81,8 @@ pub struct Installed {
     pub fingerprint: String,
     /// The digest of the request that the provider was tried for; empty if the record came without a request.
     pub request_digest: String,
+    /// Whether LIB_BIN_DIR leads to the file by a wrapper: the program does not run through a link.
+    pub needs_wrapper: bool,
 }
 
 impl Backoff {
@@ -222,6 +224,7 @@ impl Binary {
             "sha256": installed.map_or("", |installed| &installed.sha256),
             "fingerprint": installed.map_or("", |installed| &installed.fingerprint),
             "request_digest": installed.map_or("", |installed| &installed.request_digest),
+            "needs_wrapper": installed.is_some_and(|installed| installed.needs_wrapper),
             "status": self.status(),
             "retry_at": self.backoff.retry_at.map(clock::format),
             "attempt_count": self.backoff.attempt_count,
@@ -297,6 +300,7 @@ mod tests {
             sha256: String::new(),
             fingerprint: "1:2".to_owned(),
             request_digest: String::new(),
+            needs_wrapper: false,
         }
     }
 }

@@ -126,6 +126,7 @@ pub(crate) fn binary(fields: &Map<String, Value>) -> Result<Binary, ImportError>
         sha256: fields.get("sha256")?,
         fingerprint: fields.get("fingerprint")?,
         request_digest: fields.get("request_digest")?,
+        needs_wrapper: fields.get("needs_wrapper")?,
     };
     Ok(Binary {
         id: fields.required("id")?,

@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
@@ -13,7 +14,7 @@ use object::elf::{
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 
-use crate::shell::{PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
+use crate::shell::{self, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
 
 /// The number of bytes at the start of a file that are read to tell its format. The kernel reads 256 bytes of a `#!`
 /// line, but a trampoline has the path of its interpreter in the second line.
@@ -25,6 +26,24 @@ const MAX_DEPTH: usize = 5;
 /// The reason why the system cannot start a program. It completes a sentence that starts with the path of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ExecutableError {
+    /// The file does not exist.
+    #[error("does not exist")]
+    Missing,
+    /// The file cannot be found, with the error of the system.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// The path leads to a folder or a device.
+    #[error("is not a file")]
+    NotFile,
+    /// Nobody may execute the file.
+    #[error("has no exec bit; run `chmod +x {}`", shell::quote_text(&.0.to_string_lossy()))]
+    NoExecBit(PathBuf),
+    /// Only other users may execute the file.
+    #[error("may not be executed by this user; change its owner or its mode")]
+    Forbidden,
+    /// The file system forbids the execution of its files.
+    #[error("is on a file system that is mounted noexec; move it to another, or remount this one with exec")]
+    Noexec,
     /// The file has no content.
     #[error("is empty")]
     Empty,
@@ -43,25 +62,63 @@ pub(crate) enum ExecutableError {
     /// The loader of the program does not exist.
     #[error("needs the loader {path}, which does not exist: it was built for another system", path = .0.display())]
     NoLoader(PathBuf),
-    /// The interpreter of the script does not exist.
-    #[error("needs the interpreter {path:?}, which does not exist; install it, or change the script", path = .0)]
-    NoInterpreter(PathBuf),
+    /// The first line of the script names no interpreter.
+    #[error("names no interpreter after #!; a script begins with a line such as #!/bin/sh")]
+    NoName,
+    /// The interpreter of the script cannot be started.
+    #[error("needs the interpreter {path:?}, which {1}; install it, or change the script", path = .0)]
+    NoInterpreter(PathBuf, Box<ExecutableError>),
+    /// The venv of the Python has no packages for its version.
+    #[error("belongs to a venv that was made for another Python than {python}", python = .0.display())]
+    OtherPython(PathBuf),
     /// The interpreter that `env` searches for is not on PATH.
     #[error("needs the interpreter `{name}`, which is not on PATH; install it, or change the script", name = .0.display())]
     NotOnPath(OsString),
     /// The interpreters of a script are scripts themselves, without an end.
-    #[error("has too many interpreters: the interpreter of a script is a program")]
+    #[error("is a script whose interpreter is a script, and so on")]
     Loop,
 }
 
 /// Returns the value of PATH. Few programs need it.
 type SearchPath<'a> = &'a dyn Fn() -> OsString;
 
-/// Checks that the system can start a program: that its format is one of this system, and that its interpreter or
-/// loader exists. `env` searches for interpreters on the path that `search_path` returns; without one, they count as
-/// existing. A file that cannot be read passes.
+/// Checks that the system can start a program: that this user may execute the file, that its format is one of this
+/// system, and that its interpreter or loader exists. `env` searches for interpreters on the path that `search_path`
+/// returns; without one, they count as existing. The content of a file that cannot be read passes.
 pub(crate) fn check(program: &Path, search_path: Option<SearchPath<'_>>) -> Result<(), ExecutableError> {
     check_program(program, search_path, 0)
+}
+
+/// Returns whether a path leads to a file that this user may execute.
+pub(crate) fn is_program(path: &Path) -> bool {
+    check_access(path).is_ok()
+}
+
+fn check_access(path: &Path) -> Result<(), ExecutableError> {
+    let metadata = path.metadata().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ExecutableError::Missing,
+        _ => ExecutableError::Unreadable(error.to_string()),
+    })?;
+    if !metadata.is_file() {
+        return Err(ExecutableError::NotFile);
+    }
+    // For root, access(2) succeeds only if at least one exec bit is set, which exec also requires.
+    access(path, AccessFlags::X_OK).map_err(|_| match metadata.mode() & 0o111 {
+        _ if is_mounted_noexec(path) => ExecutableError::Noexec,
+        0 => ExecutableError::NoExecBit(path.to_owned()),
+        _ => ExecutableError::Forbidden,
+    })
+}
+
+/// Returns whether the file system of this file is mounted noexec.
+fn is_mounted_noexec(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    let is_noexec = rustix::fs::statvfs(path)
+        .is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
+    // On other systems, only the mode of the file is checked.
+    #[cfg(not(target_os = "linux"))]
+    let is_noexec = false;
+    is_noexec
 }
 
 fn check_program(
@@ -72,6 +129,8 @@ fn check_program(
     if depth == MAX_DEPTH {
         return Err(ExecutableError::Loop);
     }
+    check_access(program)?;
+    check_venv(program)?;
     let Ok(mut file) = File::open(program) else { return Ok(()) };
     // With this capacity, one read is enough.
     let mut head = Vec::with_capacity(HEAD);
@@ -101,8 +160,8 @@ fn check_script(
         Some(end) => (&line[..end], line[end..].trim_ascii()),
         None => (line, [].as_slice()),
     };
-    if interpreter.is_empty() {
-        return Err(ExecutableError::UnknownFormat);
+    if interpreter.trim_ascii().is_empty() {
+        return Err(ExecutableError::NoName);
     }
     check_interpreter(Path::new(OsStr::from_bytes(interpreter)), search_path, depth)?;
     let started = if interpreter.ends_with(b"/env") {
@@ -120,15 +179,34 @@ fn check_interpreter(
     depth: usize,
 ) -> Result<(), ExecutableError> {
     // Without a slash at its start, the path would depend on the current folder.
-    if !interpreter.is_absolute() || !is_program(interpreter) {
-        return Err(ExecutableError::NoInterpreter(interpreter.to_owned()));
-    }
-    check_program(interpreter, search_path, depth + 1)
+    let checked = if interpreter.is_absolute() {
+        check_program(interpreter, search_path, depth + 1)
+    } else {
+        Err(ExecutableError::Missing)
+    };
+    checked.map_err(|error| match error {
+        ExecutableError::NoInterpreter(..) | ExecutableError::NotOnPath(_) | ExecutableError::Loop => error,
+        error => ExecutableError::NoInterpreter(interpreter.to_owned(), Box::new(error)),
+    })
 }
 
-/// Returns whether a path leads to a file that this user may execute.
-pub(crate) fn is_program(path: &Path) -> bool {
-    path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+/// Checks that the Python of a venv is the one that the venv was made for: a newer one does not find the packages in
+/// `lib/python3.11`.
+fn check_venv(program: &Path) -> Result<(), ExecutableError> {
+    let name = |path: &Path| path.file_name().and_then(OsStr::to_str).map(str::to_owned);
+    let is_python = |name: &String| name.starts_with("python") || name.starts_with("pypy");
+    let Some(venv) = program.parent().and_then(Path::parent) else { return Ok(()) };
+    if !name(program).as_ref().is_some_and(is_python) || !venv.join("pyvenv.cfg").exists() {
+        return Ok(());
+    }
+    let Ok(python) = program.canonicalize() else { return Ok(()) };
+    let version = name(&python).filter(is_python).filter(|name| name.contains('.'));
+    match version.map(|version| venv.join("lib").join(version)) {
+        Some(packages) if python != program && !packages.exists() => {
+            Err(ExecutableError::OtherPython(python))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the program that `env` starts for the argument of a `#!` line, or `None` if it is unknown.
@@ -227,7 +305,7 @@ fn has_emulators() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -263,7 +341,8 @@ mod tests {
             (&without_loader, "needs the loader /"),
             (&shell[..shell.len() / 2], &incomplete),
             (&shell[..20], "is incomplete: it has 20 of at least 21 bytes"),
-            (b"#!\n", "has no executable format"),
+            (b"#!\n", "names no interpreter after #!"),
+            (b"#! \r\n", "names no interpreter after #!"),
             (b"#!/no/such/python -u\n", "needs the interpreter \"/no/such/python\", which does not exist"),
             (b"#!/bin/sh\r\n", "needs the interpreter \"/bin/sh\\r\", which does not exist"),
             (b"#!bin/sh\n", "needs the interpreter \"bin/sh\", which does not exist"),
@@ -287,7 +366,7 @@ mod tests {
     #[test]
     fn accepts_programs_and_scripts_whose_interpreters_exist() {
         let folder = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/bin/sh", folder.path().join("python")).unwrap();
+        symlink("/bin/sh", folder.path().join("python")).unwrap();
         for content in [
             b"#!/bin/sh\n".as_slice(),
             b"#! /bin/sh -e",
@@ -300,6 +379,49 @@ mod tests {
         ] {
             assert_eq!(problem(folder.path(), content), None);
         }
-        assert_eq!(check(Path::new("/no/such/file"), None), Ok(()));
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_executed_has_a_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a b");
+        fs_err::write(&file, "").unwrap();
+        let quoted = format!("has no exec bit; run `chmod +x '{}'`", file.display());
+        for (path, expected) in [
+            (file.as_path(), quoted.as_str()),
+            (folder.path(), "is not a file"),
+            (Path::new("/no/such/file"), "does not exist"),
+        ] {
+            assert_eq!(check(path, None).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_python_of_a_venv_is_the_one_that_it_was_made_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["venv/bin", "venv/lib/python3.11"] {
+            fs_err::create_dir_all(path(name)).unwrap();
+        }
+        for name in ["python3.11", "python3.12"] {
+            fs_err::copy("/bin/sh", path(name)).unwrap();
+        }
+        let (python, tool) = (path("venv/bin/python"), path("venv/bin/tool"));
+        fs_err::write(&tool, format!("#!{}\n", python.display())).unwrap();
+        fs_err::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
+        let relink = |name: &str| {
+            let _ = fs_err::remove_file(path("python3"));
+            symlink(name, path("python3")).unwrap();
+        };
+        symlink("../../python3", &python).unwrap();
+        relink("python3.12");
+        assert_eq!(check(&tool, None), Ok(()), "it is no venv");
+        fs_err::write(path("venv/pyvenv.cfg"), "").unwrap();
+        for file in [&python, &tool] {
+            let error = check(file, None).unwrap_err().to_string();
+            assert!(error.contains("a venv that was made for another Python than /"), "{error}");
+        }
+        relink("python3.11");
+        assert_eq!((check(&python, None), check(&tool, None)), (Ok(()), Ok(())));
     }
 }

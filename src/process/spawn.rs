@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,7 +20,6 @@ use crate::exhaustion;
 use crate::process::executable;
 use crate::process::handle::Handle;
 use crate::process::{poll, subreaper, system};
-use crate::shell;
 
 /// A command with its environment and working directory.
 #[derive(Debug)]
@@ -185,46 +183,25 @@ fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
 /// interpreter and a missing folder.
 fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
     let is_path = program.as_os_str().as_encoded_bytes().contains(&b'/');
-    let is_format = error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENOEXEC);
+    let is_of_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+        || error.raw_os_error() == Some(libc::ENOEXEC);
     match error.kind() {
         io::ErrorKind::NotFound if !cwd.is_dir() => format!("the folder {} does not exist", cwd.display()),
         _ if is_path
-            && is_format
+            && is_of_file
             && let Err(problem) = executable::check(program, None) =>
         {
             format!("it {problem}")
         }
-        io::ErrorKind::NotFound if is_path => "the file does not exist".to_owned(),
         io::ErrorKind::NotFound => {
             format!("it is not on PATH; run `rigup install {}`, or install it yourself", program.display())
         }
         io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
-        io::ErrorKind::PermissionDenied if is_mounted_noexec(program) => {
-            "its file system is mounted noexec; move it to another, or remount this one with exec".to_owned()
-        }
-        io::ErrorKind::PermissionDenied if has_no_exec_bit(program) => {
-            format!("it has no exec bit; run `chmod +x {}`", shell::quote_text(&program.to_string_lossy()))
-        }
         _ if error.raw_os_error() == Some(libc::ETXTBSY) => {
             format!("{error}: another process has it open for writing; try again later")
         }
         _ => exhaustion::explain(error),
     }
-}
-
-fn has_no_exec_bit(program: &Path) -> bool {
-    program.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 == 0)
-}
-
-/// Returns whether the file system of this file is mounted noexec.
-pub(crate) fn is_mounted_noexec(path: &Path) -> bool {
-    #[cfg(target_os = "linux")]
-    let is_noexec = rustix::fs::statvfs(path)
-        .is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
-    // On other systems, only the mode of the file is checked.
-    #[cfg(not(target_os = "linux"))]
-    let is_noexec = false;
-    is_noexec
 }
 
 /// Returns a program and its arguments as texts, for records.

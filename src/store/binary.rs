@@ -32,16 +32,18 @@ pub struct BinaryFilter {
 impl TableRow for Binary {
     const TABLE: &'static str = "binary";
     const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, max_version, min_release_age, \
-        postinstall_scripts, overrides, retry_at, attempt_count, last_error, failed_request_digest, \
-        binprovider, abspath, version, package_version, sha256, fingerprint, request_digest, created_at, modified_at, num_uses_failed, \
-        num_uses_succeeded";
+        postinstall_scripts, overrides, retry_at, attempt_count, last_error, failed_request_digest, binprovider, \
+        abspath, version, package_version, sha256, fingerprint, request_digest, needs_wrapper, created_at, \
+        modified_at, num_uses_failed, num_uses_succeeded";
     const PATHS: &'static [&'static str] = &["abspath"];
 }
 
 columns! {
     Policy { min_release_age, postinstall_scripts }
     Backoff { retry_at, attempt_count, last_error, failed_request_digest }
-    Installed { binprovider, abspath, version, package_version, sha256, fingerprint, request_digest }
+    Installed {
+        binprovider, abspath, version, package_version, sha256, fingerprint, request_digest, needs_wrapper,
+    }
     Binary {
         id, machine_id, name, binproviders, min_version, max_version, policy, overrides, backoff, installed,
         created_at, modified_at, num_uses_failed, num_uses_succeeded,
@@ -215,6 +217,7 @@ mod tests {
             sha256: "00ff".to_owned(),
             fingerprint: "1:2:3".to_owned(),
             request_digest: "ff00".to_owned(),
+            needs_wrapper: true,
         }
     }
 

@@ -352,6 +352,7 @@ fn paths_below_lib_dir_and_the_data_dir_move_with_these_folders() {
         sha256: "00".to_owned(),
         fingerprint: "1".to_owned(),
         request_digest: String::new(),
+        needs_wrapper: false,
     };
     binary.install(installed(&old), time(1));
     store.save_binary(&binary).unwrap();

@@ -27,6 +27,11 @@ impl BuiltPrefix<'_> {
         file.strip_prefix(&self.prefix).map_or_else(|_| file.to_owned(), |inside| self.built.join(inside))
     }
 
+    /// Returns a message about a file in the folder with the path that it has in the prefix.
+    pub(crate) fn with_final_paths(&self, message: &str) -> String {
+        message.replace(&*self.built.to_string_lossy(), &self.prefix.to_string_lossy())
+    }
+
     /// Replaces the prefix with the folder, and returns the records of a program in it. If the request does not accept
     /// the version of the program, keeps the earlier prefix and returns the record of a rejection.
     pub(crate) fn accept(

@@ -28,7 +28,7 @@ fn context_with_tools() -> TestContext {
 }
 
 #[test]
-fn a_program_that_cannot_run_is_rejected_and_the_next_provider_asked() {
+fn a_program_that_cannot_run_is_rejected_and_the_next_provider_tried() {
     let context = context_with_tools();
     let shell = fs::read("/bin/sh").unwrap();
     for (name, content, reason) in [
@@ -171,6 +171,55 @@ fn version_args_in_the_requirement_replace_the_usual_arguments() {
 }
 
 #[test]
+fn a_changed_override_takes_effect_and_force_probes_again() {
+    let context = context_with_tools();
+    let answer = context.write("answer", "echo 1.0");
+    let tool = context.script("tools/tool", &format!("#!/bin/sh\n. '{}'\n", answer.display()));
+    let install = |overrides: Value, args: &[&str]| {
+        let overrides = json!({"env": overrides});
+        context.plugin(
+            "p",
+            &[json!({"type": "Binary", "name": "tool", "binproviders": "env", "overrides": overrides})],
+        );
+        context.run(&[&["install"], args].concat()).succeeds().record()["version"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(install(json!({}), &[]), "1.0");
+    assert_eq!(install(json!({"version": "5.0"}), &[]), "5.0");
+    assert_eq!(install(json!({"version": "6.0", "abspath": tool}), &[]), "6.0");
+    fs::write(&answer, "echo \"$1\"").unwrap();
+    assert_eq!(install(json!({"version_args": ["7.0"]}), &[]), "7.0");
+    assert_eq!(install(json!({"version_args": ["8.0"], "abspath": tool}), &[]), "8.0");
+    fs::write(&answer, "echo 9.0").unwrap();
+    assert_eq!(install(json!({"version_args": ["8.0"], "abspath": tool}), &["--force"]), "9.0");
+}
+
+#[test]
+fn a_program_that_was_too_slow_is_probed_again_by_the_next_install() {
+    let context = TestContext::new();
+    let tool = context.script("tool", "#!/bin/sh\necho 1.0\n");
+    let busy = context.write("busy", "");
+    context.provider(
+        "p",
+        &format!(
+            "#!/bin/sh\n\"$RIGUP\" hook binary --provider p --abspath '{}' -- \"$@\" >out\n\
+             if [ -e '{}' ]; then sed 's/\"timed_out\":false/\"timed_out\":true/' out; else cat out; fi\n",
+            tool.display(),
+            busy.display()
+        ),
+    );
+    for (runs, is_busy) in [(1, true), (2, true), (3, false), (3, false)] {
+        if !is_busy {
+            let _ = fs::remove_file(&busy);
+        }
+        context.run(&["install", "tool", "--binproviders", "p"]).succeeds();
+        assert_eq!(context.hook_processes().len(), runs);
+    }
+}
+
+#[test]
 fn a_record_for_a_path_is_for_that_file() {
     let context = TestContext::new();
     let named = context.script("opt/tool", "#!/bin/sh\necho 1.0\n");
@@ -224,7 +273,7 @@ fn a_program_that_leads_through_lib_bin_dir_is_skipped_on_path() {
 }
 
 #[test]
-fn a_program_without_a_version_is_asked_again_when_one_is_needed() {
+fn a_program_without_a_version_is_probed_again_when_one_is_needed() {
     let context = context_with_tools();
     let answer = context.write("answer", "exit 1");
     context.script("tools/tool", &format!("#!/bin/sh\n. '{}'\n", answer.display()));

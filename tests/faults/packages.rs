@@ -95,9 +95,9 @@ fn row_24_ten_identical_installs_start_the_hook_once_and_all_succeed() {
 fn row_36_an_invalid_record_is_rejected_and_the_next_provider_is_tried() {
     for (fault, outcome, reason) in [
         ("name", "rejected", "the record is for `other`, not for `x`"),
-        ("missing", "rejected", "cannot read abspath /no/such/program: No such file"),
+        ("missing", "rejected", "abspath /no/such/program does not exist"),
         ("folder", "rejected", "abspath /usr/bin is not a file"),
-        ("mode", "rejected", "abspath /etc/passwd is not executable"),
+        ("mode", "rejected", "abspath /etc/passwd has no exec bit; run `chmod +x /etc/passwd`"),
         ("relative", "rejected", "abspath bin/sh is not absolute"),
         ("version", "rejected", "version 0.1 is older than 1.0"),
         ("silent", "rejected", "the version is unknown, but 1.0 or newer is required"),

@@ -1,4 +1,4 @@
-//! Programs that answer, that do not, and that cannot run.
+//! Programs that print a version, that print none, and that cannot run.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -12,26 +12,35 @@ fn script(folder: &Path, name: &str, body: &str) -> PathBuf {
     path
 }
 
-/// Asks a script for its version.
-fn ask(body: &str, version_args: &[&str], known: Option<&str>) -> Result<Answer, String> {
+/// Probes a script.
+fn probe(body: &str, version_args: &[&str], known: Option<&str>) -> Result<ProbeResult, String> {
     let folder = tempfile::tempdir().unwrap();
     script(folder.path(), "libexec/real", "echo real 4.5");
-    ask_file(&script(folder.path(), "bin/tool", body), version_args, known)
+    probe_file(&script(folder.path(), "bin/tool", body), version_args, known)
 }
 
-fn ask_file(file: &Path, version_args: &[&str], known: Option<&str>) -> Result<Answer, String> {
+fn probe_file(file: &Path, version_args: &[&str], known: Option<&str>) -> Result<ProbeResult, String> {
+    probe_within(TIMEOUT, file, version_args, known)
+}
+
+fn probe_within(
+    timeout: Duration,
+    file: &Path,
+    version_args: &[&str],
+    known: Option<&str>,
+) -> Result<ProbeResult, String> {
     let interrupt = Interrupt::install().unwrap();
     let env = vec![("PATH".into(), "/usr/bin:/bin".into())];
     let version_args: Vec<String> = version_args.iter().map(|argument| (*argument).to_owned()).collect();
     let program = Program { link_name: "tool", file, version_args: &version_args };
-    Prober { search_path: OsString::new(), env, interrupt: &interrupt }
-        .ask(program, known)
+    Prober { search_path: OsString::new(), env, interrupt: &interrupt, timeout }
+        .probe(program, known)
         .map_err(|error| error.to_string())
 }
 
-fn answer(version: &str, link_kind: LinkKind) -> Answer {
+fn result(version: &str, needs_wrapper: bool) -> ProbeResult {
     let version = Some(version.to_owned()).filter(|version| !version.is_empty());
-    Answer { version, link_kind, is_timed_out: false }
+    ProbeResult { version, needs_wrapper, is_timed_out: false }
 }
 
 #[test]
@@ -65,14 +74,14 @@ fn finds_a_program_on_the_path_but_not_through_lib_bin_dir() {
 
 #[test]
 fn only_output_with_exit_code_0_has_a_version() {
-    let symlink = |version| Ok(answer(version, LinkKind::Symlink));
-    assert_eq!(ask("echo tool 1.2.3", &[], None), symlink("1.2.3"));
-    assert_eq!(ask("echo tool 1.2.3 >&2", &[], None), symlink("1.2.3"));
-    assert_eq!(ask("[ \"$1\" = -V ] && echo 4.5 || { echo 9.9; exit 1; }", &[], None), symlink("4.5"));
-    assert_eq!(ask("[ \"$1\" = -V ] && echo 4.5 || exit 127", &[], None), symlink("4.5"));
-    assert_eq!(ask("[ \"$1$2\" = show-v ] && echo v7", &["show", "-v"], None), symlink("7"));
+    let symlink = |version| Ok(result(version, false));
+    assert_eq!(probe("echo tool 1.2.3", &[], None), symlink("1.2.3"));
+    assert_eq!(probe("echo tool 1.2.3 >&2", &[], None), symlink("1.2.3"));
+    assert_eq!(probe("[ \"$1\" = -V ] && echo 4.5 || { echo 9.9; exit 1; }", &[], None), symlink("4.5"));
+    assert_eq!(probe("[ \"$1\" = -V ] && echo 4.5 || exit 127", &[], None), symlink("4.5"));
+    assert_eq!(probe("[ \"$1$2\" = show-v ] && echo v7", &["show", "-v"], None), symlink("7"));
     for body in ["echo 1.0; exit 1", "exit 0", "[ \"$1\" != version ] || echo 1.0"] {
-        assert_eq!(ask(body, &[], None), symlink(""), "{body}");
+        assert_eq!(probe(body, &[], None), symlink(""), "{body}");
     }
 }
 
@@ -86,33 +95,95 @@ fn a_program_that_cannot_run_has_a_reason() {
         ("exit 126", "cannot run: `--version` exits with 126"),
         ("kill -SEGV $$", "cannot run: `--version` makes it crash with SIGSEGV"),
         ("kill -ILL $$", "cannot run: `--version` makes it crash with SIGILL"),
+        ("kill -ABRT $$", "cannot run: `--version` makes it crash with SIGABRT"),
+        (
+            "echo 'Error: spawn /x/lib/chromedriver ENOENT' >&2; exit 1",
+            "cannot run: `--version` exits with 1: Error: spawn /x/lib/chromedriver ENOENT",
+        ),
+        (
+            "echo 'Error: The package \"@esbuild/x\" could not be found, and is needed by esbuild.' >&2; exit 1",
+            "cannot run: `--version` exits with 1: Error: The package \"@esbuild/x\" could not be found, and is \
+             needed by esbuild.",
+        ),
         (
             "echo 'X failed to install correctly' >&2; exit 1",
             "cannot run: `--version` exits with 1: X failed to install correctly",
         ),
     ] {
         for known in [None, Some("1.0")] {
-            assert_eq!(ask(body, &[], known), Err(reason.to_owned()), "{known:?}");
+            assert_eq!(probe(body, &[], known), Err(reason.to_owned()), "{known:?}");
         }
     }
     let folder = tempfile::tempdir().unwrap();
     let empty = script(folder.path(), "empty", "");
     fs_err::write(&empty, "").unwrap();
-    assert_eq!(ask_file(&empty, &[], None), Err("cannot run: it is empty".to_owned()));
+    assert_eq!(probe_file(&empty, &[], None), Err("cannot run: it is empty".to_owned()));
+}
+
+#[test]
+fn a_program_that_rejects_the_arguments_or_lacks_a_user_file_runs() {
+    for body in [
+        "echo \"$1: applet not found\" >&2; exit 127",
+        "echo \"toybox: Unknown command $1\" >&2; exit 127",
+        "echo \"terminate called: unrecognised option '$1'\" >&2; kill -ABRT $$",
+        "echo \"FileNotFoundError: [Errno 2] No such file or directory: '$1'\" >&2; exit 1",
+        "echo \"Error: ENOENT: no such file or directory, open 'package.json'\" >&2; exit 1",
+        "echo 'Error: spawn git ENOENT' >&2; exit 1",
+    ] {
+        for known in ["", "1.0"] {
+            let known = Some(known).filter(|known| !known.is_empty());
+            assert_eq!(probe(body, &[], known), Ok(result(known.unwrap_or(""), false)), "{body}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_hangs_is_tried_with_the_next_arguments_in_the_same_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let tool = script(folder.path(), "tool", "[ \"$1\" = -V ] || exec sleep 60; echo 1.5");
+    assert_eq!(probe_within(Duration::from_secs(4), &tool, &[], None), Ok(result("1.5", false)));
+    let hanging = script(folder.path(), "hanging", "exec sleep 60");
+    let timed_out = ProbeResult { version: None, needs_wrapper: false, is_timed_out: true };
+    let start = Instant::now();
+    assert_eq!(probe_within(Duration::from_secs(1), &hanging, &[], None), Ok(timed_out));
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_program_that_behaves_differently_through_a_link_needs_a_wrapper() {
+    for (by_link, version) in [("echo 4.4", "4.5"), ("exit 3", "4.5"), ("echo 4.5", "4.5")] {
+        let body = format!("[ ! -L \"$0\" ] || {{ {by_link}; exit; }}; echo 4.5");
+        let needs_wrapper = by_link != "echo 4.5";
+        assert_eq!(probe(&body, &[], None), Ok(result(version, needs_wrapper)), "{by_link}");
+        assert_eq!(probe(&body, &[], Some("9")), Ok(result("9", needs_wrapper)), "{by_link}");
+    }
 }
 
 #[test]
 fn a_program_that_runs_only_by_its_own_path_needs_a_wrapper() {
     let by_own_path = "exec \"$(dirname \"$0\")/../libexec/real\"";
-    assert_eq!(ask(by_own_path, &[], None), Ok(answer("4.5", LinkKind::Wrapper)));
-    assert_eq!(ask(by_own_path, &[], Some("4.6")), Ok(answer("4.6", LinkKind::Wrapper)));
+    assert_eq!(probe(by_own_path, &[], None), Ok(result("4.5", true)));
+    assert_eq!(probe(by_own_path, &[], Some("4.6")), Ok(result("4.6", true)));
     let folder = tempfile::tempdir().unwrap();
     let python = script(folder.path(), "venv/bin/python3", "echo Python 3.11.2");
-    assert_eq!(ask_file(&python, &[], None), Ok(answer("3.11.2", LinkKind::Symlink)));
+    assert_eq!(probe_file(&python, &[], None), Ok(result("3.11.2", false)));
     fs_err::write(folder.path().join("venv/pyvenv.cfg"), "").unwrap();
-    assert_eq!(ask_file(&python, &[], None), Ok(answer("3.11.2", LinkKind::Wrapper)));
+    assert_eq!(probe_file(&python, &[], None), Ok(result("3.11.2", true)));
     let tool = script(folder.path(), "venv/bin/pycodestyle", "echo 2.11.0");
-    assert_eq!(ask_file(&tool, &[], None), Ok(answer("2.11.0", LinkKind::Symlink)));
+    assert_eq!(probe_file(&tool, &[], None), Ok(result("2.11.0", false)));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_program_signals_only_processes_that_it_started() {
+    use landlock::{ABI, Access, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+    let required = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    if required.scope(Scope::from_all(ABI::V6)).and_then(Ruleset::create).is_err() {
+        return;
+    }
+    let body =
+        format!("sleep 60 & kill $! || exit 1; kill -0 {} 2>&- && exit 1; echo 1.0", std::process::id());
+    assert_eq!(probe(&body, &[], None), Ok(result("1.0", false)));
 }
 
 #[test]
@@ -127,7 +198,7 @@ fn a_program_writes_only_into_its_temporary_folder() {
          echo ok >here && cp here \"$TMPDIR/there\" && : >/dev/null && echo 1.0 && exit 0
          echo failed >&2; exit 1"
     );
-    assert_eq!(ask(&body, &[], None), Ok(answer("1.0", LinkKind::Symlink)));
+    assert_eq!(probe(&body, &[], None), Ok(result("1.0", false)));
     assert_eq!(fs_err::read_to_string(&file).unwrap(), "before");
     assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 1);
 }

@@ -17,8 +17,8 @@ use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver, 
 use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook};
 use crate::install::status::{InstallStatus, install_status, lookup_status};
 use crate::install::verdict::Verdict;
-use crate::install::verify::{self, Verified};
-use crate::model::{Attempt, Binary, BinaryId, Outcome, Process, ProviderName};
+use crate::install::verify;
+use crate::model::{Attempt, Binary, BinaryId, Installed, Outcome, Process, ProviderName};
 use crate::process::lock::{Busy, Lock};
 use crate::process::run_dir::RunDir;
 use crate::store::StoreError;
@@ -198,7 +198,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         if !resolver.force && matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_)) {
             let link_error = match status {
                 InstallStatus::Unlinked(installed) => {
-                    resolver.restore_link(&request, installed, previous.as_deref())?
+                    resolver.link(&request, installed, previous.as_deref())?
                 }
                 _ => None,
             };
@@ -382,9 +382,9 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let AttemptResult { process, verdicts } = result;
         let mut steps = Vec::new();
         for (&index, verdict) in scheduled.requests.iter().zip(verdicts) {
-            let (outcome, reason, verified) = match verdict {
-                Verdict::Installed(verified) => match verify::verify_unchanged(&verified.installed) {
-                    Ok(()) => (Outcome::Installed, String::new(), Some(verified)),
+            let (outcome, reason, installed) = match verdict {
+                Verdict::Installed(installed) => match verify::verify_unchanged(&installed) {
+                    Ok(()) => (Outcome::Installed, String::new(), Some(installed)),
                     Err(error) => (Outcome::Rejected, error.to_string(), None),
                 },
                 Verdict::NotInstalled(outcome, reason) => (outcome, reason, None),
@@ -393,8 +393,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             let attempt = Attempt { provider, outcome, reason, process_id: Some(process.id) };
             self.emit(index, InstallEvent::Attempted(attempt.clone()));
             self.requests[index].attempts.push(attempt);
-            steps.push(match verified {
-                Some(verified) => self.install(index, verified)?,
+            steps.push(match installed {
+                Some(installed) => self.install(index, installed)?,
                 None => self.step_after(index, outcome)?,
             });
         }
@@ -431,13 +431,14 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     }
 
     /// Links a binary that a provider installed, and updates its record.
-    fn install(&mut self, index: RequestIndex, verified: Verified) -> Result<NextStep, StoreError> {
+    fn install(&mut self, index: RequestIndex, mut installed: Installed) -> Result<NextStep, StoreError> {
         let state = &mut self.requests[index];
-        state.link_error = self.resolver.link(&state.request, &verified, state.previous.as_deref())?;
-        let mut installed = verified.installed;
+        state.link_error = self.resolver.link(&state.request, &installed, state.previous.as_deref())?;
         let provider = installed.binprovider.clone();
-        installed.request_digest =
-            request_digest::of_request(&state.request, &provider, self.resolver.runner.settings);
+        if installed.request_digest != request_digest::UNFINISHED {
+            installed.request_digest =
+                request_digest::of_request(&state.request, &provider, self.resolver.runner.settings);
+        }
         if let Some(binary) = &mut state.binary {
             set_request(binary, &state.request);
             binary.install(installed, clock::now());

@@ -27,7 +27,7 @@ pub struct ProviderConfig {
     pub max_version_format: Option<String>,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,
-    /// The metadata that states the version of the package that owns a program. `None` if the program is asked.
+    /// The metadata that states the version of the package that owns a program. `None` if the program is probed.
     pub metadata: Option<PackageMetadata>,
     /// Whether someone reviews what the provider installs, as in a distribution. `None` if the file does not state it.
     pub curated: Option<bool>,

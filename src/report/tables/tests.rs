@@ -110,6 +110,7 @@ fn example_binaries() -> [Binary; 3] {
             sha256: String::new(),
             fingerprint: String::new(),
             request_digest: String::new(),
+            needs_wrapper: false,
         })
     };
     let rg = "/usr/bin/rg";

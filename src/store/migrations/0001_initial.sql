@@ -70,6 +70,7 @@ CREATE TABLE binary (
     sha256               TEXT,
     fingerprint          TEXT,
     request_digest       TEXT,
+    needs_wrapper        INTEGER CHECK (needs_wrapper IN (0, 1)),
     created_at           TEXT NOT NULL,
     modified_at          TEXT NOT NULL,
     num_uses_failed      INTEGER NOT NULL,
@@ -77,7 +78,7 @@ CREATE TABLE binary (
     UNIQUE (machine_id, name),
     CHECK ((binprovider IS NOT NULL) = (abspath IS NOT NULL AND version IS NOT NULL AND package_version IS NOT NULL
                                         AND sha256 IS NOT NULL AND fingerprint IS NOT NULL
-                                        AND request_digest IS NOT NULL))
+                                        AND request_digest IS NOT NULL AND needs_wrapper IS NOT NULL))
 ) STRICT;
 
 CREATE TABLE process (
