@@ -215,6 +215,15 @@ fn rejection(request: &Request, provider: &ProviderName, config: Option<&Provide
     let versions = request.versions_of(provider);
     let is_impossible = || versions.is_empty().then(|| format!("no version is {versions}"));
     let unsupported_rule = config.enforces.unsupported_rule(request.policy_of(provider));
+    // The package managers of distributions have names of their own, which their hooks check.
+    let has_pattern = || {
+        let name = [request.name.link_name().to_owned()];
+        let packages = if overrides.packages.is_empty() { &name[..] } else { &overrides.packages };
+        let pattern = packages.iter().find(|package| is_pattern(package));
+        pattern
+            .filter(|_| config.curated == Some(false))
+            .map(|odd| format!("{odd} is not the name of a package"))
+    };
     let has_option = || {
         let allowed = config.options.as_deref()?;
         overrides.check_options(provider, allowed).err().map(|error| error.to_string())
@@ -223,5 +232,13 @@ fn rejection(request: &Request, provider: &ProviderName, config: Option<&Provide
         let known = config.override_keys.as_deref();
         overrides.check_keys(provider, known).err().map(|error| error.to_string())
     };
-    unsupported_rule.or_else(has_option).or_else(has_key).or_else(is_impossible)
+    unsupported_rule.or_else(has_pattern).or_else(has_option).or_else(has_key).or_else(is_impossible)
+}
+
+/// Returns whether a package is neither an option nor a location, and has a character that no name has.
+fn is_pattern(package: &str) -> bool {
+    let end = package.find(['<', '>', '=', '!', '~', '@', '[', ';', ' ']).unwrap_or(package.len());
+    !package.starts_with('-')
+        && !package.contains('/')
+        && package[..end].contains(['*', '?', '^', '$', '|', '(', ')', '{', '}', '\\', '\'', '"'])
 }

@@ -148,6 +148,13 @@ impl<'a> InstalledPackages<'a> {
             (MIN_RELEASE_AGE_KEY, Value::from(request.policy.min_release_age)),
             (POSTINSTALL_SCRIPTS_KEY, request.policy.postinstall_scripts.into()),
         ];
+        let exact = Some(request.exact_version.as_str()).filter(|version| !version.is_empty());
+        for (key, version) in [("min_version", &request.min_version), ("max_version", &request.max_version)] {
+            let version = exact.unwrap_or(version);
+            if !version.is_empty() {
+                line[key] = version.into();
+            }
+        }
         for (key, rule) in rules {
             if !rule.is_null() && !request.best_effort.iter().any(|default| default == key) {
                 line[key] = rule;

@@ -178,15 +178,17 @@ fn names_the_programs_of_a_package_that_has_none_of_the_requested_name() {
         mkdir -p \"$bin\"; for name in other python dep; do [ -e \"$bin/$name\" ] || cp /bin/true \"$bin/$name\"; done\n\
         exec \"$RIGUP\" hook binary --provider p --abspath \"$bin/x\" -- \"$@\"\n",
     );
-    for (name, provider, program, others) in [
-        ("ripgrep", "brew", "rg", ""),
-        ("plain", "p", "dep", ", other and python"),
-        ("my-venv", "p", "other", ""),
-        ("my-node", "p", "other", ""),
+    for (name, provider, program, others, version) in [
+        ("ripgrep", "brew", "rg", "", ""),
+        ("plain", "p", "dep", ", other and python", "@1.5"),
+        ("my-venv", "p", "other", "", ""),
+        ("my-node", "p", "other", "", ""),
     ] {
-        let record = context.run(&["install", name, "--binproviders", provider]).exits_with(1).record();
+        let requested = format!("{name}{version}");
+        let record = context.run(&["install", &requested, "--binproviders", provider]).exits_with(1).record();
+        let versions = if version.is_empty() { "" } else { r#","min_version":"1.5","max_version":"1.5""# };
         let line = format!(
-            r#"{{"type":"BinaryRequest","name":"{program}","binproviders":"{provider}","overrides":{{"{provider}":["{name}"]}}}}"#
+            r#"{{"type":"BinaryRequest","name":"{program}","binproviders":"{provider}","overrides":{{"{provider}":["{name}"]}}{versions}}}"#
         );
         let expected = format!(
             "{provider} installed {name}, which has no program of that name; it has {program}{others}: \
@@ -199,6 +201,21 @@ fn names_the_programs_of_a_package_that_has_none_of_the_requested_name() {
     let line = json!({"type": "BinaryRequest", "name": "rg", "binproviders": "brew", "overrides": {"brew": ["ripgrep"]}});
     context.plugin("p", &[line]);
     assert_eq!(context.run(&["install", "rg"]).succeeds().record()["binprovider"], "brew");
+}
+
+#[test]
+fn open_registries_are_not_asked_for_a_pattern() {
+    let context = TestContext::new();
+    let providers = ["npm", "pip", "uv", "pnpm", "cargo", "go", "gem"];
+    for name in ["cow*", "$(cow)", "cow?==1"] {
+        let stderr =
+            context.run(&["install", name, "--binproviders", &providers.join(",")]).exits_with(1).stderr;
+        for provider in providers {
+            let reason = format!("{provider} rejected: {name} is not the name of a package");
+            assert!(stderr.contains(&reason), "{stderr}");
+        }
+    }
+    assert!(context.hook_processes().is_empty());
 }
 
 #[test]
