@@ -6,95 +6,99 @@
 set -euf
 IFS='
 '
-decline() { echo "$1" >&2; exit 0; }
-fail() { echo "$1" >&2; exit 1; }
-reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
-warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
 eval "$("$RIGUP" hook begin --provider pip -- "$@")"
-# Packages that are not releases in an index: URLs, files and repositories. A wheel runs nothing when it is installed.
-for location in $locations; do
-    [ -z "$must_keep_age" ] || reject "cannot enforce min_release_age: $location has no release date"
-    case $location in
-        *.whl | *.whl'#'*) ;;
-        *) [ "$run_scripts" ] ||
-            reject "$location is not from an index, so it can run scripts; allow them with --postinstall-scripts" ;;
-    esac
-done
+# A wheel runs nothing when it is installed.
+check_locations '^([A-Za-z0-9._-]+(\[[^]]*\])? *@ *)?((https?|file):|[./~])[^?#]*\.whl([?#].*)?$'
 
-# Settings of the caller that would install elsewhere, with another Python or without dependencies.
-unset PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR UV_PROJECT UV_SYSTEM_PYTHON UV_VENV_SEED UV_WORKING_DIR
-unset PIP_ABI PIP_EDITABLE PIP_IMPLEMENTATION PIP_PLATFORM PIP_PYTHON PIP_PYTHON_VERSION PIP_REPORT PIP_REQUIREMENT
-export PIP_NO_DEPS=0 PIP_DRY_RUN=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off
+# Variables that choose another Python or another project.
+unset PIP_PYTHON PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR UV_LINK_MODE UV_PROJECT UV_SYSTEM_PYTHON UV_VENV_SEED UV_WORKING_DIR
 # These empty files keep uv from reading the project files of the folders above.
 : >uv.toml && : >pyproject.toml
-[ -z "$cache" ] || export XDG_CACHE_HOME="${XDG_CACHE_HOME:-$cache}"
 
-# Prints pip's settings as key=value, the weakest first.
-pip_settings() {
-    {
-        [ "${PIP_CONFIG_FILE:-}" = /dev/null ] || for file in /etc/xdg/pip/pip.conf /etc/pip.conf \
-            "/Library/Application Support/pip/pip.conf" "${HOME:-}/.pip/pip.conf" \
-            "${HOME:-}/Library/Application Support/pip/pip.conf" \
-            "${XDG_CONFIG_HOME:-${HOME:-}/.config}/pip/pip.conf" "${PIP_CONFIG_FILE:-}"; do
-            [ ! -r "$file" ] || { cat "$file" && echo; }
-        done
-        echo '[global]' && env | sed -n 's/^PIP_//p'
-    } | awk '
-        /^[ \t]*([#;]|$)/ { next }
-        /^\[/ { is_other = !/^\[(global|install)\]/; next }
-        is_other { next }
-        /^[ \t]/ { print key " of several lines=yes"; next }
-        match($0, /[ \t]*[=:][ \t]*/) {
-            key = tolower(substr($0, 1, RSTART - 1)); gsub("_", "-", key)
-            print key "=" substr($0, RSTART + RLENGTH)
-        }'
+# Prints the last error of pip or uv in one line.
+reason() {
+    awk '/ResolutionImpossible/ { next }
+        sub(/^ *(ERROR:|error:|cause:|Caused by:|×|╰─▶) /, "") { reason = $0; is_open = !/[.0-9]$/; next }
+        /^ *(hint:.*)?$/ { is_open = 0 }
+        is_open { sub(/^ */, ""); reason = reason " " $0 }
+        END { print reason }' pip.err
+}
+# Prints the files and variables that have settings of pip.
+setting_sources() {
+    for file in "${PIP_CONFIG_FILE:-}" /etc/pip.conf /etc/xdg/pip/pip.conf "$HOME/.pip/pip.conf" \
+        "${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf" "$HOME/Library/Application Support/pip/pip.conf"; do
+        [ ! -f "$file" ] || echo "$file"
+    done
+    env | sed -n 's/^\(PIP_[A-Z_]*\)=.*/\1/p'
 }
 
-# Hands the settings that choose indexes, certificates and proxies to uv. Fails if uv has no such setting.
-hand_settings_to_uv() {
-    for setting in $(pip_settings); do
-        value=${setting#*=}
-        case $setting in
-            *= | no-index=[0fFnN]* | no-index=off) ;;
-            index-url=*) export UV_DEFAULT_INDEX="$value" UV_INDEX_URL="$value" ;;
-            extra-index-url=*) export UV_INDEX="$value" UV_EXTRA_INDEX_URL="$value" ;;
-            find-links=*) UV_FIND_LINKS=$(echo "$value" | tr ' ' ,) && export UV_FIND_LINKS ;;
-            no-index=*) no_index=--no-index ;;
-            constraint=*) export UV_CONSTRAINT="$value" ;;
-            trusted-host=*) export UV_INSECURE_HOST="$value" ;;
-            cert=*) export SSL_CERT_FILE="${SSL_CERT_FILE:-$value}" ;;
-            proxy=*) export ALL_PROXY="$value" HTTP_PROXY="$value" HTTPS_PROXY="$value" ;;
-            *' of several lines='* | *binary=* | pre=* | *-releases=* | only-final=* | require-hashes=* | \
-                build-constraint=* | client-cert=* | keyring-provider=* | uploaded-prior-to=* | upgrade-strategy=* | use-*=*)
-                only_pip=${setting%%=*} && return 1
-                ;;
+is_on() { case $1 in 0 | [fFnN]* | [oO][fF]*) return 1 ;; esac; }
+
+# pip itself merges its files and variables into lines like global.index-url='https://example.org/simple'. They become
+# variables of pip, and of uv if it has such a setting, except for those that would install elsewhere, for another
+# Python or without dependencies.
+only_pip='' no_index='' no_age='' reinstall='' unread=''
+settings=$(PIP_QUIET=0 python3 -m pip config list 2>pip.err) || {
+    ! command -v python3 >/dev/null || grep -q 'No module named pip' pip.err ||
+        fail "cannot read pip's settings: $(tail -n 1 pip.err)"
+    unread=$(setting_sources | head -n 1)
+}
+for section in global install :env:; do
+    for setting in $(printf '%s\n' "$settings" |
+        sed -nE "/^$section\.[a-z0-9-]+=.../{ s/^$section\.//; s/=./=/; s/.\$//; s/(\\\\[nt]| )+/ /g; s/= /=/; p; }"); do
+        key=${setting%%=*} value=${setting#*=}
+        variable=PIP_$(echo "$key" | tr a-z- A-Z_)
+        export "$variable=$value"
+        case $key in
+            abi | dry-run | editable | implementation | no-dep* | platform | prefix | python | python-version | quiet | \
+                report | requirement | root | target | user) unset "$variable" ;;
+            index-url) export UV_DEFAULT_INDEX="$value" UV_INDEX_URL="$value" ;;
+            extra-index-url) export UV_INDEX="$value" UV_EXTRA_INDEX_URL="$value" ;;
+            find-links) UV_FIND_LINKS=$(echo "$value" | tr ' ' ,) && export UV_FIND_LINKS ;;
+            no-index) if is_on "$value"; then no_index=--no-index; else no_index=; fi ;;
+            constraint) export UV_CONSTRAINT="$value" ;;
+            trusted-host) export UV_INSECURE_HOST="$value" ;;
+            cert) if [ -f "$value" ]; then export SSL_CERT_FILE="$value"; else only_pip=cert; fi ;;
+            proxy) export ALL_PROXY="$value" HTTP_PROXY="$value" HTTPS_PROXY="$value" ;;
+            *timeout | retries | *cache* | config-file | *compile | *disable* | *clean | *color | exists-action | \
+                *force* | ignore-installed | log | *warn* | no-input | *progress* | require-virtualenv | root-* | \
+                break-* | require-hashes | upgrade | verbose) ;;
+            *) only_pip=$key ;;
         esac
     done
-}
+done
+! is_on "${PIP_REQUIRE_HASHES:-0}" ||
+    decline "pip's setting require-hashes allows only packages with a hash, and a requirement cannot state a hash"
+export PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off
 
-# Like pip itself, but unlike pip --python, this hook reads the settings of the venv or the Python on PATH.
-python=$(command -v python3) || python=
-case $python in
-    */bin/*) python_prefix=${python%/bin/*} ;;
-    ?*) python_prefix=$(python3 -c 'import sys; print(sys.prefix)') || python_prefix= ;;
-esac
-if [ "$python" ] && [ -f "$python_prefix/pip.conf" ]; then
-    export PIP_CONFIG_FILE="${PIP_CONFIG_FILE:-$python_prefix/pip.conf}"
+# Likewise, the settings of uv itself.
+elsewhere='^ *(break-system-packages|link-mode|no-deps|prefix|python|python-platform|python-version|system|target) *='
+user_config=${XDG_CONFIG_HOME:-$HOME/.config}/uv/uv.toml
+if grep -qsE "$elsewhere" "$user_config"; then
+    mkdir -p config/uv && sed -E "/$elsewhere/d" "$user_config" >config/uv/uv.toml
+    export XDG_CONFIG_HOME="$PWD/config"
+fi
+if [ "${UV_CONFIG_FILE:-}" ]; then
+    sed -E "/$elsewhere/d" "$UV_CONFIG_FILE" >uv-config.toml && export UV_CONFIG_FILE="$PWD/uv-config.toml"
 fi
 
-only_pip='' no_index='' no_age=''
-if command -v uv >/dev/null && hand_settings_to_uv; then
+if command -v uv >/dev/null && [ -z "$only_pip" ]; then
+    [ -z "$unread" ] ||
+        decline "python3 has no pip, which must read its settings ($unread); install it with apt-get install python3-pip"
     no_build=--no-build age=${released_before:+--exclude-newer=$released_before}
     make_venv() { uv venv --quiet "$part"; }
     install() { uv pip install --python "$part/bin/python" $no_index ${reinstall:+--reinstall} "$@"; }
 else
     or_uv=", or put uv on PATH"
     if [ "$only_pip" ]; then or_uv=", because uv has no setting like pip's $only_pip"; fi
-    [ "$python" ] || decline "python3 is not on PATH; install it with apt-get install python3 python3-pip$or_uv"
+    case $* in *--pays-from=*) [ -z "$only_pip" ] || decline "uv would not be used$or_uv" ;; esac
+    needs python3 "install it with apt-get install python3 python3-pip$or_uv"
     pip=$(python3 -c 'import venv, pip; print(pip.__version__.split(".")[0])' 2>/dev/null) || pip=0
     [ "$pip" -gt 22 ] ||
         decline "python3 has no venv or no pip >= 23; install them with apt-get install python3-venv python3-pip$or_uv"
+    [ -z "$must_keep_scripts" ] || [ -z "$locations" ] ||
+        reject "pip would build the dependencies that a wheel names by their URL; put uv on PATH"
     no_build=--only-binary=:all: age=
     if [ "$pip" -gt 25 ]; then age=${released_before:+--uploaded-prior-to=$released_before}; fi
     if [ "$released_before" ] && [ -z "$age" ]; then
@@ -105,20 +109,15 @@ else
     make_venv() { python3 -m venv --without-pip "$part"; }
     install() {
         python3 -m pip --python "$part/bin/python" install --no-compile --no-warn-script-location --log pip.log \
-            --target= --root=/ --prefix="$part" --no-user ${reinstall:+--force-reinstall} "$@"
+            ${reinstall:+--force-reinstall} "$@"
     }
 fi
 
-# Build beside the prefix: a failure or a kill leaves the working version. hook relocate makes the venv movable,
-# except for the scripts that activate it.
-part=$prefix.part reinstall=
-trap 'rm -rf "$part"' EXIT
-trap 'exit 143' HUP INT TERM
-rm -rf "$part"
-if [ "$prefix" != "$LIB_DIR/pip/$name" ] && [ -e "$prefix" ]; then
-    reinstall=yes && cp -Rp "$prefix" "$part"
+make_part
+if [ -e "$part/pyvenv.cfg" ]; then reinstall=yes
 else
     make_venv >&2
+    # hook relocate makes the venv movable, except for the scripts that activate it.
     find "$part/bin" -iname '*activate*' -delete
 fi
 if [ "$run_scripts" ]; then no_build=; fi
@@ -130,6 +129,14 @@ try() {
     [ "$code" = 0 ]
 }
 seen() { grep -qE "$1" pip.err pip.log; }
+# Returns whether a build would have helped: there is no wheel of any version, or only a source of the requested one.
+needs_build() {
+    [ -z "$run_scripts" ] || return 1
+    ! seen 'no usable wheels|building.* is disabled' || return 0
+    version=$(sed -n 's/^ERROR: No matching distribution found for [^ ]*==\([^ ]*\).*/\1/p' pip.err)
+    if [ "$version" ]; then seen "No sources permitted for .*-$version\.(tar|zip)"
+    else seen 'No sources permitted for' && seen '\(from versions: none\)'; fi
+}
 no_dates() { seen 'missing an upload date|does not provide upload-time'; }
 # Prints the first URL that could not be fetched, and why.
 unreachable() {
@@ -138,16 +145,13 @@ unreachable() {
     url=$(sed -nE "s/.*Failed to fetch: \`?([^\`]+)\`?\$/\1/p" pip.err | head -n 1)
     [ -z "$url" ] || echo "$url: $(sed -nE 's/^ *(cause|Caused by): //p' pip.err | tail -n 1)"
 }
-reason() { tail -n 1 pip.err | sed -E 's/^ *(ERROR|cause|hint): //'; }
 try || { [ -z "$must_keep_age" ] && no_dates && age= &&
     warn "the index has no release dates, so the newest releases are installed" && try; } || {
     url=$(unreachable)
     if no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
     [ -z "$url" ] ||
         fail "cannot reach the index: $url; check the network, and the index and the proxy in pip's configuration"
-    if seen 'building.* is disabled|No (sources|binaries) permitted'; then
-        fail "$(reason); a package that must be built needs --postinstall-scripts"
-    fi
+    if needs_build; then fail "$(reason); a package that must be built needs --postinstall-scripts"; fi
     fail "$(reason)"
 }
 "$RIGUP" hook relocate "$part"
@@ -159,7 +163,4 @@ if [ -f "$binary" ] && [ "$(wc -l <"$binary")" -lt 15 ] && grep -q 'sys\.argv\[0
 fi
 
 "$RIGUP" hook binary --provider pip --built "$part" --abspath "$prefix/bin/$name" -- "$@"
-# One warning per LIB_DIR is enough.
-if [ "$no_age" ] && mkdir -p "$LIB_DIR/.cache" && (set -C && : >"$LIB_DIR/.cache/pip-$pip-noted") 2>/dev/null; then
-    warn "$no_age and installs the newest releases; $with_uv"
-fi
+if [ "$no_age" ] && once "pip-$pip"; then warn "$no_age and installs the newest releases; $with_uv"; fi

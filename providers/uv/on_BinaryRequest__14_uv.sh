@@ -6,42 +6,37 @@
 set -euf
 IFS='
 '
-decline() { echo "$1" >&2; exit 0; }
-fail() { echo "$1" >&2; exit 1; }
-reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
-warn() { echo "{\"type\":\"Warning\",\"message\":\"$1\"}"; }
 
 eval "$("$RIGUP" hook begin --provider uv -- "$@")"
-command -v uv >/dev/null || decline "uv is not on PATH; install it with pip install uv, or see https://docs.astral.sh/uv"
+needs uv "install it with pip install uv, or see https://docs.astral.sh/uv"
 
-# Packages that are not releases in an index: URLs, files and repositories. A wheel runs nothing when it is installed.
-for location in $locations; do
-    [ -z "$must_keep_age" ] || reject "cannot enforce min_release_age: $location has no release date"
-    case $location in
-        *.whl | *.whl'#'*) ;;
-        *) [ "$run_scripts" ] ||
-            reject "$location is not from an index, so it can run scripts; allow them with --postinstall-scripts" ;;
-    esac
-done
+# A wheel runs nothing when it is installed.
+check_locations '^([A-Za-z0-9._-]+(\[[^]]*\])? *@ *)?((https?|file):|[./~])[^?#]*\.whl([?#].*)?$'
 # A requested age takes precedence over the options of a requirement.
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -v '^--exclude-newer-package='); fi
 
-# Settings of the caller that would install elsewhere or with another Python.
-unset PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR UV_PROJECT UV_SYSTEM_PYTHON UV_VENV_SEED UV_WORKING_DIR
+# Settings of the caller that would install elsewhere, for another Python or without dependencies.
+unset PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR UV_LINK_MODE UV_PROJECT UV_SYSTEM_PYTHON UV_VENV_SEED UV_WORKING_DIR
 # These empty files keep uv from reading the project files of the folders above.
 : >uv.toml && : >pyproject.toml
-[ -z "$cache" ] || export XDG_CACHE_HOME="${XDG_CACHE_HOME:-$cache}"
 
-# Build beside the prefix: a failure or a kill leaves the working version. hook relocate makes the venv movable,
-# except for the scripts that activate it.
-part=$prefix.part reinstall=
-trap 'rm -rf "$part"' EXIT
-trap 'exit 143' HUP INT TERM
-rm -rf "$part"
-if [ "$prefix" != "$LIB_DIR/uv/$name" ] && [ -e "$prefix" ]; then
-    reinstall=--reinstall && cp -Rp "$prefix" "$part"
+# The same goes for the settings of uv.
+elsewhere='^ *(break-system-packages|link-mode|no-deps|prefix|python|python-platform|python-version|system|target) *='
+user_config=${XDG_CONFIG_HOME:-$HOME/.config}/uv/uv.toml
+if grep -qsE "$elsewhere" "$user_config"; then
+    mkdir -p config/uv && sed -E "/$elsewhere/d" "$user_config" >config/uv/uv.toml
+    export XDG_CONFIG_HOME="$PWD/config"
+fi
+if [ "${UV_CONFIG_FILE:-}" ]; then
+    sed -E "/$elsewhere/d" "$UV_CONFIG_FILE" >uv-config.toml && export UV_CONFIG_FILE="$PWD/uv-config.toml"
+fi
+
+make_part
+reinstall=
+if [ -e "$part/pyvenv.cfg" ]; then reinstall=--reinstall
 else
     uv venv --quiet "$part" >&2
+    # hook relocate makes the venv movable, except for the scripts that activate it.
     find "$part/bin" -iname '*activate*' -delete
 fi
 no_build=--no-build age=${released_before:+--exclude-newer=$released_before}
@@ -53,18 +48,23 @@ try() {
     cat uv.err >&2
     [ "$code" = 0 ]
 }
+# Prints the last error in one line.
+reason() {
+    awk 'sub(/^ *(error:|cause:|Caused by:|×|╰─▶) /, "") { reason = $0; is_open = !/[.0-9]$/; next }
+        /^ *(hint:.*)?$/ { is_open = 0 }
+        is_open { sub(/^ */, ""); reason = reason " " $0 }
+        END { print reason }' uv.err
+}
 no_dates() { grep -q 'missing an upload date' uv.err; }
 try || { [ -z "$must_keep_age" ] && no_dates && age= &&
     warn "the index has no release dates, so the newest releases are installed" && try; } || {
     if no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
     url=$(sed -nE "s/.*Failed to fetch: \`?([^\`]+)\`?\$/\1/p" uv.err | head -n 1)
-    cause=$(sed -nE 's/^ *(cause|Caused by): //p' uv.err | tail -n 1)
     [ -z "$url" ] ||
-        fail "cannot reach the index: $url: $cause; check the network, and the index and the proxy in uv's configuration"
-    reason=$(tail -n 1 uv.err | sed -E 's/^ *(cause|hint): //')
+        fail "cannot reach the index: $url: $(reason); check the network, and the index and the proxy in uv's configuration"
     ! grep -qE 'building.* is disabled|no usable wheels' uv.err ||
-        fail "$reason; a package that must be built needs --postinstall-scripts"
-    fail "$reason"
+        fail "$(reason); a package that must be built needs --postinstall-scripts"
+    fail "$(reason)"
 }
 "$RIGUP" hook relocate "$part"
 # pip, uv and their versions write different launchers for the same program; rigup.lock needs the same file each time.

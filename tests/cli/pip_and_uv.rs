@@ -9,23 +9,25 @@ use crate::test_context::TestContext;
 
 /// Writes the program `x` into a venv, and a line with the name of the installer and some of its environment.
 const INSTALL: &str = r#"install() {
-    echo "$1 $(env | grep -E '^(UV_|PIP_TARGET|PYTHONPATH|XDG_)' | sort | tr '\n' ' ')$no_index" >"$DATA_DIR/installed-by"
-    printf '#!/bin/sh\necho 1.0\n' >"${2%/python}/x" && chmod +x "${2%/python}/x"
+    echo "$1 $(env | grep -E "^(UV_|PYTHONPATH|XDG_(CACHE|DATA|STATE)|ALL_PROXY|SSL_$2)" | sort | tr '\n' ' ')$no_index" >"$DATA_DIR/installed-by"
+    printf '#!/bin/sh\necho 1.0\n' >"${python%/python}/x" && chmod +x "${python%/python}/x"
 }
 no_index=
-for arg; do [ "$arg" != --no-index ] || no_index=$arg; done
+for arg; do case $arg in --no-index) no_index=$arg ;; */bin/python) python=$arg ;; esac; done
 "#;
 
 const UV: &str = r#"case $1 in
     venv) mkdir -p "$3/bin" && ln -s /bin/sh "$3/bin/python" ;;
-    pip) install uv "$4" ;;
+    pip) install uv && cat "${UV_CONFIG_FILE:-$XDG_CONFIG_HOME/uv/uv.toml}" >"$DATA_DIR/uv-config" || : ;;
 esac
 "#;
 
-const PYTHON: &str = r#"case "$1 $2" in
+/// `pip config list` prints the content of the file `settings`.
+const PYTHON: &str = r#"case "$1 $2 $3" in
     "-c import venv"*) echo 26 ;;
-    "-m venv") mkdir -p "$4/bin" && ln -s /bin/sh "$4/bin/python" ;;
-    "-m pip") install pip "$4" ;;
+    "-m pip config") cat "$DATA_DIR/../settings" ;;
+    "-m venv"*) mkdir -p "$4/bin" && ln -s /bin/sh "$4/bin/python" ;;
+    "-m pip"*) install pip '|PIP_(CONFIG|INDEX|NO_DEPS|PRE|TARGET)' ;;
 esac
 "#;
 
@@ -36,8 +38,8 @@ fn context() -> TestContext {
         context.script(&format!("tools/bin/{name}"), &format!("#!/bin/sh\n{INSTALL}{program}"));
     }
     fs::create_dir(context.path("home")).unwrap();
-    // The machine may have settings of pip.
-    context.set("PIP_CONFIG_FILE", "/dev/null");
+    context.write("settings", "");
+    context.set("XDG_CONFIG_HOME", context.path("config"));
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools/bin").display()));
     context
 }
@@ -51,42 +53,82 @@ fn installed_by(context: &TestContext, provider: &str) -> String {
 
 #[test]
 fn uv_gets_the_settings_of_pip_that_choose_where_packages_come_from() {
-    for (variable, value, expected) in [
-        ("PIP_TIMEOUT", "9", "uv"),
-        ("PIP_INDEX_URL", "https://x/s", "uv UV_DEFAULT_INDEX=https://x/s UV_INDEX_URL=https://x/s"),
-        ("PIP_EXTRA_INDEX_URL", "a b", "uv UV_EXTRA_INDEX_URL=a b UV_INDEX=a b"),
-        ("PIP_FIND_LINKS", "a b", "uv UV_FIND_LINKS=a,b"),
-        ("PIP_NO_INDEX", "1", "uv --no-index"),
-        ("PIP_NO_INDEX", "false", "uv"),
-        ("PIP_CONSTRAINT", "/c", "uv UV_CONSTRAINT=/c"),
-        ("PIP_REQUIRE_HASHES", "1", "pip"),
-        ("PIP_NO_BINARY", "x", "pip"),
+    let context = context();
+    let certificates = context.write("ca.pem", "");
+    for (settings, expected) in [
+        ("global.timeout='9'\nlist.format='json'\n:env:.index-url=''", "uv"),
+        ("global.index-url='https://x/s'", "uv UV_DEFAULT_INDEX=https://x/s UV_INDEX_URL=https://x/s"),
+        (
+            "global.extra-index-url='\\nhttps://a\\n  https://b'",
+            "uv UV_EXTRA_INDEX_URL=https://a https://b UV_INDEX=https://a https://b",
+        ),
+        ("install.find-links=\"/a's /b\"", "uv UV_FIND_LINKS=/a's,/b"),
+        (":env:.no-index='1'\ninstall.no-index='off'", "uv --no-index"),
+        (":env:.no-index='False'\ninstall.no-index='on'", "uv"),
+        (":env:.constraint='/a'\nglobal.constraint='/c'\ninstall.constraint='/b'", "uv UV_CONSTRAINT=/a"),
+        ("global.proxy='http://p'", "uv ALL_PROXY=http://p"),
+        (&format!("global.cert='{}'", certificates.display()), "uv SSL_CERT_FILE=TMP/ca.pem"),
+        ("global.cert='/no/such'", "pip PIP_CONFIG_FILE=/dev/null"),
+        (
+            "install.pre='1'\nglobal.target='/t'\nglobal.no-deps='1'",
+            "pip PIP_CONFIG_FILE=/dev/null PIP_PRE=1",
+        ),
+        (
+            "global.index-url='https://a'\ninstall.index-url='https://b'\ninstall.keyring-provider='x'",
+            "pip PIP_CONFIG_FILE=/dev/null PIP_INDEX_URL=https://b UV_DEFAULT_INDEX=https://b UV_INDEX_URL=https://b",
+        ),
     ] {
-        let mut context = context();
-        context.set(variable, value);
-        assert_eq!(installed_by(&context, "pip"), expected, "{variable}={value}");
+        context.write("settings", settings);
+        assert_eq!(installed_by(&context, "pip"), expected, "{settings}");
     }
+    assert_eq!(installed_by(&context, "uv"), "uv", "the uv provider reads only uv's own settings");
 }
 
 #[test]
-fn uv_gets_the_settings_in_the_files_of_pip() {
+fn settings_of_pip_that_nothing_can_read_are_not_ignored() {
+    let mut context = context();
+    let failure = |context: &TestContext| {
+        context.run(&["install", "x", "--binproviders", "pip", "--force"]).exits_with(1).stderr
+    };
+    context.write("settings", "global.require-hashes='true'");
+    assert!(
+        failure(&context)
+            .contains("pip declined: pip's setting require-hashes allows only packages with a hash")
+    );
+    context.script("tools/bin/python3", "#!/bin/sh\necho No module named pip >&2\nexit 1\n");
+    context.set("PIP_INDEX_URL", "https://x/s");
+    assert!(failure(&context).contains("python3 has no pip, which must read its settings ("));
+    context.script("tools/bin/python3", "#!/bin/sh\necho line 3 is wrong >&2\nexit 1\n");
+    assert!(failure(&context).contains("cannot read pip's settings: line 3 is wrong"));
+}
+
+#[test]
+fn uv_is_not_brought_in_if_the_settings_of_pip_need_pip() {
+    let context = context();
+    fs::remove_file(context.path("tools/bin/uv")).unwrap();
+    context.write("settings", "global.pre='1'");
+    let args = ["install", "w", "x", "y", "z", "--binproviders", "pip"];
+    let reason = "pip is faster with uv, which cannot be installed: ";
+    let output = context.run(&args).exits_with(1).stderr_contains(reason);
+    output.stderr_contains("pip declined: uv would not be used, because uv has no setting like pip's pre");
+    assert!(!context.run(&args).exits_with(1).stderr.contains(reason), "it is said once");
+}
+
+#[test]
+fn settings_of_uv_that_would_install_elsewhere_do_not_count() {
     let mut context = context();
     let file = context.write(
-        "home/.config/pip/pip.conf",
-        "[global]\n; comment\ntimeout = 3\nindex-url: https://a/s\n[list]\nindex-url = https://b\n[install]\nno_index = yes",
+        "config/uv/uv.toml",
+        "[pip]\ntarget = '/t'\nprefix='/p'\nno-deps = true\nsystem = true\npython = '3'\nindex-url = 'https://x'\n",
     );
-    context.set("PIP_CONFIG_FILE", "");
-    let settings = "uv UV_DEFAULT_INDEX=https://a/s UV_INDEX_URL=https://a/s --no-index";
-    assert_eq!(installed_by(&context, "pip"), settings);
-    assert_eq!(installed_by(&context, "uv"), "uv", "the uv provider reads only uv's own settings");
-    context.set("PIP_CONFIG_FILE", "/dev/null");
-    assert_eq!(installed_by(&context, "pip"), "uv", "as in pip, no file is read");
-    context.set("PIP_CONFIG_FILE", "");
-    fs::write(&file, "[global]\nextra-index-url =\n  https://a\n  https://b\n").unwrap();
-    assert_eq!(installed_by(&context, "pip"), "pip", "a list of several lines");
-    fs::remove_file(&file).unwrap();
-    context.write("tools/pip.conf", "[global]\nfind-links = /w\n");
-    assert_eq!(installed_by(&context, "pip"), "uv UV_FIND_LINKS=/w", "the file of the Python on PATH");
+    let settings = |context: &TestContext, provider: &str| {
+        installed_by(context, provider);
+        fs::read_to_string(context.path("data/uv-config")).unwrap()
+    };
+    assert_eq!(settings(&context, "pip"), "[pip]\nindex-url = 'https://x'\n");
+    assert_eq!(settings(&context, "uv"), "[pip]\nindex-url = 'https://x'\n");
+    context.set("UV_CONFIG_FILE", file);
+    assert_eq!(settings(&context, "uv"), "[pip]\nindex-url = 'https://x'\n");
 }
 
 #[test]
@@ -140,10 +182,10 @@ fn packages_that_are_not_in_an_index_need_postinstall_scripts() {
 
 #[test]
 fn an_old_pip_that_ignores_release_dates_is_reported_once() {
-    let mut context = TestContext::new();
+    let context = context();
+    fs::remove_file(context.path("tools/bin/uv")).unwrap();
     let python = PYTHON.replace("26", "23");
     context.script("tools/bin/python3", &format!("#!/bin/sh\n{INSTALL}{python}"));
-    context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools/bin").display()));
     let warnings = [(); 2].map(|()| {
         let output = context.run(&["install", "x", "--binproviders", "pip", "--force"]).succeeds();
         output

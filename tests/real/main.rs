@@ -115,6 +115,9 @@ fn context_with_uv() -> TestContext {
     python(&["-m", "venv", "--without-pip", venv.to_str().unwrap()]);
     let interpreter = venv.join("bin/python");
     python(&["-m", "pip", "--python", interpreter.to_str().unwrap(), "install", "--quiet", "uv"]);
-    context.set("PATH", format!("{}:/usr/bin:/bin", venv.join("bin").display()));
+    let folder = context.path("uv-only");
+    fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(venv.join("bin/uv"), folder.join("uv")).unwrap();
+    context.set("PATH", format!("{}:/usr/bin:/bin", folder.display()));
     context
 }

@@ -76,25 +76,68 @@ fn check_install(context: &TestContext) {
     context.run(&["install", "--force"]).succeeds();
     let (lib_dir, moved) = (context.path("data/lib"), context.path("moved lib"));
     fs::rename(&lib_dir, &moved).unwrap();
-    let program = moved.join(rigup::settings::platform()).join("pip/private/bin/private");
+    let program = moved.join(rigup::settings::platform()).join("bin/private");
     let output = Command::new(program).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1.0\n", "{output:?}");
     fs::rename(moved, lib_dir).unwrap();
 }
 
+/// Puts the Python of a venv first on PATH, whose own `pip.conf` has no index, and returns the folder of the user's.
+fn context_with_config_files(mut context: TestContext) -> TestContext {
+    let venv = context.path("venv");
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-m", "venv", "--without-pip", "--system-site-packages"]).arg(&venv);
+    assert!(python.status().unwrap().success());
+    context.write("venv/pip.conf", "[global]\ntimeout = 9\n");
+    let path = context.path("uv-only").into_os_string().into_string().unwrap();
+    context.set("PATH", format!("{}:{path}:/usr/bin:/bin", venv.join("bin").display()));
+    for variable in ["PIP_INDEX_URL", "PIP_CONFIG_FILE", "PIP_FIND_LINKS"] {
+        context.unset(variable);
+    }
+    context.set("XDG_CONFIG_HOME", context.path("config"));
+    context
+}
+
 #[test]
 #[ignore = "needs pip, and PyPI for uv: run with --ignored"]
 fn pip_and_uv_ask_only_the_indexes_in_the_settings_of_pip() {
-    for mut context in [context_with_registries(), context_with_uv()] {
+    for context in [context_with_registries(), context_with_uv()] {
+        let mut context = context_with_config_files(context);
         let index = Index::start(&context);
-        let config = context.write("pip.conf", format!("[global]\nindex-url = {}\n", index.url));
+        let url = &index.url;
         require(&context, "pip");
-        for (variable, value) in
-            [("PIP_INDEX_URL", index.url.clone()), ("PIP_CONFIG_FILE", config.display().to_string())]
-        {
-            context.set("PIP_INDEX_URL", "").set("PIP_CONFIG_FILE", "").set(variable, value);
+        for text in [
+            format!("[global]\nindex-url = {url}\n"),
+            format!("[install]\nindex_url: {url}\n[global]\nindex-url = http://127.0.0.1:9/simple\n"),
+            format!(
+                "[global]\nno-index = true\nfind-links =\n  {url}/rigup-private-a/\n  {url}/rigup-private-b/\n"
+            ),
+            format!("[global]\nindex-url = {url}\nno-deps = true\ntarget = {url}\nplatform = win32\n"),
+        ] {
+            context.write("config/pip/pip.conf", text);
             check_install(&context);
         }
+        let config = context.write("pip.conf", format!("[global]\nindex-url = {url}\n"));
+        context.write("config/pip/pip.conf", "[global]\nindex-url = http://127.0.0.1:9/simple\n");
+        for (variable, value) in
+            [("PIP_INDEX_URL", url.clone()), ("PIP_CONFIG_FILE", config.display().to_string())]
+        {
+            context.unset("PIP_INDEX_URL").set(variable, value);
+            check_install(&context);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs PyPI for uv: run with --ignored"]
+fn settings_of_uv_choose_the_index_but_not_where_packages_are_installed() {
+    let mut context = context_with_uv();
+    let index = Index::start(&context);
+    context.set("XDG_CONFIG_HOME", context.path("config"));
+    for setting in ["target = '/no/such'", "prefix = '/no/such'", "no-deps = true", "system = true"] {
+        context.write("config/uv/uv.toml", format!("[pip]\n{setting}\nindex-url = '{}'\n", index.url));
+        require(&context, "uv");
+        check_install(&context);
     }
 }
 

@@ -42,7 +42,7 @@ fn fields(
     provider: &str,
     binary_id: BinaryId,
     machine_id: MachineId,
-) -> [(&'static str, Value); 11] {
+) -> [(&'static str, Value); 12] {
     let overrides = Value::Object(request.overrides.to_json());
     let policy = request.policy_of(provider);
     let versions = request.versions_of(provider);
@@ -64,6 +64,7 @@ fn fields(
         (POSTINSTALL_SCRIPTS_KEY, policy.may_run_scripts().into()),
         ("best_effort", best_effort.join(",").into()),
         ("overrides", if request.overrides.is_empty() { Value::Null } else { overrides }),
+        ("pays_from", request.pays_from.into()),
         ("binary_id", binary_id.to_string().into()),
         ("machine_id", machine_id.to_string().into()),
     ]
