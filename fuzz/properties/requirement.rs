@@ -69,7 +69,9 @@ fn check_record(requirement: &Requirement, request: &Request) {
     let reparsed = requirement::parse_line(requirement.plugin.as_ref(), record.as_bytes(), None)
         .expect("the record can be parsed");
     let providers = Providers::Only(request.candidates.clone());
-    assert_eq!(reparsed, Requirement { providers, setting: None, pays_from: None, ..requirement.clone() });
+    let source = String::new();
+    let expected = Requirement { providers, source, setting: None, pays_from: None, ..requirement.clone() };
+    assert_eq!(reparsed, expected);
 }
 
 fn from_arguments(request: &Request, provider: &str) -> HookRequest {
@@ -121,8 +123,7 @@ fn check_request(requirement: &Requirement, planned: &Request, provider: &str, r
             assert!(may_be_options || !package.starts_with('-'), "{package}");
         }
     }
-    if let Ok(prefix) = request.prefix("pip", Path::new(LIB_DIR)) {
-        let folder = prefix.path(Path::new(LIB_DIR));
+    if let Ok(folder) = request.prefix("pip", Path::new(LIB_DIR)) {
         let inside = folder.strip_prefix(LIB_DIR).expect("a prefix is in LIB_DIR");
         let parts: Vec<_> = inside.components().collect();
         assert!(parts.iter().all(|part| matches!(part, Component::Normal(_))), "{}", folder.display());

@@ -14,10 +14,11 @@ use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
 use crate::engine::install::{InstallPlan, TIMEOUT_SECONDS};
 use crate::engine::step_result::StepResult;
-use crate::engine::{EngineEvent, InstallReport, InstallRequest, lockfile};
+use crate::engine::{EngineEvent, InstallReport, InstallRequest};
 use crate::hook::command::MAX_TIMEOUT;
 use crate::install::plan::{Refusal, Request};
 use crate::install::resolver::Resolved;
+use crate::lockfile::FILE_NAME;
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::model::{Policy, PolicyError};
 use crate::report::table::{Cell, Column, Table};
@@ -140,7 +141,7 @@ pub(crate) fn request(
         max_version: selection.max_version,
         policy: policy.into(),
         jobs: jobs.jobs,
-        timeout: Duration::from_secs(jobs.timeout),
+        timeout: Some(Duration::from_secs(jobs.timeout)),
         ..InstallRequest::default()
     }
 }
@@ -148,7 +149,7 @@ pub(crate) fn request(
 /// Runs `rigup install`.
 pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult {
     let timings = args.timings.map(TimingsFile::begin).transpose()?;
-    let lockfile = args.locked.then(|| args.lockfile.unwrap_or_else(|| lockfile::DEFAULT.into()));
+    let lockfile = args.locked.then(|| args.lockfile.unwrap_or_else(|| FILE_NAME.into()));
     let request = InstallRequest {
         is_due: args.due,
         force: args.force,

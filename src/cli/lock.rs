@@ -8,9 +8,9 @@ use crate::cli::install::{self, JobArgs, NOTHING_REQUIRED, PolicyArgs, Selection
 use crate::cli::message::{error, message, print_diagnostics};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
-use crate::engine::pin::{self, LockChange, LockReport, LockRequest, LockRow};
-use crate::engine::{EngineError, ExitStatus, lockfile};
-use crate::lockfile::Pin;
+use crate::engine::lockfile_update::{self, LockChange, LockReport, LockRequest, LockRow};
+use crate::engine::{EngineError, ExitStatus};
+use crate::lockfile::{self, Pin};
 use crate::report::table::{Cell, Column, Table};
 
 /// The arguments of `rigup lock`.
@@ -27,7 +27,7 @@ pub(crate) struct LockArgs {
     #[command(flatten)]
     jobs: JobArgs,
     /// Write the lock file to FILE
-    #[arg(long, value_name = "FILE", default_value = lockfile::DEFAULT)]
+    #[arg(long, value_name = "FILE", default_value = lockfile::FILE_NAME)]
     lockfile: PathBuf,
     /// Exit with 1 if the lock file is not up to date
     #[arg(long)]
@@ -46,7 +46,7 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
         is_prune: args.prune,
     };
     let progress = ProgressDisplay::new(context);
-    let report = pin::lock(&request, &context.settings, &|event| progress.show(event));
+    let report = lockfile_update::lock(&request, &context.settings, &|event| progress.show(event));
     progress.clear();
     if let Err(EngineError::Interrupted(signal)) = report {
         message!("interrupted: {} is unchanged", request.lockfile.display());

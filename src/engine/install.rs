@@ -13,7 +13,7 @@ use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
-use crate::engine::lockfile;
+use crate::engine::lockfile_on_disk;
 use crate::engine::session::{self, CommandProcess, Session};
 use crate::engine::step_result::{InstallOptions, StatusCheck, StepResult};
 use crate::install::plan::{self, Selection, Step};
@@ -32,7 +32,7 @@ pub(crate) const TIMEOUT_SECONDS: u64 = 600;
 const MIN_JOBS: usize = 4;
 
 /// A request to install binaries.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct InstallRequest {
     /// The binaries to install; everything that the plugins require if empty.
     pub names: Vec<String>,
@@ -54,26 +54,8 @@ pub struct InstallRequest {
     pub lockfile: Option<PathBuf>,
     /// How many hooks may run at the same time. If `None`, this is the number of cores, but at least four.
     pub jobs: Option<usize>,
-    /// How long a hook may run.
-    pub timeout: Duration,
-}
-
-impl Default for InstallRequest {
-    fn default() -> Self {
-        Self {
-            names: Vec::new(),
-            is_due: false,
-            plugins: Vec::new(),
-            binproviders: None,
-            min_version: String::new(),
-            max_version: String::new(),
-            policy: Policy::default(),
-            force: false,
-            lockfile: None,
-            jobs: None,
-            timeout: Duration::from_secs(TIMEOUT_SECONDS),
-        }
-    }
+    /// How long a hook may run. If `None`, ten minutes.
+    pub timeout: Option<Duration>,
 }
 
 impl InstallRequest {
@@ -124,10 +106,11 @@ impl InstallPlan {
             plan::plan(&requirements, &selection, &catalog.providers())
         };
         let steps = match &request.lockfile {
-            Some(path) => lockfile::pin_steps(steps, path, &catalog, settings, on_event)?,
+            Some(path) => lockfile_on_disk::pin_steps(steps, path, &catalog, settings, on_event)?,
             None => steps,
         };
         let InstallRequest { force, jobs, timeout, .. } = *request;
+        let timeout = timeout.unwrap_or(Duration::from_secs(TIMEOUT_SECONDS));
         Ok(Self {
             catalog,
             steps,

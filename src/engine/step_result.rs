@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::install::plan::{Refusal, Request, Step};
 use crate::install::resolver::{self, ResolveError, Resolved};
-use crate::install::status::{InstallStatus, install_status, lookup_status};
-use crate::install::users::Users;
+use crate::install::status::{InstallStatus, install_status};
 use crate::install::{adopt, request_digest};
 use crate::model::{Attempt, Backoff, Binary, BinaryName, Installed, MachineId, ProviderName};
 use crate::plugin::config::provider::ProviderConfig;
@@ -51,17 +50,7 @@ impl StatusCheck<'_> {
             Err(refusal) => Ok(StepResult::Refused(refusal.clone())),
             Ok(request) => self.request(request, binaries.remove(request.name.as_str())),
         });
-        let results: Vec<StepResult> = results.collect::<Result<_, _>>()?;
-        if !self.is_dry_run {
-            let users = Users::new(self.settings, self.store, self.machine_id)?;
-            for (step, result) in steps.iter().zip(&results) {
-                if let (Ok(request), Some(installed)) = (step, result.installed()) {
-                    // Without a marker, another data dir may remove the link or the prefix.
-                    let _ = users.mark_installed(installed, &request.name);
-                }
-            }
-        }
-        Ok(results)
+        results.collect()
     }
 
     /// Returns the result of a request that no hook has to resolve, or the request as planned. `stored` is the record of
@@ -75,8 +64,7 @@ impl StatusCheck<'_> {
         let name = request.name.as_str();
         let found = adopt::find_or_adopt(store, machine_id, name, stored, is_dry_run)?;
         let Some(mut binary) = found else { return Ok(StepResult::Planned(request.clone())) };
-        let status_of = if options.is_lookup { lookup_status } else { install_status };
-        let is_met = match status_of(&binary, request, settings) {
+        let is_met = match install_status(&binary, request, settings, options.is_lookup) {
             InstallStatus::Ready => true,
             // No provider would be tried.
             InstallStatus::Unlinked(_) => is_dry_run,

@@ -3,7 +3,7 @@
 use crate::hook::command;
 use crate::install::plan::{self, Request};
 use crate::install::wrapper::{self, LinkKind};
-use crate::install::{pin, probe, request_digest};
+use crate::install::{pins, probe, request_digest};
 use crate::model::{Binary, Installed, name};
 use crate::process::executable;
 use crate::settings::Settings;
@@ -41,32 +41,13 @@ pub(crate) fn store_renewed_fingerprint(binary: &mut Binary, store: &Store) -> R
     }
 }
 
-/// Returns the status of a recorded binary, whose fingerprint was renewed.
+/// Returns the status of a recorded binary, whose fingerprint was renewed. In a lookup, which can only try env, a binary
+/// that another provider installed for another request counts as installed.
 pub(crate) fn install_status<'a>(
     binary: &'a Binary,
     request: &Request,
     settings: &Settings,
-) -> InstallStatus<'a> {
-    status(binary, request, settings, is_of_request)
-}
-
-/// Like [`install_status`], for a command that can only try env: a binary that another provider installed for another
-/// request counts as installed.
-pub(crate) fn lookup_status<'a>(
-    binary: &'a Binary,
-    request: &Request,
-    settings: &Settings,
-) -> InstallStatus<'a> {
-    status(binary, request, settings, |installed, request, settings| {
-        installed.binprovider != plan::ENV || is_of_request(installed, request, settings)
-    })
-}
-
-fn status<'a>(
-    binary: &'a Binary,
-    request: &Request,
-    settings: &Settings,
-    is_expected: impl Fn(&Installed, &Request, &Settings) -> bool,
+    is_lookup: bool,
 ) -> InstallStatus<'a> {
     let Some(installed) = binary.installed() else { return InstallStatus::Missing };
     let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
@@ -75,7 +56,9 @@ fn status<'a>(
     {
         return InstallStatus::Missing;
     }
-    if !is_accepted(installed, request, settings) || !is_expected(installed, request, settings) {
+    let fits_any = is_lookup && installed.binprovider != plan::ENV;
+    if !is_accepted(installed, request, settings) || !fits_any && !is_of_request(installed, request, settings)
+    {
         return InstallStatus::Other(installed);
     }
     if is_linked(&binary.name, installed, settings) {
@@ -95,7 +78,7 @@ pub(crate) fn is_linked(name: &str, installed: &Installed, settings: &Settings) 
 /// Returns whether a binary is installed, perhaps for another request, and this request accepts its version and
 /// provider.
 pub(crate) fn is_usable(binary: &Binary, request: &Request, settings: &Settings) -> bool {
-    match install_status(binary, request, settings) {
+    match install_status(binary, request, settings, false) {
         InstallStatus::Ready | InstallStatus::Unlinked(_) => true,
         InstallStatus::Other(installed) => is_accepted(installed, request, settings),
         InstallStatus::Missing => false,
@@ -107,7 +90,7 @@ fn is_accepted(installed: &Installed, request: &Request, settings: &Settings) ->
     let provider = &installed.binprovider;
     request.providers.allows(provider)
         && request.versions_of(provider).contains(&installed.version)
-        && request.pin.as_ref().is_none_or(|pin| pin::matches(pin, installed, &settings.lib_dir))
+        && request.pin.as_ref().is_none_or(|pin| pins::matches(pin, installed, &settings.lib_dir))
 }
 
 /// Returns whether a binary was installed for this request. A record that came without a request fits any that names no

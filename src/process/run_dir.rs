@@ -62,7 +62,7 @@ pub(crate) fn of(data_dir: &Path, process: &Process) -> Option<RunDir> {
 /// this data dir, which may have been moved.
 pub(crate) fn original(data_dir: &Path, process: &Process) -> Option<PathBuf> {
     let started_in = Path::new(process.spec.env.get("DATA_DIR")?.as_str()?);
-    let is_same = dir::is_same(started_in, data_dir) == Some(true);
+    let is_same = started_in == data_dir || dir::identity(started_in) == dir::identity(data_dir);
     (!is_same && started_in.is_dir()).then(|| started_in.to_owned())
 }
 

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::fs::lib_dir::{PACKAGES, Prefix};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
-use crate::model::{BinaryName, NameError, PluginNameError, Policy, PolicyError, VersionRange};
+use crate::model::{BinaryName, Policy, VersionRange};
 use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::overrides::{OptionError, OverrideError, Overrides};
+use crate::plugin::overrides::{OptionError, Overrides, SHARED};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::toolkit::package_spec;
 
@@ -25,8 +24,6 @@ pub struct HookRequest {
     pub max_version: String,
     /// `--exact-version`; empty for any.
     pub exact_version: String,
-    /// `--exact-sha256`: the pinned digest, with `{LIB_DIR}` for LIB_DIR; empty for any.
-    pub exact_sha256: String,
     /// `--min-release-age`, `--postinstall-scripts`
     pub policy: Policy,
     /// `--best-effort`: the rules that are only defaults.
@@ -35,33 +32,37 @@ pub struct HookRequest {
     pub overrides: Overrides,
 }
 
+/// The keys of a request, which are arguments of a hook.
+const KEYS: [&str; 9] = [
+    "name",
+    "binproviders",
+    "min_version",
+    "max_version",
+    "exact_version",
+    MIN_RELEASE_AGE_KEY,
+    POSTINSTALL_SCRIPTS_KEY,
+    "best_effort",
+    "overrides",
+];
+
 /// An error in the arguments of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// No `--name=...`.
     #[error("the hook's arguments have no --name; pass them on with -- \"$@\"")]
     NoName,
-    /// A name that cannot be a folder and a link.
+    /// A value that cannot be used.
     #[error(transparent)]
-    Name(#[from] NameError),
-    /// A provider whose name no plugin can have.
-    #[error("--binproviders: {0}")]
-    Provider(#[from] PluginNameError),
-    /// `--overrides` is not a JSON object.
-    #[error("--overrides is not a JSON object: {0}")]
+    Value(#[from] LineError),
+    /// `--overrides` is not JSON.
+    #[error("--overrides is not JSON: {0}")]
     Overrides(String),
-    /// A policy that cannot be parsed.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// An override that cannot be used.
-    #[error(transparent)]
-    Override(#[from] OverrideError),
     /// An option that the provider does not allow.
     #[error(transparent)]
     Option(#[from] OptionError),
     /// An `install_root` outside the folders in which a provider may install.
     #[error(
-        "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {PACKAGES}",
+        "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {SHARED}",
         below.display()
     )]
     InstallRoot {
@@ -86,27 +87,20 @@ impl HookRequest {
                 .rev()
                 .find_map(|argument| argument.strip_prefix("--")?.strip_prefix(key)?.strip_prefix('='))
         };
-        let name = BinaryName::parse(value("name").ok_or(RequestError::NoName)?, home)?;
-        let overrides = match value("overrides").map(serde_json::from_str) {
-            None => Overrides::default(),
-            Some(Ok(Value::Object(overrides))) => Overrides::parse(&overrides)?,
-            Some(Ok(other)) => return Err(RequestError::Overrides(other.to_string())),
-            Some(Err(error)) => return Err(RequestError::Overrides(error.to_string())),
-        };
-        let rules = [MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY]
-            .into_iter()
-            .filter_map(|key| Some((key.to_owned(), Value::from(value(&key.replace('_', "-"))?))));
-        Ok(Self {
-            name,
-            providers: Providers::parse(value("binproviders").unwrap_or_default())?,
-            min_version: value("min-version").unwrap_or_default().to_owned(),
-            max_version: value("max-version").unwrap_or_default().to_owned(),
-            exact_version: value("exact-version").unwrap_or_default().to_owned(),
-            exact_sha256: value("exact-sha256").unwrap_or_default().to_owned(),
-            policy: Policy::parse(&rules.collect())?,
-            best_effort: value("best-effort").unwrap_or_default().split(',').map(str::to_owned).collect(),
-            overrides,
-        })
+        let mut fields = Map::new();
+        for key in KEYS {
+            if let Some(text) = value(&key.replace('_', "-")) {
+                fields.insert(key.to_owned(), text.into());
+            }
+        }
+        if let Some(overrides) = fields.get_mut("overrides") {
+            let parsed = serde_json::from_str(overrides.as_str().unwrap_or_default());
+            *overrides = parsed.map_err(|error| RequestError::Overrides(error.to_string()))?;
+        }
+        if !fields.contains_key("name") {
+            return Err(RequestError::NoName);
+        }
+        Ok(Self::from_record(&fields, home)?)
     }
 
     /// Parses a record on the stdin of a batch hook.
@@ -119,7 +113,6 @@ impl HookRequest {
             min_version: requirement.min_version,
             max_version: requirement.max_version,
             exact_version: text("exact_version").to_owned(),
-            exact_sha256: String::new(),
             policy: requirement.policy,
             best_effort: text("best_effort").split(',').map(str::to_owned).collect(),
             overrides: requirement.overrides,
@@ -131,8 +124,10 @@ impl HookRequest {
         VersionRange { min: &self.min_version, max: &self.max_version }
     }
 
-    /// Returns the prefix that a provider installs into.
-    pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<Prefix, RequestError> {
+    /// Returns the folder that a provider installs into; see [`ProviderOverrides::prefix`].
+    ///
+    /// [`ProviderOverrides::prefix`]: crate::plugin::overrides::ProviderOverrides::prefix
+    pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<PathBuf, RequestError> {
         let overrides = self.overrides.of(provider);
         overrides.prefix(provider, &self.name, lib_dir).ok_or_else(|| RequestError::InstallRoot {
             provider: provider.to_owned(),
@@ -193,15 +188,14 @@ mod tests {
     #[test]
     fn rejects_arguments_that_are_not_a_request() {
         assert_eq!(parse(&["--names=x"]), Err(RequestError::NoName));
-        assert!(matches!(parse(&["--name=../x"]), Err(RequestError::Name(_))));
-        assert!(matches!(parse(&["--name=x", "--overrides=[]"]), Err(RequestError::Overrides(_))));
+        assert!(matches!(parse(&["--name=../x"]), Err(RequestError::Value(_))));
+        assert!(matches!(parse(&["--name=x", "--overrides=[]"]), Err(RequestError::Value(_))));
         assert!(matches!(parse(&["--name=x", "--overrides={"]), Err(RequestError::Overrides(_))));
     }
 
     fn prefix_of(overrides: &str) -> Result<PathBuf, RequestError> {
         let arguments = ["--name=x".to_owned(), format!("--overrides={overrides}")];
-        let request = HookRequest::parse(&arguments, None).unwrap();
-        Ok(request.prefix("pip", Path::new("/lib"))?.path(Path::new("/lib")))
+        HookRequest::parse(&arguments, None).unwrap().prefix("pip", Path::new("/lib"))
     }
 
     #[test]

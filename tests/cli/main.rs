@@ -40,7 +40,6 @@ mod relocate;
 mod requirement_keys;
 mod running;
 mod runs;
-mod shared_folders;
 mod snapshot_hooks;
 mod test_context;
 mod timings;

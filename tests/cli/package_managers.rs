@@ -85,7 +85,7 @@ fn abspath(record: &Value) -> PathBuf {
 }
 
 #[test]
-fn a_failed_or_terminated_install_removes_what_it_half_made() {
+fn a_failed_or_terminated_install_removes_what_it_installed() {
     for provider in PROVIDERS {
         let context = context();
         require(&context, provider, &package(provider));

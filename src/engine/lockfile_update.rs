@@ -10,14 +10,14 @@ use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::install::{self, InstallPlan, InstallReport, InstallRequest};
-use crate::engine::lockfile::{self, LockfileOnDisk, hook_digests};
+use crate::engine::lockfile_on_disk::{LockfileOnDisk, hook_digests, lockfile_error};
 use crate::engine::session::{self, Session};
 use crate::engine::step_result::unresolved;
 use crate::fs::lock::FileLock;
 use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
 use crate::install::status::{self, InstallStatus, install_status};
-use crate::install::{pin, relocatable, request_digest};
+use crate::install::{pins, relocatable, request_digest};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
 use crate::process::lock::{self, FOLDER_PATIENCE};
@@ -171,7 +171,7 @@ pub(crate) fn lock(
 }
 
 fn write_error(file: &LockfileOnDisk, error: &io::Error) -> EngineError {
-    lockfile::lockfile_error(&file.path, format!("cannot write it: {error}; choose another with --lockfile"))
+    lockfile_error(&file.path, format!("cannot write it: {error}; choose another with --lockfile"))
 }
 
 /// A lock file and its new contents.
@@ -247,7 +247,7 @@ impl LockfileUpdate<'_> {
                         let provider = &before.binprovider;
                         let overrides_sha256 = request_digest::of_overrides(request, provider, self.settings);
                         let line = Pin { overrides_sha256, ..before.clone() };
-                        let difference = pin::difference(before, &line);
+                        let difference = pins::difference(before, &line);
                         let is_same = difference.is_empty();
                         LockRow::new(
                             line,
@@ -264,7 +264,7 @@ impl LockfileUpdate<'_> {
     /// Returns the installed file of a request, regardless of its pin, or `None` if the binary is missing.
     fn installed(&self, request: &Request) -> Option<&Installed> {
         let binary = self.binaries.get(request.name.as_str())?;
-        match install_status(binary, request, self.settings) {
+        match install_status(binary, request, self.settings, false) {
             InstallStatus::Ready | InstallStatus::Unlinked(_) => binary.installed(),
             InstallStatus::Other(_) | InstallStatus::Missing => None,
         }
@@ -279,7 +279,7 @@ impl LockfileUpdate<'_> {
             (Ok(after), None) => LockRow::new(after, LockChange::Added),
             (Ok(after), Some(before)) if after == *before => LockRow::new(after, LockChange::Unchanged),
             (Ok(after), Some(before)) => {
-                let difference = pin::difference(before, &after);
+                let difference = pins::difference(before, &after);
                 LockRow::new(after, LockChange::Changed(difference))
             }
             (Err(reason), _) => LockRow::missing(&request.name, format!("cannot pin it: {reason}")),

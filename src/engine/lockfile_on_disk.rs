@@ -7,17 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
-use crate::install::pin::{self, Pins};
+use crate::install::pins::{self, Pins};
 use crate::install::plan::Step;
-use crate::lockfile::{FILE_NAME, Lockfile, MAX_SIZE};
+use crate::lockfile::{Lockfile, MAX_SIZE};
 use crate::model::ProviderName;
 use crate::plugin::builtin;
 use crate::plugin::discovery::{Hook, Plugin};
 use crate::settings::{self, Settings};
 use crate::trust::TrustedFile;
-
-/// The default path of the lock file.
-pub(crate) const DEFAULT: &str = FILE_NAME;
 
 /// A lock file and its contents on disk.
 #[derive(Debug)]
@@ -83,7 +80,7 @@ pub(crate) fn hook_digests(catalog: &Catalog, settings: &Settings) -> HashMap<Pr
         let of_provider = hooks.iter().filter(|hook| hook.plugin == name);
         let contents: Option<Vec<Vec<u8>>> =
             of_provider.map(|hook| hook_content(plugin, hook, settings)).collect();
-        Some((name, pin::hook_digest(&contents?)))
+        Some((name, pins::hook_digest(&contents?)))
     };
     catalog.providers().into_iter().filter_map(digest).collect()
 }
