@@ -105,7 +105,8 @@ impl<'e> Engine<'e> {
         Ok(Self { session: Session::open(settings, on_event)? })
     }
 
-    /// Opens the data dir like [`Engine::open_with`], and checks the whole store for damage, which takes longer.
+    /// Opens the data dir like [`Engine::open_with`], but checks the whole store for damage, which takes longer, and leaves
+    /// lost processes to [`Engine::gc`].
     pub fn open_checked(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
         Ok(Self { session: Session::open_checked(settings, on_event)? })
     }

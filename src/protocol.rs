@@ -17,6 +17,16 @@ pub struct Record {
     pub fields: Map<String, Value>,
 }
 
+/// The origin of the lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// A hook, whose lines are quoted in diagnostics.
+    #[default]
+    Hook,
+    /// A file, whose lines are not quoted, because it may be a link to any file.
+    File,
+}
+
 /// The parts of an output that are not records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unparsed {
@@ -24,6 +34,7 @@ pub struct Unparsed {
     pub ignored: u64,
     /// A message for each of the first [`MAX_DIAGNOSTICS`] lines that start like a record but cannot be parsed.
     pub diagnostics: Vec<String>,
+    source: Source,
 }
 
 /// The maximum number of diagnostics that are kept, so that endless invalid output cannot fill the memory.
@@ -32,9 +43,18 @@ pub const MAX_DIAGNOSTICS: usize = 20;
 /// The maximum number of records of a hook that are kept when one would be enough.
 pub(crate) const MAX_RECORDS: usize = 1000;
 
-/// Parses a complete output, and passes each record to `on_record`.
-pub fn read(output: impl BufRead, mut on_record: impl FnMut(Record)) -> io::Result<Unparsed> {
-    let mut unparsed = Unparsed::default();
+/// Parses the complete output of a hook, and passes each record to `on_record`.
+pub fn read(output: impl BufRead, on_record: impl FnMut(Record)) -> io::Result<Unparsed> {
+    read_from(Source::Hook, output, on_record)
+}
+
+/// Parses complete lines of any source, and passes each record to `on_record`.
+pub(crate) fn read_from(
+    source: Source,
+    output: impl BufRead,
+    mut on_record: impl FnMut(Record),
+) -> io::Result<Unparsed> {
+    let mut unparsed = Unparsed { source, ..Unparsed::default() };
     jsonl::for_each_line(output, |number, line| unparsed.parse_line(number, line, &mut on_record))?;
     Ok(unparsed)
 }
@@ -47,6 +67,11 @@ pub struct RecordReader {
 }
 
 impl RecordReader {
+    /// Returns a reader of lines of this source.
+    pub fn new(source: Source) -> Self {
+        Self { lines: Lines::default(), unparsed: Unparsed { source, ..Unparsed::default() } }
+    }
+
     /// Takes the next bytes, and passes the records on complete lines to `on_record`.
     pub fn push(&mut self, bytes: &[u8], mut on_record: impl FnMut(Record)) {
         let unparsed = &mut self.unparsed;
@@ -72,8 +97,8 @@ impl Unparsed {
                 return;
             }
             Line::TooLong(text) => {
-                let (max, head) = (jsonl::MAX_LINE, jsonl::head(text));
-                self.report(format!("line {number} is longer than {max} bytes and is dropped: {head}"));
+                let max = jsonl::MAX_LINE;
+                self.report(format!("line {number} is longer than {max} bytes and is dropped"), text);
                 return;
             }
         };
@@ -88,14 +113,17 @@ impl Unparsed {
                 },
                 Ok(_) => self.ignored += 1,
                 Err(error) => {
-                    self.report(format!("line {number} is not JSON ({error}): {}", jsonl::head(text)));
+                    self.report(format!("line {number} is not JSON ({error})"), text);
                 }
             }
         }
     }
 
-    fn report(&mut self, diagnostic: String) {
+    fn report(&mut self, mut diagnostic: String, line: &[u8]) {
         self.ignored += 1;
+        if self.source == Source::Hook {
+            diagnostic = format!("{diagnostic}: {}", jsonl::head(line));
+        }
         if self.diagnostics.len() < MAX_DIAGNOSTICS {
             self.diagnostics.push(diagnostic);
         }
@@ -117,7 +145,7 @@ mod tests {
         let output = b"starting\n{\"type\":\"A\"}\n# note\n{\"type\":\"B\",\"x\":1}\r\n{\"type\":\"C\"}";
         let (records, unparsed) = kinds(output);
         assert_eq!(records, [(2, "A".to_owned()), (4, "B".to_owned()), (5, "C".to_owned())]);
-        assert_eq!(unparsed, Unparsed { ignored: 2, diagnostics: Vec::new() });
+        assert_eq!((unparsed.ignored, unparsed.diagnostics), (2, Vec::new()));
     }
 
     #[test]
@@ -125,7 +153,7 @@ mod tests {
         let output = b"{\"type\":[\"Binary\"]}\n{\"type\":\"\"}\n{\"type\":5}\n{\"type\":null}\n{}\n[{\"type\":\"A\"}]\n\"A\"\nnull\n7\nhttps://example.org\n";
         let (records, unparsed) = kinds(output);
         assert!(records.is_empty());
-        assert_eq!(unparsed, Unparsed { ignored: 10, diagnostics: Vec::new() });
+        assert_eq!((unparsed.ignored, unparsed.diagnostics), (10, Vec::new()));
     }
 
     #[test]

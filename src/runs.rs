@@ -1,5 +1,6 @@
 //! Detached runs: commands that outlive the process that started them, with their exit code, messages and a result.
 
+mod age;
 pub(crate) mod gc;
 pub(crate) mod messages;
 mod prune;

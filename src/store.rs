@@ -22,6 +22,7 @@ pub use files::FILE_NAME;
 pub(crate) use lookup::Lookup;
 pub use process::ProcessFilter;
 pub(crate) use prune::EndedProcess;
+pub(crate) use stored_path::StoredPaths;
 
 #[cfg(test)]
 mod tests;

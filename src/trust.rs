@@ -135,7 +135,7 @@ pub struct Untrusted {
     pub path: PathBuf,
     /// The unsafe property, as a clause.
     cause: String,
-    /// The command that makes `path` safe, without the path; `None` if no command does.
+    /// What makes `path` safe, as a clause; `None` if nothing does.
     fix: Option<String>,
     /// The file or folder to check, if `path` is only a part of its path.
     leads_to: Option<PathBuf>,
@@ -173,7 +173,7 @@ impl Untrusted {
         } else {
             format!("trust_dirs = [{:?}] in your own rigup.toml", folder.display().to_string())
         };
-        format!("{reason}; fix it with `{fix} {}`, or {declare} {other_way}", quoted(&self.path))
+        format!("{reason}; {fix}, or {declare} {other_way}")
     }
 }
 
@@ -299,7 +299,11 @@ impl<'a> Inspection<'a> {
             } else {
                 format!("neither to {} nor to root", user(geteuid().as_raw()))
             };
-            (format!("it belongs to {}, {expected}", user(owner)), format!("chown -h {}", geteuid()))
+            let cause = format!("it belongs to {}, {expected}", user(owner));
+            if geteuid().is_root() {
+                return Err(Untrusted::new(path, cause, Some("run rigup as that user".to_owned())));
+            }
+            (cause, format!("chown -h {}", geteuid()))
         } else if metadata.is_symlink()
             || matches!(subject, Subject::Ancestor) && metadata.is_dir() && mode & STICKY != 0
         {
@@ -316,7 +320,7 @@ impl<'a> Inspection<'a> {
         } else {
             return Ok(());
         };
-        Err(Untrusted::new(path, cause, Some(fix)))
+        Err(Untrusted::new(path, cause, Some(format!("fix it with `{fix} {}`", quoted(path)))))
     }
 
     /// Returns whether a group has no members except trusted users.
@@ -405,7 +409,7 @@ fn acl_writers(list: &[u8]) -> impl Iterator<Item = Writer> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Untrusted {
     let cause = format!("cannot read its owner and permissions: {error}");
-    Untrusted::new(path, cause, Some("check".to_owned()))
+    Untrusted::new(path, cause, Some(format!("check `{}`", quoted(path))))
 }
 
 fn quoted(path: &Path) -> String {

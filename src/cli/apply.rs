@@ -18,7 +18,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::step_result::InstallOptions;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
-use crate::protocol::{Record, RecordReader};
+use crate::protocol::{Record, RecordReader, Source};
 
 /// The arguments of `rigup apply`.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ impl StreamApplier<'_> {
 
     /// Reads a stream to its end, and applies each record as soon as it is read.
     fn apply_stream(&mut self, name: &str, mut input: impl Read + AsFd) -> Result<(), CliError> {
-        let mut records = RecordReader::default();
+        let mut records = RecordReader::new(Source::File);
         let mut chunk = vec![0; CHUNK];
         let mut batch = Vec::new();
         // After a failed write, no more results can be printed.

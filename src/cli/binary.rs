@@ -15,7 +15,7 @@ use crate::install::register::{self, RegisterError, Registered};
 use crate::install::status;
 use crate::model::{Attempt, Binary, BinaryName, Version};
 use crate::plugin::requirement::Providers;
-use crate::protocol;
+use crate::protocol::{self, Source};
 use crate::report::tables;
 use crate::shell;
 use crate::store::{BinaryFilter, Lookup, Store};
@@ -53,6 +53,9 @@ pub(crate) struct BinaryListArgs {
     /// List only binaries whose version contains TEXT
     #[arg(long, value_name = "TEXT")]
     version: Option<String>,
+    /// List the binaries of the machine with this id
+    #[arg(long, value_name = "ID")]
+    machine: Option<String>,
     /// List at most N binaries
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<u32>,
@@ -134,9 +137,18 @@ pub(crate) fn run(command: BinaryCommand, context: &mut Context) -> CommandResul
 
 fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
     let Some(store) = context.store()? else { return Ok(ExitStatus::Success) };
-    let BinaryListArgs { name, status, abspath, version, limit } = args;
+    let BinaryListArgs { name, status, abspath, version, machine, limit } = args;
     // A data dir that came from another machine has its records, too.
-    let machine_id = session::machine_id(&context.settings, &store)?;
+    let machine_id = match machine {
+        None => session::machine_id(&context.settings, &store)?,
+        Some(id) => match store.find_machine(&id)? {
+            Lookup::Found(machine) => Some(machine.id),
+            Lookup::NotFound | Lookup::Ambiguous(_) => {
+                let text = format!("no machine has the id {id}; `rigup machine list` shows the ids");
+                return Err(CliError::not_found(text));
+            }
+        },
+    };
     let filter = BinaryFilter { name, status, abspath, version, machine_id, limit };
     let binaries = store.binaries(&filter)?;
     let Context { settings, output, .. } = context;
@@ -364,7 +376,7 @@ fn piped_ids() -> Result<Vec<String>, CliError> {
     if io::stdin().is_terminal() {
         return Ok(ids);
     }
-    let leftover = protocol::read(io::stdin().lock(), |record| {
+    let leftover = protocol::read_from(Source::File, io::stdin().lock(), |record| {
         let text = |key: &str| record.fields.get(key).and_then(Value::as_str).map(str::to_owned);
         if matches!(record.kind.as_str(), "Binary" | "BinaryRequest") {
             ids.extend(text("id").or_else(|| text("name")));

@@ -1,6 +1,5 @@
 //! `rigup process`: the records of processes, and the live processes.
 
-use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -301,7 +300,7 @@ fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
     let signal = args.signal;
     let is_final = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
     if !is_final && args.grace.is_none() {
-        return Ok(send(session.store.data_dir(), &processes, signal));
+        return Ok(send(&processes, signal));
     }
     let grace = args.grace.map_or(terminate::GRACE, Duration::from_secs);
     let mut exited = Vec::new();
@@ -314,11 +313,6 @@ fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
             KillOutcome::AlreadyExited => message!("process {id} has already exited"),
             KillOutcome::NotStarted => {
                 error!("cannot kill process {id}: it has not started yet; kill its parent");
-                status = ExitStatus::Incomplete;
-            }
-            KillOutcome::Elsewhere(data_dir) => {
-                let data_dir = data_dir.display();
-                error!("cannot kill process {id}: it belongs to {data_dir}; use --data-dir {data_dir}");
                 status = ExitStatus::Incomplete;
             }
             KillOutcome::Survived(survivors) => {
@@ -343,9 +337,9 @@ fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
     }
 }
 
-fn send(data_dir: &Path, processes: &[Process], signal: Signal) -> ExitStatus {
+fn send(processes: &[Process], signal: Signal) -> ExitStatus {
     let mut status = ExitStatus::Success;
-    for process in processes.iter().filter(|process| !kill::signal(data_dir, process, signal)) {
+    for process in processes.iter().filter(|process| !kill::signal(process, signal)) {
         error!("cannot signal process {}: it is not running", process.id);
         status = ExitStatus::Incomplete;
     }

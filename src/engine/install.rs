@@ -216,8 +216,6 @@ pub(crate) fn execute(
             session.report(EngineEvent::Error(error.to_string()));
             report.is_unrecorded = true;
         }
-    } else {
-        session.complete_lost()?;
     }
     if let Err(error) = store_paths(steps, &report.results, session) {
         session.warn(format!("cannot store the paths of the binaries for hooks: {error}"));

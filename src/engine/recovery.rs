@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::clock;
 use crate::install::probe;
-use crate::model::{Attempt, Binary, MachineId, Outcome, Process, ProcessExit, ProcessId, import};
+use crate::model::{Attempt, Binary, MachineId, Outcome, Process, ProcessExit, ProcessId};
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::tree;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoredPaths};
 
 /// The records that the run dirs contain.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Recovered {
 /// Reads all run dirs, and returns `None` if they contain no record. Leaves out a live process without a waiter, because
 /// its rigup uses another store. A binary is recovered only if it was accepted when its hook exited, and if its file
 /// still has the recorded digest.
-pub(crate) fn recover(data_dir: &Path) -> Option<Recovered> {
+pub(crate) fn recover(data_dir: &Path, paths: &StoredPaths) -> Option<Recovered> {
     let now = clock::now();
     let mut run_dirs: Vec<FoundRunDir> =
         run_dir::list(data_dir).filter(|found| !found.is_partly_removed).collect();
@@ -33,13 +33,13 @@ pub(crate) fn recover(data_dir: &Path) -> Option<Recovered> {
     run_dirs.sort_by_key(|found| found.process_id);
     let is_unreadable = |found: &&FoundRunDir| {
         let run_dir = RunDir::at(&found.path);
-        run_dir.read_process().is_none() && run_dir.is_of(found.process_id)
+        run_dir.read_process().is_none() && run_dir.has_record_file()
     };
     let unreadable = run_dirs.iter().filter(is_unreadable).map(|found| found.path.clone()).collect();
     let mut processes: Vec<Process> = run_dirs.iter().filter_map(process_of).collect();
     let accepted = run_dirs.iter().flat_map(|found| {
-        let records = RunDir::at(&found.path).read_accepted().into_iter();
-        records.filter_map(|record| Some((found.process_id, import::binary(&record).ok()?)))
+        let binaries = RunDir::at(&found.path).read_accepted(paths).into_iter();
+        binaries.map(|binary| (found.process_id, binary))
     });
     let accepted: Vec<(ProcessId, Binary)> = accepted.collect();
     let newest = processes.last().map(|process| process.machine_id);
@@ -111,6 +111,10 @@ mod tests {
     use crate::model::{BinaryId, Installed, ProcessSpec, ProcessType, ProviderName};
     use crate::process::spawn::CommandSpec;
 
+    fn paths(data_dir: &Path) -> StoredPaths {
+        StoredPaths::new(&data_dir.join("lib"), data_dir)
+    }
+
     /// Creates the run dir of a hook that printed a record of `/bin/sh`, which was accepted if there is a binary.
     fn create_run_dir(data_dir: &Path, id: ProcessId, machine: MachineId, binary: Option<&str>) {
         let path = run_dir::path(data_dir, id);
@@ -137,15 +141,15 @@ mod tests {
                 version: "1.0.0".to_owned(),
                 package_version: String::new(),
                 sha256: digest::sha256(Path::new("/bin/sh")).unwrap(),
-                fingerprint: "1:2".to_owned(),
+                fingerprint: probe::fingerprint(Path::new("/bin/sh")).unwrap(),
                 request_digest: String::new(),
                 needs_wrapper: false,
             };
             let mut binary = Binary::new(BinaryId::generate(), machine, name, clock::now());
             binary.install(installed, clock::now());
-            binary.to_record(&[])
+            binary
         });
-        run_dir.write_accepted(&Vec::from_iter(accepted)).unwrap();
+        run_dir.write_accepted(&Vec::from_iter(&accepted), &paths(data_dir)).unwrap();
     }
 
     #[test]
@@ -161,7 +165,7 @@ mod tests {
         fs_err::write(&record, "").unwrap();
         let future = "ffffffff-ffff-7fff-bfff-ffffffffffff".parse().unwrap();
         create_run_dir(root.path(), future, foreign, Some("future"));
-        let found = recover(root.path()).unwrap();
+        let found = recover(root.path(), &paths(root.path())).unwrap();
         assert_eq!(found.machine_id, ours);
         let processes: Vec<ProcessId> = found.processes.iter().map(|process| process.id).collect();
         assert_eq!(processes, [ids[1], ids[2]]);

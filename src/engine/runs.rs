@@ -14,14 +14,13 @@ use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, CommandSpec};
 use crate::process::wait;
-use crate::runs::gc::{self, Gc, GcReport};
+use crate::runs::gc::{Gc, GcReport};
 use crate::runs::start::{self, RunRequest};
 use crate::store::BinaryFilter;
 
 /// Starts a detached run, and returns its record as soon as it runs or cannot be started.
 pub(crate) fn start(session: &Session<'_>, request: RunRequest) -> Result<Process, EngineError> {
     let limits = catalog::core_settings(&session.settings)?.keep();
-    session.complete_lost()?;
     let process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &request.cwd))?;
     let process = start::start(&session.settings, &session.store, process, request)?;
     session.prune_if_due(process.id, None, limits);
@@ -36,13 +35,12 @@ pub(crate) fn exec(
 ) -> Result<Process, EngineError> {
     let settings = &session.settings;
     let limits = catalog::core_settings(settings)?.keep();
-    session.complete_lost()?;
     let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
     let pwd = std::env::current_dir().unwrap_or_default();
     let spec = ProcessSpec::new(ProcessType::Binary, spawn::words(program, arguments), pwd);
     let mut process = session.queued(spec)?;
     let id = process.id;
-    let environment = command::environment(settings, session.machine.id, id, &[]);
+    let environment = command::environment_of_command(settings, id);
     process.spec.env = environment.added;
     process.binary_id = binary_of_program(program, session)?;
     let path = run_dir::path(&settings.data_dir, id);
@@ -96,10 +94,11 @@ pub(crate) fn gc(
 ) -> Result<GcReport, EngineError> {
     let limits = catalog::core_settings(&session.settings)?.keep();
     let report = Gc { ttl, dry_run: is_dry_run, ..session.gc(limits) }.run()?;
-    if let Some(lead) = report.clock_lead.filter(|_| !report.items.is_empty() || !report.pruned.is_empty()) {
+    if report.kept_despite_clock > 0 {
         session.warn(format!(
-            "the clock is {} ahead of the newest earlier record, and the ages of all records were computed with it",
-            gc::display(lead)
+            "processes kept although they are older than keep.days by the clock: {}; nothing was recorded for more than a \
+             day, or the clock is wrong, so such a pause counts as half a day",
+            report.kept_despite_clock
         ));
     }
     Ok(report)

@@ -1,6 +1,6 @@
 //! An open data dir: the store, the machine, and the record of the running command.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::os::unix::fs::MetadataExt;
@@ -29,7 +29,7 @@ use crate::process::{recover, subreaper, system};
 use crate::runs::gc::{Gc, GcAction};
 use crate::settings::Settings;
 use crate::shell;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoredPaths};
 use crate::trust::users;
 
 /// An open data dir.
@@ -58,29 +58,34 @@ pub(crate) struct CommandProcess {
 const MAX_NESTING: usize = 32;
 
 impl<'e> Session<'e> {
-    /// Opens the data dir, and creates it if it does not exist.
+    /// Opens the data dir, and creates it if it does not exist. Completes the records of processes whose rigup crashed.
     pub(crate) fn open(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
-        match Self::open_once(settings.clone(), on_event, false) {
+        let complete_lost = |session: Self| {
+            recover::recover_lost(&session.store, session.machine.id)?;
+            Ok(session)
+        };
+        match Self::open_once(settings.clone(), on_event, false).and_then(complete_lost) {
             // Opening reads only a part of the store, so the damage may be larger.
-            Err(EngineError::Store(StoreError::Corrupt { .. })) => Self::open_checked(settings, on_event),
+            Err(EngineError::Store(StoreError::Corrupt { .. })) => {
+                Self::open_checked(settings, on_event).and_then(complete_lost)
+            }
             opened => opened,
         }
     }
 
-    /// Opens the data dir, and checks the whole store for damage.
+    /// Opens the data dir, and checks the whole store for damage. Leaves lost processes to gc, which reports them.
     pub(crate) fn open_checked(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
         Self::open_once(settings, on_event, true)
     }
 
     fn open_once(settings: Settings, on_event: OnEvent<'e>, is_suspect: bool) -> Result<Self, EngineError> {
-        check_owner(&settings)?;
-        let warning = check_trust(&settings)?;
+        let warning = check_data_dir(&settings)?;
         if !settings.data_dir.is_dir() {
             make_parents(&settings.data_dir)
                 .and_then(|()| make_private_dir(&settings.data_dir))
                 .map_err(|error| data_dir_error(&settings, error))?;
             // In a shared folder such as /tmp, another user may have created it first.
-            check_trust(&settings)?;
+            check_data_dir(&settings)?;
         }
         warn_once(warning, on_event);
         let guid = guid(&settings)?;
@@ -89,10 +94,9 @@ impl<'e> Session<'e> {
         Ok(Self { settings, store, machine, on_event })
     }
 
-    /// Completes the records of processes whose rigup crashed, and records this command as a process.
+    /// Records this command as a process.
     pub(crate) fn begin(&self) -> Result<CommandProcess, EngineError> {
         subreaper::become_subreaper();
-        self.complete_lost()?;
         let cmd = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let spec = ProcessSpec::new(ProcessType::Cli, cmd, std::env::current_dir().unwrap_or_default());
         let this_process = system::entry(std::process::id()).ok_or_else(|| {
@@ -135,12 +139,6 @@ impl<'e> Session<'e> {
             exit.reason = ExitReason::Stopped;
         }
         Ok(self.store.save_process(&command.process.into_exited(exit))?)
-    }
-
-    /// Completes the records of processes whose rigup crashed.
-    pub(crate) fn complete_lost(&self) -> Result<(), EngineError> {
-        recover::recover_lost(&self.store, self.machine.id)?;
-        Ok(())
     }
 
     /// Returns the network interface that this machine uses.
@@ -197,6 +195,7 @@ impl<'e> Session<'e> {
             keep,
             now: clock::now(),
             dry_run: false,
+            pauses: OnceCell::new(),
         }
     }
 
@@ -239,7 +238,7 @@ pub(crate) fn open_to_read(settings: &Settings, on_event: OnEvent<'_>) -> Result
     if settings.data_dir.exists() && !settings.data_dir.is_dir() {
         return Err(data_dir_error(settings, "it is not a folder"));
     }
-    warn_once(check_trust(settings)?, on_event);
+    warn_once(check_data_dir(settings)?, on_event);
     Ok(Store::open_existing(&settings.data_dir, &settings.lib_dir)?)
 }
 
@@ -261,32 +260,32 @@ pub(crate) fn machine_id(settings: &Settings, store: &Store) -> Result<Option<Ma
 
 /// Rejects a data dir that other users may write to, because rigup runs hooks from it and relies on its records.
 /// Returns a warning if the user made an exception for it.
-fn check_trust(settings: &Settings) -> Result<Option<String>, EngineError> {
+fn check_data_dir(settings: &Settings) -> Result<Option<String>, EngineError> {
+    check_owner(settings)?;
     settings.trust.check(&settings.data_dir).map_err(|error| data_dir_error(settings, error))
 }
 
-/// Rejects a default data dir in the home folder of another user, where root would create files that this user cannot
-/// change. `sudo` may keep the HOME of its caller.
+/// Rejects a data dir of another user, in which root would create files that this user cannot change. `sudo` may keep
+/// the HOME of its caller.
 fn check_owner(settings: &Settings) -> Result<(), EngineError> {
-    if !settings.is_default_data_dir || !nix::unistd::geteuid().is_root() {
+    let is_declared_trusted = settings.trust.exceptions().any(|folder| settings.data_dir.starts_with(folder));
+    if is_declared_trusted || !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
     let existing = nearest_existing(&settings.data_dir);
     let owner = fs_err::metadata(existing).map_err(|error| data_dir_error(settings, error))?.uid();
-    if owner == 0 {
+    if owner == 0 || users::is_unknown(owner) {
         return Ok(());
     }
     let arguments: Vec<String> =
         std::env::args().skip(1).map(|argument| shell::quote_text(&argument)).collect();
-    Err(data_dir_error(
-        settings,
-        format!(
-            "rigup runs as root, but {} belongs to {}; run `sudo -H rigup {}`, or rigup without sudo",
-            existing.display(),
-            users::user(owner),
-            arguments.join(" ")
-        ),
-    ))
+    let next = if settings.is_default_data_dir {
+        format!("run `sudo -H rigup {}`, or run rigup as that user", arguments.join(" "))
+    } else {
+        "run rigup as that user, or choose another data dir with --data-dir".to_owned()
+    };
+    let (existing, owner) = (existing.display(), users::user(owner));
+    Err(data_dir_error(settings, format!("rigup runs as root, but {existing} belongs to {owner}; {next}")))
 }
 
 /// Reports the warning only once, even if a command opens the data dir first for reading and then for writing.
@@ -306,7 +305,8 @@ fn open_store(
 ) -> Result<Store, EngineError> {
     let restored = Cell::new(0);
     let refill = |store: &Store| -> Result<(), StoreError> {
-        let Some(recovered) = recovery::recover(&settings.data_dir) else {
+        let paths = StoredPaths::new(&settings.lib_dir, &settings.data_dir);
+        let Some(recovered) = recovery::recover(&settings.data_dir, &paths) else {
             return Ok(());
         };
         restored.set(recovered.count());

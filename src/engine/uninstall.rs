@@ -8,6 +8,7 @@ use crate::engine::session::Session;
 use crate::install::prefix::{Orphan, Prefix, PrefixError, Prefixes};
 use crate::model::{Binary, BinaryName};
 use crate::process::lock::{Holder, Lock, LockError};
+use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::store::BinaryFilter;
 
@@ -174,6 +175,12 @@ fn unregister(session: &Session<'_>, name: &BinaryName, binaries: &[Binary]) -> 
             }
             if let Some(prefix) = Prefix::containing(&installed.abspath, &session.settings.lib_dir) {
                 prefixes.unmark(&prefix, name);
+            }
+        }
+        // A rebuilt store would restore the binary from these records.
+        for found in run_dir::list(&session.settings.data_dir) {
+            if let Err(error) = RunDir::at(&found.path).remove_accepted(&binary) {
+                session.warn(format!("a rebuilt store would restore {name}: {error}"));
             }
         }
         session.store.delete_binary(binary.id)?;

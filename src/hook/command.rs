@@ -34,9 +34,9 @@ pub(crate) fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
     arguments.map(OsString::from).collect()
 }
 
-/// The environment of a hook.
+/// The environment of a hook or a command.
 #[derive(Debug)]
-pub(crate) struct HookEnvironment {
+pub(crate) struct ChildEnvironment {
     /// All variables.
     pub all: Vec<(OsString, OsString)>,
     /// The variables that rigup added, for the record, with secrets masked.
@@ -56,7 +56,7 @@ pub(crate) fn environment(
     machine_id: MachineId,
     process_id: ProcessId,
     variables: &[Variable],
-) -> HookEnvironment {
+) -> ChildEnvironment {
     let caller = &settings.environment;
     let node_modules = caller
         .get("NODE_MODULES_DIR")
@@ -85,13 +85,30 @@ pub(crate) fn environment(
     added.extend(
         settable.iter().map(|Variable { name, value, is_secret }| (name.as_str(), value.into(), *is_secret)),
     );
+    merge(caller, &OVERRIDDEN, added)
+}
+
+/// Returns the caller's environment with the variables that the commands of `exec` and `start` get.
+pub(crate) fn environment_of_command(settings: &Settings, process_id: ProcessId) -> ChildEnvironment {
+    let added = [
+        ("RIGUP", settings.rigup.clone().into()),
+        (PROCESS_ID_VARIABLE, process_id.to_string().into()),
+        ("RIGUP_DATA_DIR", settings.data_dir.clone().into()),
+        ("PATH", search_path(settings)),
+    ];
+    merge(&settings.environment, &[], added.map(|(name, value)| (name, value, false)).into())
+}
+
+/// Returns the caller's environment without the `removed` variables and with the `added` ones, of which the last value
+/// tells whether it is a secret.
+fn merge(caller: &Environment, removed: &[&str], added: Vec<(&str, OsString, bool)>) -> ChildEnvironment {
     let is_kept = |name: &OsStr| {
-        let replaced = added.iter().map(|(name, ..)| name).chain(&OVERRIDDEN);
+        let replaced = added.iter().map(|(name, ..)| name).chain(removed);
         replaced.into_iter().all(|replaced| name != *replaced)
     };
     let kept = caller.iter().filter(|(name, _)| is_kept(name));
     let all = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let mut environment = HookEnvironment { all, added: Map::new() };
+    let mut environment = ChildEnvironment { all, added: Map::new() };
     for (name, value, is_masked) in added {
         let shown = if is_masked || is_secret_name(name) { MASKED.into() } else { value.to_string_lossy() };
         environment.added.insert(name.to_owned(), shown.into());

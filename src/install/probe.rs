@@ -1,6 +1,7 @@
 //! The fingerprint of a file, and the probe of a program, which is run to find its version.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -59,11 +60,12 @@ const INCOMPLETE: [&str; 12] = [
     "modulenotfounderror",
 ];
 
-/// Returns the inode, size, mtime and ctime of a file, following links, or `None` if it does not exist. If the
+/// Returns the inode, size, mtime and ctime of a file, following links, or `None` if it is not one. If the
 /// fingerprint is unchanged, so is the file. The device is not a part: a container image has another one in each
 /// container.
 pub(crate) fn fingerprint(path: &Path) -> Option<String> {
-    let metadata = path.metadata().ok()?;
+    // A named pipe or a device would block the digest.
+    let metadata = path.metadata().ok().filter(Metadata::is_file)?;
     Some(format!(
         "{}:{}:{}.{:09}:{}.{:09}",
         metadata.ino(),
@@ -80,7 +82,9 @@ pub(crate) fn fingerprint(path: &Path) -> Option<String> {
 pub(crate) fn fingerprint_of_same_file(installed: &Installed) -> Option<String> {
     let path = &installed.abspath;
     let found = fingerprint(path)?;
-    let is_same = digest::sha256(path).is_ok_and(|sha256| sha256 == installed.sha256);
+    let size = |fingerprint: &str| fingerprint.split(':').nth(1).map(str::to_owned);
+    let is_same = size(&found) == size(&installed.fingerprint)
+        && digest::sha256(path).is_ok_and(|sha256| sha256 == installed.sha256);
     // If the file changed meanwhile, the digest may be that of another content.
     (is_same && fingerprint(path).as_ref() == Some(&found)).then_some(found)
 }

@@ -123,9 +123,6 @@ pub enum LineError {
     /// link to any file.
     #[error("not a JSON object: {0}")]
     NotAnObject(String),
-    /// Another type of record.
-    #[error("the type is {0}; a requirement is a \"Binary\" or a \"BinaryRequest\"")]
-    WrongType(Value),
     /// No `name`.
     #[error("no \"name\"")]
     NoName,
@@ -237,7 +234,7 @@ fn parse_line_with_unknown(
     let Value::Object(keys) = value else { return Err(other_value()) };
     match keys.get("type") {
         Some(Value::String(kind)) if is_requirement(kind) => {}
-        other => return Err(LineError::WrongType(other.cloned().unwrap_or(Value::Null))),
+        _ => return Err(LineError::WrongValue("type", "\"Binary\" or \"BinaryRequest\"")),
     }
     let unknown = keys::check(&keys)?;
     Ok((parse_fields(plugin, &keys, home)?, unknown))
@@ -397,8 +394,8 @@ mod tests {
         for (line, expected) in [
             ("{\"type\":\"Binary\",\"na", "not a JSON object: EOF"),
             ("[]", "not a JSON object: another kind of JSON value"),
-            ("{}", "the type is null; a requirement is"),
-            (r#"{"type":"Machine"}"#, "the type is \"Machine\"; a requirement is"),
+            ("{}", "\"type\" must be \"Binary\" or"),
+            (r#"{"type":"Machine"}"#, "\"type\" must be \"Binary\" or"),
             (r#"{"type":"Binary"}"#, "no \"name\""),
             (r#"{"type":"Binary","name":7}"#, "\"name\" must be a string"),
             (r#"{"type":"Binary","name":"a/b"}"#, "the name `a/b` contains a `/`"),

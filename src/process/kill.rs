@@ -1,6 +1,5 @@
 //! Terminating a recorded process that another rigup started.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -28,8 +27,6 @@ pub(crate) enum KillOutcome {
     AlreadyExited,
     /// It is recorded, but its rigup has not started it yet.
     NotStarted,
-    /// It belongs to this other data dir, of which the current one is a copy.
-    Elsewhere(PathBuf),
     /// These processes could not be terminated.
     Survived(Vec<ProcessEntry>),
 }
@@ -43,11 +40,6 @@ pub(crate) fn kill(
     signal: Signal,
     grace: Duration,
 ) -> Result<KillOutcome, StoreError> {
-    if process.exit().is_none()
-        && let Some(original) = run_dir::original(store.data_dir(), process)
-    {
-        return Ok(KillOutcome::Elsewhere(original));
-    }
     let running = match &process.state {
         ProcessState::Exited(..) => return Ok(KillOutcome::AlreadyExited),
         ProcessState::Queued if recover::recover_if_lost(store, process)?.is_none() => {
@@ -72,13 +64,10 @@ pub(crate) fn kill(
     await_stored_exit(store, process)
 }
 
-/// Sends a signal to a process of this data dir and its group without waiting, and returns whether the process was
+/// Sends a signal to a process and its group without waiting, and returns whether the process was
 /// running.
-pub(crate) fn signal(data_dir: &Path, process: &Process, signal: Signal) -> bool {
+pub(crate) fn signal(process: &Process, signal: Signal) -> bool {
     let ProcessState::Running(running) = &process.state else { return false };
-    if run_dir::original(data_dir, process).is_some() {
-        return false;
-    }
     let Some(root) = Handle::open(&running.identity) else { return false };
     if process.spec.process_type != ProcessType::Cli {
         let members = tree::find(process.id, root.entry).in_group;

@@ -1,7 +1,7 @@
 //! Run dirs. The run dir of one execution, `<data dir>/processes/<process id>/`, contains its command, its output, its
 //! pid and its exit.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,11 +13,12 @@ use crate::clock;
 use crate::fs::atomic::{self, TEMPORARY};
 use crate::fs::dir::{self, make_private_dir};
 use crate::fs::lock::{self, FileLock};
-use crate::model::{ExitReason, Identity, Process, ProcessExit, ProcessId, import};
+use crate::model::{Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, import};
 use crate::process::redact;
 use crate::process::spawn::CommandSpec;
 use crate::process::tail;
 use crate::shell;
+use crate::store::StoredPaths;
 
 /// The value that replaces a secret in records.
 pub(crate) const MASKED: &str = "***";
@@ -40,10 +41,6 @@ const EXIT: &str = "exit.json";
 /// The key in that file with the records of the binaries that the process installed.
 const ACCEPTED: &str = "accepted";
 
-/// The names of the other files that rigup writes into a run dir, including those of a run.
-const OTHER_FILES: [&str; 7] =
-    ["cmd.sh", "stdout.log", "stderr.log", "stop", "process.pid", "messages.jsonl", "result.json"];
-
 /// The folder with the files of one execution, which no other execution shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunDir(PathBuf);
@@ -61,7 +58,9 @@ pub(crate) fn of(data_dir: &Path, process: &Process) -> Option<RunDir> {
 /// Returns the data dir that a process was started in, if this one is a copy of it, or `None` if the process belongs to
 /// this data dir, which may have been moved.
 pub(crate) fn original(data_dir: &Path, process: &Process) -> Option<PathBuf> {
-    let started_in = Path::new(process.spec.env.get("DATA_DIR")?.as_str()?);
+    // A hook gets the one variable; a command of `exec` or `start` gets the other.
+    let variable = ["DATA_DIR", "RIGUP_DATA_DIR"].iter().find_map(|name| process.spec.env.get(*name));
+    let started_in = Path::new(variable?.as_str()?);
     let is_same = started_in == data_dir || dir::identity(started_in) == dir::identity(data_dir);
     (!is_same && started_in.is_dir()).then(|| started_in.to_owned())
 }
@@ -80,8 +79,9 @@ impl RunDir {
         let script = run_dir.script(process, command, input.is_some())?;
         make_private_dir(&run_dir.0)?;
         let write = || {
-            input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
+            // The record comes first: it shows that rigup made the folder.
             run_dir.write_file(RECORD, 0o600, format!("{}\n", process.to_record()).as_bytes())?;
+            input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
             run_dir.write_file("cmd.sh", 0o700, &script)
         };
         write().inspect_err(|_| run_dir.discard())?;
@@ -118,7 +118,7 @@ impl RunDir {
 
     /// Removes the run dir of a process that will not have a record. Ignores errors.
     pub(crate) fn discard(&self) {
-        let _ = fs_err::remove_dir_all(&self.0);
+        let _ = remove_folder(&self.0);
     }
 
     /// Returns the folder.
@@ -133,24 +133,24 @@ impl RunDir {
         Some(process)
     }
 
-    /// Returns whether rigup made this folder for the process: it has the record of the process or, if its rigup was
-    /// killed before it wrote one, no file that rigup does not write.
+    /// Returns whether rigup made this folder for the process: it has the record of the process or, if rigup was killed
+    /// before it wrote the record or while it removed the folder, no content.
     pub(crate) fn is_of(&self, process_id: ProcessId) -> bool {
         if let Some(record) = self.read_json(RECORD) {
             return record.get("id").and_then(Value::as_str) == Some(&*process_id.to_string());
         }
-        let is_known = |name: &str| {
-            [INPUT, LOCK, RECORD, EXIT].contains(&name)
-                || OTHER_FILES.contains(&name)
-                || name.starts_with(TEMPORARY)
-        };
-        let mut files = fs_err::read_dir(&self.0).into_iter().flatten();
-        files.all(|file| {
+        let is_empty = |file: io::Result<DirEntry>| {
             file.is_ok_and(|file| {
-                file.file_type().is_ok_and(|kind| kind.is_file())
-                    && file.file_name().to_str().is_some_and(is_known)
+                file.file_name() == RECORD
+                    && file.metadata().is_ok_and(|file| file.is_file() && file.len() == 0)
             })
-        })
+        };
+        std::fs::read_dir(&self.0).is_ok_and(|mut files| files.all(is_empty))
+    }
+
+    /// Returns whether the folder has a file for the record of its process, which may be damaged.
+    pub(crate) fn has_record_file(&self) -> bool {
+        self.0.join(RECORD).exists()
     }
 
     /// Returns the path of the file with the standard input, which exists only if the command has one.
@@ -245,15 +245,45 @@ impl RunDir {
     }
 
     /// Adds the records of the binaries that were accepted from the output of the process to `exit.json`, so that a
-    /// rebuilt store believes no other record.
-    pub(crate) fn write_accepted(&self, binaries: &[Value]) -> io::Result<()> {
+    /// rebuilt store believes no other record. Their paths are in their stored form.
+    pub(crate) fn write_accepted(&self, binaries: &[&Binary], paths: &StoredPaths) -> io::Result<()> {
+        let record = |binary: &&Binary| {
+            let mut record = binary.to_record(&[]);
+            if let Some(stored) = binary.installed().and_then(|file| paths.to_stored(&file.abspath)) {
+                record["abspath"] = stored.to_string_lossy().into();
+            }
+            record
+        };
+        self.replace_accepted(binaries.iter().map(record).collect())
+    }
+
+    fn replace_accepted(&self, records: Vec<Value>) -> io::Result<()> {
         let mut exit = self.read_json(EXIT).unwrap_or_default();
-        exit.insert(ACCEPTED.to_owned(), binaries.into());
+        exit.insert(ACCEPTED.to_owned(), records.into());
         atomic::write(&self.0.join(EXIT), format!("{}\n", Value::Object(exit)).as_bytes())
     }
 
-    /// Returns the records of the binaries that were accepted.
-    pub(crate) fn read_accepted(&self) -> Vec<Map<String, Value>> {
+    /// Returns the binaries that were accepted. A record that is invalid is left out.
+    pub(crate) fn read_accepted(&self, paths: &StoredPaths) -> Vec<Binary> {
+        let binary = |record: &Value| {
+            let mut binary = import::binary(record.as_object()?).ok()?;
+            let installed = binary.installed.as_mut()?;
+            installed.abspath = paths.to_path(&installed.abspath).unwrap_or(installed.abspath.clone());
+            Some(binary)
+        };
+        self.accepted_records().iter().filter_map(binary).collect()
+    }
+
+    /// Removes the records of a binary that was deleted from those that were accepted.
+    pub(crate) fn remove_accepted(&self, deleted: &Binary) -> io::Result<()> {
+        let mut records = self.accepted_records();
+        let count = records.len();
+        let machine_id = deleted.machine_id.to_string();
+        records.retain(|record| record["name"] != *deleted.name || record["machine_id"] != *machine_id);
+        if records.len() == count { Ok(()) } else { self.replace_accepted(records) }
+    }
+
+    fn accepted_records(&self) -> Vec<Value> {
         let accepted = self.read_json(EXIT).and_then(|mut exit| exit.remove(ACCEPTED));
         accepted.and_then(|accepted| serde_json::from_value(accepted).ok()).unwrap_or_default()
     }
@@ -350,118 +380,31 @@ pub(crate) fn list(data_dir: &Path) -> impl Iterator<Item = FoundRunDir> {
 /// Renames a run dir before removing it, so that a run dir with its original name is always complete. Succeeds if the
 /// run dir, or a part of it, was already removed.
 pub(crate) fn remove(data_dir: &Path, process_id: ProcessId) -> io::Result<()> {
-    let removed = data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"));
-    dir::ignore_missing(fs_err::rename(path(data_dir, process_id), &removed))?;
-    dir::ignore_missing(fs_err::remove_dir_all(removed))
+    dir::ignore_missing(fs_err::rename(path(data_dir, process_id), removed_path(data_dir, process_id)))?;
+    finish_removal(data_dir, process_id)
+}
+
+/// Removes what an interrupted [`remove`] left.
+pub(crate) fn finish_removal(data_dir: &Path, process_id: ProcessId) -> io::Result<()> {
+    dir::ignore_missing(remove_folder(&removed_path(data_dir, process_id)))
+}
+
+fn removed_path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
+    data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"))
+}
+
+/// Removes a folder. The record, which shows that rigup made the folder, is removed last.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs_err::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != RECORD {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    fs_err::remove_dir_all(folder)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ffi::OsString;
-
-    use fs_err::os::unix::fs::symlink;
-
-    use super::*;
-    use crate::model::{MachineId, ProcessSpec, ProcessType};
-
-    /// Returns a data dir with one run dir, which holds a folder with a link to a folder outside the data dir.
-    fn data_dir() -> (tempfile::TempDir, PathBuf, ProcessId) {
-        let root = tempfile::tempdir().unwrap();
-        let data_dir = root.path().join("data");
-        let process_id = ProcessId::generate();
-        let run_dir = path(&data_dir, process_id);
-        fs_err::create_dir_all(run_dir.join("sub")).unwrap();
-        fs_err::create_dir(root.path().join("outside")).unwrap();
-        fs_err::write(root.path().join("outside/kept"), "").unwrap();
-        symlink(root.path().join("outside"), run_dir.join("sub/link")).unwrap();
-        (root, data_dir, process_id)
-    }
-
-    #[test]
-    fn removes_a_run_dir_but_not_the_targets_of_its_links() {
-        let (root, data_dir, process_id) = data_dir();
-        remove(&data_dir, process_id).unwrap();
-        assert_eq!(fs_err::read_dir(data_dir.join(FOLDER)).unwrap().count(), 0);
-        assert!(root.path().join("outside/kept").exists());
-        remove(&data_dir, process_id).unwrap();
-    }
-
-    #[test]
-    fn removes_a_run_dir_that_was_removed_in_part() {
-        let (_root, data_dir, process_id) = data_dir();
-        let partly_removed = data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"));
-        fs_err::rename(path(&data_dir, process_id), &partly_removed).unwrap();
-        let found = FoundRunDir { process_id, path: partly_removed, is_partly_removed: true };
-        assert_eq!(list(&data_dir).collect::<Vec<_>>(), [found]);
-        remove(&data_dir, process_id).unwrap();
-        assert_eq!(list(&data_dir).count(), 0);
-    }
-
-    #[test]
-    fn only_folders_that_are_named_after_a_process_are_run_dirs() {
-        let (root, data_dir, process_id) = data_dir();
-        let upper = ProcessId::generate().to_string().to_uppercase();
-        for name in ["x", ".gone-x", &upper, &ProcessId::generate().to_string().replace('-', "")] {
-            fs_err::create_dir(data_dir.join(FOLDER).join(name)).unwrap();
-        }
-        fs_err::write(path(&data_dir, ProcessId::generate()), "").unwrap();
-        let link = path(&data_dir, ProcessId::generate());
-        symlink(root.path().join("outside"), link).unwrap();
-        let found: Vec<ProcessId> = list(&data_dir).map(|run_dir| run_dir.process_id).collect();
-        assert_eq!(found, [process_id]);
-    }
-
-    #[test]
-    fn does_not_follow_a_link_to_remove_files() {
-        let (root, data_dir, _) = data_dir();
-        assert!(are_removable(&data_dir));
-        let elsewhere = root.path().join("elsewhere");
-        fs_err::rename(data_dir.join(FOLDER), &elsewhere).unwrap();
-        symlink(&elsewhere, data_dir.join(FOLDER)).unwrap();
-        assert!(!are_removable(&data_dir));
-    }
-
-    fn process(cwd: &Path) -> Process {
-        let spec = ProcessSpec {
-            plugin: "p".to_owned(),
-            hook_name: "on_E__1_x.sh".to_owned(),
-            ..ProcessSpec::new(ProcessType::Hook, vec!["x".to_owned()], cwd)
-        };
-        Process::queued(ProcessId::generate(), MachineId::generate(), spec, clock::now())
-    }
-
-    fn command(program: &str, args: &[OsString]) -> CommandSpec {
-        CommandSpec { program: program.into(), args: args.to_vec(), env: Vec::new(), cwd: "/".into() }
-    }
-
-    #[test]
-    fn a_run_dir_that_cannot_be_written_is_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run");
-        let process = process(Path::new("/"));
-        let create =
-            |program: &str| RunDir::create(path.clone(), &process, &command(program, &[]), Some(b"input"));
-        create("no\0program").unwrap_err();
-        assert!(!path.exists());
-        fs_err::create_dir_all(path.join("cmd.sh")).unwrap();
-        create("program").unwrap_err();
-        assert!(!path.exists());
-        create("program").unwrap();
-        assert!(path.join("cmd.sh").exists());
-    }
-
-    #[test]
-    fn cmd_sh_runs_the_same_command_and_the_record_is_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let words: Vec<OsString> =
-            ["%s\\n", "a b", "$HOME", "'\"`;*", "", "new\nline", "ü", "-x"].map(Into::into).into();
-        let mut process = process(folder.path());
-        let path = folder.path().join("run");
-        let run_dir = RunDir::create(path.clone(), &process, &command("printf", &words), None).unwrap();
-        let out = assert_cmd::Command::new("sh").arg(run_dir.path().join("cmd.sh")).output().unwrap();
-        let expected: Vec<_> = words[1..].iter().map(|word| word.to_string_lossy()).collect();
-        assert_eq!(String::from_utf8_lossy(&out.stdout), expected.join("\n") + "\n");
-        process.spec.run_dir = Some(path);
-        assert_eq!(run_dir.read_process(), Some(process));
-    }
-}
+mod tests;

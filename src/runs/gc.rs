@@ -1,6 +1,7 @@
 //! Garbage collection: terminates runs that exceed their maximum runtime, completes the records of lost processes, and
 //! prunes run dirs and records that are too old or too many.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::process::lock;
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::{recover, terminate};
 use crate::report::units;
+use crate::runs::age::{self, MAX_PAUSE};
 use crate::store::{Store, StoreError};
 
 /// The time past its maximum runtime after which gc terminates a run, which its waiter should have done.
@@ -27,8 +29,6 @@ const OVERDUE_PATIENCE: Duration = Duration::from_secs(15);
 const UNRECORDED_TTL: Duration = Duration::from_hours(24);
 /// How far the clock of a file server may be ahead.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
-/// How far the clock may be ahead of the newest record without being suspected.
-const MAX_CLOCK_LEAD: Duration = Duration::from_hours(24);
 /// The interval of automatic collections.
 const INTERVAL: Duration = Duration::from_hours(24);
 /// The number of processes that an automatic collection may always prune, which takes about a second.
@@ -82,7 +82,7 @@ impl GcItem {
 }
 
 /// A garbage collection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Gc<'a> {
     /// The store with the records. The run dirs are in the same data dir.
     pub store: &'a Store,
@@ -96,6 +96,8 @@ pub(crate) struct Gc<'a> {
     pub now: Timestamp,
     /// Whether to return the actions that gc would take without taking them.
     pub dry_run: bool,
+    /// The start and the end of each long pause between processes, once they are read.
+    pub pauses: OnceCell<Vec<(Timestamp, Timestamp)>>,
 }
 
 /// The actions that a garbage collection took, or would take.
@@ -105,8 +107,8 @@ pub struct GcReport {
     pub items: Vec<GcItem>,
     /// The processes that were pruned, by reason.
     pub pruned: Vec<Pruned>,
-    /// How far the clock is ahead of the newest record, if that is more than a day.
-    pub clock_lead: Option<Duration>,
+    /// The number of processes that are kept although they are too old by the clock, which may be wrong.
+    pub kept_despite_clock: u64,
 }
 
 /// The processes that were pruned for one reason.
@@ -159,7 +161,7 @@ impl Gc<'_> {
     /// each process is listed once.
     pub(crate) fn run(&self) -> Result<GcReport, GcError> {
         let lock = self.open_lock()?;
-        let mut report = GcReport { clock_lead: self.clock_lead(self.now)?, ..GcReport::default() };
+        let mut report = GcReport::default();
         if !self.dry_run {
             lock.lock().map_err(GcError::Lock)?;
             for process in recover::recover_lost(self.store, self.machine_id)? {
@@ -199,25 +201,11 @@ impl Gc<'_> {
         // The budget exceeds the number of processes that this rigup added, so that the total does not grow.
         let budget = MIN_BUDGET.max(2 * self.store.count_children(parent_id)?);
         let mut report = GcReport::default();
-        let began = self.store.process(parent_id)?.map_or(self.now, |process| process.created_at);
-        if self.clock_lead(began)?.is_some() {
-            // Perhaps the clock is wrong. If it is right, the next collection finds newer records.
-            let keep = RetentionLimits { days: None, ..self.keep };
-            Gc { keep, ..*self }.prune(&HashSet::new(), budget, &mut report)?;
-            let _ = lock.file().set_modified(SystemTime::now());
-            return Ok(report);
-        }
         let removed = self.remove_expired(budget, &mut report.items)?;
         if self.prune(&removed, budget - removed.len() as u64, &mut report)? > 0 {
             let _ = lock.file().set_modified(SystemTime::now());
         }
         Ok(report)
-    }
-
-    /// Returns how far the clock is ahead of the newest record from before `began`, or `None` if that is at most a day.
-    fn clock_lead(&self, began: Timestamp) -> Result<Option<Duration>, StoreError> {
-        let newest = self.store.newest_process_time(began)?;
-        Ok(newest.map(|newest| self.age(newest)).filter(|lead| *lead > MAX_CLOCK_LEAD))
     }
 
     /// Returns the path of the file that is locked during a collection. Its modification time is that of the last one.
@@ -239,7 +227,7 @@ impl Gc<'_> {
         let data_dir = self.store.data_dir();
         let is_unsupervised = run_dir::original(data_dir, &process).is_none()
             && run_dir::of(data_dir, &process).is_some_and(|run_dir| run_dir.is_locked() == Some(false));
-        if !is_unsupervised || self.age(running.started_at) <= timeout + OVERDUE_PATIENCE {
+        if !is_unsupervised || !self.is_older(running.started_at, timeout + OVERDUE_PATIENCE)? {
             return Ok(None);
         }
         let reason = format!("it exceeded its maximum runtime of {}", display(timeout));
@@ -248,7 +236,7 @@ impl Gc<'_> {
         }
         Ok(match kill::kill(self.store, &process, Signal::TERM, terminate::GRACE)? {
             KillOutcome::AlreadyExited => None,
-            KillOutcome::NotStarted | KillOutcome::Elsewhere(_) | KillOutcome::Survived(_) => {
+            KillOutcome::NotStarted | KillOutcome::Survived(_) => {
                 let reason = format!("{reason}, but cannot be terminated");
                 Some(GcItem::of(GcAction::Failed, process, reason))
             }
@@ -268,7 +256,7 @@ impl Gc<'_> {
             }
             let ttl = self.ttl.or(run.spec.run.as_ref().and_then(|spec| spec.ttl));
             let (Some(ttl), Some(exit)) = (ttl, run.exit()) else { continue };
-            if touched.contains(&run.id) || self.age(exit.ended_at) <= ttl || !self.can_remove() {
+            if touched.contains(&run.id) || !self.is_older(exit.ended_at, ttl)? || !self.can_remove() {
                 continue;
             }
             let (action, reason) = self.remove(run.id, format!("it exited more than {} ago", display(ttl)));
@@ -290,12 +278,15 @@ impl Gc<'_> {
             return Ok(());
         }
         for FoundRunDir { process_id, path, is_partly_removed } in run_dir::list(self.store.data_dir()) {
-            if is_partly_removed
-                || (self.store.process(process_id)?.is_none()
-                    && RunDir::at(&path).is_of(process_id)
-                    && self.is_abandoned(&path))
-            {
-                let (action, reason) = self.remove(process_id, "it has no record".to_owned());
+            let is_recorded = self.store.process(process_id)?.is_some();
+            let is_removable = if is_partly_removed {
+                is_recorded || RunDir::at(&path).is_of(process_id)
+            } else {
+                !is_recorded && RunDir::at(&path).is_of(process_id) && self.is_abandoned(&path)?
+            };
+            if is_removable {
+                let remove = if is_partly_removed { run_dir::finish_removal } else { run_dir::remove };
+                let (action, reason) = self.remove_with(remove, process_id, "it has no record".to_owned());
                 items.push(GcItem { action, process: None, path: Some(path), reason });
             }
         }
@@ -306,16 +297,27 @@ impl Gc<'_> {
     }
 
     /// Returns whether a run dir is old and its process has no waiter.
-    fn is_abandoned(&self, run_dir: &Path) -> bool {
+    fn is_abandoned(&self, run_dir: &Path) -> Result<bool, StoreError> {
         let ttl = self.ttl.unwrap_or_default().max(UNRECORDED_TTL);
         let modified = run_dir.metadata().and_then(|metadata| metadata.modified());
-        let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ttl));
-        is_old && RunDir::at(run_dir).is_locked() != Some(true)
+        let Some(modified) = modified.ok().and_then(|time| Timestamp::try_from(time).ok()) else {
+            return Ok(false);
+        };
+        Ok(self.is_older(modified, ttl)? && RunDir::at(run_dir).is_locked() != Some(true))
     }
 
     /// Removes a run dir. Returns the action and its reason: the given one, or the cause of a failure.
     pub(super) fn remove(&self, process_id: ProcessId, reason: String) -> (GcAction, String) {
-        let removed = if self.dry_run { Ok(()) } else { run_dir::remove(self.store.data_dir(), process_id) };
+        self.remove_with(run_dir::remove, process_id, reason)
+    }
+
+    fn remove_with(
+        &self,
+        remove: impl Fn(&Path, ProcessId) -> io::Result<()>,
+        process_id: ProcessId,
+        reason: String,
+    ) -> (GcAction, String) {
+        let removed = if self.dry_run { Ok(()) } else { remove(self.store.data_dir(), process_id) };
         match removed {
             Ok(()) => (GcAction::Removed, reason),
             Err(error) => (GcAction::Failed, error.to_string()),
@@ -327,8 +329,17 @@ impl Gc<'_> {
         run_dir::are_removable(self.store.data_dir())
     }
 
-    fn age(&self, since: Timestamp) -> Duration {
-        Duration::try_from(self.now.duration_since(since)).unwrap_or_default()
+    fn is_older(&self, time: Timestamp, age: Duration) -> Result<bool, StoreError> {
+        Ok(self.ago(age)?.is_some_and(|limit| time < limit))
+    }
+
+    /// Returns the time this long ago, as [`age::ago`] does.
+    pub(super) fn ago(&self, age: Duration) -> Result<Option<Timestamp>, StoreError> {
+        if let Some(pauses) = self.pauses.get() {
+            return Ok(age::ago(self.now, age, pauses));
+        }
+        let pauses = self.store.pauses(self.machine_id, self.now, MAX_PAUSE)?;
+        Ok(age::ago(self.now, age, self.pauses.get_or_init(|| pauses)))
     }
 }
 

@@ -2,13 +2,14 @@
 //! processes and their ancestors.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::model::{ProcessId, RetentionLimits};
 use crate::process::poll;
 use crate::report::units;
+use crate::runs::age;
 use crate::runs::gc::{Gc, GcAction, GcItem, GcReport, Pruned};
 use crate::store::{EndedProcess, StoreError};
 
@@ -28,7 +29,11 @@ impl Gc<'_> {
             return Ok(budget);
         }
         let retained = self.store.retained_processes(removed)?;
-        let mut selector = Selector::new(self.keep, retained, self.now);
+        let max_age = self.keep.days.map(|days| Duration::from_secs(days.saturating_mul(24 * 3600)));
+        // If the limit is before the earliest timestamp, no process is too old.
+        let oldest = max_age.map(|age| self.ago(age)).transpose()?.flatten();
+        let oldest_by_clock = max_age.and_then(|age| age::ago(self.now, age, &[]));
+        let mut selector = Selector { oldest_by_clock, ..Selector::new(self.keep, retained, oldest) };
         report.pruned = self.reasons();
         let mut last = None;
         while budget > 0 {
@@ -51,6 +56,7 @@ impl Gc<'_> {
             }
         }
         report.pruned.retain(|pruned| pruned.processes > 0);
+        report.kept_despite_clock = selector.kept_despite_clock;
         Ok(budget)
     }
 
@@ -125,6 +131,10 @@ struct Selector {
     limits: RetentionLimits,
     /// The time before which an exit is too old.
     oldest: Option<Timestamp>,
+    /// The time before which an exit is too old if the clock is right.
+    oldest_by_clock: Option<Timestamp>,
+    /// The number of kept processes from before that time.
+    kept_despite_clock: u64,
     retained: HashSet<ProcessId>,
     processes: u64,
     log_bytes: u64,
@@ -132,11 +142,16 @@ struct Selector {
 
 impl Selector {
     /// Returns a selector that keeps the `retained` processes and their ancestors, regardless of the limits.
-    fn new(limits: RetentionLimits, retained: HashSet<ProcessId>, now: Timestamp) -> Self {
-        let hours = limits.days.and_then(|days| i64::try_from(days).ok()?.checked_mul(24));
-        // If the limit is before the earliest timestamp, no process is too old.
-        let oldest = hours.and_then(|hours| now.checked_sub(SignedDuration::try_from_hours(hours)?).ok());
-        Self { limits, oldest, retained, processes: 0, log_bytes: 0 }
+    fn new(limits: RetentionLimits, retained: HashSet<ProcessId>, oldest: Option<Timestamp>) -> Self {
+        Self {
+            limits,
+            oldest,
+            oldest_by_clock: None,
+            kept_despite_clock: 0,
+            retained,
+            processes: 0,
+            log_bytes: 0,
+        }
     }
 
     /// Decides on the next process.
@@ -150,6 +165,8 @@ impl Selector {
             if self.limits.processes.is_some_and(|limit| self.processes > limit) {
                 return Decision::TooMany;
             }
+            let is_old_by_clock = self.oldest_by_clock.is_some_and(|oldest| process.ended_at < oldest);
+            self.kept_despite_clock += u64::from(is_old_by_clock);
         }
         self.keep(process);
         if process.run_dir.is_none() {
@@ -195,8 +212,9 @@ mod tests {
         all: &[&EndedProcess],
     ) -> Vec<Decision> {
         let retained = retained.iter().map(|process| process.id).collect();
-        let now = Timestamp::from_millisecond(100 * DAY).unwrap();
-        let mut selector = Selector::new(limits, retained, now);
+        let days = limits.days.map(|days| 100 - i64::try_from(days).unwrap());
+        let oldest = days.map(|days| Timestamp::from_millisecond(days * DAY).unwrap());
+        let mut selector = Selector::new(limits, retained, oldest);
         all.iter().map(|process| selector.decide(process)).collect()
     }
 
@@ -207,9 +225,7 @@ mod tests {
         let all = [&process(0, None, 1), &process(30, None, 1), &process(31, None, 1)];
         let limits = RetentionLimits { days: Some(30), ..UNLIMITED };
         assert_eq!(decisions(limits, &[], &all), [Decision::Keep, Decision::Keep, Decision::TooOld]);
-        for unlimited in [UNLIMITED, RetentionLimits { days: Some(u64::MAX), ..UNLIMITED }] {
-            assert_eq!(decisions(unlimited, &[], &all), [Decision::Keep; 3]);
-        }
+        assert_eq!(decisions(UNLIMITED, &[], &all), [Decision::Keep; 3]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock;
-use crate::hook::command::{self, HookEnvironment};
+use crate::hook::command::{self, ChildEnvironment};
 use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::{self, CommandSpec};
@@ -98,8 +98,7 @@ pub(crate) fn start(
     let RunRequest { slug: Slug(slug), description, program, args, cwd, max_live, max_runtime, ttl } =
         request;
     let path = run_dir::path(&settings.data_dir, process.id);
-    let HookEnvironment { all: mut env, mut added } =
-        command::environment(settings, process.machine_id, process.id, &[]);
+    let ChildEnvironment { all: mut env, mut added } = command::environment_of_command(settings, process.id);
     env.retain(|(name, _)| name != RUN_DIR_VARIABLE);
     env.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
     added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));

@@ -149,11 +149,12 @@ impl Store {
         })
     }
 
-    /// Returns the binaries with this name on other machines, newest first.
+    /// Returns the binaries with this name on other machines, newest first. Leaves out a row that cannot be read: this
+    /// machine does not depend on it.
     pub fn binaries_elsewhere(&self, machine_id: MachineId, name: &str) -> Result<Vec<Binary>, StoreError> {
         self.with(|connection| {
             let rest = "WHERE machine_id <> ?1 AND name = ?2 ORDER BY created_at DESC, id DESC";
-            row::all(connection, rest, params![machine_id, name])
+            row::all_valid(connection, rest, params![machine_id, name])
         })
     }
 

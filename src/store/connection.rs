@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::fs::dir;
 use crate::store::error::StoreError;
-use crate::store::stored_path;
+use crate::store::stored_path::{self, StoredPaths};
 
 /// The number of prepared statements that a connection caches: more than all methods of [`Store`] use.
 const PREPARED_STATEMENTS: usize = 48;
@@ -23,7 +23,7 @@ pub struct Store {
 impl Store {
     pub(super) fn new(path: PathBuf, connection: Connection, lib_dir: &Path) -> Result<Self, StoreError> {
         connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
-        let added = stored_path::add_functions(&connection, lib_dir, dir::parent(&path));
+        let added = stored_path::add_functions(&connection, StoredPaths::new(lib_dir, dir::parent(&path)));
         added.map_err(|cause| StoreError::new(&path, cause))?;
         Ok(Self { path, connection: Mutex::new(connection) })
     }

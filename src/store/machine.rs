@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::model::{Guid, Machine, MachineFacts, MachineId};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
+use crate::store::lookup::{self, Lookup};
 use crate::store::row::{self, TableRow, columns};
 
 impl TableRow for Machine {
@@ -63,6 +64,11 @@ impl Store {
     /// Returns the machine with this guid, or `None` if there is none.
     pub fn machine_by_guid(&self, guid: &str) -> Result<Option<Machine>, StoreError> {
         self.with(|connection| row::first(connection, BY_GUID, [guid]))
+    }
+
+    /// Returns the machine with this id, or with an id that begins or ends with it.
+    pub fn find_machine(&self, typed: &str) -> Result<Lookup<Machine>, StoreError> {
+        self.with(|connection| lookup::by_id(connection, typed))
     }
 
     /// Returns all machines, oldest first.

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use crate::clock;
 use crate::model::{MachineId, ProcessId};
@@ -70,12 +71,26 @@ impl Store {
         self.with(|connection| connection.execute(CLEAR_RUN_DIR, [id]).map(drop))
     }
 
-    /// Returns when the newest process from before a time was queued, or `None` if there is none.
-    pub fn newest_process_time(&self, before: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        const SQL: &str = "SELECT max(created_at) FROM process WHERE created_at < ?1";
-        let newest: Option<String> =
-            self.with(|connection| connection.query_row(SQL, [clock::format(before)], |row| row.get(0)))?;
-        Ok(newest.and_then(|text| text.parse().ok()))
+    /// Returns the start and the end of each time before `now`, longer than `minimum`, in which no process of a machine
+    /// was queued, newest first.
+    pub fn pauses(
+        &self,
+        machine_id: MachineId,
+        now: Timestamp,
+        minimum: Duration,
+    ) -> Result<Vec<(Timestamp, Timestamp)>, StoreError> {
+        const SQL: &str = "SELECT start, end FROM (SELECT lag(time) OVER (ORDER BY time) AS start, time AS end FROM \
+            (SELECT created_at AS time FROM process WHERE machine_id = ?1 AND created_at < ?2 UNION ALL SELECT ?2)) \
+            WHERE unixepoch(end) - unixepoch(start) > ?3 ORDER BY end DESC";
+        self.with(|connection| {
+            let mut statement = connection.prepare(SQL)?;
+            let pause =
+                |row: &Row<'_>| Ok((row.get::<_, String>(0)?.parse(), row.get::<_, String>(1)?.parse()));
+            let pauses =
+                statement.query_map(params![machine_id, clock::format(now), minimum.as_secs_f64()], pause)?;
+            let pauses = pauses.collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(pauses.into_iter().filter_map(|(start, end)| Some((start.ok()?, end.ok()?))).collect())
+        })
     }
 
     /// Returns the number of processes that a process started.

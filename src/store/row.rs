@@ -101,6 +101,17 @@ pub(super) fn all<T: TableRow>(
     connection.prepare_cached(&select_sql::<T>(rest))?.query_map(params, value)?.collect()
 }
 
+/// Returns the rows that `rest` selects, without those that have an invalid value.
+pub(super) fn all_valid<T: TableRow>(
+    connection: &Connection,
+    rest: &str,
+    params: impl Params,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(&select_sql::<T>(rest))?;
+    let rows = statement.query_map(params, value)?;
+    rows.filter(|row| !matches!(row, Err(Error::FromSqlConversionFailure(..)))).collect()
+}
+
 /// Returns the first row that `rest` selects, or `None` if it selects none.
 pub(super) fn first<T: TableRow>(
     connection: &Connection,

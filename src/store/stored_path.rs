@@ -1,11 +1,11 @@
-//! The paths in the store. A path below LIB_DIR or the data dir is stored relative to it, as `{LIB_DIR}/...` or
-//! `{DATA_DIR}/...`, so that the records are still correct after these folders were moved or copied.
+//! The paths in the store and in `exit.json`. A path below LIB_DIR or the data dir is stored relative to it, as
+//! `{LIB_DIR}/...` or `{DATA_DIR}/...`, so that the records are still correct after these folders were moved or copied.
 
 use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
@@ -39,27 +39,39 @@ impl Root {
     }
 }
 
-/// Adds the SQL functions `stored_path` and `real_path` to a connection, which convert a path to its stored form and
-/// back. Both leave any value unchanged that is not a path.
-pub(super) fn add_functions(
-    connection: &Connection,
-    lib_dir: &Path,
-    data_dir: &Path,
-) -> rusqlite::Result<()> {
-    let roots = || {
+/// The folders that stored paths are relative to.
+pub(crate) struct StoredPaths([Root; 2]);
+
+impl StoredPaths {
+    pub(crate) fn new(lib_dir: &Path, data_dir: &Path) -> Self {
         let mut roots = [Root::new("{DATA_DIR}", data_dir), Root::new("{LIB_DIR}", lib_dir)];
         // Either folder may be in the other one. The inner one comes first, and the data dir if they are the same.
         roots.sort_by_key(|root| Reverse(root.path.as_os_str().len()));
-        roots
-    };
+        Self(roots)
+    }
+
+    /// Returns the stored form of a path, or `None` if it is in neither folder.
+    pub(crate) fn to_stored(&self, path: &Path) -> Option<PathBuf> {
+        self.0.iter().find_map(|root| root.to_stored(path))
+    }
+
+    /// Returns the path of a stored form, or `None` if the text is something else.
+    pub(crate) fn to_path(&self, stored: &Path) -> Option<PathBuf> {
+        self.0.iter().find_map(|root| root.to_path(stored))
+    }
+}
+
+/// Adds the SQL functions `stored_path` and `real_path` to a connection, which convert a path to its stored form and
+/// back. Both leave any value unchanged that is not a path.
+pub(super) fn add_functions(connection: &Connection, paths: StoredPaths) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    let stored = roots();
+    let paths = Arc::new(paths);
+    let stored = Arc::clone(&paths);
     connection.create_scalar_function("stored_path", 1, flags, move |context| {
-        convert(context, b"/", |path| stored.iter().find_map(|root| root.to_stored(path)))
+        convert(context, b"/", |path| stored.to_stored(path))
     })?;
-    let real = roots();
     connection.create_scalar_function("real_path", 1, flags, move |context| {
-        convert(context, b"{", |path| real.iter().find_map(|root| root.to_path(path)))
+        convert(context, b"{", |path| paths.to_path(path))
     })
 }
 

@@ -149,7 +149,7 @@ fn rejects_a_folder_of_another_user_unless_that_user_called_sudo() {
     let folder = tree.folder("x", 0o755);
     std::os::unix::fs::chown(&folder, Some(OTHER_USER), None).unwrap();
     let expected =
-        format!("{}: it belongs to uid 12345, not to root; fix it with `chown -h 0 ", folder.display());
+        format!("{}: it belongs to uid 12345, not to root; run rigup as that user, or ", folder.display());
     assert!(reason(&folder).starts_with(&expected), "{}", reason(&folder));
     assert_eq!(Trust::new(Some(OTHER_USER)).check(&folder), Ok(None));
 }

@@ -38,7 +38,7 @@ fn is_shared(passwd: &str, gid: u32, users: &[u32]) -> bool {
 
 /// Returns whether this uid stands for all users that the user namespace does not map, so that a file of it may belong
 /// to any user.
-pub(super) fn is_unknown(uid: u32) -> bool {
+pub(crate) fn is_unknown(uid: u32) -> bool {
     // The first user namespace of a system maps all users. Only Linux has others.
     const ALL_USERS: u32 = u32::MAX;
     let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();

@@ -221,7 +221,7 @@ fn data_dir_counts_only_if_it_can_be_a_data_dir_of_rigup() {
     let mut context = TestContext::new();
     let home = context.path("home/.local/share/rigup");
     let data_dir = |context: &TestContext, expected: &std::path::Path| {
-        let output = context.run(&["exec", "--", "sh", "-c", "echo $DATA_DIR"]).succeeds();
+        let output = context.run(&["exec", "--", "sh", "-c", "echo $RIGUP_DATA_DIR"]).succeeds();
         assert_eq!(output.stdout.trim(), expected.to_str().unwrap(), "{output:?}");
         output
     };

@@ -131,7 +131,7 @@ fn a_command_of_exec_has_a_run_dir_without_logs() {
 #[test]
 fn exec_passes_on_a_signal_and_waits_for_its_command() {
     let context = TestContext::new();
-    let command = "trap 'exit 5' TERM; touch \"$DATA_DIR/ready\"; while :; do sleep 0.05; done";
+    let command = "trap 'exit 5' TERM; touch \"$RIGUP_DATA_DIR/ready\"; while :; do sleep 0.05; done";
     let child = context.start(&["exec", "--", "sh", "-c", command]);
     wait_until("the command runs", || context.path("data/ready").exists());
     signal(child.id(), Signal::SIGTERM);

@@ -362,46 +362,78 @@ fn gc_removes_no_folder_that_rigup_did_not_make() {
         folder
     };
     let id = |last: u8| format!("0198abcd-0123-7456-89ab-cdef0123456{last}");
+    let record = |last: u8| json!({"id": id(last)}).to_string();
     let kept = [
         folder(&id(0), &[("best.pt", "weights")]),
         folder(&id(1), &[("process.json", "{}"), ("cmd.sh", "")]),
-        folder(&id(2), &[("process.json", &json!({"id": id(0)}).to_string())]),
+        folder(&id(2), &[("process.json", &record(0))]),
+        folder(&id(3), &[("result.json", "{}")]),
+        folder(&id(4), &[("process.json", ""), ("stdin.jsonl", "")]),
+        folder(&format!(".gone-{}", id(5)), &[("notes", "")]),
+        folder(&format!(".gone-{}", id(6)), &[("process.json", &record(5))]),
     ];
     let removed = [
-        folder(&id(3), &[("process.json", &json!({"id": id(3)}).to_string()), ("mine", "")]),
-        folder(&id(4), &[("process.json", ""), ("stdin.jsonl", "")]),
-        folder(&id(5), &[]),
+        folder(&id(7), &[("process.json", &record(7)), ("mine", "")]),
+        folder(&id(8), &[("process.json", "")]),
+        folder(&id(9), &[]),
+        folder(&format!(".gone-{}", id(1)), &[("process.json", &record(1)), ("stdout.log", "")]),
+        folder(&format!(".gone-{}", id(2)), &[]),
     ];
     for name in ["runs/detect/best.pt", "locks/process/mine", "processes/notes.lock", "events/x/y"] {
         let path = context.write(&format!("data/{name}"), "");
         File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
     }
-    assert_eq!(context.gc(&[]), [counted("removed", 1), counted("removed", 1), counted("removed", 1)]);
-    assert!(kept.iter().all(|folder| folder.exists()) && !removed.iter().any(|folder| folder.exists()));
+    assert_eq!(context.gc(&[]), [(); 5].map(|()| counted("removed", 1)));
+    let remaining: Vec<_> = kept.iter().chain(&removed).filter(|folder| folder.exists()).collect();
+    assert_eq!(remaining, Vec::from_iter(&kept));
     for name in ["runs/detect/best.pt", "locks/process/mine", "processes/notes.lock", "events/x/y"] {
         assert!(context.path("data").join(name).exists(), "{name}");
     }
 }
 
+/// Moves the times of all records this many days back.
+fn age_records(context: &TestContext, days: u32) {
+    let sql = format!(
+        "UPDATE process SET created_at = strftime('%Y-%m-%dT%H:%M:%fZ', created_at, '-{days} days'), \
+         ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', ended_at, '-{days} days')"
+    );
+    context.store().execute(&sql, []).unwrap();
+}
+
 #[test]
-fn a_clock_that_is_ahead_prunes_nothing_by_age_without_a_word() {
+fn a_clock_that_is_ahead_prunes_nothing_at_any_command() {
     let context = TestContext::new();
-    context.event(1);
-    context.run(&["run", "E"]).succeeds();
-    let sixty_days_ago = "UPDATE process SET created_at = '2020-01-01T00:00:00.000Z', \
-        ended_at = '2020-01-01T00:00:01.000Z'";
-    context.store().execute(sixty_days_ago, []).unwrap();
+    let run = context.finished_run("s");
     context.run(&["exec", "--", "true"]).succeeds();
-    for command in [&["exec", "--", "true"][..], &["run", "E"]] {
-        context.store().execute(sixty_days_ago, []).unwrap();
+    age_records(&context, 60);
+    // The first command records the wrong time. The next ones must not believe it.
+    for command in [&["exec", "--", "true"][..], &["exec", "--", "true"], &["process", "gc"]] {
         context.backdate_pruning();
         context.run(command).succeeds();
     }
-    assert_eq!(context.processes().len(), 6, "the clock may be wrong");
-    context.store().execute(sixty_days_ago, []).unwrap();
-    let output = context.run(&["process", "gc"]).succeeds();
-    output.stderr_contains("ahead of the newest earlier record");
-    assert_eq!(context.processes().len(), 0);
-    let output = context.run(&["process", "gc"]).succeeds();
-    assert_eq!(output.stderr.matches("ahead").count(), 0);
+    let warning = "processes kept although they are older than keep.days by the clock: 1;";
+    context.run(&["process", "gc"]).succeeds().stderr_contains(warning);
+    let logs = context.path("data/processes").join(run);
+    assert!(logs.exists() && context.processes().len() == 4, "{:?}", context.processes());
+}
+
+#[test]
+fn a_pause_of_a_week_only_delays_what_gc_prunes() {
+    let mut context = TestContext::new();
+    context.set("RIGUP_KEEP_DAYS", "2");
+    for _ in 0..5 {
+        context.run(&["exec", "--", "true"]).succeeds();
+        age_records(&context, 7);
+        context.run(&["process", "gc"]).succeeds();
+    }
+    assert_eq!(context.processes().len(), 3, "each week counts as half a day");
+    let future = "UPDATE process SET created_at = '2099-01-01T00:00:00.000Z', ended_at = created_at \
+        WHERE id = (SELECT max(id) FROM process)";
+    context.store().execute(future, []).unwrap();
+    context.run(&["exec", "--", "true"]).succeeds();
+    assert_eq!(
+        context.gc(&[]),
+        [] as [(String, u64); 0],
+        "a record in the future of the clock changes nothing"
+    );
 }

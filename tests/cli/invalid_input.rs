@@ -76,9 +76,13 @@ fn a_syntax_error_in_a_file_does_not_quote_the_file() {
         ("here/plugins/a/binaries.jsonl", &["install"]),
         ("here/plugins/a/config.json", &["plugin", "list"]),
         ("here/rigup.lock", &["install", "--locked"]),
+        ("here/requests.jsonl", &["apply", "requests.jsonl"]),
         ("data/machine-id", &["install"]),
     ] {
-        for secret in [
+        let long = format!("{{\"canary{}", "y".repeat(2 << 20));
+        let other_types = [r#"{"type":["canary"]}"#, &long];
+        let is_jsonl = std::path::Path::new(file).extension() == Some("jsonl".as_ref());
+        for secret in other_types.into_iter().filter(|_| is_jsonl).chain([
             "machine example.org login me password canary\n",
             "SECRET=canary\0PATH=/bin\0",
             "\"canary\"\n",
@@ -87,7 +91,7 @@ fn a_syntax_error_in_a_file_does_not_quote_the_file() {
             "{\"canary\": canary",
             "[\"canary\",\n",
             "{\"type\":\"Lockfile\",\"version\":1}\n{\"canary\"",
-        ] {
+        ]) {
             context.write(file, secret);
             let output = context.run(args);
             let printed = format!("{}{}", output.stdout, output.stderr);

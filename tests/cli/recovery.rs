@@ -71,6 +71,40 @@ fn terminates_the_process_group_of_a_hook_that_exited() {
 }
 
 #[test]
+fn each_command_that_writes_completes_lost_processes() {
+    let context = TestContext::new();
+    context.fixture("good");
+    context.run(&["install", "x", "y", "z", "--binproviders", "good"]).succeeds();
+    context.write("empty.jsonl", "");
+    let empty = context.path("empty.jsonl");
+    let lost = || {
+        let reason = "SELECT count(*) FROM process WHERE exit_reason = 'lost'";
+        context.store().query_row(reason, (), |row| row.get::<_, u32>(0)).unwrap()
+    };
+    let set_running = "UPDATE process SET status = 'running', pid = 999999999, start_ticks = 1, boot_id = 'earlier', \
+        started_at = created_at, ended_at = NULL, exit_code = NULL, exit_reason = NULL, stdout_tail = NULL, \
+        stderr_tail = NULL, stdout_bytes = NULL, stderr_bytes = NULL, max_rss = NULL, user_ms = NULL, sys_ms = NULL \
+        WHERE process_type = 'cli' AND id = (SELECT min(id) FROM process)";
+    for (args, completes) in [
+        (&["uninstall", "x"][..], true),
+        (&["uninstall", "--orphaned"], true),
+        (&["binary", "delete", "--yes", "y"], true),
+        (&["binary", "update", "z", "--status", "queued"], true),
+        (&["machine", "set", "SH_BINARY=/bin/sh"], true),
+        (&["apply", empty.to_str().unwrap()], true),
+        (&["exec", "--", "true"], true),
+        (&["process", "gc"], true),
+        (&["binary", "list"], false),
+        (&["process", "list"], false),
+        (&["load", "nosuch", "--dry-run"], false),
+    ] {
+        assert_eq!(context.store().execute(set_running, ()).unwrap(), 1);
+        context.run(args);
+        assert_eq!(lost() == 1, completes, "{args:?}");
+    }
+}
+
+#[test]
 fn terminates_a_hook_whose_start_is_not_in_the_store() {
     let context = TestContext::new();
     context.fixture("hanging").fixture("good");
@@ -129,10 +163,10 @@ fn a_copy_of_a_data_dir_ends_no_process_of_the_original() {
     let set_running = "UPDATE process SET status = 'running', ended_at = NULL, exit_reason = NULL, stdout_tail = NULL, \
         stderr_tail = NULL, stdout_bytes = NULL, stderr_bytes = NULL WHERE slug = 's' AND exit_reason = 'lost'";
     let store = rusqlite::Connection::open(format!("{copy}/rigup.sqlite3")).unwrap();
-    for signal in ["TERM", "USR1"] {
-        assert_eq!(store.execute(set_running, []).unwrap(), usize::from(signal == "TERM"));
-        let output = context.run(&["--data-dir", &copy, "process", "kill", "-s", signal, id]).exits_with(1);
-        assert!(output.stderr.contains("cannot"), "{output:?}");
+    for (signal, message) in [("TERM", "has already exited"), ("USR1", "it is not running")] {
+        assert_eq!(store.execute(set_running, []).unwrap(), 1);
+        let output = context.run(&["--data-dir", &copy, "process", "kill", "-s", signal, id]);
+        output.stderr_contains(message);
     }
     assert_eq!(context.live_processes(), live);
     assert_eq!(running(&context), 3);
@@ -200,4 +234,47 @@ fn unchanged_binaries_of_another_machine_stay_installed() {
     assert!(output.stderr.contains("y: installed by good") && !output.stderr.contains("x: "), "{output:?}");
     context.run(&["uninstall", "x"]).succeeds();
     context.run(&["binary", "show", "x"]).exits_with(1);
+}
+
+#[test]
+fn unusable_records_of_other_machines_fail_no_command() {
+    let context = TestContext::new();
+    context.fixture("good");
+    let names = ["pipe", "huge", "row", "platform"];
+    let install = |name: &str| context.run(&["install", name, "--binproviders", "good"]).succeeds();
+    for name in names {
+        install(name);
+    }
+    let file = |name: &str| context.bin("x").with_file_name(format!("../good/{name}"));
+    fs::remove_file(file("pipe")).unwrap();
+    nix::unistd::mkfifo(&file("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Its digest would take many minutes.
+    fs::File::options().write(true).open(file("huge")).unwrap().set_len(1 << 40).unwrap();
+    // The same file as recorded, but for another architecture.
+    let mut foreign = fs::read("/bin/true").unwrap();
+    foreign[18] ^= 1;
+    fs::write(file("platform"), &foreign).unwrap();
+    let digest = std::process::Command::new("sha256sum").arg(file("platform")).output().unwrap().stdout;
+    let digest = String::from_utf8(digest).unwrap()[..64].to_owned();
+    let recorded = "UPDATE binary SET sha256 = ?, fingerprint = ? WHERE name = 'platform'";
+    let fingerprint = format!("1:{}:0", foreign.len());
+    context.store().execute(recorded, [&digest, &fingerprint]).unwrap();
+    let invalid = "UPDATE binary SET modified_at = 'molten' WHERE name = 'row'";
+    assert_eq!(context.store().execute(invalid, ()).unwrap(), 1);
+    for (digit, name) in ["1", "2", "3", "4"].into_iter().zip(names) {
+        fs::write(context.path("data/machine-id"), digit.repeat(32)).unwrap();
+        context.run(&["load", name, "--dry-run"]);
+        install(name).stderr_contains(&format!("{name}: installed by good"));
+        context.run(&["binary", "list"]).succeeds();
+        context.run(&["process", "gc"]).succeeds();
+    }
+    let machines = context.run(&["machine", "list"]).succeeds().records();
+    let id = machines[0]["id"].as_str().unwrap();
+    context.store().execute("DELETE FROM binary WHERE modified_at = 'molten'", ()).unwrap();
+    let listed = context.run(&["binary", "list", "--machine", id]).succeeds().records();
+    assert!(!listed.is_empty() && listed.iter().all(|binary| binary["machine_id"] == id), "{listed:?}");
+    context
+        .run(&["binary", "list", "--machine", "f00"])
+        .exits_with(1)
+        .stderr_contains("no machine has the id f00");
 }

@@ -116,6 +116,31 @@ fn a_program_whose_interpreter_is_gone_is_installed_again() {
 }
 
 #[test]
+fn commands_get_only_four_variables_on_top_of_the_callers_environment() {
+    let mut context = TestContext::new();
+    context.set("DATA_DIR", "/other").set("NODE_PATH", "/modules");
+    let run = context.run(&["start", "--slug", "s", "--", "env"]).succeeds().record();
+    let id = run["id"].as_str().unwrap();
+    context.run(&["process", "wait", id]).succeeds();
+    let callers = ["DATA_DIR", "HOME", "NODE_PATH", "RIGUP_TEST_CONTEXT"];
+    let added = ["PATH", "RIGUP", "RIGUP_DATA_DIR", "RIGUP_PROCESS_ID"];
+    for (output, of_run) in [
+        (context.run(&["exec", "--", "env"]).succeeds(), &[][..]),
+        (context.run(&["process", "logs", "--stream", "stdout", id]).succeeds(), &["RIGUP_RUN_DIR"]),
+    ] {
+        let mut names: Vec<&str> =
+            output.stdout.lines().map(|line| line.split_once('=').unwrap().0).collect();
+        let mut expected = [&callers, &added, of_run].concat();
+        names.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+        assert!(
+            output.stdout.contains("DATA_DIR=/other\n") && output.stdout.contains("NODE_PATH=/modules\n")
+        );
+    }
+}
+
+#[test]
 fn a_program_that_does_not_run_through_a_link_gets_a_wrapper() {
     let context = context_with_tools();
     context.script("libexec/real", "#!/bin/sh\necho \"real 4.5 $*\"\n");

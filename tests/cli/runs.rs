@@ -29,7 +29,7 @@ impl TestContext {
 }
 
 /// A script that waits for the file `go` in the data dir.
-const WAIT_FOR_GO: &str = "until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done";
+const WAIT_FOR_GO: &str = "until [ -e \"$RIGUP_DATA_DIR/go\" ]; do sleep 0.05; done";
 
 #[test]
 fn shows_the_messages_the_result_and_the_output_of_a_run() {

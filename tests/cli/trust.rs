@@ -272,7 +272,7 @@ fn rejects_files_of_another_user_unless_that_user_called_sudo() {
     }
     let here = context.path("here");
     context.run(&["install"]).exits_with(1).stderr_contains(&format!(
-        "error: {}: it belongs to uid 12345, not to root, and {}/plugins is reached through it; fix it with `chown -h 0 ",
+        "error: {}: it belongs to uid 12345, not to root, and {}/plugins is reached through it; run rigup as that user, or ",
         here.display(),
         here.display(),
     ));
@@ -282,7 +282,7 @@ fn rejects_files_of_another_user_unless_that_user_called_sudo() {
 
 /// `sudo` may keep the HOME of its caller.
 #[test]
-fn root_creates_no_default_data_dir_in_the_home_folder_of_another_user() {
+fn root_uses_no_data_dir_of_another_user() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
@@ -291,13 +291,24 @@ fn root_creates_no_default_data_dir_in_the_home_folder_of_another_user() {
     fs::create_dir(&home).unwrap();
     std::os::unix::fs::chown(&home, Some(12345), Some(12345)).unwrap();
     context.set("HOME", home.clone()).set("RIGUP_DATA_DIR", "");
-    let args = ["install", "a b", "sh"];
-    let output = context.run(&args).exits_with(3).stderr_contains(&format!(
-        "rigup runs as root, but {} belongs to uid 12345; run `sudo -H rigup install 'a b' sh`",
-        home.display()
-    ));
-    assert!(output.stderr.starts_with("error: cannot use the data dir "), "{}", output.stderr);
-    assert!(!home.join(".local").exists());
+    let reason = format!("rigup runs as root, but {} belongs to uid 12345; run ", home.display());
+    let own_data_dir = home.join("dd").into_os_string().into_string().unwrap();
+    for sudo_user in ["", "12345"] {
+        context.set("SUDO_UID", sudo_user);
+        for (args, command) in [
+            (&["install", "a b", "sh"][..], "`sudo -H rigup install 'a b' sh`, or run rigup as that user"),
+            (&["binary", "list"], "`sudo -H rigup binary list`"),
+            (&["lock", "sh"], "`sudo -H rigup lock sh`"),
+            (&["process", "gc"], "`sudo -H rigup process gc`"),
+            (&["--data-dir", &own_data_dir, "load", "sh"], "rigup as that user, or choose another data dir"),
+            (&["--data-dir", &own_data_dir, "process", "list"], "rigup as that user"),
+        ] {
+            let output = context.run(args).exits_with(3).stderr_contains(&format!("{reason}{command}"));
+            assert!(output.stderr.starts_with("error: cannot use the data dir "), "{}", output.stderr);
+        }
+    }
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+    context.unset("SUDO_UID");
     context.set("HOME", context.path("home"));
     context.run(&["install", "sh"]).succeeds();
     let mode = context.path("home/.local/share/rigup").metadata().unwrap().mode();

@@ -68,7 +68,7 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_loses_no_record() {
         }
 
         let context = context_with_gate("");
-        let gate = "read -r _ <\"$DATA_DIR/gate\"; exit 7";
+        let gate = "read -r _ <\"$RIGUP_DATA_DIR/gate\"; exit 7";
         let id =
             context.run(&["start", "--slug", "s", "--", "sh", "-c", gate]).succeeds().record()["id"].clone();
         let id = id.as_str().unwrap();

@@ -90,7 +90,8 @@ fn row_21_no_file_and_no_output_of_rigup_contains_a_secret() {
 fn row_32_an_environment_that_is_not_utf8_keeps_its_bytes() {
     let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
     // Read the environment from /proc, because a shell drops variables whose names it cannot use.
-    let write = |name: &str| format!("cat /proc/$$/environ >\"$DATA_DIR/env-{name}\"; :");
+    let write =
+        |name: &str| format!("cat /proc/$$/environ >\"${{RIGUP_DATA_DIR:-$DATA_DIR}}/env-{name}\"; :");
     let mut context = TestContext::new();
     let home = context.path("").join(bytes(b"home-\xff"));
     let folder = context.path("").join(bytes(b"bin-\xfe"));

@@ -28,8 +28,8 @@ const COMMANDS: [&[&str]; 6] = [
     &["install", "x", "--binproviders", "p"],
     &["install", "sh", "--binproviders", "env"],
     &["run", "E"],
-    &["exec", "--", "sh", "-c", ": >\"$DATA_DIR/ran-$RIGUP_PROCESS_ID\""],
-    &["start", "--slug", "s", "--", "sh", "-c", ": >\"$DATA_DIR/ran-$RIGUP_PROCESS_ID\""],
+    &["exec", "--", "sh", "-c", ": >\"$RIGUP_DATA_DIR/ran-$RIGUP_PROCESS_ID\""],
+    &["start", "--slug", "s", "--", "sh", "-c", ": >\"$RIGUP_DATA_DIR/ran-$RIGUP_PROCESS_ID\""],
     &["hook", "binary", "--name", "sh", "--provider", "env"],
 ];
 
@@ -46,6 +46,7 @@ fn check_limits(
             let mut context = context();
             // The limit may apply to another user, whose records root later repairs, as with sudo.
             context.set("SUDO_UID", user_with(limit).to_string());
+            context.set("RIGUP_TRUST_DIR", context.path("data"));
             let output = run_limited(&context, limit, args);
             let details =
                 || format!("{args:?} with {limit}: {:?}\n{}{}", output.code, output.stdout, output.stderr);

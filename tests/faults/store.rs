@@ -232,3 +232,44 @@ fn row_30_a_rebuild_believes_only_records_that_were_accepted() {
     }
     context.run(&["install", "x", "--binproviders", "p"]).succeeds().stderr_contains("already installed");
 }
+
+#[test]
+fn row_30_a_store_rebuilt_in_a_copy_does_not_use_the_original() {
+    for change in ["copied", "moved", "copied, and the original kept"] {
+        let mut context = context();
+        let lib_dir = context.path("lib");
+        context.set("LIB_DIR", lib_dir);
+        context.run(&["install", "four", "--binproviders", "good"]).succeeds();
+        let (original, copy) = (context.path("data"), context.path("copy"));
+        context.unset("LIB_DIR");
+        if change == "moved" {
+            fs::rename(&original, &copy).unwrap();
+        } else {
+            assert!(Command::new("cp").arg("-a").args([&original, &copy]).status().unwrap().success());
+        }
+        if change == "copied" {
+            fs::remove_dir_all(&original).unwrap();
+        }
+        overwrite(&copy.join("rigup.sqlite3"), 0, 4096);
+        context.set("RIGUP_DATA_DIR", copy.clone());
+        let output = context.run(INSTALL).succeeds().stderr_contains("was damaged");
+        output.stderr_contains("2 binaries are already installed");
+        assert_eq!(context.hook_processes().len(), 4, "{change}");
+        context.run(&["exec", "--", "one"]).succeeds();
+        for binary in context.run(&["binary", "list", "--status", "installed"]).succeeds().records() {
+            assert!(Path::new(binary["abspath"].as_str().unwrap()).starts_with(&copy), "{change}: {binary}");
+        }
+        assert_eq!(context.live_processes(), []);
+    }
+}
+
+#[test]
+fn row_30_a_rebuild_does_not_restore_a_deleted_binary() {
+    let context = context();
+    context.run(&["install", "one", "two", "--force", "--binproviders", "good"]).succeeds();
+    context.run(&["binary", "delete", "--yes", "one"]).succeeds();
+    overwrite(&store(&context), 0, 4096);
+    context.run(&["process", "gc"]).succeeds().stderr_contains("was damaged");
+    let binaries = context.run(&["binary", "list"]).succeeds().records();
+    assert_eq!(binaries.iter().map(|binary| binary["name"].clone()).collect::<Vec<_>>(), ["two"]);
+}

@@ -219,7 +219,7 @@ fn row_08_rigup_reaps_orphans_as_the_first_process_of_a_container() {
     }
     // Twenty orphans that exit at once, and then a command that waits at the gate.
     let orphans = "n=20; while [ $n -gt 0 ]; do (setsid sh -c 'exec true' &); n=$((n - 1)); done; \
-        echo up >\"$DATA_DIR/up\"; read -r _ <\"$DATA_DIR/gate\"";
+        cd \"${RIGUP_DATA_DIR:-$DATA_DIR}\"; echo up >up; read -r _ <gate";
     for args in [&["install", "x", "--binproviders", "p"][..], &["exec", "--", "sh", "-c", orphans]] {
         let context = context_with(&format!("{orphans}\necho '{RECORD}'"));
         let gate = context.gate();

@@ -4,8 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::clock;
 use crate::install::adopt;
 use crate::install::attempt::{self, AttemptError, AttemptResult, AttemptTarget};
@@ -21,7 +19,7 @@ use crate::install::verify;
 use crate::model::{Attempt, Binary, BinaryId, Installed, Outcome, Process, ProviderName};
 use crate::process::lock::{Busy, Lock};
 use crate::process::run_dir::RunDir;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoredPaths};
 
 /// The number of requests that are started at once. Each holds a lock, which is an open file.
 const MAX_STARTED: usize = 200;
@@ -420,9 +418,11 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     /// shown with the first request of the hook.
     fn write_accepted(&self, process: &Process, changed: &[&Binary], first: RequestIndex) {
         let accepted = changed.iter().filter(|binary| binary.installed().is_some());
-        let accepted: Vec<Value> = accepted.map(|binary| binary.to_record(&[])).collect();
+        let accepted: Vec<&Binary> = accepted.copied().collect();
+        let settings = self.resolver.runner.settings;
+        let paths = StoredPaths::new(&settings.lib_dir, &settings.data_dir);
         if let (Some(run_dir), false) = (&process.spec.run_dir, accepted.is_empty())
-            && let Err(error) = RunDir::at(run_dir).write_accepted(&accepted)
+            && let Err(error) = RunDir::at(run_dir).write_accepted(&accepted, &paths)
         {
             let warning = format!("cannot write the records of a hook to its run dir: {error}");
             self.emit(first, InstallEvent::Warning(warning));
