@@ -110,11 +110,7 @@ impl StepResult {
         match self {
             Self::AlreadyInstalled(binary)
             | Self::Resolved(_, Resolved { binary, has_succeeded: true, .. }) => Some(binary),
-            Self::Resolved(..)
-            | Self::Deferred(..)
-            | Self::Planned(_)
-            | Self::Refused(_)
-            | Self::Unresolved(..) => None,
+            _ => None,
         }
     }
 

@@ -209,7 +209,7 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
             };
             let required = indexes.get(&name).map(|&index| merged[index].clone());
             let position = *positions.entry(name).or_insert_with_key(|name| {
-                steps.push(required.unwrap_or_else(|| Ok(bare_request(name))));
+                steps.push(required.unwrap_or_else(|| Ok(Request::new(name.clone(), Providers::Default))));
                 steps.len() - 1
             });
             if let Ok(request) = &steps[position] {
@@ -219,11 +219,6 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
         steps
     };
     selected.into_iter().map(|step| step.and_then(|request| narrow(request, selection, providers))).collect()
-}
-
-/// Returns the request for a name that no plugin requires.
-fn bare_request(name: &BinaryName) -> Request {
-    Request::new(name.clone(), Providers::Default)
 }
 
 /// Restricts a request to versions that `source` requires.
@@ -236,31 +231,34 @@ fn restrict(mut request: Request, versions: VersionRange<'_>, source: &str) -> S
     (request.min_version, request.max_version) = (min.to_owned(), max.to_owned());
     request.overrides.tighten(versions, Policy::default(), Policy::default());
     if request.versions().is_empty() {
-        return Err(conflict(request, "version", &before, &versions.to_string(), source));
+        return Err(conflict(request, NO_VERSION, &before, &versions.to_string(), source));
     }
     request.sources.push(source.to_owned());
     Ok(request)
 }
 
+const NO_PROVIDER: &str = "no provider is in";
+const NO_VERSION: &str = "no version satisfies";
+
 /// Returns the refusal of a request that the last source contradicts.
-fn conflict(request: Request, noun: &str, before: &str, last: &str, source: &str) -> Refusal {
+fn conflict(request: Request, problem: &str, before: &str, last: &str, source: &str) -> Refusal {
     let before = format!("{before} ({})", request.sources.join(", "));
-    let reason = format!("no {noun} is in both {before} and {last} ({source}); change one of them");
+    let reason = format!("{problem} both {before} and {last} ({source}); change one of them");
     Refusal { name: request.name, reason }
 }
 
 /// Merges the requests of two requirements of one name.
 fn merge(first: &Request, second: Request) -> Step {
-    let refusal = |noun, before: &dyn fmt::Display, last: &dyn fmt::Display| {
+    let refusal = |problem, before: &dyn fmt::Display, last: &dyn fmt::Display| {
         let source = second.sources.join(", ");
-        conflict(first.clone(), noun, &before.to_string(), &last.to_string(), &source)
+        conflict(first.clone(), problem, &before.to_string(), &last.to_string(), &source)
     };
     let Some(providers) = first.providers.both(&second.providers) else {
-        return Err(refusal("provider", &first.providers, &second.providers));
+        return Err(refusal(NO_PROVIDER, &first.providers, &second.providers));
     };
     let versions = first.versions().and(second.versions());
     if versions.is_empty() {
-        return Err(refusal("version", &first.versions(), &second.versions()));
+        return Err(refusal(NO_VERSION, &first.versions(), &second.versions()));
     }
     let mut overrides = first.overrides.merge(&second.overrides);
     // A rule for one provider replaces the rule for all providers, but must not undo the rule of the other requirement.
@@ -292,7 +290,7 @@ fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName
     if let Some(selected) = &selection.providers {
         let Some(both) = selected.both(&request.providers) else {
             let before = request.providers.to_string();
-            return Err(conflict(request, "provider", &before, &selected.to_string(), "--binproviders"));
+            return Err(conflict(request, NO_PROVIDER, &before, &selected.to_string(), "--binproviders"));
         };
         request.providers = both;
     }

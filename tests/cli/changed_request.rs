@@ -178,7 +178,7 @@ fn max_version_is_an_inclusive_bound_wherever_it_is_stated() {
     let file = |plugin: &str| context.path("here/plugins").join(plugin).join("binaries.jsonl:1");
     let (p, q, r) = (file("p"), file("q"), file("r"));
     let sources = format!(">= 2 ({}, {}) and <= 1 ({})", p.display(), q.display(), r.display());
-    assert_eq!(refused["last_error"], format!("no version is in both {sources}; change one of them"));
+    assert_eq!(refused["last_error"], format!("no version satisfies both {sources}; change one of them"));
     context.run(&["install", "--min-version", "2", "--max-version", "1"]).exits_with(2);
 }
 
@@ -211,7 +211,7 @@ fn contradicting_requests_of_a_name_are_refused_with_their_sources() {
         (&["q", "--min-version", "3"], &format!("{in_file} and >= 3 (the command line)")),
     ] {
         let args = [&["install", "--binproviders", "shop"], args].concat();
-        let expected = format!("no version is in both {contradiction}; change one of them");
+        let expected = format!("no version satisfies both {contradiction}; change one of them");
         assert_eq!(context.run(&args).exits_with(1).record()["last_error"], expected);
     }
     assert!(context.hook_processes().is_empty());

@@ -382,6 +382,28 @@ fn gem_installs_once_for_ten_commands_and_repairs() {
 }
 
 #[test]
+#[ignore = "installs from registries: run with --ignored"]
+fn a_maximum_version_selects_the_newest_release_up_to_it() {
+    let install = |context: &TestContext, name: &str, provider: &str, max: &str| {
+        context.run(&["install", name, "--binproviders", provider, "--max-version", max])
+    };
+    let context = context_with_uv();
+    for (provider, name, max, expected) in [
+        ("pip", "pycodestyle", "2.10", "2.10.0"),
+        ("uv", "pycodestyle", "2.9", "2.9.0"),
+        ("npm", "json", "10", "10.0.0"),
+        ("npm", "json", "9.0.5", "9.0.4"),
+    ] {
+        let record = install(&context, name, provider, max);
+        assert_eq!(record.record()["version"], expected, "{provider} {name} {record:?}");
+    }
+    let gems = context_with_gems();
+    assert_eq!(install(&gems, "hello", "gem", "1.2").succeeds().record()["version"], "1.2.0");
+    let none = install(&gems, "hello", "gem", "1.1").exits_with(1);
+    assert!(none.record()["last_error"].as_str().unwrap().contains("hello"), "{none:?}");
+}
+
+#[test]
 #[ignore = "needs gem: run with --ignored"]
 fn gem_completes_an_install_that_was_killed() {
     check_killed_install(&context_with_gems(), "gem", "hello", |prefix| {

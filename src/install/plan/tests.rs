@@ -320,7 +320,7 @@ fn plugins_whose_versions_exclude_each_other_are_refused_by_name() {
     );
     assert_eq!(
         steps[0].clone().unwrap_err().reason,
-        "no version is in both <= 1.9 (a/binaries.jsonl:1) and >= 1.10 (b/binaries.jsonl:1); change one of them"
+        "no version satisfies both <= 1.9 (a/binaries.jsonl:1) and >= 1.10 (b/binaries.jsonl:1); change one of them"
     );
 }
 
@@ -337,10 +337,11 @@ fn a_name_with_a_version_requests_exactly_that_version() {
         (Some("3.0"), Some("3.0"))
     );
     let too_old = of_names(&["x@v0.9"]).unwrap_err().reason;
-    let expected = "no version is in both >= 1 (a/binaries.jsonl:1) and == 0.9 (x@v0.9); change one of them";
+    let expected =
+        "no version satisfies both >= 1 (a/binaries.jsonl:1) and == 0.9 (x@v0.9); change one of them";
     assert_eq!(too_old, expected);
     let twice = of_names(&["y@1.2", "y", "y@1.3"]).unwrap_err().reason;
-    assert_eq!(twice, "no version is in both == 1.2 (y@1.2) and == 1.3 (y@1.3); change one of them");
+    assert_eq!(twice, "no version satisfies both == 1.2 (y@1.2) and == 1.3 (y@1.3); change one of them");
     let bare = of_names(&["y@1.2"]).unwrap();
     assert_eq!((bare.name.as_str(), bare.exact_version_of("env")), ("y", Some("1.2")));
     assert_eq!(of_names(&["y@next"]).unwrap().name.as_str(), "y@next");
