@@ -9,13 +9,15 @@ use crate::engine::catalog;
 use crate::engine::error::EngineError;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
-use crate::model::{BinaryId, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::{Binary, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::process::executable;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
-use crate::process::spawn::{self, CommandSpec};
+use crate::process::spawn::{self, CommandSpec, SpawnError};
 use crate::process::wait;
 use crate::runs::gc::{Gc, GcReport};
 use crate::runs::start::{self, RunRequest};
+use crate::settings::Settings;
 use crate::store::BinaryFilter;
 
 /// Starts a detached run, and returns its record as soon as it runs or cannot be started.
@@ -42,7 +44,8 @@ pub(crate) fn exec(
     let id = process.id;
     let environment = command::environment_of_command(settings, id);
     process.spec.env = environment.added;
-    process.binary_id = binary_of_program(program, session)?;
+    let binary = binary_of_program(program, session)?;
+    process.binary_id = binary.as_ref().map(|binary| binary.id);
     let path = run_dir::path(&settings.data_dir, id);
     process.spec.run_dir = Some(path.clone());
     let command = CommandSpec {
@@ -55,7 +58,9 @@ pub(crate) fn exec(
         .and_then(|run_dir| run_dir.lock().map(|lock| (run_dir, lock)))
         .map_err(|error| session::data_dir_error(settings, error))?;
     session.store.save_process(&process).inspect_err(|_| run_dir.discard())?;
-    let child = match spawn::start_in_foreground(program, arguments, Some(environment.all)) {
+    let is_usable = binary.map_or(Ok(()), |binary| check_installed(program, &binary, settings));
+    let start = || spawn::start_in_foreground(program, arguments, Some(environment.all));
+    let child = match is_usable.and_then(|()| start()) {
         Ok(child) => child,
         Err(error) => {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
@@ -104,10 +109,23 @@ pub(crate) fn gc(
     Ok(report)
 }
 
-/// Returns the id of the binary with the name of a program, or `None` if there is none.
-fn binary_of_program(program: &OsString, session: &Session<'_>) -> Result<Option<BinaryId>, EngineError> {
+/// Checks that the file of an installed program can still be started. A Python that is not that of its venv starts, but
+/// does not find the program.
+fn check_installed(program: &OsString, binary: &Binary, settings: &Settings) -> Result<(), SpawnError> {
+    let Some(installed) = binary.installed().filter(|_| *program == *binary.name) else { return Ok(()) };
+    let checked = executable::check(&installed.abspath, Some(&|| command::search_path(settings)));
+    checked.map_err(|problem| SpawnError {
+        program: program.into(),
+        reason: format!("{} {problem}; run `rigup install {}`", installed.abspath.display(), binary.name),
+        is_missing: true,
+        is_exhausted: false,
+    })
+}
+
+/// Returns the binary with the name of a program, or `None` if there is none.
+fn binary_of_program(program: &OsString, session: &Session<'_>) -> Result<Option<Binary>, EngineError> {
     let Some(name) = Path::new(program).file_name() else { return Ok(None) };
     let filter = BinaryFilter { name: Some(name.to_string_lossy().into_owned()), ..BinaryFilter::default() };
     let mut binaries = session.store.binaries(&filter)?.into_iter();
-    Ok(binaries.find(|binary| binary.machine_id == session.machine.id).map(|binary| binary.id))
+    Ok(binaries.find(|binary| binary.machine_id == session.machine.id))
 }

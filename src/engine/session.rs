@@ -25,7 +25,7 @@ use crate::plugin::config::value::Variable;
 use crate::process::lock::ProcessLock;
 use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::signals::Interrupt;
-use crate::process::{recover, subreaper, system};
+use crate::process::{recover, subreaper, system, tree};
 use crate::runs::gc::{Gc, GcAction};
 use crate::settings::Settings;
 use crate::shell;
@@ -116,15 +116,17 @@ impl<'e> Session<'e> {
     /// Returns the record of a queued process. Its parent is the process that called this rigup.
     pub(crate) fn queued(&self, spec: ProcessSpec) -> Result<Process, EngineError> {
         // The process that called this rigup may be in another store.
-        let callers = self.settings.parent_process.map(|id| self.store.process_with_ancestors(id));
-        let callers = callers.transpose()?.unwrap_or_default();
-        if callers.len() >= MAX_NESTING {
+        let parent = self.settings.parent_process.map(|id| self.store.process(id)).transpose()?.flatten();
+        if let callers @ [first, second, ..] = &*tree::callers()
+            && callers.len() >= MAX_NESTING
+        {
             return Err(EngineError::Setup(format!(
-                "cannot start another rigup: {MAX_NESTING} processes of rigup started each other; a program that runs \
-                 itself with `rigup exec` must be called by its own path"
+                "cannot start another rigup: {MAX_NESTING} processes of rigup started each other, the last two being {} \
+                 and {}; call the program by its own path instead of with `rigup exec`",
+                tree::command_line(*second),
+                tree::command_line(*first)
             )));
         }
-        let parent = callers.into_iter().next();
         Ok(Process {
             parent_id: parent.map(|process| process.id),
             iface_id: Some(self.interface()?.id),

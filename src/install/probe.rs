@@ -45,7 +45,7 @@ const KNOWN_ARGUMENTS: [(&str, &[&str]); 13] = [
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a program prints, in lower case, if it was not installed completely or a part of it is gone.
-const INCOMPLETE: [&str; 12] = [
+const INCOMPLETE: [&str; 13] = [
     "(loaderror)",
     "can't find module",
     "can't locate ",
@@ -58,6 +58,7 @@ const INCOMPLETE: [&str; 12] = [
     "install correctly",
     "installed correctly",
     "modulenotfounderror",
+    "the \"file\" argument must be of type string",
 ];
 
 /// Returns the inode, size, mtime and ctime of a file, following links, or `None` if it is not one. If the

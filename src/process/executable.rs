@@ -66,13 +66,13 @@ pub(crate) enum ExecutableError {
     #[error("names no interpreter after #!; a script begins with a line such as #!/bin/sh")]
     NoName,
     /// The interpreter of the script cannot be started.
-    #[error("needs the interpreter {path:?}, which {1}; install it, or change the script", path = .0)]
+    #[error("needs the interpreter {path:?}, which {1}", path = .0)]
     NoInterpreter(PathBuf, Box<ExecutableError>),
     /// The venv of the Python has no packages for its version.
     #[error("belongs to a venv that was made for another Python than {python}", python = .0.display())]
     OtherPython(PathBuf),
     /// The interpreter that `env` searches for is not on PATH.
-    #[error("needs the interpreter `{name}`, which is not on PATH; install it, or change the script", name = .0.display())]
+    #[error("needs the interpreter `{name}`, which is not on PATH", name = .0.display())]
     NotOnPath(OsString),
     /// The interpreters of a script are scripts themselves, without an end.
     #[error("is a script whose interpreter is a script, and so on")]

@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 
 use crate::clock;
 use crate::exhaustion;
-use crate::process::executable;
+use crate::process::executable::{self, ExecutableError};
 use crate::process::handle::Handle;
 use crate::process::{poll, subreaper, system};
 
@@ -191,7 +191,10 @@ fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
             && is_of_file
             && let Err(problem) = executable::check(program, None) =>
         {
-            format!("it {problem}")
+            let is_interpreter =
+                matches!(problem, ExecutableError::NoInterpreter(..) | ExecutableError::NotOnPath(_));
+            let next_step = if is_interpreter { "; install it, or change the script" } else { "" };
+            format!("it {problem}{next_step}")
         }
         io::ErrorKind::NotFound => {
             format!("it is not on PATH; run `rigup install {}`, or install it yourself", program.display())

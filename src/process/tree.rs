@@ -1,5 +1,9 @@
 //! The process table, and process trees in it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use crate::model::{Identity, ProcessId};
 use crate::process::subreaper;
 use crate::process::system::{self, ProcessEntry};
@@ -84,14 +88,24 @@ fn id_variable(process_id: ProcessId) -> String {
 
 /// Returns whether this process has this identity, or descends from the process with it.
 pub(crate) fn descends_from(identity: &Identity) -> bool {
-    let mut ancestor = system::entry(std::process::id());
-    while let Some(process) = ancestor {
-        if process.identity() == *identity {
-            return true;
-        }
-        ancestor = system::entry(process.ppid);
-    }
-    false
+    with_ancestors().any(|process| process.identity() == *identity)
+}
+
+/// Returns this process and its ancestors.
+fn with_ancestors() -> impl Iterator<Item = ProcessEntry> {
+    std::iter::successors(system::entry(std::process::id()), |process| system::entry(process.ppid))
+}
+
+/// Returns the pids of the ancestors that run the same program as this process, nearest first. Unlike the environment, a
+/// program between them cannot hide them.
+pub(crate) fn callers() -> Vec<u32> {
+    let program = |pid: u32| {
+        let arguments = system::arguments(pid);
+        let path = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+        Path::new(OsStr::from_bytes(path)).file_name().map(OsStr::to_owned)
+    };
+    let this = program(std::process::id());
+    with_ancestors().skip(1).map(|process| process.pid).filter(|pid| program(*pid) == this).collect()
 }
 
 fn environ_has(pid: u32, start: &str) -> bool {

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
-use crate::test_context::TestContext;
+use crate::test_context::{TestContext, wait_until};
 
 /// Returns the attempts of a failed install with the provider env, as pairs of outcome and reason.
 fn attempts(context: &TestContext, name: &str) -> Vec<(String, String)> {
@@ -111,6 +111,8 @@ fn a_program_whose_interpreter_is_gone_is_installed_again() {
     assert_eq!(context.hook_processes().len(), 1);
     fs::rename(&interpreter, context.path("interpreters/sh2")).unwrap();
     context.run(&["load", "tool"]).exits_with(1);
+    let next_step = "which does not exist; run `rigup install tool`";
+    context.run(&["exec", "--", "tool"]).exits_with(127).stderr_contains(next_step);
     install();
     context.run(&["exec", "--", "tool"]).succeeds();
 }
@@ -261,11 +263,35 @@ fn a_record_for_a_path_is_for_that_file() {
 fn a_program_that_runs_itself_through_exec_ends_with_a_reason() {
     let context = context_with_tools();
     let rigup = env!("CARGO_BIN_EXE_rigup");
-    context.script("tools/tool", &format!("#!/bin/sh\nexec '{rigup}' exec -- tool\n"));
-    context
-        .run(&["exec", "--", "tool"])
-        .exits_with(3)
-        .stderr_contains("cannot start another rigup: 32 processes of rigup started each other");
+    let [one, two] = ["one", "two"].map(|name| context.path(name).display().to_string());
+    let exec = format!("exec '{rigup}' exec -- tool");
+    for body in [
+        exec.clone(),
+        format!("exec env -i PATH=\"$PATH\" RIGUP_DATA_DIR='{one}' '{rigup}' exec -- tool"),
+        format!(
+            "case $RIGUP_DATA_DIR in '{one}') RIGUP_DATA_DIR='{two}' {exec};; *) RIGUP_DATA_DIR='{one}' {exec}; esac"
+        ),
+    ] {
+        context.script("tools/tool", &format!("#!/bin/sh\n{body}\n"));
+        let output = context.run(&["exec", "--", "tool"]).exits_with(3);
+        let expected =
+            "cannot start another rigup: 32 processes of rigup started each other, the last two being ";
+        let output = output.stderr_contains(expected).stderr_contains("rigup exec -- tool (pid ");
+        assert_eq!(output.stderr.matches(expected).count(), 1);
+    }
+}
+
+#[test]
+fn a_chain_of_runs_is_not_limited() {
+    let context = context_with_tools();
+    let (rigup, left) = (env!("CARGO_BIN_EXE_rigup"), context.path("left"));
+    let start = format!("'{rigup}' start --slug chain -- tool");
+    let body = format!("echo >>'{0}'; [ $(wc -l <'{0}') -ge 40 ] || {start} >/dev/null", left.display());
+    context.script("tools/tool", &format!("#!/bin/sh\n{body}\n"));
+    context.run(&["start", "--slug", "chain", "--", "tool"]).succeeds();
+    wait_until("the last run of the chain", || {
+        fs::read_to_string(&left).is_ok_and(|text| text.len() == 40) && context.live_processes().is_empty()
+    });
 }
 
 #[test]
