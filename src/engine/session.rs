@@ -3,7 +3,6 @@
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Once;
 
@@ -12,7 +11,7 @@ use crate::clock;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::recovery;
-use crate::fs::dir::{make_parents, make_private_dir, nearest_existing};
+use crate::fs::dir::{make_parents, make_private_dir, nearest_existing, other_owner};
 use crate::hook::run::Runner;
 use crate::install::link::Linker;
 use crate::machine;
@@ -267,18 +266,12 @@ fn check_data_dir(settings: &Settings) -> Result<Option<String>, EngineError> {
     settings.trust.check(&settings.data_dir).map_err(|error| data_dir_error(settings, error))
 }
 
-/// Rejects a data dir of another user, in which root would create files that this user cannot change. `sudo` may keep
-/// the HOME of its caller.
+/// Rejects a data dir of another user if this is root, unless it is declared trusted.
 fn check_owner(settings: &Settings) -> Result<(), EngineError> {
     let is_declared_trusted = settings.trust.exceptions().any(|folder| settings.data_dir.starts_with(folder));
-    if is_declared_trusted || !nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    let existing = nearest_existing(&settings.data_dir);
-    let owner = fs_err::metadata(existing).map_err(|error| data_dir_error(settings, error))?.uid();
-    if owner == 0 || users::is_unknown(owner) {
-        return Ok(());
-    }
+    let owner =
+        other_owner(&settings.data_dir).filter(|owner| !is_declared_trusted && !users::is_unknown(*owner));
+    let Some(owner) = owner else { return Ok(()) };
     let arguments: Vec<String> =
         std::env::args().skip(1).map(|argument| shell::quote_text(&argument)).collect();
     let next = if settings.is_default_data_dir {
@@ -286,7 +279,7 @@ fn check_owner(settings: &Settings) -> Result<(), EngineError> {
     } else {
         "run rigup as that user, or choose another data dir with --data-dir".to_owned()
     };
-    let (existing, owner) = (existing.display(), users::user(owner));
+    let (existing, owner) = (nearest_existing(&settings.data_dir).display(), users::user(owner));
     Err(data_dir_error(settings, format!("rigup runs as root, but {existing} belongs to {owner}; {next}")))
 }
 

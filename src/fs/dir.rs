@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, geteuid};
 
 /// Creates a folder and its missing parents with mode 0700. Tries again if another rigup removes an empty parent
 /// meanwhile.
@@ -74,6 +74,13 @@ fn ignore_existing(error: io::Error) -> io::Result<()> {
 /// Returns the nearest folder above a path that exists, or the path itself if it exists.
 pub(crate) fn nearest_existing(path: &Path) -> &Path {
     path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"))
+}
+
+/// Returns the user who owns the nearest existing folder above a path if this is root and that is another user, who could
+/// not change what root creates there. `sudo` may keep the HOME of its caller.
+pub(crate) fn other_owner(path: &Path) -> Option<u32> {
+    let owner = nearest_existing(path).metadata().ok()?.uid();
+    (owner != 0 && geteuid().is_root()).then_some(owner)
 }
 
 /// Returns whether this user can write to a folder, or create it.

@@ -96,7 +96,10 @@ fn umask(lib_dir: &Path) -> u32 {
 /// Returns the folder for the caches of package managers of this user if they cannot keep them below
 /// the home folder.
 fn cache(settings: &Settings) -> Option<PathBuf> {
-    let is_usable = settings.home.as_deref().is_some_and(|home| home.is_absolute() && is_creatable(home));
+    let is_usable = settings
+        .home
+        .as_deref()
+        .is_some_and(|home| home.is_absolute() && is_creatable(home) && dir::other_owner(home).is_none());
     (!is_usable).then(|| settings.lib_dir.join(CACHE).join(geteuid().to_string()))
 }
 

@@ -307,8 +307,15 @@ fn root_uses_no_data_dir_of_another_user() {
             assert!(output.stderr.starts_with("error: cannot use the data dir "), "{}", output.stderr);
         }
     }
+    // Package managers do not write their caches there, either.
+    let lib_dir = context.path("data/lib").join(rigup::settings::platform());
+    context.set("RIGUP_DATA_DIR", context.path("data"));
+    context.set("RIGUP_LOCKED", lib_dir.join("npm/x"));
+    let begun = context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]).succeeds();
+    let cache = format!("cache={}", lib_dir.join(".cache/0").display());
+    assert!(begun.stdout.contains(&cache), "{begun:?}");
     assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
-    context.unset("SUDO_UID");
+    context.unset("SUDO_UID").unset("RIGUP_LOCKED").set("RIGUP_DATA_DIR", "");
     context.set("HOME", context.path("home"));
     context.run(&["install", "sh"]).succeeds();
     let mode = context.path("home/.local/share/rigup").metadata().unwrap().mode();
