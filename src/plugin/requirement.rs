@@ -68,7 +68,9 @@ impl Requirement {
         let known = || existing.iter().chain(named);
         let mut unknown = Vec::new();
         for provider in self.overrides.providers().filter(|provider| !known().any(|name| name == *provider)) {
-            if let Some(known) = closest(provider, known().map(ProviderName::as_str)) {
+            // With overrides for both apk and apt, apk is no misspelling.
+            let other = known().filter(|name| !self.overrides.providers().any(|stated| stated == *name));
+            if let Some(known) = closest(provider, other.map(ProviderName::as_str)) {
                 return Err(LineError::MisspelledProvider(provider.clone(), known.to_owned()));
             }
             unknown.push(format!("overrides.{provider}"));

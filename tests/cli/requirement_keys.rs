@@ -39,22 +39,24 @@ fn a_misspelled_provider_is_an_error_and_an_unknown_one_a_warning() {
         json!({"type": "Binary", "name": "sh", "providers": "env"}),
         overrides("ls", "env", "zypper"),
         overrides("cat", "apk,env", "apk"),
+        json!({"type": "Binary", "name": "id", "binproviders": "env", "overrides": {"apk": ["x"], "apt": ["x"]}}),
         json!({"type": "Binary", "name": "nosuch", "binproviders": "npn"}),
         overrides("nosuch", "piip", "pip"),
     ];
     context.plugin("p", &lines);
     let output = context.run(&["install"]).exits_with(1);
     let names: Vec<_> = output.records().iter().map(|record| record["name"].clone()).collect();
-    assert_eq!(names, ["ls", "cat", "nosuch"]);
+    assert_eq!(names, ["ls", "cat", "id", "nosuch"]);
     for expected in [
         "binaries.jsonl:1: overrides.npn: there is no such provider; write overrides.npm\n",
         "binaries.jsonl:2: unknown key \"providers\"; write \"binproviders\"\n",
         "binaries.jsonl:3: ignored overrides.zypper, because there is no such provider\n",
+        "binaries.jsonl:5: ignored overrides.apk, because there is no such provider\n",
         "no provider is in both npn (",
     ] {
         assert!(output.stderr.contains(expected), "{expected} is not in\n{}", output.stderr);
     }
-    assert!(!output.stderr.contains("apk, because"), "{}", output.stderr);
+    assert!(!output.stderr.contains("binaries.jsonl:4: "), "{}", output.stderr);
     let skipped = ["install", "nosuch", "--plugins", "none", "--binproviders", "npn"];
     context.plugin("none", &[]);
     context.run(&skipped).exits_with(1).stderr_contains("npn skipped: no such provider; write npm");
