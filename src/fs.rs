@@ -3,5 +3,6 @@
 pub(crate) mod atomic;
 pub(crate) mod digest;
 pub(crate) mod dir;
+pub(crate) mod lib_dir;
 pub(crate) mod link;
 pub(crate) mod lock;

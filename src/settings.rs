@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::fs::dir;
+use crate::fs::{dir, lib_dir};
 use crate::model::ProcessId;
 use crate::trust::{TrustedFile, TrustedReadError};
 
@@ -220,7 +220,7 @@ impl Settings {
                 let data = environment.xdg_folder("XDG_DATA_HOME", home.as_deref(), ".local/share");
                 let default = data.map(|data| folders::absolute(here, &data.join("rigup")));
                 // Without a usable home folder, the records are kept with the installed files.
-                let fallback = named_lib_dir.as_ref().map(|lib_dir| lib_dir.join(".rigup"));
+                let fallback = named_lib_dir.as_deref().map(lib_dir::data_dir);
                 match default {
                     Some(default) if fallback.is_none() || dir::is_creatable(&default) => Some(default),
                     default => fallback.or(default),
@@ -229,7 +229,7 @@ impl Settings {
             .ok_or(SettingsError::NoDataDir)?;
         let lib_dir = named_lib_dir.unwrap_or_else(|| data_dir.join("lib").join(platform()));
         let lib_bin_dir = folder(flags.lib_bin_dir, &["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"])
-            .unwrap_or_else(|| lib_dir.join("bin"));
+            .unwrap_or_else(|| lib_dir::bin(&lib_dir));
         let folders = [(&data_dir, "--data-dir"), (&lib_dir, "--lib-dir"), (&lib_bin_dir, "--lib-bin-dir")];
         for (path, flag) in folders {
             if let Some(problem) = folders::problem(path) {

@@ -123,7 +123,8 @@ fn check_request(requirement: &Requirement, planned: &Request, provider: &str, r
             assert!(may_be_options || !package.starts_with('-'), "{package}");
         }
     }
-    if let Ok(folder) = request.prefix("pip", Path::new(LIB_DIR)) {
+    if let Ok(prefix) = request.prefix("pip", Path::new(LIB_DIR)) {
+        let folder = prefix.path(Path::new(LIB_DIR));
         let inside = folder.strip_prefix(LIB_DIR).expect("a prefix is in LIB_DIR");
         let parts: Vec<_> = inside.components().collect();
         assert!(parts.iter().all(|part| matches!(part, Component::Normal(_))), "{}", folder.display());

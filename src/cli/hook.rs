@@ -240,7 +240,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         }
         HookCommand::Prefix(of) => {
             let prefix = of.request(settings)?.prefix(&of.provider, &settings.lib_dir);
-            let prefix = prefix.map_err(CliError::usage)?;
+            let prefix = prefix.map_err(CliError::usage)?.path(&settings.lib_dir);
             output.raw(&[prefix.as_os_str().as_encoded_bytes(), b"\n"].concat());
         }
         HookCommand::Relocate { prefix } => {
@@ -342,34 +342,38 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let built = match (&args.built, &request) {
         (Some(built), Some(request)) => {
             let prefix = request.prefix(&args.of.provider, &settings.lib_dir).map_err(CliError::usage)?;
-            Some(BuiltPrefix { built, prefix })
+            Some(BuiltPrefix { built, prefix: prefix.path(&settings.lib_dir) })
         }
         _ => None,
     };
     let is_named = abspath == args.abspath;
     let file = abspath.map(|file| built.as_ref().map_or_else(|| file.clone(), |built| built.locate(&file)));
     let interrupt = interrupt()?;
+    let config = args.of.config(settings)?;
     let search = Search {
         provider: &args.of.provider,
-        metadata: args.of.config(settings)?.metadata,
+        metadata: config.metadata,
         settings,
         prober: Prober::new(settings, &interrupt),
     };
     let facts = search.locate(&name, file.as_deref()).and_then(|file| search.facts(&name, overrides, file));
+    let facts = facts.and_then(|facts| {
+        let check = |request: &HookRequest| facts.check(request, &config, &settings.lib_dir);
+        request.as_ref().map_or(Ok(()), check).map(|()| facts)
+    });
     // After an interrupted probe, the version is unknown, but a record without one states that the program has none.
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
     let provider = &args.of.provider;
     let error = match facts {
-        Ok(facts) => {
-            let records = match (&built, &request) {
-                (Some(built), Some(request)) => built
-                    .accept(request, provider, facts)
-                    .map_err(|error| CliError::setup(format!("cannot replace the prefix: {error}")))?,
-                _ => facts.records(&name, provider),
-            };
-            context.output.records(records);
+        Ok(mut facts) => {
+            if let Some(built) = &built {
+                facts.file = built
+                    .put_in_place(&facts.file)
+                    .map_err(|error| CliError::setup(format!("cannot replace the prefix: {error}")))?;
+            }
+            context.output.records(facts.records(&name, provider));
             return Ok(ExitStatus::Success);
         }
         Err(error) => error,
@@ -389,8 +393,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     if let (BinaryError::Unusable(file, ExecutableError::Missing), Some(request), true) =
         (&error, &request, is_named)
     {
-        let version_format = args.of.config(&context.settings)?.version_format;
-        let packages = InstalledPackages::new(request, provider, version_format.as_deref());
+        let packages = InstalledPackages::new(request, provider, config.version_format.as_deref());
         let programs =
             packages.in_folder(file.parent().unwrap_or(Path::new("/"))).map_err(CliError::setup)?;
         return Err(CliError::not_found(packages.no_program(programs)));

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::install::plan::{Refusal, Request, Step};
 use crate::install::resolver::{self, ResolveError, Resolved};
 use crate::install::status::{InstallStatus, install_status};
+use crate::install::users::Users;
 use crate::install::{adopt, request_digest};
 use crate::model::{Attempt, Backoff, Binary, BinaryName, Installed, MachineId, ProviderName};
 use crate::plugin::config::provider::ProviderConfig;
@@ -50,7 +51,17 @@ impl StatusCheck<'_> {
             Err(refusal) => Ok(StepResult::Refused(refusal.clone())),
             Ok(request) => self.request(request, binaries.remove(request.name.as_str())),
         });
-        results.collect()
+        let results: Vec<StepResult> = results.collect::<Result<_, _>>()?;
+        if !self.is_dry_run {
+            let users = Users::new(self.settings, self.store, self.machine_id)?;
+            for (step, result) in steps.iter().zip(&results) {
+                if let (Ok(request), Some(installed)) = (step, result.installed()) {
+                    // Without a marker, another data dir may remove the link or the prefix.
+                    let _ = users.mark_installed(installed, &request.name);
+                }
+            }
+        }
+        Ok(results)
     }
 
     /// Returns the result of a request that no hook has to resolve, or the request as planned. `stored` is the record of

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::engine::error::EngineError;
 use crate::engine::event::EngineEvent;
 use crate::engine::session::Session;
-use crate::install::prefix::{Orphan, Prefix, PrefixError, Prefixes};
+use crate::fs::lib_dir::Prefix;
+use crate::install::prefix::{Orphan, PrefixError};
+use crate::install::users::Users;
 use crate::model::{Binary, BinaryName};
 use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::run_dir::{self, RunDir};
@@ -101,8 +103,8 @@ pub(crate) fn uninstall(
     binaries.retain(|other| other.id == binary.id || abspath(other) == file);
     let mut uninstalled = Uninstalled::default();
     let lib_dir = &session.settings.lib_dir;
-    let prefixes = Prefixes::new(&session.settings, &session.store, session.machine.id)?;
-    let mut of_binary = prefixes.named_after(name);
+    let users = Users::new(&session.settings, &session.store, session.machine.id)?;
+    let mut of_binary = users.prefixes_named_after(name);
     match (binary.installed(), file.and_then(|path| Prefix::containing(&path, lib_dir))) {
         (_, Some(prefix)) => of_binary.push(prefix),
         (Some(installed), None) => {
@@ -119,8 +121,11 @@ pub(crate) fn uninstall(
     }
     for prefix in of_binary {
         let except = Some(name.as_str());
-        let removed =
-            if is_dry_run { prefixes.find(&prefix, except) } else { prefixes.remove(&prefix, except) };
+        let removed = if is_dry_run {
+            users.find_prefix(&prefix, except)
+        } else {
+            users.remove_prefix(&prefix, except)
+        };
         uninstalled.add(removed);
     }
     uninstalled.binary = Some(binary);
@@ -132,13 +137,13 @@ pub(crate) fn remove_orphans(
     session: &Session<'_>,
     is_dry_run: bool,
 ) -> Result<Vec<Uninstalled>, EngineError> {
-    let prefixes = Prefixes::new(&session.settings, &session.store, session.machine.id)?;
-    let uninstalled = prefixes.orphans()?.into_iter().map(|orphan| {
+    let users = Users::new(&session.settings, &session.store, session.machine.id)?;
+    let uninstalled = users.orphaned_prefixes()?.into_iter().map(|orphan| {
         let mut uninstalled = Uninstalled::default();
         if is_dry_run {
             uninstalled.removed.push(orphan);
         } else {
-            uninstalled.add(prefixes.remove(&orphan.prefix, None));
+            uninstalled.add(users.remove_prefix(&orphan.prefix, None));
         }
         uninstalled
     });
@@ -164,7 +169,7 @@ pub(crate) fn lock(
 
 /// Removes the link, the marker and the records of a binary, whose lock is held.
 fn unregister(session: &Session<'_>, name: &BinaryName, binaries: &[Binary]) -> Result<(), EngineError> {
-    let prefixes = Prefixes::new(&session.settings, &session.store, session.machine.id)?;
+    let users = Users::new(&session.settings, &session.store, session.machine.id)?;
     for binary in binaries {
         // Another rigup may have changed the record before the lock was taken.
         let stored = session.store.binary(binary.machine_id, &binary.name)?;
@@ -174,7 +179,7 @@ fn unregister(session: &Session<'_>, name: &BinaryName, binaries: &[Binary]) -> 
                 session.warn(error.to_string());
             }
             if let Some(prefix) = Prefix::containing(&installed.abspath, &session.settings.lib_dir) {
-                prefixes.unmark(&prefix, name);
+                users.unmark_prefix(&prefix, name);
             }
         }
         // A rebuilt store would restore the binary from these records.

@@ -6,10 +6,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::clock;
-use crate::fs::dir::{ignore_missing, parent};
+use crate::fs::dir::parent;
 use crate::fs::link;
 use crate::fs::lock::FileLock;
 
@@ -85,11 +87,36 @@ pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     } else {
         folder.join(format!(".rigup-{}", clock::new_id()))
     };
-    ignore_missing(fs_err::remove_file(&temporary))?;
+    let _ = fs_err::remove_file(&temporary);
     symlink(target, &temporary)?;
     fs_err::rename(&temporary, link).inspect_err(|_| {
         let _ = fs_err::remove_file(&temporary);
     })
+}
+
+/// Replaces a folder with another one on the same file system. A process that is killed meanwhile leaves the old or the
+/// new folder in place, unless the file system cannot exchange them. In any case, what is left is in one of the two.
+pub(crate) fn replace_folder(folder: &Path, new: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, new, CWD, folder, RenameFlags::EXCHANGE) {
+        Ok(()) => {
+            // The new folder is in place even if the old one cannot be removed.
+            let _ = fs_err::remove_dir_all(new);
+            Ok(())
+        }
+        Err(Errno::NOENT) => fs_err::rename(new, folder),
+        Err(_) => replace_in_steps(folder, new),
+    }
+}
+
+/// Like [`replace_folder`], for file systems that cannot exchange two folders.
+fn replace_in_steps(folder: &Path, new: &Path) -> io::Result<()> {
+    let old = new.join(TEMPORARY);
+    fs_err::rename(folder, &old)?;
+    fs_err::rename(new, folder).inspect_err(|_| {
+        let _ = fs_err::rename(&old, folder);
+    })?;
+    let _ = fs_err::remove_dir_all(folder.join(TEMPORARY));
+    Ok(())
 }
 
 #[cfg(test)]
@@ -110,6 +137,25 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(fs_err::read(folder.path().join("below/target")).unwrap(), b"text");
         check_for_user(folder.path()).unwrap_err();
+    }
+
+    #[test]
+    fn a_folder_is_replaced_as_a_whole() {
+        for replace in [replace_folder, replace_in_steps] {
+            let parent = tempfile::tempdir().unwrap();
+            let (folder, new) = (parent.path().join("x"), parent.path().join("x.part"));
+            let names = |path: &Path| -> Vec<_> {
+                fs_err::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+            };
+            for file in ["first", "second"] {
+                fs_err::create_dir(&new).unwrap();
+                fs_err::write(new.join(file), "").unwrap();
+                (if folder.exists() { replace } else { replace_folder })(&folder, &new).unwrap();
+                assert_eq!((names(parent.path()), names(&folder)), (vec!["x".into()], vec![file.into()]));
+            }
+            replace(&folder, &new).unwrap_err();
+            assert_eq!(names(&folder), ["second"], "the folder is still in place");
+        }
     }
 
     #[test]

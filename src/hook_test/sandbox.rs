@@ -9,6 +9,7 @@ use nix::unistd::{getgid, getuid};
 use walkdir::WalkDir;
 
 use crate::fs::dir::make_private_dir;
+use crate::fs::lib_dir::{self, LOCKS};
 use crate::model::text_enum::text_enum;
 use crate::settings::Settings;
 
@@ -25,7 +26,7 @@ impl Sandbox {
     /// Creates empty folders below `disk`.
     pub(crate) fn create(disk: PathBuf, settings: &Settings) -> io::Result<Self> {
         let lib_dir = disk.join("lib");
-        let settings = Settings { lib_bin_dir: lib_dir.join("bin"), lib_dir, ..settings.clone() };
+        let settings = Settings { lib_bin_dir: lib_dir::bin(&lib_dir), lib_dir, ..settings.clone() };
         let sandbox = Self { disk, settings };
         make_private_dir(&sandbox.cwd())?;
         make_private_dir(&sandbox.settings.lib_dir)?;
@@ -40,7 +41,7 @@ impl Sandbox {
     /// Returns the files and folders in LIB_DIR without the locks: taking a lock installs nothing.
     pub(crate) fn installed(&self) -> Vec<PathBuf> {
         let below = WalkDir::new(&self.settings.lib_dir).min_depth(1).into_iter();
-        let entries = below.filter_entry(|entry| entry.file_name() != OsStr::new(".locks"));
+        let entries = below.filter_entry(|entry| entry.file_name() != OsStr::new(LOCKS));
         entries.filter_map(Result::ok).map(walkdir::DirEntry::into_path).collect()
     }
 }

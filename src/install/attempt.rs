@@ -9,11 +9,13 @@ use serde_json::Value;
 
 use crate::exhaustion;
 use crate::fs::dir::make_private_dir;
+use crate::fs::lib_dir::Prefix;
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
-use crate::install::prefix::{Prefix, PrefixError, Prefixes};
+use crate::install::prefix::PrefixError;
 use crate::install::probe::Prober;
+use crate::install::users::Users;
 use crate::install::verdict::{self, Verdict};
 use crate::install::verify::Expected;
 use crate::model::{Binary, BinaryName, Outcome, Process, name};
@@ -109,8 +111,7 @@ pub(crate) fn run(
             version: request.overrides.of(provider).version.as_deref(),
             version_args: &request.overrides.of(provider).version_args,
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
-            needs_exact_version: config
-                .is_some_and(|config| config.version_format.is_some() && config.max_version_format.is_none()),
+            needs_exact_version: config.is_some_and(ProviderConfig::needs_exact_version),
             is_measured: builtin::is_builtin(&hook.path, &settings.data_dir),
             prober: Some(&prober),
             ..Expected::new(request.name.as_str(), request.versions_of(provider), provider, link)
@@ -133,7 +134,7 @@ pub(crate) fn run(
 
 /// The prefix of the only request of a hook.
 struct OwnPrefix<'a> {
-    prefixes: Prefixes<'a>,
+    users: Users<'a>,
     prefix: Prefix,
     name: &'a BinaryName,
     path: PathBuf,
@@ -151,14 +152,14 @@ impl<'a> OwnPrefix<'a> {
     ) -> Result<Option<Self>, StoreError> {
         let [AttemptTarget { request, .. }] = targets else { return Ok(None) };
         let lib_dir = &runner.settings.lib_dir;
-        let path = request.overrides.of(&hook.plugin).prefix(&hook.plugin, &request.name, lib_dir);
-        let prefix = path.as_deref().and_then(|path| Prefix::new(path, lib_dir));
-        let (Some(path), Some(prefix), false) = (path, prefix, hook.name.is_batch) else { return Ok(None) };
-        let prefixes = Prefixes::new(runner.settings, runner.store, runner.command.machine_id)?;
+        let prefix = request.overrides.of(&hook.plugin).prefix(&hook.plugin, &request.name, lib_dir);
+        let Some(prefix) = prefix.filter(|_| !hook.name.is_batch) else { return Ok(None) };
+        let path = prefix.path(lib_dir);
+        let users = Users::new(runner.settings, runner.store, runner.command.machine_id)?;
         let (name, is_old) = (&request.name, path.exists());
         // If LIB_DIR cannot be written, the hook reports that.
-        let _ = prefixes.mark(&prefix, name);
-        Ok(Some(Self { prefixes, prefix, name, path, is_old }))
+        let _ = users.mark_prefix(&prefix, name);
+        Ok(Some(Self { users, prefix, name, path, is_old }))
     }
 
     /// Removes what the hook has installed so far, if nothing was there before. Marks the prefix that it installed into.
@@ -166,15 +167,17 @@ impl<'a> OwnPrefix<'a> {
         match verdict {
             Verdict::Installed(installed) => {
                 if !installed.abspath.starts_with(&self.path) {
-                    self.prefixes.unmark(&self.prefix, self.name);
+                    self.users.unmark_prefix(&self.prefix, self.name);
                 }
-                let _ = self.prefixes.mark_installed(installed, self.name);
+                let _ = self.users.mark_installed(installed, self.name);
             }
             Verdict::NotInstalled(..) if self.is_old => {}
-            Verdict::NotInstalled(..) => match self.prefixes.remove(&self.prefix, Some(self.name.as_str())) {
-                Ok(_) | Err(PrefixError::Used(..)) => {}
-                Err(error) => on_event(InstallEvent::Warning(error.to_string())),
-            },
+            Verdict::NotInstalled(..) => {
+                match self.users.remove_prefix(&self.prefix, Some(self.name.as_str())) {
+                    Ok(_) | Err(PrefixError::Used(..)) => {}
+                    Err(error) => on_event(InstallEvent::Warning(error.to_string())),
+                }
+            }
         }
     }
 }

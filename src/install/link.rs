@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::fs::atomic;
 use crate::fs::dir::parent;
+use crate::fs::lib_dir;
+use crate::install::probe;
+use crate::install::users::{Owner, User, Users};
 use crate::install::wrapper::{self, LinkKind};
-use crate::install::{link_users, probe};
 use crate::model::{BinaryName, Installed, MachineId, name};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -23,6 +25,12 @@ pub enum LinkError {
     /// The path is the link of another binary, which has this name.
     #[error("cannot link {path}: it is the link of {owner}; --force replaces it", path = .0.display(), owner = .1)]
     OtherBinary(PathBuf, String),
+    /// The path is the link of another data dir, with its user.
+    #[error("cannot link {path}: it is the link of {user}; choose another LIB_BIN_DIR, or replace the link with --force", path = .0.display(), user = .1)]
+    OtherDataDir(PathBuf, String),
+    /// LIB_BIN_DIR may not be written, with the cause.
+    #[error("cannot link {path}: {folder} {2}; choose another LIB_BIN_DIR", path = .0.display(), folder = .1.display())]
+    Denied(PathBuf, PathBuf, &'static str),
     /// LIB_BIN_DIR cannot be written.
     #[error("cannot link {path}: {error}", path = .0.display(), error = .1)]
     Unwritable(PathBuf, io::Error),
@@ -50,33 +58,28 @@ impl Linker<'_> {
         self.settings.lib_bin_dir.join(name.link_name())
     }
 
-    /// Links an installed binary. `previous` is the path that it had before.
-    pub(crate) fn link(
-        &self,
-        name: &BinaryName,
-        installed: &Installed,
-        previous: Option<&Path>,
-    ) -> Result<(), LinkError> {
-        let path = self.path(name);
-        if !self.force
-            && let Some(owner) = self.other_owner(name, installed)?
-        {
-            return Err(LinkError::OtherBinary(path, owner));
+    /// Links an installed binary.
+    pub(crate) fn link(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
+        let (path, file) = (self.path(name), &installed.abspath);
+        if installed.is_in_app_bundle() && wrapper::target(&path).is_none() {
+            return Ok(());
         }
-        let is_managed = |target: &Path| self.is_managed(previous, target);
+        let unwritable = |error| unwritable(&path, error);
+        let users = Users::new(self.settings, self.store, self.machine_id)?;
+        let markers = lib_dir::link_markers(&path);
+        let _lock = users.lock(&markers).map_err(unwritable)?;
+        let existing = wrapper::target(&path).map(|(target, _)| target);
+        let is_managed = match existing.filter(|target| target != file) {
+            Some(target) => self.is_managed(name, &target, &users.list(&markers))?,
+            None => true,
+        };
         if installed.is_in_app_bundle() {
-            return if wrapper::target(&path).is_some_and(|(target, _)| is_managed(&target)) {
-                unlink(&path)
-            } else {
-                Ok(())
-            };
+            return if is_managed { unlink(&path) } else { Ok(()) };
         }
-        // A relative target can only be resolved from an existing folder.
-        fs_err::create_dir_all(parent(&path)).map_err(|error| unwritable(&path, error))?;
-        let file = &installed.abspath;
-        let kind = LinkKind::of(installed);
-        link(&path, file, &self.written_target(file), kind, is_managed, self.force)?;
-        link_users::add(self.settings, name).map_err(|error| unwritable(&path, error))
+        let (target, kind) = (self.written_target(file), LinkKind::of(installed));
+        let mark = || users.add(&markers, name, &target);
+        let marker = link(&path, file, &target, kind, |_| is_managed, self.force, mark)?;
+        users.remove(&markers, name.as_str(), Some(&marker)).map_err(unwritable)
     }
 
     /// Returns the target of the link to a file: relative to LIB_BIN_DIR if both are below LIB_DIR, so that the link is
@@ -94,35 +97,60 @@ impl Linker<'_> {
         relative().filter(leads_to_file).unwrap_or_else(|| file.to_owned())
     }
 
-    /// Removes the link of a binary, if it points to this file and no other data dir uses it.
+    /// Removes the link of a binary, if it leads to this file and no other binary uses it.
     pub(crate) fn unlink(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
-        let path = self.path(name);
-        let is_used = link_users::remove(self.settings, name).map_err(|error| unwritable(&path, error))?;
-        if !is_used && leads_to(&path, &installed.abspath) {
+        let (path, file) = (self.path(name), &installed.abspath);
+        let markers = lib_dir::link_markers(&path);
+        if !markers.is_dir() && !leads_to(&path, file) {
+            return Ok(());
+        }
+        let unwritable = |error| unwritable(&path, error);
+        let users = Users::new(self.settings, self.store, self.machine_id)?;
+        let _lock = users.lock(&markers).map_err(unwritable)?;
+        let is_other = |user: &User| {
+            user.owner == Owner::Other && user.target(&path).is_none_or(|target| target == *file)
+        };
+        let is_used = users.list(&markers).iter().any(is_other) || self.other_owner(name, file)?.is_some();
+        if !is_used && leads_to(&path, file) {
             unlink(&path)?;
         }
+        users.remove(&markers, name.as_str(), None).map_err(unwritable)?;
+        // This fails if there are other users.
+        let _ = fs_err::remove_dir(markers);
         Ok(())
     }
 
-    /// Returns the other binary that owns the link, or `None` if there is none: `/opt/x/tool` and `tool` have the same
-    /// link.
-    fn other_owner(&self, name: &BinaryName, installed: &Installed) -> Result<Option<String>, StoreError> {
-        let target = wrapper::target(&self.path(name)).map(|(target, _)| target);
-        let Some(target) = target.filter(|target| *target != installed.abspath) else { return Ok(None) };
+    /// Returns the other binary that owns the link to a file, or `None` if there is none: `/opt/x/tool` and `tool` have
+    /// the same link.
+    fn other_owner(&self, name: &BinaryName, file: &Path) -> Result<Option<String>, StoreError> {
         let binaries = self.store.binaries_of(self.machine_id)?.into_values();
         let mut owners = binaries.filter(|binary| {
             binary.name != name.as_str()
                 && name::link_name(&binary.name) == name.link_name()
-                && binary.installed().is_some_and(|installed| installed.abspath == target)
+                && binary.installed().is_some_and(|installed| installed.abspath == file)
         });
         Ok(owners.next().map(|binary| binary.name))
     }
 
-    /// Returns whether a link to `target` counts as created by rigup: any link if LIB_BIN_DIR is below LIB_DIR,
-    /// otherwise only a link into LIB_DIR or to the recorded path.
-    fn is_managed(&self, previous: Option<&Path>, target: &Path) -> bool {
+    /// Returns whether a binary's link that leads to another file counts as its own: every link if LIB_BIN_DIR is below
+    /// LIB_DIR, otherwise only a link into LIB_DIR, or one with a marker of this data dir.
+    fn is_managed(&self, name: &BinaryName, target: &Path, users: &[User]) -> Result<bool, LinkError> {
         let Settings { lib_dir, lib_bin_dir, .. } = self.settings;
-        lib_bin_dir.starts_with(lib_dir) || target.starts_with(lib_dir) || previous == Some(target)
+        let path = self.path(name);
+        if !self.force
+            && let Some(owner) = self.other_owner(name, target)?
+        {
+            return Err(LinkError::OtherBinary(path, owner));
+        }
+        let makers = users.iter().filter(|user| user.target(&path).as_deref() == Some(target));
+        let (others, own): (Vec<&User>, Vec<&User>) = makers.partition(|user| user.owner == Owner::Other);
+        if lib_bin_dir.starts_with(lib_dir) || target.starts_with(lib_dir) || !own.is_empty() {
+            return Ok(true);
+        }
+        match others.first() {
+            Some(other) if !self.force => Err(LinkError::OtherDataDir(path, other.to_string())),
+            _ => Ok(false),
+        }
     }
 }
 
@@ -133,32 +161,35 @@ pub(crate) fn leads_to(path: &Path, file: &Path) -> bool {
 
 /// Creates the link or wrapper `path` to `file`, or keeps it if it is correct. `target` is the path of the file in a new
 /// link. `is_managed` returns whether rigup created an existing link to this file. With `force`, a file or a foreign
-/// link is replaced too, but never a folder.
-pub fn link(
+/// link is replaced too, but never a folder. Calls `mark` before it changes anything, and returns its value.
+pub fn link<T>(
     path: &Path,
     file: &Path,
     target: &Path,
     kind: LinkKind,
     is_managed: impl Fn(&Path) -> bool,
     force: bool,
-) -> Result<(), LinkError> {
+    mark: impl FnOnce() -> io::Result<T>,
+) -> Result<T, LinkError> {
+    let found = wrapper::target(path);
     if let Ok(existing) = path.symlink_metadata() {
-        let found = wrapper::target(path);
+        let is_replaceable =
+            |(old, kind): &(PathBuf, LinkKind)| old == file || *kind == LinkKind::Wrapper || is_managed(old);
         if existing.is_dir() {
             return Err(LinkError::Folder(path.to_owned()));
-        } else if found == Some((file.to_owned(), kind)) {
-            return Ok(());
-        } else if !(force || found.is_some_and(|(old, kind)| kind == LinkKind::Wrapper || is_managed(&old))) {
+        } else if !(force || found.as_ref().is_some_and(is_replaceable)) {
             return Err(LinkError::Foreign(path.to_owned()));
         }
     }
-    let created = match kind {
-        LinkKind::Symlink => atomic::replace_link(path, target),
-        LinkKind::Wrapper => {
-            wrapper::content(target).and_then(|content| atomic::write_program(path, &content))
+    let create = |marked: T| {
+        match kind {
+            _ if found == Some((file.to_owned(), kind)) => {}
+            LinkKind::Symlink => atomic::replace_link(path, target)?,
+            LinkKind::Wrapper => atomic::write_program(path, &wrapper::content(target)?)?,
         }
+        Ok(marked)
     };
-    created.map_err(|error| unwritable(path, error))
+    mark().and_then(create).map_err(|error| unwritable(path, error))
 }
 
 /// Removes a link or a wrapper, but keeps anything else.
@@ -170,7 +201,13 @@ fn unlink(path: &Path) -> Result<(), LinkError> {
 }
 
 fn unwritable(path: &Path, error: io::Error) -> LinkError {
-    LinkError::Unwritable(path.to_owned(), error)
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let (path, folder) = (path.to_owned(), parent(path).to_owned());
+    match error.kind() {
+        PermissionDenied => LinkError::Denied(path, folder, "is not writable for this user"),
+        ReadOnlyFilesystem => LinkError::Denied(path, folder, "is on a read-only file system"),
+        _ => LinkError::Unwritable(path, error),
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +234,7 @@ mod tests {
 
         fn link_as(&self, target: &str, kind: LinkKind, force: bool) -> Result<(), LinkError> {
             let target = Path::new(target);
-            link(&self.path("x"), target, target, kind, |old| old.starts_with("/own"), force)
+            link(&self.path("x"), target, target, kind, |old| old.starts_with("/own"), force, || Ok(()))
         }
     }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
 use crate::install::plan::{Refusal, Request, Step};
-use crate::install::{relocatable, request_digest};
+use crate::install::{request_digest, verify};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Installed, ProviderName, VersionRange};
 use crate::settings::Settings;
@@ -91,13 +91,11 @@ pub(crate) fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
     }
 }
 
-/// Returns whether an installed binary is the pinned one. The file is read only if its stored digest differs, as it
-/// does if the file contains the path of LIB_DIR.
+/// Returns whether an installed binary is the pinned one.
 pub(crate) fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
     installed.binprovider == pin.binprovider
         && pin.versions().contains(&installed.version)
-        && (installed.sha256 == pin.sha256
-            || relocatable::sha256(&installed.abspath, lib_dir).is_ok_and(|sha256| sha256 == pin.sha256))
+        && verify::check_digest(&installed.abspath, &installed.sha256, &pin.sha256, lib_dir).is_ok()
 }
 
 /// Returns each value that differs between two pins, before and after; empty if they are equal.

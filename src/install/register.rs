@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::install::link::{LinkError, Linker};
 use crate::install::plan;
-use crate::install::prefix::Prefixes;
 use crate::install::probe::Prober;
+use crate::install::users::Users;
 use crate::install::verify::{self, Expected, VerifyError};
 use crate::model::{Binary, Installed, PluginNameError, ProviderName, VersionRange};
 use crate::plugin::requirement::{self, LineError, Requirement};
@@ -122,8 +122,7 @@ pub(crate) fn register_locked(
     let now = clock::now();
     let mut binary = linker.store.find_or_add_binary(linker.machine_id, name.as_str(), now)?;
     let previous = binary.installed().cloned();
-    let previous_path = previous.as_ref().map(|previous| previous.abspath.as_path());
-    let link_error = match linker.link(&name, &installed, previous_path) {
+    let link_error = match linker.link(&name, &installed) {
         Ok(()) => None,
         Err(LinkError::Store(error)) => return Err(error.into()),
         Err(error) => Some(error.to_string()),
@@ -134,8 +133,7 @@ pub(crate) fn register_locked(
         return Ok(Registered { binary, is_unchanged: true, link_error });
     }
     // Without a marker, another data dir that shares LIB_DIR may remove the file, and this one then installs it again.
-    let _ =
-        Prefixes::new(linker.settings, linker.store, linker.machine_id)?.mark_installed(&installed, &name);
+    let _ = Users::new(linker.settings, linker.store, linker.machine_id)?.mark_installed(&installed, &name);
     let versions = VersionRange { min: &min_version, max: &max_version };
     binary.set_request(&providers.to_string(), versions, policy, &overrides.to_json(), now);
     binary.install(installed, now);

@@ -1,7 +1,6 @@
 //! Resolves requests: tries their providers in order until one installs the binary.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,13 +154,8 @@ impl Resolver<'_> {
     }
 
     /// Links a binary. Returns why it cannot be linked, or `None` if it is linked.
-    fn link(
-        &self,
-        request: &Request,
-        installed: &Installed,
-        previous: Option<&Path>,
-    ) -> Result<Option<String>, StoreError> {
-        match self.linker().link(&request.name, installed, previous) {
+    fn link(&self, request: &Request, installed: &Installed) -> Result<Option<String>, StoreError> {
+        match self.linker().link(&request.name, installed) {
             Ok(()) => Ok(None),
             Err(LinkError::Store(error)) => Err(error),
             Err(error) => Ok(Some(error.to_string())),

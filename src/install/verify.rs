@@ -165,9 +165,8 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
         Some(measured) => measured.to_owned(),
         None => digest::sha256(&abspath).map_err(unreadable)?,
     };
-    let pinned = expected.pin.filter(|(pin, _)| pin.sha256 != sha256);
-    let pinned = pinned.map(|(pin, lib_dir)| Ok((pin, relocatable::sha256(&abspath, lib_dir)?)));
-    let pinned = pinned.transpose().map_err(unreadable)?;
+    let pinned =
+        expected.pin.map_or(Ok(()), |(pin, lib_dir)| check_digest(&abspath, &sha256, &pin.sha256, lib_dir));
     // If the file changed, its digests say nothing.
     if probe::fingerprint(&abspath).as_ref() != Some(&fingerprint) {
         return Err(VerifyError::UnusableFile(abspath, CHANGED));
@@ -175,9 +174,7 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     if let Some(found) = stated.filter(|stated| *stated != sha256) {
         return Err(VerifyError::WrongDigest(found.to_owned(), sha256));
     }
-    if let Some((pin, found)) = pinned.filter(|(pin, found)| *found != pin.sha256) {
-        return Err(VerifyError::OtherFile(found, pin.sha256.clone()));
-    }
+    pinned?;
     let is_stated = |key: &str| fields.get(key).and_then(Value::as_bool) == Some(true);
     let mut needs_wrapper = is_stated("needs_wrapper") || probe::is_python_of_venv(&abspath);
     let mut is_timed_out = is_stated(TIMED_OUT);
@@ -212,29 +209,50 @@ pub(crate) fn verify_unchanged(installed: &Installed) -> Result<(), VerifyError>
     if is_unchanged { Ok(()) } else { Err(VerifyError::UnusableFile(installed.abspath.clone(), CHANGED)) }
 }
 
-/// Checks a version against those that a request accepts.
-pub(crate) fn check_versions(found: &str, versions: VersionRange<'_>) -> Result<(), VerifyError> {
+/// Checks a version against those that a request accepts. `needs_exact_version` is
+/// [`ProviderConfig::needs_exact_version`].
+///
+/// [`ProviderConfig::needs_exact_version`]: crate::plugin::config::provider::ProviderConfig::needs_exact_version
+pub(crate) fn check_versions(
+    found: &str,
+    versions: VersionRange<'_>,
+    needs_exact_version: bool,
+) -> Result<(), VerifyError> {
     if versions.contains(found) {
         return Ok(());
     }
     let VersionRange { min, max } = versions;
     let is_old = !(VersionRange { min, max: "" }).contains(found);
+    let next_step = if needs_exact_version {
+        "; the provider cannot choose an older release by itself, so request one as NAME@VERSION"
+    } else {
+        ""
+    };
     Err(match found {
         "" => VerifyError::NoVersion(versions.in_words()),
         found if is_old => VerifyError::TooOld(found.to_owned(), min.to_owned()),
-        found => VerifyError::TooNew(found.to_owned(), max.to_owned(), ""),
+        found => VerifyError::TooNew(found.to_owned(), max.to_owned(), next_step),
     })
 }
 
+/// Checks the digest of a file against the pinned one. The file is read again only if `sha256`, the digest of its bytes,
+/// differs, as it does if the file contains the path of LIB_DIR.
+pub(crate) fn check_digest(
+    file: &Path,
+    sha256: &str,
+    pinned: &str,
+    lib_dir: &Path,
+) -> Result<(), VerifyError> {
+    if sha256 == pinned {
+        return Ok(());
+    }
+    let found = relocatable::sha256(file, lib_dir)
+        .map_err(|error| VerifyError::Unreadable(file.to_owned(), error.to_string()))?;
+    if found == pinned { Ok(()) } else { Err(VerifyError::OtherFile(found, pinned.to_owned())) }
+}
+
 fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
-    check_versions(found, expected.versions).map_err(|error| match error {
-        VerifyError::TooNew(found, max, _) if expected.needs_exact_version => {
-            let next_step =
-                "; the provider cannot choose an older release by itself, so request one as NAME@VERSION";
-            VerifyError::TooNew(found, max, next_step)
-        }
-        error => error,
-    })?;
+    check_versions(found, expected.versions, expected.needs_exact_version)?;
     match expected.pin {
         Some((pin, _)) if !pin.versions().contains(found) => {
             Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone()))

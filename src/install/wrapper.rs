@@ -52,7 +52,13 @@ pub(crate) fn content(program: &Path) -> io::Result<Vec<u8>> {
 
 /// Returns the path that a file in LIB_BIN_DIR leads to, and its kind, or `None` if it is neither a link nor a wrapper.
 pub(crate) fn target(file: &Path) -> Option<(PathBuf, LinkKind)> {
-    if let Some(target) = link::target(file) {
+    let (path, kind) = written_target(file)?;
+    Some((link::resolve_from(parent(file), &path), kind))
+}
+
+/// Like [`target`], but returns the path as it is written, which may be relative.
+pub(crate) fn written_target(file: &Path) -> Option<(PathBuf, LinkKind)> {
+    if let Ok(target) = fs_err::read_link(file) {
         return Some((target, LinkKind::Symlink));
     }
     // Opening a FIFO would wait for a writer.
@@ -62,8 +68,7 @@ pub(crate) fn target(file: &Path) -> Option<(PathBuf, LinkKind)> {
     let path = text.strip_prefix(HEAD)?.strip_suffix(TAIL)?;
     let path = path.strip_prefix(RELATIVE).or_else(|| path.strip_prefix(ABSOLUTE))?;
     let path = PathBuf::from(OsString::from_vec(shlex::bytes::split(path)?.into_iter().next()?));
-    let is_unchanged = content(&path).is_ok_and(|content| content == text);
-    is_unchanged.then(|| (link::resolve_from(parent(file), &path), LinkKind::Wrapper))
+    content(&path).is_ok_and(|content| content == text).then_some((path, LinkKind::Wrapper))
 }
 
 /// Returns the links and wrappers that lead from a path to its file, beginning with the path itself.

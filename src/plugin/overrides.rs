@@ -4,14 +4,14 @@
 //! provider is its packages. `install_args` is a synonym of `packages` that may also hold options of the package manager.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::fs::dir;
+use crate::fs::lib_dir::Prefix;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{BinaryName, PluginNameError, Policy, PolicyError, ProviderName, Version, VersionRange};
 
@@ -109,29 +109,14 @@ pub struct ProviderOverrides {
     json: Value,
 }
 
-/// The folder below `LIB_DIR/<provider>` that contains further prefixes, as in abx-plugins.
-pub(crate) const SHARED: &str = "packages";
-
-/// The end of the name of an unfinished prefix.
-pub(crate) const PART: &str = ".part";
-
 impl ProviderOverrides {
-    /// Returns the folder that a provider installs a binary into: `LIB_DIR/<provider>/<name>`, so that no tool breaks
-    /// another's dependencies. `install_root` may put several tools into one folder: a name or an absolute path directly
-    /// below `LIB_DIR/<provider>` or its folder `packages`. Returns `None` if it is another folder. No prefix contains
-    /// another, because providers empty the prefix that they install into.
-    pub(crate) fn prefix(&self, provider: &str, name: &BinaryName, lib_dir: &Path) -> Option<PathBuf> {
-        let below = lib_dir.join(provider);
-        let path = below.join(self.install_root.as_deref().unwrap_or(name.link_name()));
-        let inside = path.strip_prefix(&below).ok()?.components();
-        let is_allowed = |name: &OsStr| !name.as_encoded_bytes().ends_with(PART.as_bytes());
-        match inside.collect::<Vec<_>>()[..] {
-            [Component::Normal(name)] if is_allowed(name) && name != SHARED => Some(below.join(name)),
-            [Component::Normal(shared), Component::Normal(name)] if shared == SHARED && is_allowed(name) => {
-                Some(below.join(shared).join(name))
-            }
-            _ => None,
-        }
+    /// Returns the prefix that a provider installs a binary into: `LIB_DIR/<provider>/<name>`, so that no tool breaks
+    /// another's dependencies. `install_root` may put several tools into one prefix: a name or an absolute path directly
+    /// below `LIB_DIR/<provider>` or its folder `packages`. Returns `None` if it is another folder.
+    pub(crate) fn prefix(&self, provider: &str, name: &BinaryName, lib_dir: &Path) -> Option<Prefix> {
+        let root = self.install_root.as_deref().unwrap_or(name.link_name());
+        let prefix = Prefix::new(&lib_dir.join(provider).join(root), lib_dir)?;
+        (prefix.provider() == provider).then_some(prefix)
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::io::FdFlags;
 use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
-use crate::fs::dir::make_shared_file;
+use crate::fs::lib_dir::{self, make_shared_file};
 use crate::fs::lock::{self as file_lock, FileLock};
 use crate::model::{BinaryName, Identity, ProcessId, name};
 use crate::process::poll;
@@ -81,7 +81,7 @@ impl Lock {
     /// Takes a lock in LIB_DIR, which may be shared with other users, if it is free.
     pub(crate) fn try_in_lib_dir(lib_dir: &Path, name: &str) -> Result<Result<Self, Busy>, LockError> {
         let path = in_lib_dir(lib_dir, name);
-        make_shared_file(&path)?;
+        make_shared_file(lib_dir, &path)?;
         Busy(FileLock::create(&path)?).try_again()
     }
 
@@ -141,18 +141,18 @@ fn binary_lock(data_dir: &Path, link_name: &str) -> PathBuf {
     data_dir.join("locks").join("binary").join(link_name)
 }
 
-/// Returns whether a rigup holds the lock on the name of a binary.
-pub(crate) fn is_binary_locked(data_dir: &Path, name: &str) -> bool {
-    file_lock::is_locked(&binary_lock(data_dir, name::link_name(name))) == Some(true)
+/// Returns whether a rigup holds the lock on the name of a binary, or `None` if that is unknown.
+pub(crate) fn is_binary_locked(data_dir: &Path, name: &str) -> Option<bool> {
+    file_lock::is_locked(&binary_lock(data_dir, name::link_name(name)))
 }
 
 /// Returns the file of a lock in LIB_DIR. Its name is readable, and differs for different locks.
-pub(crate) fn in_lib_dir(lib_dir: &Path, name: &str) -> PathBuf {
+pub(crate) fn in_lib_dir(folder: &Path, name: &str) -> PathBuf {
     const MAX_CHARS: usize = 60;
     let digest = Sha256::digest(name.as_bytes());
     let plain = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
     let suffix = &plain[plain.len().saturating_sub(MAX_CHARS)..];
-    lib_dir.join(".locks").join(format!("{suffix}-{}", hex(&digest[..4])))
+    folder.join(lib_dir::LOCKS).join(format!("{suffix}-{}", hex(&digest[..4])))
 }
 
 /// The holder of a lock, as the file names it: the pid, and the start time, boot id and pid namespace, without which a

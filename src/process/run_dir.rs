@@ -61,7 +61,7 @@ pub(crate) fn original(data_dir: &Path, process: &Process) -> Option<PathBuf> {
     // A hook gets the one variable; a command of `exec` or `start` gets the other.
     let variable = ["DATA_DIR", "RIGUP_DATA_DIR"].iter().find_map(|name| process.spec.env.get(*name));
     let started_in = Path::new(variable?.as_str()?);
-    let is_same = started_in == data_dir || dir::identity(started_in) == dir::identity(data_dir);
+    let is_same = dir::is_same(started_in, data_dir) == Some(true);
     (!is_same && started_in.is_dir()).then(|| started_in.to_owned())
 }
 

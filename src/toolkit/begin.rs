@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use nix::unistd::geteuid;
 
-use crate::fs::dir::{self, is_creatable};
+use crate::fs::dir::{is_creatable, other_owner, parent};
+use crate::fs::lib_dir::{self, make_shared_dir};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::settings::Settings;
 use crate::shell;
@@ -16,9 +17,6 @@ use crate::toolkit::{package_spec, policy};
 
 /// The environment variable that identifies the lock under which a hook runs.
 pub(crate) const LOCKED: &str = "RIGUP_LOCKED";
-
-/// The folder in LIB_DIR with the caches of each user.
-const CACHE: &str = ".cache";
 
 /// The shell code that sets the arguments to the command that starts the hook again. Like rigup, it starts a script
 /// without an exec bit or a shebang with bash.
@@ -45,23 +43,23 @@ pub(crate) fn script(
     now: Timestamp,
 ) -> Result<String, RequestError> {
     let prefix = request.prefix(provider, &settings.lib_dir)?;
-    let own_lock = format!("{provider}/{}", prefix.file_name().unwrap_or_default().to_string_lossy());
+    let own_lock = prefix.lock_name();
     let lock = lock.unwrap_or(&own_lock);
     let lock_id = settings.lib_dir.join(lock);
     if settings.environment.get(LOCKED) != Some(lock_id.as_os_str()) {
         let (lock_id, lock) = (quoted(&lock_id.to_string_lossy())?, quoted(lock)?);
         return Ok(format!("{RESTART}{LOCKED}={lock_id} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n"));
     }
-    let above = dir::parent(&prefix).strip_prefix(&settings.lib_dir).unwrap_or(Path::new(""));
+    let is_shared = !prefix.is_named(request.name.link_name());
+    let prefix = prefix.path(&settings.lib_dir);
     // If LIB_DIR cannot be written, the hook reports that.
-    let _ = dir::make_shared_dirs(&settings.lib_dir, above);
-    let is_shared = prefix != settings.lib_dir.join(provider).join(request.name.link_name());
+    let _ = make_shared_dir(&settings.lib_dir, parent(&prefix));
     let packages = request.packages(provider, config)?;
     let is_location = |package: &&String| !package.starts_with('-') && package_spec::is_location(package);
     let locations: Vec<String> = packages.iter().filter(is_location).cloned().collect();
     let cache = cache(settings).map(|cache| cache.to_string_lossy().into_owned()).unwrap_or_default();
     if !cache.is_empty() {
-        let _ = dir::make_shared_dirs(&settings.lib_dir, CACHE.as_ref());
+        let _ = make_shared_dir(&settings.lib_dir, &lib_dir::cache(&settings.lib_dir));
     }
     let home = settings.home.as_deref().map_or(cache.as_str().into(), Path::to_string_lossy);
     let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
@@ -99,8 +97,8 @@ fn cache(settings: &Settings) -> Option<PathBuf> {
     let is_usable = settings
         .home
         .as_deref()
-        .is_some_and(|home| home.is_absolute() && is_creatable(home) && dir::other_owner(home).is_none());
-    (!is_usable).then(|| settings.lib_dir.join(CACHE).join(geteuid().to_string()))
+        .is_some_and(|home| home.is_absolute() && is_creatable(home) && other_owner(home).is_none());
+    (!is_usable).then(|| lib_dir::cache(&settings.lib_dir).join(geteuid().to_string()))
 }
 
 /// Quotes a word for a shell.

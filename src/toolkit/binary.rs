@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use crate::fs::digest;
 use crate::install::probe::{self, ProbeError, ProbeResult, Prober, Program};
-use crate::install::verify;
-use crate::model::{BinaryName, Outcome};
-use crate::plugin::config::provider::PackageMetadata;
+use crate::install::verify::{self, VerifyError};
+use crate::model::{BinaryName, Outcome, VersionRange};
+use crate::plugin::config::provider::{PackageMetadata, ProviderConfig};
 use crate::plugin::overrides::ProviderOverrides;
 use crate::process::executable::{self, ExecutableError};
 use crate::settings::Settings;
 use crate::toolkit::package;
+use crate::toolkit::request::HookRequest;
 
 /// An error for a request that gets no Binary record.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,9 @@ pub(crate) enum BinaryError {
     /// A program that was run, and failed.
     #[error("{path} {problem}", path = .0.display(), problem = .1)]
     NotRunning(PathBuf, String),
+    /// A program that the request does not accept.
+    #[error(transparent)]
+    NotAccepted(#[from] VerifyError),
     /// The file cannot be read, or no temporary file can be made.
     #[error("cannot probe {path}: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, io::Error),
@@ -47,7 +51,7 @@ impl BinaryError {
                 Outcome::Declined
             }
             Self::Unusable(_, ExecutableError::Missing) => Outcome::Failed,
-            Self::Unusable(..) | Self::NotRunning(..) => Outcome::Rejected,
+            Self::Unusable(..) | Self::NotRunning(..) | Self::NotAccepted(_) => Outcome::Rejected,
             _ => Outcome::Failed,
         }
     }
@@ -84,6 +88,25 @@ pub(crate) struct ProgramFacts {
 }
 
 impl ProgramFacts {
+    /// Checks whether the request accepts the program, as rigup does when the hook has exited. Until then, the hook can
+    /// keep an earlier version.
+    pub(crate) fn check(
+        &self,
+        request: &HookRequest,
+        config: &ProviderConfig,
+        lib_dir: &Path,
+    ) -> Result<(), BinaryError> {
+        let (found, exact) = (&self.version, &request.exact_version);
+        verify::check_versions(found, request.versions(), config.needs_exact_version())?;
+        if !VersionRange::exactly(exact).contains(found) {
+            return Err(VerifyError::OtherVersion(found.clone(), exact.clone()).into());
+        }
+        if !request.exact_sha256.is_empty() {
+            verify::check_digest(&self.file, &self.sha256, &request.exact_sha256, lib_dir)?;
+        }
+        Ok(())
+    }
+
     /// Returns the Binary record, and perhaps a warning.
     pub(crate) fn records(&self, name: &BinaryName, provider: &str) -> Vec<Value> {
         let record = json!({

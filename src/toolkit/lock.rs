@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use crate::fs::dir::make_shared_file;
+use crate::fs::lib_dir::make_shared_file;
 use crate::model::ProcessExit;
 use crate::process::lock::{self, Holder, Lock, LockError};
 use crate::process::signals::Interrupt;
@@ -43,7 +43,7 @@ pub(crate) fn run(
     // The holder is a rigup or the command that it runs. If this process descends from the holder, the holder waits for
     // this process.
     let path = lock::in_lib_dir(lib_dir, name);
-    make_shared_file(&path).map_err(LockError::Io)?;
+    make_shared_file(lib_dir, &path).map_err(LockError::Io)?;
     let mut lock = Lock::take(&path, interrupt, tree::descends_from, on_wait)?;
     lock.share_with_children().map_err(LockedError::Share)?;
     let child = spawn::start_in_foreground(program, args, None)?;

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::fs::lib_dir::{PACKAGES, Prefix};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{BinaryName, Policy, VersionRange};
 use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::overrides::{OptionError, Overrides, SHARED};
+use crate::plugin::overrides::{OptionError, Overrides};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::toolkit::package_spec;
 
@@ -24,6 +25,8 @@ pub struct HookRequest {
     pub max_version: String,
     /// `--exact-version`; empty for any.
     pub exact_version: String,
+    /// `--exact-sha256`: the pinned digest, with `{LIB_DIR}` for LIB_DIR; empty for any.
+    pub exact_sha256: String,
     /// `--min-release-age`, `--postinstall-scripts`
     pub policy: Policy,
     /// `--best-effort`: the rules that are only defaults.
@@ -33,12 +36,13 @@ pub struct HookRequest {
 }
 
 /// The keys of a request, which are arguments of a hook.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "name",
     "binproviders",
     "min_version",
     "max_version",
     "exact_version",
+    "exact_sha256",
     MIN_RELEASE_AGE_KEY,
     POSTINSTALL_SCRIPTS_KEY,
     "best_effort",
@@ -62,7 +66,7 @@ pub enum RequestError {
     Option(#[from] OptionError),
     /// An `install_root` outside the folders in which a provider may install.
     #[error(
-        "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {SHARED}",
+        "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {PACKAGES}",
         below.display()
     )]
     InstallRoot {
@@ -113,6 +117,7 @@ impl HookRequest {
             min_version: requirement.min_version,
             max_version: requirement.max_version,
             exact_version: text("exact_version").to_owned(),
+            exact_sha256: text("exact_sha256").to_owned(),
             policy: requirement.policy,
             best_effort: text("best_effort").split(',').map(str::to_owned).collect(),
             overrides: requirement.overrides,
@@ -124,10 +129,8 @@ impl HookRequest {
         VersionRange { min: &self.min_version, max: &self.max_version }
     }
 
-    /// Returns the folder that a provider installs into; see [`ProviderOverrides::prefix`].
-    ///
-    /// [`ProviderOverrides::prefix`]: crate::plugin::overrides::ProviderOverrides::prefix
-    pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<PathBuf, RequestError> {
+    /// Returns the prefix that a provider installs into.
+    pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<Prefix, RequestError> {
         let overrides = self.overrides.of(provider);
         overrides.prefix(provider, &self.name, lib_dir).ok_or_else(|| RequestError::InstallRoot {
             provider: provider.to_owned(),
@@ -195,7 +198,8 @@ mod tests {
 
     fn prefix_of(overrides: &str) -> Result<PathBuf, RequestError> {
         let arguments = ["--name=x".to_owned(), format!("--overrides={overrides}")];
-        HookRequest::parse(&arguments, None).unwrap().prefix("pip", Path::new("/lib"))
+        let request = HookRequest::parse(&arguments, None).unwrap();
+        Ok(request.prefix("pip", Path::new("/lib"))?.path(Path::new("/lib")))
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod relocate;
 mod requirement_keys;
 mod running;
 mod runs;
+mod shared_folders;
 mod snapshot_hooks;
 mod test_context;
 mod timings;

@@ -69,7 +69,7 @@ fn uninstall_orphaned_removes_only_what_rigup_made_and_no_record_names() {
     context.provider("p", &provider(""));
     context.install_p(&["used", "deleted"]).succeeds();
     context.run(&["binary", "delete", "deleted", "--yes"]).succeeds();
-    for file in ["p/killed.part/f", "p/mine/f", "q/mine/f", "q/mine.part/f"] {
+    for file in ["p/killed.part/f", "p/used.part/f", "p/mine/f", "q/mine/f", "q/mine.part/f"] {
         context.write(context.lib(file).to_str().unwrap(), "1234");
     }
     let list = |args: &[&str]| -> Vec<Value> {
@@ -80,7 +80,7 @@ fn uninstall_orphaned_removes_only_what_rigup_made_and_no_record_names() {
             .flat_map(|record| record["removed"].as_array().unwrap().clone())
             .collect()
     };
-    let orphans = [json!(context.lib("p/deleted")), json!(context.lib("p/killed.part"))];
+    let orphans = ["p/deleted", "p/killed.part", "p/used.part"].map(|path| json!(context.lib(path)));
     assert_eq!(list(&["--dry-run"]), orphans);
     assert_eq!(list(&[]), orphans);
     context
@@ -89,10 +89,9 @@ fn uninstall_orphaned_removes_only_what_rigup_made_and_no_record_names() {
         .stderr_contains("confirm with --yes to remove 1.0 kB");
     assert!(context.lib("p/deleted").exists());
     context.run(&["uninstall", "--orphaned", "--yes"]).succeeds();
-    let left: Vec<bool> = ["p/used", "p/deleted", "p/killed.part", "p/mine/f", "q/mine/f", "q/mine.part/f"]
-        .map(|file| context.lib(file).exists())
-        .into();
-    assert_eq!(left, [true, false, false, true, true, true]);
+    let exists = |file: &str| context.lib(file).exists();
+    assert_eq!(["p/used", "p/mine/f", "q/mine/f", "q/mine.part/f"].map(exists), [true; 4]);
+    assert_eq!(["p/deleted", "p/killed.part", "p/used.part"].map(exists), [false; 3]);
     assert_eq!(context.run(&["uninstall", "--orphaned"]).succeeds().stdout, "");
 }
 

@@ -147,6 +147,43 @@ fn row_12_a_killed_install_leaves_the_old_link_or_the_new_one() {
     });
 }
 
+#[test]
+fn row_12_a_killed_replacement_of_a_prefix_leaves_a_version_that_runs() {
+    const HOOK: &str = "#!/bin/sh\nset -eu\neval \"$(\"$RIGUP\" hook begin --provider p -- \"$@\")\"\n\
+        rm -rf \"$prefix.part\"\nmkdir -p \"$prefix.part/bin\"\n\
+        printf '#!/bin/sh\\necho 1.0\\n' >\"$prefix.part/bin/$name\"\nchmod +x \"$prefix.part/bin/$name\"\n\
+        \"$RIGUP\" hook binary --provider p --built \"$prefix.part\" --abspath \"$prefix/bin/$name\" -- \"$@\"\n";
+    const INSTALL: &[&str] = &["install", "x", "--binproviders", "p"];
+    let lib = |context: &TestContext| context.bin("").parent().unwrap().to_owned();
+    let prepare = || {
+        let context = TestContext::new();
+        context.provider("p", HOOK);
+        context.run(INSTALL).succeeds();
+        let part = lib(&context).join("p/x.part");
+        context.script(part.join("bin/x").to_str().unwrap(), "#!/bin/sh\necho 2.0\n");
+        context.write(part.join("bin/other").to_str().unwrap(), "");
+        context
+    };
+    for nth in 1.. {
+        let context = prepare();
+        let [built, program] =
+            ["p/x.part", "p/x/bin/x"].map(|path| lib(&context).join(path).display().to_string());
+        let args =
+            ["hook", "binary", "--provider", "p", "--built", &built, "--abspath", &program, "--", "--name=x"];
+        let is_counted = |change| matches!(change, Change::Rename | Change::Remove);
+        let TracedExit::Killed(call) = kill_before(&context, &args, nth, is_counted) else {
+            assert!(nth > 3, "the folders are exchanged, and the files of the old one are removed");
+            break;
+        };
+        let _report = OnPanic(format!("rigup was killed before change {nth}: {call}"));
+        assert!(std::process::Command::new(program).output().unwrap().stdout.ends_with(b".0\n"));
+        context.run(&["uninstall", "--orphaned", "--yes"]).succeeds();
+        assert!(!lib(&context).join("p/x.part").exists());
+        context.run(INSTALL).succeeds();
+        assert_eq!(check_installed(&context), 1);
+    }
+}
+
 /// Creates a context with a store.
 fn context_with_store() -> TestContext {
     let context = TestContext::new();

@@ -31,12 +31,24 @@ fn assert_nothing_is_left(context: &TestContext, namespaces: &Namespaces) {
     assert_eq!(context.live_processes(), []);
     let processes = namespaces.run(context, &["process", "list"]).succeeds().records();
     assert!(processes.iter().all(|process| process["status"] == "exited"), "{processes:?}");
-    let incomplete =
-        namespaces.sh(context, "find \"$RIGUP_DATA_DIR\" -name '.new*' -o -name '.rigup*' -o -name '*.new*'");
+    let incomplete = namespaces
+        .sh(context, "find \"$RIGUP_DATA_DIR\" -name '.new*' -o -name '.rigup-new' -o -name '*.new*'");
     assert_eq!(incomplete.stdout, "");
 }
 
 const INSTALL: &[&str] = &["install", "one", "--binproviders", "good"];
+
+#[test]
+fn row_18_a_lib_bin_dir_that_cannot_be_written_is_the_cause() {
+    let Some((mut context, namespaces)) = context_with("ro/bin", "ro") else { return };
+    context.set("LIB_BIN_DIR", context.path("ro/bin"));
+    let output = namespaces.run(&context, INSTALL).exits_with(1);
+    let cause = format!(
+        "{} is on a read-only file system; choose another LIB_BIN_DIR",
+        context.path("ro/bin").display()
+    );
+    output.stderr_contains(&cause);
+}
 
 #[test]
 fn row_25_a_disk_too_small_for_the_store_is_reported() {
@@ -121,22 +133,22 @@ fn row_25_a_hook_without_space_in_lib_dir_fails_and_links_stay() {
 
 #[test]
 fn row_25_a_link_without_space_is_reported_and_the_old_link_stays() {
-    let Some((mut context, namespaces)) = context_with("bin", "nr_inodes=3") else { return };
+    let Some((mut context, namespaces)) = context_with("bin", "nr_inodes=7") else { return };
     context.set("LIB_BIN_DIR", context.path("bin"));
     namespaces.run(&context, INSTALL).succeeds();
     let link = namespaces.path(&context.path("bin/one"));
     let old = fs::read_link(&link).unwrap();
-    namespaces.sh(&context, ": >../bin/the-last-inode");
+    namespaces.sh(&context, ": >../bin/filler; : >../bin/the-last-inode");
 
     context.set("RIGUP_DATA_DIR", context.path("other"));
     let force_install = [INSTALL, &["--force"]].concat();
     let output = namespaces.run(&context, &force_install).exits_with(1).stderr_contains("cannot link ");
     check_error(output, &context.path("bin"));
     assert_eq!(fs::read_link(&link).unwrap(), old);
-    namespaces.sh(&context, "rm ../bin/the-last-inode");
+    namespaces.sh(&context, "rm ../bin/filler ../bin/the-last-inode");
     namespaces.run(&context, &force_install).succeeds();
     assert_ne!(fs::read_link(&link).unwrap(), old);
-    assert_eq!(namespaces.sh(&context, "ls -A ../bin").stdout, "one\n");
+    assert_eq!(namespaces.sh(&context, "ls -A ../bin").stdout, ".rigup-links\none\n");
     assert_nothing_is_left(&context, &namespaces);
 }
 

@@ -16,7 +16,8 @@ pub fn arguments(
     binary_id: BinaryId,
     machine_id: MachineId,
 ) -> Vec<OsString> {
-    let mut fields = fields(request, provider, binary_id, machine_id);
+    let mut fields = fields(request, provider, binary_id, machine_id).to_vec();
+    fields.push(("exact_sha256", request.pin.as_ref().map(|pin| pin.sha256.as_str()).into()));
     for (_, value) in &mut fields {
         // As text, because an argument with the value false would be left out.
         if let Value::Bool(flag) = value {

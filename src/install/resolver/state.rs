@@ -1,7 +1,6 @@
 //! The requests of a command, and the state of each.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock;
@@ -55,8 +54,6 @@ pub(super) struct RequestState {
     binary: Option<Binary>,
     is_unsaved: bool,
     has_succeeded: bool,
-    /// The path that the binary had before.
-    previous: Option<PathBuf>,
     attempts: Vec<Attempt>,
     /// Why the installed binary could not be linked.
     link_error: Option<String>,
@@ -132,7 +129,6 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             binary: None,
             is_unsaved: false,
             has_succeeded: false,
-            previous: None,
             attempts: Vec::new(),
             link_error: None,
             untried,
@@ -189,14 +185,11 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let is_new = stored.is_none();
         let mut binary =
             stored.unwrap_or_else(|| Binary::new(BinaryId::generate(), machine_id, name, clock::now()));
-        let previous = binary.installed().map(|installed| installed.abspath.clone());
         let status = install_status(&binary, &request, resolver.runner.settings, resolver.is_lookup);
         let is_missing = status == InstallStatus::Missing;
         if !resolver.force && matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_)) {
             let link_error = match status {
-                InstallStatus::Unlinked(installed) => {
-                    resolver.link(&request, installed, previous.as_deref())?
-                }
+                InstallStatus::Unlinked(installed) => resolver.link(&request, installed)?,
                 _ => None,
             };
             self.finish(
@@ -213,7 +206,6 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let state = &mut self.requests[index];
         state.is_unsaved = is_new || is_missing && !resolver.is_lookup;
         state.binary = Some(binary);
-        state.previous = previous;
         self.enqueue(index);
         Ok(())
     }
@@ -432,7 +424,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     /// Links a binary that a provider installed, and updates its record.
     fn install(&mut self, index: RequestIndex, mut installed: Installed) -> Result<NextStep, StoreError> {
         let state = &mut self.requests[index];
-        state.link_error = self.resolver.link(&state.request, &installed, state.previous.as_deref())?;
+        state.link_error = self.resolver.link(&state.request, &installed)?;
         let provider = installed.binprovider.clone();
         if installed.request_digest != request_digest::UNFINISHED {
             installed.request_digest =

@@ -61,6 +61,11 @@ pub enum PackageMetadata {
 pub struct KeyError(&'static str, &'static str);
 
 impl ProviderConfig {
+    /// Returns whether the provider can select a version, but only exactly.
+    pub(crate) fn needs_exact_version(&self) -> bool {
+        self.version_format.is_some() && self.max_version_format.is_none()
+    }
+
     /// Parses the keys of a provider in a `config.json`.
     pub(super) fn parse(keys: &Map<String, Value>) -> Result<Self, KeyError> {
         let enforces: Map<String, Value> = stated(keys, "enforces", "an object")?.unwrap_or_default();

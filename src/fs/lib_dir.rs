@@ -1,0 +1,203 @@
+//! The layout of LIB_DIR, which several data dirs and users may share:
+//!
+//! | path | content |
+//! | --- | --- |
+//! | `bin` | the links, unless the settings name another LIB_BIN_DIR |
+//! | `<provider>/<name>`, `<provider>/packages/<name>` | a prefix |
+//! | `<prefix>.part` | a prefix that a hook is building |
+//! | `.prefixes/<prefix>` | the markers of the users of a prefix |
+//! | `.locks` | the locks of hooks |
+//! | `.cache/<uid>` | the caches of package managers of a user without a home folder |
+//! | `.rigup` | the data dir, if there is no home folder |
+//!
+//! The markers of the users of a link are in `.rigup-links/<name>`, in the folder of the link.
+
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Component, Path, PathBuf};
+
+use crate::fs::dir::parent;
+
+/// The name of the folder of the locks.
+pub(crate) const LOCKS: &str = ".locks";
+
+/// The folder of the markers of all prefixes.
+const PREFIXES: &str = ".prefixes";
+
+/// The folder below `LIB_DIR/<provider>` that contains further prefixes, as in abx-plugins.
+pub(crate) const PACKAGES: &str = "packages";
+
+/// The end of the name of a prefix that a hook is building.
+const PART: &str = ".part";
+
+/// Returns the default LIB_BIN_DIR.
+pub(crate) fn bin(lib_dir: &Path) -> PathBuf {
+    lib_dir.join("bin")
+}
+
+/// Returns the folder that contains a folder for each user with the caches of package managers.
+pub(crate) fn cache(lib_dir: &Path) -> PathBuf {
+    lib_dir.join(".cache")
+}
+
+/// Returns the data dir of a user without a home folder.
+pub(crate) fn data_dir(lib_dir: &Path) -> PathBuf {
+    lib_dir.join(".rigup")
+}
+
+/// Returns the folder of the markers of a link.
+pub(crate) fn link_markers(link: &Path) -> PathBuf {
+    parent(link).join(".rigup-links").join(link.file_name().unwrap_or_default())
+}
+
+/// A prefix: a folder that a provider installs into, as its path relative to LIB_DIR, such as `pip/yt-dlp` or
+/// `npm/packages/chrome`. No prefix contains another, because providers empty the prefix that they install into.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Prefix(PathBuf);
+
+impl Prefix {
+    /// Returns the prefix with this path, or `None` if no prefix can have it.
+    pub(crate) fn new(path: &Path, lib_dir: &Path) -> Option<Self> {
+        let prefix = Self::containing(&path.join("file"), lib_dir)?;
+        (lib_dir.join(&prefix.0) == path).then_some(prefix)
+    }
+
+    /// Returns the prefix that contains a file, or `None` if it is not in one.
+    pub(crate) fn containing(file: &Path, lib_dir: &Path) -> Option<Self> {
+        let below: Vec<Component<'_>> = file.strip_prefix(lib_dir).ok()?.components().collect();
+        let is_name = |part: &Component<'_>| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().ends_with(PART.as_bytes()));
+        let depth = if below.get(1) == Some(&Component::Normal(PACKAGES.as_ref())) { 3 } else { 2 };
+        let is_prefix = below.len() > depth
+            && below[..depth].iter().all(is_name)
+            && !below[0].as_os_str().as_encoded_bytes().starts_with(b".");
+        is_prefix.then(|| Self(below[..depth].iter().collect()))
+    }
+
+    /// Returns the prefix that a hook is building at this path, or `None` if it is no such path.
+    pub(crate) fn of_part(path: &Path, lib_dir: &Path) -> Option<Self> {
+        Self::new(Path::new(path.to_str()?.strip_suffix(PART)?), lib_dir)
+    }
+
+    /// Returns all folders that exist at the path of a prefix, or of one that is being built, for the providers with a
+    /// marker.
+    pub(crate) fn candidates(lib_dir: &Path) -> impl Iterator<Item = PathBuf> {
+        let providers = entries(&lib_dir.join(PREFIXES));
+        let below = |provider: PathBuf| {
+            let folder = lib_dir.join(provider.file_name().unwrap_or_default());
+            [folder.join(PACKAGES), folder]
+        };
+        providers.into_iter().flat_map(below).flat_map(|folder| entries(&folder))
+    }
+
+    /// Returns the name of the provider.
+    pub(crate) fn provider(&self) -> &OsStr {
+        self.0.iter().next().unwrap_or_default()
+    }
+
+    /// Returns whether it is the prefix of a binary with this name that shares it with no other.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.0 == Path::new(self.provider()).join(name)
+    }
+
+    /// Returns its path.
+    pub fn path(&self, lib_dir: &Path) -> PathBuf {
+        lib_dir.join(&self.0)
+    }
+
+    /// Returns the path at which a hook builds it.
+    pub(crate) fn part(&self, lib_dir: &Path) -> PathBuf {
+        let mut path = self.path(lib_dir).into_os_string();
+        path.push(PART);
+        path.into()
+    }
+
+    /// Returns the folder of its markers.
+    pub(crate) fn markers(&self, lib_dir: &Path) -> PathBuf {
+        lib_dir.join(PREFIXES).join(&self.0)
+    }
+
+    /// Returns the name of its lock, which hooks hold while they install into the prefix. A hook may hold the lock with
+    /// the name of the provider instead.
+    pub(crate) fn lock_name(&self) -> String {
+        let name = self.0.file_name().unwrap_or_default();
+        format!("{}/{}", self.provider().to_string_lossy(), name.to_string_lossy())
+    }
+}
+
+/// Returns the paths in a folder, or none if it cannot be read.
+fn entries(path: &Path) -> Vec<PathBuf> {
+    fs_err::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Creates a folder below `base`, unless it exists, so that all users who may write to `base` can write to it: it and
+/// the missing folders above it get the group and the permissions of the folder that contains them.
+pub(crate) fn make_shared_dir(base: &Path, folder: &Path) -> io::Result<()> {
+    fs_err::create_dir_all(base)?;
+    let mut path = base.to_owned();
+    for name in folder.strip_prefix(base).into_iter().flatten() {
+        let above = path.metadata()?;
+        path.push(name);
+        match fs_err::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => {
+                created?;
+                // Fails if this user is not in the group.
+                let _ = chown(&path, None, Some(above.gid()));
+                fs_err::set_permissions(&path, above.permissions())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Creates a file below `base` in the same way.
+pub(crate) fn make_shared_file(base: &Path, path: &Path) -> io::Result<()> {
+    make_shared_dir(base, parent(path))?;
+    let mode = parent(path).metadata()?.permissions().mode() & 0o666;
+    match fs_err::File::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created?.set_permissions(Permissions::from_mode(mode)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_the_folder_of_a_provider_or_one_below_packages() {
+        let containing = |path: &str| {
+            let prefix = Prefix::containing(Path::new(path), Path::new("/lib"))?;
+            Some(prefix.0.into_os_string().into_string().unwrap())
+        };
+        assert_eq!(containing("/lib/pip/x/bin/x").as_deref(), Some("pip/x"));
+        assert_eq!(containing("/lib/npm/packages/x/bin/x").as_deref(), Some("npm/packages/x"));
+        for outside in [
+            "/lib/pip/x",
+            "/lib/bin/x",
+            "/lib/npm/packages/x",
+            "/usr/bin/x",
+            "/lib/pip/x.part/y",
+            "/lib/.locks/a/b",
+        ] {
+            assert_eq!(containing(outside), None, "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_shared_file_has_the_permissions_of_the_folder_above() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        for expected in [0o755, 0o2775, 0o1777, 0o700] {
+            fs_err::set_permissions(folder.path(), Permissions::from_mode(expected)).unwrap();
+            let file = folder.path().join(format!("{expected:o}/a/x"));
+            for _ in 0..2 {
+                make_shared_file(folder.path(), &file).unwrap();
+            }
+            assert_eq!([parent(&file), parent(parent(&file))].map(mode), [expected; 2]);
+            assert_eq!(mode(&file), expected & 0o666);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The users of a link or a prefix: the binaries of this data dir, and of others that share LIB_DIR or LIB_BIN_DIR.
+//!
+//! A folder contains a marker for each user: a symbolic link whose target is JSON, because a link is created at once and
+//! completely, and whose name is the digest of that JSON. A marker is created before what it stands for, and removed
+//! afterwards. A data dir looks up its own binaries in its store. Other stores may not be readable, so their markers
+//! decide.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fs_err::os::unix::fs::symlink;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::fs::dir::{self, ignore_missing, parent};
+use crate::fs::lib_dir::{self, Prefix, make_shared_dir};
+use crate::fs::lock::FileLock;
+use crate::fs::{digest, link};
+use crate::install::wrapper;
+use crate::model::{BinaryName, Installed, Machine, MachineId};
+use crate::process::lock::is_binary_locked;
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
+
+/// How long to wait for the lock on the markers, which each holder needs only for a moment.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A marker.
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    data_dir: PathBuf,
+    /// The folder of the marker, as the data dir sees it.
+    folder: PathBuf,
+    #[serde(flatten)]
+    host: Host,
+    /// The name of the binary.
+    name: String,
+    /// The target of the link, as it is written; empty for a prefix.
+    target: PathBuf,
+}
+
+/// The machine of a data dir. In a container, each data dir is a machine of its own, and only the host name, which is the
+/// id of the container, shows that another one is in the same container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Host {
+    guid: String,
+    /// The host name, if the guid is that of the data dir.
+    container: Option<String>,
+}
+
+impl Host {
+    fn new(machine: &Machine) -> Self {
+        let container = machine.guid.is_random().then(|| machine.facts.hostname.clone());
+        Self { guid: machine.guid.value.clone(), container }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.guid == other.guid || self.container.is_some() && self.container == other.container
+    }
+}
+
+/// The data dir of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// This one.
+    This,
+    /// Another one, which exists or is out of sight.
+    Other,
+    /// One that no longer exists on this machine, or that uses another folder, of which this one is a copy.
+    Gone,
+}
+
+/// A user, as its marker describes it.
+#[derive(Debug)]
+pub(crate) struct User {
+    /// The file of the marker.
+    pub file: PathBuf,
+    /// The data dir.
+    pub owner: Owner,
+    /// The marker; `None` if another version of rigup wrote it.
+    marker: Option<Marker>,
+}
+
+impl User {
+    /// Returns whether this is a binary of this data dir with this name.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.owner == Owner::This && self.marker.as_ref().is_some_and(|marker| marker.name == name)
+    }
+
+    /// Returns the path that the user's link at `path` leads to, or `None` if it is unknown.
+    pub(crate) fn target(&self, path: &Path) -> Option<PathBuf> {
+        Some(link::resolve_from(parent(path), &self.marker.as_ref()?.target))
+    }
+
+    /// Returns whether a rigup is installing the binary, or `None` if that is unknown. That rigup holds the lock of the
+    /// name until the binary is recorded.
+    pub(crate) fn is_installing(&self) -> Option<bool> {
+        let marker = self.marker.as_ref()?;
+        is_binary_locked(&marker.data_dir, &marker.name)
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.marker {
+            Some(marker) if self.owner == Owner::This => f.write_str(&marker.name),
+            Some(Marker { name, data_dir, .. }) => {
+                write!(f, "{name} of the data dir {} ({})", data_dir.display(), self.file.display())
+            }
+            None => write!(f, "the unknown user in {}", self.file.display()),
+        }
+    }
+}
+
+/// The users of links and prefixes, as an open data dir sees them.
+#[derive(Debug)]
+pub(crate) struct Users<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) store: &'a Store,
+    host: Host,
+    /// The guids of the other machines in the store.
+    other_guids: Vec<String>,
+}
+
+impl<'a> Users<'a> {
+    /// Returns the users, as this machine sees them.
+    pub(crate) fn new(
+        settings: &'a Settings,
+        store: &'a Store,
+        machine_id: MachineId,
+    ) -> Result<Self, StoreError> {
+        let (this, others): (Vec<_>, Vec<_>) =
+            store.machines()?.into_iter().partition(|machine| machine.id == machine_id);
+        let host = this.first().map_or(Host { guid: String::new(), container: None }, Host::new);
+        let other_guids = others.into_iter().map(|machine| machine.guid.value).collect();
+        Ok(Self { settings, store, host, other_guids })
+    }
+
+    /// Takes the lock on the folder around a folder of markers, and creates it. On a network file system that cannot lock
+    /// a folder, there is no lock.
+    pub(crate) fn lock(&self, folder: &Path) -> io::Result<FileLock> {
+        self.make(parent(folder))?;
+        let lock = FileLock::open(parent(folder))?;
+        let _ = lock.try_lock_for(PATIENCE);
+        Ok(lock)
+    }
+
+    /// Creates a folder in LIB_DIR or LIB_BIN_DIR.
+    fn make(&self, folder: &Path) -> io::Result<()> {
+        let Settings { lib_dir, lib_bin_dir, .. } = self.settings;
+        make_shared_dir(if folder.starts_with(lib_dir) { lib_dir } else { lib_bin_dir }, folder)
+    }
+
+    /// Adds a binary of this data dir to the users with a marker in `folder`. Returns the marker.
+    pub(crate) fn add(&self, folder: &Path, name: &BinaryName, target: &Path) -> io::Result<PathBuf> {
+        let (file, text) = self.marker(folder, name, target)?;
+        self.make(folder)?;
+        match symlink(text, &file) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(file),
+        }
+    }
+
+    /// Returns the path and the content of a marker.
+    fn marker(&self, folder: &Path, name: &BinaryName, target: &Path) -> io::Result<(PathBuf, String)> {
+        let marker = Marker {
+            data_dir: self.settings.data_dir.clone(),
+            folder: folder.to_owned(),
+            host: self.host.clone(),
+            name: name.to_string(),
+            target: target.to_owned(),
+        };
+        let text = serde_json::to_string(&marker)?;
+        Ok((folder.join(digest::hex(&Sha256::digest(&text)[..8])), text))
+    }
+
+    /// Removes the markers of a binary of this data dir, but not `kept`, and those of data dirs that are gone.
+    pub(crate) fn remove(&self, folder: &Path, name: &str, kept: Option<&Path>) -> io::Result<()> {
+        for user in self.list(folder) {
+            if (user.is_named(name) || user.owner == Owner::Gone) && Some(&*user.file) != kept {
+                ignore_missing(fs_err::remove_file(user.file))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the markers of a binary by a new one, unless that exists.
+    fn renew(&self, folder: &Path, name: &BinaryName, target: &Path) -> io::Result<()> {
+        if self.marker(folder, name, target)?.0.is_symlink() {
+            return Ok(());
+        }
+        let _lock = self.lock(folder)?;
+        let marker = self.add(folder, name, target)?;
+        self.remove(folder, name.as_str(), Some(&marker))
+    }
+
+    /// Marks a prefix as used by a binary, before its provider installs into it.
+    pub(crate) fn mark_prefix(&self, prefix: &Prefix, name: &BinaryName) -> io::Result<()> {
+        let lib_dir = &self.settings.lib_dir;
+        self.renew(&prefix.markers(lib_dir), name, Path::new(""))
+    }
+
+    /// Removes the marker of a binary, which does not use the prefix any more. A marker of this data dir without a binary
+    /// in its store has no effect.
+    pub(crate) fn unmark_prefix(&self, prefix: &Prefix, name: &BinaryName) {
+        let _ = self.remove(&prefix.markers(&self.settings.lib_dir), name.as_str(), None);
+    }
+
+    /// Marks the link and the prefix of an installed binary. Their markers may be those of another path of the data dir
+    /// or of LIB_DIR.
+    pub(crate) fn mark_installed(&self, installed: &Installed, name: &BinaryName) -> io::Result<()> {
+        let Settings { lib_dir, lib_bin_dir, .. } = self.settings;
+        let path = lib_bin_dir.join(name.link_name());
+        if let Some((target, _)) = wrapper::written_target(&path)
+            && link::resolve_from(lib_bin_dir, &target) == installed.abspath
+        {
+            self.renew(&lib_dir::link_markers(&path), name, &target)?;
+        }
+        match Prefix::containing(&installed.abspath, lib_dir) {
+            Some(prefix) if prefix.provider() == installed.binprovider.as_str() => {
+                self.mark_prefix(&prefix, name)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the users whose markers are in a folder.
+    pub(crate) fn list(&self, folder: &Path) -> Vec<User> {
+        let files = fs_err::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let user = |file: PathBuf| {
+            let text = fs_err::read_link(&file).ok()?;
+            let marker: Option<Marker> = text.to_str().and_then(|text| serde_json::from_str(text).ok());
+            let owner = marker.as_ref().map_or(Owner::Other, |marker| self.owner(marker, folder));
+            Some(User { file, owner, marker })
+        };
+        files.filter_map(user).collect()
+    }
+
+    fn owner(&self, marker: &Marker, folder: &Path) -> Owner {
+        let Marker { data_dir, host, .. } = marker;
+        if !self.host.is_same(host) {
+            return if self.other_guids.contains(&host.guid) { Owner::This } else { Owner::Other };
+        }
+        let is_missing = || dir::is_same(data_dir, data_dir) == Some(false);
+        if dir::is_same(&marker.folder, folder) == Some(false) {
+            Owner::Gone
+        } else if dir::is_same(data_dir, &self.settings.data_dir) == Some(true) {
+            Owner::This
+        } else if is_missing() {
+            Owner::Gone
+        } else {
+            Owner::Other
+        }
+    }
+}
