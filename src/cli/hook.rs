@@ -369,9 +369,9 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let error = match facts {
         Ok(mut facts) => {
             if let Some(built) = &built {
-                facts.file = built
-                    .put_in_place(&facts.file)
-                    .map_err(|error| CliError::setup(format!("cannot replace the prefix: {error}")))?;
+                facts.file = built.put_in_place(&facts.file).map_err(|error| {
+                    CliError::setup(format!("cannot replace {}: {error}", built.prefix.display()))
+                })?;
             }
             context.output.records(facts.records(&name, provider));
             return Ok(ExitStatus::Success);

@@ -104,14 +104,19 @@ pub(crate) fn replace_folder(folder: &Path, new: &Path) -> io::Result<()> {
             Ok(())
         }
         Err(Errno::NOENT) => fs_err::rename(new, folder),
-        Err(_) => replace_in_steps(folder, new),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::XDEV) => replace_in_steps(folder, new),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Like [`replace_folder`], for file systems that cannot exchange two folders.
 fn replace_in_steps(folder: &Path, new: &Path) -> io::Result<()> {
     let old = new.join(TEMPORARY);
-    fs_err::rename(folder, &old)?;
+    match fs_err::rename(folder, &old) {
+        // A container cannot rename a folder that comes from its image.
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => fs_err::remove_dir_all(folder)?,
+        renamed => renamed?,
+    }
     fs_err::rename(new, folder).inspect_err(|_| {
         let _ = fs_err::rename(&old, folder);
     })?;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use rigup::internal::{Binary, ExitReason, Process, ProcessFilter, Store};
 use walkdir::WalkDir;
 
+use crate::BUILDING;
 use crate::leftovers::{self, incomplete_files};
 use crate::test_context::{TestContext, wait_until};
 use crate::tracer::{Change, TracedExit, kill_before};
@@ -149,15 +150,11 @@ fn row_12_a_killed_install_leaves_the_old_link_or_the_new_one() {
 
 #[test]
 fn row_12_a_killed_replacement_of_a_prefix_leaves_a_version_that_runs() {
-    const HOOK: &str = "#!/bin/sh\nset -eu\neval \"$(\"$RIGUP\" hook begin --provider p -- \"$@\")\"\n\
-        rm -rf \"$prefix.part\"\nmkdir -p \"$prefix.part/bin\"\n\
-        printf '#!/bin/sh\\necho 1.0\\n' >\"$prefix.part/bin/$name\"\nchmod +x \"$prefix.part/bin/$name\"\n\
-        \"$RIGUP\" hook binary --provider p --built \"$prefix.part\" --abspath \"$prefix/bin/$name\" -- \"$@\"\n";
     const INSTALL: &[&str] = &["install", "x", "--binproviders", "p"];
     let lib = |context: &TestContext| context.bin("").parent().unwrap().to_owned();
     let prepare = || {
         let context = TestContext::new();
-        context.provider("p", HOOK);
+        context.provider("p", BUILDING);
         context.run(INSTALL).succeeds();
         let part = lib(&context).join("p/x.part");
         context.script(part.join("bin/x").to_str().unwrap(), "#!/bin/sh\necho 2.0\n");

@@ -153,6 +153,21 @@ fn row_25_a_link_without_space_is_reported_and_the_old_link_stays() {
 }
 
 #[test]
+fn row_37_a_prefix_that_comes_from_a_container_image_is_replaced() {
+    let context = TestContext::new();
+    let Some(namespaces) = Namespaces::new(&["--mount"]) else { return };
+    context.provider("p", crate::BUILDING);
+    let install = ["install", "x", "--binproviders", "p", "--force"];
+    namespaces.run(&context, &install).succeeds();
+    let layer = "mkdir ../layer && mount -t tmpfs none ../layer && mkdir ../layer/upper ../layer/work && mount -t \
+        overlay none \"$RIGUP_DATA_DIR\" -o \"lowerdir=$RIGUP_DATA_DIR,upperdir=$PWD/../layer/upper,workdir=$PWD/../layer/work\"";
+    namespaces.sh(&context, layer);
+    namespaces.run(&context, &install).succeeds();
+    let bin = context.bin("x");
+    assert_eq!(namespaces.sh(&context, bin.to_str().unwrap()).stdout, "1.0\n");
+}
+
+#[test]
 fn row_28_a_hook_on_a_noexec_file_system_fails_with_that_reason() {
     let Some((context, namespaces)) = context_with("here/providers/noexec", "noexec") else { return };
     namespaces.sh(&context, "cp providers/good/*good.sh providers/noexec/on_BinaryRequest__50_noexec.sh");

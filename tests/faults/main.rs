@@ -32,6 +32,11 @@ mod trust;
 /// A valid record of a program that exists on every machine.
 const RECORD: &str = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;
 
+/// A provider that builds the program beside its prefix.
+const BUILDING: &str = "#!/bin/sh\nset -eu\neval \"$(\"$RIGUP\" hook begin --provider p -- \"$@\")\"\nmake_part\n\
+    mkdir -p \"$part/bin\"\nprintf '#!/bin/sh\\necho 1.0\\n' >\"$part/bin/$name\"\nchmod +x \"$part/bin/$name\"\n\
+    \"$RIGUP\" hook binary --provider p --built \"$part\" --abspath \"$prefix/bin/$name\" -- \"$@\"\n";
+
 /// Runs a check for each of several slow cases at the same time.
 fn in_parallel<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
     std::thread::scope(|scope| {
