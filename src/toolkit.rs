@@ -11,3 +11,4 @@ pub(crate) mod policy;
 pub(crate) mod programs;
 pub(crate) mod relocate;
 pub(crate) mod request;
+pub(crate) mod single;

@@ -3,24 +3,19 @@
 # are installed in one transaction, and one request at a time if that fails, so that a bad package does not affect the
 # others. Packages are installed system-wide. The package lists are updated if they are missing, if the hook did not
 # update them in the last day, or if they list a file that the server no longer has.
+# shellcheck disable=SC2154 # hook begin sets requests, plan and tab
 set -euf
 IFS='
 '
-decline() { echo "$1" >&2; exit 0; }
+eval "$("$RIGUP" hook begin --provider apt --batch)"
 as_root() {
     # The hook reads apt's messages, which LANGUAGE translates even if LC_ALL is set.
     set -- env -u TMPDIR DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 LANGUAGE= "$@"
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-command -v apt-get >/dev/null || decline "apt-get is not on PATH; apt works only on Debian, Ubuntu and their derivatives"
+needs apt-get "apt works only on Debian, Ubuntu and their derivatives"
 as_root true 2>/dev/null || decline "apt-get needs root; run rigup as root, or allow sudo without a password"
-[ "${RIGUP_LOCKED-}" = apt ] || RIGUP_LOCKED=apt exec "$RIGUP" hook lock apt -- "$0" "$@"
-requests=$(cat)
-# One line for each request: its name and packages, separated by tabs.
-plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider apt --batch)
-tab=$(printf '\t')
-packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
 
 log=$PWD/apt.log
 lock_error='' update_error='' is_updated=''
@@ -55,7 +50,7 @@ full_version() {
 }
 case $plan in *=*)
     plan=$(for line in $plan; do
-        printf %s "${line%%"$tab"*}"
+        printf %s "$(name "$line")"
         for package in $(packages "$line"); do
             case $package in -*) ;; *=*) package=$(full_version "$package") ;; esac
             printf '\t%s' "$package"
@@ -95,22 +90,28 @@ reason() {
     echo "${reason:-$(error)}"
 }
 unknown() { sed -n "s/^E: Unable to locate package //p; s/^E: Package '\(.*\)' has no .*/\1/p" "$log"; }
-failure() { "$RIGUP" hook failure --name "${1%%"$tab"*}" "$2" ${3+"$3"}; }
 decline_unknown() {
     if [ "$update_error" ]; then failure "$1" "cannot update the package lists, which have no package named $2: $update_error"
     else failure "$1" --declined "apt has no package named $2"; fi
 }
 
-# apt-get also takes patterns and files, and removes the package x for `x-`. dpkg counts a package as installed even if
-# its program is missing or damaged.
-name_pattern='[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]*[a-z0-9])?([=/][A-Za-z0-9+.:~*/-]*[A-Za-z0-9+.~*])?'
+# apt-get also takes patterns and files, removes the package x for `x-`, and installs it for `x+`, unless a package is
+# called `x+`. dpkg counts a package as installed even if its program is missing or damaged.
+name_pattern='[a-z0-9]([a-z0-9+.-]*[a-z0-9+.])?(:[a-z0-9-]*[a-z0-9])?([=/][A-Za-z0-9+.:~*/-]*[A-Za-z0-9.~*])?'
+missing_plus() {
+    for package in $(packages "$1" | grep '+$'); do
+        apt-cache pkgnames "$package" | grep -qxF -e "$package" || echo "$package"
+    done
+}
 alone='' together=''
 for line in $plan; do
     odd=$(packages "$line" | grep -vxE "$name_pattern" | head -n 1)
+    missing=$(missing_plus "$line" | head -n 1)
     # shellcheck disable=SC2046 # one package a line
     if [ "$odd" ]; then failure "$line" --declined "$odd is not the name of a Debian package"
+    elif [ "$missing" ]; then decline_unknown "$line" "$missing"
     elif dpkg --verify $(packages "$line" | sed 's/=.*//') 2>/dev/null |
-        grep -q -e "bin/${line%%"$tab"*}\$" -e "games/${line%%"$tab"*}\$"; then alone="$alone$line$IFS"
+        grep -q -e "bin/$(name "$line")\$" -e "games/$(name "$line")\$"; then alone="$alone$line$IFS"
     else together="$together$line$IFS"; fi
 done
 # shellcheck disable=SC2046 # one package a line

@@ -34,11 +34,13 @@ mkdir -p "$prefix" "$backup"
 if [ -z "$shared" ]; then mv "$prefix" "$backup/old"
 else cp -Rp "$prefix" "$backup/copy" && mv "$backup/copy" "$backup/old"; fi
 mkdir -p "$prefix/bin"
-(cd "$prefix" && INSTALL_ROOT=$prefix BIN_DIR=$prefix/bin bash -eo pipefail -c "$install" >&2) || {
-    code=$?
-    [ "$code" != 10 ] || code=1 # 10 would mean that the hook skips the request
-    exit "$code"
-}
+# The trap is on the first line of the command, so that the line numbers are those of the command.
+log=$PWD/bash.err failed=$PWD/bash.line code=0
+(cd "$prefix" && INSTALL_ROOT=$prefix BIN_DIR=$prefix/bin \
+    bash -eo pipefail -c "trap 'echo \"line \$LINENO of \" >&9' ERR; $install" >&2 2>"$log" 9>"$failed") || code=$?
+cat "$log" >&2
+reason=$(grep . "$log" | tail -n 1)
+[ "$code" = 0 ] || fail "$(tail -n 1 "$failed")the command exited with code $code${reason:+: $reason}"
 [ -x "$prefix/bin/$name" ] || fail "the command put no program $name into BIN_DIR"
 "$RIGUP" hook relocate "$prefix"
 "$RIGUP" hook binary --provider bash --abspath "$prefix/bin/$name" -- "$@"

@@ -2,19 +2,13 @@
 # brew: installs Homebrew formulae, never casks: all at once, and one request at a time if that fails.
 # Formulae are installed into Homebrew's Cellar. Programs are found in the opt folders of the formulae, so keg-only
 # formulae work too.
+# shellcheck disable=SC2154 # hook begin sets requests and plan
 set -euf
 IFS='
 '
-decline() { echo "$1" >&2; exit 0; }
-
-command -v brew >/dev/null || decline "brew is not on PATH; install Homebrew from https://brew.sh"
+eval "$("$RIGUP" hook begin --provider brew --batch)"
+needs brew "install Homebrew from https://brew.sh"
 [ "$(id -u)" != 0 ] || decline "Homebrew refuses to run as root; run rigup as another user"
-[ "${RIGUP_LOCKED-}" = brew ] || RIGUP_LOCKED=brew exec "$RIGUP" hook lock brew -- "$0" "$@"
-requests=$(cat)
-# One line for each request: its name, formulae and options, separated by tabs.
-plan=$(printf '%s\n' "$requests" | "$RIGUP" hook packages --provider brew --batch)
-tab=$(printf '\t')
-packages() { printf '%s\n' "$1" | cut -f 2- | tr '\t' '\n'; }
 export HOMEBREW_NO_AUTO_UPDATE=1 HOMEBREW_NO_ENV_HINTS=1 HOMEBREW_NO_INSTALL_CLEANUP=1 HOMEBREW_NO_ANALYTICS=1
 export HOMEBREW_NO_COLOR=1 HOMEBREW_NO_EMOJI=1 NONINTERACTIVE=1
 
@@ -27,7 +21,7 @@ is_damaged() { brew list --versions "$1" >/dev/null 2>&1 && [ ! -x "$(brew --pre
 
 alone='' together=''
 for line in $plan; do
-    name=${line%%"$tab"*} mode=together
+    name=$(name "$line") mode=together
     for formula in $(packages "$line"); do
         case $formula in -*) mode=alone ;; *) ! is_damaged "$formula" "$name" || mode=alone ;; esac
     done
@@ -37,18 +31,18 @@ done
 # shellcheck disable=SC2046 # one formula a line
 [ -z "$together" ] || run install --formula $(packages "$together") || alone=$alone$together
 for line in $alone; do
-    name=${line%%"$tab"*} options=$(packages "$line" | grep '^-') || :
+    name=$(name "$line") options=$(packages "$line" | grep '^-') || :
     for formula in $(packages "$line" | grep -v '^-'); do
         verb=install
         ! is_damaged "$formula" "$name" || verb=reinstall
         # shellcheck disable=SC2086 # one option a line
         run $verb --formula $options "$formula" && continue
         error=$(network_error)
-        if [ "$error" ]; then "$RIGUP" hook failure --name "$name" "cannot reach the servers of Homebrew: $error"
+        if [ "$error" ]; then failure "$line" "cannot reach the servers of Homebrew: $error"
         elif grep -q 'No available formula' "$log"; then
-            "$RIGUP" hook failure --name "$name" --declined "Homebrew has no formula named $formula"
+            failure "$line" --declined "Homebrew has no formula named $formula"
         else
-            "$RIGUP" hook failure --name "$name" "$(tail -n 1 "$log")"
+            failure "$line" "$(tail -n 1 "$log")"
         fi
         break
     done

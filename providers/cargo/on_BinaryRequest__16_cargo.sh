@@ -24,7 +24,8 @@ if [ "$cache" ] && [ -z "${CARGO_HOME:-}" ]; then
     folder=$cache
     while [ "$folder" ]; do
         [ -z "$(find "$folder" -maxdepth 0 -perm -0002 2>/dev/null)" ] ||
-            decline "cargo has no home folder, and others can write to $folder; set CARGO_HOME to a folder in which only you can write"
+            decline "cannot write to the home folder $HOME, and others can write to $folder, in which cargo would look for \
+its configuration; set CARGO_HOME to a folder in which only you can write"
         folder=${folder%/*}
     done
     export CARGO_HOME="$cache/cargo"

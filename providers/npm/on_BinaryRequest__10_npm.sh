@@ -32,6 +32,12 @@ case $packages in *--omit=*) ;; *) isolated="$isolated
 --include=peer" ;; esac
 # shellcheck disable=SC2086 # one option a line
 npm() { command npm $isolated "$@"; }
+# Between attempts to reach a registry, npm waits for a minute, unless the user's settings say otherwise.
+npm=$(command -v npm)
+settings=$({ env; cat "${NPM_CONFIG_USERCONFIG:-${npm_config_userconfig:-$HOME/.npmrc}}" /etc/npmrc "${npm%/bin/npm}/etc/npmrc"; } 2>/dev/null) || :
+printf '%s\n' "$settings" | grep -qiE '^ *(npm_config_)?fetch.retr' || isolated="$isolated
+--fetch-retry-mintimeout=1000
+--fetch-retry-maxtimeout=3000"
 cd /
 unset NODE_PATH npm_config_workspace NPM_CONFIG_WORKSPACE
 NODE_OPTIONS=$(printf %s "${NODE_OPTIONS:-}" | tr ' ' '\n' | grep -E '^--(dns|max|openssl|tls|use)-' | tr '\n' ' ') || :
@@ -42,12 +48,14 @@ export PUPPETEER_SKIP_CHROMIUM_DOWNLOAD="${PUPPETEER_SKIP_CHROMIUM_DOWNLOAD:-tru
 # Prints the cause of npm's failure.
 explain() {
     cat "$log" >&2
+    refused=$(sed -n 's/^npm [^ ]* Refusing to fetch \(.*\)/\1/p' "$log" | head -n 1)
+    [ -z "$refused" ] || fail "$refused is not from a registry, so it can run scripts; allow them with --postinstall-scripts"
     cause=$(grep -E '^npm (error|ERR!) ' "$log" | grep -vE '^npm [^ ]+ (code|errno|syscall|path|dest) ' | head -n 1)
     if grep -qE '^npm [^ ]+ code (E(AI_AGAIN|CONN|HOST|NET|NOTFOUND|PIPE|TIMEDOUT)|ERR_SOCKET|.*CERT|.*SIGNATURE)' "$log"; then
         cause=$(printf %s "$cause" | sed 's/^npm [^ ]* \(network \)\{0,1\}\([A-Za-z]*Error: \)\{0,1\}//')
         cause="cannot reach the registry: $cause; check the network, and the registry and the proxy in npm's configuration"
     fi
-    printf '%s\n' "$cause" | sed "/No versions available/s/\$/ that was released before $released_before/" >&2
+    printf '%s\n' "$cause" | sed "s,%2[fF],/,; /No versions available/s/\$/ that was released before $released_before/" >&2
 }
 
 make_part package.json
@@ -59,17 +67,16 @@ if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -vE '^
 if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi
 # If a registry has no release dates, npm treats every release as old enough, so check whether it has dates. A registry
 # that has dates is not checked again for a day, and only one of several concurrent hooks checks it.
-has_dates=$LIB_DIR/.cache/npm-registry/has-dates check_lock=$LIB_DIR/.cache/npm-registry/asked check_pid=
-fetch_dates() { npm view "$(printf '%s\n' "$packages" | grep -v '^-' | head -n 1)" time >"$dates" 2>"$1"; }
+package=$(printf '%s\n' "$packages" | grep -v '^-' | head -n 1)
+case $package in @*) scope=${package%%/*} ;; *) scope= ;; esac
+registry=npm-$({ echo "$scope" && printf '%s\n' "$settings" | grep -i registry; } | cksum | tr ' ' -) check_pid=
+fetch_dates() { npm view "$package" time >"$dates" 2>"$1"; }
 if [ "$must_keep_age" ]; then
     fetch_dates "$log" || { explain && exit 1; }
     [ -s "$dates" ] || fail "cannot enforce min_release_age: the registry has no release date of $packages"
-elif [ "$released_before" ] && [ -z "$locations$(find "$has_dates" -mtime -1 2>/dev/null)" ]; then
-    [ "$(find "$check_lock" -mmin -1 2>/dev/null)" ] || rm -f "$check_lock"
-    mkdir -p "${has_dates%/*}"
-    if (set -C && : >"$check_lock") 2>/dev/null; then
-        { fetch_dates /dev/null || rm -f "$dates"; rm -f "$check_lock"; } & check_pid=$!
-    fi
+elif [ "$released_before" ] && [ -z "$locations$(find "$stamps/$registry" -mtime -1 2>/dev/null)" ] &&
+    once "$registry-asked" 1; then
+    { fetch_dates /dev/null || rm -f "$dates"; } & check_pid=$!
 fi
 
 # overrides.npm.overrides becomes npm's own field `overrides`, which replaces transitive dependencies.
@@ -95,7 +102,7 @@ npm install --no-audit --no-fund --no-progress --no-update-notifier $packages $s
 }
 if [ "$check_pid" ]; then
     wait "$check_pid"
-    if [ -s "$dates" ]; then : >"$has_dates"
+    if [ -s "$dates" ]; then : >"$stamps/$registry"
     elif [ -e "$dates" ]; then warn "the registry has no release dates, so the newest releases are installed"; fi
 fi
 

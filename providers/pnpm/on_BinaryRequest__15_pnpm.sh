@@ -40,6 +40,12 @@ if [ "$minutes" != 0 ] && pnpm --version | awk -F. '{ exit $1 > 10 || $1 == 10 &
     [ -z "$must_keep_age" ] || fail "pnpm $(pnpm --version) cannot enforce min_release_age; install 10.16 or later"
     warn "pnpm $(pnpm --version) cannot enforce min_release_age and installs the newest releases; install 10.16 or later"
 fi
+# Between attempts to reach a registry, pnpm waits for a minute, unless the user's settings say otherwise.
+config=${XDG_CONFIG_HOME:-$HOME/.config}/pnpm
+{ env; cat "${NPM_CONFIG_USERCONFIG:-${npm_config_userconfig:-$HOME/.npmrc}}" "$config/rc" "$config/config.yaml"; } 2>/dev/null |
+    grep -qiE '^ *(p?npm_config_)?fetch.?retr' || isolated="$isolated
+--config.fetch-retry-mintimeout=1000
+--config.fetch-retry-maxtimeout=3000"
 scripts=--ignore-scripts
 [ -z "$run_scripts" ] || scripts=--config.dangerously-allow-all-builds=true
 
@@ -60,10 +66,11 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 
     warn "the registry has no release dates, so the newest releases are installed"; }; } || {
     cat "$log" >&2
     # pnpm wraps its message: join the lines.
-    reason=$(tr -s ' \n' ' ' <"$log" | sed "s/.*ERR_PNPM_/ERR_PNPM_/; s/ × .* ╰─▶//
-        s/ while fetching it from .*/${released_before:+ that was released before $released_before}/
-        s/ This error happened.*//; s/ help: .*//")
-    network=$(printf %s "$reason" | sed -n 's/.*\(request to .* failed, reason: .*[^ ]\).*/\1/p')
+    error=$(tr -s ' \n' ' ' <"$log" | sed 's/│ //g; s/.* ERROR //; s/.*ERR_PNPM_/ERR_PNPM_/; s/ This error happened.*//; s/ help: .*//')
+    reason=$(printf %s "$error" | sed "s/ × .* ╰─▶//
+        s/ while fetching it from .*/${released_before:+ that was released before $released_before}/")
+    network=$(printf %s "$error" | sed -n 's/.*\(request to .* failed, reason: .*[^ ]\).*/\1/p
+        s/.*etch metadata from \([^ ]*: error sending request.*[^ ]\) ├.*/\1/p' | head -n 1)
     [ -z "$network" ] || reason="cannot reach the registry: $network; check the network, and the registry and the proxy in pnpm's configuration"
     ! no_dates || reason="cannot enforce min_release_age: the registry has no release dates"
     fail "$reason"

@@ -1,8 +1,8 @@
 //! `rigup hook`: lists and tests hooks, and provides the toolkit for hook scripts.
 
 use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -19,16 +19,15 @@ use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::config::schema;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
-use crate::process::executable::ExecutableError;
 use crate::process::lock::Holder;
 use crate::process::subreaper;
 use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
 use crate::toolkit::batch::{self, BatchSearch};
-use crate::toolkit::binary::{BinaryError, Search};
+use crate::toolkit::binary::Search;
 use crate::toolkit::built::BuiltPrefix;
-use crate::toolkit::programs::InstalledPackages;
 use crate::toolkit::request::{HookRequest, RequestError};
+use crate::toolkit::single::SingleSearch;
 use crate::toolkit::{begin, lock, policy, relocate};
 use crate::trust::Inspection;
 
@@ -47,9 +46,12 @@ pub(crate) enum HookCommand {
     /// For provider hooks: print shell code that takes the lock and sets variables
     #[command(after_help = include_str!("help/hook_begin.txt"))]
     Begin {
-        /// Take this lock instead of the prefix's lock
+        /// Take this lock instead of the prefix's, or with `--batch` the provider's
         #[arg(long, value_name = "NAME")]
         lock: Option<String>,
+        /// Read requests from stdin; for batch hooks
+        #[arg(long)]
+        batch: bool,
         #[command(flatten)]
         of: ProviderArgs,
     },
@@ -127,11 +129,15 @@ impl ProviderArgs {
         HookRequest::parse(&self.arguments, settings.home.as_deref()).map_err(CliError::usage)
     }
 
-    /// Reads the requests on stdin that allow the provider.
-    fn piped_requests(&self, settings: &Settings) -> Result<Vec<HookRequest>, CliError> {
+    /// Reads the input of a batch hook. Returns it with the requests that allow the provider.
+    fn input(&self, settings: &Settings) -> Result<(String, Vec<HookRequest>), CliError> {
+        let error = |error: io::Error| CliError::setup(format!("cannot read stdin: {error}"));
         let warn = |diagnostic: String| warning!("stdin: {diagnostic}");
-        batch::requests(io::stdin().lock(), &self.provider, settings.home.as_deref(), warn)
-            .map_err(|error| CliError::setup(format!("cannot read stdin: {error}")))
+        let mut input = Vec::new();
+        io::stdin().read_to_end(&mut input).map_err(error)?;
+        let home = settings.home.as_deref();
+        let requests = batch::requests(&input[..], &self.provider, home, warn).map_err(error)?;
+        Ok((String::from_utf8_lossy(&input).into_owned(), requests))
     }
 
     /// Whether a request allows the provider. Prints a message if it does not.
@@ -197,9 +203,9 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         HookCommand::List { event } => return list(event.as_deref(), context),
         HookCommand::Test(args) => return test::test(args, context),
         HookCommand::Binary(args) => return print_binaries(&args, context),
-        HookCommand::Begin { lock, of } => {
+        HookCommand::Begin { lock, batch, of } => {
             // The shell that evaluates the output does not check the exit code of this command.
-            let result = begin(&of, lock.as_deref(), settings);
+            let result = begin(&of, lock.as_deref(), batch, settings);
             output.raw(result.as_ref().map_or("exit 2\n", |(script, _)| script).as_bytes());
             return result.map(|(_, status)| status);
         }
@@ -208,16 +214,15 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             return Ok(if is_accepted { ExitStatus::Success } else { SKIPPED });
         }
         HookCommand::Packages { batch, pin, of } => {
-            let requests = if batch { of.piped_requests(settings)? } else { vec![of.request(settings)?] };
+            let requests = if batch { of.input(settings)?.1 } else { vec![of.request(settings)?] };
             let mut config = of.config(settings)?;
             config.version_format = pin.or(config.version_format);
-            for request in requests {
-                let packages = request.packages(&of.provider, &config).map_err(CliError::usage)?;
-                if batch {
-                    output.line(format_args!("{}\t{}", request.name, packages.join("\t")));
-                } else {
-                    output.line(packages.join("\n"));
-                }
+            let plan = begin::plan(&requests, &of.provider, &config).map_err(CliError::usage)?;
+            if batch {
+                output.raw(plan.as_bytes());
+            } else {
+                let packages = plan.split_once('\t').map_or("", |(_, packages)| packages);
+                output.raw(packages.replace('\t', "\n").as_bytes());
             }
         }
         HookCommand::Failure { name, declined, rejected, reason } => {
@@ -268,8 +273,20 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
 fn begin(
     of: &ProviderArgs,
     lock: Option<&str>,
+    is_batch: bool,
     settings: &Settings,
 ) -> Result<(String, ExitStatus), CliError> {
+    if is_batch {
+        let restart = begin::restart(lock.unwrap_or(&of.provider), settings).map_err(CliError::usage)?;
+        let script = if let Some(script) = restart {
+            script
+        } else {
+            let (input, requests) = of.input(settings)?;
+            begin::batch_script(&input, &requests, &of.provider, &of.config(settings)?)
+                .map_err(CliError::usage)?
+        };
+        return Ok((script, ExitStatus::Success));
+    }
     let request = of.request(settings)?;
     if !of.is_accepted_by(&request) {
         return Ok(("exit 10\n".to_owned(), SKIPPED));
@@ -336,9 +353,6 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         (None, Some(request)) => request.name.clone(),
         (None, None) => return Err(CliError::usage(RequestError::NoName)),
     };
-    let overrides = request.as_ref().map(|request| request.overrides.clone()).unwrap_or_default();
-    let overrides = overrides.of(&args.of.provider);
-    let abspath = overrides.abspath(settings.home.as_deref()).or_else(|| args.abspath.clone());
     let built = match (&args.built, &request) {
         (Some(built), Some(request)) => {
             let prefix = request.prefix(&args.of.provider, &settings.lib_dir).map_err(CliError::usage)?;
@@ -346,65 +360,43 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         }
         _ => None,
     };
-    let is_named = abspath == args.abspath;
-    let file = abspath.map(|file| built.as_ref().map_or_else(|| file.clone(), |built| built.locate(&file)));
     let interrupt = interrupt()?;
     let config = args.of.config(settings)?;
-    let search = Search {
-        provider: &args.of.provider,
-        metadata: config.metadata,
-        settings,
-        prober: Prober::new(settings, &interrupt),
+    let search = SingleSearch {
+        search: Search {
+            provider: &args.of.provider,
+            metadata: config.metadata,
+            settings,
+            prober: Prober::new(settings, &interrupt),
+        },
+        name: &name,
+        request: request.as_ref(),
+        abspath: args.abspath.as_deref(),
+        built,
+        config: &config,
+        or_decline: args.or_decline,
     };
-    let facts = search.locate(&name, file.as_deref()).and_then(|file| search.facts(&name, overrides, file));
-    let facts = facts.and_then(|facts| {
-        let check = |request: &HookRequest| facts.check(request, &config, &settings.lib_dir);
-        request.as_ref().map_or(Ok(()), check).map(|()| facts)
-    });
-    // After an interrupted probe, the version is unknown, but a record without one states that the program has none.
+    let found = search.records();
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
-    let provider = &args.of.provider;
-    let error = match facts {
-        Ok(mut facts) => {
-            if let Some(built) = &built {
-                facts.file = built.put_in_place(&facts.file).map_err(|error| {
-                    CliError::setup(format!("cannot replace {}: {error}", built.prefix.display()))
-                })?;
+    match found {
+        Ok(records) => context.output.records(records),
+        Err((Outcome::Declined, reason)) => message!("{reason}"),
+        Err((outcome, reason)) => {
+            if outcome == Outcome::Rejected {
+                context.output.records([batch::failure(name.as_str(), outcome, &reason)]);
             }
-            context.output.records(facts.records(&name, provider));
-            return Ok(ExitStatus::Success);
+            return Err(CliError::not_found(reason));
         }
-        Err(error) => error,
-    };
-    let reason = error.to_string();
-    let reason = built.as_ref().map_or_else(|| reason.clone(), |built| built.with_final_paths(&reason));
-    match error.outcome(args.or_decline) {
-        Outcome::Declined => {
-            message!("{reason}");
-            return Ok(ExitStatus::Success);
-        }
-        Outcome::Rejected => {
-            context.output.records([batch::failure(name.as_str(), Outcome::Rejected, &reason)]);
-        }
-        _ => {}
     }
-    if let (BinaryError::Unusable(file, ExecutableError::Missing), Some(request), true) =
-        (&error, &request, is_named)
-    {
-        let packages = InstalledPackages::new(request, provider, config.version_format.as_deref());
-        let programs =
-            packages.in_folder(file.parent().unwrap_or(Path::new("/"))).map_err(CliError::setup)?;
-        return Err(CliError::not_found(packages.no_program(programs)));
-    }
-    Err(CliError::not_found(reason))
+    Ok(ExitStatus::Success)
 }
 
 /// Prints a record for each request of a batch.
 fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let settings = &context.settings;
-    let requests = args.of.piped_requests(settings)?;
+    let (_, requests) = args.of.input(settings)?;
     let list_files = match &args.list_files {
         Some(command) => Some((command.as_str(), args.of.config(settings)?.version_format)),
         None => None,

@@ -10,6 +10,7 @@ use nix::unistd::geteuid;
 use crate::fs::dir::{is_creatable, other_owner, parent};
 use crate::fs::lib_dir::{self, make_shared_dir};
 use crate::plugin::config::provider::ProviderConfig;
+use crate::plugin::overrides::OptionError;
 use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::request::{HookRequest, RequestError};
@@ -26,8 +27,8 @@ else set -- bash "$0" "$@"
 fi
 "##;
 
-/// The shell code that defines functions for hooks.
-const FUNCTIONS: &str = include_str!("begin.sh");
+/// The shell code that defines functions for every hook.
+const FUNCTIONS: &str = include_str!("begin_all.sh");
 
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
 /// starts the hook again under the lock. Otherwise, it sets the umask and the variables `name`, `prefix`, `packages` and
@@ -43,12 +44,8 @@ pub(crate) fn script(
     now: Timestamp,
 ) -> Result<String, RequestError> {
     let prefix = request.prefix(provider, &settings.lib_dir)?;
-    let own_lock = prefix.lock_name();
-    let lock = lock.unwrap_or(&own_lock);
-    let lock_id = settings.lib_dir.join(lock);
-    if settings.environment.get(LOCKED) != Some(lock_id.as_os_str()) {
-        let (lock_id, lock) = (quoted(&lock_id.to_string_lossy())?, quoted(lock)?);
-        return Ok(format!("{RESTART}{LOCKED}={lock_id} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n"));
+    if let Some(restart) = restart(lock.unwrap_or(&prefix.lock_name()), settings)? {
+        return Ok(restart);
     }
     let is_shared = !prefix.is_named(request.name.link_name());
     let prefix = prefix.path(&settings.lib_dir);
@@ -81,7 +78,42 @@ pub(crate) fn script(
     script += &assignment(("max_version", &request.max_version))?;
     script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
     script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
-    Ok(script + &format!("umask {:03o}\n{FUNCTIONS}", umask(&settings.lib_dir)))
+    let umask = umask(&settings.lib_dir);
+    Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", include_str!("begin_request.sh")))
+}
+
+/// Returns the shell code that a batch hook evaluates at its start, under its lock. It sets the variables `requests`, to
+/// the input of the hook, and `plan`, and it defines functions.
+pub(crate) fn batch_script(
+    input: &str,
+    requests: &[HookRequest],
+    provider: &str,
+    config: &ProviderConfig,
+) -> Result<String, RequestError> {
+    let (input, plan) = (quoted(input.trim_end())?, quoted(plan(requests, provider, config)?.trim_end())?);
+    Ok(format!("requests={input}\nplan={plan}\n{FUNCTIONS}{}", include_str!("begin_batch.sh")))
+}
+
+/// Returns a line for each request, with its name and its packages, separated by tabs.
+pub(crate) fn plan(
+    requests: &[HookRequest],
+    provider: &str,
+    config: &ProviderConfig,
+) -> Result<String, OptionError> {
+    let line = |request: &HookRequest| {
+        Ok(format!("{}\t{}\n", request.name, request.packages(provider, config)?.join("\t")))
+    };
+    requests.iter().map(line).collect()
+}
+
+/// Returns the shell code that starts the hook again under a lock, or `None` if the hook holds it.
+pub(crate) fn restart(lock: &str, settings: &Settings) -> Result<Option<String>, RequestError> {
+    let lock_id = settings.lib_dir.join(lock);
+    if settings.environment.get(LOCKED) == Some(lock_id.as_os_str()) {
+        return Ok(None);
+    }
+    let (lock_id, lock) = (quoted(&lock_id.to_string_lossy())?, quoted(lock)?);
+    Ok(Some(format!("{RESTART}{LOCKED}={lock_id} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n")))
 }
 
 /// Returns the umask with which files get the permissions of LIB_DIR. Only their owner may write to them if everyone may

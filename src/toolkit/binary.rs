@@ -32,6 +32,9 @@ pub(crate) enum BinaryError {
     /// A file that the system cannot start.
     #[error("{path} {problem}", path = .0.display(), problem = .1)]
     Unusable(PathBuf, ExecutableError),
+    /// A built prefix that cannot be put in place.
+    #[error("cannot replace {path}: {error}", path = .0.display(), error = .1)]
+    Replace(PathBuf, io::Error),
     /// A program that was run, and failed.
     #[error("{path} {problem}", path = .0.display(), problem = .1)]
     NotRunning(PathBuf, String),

@@ -75,16 +75,27 @@ fn dist_info(bin: &Path, name: &str) -> Option<Package> {
     metadata.lines().find_map(|line| line.strip_prefix("Version: ")).map(Package::new)
 }
 
-/// Finds the Node package that contains a program, which is a link into it.
-fn package_json(program: &Path) -> Option<Package> {
+/// Returns the `package.json` of the Node package that contains a program, which is a link into it.
+fn node_package(program: &Path) -> Option<Value> {
     let file = program.canonicalize().ok()?;
     file.ancestors().skip(1).find_map(|folder| {
         let text = fs_err::read_to_string(folder.join("package.json")).ok()?;
         let json: Value = serde_json::from_str(&text).ok()?;
         // A package.json without a name only sets options for a folder of a package.
-        json["name"].as_str()?;
-        json["version"].as_str().map(Package::new)
+        json["name"].is_string().then_some(json)
     })
+}
+
+fn package_json(program: &Path) -> Option<Package> {
+    node_package(program)?["version"].as_str().map(Package::new)
+}
+
+/// Returns the name of the Node package that contains a program, if a script is part of its installation.
+pub(crate) fn node_package_with_install_script(program: &Path) -> Option<String> {
+    let package = node_package(program)?;
+    let has_script =
+        ["preinstall", "install", "postinstall"].iter().any(|name| package["scripts"][name].is_string());
+    has_script.then(|| package["name"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Finds the crate of a program in the list of `cargo install`: `"ripgrep 14.1.0 (registry+...)" = ["rg"]`.

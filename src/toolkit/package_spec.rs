@@ -95,7 +95,8 @@ fn is_name(package: &str) -> bool {
 /// with an optional version. Applies to the forms of npm and Python; a module path of Go is a location too.
 pub(crate) fn is_location(package: &str) -> bool {
     const ARCHIVES: [&str; 5] = [".tgz", ".tar", ".tar.gz", ".zip", ".whl"];
-    // npm's alias: x@npm:@scope/y@1
+    // npm's alias: x@npm:@scope/y@1 or npm:y
+    let package = package.strip_prefix("npm:").unwrap_or(package);
     let named = package.split_once("@npm:").map_or(package, |(_, named)| named);
     let scoped = named.strip_prefix('@').and_then(|scope| scope.split_once('/'));
     let name = scoped.map_or(named, |(_, name)| name);
@@ -174,9 +175,16 @@ mod tests {
 
     #[test]
     fn a_package_that_is_not_from_the_registry_is_a_location() {
-        for name in
-            ["x", "x@^1.2", "@s/x", "@s/x@latest", "y@npm:x@1", "y@npm:@s/x", "x[a]>=1,<3; os_name=='a'"]
-        {
+        for name in [
+            "x",
+            "x@^1.2",
+            "@s/x",
+            "@s/x@latest",
+            "npm:x@1",
+            "y@npm:x@1",
+            "y@npm:@s/x",
+            "x[a]>=1,<3; os_name=='a'",
+        ] {
             assert!(!is_location(name), "{name}");
         }
         for location in [

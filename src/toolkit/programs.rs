@@ -89,10 +89,15 @@ impl<'a> InstalledPackages<'a> {
             return Ok(sorted_names(self.files_of_wheels(folder)?.iter()));
         }
         let is_node = folder.ends_with("node_modules/.bin");
-        // npm and pnpm: node_modules/.bin/tsc -> ../typescript/bin/tsc
+        // npm: node_modules/.bin/tsc -> ../typescript/bin/tsc
+        // pnpm: node_modules/.bin/tsc -> ../.pnpm/typescript@5.9.3/node_modules/typescript/bin/tsc
         let is_own = |file: &PathBuf| {
-            let target = fs::read_link(file).unwrap_or_default();
-            self.names.iter().any(|package| target.starts_with(Path::new("..").join(package)))
+            let target = fs::canonicalize(file).unwrap_or_default();
+            let is_of = |package: &String| {
+                let folder = Path::new("node_modules").join(package);
+                target.ancestors().any(|above| above.ends_with(&folder))
+            };
+            self.names.iter().any(is_of)
         };
         let files = entries(folder)?.into_iter();
         Ok(sorted_names(files.filter(|file| is_program(file) && (!is_node || is_own(file)))))

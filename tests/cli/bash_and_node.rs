@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::JoinHandle;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::builtin_providers;
-use crate::test_context::{TestContext, wait_until};
+use crate::test_context::{TestContext, signal, wait_until};
 
 /// Sets PATH to a folder that contains only these programs.
 fn put_only_on_path(context: &mut TestContext, tools: &[&str]) {
@@ -54,7 +55,7 @@ fn a_provider_without_its_package_manager_declines_with_a_hint() {
     let mut context = TestContext::new();
     put_only_on_path(
         &mut context,
-        &["sh", "env", "id", "find", "grep", "cat", "mkdir", "rm", "mv", "ls", "sed", "tr"],
+        &["sh", "env", "id", "find", "grep", "head", "cat", "mkdir", "rm", "mv", "ls", "sed", "tr"],
     );
     context.script("tools/node", "#!/bin/sh\necho v22.0.0\n");
     let providers = builtin_providers::providers();
@@ -150,14 +151,20 @@ fn a_failed_bash_command_keeps_the_earlier_version() {
     require_with_command(&context, "echo all is lost >&2; false | true; exit 0");
     let record = context.run(&["install"]).exits_with(1).record();
     assert_eq!(
-        record["last_error"], "bash failed: exit code 1: all is lost",
+        record["last_error"],
+        "bash failed: exit code 1: line 1 of the command exited with code 1: all is lost",
         "a failure within a pipeline fails the command"
     );
     assert!(names_in(&lib(&context, "bash")).is_empty(), "the failed command leaves no files");
     require_with_command(&context, INSTALL);
     context.run(&["install"]).succeeds();
     for (command, reason) in [
-        ("rm -rf ./*; echo gone >&2; exit 10", "bash failed: exit code 1: gone"),
+        ("rm -rf ./*; echo gone >&2; exit 10", "exit code 1: the command exited with code 10: gone"),
+        (
+            "true\n\ncat <(echo x) /no/such\ntrue",
+            "line 3 of the command exited with code 1: cat: /no/such: No such file or directory",
+        ),
+        ("false", "exit code 1: line 1 of the command exited with code 1"),
         ("touch other", "the command put no program x into BIN_DIR"),
     ] {
         require_with_command(&context, command);
@@ -186,14 +193,24 @@ fn two_bash_commands_can_share_a_prefix() {
 }
 
 #[test]
-fn a_killed_bash_command_leaves_no_partial_installation() {
+fn a_terminated_or_killed_bash_command_leaves_no_partial_installation() {
     let context = TestContext::new();
     require_with_command(&context, INSTALL);
     context.run(&["install"]).succeeds();
-    require_with_command(&context, &format!("{INSTALL}; touch half; exec tail -f /dev/null"));
-    let rigup = context.start(&["install", "--force"]);
-    wait_until("the command has created a file", || lib(&context, "bash/x/half").exists());
-    context.kill_all(rigup);
+    let start = || {
+        require_with_command(&context, &format!("{INSTALL}; touch half; exec tail -f /dev/null"));
+        let rigup = context.start(&["install", "--force"]);
+        wait_until("the command has created a file", || lib(&context, "bash/x/half").exists());
+        rigup
+    };
+    let mut rigup = start();
+    signal(rigup.id(), Signal::SIGTERM);
+    rigup.wait().unwrap();
+    assert_eq!(context.live_processes(), []);
+    assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
+    assert_eq!(names_in(&lib(&context, "bash/x")), ["bin", "made-here"], "the earlier version is restored");
+
+    context.kill_all(start());
     require_with_command(&context, "false");
     context.run(&["install", "--force"]).exits_with(1);
     assert_eq!(names_in(&lib(&context, "bash/x")), ["bin", "made-here"], "the earlier version is restored");
@@ -446,12 +463,22 @@ fn npm_installs_node_and_npm_if_they_are_missing() {
 }
 
 #[test]
-fn node_completes_a_download_that_was_killed() {
-    let (context, _mirror) = context_with_mirror(true);
-    let rigup = context.start(&install("node", &[]));
-    let has_begun = || names_in(&lib(&context, "node/new.part")).iter().any(|name| name.contains(".tar."));
-    wait_until("half of the archive is downloaded", has_begun);
-    context.kill_all(rigup);
-    context.run(&install("node", &[])).succeeds();
-    assert_eq!(names_in(&lib(&context, "node")), ["v22.11.0"]);
+fn node_completes_a_download_that_was_terminated_or_killed() {
+    for last in [Signal::SIGTERM, Signal::SIGKILL] {
+        let (context, _mirror) = context_with_mirror(true);
+        let mut rigup = context.start(&install("node", &[]));
+        let has_begun =
+            || names_in(&lib(&context, "node/new.part")).iter().any(|name| name.contains(".tar."));
+        wait_until("half of the archive is downloaded", has_begun);
+        if last == Signal::SIGKILL {
+            context.kill_all(rigup);
+        } else {
+            signal(rigup.id(), last);
+            rigup.wait().unwrap();
+            assert_eq!(context.live_processes(), []);
+            assert!(names_in(&lib(&context, "node")).is_empty());
+        }
+        context.run(&install("node", &[])).succeeds();
+        assert_eq!(names_in(&lib(&context, "node")), ["v22.11.0"]);
+    }
 }

@@ -1,13 +1,14 @@
 //! The hooks that build a prefix with a package manager, with one fake program in place of every package manager.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 
-use crate::test_context::{TestContext, signal, wait_until};
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// A package manager that installs `x`, whose version is the content of `version`. With `fault`, it fails after it has
 /// created the program, or never ends.
@@ -17,13 +18,17 @@ for arg; do
     case $previous in --prefix | --dir) bin=$arg/node_modules/.bin ;; --root) bin=$arg/bin ;; --bindir) bin=$arg ;; esac
     previous=$arg
 done
-case " $* " in *" install "* | *" add "*) ;; *) exit 0 ;; esac
+case " $* " in
+    *" install "* | *" add "*) ;;
+    *" view "*) echo view >>"$here/viewed"; echo dates; exit ;;
+    *) exit 0 ;;
+esac
 [ -z "${GOBIN:-}" ] || bin=$GOBIN
 mkdir -p "$bin"
 # The first line of a gem's stub is also that of its launcher.
 printf '#!%s/program\nx %s\n' "$here" "$(cat "$here/version")" >"$bin/x"
 chmod +x "$bin/x"
-{ pwd; printf '%s\n' "NODE_OPTIONS=${NODE_OPTIONS:-}" "RUBYOPT=${RUBYOPT:-}" "GOFLAGS=${GOFLAGS:-}"; } >"$here/seen"
+{ pwd; printf '%s\n' "NODE_OPTIONS=${NODE_OPTIONS:-}" "RUBYOPT=${RUBYOPT:-}" "GOFLAGS=${GOFLAGS:-}" "$*"; } >"$here/seen"
 case $(cat "$here/fault") in
     fail) echo "$(cat "$here/errors")" >&2 && exit 1 ;;
     hang) exec tail -f /dev/null ;;
@@ -85,7 +90,7 @@ fn abspath(record: &Value) -> PathBuf {
 }
 
 #[test]
-fn a_failed_or_terminated_install_removes_what_it_installed() {
+fn a_failed_or_terminated_install_leaves_only_the_earlier_version() {
     for provider in PROVIDERS {
         let context = context();
         require(&context, provider, &package(provider));
@@ -101,6 +106,19 @@ fn a_failed_or_terminated_install_removes_what_it_installed() {
         rigup.wait().unwrap();
         assert!(prefixes(&context, provider).is_empty(), "{provider}");
         assert_eq!(context.live_processes(), [], "{provider}");
+
+        set(&context, "fault", "");
+        let installed = context.run(&["install"]).succeeds().record();
+        let bytes = fs::read(abspath(&installed)).unwrap();
+        set(&context, "fault", "hang");
+        set(&context, "version", "1.6");
+        fs::remove_file(context.path("fake/seen")).unwrap();
+        let mut rigup = context.start(&["install", "--force"]);
+        wait_until("the package manager has started", || context.path("fake/seen").exists());
+        signal(rigup.id(), Signal::SIGTERM);
+        rigup.wait().unwrap();
+        assert_eq!(fs::read(abspath(&installed)).unwrap(), bytes, "{provider}");
+        assert_eq!(prefixes(&context, provider), ["x"]);
     }
 }
 
@@ -174,11 +192,21 @@ fn an_unreachable_registry_is_named_as_such() {
             "npm error code ENOTFOUND\nnpm error syscall getaddrinfo\nnpm error network request to http://a.test/x failed, reason: y",
             "cannot reach the registry: request to http://a.test/x failed, reason: y; check the network",
         ),
-        ("npm", "npm error code E404\nnpm error 404 Not Found", "exit code 1: npm error 404 Not Found"),
+        ("npm", "npm error code E404\nnpm error 404 GET /@s%2fx", "exit code 1: npm error 404 GET /@s/x"),
+        (
+            "npm",
+            "npm error code EALLOWGIT\nnpm error Fetching is disabled\nnpm error Refusing to fetch \"d@github:u/d\"",
+            "\"d@github:u/d\" is not from a registry, so it can run scripts; allow them with --postinstall-scripts",
+        ),
         (
             "pnpm",
             " ERR_PNPM_META_FETCH_FAIL  GET http://a.test/x: request to http://a.test/x failed, reason: y",
             "cannot reach the registry: request to http://a.test/x failed, reason: y; check the network",
+        ),
+        (
+            "pnpm",
+            "Error: ERR_PNPM_ADD\n\n  × adding x\n  ├─▶ Failed to fetch metadata\n  │   from http://a.test/x: error sending request: y\n  ├─▶ z\n  ╰─▶ u",
+            "cannot reach the registry: http://a.test/x: error sending request: y; check the network",
         ),
         (
             "cargo",
@@ -221,4 +249,95 @@ fn caches_are_in_lib_dir_if_the_home_folder_is_not_writable() {
     assert!(!code.contains("export HOME="), "{code}");
     context.set("HOME", "");
     assert!(begin(&context).contains("\nexport HOME=/"), "HOME is set if it is not");
+}
+
+#[test]
+fn npm_and_pnpm_wait_briefly_for_a_registry_unless_the_user_set_it() {
+    for provider in ["npm", "pnpm"] {
+        let mut context = context();
+        require(&context, provider, &package(provider));
+        let is_set = |context: &TestContext| {
+            context.run(&["install", "--force"]).succeeds();
+            fs::read_to_string(context.path("fake/seen")).unwrap().contains("fetch-retry-maxtimeout=3000")
+        };
+        assert!(is_set(&context), "{provider}");
+        let npmrc = context.write("home/.npmrc", "fetch-retries = 5\n");
+        context.set("HOME", context.path("home"));
+        assert!(!is_set(&context), "{provider}");
+        fs::remove_file(npmrc).unwrap();
+        context.set("NPM_CONFIG_FETCH_RETRY_MAXTIMEOUT", "9000");
+        assert!(!is_set(&context), "{provider}");
+    }
+}
+
+#[test]
+fn npm_looks_once_a_day_whether_a_registry_has_release_dates() {
+    let mut context = context();
+    require(&context, "npm", &package("npm"));
+    let looks = |context: &TestContext| {
+        context.run(&["install", "--force"]).succeeds();
+        fs::read_to_string(context.path("fake/viewed")).unwrap().lines().count()
+    };
+    assert_eq!([looks(&context), looks(&context)], [1, 1]);
+    context.set("npm_config_registry", "http://other.test");
+    assert_eq!([looks(&context), looks(&context)], [2, 2], "another registry is another question");
+}
+
+#[test]
+fn pnpm_names_the_programs_of_a_scoped_package() {
+    let context = context();
+    let install = "#!/bin/sh\nwhile [ \"$1\" != --dir ]; do shift || exit 0; done\ncd \"$2/node_modules\" || mkdir \"$2/node_modules\" && cd \"$2/node_modules\"\n\
+        mkdir -p .bin .pnpm/@s+y@1.0.0/node_modules/@s/y .pnpm/d@1.0.0/node_modules/d\n\
+        for package in @s+y@1.0.0/node_modules/@s/y d@1.0.0/node_modules/d; do\n\
+        cp /bin/true .pnpm/$package/prog\nln -s ../.pnpm/$package/prog .bin/${package##*/}\ndone\n";
+    context.script("fake/pnpm", install);
+    require(&context, "pnpm", &json!(["@s/y@1"]));
+    let record = context.run(&["install"]).exits_with(1).record();
+    let reason = "pnpm installed @s/y, which has no program named x; it has y: ";
+    assert!(record["last_error"].as_str().unwrap().contains(reason), "{record}");
+}
+
+#[test]
+fn what_is_installed_gets_the_permissions_of_lib_dir_under_any_umask() {
+    for (umask, lib_mode, provider_mode, prefix_mode) in [
+        ("000", 0o755, 0o755, 0o755),
+        ("077", 0o755, 0o755, 0o755),
+        ("077", 0o2775, 0o2775, 0o2775),
+        ("000", 0o1777, 0o1777, 0o755),
+        ("022", 0o700, 0o700, 0o700),
+    ] {
+        let mut context = context();
+        context.script("with-umask", "#!/bin/sh\numask \"$1\"; shift; exec \"$@\"\n");
+        require(&context, "npm", &package("npm"));
+        let lib_dir = context.path("lib");
+        fs::create_dir(&lib_dir).unwrap();
+        fs::set_permissions(&lib_dir, fs::Permissions::from_mode(lib_mode)).unwrap();
+        context.set("RIGUP_LIB_DIR", &lib_dir);
+        let args = [umask, env!("CARGO_BIN_EXE_rigup"), "install"];
+        let output = context.command_for(&context.path("with-umask"), &args).output().unwrap();
+        let output = CommandOutput::new(&args, &output).succeeds();
+        let mode = |path: &str| lib_dir.join(path).metadata().unwrap().mode() & 0o7777;
+        assert_eq!(
+            [mode("npm"), mode("npm/x"), mode("npm/x/node_modules/.bin/x") | lib_mode & 0o2000],
+            [provider_mode, prefix_mode, prefix_mode],
+            "umask {umask}, LIB_DIR {lib_mode:o}: {output:?}"
+        );
+    }
+}
+
+#[test]
+fn a_program_whose_install_script_did_not_run_is_rejected_with_a_hint() {
+    for provider in ["npm", "pnpm"] {
+        let context = context();
+        let install = "#!/bin/sh\nwhile [ \"$1\" != --prefix ] && [ \"$1\" != --dir ]; do shift || exit 0; done\n\
+            mkdir -p \"$2/node_modules/.bin\" \"$2/node_modules/x\" && cd \"$2/node_modules/x\"\n\
+            echo '{\"name\": \"x\", \"version\": \"1.0.0\", \"scripts\": {\"postinstall\": \"y\"}}' >package.json\n\
+            echo stub >x && chmod +x x && ln -sf ../x/x ../.bin\n";
+        context.script(&format!("fake/{provider}"), install);
+        require(&context, provider, &package(provider));
+        let record = context.run(&["install"]).exits_with(1).record();
+        assert_eq!(record["attempts"][0]["outcome"], "rejected", "{record}");
+        let hint = "#!/bin/sh; the install script of x did not run: allow it with --postinstall-scripts";
+        assert!(record["last_error"].as_str().unwrap().ends_with(hint), "{record}");
+    }
 }

@@ -159,11 +159,22 @@ fn apt_takes_only_names_of_packages() {
     let repository = Repository::new();
     repository.publish("1.0");
     let file = repository.context.path("repository/rigup-cow_1.0_all.deb").display().to_string();
-    for odd in
-        ["?name(^rigup-cow)", "~nrigup-cow", "rigup-cow-", "rigup-cow=1.0-", "rigup*", "./x.deb", &file]
-    {
+    for odd in [
+        "?name(^rigup-cow)",
+        "~nrigup-cow",
+        "rigup-cow-",
+        "rigup-cow=1.0-",
+        "rigup-cow=1.0+",
+        "rigup*",
+        "./x.deb",
+        &file,
+    ] {
         let declined = format!("declined {odd} is not the name of a Debian package");
         assert_eq!(reason(&repository.install(odd, 1)), declined);
+    }
+    for unknown in ["rigup-cow+", "rigup-cow+:all", "rigup-cow:all+"] {
+        let declined = reason(&repository.install(unknown, 1));
+        assert!(declined.starts_with("declined apt has no package named rigup-cow"), "{unknown}: {declined}");
     }
     for name in ["rigup-cow", "rigup-cow:all", "rigup-cow=1.0"] {
         assert_eq!(repository.install(name, 0)["version"], "1.0");

@@ -88,6 +88,7 @@ fn check_binary(context: &TestContext, name: &str, record: &Value) {
     let printed = String::from_utf8_lossy(&output.stdout);
     let version = record["version"].as_str().unwrap();
     assert!(!version.is_empty() && printed.contains(version), "{version} in {printed}");
+    assert!(record["package_version"].as_str().unwrap().contains(version), "{record}");
 }
 
 /// Kills an install as soon as `is_halfway` returns true for its prefix, and asserts that the next install succeeds.
