@@ -253,6 +253,10 @@ impl<'a> Inspection<'a> {
                     Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
                     Err(error) => return Err(unreadable(&reached, &error)),
                 };
+                let is_file = !metadata.is_dir() && !metadata.is_symlink();
+                if is_file && !rest.as_os_str().is_empty() {
+                    return Ok(None);
+                }
                 self.check(&reached, &metadata, Subject::Ancestor)?;
                 if metadata.is_dir() {
                     self.passed.insert(reached.clone());

@@ -155,12 +155,5 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= &&
     fail "$(reason)"
 }
 "$RIGUP" hook relocate "$part"
-# pip, uv and their versions write different launchers for the same program; rigup.lock needs the same file each time.
-binary=$part/bin/$name
-if [ -f "$binary" ] && [ "$(wc -l <"$binary")" -lt 15 ] && grep -q 'sys\.argv\[0\].*exe' "$binary"; then
-    sed "/^import re\$/d; /^# -\*- coding/d; /sys\.argv\[0\]/d; s/'__main__'/\"__main__\"/" "$binary" >"$binary.part"
-    chmod +x "$binary.part" && mv "$binary.part" "$binary"
-fi
-
 "$RIGUP" hook binary --provider pip --built "$part" --abspath "$prefix/bin/$name" -- "$@"
 if [ "$no_age" ] && once "pip-$pip"; then warn "$no_age and installs the newest releases; $with_uv"; fi

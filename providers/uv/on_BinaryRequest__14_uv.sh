@@ -67,11 +67,4 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= &&
     fail "$(reason)"
 }
 "$RIGUP" hook relocate "$part"
-# pip, uv and their versions write different launchers for the same program; rigup.lock needs the same file each time.
-binary=$part/bin/$name
-if [ -f "$binary" ] && [ "$(wc -l <"$binary")" -lt 15 ] && grep -q 'sys\.argv\[0\].*exe' "$binary"; then
-    sed "/^import re\$/d; /^# -\*- coding/d; /sys\.argv\[0\]/d; s/'__main__'/\"__main__\"/" "$binary" >"$binary.part"
-    chmod +x "$binary.part" && mv "$binary.part" "$binary"
-fi
-
 "$RIGUP" hook binary --provider uv --built "$part" --abspath "$prefix/bin/$name" -- "$@"

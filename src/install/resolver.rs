@@ -213,10 +213,8 @@ fn rejection(request: &Request, provider: &ProviderName, config: Option<&Provide
     let has_pattern = || {
         let name = [request.name.link_name().to_owned()];
         let packages = if overrides.packages.is_empty() { &name[..] } else { &overrides.packages };
-        let pattern = packages.iter().find(|package| is_pattern(package));
-        pattern
-            .filter(|_| config.curated == Some(false))
-            .map(|odd| format!("{odd} is not the name of a package"))
+        let odd = packages.iter().find(|package| config.curated == Some(false) && is_pattern(package))?;
+        Some(format!("{odd} is not the name of a package"))
     };
     let has_option = || {
         let allowed = config.options.as_deref()?;
@@ -231,8 +229,8 @@ fn rejection(request: &Request, provider: &ProviderName, config: Option<&Provide
 
 /// Returns whether a package is neither an option nor a location, and has a character that no name has.
 fn is_pattern(package: &str) -> bool {
-    let end = package.find(['<', '>', '=', '!', '~', '@', '[', ';', ' ']).unwrap_or(package.len());
+    let name = package.split(['<', '>', '=', '!', '~', '@', '[', ';', ' ']).next().unwrap_or_default();
     !package.starts_with('-')
         && !package.contains('/')
-        && package[..end].contains(['*', '?', '^', '$', '|', '(', ')', '{', '}', '\\', '\'', '"'])
+        && name.contains(['*', '?', '^', '$', '|', '(', ')', '{', '}', '\\', '\'', '"'])
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use nix::unistd::geteuid;
 
-use crate::fs::dir::{is_creatable, other_owner, parent};
+use crate::fs::dir::{nearest_existing, other_owner, parent};
 use crate::fs::lib_dir::{self, make_shared_dir};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::overrides::OptionError;
@@ -126,6 +126,8 @@ fn umask(lib_dir: &Path) -> u32 {
 /// Returns the folder for the caches of package managers of this user if they cannot keep them below
 /// the home folder.
 fn cache(settings: &Settings) -> Option<PathBuf> {
+    // For root, the permissions of /proc allow new files, too.
+    let is_creatable = |home: &Path| tempfile::tempfile_in(nearest_existing(home)).is_ok();
     let is_usable = settings
         .home
         .as_deref()

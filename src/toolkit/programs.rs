@@ -153,11 +153,11 @@ impl<'a> InstalledPackages<'a> {
             (MIN_RELEASE_AGE_KEY, Value::from(request.policy.min_release_age)),
             (POSTINSTALL_SCRIPTS_KEY, request.policy.postinstall_scripts.into()),
         ];
-        let exact = Some(request.exact_version.as_str()).filter(|version| !version.is_empty());
-        for (key, version) in [("min_version", &request.min_version), ("max_version", &request.max_version)] {
-            let version = exact.unwrap_or(version);
-            if !version.is_empty() {
-                line[key] = version.into();
+        let exact = Some(&request.exact_version).filter(|version| !version.is_empty());
+        for (key, bound) in [("min_version", &request.min_version), ("max_version", &request.max_version)] {
+            match exact.unwrap_or(bound) {
+                version if version.is_empty() => {}
+                version => line[key] = version.as_str().into(),
             }
         }
         for (key, rule) in rules {

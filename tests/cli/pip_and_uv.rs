@@ -2,13 +2,18 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use crate::test_context::TestContext;
+use crate::test_context::{TestContext, signal, wait_until};
 
 /// Writes the program `x` into a venv, and a line with the name of the installer and some of its environment.
+///
+/// If the file `errors` exists, it prints that and fails; if the file `hang` does, it never ends.
 const INSTALL: &str = r#"install() {
+    [ ! -e "$DATA_DIR/../hang" ] || { mkdir "$DATA_DIR/hangs" && exec tail -f /dev/null; }
+    [ ! -e "$DATA_DIR/../errors" ] || { cat "$DATA_DIR/../log" >pip.log && cat "$DATA_DIR/../errors" >&2 && exit 1; }
     echo "$1 $(env | grep -E "^(UV_|PYTHONPATH|XDG_(CACHE|DATA|STATE)|ALL_PROXY|SSL_$2)" | sort | tr '\n' ' ')$no_index" >"$DATA_DIR/installed-by"
     printf '#!/bin/sh\necho 1.0\n' >"${python%/python}/x" && chmod +x "${python%/python}/x"
 }
@@ -145,11 +150,14 @@ fn variables_that_would_install_elsewhere_do_not_reach_uv() {
 #[test]
 fn without_a_usable_home_the_cache_of_uv_is_in_lib_dir() {
     let mut context = context();
-    context.set("HOME", context.write("file", ""));
+    context.write("file", "");
     let folder = format!("TMP/data/lib/{}/.cache/{}", rigup::settings::platform(), geteuid());
     let cache = format!("uv XDG_CACHE_HOME={folder} XDG_DATA_HOME={folder} XDG_STATE_HOME={folder}");
-    for provider in ["pip", "uv"] {
-        assert_eq!(installed_by(&context, provider), cache, "{provider}");
+    for home in [context.path("file"), "/dev/null".into(), "/proc".into()] {
+        context.set("HOME", &home);
+        for provider in ["pip", "uv"] {
+            assert_eq!(installed_by(&context, provider), cache, "{provider} {}", home.display());
+        }
     }
 }
 
@@ -166,17 +174,35 @@ fn packages_that_are_not_in_an_index_need_postinstall_scripts() {
         output.record()["last_error"].as_str().unwrap_or_default().to_owned()
     };
     for provider in ["pip", "uv"] {
-        for package in ["git+https://host/x", "x @ https://host/x.tar.gz", "x@file:x.zip", "./x", "/srv/x"] {
-            let reason = install(provider, package, &[]);
-            assert!(
-                reason.contains("rejected") && reason.contains("can run scripts"),
-                "{provider} {package}: {reason}"
-            );
+        for package in [
+            "git+https://host/x",
+            "git+https://host/x.whl",
+            "x @ git+ssh://git@host/x.whl",
+            "x @ https://host/x.tar.gz",
+            "https://host/x.tar.gz#x.whl",
+            "https://host/x.zip?x.whl",
+            "x[a] @ file:x.zip",
+            "./x",
+            "/srv/x",
+        ] {
+            for rule in [&[][..], &["--postinstall-scripts=false"]] {
+                let reason = install(provider, package, rule);
+                assert!(
+                    reason.contains("rejected") && reason.contains("can run scripts"),
+                    "{provider} {package}: {reason}"
+                );
+            }
         }
         assert_eq!(install(provider, "/srv/x", &["--postinstall-scripts"]), "", "{provider}");
         let reason = install(provider, "/srv/x", &["--postinstall-scripts", "--min-release-age", "1"]);
         assert!(reason.contains("has no release date"), "{provider}: {reason}");
-        assert_eq!(install(provider, "/srv/x-1.0-py3-none-any.whl", &[]), "", "a wheel is not built");
+        for wheel in ["/srv/x-1.0-py3-none-any.whl", "x[a] @ https://host/x-1.0+cpu.whl?v=1#sha256=2"] {
+            assert_eq!(
+                install(provider, wheel, &["--postinstall-scripts=false"]),
+                "",
+                "a wheel is not built"
+            );
+        }
     }
 }
 
@@ -193,4 +219,73 @@ fn an_old_pip_that_ignores_release_dates_is_reported_once() {
             .contains("pip 23 cannot enforce min_release_age and installs the newest releases; install uv")
     });
     assert_eq!(warnings, [true, false]);
+}
+
+#[test]
+fn a_terminated_install_leaves_nothing_behind_and_keeps_the_earlier() {
+    for (provider, has_uv) in [("pip", true), ("uv", true), ("pip", false)] {
+        let context = context();
+        if !has_uv {
+            fs::remove_file(context.path("tools/bin/uv")).unwrap();
+        }
+        installed_by(&context, provider);
+        let folder = context.path("data/lib").join(rigup::settings::platform()).join(provider);
+        let program = fs::read(folder.join("x/bin/x")).unwrap();
+        context.write("hang", "");
+        let mut rigup = context.start(&["install", "x", "--binproviders", provider, "--force"]);
+        wait_until("the installer has started", || context.path("data/hangs").exists());
+        signal(rigup.id(), Signal::SIGTERM);
+        rigup.wait().unwrap();
+        assert_eq!(context.live_processes(), [], "{provider}");
+        let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["x"], "{provider}");
+        assert_eq!(fs::read(folder.join("x/bin/x")).unwrap(), program, "{provider}");
+    }
+}
+
+#[test]
+fn the_reason_of_a_failure_is_the_last_error_with_a_hint_for_its_cause() {
+    let none = |packages: &str, versions: &str| {
+        format!(
+            "ERROR: Could not find a version that satisfies the requirement {packages} (from versions: {versions})\n\
+             ERROR: No matching distribution found for {packages}\n"
+        )
+    };
+    let log = "Skipping link: No sources permitted for x: https://host/x-1.0.tar.gz (from https://host/x/)\n";
+    let hint = "; a package that must be built needs --postinstall-scripts";
+    for (provider, errors, reason) in [
+        ("pip", none("x==9", "1.1, 2.0").as_str(), "No matching distribution found for x==9"),
+        ("pip", &none("x>=9", "1.1, 2.0"), "No matching distribution found for x>=9"),
+        ("pip", &none("x==1.0", "1.1, 2.0"), &format!("No matching distribution found for x==1.0{hint}")),
+        ("pip", &none("x", "none"), &format!("No matching distribution found for x{hint}")),
+        (
+            "pip",
+            "ERROR: an OSError: no certificates, invalid path: /c\n\n",
+            "an OSError: no certificates, invalid path: /c",
+        ),
+        (
+            "pip",
+            "ERROR: Cannot install a and b.\n  a needs c\nERROR: ResolutionImpossible: for help visit https://p\n",
+            "Cannot install a and b.",
+        ),
+        (
+            "uv",
+            "  × No solution found:\n  ╰─▶ Because there is no version of\n      x==9 and you require x==9, it is\n      unsatisfiable.\n",
+            "Because there is no version of x==9 and you require x==9, it is unsatisfiable.",
+        ),
+        (
+            "uv",
+            "error: No solution found\n  cause: Because x==1 has no usable wheels.\n\nhint: Wheels are required\n",
+            &format!("Because x==1 has no usable wheels.{hint}"),
+        ),
+    ] {
+        let context = context();
+        if provider == "pip" {
+            fs::remove_file(context.path("tools/bin/uv")).unwrap();
+        }
+        context.write("log", log);
+        context.write("errors", errors);
+        let record = context.run(&["install", "x", "--binproviders", provider]).exits_with(1).record();
+        assert_eq!(record["attempts"][0]["reason"], format!("exit code 1: {reason}"), "{errors}");
+    }
 }

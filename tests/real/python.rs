@@ -18,7 +18,7 @@ for name, needs in (("a", "b"), ("b", "")):
     folder, info = f"simple/rigup-private-{name}", f"{package}-1.0.dist-info"
     os.makedirs(folder)
     files = {
-        f"{package}.py": (f"import rigup_private_{needs}\n" if needs else "") + "def main(): print('1.0')\n",
+        f"{package}.py": (f"import rigup_private_{needs}\n" if needs else "") + "def main(): print('private 9.9')\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: rigup-private-{name}\nVersion: 1.0\n"
             + (f"Requires-Dist: rigup-private-{needs}\n" if needs else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -71,14 +71,15 @@ fn require(context: &TestContext, provider: &str) {
     context.plugin("p", &[line]);
 }
 
-/// Installs `private`, and asserts that it runs after its LIB_DIR was moved.
+/// Installs `private`, and asserts that its version is that of the package, and that it runs after its LIB_DIR was moved.
 fn check_install(context: &TestContext) {
-    context.run(&["install", "--force"]).succeeds();
+    let record = context.run(&["install", "--force"]).succeeds().record();
+    assert_eq!((&record["version"], &record["package_version"]), (&json!("1.0"), &json!("1.0")));
     let (lib_dir, moved) = (context.path("data/lib"), context.path("moved lib"));
     fs::rename(&lib_dir, &moved).unwrap();
     let program = moved.join(rigup::settings::platform()).join("bin/private");
     let output = Command::new(program).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "1.0\n", "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "private 9.9\n", "{output:?}");
     fs::rename(moved, lib_dir).unwrap();
 }
 

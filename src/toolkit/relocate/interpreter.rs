@@ -1,5 +1,6 @@
 //! The interpreter of a script, and the trampoline that finds a Python interpreter relative to the script.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,6 +16,9 @@ const ARGUMENTS: &str = " \"$0\" \"$@\"";
 
 /// The line after it, which ends the string.
 const STRING_END: &str = "' '''\n";
+
+/// The most lines that the code of a launcher has.
+const MAX_LAUNCHER_LINES: usize = 11;
 
 /// The program that runs a script.
 #[derive(Debug)]
@@ -78,7 +82,26 @@ impl<'a> Interpreter<'a> {
             script.extend_from_slice(&shell::quote(argument).ok()?);
         }
         script.extend_from_slice(format!("{ARGUMENTS}\n{STRING_END}").as_bytes());
-        script.extend_from_slice(self.body);
+        script.extend_from_slice(&uniform(self.body));
         Some(script)
     }
+}
+
+/// Returns the code of a launcher without the lines in which pip, uv and their versions differ, which remove the suffix
+/// of a Windows program: a pinned program must be the same file each time. Other code is not changed.
+fn uniform(code: &[u8]) -> Cow<'_, [u8]> {
+    let text = std::str::from_utf8(code).unwrap_or_default();
+    let is_launcher = |line: &str| line.contains("sys.argv[0]") && line.contains("exe");
+    if text.lines().count() > MAX_LAUNCHER_LINES || !text.lines().any(is_launcher) {
+        return code.into();
+    }
+    let differs = |line: &&str| {
+        *line == "import re" || line.starts_with("# -*- coding") || line.contains("sys.argv[0]")
+    };
+    let lines = text.lines().filter(|line| !differs(line));
+    lines
+        .map(|line| line.replace("'__main__'", "\"__main__\"") + "\n")
+        .collect::<String>()
+        .into_bytes()
+        .into()
 }

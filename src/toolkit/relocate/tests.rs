@@ -55,6 +55,28 @@ fn a_python_script_finds_its_interpreter_next_to_itself() {
 }
 
 #[test]
+fn launchers_of_pip_and_uv_for_one_program_are_the_same() {
+    let import = "import sys\nfrom x import main\n";
+    let old_pip = format!(
+        "# -*- coding: utf-8 -*-\nimport re\n{import}if __name__ == '__main__':\n    \
+         sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])\n    sys.exit(main())\n"
+    );
+    let new_pip = format!(
+        "{import}if __name__ == '__main__':\n    sys.argv[0] = sys.argv[0].removesuffix('.exe')\n    sys.exit(main())\n"
+    );
+    let uv = format!(
+        "# -*- coding: utf-8 -*-\n{import}if __name__ == \"__main__\":\n    \
+         if sys.argv[0].endswith(\"-script.pyw\"):\n        sys.argv[0] = sys.argv[0][:-11]\n    \
+         elif sys.argv[0].endswith(\".exe\"):\n        sys.argv[0] = sys.argv[0][:-4]\n    sys.exit(main())\n"
+    );
+    let expected = format!("{import}if __name__ == \"__main__\":\n    sys.exit(main())\n");
+    for code in [old_pip, new_pip, uv] {
+        let script = rewritten(&format!("#!/lib/pip/x/bin/python3\n{code}")).unwrap();
+        assert!(script.ends_with(&format!("\n' '''\n{expected}")), "{script}");
+    }
+}
+
+#[test]
 fn a_shell_script_finds_its_paths_in_every_kind_of_quotes() {
     for (code, expected) in [
         ("exec /lib/pip/x/a /lib/b", "exec \"$launcher_dir\"/../a \"$launcher_dir\"/../../../b"),
