@@ -28,7 +28,7 @@ const FAKE_PACKAGE_MANAGERS: [(&str, &str); 14] = [
     ("uv", "[ \"$1\" = venv ] && for last; do :; done && mkdir -p \"$last/bin\" && : >\"$last/bin/python\""),
     (
         "python3",
-        "case $1$2 in -c*) echo 26 ;; -mvenv) for last; do :; done; mkdir -p \"$last/bin\" && : >\"$last/bin/python\" ;; *) false ;; esac",
+        "case $1$2$3 in -c*) echo 26 ;; -mpipconfig) ;; -mvenv*) for last; do :; done; mkdir -p \"$last/bin\" && : >\"$last/bin/python\" ;; *) false ;; esac",
     ),
     ("curl", "false"),
     ("bash", "false"),
