@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::fs::digest;
+use crate::fs::dir::parent;
 use crate::hook::command;
 use crate::install::wrapper;
 use crate::model::Installed;
@@ -359,13 +360,12 @@ pub(crate) fn is_python_of_venv(file: &Path) -> bool {
 /// Returns the first executable file of this name on `path`, or `None` if there is none. LIB_BIN_DIR is skipped, and so
 /// are files that lead through it.
 pub(crate) fn find(name: &str, path: &OsStr, lib_bin_dir: &Path) -> Option<PathBuf> {
-    let excluded = lib_bin_dir.canonicalize().unwrap_or_else(|_| lib_bin_dir.to_owned());
-    let folders = std::env::split_paths(path).filter(|folder| {
-        !folder.as_os_str().is_empty() && folder.canonicalize().is_ok_and(|folder| folder != excluded)
-    });
+    let folders = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
     let path = std::env::join_paths(folders).ok()?;
+    let excluded = lib_bin_dir.canonicalize().unwrap_or_else(|_| lib_bin_dir.to_owned());
+    let is_elsewhere = |file: &Path| parent(file).canonicalize().is_ok_and(|folder| folder != excluded);
     let mut found = which::which_in_all(name, Some(path), "/").ok()?;
-    found.find(|file| !wrapper::leads_through(file, lib_bin_dir))
+    found.find(|file| is_elsewhere(file) && !wrapper::leads_through(file, lib_bin_dir))
 }
 
 #[cfg(test)]

@@ -64,7 +64,10 @@ pub(crate) fn run(
         return Ok(Captured::Killed(outcome));
     }
     let exit = wait::reap(&child)?;
-    if !subreaper::has_no_children() {
+    // An orphan that has exited is a member of its group until it is reaped.
+    subreaper::reap_orphans();
+    // The check takes one system call; reading the process table takes hundreds.
+    if child.handle.has_group() {
         terminate::terminate_group(unused_id, &child.handle);
     }
     let [stdout, stderr] = streams.each_mut().map(read_start);

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use crate::model::Identity;
@@ -46,6 +47,12 @@ impl Handle {
     /// Sends a signal, and returns whether the process still existed.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
         self.system.signal(&self.entry, signal)
+    }
+
+    /// Returns whether the group that the process led has members.
+    pub(crate) fn has_group(&self) -> bool {
+        let group = i32::try_from(self.entry.pid).ok().and_then(Pid::from_raw);
+        group.is_some_and(|group| rustix::process::test_kill_process_group(group) != Err(Errno::SRCH))
     }
 
     /// Sends a signal to the whole group that the process leads, even if the process itself has exited.
