@@ -198,7 +198,8 @@ impl<'a> Prober<'a> {
         let is_file_better =
             if is_same_name { by_file != by_link } else { by_file.success() > by_link.success() };
         let needs_wrapper = is_file_better && by_file.problem.is_none() && !by_file.is_timed_out;
-        let found = if needs_wrapper { by_file } else { by_link };
+        // A message about a program that does not run at all names its own path.
+        let found = if needs_wrapper || by_link.problem.is_some() { by_file } else { by_link };
         if self.interrupt.signal().is_some() {
             return Err(ProbeError::Interrupted);
         }
