@@ -98,12 +98,11 @@ pub(crate) fn gc(
     is_dry_run: bool,
 ) -> Result<GcReport, EngineError> {
     let limits = catalog::core_settings(&session.settings)?.keep();
-    let report = Gc { ttl, dry_run: is_dry_run, ..session.gc(limits) }.run()?;
-    if report.kept_despite_clock > 0 {
+    let report = Gc { ttl, dry_run: is_dry_run, trusts_clock: true, ..session.gc(limits) }.run()?;
+    if report.old_by_clock > 0 {
         session.warn(format!(
-            "processes kept although they are older than keep.days by the clock: {}; nothing was recorded for more than a \
-             day, or the clock is wrong, so such a pause counts as half a day",
-            report.kept_despite_clock
+            "the clock may be wrong: of these processes, {} are too old only because nothing was recorded for more than a day",
+            report.old_by_clock
         ));
     }
     Ok(report)

@@ -197,6 +197,7 @@ impl<'e> Session<'e> {
             now: clock::now(),
             dry_run: false,
             pauses: OnceCell::new(),
+            trusts_clock: false,
         }
     }
 

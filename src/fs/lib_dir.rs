@@ -6,11 +6,12 @@
 //! | `<provider>/<name>`, `<provider>/packages/<name>` | a prefix |
 //! | `<prefix>.part` | a prefix that a hook is building |
 //! | `.prefixes/<prefix>` | the markers of the users of a prefix |
+//! | `.links/bin/<name>` | the markers of the users of a link |
 //! | `.locks` | the locks of hooks |
 //! | `.cache/<uid>` | the caches of package managers of a user without a home folder |
 //! | `.rigup` | the data dir, if there is no home folder |
 //!
-//! The markers of the users of a link are in `.rigup-links/<name>`, in the folder of the link.
+//! The markers of the users of a link in a LIB_BIN_DIR outside LIB_DIR are in `LIB_BIN_DIR/.rigup-links/<name>`.
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
@@ -48,8 +49,11 @@ pub(crate) fn data_dir(lib_dir: &Path) -> PathBuf {
 }
 
 /// Returns the folder of the markers of a link.
-pub(crate) fn link_markers(link: &Path) -> PathBuf {
-    parent(link).join(".rigup-links").join(link.file_name().unwrap_or_default())
+pub(crate) fn link_markers(lib_dir: &Path, link: &Path) -> PathBuf {
+    match link.strip_prefix(lib_dir) {
+        Ok(below) => lib_dir.join(".links").join(below),
+        Err(_) => parent(link).join(".rigup-links").join(link.file_name().unwrap_or_default()),
+    }
 }
 
 /// A prefix: a folder that a provider installs into, as its path relative to LIB_DIR, such as `pip/yt-dlp` or

@@ -66,7 +66,8 @@ impl Linker<'_> {
         }
         let unwritable = |error| unwritable(&path, error);
         let users = Users::new(self.settings, self.store, self.machine_id)?;
-        let markers = lib_dir::link_markers(&path);
+        let markers = lib_dir::link_markers(&self.settings.lib_dir, &path);
+        users.make(&self.settings.lib_bin_dir).map_err(unwritable)?;
         let _lock = users.lock(&markers).map_err(unwritable)?;
         let existing = wrapper::target(&path).map(|(target, _)| target);
         let is_managed = match existing.filter(|target| target != file) {
@@ -100,7 +101,7 @@ impl Linker<'_> {
     /// Removes the link of a binary, if it leads to this file and no other binary uses it.
     pub(crate) fn unlink(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
         let (path, file) = (self.path(name), &installed.abspath);
-        let markers = lib_dir::link_markers(&path);
+        let markers = lib_dir::link_markers(&self.settings.lib_dir, &path);
         if !markers.is_dir() && !leads_to(&path, file) {
             return Ok(());
         }

@@ -147,8 +147,8 @@ impl<'a> Users<'a> {
         Ok(lock)
     }
 
-    /// Creates a folder in LIB_DIR or LIB_BIN_DIR.
-    fn make(&self, folder: &Path) -> io::Result<()> {
+    /// Creates a folder in LIB_DIR or LIB_BIN_DIR, unless it exists.
+    pub(super) fn make(&self, folder: &Path) -> io::Result<()> {
         let Settings { lib_dir, lib_bin_dir, .. } = self.settings;
         make_shared_dir(if folder.starts_with(lib_dir) { lib_dir } else { lib_bin_dir }, folder)
     }
@@ -216,7 +216,7 @@ impl<'a> Users<'a> {
         if let Some((target, _)) = wrapper::written_target(&path)
             && link::resolve_from(lib_bin_dir, &target) == installed.abspath
         {
-            self.renew(&lib_dir::link_markers(&path), name, &target)?;
+            self.renew(&lib_dir::link_markers(lib_dir, &path), name, &target)?;
         }
         match Prefix::containing(&installed.abspath, lib_dir) {
             Some(prefix) if prefix.provider() == installed.binprovider.as_str() => {

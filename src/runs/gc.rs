@@ -98,6 +98,8 @@ pub(crate) struct Gc<'a> {
     pub dry_run: bool,
     /// The start and the end of each long pause between processes, once they are read.
     pub pauses: OnceCell<Vec<(Timestamp, Timestamp)>>,
+    /// Whether a record is as old as the clock says, also if the clock may be wrong.
+    pub trusts_clock: bool,
 }
 
 /// The actions that a garbage collection took, or would take.
@@ -107,8 +109,8 @@ pub struct GcReport {
     pub items: Vec<GcItem>,
     /// The processes that were pruned, by reason.
     pub pruned: Vec<Pruned>,
-    /// The number of processes that are kept although they are too old by the clock, which may be wrong.
-    pub kept_despite_clock: u64,
+    /// The number of processes that are too old only if the clock is right.
+    pub old_by_clock: u64,
 }
 
 /// The processes that were pruned for one reason.
@@ -172,7 +174,7 @@ impl Gc<'_> {
         for process in self.store.unfinished_processes(self.machine_id)? {
             report.items.extend(self.terminate_if_overdue(process)?);
         }
-        let removed = self.remove_expired(u64::MAX, &mut report.items)?;
+        let removed = self.remove_expired(u64::MAX, &mut report)?;
         self.remove_unrecorded(&mut report.items)?;
         self.prune(&removed, u64::MAX, &mut report)?;
         if !self.dry_run {
@@ -201,7 +203,7 @@ impl Gc<'_> {
         // The budget exceeds the number of processes that this rigup added, so that the total does not grow.
         let budget = MIN_BUDGET.max(2 * self.store.count_children(parent_id)?);
         let mut report = GcReport::default();
-        let removed = self.remove_expired(budget, &mut report.items)?;
+        let removed = self.remove_expired(budget, &mut report)?;
         if self.prune(&removed, budget - removed.len() as u64, &mut report)? > 0 {
             let _ = lock.file().set_modified(SystemTime::now());
         }
@@ -244,11 +246,11 @@ impl Gc<'_> {
         })
     }
 
-    /// Removes at most `budget` run dirs of runs that are past their time to live, except those in `items`. Keeps the
+    /// Removes at most `budget` run dirs of runs that are past their time to live, except those in the report. Keeps the
     /// records. Returns the runs.
-    fn remove_expired(&self, budget: u64, items: &mut Vec<GcItem>) -> Result<HashSet<ProcessId>, StoreError> {
+    fn remove_expired(&self, budget: u64, report: &mut GcReport) -> Result<HashSet<ProcessId>, StoreError> {
         let touched: HashSet<ProcessId> =
-            items.iter().filter_map(|item| Some(item.process.as_ref()?.id)).collect();
+            report.items.iter().filter_map(|item| Some(item.process.as_ref()?.id)).collect();
         let mut removed = HashSet::new();
         for run in self.store.ended_runs(self.machine_id)? {
             if removed.len() as u64 == budget {
@@ -266,7 +268,9 @@ impl Gc<'_> {
                     self.store.clear_run_dir(run.id)?;
                 }
             }
-            items.push(GcItem::of(action, run, reason));
+            report.old_by_clock +=
+                u64::from(self.counted_ago(ttl)?.is_none_or(|limit| exit.ended_at >= limit));
+            report.items.push(GcItem::of(action, run, reason));
         }
         Ok(removed)
     }
@@ -333,8 +337,13 @@ impl Gc<'_> {
         Ok(self.ago(age)?.is_some_and(|limit| time < limit))
     }
 
-    /// Returns the time this long ago, as [`age::ago`] does.
+    /// Returns the time this long ago.
     pub(super) fn ago(&self, age: Duration) -> Result<Option<Timestamp>, StoreError> {
+        if self.trusts_clock { Ok(age::ago(self.now, age, &[])) } else { self.counted_ago(age) }
+    }
+
+    /// Returns the time this long ago, without most of each pause.
+    pub(super) fn counted_ago(&self, age: Duration) -> Result<Option<Timestamp>, StoreError> {
         if let Some(pauses) = self.pauses.get() {
             return Ok(age::ago(self.now, age, pauses));
         }

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use crate::model::{ProcessId, RetentionLimits};
 use crate::process::poll;
 use crate::report::units;
-use crate::runs::age;
 use crate::runs::gc::{Gc, GcAction, GcItem, GcReport, Pruned};
 use crate::store::{EndedProcess, StoreError};
 
@@ -32,8 +31,8 @@ impl Gc<'_> {
         let max_age = self.keep.days.map(|days| Duration::from_secs(days.saturating_mul(24 * 3600)));
         // If the limit is before the earliest timestamp, no process is too old.
         let oldest = max_age.map(|age| self.ago(age)).transpose()?.flatten();
-        let oldest_by_clock = max_age.and_then(|age| age::ago(self.now, age, &[]));
-        let mut selector = Selector { oldest_by_clock, ..Selector::new(self.keep, retained, oldest) };
+        let mut selector = Selector::new(self.keep, retained, oldest);
+        selector.oldest_counted = max_age.map(|age| self.counted_ago(age)).transpose()?.flatten();
         report.pruned = self.reasons();
         let mut last = None;
         while budget > 0 {
@@ -56,7 +55,7 @@ impl Gc<'_> {
             }
         }
         report.pruned.retain(|pruned| pruned.processes > 0);
-        report.kept_despite_clock = selector.kept_despite_clock;
+        report.old_by_clock += selector.old_by_clock;
         Ok(budget)
     }
 
@@ -131,10 +130,10 @@ struct Selector {
     limits: RetentionLimits,
     /// The time before which an exit is too old.
     oldest: Option<Timestamp>,
-    /// The time before which an exit is too old if the clock is right.
-    oldest_by_clock: Option<Timestamp>,
-    /// The number of kept processes from before that time.
-    kept_despite_clock: u64,
+    /// The time before which an exit is too old even if the clock is wrong.
+    oldest_counted: Option<Timestamp>,
+    /// The number of processes that are too old only if the clock is right.
+    old_by_clock: u64,
     retained: HashSet<ProcessId>,
     processes: u64,
     log_bytes: u64,
@@ -143,15 +142,7 @@ struct Selector {
 impl Selector {
     /// Returns a selector that keeps the `retained` processes and their ancestors, regardless of the limits.
     fn new(limits: RetentionLimits, retained: HashSet<ProcessId>, oldest: Option<Timestamp>) -> Self {
-        Self {
-            limits,
-            oldest,
-            oldest_by_clock: None,
-            kept_despite_clock: 0,
-            retained,
-            processes: 0,
-            log_bytes: 0,
-        }
+        Self { limits, oldest, oldest_counted: oldest, old_by_clock: 0, retained, processes: 0, log_bytes: 0 }
     }
 
     /// Decides on the next process.
@@ -160,13 +151,13 @@ impl Selector {
         let is_retained = self.retained.contains(&process.id);
         if !is_retained {
             if self.oldest.is_some_and(|oldest| process.ended_at < oldest) {
+                self.old_by_clock +=
+                    u64::from(self.oldest_counted.is_none_or(|oldest| process.ended_at >= oldest));
                 return Decision::TooOld;
             }
             if self.limits.processes.is_some_and(|limit| self.processes > limit) {
                 return Decision::TooMany;
             }
-            let is_old_by_clock = self.oldest_by_clock.is_some_and(|oldest| process.ended_at < oldest);
-            self.kept_despite_clock += u64::from(is_old_by_clock);
         }
         self.keep(process);
         if process.run_dir.is_none() {

@@ -179,7 +179,7 @@ fn two_data_dirs_over_one_lib_dir_share_its_links_and_locks() {
     }
     context.run(&["install", "x", "--binproviders", "locked"]).exits_with(1);
     let mode = |path: &str| lib.join(path).metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!([mode(""), mode(".locks"), mode("bin"), mode("bin/.rigup-links/one")], [mode(""); 4]);
+    assert_eq!([mode(""), mode(".locks"), mode("bin"), mode(".links/bin/one")], [mode(""); 4]);
     assert_eq!(mode("") & 0o500, 0o500);
     assert_ne!(mode(""), 0o700, "the umask of the tests lets others read");
     fs::remove_dir_all(context.path("three")).unwrap();

@@ -31,7 +31,7 @@ pub(crate) fn assert_nothing_is_left(context: &TestContext) {
             let is_free = File::open(&path).unwrap().try_lock().is_ok();
             assert!(is_free, "{} is held", path.display());
         }
-        if path.parent() == Some(&links) && name != ".rigup-links" {
+        if path.parent() == Some(&links) {
             assert!(path.is_symlink() && path.exists(), "{} dangles", path.display());
         }
     }
@@ -41,7 +41,7 @@ pub(crate) fn assert_nothing_is_left(context: &TestContext) {
 pub(crate) fn incomplete_files(context: &TestContext) -> Vec<PathBuf> {
     let is_incomplete = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_hidden = name.starts_with('.') && ![".locks", ".prefixes", ".rigup-links"].contains(&&*name);
+        let is_hidden = name.starts_with('.') && ![".locks", ".prefixes", ".links"].contains(&&*name);
         is_hidden || name.contains(".new")
     };
     paths_in(&context.path("data")).into_iter().filter(is_incomplete).collect()
